@@ -1,0 +1,193 @@
+"""Frozen dataclasses to and from plain dicts, TOML and `--set path=value`, strictly typed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+from chronotope.errors import FileProblem, UsageError, suggest
+
+__all__ = ["from_dict", "load_toml", "override", "save_toml", "to_dict"]
+
+T = TypeVar("T")
+NoneType = type(None)
+
+
+def to_dict(obj: Any) -> Any:
+    """Plain dicts, lists and scalars that JSON can write and `from_dict` reads back; a None is left out where that reads back as None."""
+    if dataclasses.is_dataclass(obj) and not isinstance(obj, type):
+        pairs = ((field, getattr(obj, field.name)) for field in dataclasses.fields(obj) if field.init)
+        return {field.name: to_dict(value) for field, value in pairs if value is not None or not _none_by_default(field)}
+    if isinstance(obj, Mapping):
+        return {str(key): to_dict(value) for key, value in obj.items()}
+    if isinstance(obj, tuple | list):
+        return [to_dict(value) for value in obj]
+    return str(obj) if isinstance(obj, Path) else obj
+
+
+def _none_by_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default in (None, dataclasses.MISSING) and field.default_factory is dataclasses.MISSING
+
+
+def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
+    """Build the dataclass `cls`; unknown, missing or mistyped keys are a `UsageError` that names them."""
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    for key in data:
+        if key not in fields:
+            raise UsageError(f"unknown key '{where}{key}' for {cls.__name__}. {suggest(str(key), fields)}")
+    values = {}
+    for name, field in fields.items():
+        if name in data:
+            values[name] = _convert(data[name], hints[name], f"{where}{name}")
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            if NoneType not in typing.get_args(hints[name]):
+                raise UsageError(f"missing key '{where}{name}' for {cls.__name__}")
+            values[name] = None
+    return cls(**values)
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    origin, args = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _convert_union(value, args, where)
+    if origin is Literal:
+        if not any(value == arg and type(value) is type(arg) for arg in args):
+            raise UsageError(f"{where} = {value!r}: {suggest(str(value), map(str, args))}")
+        return value
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return from_dict(hint, _expect(value, Mapping, f"a table for {hint.__name__}", where), f"{where}.")
+    if origin in (tuple, list):
+        return _convert_sequence(value, origin, args, where)
+    if origin in (dict, Mapping):
+        table = _expect(value, Mapping, "a table", where)
+        return {key: _convert(v, args[1], f"{where}.{key}") for key, v in table.items()} if args else dict(table)
+    if hint is Any:
+        return value
+    if hint is Path:
+        return Path(_expect(value, str | Path, "a path", where))
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint is not bool and isinstance(value, bool):
+        raise UsageError(f"{where} = {value!r}: expected {hint.__name__}, got bool")
+    return _expect(value, hint, hint.__name__, where)
+
+
+def _expect(value: Any, kind: Any, words: str, where: str) -> Any:
+    if not isinstance(value, kind):
+        raise UsageError(f"{where} = {value!r}: expected {words}, got {type(value).__name__}")
+    return value
+
+
+def _convert_sequence(value: Any, kind: Any, args: tuple[Any, ...], where: str) -> Any:
+    _expect(value, list | tuple, "a list", where)
+    if kind is list or args[1:] == (Ellipsis,):
+        args = (args[:1] or (Any,)) * len(value)
+    if len(args) != len(value):
+        raise UsageError(f"{where} = {value!r}: expected {len(args)} values, got {len(value)}")
+    return kind(_convert(v, hint, f"{where}[{i}]") for i, (v, hint) in enumerate(zip(value, args, strict=True)))
+
+
+def _convert_union(value: Any, args: tuple[Any, ...], where: str) -> Any:
+    if value is None and NoneType in args:
+        return None
+    if type(value) in args:
+        return value
+    problems = []
+    for arg in args:
+        if arg is not NoneType:
+            try:
+                return _convert(value, arg, where)
+            except UsageError as problem:
+                problems.append(problem)
+    raise _nearest(value, args, problems)
+
+
+def _nearest(value: Any, args: tuple[Any, ...], problems: list[UsageError]) -> UsageError:
+    """Of a union of tables, the problem of the one whose keys are most like those given; else the first problem."""
+    kinds = [arg for arg in args if arg is not NoneType]
+    if not isinstance(value, Mapping) or not all(map(dataclasses.is_dataclass, kinds)):
+        return problems[0]
+
+    def likeness(kind: Any) -> int:
+        hints = typing.get_type_hints(kind)
+        tags = sum(typing.get_origin(hints.get(key)) is Literal and v in typing.get_args(hints[key]) for key, v in value.items())
+        return 100 * tags + len(value.keys() & hints.keys())
+
+    return max(zip(kinds, problems, strict=True), key=lambda pair: likeness(pair[0]))[1]
+
+
+def override(obj: T, assignments: Iterable[str]) -> T:
+    """Apply `path=value` settings to a nested frozen dataclass: values in TOML syntax, bare words are strings, a bare `none` is None."""
+    for assignment in assignments:
+        path, sign, text = assignment.partition("=")
+        if not sign:
+            raise UsageError(f"'{assignment}' is not a setting; write path=value, for example train.steps=500")
+        obj = _replace(obj, path.strip().split("."), text.strip(), path.strip())
+    return obj
+
+
+def _replace(obj: Any, path: list[str], text: str, whole: str) -> Any:
+    names = [f.name for f in dataclasses.fields(obj) if f.init]
+    name, *rest = path
+    if name not in names:
+        raise UsageError(f"unknown setting '{whole}'. {suggest(name, names)}")
+    if not rest:
+        return dataclasses.replace(obj, **{name: _parse(text, typing.get_type_hints(type(obj))[name], whole)})
+    current = getattr(obj, name)
+    if not dataclasses.is_dataclass(current):
+        raise UsageError(f"unknown setting '{whole}': '{name}' has no parts")
+    return dataclasses.replace(obj, **{name: _replace(current, rest, text, whole)})
+
+
+def _parse(text: str, hint: Any, where: str) -> Any:
+    """The text as TOML if that fits the hint, else as a bare word: `--set name=7` is fine for a string."""
+    choices = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if text == "none" and NoneType in choices:
+        return None
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return _convert(text, hint, where)
+    try:
+        return _convert(value, hint, where)
+    except UsageError:
+        if str in choices or Path in choices:
+            return _convert(text, hint, where)
+        raise
+
+
+def save_toml(obj: Any, path: Path) -> None:
+    """Write a dataclass as TOML, whole or not at all."""
+    import tomli_w
+
+    try:
+        text = tomli_w.dumps(to_dict(obj))
+    except TypeError as problem:
+        raise UsageError(f"{path} cannot be written, TOML has no such value: {problem}") from problem
+    beside = path.with_name(path.name + ".part")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as problem:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise FileProblem(f"{path} cannot be written: {problem.strerror}") from problem
+
+
+def load_toml(cls: type[T], path: Path) -> T:
+    """Read a dataclass from TOML."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise FileProblem(f"{path} cannot be read as TOML: {problem}") from problem
+    try:
+        return from_dict(cls, data)
+    except UsageError as problem:
+        raise UsageError(f"{path}: {problem}") from problem

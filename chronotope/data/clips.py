@@ -1,0 +1,54 @@
+"""Folders of captioned clips: which videos and pictures are there, and what is said about them.
+
+Any folder of videos and pictures is a dataset. A file's captions come from `name.json` ({"captions": {level: [texts]}} or
+{"caption": text}) or `name.txt` beside it; both may be missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chronotope.errors import FileProblem
+
+__all__ = ["SUFFIXES", "Clip", "find_clips"]
+
+SUFFIXES = frozenset(".mp4 .mkv .webm .mov .avi .mpg .mpeg .m4v .gif .png .jpg .jpeg .webp".split())
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video or picture and its captions by level (tags, sentence, paragraph or any other name)."""
+
+    key: str
+    path: Path
+    captions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def find_clips(folders: Sequence[Path]) -> tuple[Clip, ...]:
+    """All clips below `folders`, sorted by path within each, keys unique across them."""
+    clips = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise FileProblem(f"{folder} is not a folder of clips")
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and ".part" not in path.name and path.name[0] != ".")
+        if not files:
+            raise FileProblem(f"{folder} holds no videos or pictures ({' '.join(sorted(SUFFIXES))})")
+        clips += [Clip(f"{folder.name}/{path.relative_to(folder).with_suffix('')}", path, _captions(path)) for path in files]
+    return tuple(clips)
+
+
+def _captions(path: Path) -> dict[str, tuple[str, ...]]:
+    sidecar = path.with_suffix(".json")
+    if sidecar.is_file():
+        try:
+            data = json.loads(sidecar.read_text())
+        except ValueError as problem:
+            raise FileProblem(f"{sidecar} is not readable JSON: {problem}") from problem
+        if "captions" in data:
+            return {level: tuple(texts) for level, texts in data["captions"].items()}
+        return {"sentence": (data["caption"],)} if "caption" in data else {}
+    text = path.with_suffix(".txt")
+    return {"sentence": (text.read_text().strip(),)} if text.is_file() else {}

@@ -1,0 +1,147 @@
+"""Captioned clips encoded once: latents of every slice on disk, so that the transformer never sees a pixel.
+
+A folder holds `latents.json` (which autoencoder, which geometry), `index.jsonl` (a line a clip: size, length, rate, captions)
+and `latents-00000.safetensors`, ... (one half-precision tensor [s, c, h, w] a clip).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from chronotope import checkpoint, video
+from chronotope.data.clips import Clip, find_clips
+from chronotope.errors import FileProblem, UsageError
+from chronotope.geometry import Geometry, Slice
+from chronotope.models.autoencoder import Autoencoder
+
+__all__ = ["LatentClip", "LatentDataset", "encode_dataset", "encode_frames", "fingerprint"]
+
+SHARD_CLIPS = 1000
+
+
+def fingerprint(model: torch.nn.Module) -> str:
+    """Sixteen hex digits that name these weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class LatentClip:
+    """What is known of an encoded clip without reading its latents; height and width in pixels."""
+
+    key: str
+    shard: int
+    num_frames: int
+    height: int
+    width: int
+    fps: float
+    captions: dict[str, list[str]]
+
+
+def encode_frames(
+    autoencoder: Autoencoder, geometry: Geometry, frames: np.ndarray, slices: Sequence[Slice] | None = None
+) -> Float[Tensor, "s c h w"]:
+    """Latents of a video of any size: frames are extended to whole tokens by repeating their last rows and columns."""
+    height, width = frames.shape[1:3]
+    full_height, full_width = geometry.covered_size(height, width)
+    padded = np.pad(frames, ((0, 0), (0, full_height - height), (0, full_width - width), (0, 0)), mode="edge")
+    return autoencoder.encode(torch.from_numpy(padded), slices or geometry.slices(len(frames)))
+
+
+def encode_dataset(
+    data: Path, out: Path, autoencoder: Autoencoder, geometry: Geometry, progress: Callable[[int, int], None] | None = None
+) -> int:
+    """Encode every clip below `data` into `out`; run again to continue. Returns the number of clips."""
+    clips = find_clips([data])
+    out.mkdir(parents=True, exist_ok=True)
+    about = {"autoencoder": fingerprint(autoencoder), "stride": list(geometry.stride), "channels": autoencoder.config.channels}
+    header = out / "latents.json"
+    if header.exists() and checkpoint.load_json(header) != about:
+        raise UsageError(f"{out} holds latents of another autoencoder; give another --out or delete the folder")
+    checkpoint.save_json(about, header)
+    index = out / "index.jsonl"
+    rows = [json.loads(line) for line in index.read_text().splitlines()] if index.exists() else []
+    first = rows[-1]["shard"] + 1 if rows else 0
+    for shard, start in enumerate(range(len(rows), len(clips), SHARD_CLIPS), first):
+        tensors, lines = {}, []
+        for clip in clips[start : start + SHARD_CLIPS]:
+            content = video.read(clip.path)
+            tensors[clip.key] = encode_frames(autoencoder, geometry, content.frames).half()
+            lines.append(json.dumps(_index_row(clip, content, shard)))
+            if progress:
+                progress(start + len(lines), len(clips))
+        beside = out / "shard.part"
+        save_file(tensors, beside)
+        beside.replace(out / f"latents-{shard:05d}.safetensors")
+        with index.open("a") as file:
+            file.write("".join(line + "\n" for line in lines))
+    return len(clips)
+
+
+def _index_row(clip: Clip, content: video.Video, shard: int) -> dict[str, object]:
+    frames, height, width = content.frames.shape[:3]
+    captions = {level: list(texts) for level, texts in clip.captions.items()}
+    return {
+        "key": clip.key,
+        "shard": shard,
+        "num_frames": frames,
+        "height": height,
+        "width": width,
+        "fps": content.fps,
+        "captions": captions,
+    }
+
+
+class LatentDataset:
+    """Encoded clips of one or more folders, read on demand."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = tuple(folders)
+        self.clips: list[LatentClip] = []
+        self._folder_of: list[Path] = []
+        self.about = [self._open(folder) for folder in folders]
+        if len({(about["autoencoder"], tuple(about["stride"])) for about in self.about}) != 1:
+            raise UsageError(f"{', '.join(map(str, folders))} were encoded by different autoencoders; encode them again with one")
+
+    def _open(self, folder: Path) -> dict[str, object]:
+        if not (folder / "latents.json").is_file():
+            raise FileProblem(f"{folder} holds no latents; make them with: chronotope encode FOLDER --out {folder}")
+        for line in (folder / "index.jsonl").read_text().splitlines():
+            self.clips.append(LatentClip(**json.loads(line)))
+            self._folder_of.append(folder)
+        about: dict[str, object] = checkpoint.load_json(folder / "latents.json")
+        return about
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def latents(self, index: int) -> Float[Tensor, "s c h w"]:
+        """The latents of one clip, single precision."""
+        clip = self.clips[index]
+        return _shard(self._folder_of[index] / f"latents-{clip.shard:05d}.safetensors").get_tensor(clip.key).float()
+
+    def captions(self) -> Iterator[str]:
+        """Every caption of every clip."""
+        for clip in self.clips:
+            for texts in clip.captions.values():
+                yield from texts
+
+
+@cache
+def _shard(path: Path) -> safe_open:  # type: ignore[valid-type]
+    return safe_open(path, "pt")

@@ -1,0 +1,118 @@
+"""Slices, latents, tokens and positions: every rule of arithmetic about shapes lives here.
+
+A video of `4n + r` frames is cut into r still slices (one frame each, r in 0..3) followed by n moving slices of
+four frames. Each slice becomes one grid of latent vectors, and `patch_size` of those become one token.
+Axis letters: b batch, c channels, s slices, t frames, h height, w width, n tokens in a packed sequence, d model width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from chronotope.errors import UsageError
+
+__all__ = ["MAX_FRAMES", "MAX_SIDE", "Geometry", "Slice", "num_frames_of"]
+
+MAX_SIDE = 8192
+MAX_FRAMES = 1_000_000
+
+
+@dataclass(frozen=True, order=True)
+class Slice:
+    """A run of frames that is encoded alone: one frame (still) or `stride[0]` frames (moving)."""
+
+    start: int
+    num_frames: int
+
+    @property
+    def still(self) -> bool:
+        return self.num_frames == 1
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.num_frames
+
+    def seconds(self, fps: float) -> float:
+        """The middle of the slice in seconds, where a frame is an instant at `index / fps`."""
+        return (self.start + (self.num_frames - 1) / 2) / fps
+
+
+def num_frames_of(slices: Sequence[Slice]) -> int:
+    """Frames covered by `slices`."""
+    return sum(piece.num_frames for piece in slices)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How pixels become latents (`stride`) and latents become tokens (`patch_size`), as (time, height, width)."""
+
+    stride: tuple[int, int, int] = (4, 8, 8)
+    patch_size: tuple[int, int, int] = (1, 2, 2)
+
+    def __post_init__(self) -> None:
+        if min(self.stride) < 1 or min(self.patch_size) < 1 or self.patch_size[0] != 1:
+            raise UsageError(
+                f"stride {self.stride} and patch_size {self.patch_size} must be positive, "
+                "and a patch spans one slice: patch_size[0] must be 1"
+            )
+
+    def slices(self, num_frames: int) -> tuple[Slice, ...]:
+        """Cut `num_frames` frames: the remainder as still slices first, then moving slices."""
+        if not 1 <= num_frames <= MAX_FRAMES:
+            raise UsageError(f"a video has 1 to {MAX_FRAMES} frames, got {num_frames}")
+        length = self.stride[0]
+        stills = num_frames % length if length > 1 else num_frames
+        moving = range(stills, num_frames, length) if length > 1 else ()
+        return tuple(Slice(i, 1) for i in range(stills)) + tuple(Slice(start, length) for start in moving)
+
+    def lead_and_slices(self, lead: int, num_frames: int) -> tuple[Slice, ...]:
+        """`lead` still slices, then moving slices to cover at least `num_frames` frames in all."""
+        length = self.stride[0]
+        num_moving = max(0, -(-(num_frames - lead) // length))
+        stills = tuple(Slice(i, 1) for i in range(lead))
+        return stills + tuple(Slice(lead + i * length, length) for i in range(num_moving))
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Height and width in pixels that one token covers."""
+        return self.stride[1] * self.patch_size[1], self.stride[2] * self.patch_size[2]
+
+    def token_grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of tokens that cover a frame; the last ones may reach over its edge."""
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+            raise UsageError(f"a frame has 1 to {MAX_SIDE} pixels a side, got {width}x{height}")
+        return -(-height // self.cell[0]), -(-width // self.cell[1])
+
+    def covered_size(self, height: int, width: int) -> tuple[int, int]:
+        """The smallest frame of whole tokens that holds `height` x `width` pixels."""
+        rows, columns = self.token_grid(height, width)
+        return rows * self.cell[0], columns * self.cell[1]
+
+    def latent_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the latent grid of a frame, whole tokens."""
+        rows, columns = self.token_grid(height, width)
+        return rows * self.patch_size[1], columns * self.patch_size[2]
+
+    def num_tokens(self, num_frames: int, height: int, width: int) -> int:
+        """Tokens of a whole video."""
+        rows, columns = self.token_grid(height, width)
+        return len(self.slices(num_frames)) * rows * columns
+
+    def positions(self, slices: Sequence[Slice], height: int, width: int, fps: float) -> np.ndarray:
+        """(seconds, y, x) of the centre of every token, float32 [slices * rows * columns, 3].
+
+        y and x are measured from the middle of the frame in units of sqrt(height * width), so the same
+        composition has the same positions at every size and an aspect ratio is an extent, not a mode.
+        """
+        if not fps > 0:
+            raise UsageError(f"fps must be above 0, got {fps}")
+        rows, columns = self.token_grid(height, width)
+        unit = float(np.sqrt(height * width))
+        y = ((np.arange(rows) + 0.5) * self.cell[0] - height / 2) / unit
+        x = ((np.arange(columns) + 0.5) * self.cell[1] - width / 2) / unit
+        seconds = np.array([piece.seconds(fps) for piece in slices])
+        grid = np.stack(np.meshgrid(seconds, y, x, indexing="ij"), axis=-1)
+        return grid.reshape(-1, 3).astype(np.float32)

@@ -1,0 +1,199 @@
+"""The video compression network: slices of pixels <-> grids of latent vectors.
+
+Encoding a slice looks at that slice alone. A still is encoded as a moving slice in which nothing moves, so both kinds
+share one latent space and every weight. Decoding a slice looks at its own latents and at those of the slice before and
+after it, which are explicit arguments: decoding is a pure function of three latent grids, so a minute decodes in
+constant memory and equals decoding it whole, to the bit, because slices always pass through the network one by one.
+
+All networks are two-dimensional: the first step folds (4, 4, 4) pixel blocks into channels, so motion inside a slice
+is in the channels. Norms are per position: nothing sees across slices or tiles but the convolutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from chronotope.errors import UsageError
+from chronotope.geometry import Slice
+
+__all__ = ["Autoencoder", "AutoencoderConfig"]
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Sizes of the autoencoder; `fold` is the spatial side of the first pixel block."""
+
+    stride: tuple[int, int, int] = (4, 8, 8)
+    channels: int = 16
+    fold: int = 4
+    widths: tuple[int, ...] = (128, 256)
+    encoder_blocks: tuple[int, ...] = (2, 2)
+    decoder_blocks: tuple[int, ...] = (3, 3)
+
+    def __post_init__(self) -> None:
+        halvings = len(self.widths) - 1
+        if self.stride[1] != self.stride[2] or self.fold * 2**halvings != self.stride[1]:
+            raise UsageError(
+                f"fold {self.fold} halved {halvings} times gives stride {self.fold * 2**halvings}, expected {self.stride[1:]}"
+            )
+        if not len(self.widths) == len(self.encoder_blocks) == len(self.decoder_blocks):
+            raise UsageError("widths, encoder_blocks and decoder_blocks must have one entry per level")
+
+
+class PixelNorm(nn.Module):
+    """RMS norm over the channels of each position."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        # channels_last memory: the permutation is free and the norm reads contiguous rows
+        return F.rms_norm(x.permute(0, 2, 3, 1), self.scale.shape, self.scale, 1e-5).permute(0, 3, 1, 2)
+
+
+class Block(nn.Module):
+    """Residual block: norm, convolution, SiLU, convolution (zero at the start)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = PixelNorm(channels)
+        self.conv_in = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv_out = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.conv_out.weight)
+        nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        return x + self.conv_out(F.silu(self.conv_in(self.norm(x))))
+
+
+class Encoder(nn.Module):
+    """Folded slices [b, t*fold*fold*3, h, w] -> mean and log variance of the latents."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        widths = config.widths
+        layers: list[nn.Module] = [nn.Conv2d(config.stride[0] * config.fold**2 * 3, widths[0], 3, padding=1)]
+        for level, width in enumerate(widths):
+            if level > 0:
+                layers.append(nn.Conv2d(widths[level - 1], width, 2, stride=2))
+            layers += [Block(width) for _ in range(config.encoder_blocks[level])]
+        layers += [PixelNorm(widths[-1]), nn.Conv2d(widths[-1], 2 * config.channels, 1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, folded: Float[Tensor, "b f h w"]) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.layers(folded).chunk(2, dim=1)
+        return mean, log_variance.clamp(-20, 4)
+
+
+class Decoder(nn.Module):
+    """Latents of a slice and of both its neighbours -> the folded pixels of that slice."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        widths = config.widths
+        layers: list[nn.Module] = [nn.Conv2d(3 * (config.channels + 1), widths[-1], 3, padding=1)]
+        for level in reversed(range(len(widths))):
+            layers += [Block(widths[level]) for _ in range(config.decoder_blocks[level])]
+            if level > 0:
+                layers += [nn.Conv2d(widths[level], 4 * widths[level - 1], 1), nn.PixelShuffle(2)]
+        layers += [PixelNorm(widths[0]), nn.Conv2d(widths[0], config.stride[0] * config.fold**2 * 3, 3, padding=1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, window: Float[Tensor, "b f h w"]) -> Float[Tensor, "b g h2 w2"]:
+        return self.layers(window.contiguous(memory_format=torch.channels_last))
+
+
+class Autoencoder(nn.Module):
+    """Encoder, decoder and the per-channel statistics that make the latents leave with mean 0 and deviation 1."""
+
+    latent_mean: Tensor
+    latent_deviation: Tensor
+
+    def __init__(self, config: AutoencoderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or AutoencoderConfig()
+        self.encoder = Encoder(self.config)
+        self.decoder = Decoder(self.config)
+        self.register_buffer("latent_mean", torch.zeros(self.config.channels))
+        self.register_buffer("latent_deviation", torch.ones(self.config.channels))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    # Pixels are float in [-1, 1] inside the networks and uint8 outside.
+
+    def fold(self, frames: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b f h2 w2"]:
+        """Slices of pixels to channels; a still (t = 1) repeats its frame, as if nothing moved."""
+        if frames.shape[1] == 1:
+            frames = frames.expand(-1, self.config.stride[0], -1, -1, -1)
+        side = self.config.fold
+        folded = rearrange(frames, "b t (h i) (w j) c -> b (t i j c) h w", i=side, j=side)
+        return folded.contiguous(memory_format=torch.channels_last)
+
+    def unfold(self, folded: Float[Tensor, "b f h2 w2"]) -> Float[Tensor, "b t h w c"]:
+        """Channels back to slices of pixels."""
+        side, length = self.config.fold, self.config.stride[0]
+        return rearrange(folded, "b (t i j c) h w -> b t (h i) (w j) c", t=length, i=side, j=side)
+
+    def normalise(self, latents: Tensor) -> Tensor:
+        return (latents - self.latent_mean[:, None, None]) / self.latent_deviation[:, None, None]
+
+    def denormalise(self, latents: Tensor) -> Tensor:
+        return latents * self.latent_deviation[:, None, None] + self.latent_mean[:, None, None]
+
+    def window(self, previous: Tensor | None, current: Tensor, following: Tensor | None) -> Tensor:
+        """The decoder's input [b, 3 * (channels + 1), h, w]: three raw latent grids, each with a flag that says it exists."""
+        flag = torch.ones_like(current[:, :1])
+        parts = []
+        for latents in (previous, current, following):
+            parts += [torch.zeros_like(current), torch.zeros_like(flag)] if latents is None else [latents, flag]
+        return torch.cat(parts, dim=1)
+
+    @torch.no_grad()
+    def encode_slice(self, frames: Tensor) -> Float[Tensor, "c h w"]:
+        """One slice, uint8 [t, height, width, 3] with t = 1 or stride[0], to normalised latents."""
+        length, (_, side_h, side_w) = frames.shape[0], self.config.stride
+        if length not in (1, self.config.stride[0]) or frames.shape[1] % side_h or frames.shape[2] % side_w:
+            raise UsageError(
+                f"a slice has 1 or {self.config.stride[0]} frames of sides divisible by {side_h} and {side_w}, "
+                f"got {length} frames of {frames.shape[2]}x{frames.shape[1]}"
+            )
+        pixels = frames.to(self.latent_mean.device).float()[None] / 127.5 - 1
+        mean, _ = self.encoder(self.fold(pixels))
+        return self.normalise(mean)[0].contiguous()
+
+    @torch.no_grad()
+    def decode_slice(self, previous: Tensor | None, current: Tensor, following: Tensor | None, still: bool) -> Tensor:
+        """Normalised latents [c, h, w] of a slice and its neighbours to its frames, uint8 [t, height, width, 3]."""
+        grids = [None if z is None else self.denormalise(z)[None] for z in (previous, current, following)]
+        assert grids[1] is not None
+        frames = self.unfold(self.decoder(self.window(grids[0], grids[1], grids[2])))[0]
+        if still:
+            frames = frames.mean(dim=0, keepdim=True)
+        return ((frames + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+    def encode(self, frames: Tensor, slices: Sequence[Slice]) -> Float[Tensor, "s c h w"]:
+        """Frames, uint8 [t, height, width, 3], to one latent grid per slice."""
+        return torch.stack([self.encode_slice(frames[piece.start : piece.stop]) for piece in slices])
+
+    def decode(self, latents: Float[Tensor, "s c h w"], slices: Sequence[Slice]) -> Tensor:
+        """All frames at once, uint8 [t, height, width, 3]."""
+        return torch.cat(list(self.stream_decode(latents, slices)))
+
+    def stream_decode(self, latents: Iterable[Tensor], slices: Iterable[Slice]) -> Iterator[Tensor]:
+        """Frames of one slice after another; reads one slice of latents ahead and forgets what is behind."""
+        previous: Tensor | None = None
+        current: tuple[Tensor, Slice] | None = None
+        for following in zip(latents, slices, strict=True):
+            if current is not None:
+                yield self.decode_slice(previous, current[0], following[0], current[1].still)
+                previous = current[0]
+            current = following
+        if current is not None:
+            yield self.decode_slice(previous, current[0], None, current[1].still)

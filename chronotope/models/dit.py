@@ -1,0 +1,161 @@
+"""The diffusion transformer: noisy spacetime patches and text in one packed sequence -> what the patches should become.
+
+Full attention within a sample, 3-axis rotary positions, RMS QK-norm, SwiGLU, and adaLN modulation (Peebles and Xie 2023,
+arXiv 2212.09748) per *row*: a row is a set of tokens that share a noise level, so one sequence holds many noise levels. One
+shared modulation network serves all blocks, with a learned offset per block (PixArt-alpha, arXiv 2310.00426).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from chronotope.errors import UsageError
+from chronotope.models.attention import packed_attention
+from chronotope.models.rope import rotary_angles, rotate
+from chronotope.models.text import TextEncoder
+
+__all__ = ["NUM_SIGNALS", "SIGNAL_STILL", "SIGNAL_TEXT", "DiT", "DiTConfig", "PackedTokens"]
+
+# signals of a row, beside its noise level: still?, text?, log2 of fps / 8, log2 of sqrt(height * width) / 64, log2 of width / height
+NUM_SIGNALS = 5
+SIGNAL_STILL, SIGNAL_TEXT = 0, 1
+
+
+@dataclass(frozen=True)
+class DiTConfig:
+    """Sizes of the transformer; `width` and `depth` are the dial."""
+
+    width: int = 256
+    depth: int = 8
+    head_dim: int = 64
+    mlp_ratio: float = 8 / 3
+    text_depth: int = 2
+    max_text_tokens: int = 128
+    vocabulary_size: int = 2048
+    channels: int = 16
+    patch_size: tuple[int, int, int] = (1, 2, 2)
+
+    def __post_init__(self) -> None:
+        if self.width % self.head_dim or self.head_dim % 2:
+            raise UsageError(f"width {self.width} must be a multiple of head_dim {self.head_dim}, and head_dim even")
+
+    @property
+    def token_size(self) -> int:
+        return self.channels * math.prod(self.patch_size)
+
+    @property
+    def hidden(self) -> int:
+        return round(self.width * self.mlp_ratio / 32) * 32
+
+
+@dataclass(frozen=True)
+class PackedTokens:
+    """Samples of any sizes in one sequence; each sample is its text tokens, then its visual tokens.
+
+    `order` picks the sequence out of the concatenation of all text tokens and all visual tokens.
+    """
+
+    noisy: Float[Tensor, "v p"]
+    text_ids: Int[Tensor, " l"]
+    text_lengths: tuple[int, ...]
+    order: Int[Tensor, " n"]
+    lengths: tuple[int, ...]
+    positions: Float[Tensor, "n 3"]
+    row: Int[Tensor, " n"]
+    level: Float[Tensor, " r"]
+    signals: Float[Tensor, "r g"]
+
+
+class Block(nn.Module):
+    """Attention and SwiGLU, each shifted, scaled and gated by the token's row."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        self.offset = nn.Parameter(torch.zeros(6 * config.width))
+        self.qkv = nn.Linear(config.width, 3 * config.width, bias=False)
+        self.q_scale = nn.Parameter(torch.ones(config.head_dim))
+        self.k_scale = nn.Parameter(torch.ones(config.head_dim))
+        self.out = nn.Linear(config.width, config.width, bias=False)
+        self.up = nn.Linear(config.width, 2 * config.hidden, bias=False)
+        self.down = nn.Linear(config.hidden, config.width, bias=False)
+
+    def forward(
+        self, x: Float[Tensor, "n d"], modulation: Float[Tensor, "r 6d"], row: Tensor, angles: tuple[Tensor, Tensor], lengths: Sequence[int]
+    ) -> Float[Tensor, "n d"]:
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = (modulation + self.offset)[row].chunk(6, dim=-1)
+        q, k, v = self.qkv(_modulate(x, shift_a, scale_a)).unflatten(-1, (3, -1, self.head_dim)).unbind(1)
+        q = rotate(F.rms_norm(q, (self.head_dim,), self.q_scale), *angles)
+        k = rotate(F.rms_norm(k, (self.head_dim,), self.k_scale), *angles)
+        x = torch.addcmul(x, gate_a, self.out(packed_attention(q, k, v, lengths).flatten(1)))
+        gate, value = self.up(_modulate(x, shift_m, scale_m)).chunk(2, dim=-1)
+        return torch.addcmul(x, gate_m, self.down(F.silu(gate) * value))
+
+
+def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return torch.addcmul(shift, F.rms_norm(x, x.shape[-1:]), 1 + scale)
+
+
+class DiT(nn.Module):
+    """The transformer with its text encoder."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.text = TextEncoder(config.vocabulary_size, width, config.text_depth, config.head_dim)
+        self.patch_in = nn.Linear(config.token_size, width)
+        self.level_in = nn.Linear(256, width)
+        self.signals_in = nn.Linear(NUM_SIGNALS, width)
+        self.row_out = nn.Linear(width, width)
+        self.modulation = nn.Linear(width, 6 * width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.final_modulation = nn.Linear(width, 2 * width)
+        self.patch_out = nn.Linear(width, config.token_size)
+        self.initialise()
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """Matrices with deviation 1/sqrt(inputs); modulation and output zero, so that every block starts as the identity."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=module.in_features**-0.5)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.init.normal_(self.text.embedding.weight, std=1.0)
+        for module in (self.modulation, self.final_modulation, self.patch_out):
+            nn.init.zeros_(module.weight)
+
+    def encode_text(self, ids: Int[Tensor, " l"], lengths: Sequence[int]) -> Float[Tensor, "l d"]:
+        """Text states, the same for every step of sampling."""
+        return self.text(ids, lengths)
+
+    def forward(self, batch: PackedTokens, text: Float[Tensor, "l d"] | None = None) -> Float[Tensor, "v p"]:
+        """The network's prediction for every visual token."""
+        if text is None:
+            text = self.encode_text(batch.text_ids, batch.text_lengths)
+        x = torch.cat([text, self.patch_in(batch.noisy)])[batch.order]
+        rows = self.level_in(_level_features(batch.level)) + self.signals_in(batch.signals)
+        rows = F.silu(self.row_out(F.silu(rows)))
+        modulation = self.modulation(rows)
+        angles = rotary_angles(batch.positions, self.config.head_dim)
+        for block in self.blocks:
+            x = block(x, modulation, batch.row, angles, batch.lengths)
+        shift, scale = self.final_modulation(rows)[batch.row].chunk(2, dim=-1)
+        sequence = self.patch_out(_modulate(x, shift, scale))
+        # back from the sequence to the order of `noisy`: visual tokens keep their order in the sequence
+        return sequence[batch.order >= text.shape[0]]
+
+
+def _level_features(level: Float[Tensor, " r"]) -> Float[Tensor, "r 256"]:
+    """Cosines and sines of the noise level at frequencies from 1 to 1000 (level is in [0, 1])."""
+    frequencies = torch.logspace(0, 3, 128, device=level.device)
+    angles = level[:, None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=1)

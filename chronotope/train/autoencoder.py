@@ -1,0 +1,195 @@
+"""Train the autoencoder: windows of pixels in, reconstruction out.
+
+Loss = L1 + MSE + L1 of frame differences (motion and the seams between slices) + a little KL that keeps latents smooth.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from chronotope import checkpoint, video
+from chronotope.config import save_toml, to_dict
+from chronotope.data.clips import Clip, find_clips
+from chronotope.data.pixels import PixelPool, PoolConfig, load_pool
+from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+from chronotope.train.progress import TrainingLog
+from chronotope.train.state import TrainState, random_generator
+
+__all__ = ["AutoencoderRun", "AutoencoderTraining", "reconstruct_windows", "train_autoencoder"]
+
+
+@dataclass(frozen=True)
+class AutoencoderTraining:
+    """How long and how fast; `hours` above 0 stops early by the clock, with the schedule fitted to it."""
+
+    steps: int = 2000
+    learning_rate: float = 1.5e-3
+    warmup: int = 50
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    mse: float = 2.0
+    motion: float = 0.5
+    kl: float = 1e-4
+    average_decay: float = 0.998
+    log_every: int = 20
+    check_every: int = 250
+    save_every: int = 250
+
+
+@dataclass(frozen=True)
+class AutoencoderRun:
+    """Everything that decides the result of a run."""
+
+    seed: int = 0
+    model: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    pool: PoolConfig = field(default_factory=PoolConfig)
+    train: AutoencoderTraining = field(default_factory=AutoencoderTraining)
+
+
+def held_out(clip: Clip) -> bool:
+    """One clip in forty, by its key, is never trained on."""
+    return crc32(clip.key.encode()) % 40 == 0
+
+
+def reconstruct_windows(model: Autoencoder, windows: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Pixels [b, t, h, w, 3] in [-1, 1] through the networks: (reconstruction, mean, log variance).
+
+    With a generator the latents are sampled, as in training; without, they are the means.
+    """
+    batch, frames = windows.shape[:2]
+    length = 1 if frames == 1 else model.config.stride[0]
+    slices = rearrange(windows, "b (s t) h w c -> (b s) t h w c", t=length)
+    mean, log_variance = model.encoder(model.fold(slices))
+    latents = mean
+    if generator is not None:
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        latents = mean + noise * (0.5 * log_variance).exp()
+    grid = rearrange(latents, "(b s) c h w -> b s c h w", b=batch)
+    flagged = F.pad(grid, (0, 0, 0, 0, 0, 1), value=1.0)  # the flag that says the slice exists, see Autoencoder.window
+    padded = F.pad(flagged, (0, 0, 0, 0, 0, 0, 1, 1))  # no slice before the first and after the last
+    window = torch.cat([padded[:, :-2], padded[:, 1:-1], padded[:, 2:]], dim=2).flatten(0, 1)
+    output = model.unfold(model.decoder(window))
+    if length == 1:
+        output = output.mean(dim=1, keepdim=True)
+    return rearrange(output, "(b s) t h w c -> b (s t) h w c", b=batch), mean, log_variance
+
+
+def reconstruction_loss(config: AutoencoderTraining, output: Tensor, target: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """The training loss, averaged over everything."""
+    loss = F.l1_loss(output, target) + config.mse * F.mse_loss(output, target)
+    if target.shape[1] > 1:
+        loss = loss + config.motion * F.l1_loss(output.diff(dim=1), target.diff(dim=1))
+    kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).mean()
+    return loss + config.kl * kl
+
+
+@torch.no_grad()
+def calibrate(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 24) -> None:
+    """Measure the mean and deviation of each latent channel on held-out windows and keep them in the model."""
+    rows = []
+    for step in range(batches):
+        windows = pool.batch(seed + 1, step).to(model.latent_mean.device).float() / 127.5 - 1
+        _, mean, _ = reconstruct_windows(model, windows, None)
+        rows.append(mean.permute(0, 2, 3, 1).flatten(0, 2))
+    latents = torch.cat(rows)
+    model.latent_mean.copy_(latents.mean(dim=0))
+    model.latent_deviation.copy_(latents.std(dim=0))
+
+
+@torch.no_grad()
+def check(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -> tuple[float, Tensor]:
+    """PSNR in dB over held-out windows, and a picture of the first ones: truth above, reconstruction below."""
+    errors, picture = [], None
+    for step in range(batches):
+        windows = pool.batch(seed + 2, step).to(model.latent_mean.device)
+        output, _, _ = reconstruct_windows(model, windows.float() / 127.5 - 1, None)
+        pixels = ((output + 1) * 127.5).round().clamp(0, 255)
+        errors.append(((pixels - windows) ** 2).mean(dim=(1, 2, 3, 4)))
+        if picture is None:
+            rows = torch.cat([windows[:6, 0].float(), pixels[:6, 0]], dim=1)
+            picture = rearrange(rows, "b h w c -> h (b w) c").to(torch.uint8).cpu()
+    psnr = 10 * torch.log10(255**2 / torch.cat(errors)).mean()
+    assert picture is not None
+    return float(psnr), picture
+
+
+def train_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, quiet: bool = False) -> dict[str, Any]:
+    """Run, or continue, a training in the folder `out`; returns the last numbers."""
+    # setup: folder, device, data
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "samples").mkdir(exist_ok=True)
+    save_toml(config, out / "config.toml")
+    train, seed = config.train, config.seed
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    datasets = [find_clips([folder]) for folder in data]
+    learn = [[clip for clip in clips if not held_out(clip)] or list(clips) for clips in datasets]
+    kept = [[clip for clip in clips if held_out(clip)] or list(clips[:1]) for clips in datasets]
+
+    # the whole state
+    torch.manual_seed(seed)
+    model = Autoencoder(config.model).to(device)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=train.learning_rate, betas=(0.9, 0.95), weight_decay=train.weight_decay, fused=True
+    )
+    state = TrainState(model, [optimizer])
+    state.resume(out)
+    description = {"kind": "autoencoder", "config": to_dict(config.model)}
+
+    with TrainingLog(out, "autoencoder", train.steps, state.step, quiet) as log:
+        log.say(f"reading {sum(map(len, learn))} clips into memory")
+        pool = load_pool(learn, config.pool, seed)
+        kept_pool = load_pool(kept, config.pool, seed)
+        numbers: dict[str, float] = {}
+        running: list[Tensor] = []
+        while state.step < train.steps:
+            # one step: everything random comes from (seed, step)
+            started = time.perf_counter()
+            progress = state.step / train.steps
+            for group in optimizer.param_groups:
+                group["lr"] = train.learning_rate * min((state.step + 1) / train.warmup, 1.0) * (1 - progress) ** 0.8
+            windows = pool.batch(seed, state.step).to(device).float() / 127.5 - 1
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                output, mean, log_variance = reconstruct_windows(model, windows, random_generator(seed, state.step, device))
+            loss = reconstruction_loss(train, output.float(), windows, mean.float(), log_variance.float())
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            state.step += 1
+            state.update_average(train.average_decay)
+            state.clips += windows.shape[0]
+            running.append(loss.detach())
+            state.seconds += time.perf_counter() - started
+
+            # say, check, keep
+            log.advance(state.step)
+            last = state.step == train.steps
+            if state.step % train.log_every == 0 or last:
+                numbers = {"loss": float(torch.stack(running).mean()), "clips/s": state.clips / state.seconds, "seconds": state.seconds}
+                running.clear()
+                log.write(state.step, numbers)
+            if state.step % train.check_every == 0 or last:
+                assert isinstance(state.average, Autoencoder)
+                psnr, picture = check(state.average, kept_pool, seed)
+                numbers["psnr"] = psnr
+                log.write(state.step, numbers)
+                video.write_image(out / "samples" / f"{state.step:07d}.png", picture.numpy())
+            if state.step % train.save_every == 0 or last:
+                assert isinstance(state.average, Autoencoder)
+                calibrate(state.average, kept_pool, seed)
+                for name, value in (("latent_mean", state.average.latent_mean), ("latent_deviation", state.average.latent_deviation)):
+                    getattr(model, name).copy_(value)
+                state.save(out, description)
+
+    checkpoint.save_model(out, state.average, {**description, "training": {"run": to_dict(config), "seconds": state.seconds, **numbers}})
+    return numbers

@@ -1,0 +1,101 @@
+"""The whole resumable state of a training run, in one visible object.
+
+Data order and noise are functions of (seed, step), so the step is the data cursor and the random state at once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chronotope import checkpoint
+from chronotope.errors import FileProblem
+
+__all__ = ["TrainState", "random_generator"]
+
+
+def random_generator(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """The random numbers of one step, the same whenever and wherever that step is run."""
+    # splitmix-style mixing, so that neighbouring seeds and steps share nothing
+    mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) % 2**63
+    return torch.Generator(device).manual_seed(mixed)
+
+
+@dataclass
+class TrainState:
+    """Weights, their running average, optimizers, and how far the run has come."""
+
+    model: nn.Module
+    optimizers: Sequence[torch.optim.Optimizer]
+    step: int = 0
+    clips: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    average: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        """Move the averaged weights towards the present ones; the decay grows from 0 so that the start is forgotten."""
+        decay = min(decay, (1 + self.step) / (10 + self.step))
+        # a compiled model prefixes its names, so both sides are walked in order instead of by name
+        for slow, fast in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            slow.lerp_(fast.detach(), 1 - decay)
+        for slow, fast in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            slow.copy_(fast)
+
+    def save(self, run: Path, description: dict[str, Any], keep: int = 2) -> None:
+        """Write a checkpoint folder named by the step and drop all but the `keep` newest."""
+
+        def fill(folder: Path) -> None:
+            checkpoint.save_model(folder, self.average, description)
+            counters = {"step": self.step, "clips": self.clips, "tokens": self.tokens, "seconds": self.seconds}
+            checkpoint.save_state(folder, dict(self._tensors()), counters)
+
+        checkpoint.write_folder(run / "checkpoints" / f"{self.step:07d}", fill)
+        for old in sorted((run / "checkpoints").glob("[0-9]*"))[:-keep]:
+            checkpoint.remove_folder(old)
+
+    def resume(self, run: Path) -> bool:
+        """Continue from the newest checkpoint of the run folder, if there is one."""
+        folder = checkpoint.latest_checkpoint(run)
+        if folder is None:
+            return False
+        checkpoint.load_model(folder, self.average)
+        tensors = checkpoint.load_tensors(folder / "state.safetensors")
+        weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+        try:
+            self.model.load_state_dict(weights)
+        except RuntimeError as problem:
+            raise FileProblem(f"{folder} was written by a model of other shapes; use another --out or the same preset") from problem
+        self._load_optimizers(tensors)
+        counters = checkpoint.load_json(folder / "state.json")
+        self.step, self.clips = counters["step"], counters["clips"]
+        self.tokens, self.seconds = counters["tokens"], counters["seconds"]
+        return True
+
+    def _tensors(self) -> list[tuple[str, Tensor]]:
+        pairs = [(f"model.{name}", tensor) for name, tensor in self.model.state_dict().items()]
+        for number, optimizer in enumerate(self.optimizers):
+            for index, state in optimizer.state_dict()["state"].items():
+                pairs += [(f"optimizer.{number}.{index}.{key}", torch.as_tensor(value)) for key, value in state.items()]
+        return pairs
+
+    def _load_optimizers(self, tensors: dict[str, Tensor]) -> None:
+        for number, optimizer in enumerate(self.optimizers):
+            whole = optimizer.state_dict()
+            state: dict[int, dict[str, Tensor]] = {}
+            prefix = f"optimizer.{number}."
+            for name, tensor in tensors.items():
+                if name.startswith(prefix):
+                    index, key = name.removeprefix(prefix).split(".", 1)
+                    state.setdefault(int(index), {})[key] = tensor
+            optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})

@@ -1,0 +1,1 @@
+"""Simulated worlds: clips with captions written from the spec, and exact truth."""

@@ -1,0 +1,100 @@
+"""Random specs within a scope, and the splits: train, held out by hash, and pairs of attributes never seen together."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Literal
+
+import numpy as np
+
+from chronotope.errors import UsageError, suggest
+from chronotope.worlds.backdrops import PLAIN
+from chronotope.worlds.cast_table import CAST, COLOURS, SHAPES
+from chronotope.worlds.compose import compose
+from chronotope.worlds.spec import BACKDROPS, Spec, spec_key
+
+__all__ = ["SCOPES", "Scope", "attribute_pairs", "sample_spec", "split_of"]
+
+Split = Literal["train", "heldout", "combination"]
+HELDOUT_SHARE, COMBINATION_SHARE = 0.05, 0.06
+
+
+@dataclasses.dataclass(frozen=True)
+class Scope:
+    """What a world may contain; sizes of actors are in short frame sides."""
+
+    shapes: tuple[str, ...]
+    nouns: tuple[str, ...]
+    colours: tuple[str, ...]
+    backdrops: tuple[str, ...]
+    events: tuple[str, ...]
+    cameras: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    max_actors: int = 2
+    fps: float = 8.0
+    min_frames: int = 2
+    max_frames: int = 24
+    picture_share: float = 0.25
+    moving_camera_share: float = 0.1
+    shape_share: float = 0.4
+    smallest: float = 0.35
+    largest: float = 0.55
+
+
+_MANY_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")
+_SIX_SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond")
+_USEFUL = (
+    "fox", "dog", "cat", "rabbit", "fish", "bird", "butterfly", "duck", "elephant", "penguin", "car", "bus", "sailboat", "rocket",
+    "airplane", "balloon", "apple", "tree", "house", "flower", "mushroom", "ghost", "robot", "soccer ball",
+)  # fmt: skip
+_SIX_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple")
+_FEW = ("fox", "cat", "rabbit", "fish", "butterfly", "penguin", "car", "rocket", "balloon", "apple", "tree", "house")
+_TINY_SIZES = ((64, 64), (96, 64), (64, 96), (80, 48), (48, 80))
+_LARGE_SIZES = ((128, 128), (192, 128), (128, 192), (256, 144), (144, 256))
+_SIMPLE = ("enter", "leave", "walk", "fly", "move", "roll", "bounce", "grow", "shrink")
+
+# fmt: off
+SCOPES: dict[str, Scope] = {
+    #                shapes       nouns        colours        backdrops                                     events
+    "shapes": Scope(_SIX_SHAPES, (),          _MANY_COLOURS, (*PLAIN, "sky", "night"),                      ("move", "bounce", "grow", "shrink"),
+                    cameras=("still",),               sizes=_TINY_SIZES,  moving_camera_share=0.0, shape_share=1.0),
+    "small":  Scope(_SIX_SHAPES[:5], _FEW,    _SIX_COLOURS,  ("white", "black", "sky", "hills", "sea", "night"), ("walk", "fly", "move", "enter", "grow", "shrink"),
+                    cameras=("still",), sizes=_TINY_SIZES[:3], min_frames=4, max_frames=17, picture_share=0.2, moving_camera_share=0.0,
+                    smallest=0.42, largest=0.6),
+    "wide":   Scope(_SIX_SHAPES, _USEFUL,     _MANY_COLOURS, (*PLAIN, "sky", "hills", "sea", "street", "room", "night"), _SIMPLE,
+                    cameras=("still", "pan", "zoom"), sizes=_TINY_SIZES),
+    "full":   Scope(SHAPES,      tuple(CAST), tuple(COLOURS), BACKDROPS,                                    (*_SIMPLE, "spin"),
+                    cameras=("still", "pan", "zoom", "follow"), sizes=_LARGE_SIZES, max_actors=3, max_frames=48, moving_camera_share=0.3,
+                    shape_share=0.25, smallest=0.22, largest=0.55),
+}
+# fmt: on
+
+
+def sample_spec(seed: int, scope: Scope, split: Split = "train") -> Spec:
+    """The spec of this seed: the first of its draws that belongs to the split."""
+    if split not in ("train", "heldout", "combination"):
+        raise UsageError(f"unknown split '{split}'. {suggest(split, ('train', 'heldout', 'combination'))}")
+    rng = np.random.default_rng([seed, {"train": 1, "heldout": 2, "combination": 3}[split]])
+    for _ in range(2000):
+        spec = compose(rng, scope)
+        if split_of(spec) == split:
+            return spec
+    raise UsageError(f"no spec of split '{split}' found in this scope: it is too small to hold one out")
+
+
+def split_of(spec: Spec) -> Split:
+    """Which split a spec belongs to; this depends on the spec alone."""
+    if any(_share(f"{a}|{b}") < COMBINATION_SHARE for a, b in attribute_pairs(spec)):
+        return "combination"
+    return "heldout" if int(spec_key(spec)[:8], 16) < HELDOUT_SHARE * 2**32 else "train"
+
+
+def attribute_pairs(spec: Spec) -> set[tuple[str, str]]:
+    """The pairs whose novelty the combination split tests: (colour, noun) and (noun, direction)."""
+    pairs = {(actor.colour, actor.noun) for actor in spec.actors if actor.colour}
+    return pairs | {(spec.actor(event.actor).noun, event.direction) for event in spec.events if event.direction}
+
+
+def _share(text: str) -> float:
+    return int(hashlib.sha256(f"combination {text}".encode()).hexdigest()[:8], 16) / 2**32

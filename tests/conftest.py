@@ -1,0 +1,30 @@
+"""The test run is stricter than the user's: one thread, fixed seeds, repeatable examples, warnings as errors."""
+
+from __future__ import annotations
+
+import random
+
+import hypothesis
+import numpy
+import pytest
+import torch
+
+hypothesis.settings.register_profile("chronotope", deadline=None, derandomize=True, database=None, max_examples=50)
+hypothesis.settings.load_profile("chronotope")
+torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `gpu` are skipped where there is no device."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test starts from the same random state, whatever ran before it."""
+    random.seed(0)
+    numpy.random.seed(0)
+    torch.manual_seed(0)
