@@ -20,7 +20,17 @@ from torch import Tensor, nn
 
 from chronotope.errors import FileProblem
 
-__all__ = ["latest_checkpoint", "load_json", "load_model", "load_tensors", "remove_folder", "save_json", "save_model", "save_state", "write_folder"]
+__all__ = [
+    "latest_checkpoint",
+    "load_json",
+    "load_model",
+    "load_tensors",
+    "remove_folder",
+    "save_json",
+    "save_model",
+    "save_state",
+    "write_folder",
+]
 
 
 def save_json(data: Any, path: Path) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import itertools
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from chronotope.errors import FileProblem, UsageError
-from chronotope.picture import Frame, check_size, is_picture, over_white, picture_facts, picture_frames, readable, reason
+from chronotope.picture import Frame, Number, check_size, is_picture, over_white, picture_facts, picture_frames, readable, reason
 
 if TYPE_CHECKING:
     import av
@@ -53,7 +54,7 @@ class Source(NamedTuple):
 # From file to frames in time
 
 
-def source(path: str | Path, start: float) -> Source:
+def source(path: str | Path, start: Number) -> Source:
     """Open a video or a picture; its first frame is decoded, since only that tells how it is displayed."""
     path = readable(path)
     if is_picture(path):
@@ -99,7 +100,7 @@ def open_video(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]
     av.logging.set_libav_level(av.logging.PANIC)
     try:
         container = av.open(str(path), metadata_errors="replace")
-    except (OSError, ValueError) as error:  # all of libav's errors are one of the two
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise FileProblem(
             f"{path} cannot be opened as a video ({reason(error)}): it is cut short or of another kind."
             " A complete file that FFmpeg reads is needed, such as .mp4, .webm, .avi or .gif."
@@ -116,12 +117,14 @@ class _CutShortError(Exception):
     """The file ends, or breaks, before what its header announces."""
 
 
-def _packets(container: av.container.InputContainer, track: av.VideoStream) -> Iterator[av.Packet[av.VideoStream]]:
+def _packets(
+    container: av.container.InputContainer, track: av.VideoStream, after_seek: bool = False
+) -> Iterator[av.Packet[av.VideoStream]]:
     """The whole packets of a track, then _CutShortError if more were announced."""
     import av
 
     count, end, tick, rate = 0, 0.0, float(track.time_base or 0), _declared_rate(track)
-    indexed = track.frames if "mov" in container.format.name else 0
+    indexed = track.frames if "mov" in container.format.name and not after_seek else 0
     try:
         for packet in container.demux(track):
             if packet.is_corrupt and container.format.name != "mpegts":  # half a packet; broadcasts have them by nature
@@ -142,8 +145,9 @@ def _announced_seconds(container: av.container.InputContainer, track: av.VideoSt
     """How long Matroska says the track is; the others have better marks of an early end, or none."""
     if "matroska" in container.format.name:
         if "DURATION" in track.metadata:
-            hours, minutes, seconds = track.metadata["DURATION"].split(":")
-            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+            with contextlib.suppress(ValueError):  # a damaged tag
+                hours, minutes, seconds = map(float, track.metadata["DURATION"].split(":"))
+                return hours * 3600 + minutes * 60 + seconds
         if len(container.streams) == 1 and container.duration:
             return container.duration / 1e6
     return 0.0
@@ -155,10 +159,19 @@ def _decoded(
     """Every frame that can be decoded, then FileProblem if the file is damaged or cut short."""
     import av
 
-    shown, unread, key = 0, "", None
+    shown, unread, key, lead = 0, "", None, None
+    stamps: deque[int | None] = deque()
+    # AVI has no display times for reordered frames, and some writers of MP4 forget them: stamps then count up in decoding order.
+    suspect = container.format.name == "avi" or "mov" in container.format.name
+    forgotten = suspect and track.codec_context.has_b_frames and track.codec_context.name in {*COUNTABLE_CODECS, "mpeg4"}
     try:
-        for packet in _packets(container, track):
+        for packet in _packets(container, track, after_seek):
             key = packet.pts if key is None else key
+            if forgotten and packet.pts is not None and packet.dts is not None:
+                lead = packet.pts - packet.dts if lead is None else lead
+                forgotten = packet.pts - packet.dts == lead
+                if packet.size and not packet.is_discard:
+                    stamps.append(packet.pts)
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
@@ -167,6 +180,8 @@ def _decoded(
                 unread = reason(error)  # a capture that begins between keyframes: no player can show this
                 continue
             for frame in frames:
+                if forgotten and stamps:
+                    frame.pts = stamps.popleft()
                 if after_seek and (frame.pts is None or key is None or frame.pts < key):
                     continue  # it leans on frames before the keyframe
                 shown += 1
@@ -176,11 +191,12 @@ def _decoded(
     except _CutShortError as damage:
         with contextlib.suppress(av.FFmpegError):
             for frame in track.codec_context.decode(None):
+                frame.pts = stamps.popleft() if forgotten and stamps else frame.pts
                 shown += 1
                 yield frame
-        total = f" of {track.frames}" if track.frames > shown else ""
+        total = " after the start asked for" if after_seek else f" of {track.frames}" if track.frames > shown else ""
         raise FileProblem(
-            f"{path} is cut short or damaged ({damage}): {shown}{total} frames could be decoded."
+            f"{path} is cut short or damaged ({damage}): {shown} frames{total} could be decoded."
             " Get a complete copy, or keep what is there by re-encoding it with ffmpeg."
         ) from None
 
@@ -225,12 +241,14 @@ def packet_spans(facts: dict[str, Any]) -> list[tuple[float, float]]:
 
 
 def _declared_rate(track: av.VideoStream) -> float:
-    return float(track.average_rate or track.guessed_rate or track.base_rate or 25)
+    """What the header says; a bare stream without timestamps has its rate in the codec's own data."""
+    rates = track.average_rate, track.guessed_rate, track.base_rate
+    return float((rates[1] if track.start_time is None else None) or rates[0] or rates[1] or rates[2] or 25)
 
 
 def _slack(tick: float, rate: float) -> float:
-    """How far a timestamp may be off in seconds: one tick of rounding, or nothing where ticks are whole frames."""
-    return 1.01 * tick if 2 * tick < 1 / rate else 1e-6
+    """How far in seconds a timestamp may be off: a tick or the millisecond of other containers; nothing where ticks are frames."""
+    return min(max(tick, 0.001) * 1.01, 0.34 / rate) if 2 * tick < 1 / rate else 1e-6
 
 
 def cadence(times: list[float], last: float, declared: float, tick: float) -> tuple[float, bool]:
@@ -246,45 +264,44 @@ def cadence(times: list[float], last: float, declared: float, tick: float) -> tu
     return len(times) / (span + last), True
 
 
-def selected(opened: Source, fps: float | None, start: float, seconds: float | None) -> Iterator[Timed]:
-    """The frames asked for, or UsageError if the file ends before the first of them."""
+def selected(path: str | Path, fps: Number | None, start: Number, seconds: Number | None) -> tuple[Source, Iterator[Timed]]:
+    """The opened file and those of its frames that were asked for: with `fps` the one on screen at every output time."""
     if fps is not None and not 0 < fps <= 1000:
         raise UsageError(f"fps is {fps:g}; it must be above 0 and at most 1000.")
     if seconds is not None and not seconds > 0:
         raise UsageError(f"seconds is {seconds:g}; it must be above 0.")
     if not 0 <= start < float("inf"):
         raise UsageError(f"start is {start:g}; it must be 0 or more seconds.")
+    opened = source(path, start)
     slack = _slack(opened.tick, opened.rate)
-    stop = float("inf") if seconds is None else start + seconds
+    stop = float("inf") if seconds is None else float(start + seconds)
     if fps is None or opened.still:
-        chosen = _begun(opened.frames, start - slack, stop - slack)
+        chosen = _begun(opened.frames, float(start), stop, slack)
     else:
         chosen = _resampled(opened.frames, fps, start, stop, slack)
     first = next(chosen, None)
     if first is None:
-        raise UsageError(f"{opened.facts['path']} ends before {start:g} seconds; ask for an earlier start.")
-    yield first
-    yield from chosen
+        raise UsageError(f"{path} ends before {start:g} seconds; ask for an earlier start.")
+    return opened, itertools.chain([first], chosen)
 
 
-def _begun(frames: Iterator[Timed], start: float, stop: float) -> Iterator[Timed]:
+def _begun(frames: Iterator[Timed], start: float, stop: float, slack: float) -> Iterator[Timed]:
     """The frames that begin in the window; where none does, the one that is on screen all through it."""
-    earlier, found = None, False
+    earlier, found, ended = None, False, True
     for frame in frames:
-        if frame.time >= stop:
+        if frame.time >= stop - slack:
+            ended = False
             break
-        if frame.time >= start:
+        if frame.time >= start - slack:
             found = True
             yield frame
         else:
             earlier = frame
-    else:
-        stop = float("inf")  # the last frame of all leaves the screen after its own time
-    if not found and earlier is not None and (stop < float("inf") or earlier.time + earlier.seconds > start):
+    if earlier is not None and not found and not (ended and earlier.time + earlier.seconds <= start + slack):
         yield earlier
 
 
-def _resampled(frames: Iterator[Timed], fps: float, start: float, stop: float, slack: float) -> Iterator[Timed]:
+def _resampled(frames: Iterator[Timed], fps: Number, start: Number, stop: float, slack: float) -> Iterator[Timed]:
     """At each output time start + k/fps the frame that is on screen then."""
     shown: Timed | None = None
     count = 0
@@ -324,19 +341,24 @@ class _Display:
 
     def rgb(self, frame: av.VideoFrame) -> Frame:
         """The pixels of one frame; one that differs in size from the first is scaled to it, as players do."""
+        import av
         from av.video.reformatter import Colorspace
 
         # Of files that do not name their colour matrix, players take large ones for BT.709 and small ones for BT.601.
         unnamed = Colorspace.ITU709 if self.coded[1] >= 720 else Colorspace.ITU601
         transparent = any(part.is_alpha for part in frame.format.components) or frame.format.name == "pal8"
-        pixels = self.reformatter.reformat(
-            frame,
-            *self.coded,
-            "rgba" if transparent else "rgb24",
-            src_colorspace=unnamed if frame.colorspace == 2 else None,
-            interpolation=careful(),
-            threads=1,
-        ).to_ndarray()
+        try:
+            converted = self.reformatter.reformat(
+                frame,
+                *self.coded,
+                "rgba" if transparent else "rgb24",
+                src_colorspace=unnamed if frame.colorspace == 2 else None,
+                interpolation=careful(sharp=False),
+                threads=1,
+            )
+        except av.FFmpegError as error:
+            raise FileProblem(f"frames of kind {frame.format.name} cannot be shown ({reason(error)}); convert the video first.") from None
+        pixels = np.asarray(converted.to_ndarray())
         pixels = (over_white(pixels) if transparent else pixels)[: self.clean[1], : self.clean[0]]
         a, b, c, d = self.matrix
         if self.transposed:
@@ -355,8 +377,9 @@ def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
         return [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)][clockwise]
 
 
-def careful() -> int:
-    """Flags for colour conversion: without the second and third a round trip of RGB loses 8 dB."""
+def careful(sharp: bool) -> int:
+    """Flags for colour conversion: libav's defaults darken by a level and, in a round trip of RGB, lose 8 dB."""
     from av.video.reformatter import Interpolation
 
-    return Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+    exact = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+    return exact | (Interpolation.BICUBIC if sharp else Interpolation.BILINEAR)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ ANIMATED = {"GIF", "WEBP", "PNG", "TIFF"}  # not JPEG: the further pictures in a
 EXIF_ORIENTATION, EXIF_DESCRIPTION = 0x0112, 0x010E
 
 Frame = UInt8[np.ndarray, "h w 3"]
+Number = int | float  # the runtime check of types in tests takes no int for a float
 
 
 # Files
@@ -123,7 +125,7 @@ def complete_or_nothing(path: Path, text: str) -> Iterator[Path]:
             settings.replace(sidecar(path))
         else:
             sidecar(path).unlink(missing_ok=True)  # it told of the file that was just replaced
-    except (OSError, ValueError) as error:  # all errors of libav and Pillow are one of the two
+    except (OSError, ValueError) as error:
         raise FileProblem(f"{path} cannot be written ({reason(error)}); check the folder, the disk and the frame size.") from error
     finally:
         growing.unlink(missing_ok=True)
@@ -153,7 +155,7 @@ def picture(path: Path) -> Iterator[Image.Image]:
             with Image.open(path, formats=["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]) as image:
                 check_size(path, *image.size)
                 yield image
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError) as error:
         why = "it is damaged or of another kind" if isinstance(error, UnidentifiedImageError) else reason(error)
         raise FileProblem(f"{path} cannot be read as a picture ({why}); a complete PNG, JPEG, WebP, GIF or TIFF is needed.") from None
 
@@ -200,7 +202,8 @@ def picture_facts(path: Path) -> tuple[dict[str, Any], bool]:
     """What a picture's header says, in the words of VideoInfo, and whether it is a still."""
     with picture(path) as image:
         kind = (image.format or "picture").lower()
-        upright = image.getexif().get(EXIF_ORIENTATION, 1) < 5
+        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+        upright = orientation < 5 or image.format == "TIFF"  # whose size Pillow has turned already
         facts = dict(
             path=path,
             container=kind,
@@ -208,7 +211,7 @@ def picture_facts(path: Path) -> tuple[dict[str, Any], bool]:
             pixel_format=image.mode.lower(),
             width=image.width if upright else image.height,
             height=image.height if upright else image.width,
-            rotation={3: 180, 6: 90, 8: 270}.get(image.getexif().get(EXIF_ORIENTATION, 1), 0),
+            rotation={3: 180, 6: 90, 8: 270}.get(orientation, 0),
             pixel_aspect=1.0,
             metadata={str(key): str(value) for key, value in image.info.items() if isinstance(value, str | int | float)},
         )

@@ -24,6 +24,7 @@ from chronotope.frames import SIZE_TAG, cadence, careful, open_video, packet_spa
 from chronotope.picture import (
     PICTURE_FORMATS,
     Frame,
+    Number,
     check_frame,
     complete_or_nothing,
     fit,
@@ -78,7 +79,7 @@ class Video:
     """Frames in memory and how many of them pass in a second."""
 
     frames: Frames
-    fps: float
+    fps: Number
 
     @property
     def num_frames(self) -> int:
@@ -119,19 +120,19 @@ class VideoInfo:
 # Reading
 
 
-def stream(path: str | Path, *, fps: float | None = None, start: float = 0.0, seconds: float | None = None) -> Iterator[Frame]:
-    """Yield the frames that begin in the window, one at a time; with `fps`, the one on screen at every output time."""
-    for _, _, pixels in selected(source(path, start), fps, start, seconds):
-        yield pixels()
+def stream(path: str | Path, *, fps: Number | None = None, start: Number = 0.0, seconds: Number | None = None) -> Iterator[Frame]:
+    """The frames that begin in the window, one at a time; with `fps`, the one on screen at every output time."""
+    _, chosen = selected(path, fps, start, seconds)
+    return (timed.pixels() for timed in chosen)
 
 
-def read(path: str | Path, *, fps: float | None = None, start: float = 0.0, seconds: float | None = None) -> Video:
+def read(path: str | Path, *, fps: Number | None = None, start: Number = 0.0, seconds: Number | None = None) -> Video:
     """Read a video into memory; without `fps`, every frame once and the file's average rate."""
-    opened = source(path, start)
+    opened, chosen = selected(path, fps, start, seconds)
     pixels, last = bytearray(), 0.0
     times: list[float] = []
     shape: tuple[int, ...] = ()
-    for timed in selected(opened, fps, start, seconds):
+    for timed in chosen:
         time, last, frame = timed.time, timed.seconds, timed.pixels()
         shape = shape or frame.shape
         if frame.shape != shape:
@@ -183,7 +184,9 @@ def read_origin(path: str | Path) -> dict[str, Any] | None:
 # Writing
 
 
-def write(path: str | Path, frames: Frames | Iterable[Frame], fps: float, *, metadata: dict[str, Any] | None = None, crf: int = 16) -> None:
+def write(
+    path: str | Path, frames: Frames | Iterable[Frame], fps: Number, *, metadata: dict[str, Any] | None = None, crf: int = 16
+) -> None:
     """Write frames as a video (.mp4 .mov .mkv .webm .gif), or a single one as a picture (.png .jpg .webp)."""
     path = Path(path)
     if path.suffix.lower() in PICTURE_FORMATS:
@@ -200,7 +203,7 @@ def write(path: str | Path, frames: Frames | Iterable[Frame], fps: float, *, met
 class VideoWriter:
     """Writes a video frame by frame; the file has its name only when it is complete, and on failure nothing is left."""
 
-    def __init__(self, path: str | Path, fps: float, *, metadata: dict[str, Any] | None = None, crf: int = 16) -> None:
+    def __init__(self, path: str | Path, fps: Number, *, metadata: dict[str, Any] | None = None, crf: int = 16) -> None:
         self.path = writable(path, VIDEO_FORMATS)
         self.codec = VIDEO_FORMATS[self.path.suffix.lower()][1]
         if not 0.01 <= fps <= 1000:
@@ -251,29 +254,30 @@ class VideoWriter:
         if not self._shape:
             self._closed = True
             raise UsageError(f"no frames were given for {self.path}, so it was not written; at least one is needed.")
-        with self._or_abort():
-            self._container.mux(self._track.encode(None))
-            self._container.close()
-        self._closed = True
-        self._files.close()  # gives the file its name
+        try:
+            with self._or_abort():
+                self._container.mux(self._track.encode(None))
+                self._files.close()  # closes the container, then gives the file its name
+            self._closed = True
+        finally:
+            self.abort()  # unless all went well
 
     def abort(self) -> None:
         """Give up: what was written so far is deleted."""
         if self._closed:
             return
         self._closed = True
-        if self._shape:
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                self._container.close()
-            with contextlib.suppress(_AbortedError):
-                self._files.__exit__(_AbortedError, _AbortedError(), None)
+        with contextlib.suppress(Exception):  # what libav thinks of its interrupted file is of no interest
+            self._files.__exit__(_AbortedError, _AbortedError(), None)
 
     @contextlib.contextmanager
     def _or_abort(self) -> Iterator[None]:
-        """Whatever goes wrong inside deletes what was written; libav's errors become one sentence."""
+        """Libav's errors and the disk's delete what was written and become one sentence."""
+        import av
+
         try:
             yield
-        except (OSError, ValueError) as error:
+        except (av.FFmpegError, OSError) as error:
             self.abort()
             size = f"{self._shape[1]}x{self._shape[0]}"
             raise FileProblem(f"{self.path} cannot be written ({reason(error)}); check the disk, and that {size} suits it.") from error
@@ -286,6 +290,7 @@ class VideoWriter:
         muxer = VIDEO_FORMATS[self.path.suffix.lower()][0]
         options = {"movflags": "use_metadata_tags+faststart"} if muxer in ("mp4", "mov") else {}
         self._container = av.open(str(self._growing), "w", format=muxer, options=options)
+        self._files.callback(self._container.close)
         if self._text:
             self._container.metadata["comment"] = self._text
         # H.264 in 4:2:0 has even sizes only, and its crop window counts in twos: odd edges are repeated once and the reader told.
@@ -325,7 +330,7 @@ class VideoWriter:
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
-            interpolation=careful(),
+            interpolation=careful(sharp=True),
             threads=1,
         )
 

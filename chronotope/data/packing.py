@@ -6,8 +6,8 @@ Samples are ordered by length inside a pack, so that attention can take runs of 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -16,7 +16,7 @@ from torch import Tensor
 from chronotope.geometry import Geometry, Slice
 from chronotope.models.dit import PackedTokens
 
-__all__ = ["Sample", "fill_batches", "pack", "row_signals", "unpack"]
+__all__ = ["Sample", "pack", "row_signals", "unpack"]
 
 
 @dataclass(frozen=True)
@@ -91,22 +91,3 @@ def unpack(values: Float[Tensor, "v p"], samples: Sequence[Sample], arranged: Se
     """Values of a pack's visual tokens back to the samples, in their own order."""
     pieces = values.split([len(samples[i].noisy) for i in arranged])
     return [piece for _, piece in sorted(zip(arranged, pieces, strict=True), key=lambda pair: pair[0])]
-
-
-def with_noisy(batch: PackedTokens, noisy: Tensor, level: Tensor) -> PackedTokens:
-    """The same pack with other values and noise levels."""
-    return replace(batch, noisy=noisy, level=level)
-
-
-def fill_batches(num_tokens: Sequence[int], order: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Cut `order` into batches of at most `budget` tokens (a sample above the budget is a batch of its own)."""
-    batch: list[int] = []
-    used = 0
-    for index in order:
-        if batch and used + num_tokens[index] > budget:
-            yield batch
-            batch, used = [], 0
-        batch.append(index)
-        used += num_tokens[index]
-    if batch:
-        yield batch

@@ -6,7 +6,7 @@ A token of level l is at t = l * tau while the shared clock tau runs from 1 to 0
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -33,7 +33,7 @@ class Sampling:
 
     num_steps: int = 30
     solver: SolverName = "euler"
-    guidance: Guidance = Guidance()
+    guidance: Guidance = field(default_factory=Guidance)
     negative_prompt: str = ""
 
     def __post_init__(self) -> None:

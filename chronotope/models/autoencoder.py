@@ -40,9 +40,7 @@ class AutoencoderConfig:
     def __post_init__(self) -> None:
         halvings = len(self.widths) - 1
         if self.stride[1] != self.stride[2] or self.fold * 2**halvings != self.stride[1]:
-            raise UsageError(
-                f"fold {self.fold} halved {halvings} times gives stride {self.fold * 2**halvings}, expected {self.stride[1:]}"
-            )
+            raise UsageError(f"fold {self.fold} halved {halvings} times gives stride {self.fold * 2**halvings}, expected {self.stride[1:]}")
         if not len(self.widths) == len(self.encoder_blocks) == len(self.decoder_blocks):
             raise UsageError("widths, encoder_blocks and decoder_blocks must have one entry per level")
 
@@ -56,7 +54,7 @@ class PixelNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         # channels_last memory: the permutation is free and the norm reads contiguous rows
-        return F.rms_norm(x.permute(0, 2, 3, 1), self.scale.shape, self.scale, 1e-5).permute(0, 3, 1, 2)
+        return F.rms_norm(x.permute(0, 2, 3, 1), self.scale.shape, self.scale.to(x.dtype), 1e-5).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from chronotope.errors import UsageError
-from chronotope.models.attention import packed_attention
+from chronotope.models.attention import Segments, packed_attention
 from chronotope.models.rope import rotary_angles, rotate
 from chronotope.models.text import TextEncoder
 
@@ -88,19 +88,20 @@ class Block(nn.Module):
         self.down = nn.Linear(config.hidden, config.width, bias=False)
 
     def forward(
-        self, x: Float[Tensor, "n d"], modulation: Float[Tensor, "r 6d"], row: Tensor, angles: tuple[Tensor, Tensor], lengths: Sequence[int]
+        self, x: Float[Tensor, "n d"], modulation: Float[Tensor, "r 6*d"], row: Tensor, angles: tuple[Tensor, Tensor], segments: Segments
     ) -> Float[Tensor, "n d"]:
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = (modulation + self.offset)[row].chunk(6, dim=-1)
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = (modulation + self.offset.to(modulation.dtype))[row].chunk(6, dim=-1)
         q, k, v = self.qkv(_modulate(x, shift_a, scale_a)).unflatten(-1, (3, -1, self.head_dim)).unbind(1)
-        q = rotate(F.rms_norm(q, (self.head_dim,), self.q_scale), *angles)
-        k = rotate(F.rms_norm(k, (self.head_dim,), self.k_scale), *angles)
-        x = torch.addcmul(x, gate_a, self.out(packed_attention(q, k, v, lengths).flatten(1)))
+        q = rotate(F.rms_norm(q, (self.head_dim,), self.q_scale.to(q.dtype)), *angles)
+        k = rotate(F.rms_norm(k, (self.head_dim,), self.k_scale.to(k.dtype)), *angles)
+        x = x + gate_a * self.out(packed_attention(q, k, v, segments).flatten(1))
         gate, value = self.up(_modulate(x, shift_m, scale_m)).chunk(2, dim=-1)
-        return torch.addcmul(x, gate_m, self.down(F.silu(gate) * value))
+        return x + gate_m * self.down(F.silu(gate) * value)
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return torch.addcmul(shift, F.rms_norm(x, x.shape[-1:]), 1 + scale)
+    # the residual stream stays in single precision; what enters a matrix product has the product's precision
+    return torch.addcmul(shift, F.rms_norm(x, x.shape[-1:]).to(shift.dtype), 1 + scale)
 
 
 class DiT(nn.Module):
@@ -146,8 +147,9 @@ class DiT(nn.Module):
         rows = F.silu(self.row_out(F.silu(rows)))
         modulation = self.modulation(rows)
         angles = rotary_angles(batch.positions, self.config.head_dim)
+        segments = Segments(batch.lengths)
         for block in self.blocks:
-            x = block(x, modulation, batch.row, angles, batch.lengths)
+            x = block(x, modulation, batch.row, angles, segments)
         shift, scale = self.final_modulation(rows)[batch.row].chunk(2, dim=-1)
         sequence = self.patch_out(_modulate(x, shift, scale))
         # back from the sequence to the order of `noisy`: visual tokens keep their order in the sequence

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from chronotope.models.attention import packed_attention
+from chronotope.models.attention import Segments, packed_attention
 from chronotope.models.rope import rotary_angles, rotate
 
 __all__ = ["TextEncoder", "Tokenizer", "learn_vocabulary"]
@@ -33,7 +34,7 @@ def learn_vocabulary(texts: Iterable[str], size: int) -> tuple[str, ...]:
     while len(vocabulary) < size:
         pairs: Counter[tuple[str, str]] = Counter()
         for word, parts in pieces.items():
-            for pair in zip(parts, parts[1:], strict=False):
+            for pair in pairwise(parts):
                 pairs[pair] += counts[word]
         if not pairs:
             break
@@ -98,11 +99,11 @@ class TextBlock(nn.Module):
         self.up = nn.Linear(width, 4 * width, bias=False)
         self.down = nn.Linear(2 * width, width, bias=False)
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], lengths: Sequence[int]) -> Tensor:
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], segments: Segments) -> Tensor:
         normed = F.rms_norm(x, x.shape[-1:])
         q, k, v = self.qkv(normed).unflatten(-1, (3, -1, self.head_dim)).unbind(1)
         q, k = (rotate(F.rms_norm(y, (self.head_dim,)), *angles) for y in (q, k))
-        x = x + self.out(packed_attention(q, k, v, lengths).flatten(1))
+        x = x + self.out(packed_attention(q, k, v, segments).flatten(1))
         gate, value = self.up(F.rms_norm(x, x.shape[-1:])).chunk(2, dim=-1)
         return x + self.down(F.silu(gate) * value)
 
@@ -120,6 +121,7 @@ class TextEncoder(nn.Module):
         x = self.embedding(ids)
         order = torch.cat([torch.arange(length, device=ids.device) for length in lengths]).float()
         angles = rotary_angles(F.pad(order[:, None], (0, 2)), self.head_dim)
+        segments = Segments(tuple(lengths))
         for block in self.blocks:
-            x = block(x, angles, lengths)
+            x = block(x, angles, segments)
         return F.rms_norm(x, x.shape[-1:])

@@ -23,14 +23,14 @@ from chronotope.data.clips import Clip, find_clips
 from chronotope.data.pixels import PixelPool, PoolConfig, load_pool
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.train.progress import TrainingLog
-from chronotope.train.state import TrainState, random_generator
+from chronotope.train.state import Precision, TrainState, autocast, random_generator
 
 __all__ = ["AutoencoderRun", "AutoencoderTraining", "reconstruct_windows", "train_autoencoder"]
 
 
 @dataclass(frozen=True)
 class AutoencoderTraining:
-    """How long and how fast; `hours` above 0 stops early by the clock, with the schedule fitted to it."""
+    """How long, how fast, and the weights of the terms of the loss."""
 
     steps: int = 2000
     learning_rate: float = 1.5e-3
@@ -41,6 +41,7 @@ class AutoencoderTraining:
     motion: float = 0.5
     kl: float = 1e-4
     average_decay: float = 0.998
+    precision: Precision = "auto"
     log_every: int = 20
     check_every: int = 250
     save_every: int = 250
@@ -158,7 +159,7 @@ def train_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, q
             for group in optimizer.param_groups:
                 group["lr"] = train.learning_rate * min((state.step + 1) / train.warmup, 1.0) * (1 - progress) ** 0.8
             windows = pool.batch(seed, state.step).to(device).float() / 127.5 - 1
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            with autocast(device, train.precision):
                 output, mean, log_variance = reconstruct_windows(model, windows, random_generator(seed, state.step, device))
             loss = reconstruction_loss(train, output.float(), windows, mean.float(), log_variance.float())
             loss.backward()
@@ -191,5 +192,7 @@ def train_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, q
                     getattr(model, name).copy_(value)
                 state.save(out, description)
 
-    checkpoint.save_model(out, state.average, {**description, "training": {"run": to_dict(config), "seconds": state.seconds, **numbers}})
+    # half precision on disk; whoever encodes reads it back, so latents and decoder agree to the bit
+    trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, **numbers}
+    checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
     return numbers

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,18 @@ from torch import Tensor, nn
 from chronotope import checkpoint
 from chronotope.errors import FileProblem
 
-__all__ = ["TrainState", "random_generator"]
+__all__ = ["Precision", "TrainState", "autocast", "random_generator"]
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Half-precision matrix products where they are wanted and, with "auto", where the hardware has them.
+
+    On CPUs that is AVX-512 BF16 or AMX: without them bfloat16 is several times slower than single precision.
+    """
+    fast = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16" or (precision == "auto" and fast))
 
 
 def random_generator(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:

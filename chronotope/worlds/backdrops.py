@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from random import Random
 
 import numpy as np
 
@@ -28,7 +29,7 @@ PLAIN: dict[str, tuple[int, int, int]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Paper:
-    """What a layer is drawn on: the frame's size, the box (x0, y0, x1, y1) to cover, and the seed of its variation."""
+    """What a layer is drawn on: the frame's size, the box (left, top, right, bottom) to cover, and the seed of its variation."""
 
     width: float
     height: float
@@ -40,15 +41,18 @@ class Paper:
         """The short side of the frame."""
         return min(self.width, self.height)
 
-    def rng(self, *place: int) -> np.random.Generator:
+    def rng(self, *place: int) -> Random:
         """Randomness tied to a place, so that it does not depend on how much of the layer is drawn."""
-        return np.random.default_rng([self.seed % 2**32, *(p % 2**32 for p in place)])
+        key = self.seed
+        for part in place:
+            key = (key * 6364136223846793005 + part + 1442695040888963407) % 2**64  # a step of Knuth's generator mixes each part in
+        return Random(key)
 
-    def rect(self, fill: str, y0: float | None = None, y1: float | None = None) -> str:
+    def rect(self, fill: str, top: float | None = None, bottom: float | None = None) -> str:
         """A full-width band."""
-        x0, top, x1, bottom = self.box
-        top, bottom = (top if y0 is None else y0), (bottom if y1 is None else y1)
-        return f'<rect x="{x0:.2f}" y="{top:.2f}" width="{x1 - x0:.2f}" height="{max(0.0, bottom - top):.2f}" fill="{fill}"/>'
+        left, start, right, end = self.box
+        start, end = (start if top is None else top), (end if bottom is None else bottom)
+        return f'<rect x="{left:.2f}" y="{start:.2f}" width="{right - left:.2f}" height="{max(0.0, end - start):.2f}" fill="{fill}"/>'
 
     def cells(self, pitch: float) -> range:
         """Indices of the cells of this width that the box touches."""
@@ -67,13 +71,15 @@ def _rgb(r: float, g: float, b: float) -> str:
     return "#" + "".join(f"{int(min(255, max(0, c))):02x}" for c in (r, g, b))
 
 
-def _tint(paper: Paper, rgb: tuple[float, float, float], spread: float = 12, salt: int = 0) -> str:
-    return _rgb(*(np.array(rgb) + paper.rng(900 + salt).uniform(-spread, spread, 3)))
+def _tint(paper: Paper, rgb: tuple[int, int, int], spread: int = 12, salt: int = 0) -> str:
+    rng = paper.rng(900 + salt)
+    return _rgb(*(c + rng.uniform(-spread, spread) for c in rgb))
 
 
-def _gradient(paper: Paper, name: str, stops: list[tuple[float, str]], y0: float, y1: float) -> str:
+def _gradient(paper: Paper, name: str, stops: list[tuple[int, str]], top: float, bottom: float) -> str:
     marks = "".join(f'<stop offset="{at}" stop-color="{colour}"/>' for at, colour in stops)
-    band = f'<linearGradient id="{name}" gradientUnits="userSpaceOnUse" x1="0" x2="0" y1="{y0:.2f}" y2="{y1:.2f}">{marks}</linearGradient>'
+    line = f'gradientUnits="userSpaceOnUse" x1="0" x2="0" y1="{top:.2f}" y2="{bottom:.2f}"'
+    band = f'<linearGradient id="{name}" {line}>{marks}</linearGradient>'
     return f"<defs>{band}</defs>" + paper.rect(f"url(#{name})")
 
 
@@ -91,22 +97,23 @@ def _clouds(paper: Paper, fill: str = "#ffffff", low: float = 0.42, opacity: flo
 
 def _ridge(paper: Paper, fill: str, level: float, swing: float, wave: float, salt: int) -> str:
     """A rolling line of hills: three sine waves with seeded phases."""
-    phases = paper.rng(50 + salt).uniform(0, 2 * math.pi, 3)
-    x0, _, x1, y1 = paper.box
-    step = max((x1 - x0) / 160, paper.unit / 40)
+    rng = paper.rng(50 + salt)
+    phases = [rng.uniform(0, 2 * math.pi) for _ in range(3)]
+    left, _, right, bottom = paper.box
+    step = max((right - left) / 160, paper.unit / 40)
     points = []
-    x = x0
-    while x <= x1 + step:
+    x = left
+    while x <= right + step:
         t = 2 * math.pi * x / (wave * paper.unit)
         y = math.sin(t + phases[0]) + 0.5 * math.sin(1.9 * t + phases[1]) + 0.25 * math.sin(3.7 * t + phases[2])
         points.append(f"{x:.2f} {paper.height * level - y * swing * paper.unit:.2f}")
         x += step
-    return f'<path fill="{fill}" d="M{x0:.2f} {y1:.2f}L{"L".join(points)}L{x1 + step:.2f} {y1:.2f}Z"/>'
+    return f'<path fill="{fill}" d="M{left:.2f} {bottom:.2f}L{"L".join(points)}L{right + step:.2f} {bottom:.2f}Z"/>'
 
 
 def _day(paper: Paper) -> str:
     top, low = _tint(paper, (92, 168, 240)), _tint(paper, (200, 232, 252), 6, 1)
-    return _gradient(paper, "day", [(0, top), (1, low)], 0, paper.height * 0.8)
+    return _gradient(paper, "day", [(0, top), (1, low)], 0.0, paper.height * 0.8)
 
 
 def _sun(paper: Paper) -> str:
@@ -133,7 +140,7 @@ def _meadow(paper: Paper) -> str:
     tufts, pitch = [], paper.unit * 0.16
     for cell in paper.cells(pitch):
         rng = paper.rng(5, cell)
-        x, y, r = (cell + rng.uniform()) * pitch, rng.uniform(0.76, 0.98) * paper.height, rng.uniform(0.006, 0.014) * paper.unit
+        x, y, r = (cell + rng.random()) * pitch, rng.uniform(0.76, 0.98) * paper.height, rng.uniform(0.006, 0.014) * paper.unit
         tufts.append(f'<ellipse cx="{x:.2f}" cy="{y:.2f}" rx="{2.5 * r:.2f}" ry="{r:.2f}"/>')
     return grass + f'<g fill="#5fa044" opacity=".6">{"".join(tufts)}</g>'
 
@@ -148,7 +155,7 @@ def _water(paper: Paper) -> str:
     for cell in paper.cells(pitch):
         for row in range(4):
             rng = paper.rng(8, cell, row)
-            x, y, r = (cell + rng.uniform()) * pitch, (0.6 + 0.1 * row + rng.uniform(0, 0.06)) * h, rng.uniform(0.03, 0.07) * paper.unit
+            x, y, r = (cell + rng.random()) * pitch, (0.6 + 0.1 * row + rng.uniform(0, 0.06)) * h, rng.uniform(0.03, 0.07) * paper.unit
             waves.append(f'<ellipse cx="{x:.2f}" cy="{y:.2f}" rx="{r:.2f}" ry="{r * 0.12:.2f}"/>')
     return band + f'<g fill="#e8f6ff" opacity=".45">{"".join(waves)}</g>'
 
@@ -159,7 +166,7 @@ def _houses(paper: Paper) -> str:
     for cell in paper.cells(pitch):
         rng = paper.rng(11, cell)
         x, top, wide = cell * pitch, h * 0.7 - paper.unit * rng.uniform(0.32, 0.56), pitch * 0.98
-        wall = _rgb(*(np.array(walls[int(rng.integers(len(walls)))]) + rng.uniform(-10, 10, 3)))
+        wall = _rgb(*(c + rng.uniform(-10, 10) for c in rng.choice(walls)))
         parts.append(f'<rect x="{x:.2f}" y="{top:.2f}" width="{wide:.2f}" height="{h * 0.72 - top:.2f}" fill="{wall}"/>')
         rows = max(1, int((h * 0.7 - top) / (0.15 * paper.unit)))
         for row in range(rows):
@@ -175,20 +182,24 @@ def _road(paper: Paper) -> str:
     parts.append(paper.rect(_tint(paper, (98, 100, 108), 8, 9), 0.76 * h))
     pitch = paper.unit * 0.3
     for cell in paper.cells(pitch):
-        parts.append(f'<rect x="{cell * pitch:.2f}" y="{0.865 * h:.2f}" width="{pitch * 0.5:.2f}" height="{0.018 * h:.2f}" fill="#f2eed8"/>')
+        parts.append(
+            f'<rect x="{cell * pitch:.2f}" y="{0.865 * h:.2f}" width="{pitch * 0.5:.2f}" height="{0.018 * h:.2f}" fill="#f2eed8"/>'
+        )
     return "".join(parts)
 
 
 def _wall(paper: Paper) -> str:
     h, u = paper.height, paper.unit
     tints = ((236, 214, 178), (190, 210, 222), (214, 200, 222), (196, 216, 186))
-    tint = tints[int(paper.rng(12).integers(len(tints)))]
+    tint = paper.rng(12).choice(tints)
     parts = [paper.rect(_tint(paper, tint, 8, 10)), paper.rect("#f4efe6", 0.68 * h, 0.71 * h)]
     x = paper.rng(13).uniform(0.1, 0.6) * paper.width
     w, y, t = 0.36 * u, 0.14 * h, 0.34 * h
     pane = f'<rect x="{x:.2f}" y="{y:.2f}" width="{w:.2f}" height="{t:.2f}"'
     parts.append(f'{pane} fill="#a9d8f5" stroke="#ffffff" stroke-width="{0.022 * u:.2f}"/>')
-    parts.append(f'<path d="M{x + w / 2:.2f} {y:.2f}v{t:.2f}M{x:.2f} {y + t / 2:.2f}h{w:.2f}" stroke="#fff" stroke-width="{0.014 * u:.2f}"/>')
+    parts.append(
+        f'<path d="M{x + w / 2:.2f} {y:.2f}v{t:.2f}M{x:.2f} {y + t / 2:.2f}h{w:.2f}" stroke="#fff" stroke-width="{0.014 * u:.2f}"/>'
+    )
     return "".join(parts)
 
 
@@ -200,7 +211,7 @@ def _floorboards(paper: Paper) -> str:
 
 
 def _dark(paper: Paper) -> str:
-    return _gradient(paper, "n", [(0, _tint(paper, (14, 18, 52), 6)), (1, _tint(paper, (58, 62, 122), 8, 1))], 0, paper.height * 0.8)
+    return _gradient(paper, "n", [(0, _tint(paper, (14, 18, 52), 6)), (1, _tint(paper, (58, 62, 122), 8, 1))], 0.0, paper.height * 0.8)
 
 
 def _stars(paper: Paper) -> str:
@@ -208,7 +219,7 @@ def _stars(paper: Paper) -> str:
     for cell in paper.cells(pitch):
         for row in range(math.ceil(0.66 * paper.height / pitch)):
             rng = paper.rng(14, cell, row)
-            x, y, r = (cell + rng.uniform()) * pitch, (row + rng.uniform()) * pitch, rng.uniform(0.004, 0.011) * paper.unit
+            x, y, r = (cell + rng.random()) * pitch, (row + rng.random()) * pitch, rng.uniform(0.004, 0.011) * paper.unit
             parts.append(f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{max(r, 0.35):.2f}"/>')
     x, y, r = paper.rng(15).uniform(0.12, 0.88) * paper.width, 0.16 * paper.height, 0.085 * paper.unit
     moon = f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{r:.2f}" fill="#fdf4cf"/>'
@@ -240,12 +251,19 @@ def _snow_ground(paper: Paper) -> str:
 
 
 def _pale(paper: Paper) -> str:
-    return _gradient(paper, "p", [(0, _tint(paper, (140, 176, 214))), (1, "#e6eef6")], 0, paper.height * 0.7)
+    return _gradient(paper, "p", [(0, _tint(paper, (140, 176, 214))), (1, "#e6eef6")], 0.0, paper.height * 0.7)
 
 
 _SCENES: dict[str, tuple[Layer, ...]] = {
     "sky": (Layer(_day, 0.0), Layer(_sky, 0.4)),
-    "hills": (Layer(_day, 0.0), Layer(_sun, 0.02), Layer(_clouds, 0.15), Layer(_far_hills, 0.3), Layer(_near_hills, 0.6), Layer(_meadow, 1.0)),
+    "hills": (
+        Layer(_day, 0.0),
+        Layer(_sun, 0.02),
+        Layer(_clouds, 0.15),
+        Layer(_far_hills, 0.3),
+        Layer(_near_hills, 0.6),
+        Layer(_meadow, 1.0),
+    ),
     "sea": (Layer(_day, 0.0), Layer(_sun, 0.02), Layer(_clouds, 0.15), Layer(_water, 1.0)),
     "street": (Layer(_day, 0.0), Layer(_clouds, 0.1), Layer(_houses, 0.7), Layer(_road, 1.0)),
     "room": (Layer(_wall, 0.8), Layer(_floorboards, 1.0)),
@@ -263,16 +281,16 @@ def backdrop_layers(name: str) -> tuple[Layer, ...]:
 
 
 def _draw(layers: tuple[Layer, ...], paper: Paper, magnify: float = 1.0) -> np.ndarray:
-    x0, y0, x1, y1 = paper.box
-    width, height = max(1, round((x1 - x0) * magnify)), max(1, round((y1 - y0) * magnify))
+    left, top, right, bottom = paper.box
+    width, height = max(1, round((right - left) * magnify)), max(1, round((bottom - top) * magnify))
     body = "".join(layer.draw(paper) for layer in layers)
-    view = f'viewBox="{x0} {y0} {x1 - x0} {y1 - y0}" preserveAspectRatio="none"'
+    view = f'viewBox="{left} {top} {right - left} {bottom - top}" preserveAspectRatio="none"'
     return rasterise(f'<svg xmlns="http://www.w3.org/2000/svg" {view} width="{width}" height="{height}">{body}</svg>')
 
 
 def flat_backdrop(name: str, width: int, height: int, seed: int) -> np.ndarray:
     """All layers in one picture, for a camera that does not move."""
-    return _draw(backdrop_layers(name), Paper(width, height, (0, 0, width, height), seed))[..., :3]
+    return _draw(backdrop_layers(name), Paper(float(width), float(height), (0.0, 0.0, float(width), float(height)), seed))[..., :3]
 
 
 def layer_pixels(layer: Layer, paper: Paper, magnify: float) -> np.ndarray:

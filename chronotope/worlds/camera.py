@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from chronotope.worlds.motion import Track
 from chronotope.worlds.spec import Spec
+from chronotope.worlds.tracks import Track
 
 __all__ = ["camera_path"]
 
@@ -23,7 +23,14 @@ def camera_path(spec: Spec, tracks: dict[str, Track]) -> np.ndarray:
     elif camera.kind == "zoom":
         factor = 1.7 if camera.amount is None else camera.amount
         path[:, 2] = factor**progress if camera.direction == "in" else factor ** (1 - progress)
+        if camera.actor and factor != 1:
+            close = (path[:, 2] - 1) / (factor - 1)  # 0 at rest, 1 when nearest: the closer, the more it looks at the actor
+            track = tracks[camera.actor]
+            path[:, 0] += close * (track.x - path[:, 0])
+            path[:, 1] += close * (track.y + track.lift - path[:, 1])
     elif camera.kind == "follow":
         track = tracks[camera.actor or ""]
         path[:, 0] = track.x
+        ground = track.y + track.lift  # the small ups and downs of the gait are not the camera's
+        path[:, 1] += ground - ground[0]
     return path

@@ -2,180 +2,143 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from chronotope.worlds.cast_table import article
-from chronotope.worlds.spec import Actor, Event, Spec, spec_key
-from chronotope.worlds.words import CAMERA, DIRECTIONS, SYNONYMS, VERBS, gerund, places, verb_key
+from chronotope.worlds.choreography import choreograph
+from chronotope.worlds.deeds import Pen, join
+from chronotope.worlds.spec import Actor, Spec, spec_key
+from chronotope.worlds.words import NEXT_TO, VERBS, gerund, verb_key
 
 __all__ = ["captions"]
 
 
 def captions(spec: Spec, count: int = 4) -> dict[str, tuple[str, ...]]:
     """`count` different wordings (fewer if the spec does not allow so many) of each level: tags, sentence, paragraph."""
-    writers = {"tags": _tags, "sentence": _sentence, "paragraph": _paragraph}
+    scene, seed = choreograph(spec), int(spec_key(spec)[:12], 16)
+    writers: dict[str, Callable[[Pen], str]] = {"tags": _tags, "sentence": _sentence, "paragraph": _paragraph}
     out: dict[str, tuple[str, ...]] = {}
     for level, (name, write) in enumerate(writers.items()):
-        rng = np.random.default_rng([int(spec_key(spec)[:12], 16), level])
-        drawn = (write(_Pen(spec, rng)) for _ in range(4 * count))
-        out[name] = tuple(dict.fromkeys(drawn))[:count]
+        rng = np.random.default_rng([seed, level])
+        wordings: dict[str, None] = {}
+        for _ in range(4 * count):
+            wordings[write(Pen(spec, scene, rng))] = None
+            if len(wordings) == count:
+                break
+        out[name] = tuple(wordings)
     return out
 
 
-class _Pen:
-    """A spec and the dice with which this wording is chosen."""
-
-    def __init__(self, spec: Spec, rng: np.random.Generator) -> None:
-        self.spec, self.rng = spec, rng
-        self.words = {actor.id: self.pick(SYNONYMS.get(actor.noun, (actor.noun,))) for actor in spec.actors}
-
-    def pick(self, choices: Any) -> Any:
-        return choices[int(self.rng.integers(len(choices)))]
-
-    def chance(self, share: float) -> bool:
-        return bool(self.rng.random() < share)
-
-    def name(self, actor: Actor) -> str:
-        """'red ball', 'fox'."""
-        return f"{actor.colour} {self.words[actor.id]}" if actor.colour else self.words[actor.id]
-
-    def a(self, actor: Actor) -> str:
-        name = self.name(actor)
-        return f"{article(name)} {name}"
-
-    def the(self, actor: Actor) -> str:
-        return f"the {self.name(actor)}"
-
-    def events_of(self, actor: Actor) -> list[Event]:
-        return sorted((e for e in self.spec.events if e.actor == actor.id), key=lambda e: e.start)
-
-    def place(self) -> str:
-        return self.pick(places(self.spec.backdrop))
-
-    def camera(self) -> str:
-        camera = self.spec.camera
-        if camera.kind == "still":
-            return ""
-        noun = self.name(self.spec.actor(camera.actor)) if camera.actor else ""
-        return self.pick(CAMERA[camera.kind]).format(direction=camera.direction, noun=noun)
-
-    def deed(self, actor: Actor, event: Event) -> str:
-        """A verb phrase in the third person: 'walks to the right'."""
-        verb = self.pick(VERBS[verb_key(actor, event)])
-        side = event.direction
-        if event.kind == "enter":
-            source = {"left": "right", "right": "left", "up": "bottom", "down": "top"}[side or "right"]
-            return self.pick((f"enters from the {source} and {verb} {side}", f"comes in from the {source}, {gerund(verb)} {side}",
-                              f"{verb} {side} into the frame"))  # fmt: skip
-        if event.kind == "leave":
-            toward = f"to the {side}" if side in ("left", "right") else side
-            return self.pick((f"{verb} out of the frame {toward}", f"leaves {toward}", f"{verb} {side} and leaves the frame"))
-        if event.kind == "bounce" and side is None:
-            return self.pick(("bounces up and down", "bounces on the ground", "bounces"))
-        if side is None:
-            return verb
-        return f"{verb} {self.pick(DIRECTIONS[side])}{self.passing(actor, event)}"
-
-    def passing(self, actor: Actor, event: Event) -> str:
-        """' past a tree' when the way leads by somebody who stays where they are."""
-        spec = self.spec
-        if event.kind not in ("walk", "fly", "move", "roll") or event.direction not in ("left", "right"):
-            return ""
-        begin = actor.x
-        finish = begin + (event.amount or 0.5) * (1 if event.direction == "right" else -1)
-        low, high = sorted((begin, finish))
-        for other in spec.actors:
-            if other.id == actor.id or any(e.kind in ("walk", "fly", "move", "roll", "enter", "leave") for e in self.events_of(other)):
-                continue
-            if low + 0.04 < other.x < high - 0.04:
-                level = abs(other.y - actor.y) * spec.height < 0.5 * (other.size + actor.size) * min(spec.width, spec.height)
-                how = ("behind" if actor.depth > other.depth else "in front of") if level else "past"
-                return f" {self.pick((how, how, 'past'))} {self.a(other)}"
-        return ""
-
-
-def _join(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
-
-
-def _tags(pen: _Pen) -> str:
+def _tags(pen: Pen) -> str:
     words = []
     for actor in pen.spec.actors:
         words.append(pen.name(actor))
         for event in pen.events_of(actor):
-            words.append(gerund(pen.pick(VERBS[verb_key(actor, event)])) + (f" {event.direction}" if event.direction else ""))
-            words += [{"enter": "entering", "leave": "leaving"}[event.kind]] if event.kind in ("enter", "leave") else []
+            if event.kind == "switch":
+                words.append(f"light {event.direction}")
+                continue
+            going = event.kind in ("enter", "leave", "pass", "meet", "hit", "eat", "push", "paint")
+            side = pen.side(event) if event.target else event.direction
+            words.append(" ".join(filter(None, (gerund(pen.pick(VERBS[verb_key(actor, event, going)])), side))))
+            if going:
+                colour = f" {event.colour or actor.colour} line" if event.kind == "paint" else ""
+                words.append(gerund(event.kind + ("es" if event.kind in ("push", "pass") else "s")) + colour)
     words.append(f"{pen.spec.backdrop} background" if pen.chance(0.5) else pen.place().removeprefix("in front of "))
     camera = pen.spec.camera
     if camera.kind != "still":
-        words.append(f"camera {gerund({'pan': 'pans', 'zoom': 'zooms', 'follow': 'follows'}[camera.kind])} {camera.direction or ''}".strip())
+        words.append(
+            f"camera {gerund({'pan': 'pans', 'zoom': 'zooms', 'follow': 'follows'}[camera.kind])} {camera.direction or ''}".strip()
+        )
     return ", ".join(words)
 
 
-def _clauses(pen: _Pen) -> str:
+def _clauses(pen: Pen) -> str:
     """Who does what, everybody once: 'a fox walks right past a tree'."""
-    parts, mentioned = [], set()
-    order = sorted(pen.spec.actors, key=lambda actor: not pen.events_of(actor))
-    for actor in order:
-        if actor.id in mentioned:
-            continue
+    spec = pen.spec
+    busy = [actor for actor in spec.actors if pen.events_of(actor)]
+    parts: list[str] = []
+    said: set[str] = set()
+    for actor in busy:
         deeds = [pen.deed(actor, event) for event in pen.events_of(actor)]
-        text = pen.a(actor) + (" " + " and then ".join(deeds) if deeds else "")
-        mentioned.add(actor.id)
-        mentioned |= {other.id for other in pen.spec.actors if other.id != actor.id and f" {pen.a(other)}" in text}
-        parts.append(text)
-    return _join(parts)
+        name = pen.the(actor) if actor.id in said else pen.a(actor)
+        parts.append(f"{name} {join(deeds, ' and then ')}".replace("and then stops", pen.pick(("and stops", "and then stops"))))
+        said |= {actor.id} | {other.id for other in spec.actors if other.id != actor.id and f" {pen.a(other)}" in parts[-1]}
+    idle = [actor for actor in spec.actors if actor.id not in said]
+    if not busy:
+        return _group(pen, idle)
+    if idle:
+        parts[-1] += f" {pen.pick(NEXT_TO)} {join([pen.a(actor) for actor in idle])}"
+    return join(parts, pen.pick((" and ", " while ", " and ")))
 
 
-def _sentence(pen: _Pen) -> str:
+def _group(pen: Pen, idle: list[Actor]) -> str:
+    """'a penguin and an apple', 'a penguin to the left of an apple'."""
+    names = [pen.a(actor) for actor in idle]
+    if len(idle) == 2 and pen.chance(0.5):
+        gap = pen.scene.tracks[idle[1].id].x[0] - pen.scene.tracks[idle[0].id].x[0]
+        beside = "to the left of" if gap > 0 else "to the right of"
+        return f"{names[0]} {pen.pick((*NEXT_TO[:2], beside, beside))} {names[1]}"
+    return join(names)
+
+
+def _sentence(pen: Pen) -> str:
     text, camera = _clauses(pen), pen.camera()
     if pen.chance(0.9):
         text = f"{text} {pen.place()}"
     if camera:
         text = f"{text}, {camera}"
-    style = int(pen.rng.integers(4))
-    if style == 0:
-        return text[0].upper() + text[1:] + "."
-    return text
+    return text[0].upper() + text[1:] + "." if pen.chance(0.25) else text
 
 
 _SIZES = ((0.3, "small"), (0.48, "medium-sized"), (9.9, "large"))
 
 
-def _where(actor: Actor) -> str:
-    across = "on the left" if actor.x < 0.38 else "on the right" if actor.x > 0.62 else "in the middle"
-    height = " near the top" if actor.y < 0.33 else " near the bottom" if actor.y > 0.67 else ""
-    return across + height
-
-
-def _paragraph(pen: _Pen) -> str:
+def _paragraph(pen: Pen) -> str:
     spec = pen.spec
     still = spec.num_frames == 1
     kind = "picture" if still else "video"
-    names = _join([pen.a(actor) for actor in spec.actors])
+    names = join([pen.a(actor) for actor in spec.actors]) if spec.actors else "nobody"
     lines = [pen.pick((f"This {kind} shows {names} {pen.place()}.", f"A {kind} of {names} {pen.place()}.",
                        f"{names[0].upper()}{names[1:]} {pen.place()}."))]  # fmt: skip
-    for actor in spec.actors:
-        size = next(word for limit, word in _SIZES if actor.size < limit)
-        entering = any(e.kind == "enter" for e in pen.events_of(actor))
-        if entering:
-            lines.append(f"The {pen.name(actor)} is {size} and not there at first.")
-        else:
-            lines.append(f"The {pen.name(actor)} is {size} and {'is' if still else 'starts'} {_where(actor)}.")
-    for number, event in enumerate(sorted(spec.events, key=lambda e: e.start)):
-        actor = spec.actor(event.actor)
-        when = "At first, " if event.start < 0.1 and number == 0 else f"After {event.start:.1f} seconds, " if event.start >= 0.1 else "Meanwhile, "
-        lines.append(f"{when}{pen.the(actor)} {pen.deed(actor, event)}.")
-    pairs = list(zip(spec.actors, spec.actors[1:], strict=False))
-    for one, two in pairs:
+    lines += [_portrait(pen, actor, still) for actor in spec.actors]
+    lines += _history(pen)
+    for one, two in zip(spec.actors, spec.actors[1:], strict=False):
         if one.depth != two.depth:
             front, back = (one, two) if one.depth < two.depth else (two, one)
-            lines.append(f"The {pen.name(front)} is closer than the {pen.name(back)}.")
+            lines.append(pen.pick((f"The {pen.name(front)} is closer than the {pen.name(back)}.",
+                                   f"The {pen.name(back)} is further away than the {pen.name(front)}.")))  # fmt: skip
     camera = pen.camera()
     if camera:
         lines.append(camera[0].upper() + camera[1:] + ".")
     elif not still:
         lines.append(pen.pick(("The camera does not move.", "The camera is still.", "The camera stays still.")))
     return " ".join(lines)
+
+
+def _portrait(pen: Pen, actor: Actor, still: bool) -> str:
+    size = next(word for limit, word in _SIZES if actor.size < limit)
+    if any(e.kind == "enter" for e in pen.events_of(actor)[:1]):
+        return f"The {pen.name(actor)} is {size} and not there at first."
+    return f"The {pen.name(actor)} is {size} and {'is' if still else 'starts'} {pen.where(actor, 0)}."
+
+
+def _history(pen: Pen) -> list[str]:
+    """What happens, in the order of time."""
+    spec, lines = pen.spec, []
+    for number, event in enumerate(sorted(spec.events, key=lambda e: e.start)):
+        actor = spec.actor(event.actor)
+        if event.start >= 0.1:
+            when = f"After {event.start:.1f} seconds, "
+        else:
+            when = pen.pick(("At first, ", "First, ")) if number == 0 and len(spec.events) > 1 else "Meanwhile, " if number else ""
+        other = pen.the(spec.actor(event.target)) if event.target else "the"
+        text = f"{when}{pen.the(actor)} {pen.deed(actor, event, other)}"
+        lines.append(text[0].upper() + text[1:] + ".")
+        if event.kind == "eat":
+            lines.append(f"Then the {pen.name(spec.actor(event.target or ''))} is gone.")
+        if event.kind in ("walk", "fly", "move", "roll", "push") and pen.chance(0.6):
+            lines.append(f"It ends {pen.where(actor, spec.num_frames - 1)}.")
+        if event.kind == "paint":
+            lines.append("The line stays.")
+    return lines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import json
 import lzma
 import math
@@ -17,40 +16,51 @@ from chronotope.errors import FileProblem
 from chronotope.worlds.cast_table import CAST
 from chronotope.worlds.drawings import OWN, shape_body
 
-__all__ = ["aspect", "rasterise", "sprite_master", "sprite_sized"]
+__all__ = ["SMALLEST_MASTER", "aspect", "rasterise", "sprite_master", "sprite_sized"]
 
 _XMLNS = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-_SMALLEST_MASTER = 128
+SMALLEST_MASTER = 128
 
 
 def rasterise(svg: str) -> np.ndarray:
     """An SVG as premultiplied RGBA uint8."""
     import resvg_py
-    from PIL import Image
 
-    straight = np.asarray(Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg)))).convert("RGBA"))
+    png = np.frombuffer(bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True)), np.uint8)
+    decoded = cv2.imdecode(png, cv2.IMREAD_UNCHANGED)
+    assert decoded is not None  # resvg writes whole PNGs
+    straight = cv2.cvtColor(decoded, cv2.COLOR_BGRA2RGBA)
     if straight[..., 3].min() == 255:
-        return straight.copy()
+        return straight
     wide = straight.astype(np.uint16)
     wide[..., :3] = (wide[..., :3] * wide[..., 3:] + 127) // 255
     return wide.astype(np.uint8)
 
 
 @functools.lru_cache(maxsize=1)
-def _icons() -> dict[str, str]:
+def _package() -> dict[str, Any]:
     path = Path(__file__).with_name("cast.json.xz")
     try:
         data: dict[str, Any] = json.loads(lzma.decompress(path.read_bytes()))
     except (OSError, lzma.LZMAError, ValueError) as problem:
         raise FileProblem(f"{path} (the drawings of the cast) cannot be read: {problem}; reinstall, or use a world of shapes") from problem
-    return data["icons"]
+    return data
+
+
+@functools.lru_cache(maxsize=1024)
+def aspect(noun: str, colour: str | None) -> tuple[float, float]:
+    """Width and height of the ink as fractions of its longer side."""
+    measured = None if colour is not None else _package()["extents"].get(noun)
+    width, height = measured or sprite_master(noun, colour, SMALLEST_MASTER).shape[1::-1]
+    longest = max(height, width)
+    return width / longest, height / longest
 
 
 def _svg(noun: str, colour: str | None, side: int) -> str:
     if colour is not None:
         return f'<svg {_XMLNS} viewBox="0 0 100 100" width="{side}" height="{side}">{shape_body(noun, colour)}</svg>'
     icon, facing = CAST[noun].icon, CAST[noun].facing
-    body = OWN[icon] if icon in OWN else _icons()[icon]
+    body = OWN[icon] if icon in OWN else _package()["icons"][icon]
     turn = {"left": ' transform="translate(32 0) scale(-1 1)"', "up-right": ' transform="rotate(45 16 16)"'}.get(facing, "")
     # The margin leaves room for corners that turn out of the drawing's own square.
     return f'<svg {_XMLNS} viewBox="-7 -7 46 46" width="{side}" height="{side}"><g{turn}>{body}</g></svg>'
@@ -68,9 +78,9 @@ def sprite_master(noun: str, colour: str | None, longest: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=2048)
-def sprite_sized(noun: str, colour: str | None, longest: float) -> np.ndarray:
-    """The sprite with its longer side `longest` pixels (rounded up to whole pixels), one clear pixel around it."""
-    step = max(_SMALLEST_MASTER, 1 << math.ceil(math.log2(max(longest, 1))))
+def sprite_sized(noun: str, colour: str | None, longest: int) -> np.ndarray:
+    """The sprite with its longer side `longest` pixels long, one clear pixel around it."""
+    step = max(SMALLEST_MASTER, 1 << math.ceil(math.log2(max(longest, 1))))
     master = sprite_master(noun, colour, step)
     scale = longest / max(master.shape[:2])
     width, height = (max(1, round(side * scale)) for side in (master.shape[1], master.shape[0]))
@@ -79,10 +89,3 @@ def sprite_sized(noun: str, colour: str | None, longest: float) -> np.ndarray:
     sprite[1:-1, 1:-1] = small
     sprite.setflags(write=False)
     return sprite
-
-
-def aspect(noun: str, colour: str | None) -> tuple[float, float]:
-    """Width and height of the ink as fractions of its longer side."""
-    height, width = sprite_master(noun, colour, _SMALLEST_MASTER).shape[:2]
-    longest = max(height, width)
-    return width / longest, height / longest

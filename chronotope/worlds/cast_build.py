@@ -9,8 +9,10 @@ import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from chronotope.errors import FileProblem
+from chronotope.worlds.cast import SMALLEST_MASTER, sprite_master
 from chronotope.worlds.cast_table import CAST
 from chronotope.worlds.drawings import OWN
 
@@ -38,7 +40,14 @@ def build(out: Path) -> int:
             icons = json.load(member)["icons"]
     bodies = {noun.icon: minify(icons[noun.icon]["body"]) for noun in sorted(CAST.values(), key=lambda n: n.icon) if noun.icon not in OWN}
     note = {"source": PACKAGE, "licence": "MIT", "copyright": "Copyright (c) Microsoft Corporation", "view": 32}
-    text = json.dumps({"note": note, "icons": bodies}, separators=(",", ":"))
+    drawings = {"note": note, "icons": bodies, "extents": {}}
+    _write(out, drawings)  # once without the extents, so that the sprites can be measured
+    drawings["extents"] = {word: sprite_master(word, None, SMALLEST_MASTER).shape[1::-1] for word in CAST}
+    return _write(out, drawings)
+
+
+def _write(out: Path, drawings: dict[str, Any]) -> int:
+    text = json.dumps(drawings, separators=(",", ":"))
     data = lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME)
     beside = out.with_name(out.name + ".part")
     beside.write_bytes(data)

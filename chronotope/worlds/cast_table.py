@@ -38,7 +38,8 @@ class Noun:
     group: str
 
 
-# word, icon name in @iconify-json/fluent-emoji, facing of the drawing (l left, r right, f front, u nose to the upper right), gait, bulk, group
+# word, icon in @iconify-json/fluent-emoji or in drawings.py, facing of the drawing (l left, r right, f front, u nose to the
+# upper right), gait, bulk, group
 _ROWS = """
 fox            own-fox             r walk    2 animal
 dog            dog                 l walk    2 animal
@@ -229,7 +230,7 @@ key            key                 f stand   0 thing
 book           closed-book         f stand   0 thing
 television     television          f stand   1 thing
 telephone      telephone           f stand   0 thing
-camera         camera              f stand   0 thing
+laptop         laptop              f stand   0 thing
 sled           sled                l drive   2 thing
 paintbrush     paintbrush          f stand   0 tool
 crayon         crayon              f stand   0 tool

@@ -18,7 +18,7 @@ __all__ = ["ENCOUNTERS"]
 def _pair(scene: Scene, event: Event) -> tuple[Track, Track, int, float]:
     """The actor's track, the target's, the first frame, and the way from the one to the other in x."""
     one, two = scene.tracks[event.actor], scene.tracks[event.target or ""]
-    frame = min(int(math.ceil(event.start * scene.spec.fps - 1e-9)), scene.spec.num_frames - 1)
+    frame = min(math.ceil(event.start * scene.spec.fps - 1e-9), scene.spec.num_frames - 1)
     return one, two, frame, float(two.x[frame] - one.x[frame])
 
 
@@ -53,9 +53,13 @@ def _meet(scene: Scene, event: Event) -> None:
 
 def _push(scene: Scene, event: Event) -> None:
     """Walk up to the target and shove it along: it moves from the contact on, never before."""
-    one, two, frame, gap = _pair(scene, event)
+    _, two, frame, gap = _pair(scene, event)
     free = math.copysign(max(abs(gap) - _reach(scene, event, frame), 0.0), gap)
-    way = math.copysign(event.amount * scene.spec.width, gap) if event.amount is not None else free + math.copysign(0.25 * scene.spec.width, gap)
+    way = (
+        math.copysign(event.amount * scene.spec.width, gap)
+        if event.amount is not None
+        else free + math.copysign(0.25 * scene.spec.width, gap)
+    )
     travel(scene, event, way, 0.0)
     touched, progress = scene.span(event)
     shoved = np.maximum(np.abs(way) * progress - abs(free), 0.0) * math.copysign(1, gap)

@@ -176,9 +176,9 @@ def _stop(scene: Scene, event: Event) -> None:
     """Freeze where the actor is at that very moment, between frames if need be."""
     track = scene.tracks[event.actor]
     touched, _ = scene.span(event)
-    for row in (track.x, track.y, track.turn):
+    track.y[touched] = np.interp(event.start, scene.times, track.y + track.lift)  # feet back on the ground
+    for row in (track.x, track.turn):
         row[touched] = np.interp(event.start, scene.times, row)
-    track.y[touched] += track.lift[touched][:1].sum()  # feet back on the ground
     track.lift[touched] = 0.0
     scene.log[:] = [
         dataclasses.replace(h, end=event.start) if h.actor == event.actor and h.start < event.start < h.end else h for h in scene.log

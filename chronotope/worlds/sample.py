@@ -12,12 +12,13 @@ from chronotope.errors import UsageError, suggest
 from chronotope.worlds.backdrops import PLAIN
 from chronotope.worlds.cast_table import CAST, COLOURS, SHAPES
 from chronotope.worlds.compose import compose
-from chronotope.worlds.spec import BACKDROPS, Spec, spec_key
+from chronotope.worlds.spec import BACKDROPS, CAMERAS, Spec, spec_key
 
 __all__ = ["SCOPES", "Scope", "attribute_pairs", "sample_spec", "split_of"]
 
 Split = Literal["train", "heldout", "combination"]
 HELDOUT_SHARE, COMBINATION_SHARE = 0.05, 0.06
+_TRIES = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,31 +43,33 @@ class Scope:
     largest: float = 0.55
 
 
-_MANY_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")
 _SIX_SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond")
+_SIX_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple")
+_MANY_COLOURS = (*_SIX_COLOURS, "pink", "white")
+_FEW = ("fox", "cat", "rabbit", "fish", "butterfly", "penguin", "car", "rocket", "balloon", "apple", "tree", "house")
 _USEFUL = (
     "fox", "dog", "cat", "rabbit", "fish", "bird", "butterfly", "duck", "elephant", "penguin", "car", "bus", "sailboat", "rocket",
     "airplane", "balloon", "apple", "tree", "house", "flower", "mushroom", "ghost", "robot", "soccer ball",
 )  # fmt: skip
-_SIX_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple")
-_FEW = ("fox", "cat", "rabbit", "fish", "butterfly", "penguin", "car", "rocket", "balloon", "apple", "tree", "house")
+_OPEN_PLACES, _MORE_PLACES = ("sky", "hills", "sea", "night"), ("sky", "hills", "sea", "street", "room", "night")
+_IN_PLACE = ("move", "bounce", "grow", "shrink")
+_PLAINLY = ("walk", "fly", "move", "enter", "grow", "shrink")
+_SIMPLE = ("enter", "leave", "walk", "fly", "move", "roll", "bounce", "grow", "shrink")
+_RICH = (*_SIMPLE, "spin", "stop", "meet", "push", "hit", "eat", "paint", "switch")
 _TINY_SIZES = ((64, 64), (96, 64), (64, 96), (80, 48), (48, 80))
 _LARGE_SIZES = ((128, 128), (192, 128), (128, 192), (256, 144), (144, 256))
-_SIMPLE = ("enter", "leave", "walk", "fly", "move", "roll", "bounce", "grow", "shrink")
 
 # fmt: off
 SCOPES: dict[str, Scope] = {
-    #                shapes       nouns        colours        backdrops                                     events
-    "shapes": Scope(_SIX_SHAPES, (),          _MANY_COLOURS, (*PLAIN, "sky", "night"),                      ("move", "bounce", "grow", "shrink"),
-                    cameras=("still",),               sizes=_TINY_SIZES,  moving_camera_share=0.0, shape_share=1.0),
-    "small":  Scope(_SIX_SHAPES[:5], _FEW,    _SIX_COLOURS,  ("white", "black", "sky", "hills", "sea", "night"), ("walk", "fly", "move", "enter", "grow", "shrink"),
-                    cameras=("still",), sizes=_TINY_SIZES[:3], min_frames=4, max_frames=17, picture_share=0.2, moving_camera_share=0.0,
-                    smallest=0.42, largest=0.6),
-    "wide":   Scope(_SIX_SHAPES, _USEFUL,     _MANY_COLOURS, (*PLAIN, "sky", "hills", "sea", "street", "room", "night"), _SIMPLE,
-                    cameras=("still", "pan", "zoom"), sizes=_TINY_SIZES),
-    "full":   Scope(SHAPES,      tuple(CAST), tuple(COLOURS), BACKDROPS,                                    (*_SIMPLE, "spin"),
-                    cameras=("still", "pan", "zoom", "follow"), sizes=_LARGE_SIZES, max_actors=3, max_frames=48, moving_camera_share=0.3,
-                    shape_share=0.25, smallest=0.22, largest=0.55),
+    #                shapes           nouns        colours         backdrops                           events     cameras
+    "shapes": Scope(_SIX_SHAPES,      (),          _MANY_COLOURS,  (*PLAIN, "sky", "night"),           _IN_PLACE, ("still",),
+                    _TINY_SIZES, shape_share=1.0, moving_camera_share=0.0),
+    "small":  Scope(_SIX_SHAPES[:5],  _FEW,        _SIX_COLOURS,   ("white", "black", *_OPEN_PLACES),  _PLAINLY,  ("still",),
+                    _TINY_SIZES[:3], min_frames=4, max_frames=17, picture_share=0.2, moving_camera_share=0.0, smallest=0.42, largest=0.6),
+    "wide":   Scope(_SIX_SHAPES,      _USEFUL,     _MANY_COLOURS,  (*PLAIN, *_MORE_PLACES),            _SIMPLE,   ("still", "pan", "zoom"),
+                    _TINY_SIZES),
+    "full":   Scope(SHAPES,           tuple(CAST), tuple(COLOURS), BACKDROPS,                          _RICH,     CAMERAS,
+                    _LARGE_SIZES, max_actors=3, max_frames=48, moving_camera_share=0.3, shape_share=0.25, smallest=0.22, largest=0.55),
 }
 # fmt: on
 
@@ -76,7 +79,7 @@ def sample_spec(seed: int, scope: Scope, split: Split = "train") -> Spec:
     if split not in ("train", "heldout", "combination"):
         raise UsageError(f"unknown split '{split}'. {suggest(split, ('train', 'heldout', 'combination'))}")
     rng = np.random.default_rng([seed, {"train": 1, "heldout": 2, "combination": 3}[split]])
-    for _ in range(2000):
+    for _ in range(_TRIES):
         spec = compose(rng, scope)
         if split_of(spec) == split:
             return spec

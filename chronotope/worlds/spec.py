@@ -13,20 +13,29 @@ from chronotope.worlds.cast_table import CAST, COLOURS, SHAPES
 
 __all__ = ["BACKDROPS", "CAMERAS", "EVENTS", "Actor", "Camera", "Event", "Spec", "from_json", "spec_key", "to_json"]
 
-Direction = Literal["left", "right", "up", "down"]
+Direction = Literal["left", "right", "up", "down", "on", "off"]
 
-# What each event needs: whether a direction, and whether a target actor.
-EVENTS: dict[str, tuple[bool, bool]] = {
-    "enter": (True, False),
-    "leave": (True, False),
-    "walk": (True, False),
-    "fly": (True, False),
-    "move": (True, False),
-    "roll": (True, False),
-    "bounce": (False, False),
-    "grow": (False, False),
-    "shrink": (False, False),
-    "spin": (False, False),
+# What each event needs: the directions it may have (the first None means: none needed), and whether a target.
+_SIDES, _WAYS = ("left", "right"), ("left", "right", "up", "down")
+EVENTS: dict[str, tuple[tuple[str | None, ...], bool]] = {
+    "enter": (_WAYS, False),
+    "leave": (_WAYS, False),
+    "walk": (_SIDES, False),
+    "fly": (_WAYS, False),
+    "move": (_WAYS, False),
+    "roll": (_SIDES, False),
+    "bounce": ((None, *_SIDES), False),
+    "grow": ((None,), False),
+    "shrink": ((None,), False),
+    "spin": ((None,), False),
+    "stop": ((None,), False),
+    "pass": ((None, *_SIDES), True),
+    "meet": ((None, *_SIDES), True),
+    "push": ((None, *_SIDES), True),
+    "hit": ((None, *_SIDES), True),
+    "eat": ((None, *_SIDES), True),
+    "paint": (_WAYS, False),
+    "switch": (("on", "off"), False),
 }
 BACKDROPS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "black", "grey",
              "sky", "hills", "sea", "street", "room", "night", "desert", "snow")  # fmt: skip
@@ -47,6 +56,9 @@ class Actor:
     depth: float = 0.5  # 0 at the front, 1 at the back: decides who hides whom
     facing: Literal["left", "right"] = "right"
 
+    def __post_init__(self) -> None:
+        _as_floats(self, "x", "y", "size", "depth")
+
 
 @dataclasses.dataclass(frozen=True)
 class Event:
@@ -59,6 +71,10 @@ class Event:
     direction: Direction | None = None
     target: str | None = None
     amount: float | None = None
+    colour: str | None = None  # of the paint
+
+    def __post_init__(self) -> None:
+        _as_floats(self, "start", "end", "amount")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +85,9 @@ class Camera:
     direction: Literal["left", "right", "up", "down", "in", "out"] | None = None
     actor: str | None = None
     amount: float | None = None
+
+    def __post_init__(self) -> None:
+        _as_floats(self, "amount")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +105,7 @@ class Spec:
     events: tuple[Event, ...]
 
     def __post_init__(self) -> None:
+        _as_floats(self, "fps")
         _check_frame(self)
         _check_actors(self)
         _check_events(self)
@@ -99,6 +119,13 @@ class Spec:
     def actor(self, name: str) -> Actor:
         """The actor with this id."""
         return next(actor for actor in self.actors if actor.id == name)
+
+
+def _as_floats(part: Actor | Event | Camera | Spec, *names: str) -> None:
+    """0 and 0.0 are the same moment: they must not give two keys."""
+    for name in names:
+        if isinstance(getattr(part, name), int):
+            object.__setattr__(part, name, float(getattr(part, name)))
 
 
 def to_json(spec: Spec) -> str:
@@ -154,35 +181,62 @@ def _check_events(spec: Spec) -> None:
             raise UsageError(f"unknown event '{event.kind}'. {suggest(event.kind, EVENTS)}")
         if event.actor not in ids:
             raise UsageError(f"{event.kind}: nobody is called '{event.actor}'. {suggest(event.actor, ids)}")
-        if not 0 <= event.start <= event.end:
-            raise UsageError(f"{event.kind} of {event.actor}: from {event.start} to {event.end} s is no span of time")
-        needs_direction, needs_target = EVENTS[event.kind]
-        if needs_direction and event.direction is None:
-            raise UsageError(f"{event.kind} of {event.actor}: say a direction (left, right, up or down)")
-        if needs_target and event.target is None:
-            raise UsageError(f"{event.kind} of {event.actor}: say a target (another actor's id)")
-        if event.target is not None and (event.target not in ids or event.target == event.actor):
-            raise UsageError(f"{event.kind} of {event.actor}: target '{event.target}' is not another actor. {suggest(event.target, ids)}")
-    _check_contradictions(spec)
-
-
-# Events that move an actor exclude each other in time; growing or spinning may go on meanwhile.
-_TURNING = {"grow", "shrink", "spin"}
-
-
-def _check_contradictions(spec: Spec) -> None:
+        what = f"{event.kind} of {event.actor}"
+        if not (0 <= event.start <= event.end and event.start < spec.seconds and event.end <= spec.seconds + 1e-3):
+            raise UsageError(f"{what}: from {event.start:g} to {event.end:g} s is no span of a clip of {spec.seconds:g} s")
+        directions, needs_target = EVENTS[event.kind]
+        if event.direction not in directions:
+            raise UsageError(f"{what}: direction {event.direction!r}, expected {' or '.join(d or 'none' for d in directions)}")
+        if needs_target and (event.target not in ids or event.target == event.actor):
+            raise UsageError(f"{what}: target {event.target!r} is not another actor. {suggest(str(event.target), ids)}")
+        if not needs_target and event.target is not None:
+            raise UsageError(f"{what}: it takes no target, got '{event.target}'")
+        if event.amount is not None and not 0 < event.amount <= 100:
+            raise UsageError(f"{what}: amount = {event.amount:g}, expected more than 0 and at most 100")
+        if event.colour is not None and event.colour not in COLOURS:
+            raise UsageError(f"{what}: unknown colour '{event.colour}'. {suggest(event.colour, COLOURS)}")
+        if event.kind == "paint" and event.colour is None and spec.actor(event.actor).colour is None:
+            raise UsageError(f"{what}: say the colour of the paint. {suggest('', COLOURS)}")
+        _check_side(spec, event)
     for actor in spec.actors:
-        own = sorted((e for e in spec.events if e.actor == actor.id), key=lambda e: (e.start, e.end))
-        moving = [e for e in own if e.kind not in _TURNING]
-        for before, after in zip(moving, moving[1:], strict=False):
-            if after.start < before.end - 1e-9:
-                raise UsageError(f"{actor.id} cannot {before.kind} until {before.end:g} s and {after.kind} from {after.start:g} s")
-            if before.kind == "leave":
-                if after.kind != "enter":
-                    raise UsageError(f"{actor.id} has left at {before.end:g} s and cannot {after.kind} at {after.start:g} s")
-        for event in moving[1:]:
-            if event.kind == "enter" and moving[moving.index(event) - 1].kind != "leave":
-                raise UsageError(f"{actor.id} is on stage already and cannot enter at {event.start:g} s")
+        _check_day(spec, actor.id)
+
+
+def _check_side(spec: Spec, event: Event) -> None:
+    """A target lies where the direction says; only a clip whose events have not moved anybody before can be judged here."""
+    if event.target is None or event.direction is None or any(e.end <= event.start and e is not event for e in spec.events):
+        return
+    gap = spec.actor(event.target).x - spec.actor(event.actor).x
+    if (gap > 0) != (event.direction == "right"):
+        raise UsageError(f"{event.kind} of {event.actor}: {event.target} is on the other side, not to the {event.direction}")
+
+
+# These go on while an actor moves; everything else moves it, and it can do one such thing at a time.
+_MEANWHILE = {"grow", "shrink", "spin", "switch"}
+
+
+def _check_day(spec: Spec, name: str) -> None:
+    """One actor's events in order: no two movements at once, nothing after leaving or being eaten, nothing before entering."""
+    own = [e for e in spec.events if e.kind not in _MEANWHILE and (e.actor == name or (e.target == name and e.kind != "pass"))]
+    before: Event | None = None
+    until = 0.0
+    for event in sorted(own, key=lambda e: (e.start, e.end)):
+        passive = event.actor != name
+        if event.kind == "enter" and before is not None and before.kind != "leave":
+            raise UsageError(f"{name} is on stage already and cannot enter at {event.start:g} s")
+        if event.kind == "stop":
+            if before is None or event.start >= until or before.kind in ("stop", "leave", "enter") or before.actor != name:
+                raise UsageError(f"{name} cannot stop at {event.start:g} s: it is not on its way then")
+            until = event.start
+        elif before is not None and event.start < until - 1e-6:
+            verb = f"be part of {event.actor}'s {event.kind}" if passive else event.kind
+            doing = before.kind if before.actor == name else f"be part of {before.actor}'s {before.kind}"
+            raise UsageError(f"{name} cannot {doing} until {until:g} s and {verb} from {event.start:g} s")
+        if before is not None and before.kind == "leave" and event.kind != "enter":
+            raise UsageError(f"{name} has left at {before.end:g} s and cannot {event.kind} at {event.start:g} s")
+        if before is not None and before.kind == "eat" and before.target == name:
+            raise UsageError(f"{name} has been eaten at {before.end:g} s and cannot {event.kind} at {event.start:g} s")
+        before, until = event, max(until if event.kind == "stop" else 0.0, event.start if event.kind == "stop" else event.end)
 
 
 def _check_camera(spec: Spec) -> None:
@@ -192,5 +246,13 @@ def _check_camera(spec: Spec) -> None:
     wanted = {"still": (), "follow": (), "pan": ("left", "right", "up", "down"), "zoom": ("in", "out")}[camera.kind]
     if (camera.direction or "") not in (wanted or ("",)):
         raise UsageError(f"camera {camera.kind}: direction {camera.direction!r}, expected {' or '.join(wanted) or 'none'}")
-    if camera.kind == "follow" and camera.actor not in [actor.id for actor in spec.actors]:
-        raise UsageError(f"camera follow: nobody is called {camera.actor!r}. {suggest(str(camera.actor), [a.id for a in spec.actors])}")
+    ids = [actor.id for actor in spec.actors]
+    if camera.kind in ("still", "pan") and camera.actor is not None:
+        raise UsageError(f"camera {camera.kind}: it looks at nobody, got actor '{camera.actor}'; use follow or zoom")
+    if (camera.kind == "follow" or camera.actor is not None) and camera.actor not in ids:
+        raise UsageError(f"camera {camera.kind}: nobody is called {camera.actor!r}. {suggest(str(camera.actor), ids)}")
+    if camera.amount is not None and not 0 < camera.amount <= 20:
+        raise UsageError(f"camera {camera.kind}: amount = {camera.amount:g}, expected more than 0 and at most 20")
+    if camera.kind != "still" and any(event.kind in ("enter", "leave") for event in spec.events):
+        # They happen at the edge of the frame, which such a camera carries along.
+        raise UsageError(f"camera {camera.kind}: nobody can enter or leave while the frame itself moves; use a still camera")

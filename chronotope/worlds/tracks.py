@@ -75,7 +75,7 @@ class Scene:
         self.log.append(Happening(kind, event.actor, start, event.end if end is None else end, target or event.target))
 
 
-def floor_y(height: float, depth: float) -> float:
+def floor_y(height: float | int, depth: float) -> float:
     """Where an actor at this depth stands: the front of the stage is low in the frame, the back is high."""
     return height * (0.94 - 0.2 * depth)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from chronotope.worlds.backdrops import PLAIN
-from chronotope.worlds.cast_table import CAST
+from chronotope.worlds.cast_table import CAST, article
 from chronotope.worlds.spec import Actor, Event
 
-__all__ = ["CAMERA", "DIRECTIONS", "PLACES", "SYNONYMS", "VERBS", "gerund", "plain_place", "verb_key"]
+__all__ = ["CAMERA", "DIRECTIONS", "NEXT_TO", "SYNONYMS", "VERBS", "gerund", "places", "verb_key"]
 
-# Third person, by the kind of event and the way of getting about.
+# Third person, by the kind of event and the way of getting about; what stands first twice is said twice as often.
 VERBS: dict[str, tuple[str, ...]] = {
     "walk": ("walks", "walks", "runs"),
     "hop": ("hops", "jumps", "walks"),
@@ -26,6 +26,13 @@ VERBS: dict[str, tuple[str, ...]] = {
     "grow": ("grows", "gets bigger", "gets larger"),
     "shrink": ("shrinks", "gets smaller"),
     "spin": ("spins", "spins around", "rotates", "turns"),
+    "stop": ("stops",),
+    "push": ("pushes",),
+    "hit": ("hits", "bumps into"),
+    "eat": ("eats",),
+    "meet": ("meets",),
+    "paint": ("paints", "draws"),
+    "switch": ("is switched", "is turned", "goes"),
 }
 DIRECTIONS: dict[str, tuple[str, ...]] = {
     "left": ("to the left", "left", "from right to left", "toward the left"),
@@ -33,7 +40,7 @@ DIRECTIONS: dict[str, tuple[str, ...]] = {
     "up": ("up", "upward", "upwards"),
     "down": ("down", "downward", "downwards"),
 }
-PLACES: dict[str, tuple[str, ...]] = {
+_PLACES: dict[str, tuple[str, ...]] = {
     "sky": ("in the sky", "in a blue sky", "against the sky"),
     "hills": ("in green hills", "in the hills", "on a meadow in front of hills", "in a grassy landscape with hills"),
     "sea": ("at sea", "at the sea", "by the sea", "on the sea"),
@@ -41,33 +48,33 @@ PLACES: dict[str, tuple[str, ...]] = {
     "room": ("in a room", "inside a room", "in a room with a window"),
     "night": ("at night", "on a starry night", "under the night sky"),
     "desert": ("in the desert", "in a sandy desert"),
-    "snow": ("in the snow", "in a snowy landscape with snow"),
+    "snow": ("in the snow", "in a white landscape of snow"),
 }
 CAMERA: dict[str, tuple[str, ...]] = {
     "pan": ("the camera pans {direction}", "camera panning {direction}", "the camera moves {direction}"),
-    "zoom": ("the camera zooms {direction}", "camera zooming {direction}", "the view zooms {direction}"),
+    "zoom": ("the camera zooms {direction}{on}", "camera zooming {direction}{on}", "the view zooms {direction}"),
     "follow": ("the camera follows the {noun}", "camera following the {noun}"),
 }
+NEXT_TO = ("next to", "beside", "near")
 SYNONYMS: dict[str, tuple[str, ...]] = {"circle": ("circle", "ball", "circle"), "soccer ball": ("soccer ball", "soccer ball", "football")}
-
-
-def plain_place(colour: str) -> tuple[str, ...]:
-    """Phrases for a backdrop of one colour."""
-    word = {"orange": "an orange"}.get(colour, f"a {colour}")
-    return (f"on {word} background", f"in front of {word} background", f"against {word} backdrop")
+_DOUBLED = {"get": "getting", "hit": "hitting", "hop": "hopping", "pan": "panning", "run": "running", "spin": "spinning",
+            "stop": "stopping", "swim": "swimming"}  # fmt: skip
 
 
 def places(backdrop: str) -> tuple[str, ...]:
-    """Phrases for any backdrop."""
-    return plain_place(backdrop) if backdrop in PLAIN else PLACES[backdrop]
+    """Phrases for a backdrop."""
+    if backdrop not in PLAIN:
+        return _PLACES[backdrop]
+    word = f"{article(backdrop)} {backdrop}"
+    return (f"on {word} background", f"in front of {word} background", f"against {word} backdrop")
 
 
-def verb_key(actor: Actor, event: Event) -> str:
-    """Which row of VERBS fits this actor doing this."""
-    if event.kind in ("bounce", "grow", "shrink", "spin", "roll"):
+def verb_key(actor: Actor, event: Event, going: bool = False) -> str:
+    """Which row of VERBS fits this actor doing this, or its way of getting there if `going`."""
+    if event.kind in VERBS and event.kind not in ("walk", "fly") and not going:
         return event.kind
     if actor.kind == "shape":
-        return "slide"
+        return "slide" if event.kind != "hit" or actor.noun != "circle" else "roll"
     gait = CAST[actor.noun].gait
     if event.kind == "walk":
         return gait if gait == "hop" else "walk"
@@ -77,7 +84,6 @@ def verb_key(actor: Actor, event: Event) -> str:
 def gerund(verb: str) -> str:
     """'walks' -> 'walking', for the verbs above."""
     head, _, rest = verb.partition(" ")
-    stem = head[:-3] + "y" if head.endswith("ies") else head[:-1]
-    special = {"run": "running", "hop": "hopping", "get": "getting", "swim": "swimming", "spin": "spinning", "pan": "panning"}
-    word = special.get(stem) or (stem[:-1] + "ing" if stem.endswith("e") else stem + "ing")
+    stem = head[:-3] + "y" if head.endswith("ies") else head[:-2] if head.endswith(("shes", "oes")) else head[:-1]
+    word = _DOUBLED.get(stem) or (stem[:-1] + "ing" if stem.endswith("e") else stem + "ing")
     return f"{word} {rest}".strip()

@@ -46,9 +46,7 @@ def write_dataset(
     job = functools.partial(_write_one, out, seed, scope, split)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        done = 0
-        for _ in _run(job, count, workers):
-            done += 1
+        for done, _ in enumerate(_run(job, count, workers), start=1):
             if progress:
                 progress(done, count)
         about = {"world": "stage", "scope": scope_name, "split": split, "seed": seed, "count": count, "licence": LICENCE}

@@ -1,0 +1,75 @@
+"""Decoding a minute takes no more memory than decoding four seconds: peak RSS above what the loaded program needs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.first_light import Options, Row, say
+from chronotope.errors import FileProblem
+from chronotope.geometry import Geometry
+from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+
+TITLE = "Memory: decoding long videos"
+THREADS = 1
+HEIGHT, WIDTH, FPS = 128, 128, 24
+LENGTHS = (4, 60)  # seconds
+
+
+def measure(options: Options) -> dict[str, Any]:
+    """One fresh process for each length."""
+    results = {}
+    for seconds in LENGTHS:
+        command = [sys.executable, "-m", "benchmarks.memory", options.model, str(seconds)]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+        results[str(seconds)] = json.loads(answer.stdout)
+        say(f"  {seconds} s: {results[str(seconds)]}")
+    settings = {"clip": f"{WIDTH}x{HEIGHT} at {FPS} fps, latents made as they are needed, frames thrown away slice by slice"}
+    return {"settings": settings, "results": results}
+
+
+def _status(field: str) -> float:
+    """A line of /proc/self/status in megabytes."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) / 1024
+
+
+def decode(model: str, seconds: int) -> dict[str, float]:
+    """In this process: decode, and say what it took."""
+    from benchmarks.autoencoder import find_autoencoder
+
+    torch.set_num_threads(THREADS)
+    try:
+        autoencoder = find_autoencoder(model)
+    except FileProblem:
+        autoencoder = Autoencoder(AutoencoderConfig()).eval().requires_grad_(False)
+    geometry = Geometry(stride=autoencoder.config.stride)
+    slices = geometry.slices(seconds * FPS)
+    generator = torch.Generator().manual_seed(0)
+    shape = (autoencoder.config.channels, *geometry.latent_size(HEIGHT, WIDTH))
+    latents = (torch.randn(shape, generator=generator) for _ in slices)
+    base = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
+    frames, began = 0, time.perf_counter()
+    for piece in autoencoder.stream_decode(latents, slices):
+        frames += len(piece)
+    assert frames == seconds * FPS
+    return {"base": base, "peak": _status("VmHWM"), "frames": frames, "seconds": round(time.perf_counter() - began, 2)}
+
+
+def rows(section: dict[str, Any]) -> list[Row]:
+    """Both peaks and their ratio."""
+    above = {name: found["peak"] - found["base"] for name, found in section["results"].items()}
+    short, long = (above[str(seconds)] for seconds in LENGTHS)
+    lines = [Row(f"{name} s: peak above the loaded program", f"{megabytes:.0f} MB") for name, megabytes in above.items()]
+    return [*lines, Row(f"{LENGTHS[1]} s over {LENGTHS[0]} s", f"{long / short:.3f}", "<= 1.1")]
+
+
+if __name__ == "__main__":
+    print(json.dumps(decode(sys.argv[1], int(sys.argv[2]))))

@@ -1,0 +1,87 @@
+"""How fast pixels go in and out, beside two published video autoencoders: random weights, one clip, one process, taking turns."""
+
+from __future__ import annotations
+
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.first_light import Options, Row, say
+from chronotope.errors import FileProblem
+from chronotope.geometry import Geometry
+from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+
+TITLE = "Speed: encode and decode"
+THREADS = 1
+FRAMES, HEIGHT, WIDTH = 9, 128, 128  # a length that all three can take without padding
+SHORTEST = 1.0  # seconds; a quick network is called again until so much has passed
+
+
+def measure(options: Options) -> dict[str, Any]:
+    """Megapixels of video a second, the median of the rounds."""
+    clip = torch.randint(0, 256, (FRAMES, HEIGHT, WIDTH, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    calls = _calls(options.model, clip)
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    with torch.no_grad():
+        for number in range(options.rounds):
+            for name, call in calls.items():
+                seconds[name].append(_timed(call))
+                say(f"  round {number + 1}: {name} {seconds[name][-1]:.3f} s")
+    megapixels = FRAMES * HEIGHT * WIDTH / 1e6
+    results = {name: {"seconds": times, "megapixels_per_second": megapixels / statistics.median(times)} for name, times in seconds.items()}
+    clip_size = f"{FRAMES} frames of {WIDTH}x{HEIGHT}"
+    settings = {"clip": clip_size, "rounds": options.rounds, "order": "interleaved", "weights": "random (theirs)"}
+    return {"settings": settings, "results": results}
+
+
+def _calls(model: str, clip: Tensor) -> dict[str, Callable[[], object]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from diffusers import AutoencoderKLLTXVideo, AutoencoderKLWan
+
+    from benchmarks.autoencoder import find_autoencoder
+
+    try:
+        ours = find_autoencoder(model)
+    except FileProblem:  # nothing trained yet: the published sizes
+        ours = Autoencoder(AutoencoderConfig()).eval()
+    slices = Geometry(stride=ours.config.stride).slices(FRAMES)
+    latents = ours.encode(clip, slices)
+    calls: dict[str, Callable[[], object]] = {
+        "encode, Chronotope": lambda: ours.encode(clip, slices),
+        "decode, Chronotope": lambda: ours.decode(latents, slices),
+    }
+    # ours takes and gives bytes; theirs are given floats and spared the conversion
+    pixels = clip.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+    for network in (AutoencoderKLLTXVideo, AutoencoderKLWan):
+        other = network().eval().requires_grad_(False)
+        with torch.no_grad():
+            inner = other.encode(pixels).latent_dist.mode()
+        calls[f"encode, {network.__name__}"] = lambda other=other: other.encode(pixels)
+        calls[f"decode, {network.__name__}"] = lambda other=other, inner=inner: other.decode(inner)
+    return calls
+
+
+def _timed(call: Callable[[], object]) -> float:
+    """Seconds of one call, averaged over at least `SHORTEST` seconds."""
+    count, began = 0, time.perf_counter()
+    while count == 0 or time.perf_counter() - began < SHORTEST:
+        call()
+        count += 1
+    return (time.perf_counter() - began) / count
+
+
+def rows(section: dict[str, Any]) -> list[Row]:
+    """Megapixels a second, and how many times the faster of the others."""
+    speeds = {name: found["megapixels_per_second"] for name, found in section["results"].items()}
+    lines = [Row(name, f"{speed:.3g} Mpixel/s") for name, speed in sorted(speeds.items())]
+    for what in ("encode", "decode"):
+        ours = speeds[f"{what}, Chronotope"]
+        rival = max(speed for name, speed in speeds.items() if name.startswith(what) and "Chronotope" not in name)
+        lines.append(Row(f"{what}: times the faster of the two", f"{ours / rival:.1f} x", "3 x"))
+    return lines

@@ -1,0 +1,225 @@
+"""From words and pictures to pixels: the autoencoder, the transformer and the sampler behind one call."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from chronotope import __version__, checkpoint, video
+from chronotope.config import from_dict
+from chronotope.data.latents import encode_frames, fingerprint
+from chronotope.errors import FileProblem, UsageError
+from chronotope.flow.guidance import Guidance
+from chronotope.flow.path import FlowConfig
+from chronotope.flow.solvers import SOLVERS, SolverName
+from chronotope.generate import tasks
+from chronotope.generate.canvas import Canvas, Prompt
+from chronotope.generate.sampler import Sampling, sample
+from chronotope.geometry import Geometry, Slice
+from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+from chronotope.models.dit import DiT, DiTConfig
+from chronotope.models.text import Tokenizer
+
+__all__ = ["WEIGHTS", "Defaults", "Generation", "Generator", "load_autoencoder"]
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What is generated when nothing else is asked for; kept beside the weights."""
+
+    height: int = 64
+    width: int = 96
+    num_frames: int = 16
+    fps: float = 8.0
+    num_steps: int = 30
+    guidance_scale: float = 4.0
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Frames and where they came from (every setting, the model's fingerprints, the seconds each part took)."""
+
+    frames: UInt8[np.ndarray, "t h w 3"]
+    fps: float
+    origin: dict[str, Any]
+
+
+def load_autoencoder(folder: Path) -> Autoencoder:
+    """The autoencoder in `folder` (or in its subfolder `autoencoder`)."""
+    folder = folder / "autoencoder" if (folder / "autoencoder").is_dir() else folder
+    description = _description(folder, "autoencoder")
+    model = Autoencoder(from_dict(AutoencoderConfig, description["config"]))
+    checkpoint.load_model(folder, model)
+    return model.eval().requires_grad_(False)
+
+
+def _description(folder: Path, kind: str) -> dict[str, Any]:
+    if not (folder / "model.json").is_file():
+        raise FileProblem(f"{folder} holds no trained model (no model.json); train one with: chronotope train {kind} --out {folder.parent}")
+    description: dict[str, Any] = checkpoint.load_json(folder / "model.json")
+    if description.get("kind") != kind:
+        raise FileProblem(f"{folder} holds a model of kind '{description.get('kind')}', expected '{kind}'")
+    return description
+
+
+class Generator:
+    """A trained system: `Generator.load(folder).generate("a red ball")`."""
+
+    def __init__(
+        self, autoencoder: Autoencoder, dit: DiT, tokenizer: Tokenizer, flow: FlowConfig, geometry: Geometry, defaults: Defaults
+    ) -> None:
+        self.autoencoder = autoencoder
+        self.dit = dit
+        self.tokenizer = tokenizer
+        self.flow = flow
+        self.geometry = geometry
+        self.defaults = defaults
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Generator:
+        """Read `folder/autoencoder` and `folder/dit`; a bare name is one of the models inside the package."""
+        folder = Path(folder)
+        if not folder.exists() and (WEIGHTS / folder).is_dir():
+            folder = WEIGHTS / folder
+        if not folder.is_dir():
+            inside = ", ".join(sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())) or "none"
+            raise FileProblem(f"{folder} is neither a run folder nor a model inside the package ({inside})")
+        autoencoder = load_autoencoder(folder)
+        description = _description(folder / "dit", "dit")
+        if description["autoencoder"] != fingerprint(autoencoder):
+            raise FileProblem(
+                f"{folder / 'dit'} was trained on latents of autoencoder {description['autoencoder']}, but {folder / 'autoencoder'} "
+                f"is {fingerprint(autoencoder)}; encode the data and train the transformer with the same autoencoder"
+            )
+        dit = DiT(from_dict(DiTConfig, description["config"]))
+        checkpoint.load_model(folder / "dit", dit)
+        dit.eval().requires_grad_(False)
+        flow, geometry = from_dict(FlowConfig, description["flow"]), from_dict(Geometry, description["geometry"])
+        return cls(autoencoder, dit, Tokenizer(description["vocabulary"]), flow, geometry, from_dict(Defaults, description["defaults"]))
+
+    def to(self, device: str | torch.device) -> Generator:
+        """Move both networks to a device."""
+        self.autoencoder.to(device)
+        self.dit.to(device)
+        return self
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        image: UInt8[np.ndarray, "h w 3"] | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_frames: int | None = None,
+        fps: float | None = None,
+        num_steps: int | None = None,
+        guidance_scale: float | None = None,
+        negative_prompt: str = "",
+        solver: SolverName = "euler",
+        seed: int = 0,
+        report: Callable[[int], None] = lambda step: None,
+    ) -> Generation:
+        """A video (or a picture, with num_frames=1) from words, or from words and a first picture.
+
+        With `image`, `num_frames` frames follow the picture, rounded up to whole slices. Sizes are in pixels and need no
+        divisibility: the last tokens may reach over the edge and what lies outside is cut off.
+        """
+        defaults = self.defaults
+        height, width = height or defaults.height, width or defaults.width
+        num_frames, fps = num_frames or defaults.num_frames, fps or defaults.fps
+        self.check_request(prompt, height, width, num_frames, fps)
+        if solver not in SOLVERS:
+            raise UsageError(f"unknown solver '{solver}'. Choose from: {', '.join(SOLVERS)}")
+        scale = defaults.guidance_scale if guidance_scale is None else guidance_scale
+        sampling = Sampling(num_steps or defaults.num_steps, solver, Guidance(scale), negative_prompt)
+        canvas, notes = self._canvas(prompt, image, height, width, num_frames, fps)
+
+        started = time.perf_counter()
+        latents = sample(self.dit, self.tokenizer, self.flow, self.geometry, canvas, sampling, seed, report)
+        sampled = time.perf_counter()
+        frames = self.autoencoder.decode(latents.to(self.dit.patch_in.weight.device), canvas.slices)[:, :height, :width]
+        decoded = time.perf_counter()
+        origin = {
+            "program": f"chronotope {__version__}",
+            "task": "animate a picture" if image is not None else "text to picture" if num_frames == 1 else "text to video",
+            "prompt": prompt,
+            "negative_prompt": negative_prompt,
+            "seed": seed,
+            "num_steps": sampling.num_steps,
+            "guidance_scale": scale,
+            "solver": solver,
+            "width": width,
+            "height": height,
+            "num_frames": len(frames),
+            "fps": fps,
+            "notes": notes,
+            "model": {"dit": fingerprint(self.dit), "autoencoder": fingerprint(self.autoencoder)},
+            "seconds": {"sampling": round(sampled - started, 3), "decoding": round(decoded - sampled, 3)},
+            "generated_by_ai": True,
+        }
+        return Generation(frames.cpu().numpy(), fps, origin)
+
+    def _canvas(
+        self, prompt: str, image: np.ndarray | None, height: int, width: int, num_frames: int, fps: float
+    ) -> tuple[Canvas, list[str]]:
+        prompts, channels, notes = (Prompt(prompt),), self.autoencoder.config.channels, []
+        covered = self.geometry.covered_size(height, width)
+        if covered != (height, width):
+            notes.append(
+                f"generated at {covered[1]}x{covered[0]} and cut to {width}x{height}, because tokens cover {self.geometry.cell} pixels"
+            )
+        if image is None:
+            return tasks.text_to_video(self.geometry, channels, prompts, num_frames, height, width, fps), notes
+        fitted, what = video.fit(image, height, width)
+        if image.shape[:2] != (height, width):
+            notes.append(what)
+        picture = encode_frames(self.autoencoder, self.geometry, fitted[None], [Slice(0, 1)])
+        canvas = tasks.animate_picture(self.geometry, picture, prompts, num_frames + 1, height, width, fps)
+        return canvas, notes
+
+    def num_tokens(self, height: int, width: int, num_frames: int) -> int:
+        """Visual tokens of a video."""
+        return self.geometry.num_tokens(num_frames, height, width)
+
+    def check_request(self, prompt: str, height: int, width: int, num_frames: int, fps: float) -> None:
+        """Refuse what cannot work, before anything is allocated."""
+        if not prompt.strip():
+            raise UsageError('the prompt is empty; say what should be seen, for example "a red ball rolls right"')
+        length = len(self.tokenizer.encode(prompt))
+        if length > self.dit.config.max_text_tokens:
+            raise UsageError(f"the prompt has {length} tokens, this model reads at most {self.dit.config.max_text_tokens}; shorten it")
+        if not 0 < fps <= 240:
+            raise UsageError(f"fps must be above 0 and at most 240, got {fps}")
+        needed, free = self.memory_needed(height, width, num_frames), _available_memory()
+        if needed > free:
+            raise UsageError(
+                f"{num_frames} frames of {width}x{height} need about {needed / 1e9:.1f} GB, this machine has {free / 1e9:.1f} GB; "
+                "ask for fewer --seconds or a smaller --size"
+            )
+
+    def memory_needed(self, height: int, width: int, num_frames: int) -> int:
+        """A rough count of the bytes alive at once: activations of one block for both guided copies, and the frames."""
+        config = self.dit.config
+        tokens = 2 * self.num_tokens(height, width, num_frames)
+        activations = tokens * 4 * (12 * config.width + 4 * config.hidden)
+        return activations + num_frames * height * width * 3 * 3
+
+
+def _available_memory() -> int:
+    """Bytes that this machine can still give; without /proc, all it has."""
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,285 @@
+"""Train the transformer: packed latents of any size, noised slice by slice, with their captions -> the flow's target."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chronotope import checkpoint
+from chronotope.config import save_toml, to_dict
+from chronotope.data.latents import LatentDataset
+from chronotope.data.packing import Sample, pack, row_signals
+from chronotope.errors import UsageError
+from chronotope.flow.path import FlowConfig, interpolate, prediction_target
+from chronotope.generate.pipeline import Defaults
+from chronotope.geometry import Geometry, Slice
+from chronotope.models.dit import DiT, DiTConfig, PackedTokens
+from chronotope.models.patches import patchify
+from chronotope.models.text import Tokenizer, learn_vocabulary
+from chronotope.train.levels import LevelConfig, sample_levels
+from chronotope.train.muon import Muon
+from chronotope.train.progress import TrainingLog
+from chronotope.train.state import Precision, TrainState, autocast
+
+__all__ = ["CaptionConfig", "DiTRun", "DiTTraining", "TrainingBatch", "make_batch", "train_dit"]
+
+
+@dataclass(frozen=True)
+class CaptionConfig:
+    """How often each level of detail is shown, and how often no words at all."""
+
+    tags: float = 0.2
+    sentence: float = 0.6
+    paragraph: float = 0.2
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class DiTTraining:
+    """How long, how much a step, how fast."""
+
+    steps: int = 2000
+    batch_tokens: int = 6000
+    max_sample_tokens: int = 4096
+    muon_rate: float = 0.02
+    adam_rate: float = 2e-3
+    warmup: int = 50
+    decay_from: float = 0.4
+    clip_norm: float = 1.0
+    average_decay: float = 0.997
+    compile: bool = False
+    precision: Precision = "auto"
+    log_every: int = 20
+    check_every: int = 500
+    save_every: int = 500
+
+
+@dataclass(frozen=True)
+class DiTRun:
+    """Everything that decides the result of a run."""
+
+    seed: int = 0
+    geometry: Geometry = field(default_factory=Geometry)
+    model: DiTConfig = field(default_factory=DiTConfig)
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    levels: LevelConfig = field(default_factory=LevelConfig)
+    captions: CaptionConfig = field(default_factory=CaptionConfig)
+    train: DiTTraining = field(default_factory=DiTTraining)
+    defaults: Defaults = field(default_factory=Defaults)
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """A pack, what the network should say of each visual token, and which tokens count (those that were noised)."""
+
+    tokens: PackedTokens
+    target: Tensor
+    weight: Tensor
+    num_clips: int
+
+
+def choose_caption(captions: dict[str, list[str]], config: CaptionConfig, rng: np.random.Generator) -> str:
+    """One caption, or none; levels a clip does not have give their share to those it has."""
+    if rng.random() < config.dropout or not captions:
+        return ""
+    levels = list(captions)
+    shares = np.array([getattr(config, level, 1.0) for level in levels]) + 1e-9
+    texts = captions[levels[rng.choice(len(levels), p=shares / shares.sum())]]
+    return texts[rng.integers(len(texts))]
+
+
+def clip_window(dataset: LatentDataset, index: int, geometry: Geometry, most: int, rng: np.random.Generator) -> tuple[Tensor, list[Slice]]:
+    """The latents of a clip and its slices; a clip of more than `most` tokens gives a random run of its slices."""
+    clip = dataset.clips[index]
+    latents, slices = dataset.latents(index), list(geometry.slices(clip.num_frames))
+    rows, columns = geometry.token_grid(clip.height, clip.width)
+    keep = max(1, most // (rows * columns))
+    first = int(rng.integers(max(0, len(slices) - keep) + 1))
+    start = slices[first].start
+    window = [Slice(piece.start - start, piece.num_frames) for piece in slices[first : first + keep]]
+    return latents[first : first + keep], window
+
+
+def make_sample(
+    config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, index: int, step: int, place: int
+) -> tuple[Sample, Tensor, Tensor]:
+    """One noised clip with its target and weights; a function of (seed, step, place in the batch) alone."""
+    rng = np.random.default_rng((config.seed, step, place, 4))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    clip, geometry = dataset.clips[index], config.geometry
+    latents, slices = clip_window(dataset, index, geometry, config.train.max_sample_tokens, rng)
+    clean = patchify(latents, geometry.patch_size)
+    level = sample_levels(config.levels, len(slices), generator)
+    row = torch.arange(len(slices)).repeat_interleave(len(clean) // len(slices))
+    t = level[row, None]
+    noise = torch.randn(clean.shape, generator=generator)
+    noisy = interpolate(config.flow.path, clean, noise, t)
+    target = prediction_target(config.flow.path, config.flow.prediction, clean, noise, t)
+    positions = torch.from_numpy(geometry.positions(slices, clip.height, clip.width, clip.fps))
+    signals = row_signals(geometry, slices, clip.height, clip.width, clip.fps)
+    ids = tokenizer.encode(choose_caption(clip.captions, config.captions, rng))[: config.model.max_text_tokens]
+    sample = Sample(noisy, positions, row, level, signals, ((0.0, tuple(ids)),))
+    return sample, target, (t[:, 0] > 0).float()
+
+
+def make_batch(config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, clips_seen: int, step: int) -> TrainingBatch:
+    """The pack of this step: the next clips of a shuffled, endless order until the token budget is full."""
+    parts: list[tuple[Sample, Tensor, Tensor]] = []
+    tokens, place = 0, clips_seen
+    while True:
+        epoch, offset = divmod(place, len(dataset))
+        index = int(_epoch_order(len(dataset), config.seed, epoch)[offset])
+        part = make_sample(config, dataset, tokenizer, index, step, place - clips_seen)
+        if parts and tokens + part[0].num_tokens > config.train.batch_tokens:
+            break
+        parts.append(part)
+        tokens += part[0].num_tokens
+        place += 1
+    batch, arranged = pack([sample for sample, _, _ in parts])
+    target = torch.cat([parts[i][1] for i in arranged])
+    weight = torch.cat([parts[i][2] for i in arranged])
+    return TrainingBatch(batch, target, weight, len(parts))
+
+
+_ORDERS: dict[tuple[int, int], np.ndarray] = {}
+
+
+def _epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    key = (seed, epoch)
+    if key not in _ORDERS:
+        _ORDERS.clear()
+        _ORDERS[key] = np.random.default_rng((seed, epoch, 5)).permutation(count)
+    return _ORDERS[key]
+
+
+def to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
+    """The same batch on another device."""
+    moved = {name: value.to(device) for name, value in vars(batch.tokens).items() if isinstance(value, Tensor)}
+    return TrainingBatch(replace(batch.tokens, **moved), batch.target.to(device), batch.weight.to(device), batch.num_clips)
+
+
+def flow_loss(output: Tensor, batch: TrainingBatch) -> Tensor:
+    """Mean squared error over the tokens that were noised."""
+    error = ((output.float() - batch.target) ** 2).mean(dim=1)
+    return (error * batch.weight).sum() / batch.weight.sum().clamp(min=1)
+
+
+def make_optimizers(model: DiT, train: DiTTraining) -> tuple[Muon, torch.optim.AdamW]:
+    """Muon for the matrices inside blocks, AdamW for everything else."""
+    splits: dict[int, list[Tensor]] = {1: [], 2: [], 3: []}
+    rest = []
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 2 and ".blocks." in f".{name}":
+            splits[3 if "qkv" in name else 2 if "up." in name else 1].append(parameter)
+        else:
+            rest.append(parameter)
+    muon = Muon([{"params": group, "split": split} for split, group in splits.items()], lr=train.muon_rate)
+    adam = torch.optim.AdamW(rest, lr=train.adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+    return muon, adam
+
+
+def learning_rate_factor(train: DiTTraining, step: int) -> float:
+    """Linear warm-up, a plateau, then linear decay from `decay_from` of the way to almost nothing at the end."""
+    if step < train.warmup:
+        return (step + 1) / train.warmup
+    return min(1.0, (1 - step / train.steps) / (1 - train.decay_from)) + 1e-3
+
+
+def prepare(config: DiTRun, data: Sequence[Path], out: Path) -> tuple[DiTRun, LatentDataset, tuple[str, ...]]:
+    """The latents, the vocabulary (learnt once, kept in the run folder), and the config that fits both."""
+    dataset = LatentDataset(data)
+    about = dataset.about[0]
+    if (about["channels"], tuple(about["stride"])) != (config.model.channels, config.geometry.stride):  # type: ignore[arg-type]
+        raise UsageError(
+            f"the latents have {about['channels']} channels at stride {about['stride']}, the preset expects "
+            f"{config.model.channels} at {list(config.geometry.stride)}"
+        )
+    kept = out / "vocabulary.json"
+    if not kept.exists():
+        checkpoint.save_json(list(learn_vocabulary(dataset.captions(), config.model.vocabulary_size - 2)), kept)
+    vocabulary = tuple(checkpoint.load_json(kept))
+    model = replace(config.model, vocabulary_size=len(vocabulary) + 2)
+    return replace(config, model=model), dataset, vocabulary
+
+
+Sampler = Callable[[DiT, Path], None]
+
+
+def train_dit(config: DiTRun, data: Sequence[Path], out: Path, sampler: Sampler | None = None, quiet: bool = False) -> dict[str, Any]:
+    """Run, or continue, a training in the folder `out`; `sampler(model, folder)` draws samples now and then."""
+    # setup: folder, device, data, words
+    (out / "samples").mkdir(parents=True, exist_ok=True)
+    config, dataset, vocabulary = prepare(config, data, out)
+    save_toml(config, out / "config.toml")
+    train, seed, tokenizer = config.train, config.seed, Tokenizer(vocabulary)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    # the whole state
+    torch.manual_seed(seed)
+    model = DiT(config.model).to(device)
+    optimizers = make_optimizers(model, train)
+    base_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+    state = TrainState(model, optimizers)
+    state.resume(out)
+    network = torch.compile(model, dynamic=True) if train.compile else model
+    description = {
+        "kind": "dit",
+        "config": to_dict(config.model),
+        "flow": to_dict(config.flow),
+        "geometry": to_dict(config.geometry),
+        "autoencoder": dataset.about[0]["autoencoder"],
+        "vocabulary": list(vocabulary),
+        "defaults": to_dict(config.defaults),
+    }
+
+    numbers: dict[str, float] = {}
+    running: list[Tensor] = []
+    with TrainingLog(out, "transformer", train.steps, state.step, quiet) as log:
+        log.say(f"{len(dataset)} clips, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
+        while state.step < train.steps:
+            # one step: everything random comes from (seed, step)
+            started = time.perf_counter()
+            factor = learning_rate_factor(train, state.step)
+            for optimizer, rates in zip(optimizers, base_rates, strict=True):
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate * factor
+            batch = to_device(make_batch(config, dataset, tokenizer, state.clips, state.step), device)
+            with autocast(device, train.precision):
+                output = network(batch.tokens)
+            loss = flow_loss(output, batch)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+            state.step += 1
+            state.clips += batch.num_clips
+            state.tokens += sum(batch.tokens.lengths)
+            state.update_average(train.average_decay)
+            running.append(loss.detach())
+            state.seconds += time.perf_counter() - started
+
+            # say, sample, keep
+            log.advance(state.step)
+            last = state.step == train.steps
+            if state.step % train.log_every == 0 or last:
+                rates = {"clips/s": state.clips / state.seconds, "tokens/s": state.tokens / state.seconds}
+                numbers = {"loss": float(torch.stack(running).mean()), **rates, "seconds": state.seconds}
+                running.clear()
+                log.write(state.step, numbers)
+            if sampler is not None and (state.step % train.check_every == 0 or last):
+                assert isinstance(state.average, DiT)
+                sampler(state.average, out / "samples" / f"{state.step:07d}")
+            if state.step % train.save_every == 0 or last:
+                state.save(out, description)
+
+    trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, "tokens": state.tokens, **numbers}
+    checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
+    return numbers

@@ -1,0 +1,143 @@
+"""PSNR and SSIM against direct computations; the round trip against encoding and decoding the whole video."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from chronotope.data.latents import encode_frames
+from chronotope.errors import UsageError
+from chronotope.evaluate.reconstruction import Meter, measure_reconstruction, psnr, reconstruct, ssim
+from chronotope.geometry import Geometry
+from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def slow_ssim(one: np.ndarray, other: np.ndarray) -> float:
+    """Wang et al. 2004, written out window by window."""
+    axis = np.arange(11) - 5
+    weights = np.exp(-(axis[:, None] ** 2 + axis[None] ** 2) / (2 * 1.5**2))
+    weights /= weights.sum()
+    x, y = ((picture.astype(float) * LUMA).sum(axis=2) for picture in (one, other))
+    values = []
+    for top in range(x.shape[0] - 10):
+        for left in range(x.shape[1] - 10):
+            a, b = (picture[top : top + 11, left : left + 11] for picture in (x, y))
+            mean_a, mean_b = (weights * a).sum(), (weights * b).sum()
+            variance_a, variance_b = (weights * (a - mean_a) ** 2).sum(), (weights * (b - mean_b) ** 2).sum()
+            covariance = (weights * (a - mean_a) * (b - mean_b)).sum()
+            c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+            above = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+            values.append(above / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2)))
+    return float(np.mean(values))
+
+
+def test_ssim_is_that_of_the_paper() -> None:
+    one = noise(19, 23, 3)
+    other = np.clip(one.astype(int) + noise(19, 23, 3, seed=1) // 4 - 20, 0, 255).astype(np.uint8)
+    assert ssim(one, other) == pytest.approx(slow_ssim(one, other), abs=1e-9)
+
+
+def test_ssim_of_plain_frames_has_a_closed_form() -> None:
+    one, other = (np.full((16, 16, 3), value, np.uint8) for value in (100, 120))
+    c1 = (0.01 * 255) ** 2
+    assert ssim(one, other) == pytest.approx((2 * 100 * 120 + c1) / (100**2 + 120**2 + c1))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (10, 2), (11, 11), (64, 96)])
+def test_ssim_of_a_frame_with_itself_is_one_at_any_size(size: tuple[int, int]) -> None:
+    frame = noise(*size, 3)
+    assert ssim(frame, frame) == pytest.approx(1.0)
+
+
+def test_psnr_in_closed_form() -> None:
+    frames = np.full((3, 8, 8, 3), 100, np.uint8)
+    assert psnr(frames, frames + 5) == pytest.approx(20 * math.log10(255 / 5))
+    assert psnr(frames, frames) == math.inf
+
+
+def test_the_meter_measures_the_whole_however_it_is_cut() -> None:
+    one, other = noise(9, 12, 14, 3), noise(9, 12, 14, 3, seed=1)
+    meters = []
+    for cuts in ([9], [1, 4, 4], [1] * 9):
+        meter, start = Meter(), 0
+        for length in cuts:
+            meter.add(one[start : start + length], other[start : start + length])
+            start += length
+        meters.append((meter.psnr, meter.ssim, meter.temporal_psnr))
+    assert meters[0] == pytest.approx(meters[1])
+    assert meters[0] == pytest.approx(meters[2])
+    assert meters[0][0] == pytest.approx(psnr(one, other))
+    error = np.diff(one.astype(int), axis=0) - np.diff(other.astype(int), axis=0)
+    assert meters[0][2] == pytest.approx(10 * math.log10(255**2 / np.mean(error**2)))
+
+
+def test_temporal_psnr_sees_flicker_that_psnr_does_not() -> None:
+    frames = np.full((8, 16, 16, 3), 100, np.uint8)
+    steady, flicker = Meter(), Meter()
+    steady.add(frames, frames + np.uint8(4))
+    flicker.add(frames, frames + np.where(np.arange(8) % 2, 4, -4).astype(np.int8)[:, None, None, None].view(np.uint8))
+    assert steady.psnr == pytest.approx(flicker.psnr)
+    assert steady.temporal_psnr == math.inf
+    assert flicker.temporal_psnr == pytest.approx(20 * math.log10(255 / 8))
+
+
+def test_frames_of_two_sizes_are_refused() -> None:
+    with pytest.raises(UsageError, match="cannot be compared"):
+        Meter().add(noise(1, 8, 8, 3), noise(1, 8, 9, 3))
+
+
+@pytest.fixture
+def autoencoder() -> Autoencoder:
+    torch.manual_seed(0)
+    config = AutoencoderConfig(widths=(8, 16), encoder_blocks=(1, 1), decoder_blocks=(1, 1), channels=4)
+    return Autoencoder(config).eval()
+
+
+@pytest.mark.parametrize(("num_frames", "height", "width"), [(1, 32, 32), (4, 16, 48), (7, 33, 50), (9, 5, 3)])
+def test_streaming_is_the_whole_round_trip(autoencoder: Autoencoder, num_frames: int, height: int, width: int) -> None:
+    geometry, frames = Geometry(), noise(num_frames, height, width, 3)
+    latents = encode_frames(autoencoder, geometry, frames)
+    whole = autoencoder.decode(latents, geometry.slices(num_frames))[:, :height, :width].numpy()
+    pairs = list(reconstruct(autoencoder, geometry, iter(frames), num_frames))
+    assert np.array_equal(np.concatenate([original for original, _ in pairs]), frames)
+    assert np.array_equal(np.concatenate([decoded for _, decoded in pairs]), whole)
+
+    seen: list[int] = []
+    result = measure_reconstruction(autoencoder, geometry, iter(frames), num_frames, lambda original, decoded: seen.append(len(decoded)))
+    assert sum(seen) == result.num_frames == num_frames
+    assert result.psnr == pytest.approx(psnr(frames, whole))
+    assert result.ssim == pytest.approx(np.mean([ssim(a, b) for a, b in zip(frames, whole, strict=True)]))
+    assert result.values_ratio == pytest.approx(frames.size / latents.numel())
+    assert result.bits_ratio == result.values_ratio / 2
+    assert result.seconds > 0
+    assert (result.temporal_psnr is None) == (num_frames == 1)
+
+
+def test_no_more_than_three_slices_are_read_ahead(autoencoder: Autoencoder) -> None:
+    """A minute is measured in the memory of a moment."""
+    read = 0
+
+    def source() -> object:
+        nonlocal read
+        for frame in noise(40, 16, 16, 3):
+            read += 1
+            yield frame
+
+    given = 0
+    for original, _ in reconstruct(autoencoder, Geometry(), source(), 40):
+        given += len(original)
+        assert read - given <= 8
+
+
+def test_a_video_shorter_than_announced(autoencoder: Autoencoder) -> None:
+    with pytest.raises(UsageError, match="ended after 5 frames, and 8 were announced"):
+        list(reconstruct(autoencoder, Geometry(), noise(5, 16, 16, 3), 8))

@@ -1,0 +1,68 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from chronotope.models.attention import Segments, packed_attention
+from chronotope.models.rope import rotary_angles, rotate
+
+LENGTHS = (1, 5, 5, 5, 17, 32, 3, 3)
+
+
+def random_qkv(dtype=torch.float32):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(sum(LENGTHS), 3, 16, generator=generator, dtype=dtype, requires_grad=True) for _ in range(3)]
+
+
+def test_packed_attention_equals_a_dense_mask_forward_and_backward():
+    q, k, v = random_qkv()
+    sample = torch.arange(len(LENGTHS)).repeat_interleave(torch.tensor(LENGTHS))
+    mask = sample[:, None] == sample[None, :]
+    dense = F.scaled_dot_product_attention(*(x.transpose(0, 1) for x in (q, k, v)), attn_mask=mask).transpose(0, 1)
+    packed = packed_attention(q, k, v, Segments(LENGTHS))
+    torch.testing.assert_close(packed, dense, atol=1e-5, rtol=1e-5)
+    weight = torch.randn_like(dense)
+    for ours, theirs in zip(
+        torch.autograd.grad((packed * weight).sum(), (q, k, v)), torch.autograd.grad((dense * weight).sum(), (q, k, v)), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_a_sample_never_sees_another():
+    q, k, v = (x.detach().clone() for x in random_qkv())
+    before = packed_attention(q, k, v, Segments(LENGTHS))
+    v[16:33] += 100.0  # the sample of 17 tokens
+    after = packed_attention(q, k, v, Segments(LENGTHS))
+    changed = (before != after).any(dim=2).any(dim=1)
+    assert changed[16:33].all() and not changed[:16].any() and not changed[33:].any()
+
+
+@pytest.mark.gpu
+def test_the_fast_path_agrees_with_the_reference():
+    q, k, v = (x.detach() for x in random_qkv())
+    reference = packed_attention(q, k, v, Segments(LENGTHS))
+    fast = packed_attention(*(x.cuda().bfloat16() for x in (q, k, v)), Segments(LENGTHS))
+    torch.testing.assert_close(fast.float().cpu(), reference, atol=2e-2, rtol=2e-2)
+
+
+def test_rotation_depends_on_differences_of_positions_only():
+    generator = torch.Generator().manual_seed(3)
+    x, y = torch.randn(6, 2, 48, generator=generator), torch.randn(6, 2, 48, generator=generator)
+    positions = torch.rand(6, 3, generator=generator)
+    shift = torch.tensor([1.7, -0.3, 0.2])
+    products = []
+    for p in (positions, positions + shift):
+        angles = rotary_angles(p, 48)
+        products.append(torch.einsum("nhk,mhk->hnm", rotate(x, *angles), rotate(y, *angles)))
+    torch.testing.assert_close(products[0], products[1], atol=1e-4, rtol=1e-4)
+
+
+def test_rotation_keeps_lengths_and_every_axis_matters():
+    x = torch.randn(1, 1, 48)
+    still = rotate(x, *rotary_angles(torch.zeros(1, 3), 48))
+    assert torch.equal(still, x)
+    for axis in range(3):
+        position = torch.zeros(1, 3)
+        position[0, axis] = 0.5
+        turned = rotate(x, *rotary_angles(position, 48))
+        assert not torch.allclose(turned, x)
+        torch.testing.assert_close(turned.norm(), x.norm())
