@@ -109,6 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
     if unknown := set(names) - set(SECTIONS):
         parser.error(f"unknown section {', '.join(sorted(unknown))}; choose from {', '.join(SECTIONS)}")
     options = Options(chosen.model, chosen.scope, chosen.specs, chosen.combination, chosen.clips, chosen.rounds, chosen.keep)
+    chosen.out.mkdir(parents=True, exist_ok=True)
     results = chosen.out / "first_light.json"
     for name in names:
         module = importlib.import_module(f"benchmarks.{name}")

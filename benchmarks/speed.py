@@ -28,6 +28,8 @@ def measure(options: Options) -> dict[str, Any]:
     calls = _calls(options.model, clip)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     with torch.no_grad():
+        for call in calls.values():
+            call()  # the first call also prepares kernels
         for number in range(options.rounds):
             for name, call in calls.items():
                 seconds[name].append(_timed(call))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from chronotope.errors import FileProblem
 
-__all__ = ["SUFFIXES", "Clip", "find_clips"]
+__all__ = ["SUFFIXES", "Clip", "find_clips", "read_captions"]
 
 SUFFIXES = frozenset(".mp4 .mkv .webm .mov .avi .mpg .mpeg .m4v .gif .png .jpg .jpeg .webp".split())
 
@@ -38,11 +38,12 @@ def find_clips(folders: Sequence[Path]) -> tuple[Clip, ...]:
         )
         if not files:
             raise FileProblem(f"{folder} holds no videos or pictures ({' '.join(sorted(SUFFIXES))})")
-        clips += [Clip(f"{folder.name}/{path.relative_to(folder).with_suffix('')}", path, _captions(path)) for path in files]
+        clips += [Clip(f"{folder.name}/{path.relative_to(folder).with_suffix('')}", path, read_captions(path)) for path in files]
     return tuple(clips)
 
 
-def _captions(path: Path) -> dict[str, tuple[str, ...]]:
+def read_captions(path: Path) -> dict[str, tuple[str, ...]]:
+    """What is said about one clip, by level."""
     sidecar = path.with_suffix(".json")
     if sidecar.is_file():
         try:

@@ -28,7 +28,7 @@ SURE = 0.5  # a cell holds a kind when the probe says so with at least this prob
 FEWEST_CELLS = 2  # of 4 x 4 pixels: anything smaller is a speck
 SEEN_SHARE = 0.5  # of the frames in which the truth shows an actor, it must be seen in this many
 VISIBLE = 0.3  # the truth shows an actor where at least this share of it is visible
-FARTHEST_STILL = 0.05  # of the short side: who moves less has not moved
+FARTHEST_STILL = 0.07  # of the short side: who moves less has not moved
 DIRECTED = ("left", "right", "up", "down")
 _STEPS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
 

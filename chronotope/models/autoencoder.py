@@ -6,7 +6,8 @@ after it, which are explicit arguments: decoding is a pure function of three lat
 constant memory and equals decoding it whole, to the bit, because slices always pass through the network one by one.
 
 All networks are two-dimensional: the first step folds (4, 4, 4) pixel blocks into channels, so motion inside a slice
-is in the channels. Norms are per position: nothing sees across slices or tiles but the convolutions.
+is in the channels. Beside each network runs a linear path, which training starts at the principal components of the data: the
+networks learn what the best linear code misses. Norms are per position: nothing sees across slices or tiles but the convolutions.
 """
 
 from __future__ import annotations
@@ -44,6 +45,20 @@ class AutoencoderConfig:
         if not len(self.widths) == len(self.encoder_blocks) == len(self.decoder_blocks):
             raise UsageError("widths, encoder_blocks and decoder_blocks must have one entry per level")
 
+    @property
+    def folded_channels(self) -> int:
+        """Values in one folded pixel block."""
+        return self.stride[0] * self.fold**2 * 3
+
+
+def _start_at(layer: nn.Conv2d, bias: list[float]) -> nn.Conv2d:
+    """A convolution that begins as a constant, so that the linear path alone speaks at first."""
+    nn.init.zeros_(layer.weight)
+    assert layer.bias is not None
+    with torch.no_grad():
+        layer.bias.copy_(torch.tensor(bias))
+    return layer
+
 
 class PixelNorm(nn.Module):
     """RMS norm over the channels of each position."""
@@ -78,17 +93,19 @@ class Encoder(nn.Module):
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         widths = config.widths
-        layers: list[nn.Module] = [nn.Conv2d(config.stride[0] * config.fold**2 * 3, widths[0], 3, padding=1)]
+        layers: list[nn.Module] = [nn.Conv2d(config.folded_channels, widths[0], 3, padding=1)]
         for level, width in enumerate(widths):
             if level > 0:
                 layers.append(nn.Conv2d(widths[level - 1], width, 2, stride=2))
             layers += [Block(width) for _ in range(config.encoder_blocks[level])]
-        layers += [PixelNorm(widths[-1]), nn.Conv2d(widths[-1], 2 * config.channels, 1)]
+        layers.append(_start_at(nn.Conv2d(widths[-1], 2 * config.channels, 1), config.channels * [0.0] + config.channels * [-6.0]))
         self.layers = nn.Sequential(*layers)
+        step = config.stride[1] // config.fold
+        self.linear = nn.Conv2d(config.folded_channels, config.channels, step, stride=step)
 
     def forward(self, folded: Float[Tensor, "b f h w"]) -> tuple[Tensor, Tensor]:
         mean, log_variance = self.layers(folded).chunk(2, dim=1)
-        return mean, log_variance.clamp(-20, 4)
+        return mean + self.linear(folded), log_variance.clamp(-20, 4)
 
 
 class Decoder(nn.Module):
@@ -102,11 +119,15 @@ class Decoder(nn.Module):
             layers += [Block(widths[level]) for _ in range(config.decoder_blocks[level])]
             if level > 0:
                 layers += [nn.Conv2d(widths[level], 4 * widths[level - 1], 1), nn.PixelShuffle(2)]
-        layers += [PixelNorm(widths[0]), nn.Conv2d(widths[0], config.stride[0] * config.fold**2 * 3, 3, padding=1)]
+        layers.append(_start_at(nn.Conv2d(widths[0], config.folded_channels, 3, padding=1), config.folded_channels * [0.0]))
         self.layers = nn.Sequential(*layers)
+        step = config.stride[1] // config.fold
+        self.linear = nn.ConvTranspose2d(config.channels, config.folded_channels, step, stride=step)
+        self.current = slice(config.channels + 1, 2 * config.channels + 1)
 
     def forward(self, window: Float[Tensor, "b f h w"]) -> Float[Tensor, "b g h2 w2"]:
-        return self.layers(window.contiguous(memory_format=torch.channels_last))
+        window = window.contiguous(memory_format=torch.channels_last)
+        return self.layers(window) + self.linear(window[:, self.current])
 
 
 class Autoencoder(nn.Module):
@@ -138,6 +159,21 @@ class Autoencoder(nn.Module):
         """Channels back to slices of pixels."""
         side, length = self.config.fold, self.config.stride[0]
         return rearrange(folded, "b (t i j c) h w -> b t (h i) (w j) c", t=length, i=side, j=side)
+
+    def corners(self, folded: Float[Tensor, "b f h w"]) -> Float[Tensor, "n v"]:
+        """Whole blocks of stride pixels as rows of values, in the order of the linear paths' weights."""
+        step = self.config.stride[1] // self.config.fold
+        return rearrange(folded, "b f (h i) (w j) -> (b h w) (f i j)", i=step, j=step)
+
+    @torch.no_grad()
+    def set_linear(self, analysis: Float[Tensor, "c v"], synthesis: Float[Tensor, "c v"], centre: Float[Tensor, " v"]) -> None:
+        """Set the linear paths: latents = analysis (block - centre), block = synthesis^T latents + centre."""
+        encoder, decoder = self.encoder.linear, self.decoder.linear
+        encoder.weight.copy_(analysis.view_as(encoder.weight))
+        encoder.bias.copy_(-analysis @ centre)  # type: ignore[union-attr]
+        decoder.weight.copy_(synthesis.view_as(decoder.weight))
+        # a transposed convolution has one bias a channel, not one a position: the mean over positions is close enough
+        decoder.bias.copy_(centre.view(decoder.weight.shape[1], -1).mean(dim=1))  # type: ignore[union-attr]
 
     def normalise(self, latents: Tensor) -> Tensor:
         return (latents - self.latent_mean[:, None, None]) / self.latent_deviation[:, None, None]

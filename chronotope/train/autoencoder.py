@@ -21,7 +21,8 @@ from chronotope import checkpoint, video
 from chronotope.config import save_toml, to_dict
 from chronotope.data.clips import Clip, find_clips
 from chronotope.data.pixels import PixelPool, PoolConfig, load_pool
-from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
+from chronotope.train.muon import Muon
 from chronotope.train.progress import TrainingLog
 from chronotope.train.state import Precision, TrainState, autocast, random_generator
 
@@ -30,17 +31,22 @@ __all__ = ["AutoencoderRun", "AutoencoderTraining", "reconstruct_windows", "trai
 
 @dataclass(frozen=True)
 class AutoencoderTraining:
-    """How long, how fast, and the weights of the terms of the loss."""
+    """How long, how fast, and the weights of the terms of the loss.
+
+    From step `freeze_encoder_from` on only the decoder learns: latents made from then on stay valid, so the transformer can
+    be trained while the decoder gets better.
+    """
 
     steps: int = 2000
-    learning_rate: float = 1.5e-3
+    freeze_encoder_from: int = 1000
+    muon_rate: float = 0.02
+    adam_rate: float = 5e-4
     warmup: int = 50
-    weight_decay: float = 0.01
     clip_norm: float = 1.0
     mse: float = 2.0
     motion: float = 0.5
     kl: float = 1e-4
-    average_decay: float = 0.998
+    average_decay: float = 0.995
     precision: Precision = "auto"
     log_every: int = 20
     check_every: int = 250
@@ -124,6 +130,48 @@ def check(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -> t
     return float(psnr), picture
 
 
+@torch.no_grad()
+def start_from_principal_components(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -> None:
+    """Make the linear paths the best linear autoencoder of the data: principal components of (4, 8, 8) pixel blocks."""
+    length = model.config.stride[0]
+    blocks = []
+    for step in range(batches * 4):
+        windows = pool.batch(seed + 3, step)
+        if windows.shape[1] >= length and len(blocks) < batches:
+            slices = rearrange(windows.float() / 127.5 - 1, "b (s t) h w c -> (b s) t h w c", t=length)
+            blocks.append(model.corners(model.fold(slices.to(model.latent_mean.device))))
+    pixels = torch.cat(blocks)
+    centre = pixels.mean(dim=0)
+    _, _, components = torch.linalg.svd((pixels - centre)[:: max(1, len(pixels) // 20_000)], full_matrices=False)
+    components = components[: model.config.channels]
+    deviation = ((pixels - centre) @ components.T).std(dim=0)
+    model.set_linear(components / deviation[:, None], components * deviation[:, None], centre)
+
+
+def make_optimizers(model: Autoencoder, train: AutoencoderTraining) -> tuple[Muon, torch.optim.AdamW]:
+    """Muon for the convolutions inside blocks, AdamW for everything else."""
+    inside = [p for module in model.modules() if isinstance(module, Block) for p in module.parameters() if p.ndim == 4]
+    chosen = set(map(id, inside))
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    muon = Muon([{"params": inside}], lr=train.muon_rate)
+    return muon, torch.optim.AdamW(rest, lr=train.adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+
+
+@torch.no_grad()
+def freeze_encoder(state: TrainState, pool: PixelPool, seed: int) -> None:
+    """Go on with the averaged weights, fix the latents' statistics, and let only the decoder learn."""
+    model, average = state.model, state.average
+    assert isinstance(model, Autoencoder) and isinstance(average, Autoencoder)
+    # half precision on disk must not move the latents, so the encoder is rounded once, here
+    for parameter in average.encoder.parameters():
+        parameter.copy_(parameter.half().float())
+    calibrate(average, pool, seed)
+    for statistics in (average.latent_mean, average.latent_deviation):
+        statistics.copy_(statistics.half().float())
+    model.load_state_dict(average.state_dict())
+    model.encoder.requires_grad_(False)
+
+
 def train_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, quiet: bool = False) -> dict[str, Any]:
     """Run, or continue, a training in the folder `out`; returns the last numbers."""
     # setup: folder, device, data
@@ -139,33 +187,39 @@ def train_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, q
     # the whole state
     torch.manual_seed(seed)
     model = Autoencoder(config.model).to(device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=train.learning_rate, betas=(0.9, 0.95), weight_decay=train.weight_decay, fused=True
-    )
-    state = TrainState(model, [optimizer])
+    optimizers = make_optimizers(model, train)
+    base_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+    state = TrainState(model, optimizers)
     state.resume(out)
+    model.encoder.requires_grad_(state.step < train.freeze_encoder_from)
     description = {"kind": "autoencoder", "config": to_dict(config.model)}
 
     with TrainingLog(out, "autoencoder", train.steps, state.step, quiet) as log:
         log.say(f"reading {sum(map(len, learn))} clips into memory")
         pool = load_pool(learn, config.pool, seed)
         kept_pool = load_pool(kept, config.pool, seed)
+        if state.step == 0:
+            start_from_principal_components(model, pool, seed)
+            state = TrainState(model, optimizers)
         numbers: dict[str, float] = {}
         running: list[Tensor] = []
         while state.step < train.steps:
             # one step: everything random comes from (seed, step)
             started = time.perf_counter()
-            progress = state.step / train.steps
-            for group in optimizer.param_groups:
-                group["lr"] = train.learning_rate * min((state.step + 1) / train.warmup, 1.0) * (1 - progress) ** 0.8
+            factor = min((state.step + 1) / train.warmup, 1.0) * (1 - state.step / train.steps) ** 0.8
+            for optimizer, rates in zip(optimizers, base_rates, strict=True):
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate * factor
             windows = pool.batch(seed, state.step).to(device).float() / 127.5 - 1
             with autocast(device, train.precision):
                 output, mean, log_variance = reconstruct_windows(model, windows, random_generator(seed, state.step, device))
             loss = reconstruction_loss(train, output.float(), windows, mean.float(), log_variance.float())
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            for optimizer in optimizers:
+                with autocast(device, train.precision):
+                    optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
             state.step += 1
             state.update_average(train.average_decay)
             state.clips += windows.shape[0]
@@ -185,14 +239,13 @@ def train_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, q
                 numbers["psnr"] = psnr
                 log.write(state.step, numbers)
                 video.write_image(out / "samples" / f"{state.step:07d}.png", picture.numpy())
+            if state.step == train.freeze_encoder_from or (last and state.step < train.freeze_encoder_from):
+                freeze_encoder(state, kept_pool, seed)
+                checkpoint.save_model(out, state.average, description, torch.float16)
+                log.say(f"the encoder is frozen: latents made with {out} from now on stay valid")
             if state.step % train.save_every == 0 or last:
-                assert isinstance(state.average, Autoencoder)
-                calibrate(state.average, kept_pool, seed)
-                for name, value in (("latent_mean", state.average.latent_mean), ("latent_deviation", state.average.latent_deviation)):
-                    getattr(model, name).copy_(value)
                 state.save(out, description)
 
-    # half precision on disk; whoever encodes reads it back, so latents and decoder agree to the bit
     trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, **numbers}
     checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
     return numbers

@@ -30,7 +30,10 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """For weight matrices; each group may say into how many stacked matrices its parameters split (`split`)."""
+    """For weight matrices and convolutions (outputs x everything else).
+
+    A group may say into how many stacked matrices its parameters split (`split`).
+    """
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
         super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "split": 1})
@@ -53,10 +56,10 @@ class Muon(torch.optim.Optimizer):
                 state["momentum"] = torch.zeros_like(parameter)
             assert parameter.grad is not None
             state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-            directions.append(parameter.grad.lerp(state["momentum"], group["momentum"]))  # Nesterov
+            directions.append(parameter.grad.lerp(state["momentum"], group["momentum"]).flatten(1))  # Nesterov
         stacked = torch.stack(directions).unflatten(1, (group["split"], -1)).flatten(0, 1)
         updates = orthogonalise(stacked).unflatten(0, (len(parameters), -1)).flatten(1, 2)
         rows, columns = stacked.shape[-2:]
         scale = group["lr"] * max(1.0, rows / columns) ** 0.5
         for parameter, update in zip(parameters, updates, strict=True):
-            parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-scale)
+            parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(update.view_as(parameter), alpha=-scale)

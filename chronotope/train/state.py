@@ -102,11 +102,14 @@ class TrainState:
 
     def _load_optimizers(self, tensors: dict[str, Tensor]) -> None:
         for number, optimizer in enumerate(self.optimizers):
-            whole = optimizer.state_dict()
+            groups = optimizer.state_dict()["param_groups"]
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             state: dict[int, dict[str, Tensor]] = {}
             prefix = f"optimizer.{number}."
             for name, tensor in tensors.items():
                 if name.startswith(prefix):
                     index, key = name.removeprefix(prefix).split(".", 1)
-                    state.setdefault(int(index), {})[key] = tensor
-            optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+                    like = parameters[int(index)]
+                    # in the parameter's own memory order: fused kernels walk both by address
+                    state.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+            optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -33,12 +33,9 @@ def test_every_cell_gets_a_distribution(size: tuple[int, int]) -> None:
     assert likely.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "expected"), [(64, 96, (64, 96)), (48, 80, (64, 107)), (256, 144, (114, 64)), (32, 32, (64, 64))]
-)
-def test_frames_are_scaled_to_one_short_side(height: int, width: int, expected: tuple[int, int]) -> None:
-    small = scaled(noise(2, height, width, 3))
-    assert small.shape == (2, *expected, 3)
+@pytest.mark.parametrize(("size", "expected"), [((64, 96), (64, 96)), ((48, 80), (64, 107)), ((256, 144), (114, 64)), ((32, 32), (64, 64))])
+def test_frames_are_scaled_to_one_short_side(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert scaled(noise(2, *size, 3)).shape == (2, *expected, 3)
     assert min(expected) == SHORT_SIDE
 
 
@@ -86,8 +83,8 @@ def test_spoilt_examples_keep_their_form() -> None:
 
 
 def test_labels_are_the_masks_of_the_stage() -> None:
-    examples = gather(12, seed=3)
-    assert len(examples) >= 12
+    examples = gather(8, seed=3)
+    assert len(examples) >= 8
     for example in examples:
         assert example.kinds.shape == example.frame.shape[:2]
         assert min(example.kinds.shape) == SHORT_SIDE
@@ -101,9 +98,9 @@ def test_training_learns_and_repeats_itself() -> None:
     runs = []
     for _ in range(2):
         torch.manual_seed(0)
-        runs.append(list(train_probe(Probe(fine=16, coarse=16), examples, steps=30, seed=0, batch=4)))
+        runs.append(list(train_probe(Probe(fine=16, coarse=16), examples, steps=15, seed=0, batch=3)))
     assert runs[0] == runs[1]
-    assert np.mean(runs[0][-5:]) < 0.8 * np.mean(runs[0][:3])
+    assert np.mean(runs[0][-3:]) < 0.85 * np.mean(runs[0][:3])
 
 
 def test_the_script_writes_a_probe_that_can_be_loaded(tmp_path: Path) -> None:

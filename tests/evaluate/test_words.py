@@ -11,7 +11,7 @@ from chronotope.errors import UsageError
 from chronotope.evaluate.probe import KINDS, Probe, load_probe
 from chronotope.evaluate.statistics import Rate
 from chronotope.evaluate.validate import Validation, held_out_specs, pass_rates, validate
-from chronotope.evaluate.words import Sight, Trail, Verdict, colour_votes, direction_of, follow, judge, stays_put, watch
+from chronotope.evaluate.words import Sight, Trail, Verdict, colour_votes, direction_of, follow, judge, stays_put
 from chronotope.worlds.cast_table import COLOURS
 from chronotope.worlds.sample import SCOPES
 from chronotope.worlds.spec import Actor, Camera, Event, Spec
@@ -76,12 +76,14 @@ def test_travel_is_exact_for_even_motion_and_robust_to_wrong_frames() -> None:
 
 
 @pytest.mark.parametrize("colour", list(COLOURS))
-def test_each_colour_of_the_palette_is_told_from_the_others(probe: Probe, colour: str) -> None:
-    backdrop = "white" if colour != "white" else "black"
-    sight = watch(probe, render(a_spec(shape("square", colour), num_frames=1, backdrop=backdrop)).frames)
-    votes = colour_votes(sight, follow(sight, ("square",)))
+@pytest.mark.parametrize("noun", ["circle", "square", "star"])
+def test_each_colour_of_the_palette_is_told_from_the_others(noun: str, colour: str) -> None:
+    """The cells come from the stage's mask here, so that only the colours are judged."""
+    clip = render(a_spec(shape(noun, colour), num_frames=1, backdrop="white" if colour != "white" else "black"))
+    cells = (clip.masks > 0).reshape(1, 16, 4, 16, 4).mean(axis=(2, 4)) >= 0.5
+    votes = colour_votes(Sight(clip.frames, np.zeros((1, len(KINDS), 16, 16), np.float32)), Trail(cells, np.full((1, 2), 0.5)))
     assert max(votes, key=lambda name: votes[name]) == colour
-    assert votes[colour] > 0.9 * sum(votes.values())
+    assert votes[colour] > 0.8 * sum(votes.values())
 
 
 @pytest.mark.parametrize("way", ["left", "right", "up", "down"])
@@ -159,7 +161,7 @@ def test_a_validation_says_which_promise_is_broken() -> None:
 
 def test_truth_passes_and_wrong_clips_fail(probe: Probe) -> None:
     """A small part of the full validation: at most one slip in each row."""
-    found = validate(probe, held_out_specs(24, SCOPES["small"]))
+    found = validate(probe, held_out_specs(16, SCOPES["small"]))
     for (clips, attribute), rate in found.rates.items():
         if attribute != "stays":
             slips = rate.trials - rate.successes if clips.startswith("truth") else rate.successes

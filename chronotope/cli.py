@@ -1,0 +1,331 @@
+"""The command line: `chronotope COMMAND`. Commands stand in the order of the pipeline; what they do is imported when they run."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chronotope import __version__
+from chronotope.cli_manners import SIZE, Command, Commands
+
+__all__ = ["chronotope", "main"]
+
+FILE = click.Path(path_type=Path)
+PRESETS = "tiny, small, base or large"
+
+MODEL = click.option(
+    "--model", default="small", show_default=True, metavar="DIR", help="A run folder, or the name of a model inside the package."
+)
+SEED = click.option("--seed", type=click.IntRange(min=0), metavar="N", default=0, show_default=True, help="Decides everything that is random.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+STAGES = {
+    "make a dataset": ["world", "encode"],
+    "train": ["train"],
+    "use": ["generate", "reconstruct"],
+    "look": ["info"],
+}
+CLOSING = """
+First time:  bash runs/tiny.sh           the whole pipeline on two CPU cores, in minutes
+Help:        chronotope COMMAND --help   every command's help ends with examples
+"""
+
+
+def main() -> None:
+    """The console script."""
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))  # tidy up as after Ctrl-C
+    chronotope.main()
+
+
+@click.group(cls=Commands, stages=STAGES, closing=CLOSING, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads of the networks. [default: as torch decides]")
+@click.option("--debug", is_flag=True, help="Show where an error came from.")
+@click.version_option(__version__, prog_name="chronotope", message="%(prog)s %(version)s")
+def chronotope(threads: int | None, debug: bool) -> None:
+    """Train and use a video generation model, from raw footage to pixels."""
+    del debug  # `Commands.main` reads it
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def show(facts: dict[str, Any], as_json: bool) -> None:
+    """A result, on stdout."""
+    from chronotope.cli_info import in_words
+
+    click.echo(json.dumps(facts, indent=1) if as_json else in_words(facts))
+
+
+# Make a dataset
+
+
+@chronotope.group(cls=Commands, closing="Example:  chronotope world stage --count 200 --out data/stage")
+def world() -> None:
+    """Render simulated worlds: clips, captions, exact truth."""
+
+
+@world.command(
+    cls=Command,
+    examples="""
+    chronotope world stage --count 200 --out data/stage
+    chronotope world stage --count 24000 --scope small --workers 2 --out data/small
+    chronotope world stage --count 50 --scope full --size 256x144 --seed 7 --out data/large
+    chronotope world stage --count 200 --scope small --split heldout --out data/heldout
+    """,
+)
+@click.option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
+@click.option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
+@click.option("--scope", default="small", show_default=True, metavar="NAME", help="What there is to see: shapes, small, wide or full.")
+@click.option("--split", default="train", show_default=True, metavar="NAME", help="train, heldout or combination (pairs never trained on).")
+@click.option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: the sizes of the scope]")
+@SEED
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Processes.")
+def stage(out: Path, count: int, **options: Any) -> None:
+    """Render clips of actors on a stage.
+
+    Each clip is an .mp4 (or a .png: some are pictures) with captions at three levels of detail, the spec it was
+    rendered from, the truth of every frame and masks beside it. The same seed gives the same clips.
+    """
+    from chronotope.cli_train import write_stage
+
+    write_stage(out, count, **options)
+    click.echo(out)
+
+
+@chronotope.command(
+    cls=Command,
+    examples="""
+    chronotope encode data/stage --out data/stage-latents
+    chronotope encode ~/holiday --model runs/mine --out data/holiday-latents
+    """,
+)
+@click.argument("data", type=FILE)
+@click.option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
+@MODEL
+def encode(data: Path, out: Path, model: str) -> None:
+    """Compress clips to latents, once, for fast training.
+
+    DATA is any folder of videos and pictures, of any sizes. Captions are read from NAME.json or NAME.txt beside each.
+    """
+    from chronotope import cli_train
+    from chronotope.cli_use import device, find_model
+    from chronotope.generate.pipeline import load_autoencoder
+
+    autoencoder = load_autoencoder(find_model(model)).to(device())
+    cli_train.encode(data, out, autoencoder, autoencoder.config.stride)
+    click.echo(out)
+
+
+# Train
+
+
+@chronotope.group(cls=Commands, closing="Train the autoencoder first; the transformer learns on its latents. Run the same command again to resume.")
+def train() -> None:
+    """Train `autoencoder` or `dit`; run the same command to resume."""
+
+
+def train_options(command: Any) -> Any:
+    """The options that both trainings have."""
+    options = (
+        click.option("--preset", required=True, metavar="NAME", help=f"Where sizes and recipe come from: {PRESETS}."),
+        click.option("--data", type=FILE, multiple=True, metavar="FOLDER...", help="Folders to learn from; each has an equal say."),
+        click.option("--out", type=FILE, metavar="DIR", help="The run folder; the same command again goes on where it stopped."),
+        click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Decides everything that is random.  [default: the preset's]"),
+        click.option("--set", "settings", multiple=True, metavar="PATH=VALUE...", help="Change settings of the preset; --dry-run lists them."),
+        click.option("--dry-run", is_flag=True, help="Print the settings and what a step costs, then stop."),
+        JSON,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def train_folders(data: tuple[Path, ...], out: Path | None) -> Path:
+    """The run folder, once it is sure that there is something to learn from."""
+    if not data:
+        raise click.UsageError("name what to learn from, for example: --data data/stage")
+    if out is None:
+        raise click.UsageError("name the run folder, for example: --out runs/mine")
+    return out
+
+
+@train.command(
+    cls=Command,
+    spread=("--data", "--set"),
+    examples="""
+    chronotope train autoencoder --preset tiny --data data/stage --out runs/mine
+    chronotope train autoencoder --preset small --data data/stage data/film --out runs/mine
+    chronotope train autoencoder --preset tiny --data data/stage --out runs/mine --set train.steps=500 pool.megabytes=500
+    chronotope train autoencoder --preset base --dry-run
+    """,
+)
+@train_options
+def autoencoder(
+    preset: str, data: tuple[Path, ...], out: Path | None, seed: int | None, settings: tuple[str, ...], dry_run: bool, as_json: bool
+) -> None:
+    """Train the video compression network on folders of clips, into OUT/autoencoder."""
+    from chronotope.cli_train import autoencoder_config, run_autoencoder
+
+    config = autoencoder_config(preset, seed, settings)
+    if dry_run:
+        from chronotope.cli_costs import autoencoder_costs
+
+        show_training(preset, config, autoencoder_costs(config), as_json)
+        return
+    result(run_autoencoder(config, data, train_folders(data, out)), as_json)
+
+
+@train.command(
+    cls=Command,
+    spread=("--data", "--set"),
+    examples="""
+    chronotope train dit --preset tiny --data data/stage-latents --out runs/mine
+    chronotope train dit --preset tiny --data data/stage --out runs/mine --set train.steps=500
+    chronotope train dit --preset small --data ~/holiday --autoencoder small --out runs/holiday
+    chronotope train dit --preset base --dry-run
+    """,
+)
+@train_options
+@click.option("--autoencoder", "source", metavar="DIR", help="Copy this model's autoencoder into OUT.  [default: OUT has its own]")
+def dit(
+    preset: str,
+    data: tuple[Path, ...],
+    out: Path | None,
+    seed: int | None,
+    settings: tuple[str, ...],
+    source: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train the transformer on latents, into OUT/dit; samples appear in OUT/dit/samples.
+
+    Folders of latents come from `chronotope encode`. A folder of clips is encoded first, with OUT/autoencoder, into OUT/latents.
+    """
+    from chronotope.cli_train import dit_config, run_dit
+
+    config = dit_config(preset, seed, settings)
+    if dry_run:
+        from chronotope.cli_costs import dit_costs
+
+        show_training(preset, config, dit_costs(config), as_json)
+        return
+    result(run_dit(config, data, train_folders(data, out), source), as_json)
+
+
+def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool) -> None:
+    """What --dry-run prints of a training."""
+    from chronotope.config import to_dict
+    from chronotope.presets import find_preset
+
+    show({"preset": preset, "about": find_preset(preset).about, "settings": to_dict(config), "costs": costs}, as_json)
+
+
+def result(run: Path, as_json: bool) -> None:
+    """The folder of a finished training, or all about it."""
+    from chronotope.cli_info import describe
+
+    click.echo(json.dumps(describe(run), indent=1) if as_json else run)
+
+
+# Use
+
+
+@chronotope.command(
+    cls=Command,
+    sections={
+        "inputs (none: the prompt alone)": ["image"],
+        "shape": ["size", "seconds", "fps"],
+        "sampling": ["steps", "guidance", "solver", "negative", "seed", "count"],
+        "files": ["output", "model", "dry_run", "as_json"],
+    },
+    examples="""
+    chronotope generate "a fox walks right past a tree" -o fox.mp4
+    chronotope generate "a red ball" --seconds 0 -o ball.png
+    chronotope generate "the boat sails to the left" --image photo.jpg -o boat.mp4
+    chronotope generate "a butterfly flies up" --size 128x72 --seconds 3 --seed 7 --count 4 -o butterfly.mp4
+    chronotope generate "a yellow star grows at night" --model runs/mine --steps 50 --guidance 3 -o star.mp4
+    chronotope generate "a fox walks right past a tree" --size 512x288 --dry-run
+    """,
+)
+@click.argument("prompt")
+@click.option("--image", type=FILE, metavar="FILE", help="Start from this picture; its middle is kept where the shape differs.")
+@click.option("--size", type=SIZE, metavar="WxH", help="Pixels, any numbers.  [default: the model's]")
+@click.option("--seconds", type=click.FloatRange(min=0), metavar="S", help="Length; 0 is a picture.  [default: the model's; 0 for -o FILE.png]")
+@click.option("--fps", type=click.FloatRange(min=0, min_open=True, max=240), metavar="F", help="Frames a second.  [default: the model's]")
+@click.option("--steps", type=click.IntRange(1, 1000), metavar="N", help="More steps, more care.  [default: the model's]")
+@click.option("--guidance", type=click.FloatRange(min=0), metavar="G", help="How strictly words are taken; 1 is plain.  [default: the model's]")
+@click.option("--solver", type=click.Choice(["euler", "heun"]), default="euler", show_default=True, help="heun: twice the work a step.")
+@click.option("--negative", default="", metavar="TEXT", help="What should not be seen.")
+@SEED
+@click.option(
+    "--count", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="Seeds N to N+K-1, as FILE-N.mp4, FILE-N+1.mp4 ..."
+)
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="A video (.mp4 .mov .mkv .webm .gif) or a picture (.png .jpg .webp).")
+@MODEL
+@click.option("--dry-run", is_flag=True, help="Print the settings, tokens, operations and memory, then stop.")
+@JSON
+def generate(model: str, dry_run: bool, as_json: bool, **options: Any) -> None:
+    """Make a video, or a picture, from words, or from words and a picture.
+
+    Every file carries the settings it was made with, in its tags and in FILE.json beside it.
+    """
+    from chronotope import cli_use
+    from chronotope.generate.pipeline import Generator
+
+    request = cli_use.Request(**options)
+    request.check(dry_run)
+    generator = Generator.load(cli_use.find_model(model)).to(cli_use.device())
+    if dry_run:
+        show(cli_use.describe_plan(request, generator, cli_use.plan(request, generator)), as_json)
+        return
+    made = cli_use.generate(request, generator)
+    click.echo(json.dumps({"files": made}, indent=1) if as_json else "\n".join(file["path"] for file in made))
+
+
+@chronotope.command(
+    cls=Command,
+    examples="""
+    chronotope reconstruct holiday.mp4 -o pair.mp4
+    chronotope reconstruct film.mkv --seconds 4 --model runs/mine -o pair.mp4 --json
+    chronotope reconstruct photo.jpg -o pair.png
+    """,
+)
+@click.argument("file", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, metavar="FILE", help="The original and what came back of it, side by side.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Only the beginning.  [default: all of it]")
+@MODEL
+@JSON
+def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_json: bool) -> None:
+    """Send a video through the autoencoder and back, and measure.
+
+    At native size, slice by slice, in constant memory. Prints PSNR and SSIM.
+    """
+    from chronotope import cli_use
+
+    scores = cli_use.reconstruct(file, output, seconds, cli_use.find_model(model))
+    click.echo(json.dumps(scores, indent=1) if as_json else f"{output}\n{cli_use.scores_in_words(file, scores)}")
+
+
+# Look
+
+
+@chronotope.command(
+    cls=Command,
+    examples="""
+    chronotope info fox.mp4
+    chronotope info data/stage
+    chronotope info runs/mine
+    chronotope info runs/mine/dit --json
+    """,
+)
+@click.argument("path", type=FILE, metavar="FILE_OR_FOLDER")
+@JSON
+def info(path: Path, as_json: bool) -> None:
+    """Describe a video, dataset, model, run or generated file."""
+    from chronotope.cli_info import describe
+
+    show(describe(path), as_json)

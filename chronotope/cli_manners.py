@@ -1,0 +1,196 @@
+"""How the command line speaks: help in sections that end with examples, errors in one sentence, progress on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from chronotope.errors import ChronotopeError, UsageError, suggest
+
+__all__ = ["PICKLES", "SIZE", "Command", "Commands", "check_finite", "progress", "say"]
+
+PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}  # never opened: loading one runs whatever is in it
+
+Report = Callable[[int, int], None]
+
+
+def say(text: str) -> None:
+    """A sentence for the human, on stderr: stdout holds results alone."""
+    click.echo(text, err=True)
+
+
+# Help
+
+
+class Command(click.Command):
+    """A command whose options stand in named sections and whose help ends with examples.
+
+    An option named in `spread` takes every value up to the next option: `--data A B` is `--data A --data B`.
+    """
+
+    def __init__(
+        self, *args: Any, sections: Mapping[str, Sequence[str]] | None = None, examples: str, spread: Sequence[str] = (), **named: Any
+    ) -> None:
+        super().__init__(*args, **named)
+        self.sections, self.examples, self.spread = sections or {}, examples, spread
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, list(_spread(args, self.spread)))
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        arguments = [piece for piece in self.collect_usage_pieces(ctx) if piece != "[OPTIONS]"]
+        formatter.write_usage(ctx.command_path, " ".join([*arguments, "[options]"]), prefix="usage: ")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records = {param.name: record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))}
+        placed = {name for names in self.sections.values() for name in names}
+        rest = [name for name in records if name not in placed]
+        for title, names in (*self.sections.items(), ("options", rest)):
+            _section(formatter, title, [records[name] for name in names])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(f"\nexamples\n{_indented(self.examples)}")
+
+
+def _spread(args: Sequence[str], names: Sequence[str]) -> Iterator[str]:
+    """Every value of a repeatable option gets the option's name."""
+    current, named = "", False
+    for arg in args:
+        if arg.startswith("-"):
+            current, named = (arg if arg in names else ""), True
+        elif current and not named:
+            yield current
+        else:
+            named = False
+        yield arg
+
+
+def _section(formatter: click.HelpFormatter, title: str, records: Sequence[tuple[str, str]]) -> None:
+    formatter.write(f"\n{title}\n")
+    formatter.indent()
+    formatter.write_dl(records)
+    formatter.dedent()
+
+
+def _indented(text: str) -> str:
+    return "".join(f"  {line.strip()}\n" for line in text.strip().splitlines())
+
+
+class Commands(click.Group):
+    """A group of commands in named stages; without a command it shows its help."""
+
+    def __init__(self, *args: Any, stages: Mapping[str, Sequence[str]] | None = None, closing: str, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.stages, self.closing = stages or {}, closing
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands:
+            raise click.UsageError(f"there is no command '{args[0]}'. {suggest(args[0], self.commands)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, "COMMAND [options]", prefix="usage: ")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, self.commands)) + 2
+        for title, names in (self.stages or {"commands": list(self.commands)}).items():
+            lines = (f"    {name:{width}}{self.commands[name].get_short_help_str(limit=90)}\n" for name in names)
+            formatter.write(f"\n  {title}\n" + "".join(lines))
+        _section(formatter, "options", [record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write("\n" + self.closing.strip() + "\n")
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **named: Any) -> Any:
+        """Run a command; every way it can end has its sentence and its exit status."""
+        words = sys.argv[1:] if args is None else list(args)
+        named |= {"prog_name": "chronotope", "standalone_mode": False}
+        sys.exit(_status(lambda: super(Commands, self).main(words, **named), debug="--debug" in words))
+
+
+def _status(run: Callable[[], Any], debug: bool) -> int:
+    """0, or 1 for a failure, 2 for a request that makes no sense, 130 for Ctrl-C, with one sentence on stderr."""
+    try:
+        status = run()
+        return status if isinstance(status, int) else 0
+    except click.UsageError as problem:
+        where = f" See: {problem.ctx.command_path} --help" if problem.ctx else ""
+        say(f"chronotope: {_one_line(problem.format_message())}{where}")
+        return 2
+    except click.ClickException as problem:
+        say(f"chronotope: {_one_line(problem.format_message())}")
+        return problem.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        say("chronotope: interrupted; nothing half-written is left behind")
+        return 130
+    except ChronotopeError as problem:
+        if debug:
+            raise
+        say(f"chronotope: {_one_line(str(problem))}")
+        return problem.exit_code
+    except Exception as problem:
+        if debug:
+            raise
+        what = _one_line(str(problem))[:300]
+        say(f"chronotope: unexpected {type(problem).__name__}: {what} - run `chronotope --debug ...` to see where, and please report it")
+        return 1
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+# Values
+
+
+class Size(click.ParamType):
+    """WIDTHxHEIGHT in pixels; the value is (width, height)."""
+
+    name = "WxH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        width, _, height = str(value).lower().partition("x")
+        if not (width.isdecimal() and height.isdecimal()):
+            self.fail(f"'{value}' is no size; write WIDTHxHEIGHT in pixels, for example 128x72", param, ctx)
+        return int(width), int(height)
+
+
+SIZE = Size()
+
+
+# Progress
+
+
+@contextlib.contextmanager
+def progress(what: str, unit: str) -> Iterator[Report]:
+    """Gives `report(done, total)`, which keeps a live line on stderr: how many, how fast, how long still."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    speed = TextColumn("{task.fields[speed]}")
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), speed, TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as line:
+        task = line.add_task(what, total=None, speed="")
+
+        def report(done: int, total: int) -> None:
+            speed = line.tasks[0].finished_speed or line.tasks[0].speed
+            line.update(task, completed=done, total=total, speed=f"{speed:.3g} {unit}/s" if speed else "")
+
+        yield report
+
+
+def check_finite(name: str, value: float | None) -> None:
+    """Refuse infinities and NaN, which no range of click's refuses."""
+    if value is not None and not abs(value) < float("inf"):
+        raise UsageError(f"{name} is {value}; a finite number is needed")

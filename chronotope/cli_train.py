@@ -1,0 +1,192 @@
+"""The commands that make data and models: world, encode, train."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from chronotope import checkpoint, video
+from chronotope.cli_manners import progress, say
+from chronotope.cli_use import device, find_model
+from chronotope.config import override, to_dict
+from chronotope.data.clips import SUFFIXES
+from chronotope.data.latents import LatentDataset, encode_dataset, fingerprint
+from chronotope.errors import FileProblem, UsageError
+from chronotope.generate.pipeline import Generator, load_autoencoder
+from chronotope.geometry import Geometry
+from chronotope.models.autoencoder import Autoencoder
+from chronotope.models.dit import DiT
+from chronotope.models.text import Tokenizer
+from chronotope.presets import find_preset
+from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
+from chronotope.train.dit import DiTRun, train_dit
+from chronotope.worlds.sample import Split
+from chronotope.worlds.write import write_dataset
+
+__all__ = ["autoencoder_config", "dit_config", "encode", "run_autoencoder", "run_dit", "write_stage"]
+
+
+# Data
+
+
+def write_stage(out: Path, count: int, seed: int, scope: str, split: Split, size: tuple[int, int] | None, workers: int) -> None:
+    """Render a dataset; a folder that holds another one is refused."""
+    about = out / "dataset.json"
+    if about.is_file():
+        old = checkpoint.load_json(about)
+        asked = {"scope": scope, "split": split, "seed": seed, "size": list(size) if size else None}
+        other = [f"{name} {old.get(name)}" for name, value in asked.items() if old.get(name) != value]
+        if other:
+            raise UsageError(f"{out} already holds a dataset of {', '.join(other)}; give another --out")
+    elif out.is_dir() and any(path.suffix in SUFFIXES for path in out.iterdir()):
+        raise UsageError(f"{out} already holds other videos or pictures; give another --out")
+    with progress("rendering", "clips") as report:
+        write_dataset(out, count, seed, scope, split, size, report, workers)
+
+
+def encode(data: Path, out: Path, autoencoder: Autoencoder, stride: tuple[int, int, int]) -> int:
+    """Encode a folder of clips, or go on with it; returns how many clips there are."""
+    with progress(f"encoding {data.name}", "clips") as report:
+        return encode_dataset(data, out, autoencoder, Geometry(stride=stride), report)
+
+
+# Train
+
+
+def autoencoder_config(preset: str, seed: int | None, settings: Sequence[str]) -> AutoencoderRun:
+    """The preset with what was set on the command line."""
+    config = override(find_preset(preset).autoencoder, settings)
+    return config if seed is None else replace(config, seed=seed)
+
+
+def dit_config(preset: str, seed: int | None, settings: Sequence[str]) -> DiTRun:
+    """The preset with what was set on the command line."""
+    config = override(find_preset(preset).dit, settings)
+    return config if seed is None else replace(config, seed=seed)
+
+
+def run_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path) -> Path:
+    """Train `out`/autoencoder, or go on with it."""
+    run = out / "autoencoder"
+    for folder in data:
+        if (folder / "latents.json").is_file():
+            raise UsageError(f"{folder} holds latents; the autoencoder is trained on the videos they were made from")
+    _train(run, config, config.train.steps, lambda: train_autoencoder(config, data, run))
+    return run
+
+
+def run_dit(config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None) -> Path:
+    """Train `out`/dit, or go on with it; folders of raw clips are encoded into `out`/latents first."""
+    run = out / "dit"
+    autoencoder = _own_autoencoder(out, autoencoder_from).to(device())
+    latents = [folder if (folder / "latents.json").is_file() else _encoded(folder, out, autoencoder) for folder in data]
+    if len(set(latents)) != len(latents):
+        raise UsageError(f"two --data folders are called {latents[-1].name}; rename one, or encode them with `chronotope encode`")
+    dataset = LatentDataset(latents)
+    if dataset.about[0]["autoencoder"] != fingerprint(autoencoder):
+        raise UsageError(
+            f"{latents[0]} was encoded by autoencoder {dataset.about[0]['autoencoder']}, but {out / 'autoencoder'} is "
+            f"{fingerprint(autoencoder)}; encode the clips again: chronotope encode FOLDER --model {out} --out {latents[0]}"
+        )
+    sampler = draw_samples(config, run, autoencoder, _two_prompts(dataset))
+    _train(run, config, config.train.steps, lambda: train_dit(config, latents, run, sampler))
+    return run
+
+
+def _own_autoencoder(out: Path, source: str | None) -> Autoencoder:
+    """The autoencoder of this run; one from elsewhere is copied in, so that the run folder is whole."""
+    folder = out / "autoencoder"
+    if source is not None and not (folder / "model.json").is_file():
+        found = find_model(source)
+        found = found / "autoencoder" if (found / "autoencoder").is_dir() else found
+        load_autoencoder(found)  # is it one?
+
+        def copy(target: Path) -> None:
+            for name in ("model.json", "model.safetensors"):
+                shutil.copyfile(found / name, target / name)
+
+        checkpoint.write_folder(folder, copy)
+        say(f"{folder}: copied from {found}")
+    elif source is not None and fingerprint(load_autoencoder(find_model(source))) != fingerprint(load_autoencoder(folder)):
+        raise UsageError(f"{folder} is another autoencoder than {source}; give another --out, or leave --autoencoder out")
+    if not (folder / "model.json").is_file():
+        raise FileProblem(
+            f"{folder} holds no trained autoencoder, which the transformer builds on; train it first: "
+            f"chronotope train autoencoder --data FOLDER --out {out} (or take the shipped one with --autoencoder small)"
+        )
+    return load_autoencoder(folder)
+
+
+def _encoded(data: Path, out: Path, autoencoder: Autoencoder) -> Path:
+    target = out / "latents" / data.resolve().name
+    count = encode(data, target, autoencoder, autoencoder.config.stride)
+    say(f"{data} holds clips, not latents: {count} of them are now encoded in {target}")
+    return target
+
+
+def _two_prompts(dataset: LatentDataset) -> list[str]:
+    """A sentence each from the first and the middle captioned clip."""
+    captioned = [clip.captions for clip in dataset.clips if any(clip.captions.values())]
+    chosen = [captioned[0], captioned[len(captioned) // 2]] if captioned else []
+    return [captions["sentence"][0] if captions.get("sentence") else next(texts[0] for texts in captions.values() if texts) for captions in chosen]
+
+
+def draw_samples(config: DiTRun, run: Path, autoencoder: Autoencoder, prompts: Sequence[str]) -> Callable[[DiT, Path], None]:
+    """What `train_dit` calls now and then: the same prompts and seeds every time, so that progress can be seen."""
+
+    def sampler(model: DiT, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        tokenizer = Tokenizer(checkpoint.load_json(run / "vocabulary.json"))
+        generator = Generator(autoencoder, model, tokenizer, config.flow, config.geometry, config.defaults)
+        for seed, prompt in enumerate(prompts):
+            words = prompt.split()
+            while len(tokenizer.encode(" ".join(words))) > config.model.max_text_tokens:
+                words.pop()
+            made = generator.generate(" ".join(words), seed=seed)
+            suffix = ".mp4" if len(made.frames) > 1 else ".png"
+            video.write(folder / f"{seed}{suffix}", made.frames, made.fps, metadata=made.origin)
+
+    return sampler
+
+
+def _train(run: Path, config: Any, steps: int, train: Callable[[], Any]) -> None:
+    """Start, go on, or find that nothing is left to do."""
+    latest = checkpoint.latest_checkpoint(run)
+    step = checkpoint.load_json(latest / "state.json")["step"] if latest else 0
+    if step >= steps and (run / "model.json").is_file():
+        say(f"{run} is trained already ({step} steps); to train on: --set train.steps={2 * step}")
+        return
+    if step:
+        say(f"going on with {run} after step {step} of {steps}")
+        for change in _changes(run, config):
+            say(f"note: {change}")
+    try:
+        train()
+    except KeyboardInterrupt:
+        latest = checkpoint.latest_checkpoint(run)
+        say(f"stopped; the same command goes on after step {int(latest.name) if latest else 0}")
+        raise
+    except torch.OutOfMemoryError as problem:
+        raise FileProblem("the GPU is out of memory; train with smaller steps, see --dry-run") from problem
+
+
+def _changes(run: Path, config: Any) -> list[str]:
+    """Settings that differ from those the run began with."""
+    file = run / "config.toml"
+    old = _flat(tomllib.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+    new = _flat(to_dict(config))
+    learnt = {"model.vocabulary_size"}  # from the captions, when the run began
+    return [f"{name} was {old[name]} and is now {new[name]}" for name in new if name not in learnt and old.get(name, new[name]) != new[name]]
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

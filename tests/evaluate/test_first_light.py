@@ -1,0 +1,118 @@
+"""The benchmark in miniature: every section that needs a model runs on a tiny untrained one, and the table tells what was found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import autoencoder, first_light, memory, packing, speed
+from chronotope import checkpoint, video
+from chronotope.config import to_dict
+from chronotope.data.latents import fingerprint
+from chronotope.flow.path import FlowConfig
+from chronotope.generate.pipeline import Defaults
+from chronotope.geometry import Geometry
+from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+from chronotope.models.dit import DiT, DiTConfig
+from chronotope.models.text import learn_vocabulary
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Iterator[str]:
+    """A whole untrained system in a folder."""
+    threads = torch.get_num_threads()
+    torch.manual_seed(0)
+    small = Autoencoder(AutoencoderConfig(widths=(8, 16), encoder_blocks=(1, 1), decoder_blocks=(1, 1), channels=4))
+    vocabulary = learn_vocabulary(["a red circle moves to the left"], 64)
+    config = DiTConfig(width=32, depth=1, head_dim=32, text_depth=1, vocabulary_size=len(vocabulary) + 2, channels=4)
+    dit = DiT(config)
+    description = {
+        "kind": "dit",
+        "config": to_dict(config),
+        "autoencoder": fingerprint(small),
+        "flow": to_dict(FlowConfig()),
+        "geometry": to_dict(Geometry()),
+        "vocabulary": list(vocabulary),
+        "defaults": to_dict(Defaults(height=32, width=32, num_frames=4, num_steps=2)),
+    }
+    checkpoint.save_model(tmp_path / "model/autoencoder", small, {"kind": "autoencoder", "config": to_dict(small.config)})
+    checkpoint.save_model(tmp_path / "model/dit", dit, description)
+    yield str(tmp_path / "model")
+    torch.set_num_threads(threads)  # sections choose their own number
+
+
+def test_sections_write_into_one_file_and_leave_each_other_alone(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    common = ["--model", model, "--out", str(out), "--rounds", "1"]
+    first_light.main([*common, "--only", "words", "--specs", "2", "--combination", "1", "--keep", str(tmp_path / "kept")])
+    before = json.loads((out / "first_light.json").read_text())["words"]
+    first_light.main([*common, "--only", "sampling"])
+    data = json.loads((out / "first_light.json").read_text())
+    assert data["words"] == before
+    assert list(data) == ["words", "sampling"]
+
+    heldout = data["words"]["results"]["heldout"]
+    assert heldout["rendered"]["rates"]["who"]["right"] == heldout["rendered"]["rates"]["who"]["of"]
+    assert heldout["model"]["rates"]["whole clip"] == {"right": 0, "of": 2, "interval": [0.0, pytest.approx(0.6576, abs=1e-3)]}
+    assert [failure["seed"] for failure in heldout["model"]["failures"]] == [0, 1]
+    assert len(list((tmp_path / "kept").glob("*.*"))) >= 3
+    assert data["sampling"]["results"][0]["calls"] > 0
+    assert 0 < data["sampling"]["results"][0]["outside_share"] < 1
+
+    page = (out / "first_light.md").read_text()
+    assert "held out, generated: who | 0.0%" in page
+    assert "share outside the networks" in page
+    assert page in capsys.readouterr().out
+
+
+def test_the_autoencoder_is_judged_on_stage_and_camera(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for name in ("street", "bbb"):
+        video.write(clips / f"{name}.mp4", np.random.default_rng(0).integers(0, 256, (30, 26, 34, 3), dtype=np.uint8), 10)
+    monkeypatch.setattr(autoencoder, "CLIPS", clips)
+    options = first_light.Options(model, "small", specs=0, combination=0, clips=2, rounds=1, keep=None)
+    found = autoencoder.measure(options)["results"]
+    assert {name: len(scores) for name, scores in found.items()} == {"stage, small": 1, "stage, full": 1, "camera": 1}
+    assert (found["camera"][0]["name"], found["camera"][0]["size"], found["camera"][0]["frames"]) == ("street.mp4", "34x26", 20)
+    assert any("street.mp4" in row.claim for row in autoencoder.rows({"results": found}))
+
+
+def test_memory_is_measured_from_where_decoding_starts(model: str) -> None:
+    found = memory.decode(model, 1)
+    assert found["frames"] == 24
+    assert 0 < found["base"] <= found["peak"] < found["base"] + 500
+
+
+def test_speed_is_compared_with_the_faster_of_the_others() -> None:
+    names = ("Chronotope", "AutoencoderKLLTXVideo", "AutoencoderKLWan")
+    speeds = {
+        f"{what}, {name}": {"megapixels_per_second": v}
+        for what in ("encode", "decode")
+        for name, v in zip(names, (6.0, 2.0, 0.1), strict=True)
+    }
+    assert [row.measured for row in speed.rows({"results": speeds})][-2:] == ["3.0 x", "3.0 x"]
+
+
+def test_an_unknown_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        first_light.main(["--only", "word"])
+    assert "unknown section word" in capsys.readouterr().err
+
+
+def test_packed_padded_and_separate_are_one_computation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is timed is the same thing three times."""
+    monkeypatch.setattr(packing, "CONFIG", DiTConfig(width=64, depth=2))
+    network = packing.make_model()
+    samples = [packing.make_sample(i, *size) for i, size in enumerate(packing.MIX[:5])]
+    with torch.no_grad():
+        alone = [packing.run_packed(network, [sample])[0] for sample in samples]
+        for run in (packing.run_packed, packing.run_padded):
+            for one, other in zip(alone, run(network, samples), strict=True):
+                assert torch.allclose(one, other, atol=1e-4)
+    assert float(alone[0].abs().max()) > 0.1  # and not because all is zero

@@ -1,0 +1,193 @@
+"""The training scripts on a handful of tiny clips: loss falls, and a resumed run equals an uninterrupted one to the bit."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from chronotope import video
+from chronotope.config import override
+from chronotope.data.latents import LatentDataset, encode_dataset
+from chronotope.errors import FileProblem, UsageError
+from chronotope.generate.pipeline import Generator, load_autoencoder
+from chronotope.geometry import Geometry
+from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
+from chronotope.train.dit import DiTRun, train_dit
+from chronotope.train.levels import LevelConfig, sample_levels
+from chronotope.train.muon import orthogonalise
+from chronotope.train.progress import TrainingLog
+
+AUTOENCODER = override(
+    AutoencoderRun(),
+    [
+        "model.widths=[8,12]",
+        "model.encoder_blocks=[1,1]",
+        "model.decoder_blocks=[1,1]",
+        "model.channels=4",
+        "pool.batch_pixels=30000",
+        "pool.shapes=[[8,32,32],[1,32,32]]",
+        "train.precision=float32",
+        "train.steps=6",
+        "train.warmup=1",
+        "train.freeze_encoder_from=4",
+        "train.save_every=3",
+        "train.check_every=6",
+    ],
+)
+DIT = override(
+    DiTRun(),
+    [
+        "model.channels=4",
+        "model.head_dim=16",
+        "model.width=32",
+        "model.depth=1",
+        "model.text_depth=1",
+        "model.vocabulary_size=80",
+        "train.precision=float32",
+        "train.steps=6",
+        "train.warmup=1",
+        "train.batch_tokens=150",
+        "train.save_every=3",
+    ],
+)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(0)
+    for i, frames in enumerate([9, 8, 12, 1, 16, 9]):
+        moving = np.zeros((frames, 32, 32 + 16 * (i % 2), 3), np.uint8)
+        for t in range(frames):
+            moving[t, 8:20, 2 + t : 12 + t] = rng.integers(100, 256, 3)
+        path = folder / (f"{i}.mp4" if frames > 1 else f"{i}.png")
+        if frames > 1:
+            video.write(path, moving, 8.0)
+        else:
+            video.write_image(path, moving[0])
+        path.with_suffix(".json").write_text(json.dumps({"captions": {"sentence": [f"block {i} moves"], "tags": ["block"]}}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(clips, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    train_autoencoder(AUTOENCODER, [clips], folder / "autoencoder", quiet=True)
+    encode_dataset(clips, folder / "latents", load_autoencoder(folder), Geometry())
+    train_dit(DIT, [folder / "latents"], folder / "dit", quiet=True)
+    return folder
+
+
+def weights(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+def test_a_run_makes_videos(run):
+    generator = Generator.load(run)
+    made = generator.generate("block 1 moves", height=32, width=48, num_frames=9, num_steps=2, seed=1)
+    assert made.frames.shape == (9, 32, 48, 3) and made.origin["prompt"] == "block 1 moves"
+    odd = generator.generate("block", height=30, width=41, num_frames=1, num_steps=1)
+    assert odd.frames.shape == (1, 30, 41, 3) and "cut to 41x30" in odd.origin["notes"][0]
+    picture = made.frames[0]
+    animated = generator.generate("block", image=picture, height=32, width=48, num_frames=8, num_steps=2)
+    assert animated.frames.shape[0] == 9  # the picture, then eight frames
+
+
+def test_the_autoencoder_resumes_to_the_bit(run, clips, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def interrupt(*args, **kwargs):
+        raise Stop
+
+    target = tmp_path / "autoencoder"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chronotope.train.autoencoder.freeze_encoder", interrupt)  # after the checkpoint of step 3
+        with pytest.raises(Stop):
+            train_autoencoder(AUTOENCODER, [clips], target, quiet=True)
+    train_autoencoder(AUTOENCODER, [clips], target, quiet=True)
+    assert weights(target) == weights(run / "autoencoder")
+
+
+def test_the_transformer_resumes_to_the_bit(run, tmp_path):
+    target = tmp_path / "dit"
+    calls = []
+
+    def stop_at_the_second_check(model, folder):
+        del model
+        calls.append(folder)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    config = override(DIT, ["train.check_every=2"])
+    with pytest.raises(KeyboardInterrupt):
+        train_dit(config, [run / "latents"], target, stop_at_the_second_check, quiet=True)
+    assert sorted(path.name for path in (target / "checkpoints").glob("0*")) == ["0000003"]
+    train_dit(config, [run / "latents"], target, quiet=True)
+    assert weights(target) == weights(run / "dit")
+    steps = [json.loads(line)["step"] for line in (target / "log.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps))
+
+
+def test_another_seed_is_another_model(run, tmp_path):
+    train_dit(override(DIT, ["seed=1"]), [run / "latents"], tmp_path / "dit", quiet=True)
+    assert weights(tmp_path / "dit") != weights(run / "dit")
+
+
+def test_the_loss_falls(run, tmp_path):
+    config = override(DIT, ["train.steps=60", "train.log_every=10", "train.save_every=60", "captions.dropout=0.0"])
+    train_dit(config, [run / "latents"], tmp_path / "dit", quiet=True)
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "dit" / "log.jsonl").read_text().splitlines()]
+    assert losses[-1] < 0.85 * losses[0]
+
+
+def test_frozen_encoders_keep_latents_valid(run, clips, tmp_path, monkeypatch):
+    """Latents made at the moment of freezing are the latents of the finished model, to the bit."""
+    target, kept = tmp_path / "run" / "autoencoder", tmp_path / "kept" / "autoencoder"
+    say = TrainingLog.say
+
+    def copy_when_frozen(log, text):
+        say(log, text)
+        if "frozen" in text:
+            shutil.copytree(target, kept)
+
+    monkeypatch.setattr(TrainingLog, "say", copy_when_frozen)
+    train_autoencoder(AUTOENCODER, [clips], target, quiet=True)
+    assert weights(kept) != weights(target)  # the decoder went on learning
+    early = encode_dataset(clips, tmp_path / "early", load_autoencoder(kept), Geometry())
+    late = encode_dataset(clips, tmp_path / "late", load_autoencoder(run), Geometry())
+    assert early == late == 6
+    one, other = LatentDataset([tmp_path / "early"]), LatentDataset([tmp_path / "late"])
+    assert one.about == other.about
+    assert all(torch.equal(one.latents(i), other.latents(i)) for i in range(6))
+
+
+def test_latents_of_another_autoencoder_are_refused(run, clips, tmp_path):
+    train_autoencoder(override(AUTOENCODER, ["seed=5", "train.steps=1"]), [clips], tmp_path / "autoencoder", quiet=True)
+    with pytest.raises(UsageError, match="another autoencoder"):
+        encode_dataset(clips, run / "latents", load_autoencoder(tmp_path), Geometry())
+    (tmp_path / "dit").symlink_to(run / "dit")
+    with pytest.raises(FileProblem, match="was trained on latents of autoencoder"):
+        Generator.load(tmp_path)
+
+
+def test_levels_are_shared_forced_or_clean():
+    generator = torch.Generator().manual_seed(0)
+    kinds = {"uniform": 0, "forcing": 0, "context": 0}
+    for _ in range(2000):
+        levels = sample_levels(LevelConfig(forcing=0.2, context=0.3), 6, generator)
+        noisy = levels[levels > 0]
+        assert bool((levels >= 0).all() and (levels < 1).all()) and len(noisy) > 0
+        kinds["context" if len(noisy) < 6 else "uniform" if len(set(levels.tolist())) == 1 else "forcing"] += 1
+    assert abs(kinds["forcing"] / 2000 - 0.2) < 0.03 and abs(kinds["context"] / 2000 - 0.3) < 0.03
+    single = sample_levels(LevelConfig(forcing=0.0, context=1.0), 1, generator)
+    assert float(single[0]) > 0  # a picture is never its own context
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (2, 8, 40), (1, 40, 8)])
+def test_muon_updates_are_nearly_orthogonal(shape):
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonalise(matrices))
+    assert 0.4 < float(values.min()) and float(values.max()) < 1.35
