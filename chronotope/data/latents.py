@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,13 +125,13 @@ class LatentDataset:
         if len({(about["autoencoder"], tuple(about["stride"])) for about in self.about}) != 1:
             raise UsageError(f"{', '.join(map(str, folders))} were encoded by different autoencoders; encode them again with one")
 
-    def _open(self, folder: Path) -> dict[str, object]:
+    def _open(self, folder: Path) -> dict[str, Any]:
         if not (folder / "latents.json").is_file():
             raise FileProblem(f"{folder} holds no latents; make them with: chronotope encode FOLDER --out {folder}")
         for line in (folder / "index.jsonl").read_text().splitlines():
             self.clips.append(LatentClip(**json.loads(line)))
             self._folder_of.append(folder)
-        about: dict[str, object] = checkpoint.load_json(folder / "latents.json")
+        about: dict[str, Any] = checkpoint.load_json(folder / "latents.json")
         return about
 
     def __len__(self) -> int:

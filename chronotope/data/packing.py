@@ -52,7 +52,9 @@ def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
     """One sequence from many samples, and the order in which the samples stand in it."""
     arranged = tuple(sorted(range(len(samples)), key=lambda i: (samples[i].num_tokens, samples[i].num_text_tokens)))
     device = samples[0].noisy.device
-    ids, text_lengths, order, positions, row, level, signals = [], [], [], [], [], [], []
+    ids: list[int] = []
+    text_lengths: list[int] = []
+    order, positions, row, level, signals = [], [], [], [], []
     num_text = sum(sample.num_text_tokens for sample in samples)
     text_seen, visual_seen, rows_seen = 0, num_text, 0
     for index in arranged:
@@ -60,10 +62,10 @@ def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
         length, visual = sample.num_text_tokens, len(sample.noisy)
         order += [torch.arange(text_seen, text_seen + length), torch.arange(visual_seen, visual_seen + visual)]
         text_seen, visual_seen = text_seen + length, visual_seen + visual
-        for seconds, tokens in sample.texts:
-            ids += tokens
-            text_lengths.append(len(tokens))
-            positions.append(torch.tensor([[seconds, 0.0, 0.0]]).expand(len(tokens), 3).to(device))
+        for seconds, words in sample.texts:
+            ids += words
+            text_lengths.append(len(words))
+            positions.append(torch.tensor([[seconds, 0.0, 0.0]]).expand(len(words), 3).to(device))
         positions.append(sample.positions)
         # the text has a row of its own: level 0 and the sample's shared signals
         num_rows = len(sample.level)

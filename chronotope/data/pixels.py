@@ -95,7 +95,7 @@ def _windows(clip: Clip, config: PoolConfig, rng: np.random.Generator) -> list[n
     if first.shape[0] <= config.window_side * 1.5 and first.shape[1] <= config.window_side * 1.5:
         frames = list(itertools.islice(stream, max(0, whole // first.nbytes - 1)))
         return [np.stack([first, *frames])]
-    windows = []
+    windows: list[np.ndarray] = []
     for _ in range(config.windows_per_clip):
         frames = [first, *itertools.islice(stream, config.window_frames - 1)]
         if len(frames) == config.window_frames or not windows:

@@ -57,7 +57,8 @@ def _by_sample(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
 def _variable_length(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
     ends = torch.tensor([0, *segments.lengths], device=q.device, dtype=torch.int32).cumsum(0, dtype=torch.int32)
     longest = max(segments.lengths)
-    return _VARLEN(q, k, v, ends, ends, longest, longest)  # type: ignore[misc]
+    attended: Tensor = _VARLEN(q, k, v, ends, ends, longest, longest)  # type: ignore[misc, assignment]
+    return attended
 
 
 try:

@@ -134,7 +134,7 @@ def check(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -> t
 def start_from_principal_components(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -> None:
     """Make the linear paths the best linear autoencoder of the data: principal components of (4, 8, 8) pixel blocks."""
     length = model.config.stride[0]
-    blocks = []
+    blocks: list[Tensor] = []
     for step in range(batches * 4):
         windows = pool.batch(seed + 3, step)
         if windows.shape[1] >= length and len(blocks) < batches:

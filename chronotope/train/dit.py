@@ -161,7 +161,7 @@ def _epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
 
 def to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
     """The same batch on another device."""
-    moved = {name: value.to(device) for name, value in vars(batch.tokens).items() if isinstance(value, Tensor)}
+    moved: dict[str, Any] = {name: value.to(device) for name, value in vars(batch.tokens).items() if isinstance(value, Tensor)}
     return TrainingBatch(replace(batch.tokens, **moved), batch.target.to(device), batch.weight.to(device), batch.num_clips)
 
 
@@ -257,7 +257,8 @@ def train_dit(config: DiTRun, data: Sequence[Path], out: Path, sampler: Sampler 
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
             for optimizer in optimizers:
-                optimizer.step()
+                with autocast(device, train.precision):
+                    optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
             state.step += 1
             state.clips += batch.num_clips
@@ -270,8 +271,8 @@ def train_dit(config: DiTRun, data: Sequence[Path], out: Path, sampler: Sampler 
             log.advance(state.step)
             last = state.step == train.steps
             if state.step % train.log_every == 0 or last:
-                rates = {"clips/s": state.clips / state.seconds, "tokens/s": state.tokens / state.seconds}
-                numbers = {"loss": float(torch.stack(running).mean()), **rates, "seconds": state.seconds}
+                speed = {"clips/s": state.clips / state.seconds, "tokens/s": state.tokens / state.seconds}
+                numbers = {"loss": float(torch.stack(running).mean()), **speed, "seconds": state.seconds}
                 running.clear()
                 log.write(state.step, numbers)
             if sampler is not None and (state.step % train.check_every == 0 or last):

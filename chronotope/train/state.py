@@ -60,8 +60,8 @@ class TrainState:
         # a compiled model prefixes its names, so both sides are walked in order instead of by name
         for slow, fast in zip(self.average.parameters(), self.model.parameters(), strict=True):
             slow.lerp_(fast.detach(), 1 - decay)
-        for slow, fast in zip(self.average.buffers(), self.model.buffers(), strict=True):
-            slow.copy_(fast)
+        for kept, present in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            kept.copy_(present)
 
     def save(self, run: Path, description: dict[str, Any], keep: int = 2) -> None:
         """Write a checkpoint folder named by the step and drop all but the `keep` newest."""
