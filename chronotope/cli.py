@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 from pathlib import Path
@@ -10,18 +11,19 @@ from typing import Any
 import click
 
 from chronotope import __version__
-from chronotope.cli_manners import SIZE, Command, Commands
+from chronotope.cli_manners import SIZE, Command, Commands, Option
 
 __all__ = ["chronotope", "main"]
 
 FILE = click.Path(path_type=Path)
 PRESETS = "tiny, small, base or large"
 
-MODEL = click.option(
+option = functools.partial(click.option, cls=Option)
+MODEL = option(
     "--model", default="small", show_default=True, metavar="DIR", help="A run folder, or the name of a model inside the package."
 )
-SEED = click.option("--seed", type=click.IntRange(min=0), metavar="N", default=0, show_default=True, help="Decides everything that is random.")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+SEED = option("--seed", type=click.IntRange(min=0), metavar="N", default=0, show_default=True, help="Decides everything that is random.")
+JSON = option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
 STAGES = {
     "make a dataset": ["world", "encode"],
     "train": ["train"],
@@ -40,9 +42,11 @@ def main() -> None:
     chronotope.main()
 
 
-@click.group(cls=Commands, stages=STAGES, closing=CLOSING, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads of the networks. [default: as torch decides]")
-@click.option("--debug", is_flag=True, help="Show where an error came from.")
+@click.group(
+    cls=Commands, stages=STAGES, closing=CLOSING, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]}
+)
+@option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads of the networks. [default: as torch decides]")
+@option("--debug", is_flag=True, help="Show where an error came from.")
 @click.version_option(__version__, prog_name="chronotope", message="%(prog)s %(version)s")
 def chronotope(threads: int | None, debug: bool) -> None:
     """Train and use a video generation model, from raw footage to pixels."""
@@ -77,13 +81,13 @@ def world() -> None:
     chronotope world stage --count 200 --scope small --split heldout --out data/heldout
     """,
 )
-@click.option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
-@click.option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
-@click.option("--scope", default="small", show_default=True, metavar="NAME", help="What there is to see: shapes, small, wide or full.")
-@click.option("--split", default="train", show_default=True, metavar="NAME", help="train, heldout or combination (pairs never trained on).")
-@click.option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: the sizes of the scope]")
+@option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
+@option("--scope", default="small", show_default=True, metavar="NAME", help="What there is to see: shapes, small, wide or full.")
+@option("--split", default="train", show_default=True, metavar="NAME", help="train, heldout or combination (pairs never trained on).")
+@option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: the sizes of the scope]")
 @SEED
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Processes.")
+@option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Processes.")
 def stage(out: Path, count: int, **options: Any) -> None:
     """Render clips of actors on a stage.
 
@@ -104,7 +108,7 @@ def stage(out: Path, count: int, **options: Any) -> None:
     """,
 )
 @click.argument("data", type=FILE)
-@click.option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
 @MODEL
 def encode(data: Path, out: Path, model: str) -> None:
     """Compress clips to latents, once, for fast training.
@@ -123,7 +127,9 @@ def encode(data: Path, out: Path, model: str) -> None:
 # Train
 
 
-@chronotope.group(cls=Commands, closing="Train the autoencoder first; the transformer learns on its latents. Run the same command again to resume.")
+@chronotope.group(
+    cls=Commands, closing="Train the autoencoder first; the transformer learns on its latents. Run the same command again to resume."
+)
 def train() -> None:
     """Train `autoencoder` or `dit`; run the same command to resume."""
 
@@ -131,16 +137,16 @@ def train() -> None:
 def train_options(command: Any) -> Any:
     """The options that both trainings have."""
     options = (
-        click.option("--preset", required=True, metavar="NAME", help=f"Where sizes and recipe come from: {PRESETS}."),
-        click.option("--data", type=FILE, multiple=True, metavar="FOLDER...", help="Folders to learn from; each has an equal say."),
-        click.option("--out", type=FILE, metavar="DIR", help="The run folder; the same command again goes on where it stopped."),
-        click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Decides everything that is random.  [default: the preset's]"),
-        click.option("--set", "settings", multiple=True, metavar="PATH=VALUE...", help="Change settings of the preset; --dry-run lists them."),
-        click.option("--dry-run", is_flag=True, help="Print the settings and what a step costs, then stop."),
+        option("--preset", required=True, metavar="NAME", help=f"Where sizes and recipe come from: {PRESETS}."),
+        option("--data", type=FILE, multiple=True, metavar="FOLDER...", help="Folders to learn from; each has an equal say."),
+        option("--out", type=FILE, metavar="DIR", help="The run folder; the same command again goes on where it stopped."),
+        option("--seed", type=click.IntRange(min=0), metavar="N", help="Decides everything that is random.  [default: the preset's]"),
+        option("--set", "settings", multiple=True, metavar="PATH=VALUE...", help="Change settings of the preset; --dry-run lists them."),
+        option("--dry-run", is_flag=True, help="Print the settings and what a step costs, then stop."),
         JSON,
     )
-    for option in reversed(options):
-        command = option(command)
+    for decorate in reversed(options):
+        command = decorate(command)
     return command
 
 
@@ -190,7 +196,7 @@ def autoencoder(
     """,
 )
 @train_options
-@click.option("--autoencoder", "source", metavar="DIR", help="Copy this model's autoencoder into OUT.  [default: OUT has its own]")
+@option("--autoencoder", "source", metavar="DIR", help="Copy this model's autoencoder into OUT.  [default: OUT has its own]")
 def dit(
     preset: str,
     data: tuple[Path, ...],
@@ -252,21 +258,26 @@ def result(run: Path, as_json: bool) -> None:
     """,
 )
 @click.argument("prompt")
-@click.option("--image", type=FILE, metavar="FILE", help="Start from this picture; its middle is kept where the shape differs.")
-@click.option("--size", type=SIZE, metavar="WxH", help="Pixels, any numbers.  [default: the model's]")
-@click.option("--seconds", type=click.FloatRange(min=0), metavar="S", help="Length; 0 is a picture.  [default: the model's; 0 for -o FILE.png]")
-@click.option("--fps", type=click.FloatRange(min=0, min_open=True, max=240), metavar="F", help="Frames a second.  [default: the model's]")
-@click.option("--steps", type=click.IntRange(1, 1000), metavar="N", help="More steps, more care.  [default: the model's]")
-@click.option("--guidance", type=click.FloatRange(min=0), metavar="G", help="How strictly words are taken; 1 is plain.  [default: the model's]")
-@click.option("--solver", type=click.Choice(["euler", "heun"]), default="euler", show_default=True, help="heun: twice the work a step.")
-@click.option("--negative", default="", metavar="TEXT", help="What should not be seen.")
+@option("--image", type=FILE, metavar="FILE", help="Start from this picture; its middle is kept where the shape differs.")
+@option("--size", type=SIZE, metavar="WxH", help="Pixels, any numbers.  [default: the model's]")
+@option("--seconds", type=click.FloatRange(min=0), metavar="S", help="Length; 0 is a picture.  [default: the model's; 0 for -o FILE.png]")
+@option("--fps", type=click.FloatRange(min=0, min_open=True, max=240), metavar="F", help="Frames a second.  [default: the model's]")
+@option("--steps", type=click.IntRange(1, 1000), metavar="N", help="More steps, more care.  [default: the model's]")
+@option("--guidance", type=click.FloatRange(min=0), metavar="G", help="How strictly words are taken; 1 is plain.  [default: the model's]")
+@option("--solver", type=click.Choice(["euler", "heun"]), default="euler", show_default=True, help="heun: twice the work a step.")
+@option("--negative", default="", metavar="TEXT", help="What should not be seen.")
 @SEED
-@click.option(
-    "--count", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="Seeds N to N+K-1, as FILE-N.mp4, FILE-N+1.mp4 ..."
+@option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="Seeds N to N+K-1, as FILE-N.mp4, FILE-N+1.mp4 ...",
 )
-@click.option("-o", "--output", type=FILE, metavar="FILE", help="A video (.mp4 .mov .mkv .webm .gif) or a picture (.png .jpg .webp).")
+@option("-o", "--output", type=FILE, metavar="FILE", help="A video (.mp4 .mov .mkv .webm .gif) or a picture (.png .jpg .webp).")
 @MODEL
-@click.option("--dry-run", is_flag=True, help="Print the settings, tokens, operations and memory, then stop.")
+@option("--dry-run", is_flag=True, help="Print the settings, tokens, operations and memory, then stop.")
 @JSON
 def generate(model: str, dry_run: bool, as_json: bool, **options: Any) -> None:
     """Make a video, or a picture, from words, or from words and a picture.
@@ -295,8 +306,8 @@ def generate(model: str, dry_run: bool, as_json: bool, **options: Any) -> None:
     """,
 )
 @click.argument("file", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, metavar="FILE", help="The original and what came back of it, side by side.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Only the beginning.  [default: all of it]")
+@option("-o", "--output", type=FILE, required=True, metavar="FILE", help="The original and what came back of it, side by side.")
+@option("--seconds", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Only the beginning.  [default: all of it]")
 @MODEL
 @JSON
 def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_json: bool) -> None:

@@ -16,7 +16,18 @@ from chronotope.models.dit import NUM_SIGNALS, DiT, DiTConfig
 from chronotope.train.autoencoder import AutoencoderRun, reconstruct_windows
 from chronotope.train.dit import DiTRun
 
-__all__ = ["SampleSize", "autoencoder_costs", "autoencoder_flops", "dit_activations", "dit_costs", "dit_flops", "kept_bytes", "num_parameters", "sampling_costs", "text_flops"]
+__all__ = [
+    "SampleSize",
+    "autoencoder_costs",
+    "autoencoder_flops",
+    "dit_activations",
+    "dit_costs",
+    "dit_flops",
+    "kept_bytes",
+    "num_parameters",
+    "sampling_costs",
+    "text_flops",
+]
 
 TEXT_TOKENS = 32  # of a typical caption
 PLAIN_BYTES = 12  # a parameter, its gradient and its running average, in single precision
@@ -142,7 +153,13 @@ def autoencoder_costs(run: AutoencoderRun) -> dict[str, Any]:
 
 
 def sampling_costs(
-    models: tuple[DiT, Autoencoder], geometry: Geometry, size: SampleSize, pixels: int, num_steps: int, heun: bool, negative_tokens: int | None
+    models: tuple[DiT, Autoencoder],
+    geometry: Geometry,
+    size: SampleSize,
+    pixels: int,
+    num_steps: int,
+    heun: bool,
+    negative_tokens: int | None,
 ) -> dict[str, Any]:
     """Generating one video: every velocity takes the video with its prompt and, where guided, once more with the negative one."""
     dit, autoencoder = models

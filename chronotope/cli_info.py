@@ -25,7 +25,9 @@ def describe(path: Path) -> dict[str, Any]:
     if path.is_dir():
         return _folder(path)
     if path.suffix in PICKLES:
-        raise UsageError(f"{path} looks like a pickle, which is never opened, since that runs whatever is in it; safetensors and JSON are read")
+        raise UsageError(
+            f"{path} looks like a pickle, which is never opened, since that runs whatever is in it; safetensors and JSON are read"
+        )
     if path.name in ("model.safetensors", "model.json", "state.safetensors", "state.json", "latents.json", "dataset.json"):
         return _folder(path.parent)
     return _media(path)
@@ -77,7 +79,9 @@ def _media(path: Path) -> dict[str, Any]:
 
 
 def _dataset(folder: Path) -> dict[str, Any]:
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and ".part" not in path.name and path.name[0] != ".")
+    files = sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and ".part" not in path.name and path.name[0] != "."
+    )
     if not files:
         find_clips([folder])  # says what is missing
     pictures = sum(path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp") for path in files)
@@ -157,8 +161,8 @@ def _weights(path: Path) -> dict[str, Any]:
 
     try:
         with safe_open(path, "np") as file:
-            shapes = [file.get_slice(name).get_shape() for name in file.keys()]
-            kinds = {file.get_slice(name).get_dtype() for name in file.keys()}
+            tensors = list(map(file.get_slice, file.keys()))
+            shapes, kinds = [tensor.get_shape() for tensor in tensors], {tensor.get_dtype() for tensor in tensors}
     except (OSError, SafetensorError) as problem:
         raise FileProblem(f"{path} is not a whole safetensors file ({problem}); copy it again or train it again") from problem
     return {"parameters": sum(math.prod(shape) for shape in shapes), "precision": ", ".join(sorted(kinds)), "bytes": path.stat().st_size}

@@ -11,7 +11,7 @@ import click
 
 from chronotope.errors import ChronotopeError, UsageError, suggest
 
-__all__ = ["PICKLES", "SIZE", "Command", "Commands", "check_finite", "progress", "say"]
+__all__ = ["PICKLES", "SIZE", "Command", "Commands", "Option", "check_finite", "progress", "say"]
 
 PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}  # never opened: loading one runs whatever is in it
 
@@ -24,6 +24,15 @@ def say(text: str) -> None:
 
 
 # Help
+
+
+class Option(click.Option):
+    """An option whose help does not repeat the range that its error message will name."""
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        extra: dict[str, Any] = {**super().get_help_extra(ctx)}
+        extra.pop("range", None)
+        return extra
 
 
 class Command(click.Command):
@@ -46,10 +55,12 @@ class Command(click.Command):
         formatter.write_usage(ctx.command_path, " ".join([*arguments, "[options]"]), prefix="usage: ")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        records = {param.name: record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))}
+        records = _records(self, ctx)
         placed = {name for names in self.sections.values() for name in names}
         rest = [name for name in records if name not in placed]
-        for title, names in (*self.sections.items(), ("options", rest)):
+        sections = {title: list(names) for title, names in self.sections.items()} or {"options": []}
+        list(sections.values())[-1].extend(rest)
+        for title, names in sections.items():
             _section(formatter, title, [records[name] for name in names])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -67,6 +78,12 @@ def _spread(args: Sequence[str], names: Sequence[str]) -> Iterator[str]:
         else:
             named = False
         yield arg
+
+
+def _records(command: click.Command, ctx: click.Context) -> dict[str, tuple[str, str]]:
+    """The options of a command by name, each with its two columns of help."""
+    options = (param for param in command.get_params(ctx) if isinstance(param, click.Option))
+    return {str(param.name): record for param in options if (record := param.get_help_record(ctx))}
 
 
 def _section(formatter: click.HelpFormatter, title: str, records: Sequence[tuple[str, str]]) -> None:
@@ -104,9 +121,9 @@ class Commands(click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, self.commands)) + 2
         for title, names in (self.stages or {"commands": list(self.commands)}).items():
-            lines = (f"    {name:{width}}{self.commands[name].get_short_help_str(limit=90)}\n" for name in names)
+            lines = (f"    {name:{width}}{self.commands[name].get_short_help_str(limit=90).rstrip('.')}\n" for name in names)
             formatter.write(f"\n  {title}\n" + "".join(lines))
-        _section(formatter, "options", [record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))])
+        _section(formatter, "options", list(_records(self, ctx).values()))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write("\n" + self.closing.strip() + "\n")
@@ -179,7 +196,14 @@ def progress(what: str, unit: str) -> Iterator[Report]:
 
     console = Console(stderr=True)
     speed = TextColumn("{task.fields[speed]}")
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), speed, TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        speed,
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as line:
         task = line.add_task(what, total=None, speed="")
 

@@ -134,7 +134,10 @@ def _two_prompts(dataset: LatentDataset) -> list[str]:
     """A sentence each from the first and the middle captioned clip."""
     captioned = [clip.captions for clip in dataset.clips if any(clip.captions.values())]
     chosen = [captioned[0], captioned[len(captioned) // 2]] if captioned else []
-    return [captions["sentence"][0] if captions.get("sentence") else next(texts[0] for texts in captions.values() if texts) for captions in chosen]
+    return [
+        captions["sentence"][0] if captions.get("sentence") else next(texts[0] for texts in captions.values() if texts)
+        for captions in chosen
+    ]
 
 
 def draw_samples(config: DiTRun, run: Path, autoencoder: Autoencoder, prompts: Sequence[str]) -> Callable[[DiT, Path], None]:
@@ -182,7 +185,9 @@ def _changes(run: Path, config: Any) -> list[str]:
     old = _flat(tomllib.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
     new = _flat(to_dict(config))
     learnt = {"model.vocabulary_size"}  # from the captions, when the run began
-    return [f"{name} was {old[name]} and is now {new[name]}" for name in new if name not in learnt and old.get(name, new[name]) != new[name]]
+    return [
+        f"{name} was {old[name]} and is now {new[name]}" for name in new if name not in learnt and old.get(name, new[name]) != new[name]
+    ]
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

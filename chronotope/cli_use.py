@@ -100,7 +100,9 @@ def plan(request: Request, generator: Generator) -> dict[str, Any]:
     seconds = request.seconds if request.seconds is not None else 0.0 if request.to_picture else defaults.num_frames / defaults.fps
     num_frames = max(1, round(seconds * fps))
     if request.to_picture and num_frames > 1:
-        raise UsageError(f"{request.output} holds one frame and {num_frames} were asked for; write a video (.mp4), or a picture with --seconds 0")
+        raise UsageError(
+            f"{request.output} holds one frame and {num_frames} were asked for; write a video (.mp4), or a picture with --seconds 0"
+        )
     settings = {
         "prompt": request.prompt,
         "height": height,

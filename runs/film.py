@@ -1,6 +1,6 @@
 """Cut a film into shots: a folder of clips at a given height, one per shot, with its source and licence beside it.
 
-    python runs/film.py bbb.mp4 --out data/film --height 360 --source "Big Buck Bunny" --licence CC-BY-3.0
+python runs/film.py bbb.mp4 --out data/film --height 360 --source "Big Buck Bunny" --licence CC-BY-3.0
 """
 
 from __future__ import annotations

@@ -27,9 +27,9 @@ def spoil(frame: Frame, ghost: Frame, mask: Mask, something: int, rng: np.random
     if rng.random() < 0.5:
         frame = _tint(frame, rng)
     if rng.random() < 0.4:
-        frame = _blur(frame, float(rng.uniform(0.4, 1.8)))
+        frame = _blur(frame, float(rng.uniform(0.4, 1.3)))
     if rng.random() < 0.25:
-        frame = _shrink_and_grow(frame, float(rng.uniform(0.35, 0.8)))
+        frame = _shrink_and_grow(frame, float(rng.uniform(0.45, 0.8)))
     if rng.random() < 0.25:
         frame = _jpeg(frame, int(rng.integers(12, 60)))
     if rng.random() < 0.4:

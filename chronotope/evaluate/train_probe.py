@@ -47,9 +47,9 @@ def _strangers() -> Scope:
 # Scopes and how much of the training each is. Shapes are told apart by their outline alone, which takes more examples than a face.
 # With strangers beside them, actors are not recognised just by being there.
 _MENU = (
-    (dataclasses.replace(SCOPES["small"], shape_share=0.6), 0.5),
-    (dataclasses.replace(SCOPES["wide"], shape_share=0.6), 0.4),
-    (_strangers(), 0.1),
+    (dataclasses.replace(SCOPES["small"], shape_share=0.6), 0.6),
+    (dataclasses.replace(SCOPES["wide"], shape_share=0.5), 0.28),
+    (_strangers(), 0.12),
 )
 
 
@@ -127,8 +127,8 @@ def _save(probe: Probe, folder: Path, about: dict[str, object]) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Gather, train, save."""
     parser = argparse.ArgumentParser(prog="python -m chronotope.evaluate.train_probe", description=__doc__.partition("\n")[0])
-    parser.add_argument("--clips", type=int, default=8000, help="how many specs to render")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--clips", type=int, default=6000, help="how many specs to render")
+    parser.add_argument("--steps", type=int, default=1300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=weights_folder(), help="folder for probe.safetensors and probe.json")
     options = parser.parse_args(arguments)

@@ -23,6 +23,7 @@ from chronotope.geometry import Geometry, Slice
 from chronotope.models.dit import DiT, DiTConfig, PackedTokens
 from chronotope.models.patches import patchify
 from chronotope.models.text import Tokenizer, learn_vocabulary
+from chronotope.parallel import Ranks, join_ranks, leave_ranks, sum_gradients, sum_over_ranks
 from chronotope.train.levels import LevelConfig, sample_levels
 from chronotope.train.muon import Muon
 from chronotope.train.progress import TrainingLog
@@ -77,12 +78,16 @@ class DiTRun:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """A pack, what the network should say of each visual token, and which tokens count (those that were noised)."""
+    """A pack, what the network should say of each visual token, and how much each counts.
+
+    Weights sum to 1 over the whole batch (over all processes); clean tokens have none. Counts are of the whole batch.
+    """
 
     tokens: PackedTokens
     target: Tensor
     weight: Tensor
     num_clips: int
+    num_tokens: int
 
 
 def choose_caption(captions: dict[str, list[str]], config: CaptionConfig, rng: np.random.Generator) -> str:
@@ -129,8 +134,10 @@ def make_sample(
     return sample, target, (t[:, 0] > 0).float()
 
 
-def make_batch(config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, clips_seen: int, step: int) -> TrainingBatch:
-    """The pack of this step: the next clips of a shuffled, endless order until the token budget is full."""
+def make_batch(
+    config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, clips_seen: int, step: int, ranks: Ranks | None = None
+) -> TrainingBatch:
+    """The next clips of a shuffled, endless order until the token budget is full; with many processes, this one's share of them."""
     parts: list[tuple[Sample, Tensor, Tensor]] = []
     tokens, place = 0, clips_seen
     while True:
@@ -142,10 +149,14 @@ def make_batch(config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, cli
         parts.append(part)
         tokens += part[0].num_tokens
         place += 1
-    batch, arranged = pack([sample for sample, _, _ in parts])
-    target = torch.cat([parts[i][1] for i in arranged])
-    weight = torch.cat([parts[i][2] for i in arranged])
-    return TrainingBatch(batch, target, weight, len(parts))
+    total = torch.cat([weight for _, _, weight in parts]).sum().clamp(min=1)
+    ranks = ranks or Ranks()
+    # longest first, dealt in turns, so that every process has about as much to do
+    mine = sorted(parts, key=lambda part: -part[0].num_tokens)[ranks.rank :: ranks.size]
+    batch, arranged = pack([sample for sample, _, _ in mine])
+    target = torch.cat([mine[i][1] for i in arranged])
+    weight = torch.cat([mine[i][2] for i in arranged]) / total
+    return TrainingBatch(batch, target, weight, len(parts), tokens)
 
 
 _ORDERS: dict[tuple[int, int], np.ndarray] = {}
@@ -162,13 +173,14 @@ def _epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
 def to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
     """The same batch on another device."""
     moved: dict[str, Any] = {name: value.to(device) for name, value in vars(batch.tokens).items() if isinstance(value, Tensor)}
-    return TrainingBatch(replace(batch.tokens, **moved), batch.target.to(device), batch.weight.to(device), batch.num_clips)
+    return TrainingBatch(
+        replace(batch.tokens, **moved), batch.target.to(device), batch.weight.to(device), batch.num_clips, batch.num_tokens
+    )
 
 
 def flow_loss(output: Tensor, batch: TrainingBatch) -> Tensor:
     """Mean squared error over the tokens that were noised."""
-    error = ((output.float() - batch.target) ** 2).mean(dim=1)
-    return (error * batch.weight).sum() / batch.weight.sum().clamp(min=1)
+    return (((output.float() - batch.target) ** 2).mean(dim=1) * batch.weight).sum()
 
 
 def make_optimizers(model: DiT, train: DiTTraining) -> tuple[Muon, torch.optim.AdamW]:
@@ -216,8 +228,10 @@ def train_dit(config: DiTRun, data: Sequence[Path], out: Path, sampler: Sampler 
     """Run, or continue, a training in the folder `out`; `sampler(model, folder)` draws samples now and then."""
     # setup: folder, device, data, words
     (out / "samples").mkdir(parents=True, exist_ok=True)
+    ranks = join_ranks()
     config, dataset, vocabulary = prepare(config, data, out)
-    save_toml(config, out / "config.toml")
+    if ranks.first:
+        save_toml(config, out / "config.toml")
     train, seed, tokenizer = config.train, config.seed, Tokenizer(vocabulary)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -241,7 +255,7 @@ def train_dit(config: DiTRun, data: Sequence[Path], out: Path, sampler: Sampler 
 
     numbers: dict[str, float] = {}
     running: list[Tensor] = []
-    with TrainingLog(out, "transformer", train.steps, state.step, quiet) as log:
+    with TrainingLog(out, "transformer", train.steps, state.step, quiet, writes=ranks.first) as log:
         log.say(f"{len(dataset)} clips, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
         while state.step < train.steps:
             # one step: everything random comes from (seed, step)
@@ -250,11 +264,12 @@ def train_dit(config: DiTRun, data: Sequence[Path], out: Path, sampler: Sampler 
             for optimizer, rates in zip(optimizers, base_rates, strict=True):
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * factor
-            batch = to_device(make_batch(config, dataset, tokenizer, state.clips, state.step), device)
+            batch = to_device(make_batch(config, dataset, tokenizer, state.clips, state.step, ranks), device)
             with autocast(device, train.precision):
                 output = network(batch.tokens)
             loss = flow_loss(output, batch)
             loss.backward()
+            sum_gradients(model.parameters(), ranks)
             torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
             for optimizer in optimizers:
                 with autocast(device, train.precision):
@@ -262,7 +277,7 @@ def train_dit(config: DiTRun, data: Sequence[Path], out: Path, sampler: Sampler 
                 optimizer.zero_grad(set_to_none=True)
             state.step += 1
             state.clips += batch.num_clips
-            state.tokens += sum(batch.tokens.lengths)
+            state.tokens += batch.num_tokens
             state.update_average(train.average_decay)
             running.append(loss.detach())
             state.seconds += time.perf_counter() - started
@@ -272,15 +287,17 @@ def train_dit(config: DiTRun, data: Sequence[Path], out: Path, sampler: Sampler 
             last = state.step == train.steps
             if state.step % train.log_every == 0 or last:
                 speed = {"clips/s": state.clips / state.seconds, "tokens/s": state.tokens / state.seconds}
-                numbers = {"loss": float(torch.stack(running).mean()), **speed, "seconds": state.seconds}
+                numbers = {"loss": float(sum_over_ranks(torch.stack(running), ranks).mean()), **speed, "seconds": state.seconds}
                 running.clear()
                 log.write(state.step, numbers)
-            if sampler is not None and (state.step % train.check_every == 0 or last):
+            if ranks.first and sampler is not None and (state.step % train.check_every == 0 or last):
                 assert isinstance(state.average, DiT)
                 sampler(state.average, out / "samples" / f"{state.step:07d}")
-            if state.step % train.save_every == 0 or last:
+            if ranks.first and (state.step % train.save_every == 0 or last):
                 state.save(out, description)
 
+    leave_ranks()
     trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, "tokens": state.tokens, **numbers}
-    checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
+    if ranks.first:
+        checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
     return numbers

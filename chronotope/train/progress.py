@@ -16,9 +16,11 @@ __all__ = ["TrainingLog"]
 class TrainingLog:
     """Appends numbers to `log.jsonl` and shows them; lines after `step` of a resumed run are dropped first."""
 
-    def __init__(self, run: Path, name: str, total: int, step: int, quiet: bool = False) -> None:
+    def __init__(self, run: Path, name: str, total: int, step: int, quiet: bool = False, writes: bool = True) -> None:
         self.path = run / "log.jsonl"
-        if self.path.exists():
+        self.writes = writes
+        quiet = quiet or not writes
+        if writes and self.path.exists():
             lines = [line for line in self.path.read_text().splitlines() if json.loads(line)["step"] <= step]
             self.path.write_text("".join(line + "\n" for line in lines))
         self.console = Console(stderr=True, quiet=quiet)
@@ -51,8 +53,9 @@ class TrainingLog:
     def write(self, step: int, numbers: Mapping[str, float]) -> None:
         """One line of numbers, rounded to six significant digits."""
         rounded = {name: float(f"{value:.6g}") for name, value in numbers.items()}
-        with self.path.open("a") as file:
-            file.write(json.dumps({"step": step, **rounded}) + "\n")
+        if self.writes:
+            with self.path.open("a") as file:
+                file.write(json.dumps({"step": step, **rounded}) + "\n")
         shown = "  ".join(f"{name} {value:.4g}" for name, value in rounded.items() if name != "seconds")
         self.progress.update(self.task, completed=step, numbers=shown)
         if not self.console.is_terminal:

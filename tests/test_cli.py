@@ -1,0 +1,202 @@
+"""The frame of the command line: help, suggestions, exit status, and pages that are up to date."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from chronotope import cli, cli_manners
+from chronotope.errors import FileProblem
+from chronotope.presets import PRESETS
+from chronotope.worlds.sample import SCOPES
+from tests.cli_models import program, refused, run
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def commands(group: click.Group = cli.chronotope, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in group.commands.items():
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+
+
+COMMANDS = dict(commands())
+LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(command, click.Group)}
+
+
+def test_the_commands_of_the_issue_are_there() -> None:
+    expected = "generate, reconstruct, world stage, encode, train autoencoder, train dit, info".split(", ")
+    assert set(map(" ".join, LEAVES)) == set(expected)
+
+
+def test_top_help_groups_commands_in_the_order_of_the_pipeline() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    places = [result.stdout.index(f"\n    {name} ") for name in ("world", "encode", "train", "generate", "reconstruct", "info")]
+    assert places == sorted(places)
+    assert re.search(r"First time: +bash runs/tiny.sh", result.stdout)
+    assert sorted(name for names in cli.STAGES.values() for name in names) == sorted(cli.chronotope.commands)
+    assert list(cli.chronotope.commands) == [name for names in cli.STAGES.values() for name in names]
+
+
+@pytest.mark.parametrize("words", [(), ("train",), ("world",)], ids=str)
+def test_a_group_alone_shows_its_help(words: tuple[str, ...]) -> None:
+    assert run(*words).stdout == run(*words, "--help").stdout
+    assert run(*words).exit_code == 0
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_help_ends_with_examples_that_parse(path: tuple[str, ...]) -> None:
+    result = run(*path, "--help")
+    assert result.exit_code == 0
+    assert result.stdout.isascii()
+    assert result.stdout.startswith(f"usage: chronotope {' '.join(path)}")
+    examples = result.stdout.partition("\nexamples\n")[2].strip().splitlines()
+    assert len(examples) >= 2
+    for example in examples:
+        words = shlex.split(example)
+        assert words[: len(path) + 1] == ["chronotope", *path]
+        LEAVES[path].make_context(" ".join(path), words[len(path) + 1 :])  # refuses unknown options and values
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_option_is_explained_once(path: tuple[str, ...]) -> None:
+    text = run(*path, "--help").stdout
+    for param in COMMANDS[path].params:
+        if isinstance(param, click.Option):
+            assert param.help
+            assert len(re.findall(rf"^ +(?:-o, )?{param.opts[-1]}\b", text, re.MULTILINE)) == 1
+
+
+def test_help_names_all_presets_and_scopes() -> None:
+    assert all(name in cli.PRESETS for name in PRESETS)
+    text = run("world", "stage", "--help").stdout
+    assert all(re.search(rf"\b{name}\b", text) for name in SCOPES)
+
+
+@pytest.mark.parametrize("path", [(), *LEAVES], ids=lambda path: " ".join(path) or "chronotope")
+def test_help_imports_nothing_heavy(path: tuple[str, ...]) -> None:
+    code = f"""
+import sys
+from chronotope.cli import chronotope
+try: chronotope.main([*{path!r}, "--help"])
+except SystemExit as ended: assert ended.code == 0
+print(*sys.modules)
+"""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert not set(result.stdout.split()) & {"av", "cv2", "einops", "jaxtyping", "numpy", "rich", "safetensors", "torch"}
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3  # CPU seconds: the machine may be busy
+
+
+def test_the_program_answers() -> None:
+    result = program("--version")
+    assert result.returncode == 0
+    assert re.fullmatch(r"chronotope \d+\.\d+\.\d+\n", result.stdout)
+    wrong = program("genrate", "a ball")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr == "chronotope: there is no command 'genrate'. Did you mean 'generate'? See: chronotope --help\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["genrate", "x"], "Did you mean 'generate'?"),
+        (["quux"], "Choose from: world, encode, train"),
+        (["train", "autoencodr"], "Did you mean 'autoencoder'?"),
+        (["world", "stge"], "Did you mean 'stage'?"),
+        (["generate", "x", "--sede", "4"], "--seed"),
+        (["generate"], "Missing argument 'PROMPT'"),
+        (["generate", "a", "b", "-o", "x.mp4"], "unexpected extra argument"),
+        (["generate", "x", "--size", "128"], "for example 128x72"),
+        (["generate", "x", "--size", "axb"], "for example 128x72"),
+        (["generate", "x", "--size", "-4x4"], "for example 128x72"),
+        (["generate", "x", "--seconds", "-1"], "x>=0"),
+        (["generate", "x", "--seconds", "nan", "--dry-run"], "finite"),
+        (["generate", "x", "--seconds", "inf", "--dry-run"], "finite"),
+        (["generate", "x", "--fps", "0"], "0<x<=240"),
+        (["generate", "x", "--steps", "0"], "1<=x<=1000"),
+        (["generate", "x", "--seed", "-1"], "x>=0"),
+        (["generate", "x", "--count", "0"], "x>=1"),
+        (["generate", "x", "--solver", "rk4"], "'euler', 'heun'"),
+        (["train", "dit", "--preset", "smal", "--dry-run"], "unknown preset 'smal'. Did you mean 'small'?"),
+        (["train", "autoencoder", "--preset", "tiny", "--set", "train.step=3", "--dry-run"], "Did you mean 'steps'?"),
+        (["train", "autoencoder", "--preset", "tiny", "--set", "train.steps=many", "--dry-run"], "expected int"),
+        (["train", "autoencoder", "--preset", "tiny", "--set", "train.steps", "--dry-run"], "write path=value"),
+        (["train", "dit", "--preset", "tiny", "--out", "x"], "--data"),
+        (["train", "dit", "--preset", "tiny", "--data", "x"], "--out"),
+        (["world", "stage", "--out", "x"], "--count"),
+        (["world", "stage", "--count", "1", "--out", "x", "--scope", "smal"], "Did you mean 'small'?"),
+        (["world", "stage", "--count", "1", "--out", "x", "--split", "trian"], "Did you mean 'train'?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_request_that_makes_no_sense(words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said in refused(*words, status=2)
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+def test_every_ending_has_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ends_with(error: BaseException) -> tuple[int, str, str]:
+        def fail(*_: object, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(cli.chronotope.commands["info"], "callback", fail)
+        result = run("info", "x")
+        return result.exit_code, result.stdout, result.stderr
+
+    assert ends_with(FileProblem("x is\nmissing")) == (1, "", "chronotope: x is missing\n")
+    status, out, said = ends_with(KeyboardInterrupt())
+    assert (status, out) == (130, "")
+    assert "interrupted" in said
+    status, out, said = ends_with(ZeroDivisionError("by nothing"))
+    assert (status, out, said.count("\n")) == (1, "", 1)
+    assert "by nothing" in said
+    assert "chronotope --debug" in said
+
+    with_debug = run("--debug", "info", "x")
+    assert isinstance(with_debug.exception, ZeroDivisionError)
+
+
+def test_values_spread_over_an_option() -> None:
+    words = ["--data", "a", "b", "--set", "x=1", "y=2", "--out", "o", "--data", "c"]
+    spread = list(cli_manners._spread(words, ("--data", "--set")))
+    assert spread == ["--data", "a", "--data", "b", "--set", "x=1", "--set", "y=2", "--out", "o", "--data", "c"]
+
+
+def test_threads_can_be_set() -> None:
+    assert run("--threads", "1", "info", ".").exit_code == 1
+    assert "x>=1" in refused("--threads", "0", "info", ".", status=2)
+
+
+def test_the_page_of_commands_is_up_to_date() -> None:
+    script = ROOT / "docs/generate.py"
+    result = subprocess.run(
+        [sys.executable, script, "--check"], capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "60"}
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "runs").glob("*.sh")), ids=lambda path: path.name)
+def test_run_scripts_use_commands_that_exist(script: Path) -> None:
+    """Every `chronotope` line of a script parses: continued lines are joined, variables stand for themselves."""
+    text = re.sub(r"\\\n\s*", " ", script.read_text())
+    lines = [line.strip() for line in text.splitlines() if line.strip().startswith("chronotope ")]
+    assert lines
+    for line in lines:
+        words = shlex.split(re.sub(r'"?\$\{?[\w@\[\]]+\}?"?', "1", line))[1:]
+        path = tuple(words[:2]) if tuple(words[:2]) in LEAVES else tuple(words[:1])
+        LEAVES[path].make_context(" ".join(path), words[len(path) :])
+    subprocess.run(["bash", "-n", str(script)], check=True)

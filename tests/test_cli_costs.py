@@ -1,0 +1,113 @@
+"""What --dry-run counts, against the real modules: parameters, operations, what autograd keeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from chronotope.cli_costs import (
+    TEXT_TOKENS,
+    SampleSize,
+    autoencoder_costs,
+    autoencoder_flops,
+    dit_activations,
+    dit_costs,
+    dit_flops,
+    kept_bytes,
+    text_flops,
+)
+from chronotope.config import override
+from chronotope.data.packing import Sample, pack, row_signals
+from chronotope.geometry import Geometry
+from chronotope.models.autoencoder import Autoencoder
+from chronotope.models.dit import DiT, DiTConfig, PackedTokens
+from chronotope.presets import PRESETS
+from chronotope.train.autoencoder import reconstruct_windows
+from chronotope.train.dit import make_optimizers
+from tests.cli_models import AUTOENCODER, SMALL_AUTOENCODER, answer, refused
+
+SIZE = SampleSize(visual=24, text=5, slices=4)
+
+
+def packed(config: DiTConfig, size: SampleSize, copies: int) -> PackedTokens:
+    """Samples of the size, all alike."""
+    geometry = Geometry()
+    slices = geometry.slices(4 * size.slices)
+    height, width = 16, 16 * size.visual // size.slices
+    positions = torch.from_numpy(geometry.positions(slices, height, width, 8.0))
+    row = torch.arange(size.slices).repeat_interleave(size.visual // size.slices)
+    noisy, signals = torch.randn(size.visual, config.token_size), row_signals(geometry, slices, height, width, 8.0)
+    sample = Sample(noisy, positions, row, torch.rand(size.slices), signals, ((0.0, tuple(range(size.text))),))
+    return pack([sample] * copies)[0]
+
+
+def counted(run: object) -> int:
+    """Operations of a call, attention written out as two matrix products, which the counter knows on every device."""
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        run()  # type: ignore[operator]
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize(
+    "config", [DiTConfig(width=64, depth=1, text_depth=1), DiTConfig(width=128, depth=3, mlp_ratio=2, channels=8)], ids=str
+)
+def test_operations_of_the_transformer(config: DiTConfig) -> None:
+    model = DiT(config)
+    batch = packed(config, SIZE, copies=2)
+    text = model.encode_text(batch.text_ids, batch.text_lengths)
+    assert counted(lambda: model(batch, text)) == 2 * dit_flops(config, SIZE)
+    assert counted(lambda: model.encode_text(batch.text_ids, batch.text_lengths)) == 2 * text_flops(config, SIZE.text)
+
+
+@pytest.mark.parametrize(("width", "depth", "mlp_ratio"), [(64, 1, 2.5), (64, 6, 8 / 3), (128, 3, 4.0)])
+def test_memory_of_the_transformer(width: int, depth: int, mlp_ratio: float) -> None:
+    config = DiTConfig(width=width, depth=depth, mlp_ratio=mlp_ratio)
+    size = SampleSize(visual=96, text=TEXT_TOKENS, slices=4)
+    model = DiT(config)
+    batch = packed(config, size, copies=1)
+    assert dit_activations(config, size) == pytest.approx(kept_bytes(model, lambda: model(batch)), rel=0.1)
+
+
+def test_operations_and_memory_of_the_autoencoder() -> None:
+    model = Autoencoder(AUTOENCODER)
+    frames = torch.rand(2, 8, 32, 48, 3)
+    encoding, decoding = autoencoder_flops(AUTOENCODER)
+    seen = counted(lambda: reconstruct_windows(model, frames, None))
+    assert seen == pytest.approx((encoding + decoding) * frames.numel() / 3, rel=1e-6)
+    run = replace(PRESETS["tiny"].autoencoder, model=AUTOENCODER)
+    run = override(run, ["pool.batch_pixels=24576"])
+    kept = kept_bytes(model, lambda: reconstruct_windows(model, frames, None))
+    assert autoencoder_costs(run)["memory"]["activations"] == pytest.approx(kept, rel=0.05)
+    assert autoencoder_costs(run)["parameters"] == sum(p.numel() for p in model.parameters())
+
+
+def test_parameters_and_optimizer_of_a_run() -> None:
+    run = PRESETS["tiny"].dit
+    model = DiT(run.model)
+    costs = dit_costs(run)
+    assert costs["parameters"] == sum(p.numel() for p in model.parameters())
+    muon, adam = make_optimizers(model, run.train)
+    numbers = [sum(p.numel() for group in optimizer.param_groups for p in group["params"]) for optimizer in (muon, adam)]
+    assert costs["memory"]["optimizer"] == 4 * numbers[0] + 8 * numbers[1]
+    assert costs["tokens_per_step"] >= run.train.batch_tokens
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_can_be_counted(preset: str) -> None:
+    dit = answer("train", "dit", "--preset", preset, "--dry-run")
+    assert dit["settings"]["model"]["width"] == PRESETS[preset].dit.model.width
+    assert dit["costs"]["flops_per_step"] > 6 * dit["costs"]["parameters"]
+    autoencoder = answer("train", "autoencoder", "--preset", preset, "--dry-run")
+    assert autoencoder["costs"]["parameters"] < 1e9
+    assert all(costs["memory"]["in all"] > 4 * costs["parameters"] for costs in (dit["costs"], autoencoder["costs"]))
+
+
+def test_settings_change_the_count() -> None:
+    small = answer("train", "autoencoder", "--preset", "tiny", "--dry-run", "--set", *SMALL_AUTOENCODER, "--seed", "5")
+    assert small["costs"]["parameters"] == sum(p.numel() for p in Autoencoder(AUTOENCODER).parameters())
+    assert small["settings"]["seed"] == 5
+    assert "multiple of head_dim" in refused("train", "dit", "--preset", "tiny", "--dry-run", "--set", "model.width=100", status=2)

@@ -1,0 +1,236 @@
+"""World, encode, train and info, on datasets of a few small clips."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chronotope import checkpoint, video
+from chronotope.generate.pipeline import load_autoencoder
+from chronotope.train.progress import TrainingLog
+from tests.cli_models import SMALL_AUTOENCODER, SMALL_DIT, answer, files_in, program, refused, run, save_clips, save_run
+
+AUTOENCODER_SETTINGS = (*SMALL_AUTOENCODER, "pool.shapes=[[4,32,32],[1,32,32]]", "pool.batch_pixels=8192", "pool.megabytes=5")
+DIT_SETTINGS = (
+    *SMALL_DIT,
+    "train.batch_tokens=60",
+    "defaults.height=32",
+    "defaults.width=32",
+    "defaults.num_frames=4",
+    "defaults.num_steps=2",
+)
+STEPS = ("train.steps=4", "train.save_every=2", "train.check_every=2", "train.log_every=1", "train.warmup=2")
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_clips(tmp_path_factory.mktemp("data") / "clips")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_run(tmp_path_factory.mktemp("model"))
+
+
+def train(what: str, data: Path, out: str, *more: str) -> Any:
+    settings = (*(AUTOENCODER_SETTINGS if what == "autoencoder" else DIT_SETTINGS), *STEPS)
+    return run("train", what, "--preset", "tiny", "--data", data, "--out", out, "--set", *settings, *more)
+
+
+def weights(folder: str) -> bytes:
+    return Path(folder, "model.safetensors").read_bytes()
+
+
+def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C when the log says this step."""
+    advance = TrainingLog.advance
+
+    def stop(log: TrainingLog, done: int) -> None:
+        if done == step:
+            raise KeyboardInterrupt
+        advance(log, done)
+
+    monkeypatch.setattr(TrainingLog, "advance", stop)
+
+
+# world
+
+
+def test_a_stage_is_made_once_and_the_same_every_time() -> None:
+    words = "world stage --count 3 --scope shapes --size 32x32 --seed 4 --out".split()
+    result = run(*words, "stage")
+    assert (result.exit_code, result.stdout) == (0, "stage\n"), result.stderr
+    first = {name: Path("stage", name).read_bytes() for name in files_in(Path("stage"))}
+    assert sum(name.endswith((".mp4", ".png")) for name in first) == 3
+    assert run(*words, "stage").exit_code == 0
+    assert {name: Path("stage", name).read_bytes() for name in files_in(Path("stage"))} == first
+    assert program(*words, "again", "--workers", 2).returncode == 0
+    assert {name: Path("again", name).read_bytes() for name in files_in(Path("again"))} == first
+    facts = answer("info", "stage")
+    assert (facts["kind"], facts["clips"], facts["dataset"]["scope"]) == ("dataset", 3, "shapes")
+    assert facts["sizes"] == {"32x32": 3}
+    assert set(facts["captions"]) == {"tags", "sentence", "paragraph"}
+    assert "already holds a dataset of seed 4" in refused(*words, "stage", "--seed", "5", status=2)
+
+
+def test_a_stage_does_not_mix_with_other_files(clips: Path) -> None:
+    before = files_in(clips)
+    assert "already holds other videos" in refused("world", "stage", "--count", "1", "--out", clips, status=2)
+    assert files_in(clips) == before
+    Path("file").touch()
+    assert "cannot be written" in refused("world", "stage", "--count", "1", "--out", "file", status=1)
+
+
+# encode
+
+
+def test_clips_are_encoded(clips: Path, model: Path) -> None:
+    result = run("encode", clips, "--model", model, "--out", "latents")
+    assert (result.exit_code, result.stdout) == (0, "latents\n"), result.stderr
+    assert files_in(Path("latents")) == {"latents.json", "index.jsonl", "latents-00000.safetensors"}
+    assert run("encode", clips, "--model", model, "--out", "latents").exit_code == 0
+    facts = answer("info", "latents")
+    assert (facts["kind"], facts["clips"], facts["captioned"], facts["sizes"]) == ("latents", 4, 3, {"32x32": 4})
+    assert facts["tokens"] == 3 * 3 * 4 + 4  # three slices of 2x2 tokens, and the picture
+    other = save_run(Path("other"), seed=1)
+    assert "another autoencoder" in refused("encode", clips, "--model", other, "--out", "latents", status=2)
+
+
+def test_encode_refuses(clips: Path, model: Path) -> None:
+    Path("empty").mkdir()
+    assert "missing is not a folder of clips" in refused("encode", "missing", "--model", model, "--out", "x", status=1)
+    assert "empty holds no videos or pictures" in refused("encode", "empty", "--model", model, "--out", "x", status=1)
+    assert "no model 'missing'" in refused("encode", clips, "--model", "missing", "--out", "x", status=1)
+    shutil.copytree(clips, "damaged")
+    whole = Path("damaged/1.mp4").read_bytes()
+    Path("damaged/1.mp4").write_bytes(whole[: len(whole) // 2])
+    assert "damaged/1.mp4" in refused("encode", "damaged", "--model", model, "--out", "x", status=1)
+    assert not {name for name in files_in(Path("x")) if "part" in name or name.endswith("safetensors")}
+    Path("damaged/1.mp4").write_bytes(whole)
+    assert run("encode", "damaged", "--model", model, "--out", "x").exit_code == 0
+
+
+# train
+
+
+def test_training_goes_on_as_if_never_interrupted(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for what in ("autoencoder", "dit"):
+        whole = train(what, clips, "whole")
+        assert (whole.exit_code, whole.stdout) == (0, f"whole/{what}\n"), whole.stderr
+        if what == "dit":
+            shutil.copytree("whole/autoencoder", "broken/autoencoder", dirs_exist_ok=True)
+        with monkeypatch.context() as patch:
+            interrupt_at(3, patch)
+            result = train(what, clips, "broken")
+        assert (result.exit_code, result.stdout) == (130, "")
+        assert "goes on after step 2" in result.stderr
+        assert not (Path("broken") / what / "model.json").exists()
+        assert not {name for name in files_in(Path("broken")) if "part" in name}
+        on = train(what, clips, "broken")
+        assert (on.exit_code, on.stdout) == (0, f"broken/{what}\n"), on.stderr
+        assert f"going on with broken/{what} after step 2 of 4" in on.stderr
+        assert "note:" not in on.stderr
+        assert weights(f"whole/{what}") == weights(f"broken/{what}")
+        done = train(what, clips, "broken")
+        assert (done.exit_code, done.stdout) == (0, f"broken/{what}\n")
+        assert "trained already (4 steps)" in done.stderr
+        assert "psnr" in checkpoint.load_json(Path("broken/autoencoder/model.json"))["training"]
+    look_at_a_run()
+
+
+def look_at_a_run() -> None:
+    """What the training above left behind: clips were encoded, samples drawn, and the model can be used."""
+    assert files_in(Path("whole/dit/samples")) == {
+        f"000000{step}/{seed}.mp4{end}" for step in (2, 4) for seed in (0, 1) for end in ("", ".json")
+    }
+    assert video.read_origin("whole/dit/samples/0000004/0.mp4")["prompt"] == "a red ball moves to the right"
+    assert answer("info", "whole/latents/clips")["clips"] == 4
+    (made,) = answer("generate", "a red ball", "--model", "whole", "-o", "ball.mp4")["files"]
+    assert made["model"]["autoencoder"] == answer("info", "whole/latents/clips")["autoencoder"]
+
+    facts = answer("info", "whole")
+    assert (facts["kind"], facts["dit"]["training"]["steps"], facts["dit"]["last_log"]["step"]) == ("run", 4, 4)
+    dit = answer("info", "whole/dit")
+    assert (dit["kind"], dit["config"]["width"], dit["defaults"]["num_steps"]) == ("model: dit", 64, 2)
+    assert dit["parameters"] == answer("info", dit["checkpoint"])["parameters"]
+    assert answer("info", dit["checkpoint"])["state"]["step"] == 4
+    assert "0000004" in run("info", "whole").stdout
+    Path("whole/autoencoder/model.json").unlink()
+    assert answer("info", "whole/autoencoder")["kind"] == "training without a result yet"
+
+
+def test_changed_settings_are_named(clips: Path) -> None:
+    train("autoencoder", clips, "run")
+    result = train("autoencoder", clips, "run", "train.steps=5", "train.mse=1.5")
+    assert "note: train.steps was 4 and is now 5" in result.stderr
+    assert "note: train.mse was 2.0 and is now 1.5" in result.stderr
+    wider = refused(*f"train autoencoder --preset tiny --data {clips} --out run --set train.steps=9".split(), status=1)
+    assert "other shapes" in wider or "does not fit" in wider
+
+
+def test_a_transformer_on_a_ready_autoencoder(clips: Path, model: Path) -> None:
+    assert "chronotope train autoencoder" in last_line(train("dit", clips, "run"), 1)
+    words = ("--autoencoder", str(model))
+    one_step = ("train.steps=1",)
+    assert "copied from" in train("dit", clips, "run", *one_step, *words).stderr
+    assert checkpoint.load_json(Path("run/autoencoder/model.json"))["kind"] == "autoencoder"
+    load_autoencoder(Path("run"))
+    other = save_run(Path("other"), seed=1)
+    assert "another autoencoder" in last_line(train("dit", clips, "run", "--autoencoder", str(other)), 2)
+    run("encode", clips, "--model", other, "--out", "elsewhere")
+    assert "encode the clips again" in last_line(train("dit", Path("elsewhere"), "run"), 2)
+    assert "holds latents" in last_line(train("autoencoder", Path("elsewhere"), "run2"), 2)
+    assert "expected 'autoencoder'" in last_line(train("dit", clips, "run3", "--autoencoder", str(model / "dit")), 1)
+
+
+def last_line(result: Any, status: int) -> str:
+    assert result.exit_code == status, result.stderr
+    return str(result.stderr.strip().splitlines()[-1])
+
+
+def test_train_refuses(clips: Path) -> None:
+    assert "missing is not a folder" in last_line(train("autoencoder", Path("missing"), "run"), 1)
+    assert "no clip is as large" in last_line(train("autoencoder", clips, "run", "pool.shapes=[[40,64,64]]"), 2)
+    assert not {name for name in files_in(Path("run")) if "part" in name or name.endswith("safetensors")}
+
+
+# info
+
+
+def test_info_of_files(model: Path, clips: Path) -> None:
+    facts = answer("info", clips / "0.mp4")
+    assert (facts["kind"], facts["size"], facts["num_frames"], facts["fps"], facts["origin"]) == ("video", "32x32", 9, 8.0, None)
+    assert facts["slices"] == "1 still + 2 moving, 12 tokens"
+    assert answer("info", clips / "still.png")["kind"] == "picture"
+    run("generate", "a red ball", "--model", model, "--seed", "3", "-o", "ball.mp4")
+    origin = answer("info", "ball.mp4")["origin"]
+    assert (origin["prompt"], origin["seed"]) == ("a red ball", 3)
+    words = run("info", "ball.mp4").stdout
+    assert "a red ball" in words
+    assert words.isascii()
+    assert answer("info", model / "dit/model.safetensors")["kind"] == "model: dit"
+    facts = answer("info", clips)
+    assert (facts["clips"], facts["pictures"], facts["captions"]) == (4, 1, {"sentence": "3 of 4 clips"})
+
+
+def test_info_refuses(model: Path) -> None:
+    Path("weights.pt").write_bytes(b"\x80\x02}q\x00.")
+    Path("words.txt").write_text("no video at all")
+    Path("empty").mkdir()
+    shutil.copytree(model, "broken")
+    Path("broken/dit/model.safetensors").write_bytes(b"\x80\x02}q\x00.")
+    assert "does not exist" in refused("info", "missing", status=1)
+    assert "cannot be opened as a video" in refused("info", "words.txt", status=1)
+    assert "never opened" in refused("info", "weights.pt", status=2)
+    assert "empty is none of" in refused("info", "empty", status=1)
+    assert "not a whole safetensors file" in refused("info", "broken", status=1)
+    assert json.loads(run("info", "broken/autoencoder", "--json").stdout)["kind"] == "model: autoencoder"

@@ -1,0 +1,323 @@
+"""The commands that use a model: what they write, what they say, and how they refuse."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from chronotope import checkpoint, cli_use, video
+from chronotope.cli_costs import SampleSize, dit_flops
+from chronotope.generate import pipeline
+from chronotope.generate.pipeline import Generator
+from tests.cli_models import answer, files_in, program, refused, run, save_run
+
+PROMPT = "a red ball"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_run(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A picture that is wider than the model's shape."""
+    frame = np.zeros((40, 120, 3), np.uint8)
+    frame[:, 50:70] = (250, 200, 30)
+    video.write_image(tmp_path / "photo.jpg", frame)
+    return tmp_path / "photo.jpg"
+
+
+# generate
+
+
+def test_words_become_a_video(model: Path) -> None:
+    result = run("generate", PROMPT, "--model", model, "-o", "ball.mp4")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == "ball.mp4\n"
+    assert "8 frames of 48x32 at 8 fps" in result.stderr
+    assert files_in(Path()) == {"ball.mp4", "ball.mp4.json"}
+    info = video.probe("ball.mp4")
+    assert (info.num_frames, info.width, info.height, info.fps) == (8, 48, 32, 8.0)
+    origin = video.read_origin("ball.mp4")
+    assert origin == json.loads(Path("ball.mp4.json").read_text())
+    assert (origin["prompt"], origin["seed"], origin["num_steps"], origin["task"]) == (PROMPT, 0, 2, "text to video")
+
+
+def test_every_option_arrives(model: Path) -> None:
+    options = "--size 40x24 --seconds 0.6 --fps 10 --seed 7 --steps 3 --guidance 2.5 --solver heun --negative blue".split()
+    (made,) = answer("generate", PROMPT, "--model", model, "-o", "ball.webm", *options)["files"]
+    expected = dict(path="ball.webm", width=40, height=24, num_frames=6, fps=10.0, seed=7, num_steps=3, guidance_scale=2.5)
+    expected |= dict(solver="heun", negative_prompt="blue", generated_by_ai=True)
+    assert {name: made[name] for name in expected} == expected
+    assert video.probe("ball.webm").num_frames == 6
+
+
+def test_zero_seconds_are_a_picture(model: Path) -> None:
+    for words in (["--seconds", "0", "-o", "ball.png"], ["-o", "ball.png"], ["--seconds", "0", "-o", "ball.mp4"]):
+        (made,) = answer("generate", PROMPT, "--model", model, *words)["files"]
+        assert (made["num_frames"], made["task"]) == (1, "text to picture")
+        assert video.probe(words[-1]).num_frames == 1
+    assert video.read_origin("ball.png")["prompt"] == PROMPT
+    assert "--seconds 0" in refused("generate", PROMPT, "--model", model, "--seconds", "1", "-o", "other.png", status=2)
+    assert not Path("other.png").exists()
+
+
+def test_a_new_rate_keeps_the_length(model: Path) -> None:
+    assert answer("generate", PROMPT, "--model", model, "--fps", "4", "--dry-run")["num_frames"] == 4
+    assert answer("generate", PROMPT, "--model", model, "--fps", "4", "--seconds", "0.1", "--dry-run")["num_frames"] == 1
+
+
+def test_count_names_files_by_seed_and_neighbours_do_not_matter(model: Path) -> None:
+    result = run("generate", PROMPT, "--model", model, "--seed", 7, "--count", 3, "-o", "ball.mp4")
+    assert result.stdout.split() == ["ball-7.mp4", "ball-8.mp4", "ball-9.mp4"]
+    run("generate", PROMPT, "--model", model, "--seed", 8, "-o", "again.mp4")
+    frames = [video.read(name).frames for name in ("ball-7.mp4", "ball-8.mp4", "again.mp4")]
+    assert np.array_equal(frames[1], frames[2])
+    assert not np.array_equal(frames[0], frames[1])
+    assert video.read_origin("ball-9.mp4")["seed"] == 9
+
+
+def test_a_picture_is_fitted_and_it_is_said(model: Path, photo: Path) -> None:
+    result = run("generate", PROMPT, "--model", model, "--image", photo, "-o", "moves.mp4")
+    assert result.exit_code == 0, result.stderr
+    assert "note: 120x40 scaled to 96x32 and its middle 48x32 kept (50% cut off)" in result.stderr
+    origin = video.read_origin("moves.mp4")
+    assert (origin["task"], origin["image"]) == ("animate a picture", str(photo))
+    assert video.probe("moves.mp4").num_frames == origin["num_frames"] == 9  # the picture, and two slices of four
+    assert run("generate", PROMPT, "--model", model, "--image", "moves.mp4", "-o", "on.mp4").exit_code == 0
+
+
+def test_a_size_between_tokens_is_said_and_kept(model: Path) -> None:
+    result = run("generate", PROMPT, "--model", model, "--size", "50x30", "-o", "odd.mp4")
+    assert "note: generated at 64x32 and cut to 50x30" in result.stderr
+    info = video.probe("odd.mp4")
+    assert (info.width, info.height) == (50, 30)
+
+
+def test_dry_run_counts_and_writes_nothing(model: Path, photo: Path) -> None:
+    plan = answer("generate", PROMPT, "--model", model, "--seconds", "2", "--size", "50x30", "--count", "2", "-o", "x.mp4", "--dry-run")
+    assert plan["files"] == ["x-0.mp4", "x-1.mp4"]
+    assert (plan["num_frames"], plan["generated_size"], plan["slices"]) == (16, "64x32", "0 still + 4 moving")
+    assert plan["tokens"] == {"visual": 32, "grid": "4 slices x 2 rows x 4 columns", "text": plan["tokens"]["text"]}
+    generator = Generator.load(model)
+    assert plan["parameters"]["transformer"] == sum(p.numel() for p in generator.dit.parameters())
+    assert plan["parameters"]["autoencoder"] == sum(p.numel() for p in generator.autoencoder.parameters())
+    texts = plan["tokens"]["text"], 1
+    velocity = sum(dit_flops(generator.dit.config, SampleSize(32, text, 4)) for text in texts)
+    assert (plan["flops_per_velocity"], plan["flops_sampling"]) == (velocity, 2 * velocity)
+    plain = answer(
+        "generate", PROMPT, "--model", model, "--guidance", "1", "--dry-run", "--seconds", "2", "--size", "50x30", "--solver", "heun"
+    )
+    assert plain["flops_sampling"] == 3 * dit_flops(generator.dit.config, SampleSize(32, texts[0], 4))
+    assert answer("generate", PROMPT, "--model", model, "--image", photo, "--dry-run")["slices"] == "1 still + 2 moving"
+    words = run("generate", PROMPT, "--model", model, "--dry-run").stdout
+    assert re.search(r"^slices +0 still \+ 2 moving$", words, re.MULTILINE)
+    assert files_in(Path()) == {"photo.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["", "-o", "x.mp4"], 2, "the prompt is empty"),
+        (["  ", "-o", "x.mp4"], 2, "the prompt is empty"),
+        (["ball " * 40, "-o", "x.mp4"], 2, "this model reads at most 24"),
+        ([PROMPT], 2, "name the file to write"),
+        ([PROMPT, "-o", "x"], 2, "has no suffix"),
+        ([PROMPT, "-o", "x.mp5"], 2, "Did you mean '.mp4'?"),
+        ([PROMPT, "-o", "nowhere/x.mp4"], 1, "the folder nowhere does not exist"),
+        ([PROMPT, "-o", "folder.mp4"], 1, "is a folder"),
+        ([PROMPT, "-o", "x.mp4", "--size", "100000x64"], 2, "1 to 8192 pixels a side"),
+        ([PROMPT, "-o", "x.mp4", "--size", "0x64"], 2, "1 to 8192 pixels a side"),
+        ([PROMPT, "-o", "x.mp4", "--size", "8192x8192", "--seconds", "3600"], 2, "ask for fewer --seconds or a smaller --size"),
+        ([PROMPT, "-o", "x.mp4", "--seconds", "1e9"], 2, "1 to 1000000 frames"),
+        ([PROMPT, "-o", "x.gif", "--fps", "100"], 2, "at most 50 frames"),
+        ([PROMPT, "-o", "x.mp4", "--image", "missing.jpg"], 1, "missing.jpg does not exist"),
+        ([PROMPT, "-o", "x.mp4", "--image", "words.txt"], 1, "words.txt cannot be opened"),
+        ([PROMPT, "-o", "x.mp4", "--image", "cut.jpg"], 1, "cut.jpg cannot be read"),
+        ([PROMPT, "-o", "x.png", "--image", "photo.jpg"], 2, "--seconds above 0"),
+        ([PROMPT, "-o", "x.mp4", "--image", "photo.jpg", "--seconds", "0"], 2, "--seconds above 0"),
+    ],
+    ids=str,
+)
+def test_generate_refuses(words: list[str], status: int, said: str, model: Path, photo: Path) -> None:
+    Path("folder.mp4").mkdir()
+    Path("words.txt").write_text("no picture at all")
+    Path("cut.jpg").write_bytes(photo.read_bytes()[:300])
+    before = files_in(Path())
+    assert said in refused("generate", *words, "--model", model, status=status)
+    assert files_in(Path()) == before
+
+
+def test_output_is_checked_before_the_model_is_looked_for() -> None:
+    assert "nowhere" in refused("generate", PROMPT, "-o", "nowhere/x.mp4", "--model", "missing", status=1)
+
+
+def test_interruption_leaves_nothing(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(video.VideoWriter, "_converted", interrupt)
+    result = run("generate", PROMPT, "--model", model, "-o", "x.mp4")
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert not files_in(Path())
+
+
+# models that cannot be used
+
+
+def broken_model(kind: str, model: Path, target: Path) -> Path:
+    """A copy of the model with one thing wrong."""
+    shutil.copytree(model, target)
+    weights = target / "dit/model.safetensors"
+    match kind:
+        case "truncated":
+            weights.write_bytes(weights.read_bytes()[:1000])
+        case "empty":
+            weights.write_bytes(b"")
+        case "pickle":
+            torch.save({"weight": torch.zeros(3)}, weights)
+        case "shapes":
+            tensors = checkpoint.load_tensors(weights)
+            save_file({**tensors, "patch_in.weight": torch.zeros(3, 3)}, weights)
+        case "missing tensor":
+            tensors = checkpoint.load_tensors(weights)
+            tensors.pop("patch_in.weight")
+            save_file(tensors, weights)
+        case "swapped":
+            (target / "dit").rename(target / "other")
+            (target / "autoencoder").rename(target / "dit")
+            (target / "other").rename(target / "autoencoder")
+        case "no dit":
+            shutil.rmtree(target / "dit")
+        case "json":
+            (target / "dit/model.json").write_text("{")
+        case "config":
+            description = checkpoint.load_json(target / "dit/model.json")
+            checkpoint.save_json({**description, "config": {**description["config"], "widht": 3}}, target / "dit/model.json")
+        case "not a description":
+            checkpoint.save_json({"kind": "dit"}, target / "dit/model.json")
+        case "other autoencoder":
+            shutil.copytree(save_run(target / "other", seed=1) / "autoencoder", target / "autoencoder", dirs_exist_ok=True)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("truncated", "not a whole safetensors file"),
+        ("empty", "not a whole safetensors file"),
+        ("pickle", "not a whole safetensors file"),
+        ("shapes", "patch_in.weight has shape (3, 3), expected (64, 64)"),
+        ("missing tensor", "patch_in.weight is missing"),
+        ("swapped", "holds a model of kind 'dit', expected 'autoencoder'"),
+        ("no dit", "chronotope train dit"),
+        ("json", "not readable JSON"),
+        ("config", "Did you mean 'width'?"),
+        ("not a description", "lacks"),
+        ("other autoencoder", "with the same autoencoder"),
+    ],
+)
+def test_a_model_that_cannot_be_used(kind: str, said: str, model: Path) -> None:
+    broken = broken_model(kind, model, Path("broken"))
+    before = files_in(Path())
+    result = run("generate", PROMPT, "--model", broken, "-o", "x.mp4")
+    assert said in refused("generate", PROMPT, "--model", broken, "-o", "x.mp4", status=result.exit_code)
+    assert result.exit_code in (1, 2)
+    assert files_in(Path()) == before
+
+
+def test_models_that_are_none(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("model.pt").write_bytes(b"\x80\x02}q\x00.")
+    Path("empty").mkdir()
+    assert "a pickle, which is never loaded" in refused("generate", PROMPT, "--model", "model.pt", "-o", "x.mp4", status=2)
+    assert "give the folder" in refused("generate", PROMPT, "--model", model / "dit/model.json", "-o", "x.mp4", status=2)
+    assert "bash runs/tiny.sh" in refused("generate", PROMPT, "--model", "missing", "-o", "x.mp4", status=1)
+    assert "no trained model" in refused("generate", PROMPT, "--model", "empty", "-o", "x.mp4", status=1)
+    weights = Path("weights")
+    monkeypatch.setattr(cli_use, "WEIGHTS", weights)
+    monkeypatch.setattr(pipeline, "WEIGHTS", weights)
+    assert "(none yet)" in refused("generate", PROMPT, "-o", "x.mp4", status=1)
+    shutil.copytree(model, weights / "small")
+    assert run("generate", PROMPT, "-o", "x.mp4").exit_code == 0
+    assert "(small)" in refused("generate", PROMPT, "--model", "smal", "-o", "x.mp4", status=1)
+
+
+# reconstruct
+
+
+def test_reconstruct_writes_a_pair_and_measures_it(model: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (10, 30, 50, 3), dtype=np.uint8)
+    video.write("any.mp4", frames, 12.5)
+    result = run("reconstruct", "any.mp4", "-o", "pair.mp4", "--model", model)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("pair.mp4\nPSNR ")
+    assert re.search(r"PSNR \d+\.\d\d dB   SSIM -?0\.\d{4}   PSNR of the motion", result.stdout)
+    assert "note: encoded at 64x32" in result.stderr
+    pair = video.read("pair.mp4")
+    assert (pair.num_frames, pair.height, pair.width, pair.fps) == (10, 30, 100, 12.5)
+    original = video.read("any.mp4").frames
+    assert np.abs(pair.frames[:, :, :50].astype(int) - original).mean() < 12  # beside it, after another H.264
+    assert video.read_origin("pair.mp4")["task"] == "reconstruct"
+
+    scores = answer("reconstruct", "any.mp4", "-o", "short.mp4", "--seconds", "0.4", "--model", model / "autoencoder")
+    assert (scores["num_frames"], scores["channels"], scores["size"]) == (5, 16, "50x30")
+    assert video.probe("short.mp4").num_frames == 5
+
+
+def test_reconstruct_takes_a_picture(model: Path, photo: Path) -> None:
+    scores = answer("reconstruct", photo, "-o", "pair.png", "--model", model)
+    assert (scores["num_frames"], scores["temporal_psnr"]) == (1, None)
+    assert video.read_image("pair.png").shape == (40, 240, 3)
+    assert run("reconstruct", photo, "-o", "pair.mp4", "--model", model).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["missing.mp4", "-o", "x.mp4"], 1, "missing.mp4 does not exist"),
+        (["words.mp4", "-o", "x.mp4"], 1, "words.mp4 cannot be opened as a video"),
+        (["empty.mp4", "-o", "x.mp4"], 1, "empty.mp4 is empty"),
+        (["cut.mp4", "-o", "x.mp4"], 1, "cut.mp4"),
+        (["huge.png", "-o", "x.png"], 1, "100000x100000 pixels"),
+        (["any.mp4", "-o", "x.png"], 2, "x.png holds one frame"),
+        (["any.mp4", "-o", "x.txt"], 2, "names no format"),
+        (["any.mp4", "-o", "nowhere/x.mp4"], 1, "nowhere does not exist"),
+        (["any.mp4", "-o", "x.mp4", "--model", "missing"], 1, "there is no model 'missing'"),
+    ],
+    ids=str,
+)
+def test_reconstruct_refuses(words: list[str], status: int, said: str, model: Path) -> None:
+    video.write("any.mp4", np.zeros((30, 32, 32, 3), np.uint8), 8)
+    Path("words.mp4").write_text("no video at all")
+    Path("empty.mp4").touch()
+    Path("cut.mp4").write_bytes(Path("any.mp4").read_bytes()[:-300])
+    header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (100_000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
+    Path("huge.png").write_bytes(header + (0).to_bytes(4, "big"))
+    before = files_in(Path())
+    model_words = [] if "--model" in words else ["--model", model]
+    assert said in refused("reconstruct", *words, *model_words, status=status)
+    assert files_in(Path()) == before
+
+
+def test_the_program_itself(model: Path) -> None:
+    """A process of its own: results on stdout, everything else on stderr, the status."""
+    made = program("generate", PROMPT, "--model", model, "-o", "ball.mp4")
+    assert (made.returncode, made.stdout) == (0, "ball.mp4\n"), made.stderr
+    assert "\x1b" not in made.stderr
+    Path("locked").mkdir(mode=0o500)
+    wrong = program("generate", PROMPT, "--model", "missing", "-o", "x.mp4")
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (1, "", 1)

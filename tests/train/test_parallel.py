@@ -1,0 +1,71 @@
+"""Two processes train what one trains: started for real by torchrun, on gloo."""
+
+import json
+import os
+import subprocess
+import sys
+
+import torch
+
+from chronotope import checkpoint
+from chronotope.config import override
+from chronotope.train.dit import DiTRun, train_dit
+
+SETTINGS = [
+    "model.channels=4",
+    "model.head_dim=16",
+    "model.width=32",
+    "model.depth=1",
+    "model.text_depth=1",
+    "model.vocabulary_size=80",
+    "train.precision=float32",
+    "train.steps=5",
+    "train.warmup=1",
+    "train.batch_tokens=300",
+    "train.log_every=1",
+]
+SCRIPT = f"""
+import sys, torch
+from pathlib import Path
+from chronotope.config import override
+from chronotope.train.dit import DiTRun, train_dit
+torch.set_num_threads(1)
+train_dit(override(DiTRun(), {SETTINGS!r}), [Path(sys.argv[1])], Path(sys.argv[2]), quiet=True)
+"""
+
+
+def write_latents(folder):
+    """A latents folder of random clips of several sizes, as `encode_dataset` writes it."""
+    from safetensors.torch import save_file
+
+    generator = torch.Generator().manual_seed(0)
+    folder.mkdir()
+    tensors, lines = {}, []
+    for i, (frames, height, width) in enumerate([(9, 32, 48), (8, 32, 32), (1, 48, 48), (12, 32, 32), (4, 64, 32), (9, 32, 32)]):
+        slices = frames // 4 + frames % 4
+        tensors[f"c/{i}"] = torch.randn(slices, 4, height // 8, width // 8, generator=generator).half()
+        about = {"key": f"c/{i}", "shard": 0, "num_frames": frames, "height": height, "width": width, "fps": 8.0}
+        lines.append(json.dumps({**about, "captions": {"sentence": [f"clip {i}"]}}))
+    save_file(tensors, folder / "latents-00000.safetensors")
+    (folder / "index.jsonl").write_text("".join(line + "\n" for line in lines))
+    checkpoint.save_json({"autoencoder": "none", "stride": [4, 8, 8], "channels": 4}, folder / "latents.json")
+
+
+def test_two_processes_equal_one(tmp_path):
+    data, one, two = tmp_path / "latents", tmp_path / "one", tmp_path / "two"
+    write_latents(data)
+    train_dit(override(DiTRun(), SETTINGS), [data], one, quiet=True)
+    two.mkdir()
+    (two / "vocabulary.json").write_text((one / "vocabulary.json").read_text())
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", script, data, two]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (checkpoint.load_tensors(folder / "checkpoints" / "0000005" / "model.safetensors") for folder in (one, two))
+    for name, tensor in ours.items():
+        torch.testing.assert_close(theirs[name], tensor, atol=2e-4, rtol=2e-3)
+    losses = [[json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()] for folder in (one, two)]
+    assert len(losses[0]) == 5
+    torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), atol=1e-4, rtol=1e-4)
