@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
 from chronotope.errors import FileProblem
@@ -70,8 +70,11 @@ def save_model(folder: Path, model: nn.Module, description: Mapping[str, Any], d
         tensor = tensor.detach().to("cpu")
         tensors[name] = (tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor).contiguous()
     beside = folder / "model.safetensors.part"
-    save_file(tensors, beside)
-    beside.replace(folder / "model.safetensors")
+    try:
+        beside.write_bytes(save(tensors))  # save_file would let nobody else read it
+        beside.replace(folder / "model.safetensors")
+    finally:
+        beside.unlink(missing_ok=True)
     save_json(dict(description), folder / "model.json")
 
 
@@ -97,7 +100,11 @@ def write_folder(target: Path, fill: Any) -> None:
     beside = target.with_name(f".{target.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    fill(beside)
+    try:
+        fill(beside)
+    except BaseException:  # Ctrl-C too
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
     if target.exists():
         remove_folder(target)
     os.replace(beside, target)

@@ -38,7 +38,11 @@ Help:        chronotope COMMAND --help   every command's help ends with examples
 
 def main() -> None:
     """The console script."""
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))  # tidy up as after Ctrl-C
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)  # whoever stops the program, it tidies up as after Ctrl-C
     chronotope.main()
 
 

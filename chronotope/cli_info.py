@@ -13,6 +13,7 @@ from chronotope import checkpoint, video
 from chronotope.cli_manners import PICKLES
 from chronotope.data.clips import SUFFIXES, find_clips, read_captions
 from chronotope.errors import FileProblem, UsageError
+from chronotope.generate.pipeline import WEIGHTS
 from chronotope.geometry import Geometry
 
 __all__ = ["describe", "in_words"]
@@ -21,7 +22,9 @@ OPENED = 100  # files of a dataset that are opened; the others are counted
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Everything worth knowing, as plain JSON values."""
+    """Everything worth knowing, as plain JSON values; a bare name may be a model inside the package."""
+    if not path.exists() and len(path.parts) == 1 and (WEIGHTS / path).is_dir():
+        path = WEIGHTS / path
     if path.is_dir():
         return _folder(path)
     if path.suffix in PICKLES:
@@ -54,7 +57,9 @@ def _folder(folder: Path) -> dict[str, Any]:
 
 def _media(path: Path) -> dict[str, Any]:
     info = video.probe(path)
-    stills, moving = info.num_frames % 4, info.num_frames // 4
+    geometry = Geometry()
+    slices, tokens = geometry.slices(info.num_frames), geometry.num_tokens(info.num_frames, info.height, info.width)
+    stills = sum(piece.still for piece in slices)
     facts: dict[str, Any] = {
         "kind": "picture" if info.num_frames == 1 else "video",
         "path": str(path),
@@ -69,7 +74,7 @@ def _media(path: Path) -> dict[str, Any]:
         "seconds": round(info.seconds, 3),
         "rotation": info.rotation,
         "pixel_aspect": round(info.pixel_aspect, 4),
-        "slices": f"{stills} still + {moving} moving, {Geometry().num_tokens(info.num_frames, info.height, info.width)} tokens",
+        "slices": f"{stills} still + {len(slices) - stills} moving, {tokens} tokens",
     }
     origin = video.read_origin(path)
     return {**facts, "origin": origin if origin and str(origin.get("program", "")).startswith("chronotope") else None}
@@ -195,25 +200,32 @@ def _part_of_run(folder: Path) -> dict[str, Any]:
 # Words
 
 
-def in_words(facts: dict[str, Any], indent: str = "") -> str:
+def in_words(facts: dict[str, Any], indent: str = "", inside: str = "") -> str:
     """A line a fact; tables within are indented."""
     width = max((len(name) for name, value in facts.items() if not isinstance(value, dict)), default=0) + 2
     lines = []
     for name, value in facts.items():
         label = name.replace("_", " ")
         if isinstance(value, dict) and value:
-            lines += [f"{indent}{label}", in_words(value, indent + "  ")]
+            lines += [f"{indent}{label}", in_words(value, indent + "  ", name)]
         elif isinstance(value, list | tuple) and value and isinstance(value[0], str):
             lines += [f"{indent}{label}", *(f"{indent}  {item}" for item in value)]
         elif value is not None and value != [] and value != {}:
-            lines.append(f"{indent}{label:{width}}{_said(name, value)}")
+            lines.append(f"{indent}{label:{width}}{_said(name, value, inside)}")
     return "\n".join(lines)
 
 
-def _said(name: str, value: Any) -> str:
+def _said(name: str, value: Any, inside: str) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int) and value >= 10_000 and name != "seed":
-        exact = f"{value:,}"
-        return f"{exact}  ({value / 1e6:.1f} MB)" if name == "bytes" else exact
+    if isinstance(value, int) and "seed" not in name:
+        if name == "bytes" or "memory" in (name, inside):
+            return _scaled(value, "B")
+        return _scaled(value, "FLOP") if name.startswith("flops") else f"{value:,}"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _scaled(value: float, unit: str) -> str:
+    """Three digits and a prefix: 1.23 GB."""
+    power = min(max(0, (len(str(int(value))) - 1) // 3), 8)
+    return f"{value / 1000**power:.3g} {' kMGTPEZY'[power].strip()}{unit}"

@@ -155,6 +155,12 @@ def _status(run: Callable[[], Any], debug: bool) -> int:
             raise
         say(f"chronotope: {_one_line(str(problem))}")
         return problem.exit_code
+    except OSError as problem:
+        if debug:
+            raise
+        what = f"{problem.filename}: {problem.strerror}" if problem.filename and problem.strerror else _one_line(str(problem))
+        say(f"chronotope: {what}; check the path, its permissions and the disk")
+        return 1
     except Exception as problem:
         if debug:
             raise

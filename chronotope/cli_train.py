@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import torch
 
@@ -17,7 +17,7 @@ from chronotope.cli_use import device, find_model
 from chronotope.config import override, to_dict
 from chronotope.data.clips import SUFFIXES
 from chronotope.data.latents import LatentDataset, encode_dataset, fingerprint
-from chronotope.errors import FileProblem, UsageError
+from chronotope.errors import FileProblem, UsageError, suggest
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder
@@ -35,8 +35,10 @@ __all__ = ["autoencoder_config", "dit_config", "encode", "run_autoencoder", "run
 # Data
 
 
-def write_stage(out: Path, count: int, seed: int, scope: str, split: Split, size: tuple[int, int] | None, workers: int) -> None:
+def write_stage(out: Path, count: int, seed: int, scope: str, split: str, size: tuple[int, int] | None, workers: int) -> None:
     """Render a dataset; a folder that holds another one is refused."""
+    if split not in get_args(Split):
+        raise UsageError(f"unknown split '{split}'. {suggest(split, get_args(Split))}")
     about = out / "dataset.json"
     if about.is_file():
         old = checkpoint.load_json(about)
@@ -47,7 +49,7 @@ def write_stage(out: Path, count: int, seed: int, scope: str, split: Split, size
     elif out.is_dir() and any(path.suffix in SUFFIXES for path in out.iterdir()):
         raise UsageError(f"{out} already holds other videos or pictures; give another --out")
     with progress("rendering", "clips") as report:
-        write_dataset(out, count, seed, scope, split, size, report, workers)
+        write_dataset(out, count, seed, scope, cast(Split, split), size, report, workers)
 
 
 def encode(data: Path, out: Path, autoencoder: Autoencoder, stride: tuple[int, int, int]) -> int:

@@ -48,6 +48,12 @@ def find_model(name: str) -> Path:
     )
 
 
+def other_file(source: Path, output: Path) -> None:
+    """Refuse to write over what is read."""
+    if source.exists() and output.exists() and output.samefile(source):
+        raise UsageError(f"{output} is the file to read; give another name with -o")
+
+
 # Generate
 
 
@@ -81,6 +87,8 @@ class Request:
             writable(self.output, {**VIDEO_FORMATS, **PICTURE_FORMATS})
         elif not dry_run:
             raise UsageError("name the file to write, for example: -o video.mp4")
+        if self.image and self.output:
+            other_file(self.image, self.output)
         if self.image and (self.to_picture or self.seconds == 0):
             raise UsageError("--image is where a video starts: it needs --seconds above 0 and a video file such as -o video.mp4")
 
@@ -177,6 +185,7 @@ def reconstruct(source: Path, output: Path, seconds: float | None, model: Path) 
     """Write the original beside what came back of it; returns the scores."""
     check_finite("--seconds", seconds)
     writable(output, {**VIDEO_FORMATS, **PICTURE_FORMATS})
+    other_file(source, output)
     info = video.probe(source)
     num_frames = info.num_frames if seconds is None else sum(1 for _ in video.stream(source, seconds=seconds))
     to_picture = output.suffix.lower() in PICTURE_FORMATS

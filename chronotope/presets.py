@@ -36,6 +36,7 @@ class _Row:
 
     ae_widths: tuple[int, int]
     ae_steps: int
+    ae_frozen: int
     ae_pixels: int
     width: int
     depth: int
@@ -50,15 +51,15 @@ class _Row:
 
 # fmt: off
 _ROWS = {
-    #              autoencoder                      transformer                          generates
-    #              widths       steps    pixels     width depth head  steps    tokens     size          frames  fps
-    "tiny":  _Row((48, 96),     500,     150_000,   128,  4,    64,   500,     3_000,     (64, 64),     16,     8.0,
+    #              autoencoder                                  transformer                                  generates
+    #              widths       steps    frozen   pixels        width depth head  steps    tokens      size         frames fps
+    "tiny":  _Row((48, 96),     900,     600,     100_000,      128,  4,    64,   900,     3_000,      (64, 64),    17,    8.0,
                   "two CPU cores, 15 minutes: coloured shapes that move"),
-    "small": _Row((128, 256),   2600,    200_000,   192,  8,    64,   3000,    6_000,     (96, 64),     16,     8.0,
-                  "two CPU cores, 2 hours: shapes and a dozen nouns; the weights inside the package"),
-    "base":  _Row((192, 384),   200_000, 8_000_000, 1024, 24,   128,  400_000, 500_000,   (512, 288),   96,     24.0,
+    "small": _Row((128, 256),   4000,    3000,    200_000,      192,  8,    64,   6000,    4_500,      (96, 64),    17,    8.0,
+                  "two CPU cores, three hours: shapes and a dozen nouns; the weights inside the package"),
+    "base":  _Row((192, 384),   200_000, 150_000, 8_000_000,    1024, 24,   128,  400_000, 500_000,    (512, 288),  97,    24.0,
                   "one node of eight GPUs, weeks; not trained"),
-    "large": _Row((256, 512),   400_000, 16_000_000, 3072, 40,  128,  600_000, 8_000_000, (1280, 720),  120,    24.0,
+    "large": _Row((256, 512),   400_000, 300_000, 16_000_000,   3072, 40,   128,  600_000, 8_000_000,  (1280, 720), 121,   24.0,
                   "a cluster; not trained"),
 }
 # fmt: on
@@ -68,7 +69,7 @@ def _preset(row: _Row) -> Preset:
     autoencoder = AutoencoderRun(
         model=AutoencoderConfig(widths=row.ae_widths),
         pool=PoolConfig(batch_pixels=row.ae_pixels),
-        train=AutoencoderTraining(steps=row.ae_steps),
+        train=AutoencoderTraining(steps=row.ae_steps, freeze_encoder_from=row.ae_frozen),
     )
     dit = DiTRun(
         model=DiTConfig(width=row.width, depth=row.depth, head_dim=row.head_dim),

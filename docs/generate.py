@@ -1,4 +1,4 @@
-"""Write the generated pages again: docs/command-line.md holds the real `--help` of every command.
+"""Write the generated parts of pages again: help texts, the table of presets, the tree, the table of results.
 
 python docs/generate.py            write them
 python docs/generate.py --check    exit with 1 and the difference if one is stale
@@ -7,18 +7,21 @@ python docs/generate.py --check    exit with 1 and the difference if one is stal
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
-from chronotope.cli import chronotope
-
-HERE = Path(__file__).resolve().parent
-BEGIN, END = "<!-- from here on written by docs/generate.py -->", "<!-- end of what docs/generate.py writes -->"
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+BEGIN, END = "<!-- begin {}, written by docs/generate.py -->", "<!-- end {} -->"
 WIDTH = 100
+# folders in the order of the pipeline, as the design, the package docstring and the help say it
+ORDER = "worlds data models flow generate train evaluate".split()
 
 
 def helps(command: click.Command, parent: click.Context | None = None, name: str = "chronotope") -> Iterator[tuple[str, str]]:
@@ -31,21 +34,84 @@ def helps(command: click.Command, parent: click.Context | None = None, name: str
 
 
 def command_line() -> str:
-    """The generated part of docs/command-line.md."""
-    parts = [f"## {path}\n\n```\n{text.rstrip()}\n```\n" for path, text in helps(chronotope)]
-    return "\n".join(parts)
+    """The help of every command."""
+    from chronotope.cli import chronotope
+
+    return "\n".join(f"## {path}\n\n```\n{text.rstrip()}\n```\n" for path, text in helps(chronotope))
 
 
-PAGES = {"command-line.md": command_line}
+def presets() -> str:
+    """One row a preset, parameters counted on modules without memory."""
+    import torch
+
+    from chronotope.models.autoencoder import Autoencoder
+    from chronotope.models.dit import DiT
+    from chronotope.presets import PRESETS
+
+    lines = [
+        "| preset | autoencoder | transformer | width x depth | steps | tokens a step | generates | what it takes |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, preset in PRESETS.items():
+        with torch.device("meta"):
+            sizes = [sum(p.numel() for p in model.parameters()) for model in (Autoencoder(preset.autoencoder.model), DiT(preset.dit.model))]
+        train, made, model = preset.dit.train, preset.dit.defaults, preset.dit.model
+        counts = " | ".join(f"{size / 1e6:,.1f} M" for size in sizes)
+        shape = f"{made.width}x{made.height}, {made.num_frames} frames at {made.fps:g}"
+        lines.append(
+            f"| `{name}` | {counts} | {model.width} x {model.depth} | {train.steps:,} | {train.batch_tokens:,} | {shape} | {preset.about} |"
+        )
+    return "\n".join(lines)
 
 
-def renewed(page: Path, generated: str) -> str:
-    """The page with what stands between the two marks replaced."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        sys.exit(f"{page} lacks the marks between which its generated part stands:\n{BEGIN}\n{END}")
-    return f"{before}{BEGIN}\n\n{generated}\n{END}{after}"
+def first_sentence(path: Path) -> str:
+    """What a module says of itself, up to its first full stop or colon, on one line."""
+    text = " ".join((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split())
+    return text.split(". ")[0].rstrip(".")
+
+
+def tree() -> str:
+    """The package, one phrase a file, in the order of the pipeline."""
+    package = ROOT / "chronotope"
+    lines = ["```", "chronotope/"]
+    for file in sorted(package.glob("*.py")):
+        if file.name not in ("__init__.py", "__main__.py"):
+            lines.append(f"  {file.name:<16} {first_sentence(file)}")
+    folders = sorted((f for f in package.iterdir() if (f / "__init__.py").exists()), key=lambda f: [*ORDER, f.name].index(f.name))
+    for folder in folders:
+        lines.append(f"  {folder.name}/")
+        lines += [f"    {file.name:<14} {first_sentence(file)}" for file in sorted(folder.glob("*.py")) if file.name != "__init__.py"]
+    return "\n".join([*lines, "```"])
+
+
+def results() -> str:
+    """The tables of benchmarks/first_light.md, without its headline."""
+    found = ROOT / "benchmarks" / "first_light.json"
+    if not found.exists():
+        return "Not measured yet: `make bench`."
+    from benchmarks.first_light import table
+
+    body = table(json.loads(found.read_text(encoding="utf-8"))).split("\n## ", 1)[1]
+    return ("### " + body.replace("\n## ", "\n### ")).strip()
+
+
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"presets": presets, "results": results, "tree": tree},
+    "docs/command-line.md": {"commands": command_line},
+}
+
+
+def renewed(page: Path, parts: dict[str, Callable[[], str]]) -> str:
+    """The page with what stands between each pair of marks replaced."""
+    text = page.read_text(encoding="utf-8")
+    for name, generate in parts.items():
+        begin, end = BEGIN.format(name), END.format(name)
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            sys.exit(f"{page} lacks the marks between which its generated part stands:\n{begin}\n{end}")
+        text = f"{before}{begin}\n\n{generate()}\n\n{end}{after}"
+    return text
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,13 +119,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is stale")
     check = parser.parse_args(arguments).check
     stale = False
-    for name, generate in PAGES.items():
-        page = HERE / name
-        old, new = page.read_text(encoding="utf-8"), renewed(page, generate())
+    for name, parts in PAGES.items():
+        page = ROOT / name
+        old, new = page.read_text(encoding="utf-8"), renewed(page, parts)
         if check:
-            sys.stdout.writelines(
-                difflib.unified_diff(old.splitlines(True), new.splitlines(True), f"{name} as it is", f"{name} as it should be")
-            )
+            difference = difflib.unified_diff(old.splitlines(True), new.splitlines(True), f"{name} as it is", f"{name} as it should be")
+            sys.stdout.writelines(difference)
         elif old != new:
             page.write_text(new, encoding="utf-8")
             print(f"wrote {page}")

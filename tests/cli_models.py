@@ -84,7 +84,7 @@ def refused(*words: Any, status: int) -> str:
     assert not result.stdout
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("chronotope: "), result.stderr
-    assert "unexpected" not in last, last
+    assert not last.startswith("chronotope: unexpected"), last
     return last.removeprefix("chronotope: ")
 
 

@@ -109,6 +109,8 @@ def test_encode_refuses(clips: Path, model: Path) -> None:
     Path("empty").mkdir()
     assert "missing is not a folder of clips" in refused("encode", "missing", "--model", model, "--out", "x", status=1)
     assert "empty holds no videos or pictures" in refused("encode", "empty", "--model", model, "--out", "x", status=1)
+    Path("file").touch()
+    assert "file" in refused("encode", clips, "--model", model, "--out", "file", status=1)
     assert "no model 'missing'" in refused("encode", clips, "--model", "missing", "--out", "x", status=1)
     shutil.copytree(clips, "damaged")
     whole = Path("damaged/1.mp4").read_bytes()
@@ -126,8 +128,6 @@ def test_training_goes_on_as_if_never_interrupted(clips: Path, monkeypatch: pyte
     for what in ("autoencoder", "dit"):
         whole = train(what, clips, "whole")
         assert (whole.exit_code, whole.stdout) == (0, f"whole/{what}\n"), whole.stderr
-        if what == "dit":
-            shutil.copytree("whole/autoencoder", "broken/autoencoder", dirs_exist_ok=True)
         with monkeypatch.context() as patch:
             interrupt_at(3, patch)
             result = train(what, clips, "broken")
@@ -199,6 +199,8 @@ def last_line(result: Any, status: int) -> str:
 
 def test_train_refuses(clips: Path) -> None:
     assert "missing is not a folder" in last_line(train("autoencoder", Path("missing"), "run"), 1)
+    Path("file").touch()
+    assert "file" in last_line(train("autoencoder", clips, "file"), 1)
     assert "no clip is as large" in last_line(train("autoencoder", clips, "run", "pool.shapes=[[40,64,64]]"), 2)
     assert not {name for name in files_in(Path("run")) if "part" in name or name.endswith("safetensors")}
 

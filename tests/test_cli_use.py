@@ -148,6 +148,7 @@ def test_dry_run_counts_and_writes_nothing(model: Path, photo: Path) -> None:
         ([PROMPT, "-o", "x.mp4", "--image", "missing.jpg"], 1, "missing.jpg does not exist"),
         ([PROMPT, "-o", "x.mp4", "--image", "words.txt"], 1, "words.txt cannot be opened"),
         ([PROMPT, "-o", "x.mp4", "--image", "cut.jpg"], 1, "cut.jpg cannot be read"),
+        ([PROMPT, "-o", "photo.jpg", "--image", "photo.jpg"], 2, "photo.jpg is the file to read"),
         ([PROMPT, "-o", "x.png", "--image", "photo.jpg"], 2, "--seconds above 0"),
         ([PROMPT, "-o", "x.mp4", "--image", "photo.jpg", "--seconds", "0"], 2, "--seconds above 0"),
     ],
@@ -295,6 +296,7 @@ def test_reconstruct_takes_a_picture(model: Path, photo: Path) -> None:
         (["huge.png", "-o", "x.png"], 1, "100000x100000 pixels"),
         (["any.mp4", "-o", "x.png"], 2, "x.png holds one frame"),
         (["any.mp4", "-o", "x.txt"], 2, "names no format"),
+        (["any.mp4", "-o", "any.mp4"], 2, "any.mp4 is the file to read"),
         (["any.mp4", "-o", "nowhere/x.mp4"], 1, "nowhere does not exist"),
         (["any.mp4", "-o", "x.mp4", "--model", "missing"], 1, "there is no model 'missing'"),
     ],
@@ -318,6 +320,5 @@ def test_the_program_itself(model: Path) -> None:
     made = program("generate", PROMPT, "--model", model, "-o", "ball.mp4")
     assert (made.returncode, made.stdout) == (0, "ball.mp4\n"), made.stderr
     assert "\x1b" not in made.stderr
-    Path("locked").mkdir(mode=0o500)
     wrong = program("generate", PROMPT, "--model", "missing", "-o", "x.mp4")
     assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (1, "", 1)

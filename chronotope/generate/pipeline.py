@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from chronotope.flow.solvers import SOLVERS, SolverName
 from chronotope.generate import tasks
 from chronotope.generate.canvas import Canvas, Prompt
 from chronotope.generate.sampler import Sampling, sample
-from chronotope.geometry import Geometry, Slice
+from chronotope.geometry import Geometry, Slice, num_frames_of
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer
@@ -32,6 +33,9 @@ __all__ = ["WEIGHTS", "Defaults", "Generation", "Generator", "load_autoencoder"]
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
+T = TypeVar("T")
+_DESCRIBED = {"autoencoder": ("config",), "dit": ("config", "flow", "geometry", "autoencoder", "vocabulary", "defaults")}
+
 
 @dataclass(frozen=True)
 class Defaults:
@@ -39,7 +43,7 @@ class Defaults:
 
     height: int = 64
     width: int = 96
-    num_frames: int = 16
+    num_frames: int = 17
     fps: float = 8.0
     num_steps: int = 30
     guidance_scale: float = 4.0
@@ -58,7 +62,7 @@ def load_autoencoder(folder: Path) -> Autoencoder:
     """The autoencoder in `folder` (or in its subfolder `autoencoder`)."""
     folder = folder / "autoencoder" if (folder / "autoencoder").is_dir() else folder
     description = _description(folder, "autoencoder")
-    model = Autoencoder(from_dict(AutoencoderConfig, description["config"]))
+    model = Autoencoder(_part(folder, description, "config", AutoencoderConfig))
     checkpoint.load_model(folder, model)
     return model.eval().requires_grad_(False)
 
@@ -66,10 +70,22 @@ def load_autoencoder(folder: Path) -> Autoencoder:
 def _description(folder: Path, kind: str) -> dict[str, Any]:
     if not (folder / "model.json").is_file():
         raise FileProblem(f"{folder} holds no trained model (no model.json); train one with: chronotope train {kind} --out {folder.parent}")
-    description: dict[str, Any] = checkpoint.load_json(folder / "model.json")
-    if description.get("kind") != kind:
-        raise FileProblem(f"{folder} holds a model of kind '{description.get('kind')}', expected '{kind}'")
+    description = checkpoint.load_json(folder / "model.json")
+    if not isinstance(description, dict) or description.get("kind") != kind:
+        found = description.get("kind") if isinstance(description, dict) else None
+        raise FileProblem(f"{folder} holds a model of kind '{found}', expected '{kind}'")
+    missing = [name for name in _DESCRIBED[kind] if name not in description]
+    if missing:
+        raise FileProblem(f"{folder / 'model.json'} lacks {', '.join(missing)}; copy it again or train it again")
     return description
+
+
+def _part(folder: Path, description: Mapping[str, Any], name: str, cls: type[T]) -> T:
+    """One table of a description as the dataclass that it was written from."""
+    try:
+        return from_dict(cls, description[name])
+    except UsageError as problem:
+        raise FileProblem(f"{folder / 'model.json'} does not fit this version of the program: {problem}") from problem
 
 
 class Generator:
@@ -101,11 +117,12 @@ class Generator:
                 f"{folder / 'dit'} was trained on latents of autoencoder {description['autoencoder']}, but {folder / 'autoencoder'} "
                 f"is {fingerprint(autoencoder)}; encode the data and train the transformer with the same autoencoder"
             )
-        dit = DiT(from_dict(DiTConfig, description["config"]))
+        read = partial(_part, folder / "dit", description)
+        dit = DiT(read("config", DiTConfig))
         checkpoint.load_model(folder / "dit", dit)
         dit.eval().requires_grad_(False)
-        flow, geometry = from_dict(FlowConfig, description["flow"]), from_dict(Geometry, description["geometry"])
-        return cls(autoencoder, dit, Tokenizer(description["vocabulary"]), flow, geometry, from_dict(Defaults, description["defaults"]))
+        flow, geometry, defaults = read("flow", FlowConfig), read("geometry", Geometry), read("defaults", Defaults)
+        return cls(autoencoder, dit, Tokenizer(description["vocabulary"]), flow, geometry, defaults)
 
     def to(self, device: str | torch.device) -> Generator:
         """Move both networks to a device."""
@@ -131,8 +148,8 @@ class Generator:
     ) -> Generation:
         """A video (or a picture, with num_frames=1) from words, or from words and a first picture.
 
-        With `image`, `num_frames` frames follow the picture, rounded up to whole slices. Sizes are in pixels and need no
-        divisibility: the last tokens may reach over the edge and what lies outside is cut off.
+        With `image`, the picture is the first frame and whole moving slices follow, so `num_frames` is rounded up. Sizes are in
+        pixels and need no divisibility: the last tokens may reach over the edge and what lies outside is cut off.
         """
         defaults = self.defaults
         height, width = height or defaults.height, width or defaults.width
@@ -184,7 +201,10 @@ class Generator:
         if image.shape[:2] != (height, width):
             notes.append(what)
         picture = encode_frames(self.autoencoder, self.geometry, fitted[None], [Slice(0, 1)])
-        canvas = tasks.animate_picture(self.geometry, picture, prompts, num_frames + 1, height, width, fps)
+        canvas = tasks.animate_picture(self.geometry, picture, prompts, num_frames, height, width, fps)
+        total = num_frames_of(canvas.slices)
+        if total != num_frames:
+            notes.append(f"{total} frames instead of {num_frames}: the picture, then whole slices of {self.geometry.stride[0]}")
         return canvas, notes
 
     def num_tokens(self, height: int, width: int, num_frames: int) -> int:

@@ -36,9 +36,9 @@ __all__ = ["CaptionConfig", "DiTRun", "DiTTraining", "TrainingBatch", "make_batc
 class CaptionConfig:
     """How often each level of detail is shown, and how often no words at all."""
 
-    tags: float = 0.2
+    tags: float = 0.25
     sentence: float = 0.6
-    paragraph: float = 0.2
+    paragraph: float = 0.15
     dropout: float = 0.1
 
 
@@ -47,7 +47,7 @@ class DiTTraining:
     """How long, how much a step, how fast."""
 
     steps: int = 2000
-    batch_tokens: int = 6000
+    batch_tokens: int = 4500
     max_sample_tokens: int = 4096
     muon_rate: float = 0.02
     adam_rate: float = 2e-3
