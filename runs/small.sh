@@ -36,8 +36,9 @@ chronotope train autoencoder --preset small --data "$out/world/small" "$out/worl
 # 4. Latents of the world that the model will know.
 chronotope encode "$out/world/small" --model "$out" --out "$out/latents"
 
-# 5. The transformer.
-chronotope train dit --preset small --data "$out/latents" --out "$out"
+# 5. The transformer: a process a GPU, or a process a core where there is none (samples are too small to share one between threads).
+processes=$(python -c "import torch; print(torch.cuda.device_count() or $workers)")
+OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node "$processes" -m chronotope train dit --preset small --data "$out/latents" --out "$out"
 
 # 6. Into the package, where `--model small` finds it: weights and their description, nothing else.
 for part in autoencoder dit; do

@@ -53,7 +53,7 @@ def counted(run: object) -> int:
 
 
 @pytest.mark.parametrize(
-    "config", [DiTConfig(width=64, depth=1, text_depth=1), DiTConfig(width=128, depth=3, mlp_ratio=2, channels=8)], ids=str
+    "config", [DiTConfig(width=64, depth=1, text_depth=1), DiTConfig(width=128, depth=3, mlp_ratio=2.0, channels=8)], ids=str
 )
 def test_operations_of_the_transformer(config: DiTConfig) -> None:
     model = DiT(config)

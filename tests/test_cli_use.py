@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -307,8 +308,8 @@ def test_reconstruct_refuses(words: list[str], status: int, said: str, model: Pa
     Path("words.mp4").write_text("no video at all")
     Path("empty.mp4").touch()
     Path("cut.mp4").write_bytes(Path("any.mp4").read_bytes()[:-300])
-    header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (100_000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
-    Path("huge.png").write_bytes(header + (0).to_bytes(4, "big"))
+    header = b"IHDR" + (100_000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
+    Path("huge.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + crc32(header).to_bytes(4, "big"))
     before = files_in(Path())
     model_words = [] if "--model" in words else ["--model", model]
     assert said in refused("reconstruct", *words, *model_words, status=status)

@@ -100,6 +100,7 @@ class Generator:
         self.flow = flow
         self.geometry = geometry
         self.defaults = defaults
+        self.names = {"dit": fingerprint(dit), "autoencoder": fingerprint(autoencoder)}
 
     @classmethod
     def load(cls, folder: str | Path) -> Generator:
@@ -180,7 +181,7 @@ class Generator:
             "num_frames": len(frames),
             "fps": fps,
             "notes": notes,
-            "model": {"dit": fingerprint(self.dit), "autoencoder": fingerprint(self.autoencoder)},
+            "model": self.names,
             "seconds": {"sampling": round(sampled - started, 3), "decoding": round(decoded - sampled, 3)},
             "generated_by_ai": True,
         }
