@@ -225,7 +225,7 @@ def _said(name: str, value: Any, inside: str) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _scaled(value: float, unit: str) -> str:
+def _scaled(value: int, unit: str) -> str:
     """Three digits and a prefix: 1.23 GB."""
-    power = min(max(0, (len(str(int(value))) - 1) // 3), 8)
+    power = min(max(0, (len(str(value)) - 1) // 3), 8)
     return f"{value / 1000**power:.3g} {' kMGTPEZY'[power].strip()}{unit}"

@@ -149,15 +149,19 @@ def picture(path: Path) -> Iterator[Image.Image]:
     """An opened picture of a checked size; Pillow's errors become one sentence."""
     from PIL import Image, UnidentifiedImageError
 
+    limit = Image.MAX_IMAGE_PIXELS
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata; our limit follows
+            warnings.simplefilter("ignore")  # Pillow warns of odd metadata
+            Image.MAX_IMAGE_PIXELS = None  # our own limit follows, and names the size
             with Image.open(path, formats=["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]) as image:
                 check_size(path, *image.size)
                 yield image
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
         why = "it is damaged or of another kind" if isinstance(error, UnidentifiedImageError) else reason(error)
         raise FileProblem(f"{path} cannot be read as a picture ({why}); a complete PNG, JPEG, WebP, GIF or TIFF is needed.") from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def picture_frames(path: Path) -> Iterator[tuple[float, float, Frame]]:

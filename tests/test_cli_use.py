@@ -309,7 +309,7 @@ def test_reconstruct_refuses(words: list[str], status: int, said: str, model: Pa
     Path("empty.mp4").touch()
     Path("cut.mp4").write_bytes(Path("any.mp4").read_bytes()[:-300])
     header = b"IHDR" + (100_000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
-    Path("huge.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + crc32(header).to_bytes(4, "big"))
+    Path("huge.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + crc32(header).to_bytes(4, "big") + b"\0\0\0\x01IDAT\0\0\0\0\0")
     before = files_in(Path())
     model_words = [] if "--model" in words else ["--model", model]
     assert said in refused("reconstruct", *words, *model_words, status=status)

@@ -43,7 +43,8 @@ def fingerprint(model: torch.nn.Module) -> str:
         if name.startswith(decoder):
             continue
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+        # + 0.0: minus zero equals zero, and must be named alike
+        digest.update((tensor.detach().cpu().float() + 0.0).contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -159,15 +160,9 @@ def make_batch(
     return TrainingBatch(batch, target, weight, len(parts), tokens)
 
 
-_ORDERS: dict[tuple[int, int], np.ndarray] = {}
-
-
+@lru_cache(maxsize=2)
 def _epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
-    key = (seed, epoch)
-    if key not in _ORDERS:
-        _ORDERS.clear()
-        _ORDERS[key] = np.random.default_rng((seed, epoch, 5)).permutation(count)
-    return _ORDERS[key]
+    return np.random.default_rng((seed, epoch, 5)).permutation(count)
 
 
 def to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:

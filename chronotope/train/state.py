@@ -59,7 +59,8 @@ class TrainState:
         decay = min(decay, (1 + self.step) / (10 + self.step))
         # a compiled model prefixes its names, so both sides are walked in order instead of by name
         for slow, fast in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            slow.lerp_(fast.detach(), 1 - decay)
+            if fast.requires_grad:  # what is frozen stays, to the bit
+                slow.lerp_(fast.detach(), 1 - decay)
         for kept, present in zip(self.average.buffers(), self.model.buffers(), strict=True):
             kept.copy_(present)
 
