@@ -13,7 +13,7 @@ from chronotope import video
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("fox", "ball", "butterfly", "star", "penguin", "car")
-HEIGHT, GAP = 192, 8
+HEIGHT, GAP = 128, 8
 
 
 def main() -> None:

@@ -294,7 +294,7 @@ def test_reconstruct_takes_a_picture(model: Path, photo: Path) -> None:
         (["words.mp4", "-o", "x.mp4"], 1, "words.mp4 cannot be opened as a video"),
         (["empty.mp4", "-o", "x.mp4"], 1, "empty.mp4 is empty"),
         (["cut.mp4", "-o", "x.mp4"], 1, "cut.mp4"),
-        (["huge.png", "-o", "x.png"], 1, "100000x100000 pixels"),
+        (["huge.png", "-o", "x.png"], 1, "huge.png"),
         (["any.mp4", "-o", "x.png"], 2, "x.png holds one frame"),
         (["any.mp4", "-o", "x.txt"], 2, "names no format"),
         (["any.mp4", "-o", "any.mp4"], 2, "any.mp4 is the file to read"),
