@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import NUM_SIGNALS, DiT, DiTConfig
+from chronotope.train import autoencoder, dit
 from chronotope.train.autoencoder import AutoencoderRun, reconstruct_windows
 from chronotope.train.dit import DiTRun
+from chronotope.train.muon import Muon
 
 __all__ = [
     "SampleSize",
@@ -69,6 +71,15 @@ def dit_activations(config: DiTConfig, size: SampleSize) -> int:
     return in_blocks + in_text + tokens * (24 * config.width + 4 * config.token_size)
 
 
+def optimizer_bytes(optimizers: Sequence[torch.optim.Optimizer]) -> int:
+    """What the optimizers remember: Muon one number a parameter, AdamW two, in single precision."""
+    remembered = 0
+    for optimizer in optimizers:
+        numbers = sum(parameter.numel() for group in optimizer.param_groups for parameter in group["params"])
+        remembered += numbers * (4 if isinstance(optimizer, Muon) else 8)
+    return remembered
+
+
 def dit_costs(run: DiTRun) -> dict[str, Any]:
     """One training step of a run, on clips like the one it will generate by default."""
     defaults, geometry = run.defaults, run.geometry
@@ -79,12 +90,11 @@ def dit_costs(run: DiTRun) -> dict[str, Any]:
     with torch.device("meta"):
         model = DiT(run.model)
     parameters = num_parameters(model)
-    in_muon = sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2 and ".blocks." in f".{name}")
     samples = max(1, -(-run.train.batch_tokens // (size.visual + size.text)))
     forward = dit_flops(run.model, size) + text_flops(run.model, size.text)
     memory = {
         "weights, gradients, average": parameters * PLAIN_BYTES,
-        "optimizer": 4 * in_muon + 8 * (parameters - in_muon),
+        "optimizer": optimizer_bytes(dit.make_optimizers(model, run.train)),
         "activations": samples * dit_activations(run.model, size),
     }
     return {
@@ -137,7 +147,7 @@ def autoencoder_costs(run: AutoencoderRun) -> dict[str, Any]:
     activations = kept_bytes(model, lambda: reconstruct_windows(model, windows, None)) * pixels * 3 // windows.numel()
     memory = {
         "weights, gradients, average": parameters * PLAIN_BYTES,
-        "optimizer": 8 * parameters,
+        "optimizer": optimizer_bytes(autoencoder.make_optimizers(model, run.train)),
         "activations": activations,
         "clips in memory": run.pool.megabytes * 1_000_000,
     }
@@ -162,13 +172,13 @@ def sampling_costs(
     negative_tokens: int | None,
 ) -> dict[str, Any]:
     """Generating one video: every velocity takes the video with its prompt and, where guided, once more with the negative one."""
-    dit, autoencoder = models
+    transformer, decoder = models
     texts = [size.text] if negative_tokens is None else [size.text, negative_tokens]
     evaluations = 2 * num_steps - 1 if heun else num_steps
-    velocity = sum(dit_flops(dit.config, SampleSize(size.visual, text, size.slices)) for text in texts)
+    velocity = sum(dit_flops(transformer.config, SampleSize(size.visual, text, size.slices)) for text in texts)
     return {
-        "parameters": {"transformer": num_parameters(dit), "autoencoder": num_parameters(autoencoder)},
+        "parameters": {"transformer": num_parameters(transformer), "autoencoder": num_parameters(decoder)},
         "flops_per_velocity": velocity,
         "flops_sampling": velocity * evaluations,
-        "flops_decoding": round(autoencoder_flops(autoencoder.config)[1] * pixels),
+        "flops_decoding": round(autoencoder_flops(decoder.config)[1] * pixels),
     }

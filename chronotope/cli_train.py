@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tomllib
 from collections.abc import Callable, Sequence
@@ -126,6 +127,8 @@ def _own_autoencoder(out: Path, source: str | None) -> Autoencoder:
 
 
 def _encoded(data: Path, out: Path, autoencoder: Autoencoder) -> Path:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(f"{data} holds clips, and one process has to encode them: chronotope encode {data} --model {out} --out LATENTS")
     target = out / "latents" / data.resolve().name
     count = encode(data, target, autoencoder, autoencoder.config.stride)
     say(f"{data} holds clips, not latents: {count} of them are now encoded in {target}")
@@ -162,11 +165,12 @@ def draw_samples(config: DiTRun, run: Path, autoencoder: Autoencoder, prompts: S
 
 def _train(run: Path, config: Any, steps: int, train: Callable[[], Any]) -> None:
     """Start, go on, or find that nothing is left to do."""
-    latest = checkpoint.latest_checkpoint(run)
-    step = checkpoint.load_json(latest / "state.json")["step"] if latest else 0
-    if step >= steps and (run / "model.json").is_file():
-        say(f"{run} is trained already ({step} steps); to train on: --set train.steps={2 * step}")
+    done = _steps_of_result(run)
+    if done >= steps:
+        say(f"{run} is trained already ({done} steps); to train on: --set train.steps={2 * done}")
         return
+    latest = checkpoint.latest_checkpoint(run)
+    step = int(latest.name) if latest else 0
     if step:
         say(f"going on with {run} after step {step} of {steps}")
         for change in _changes(run, config):
@@ -179,6 +183,13 @@ def _train(run: Path, config: Any, steps: int, train: Callable[[], Any]) -> None
         raise
     except torch.OutOfMemoryError as problem:
         raise FileProblem("the GPU is out of memory; train with smaller steps, see --dry-run") from problem
+
+
+def _steps_of_result(run: Path) -> int:
+    """After how many steps the model in a run folder was finished; 0 where there is none yet."""
+    file = run / "model.json"
+    training = checkpoint.load_json(file).get("training", {}) if file.is_file() else {}
+    return int(training.get("run", {}).get("train", {}).get("steps", 0))
 
 
 def _changes(run: Path, config: Any) -> list[str]:
