@@ -18,6 +18,8 @@ import pytest
 
 from chronotope import video
 from chronotope.errors import FileProblem, UsageError
+from chronotope.worlds.sample import SCOPES, sample_spec
+from chronotope.worlds.stage import render
 
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
 SETTINGS = {"prompt": 'a fox "walks" \u2603\n', "seed": 7, "size": [128, 72], "guidance": 5.5, "image": None, "sampler": {"steps": 30}}
@@ -338,3 +340,15 @@ def test_bad_settings(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=f"exactly one frame and got {word}"):
             video.write(tmp_path / "a.png", frames, 8)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_same_frames_same_bytes(tmp_path: Path) -> None:
+    """A file depends on its frames, not on what memory held before; x264's macroblock tree used to let that in."""
+    frames = render(sample_spec(4_000_017, SCOPES["small"])).frames
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(20):
+        junk = [np.full(size, size % 256, np.uint8) for size in rng.integers(100, 200_000, 80)]
+        del junk[::2]
+        video.write(tmp_path / "a.mp4", frames, 8)
+        seen.add((tmp_path / "a.mp4").read_bytes())
+    assert len(seen) == 1
