@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ from chronotope.config import from_dict, override
 from chronotope.data.latents import LatentDataset
 from chronotope.data.packing import Sample, pack, row_signals
 from chronotope.flow.guidance import Guidance
-from chronotope.flow.path import FlowConfig, interpolate, to_clean
+from chronotope.flow.path import FlowConfig, balance, interpolate, to_clean
 from chronotope.generate.canvas import Prompt
 from chronotope.generate.sampler import Sampling, sample
 from chronotope.generate.tasks import text_to_video
@@ -48,12 +49,15 @@ def clean_errors(run: DiTRun, model: DiT, tokenizer: Tokenizer, dataset: LatentD
             positions = torch.from_numpy(run.geometry.positions(slices, clip.height, clip.width, clip.fps))
             signals = row_signals(run.geometry, slices, clip.height, clip.width, clip.fps)
             text = tuple(tokenizer.encode(next(iter(clip.captions.values()))[0])[: run.model.max_text_tokens])
+            noisy = balance(run.flow, t[row, None]).scale_in * noisy
             samples.append(Sample(noisy, positions, row, t, signals, ((0.0, text),)))
             truths.append(clean)
         batch, arranged = pack(samples)
+        scales = balance(run.flow, torch.full((1, 1), level))
+        noisy = batch.noisy / scales.scale_in
         with torch.no_grad():
-            output = model(batch)
-        clean = to_clean(run.flow.path, run.flow.prediction, output, batch.noisy, torch.tensor(level))
+            prediction = scales.skip * noisy + scales.scale_out * model(batch)
+        clean = to_clean(run.flow.path, run.flow.prediction, prediction, noisy, torch.tensor(level))
         truth = torch.cat([truths[i] for i in arranged])
         errors.append(float(((clean - truth) ** 2).mean()))
     return errors
@@ -101,6 +105,7 @@ def main() -> None:
                 checkpoint.load_model(Path(folder), model)
             tokenizer = Tokenizer(description["vocabulary"])
             run = override(run, [f"model.vocabulary_size={tokenizer.size}"])
+            run = replace(run, flow=from_dict(FlowConfig, description["flow"]))
             errors = clean_errors(run, model, tokenizer, held_out, clips)
             distance = frechet(sampled_tokens(run, model, tokenizer, held_out, clips), truth)
             rows.append(

@@ -1,6 +1,6 @@
 """`python -m chronotope`, and `torchrun -m chronotope train dit ...` for many processes."""
 
-from chronotope.cli import main
+from chronotope.cli.commands import main
 
 if __name__ == "__main__":
     main()

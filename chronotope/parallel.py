@@ -7,14 +7,14 @@ processes is the run on one, up to the order of additions.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Ranks", "join_ranks", "leave_ranks", "sum_gradients", "sum_over_ranks"]
+__all__ = ["Ranks", "join_ranks", "leave_ranks", "share_out", "sum_gradients", "sum_over_ranks", "wait_for_all"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,12 @@ def join_ranks() -> Ranks:
     return Ranks(dist.get_rank(), dist.get_world_size())
 
 
+def wait_for_all(ranks: Ranks) -> None:
+    """Go on when every process has come this far."""
+    if ranks.size > 1:
+        dist.barrier()
+
+
 def leave_ranks() -> None:
     """Part from the other processes."""
     if dist.is_initialized():
@@ -56,6 +62,25 @@ def sum_gradients(parameters: Iterable[Tensor], ranks: Ranks) -> None:
     dist.all_reduce(flat)
     for parameter, gradient, part in zip(parameters, gradients, flat.split([g.numel() for g in gradients]), strict=True):
         parameter.grad = part.view_as(gradient)
+
+
+def share_out(function: Callable[[Tensor], Tensor], ranks: Ranks) -> Callable[[Tensor], Tensor]:
+    """The function of a batch, each process doing its share of the rows; every process gets all results.
+
+    For functions that treat rows alike and one by one, on batches that all processes have.
+    """
+    if ranks.size == 1:
+        return function
+
+    def shared(batch: Tensor) -> Tensor:
+        results = torch.zeros_like(batch)
+        mine = batch[ranks.rank :: ranks.size]
+        if len(mine):
+            results[ranks.rank :: ranks.size] = function(mine).to(results.dtype)
+        dist.all_reduce(results)
+        return results
+
+    return shared
 
 
 def sum_over_ranks(value: Tensor, ranks: Ranks) -> Tensor:

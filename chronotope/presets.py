@@ -47,6 +47,8 @@ class _Row:
     num_frames: int
     fps: float
     about: str
+    ae_rates: tuple[float, float] = (0.006, 2e-4)  # Muon, AdamW
+    rates: tuple[float, float] = (0.01, 1e-3)
 
 
 # fmt: off
@@ -54,8 +56,8 @@ _ROWS = {
     #              autoencoder                                  transformer                                  generates
     #              widths       steps    frozen   pixels        width depth head  steps    tokens      size         frames fps
     "tiny":  _Row((48, 96),     900,     600,     100_000,      128,  4,    64,   900,     3_000,      (64, 64),    17,    8.0,
-                  "two CPU cores, 15 minutes: coloured shapes that move"),
-    "small": _Row((128, 256),   4000,    3000,    200_000,      192,  8,    64,   6000,    4_500,      (96, 64),    17,    8.0,
+                  "two CPU cores, 15 minutes: coloured shapes that move", ae_rates=(0.02, 5e-4), rates=(0.02, 2e-3)),
+    "small": _Row((128, 256),   3000,    2500,    400_000,      192,  8,    64,   3200,    4_500,      (96, 64),    17,    8.0,
                   "two CPU cores, three hours: shapes and a dozen nouns; the weights inside the package"),
     "base":  _Row((192, 384),   200_000, 150_000, 8_000_000,    1024, 24,   128,  400_000, 500_000,    (512, 288),  97,    24.0,
                   "one node of eight GPUs, weeks; not trained"),
@@ -69,11 +71,13 @@ def _preset(row: _Row) -> Preset:
     autoencoder = AutoencoderRun(
         model=AutoencoderConfig(widths=row.ae_widths),
         pool=PoolConfig(batch_pixels=row.ae_pixels),
-        train=AutoencoderTraining(steps=row.ae_steps, freeze_encoder_from=row.ae_frozen),
+        train=AutoencoderTraining(
+            steps=row.ae_steps, freeze_encoder_from=row.ae_frozen, muon_rate=row.ae_rates[0], adam_rate=row.ae_rates[1]
+        ),
     )
     dit = DiTRun(
         model=DiTConfig(width=row.width, depth=row.depth, head_dim=row.head_dim),
-        train=DiTTraining(steps=row.steps, batch_tokens=row.batch_tokens),
+        train=DiTTraining(steps=row.steps, batch_tokens=row.batch_tokens, muon_rate=row.rates[0], adam_rate=row.rates[1]),
         defaults=Defaults(height=row.size[1], width=row.size[0], num_frames=row.num_frames, fps=row.fps),
     )
     return Preset(autoencoder, dit, row.about)

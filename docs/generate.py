@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 BEGIN, END = "<!-- begin {}, written by docs/generate.py -->", "<!-- end {} -->"
 WIDTH = 100
 # folders in the order of the pipeline, as the design, the package docstring and the help say it
-ORDER = "worlds data models flow generate train evaluate".split()
+ORDER = "worlds data models flow generate train evaluate cli".split()
 
 
 def helps(command: click.Command, parent: click.Context | None = None, name: str = "chronotope") -> Iterator[tuple[str, str]]:
@@ -35,7 +35,7 @@ def helps(command: click.Command, parent: click.Context | None = None, name: str
 
 def command_line() -> str:
     """The help of every command."""
-    from chronotope.cli import chronotope
+    from chronotope.cli.commands import chronotope
 
     return "\n".join(f"## {path}\n\n```\n{text.rstrip()}\n```\n" for path, text in helps(chronotope))
 

@@ -143,6 +143,19 @@ class LatentDataset:
         clip = self.clips[index]
         return _shard(self._folder_of[index] / f"latents-{clip.shard:05d}.safetensors").get_tensor(clip.key).float()
 
+    def deviation(self, clips: int = 500) -> tuple[float, ...]:
+        """Root mean square of each channel, over clips spread evenly over the dataset."""
+        if not self.clips:
+            raise FileProblem(
+                f"{', '.join(map(str, self.folders))} holds no clips; encode some first: chronotope encode FOLDER --out LATENTS"
+            )
+        squares, count = torch.zeros(()), 0
+        for index in range(0, len(self), -(-len(self) // clips)):
+            latents = self.latents(index)
+            squares = squares + latents.double().square().sum(dim=(0, 2, 3))
+            count += latents[:, 0].numel()
+        return tuple(round(float(value), 4) for value in (squares / count).sqrt().clamp(min=1e-3))
+
     def captions(self) -> Iterator[str]:
         """Every caption of every clip."""
         for clip in self.clips:

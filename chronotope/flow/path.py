@@ -4,6 +4,9 @@ Rectified flow (Liu et al. 2022, arXiv 2209.03003): alpha = 1 - t, sigma = t, ve
 Variance preserving, cosine (Nichol and Dhariwal 2021, arXiv 2102.09672): alpha = cos(pi t / 2), sigma = sin(pi t / 2).
 A network may predict the velocity, the clean data or the noise; all are linear in one another, so the solver always
 integrates a velocity. `t` broadcasts against the data.
+
+Around the network stands what is known without it (the preconditioning of Karras et al. 2022, arXiv 2206.00364, table 1, for any
+path and prediction): its input has deviation 1 at every t, and it only adds to the best linear guess, in units of that guess's error.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["FlowConfig", "PathName", "Prediction", "interpolate", "prediction_target", "to_clean", "to_velocity"]
+__all__ = ["Balance", "FlowConfig", "PathName", "Prediction", "balance", "interpolate", "prediction_target", "to_clean", "to_velocity"]
 
 PathName = Literal["rectified", "variance_preserving"]
 Prediction = Literal["velocity", "clean", "noise"]
@@ -23,11 +26,15 @@ Prediction = Literal["velocity", "clean", "noise"]
 
 @dataclass(frozen=True)
 class FlowConfig:
-    """What a network predicts, along which path, and how far sampling times are shifted towards noise; kept beside its weights."""
+    """What a network predicts, along which path, and how far sampling times are shifted towards noise; kept beside its weights.
+
+    `deviation` is that of the clean data, one number for all or one for each value of a token.
+    """
 
     path: PathName = "rectified"
     prediction: Prediction = "velocity"
     shift: float = 1.0
+    deviation: tuple[float, ...] = (1.0,)
 
 
 # below this the clean part (or the noise part) of the noisy data is too faint to divide by
@@ -49,8 +56,32 @@ def interpolate(path: PathName, clean: Tensor, noise: Tensor, t: Tensor) -> Tens
     return alpha * clean + sigma * noise
 
 
+@dataclass(frozen=True)
+class Balance:
+    """A network's place: it reads `scale_in * noisy`, and the prediction is `skip * noisy + scale_out * output`."""
+
+    scale_in: Tensor
+    skip: Tensor
+    scale_out: Tensor
+
+
+def balance(flow: FlowConfig, t: Tensor) -> Balance:
+    """The scales at t [n, 1] for data of the flow's deviation: the best linear guess of a x clean + b x noise, and its error.
+
+    With noisy = alpha clean + sigma noise and clean of deviation d: variance v = alpha^2 d^2 + sigma^2, skip = (a alpha d^2 + b sigma) / v,
+    error = d |a sigma - b alpha| / sqrt(v).
+    """
+    alpha, sigma, alpha_slope, sigma_slope = _coefficients(flow.path, t)
+    zero, one = torch.zeros_like(t), torch.ones_like(t)
+    a, b = {"velocity": (alpha_slope, sigma_slope), "clean": (one, zero), "noise": (zero, one)}[flow.prediction]
+    d = torch.tensor(flow.deviation, device=t.device, dtype=t.dtype)
+    variance = (alpha * d) ** 2 + sigma**2
+    error = d * (a * sigma - b * alpha).abs() * variance.rsqrt()
+    return Balance(variance.rsqrt(), (a * alpha * d**2 + b * sigma) / variance, error.clamp(min=1e-6))
+
+
 def prediction_target(path: PathName, prediction: Prediction, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    """What the network should output for these clean data and noise."""
+    """What is to be predicted for these clean data and noise."""
     if prediction == "clean":
         return clean
     if prediction == "noise":
@@ -59,24 +90,24 @@ def prediction_target(path: PathName, prediction: Prediction, clean: Tensor, noi
     return alpha_slope * clean + sigma_slope * noise
 
 
-def to_clean(path: PathName, prediction: Prediction, output: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
-    """The clean data that the network's output stands for."""
+def to_clean(path: PathName, prediction: Prediction, predicted: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
+    """The clean data that a prediction stands for."""
     if prediction == "clean":
-        return output
+        return predicted
     alpha, sigma, alpha_slope, sigma_slope = _coefficients(path, t)
     if prediction == "noise":
-        return (noisy - sigma * output) / alpha.clamp(min=_FAINT)
-    # noisy = alpha c + sigma n and output = alpha' c + sigma' n, solved for c; the determinant is 1 (or pi/2)
-    return (sigma_slope * noisy - sigma * output) / (alpha * sigma_slope - sigma * alpha_slope)
+        return (noisy - sigma * predicted) / alpha.clamp(min=_FAINT)
+    # noisy = alpha c + sigma n and predicted = alpha' c + sigma' n, solved for c; the determinant is 1 (or pi/2)
+    return (sigma_slope * noisy - sigma * predicted) / (alpha * sigma_slope - sigma * alpha_slope)
 
 
-def to_velocity(path: PathName, prediction: Prediction, output: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
-    """d noisy / dt along the path, from what the network predicts."""
+def to_velocity(path: PathName, prediction: Prediction, predicted: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
+    """d noisy / dt along the path, from a prediction."""
     if prediction == "velocity":
-        return output
+        return predicted
     alpha, sigma, alpha_slope, sigma_slope = _coefficients(path, t)
     if prediction == "clean":
-        clean, noise = output, (noisy - alpha * output) / sigma.clamp(min=_FAINT)
+        clean, noise = predicted, (noisy - alpha * predicted) / sigma.clamp(min=_FAINT)
     else:
-        clean, noise = (noisy - sigma * output) / alpha.clamp(min=_FAINT), output
+        clean, noise = (noisy - sigma * predicted) / alpha.clamp(min=_FAINT), predicted
     return alpha_slope * clean + sigma_slope * noise

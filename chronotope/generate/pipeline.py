@@ -29,7 +29,7 @@ from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer
 
-__all__ = ["WEIGHTS", "Defaults", "Generation", "Generator", "load_autoencoder"]
+__all__ = ["WEIGHTS", "Defaults", "Generation", "Generator", "load_autoencoder", "model_description"]
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
@@ -39,7 +39,10 @@ _DESCRIBED = {"autoencoder": ("config",), "dit": ("config", "flow", "geometry", 
 
 @dataclass(frozen=True)
 class Defaults:
-    """What is generated when nothing else is asked for; kept beside the weights."""
+    """What is generated when nothing else is asked for; kept beside the weights.
+
+    `decoder_noise` is how large the decoder takes the errors of generated latents to be (at most what it was trained with).
+    """
 
     height: int = 64
     width: int = 96
@@ -47,6 +50,7 @@ class Defaults:
     fps: float = 8.0
     num_steps: int = 30
     guidance_scale: float = 4.0
+    decoder_noise: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,14 @@ class Generation:
 def load_autoencoder(folder: Path) -> Autoencoder:
     """The autoencoder in `folder` (or in its subfolder `autoencoder`)."""
     folder = folder / "autoencoder" if (folder / "autoencoder").is_dir() else folder
-    description = _description(folder, "autoencoder")
+    description = model_description(folder, "autoencoder")
     model = Autoencoder(_part(folder, description, "config", AutoencoderConfig))
     checkpoint.load_model(folder, model)
     return model.eval().requires_grad_(False)
 
 
-def _description(folder: Path, kind: str) -> dict[str, Any]:
+def model_description(folder: Path, kind: str) -> dict[str, Any]:
+    """What `model.json` says of a trained model of this kind ("autoencoder" or "dit"), whole or refused."""
     if not (folder / "model.json").is_file():
         raise FileProblem(f"{folder} holds no trained model (no model.json); train one with: chronotope train {kind} --out {folder.parent}")
     description = checkpoint.load_json(folder / "model.json")
@@ -75,6 +80,8 @@ def _description(folder: Path, kind: str) -> dict[str, Any]:
         found = description.get("kind") if isinstance(description, dict) else None
         raise FileProblem(f"{folder} holds a model of kind '{found}', expected '{kind}'")
     missing = [name for name in _DESCRIBED[kind] if name not in description]
+    if not missing and kind == "dit" and "deviation" not in description["flow"]:
+        missing = ["flow.deviation (it was trained by an older version)"]
     if missing:
         raise FileProblem(f"{folder / 'model.json'} lacks {', '.join(missing)}; copy it again or train it again")
     return description
@@ -112,7 +119,7 @@ class Generator:
             inside = ", ".join(sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())) or "none"
             raise FileProblem(f"{folder} is neither a run folder nor a model inside the package ({inside})")
         autoencoder = load_autoencoder(folder)
-        description = _description(folder / "dit", "dit")
+        description = model_description(folder / "dit", "dit")
         if description["autoencoder"] != fingerprint(autoencoder):
             raise FileProblem(
                 f"{folder / 'dit'} was trained on latents of autoencoder {description['autoencoder']}, but {folder / 'autoencoder'} "
@@ -165,7 +172,8 @@ class Generator:
         started = time.perf_counter()
         latents = sample(self.dit, self.tokenizer, self.flow, self.geometry, canvas, sampling, seed, report)
         sampled = time.perf_counter()
-        frames = self.autoencoder.decode(latents.to(self.dit.patch_in.weight.device), canvas.slices)[:, :height, :width]
+        noise = [defaults.decoder_noise * float(level) for level in canvas.level.flatten(1).amax(dim=1)]
+        frames = self.autoencoder.decode(latents.to(self.dit.patch_in.weight.device), canvas.slices, noise)[:, :height, :width]
         decoded = time.perf_counter()
         origin = {
             "program": f"chronotope {__version__}",
@@ -176,6 +184,7 @@ class Generator:
             "num_steps": sampling.num_steps,
             "guidance_scale": scale,
             "solver": solver,
+            "decoder_noise": defaults.decoder_noise,
             "width": width,
             "height": height,
             "num_frames": len(frames),

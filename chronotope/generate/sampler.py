@@ -15,7 +15,7 @@ from torch import Tensor
 from chronotope.data.packing import Sample, pack, row_signals
 from chronotope.errors import UsageError
 from chronotope.flow.guidance import Guidance
-from chronotope.flow.path import FlowConfig, interpolate, to_velocity
+from chronotope.flow.path import FlowConfig, balance, interpolate, to_velocity
 from chronotope.flow.solvers import SOLVERS, SolverName
 from chronotope.flow.timesteps import schedule
 from chronotope.generate.canvas import Canvas
@@ -78,9 +78,11 @@ def sample(
         guided = sampling.guidance.active(float(clock))
         batch, arranged, text = packs[guided]
         copies = len(arranged)
-        output = model(replace(batch, noisy=noisy.repeat(copies, 1), level=batch.level * clock), text).float()
         t = (level * clock)[:, None]
-        slopes = [to_velocity(flow.path, flow.prediction, part, noisy, t) for part in output.chunk(copies)]
+        scales = balance(flow, t)
+        output = model(replace(batch, noisy=(scales.scale_in * noisy).repeat(copies, 1), level=batch.level * clock), text).float()
+        predictions = [scales.skip * noisy + scales.scale_out * part for part in output.chunk(copies)]
+        slopes = [to_velocity(flow.path, flow.prediction, prediction, noisy, t) for prediction in predictions]
         slope = slopes[0]
         if guided:
             first, second = (slopes[arranged.index(i)] for i in (0, 1))

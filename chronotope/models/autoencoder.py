@@ -26,6 +26,8 @@ from chronotope.geometry import Slice
 
 __all__ = ["Autoencoder", "AutoencoderConfig"]
 
+EXACT = (0.0, 0.0, 0.0)
+
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
@@ -111,6 +113,8 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Latents of a slice and of both its neighbours -> the folded pixels of that slice."""
 
+    trained_noise: Tensor
+
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         widths = config.widths
@@ -124,6 +128,8 @@ class Decoder(nn.Module):
         step = config.stride[1] // config.fold
         self.linear = nn.ConvTranspose2d(config.channels, config.folded_channels, step, stride=step)
         self.current = slice(config.channels + 1, 2 * config.channels + 1)
+        # the largest deviation of noise on the latents that training has shown to these weights
+        self.register_buffer("trained_noise", torch.zeros(()))
 
     def forward(self, window: Float[Tensor, "b f h w"]) -> Float[Tensor, "b g h2 w2"]:
         window = window.contiguous(memory_format=torch.channels_last)
@@ -131,7 +137,7 @@ class Decoder(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Encoder, decoder and the per-channel statistics that make the latents leave with mean 0 and deviation 1."""
+    """Encoder, decoder and the per-channel statistics by which latents are centred and scaled: mean square 1 over all channels."""
 
     latent_mean: Tensor
     latent_deviation: Tensor
@@ -181,12 +187,17 @@ class Autoencoder(nn.Module):
     def denormalise(self, latents: Tensor) -> Tensor:
         return latents * self.latent_deviation[:, None, None] + self.latent_mean[:, None, None]
 
-    def window(self, previous: Tensor | None, current: Tensor, following: Tensor | None) -> Tensor:
-        """The decoder's input [b, 3 * (channels + 1), h, w]: three raw latent grids, each with a flag that says it exists."""
-        flag = torch.ones_like(current[:, :1])
+    def window(
+        self, previous: Tensor | None, current: Tensor, following: Tensor | None, noise: tuple[float, float, float] = EXACT
+    ) -> Tensor:
+        """The decoder's input [b, 3 * (channels + 1), h, w]: three raw latent grids, each with how far it can be trusted.
+
+        Trust is 1 for exact latents, less by the deviation of the noise on them, and 0 where there is no slice.
+        """
         parts = []
-        for latents in (previous, current, following):
-            parts += [torch.zeros_like(current), torch.zeros_like(flag)] if latents is None else [latents, flag]
+        for latents, deviation in zip((previous, current, following), noise, strict=True):
+            trust = torch.full_like(current[:, :1], 0.0 if latents is None else 1 - deviation)
+            parts += [torch.zeros_like(current) if latents is None else latents, trust]
         return torch.cat(parts, dim=1)
 
     @torch.no_grad()
@@ -203,11 +214,23 @@ class Autoencoder(nn.Module):
         return self.normalise(mean)[0].contiguous()
 
     @torch.no_grad()
-    def decode_slice(self, previous: Tensor | None, current: Tensor, following: Tensor | None, still: bool) -> Tensor:
-        """Normalised latents [c, h, w] of a slice and its neighbours to its frames, uint8 [t, height, width, 3]."""
+    def decode_slice(
+        self,
+        previous: Tensor | None,
+        current: Tensor,
+        following: Tensor | None,
+        still: bool,
+        noise: tuple[float, float, float] = EXACT,
+    ) -> Tensor:
+        """Normalised latents [c, h, w] of a slice and its neighbours to its frames, uint8 [t, height, width, 3].
+
+        `noise` is the deviation of the errors that each of the three may hold: 0 for encoded latents, more for generated ones;
+        more than the decoder was trained with counts as that much.
+        """
+        first, second, third = (min(deviation, float(self.decoder.trained_noise)) for deviation in noise)
         grids = [None if z is None else self.denormalise(z)[None] for z in (previous, current, following)]
         assert grids[1] is not None
-        frames = self.unfold(self.decoder(self.window(grids[0], grids[1], grids[2])))[0]
+        frames = self.unfold(self.decoder(self.window(grids[0], grids[1], grids[2], (first, second, third))))[0]
         if still:
             frames = frames.mean(dim=0, keepdim=True)
         return ((frames + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
@@ -216,18 +239,23 @@ class Autoencoder(nn.Module):
         """Frames, uint8 [t, height, width, 3], to one latent grid per slice."""
         return torch.stack([self.encode_slice(frames[piece.start : piece.stop]) for piece in slices])
 
-    def decode(self, latents: Float[Tensor, "s c h w"], slices: Sequence[Slice]) -> Tensor:
+    def decode(self, latents: Float[Tensor, "s c h w"], slices: Sequence[Slice], noise: Sequence[float] | None = None) -> Tensor:
         """All frames at once, uint8 [t, height, width, 3]."""
-        return torch.cat(list(self.stream_decode(latents, slices)))
+        return torch.cat(list(self.stream_decode(latents, slices, noise)))
 
-    def stream_decode(self, latents: Iterable[Tensor], slices: Iterable[Slice]) -> Iterator[Tensor]:
-        """Frames of one slice after another; reads one slice of latents ahead and forgets what is behind."""
-        previous: Tensor | None = None
-        current: tuple[Tensor, Slice] | None = None
-        for following in zip(latents, slices, strict=True):
+    def stream_decode(self, latents: Iterable[Tensor], slices: Iterable[Slice], noise: Iterable[float] | None = None) -> Iterator[Tensor]:
+        """Frames of one slice after another; reads one slice of latents ahead and forgets what is behind.
+
+        `noise` is one number a slice, see `decode_slice`; none means that all latents are exact.
+        """
+        told = zip(latents, slices, strict=True) if noise is None else zip(latents, slices, noise, strict=True)
+        previous: tuple[Tensor | None, float] = None, 0.0
+        current: tuple[Tensor, Slice, float] | None = None
+        for grid, piece, *deviation in told:
+            following = grid, piece, deviation[0] if deviation else 0.0
             if current is not None:
-                yield self.decode_slice(previous, current[0], following[0], current[1].still)
-                previous = current[0]
+                yield self.decode_slice(previous[0], current[0], grid, current[1].still, (previous[1], current[2], following[2]))
+                previous = current[0], current[2]
             current = following
         if current is not None:
-            yield self.decode_slice(previous, current[0], None, current[1].still)
+            yield self.decode_slice(previous[0], current[0], None, current[1].still, (previous[1], current[2], 0.0))

@@ -139,7 +139,7 @@ class DiT(nn.Module):
         return self.text(ids, lengths)
 
     def forward(self, batch: PackedTokens, text: Float[Tensor, "l d"] | None = None) -> Float[Tensor, "v p"]:
-        """The network's prediction for every visual token."""
+        """The network's output for every visual token; what it means is decided outside (`flow.path`)."""
         if text is None:
             text = self.encode_text(batch.text_ids, batch.text_lengths)
         x = torch.cat([text, self.patch_in(batch.noisy)])[batch.order]

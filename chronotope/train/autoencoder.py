@@ -21,6 +21,7 @@ from chronotope import checkpoint, video
 from chronotope.config import save_toml, to_dict
 from chronotope.data.clips import Clip, find_clips
 from chronotope.data.pixels import PixelPool, PoolConfig, load_pool
+from chronotope.errors import UsageError
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
 from chronotope.train.muon import Muon
 from chronotope.train.progress import TrainingLog
@@ -34,23 +35,33 @@ class AutoencoderTraining:
     """How long, how fast, and the weights of the terms of the loss.
 
     From step `freeze_encoder_from` on only the decoder learns: latents made from then on stay valid, so the transformer can
-    be trained while the decoder gets better.
+    be trained while the decoder gets better. From then on half of the windows have noise on their latents, of a known deviation
+    up to `decoder_noise`: so the decoder can be told that what a transformer made is not exact, and draws clean edges all the same.
+
+    `emphasis` scales the latents' channels: 0 gives each the same deviation, 1 a deviation in proportion to what it does to
+    pixels, so that a transformer does not labour over what nobody sees.
     """
 
     steps: int = 2000
     freeze_encoder_from: int = 1000
-    muon_rate: float = 0.02
-    adam_rate: float = 5e-4
+    muon_rate: float = 0.006
+    adam_rate: float = 2e-4
     warmup: int = 50
     clip_norm: float = 1.0
     mse: float = 2.0
     motion: float = 0.5
     kl: float = 1e-4
+    emphasis: float = 0.5
+    decoder_noise: float = 0.3
     average_decay: float = 0.995
     precision: Precision = "auto"
     log_every: int = 20
     check_every: int = 250
     save_every: int = 250
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decoder_noise < 1:
+            raise UsageError(f"decoder_noise must be at least 0 and below 1, got {self.decoder_noise}")
 
 
 @dataclass(frozen=True)
@@ -68,10 +79,13 @@ def held_out(clip: Clip) -> bool:
     return crc32(clip.key.encode()) % 40 == 0
 
 
-def reconstruct_windows(model: Autoencoder, windows: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+def reconstruct_windows(
+    model: Autoencoder, windows: Tensor, generator: torch.Generator | None, noise: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Pixels [b, t, h, w, 3] in [-1, 1] through the networks: (reconstruction, mean, log variance).
 
-    With a generator the latents are sampled, as in training; without, they are the means.
+    With a generator the latents are sampled, as in training; without, they are the means. `noise` [b, s] is the deviation of noise
+    added to each slice's normalised latents, of which the decoder is told.
     """
     batch, frames = windows.shape[:2]
     length = 1 if frames == 1 else model.config.stride[0]
@@ -79,11 +93,14 @@ def reconstruct_windows(model: Autoencoder, windows: Tensor, generator: torch.Ge
     mean, log_variance = model.encoder(model.fold(slices))
     latents = mean
     if generator is not None:
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-        latents = mean + noise * (0.5 * log_variance).exp()
+        latents = mean + torch.randn(mean.shape, generator=generator, device=mean.device) * (0.5 * log_variance).exp()
     grid = rearrange(latents, "(b s) c h w -> b s c h w", b=batch)
-    flagged = F.pad(grid, (0, 0, 0, 0, 0, 1), value=1.0)  # the flag that says the slice exists, see Autoencoder.window
-    padded = F.pad(flagged, (0, 0, 0, 0, 0, 0, 1, 1))  # no slice before the first and after the last
+    trust = torch.ones_like(grid[:, :, :1])  # see Autoencoder.window
+    if noise is not None:
+        unit = torch.randn(grid.shape, generator=generator, device=grid.device) * model.latent_deviation[:, None, None]
+        grid, trust = grid + noise[..., None, None, None] * unit, trust - noise[..., None, None, None]
+    told = torch.cat([grid, trust], dim=2)
+    padded = F.pad(told, (0, 0, 0, 0, 0, 0, 1, 1))  # no slice before the first and after the last
     window = torch.cat([padded[:, :-2], padded[:, 1:-1], padded[:, 2:]], dim=2).flatten(0, 1)
     output = model.unfold(model.decoder(window))
     if length == 1:
@@ -101,16 +118,37 @@ def reconstruction_loss(config: AutoencoderTraining, output: Tensor, target: Ten
 
 
 @torch.no_grad()
-def calibrate(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 24) -> None:
-    """Measure the mean and deviation of each latent channel on held-out windows and keep them in the model."""
-    rows = []
+def calibrate(model: Autoencoder, pool: PixelPool, seed: int, emphasis: float, batches: int = 24) -> None:
+    """Measure each latent channel on held-out windows and keep in the model by what latents are shifted and divided.
+
+    They leave with mean 0 and mean square 1 over all channels; the deviation of a channel is in proportion to (the change of
+    the pixels that noise in this channel makes) ** emphasis.
+    """
+    rows, changes = [], []
     for step in range(batches):
         windows = pool.batch(seed + 1, step).to(model.latent_mean.device).float() / 127.5 - 1
         _, mean, _ = reconstruct_windows(model, windows, None)
         rows.append(mean.permute(0, 2, 3, 1).flatten(0, 2))
+        if step < 6:
+            changes.append(pixel_changes(model, mean[:64], random_generator(seed + 1, step, mean.device)))
     latents = torch.cat(rows)
     model.latent_mean.copy_(latents.mean(dim=0))
-    model.latent_deviation.copy_(latents.std(dim=0))
+    deviation = latents.std(dim=0)
+    weight = torch.stack(changes).mean(dim=0) * deviation
+    weight = weight.clamp(min=1e-3 * float(weight.max())) ** emphasis  # a channel without effect keeps a scale
+    model.latent_deviation.copy_(deviation / weight * weight.square().mean().sqrt())
+
+
+@torch.no_grad()
+def pixel_changes(model: Autoencoder, latents: Tensor, generator: torch.Generator, size: float = 0.1) -> Tensor:
+    """Root mean square change of the pixels a unit of noise, by channel of the raw latents [b, c, h, w], each slice on its own."""
+    before = model.decoder(model.window(None, latents, None))
+    changes = []
+    for channel in range(latents.shape[1]):
+        moved = latents.clone()
+        moved[:, channel] += size * torch.randn(moved[:, channel].shape, generator=generator, device=moved.device)
+        changes.append((model.decoder(model.window(None, moved, None)) - before).square().mean().sqrt() / size)
+    return torch.stack(changes)
 
 
 @torch.no_grad()
@@ -148,6 +186,19 @@ def start_from_principal_components(model: Autoencoder, pool: PixelPool, seed: i
     model.set_linear(components / deviation[:, None], components * deviation[:, None], centre)
 
 
+def decoder_noise(train: AutoencoderTraining, windows: Tensor, stride: int, step: int, seed: int) -> Tensor | None:
+    """Deviations [b, s] once the encoder is frozen: none for half of the windows, any up to the configured one for the others.
+
+    A quarter of the slices is exact all the same: what was made is decoded beside what was given.
+    """
+    if step < train.freeze_encoder_from:
+        return None
+    generator = random_generator(seed + 4, step, windows.device)
+    of_window = torch.rand(len(windows), 1, generator=generator, device=windows.device)
+    of_slice = torch.rand(len(windows), max(1, windows.shape[1] // stride), generator=generator, device=windows.device)
+    return (2 * of_window - 1).clamp(min=0) * train.decoder_noise * (of_slice < 0.75)
+
+
 def make_optimizers(model: Autoencoder, train: AutoencoderTraining) -> tuple[Muon, torch.optim.AdamW]:
     """Muon for the convolutions inside blocks, AdamW for everything else."""
     inside = [p for module in model.modules() if isinstance(module, Block) for p in module.parameters() if p.ndim == 4]
@@ -158,14 +209,14 @@ def make_optimizers(model: Autoencoder, train: AutoencoderTraining) -> tuple[Muo
 
 
 @torch.no_grad()
-def freeze_encoder(state: TrainState, pool: PixelPool, seed: int) -> None:
+def freeze_encoder(state: TrainState, pool: PixelPool, seed: int, emphasis: float) -> None:
     """Go on with the averaged weights, fix the latents' statistics, and let only the decoder learn."""
     model, average = state.model, state.average
     assert isinstance(model, Autoencoder) and isinstance(average, Autoencoder)
     # half precision on disk must not move the latents, so the encoder is rounded once, here
     for parameter in average.encoder.parameters():
         parameter.copy_(parameter.half().float())
-    calibrate(average, pool, seed)
+    calibrate(average, pool, seed, emphasis)
     for statistics in (average.latent_mean, average.latent_deviation):
         statistics.copy_(statistics.half().float())
     model.load_state_dict(average.state_dict())
@@ -212,7 +263,10 @@ def train_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, q
                     group["lr"] = rate * factor
             windows = pool.batch(seed, state.step).to(device).float() / 127.5 - 1
             with autocast(device, train.precision):
-                output, mean, log_variance = reconstruct_windows(model, windows, random_generator(seed, state.step, device))
+                noise = decoder_noise(train, windows, config.model.stride[0], state.step, seed)
+                output, mean, log_variance = reconstruct_windows(model, windows, random_generator(seed, state.step, device), noise)
+            if noise is not None:
+                model.decoder.trained_noise.fill_(train.decoder_noise)
             loss = reconstruction_loss(train, output.float(), windows, mean.float(), log_variance.float())
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
@@ -240,7 +294,7 @@ def train_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, q
                 log.write(state.step, numbers)
                 video.write_image(out / "samples" / f"{state.step:07d}.png", picture.numpy())
             if state.step == train.freeze_encoder_from or (last and state.step < train.freeze_encoder_from):
-                freeze_encoder(state, kept_pool, seed)
+                freeze_encoder(state, kept_pool, seed, train.emphasis)
                 checkpoint.save_model(out, state.average, description, torch.float16)
                 log.say(f"the encoder is frozen: latents made with {out} from now on stay valid")
             if state.step % train.save_every == 0 or last:

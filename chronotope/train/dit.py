@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,22 +16,22 @@ from torch import Tensor
 
 from chronotope import checkpoint
 from chronotope.config import save_toml, to_dict
-from chronotope.data.latents import LatentDataset
+from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.packing import Sample, pack, row_signals
 from chronotope.errors import UsageError
-from chronotope.flow.path import FlowConfig, interpolate, prediction_target
+from chronotope.flow.path import FlowConfig, balance, interpolate, prediction_target
 from chronotope.generate.pipeline import Defaults
 from chronotope.geometry import Geometry, Slice
 from chronotope.models.dit import DiT, DiTConfig, PackedTokens
 from chronotope.models.patches import patchify
 from chronotope.models.text import Tokenizer, learn_vocabulary
-from chronotope.parallel import Ranks, join_ranks, leave_ranks, sum_gradients, sum_over_ranks
+from chronotope.parallel import Ranks, join_ranks, leave_ranks, share_out, sum_gradients, sum_over_ranks
 from chronotope.train.levels import LevelConfig, sample_levels
-from chronotope.train.muon import Muon
+from chronotope.train.muon import Muon, orthogonalise
 from chronotope.train.progress import TrainingLog
 from chronotope.train.state import Precision, TrainState, autocast
 
-__all__ = ["CaptionConfig", "DiTRun", "DiTTraining", "TrainingBatch", "make_batch", "train_dit"]
+__all__ = ["CaptionConfig", "DiTRun", "DiTTraining", "Sampler", "TrainingBatch", "make_batch", "train_dit"]
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ class DiTTraining:
     steps: int = 2000
     batch_tokens: int = 4500
     max_sample_tokens: int = 4096
-    muon_rate: float = 0.02
-    adam_rate: float = 2e-3
+    muon_rate: float = 0.01
+    adam_rate: float = 1e-3
     warmup: int = 50
-    decay_from: float = 0.4
+    decay_from: float = 0.3
     clip_norm: float = 1.0
     average_decay: float = 0.997
     compile: bool = False
@@ -79,16 +80,17 @@ class DiTRun:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """A pack, what the network should say of each visual token, and how much each counts.
+    """A pack, and of each visual token what is left to say (the target less its best linear guess) and the size of what is said.
 
-    Weights sum to 1 over the whole batch (over all processes); clean tokens have none. Counts are of the whole batch.
+    Both are 0 for clean tokens. Counts are of the whole batch, over all processes; `num_noised` is of tokens that carry loss.
     """
 
     tokens: PackedTokens
-    target: Tensor
-    weight: Tensor
+    residual: Tensor
+    scale: Tensor
     num_clips: int
     num_tokens: int
+    num_noised: int
 
 
 def choose_caption(captions: dict[str, list[str]], config: CaptionConfig, rng: np.random.Generator) -> str:
@@ -116,7 +118,7 @@ def clip_window(dataset: LatentDataset, index: int, geometry: Geometry, most: in
 def make_sample(
     config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, index: int, step: int, place: int
 ) -> tuple[Sample, Tensor, Tensor]:
-    """One noised clip with its target and weights; a function of (seed, step, place in the batch) alone."""
+    """One noised clip with its residual and scale; a function of (seed, step, place in the batch) alone."""
     rng = np.random.default_rng((config.seed, step, place, 4))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     clip, geometry = dataset.clips[index], config.geometry
@@ -127,12 +129,13 @@ def make_sample(
     t = level[row, None]
     noise = torch.randn(clean.shape, generator=generator)
     noisy = interpolate(config.flow.path, clean, noise, t)
+    scales = balance(config.flow, t)
     target = prediction_target(config.flow.path, config.flow.prediction, clean, noise, t)
     positions = torch.from_numpy(geometry.positions(slices, clip.height, clip.width, clip.fps))
     signals = row_signals(geometry, slices, clip.height, clip.width, clip.fps)
     ids = tokenizer.encode(choose_caption(clip.captions, config.captions, rng))[: config.model.max_text_tokens]
-    sample = Sample(noisy, positions, row, level, signals, ((0.0, tuple(ids)),))
-    return sample, target, (t[:, 0] > 0).float()
+    sample = Sample(scales.scale_in * noisy, positions, row, level, signals, ((0.0, tuple(ids)),))
+    return sample, (t > 0) * (target - scales.skip * noisy), (t > 0) * scales.scale_out
 
 
 def make_batch(
@@ -150,14 +153,13 @@ def make_batch(
         parts.append(part)
         tokens += part[0].num_tokens
         place += 1
-    total = torch.cat([weight for _, _, weight in parts]).sum().clamp(min=1)
+    num_noised = sum(int((scale[:, 0] > 0).sum()) for _, _, scale in parts)
     ranks = ranks or Ranks()
     # longest first, dealt in turns, so that every process has about as much to do
     mine = sorted(parts, key=lambda part: -part[0].num_tokens)[ranks.rank :: ranks.size]
     batch, arranged = pack([sample for sample, _, _ in mine])
-    target = torch.cat([mine[i][1] for i in arranged])
-    weight = torch.cat([mine[i][2] for i in arranged]) / total
-    return TrainingBatch(batch, target, weight, len(parts), tokens)
+    residual, scale = torch.cat([mine[i][1] for i in arranged]), torch.cat([mine[i][2] for i in arranged])
+    return TrainingBatch(batch, residual, scale, len(parts), tokens, num_noised)
 
 
 @lru_cache(maxsize=2)
@@ -168,17 +170,15 @@ def _epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
 def to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
     """The same batch on another device."""
     moved: dict[str, Any] = {name: value.to(device) for name, value in vars(batch.tokens).items() if isinstance(value, Tensor)}
-    return TrainingBatch(
-        replace(batch.tokens, **moved), batch.target.to(device), batch.weight.to(device), batch.num_clips, batch.num_tokens
-    )
+    return replace(batch, tokens=replace(batch.tokens, **moved), residual=batch.residual.to(device), scale=batch.scale.to(device))
 
 
 def flow_loss(output: Tensor, batch: TrainingBatch) -> Tensor:
-    """Mean squared error over the tokens that were noised."""
-    return (((output.float() - batch.target) ** 2).mean(dim=1) * batch.weight).sum()
+    """Mean squared error of the prediction over the tokens that were noised."""
+    return (batch.scale * output.float() - batch.residual).square().mean(dim=1).sum() / max(1, batch.num_noised)
 
 
-def make_optimizers(model: DiT, train: DiTTraining) -> tuple[Muon, torch.optim.AdamW]:
+def make_optimizers(model: DiT, train: DiTTraining, ranks: Ranks | None = None) -> tuple[Muon, torch.optim.AdamW]:
     """Muon for the matrices inside blocks, AdamW for everything else."""
     splits: dict[int, list[Tensor]] = {1: [], 2: [], 3: []}
     rest = []
@@ -187,7 +187,8 @@ def make_optimizers(model: DiT, train: DiTTraining) -> tuple[Muon, torch.optim.A
             splits[3 if "qkv" in name else 2 if "up." in name else 1].append(parameter)
         else:
             rest.append(parameter)
-    muon = Muon([{"params": group, "split": split} for split, group in splits.items()], lr=train.muon_rate)
+    groups = [{"params": group, "split": split} for split, group in splits.items()]
+    muon = Muon(groups, lr=train.muon_rate, make_orthogonal=share_out(orthogonalise, ranks or Ranks()))
     adam = torch.optim.AdamW(rest, lr=train.adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     return muon, adam
 
@@ -199,55 +200,100 @@ def learning_rate_factor(train: DiTTraining, step: int) -> float:
     return min(1.0, (1 - step / train.steps) / (1 - train.decay_from)) + 1e-3
 
 
-def prepare(config: DiTRun, data: Sequence[Path], out: Path) -> tuple[DiTRun, LatentDataset, tuple[str, ...]]:
-    """The latents, the vocabulary (learnt once, kept in the run folder), and the config that fits both."""
-    dataset = LatentDataset(data)
+@dataclass(frozen=True)
+class Beginning:
+    """What a run stands on: its config with the sizes and deviations that fit, its words, and the weights it starts from, by name."""
+
+    config: DiTRun
+    vocabulary: tuple[str, ...]
+    started_from: str | None = None
+
+
+def begin(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None) -> Beginning:
+    """Words and deviations: measured when a run begins, and from then on, or when it starts from a trained model, those of the weights."""
     about = dataset.about[0]
     if (about["channels"], tuple(about["stride"])) != (config.model.channels, config.geometry.stride):  # type: ignore[arg-type]
         raise UsageError(
             f"the latents have {about['channels']} channels at stride {about['stride']}, the preset expects "
             f"{config.model.channels} at {list(config.geometry.stride)}"
         )
-    kept = out / "vocabulary.json"
-    if not kept.exists():
-        checkpoint.save_json(list(learn_vocabulary(dataset.captions(), config.model.vocabulary_size - 2)), kept)
-    vocabulary = tuple(checkpoint.load_json(kept))
+    source, started_from = checkpoint.latest_checkpoint(out), None
+    if source is None and start is not None:
+        _check_start(config, about, start)
+        source = start
+    if source is None:
+        vocabulary = learn_vocabulary(dataset.captions(), config.model.vocabulary_size - 2)
+        deviation = dataset.deviation() * math.prod(config.geometry.patch_size)
+    else:
+        trained = checkpoint.load_json(source / "model.json")
+        vocabulary, deviation = tuple(trained["vocabulary"]), tuple(trained["flow"]["deviation"])
+        started_from = trained.get("started_from")
     model = replace(config.model, vocabulary_size=len(vocabulary) + 2)
-    return replace(config, model=model), dataset, vocabulary
+    return Beginning(replace(config, model=model, flow=replace(config.flow, deviation=deviation)), vocabulary, started_from)
 
 
-Sampler = Callable[[DiT, Path], None]
+def _check_start(config: DiTRun, about: dict[str, Any], start: Path) -> None:
+    """Refuse to start from a model that speaks of other latents, predicts something else or has other sizes."""
+    trained = checkpoint.load_json(start / "model.json")
+    if trained["autoencoder"] != about["autoencoder"]:
+        raise UsageError(
+            f"{start} was trained on latents of autoencoder {trained['autoencoder']}, these are of {about['autoencoder']}; "
+            "encode the clips with its autoencoder"
+        )
+    for part in ("model", "flow"):
+        theirs = trained["config" if part == "model" else part]
+        for name, value in to_dict(getattr(config, part)).items():
+            if name not in ("vocabulary_size", "deviation", "shift") and theirs.get(name) != value:
+                raise UsageError(f"{start} has {name} {theirs.get(name)}, the preset {value}; start from a model like the preset")
 
 
-def train_dit(config: DiTRun, data: Sequence[Path], out: Path, sampler: Sampler | None = None, quiet: bool = False) -> dict[str, Any]:
-    """Run, or continue, a training in the folder `out`; `sampler(model, folder)` draws samples now and then."""
-    # setup: folder, device, data, words
-    (out / "samples").mkdir(parents=True, exist_ok=True)
-    ranks = join_ranks()
-    config, dataset, vocabulary = prepare(config, data, out)
-    if ranks.first:
-        save_toml(config, out / "config.toml")
-    train, seed, tokenizer = config.train, config.seed, Tokenizer(vocabulary)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-    # the whole state
-    torch.manual_seed(seed)
-    model = DiT(config.model).to(device)
-    optimizers = make_optimizers(model, train)
-    base_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
-    state = TrainState(model, optimizers)
-    state.resume(out)
-    network = torch.compile(model, dynamic=True) if train.compile else model
-    description = {
+def describe(run: Beginning, dataset: LatentDataset) -> dict[str, Any]:
+    """What stands beside the weights in model.json, so that they can be used without the run."""
+    config = run.config
+    return {
         "kind": "dit",
         "config": to_dict(config.model),
         "flow": to_dict(config.flow),
         "geometry": to_dict(config.geometry),
         "autoencoder": dataset.about[0]["autoencoder"],
-        "vocabulary": list(vocabulary),
+        "vocabulary": list(run.vocabulary),
         "defaults": to_dict(config.defaults),
+        "started_from": run.started_from,
     }
 
+
+Sampler = Callable[[DiTRun, DiT, Path], None]
+
+
+def train_dit(
+    config: DiTRun, data: Sequence[Path], out: Path, sampler: Sampler | None = None, start: Path | None = None, quiet: bool = False
+) -> dict[str, Any]:
+    """Run, or continue, a training in the folder `out`; `sampler(config, model, folder)` draws samples now and then.
+
+    `start` is the folder of a trained transformer to begin with, instead of random weights.
+    """
+    # setup: folder, device, data, words
+    (out / "samples").mkdir(parents=True, exist_ok=True)
+    ranks, dataset = join_ranks(), LatentDataset(data)
+    run = begin(config, dataset, out, start)
+    config, train, seed, tokenizer = run.config, config.train, config.seed, Tokenizer(run.vocabulary)
+    if ranks.first:
+        save_toml(config, out / "config.toml")
+        checkpoint.save_json(list(run.vocabulary), out / "vocabulary.json")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    # the whole state
+    torch.manual_seed(seed)
+    model = DiT(config.model).to(device)
+    if start is not None and checkpoint.latest_checkpoint(out) is None:
+        checkpoint.load_model(start, model)
+        run = replace(run, started_from=fingerprint(model))
+    optimizers = make_optimizers(model, train, ranks)
+    base_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+    state = TrainState(model, optimizers)
+    state.resume(out)
+    network = torch.compile(model, dynamic=True) if train.compile else model
+    description = describe(run, dataset)
     numbers: dict[str, float] = {}
     running: list[Tensor] = []
     with TrainingLog(out, "transformer", train.steps, state.step, quiet, writes=ranks.first) as log:
@@ -287,7 +333,7 @@ def train_dit(config: DiTRun, data: Sequence[Path], out: Path, sampler: Sampler 
                 log.write(state.step, numbers)
             if ranks.first and sampler is not None and (state.step % train.check_every == 0 or last):
                 assert isinstance(state.average, DiT)
-                sampler(state.average, out / "samples" / f"{state.step:07d}")
+                sampler(config, state.average, out / "samples" / f"{state.step:07d}")
             if ranks.first and (state.step % train.save_every == 0 or last):
                 state.save(out, description)
 

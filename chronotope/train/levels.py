@@ -26,7 +26,7 @@ class LevelConfig:
     forcing: float = 0.1
     context: float = 0.25
     mean: float = 0.3
-    deviation: float = 1.0
+    deviation: float = 1.2
     flat: float = 0.1
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ value) are orthogonalised one by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -32,11 +32,20 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """For weight matrices and convolutions (outputs x everything else).
 
-    A group may say into how many stacked matrices its parameters split (`split`).
+    A group may say into how many stacked matrices its parameters split (`split`). `make_orthogonal` does the costly part on a batch of
+    matrices; many processes may share it (`parallel.share_out`).
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self,
+        groups: Iterable[dict[str, Any]],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        make_orthogonal: Callable[[Tensor], Tensor] = orthogonalise,
+    ) -> None:
         super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "split": 1})
+        self.make_orthogonal = make_orthogonal
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -58,7 +67,7 @@ class Muon(torch.optim.Optimizer):
             state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
             directions.append(parameter.grad.lerp(state["momentum"], group["momentum"]).flatten(1))  # Nesterov
         stacked = torch.stack(directions).unflatten(1, (group["split"], -1)).flatten(0, 1)
-        updates = orthogonalise(stacked).unflatten(0, (len(parameters), -1)).flatten(1, 2)
+        updates = self.make_orthogonal(stacked).unflatten(0, (len(parameters), -1)).flatten(1, 2)
         rows, columns = stacked.shape[-2:]
         scale = group["lr"] * max(1.0, rows / columns) ** 0.5
         for parameter, update in zip(parameters, updates, strict=True):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from chronotope.flow.path import interpolate, prediction_target, to_clean, to_velocity
+from chronotope.flow.path import FlowConfig, balance, interpolate, prediction_target, to_clean, to_velocity
 
 PATHS = ["rectified", "variance_preserving"]
 PREDICTIONS = ["velocity", "clean", "noise"]
@@ -48,3 +48,30 @@ def test_variance_preserving_keeps_the_variance():
     alpha, sigma = interpolate("variance_preserving", one, zero, t), interpolate("variance_preserving", zero, one, t)
     assert torch.allclose(alpha**2 + sigma**2, one)
     assert math.isclose(float(alpha[5]), math.sqrt(0.5))
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_balance_is_the_least_squares_line(path, prediction):
+    """Skip and error are what a regression of the target on noisy data finds, and the network's input has deviation 1."""
+    deviation = (3.0, 0.2)
+    generator = torch.Generator().manual_seed(2)
+    clean = torch.randn(400_000, 2, generator=generator, dtype=torch.float64) * torch.tensor(deviation)
+    noise = torch.randn(400_000, 2, generator=generator, dtype=torch.float64)
+    for t in (0.1, 0.5, 0.9):
+        level = torch.full((1, 1), t, dtype=torch.float64)
+        noisy, target = interpolate(path, clean, noise, level), prediction_target(path, prediction, clean, noise, level)
+        slope = (target * noisy).mean(dim=0) / noisy.square().mean(dim=0)
+        error = (target - slope * noisy).square().mean(dim=0).sqrt()
+        found = balance(FlowConfig(path, prediction, deviation=deviation), level)
+        torch.testing.assert_close(found.skip[0], slope, atol=0.02, rtol=0.01)
+        torch.testing.assert_close(found.scale_out[0], error, atol=0.0, rtol=0.01)
+        torch.testing.assert_close(found.scale_in[0] * noisy.std(dim=0), torch.ones(2, dtype=torch.float64), atol=0.0, rtol=0.01)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_balance_is_finite_at_both_ends(path, prediction):
+    for t in (0.0, 1.0):
+        found = balance(FlowConfig(path, prediction, deviation=(0.05, 4.0)), torch.tensor([[t]]))
+        assert all(bool(torch.isfinite(value).all()) for value in vars(found).values()) and bool((found.scale_out > 0).all())

@@ -5,7 +5,7 @@ import torch
 
 from chronotope.errors import UsageError
 from chronotope.flow.guidance import Guidance
-from chronotope.flow.path import FlowConfig
+from chronotope.flow.path import FlowConfig, balance
 from chronotope.generate.canvas import Prompt
 from chronotope.generate.sampler import Sampling, sample
 from chronotope.generate.tasks import animate_picture, text_to_picture, text_to_video
@@ -30,8 +30,10 @@ class Straight(DiT):
     def forward(self, batch, text=None):
         tokens = batch.order >= len(batch.text_ids)
         t = batch.level[batch.row[tokens]][:, None]
-        copies = len(batch.noisy) // len(self.target)
-        return torch.where(t > 0, (batch.noisy - self.target.repeat(copies, 1)) / t.clamp(min=1e-6), 0)
+        scales = balance(FlowConfig(), t)  # the sampler adds what is known without a network; this one takes it off again
+        noisy = batch.noisy / scales.scale_in
+        velocity = (noisy - self.target.repeat(len(noisy) // len(self.target), 1)) / t.clamp(min=1e-6)
+        return torch.where(t > 0, (velocity - scales.skip * noisy) / scales.scale_out, 0)
 
 
 @pytest.fixture(scope="module")

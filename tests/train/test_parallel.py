@@ -55,8 +55,6 @@ def test_two_processes_equal_one(tmp_path):
     data, one, two = tmp_path / "latents", tmp_path / "one", tmp_path / "two"
     write_latents(data)
     train_dit(override(DiTRun(), SETTINGS), [data], one, quiet=True)
-    two.mkdir()
-    (two / "vocabulary.json").write_text((one / "vocabulary.json").read_text())
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", script, data, two]

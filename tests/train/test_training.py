@@ -9,11 +9,22 @@ import torch
 
 from chronotope import video
 from chronotope.config import override
+from chronotope.data.clips import find_clips
 from chronotope.data.latents import LatentDataset, encode_dataset
+from chronotope.data.pixels import load_pool
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
-from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
+from chronotope.models.autoencoder import Autoencoder
+from chronotope.train.autoencoder import (
+    AutoencoderRun,
+    calibrate,
+    decoder_noise,
+    pixel_changes,
+    reconstruct_windows,
+    start_from_principal_components,
+    train_autoencoder,
+)
 from chronotope.train.dit import DiTRun, train_dit
 from chronotope.train.levels import LevelConfig, sample_levels
 from chronotope.train.muon import orthogonalise
@@ -115,8 +126,8 @@ def test_the_transformer_resumes_to_the_bit(run, tmp_path):
     target = tmp_path / "dit"
     calls = []
 
-    def stop_at_the_second_check(model, folder):
-        del model
+    def stop_at_the_second_check(config, model, folder):
+        del config, model
         calls.append(folder)
         if len(calls) == 2:
             raise KeyboardInterrupt
@@ -191,3 +202,53 @@ def test_muon_updates_are_nearly_orthogonal(shape):
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     values = torch.linalg.svdvals(orthogonalise(matrices))
     assert float(values.min()) > 0.4 and float(values.max()) < 1.35
+
+
+def test_a_channel_counts_by_what_it_does_to_pixels():
+    """At the start the decoder is linear, so the change a unit of noise makes is the size of its column."""
+    torch.manual_seed(0)
+    model = Autoencoder(AUTOENCODER.model)
+    latents = torch.randn(64, 4, 16, 16)
+    found = pixel_changes(model, latents, torch.Generator().manual_seed(1))
+    columns = model.decoder.linear.weight.detach().flatten(1)
+    torch.testing.assert_close(found, columns.square().mean(dim=1).sqrt(), rtol=0.03, atol=0.0)
+
+
+@pytest.mark.parametrize("emphasis", [0.0, 0.5, 1.0])
+def test_latents_leave_with_mean_square_one_and_the_emphasis_asked_for(clips, emphasis):
+    torch.manual_seed(0)
+    model = Autoencoder(AUTOENCODER.model)
+    pool = load_pool([find_clips([clips])], AUTOENCODER.pool, 0)
+    start_from_principal_components(model, pool, 0)
+    calibrate(model, pool, 0, emphasis)
+    windows = torch.cat([pool.batch(1, step).float() / 127.5 - 1 for step in range(24) if pool.batch(1, step).shape[1] > 1])
+    _, mean, _ = reconstruct_windows(model, windows, None)
+    deviation = model.normalise(mean).transpose(0, 1).flatten(1).std(dim=1)
+    assert float(deviation.square().mean()) == pytest.approx(1, rel=0.2)
+    weight = (model.latent_deviation * deviation * pixel_changes(model, mean[:64], torch.Generator().manual_seed(1))) ** emphasis
+    torch.testing.assert_close(deviation, weight / weight.square().mean().sqrt(), rtol=0.25, atol=0.02)
+
+
+def test_the_decoder_is_told_how_noisy_latents_are(run):
+    autoencoder = load_autoencoder(run)
+    latents = torch.randn(3, 4, 4, 4)
+    slices = Geometry().slices(12)
+    assert not torch.equal(autoencoder.decode(latents, slices), autoencoder.decode(latents, slices, [0.0, 0.25, 0.0]))
+    windows = torch.zeros(4000, 8, 1, 1, 3)
+    assert decoder_noise(AUTOENCODER.train, windows, 4, 3, 0) is None  # while the encoder learns
+    drawn = decoder_noise(AUTOENCODER.train, windows, 4, 4, 0)
+    assert drawn.shape == (4000, 2) and 0.28 < float(drawn.max()) < 0.3
+    assert float((drawn == 0).all(dim=1).float().mean()) == pytest.approx(0.5 + 0.5 / 16, abs=0.03)
+    both = (drawn > 0).all(dim=1)
+    assert bool((drawn[both][:, 0] == drawn[both][:, 1]).all())  # one deviation a window
+    sizes = drawn[both][:, 0].histc(10, 0.0, 0.3) / both.sum()
+    assert float((sizes - 0.1).abs().max()) < 0.04  # any size alike
+
+
+def test_a_run_can_start_from_a_trained_one(run, tmp_path):
+    """With a learning rate of nothing, what comes out is what it started from; and another size is refused."""
+    still = override(DIT, ["train.steps=1", "train.muon_rate=0.0", "train.adam_rate=0.0"])
+    train_dit(still, [run / "latents"], tmp_path / "same", start=run / "dit", quiet=True)
+    assert weights(tmp_path / "same") == weights(run / "dit")
+    with pytest.raises(UsageError, match="width 32"):
+        train_dit(override(DIT, ["model.width=48"]), [run / "latents"], tmp_path / "other", start=run / "dit", quiet=True)

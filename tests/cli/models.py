@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from chronotope import checkpoint, video
-from chronotope.cli import chronotope
+from chronotope.cli.commands import chronotope
 from chronotope.config import to_dict
 from chronotope.data.latents import fingerprint
 from chronotope.flow.path import FlowConfig

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from chronotope import __version__, video
-from chronotope.cli_costs import SampleSize, sampling_costs
-from chronotope.cli_manners import PICKLES, check_finite, progress, say
+from chronotope.cli.costs import SampleSize, sampling_costs
+from chronotope.cli.manners import PICKLES, check_finite, progress, say
 from chronotope.data.latents import fingerprint
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.reconstruction import measure_reconstruction

@@ -13,24 +13,25 @@ from typing import Any, cast, get_args
 import torch
 
 from chronotope import checkpoint, video
-from chronotope.cli_manners import progress, say
-from chronotope.cli_use import device, find_model
+from chronotope.cli.manners import progress, say
+from chronotope.cli.use import device, find_model
 from chronotope.config import override, to_dict
 from chronotope.data.clips import SUFFIXES
 from chronotope.data.latents import LatentDataset, encode_dataset, fingerprint
 from chronotope.errors import FileProblem, UsageError, suggest
-from chronotope.generate.pipeline import Generator, load_autoencoder
+from chronotope.generate.pipeline import Generator, load_autoencoder, model_description
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer
+from chronotope.parallel import join_ranks, wait_for_all
 from chronotope.presets import find_preset
 from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
-from chronotope.train.dit import DiTRun, train_dit
+from chronotope.train.dit import DiTRun, Sampler, train_dit
 from chronotope.worlds.sample import Split
 from chronotope.worlds.write import write_dataset
 
-__all__ = ["autoencoder_config", "dit_config", "encode", "run_autoencoder", "run_dit", "write_stage"]
+__all__ = ["autoencoder_config", "dit_config", "encode_clips", "run_autoencoder", "run_dit", "write_stage"]
 
 
 # Data
@@ -53,7 +54,7 @@ def write_stage(out: Path, count: int, seed: int, scope: str, split: str, size: 
         write_dataset(out, count, seed, scope, cast(Split, split), size, report, workers)
 
 
-def encode(data: Path, out: Path, autoencoder: Autoencoder, stride: tuple[int, int, int]) -> int:
+def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, stride: tuple[int, int, int]) -> int:
     """Encode a folder of clips, or go on with it; returns how many clips there are."""
     with progress(f"encoding {data.name}", "clips") as report:
         return encode_dataset(data, out, autoencoder, Geometry(stride=stride), report)
@@ -84,10 +85,19 @@ def run_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path) -> 
     return run
 
 
-def run_dit(config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None) -> Path:
-    """Train `out`/dit, or go on with it; folders of raw clips are encoded into `out`/latents first."""
-    run = out / "dit"
-    autoencoder = _own_autoencoder(out, autoencoder_from).to(device())
+def run_dit(config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None, start_from: str | None) -> Path:
+    """Train `out`/dit, or go on with it; folders of raw clips are encoded into `out`/latents first.
+
+    With `start_from` the transformer begins as that model's, on its autoencoder.
+    """
+    run, ranks = out / "dit", join_ranks()
+    start = find_model(start_from) / "dit" if start_from else None
+    if start is not None:
+        model_description(start, "dit")  # is it one?
+    if ranks.first:
+        _own_autoencoder(out, autoencoder_from or start_from)
+    wait_for_all(ranks)
+    autoencoder = load_autoencoder(out).to(device())
     latents = [folder if (folder / "latents.json").is_file() else _encoded(folder, out, autoencoder) for folder in data]
     if len(set(latents)) != len(latents):
         raise UsageError(f"two --data folders are called {latents[-1].name}; rename one, or encode them with `chronotope encode`")
@@ -97,13 +107,13 @@ def run_dit(config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: s
             f"{latents[0]} was encoded by autoencoder {dataset.about[0]['autoencoder']}, but {out / 'autoencoder'} is "
             f"{fingerprint(autoencoder)}; encode the clips again: chronotope encode FOLDER --model {out} --out {latents[0]}"
         )
-    sampler = draw_samples(config, run, autoencoder, _two_prompts(dataset))
-    _train(run, config, config.train.steps, lambda: train_dit(config, latents, run, sampler))
+    sampler = draw_samples(run, autoencoder, _two_prompts(dataset))
+    _train(run, config, config.train.steps, lambda: train_dit(config, latents, run, sampler, start))
     return run
 
 
-def _own_autoencoder(out: Path, source: str | None) -> Autoencoder:
-    """The autoencoder of this run; one from elsewhere is copied in, so that the run folder is whole."""
+def _own_autoencoder(out: Path, source: str | None) -> None:
+    """See that this run has its autoencoder; one from elsewhere is copied in, so that the run folder is whole."""
     folder = out / "autoencoder"
     if source is not None and not (folder / "model.json").is_file():
         found = find_model(source)
@@ -117,20 +127,19 @@ def _own_autoencoder(out: Path, source: str | None) -> Autoencoder:
         checkpoint.write_folder(folder, copy)
         say(f"{folder}: copied from {found}")
     elif source is not None and fingerprint(load_autoencoder(find_model(source))) != fingerprint(load_autoencoder(folder)):
-        raise UsageError(f"{folder} is another autoencoder than {source}; give another --out, or leave --autoencoder out")
+        raise UsageError(f"{folder} is another autoencoder than that of {source}; give another --out")
     if not (folder / "model.json").is_file():
         raise FileProblem(
             f"{folder} holds no trained autoencoder, which the transformer builds on; train it first: "
             f"chronotope train autoencoder --data FOLDER --out {out} (or take the shipped one with --autoencoder small)"
         )
-    return load_autoencoder(folder)
 
 
 def _encoded(data: Path, out: Path, autoencoder: Autoencoder) -> Path:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(f"{data} holds clips, and one process has to encode them: chronotope encode {data} --model {out} --out LATENTS")
     target = out / "latents" / data.resolve().name
-    count = encode(data, target, autoencoder, autoencoder.config.stride)
+    count = encode_clips(data, target, autoencoder, autoencoder.config.stride)
     say(f"{data} holds clips, not latents: {count} of them are now encoded in {target}")
     return target
 
@@ -145,10 +154,10 @@ def _two_prompts(dataset: LatentDataset) -> list[str]:
     ]
 
 
-def draw_samples(config: DiTRun, run: Path, autoencoder: Autoencoder, prompts: Sequence[str]) -> Callable[[DiT, Path], None]:
+def draw_samples(run: Path, autoencoder: Autoencoder, prompts: Sequence[str]) -> Sampler:
     """What `train_dit` calls now and then: the same prompts and seeds every time, so that progress can be seen."""
 
-    def sampler(model: DiT, folder: Path) -> None:
+    def sampler(config: DiTRun, model: DiT, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tokenizer = Tokenizer(checkpoint.load_json(run / "vocabulary.json"))
         generator = Generator(autoencoder, model, tokenizer, config.flow, config.geometry, config.defaults)
@@ -171,7 +180,7 @@ def _train(run: Path, config: Any, steps: int, train: Callable[[], Any]) -> None
         return
     latest = checkpoint.latest_checkpoint(run)
     step = int(latest.name) if latest else 0
-    if step:
+    if step and join_ranks().first:
         say(f"going on with {run} after step {step} of {steps}")
         for change in _changes(run, config):
             say(f"note: {change}")
@@ -197,7 +206,7 @@ def _changes(run: Path, config: Any) -> list[str]:
     file = run / "config.toml"
     old = _flat(tomllib.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
     new = _flat(to_dict(config))
-    learnt = {"model.vocabulary_size"}  # from the captions, when the run began
+    learnt = {"model.vocabulary_size", "flow.deviation"}  # from the captions and latents, when the run began
     return [
         f"{name} was {old[name]} and is now {new[name]}" for name in new if name not in learnt and old.get(name, new[name]) != new[name]
     ]

@@ -9,7 +9,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from chronotope.cli_costs import (
+from chronotope.cli.costs import (
     TEXT_TOKENS,
     SampleSize,
     autoencoder_costs,
@@ -28,7 +28,7 @@ from chronotope.models.dit import DiT, DiTConfig, PackedTokens
 from chronotope.presets import PRESETS
 from chronotope.train.autoencoder import reconstruct_windows
 from chronotope.train.dit import make_optimizers
-from tests.cli_models import AUTOENCODER, SMALL_AUTOENCODER, answer, refused
+from tests.cli.models import AUTOENCODER, SMALL_AUTOENCODER, answer, refused
 
 SIZE = SampleSize(visual=24, text=5, slices=4)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope import checkpoint, video
-from chronotope.cli_manners import PICKLES
+from chronotope.cli.manners import PICKLES
 from chronotope.data.clips import SUFFIXES, find_clips, read_captions
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import WEIGHTS
@@ -148,9 +148,11 @@ def _model(folder: Path) -> dict[str, Any]:
         **_weights(folder / "model.safetensors"),
         "config": description.get("config"),
     }
-    for name in ("flow", "geometry", "defaults", "autoencoder"):
-        if name in description:
+    for name in ("flow", "geometry", "defaults", "autoencoder", "started_from"):
+        if description.get(name):
             facts[name] = description[name]
+    if "flow" in facts:  # the deviations are many, and only for the program
+        facts["flow"] = {key: value for key, value in facts["flow"].items() if key != "deviation"}
     if "vocabulary" in description:
         facts["vocabulary"] = f"{len(description['vocabulary'])} pieces"
     if "training" in description:

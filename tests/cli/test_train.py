@@ -13,7 +13,7 @@ import pytest
 from chronotope import checkpoint, video
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.train.progress import TrainingLog
-from tests.cli_models import SMALL_AUTOENCODER, SMALL_DIT, answer, files_in, program, refused, run, save_clips, save_run
+from tests.cli.models import SMALL_AUTOENCODER, SMALL_DIT, answer, files_in, program, refused, run, save_clips, save_run
 
 AUTOENCODER_SETTINGS = (*SMALL_AUTOENCODER, "pool.shapes=[[4,32,32],[1,32,32]]", "pool.batch_pixels=8192", "pool.megabytes=5")
 DIT_SETTINGS = (
@@ -175,6 +175,22 @@ def look_at_a_run() -> None:
     assert "0000004" in run("info", "whole").stdout
     Path("whole/autoencoder/model.json").unlink()
     assert answer("info", "whole/autoencoder")["kind"] == "training without a result yet"
+
+
+def test_training_on_from_a_trained_model(clips: Path, model: Path) -> None:
+    start = ("--from", str(model))
+    result = train("dit", clips, "run", "model.max_text_tokens=24", *start)
+    assert (result.exit_code, result.stdout) == (0, "run/dit\n"), result.stderr
+    assert weights("run/autoencoder") == weights(str(model / "autoencoder"))
+    first, after = (checkpoint.load_json(folder / "dit" / "model.json") for folder in (model, Path("run")))
+    assert after["vocabulary"] == first["vocabulary"] and after["flow"] == first["flow"]
+    assert weights("run/dit") != weights(str(model / "dit"))
+    assert "has max_text_tokens 24, the preset 128" in last_line(train("dit", clips, "run2", *start), 2)
+    assert "no model 'missing'" in last_line(train("dit", clips, "run3", "--from", "missing"), 1)
+    (Path("half") / "autoencoder").mkdir(parents=True)
+    for name in ("model.json", "model.safetensors"):
+        shutil.copyfile(model / "autoencoder" / name, Path("half/autoencoder") / name)
+    assert "half/dit holds no trained model" in last_line(train("dit", clips, "run4", "--from", "half"), 1)
 
 
 def test_changed_settings_are_named(clips: Path) -> None:

@@ -14,13 +14,14 @@ from pathlib import Path
 import click
 import pytest
 
-from chronotope import cli, cli_manners
+from chronotope.cli import commands as cli
+from chronotope.cli import manners
 from chronotope.errors import FileProblem
 from chronotope.presets import PRESETS
 from chronotope.worlds.sample import SCOPES
-from tests.cli_models import program, refused, run
+from tests.cli.models import program, refused, run
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def commands(group: click.Group = cli.chronotope, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -88,7 +89,7 @@ def test_help_names_all_presets_and_scopes() -> None:
 def test_help_imports_nothing_heavy(path: tuple[str, ...]) -> None:
     code = f"""
 import sys
-from chronotope.cli import chronotope
+from chronotope.cli.commands import chronotope
 try: chronotope.main([*{path!r}, "--help"])
 except SystemExit as ended: assert ended.code == 0
 print("modules:", *sys.modules)
@@ -173,7 +174,7 @@ def test_every_ending_has_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_values_spread_over_an_option() -> None:
     words = ["--data", "a", "b", "--set", "x=1", "y=2", "--out", "o", "--data", "c"]
-    spread = list(cli_manners._spread(words, ("--data", "--set")))
+    spread = list(manners._spread(words, ("--data", "--set")))
     assert spread == ["--data", "a", "--data", "b", "--set", "x=1", "--set", "y=2", "--out", "o", "--data", "c"]
 
 

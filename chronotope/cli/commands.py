@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from chronotope import __version__
-from chronotope.cli_manners import SIZE, Command, Commands, Option
+from chronotope.cli.manners import SIZE, Command, Commands, Option
 
 __all__ = ["chronotope", "main"]
 
@@ -63,7 +63,7 @@ def chronotope(threads: int | None, debug: bool) -> None:
 
 def show(facts: dict[str, Any], as_json: bool) -> None:
     """A result, on stdout."""
-    from chronotope.cli_info import in_words
+    from chronotope.cli.info import in_words
 
     click.echo(json.dumps(facts, indent=1) if as_json else in_words(facts))
 
@@ -98,7 +98,7 @@ def stage(out: Path, count: int, **options: Any) -> None:
     Each clip is an .mp4 (or a .png: some are pictures) with captions at three levels of detail, the spec it was
     rendered from, the truth of every frame and masks beside it. The same seed gives the same clips.
     """
-    from chronotope.cli_train import write_stage
+    from chronotope.cli.train import write_stage
 
     write_stage(out, count, **options)
     click.echo(out)
@@ -119,12 +119,12 @@ def encode(data: Path, out: Path, model: str) -> None:
 
     DATA is any folder of videos and pictures, of any sizes. Captions are read from NAME.json or NAME.txt beside each.
     """
-    from chronotope import cli_train
-    from chronotope.cli_use import device, find_model
+    from chronotope.cli.train import encode_clips
+    from chronotope.cli.use import device, find_model
     from chronotope.generate.pipeline import load_autoencoder
 
     autoencoder = load_autoencoder(find_model(model)).to(device())
-    cli_train.encode(data, out, autoencoder, autoencoder.config.stride)
+    encode_clips(data, out, autoencoder, autoencoder.config.stride)
     click.echo(out)
 
 
@@ -178,11 +178,11 @@ def autoencoder(
     preset: str, data: tuple[Path, ...], out: Path | None, seed: int | None, settings: tuple[str, ...], dry_run: bool, as_json: bool
 ) -> None:
     """Train the video compression network on folders of clips, into OUT/autoencoder."""
-    from chronotope.cli_train import autoencoder_config, run_autoencoder
+    from chronotope.cli.train import autoencoder_config, run_autoencoder
 
     config = autoencoder_config(preset, seed, settings)
     if dry_run:
-        from chronotope.cli_costs import autoencoder_costs
+        from chronotope.cli.costs import autoencoder_costs
 
         show_training(preset, config, autoencoder_costs(config), as_json)
         return
@@ -196,11 +196,13 @@ def autoencoder(
     chronotope train dit --preset tiny --data data/stage-latents --out runs/mine
     chronotope train dit --preset tiny --data data/stage --out runs/mine --set train.steps=500
     chronotope train dit --preset small --data ~/holiday --autoencoder small --out runs/holiday
+    chronotope train dit --preset small --data data/stage --from small --out runs/longer
     chronotope train dit --preset base --dry-run
     """,
 )
 @train_options
 @option("--autoencoder", "source", metavar="DIR", help="Copy this model's autoencoder into OUT.  [default: OUT has its own]")
+@option("--from", "start", metavar="DIR", help="Start from this trained model, autoencoder and all, instead of from nothing.")
 def dit(
     preset: str,
     data: tuple[Path, ...],
@@ -208,6 +210,7 @@ def dit(
     seed: int | None,
     settings: tuple[str, ...],
     source: str | None,
+    start: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -215,15 +218,15 @@ def dit(
 
     Folders of latents come from `chronotope encode`. A folder of clips is encoded first, with OUT/autoencoder, into OUT/latents.
     """
-    from chronotope.cli_train import dit_config, run_dit
+    from chronotope.cli.train import dit_config, run_dit
 
     config = dit_config(preset, seed, settings)
     if dry_run:
-        from chronotope.cli_costs import dit_costs
+        from chronotope.cli.costs import dit_costs
 
         show_training(preset, config, dit_costs(config), as_json)
         return
-    result(run_dit(config, data, train_folders(data, out), source), as_json)
+    result(run_dit(config, data, train_folders(data, out), source, start), as_json)
 
 
 def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool) -> None:
@@ -236,7 +239,7 @@ def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool
 
 def result(run: Path, as_json: bool) -> None:
     """The folder of a finished training, or all about it."""
-    from chronotope.cli_info import describe
+    from chronotope.cli.info import describe
 
     click.echo(json.dumps(describe(run), indent=1) if as_json else run)
 
@@ -288,16 +291,16 @@ def generate(model: str, dry_run: bool, as_json: bool, **options: Any) -> None:
 
     Every file carries the settings it was made with, in its tags and in FILE.json beside it.
     """
-    from chronotope import cli_use
+    from chronotope.cli import use
     from chronotope.generate.pipeline import Generator
 
-    request = cli_use.Request(**options)
+    request = use.Request(**options)
     request.check(dry_run)
-    generator = Generator.load(cli_use.find_model(model)).to(cli_use.device())
+    generator = Generator.load(use.find_model(model)).to(use.device())
     if dry_run:
-        show(cli_use.describe_plan(request, generator, cli_use.plan(request, generator)), as_json)
+        show(use.describe_plan(request, generator, use.plan(request, generator)), as_json)
         return
-    made = cli_use.generate(request, generator)
+    made = use.generate(request, generator)
     click.echo(json.dumps({"files": made}, indent=1) if as_json else "\n".join(file["path"] for file in made))
 
 
@@ -319,10 +322,10 @@ def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_
 
     At native size, slice by slice, in constant memory. Prints PSNR and SSIM.
     """
-    from chronotope import cli_use
+    from chronotope.cli import use
 
-    scores = cli_use.reconstruct(file, output, seconds, cli_use.find_model(model))
-    click.echo(json.dumps(scores, indent=1) if as_json else f"{output}\n{cli_use.scores_in_words(file, scores)}")
+    scores = use.reconstruct(file, output, seconds, use.find_model(model))
+    click.echo(json.dumps(scores, indent=1) if as_json else f"{output}\n{use.scores_in_words(file, scores)}")
 
 
 # Look
@@ -341,6 +344,6 @@ def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_
 @JSON
 def info(path: Path, as_json: bool) -> None:
     """Describe a video, dataset, model, run or generated file."""
-    from chronotope.cli_info import describe
+    from chronotope.cli.info import describe
 
     show(describe(path), as_json)

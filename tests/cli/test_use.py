@@ -14,11 +14,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from chronotope import checkpoint, cli_use, video
-from chronotope.cli_costs import SampleSize, dit_flops
+from chronotope import checkpoint, video
+from chronotope.cli import use
+from chronotope.cli.costs import SampleSize, dit_flops
 from chronotope.generate import pipeline
 from chronotope.generate.pipeline import Generator
-from tests.cli_models import answer, files_in, program, refused, run, save_run
+from tests.cli.models import answer, files_in, program, refused, run, save_run
 
 PROMPT = "a red ball"
 
@@ -250,7 +251,7 @@ def test_models_that_are_none(model: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "bash runs/tiny.sh" in refused("generate", PROMPT, "--model", "missing", "-o", "x.mp4", status=1)
     assert "no trained model" in refused("generate", PROMPT, "--model", "empty", "-o", "x.mp4", status=1)
     weights = Path("weights")
-    monkeypatch.setattr(cli_use, "WEIGHTS", weights)
+    monkeypatch.setattr(use, "WEIGHTS", weights)
     monkeypatch.setattr(pipeline, "WEIGHTS", weights)
     assert "(none yet)" in refused("generate", PROMPT, "-o", "x.mp4", status=1)
     shutil.copytree(model, weights / "small")
