@@ -59,14 +59,14 @@ class Geometry:
                 "and a patch spans one slice: patch_size[0] must be 1"
             )
 
-    def slices(self, num_frames: int) -> tuple[Slice, ...]:
-        """Cut `num_frames` frames: the remainder as still slices first, then moving slices."""
+    def slices(self, num_frames: int, start: int = 0) -> tuple[Slice, ...]:
+        """Cut the `num_frames` frames from `start` on: the remainder as still slices first, then moving slices."""
         if not 1 <= num_frames <= MAX_FRAMES:
             raise UsageError(f"a video has 1 to {MAX_FRAMES} frames, got {num_frames}")
         length = self.stride[0]
         stills = num_frames % length if length > 1 else num_frames
         moving = range(stills, num_frames, length) if length > 1 else ()
-        return tuple(Slice(i, 1) for i in range(stills)) + tuple(Slice(start, length) for start in moving)
+        return tuple(Slice(start + i, 1) for i in range(stills)) + tuple(Slice(start + first, length) for first in moving)
 
     def lead_and_slices(self, lead: int, num_frames: int) -> tuple[Slice, ...]:
         """`lead` still slices, then moving slices to cover at least `num_frames` frames in all."""

@@ -199,19 +199,19 @@ class Generator:
     def _canvas(
         self, prompt: str, image: np.ndarray | None, height: int, width: int, num_frames: int, fps: float
     ) -> tuple[Canvas, list[str]]:
-        prompts, channels, notes = (Prompt(prompt),), self.autoencoder.config.channels, []
+        frame, notes = tasks.Frame(self.geometry, self.autoencoder.config.channels, height, width, fps, (Prompt(prompt),)), []
         covered = self.geometry.covered_size(height, width)
         if covered != (height, width):
             notes.append(
                 f"generated at {covered[1]}x{covered[0]} and cut to {width}x{height}, because tokens cover {self.geometry.cell} pixels"
             )
         if image is None:
-            return tasks.text_to_video(self.geometry, channels, prompts, num_frames, height, width, fps), notes
+            return tasks.text_to_video(frame, num_frames), notes
         fitted, what = video.fit(image, height, width)
         if image.shape[:2] != (height, width):
             notes.append(what)
         picture = encode_frames(self.autoencoder, self.geometry, fitted[None], [Slice(0, 1)])
-        canvas = tasks.animate_picture(self.geometry, picture, prompts, num_frames, height, width, fps)
+        canvas = tasks.keyframes(frame, [(0, picture)], num_frames)
         total = num_frames_of(canvas.slices)
         if total != num_frames:
             notes.append(f"{total} frames instead of {num_frames}: the picture, then whole slices of {self.geometry.stride[0]}")

@@ -1,12 +1,14 @@
 """The one sampler: fills a canvas by carrying every token from its noise level to 0 along the model's velocity.
 
-A token of level l is at t = l * tau while the shared clock tau runs from 1 to 0, so known tokens (l = 0) never move.
+A token that goes from level l to level r is at t = r + (l - r) tau while the shared clock tau runs from 1 to 0, so what is known
+(l = r) never moves. On a cycle the slices' times are turned at every step, so that no two neighbours are always the ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -20,7 +22,7 @@ from chronotope.flow.solvers import SOLVERS, SolverName
 from chronotope.flow.timesteps import schedule
 from chronotope.generate.canvas import Canvas
 from chronotope.geometry import Geometry
-from chronotope.models.dit import DiT
+from chronotope.models.dit import DiT, PackedTokens
 from chronotope.models.patches import patchify, unpatchify
 from chronotope.models.text import Tokenizer
 
@@ -56,41 +58,50 @@ def sample(
     device = model.patch_in.weight.device
     known = patchify(canvas.known, geometry.patch_size)
     noise = torch.randn(known.shape, generator=torch.Generator().manual_seed(seed))
-    level = canvas.level.reshape(-1)
-    start = interpolate(flow.path, known, noise, level[:, None]).to(device)
-    level = level.to(device)
+    level = canvas.level.reshape(-1, 1)
+    rest = torch.zeros_like(level) if canvas.rest is None else canvas.rest.reshape(-1, 1)
+    start = interpolate(flow.path, known, noise, level).to(device)
+    level, rest = level.to(device), rest.to(device)
+    times = schedule(sampling.num_steps, flow.shift).to(device)
 
-    # tokens of one slice and one level share a row; with guidance the same canvas stands twice in the pack
-    slice_of = torch.arange(len(canvas.slices), device=device).repeat_interleave(level.numel() // len(canvas.slices))
-    rows, row = torch.unique(torch.stack([slice_of.float(), level], dim=1), dim=0, return_inverse=True)
+    # tokens of one slice that come and go alike share a row
+    slice_of = torch.arange(len(canvas.slices), device=device).repeat_interleave(len(level) // len(canvas.slices))[:, None]
+    rows, row = torch.unique(torch.cat([slice_of.float(), level, rest], dim=1), dim=0, return_inverse=True)
     signals = row_signals(geometry, canvas.slices, canvas.height, canvas.width, canvas.fps).to(device)[rows[:, 0].long()]
-    positions = torch.from_numpy(geometry.positions(canvas.slices, canvas.height, canvas.width, canvas.fps)).to(device)
     wanted = tuple((prompt.seconds, tuple(tokenizer.encode(prompt.text))) for prompt in canvas.prompts)
     unwanted = ((0.0, tuple(tokenizer.encode(sampling.negative_prompt))),)
-    conditional = Sample(start, positions, row, rows[:, 1], signals, wanted)
-    packs = {}
-    for guided in (False, True):
+
+    @cache
+    def packed(guided: bool, turn: int) -> tuple[PackedTokens, Tensor, tuple[int, ...], Tensor]:
+        """The canvas, with guidance twice; and the level at which each row comes to rest, the order in the pack, the text."""
+        slices = [canvas.slices[(i + turn) % len(canvas.slices)] for i in range(len(canvas.slices))]
+        positions = torch.from_numpy(geometry.positions(slices, canvas.height, canvas.width, canvas.fps)).to(device)
+        conditional = Sample(start, positions, row, rows[:, 1], signals, wanted)
         samples = [conditional, replace(conditional, texts=unwanted)] if guided else [conditional]
         batch, arranged = pack(samples)
-        packs[guided] = (batch, arranged, model.encode_text(batch.text_ids, batch.text_lengths))
+        at_rest, _ = pack([replace(one, level=rows[:, 2]) for one in samples])
+        return batch, at_rest.level, arranged, model.encode_text(batch.text_ids, batch.text_lengths)
 
     def velocity(noisy: Tensor, clock: Tensor) -> Tensor:
         guided = sampling.guidance.active(float(clock))
-        batch, arranged, text = packs[guided]
-        copies = len(arranged)
-        t = (level * clock)[:, None]
+        batch, at_rest, arranged, text = packed(guided, _turn(canvas, int((times > clock).sum())))
+        t = rest + (level - rest) * clock
         scales = balance(flow, t)
-        output = model(replace(batch, noisy=(scales.scale_in * noisy).repeat(copies, 1), level=batch.level * clock), text).float()
-        predictions = [scales.skip * noisy + scales.scale_out * part for part in output.chunk(copies)]
+        read, row_level = (scales.scale_in * noisy).repeat(len(arranged), 1), at_rest + (batch.level - at_rest) * clock
+        output = model(replace(batch, noisy=read, level=row_level), text).float()
+        predictions = [scales.skip * noisy + scales.scale_out * part for part in output.chunk(len(arranged))]
         slopes = [to_velocity(flow.path, flow.prediction, prediction, noisy, t) for prediction in predictions]
         slope = slopes[0]
         if guided:
             first, second = (slopes[arranged.index(i)] for i in (0, 1))
             slope = sampling.guidance.combine(first, second)
-        return slope * level[:, None]  # d noisy / d clock: a token of level l moves l times as fast
+        return slope * (level - rest)  # d noisy / d clock: what has further to go moves faster
 
-    times = schedule(sampling.num_steps, flow.shift).to(device)
     final = SOLVERS[sampling.solver](velocity, start, times, report).cpu()
-    final = torch.where(canvas.level.reshape(-1, 1) == 0, known, final)
-    latents = unpatchify(final, geometry.patch_size, *canvas.level.shape[1:])
-    return latents
+    final = torch.where(canvas.given.reshape(-1, 1), known, final)
+    return unpatchify(final, geometry.patch_size, *canvas.level.shape[1:])
+
+
+def _turn(canvas: Canvas, step: int) -> int:
+    """By how many slices a cycle is turned at this step: golden-section steps, so that every turn comes up about as often."""
+    return round(step * len(canvas.slices) * 0.618034) % len(canvas.slices) if canvas.cycle else 0

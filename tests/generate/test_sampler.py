@@ -8,7 +8,7 @@ from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig, balance
 from chronotope.generate.canvas import Prompt
 from chronotope.generate.sampler import Sampling, sample
-from chronotope.generate.tasks import animate_picture, text_to_picture, text_to_video
+from chronotope.generate.tasks import Frame, keyframes, loop, text_to_video
 from chronotope.geometry import Geometry
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.patches import patchify
@@ -17,7 +17,8 @@ from chronotope.models.text import Tokenizer
 GEOMETRY = Geometry()
 TOKENIZER = Tokenizer(["\u2581", *"abcdefghijklmnopqrstuvwxyz"])
 CONFIG = DiTConfig(width=32, depth=1, head_dim=16, text_depth=1, vocabulary_size=TOKENIZER.size, channels=4)
-PROMPT = (Prompt("a fox"),)
+FRAME = Frame(GEOMETRY, 4, 32, 32, 8.0, (Prompt("a fox"),))
+WIDE = replace(FRAME, width=48)
 
 
 class Straight(DiT):
@@ -53,7 +54,7 @@ def run(model, canvas, seed=0, **settings):
 @pytest.mark.parametrize("solver", ["euler", "heun"])
 @pytest.mark.parametrize("scale", [1.0, 5.0])
 def test_the_exact_velocity_leads_to_the_target(solver, scale):
-    canvas = text_to_video(GEOMETRY, 4, PROMPT, 9, 32, 48, 8.0)
+    canvas = text_to_video(WIDE, 9)
     wanted = torch.randn(canvas.known.shape)
     model = Straight(patchify(wanted, GEOMETRY.patch_size))
     reached = run(model, canvas, solver=solver, guidance=Guidance(scale))
@@ -62,14 +63,14 @@ def test_the_exact_velocity_leads_to_the_target(solver, scale):
 
 def test_known_tokens_come_back_to_the_bit_and_unknown_ones_change(model):
     picture = torch.randn(1, 4, 4, 6)
-    canvas = animate_picture(GEOMETRY, picture, PROMPT, 9, 32, 48, 8.0)
+    canvas = keyframes(WIDE, [(0, picture)], 9)
     latents = run(model, canvas)
     assert torch.equal(latents[0], picture[0])
     assert latents.shape == (3, 4, 4, 6) and bool((latents[1:] != 0).all())
 
 
 def test_a_partly_noised_token_moves_less(model):
-    canvas = text_to_video(GEOMETRY, 4, PROMPT, 4, 32, 32, 8.0)
+    canvas = text_to_video(FRAME, 4)
     known = torch.randn(canvas.known.shape)
     kept = []
     for strength in (0.0, 0.2, 0.9):
@@ -79,13 +80,13 @@ def test_a_partly_noised_token_moves_less(model):
 
 
 def test_a_sample_depends_on_its_seed_alone(model):
-    canvas = text_to_video(GEOMETRY, 4, PROMPT, 8, 32, 32, 8.0)
+    canvas = text_to_video(FRAME, 8)
     first, again, other = run(model, canvas, 3), run(model, canvas, 3), run(model, canvas, 4)
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
 def test_words_and_guidance_reach_the_sample(model):
-    canvas = text_to_video(GEOMETRY, 4, PROMPT, 4, 32, 32, 8.0)
+    canvas = text_to_video(FRAME, 4)
     other = replace(canvas, prompts=(Prompt("a cat"),))
     assert not torch.equal(run(model, canvas), run(model, other))
     assert not torch.equal(run(model, canvas, guidance=Guidance(1.0)), run(model, canvas, guidance=Guidance(3.0)))
@@ -93,7 +94,7 @@ def test_words_and_guidance_reach_the_sample(model):
 
 
 def test_guidance_outside_its_interval_is_no_guidance(model):
-    canvas = text_to_video(GEOMETRY, 4, PROMPT, 4, 32, 32, 8.0)
+    canvas = text_to_video(FRAME, 4)
     never = run(model, canvas, guidance=Guidance(5.0, start=0.0, stop=0.0))
     plain = run(model, canvas, guidance=Guidance(1.0))
     torch.testing.assert_close(never, plain, atol=1e-5, rtol=1e-5)
@@ -101,29 +102,57 @@ def test_guidance_outside_its_interval_is_no_guidance(model):
 
 def test_reported_steps_are_the_steps_taken(model):
     seen = []
-    canvas = text_to_picture(GEOMETRY, 4, PROMPT, 32, 32, 8.0)
+    canvas = text_to_video(FRAME, 1)
     sample(model, TOKENIZER, FlowConfig(), GEOMETRY, canvas, Sampling(num_steps=5), 0, seen.append)
     assert seen == [0, 1, 2, 3, 4]
 
 
-def test_tasks_lay_out_their_canvas():
-    video = text_to_video(GEOMETRY, 4, PROMPT, 10, 40, 64, 8.0)
-    assert [s.num_frames for s in video.slices] == [1, 1, 4, 4] and bool((video.level == 1).all())
-    assert video.level.shape == (4, 3, 4) and video.known.shape == (4, 4, 6, 8)
-    picture = text_to_picture(GEOMETRY, 4, PROMPT, 40, 64, 8.0)
-    assert [s.still for s in picture.slices] == [True]
-    animated = animate_picture(GEOMETRY, torch.ones(1, 4, 6, 8), PROMPT, 10, 40, 64, 8.0)
-    assert [s.num_frames for s in animated.slices] == [1, 4, 4, 4]
-    assert bool((animated.level[0] == 0).all()) and bool((animated.level[1:] == 1).all()) and bool((animated.known[0] == 1).all())
+def test_a_history_is_shown_with_its_noise_and_comes_back_to_the_bit():
+    """A token that rests at its own level never moves, and the network is told that level at every step."""
+    canvas = text_to_video(FRAME, 8)
+    known, level = torch.randn(canvas.known.shape), canvas.level.clone()
+    level[0] = 0.1
+    history = replace(canvas, known=known, level=level, rest=torch.where(level < 1, level, 0))
+    model, seen = Straight(patchify(known, GEOMETRY.patch_size)), []
+    forward = model.forward
+
+    def watch(batch, text=None):
+        rows = batch.row[batch.order >= len(batch.text_ids)]
+        seen.append((batch.level[rows][:4].unique().tolist(), batch.noisy[:4].clone(), batch.level[rows][4:].max().item()))
+        return forward(batch, text)
+
+    model.forward = watch
+    reached = run(model, history, guidance=Guidance(1.0))
+    assert torch.equal(reached[0], known[0])
+    assert all(levels == [pytest.approx(0.1)] and torch.equal(read, seen[0][1]) for levels, read, _ in seen)
+    assert [last for _, _, last in seen] == pytest.approx([1.0, 0.75, 0.5, 0.25])
+
+
+def test_on_a_cycle_every_slice_takes_every_place(model):
+    """The positions that the network sees are turned from step to step, and only on a cycle."""
+    for canvas, places in ((loop(FRAME, 16), 4), (text_to_video(FRAME, 16), 1)):
+        seen = set()
+        forward = model.forward
+
+        def watch(batch, text=None, seen=seen, forward=forward):
+            seen.add(float(batch.positions[batch.order >= len(batch.text_ids)][0, 0]))
+            return forward(batch, text)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(model, "forward", watch)
+            run(model, canvas, num_steps=12)
+        assert len(seen) == places
 
 
 def test_impossible_canvases_and_settings_are_refused():
-    canvas = text_to_video(GEOMETRY, 4, PROMPT, 4, 32, 32, 8.0)
+    canvas = text_to_video(FRAME, 4)
     with pytest.raises(UsageError, match="levels lie between"):
         replace(canvas, level=canvas.level * 2)
     with pytest.raises(UsageError, match="a canvas of"):
         replace(canvas, slices=canvas.slices * 2)
     with pytest.raises(UsageError, match="num_steps"):
         Sampling(num_steps=0)
-    with pytest.raises(UsageError, match="at least two frames"):
-        animate_picture(GEOMETRY, torch.ones(1, 4, 4, 4), PROMPT, 1, 32, 32, 8.0)
+    with pytest.raises(UsageError, match="comes to rest"):
+        replace(canvas, level=canvas.level * 0.5, rest=canvas.level * 0.6)
+    with pytest.raises(UsageError, match="of one kind"):
+        replace(text_to_video(FRAME, 9), cycle=True)

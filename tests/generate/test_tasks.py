@@ -1,0 +1,105 @@
+"""Each task's canvas: which slices stand where, what is known of them, and from which level they start."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chronotope.errors import UsageError
+from chronotope.generate.canvas import Prompt
+from chronotope.generate.tasks import Frame, Known, connect, edit, extend, extend_backward, keyframes, loop, retake, text_to_video
+from chronotope.geometry import Geometry, Slice
+
+GEOMETRY = Geometry()
+FRAME = Frame(GEOMETRY, 4, 40, 64, 8.0, (Prompt("a fox"),))
+
+
+def clip(num_frames, value=1.0):
+    """A clip as the encoder gives it, every latent the same number."""
+    slices = GEOMETRY.slices(num_frames)
+    return Known(slices, torch.full((len(slices), 4, 6, 8), value))
+
+
+def lengths(canvas):
+    return [piece.num_frames for piece in canvas.slices]
+
+
+def known_slices(canvas):
+    assert bool(((canvas.level == 0) | (canvas.level == 1)).all())
+    return [bool((level == 0).all()) for level in canvas.level]
+
+
+def seamless(canvas):
+    """Every frame belongs to one slice, in order."""
+    return all(one.stop == two.start for one, two in zip(canvas.slices, canvas.slices[1:], strict=False)) and canvas.slices[0].start == 0
+
+
+def test_words_alone():
+    video = text_to_video(FRAME, 10)
+    assert lengths(video) == [1, 1, 4, 4] and known_slices(video) == [False] * 4
+    assert video.level.shape == (4, 3, 4) and video.known.shape == (4, 4, 6, 8)
+    assert [piece.still for piece in text_to_video(FRAME, 1).slices] == [True]
+
+
+def test_a_picture_and_pictures_at_their_times():
+    animated = keyframes(FRAME, [(0, torch.ones(1, 4, 6, 8))], 10)
+    assert lengths(animated) == [1, 4, 4, 4] and known_slices(animated) == [True, False, False, False]
+    assert bool((animated.known[0] == 1).all()) and seamless(animated)
+    ends = keyframes(FRAME, [(16, torch.full((1, 4, 6, 8), 2.0)), (0, torch.ones(1, 4, 6, 8))], 17)
+    assert lengths(ends) == [1, 1, 1, 1, 4, 4, 4, 1] and known_slices(ends) == [True, *[False] * 6, True]
+    assert bool((ends.known[-1] == 2).all()) and ends.slices[-1].start == 16 and seamless(ends)
+    with pytest.raises(UsageError, match="share frame 3"):
+        keyframes(FRAME, [(3, torch.ones(1, 4, 6, 8))] * 2, 9)
+    with pytest.raises(UsageError, match="frame 9, but the video has 9"):
+        keyframes(FRAME, [(9, torch.ones(1, 4, 6, 8))], 9)
+    with pytest.raises(UsageError, match="at least two frames"):
+        keyframes(FRAME, [(0, torch.ones(1, 4, 6, 8))], 1)
+
+
+def test_what_comes_and_what_came_before():
+    on = extend(FRAME, clip(6), 8)
+    assert lengths(on) == [1, 1, 4, 4, 4] and known_slices(on) == [True, True, True, False, False]
+    back = extend_backward(FRAME, clip(6), 5)
+    assert lengths(back) == [4, 4, 1, 1, 4] and known_slices(back) == [False, False, True, True, True]
+    assert seamless(on) and seamless(back) and bool((back.known[2:] == 1).all())
+    late = replace(clip(4), slices=(Slice(100, 4),))  # cut out of the end of a long clip
+    assert lengths(extend(FRAME, late, 4)) == [4, 4] and seamless(extend(FRAME, late, 4))
+
+
+def test_from_one_clip_into_another():
+    canvas = connect(FRAME, clip(8, 1.0), clip(9, 2.0), 7)
+    assert lengths(canvas) == [4, 4, 4, 4, 1, 4, 4] and seamless(canvas)
+    assert known_slices(canvas) == [True, True, False, False, True, True, True]
+    assert canvas.known[:, 0, 0, 0].tolist() == [1, 1, 0, 0, 2, 2, 2]
+
+
+def test_a_loop_is_a_circle_of_whole_slices():
+    canvas = loop(FRAME, 15)
+    assert lengths(canvas) == [4, 4, 4, 4] and canvas.cycle and known_slices(canvas) == [False] * 4
+
+
+def test_again_from_part_of_the_way_or_in_part():
+    soft = edit(FRAME, clip(9), 0.6)
+    assert bool((soft.level == torch.tensor(0.6)).all()) and bool((soft.known == 1).all())
+    again = torch.zeros(3, 3, 4, dtype=torch.bool)
+    again[1, :, 2:] = True
+    part = retake(FRAME, clip(9), again)
+    assert torch.equal(part.level, again.float()) and bool((part.known == 1).all())
+    for strength in (-0.1, 1.1):
+        with pytest.raises(UsageError, match="strength lies between"):
+            edit(FRAME, clip(9), strength)
+    with pytest.raises(UsageError, match="the mask covers"):
+        retake(FRAME, clip(9), again[:2])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 40))
+def test_no_frame_is_lost_or_told_twice(before, after, between):
+    canvas = connect(FRAME, clip(before), clip(after, 2.0), between)
+    assert seamless(canvas)
+    total = canvas.slices[-1].stop
+    assert 0 <= total - (before + after + between) < 4 and (total - before - after) % 4 == 0
+    told = sum(piece.num_frames for piece, known in zip(canvas.slices, known_slices(canvas), strict=True) if known)
+    assert told == before + after
