@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import signal
@@ -249,8 +250,24 @@ def result(run: Path, as_json: bool) -> None:
 
 @chronotope.command(
     cls=Command,
+    spread=("--story",),
     sections={
-        "inputs (none: the prompt alone)": ["image"],
+        "inputs (none: the prompt alone)": [
+            "image",
+            "at",
+            "extend",
+            "backward",
+            "context",
+            "connect",
+            "loop",
+            "edit",
+            "strength",
+            "retake",
+            "start",
+            "stop",
+            "mask",
+            "story",
+        ],
         "shape": ["size", "seconds", "fps"],
         "sampling": ["steps", "guidance", "solver", "negative", "seed", "count"],
         "files": ["output", "model", "dry_run", "as_json"],
@@ -259,13 +276,34 @@ def result(run: Path, as_json: bool) -> None:
     chronotope generate "a fox walks right past a tree" -o fox.mp4
     chronotope generate "a red ball" --seconds 0 -o ball.png
     chronotope generate "the boat sails to the left" --image photo.jpg -o boat.mp4
+    chronotope generate "a cat walks right" --image first.png --at 0 --image last.png --at 2 -o cat.mp4
+    chronotope generate "the fox walks on" --extend fox.mp4 -o longer.mp4
+    chronotope generate "a fox walks in" --extend fox.mp4 --backward --count 4 -o past.mp4
+    chronotope generate "a fox turns into a car" --connect fox.mp4 car.mp4 --seconds 2 -o bridge.mp4
+    chronotope generate "a balloon in the sky" --loop -o loop.mp4
+    chronotope generate "a fox walks right at night" --edit fox.mp4 --strength 0.6 -o night.mp4
+    chronotope generate "a red star" --retake fox.mp4 --from 1 --to 2 -o again.mp4
+    chronotope generate --story "0: a fox walks right" "1: a fox gets larger" -o story.mp4
     chronotope generate "a butterfly flies up" --size 128x72 --seconds 3 --seed 7 --count 4 -o butterfly.mp4
     chronotope generate "a yellow star grows at night" --model runs/mine --steps 50 --guidance 3 -o star.mp4
     chronotope generate "a fox walks right past a tree" --size 512x288 --dry-run
     """,
 )
-@click.argument("prompt")
-@option("--image", type=FILE, metavar="FILE", help="Start from this picture; its middle is kept where the shape differs.")
+@click.argument("prompt", required=False)
+@option("--image", type=FILE, multiple=True, metavar="FILE", help="Start from this picture; or, with --at, pictures at their times.")
+@option("--at", type=click.FloatRange(min=0), multiple=True, metavar="S", help="The second at which an --image stands, one each.")
+@option("--extend", type=FILE, metavar="FILE", help="Continue this video; --seconds says by how much.")
+@option("--backward", is_flag=True, help="Say what came before it instead.")
+@option("--context", type=click.FloatRange(min=0), metavar="S", help="How much of a clip is remembered.  [default: 2]")
+@option("--connect", type=FILE, nargs=2, metavar="A B", help="From one video into another.")
+@option("--loop", is_flag=True, help="The end meets the beginning: of words, of an --image, or of a clip (--extend).")
+@option("--edit", type=FILE, metavar="FILE", help="Make this video again as the prompt says.")
+@option("--strength", type=float, metavar="0..1", help="How much of it may change.  [default: 0.6; for a retake 1]")
+@option("--retake", type=FILE, metavar="FILE", help="Make part of this video again; a larger --size paints around it.")
+@option("--from", "start", type=click.FloatRange(min=0), metavar="S", help="From this second.")
+@option("--to", "stop", type=click.FloatRange(min=0), metavar="S", help="To this second.")
+@option("--mask", type=FILE, metavar="FILE", help="Where this picture or video is white.")
+@option("--story", multiple=True, metavar="'S: TEXT'...", help="Prompts and the seconds from which they speak.")
 @option("--size", type=SIZE, metavar="WxH", help="Pixels, any numbers.  [default: the model's]")
 @option("--seconds", type=click.FloatRange(min=0), metavar="S", help="Length; 0 is a picture.  [default: the model's; 0 for -o FILE.png]")
 @option("--fps", type=click.FloatRange(min=0, min_open=True, max=240), metavar="F", help="Frames a second.  [default: the model's]")
@@ -286,15 +324,18 @@ def result(run: Path, as_json: bool) -> None:
 @MODEL
 @option("--dry-run", is_flag=True, help="Print the settings, tokens, operations and memory, then stop.")
 @JSON
-def generate(model: str, dry_run: bool, as_json: bool, **options: Any) -> None:
-    """Make a video, or a picture, from words, or from words and a picture.
+def generate(model: str, dry_run: bool, as_json: bool, story: tuple[str, ...], **options: Any) -> None:
+    """Make a video or a picture from words; from pictures, from clips.
 
-    Every file carries the settings it was made with, in its tags and in FILE.json beside it.
+    What a clip shows stays as it was wherever nothing is made. Every file carries the settings it was made with, in its tags and
+    in FILE.json beside it.
     """
     from chronotope.cli import use
+    from chronotope.cli.given import Sources, read_story
     from chronotope.generate.pipeline import Generator
 
-    request = use.Request(**options)
+    given = {field.name: options.pop(field.name if field.name != "images" else "image") for field in dataclasses.fields(Sources)}
+    request = use.Request(sources=Sources(**given), story=read_story(story), **options)
     request.check(dry_run)
     generator = Generator.load(use.find_model(model)).to(use.device())
     if dry_run:

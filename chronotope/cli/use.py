@@ -13,12 +13,13 @@ import torch
 
 from chronotope import __version__, video
 from chronotope.cli.costs import SampleSize, sampling_costs
+from chronotope.cli.given import Sources
 from chronotope.cli.manners import PICKLES, check_finite, progress, say
 from chronotope.data.latents import fingerprint
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.flow.solvers import SolverName
-from chronotope.generate.pipeline import WEIGHTS, Generation, Generator, load_autoencoder
+from chronotope.generate.pipeline import LAYOUT, WEIGHTS, Generation, Generator, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.picture import PICTURE_FORMATS, writable
 from chronotope.video import VIDEO_FORMATS
@@ -61,9 +62,10 @@ def other_file(source: Path, output: Path) -> None:
 class Request:
     """What was asked for on the command line; None stands for the model's default."""
 
-    prompt: str
+    prompt: str | None
     output: Path | None
-    image: Path | None
+    sources: Sources
+    story: tuple[tuple[float, str], ...]
     size: tuple[int, int] | None
     seconds: float | None
     fps: float | None
@@ -80,6 +82,10 @@ class Request:
 
     def check(self, dry_run: bool) -> None:
         """Refuse what no model could do, before one is loaded."""
+        if self.prompt is None and not self.story:
+            raise UsageError("Missing argument 'PROMPT': say what should be seen, for example \"a red ball\"")
+        if self.prompt is not None and self.story:
+            raise UsageError("a prompt and a --story are two ways to say what happens; give one of them")
         check_finite("--seconds", self.seconds)
         check_finite("--fps", self.fps)
         check_finite("--guidance", self.guidance)
@@ -87,10 +93,12 @@ class Request:
             writable(self.output, {**VIDEO_FORMATS, **PICTURE_FORMATS})
         elif not dry_run:
             raise UsageError("name the file to write, for example: -o video.mp4")
-        if self.image and self.output:
-            other_file(self.image, self.output)
-        if self.image and (self.to_picture or self.seconds == 0):
-            raise UsageError("--image is where a video starts: it needs --seconds above 0 and a video file such as -o video.mp4")
+        if self.output:
+            for source in self.sources.files:
+                other_file(source, self.output)
+        self.sources.check(self.seconds)
+        if self.sources.needs_motion and (self.to_picture or self.seconds == 0):
+            raise UsageError("what is given is where a video starts: it needs --seconds above 0 and a video file such as -o video.mp4")
 
     def paths(self) -> list[Path]:
         """fox.mp4, or fox-7.mp4 and fox-8.mp4 for seeds 7 and 8."""
@@ -102,17 +110,20 @@ class Request:
 
 def plan(request: Request, generator: Generator) -> dict[str, Any]:
     """The arguments of `Generator.generate` but the seed, every default resolved."""
-    defaults = generator.defaults
-    width, height = request.size or (defaults.width, defaults.height)
+    defaults, sources = generator.defaults, request.sources
+    width, height = sources.size(request.size, (defaults.width, defaults.height), generator.geometry.cell)
     fps = request.fps or defaults.fps
     seconds = request.seconds if request.seconds is not None else 0.0 if request.to_picture else defaults.num_frames / defaults.fps
     num_frames = max(1, round(seconds * fps))
+    if request.seconds is None and sources.at:  # as long as it takes to reach the last picture
+        num_frames = max(num_frames, round(max(sources.at) * fps) + 1)
     if request.to_picture and num_frames > 1:
         raise UsageError(
             f"{request.output} holds one frame and {num_frames} were asked for; write a video (.mp4), or a picture with --seconds 0"
         )
     settings = {
-        "prompt": request.prompt,
+        "prompt": request.story or request.prompt,
+        **sources.read(fps, request.size),
         "height": height,
         "width": width,
         "num_frames": num_frames,
@@ -122,7 +133,7 @@ def plan(request: Request, generator: Generator) -> dict[str, Any]:
         "negative_prompt": request.negative,
         "solver": request.solver,
     }
-    generator.check_request(request.prompt, height, width, num_frames, fps)
+    generator.lay_out(**{name: value for name, value in settings.items() if name in LAYOUT}, encoded=False)  # can it be done at all?
     return settings
 
 
@@ -130,10 +141,12 @@ def describe_plan(request: Request, generator: Generator, settings: dict[str, An
     """What --dry-run prints: the settings, what they amount to, and what they cost."""
     height, width, num_frames = settings["height"], settings["width"], settings["num_frames"]
     geometry = generator.geometry
-    slices = geometry.lead_and_slices(1, num_frames + 1) if request.image else geometry.slices(num_frames)
+    planned = generator.lay_out(**{name: value for name, value in settings.items() if name in LAYOUT}, encoded=False)
+    slices = planned.canvas.slices
     rows, columns = geometry.token_grid(height, width)
     covered = geometry.covered_size(height, width)
-    size = SampleSize(len(slices) * rows * columns, len(generator.tokenizer.encode(request.prompt)), len(slices))
+    text = sum(len(generator.tokenizer.encode(prompt.text)) for prompt in planned.canvas.prompts)
+    size = SampleSize(len(slices) * rows * columns, text, len(slices))
     guided = settings["guidance_scale"] != 1
     negative = len(generator.tokenizer.encode(request.negative)) if guided else None
     pixels = sum(geometry.stride[0] for _ in slices) * covered[0] * covered[1]
@@ -141,8 +154,10 @@ def describe_plan(request: Request, generator: Generator, settings: dict[str, An
     costs = sampling_costs(models, geometry, size, pixels, settings["num_steps"], request.solver == "heun", negative)
     stills = sum(piece.still for piece in slices)
     return {
-        **settings,
-        "image": str(request.image) if request.image else None,
+        **{name: value for name, value in settings.items() if name not in ("image", "video", "into", "mask", "task")},
+        "task": planned.task,
+        "given": [str(path) for path in request.sources.files],
+        "notes": list(planned.notes),
         "seeds": [request.seed + number for number in range(request.count)],
         "files": [str(path) for path in request.paths()] if request.output else [],
         "generated_size": f"{covered[1]}x{covered[0]}",
@@ -156,14 +171,12 @@ def describe_plan(request: Request, generator: Generator, settings: dict[str, An
 def generate(request: Request, generator: Generator) -> list[dict[str, Any]]:
     """Make and write the videos, one a seed; returns where each lies and came from, as soon as it is there."""
     settings = plan(request, generator)
-    picture = video.read_image(request.image) if request.image else None
+    given = [str(path) for path in request.sources.files]
     made = []
     for number, path in enumerate(request.paths()):
         with progress(path.name, "steps") as report:
-            result = generator.generate(
-                image=picture, seed=request.seed + number, report=lambda step: report(step + 1, settings["num_steps"]), **settings
-            )
-        origin = {**result.origin, **({"image": str(request.image)} if request.image else {})}
+            result = generator.generate(seed=request.seed + number, report=lambda step: report(step + 1, settings["num_steps"]), **settings)
+        origin = {**result.origin, **({"given": given} if given else {})}
         for note in result.origin["notes"] if number == 0 else []:
             say(f"note: {note}")
         video.write(path, result.frames, result.fps, metadata=origin)

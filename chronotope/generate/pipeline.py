@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,24 +13,28 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from torch import Tensor
 
-from chronotope import __version__, checkpoint, video
+from chronotope import __version__, checkpoint
 from chronotope.config import from_dict
 from chronotope.data.latents import encode_frames, fingerprint
 from chronotope.errors import FileProblem, UsageError
 from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig
 from chronotope.flow.solvers import SOLVERS, SolverName
-from chronotope.generate import tasks
 from chronotope.generate.canvas import Canvas, Prompt
+from chronotope.generate.inputs import Given, Mask, Picture, Pixels, Plan, Task, plan
 from chronotope.generate.sampler import Sampling, sample
-from chronotope.geometry import Geometry, Slice, num_frames_of
+from chronotope.generate.tasks import Frame
+from chronotope.geometry import Geometry, Slice
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer
 
-__all__ = ["WEIGHTS", "Defaults", "Generation", "Generator", "load_autoencoder", "model_description"]
+__all__ = ["LAYOUT", "WEIGHTS", "Defaults", "Generation", "Generator", "load_autoencoder", "model_description"]
 
+# the arguments of `generate` that decide the canvas
+LAYOUT = ("prompt", "height", "width", "num_frames", "fps", "image", "video", "task", "into", "strength", "context", "span", "mask")
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 T = TypeVar("T")
@@ -140,9 +144,16 @@ class Generator:
 
     def generate(
         self,
-        prompt: str,
+        prompt: str | Sequence[tuple[float, str]],
         *,
-        image: UInt8[np.ndarray, "h w 3"] | None = None,
+        image: Picture | Sequence[tuple[float, Picture]] | None = None,
+        video: Pixels | None = None,
+        task: Task | None = None,
+        into: Pixels | None = None,
+        strength: float | None = None,
+        context: float = 2.0,
+        span: tuple[float, float] | None = None,
+        mask: Mask | None = None,
         height: int | None = None,
         width: int | None = None,
         num_frames: int | None = None,
@@ -154,31 +165,37 @@ class Generator:
         seed: int = 0,
         report: Callable[[int], None] = lambda step: None,
     ) -> Generation:
-        """A video (or a picture, with num_frames=1) from words, or from words and a first picture.
+        """A video (or a picture, with num_frames=1) from words, and from what else is given.
 
-        With `image`, the picture is the first frame and whole moving slices follow, so `num_frames` is rounded up. Sizes are in
-        pixels and need no divisibility: the last tokens may reach over the edge and what lies outside is cut off.
+        `prompt` is a text, or texts with the seconds from which they speak. `image` is a first picture, or pictures with their seconds;
+        whole slices follow, so `num_frames` is rounded up. `video` [t, h, w, 3] at `fps` is what `task` works on: extend,
+        extend_backward, connect (to `into`), loop, edit (with `strength`), retake (`span` in seconds, `mask`), outpaint; then
+        `num_frames` counts the new frames, and what was given comes back as it was. Sizes are in pixels and need no divisibility: the
+        last tokens may reach over the edge and what lies outside is cut off.
         """
         defaults = self.defaults
         height, width = height or defaults.height, width or defaults.width
         num_frames, fps = num_frames or defaults.num_frames, fps or defaults.fps
-        self.check_request(prompt, height, width, num_frames, fps)
         if solver not in SOLVERS:
             raise UsageError(f"unknown solver '{solver}'. Choose from: {', '.join(SOLVERS)}")
         scale = defaults.guidance_scale if guidance_scale is None else guidance_scale
         sampling = Sampling(num_steps or defaults.num_steps, solver, Guidance(scale), negative_prompt)
-        canvas, notes = self._canvas(prompt, image, height, width, num_frames, fps)
+        given: dict[str, Any] = {"image": image, "video": video, "task": task, "into": into, "strength": strength}
+        given |= {"context": context, "span": span, "mask": mask}
+        planned = self.lay_out(prompt, height=height, width=width, num_frames=num_frames, fps=fps, **given)
+        canvas = planned.canvas
 
         started = time.perf_counter()
         latents = sample(self.dit, self.tokenizer, self.flow, self.geometry, canvas, sampling, seed, report)
         sampled = time.perf_counter()
         noise = [defaults.decoder_noise * float(level) for level in canvas.level.flatten(1).amax(dim=1)]
-        frames = self.autoencoder.decode(latents.to(self.dit.patch_in.weight.device), canvas.slices, noise)[:, :height, :width]
+        frames = self._decode(latents, canvas, noise)[:, :height, :width].cpu().numpy()
+        frames = planned.finish(frames, self.geometry.cell)
         decoded = time.perf_counter()
         origin = {
             "program": f"chronotope {__version__}",
-            "task": "animate a picture" if image is not None else "text to picture" if num_frames == 1 else "text to video",
-            "prompt": prompt,
+            "task": planned.task,
+            "prompt": prompt if isinstance(prompt, str) else [list(pair) for pair in prompt],
             "negative_prompt": negative_prompt,
             "seed": seed,
             "num_steps": sampling.num_steps,
@@ -189,43 +206,69 @@ class Generator:
             "height": height,
             "num_frames": len(frames),
             "fps": fps,
-            "notes": notes,
+            "notes": [*self._size_note(height, width), *planned.notes],
             "model": self.names,
             "seconds": {"sampling": round(sampled - started, 3), "decoding": round(decoded - sampled, 3)},
             "generated_by_ai": True,
         }
-        return Generation(frames.cpu().numpy(), fps, origin)
+        return Generation(frames, fps, origin)
 
-    def _canvas(
-        self, prompt: str, image: np.ndarray | None, height: int, width: int, num_frames: int, fps: float
-    ) -> tuple[Canvas, list[str]]:
-        frame, notes = tasks.Frame(self.geometry, self.autoencoder.config.channels, height, width, fps, (Prompt(prompt),)), []
+    def lay_out(
+        self,
+        prompt: str | Sequence[tuple[float, str]],
+        *,
+        height: int,
+        width: int,
+        num_frames: int,
+        fps: float,
+        image: Picture | Sequence[tuple[float, Picture]] | None = None,
+        encoded: bool = True,
+        **given: Any,
+    ) -> Plan:
+        """The canvas that `generate` would fill, or why it cannot; with `encoded` false what is given is not looked at by the networks."""
+        prompts = (Prompt(prompt),) if isinstance(prompt, str) else tuple(Prompt(text, seconds) for seconds, text in prompt)
+        images = () if image is None else ((0.0, image),) if isinstance(image, np.ndarray) else tuple(image)
+        inputs = Given(images=images, **given)
+        self.check_request(prompts, height, width, inputs.num_frames_on_canvas(num_frames, fps), fps)
+        frame = Frame(self.geometry, self.autoencoder.config.channels, height, width, fps, prompts)
+
+        def encode(frames: Pixels, slices: Sequence[Slice]) -> Tensor:
+            if encoded:
+                return encode_frames(self.autoencoder, self.geometry, frames, slices)
+            return torch.zeros(len(slices), frame.channels, *self.geometry.latent_size(height, width))
+
+        return plan(encode, frame, inputs, num_frames)
+
+    def _decode(self, latents: Tensor, canvas: Canvas, noise: Sequence[float]) -> Tensor:
+        """Frames of a canvas; on a cycle the last slice is a neighbour of the first."""
+        latents = latents.to(self.dit.patch_in.weight.device)
+        if not canvas.cycle:
+            return self.autoencoder.decode(latents, canvas.slices, noise)
+        frames = self.autoencoder.decode(
+            torch.cat([latents[-1:], latents, latents[:1]]),
+            (canvas.slices[-1], *canvas.slices, canvas.slices[0]),
+            (noise[-1], *noise, noise[0]),
+        )
+        return frames[canvas.slices[-1].num_frames : -canvas.slices[0].num_frames]
+
+    def _size_note(self, height: int, width: int) -> list[str]:
         covered = self.geometry.covered_size(height, width)
-        if covered != (height, width):
-            notes.append(
-                f"generated at {covered[1]}x{covered[0]} and cut to {width}x{height}, because tokens cover {self.geometry.cell} pixels"
-            )
-        if image is None:
-            return tasks.text_to_video(frame, num_frames), notes
-        fitted, what = video.fit(image, height, width)
-        if image.shape[:2] != (height, width):
-            notes.append(what)
-        picture = encode_frames(self.autoencoder, self.geometry, fitted[None], [Slice(0, 1)])
-        canvas = tasks.keyframes(frame, [(0, picture)], num_frames)
-        total = num_frames_of(canvas.slices)
-        if total != num_frames:
-            notes.append(f"{total} frames instead of {num_frames}: the picture, then whole slices of {self.geometry.stride[0]}")
-        return canvas, notes
+        if covered == (height, width):
+            return []
+        return [f"generated at {covered[1]}x{covered[0]} and cut to {width}x{height}, because tokens cover {self.geometry.cell} pixels"]
 
     def num_tokens(self, height: int, width: int, num_frames: int) -> int:
         """Visual tokens of a video."""
         return self.geometry.num_tokens(num_frames, height, width)
 
-    def check_request(self, prompt: str, height: int, width: int, num_frames: int, fps: float) -> None:
+    def check_request(self, prompts: Sequence[Prompt], height: int, width: int, num_frames: int, fps: float) -> None:
         """Refuse what cannot work, before anything is allocated."""
-        if not prompt.strip():
+        if not prompts or not all(prompt.text.strip() for prompt in prompts):
             raise UsageError('the prompt is empty; say what should be seen, for example "a red ball rolls right"')
-        length = len(self.tokenizer.encode(prompt))
+        times = [prompt.seconds for prompt in prompts]
+        if times != sorted(set(times)) or times[0] < 0:
+            raise UsageError(f"the prompts of a story speak from rising times, got {', '.join(f'{time:g} s' for time in times)}")
+        length = max(len(self.tokenizer.encode(prompt.text)) for prompt in prompts)
         if length > self.dit.config.max_text_tokens:
             raise UsageError(f"the prompt has {length} tokens, this model reads at most {self.dit.config.max_text_tokens}; shorten it")
         if not 0 < fps <= 240:

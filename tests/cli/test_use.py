@@ -98,7 +98,7 @@ def test_a_picture_is_fitted_and_it_is_said(model: Path, photo: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert "note: 120x40 scaled to 96x32 and its middle 48x32 kept (50% cut off)" in result.stderr
     origin = video.read_origin("moves.mp4")
-    assert (origin["task"], origin["image"]) == ("animate a picture", str(photo))
+    assert (origin["task"], origin["given"]) == ("animate a picture", [str(photo)])
     assert video.probe("moves.mp4").num_frames == origin["num_frames"] == 9  # the picture, and two slices of four
     assert run("generate", PROMPT, "--model", model, "--image", "moves.mp4", "-o", "on.mp4").exit_code == 0
 

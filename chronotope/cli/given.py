@@ -1,0 +1,171 @@
+"""What `chronotope generate` is given beside words: pictures at times, clips, masks and stories, read from files and checked together."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chronotope import video
+from chronotope.cli.manners import check_finite
+from chronotope.errors import UsageError
+from chronotope.generate.inputs import Task
+
+__all__ = ["Sources", "read_story"]
+
+_BEAT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*s?\s*:\s*(.*)", re.DOTALL)
+
+
+def read_story(beats: Sequence[str]) -> tuple[tuple[float, str], ...]:
+    """'2: it eats the berry' says a text and the seconds from which it speaks."""
+    story = []
+    for beat in beats:
+        found = _BEAT.fullmatch(beat)
+        if not found or not found[2].strip():
+            raise UsageError(f"--story takes beats such as '0: a fox walks in' '2: it eats the berry', got '{beat}'")
+        story.append((float(found[1]), found[2].strip()))
+    times = [seconds for seconds, _ in story]
+    if times != sorted(set(times)):
+        raise UsageError(f"the beats of --story come at rising times, got {', '.join(f'{time:g}' for time in times)} s")
+    return tuple(story)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files named on the command line and what is to be done with them."""
+
+    images: tuple[Path, ...] = ()
+    at: tuple[float, ...] = ()
+    extend: Path | None = None
+    backward: bool = False
+    context: float | None = None
+    connect: tuple[Path, Path] | None = None
+    loop: bool = False
+    edit: Path | None = None
+    strength: float | None = None
+    retake: Path | None = None
+    start: float | None = None
+    stop: float | None = None
+    mask: Path | None = None
+
+    @property
+    def clip(self) -> Path | None:
+        """The clip that is worked on."""
+        return self.extend or self.edit or self.retake or (self.connect[0] if self.connect else None)
+
+    @property
+    def files(self) -> list[Path]:
+        """Everything that is read."""
+        return [*self.images, *filter(None, (self.extend, self.edit, self.retake, self.mask)), *(self.connect or ())]
+
+    @property
+    def needs_motion(self) -> bool:
+        return bool(self.images or self.clip or self.loop)
+
+    def task(self, outpaints: bool) -> Task | None:
+        """What is done with the clip."""
+        if self.loop:
+            return "loop"
+        if self.extend:
+            return "extend_backward" if self.backward else "extend"
+        if self.connect:
+            return "connect"
+        if self.edit:
+            return "edit"
+        if self.retake:
+            return "outpaint" if outpaints else "retake"
+        return None
+
+    def check(self, seconds: float | None) -> None:
+        """Refuse what does not go together."""
+        for name, value in (("--context", self.context), ("--strength", self.strength), ("--from", self.start), ("--to", self.stop)):
+            check_finite(name, value)
+        clips = {"--extend": self.extend, "--connect": self.connect, "--edit": self.edit, "--retake": self.retake}
+        named = [name for name, file in clips.items() if file]
+        if len(named) > 1:
+            raise UsageError(f"{' and '.join(named)} are different tasks; make one video after the other")
+        if self.images and named:
+            raise UsageError(f"--image starts a video of its own; leave it out with {named[0]}")
+        if self.loop and named and named != ["--extend"]:
+            raise UsageError(f"--loop makes a loop of words, of an --image or of a clip (--extend); it does not go with {named[0]}")
+        if self.loop and len(self.images) > 1:
+            raise UsageError("--loop begins and ends at one --image")
+        if self.at and len(self.at) != len(self.images):
+            raise UsageError(f"there are {len(self.images)} --image and {len(self.at)} --at; give each picture its seconds")
+        if len(self.images) > 1 and not self.at:
+            raise UsageError("several pictures need their seconds: --image a.png --at 0 --image b.png --at 2")
+        self._check_companions()
+        if seconds is not None and (self.edit or self.retake):
+            raise UsageError("a clip that is edited or made again keeps its length; leave --seconds out, or cut the clip first")
+        if self.strength is not None and not 0 <= self.strength <= 1:
+            raise UsageError(f"--strength lies between 0 (keep everything) and 1 (keep nothing), got {self.strength:g}")
+
+    def _check_companions(self) -> None:
+        """An option that only makes sense beside another."""
+        needs: list[tuple[str, Any, Any, str]] = [
+            ("--at", self.at, self.images, "--image"),
+            ("--backward", self.backward, self.extend and not self.loop, "--extend"),
+            ("--context", self.context is not None, self.extend or self.connect, "--extend or --connect"),
+            ("--strength", self.strength is not None, self.edit or self.retake, "--edit or --retake"),
+            ("--from", self.start is not None, self.retake, "--retake"),
+            ("--to", self.stop is not None, self.retake, "--retake"),
+            ("--mask", self.mask, self.retake, "--retake"),
+        ]
+        for name, given, partner, other in needs:
+            if given and not partner:
+                raise UsageError(f"{name} goes with {other}")
+
+    def size(self, asked: tuple[int, int] | None, defaults: tuple[int, int], cell: tuple[int, int]) -> tuple[int, int]:
+        """Width and height of the video: as asked, else as many pixels as the model's own size, in the shape of what is given."""
+        source = self.clip or (self.images[0] if self.images and self.loop else None)
+        if asked or source is None:
+            return asked or defaults
+        info = video.probe(source)
+        if info.width <= defaults[0] and info.height <= defaults[1]:
+            return info.width, info.height
+        scale = math.sqrt(defaults[0] * defaults[1] / (info.width * info.height))
+        return tuple(max(side, round(n * scale / side) * side) for n, side in zip((info.width, info.height), cell[::-1], strict=True))  # type: ignore[return-value]
+
+    def outpaints(self, asked: tuple[int, int] | None) -> bool:
+        """Whether a retake only has room around the clip to fill."""
+        if self.retake is None or self.mask or self.start is not None or self.stop is not None:
+            return False
+        info = video.probe(self.retake)
+        if asked is None or (asked[0] <= info.width and asked[1] <= info.height):
+            raise UsageError(
+                f"say what is to be made again: a stretch (--from 1 --to 2), a --mask, or a --size larger than {info.width}x{info.height}"
+            )
+        return True
+
+    def read(self, fps: float, asked: tuple[int, int] | None) -> dict[str, Any]:
+        """The arguments of `Generator.generate`, files read at this rate."""
+        outpaints = self.outpaints(asked)
+        given: dict[str, Any] = {"task": self.task(outpaints)}
+        if self.images:
+            times = self.at or (0.0,)
+            given["image"] = [(seconds, video.read_image(path)) for seconds, path in zip(times, self.images, strict=True)]
+        if self.clip:
+            given["video"] = video.read(self.clip, fps=fps).frames
+        if self.connect:
+            given["into"] = video.read(self.connect[1], fps=fps).frames
+        if self.context is not None:
+            given["context"] = self.context
+        if self.strength is not None:
+            given["strength"] = self.strength
+        if self.retake and not outpaints and (self.start is not None or self.stop is not None):
+            length = len(given["video"]) / fps
+            given["span"] = (self.start or 0.0, length if self.stop is None else self.stop)
+        if self.mask:
+            given["mask"] = self._mask(fps)
+        return given
+
+    def _mask(self, fps: float) -> np.ndarray:
+        """White (bright) is made again, black is kept."""
+        assert self.mask is not None
+        frames = video.read(self.mask, fps=fps).frames
+        return np.asarray(frames.mean(axis=3) >= 128)

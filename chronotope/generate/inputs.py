@@ -1,0 +1,292 @@
+"""What is given beside words - pictures, clips, masks - becomes a canvas: fitted to the frame, encoded, laid out by its task.
+
+`encode(frames, slices)` gives latents. What comes back is a `Plan`: the canvas, what was done to the inputs in words, and the
+pixels that are already known, so that a clip comes back as it was wherever nothing was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+from torch import Tensor
+
+from chronotope.errors import UsageError, suggest
+from chronotope.generate import tasks
+from chronotope.generate.canvas import Canvas
+from chronotope.generate.tasks import Frame, Known
+from chronotope.geometry import Slice
+from chronotope.picture import fit
+
+__all__ = ["TASKS", "Encode", "Given", "Mask", "Picture", "Pixels", "Plan", "Task", "plan"]
+
+Task = Literal["extend", "extend_backward", "connect", "loop", "edit", "retake", "outpaint"]
+TASKS: tuple[Task, ...] = get_args(Task)
+
+Pixels = UInt8[np.ndarray, "_ _ _ 3"]
+Picture = UInt8[np.ndarray, "_ _ 3"]
+Mask = Bool[np.ndarray, "_ _ _"]
+Encode = Callable[[Pixels, Sequence[Slice]], Tensor]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A canvas and what surrounds it.
+
+    `pixels` are frames for the whole canvas, put back wherever tokens are given; `before` and `after` are frames of the clip that
+    lie outside the canvas; `repeated` frames at the canvas's end are those at its beginning and not shown again.
+    """
+
+    task: str
+    canvas: Canvas
+    notes: tuple[str, ...] = ()
+    pixels: Pixels | None = None
+    before: Pixels | None = None
+    after: Pixels | None = None
+    repeated: int = 0
+
+    def finish(self, frames: Pixels, cell: tuple[int, int]) -> Pixels:
+        """The decoded frames of the canvas with the given ones in their place."""
+        if self.pixels is not None:
+            kept = np.repeat(self.canvas.given.numpy(), [piece.num_frames for piece in self.canvas.slices], axis=0)
+            kept = kept.repeat(cell[0], axis=1).repeat(cell[1], axis=2)[:, : frames.shape[1], : frames.shape[2], None]
+            frames = np.where(kept, self.pixels, frames)
+        frames = frames[: len(frames) - self.repeated]
+        return np.concatenate([part for part in (self.before, frames, self.after) if part is not None])
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is given beside words, and what is to be done with it.
+
+    `images` are pictures and their seconds. `video` is a clip at the frame's rate: to extend, edit, retake, outpaint or loop; `into` is
+    the clip that `connect` leads to. `context` seconds of a clip are remembered; `span` in seconds and `mask` (true: make again) say
+    what a retake is about.
+    """
+
+    task: Task | None = None
+    images: tuple[tuple[float, Picture], ...] = ()
+    video: Pixels | None = None
+    into: Pixels | None = None
+    strength: float | None = None
+    context: float = 2.0
+    span: tuple[float, float] | None = None
+    mask: Mask | None = None
+
+    def __post_init__(self) -> None:
+        if self.task is not None and self.task not in TASKS:
+            raise UsageError(f"unknown task '{self.task}'. {suggest(self.task, TASKS)}")
+        if self.task is None and self.video is not None:
+            raise UsageError(f"a video was given, but not what to do with it; give a task: {', '.join(TASKS)}")
+        if self.task not in (None, "loop") and self.video is None:
+            raise UsageError(f"'{self.task}' works on a video, and none was given")
+        if self.images and self.task not in (None, "loop"):
+            raise UsageError(f"pictures start a video or stand at its times; with '{self.task}' give a video only")
+        if self.task == "connect" and self.into is None:
+            raise UsageError("'connect' leads from one video into another; give both")
+        if self.task == "retake" and self.span is None and self.mask is None:
+            raise UsageError("say what is to be made again: a stretch of time, or a mask")
+
+    def num_frames_on_canvas(self, num_frames: int, fps: float) -> int:
+        """How many frames are worked on at once, `num_frames` being those asked for."""
+        if self.video is None:
+            return num_frames
+        if self.task in ("edit", "retake", "outpaint"):
+            return len(self.video)
+        shares = [self.video] if self.into is None and self.task != "loop" else [self.video, self.video if self.into is None else self.into]
+        return num_frames + sum(min(len(clip), round(self.context * fps)) for clip in shares)
+
+
+def plan(encode: Encode, frame: Frame, given: Given, num_frames: int) -> Plan:
+    """The canvas of a request; `num_frames` counts new frames where a clip goes on, connects or loops, else all of them."""
+    context = round(given.context * frame.fps)
+    video = given.video
+    match given.task:
+        case "extend" | "extend_backward" if video is not None:
+            return extension(encode, frame, video, num_frames, context, given.task == "extend_backward")
+        case "connect" if video is not None and given.into is not None:
+            return connection(encode, frame, video, given.into, num_frames, context)
+        case "edit" if video is not None:
+            return edited(encode, frame, video, 0.6 if given.strength is None else given.strength)
+        case "retake" if video is not None:
+            return remade(encode, frame, video, given.span, given.mask, 1.0 if given.strength is None else given.strength)
+        case "outpaint" if video is not None:
+            return outpainted(encode, frame, video)
+        case "loop":
+            picture = given.images[0][1][None] if given.images else None
+            return looped(encode, frame, picture if video is None else video, num_frames, context)
+    return pictures(encode, frame, given.images, num_frames) if given.images else words(frame, num_frames)
+
+
+def words(frame: Frame, num_frames: int) -> Plan:
+    """Nothing but words."""
+    return Plan("text to picture" if num_frames == 1 else "text to video", tasks.text_to_video(frame, num_frames))
+
+
+def pictures(encode: Encode, frame: Frame, given: Sequence[tuple[float, Picture]], num_frames: int) -> Plan:
+    """Pictures at their seconds; one at 0 is animated."""
+    notes: list[str] = []
+    known = []
+    for seconds, picture in given:
+        pixels = _fitted(picture[None], frame, notes)
+        known.append((round(seconds * frame.fps), encode(pixels, [Slice(0, 1)])))
+    canvas = tasks.keyframes(frame, known, num_frames)
+    total = canvas.slices[-1].stop
+    if total != num_frames:
+        notes.append(f"{total} frames instead of {num_frames}, so as to end with a whole slice of {frame.geometry.stride[0]}")
+    return Plan("animate a picture" if len(given) == 1 else "keyframes", canvas, tuple(notes))
+
+
+def extension(encode: Encode, frame: Frame, clip: Pixels, num_new: int, context: int, backward: bool) -> Plan:
+    """The clip and what comes next; or, backward, what came before and the clip. `context` frames of it are remembered."""
+    notes: list[str] = []
+    clip = _fitted(clip, frame, notes)
+    context = _context(frame, len(clip), context, notes)
+    near, far = (clip[:context], clip[context:]) if backward else (clip[len(clip) - context :], clip[: len(clip) - context])
+    known = _known(encode, frame, near)
+    canvas = tasks.extend_backward(frame, known, num_new) if backward else tasks.extend(frame, known, num_new)
+    made = canvas.slices[-1].stop - context
+    if made != num_new:
+        notes.append(f"{made} new frames instead of {num_new}: whole slices of {frame.geometry.stride[0]}")
+    pixels = _around(canvas, [near], [made if backward else 0])
+    task = "extend backward" if backward else "extend"
+    return Plan(task, canvas, tuple(notes), pixels, None if backward else far, far if backward else None)
+
+
+def connection(encode: Encode, frame: Frame, before: Pixels, after: Pixels, num_between: int, context: int) -> Plan:
+    """From one clip into another: all of the first, `num_between` new frames, all of the second."""
+    notes: list[str] = []
+    first, second = (_fitted(clip, frame, notes) for clip in (before, after))
+    for clip, which in ((first, "the first"), (second, "the second")):
+        if len(clip) == 1:
+            raise UsageError(f"{which} of the clips to connect is a picture; give videos, or pictures as keyframes (--image with --at)")
+    count, other = (_context(frame, len(clip), context, notes) for clip in (first, second))
+    tail, head = first[len(first) - count :], second[:other]
+    canvas = tasks.connect(frame, _known(encode, frame, tail), _known(encode, frame, head), num_between)
+    made = canvas.slices[-1].stop - count - other
+    pixels = _around(canvas, [tail, head], [0, count + made])
+    return Plan("connect", canvas, tuple(notes), pixels, first[: len(first) - count], second[other:])
+
+
+def looped(encode: Encode, frame: Frame, clip: Pixels | None, num_frames: int, context: int) -> Plan:
+    """From words: a circle. From a clip: the clip, and a way from its end back to its beginning. From a picture: there and back to it."""
+    if clip is None:
+        canvas = tasks.loop(frame, num_frames)
+        total = canvas.slices[-1].stop
+        return Plan("loop", canvas, (f"{total} frames instead of {num_frames}: whole slices",) if total != num_frames else ())
+    notes: list[str] = []
+    clip = _fitted(clip, frame, notes)
+    if len(clip) == 1:
+        encoded = encode(clip, [Slice(0, 1)])
+        length = frame.geometry.stride[0]
+        last = max(1, -(-(num_frames - 1) // length)) * length + 1
+        return Plan("loop", tasks.keyframes(frame, [(0, encoded), (last, encoded)], last + 1), tuple(notes), repeated=1)
+    count = _context(frame, len(clip) // 2, context, notes)
+    tail, head = clip[len(clip) - count :], clip[:count]
+    canvas = tasks.connect(frame, _known(encode, frame, tail), _known(encode, frame, head), num_frames)
+    made = canvas.slices[-1].stop - 2 * count
+    pixels = _around(canvas, [tail, head], [0, count + made])
+    return Plan("loop", canvas, tuple(notes), pixels, clip[: len(clip) - count], repeated=count)
+
+
+def edited(encode: Encode, frame: Frame, clip: Pixels, strength: float) -> Plan:
+    """The clip again, from noise of this level."""
+    notes: list[str] = []
+    clip = _fitted(clip, frame, notes)
+    canvas = tasks.edit(frame, _known(encode, frame, clip), strength)
+    return Plan("edit", canvas, tuple(notes), clip)
+
+
+def remade(encode: Encode, frame: Frame, clip: Pixels, span: tuple[float, float] | None, mask: Mask | None, strength: float) -> Plan:
+    """The clip with a stretch of time (in seconds) made again, or what a mask covers, or both together."""
+    notes: list[str] = []
+    fitted = _fitted(clip, frame, notes)
+    known = _known(encode, frame, fitted)
+    rows, columns = frame.geometry.token_grid(frame.height, frame.width)
+    again = torch.ones(len(known.slices), rows, columns, dtype=torch.bool)
+    if span is not None:
+        start, stop = span
+        if start >= len(fitted) / frame.fps:
+            raise UsageError(f"the clip has {len(fitted) / frame.fps:.2f} s, so nothing of it lies after {start:g} s")
+        if not 0 <= start < stop:
+            raise UsageError(f"a stretch begins at 0 s or later and ends after it begins, got {start:g} to {stop:g} s")
+        inside = [piece.start < stop * frame.fps and piece.stop > start * frame.fps for piece in known.slices]
+        again &= torch.tensor(inside)[:, None, None]
+        begin, end = (known.slices[i].start for i in (inside.index(True), len(inside) - 1 - inside[::-1].index(True)))
+        end += known.slices[len(inside) - 1 - inside[::-1].index(True)].num_frames
+        if (begin, end) != (round(start * frame.fps), min(len(fitted), round(stop * frame.fps))):
+            notes.append(f"made again from {begin / frame.fps:g} s to {end / frame.fps:g} s: whole slices")
+    if mask is not None:
+        again &= masked_tokens(frame, known.slices, mask, clip.shape[1:3])
+        if not again.any():
+            raise UsageError("the mask covers nothing of what is to be made again; white is made again, black is kept")
+    return Plan("retake" if mask is None else "inpaint", tasks.retake(frame, known, again, strength), tuple(notes), fitted)
+
+
+def masked_tokens(frame: Frame, slices: Sequence[Slice], mask: Mask, size: tuple[int, int]) -> Bool[Tensor, "s rows columns"]:
+    """The tokens of which the mask covers any pixel in any frame; one mask frame serves all, otherwise there is one a frame."""
+    if mask.shape[1:] != size:
+        raise UsageError(f"the mask is {mask.shape[2]}x{mask.shape[1]} and the clip {size[1]}x{size[0]}; make it the clip's size")
+    total = slices[-1].stop
+    if len(mask) not in (1, total):
+        raise UsageError(f"the mask has {len(mask)} frames and the clip {total}; give one frame, or as many as the clip")
+    as_pixels = np.repeat(mask[..., None].astype(np.uint8) * 255, 3, axis=3)
+    bright: np.ndarray = fit(as_pixels, frame.height, frame.width)[0][..., 0]
+    fitted = np.broadcast_to(np.greater_equal(bright, 128), (total, frame.height, frame.width))
+    (tall, wide), (rows, columns) = frame.geometry.cell, frame.geometry.token_grid(frame.height, frame.width)
+    whole = np.pad(fitted, ((0, 0), (0, rows * tall - frame.height), (0, columns * wide - frame.width)))
+    cells = torch.from_numpy(whole.reshape(total, rows, tall, columns, wide)).amax(dim=(2, 4))
+    return torch.stack([cells[piece.start : piece.stop].any(dim=0) for piece in slices])
+
+
+def outpainted(encode: Encode, frame: Frame, clip: Pixels) -> Plan:
+    """The clip in the middle of a larger frame; around it everything is new."""
+    height, width = clip.shape[1:3]
+    if height > frame.height or width > frame.width:
+        raise UsageError(f"the clip is {width}x{height}, larger than {frame.width}x{frame.height}; give a larger --size to paint around it")
+    (tall, wide), (rows, columns) = frame.geometry.cell, frame.geometry.token_grid(frame.height, frame.width)
+    top, left = (frame.height - height) // 2 // tall * tall, (frame.width - width) // 2 // wide * wide
+    around = ((0, 0), (top, frame.height - height - top), (left, frame.width - width - left), (0, 0))
+    pixels = np.pad(clip, around, mode="edge")
+    known = _known(encode, frame, pixels)
+    again = torch.ones(len(known.slices), rows, columns, dtype=torch.bool)
+    again[:, -(-top // tall) : (top + height) // tall, -(-left // wide) : (left + width) // wide] = False
+    if bool(again.all()):
+        raise UsageError(f"a clip of {width}x{height} covers no whole token of {wide}x{tall}; give a larger clip")
+    return Plan("outpaint", tasks.retake(frame, known, again), (), pixels)
+
+
+def _fitted(frames: Pixels, frame: Frame, notes: list[str]) -> Pixels:
+    fitted, what = fit(frames, frame.height, frame.width)
+    if frames.shape[1:3] != (frame.height, frame.width):
+        notes.append(what)
+    return fitted
+
+
+def _known(encode: Encode, frame: Frame, frames: Pixels) -> Known:
+    slices = frame.geometry.slices(len(frames))
+    return Known(slices, encode(frames, slices))
+
+
+def _context(frame: Frame, have: int, wanted: int, notes: list[str]) -> int:
+    """How many frames are remembered: whole slices where there are any, and no more than the clip has."""
+    if wanted < 1:
+        raise UsageError("nothing of the clip would be remembered; give more --context")
+    length = frame.geometry.stride[0]
+    used = min(-(-wanted // length) * length, max(1, have // length * length) if have >= length else have)
+    if used < wanted:
+        notes.append(f"the clip gives {used} frames of context instead of {wanted}")
+    return used
+
+
+def _around(canvas: Canvas, parts: Sequence[np.ndarray], starts: Sequence[int]) -> Pixels:
+    """The given parts at their frames of the canvas; what is not given is black and never shown."""
+    total, (height, width) = canvas.slices[-1].stop, parts[0].shape[1:3]
+    pixels = np.zeros((total, height, width, 3), np.uint8)
+    for part, start in zip(parts, starts, strict=True):
+        pixels[start : start + len(part)] = part
+    return pixels

@@ -1,0 +1,122 @@
+"""Every sampling task from the command line, on a clip of ours and on a film from elsewhere; and what does not go together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chronotope import video
+from tests.cli.models import answer, refused, run, save_run
+from tests.real_clips import cache_dir
+
+PROMPT = "a red ball"
+BIKES = cache_dir() / "bikes.mp4"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_run(tmp_path_factory.mktemp("model"))  # 48x32, 8 frames at 8
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """a.mp4 of 12 frames and b.mp4 of 9 in the model's own size; two pictures and a mask."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name, count in (("a", 12), ("b", 9)):
+        video.write(f"{name}.mp4", rng.integers(0, 256, (count, 32, 48, 3), np.uint8), 8.0)
+        video.write_image(f"{name}.png", rng.integers(0, 256, (32, 48, 3), np.uint8))
+    mask = np.zeros((32, 48, 3), np.uint8)
+    mask[:, :16] = 255
+    video.write_image("mask.png", mask)
+
+
+CALLS = {
+    "keyframes": ([PROMPT, "--image", "a.png", "--at", "0", "--image", "b.png", "--at", "1"], 9, "keyframes"),
+    "extend": ([PROMPT, "--extend", "a.mp4", "--seconds", "1"], 20, "extend"),
+    "backward": ([PROMPT, "--extend", "a.mp4", "--backward", "--context", "0.5"], 20, "extend backward"),
+    "connect": ([PROMPT, "--connect", "a.mp4", "b.mp4", "--seconds", "0.5"], 25, "connect"),
+    "loop of words": ([PROMPT, "--loop"], 8, "loop"),
+    "loop of a picture": ([PROMPT, "--loop", "--image", "a.png"], 9, "loop"),
+    "loop of a clip": ([PROMPT, "--loop", "--extend", "a.mp4", "--context", "0.5"], 20, "loop"),
+    "edit": ([PROMPT, "--edit", "a.mp4", "--strength", "0.3"], 12, "edit"),
+    "retake": ([PROMPT, "--retake", "a.mp4", "--from", "0.5", "--to", "1"], 12, "retake"),
+    "inpaint": ([PROMPT, "--retake", "a.mp4", "--mask", "mask.png"], 12, "inpaint"),
+    "outpaint": ([PROMPT, "--retake", "a.mp4", "--size", "80x64"], 12, "outpaint"),
+    "story": (["--story", "0: a red ball", "0.5: a fox walks"], 8, "text to video"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_task_makes_a_video(model: Path, name: str) -> None:
+    words, count, task = CALLS[name]
+    dry = answer("generate", *words, "--model", model, "--dry-run")
+    assert dry["task"] == task and dry["memory"] > 0
+    (made,) = answer("generate", *words, "--model", model, "-o", "made.mp4")["files"]
+    assert (made["task"], made["num_frames"]) == (task, count)
+    assert video.probe("made.mp4").num_frames == count
+    named = [word for word in words if word.endswith((".mp4", ".png"))]
+    assert made.get("given", []) == named
+
+
+@pytest.mark.skipif(not BIKES.exists(), reason="the film could not be fetched")
+@pytest.mark.parametrize(
+    "words", [["--extend", BIKES], ["--extend", BIKES, "--backward"], ["--edit", BIKES], ["--retake", BIKES, "--from", "1", "--to", "2"],
+              ["--connect", BIKES, "a.mp4"], ["--loop", "--extend", BIKES], ["--image", BIKES, "--at", "0.5"]],
+    ids=lambda words: " ".join(str(word) for word in words if not isinstance(word, Path)),
+)  # fmt: skip
+def test_a_film_goes_through_every_task(model: Path, words: list[Any]) -> None:
+    """640x272 at 25 frames a second, 10 seconds: read at the model's rate, in about the model's number of pixels and its own shape."""
+    (made,) = answer("generate", PROMPT, *words, "--model", model, "-o", "made.mp4")["files"]
+    info = video.probe("made.mp4")
+    assert (info.width, info.height) == ((48, 32) if "--image" in words else (64, 32)) and info.fps == 8
+    length = {"--edit": 80, "--retake": 80, "--connect": 80 + 8 + 12, "--image": 9}.get(words[0], 88)
+    assert abs(info.num_frames - length) <= 4
+    assert made["notes"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--extend", "a.mp4", "--edit", "a.mp4"], "--extend and --edit are different tasks"),
+        (["--image", "a.png", "--extend", "a.mp4"], "leave it out with --extend"),
+        (["--loop", "--edit", "a.mp4"], "does not go with --edit"),
+        (["--loop", "--image", "a.png", "--image", "b.png"], "begins and ends at one --image"),
+        (["--image", "a.png", "--image", "b.png"], "several pictures need their seconds"),
+        (["--image", "a.png", "--image", "b.png", "--at", "1"], "2 --image and 1 --at"),
+        (["--image", "a.png", "--at", "0", "--image", "b.png", "--at", "0"], "share frame 0"),
+        (["--image", "a.png", "--at", "7", "--seconds", "2"], "stands at frame 56"),
+        (["--backward"], "--backward goes with --extend"),
+        (["--context", "1"], "--context goes with"),
+        (["--strength", "0.5"], "--strength goes with"),
+        (["--edit", "a.mp4", "--strength", "2"], "between 0 (keep everything) and 1"),
+        (["--edit", "a.mp4", "--strength", "nan"], "finite"),
+        (["--edit", "a.mp4", "--seconds", "2"], "keeps its length"),
+        (["--retake", "a.mp4"], "or a --size larger than 48x32"),
+        (["--retake", "a.mp4", "--from", "5"], "nothing of it lies after 5 s"),
+        (["--retake", "a.mp4", "--from", "1", "--to", "0.5"], "ends after it begins"),
+        (["--mask", "mask.png"], "--mask goes with --retake"),
+        (["--connect", "a.mp4", "a.png"], "is a picture"),
+        (["--extend", "a.mp4", "--context", "0"], "give more --context"),
+        (["--story", "0: a fox"], "two ways to say"),
+        (["--extend", "a.mp4", "-o", "a.mp4"], "a.mp4 is the file to read"),
+        (["--extend", "a.mp4", "--seconds", "0"], "needs --seconds above 0"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_does_not_go_together_is_refused(model: Path, words: list[str], said: str) -> None:
+    output = [] if "-o" in words else ["-o", "made.mp4"]
+    assert said in refused("generate", PROMPT, "--model", model, *words, *output, status=2)
+    assert not Path("made.mp4").exists()
+
+
+def test_files_that_are_not_there_or_no_video(model: Path) -> None:
+    Path("noise.mp4").write_bytes(b"noise")
+    for name, said in (("missing.mp4", "missing.mp4"), ("noise.mp4", "noise.mp4")):
+        assert said in refused("generate", PROMPT, "--model", model, "--extend", name, "-o", "made.mp4", status=1)
+    for beats, said in ((["a fox"], "beats such as"), (["1: a fox", "0: a ball"], "rising times"), (["0: "], "beats such as")):
+        assert said in refused("generate", "--story", *beats, "--model", model, "-o", "made.mp4", status=2)
+    assert run("generate", "--story", "0: a fox", "--story", "1: a ball", "--model", model, "-o", "made.mp4").exit_code == 0
