@@ -19,7 +19,9 @@ from chronotope.data.latents import fingerprint
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.flow.solvers import SolverName
+from chronotope.generate.inputs import Plan
 from chronotope.generate.pipeline import LAYOUT, WEIGHTS, Generation, Generator, load_autoencoder
+from chronotope.generate.rollout import num_windows
 from chronotope.geometry import Geometry
 from chronotope.picture import PICTURE_FORMATS, writable
 from chronotope.video import VIDEO_FORMATS
@@ -133,25 +135,33 @@ def plan(request: Request, generator: Generator) -> dict[str, Any]:
         "negative_prompt": request.negative,
         "solver": request.solver,
     }
-    generator.lay_out(**{name: value for name, value in settings.items() if name in LAYOUT}, encoded=False)  # can it be done at all?
+    laid_out(generator, settings)  # can it be done at all?
     return settings
+
+
+def laid_out(generator: Generator, settings: dict[str, Any]) -> Plan:
+    """The canvas of a request, without a look of the networks at what is given."""
+    return generator.lay_out(**{name: value for name, value in settings.items() if name in LAYOUT}, encoded=False)
 
 
 def describe_plan(request: Request, generator: Generator, settings: dict[str, Any]) -> dict[str, Any]:
     """What --dry-run prints: the settings, what they amount to, and what they cost."""
     height, width, num_frames = settings["height"], settings["width"], settings["num_frames"]
     geometry = generator.geometry
-    planned = generator.lay_out(**{name: value for name, value in settings.items() if name in LAYOUT}, encoded=False)
+    planned = laid_out(generator, settings)
     slices = planned.canvas.slices
     rows, columns = geometry.token_grid(height, width)
     covered = geometry.covered_size(height, width)
     text = sum(len(generator.tokenizer.encode(prompt.text)) for prompt in planned.canvas.prompts)
-    size = SampleSize(len(slices) * rows * columns, text, len(slices))
+    windows = num_windows(planned.canvas, generator.window)
+    at_once = len(slices) if windows == 1 else generator.window.slices
+    size = SampleSize(at_once * rows * columns, text, at_once)
     guided = settings["guidance_scale"] != 1
     negative = len(generator.tokenizer.encode(request.negative)) if guided else None
     pixels = sum(geometry.stride[0] for _ in slices) * covered[0] * covered[1]
     models = generator.dit, generator.autoencoder
     costs = sampling_costs(models, geometry, size, pixels, settings["num_steps"], request.solver == "heun", negative)
+    costs["flops_sampling"] *= windows
     stills = sum(piece.still for piece in slices)
     return {
         **{name: value for name, value in settings.items() if name not in ("image", "video", "into", "mask", "task")},
@@ -162,7 +172,8 @@ def describe_plan(request: Request, generator: Generator, settings: dict[str, An
         "files": [str(path) for path in request.paths()] if request.output else [],
         "generated_size": f"{covered[1]}x{covered[0]}",
         "slices": f"{stills} still + {len(slices) - stills} moving",
-        "tokens": {"visual": size.visual, "grid": f"{len(slices)} slices x {rows} rows x {columns} columns", "text": size.text},
+        "windows": windows,
+        "tokens": {"visual": size.visual, "grid": f"{at_once} slices x {rows} rows x {columns} columns", "text": size.text},
         **costs,
         "memory": generator.memory_needed(height, width, num_frames),
     }
@@ -172,10 +183,12 @@ def generate(request: Request, generator: Generator) -> list[dict[str, Any]]:
     """Make and write the videos, one a seed; returns where each lies and came from, as soon as it is there."""
     settings = plan(request, generator)
     given = [str(path) for path in request.sources.files]
+    planned = laid_out(generator, settings)
+    steps = num_windows(planned.canvas, generator.window) * settings["num_steps"]
     made = []
     for number, path in enumerate(request.paths()):
         with progress(path.name, "steps") as report:
-            result = generator.generate(seed=request.seed + number, report=lambda step: report(step + 1, settings["num_steps"]), **settings)
+            result = generator.generate(seed=request.seed + number, report=lambda step: report(step + 1, steps), **settings)
         origin = {**result.origin, **({"given": given} if given else {})}
         for note in result.origin["notes"] if number == 0 else []:
             say(f"note: {note}")

@@ -24,9 +24,10 @@ from chronotope.flow.path import FlowConfig
 from chronotope.flow.solvers import SOLVERS, SolverName
 from chronotope.generate.canvas import Canvas, Prompt
 from chronotope.generate.inputs import Given, Mask, Picture, Pixels, Plan, Task, plan
+from chronotope.generate.rollout import Window, num_windows, rollout
 from chronotope.generate.sampler import Sampling, sample
 from chronotope.generate.tasks import Frame
-from chronotope.geometry import Geometry, Slice
+from chronotope.geometry import MAX_FRAMES, Geometry, Slice
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer
@@ -186,7 +187,7 @@ class Generator:
         canvas = planned.canvas
 
         started = time.perf_counter()
-        latents = sample(self.dit, self.tokenizer, self.flow, self.geometry, canvas, sampling, seed, report)
+        latents = self._fill(canvas, sampling, seed, report)
         sampled = time.perf_counter()
         noise = [defaults.decoder_noise * float(level) for level in canvas.level.flatten(1).amax(dim=1)]
         frames = self._decode(latents, canvas, noise)[:, :height, :width].cpu().numpy()
@@ -206,6 +207,7 @@ class Generator:
             "height": height,
             "num_frames": len(frames),
             "fps": fps,
+            "windows": num_windows(canvas, self.window),
             "notes": [*self._size_note(height, width), *planned.notes],
             "model": self.names,
             "seconds": {"sampling": round(sampled - started, 3), "decoding": round(decoded - sampled, 3)},
@@ -238,6 +240,22 @@ class Generator:
             return torch.zeros(len(slices), frame.channels, *self.geometry.latent_size(height, width))
 
         return plan(encode, frame, inputs, num_frames)
+
+    @property
+    def window(self) -> Window:
+        """What is worked on at once: as many slices as the model's own length has."""
+        slices = max(3, len(self.geometry.slices(self.defaults.num_frames)))
+        return Window(slices, context=max(1, slices * 2 // 5))
+
+    def _fill(self, canvas: Canvas, sampling: Sampling, seed: int, report: Callable[[int], None]) -> Tensor:
+        """All latents of a canvas, window by window; the first window has the seed itself, the others have seeds of their own."""
+
+        def fill(part: Canvas, number: int) -> Tensor:
+            own = seed if number == 0 else int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
+            count = number * sampling.num_steps
+            return sample(self.dit, self.tokenizer, self.flow, self.geometry, part, sampling, own, lambda step: report(count + step))
+
+        return torch.stack(list(rollout(canvas, self.window, fill)))
 
     def _decode(self, latents: Tensor, canvas: Canvas, noise: Sequence[float]) -> Tensor:
         """Frames of a canvas; on a cycle the last slice is a neighbour of the first."""
@@ -273,6 +291,8 @@ class Generator:
             raise UsageError(f"the prompt has {length} tokens, this model reads at most {self.dit.config.max_text_tokens}; shorten it")
         if not 0 < fps <= 240:
             raise UsageError(f"fps must be above 0 and at most 240, got {fps}")
+        if not 1 <= num_frames <= MAX_FRAMES:
+            raise UsageError(f"a video has 1 to {MAX_FRAMES} frames, got {num_frames}")
         needed, free = self.memory_needed(height, width, num_frames), _available_memory()
         if needed > free:
             raise UsageError(
@@ -281,9 +301,9 @@ class Generator:
             )
 
     def memory_needed(self, height: int, width: int, num_frames: int) -> int:
-        """A rough count of the bytes alive at once: activations of one block for both guided copies, and the frames."""
+        """A rough count of the bytes alive at once: activations of one block for both guided copies of a window, and all frames."""
         config = self.dit.config
-        tokens = 2 * self.num_tokens(height, width, num_frames)
+        tokens = 2 * self.num_tokens(height, width, min(num_frames, self.window.slices * self.geometry.stride[0]))
         activations = tokens * 4 * (12 * config.width + 4 * config.hidden)
         return activations + num_frames * height * width * 3 * 3
 

@@ -62,6 +62,16 @@ def test_every_task_makes_a_video(model: Path, name: str) -> None:
     assert made.get("given", []) == named
 
 
+def test_a_minute_is_made_window_by_window(model: Path) -> None:
+    """Ten seconds here, twenty slices by windows of three that remember one: every frame counted, operations in proportion."""
+    short, long = (answer("generate", PROMPT, "--seconds", s, "--model", model, "--dry-run") for s in (4, 10))
+    assert (short["windows"], long["windows"]) == (4, 10)
+    assert long["flops_sampling"] / short["flops_sampling"] == pytest.approx(long["windows"] / short["windows"])
+    assert long["tokens"]["visual"] == short["tokens"]["visual"]
+    (made,) = answer("generate", PROMPT, "--seconds", 10, "--model", model, "-o", "made.mp4")["files"]
+    assert made["num_frames"] == video.probe("made.mp4").num_frames == 80 and made["windows"] == long["windows"]
+
+
 @pytest.mark.skipif(not BIKES.exists(), reason="the film could not be fetched")
 @pytest.mark.parametrize(
     "words", [["--extend", BIKES], ["--extend", BIKES, "--backward"], ["--edit", BIKES], ["--retake", BIKES, "--from", "1", "--to", "2"],

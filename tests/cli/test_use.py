@@ -111,20 +111,20 @@ def test_a_size_between_tokens_is_said_and_kept(model: Path) -> None:
 
 
 def test_dry_run_counts_and_writes_nothing(model: Path, photo: Path) -> None:
-    plan = answer("generate", PROMPT, "--model", model, "--seconds", "2", "--size", "50x30", "--count", "2", "-o", "x.mp4", "--dry-run")
+    plan = answer("generate", PROMPT, "--model", model, "--seconds", "1.5", "--size", "50x30", "--count", "2", "-o", "x.mp4", "--dry-run")
     assert plan["files"] == ["x-0.mp4", "x-1.mp4"]
-    assert (plan["num_frames"], plan["generated_size"], plan["slices"]) == (16, "64x32", "0 still + 4 moving")
-    assert plan["tokens"] == {"visual": 32, "grid": "4 slices x 2 rows x 4 columns", "text": plan["tokens"]["text"]}
+    assert (plan["num_frames"], plan["generated_size"], plan["slices"]) == (12, "64x32", "0 still + 3 moving")
+    assert plan["tokens"] == {"visual": 24, "grid": "3 slices x 2 rows x 4 columns", "text": plan["tokens"]["text"]}
     generator = Generator.load(model)
     assert plan["parameters"]["transformer"] == sum(p.numel() for p in generator.dit.parameters())
     assert plan["parameters"]["autoencoder"] == sum(p.numel() for p in generator.autoencoder.parameters())
     texts = plan["tokens"]["text"], 1
-    velocity = sum(dit_flops(generator.dit.config, SampleSize(32, text, 4)) for text in texts)
+    velocity = sum(dit_flops(generator.dit.config, SampleSize(24, text, 3)) for text in texts)
     assert (plan["flops_per_velocity"], plan["flops_sampling"]) == (velocity, 2 * velocity)
     plain = answer(
-        "generate", PROMPT, "--model", model, "--guidance", "1", "--dry-run", "--seconds", "2", "--size", "50x30", "--solver", "heun"
+        "generate", PROMPT, "--model", model, "--guidance", "1", "--dry-run", "--seconds", "1.5", "--size", "50x30", "--solver", "heun"
     )
-    assert plain["flops_sampling"] == 3 * dit_flops(generator.dit.config, SampleSize(32, texts[0], 4))
+    assert plain["flops_sampling"] == 3 * dit_flops(generator.dit.config, SampleSize(24, texts[0], 3))
     assert answer("generate", PROMPT, "--model", model, "--image", photo, "--dry-run")["slices"] == "1 still + 2 moving"
     words = run("generate", PROMPT, "--model", model, "--dry-run").stdout
     assert re.search(r"^slices +0 still \+ 2 moving$", words, re.MULTILINE)

@@ -1,0 +1,100 @@
+"""Windows over a long canvas: every slice is made once, sees its past, and costs the same however long the whole is."""
+
+import pytest
+import torch
+
+from chronotope.errors import UsageError
+from chronotope.generate.canvas import Canvas, Prompt
+from chronotope.generate.rollout import Window, excerpt, num_windows, rollout
+from chronotope.generate.tasks import Frame, Known, extend_backward, loop, text_to_video
+from chronotope.geometry import Geometry, Slice
+
+GEOMETRY = Geometry()
+FRAME = Frame(GEOMETRY, 4, 32, 32, 8.0, (Prompt("a fox walks in"), Prompt("it eats", 3.0), Prompt("it leaves", 6.0)))
+
+
+class Counter:
+    """Fills a window with numbers that tell the order in which slices were made, and keeps what it was shown."""
+
+    def __init__(self):
+        self.made, self.windows = 0, []
+
+    def __call__(self, part: Canvas, number: int):
+        assert number == len(self.windows)
+        self.windows.append(part)
+        latents = part.known.clone()
+        for index in range(len(part.slices)):
+            if not bool(part.given[index].all()):
+                self.made += 1
+                latents[index] = self.made
+        return latents
+
+
+def values(latents):
+    return [float(grid[0, 0, 0]) for grid in latents]
+
+
+@pytest.mark.parametrize("num_frames", [4, 18, 20, 24, 61, 480])
+@pytest.mark.parametrize("window", [Window(), Window(4, 1, 0.0), Window(7, 6, 0.3)])
+def test_every_slice_is_made_once_and_in_order(num_frames, window):
+    canvas, fill = text_to_video(FRAME, num_frames), Counter()
+    assert values(rollout(canvas, window, fill)) == list(range(1, len(canvas.slices) + 1))
+    assert all(len(part.slices) <= window.slices and part.slices[0].start == 0 for part in fill.windows)
+    assert len(fill.windows) == num_windows(canvas, window)
+
+
+def test_the_past_is_given_with_its_noise():
+    fill = Counter()
+    list(rollout(text_to_video(FRAME, 48), Window(5, 2, 0.05), fill))
+    first, second = fill.windows[:2]
+    assert bool((first.level == 1).all())
+    assert values(second.known)[:2] == [4.0, 5.0]  # the last two of the first five
+    for level in (second.level, second.rest):
+        assert bool((level[:2] == 0.05).all())
+    assert bool((second.level[2:] == 1).all()) and bool((second.rest[2:] == 0).all())
+
+
+def test_slices_leave_as_soon_as_they_are_made():
+    fill = Counter()
+    stream = rollout(text_to_video(FRAME, 4800), Window(5, 2), fill)
+    for _ in range(5):
+        next(stream)
+    assert len(fill.windows) == 1
+    next(stream)
+    assert len(fill.windows) == 2
+
+
+def test_an_ending_is_reached_from_behind():
+    ending = Known(GEOMETRY.slices(8), torch.full((2, 4, 4, 4), -1.0))
+    fill = Counter()
+    latents = values(rollout(extend_backward(FRAME, ending, 40), Window(5, 2, 0.0), fill))
+    assert latents[-2:] == [-1.0, -1.0] and sorted(latents[:-2]) == [float(n) for n in range(1, 11)]
+    # each window is filled front to back, and the windows come from the end
+    assert latents[:-2] == [10.0, 7.0, 8.0, 9.0, 4.0, 5.0, 6.0, 1.0, 2.0, 3.0]
+    assert all(bool(part.given[-2:].all()) for part in fill.windows)
+
+
+def test_a_short_canvas_and_a_circle_are_filled_at_once():
+    for canvas in (text_to_video(FRAME, 17), loop(FRAME, 48)):
+        fill = Counter()
+        list(rollout(canvas, Window(5, 2), fill))
+        assert [part is canvas for part in fill.windows] == [True] and num_windows(canvas, Window(5, 2)) == 1
+
+
+def test_a_window_hears_the_prompts_of_its_time():
+    canvas = text_to_video(FRAME, 64)
+    heard = [[(prompt.text, prompt.seconds) for prompt in excerpt(canvas, first, first + 4).prompts] for first in (0, 4, 6, 12)]
+    assert heard[0] == [("a fox walks in", 0.0)]
+    assert heard[1] == [("a fox walks in", 0.0), ("it eats", 1.0)]
+    assert heard[2] == [("it eats", 0.0)]
+    assert heard[3] == [("it leaves", 0.0)]
+    part = excerpt(canvas, 4, 6)
+    assert part.slices == (Slice(0, 4), Slice(4, 4))
+
+
+def test_impossible_windows_are_refused():
+    for bad in ((5, 0, 0.1), (5, 5, 0.1)):
+        with pytest.raises(UsageError, match="remembers at least 1"):
+            Window(*bad)
+    with pytest.raises(UsageError, match="noise level"):
+        Window(5, 2, 1.0)
