@@ -54,7 +54,7 @@ class Defaults:
     num_frames: int = 17
     fps: float = 8.0
     num_steps: int = 30
-    guidance_scale: float = 4.0
+    guidance_scale: float = 3.0
     decoder_noise: float = 0.1
 
 
