@@ -222,7 +222,8 @@ def test_latents_leave_with_mean_square_one_and_the_emphasis_asked_for(clips, em
     start_from_principal_components(model, pool, 0)
     calibrate(model, pool, 0, emphasis)
     windows = torch.cat([pool.batch(1, step).float() / 127.5 - 1 for step in range(24) if pool.batch(1, step).shape[1] > 1])
-    _, mean, _ = reconstruct_windows(model, windows, None)
+    with torch.no_grad():
+        _, mean, _ = reconstruct_windows(model, windows, None)
     deviation = model.normalise(mean).transpose(0, 1).flatten(1).std(dim=1)
     assert float(deviation.square().mean()) == pytest.approx(1, rel=0.2)
     weight = (model.latent_deviation * deviation * pixel_changes(model, mean[:64], torch.Generator().manual_seed(1))) ** emphasis
