@@ -300,12 +300,19 @@ def result(run: Path, as_json: bool) -> None:
 @option("--edit", type=FILE, metavar="FILE", help="Make this video again as the prompt says.")
 @option("--strength", type=float, metavar="0..1", help="How much of it may change.  [default: 0.6; for a retake 1]")
 @option("--retake", type=FILE, metavar="FILE", help="Make part of this video again; a larger --size paints around it.")
-@option("--from", "start", type=click.FloatRange(min=0), metavar="S", help="From this second.")
+@option(
+    "--from", "start", type=click.FloatRange(min=0), metavar="S", help="From this second on; whole slices of four frames are made again."
+)
 @option("--to", "stop", type=click.FloatRange(min=0), metavar="S", help="To this second.")
 @option("--mask", type=FILE, metavar="FILE", help="Where this picture or video is white.")
 @option("--story", multiple=True, metavar="'S: TEXT'...", help="Prompts and the seconds from which they speak.")
 @option("--size", type=SIZE, metavar="WxH", help="Pixels, any numbers.  [default: the model's]")
-@option("--seconds", type=click.FloatRange(min=0), metavar="S", help="Length; 0 is a picture.  [default: the model's; 0 for -o FILE.png]")
+@option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="Length, or what is added to a clip; 0 is a picture.  [default: the model's]",
+)
 @option("--fps", type=click.FloatRange(min=0, min_open=True, max=240), metavar="F", help="Frames a second.  [default: the model's]")
 @option("--steps", type=click.IntRange(1, 1000), metavar="N", help="More steps, more care.  [default: the model's]")
 @option("--guidance", type=click.FloatRange(min=0), metavar="G", help="How strictly words are taken; 1 is plain.  [default: the model's]")

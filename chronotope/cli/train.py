@@ -27,7 +27,7 @@ from chronotope.models.text import Tokenizer
 from chronotope.parallel import join_ranks, wait_for_all
 from chronotope.presets import find_preset
 from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
-from chronotope.train.dit import DiTRun, Sampler, train_dit
+from chronotope.train.dit import DiTRun, Sampler, check_alike, train_dit
 from chronotope.worlds.sample import Split
 from chronotope.worlds.write import write_dataset
 
@@ -94,6 +94,10 @@ def run_dit(config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: s
     start = find_model(start_from) / "dit" if start_from else None
     if start is not None:
         model_description(start, "dit")  # is it one?
+        check_alike(config, start)
+    for folder in data:
+        if not folder.is_dir():
+            raise FileProblem(f"{folder} is no folder; give folders of clips or of latents with --data")
     if ranks.first:
         _own_autoencoder(out, autoencoder_from or start_from)
     wait_for_all(ranks)

@@ -60,6 +60,8 @@ class AutoencoderTraining:
     save_every: int = 250
 
     def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UsageError(f"a training has at least 1 step, got {self.steps}")
         if not 0 <= self.decoder_noise < 1:
             raise UsageError(f"decoder_noise must be at least 0 and below 1, got {self.decoder_noise}")
 

@@ -31,7 +31,7 @@ from chronotope.train.muon import Muon, orthogonalise
 from chronotope.train.progress import TrainingLog
 from chronotope.train.state import Precision, TrainState, autocast
 
-__all__ = ["CaptionConfig", "DiTRun", "DiTTraining", "Sampler", "TrainingBatch", "make_batch", "train_dit"]
+__all__ = ["CaptionConfig", "DiTRun", "DiTTraining", "Sampler", "TrainingBatch", "check_alike", "make_batch", "train_dit"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,10 @@ class DiTTraining:
     log_every: int = 20
     check_every: int = 500
     save_every: int = 500
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_tokens < 1:
+            raise UsageError(f"a training has at least 1 step of at least 1 token, got {self.steps} of {self.batch_tokens}")
 
 
 @dataclass(frozen=True)
@@ -233,18 +237,24 @@ def begin(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None)
 
 
 def _check_start(config: DiTRun, about: dict[str, Any], start: Path) -> None:
-    """Refuse to start from a model that speaks of other latents, predicts something else or has other sizes."""
+    """Refuse to start from a model that speaks of other latents."""
+    check_alike(config, start)
     trained = checkpoint.load_json(start / "model.json")
     if trained["autoencoder"] != about["autoencoder"]:
         raise UsageError(
             f"{start} was trained on latents of autoencoder {trained['autoencoder']}, these are of {about['autoencoder']}; "
             "encode the clips with its autoencoder"
         )
+
+
+def check_alike(config: DiTRun, start: Path) -> None:
+    """Refuse to start from a model that predicts something else or has other sizes."""
+    trained = checkpoint.load_json(start / "model.json")
     for part in ("model", "flow"):
         theirs = trained["config" if part == "model" else part]
         for name, value in to_dict(getattr(config, part)).items():
             if name not in ("vocabulary_size", "deviation", "shift") and theirs.get(name) != value:
-                raise UsageError(f"{start} has {name} {theirs.get(name)}, the preset {value}; start from a model like the preset")
+                raise UsageError(f"{start} has {name} {theirs.get(name)}, the preset {value}; take the preset that it was trained with")
 
 
 def describe(run: Beginning, dataset: LatentDataset) -> dict[str, Any]:
