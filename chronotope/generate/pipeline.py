@@ -79,9 +79,7 @@ def load_autoencoder(folder: Path) -> Autoencoder:
 def model_description(folder: Path, kind: str) -> dict[str, Any]:
     """What `model.json` says of a trained model of this kind ("autoencoder" or "dit"), whole or refused."""
     if not (folder / "model.json").is_file():
-        raise FileProblem(
-            f"{folder} holds no trained model (no model.json); `bash runs/tiny.sh` trains one, then use it with --model out/tiny"
-        )
+        raise FileProblem(f"{folder} holds no trained model (no model.json); see: chronotope train {kind} --help; or bash runs/tiny.sh")
     description = checkpoint.load_json(folder / "model.json")
     if not isinstance(description, dict) or description.get("kind") != kind:
         found = description.get("kind") if isinstance(description, dict) else None
@@ -275,9 +273,8 @@ class Generator:
         covered = self.geometry.covered_size(height, width)
         if covered == (height, width):
             return []
-        return [
-            f"generated at {covered[1]}x{covered[0]} and cut to {width}x{height}, because tokens cover {self.geometry.cell[1]}x{self.geometry.cell[0]} pixels"
-        ]
+        tall, wide = self.geometry.cell
+        return [f"generated at {covered[1]}x{covered[0]} and cut to {width}x{height}, because tokens cover {wide}x{tall} pixels"]
 
     def num_tokens(self, height: int, width: int, num_frames: int) -> int:
         """Visual tokens of a video."""
