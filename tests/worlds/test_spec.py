@@ -10,6 +10,7 @@ import pytest
 
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import UsageError
+from chronotope.worlds.choreography import choreograph
 from chronotope.worlds.sample import SCOPES, sample_spec
 from chronotope.worlds.spec import Camera, Spec, from_json, spec_key, to_json
 
@@ -91,8 +92,13 @@ def test_bad_specs_are_refused_in_words(change: dict[str, Any], words: str) -> N
 
 
 def test_one_may_leave_and_come_back() -> None:
-    clip(shape("a"), events=(does("leave", "a", 0, 1, "left"), does("enter", "a", 1.5, 2.5, "right")))
+    spec = clip(shape("a"), events=(does("leave", "a", 0, 1, "left"), does("enter", "a", 1.5, 2.5, "right")))
+    x = choreograph(spec).tracks["a"].x
+    assert not 0 < x[round(1.25 * spec.fps)] < spec.width and 0 < x[-1] < spec.width
 
 
 def test_one_may_stop_and_go_on() -> None:
-    clip(shape("a"), events=(does("move", "a", 0, 2, "left"), does("stop", "a", 1, 1), does("move", "a", 1.5, 2.5, "right")))
+    spec = clip(shape("a"), events=(does("move", "a", 0, 2, "left"), does("stop", "a", 1, 1), does("move", "a", 1.5, 2.5, "right")))
+    x = choreograph(spec).tracks["a"].x
+    start, stopped, end = x[0], x[round(1.25 * spec.fps)], x[-1]
+    assert stopped < start and stopped < end
