@@ -75,6 +75,21 @@ class Geometry:
         stills = tuple(Slice(i, 1) for i in range(lead))
         return stills + tuple(Slice(lead + i * length, length) for i in range(num_moving))
 
+    def cut(self, lengths: Sequence[int]) -> tuple[Slice, ...]:
+        """Slices of these numbers of frames, one after the other."""
+        if not lengths or set(lengths) - {1, self.stride[0]}:
+            raise UsageError(f"slices have 1 or {self.stride[0]} frames, got {list(lengths)}")
+        starts = np.cumsum([0, *lengths])
+        return tuple(Slice(int(start), length) for start, length in zip(starts, lengths, strict=False))
+
+    def shuffled_slices(self, num_frames: int, rng: np.random.Generator) -> tuple[Slice, ...]:
+        """Another cut of the same frames: stills anywhere, and half of the time one moving slice more as stills."""
+        lengths = [piece.num_frames for piece in self.slices(num_frames)]
+        if max(lengths) > 1 and rng.random() < 0.5:
+            lengths.remove(self.stride[0])
+            lengths += [1] * self.stride[0]
+        return self.cut([int(length) for length in rng.permutation(lengths)])
+
     @property
     def cell(self) -> tuple[int, int]:
         """Height and width in pixels that one token covers."""

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from chronotope import __version__
-from chronotope.cli.manners import SIZE, Command, Commands, Option
+from chronotope.cli.manners import SHUFFLED, SIZE, Command, Commands, Option
 
 __all__ = ["chronotope", "main"]
 
@@ -115,7 +115,15 @@ def stage(out: Path, count: int, **options: Any) -> None:
 @click.argument("data", type=FILE)
 @option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
 @MODEL
-def encode(data: Path, out: Path, model: str) -> None:
+@option(
+    "--shuffled",
+    type=click.FloatRange(0, 1),
+    default=SHUFFLED,
+    show_default=True,
+    metavar="SHARE",
+    help="Cut this share of the clips into slices at random places, for models that know pictures at any time.",
+)
+def encode(data: Path, out: Path, model: str, shuffled: float) -> None:
     """Compress clips to latents, once, for fast training.
 
     DATA is any folder of videos and pictures, of any sizes. Captions are read from NAME.json or NAME.txt beside each.
@@ -125,7 +133,7 @@ def encode(data: Path, out: Path, model: str) -> None:
     from chronotope.generate.pipeline import load_autoencoder
 
     autoencoder = load_autoencoder(find_model(model)).to(device())
-    encode_clips(data, out, autoencoder, autoencoder.config.stride)
+    encode_clips(data, out, autoencoder, shuffled)
     click.echo(out)
 
 

@@ -117,9 +117,9 @@ def _latents(folder: Path) -> dict[str, Any]:
         "path": str(folder),
         **about,
         "clips": len(rows),
-        "tokens": sum(geometry.num_tokens(row["num_frames"], row["height"], row["width"]) for row in rows),
+        "tokens": sum(len(row["slices"]) * math.prod(geometry.token_grid(row["height"], row["width"])) for row in rows),
         "sizes": _counted(f"{row['width']}x{row['height']}" for row in rows),
-        "num_frames": _spread([row["num_frames"] for row in rows]),
+        "num_frames": _spread([sum(row["slices"]) for row in rows]),
         "captioned": sum(bool(row["captions"]) for row in rows),
         "bytes": _bytes(folder.glob("latents-*.safetensors")),
     }

@@ -13,7 +13,7 @@ from typing import Any, cast, get_args
 import torch
 
 from chronotope import checkpoint, video
-from chronotope.cli.manners import progress, say
+from chronotope.cli.manners import SHUFFLED, progress, say
 from chronotope.cli.use import device, find_model
 from chronotope.config import override, to_dict
 from chronotope.data.clips import SUFFIXES
@@ -54,10 +54,10 @@ def write_stage(out: Path, count: int, seed: int, scope: str, split: str, size: 
         write_dataset(out, count, seed, scope, cast(Split, split), size, report, workers)
 
 
-def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, stride: tuple[int, int, int]) -> int:
+def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: float) -> int:
     """Encode a folder of clips, or go on with it; returns how many clips there are."""
     with progress(f"encoding {data.name}", "clips") as report:
-        return encode_dataset(data, out, autoencoder, Geometry(stride=stride), report)
+        return encode_dataset(data, out, autoencoder, Geometry(stride=autoencoder.config.stride), shuffled, report)
 
 
 # Train
@@ -143,7 +143,7 @@ def _encoded(data: Path, out: Path, autoencoder: Autoencoder) -> Path:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(f"{data} holds clips, and one process has to encode them: chronotope encode {data} --model {out} --out LATENTS")
     target = out / "latents" / data.resolve().name
-    count = encode_clips(data, target, autoencoder, autoencoder.config.stride)
+    count = encode_clips(data, target, autoencoder, SHUFFLED)
     say(f"{data} holds clips, not latents: {count} of them are now encoded in {target}")
     return target
 

@@ -1,6 +1,6 @@
 """Captioned clips encoded once: latents of every slice on disk, so that the transformer never sees a pixel.
 
-A folder holds `latents.json` (which autoencoder, which geometry), `index.jsonl` (a line a clip: size, length, rate, captions)
+A folder holds `latents.json` (which autoencoder, which geometry), `index.jsonl` (a line a clip: size, slices, rate, captions)
 and `latents-00000.safetensors`, ... (one half-precision tensor [s, c, h, w] a clip).
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -50,11 +51,11 @@ def fingerprint(model: torch.nn.Module) -> str:
 
 @dataclass(frozen=True)
 class LatentClip:
-    """What is known of an encoded clip without reading its latents; height and width in pixels."""
+    """What is known of an encoded clip without reading its latents; `slices` in frames, height and width in pixels."""
 
     key: str
     shard: int
-    num_frames: int
+    slices: tuple[int, ...]
     height: int
     width: int
     fps: float
@@ -72,15 +73,29 @@ def encode_frames(
 
 
 def encode_dataset(
-    data: Path, out: Path, autoencoder: Autoencoder, geometry: Geometry, progress: Callable[[int, int], None] | None = None
+    data: Path,
+    out: Path,
+    autoencoder: Autoencoder,
+    geometry: Geometry,
+    shuffled: float = 0.0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Encode every clip below `data` into `out`; run again to continue. Returns the number of clips."""
+    """Encode every clip below `data` into `out`; run again to continue. Returns the number of clips.
+
+    A share `shuffled` of them is cut into slices at random places, so that what learns from them knows stills anywhere.
+    """
+    if not 0 <= shuffled <= 1:
+        raise UsageError(f"the share of clips that are cut at random places lies between 0 and 1, got {shuffled}")
     clips = find_clips([data])
     out.mkdir(parents=True, exist_ok=True)
     about = {"autoencoder": fingerprint(autoencoder), "stride": list(geometry.stride), "channels": autoencoder.config.channels}
+    about["shuffled"] = shuffled
     header = out / "latents.json"
-    if header.exists() and checkpoint.load_json(header) != about:
-        raise UsageError(f"{out} holds latents of another autoencoder; give another --out or delete the folder")
+    if header.exists():
+        old = checkpoint.load_json(header)
+        if old != about:
+            other = "latents of another autoencoder" if old["autoencoder"] != about["autoencoder"] else "clips that were cut otherwise"
+            raise UsageError(f"{out} holds {other}; give another --out or delete the folder")
     checkpoint.save_json(about, header)
     index = out / "index.jsonl"
     rows = [json.loads(line) for line in index.read_text().splitlines()] if index.exists() else []
@@ -89,8 +104,9 @@ def encode_dataset(
         tensors, lines = {}, []
         for clip in clips[start : start + SHARD_CLIPS]:
             content = video.read(clip.path)
-            tensors[clip.key] = encode_frames(autoencoder, geometry, content.frames).half()
-            lines.append(json.dumps(_index_row(clip, content, shard)))
+            slices = _cut(clip, len(content.frames), geometry, shuffled)
+            tensors[clip.key] = encode_frames(autoencoder, geometry, content.frames, slices).half()
+            lines.append(json.dumps(_index_row(clip, content, shard, slices)))
             if progress:
                 progress(start + len(lines), len(clips))
         beside = out / "shard.part"
@@ -101,13 +117,19 @@ def encode_dataset(
     return len(clips)
 
 
-def _index_row(clip: Clip, content: video.Video, shard: int) -> dict[str, object]:
-    frames, height, width = content.frames.shape[:3]
+def _cut(clip: Clip, num_frames: int, geometry: Geometry, shuffled: float) -> tuple[Slice, ...]:
+    """How a clip is cut; a matter of its name alone."""
+    rng = np.random.default_rng(zlib.crc32(clip.key.encode()))
+    return geometry.shuffled_slices(num_frames, rng) if rng.random() < shuffled else geometry.slices(num_frames)
+
+
+def _index_row(clip: Clip, content: video.Video, shard: int, slices: Sequence[Slice]) -> dict[str, object]:
+    height, width = content.frames.shape[1:3]
     captions = {level: list(texts) for level, texts in clip.captions.items()}
     return {
         "key": clip.key,
         "shard": shard,
-        "num_frames": frames,
+        "slices": [piece.num_frames for piece in slices],
         "height": height,
         "width": width,
         "fps": content.fps,
@@ -130,7 +152,10 @@ class LatentDataset:
         if not (folder / "latents.json").is_file():
             raise FileProblem(f"{folder} holds no latents; make them with: chronotope encode FOLDER --out {folder}")
         for line in (folder / "index.jsonl").read_text().splitlines():
-            self.clips.append(LatentClip(**json.loads(line)))
+            row = json.loads(line)
+            if "slices" not in row:
+                raise FileProblem(f"{folder} was encoded by an older version; delete the folder and encode the clips again")
+            self.clips.append(LatentClip(**{**row, "slices": tuple(row["slices"])}))
             self._folder_of.append(folder)
         about: dict[str, Any] = checkpoint.load_json(folder / "latents.json")
         return about

@@ -16,7 +16,7 @@ from torch import Tensor
 from chronotope.geometry import Geometry, Slice
 from chronotope.models.dit import PackedTokens
 
-__all__ = ["Sample", "pack", "row_signals", "unpack"]
+__all__ = ["Sample", "pack", "row_signals", "rows_of", "unpack"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,14 @@ class Sample:
     @property
     def num_tokens(self) -> int:
         return len(self.noisy) + self.num_text_tokens
+
+
+def rows_of(*levels: Float[Tensor, "s rows columns"]) -> tuple[Float[Tensor, "r k"], Int[Tensor, " v"]]:
+    """Tokens of one slice with the same levels share a row: (slice, levels...) of every row, and the row of every token."""
+    of_slice = torch.arange(len(levels[0]), device=levels[0].device)[:, None, None].expand_as(levels[0])
+    columns = torch.stack([of_slice.to(levels[0].dtype), *levels], dim=-1).flatten(0, 2)
+    rows, row = torch.unique(columns, dim=0, return_inverse=True)
+    return rows, row
 
 
 def row_signals(geometry: Geometry, slices: Sequence[Slice], height: int, width: int, fps: float) -> Float[Tensor, "s g"]:

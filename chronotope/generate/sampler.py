@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from chronotope.data.packing import Sample, pack, row_signals
+from chronotope.data.packing import Sample, pack, row_signals, rows_of
 from chronotope.errors import UsageError
 from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig, balance, interpolate, to_velocity
@@ -64,9 +64,7 @@ def sample(
     level, rest = level.to(device), rest.to(device)
     times = schedule(sampling.num_steps, flow.shift).to(device)
 
-    # tokens of one slice that come and go alike share a row
-    slice_of = torch.arange(len(canvas.slices), device=device).repeat_interleave(len(level) // len(canvas.slices))[:, None]
-    rows, row = torch.unique(torch.cat([slice_of.float(), level, rest], dim=1), dim=0, return_inverse=True)
+    rows, row = rows_of(level.view(canvas.level.shape), rest.view(canvas.level.shape))
     signals = row_signals(geometry, canvas.slices, canvas.height, canvas.width, canvas.fps).to(device)[rows[:, 0].long()]
     wanted = tuple((prompt.seconds, tuple(tokenizer.encode(prompt.text))) for prompt in canvas.prompts)
     unwanted = ((0.0, tuple(tokenizer.encode(sampling.negative_prompt))),)

@@ -17,7 +17,7 @@ from torch import Tensor
 from chronotope import checkpoint
 from chronotope.config import save_toml, to_dict
 from chronotope.data.latents import LatentDataset, fingerprint
-from chronotope.data.packing import Sample, pack, row_signals
+from chronotope.data.packing import Sample, pack, row_signals, rows_of
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig, balance, interpolate, prediction_target
 from chronotope.generate.pipeline import Defaults
@@ -86,7 +86,7 @@ class DiTRun:
 class TrainingBatch:
     """A pack, and of each visual token what is left to say (the target less its best linear guess) and the size of what is said.
 
-    Both are 0 for clean tokens. Counts are of the whole batch, over all processes; `num_noised` is of tokens that carry loss.
+    Both are 0 for given tokens. Counts are of the whole batch, over all processes; `num_noised` is of tokens that carry loss.
     """
 
     tokens: PackedTokens
@@ -110,7 +110,7 @@ def choose_caption(captions: dict[str, list[str]], config: CaptionConfig, rng: n
 def clip_window(dataset: LatentDataset, index: int, geometry: Geometry, most: int, rng: np.random.Generator) -> tuple[Tensor, list[Slice]]:
     """The latents of a clip and its slices; a clip of more than `most` tokens gives a random run of its slices."""
     clip = dataset.clips[index]
-    latents, slices = dataset.latents(index), list(geometry.slices(clip.num_frames))
+    latents, slices = dataset.latents(index), geometry.cut(clip.slices)
     rows, columns = geometry.token_grid(clip.height, clip.width)
     keep = max(1, most // (rows * columns))
     first = int(rng.integers(max(0, len(slices) - keep) + 1))
@@ -128,18 +128,20 @@ def make_sample(
     clip, geometry = dataset.clips[index], config.geometry
     latents, slices = clip_window(dataset, index, geometry, config.train.max_sample_tokens, rng)
     clean = patchify(latents, geometry.patch_size)
-    level = sample_levels(config.levels, len(slices), generator)
-    row = torch.arange(len(slices)).repeat_interleave(len(clean) // len(slices))
-    t = level[row, None]
+    grid = geometry.token_grid(clip.height, clip.width)
+    levels = sample_levels(config.levels, len(slices), grid, generator)
+    rows, row = rows_of(levels.level)
+    t = levels.level.reshape(-1, 1)
     noise = torch.randn(clean.shape, generator=generator)
     noisy = interpolate(config.flow.path, clean, noise, t)
     scales = balance(config.flow, t)
     target = prediction_target(config.flow.path, config.flow.prediction, clean, noise, t)
     positions = torch.from_numpy(geometry.positions(slices, clip.height, clip.width, clip.fps))
-    signals = row_signals(geometry, slices, clip.height, clip.width, clip.fps)
+    signals = row_signals(geometry, slices, clip.height, clip.width, clip.fps)[rows[:, 0].long()]
     ids = tokenizer.encode(choose_caption(clip.captions, config.captions, rng))[: config.model.max_text_tokens]
-    sample = Sample(scales.scale_in * noisy, positions, row, level, signals, ((0.0, tuple(ids)),))
-    return sample, (t > 0) * (target - scales.skip * noisy), (t > 0) * scales.scale_out
+    sample = Sample(scales.scale_in * noisy, positions, row, rows[:, 1], signals, ((0.0, tuple(ids)),))
+    wanted = ~levels.given.reshape(-1, 1)
+    return sample, wanted * (target - scales.skip * noisy), wanted * scales.scale_out
 
 
 def make_batch(

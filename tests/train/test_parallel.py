@@ -42,9 +42,9 @@ def write_latents(folder):
     folder.mkdir()
     tensors, lines = {}, []
     for i, (frames, height, width) in enumerate([(9, 32, 48), (8, 32, 32), (1, 48, 48), (12, 32, 32), (4, 64, 32), (9, 32, 32)]):
-        slices = frames // 4 + frames % 4
-        tensors[f"c/{i}"] = torch.randn(slices, 4, height // 8, width // 8, generator=generator).half()
-        about = {"key": f"c/{i}", "shard": 0, "num_frames": frames, "height": height, "width": width, "fps": 8.0}
+        slices = [4] * (frames // 4) + [1] * (frames % 4)
+        tensors[f"c/{i}"] = torch.randn(len(slices), 4, height // 8, width // 8, generator=generator).half()
+        about = {"key": f"c/{i}", "shard": 0, "slices": slices, "height": height, "width": width, "fps": 8.0}
         lines.append(json.dumps({**about, "captions": {"sentence": [f"clip {i}"]}}))
     save_file(tensors, folder / "latents-00000.safetensors")
     (folder / "index.jsonl").write_text("".join(line + "\n" for line in lines))

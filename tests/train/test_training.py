@@ -184,17 +184,59 @@ def test_latents_of_another_autoencoder_are_refused(run, clips, tmp_path):
         Generator.load(tmp_path)
 
 
-def test_levels_are_shared_forced_or_clean():
+def kind_of(levels):
+    """What a draw was, read off the levels themselves."""
+    by_slice, given = levels.level.flatten(1), levels.given.flatten(1)
+    if not given.any():
+        return "uniform" if len(by_slice.unique()) == 1 else "forcing"
+    return "context" if bool((given.all(dim=1) | ~given.any(dim=1)).all()) else "region"
+
+
+def test_levels_are_shared_forced_or_given():
     generator = torch.Generator().manual_seed(0)
-    kinds = {"uniform": 0, "forcing": 0, "context": 0}
-    for _ in range(2000):
-        levels = sample_levels(LevelConfig(forcing=0.2, context=0.3), 6, generator)
-        noisy = levels[levels > 0]
-        assert bool((levels >= 0).all() and (levels < 1).all()) and len(noisy) > 0
-        kinds["context" if len(noisy) < 6 else "uniform" if len(set(levels.tolist())) == 1 else "forcing"] += 1
-    assert abs(kinds["forcing"] / 2000 - 0.2) < 0.03 and abs(kinds["context"] / 2000 - 0.3) < 0.03
-    single = sample_levels(LevelConfig(forcing=0.0, context=1.0), 1, generator)
-    assert float(single[0]) > 0  # a picture is never its own context
+    config = LevelConfig(forcing=0.2, context=0.3, region=0.2, history_share=0.4, history=0.1)
+    drawn = [sample_levels(config, 6, (3, 5), generator) for _ in range(3000)]
+    kinds = [kind_of(levels) for levels in drawn]
+    for kind, least, most in (("forcing", 0.17, 0.23), ("uniform", 0.27, 0.36), ("context", 0.27, 0.38), ("region", 0.14, 0.23)):
+        assert least < kinds.count(kind) / 3000 < most, kind
+    histories = []
+    for levels in drawn:
+        assert levels.level.shape == (6, 3, 5) and bool((levels.level >= 0).all() and (levels.level < 1).all())
+        assert not bool(levels.given.all()) and bool((levels.level[~levels.given] > 0).all())
+        if levels.given.any():
+            (history,) = levels.level[levels.given].unique().tolist()  # all that is given is noised alike
+            histories.append(history)
+    assert max(histories) < 0.1 and abs(np.mean([history > 0 for history in histories]) - 0.4) < 0.05
+    given = torch.stack([levels.given.flatten(1).all(dim=1) for levels, kind in zip(drawn, kinds, strict=True) if kind == "context"])
+    for what, known in (("first", [0]), ("ends", [0, 5]), ("last", [5])):  # every layout that the tasks need does come up
+        others = [i for i in range(6) if i not in known]
+        assert bool((given[:, known].all(dim=1) & ~given[:, others].any(dim=1)).any()), what
+    single = sample_levels(LevelConfig(forcing=0.0, context=1.0, region=0.0), 1, (2, 2), generator)
+    assert not bool(single.given.any())  # a picture is never its own context
+
+
+def test_clips_are_cut_at_random_places_and_stay_whole(clips, run, tmp_path):
+    """A share of the clips; the same ones every time; and the latents are those of the cut."""
+    autoencoder, geometry = load_autoencoder(run), Geometry()
+    encode_dataset(clips, tmp_path / "all", autoencoder, geometry, shuffled=1.0)
+    encode_dataset(clips, tmp_path / "again", autoencoder, geometry, shuffled=1.0)
+    plain, shuffled, again = (LatentDataset([folder]) for folder in (run / "latents", tmp_path / "all", tmp_path / "again"))
+    assert [clip.slices for clip in shuffled.clips] == [clip.slices for clip in again.clips]
+    assert any(clip.slices != other.slices for clip, other in zip(plain.clips, shuffled.clips, strict=True))
+    for i, (clip, other) in enumerate(zip(plain.clips, shuffled.clips, strict=True)):
+        assert sum(clip.slices) == sum(other.slices) and len(shuffled.latents(i)) == len(other.slices)
+    with pytest.raises(UsageError, match="cut otherwise"):
+        encode_dataset(clips, tmp_path / "all", autoencoder, geometry, shuffled=0.5)
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        encode_dataset(clips, tmp_path / "none", autoencoder, geometry, shuffled=1.5)
+
+
+def test_latents_of_an_older_version_are_refused(run, tmp_path):
+    shutil.copytree(run / "latents", tmp_path / "old")
+    index = tmp_path / "old" / "index.jsonl"
+    index.write_text(index.read_text().replace('"slices"', '"num_frames"'))
+    with pytest.raises(FileProblem, match="older version"):
+        LatentDataset([tmp_path / "old"])
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 8, 40), (1, 40, 8)])
