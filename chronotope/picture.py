@@ -10,7 +10,7 @@ import json
 import os
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,11 +113,12 @@ def to_json(path: Path, metadata: dict[str, Any] | None) -> str:
 
 
 @contextlib.contextmanager
-def complete_or_nothing(path: Path, text: str) -> Iterator[Path]:
-    """Let the block write a file beside `path`, then give it its name, its settings beside it; on failure leave nothing behind."""
+def complete_or_nothing(path: Path, told: Callable[[], str]) -> Iterator[Path]:
+    """Let the block write a file beside `path`, then give it its name, what is told of it beside it; on failure leave nothing behind."""
     growing, settings = part(path), part(sidecar(path))
     try:
         yield growing
+        text = told()
         if text:
             settings.write_text(text + "\n")
         growing.replace(path)
@@ -245,7 +246,7 @@ def write_image(path: str | Path, frame: Frame, metadata: dict[str, Any] | None 
         options["exif"][EXIF_DESCRIPTION] = text
     elif len(text) < 65000:  # the longest comment that a JPEG can hold; the sidecar holds any
         options["comment"] = text
-    with complete_or_nothing(path, text) as growing:
+    with complete_or_nothing(path, lambda: text) as growing:
         Image.fromarray(frame).save(growing, format=kind, **options)
 
 

@@ -201,9 +201,15 @@ def write(
 
 
 class VideoWriter:
-    """Writes a video frame by frame; the file has its name only when it is complete, and on failure nothing is left."""
+    """Writes a video frame by frame; the file has its name only when it is complete, and on failure nothing is left.
 
-    def __init__(self, path: str | Path, fps: Number, *, metadata: dict[str, Any] | None = None, crf: int = 16) -> None:
+    What is `watchable` can be played while it grows (see `picture.part`), and stays so if the program dies; otherwise an .mp4 is
+    arranged in the end so that browsers need not read all of it first.
+    """
+
+    def __init__(
+        self, path: str | Path, fps: Number, *, metadata: dict[str, Any] | None = None, crf: int = 16, watchable: bool = False
+    ) -> None:
         self.path = writable(path, VIDEO_FORMATS)
         self.codec = VIDEO_FORMATS[self.path.suffix.lower()][1]
         if not 0.01 <= fps <= 1000:
@@ -215,6 +221,7 @@ class VideoWriter:
         self.rate = Fraction(fps).limit_denominator(100_000)
         self.crf = crf
         self.num_frames = 0
+        self.watchable = watchable
         self._text = to_json(self.path, metadata)
         self._shape: tuple[int, ...] = ()
         self._files = contextlib.ExitStack()
@@ -242,15 +249,16 @@ class VideoWriter:
         with self._or_abort():
             if not self._shape:
                 self._shape = frame.shape
-                self._growing = self._files.enter_context(complete_or_nothing(self.path, self._text))
+                self._growing = self._files.enter_context(complete_or_nothing(self.path, lambda: self._text))
                 self._start(frame.shape[0], frame.shape[1])
             self._container.mux(self._track.encode(self._converted(frame)))
         self.num_frames += 1
 
-    def finish(self) -> None:
-        """Complete the file and give it its name; once closed, do nothing."""
+    def finish(self, metadata: dict[str, Any] | None = None) -> None:
+        """Complete the file and give it its name; once closed, do nothing. `metadata`: what is known only now, for the file beside it."""
         if self._closed:
             return
+        self._text = self._text if metadata is None else to_json(self.path, metadata)
         if not self._shape:
             self._closed = True
             raise UsageError(f"no frames were given for {self.path}, so it was not written; at least one is needed.")
@@ -288,7 +296,9 @@ class VideoWriter:
 
         av.logging.set_libav_level(av.logging.PANIC)
         muxer = VIDEO_FORMATS[self.path.suffix.lower()][0]
-        options = {"movflags": "use_metadata_tags+faststart"} if muxer in ("mp4", "mov") else {}
+        options = {"flush_packets": "1"} if self.watchable else {}
+        if muxer in ("mp4", "mov"):
+            options["movflags"] = "use_metadata_tags+" + ("hybrid_fragmented" if self.watchable else "faststart")
         self._container = av.open(str(self._growing), "w", format=muxer, options=options)
         self._files.callback(self._container.close)
         if self._text:

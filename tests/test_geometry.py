@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronotope.errors import UsageError
-from chronotope.geometry import Geometry, num_frames_of
+from chronotope.geometry import Geometry, Slice, num_frames_of
 
 GEOMETRY = Geometry()
 SIDES = st.integers(1, 2048)
@@ -78,3 +78,18 @@ def test_the_same_composition_has_the_same_positions_at_every_size():
 def test_impossible_shapes_are_refused_in_words(call):
     with pytest.raises(UsageError, match=r"got|must"):
         call()
+
+
+@given(num_frames=st.integers(1, 300), seed=st.integers(0, 2**32))
+def test_a_shuffled_cut_covers_the_same_frames(num_frames, seed):
+    slices = GEOMETRY.shuffled_slices(num_frames, np.random.default_rng(seed))
+    assert [piece.start for piece in slices] == list(np.cumsum([0, *(piece.num_frames for piece in slices[:-1])]))
+    assert slices[-1].stop == num_frames and {piece.num_frames for piece in slices} <= {1, 4}
+    assert sum(piece.still for piece in slices) in (num_frames % 4, num_frames % 4 + 4)
+
+
+def test_only_stills_and_whole_slices_can_be_cut():
+    assert GEOMETRY.cut([1, 4, 1]) == (Slice(0, 1), Slice(1, 4), Slice(5, 1))
+    for lengths in ([], [3], [4, 0]):
+        with pytest.raises(UsageError, match="slices have 1 or 4 frames"):
+            GEOMETRY.cut(lengths)

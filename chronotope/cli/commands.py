@@ -277,7 +277,7 @@ def result(run: Path, as_json: bool) -> None:
             "story",
         ],
         "shape": ["size", "seconds", "fps"],
-        "sampling": ["steps", "guidance", "solver", "negative", "seed", "count"],
+        "sampling": ["draft", "steps", "guidance", "solver", "negative", "seed", "count"],
         "files": ["output", "model", "dry_run", "as_json"],
     },
     examples="""
@@ -293,6 +293,8 @@ def result(run: Path, as_json: bool) -> None:
     chronotope generate "a red star" --retake fox.mp4 --from 1 --to 2 -o again.mp4
     chronotope generate --story "0: a fox walks right" "1: a fox gets larger" -o story.mp4
     chronotope generate "a butterfly flies up" --size 128x72 --seconds 3 --seed 7 --count 4 -o butterfly.mp4
+    chronotope generate "a fox walks right" --seconds 60 -o minute.mp4
+    chronotope generate "a fox walks right" --size 192x128 --draft -o draft.mp4
     chronotope generate "a yellow star grows at night" --model runs/mine --steps 50 --guidance 3 -o star.mp4
     chronotope generate "a fox walks right past a tree" --size 512x288 --dry-run
     """,
@@ -325,6 +327,7 @@ def result(run: Path, as_json: bool) -> None:
 @option("--steps", type=click.IntRange(1, 1000), metavar="N", help="More steps, more care.  [default: the model's]")
 @option("--guidance", type=click.FloatRange(min=0), metavar="G", help="How strictly words are taken; 1 is plain.  [default: the model's]")
 @option("--solver", type=click.Choice(["euler", "heun"]), default="euler", show_default=True, help="heun: twice the work a step.")
+@option("--draft", is_flag=True, help="Small and quick; without it, the same seed makes the same composition at full size.")
 @option("--negative", default="", metavar="TEXT", help="What should not be seen.")
 @SEED
 @option(
@@ -339,7 +342,7 @@ def result(run: Path, as_json: bool) -> None:
 @MODEL
 @option("--dry-run", is_flag=True, help="Print the settings, tokens, operations and memory, then stop.")
 @JSON
-def generate(model: str, dry_run: bool, as_json: bool, story: tuple[str, ...], **options: Any) -> None:
+def generate(model: str, dry_run: bool, as_json: bool, story: tuple[str, ...], **options: Any) -> int:
     """Make a video or a picture from words; from pictures, from clips.
 
     What a clip shows stays as it was wherever nothing is made. Every file carries the settings it was made with, in its tags and
@@ -355,9 +358,10 @@ def generate(model: str, dry_run: bool, as_json: bool, story: tuple[str, ...], *
     generator = Generator.load(use.find_model(model)).to(use.device())
     if dry_run:
         show(use.describe_plan(request, generator, use.plan(request, generator)), as_json)
-        return
+        return 0
     made = use.generate(request, generator)
     click.echo(json.dumps({"files": made}, indent=1) if as_json else "\n".join(file["path"] for file in made))
+    return 130 if "stopped" in made[-1] else 0
 
 
 @chronotope.command(

@@ -14,7 +14,7 @@ import numpy as np
 from chronotope import video
 from chronotope.cli.manners import check_finite
 from chronotope.errors import UsageError
-from chronotope.generate.inputs import Task
+from chronotope.generate.inputs import CONTEXT, Given, Task
 
 __all__ = ["Sources", "read_story"]
 
@@ -142,27 +142,26 @@ class Sources:
             )
         return True
 
-    def read(self, fps: float, asked: tuple[int, int] | None) -> dict[str, Any]:
-        """The arguments of `Generator.generate`, files read at this rate."""
+    def read(self, fps: float, asked: tuple[int, int] | None) -> Given:
+        """What lies in the files, at this rate."""
         outpaints = self.outpaints(asked)
-        given: dict[str, Any] = {"task": self.task(outpaints)}
-        if self.images:
-            times = self.at or (0.0,)
-            given["image"] = [(seconds, video.read_image(path)) for seconds, path in zip(times, self.images, strict=True)]
-        if self.clip:
-            given["video"] = video.read(self.clip, fps=fps).frames
-        if self.connect:
-            given["into"] = video.read(self.connect[1], fps=fps).frames
-        if self.context is not None:
-            given["context"] = self.context
-        if self.strength is not None:
-            given["strength"] = self.strength
-        if self.retake and not outpaints and (self.start is not None or self.stop is not None):
-            length = len(given["video"]) / fps
-            given["span"] = (self.start or 0.0, length if self.stop is None else self.stop)
-        if self.mask:
-            given["mask"] = self._mask(fps)
-        return given
+        times = self.at or (0.0,) * len(self.images)
+        clip = video.read(self.clip, fps=fps).frames if self.clip else None
+        span = None
+        if self.retake and clip is not None and not outpaints and (self.start is not None or self.stop is not None):
+            span = (self.start or 0.0, len(clip) / fps if self.stop is None else self.stop)
+        return Given(
+            task=self.task(outpaints),
+            images=tuple((seconds, video.read_image(path)) for seconds, path in zip(times, self.images, strict=True))
+            if self.images
+            else (),
+            video=clip,
+            into=video.read(self.connect[1], fps=fps).frames if self.connect else None,
+            strength=self.strength,
+            context=CONTEXT if self.context is None else self.context,
+            span=span,
+            mask=self._mask(fps) if self.mask else None,
+        )
 
     def _mask(self, fps: float) -> np.ndarray:
         """White (bright) is made again, black is kept."""

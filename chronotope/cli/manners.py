@@ -11,7 +11,7 @@ import click
 
 from chronotope.errors import ChronotopeError, UsageError, suggest
 
-__all__ = ["PICKLES", "SHUFFLED", "SIZE", "Command", "Commands", "Option", "check_finite", "progress", "say"]
+__all__ = ["PICKLES", "SHUFFLED", "SIZE", "Command", "Commands", "Option", "Report", "check_finite", "progress", "say"]
 
 PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}  # never opened: loading one runs whatever is in it
 SHUFFLED = 0.3  # the share of clips that `encode` cuts at random places: see `Geometry.shuffled_slices`

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,20 @@ import torch
 from chronotope import __version__, video
 from chronotope.cli.costs import SampleSize, sampling_costs
 from chronotope.cli.given import Sources
-from chronotope.cli.manners import PICKLES, check_finite, progress, say
+from chronotope.cli.manners import PICKLES, Report, check_finite, progress, say
+from chronotope.cli.stopping import Stop, stoppable
 from chronotope.data.latents import fingerprint
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.reconstruction import measure_reconstruction
+from chronotope.flow.guidance import Guidance
 from chronotope.flow.solvers import SolverName
-from chronotope.generate.inputs import Plan
-from chronotope.generate.pipeline import LAYOUT, WEIGHTS, Generation, Generator, load_autoencoder
+from chronotope.generate.memory import process_bytes
+from chronotope.generate.pipeline import WEIGHTS, Generator, Stream, load_autoencoder
 from chronotope.generate.rollout import num_windows
+from chronotope.generate.sampler import Sampling
+from chronotope.generate.settings import Settings, read_prompts
 from chronotope.geometry import Geometry
-from chronotope.picture import PICTURE_FORMATS, writable
+from chronotope.picture import PICTURE_FORMATS, part, writable
 from chronotope.video import VIDEO_FORMATS
 
 __all__ = ["Request", "describe_plan", "device", "find_model", "generate", "plan", "reconstruct", "scores_in_words"]
@@ -77,6 +81,7 @@ class Request:
     negative: str
     seed: int
     count: int
+    draft: bool = False
 
     @property
     def to_picture(self) -> bool:
@@ -110,8 +115,8 @@ class Request:
         return [self.output.with_stem(f"{self.output.stem}-{self.seed + number}") for number in range(self.count)]
 
 
-def plan(request: Request, generator: Generator) -> dict[str, Any]:
-    """The arguments of `Generator.generate` but the seed, every default resolved."""
+def plan(request: Request, generator: Generator) -> Settings:
+    """What is to be made, every default resolved and every file read."""
     defaults, sources = generator.defaults, request.sources
     width, height = sources.size(request.size, (defaults.width, defaults.height), generator.geometry.cell)
     fps = request.fps or defaults.fps
@@ -123,49 +128,40 @@ def plan(request: Request, generator: Generator) -> dict[str, Any]:
         raise UsageError(
             f"{request.output} holds one frame and {num_frames} were asked for; write a video (.mp4), or a picture with --seconds 0"
         )
-    settings = {
-        "prompt": request.story or request.prompt,
-        **sources.read(fps, request.size),
-        "height": height,
-        "width": width,
-        "num_frames": num_frames,
-        "fps": fps,
-        "num_steps": request.steps or defaults.num_steps,
-        "guidance_scale": defaults.guidance_scale if request.guidance is None else request.guidance,
-        "negative_prompt": request.negative,
-        "solver": request.solver,
-    }
-    laid_out(generator, settings)  # can it be done at all?
-    return settings
+    scale = defaults.guidance_scale if request.guidance is None else request.guidance
+    settings = Settings(
+        prompts=read_prompts(request.story or request.prompt or ""),
+        height=height,
+        width=width,
+        num_frames=num_frames,
+        fps=fps,
+        given=sources.read(fps, request.size),
+        sampling=Sampling(request.steps or defaults.num_steps, request.solver, Guidance(scale), request.negative),
+    )
+    return settings.drafted(defaults) if request.draft else settings
 
 
-def laid_out(generator: Generator, settings: dict[str, Any]) -> Plan:
-    """The canvas of a request, without a look of the networks at what is given."""
-    return generator.lay_out(**{name: value for name, value in settings.items() if name in LAYOUT}, encoded=False)
-
-
-def describe_plan(request: Request, generator: Generator, settings: dict[str, Any]) -> dict[str, Any]:
+def describe_plan(request: Request, generator: Generator, settings: Settings) -> dict[str, Any]:
     """What --dry-run prints: the settings, what they amount to, and what they cost."""
-    height, width, num_frames = settings["height"], settings["width"], settings["num_frames"]
-    geometry = generator.geometry
-    planned = laid_out(generator, settings)
+    geometry, sampling = generator.geometry, settings.sampling
+    planned = generator.lay_out(settings, encoded=False)
     slices = planned.canvas.slices
-    rows, columns = geometry.token_grid(height, width)
-    covered = geometry.covered_size(height, width)
+    rows, columns = geometry.token_grid(settings.height, settings.width)
+    covered = geometry.covered_size(settings.height, settings.width)
     text = sum(len(generator.tokenizer.encode(prompt.text)) for prompt in planned.canvas.prompts)
     windows = num_windows(planned.canvas, generator.window)
     at_once = len(slices) if windows == 1 else generator.window.slices
     size = SampleSize(at_once * rows * columns, text, at_once)
-    guided = settings["guidance_scale"] != 1
-    negative = len(generator.tokenizer.encode(request.negative)) if guided else None
+    negative = len(generator.tokenizer.encode(request.negative)) if sampling.guidance.scale != 1 else None
     pixels = sum(geometry.stride[0] for _ in slices) * covered[0] * covered[1]
     models = generator.dit, generator.autoencoder
-    costs = sampling_costs(models, geometry, size, pixels, settings["num_steps"], request.solver == "heun", negative)
+    costs = sampling_costs(models, geometry, size, pixels, sampling.num_steps, sampling.solver == "heun", negative)
     costs["flops_sampling"] *= windows
     stills = sum(piece.still for piece in slices)
     return {
-        **{name: value for name, value in settings.items() if name not in ("image", "video", "into", "mask", "task")},
+        **settings.describe(),
         "task": planned.task,
+        "num_frames": planned.num_frames,
         "given": [str(path) for path in request.sources.files],
         "notes": list(planned.notes),
         "seeds": [request.seed + number for number in range(request.count)],
@@ -175,33 +171,68 @@ def describe_plan(request: Request, generator: Generator, settings: dict[str, An
         "windows": windows,
         "tokens": {"visual": size.visual, "grid": f"{at_once} slices x {rows} rows x {columns} columns", "text": size.text},
         **costs,
-        "memory": generator.memory_needed(height, width, num_frames),
+        "memory": process_bytes() + generator.memory(settings, planned),
     }
 
 
 def generate(request: Request, generator: Generator) -> list[dict[str, Any]]:
-    """Make and write the videos, one a seed; returns where each lies and came from, as soon as it is there."""
+    """Make and write the videos, one a seed, each as it is made; returns where they lie and came from, up to one that was stopped."""
     settings = plan(request, generator)
-    given = [str(path) for path in request.sources.files]
-    planned = laid_out(generator, settings)
-    steps = num_windows(planned.canvas, generator.window) * settings["num_steps"]
-    made = []
+    given = {"given": [str(path) for path in request.sources.files]} if request.sources.files else {}
+    windows = num_windows(generator.lay_out(settings, encoded=False).canvas, generator.window)
+    total = windows * settings.sampling.num_steps
+    made: list[dict[str, Any]] = []
     for number, path in enumerate(request.paths()):
-        with progress(path.name, "steps") as report:
-            result = generator.generate(seed=request.seed + number, report=lambda step: report(step + 1, steps), **settings)
-        origin = {**result.origin, **({"given": given} if given else {})}
-        for note in result.origin["notes"] if number == 0 else []:
-            say(f"note: {note}")
-        video.write(path, result.frames, result.fps, metadata=origin)
-        say(_made(path, result))
+        with progress(path.name, "steps") as report, stoppable() as stop:
+
+            def stepped(step: int, report: Report = report, stop: Stop = stop) -> None:
+                report(step + 1, total)
+                stop.check()
+
+            stream = generator.stream(settings, request.seed + number, stepped)
+            for note in stream.origin["notes"] if number == 0 else []:
+                say(f"note: {note}")
+            if windows > 1 and number == 0 and path.suffix != ".gif":
+                say(f"note: {part(path)} can be watched while it grows")
+            origin = write_stream(path, replace(stream, origin={**stream.origin, **given}))
+        say(f"{path}: {_made(origin)} in {sum(origin['seconds'].values()):.1f} s")
         made.append({"path": str(path), **origin})
+        if "stopped" in origin:
+            say(f"note: stopped {origin['stopped']}")
+            break
     return made
 
 
-def _made(path: Path, result: Generation) -> str:
-    count, height, width = result.frames.shape[:3]
-    what = f"a picture of {width}x{height}" if count == 1 else f"{count} frames of {width}x{height} at {result.fps:g} fps"
-    return f"{path}: {what} in {sum(result.origin['seconds'].values()):.1f} s"
+def write_stream(path: Path, stream: Stream) -> dict[str, Any]:
+    """Write frames as they are made; when that is interrupted, the file holds those that are there. Returns its settings."""
+    origin = stream.origin
+    if path.suffix.lower() in PICTURE_FORMATS:
+        frames = np.concatenate(list(stream.pieces))
+        origin = {**origin, "seconds": _rounded(stream.seconds)}
+        video.write_image(path, frames[0], origin)
+        return origin
+    with video.VideoWriter(path, stream.fps, metadata=origin, watchable=origin["windows"] > 1) as writer:
+        try:
+            for piece in stream.pieces:
+                for frame in piece:
+                    writer.add(frame)
+        except KeyboardInterrupt:
+            if not writer.num_frames:
+                raise
+            stopped = f"after {writer.num_frames} of {origin['num_frames']} frames"
+            origin = {**origin, "num_frames": writer.num_frames, "stopped": stopped}
+        origin = {**origin, "seconds": _rounded(stream.seconds)}
+        writer.finish(origin)
+    return origin
+
+
+def _rounded(seconds: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in seconds.items()}
+
+
+def _made(origin: dict[str, Any]) -> str:
+    size = f"{origin['width']}x{origin['height']}"
+    return f"a picture of {size}" if origin["num_frames"] == 1 else f"{origin['num_frames']} frames of {size} at {origin['fps']:g} fps"
 
 
 # Reconstruct

@@ -6,7 +6,7 @@ pixels that are already known, so that a clip comes back as it was wherever noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -22,10 +22,12 @@ from chronotope.generate.tasks import Frame, Known
 from chronotope.geometry import Slice
 from chronotope.picture import fit
 
-__all__ = ["TASKS", "Encode", "Given", "Mask", "Picture", "Pixels", "Plan", "Task", "plan"]
+__all__ = ["CONTEXT", "TASKS", "Encode", "Given", "Mask", "Picture", "Pixels", "Plan", "Task", "plan"]
 
 Task = Literal["extend", "extend_backward", "connect", "loop", "edit", "retake", "outpaint"]
 TASKS: tuple[Task, ...] = get_args(Task)
+
+CONTEXT = 2.0  # seconds of a clip that are remembered
 
 Pixels = UInt8[np.ndarray, "_ _ _ 3"]
 Picture = UInt8[np.ndarray, "_ _ 3"]
@@ -49,14 +51,25 @@ class Plan:
     after: Pixels | None = None
     repeated: int = 0
 
-    def finish(self, frames: Pixels, cell: tuple[int, int]) -> Pixels:
-        """The decoded frames of the canvas with the given ones in their place."""
-        if self.pixels is not None:
-            kept = np.repeat(self.canvas.given.numpy(), [piece.num_frames for piece in self.canvas.slices], axis=0)
-            kept = kept.repeat(cell[0], axis=1).repeat(cell[1], axis=2)[:, : frames.shape[1], : frames.shape[2], None]
-            frames = np.where(kept, self.pixels, frames)
-        frames = frames[: len(frames) - self.repeated]
-        return np.concatenate([part for part in (self.before, frames, self.after) if part is not None])
+    @property
+    def num_frames(self) -> int:
+        """Frames of the finished video."""
+        around = sum(len(part) for part in (self.before, self.after) if part is not None)
+        return self.canvas.slices[-1].stop - self.repeated + around
+
+    def finish(self, decoded: Iterable[Pixels], cell: tuple[int, int]) -> Iterator[Pixels]:
+        """The decoded frames of one slice after another, with the given ones in their place and around them."""
+        if self.before is not None and len(self.before):
+            yield self.before
+        shown = self.canvas.slices[-1].stop - self.repeated
+        for piece, given, frames in zip(self.canvas.slices, self.canvas.given.numpy(), decoded, strict=True):
+            if self.pixels is not None:
+                kept = given.repeat(cell[0], axis=0).repeat(cell[1], axis=1)[: frames.shape[1], : frames.shape[2], None]
+                frames = np.where(kept, self.pixels[piece.start : piece.stop], frames)
+            if piece.start < shown:
+                yield frames[: shown - piece.start]
+        if self.after is not None and len(self.after):
+            yield self.after
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,7 @@ class Given:
     video: Pixels | None = None
     into: Pixels | None = None
     strength: float | None = None
-    context: float = 2.0
+    context: float = CONTEXT
     span: tuple[float, float] | None = None
     mask: Mask | None = None
 

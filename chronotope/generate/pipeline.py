@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,41 +21,25 @@ from chronotope.data.latents import encode_frames, fingerprint
 from chronotope.errors import FileProblem, UsageError
 from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig
-from chronotope.flow.solvers import SOLVERS, SolverName
-from chronotope.generate.canvas import Canvas, Prompt
-from chronotope.generate.inputs import Given, Mask, Picture, Pixels, Plan, Task, plan
+from chronotope.flow.solvers import SolverName
+from chronotope.generate.canvas import Canvas
+from chronotope.generate.inputs import CONTEXT, Given, Mask, Picture, Pixels, Plan, Task, plan
+from chronotope.generate.memory import available_bytes, video_bytes
 from chronotope.generate.rollout import Window, num_windows, rollout
 from chronotope.generate.sampler import Sampling, sample
+from chronotope.generate.settings import Defaults, Settings, read_prompts
 from chronotope.generate.tasks import Frame
 from chronotope.geometry import MAX_FRAMES, Geometry, Slice
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer
 
-__all__ = ["LAYOUT", "WEIGHTS", "Defaults", "Generation", "Generator", "load_autoencoder", "model_description"]
+__all__ = ["WEIGHTS", "Defaults", "Generation", "Generator", "Stream", "load_autoencoder", "model_description"]
 
-# the arguments of `generate` that decide the canvas
-LAYOUT = ("prompt", "height", "width", "num_frames", "fps", "image", "video", "task", "into", "strength", "context", "span", "mask")
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 T = TypeVar("T")
 _DESCRIBED = {"autoencoder": ("config",), "dit": ("config", "flow", "geometry", "autoencoder", "vocabulary", "defaults")}
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What is generated when nothing else is asked for; kept beside the weights.
-
-    `decoder_noise` is how large the decoder takes the errors of generated latents to be (at most what it was trained with).
-    """
-
-    height: int = 64
-    width: int = 96
-    num_frames: int = 17
-    fps: float = 8.0
-    num_steps: int = 30
-    guidance_scale: float = 3.0
-    decoder_noise: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -65,6 +49,19 @@ class Generation:
     frames: UInt8[np.ndarray, "t h w 3"]
     fps: float
     origin: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A video while it is made: `pieces` are its frames in order, [t, h, w, 3] of a few each, as soon as they are there.
+
+    `origin` is every setting; `seconds` is filled while pieces are taken.
+    """
+
+    pieces: Iterator[Pixels]
+    fps: float
+    origin: dict[str, Any]
+    seconds: dict[str, float]
 
 
 def load_autoencoder(folder: Path) -> Autoencoder:
@@ -152,18 +149,20 @@ class Generator:
         task: Task | None = None,
         into: Pixels | None = None,
         strength: float | None = None,
-        context: float = 2.0,
+        context: float = CONTEXT,
         span: tuple[float, float] | None = None,
         mask: Mask | None = None,
         height: int | None = None,
         width: int | None = None,
         num_frames: int | None = None,
         fps: float | None = None,
-        num_steps: int | None = None,
+        num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         negative_prompt: str = "",
         solver: SolverName = "euler",
-        seed: int = 0,
+        draft: bool = False,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
         report: Callable[[int], None] = lambda step: None,
     ) -> Generation:
         """A video (or a picture, with num_frames=1) from words, and from what else is given.
@@ -172,74 +171,81 @@ class Generator:
         whole slices follow, so `num_frames` is rounded up. `video` [t, h, w, 3] at `fps` is what `task` works on: extend,
         extend_backward, connect (to `into`), loop, edit (with `strength`), retake (`span` in seconds, `mask`), outpaint; then
         `num_frames` counts the new frames, and what was given comes back as it was. Sizes are in pixels and need no divisibility: the
-        last tokens may reach over the edge and what lies outside is cut off.
+        last tokens may reach over the edge and what lies outside is cut off. A `draft` is the same video, small and quick. The `seed`
+        (0 when neither is given) may come from a `generator` instead. Names are those of diffusers where it has them.
         """
         defaults = self.defaults
-        height, width = height or defaults.height, width or defaults.width
-        num_frames, fps = num_frames or defaults.num_frames, fps or defaults.fps
-        if solver not in SOLVERS:
-            raise UsageError(f"unknown solver '{solver}'. Choose from: {', '.join(SOLVERS)}")
+        images = () if image is None else ((0.0, image),) if isinstance(image, np.ndarray) else tuple(image)
         scale = defaults.guidance_scale if guidance_scale is None else guidance_scale
-        sampling = Sampling(num_steps or defaults.num_steps, solver, Guidance(scale), negative_prompt)
-        given: dict[str, Any] = {"image": image, "video": video, "task": task, "into": into, "strength": strength}
-        given |= {"context": context, "span": span, "mask": mask}
-        planned = self.lay_out(prompt, height=height, width=width, num_frames=num_frames, fps=fps, **given)
-        canvas = planned.canvas
+        settings = Settings(
+            read_prompts(prompt),
+            height or defaults.height,
+            width or defaults.width,
+            num_frames or defaults.num_frames,
+            fps or defaults.fps,
+            Given(task, images, video, into, strength, context, span, mask),
+            Sampling(num_inference_steps or defaults.num_steps, solver, Guidance(scale), negative_prompt),
+        )
+        stream = self.stream(settings.drafted(defaults) if draft else settings, _seed(seed, generator), report)
+        frames = np.concatenate(list(stream.pieces))
+        return Generation(frames, stream.fps, {**stream.origin, "seconds": stream.seconds})
 
-        started = time.perf_counter()
-        latents = self._fill(canvas, sampling, seed, report)
-        sampled = time.perf_counter()
-        noise = [defaults.decoder_noise * float(level) for level in canvas.level.flatten(1).amax(dim=1)]
-        frames = self._decode(latents, canvas, noise)[:, :height, :width].cpu().numpy()
-        frames = planned.finish(frames, self.geometry.cell)
-        decoded = time.perf_counter()
+    def stream(self, settings: Settings, seed: int = 0, report: Callable[[int], None] = lambda step: None) -> Stream:
+        """The same, piece by piece: a long video is decoded while it is sampled, and nothing of it is kept.
+
+        `report(step)` is called after each step; one that raises stops the work.
+        """
+        settings = self.at_its_size(settings)
+        planned = self.lay_out(settings)
         origin = {
             "program": f"chronotope {__version__}",
             "task": planned.task,
-            "prompt": prompt if isinstance(prompt, str) else [list(pair) for pair in prompt],
-            "negative_prompt": negative_prompt,
+            **settings.describe(),
             "seed": seed,
-            "num_steps": sampling.num_steps,
-            "guidance_scale": scale,
-            "solver": solver,
-            "decoder_noise": defaults.decoder_noise,
-            "width": width,
-            "height": height,
-            "num_frames": len(frames),
-            "fps": fps,
-            "windows": num_windows(canvas, self.window),
-            "notes": [*self._size_note(height, width), *planned.notes],
+            "num_frames": planned.num_frames,
+            "decoder_noise": self.defaults.decoder_noise,
+            "windows": num_windows(planned.canvas, self.window),
+            "notes": [*self._size_note(settings.height, settings.width), *planned.notes],
             "model": self.names,
-            "seconds": {"sampling": round(sampled - started, 3), "decoding": round(decoded - sampled, 3)},
             "generated_by_ai": True,
         }
-        return Generation(frames, fps, origin)
+        seconds = {"sampling": 0.0, "decoding": 0.0}
+        return Stream(self._pieces(planned, settings, seed, report, seconds), settings.fps, origin, seconds)
 
-    def lay_out(
-        self,
-        prompt: str | Sequence[tuple[float, str]],
-        *,
-        height: int,
-        width: int,
-        num_frames: int,
-        fps: float,
-        image: Picture | Sequence[tuple[float, Picture]] | None = None,
-        encoded: bool = True,
-        **given: Any,
-    ) -> Plan:
-        """The canvas that `generate` would fill, or why it cannot; with `encoded` false what is given is not looked at by the networks."""
-        prompts = (Prompt(prompt),) if isinstance(prompt, str) else tuple(Prompt(text, seconds) for seconds, text in prompt)
-        images = () if image is None else ((0.0, image),) if isinstance(image, np.ndarray) else tuple(image)
-        inputs = Given(images=images, **given)
-        self.check_request(prompts, height, width, inputs.num_frames_on_canvas(num_frames, fps), fps)
-        frame = Frame(self.geometry, self.autoencoder.config.channels, height, width, fps, prompts)
+    def _pieces(
+        self, planned: Plan, settings: Settings, seed: int, report: Callable[[int], None], seconds: dict[str, float]
+    ) -> Iterator[Pixels]:
+        """Sample, decode and put back what was given; keeps the time."""
+        canvas = planned.canvas
+        latents = self._fill(canvas, settings.sampling, seed, report, seconds)
+        decoded = (frames[:, : settings.height, : settings.width].cpu().numpy() for frames in self._decode(latents, canvas))
+        pieces = planned.finish(decoded, self.geometry.cell)
+        while True:
+            started, sampling = time.perf_counter(), seconds["sampling"]
+            piece = next(pieces, None)
+            seconds["decoding"] += time.perf_counter() - started - (seconds["sampling"] - sampling)
+            if piece is None:
+                return
+            yield piece
+
+    def lay_out(self, settings: Settings, encoded: bool = True) -> Plan:
+        """The canvas that `stream` would fill, or why it cannot; unless `encoded`, no network looks at what is given."""
+        self.check(settings)
+        frame = Frame(self.geometry, self.autoencoder.config.channels, settings.height, settings.width, settings.fps, settings.prompts)
 
         def encode(frames: Pixels, slices: Sequence[Slice]) -> Tensor:
             if encoded:
                 return encode_frames(self.autoencoder, self.geometry, frames, slices)
-            return torch.zeros(len(slices), frame.channels, *self.geometry.latent_size(height, width))
+            return torch.zeros(1, 1, 1, 1).expand(len(slices), frame.channels, *self.geometry.latent_size(settings.height, settings.width))
 
-        return plan(encode, frame, inputs, num_frames)
+        planned = plan(encode, frame, settings.given, settings.num_frames)
+        self._check_memory(settings, planned)
+        return planned
+
+    def at_its_size(self, settings: Settings) -> Settings:
+        """Settings whose noise is that of a draft, enlarged."""
+        enlargement = self.defaults.enlargement(settings.height, settings.width)
+        return replace(settings, sampling=replace(settings.sampling, enlargement=enlargement))
 
     @property
     def window(self) -> Window:
@@ -247,27 +253,32 @@ class Generator:
         slices = max(3, len(self.geometry.slices(self.defaults.num_frames)))
         return Window(slices, context=max(1, slices * 2 // 5))
 
-    def _fill(self, canvas: Canvas, sampling: Sampling, seed: int, report: Callable[[int], None]) -> Tensor:
-        """All latents of a canvas, window by window; the first window has the seed itself, the others have seeds of their own."""
+    def _fill(
+        self, canvas: Canvas, sampling: Sampling, seed: int, report: Callable[[int], None], seconds: dict[str, float]
+    ) -> Iterator[Tensor]:
+        """The latents of a canvas, window by window; the first window has the seed itself, the others have seeds of their own."""
 
         def fill(part: Canvas, number: int) -> Tensor:
             own = seed if number == 0 else int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
-            count = number * sampling.num_steps
-            return sample(self.dit, self.tokenizer, self.flow, self.geometry, part, sampling, own, lambda step: report(count + step))
+            count, started = number * sampling.num_steps, time.perf_counter()
+            filled = sample(self.dit, self.tokenizer, self.flow, self.geometry, part, sampling, own, lambda step: report(count + step))
+            seconds["sampling"] += time.perf_counter() - started
+            return filled
 
-        return torch.stack(list(rollout(canvas, self.window, fill)))
+        return rollout(canvas, self.window, fill)
 
-    def _decode(self, latents: Tensor, canvas: Canvas, noise: Sequence[float]) -> Tensor:
-        """Frames of a canvas; on a cycle the last slice is a neighbour of the first."""
-        latents = latents.to(self.dit.patch_in.weight.device)
+    def _decode(self, latents: Iterable[Tensor], canvas: Canvas) -> Iterator[Tensor]:
+        """Frames of one slice after another; on a cycle the last slice is a neighbour of the first."""
+        device = self.dit.patch_in.weight.device
+        latents = (grid.to(device) for grid in latents)
+        noise = [self.defaults.decoder_noise * float(level) for level in canvas.level.flatten(1).amax(dim=1)]
+        slices = list(canvas.slices)
         if not canvas.cycle:
-            return self.autoencoder.decode(latents, canvas.slices, noise)
-        frames = self.autoencoder.decode(
-            torch.cat([latents[-1:], latents, latents[:1]]),
-            (canvas.slices[-1], *canvas.slices, canvas.slices[0]),
-            (noise[-1], *noise, noise[0]),
-        )
-        return frames[canvas.slices[-1].num_frames : -canvas.slices[0].num_frames]
+            yield from self.autoencoder.stream_decode(latents, slices, noise)
+            return
+        around = list(latents)
+        around, slices, noise = ([part[-1], *part, part[0]] for part in (around, slices, noise))  # type: ignore[assignment]
+        yield from islice(self.autoencoder.stream_decode(around, slices, noise), 1, len(slices) - 1)
 
     def _size_note(self, height: int, width: int) -> list[str]:
         covered = self.geometry.covered_size(height, width)
@@ -276,44 +287,36 @@ class Generator:
         tall, wide = self.geometry.cell
         return [f"generated at {covered[1]}x{covered[0]} and cut to {width}x{height}, because tokens cover {wide}x{tall} pixels"]
 
-    def num_tokens(self, height: int, width: int, num_frames: int) -> int:
-        """Visual tokens of a video."""
-        return self.geometry.num_tokens(num_frames, height, width)
-
-    def check_request(self, prompts: Sequence[Prompt], height: int, width: int, num_frames: int, fps: float) -> None:
+    def check(self, settings: Settings) -> None:
         """Refuse what cannot work, before anything is allocated."""
-        if not prompts or not all(prompt.text.strip() for prompt in prompts):
-            raise UsageError('the prompt is empty; say what should be seen, for example "a red ball rolls right"')
-        times = [prompt.seconds for prompt in prompts]
-        if times != sorted(set(times)) or times[0] < 0:
-            raise UsageError(f"the prompts of a story speak from rising times, got {', '.join(f'{time:g} s' for time in times)}")
-        length = max(len(self.tokenizer.encode(prompt.text)) for prompt in prompts)
+        length = max(len(self.tokenizer.encode(prompt.text)) for prompt in settings.prompts)
         if length > self.dit.config.max_text_tokens:
             raise UsageError(f"the prompt has {length} tokens, this model reads at most {self.dit.config.max_text_tokens}; shorten it")
-        if not 0 < fps <= 240:
-            raise UsageError(f"fps must be above 0 and at most 240, got {fps}")
+        if not 0 < settings.fps <= 240:
+            raise UsageError(f"fps must be above 0 and at most 240, got {settings.fps}")
+        self.geometry.token_grid(settings.height, settings.width)
+        num_frames = settings.given.num_frames_on_canvas(settings.num_frames, settings.fps)
         if not 1 <= num_frames <= MAX_FRAMES:
             raise UsageError(f"a video has 1 to {MAX_FRAMES} frames, got {num_frames}")
-        needed, free = self.memory_needed(height, width, num_frames), _available_memory()
-        if needed > free:
+
+    def memory(self, settings: Settings, planned: Plan) -> int:
+        """Bytes that making this video takes, beside the process as it is now."""
+        guided = settings.sampling.guidance.scale != 1
+        return video_bytes(self.dit.config, self.autoencoder.config, self.geometry, planned.canvas, self.window.slices, guided)
+
+    def _check_memory(self, settings: Settings, planned: Plan) -> None:
+        needed, free = self.memory(settings, planned), available_bytes()
+        if needed > free and self.dit.patch_in.weight.device.type == "cpu":
             raise UsageError(
-                f"{num_frames} frames of {width}x{height} need about {needed / 1e9:.1f} GB, this machine has {free / 1e9:.1f} GB; "
-                "ask for fewer --seconds or a smaller --size"
+                f"{planned.num_frames} frames of {settings.width}x{settings.height} need about {needed / 1e9:.1f} GB, this machine has "
+                f"{free / 1e9:.1f} GB; ask for fewer --seconds or a smaller --size"
             )
 
-    def memory_needed(self, height: int, width: int, num_frames: int) -> int:
-        """A rough count of the bytes alive at once: activations of one block for both guided copies of a window, and all frames."""
-        config = self.dit.config
-        tokens = 2 * self.num_tokens(height, width, min(num_frames, self.window.slices * self.geometry.stride[0]))
-        activations = tokens * 4 * (12 * config.width + 4 * config.hidden)
-        return activations + num_frames * height * width * 3 * 3
 
-
-def _available_memory() -> int:
-    """Bytes that this machine can still give; without /proc, all it has."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def _seed(seed: int | None, generator: torch.Generator | None) -> int:
+    """The seed itself, or the next number of a generator."""
+    if generator is None:
+        return seed or 0
+    if seed is not None:
+        raise UsageError("give a seed or a generator, not both")
+    return int(torch.randint(2**62, (), generator=generator))

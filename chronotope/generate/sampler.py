@@ -21,6 +21,7 @@ from chronotope.flow.path import FlowConfig, balance, interpolate, to_velocity
 from chronotope.flow.solvers import SOLVERS, SolverName
 from chronotope.flow.timesteps import schedule
 from chronotope.generate.canvas import Canvas
+from chronotope.generate.noise import starting_noise
 from chronotope.geometry import Geometry
 from chronotope.models.dit import DiT, PackedTokens
 from chronotope.models.patches import patchify, unpatchify
@@ -37,6 +38,7 @@ class Sampling:
     solver: SolverName = "euler"
     guidance: Guidance = field(default_factory=Guidance)
     negative_prompt: str = ""
+    enlargement: int = 1  # of the noise, see `generate.noise`
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_steps <= 1000:
@@ -57,7 +59,8 @@ def sample(
     """The canvas's latents, filled; a function of the canvas, the settings and the seed alone."""
     device = model.patch_in.weight.device
     known = patchify(canvas.known, geometry.patch_size)
-    noise = torch.randn(known.shape, generator=torch.Generator().manual_seed(seed))
+    noise = starting_noise(tuple(canvas.known.shape), seed, sampling.enlargement, geometry.patch_size)  # type: ignore[arg-type]
+    noise = patchify(noise, geometry.patch_size)
     level = canvas.level.reshape(-1, 1)
     rest = torch.zeros_like(level) if canvas.rest is None else canvas.rest.reshape(-1, 1)
     start = interpolate(flow.path, known, noise, level).to(device)

@@ -71,6 +71,8 @@ def lay_out(frame: Frame, num_frames: int, given: Sequence[Known], whole_slices:
         gap = tuple(Slice(at + piece.start, piece.num_frames) for piece in gap)
         slices, owner = [*slices, *gap], [*owner, *[None] * len(gap)]
     canvas = Canvas.unknown(geometry, frame.channels, tuple(slices), frame.height, frame.width, frame.fps, frame.prompts)
+    if not given:
+        return canvas
     latents, level = canvas.known.clone(), canvas.level.clone()
     for index, place in enumerate(owner):
         if place is not None:

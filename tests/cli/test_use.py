@@ -55,7 +55,9 @@ def test_words_become_a_video(model: Path) -> None:
     info = video.probe("ball.mp4")
     assert (info.num_frames, info.width, info.height, info.fps) == (8, 48, 32, 8.0)
     origin = video.read_origin("ball.mp4")
-    assert origin == json.loads(Path("ball.mp4.json").read_text())
+    beside = json.loads(Path("ball.mp4.json").read_text())
+    assert set(beside.pop("seconds")) == {"sampling", "decoding"}  # the file itself is the same bytes every time
+    assert origin == beside
     assert (origin["prompt"], origin["seed"], origin["num_steps"], origin["task"]) == (PROMPT, 0, 2, "text to video")
 
 

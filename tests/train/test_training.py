@@ -97,12 +97,12 @@ def weights(folder):
 
 def test_a_run_makes_videos(run):
     generator = Generator.load(run)
-    made = generator.generate("block 1 moves", height=32, width=48, num_frames=9, num_steps=2, seed=1)
+    made = generator.generate("block 1 moves", height=32, width=48, num_frames=9, num_inference_steps=2, seed=1)
     assert made.frames.shape == (9, 32, 48, 3) and made.origin["prompt"] == "block 1 moves"
-    odd = generator.generate("block", height=30, width=41, num_frames=1, num_steps=1)
+    odd = generator.generate("block", height=30, width=41, num_frames=1, num_inference_steps=1)
     assert odd.frames.shape == (1, 30, 41, 3) and "cut to 41x30" in odd.origin["notes"][0]
     picture = made.frames[0]
-    animated = generator.generate("block", image=picture, height=32, width=48, num_frames=8, num_steps=2)
+    animated = generator.generate("block", image=picture, height=32, width=48, num_frames=8, num_inference_steps=2)
     assert animated.frames.shape[0] == 9  # the picture, then eight frames
 
 
