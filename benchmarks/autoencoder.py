@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.first_light import Options, Row, say
+from benchmarks.harness import Options, Row, say
 from chronotope import video
 from chronotope.evaluate.reconstruction import Reconstruction, measure_reconstruction
 from chronotope.generate.pipeline import WEIGHTS, load_autoencoder

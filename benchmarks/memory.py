@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.first_light import Options, Row, say
+from benchmarks.harness import Options, Row, say
 from chronotope.errors import FileProblem
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig

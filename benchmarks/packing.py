@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.first_light import Options, Row, say
+from benchmarks.harness import Options, Row, say
 from chronotope.data.packing import Sample, pack, row_signals, unpack
 from chronotope.geometry import Geometry
 from chronotope.models import dit as dit_module

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
-from benchmarks.first_light import Options, Row, say
+from benchmarks.harness import Options, Row, say
 from chronotope.generate.pipeline import Generator
 from chronotope.models.autoencoder import Decoder, Encoder
 from chronotope.models.dit import DiT

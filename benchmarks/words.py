@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.first_light import Options, Row, say
+from benchmarks.harness import Options, Row, say
 from chronotope.data.latents import encode_frames
 from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.statistics import Rate

@@ -304,7 +304,7 @@ def result(run: Path, as_json: bool) -> None:
 @option("--at", type=click.FloatRange(min=0), multiple=True, metavar="S", help="The second at which an --image stands, one each.")
 @option("--extend", type=FILE, metavar="FILE", help="Continue this video; --seconds says by how much.")
 @option("--backward", is_flag=True, help="Say what came before it instead.")
-@option("--context", type=click.FloatRange(min=0), metavar="S", help="How much of a clip is remembered.  [default: 2]")
+@option("--context", type=click.FloatRange(min=0), metavar="S", help="How much of a clip is remembered.  [default: the model's]")
 @option("--connect", type=FILE, nargs=2, metavar="A B", help="From one video into another.")
 @option("--loop", is_flag=True, help="The end meets the beginning: of words, of an --image, or of a clip (--extend).")
 @option("--edit", type=FILE, metavar="FILE", help="Make this video again as the prompt says.")

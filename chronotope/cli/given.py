@@ -14,7 +14,7 @@ import numpy as np
 from chronotope import video
 from chronotope.cli.manners import check_finite
 from chronotope.errors import UsageError
-from chronotope.generate.inputs import CONTEXT, Given, Task
+from chronotope.generate.inputs import Given, Task
 
 __all__ = ["Sources", "read_story"]
 
@@ -158,7 +158,7 @@ class Sources:
             video=clip,
             into=video.read(self.connect[1], fps=fps).frames if self.connect else None,
             strength=self.strength,
-            context=CONTEXT if self.context is None else self.context,
+            context=self.context,
             span=span,
             mask=self._mask(fps) if self.mask else None,
         )

@@ -23,7 +23,7 @@ from chronotope.flow.guidance import Guidance
 from chronotope.flow.solvers import SolverName
 from chronotope.generate.memory import process_bytes
 from chronotope.generate.pipeline import WEIGHTS, Generator, Stream, load_autoencoder
-from chronotope.generate.rollout import num_windows
+from chronotope.generate.rollout import spans
 from chronotope.generate.sampler import Sampling
 from chronotope.generate.settings import Settings, read_prompts
 from chronotope.geometry import Geometry
@@ -149,14 +149,14 @@ def describe_plan(request: Request, generator: Generator, settings: Settings) ->
     rows, columns = geometry.token_grid(settings.height, settings.width)
     covered = geometry.covered_size(settings.height, settings.width)
     text = sum(len(generator.tokenizer.encode(prompt.text)) for prompt in planned.canvas.prompts)
-    windows = num_windows(planned.canvas, generator.window)
-    at_once = len(slices) if windows == 1 else generator.window.slices
+    steps = spans(planned.canvas, generator.window)
+    at_once = max(step.stop - step.first for step in steps)
     size = SampleSize(at_once * rows * columns, text, at_once)
     negative = len(generator.tokenizer.encode(request.negative)) if sampling.guidance.scale != 1 else None
     pixels = sum(geometry.stride[0] for _ in slices) * covered[0] * covered[1]
     models = generator.dit, generator.autoencoder
     costs = sampling_costs(models, geometry, size, pixels, sampling.num_steps, sampling.solver == "heun", negative)
-    costs["flops_sampling"] *= windows
+    costs["flops_sampling"] *= len(steps)
     stills = sum(piece.still for piece in slices)
     return {
         **settings.describe(),
@@ -168,7 +168,7 @@ def describe_plan(request: Request, generator: Generator, settings: Settings) ->
         "files": [str(path) for path in request.paths()] if request.output else [],
         "generated_size": f"{covered[1]}x{covered[0]}",
         "slices": f"{stills} still + {len(slices) - stills} moving",
-        "windows": windows,
+        "windows": len(steps),
         "tokens": {"visual": size.visual, "grid": f"{at_once} slices x {rows} rows x {columns} columns", "text": size.text},
         **costs,
         "memory": process_bytes() + generator.memory(settings, planned),
@@ -179,7 +179,7 @@ def generate(request: Request, generator: Generator) -> list[dict[str, Any]]:
     """Make and write the videos, one a seed, each as it is made; returns where they lie and came from, up to one that was stopped."""
     settings = plan(request, generator)
     given = {"given": [str(path) for path in request.sources.files]} if request.sources.files else {}
-    windows = num_windows(generator.lay_out(settings, encoded=False).canvas, generator.window)
+    windows = len(spans(generator.lay_out(settings, encoded=False).canvas, generator.window))
     total = windows * settings.sampling.num_steps
     made: list[dict[str, Any]] = []
     for number, path in enumerate(request.paths()):

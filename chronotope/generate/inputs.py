@@ -22,12 +22,10 @@ from chronotope.generate.tasks import Frame, Known
 from chronotope.geometry import Slice
 from chronotope.picture import fit
 
-__all__ = ["CONTEXT", "TASKS", "Encode", "Given", "Mask", "Picture", "Pixels", "Plan", "Task", "plan"]
+__all__ = ["TASKS", "Encode", "Given", "Mask", "Picture", "Pixels", "Plan", "Task", "plan"]
 
 Task = Literal["extend", "extend_backward", "connect", "loop", "edit", "retake", "outpaint"]
 TASKS: tuple[Task, ...] = get_args(Task)
-
-CONTEXT = 2.0  # seconds of a clip that are remembered
 
 Pixels = UInt8[np.ndarray, "_ _ _ 3"]
 Picture = UInt8[np.ndarray, "_ _ 3"]
@@ -77,8 +75,8 @@ class Given:
     """What is given beside words, and what is to be done with it.
 
     `images` are pictures and their seconds. `video` is a clip at the frame's rate: to extend, edit, retake, outpaint or loop; `into` is
-    the clip that `connect` leads to. `context` seconds of a clip are remembered; `span` in seconds and `mask` (true: make again) say
-    what a retake is about.
+    the clip that `connect` leads to. `context` seconds of a clip are remembered (none: as many as the model is used to); `span` in
+    seconds and `mask` (true: make again) say what a retake is about.
     """
 
     task: Task | None = None
@@ -86,7 +84,7 @@ class Given:
     video: Pixels | None = None
     into: Pixels | None = None
     strength: float | None = None
-    context: float = CONTEXT
+    context: float | None = None
     span: tuple[float, float] | None = None
     mask: Mask | None = None
 
@@ -104,19 +102,28 @@ class Given:
         if self.task == "retake" and self.span is None and self.mask is None:
             raise UsageError("say what is to be made again: a stretch of time, or a mask")
 
-    def num_frames_on_canvas(self, num_frames: int, fps: float) -> int:
-        """How many frames are worked on at once, `num_frames` being those asked for."""
+    def context_frames(self, fps: float, at_once: int) -> int:
+        """How many frames of a clip are remembered: half of what the model sees at once, a quarter where two ends are given."""
+        if self.context is not None:
+            return round(self.context * fps)
+        return at_once // 4 if self.task in ("connect", "loop") else at_once // 2
+
+    def num_frames_on_canvas(self, num_frames: int, fps: float, at_once: int) -> int:
+        """How many frames the canvas has, `num_frames` being those asked for."""
         if self.video is None:
             return num_frames
         if self.task in ("edit", "retake", "outpaint"):
             return len(self.video)
         shares = [self.video] if self.into is None and self.task != "loop" else [self.video, self.video if self.into is None else self.into]
-        return num_frames + sum(min(len(clip), round(self.context * fps)) for clip in shares)
+        return num_frames + sum(min(len(clip), self.context_frames(fps, at_once)) for clip in shares)
 
 
-def plan(encode: Encode, frame: Frame, given: Given, num_frames: int) -> Plan:
-    """The canvas of a request; `num_frames` counts new frames where a clip goes on, connects or loops, else all of them."""
-    context = round(given.context * frame.fps)
+def plan(encode: Encode, frame: Frame, given: Given, num_frames: int, at_once: int) -> Plan:
+    """The canvas of a request; `num_frames` counts new frames where a clip goes on, connects or loops, else all of them.
+
+    `at_once` is how many frames the model is used to see.
+    """
+    context = given.context_frames(frame.fps, at_once)
     video = given.video
     match given.task:
         case "extend" | "extend_backward" if video is not None:

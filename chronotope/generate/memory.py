@@ -1,4 +1,4 @@
-"""How much memory a video takes, before any of it is taken."""
+"""How much memory a video takes, before any of it is taken: counted at the worst moment, checked against what processes really took."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import AutoencoderConfig
 from chronotope.models.dit import DiTConfig
 
-__all__ = ["available_bytes", "decoding_bytes", "process_bytes", "sampling_bytes"]
+__all__ = ["available_bytes", "decoding_bytes", "process_bytes", "sampling_bytes", "video_bytes"]
 
 FLOAT = 4
+ALWAYS = 12_000_000  # libraries' buffers, whatever the size
+# freed blocks that the allocator keeps for itself: measured, a share of what was held, up to a limit
+KEPT, KEPT_MOST = 0.3, 60_000_000
 
 
 def sampling_bytes(config: DiTConfig, tokens: int) -> int:
-    """What one forward pass holds at its worst: in a block, beside the stream, the modulation of every token and what is multiplied."""
-    in_attention = 9 * config.width
-    in_mlp = 2 * config.width + 4 * config.hidden
-    return tokens * FLOAT * (8 * config.width + max(in_attention, in_mlp) + 6 * config.token_size)
+    """What one forward pass holds at its worst, in the MLP of a block: the stream, the modulation of every token, what is multiplied."""
+    return tokens * FLOAT * (11 * config.width + 4 * config.hidden + 8 * config.token_size) + ALWAYS
 
 
 def decoding_bytes(config: AutoencoderConfig, height: int, width: int) -> int:
-    """What decoding (or encoding) one slice holds at its worst: activations at the finest level, and its pixels as numbers."""
+    """What decoding (or encoding) one slice holds at its worst: a residual block at the finest level."""
     fine = height * width // config.fold**2
-    return fine * FLOAT * (5 * config.widths[0] + 3 * config.folded_channels)
+    return fine * FLOAT * (5 * config.widths[0] + config.folded_channels // 4) + ALWAYS
 
 
-def video_bytes(dit: DiTConfig, autoencoder: AutoencoderConfig, geometry: Geometry, canvas: Canvas, window: int, guided: bool) -> int:
-    """The most that sampling and decoding a canvas take at once, beside the process as it is; frames leave as they are made."""
+def video_bytes(dit: DiTConfig, autoencoder: AutoencoderConfig, geometry: Geometry, canvas: Canvas, at_once: int, guided: bool) -> int:
+    """The most that a canvas takes, beside the process as it is: `at_once` slices are sampled together, frames leave as they are made."""
     covered = geometry.covered_size(canvas.height, canvas.width)
     rows, columns = canvas.level.shape[1:]
-    at_once = len(canvas.slices) if canvas.cycle else min(window, len(canvas.slices))
-    latents = len(canvas.slices) * autoencoder.channels * covered[0] * covered[1] // (geometry.stride[1] * geometry.stride[2]) * FLOAT
+    latents = at_once * autoencoder.channels * covered[0] * covered[1] // (geometry.stride[1] * geometry.stride[2]) * FLOAT
     tokens = at_once * rows * columns * (2 if guided else 1)
-    return 2 * latents + max(sampling_bytes(dit, tokens), decoding_bytes(autoencoder, *covered))
+    less, more = sorted((sampling_bytes(dit, tokens), decoding_bytes(autoencoder, *covered)))
+    return 2 * latents + more + round(min(KEPT * less, KEPT_MOST))
 
 
 def process_bytes() -> int:

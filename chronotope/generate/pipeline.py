@@ -23,9 +23,9 @@ from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig
 from chronotope.flow.solvers import SolverName
 from chronotope.generate.canvas import Canvas
-from chronotope.generate.inputs import CONTEXT, Given, Mask, Picture, Pixels, Plan, Task, plan
+from chronotope.generate.inputs import Given, Mask, Picture, Pixels, Plan, Task, plan
 from chronotope.generate.memory import available_bytes, video_bytes
-from chronotope.generate.rollout import Window, num_windows, rollout
+from chronotope.generate.rollout import Window, rollout, spans
 from chronotope.generate.sampler import Sampling, sample
 from chronotope.generate.settings import Defaults, Settings, read_prompts
 from chronotope.generate.tasks import Frame
@@ -149,7 +149,7 @@ class Generator:
         task: Task | None = None,
         into: Pixels | None = None,
         strength: float | None = None,
-        context: float = CONTEXT,
+        context: float | None = None,
         span: tuple[float, float] | None = None,
         mask: Mask | None = None,
         height: int | None = None,
@@ -170,7 +170,8 @@ class Generator:
         `prompt` is a text, or texts with the seconds from which they speak. `image` is a first picture, or pictures with their seconds;
         whole slices follow, so `num_frames` is rounded up. `video` [t, h, w, 3] at `fps` is what `task` works on: extend,
         extend_backward, connect (to `into`), loop, edit (with `strength`), retake (`span` in seconds, `mask`), outpaint; then
-        `num_frames` counts the new frames, and what was given comes back as it was. Sizes are in pixels and need no divisibility: the
+        `num_frames` counts the new frames, and what was given comes back as it was. `context` is how many seconds of a clip are
+        remembered (by default what the model sees at once). Sizes are in pixels and need no divisibility: the
         last tokens may reach over the edge and what lies outside is cut off. A `draft` is the same video, small and quick. The `seed`
         (0 when neither is given) may come from a `generator` instead. Names are those of diffusers where it has them.
         """
@@ -204,7 +205,7 @@ class Generator:
             "seed": seed,
             "num_frames": planned.num_frames,
             "decoder_noise": self.defaults.decoder_noise,
-            "windows": num_windows(planned.canvas, self.window),
+            "windows": len(spans(planned.canvas, self.window)),
             "notes": [*self._size_note(settings.height, settings.width), *planned.notes],
             "model": self.names,
             "generated_by_ai": True,
@@ -238,7 +239,7 @@ class Generator:
                 return encode_frames(self.autoencoder, self.geometry, frames, slices)
             return torch.zeros(1, 1, 1, 1).expand(len(slices), frame.channels, *self.geometry.latent_size(settings.height, settings.width))
 
-        planned = plan(encode, frame, settings.given, settings.num_frames)
+        planned = plan(encode, frame, settings.given, settings.num_frames, self.window.frames)
         self._check_memory(settings, planned)
         return planned
 
@@ -249,9 +250,10 @@ class Generator:
 
     @property
     def window(self) -> Window:
-        """What is worked on at once: as many slices as the model's own length has."""
-        slices = max(3, len(self.geometry.slices(self.defaults.num_frames)))
-        return Window(slices, context=max(1, slices * 2 // 5))
+        """What is worked on at once: the length that the model was trained for, a quarter of it past."""
+        length = self.geometry.stride[0]
+        frames = max(2 * length, self.defaults.num_frames)
+        return Window(frames, context=max(1, frames // length // 4))
 
     def _fill(
         self, canvas: Canvas, sampling: Sampling, seed: int, report: Callable[[int], None], seconds: dict[str, float]
@@ -295,14 +297,15 @@ class Generator:
         if not 0 < settings.fps <= 240:
             raise UsageError(f"fps must be above 0 and at most 240, got {settings.fps}")
         self.geometry.token_grid(settings.height, settings.width)
-        num_frames = settings.given.num_frames_on_canvas(settings.num_frames, settings.fps)
+        num_frames = settings.given.num_frames_on_canvas(settings.num_frames, settings.fps, self.window.frames)
         if not 1 <= num_frames <= MAX_FRAMES:
             raise UsageError(f"a video has 1 to {MAX_FRAMES} frames, got {num_frames}")
 
     def memory(self, settings: Settings, planned: Plan) -> int:
         """Bytes that making this video takes, beside the process as it is now."""
         guided = settings.sampling.guidance.scale != 1
-        return video_bytes(self.dit.config, self.autoencoder.config, self.geometry, planned.canvas, self.window.slices, guided)
+        at_once = max(span.stop - span.first for span in spans(planned.canvas, self.window))
+        return video_bytes(self.dit.config, self.autoencoder.config, self.geometry, planned.canvas, at_once, guided)
 
     def _check_memory(self, settings: Settings, planned: Plan) -> None:
         needed, free = self.memory(settings, planned), available_bytes()

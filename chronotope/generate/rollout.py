@@ -15,26 +15,75 @@ from torch import Tensor
 
 from chronotope.errors import UsageError
 from chronotope.generate.canvas import Canvas, Prompt
-from chronotope.geometry import Slice
+from chronotope.geometry import Slice, num_frames_of
 
-__all__ = ["Window", "excerpt", "num_windows", "rollout"]
+__all__ = ["Span", "Window", "excerpt", "rollout", "spans"]
 
 Fill = Callable[[Canvas, int], Tensor]
 
 
 @dataclass(frozen=True)
 class Window:
-    """How many slices are worked on at once, how many of them are past, and the noise level at which the past is shown."""
+    """How many frames are worked on at once, how many slices of them are past, and the noise level at which the past is shown."""
 
-    slices: int = 5
-    context: int = 2
+    frames: int = 17
+    context: int = 1
     history: float = 0.05
 
     def __post_init__(self) -> None:
-        if not 0 < self.context < self.slices:
-            raise UsageError(f"a window of {self.slices} slices remembers at least 1 and at most {self.slices - 1}, got {self.context}")
+        if not 0 < self.context < self.frames:
+            raise UsageError(f"a window of {self.frames} frames remembers at least 1 slice of them and not all, got {self.context}")
         if not 0 <= self.history < 1:
             raise UsageError(f"the history's noise level is at least 0 and below 1, got {self.history}")
+
+
+@dataclass(frozen=True)
+class Span:
+    """The slices from `first` to `stop`, of which those before `done` are made: the step of a window, from behind if `backward`."""
+
+    first: int
+    done: int
+    stop: int
+    backward: bool = False
+
+    def place(self, total: int) -> tuple[int, int]:
+        """First slice and end in the order of time."""
+        return (total - self.stop, total - self.first) if self.backward else (self.first, self.stop)
+
+
+def spans(canvas: Canvas, window: Window) -> list[Span]:
+    """The steps in which a canvas is filled, counted from where it begins to be made.
+
+    All at once: what fits into the window, a cycle, and what is given in several places up to twice that length, for the ways between
+    them are planned as one. Otherwise the window slides, from behind where only the ending is given.
+    """
+    total, given = len(canvas.slices), canvas.given.flatten(1).all(dim=1).tolist()
+    frames = num_frames_of(canvas.slices)
+    places = sum(known and not before for before, known in zip([False, *given], given, strict=False))
+    if canvas.cycle or frames <= window.frames or all(given) or (places > 1 and frames <= 2 * window.frames):
+        return [Span(0, 0, total)]
+    backward = given[-1] and not given[0]
+    lengths = [piece.num_frames for piece in canvas.slices][:: -1 if backward else 1]
+    # a past that is given, up to twice the window, counts in the first one, which then has room for half a window more
+    known = (given[::-1] if backward else given).index(False)
+    first = known
+    while first > 0 and sum(lengths[first - 1 : known]) <= 2 * window.frames:
+        first -= 1
+    room = max(window.frames, sum(lengths[first:known]) + window.frames // 2)
+    found = [Span(first, first, _reach(lengths, first, room, known + 1), backward)]
+    while found[-1].stop < total:
+        done = found[-1].stop
+        first = max(0, done - window.context)
+        found.append(Span(first, done, _reach(lengths, first, window.frames, done + 1), backward))
+    return found
+
+
+def _reach(lengths: list[int], first: int, room: int, least: int) -> int:
+    """The end of the longest run of slices from `first` that has at most `room` frames, but at least up to `least`."""
+    stop = first
+    while stop < len(lengths) and (stop < least or sum(lengths[first : stop + 1]) <= room):
+        stop += 1
+    return stop
 
 
 def rollout(canvas: Canvas, window: Window, fill: Fill) -> Iterator[Float[Tensor, "c h w"]]:
@@ -42,39 +91,24 @@ def rollout(canvas: Canvas, window: Window, fill: Fill) -> Iterator[Float[Tensor
 
     A canvas of which only the end is given is made from there backwards, and leaves when its beginning is reached.
     """
-    total = len(canvas.slices)
-    if total <= window.slices or canvas.cycle:
-        yield from fill(canvas, 0)
-        return
-    given = canvas.given.flatten(1).all(dim=1).tolist()
-    if given[-1] and not given[0]:
-        yield from reversed(list(_slide(canvas, window, fill, backward=True)))
-    else:
-        yield from _slide(canvas, window, fill, backward=False)
+    steps = spans(canvas, window)
+    made = _slide(canvas, steps, window, fill)
+    yield from reversed(list(made)) if steps[0].backward else made
 
 
-def _slide(canvas: Canvas, window: Window, fill: Fill, backward: bool) -> Iterator[Tensor]:
+def _slide(canvas: Canvas, steps: list[Span], window: Window, fill: Fill) -> Iterator[Tensor]:
     """Slices in the order in which they are made."""
-    total, done, past = len(canvas.slices), 0, torch.empty(0)
-    for number in range(total):
-        first = max(0, done - window.context)
-        stop = min(total, first + window.slices)
-        start, end = (total - stop, total - first) if backward else (first, stop)
-        part = excerpt(canvas, start, end)
-        if done:
-            part = _remember(part, past.flip(0) if backward else past, window.history, backward)
+    past, total = torch.empty(0), len(canvas.slices)
+    long_known = steps[0].first
+    yield from canvas.known.flip(0)[:long_known] if steps[0].backward else canvas.known[:long_known]
+    for number, span in enumerate(steps):
+        part = canvas if span.stop - span.first == total else excerpt(canvas, *span.place(total))
+        if span.done > long_known:
+            part = _remember(part, past.flip(0) if span.backward else past, window.history, span.backward)
         filled = fill(part, number)
-        filled = filled.flip(0) if backward else filled
-        yield from filled[done - first :]
-        done, past = stop, filled[-window.context :]
-        if done == total:
-            return
-
-
-def num_windows(canvas: Canvas, window: Window) -> int:
-    """How often `rollout` samples."""
-    beyond = 0 if canvas.cycle else max(0, len(canvas.slices) - window.slices)
-    return 1 + -(-beyond // (window.slices - window.context))
+        filled = filled.flip(0) if span.backward else filled
+        yield from filled[span.done - span.first :]
+        past = filled[-window.context :]
 
 
 def excerpt(canvas: Canvas, first: int, stop: int) -> Canvas:

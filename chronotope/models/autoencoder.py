@@ -233,7 +233,8 @@ class Autoencoder(nn.Module):
         frames = self.unfold(self.decoder(self.window(grids[0], grids[1], grids[2], (first, second, third))))[0]
         if still:
             frames = frames.mean(dim=0, keepdim=True)
-        return ((frames + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        # in place: at this point the pixels of four frames, as numbers, are the most that decoding holds
+        return frames.add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
     def encode(self, frames: Tensor, slices: Sequence[Slice]) -> Float[Tensor, "s c h w"]:
         """Frames, uint8 [t, height, width, 3], to one latent grid per slice."""
@@ -246,7 +247,8 @@ class Autoencoder(nn.Module):
     def stream_decode(self, latents: Iterable[Tensor], slices: Iterable[Slice], noise: Iterable[float] | None = None) -> Iterator[Tensor]:
         """Frames of one slice after another; reads one slice of latents ahead and forgets what is behind.
 
-        `noise` is one number a slice, see `decode_slice`; none means that all latents are exact.
+        `noise` is one number a slice, see `decode_slice`; none means that all latents are exact. A slice that is exact does not
+        look at a neighbour that is not, so what is known decodes as if nothing had been made beside it.
         """
         told = zip(latents, slices, strict=True) if noise is None else zip(latents, slices, noise, strict=True)
         previous: tuple[Tensor | None, float] = None, 0.0
@@ -254,8 +256,16 @@ class Autoencoder(nn.Module):
         for grid, piece, *deviation in told:
             following = grid, piece, deviation[0] if deviation else 0.0
             if current is not None:
-                yield self.decode_slice(previous[0], current[0], grid, current[1].still, (previous[1], current[2], following[2]))
+                yield self._decode_between(previous, current, (grid, following[2]))
                 previous = current[0], current[2]
             current = following
         if current is not None:
-            yield self.decode_slice(previous[0], current[0], None, current[1].still, (previous[1], current[2], 0.0))
+            yield self._decode_between(previous, current, (None, 0.0))
+
+    def _decode_between(
+        self, previous: tuple[Tensor | None, float], current: tuple[Tensor, Slice, float], following: tuple[Tensor | None, float]
+    ) -> Tensor:
+        """A slice with those of its neighbours that it may look at."""
+        grid, piece, noise = current
+        before, after = ((None, 0.0) if noise == 0 < other[1] else other for other in (previous, following))
+        return self.decode_slice(before[0], grid, after[0], piece.still, (before[1], noise, after[1]))

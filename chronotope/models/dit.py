@@ -91,12 +91,16 @@ class Block(nn.Module):
         self, x: Float[Tensor, "n d"], modulation: Float[Tensor, "r 6*d"], row: Tensor, angles: tuple[Tensor, Tensor], segments: Segments
     ) -> Float[Tensor, "n d"]:
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = (modulation + self.offset.to(modulation.dtype))[row].chunk(6, dim=-1)
-        q, k, v = self.qkv(_modulate(x, shift_a, scale_a)).unflatten(-1, (3, -1, self.head_dim)).unbind(1)
-        q = rotate(F.rms_norm(q, (self.head_dim,), self.q_scale.to(q.dtype)), *angles)
-        k = rotate(F.rms_norm(k, (self.head_dim,), self.k_scale.to(k.dtype)), *angles)
-        x = x + gate_a * self.out(packed_attention(q, k, v, segments).flatten(1))
+        x = x + gate_a * self.attend(_modulate(x, shift_a, scale_a), angles, segments)
         gate, value = self.up(_modulate(x, shift_m, scale_m)).chunk(2, dim=-1)
         return x + gate_m * self.down(F.silu(gate) * value)
+
+    def attend(self, x: Float[Tensor, "n d"], angles: tuple[Tensor, Tensor], segments: Segments) -> Float[Tensor, "n d"]:
+        """Attention within each sample; a function of its own, so that queries, keys and values are gone before the MLP."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, -1, self.head_dim)).unbind(1)
+        q = rotate(F.rms_norm(q, (self.head_dim,), self.q_scale.to(q.dtype)), *angles)
+        k = rotate(F.rms_norm(k, (self.head_dim,), self.k_scale.to(k.dtype)), *angles)
+        return self.out(packed_attention(q, k, v, segments).flatten(1))
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from benchmarks import autoencoder, first_light, memory, packing, sampling, speed, words
+from benchmarks.harness import Options, run
 from chronotope import checkpoint, video
 from chronotope.config import to_dict
 from chronotope.data.latents import fingerprint
@@ -53,9 +54,9 @@ def test_sections_write_into_one_file_and_leave_each_other_alone(
     for section in (words, sampling):
         monkeypatch.setattr(section, "THREADS", 1)
     common = ["--model", model, "--out", str(out), "--rounds", "1"]
-    first_light.main([*common, "--only", "words", "--specs", "2", "--combination", "1", "--keep", str(tmp_path / "kept")])
+    run(first_light.PAGE, [*common, "--only", "words", "--specs", "2", "--combination", "1", "--keep", str(tmp_path / "kept")])
     before = json.loads((out / "first_light.json").read_text())["words"]
-    first_light.main([*common, "--only", "sampling"])
+    run(first_light.PAGE, [*common, "--only", "sampling"])
     data = json.loads((out / "first_light.json").read_text())
     assert data["words"] == before
     assert list(data) == ["words", "sampling"]
@@ -80,7 +81,7 @@ def test_the_autoencoder_is_judged_on_stage_and_camera(model: str, tmp_path: Pat
     for name in ("street", "bbb"):
         video.write(clips / f"{name}.mp4", np.random.default_rng(0).integers(0, 256, (30, 26, 34, 3), dtype=np.uint8), 10)
     monkeypatch.setattr(autoencoder, "CLIPS", clips)
-    options = first_light.Options(model, "small", specs=0, combination=0, clips=2, rounds=1, keep=None)
+    options = Options(model, "small", specs=0, combination=0, clips=2, rounds=1, keep=None)
     found = autoencoder.measure(options)["results"]
     assert {name: len(scores) for name, scores in found.items()} == {"stage, small": 1, "stage, full": 1, "camera": 1}
     assert (found["camera"][0]["name"], found["camera"][0]["size"], found["camera"][0]["frames"]) == ("street.mp4", "34x26", 20)
@@ -105,7 +106,7 @@ def test_speed_is_compared_with_the_faster_of_the_others() -> None:
 
 def test_an_unknown_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        first_light.main(["--only", "word"])
+        run(first_light.PAGE, ["--only", "word"])
     assert "unknown section word" in capsys.readouterr().err
 
 

@@ -152,4 +152,4 @@ def test_what_does_not_go_together_is_refused(generator, given, said):
 
 def test_a_short_clip_gives_what_it_has(generator):
     made = generator.generate("a red ball", video=clip(3), task="extend", num_frames=4, **SIZE)
-    assert len(made.frames) == 7 and "3 frames of context instead of 16" in made.origin["notes"][0]
+    assert len(made.frames) == 7 and "3 frames of context instead of 4" in made.origin["notes"][0]

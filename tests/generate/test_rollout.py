@@ -5,9 +5,9 @@ import torch
 
 from chronotope.errors import UsageError
 from chronotope.generate.canvas import Canvas, Prompt
-from chronotope.generate.rollout import Window, excerpt, num_windows, rollout
-from chronotope.generate.tasks import Frame, Known, extend_backward, loop, text_to_video
-from chronotope.geometry import Geometry, Slice
+from chronotope.generate.rollout import Window, excerpt, rollout, spans
+from chronotope.generate.tasks import Frame, Known, connect, extend, extend_backward, loop, text_to_video
+from chronotope.geometry import Geometry, Slice, num_frames_of
 
 GEOMETRY = Geometry()
 FRAME = Frame(GEOMETRY, 4, 32, 32, 8.0, (Prompt("a fox walks in"), Prompt("it eats", 3.0), Prompt("it leaves", 6.0)))
@@ -35,17 +35,18 @@ def values(latents):
 
 
 @pytest.mark.parametrize("num_frames", [4, 18, 20, 24, 61, 480])
-@pytest.mark.parametrize("window", [Window(), Window(4, 1, 0.0), Window(7, 6, 0.3)])
+@pytest.mark.parametrize("window", [Window(), Window(16, 2, 0.0), Window(30, 6, 0.3), Window(3, 2)])
 def test_every_slice_is_made_once_and_in_order(num_frames, window):
     canvas, fill = text_to_video(FRAME, num_frames), Counter()
     assert values(rollout(canvas, window, fill)) == list(range(1, len(canvas.slices) + 1))
-    assert all(len(part.slices) <= window.slices and part.slices[0].start == 0 for part in fill.windows)
-    assert len(fill.windows) == num_windows(canvas, window)
+    least = 4 * (window.context + 1)  # a window holds its past and something new, however short it is
+    assert all(num_frames_of(part.slices) <= max(window.frames, least) and part.slices[0].start == 0 for part in fill.windows)
+    assert len(fill.windows) == len(spans(canvas, window))
 
 
 def test_the_past_is_given_with_its_noise():
     fill = Counter()
-    list(rollout(text_to_video(FRAME, 48), Window(5, 2, 0.05), fill))
+    list(rollout(text_to_video(FRAME, 48), Window(20, 2, 0.05), fill))
     first, second = fill.windows[:2]
     assert bool((first.level == 1).all())
     assert values(second.known)[:2] == [4.0, 5.0]  # the last two of the first five
@@ -56,7 +57,7 @@ def test_the_past_is_given_with_its_noise():
 
 def test_slices_leave_as_soon_as_they_are_made():
     fill = Counter()
-    stream = rollout(text_to_video(FRAME, 4800), Window(5, 2), fill)
+    stream = rollout(text_to_video(FRAME, 4800), Window(20, 2), fill)
     for _ in range(5):
         next(stream)
     assert len(fill.windows) == 1
@@ -67,18 +68,39 @@ def test_slices_leave_as_soon_as_they_are_made():
 def test_an_ending_is_reached_from_behind():
     ending = Known(GEOMETRY.slices(8), torch.full((2, 4, 4, 4), -1.0))
     fill = Counter()
-    latents = values(rollout(extend_backward(FRAME, ending, 40), Window(5, 2, 0.0), fill))
+    latents = values(rollout(extend_backward(FRAME, ending, 40), Window(20, 2, 0.0), fill))
     assert latents[-2:] == [-1.0, -1.0] and sorted(latents[:-2]) == [float(n) for n in range(1, 11)]
     # each window is filled front to back, and the windows come from the end
     assert latents[:-2] == [10.0, 7.0, 8.0, 9.0, 4.0, 5.0, 6.0, 1.0, 2.0, 3.0]
     assert all(bool(part.given[-2:].all()) for part in fill.windows)
 
 
+def test_all_of_a_given_past_counts_in_the_first_window():
+    """Forward and backward alike; what lies further back than twice the window is passed on as it is."""
+    for count, seen in ((4, 4), (8, 8), (40, 8)):
+        past = Known(GEOMETRY.slices(4 * count), torch.arange(-count, 0.0).view(-1, 1, 1, 1).expand(-1, 4, 4, 4))
+        for canvas in (extend(FRAME, past, 40), extend_backward(FRAME, past, 40)):
+            fill = Counter()
+            latents = values(rollout(canvas, Window(17, 1, 0.0), fill))
+            kept = latents[:count] if canvas.given[0].all() else latents[-count:]
+            assert kept == list(range(-count, 0)) and sum(value > 0 for value in latents) == 10
+            assert int(fill.windows[0].given.flatten(1).all(dim=1).sum()) == seen
+            assert len(fill.windows[0].slices) == seen + 2
+
+
+def test_ways_between_given_things_are_planned_as_one():
+    before, after = (Known(GEOMETRY.slices(4), torch.zeros(1, 4, 4, 4)) for _ in range(2))
+    for between, windows in ((24, 1), (28, 3)):
+        canvas, fill = connect(FRAME, before, after, between), Counter()
+        list(rollout(canvas, Window(16, 1), fill))
+        assert len(fill.windows) == windows
+
+
 def test_a_short_canvas_and_a_circle_are_filled_at_once():
     for canvas in (text_to_video(FRAME, 17), loop(FRAME, 48)):
         fill = Counter()
-        list(rollout(canvas, Window(5, 2), fill))
-        assert [part is canvas for part in fill.windows] == [True] and num_windows(canvas, Window(5, 2)) == 1
+        list(rollout(canvas, Window(17, 1), fill))
+        assert [part is canvas for part in fill.windows] == [True] and len(spans(canvas, Window(17, 1))) == 1
 
 
 def test_a_window_hears_the_prompts_of_its_time():

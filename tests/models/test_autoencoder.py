@@ -130,3 +130,15 @@ def test_a_minute_decodes_in_the_memory_of_four_seconds():
         return kilobytes
 
     assert peak(60 * 24) <= 1.1 * peak(4 * 24)
+
+
+def test_what_is_exact_decodes_as_if_nothing_had_been_made_beside_it(autoencoder):
+    slices = GEOMETRY.slices(13)  # a still and three moving ones
+    latents = torch.randn(4, 16, 4, 6)
+    alone = [next(iter(autoencoder.stream_decode(latents[:1], slices[:1])))]
+    with_others = list(autoencoder.stream_decode(latents, slices, [0.0, 0.1, 0.1, 0.1]))
+    assert torch.equal(with_others[0], alone[0])
+    other = torch.cat([latents[:1] + 1, latents[1:]])
+    assert not torch.equal(with_others[1], list(autoencoder.stream_decode(other, slices, [0.0, 0.1, 0.1, 0.1]))[1])  # but it is looked at
+    exact = list(autoencoder.stream_decode(latents, slices))
+    assert not torch.equal(exact[0], alone[0])  # and exact neighbours are seen

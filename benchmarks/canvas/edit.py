@@ -1,0 +1,72 @@
+"""Editing: what the new words change, and what stays, against strength."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.canvas.cases import Case, cases, keep, settings
+from benchmarks.harness import Options, Row, say
+from chronotope.evaluate.probe import Probe, load_probe
+from chronotope.evaluate.statistics import Rate
+from chronotope.evaluate.words import follow, judge_sight, watch
+from chronotope.generate.pipeline import Generator
+from chronotope.worlds.sample import SCOPES
+from chronotope.worlds.spec import Actor, Spec
+
+TITLE = "Edit: another colour, the same scene"
+THREADS = 1
+STRENGTHS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+def coloured(spec: Spec) -> Actor | None:
+    """The first actor whose colour can be another."""
+    return next((actor for actor in spec.actors if actor.colour), None)
+
+
+def recoloured(case: Case, colours: tuple[str, ...]) -> Case:
+    """The same spec with the next colour but one for that actor: yellow for red, and so on."""
+    actor = coloured(case.spec)
+    assert actor is not None and actor.colour is not None
+    colour = colours[(colours.index(actor.colour) + 2) % len(colours)]
+    actors = tuple(replace(other, colour=colour) if other is actor else other for other in case.spec.actors)
+    return replace(case, spec=replace(case.spec, actors=actors))
+
+
+def measure(options: Options) -> dict[str, Any]:
+    """Every strength on every clip, the same seed."""
+    generator, probe = Generator.load(options.model), load_probe()
+    found = cases(options, lambda spec: spec.num_frames >= 8 and coloured(spec) is not None)
+    results: dict[str, list[dict[str, Any]]] = {str(strength): [] for strength in STRENGTHS}
+    for number, case in enumerate(found):
+        wanted = recoloured(case, SCOPES[options.scope].colours)
+        for strength in STRENGTHS:
+            made = generator.generate(wanted.prompt, video=case.frames, task="edit", strength=strength, seed=case.index, **case.size)
+            keep(options, f"edit-{strength}", wanted, made)
+            results[str(strength)].append({"seed": case.index, **compared(probe, case, wanted, made.frames)})
+        if (number + 1) % 20 == 0:
+            say(f"  {number + 1}/{len(found)}")
+    return {"settings": settings(options, found), "results": results}
+
+
+def compared(probe: Probe, case: Case, wanted: Case, frames: np.ndarray) -> dict[str, Any]:
+    """Has it the new colour, and how much of the place that it had in the clip does it still take up?"""
+    actor = coloured(case.spec)
+    assert actor is not None
+    before, after = watch(probe, case.frames), watch(probe, frames)
+    (verdict,) = (one for one in judge_sight(after, wanted.spec) if one.actor == actor.id)
+    one, other = (follow(sight, (actor.noun,)).cells for sight in (before, after))
+    union = (one | other).sum()
+    return {"changed": bool(verdict.colour), "overlap": float((one & other).sum() / union) if union else 0.0}
+
+
+def rows(section: dict[str, Any]) -> list[Row]:
+    """A line a strength."""
+    lines = []
+    for strength, found in section["results"].items():
+        changed = Rate(sum(one["changed"] for one in found), len(found))
+        overlap = np.mean([one["overlap"] for one in found])
+        lines.append(Row(f"strength {strength}: the new colour", f"{changed}; overlap with the old place {overlap:.2f}", "monotone"))
+    return lines

@@ -1,0 +1,96 @@
+"""Extension both ways and the backward fan: does motion go on, does who was there stay, and do several pasts have one ending?"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.canvas.cases import CONTEXT, Case, cases, keep, mover, moves, settings
+from benchmarks.canvas.motion import jump
+from benchmarks.harness import Options, Row, say
+from chronotope.evaluate.probe import Probe, load_probe
+from chronotope.evaluate.statistics import Rate
+from chronotope.evaluate.words import Trail, follow, watch
+from chronotope.generate.inputs import Given, Task
+from chronotope.generate.pipeline import Generator
+from chronotope.generate.settings import Settings, read_prompts
+
+TITLE = "Extend, both ways"
+THREADS = 1
+NEW = 8  # frames
+TASKS: tuple[tuple[Task, str], ...] = (("extend", "forward"), ("extend_backward", "backward"))
+
+
+def measure(options: Options) -> dict[str, Any]:
+    """Half a second of context either way; the truth itself, cut at the same place, beside it."""
+    generator, probe, found = Generator.load(options.model), load_probe(), cases(options, moves)
+    results: dict[str, list[dict[str, Any]]] = {name: [] for _, name in TASKS} | {"truth": [], "fan": []}
+    for number, case in enumerate(found):
+        results["truth"].append(looked_at(probe, case, case.frames, CONTEXT, False))
+        pasts = []
+        for task, name in TASKS:
+            clip = case.frames[:CONTEXT] if task == "extend" else case.frames[-CONTEXT:]
+            made = generator.generate(case.prompt, video=clip, task=task, num_frames=NEW, seed=case.index, **case.size)
+            keep(options, name, case, made)
+            joint = CONTEXT if task == "extend" else NEW
+            results[name].append(looked_at(probe, case, made.frames, joint, task != "extend"))
+            pasts.append(made.frames)
+        results["fan"].append(fan(generator, case, pasts[1]))
+        if (number + 1) % 20 == 0:
+            say(f"  {number + 1}/{len(found)}")
+    return {"settings": settings(options, found, context=f"{CONTEXT} frames", new=f"{NEW} frames"), "results": results}
+
+
+def looked_at(probe: Probe, case: Case, frames: np.ndarray, joint: int, backward: bool) -> dict[str, Any]:
+    """The jump at the joint, and who is there on the given side and at the far end of the new one."""
+    sight = watch(probe, frames)
+    going = mover(case.spec)
+    assert going is not None
+    trails = {actor.id: follow(sight, (actor.noun,)) for actor in case.spec.actors}
+    centres = trails[going.id].centres
+    change = jump(centres[::-1], len(centres) - joint) if backward else jump(centres, joint)
+    here, there = (slice(joint, None), slice(0, 4)) if backward else (slice(0, joint), slice(-4, None))
+    return {
+        "seed": case.index,
+        "jump": None if math.isinf(change) else change,
+        "given": [bool(trail.found[here].mean() >= 0.5) for trail in trails.values()],
+        "made": [_there(trail, there) for trail in trails.values()],
+    }
+
+
+def _there(trail: Trail, part: slice) -> bool:
+    return bool(trail.found[part].mean() >= 0.5)
+
+
+def fan(generator: Generator, case: Case, past: np.ndarray) -> dict[str, Any]:
+    """Another past of the same ending: are the ending's latents those that were given, and does the past differ?"""
+    given = Given("extend_backward", video=case.frames[-CONTEXT:])
+    wanted = Settings(read_prompts(case.prompt), case.spec.height, case.spec.width, NEW, case.spec.fps, given)
+    planned = generator.lay_out(wanted)
+    latents = torch.stack(list(generator._fill(planned.canvas, wanted.sampling, case.index + 1, lambda step: None, {"sampling": 0.0})))
+    kept = planned.canvas.given.flatten(1).all(dim=1)
+    frames = torch.cat(list(generator._decode(latents, planned.canvas))).numpy()[:NEW, : case.spec.height, : case.spec.width]
+    apart = float(np.abs(frames.astype(np.float32) - past[:NEW]).mean())
+    return {"seed": case.index, "same_ending": torch.equal(latents[kept], planned.canvas.known[kept]), "apart": apart}
+
+
+def rows(section: dict[str, Any]) -> list[Row]:
+    """Rates by direction, then the truth's own, then the fan."""
+    results, lines = section["results"], []
+    for name in ("forward", "backward", "truth"):
+        found = results[name]
+        smooth = Rate(sum(one["jump"] is not None and one["jump"] <= 2 for one in found), len(found))
+        pairs = [(before, after) for one in found for before, after in zip(one["given"], one["made"], strict=True)]
+        stays = Rate(sum(after for before, after in pairs if before), sum(before for before, _ in pairs))
+        jumps = sorted(math.inf if one["jump"] is None else one["jump"] for one in found)
+        label = "the truth, cut at the same place" if name == "truth" else name
+        lines.append(Row(f"{label}: velocity jump at the joint, median step 1", f"median {jumps[len(jumps) // 2]:.2f}", "<= 2"))
+        lines.append(Row(f"{label}: jump of at most 2", str(smooth)))
+        lines.append(Row(f"{label}: who was there still is at the far end", str(stays), ">= 95 %" if name != "truth" else ""))
+    fans = results["fan"]
+    lines.append(Row("fan: the ending's latents are the given ones to the bit", str(Rate(sum(f["same_ending"] for f in fans), len(fans)))))
+    lines.append(Row("fan: two pasts differ by more than 2 levels a pixel", str(Rate(sum(f["apart"] > 2 for f in fans), len(fans)))))
+    return lines

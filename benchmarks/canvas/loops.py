@@ -1,0 +1,61 @@
+"""Loops: is the step from the last frame to the first one like any other?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.canvas.cases import Case, cases, keep, settings
+from benchmarks.canvas.motion import FLOW_NOISE, LEVEL_NOISE, differences, flow_changes, wrap_ratio
+from benchmarks.harness import Options, Row, say
+from chronotope.evaluate.statistics import Rate
+from chronotope.generate.pipeline import Generator
+
+TITLE = "Loops"
+THREADS = 1
+FRAMES = 16
+WAYS = ("words", "picture", "clip", "not a loop")
+
+
+def measure(options: Options) -> dict[str, Any]:
+    """Of words (a circle), of a picture, of a clip; and for comparison of plain videos, which need not close."""
+    generator = Generator.load(options.model)
+    found = cases(options, lambda spec: spec.num_frames >= 9)
+    results: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
+    for number, case in enumerate(found):
+        for way in WAYS:
+            made = loop(generator, case, way)
+            keep(options, f"loop-{way.replace(' ', '-')}", case, made)
+            frame = wrap_ratio(differences(made.frames, cyclic=True), LEVEL_NOISE)
+            flow = wrap_ratio(flow_changes(made.frames), FLOW_NOISE)
+            results[way].append({"seed": case.index, "frame": frame, "flow": flow})
+        if (number + 1) % 20 == 0:
+            say(f"  {number + 1}/{len(found)}")
+    return {"settings": settings(options, found, frames=f"{FRAMES}, or a clip and 8 new ones"), "results": results}
+
+
+def loop(generator: Generator, case: Case, way: str) -> Any:
+    """One loop, made in one of the ways."""
+    given: dict[str, Any] = {
+        "words": {"num_frames": FRAMES, "task": "loop"},
+        "picture": {"num_frames": FRAMES + 1, "task": "loop", "image": case.frames[0]},
+        "clip": {"num_frames": 8, "task": "loop", "video": case.frames},
+        "not a loop": {"num_frames": FRAMES},
+    }[way]
+    return generator.generate(case.prompt, seed=case.index, **given, **case.size)
+
+
+def rows(section: dict[str, Any]) -> list[Row]:
+    """Medians and rates by way."""
+    lines = []
+    for way in WAYS:
+        found = section["results"][way]
+        for kind, label in (("frame", "frame difference"), ("flow", "change of flow")):
+            ratios = np.array([one[kind] for one in found])
+            aim = "" if way == "not a loop" else "<= 1.2"
+            rate = Rate(int((ratios <= 1.2).sum()), len(ratios))
+            lines.append(
+                Row(f"{way}: {label} at the wrap over the interior median", f"median {np.median(ratios):.2f}; at most 1.2: {rate}", aim)
+            )
+    return lines

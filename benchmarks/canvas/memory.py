@@ -1,0 +1,68 @@
+"""Is the memory that `--dry-run` foretells what a process really takes? Thirty shapes, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.harness import Options, Row, say
+from chronotope.evaluate.statistics import Rate
+from chronotope.flow.guidance import Guidance
+from chronotope.generate.memory import process_bytes
+from chronotope.generate.pipeline import Generator
+from chronotope.generate.sampler import Sampling
+from chronotope.generate.settings import Settings, read_prompts
+
+TITLE = "Memory foretold and taken"
+THREADS = 1
+# width, height, frames, guidance
+SHAPES = (
+    (96, 64, 17, 3), (64, 64, 1, 3), (64, 96, 9, 1), (192, 128, 17, 3), (128, 192, 33, 3), (96, 64, 480, 3),
+    (384, 256, 17, 3), (384, 256, 1, 3), (256, 384, 17, 1), (512, 512, 1, 3), (512, 512, 9, 1), (512, 512, 17, 1),
+    (512, 288, 17, 3), (288, 512, 9, 3), (1024, 1024, 1, 3), (1024, 1024, 1, 1), (1280, 720, 1, 3), (720, 1280, 1, 1),
+    (1920, 1080, 1, 3), (1080, 1920, 1, 1), (2048, 2048, 1, 1), (768, 512, 5, 3), (512, 768, 9, 1), (333, 200, 17, 3),
+    (1000, 100, 9, 3), (100, 1000, 17, 1), (640, 640, 4, 3), (320, 320, 33, 3), (1280, 720, 4, 1), (1920, 1080, 4, 1),
+)  # fmt: skip
+
+
+def measure(options: Options) -> dict[str, Any]:
+    """One step each: memory does not depend on how many there are."""
+    results = []
+    for shape in SHAPES:
+        command = [sys.executable, "-m", "benchmarks.canvas.memory", options.model, *map(str, shape)]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent.parent)
+        results.append({"shape": shape, **json.loads(answer.stdout)})
+        say(f"  {results[-1]}")
+    return {"settings": {"model": options.model, "steps": 1}, "results": results}
+
+
+def one(model: str, width: int, height: int, num_frames: int, guidance: float) -> dict[str, float]:
+    """In this process: foretell, make, and look at the peak; in megabytes."""
+    torch.set_num_threads(THREADS)
+    generator = Generator.load(model)
+    sampling = Sampling(1, guidance=Guidance(guidance))
+    wanted = Settings(read_prompts("a red ball"), height, width, num_frames, 8.0, sampling=sampling)
+    foretold = process_bytes() + generator.memory(wanted, generator.lay_out(wanted))
+    for _ in generator.stream(wanted).pieces:
+        pass
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return {"foretold": round(foretold / 2**20, 1), "peak": round(int(peak.split()[1]) / 1024, 1)}
+
+
+def rows(section: dict[str, Any]) -> list[Row]:
+    """How many are within 15 %, and the worst."""
+    ratios = [found["foretold"] / found["peak"] for found in section["results"]]
+    within = Rate(sum(abs(ratio - 1) <= 0.15 for ratio in ratios), len(ratios))
+    return [
+        Row("shapes of which the whole process was foretold within 15 %", str(within), "all"),
+        Row("foretold over taken, lowest and highest", f"{min(ratios):.2f} and {max(ratios):.2f}"),
+    ]
+
+
+if __name__ == "__main__":
+    print(json.dumps(one(sys.argv[1], *map(int, sys.argv[2:]))))

@@ -1,0 +1,63 @@
+"""Is motion smooth where what is given meets what is made? Steps of a followed actor, differences of frames, optical flow."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+__all__ = ["cuts", "differences", "flow_changes", "jump", "wrap_ratio"]
+
+STEP_NOISE = 0.015  # short sides: the probe's cells are 1/16 of it, and centres are steadier than cells
+FLOW_NOISE = 0.1  # pixels
+LEVEL_NOISE = 1.0  # of 255
+CUT_FACTOR, CUT_LEAST = 4.0, 12.0  # a cut differs so many times more than its neighbours, and by so many levels
+
+Pixels = UInt8[np.ndarray, "t h w 3"]
+
+
+def jump(centres: Float[np.ndarray, "t 2"], joint: int) -> float:
+    """Change of velocity where frame `joint` follows the one before it, in units of the median step; infinite where nothing is found."""
+    steps = np.diff(centres, axis=0)
+    before, across = steps[joint - 3 : joint - 1], steps[joint - 1]
+    if np.isnan(across).any() or np.isnan(before).all():
+        return math.inf
+    median = max(float(np.nanmedian(np.linalg.norm(steps, axis=1))), STEP_NOISE)
+    return float(np.linalg.norm(across - np.nanmean(before, axis=0)) / median)
+
+
+def differences(frames: Pixels, cyclic: bool = False) -> Float[np.ndarray, " n"]:
+    """Mean absolute difference of each frame and the next, in levels of 255; on a cycle the last one is back to the first."""
+    pixels = frames.astype(np.float32)
+    following = np.roll(pixels, -1, axis=0) if cyclic else pixels[1:]
+    found: np.ndarray = np.abs(following - pixels[: len(following)]).mean(axis=(1, 2, 3))
+    return found
+
+
+def cuts(frames: Pixels) -> list[int]:
+    """Where a frame has nothing to do with the one before: it differs far more than its neighbours do."""
+    steps = differences(frames)
+    found = []
+    for place, step in enumerate(steps):
+        around = np.delete(steps[max(0, place - 3) : place + 4], min(place, 3))
+        if step >= CUT_LEAST and len(around) and step >= CUT_FACTOR * max(float(np.median(around)), LEVEL_NOISE):
+            found.append(place + 1)
+    return found
+
+
+def wrap_ratio(values: Float[np.ndarray, " n"], noise: float) -> float:
+    """The last value, at the wrap, over the median of the others."""
+    return float((values[-1] + noise) / (np.median(values[:-1]) + noise))
+
+
+def flow_changes(frames: Pixels) -> Float[np.ndarray, " n"]:
+    """How much the optical flow of a cycle changes from each frame to the next, in pixels; the last one is across the wrap."""
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    count = len(grey)
+    flows = [
+        cv2.calcOpticalFlowFarneback(grey[i], grey[(i + 1) % count], None, 0.5, 2, 9, 3, 5, 1.1, 0)  # type: ignore[call-overload]
+        for i in range(count)
+    ]
+    return np.array([np.linalg.norm(flows[(i + 1) % count] - flows[i], axis=2).mean() for i in range(count)])

@@ -1,0 +1,44 @@
+"""Animating a picture: does the video begin with it?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.canvas.cases import cases, keep, settings, simple
+from benchmarks.harness import Options, Row
+from benchmarks.words import through
+from chronotope.evaluate.probe import load_probe
+from chronotope.evaluate.reconstruction import psnr
+from chronotope.evaluate.statistics import Rate
+from chronotope.evaluate.words import judge
+from chronotope.generate.pipeline import Generator
+
+TITLE = "Picture: the first frame and what follows"
+THREADS = 1
+
+
+def measure(options: Options) -> dict[str, Any]:
+    """The first frame against the picture, beside the autoencoder's own round trip; and who is there afterwards."""
+    generator, probe, found, results = Generator.load(options.model), load_probe(), cases(options, simple), []
+    for case in found:
+        picture = case.frames[:1]
+        made = generator.generate(case.prompt, image=picture[0], num_frames=9, seed=case.index, **case.size)
+        keep(options, "picture", case, made)
+        trip, first = (psnr(picture, frames) for frames in (through(generator, picture), made.frames[:1]))
+        who = all(verdict.who for verdict in judge(probe, case.spec, made.frames[1:]))
+        results.append({"seed": case.index, "round_trip": trip, "first_frame": first, "who": who})
+    return {"settings": settings(options, found), "results": results}
+
+
+def rows(section: dict[str, Any]) -> list[Row]:
+    """Medians and rates."""
+    found = section["results"]
+    loss = np.array([one["round_trip"] - one["first_frame"] for one in found])
+    within = Rate(int((loss <= 0.5).sum()), len(loss))
+    return [
+        Row("first frame below the autoencoder's round trip: median", f"{np.median(loss):.2f} dB", "<= 0.5 dB"),
+        Row("first frame within 0.5 dB of it", str(within)),
+        Row("who the picture shows is there afterwards", str(Rate(sum(one["who"] for one in found), len(found)))),
+    ]

@@ -1,0 +1,102 @@
+"""Any size: how good where the model was trained and beside it, that very large frames run, and that a draft foretells the full size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.canvas.cases import Case, cases, keep, settings, simple, with_size
+from benchmarks.harness import Options, Row, say
+from chronotope.evaluate.probe import Probe, load_probe
+from chronotope.evaluate.statistics import Rate
+from chronotope.evaluate.words import follow, judge, watch
+from chronotope.generate.memory import process_bytes
+from chronotope.generate.pipeline import Generator
+from chronotope.generate.sampler import Sampling
+from chronotope.generate.settings import Settings, read_prompts
+from chronotope.picture import resize
+
+TITLE = "Any size"
+THREADS = 1
+TRAINED = ((64, 64), (96, 64), (64, 96))
+OTHER = ((80, 64), (128, 64), (128, 128))
+LARGE = ((1920, 1080), (1080, 1920), (2048, 2048))
+FULL = (192, 128)
+LARGE_STEPS = 2
+
+
+def measure(options: Options) -> dict[str, Any]:
+    """A share of the cases at each size; large pictures in processes of their own, two steps each."""
+    generator, probe, found = Generator.load(options.model), load_probe(), cases(options, simple)
+    good: dict[str, list[bool]] = {}
+    for width, height in (*TRAINED, *OTHER):
+        verdicts = []
+        for case in (with_size(one, width, height) for one in found):
+            made = generator.generate(case.prompt, num_frames=8, seed=case.index, **case.size)
+            keep(options, f"size-{width}x{height}", case, made)
+            verdicts.append(all(verdict.who for verdict in judge(probe, case.spec, made.frames)))
+        good[f"{width}x{height}"] = verdicts
+        say(f"  {width}x{height}: {Rate(sum(verdicts), len(verdicts))}")
+    drafts = [agreement(generator, probe, with_size(case, *FULL)) for case in found]
+    large = {}
+    for width, height in LARGE:
+        command = [sys.executable, "-m", "benchmarks.canvas.sizes", options.model, str(width), str(height)]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent.parent)
+        large[f"{width}x{height}"] = json.loads(answer.stdout)
+        say(f"  {width}x{height}: {answer.stdout.strip()}")
+    about = settings(options, found, large=f"pictures, {LARGE_STEPS} steps", draft=f"of {FULL[0]}x{FULL[1]}")
+    return {"settings": about, "results": {"who": good, "drafts": drafts, "large": large}}
+
+
+def agreement(generator: Generator, probe: Probe, case: Case) -> dict[str, float]:
+    """How much of the actor's place in the full size was its place in the draft; and in the draft of another seed."""
+    (actor,) = case.spec.actors
+    common = {"num_frames": 4, **case.size}
+    full = generator.generate(case.prompt, seed=case.index, **common).frames
+    cells = follow(watch(probe, full), (actor.noun,)).cells
+    found = {}
+    for name, seed in (("same_seed", case.index), ("other_seed", case.index + 1)):
+        draft = generator.generate(case.prompt, seed=seed, draft=True, **common).frames
+        other = follow(watch(probe, resize(draft, *full.shape[1:3])), (actor.noun,)).cells
+        union = (cells | other).sum()
+        found[name] = float((cells & other).sum() / union) if union else 0.0
+    return found
+
+
+def large_picture(model: str, width: int, height: int) -> dict[str, float]:
+    """In this process: one picture, its seconds, its peak of memory and what was foretold."""
+    torch.set_num_threads(THREADS)
+    generator = Generator.load(model)
+    wanted = Settings(read_prompts("a red circle on the sea"), height, width, 1, 8.0, sampling=Sampling(LARGE_STEPS))
+    foretold = process_bytes() + generator.memory(wanted, generator.lay_out(wanted))
+    began = time.process_time()
+    for _ in generator.stream(wanted).pieces:
+        pass
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    megabytes = int(peak.split()[1]) / 1024
+    return {"seconds": round(time.process_time() - began, 1), "peak": megabytes, "foretold": foretold / 2**20}
+
+
+def rows(section: dict[str, Any]) -> list[Row]:
+    """Rates by size, then the large ones."""
+    results, lines = section["results"], []
+    for size, verdicts in results["who"].items():
+        known = size in {f"{width}x{height}" for width, height in TRAINED}
+        lines.append(Row(f"{size}, {'trained' if known else 'never trained'}: who", str(Rate(sum(verdicts), len(verdicts)))))
+    same, other = (np.mean([one[name] for one in results["drafts"]]) for name in ("same_seed", "other_seed"))
+    lines.append(Row("draft and full size: overlap of the actor's place", f"{same:.2f}; with another seed's draft {other:.2f}"))
+    for size, found in results["large"].items():
+        took = f"{found['seconds']:.0f} s, {found['peak']:.0f} MB (foretold {found['foretold']:.0f})"
+        lines.append(Row(f"{size}: a picture in {LARGE_STEPS} steps", took, "runs"))
+    return lines
+
+
+if __name__ == "__main__":
+    print(json.dumps(large_picture(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))

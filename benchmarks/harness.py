@@ -1,0 +1,135 @@
+"""What all benchmarks share: sections that each measure one claim, a JSON with every number, and the page made from it.
+
+Each section leaves the others as they were. Nothing is picked: first seeds only, and every failure counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["Options", "Page", "Row", "run", "say"]
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Page:
+    """One table: the name of its files, where its sections are, and what stands above them; `{}` in `about` is the file's name."""
+
+    name: str
+    package: str
+    sections: tuple[str, ...]
+    title: str
+    about: str
+    specs: int  # held-out specs, unless others are asked for
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every section may want to know."""
+
+    model: str  # a run folder or the name of a model inside the package
+    scope: str
+    specs: int
+    combination: int
+    clips: int
+    rounds: int
+    keep: Path | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    claim: str
+    measured: str
+    aim: str = ""
+
+
+def say(text: str) -> None:
+    """Progress goes to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def hardware() -> dict[str, Any]:
+    """Where the numbers come from."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        cpu = next((line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), cpu)
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    memory = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
+    versions = {"torch": torch.__version__, "python": platform.python_version()}
+    return {"cpu": cpu, "cores": os.cpu_count(), "gigabytes": memory, "gpu": gpu, **versions}
+
+
+def write(path: Path, text: str) -> None:
+    """Write beside, then rename."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text)
+    beside.replace(path)
+
+
+def table(page: Page, data: dict[str, Any]) -> str:
+    """The page made from the JSON."""
+    lines = [f"# {page.title}", "", page.about, ""]
+    for name in page.sections:
+        section = data.get(name)
+        if section is None:
+            continue
+        module = importlib.import_module(f"{page.package}.{name}")
+        where = section["hardware"]
+        lines += [f"## {module.TITLE}", "", "| claim | measured | aim |", "|---|---|---|"]
+        lines += [f"| {row.claim} | {row.measured} | {row.aim} |" for row in module.rows(section)]
+        setting = "; ".join(f"{key} {value}" for key, value in section["settings"].items())
+        machine = f"{where['cores']} cores of {where['cpu']}" + (f", {where['gpu']}" if where["gpu"] else "")
+        lines += ["", f"{setting}. {machine}, torch {where['torch']}, {section['threads']} thread(s), {section['seconds']:.0f} s.", ""]
+    return "\n".join(lines)
+
+
+def run(page: Page, arguments: list[str] | None = None) -> None:
+    """Run the sections asked for and write both files after each."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{page.name}", description=page.title)
+    parser.add_argument("--model", default="small", help="run folder, or the name of a model inside the package")
+    parser.add_argument("--only", default=",".join(page.sections), help=f"sections, by commas: {','.join(page.sections)}")
+    parser.add_argument("--scope", default="small", help="scope of the stage that the model was trained on")
+    parser.add_argument("--specs", type=int, default=page.specs, help="held-out specs to measure on")
+    parser.add_argument("--combination", type=int, default=0, help="specs of the combination split, for words")
+    parser.add_argument("--clips", type=int, default=60, help="stage clips for the autoencoder")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds of timed sections")
+    parser.add_argument("--threads", type=int, help="threads of each section, instead of its own number")
+    parser.add_argument("--keep", type=Path, help="folder to keep the generated videos in")
+    parser.add_argument("--out", type=Path, default=HERE, help=f"folder of {page.name}.json and {page.name}.md")
+    chosen = parser.parse_args(arguments)
+    names = chosen.only.split(",")
+    if unknown := set(names) - set(page.sections):
+        parser.error(f"unknown section {', '.join(sorted(unknown))}; choose from {', '.join(page.sections)}")
+    options = Options(chosen.model, chosen.scope, chosen.specs, chosen.combination, chosen.clips, chosen.rounds, chosen.keep)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    results = chosen.out / f"{page.name}.json"
+    for name in names:
+        module = importlib.import_module(f"{page.package}.{name}")
+        threads = min(chosen.threads or module.THREADS, os.cpu_count() or 1)
+        torch.set_num_threads(threads)
+        say(f"{name} ...")
+        began = time.perf_counter()
+        found = module.measure(options)
+        section = {**found, "hardware": hardware(), "threads": threads, "seconds": round(time.perf_counter() - began, 1)}
+        # another run may have written meanwhile: read late, change one section, write at once
+        data = json.loads(results.read_text()) if results.exists() else {}
+        data[name] = section
+        write(results, json.dumps({key: data[key] for key in page.sections if key in data}, indent=1) + "\n")
+        write(chosen.out / f"{page.name}.md", table(page, data))
+        say(f"{name}: {section['seconds']:.0f} s")
+    print(table(page, json.loads(results.read_text())))
