@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -84,20 +86,22 @@ def tree() -> str:
     return "\n".join([*lines, "```"])
 
 
-def results() -> str:
-    """The tables of benchmarks/first_light.md, without its headline."""
-    found = ROOT / "benchmarks" / "first_light.json"
+def results(name: str) -> str:
+    """The tables of a benchmark, without its headline."""
+    found = ROOT / "benchmarks" / f"{name}.json"
     if not found.exists():
         return "Not measured yet: `make bench`."
-    from benchmarks.first_light import table
+    from benchmarks.harness import table
 
-    body = table(json.loads(found.read_text(encoding="utf-8"))).split("\n## ", 1)[1]
+    page = importlib.import_module(f"benchmarks.{name}").PAGE
+    body = table(page, json.loads(found.read_text(encoding="utf-8"))).split("\n## ", 1)[1]
     return ("### " + body.replace("\n## ", "\n### ")).strip()
 
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"presets": presets, "results": results, "tree": tree},
+    "README.md": {"presets": presets, "results": partial(results, "first_light"), "tree": tree},
     "docs/command-line.md": {"commands": command_line},
+    "docs/generate.md": {"canvas": partial(results, "canvas")},
 }
 
 

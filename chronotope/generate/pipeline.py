@@ -188,6 +188,9 @@ class Generator:
             Sampling(num_inference_steps or defaults.num_steps, solver, Guidance(scale), negative_prompt),
         )
         stream = self.stream(settings.drafted(defaults) if draft else settings, _seed(seed, generator), report)
+        _check_free(
+            2 * 3 * stream.origin["num_frames"] * stream.origin["height"] * stream.origin["width"], "to be held; take them from stream()"
+        )
         frames = np.concatenate(list(stream.pieces))
         return Generation(frames, stream.fps, {**stream.origin, "seconds": stream.seconds})
 
@@ -308,12 +311,15 @@ class Generator:
         return video_bytes(self.dit.config, self.autoencoder.config, self.geometry, planned.canvas, at_once, guided)
 
     def _check_memory(self, settings: Settings, planned: Plan) -> None:
-        needed, free = self.memory(settings, planned), available_bytes()
-        if needed > free and self.dit.patch_in.weight.device.type == "cpu":
-            raise UsageError(
-                f"{planned.num_frames} frames of {settings.width}x{settings.height} need about {needed / 1e9:.1f} GB, this machine has "
-                f"{free / 1e9:.1f} GB; ask for fewer --seconds or a smaller --size"
-            )
+        if self.dit.patch_in.weight.device.type == "cpu":
+            what = f"to make {settings.width}x{settings.height}; ask for a smaller --size"
+            _check_free(self.memory(settings, planned), what + (", or a shorter loop" if planned.canvas.cycle else ""))
+
+
+def _check_free(needed: int, what: str) -> None:
+    """Refuse what this machine cannot hold."""
+    if needed > (free := available_bytes()):
+        raise UsageError(f"about {needed / 1e9:.1f} GB are needed {what}. This machine has {free / 1e9:.1f} GB left")
 
 
 def _seed(seed: int | None, generator: torch.Generator | None) -> int:

@@ -116,17 +116,17 @@ def test_dry_run_counts_and_writes_nothing(model: Path, photo: Path) -> None:
     plan = answer("generate", PROMPT, "--model", model, "--seconds", "1.5", "--size", "50x30", "--count", "2", "-o", "x.mp4", "--dry-run")
     assert plan["files"] == ["x-0.mp4", "x-1.mp4"]
     assert (plan["num_frames"], plan["generated_size"], plan["slices"]) == (12, "64x32", "0 still + 3 moving")
-    assert plan["tokens"] == {"visual": 24, "grid": "3 slices x 2 rows x 4 columns", "text": plan["tokens"]["text"]}
+    assert plan["tokens"] == {"visual": 16, "grid": "2 slices x 2 rows x 4 columns", "text": plan["tokens"]["text"]}
     generator = Generator.load(model)
     assert plan["parameters"]["transformer"] == sum(p.numel() for p in generator.dit.parameters())
     assert plan["parameters"]["autoencoder"] == sum(p.numel() for p in generator.autoencoder.parameters())
     texts = plan["tokens"]["text"], 1
-    velocity = sum(dit_flops(generator.dit.config, SampleSize(24, text, 3)) for text in texts)
-    assert (plan["flops_per_velocity"], plan["flops_sampling"]) == (velocity, 2 * velocity)
+    velocity = sum(dit_flops(generator.dit.config, SampleSize(16, text, 2)) for text in texts)
+    assert (plan["flops_per_velocity"], plan["flops_sampling"]) == (velocity, 2 * 2 * velocity)  # steps, windows
     plain = answer(
         "generate", PROMPT, "--model", model, "--guidance", "1", "--dry-run", "--seconds", "1.5", "--size", "50x30", "--solver", "heun"
     )
-    assert plain["flops_sampling"] == 3 * dit_flops(generator.dit.config, SampleSize(24, texts[0], 3))
+    assert plain["flops_sampling"] == 3 * 2 * dit_flops(generator.dit.config, SampleSize(16, texts[0], 2))
     assert answer("generate", PROMPT, "--model", model, "--image", photo, "--dry-run")["slices"] == "1 still + 2 moving"
     words = run("generate", PROMPT, "--model", model, "--dry-run").stdout
     assert re.search(r"^slices +0 still \+ 2 moving$", words, re.MULTILINE)
@@ -146,7 +146,7 @@ def test_dry_run_counts_and_writes_nothing(model: Path, photo: Path) -> None:
         ([PROMPT, "-o", "folder.mp4"], 1, "is a folder"),
         ([PROMPT, "-o", "x.mp4", "--size", "100000x64"], 2, "1 to 8192 pixels a side"),
         ([PROMPT, "-o", "x.mp4", "--size", "0x64"], 2, "1 to 8192 pixels a side"),
-        ([PROMPT, "-o", "x.mp4", "--size", "8192x8192", "--seconds", "3600"], 2, "ask for fewer --seconds or a smaller --size"),
+        ([PROMPT, "-o", "x.mp4", "--size", "8192x8192", "--seconds", "3600", "--loop"], 2, "ask for a smaller --size, or a shorter loop"),
         ([PROMPT, "-o", "x.mp4", "--seconds", "1e9"], 2, "1 to 1000000 frames"),
         ([PROMPT, "-o", "x.gif", "--fps", "100"], 2, "at most 50 frames"),
         ([PROMPT, "-o", "x.mp4", "--image", "missing.jpg"], 1, "missing.jpg does not exist"),
