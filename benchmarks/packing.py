@@ -46,6 +46,7 @@ def make_sample(index: int, frames: int, height: int, width: int) -> Sample:
         level=torch.rand(len(slices), generator=generator),
         signals=row_signals(GEOMETRY, slices, height, width, 8.0),
         texts=((0.0, ids),),
+        grid=(len(slices), *GEOMETRY.token_grid(height, width)),
     )
 
 
@@ -66,7 +67,8 @@ def padded(samples: Sequence[Sample]) -> tuple[list[Sample], list[int]]:
     for sample in ordered:
         more = longest - sample.num_tokens
         fill = {"noisy": F.pad(sample.noisy, (0, 0, 0, more)), "positions": F.pad(sample.positions, (0, 0, 0, more))}
-        long.append(dataclasses.replace(sample, **fill, row=F.pad(sample.row, (0, more))))
+        strip = 1, 1, len(sample.noisy) + more  # padding has no place in a grid
+        long.append(dataclasses.replace(sample, **fill, row=F.pad(sample.row, (0, more)), grid=strip))
     return long, [sample.num_tokens for sample in ordered]
 
 

@@ -40,7 +40,7 @@ def clean_errors(run: DiTRun, model: DiT, tokenizer: Tokenizer, dataset: LatentD
     for level in LEVELS:
         samples, truths = [], []
         for index in clips:
-            clip, slices = dataset.clips[index], run.geometry.slices(dataset.clips[index].num_frames)
+            clip, slices = dataset.clips[index], run.geometry.cut(dataset.clips[index].slices)
             clean = patchify(dataset.latents(index), run.geometry.patch_size)
             noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(index))
             t = torch.full((len(slices),), level)
@@ -50,7 +50,8 @@ def clean_errors(run: DiTRun, model: DiT, tokenizer: Tokenizer, dataset: LatentD
             signals = row_signals(run.geometry, slices, clip.height, clip.width, clip.fps)
             text = tuple(tokenizer.encode(next(iter(clip.captions.values()))[0])[: run.model.max_text_tokens])
             noisy = balance(run.flow, t[row, None]).scale_in * noisy
-            samples.append(Sample(noisy, positions, row, t, signals, ((0.0, text),)))
+            grid = len(slices), *run.geometry.token_grid(clip.height, clip.width)
+            samples.append(Sample(noisy, positions, row, t, signals, ((0.0, text),), grid))
             truths.append(clean)
         batch, arranged = pack(samples)
         scales = balance(run.flow, torch.full((1, 1), level))

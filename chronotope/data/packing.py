@@ -23,7 +23,8 @@ __all__ = ["Sample", "pack", "row_signals", "rows_of", "unpack"]
 class Sample:
     """One video as tokens with its text: what `pack` lays end to end.
 
-    `row` says which entry of `level` and `signals` each visual token has; texts are (seconds they speak about, token ids).
+    `row` says which entry of `level` and `signals` each visual token has; texts are (seconds they speak about, token ids);
+    `grid` is (slices, rows, columns).
     """
 
     noisy: Float[Tensor, "v p"]
@@ -32,6 +33,7 @@ class Sample:
     level: Float[Tensor, " r"]
     signals: Float[Tensor, "r g"]
     texts: tuple[tuple[float, tuple[int, ...]], ...]
+    grid: tuple[int, int, int]
 
     @property
     def num_text_tokens(self) -> int:
@@ -93,6 +95,7 @@ def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
         row=torch.cat(row).to(device),
         level=torch.cat(level),
         signals=torch.cat(signals),
+        grids=tuple(samples[i].grid for i in arranged),
     )
     return tokens, arranged
 

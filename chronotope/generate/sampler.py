@@ -79,7 +79,7 @@ def sample(
         """The canvas, with guidance twice; and the level at which each row comes to rest, the order in the pack, the text."""
         slices = [canvas.slices[(i + turn) % len(canvas.slices)] for i in range(len(canvas.slices))]
         positions = torch.from_numpy(geometry.positions(slices, canvas.height, canvas.width, canvas.fps)).to(device)
-        conditional = Sample(start, positions, row, rows[:, 1], signals, wanted)
+        conditional = Sample(start, positions, row, rows[:, 1], signals, wanted, (len(canvas.slices), *canvas.level.shape[1:]))
         samples = [conditional, replace(conditional, texts=unwanted)] if guided else [conditional]
         batch, arranged = pack(samples)
         at_rest, _ = pack([replace(one, level=rows[:, 2]) for one in samples])

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from chronotope.errors import UsageError
 from chronotope.models.attention import Segments, packed_attention
 from chronotope.models.rope import rotary_angles, rotate
+from chronotope.models.seams import Grid, Seams
 from chronotope.models.text import TextEncoder
 
 __all__ = ["NUM_SIGNALS", "SIGNAL_STILL", "SIGNAL_TEXT", "DiT", "DiTConfig", "PackedTokens"]
@@ -37,6 +38,7 @@ class DiTConfig:
     head_dim: int = 64
     mlp_ratio: float = 8 / 3
     text_depth: int = 2
+    seam_width: int = 48
     max_text_tokens: int = 128
     vocabulary_size: int = 2048
     channels: int = 16
@@ -71,6 +73,7 @@ class PackedTokens:
     row: Int[Tensor, " n"]
     level: Float[Tensor, " r"]
     signals: Float[Tensor, "r g"]
+    grids: tuple[Grid, ...]
 
 
 class Block(nn.Module):
@@ -124,6 +127,7 @@ class DiT(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.final_modulation = nn.Linear(width, 2 * width)
         self.patch_out = nn.Linear(width, config.token_size)
+        self.seams = Seams(width, config.channels, config.patch_size, config.seam_width)
         self.initialise()
 
     @torch.no_grad()
@@ -135,8 +139,9 @@ class DiT(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.normal_(self.text.embedding.weight, std=1.0)
-        for module in (self.modulation, self.final_modulation, self.patch_out):
+        for module in (self.modulation, self.final_modulation, self.patch_out, self.seams.correct):
             nn.init.zeros_(module.weight)
+        nn.init.zeros_(self.seams.correct.bias)  # type: ignore[arg-type]
 
     def encode_text(self, ids: Int[Tensor, " l"], lengths: Sequence[int]) -> Float[Tensor, "l d"]:
         """Text states, the same for every step of sampling."""
@@ -155,9 +160,9 @@ class DiT(nn.Module):
         for block in self.blocks:
             x = block(x, modulation, batch.row, angles, segments)
         shift, scale = self.final_modulation(rows)[batch.row].chunk(2, dim=-1)
-        sequence = self.patch_out(_modulate(x, shift, scale))
         # back from the sequence to the order of `noisy`: visual tokens keep their order in the sequence
-        return sequence[batch.order >= text.shape[0]]
+        tokens = _modulate(x, shift, scale)[batch.order >= text.shape[0]]
+        return self.patch_out(tokens) + self.seams(tokens, batch.noisy.to(tokens.dtype), batch.grids)
 
 
 def _level_features(level: Float[Tensor, " r"]) -> Float[Tensor, "r 256"]:

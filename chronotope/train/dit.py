@@ -139,7 +139,7 @@ def make_sample(
     positions = torch.from_numpy(geometry.positions(slices, clip.height, clip.width, clip.fps))
     signals = row_signals(geometry, slices, clip.height, clip.width, clip.fps)[rows[:, 0].long()]
     ids = tokenizer.encode(choose_caption(clip.captions, config.captions, rng))[: config.model.max_text_tokens]
-    sample = Sample(scales.scale_in * noisy, positions, row, rows[:, 1], signals, ((0.0, tuple(ids)),))
+    sample = Sample(scales.scale_in * noisy, positions, row, rows[:, 1], signals, ((0.0, tuple(ids)),), (len(slices), *grid))
     wanted = ~levels.given.reshape(-1, 1)
     return sample, wanted * (target - scales.skip * noisy), wanted * scales.scale_out
 

@@ -41,7 +41,8 @@ def packed(config: DiTConfig, size: SampleSize, copies: int) -> PackedTokens:
     positions = torch.from_numpy(geometry.positions(slices, height, width, 8.0))
     row = torch.arange(size.slices).repeat_interleave(size.visual // size.slices)
     noisy, signals = torch.randn(size.visual, config.token_size), row_signals(geometry, slices, height, width, 8.0)
-    sample = Sample(noisy, positions, row, torch.rand(size.slices), signals, ((0.0, tuple(range(size.text))),))
+    grid = size.slices, 1, size.visual // size.slices
+    sample = Sample(noisy, positions, row, torch.rand(size.slices), signals, ((0.0, tuple(range(size.text))),), grid)
     return pack([sample] * copies)[0]
 
 

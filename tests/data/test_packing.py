@@ -30,7 +30,8 @@ def make(frames, height, width, words, seed):
     level = torch.rand(len(slices), generator=generator)
     positions = torch.from_numpy(GEOMETRY.positions(slices, height, width, 8.0))
     ids = tuple(torch.randint(2, 50, (words,), generator=generator).tolist())
-    return Sample(tokens, positions, row, level, row_signals(GEOMETRY, slices, height, width, 8.0), ((0.0, ids),))
+    signals, grid = row_signals(GEOMETRY, slices, height, width, 8.0), (len(slices), *GEOMETRY.token_grid(height, width))
+    return Sample(tokens, positions, row, level, signals, ((0.0, ids),), grid)
 
 
 def test_a_packed_forward_equals_the_separate_forwards(model):

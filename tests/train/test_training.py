@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from chronotope import video
+from chronotope.checkpoint import load_tensors
 from chronotope.config import override
 from chronotope.data.clips import find_clips
 from chronotope.data.latents import LatentDataset, encode_dataset
@@ -293,6 +294,7 @@ def test_a_run_can_start_from_a_trained_one(run, tmp_path):
     """With a learning rate of nothing, what comes out is what it started from; and another size is refused."""
     still = override(DIT, ["train.steps=1", "train.muon_rate=0.0", "train.adam_rate=0.0"])
     train_dit(still, [run / "latents"], tmp_path / "same", start=run / "dit", quiet=True)
-    assert weights(tmp_path / "same") == weights(run / "dit")
+    before, after = (load_tensors(folder / "model.safetensors") for folder in (run / "dit", tmp_path / "same"))
+    assert all(torch.equal(before[name], after[name]) for name in before)  # bytes may differ: averaging makes 0 of -0
     with pytest.raises(UsageError, match="width 32"):
         train_dit(override(DIT, ["model.width=48"]), [run / "latents"], tmp_path / "other", start=run / "dit", quiet=True)
