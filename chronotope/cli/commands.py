@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from chronotope import __version__
-from chronotope.cli.manners import SHUFFLED, SIZE, Command, Commands, Option
+from chronotope.cli.manners import SHUFFLED, SIZE, Command, Commands, Option, say
 
 __all__ = ["chronotope", "main"]
 
@@ -102,6 +102,7 @@ def stage(out: Path, count: int, **options: Any) -> None:
     from chronotope.cli.train import write_stage
 
     write_stage(out, count, **options)
+    say(f"{out} holds {count} {'clip' if count == 1 else 'clips'}")
     click.echo(out)
 
 
@@ -133,7 +134,8 @@ def encode(data: Path, out: Path, model: str, shuffled: float) -> None:
     from chronotope.generate.pipeline import load_autoencoder
 
     autoencoder = load_autoencoder(find_model(model)).to(device())
-    encode_clips(data, out, autoencoder, shuffled)
+    count = encode_clips(data, out, autoencoder, shuffled)
+    say(f"{out} holds the latents of {count} {'clip' if count == 1 else 'clips'}")
     click.echo(out)
 
 

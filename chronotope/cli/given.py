@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from chronotope import video
-from chronotope.cli.manners import check_finite
+from chronotope.cli.manners import check_finite, say
 from chronotope.errors import UsageError
 from chronotope.generate.inputs import Given, Task
 
 __all__ = ["Sources", "read_story"]
 
+MOST_COLOUR = 48  # levels between the channels of what is still grey, after compression
 _BEAT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*s?\s*:\s*(.*)", re.DOTALL)
 
 
@@ -167,4 +168,6 @@ class Sources:
         """White (bright) is made again, black is kept."""
         assert self.mask is not None
         frames = video.read(self.mask, fps=fps).frames
+        if int(np.ptp(frames, axis=3).max()) > MOST_COLOUR:
+            say(f"note: {self.mask} has colours; what is brighter than half is made again")
         return np.asarray(frames.mean(axis=3) >= 128)

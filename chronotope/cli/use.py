@@ -178,6 +178,8 @@ def describe_plan(request: Request, generator: Generator, settings: Settings) ->
 def generate(request: Request, generator: Generator) -> list[dict[str, Any]]:
     """Make and write the videos, one a seed, each as it is made; returns where they lie and came from, up to one that was stopped."""
     settings = plan(request, generator)
+    if settings.num_frames == 1 and not request.to_picture and not request.sources.files:
+        say(f"note: a single frame is a picture; {request.output} is a video of one frame")
     given = {"given": [str(path) for path in request.sources.files]} if request.sources.files else {}
     windows = len(spans(generator.lay_out(settings, encoded=False).canvas, generator.window))
     total = windows * settings.sampling.num_steps
