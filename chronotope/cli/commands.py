@@ -310,7 +310,7 @@ def result(run: Path, as_json: bool) -> None:
 @option("--connect", type=FILE, nargs=2, metavar="A B", help="From one video into another.")
 @option("--loop", is_flag=True, help="The end meets the beginning: of words, of an --image, or of a clip (--extend).")
 @option("--edit", type=FILE, metavar="FILE", help="Make this video again as the prompt says.")
-@option("--strength", type=float, metavar="0..1", help="How much of it may change.  [default: 0.6; for a retake 1]")
+@option("--strength", type=float, metavar="0..1", help="How much of it may change.  [default: 0.6; retake 1; connect 0.4]")
 @option("--retake", type=FILE, metavar="FILE", help="Make part of this video again; a larger --size paints around it.")
 @option(
     "--from", "start", type=click.FloatRange(min=0), metavar="S", help="From this second on; whole slices of four frames are made again."

@@ -112,7 +112,7 @@ class Sources:
             ("--at", self.at, self.images, "--image"),
             ("--backward", self.backward, self.extend and not self.loop, "--extend"),
             ("--context", self.context is not None, self.extend or self.connect, "--extend or --connect"),
-            ("--strength", self.strength is not None, self.edit or self.retake, "--edit or --retake"),
+            ("--strength", self.strength is not None, self.edit or self.retake or self.connect, "--edit, --retake or --connect"),
             ("--from", self.start is not None, self.retake, "--retake"),
             ("--to", self.stop is not None, self.retake, "--retake"),
             ("--mask", self.mask, self.retake, "--retake"),

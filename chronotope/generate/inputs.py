@@ -129,7 +129,7 @@ def plan(encode: Encode, frame: Frame, given: Given, num_frames: int, at_once: i
         case "extend" | "extend_backward" if video is not None:
             return extension(encode, frame, video, num_frames, context, given.task == "extend_backward")
         case "connect" if video is not None and given.into is not None:
-            return connection(encode, frame, video, given.into, num_frames, context)
+            return connection(encode, frame, video, given.into, num_frames, context, 0.4 if given.strength is None else given.strength)
         case "edit" if video is not None:
             return edited(encode, frame, video, 0.6 if given.strength is None else given.strength)
         case "retake" if video is not None:
@@ -177,8 +177,11 @@ def extension(encode: Encode, frame: Frame, clip: Pixels, num_new: int, context:
     return Plan(task, canvas, tuple(notes), pixels, None if backward else far, far if backward else None)
 
 
-def connection(encode: Encode, frame: Frame, before: Pixels, after: Pixels, num_between: int, context: int) -> Plan:
-    """From one clip into another: all of the first, `num_between` new frames, all of the second."""
+def connection(encode: Encode, frame: Frame, before: Pixels, after: Pixels, num_between: int, context: int, strength: float) -> Plan:
+    """From one clip into another: all of the first, `num_between` new frames, all of the second.
+
+    The way is made from noise of level `strength` over a dissolve from the last frame of the one to the first of the other.
+    """
     notes: list[str] = []
     first, second = (_fitted(clip, frame, notes) for clip in (before, after))
     for clip, which in ((first, "the first"), (second, "the second")):
@@ -188,8 +191,16 @@ def connection(encode: Encode, frame: Frame, before: Pixels, after: Pixels, num_
     tail, head = first[len(first) - count :], second[:other]
     canvas = tasks.connect(frame, _known(encode, frame, tail), _known(encode, frame, head), num_between)
     made = canvas.slices[-1].stop - count - other
-    pixels = _around(canvas, [tail, head], [0, count + made])
+    way = dissolve(tail[-1], head[0], made)
+    canvas = tasks.blend(canvas, encode(way, frame.geometry.slices(made)), strength)
+    pixels = np.concatenate([tail, way, head])
     return Plan("connect", canvas, tuple(notes), pixels, first[: len(first) - count], second[other:])
+
+
+def dissolve(first: Picture, last: Picture, num_frames: int) -> Pixels:
+    """From one picture to another in equal steps, both left out."""
+    share = np.arange(1, num_frames + 1, dtype=np.float32)[:, None, None, None] / (num_frames + 1)
+    return (first * (1 - share) + last * share).round().astype(np.uint8)
 
 
 def looped(encode: Encode, frame: Frame, clip: Pixels | None, num_frames: int, context: int) -> Plan:

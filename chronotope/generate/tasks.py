@@ -16,7 +16,7 @@ from chronotope.errors import UsageError
 from chronotope.generate.canvas import Canvas, Prompt
 from chronotope.geometry import Geometry, Slice, num_frames_of
 
-__all__ = ["Frame", "Known", "connect", "edit", "extend", "extend_backward", "keyframes", "loop", "retake", "text_to_video"]
+__all__ = ["Frame", "Known", "blend", "connect", "edit", "extend", "extend_backward", "keyframes", "loop", "retake", "text_to_video"]
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,15 @@ def connect(frame: Frame, before: Known, after: Known, num_between: int) -> Canv
     return lay_out(frame, 0, [before, after.moved(before.stop + between - after.slices[0].start)])
 
 
+def blend(canvas: Canvas, gist: Float[Tensor, "u c h w"], strength: float) -> Canvas:
+    """Every unknown slice from noise of level `strength` over a gist of it, in their order; at 1 the gist does not matter."""
+    _check_strength(strength)
+    unknown = canvas.level.flatten(1).amin(dim=1) == 1
+    known, level = canvas.known.clone(), canvas.level.clone()
+    known[unknown], level[unknown] = gist, strength
+    return replace(canvas, known=known, level=level)
+
+
 def loop(frame: Frame, num_frames: int) -> Canvas:
     """All unknown, on a circle; whole slices only."""
     slices = frame.geometry.lead_and_slices(0, num_frames)
@@ -125,8 +134,7 @@ def loop(frame: Frame, num_frames: int) -> Canvas:
 
 def edit(frame: Frame, clip: Known, strength: float) -> Canvas:
     """Everything known, and everything from noise of level `strength` again (SDEdit, Meng et al. 2022, arXiv 2108.01073)."""
-    if not 0 <= strength <= 1:
-        raise UsageError(f"strength lies between 0 (keep everything) and 1 (keep nothing), got {strength}")
+    _check_strength(strength)
     canvas = lay_out(frame, 0, [clip.moved(-clip.slices[0].start)])
     return replace(canvas, level=torch.full_like(canvas.level, strength))
 
@@ -137,3 +145,8 @@ def retake(frame: Frame, clip: Known, again: Bool[Tensor, "s rows columns"], str
     if again.shape != canvas.level.shape:
         raise UsageError(f"the mask covers {tuple(again.shape)} slices, rows and columns of tokens, the clip {tuple(canvas.level.shape)}")
     return replace(canvas, level=canvas.level * again)
+
+
+def _check_strength(strength: float) -> None:
+    if not 0 <= strength <= 1:
+        raise UsageError(f"strength lies between 0 (keep everything) and 1 (keep nothing), got {strength}")

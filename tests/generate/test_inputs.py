@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from chronotope.errors import UsageError
-from chronotope.generate.inputs import Given
+from chronotope.generate.inputs import Given, dissolve
 from chronotope.generate.pipeline import Generator
 from chronotope.generate.settings import Settings, read_prompts
 from tests.cli.models import save_run
@@ -56,6 +56,20 @@ def test_two_clips_of_other_sizes_are_connected(generator):
     assert any("96x64 scaled to 48x32" in note for note in made.origin["notes"])
     with pytest.raises(UsageError, match="the second of the clips to connect is a picture"):
         generator.generate("a red ball", video=before, into=after[:1], task="connect", **SIZE)
+
+
+def test_a_way_of_no_strength_is_the_dissolve(generator):
+    """And the whole dissolve goes in equal steps from the last frame of the one to the first of the other."""
+    black, white = np.zeros((4, 32, 48, 3), np.uint8), np.full((4, 32, 48, 3), 240, np.uint8)
+    steps = dissolve(black[-1], white[0], 11)
+    assert [int(frame[0, 0, 0]) for frame in steps] == [20 * k for k in range(1, 12)]
+    made = {
+        s: generator.generate("x", video=black, into=white, task="connect", num_frames=8, strength=s, **SIZE).frames for s in (0, 0.4, 1)
+    }
+    planned = generator.lay_out(Settings(read_prompts("x"), 32, 48, 8, 8.0, Given("connect", video=black, into=white, strength=0.0)))
+    trip = generator.autoencoder.decode(planned.canvas.known, planned.canvas.slices).numpy()
+    assert np.array_equal(made[0][4:12], trip[4:12])
+    assert not np.array_equal(made[0.4], made[1]) and not np.array_equal(made[0.4], made[0])
 
 
 def test_a_loop_of_words_has_no_first_slice(generator):
