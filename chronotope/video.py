@@ -162,7 +162,7 @@ def probe(path: str | Path) -> VideoInfo:
 
 
 def read_origin(path: str | Path) -> dict[str, Any] | None:
-    """The settings a file was made with: from its tags, else from the JSON beside it, else None."""
+    """The settings a file was made with: its tags, or the JSON beside it where that tells the same and more; None where neither does."""
     path = readable(path)
     texts: list[str] = []
     with contextlib.suppress(FileProblem):  # what cannot be opened may still have its settings beside it
@@ -171,13 +171,21 @@ def read_origin(path: str | Path) -> dict[str, Any] | None:
         else:
             with open_video(path)[0] as container:
                 texts = [text for key, text in container.metadata.items() if key.lower() == "comment"]
-    if sidecar(path).is_file():
-        texts.append(sidecar(path).read_text(errors="replace"))
-    for text in texts:
-        with contextlib.suppress(ValueError):  # a comment of another kind
-            origin = json.loads(text)
-            if isinstance(origin, dict):
-                return origin
+    tags = next(filter(None, map(_settings, texts)), None)
+    beside = _settings(sidecar(path).read_text(errors="replace")) if sidecar(path).is_file() else None
+    if tags is None or beside is None:
+        return tags if beside is None else beside
+    # a file that was stopped says how long it was to be, the JSON how long it is
+    same = all(beside.get(name) == value for name, value in tags.items() if name != "num_frames")
+    return beside if same else tags
+
+
+def _settings(text: str) -> dict[str, Any] | None:
+    """A comment that is settings, and not of another kind."""
+    with contextlib.suppress(ValueError):
+        origin = json.loads(text)
+        if isinstance(origin, dict):
+            return origin
     return None
 
 

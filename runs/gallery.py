@@ -56,14 +56,15 @@ def figure(path: Path, origin: dict[str, Any]) -> str:
     facts = [origin["task"], f"{origin['width']}x{origin['height']}", length, f"seed {origin['seed']}"]
     facts += [f"{origin['num_steps']} {origin['solver']} steps", f"guidance {origin['guidance_scale']:g}"]
     facts += [f"made in {sum(origin['seconds'].values()):.1f} s", *origin["notes"]]
-    said = f"<figcaption>{html.escape(origin['prompt'])}<small>{html.escape(' - '.join(facts))}</small></figcaption>"
+    prompt = origin["prompt"] if isinstance(origin["prompt"], str) else " / ".join(f"{at:g} s: {text}" for at, text in origin["prompt"])
+    said = f"<figcaption>{html.escape(prompt)}<small>{html.escape(' - '.join(facts))}</small></figcaption>"
     return f"<figure>{shown}{said}</figure>"
 
 
 def keep_picture(path: Path, origin: dict[str, Any]) -> None:
     """The picture that a video was started from, as it was used."""
-    source = Path(origin.get("image", ""))
-    if source.is_file():
+    source = Path(origin.get("given", [""])[0])
+    if origin["task"] == "animate a picture" and source.is_file():
         (path.parent / "from").mkdir(exist_ok=True)
         fitted, _ = video.fit(video.read_image(source), origin["height"], origin["width"])
         video.write_image(path.parent / "from" / f"{path.stem}.png", fitted)

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.canvas.cases import Case, cases, settings, simple
+from benchmarks.canvas.cases import Case, cases, keep, settings, simple
 from benchmarks.harness import Options, Row, say
 from chronotope.evaluate.statistics import Rate
-from chronotope.generate.pipeline import Generator
+from chronotope.generate.pipeline import Generation, Generator
 from chronotope.generate.settings import Settings, read_prompts
 
 TITLE = "A minute"
@@ -41,16 +41,17 @@ def measure(options: Options) -> dict[str, Any]:
     spread = {name: float(np.quantile([abs(one[name]) for one in truth], 0.95)) for name in MEASURES}
     drifts = []
     for case in found[: min(VIDEOS, options.specs)]:
-        drifts.append({"seed": case.index, **drift(made(generator, case))})
+        minute = made(generator, case)
+        keep(options, "minute", case, minute)
+        drifts.append({"seed": case.index, **drift(minute.frames)})
         say(f"  drift: {drifts[-1]}")
     about = settings(options, found, drift=f"{min(VIDEOS, options.specs)} videos", rounds=f"{options.rounds}, medians")
     return {"settings": about, "results": {"costs": costs, "spread": spread, "drift": drifts}}
 
 
-def made(generator: Generator, case: Case) -> np.ndarray:
+def made(generator: Generator, case: Case) -> Generation:
     """A minute of the case's prompt."""
-    frames: np.ndarray = generator.generate(case.prompt, num_frames=round(LENGTHS[1] * case.spec.fps), seed=case.index, **case.size).frames
-    return frames
+    return generator.generate(case.prompt, num_frames=round(LENGTHS[1] * case.spec.fps), seed=case.index, **case.size)
 
 
 def drift(frames: np.ndarray) -> dict[str, float]:
