@@ -18,7 +18,7 @@ from chronotope.worlds.spec import Actor, Spec
 
 TITLE = "Edit: another colour, the same scene"
 THREADS = 1
-STRENGTHS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0)
+STRENGTHS = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def coloured(spec: Spec) -> Actor | None:

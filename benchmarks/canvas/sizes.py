@@ -26,7 +26,7 @@ from chronotope.picture import resize
 TITLE = "Any size"
 THREADS = 1
 TRAINED = ((64, 64), (96, 64), (64, 96))
-OTHER = ((80, 64), (128, 64), (128, 128))
+OTHER = ((128, 64), (128, 128))
 LARGE = ((1920, 1080), (1080, 1920), (2048, 2048))
 FULL = (192, 128)
 LARGE_STEPS = 2
