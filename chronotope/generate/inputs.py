@@ -7,7 +7,7 @@ pixels that are already known, so that a clip comes back as it was wherever noth
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -168,10 +168,9 @@ def extension(encode: Encode, frame: Frame, clip: Pixels, num_new: int, context:
     context = _context(frame, len(clip), context, notes)
     near, far = (clip[:context], clip[context:]) if backward else (clip[len(clip) - context :], clip[: len(clip) - context])
     known = _known(encode, frame, near)
-    canvas = tasks.extend_backward(frame, known, num_new) if backward else tasks.extend(frame, known, num_new)
+    canvas = tasks.extend_backward(frame, known, num_new) if backward else tasks.extend(_later(frame, context), known, num_new)
     made = canvas.slices[-1].stop - context
-    if made != num_new:
-        notes.append(f"{made} new frames instead of {num_new}: whole slices of {frame.geometry.stride[0]}")
+    notes += _rounded(frame, made, num_new)
     pixels = _around(canvas, [near], [made if backward else 0])
     task = "extend backward" if backward else "extend"
     return Plan(task, canvas, tuple(notes), pixels, None if backward else far, far if backward else None)
@@ -189,8 +188,9 @@ def connection(encode: Encode, frame: Frame, before: Pixels, after: Pixels, num_
             raise UsageError(f"{which} of the clips to connect is a picture; give videos, or pictures as keyframes (--image with --at)")
     count, other = (_context(frame, len(clip), context, notes) for clip in (first, second))
     tail, head = first[len(first) - count :], second[:other]
-    canvas = tasks.connect(frame, _known(encode, frame, tail), _known(encode, frame, head), num_between)
+    canvas = tasks.connect(_later(frame, count), _known(encode, frame, tail), _known(encode, frame, head), num_between)
     made = canvas.slices[-1].stop - count - other
+    notes += _rounded(frame, made, num_between)
     way = dissolve(tail[-1], head[0], made)
     canvas = tasks.blend(canvas, encode(way, frame.geometry.slices(made)), strength)
     pixels = np.concatenate([tail, way, head])
@@ -199,27 +199,33 @@ def connection(encode: Encode, frame: Frame, before: Pixels, after: Pixels, num_
 
 def dissolve(first: Picture, last: Picture, num_frames: int) -> Pixels:
     """From one picture to another in equal steps, both left out."""
-    share = np.arange(1, num_frames + 1, dtype=np.float32)[:, None, None, None] / (num_frames + 1)
-    return (first * (1 - share) + last * share).round().astype(np.uint8)
+    way = np.empty((num_frames, *first.shape), np.uint8)
+    for number in range(num_frames):
+        share = np.float32(number + 1) / (num_frames + 1)
+        way[number] = (first * (1 - share) + last * share).round()
+    return way
 
 
 def looped(encode: Encode, frame: Frame, clip: Pixels | None, num_frames: int, context: int) -> Plan:
     """From words: a circle. From a clip: the clip, and a way from its end back to its beginning. From a picture: there and back to it."""
     if clip is None:
         canvas = tasks.loop(frame, num_frames)
-        total = canvas.slices[-1].stop
-        return Plan("loop", canvas, (f"{total} frames instead of {num_frames}: whole slices",) if total != num_frames else ())
+        if len(frame.prompts) > 1:
+            raise UsageError("a loop has no beginning from which a story could count; give one prompt, or a clip to close")
+        return Plan("loop", canvas, tuple(_rounded(frame, canvas.slices[-1].stop, num_frames)))
     notes: list[str] = []
     clip = _fitted(clip, frame, notes)
     if len(clip) == 1:
         encoded = encode(clip, [Slice(0, 1)])
         length = frame.geometry.stride[0]
         last = max(1, -(-(num_frames - 1) // length)) * length + 1
+        notes += _rounded(frame, last, num_frames)
         return Plan("loop", tasks.keyframes(frame, [(0, encoded), (last, encoded)], last + 1), tuple(notes), repeated=1)
     count = _context(frame, len(clip) // 2, context, notes)
     tail, head = clip[len(clip) - count :], clip[:count]
-    canvas = tasks.connect(frame, _known(encode, frame, tail), _known(encode, frame, head), num_frames)
+    canvas = tasks.connect(_later(frame, count), _known(encode, frame, tail), _known(encode, frame, head), num_frames)
     made = canvas.slices[-1].stop - 2 * count
+    notes += _rounded(frame, made, num_frames)
     pixels = _around(canvas, [tail, head], [0, count + made])
     return Plan("loop", canvas, tuple(notes), pixels, clip[: len(clip) - count], repeated=count)
 
@@ -301,6 +307,17 @@ def _fitted(frames: Pixels, frame: Frame, notes: list[str]) -> Pixels:
 def _known(encode: Encode, frame: Frame, frames: Pixels) -> Known:
     slices = frame.geometry.slices(len(frames))
     return Known(slices, encode(frames, slices))
+
+
+def _later(frame: Frame, frames: int) -> Frame:
+    """A frame whose stories count from where the new part begins; what is said first holds from the start."""
+    later = (replace(prompt, seconds=prompt.seconds + frames / frame.fps) if prompt.seconds else prompt for prompt in frame.prompts)
+    return replace(frame, prompts=tuple(later))
+
+
+def _rounded(frame: Frame, made: int, wanted: int) -> list[str]:
+    """What is said where whole slices make it longer."""
+    return [] if made == wanted else [f"{made} frames instead of {wanted}: whole slices of {frame.geometry.stride[0]}"]
 
 
 def _context(frame: Frame, have: int, wanted: int, notes: list[str]) -> int:

@@ -46,7 +46,7 @@ def test_many_pasts_have_one_ending(generator):
     first, second = (past.frames for past in pasts)
     assert len(first) == 18 and np.array_equal(first[8:], given) and np.array_equal(second[8:], given)
     assert not np.array_equal(first[:8], second[:8])
-    assert "8 new frames instead of 6" in pasts[0].origin["notes"][-1]
+    assert "8 frames instead of 6" in pasts[0].origin["notes"][-1]
 
 
 def test_two_clips_of_other_sizes_are_connected(generator):
