@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Page:
-    """One table: the name of its files, where its sections are, and what stands above them; `{}` in `about` is the file's name."""
+    """One table: the name of its files, where its sections are, and what stands above them."""
 
     name: str
     package: str

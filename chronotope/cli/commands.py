@@ -23,7 +23,9 @@ option = functools.partial(click.option, cls=Option)
 MODEL = option(
     "--model", default="small", show_default=True, metavar="DIR", help="A run folder, or the name of a model inside the package."
 )
-SEED = option("--seed", type=click.IntRange(min=0), metavar="N", default=0, show_default=True, help="Decides everything that is random.")
+SEED = option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", default=0, show_default=True, help="Decides everything that is random."
+)
 JSON = option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
 STAGES = {
     "make a dataset": ["world", "encode"],
@@ -361,9 +363,9 @@ def generate(model: str, dry_run: bool, as_json: bool, story: tuple[str, ...], *
     if dry_run:
         show(use.describe_plan(request, generator, use.plan(request, generator)), as_json)
         return 0
-    made = use.generate(request, generator)
+    made, whole = use.generate(request, generator)
     click.echo(json.dumps({"files": made}, indent=1) if as_json else "\n".join(file["path"] for file in made))
-    return 130 if "stopped" in made[-1] else 0
+    return 0 if whole else 130
 
 
 @chronotope.command(

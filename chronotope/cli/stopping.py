@@ -1,4 +1,4 @@
-"""Ctrl-C while a video is made: the step in hand is finished, what is there is kept; a second Ctrl-C stops at once."""
+"""Ctrl-C (or a polite kill) while a video is made: the step in hand is finished and what is there is kept; a second one stops at once."""
 
 from __future__ import annotations
 
@@ -10,38 +10,45 @@ from types import FrameType
 
 from chronotope.cli.manners import say
 
-__all__ = ["Stop", "stoppable"]
+__all__ = ["Stop", "StoppedError", "stoppable"]
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StoppedError(Exception):
+    """Raised where stopping was asked for and can be done cleanly: between steps and between frames."""
 
 
 class Stop:
-    """Whether stopping was asked for; `check` stops where it can be done cleanly, and not in the middle of a frame."""
+    """Whether stopping was asked for."""
 
     def __init__(self) -> None:
         self.asked = False
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if Ctrl-C was pressed since the last check."""
+        """Stop here, if that was asked for."""
         if self.asked:
-            raise KeyboardInterrupt
+            raise StoppedError
 
     def ask(self, number: int, frame: FrameType | None) -> None:
-        """The signal's handler."""
+        """The signals' handler."""
         del number, frame
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        say("stopping after this step; press Ctrl-C again to stop at once")
+        say("stopping after this step; press Ctrl-C again to stop at once and keep nothing")
 
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[Stop]:
-    """While the block runs, Ctrl-C only asks. Signals reach the main thread alone: elsewhere nothing changes."""
+    """While the block runs, a signal only asks. Signals reach the main thread alone: elsewhere nothing changes."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = signal.signal(signal.SIGINT, stop.ask)
+    before = {number: signal.signal(number, stop.ask) for number in SIGNALS}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -15,7 +15,7 @@ from chronotope import __version__, video
 from chronotope.cli.costs import SampleSize, sampling_costs
 from chronotope.cli.given import Sources
 from chronotope.cli.manners import PICKLES, Report, check_finite, progress, say
-from chronotope.cli.stopping import Stop, stoppable
+from chronotope.cli.stopping import Stop, StoppedError, stoppable
 from chronotope.data.latents import fingerprint
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.reconstruction import measure_reconstruction
@@ -150,7 +150,7 @@ def describe_plan(request: Request, generator: Generator, settings: Settings) ->
     covered = geometry.covered_size(settings.height, settings.width)
     text = sum(len(generator.tokenizer.encode(prompt.text)) for prompt in planned.canvas.prompts)
     steps = spans(planned.canvas, generator.window)
-    at_once = max(step.stop - step.first for step in steps)
+    at_once = max((step.stop - step.first for step in steps), default=0)
     size = SampleSize(at_once * rows * columns, text, at_once)
     negative = len(generator.tokenizer.encode(request.negative)) if sampling.guidance.scale != 1 else None
     pixels = sum(geometry.stride[0] for _ in slices) * covered[0] * covered[1]
@@ -175,52 +175,64 @@ def describe_plan(request: Request, generator: Generator, settings: Settings) ->
     }
 
 
-def generate(request: Request, generator: Generator) -> list[dict[str, Any]]:
-    """Make and write the videos, one a seed, each as it is made; returns where they lie and came from, up to one that was stopped."""
+def generate(request: Request, generator: Generator) -> tuple[list[dict[str, Any]], bool]:
+    """Make and write the videos, one a seed, each as it is made; where they lie and came from, and whether all were made whole."""
     settings = plan(request, generator)
     if settings.num_frames == 1 and not request.to_picture and not request.sources.files:
         say(f"note: a single frame is a picture; {request.output} is a video of one frame")
     given = {"given": [str(path) for path in request.sources.files]} if request.sources.files else {}
-    windows = len(spans(generator.lay_out(settings, encoded=False).canvas, generator.window))
-    total = windows * settings.sampling.num_steps
+    steps = spans(generator.lay_out(settings, encoded=False).canvas, generator.window)
+    total = len(steps) * settings.sampling.num_steps
+    watchable = len(steps) > 1 and not steps[0].backward
     made: list[dict[str, Any]] = []
-    for number, path in enumerate(request.paths()):
-        with progress(path.name, "steps") as report, stoppable() as stop:
+    with stoppable() as stop:
+        for number, path in enumerate(request.paths()):
+            with progress(path.name, "steps") as report:
 
-            def stepped(step: int, report: Report = report, stop: Stop = stop) -> None:
-                report(step + 1, total)
-                stop.check()
+                def stepped(step: int, report: Report = report) -> None:
+                    report(step + 1, total)
+                    stop.check()
 
-            stream = generator.stream(settings, request.seed + number, stepped)
-            for note in stream.origin["notes"] if number == 0 else []:
-                say(f"note: {note}")
-            if windows > 1 and number == 0 and path.suffix != ".gif":
-                say(f"note: {part(path)} can be watched while it grows")
-            origin = write_stream(path, replace(stream, origin={**stream.origin, **given}))
-        say(f"{path}: {_made(origin)} in {sum(origin['seconds'].values()):.1f} s")
-        made.append({"path": str(path), **origin})
-        if "stopped" in origin:
-            say(f"note: stopped {origin['stopped']}")
-            break
-    return made
+                stream = generator.stream(settings, request.seed + number, stepped)
+                for note in stream.origin["notes"] if number == 0 else []:
+                    say(f"note: {note}")
+                if watchable and number == 0 and path.suffix.lower() != ".gif":
+                    say(f"note: {part(path)} can be watched while it grows")
+                origin = write_stream(path, replace(stream, origin={**stream.origin, **given}), stop, watchable)
+            if origin is None:
+                say(f"note: stopped before the first frame of {path}; it was not written")
+                break
+            say(f"{path}: {_made(origin)} in {sum(origin['seconds'].values()):.1f} s")
+            made.append({"path": str(path), **origin})
+            if "stopped" in origin:
+                say(f"note: stopped {origin['stopped']}")
+            if stop.asked:
+                break
+    return made, not stop.asked
 
 
-def write_stream(path: Path, stream: Stream) -> dict[str, Any]:
-    """Write frames as they are made; when that is interrupted, the file holds those that are there. Returns its settings."""
+def write_stream(path: Path, stream: Stream, stop: Stop, watchable: bool) -> dict[str, Any] | None:
+    """Write frames as they are made; once stopped, the file holds those that are there. Returns its settings, if there is one."""
     origin = stream.origin
     if path.suffix.lower() in PICTURE_FORMATS:
-        frames = np.concatenate(list(stream.pieces))
+        try:
+            frames = np.concatenate(list(stream.pieces))
+        except StoppedError:
+            return None
         origin = {**origin, "seconds": _rounded(stream.seconds)}
         video.write_image(path, frames[0], origin)
         return origin
-    with video.VideoWriter(path, stream.fps, metadata=origin, watchable=origin["windows"] > 1) as writer:
+    with video.VideoWriter(path, stream.fps, metadata=origin, watchable=watchable) as writer:
         try:
             for piece in stream.pieces:
                 for frame in piece:
                     writer.add(frame)
-        except KeyboardInterrupt:
+                    if writer.num_frames < origin["num_frames"]:
+                        stop.check()
+        except StoppedError:
             if not writer.num_frames:
-                raise
+                writer.abort()
+                return None
             stopped = f"after {writer.num_frames} of {origin['num_frames']} frames"
             origin = {**origin, "num_frames": writer.num_frames, "stopped": stopped}
         origin = {**origin, "seconds": _rounded(stream.seconds)}

@@ -45,7 +45,8 @@ class Canvas:
     def __post_init__(self) -> None:
         if not self.slices or len(self.slices) != len(self.known) or len(self.slices) != len(self.level):
             raise UsageError(f"a canvas of {len(self.slices)} slices got {len(self.known)} latents and {len(self.level)} levels")
-        if not bool(((self.level >= 0) & (self.level <= 1)).all()):
+        level = _once(self.level)
+        if not bool(((level >= 0) & (level <= 1)).all()):
             raise UsageError("noise levels lie between 0 (known) and 1 (unknown)")
         if self.rest is not None and not bool(((self.rest >= 0) & (self.rest <= self.level)).all()):
             raise UsageError("a token comes to rest between 0 and the noise level it starts from")
@@ -55,7 +56,9 @@ class Canvas:
     @property
     def given(self) -> Bool[Tensor, "s rows columns"]:
         """The tokens that never move."""
-        return self.level == (0.0 if self.rest is None else self.rest)
+        if self.rest is None:
+            return (_once(self.level) == 0).expand(self.level.shape)
+        return self.level == self.rest
 
     @staticmethod
     def unknown(
@@ -66,3 +69,8 @@ class Canvas:
         # one number seen everywhere: an hour of nothing takes no memory
         known = torch.zeros(1, 1, 1, 1).expand(len(slices), channels, *geometry.latent_size(height, width))
         return Canvas(slices, height, width, fps, prompts, known, torch.ones(1, 1, 1).expand(len(slices), rows, columns))
+
+
+def _once(level: Float[Tensor, "s rows columns"]) -> Float[Tensor, "_ _ _"]:
+    """Levels that are one number seen everywhere as that number."""
+    return level[:1, :1, :1] if set(level.stride()) == {0} else level

@@ -101,6 +101,16 @@ class Given:
             raise UsageError("'connect' leads from one video into another; give both")
         if self.task == "retake" and self.span is None and self.mask is None:
             raise UsageError("say what is to be made again: a stretch of time, or a mask")
+        self._check_unused()
+
+    def _check_unused(self) -> None:
+        """Refuse what the task would not look at."""
+        if self.task == "loop" and (len(self.images) > 1 or (self.images and (self.video is not None or self.images[0][0] != 0))):
+            raise UsageError("a loop is of words, of one picture at 0 s, or of a video")
+        uses = {"strength": ("edit", "retake", "connect"), "span": ("retake",), "mask": ("retake",), "into": ("connect",)}
+        for name, tasks_of in uses.items():
+            if getattr(self, name) is not None and self.task not in tasks_of:
+                raise UsageError(f"'{name}' goes with {' or '.join(tasks_of)}, not with {self.task or 'words and pictures alone'}")
 
     def context_frames(self, fps: float, at_once: int) -> int:
         """How many frames of a clip are remembered: half of what the model sees at once, a quarter where two ends are given."""

@@ -36,7 +36,9 @@ def video_bytes(dit: DiTConfig, autoencoder: AutoencoderConfig, geometry: Geomet
     latents = at_once * autoencoder.channels * covered[0] * covered[1] // (geometry.stride[1] * geometry.stride[2]) * FLOAT
     tokens = at_once * rows * columns * (2 if guided else 1)
     less, more = sorted((sampling_bytes(dit, tokens), decoding_bytes(autoencoder, *covered)))
-    return 2 * latents + more + round(min(KEPT * less, KEPT_MOST))
+    # what is given anywhere makes the whole canvas a tensor; of nothing but words it is one number
+    known = canvas.known.numel() * FLOAT if 0 not in canvas.known.stride() else 0
+    return known + 2 * latents + more + round(min(KEPT * less, KEPT_MOST))
 
 
 def process_bytes() -> int:
@@ -54,5 +56,6 @@ def available_bytes() -> int:
     available = int(told["MemAvailable"].split()[0]) * 1024
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     if limit.exists() and used.exists() and (most := limit.read_text().strip()) != "max":
-        available = min(available, int(most) - int(used.read_text()))
+        stat = dict(line.split() for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines())
+        available = min(available, int(most) - int(used.read_text()) + int(stat.get("inactive_file", 0)))  # files read once can go
     return available

@@ -171,21 +171,22 @@ class Generator:
         whole slices follow, so `num_frames` is rounded up. `video` [t, h, w, 3] at `fps` is what `task` works on: extend,
         extend_backward, connect (to `into`), loop, edit (with `strength`), retake (`span` in seconds, `mask`), outpaint; then
         `num_frames` counts the new frames, and what was given comes back as it was. `context` is how many seconds of a clip are
-        remembered (by default what the model sees at once). Sizes are in pixels and need no divisibility: the
-        last tokens may reach over the edge and what lies outside is cut off. A `draft` is the same video, small and quick. The `seed`
-        (0 when neither is given) may come from a `generator` instead. Names are those of diffusers where it has them.
+        remembered (by default half of what the model sees at once, a quarter where two ends are given), and a story counts from where
+        the new part begins. Sizes are in pixels and need no divisibility: the last tokens may reach over the edge and what lies outside
+        is cut off. A `draft` is the same video, small and quick. The `seed` (0 when neither is given) may come from a `generator`
+        instead. Names are those of diffusers where it has them.
         """
         defaults = self.defaults
         images = () if image is None else ((0.0, image),) if isinstance(image, np.ndarray) else tuple(image)
         scale = defaults.guidance_scale if guidance_scale is None else guidance_scale
         settings = Settings(
             read_prompts(prompt),
-            height or defaults.height,
-            width or defaults.width,
-            num_frames or defaults.num_frames,
-            fps or defaults.fps,
+            defaults.height if height is None else height,
+            defaults.width if width is None else width,
+            defaults.num_frames if num_frames is None else num_frames,
+            defaults.fps if fps is None else fps,
             Given(task, images, video, into, strength, context, span, mask),
-            Sampling(num_inference_steps or defaults.num_steps, solver, Guidance(scale), negative_prompt),
+            Sampling(defaults.num_steps if num_inference_steps is None else num_inference_steps, solver, Guidance(scale), negative_prompt),
         )
         stream = self.stream(settings.drafted(defaults) if draft else settings, _seed(seed, generator), report)
         _check_free(
@@ -199,7 +200,10 @@ class Generator:
 
         `report(step)` is called after each step; one that raises stops the work.
         """
+        if not 0 <= seed < 2**63:
+            raise UsageError(f"a seed is a whole number from 0 to 2^63 - 1, got {seed}")
         settings = self.at_its_size(settings)
+        self.lay_out(settings, encoded=False)  # what cannot be made is refused before the networks look at anything
         planned = self.lay_out(settings)
         origin = {
             "program": f"chronotope {__version__}",
@@ -239,7 +243,7 @@ class Generator:
 
         def encode(frames: Pixels, slices: Sequence[Slice]) -> Tensor:
             if encoded:
-                return encode_frames(self.autoencoder, self.geometry, frames, slices)
+                return encode_frames(self.autoencoder, self.geometry, frames, slices).cpu()
             return torch.zeros(1, 1, 1, 1).expand(len(slices), frame.channels, *self.geometry.latent_size(settings.height, settings.width))
 
         planned = plan(encode, frame, settings.given, settings.num_frames, self.window.frames)
@@ -276,7 +280,7 @@ class Generator:
         """Frames of one slice after another; on a cycle the last slice is a neighbour of the first."""
         device = self.dit.patch_in.weight.device
         latents = (grid.to(device) for grid in latents)
-        noise = [self.defaults.decoder_noise * float(level) for level in canvas.level.flatten(1).amax(dim=1)]
+        noise = [self.defaults.decoder_noise * float(level) for level in canvas.level.amax(dim=(1, 2))]
         slices = list(canvas.slices)
         if not canvas.cycle:
             yield from self.autoencoder.stream_decode(latents, slices, noise)
@@ -301,13 +305,14 @@ class Generator:
             raise UsageError(f"fps must be above 0 and at most 240, got {settings.fps}")
         self.geometry.token_grid(settings.height, settings.width)
         num_frames = settings.given.num_frames_on_canvas(settings.num_frames, settings.fps, self.window.frames)
-        if not 1 <= num_frames <= MAX_FRAMES:
-            raise UsageError(f"a video has 1 to {MAX_FRAMES} frames, got {num_frames}")
+        asked = settings.num_frames
+        if asked < 1 or num_frames > MAX_FRAMES:
+            raise UsageError(f"a video has 1 to {MAX_FRAMES} frames, got {asked if asked < 1 else num_frames}")
 
     def memory(self, settings: Settings, planned: Plan) -> int:
         """Bytes that making this video takes, beside the process as it is now."""
         guided = settings.sampling.guidance.scale != 1
-        at_once = max(span.stop - span.first for span in spans(planned.canvas, self.window))
+        at_once = max((span.stop - span.first for span in spans(planned.canvas, self.window)), default=0)
         return video_bytes(self.dit.config, self.autoencoder.config, self.geometry, planned.canvas, at_once, guided)
 
     def _check_memory(self, settings: Settings, planned: Plan) -> None:

@@ -6,8 +6,9 @@ The past is shown slightly noised, as it was in training, so that small errors a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from chronotope.errors import UsageError
 from chronotope.generate.canvas import Canvas, Prompt
-from chronotope.geometry import Slice, num_frames_of
+from chronotope.geometry import Slice
 
 __all__ = ["Span", "Window", "excerpt", "rollout", "spans"]
 
@@ -39,51 +40,66 @@ class Window:
 
 @dataclass(frozen=True)
 class Span:
-    """The slices from `first` to `stop`, of which those before `done` are made: the step of a window, from behind if `backward`."""
+    """One window: it sees the slices from `first` to `stop` and makes those from `done` to `until`; from behind if `backward`."""
 
     first: int
     done: int
+    until: int
     stop: int
     backward: bool = False
 
     def place(self, total: int) -> tuple[int, int]:
-        """First slice and end in the order of time."""
+        """First slice and end of what is seen, in the order of time."""
         return (total - self.stop, total - self.first) if self.backward else (self.first, self.stop)
 
 
 def spans(canvas: Canvas, window: Window) -> list[Span]:
-    """The steps in which a canvas is filled, counted from where it begins to be made.
+    """The windows that fill a canvas, in the order in which they are made; what is given needs none.
 
     All at once: what fits into the window, a cycle, and what is given in several places up to twice that length, for the ways between
-    them are planned as one. Otherwise the window slides, from behind where only the ending is given.
+    them are planned as one. Otherwise each unknown stretch has windows of its own, from behind where only the ending is given.
     """
-    total, given = len(canvas.slices), canvas.given.flatten(1).all(dim=1).tolist()
-    frames = num_frames_of(canvas.slices)
+    total, given = len(canvas.slices), canvas.given.all(dim=2).all(dim=1).tolist()
+    lengths = [piece.num_frames for piece in canvas.slices]
     places = sum(known and not before for before, known in zip([False, *given], given, strict=False))
-    if canvas.cycle or frames <= window.frames or all(given) or (places > 1 and frames <= 2 * window.frames):
-        return [Span(0, 0, total)]
-    backward = given[-1] and not given[0]
-    lengths = [piece.num_frames for piece in canvas.slices][:: -1 if backward else 1]
-    # a past that is given, up to twice the window, counts in the first one, which then has room for half a window more
-    known = (given[::-1] if backward else given).index(False)
-    first = known
-    while first > 0 and sum(lengths[first - 1 : known]) <= 2 * window.frames:
-        first -= 1
-    room = max(window.frames, sum(lengths[first:known]) + window.frames // 2)
-    found = [Span(first, first, _reach(lengths, first, room, known + 1), backward)]
-    while found[-1].stop < total:
-        done = found[-1].stop
-        first = max(0, done - window.context)
-        found.append(Span(first, done, _reach(lengths, first, window.frames, done + 1), backward))
-    return found
+    if all(given):
+        return []
+    if canvas.cycle or sum(lengths) <= window.frames or (places > 1 and sum(lengths) <= 2 * window.frames):
+        return [Span(0, 0, total, total)]
+    backward = given[-1] and not given[0] and places == 1
+    if backward:
+        lengths, given = lengths[::-1], given[::-1]
+    found: list[Span] = []
+    while False in given[found[-1].until if found else 0 :]:
+        begin = given.index(False, found[-1].until if found else 0)
+        end = given.index(True, begin) if True in given[begin:] else total
+        found += _stretch(lengths, given, begin, end, window)
+    return [replace(span, backward=backward) for span in found]
 
 
-def _reach(lengths: list[int], first: int, room: int, least: int) -> int:
-    """The end of the longest run of slices from `first` that has at most `room` frames, but at least up to `least`."""
-    stop = first
-    while stop < len(lengths) and (stop < least or sum(lengths[first : stop + 1]) <= room):
-        stop += 1
-    return stop
+def _stretch(lengths: list[int], given: list[bool], begin: int, end: int, window: Window) -> Iterator[Span]:
+    """The windows that make the unknown slices from `begin` to `end`, which see what is given on both sides."""
+    before = next((n for n in range(begin) if not given[begin - 1 - n]), begin)
+    after = next((n for n in range(len(given) - end) if not given[end + n]), len(given) - end)
+    past, future = lengths[begin - before : begin][::-1], lengths[end : end + after]
+    spare = 2 * window.frames - sum(lengths[begin:end])
+    if past and future and spare >= past[0] + future[0]:  # a way between the two, planned as one
+        yield Span(begin - _count(past, spare // 2), begin, end, end + _count(future, spare // 2))
+        return
+    # a given past, up to twice the window, counts in the first one, which then has room for half a window more
+    first = begin - _count(past, 2 * window.frames)
+    if first == begin - before:  # and of what was made before that, as much as ever
+        first = max(0, first - window.context)
+    done, room = begin, max(window.frames, sum(lengths[first:begin]) + window.frames // 2)
+    while done < end:
+        until = min(end, max(done + 1, first + _count(lengths[first:], room)))
+        yield Span(first, done, until, until + _count(future, window.frames // 2) if until == end else until)
+        done, first, room = until, max(0, until - window.context), window.frames
+
+
+def _count(lengths: Sequence[int], frames: int) -> int:
+    """How many of these slices fit into so many frames: at least one, if there are any."""
+    return max(min(1, len(lengths)), sum(total <= frames for total in accumulate(lengths)))
 
 
 def rollout(canvas: Canvas, window: Window, fill: Fill) -> Iterator[Float[Tensor, "c h w"]]:
@@ -93,22 +109,25 @@ def rollout(canvas: Canvas, window: Window, fill: Fill) -> Iterator[Float[Tensor
     """
     steps = spans(canvas, window)
     made = _slide(canvas, steps, window, fill)
-    yield from reversed(list(made)) if steps[0].backward else made
+    yield from reversed(list(made)) if steps and steps[0].backward else made
 
 
 def _slide(canvas: Canvas, steps: list[Span], window: Window, fill: Fill) -> Iterator[Tensor]:
-    """Slices in the order in which they are made."""
-    past, total = torch.empty(0), len(canvas.slices)
-    long_known = steps[0].first
-    yield from canvas.known.flip(0)[:long_known] if steps[0].backward else canvas.known[:long_known]
+    """Slices in the order in which they are made, what is given among them as it is."""
+    total, backward = len(canvas.slices), bool(steps) and steps[0].backward
+    recent: dict[int, Tensor] = {}
+    passed = 0
     for number, span in enumerate(steps):
+        yield from (canvas.known[total - 1 - i if backward else i] for i in range(passed, span.done))
         part = canvas if span.stop - span.first == total else excerpt(canvas, *span.place(total))
-        if span.done > long_known:
-            part = _remember(part, past.flip(0) if span.backward else past, window.history, span.backward)
-        filled = fill(part, number)
-        filled = filled.flip(0) if span.backward else filled
-        yield from filled[span.done - span.first :]
-        past = filled[-window.context :]
+        recent = {i: latents for i, latents in recent.items() if i >= span.first}
+        past = {span.stop - 1 - i if backward else i - span.first: latents for i, latents in recent.items()}
+        filled = fill(_remember(part, past, window.history) if past else part, number)
+        new = (filled.flip(0) if backward else filled)[span.done - span.first : span.until - span.first]
+        recent |= zip(range(span.done, span.until), new, strict=True)
+        yield from new
+        passed = span.until
+    yield from (canvas.known[total - 1 - i if backward else i] for i in range(passed, total))
 
 
 def excerpt(canvas: Canvas, first: int, stop: int) -> Canvas:
@@ -124,10 +143,10 @@ def excerpt(canvas: Canvas, first: int, stop: int) -> Canvas:
     return replace(canvas, slices=slices, prompts=tuple(prompts), known=canvas.known[first:stop], level=canvas.level[first:stop], rest=rest)
 
 
-def _remember(part: Canvas, past: Tensor, history: float, backward: bool) -> Canvas:
-    """What is finished stands at one end of the window, given and shown with a little noise."""
-    place = slice(len(part.known) - len(past), None) if backward else slice(0, len(past))
+def _remember(part: Canvas, past: dict[int, Tensor], history: float) -> Canvas:
+    """What is finished, by its place in the window: given, and shown with a little noise."""
     known, level = part.known.clone(), part.level.clone()
     rest = torch.zeros_like(level) if part.rest is None else part.rest.clone()
-    known[place], level[place], rest[place] = past, history, history
+    for place, latents in past.items():
+        known[place], level[place], rest[place] = latents, history, history
     return replace(part, known=known, level=level, rest=rest)

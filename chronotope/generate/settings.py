@@ -48,12 +48,13 @@ class Settings:
     fps: float
     given: Given = field(default_factory=Given)
     sampling: Sampling = field(default_factory=Sampling)
+    draft: bool = False
 
     def drafted(self, defaults: Defaults) -> Settings:
         """The same, small and quick: sides about the model's own, a third of the steps, and noise of which the full size's is made."""
         shrink = 1 if self.given.task == "outpaint" else defaults.enlargement(self.height, self.width)
         sampling = replace(self.sampling, num_steps=max(1, -(-self.sampling.num_steps // DRAFT_STEPS)), enlargement=1)
-        return replace(self, height=-(-self.height // shrink), width=-(-self.width // shrink), sampling=sampling)
+        return replace(self, height=-(-self.height // shrink), width=-(-self.width // shrink), sampling=sampling, draft=True)
 
     def describe(self) -> dict[str, Any]:
         """What stands in a file's tags."""
@@ -67,7 +68,21 @@ class Settings:
             "width": self.width,
             "height": self.height,
             "fps": self.fps,
+            **self._about_given(),
         }
+
+    def _about_given(self) -> dict[str, Any]:
+        """What else was asked for; pictures and masks by their place alone."""
+        given = self.given
+        about: dict[str, Any] = {
+            "at": [seconds for seconds, _ in given.images],
+            "strength": given.strength,
+            "context": given.context,
+            "span": None if given.span is None else list(given.span),
+            "masked": given.mask is not None,
+            "draft": self.draft,
+        }
+        return {name: value for name, value in about.items() if value not in (None, False, [])}
 
 
 def read_prompts(prompt: str | Sequence[tuple[float, str]]) -> tuple[Prompt, ...]:

@@ -22,12 +22,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_run(tmp_path_factory.mktemp("model"))
 
 
-def begin(model: Path, folder: Path, seconds: int) -> subprocess.Popen[str]:
+def begin(model: Path, folder: Path, seconds: int, *more: object, name: str = "long") -> subprocess.Popen[str]:
     """A video of this length, at work; comes back when its first frames are on disk."""
-    words = ["generate", "a red ball", "--model", model, "--seconds", seconds, "--steps", 4, "-o", "long.mp4"]
+    words = ["generate", "a red ball", "--model", model, "--seconds", seconds, "--steps", 4, "-o", "long.mp4", *more]
     command = [str(Path(sys.executable).with_name("chronotope")), "--threads", "1", *map(str, words)]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    growing, deadline = folder / "long.part.mp4", time.monotonic() + 60
+    growing, deadline = folder / f"{name}.part.mp4", time.monotonic() + 60
     while not (growing.exists() and growing.stat().st_size > 4000):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.02)
@@ -54,6 +54,44 @@ def test_ctrl_c_leaves_a_whole_video_of_what_is_there(model: Path, tmp_path: Pat
     assert told["num_frames"] == info.num_frames == playable(tmp_path / "long.mp4")
     assert told["stopped"] == f"after {info.num_frames} of {3600 * 8} frames"
     assert f"stopped {told['stopped']}" in complained
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_more_is_begun_once_stopping_was_asked_for(model: Path, tmp_path: Path, number: int) -> None:
+    process = begin(model, tmp_path, 3600, "--count", 3, name="long-0")
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "long-0.mp4\n")
+    assert files_in(tmp_path) == {"long-0.mp4", "long-0.mp4.json"}
+
+
+def test_a_second_ctrl_c_keeps_nothing(model: Path, tmp_path: Path) -> None:
+    """In a process that takes a minute to notice the first one."""
+    slow = """
+import pathlib, sys, time
+from chronotope.cli import stopping
+from chronotope.cli.commands import chronotope
+
+def look_away(stop):
+    pathlib.Path("here").touch()
+    for _ in range(6000):
+        time.sleep(0.01)
+
+stopping.Stop.check = look_away
+chronotope.main(sys.argv[1:])
+"""
+    words = [sys.executable, "-c", slow, "generate", "a red ball", "--model", str(model), "--seconds", "3600", "-o", "long.mp4"]
+    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "here").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    said, complained = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "") and "interrupted" in complained
+    assert files_in(tmp_path) == {"here"}
 
 
 def test_what_was_made_survives_the_end_of_the_program(model: Path, tmp_path: Path) -> None:

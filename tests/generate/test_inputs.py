@@ -70,6 +70,44 @@ def test_a_way_of_no_strength_is_the_dissolve(generator):
     assert all(np.array_equal(made[:4], black) and np.array_equal(made[-4:], white) for made in (nothing, some, much))
 
 
+def test_everything_asked_for_stands_in_the_settings(generator):
+    given = clip(8)
+    one, other = (generator.generate("x", video=given, task="edit", strength=s, **SIZE).origin for s in (0.2, 0.9))
+    assert {name for name in one if one[name] != other[name]} == {"strength", "seconds"} and one["strength"] == 0.2
+    again = generator.generate("x", video=given, task="retake", span=(0.5, 1.0), draft=True, **SIZE).origin
+    assert again["span"] == [0.5, 1.0] and again["draft"] and "strength" not in again
+    assert generator.generate("x", image=[(0.0, given[0]), (1.0, given[1])], num_frames=9, **SIZE).origin["at"] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"num_frames": 0}, "1 to 1000000 frames, got 0"),
+        ({"num_frames": -2, "video": clip(8), "task": "extend"}, "1 to 1000000 frames, got -2"),
+        ({"num_inference_steps": 0}, "num_steps must be between 1 and 1000"),
+        ({"seed": -1}, "a seed is a whole number from 0"),
+        ({"seed": 2**64}, "a seed is a whole number from 0"),
+        ({"seed": 1, "generator": torch.Generator()}, "not both"),
+        ({"strength": 0.5}, "'strength' goes with edit or retake or connect"),
+        ({"video": clip(8), "task": "outpaint", "strength": 0.3}, "not with outpaint"),
+        ({"image": [(2.0, clip(1)[0])], "task": "loop"}, "of one picture at 0 s"),
+        ({"prompt": [(0.0, "a"), (1.0, "b")], "task": "loop"}, "no beginning from which a story could count"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_what_cannot_be_is_said(generator, given, said):
+    with pytest.raises(UsageError, match=said):
+        generator.generate(**{"prompt": "x", "height": 32, "width": 48, "num_inference_steps": 2, **given})
+
+
+def test_a_generator_gives_another_seed_each_time(generator):
+    source = torch.Generator().manual_seed(3)
+    seeds = [generator.generate("x", num_frames=1, generator=source, **SIZE).origin["seed"] for _ in range(2)]
+    assert seeds[0] != seeds[1]
+    again = generator.generate("x", num_frames=1, generator=torch.Generator().manual_seed(3), **SIZE)
+    assert again.origin["seed"] == seeds[0]
+
+
 def test_a_loop_of_words_has_no_first_slice(generator):
     """Turning the latents of a loop turns its frames: decoding knows no beginning."""
     made = generator.generate("a red ball", task="loop", num_frames=15, **SIZE)

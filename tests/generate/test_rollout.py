@@ -1,7 +1,11 @@
 """Windows over a long canvas: every slice is made once, sees its past, and costs the same however long the whole is."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chronotope.errors import UsageError
 from chronotope.generate.canvas import Canvas, Prompt
@@ -94,6 +98,34 @@ def test_ways_between_given_things_are_planned_as_one():
         canvas, fill = connect(FRAME, before, after, between), Counter()
         list(rollout(canvas, Window(16, 1), fill))
         assert len(fill.windows) == windows
+
+
+@given(
+    pattern=st.lists(st.tuples(st.booleans(), st.integers(1, 9)), min_size=1, max_size=6),
+    window=st.sampled_from([Window(17, 1), Window(8, 1), Window(97, 6), Window(3, 2)]),
+)
+def test_whatever_is_given_every_window_sees_what_is_near(pattern, window):
+    """Known pieces anywhere, of any length: each comes back, the rest is made once, and no joint is made blindly."""
+    kinds = [known for known, count in pattern for _ in range(count)]
+    canvas = replace(
+        text_to_video(FRAME, 4 * len(kinds)),
+        level=1 - torch.tensor(kinds, dtype=torch.float32)[:, None, None].expand(-1, 2, 2),
+        known=-torch.arange(1.0, len(kinds) + 1)[:, None, None, None].expand(-1, 4, 4, 4),
+    )
+    fill, steps = Counter(), spans(canvas, window)
+    latents = values(rollout(canvas, window, fill))
+    assert [value < 0 for value in latents] == kinds
+    assert all(value == -1 - index for index, value in enumerate(latents) if kinds[index])
+    assert sorted(value for value in latents if value > 0) == list(range(1, kinds.count(False) + 1))
+    assert len(fill.windows) == len(steps)  # and no window makes nothing
+    if not (steps and steps[0].backward):
+        for span in steps:
+            assert not all(kinds[span.done : span.until])
+            assert span.first < span.done or span.done == 0  # it sees what was before
+            if span.until < len(kinds) and kinds[span.until]:
+                assert span.stop > span.until  # and what comes after, where that is known
+            frames = 4 * (span.stop - span.first)
+            assert frames <= max(4 * window.frames, 4 * (window.context + 3))
 
 
 def test_a_short_canvas_and_a_circle_are_filled_at_once():
