@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Options", "Page", "Row", "run", "say"]
+__all__ = ["Options", "Page", "Row", "in_own_process", "peak_megabytes", "run", "say", "table"]
 
 HERE = Path(__file__).parent
 
@@ -60,6 +61,21 @@ class Row:
 def say(text: str) -> None:
     """Progress goes to stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def in_own_process(module: str, *words: object) -> dict[str, Any]:
+    """What `python -m module words...` prints, read as JSON; its complaints are shown."""
+    answer = subprocess.run(
+        [sys.executable, "-m", module, *map(str, words)], stdout=subprocess.PIPE, text=True, check=True, cwd=HERE.parent
+    )
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return found
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has held so far."""
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return round(int(peak.split()[1]) / 1024, 1)
 
 
 def hardware() -> dict[str, Any]:

@@ -40,6 +40,8 @@ def main() -> None:
     out.mkdir(exist_ok=True)
     for name in NAMES:
         found = sorted((ROOT / "out" / "canvas").glob(f"{name}-[0-9]*.mp4"))[:COUNT]
+        if not found:
+            raise SystemExit(f"out/canvas has no {name}-NUMBER.mp4; make them with: python -m benchmarks.canvas --keep out/canvas")
         video.write(out / f"{name}.gif", row([scaled(path) for path in found]), 8.0)
     minutes = [scaled(path) for path in sorted((ROOT / "out" / "canvas").glob("minute-[0-9]*.mp4"))[:COUNT]]
     strips = [np.concatenate(list(clip[np.linspace(0, len(clip) - 1, STRIP).round().astype(int)]), axis=1) for clip in minutes]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.harness import Options, Row, say
+from benchmarks.harness import Options, Row, in_own_process, peak_megabytes, say
 from chronotope.evaluate.statistics import Rate
 from chronotope.flow.guidance import Guidance
 from chronotope.generate.memory import process_bytes
@@ -34,9 +32,7 @@ def measure(options: Options) -> dict[str, Any]:
     """One step each: memory does not depend on how many there are."""
     results = []
     for shape in SHAPES:
-        command = [sys.executable, "-m", "benchmarks.canvas.memory", options.model, *map(str, shape)]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent.parent)
-        results.append({"shape": shape, **json.loads(answer.stdout)})
+        results.append({"shape": shape, **in_own_process("benchmarks.canvas.memory", options.model, *shape)})
         say(f"  {results[-1]}")
     return {"settings": {"model": options.model, "steps": 1}, "results": results}
 
@@ -50,8 +46,7 @@ def one(model: str, width: int, height: int, num_frames: int, guidance: float) -
     foretold = process_bytes() + generator.memory(wanted, generator.lay_out(wanted))
     for _ in generator.stream(wanted).pieces:
         pass
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return {"foretold": round(foretold / 2**20, 1), "peak": round(int(peak.split()[1]) / 1024, 1)}
+    return {"foretold": round(foretold / 2**20, 1), "peak": peak_megabytes()}
 
 
 def rows(section: dict[str, Any]) -> list[Row]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -14,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks.canvas.cases import Case, cases, keep, settings, simple
-from benchmarks.harness import Options, Row, say
+from benchmarks.harness import Options, Row, in_own_process, peak_megabytes, say
 from chronotope.evaluate.statistics import Rate
 from chronotope.generate.pipeline import Generation, Generator
 from chronotope.generate.settings import Settings, read_prompts
@@ -32,9 +30,7 @@ def measure(options: Options) -> dict[str, Any]:
     costs: dict[str, list[dict[str, float]]] = {str(seconds): [] for seconds in LENGTHS}
     for _ in range(options.rounds):
         for seconds in LENGTHS:
-            command = [sys.executable, "-m", "benchmarks.canvas.minute", options.model, str(seconds)]
-            answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent.parent)
-            costs[str(seconds)].append(json.loads(answer.stdout))
+            costs[str(seconds)].append(in_own_process("benchmarks.canvas.minute", options.model, seconds))
             say(f"  {seconds} s: {costs[str(seconds)][-1]}")
     generator, found = Generator.load(options.model), cases(options, simple)
     truth = [drift(case.frames) for case in found if case.spec.num_frames >= 14]
@@ -80,8 +76,7 @@ def cost(model: str, seconds: int) -> dict[str, float]:
     began, frames = time.process_time(), 0
     for piece in generator.stream(wanted).pieces:
         frames += len(piece)
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return {"frames": frames, "seconds": round(time.process_time() - began, 2), "peak": int(peak.split()[1]) / 1024}
+    return {"frames": frames, "seconds": round(time.process_time() - began, 2), "peak": peak_megabytes()}
 
 
 def rows(section: dict[str, Any]) -> list[Row]:

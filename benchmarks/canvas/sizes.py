@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks.canvas.cases import Case, cases, keep, settings, simple, with_size
-from benchmarks.harness import Options, Row, say
+from benchmarks.harness import Options, Row, in_own_process, peak_megabytes, say
 from chronotope.evaluate.probe import Probe, load_probe
 from chronotope.evaluate.statistics import Rate
 from chronotope.evaluate.words import follow, judge, watch
@@ -47,10 +45,8 @@ def measure(options: Options) -> dict[str, Any]:
     drafts = [agreement(generator, probe, with_size(case, *FULL)) for case in found]
     large = {}
     for width, height in LARGE:
-        command = [sys.executable, "-m", "benchmarks.canvas.sizes", options.model, str(width), str(height)]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent.parent)
-        large[f"{width}x{height}"] = json.loads(answer.stdout)
-        say(f"  {width}x{height}: {answer.stdout.strip()}")
+        large[f"{width}x{height}"] = in_own_process("benchmarks.canvas.sizes", options.model, width, height)
+        say(f"  {width}x{height}: {large[f'{width}x{height}']}")
     about = settings(options, found, large=f"pictures, {LARGE_STEPS} steps", draft=f"of {FULL[0]}x{FULL[1]}")
     return {"settings": about, "results": {"who": good, "drafts": drafts, "large": large}}
 
@@ -79,9 +75,7 @@ def large_picture(model: str, width: int, height: int) -> dict[str, float]:
     began = time.process_time()
     for _ in generator.stream(wanted).pieces:
         pass
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    megabytes = int(peak.split()[1]) / 1024
-    return {"seconds": round(time.process_time() - began, 1), "peak": megabytes, "foretold": foretold / 2**20}
+    return {"seconds": round(time.process_time() - began, 1), "peak": peak_megabytes(), "foretold": foretold / 2**20}
 
 
 def rows(section: dict[str, Any]) -> list[Row]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chronotope.errors import UsageError
+from chronotope.flow.guidance import Guidance
 from chronotope.generate.canvas import Prompt
 from chronotope.generate.inputs import Given
 from chronotope.generate.sampler import Sampling
@@ -35,6 +36,11 @@ class Defaults:
     def enlargement(self, height: int, width: int) -> int:
         """How many times, each way, a frame is larger than the model's own; at least 1."""
         return max(1, round(math.sqrt(height * width / (self.height * self.width))))
+
+    def settings(self, prompt: str | Sequence[tuple[float, str]]) -> Settings:
+        """A request with nothing but words; `dataclasses.replace` changes the rest."""
+        sampling = Sampling(self.num_steps, guidance=Guidance(self.guidance_scale))
+        return Settings(read_prompts(prompt), self.height, self.width, self.num_frames, self.fps, sampling=sampling)
 
 
 @dataclass(frozen=True)
