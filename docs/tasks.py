@@ -12,11 +12,8 @@ import numpy as np
 from chronotope import video
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = (
-    "picture", "forward", "backward", "connect", "loop-words", "loop-picture", "loop-clip", "edit-0.6", "edit-0.8", "story",
-    "size-128x64",
-)  # fmt: skip
-COUNT, HEIGHT, GAP = 4, 96, 6
+NAMES = ("picture", "forward", "backward", "connect", "loop-words", "loop-picture", "edit-0.6", "edit-0.8", "story")
+COUNT, HEIGHT, GAP = 4, 64, 4
 STRIP = 8  # frames of a minute, in one picture
 
 
