@@ -23,9 +23,7 @@ option = functools.partial(click.option, cls=Option)
 MODEL = option(
     "--model", default="small", show_default=True, metavar="DIR", help="A run folder, or the name of a model inside the package."
 )
-SEED = option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", default=0, show_default=True, help="Decides everything that is random."
-)
+SEED = option("--seed", type=click.IntRange(min=0), metavar="N", default=0, show_default=True, help="Decides everything that is random.")
 JSON = option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
 STAGES = {
     "make a dataset": ["world", "encode"],
