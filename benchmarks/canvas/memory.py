@@ -11,7 +11,7 @@ import torch
 from benchmarks.harness import Options, Row, in_own_process, peak_megabytes, say
 from chronotope.evaluate.statistics import Rate
 from chronotope.flow.guidance import Guidance
-from chronotope.generate.memory import process_bytes
+from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator
 from chronotope.generate.sampler import Sampling
 from chronotope.generate.settings import Settings, read_prompts
@@ -40,6 +40,7 @@ def measure(options: Options) -> dict[str, Any]:
 def one(model: str, width: int, height: int, num_frames: int, guidance: float) -> dict[str, float]:
     """In this process: foretell, make, and look at the peak; in megabytes."""
     torch.set_num_threads(THREADS)
+    return_large_blocks()  # as the command line does
     generator = Generator.load(model)
     sampling = Sampling(1, guidance=Guidance(guidance))
     wanted = Settings(read_prompts("a red ball"), height, width, num_frames, 8.0, sampling=sampling)

@@ -15,7 +15,7 @@ from benchmarks.harness import Options, Row, in_own_process, peak_megabytes, say
 from chronotope.evaluate.probe import Probe, load_probe
 from chronotope.evaluate.statistics import Rate
 from chronotope.evaluate.words import follow, judge, watch
-from chronotope.generate.memory import process_bytes
+from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator
 from chronotope.generate.sampler import Sampling
 from chronotope.generate.settings import Settings, read_prompts
@@ -69,6 +69,7 @@ def agreement(generator: Generator, probe: Probe, case: Case) -> dict[str, float
 def large_picture(model: str, width: int, height: int) -> dict[str, float]:
     """In this process: one picture, its seconds, its peak of memory and what was foretold."""
     torch.set_num_threads(THREADS)
+    return_large_blocks()  # as the command line does
     generator = Generator.load(model)
     wanted = Settings(read_prompts("a red circle on the sea"), height, width, 1, 8.0, sampling=Sampling(LARGE_STEPS))
     foretold = process_bytes() + generator.memory(wanted, generator.lay_out(wanted))

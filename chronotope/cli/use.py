@@ -21,7 +21,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.flow.guidance import Guidance
 from chronotope.flow.solvers import SolverName
-from chronotope.generate.memory import process_bytes
+from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import WEIGHTS, Generator, Stream, load_autoencoder
 from chronotope.generate.rollout import spans
 from chronotope.generate.sampler import Sampling
@@ -177,6 +177,7 @@ def describe_plan(request: Request, generator: Generator, settings: Settings) ->
 
 def generate(request: Request, generator: Generator) -> tuple[list[dict[str, Any]], bool]:
     """Make and write the videos, one a seed, each as it is made; where they lie and came from, and whether all were made whole."""
+    return_large_blocks()
     settings = plan(request, generator)
     if settings.num_frames == 1 and not request.to_picture and not request.sources.files:
         say(f"note: a single frame is a picture; {request.output} is a video of one frame")

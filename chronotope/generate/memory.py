@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import AutoencoderConfig
 from chronotope.models.dit import DiTConfig
 
-__all__ = ["available_bytes", "decoding_bytes", "process_bytes", "sampling_bytes", "video_bytes"]
+__all__ = ["available_bytes", "decoding_bytes", "process_bytes", "return_large_blocks", "sampling_bytes", "video_bytes"]
 
 FLOAT = 4
 ALWAYS = 12_000_000  # libraries' buffers, whatever the size
@@ -39,6 +41,16 @@ def video_bytes(dit: DiTConfig, autoencoder: AutoencoderConfig, geometry: Geomet
     # what is given anywhere makes the whole canvas a tensor; of nothing but words it is one number
     known = canvas.known.numel() * FLOAT if 0 not in canvas.known.stride() else 0
     return known + 2 * latents + more + round(min(KEPT * less, KEPT_MOST))
+
+
+def return_large_blocks() -> None:
+    """Let the C library give blocks of more than 4 MB back to the system at once, where it can (glibc).
+
+    Otherwise it keeps some of them, other ones each time, and the same video takes up to half as much again (docs/log.md, entry 23).
+    """
+    m_mmap_threshold = -3
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(m_mmap_threshold, 4 << 20)
 
 
 def process_bytes() -> int:
