@@ -26,7 +26,7 @@ THREADS = 1
 TRAINED = ((64, 64), (96, 64), (64, 96))
 OTHER = ((128, 64), (128, 128))
 LARGE = ((1920, 1080), (1080, 1920), (2048, 2048))
-FULL = (192, 128)
+DRAFTED = ((96, 64), (192, 128))  # the model's own size, of which a draft only takes fewer steps; twice that
 LARGE_STEPS = 2
 
 
@@ -42,12 +42,18 @@ def measure(options: Options) -> dict[str, Any]:
             verdicts.append(all(verdict.who for verdict in judge(probe, case.spec, made.frames)))
         good[f"{width}x{height}"] = verdicts
         say(f"  {width}x{height}: {Rate(sum(verdicts), len(verdicts))}")
-    drafts = [agreement(generator, probe, with_size(case, *FULL)) for case in found]
+    drafts = {
+        f"{width}x{height}": [agreement(generator, probe, with_size(case, width, height)) for case in found] for width, height in DRAFTED
+    }
     large = {}
     for width, height in LARGE:
         large[f"{width}x{height}"] = in_own_process("benchmarks.canvas.sizes", options.model, width, height)
         say(f"  {width}x{height}: {large[f'{width}x{height}']}")
-    about = settings(options, found, large=f"pictures, {LARGE_STEPS} steps", draft=f"of {FULL[0]}x{FULL[1]}")
+    about = settings(
+        options,
+        found,
+        large=f"pictures, {LARGE_STEPS} steps",
+    )
     return {"settings": about, "results": {"who": good, "drafts": drafts, "large": large}}
 
 
@@ -85,8 +91,10 @@ def rows(section: dict[str, Any]) -> list[Row]:
     for size, verdicts in results["who"].items():
         known = size in {f"{width}x{height}" for width, height in TRAINED}
         lines.append(Row(f"{size}, {'trained' if known else 'never trained'}: who", str(Rate(sum(verdicts), len(verdicts)))))
-    same, other = (np.mean([one[name] for one in results["drafts"]]) for name in ("same_seed", "other_seed"))
-    lines.append(Row("draft and full size: overlap of the actor's place", f"{same:.2f}; with another seed's draft {other:.2f}"))
+    for size, found in results["drafts"].items():
+        same, other = (np.mean([one[name] for one in found]) for name in ("same_seed", "other_seed"))
+        claim = f"{size}, draft and full: overlap of the actor's place"
+        lines.append(Row(claim, f"{same:.2f}; with another seed's draft {other:.2f}"))
     for size, found in results["large"].items():
         took = f"{found['seconds']:.0f} s, {found['peak']:.0f} MB (foretold {found['foretold']:.0f})"
         lines.append(Row(f"{size}: a picture in {LARGE_STEPS} steps", took, "runs"))

@@ -50,7 +50,7 @@ def test_ctrl_c_leaves_a_whole_video_of_what_is_there(model: Path, tmp_path: Pat
     assert files_in(tmp_path) == {"long.mp4", "long.mp4.json"}
     told = json.loads((tmp_path / "long.mp4.json").read_text())
     info = video.probe(tmp_path / "long.mp4")
-    assert 0 < info.num_frames < 3600 * 8 and info.num_frames % 4 == 0
+    assert 0 < info.num_frames < 3600 * 8
     assert told["num_frames"] == info.num_frames == playable(tmp_path / "long.mp4")
     assert told["stopped"] == f"after {info.num_frames} of {3600 * 8} frames"
     assert f"stopped {told['stopped']}" in complained
