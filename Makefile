@@ -57,6 +57,7 @@ docs: setup  ## write the generated pages again: help, tree, presets
 bench: setup  ## measure the shipped model; writes into benchmarks/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks.first_light
+	$(BIN)/python -m benchmarks.canvas
 
 clean:  ## remove the environment and all caches; datasets, runs and results stay
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

@@ -323,7 +323,7 @@ def result(run: Path, as_json: bool) -> None:
     "--seconds",
     type=click.FloatRange(min=0),
     metavar="S",
-    help="Length, or what is added to a clip; 0 is a picture.  [default: the model's]",
+    help="Length, or what is added to a clip; 0 is a picture.  [default: the model's; a story is told to its end]",
 )
 @option("--fps", type=click.FloatRange(min=0, min_open=True, max=240), metavar="F", help="Frames a second.  [default: the model's]")
 @option("--steps", type=click.IntRange(1, 1000), metavar="N", help="More steps, more care.  [default: the model's]")

@@ -122,8 +122,11 @@ def plan(request: Request, generator: Generator) -> Settings:
     fps = request.fps or defaults.fps
     seconds = request.seconds if request.seconds is not None else 0.0 if request.to_picture else defaults.num_frames / defaults.fps
     num_frames = max(1, round(seconds * fps))
-    if request.seconds is None and sources.at:  # as long as it takes to reach the last picture
-        num_frames = max(num_frames, round(max(sources.at) * fps) + 1)
+    if request.seconds is None and not request.to_picture:
+        num_frames = unasked_frames(request, num_frames, fps, generator.geometry.stride[0])
+    late = [at for at, _ in request.story if at * fps >= num_frames]
+    if late and not (sources.edit or sources.retake):
+        raise UsageError(f"the story goes on at {late[0]:g} s, when the new part of {num_frames / fps:g} s is over; give more --seconds")
     if request.to_picture and num_frames > 1:
         raise UsageError(
             f"{request.output} holds one frame and {num_frames} were asked for; write a video (.mp4), or a picture with --seconds 0"
@@ -139,6 +142,17 @@ def plan(request: Request, generator: Generator) -> Settings:
         sampling=Sampling(request.steps or defaults.num_steps, request.solver, Guidance(scale), request.negative),
     )
     return settings.drafted(defaults) if request.draft else settings
+
+
+def unasked_frames(request: Request, default: int, fps: float, length: int) -> int:
+    """How long a video is when no --seconds say so: to the last picture, through the last beat of a story, in whole slices of new frames."""
+    sources = request.sources
+    if sources.at:
+        return max(default, round(max(sources.at) * fps) + 1)
+    told = round(request.story[-1][0] * fps) if request.story else 0
+    if sources.clip or told or (sources.loop and not sources.images):
+        default = max(length, default // length * length)  # nobody asked for the frame too many
+    return told + default
 
 
 def describe_plan(request: Request, generator: Generator, settings: Settings) -> dict[str, Any]:

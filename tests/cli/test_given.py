@@ -130,3 +130,12 @@ def test_files_that_are_not_there_or_no_video(model: Path) -> None:
     for beats, said in ((["a fox"], "beats such as"), (["1: a fox", "0: a ball"], "rising times"), (["0: "], "beats such as")):
         assert said in refused("generate", "--story", *beats, "--model", model, "-o", "made.mp4", status=2)
     assert run("generate", "--story", "0: a fox", "--story", "1: a ball", "--model", model, "-o", "made.mp4").exit_code == 0
+
+
+def test_a_story_is_told_to_its_end(model: Path) -> None:
+    """Without --seconds the last beat has the model's own length; with too few it is refused, and nothing is left out silently."""
+    beats = ["--story", "0: a red ball", "2: a red ball", "4: a red ball"]
+    assert answer("generate", *beats, "--model", model, "--dry-run")["num_frames"] == 32 + 8
+    assert answer("generate", *beats, "--seconds", 5, "--model", model, "--dry-run")["num_frames"] == 40
+    said = refused("generate", *beats, "--seconds", 3, "--model", model, "-o", "x.mp4", status=2)
+    assert "goes on at 4 s" in said and "more --seconds" in said
