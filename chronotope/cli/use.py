@@ -145,7 +145,7 @@ def plan(request: Request, generator: Generator) -> Settings:
 
 
 def unasked_frames(request: Request, default: int, fps: float, length: int) -> int:
-    """How long a video is when no --seconds say so: to the last picture, through the last beat of a story, in whole slices of new frames."""
+    """How long a video is when no --seconds say so: to the last picture, through a story's last beat, in whole slices of new frames."""
     sources = request.sources
     if sources.at:
         return max(default, round(max(sources.at) * fps) + 1)

@@ -46,7 +46,7 @@ CALLS = {
     "retake": ([PROMPT, "--retake", "a.mp4", "--from", "0.5", "--to", "1"], 12, "retake"),
     "inpaint": ([PROMPT, "--retake", "a.mp4", "--mask", "mask.png"], 12, "inpaint"),
     "outpaint": ([PROMPT, "--retake", "a.mp4", "--size", "80x64"], 12, "outpaint"),
-    "story": (["--story", "0: a red ball", "0.5: a fox walks"], 8, "text to video"),
+    "story": (["--story", "0: a red ball", "0.5: a fox walks"], 12, "text to video"),
 }
 
 
