@@ -21,6 +21,7 @@ from chronotope.geometry import Geometry
 from chronotope.models import dit as dit_module
 from chronotope.models.attention import Segments
 from chronotope.models.dit import DiT, DiTConfig
+from chronotope.models.seams import Grid
 
 TITLE = "Packing: useful tokens a second of a training step"
 THREADS = 1
@@ -46,7 +47,7 @@ def make_sample(index: int, frames: int, height: int, width: int) -> Sample:
         level=torch.rand(len(slices), generator=generator),
         signals=row_signals(GEOMETRY, slices, height, width, 8.0),
         texts=((0.0, ids),),
-        grid=(len(slices), *GEOMETRY.token_grid(height, width)),
+        grid=Grid(len(slices), *GEOMETRY.token_grid(height, width)),
     )
 
 
@@ -67,7 +68,7 @@ def padded(samples: Sequence[Sample]) -> tuple[list[Sample], list[int]]:
     for sample in ordered:
         more = longest - sample.num_tokens
         fill = {"noisy": F.pad(sample.noisy, (0, 0, 0, more)), "positions": F.pad(sample.positions, (0, 0, 0, more))}
-        strip = 1, 1, len(sample.noisy) + more  # padding has no place in a grid
+        strip = Grid(1, 1, len(sample.noisy) + more)  # padding has no place in a grid
         long.append(dataclasses.replace(sample, **fill, row=F.pad(sample.row, (0, more)), grid=strip))
     return long, [sample.num_tokens for sample in ordered]
 

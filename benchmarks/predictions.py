@@ -27,6 +27,7 @@ from chronotope.generate.sampler import Sampling, sample
 from chronotope.generate.tasks import text_to_video
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.patches import patchify
+from chronotope.models.seams import Grid
 from chronotope.models.text import Tokenizer
 from chronotope.presets import find_preset
 from chronotope.train.dit import DiTRun, train_dit
@@ -50,7 +51,7 @@ def clean_errors(run: DiTRun, model: DiT, tokenizer: Tokenizer, dataset: LatentD
             signals = row_signals(run.geometry, slices, clip.height, clip.width, clip.fps)
             text = tuple(tokenizer.encode(next(iter(clip.captions.values()))[0])[: run.model.max_text_tokens])
             noisy = balance(run.flow, t[row, None]).scale_in * noisy
-            grid = len(slices), *run.geometry.token_grid(clip.height, clip.width)
+            grid = Grid(len(slices), *run.geometry.token_grid(clip.height, clip.width))
             samples.append(Sample(noisy, positions, row, t, signals, ((0.0, text),), grid))
             truths.append(clean)
         batch, arranged = pack(samples)

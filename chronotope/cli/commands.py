@@ -84,13 +84,28 @@ def world() -> None:
     chronotope world stage --count 24000 --scope small --workers 2 --out data/small
     chronotope world stage --count 50 --scope full --size 256x144 --seed 7 --out data/large
     chronotope world stage --count 200 --scope small --split heldout --out data/heldout
+    chronotope world stage --count 8000 --scope acts --dissolves 0.4 --out data/acts
     """,
 )
 @option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
 @option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
-@option("--scope", default="small", show_default=True, metavar="NAME", help="What there is to see: shapes, small, wide or full.")
+@option(
+    "--scope",
+    default="small",
+    show_default=True,
+    metavar="NAME",
+    help="What there is to see: shapes, small, acts (two deeds a clip), wide or full.",
+)
 @option("--split", default="train", show_default=True, metavar="NAME", help="train, heldout or combination (pairs never trained on).")
 @option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: the sizes of the scope]")
+@option(
+    "--dissolves",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+    help="This share of the clips are two, the one dissolving into the other; they have captions, but no truth.",
+)
 @SEED
 @option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Processes.")
 def stage(out: Path, count: int, **options: Any) -> None:
@@ -351,8 +366,9 @@ def generate(model: str, dry_run: bool, as_json: bool, story: tuple[str, ...], *
     in FILE.json beside it.
     """
     from chronotope.cli import use
-    from chronotope.cli.given import Sources, read_story
+    from chronotope.cli.given import Sources
     from chronotope.generate.pipeline import Generator
+    from chronotope.generate.settings import read_story
 
     given = {field.name: options.pop(field.name if field.name != "images" else "image") for field in dataclasses.fields(Sources)}
     request = use.Request(sources=Sources(**given), story=read_story(story), **options)

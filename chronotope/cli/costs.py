@@ -59,7 +59,7 @@ def dit_flops(config: DiTConfig, size: SampleSize) -> int:
     width, tokens = config.width, size.visual + size.text
     block = 2 * (4 * width**2 + 3 * width * config.hidden) * tokens + 4 * width * tokens**2
     latents = config.patch_size[1] * config.patch_size[2]
-    seams = width * config.seam_width + 9 * config.seam_width * (config.seam_width + 2 * config.channels)
+    seams = width * config.seam_width + 9 * config.seam_width * (3 * config.seam_width + 4 * config.channels)
     ends = 2 * width * config.token_size * 2 * size.visual + 2 * latents * seams * size.visual
     rows = 2 * width * (256 + NUM_SIGNALS + width + 6 * width + 2 * width) * (size.slices + 1)
     return config.depth * block + ends + rows

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,24 +14,9 @@ from chronotope.cli.manners import check_finite, say
 from chronotope.errors import UsageError
 from chronotope.generate.inputs import Given, Task
 
-__all__ = ["Sources", "read_story"]
+__all__ = ["Sources"]
 
 MOST_COLOUR = 48  # levels between the channels of what is still grey, after compression
-_BEAT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*s?\s*:\s*(.*)", re.DOTALL)
-
-
-def read_story(beats: Sequence[str]) -> tuple[tuple[float, str], ...]:
-    """'2: it eats the berry' says a text and the seconds from which it speaks."""
-    story = []
-    for beat in beats:
-        found = _BEAT.fullmatch(beat)
-        if not found or not found[2].strip():
-            raise UsageError(f"--story takes beats such as '0: a fox walks in' '2: it eats the berry', got '{beat}'")
-        story.append((float(found[1]), found[2].strip()))
-    times = [seconds for seconds, _ in story]
-    if times != sorted(set(times)):
-        raise UsageError(f"the beats of --story come at rising times, got {', '.join(f'{time:g}' for time in times)} s")
-    return tuple(story)
 
 
 @dataclass(frozen=True)

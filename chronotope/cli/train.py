@@ -37,21 +37,23 @@ __all__ = ["autoencoder_config", "dit_config", "encode_clips", "run_autoencoder"
 # Data
 
 
-def write_stage(out: Path, count: int, seed: int, scope: str, split: str, size: tuple[int, int] | None, workers: int) -> None:
+def write_stage(
+    out: Path, count: int, seed: int, scope: str, split: str, size: tuple[int, int] | None, dissolves: float, workers: int
+) -> None:
     """Render a dataset; a folder that holds another one is refused."""
     if split not in get_args(Split):
         raise UsageError(f"unknown split '{split}'. {suggest(split, get_args(Split))}")
     about = out / "dataset.json"
     if about.is_file():
         old = checkpoint.load_json(about)
-        asked = {"scope": scope, "split": split, "seed": seed, "size": list(size) if size else None}
+        asked = {"scope": scope, "split": split, "seed": seed, "size": list(size) if size else None, "dissolves": dissolves or None}
         other = [f"{name} {old.get(name)}" for name, value in asked.items() if old.get(name) != value]
         if other:
             raise UsageError(f"{out} already holds a dataset of {', '.join(other)}; give another --out")
     elif out.is_dir() and any(path.suffix in SUFFIXES for path in out.iterdir()):
         raise UsageError(f"{out} already holds other videos or pictures; give another --out")
     with progress("rendering", "clips") as report:
-        write_dataset(out, count, seed, scope, cast(Split, split), size, report, workers)
+        write_dataset(out, count, seed, scope, cast(Split, split), size, report, workers, dissolves)
 
 
 def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: float) -> int:

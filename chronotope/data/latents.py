@@ -182,10 +182,10 @@ class LatentDataset:
         return tuple(round(float(value), 4) for value in (squares / count).sqrt().clamp(min=1e-3))
 
     def captions(self) -> Iterator[str]:
-        """Every caption of every clip."""
+        """Every caption of every clip; stories say in beats what the other levels say at once."""
         for clip in self.clips:
-            for texts in clip.captions.values():
-                yield from texts
+            for level, texts in clip.captions.items():
+                yield from texts if level != "story" or len(clip.captions) == 1 else ()
 
 
 @cache

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from chronotope.geometry import Geometry, Slice
 from chronotope.models.dit import PackedTokens
+from chronotope.models.seams import Grid
 
 __all__ = ["Sample", "pack", "row_signals", "rows_of", "unpack"]
 
@@ -23,8 +24,7 @@ __all__ = ["Sample", "pack", "row_signals", "rows_of", "unpack"]
 class Sample:
     """One video as tokens with its text: what `pack` lays end to end.
 
-    `row` says which entry of `level` and `signals` each visual token has; texts are (seconds they speak about, token ids);
-    `grid` is (slices, rows, columns).
+    `row` says which entry of `level` and `signals` each visual token has; texts are (seconds they speak about, token ids).
     """
 
     noisy: Float[Tensor, "v p"]
@@ -33,7 +33,7 @@ class Sample:
     level: Float[Tensor, " r"]
     signals: Float[Tensor, "r g"]
     texts: tuple[tuple[float, tuple[int, ...]], ...]
-    grid: tuple[int, int, int]
+    grid: Grid
 
     @property
     def num_text_tokens(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from chronotope.errors import UsageError
 from chronotope.geometry import Geometry, Slice
 
-__all__ = ["Canvas", "Prompt"]
+__all__ = ["Canvas", "Prompt", "prompts_between"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,13 @@ class Prompt:
 
     text: str
     seconds: float = 0.0
+
+
+def prompts_between(prompts: Sequence[Prompt], start: float, stop: float) -> tuple[Prompt, ...]:
+    """The prompts that speak about a stretch of time, in seconds; its times begin at 0."""
+    spoken = [prompt for prompt in prompts if prompt.seconds <= start][-1:] or list(prompts[:1])
+    coming = [prompt for prompt in prompts if start < prompt.seconds < stop and prompt not in spoken]
+    return (*(Prompt(prompt.text, 0.0) for prompt in spoken), *(Prompt(prompt.text, prompt.seconds - start) for prompt in coming))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from chronotope.errors import UsageError
-from chronotope.generate.canvas import Canvas, Prompt
+from chronotope.generate.canvas import Canvas, prompts_between
 from chronotope.geometry import Slice
 
 __all__ = ["Span", "Window", "excerpt", "rollout", "spans"]
@@ -134,13 +134,9 @@ def excerpt(canvas: Canvas, first: int, stop: int) -> Canvas:
     """Some slices of a canvas as a canvas of their own: times begin at 0, and the prompts are those that speak about them."""
     begin = canvas.slices[first].start
     slices = tuple(Slice(piece.start - begin, piece.num_frames) for piece in canvas.slices[first:stop])
-    seconds = begin / canvas.fps
-    spoken = [prompt for prompt in canvas.prompts if prompt.seconds <= seconds][-1:] or list(canvas.prompts[:1])
-    coming = [prompt for prompt in canvas.prompts if seconds < prompt.seconds < (begin + slices[-1].stop) / canvas.fps]
-    prompts = [Prompt(prompt.text, 0.0) for prompt in spoken]
-    prompts += [Prompt(prompt.text, prompt.seconds - seconds) for prompt in coming if prompt not in spoken]
+    prompts = prompts_between(canvas.prompts, begin / canvas.fps, (begin + slices[-1].stop) / canvas.fps)
     rest = None if canvas.rest is None else canvas.rest[first:stop]
-    return replace(canvas, slices=slices, prompts=tuple(prompts), known=canvas.known[first:stop], level=canvas.level[first:stop], rest=rest)
+    return replace(canvas, slices=slices, prompts=prompts, known=canvas.known[first:stop], level=canvas.level[first:stop], rest=rest)
 
 
 def _remember(part: Canvas, past: dict[int, Tensor], history: float) -> Canvas:

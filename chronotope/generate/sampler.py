@@ -25,6 +25,7 @@ from chronotope.generate.noise import starting_noise
 from chronotope.geometry import Geometry
 from chronotope.models.dit import DiT, PackedTokens
 from chronotope.models.patches import patchify, unpatchify
+from chronotope.models.seams import Grid
 from chronotope.models.text import Tokenizer
 
 __all__ = ["Sampling", "sample"]
@@ -72,6 +73,8 @@ def sample(
     rows, row = rows_of(level.view(canvas.level.shape), rest.view(canvas.level.shape))
     signals = row_signals(geometry, canvas.slices, canvas.height, canvas.width, canvas.fps).to(device)[rows[:, 0].long()]
     wanted = tuple((prompt.seconds, tuple(tokenizer.encode(prompt.text))) for prompt in canvas.prompts)
+    _, num_rows, num_columns = canvas.level.shape
+    grid = Grid(len(canvas.slices), num_rows, num_columns, canvas.cycle)
     unwanted = ((0.0, tuple(tokenizer.encode(sampling.negative_prompt))),)
 
     @cache
@@ -79,7 +82,7 @@ def sample(
         """The canvas, with guidance twice; and the level at which each row comes to rest, the order in the pack, the text."""
         slices = [canvas.slices[(i + turn) % len(canvas.slices)] for i in range(len(canvas.slices))]
         positions = torch.from_numpy(geometry.positions(slices, canvas.height, canvas.width, canvas.fps)).to(device)
-        conditional = Sample(start, positions, row, rows[:, 1], signals, wanted, (len(canvas.slices), *canvas.level.shape[1:]))
+        conditional = Sample(start, positions, row, rows[:, 1], signals, wanted, grid)
         samples = [conditional, replace(conditional, texts=unwanted)] if guided else [conditional]
         batch, arranged = pack(samples)
         at_rest, _ = pack([replace(one, level=rows[:, 2]) for one in samples])

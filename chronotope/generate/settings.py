@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,8 +14,9 @@ from chronotope.generate.canvas import Prompt
 from chronotope.generate.inputs import Given
 from chronotope.generate.sampler import Sampling
 
-__all__ = ["Defaults", "Settings", "read_prompts"]
+__all__ = ["Defaults", "Settings", "read_prompts", "read_story"]
 
+_BEAT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*s?\s*:\s*(.*)", re.DOTALL)
 DRAFT_STEPS = 3  # a draft takes a third of the steps
 
 
@@ -100,3 +102,17 @@ def read_prompts(prompt: str | Sequence[tuple[float, str]]) -> tuple[Prompt, ...
     if times != sorted(set(times)) or times[0] < 0:
         raise UsageError(f"the prompts of a story speak from rising times, got {', '.join(f'{time:g} s' for time in times)}")
     return prompts
+
+
+def read_story(beats: Sequence[str]) -> tuple[tuple[float, str], ...]:
+    """'2: it eats the berry' says a text and the seconds from which it speaks."""
+    story = []
+    for beat in beats:
+        found = _BEAT.fullmatch(beat)
+        if not found or not found[2].strip():
+            raise UsageError(f"a story is told in beats such as '0: a fox walks in' '2: it eats the berry', got '{beat}'")
+        story.append((float(found[1]), found[2].strip()))
+    times = [seconds for seconds, _ in story]
+    if times != sorted(set(times)):
+        raise UsageError(f"the beats of a story come at rising times, got {', '.join(f'{time:g}' for time in times)} s")
+    return tuple(story)

@@ -139,7 +139,7 @@ class DiT(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.normal_(self.text.embedding.weight, std=1.0)
-        for module in (self.modulation, self.final_modulation, self.patch_out, self.seams.correct):
+        for module in (self.modulation, self.final_modulation, self.patch_out, self.seams.gather_in_time, self.seams.correct):
             nn.init.zeros_(module.weight)
         nn.init.zeros_(self.seams.correct.bias)  # type: ignore[arg-type]
 

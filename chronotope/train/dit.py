@@ -20,10 +20,12 @@ from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.packing import Sample, pack, row_signals, rows_of
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig, balance, interpolate, prediction_target
-from chronotope.generate.pipeline import Defaults
+from chronotope.generate.canvas import Prompt, prompts_between
+from chronotope.generate.settings import Defaults, read_prompts, read_story
 from chronotope.geometry import Geometry, Slice
 from chronotope.models.dit import DiT, DiTConfig, PackedTokens
 from chronotope.models.patches import patchify
+from chronotope.models.seams import Grid
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks, join_ranks, leave_ranks, share_out, sum_gradients, sum_over_ranks
 from chronotope.train.levels import LevelConfig, sample_levels
@@ -41,6 +43,7 @@ class CaptionConfig:
     tags: float = 0.25
     sentence: float = 0.6
     paragraph: float = 0.15
+    story: float = 0.6
     dropout: float = 0.1
 
 
@@ -97,18 +100,21 @@ class TrainingBatch:
     num_noised: int
 
 
-def choose_caption(captions: dict[str, list[str]], config: CaptionConfig, rng: np.random.Generator) -> str:
-    """One caption, or none; levels a clip does not have give their share to those it has."""
+def choose_caption(captions: dict[str, list[str]], config: CaptionConfig, rng: np.random.Generator) -> tuple[Prompt, ...]:
+    """One caption, or none; levels a clip does not have give their share to those it has. A story is several prompts."""
     if rng.random() < config.dropout or not captions:
-        return ""
+        return (Prompt(""),)
     levels = list(captions)
     shares = np.array([getattr(config, level, 1.0) for level in levels]) + 1e-9
-    texts = captions[levels[rng.choice(len(levels), p=shares / shares.sum())]]
-    return texts[rng.integers(len(texts))]
+    level = levels[rng.choice(len(levels), p=shares / shares.sum())]
+    text = captions[level][rng.integers(len(captions[level]))]
+    return read_prompts(read_story(text.splitlines())) if level == "story" else (Prompt(text),)
 
 
-def clip_window(dataset: LatentDataset, index: int, geometry: Geometry, most: int, rng: np.random.Generator) -> tuple[Tensor, list[Slice]]:
-    """The latents of a clip and its slices; a clip of more than `most` tokens gives a random run of its slices."""
+def clip_window(
+    dataset: LatentDataset, index: int, geometry: Geometry, most: int, rng: np.random.Generator
+) -> tuple[Tensor, list[Slice], int]:
+    """The latents of a clip, its slices and its first frame; a clip of more than `most` tokens gives a random run of its slices."""
     clip = dataset.clips[index]
     latents, slices = dataset.latents(index), geometry.cut(clip.slices)
     rows, columns = geometry.token_grid(clip.height, clip.width)
@@ -116,7 +122,7 @@ def clip_window(dataset: LatentDataset, index: int, geometry: Geometry, most: in
     first = int(rng.integers(max(0, len(slices) - keep) + 1))
     start = slices[first].start
     window = [Slice(piece.start - start, piece.num_frames) for piece in slices[first : first + keep]]
-    return latents[first : first + keep], window
+    return latents[first : first + keep], window, start
 
 
 def make_sample(
@@ -126,7 +132,7 @@ def make_sample(
     rng = np.random.default_rng((config.seed, step, place, 4))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     clip, geometry = dataset.clips[index], config.geometry
-    latents, slices = clip_window(dataset, index, geometry, config.train.max_sample_tokens, rng)
+    latents, slices, start = clip_window(dataset, index, geometry, config.train.max_sample_tokens, rng)
     clean = patchify(latents, geometry.patch_size)
     grid = geometry.token_grid(clip.height, clip.width)
     levels = sample_levels(config.levels, len(slices), grid, generator)
@@ -138,8 +144,10 @@ def make_sample(
     target = prediction_target(config.flow.path, config.flow.prediction, clean, noise, t)
     positions = torch.from_numpy(geometry.positions(slices, clip.height, clip.width, clip.fps))
     signals = row_signals(geometry, slices, clip.height, clip.width, clip.fps)[rows[:, 0].long()]
-    ids = tokenizer.encode(choose_caption(clip.captions, config.captions, rng))[: config.model.max_text_tokens]
-    sample = Sample(scales.scale_in * noisy, positions, row, rows[:, 1], signals, ((0.0, tuple(ids)),), (len(slices), *grid))
+    prompts = choose_caption(clip.captions, config.captions, rng)
+    prompts = prompts_between(prompts, start / clip.fps, (start + slices[-1].stop) / clip.fps)
+    texts = tuple((prompt.seconds, tuple(tokenizer.encode(prompt.text)[: config.model.max_text_tokens])) for prompt in prompts)
+    sample = Sample(scales.scale_in * noisy, positions, row, rows[:, 1], signals, texts, Grid(len(slices), *grid))
     wanted = ~levels.given.reshape(-1, 1)
     return sample, wanted * (target - scales.skip * noisy), wanted * scales.scale_out
 

@@ -1,4 +1,7 @@
-"""Captions written from the spec, at three levels of detail, never from pixels."""
+"""Captions written from the spec, at three levels of detail, never from pixels.
+
+A clip in which something begins later also has a story: a line for each beat, with the second from which it speaks.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,11 @@ __all__ = ["captions"]
 
 
 def captions(spec: Spec, count: int = 4) -> dict[str, tuple[str, ...]]:
-    """`count` different wordings (fewer if the spec does not allow so many) of each level: tags, sentence, paragraph."""
+    """`count` different wordings (fewer if the spec does not allow so many) of each level: tags, sentence, paragraph, maybe story."""
     scene, seed = choreograph(spec), int(spec_key(spec)[:12], 16)
     writers: dict[str, Callable[[Pen], str]] = {"tags": _tags, "sentence": _sentence, "paragraph": _paragraph}
+    if len(_moments(spec)) > 1:
+        writers["story"] = _story
     out: dict[str, tuple[str, ...]] = {}
     for level, (name, write) in enumerate(writers.items()):
         rng = np.random.default_rng([seed, level])
@@ -142,3 +147,23 @@ def _history(pen: Pen) -> list[str]:
         if event.kind == "paint":
             lines.append("The line stays.")
     return lines
+
+
+def _moments(spec: Spec) -> list[float]:
+    """The seconds at which a beat of the story begins: at first, and whenever something else begins."""
+    return sorted({0.0, *(event.start for event in spec.events)})
+
+
+def _story(pen: Pen) -> str:
+    """'0: a fox walks to the right', and on the next line '1.2: it walks to the left'."""
+    lines = []
+    for number, moment in enumerate(_moments(pen.spec)):
+        told = pen.telling(tuple(event for event in pen.spec.events if event.start == moment))
+        actors = {event.actor for event in told.events}
+        if number and len(actors) == 1 and pen.chance(0.4):
+            actor = pen.spec.actor(actors.pop())
+            text = f"{pen.pick(('it', pen.the(actor)))} {join([told.deed(actor, event) for event in told.events])}"
+        else:
+            text = _sentence(told)
+        lines.append(f"{moment:g}: {text}")
+    return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,13 @@ class Pen:
         self.spec, self.scene, self.rng = spec, scene, rng
         self.path = camera_path(spec, scene.tracks)
         self.words = {actor.id: self.pick(SYNONYMS.get(actor.noun, (actor.noun,))) for actor in spec.actors}
+        self.events = spec.events  # those that are told
+
+    def telling(self, events: tuple[Event, ...]) -> Pen:
+        """The same pen, for only some of what happens."""
+        pen = copy.copy(self)
+        pen.events = events
+        return pen
 
     def pick(self, choices: Any) -> Any:
         """One of them."""
@@ -66,7 +74,7 @@ class Pen:
 
     def events_of(self, actor: Actor) -> list[Event]:
         """What this actor does, in order."""
-        return sorted((e for e in self.spec.events if e.actor == actor.id), key=lambda e: e.start)
+        return sorted((e for e in self.events if e.actor == actor.id), key=lambda e: e.start)
 
     def deed(self, actor: Actor, event: Event, other: str | None = None) -> str:
         """A verb phrase in the third person: 'walks to the right'; `other` names the target."""

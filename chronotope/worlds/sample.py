@@ -41,6 +41,7 @@ class Scope:
     shape_share: float = 0.4
     smallest: float = 0.35
     largest: float = 0.55
+    acts: int = 1  # how many things one actor does, one after the other: 1 or 2
 
 
 _SIX_SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond")
@@ -66,6 +67,9 @@ SCOPES: dict[str, Scope] = {
                     _TINY_SIZES, shape_share=1.0, moving_camera_share=0.0),
     "small":  Scope(_SIX_SHAPES[:5],  _FEW,        _SIX_COLOURS,   ("white", "black", *_OPEN_PLACES),  _PLAINLY,  ("still",),
                     _TINY_SIZES[:3], min_frames=4, max_frames=17, picture_share=0.2, moving_camera_share=0.0, smallest=0.42, largest=0.6),
+    "acts":   Scope(_SIX_SHAPES[:5],  _FEW,        _SIX_COLOURS,   ("white", "black", *_OPEN_PLACES),  (*_PLAINLY, "leave"), ("still",),
+                    _TINY_SIZES[:3], min_frames=12, max_frames=17, picture_share=0.0, moving_camera_share=0.0, smallest=0.42, largest=0.6,
+                    acts=2),
     "wide":   Scope(_SIX_SHAPES,      _USEFUL,     _MANY_COLOURS,  (*PLAIN, *_MORE_PLACES),            _SIMPLE,   ("still", "pan", "zoom"),
                     _TINY_SIZES),
     "full":   Scope(SHAPES,           tuple(CAST), tuple(COLOURS), BACKDROPS,                          _RICH,     CAMERAS,

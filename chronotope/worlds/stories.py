@@ -9,6 +9,7 @@ from chronotope.worlds.backdrops import PLAIN
 from chronotope.worlds.cast_table import CAST
 from chronotope.worlds.compose import Draft, Who
 from chronotope.worlds.spec import Actor
+from chronotope.worlds.tracks import step_of
 
 __all__ = ["choose_story"]
 
@@ -25,6 +26,8 @@ _LANDMARKS = ("tree", "house", "flower", "mushroom", "pine tree", "palm tree", "
 def choose_story(draft: Draft) -> Callable[[Draft], None]:
     """A story that the scope and the length allow."""
     scope = draft.scope
+    if scope.acts > 1 and draft.seconds:
+        return two_acts
     if scope.max_actors < 2:
         return solo
     if draft.seconds == 0:
@@ -57,6 +60,43 @@ def solo(draft: Draft) -> None:
         _antic(draft, draft.place(who, x, draft.within(half_h, half_h + 0.12) if kind == "bounce" else y, size, depth), kind)
 
 
+def two_acts(draft: Draft) -> None:
+    """One actor does one thing, and then another."""
+    who = draft.who()
+    draft.choose_backdrop(who)
+    size, depth = draft.size(), 0.3
+    halves = draft.halves(who, size)
+    ways = _ways(draft, who)
+    moment = round(draft.seconds * draft.within(0.35, 0.65), 3)
+    begin = [deed for deed in ways if deed[0] != "leave"]
+    if not begin:
+        return solo(draft)
+    (kind, way), at = draft.pick(begin), (draft.within(0.4, 0.6), draft.level(who, halves[1], depth))
+    assert way is not None
+    if kind == "enter":
+        actor = draft.place(who, *at, size, depth, way)
+        draft.add(kind, actor, way, span=(0.0, moment))
+        x, y = actor.x, actor.y
+    else:
+        actor = _cross(draft, who, kind, way, at, size, depth, span=(0.0, moment))
+        (sx, sy), gone = step_of(way), draft.events[-1].amount or 0.0
+        x, y = actor.x + sx * gone, actor.y + sy * gone
+    room = {"left": x - halves[0], "right": 1 - x - halves[0], "up": y - halves[1], "down": 1 - y - halves[1]}
+    then = [(kind, to) for kind, to in ways if kind == "leave" or (kind != "enter" and to not in (way, None) and room[str(to)] >= 0.12)]
+    then += [deed for deed in _antics(draft, who) if deed[0] in ("grow", "shrink")]
+    if not then:
+        return None
+    kind, to = draft.pick(then)
+    amount = None
+    if to is None:
+        factor = draft.within(1.5, 1.9)
+        amount = round(factor if kind == "grow" else 1 / factor, 3)
+    elif kind != "leave":
+        amount = round(min(max(0.12, draft.within(0.25, 0.6) * (draft.seconds - moment)), room[to]), 4)
+    draft.add(kind, actor, to, span=(moment, draft.seconds), amount=amount)
+    return None
+
+
 def _ways(draft: Draft, who: Who) -> list[tuple[str, str | None]]:
     """How this actor can get about here, each as often as it should be seen."""
     menu: list[tuple[str, str | None]] = []
@@ -85,12 +125,20 @@ def _antic(draft: Draft, actor: Actor, kind: str) -> None:
 
 
 def _cross(
-    draft: Draft, who: Who, kind: str, direction: str, at: tuple[float, float], size: float, depth: float, far: bool = False
+    draft: Draft,
+    who: Who,
+    kind: str,
+    direction: str,
+    at: tuple[float, float],
+    size: float,
+    depth: float,
+    far: bool = False,
+    span: tuple[float, float] | None = None,
 ) -> Actor:
     """Let an actor go in a direction, all of its way inside the frame; `far` for the longest such way."""
     sideways = direction in _SIDES
     half = draft.halves(who, size)[0 if sideways else 1]
-    span = (0.0, draft.seconds) if far else draft.when()
+    span = span or ((0.0, draft.seconds) if far else draft.when())
     low, reach = min(0.45, half), max(0.1, 1 - 2 * half)
     wanted = 1.0 if far else draft.within(0.25, 0.6) * (span[1] - span[0])
     distance = min(max(wanted, 0.12), reach)

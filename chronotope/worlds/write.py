@@ -18,6 +18,7 @@ import numpy as np
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
 from chronotope.worlds.captions import captions
+from chronotope.worlds.dissolves import Dissolve, sample_dissolve
 from chronotope.worlds.sample import SCOPES, Scope, Split, sample_spec
 from chronotope.worlds.spec import Spec, spec_key
 from chronotope.worlds.stage import StageClip, render
@@ -36,21 +37,30 @@ def write_dataset(
     size: tuple[int, int] | None = None,
     progress: Callable[[int, int], None] | None = None,
     workers: int = 1,
+    dissolves: float = 0.0,
 ) -> None:
-    """Write `count` clips of a scope's split (all of `size` if given); clips already there are left as they are."""
+    """Write `count` clips of a scope's split (all of `size` if given); clips already there are left as they are.
+
+    A share `dissolves` of them are two clips of which one dissolves into the other; they have no masks and no truth.
+    """
     if scope_name not in SCOPES:
         raise UsageError(f"unknown scope '{scope_name}'. {suggest(scope_name, SCOPES)}")
     if count < 1:
         raise UsageError(f"count = {count}: expected at least 1")
     scope = SCOPES[scope_name] if size is None else replace(SCOPES[scope_name], sizes=(size,))
-    job = functools.partial(_write_one, out, seed, scope, split)
+    job = functools.partial(_write_one, out, seed, scope, split, dissolves)
     try:
         out.mkdir(parents=True, exist_ok=True)
         for done, _ in enumerate(_run(job, count, workers), start=1):
             if progress:
                 progress(done, count)
         about = {"world": "stage", "scope": scope_name, "split": split, "seed": seed, "count": count, "licence": LICENCE}
-        _put(out / "dataset.json", json.dumps({**about, **({"size": list(size)} if size else {})}, indent=1).encode())
+        _put(
+            out / "dataset.json",
+            json.dumps(
+                {**about, **({"size": list(size)} if size else {}), **({"dissolves": dissolves} if dissolves else {})}, indent=1
+            ).encode(),
+        )
     except OSError as problem:
         raise FileProblem(f"{out} cannot be written: {problem.strerror or problem}") from problem
 
@@ -63,15 +73,19 @@ def _run(job: Callable[[int], None], count: int, workers: int) -> Iterable[None]
         yield from pool.map(job, range(count), chunksize=max(1, min(64, math.ceil(count / workers / 4))))
 
 
-def _write_one(out: Path, seed: int, scope: Scope, split: Split, index: int) -> None:
-    spec = sample_spec(seed * 1_000_003 + index, scope, split)
+def _write_one(out: Path, seed: int, scope: Scope, split: Split, dissolves: float, index: int) -> None:
+    own = seed * 1_000_003 + index
     folder = out / f"{index // 1000:04d}"
+    if dissolves and np.random.default_rng([own, 7]).random() < dissolves:
+        _write_dissolve(folder, sample_dissolve(own, scope, split))
+        return
+    spec = sample_spec(own, scope, split)
     key = spec_key(spec)[:16]
     if (folder / f"{key}.json").exists():
         return
     folder.mkdir(exist_ok=True)
     clip = render(spec)
-    _put_pixels(folder, key, spec, clip)
+    _put_pixels(folder, key, clip.frames, spec.fps)
     packed = io.BytesIO()
     np.savez_compressed(packed, masks=clip.masks)
     _put(folder / f"{key}.masks.npz", packed.getvalue())
@@ -79,22 +93,30 @@ def _write_one(out: Path, seed: int, scope: Scope, split: Split, index: int) -> 
     _put(folder / f"{key}.json", json.dumps(_record(spec, clip), separators=(",", ":")).encode())
 
 
+def _write_dissolve(folder: Path, pair: Dissolve) -> None:
+    if (folder / f"{pair.key}.json").exists():
+        return
+    folder.mkdir(exist_ok=True)
+    _put_pixels(folder, pair.key, pair.render(), pair.first.fps)
+    _put(folder / f"{pair.key}.json", json.dumps(pair.record(), separators=(",", ":")).encode())
+
+
 def _record(spec: Spec, clip: StageClip) -> dict[str, Any]:
     events = [to_dict(event) for event in clip.truth.events]
     return {"captions": to_dict(captions(spec)), "spec": to_dict(spec), "truth": clip.truth.to_dict(), "events": events}
 
 
-def _put_pixels(folder: Path, key: str, spec: Spec, clip: StageClip) -> None:
-    if spec.num_frames == 1:
+def _put_pixels(folder: Path, key: str, frames: np.ndarray, fps: float) -> None:
+    if len(frames) == 1:
         from PIL import Image
 
         packed = io.BytesIO()
-        Image.fromarray(clip.frames[0]).save(packed, "PNG")
+        Image.fromarray(frames[0]).save(packed, "PNG")
         _put(folder / f"{key}.png", packed.getvalue())
         return
     from chronotope import video
 
-    video.write(folder / f"{key}.mp4", clip.frames, spec.fps)  # itself writes beside, then renames
+    video.write(folder / f"{key}.mp4", frames, fps)  # itself writes beside, then renames
 
 
 def _put(path: Path, data: bytes) -> None:

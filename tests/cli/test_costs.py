@@ -25,6 +25,7 @@ from chronotope.data.packing import Sample, pack, row_signals
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.dit import DiT, DiTConfig, PackedTokens
+from chronotope.models.seams import Grid
 from chronotope.presets import PRESETS
 from chronotope.train.autoencoder import reconstruct_windows
 from chronotope.train.dit import make_optimizers
@@ -41,7 +42,7 @@ def packed(config: DiTConfig, size: SampleSize, copies: int) -> PackedTokens:
     positions = torch.from_numpy(geometry.positions(slices, height, width, 8.0))
     row = torch.arange(size.slices).repeat_interleave(size.visual // size.slices)
     noisy, signals = torch.randn(size.visual, config.token_size), row_signals(geometry, slices, height, width, 8.0)
-    grid = size.slices, 1, size.visual // size.slices
+    grid = Grid(size.slices, 1, size.visual // size.slices)
     sample = Sample(noisy, positions, row, torch.rand(size.slices), signals, ((0.0, tuple(range(size.text))),), grid)
     return pack([sample] * copies)[0]
 

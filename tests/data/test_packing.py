@@ -5,6 +5,7 @@ from chronotope.data.packing import Sample, pack, row_signals, unpack
 from chronotope.geometry import Geometry
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.patches import patchify, unpatchify
+from chronotope.models.seams import Grid
 
 GEOMETRY = Geometry()
 CONFIG = DiTConfig(width=64, depth=2, head_dim=32, text_depth=1, vocabulary_size=50, channels=4)
@@ -30,7 +31,7 @@ def make(frames, height, width, words, seed):
     level = torch.rand(len(slices), generator=generator)
     positions = torch.from_numpy(GEOMETRY.positions(slices, height, width, 8.0))
     ids = tuple(torch.randint(2, 50, (words,), generator=generator).tolist())
-    signals, grid = row_signals(GEOMETRY, slices, height, width, 8.0), (len(slices), *GEOMETRY.token_grid(height, width))
+    signals, grid = row_signals(GEOMETRY, slices, height, width, 8.0), Grid(len(slices), *GEOMETRY.token_grid(height, width))
     return Sample(tokens, positions, row, level, signals, ((0.0, ids),), grid)
 
 
