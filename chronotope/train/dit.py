@@ -33,7 +33,19 @@ from chronotope.train.muon import Muon, orthogonalise
 from chronotope.train.progress import TrainingLog
 from chronotope.train.state import Precision, TrainState, autocast
 
-__all__ = ["CaptionConfig", "DiTRun", "DiTTraining", "Sampler", "TrainingBatch", "check_alike", "make_batch", "train_dit"]
+__all__ = [
+    "CaptionConfig",
+    "DiTRun",
+    "DiTTraining",
+    "Sampler",
+    "TrainingBatch",
+    "check_alike",
+    "choose_caption",
+    "clip_window",
+    "make_batch",
+    "make_sample",
+    "train_dit",
+]
 
 
 @dataclass(frozen=True)

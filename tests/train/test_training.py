@@ -1,7 +1,9 @@
 """The training scripts on a handful of tiny clips: loss falls, and a resumed run equals an uninterrupted one to the bit."""
 
 import json
+import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +16,11 @@ from chronotope.data.clips import find_clips
 from chronotope.data.latents import LatentDataset, encode_dataset
 from chronotope.data.pixels import load_pool
 from chronotope.errors import FileProblem, UsageError
+from chronotope.generate.canvas import Prompt
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder
+from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.train.autoencoder import (
     AutoencoderRun,
     calibrate,
@@ -26,7 +30,7 @@ from chronotope.train.autoencoder import (
     start_from_principal_components,
     train_autoencoder,
 )
-from chronotope.train.dit import DiTRun, train_dit
+from chronotope.train.dit import CaptionConfig, DiTRun, choose_caption, clip_window, make_sample, train_dit
 from chronotope.train.levels import LevelConfig, sample_levels
 from chronotope.train.muon import orthogonalise
 from chronotope.train.progress import TrainingLog
@@ -230,6 +234,32 @@ def test_clips_are_cut_at_random_places_and_stay_whole(clips, run, tmp_path):
         encode_dataset(clips, tmp_path / "all", autoencoder, geometry, shuffled=0.5)
     with pytest.raises(UsageError, match="between 0 and 1"):
         encode_dataset(clips, tmp_path / "none", autoencoder, geometry, shuffled=1.5)
+
+
+def test_a_story_is_told_as_prompts_at_their_times(run):
+    """Whole, and in a window that begins later: what was said last holds from its beginning."""
+    dataset, tokenizer = LatentDataset([run / "latents"]), Tokenizer(learn_vocabulary(["a fox walks right", "it stops"], 40))
+    index = max(range(len(dataset)), key=lambda i: sum(dataset.clips[i].slices))
+    clip = dataset.clips[index]
+    middle = sum(clip.slices) / 2 / clip.fps
+    dataset.clips[index] = replace(clip, captions={"story": [f"0: a fox walks right\n{middle:g}: it stops"]})
+    told = choose_caption(dataset.clips[index].captions, CaptionConfig(dropout=0.0), np.random.default_rng(0))
+    assert told == (Prompt("a fox walks right"), Prompt("it stops", middle))
+    config = override(DIT, ["captions.dropout=0"])
+    whole, _, _ = make_sample(config, dataset, tokenizer, index, 0, 0)
+    assert [seconds for seconds, _ in whole.texts] == [0.0, middle]
+    tokens = math.prod(config.geometry.token_grid(clip.height, clip.width))
+    short = override(config, [f"train.max_sample_tokens={tokens}"])
+    heard = set()
+    for step in range(40):
+        rng = np.random.default_rng((short.seed, step, 0, 4))
+        rng.integers(2**62)
+        _, _, start = clip_window(dataset, index, short.geometry, tokens, rng)
+        (seconds, ids), *rest = make_sample(short, dataset, tokenizer, index, step, 0)[0].texts
+        late = start / clip.fps >= middle
+        assert (seconds, rest) == (0.0, []) and ids == tuple(tokenizer.encode("it stops" if late else "a fox walks right"))
+        heard.add(late)
+    assert heard == {True, False}
 
 
 def test_latents_of_an_older_version_are_refused(run, tmp_path):

@@ -7,6 +7,7 @@ import itertools
 
 import pytest
 
+from chronotope.generate.settings import read_story
 from chronotope.worlds.captions import captions
 from chronotope.worlds.cast_table import CAST, COLOURS, SHAPES, article
 from chronotope.worlds.sample import SCOPES, sample_spec
@@ -109,3 +110,20 @@ def test_grammar() -> None:
 def test_a_moving_camera_is_said() -> None:
     for camera, words in ((Camera("pan", "left"), "left"), (Camera("zoom", "in"), " in"), (Camera("follow", actor="a"), "follow")):
         assert all(words in text for _, text in wordings(clip(shape("a"), camera=camera)))
+
+
+def test_a_story_says_each_thing_when_it_begins() -> None:
+    """Every event's direction stands in the beat of its time; what happens all at once has no story."""
+    told = 0
+    for spec in SPECS["acts"] + SPECS["full"]:
+        stories = captions(spec).get("story", ())
+        moments = sorted({0.0, *(event.start for event in spec.events)})
+        assert bool(stories) == (len(moments) > 1)
+        for story in stories:
+            beats = dict(read_story(story.splitlines()))
+            assert list(beats) == pytest.approx(moments, abs=1e-3)
+            for event in spec.events:
+                text = beats[min(beats, key=lambda seconds: abs(seconds - event.start))].lower()
+                assert event.direction is None or event.direction in text, (story, event)
+            told += 1
+    assert told > 500

@@ -11,6 +11,7 @@ from chronotope.errors import UsageError
 from chronotope.worlds import sample
 from chronotope.worlds.sample import SCOPES, attribute_pairs, sample_spec, split_of
 from chronotope.worlds.spec import spec_key
+from chronotope.worlds.stage import render
 
 
 @pytest.mark.parametrize("name", SCOPES)
@@ -75,3 +76,21 @@ def test_a_scope_too_small_to_split(monkeypatch: pytest.MonkeyPatch) -> None:
     scope = dataclasses.replace(SCOPES["shapes"], shapes=("circle",), colours=("red",), events=("grow",))
     with pytest.raises(UsageError, match="too small"):
         sample_spec(0, scope, "combination")
+
+
+def test_two_acts_follow_each_other_inside_the_frame() -> None:
+    kinds = Counter()
+    for seed in range(300):
+        spec = sample_spec(seed, SCOPES["acts"])
+        kinds[tuple(event.kind for event in spec.events)] += 1
+        if len(spec.events) < 2:
+            continue
+        first, second = spec.events
+        assert first.actor == second.actor and first.end == second.start and second.end == round(spec.seconds, 3)
+        truth = render(spec).truth
+        inside = (truth.x[:, 0] > 0) & (truth.x[:, 0] < spec.width) & (truth.y[:, 0] > 0) & (truth.y[:, 0] < spec.height)
+        there = inside | (first.kind == "enter") | (second.kind == "leave")
+        assert there.all(), spec
+        if first.direction and second.direction and {first.kind, second.kind} <= {"walk", "fly", "move"}:
+            assert first.direction != second.direction
+    assert sum(count for events, count in kinds.items() if len(events) == 2) >= 240
