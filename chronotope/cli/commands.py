@@ -98,6 +98,7 @@ def world() -> None:
 )
 @option("--split", default="train", show_default=True, metavar="NAME", help="train, heldout or combination (pairs never trained on).")
 @option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: the sizes of the scope]")
+@option("--pictures", type=click.FloatRange(0, 1), metavar="SHARE", help="This share of the clips are pictures.  [default: the scope's]")
 @option(
     "--dissolves",
     type=click.FloatRange(0, 1),
@@ -108,15 +109,15 @@ def world() -> None:
 )
 @SEED
 @option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Processes.")
-def stage(out: Path, count: int, **options: Any) -> None:
+def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     """Render clips of actors on a stage.
 
     Each clip is an .mp4 (or a .png: some are pictures) with captions at three levels of detail, the spec it was
     rendered from, the truth of every frame and masks beside it. The same seed gives the same clips.
     """
-    from chronotope.cli.train import write_stage
+    from chronotope.cli.train import StageRequest, write_stage
 
-    write_stage(out, count, **options)
+    write_stage(out, count, workers, StageRequest(**request))
     say(f"{out} holds {count} {'clip' if count == 1 else 'clips'}")
     click.echo(out)
 

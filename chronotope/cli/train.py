@@ -6,7 +6,7 @@ import os
 import shutil
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -31,29 +31,42 @@ from chronotope.train.dit import DiTRun, Sampler, check_alike, train_dit
 from chronotope.worlds.sample import Split
 from chronotope.worlds.write import write_dataset
 
-__all__ = ["autoencoder_config", "dit_config", "encode_clips", "run_autoencoder", "run_dit", "write_stage"]
+__all__ = ["StageRequest", "autoencoder_config", "dit_config", "encode_clips", "run_autoencoder", "run_dit", "write_stage"]
 
 
 # Data
 
 
-def write_stage(
-    out: Path, count: int, seed: int, scope: str, split: str, size: tuple[int, int] | None, dissolves: float, workers: int
-) -> None:
+@dataclass(frozen=True)
+class StageRequest:
+    """Which clips of the stage are asked for."""
+
+    scope: str
+    split: str
+    seed: int
+    size: tuple[int, int] | None
+    pictures: float | None
+    dissolves: float
+
+    def differences(self, about: dict[str, Any]) -> list[str]:
+        """In what a dataset that is already there is another one."""
+        asked = {**vars(self), "size": list(self.size) if self.size else None, "dissolves": self.dissolves or None}
+        return [f"{name} {about.get(name)}" for name, value in asked.items() if about.get(name) != value]
+
+
+def write_stage(out: Path, count: int, workers: int, request: StageRequest) -> None:
     """Render a dataset; a folder that holds another one is refused."""
-    if split not in get_args(Split):
-        raise UsageError(f"unknown split '{split}'. {suggest(split, get_args(Split))}")
+    if request.split not in get_args(Split):
+        raise UsageError(f"unknown split '{request.split}'. {suggest(request.split, get_args(Split))}")
     about = out / "dataset.json"
     if about.is_file():
-        old = checkpoint.load_json(about)
-        asked = {"scope": scope, "split": split, "seed": seed, "size": list(size) if size else None, "dissolves": dissolves or None}
-        other = [f"{name} {old.get(name)}" for name, value in asked.items() if old.get(name) != value]
-        if other:
+        if other := request.differences(checkpoint.load_json(about)):
             raise UsageError(f"{out} already holds a dataset of {', '.join(other)}; give another --out")
     elif out.is_dir() and any(path.suffix in SUFFIXES for path in out.iterdir()):
         raise UsageError(f"{out} already holds other videos or pictures; give another --out")
+    split = cast(Split, request.split)
     with progress("rendering", "clips") as report:
-        write_dataset(out, count, seed, scope, cast(Split, split), size, report, workers, dissolves)
+        write_dataset(out, count, request.seed, request.scope, split, request.size, report, workers, request.dissolves, request.pictures)
 
 
 def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: float) -> int:

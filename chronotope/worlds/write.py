@@ -38,29 +38,29 @@ def write_dataset(
     progress: Callable[[int, int], None] | None = None,
     workers: int = 1,
     dissolves: float = 0.0,
+    pictures: float | None = None,
 ) -> None:
     """Write `count` clips of a scope's split (all of `size` if given); clips already there are left as they are.
 
-    A share `dissolves` of them are two clips of which one dissolves into the other; they have no masks and no truth.
+    A share `dissolves` of them are two clips of which one dissolves into the other, without masks and truth. Of the others a
+    share `pictures`, if not the scope's own, has one frame.
     """
     if scope_name not in SCOPES:
         raise UsageError(f"unknown scope '{scope_name}'. {suggest(scope_name, SCOPES)}")
     if count < 1:
         raise UsageError(f"count = {count}: expected at least 1")
     scope = SCOPES[scope_name] if size is None else replace(SCOPES[scope_name], sizes=(size,))
+    scope = scope if pictures is None else replace(scope, picture_share=pictures)
     job = functools.partial(_write_one, out, seed, scope, split, dissolves)
     try:
         out.mkdir(parents=True, exist_ok=True)
         for done, _ in enumerate(_run(job, count, workers), start=1):
             if progress:
                 progress(done, count)
-        about = {"world": "stage", "scope": scope_name, "split": split, "seed": seed, "count": count, "licence": LICENCE}
-        _put(
-            out / "dataset.json",
-            json.dumps(
-                {**about, **({"size": list(size)} if size else {}), **({"dissolves": dissolves} if dissolves else {})}, indent=1
-            ).encode(),
-        )
+        about: dict[str, Any] = {"world": "stage", "scope": scope_name, "split": split, "seed": seed, "count": count, "licence": LICENCE}
+        asked = {"size": list(size) if size else None, "dissolves": dissolves or None, "pictures": pictures}
+        about |= {name: value for name, value in asked.items() if value is not None}
+        _put(out / "dataset.json", json.dumps(about, indent=1).encode())
     except OSError as problem:
         raise FileProblem(f"{out} cannot be written: {problem.strerror or problem}") from problem
 
