@@ -11,8 +11,8 @@ workers=$(nproc)
 mkdir -p "$out"
 
 # 1. The worlds. `small` is what the model will know: five shapes and a dozen nouns; in `acts` they do one thing after the
-#    other, and some clips dissolve into others; pictures teach what things look like and cost little. `full` holds far more, in larger sizes: the autoencoder should be able to
-#    draw anything, whatever the transformer can talk about.
+#    other, and some clips dissolve into others; pictures teach what things look like, and cost little. `full` holds far more,
+#    in larger sizes: the autoencoder should be able to draw anything, whatever the transformer can talk about.
 chronotope world stage --scope small --count 24000 --seed 10 --workers "$workers" --out "$out/world/small"
 chronotope world stage --scope acts --count 9000 --dissolves 0.4 --seed 31 --workers "$workers" --out "$out/world/acts"
 chronotope world stage --scope small --count 11000 --pictures 1 --seed 41 --workers "$workers" --out "$out/world/pictures"

@@ -29,6 +29,7 @@ STAGES = {
     "make a dataset": ["world", "encode"],
     "train": ["train"],
     "use": ["generate", "reconstruct"],
+    "judge": ["evaluate", "compare", "validate-checks"],
     "look": ["info"],
 }
 CLOSING = """
@@ -405,6 +406,91 @@ def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_
 
     scores = use.reconstruct(file, output, seconds, use.find_model(model))
     click.echo(json.dumps(scores, indent=1) if as_json else f"{output}\n{use.scores_in_words(file, scores)}")
+
+
+# Judge
+
+
+@chronotope.command(
+    cls=Command,
+    sections={
+        "what is judged": ["suite", "scope", "first", "videos", "specs"],
+        "what comes out": ["out", "plan", "as_json"],
+    },
+    examples="""
+    chronotope evaluate small --suite smoke --out out/smoke
+    chronotope evaluate runs/mine --suite standard --out out/standard
+    chronotope evaluate --suite smoke --plan specs.jsonl
+    chronotope evaluate --videos somebodys --specs specs.jsonl --out out/theirs
+    """,
+)
+@click.argument("model", required=False)
+@option("--suite", default="smoke", show_default=True, metavar="NAME", help="smoke (24 specs), standard (1200, four runs) or full (4800).")
+@option("--scope", default="small", show_default=True, metavar="NAME", help="What the model was taught: a scope of the stage.")
+@option("--first", type=click.IntRange(min=1), metavar="N", help="Only the first N videos; the report says so.")
+@option("--videos", type=FILE, metavar="DIR", help="Judge these instead, whoever made them.")
+@option("--specs", type=FILE, metavar="FILE", help="The file they were made for, written by --plan.")
+@option("--out", type=FILE, default=Path("report"), show_default=True, metavar="DIR", help="Videos, ledger, report.json and index.html.")
+@option("--plan", type=FILE, metavar="FILE", help="Only write what is to be made: file names, prompts, sizes, seeds and specs.")
+@JSON
+def evaluate(model: str | None, plan: Path | None, as_json: bool, **request: Any) -> None:
+    """Sample a suite, check every video against its spec, and report.
+
+    MODEL is a run folder or the name of a model inside the package. Nothing is selected: every case is planned in a ledger
+    before the first is made, each has one try, and failures of the system count. Run again to go on where it stopped.
+    """
+    from chronotope.cli import evaluate as work
+
+    asked = work.EvaluateRequest(model, **request)
+    if plan is not None:
+        say(f"{plan} plans {work.plan_suite(asked, plan)} videos")
+        click.echo(plan)
+        return
+    report = work.evaluate(asked)
+    click.echo(json.dumps(report["summary"], indent=1) if as_json else work.in_words(report, asked.out))
+
+
+@chronotope.command(
+    cls=Command,
+    examples="""
+    chronotope compare out/before out/after
+    chronotope compare out/mine/report.json out/theirs/report.json --json
+    """,
+)
+@click.argument("first", type=FILE)
+@click.argument("second", type=FILE)
+@JSON
+def compare(first: Path, second: Path, as_json: bool) -> None:
+    """Two reports of the same cases: what got better, what got worse.
+
+    Exact McNemar tests over all cases and over every stratum; the strata's p values are adjusted together (Holm).
+    """
+    from chronotope.cli import evaluate as work
+
+    rows = work.compare_reports(first, second)
+    plain = [{**vars(row), "first": row.first.share, "second": row.second.share} for row in rows]
+    click.echo(json.dumps(plain, indent=1) if as_json else work.comparison_in_words(rows))
+
+
+@chronotope.command(
+    "validate-checks",
+    cls=Command,
+    examples="""
+    chronotope validate-checks
+    chronotope validate-checks --count 400
+    """,
+)
+@option("--count", type=click.IntRange(min=2), default=100, show_default=True, metavar="N", help="Held-out specs.")
+def validate_checks(count: int) -> int:
+    """Put the checks on trial: truth passes, planted faults are caught.
+
+    Exit status 1 if a promise is not kept.
+    """
+    from chronotope.cli import evaluate as work
+
+    trial = work.try_the_checks(count)
+    click.echo(work.trial_in_words(trial))
+    return 1 if trial.missed() else 0
 
 
 # Look

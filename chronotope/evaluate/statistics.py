@@ -1,13 +1,16 @@
-"""How far a measured rate may be from the true one."""
+"""How far a measured rate may be from the true one, whether two of them differ, and how long things last."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from chronotope.errors import UsageError
 
-__all__ = ["Rate", "wilson"]
+__all__ = ["Rate", "Survival", "bootstrap", "holm", "mcnemar", "specs_needed", "survival", "wilson"]
 
 NORMAL_95 = 1.959963984540054  # the 97.5 % point of the standard normal distribution
 
@@ -48,3 +51,86 @@ class Rate:
             return "none"
         low, high = self.interval
         return f"{self.share:.1%} [{low:.1%}, {high:.1%}] of {self.trials}"
+
+
+def bootstrap(values: Sequence[float], clusters: Sequence[Hashable], resamples: int = 10_000, seed: int = 0) -> tuple[float, float]:
+    """The 95 % percentile interval of the mean when whole clusters are drawn again: runs of one spec are not independent."""
+    if len(values) != len(clusters) or not values:
+        raise UsageError(f"{len(values)} values and {len(clusters)} clusters: expected as many of each, and at least one")
+    names = {name: place for place, name in enumerate(dict.fromkeys(clusters))}
+    sums, counts = np.zeros(len(names)), np.zeros(len(names))
+    for value, name in zip(values, clusters, strict=True):
+        sums[names[name]] += value
+        counts[names[name]] += 1
+    rng = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    for start in range(0, resamples, 1000):  # a thousand at a time, so that memory does not grow with the resamples
+        drawn = rng.integers(len(names), size=(min(1000, resamples - start), len(names)))
+        means[start : start + len(drawn)] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The exact two-sided p value (binomial) that two systems, judged on the same cases, differ by chance alone."""
+    if min(only_first, only_second) < 0:
+        raise UsageError(f"counts of cases cannot be negative, got {only_first} and {only_second}")
+    trials = only_first + only_second
+    tail = sum(math.comb(trials, k) for k in range(min(only_first, only_second) + 1))
+    return min(1.0, 2 * tail / 2**trials)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values adjusted for having asked so many questions (Holm 1979), in their order."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+def specs_needed(first: float, second: float, power: float = 0.8) -> int:
+    """Specs for each of two unpaired systems, so that a difference of these two rates is found this often, at 5 %."""
+    if not (0 < first < 1 and 0 < second < 1 and first != second and 0 < power < 1):
+        raise UsageError(f"rates and power lie between 0 and 1 and the rates differ, got {first}, {second} and {power}")
+    from statistics import NormalDist
+
+    # Fleiss, Levin and Paik 2003, Statistical Methods for Rates and Proportions, equation 4.14, without the continuity correction
+    mean, reach = (first + second) / 2, NormalDist().inv_cdf(power)
+    spread = NORMAL_95 * math.sqrt(2 * mean * (1 - mean)) + reach * math.sqrt(first * (1 - first) + second * (1 - second))
+    return math.ceil((spread / (first - second)) ** 2)
+
+
+@dataclass(frozen=True)
+class Survival:
+    """The Kaplan-Meier curve: from `times[i]` on, a share `alive[i]` has not failed, with its 95 % interval (Greenwood, log-log)."""
+
+    times: tuple[float, ...]
+    alive: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @property
+    def median(self) -> float | None:
+        """The time at which half have failed, if so many have."""
+        return next((time for time, share in zip(self.times, self.alive, strict=True) if share <= 0.5), None)
+
+
+def survival(times: Sequence[float], failed: Sequence[bool]) -> Survival:
+    """How long things go well: `failed` says whether a time ends in a failure, or only the looking ended then."""
+    if len(times) != len(failed):
+        raise UsageError(f"{len(times)} times and {len(failed)} ends do not belong together")
+    curve: list[tuple[float, float, float, float]] = [(0.0, 1.0, 1.0, 1.0)]
+    alive, variance = 1.0, 0.0
+    for time in sorted({t for t, end in zip(times, failed, strict=True) if end}):
+        at_risk = sum(t >= time for t in times)
+        deaths = sum(t == time and end for t, end in zip(times, failed, strict=True))
+        alive *= 1 - deaths / at_risk
+        if alive == 0:
+            curve.append((time, 0.0, 0.0, 0.0))
+            break
+        variance += deaths / (at_risk * (at_risk - deaths))
+        half = NORMAL_95 * math.sqrt(variance) / abs(math.log(alive))
+        low, high = (alive ** math.exp(sign * half) for sign in (1, -1))
+        curve.append((time, alive, low, high))
+    return Survival(*(tuple(column) for column in zip(*curve, strict=True)))

@@ -20,7 +20,22 @@ from chronotope.worlds.cast_table import COLOURS
 from chronotope.worlds.spec import Actor, Spec
 from chronotope.worlds.stage import render
 
-__all__ = ["DIRECTED", "Sight", "Trail", "Verdict", "colour_votes", "direction_of", "follow", "judge", "judge_sight", "stays_put", "watch"]
+__all__ = [
+    "DIRECTED",
+    "Sight",
+    "Trail",
+    "Verdict",
+    "colour_votes",
+    "core",
+    "direction_of",
+    "follow",
+    "judge",
+    "judge_sight",
+    "perceived",
+    "stays_put",
+    "step_towards",
+    "watch",
+]
 
 Frames = UInt8[np.ndarray, "t h w 3"]
 
@@ -112,16 +127,16 @@ def follow(sight: Sight, kinds: tuple[str, ...]) -> Trail:
 
 def colour_votes(sight: Sight, path: Trail) -> dict[str, int]:
     """To which colour of the palette each pixel of a followed thing is nearest."""
-    mask = np.repeat(np.repeat(_core(path.cells), CELL, axis=1), CELL, axis=2)[:, : sight.frames.shape[1], : sight.frames.shape[2]]
+    mask = np.repeat(np.repeat(core(path.cells), CELL, axis=1), CELL, axis=2)[:, : sight.frames.shape[1], : sight.frames.shape[2]]
     pixels = sight.frames[mask]
     if not len(pixels):
         return {}
-    distance = np.linalg.norm(_perceived(pixels)[:, None] - _palette()[None], axis=2)
+    distance = np.linalg.norm(perceived(pixels)[:, None] - _palette()[None], axis=2)
     votes = np.bincount(distance.argmin(axis=1) // len(_SHADES), minlength=len(COLOURS))
     return dict(zip(COLOURS, votes.tolist(), strict=True))
 
 
-def _core(cells: Bool[np.ndarray, "t rows columns"]) -> Bool[np.ndarray, "t rows columns"]:
+def core(cells: Bool[np.ndarray, "t rows columns"]) -> Bool[np.ndarray, "t rows columns"]:
     """Without the outermost cells, which also hold what is behind; all of them where nothing else is left."""
     kernel = np.ones((3, 3), np.uint8)
     inner = np.stack([cv2.erode(c.astype(np.uint8), kernel, borderValue=0) > 0 for c in cells]) if len(cells) else cells
@@ -135,10 +150,10 @@ _SHADES = ((0.28, 1.0), (0.0, 1.0), (0.0, 0.82))
 def _palette() -> Float[np.ndarray, "colours 3"]:
     """Every colour in its three shades."""
     shades = [[(c + (255 - c) * lift) * keep for c in rgb] for rgb in COLOURS.values() for lift, keep in _SHADES]
-    return _perceived(np.array(shades).round().astype(np.uint8))
+    return perceived(np.array(shades).round().astype(np.uint8))
 
 
-def _perceived(pixels: UInt8[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+def perceived(pixels: UInt8[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
     """CIELAB with half the weight on lightness, which shading changes and hue does not."""
     lab = cv2.cvtColor((pixels[None] / 255).astype(np.float32), cv2.COLOR_RGB2LAB)[0]
     return lab * np.array([0.5, 1.0, 1.0])
@@ -196,7 +211,11 @@ def _has_colour(sight: Sight, path: Trail, colour: str) -> bool:
 
 def _goes(path: Trail, way: str) -> bool:
     """It really moves, and more that way than sideways."""
-    x, y = path.travelled
-    step_x, step_y = _STEPS[way]
-    along, across = x * step_x + y * step_y, abs(x * step_y) + abs(y * step_x)
+    along, across = step_towards(path.travelled, way)
     return along >= FARTHEST_STILL and along > across
+
+
+def step_towards(way: tuple[float, float], direction: str) -> tuple[float, float]:
+    """How far a way leads in a direction, and how far it leads aside."""
+    (x, y), (step_x, step_y) = way, _STEPS[direction]
+    return x * step_x + y * step_y, abs(x * step_y) + abs(y * step_x)

@@ -1,0 +1,158 @@
+"""What the judging commands do: sample a suite or take somebody's videos, check them, and report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from chronotope import __version__
+from chronotope.cli.manners import progress
+from chronotope.cli.use import device, find_model
+from chronotope.errors import UsageError
+from chronotope.evaluate.judge import Verdict, check_folder, judge_folder, sample_cases
+from chronotope.evaluate.page import write_page
+from chronotope.evaluate.probe import load_probe
+from chronotope.evaluate.report import Comparison, compare, make_report, read_report, write_report
+from chronotope.evaluate.statistics import Rate
+from chronotope.evaluate.suite import Case, make_suite, read_cases, write_cases
+from chronotope.evaluate.taxonomy import FAILURES
+from chronotope.evaluate.trial import BARS, Trial, trial_specs, try_checks
+from chronotope.generate.pipeline import Generator
+
+__all__ = [
+    "EvaluateRequest",
+    "compare_reports",
+    "comparison_in_words",
+    "evaluate",
+    "in_words",
+    "plan_suite",
+    "trial_in_words",
+    "try_the_checks",
+]
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """A model and a suite, or somebody's videos and the specs they were made for."""
+
+    model: str | None
+    suite: str
+    scope: str
+    first: int | None
+    out: Path
+    videos: Path | None
+    specs: Path | None
+
+    def __post_init__(self) -> None:
+        if (self.videos is None) != (self.specs is None):
+            raise UsageError("--videos and --specs belong together: the videos, and the file they were planned in (--plan writes one)")
+        if self.videos is not None and self.model is not None:
+            raise UsageError("give a model to be sampled, or --videos that are there already; not both")
+
+    def cases(self) -> list[Case]:
+        """All of the suite, or its beginning."""
+        found = read_cases(self.specs) if self.specs else make_suite(self.suite, self.scope)
+        return found[: self.first]
+
+
+def plan_suite(request: EvaluateRequest, path: Path) -> int:
+    """Write what has to be made, and by which seeds; returns how many videos."""
+    cases = request.cases()
+    write_cases(cases, path)
+    return len(cases)
+
+
+def evaluate(request: EvaluateRequest) -> dict[str, Any]:
+    """Sample where there is a model to sample, judge every video, and write report.json and index.html."""
+    cases, probe = request.cases(), load_probe()
+    about: dict[str, Any] = {"program": f"chronotope {__version__}"}
+    if request.videos is None:
+        verdicts = _sampled(request, cases, about)
+        videos = request.out / "videos"
+    else:
+        videos = request.videos
+        check_folder(videos, cases)
+        about |= {"model": f"videos in {videos.name}", "specs": str(request.specs), "seeds": "unknown: the videos came from outside"}
+        with progress("judging", "videos") as report:
+            verdicts = judge_folder(probe, videos, cases, None, report)
+    found = make_report(verdicts, about)
+    write_report(found, request.out)
+    write_page(found, videos, request.out / "index.html")
+    return found
+
+
+def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any]) -> list[Verdict]:
+    model = request.model or "small"
+    generator = Generator.load(find_model(model)).to(device())
+    asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
+    about |= {"model": model, "weights": ", ".join(f"{part} {name}" for part, name in generator.names.items()), "suite": asked}
+    about |= {"videos": len(cases), "selection": "none: first try of every case, seeds by hash", "device": str(device())}
+    with progress("sampling", "videos") as report:
+        ledger = sample_cases(generator, cases, request.out, report, {**about, "torch": torch.__version__})
+    about["ledger"] = ledger.head
+    with progress("judging", "videos") as report:
+        return judge_folder(load_probe(), request.out / "videos", cases, ledger, report)
+
+
+def in_words(report: dict[str, Any], out: Path) -> str:
+    """The main numbers."""
+    summary = report["summary"]
+    lines = [f"success {_say(summary['success'])}; over specs {_interval(summary['success']['interval_over_specs'])}"]
+    lines.append(f"all checks {summary['graded']:.1%}")
+    for name, levels in summary["strata"].items():
+        lines += [f"  {name}: {level:{max(map(len, levels))}}  {_say(rate)}" for level, rate in levels.items()]
+    wrong = sorted(((code, rate) for code, rate in summary["failures"].items() if rate["right"]), key=lambda item: -item[1]["right"])
+    lines += [f"  {code} {FAILURES[code].name}: {rate['share']:.1%}" for code, rate in wrong]
+    return "\n".join([*lines, str(out / "index.html")])
+
+
+def _say(rate: dict[str, Any]) -> str:
+    return f"{rate['share']:.1%} {_interval(rate['interval'])} of {rate['of']}"
+
+
+def _interval(bounds: list[float]) -> str:
+    return f"[{bounds[0]:.1%}, {bounds[1]:.1%}]"
+
+
+def compare_reports(first: Path, second: Path) -> list[Comparison]:
+    """Read two reports and compare them."""
+    return compare(read_report(first), read_report(second))
+
+
+def comparison_in_words(rows: list[Comparison]) -> str:
+    """A line a stratum; those that differ beyond chance are marked."""
+    width = max(len(row.stratum) for row in rows)
+    lines = [f"{'':{width}}   first  second  only first  only second  p (Holm)"]
+    for row in rows:
+        mark = " *" if row.adjusted < 0.05 else ""
+        numbers = f"{row.first.share:7.1%} {row.second.share:7.1%} {row.only_first:11} {row.only_second:12} {row.adjusted:9.2g}"
+        lines.append(f"{row.stratum:{width}} {numbers}{mark}")
+    return "\n".join(lines)
+
+
+def try_the_checks(count: int) -> Trial:
+    """Put the checks on trial over so many held-out specs."""
+    with progress("checking the checks", "specs") as report:
+        return try_checks(load_probe(), trial_specs(count), report)
+
+
+def trial_in_words(trial: Trial) -> str:
+    """What passes, what is caught, and what is not as promised."""
+    lines = [f"truth passes {trial.predicates} of its predicates (asked: {BARS['truth']:.1%}), {trial.truth} of its clips"]
+    for name, rate in trial.controls.items():
+        lines.append(f"{name:24} fails {rate} (asked: {BARS['control']:.0%})")
+    lines.append("fault    caught, where planted                    raised on truth   raised beside it")
+    for code in trial.planted:
+        others = _beside(trial, code)
+        lines.append(f"{code}  {trial.recall(code)!s:40} {trial.false_alarm(code).share:14.1%}   {others}")
+    problems = trial.missed()
+    return "\n".join([*lines, "every promise is kept" if not problems else "NOT as promised: " + "; ".join(problems)])
+
+
+def _beside(trial: Trial, code: str) -> str:
+    """What else is raised on clips with this fault, in at least every tenth of them."""
+    often = [(other, Rate(count, trial.planted[code])) for other, count in trial.raised[code].most_common() if other != code]
+    return ", ".join(f"{other} {rate.share:.0%}" for other, rate in often if rate.share >= 0.1)

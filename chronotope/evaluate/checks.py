@@ -1,0 +1,373 @@
+"""Checks compiled from a spec: what must be true of a video of it, each with the failure it shows where it is not.
+
+A check never reads the prompt. It looks at what `tracking` found, at the frames, and at what the stage itself does with this spec;
+where the stage leaves something open (how fast, how far) so does the check.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from chronotope.evaluate.probe import CELL, Probe, scaled
+from chronotope.evaluate.taxonomy import blocks
+from chronotope.evaluate.tracking import Followed, Scene, follow_all, truth_of
+from chronotope.evaluate.words import FARTHEST_STILL, SEEN_SHARE, Frames, Sight, Trail, colour_votes, perceived, step_towards, watch
+from chronotope.worlds.backdrops import flat_backdrop
+from chronotope.worlds.sample import SCOPES
+from chronotope.worlds.spec import Event, Spec
+from chronotope.worlds.stage import render
+
+__all__ = ["Check", "check", "check_scene", "succeeds"]
+
+LASTING = 0.25  # seconds: shorter slips of the probe are forgiven
+SHOWN, HIDDEN = 0.6, 0.5  # of an actor's pixels: the truth shows it; the truth lets it be missed
+GROWN = 1.25  # times the area
+DRIFT_OF_COLOUR = 20.0  # CIELAB, lightness halved
+DRIFT_OF_SIZE = 1.6
+JUMP = 3.0, 0.12  # times the median step, and short sides
+SHAKING = 0.03, 0.08, 0.15  # steps that count: short sides, steps of the logarithm of the size, and the share of the whole extent
+UNEVEN = 0.13  # root mean square distance from even motion, over the way that was made
+FLICKER, NOISE = 6.0, 4.0  # levels of 255
+BLURRED = 0.5
+_TRAVELS = ("walk", "fly", "move", "roll")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One predicate of one actor (or of the whole clip): `code` says how it fails, nothing if it holds, `frame` from when on."""
+
+    name: str
+    actor: str = ""
+    code: str | None = None
+    frame: int | None = None
+
+    @property
+    def holds(self) -> bool:
+        return self.code is None
+
+
+def check(probe: Probe, spec: Spec, frames: Frames) -> tuple[Check, ...]:
+    """Everything that must be true of a video of this spec; the clip may have any size, and as many frames as the spec."""
+    return check_scene(follow_all(watch(probe, frames), spec))
+
+
+def check_scene(scene: Scene) -> tuple[Check, ...]:
+    """The same for a clip in which everybody has been followed already."""
+    found: list[Check] = []
+    for place, one in enumerate(scene.actors):
+        found += _actor_checks(scene, place, one)
+    missing = any(check.name == "is there" and not check.holds for check in found)
+    return (*found, *_clip_checks(scene, missing))
+
+
+def succeeds(checks: tuple[Check, ...]) -> bool:
+    """No failure that blocks success."""
+    return not any(check.code and blocks(check.code) for check in checks)
+
+
+def _actor_checks(scene: Scene, place: int, one: Followed) -> Iterator[Check]:
+    """Everything about one actor. Of somebody who is not there nothing else can be true either."""
+    visible = truth_of(scene.spec).visible_fraction[:, place]
+    shown = visible >= SHOWN
+    there = one.found.any() and (one.trail.seen_share >= SEEN_SHARE * shown.mean() or _for_a_time(scene, one))
+    wanted = tuple(_predicates(scene, place, one))
+    if not there:
+        first = int(np.argmax(shown)) if shown.any() else 0
+        yield from (Check(name, one.actor.id, "TXT-CNT", first) for name in ("is there", *(name for name, _ in wanted)))
+        return
+    yield Check("is there", one.actor.id)
+    for name, look in wanted:
+        code, frame = look() or (None, None)
+        yield Check(name, one.actor.id, code, frame)
+
+
+def _for_a_time(scene: Scene, one: Followed) -> bool:
+    """Seen steadily for a while, though not for long: it is gone, or came late, which is another failure than never to be there."""
+    times = np.flatnonzero(one.found)
+    solid = len(times) >= max(_lasting(scene), 0.8 * (times[-1] - times[0] + 1))
+    return bool(solid and (times[0] <= 1 or times[-1] >= scene.num_frames - 2))
+
+
+Fault = tuple[str, int] | None
+
+
+def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Fault]]]:
+    """Which predicates the spec asks of an actor, by name."""
+    spec, actor = scene.spec, one.actor
+    events = sorted((e for e in spec.events if e.actor == actor.id), key=lambda e: e.start)
+    kinds = {event.kind for event in events}
+    touched = any(actor.id in (e.actor, e.target) for e in spec.events)
+    if actor.colour:
+        yield "has its colour", lambda: None if _coloured(scene.sight, one, actor.colour or "") else ("TXT-ATT", _first(one))
+    for number, event in enumerate(events):
+        others = events[:number] + events[number + 1 :]
+        yield f"{event.kind} {event.direction or ''}".strip(), _deed(scene, one, event, others)
+    if scene.num_frames > 1:
+        yield "stays in being", lambda: _persists(scene, place, one, kinds)
+        yield "is one", lambda: _run(one.doubles, scene, "OBJ-DUP")
+        yield "keeps its colour", lambda: _keeps_colour(scene, one)
+        yield "moves without a jump", lambda: _smooth(one)
+        if "bounce" not in kinds:
+            yield "does not shake", lambda: _shakes(one, events)
+        if not kinds & {"grow", "shrink", "enter", "leave", "bounce"}:
+            yield "keeps its size", lambda: _keeps_size(one)
+        if touched and kinds and kinds <= set(_TRAVELS):
+            yield "moves evenly", lambda: next(filter(None, (_even(scene, one, event) for event in events)), None)
+
+
+def _first(one: Followed) -> int:
+    return int(np.argmax(one.found))
+
+
+def _coloured(sight: Sight, one: Followed, colour: str) -> bool:
+    votes = colour_votes(sight, one.trail)
+    return bool(votes) and max(votes, key=lambda name: votes[name]) == colour
+
+
+def _during(scene: Scene, event: Event) -> slice:
+    """The frames in which an event happens."""
+    fps = scene.spec.fps
+    return slice(max(0, round(event.start * fps)), min(scene.num_frames, round(event.end * fps) + 1))
+
+
+def _deed(scene: Scene, one: Followed, event: Event, others: list[Event]) -> Callable[[], Fault]:
+    """Is this event seen in its time?"""
+
+    def look() -> Fault:
+        code = _missed(scene, one, event, event)
+        if code and others and all(_missed(scene, one, event, other) is None for other in others):
+            code = "TXT-ORD"  # it is seen, in the time of the others
+        return (code, _during(scene, event).start) if code else None
+
+    return look
+
+
+def _missed(scene: Scene, one: Followed, event: Event, when: Event) -> str | None:
+    """How this event fails in the time of `when`."""
+    frames = _during(scene, when)
+    found, edge, areas = one.found[frames], one.at_edge[frames], one.areas[frames]
+    if event.kind in ("grow", "shrink"):
+        ratio = _last_over_first(areas[~np.isnan(areas)])
+        return None if (ratio >= GROWN if event.kind == "grow" else ratio <= 1 / GROWN) else "TXT-ACT"
+    if event.kind == "enter" and (not found.any() or (found[0] and not edge[0])):
+        return "TXT-ACT"
+    if event.kind == "leave" and (not found.any() or (found[-1] and not edge[-1])):
+        return "TXT-ACT"
+    if event.kind in (*_TRAVELS, "enter", "leave") and event.direction:
+        along, across = step_towards(Trail(one.trail.cells[frames], one.trail.centres[frames]).travelled, event.direction)
+        if along >= FARTHEST_STILL and along > across:
+            return None
+        return "MOT-STA" if max(abs(along), across) < FARTHEST_STILL else "MOT-DIR"
+    return None
+
+
+def _last_over_first(values: np.ndarray) -> float:
+    """The median of the last quarter over that of the first, at least a frame each."""
+    if len(values) < 2:
+        return 1.0
+    quarter = max(1, len(values) // 4)
+    return float(np.median(values[-quarter:]) / max(float(np.median(values[:quarter])), 1e-6))
+
+
+def _lasting(scene: Scene) -> int:
+    return max(2, round(LASTING * scene.spec.fps))
+
+
+def _run(flags: Bool[np.ndarray, " t"], scene: Scene, code: str) -> Fault:
+    """The first run of true frames that lasts; in a short clip, one that never ends."""
+    needed, length = min(_lasting(scene), len(flags)), 0
+    for t, flag in enumerate(flags):
+        length = length + 1 if flag else 0
+        if length >= needed:
+            return code, t - needed + 1
+    return None
+
+
+def _persists(scene: Scene, place: int, one: Followed, kinds: set[str]) -> Fault:
+    """Seen from the beginning to the end, but where it may be out of the frame or hidden."""
+    excused = truth_of(scene.spec).visible_fraction[: scene.num_frames, place] < HIDDEN
+    times = np.flatnonzero(one.found)
+    others = [other for other in scene.actors if other is not one]
+    for t in np.flatnonzero(~one.found):
+        nearest = times[np.abs(times - t).argmin()]
+        here = one.trail.centres[nearest]
+        close = [
+            np.linalg.norm(other.trail.centres[t] - here) < (0.6 if one.touched[nearest] else 0.3) for other in others if other.found[t]
+        ]
+        excused[t] |= any(close)
+        excused[t] |= bool(one.at_edge[nearest]) and bool(kinds & {"enter", "leave"})
+    missing = ~one.found & ~excused
+    if "enter" in kinds:
+        missing[: times[0]] = False
+    if "leave" in kinds:
+        missing[times[-1] :] = False
+    fault = _run(missing, scene, "OBJ-DIS")
+    return ("OBJ-APP", int(times[0])) if fault and fault[1] < times[0] else fault
+
+
+def _keeps_colour(scene: Scene, one: Followed) -> Fault:
+    """A shape has one colour, which must be the same at both ends; of other things, whose sides differ, the mean may not go far."""
+    seen = np.flatnonzero(one.found & ~one.touched)
+    if len(seen) < 4:
+        return None
+    quarter = max(1, len(seen) // 4)
+    first, last = (_only(one.trail, part) for part in (seen[:quarter], seen[-quarter:]))
+    if one.actor.colour:
+        before, after = (colour_votes(scene.sight, part) for part in (first, last))
+        same = max(before, key=lambda name: before[name]) == max(after, key=lambda name: after[name])
+    else:
+        same = bool(np.linalg.norm(_mean_colour(scene, first) - _mean_colour(scene, last)) <= DRIFT_OF_COLOUR)
+    return None if same else ("ID-COL", int(seen[-quarter]))
+
+
+def _only(trail: Trail, times: np.ndarray) -> Trail:
+    """The trail at these times, and nothing at the others."""
+    cells, centres = np.zeros_like(trail.cells), np.full_like(trail.centres, np.nan)
+    cells[times], centres[times] = trail.cells[times], trail.centres[times]
+    return Trail(cells, centres)
+
+
+def _mean_colour(scene: Scene, trail: Trail) -> Float[np.ndarray, " 3"]:
+    height, width = scene.sight.frames.shape[1:3]
+    mask = np.repeat(np.repeat(trail.cells, CELL, axis=1), CELL, axis=2)[:, :height, :width]
+    return np.asarray(perceived(scene.sight.frames[mask]).mean(axis=0))
+
+
+def _keeps_size(one: Followed) -> Fault:
+    seen = np.flatnonzero(one.alone)
+    if len(seen) < 4:
+        return None
+    ratio = _last_over_first(one.areas[seen])
+    return ("ID-SIZ", int(seen[-1])) if not 1 / DRIFT_OF_SIZE <= ratio <= DRIFT_OF_SIZE else None
+
+
+def _smooth(one: Followed) -> Fault:
+    times = np.flatnonzero(one.found & ~one.touched)
+    if len(times) < 3:
+        return None
+    steps = np.linalg.norm(np.diff(one.trail.centres[times], axis=0), axis=1) / np.diff(times)
+    times_of_median, floor = JUMP
+    far = steps * np.diff(times) > times_of_median * np.median(steps) * np.diff(times) + floor
+    return ("MOT-JMP", int(times[1 + np.argmax(far)])) if far.any() else None
+
+
+def _shakes(one: Followed, events: list[Event]) -> Fault:
+    """It turns back more often than its deeds do; up and down only where it is sent there, for steps and hops go up and down too."""
+    apart = one.found & ~one.touched
+    times = np.flatnonzero(apart if apart.sum() >= 5 else one.found)
+    if len(times) < 5:
+        return None
+    x, y = one.trail.centres[times].T
+    step, size_step, share = SHAKING
+    rows = [(x, step)]
+    rows += [(y, step)] if any(event.direction in ("up", "down") for event in events) else []
+    rows += [(np.log(one.areas[times]) / 2, size_step)] if any(event.kind in ("grow", "shrink") for event in events) else []
+    for values, least in rows:
+        steps = np.diff(values)
+        large = np.abs(steps) >= max(least, share * np.ptp(values))
+        turns = (steps[:-1] * steps[1:] < 0) & large[:-1] & large[1:]
+        if turns.sum() > max(1, len(events)):
+            return "MOT-SHK", int(times[1 + np.argmax(turns)])
+    return None
+
+
+def _even(scene: Scene, one: Followed, event: Event) -> Fault:
+    """A straight line through place over time, in the direction of the event (gaits move up and down)."""
+    frames = _during(scene, event)
+    times = np.flatnonzero((one.found & ~one.at_edge)[frames]) + frames.start
+    if event.direction is None or len(times) < 5:
+        return None
+    place = one.trail.centres[times, 0 if event.direction in ("left", "right") else 1]
+    slope, start = np.polyfit(times, place, 1)
+    way = abs(slope) * (times[-1] - times[0])
+    rest = place - (slope * times + start)
+    return ("PHY-INR", int(times[np.abs(rest).argmax()])) if np.sqrt((rest**2).mean()) > max(UNEVEN * way, 0.02) else None
+
+
+def _clip_checks(scene: Scene, missing: bool) -> Iterator[Check]:
+    """What must be true of the whole picture."""
+    yield _named("nobody else is there", _nobody_else(scene) if not missing else None)
+    yield _named("is at its place", None if _place(scene) == scene.spec.backdrop else ("TXT-PLC", 0))
+    yield _named("is sharp", _sharp(scene))
+    if scene.num_frames > 1 and scene.spec.camera.kind == "still":
+        jumps, grain = _restlessness(scene)
+        yield _named("does not flicker", ("VIS-FLK", int(jumps.argmax()) + 1) if np.max(jumps) > FLICKER else None)
+        yield _named("is free of noise", ("VIS-NSE", int(grain.argmax()) + 1) if np.median(grain) > NOISE else None)
+
+
+def _named(name: str, fault: Fault) -> Check:
+    return Check(name, "", *(fault or (None, None)))
+
+
+def _nobody_else(scene: Scene) -> Fault:
+    fault = _run(scene.strangers, scene, "TXT-EXT")
+    return ("OBJ-APP", fault[1]) if fault and fault[1] > _lasting(scene) else fault
+
+
+def _place(scene: Scene) -> str:
+    """The backdrop of the stage that the picture without the actors is most like, row by row."""
+    empty = _without_actors(scene)
+    seen = ~np.isnan(empty[..., 0])
+    rows = seen.mean(axis=1) >= 0.2
+    if not rows.any():
+        return scene.spec.backdrop  # everything is hidden: nothing can be said
+    found = _profile(empty, seen, rows)
+    distances = {}
+    for name in SCOPES["wide"].backdrops:
+        # clouds and the like stand elsewhere each time: the nearest of a few counts
+        truths = (_profile(_backdrop(name, *seen.shape[::-1], seed), seen, rows) for seed in range(3))
+        distances[name] = min(float(np.linalg.norm(found - truth, axis=1).mean()) for truth in truths)
+    return min(distances, key=lambda name: distances[name])
+
+
+def _profile(picture: np.ndarray, seen: Bool[np.ndarray, "h w"], rows: Bool[np.ndarray, " h"]) -> Float[np.ndarray, "r 3"]:
+    """The median colour of what is seen of each row."""
+    medians = [np.median(picture[y][seen[y]], axis=0) for y in np.flatnonzero(rows)]
+    return perceived(np.array(medians).round().astype(np.uint8))
+
+
+@functools.lru_cache(maxsize=256)
+def _backdrop(name: str, width: int, height: int, seed: int) -> np.ndarray:
+    return flat_backdrop(name, width, height, seed)
+
+
+def _without_actors(scene: Scene) -> Float[np.ndarray, "h w 3"]:
+    """The median over time of every pixel where nobody stands; NaN where somebody always does."""
+    frames = np.where(scene.backdrop[..., None], scene.sight.frames.astype(np.float32), np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # all NaN, which is an answer
+        return np.nanmedian(frames, axis=0)
+
+
+def _sharp(scene: Scene) -> Fault:
+    """The steepest edges beside those of the truth, both as the probe sees them."""
+    whole = np.flatnonzero(np.all([one.found for one in scene.actors], axis=0)) if scene.actors else np.arange(scene.num_frames)
+    whole = whole if len(whole) else np.arange(scene.num_frames)
+    some = whole[:: max(1, len(whole) // 4)]
+    truth = scaled(render(scene.spec).frames[some])
+    ratio = _steepness(scene.sight.frames[some]) / max(_steepness(truth), 1e-6)
+    return ("VIS-BLR", 0) if ratio < BLURRED else None
+
+
+def _steepness(frames: Frames) -> float:
+    """The 98th percentile of the size of the gradient of brightness."""
+    grey = frames.astype(np.float32).mean(axis=3)
+    return float(np.percentile(np.hypot(np.diff(grey, axis=1)[:, :, :-1], np.diff(grey, axis=2)[:, :-1]), 98))
+
+
+def _restlessness(scene: Scene) -> tuple[Float[np.ndarray, " steps"], Float[np.ndarray, " steps"]]:
+    """Of each step between frames, over the resting backdrop: how far its mean moves, and the mean size of what is left of each pixel."""
+    grey, mask = scene.sight.frames.astype(np.float32).mean(axis=3), scene.backdrop
+    jumps, grain = np.zeros(scene.num_frames - 1), np.zeros(scene.num_frames - 1)
+    for t in range(scene.num_frames - 1):
+        change = (grey[t + 1] - grey[t])[mask[t] & mask[t + 1]]
+        if len(change):
+            jumps[t] = abs(change.mean())
+            grain[t] = np.abs(change - change.mean()).mean()
+    return jumps, grain

@@ -1,0 +1,142 @@
+"""From videos on disk to verdicts: this model's, or anybody's; what is missing or of the wrong form is refused with the list.
+
+Videos are judged as files, as a stranger's are, so the same video always gets the same verdict.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chronotope import video
+from chronotope.data.clips import SUFFIXES
+from chronotope.errors import ChronotopeError, FileProblem
+from chronotope.evaluate.checks import Check, check, succeeds
+from chronotope.evaluate.ledger import Ledger
+from chronotope.evaluate.probe import Probe
+from chronotope.evaluate.suite import Case
+from chronotope.generate.pipeline import Generator
+
+__all__ = ["Verdict", "check_folder", "judge_folder", "sample_cases"]
+
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is right and wrong with the video of one case."""
+
+    case: Case
+    checks: tuple[Check, ...]
+
+    @property
+    def success(self) -> bool:
+        """Whether nothing that blocks success is wrong."""
+        return succeeds(self.checks)
+
+    @property
+    def graded(self) -> float:
+        """The share of checks that hold."""
+        return sum(check.holds for check in self.checks) / len(self.checks)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The failures, each once, in the order of the checks."""
+        return tuple(dict.fromkeys(check.code for check in self.checks if check.code))
+
+
+def failed_to_run(case: Case) -> Verdict:
+    """The verdict on a video that does not exist because the system failed."""
+    return Verdict(case, (Check("is made", "", "SYS-RUN", 0),))
+
+
+def sample_cases(generator: Generator, cases: Sequence[Case], folder: Path, report: Report, about: dict[str, Any]) -> Ledger:
+    """Make the videos of all cases that are not there yet, in order, first try; everything is planned before the first is made."""
+    ledger = Ledger(folder / "ledger.jsonl")
+    planned, ended = ledger.of("planned"), {**ledger.of("done"), **ledger.of("failed")}
+    wanted = [case.id for case in cases]
+    if planned and list(planned) != wanted:
+        raise FileProblem(f"{folder} holds another suite of {len(planned)} cases; give another --out")
+    if not planned:
+        ledger.write(kind="began", case="", **about)
+        for case in cases:
+            ledger.write(kind="planned", case=case.id, seed=case.seed, prompt=case.prompt)
+    elif (earlier := next(row for row in ledger.rows if row["kind"] == "began"))["model"] != about["model"]:
+        raise FileProblem(f"{folder} was begun with another model ({earlier['model']}); give another --out")
+    for number, case in enumerate(cases, start=1):
+        if case.id not in ended:
+            _sample(generator, case, folder / "videos" / case.file, ledger)
+        report(number, len(cases))
+    return ledger
+
+
+def _sample(generator: Generator, case: Case, path: Path, ledger: Ledger) -> None:
+    spec, started = case.spec, time.perf_counter()
+    try:
+        made = generator.generate(
+            case.prompt, height=spec.height, width=spec.width, num_frames=spec.num_frames, fps=spec.fps, seed=case.seed
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        video.write(path, made.frames, made.fps, metadata={**made.origin, "case": case.id})
+    except (ChronotopeError, MemoryError, RuntimeError) as problem:  # a refusal is a failure of the system, not of the case
+        ledger.write(kind="failed", case=case.id, reason=f"{type(problem).__name__}: {problem}")
+        return
+    seconds = round(time.perf_counter() - started, 3)
+    ledger.write(kind="done", case=case.id, file=case.file, sha256=_sha256(path), seconds=seconds)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def check_folder(folder: Path, cases: Sequence[Case]) -> None:
+    """Refuse a folder from which videos are missing, or that holds others, or videos of another size, length or rate."""
+    if not folder.is_dir():
+        raise FileProblem(f"{folder} is not a folder of videos")
+    present = {path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
+    wanted = {case.file for case in cases}
+    problems = [f"{name} is missing" for name in sorted(wanted - present)]
+    problems += [f"{name} belongs to no case" for name in sorted(present - wanted)]
+    for case in cases:
+        if case.file in present:
+            problems += _misfits(folder / case.file, case)
+    if problems:
+        shown = "; ".join(problems[:20]) + (f"; and {len(problems) - 20} more" if len(problems) > 20 else "")
+        raise FileProblem(f"{folder} is not what the specs ask for ({len(problems)} problems): {shown}")
+
+
+def _misfits(path: Path, case: Case) -> list[str]:
+    spec = case.spec
+    try:
+        content = video.read(path)
+    except ChronotopeError as problem:
+        return [str(problem)]
+    count, height, width = content.frames.shape[:3]
+    found = {"frames": count, "height": height, "width": width}
+    wanted = {"frames": spec.num_frames, "height": spec.height, "width": spec.width}
+    wrong = [f"{path.name} has {name} {found[name]}, expected {wanted[name]}" for name in found if found[name] != wanted[name]]
+    if spec.num_frames > 1 and abs(content.fps - spec.fps) > 0.01 * spec.fps:
+        wrong.append(f"{path.name} runs at {content.fps:g} frames a second, expected {spec.fps:g}")
+    return wrong
+
+
+def judge_folder(probe: Probe, folder: Path, cases: Sequence[Case], ledger: Ledger | None, report: Report) -> list[Verdict]:
+    """A verdict on every case. With a ledger, videos must be those it names, and what failed counts as failed."""
+    verdicts, done, failed = [], {}, {}
+    if ledger is not None:
+        ledger.check_whole()
+        done, failed = ledger.of("done"), ledger.of("failed")
+    for number, case in enumerate(cases, start=1):
+        path = folder / case.file
+        if case.id in failed:
+            verdicts.append(failed_to_run(case))
+        else:
+            if ledger is not None and (not path.is_file() or _sha256(path) != done[case.id]["sha256"]):
+                raise FileProblem(f"{path} is not the video that the ledger names; it was changed or removed")
+            verdicts.append(Verdict(case, check(probe, case.spec, video.read(path).frames)))
+        report(number, len(cases))
+    return verdicts

@@ -1,0 +1,166 @@
+"""Verdicts become numbers with intervals, and a JSON for machines; two such reports of the same cases can be compared.
+
+report.json holds `version`, `about`, `summary` (success, strata, cube, checks, failures, survival) and `cases`, a row a video.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from chronotope.errors import FileProblem
+from chronotope.evaluate.judge import Verdict
+from chronotope.evaluate.statistics import Rate, bootstrap, holm, mcnemar, survival
+from chronotope.evaluate.taxonomy import FAILURES, blocks
+
+__all__ = ["VERSION", "Comparison", "compare", "make_report", "read_report", "success_rate", "write_report"]
+
+VERSION = 1
+
+
+def make_report(verdicts: Sequence[Verdict], about: dict[str, Any]) -> dict[str, Any]:
+    """Everything that was measured, as plain JSON values."""
+    return {"version": VERSION, "about": about, "summary": _summary(verdicts), "cases": [_case(verdict) for verdict in verdicts]}
+
+
+def _case(verdict: Verdict) -> dict[str, Any]:
+    case = verdict.case
+    faults = [
+        {"code": c.code, "check": c.name, "actor": c.actor, "frame": c.frame, "second": round((c.frame or 0) / case.spec.fps, 3)}
+        for c in verdict.checks
+        if c.code
+    ]
+    row = {"id": case.id, "index": case.index, "run": case.run, "file": case.file, "prompt": case.prompt, "seed": case.seed}
+    return {**row, "strata": case.strata, "success": verdict.success, "graded": round(verdict.graded, 4), "failures": faults}
+
+
+def success_rate(verdicts: Iterable[Verdict]) -> Rate:
+    """How many videos succeed."""
+    found = [verdict.success for verdict in verdicts]
+    return Rate(sum(found), len(found))
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    return {
+        "right": rate.successes,
+        "of": rate.trials,
+        "share": round(rate.share, 4),
+        "interval": [round(bound, 4) for bound in rate.interval],
+    }
+
+
+def _summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    runs = sorted({verdict.case.run for verdict in verdicts})
+    by_run = [success_rate(v for v in verdicts if v.case.run == run).share for run in runs]
+    clustered = bootstrap([float(v.success) for v in verdicts], [v.case.index for v in verdicts])
+    return {
+        "success": {**_rate(success_rate(verdicts)), "interval_over_specs": [round(bound, 4) for bound in clustered]},
+        "runs": {"count": len(runs), "shares": by_run, "deviation": round(statistics.stdev(by_run), 4) if len(runs) > 1 else None},
+        "graded": round(sum(v.graded for v in verdicts) / len(verdicts), 4),
+        "checks": {name: _rate(rate) for name, rate in _by_check(verdicts).items()},
+        "strata": _by_stratum(verdicts),
+        "cube": _cube(verdicts),
+        "failures": {code: _rate(Rate(sum(code in v.codes for v in verdicts), len(verdicts))) for code in FAILURES},
+        "survival": _survival(verdicts),
+    }
+
+
+def _by_check(verdicts: Sequence[Verdict]) -> dict[str, Rate]:
+    rates: dict[str, Rate] = {}
+    for check in (check for verdict in verdicts for check in verdict.checks):
+        rates[check.name] = rates.get(check.name, Rate(0, 0)) + Rate(int(check.holds), 1)
+    return dict(sorted(rates.items(), key=lambda item: item[1].share))
+
+
+def _by_stratum(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name in verdicts[0].case.strata:
+        levels = sorted({v.case.strata[name] for v in verdicts})
+        found[name] = {level: _rate(success_rate(v for v in verdicts if v.case.strata[name] == level)) for level in levels}
+    return found
+
+
+def _cube(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
+    """Length against deeds: the two-way table."""
+    table: dict[str, dict[str, Any]] = {}
+    for verdict in verdicts:
+        strata = verdict.case.strata
+        row = table.setdefault(strata["deeds"], {})
+        row[strata["length"]] = row.get(strata["length"], Rate(0, 0)) + Rate(int(verdict.success), 1)
+    return {deeds: {length: _rate(rate) for length, rate in row.items()} for deeds, row in sorted(table.items())}
+
+
+def _survival(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Seconds until the first failure that blocks success, over videos; those without one are censored at their end."""
+    times, failed = [], []
+    for verdict in (v for v in verdicts if v.case.spec.num_frames > 1):
+        frames = [check.frame or 0 for check in verdict.checks if check.code and blocks(check.code)]
+        failed.append(bool(frames))
+        times.append((min(frames) if frames else verdict.case.spec.num_frames) / verdict.case.spec.fps)
+    if not times:
+        return {}
+    curve = survival(times, failed)
+    rows = {name: [round(value, 4) for value in getattr(curve, name)] for name in ("times", "alive", "low", "high")}
+    return {**rows, "median": curve.median, "videos": len(times)}
+
+
+def write_report(report: dict[str, Any], folder: Path) -> None:
+    """report.json in the folder, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / "report.json.part"
+    beside.write_text(json.dumps(report, indent=1) + "\n")
+    beside.replace(folder / "report.json")
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A report, given as its folder or its JSON file."""
+    path = path / "report.json" if path.is_dir() else path
+    try:
+        report: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError as problem:
+        raise FileProblem(f"{path} is missing; make a report with: chronotope evaluate MODEL --out FOLDER") from problem
+    except ValueError as problem:
+        raise FileProblem(f"{path} is not readable JSON: {problem}") from problem
+    if not isinstance(report, dict) or report.get("version") != VERSION:
+        got = report.get("version", "none") if isinstance(report, dict) else "none"
+        raise FileProblem(f"{path} is a report of version {got}, this program reads version {VERSION}; evaluate again")
+    return report
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How two systems differ on the same cases, in one stratum: cases that only one of them solved, and the chance of that."""
+
+    stratum: str
+    first: Rate
+    second: Rate
+    only_first: int
+    only_second: int
+    p_value: float
+    adjusted: float
+
+
+def compare(first: dict[str, Any], second: dict[str, Any]) -> list[Comparison]:
+    """Paired tests over all cases and over every level of every stratum, adjusted together (Holm)."""
+    ours, theirs = ({row["id"]: row for row in report["cases"]} for report in (first, second))
+    if set(ours) != set(theirs):
+        alone = [f"{len(a.keys() - b.keys())} only in the {name}" for a, b, name in ((ours, theirs, "first"), (theirs, ours, "second"))]
+        raise FileProblem(f"the two reports are of other cases ({', '.join(alone)}); compare reports of one suite")
+    groups: dict[str, list[str]] = {"all cases": list(ours)}
+    for name, row in ours.items():
+        for stratum, level in row["strata"].items():
+            groups.setdefault(f"{stratum}: {level}", []).append(name)
+    found = [_compared(group, [(ours[name]["success"], theirs[name]["success"]) for name in names]) for group, names in groups.items()]
+    adjusted = [found[0].p_value, *holm([row.p_value for row in found[1:]])]  # the first question was asked before all others
+    return [replace(row, adjusted=level) for row, level in zip(found, adjusted, strict=True)]
+
+
+def _compared(group: str, pairs: Sequence[tuple[bool, bool]]) -> Comparison:
+    first, second = (Rate(sum(pair[side] for pair in pairs), len(pairs)) for side in (0, 1))
+    only_first, only_second = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
+    p_value = mcnemar(only_first, only_second)
+    return Comparison(group, first, second, only_first, only_second, p_value, p_value)

@@ -1,0 +1,177 @@
+"""Suites: which specs a model is asked for, in which words, with which seeds; fixed before anything is sampled.
+
+Every spec is held out from training by its hash, or combines attributes never seen together. A case's seed is a hash of the
+suite's salt, the spec, the run and the index, so nobody chooses it. The rows of a suite are written to a file that a stranger can
+fill with videos of any other model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from chronotope.config import from_dict, to_dict
+from chronotope.errors import FileProblem, UsageError, suggest
+from chronotope.evaluate.tracking import truth_of
+from chronotope.worlds.backdrops import PLAIN
+from chronotope.worlds.captions import captions
+from chronotope.worlds.sample import SCOPES, Split, sample_spec
+from chronotope.worlds.spec import Spec, spec_key
+
+__all__ = ["SUITES", "Case", "Suite", "make_suite", "read_cases", "write_cases"]
+
+VERSION = 1
+FORMS = ("sentence", "sentence", "tags", "paragraph")  # how a case's prompt is worded, in turns: half of them in a sentence
+
+
+@dataclass(frozen=True)
+class Suite:
+    """How many specs, how often each; the shares of clips of two acts and of new combinations."""
+
+    name: str
+    specs: int
+    runs: int
+    about: str
+    acts: float = 0.25
+    combinations: float = 0.2
+
+
+SUITES = {
+    "smoke": Suite("smoke", 24, 1, "does everything work? a minute on two cores; its intervals are wide"),
+    "standard": Suite("standard", 1200, 4, "what a model's numbers stand on: at least 200 specs for every level that is reported"),
+    "full": Suite("full", 4800, 4, "tells 85 from 83 % apart"),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One video to be made: a spec, the words for it, and the seed."""
+
+    spec: Spec
+    prompt: str
+    form: str
+    split: Split
+    run: int
+    index: int
+    seed: int
+
+    @property
+    def id(self) -> str:
+        """The name of its video, without suffix."""
+        return f"{self.index:04d}-{self.run}-{spec_key(self.spec)[:8]}"
+
+    @property
+    def file(self) -> str:
+        """The video's file name: a picture is a PNG."""
+        return self.id + (".png" if self.spec.num_frames == 1 else ".mp4")
+
+    @cached_property
+    def strata(self) -> dict[str, str]:
+        """The levels by which rates are reported."""
+        return strata_of(self.spec, self.form, self.split)
+
+
+def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
+    """What kind of case this is, from the spec and its truth alone."""
+    seconds = 0.0 if spec.num_frames == 1 else spec.seconds
+    starts = {event.start for event in spec.events}
+    visible = truth_of(spec).visible_fraction
+    crossing = len(spec.actors) > 1 and bool((visible < 0.9).any()) and not any(e.kind in ("enter", "leave") for e in spec.events)
+    kinds = {actor.kind for actor in spec.actors}
+    if not spec.events:
+        deeds = "C0 nothing happens"
+    elif len(spec.events) == 1:
+        deeds = "C1 one deed"
+    else:
+        deeds = "C2 two deeds at once" if len(starts) == 1 or len({e.actor for e in spec.events}) > 1 else "C3 one deed after the other"
+    return {
+        "length": "a picture" if not seconds else "up to 1 s" if seconds <= 1 else "1 to 2 s" if seconds <= 2 else "over 2 s",
+        "size": f"{spec.width}x{spec.height}",
+        "words": form,
+        "deeds": deeds,
+        "actors": f"{len(spec.actors)}",
+        "cast": "shapes" if kinds == {"shape"} else "nouns" if kinds == {"emoji"} else "both",
+        "place": "plain colour" if spec.backdrop in PLAIN else "landscape",
+        "identity": "I0 nobody hides anybody" if not crossing else "I2 somebody is partly hidden",
+        "novelty": "held out" if split == "heldout" else "new combination",
+    }
+
+
+def make_suite(name: str, scope: str = "small") -> list[Case]:
+    """The cases of a suite, in their order; the same every time."""
+    if name not in SUITES:
+        raise UsageError(f"unknown suite '{name}'. {suggest(name, SUITES)}")
+    if scope not in SCOPES:
+        raise UsageError(f"unknown scope '{scope}'. {suggest(scope, SCOPES)}")
+    suite, cases = SUITES[name], []
+    acts = SCOPES["acts"] if scope == "small" else None
+    for index in range(suite.specs):
+        # spread evenly over the suite: every so many-th case
+        two_acts = acts is not None and _falls(index, suite.acts)
+        split: Split = "combination" if _falls(index, suite.combinations, offset=1) else "heldout"
+        spec = sample_spec(1_000_000 + index, acts if two_acts and acts else SCOPES[scope], split)
+        form = FORMS[index % len(FORMS)]
+        prompt = captions(spec)[form][0]
+        cases += [Case(spec, prompt, form, split, run, index, _seed(name, spec, run, index)) for run in range(suite.runs)]
+    return cases
+
+
+def _falls(index: int, share: float, offset: int = 0) -> bool:
+    """True for this share of the indices, evenly."""
+    return int((index + offset + 1) * share) > int((index + offset) * share)
+
+
+def _seed(suite: str, spec: Spec, run: int, index: int) -> int:
+    digest = hashlib.sha256(f"chronotope suite {VERSION} {suite}|{spec_key(spec)}|{run}|{index}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def write_cases(cases: Sequence[Case], path: Path) -> None:
+    """One JSON line a case: file name, prompt, size, length, rate, seed, and the spec the video will be judged by."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    beside.write_text("".join(json.dumps(row) + "\n" for row in map(_row, cases)))
+    beside.replace(path)
+
+
+def _row(case: Case) -> dict[str, object]:
+    spec = case.spec
+    asked = {"file": case.file, "prompt": case.prompt, "width": spec.width, "height": spec.height}
+    asked |= {"num_frames": spec.num_frames, "fps": spec.fps, "seed": case.seed}
+    return {**asked, "form": case.form, "split": case.split, "run": case.run, "index": case.index, "spec": to_dict(spec)}
+
+
+def read_cases(path: Path) -> list[Case]:
+    """The cases of such a file; a line that contradicts itself is refused."""
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError as problem:
+        raise FileProblem(f"{path} is missing; write one with: chronotope evaluate --plan {path}") from problem
+    cases = list(_read(path, lines))
+    if not cases:
+        raise FileProblem(f"{path} holds no cases")
+    names = [case.id for case in cases]
+    if len(set(names)) < len(names):
+        raise FileProblem(f"{path} holds {next(name for name in names if names.count(name) > 1)} twice")
+    return cases
+
+
+def _read(path: Path, lines: Sequence[str]) -> Iterator[Case]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            case = Case(
+                from_dict(Spec, row["spec"]), row["prompt"], row["form"], row["split"], int(row["run"]), int(row["index"]), int(row["seed"])
+            )
+            said = {name: row[name] for name in ("file", "width", "height", "num_frames", "fps")}
+        except (ValueError, KeyError, TypeError, UsageError) as problem:
+            raise FileProblem(f"{path}, line {number}, is no case of a suite: {problem}") from problem
+        wanted = {name: _row(case)[name] for name in said}
+        wrong = [f"{name} is {said[name]}, by its spec {wanted[name]}" for name in said if said[name] != wanted[name]]
+        if wrong:
+            raise FileProblem(f"{path}, line {number}, contradicts itself: {'; '.join(wrong)}")
+        yield case

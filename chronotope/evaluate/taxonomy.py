@@ -1,0 +1,58 @@
+"""The ways in which a video can fail, each with a code, a severity and the rule by which it is detected.
+
+Severity 4 and 3 block success; 2 degrades, 1 is cosmetic: both are reported and counted, and block nothing. Codes and severities
+follow the protocol in docs/evaluation.md; a rule is a function of `evaluate.checks`, and every class has an injector in
+`evaluate.inject` that plants it in true clips.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chronotope.errors import UsageError, suggest
+
+__all__ = ["BLOCKING", "FAILURES", "Failure", "blocks"]
+
+BLOCKING = 3
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One row of the taxonomy."""
+
+    code: str
+    name: str
+    severity: int
+    rule: str
+
+
+_ROWS = (
+    Failure("TXT-CNT", "somebody asked for is missing", 3, "found in less than half of the frames in which the truth shows it"),
+    Failure("TXT-EXT", "somebody nobody asked for", 3, "a thing of another kind that touches no actor, from the beginning and lasting"),
+    Failure("TXT-ATT", "wrong colour", 3, "most pixels of the actor are nearest to another colour of the palette"),
+    Failure("TXT-ACT", "the deed is not done", 3, "no growing, shrinking, entering or leaving where the spec asks for it"),
+    Failure("TXT-ORD", "deeds in the wrong order", 3, "each deed is seen, but in the time of the other"),
+    Failure("TXT-PLC", "wrong place", 3, "the backdrop is nearer to another one of the stage"),
+    Failure("OBJ-DIS", "disappearance", 4, "unseen for a quarter of a second or more, not hidden, not leaving"),
+    Failure("OBJ-APP", "appearance from nothing", 4, "first seen long after the clip began, and not entering"),
+    Failure("OBJ-DUP", "double", 4, "two patches of one kind for a quarter of a second or more"),
+    Failure("ID-COL", "colour drift", 3, "the colours of the first and the last quarter differ visibly"),
+    Failure("ID-SIZ", "size drift", 2, "the areas of the first and the last quarter differ by more than 1.6 times"),
+    Failure("MOT-STA", "frozen", 3, "does not move where it is asked to"),
+    Failure("MOT-DIR", "wrong direction", 3, "moves another way than it is asked to"),
+    Failure("MOT-JMP", "teleport", 3, "one step is far larger than the others"),
+    Failure("MOT-SHK", "shaking", 3, "goes to and fro, or grows and shrinks in turns, far more than its deeds need"),
+    Failure("PHY-INR", "unsteady motion", 2, "stops, runs back or speeds up where the stage moves evenly"),
+    Failure("VIS-FLK", "flicker", 2, "the brightness of the backdrop jumps from frame to frame"),
+    Failure("VIS-NSE", "noise", 1, "the pixels of a resting backdrop change from frame to frame"),
+    Failure("VIS-BLR", "blur", 1, "the sharpest edges are less than half as steep as the truth's"),
+    Failure("SYS-RUN", "no video", 4, "the system failed, ran out of memory or time, or refused: counted as a failure"),
+)
+FAILURES: dict[str, Failure] = {row.code: row for row in _ROWS}
+
+
+def blocks(code: str) -> bool:
+    """Whether this failure makes a video count as failed."""
+    if code not in FAILURES:
+        raise UsageError(f"unknown failure '{code}'. {suggest(code, FAILURES)}")
+    return FAILURES[code].severity >= BLOCKING

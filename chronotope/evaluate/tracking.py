@@ -1,0 +1,121 @@
+"""Things found in a clip and followed through time: each actor of the spec, and whatever else is there.
+
+The probe labels cells of 4 x 4 pixels; connected cells of one kind are a patch. An actor is followed as the largest patch of its
+kind; a second patch of that kind is its double, and patches of other kinds that touch nobody are strangers.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+
+from chronotope.errors import UsageError
+from chronotope.evaluate.probe import CELL, KINDS, NOTHING
+from chronotope.evaluate.words import SURE, Sight, Trail, follow
+from chronotope.worlds.spec import Actor, Spec
+from chronotope.worlds.stage import Truth, render
+
+__all__ = ["Followed", "Scene", "follow_all", "truth_of"]
+
+FEWEST_CELLS = 8  # of a stranger or a double: half of what the smallest actor covers
+SHARE_OF_DOUBLE = 0.2  # of the actor's own cells
+
+
+@dataclass(frozen=True)
+class Followed:
+    """One actor through the clip; centres in short sides, areas in cells, NaN where unseen."""
+
+    actor: Actor
+    trail: Trail
+    areas: Float[np.ndarray, " t"]
+    doubles: Bool[np.ndarray, " t"]
+    at_edge: Bool[np.ndarray, " t"]
+    touched: Bool[np.ndarray, " t"]  # another actor stands next to it, or over a part of it
+
+    @property
+    def alone(self) -> Bool[np.ndarray, " t"]:
+        """The frames in which all of it can be seen."""
+        return self.found & ~self.at_edge & ~self.touched
+
+    @property
+    def found(self) -> Bool[np.ndarray, " t"]:
+        return self.trail.found
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that was found: actors in the spec's order, the frames in which there is a stranger, and the picture without them."""
+
+    spec: Spec
+    sight: Sight
+    actors: tuple[Followed, ...]
+    strangers: Bool[np.ndarray, " t"]
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.sight.frames)
+
+    @property
+    def backdrop(self) -> Bool[np.ndarray, "t h w"]:
+        """Pixels in which nobody stands, with a margin of one cell."""
+        taken = self.sight.likely[:, NOTHING] < SURE
+        grown = np.stack([_grown(cells) for cells in taken])
+        pixels = np.repeat(np.repeat(grown, CELL, axis=1), CELL, axis=2)
+        return ~pixels[:, : self.sight.frames.shape[1], : self.sight.frames.shape[2]]
+
+
+@functools.lru_cache(maxsize=1024)
+def truth_of(spec: Spec) -> Truth:
+    """Where everybody really is when the stage plays this spec."""
+    return render(spec).truth
+
+
+def follow_all(sight: Sight, spec: Spec) -> Scene:
+    """Follow every actor of the spec, and note who else is there."""
+    unknown = [actor.noun for actor in spec.actors if actor.noun not in KINDS]
+    if unknown:
+        raise UsageError(f"the probe was never shown a {unknown[0]}; it knows {', '.join(KINDS[2:])}")
+    nouns = [actor.noun for actor in spec.actors]
+    if len(set(nouns)) < len(nouns):
+        raise UsageError("two actors of one kind cannot be told apart; give them different nouns")
+    trails = [follow(sight, (noun,)) for noun in nouns]
+    actors = tuple(_followed(sight, actor, trails[place], trails[:place] + trails[place + 1 :]) for place, actor in enumerate(spec.actors))
+    own = {KINDS.index(noun) for noun in nouns}
+    strangers = np.array([_stranger(sight, own, [one.trail.cells[t] for one in actors], t) for t in range(len(sight.frames))], bool)
+    return Scene(spec, sight, actors, strangers)
+
+
+def _followed(sight: Sight, actor: Actor, trail: Trail, others: list[Trail]) -> Followed:
+    areas = np.where(trail.found, trail.cells.sum(axis=(1, 2)), np.nan)
+    sure = sight.likely[:, KINDS.index(actor.noun)] >= SURE
+    frames = range(len(sure))
+    doubles = np.array([_largest(sure[t] & ~trail.cells[t]) >= max(FEWEST_CELLS, SHARE_OF_DOUBLE * areas[t]) for t in frames], bool)
+    edge = trail.cells[:, [0, -1]].any(axis=(1, 2)) | trail.cells[:, :, [0, -1]].any(axis=(1, 2))
+    touched = np.array([any((_grown(trail.cells[t], 2) & other.cells[t]).any() for other in others) for t in frames], bool)
+    return Followed(actor, trail, areas, np.asarray(doubles & trail.found), np.asarray(edge), touched)
+
+
+def _grown(cells: Bool[np.ndarray, "rows columns"], margin: int = 1) -> Bool[np.ndarray, "rows columns"]:
+    """With a margin of so many cells."""
+    return cv2.dilate(cells.astype(np.uint8), np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)) > 0
+
+
+def _largest(cells: Bool[np.ndarray, "rows columns"]) -> int:
+    """Cells of the largest connected patch."""
+    count, _, stats, _ = cv2.connectedComponentsWithStats(cells.astype(np.uint8), connectivity=8)
+    return int(stats[1:, cv2.CC_STAT_AREA].max()) if count > 1 else 0
+
+
+def _stranger(sight: Sight, own: set[int], taken: list[np.ndarray], t: int) -> bool:
+    """Whether a patch of another kind stands in this frame that touches none of the actors."""
+    likely = sight.likely[t]
+    best = likely.argmax(axis=0)
+    foreign = (likely[NOTHING] < SURE) & ~np.isin(best, [NOTHING, *own])
+    near = np.any(taken, axis=0) if taken else np.zeros_like(foreign)
+    near = _grown(near)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(foreign.astype(np.uint8), connectivity=8)
+    return any(stats[i, cv2.CC_STAT_AREA] >= FEWEST_CELLS and not near[labels == i].any() for i in range(1, count))

@@ -1,0 +1,92 @@
+"""The checks on trial: true clips must pass, planted faults must be caught and called by their name, and controls must fail.
+
+Specs are held out and are none of a suite's; each class of the taxonomy has its injector (`inject`). What is published is the
+whole confusion matrix: which codes are raised on clips with which fault.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from chronotope.evaluate.checks import check, succeeds
+from chronotope.evaluate.inject import CONTROLS, INJECTORS, plant
+from chronotope.evaluate.probe import Probe
+from chronotope.evaluate.statistics import Rate
+from chronotope.evaluate.taxonomy import FAILURES
+from chronotope.worlds.sample import SCOPES, sample_spec
+from chronotope.worlds.spec import Spec
+from chronotope.worlds.stage import render
+
+__all__ = ["BARS", "Trial", "trial_specs", "try_checks"]
+
+BARS = {"truth": 0.995, "recall": 0.95, "false alarm": 0.02, "control": 0.95}
+ENOUGH = 60  # clips with each fault
+
+
+@dataclass
+class Trial:
+    """What was raised on what."""
+
+    predicates: Rate = field(default_factory=lambda: Rate(0, 0))
+    truth: Rate = field(default_factory=lambda: Rate(0, 0))
+    alarms: Counter[str] = field(default_factory=Counter)
+    planted: dict[str, int] = field(default_factory=dict)
+    raised: dict[str, Counter[str]] = field(default_factory=dict)
+    controls: dict[str, Rate] = field(default_factory=dict)
+
+    def recall(self, code: str) -> Rate:
+        """How often a planted fault is among those that are raised."""
+        return Rate(self.raised[code][code], self.planted[code])
+
+    def false_alarm(self, code: str) -> Rate:
+        """How often it is raised on true clips."""
+        return Rate(self.alarms[code], self.truth.trials)
+
+    def missed(self) -> list[str]:
+        """The promises that are not kept."""
+        problems = [f"truth passes {self.predicates} of all predicates"] * (self.predicates.share < BARS["truth"])
+        problems += [f"{code} is caught in {self.recall(code)}" for code in self.planted if self.recall(code).share < BARS["recall"]]
+        problems += [f"{code} is raised on {rate} of true clips" for code in FAILURES
+                     if (rate := self.false_alarm(code)).share > BARS["false alarm"]]  # fmt: skip
+        return problems + [f"{name}: {rate} fail" for name, rate in self.controls.items() if rate.share < BARS["control"]]
+
+
+def trial_specs(count: int) -> list[Spec]:
+    """Held-out specs, half of one act and half of two."""
+    return [sample_spec(2_000_000 + index, SCOPES[("small", "acts")[index % 2]], "heldout") for index in range(count)]
+
+
+def try_checks(probe: Probe, specs: Sequence[Spec], report: Callable[[int, int], None] = lambda done, total: None) -> Trial:
+    """Every spec as the stage renders it, with every fault that it can have, and as every control."""
+    trial = Trial()
+    for number, spec in enumerate(specs):
+        frames = render(spec).frames
+        found = check(probe, spec, frames)
+        trial.predicates += Rate(sum(one.holds for one in found), len(found))
+        trial.truth += Rate(int(succeeds(found)), 1)
+        trial.alarms.update({one.code for one in found if one.code})
+        for code in INJECTORS:
+            if trial.planted.get(code, 0) < ENOUGH and (spoilt := plant(code, spec, number)) is not None:
+                trial.planted[code] = trial.planted.get(code, 0) + 1
+                trial.raised.setdefault(code, Counter()).update({one.code for one in check(probe, spec, spoilt) if one.code})
+        for name, change in CONTROLS.items():
+            if (changed := change(spec, frames, np.random.default_rng([number, 13]))) is not None:
+                _note(trial, name, not succeeds(check(probe, spec, changed)))
+        other = specs[(number + 2) % len(specs)]
+        if {a.noun for a in other.actors} != {a.noun for a in spec.actors} and other.num_frames > 1:
+            _note(trial, "another prompt's video", not succeeds(check(probe, spec, _as_long(render(other).frames, spec.num_frames))))
+        report(number + 1, len(specs))
+    return trial
+
+
+def _note(trial: Trial, name: str, fails: bool) -> None:
+    trial.controls[name] = trial.controls.get(name, Rate(0, 0)) + Rate(int(fails), 1)
+
+
+def _as_long(frames: np.ndarray, count: int) -> np.ndarray:
+    """The first frames, or all of them and the last one again."""
+    return frames[np.minimum(np.arange(count), len(frames) - 1)]

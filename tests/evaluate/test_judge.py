@@ -1,0 +1,141 @@
+"""From a model, or from anybody's videos, to a report: nothing missing, nothing chosen, failures of the system counted."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chronotope import video
+from chronotope.errors import FileProblem
+from chronotope.evaluate.judge import Verdict, check_folder, judge_folder, sample_cases
+from chronotope.evaluate.ledger import Ledger
+from chronotope.evaluate.page import write_page
+from chronotope.evaluate.probe import load_probe
+from chronotope.evaluate.report import compare, make_report, read_report, success_rate, write_report
+from chronotope.evaluate.suite import Case, make_suite
+from chronotope.generate.pipeline import Generator
+from chronotope.worlds.stage import render
+
+CASES = make_suite("smoke")[:12]
+ABOUT = {"model": "somebody"}
+
+
+def quiet(done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Videos by a perfect stranger: the stage itself."""
+    folder = tmp_path_factory.mktemp("truth")
+    for case in CASES:
+        video.write(folder / case.file, render(case.spec).frames, case.spec.fps)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def verdicts(truth: Path) -> list[Verdict]:
+    return judge_folder(load_probe(), truth, CASES, None, quiet)
+
+
+def test_a_perfect_strangers_videos_succeed_after_compression(truth: Path, verdicts: list[Verdict]) -> None:
+    check_folder(truth, CASES)
+    assert success_rate(verdicts).successes >= len(CASES) - 1
+    assert sum(verdict.graded for verdict in verdicts) / len(CASES) > 0.95
+
+
+def test_another_implementation_that_knows_nothing_fails_honestly(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for case in CASES:
+        spec = case.spec
+        noise = rng.integers(0, 256, (spec.num_frames, spec.height, spec.width, 3), np.uint8)
+        video.write(tmp_path / case.file, noise, spec.fps)
+    check_folder(tmp_path, CASES)
+    assert success_rate(judge_folder(load_probe(), tmp_path, CASES, None, quiet)).successes == 0
+
+
+def test_videos_that_do_not_fit_are_listed(truth: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    shutil.copytree(truth, folder)
+    moving = [case for case in CASES if case.spec.num_frames > 4]
+    (folder / moving[0].file).unlink()
+    shorter, other_size, other_rate, broken = moving[1:5]
+    video.write(folder / shorter.file, render(shorter.spec).frames[:-1], 8.0)
+    video.write(folder / other_size.file, render(other_size.spec).frames[:, :32], 8.0)
+    video.write(folder / other_rate.file, render(other_rate.spec).frames, 24.0)
+    (folder / broken.file).write_bytes(b"no video")
+    (folder / "holiday.mp4").write_bytes(b"mine")
+    with pytest.raises(FileProblem) as problem:
+        check_folder(folder, CASES)
+    for words in (
+        f"{moving[0].file} is missing",
+        "holiday.mp4 belongs to no case",
+        f"{shorter.file} has frames",
+        f"{other_size.file} has height 32",
+        f"{other_rate.file} runs at 24 frames",
+        broken.file,
+        "6 problems",
+    ):
+        assert words in str(problem.value), words
+
+
+def test_a_model_is_sampled_once_planned_first_and_goes_on_where_it_stopped(model: str, tmp_path: Path) -> None:
+    generator = Generator.load(Path(model))
+    too_long = dataclasses.replace(CASES[1], prompt="a fox " * 200)
+    cases: list[Case] = [CASES[0], too_long, CASES[2]]
+
+    def stop(done: int, total: int) -> None:
+        if done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sample_cases(generator, cases, tmp_path, stop, ABOUT)
+    halfway = Ledger(tmp_path / "ledger.jsonl")
+    assert len(halfway.of("planned")) == 3 and len(halfway.of("done")) == 1
+    with pytest.raises(FileProblem, match="2 planned and missing"):
+        judge_folder(load_probe(), tmp_path / "videos", cases, halfway, quiet)
+    first = (tmp_path / "videos" / cases[0].file).read_bytes()
+    ledger = sample_cases(generator, cases, tmp_path, quiet, ABOUT)
+    assert (tmp_path / "videos" / cases[0].file).read_bytes() == first
+    assert "prompt has" in ledger.of("failed")[too_long.id]["reason"]
+    found = judge_folder(load_probe(), tmp_path / "videos", cases, ledger, quiet)
+    assert found[1].codes == ("SYS-RUN",) and not found[1].success
+    with pytest.raises(FileProblem, match="another suite"):
+        sample_cases(generator, cases[:2], tmp_path, quiet, ABOUT)
+    with pytest.raises(FileProblem, match="another model"):
+        sample_cases(generator, cases, tmp_path, quiet, {"model": "another"})
+    video.write(tmp_path / "videos" / cases[2].file, render(cases[2].spec).frames, 8.0)
+    with pytest.raises(FileProblem, match="not the video that the ledger names"):
+        judge_folder(load_probe(), tmp_path / "videos", cases, ledger, quiet)
+
+
+def test_a_report_can_be_read_looked_at_and_compared(truth: Path, verdicts: list[Verdict], tmp_path: Path) -> None:
+    good = make_report(verdicts, ABOUT)
+    write_report(good, tmp_path)
+    assert read_report(tmp_path) == json.loads(json.dumps(good))
+    summary = good["summary"]
+    assert sum(rate["of"] for rate in summary["strata"]["length"].values()) == len(CASES) == summary["success"]["of"]
+    write_page(good, truth, tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("data:video/mp4;base64,") + page.count("data:image/png;base64,") == 2 * len(CASES)
+    assert 'src="http' not in page and all(case.id[:4] for case in CASES)
+
+    bad = json.loads(json.dumps(good))
+    for case in bad["cases"]:
+        case["success"] = False
+    rows = compare(bad, good)
+    lost = summary["success"]["right"]
+    assert (rows[0].stratum, rows[0].only_first, rows[0].only_second) == ("all cases", 0, lost)
+    assert rows[0].p_value == pytest.approx(2 * 0.5**lost) and all(row.adjusted >= row.p_value for row in rows)
+    del bad["cases"][0]
+    with pytest.raises(FileProblem, match="1 only in the second"):
+        compare(bad, good)
+    (tmp_path / "old.json").write_text('{"version": 0}')
+    for path, says in (("old.json", "version 0"), ("none", "is missing")):
+        with pytest.raises(FileProblem, match=says):
+            read_report(tmp_path / path)

@@ -1,0 +1,115 @@
+"""Suites and ledgers: fixed before anything is made, and nothing can be left out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from chronotope.errors import ChronotopeError, FileProblem, UsageError
+from chronotope.evaluate.ledger import Ledger
+from chronotope.evaluate.suite import SUITES, make_suite, read_cases, write_cases
+from chronotope.worlds.captions import captions
+from chronotope.worlds.sample import split_of
+
+
+def test_a_suite_is_the_same_every_time_and_was_never_trained_on() -> None:
+    cases = make_suite("smoke")
+    assert cases == make_suite("smoke") and len(cases) == SUITES["smoke"].specs * SUITES["smoke"].runs
+    assert len({case.id for case in cases}) == len({case.seed for case in cases}) == len(cases)
+    assert {case.split for case in cases} == {"heldout", "combination"}
+    for case in cases:
+        assert split_of(case.spec) == case.split != "train"
+        assert case.prompt == captions(case.spec)[case.form][0]
+        assert case.file.endswith(".png") == (case.spec.num_frames == 1)
+
+
+def test_strata_cover_what_they_name() -> None:
+    levels: dict[str, Counter[str]] = {}
+    for case in make_suite("smoke"):
+        for name, level in case.strata.items():
+            levels.setdefault(name, Counter())[level] += 1
+    assert set(levels) == {"length", "size", "words", "deeds", "actors", "cast", "place", "identity", "novelty"}
+    assert all(len(counts) > 1 for counts in levels.values()), levels
+    assert levels["deeds"]["C3 one deed after the other"] >= 4
+
+
+def test_a_plan_comes_back_from_its_file(tmp_path: Path) -> None:
+    cases = make_suite("smoke")
+    write_cases(cases, tmp_path / "specs.jsonl")
+    assert read_cases(tmp_path / "specs.jsonl") == cases
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [({"num_frames": 99}, "contradicts itself: num_frames is 99"), ({"spec": {"width": 3}}, "is no case"), ({"seed": "x"}, "is no case")],
+)
+def test_a_plan_that_contradicts_itself_is_refused(tmp_path: Path, change: dict[str, object], says: str) -> None:
+    path = tmp_path / "specs.jsonl"
+    write_cases(make_suite("smoke")[:3], path)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[1] |= change
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(FileProblem, match=f"line 2.*{says}"):
+        read_cases(path)
+
+
+def test_bad_plans(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    for call in (lambda: read_cases(tmp_path / "none.jsonl"), lambda: read_cases(tmp_path / "empty.jsonl"), lambda: make_suite("smokes")):
+        with pytest.raises(ChronotopeError):
+            call()
+    write_cases(make_suite("smoke")[:1] * 2, tmp_path / "twice.jsonl")
+    with pytest.raises(FileProblem, match="twice"):
+        read_cases(tmp_path / "twice.jsonl")
+    with pytest.raises(UsageError, match="scope"):
+        make_suite("smoke", "smal")
+
+
+def filled(path: Path) -> Ledger:
+    ledger = Ledger(path)
+    for name in "abc":
+        ledger.write(kind="planned", case=name, seed=1)
+    for name in "ab":
+        ledger.write(kind="done", case=name)
+    return ledger
+
+
+def test_a_ledger_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    head = filled(tmp_path / "l").head
+    again = Ledger(tmp_path / "l")
+    assert again.head == head and list(again.of("done")) == ["a", "b"]
+    with pytest.raises(FileProblem, match=r"1 planned and missing \(c\)"):
+        again.check_whole()
+    again.write(kind="failed", case="c", reason="out of memory")
+    again.check_whole()
+
+
+@pytest.mark.parametrize("tampering", ["changed", "dropped", "swapped", "added"])
+def test_a_ledger_that_was_tampered_with_is_refused(tmp_path: Path, tampering: str) -> None:
+    path = tmp_path / "l"
+    filled(path)
+    lines = path.read_text().splitlines()
+    if tampering == "changed":
+        lines[1] = lines[1].replace('"seed": 1', '"seed": 2')
+    elif tampering == "dropped":
+        del lines[2]
+    elif tampering == "swapped":
+        lines[0], lines[1] = lines[1], lines[0]
+    else:
+        lines.insert(3, lines[2])
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(FileProblem, match="was changed"):
+        Ledger(path)
+
+
+def test_a_line_cut_off_by_a_crash_is_dropped(tmp_path: Path) -> None:
+    head = filled(tmp_path / "l").head
+    with (tmp_path / "l").open("a") as file:
+        file.write('{"kind": "done", "ca')
+    again = Ledger(tmp_path / "l")
+    assert again.head == head
+    again.write(kind="done", case="c")
+    Ledger(tmp_path / "l").check_whole()
