@@ -414,7 +414,7 @@ def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_
 @chronotope.command(
     cls=Command,
     sections={
-        "what is judged": ["suite", "scope", "first", "videos", "specs"],
+        "what is judged": ["suite", "scope", "layer", "first", "videos", "specs", "reconstruction", "data"],
         "what comes out": ["out", "plan", "as_json"],
     },
     examples="""
@@ -422,18 +422,32 @@ def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_
     chronotope evaluate runs/mine --suite standard --out out/standard
     chronotope evaluate --suite smoke --plan specs.jsonl
     chronotope evaluate --videos somebodys --specs specs.jsonl --out out/theirs
+    chronotope evaluate small --suite smoke --layer autoencoder --out out/ceiling
+    chronotope evaluate --reconstruction small --data data/heldout
     """,
+    spread=("--data",),
 )
 @click.argument("model", required=False)
 @option("--suite", default="smoke", show_default=True, metavar="NAME", help="smoke (24 specs), standard (1200, four runs) or full (4800).")
 @option("--scope", default="small", show_default=True, metavar="NAME", help="What the model was taught: a scope of the stage.")
+@option(
+    "--layer",
+    type=click.Choice(["model", "autoencoder", "truth"]),
+    default="model",
+    show_default=True,
+    help="autoencoder: the truth, there and back, which no model can beat; truth: what the checks themselves lose.",
+)
 @option("--first", type=click.IntRange(min=1), metavar="N", help="Only the first N videos; the report says so.")
 @option("--videos", type=FILE, metavar="DIR", help="Judge these instead, whoever made them.")
-@option("--specs", type=FILE, metavar="FILE", help="The file they were made for, written by --plan.")
+@option("--specs", type=FILE, metavar="FILE", help="The file that planned them.")
 @option("--out", type=FILE, default=Path("report"), show_default=True, metavar="DIR", help="Videos, ledger, report.json and index.html.")
+@option("--reconstruction", metavar="DIR", help="Only send clips through this model's autoencoder and back: PSNR, SSIM, motion.")
+@option("--data", type=FILE, multiple=True, metavar="FOLDER...", help="The clips for --reconstruction, of any size.")
 @option("--plan", type=FILE, metavar="FILE", help="Only write what is to be made: file names, prompts, sizes, seeds and specs.")
 @JSON
-def evaluate(model: str | None, plan: Path | None, as_json: bool, **request: Any) -> None:
+def evaluate(
+    model: str | None, plan: Path | None, reconstruction: str | None, data: tuple[Path, ...], as_json: bool, **request: Any
+) -> None:
     """Sample a suite, check every video against its spec, and report.
 
     MODEL is a run folder or the name of a model inside the package. Nothing is selected: every case is planned in a ledger
@@ -441,6 +455,12 @@ def evaluate(model: str | None, plan: Path | None, as_json: bool, **request: Any
     """
     from chronotope.cli import evaluate as work
 
+    if (reconstruction is None) != (not data):
+        raise click.UsageError("--reconstruction and --data belong together: a model, and folders of clips to send through it")
+    if reconstruction is not None:
+        found = work.measure_autoencoder(reconstruction, data)
+        click.echo(json.dumps(found, indent=1) if as_json else work.measures_in_words(found))
+        return
     asked = work.EvaluateRequest(model, **request)
     if plan is not None:
         say(f"{plan} plans {work.plan_suite(asked, plan)} videos")

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from chronotope import __version__
+from chronotope import __version__, video
 from chronotope.cli.manners import progress
 from chronotope.cli.use import device, find_model
+from chronotope.data.clips import find_clips
 from chronotope.errors import UsageError
-from chronotope.evaluate.judge import Verdict, check_folder, judge_folder, sample_cases
+from chronotope.evaluate.judge import Verdict, check_folder, judge_folder, maker, sample_cases
 from chronotope.evaluate.page import write_page
 from chronotope.evaluate.probe import load_probe
+from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.evaluate.report import Comparison, compare, make_report, read_report, write_report
 from chronotope.evaluate.statistics import Rate
 from chronotope.evaluate.suite import Case, make_suite, read_cases, write_cases
 from chronotope.evaluate.taxonomy import FAILURES
 from chronotope.evaluate.trial import BARS, Trial, trial_specs, try_checks
-from chronotope.generate.pipeline import Generator
+from chronotope.generate.pipeline import Generator, load_autoencoder
+from chronotope.geometry import Geometry
 
 __all__ = [
     "EvaluateRequest",
@@ -28,6 +33,8 @@ __all__ = [
     "comparison_in_words",
     "evaluate",
     "in_words",
+    "measure_autoencoder",
+    "measures_in_words",
     "plan_suite",
     "trial_in_words",
     "try_the_checks",
@@ -41,6 +48,7 @@ class EvaluateRequest:
     model: str | None
     suite: str
     scope: str
+    layer: str
     first: int | None
     out: Path
     videos: Path | None
@@ -89,12 +97,50 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any])
     generator = Generator.load(find_model(model)).to(device())
     asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
     about |= {"model": model, "weights": ", ".join(f"{part} {name}" for part, name in generator.names.items()), "suite": asked}
-    about |= {"videos": len(cases), "selection": "none: first try of every case, seeds by hash", "device": str(device())}
+    about |= {
+        "layer": request.layer,
+        "videos": len(cases),
+        "selection": "none: first try of every case, seeds by hash",
+        "device": str(device()),
+    }
     with progress("sampling", "videos") as report:
-        ledger = sample_cases(generator, cases, request.out, report, {**about, "torch": torch.__version__})
+        ledger = sample_cases(maker(generator, request.layer), cases, request.out, report, {**about, "torch": torch.__version__})
     about["ledger"] = ledger.head
     with progress("judging", "videos") as report:
         return judge_folder(load_probe(), request.out / "videos", cases, ledger, report)
+
+
+def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
+    """PSNR, SSIM and temporal PSNR of every clip of these folders, at native size, and their means."""
+    autoencoder = load_autoencoder(find_model(model)).to(device())
+    geometry = Geometry(stride=autoencoder.config.stride)
+    clips, rows = find_clips(data), []
+    with progress("through the autoencoder", "clips") as report:
+        for number, clip in enumerate(clips, start=1):
+            frames = video.read(clip.path).frames
+            found = measure_reconstruction(autoencoder, geometry, frames, len(frames))
+            scores = {name: getattr(found, name) for name in ("psnr", "ssim", "temporal_psnr")}
+            rows.append({"clip": clip.key, "frames": len(frames), "size": f"{frames.shape[2]}x{frames.shape[1]}", **scores})
+            report(number, len(clips))
+    means = {name: _mean([row[name] for row in rows]) for name in ("psnr", "ssim", "temporal_psnr")}
+    return {"clips": rows, "means": means, "ratio": round(found.values_ratio, 2), "channels": found.channels}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Of those that are numbers: a picture has no motion, and what came back to the bit has no finite PSNR."""
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    return round(sum(finite) / len(finite), 4) if finite else None
+
+
+def measures_in_words(found: dict[str, Any]) -> str:
+    """A line a clip, and the means."""
+
+    def line(row: dict[str, Any]) -> str:
+        temporal = "" if row["temporal_psnr"] is None else f", motion {row['temporal_psnr']:.2f} dB"
+        return f"{row['psnr']:.2f} dB, SSIM {row['ssim']:.4f}{temporal}" if row["psnr"] is not None else "every pixel came back"
+
+    lines = [f"{row['clip']} ({row['size']}, {row['frames']} frames): {line(row)}" for row in found["clips"]]
+    return "\n".join([*lines, f"mean of {len(lines)}: {line(found['means'])}; {found['ratio']} times fewer numbers"])
 
 
 def in_words(report: dict[str, Any], out: Path) -> str:

@@ -14,14 +14,17 @@ from typing import Any
 
 from chronotope import video
 from chronotope.data.clips import SUFFIXES
-from chronotope.errors import ChronotopeError, FileProblem
+from chronotope.data.latents import encode_frames
+from chronotope.errors import ChronotopeError, FileProblem, UsageError, suggest
 from chronotope.evaluate.checks import Check, check, succeeds
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.probe import Probe
 from chronotope.evaluate.suite import Case
+from chronotope.evaluate.words import Frames
 from chronotope.generate.pipeline import Generator
+from chronotope.worlds.stage import render
 
-__all__ = ["Verdict", "check_folder", "judge_folder", "sample_cases"]
+__all__ = ["LAYERS", "Make", "Verdict", "check_folder", "judge_folder", "maker", "sample_cases"]
 
 Report = Callable[[int, int], None]
 
@@ -54,7 +57,36 @@ def failed_to_run(case: Case) -> Verdict:
     return Verdict(case, (Check("is made", "", "SYS-RUN", 0),))
 
 
-def sample_cases(generator: Generator, cases: Sequence[Case], folder: Path, report: Report, about: dict[str, Any]) -> Ledger:
+Make = Callable[[Case], tuple[Frames, dict[str, Any]]]
+LAYERS = ("model", "autoencoder", "truth")
+
+
+def maker(generator: Generator, layer: str) -> Make:
+    """What makes a case's frames: the whole model; the autoencoder alone, of the truth; or the truth, to see what the checks lose."""
+
+    def model(case: Case) -> tuple[Frames, dict[str, Any]]:
+        spec = case.spec
+        made = generator.generate(
+            case.prompt, height=spec.height, width=spec.width, num_frames=spec.num_frames, fps=spec.fps, seed=case.seed
+        )
+        return made.frames, made.origin
+
+    def autoencoder(case: Case) -> tuple[Frames, dict[str, Any]]:
+        spec = case.spec
+        latents = encode_frames(generator.autoencoder, generator.geometry, render(spec).frames)
+        frames = generator.autoencoder.decode(latents, generator.geometry.slices(spec.num_frames))
+        return frames[:, : spec.height, : spec.width].cpu().numpy(), {"layer": "autoencoder"}
+
+    def truth(case: Case) -> tuple[Frames, dict[str, Any]]:
+        return render(case.spec).frames, {"layer": "truth"}
+
+    makers: dict[str, Make] = {"model": model, "autoencoder": autoencoder, "truth": truth}
+    if layer not in makers:
+        raise UsageError(f"unknown layer '{layer}'. {suggest(layer, LAYERS)}")
+    return makers[layer]
+
+
+def sample_cases(make: Make, cases: Sequence[Case], folder: Path, report: Report, about: dict[str, Any]) -> Ledger:
     """Make the videos of all cases that are not there yet, in order, first try; everything is planned before the first is made."""
     ledger = Ledger(folder / "ledger.jsonl")
     planned, ended = ledger.of("planned"), {**ledger.of("done"), **ledger.of("failed")}
@@ -65,23 +97,22 @@ def sample_cases(generator: Generator, cases: Sequence[Case], folder: Path, repo
         ledger.write(kind="began", case="", **about)
         for case in cases:
             ledger.write(kind="planned", case=case.id, seed=case.seed, prompt=case.prompt)
-    elif (earlier := next(row for row in ledger.rows if row["kind"] == "began"))["model"] != about["model"]:
-        raise FileProblem(f"{folder} was begun with another model ({earlier['model']}); give another --out")
+    elif (earlier := next(row for row in ledger.rows if row["kind"] == "began")) != {"kind": "began", "case": "", **about}:
+        other = [f"{name} {earlier.get(name)}, now {value}" for name, value in about.items() if earlier.get(name) != value]
+        raise FileProblem(f"{folder} was begun with {'; '.join(other)}; give another --out")
     for number, case in enumerate(cases, start=1):
         if case.id not in ended:
-            _sample(generator, case, folder / "videos" / case.file, ledger)
+            _sample(make, case, folder / "videos" / case.file, ledger)
         report(number, len(cases))
     return ledger
 
 
-def _sample(generator: Generator, case: Case, path: Path, ledger: Ledger) -> None:
-    spec, started = case.spec, time.perf_counter()
+def _sample(make: Make, case: Case, path: Path, ledger: Ledger) -> None:
+    started = time.perf_counter()
     try:
-        made = generator.generate(
-            case.prompt, height=spec.height, width=spec.width, num_frames=spec.num_frames, fps=spec.fps, seed=case.seed
-        )
+        frames, origin = make(case)
         path.parent.mkdir(parents=True, exist_ok=True)
-        video.write(path, made.frames, made.fps, metadata={**made.origin, "case": case.id})
+        video.write(path, frames, case.spec.fps, metadata={**origin, "case": case.id})
     except (ChronotopeError, MemoryError, RuntimeError) as problem:  # a refusal is a failure of the system, not of the case
         ledger.write(kind="failed", case=case.id, reason=f"{type(problem).__name__}: {problem}")
         return

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from chronotope import video
-from chronotope.errors import FileProblem
-from chronotope.evaluate.judge import Verdict, check_folder, judge_folder, sample_cases
+from chronotope.errors import FileProblem, UsageError
+from chronotope.evaluate.judge import Verdict, check_folder, judge_folder, maker, sample_cases
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.page import write_page
 from chronotope.evaluate.probe import load_probe
@@ -85,7 +85,7 @@ def test_videos_that_do_not_fit_are_listed(truth: Path, tmp_path: Path) -> None:
 
 
 def test_a_model_is_sampled_once_planned_first_and_goes_on_where_it_stopped(model: str, tmp_path: Path) -> None:
-    generator = Generator.load(Path(model))
+    generator = maker(Generator.load(Path(model)), "model")
     too_long = dataclasses.replace(CASES[1], prompt="a fox " * 200)
     cases: list[Case] = [CASES[0], too_long, CASES[2]]
 
@@ -107,11 +107,23 @@ def test_a_model_is_sampled_once_planned_first_and_goes_on_where_it_stopped(mode
     assert found[1].codes == ("SYS-RUN",) and not found[1].success
     with pytest.raises(FileProblem, match="another suite"):
         sample_cases(generator, cases[:2], tmp_path, quiet, ABOUT)
-    with pytest.raises(FileProblem, match="another model"):
+    with pytest.raises(FileProblem, match="begun with model somebody, now another"):
         sample_cases(generator, cases, tmp_path, quiet, {"model": "another"})
     video.write(tmp_path / "videos" / cases[2].file, render(cases[2].spec).frames, 8.0)
     with pytest.raises(FileProblem, match="not the video that the ledger names"):
         judge_folder(load_probe(), tmp_path / "videos", cases, ledger, quiet)
+
+
+def test_layers_tell_whose_fault_it_is(model: str, tmp_path: Path) -> None:
+    """Of the truth everything holds; through an untrained autoencoder nobody can be recognised."""
+    generator, cases = Generator.load(Path(model)), [case for case in CASES if case.spec.actors][:3]
+    rates = {}
+    for layer in ("truth", "autoencoder"):
+        ledger = sample_cases(maker(generator, layer), cases, tmp_path / layer, quiet, {**ABOUT, "layer": layer})
+        rates[layer] = success_rate(judge_folder(load_probe(), tmp_path / layer / "videos", cases, ledger, quiet)).successes
+    assert rates == {"truth": 3, "autoencoder": 0}
+    with pytest.raises(UsageError, match="autoencoder"):
+        maker(generator, "autoencodr")
 
 
 def test_a_report_can_be_read_looked_at_and_compared(truth: Path, verdicts: list[Verdict], tmp_path: Path) -> None:

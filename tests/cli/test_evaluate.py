@@ -1,0 +1,82 @@
+"""The judging commands on the shipped model: the smoke suite from end to end, a stranger's folder, comparison, the trial of the checks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from chronotope import video
+from chronotope.evaluate.suite import Case, read_cases
+from chronotope.worlds.stage import render
+from tests.cli.models import refused, run
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("smoke")
+    result = run("evaluate", "small", "--suite", "smoke", "--out", str(folder))
+    assert result.exit_code == 0 and result.stdout.startswith("success "), result.output
+    assert result.stdout.rstrip().endswith("index.html")
+    return folder
+
+
+def test_the_smoke_suite_of_the_shipped_model(smoke: Path) -> None:
+    report = json.loads((smoke / "report.json").read_text())
+    assert len(report["cases"]) == 24 == len(list((smoke / "videos").glob("*.*"))) - len(list((smoke / "videos").glob("*.json")))
+    assert report["about"]["selection"].startswith("none") and len(report["about"]["ledger"]) == 64
+    again = run("evaluate", "small", "--suite", "smoke", "--out", str(smoke), "--json")  # everything is there: only judged
+    assert json.loads(again.stdout) == report["summary"]
+
+
+def test_a_stranger_scores_a_folder_and_compares(smoke: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "specs.jsonl"
+    assert run("evaluate", "--suite", "smoke", "--plan", str(plan)).stdout.strip() == str(plan)
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for case in read_cases(plan):
+        video.write(videos / case.file, render(case.spec).frames, case.spec.fps)
+    out = tmp_path / "theirs"
+    result = run("evaluate", "--videos", str(videos), "--specs", str(plan), "--out", str(out))
+    assert result.exit_code == 0, result.output
+    assert json.loads((out / "report.json").read_text())["summary"]["success"]["share"] > 0.85
+    compared = run("compare", str(smoke), str(out))
+    assert compared.exit_code == 0 and compared.stdout.splitlines()[1].startswith("all cases"), compared.output
+    next(videos.glob("*.mp4")).unlink()
+    assert "is missing" in refused("evaluate", "--videos", str(videos), "--specs", str(plan), "--out", str(out), status=1)
+
+
+def test_reconstruction_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    for case in read_plan(tmp_path)[:3]:
+        video.write(tmp_path / "clips" / case.file, render(case.spec).frames, case.spec.fps)
+    result = run("evaluate", "--reconstruction", "small", "--data", str(tmp_path / "clips"), "--json")
+    found = json.loads(result.stdout)
+    assert len(found["clips"]) == 3 and 20 < found["means"]["psnr"] < 50
+    assert found["means"]["psnr"] == pytest.approx(sum(row["psnr"] for row in found["clips"]) / 3, abs=1e-3)
+
+
+def read_plan(folder: Path) -> list[Case]:
+    run("evaluate", "--plan", str(folder / "plan.jsonl"))
+    return read_cases(folder / "plan.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("evaluate", "small", "--suite", "smok"), "smoke"),
+        (("evaluate", "small", "--scope", "smal"), "small"),
+        (("evaluate", "--videos", "x"), "--specs"),
+        (("evaluate", "small", "--videos", "x", "--specs", "y"), "not both"),
+        (("evaluate", "--reconstruction", "small"), "--data"),
+    ],
+)
+def test_requests_that_make_no_sense(words: tuple[str, ...], says: str) -> None:
+    assert says in refused(*words, status=2)
+
+
+def test_the_trial_prints_what_is_not_as_promised() -> None:
+    result = run("validate-checks", "--count", "4")
+    assert "truth passes" in result.stdout and "frozen first frame" in result.stdout
+    assert (result.exit_code == 0) == ("every promise is kept" in result.stdout)
