@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.canvas.cases import Case, cases, keep, settings
-from benchmarks.canvas.motion import FLOW_NOISE, LEVEL_NOISE, differences, flow_changes, wrap_ratio
+from benchmarks.canvas.motion import FLOW_NOISE, LEVEL_NOISE, differences, flow_changes, seam_ratio, wrap_ratio
 from benchmarks.harness import Options, Row, say
 from chronotope.evaluate.statistics import Rate
 from chronotope.generate.pipeline import Generator
@@ -16,6 +16,7 @@ TITLE = "Loops"
 THREADS = 1
 FRAMES = 16
 WAYS = ("words", "picture", "clip", "not a loop")
+WHOLE = ("words", "not a loop")  # made of whole slices from the first frame on
 
 
 def measure(options: Options) -> dict[str, Any]:
@@ -27,9 +28,11 @@ def measure(options: Options) -> dict[str, Any]:
         for way in WAYS:
             made = loop(generator, case, way)
             keep(options, f"loop-{way.replace(' ', '-')}", case, made)
-            frame = wrap_ratio(differences(made.frames, cyclic=True), LEVEL_NOISE)
+            steps = differences(made.frames, cyclic=True)
+            frame = wrap_ratio(steps, LEVEL_NOISE)
+            seam = seam_ratio(steps, generator.geometry.stride[0], LEVEL_NOISE) if way in WHOLE else None
             flow = wrap_ratio(flow_changes(made.frames), FLOW_NOISE)
-            results[way].append({"seed": case.index, "frame": frame, "flow": flow})
+            results[way].append({"seed": case.index, "frame": frame, "flow": flow, "seam": seam})
         if (number + 1) % 20 == 0:
             say(f"  {number + 1}/{len(found)}")
     return {"settings": settings(options, found, frames=f"{FRAMES}, or a clip and 8 new ones"), "results": results}
@@ -57,5 +60,10 @@ def rows(section: dict[str, Any]) -> list[Row]:
             rate = Rate(int((ratios <= 1.2).sum()), len(ratios))
             lines.append(
                 Row(f"{way}: {label} at the wrap over the interior median", f"median {np.median(ratios):.2f}; at most 1.2: {rate}", aim)
+            )
+        seams = [one["seam"] for one in found if one["seam"] is not None]
+        if seams:
+            lines.append(
+                Row(f"{way}: frame difference between slices, the wrap left out, over that inside them", f"median {np.median(seams):.2f}")
             )
     return lines

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-__all__ = ["cuts", "differences", "flow_changes", "jump", "wrap_ratio"]
+__all__ = ["cuts", "differences", "flow_changes", "jump", "seam_ratio", "wrap_ratio"]
 
 STEP_NOISE = 0.015  # short sides: the probe's cells are 1/16 of it, and centres are steadier than cells
 FLOW_NOISE = 0.1  # pixels
@@ -50,6 +50,13 @@ def cuts(frames: Pixels) -> list[int]:
 def wrap_ratio(values: Float[np.ndarray, " n"], noise: float) -> float:
     """The last value, at the wrap, over the median of the others."""
     return float((values[-1] + noise) / (np.median(values[:-1]) + noise))
+
+
+def seam_ratio(values: Float[np.ndarray, " n"], length: int, noise: float) -> float:
+    """The median of the values between slices of `length` frames over that of the values inside them, the wrap left out."""
+    place = np.arange(len(values) - 1)
+    between = place % length == length - 1
+    return float((np.median(values[:-1][between]) + noise) / (np.median(values[:-1][~between]) + noise))
 
 
 def flow_changes(frames: Pixels) -> Float[np.ndarray, " n"]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from chronotope.evaluate.suite import LENGTHS
 from chronotope.evaluate.taxonomy import FAILURES
 
 __all__ = ["write_page"]
@@ -17,6 +18,7 @@ _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222;background:#fff}
 h1{font-size:1.6em}h2{font-size:1.2em;margin-top:2.2em;border-bottom:1px solid #ddd}table{border-collapse:collapse}
 td,th{padding:.25em .7em;text-align:left;vertical-align:top}th{font-weight:600}tr:nth-child(even){background:#f6f6f6}.n{text-align:right}
+.code{white-space:nowrap}
 .gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(180px,1fr));gap:14px}figure{margin:0}
 figure video,figure img{width:100%;image-rendering:auto;border-radius:4px;background:#eee}figcaption{font-size:12.5px;line-height:1.35}
 .ok{color:#16793b}.no{color:#b3261e}.big{font-size:2.6em;font-weight:700}.grey{color:#777}svg text{font:12px system-ui,sans-serif;fill:#333}
@@ -76,7 +78,7 @@ def _bars(levels: dict[str, Any]) -> str:
 
 
 def _heat_map(cube: dict[str, dict[str, Any]]) -> str:
-    columns = sorted({length for row in cube.values() for length in row})
+    columns = [length for length in LENGTHS if any(length in row for row in cube.values())]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
     lines = []
     for deeds, row in cube.items():
@@ -127,7 +129,7 @@ def _failures(rates: dict[str, Any], cases: Sequence[dict[str, Any]]) -> str:
         links = ", ".join(f'<a href="videos/{html.escape(case["file"])}">{case["index"]}</a>' for case in examples)
         low, high = rate["interval"]
         lines.append(
-            f"<tr><td>{code}</td><td>{html.escape(row.name)}<br><span class=grey>{html.escape(row.rule)}</span></td>"
+            f"<tr><td class=code>{code}</td><td>{html.escape(row.name)}<br><span class=grey>{html.escape(row.rule)}</span></td>"
             f"<td class=n>{row.severity}</td>"
             f"<td class=n>{rate['share']:.1%}</td><td class=grey>[{low:.1%}, {high:.1%}]</td><td>{links}</td></tr>"
         )

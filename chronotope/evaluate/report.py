@@ -15,6 +15,7 @@ from typing import Any
 from chronotope.errors import FileProblem
 from chronotope.evaluate.judge import Verdict
 from chronotope.evaluate.statistics import Rate, bootstrap, holm, mcnemar, survival
+from chronotope.evaluate.suite import LENGTHS
 from chronotope.evaluate.taxonomy import FAILURES, blocks
 
 __all__ = ["VERSION", "Comparison", "compare", "make_report", "read_report", "success_rate", "write_report"]
@@ -79,9 +80,14 @@ def _by_check(verdicts: Sequence[Verdict]) -> dict[str, Rate]:
 def _by_stratum(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name in verdicts[0].case.strata:
-        levels = sorted({v.case.strata[name] for v in verdicts})
+        levels = _in_order({v.case.strata[name] for v in verdicts})
         found[name] = {level: _rate(success_rate(v for v in verdicts if v.case.strata[name] == level)) for level in levels}
     return found
+
+
+def _in_order(levels: Iterable[str]) -> list[str]:
+    """Lengths from short to long, everything else by its name."""
+    return sorted(levels, key=lambda level: (LENGTHS.index(level) if level in LENGTHS else 0, level))
 
 
 def _cube(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
@@ -91,7 +97,7 @@ def _cube(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
         strata = verdict.case.strata
         row = table.setdefault(strata["deeds"], {})
         row[strata["length"]] = row.get(strata["length"], Rate(0, 0)) + Rate(int(verdict.success), 1)
-    return {deeds: {length: _rate(rate) for length, rate in row.items()} for deeds, row in sorted(table.items())}
+    return {deeds: {length: _rate(row[length]) for length in _in_order(row)} for deeds, row in sorted(table.items())}
 
 
 def _survival(verdicts: Sequence[Verdict]) -> dict[str, Any]:

@@ -22,9 +22,10 @@ from chronotope.worlds.captions import captions
 from chronotope.worlds.sample import SCOPES, Split, sample_spec
 from chronotope.worlds.spec import Spec, spec_key
 
-__all__ = ["SUITES", "Case", "Suite", "make_suite", "read_cases", "write_cases"]
+__all__ = ["LENGTHS", "SUITES", "Case", "Suite", "make_suite", "read_cases", "write_cases"]
 
 VERSION = 1
+LENGTHS = ("a picture", "up to 1 s", "1 to 2 s", "over 2 s")
 FORMS = ("sentence", "sentence", "tags", "paragraph")  # how a case's prompt is worded, in turns: half of them in a sentence
 
 
@@ -77,7 +78,6 @@ class Case:
 
 def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
     """What kind of case this is, from the spec and its truth alone."""
-    seconds = 0.0 if spec.num_frames == 1 else spec.seconds
     starts = {event.start for event in spec.events}
     visible = truth_of(spec).visible_fraction
     crossing = len(spec.actors) > 1 and bool((visible < 0.9).any()) and not any(e.kind in ("enter", "leave") for e in spec.events)
@@ -89,7 +89,7 @@ def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
     else:
         deeds = "C2 two deeds at once" if len(starts) == 1 or len({e.actor for e in spec.events}) > 1 else "C3 one deed after the other"
     return {
-        "length": "a picture" if not seconds else "up to 1 s" if seconds <= 1 else "1 to 2 s" if seconds <= 2 else "over 2 s",
+        "length": LENGTHS[0 if spec.num_frames == 1 else 1 if spec.seconds <= 1 else 2 if spec.seconds <= 2 else 3],
         "size": f"{spec.width}x{spec.height}",
         "words": form,
         "deeds": deeds,

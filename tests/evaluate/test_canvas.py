@@ -63,6 +63,13 @@ def test_a_circle_closes_and_a_line_does_not() -> None:
         assert (frame <= 1.5) == closes and (flow <= 1.5) == closes, (frame, flow)
 
 
+def test_steps_between_slices_are_told_from_steps_inside_them() -> None:
+    even = motion.differences(ball([6 + 2.0 * t for t in range(16)]), cyclic=True)
+    assert motion.seam_ratio(even, 4, motion.LEVEL_NOISE) == pytest.approx(1, abs=0.1)
+    broken = motion.differences(ball([6 + 1.0 * t + 5 * (t // 4) for t in range(16)]), cyclic=True)
+    assert motion.seam_ratio(broken, 4, motion.LEVEL_NOISE) > 2
+
+
 def test_a_fade_is_in_order_and_a_flicker_is_not() -> None:
     first, last = ball([10.0])[0].astype(float), ball([40.0])[0].astype(float)
     fade = np.stack([(1 - w) * first + w * last for w in np.linspace(0, 1, 10)]).astype(np.uint8)
