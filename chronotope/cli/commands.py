@@ -29,7 +29,7 @@ STAGES = {
     "make a dataset": ["world", "encode"],
     "train": ["train"],
     "use": ["generate", "reconstruct"],
-    "judge": ["evaluate", "compare", "validate-checks"],
+    "judge": ["evaluate", "compare", "export-suite", "validate-checks"],
     "look": ["info"],
 }
 CLOSING = """
@@ -490,6 +490,51 @@ def compare(first: Path, second: Path, as_json: bool) -> None:
     rows = work.compare_reports(first, second)
     plain = [{**vars(row), "first": row.first.share, "second": row.second.share} for row in rows]
     click.echo(json.dumps(plain, indent=1) if as_json else work.comparison_in_words(rows))
+
+
+@chronotope.command(
+    "export-suite",
+    cls=Command,
+    examples="""
+    chronotope export-suite --format vbench --prompts VBench_full_info.json --out out/vbench
+    chronotope export-suite --format compbench --prompts T2V-CompBench/prompts --out out/compbench --model runs/mine
+    chronotope export-suite --format physics-iq --prompts descriptions_original.csv --out out/run-2 --seed 1
+    chronotope export-suite --format evalcrafter --prompts prompt700.txt --out out/evalcrafter --dry-run
+    chronotope export-suite --format vbench --prompts VBench_full_info.json --out somebodys --validate
+    """,
+)
+@option(
+    "--format",
+    "name",
+    required=True,
+    metavar="NAME",
+    help="vbench, vbench-long, vbench2, physics-iq, worldscore, evalcrafter or compbench.",
+)
+@option(
+    "--prompts", type=FILE, required=True, metavar="FILE", help="Your copy of the benchmark's prompts: .txt, .json or .csv, or a folder."
+)
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
+@MODEL
+@option("--seed", type=click.IntRange(min=0), metavar="N", default=0, show_default=True, help="Added to the seed of every video.")
+@option("--dry-run", is_flag=True, help="Print what would be made, then stop.")
+@option("--validate", is_flag=True, help="Make nothing, only check what is there, whoever made it.")
+def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry_run: bool, validate: bool) -> int:
+    """Sample the prompts of another benchmark into its own folders.
+
+    Names, counts, lengths and tables are as that benchmark wants them; no prompts come with this program. manifest.jsonl says of
+    every video its prompt, seed, hash and weights; seeds are hashes, so nothing is chosen. In the end everything is checked: a line
+    a defect, and exit status 1 if there is one. The folder of a physics-iq run is named after --model and --seed.
+    """
+    from chronotope.cli import export as work
+    from chronotope.evaluate.layouts import Request
+
+    request = Request(name, prompts, out, model, seed)
+    if dry_run:
+        show(work.plan_suite(request), False)
+        return 0
+    defects = work.check_suite(request) if validate else work.export_suite(request)
+    click.echo("\n".join(defects or [str(out)]))
+    return 1 if defects else 0
 
 
 @chronotope.command(

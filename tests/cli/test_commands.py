@@ -36,9 +36,9 @@ LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(
 
 
 def test_the_commands_of_the_issue_are_there() -> None:
-    expected = "generate, reconstruct, world stage, encode, train autoencoder, train dit, info, evaluate, compare, validate-checks".split(
-        ", "
-    )
+    expected = (
+        "generate, reconstruct, world stage, encode, train autoencoder, train dit, info, evaluate, compare, export-suite, validate-checks"
+    ).split(", ")
     assert set(map(" ".join, LEAVES)) == set(expected)
 
 
@@ -47,7 +47,7 @@ def test_top_help_groups_commands_in_the_order_of_the_pipeline() -> None:
     assert result.exit_code == 0
     places = [
         result.stdout.index(f"\n    {name} ")
-        for name in ("world", "encode", "train", "generate", "reconstruct", "evaluate", "compare", "info")
+        for name in ("world", "encode", "train", "generate", "reconstruct", "evaluate", "compare", "export-suite", "info")
     ]
     assert places == sorted(places)
     assert re.search(r"First time: +bash runs/tiny.sh", result.stdout)
