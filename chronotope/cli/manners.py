@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from chronotope.errors import ChronotopeError, UsageError, suggest
 
-__all__ = ["PICKLES", "SHUFFLED", "SIZE", "Command", "Commands", "Option", "Report", "check_finite", "progress", "say"]
+__all__ = [
+    "FILE",
+    "JSON",
+    "MODEL",
+    "PICKLES",
+    "PRESETS",
+    "SEED",
+    "SHUFFLED",
+    "SIZE",
+    "Command",
+    "Commands",
+    "Option",
+    "Report",
+    "check_finite",
+    "option",
+    "progress",
+    "say",
+]
 
 PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}  # never opened: loading one runs whatever is in it
 SHUFFLED = 0.3  # the share of clips that `encode` cuts at random places: see `Geometry.shuffled_slices`
@@ -190,6 +209,19 @@ class Size(click.ParamType):
 
 
 SIZE = Size()
+
+
+# What many commands take
+
+FILE = click.Path(path_type=Path)
+PRESETS = "tiny, small, base or large"
+
+option = functools.partial(click.option, cls=Option)
+MODEL = option(
+    "--model", default="small", show_default=True, metavar="DIR", help="A run folder, or the name of a model inside the package."
+)
+SEED = option("--seed", type=click.IntRange(min=0), metavar="N", default=0, show_default=True, help="Decides everything that is random.")
+JSON = option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
 
 
 # Progress

@@ -141,7 +141,8 @@ def _deed(scene: Scene, one: Followed, event: Event, others: list[Event]) -> Cal
 
     def look() -> Fault:
         code = _missed(scene, one, event, event)
-        if code and others and all(_missed(scene, one, event, other) is None for other in others):
+        going = event.kind not in ("enter", "leave")  # who is there already, or still, does not come or go at another time either
+        if code and going and others and all(_missed(scene, one, event, other) is None for other in others):
             code = "TXT-ORD"  # it is seen, in the time of the others
         return (code, _during(scene, event).start) if code else None
 

@@ -202,8 +202,8 @@ def _jumped(spec: Spec, rng: np.random.Generator) -> Frames | None:
     truth, place = truth_of(spec), [a.id for a in spec.actors].index(actor.id)
     half = truth.width[:, place].max() / 2
     room_left, room_right = truth.x[moment:, place].min() - half, spec.width - half - truth.x[moment:, place].max()
-    way = min(max(room_left, room_right), 0.6 * min(spec.width, spec.height)) * (1 if room_right >= room_left else -1)
-    if abs(way) < 0.4 * min(spec.width, spec.height):
+    way = min(max(room_left, room_right), 0.7 * min(spec.width, spec.height)) * (1 if room_right >= room_left else -1)
+    if abs(way) < 0.5 * min(spec.width, spec.height):
         return None
     return _then(render(spec).frames, render(_changed(spec, actor.id, x=actor.x + way / spec.width)).frames, moment)
 

@@ -1,0 +1,161 @@
+"""The commands that judge, as they are declared; `commands` puts them among the others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chronotope.cli.manners import FILE, JSON, MODEL, Command, option, say
+
+__all__ = ["compare", "evaluate", "export_suite", "validate_checks"]
+
+
+@click.command(
+    cls=Command,
+    sections={
+        "what is judged": ["suite", "scope", "layer", "first", "videos", "specs", "reconstruction", "data"],
+        "what comes out": ["out", "plan", "as_json"],
+    },
+    examples="""
+    chronotope evaluate small --suite smoke --out out/smoke
+    chronotope evaluate runs/mine --suite standard --out out/standard
+    chronotope evaluate --suite smoke --plan specs.jsonl
+    chronotope evaluate --videos somebodys --specs specs.jsonl --out out/theirs
+    chronotope evaluate small --suite smoke --layer autoencoder --out out/ceiling
+    chronotope evaluate --reconstruction small --data data/heldout
+    """,
+    spread=("--data",),
+)
+@click.argument("model", required=False)
+@option("--suite", default="smoke", show_default=True, metavar="NAME", help="smoke (24 specs), standard (1200, four runs) or full (4800).")
+@option("--scope", default="small", show_default=True, metavar="NAME", help="What the model was taught: a scope of the stage.")
+@option(
+    "--layer",
+    type=click.Choice(["model", "autoencoder", "truth"]),
+    default="model",
+    show_default=True,
+    help="autoencoder: the truth, there and back, which no model can beat; truth: what the checks themselves lose.",
+)
+@option("--first", type=click.IntRange(min=1), metavar="N", help="Only the first N videos; the report says so.")
+@option("--videos", type=FILE, metavar="DIR", help="Judge these instead, whoever made them.")
+@option("--specs", type=FILE, metavar="FILE", help="The file that planned them.")
+@option("--out", type=FILE, default=Path("report"), show_default=True, metavar="DIR", help="Videos, ledger, report.json and index.html.")
+@option("--reconstruction", metavar="DIR", help="Only send clips through this model's autoencoder and back: PSNR, SSIM, motion.")
+@option("--data", type=FILE, multiple=True, metavar="FOLDER...", help="The clips for --reconstruction, of any size.")
+@option("--plan", type=FILE, metavar="FILE", help="Only write what is to be made: file names, prompts, sizes, seeds and specs.")
+@JSON
+def evaluate(
+    model: str | None, plan: Path | None, reconstruction: str | None, data: tuple[Path, ...], as_json: bool, **request: Any
+) -> None:
+    """Sample a suite, check every video against its spec, and report.
+
+    MODEL is a run folder or the name of a model inside the package. Nothing is selected: every case is planned in a ledger
+    before the first is made, each has one try, and failures of the system count. Run again to go on where it stopped.
+    """
+    from chronotope.cli import evaluate as work
+
+    if (reconstruction is None) != (not data):
+        raise click.UsageError("--reconstruction and --data belong together: a model, and folders of clips to send through it")
+    if reconstruction is not None:
+        found = work.measure_autoencoder(reconstruction, data)
+        click.echo(json.dumps(found, indent=1) if as_json else work.measures_in_words(found))
+        return
+    asked = work.EvaluateRequest(model, **request)
+    if plan is not None:
+        say(f"{plan} plans {work.plan_suite(asked, plan)} videos")
+        click.echo(plan)
+        return
+    report = work.evaluate(asked)
+    click.echo(json.dumps(report["summary"], indent=1) if as_json else work.in_words(report, asked.out))
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    chronotope compare out/before out/after
+    chronotope compare out/mine/report.json out/theirs/report.json --json
+    """,
+)
+@click.argument("first", type=FILE)
+@click.argument("second", type=FILE)
+@JSON
+def compare(first: Path, second: Path, as_json: bool) -> None:
+    """Two reports of the same cases: what got better, what got worse.
+
+    Exact McNemar tests over all cases and over every stratum; the strata's p values are adjusted together (Holm).
+    """
+    from chronotope.cli import evaluate as work
+
+    rows = work.compare_reports(first, second)
+    plain = [{**vars(row), "first": row.first.share, "second": row.second.share} for row in rows]
+    click.echo(json.dumps(plain, indent=1) if as_json else work.comparison_in_words(rows))
+
+
+@click.command(
+    "export-suite",
+    cls=Command,
+    examples="""
+    chronotope export-suite --format vbench --prompts VBench_full_info.json --out out/vbench
+    chronotope export-suite --format compbench --prompts T2V-CompBench/prompts --out out/compbench --model runs/mine
+    chronotope export-suite --format physics-iq --prompts descriptions_original.csv --out out/run-2 --seed 1
+    chronotope export-suite --format evalcrafter --prompts prompt700.txt --out out/evalcrafter --dry-run
+    chronotope export-suite --format vbench --prompts VBench_full_info.json --out somebodys --validate
+    """,
+)
+@option(
+    "--format",
+    "name",
+    required=True,
+    metavar="NAME",
+    help="vbench, vbench-long, vbench2, physics-iq, worldscore, evalcrafter or compbench.",
+)
+@option(
+    "--prompts", type=FILE, required=True, metavar="FILE", help="Your copy of the benchmark's prompts: .txt, .json or .csv, or a folder."
+)
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
+@MODEL
+@option("--seed", type=click.IntRange(min=0), metavar="N", default=0, show_default=True, help="Added to the seed of every video.")
+@option("--dry-run", is_flag=True, help="Print what would be made, then stop.")
+@option("--validate", is_flag=True, help="Make nothing, only check what is there, whoever made it.")
+def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry_run: bool, validate: bool) -> int:
+    """Sample the prompts of another benchmark into its own folders.
+
+    Names, counts, lengths and tables are as that benchmark wants them; no prompts come with this program. manifest.jsonl says of
+    every video its prompt, seed, hash and weights; seeds are hashes, so nothing is chosen. In the end everything is checked: a line
+    a defect, and exit status 1 if there is one. The folder of a physics-iq run is named after --model and --seed.
+    """
+    from chronotope.cli import export as work
+    from chronotope.cli.info import in_words
+    from chronotope.evaluate.layouts import Request
+
+    request = Request(name, prompts, out, model, seed)
+    if dry_run:
+        click.echo(in_words(work.plan_suite(request)))
+        return 0
+    defects = work.check_suite(request) if validate else work.export_suite(request)
+    click.echo("\n".join(defects or [str(out)]))
+    return 1 if defects else 0
+
+
+@click.command(
+    "validate-checks",
+    cls=Command,
+    examples="""
+    chronotope validate-checks
+    chronotope validate-checks --count 400
+    """,
+)
+@option("--count", type=click.IntRange(min=2), default=100, show_default=True, metavar="N", help="Held-out specs.")
+def validate_checks(count: int) -> int:
+    """Put the checks on trial: truth passes, planted faults are caught.
+
+    Exit status 1 if a promise is not kept.
+    """
+    from chronotope.cli import evaluate as work
+
+    trial = work.try_the_checks(count)
+    click.echo(work.trial_in_words(trial))
+    return 1 if trial.missed() else 0
