@@ -57,8 +57,8 @@ _ROWS = {
     #              widths       steps    frozen   pixels        width depth head  steps    tokens      size         frames fps
     "tiny":  _Row((48, 96),     900,     600,     100_000,      128,  4,    64,   900,     3_000,      (64, 64),    17,    8.0,
                   "two CPU cores, 15 minutes: coloured shapes that move", ae_rates=(0.02, 5e-4), rates=(0.02, 2e-3)),
-    "small": _Row((128, 256),   3000,    2500,    400_000,      192,  8,    64,   7300,    4_500,      (96, 64),    17,    8.0,
-                  "two CPU cores, three to four hours: shapes and a dozen nouns; the weights inside the package"),
+    "small": _Row((128, 256),   3000,    2500,    400_000,      192,  8,    64,   12_500,  4_500,      (96, 64),    17,    8.0,
+                  "two CPU cores, five to six hours: shapes and a dozen nouns; the weights inside the package"),
     "base":  _Row((192, 384),   200_000, 150_000, 8_000_000,    1024, 24,   128,  400_000, 500_000,    (512, 288),  97,    24.0,
                   "one node of eight GPUs, weeks; not trained"),
     "large": _Row((256, 512),   400_000, 300_000, 16_000_000,   3072, 40,   128,  600_000, 8_000_000,  (1280, 720), 121,   24.0,
