@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.evaluate.report import Comparison, compare, make_report, read_report, write_report
 from chronotope.evaluate.statistics import Rate
-from chronotope.evaluate.suite import Case, make_suite, read_cases, write_cases
+from chronotope.evaluate.suite import SUITES, Case, make_suite, read_cases, write_cases
 from chronotope.evaluate.taxonomy import FAILURES
 from chronotope.evaluate.trial import BARS, Trial, trial_specs, try_checks
 from chronotope.generate.pipeline import Generator, load_autoencoder
@@ -47,7 +48,6 @@ class EvaluateRequest:
 
     model: str | None
     suite: str
-    scope: str
     layer: str
     first: int | None
     out: Path
@@ -59,10 +59,12 @@ class EvaluateRequest:
             raise UsageError("--videos and --specs belong together: the videos, and the file they were planned in (--plan writes one)")
         if self.videos is not None and self.model is not None:
             raise UsageError("give a model to be sampled, or --videos that are there already; not both")
+        if self.videos is not None and self.layer != "model":
+            raise UsageError("--layer says what makes the videos; those of --videos are made already, so leave it out")
 
     def cases(self) -> list[Case]:
         """All of the suite, or its beginning."""
-        found = read_cases(self.specs) if self.specs else make_suite(self.suite, self.scope)
+        found = read_cases(self.specs) if self.specs else make_suite(self.suite)
         return found[: self.first]
 
 
@@ -82,8 +84,12 @@ def evaluate(request: EvaluateRequest) -> dict[str, Any]:
         videos = request.out / "videos"
     else:
         videos = request.videos
-        check_folder(videos, cases)
-        about |= {"model": f"videos in {videos.name}", "specs": str(request.specs), "seeds": "unknown: the videos came from outside"}
+        check_folder(videos, cases, others=request.first is not None)
+        plan = hashlib.sha256(request.specs.read_bytes()).hexdigest()[:16] if request.specs else ""
+        sizes = {suite.specs * suite.runs: name for name, suite in SUITES.items()}
+        whole = name if (name := sizes.get(len(cases))) and make_suite(name) == cases else None
+        about |= {"model": f"videos in {videos.name}", "plan": f"{request.specs}, sha256 {plan}", "videos": len(cases)}
+        about |= {"suite": whole or f"not a whole suite of this program: {len(cases)} cases", "seeds": "unknown: made elsewhere"}
         with progress("judging", "videos") as report:
             verdicts = judge_folder(probe, videos, cases, None, report)
     found = make_report(verdicts, about)
@@ -96,7 +102,10 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any])
     model = request.model or "small"
     generator = Generator.load(find_model(model)).to(device())
     asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
-    about |= {"model": model, "weights": ", ".join(f"{part} {name}" for part, name in generator.names.items()), "suite": asked}
+    folder = find_model(model)
+    files = {part: [(folder / part / name).read_bytes() for name in ("model.safetensors", "model.json")] for part in ("autoencoder", "dit")}
+    names = [f"{part} {hashlib.sha256(b''.join(data)).hexdigest()[:16]}" for part, data in files.items()]
+    about |= {"model": model, "weights": ", ".join(names), "suite": asked}
     about |= {
         "layer": request.layer,
         "videos": len(cases),

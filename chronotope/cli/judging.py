@@ -16,7 +16,7 @@ __all__ = ["compare", "evaluate", "export_suite", "validate_checks"]
 @click.command(
     cls=Command,
     sections={
-        "what is judged": ["suite", "scope", "layer", "first", "videos", "specs", "reconstruction", "data"],
+        "what is judged": ["suite", "layer", "first", "videos", "specs", "reconstruction", "data"],
         "what comes out": ["out", "plan", "as_json"],
     },
     examples="""
@@ -31,7 +31,6 @@ __all__ = ["compare", "evaluate", "export_suite", "validate_checks"]
 )
 @click.argument("model", required=False)
 @option("--suite", default="smoke", show_default=True, metavar="NAME", help="smoke (24 specs), standard (1200, four runs) or full (4800).")
-@option("--scope", default="small", show_default=True, metavar="NAME", help="What the model was taught: a scope of the stage.")
 @option(
     "--layer",
     type=click.Choice(["model", "autoencoder", "truth"]),

@@ -36,6 +36,7 @@ UNEVEN = 0.13  # root mean square distance from even motion, over the way that w
 FLICKER, NOISE = 6.0, 4.0  # levels of 255
 BLURRED = 0.5
 _TRAVELS = ("walk", "fly", "move", "roll")
+_JUDGED = (*_TRAVELS, "enter", "leave", "grow", "shrink")  # the deeds that can be seen so far
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,13 @@ def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, 
     if actor.colour:
         yield "has its colour", lambda: None if _coloured(scene.sight, one, actor.colour or "") else ("TXT-ATT", _first(one))
     for number, event in enumerate(events):
+        if event.kind not in _JUDGED:
+            continue
         others = events[:number] + events[number + 1 :]
         yield f"{event.kind} {event.direction or ''}".strip(), _deed(scene, one, event, others)
+    yield "is one", lambda: _run(one.doubles, scene, "OBJ-DUP")
     if scene.num_frames > 1:
         yield "stays in being", lambda: _persists(scene, place, one, kinds)
-        yield "is one", lambda: _run(one.doubles, scene, "OBJ-DUP")
         yield "keeps its colour", lambda: _keeps_colour(scene, one)
         yield "moves without a jump", lambda: _smooth(one)
         if "bounce" not in kinds:
@@ -144,7 +147,7 @@ def _deed(scene: Scene, one: Followed, event: Event, others: list[Event]) -> Cal
         going = event.kind not in ("enter", "leave")  # who is there already, or still, does not come or go at another time either
         if code and going and others and all(_missed(scene, one, event, other) is None for other in others):
             code = "TXT-ORD"  # it is seen, in the time of the others
-        return (code, _during(scene, event).start) if code else None
+        return (code, _during(scene, event).stop - 1) if code else None  # until then it could still have been done
 
     return look
 
@@ -192,7 +195,8 @@ def _run(flags: Bool[np.ndarray, " t"], scene: Scene, code: str) -> Fault:
 
 def _persists(scene: Scene, place: int, one: Followed, kinds: set[str]) -> Fault:
     """Seen from the beginning to the end, but where it may be out of the frame or hidden."""
-    excused = truth_of(scene.spec).visible_fraction[: scene.num_frames, place] < HIDDEN
+    truth = truth_of(scene.spec).visible_fraction[: scene.num_frames, place]
+    excused = truth < HIDDEN
     times = np.flatnonzero(one.found)
     others = [other for other in scene.actors if other is not one]
     for t in np.flatnonzero(~one.found):
@@ -204,12 +208,24 @@ def _persists(scene: Scene, place: int, one: Followed, kinds: set[str]) -> Fault
         excused[t] |= any(close)
         excused[t] |= bool(one.at_edge[nearest]) and bool(kinds & {"enter", "leave"})
     missing = ~one.found & ~excused
+    if not one.found[-1] and "leave" not in kinds and scene.num_frames - times[-1] > _longest(truth < SHOWN) + 2 * _lasting(scene):
+        missing[times[-1] + 1 :] = True  # longer than anybody could be hidden here
     if "enter" in kinds:
         missing[: times[0]] = False
+        if not one.near_edge[times[0]]:
+            return "OBJ-APP", int(times[0])
     if "leave" in kinds:
         missing[times[-1] :] = False
+        if not one.near_edge[times[-1]] and not one.found[-1]:
+            return "OBJ-DIS", int(times[-1]) + 1
     fault = _run(missing, scene, "OBJ-DIS")
     return ("OBJ-APP", int(times[0])) if fault and fault[1] < times[0] else fault
+
+
+def _longest(flags: Bool[np.ndarray, " t"]) -> int:
+    """The length of the longest run of true frames."""
+    runs = "".join("x" if flag else " " for flag in flags).split()
+    return max(map(len, runs), default=0)
 
 
 def _keeps_colour(scene: Scene, one: Followed) -> Fault:
@@ -293,7 +309,8 @@ def _even(scene: Scene, one: Followed, event: Event) -> Fault:
 
 def _clip_checks(scene: Scene, missing: bool) -> Iterator[Check]:
     """What must be true of the whole picture."""
-    yield _named("nobody else is there", _nobody_else(scene) if not missing else None)
+    if not missing:  # what is there instead of somebody is that failure already
+        yield _named("nobody else is there", _nobody_else(scene))
     yield _named("is at its place", None if _place(scene) == scene.spec.backdrop else ("TXT-PLC", 0))
     yield _named("is sharp", _sharp(scene))
     if scene.num_frames > 1 and scene.spec.camera.kind == "still":

@@ -112,7 +112,7 @@ def _other_colour(spec: Spec, colour: str | None, rng: np.random.Generator) -> s
     return choices[int(rng.integers(len(choices)))]
 
 
-def _recoloured(spec: Spec, rng: np.random.Generator, steady: bool = False) -> Frames | None:
+def _recoloured(spec: Spec, rng: np.random.Generator) -> Frames | None:
     shapes = [actor for actor in _steady(spec) if actor.colour]
     actor = _pick(shapes, rng)
     return render(_changed(spec, actor.id, colour=_other_colour(spec, actor.colour, rng))).frames if actor else None

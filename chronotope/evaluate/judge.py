@@ -89,17 +89,19 @@ def maker(generator: Generator, layer: str) -> Make:
 def sample_cases(make: Make, cases: Sequence[Case], folder: Path, report: Report, about: dict[str, Any]) -> Ledger:
     """Make the videos of all cases that are not there yet, in order, first try; everything is planned before the first is made."""
     ledger = Ledger(folder / "ledger.jsonl")
-    planned, ended = ledger.of("planned"), {**ledger.of("done"), **ledger.of("failed")}
-    wanted = [case.id for case in cases]
-    if planned and list(planned) != wanted:
+    planned = [(row["case"], row["seed"], row["prompt"]) for row in ledger.rows if row["kind"] == "planned"]
+    wanted = [(case.id, case.seed, case.prompt) for case in cases]
+    if planned != wanted[: len(planned)] or (len(planned) < len(wanted) and ledger.of("started")):
         raise FileProblem(f"{folder} holds another suite of {len(planned)} cases; give another --out")
-    if not planned:
-        ledger.write(kind="began", case="", **about)
-        for case in cases:
-            ledger.write(kind="planned", case=case.id, seed=case.seed, prompt=case.prompt)
+    if not ledger.rows:
+        ledger.write({"kind": "began", "case": "", **about})
     elif (earlier := next(row for row in ledger.rows if row["kind"] == "began")) != {"kind": "began", "case": "", **about}:
         other = [f"{name} {earlier.get(name)}, now {value}" for name, value in about.items() if earlier.get(name) != value]
         raise FileProblem(f"{folder} was begun with {'; '.join(other)}; give another --out")
+    ledger.write(*({"kind": "planned", "case": name, "seed": seed, "prompt": prompt} for name, seed, prompt in wanted[len(planned) :]))
+    for name in ledger.unfinished():
+        ledger.write({"kind": "failed", "case": name, "reason": "the program was killed while this video was made"})
+    ended = ledger.ended()
     for number, case in enumerate(cases, start=1):
         if case.id not in ended:
             _sample(make, case, folder / "videos" / case.file, ledger)
@@ -108,30 +110,37 @@ def sample_cases(make: Make, cases: Sequence[Case], folder: Path, report: Report
 
 
 def _sample(make: Make, case: Case, path: Path, ledger: Ledger) -> None:
-    started = time.perf_counter()
+    started, spec = time.perf_counter(), case.spec
+    ledger.write({"kind": "started", "case": case.id})
     try:
         frames, origin = make(case)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        video.write(path, frames, case.spec.fps, metadata={**origin, "case": case.id})
-    except (ChronotopeError, MemoryError, RuntimeError) as problem:  # a refusal is a failure of the system, not of the case
-        ledger.write(kind="failed", case=case.id, reason=f"{type(problem).__name__}: {problem}")
+        wanted = (spec.num_frames, spec.height, spec.width, 3)
+        if frames.shape != wanted:
+            raise RuntimeError(f"frames of {frames.shape} were made, {wanted} were asked for")
+    except KeyboardInterrupt:
+        ledger.write({"kind": "interrupted", "case": case.id})  # by a person: the only way to another try, and it can be seen
+        raise
+    except (ChronotopeError, MemoryError, RuntimeError, ValueError) as problem:  # a refusal is a failure of the system, not of the case
+        ledger.write({"kind": "failed", "case": case.id, "reason": f"{type(problem).__name__}: {problem}"})
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    video.write(path, frames, spec.fps, metadata={**origin, "case": case.id})
     seconds = round(time.perf_counter() - started, 3)
-    ledger.write(kind="done", case=case.id, file=case.file, sha256=_sha256(path), seconds=seconds)
+    ledger.write({"kind": "done", "case": case.id, "file": case.file, "sha256": _sha256(path), "seconds": seconds})
 
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def check_folder(folder: Path, cases: Sequence[Case]) -> None:
-    """Refuse a folder from which videos are missing, or that holds others, or videos of another size, length or rate."""
+def check_folder(folder: Path, cases: Sequence[Case], others: bool = False) -> None:
+    """Refuse a folder from which videos are missing, or (unless `others` may be there) that holds others, or of another form."""
     if not folder.is_dir():
         raise FileProblem(f"{folder} is not a folder of videos")
     present = {path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
     wanted = {case.file for case in cases}
     problems = [f"{name} is missing" for name in sorted(wanted - present)]
-    problems += [f"{name} belongs to no case" for name in sorted(present - wanted)]
+    problems += [] if others else [f"{name} belongs to no case" for name in sorted(present - wanted)]
     for case in cases:
         if case.file in present:
             problems += _misfits(folder / case.file, case)

@@ -1,7 +1,8 @@
 """An append-only record of what was planned and what came of it, each line chained to the one before by its hash.
 
-Every case is planned before the first one is made. A result set from which planned rows are missing, or whose lines were
-changed, dropped or put in another order, is refused: that is how nothing can be selected.
+Every case is planned before the first one is made, and started before it is tried. A result set from which planned rows are
+missing, in which a case ended twice, or whose lines were changed, dropped or put in another order, is refused. The chain shows
+tampering to whoever knows the hash of an earlier last line: publish it with the numbers.
 """
 
 from __future__ import annotations
@@ -41,15 +42,18 @@ class Ledger:
             self.rows.append(row)
             self._last = chained
 
-    def write(self, **row: Any) -> None:
-        """Add one line, on disk before this returns."""
-        self._last = _link(self._last, row)
+    def write(self, *rows: dict[str, Any]) -> None:
+        """Add lines, on disk before this returns."""
+        lines = []
+        for row in rows:
+            self._last = _link(self._last, row)
+            lines.append(json.dumps({**row, "hash": self._last}) + "\n")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
-            file.write(json.dumps({**row, "hash": self._last}) + "\n")
+            file.write("".join(lines))
             file.flush()
             os.fsync(file.fileno())
-        self.rows.append(row)
+        self.rows += rows
 
     @property
     def head(self) -> str:
@@ -60,9 +64,21 @@ class Ledger:
         """The lines of one kind, by the name of their case; of several the last."""
         return {row["case"]: row for row in self.rows if row["kind"] == kind}
 
+    def ended(self) -> dict[str, dict[str, Any]]:
+        """The cases of which a video or a failure came."""
+        return {**self.of("done"), **self.of("failed")}
+
+    def unfinished(self) -> list[str]:
+        """The cases that were started, and neither ended nor were interrupted by a person."""
+        last = {row["case"]: row["kind"] for row in self.rows if row["kind"] in ("started", "interrupted", "done", "failed")}
+        return [name for name, kind in last.items() if kind == "started"]
+
     def check_whole(self) -> None:
-        """Refuse a ledger in which something was planned of which nothing came."""
-        planned, ended = self.of("planned"), {**self.of("done"), **self.of("failed")}
+        """Refuse a ledger in which something was planned of which nothing came, or of which something came twice."""
+        planned, ended = self.of("planned"), self.ended()
+        ends = [row["case"] for row in self.rows if row["kind"] in ("done", "failed")]
+        if twice := sorted({name for name in ends if ends.count(name) > 1} if len(set(ends)) < len(ends) else ()):
+            raise FileProblem(f"{self.path}: {len(twice)} cases ended twice ({_some(twice)}); there is one try")
         holes = [name for name in planned if name not in ended]
         strays = [name for name in ended if name not in planned]
         if holes or strays or not planned:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ figure video,figure img{width:100%;image-rendering:auto;border-radius:4px;backgr
 
 def write_page(report: dict[str, Any], videos: Path, out: Path) -> None:
     """index.html of a report; the videos it shows are read from `videos`."""
-    parts = [_head(report), *_body(report, videos)]
+    links = os.path.relpath(videos.resolve(), out.resolve().parent)
+    parts = [_head(report), *_body(report, videos, links)]
     beside = out.with_name(out.name + ".part")
     beside.write_text("\n".join(parts) + "\n</body></html>\n")
     beside.replace(out)
@@ -37,15 +39,18 @@ def _head(report: dict[str, Any]) -> str:
     about, success = report["about"], report["summary"]["success"]
     low, high = success["interval_over_specs"]
     facts = "".join(f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(str(value))}</td></tr>" for name, value in about.items())
+    name = html.escape(str(about.get("model", "this")))
+    what = f"What {name} can do, and how it fails" if about.get("layer", "model") == "model" else f"The ceiling: {about['layer']}"
+    tries = ", one try each" if "ledger" in about else ""
     return (
         f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{html.escape(str(about.get('model', 'report')))}</title>"
-        f"<style>{_STYLE}</style></head><body><h1>What {html.escape(str(about.get('model', 'this')))} can do, and how it fails</h1>"
-        f"<p><span class=big>{success['share']:.1%}</span> of {success['of']} videos show everything that was asked for "
-        f"[{low:.1%}, {high:.1%}], first try each. {report['summary']['graded']:.1%} of all checks hold.</p><table>{facts}</table>"
+        f"<style>{_STYLE}</style></head><body><h1>{what}</h1>"
+        f"<p><span class=big>{success['share']:.1%}</span> of {success['of']} videos pass every check that matters "
+        f"[{low:.1%}, {high:.1%}]{tries}. {report['summary']['graded']:.1%} of all checks hold.</p><table>{facts}</table>"
     )
 
 
-def _body(report: dict[str, Any], videos: Path) -> Iterable[str]:
+def _body(report: dict[str, Any], videos: Path, links: str) -> Iterable[str]:
     summary, cases = report["summary"], report["cases"]
     yield "<h2>Success by kind of case</h2>"
     for name, levels in summary["strata"].items():
@@ -53,7 +58,7 @@ def _body(report: dict[str, Any], videos: Path) -> Iterable[str]:
     yield "<h2>Length against deeds</h2>" + _heat_map(summary["cube"])
     if summary["survival"]:
         yield "<h2>How long videos go well</h2>" + _curve(summary["survival"])
-    yield "<h2>How they fail</h2>" + _failures(summary["failures"], cases)
+    yield "<h2>How they fail</h2>" + _failures(summary["failures"], cases, links)
     yield "<h2>Checks</h2><p>The share of each that holds, the weakest first.</p>" + _bars(summary["checks"])
     yield f"<h2>The first {SHOWN}</h2><p>By index: nobody chose them.</p>" + _gallery(cases[:SHOWN], videos)
     worst = sorted(cases, key=lambda case: (case["graded"], case["index"]))[:SHOWN]
@@ -97,7 +102,7 @@ def _cell(rate: dict[str, Any] | None) -> str:
 def _curve(data: dict[str, Any]) -> str:
     """Kaplan-Meier: steps down where videos fail, the band is 95 %."""
     left, top, width, height = 50, 10, 640, 220
-    last = max(*data["times"], 1e-9) * 1.05
+    last = data["longest"]
 
     def steps(values: Sequence[float]) -> list[str]:
         points, before = [], values[0]
@@ -114,19 +119,20 @@ def _curve(data: dict[str, Any]) -> str:
     )
     median = "never in these lengths" if data["median"] is None else f"after {data['median']:.2f} s"
     return (
-        f"<p>Share of {data['videos']} videos in which nothing that matters has gone wrong yet; half have failed {median}.</p>"
+        f"<p>Share of {data['videos']} videos in which nobody has yet vanished, appeared from nothing, doubled, changed colour, jumped or "
+        f"shaken; half have {median}.</p>"
         f'<svg width="720" height="{height + 40}" role="img"><rect x="{left}" y="{top}" width="{width}" height="{height}" fill="#f7f7f7"/>'
         f'<polygon points="{band}" fill="#5b8def" opacity="0.25"/>'
         f'<polyline points="{" ".join(steps(data["alive"]))}" fill="none" stroke="#2456b5" stroke-width="2"/>{ticks}{seconds}</svg>'
     )
 
 
-def _failures(rates: dict[str, Any], cases: Sequence[dict[str, Any]]) -> str:
+def _failures(rates: dict[str, Any], cases: Sequence[dict[str, Any]], folder: str) -> str:
     lines = []
     for code, rate in sorted(rates.items(), key=lambda item: -item[1]["share"]):
         row = FAILURES[code]
         examples = [case for case in cases if any(fault["code"] == code for fault in case["failures"])][:5]
-        links = ", ".join(f'<a href="videos/{html.escape(case["file"])}">{case["index"]}</a>' for case in examples)
+        links = ", ".join(f'<a href="{html.escape(folder)}/{html.escape(case["file"])}">{case["index"]}</a>' for case in examples)
         low, high = rate["interval"]
         lines.append(
             f"<tr><td class=code>{code}</td><td>{html.escape(row.name)}<br><span class=grey>{html.escape(row.rule)}</span></td>"

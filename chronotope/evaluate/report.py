@@ -14,13 +14,14 @@ from typing import Any
 
 from chronotope.errors import FileProblem
 from chronotope.evaluate.judge import Verdict
-from chronotope.evaluate.statistics import Rate, bootstrap, holm, mcnemar, survival
+from chronotope.evaluate.statistics import Rate, bootstrap, holm, mcnemar, sign_flip, survival, wilson
 from chronotope.evaluate.suite import LENGTHS
-from chronotope.evaluate.taxonomy import FAILURES, blocks
+from chronotope.evaluate.taxonomy import FAILURES
 
 __all__ = ["VERSION", "Comparison", "compare", "make_report", "read_report", "success_rate", "write_report"]
 
 VERSION = 1
+LASTING_FAULTS = tuple(code for code in FAILURES if code.startswith(("OBJ-", "ID-COL", "MOT-JMP", "MOT-SHK")))
 
 
 def make_report(verdicts: Sequence[Verdict], about: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def _rate(rate: Rate) -> dict[str, Any]:
 def _summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     runs = sorted({verdict.case.run for verdict in verdicts})
     by_run = [success_rate(v for v in verdicts if v.case.run == run).share for run in runs]
-    clustered = bootstrap([float(v.success) for v in verdicts], [v.case.index for v in verdicts])
+    clustered = _over_specs(verdicts)
     return {
         "success": {**_rate(success_rate(verdicts)), "interval_over_specs": [round(bound, 4) for bound in clustered]},
         "runs": {"count": len(runs), "shares": by_run, "deviation": round(statistics.stdev(by_run), 4) if len(runs) > 1 else None},
@@ -68,6 +69,14 @@ def _summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "failures": {code: _rate(Rate(sum(code in v.codes for v in verdicts), len(verdicts))) for code in FAILURES},
         "survival": _survival(verdicts),
     }
+
+
+def _over_specs(verdicts: Sequence[Verdict]) -> tuple[float, float]:
+    """The interval of the success rate when specs, not videos, are what was drawn; where all agree, Wilson's for as many specs."""
+    found, specs = [v.success for v in verdicts], {v.case.index for v in verdicts}
+    if len(set(found)) == 1:
+        return wilson(len(specs) * found[0], len(specs))
+    return bootstrap([float(success) for success in found], [v.case.index for v in verdicts])
 
 
 def _by_check(verdicts: Sequence[Verdict]) -> dict[str, Rate]:
@@ -81,8 +90,15 @@ def _by_stratum(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name in verdicts[0].case.strata:
         levels = _in_order({v.case.strata[name] for v in verdicts})
-        found[name] = {level: _rate(success_rate(v for v in verdicts if v.case.strata[name] == level)) for level in levels}
+        found[name] = {level: _level([v for v in verdicts if v.case.strata[name] == level]) for level in levels}
     return found
+
+
+def _level(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """One level's rate; with several runs of a spec its interval is over specs."""
+    rate = _rate(success_rate(verdicts))
+    several = len({v.case.run for v in verdicts}) > 1
+    return {**rate, "interval": [round(bound, 4) for bound in _over_specs(verdicts)]} if several else rate
 
 
 def _in_order(levels: Iterable[str]) -> list[str]:
@@ -101,17 +117,21 @@ def _cube(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
 
 
 def _survival(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Seconds until the first failure that blocks success, over videos; those without one are censored at their end."""
+    """Seconds until somebody vanishes, appears, doubles, changes, jumps or shakes; videos without that are censored at their end.
+
+    What is wrong from the first frame on (who, which colour, where) is no matter of time, and is left out.
+    """
     times, failed = [], []
     for verdict in (v for v in verdicts if v.case.spec.num_frames > 1):
-        frames = [check.frame or 0 for check in verdict.checks if check.code and blocks(check.code)]
+        frames = [check.frame or 0 for check in verdict.checks if check.code in LASTING_FAULTS]
         failed.append(bool(frames))
         times.append((min(frames) if frames else verdict.case.spec.num_frames) / verdict.case.spec.fps)
     if not times:
         return {}
     curve = survival(times, failed)
+    last = max(times)
     rows = {name: [round(value, 4) for value in getattr(curve, name)] for name in ("times", "alive", "low", "high")}
-    return {**rows, "median": curve.median, "videos": len(times)}
+    return {**rows, "median": curve.median, "videos": len(times), "longest": last}
 
 
 def write_report(report: dict[str, Any], folder: Path) -> None:
@@ -160,13 +180,18 @@ def compare(first: dict[str, Any], second: dict[str, Any]) -> list[Comparison]:
     for name, row in ours.items():
         for stratum, level in row["strata"].items():
             groups.setdefault(f"{stratum}: {level}", []).append(name)
-    found = [_compared(group, [(ours[name]["success"], theirs[name]["success"]) for name in names]) for group, names in groups.items()]
+    found = []
+    for group, names in groups.items():
+        pairs = [(bool(ours[name]["success"]), bool(theirs[name]["success"])) for name in names]
+        found.append(_compared(group, pairs, [ours[name]["index"] for name in names]))
     adjusted = [found[0].p_value, *holm([row.p_value for row in found[1:]])]  # the first question was asked before all others
     return [replace(row, adjusted=level) for row, level in zip(found, adjusted, strict=True)]
 
 
-def _compared(group: str, pairs: Sequence[tuple[bool, bool]]) -> Comparison:
+def _compared(group: str, pairs: Sequence[tuple[bool, bool]], specs: Sequence[int]) -> Comparison:
+    """Exact McNemar where every spec is there once; else specs, not videos, are what differs by chance."""
     first, second = (Rate(sum(pair[side] for pair in pairs), len(pairs)) for side in (0, 1))
     only_first, only_second = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
-    p_value = mcnemar(only_first, only_second)
+    once = len(set(specs)) == len(specs)
+    p_value = mcnemar(only_first, only_second) if once else sign_flip([float(a) - float(b) for a, b in pairs], specs)
     return Comparison(group, first, second, only_first, only_second, p_value, p_value)

@@ -10,7 +10,7 @@ import numpy as np
 
 from chronotope.errors import UsageError
 
-__all__ = ["Rate", "Survival", "bootstrap", "holm", "mcnemar", "specs_needed", "survival", "wilson"]
+__all__ = ["Rate", "Survival", "bootstrap", "holm", "mcnemar", "sign_flip", "specs_needed", "survival", "wilson"]
 
 NORMAL_95 = 1.959963984540054  # the 97.5 % point of the standard normal distribution
 
@@ -78,6 +78,21 @@ def mcnemar(only_first: int, only_second: int) -> float:
     trials = only_first + only_second
     tail = sum(math.comb(trials, k) for k in range(min(only_first, only_second) + 1))
     return min(1.0, 2 * tail / 2**trials)
+
+
+def sign_flip(differences: Sequence[float], clusters: Sequence[Hashable], flips: int = 10_000, seed: int = 0) -> float:
+    """The two-sided p value that paired differences, whose sums per cluster are independent, are zero on average (random sign flips)."""
+    if len(differences) != len(clusters):
+        raise UsageError(f"{len(differences)} differences and {len(clusters)} clusters: expected as many of each")
+    sums: dict[Hashable, float] = {}
+    for value, name in zip(differences, clusters, strict=True):
+        sums[name] = sums.get(name, 0.0) + value
+    values = np.array([value for value in sums.values() if value != 0.0])
+    if not len(values):
+        return 1.0
+    rng, seen = np.random.default_rng(seed), abs(values.sum()) - 1e-9
+    extreme = sum(int((np.abs((rng.integers(0, 2, (1000, len(values))) * 2 - 1) @ values) >= seen).sum()) for _ in range(flips // 1000))
+    return (extreme + 1) / (flips // 1000 * 1000 + 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

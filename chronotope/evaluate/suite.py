@@ -16,17 +16,19 @@ from pathlib import Path
 
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
-from chronotope.evaluate.tracking import truth_of
+from chronotope.evaluate.tracking import cannot_judge, truth_of
 from chronotope.worlds.backdrops import PLAIN
 from chronotope.worlds.captions import captions
-from chronotope.worlds.sample import SCOPES, Split, sample_spec
+from chronotope.worlds.sample import SCOPES, Scope, Split, sample_spec, split_of
 from chronotope.worlds.spec import Spec, spec_key
+from chronotope.worlds.words import places
 
 __all__ = ["LENGTHS", "SUITES", "Case", "Suite", "make_suite", "read_cases", "write_cases"]
 
 VERSION = 1
 LENGTHS = ("a picture", "up to 1 s", "1 to 2 s", "over 2 s")
-FORMS = ("sentence", "sentence", "tags", "paragraph")  # how a case's prompt is worded, in turns: half of them in a sentence
+FORMS = ("sentence", "sentence", "tags", "paragraph")  # how prompts are worded: half of them in a sentence
+WORDINGS = 12  # among which one that names the place is looked for
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,14 @@ class Suite:
     name: str
     specs: int
     runs: int
-    about: str
     acts: float = 0.25
     combinations: float = 0.2
 
 
 SUITES = {
-    "smoke": Suite("smoke", 24, 1, "does everything work? a minute on two cores; its intervals are wide"),
-    "standard": Suite("standard", 1200, 4, "what a model's numbers stand on: at least 200 specs for every level that is reported"),
-    "full": Suite("full", 4800, 4, "tells 85 from 83 % apart"),
+    "smoke": Suite("smoke", 24, 1),
+    "standard": Suite("standard", 1200, 4),
+    "full": Suite("full", 4800, 4),
 }
 
 
@@ -101,23 +102,33 @@ def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
     }
 
 
-def make_suite(name: str, scope: str = "small") -> list[Case]:
+def make_suite(name: str) -> list[Case]:
     """The cases of a suite, in their order; the same every time."""
     if name not in SUITES:
         raise UsageError(f"unknown suite '{name}'. {suggest(name, SUITES)}")
-    if scope not in SCOPES:
-        raise UsageError(f"unknown scope '{scope}'. {suggest(scope, SCOPES)}")
     suite, cases = SUITES[name], []
-    acts = SCOPES["acts"] if scope == "small" else None
     for index in range(suite.specs):
-        # spread evenly over the suite: every so many-th case
-        two_acts = acts is not None and _falls(index, suite.acts)
+        # spread evenly over the suite: every so many-th case; forms shift by one each round, so that each meets every kind of case
+        scope = SCOPES["acts" if _falls(index, suite.acts) else "small"]
         split: Split = "combination" if _falls(index, suite.combinations, offset=1) else "heldout"
-        spec = sample_spec(1_000_000 + index, acts if two_acts and acts else SCOPES[scope], split)
-        form = FORMS[index % len(FORMS)]
-        prompt = captions(spec)[form][0]
+        spec, prompt = _judgeable(index, scope, split, form := FORMS[(index + index // len(FORMS)) % len(FORMS)])
         cases += [Case(spec, prompt, form, split, run, index, _seed(name, spec, run, index)) for run in range(suite.runs)]
     return cases
+
+
+def _judgeable(index: int, scope: Scope, split: Split, form: str) -> tuple[Spec, str]:
+    """The first spec of this index whose actors can be told apart, and its first wording that names the place it will be judged by."""
+    for attempt in range(1000):
+        spec = sample_spec(1_000_000 + index + 10_000_000 * attempt, scope, split)
+        named = (text for text in captions(spec, WORDINGS)[form] if _names_place(text, spec.backdrop))
+        prompt = next(named, None)
+        if prompt is not None and not cannot_judge(spec):
+            return spec, prompt
+    raise UsageError("no spec of this scope can be judged")
+
+
+def _names_place(text: str, backdrop: str) -> bool:
+    return f"{backdrop} background" in text or any(phrase.removeprefix("in front of ") in text for phrase in places(backdrop))
 
 
 def _falls(index: int, share: float, offset: int = 0) -> bool:
@@ -149,6 +160,8 @@ def read_cases(path: Path) -> list[Case]:
     """The cases of such a file; a line that contradicts itself is refused."""
     try:
         lines = path.read_text().splitlines()
+    except UnicodeDecodeError as problem:
+        raise FileProblem(f"{path} is no text; a plan is written with: chronotope evaluate --plan FILE") from problem
     except FileNotFoundError as problem:
         raise FileProblem(f"{path} is missing; write one with: chronotope evaluate --plan {path}") from problem
     cases = list(_read(path, lines))
@@ -171,6 +184,12 @@ def _read(path: Path, lines: Sequence[str]) -> Iterator[Case]:
         except (ValueError, KeyError, TypeError, UsageError) as problem:
             raise FileProblem(f"{path}, line {number}, is no case of a suite: {problem}") from problem
         wanted = {name: _row(case)[name] for name in said}
+        if case.form not in FORMS or not case.prompt.strip() or not 0 <= case.seed < 2**63:
+            raise FileProblem(f"{path}, line {number}, is no case of a suite: form {case.form!r}, seed {case.seed}, prompt {case.prompt!r}")
+        if case.split != split_of(case.spec):
+            raise FileProblem(f"{path}, line {number}, contradicts itself: split is {case.split}, by its spec {split_of(case.spec)}")
+        if why := cannot_judge(case.spec):
+            raise FileProblem(f"{path}, line {number}, cannot be judged: {why}")
         wrong = [f"{name} is {said[name]}, by its spec {wanted[name]}" for name in said if said[name] != wanted[name]]
         if wrong:
             raise FileProblem(f"{path}, line {number}, contradicts itself: {'; '.join(wrong)}")

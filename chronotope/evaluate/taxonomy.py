@@ -1,8 +1,7 @@
-"""The ways in which a video can fail, each with a code, a severity and the rule by which it is detected.
+"""Ways in which a video can fail, each with a code, a severity and the rule by which it is detected.
 
-Severity 4 and 3 block success; 2 degrades, 1 is cosmetic: both are reported and counted, and block nothing. Codes and severities
-follow the protocol in docs/evaluation.md; a rule is a function of `evaluate.checks`, and every class has an injector in
-`evaluate.inject` that plants it in true clips.
+Severity 4 and 3 block success; 2 degrades, 1 is cosmetic: both are reported and counted, and block nothing. A rule is a function
+of `evaluate.checks`, and every class has an injector in `evaluate.inject` that plants it in true clips.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from chronotope.evaluate.words import SURE, Sight, Trail, follow
 from chronotope.worlds.spec import Actor, Spec
 from chronotope.worlds.stage import Truth, render
 
-__all__ = ["Followed", "Scene", "follow_all", "truth_of"]
+__all__ = ["Followed", "Scene", "cannot_judge", "follow_all", "truth_of"]
 
 FEWEST_CELLS = 8  # of a stranger or a double: half of what the smallest actor covers
 SHARE_OF_DOUBLE = 0.2  # of the actor's own cells
@@ -34,6 +34,7 @@ class Followed:
     areas: Float[np.ndarray, " t"]
     doubles: Bool[np.ndarray, " t"]
     at_edge: Bool[np.ndarray, " t"]
+    near_edge: Bool[np.ndarray, " t"]  # of the frame: it may be coming in, or going out
     touched: Bool[np.ndarray, " t"]  # another actor stands next to it, or over a part of it
 
     @property
@@ -74,14 +75,20 @@ def truth_of(spec: Spec) -> Truth:
     return render(spec).truth
 
 
+def cannot_judge(spec: Spec) -> str | None:
+    """Why this spec cannot be judged, or nothing."""
+    nouns = [actor.noun for actor in spec.actors]
+    unknown = [noun for noun in nouns if noun not in KINDS]
+    if unknown:
+        return f"the probe was never shown a {unknown[0]}; it knows {', '.join(KINDS[2:])}"
+    return "two actors of one kind cannot be told apart; give them different nouns" if len(set(nouns)) < len(nouns) else None
+
+
 def follow_all(sight: Sight, spec: Spec) -> Scene:
     """Follow every actor of the spec, and note who else is there."""
-    unknown = [actor.noun for actor in spec.actors if actor.noun not in KINDS]
-    if unknown:
-        raise UsageError(f"the probe was never shown a {unknown[0]}; it knows {', '.join(KINDS[2:])}")
+    if problem := cannot_judge(spec):
+        raise UsageError(problem)
     nouns = [actor.noun for actor in spec.actors]
-    if len(set(nouns)) < len(nouns):
-        raise UsageError("two actors of one kind cannot be told apart; give them different nouns")
     trails = [follow(sight, (noun,)) for noun in nouns]
     actors = tuple(_followed(sight, actor, trails[place], trails[:place] + trails[place + 1 :]) for place, actor in enumerate(spec.actors))
     own = {KINDS.index(noun) for noun in nouns}
@@ -95,8 +102,14 @@ def _followed(sight: Sight, actor: Actor, trail: Trail, others: list[Trail]) -> 
     frames = range(len(sure))
     doubles = np.array([_largest(sure[t] & ~trail.cells[t]) >= max(FEWEST_CELLS, SHARE_OF_DOUBLE * areas[t]) for t in frames], bool)
     edge = trail.cells[:, [0, -1]].any(axis=(1, 2)) | trail.cells[:, :, [0, -1]].any(axis=(1, 2))
+    near = _inside(trail.cells, 2) < trail.cells.sum(axis=(1, 2))
     touched = np.array([any((_grown(trail.cells[t], 2) & other.cells[t]).any() for other in others) for t in frames], bool)
-    return Followed(actor, trail, areas, np.asarray(doubles & trail.found), np.asarray(edge), touched)
+    return Followed(actor, trail, areas, np.asarray(doubles & trail.found), np.asarray(edge), np.asarray(near), touched)
+
+
+def _inside(cells: Bool[np.ndarray, "t rows columns"], margin: int) -> Float[np.ndarray, " t"]:
+    """How many cells are at least so far from the edge of the frame."""
+    return np.asarray(cells[:, margin:-margin, margin:-margin].sum(axis=(1, 2)), float)
 
 
 def _grown(cells: Bool[np.ndarray, "rows columns"], margin: int = 1) -> Bool[np.ndarray, "rows columns"]:

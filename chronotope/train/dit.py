@@ -120,7 +120,10 @@ def choose_caption(captions: dict[str, list[str]], config: CaptionConfig, rng: n
     shares = np.array([getattr(config, level, 1.0) for level in levels]) + 1e-9
     level = levels[rng.choice(len(levels), p=shares / shares.sum())]
     text = captions[level][rng.integers(len(captions[level]))]
-    return read_prompts(read_story(text.splitlines())) if level == "story" else (Prompt(text),)
+    try:
+        return read_prompts(read_story(text.splitlines())) if level == "story" else (Prompt(text),)
+    except UsageError:  # somebody's own level of that name, not told in beats
+        return (Prompt(text),)
 
 
 def clip_window(

@@ -69,8 +69,8 @@ def sample_dissolve(seed: int, scope: Scope, split: Split) -> Dissolve:
     size = scope.sizes[int(rng.integers(len(scope.sizes)))]
     overlap = int(rng.integers(_SHORTEST, _LONGEST + 1))
     both = scope.max_frames + overlap
-    length = max(overlap, int(rng.integers(both // 3, both - both // 3 + 1)))
-    lengths = length, max(overlap, both - length)
+    length = int(np.clip(rng.integers(both // 3, both - both // 3 + 1), overlap, both - overlap))
+    lengths = length, both - length
     halves = [replace(scope, sizes=(size,), picture_share=0.0, min_frames=frames, max_frames=frames, acts=1) for frames in lengths]
     first, second = (sample_spec(seed * 2 + place, half, split) for place, half in enumerate(halves))
     return Dissolve(first, second, overlap)

@@ -66,7 +66,7 @@ def read_plan(folder: Path) -> list[Case]:
     ("words", "says"),
     [
         (("evaluate", "small", "--suite", "smok"), "smoke"),
-        (("evaluate", "small", "--scope", "smal"), "small"),
+        (("evaluate", "--videos", "x", "--specs", "y", "--layer", "truth"), "leave it out"),
         (("evaluate", "--videos", "x"), "--specs"),
         (("evaluate", "small", "--videos", "x", "--specs", "y"), "not both"),
         (("evaluate", "--reconstruction", "small"), "--data"),

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from chronotope.errors import UsageError
-from chronotope.evaluate.statistics import Rate, bootstrap, holm, mcnemar, specs_needed, survival, wilson
+from chronotope.evaluate.statistics import Rate, bootstrap, holm, mcnemar, sign_flip, specs_needed, survival, wilson
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (0, 10), (3, 10), (90, 100), (180, 200), (200, 200), (999, 1000)])
@@ -101,6 +101,16 @@ def test_kaplan_meier_is_that_of_scipy() -> None:
 def test_the_sizes_of_sets_are_those_of_the_protocol() -> None:
     """docs/evaluation.md: finding 50 against 55 % takes 1,565 a system, 80 against 85 % 906, 90 against 95 % 435."""
     assert [specs_needed(*pair) for pair in ((0.5, 0.55), (0.8, 0.85), (0.9, 0.95))] == [1565, 906, 435]
+
+
+def test_sign_flips_keep_their_level_where_runs_of_a_spec_agree_and_find_what_differs() -> None:
+    rng = np.random.default_rng(5)
+    rejected = 0
+    for trial in range(60):  # no difference, four runs of each spec alike: McNemar on videos would reject far too often
+        differences = np.repeat(rng.integers(-1, 2, 40), 4).astype(float)
+        rejected += sign_flip(differences.tolist(), np.repeat(np.arange(40), 4).tolist(), flips=1000, seed=trial) < 0.05
+    assert rejected <= 9
+    assert sign_flip([1.0] * 20, range(20)) < 0.001 and sign_flip([0.0] * 5, range(5)) == 1.0
 
 
 def test_statistics_refuse_nonsense() -> None:

