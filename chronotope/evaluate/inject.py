@@ -157,12 +157,27 @@ def _elsewhere(spec: Spec, rng: np.random.Generator) -> Frames | None:
     return render(dataclasses.replace(spec, backdrop=places[int(rng.integers(len(places)))])).frames
 
 
+def _passage(spec: Spec, kind: str, share: float) -> tuple[Actor, int] | None:
+    """Who enters (leaves), and a frame of it in which all of them can be seen, away from all others."""
+    for event in (event for event in spec.events if event.kind == kind):
+        place = next(i for i, actor in enumerate(spec.actors) if actor.id == event.actor)
+        moment = round((event.start + share * (event.end - event.start)) * spec.fps)
+        seen = truth_of(spec).visible_fraction[max(0, moment - 2) : moment + 2, place]
+        if 3 <= moment <= spec.num_frames - 3 and (seen >= 0.99).all() and _apart(spec, place):
+            return spec.actors[place], moment
+    return None
+
+
 def _vanished(spec: Spec, rng: np.random.Generator) -> Frames | None:
+    if passage := _passage(spec, "leave", 0.3):  # gone in the middle of the frame is not left
+        return _then(render(spec).frames, render(_without(spec, passage[0].id)).frames, passage[1])
     actor, moment = _pick(_steady(spec, "leave"), rng), _moment(spec, rng)
     return _then(render(spec).frames, render(_without(spec, actor.id)).frames, moment) if actor and moment else None
 
 
 def _appeared(spec: Spec, rng: np.random.Generator) -> Frames | None:
+    if passage := _passage(spec, "enter", 0.75):
+        return _then(render(_without(spec, passage[0].id)).frames, render(spec).frames, passage[1])
     actor, moment = _pick(_steady(spec, "enter"), rng), _moment(spec, rng)
     return _then(render(_without(spec, actor.id)).frames, render(spec).frames, moment) if actor and moment else None
 
