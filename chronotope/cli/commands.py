@@ -337,7 +337,11 @@ def result(run: Path, as_json: bool) -> None:
 @option("--steps", type=click.IntRange(1, 1000), metavar="N", help="More steps, more care.  [default: the model's]")
 @option("--guidance", type=click.FloatRange(min=0), metavar="G", help="How strictly words are taken; 1 is plain.  [default: the model's]")
 @option("--solver", type=click.Choice(["euler", "heun"]), default="euler", show_default=True, help="heun: twice the work a step.")
-@option("--draft", is_flag=True, help="Small and quick; without it, the same seed makes the same composition at full size.")
+@option(
+    "--draft",
+    is_flag=True,
+    help="Small and quick, from the noise of which the full size's is made: compositions agree as far as the model knows both sizes.",
+)
 @option("--negative", default="", metavar="TEXT", help="What should not be seen.")
 @SEED
 @option(
