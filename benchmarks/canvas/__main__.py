@@ -3,4 +3,5 @@
 from benchmarks.canvas import PAGE
 from benchmarks.harness import run
 
-run(PAGE)
+if __name__ == "__main__":
+    run(PAGE)

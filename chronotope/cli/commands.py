@@ -61,6 +61,13 @@ def show(facts: dict[str, Any], as_json: bool) -> None:
     click.echo(json.dumps(facts, indent=1) if as_json else in_words(facts))
 
 
+def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Path] | None) -> tuple[Path, Path] | None:
+    """The clips of --connect; of one alone, the next option would be taken for the other."""
+    if value is not None and str(value[1]).startswith("-"):
+        raise click.UsageError(f"--connect takes two clips, got {value[0]} alone", ctx)
+    return value
+
+
 # Make a dataset
 
 
@@ -315,7 +322,7 @@ def result(run: Path, as_json: bool) -> None:
 @option("--extend", type=FILE, metavar="FILE", help="Continue this video; --seconds says by how much.")
 @option("--backward", is_flag=True, help="Say what came before it instead.")
 @option("--context", type=click.FloatRange(min=0), metavar="S", help="How much of a clip is remembered.  [default: the model's]")
-@option("--connect", type=FILE, nargs=2, metavar="A B", help="From one video into another.")
+@option("--connect", type=FILE, nargs=2, metavar="A B", callback=_two_clips, help="From one video into another.")
 @option("--loop", is_flag=True, help="The end meets the beginning: of words, of an --image, or of a clip (--extend).")
 @option("--edit", type=FILE, metavar="FILE", help="Make this video again as the prompt says.")
 @option("--strength", type=float, metavar="0..1", help="How much of it may change.  [default: 0.6; retake 1; connect 0.4]")

@@ -16,7 +16,7 @@ from chronotope.cli.manners import progress
 from chronotope.cli.use import device, find_model
 from chronotope.data.clips import find_clips
 from chronotope.errors import UsageError
-from chronotope.evaluate.judge import Verdict, check_folder, judge_folder, maker, sample_cases
+from chronotope.evaluate.judge import Judged, check_folder, judge_folder, maker, sample_cases
 from chronotope.evaluate.page import write_page
 from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.reconstruction import measure_reconstruction
@@ -98,7 +98,7 @@ def evaluate(request: EvaluateRequest) -> dict[str, Any]:
     return found
 
 
-def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any]) -> list[Verdict]:
+def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any]) -> list[Judged]:
     model = request.model or "small"
     generator = Generator.load(find_model(model)).to(device())
     asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
@@ -204,7 +204,11 @@ def trial_in_words(trial: Trial) -> str:
         others = _beside(trial, code)
         lines.append(f"{code}  {trial.recall(code)!s:40} {trial.false_alarm(code).share:14.1%}   {others}")
     problems = trial.missed()
-    return "\n".join([*lines, "every promise is kept" if not problems else "NOT as promised: " + "; ".join(problems)])
+    untested = trial.untested()
+    if untested:
+        lines.append(f"too few clips to say anything about {', '.join(untested)}; give a larger --count")
+    kept = "every promise that could be tested is kept" if untested else "every promise is kept"
+    return "\n".join([*lines, kept if not problems else "NOT as promised: " + "; ".join(problems)])
 
 
 def _beside(trial: Trial, code: str) -> str:

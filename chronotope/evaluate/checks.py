@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from chronotope.evaluate.probe import CELL, Probe, scaled
 from chronotope.evaluate.taxonomy import blocks
-from chronotope.evaluate.tracking import Followed, Scene, follow_all, truth_of
+from chronotope.evaluate.tracking import TRAVELS, Followed, Scene, follow_all, truth_of
 from chronotope.evaluate.words import FARTHEST_STILL, SEEN_SHARE, Frames, Sight, Trail, colour_votes, perceived, step_towards, watch
 from chronotope.worlds.backdrops import flat_backdrop
 from chronotope.worlds.sample import SCOPES
@@ -35,8 +35,7 @@ SHAKING = 0.03, 0.08, 0.15  # steps that count: short sides, steps of the logari
 UNEVEN = 0.13  # root mean square distance from even motion, over the way that was made
 FLICKER, NOISE = 6.0, 4.0  # levels of 255
 BLURRED = 0.5
-_TRAVELS = ("walk", "fly", "move", "roll")
-_JUDGED = (*_TRAVELS, "enter", "leave", "grow", "shrink")  # the deeds that can be seen so far
+_JUDGED = (*TRAVELS, "enter", "leave", "grow", "shrink")  # the deeds that can be seen so far
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, 
             yield "does not shake", lambda: _shakes(one, events)
         if not kinds & {"grow", "shrink", "enter", "leave", "bounce"}:
             yield "keeps its size", lambda: _keeps_size(one)
-        if touched and kinds and kinds <= set(_TRAVELS):
+        if touched and kinds and kinds <= set(TRAVELS):
             yield "moves evenly", lambda: next(filter(None, (_even(scene, one, event) for event in events)), None)
 
 
@@ -163,7 +162,7 @@ def _missed(scene: Scene, one: Followed, event: Event, when: Event) -> str | Non
         return "TXT-ACT"
     if event.kind == "leave" and (not found.any() or (found[-1] and not edge[-1])):
         return "TXT-ACT"
-    if event.kind in (*_TRAVELS, "enter", "leave") and event.direction:
+    if event.kind in (*TRAVELS, "enter", "leave") and event.direction:
         along, across = step_towards(Trail(one.trail.cells[frames], one.trail.centres[frames]).travelled, event.direction)
         if along >= FARTHEST_STILL and along > across:
             return None

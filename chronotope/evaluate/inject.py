@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from chronotope.evaluate.tracking import truth_of
+from chronotope.evaluate.tracking import TRAVELS, truth_of
 from chronotope.worlds.cast_table import COLOURS
 from chronotope.worlds.spec import Actor, Event, Spec
 from chronotope.worlds.stage import render
@@ -21,7 +21,6 @@ __all__ = ["CONTROLS", "INJECTORS", "plant"]
 
 Frames = UInt8[np.ndarray, "t h w 3"]
 Injector = Callable[[Spec, np.random.Generator], Frames | None]
-_TRAVELS = ("walk", "fly", "move", "roll")
 _OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 _SIZE = 0.36  # of somebody who should not be there
 _SPARE = ("square", "circle", "tree", "house")
@@ -141,7 +140,7 @@ def _undone(spec: Spec, rng: np.random.Generator) -> Frames | None:
 
 def _reordered(spec: Spec, rng: np.random.Generator) -> Frames | None:
     """Right and then left becomes left and then right: the mirror image."""
-    ways = [event.direction for event in sorted(spec.events, key=lambda e: e.start) if event.kind in _TRAVELS]
+    ways = [event.direction for event in sorted(spec.events, key=lambda e: e.start) if event.kind in TRAVELS]
     if len(spec.actors) != 1 or len(spec.events) != 2 or set(ways) != {"left", "right"}:
         return None
     return _mirrored(render(spec).frames)
@@ -197,7 +196,7 @@ def _resized(spec: Spec, rng: np.random.Generator) -> Frames | None:
 
 
 def _frozen(spec: Spec, rng: np.random.Generator) -> Frames | None:
-    if not any(event.kind in _TRAVELS for event in spec.events) or any(event.kind in ("enter", "leave") for event in spec.events):
+    if not any(event.kind in TRAVELS for event in spec.events) or any(event.kind in ("enter", "leave") for event in spec.events):
         return None
     frames = render(spec).frames
     return np.repeat(frames[len(frames) // 2][None], len(frames), axis=0)
@@ -231,7 +230,7 @@ def _shaken(spec: Spec, rng: np.random.Generator) -> Frames | None:
 
 def _halting(spec: Spec, rng: np.random.Generator) -> Frames | None:
     """All of the way in the first and the last part of the time, none between."""
-    if len(spec.events) != 1 or spec.events[0].kind not in _TRAVELS or spec.num_frames < 12 or not _steady(spec):
+    if len(spec.events) != 1 or spec.events[0].kind not in TRAVELS or spec.num_frames < 12 or not _steady(spec):
         return None
     event, frames = spec.events[0], render(spec).frames
     if (event.amount or 0) * spec.width < 0.3 * min(spec.width, spec.height):

@@ -24,13 +24,13 @@ from chronotope.evaluate.words import Frames
 from chronotope.generate.pipeline import Generator
 from chronotope.worlds.stage import render
 
-__all__ = ["LAYERS", "Make", "Verdict", "check_folder", "judge_folder", "maker", "sample_cases"]
+__all__ = ["LAYERS", "Judged", "Make", "check_folder", "judge_folder", "maker", "sample_cases"]
 
 Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judged:
     """What is right and wrong with the video of one case."""
 
     case: Case
@@ -52,9 +52,9 @@ class Verdict:
         return tuple(dict.fromkeys(check.code for check in self.checks if check.code))
 
 
-def failed_to_run(case: Case) -> Verdict:
+def failed_to_run(case: Case) -> Judged:
     """The verdict on a video that does not exist because the system failed."""
-    return Verdict(case, (Check("is made", "", "SYS-RUN", 0),))
+    return Judged(case, (Check("is made", "", "SYS-RUN", 0),))
 
 
 Make = Callable[[Case], tuple[Frames, dict[str, Any]]]
@@ -164,7 +164,7 @@ def _misfits(path: Path, case: Case) -> list[str]:
     return wrong
 
 
-def judge_folder(probe: Probe, folder: Path, cases: Sequence[Case], ledger: Ledger | None, report: Report) -> list[Verdict]:
+def judge_folder(probe: Probe, folder: Path, cases: Sequence[Case], ledger: Ledger | None, report: Report) -> list[Judged]:
     """A verdict on every case. With a ledger, videos must be those it names, and what failed counts as failed."""
     verdicts, done, failed = [], {}, {}
     if ledger is not None:
@@ -177,6 +177,6 @@ def judge_folder(probe: Probe, folder: Path, cases: Sequence[Case], ledger: Ledg
         else:
             if ledger is not None and (not path.is_file() or _sha256(path) != done[case.id]["sha256"]):
                 raise FileProblem(f"{path} is not the video that the ledger names; it was changed or removed")
-            verdicts.append(Verdict(case, check(probe, case.spec, video.read(path).frames)))
+            verdicts.append(Judged(case, check(probe, case.spec, video.read(path).frames)))
         report(number, len(cases))
     return verdicts

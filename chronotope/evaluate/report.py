@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.errors import FileProblem
-from chronotope.evaluate.judge import Verdict
+from chronotope.evaluate.judge import Judged
 from chronotope.evaluate.statistics import Rate, bootstrap, holm, mcnemar, sign_flip, survival, wilson
 from chronotope.evaluate.suite import LENGTHS
 from chronotope.evaluate.taxonomy import FAILURES
@@ -24,12 +24,12 @@ VERSION = 1
 LASTING_FAULTS = tuple(code for code in FAILURES if code.startswith(("OBJ-", "ID-COL", "MOT-JMP", "MOT-SHK")))
 
 
-def make_report(verdicts: Sequence[Verdict], about: dict[str, Any]) -> dict[str, Any]:
+def make_report(verdicts: Sequence[Judged], about: dict[str, Any]) -> dict[str, Any]:
     """Everything that was measured, as plain JSON values."""
     return {"version": VERSION, "about": about, "summary": _summary(verdicts), "cases": [_case(verdict) for verdict in verdicts]}
 
 
-def _case(verdict: Verdict) -> dict[str, Any]:
+def _case(verdict: Judged) -> dict[str, Any]:
     case = verdict.case
     faults = [
         {"code": c.code, "check": c.name, "actor": c.actor, "frame": c.frame, "second": round((c.frame or 0) / case.spec.fps, 3)}
@@ -40,7 +40,7 @@ def _case(verdict: Verdict) -> dict[str, Any]:
     return {**row, "strata": case.strata, "success": verdict.success, "graded": round(verdict.graded, 4), "failures": faults}
 
 
-def success_rate(verdicts: Iterable[Verdict]) -> Rate:
+def success_rate(verdicts: Iterable[Judged]) -> Rate:
     """How many videos succeed."""
     found = [verdict.success for verdict in verdicts]
     return Rate(sum(found), len(found))
@@ -55,7 +55,7 @@ def _rate(rate: Rate) -> dict[str, Any]:
     }
 
 
-def _summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def _summary(verdicts: Sequence[Judged]) -> dict[str, Any]:
     runs = sorted({verdict.case.run for verdict in verdicts})
     by_run = [success_rate(v for v in verdicts if v.case.run == run).share for run in runs]
     clustered = _over_specs(verdicts)
@@ -71,7 +71,7 @@ def _summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     }
 
 
-def _over_specs(verdicts: Sequence[Verdict]) -> tuple[float, float]:
+def _over_specs(verdicts: Sequence[Judged]) -> tuple[float, float]:
     """The interval of the success rate when specs, not videos, are what was drawn; where all agree, Wilson's for as many specs."""
     found, specs = [v.success for v in verdicts], {v.case.index for v in verdicts}
     if len(set(found)) == 1:
@@ -79,14 +79,14 @@ def _over_specs(verdicts: Sequence[Verdict]) -> tuple[float, float]:
     return bootstrap([float(success) for success in found], [v.case.index for v in verdicts])
 
 
-def _by_check(verdicts: Sequence[Verdict]) -> dict[str, Rate]:
+def _by_check(verdicts: Sequence[Judged]) -> dict[str, Rate]:
     rates: dict[str, Rate] = {}
     for check in (check for verdict in verdicts for check in verdict.checks):
         rates[check.name] = rates.get(check.name, Rate(0, 0)) + Rate(int(check.holds), 1)
     return dict(sorted(rates.items(), key=lambda item: item[1].share))
 
 
-def _by_stratum(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
+def _by_stratum(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name in verdicts[0].case.strata:
         levels = _in_order({v.case.strata[name] for v in verdicts})
@@ -94,7 +94,7 @@ def _by_stratum(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _level(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def _level(verdicts: Sequence[Judged]) -> dict[str, Any]:
     """One level's rate; with several runs of a spec its interval is over specs."""
     rate = _rate(success_rate(verdicts))
     several = len({v.case.run for v in verdicts}) > 1
@@ -106,7 +106,7 @@ def _in_order(levels: Iterable[str]) -> list[str]:
     return sorted(levels, key=lambda level: (LENGTHS.index(level) if level in LENGTHS else 0, level))
 
 
-def _cube(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
+def _cube(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
     """Length against deeds: the two-way table."""
     table: dict[str, dict[str, Any]] = {}
     for verdict in verdicts:
@@ -116,7 +116,7 @@ def _cube(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
     return {deeds: {length: _rate(row[length]) for length in _in_order(row)} for deeds, row in sorted(table.items())}
 
 
-def _survival(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def _survival(verdicts: Sequence[Judged]) -> dict[str, Any]:
     """Seconds until somebody vanishes, appears, doubles, changes, jumps or shakes; videos without that are censored at their end.
 
     What is wrong from the first frame on (who, which colour, where) is no matter of time, and is left out.

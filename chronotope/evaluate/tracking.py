@@ -19,9 +19,10 @@ from chronotope.evaluate.words import SURE, Sight, Trail, follow
 from chronotope.worlds.spec import Actor, Spec
 from chronotope.worlds.stage import Truth, render
 
-__all__ = ["Followed", "Scene", "cannot_judge", "follow_all", "truth_of"]
+__all__ = ["TRAVELS", "Followed", "Scene", "cannot_judge", "follow_all", "truth_of"]
 
 FEWEST_CELLS = 8  # of a stranger or a double: half of what the smallest actor covers
+TRAVELS = ("walk", "fly", "move", "roll")  # the deeds by which somebody gets about
 SHARE_OF_DOUBLE = 0.2  # of the actor's own cells
 
 

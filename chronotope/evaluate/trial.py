@@ -24,7 +24,7 @@ from chronotope.worlds.stage import render
 __all__ = ["BARS", "Trial", "trial_specs", "try_checks"]
 
 BARS = {"truth": 0.995, "recall": 0.95, "false alarm": 0.02, "control": 0.95}
-ENOUGH = 60  # clips with each fault
+ENOUGH, FEWEST = 60, 10  # clips with each fault: no more are needed; with fewer nothing can be promised
 
 
 @dataclass
@@ -45,6 +45,11 @@ class Trial:
     def false_alarm(self, code: str) -> Rate:
         """How often it is raised on true clips."""
         return Rate(self.alarms[code], self.truth.trials)
+
+    def untested(self) -> list[str]:
+        """The classes and controls of which there were too few clips to say anything."""
+        counts = {**{code: self.planted.get(code, 0) for code in INJECTORS}, **{name: rate.trials for name, rate in self.controls.items()}}
+        return [name for name, count in counts.items() if count < FEWEST]
 
     def missed(self) -> list[str]:
         """The promises that are not kept."""

@@ -208,3 +208,7 @@ def test_run_scripts_use_commands_that_exist(script: Path) -> None:
         path = tuple(words[:2]) if tuple(words[:2]) in LEAVES else tuple(words[:1])
         LEAVES[path].make_context(" ".join(path), words[len(path) :])
     subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+def test_connect_with_one_clip_says_what_is_missing() -> None:
+    assert "takes two clips, got a.mp4 alone" in refused("generate", "x", "--connect", "a.mp4", "-o", "x.mp4", status=2)

@@ -12,7 +12,7 @@ import pytest
 
 from chronotope import video
 from chronotope.errors import FileProblem, UsageError
-from chronotope.evaluate.judge import Verdict, check_folder, judge_folder, maker, sample_cases
+from chronotope.evaluate.judge import Judged, check_folder, judge_folder, maker, sample_cases
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.page import write_page
 from chronotope.evaluate.probe import load_probe
@@ -39,11 +39,11 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def verdicts(truth: Path) -> list[Verdict]:
+def verdicts(truth: Path) -> list[Judged]:
     return judge_folder(load_probe(), truth, CASES, None, quiet)
 
 
-def test_a_perfect_strangers_videos_succeed_after_compression(truth: Path, verdicts: list[Verdict]) -> None:
+def test_a_perfect_strangers_videos_succeed_after_compression(truth: Path, verdicts: list[Judged]) -> None:
     check_folder(truth, CASES)
     assert success_rate(verdicts).successes >= len(CASES) - 1
     assert sum(verdict.graded for verdict in verdicts) / len(CASES) > 0.95
@@ -129,7 +129,7 @@ def test_layers_tell_whose_fault_it_is(model: str, tmp_path: Path) -> None:
         maker(generator, "autoencodr")
 
 
-def test_a_report_can_be_read_looked_at_and_compared(truth: Path, verdicts: list[Verdict], tmp_path: Path) -> None:
+def test_a_report_can_be_read_looked_at_and_compared(truth: Path, verdicts: list[Judged], tmp_path: Path) -> None:
     good = make_report(verdicts, ABOUT)
     write_report(good, tmp_path)
     assert read_report(tmp_path) == json.loads(json.dumps(good))
