@@ -55,9 +55,9 @@ class _Row:
 _ROWS = {
     #              autoencoder                                  transformer                                  generates
     #              widths       steps    frozen   pixels        width depth head  steps    tokens      size         frames fps
-    "tiny":  _Row((48, 96),     900,     600,     100_000,      128,  4,    64,   900,     3_000,      (64, 64),    17,    8.0,
+    "tiny":  _Row((48, 96),     900,     600,     100_000,      128,  4,    64,   900,     2_500,      (64, 64),    17,    8.0,
                   "two CPU cores, 15 minutes: coloured shapes that move", ae_rates=(0.02, 5e-4), rates=(0.02, 2e-3)),
-    "small": _Row((128, 256),   3000,    2500,    400_000,      192,  8,    64,   12_500,  4_500,      (96, 64),    17,    8.0,
+    "small": _Row((128, 256),   3000,    2500,    400_000,      192,  8,    64,   12_500,  3_800,      (96, 64),    17,    8.0,
                   "two CPU cores, five to six hours: shapes and a dozen nouns; the weights inside the package"),
     "base":  _Row((192, 384),   200_000, 150_000, 8_000_000,    1024, 24,   128,  400_000, 500_000,    (512, 288),  97,    24.0,
                   "one node of eight GPUs, weeks; not trained"),

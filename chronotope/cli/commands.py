@@ -196,12 +196,21 @@ def train_folders(data: tuple[Path, ...], out: Path | None) -> Path:
     chronotope train autoencoder --preset tiny --data data/stage --out runs/mine
     chronotope train autoencoder --preset small --data data/stage data/film --out runs/mine
     chronotope train autoencoder --preset tiny --data data/stage --out runs/mine --set train.steps=500 pool.megabytes=500
+    chronotope train autoencoder --preset small --data data/stage --from small --out runs/sharper --set train.seams=1
     chronotope train autoencoder --preset base --dry-run
     """,
 )
 @train_options
+@option("--from", "start", metavar="DIR", help="Train this model's decoder on; its encoder stays, and latents made with it stay valid.")
 def autoencoder(
-    preset: str, data: tuple[Path, ...], out: Path | None, seed: int | None, settings: tuple[str, ...], dry_run: bool, as_json: bool
+    preset: str,
+    data: tuple[Path, ...],
+    out: Path | None,
+    seed: int | None,
+    settings: tuple[str, ...],
+    start: str | None,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Train the video compression network on folders of clips, into OUT/autoencoder."""
     from chronotope.cli.train import autoencoder_config, run_autoencoder
@@ -212,7 +221,7 @@ def autoencoder(
 
         show_training(preset, config, autoencoder_costs(config), as_json)
         return
-    result(run_autoencoder(config, data, train_folders(data, out)), as_json)
+    result(run_autoencoder(config, data, train_folders(data, out), start), as_json)
 
 
 @train.command(

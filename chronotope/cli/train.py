@@ -90,13 +90,21 @@ def dit_config(preset: str, seed: int | None, settings: Sequence[str]) -> DiTRun
     return config if seed is None else replace(config, seed=seed)
 
 
-def run_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path) -> Path:
-    """Train `out`/autoencoder, or go on with it."""
-    run = out / "autoencoder"
+def run_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, start_from: str | None = None) -> Path:
+    """Train `out`/autoencoder, or go on with it; with `start_from`, the decoder of that model's."""
+    run, start = out / "autoencoder", None
+    if start_from is not None:
+        start = find_model(start_from)
+        start = start / "autoencoder" if (start / "autoencoder").is_dir() else start
+        trained = load_autoencoder(start)  # is it one?
+        if trained.config != config.model:
+            raise UsageError(
+                f"{start} has other sizes than the preset: {trained.config} and not {config.model}; take the preset it was trained with"
+            )
     for folder in data:
         if (folder / "latents.json").is_file():
             raise UsageError(f"{folder} holds latents; the autoencoder is trained on the videos they were made from")
-    _train(run, config, config.train.steps, lambda: train_autoencoder(config, data, run))
+    _train(run, config, config.train.steps, lambda: train_autoencoder(config, data, run, start))
     return run
 
 

@@ -6,12 +6,12 @@ CUDA with half precision, one variable-length kernel call.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, field
+from itertools import accumulate, groupby
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 __all__ = ["Segments", "packed_attention"]
@@ -25,6 +25,19 @@ class Segments:
     """
 
     lengths: tuple[int, ...]
+    _ends: dict[torch.device, Tensor] = field(default_factory=dict)
+
+    def ends(self, device: torch.device) -> Int[Tensor, " s+1"]:
+        """Where samples end, after a 0; sent to a device once, without waiting for what it is doing."""
+        if device not in self._ends:
+            ends = torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32)
+            self._ends[device] = ends.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else ends
+        return self._ends[device]
+
+    def places(self) -> Int[Tensor, " n"]:
+        """The place of every token in its sample."""
+        lengths = torch.tensor(self.lengths)
+        return torch.arange(int(lengths.sum())) - (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
 
     def runs(self) -> list[tuple[int, int]]:
         """(count, length) of consecutive samples of one length."""
@@ -55,8 +68,7 @@ def _by_sample(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
 
 
 def _variable_length(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
-    ends = torch.tensor([0, *segments.lengths], device=q.device, dtype=torch.int32).cumsum(0, dtype=torch.int32)
-    longest = max(segments.lengths)
+    ends, longest = segments.ends(q.device), max(segments.lengths)
     attended: Tensor = _VARLEN(q, k, v, ends, ends, longest, longest)  # type: ignore[misc, assignment]
     return attended
 

@@ -161,7 +161,9 @@ class DiT(nn.Module):
             x = block(x, modulation, batch.row, angles, segments)
         shift, scale = self.final_modulation(rows)[batch.row].chunk(2, dim=-1)
         # back from the sequence to the order of `noisy`: visual tokens keep their order in the sequence
-        tokens = _modulate(x, shift, scale)[batch.order >= text.shape[0]]
+        # (by places and not by a mask: how many a mask has, a GPU would have to tell first)
+        place = torch.empty_like(batch.order).index_copy_(0, batch.order, torch.arange(len(batch.order), device=x.device))
+        tokens = _modulate(x, shift, scale)[place[text.shape[0] :]]
         return self.patch_out(tokens) + self.seams(tokens, batch.noisy.to(tokens.dtype), batch.grids)
 
 

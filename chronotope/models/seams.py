@@ -65,12 +65,11 @@ def _from_neighbours(said: Float[Tensor, "s both h w"], grids: Sequence[Grid]) -
 
 def _adjacent(grids: Sequence[Grid], device: torch.device) -> tuple[Int[Tensor, " s"], Int[Tensor, " s"]]:
     """The places of each slice's neighbours among the slices of all grids; their number where there is no neighbour."""
-    count = sum(grid.slices for grid in grids)
-    before, after, first = torch.arange(count) - 1, torch.arange(count) + 1, 0
-    for grid in grids:
-        last = first + grid.slices - 1
-        before[first], after[last] = (last, first) if grid.cycle else (count, count)
-        first = last + 1
+    lengths, cycles = (torch.tensor([grid[part] for grid in grids]) for part in (0, 3))
+    last = lengths.cumsum(0) - 1
+    first, count = last - lengths + 1, int(last[-1]) + 1
+    before, after = torch.arange(count) - 1, torch.arange(count) + 1
+    before[first], after[last] = torch.where(cycles, last, count), torch.where(cycles, first, count)
     return before.to(device), after.to(device)
 
 

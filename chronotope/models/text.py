@@ -119,9 +119,9 @@ class TextEncoder(nn.Module):
 
     def forward(self, ids: Int[Tensor, " n"], lengths: Sequence[int]) -> Float[Tensor, "n d"]:
         x = self.embedding(ids)
-        order = torch.cat([torch.arange(length, device=ids.device) for length in lengths]).float()
-        angles = rotary_angles(F.pad(order[:, None], (0, 2)), self.head_dim)
         segments = Segments(tuple(lengths))
+        places = segments.places().to(ids.device, torch.float32)
+        angles = rotary_angles(F.pad(places[:, None], (0, 2)), self.head_dim)
         for block in self.blocks:
             x = block(x, angles, segments)
         return F.rms_norm(x, x.shape[-1:])

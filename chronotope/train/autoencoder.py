@@ -1,13 +1,13 @@
 """Train the autoencoder: windows of pixels in, reconstruction out.
 
-Loss = L1 + MSE + L1 of frame differences (motion and the seams between slices) + a little KL that keeps latents smooth.
+Loss = L1 + MSE + L1 of frame differences (motion), those from slice to slice once more (seams) + a little KL that keeps latents smooth.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -50,6 +50,7 @@ class AutoencoderTraining:
     clip_norm: float = 1.0
     mse: float = 2.0
     motion: float = 0.5
+    seams: float = 0.0
     kl: float = 1e-4
     emphasis: float = 0.5
     decoder_noise: float = 0.3
@@ -110,11 +111,16 @@ def reconstruct_windows(
     return rearrange(output, "(b s) t h w c -> b (s t) h w c", b=batch), mean, log_variance
 
 
-def reconstruction_loss(config: AutoencoderTraining, output: Tensor, target: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """The training loss, averaged over everything."""
+def reconstruction_loss(
+    config: AutoencoderTraining, output: Tensor, target: Tensor, mean: Tensor, log_variance: Tensor, stride: int
+) -> Tensor:
+    """The training loss, averaged over everything; windows [b, t, h, w, 3] of slices of `stride` frames."""
     loss = F.l1_loss(output, target) + config.mse * F.mse_loss(output, target)
     if target.shape[1] > 1:
-        loss = loss + config.motion * F.l1_loss(output.diff(dim=1), target.diff(dim=1))
+        error = (output.diff(dim=1) - target.diff(dim=1)).abs()
+        loss = loss + config.motion * error.mean()
+        if target.shape[1] > stride:
+            loss = loss + config.seams * error[:, stride - 1 :: stride].mean()
     kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).mean()
     return loss + config.kl * kl
 
@@ -225,8 +231,13 @@ def freeze_encoder(state: TrainState, pool: PixelPool, seed: int, emphasis: floa
     model.encoder.requires_grad_(False)
 
 
-def train_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, quiet: bool = False) -> dict[str, Any]:
-    """Run, or continue, a training in the folder `out`; returns the last numbers."""
+def train_autoencoder(
+    config: AutoencoderRun, data: Sequence[Path], out: Path, start: Path | None = None, quiet: bool = False
+) -> dict[str, Any]:
+    """Run, or continue, a training in the folder `out`; returns the last numbers.
+
+    `start` is the folder of a trained autoencoder whose decoder learns on: its encoder, and so all latents made with it, stay as they are.
+    """
     # setup: folder, device, data
     out.mkdir(parents=True, exist_ok=True)
     (out / "samples").mkdir(exist_ok=True)
@@ -243,6 +254,10 @@ def train_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, q
     optimizers = make_optimizers(model, train)
     base_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     state = TrainState(model, optimizers)
+    if start is not None:
+        checkpoint.load_model(start, model)
+        state = TrainState(model, optimizers)
+        train = replace(train, freeze_encoder_from=0)
     state.resume(out)
     model.encoder.requires_grad_(state.step < train.freeze_encoder_from)
     description = {"kind": "autoencoder", "config": to_dict(config.model)}
@@ -251,7 +266,7 @@ def train_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, q
         log.say(f"reading {sum(map(len, learn))} clips into memory")
         pool = load_pool(learn, config.pool, seed)
         kept_pool = load_pool(kept, config.pool, seed)
-        if state.step == 0:
+        if state.step == 0 and start is None:
             start_from_principal_components(model, pool, seed)
             state = TrainState(model, optimizers)
         numbers: dict[str, float] = {}
@@ -269,7 +284,7 @@ def train_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, q
                 output, mean, log_variance = reconstruct_windows(model, windows, random_generator(seed, state.step, device), noise)
             if noise is not None:
                 model.decoder.trained_noise.fill_(train.decoder_noise)
-            loss = reconstruction_loss(train, output.float(), windows, mean.float(), log_variance.float())
+            loss = reconstruction_loss(train, output.float(), windows, mean.float(), log_variance.float(), config.model.stride[0])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
             for optimizer in optimizers:

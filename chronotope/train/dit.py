@@ -6,29 +6,24 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from chronotope import checkpoint
 from chronotope.config import save_toml, to_dict
 from chronotope.data.latents import LatentDataset, fingerprint
-from chronotope.data.packing import Sample, pack, row_signals, rows_of
 from chronotope.errors import UsageError
-from chronotope.flow.path import FlowConfig, balance, interpolate, prediction_target
-from chronotope.generate.canvas import Prompt, prompts_between
-from chronotope.generate.settings import Defaults, read_prompts, read_story
-from chronotope.geometry import Geometry, Slice
-from chronotope.models.dit import DiT, DiTConfig, PackedTokens
-from chronotope.models.patches import patchify
-from chronotope.models.seams import Grid
+from chronotope.flow.path import FlowConfig
+from chronotope.generate.settings import Defaults
+from chronotope.geometry import Geometry
+from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks, join_ranks, leave_ranks, share_out, sum_gradients, sum_over_ranks
-from chronotope.train.levels import LevelConfig, sample_levels
+from chronotope.train.batches import TrainingBatch, stream_batches, to_device
+from chronotope.train.levels import LevelConfig
 from chronotope.train.muon import Muon, orthogonalise
 from chronotope.train.progress import TrainingLog
 from chronotope.train.state import Precision, TrainState, autocast
@@ -38,12 +33,7 @@ __all__ = [
     "DiTRun",
     "DiTTraining",
     "Sampler",
-    "TrainingBatch",
     "check_alike",
-    "choose_caption",
-    "clip_window",
-    "make_batch",
-    "make_sample",
     "train_dit",
 ]
 
@@ -61,10 +51,13 @@ class CaptionConfig:
 
 @dataclass(frozen=True)
 class DiTTraining:
-    """How long, how much a step, how fast."""
+    """How long, how much a step, how fast; a step has as many clips as fit `batch_tokens` visual tokens.
+
+    `workers` processes make batches ahead, which a GPU needs (a core makes 500 to 1,000 small clips a second); the result is the same.
+    """
 
     steps: int = 2000
-    batch_tokens: int = 4500
+    batch_tokens: int = 3800
     max_sample_tokens: int = 4096
     muon_rate: float = 0.01
     adam_rate: float = 1e-3
@@ -73,6 +66,7 @@ class DiTTraining:
     clip_norm: float = 1.0
     average_decay: float = 0.997
     compile: bool = False
+    workers: int = 0
     precision: Precision = "auto"
     log_every: int = 20
     check_every: int = 500
@@ -97,114 +91,9 @@ class DiTRun:
     defaults: Defaults = field(default_factory=Defaults)
 
 
-@dataclass(frozen=True)
-class TrainingBatch:
-    """A pack, and of each visual token what is left to say (the target less its best linear guess) and the size of what is said.
-
-    Both are 0 for given tokens. Counts are of the whole batch, over all processes; `num_noised` is of tokens that carry loss.
-    """
-
-    tokens: PackedTokens
-    residual: Tensor
-    scale: Tensor
-    num_clips: int
-    num_tokens: int
-    num_noised: int
-
-
-def choose_caption(captions: dict[str, list[str]], config: CaptionConfig, rng: np.random.Generator) -> tuple[Prompt, ...]:
-    """One caption, or none; levels a clip does not have give their share to those it has. A story is several prompts."""
-    if rng.random() < config.dropout or not captions:
-        return (Prompt(""),)
-    levels = list(captions)
-    shares = np.array([getattr(config, level, 1.0) for level in levels]) + 1e-9
-    level = levels[rng.choice(len(levels), p=shares / shares.sum())]
-    text = captions[level][rng.integers(len(captions[level]))]
-    try:
-        return read_prompts(read_story(text.splitlines())) if level == "story" else (Prompt(text),)
-    except UsageError:  # somebody's own level of that name, not told in beats
-        return (Prompt(text),)
-
-
-def clip_window(
-    dataset: LatentDataset, index: int, geometry: Geometry, most: int, rng: np.random.Generator
-) -> tuple[Tensor, list[Slice], int]:
-    """The latents of a clip, its slices and its first frame; a clip of more than `most` tokens gives a random run of its slices."""
-    clip = dataset.clips[index]
-    latents, slices = dataset.latents(index), geometry.cut(clip.slices)
-    rows, columns = geometry.token_grid(clip.height, clip.width)
-    keep = max(1, most // (rows * columns))
-    first = int(rng.integers(max(0, len(slices) - keep) + 1))
-    start = slices[first].start
-    window = [Slice(piece.start - start, piece.num_frames) for piece in slices[first : first + keep]]
-    return latents[first : first + keep], window, start
-
-
-def make_sample(
-    config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, index: int, step: int, place: int
-) -> tuple[Sample, Tensor, Tensor]:
-    """One noised clip with its residual and scale; a function of (seed, step, place in the batch) alone."""
-    rng = np.random.default_rng((config.seed, step, place, 4))
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    clip, geometry = dataset.clips[index], config.geometry
-    latents, slices, start = clip_window(dataset, index, geometry, config.train.max_sample_tokens, rng)
-    clean = patchify(latents, geometry.patch_size)
-    grid = geometry.token_grid(clip.height, clip.width)
-    levels = sample_levels(config.levels, len(slices), grid, generator)
-    rows, row = rows_of(levels.level)
-    t = levels.level.reshape(-1, 1)
-    noise = torch.randn(clean.shape, generator=generator)
-    noisy = interpolate(config.flow.path, clean, noise, t)
-    scales = balance(config.flow, t)
-    target = prediction_target(config.flow.path, config.flow.prediction, clean, noise, t)
-    positions = torch.from_numpy(geometry.positions(slices, clip.height, clip.width, clip.fps))
-    signals = row_signals(geometry, slices, clip.height, clip.width, clip.fps)[rows[:, 0].long()]
-    prompts = choose_caption(clip.captions, config.captions, rng)
-    prompts = prompts_between(prompts, start / clip.fps, (start + slices[-1].stop) / clip.fps)
-    texts = tuple((prompt.seconds, tuple(tokenizer.encode(prompt.text)[: config.model.max_text_tokens])) for prompt in prompts)
-    sample = Sample(scales.scale_in * noisy, positions, row, rows[:, 1], signals, texts, Grid(len(slices), *grid))
-    wanted = ~levels.given.reshape(-1, 1)
-    return sample, wanted * (target - scales.skip * noisy), wanted * scales.scale_out
-
-
-def make_batch(
-    config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, clips_seen: int, step: int, ranks: Ranks | None = None
-) -> TrainingBatch:
-    """The next clips of a shuffled, endless order until the token budget is full; with many processes, this one's share of them."""
-    parts: list[tuple[Sample, Tensor, Tensor]] = []
-    tokens, place = 0, clips_seen
-    while True:
-        epoch, offset = divmod(place, len(dataset))
-        index = int(_epoch_order(len(dataset), config.seed, epoch)[offset])
-        part = make_sample(config, dataset, tokenizer, index, step, place - clips_seen)
-        if parts and tokens + part[0].num_tokens > config.train.batch_tokens:
-            break
-        parts.append(part)
-        tokens += part[0].num_tokens
-        place += 1
-    num_noised = sum(int((scale[:, 0] > 0).sum()) for _, _, scale in parts)
-    ranks = ranks or Ranks()
-    # longest first, dealt in turns, so that every process has about as much to do
-    mine = sorted(parts, key=lambda part: -part[0].num_tokens)[ranks.rank :: ranks.size]
-    batch, arranged = pack([sample for sample, _, _ in mine])
-    residual, scale = torch.cat([mine[i][1] for i in arranged]), torch.cat([mine[i][2] for i in arranged])
-    return TrainingBatch(batch, residual, scale, len(parts), tokens, num_noised)
-
-
-@lru_cache(maxsize=2)
-def _epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng((seed, epoch, 5)).permutation(count)
-
-
-def to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
-    """The same batch on another device."""
-    moved: dict[str, Any] = {name: value.to(device) for name, value in vars(batch.tokens).items() if isinstance(value, Tensor)}
-    return replace(batch, tokens=replace(batch.tokens, **moved), residual=batch.residual.to(device), scale=batch.scale.to(device))
-
-
-def flow_loss(output: Tensor, batch: TrainingBatch) -> Tensor:
-    """Mean squared error of the prediction over the tokens that were noised."""
-    return (batch.scale * output.float() - batch.residual).square().mean(dim=1).sum() / max(1, batch.num_noised)
+def flow_loss(output: Tensor, batch: TrainingBatch, num_noised: Tensor) -> Tensor:
+    """Squared error of the prediction, its mean over the tokens that were noised, in all processes."""
+    return (batch.scale * output.float() - batch.residual).square().mean(dim=1).sum() / num_noised.clamp(min=1)
 
 
 def make_optimizers(model: DiT, train: DiTTraining, ranks: Ranks | None = None) -> tuple[Muon, torch.optim.AdamW]:
@@ -329,6 +218,7 @@ def train_dit(
     state.resume(out)
     network = torch.compile(model, dynamic=True) if train.compile else model
     description = describe(run, dataset)
+    batches = stream_batches(config, dataset, tokenizer, state.step, state.clips, ranks)
     numbers: dict[str, float] = {}
     running: list[Tensor] = []
     with TrainingLog(out, "transformer", train.steps, state.step, quiet, writes=ranks.first) as log:
@@ -340,10 +230,11 @@ def train_dit(
             for optimizer, rates in zip(optimizers, base_rates, strict=True):
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * factor
-            batch = to_device(make_batch(config, dataset, tokenizer, state.clips, state.step, ranks), device)
+            batch = to_device(next(batches), device)
+            noised = sum_over_ranks(torch.tensor(batch.num_noised, device=device if ranks.size > 1 else "cpu"), ranks)
             with autocast(device, train.precision):
                 output = network(batch.tokens)
-            loss = flow_loss(output, batch)
+            loss = flow_loss(output, batch, noised)
             loss.backward()
             sum_gradients(model.parameters(), ranks)
             torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)

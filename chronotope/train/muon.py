@@ -58,17 +58,17 @@ class Muon(torch.optim.Optimizer):
                 self._step_shape([p for p in parameters if p.shape == shape], group)
 
     def _step_shape(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        directions = []
         for parameter in parameters:
-            state = self.state[parameter]
-            if not state:
-                state["momentum"] = torch.zeros_like(parameter)
-            assert parameter.grad is not None
-            state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-            directions.append(parameter.grad.lerp(state["momentum"], group["momentum"]).flatten(1))  # Nesterov
-        stacked = torch.stack(directions).unflatten(1, (group["split"], -1)).flatten(0, 1)
+            if not self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        directions = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov
+        stacked = torch.stack([direction.flatten(1) for direction in directions]).unflatten(1, (group["split"], -1)).flatten(0, 1)
         updates = self.make_orthogonal(stacked).unflatten(0, (len(parameters), -1)).flatten(1, 2)
         rows, columns = stacked.shape[-2:]
         scale = group["lr"] * max(1.0, rows / columns) ** 0.5
-        for parameter, update in zip(parameters, updates, strict=True):
-            parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(update.view_as(parameter), alpha=-scale)
+        if group["weight_decay"]:
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(parameters, [update.view_as(p) for p, update in zip(parameters, updates, strict=True)], alpha=-scale)

@@ -58,9 +58,9 @@ class TrainState:
         """Move the averaged weights towards the present ones; the decay grows from 0 so that the start is forgotten."""
         decay = min(decay, (1 + self.step) / (10 + self.step))
         # a compiled model prefixes its names, so both sides are walked in order instead of by name
-        for slow, fast in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            if fast.requires_grad:  # what is frozen stays, to the bit
-                slow.lerp_(fast.detach(), 1 - decay)
+        both = zip(self.average.parameters(), self.model.parameters(), strict=True)
+        learning = [(slow, fast.detach()) for slow, fast in both if fast.requires_grad]  # what is frozen stays, to the bit
+        torch._foreach_lerp_([slow for slow, _ in learning], [fast for _, fast in learning], 1 - decay)
         for kept, present in zip(self.average.buffers(), self.model.buffers(), strict=True):
             kept.copy_(present)
 

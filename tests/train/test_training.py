@@ -30,7 +30,8 @@ from chronotope.train.autoencoder import (
     start_from_principal_components,
     train_autoencoder,
 )
-from chronotope.train.dit import CaptionConfig, DiTRun, choose_caption, clip_window, make_sample, train_dit
+from chronotope.train.batches import choose_caption, clip_window, make_sample
+from chronotope.train.dit import CaptionConfig, DiTRun, train_dit
 from chronotope.train.levels import LevelConfig, sample_levels
 from chronotope.train.muon import orthogonalise
 from chronotope.train.progress import TrainingLog
