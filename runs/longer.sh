@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# The shipped model, trained on: fresh worlds, then the decoder (its encoder stays, so latents stay valid) and the transformer. On one
+# H200 with 16 cores, a quarter of an hour; the weights inside the package come from it, begun from those of runs/small.sh.
+#
+#     bash runs/longer.sh [FOLDER [MODEL]]     into out/longer, beginning with the model inside the package; run again to go on
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH="$PWD/.venv/bin:$PATH"
+out=${1:-out/longer}
+model=${2:-small}
+workers=$(nproc)
+mkdir -p "$out"
+export OMP_NUM_THREADS=1
+
+# 1. Worlds and their latents, a process a core: each makes its share and encodes it. In `deeds` actors meet, hit, eat, spin, bounce
+#    and stop as well; one clip of `acts` in twelve dissolves into another. `full` is for the decoder alone.
+stage() { chronotope world stage --scope "$1" --count "$2" --seed "$3" --out "$out/world/$4" "${@:5}"; }
+share_of() {
+    local k=$1
+    if [ "$k" -lt 4 ]; then stage full 100 $((13000 + k)) "full/$k"; fi
+    stage small 2250 $((11000 + k)) "small/$k"
+    stage acts 700 $((31000 + k)) "acts/$k" --dissolves 0.08
+    stage deeds 450 $((51000 + k)) "deeds/$k"
+    stage small 1000 $((41000 + k)) "pictures/$k" --pictures 1
+    for kind in small acts deeds pictures; do
+        chronotope encode "$out/world/$kind/$k" --model "$model" --out "$out/latents/$kind-$k"
+    done
+}
+export -f stage share_of
+export out model
+seq 0 15 | xargs -P "$workers" -I{} bash -euo pipefail -c 'share_of "$1"' _ {}
+
+# 2. The decoder, with the steps from slice to slice weighted up, and the transformer: big batches, which small models need to keep a
+#    GPU busy, made ahead by processes of their own. Both fit one GPU at a time, together.
+film=()
+if python tests/real_clips.py bbb.mp4; then
+    if [ ! -e "$out/film/done" ]; then
+        python runs/film.py ~/.cache/chronotope/clips/bbb.mp4 --out "$out/film" --height 240 \
+            --source "Big Buck Bunny, (c) Blender Foundation" --licence CC-BY-3.0
+        touch "$out/film/done"
+    fi
+    film=("$out/film")
+fi
+chronotope train autoencoder --preset small --from "$model" --data "$out/world/small" "$out/world/full" "${film[@]}" --out "$out" \
+    --set train.steps=18000 train.seams=1 train.average_decay=0.998 pool.batch_pixels=2500000 pool.megabytes=5000
+chronotope train dit --preset small --from "$model" --data "$out"/latents/* --out "$out" \
+    --set train.steps=5600 train.decay_from=0.54 train.batch_tokens=24000 train.workers=$((workers > 4 ? workers - 4 : 0)) \
+    train.muon_rate=0.012 train.adam_rate=0.0012 train.average_decay=0.998
+chronotope info "$out"
