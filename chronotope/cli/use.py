@@ -177,7 +177,7 @@ def describe_plan(request: Request, generator: Generator, settings: Settings) ->
         "task": planned.task,
         "num_frames": planned.num_frames,
         "given": [str(path) for path in request.sources.files],
-        "notes": list(planned.notes),
+        "notes": generator.notes(settings, planned),
         "seeds": [request.seed + number for number in range(request.count)],
         "files": [str(path) for path in request.paths()] if request.output else [],
         "generated_size": f"{covered[1]}x{covered[0]}",
@@ -196,7 +196,8 @@ def generate(request: Request, generator: Generator) -> tuple[list[dict[str, Any
     if settings.num_frames == 1 and not request.to_picture and not request.sources.files:
         say(f"note: a single frame is a picture; {request.output} is a video of one frame")
     given = {"given": [str(path) for path in request.sources.files]} if request.sources.files else {}
-    steps = spans(generator.lay_out(settings, encoded=False).canvas, generator.window)
+    steps = spans(generator.lay_out(settings, encoded=False).canvas, generator.window)  # refuses what cannot be made, before encoding
+    planned = generator.lay_out(settings)
     total = len(steps) * settings.sampling.num_steps
     watchable = len(steps) > 1 and not steps[0].backward
     made: list[dict[str, Any]] = []
@@ -208,7 +209,7 @@ def generate(request: Request, generator: Generator) -> tuple[list[dict[str, Any
                     report(step + 1, total)
                     stop.check()
 
-                stream = generator.stream(settings, request.seed + number, stepped)
+                stream = generator.stream(settings, request.seed + number, stepped, planned)
                 for note in stream.origin["notes"] if number == 0 else []:
                     say(f"note: {note}")
                 if watchable and number == 0 and path.suffix.lower() != ".gif":
