@@ -161,9 +161,10 @@ def test_what_is_not_done_as_asked_is_said(model: Path) -> None:
     said = run("generate", *late, "--model", model, "-o", "late.mp4").stderr
     assert "note: nothing is told before 0.5 s, so the first beat speaks from the beginning" in said
     assert np.array_equal(video.read("soon.mp4").frames, video.read("late.mp4").frames)
-    assert answer("generate", *late, "--model", model, "--dry-run")["notes"] and not answer(
-        "generate", *soon, "--model", model, "--dry-run"
-    )["notes"]
+    assert (
+        answer("generate", *late, "--model", model, "--dry-run")["notes"]
+        and not answer("generate", *soon, "--model", model, "--dry-run")["notes"]
+    )
     stretch = [PROMPT, "--retake", "a.mp4", "--from", "1", "--model", model, "--dry-run", "--to"]
     (note,) = answer("generate", *stretch, "9")["notes"]
     assert note == "the clip ends at 1.5 s, before 9 s: made again to its end, and not made longer"
