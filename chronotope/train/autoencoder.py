@@ -270,8 +270,7 @@ def train_autoencoder(
         if state.step == 0 and start is None:
             start_from_principal_components(model, pool, seed)
             state = TrainState(model, optimizers)
-        numbers: dict[str, float] = {}
-        running: list[Tensor] = []
+        numbers, running = dict[str, float](), list[Tensor]()
         while state.step < train.steps:
             # one step: everything random comes from (seed, step)
             started = time.perf_counter()
