@@ -1,4 +1,4 @@
-"""What trains on: a decoder whose encoder stays, and batches that other processes make ahead."""
+"""What trains on: a decoder whose encoder stays; and which clips a step is made of."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from chronotope.geometry import Geometry
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks
 from chronotope.train.autoencoder import AutoencoderTraining, reconstruction_loss, train_autoencoder
-from chronotope.train.batches import make_batch, plan_batches, stream_batches
-from chronotope.train.dit import train_dit
+from chronotope.train.batches import make_batch, plan_batches
 from tests.train.test_training import AUTOENCODER, DIT, clips, run, weights
 
 __all__ = ["clips", "run"]  # fixtures
@@ -87,18 +86,6 @@ def test_plans_go_on_where_they_are_taken_up(latents: LatentDataset) -> None:
     assert all(sum(plan.sizes) <= DIT.train.batch_tokens or len(plan.clips) == 1 for plan in first)
 
 
-def test_batches_made_ahead_are_the_same(latents: LatentDataset) -> None:
-    config = replace(DIT, flow=replace(DIT.flow, deviation=latents.deviation() * 4))
-    tokenizer = Tokenizer(learn_vocabulary(latents.captions(), 60))
-    ahead = stream_batches(replace(config, train=replace(config.train, workers=2)), latents, tokenizer, 0, 0, Ranks())
-    for made, plan in zip(ahead, plan_batches(config, latents), strict=False):
-        here = make_batch(config, latents, tokenizer, plan)
-        assert torch.equal(made.tokens.noisy, here.tokens.noisy) and torch.equal(made.residual, here.residual)
-        assert made.tokens.lengths == here.tokens.lengths and made.num_noised == here.num_noised
-        if plan.step == 4:
-            break
-
-
 def test_shares_of_a_batch_are_the_batch(latents: LatentDataset) -> None:
     tokenizer = Tokenizer(learn_vocabulary(latents.captions(), 60))
     plan = next(plan_batches(override(DIT, ["train.batch_tokens=60"]), latents))
@@ -108,8 +95,3 @@ def test_shares_of_a_batch_are_the_batch(latents: LatentDataset) -> None:
     assert torch.cat([share.residual for share in shares]).square().sum() == pytest.approx(float(whole.residual.square().sum()), rel=1e-5)
     with pytest.raises(UsageError, match="larger"):
         make_batch(DIT, latents, tokenizer, replace(plan, clips=plan.clips[:1], sizes=plan.sizes[:1]), Ranks(1, 2))
-
-
-def test_workers_do_not_change_a_run(run: Path, tmp_path: Path) -> None:
-    train_dit(override(DIT, ["train.workers=1"]), [run / "latents"], tmp_path / "dit", quiet=True)
-    assert weights(tmp_path / "dit") == weights(run / "dit")

@@ -30,7 +30,7 @@ from pathlib import Path
 from chronotope.config import override
 from chronotope.train.dit import DiTRun, train_dit
 torch.set_num_threads(1)
-train_dit(override(DiTRun(), {SETTINGS!r}), [Path(sys.argv[1])], Path(sys.argv[2]), quiet=True)
+train_dit(override(DiTRun(), {SETTINGS!r} + sys.argv[3:]), [Path(sys.argv[1])], Path(sys.argv[2]), quiet=True)
 """
 
 
@@ -67,3 +67,13 @@ def test_two_processes_equal_one(tmp_path):
     losses = [[json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()] for folder in (one, two)]
     assert len(losses[0]) == 5
     torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), atol=1e-4, rtol=1e-4)
+
+
+def test_batches_made_by_other_processes_are_the_same(tmp_path):
+    data, script = tmp_path / "latents", tmp_path / "train.py"
+    write_latents(data)
+    script.write_text(SCRIPT)
+    for name, workers in (("none", 0), ("two", 2)):
+        command = [sys.executable, script, data, tmp_path / name, f"train.workers={workers}"]
+        subprocess.run(command, check=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert (tmp_path / "none" / "model.safetensors").read_bytes() == (tmp_path / "two" / "model.safetensors").read_bytes()
