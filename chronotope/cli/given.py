@@ -13,10 +13,23 @@ from chronotope import video
 from chronotope.cli.manners import check_finite, say
 from chronotope.errors import UsageError
 from chronotope.generate.inputs import Given, Task
+from chronotope.generate.memory import available_bytes
 
 __all__ = ["Sources"]
 
+COPIES = 3  # of a clip's frames are in memory at worst: as read, fitted to the frame, put back where nothing was made
 MOST_COLOUR = 48  # levels between the channels of what is still grey, after compression
+
+
+def check_memory(path: Path, fps: float) -> None:
+    """Refuse a clip that does not fit the memory, before it is read: what is given comes back whole in the video."""
+    info = video.probe(path)
+    wanted, have = 3 * round(info.seconds * fps) * info.width * info.height * COPIES, available_bytes()
+    if wanted > have:
+        raise UsageError(
+            f"{path} is {info.seconds:.0f} s of {info.width}x{info.height}: at {fps:g} frames a second that takes {wanted / 1e9:.1f} GB, and "
+            f"{have / 1e9:.1f} GB are free; cut it to {info.seconds * have / wanted / 2:.0f} s, or make it smaller, first"
+        )
 
 
 @dataclass(frozen=True)
@@ -130,6 +143,8 @@ class Sources:
         """What lies in the files, at this rate."""
         outpaints = self.outpaints(asked)
         times = self.at or (0.0,) * len(self.images)
+        for path in filter(None, (self.clip, self.connect and self.connect[1])):
+            check_memory(path, fps)
         clip = video.read(self.clip, fps=fps).frames if self.clip else None
         span = None
         if self.retake and clip is not None and not outpaints and (self.start is not None or self.stop is not None):

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from chronotope import video
+from chronotope.cli import given
 from chronotope.data.latents import encode_frames
+from chronotope.errors import UsageError
 from chronotope.generate import pipeline
 from tests.cli.models import answer, refused, run, save_run
 from tests.real_clips import cache_dir
@@ -132,6 +134,18 @@ def test_files_that_are_not_there_or_no_video(model: Path) -> None:
     for beats, said in ((["a fox"], "beats such as"), (["1: a fox", "0: a ball"], "rising times"), (["0: "], "beats such as")):
         assert said in refused("generate", "--story", *beats, "--model", model, "-o", "made.mp4", status=2)
     assert run("generate", "--story", "0: a fox", "--story", "1: a ball", "--model", model, "-o", "made.mp4").exit_code == 0
+
+
+def test_a_clip_that_does_not_fit_the_memory_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = tmp_path / "clip.mp4"
+    video.write(clip, np.zeros((16, 64, 96, 3), np.uint8), 8.0)
+    needed = 3 * 16 * 64 * 96 * given.COPIES
+    monkeypatch.setattr(given, "available_bytes", lambda: needed)
+    given.check_memory(clip, 8.0)
+    monkeypatch.setattr(given, "available_bytes", lambda: needed // 2)
+    monkeypatch.setattr(video, "read", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(UsageError, match="2 s of 96x64: at 8 frames a second that takes 0.0 GB"):
+        given.Sources(extend=clip).read(8.0, None)
 
 
 def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
