@@ -27,8 +27,8 @@ def check_memory(path: Path, fps: float) -> None:
     wanted, have = 3 * round(info.seconds * fps) * info.width * info.height * COPIES, available_bytes()
     if wanted > have:
         raise UsageError(
-            f"{path} is {info.seconds:.0f} s of {info.width}x{info.height}: at {fps:g} frames a second that takes {wanted / 1e9:.1f} GB, and "
-            f"{have / 1e9:.1f} GB are free; cut it to {info.seconds * have / wanted / 2:.0f} s, or make it smaller, first"
+            f"{path} is {info.seconds:.0f} s of {info.width}x{info.height}: at {fps:g} frames a second that takes {wanted / 1e9:.1f} GB, "
+            f"and {have / 1e9:.1f} GB are free; cut it to {info.seconds * have / wanted / 2:.0f} s, or make it smaller, first"
         )
 
 
