@@ -61,10 +61,10 @@ class TableClip:
     truth: TableTruth
 
 
-def render(spec: TableSpec) -> TableClip:
-    """Play and draw the whole clip; the same spec gives the same bytes on one machine."""
+def render(spec: TableSpec, motion: Motion | None = None) -> TableClip:
+    """Play (unless it has been) and draw the whole clip; the same spec gives the same bytes on one machine."""
     model = build(spec)
-    motion, path = play(spec, model), views(spec)
+    motion, path = motion or play(spec, model), views(spec)
     shape = (spec.num_frames, spec.height, spec.width)
     frames, masks, depth = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8), np.empty(shape, np.float32)
     drawer = Drawer(spec, model)

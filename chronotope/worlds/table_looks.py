@@ -14,7 +14,12 @@ __all__ = ["GROUND", "TOP_RADIUS", "colour", "lights", "sky", "top_picture"]
 
 TOP_RADIUS = 2.4  # of the round table, in metres
 GROUND = -1.4  # where the floor lies
-_TOPS: dict[str, tuple[int, int, int]] = {"wooden": (206, 163, 116), "grey": (168, 171, 176), "white": (232, 231, 227), "dark": (78, 82, 92)}
+_TOPS: dict[str, tuple[int, int, int]] = {
+    "wooden": (206, 163, 116),
+    "grey": (168, 171, 176),
+    "white": (232, 231, 227),
+    "dark": (78, 82, 92),
+}
 _PLANKS = 7
 
 

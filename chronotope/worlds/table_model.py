@@ -75,7 +75,8 @@ def _xml(spec: TableSpec) -> str:
 <statistic extent="1" center="0 0 0"/>
 <default><geom condim="3" friction="{rub}" density="{DENSITY:g}" solimp=".99 .99 .001" solref="{_spring(0.95)}"/></default>
 <asset><texture name="sky" type="skybox" builtin="flat" rgb1="{far}" width="8" height="48"/>
-<texture name="top" type="2d" file="top.png"/><material name="top" texture="top" texrepeat="1 1" specular=".15" shininess=".3"/>{meshes}</asset>
+<texture name="top" type="2d" file="top.png"/>
+<material name="top" texture="top" texrepeat="1 1" specular=".15" shininess=".3"/>{meshes}</asset>
 <worldbody>{lights(spec)}
 <geom name="floor" type="plane" size="0 0 1" pos="0 0 {GROUND}" rgba="{floor} 1"/>
 <geom name="table" type="cylinder" size="{top} .1" pos="0 0 -.1" material="top"/>
@@ -93,10 +94,9 @@ def _body(spec: TableSpec, actor: Actor) -> str:
     form = f'type="{kind}" size="{size}"' if size else f'type="mesh" mesh="{actor.id}"'
     turn = math.radians(actor.turn) / 2
     round_ = actor.noun in ("ball", "cylinder", "cone")  # rubs against rolling and twisting too, which flat faces do by themselves
-    return (
-        f'<body name="{actor.id}" pos="{actor.x!r} {actor.y!r} {actor.lift + tall / 2!r}" quat="{math.cos(turn)!r} 0 0 {math.sin(turn)!r}">'
-        f'<freejoint/><geom name="{actor.id}" {form} condim="{6 if round_ else 3}" rgba="{colour(actor.colour)}" solref="{_spring(actor.restitution)}"/></body>'
-    )
+    pose = f'pos="{actor.x!r} {actor.y!r} {actor.lift + tall / 2!r}" quat="{math.cos(turn)!r} 0 0 {math.sin(turn)!r}"'
+    matter = f'condim="{6 if round_ else 3}" solref="{_spring(actor.restitution)}" rgba="{colour(actor.colour)}"'
+    return f'<body name="{actor.id}" {pose}><freejoint/><geom name="{actor.id}" {form} {matter}/></body>'
 
 
 def _mesh(actor: Actor) -> str:
