@@ -60,11 +60,11 @@ def colour(name: str) -> str:
 
 
 def sky(spec: TableSpec) -> tuple[str, str]:
-    """The colours far away and of the floor, with a tint by the seed; under a white table they are darker, so that its edge shows."""
+    """The colours above and below the horizon, with a tint by the seed; around a white table they are darker, so that its edge shows."""
     tint = np.random.default_rng([spec.seed, 2]).uniform(-0.035, 0.035, 3)
-    levels = (0.74, 0.7) if spec.table == "white" else (0.93, 0.86)
-    far, floor = (" ".join(f"{part:.4f}" for part in np.clip(level + tint, 0, 1)) for level in levels)
-    return far, floor
+    levels = (0.84, 0.68) if spec.table == "white" else (0.96, 0.84)
+    above, below = (" ".join(f"{part:.4f}" for part in np.clip(level + tint, 0, 1)) for level in levels)
+    return above, below
 
 
 def lights(spec: TableSpec) -> str:

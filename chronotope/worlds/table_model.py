@@ -60,10 +60,10 @@ def build(spec: TableSpec) -> Any:
 
 def _xml(spec: TableSpec) -> str:
     short = min(spec.width, spec.height)
-    # One cell of the shadow map is a pixel or two wide.
-    shadow = min(2048, max(256, 2 ** math.ceil(math.log2(short * 2))))
+    # One cell of the shadow map is about as large as a pixel.
+    shadow = min(2048, max(256, 2 ** math.ceil(math.log2(short * 3))))
     slices = 28 if short < 200 else 64
-    far, floor = sky(spec)
+    above, below = sky(spec)
     meshes = "".join(_mesh(actor) for actor in spec.actors if actor.noun in ("cone", "pyramid"))
     bodies = "".join(_body(spec, actor) for actor in spec.actors)
     rub, top = " ".join(map(str, FRICTION)), TOP_RADIUS
@@ -71,14 +71,14 @@ def _xml(spec: TableSpec) -> str:
 <visual><global offwidth="{spec.width}" offheight="{spec.height}"/>
 <quality shadowsize="{shadow}" offsamples="4" numslices="{slices}" numstacks="{slices // 2}"/>
 <headlight ambient=".44 .44 .45" diffuse=".16 .16 .16" specular="0 0 0"/>
-<map znear=".5" zfar="40" shadowclip="5" shadowscale="1"/><rgba haze="{far} 1"/></visual>
+<map znear=".5" zfar="40" shadowclip="5" shadowscale="1"/></visual>
 <statistic extent="1" center="0 0 0"/>
 <default><geom condim="3" friction="{rub}" density="{DENSITY:g}" solimp=".99 .99 .001" solref="{_spring(0.95)}"/></default>
-<asset><texture name="sky" type="skybox" builtin="flat" rgb1="{far}" width="8" height="48"/>
+<asset><texture name="sky" type="skybox" builtin="gradient" rgb1="{above}" rgb2="{below}" width="64" height="384"/>
 <texture name="top" type="2d" file="top.png"/>
 <material name="top" texture="top" texrepeat="1 1" specular=".15" shininess=".3"/>{meshes}</asset>
 <worldbody>{lights(spec)}
-<geom name="floor" type="plane" size="0 0 1" pos="0 0 {GROUND}" rgba="{floor} 1"/>
+<geom name="floor" type="plane" size="0 0 1" pos="0 0 {GROUND}" group="3"/>
 <geom name="table" type="cylinder" size="{top} .1" pos="0 0 -.1" material="top"/>
 <body name="eye" mocap="true"><camera name="eye" fovy="36"/></body>{bodies}</worldbody></mujoco>"""
 

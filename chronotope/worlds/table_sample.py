@@ -63,14 +63,22 @@ def table_pairs(spec: TableSpec) -> set[tuple[str, str]]:
 
 def goes_as_told(spec: TableSpec, motion: Motion) -> bool:
     """Everything stays on the table and in the picture, and every event has its effect and no other."""
-    for view, places in zip(views(spec), motion.position, strict=True):
-        x, y, _ = view.project(places).T
-        inside = (x > 0) & (x < view.width) & (y > 0) & (y < view.height)
-        if not (inside.all() and (np.hypot(*places[:, :2].T) < TOP_RADIUS - 0.2).all() and (places[:, 2] > 0).all()):
+    for t, (view, places) in enumerate(zip(views(spec), motion.position, strict=True)):
+        x, y, depth = view.project(places).T
+        reach = np.array([actor.size for actor in spec.actors]) / 2 * view.focal / depth
+        inside = (np.minimum(x, view.width - x) > 0.6 * reach) & (np.minimum(y, view.height - y) > 0.6 * reach)
+        on_top = (np.hypot(*places[:, :2].T) < TOP_RADIUS - 0.2) & (places[:, 2] > 0)
+        if not (inside & on_top).all() or (t == 0 and _hidden(x, y, depth, reach)):
             return False
     fallen = {happening.actor for happening in motion.events if happening.kind == "fall"}
     toppling = any(event.kind == "topple" for event in spec.events)
     return bool(fallen) == toppling and all(_has_its_effect(motion, event) for event in spec.events)
+
+
+def _hidden(x: np.ndarray, y: np.ndarray, depth: np.ndarray, reach: np.ndarray) -> bool:
+    """Whether the middle of one is behind another."""
+    behind = depth[:, None] > depth + 0.05
+    return bool((behind & (np.hypot(x[:, None] - x, y[:, None] - y) < 0.9 * reach)).any())
 
 
 def _has_its_effect(motion: Motion, event: Event) -> bool:

@@ -82,7 +82,7 @@ class Camera:
     direction: Literal["left", "right"] | None = None  # where the camera itself goes
     amount: float | None = None
     elevation: float = 28.0  # degrees above the table
-    distance: float = 3.8
+    distance: float = 3.4
 
     def __post_init__(self) -> None:
         _as_floats(self)

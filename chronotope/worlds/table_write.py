@@ -37,7 +37,7 @@ def write_tables(
     workers: int = 1,
     pictures: float | None = None,
 ) -> None:
-    """Write `count` clips of a split (all of `size` and a share `pictures` of one frame, if given); clips already there stay as they are."""
+    """Write `count` clips of a split (all of `size`, a share `pictures` of one frame, if given); clips already there stay."""
     if count < 1:
         raise UsageError(f"count = {count}: expected at least 1")
     scope = TableScope() if size is None else TableScope(sizes=(size,))
