@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,12 @@ def _canvas(process: int) -> Any:
     """OpenGL's context, one a process: its compiled shaders serve every clip, and a forked worker must not use its parent's."""
     mujoco = engine()
     try:
-        canvas = mujoco.GLContext(64, 64)
+        if sys.platform == "linux" and os.environ.get("MUJOCO_GL") == "egl":
+            # MuJoCo's own choice was made when it was first imported, perhaps by somebody with a screen in mind.
+            from mujoco.egl import GLContext
+        else:
+            GLContext = mujoco.GLContext
+        canvas = GLContext(64, 64)
         canvas.make_current()
     except Exception as problem:  # each of EGL, OSMesa and GLFW has its own
         raise no_picture(problem) from problem

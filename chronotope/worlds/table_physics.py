@@ -108,14 +108,14 @@ class _Play:
         """One tick: events that are due, hands that hold and push, physics, and a look at what touches what."""
         while self.waiting and self.waiting[0].start <= now + tick / 2:
             self._begin(self.waiting.pop(0))
-        for name, pose in self.held.items():
-            self.data.qpos[self.place(name)], self.data.qvel[self.speed(name)] = pose, 0.0
         for event, way in self.pushing:
             if event.end is None or now < event.end:
                 # The hand keeps it going straight, whatever it meets.
                 self.data.qvel[self.speed(event.actor)] = [*way, self.data.qvel[self.speed(event.actor)][2], 0, 0, 0]
         self.before = self.data.qvel.copy()
         self.mujoco.mj_step(self.model, self.data, nstep=TICK)
+        for name, pose in self.held.items():
+            self.data.qpos[self.place(name)], self.data.qvel[self.speed(name)] = pose, 0.0
         self._feel(now + tick)
 
     def _begin(self, event: Event) -> None:
@@ -170,7 +170,7 @@ class _Play:
             down = position[0, i, 2] - position[:, i, 2] > _drop_of(spec, actor)
             if down.any():
                 begun = position[0, i, 2] - position[:, i, 2] > 0.02
-                log.append(Happening("fall", actor.id, float(times[begun][0]), float(times[down][0])))
+                log.append(Happening("fall", actor.id, round(float(times[begun][0]), 4), round(float(times[down][0]), 4)))
         return sorted(log, key=lambda happening: happening.start)
 
 

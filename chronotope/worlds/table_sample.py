@@ -137,12 +137,12 @@ class _Draft:
 
     def camera(self) -> Camera:
         """A camera that stands, or goes around; once round only where little happens, which it would hide."""
-        up = self.within(24, 34)
+        up = self.within(24.0, 34.0)
         if self.frames == 1 or (self.events and not self.chance(self.scope.moving_camera_share)):
             return Camera(elevation=up)
         if self.chance(0.6 if not self.events else 0.15):
             return Camera("round", self.pick(("left", "right")), elevation=up)
-        return Camera("orbit", self.pick(("left", "right")), self.within(35, 80), elevation=up)
+        return Camera("orbit", self.pick(("left", "right")), self.within(35.0, 80.0), elevation=up)
 
     def start(self) -> float:
         """Mostly at once."""
@@ -157,7 +157,7 @@ class _Draft:
             self.fits = False
             free = [("red", "ball")]
         colour, noun = self.pick(free)
-        turn = 0.0 if noun in ("ball", "cylinder", "cone") else self.within(0, 90)
+        turn = 0.0 if noun in ("ball", "cylinder", "cone") else self.within(0.0, 90.0)
         more = {"size": self.within(0.4, 0.65), "turn": turn} | more
         actor = Actor(f"{noun}{len(self.actors)}", noun, colour, round(x, 3), round(y, 3), **more)
         reach = max(extent(actor)[:2]) * 0.6
@@ -170,7 +170,7 @@ class _Draft:
     def spot(self, reach: float = 0.8) -> tuple[float, float]:
         """A place on the table with room around it, if there is one."""
         for _ in range(30):
-            angle, away = self.within(0, 2 * math.pi), reach * math.sqrt(self.rng.random())
+            angle, away = self.within(0.0, 2 * math.pi), reach * math.sqrt(self.rng.random())
             x, y = away * math.cos(angle), away * math.sin(angle)
             if all(math.hypot(a.x - x, a.y - y) > 0.75 for a in self.actors):
                 break
@@ -244,7 +244,7 @@ def _bounce(draft: _Draft) -> None:
 
 def _facing(draft: _Draft, gap: tuple[float, float]) -> tuple[float, float, float, float]:
     """Two places, mostly side by side."""
-    angle = math.radians(draft.pick((0, 180)) + draft.within(-35, 35))
+    angle = math.radians(draft.pick((0, 180)) + draft.within(-35.0, 35.0))
     away = draft.within(*gap)
     x, y, dx, dy = draft.within(-0.2, 0.2), draft.within(-0.25, 0.35), math.cos(angle), math.sin(angle)
     return x - dx * away * 0.6, y - dy * away * 0.6, x + dx * away * 0.4, y + dy * away * 0.4
