@@ -49,16 +49,16 @@ def time_steps(spec: TableSpec) -> int:
     return math.ceil(1 / spec.fps / STEP / TICK) * TICK
 
 
-def build(spec: TableSpec) -> Any:
-    """The model: table, light, camera, and a free body for each actor, in order."""
+def build(spec: TableSpec, looks: bool = True) -> Any:
+    """The model: table, light, camera, and a free body for each actor, in order; without looks it moves the same, but cannot be drawn."""
     mujoco = engine()
     try:
-        return mujoco.MjModel.from_xml_string(_xml(spec), {"top.png": top_picture(spec)})
+        return mujoco.MjModel.from_xml_string(_xml(spec, looks), {"top.png": top_picture(spec)} if looks else {})
     except ValueError as problem:  # only a mistake of ours gets here: the spec has been checked
         raise ChronotopeError(f"MuJoCo cannot build this table: {problem}") from problem
 
 
-def _xml(spec: TableSpec) -> str:
+def _xml(spec: TableSpec, looks: bool) -> str:
     short = min(spec.width, spec.height)
     # One cell of the shadow map is about as large as a pixel.
     shadow = min(2048, max(256, 2 ** math.ceil(math.log2(short * 3))))
@@ -66,6 +66,11 @@ def _xml(spec: TableSpec) -> str:
     above, below = sky(spec)
     meshes = "".join(_mesh(actor) for actor in spec.actors if actor.noun in ("cone", "pyramid"))
     bodies = "".join(_body(spec, actor) for actor in spec.actors)
+    grain = (
+        f'<texture name="sky" type="skybox" builtin="gradient" rgb1="{above}" rgb2="{below}" width="64" height="384"/>'
+        '<texture name="top" type="2d" file="top.png"/><material name="top" texture="top" specular=".15" shininess=".3"/>'
+    )
+    grain = grain if looks else '<material name="top"/>'
     rub, top = " ".join(map(str, FRICTION)), TOP_RADIUS
     return f"""<mujoco><option timestep="{1 / spec.fps / time_steps(spec)!r}" cone="elliptic" iterations="50" tolerance="1e-10"/>
 <visual><global offwidth="{spec.width}" offheight="{spec.height}"/>
@@ -74,9 +79,7 @@ def _xml(spec: TableSpec) -> str:
 <map znear=".5" zfar="40" shadowclip="5" shadowscale="1"/></visual>
 <statistic extent="1" center="0 0 0"/>
 <default><geom condim="3" friction="{rub}" density="{DENSITY:g}" solimp=".99 .99 .001" solref="{_spring(0.95)}"/></default>
-<asset><texture name="sky" type="skybox" builtin="gradient" rgb1="{above}" rgb2="{below}" width="64" height="384"/>
-<texture name="top" type="2d" file="top.png"/>
-<material name="top" texture="top" texrepeat="1 1" specular=".15" shininess=".3"/>{meshes}</asset>
+<asset>{grain}{meshes}</asset>
 <worldbody>{lights(spec)}
 <geom name="floor" type="plane" size="0 0 1" pos="0 0 {GROUND}" group="3"/>
 <geom name="table" type="cylinder" size="{top} .1" pos="0 0 -.1" material="top"/>

@@ -52,7 +52,7 @@ class Motion:
 
 def simulate(spec: TableSpec) -> Motion:
     """Play the whole clip; the same spec gives the same numbers."""
-    return play(spec, build(spec))
+    return play(spec, build(spec, looks=False))
 
 
 def play(spec: TableSpec, model: Any) -> Motion:
@@ -138,23 +138,23 @@ class _Play:
             data.qvel[self.speed(event.actor)][3:] = turned.reshape(3, 3).T @ spin  # MuJoCo's spins are in the body's own axes
 
     def _feel(self, now: float) -> None:
-        data = self.data
-        for k in range(data.ncon):
-            contact = data.contact[k]
-            one, two = (self.geom_names[int(g)] for g in contact.geom)
-            if "" in (one, two) or (one not in self.number and two not in self.number):
+        """Write down who touches whom for the first time, or again."""
+        found = self.data.contact.geom.tolist()
+        for pair in {tuple(geoms) for geoms in found}:
+            one, two = (self.geom_names[g] for g in pair)
+            if one not in self.number and two not in self.number:
                 continue
-            if one not in self.number:  # MuJoCo's normal points from the first to the second
-                one, two, normal = two, one, -contact.frame[:3]
-            else:
-                normal = contact.frame[:3]
             last = self.touched.get((one, two))
             self.touched[one, two] = now
-            if last is None or now - last > _APART:
-                toward = self.before[self.speed(one)][:3] - (self.before[self.speed(two)][:3] if two in self.number else 0.0)
-                speed = float(toward @ normal)
-                if speed > _TAP:
-                    self.contacts.append(Contact(one, two, round(now, 4), round(speed, 4)))
+            if last is not None and now - last <= _APART:
+                continue
+            normal = self.data.contact.frame[found.index(list(pair))][:3]  # from the first to the second
+            if one not in self.number:
+                one, two, normal = two, one, -normal
+            toward = self.before[self.speed(one)][:3] - (self.before[self.speed(two)][:3] if two in self.number else 0.0)
+            speed = float(toward @ normal)
+            if speed > _TAP:
+                self.contacts.append(Contact(one, two, round(now, 4), round(speed, 4)))
 
     def _log(self, position: np.ndarray, velocity: np.ndarray) -> list[Happening]:
         """The events of the spec with the times at which they were over, the contacts, and what fell."""

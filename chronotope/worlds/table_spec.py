@@ -17,7 +17,7 @@ __all__ = ["CAMERAS", "DIRECTIONS", "EVENTS", "SOLIDS", "TABLES", "Actor", "Came
 SOLIDS: dict[str, tuple[float, float, float]] = {
     "ball": (1.0, 1.0, 1.0),
     "cube": (1.0, 1.0, 1.0),
-    "cylinder": (0.85, 0.85, 1.0),
+    "cylinder": (0.65, 0.65, 1.0),
     "cone": (0.95, 0.95, 1.0),
     "pyramid": (1.0, 1.0, 0.9),
     "brick": (1.0, 0.5, 0.4),
@@ -108,6 +108,7 @@ class TableSpec:
         _check_actors(self)
         _check_room(self)
         _check_events(self)
+        _check_air(self)
         _check_camera(self.camera)
 
     @property
@@ -232,6 +233,10 @@ def _check_sense(spec: TableSpec, event: Event, what: str) -> None:
         raise UsageError(f"{what}: it has to stand on the table, got lift = {actor.lift:g}")
     if event.kind == "topple" and not any(spec.stacked_on(other) == spec.actor(event.target or "") for other in spec.actors):
         raise UsageError(f"{what}: nothing stands on {event.target}; lift another actor onto it")
+
+
+def _check_air(spec: TableSpec) -> None:
+    """What is in the air is held until it drops, or stands on something."""
     held = {e.actor for e in spec.events if e.kind in ("drop", "bounce")}
     for other in spec.actors:
         if other.lift > 0 and other.id not in held and spec.stacked_on(other) is None:

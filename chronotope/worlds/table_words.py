@@ -114,7 +114,7 @@ class TablePen:
     def knocked_over(self, actor: Actor) -> bool:
         """Whether it lies at the end, having stood."""
         last = self.motion.rotation(self.spec.num_frames - 1, self.number[actor.id])
-        return actor.noun in ("cylinder", "cone", "pyramid") and last[2, 2] < _TILT
+        return actor.noun in ("cylinder", "cone", "pyramid") and bool(last[2, 2] < _TILT)
 
     def fell(self, pile: list[Actor]) -> bool:
         """Whether anything of a stack fell."""
