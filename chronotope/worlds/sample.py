@@ -104,7 +104,7 @@ def split_by(key: str, pairs: Iterable[tuple[str, str]]) -> Split:
     return "heldout" if int(key[:8], 16) < HELDOUT_SHARE * 2**32 else "train"
 
 
-def split_rng(seed: int, split: Split) -> np.random.Generator:
+def split_rng(seed: int, split: str) -> np.random.Generator:
     """The dice of a seed and a split."""
     if split not in ("train", "heldout", "combination"):
         raise UsageError(f"unknown split '{split}'. {suggest(split, ('train', 'heldout', 'combination'))}")

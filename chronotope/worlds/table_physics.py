@@ -68,74 +68,69 @@ class _Play:
         self.spec, self.model, self.data = spec, model, mujoco.MjData(model)
         mujoco.mj_forward(model, self.data)
         self.names = [actor.id for actor in spec.actors]
-        first = [int(model.joint(int(model.body(name).jntadr[0])).id) for name in self.names]
-        self.places, self.speeds = model.jnt_qposadr[first], model.jnt_dofadr[first]
+        joints = {name: int(model.body(name).jntadr[0]) for name in self.names}
+        # Where each actor's seven numbers of place and turn stand, and its six of speed and spin.
+        self.place = {name: slice(start := int(model.jnt_qposadr[joint]), start + 7) for name, joint in joints.items()}
+        self.speed = {name: slice(start := int(model.jnt_dofadr[joint]), start + 6) for name, joint in joints.items()}
         geoms = {int(model.geom(name).id): name for name in ("table", "floor", *self.names)}
         self.geom_names = [geoms.get(g, "") for g in range(model.ngeom)]
         self.number = {name: i for i, name in enumerate(self.names)}
         self.waiting = sorted(spec.events, key=lambda event: event.start)
-        self.held = {e.actor: self.data.qpos[self.place(e.actor)].copy() for e in spec.events if e.kind in ("drop", "bounce")}
+        self.held = {e.actor: self.data.qpos[self.place[e.actor]].copy() for e in spec.events if e.kind in ("drop", "bounce")}
         self.pushing: list[tuple[Event, np.ndarray]] = []
         self.touched: dict[tuple[str, str], float] = {}
         self.contacts: list[Contact] = []
-        self.ends: dict[str, float] = {}
         self.before = self.data.qvel.copy()
-
-    def place(self, name: str) -> slice:
-        """Where this actor's seven numbers of place and turn stand."""
-        start = int(self.places[self.number[name]])
-        return slice(start, start + 7)
-
-    def speed(self, name: str) -> slice:
-        """Where this actor's six numbers of speed and spin stand."""
-        start = int(self.speeds[self.number[name]])
-        return slice(start, start + 6)
 
     def run(self) -> Motion:
         spec, data = self.spec, self.data
         shape = (spec.num_frames, len(self.names))
         position, orientation, velocity = np.zeros((*shape, 3)), np.zeros((*shape, 4)), np.zeros((*shape, 3))
         ticks = time_steps(spec) // TICK
+        self._begin_until(0.0)
         for t in range(spec.num_frames):
             for tick in range(ticks if t else 0):
                 self._advance((t - 1 + tick / ticks) / spec.fps, 1 / ticks / spec.fps)
             for i, name in enumerate(self.names):
-                body = data.qpos[self.place(name)]
-                position[t, i], orientation[t, i], velocity[t, i] = body[:3], body[3:], data.qvel[self.speed(name)][:3]
+                body = data.qpos[self.place[name]]
+                position[t, i], orientation[t, i], velocity[t, i] = body[:3], body[3:], data.qvel[self.speed[name]][:3]
         return Motion(position, orientation, velocity, tuple(self.contacts), tuple(self._log(position, velocity)))
 
     def _advance(self, now: float, tick: float) -> None:
         """One tick: events that are due, hands that hold and push, physics, and a look at what touches what."""
-        while self.waiting and self.waiting[0].start <= now + tick / 2:
-            self._begin(self.waiting.pop(0))
+        self._begin_until(now + tick / 2)
         for event, way in self.pushing:
             if event.end is None or now < event.end:
                 # The hand keeps it going straight, whatever it meets.
-                self.data.qvel[self.speed(event.actor)] = [*way, self.data.qvel[self.speed(event.actor)][2], 0, 0, 0]
+                self.data.qvel[self.speed[event.actor]] = [*way, self.data.qvel[self.speed[event.actor]][2], 0, 0, 0]
         self.before = self.data.qvel.copy()
         self.mujoco.mj_step(self.model, self.data, nstep=TICK)
         for name, pose in self.held.items():
-            self.data.qpos[self.place(name)], self.data.qvel[self.speed(name)] = pose, 0.0
+            self.data.qpos[self.place[name]], self.data.qvel[self.speed[name]] = pose, 0.0
         self._feel(now + tick)
+
+    def _begin_until(self, now: float) -> None:
+        while self.waiting and self.waiting[0].start <= now:
+            self._begin(self.waiting.pop(0))
 
     def _begin(self, event: Event) -> None:
         actor, data = self.spec.actor(event.actor), self.data
         speed = EVENTS[event.kind][2] if event.speed is None else event.speed
-        here = data.qpos[self.place(event.actor)][:2]
+        here = data.qpos[self.place[event.actor]][:2]
         step = np.array(DIRECTIONS.get(event.direction or "", (0.0, 0.0)))
         if event.target is not None:
-            step = data.qpos[self.place(event.target)][:2] - here
+            step = data.qpos[self.place[event.target]][:2] - here
             step /= max(float(np.linalg.norm(step)), 1e-9)
         self.held.pop(event.actor, None)
         way = step * speed
-        data.qvel[self.speed(event.actor)] = [*way, *data.qvel[self.speed(event.actor)][2:]]
+        data.qvel[self.speed[event.actor]] = [*way, *data.qvel[self.speed[event.actor]][2:]]
         if event.kind == "push":
             self.pushing.append((event, way))
         elif actor.noun == "ball" and event.kind not in ("drop", "bounce"):
             spin = np.array([-way[1], way[0], 0.0]) / (actor.size / 2)  # rolls without slipping
             turned = np.zeros(9)
-            self.mujoco.mju_quat2Mat(turned, data.qpos[self.place(event.actor)][3:])
-            data.qvel[self.speed(event.actor)][3:] = turned.reshape(3, 3).T @ spin  # MuJoCo's spins are in the body's own axes
+            self.mujoco.mju_quat2Mat(turned, data.qpos[self.place[event.actor]][3:])
+            data.qvel[self.speed[event.actor]][3:] = turned.reshape(3, 3).T @ spin  # MuJoCo's spins are in the body's own axes
 
     def _feel(self, now: float) -> None:
         """Write down who touches whom for the first time, or again."""
@@ -151,7 +146,7 @@ class _Play:
             normal = self.data.contact.frame[found.index(list(pair))][:3]  # from the first to the second
             if one not in self.number:
                 one, two, normal = two, one, -normal
-            toward = self.before[self.speed(one)][:3] - (self.before[self.speed(two)][:3] if two in self.number else 0.0)
+            toward = self.before[self.speed[one]][:3] - (self.before[self.speed[two]][:3] if two in self.number else 0.0)
             speed = float(toward @ normal)
             if speed > _TAP:
                 self.contacts.append(Contact(one, two, round(now, 4), round(speed, 4)))

@@ -151,7 +151,7 @@ class TablePen:
             return self.pick((f"pushes {what} {way}", f"{goes} {way} and pushes {what}"))
         if whole and self.fell(pile):
             return self.pick(
-                (f"{goes} {way} and knocks over {what}", f"{goes} into {what}, which falls over", f"{goes} {way} and topples {what}")
+                (f"{goes} {way} and knocks over {what}", f"{goes} into {what} and knocks it over", f"{goes} {way} and topples {what}")
             )
         if self.knocked_over(other):
             return self.pick((f"{goes} {way} and knocks over {what}", f"{goes} into {what} and knocks it over"))
