@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["ChronotopeError", "FileProblem", "UsageError", "suggest"]
+__all__ = ["ChronotopeError", "FileProblem", "UsageError", "nearest", "suggest"]
 
 
 class ChronotopeError(Exception):
@@ -29,5 +29,10 @@ def suggest(word: str, choices: Iterable[str]) -> str:
     choices = list(choices)
     if not choices:
         return "There is nothing to choose from."
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f"Did you mean '{near[0]}'?" if near else f"Choose from: {', '.join(choices)}."
+    near = nearest(word, choices)
+    return f"Did you mean '{near}'?" if near else f"Choose from: {', '.join(choices)}."
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that is most like a word, if any is near."""
+    return next(iter(difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)), None)

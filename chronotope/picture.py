@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import struct
 import warnings
 from collections.abc import Callable, Iterator
@@ -228,6 +229,21 @@ def picture_comments(path: Path) -> list[str]:
     with picture(path) as image:
         texts = [image.info.get("comment", ""), image.getexif().get(EXIF_DESCRIPTION, "")]
     return [text.decode(errors="replace") if isinstance(text, bytes) else str(text) for text in texts]
+
+
+def comment_gif(path: Path, text: str) -> None:
+    """Put a comment into a GIF, which FFmpeg does not write: before its first frame, where readers look for one."""
+    beside, data = part(path), text.encode("ascii")
+    try:
+        with path.open("rb") as source, beside.open("wb") as target:
+            head = source.read(13)
+            colours = source.read(6 << (head[10] & 7)) if head[10] & 0x80 else b""
+            blocks = (data[start : start + 255] for start in range(0, len(data), 255))
+            target.write(head + colours + b"!\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0")
+            shutil.copyfileobj(source, target)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def write_image(path: str | Path, frame: Frame, metadata: dict[str, Any] | None = None) -> None:

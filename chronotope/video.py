@@ -26,6 +26,7 @@ from chronotope.picture import (
     Frame,
     Number,
     check_frame,
+    comment_gif,
     complete_or_nothing,
     fit,
     is_picture,
@@ -307,6 +308,8 @@ class VideoWriter:
         options = {"flush_packets": "1"} if self.watchable else {}
         if muxer in ("mp4", "mov"):
             options["movflags"] = "use_metadata_tags+" + ("hybrid_fragmented" if self.watchable else "faststart")
+        if self.codec == "gif" and self._text:
+            self._files.callback(comment_gif, self._growing, self._text)  # once it is closed
         self._container = av.open(str(self._growing), "w", format=muxer, options=options)
         self._files.callback(self._container.close)
         if self._text:

@@ -11,6 +11,7 @@ model=${2:-small}
 workers=$(nproc)
 mkdir -p "$out"
 export OMP_NUM_THREADS=1
+ahead=$((workers > 4 ? workers - 4 : 0)) # processes that make batches while the GPU works
 
 # 1. Worlds and their latents, a process a core: each makes its share and encodes it. In `deeds` actors meet, hit, eat, spin, bounce
 #    and stop as well; one clip of `acts` in twelve dissolves into another. `full` is for the decoder alone.
@@ -44,6 +45,6 @@ fi
 chronotope train autoencoder --preset small --from "$model" --data "$out/world/small" "$out/world/full" "${film[@]}" --out "$out" \
     --set train.steps=18000 train.seams=1 train.average_decay=0.998 pool.batch_pixels=2500000 pool.megabytes=5000
 chronotope train dit --preset small --from "$model" --data "$out"/latents/* --out "$out" \
-    --set train.steps=5600 train.decay_from=0.54 train.batch_tokens=24000 train.workers=$((workers > 4 ? workers - 4 : 0)) \
+    --set train.steps=5600 train.decay_from=0.54 train.batch_tokens=24000 train.workers="$ahead" \
     train.muon_rate=0.012 train.adam_rate=0.0012 train.average_decay=0.998
 chronotope info "$out"

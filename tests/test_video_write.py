@@ -142,9 +142,9 @@ def test_settings_come_back(suffix: str, tmp_path: Path) -> None:
     assert json.loads(beside.read_text()) == SETTINGS
     assert video.read_origin(path) == SETTINGS
     beside.unlink()
-    assert video.read_origin(path) == (None if suffix == "gif" else SETTINGS)
+    assert video.read_origin(path) == SETTINGS
     beside.write_text(json.dumps({"other": 1}))
-    assert video.read_origin(path) == ({"other": 1} if suffix == "gif" else SETTINGS)
+    assert video.read_origin(path) == SETTINGS
     video.write(path, scene(1), 8)
     assert video.read_origin(path) is None
     assert sorted(tmp_path.iterdir()) == [path]
@@ -156,6 +156,27 @@ def test_long_settings(tmp_path: Path) -> None:
     for suffix in ("mp4", "png", "jpg"):
         video.write(tmp_path / f"a.{suffix}", scene(1), 8, metadata=settings)
         assert video.read_origin(tmp_path / f"a.{suffix}") == settings
+
+
+def test_a_comment_leaves_the_frames_of_a_gif_alone(tmp_path: Path) -> None:
+    """Of any length, for Pillow and for FFmpeg; and nothing but the file and its settings is left beside it."""
+    frames = scene(5, 30, 40)
+    video.write(tmp_path / "plain.gif", frames, 8)
+    plain = video.read(tmp_path / "plain.gif")
+    for length in (0, 200, 255, 256, 70_000):
+        settings = {"prompt": "x" * length}
+        video.write(tmp_path / "a.gif", frames, 8, metadata=settings)
+        (tmp_path / "a.gif.json").unlink()
+        assert video.read_origin(tmp_path / "a.gif") == settings
+        back = video.read(tmp_path / "a.gif")
+        assert np.array_equal(back.frames, plain.frames) and back.fps == plain.fps
+        with av.open(str(tmp_path / "a.gif")) as container:
+            assert sum(1 for _ in container.decode(video=0)) == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "plain.gif"]
+    with pytest.raises(UsageError), video.VideoWriter(tmp_path / "b.gif", 8, metadata=settings) as writer:
+        writer.add(frames[0])
+        writer.add(frames[0, :8])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "plain.gif"]
 
 
 def test_origin_of_strangers(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def show(facts: dict[str, Any], as_json: bool) -> None:
 def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Path] | None) -> tuple[Path, Path] | None:
     """The clips of --connect; of one alone, the next option would be taken for the other."""
     if value is not None and str(value[1]).startswith("-"):
-        raise click.UsageError(f"--connect takes two clips, got {value[0]} alone", ctx)
+        raise click.UsageError(f"--connect takes two clips, as in --connect a.mp4 b.mp4, got {value[0]} alone", ctx)
     return value
 
 
@@ -359,7 +359,14 @@ def result(run: Path, as_json: bool) -> None:
 @option("--extend", type=FILE, metavar="FILE", help="Continue this video; --seconds says by how much.")
 @option("--backward", is_flag=True, help="Say what came before it instead.")
 @option("--context", type=click.FloatRange(min=0), metavar="S", help="How much of a clip is remembered.  [default: the model's]")
-@option("--connect", type=FILE, nargs=2, metavar="A B", callback=_two_clips, help="From one video into another.")
+@option(
+    "--connect",
+    type=FILE,
+    nargs=2,
+    metavar="A B",
+    callback=_two_clips,
+    help="From one video into another, as in --connect fox.mp4 car.mp4.",
+)
 @option("--loop", is_flag=True, help="The end meets the beginning: of words, of an --image, or of a clip (--extend).")
 @option("--edit", type=FILE, metavar="FILE", help="Make this video again as the prompt says.")
 @option("--strength", type=float, metavar="0..1", help="How much of it may change.  [default: 0.6; retake 1; connect 0.4]")
@@ -403,8 +410,9 @@ def result(run: Path, as_json: bool) -> None:
 def generate(model: str, dry_run: bool, as_json: bool, story: tuple[str, ...], **options: Any) -> int:
     """Make a video or a picture from words; from pictures, from clips.
 
-    What a clip shows stays as it was wherever nothing is made. Every file carries the settings it was made with, in its tags and
-    in FILE.json beside it.
+    What a clip shows stays as it was wherever nothing is made, to the bit before the file is compressed. Every file carries the
+    settings it was made with, in its tags and in FILE.json beside it. `chronotope info small` lists the words that the shipped
+    model knows.
     """
     from chronotope.cli import use
     from chronotope.cli.given import Sources
@@ -414,11 +422,12 @@ def generate(model: str, dry_run: bool, as_json: bool, story: tuple[str, ...], *
     given = {field.name: options.pop(field.name if field.name != "images" else "image") for field in dataclasses.fields(Sources)}
     request = use.Request(sources=Sources(**given), story=read_story(story), **options)
     request.check(dry_run)
-    generator = Generator.load(use.find_model(model)).to(use.device())
+    folder = use.find_model(model)
+    generator = Generator.load(folder).to(use.device())
     if dry_run:
-        show(use.describe_plan(request, generator, use.plan(request, generator)), as_json)
+        show(use.describe_plan(request, generator, use.plan(request, generator), folder), as_json)
         return 0
-    made, whole = use.generate(request, generator)
+    made, whole = use.generate(request, generator, folder)
     click.echo(json.dumps({"files": made}, indent=1) if as_json else "\n".join(file["path"] for file in made))
     return 0 if whole else 130
 

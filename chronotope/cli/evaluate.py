@@ -37,6 +37,7 @@ __all__ = [
     "measure_autoencoder",
     "measures_in_words",
     "plan_suite",
+    "report_name",
     "trial_in_words",
     "try_the_checks",
 ]
@@ -175,6 +176,12 @@ def _interval(bounds: list[float]) -> str:
 def compare_reports(first: Path, second: Path) -> list[Comparison]:
     """Read two reports and compare them."""
     return compare(read_report(first), read_report(second))
+
+
+def report_name(path: Path) -> dict[str, Any]:
+    """Where a report lies, and of what it is."""
+    about = read_report(path)["about"]
+    return {"report": str(path), **{name: about[name] for name in ("model", "weights", "suite", "layer") if name in about}}
 
 
 def comparison_in_words(rows: list[Comparison]) -> str:

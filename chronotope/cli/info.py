@@ -11,13 +11,15 @@ from typing import Any
 
 from chronotope import checkpoint, video
 from chronotope.cli.manners import PICKLES
+from chronotope.cli.taught import taught
 from chronotope.data.clips import SUFFIXES, find_clips, read_captions
-from chronotope.errors import FileProblem, UsageError
+from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.generate.pipeline import WEIGHTS
 from chronotope.geometry import Geometry
 
 __all__ = ["describe", "in_words"]
 
+LAST_LEG = "the last leg"  # a model that starts from another (--from) does not count what that one cost
 OPENED = 100  # files of a dataset that are opened; the others are counted
 
 
@@ -27,6 +29,8 @@ def describe(path: Path) -> dict[str, Any]:
         path = WEIGHTS / path
     if path.is_dir():
         return _folder(path)
+    if not path.exists() and len(path.parts) == 1 and (near := nearest(path.name, (folder.name for folder in WEIGHTS.glob("*")))):
+        raise FileProblem(f"{path} does not exist, and is no model inside the package. Did you mean '{near}'?")
     if path.suffix in PICKLES:
         raise UsageError(
             f"{path} looks like a pickle, which is never opened, since that runs whatever is in it; safetensors and JSON are read"
@@ -45,7 +49,9 @@ def _folder(folder: Path) -> dict[str, Any]:
         return {"kind": "training without a result yet", "path": str(folder), **_progress(folder)}
     parts = [folder / name for name in ("autoencoder", "dit") if (folder / name).is_dir()]
     if parts:
-        return {"kind": "run", "path": str(folder), **{part.name: _part_of_run(part) for part in parts}}
+        facts = {"kind": "run", "path": str(folder), **{part.name: _part_of_run(part) for part in parts}}
+        known = taught(folder)
+        return facts if known is None else {**facts, "taught": known}
     try:
         return _dataset(folder)
     except FileProblem as problem:
@@ -96,7 +102,15 @@ def _dataset(folder: Path) -> dict[str, Any]:
         facts["dataset"] = checkpoint.load_json(about)
     chosen = files[:: math.ceil(len(files) / OPENED)]
     facts["opened"] = len(chosen)
-    probed = [video.probe(path) for path in chosen]
+    probed: list[video.VideoInfo] = []
+    unreadable: list[str] = []
+    for path in chosen:  # one file that is cut short hides nothing about the others
+        try:
+            probed.append(video.probe(path))
+        except FileProblem as problem:
+            unreadable.append(str(problem))
+    if unreadable:
+        facts["unreadable"] = unreadable
     facts["sizes"] = _counted(f"{info.width}x{info.height}" for info in probed)
     facts["num_frames"] = _spread([info.num_frames for info in probed])
     facts["fps"] = _counted(f"{info.fps:g}" for info in probed if info.num_frames > 1)
@@ -158,7 +172,7 @@ def _model(folder: Path) -> dict[str, Any]:
     if "training" in description:
         numbers = dict(description["training"])
         numbers["steps"] = numbers.pop("run", {}).get("train", {}).get("steps")
-        facts["training"] = numbers
+        facts["training"] = {"numbers_of": LAST_LEG, **numbers}
     return {**facts, **_progress(folder)}
 
 

@@ -84,13 +84,15 @@ def evaluate(
 def compare(first: Path, second: Path, as_json: bool) -> None:
     """Two reports of the same cases: what got better, what got worse.
 
-    Exact McNemar tests over all cases and over every stratum; the strata's p values are adjusted together (Holm).
+    Exact McNemar tests over all cases and over every stratum; the strata's p values are adjusted together (Holm). --json names
+    both reports and what each is of.
     """
     from chronotope.cli import evaluate as work
 
     rows = work.compare_reports(first, second)
     plain = [{**vars(row), "first": row.first.share, "second": row.second.share} for row in rows]
-    click.echo(json.dumps(plain, indent=1) if as_json else work.comparison_in_words(rows))
+    found = {"first": work.report_name(first), "second": work.report_name(second), "comparisons": plain}
+    click.echo(json.dumps(found, indent=1) if as_json else work.comparison_in_words(rows))
 
 
 @click.command(
@@ -125,6 +127,19 @@ def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry
     Names, counts, lengths and tables are as that benchmark wants them; no prompts come with this program. manifest.jsonl says of
     every video its prompt, seed, hash and weights; seeds are hashes, so nothing is chosen. In the end everything is checked: a line
     a defect, and exit status 1 if there is one. The folder of a physics-iq run is named after --model and --seed.
+
+    What --prompts is, as the benchmarks ship it; a folder stands for all .txt and .json files in it:
+
+    \b
+    vbench, vbench-long  .json: [{"prompt_en": TEXT, "dimension": [NAME, ...]}, ...], or
+                         DIMENSION.txt, a prompt a line
+    vbench2              the same, under dimensions of VBench-2.0
+    physics-iq           .csv with the columns scenario, description, generated_video_name;
+                         first pictures in switch-frames/ beside it, if there are any
+    worldscore           .json: [{"image": PATH, "visual_movement": "static" or "dynamic", ...}, ...],
+                         entries whole as they are shipped; the pictures below its folder
+    evalcrafter          .txt, a prompt a line, or .json: [{"prompt": TEXT}, ...]
+    compbench            CATEGORY.txt or CATEGORY.json, as for evalcrafter, or a folder of them
     """
     from chronotope.cli import export as work
     from chronotope.cli.info import in_words

@@ -16,8 +16,9 @@ from chronotope.cli.costs import SampleSize, sampling_costs
 from chronotope.cli.given import Sources
 from chronotope.cli.manners import PICKLES, Report, check_finite, progress, say
 from chronotope.cli.stopping import Stop, StoppedError, stoppable
+from chronotope.cli.taught import beyond
 from chronotope.data.latents import fingerprint
-from chronotope.errors import FileProblem, UsageError
+from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.flow.guidance import Guidance
 from chronotope.flow.solvers import SolverName
@@ -48,11 +49,11 @@ def find_model(name: str) -> Path:
         return folder
     if len(folder.parts) == 1 and (WEIGHTS / name).is_dir():
         return WEIGHTS / name
-    inside = ", ".join(sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())) or "none yet"
-    raise FileProblem(
-        f"there is no model '{name}': neither a folder nor one of those inside the package ({inside}); "
-        "train one with `bash runs/tiny.sh`, then use it with --model out/tiny"
-    )
+    inside = sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())
+    lost = f"there is no model '{name}': neither a folder nor one of those inside the package ({', '.join(inside) or 'none yet'})"
+    if near := nearest(name, inside):
+        raise FileProblem(f"{lost}. Did you mean '{near}'?")
+    raise FileProblem(f"{lost}; train one with `bash runs/tiny.sh`, then use it with --model out/tiny")
 
 
 def other_file(source: Path, output: Path) -> None:
@@ -155,7 +156,7 @@ def unasked_frames(request: Request, default: int, fps: float, length: int) -> i
     return told + default
 
 
-def describe_plan(request: Request, generator: Generator, settings: Settings) -> dict[str, Any]:
+def describe_plan(request: Request, generator: Generator, settings: Settings, model: Path) -> dict[str, Any]:
     """What --dry-run prints: the settings, what they amount to, and what they cost."""
     geometry, sampling = generator.geometry, settings.sampling
     planned = generator.lay_out(settings, encoded=False)
@@ -177,7 +178,7 @@ def describe_plan(request: Request, generator: Generator, settings: Settings) ->
         "task": planned.task,
         "num_frames": planned.num_frames,
         "given": [str(path) for path in request.sources.files],
-        "notes": list(planned.notes),
+        "notes": [*generator.notes(settings, planned), *beyond(model, generator, settings, planned)],
         "seeds": [request.seed + number for number in range(request.count)],
         "files": [str(path) for path in request.paths()] if request.output else [],
         "generated_size": f"{covered[1]}x{covered[0]}",
@@ -189,16 +190,19 @@ def describe_plan(request: Request, generator: Generator, settings: Settings) ->
     }
 
 
-def generate(request: Request, generator: Generator) -> tuple[list[dict[str, Any]], bool]:
+def generate(request: Request, generator: Generator, model: Path) -> tuple[list[dict[str, Any]], bool]:
     """Make and write the videos, one a seed, each as it is made; where they lie and came from, and whether all were made whole."""
     return_large_blocks()
     settings = plan(request, generator)
     if settings.num_frames == 1 and not request.to_picture and not request.sources.files:
         say(f"note: a single frame is a picture; {request.output} is a video of one frame")
     given = {"given": [str(path) for path in request.sources.files]} if request.sources.files else {}
-    steps = spans(generator.lay_out(settings, encoded=False).canvas, generator.window)
+    steps = spans(generator.lay_out(settings, encoded=False).canvas, generator.window)  # refuses what cannot be made, before encoding
+    planned = generator.lay_out(settings)
     total = len(steps) * settings.sampling.num_steps
     watchable = len(steps) > 1 and not steps[0].backward
+    for note in [*generator.notes(settings, planned), *beyond(model, generator, settings, planned)]:
+        say(f"note: {note}")
     made: list[dict[str, Any]] = []
     with stoppable() as stop:
         for number, path in enumerate(request.paths()):
@@ -208,9 +212,7 @@ def generate(request: Request, generator: Generator) -> tuple[list[dict[str, Any
                     report(step + 1, total)
                     stop.check()
 
-                stream = generator.stream(settings, request.seed + number, stepped)
-                for note in stream.origin["notes"] if number == 0 else []:
-                    say(f"note: {note}")
+                stream = generator.stream(settings, request.seed + number, stepped, planned)
                 if watchable and number == 0 and path.suffix.lower() != ".gif":
                     say(f"note: {part(path)} can be watched while it grows")
                 origin = write_stream(path, replace(stream, origin={**stream.origin, **given}), stop, watchable)

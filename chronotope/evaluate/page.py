@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,13 +149,20 @@ def _gallery(cases: Sequence[dict[str, Any]], videos: Path) -> str:
 
 
 def _figure(case: dict[str, Any], path: Path) -> str:
-    faults = "; ".join(f"{fault['code']} {fault['check']} ({fault['second']:g} s)" for fault in case["failures"])
+    faults = _faults(case["failures"])
     verdict = (
         "<span class=ok>all right</span>"
         if not faults
         else f'<span class="{"ok" if case["success"] else "no"}">{html.escape(faults)}</span>'
     )
     return f"<figure>{_media(path)}<figcaption>{case['index']}: {html.escape(case['prompt'])}<br>{verdict}</figcaption></figure>"
+
+
+def _faults(failures: Sequence[dict[str, Any]]) -> str:
+    """Each once, with how often it is there; whatever else was asked of somebody who is missing fails for that one reason."""
+    texts = ((fault, "is there" if fault["code"] == "TXT-CNT" else fault["check"]) for fault in failures)
+    counts = Counter(f"{fault['code']} {check} ({fault['second']:g} s)" for fault, check in texts)
+    return "; ".join(text if count == 1 else f"{text} x {count}" for text, count in counts.items())
 
 
 def _media(path: Path) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from chronotope.errors import UsageError
 
-__all__ = ["Rate", "Survival", "bootstrap", "holm", "mcnemar", "sign_flip", "specs_needed", "survival", "wilson"]
+__all__ = ["Rate", "Survival", "Trend", "bootstrap", "holm", "mcnemar", "sign_flip", "specs_needed", "survival", "trend", "wilson"]
 
 NORMAL_95 = 1.959963984540054  # the 97.5 % point of the standard normal distribution
 
@@ -149,3 +150,63 @@ def survival(times: Sequence[float], failed: Sequence[bool]) -> Survival:
         low, high = (alive ** math.exp(sign * half) for sign in (1, -1))
         curve.append((time, alive, low, high))
     return Survival(*(tuple(column) for column in zip(*curve, strict=True)))
+
+
+@dataclass(frozen=True)
+class Trend:
+    """How success grows with compute: logit(share) = intercept + slope log10(compute), and the same of resampled specs."""
+
+    intercept: float
+    slope: float
+    resampled: tuple[tuple[float, float], ...]
+
+    @property
+    def odds(self) -> float:
+        """By what ten times the compute multiplies the odds of success."""
+        return math.exp(min(self.slope, 700.0))
+
+    @property
+    def odds_interval(self) -> tuple[float, float]:
+        low, high = np.quantile([slope for _, slope in self.resampled], (0.025, 0.975))
+        return math.exp(min(float(low), 700.0)), math.exp(min(float(high), 700.0))
+
+    def at(self, compute: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], ...]:
+        """The fitted share at each compute, and its 95 % band."""
+        exponents = np.log10(compute)
+        curves = np.array([_share(intercept + slope * exponents) for intercept, slope in self.resampled])
+        low, high = np.quantile(curves, (0.025, 0.975), axis=0)
+        return _share(self.intercept + self.slope * exponents), low, high
+
+
+def trend(compute: Sequence[float], right: Sequence[Sequence[bool]], resamples: int = 1000, seed: int = 0) -> Trend:
+    """Fit success over compute for models asked the same specs in the same order; whole specs are drawn again for the interval."""
+    if len(compute) != len(right) or len(compute) < 2 or len({len(row) for row in right}) != 1 or not right[0]:
+        raise UsageError(
+            f"{len(compute)} computes and {len(right)} rows of answers: expected at least two models with equally many answers"
+        )
+    exponents, answers = np.log10(np.asarray(compute, float)), np.asarray(right, float)
+    rng = np.random.default_rng(seed)
+    drawn = (rng.integers(answers.shape[1], size=answers.shape[1]) for _ in range(resamples))
+    return Trend(
+        *_logistic(exponents, answers.mean(axis=1)), tuple(_logistic(exponents, answers[:, places].mean(axis=1)) for places in drawn)
+    )
+
+
+def _share(logit: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    return 1 / (1 + np.exp(-np.clip(logit, -700, 700)))
+
+
+def _logistic(x: Float[np.ndarray, " n"], share: Float[np.ndarray, " n"], ridge: float = 1e-3) -> tuple[float, float]:
+    """Maximum likelihood by Newton's method; a little ridge on the slope, for shares that are 0 before and 1 after."""
+    centre = x.mean()
+    design, penalty = np.stack([np.ones_like(x), x - centre], axis=1), np.diag([ridge * 1e-3, ridge])
+    weights = np.zeros(2)
+    for _ in range(100):
+        fitted = _share(design @ weights)
+        gradient = design.T @ (share - fitted) - penalty @ weights
+        curvature = design.T @ (design * (fitted * (1 - fitted))[:, None]) + penalty
+        step = np.linalg.solve(curvature, gradient)
+        weights = weights + step * min(1.0, 2.0 / max(1e-12, float(np.abs(step).max())))
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(weights[0] - weights[1] * centre), float(weights[1])

@@ -258,13 +258,17 @@ def remade(encode: Encode, frame: Frame, clip: Pixels, span: tuple[float, float]
     if span is not None:
         start, stop = span
         if start >= len(fitted) / frame.fps:
-            raise UsageError(f"the clip has {len(fitted) / frame.fps:.2f} s, so nothing of it lies after {start:g} s")
+            raise UsageError(
+                f"the clip has {len(fitted) / frame.fps:g} s, so nothing of it lies after {start:g} s; begin before its end, or extend it"
+            )
         if not 0 <= start < stop:
             raise UsageError(f"a stretch begins at 0 s or later and ends after it begins, got {start:g} to {stop:g} s")
         inside = [piece.start < stop * frame.fps and piece.stop > start * frame.fps for piece in known.slices]
         again &= torch.tensor(inside)[:, None, None]
         begin, end = (known.slices[i].start for i in (inside.index(True), len(inside) - 1 - inside[::-1].index(True)))
         end += known.slices[len(inside) - 1 - inside[::-1].index(True)].num_frames
+        if round(stop * frame.fps) > len(fitted):
+            notes.append(f"the clip ends at {len(fitted) / frame.fps:g} s, before {stop:g} s: made again to its end, and not made longer")
         if (begin, end) != (round(start * frame.fps), min(len(fitted), round(stop * frame.fps))):
             notes.append(f"made again from {begin / frame.fps:g} s to {end / frame.fps:g} s: whole slices")
     if mask is not None:

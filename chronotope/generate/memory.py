@@ -10,7 +10,7 @@ from pathlib import Path
 from chronotope.generate.canvas import Canvas
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import AutoencoderConfig
-from chronotope.models.dit import DiTConfig
+from chronotope.models.dit import PIECE, DiTConfig
 
 __all__ = ["available_bytes", "decoding_bytes", "process_bytes", "return_large_blocks", "sampling_bytes", "video_bytes"]
 
@@ -20,9 +20,13 @@ ALWAYS = 12_000_000  # libraries' buffers, whatever the size
 KEPT, KEPT_MOST = 0.3, 60_000_000
 
 
-def sampling_bytes(config: DiTConfig, tokens: int) -> int:
-    """What one forward pass holds at its worst, in the MLP of a block: the stream, the modulation of every token, what is multiplied."""
-    return tokens * FLOAT * (11 * config.width + 4 * config.hidden + 8 * config.token_size) + ALWAYS
+def sampling_bytes(config: DiTConfig, tokens: int, moving: bool = True) -> int:
+    """What one forward pass holds at its worst: in attention, in the MLP of a block (a piece at a time), or where tokens meet."""
+    attention = tokens * 7 * config.width
+    mlp = tokens * 3 * config.width + min(tokens, PIECE) * (4 * config.hidden + 9 * config.width)
+    latents = config.patch_size[1] * config.patch_size[2]
+    seams = tokens * (2 * config.width + latents * ((14 if moving else 7) * config.seam_width + 5 * config.channels))
+    return FLOAT * (max(attention, mlp, seams) + tokens * 3 * config.token_size) + ALWAYS
 
 
 def decoding_bytes(config: AutoencoderConfig, height: int, width: int) -> int:
@@ -37,7 +41,7 @@ def video_bytes(dit: DiTConfig, autoencoder: AutoencoderConfig, geometry: Geomet
     rows, columns = canvas.level.shape[1:]
     latents = at_once * autoencoder.channels * covered[0] * covered[1] // (geometry.stride[1] * geometry.stride[2]) * FLOAT
     tokens = at_once * rows * columns * (2 if guided else 1)
-    less, more = sorted((sampling_bytes(dit, tokens), decoding_bytes(autoencoder, *covered)))
+    less, more = sorted((sampling_bytes(dit, tokens, at_once > 1), decoding_bytes(autoencoder, *covered)))
     # what is given anywhere makes the whole canvas a tensor; of nothing but words it is one number
     known = canvas.known.numel() * FLOAT if 0 not in canvas.known.stride() else 0
     return known + 2 * latents + more + round(min(KEPT * less, KEPT_MOST))

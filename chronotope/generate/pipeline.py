@@ -195,16 +195,20 @@ class Generator:
         frames = np.concatenate(list(stream.pieces))
         return Generation(frames, stream.fps, {**stream.origin, "seconds": stream.seconds})
 
-    def stream(self, settings: Settings, seed: int = 0, report: Callable[[int], None] = lambda step: None) -> Stream:
+    def stream(
+        self, settings: Settings, seed: int = 0, report: Callable[[int], None] = lambda step: None, planned: Plan | None = None
+    ) -> Stream:
         """The same, piece by piece: a long video is decoded while it is sampled, and nothing of it is kept.
 
-        `report(step)` is called after each step; one that raises stops the work.
+        `report(step)` is called after each step; one that raises stops the work. `planned` is what `lay_out` gave for these settings:
+        with it, what is given is encoded once for many seeds.
         """
         if not 0 <= seed < 2**63:
             raise UsageError(f"a seed is a whole number from 0 to 2^63 - 1, got {seed}")
         settings = self.at_its_size(settings)
-        self.lay_out(settings, encoded=False)  # what cannot be made is refused before the networks look at anything
-        planned = self.lay_out(settings)
+        if planned is None:
+            self.lay_out(settings, encoded=False)  # what cannot be made is refused before the networks look at anything
+            planned = self.lay_out(settings)
         origin = {
             "program": f"chronotope {__version__}",
             "task": planned.task,
@@ -213,7 +217,7 @@ class Generator:
             "num_frames": planned.num_frames,
             "decoder_noise": self.defaults.decoder_noise,
             "windows": len(spans(planned.canvas, self.window)),
-            "notes": [*self._size_note(settings.height, settings.width), *planned.notes],
+            "notes": self.notes(settings, planned),
             "model": self.names,
             "generated_by_ai": True,
         }
@@ -239,7 +243,8 @@ class Generator:
     def lay_out(self, settings: Settings, encoded: bool = True) -> Plan:
         """The canvas that `stream` would fill, or why it cannot; unless `encoded`, no network looks at what is given."""
         self.check(settings)
-        frame = Frame(self.geometry, self.autoencoder.config.channels, settings.height, settings.width, settings.fps, settings.prompts)
+        told = (replace(settings.prompts[0], seconds=0.0), *settings.prompts[1:])  # what is said first holds from the beginning
+        frame = Frame(self.geometry, self.autoencoder.config.channels, settings.height, settings.width, settings.fps, told)
 
         def encode(frames: Pixels, slices: Sequence[Slice]) -> Tensor:
             if encoded:
@@ -289,12 +294,16 @@ class Generator:
         around, slices, noise = ([part[-1], *part, part[0]] for part in (around, slices, noise))  # type: ignore[assignment]
         yield from islice(self.autoencoder.stream_decode(around, slices, noise), 1, len(slices) - 1)
 
-    def _size_note(self, height: int, width: int) -> list[str]:
-        covered = self.geometry.covered_size(height, width)
-        if covered == (height, width):
-            return []
-        tall, wide = self.geometry.cell
-        return [f"generated at {covered[1]}x{covered[0]} and cut to {width}x{height}, because tokens cover {wide}x{tall} pixels"]
+    def notes(self, settings: Settings, planned: Plan) -> list[str]:
+        """What is not done quite as it was asked for, in words."""
+        found, (height, width), begins = list(planned.notes), (settings.height, settings.width), settings.prompts[0].seconds
+        covered, (tall, wide) = self.geometry.covered_size(height, width), self.geometry.cell
+        if begins:
+            found.insert(0, f"nothing is told before {begins:g} s, so the first beat speaks from the beginning")
+        if covered != (height, width):
+            cut = f"generated at {covered[1]}x{covered[0]} and cut to {width}x{height}, because tokens cover {wide}x{tall} pixels"
+            found.insert(0, cut)
+        return found
 
     def check(self, settings: Settings) -> None:
         """Refuse what cannot work, before anything is allocated."""

@@ -60,7 +60,7 @@ def lay_out(frame: Frame, num_frames: int, given: Sequence[Known], whole_slices:
     for known in sorted(given, key=lambda known: known.slices[0].start):
         first = known.slices[0].start
         if first < at:
-            raise UsageError(f"two given pieces share frame {first}; give them other times")
+            raise UsageError(f"two given pieces share frame {first}, at {first / frame.fps:g} s; give them other times")
         if first > at:
             gap = geometry.slices(first - at, at)
             slices, owner = [*slices, *gap], [*owner, *[None] * len(gap)]
@@ -88,11 +88,14 @@ def text_to_video(frame: Frame, num_frames: int) -> Canvas:
 def keyframes(frame: Frame, pictures: Sequence[tuple[int, Float[Tensor, "1 c h w"]]], num_frames: int) -> Canvas:
     """Known stills at their frames, one of them at 0 when a picture is animated; ends with a whole slice."""
     if num_frames < 2:
-        raise UsageError("animating a picture needs at least two frames; give more --seconds")
+        raise UsageError(
+            f"animating a picture needs at least two frames, {2 / frame.fps:g} s, and {num_frames} was asked for; give more --seconds"
+        )
     late = [index for index, _ in pictures if not 0 <= index < num_frames]
     if late:
         raise UsageError(
-            f"a picture stands at frame {late[0]}, but the video has {num_frames} frames; give it an earlier time, or more --seconds"
+            f"a picture stands at {late[0] / frame.fps:g} s (frame {late[0]}), but the video has {num_frames / frame.fps:g} s "
+            f"({num_frames} frames); give it an earlier time, or more --seconds"
         )
     return lay_out(frame, num_frames, [Known((Slice(index, 1),), picture) for index, picture in pictures], whole_slices=True)
 

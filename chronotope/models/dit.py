@@ -8,7 +8,7 @@ shared modulation network serves all blocks, with a learned offset per block (Pi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,11 +22,13 @@ from chronotope.models.rope import rotary_angles, rotate
 from chronotope.models.seams import Grid, Seams
 from chronotope.models.text import TextEncoder
 
-__all__ = ["NUM_SIGNALS", "SIGNAL_STILL", "SIGNAL_TEXT", "DiT", "DiTConfig", "PackedTokens"]
+__all__ = ["NUM_SIGNALS", "PIECE", "SIGNAL_STILL", "SIGNAL_TEXT", "DiT", "DiTConfig", "PackedTokens"]
 
 # signals of a row, beside its noise level: still?, text?, log2 of fps / 8, log2 of sqrt(height * width) / 64, log2 of width / height
 NUM_SIGNALS = 5
 SIGNAL_STILL, SIGNAL_TEXT = 0, 1
+
+PIECE = 4096  # tokens that pass a block's matrices together when a large video is sampled; on a GPU 16 times as many
 
 
 @dataclass(frozen=True)
@@ -93,17 +95,42 @@ class Block(nn.Module):
     def forward(
         self, x: Float[Tensor, "n d"], modulation: Float[Tensor, "r 6*d"], row: Tensor, angles: tuple[Tensor, Tensor], segments: Segments
     ) -> Float[Tensor, "n d"]:
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = (modulation + self.offset.to(modulation.dtype))[row].chunk(6, dim=-1)
-        x = x + gate_a * self.attend(_modulate(x, shift_a, scale_a), angles, segments)
+        before, after = (modulation + self.offset.to(modulation.dtype)).split([2 * x.shape[-1], 4 * x.shape[-1]], dim=-1)
+        q, k, v = by_piece(x, lambda p: self.queries(x[p], before[row[p]], (angles[0][p], angles[1][p])))
+        attended = packed_attention(q, k, v, segments).flatten(1)
+        del q, k, v
+        return by_piece(x, lambda p: (self.rest(x[p], attended[p], after[row[p]]),))[0]
+
+    def queries(self, x: Float[Tensor, "n d"], modulation: Float[Tensor, "n 2*d"], angles: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        """Queries, keys and values, [n, heads, k] each."""
+        q, k, v = self.qkv(_modulate(x, *modulation.chunk(2, dim=-1))).unflatten(-1, (3, -1, self.head_dim)).unbind(1)
+        q = rotate(F.rms_norm(q, (self.head_dim,), self.q_scale.to(q.dtype)), *angles)
+        k = rotate(F.rms_norm(k, (self.head_dim,), self.k_scale.to(k.dtype)), *angles)
+        return q, k, v
+
+    def rest(self, x: Float[Tensor, "n d"], attended: Float[Tensor, "n d"], modulation: Float[Tensor, "n 4*d"]) -> Float[Tensor, "n d"]:
+        """What follows attention: both residual steps and the MLP."""
+        gate_a, shift_m, scale_m, gate_m = modulation.chunk(4, dim=-1)
+        x = x + gate_a * self.out(attended)
         gate, value = self.up(_modulate(x, shift_m, scale_m)).chunk(2, dim=-1)
         return x + gate_m * self.down(F.silu(gate) * value)
 
-    def attend(self, x: Float[Tensor, "n d"], angles: tuple[Tensor, Tensor], segments: Segments) -> Float[Tensor, "n d"]:
-        """Attention within each sample; a function of its own, so that queries, keys and values are gone before the MLP."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, -1, self.head_dim)).unbind(1)
-        q = rotate(F.rms_norm(q, (self.head_dim,), self.q_scale.to(q.dtype)), *angles)
-        k = rotate(F.rms_norm(k, (self.head_dim,), self.k_scale.to(k.dtype)), *angles)
-        return self.out(packed_attention(q, k, v, segments).flatten(1))
+
+def by_piece(x: Float[Tensor, "n d"], function: Callable[[slice], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """`function` of all tokens; of many, when nothing is learnt from them, of `PIECE` at a time, so that a large picture fits the memory.
+
+    For what treats tokens one by one: matrix products of another number of rows may round otherwise in the last bit.
+    """
+    count, piece = len(x), PIECE if x.device.type == "cpu" else 16 * PIECE
+    if count <= piece or torch.is_grad_enabled():
+        return function(slice(None))
+    first = function(slice(0, piece))
+    wholes = tuple(part.new_empty(count, *part.shape[1:]) for part in first)
+    for start in range(0, count, piece):
+        parts = first if start == 0 else function(slice(start, start + piece))
+        for whole, part in zip(wholes, parts, strict=True):
+            whole[start : start + piece] = part
+    return wholes
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

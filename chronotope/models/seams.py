@@ -50,7 +50,9 @@ class Seams(nn.Module):
             alike = [i for i, grid in enumerate(grids) if (grid.rows, grid.columns) == shape]
             latents = unpatchify(torch.cat([pieces[i] for i in alike]), self.patch_size, *shape)
             latents = latents.contiguous(memory_format=torch.channels_last)
-            gathered = self.gather(latents) + _from_neighbours(self.gather_in_time(latents), [grids[i] for i in alike])
+            gathered = self.gather(latents)
+            if any(grids[i].slices > 1 or grids[i].cycle for i in alike):  # pictures have no neighbours in time
+                gathered = gathered + _from_neighbours(self.gather_in_time(latents), [grids[i] for i in alike])
             corrected = patchify(self.correct(F.silu(gathered)), self.patch_size)
             found |= zip(alike, corrected.split([len(pieces[i]) for i in alike]), strict=True)
         return torch.cat([found[i] for i in range(len(grids))])

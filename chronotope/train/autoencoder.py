@@ -25,7 +25,7 @@ from chronotope.errors import UsageError
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
 from chronotope.train.muon import Muon
 from chronotope.train.progress import TrainingLog
-from chronotope.train.state import Precision, TrainState, autocast, random_generator
+from chronotope.train.state import Precision, TrainState, autocast, random_generator, set_rates
 
 __all__ = ["AutoencoderRun", "AutoencoderTraining", "reconstruct_windows", "train_autoencoder"]
 
@@ -80,6 +80,13 @@ class AutoencoderRun:
 def held_out(clip: Clip) -> bool:
     """One clip in forty, by its key, is never trained on."""
     return crc32(clip.key.encode()) % 40 == 0
+
+
+def load_pools(datasets: Sequence[Sequence[Clip]], config: PoolConfig, seed: int) -> tuple[PixelPool, PixelPool]:
+    """What is learnt from, and what is kept to check on."""
+    learn = [[clip for clip in clips if not held_out(clip)] or list(clips) for clips in datasets]
+    kept = [[clip for clip in clips if held_out(clip)] or list(clips[:1]) for clips in datasets]
+    return load_pool(learn, config, seed), load_pool(kept, config, seed)
 
 
 def reconstruct_windows(
@@ -239,45 +246,36 @@ def train_autoencoder(
     `start` is the folder of a trained autoencoder whose decoder learns on: its encoder, and so all latents made with it, stay as they are.
     """
     # setup: folder, device, data
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "samples").mkdir(exist_ok=True)
+    (out / "samples").mkdir(parents=True, exist_ok=True)
     save_toml(config, out / "config.toml")
-    train, seed = config.train, config.seed
+    train, seed = config.train if start is None else replace(config.train, freeze_encoder_from=0), config.seed
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     datasets = [find_clips([folder]) for folder in data]
-    learn = [[clip for clip in clips if not held_out(clip)] or list(clips) for clips in datasets]
-    kept = [[clip for clip in clips if held_out(clip)] or list(clips[:1]) for clips in datasets]
 
     # the whole state
     torch.manual_seed(seed)
     model = Autoencoder(config.model).to(device)
+    if start is not None:
+        checkpoint.load_model(start, model)
     optimizers = make_optimizers(model, train)
     base_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     state = TrainState(model, optimizers)
-    if start is not None:
-        checkpoint.load_model(start, model)
-        state = TrainState(model, optimizers)
-        train = replace(train, freeze_encoder_from=0)
     state.resume(out)
     model.encoder.requires_grad_(state.step < train.freeze_encoder_from)
     description = {"kind": "autoencoder", "config": to_dict(config.model)}
 
     with TrainingLog(out, "autoencoder", train.steps, state.step, quiet) as log:
-        log.say(f"reading {sum(map(len, learn))} clips into memory")
-        pool = load_pool(learn, config.pool, seed)
-        kept_pool = load_pool(kept, config.pool, seed)
+        log.say(f"reading clips into memory, of {sum(map(len, datasets))}")
+        pool, kept_pool = load_pools(datasets, config.pool, seed)
         if state.step == 0 and start is None:
             start_from_principal_components(model, pool, seed)
             state = TrainState(model, optimizers)
-        numbers: dict[str, float] = {}
-        running: list[Tensor] = []
+        numbers, running = dict[str, float](), list[Tensor]()
         while state.step < train.steps:
             # one step: everything random comes from (seed, step)
             started = time.perf_counter()
             factor = min((state.step + 1) / train.warmup, 1.0) * (1 - state.step / train.steps) ** 0.8
-            for optimizer, rates in zip(optimizers, base_rates, strict=True):
-                for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                    group["lr"] = rate * factor
+            set_rates(optimizers, base_rates, factor)
             windows = pool.batch(seed, state.step).to(device).float() / 127.5 - 1
             with autocast(device, train.precision):
                 noise = decoder_noise(train, windows, config.model.stride[0], state.step, seed)

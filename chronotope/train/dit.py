@@ -26,7 +26,7 @@ from chronotope.train.batches import TrainingBatch, stream_batches, to_device
 from chronotope.train.levels import LevelConfig
 from chronotope.train.muon import Muon, orthogonalise
 from chronotope.train.progress import TrainingLog
-from chronotope.train.state import Precision, TrainState, autocast
+from chronotope.train.state import Precision, TrainState, autocast, set_rates
 
 __all__ = [
     "CaptionConfig",
@@ -227,9 +227,7 @@ def train_dit(
             # one step: everything random comes from (seed, step)
             started = time.perf_counter()
             factor = learning_rate_factor(train, state.step)
-            for optimizer, rates in zip(optimizers, base_rates, strict=True):
-                for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                    group["lr"] = rate * factor
+            set_rates(optimizers, base_rates, factor)
             batch = to_device(next(batches), device)
             noised = sum_over_ranks(torch.tensor(batch.num_noised, device=device if ranks.size > 1 else "cpu"), ranks)
             with autocast(device, train.precision):

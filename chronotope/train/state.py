@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from chronotope import checkpoint
 from chronotope.errors import FileProblem
 
-__all__ = ["Precision", "TrainState", "autocast", "random_generator"]
+__all__ = ["Precision", "TrainState", "autocast", "random_generator", "set_rates"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -36,6 +36,13 @@ def random_generator(seed: int, step: int, device: torch.device | str = "cpu") -
     # splitmix-style mixing, so that neighbouring seeds and steps share nothing
     mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) % 2**63
     return torch.Generator(device).manual_seed(mixed)
+
+
+def set_rates(optimizers: Sequence[torch.optim.Optimizer], base: Sequence[Sequence[float]], factor: float) -> None:
+    """Every group of every optimizer at this share of its own rate."""
+    for optimizer, rates in zip(optimizers, base, strict=True):
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
 
 
 @dataclass

@@ -212,4 +212,6 @@ def test_run_scripts_use_commands_that_exist(script: Path) -> None:
 
 
 def test_connect_with_one_clip_says_what_is_missing() -> None:
-    assert "takes two clips, got a.mp4 alone" in refused("generate", "x", "--connect", "a.mp4", "-o", "x.mp4", status=2)
+    assert "takes two clips, as in --connect a.mp4 b.mp4, got a.mp4 alone" in refused(
+        "generate", "x", "--connect", "a.mp4", "-o", "x.mp4", status=2
+    )

@@ -43,6 +43,10 @@ def test_a_stranger_scores_a_folder_and_compares(smoke: Path, tmp_path: Path) ->
     assert json.loads((out / "report.json").read_text())["summary"]["success"]["share"] > 0.85
     compared = run("compare", str(smoke), str(out))
     assert compared.exit_code == 0 and compared.stdout.splitlines()[1].startswith("all cases"), compared.output
+    told = json.loads(run("compare", str(smoke), str(out), "--json").stdout)
+    assert (told["first"]["report"], told["first"]["model"]) == (str(smoke), "small")
+    assert (told["second"]["report"], told["second"]["model"]) == (str(out), "videos in videos")
+    assert told["comparisons"][0]["stratum"] == "all cases" and told["comparisons"][0]["second"] > 0.85
     next(videos.glob("*.mp4")).unlink()
     assert "is missing" in refused("evaluate", "--videos", str(videos), "--specs", str(plan), "--out", str(out), status=1)
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from chronotope import video
+from chronotope.data.latents import encode_frames
+from chronotope.generate import pipeline
 from tests.cli.models import answer, refused, run, save_run
 from tests.real_clips import cache_dir
 
@@ -97,8 +99,8 @@ def test_a_film_goes_through_every_task(model: Path, words: list[Any]) -> None:
         (["--loop", "--image", "a.png", "--image", "b.png"], "begins and ends at one --image"),
         (["--image", "a.png", "--image", "b.png"], "several pictures need their seconds"),
         (["--image", "a.png", "--image", "b.png", "--at", "1"], "2 --image and 1 --at"),
-        (["--image", "a.png", "--at", "0", "--image", "b.png", "--at", "0"], "share frame 0"),
-        (["--image", "a.png", "--at", "7", "--seconds", "2"], "stands at frame 56"),
+        (["--image", "a.png", "--at", "0", "--image", "b.png", "--at", "0"], "share frame 0, at 0 s"),
+        (["--image", "a.png", "--at", "7", "--seconds", "2"], "stands at 7 s (frame 56), but the video has 2 s (16 frames)"),
         (["--backward"], "--backward goes with --extend"),
         (["--context", "1"], "--context goes with"),
         (["--strength", "0.5"], "--strength goes with"),
@@ -130,6 +132,43 @@ def test_files_that_are_not_there_or_no_video(model: Path) -> None:
     for beats, said in ((["a fox"], "beats such as"), (["1: a fox", "0: a ball"], "rising times"), (["0: "], "beats such as")):
         assert said in refused("generate", "--story", *beats, "--model", model, "-o", "made.mp4", status=2)
     assert run("generate", "--story", "0: a fox", "--story", "1: a ball", "--model", model, "-o", "made.mp4").exit_code == 0
+
+
+def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And each seed gives the very file that it gives alone."""
+    seen: list[int] = []
+
+    def counted(autoencoder: Any, geometry: Any, frames: np.ndarray, slices: Any) -> Any:
+        seen.append(len(frames))
+        return encode_frames(autoencoder, geometry, frames, slices)
+
+    monkeypatch.setattr(pipeline, "encode_frames", counted)
+    for words in (["--extend", "a.mp4", "--context", "0.5"], ["--retake", "a.mp4", "--mask", "mask.png"], ["--loop"]):
+        words = [PROMPT, *words, "--model", str(model)]
+        alone = [run("generate", *words, "--seed", seed, "-o", f"alone-{seed}.mp4") for seed in (3, 4, 5)]
+        once = len(seen) // len(alone)
+        seen.clear()
+        assert {made.exit_code for made in (*alone, run("generate", *words, "--seed", 3, "--count", 3, "-o", "x.mp4"))} == {0}
+        assert len(seen) == once == ("--loop" not in words)
+        assert all(Path(f"x-{seed}.mp4").read_bytes() == Path(f"alone-{seed}.mp4").read_bytes() for seed in (3, 4, 5))
+        seen.clear()
+
+
+def test_what_is_not_done_as_asked_is_said(model: Path) -> None:
+    """A story that begins late is told from the beginning, as if it began there; a stretch beyond the end reaches to the end."""
+    late, soon = (["--story", f"{at}: a red ball", "0.75: a fox walks"] for at in ("0.5", "0"))
+    assert run("generate", *soon, "--model", model, "-o", "soon.mp4").exit_code == 0
+    said = run("generate", *late, "--model", model, "-o", "late.mp4").stderr
+    assert "note: nothing is told before 0.5 s, so the first beat speaks from the beginning" in said
+    assert np.array_equal(video.read("soon.mp4").frames, video.read("late.mp4").frames)
+    assert (
+        answer("generate", *late, "--model", model, "--dry-run")["notes"]
+        and not answer("generate", *soon, "--model", model, "--dry-run")["notes"]
+    )
+    stretch = [PROMPT, "--retake", "a.mp4", "--from", "1", "--model", model, "--dry-run", "--to"]
+    (note,) = answer("generate", *stretch, "9")["notes"]
+    assert note == "the clip ends at 1.5 s, before 9 s: made again to its end, and not made longer"
+    assert not answer("generate", *stretch, "1.5")["notes"]
 
 
 def test_a_story_is_told_to_its_end(model: Path) -> None:

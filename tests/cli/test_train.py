@@ -247,6 +247,21 @@ def test_info_of_files(model: Path, clips: Path) -> None:
     assert answer("info", model / "dit/model.safetensors")["kind"] == "model: dit"
     facts = answer("info", clips)
     assert (facts["clips"], facts["pictures"], facts["captions"]) == (4, 1, {"sentence": "3 of 4 clips"})
+    assert "unreadable" not in facts
+
+
+def test_info_of_a_model_says_whose_numbers_it_shows(model: Path) -> None:
+    assert answer("info", model)["dit"]["training"] == {"numbers_of": "the last leg", "loss": 0.5, "steps": 7}
+    assert "the last leg" in run("info", model / "dit").stdout
+
+
+def test_info_of_a_folder_with_a_broken_file(clips: Path) -> None:
+    """It is named, and the others are described."""
+    (clips / "cut.mp4").write_bytes((clips / "0.mp4").read_bytes()[:200])
+    facts = answer("info", clips)
+    assert (facts["kind"], facts["clips"], facts["sizes"]) == ("dataset", 5, {"32x32": 4})
+    assert len(facts["unreadable"]) == 1 and "cut.mp4" in facts["unreadable"][0]
+    assert "cut.mp4" in run("info", clips).stdout
 
 
 def test_info_refuses(model: Path) -> None:

@@ -259,7 +259,9 @@ def test_models_that_are_none(model: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "(none yet)" in refused("generate", PROMPT, "-o", "x.mp4", status=1)
     shutil.copytree(model, weights / "small")
     assert run("generate", PROMPT, "-o", "x.mp4").exit_code == 0
-    assert "(small)" in refused("generate", PROMPT, "--model", "smal", "-o", "x.mp4", status=1)
+    assert refused("generate", PROMPT, "--model", "smal", "-o", "x.mp4", status=1).endswith("(small). Did you mean 'small'?")
+    assert "Did you mean 'small'?" in refused("info", "smal", status=1)
+    assert "Did you mean" not in refused("generate", PROMPT, "--model", "runs/mine", "-o", "x.mp4", status=1)
 
 
 # reconstruct

@@ -139,6 +139,10 @@ def test_a_report_can_be_read_looked_at_and_compared(truth: Path, verdicts: list
     page = (tmp_path / "index.html").read_text()
     assert page.count("data:video/mp4;base64,") + page.count("data:image/png;base64,") == 2 * len(CASES)
     assert 'src="http' not in page
+    missing = [{"code": "TXT-CNT", "check": check, "actor": "a", "frame": 0, "second": 0.0} for check in ("is there", "walk", "one")]
+    shaking = {"code": "MOT-SHK", "check": "is steady", "actor": "b", "frame": 4, "second": 0.5}
+    write_page({**good, "cases": [{**good["cases"][0], "failures": [*missing, shaking]}]}, truth, tmp_path / "failed.html")
+    assert ">TXT-CNT is there (0 s) x 3; MOT-SHK is steady (0.5 s)<" in (tmp_path / "failed.html").read_text()
 
     bad = json.loads(json.dumps(good))
     for case in bad["cases"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -12,9 +13,9 @@ import pytest
 from chronotope import video
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.exports import export, validate
-from chronotope.evaluate.layouts import Request, plan
+from chronotope.evaluate.layouts import FORMATS, Request, plan
 from chronotope.evaluate.worldscore import camera_path
-from tests.cli.models import files_in
+from tests.cli.models import files_in, run
 from tests.evaluate.suites import DYNAMIC, NAMES, RED, STATIC, list_of, maker, physics_table, prompts_for, quiet, write
 
 
@@ -27,6 +28,25 @@ def test_samples_and_groups_are_read_from_the_names_of_text_files(tmp_path: Path
     assert len(plan(Request("vbench2", tmp_path / "prompt", tmp_path))) == 20
     path = write(tmp_path, "object_interactions.json", list_of({"prompt": RED}))
     assert [clip.file for clip in plan(Request("compbench", path, tmp_path))] == ["video/interaction/0001.mp4"]
+
+
+def test_help_says_what_each_format_reads(tmp_path: Path) -> None:
+    """Every format has its line, and a file with just the keys and columns named there is read."""
+    lines, named = dict[str, str](), list[str]()
+    for line in run("export-suite", "--help").stdout.partition("folder stands for")[2].partition("\noptions")[0].splitlines():
+        names, _, text = line[2:].partition("  ")
+        named = names.split(", ") if set(names.split(", ")) <= set(FORMATS) else named
+        lines |= {name: lines.get(name, "") + text for name in named}
+    assert set(lines) == set(FORMATS)
+    for name in ("vbench", "vbench-long", "evalcrafter"):
+        keys = re.findall(r'"(\w+)":', lines[name])
+        entry = {key: ["color"] if key == "dimension" else RED for key in keys}
+        assert next(clip.prompt for clip in plan(Request(name, write(tmp_path, "p.json", list_of(entry)), tmp_path))) == RED
+    columns = re.findall(r"columns ([\w, ]+);", lines["physics-iq"])[0].split(", ")
+    values = {"scenario": "0001_take-1_x", "description": RED.replace(",", ""), "generated_video_name": "0001_perspective-left_x.mp4"}
+    table = write(tmp_path, "p.csv", ",".join(columns) + "\n" + ",".join(values[column] for column in columns) + "\n")
+    assert len(plan(Request("physics-iq", table, tmp_path))) == 1
+    assert {"image", "visual_movement"} == set(re.findall(r'"(\w+)":', lines["worldscore"])) <= STATIC.keys() & DYNAMIC.keys()
 
 
 def test_physics_iq_runs_are_named_after_model_prompts_and_seed_and_start_from_pictures(tmp_path: Path) -> None:

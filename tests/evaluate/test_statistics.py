@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from chronotope.errors import UsageError
-from chronotope.evaluate.statistics import Rate, bootstrap, holm, mcnemar, sign_flip, specs_needed, survival, wilson
+from chronotope.evaluate.statistics import Rate, bootstrap, holm, mcnemar, sign_flip, specs_needed, survival, trend, wilson
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (0, 10), (3, 10), (90, 100), (180, 200), (200, 200), (999, 1000)])
@@ -117,3 +117,23 @@ def test_statistics_refuse_nonsense() -> None:
     for call in (lambda: bootstrap([], []), lambda: mcnemar(-1, 2), lambda: survival([1.0], []), lambda: specs_needed(0.5, 0.5)):
         with pytest.raises(UsageError):
             call()
+
+
+def test_a_trend_finds_the_curve_its_data_came_from() -> None:
+    compute, rng = [1e12, 4e12, 3.2e13], np.random.default_rng(0)
+    chances = 1 / (1 + np.exp(-(-26.0 + 2.0 * np.log10(compute))))
+    luck = rng.random(4000)  # the same specs are easy for all models
+    fitted = trend(compute, [(luck < chance).tolist() for chance in chances])
+    assert fitted.slope == pytest.approx(2.0, abs=0.2)
+    low, high = fitted.odds_interval
+    assert low < math.exp(2.0) < high
+    middle, bottom, top = fitted.at(np.array(compute))
+    np.testing.assert_allclose(middle, chances, atol=0.03)
+    assert (bottom <= middle).all() and (middle <= top).all()
+
+
+def test_a_trend_of_nothing_and_everything_stays_finite() -> None:
+    fitted = trend([1e12, 1e13], [[False] * 20, [True] * 20])
+    assert math.isfinite(fitted.slope) and fitted.slope > 0
+    with pytest.raises(UsageError, match="two models"):
+        trend([1e12], [[True]])

@@ -192,7 +192,7 @@ def test_a_story_is_prompts_at_their_times(generator):
         ({"task": "retake", "video": clip(8), "span": (0.75, 0.5)}, "ends after it begins"),
         ({"task": "retake", "video": clip(8), "span": (2.0, 3.0)}, "nothing of it lies after 2 s"),
         ({"task": "extend", "video": clip(8), "context": 0.0}, "give more --context"),
-        ({"image": [(0.0, clip(1)[0]), (9.0, clip(1)[0])]}, "frame 72, but the video has"),
+        ({"image": [(0.0, clip(1)[0]), (9.0, clip(1)[0])]}, r"at 9 s \(frame 72\), but the video has 1.125 s \(9 frames\)"),
     ],
 )
 def test_what_does_not_go_together_is_refused(generator, given, said):

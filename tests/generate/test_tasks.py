@@ -52,7 +52,7 @@ def test_a_picture_and_pictures_at_their_times():
     assert bool((ends.known[-1] == 2).all()) and ends.slices[-1].start == 16 and seamless(ends)
     with pytest.raises(UsageError, match="share frame 3"):
         keyframes(FRAME, [(3, torch.ones(1, 4, 6, 8))] * 2, 9)
-    with pytest.raises(UsageError, match="frame 9, but the video has 9"):
+    with pytest.raises(UsageError, match=r"at 1.125 s \(frame 9\), but the video has 1.125 s \(9 frames\)"):
         keyframes(FRAME, [(9, torch.ones(1, 4, 6, 8))], 9)
     with pytest.raises(UsageError, match="at least two frames"):
         keyframes(FRAME, [(0, torch.ones(1, 4, 6, 8))], 1)

@@ -1,0 +1,115 @@
+"""What trains on: a decoder whose encoder stays, and batches that other processes make ahead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from chronotope.checkpoint import load_tensors
+from chronotope.config import override
+from chronotope.data.latents import LatentDataset, encode_dataset, fingerprint
+from chronotope.errors import UsageError
+from chronotope.generate.pipeline import load_autoencoder
+from chronotope.geometry import Geometry
+from chronotope.models.text import Tokenizer, learn_vocabulary
+from chronotope.parallel import Ranks
+from chronotope.train.autoencoder import AutoencoderTraining, reconstruction_loss, train_autoencoder
+from chronotope.train.batches import make_batch, plan_batches, stream_batches
+from chronotope.train.dit import train_dit
+from tests.train.test_training import AUTOENCODER, DIT, clips, run, weights
+
+__all__ = ["clips", "run"]  # fixtures
+
+
+def test_a_decoder_learns_on_and_latents_stay_valid(run: Path, clips: Path, tmp_path: Path) -> None:
+    start, longer = run / "autoencoder", override(AUTOENCODER, ["train.seams=1", "train.steps=4", "train.save_every=2"])
+    train_autoencoder(longer, [clips], tmp_path / "on" / "autoencoder", start, quiet=True)
+    before, after = load_autoencoder(run), load_autoencoder(tmp_path / "on")
+    assert fingerprint(before) == fingerprint(after)  # encoder and statistics, to the bit
+    old, new = (load_tensors(folder / "model.safetensors") for folder in (start, tmp_path / "on" / "autoencoder"))
+    assert {name.split(".")[0] for name in old if not torch.equal(old[name], new[name])} == {"decoder"}
+    # interrupted at step 2 and run again: the same
+    half = replace(longer, train=replace(longer.train, steps=4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chronotope.train.autoencoder.set_rates", _stops_after(2))
+        with pytest.raises(KeyboardInterrupt):
+            train_autoencoder(half, [clips], tmp_path / "again", start, quiet=True)
+    train_autoencoder(half, [clips], tmp_path / "again", start, quiet=True)
+    assert weights(tmp_path / "again") == weights(tmp_path / "on" / "autoencoder")
+
+
+def _stops_after(steps: int):  # type: ignore[no-untyped-def]
+    from chronotope.train.state import set_rates
+
+    taken: list[int] = []
+
+    def set_or_stop(*arguments: object) -> None:
+        if len(taken) == steps:
+            raise KeyboardInterrupt
+        taken.append(1)
+        set_rates(*arguments)  # type: ignore[arg-type]
+
+    return set_or_stop
+
+
+def test_seams_weigh_the_steps_from_slice_to_slice() -> None:
+    target = torch.zeros(1, 12, 8, 8, 3)
+    output = torch.zeros_like(target)
+    output[:, 4:] += 0.5  # one step, between the first slice and the second
+    nothing = torch.zeros(3, 4, 1, 1)
+    plain, weighted = (
+        reconstruction_loss(AutoencoderTraining(mse=0.0, motion=0.0, kl=0.0, seams=seams), output, target, nothing, nothing, 4)
+        for seams in (0.0, 2.0)
+    )
+    assert float(weighted - plain) == pytest.approx(2.0 * 0.5 / 2)  # of the two steps between slices one is wrong by a half
+    output = torch.zeros_like(target)
+    output[:, 2:4] += 0.5  # steps inside the first slice, and out of it
+    inside = reconstruction_loss(AutoencoderTraining(mse=0.0, motion=0.0, kl=0.0, seams=2.0), output, target, nothing, nothing, 4)
+    assert float(inside) == pytest.approx(0.5 * 2 / 12 + 2.0 * 0.5 / 2)
+
+
+@pytest.fixture
+def latents(run: Path, clips: Path, tmp_path: Path) -> LatentDataset:
+    encode_dataset(clips, tmp_path / "latents", load_autoencoder(run), Geometry())
+    return LatentDataset([tmp_path / "latents"])
+
+
+def test_plans_go_on_where_they_are_taken_up(latents: LatentDataset) -> None:
+    plans = plan_batches(DIT, latents)
+    first = [next(plans) for _ in range(5)]
+    again = plan_batches(DIT, latents, first[3].step, first[3].first)
+    assert [next(again), next(again)] == first[3:]
+    everything = [place for plan in first for place in plan.clips]
+    assert sorted(everything[: len(latents)]) == list(range(len(latents)))  # an epoch shows every clip once
+    assert all(sum(plan.sizes) <= DIT.train.batch_tokens or len(plan.clips) == 1 for plan in first)
+
+
+def test_batches_made_ahead_are_the_same(latents: LatentDataset) -> None:
+    config = replace(DIT, flow=replace(DIT.flow, deviation=latents.deviation() * 4))
+    tokenizer = Tokenizer(learn_vocabulary(latents.captions(), 60))
+    ahead = stream_batches(replace(config, train=replace(config.train, workers=2)), latents, tokenizer, 0, 0, Ranks())
+    for made, plan in zip(ahead, plan_batches(config, latents), strict=False):
+        here = make_batch(config, latents, tokenizer, plan)
+        assert torch.equal(made.tokens.noisy, here.tokens.noisy) and torch.equal(made.residual, here.residual)
+        assert made.tokens.lengths == here.tokens.lengths and made.num_noised == here.num_noised
+        if plan.step == 4:
+            break
+
+
+def test_shares_of_a_batch_are_the_batch(latents: LatentDataset) -> None:
+    tokenizer = Tokenizer(learn_vocabulary(latents.captions(), 60))
+    plan = next(plan_batches(override(DIT, ["train.batch_tokens=60"]), latents))
+    whole = make_batch(DIT, latents, tokenizer, plan)
+    shares = [make_batch(DIT, latents, tokenizer, plan, Ranks(rank, 2)) for rank in range(2)]
+    assert sum(share.num_noised for share in shares) == whole.num_noised
+    assert torch.cat([share.residual for share in shares]).square().sum() == pytest.approx(float(whole.residual.square().sum()), rel=1e-5)
+    with pytest.raises(UsageError, match="larger"):
+        make_batch(DIT, latents, tokenizer, replace(plan, clips=plan.clips[:1], sizes=plan.sizes[:1]), Ranks(1, 2))
+
+
+def test_workers_do_not_change_a_run(run: Path, tmp_path: Path) -> None:
+    train_dit(override(DIT, ["train.workers=1"]), [run / "latents"], tmp_path / "dit", quiet=True)
+    assert weights(tmp_path / "dit") == weights(run / "dit")
