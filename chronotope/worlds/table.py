@@ -15,7 +15,7 @@ from chronotope.worlds.table_physics import Contact, Motion, play
 from chronotope.worlds.table_spec import TableSpec
 from chronotope.worlds.tracks import Happening
 
-__all__ = ["TableClip", "TableTruth", "render", "see"]
+__all__ = ["TableClip", "TableTruth", "pixels_inside", "render"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +73,10 @@ def render(spec: TableSpec, motion: Motion | None = None) -> TableClip:
             frames[t], masks[t], depth[t] = drawer.draw(motion.position[t], motion.orientation[t], view)
     finally:
         drawer.close()
-    return TableClip(frames, masks, depth, see(spec, motion, path, masks))
+    return TableClip(frames, masks, depth, _truth(spec, motion, path, masks))
 
 
-def see(spec: TableSpec, motion: Motion, path: tuple[View, ...], masks: np.ndarray | None = None) -> TableTruth:
-    """The truth of a motion as the camera sees it; without masks, nothing is known of what hides what (fractions are nan)."""
+def _truth(spec: TableSpec, motion: Motion, path: tuple[View, ...], masks: np.ndarray) -> TableTruth:
     shape = (spec.num_frames, len(spec.actors))
     x, y, width, height, whole = (np.zeros(shape) for _ in range(5))
     for t, view in enumerate(path):
@@ -87,13 +86,10 @@ def see(spec: TableSpec, motion: Motion, path: tuple[View, ...], masks: np.ndarr
             line = outline(actor, motion.position[t, i], motion.rotation(t, i), view)
             if len(line):
                 width[t, i], height[t, i] = np.ptp(line, axis=0)
-                whole[t, i] = pixels_inside(line) if masks is not None else 0.0
-    if masks is None:
-        fraction = np.full(shape, np.nan)
-    else:
-        count = len(spec.actors) + 1
-        shown = np.stack([np.bincount(mask.ravel(), minlength=count)[1:count] for mask in masks])
-        fraction = np.divide(shown, whole, out=np.zeros(shape), where=whole > 0).clip(0, 1)
+                whole[t, i] = pixels_inside(line)
+    count = len(spec.actors) + 1
+    shown = np.stack([np.bincount(mask.ravel(), minlength=count)[1:count] for mask in masks])
+    fraction = np.divide(shown, whole, out=np.zeros(shape), where=whole > 0).clip(0, 1)
     matrices = np.stack([view.matrix for view in path])
     return TableTruth(
         tuple(actor.id for actor in spec.actors), x, y, width, height, fraction, np.full(shape, True),

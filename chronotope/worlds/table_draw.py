@@ -55,7 +55,10 @@ class Drawer:
         self.shape = (spec.height, spec.width)
         _canvas(os.getpid()).make_current()
         self.scene = mujoco.MjvScene(model, maxgeom=len(spec.actors) + 16)
-        self.context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        try:
+            self.context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        except mujoco.FatalError as problem:
+            raise no_picture(problem) from problem
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self.context)
         self.context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR  # floats are finest near 0: the far gains by it
         self.camera = mujoco.MjvCamera()

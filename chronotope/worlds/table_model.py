@@ -39,7 +39,7 @@ def engine() -> Any:
 def no_picture(problem: Exception) -> ChronotopeError:
     """The error to raise where OpenGL cannot draw."""
     return ChronotopeError(
-        f"the table is drawn by OpenGL without a screen, which cannot start here ({problem}): "
+        f"the table is drawn by OpenGL without a screen, which cannot start here ({str(problem).split('. ')[0]}): "
         "install Mesa's, on Debian apt-get install libegl1 libgl1 libgl1-mesa-dri"
     )
 
