@@ -121,6 +121,34 @@ def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     click.echo(out)
 
 
+@world.command(
+    cls=Command,
+    examples="""
+    chronotope world table --count 200 --out data/table
+    chronotope world table --count 50 --size 256x144 --seed 7 --workers 2 --out data/large
+    chronotope world table --count 200 --split heldout --out data/heldout
+    """,
+)
+@option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
+@option("--split", default="train", show_default=True, metavar="NAME", help="train, heldout or combination (pairs never trained on).")
+@option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: five sizes from 64x64 to 128x128]")
+@option("--pictures", type=click.FloatRange(0, 1), metavar="SHARE", help="This share of the clips are pictures.  [default: 0.1]")
+@SEED
+@option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Processes.")
+def table(out: Path, count: int, workers: int, **request: Any) -> None:
+    """Render clips of solids that roll, fall and collide on a table, in three dimensions.
+
+    Each clip is as of `world stage`, with depth beside it, and contacts and the camera in its truth. The same seed gives the
+    same clips on one machine. It needs MuJoCo: pip install 'chronotope[table]'.
+    """
+    from chronotope.cli.train import TableRequest, write_table
+
+    write_table(out, count, workers, TableRequest(**request))
+    say(f"{out} holds {count} {'clip' if count == 1 else 'clips'}")
+    click.echo(out)
+
+
 @chronotope.command(
     cls=Command,
     examples="""

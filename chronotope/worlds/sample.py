@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from chronotope.worlds.cast_table import CAST, COLOURS, SHAPES
 from chronotope.worlds.compose import compose
 from chronotope.worlds.spec import BACKDROPS, CAMERAS, Spec, spec_key
 
-__all__ = ["SCOPES", "Scope", "attribute_pairs", "sample_spec", "split_of"]
+__all__ = ["SCOPES", "Scope", "Split", "attribute_pairs", "sample_spec", "split_by", "split_of", "split_rng"]
 
 Split = Literal["train", "heldout", "combination"]
 HELDOUT_SHARE, COMBINATION_SHARE = 0.05, 0.06
@@ -83,9 +84,7 @@ SCOPES: dict[str, Scope] = {
 
 def sample_spec(seed: int, scope: Scope, split: Split = "train") -> Spec:
     """The spec of this seed: the first of its draws that belongs to the split."""
-    if split not in ("train", "heldout", "combination"):
-        raise UsageError(f"unknown split '{split}'. {suggest(split, ('train', 'heldout', 'combination'))}")
-    rng = np.random.default_rng([seed, {"train": 1, "heldout": 2, "combination": 3}[split]])
+    rng = split_rng(seed, split)
     for _ in range(_TRIES):
         spec = compose(rng, scope)
         if split_of(spec) == split:
@@ -95,9 +94,21 @@ def sample_spec(seed: int, scope: Scope, split: Split = "train") -> Spec:
 
 def split_of(spec: Spec) -> Split:
     """Which split a spec belongs to; this depends on the spec alone."""
-    if any(_share(f"{a}|{b}") < COMBINATION_SHARE for a, b in attribute_pairs(spec)):
+    return split_by(spec_key(spec), attribute_pairs(spec))
+
+
+def split_by(key: str, pairs: Iterable[tuple[str, str]]) -> Split:
+    """The split of a spec with this key and these pairs of attributes, of any world."""
+    if any(_share(f"{a}|{b}") < COMBINATION_SHARE for a, b in pairs):
         return "combination"
-    return "heldout" if int(spec_key(spec)[:8], 16) < HELDOUT_SHARE * 2**32 else "train"
+    return "heldout" if int(key[:8], 16) < HELDOUT_SHARE * 2**32 else "train"
+
+
+def split_rng(seed: int, split: str) -> np.random.Generator:
+    """The dice of a seed and a split."""
+    if split not in ("train", "heldout", "combination"):
+        raise UsageError(f"unknown split '{split}'. {suggest(split, ('train', 'heldout', 'combination'))}")
+    return np.random.default_rng([seed, {"train": 1, "heldout": 2, "combination": 3}[split]])
 
 
 def attribute_pairs(spec: Spec) -> set[tuple[str, str]]:

@@ -128,8 +128,8 @@ def _as_floats(part: Actor | Event | Camera | Spec, *names: str) -> None:
             object.__setattr__(part, name, float(getattr(part, name)))
 
 
-def to_json(spec: Spec) -> str:
-    """Canonical JSON: sorted keys, no spaces."""
+def to_json(spec: object) -> str:
+    """Canonical JSON of any world's spec: sorted keys, no spaces."""
     return json.dumps(to_dict(spec), sort_keys=True, separators=(",", ":"))
 
 
@@ -138,7 +138,7 @@ def from_json(text: str) -> Spec:
     return from_dict(Spec, json.loads(text))
 
 
-def spec_key(spec: Spec) -> str:
+def spec_key(spec: object) -> str:
     """The spec's name: SHA-256 of its canonical JSON."""
     return hashlib.sha256(to_json(spec).encode()).hexdigest()
 

@@ -1,0 +1,59 @@
+"""The table's camera: where it is at each frame, and the matrix that takes metres to pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from chronotope.worlds.table_spec import TableSpec
+
+__all__ = ["TARGET", "View", "views"]
+
+TARGET = np.array([0.0, 0.0, 0.25])  # what it looks at
+FIELD = 36.0  # degrees that the short side of the frame sees
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """The camera at one frame: its place, its axes (rows: right, down, forward), its focal length in pixels, the frame's size."""
+
+    place: np.ndarray
+    axes: np.ndarray
+    focal: float
+    width: int
+    height: int
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """[3, 4]: `matrix @ (x, y, z, 1)` is (column, row, 1) times the depth, with the picture's corner at (0, 0)."""
+        lens = np.array([[self.focal, 0, self.width / 2], [0, self.focal, self.height / 2], [0, 0, 1]])
+        return lens @ np.hstack([self.axes, -self.axes @ self.place[:, None]])
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Points [n, 3] in metres to [n, 3]: column, row, depth."""
+        seen = points @ self.matrix[:, :3].T + self.matrix[:, 3]
+        return np.column_stack([seen[:, :2] / seen[:, 2:], seen[:, 2]])
+
+    @property
+    def field(self) -> float:
+        """Degrees that the height of the frame sees."""
+        return math.degrees(2 * math.atan(self.height / 2 / self.focal))
+
+
+def views(spec: TableSpec) -> tuple[View, ...]:
+    """The camera at every frame; the first one looks along y."""
+    camera = spec.camera
+    turn = {"still": 0.0, "orbit": 60.0 if camera.amount is None else camera.amount, "round": 360.0}[camera.kind]
+    # A camera that goes round comes back to where it was with the frame after the last, so that the clip is a loop.
+    last = spec.num_frames if camera.kind == "round" else max(spec.num_frames - 1, 1)
+    sense = -1.0 if camera.direction == "left" else 1.0
+    focal = min(spec.width, spec.height) / 2 / math.tan(math.radians(FIELD / 2))
+    up, found = math.radians(camera.elevation), []
+    for t in range(spec.num_frames):
+        angle = math.radians(sense * turn * t / last)
+        out = np.array([math.sin(angle) * math.cos(up), -math.cos(angle) * math.cos(up), math.sin(up)])
+        right = np.array([math.cos(angle), math.sin(angle), 0.0])
+        found.append(View(TARGET + camera.distance * out, np.stack([right, np.cross(-out, right), -out]), focal, spec.width, spec.height))
+    return tuple(found)
