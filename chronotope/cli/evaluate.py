@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from chronotope.cli.manners import progress
 from chronotope.cli.use import device, find_model
 from chronotope.data.clips import find_clips
 from chronotope.errors import UsageError
-from chronotope.evaluate.judge import Judged, check_folder, judge_folder, maker, sample_cases
+from chronotope.evaluate.judge import Judged, check_folder, judge_folder, sample_cases
+from chronotope.evaluate.making import Helpers, maker
 from chronotope.evaluate.page import write_page
 from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.reconstruction import measure_reconstruction
@@ -54,6 +56,7 @@ class EvaluateRequest:
     out: Path
     videos: Path | None
     specs: Path | None
+    workers: int = 1
 
     def __post_init__(self) -> None:
         if (self.videos is None) != (self.specs is None):
@@ -113,11 +116,14 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any])
         "selection": "none: first try of every case, seeds by hash",
         "device": str(device()),
     }
-    with progress("sampling", "videos") as report:
-        ledger = sample_cases(maker(generator, request.layer), cases, request.out, report, {**about, "torch": torch.__version__})
-    about["ledger"] = ledger.head
-    with progress("judging", "videos") as report:
-        return judge_folder(load_probe(), request.out / "videos", cases, ledger, report)
+    helpers = Helpers(request.workers, folder, request.layer) if request.workers > 1 else None
+    with helpers or contextlib.nullcontext():
+        with progress("sampling", "videos") as report:
+            begun = {**about, "torch": torch.__version__}
+            ledger = sample_cases(maker(generator, request.layer), cases, request.out, report, begun, helpers)
+        about["ledger"] = ledger.head
+        with progress("judging", "videos") as report:
+            return judge_folder(load_probe(), request.out / "videos", cases, ledger, report, helpers)
 
 
 def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:

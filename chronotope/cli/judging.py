@@ -17,11 +17,11 @@ __all__ = ["compare", "evaluate", "export_suite", "validate_checks"]
     cls=Command,
     sections={
         "what is judged": ["suite", "layer", "first", "videos", "specs", "reconstruction", "data"],
-        "what comes out": ["out", "plan", "as_json"],
+        "what comes out": ["out", "plan", "workers", "as_json"],
     },
     examples="""
     chronotope evaluate small --suite smoke --out out/smoke
-    chronotope evaluate runs/mine --suite standard --out out/standard
+    chronotope evaluate runs/mine --suite standard --workers 2 --out out/standard
     chronotope evaluate --suite smoke --plan specs.jsonl
     chronotope evaluate --videos somebodys --specs specs.jsonl --out out/theirs
     chronotope evaluate small --suite smoke --layer autoencoder --out out/ceiling
@@ -39,6 +39,7 @@ __all__ = ["compare", "evaluate", "export_suite", "validate_checks"]
     help="autoencoder: the truth, there and back, which no model can beat; truth: what the checks themselves lose.",
 )
 @option("--first", type=click.IntRange(min=1), metavar="N", help="Only the first N videos; the report says so.")
+@option("--workers", type=click.IntRange(min=1), metavar="N", default=1, show_default=True, help="Videos made at a time, a core each.")
 @option("--videos", type=FILE, metavar="DIR", help="Judge these instead, whoever made them.")
 @option("--specs", type=FILE, metavar="FILE", help="The file that planned them.")
 @option("--out", type=FILE, default=Path("report"), show_default=True, metavar="DIR", help="Videos, ledger, report.json and index.html.")

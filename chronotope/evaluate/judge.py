@@ -5,8 +5,6 @@ Videos are judged as files, as a stranger's are, so the same video always gets t
 
 from __future__ import annotations
 
-import hashlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +12,14 @@ from typing import Any
 
 from chronotope import video
 from chronotope.data.clips import SUFFIXES
-from chronotope.data.latents import encode_frames
-from chronotope.errors import ChronotopeError, FileProblem, UsageError, suggest
-from chronotope.evaluate.checks import Check, check, succeeds
+from chronotope.errors import ChronotopeError, FileProblem
+from chronotope.evaluate.checks import Check, succeeds
 from chronotope.evaluate.ledger import Ledger
+from chronotope.evaluate.making import Helpers, Make, check_file, one_by_one, sha256
 from chronotope.evaluate.probe import Probe
 from chronotope.evaluate.suite import Case
-from chronotope.evaluate.words import Frames
-from chronotope.generate.pipeline import Generator
-from chronotope.worlds.stage import render
 
-__all__ = ["LAYERS", "Judged", "Make", "check_folder", "judge_folder", "maker", "sample_cases"]
+__all__ = ["Judged", "check_folder", "judge_folder", "sample_cases"]
 
 Report = Callable[[int, int], None]
 
@@ -57,37 +52,13 @@ def failed_to_run(case: Case) -> Judged:
     return Judged(case, (Check("is made", "", "SYS-RUN", 0),))
 
 
-Make = Callable[[Case], tuple[Frames, dict[str, Any]]]
-LAYERS = ("model", "autoencoder", "truth")
+def sample_cases(
+    make: Make, cases: Sequence[Case], folder: Path, report: Report, about: dict[str, Any], helpers: Helpers | None = None
+) -> Ledger:
+    """Make the videos of all cases that are not there yet, in order, first try; everything is planned before the first is made.
 
-
-def maker(generator: Generator, layer: str) -> Make:
-    """What makes a case's frames: the whole model; the autoencoder alone, of the truth; or the truth, to see what the checks lose."""
-
-    def model(case: Case) -> tuple[Frames, dict[str, Any]]:
-        spec = case.spec
-        made = generator.generate(
-            case.prompt, height=spec.height, width=spec.width, num_frames=spec.num_frames, fps=spec.fps, seed=case.seed
-        )
-        return made.frames, made.origin
-
-    def autoencoder(case: Case) -> tuple[Frames, dict[str, Any]]:
-        spec = case.spec
-        latents = encode_frames(generator.autoencoder, generator.geometry, render(spec).frames)
-        frames = generator.autoencoder.decode(latents, generator.geometry.slices(spec.num_frames))
-        return frames[:, : spec.height, : spec.width].cpu().numpy(), {"layer": "autoencoder"}
-
-    def truth(case: Case) -> tuple[Frames, dict[str, Any]]:
-        return render(case.spec).frames, {"layer": "truth"}
-
-    makers: dict[str, Make] = {"model": model, "autoencoder": autoencoder, "truth": truth}
-    if layer not in makers:
-        raise UsageError(f"unknown layer '{layer}'. {suggest(layer, LAYERS)}")
-    return makers[layer]
-
-
-def sample_cases(make: Make, cases: Sequence[Case], folder: Path, report: Report, about: dict[str, Any]) -> Ledger:
-    """Make the videos of all cases that are not there yet, in order, first try; everything is planned before the first is made."""
+    With `helpers`, several at a time.
+    """
     ledger = Ledger(folder / "ledger.jsonl")
     planned = [(row["case"], row["seed"], row["prompt"]) for row in ledger.rows if row["kind"] == "planned"]
     wanted = [(case.id, case.seed, case.prompt) for case in cases]
@@ -102,35 +73,18 @@ def sample_cases(make: Make, cases: Sequence[Case], folder: Path, report: Report
     for name in ledger.unfinished():
         ledger.write({"kind": "failed", "case": name, "reason": "the program was killed while this video was made"})
     ended = ledger.ended()
-    for number, case in enumerate(cases, start=1):
-        if case.id not in ended:
-            _sample(make, case, folder / "videos" / case.file, ledger)
-        report(number, len(cases))
-    return ledger
-
-
-def _sample(make: Make, case: Case, path: Path, ledger: Ledger) -> None:
-    started, spec = time.perf_counter(), case.spec
-    ledger.write({"kind": "started", "case": case.id})
+    missing, videos = [case for case in cases if case.id not in ended], folder / "videos"
+    done, under_way = len(cases) - len(missing), set[str]()
     try:
-        frames, origin = make(case)
-        wanted = (spec.num_frames, spec.height, spec.width, 3)
-        if frames.shape != wanted:
-            raise RuntimeError(f"frames of {frames.shape} were made, {wanted} were asked for")
-    except KeyboardInterrupt:
-        ledger.write({"kind": "interrupted", "case": case.id})  # by a person: the only way to another try, and it can be seen
+        for case, row in helpers.make(missing, videos) if helpers else one_by_one(make, missing, videos):
+            ledger.write(row or {"kind": "started", "case": case.id})
+            (under_way.add if row is None else under_way.remove)(case.id)
+            done += row is not None
+            report(done, len(cases))
+    except KeyboardInterrupt:  # by a person: the only way to another try, and it can be seen
+        ledger.write(*({"kind": "interrupted", "case": name} for name in sorted(under_way)))
         raise
-    except (ChronotopeError, MemoryError, RuntimeError, ValueError) as problem:  # a refusal is a failure of the system, not of the case
-        ledger.write({"kind": "failed", "case": case.id, "reason": f"{type(problem).__name__}: {problem}"})
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    video.write(path, frames, spec.fps, metadata={**origin, "case": case.id})
-    seconds = round(time.perf_counter() - started, 3)
-    ledger.write({"kind": "done", "case": case.id, "file": case.file, "sha256": _sha256(path), "seconds": seconds})
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return ledger
 
 
 def check_folder(folder: Path, cases: Sequence[Case], others: bool = False) -> None:
@@ -164,19 +118,22 @@ def _misfits(path: Path, case: Case) -> list[str]:
     return wrong
 
 
-def judge_folder(probe: Probe, folder: Path, cases: Sequence[Case], ledger: Ledger | None, report: Report) -> list[Judged]:
+def judge_folder(
+    probe: Probe, folder: Path, cases: Sequence[Case], ledger: Ledger | None, report: Report, helpers: Helpers | None = None
+) -> list[Judged]:
     """A verdict on every case. With a ledger, videos must be those it names, and what failed counts as failed."""
-    verdicts, done, failed = [], {}, {}
+    done, failed = {}, {}
     if ledger is not None:
         ledger.check_whole()
         done, failed = ledger.of("done"), ledger.of("failed")
-    for number, case in enumerate(cases, start=1):
+    made = [case for case in cases if case.id not in failed]
+    for case in made if ledger is not None else ():
         path = folder / case.file
-        if case.id in failed:
-            verdicts.append(failed_to_run(case))
-        else:
-            if ledger is not None and (not path.is_file() or _sha256(path) != done[case.id]["sha256"]):
-                raise FileProblem(f"{path} is not the video that the ledger names; it was changed or removed")
-            verdicts.append(Judged(case, check(probe, case.spec, video.read(path).frames)))
+        if not path.is_file() or sha256(path) != done[case.id]["sha256"]:
+            raise FileProblem(f"{path} is not the video that the ledger names; it was changed or removed")
+    checked = helpers.check(made, folder) if helpers else (check_file(probe, case, folder / case.file) for case in made)
+    verdicts = []
+    for number, case in enumerate(cases, start=1):
+        verdicts.append(failed_to_run(case) if case.id in failed else Judged(case, next(checked)))
         report(number, len(cases))
     return verdicts

@@ -12,8 +12,9 @@ import pytest
 
 from chronotope import video
 from chronotope.errors import FileProblem, UsageError
-from chronotope.evaluate.judge import Judged, check_folder, judge_folder, maker, sample_cases
+from chronotope.evaluate.judge import Judged, check_folder, judge_folder, sample_cases
 from chronotope.evaluate.ledger import Ledger
+from chronotope.evaluate.making import Helpers, maker
 from chronotope.evaluate.page import write_page
 from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.report import compare, make_report, read_report, success_rate, write_report
@@ -158,3 +159,19 @@ def test_a_report_can_be_read_looked_at_and_compared(truth: Path, verdicts: list
     for path, says in (("old.json", "version 0"), ("none", "is missing")):
         with pytest.raises(FileProblem, match=says):
             read_report(tmp_path / path)
+
+
+def test_helpers_make_and_judge_the_same(model: str, tmp_path: Path) -> None:
+    too_long = dataclasses.replace(CASES[1], prompt="a fox " * 200)
+    cases, make = [CASES[0], too_long, *CASES[2:5]], maker(Generator.load(Path(model)), "model")
+    alone = sample_cases(make, cases, tmp_path / "alone", quiet, ABOUT)
+    with Helpers(2, Path(model), "model") as helpers:
+        together = sample_cases(make, cases, tmp_path / "together", quiet, ABOUT, helpers)
+        found = judge_folder(load_probe(), tmp_path / "together" / "videos", cases, together, quiet, helpers)
+    assert [row["case"] for row in together.rows if row["kind"] == "started"] == [case.id for case in cases]
+    assert together.of("done").keys() == alone.of("done").keys() and list(together.of("failed")) == [too_long.id]
+    for case in cases:
+        if case.id in alone.of("done"):
+            one, other = (video.read(tmp_path / name / "videos" / case.file).frames for name in ("alone", "together"))
+            assert (one == other).all()
+    assert found == judge_folder(load_probe(), tmp_path / "alone" / "videos", cases, alone, quiet)

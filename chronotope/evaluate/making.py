@@ -1,0 +1,139 @@
+"""What makes a case's video - the whole model, or one layer of it - in this process or in several that each hold the model.
+
+Seeds are the cases' own and judging looks at files, so videos and verdicts are the same, however many processes there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from chronotope import video
+from chronotope.data.latents import encode_frames
+from chronotope.errors import ChronotopeError, UsageError, suggest
+from chronotope.evaluate.checks import Check, check
+from chronotope.evaluate.probe import Probe, load_probe
+from chronotope.evaluate.suite import Case
+from chronotope.evaluate.words import Frames
+from chronotope.generate.pipeline import Generator
+from chronotope.worlds.stage import render
+
+__all__ = ["LAYERS", "Helpers", "Make", "Row", "attempt", "check_file", "maker", "one_by_one", "sha256"]
+
+Make = Callable[[Case], tuple[Frames, dict[str, Any]]]
+Row = dict[str, Any]
+LAYERS = ("model", "autoencoder", "truth")
+
+
+def maker(generator: Generator, layer: str) -> Make:
+    """What makes a case's frames: the whole model; the autoencoder alone, of the truth; or the truth, to see what the checks lose."""
+
+    def model(case: Case) -> tuple[Frames, dict[str, Any]]:
+        spec = case.spec
+        made = generator.generate(
+            case.prompt, height=spec.height, width=spec.width, num_frames=spec.num_frames, fps=spec.fps, seed=case.seed
+        )
+        return made.frames, made.origin
+
+    def autoencoder(case: Case) -> tuple[Frames, dict[str, Any]]:
+        spec = case.spec
+        latents = encode_frames(generator.autoencoder, generator.geometry, render(spec).frames)
+        frames = generator.autoencoder.decode(latents, generator.geometry.slices(spec.num_frames))
+        return frames[:, : spec.height, : spec.width].cpu().numpy(), {"layer": "autoencoder"}
+
+    def truth(case: Case) -> tuple[Frames, dict[str, Any]]:
+        return render(case.spec).frames, {"layer": "truth"}
+
+    makers: dict[str, Make] = {"model": model, "autoencoder": autoencoder, "truth": truth}
+    if layer not in makers:
+        raise UsageError(f"unknown layer '{layer}'. {suggest(layer, LAYERS)}")
+    return makers[layer]
+
+
+def attempt(make: Make, case: Case, path: Path) -> Row:
+    """Make the video of a case, its only try; returns what the ledger will say of it."""
+    started, spec = time.perf_counter(), case.spec
+    try:
+        frames, origin = make(case)
+        wanted = (spec.num_frames, spec.height, spec.width, 3)
+        if frames.shape != wanted:
+            raise RuntimeError(f"frames of {frames.shape} were made, {wanted} were asked for")
+    except (ChronotopeError, MemoryError, RuntimeError, ValueError) as problem:  # a refusal is a failure of the system, not of the case
+        return {"kind": "failed", "case": case.id, "reason": f"{type(problem).__name__}: {problem}"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    video.write(path, frames, spec.fps, metadata={**origin, "case": case.id})
+    seconds = round(time.perf_counter() - started, 3)
+    return {"kind": "done", "case": case.id, "file": case.file, "sha256": sha256(path), "seconds": seconds}
+
+
+def sha256(path: Path) -> str:
+    """Of a file, in hex digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def one_by_one(make: Make, cases: Sequence[Case], folder: Path) -> Iterator[tuple[Case, Row | None]]:
+    """Each case twice: when it is begun, without a row, and when it has ended."""
+    for case in cases:
+        yield case, None
+        yield case, attempt(make, case, folder / case.file)
+
+
+class Helpers:
+    """Processes that make and judge videos, each with a model of its own and one thread."""
+
+    def __init__(self, count: int, model: Path, layer: str) -> None:
+        self.count = count
+        start = multiprocessing.get_context("spawn")  # a forked torch may wait for threads that it no longer has
+        self.pool = ProcessPoolExecutor(count, mp_context=start, initializer=_settle, initargs=(model, layer))
+
+    def __enter__(self) -> Helpers:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.pool.shutdown(wait=kind is None, cancel_futures=True)
+
+    def make(self, cases: Sequence[Case], folder: Path) -> Iterator[tuple[Case, Row | None]]:
+        """As `one_by_one`, as many at a time as there are helpers."""
+        under_way: dict[Future[Row], Case] = {}
+        waiting = iter(cases)
+        while True:
+            while len(under_way) < self.count and (case := next(waiting, None)) is not None:
+                yield case, None
+                under_way[self.pool.submit(_attempt, case, folder / case.file)] = case
+            if not under_way:
+                return
+            for ended in wait(under_way, return_when=FIRST_COMPLETED).done:
+                yield under_way.pop(ended), ended.result()
+
+    def check(self, cases: Sequence[Case], folder: Path) -> Iterator[tuple[Check, ...]]:
+        """The checks of every case's video, in order."""
+        yield from self.pool.map(_check, cases, [folder / case.file for case in cases], chunksize=8)
+
+
+_HELD: dict[str, Any] = {}  # in a helper: what makes, and the probe
+
+
+def _settle(model: Path, layer: str) -> None:
+    torch.set_num_threads(1)
+    _HELD["make"], _HELD["probe"] = maker(Generator.load(model), layer), load_probe()
+
+
+def _attempt(case: Case, path: Path) -> Row:
+    return attempt(_HELD["make"], case, path)
+
+
+def _check(case: Case, path: Path) -> tuple[Check, ...]:
+    return check_file(_HELD["probe"], case, path)
+
+
+def check_file(probe: Probe, case: Case, path: Path) -> tuple[Check, ...]:
+    """The checks of one video on disk."""
+    return check(probe, case.spec, video.read(path).frames)
