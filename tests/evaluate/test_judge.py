@@ -169,7 +169,8 @@ def test_helpers_make_and_judge_the_same(model: str, tmp_path: Path) -> None:
         together = sample_cases(make, cases, tmp_path / "together", quiet, ABOUT, helpers)
         found = judge_folder(load_probe(), tmp_path / "together" / "videos", cases, together, quiet, helpers)
     assert [row["case"] for row in together.rows if row["kind"] == "started"] == [case.id for case in cases]
-    assert together.of("done").keys() == alone.of("done").keys() and list(together.of("failed")) == [too_long.id]
+    assert together.of("done").keys() == alone.of("done").keys()
+    assert together.of("failed").keys() == alone.of("failed").keys() >= {too_long.id}
     for case in cases:
         if case.id in alone.of("done"):
             one, other = (video.read(tmp_path / name / "videos" / case.file).frames for name in ("alone", "together"))
