@@ -6,6 +6,7 @@ What the stage's own playing of the spec does not show clearly (a fall of a few 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -30,7 +31,8 @@ WEIGHT = 0.4, 2.5  # times the stage's gravity
 ROUND = 0.85  # of the variance of an arc that a parabola explains
 GAIN = 0.03  # short sides higher than before
 QUARTER_TURN = 90.0  # degrees: who turns less has not spun
-STEADY_TURN = 0.65  # of its steps go the same way round
+STEADY_TURN = 0.7  # of its steps go the same way round
+STEP_OF_TURN = 2.0, 75.0  # degrees from frame to frame
 
 
 def antics_of(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Fault]]]:
@@ -40,7 +42,7 @@ def antics_of(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Ca
             yield "stop", partial(_stops, scene, one, event)
         elif event.kind == "bounce" and np.ptp(_stage_heights(scene, place, event)) >= FALL:
             yield "bounce", partial(_bounces, scene, place, one, event)
-            yield "falls as things fall", partial(_falls, scene, place, one, event)
+            yield "falls as things fall", partial(_falls, scene, one, event)
             yield "gains no height", partial(_gains, scene, one, event)
         elif event.kind == "spin":
             yield "spin", partial(_spins, scene, one, event)
@@ -74,7 +76,7 @@ def _stops(scene: Scene, one: Followed, event: Event) -> Fault:
 
 def _stage_heights(scene: Scene, place: int, event: Event) -> np.ndarray:
     """How far down the stage has it in each frame of the event."""
-    return np.asarray(truth_of(scene.spec).y[: scene.num_frames, place][scene.during(event)] / scene.short)
+    return np.asarray(truth_of(scene.spec).y[scene.during(event), place] / min(scene.spec.width, scene.spec.height))
 
 
 def _heights(scene: Scene, one: Followed, event: Event) -> tuple[np.ndarray, Float[np.ndarray, " n"]]:
@@ -115,15 +117,15 @@ def _arcs(times: np.ndarray, down: Float[np.ndarray, " n"]) -> Iterator[tuple[np
     rest = down[ends[-1] + 1 :]
     last = int(rest.argmin()) + int(rest[rest.argmin() :].argmax()) if len(rest) else 0  # where it touches the floor again, if it does
     ends.append(len(down) if last == len(rest) - 1 else ends[-1] + 1 + last)
-    for first, last in zip(ends, ends[1:], strict=False):
+    for first, last in itertools.pairwise(ends):
         piece = slice(first + 1, last)
         if last - first - 1 >= 4 and np.ptp(down[piece]) >= FALL:
             yield times[piece], down[piece]
 
 
-def _falls(scene: Scene, place: int, one: Followed, event: Event) -> Fault:
+def _falls(scene: Scene, one: Followed, event: Event) -> Fault:
     """Between contacts a parabola, bent downwards about as much as the stage's."""
-    weight = GRAVITY * scene.spec.height / scene.short
+    weight = GRAVITY * scene.spec.height / min(scene.spec.width, scene.spec.height)
     for times, down in _arcs(*_heights(scene, one, event)):
         seconds = times / scene.spec.fps
         curve = np.polyfit(seconds, down, 2)
@@ -159,7 +161,11 @@ def turned(scene: Scene, one: Followed) -> Float[np.ndarray, " steps"] | None:
     free = np.repeat(np.repeat(~others, CELL, axis=0), CELL, axis=1)[: scene.sight.frames.shape[1], : scene.sight.frames.shape[2]]
 
     def rings(picture: np.ndarray) -> np.ndarray:
-        return np.asarray(cv2.warpPolar(picture.astype(np.float32), (RINGS, ANGLES), tuple(middle.tolist()), radius, cv2.INTER_LINEAR))
+        return np.asarray(
+            cv2.warpPolar(
+                picture.astype(np.float32), (RINGS, ANGLES), tuple(middle.tolist()), radius, cv2.INTER_LINEAR + cv2.WARP_FILL_OUTLIERS
+            )
+        )
 
     view = (rings(free) > 0.5)[..., None]  # outside the picture there is nothing to see either
     if view.mean() < IN_VIEW:
@@ -169,7 +175,7 @@ def turned(scene: Scene, one: Followed) -> Float[np.ndarray, " steps"] | None:
         seen = rings(scene.sight.frames[t])
         mean = (seen * view).sum(axis=0) / np.maximum(view.sum(axis=0), 1)
         spectra.append(np.fft.fft((seen - mean) * view, axis=0))
-    fits = [np.fft.ifft(after * before.conj(), axis=0).real.sum(axis=(1, 2)) for before, after in zip(spectra, spectra[1:], strict=False)]
+    fits = [np.fft.ifft(after * before.conj(), axis=0).real.sum(axis=(1, 2)) for before, after in itertools.pairwise(spectra)]
     shifts = np.array([int(fit.argmax()) for fit in fits])
     return np.where(shifts <= ANGLES // 2, shifts, shifts - ANGLES) * (360.0 / ANGLES)
 
@@ -181,7 +187,8 @@ def _spins(scene: Scene, one: Followed, event: Event) -> Fault:
     steps = steps[(times[:-1] >= frames.start) & (times[1:] < frames.stop)] if steps is not None else np.zeros(0)
     if len(steps) < 3:
         return None
-    same = max((steps > 2).mean(), (steps < -2).mean())
+    least, most = STEP_OF_TURN
+    same = max(((way * steps > least) & (way * steps <= most)).mean() for way in (1, -1))
     return None if abs(steps.sum()) >= QUARTER_TURN and same >= STEADY_TURN else ("TXT-ACT", int(times[-1]))
 
 

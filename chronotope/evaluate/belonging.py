@@ -55,10 +55,14 @@ def _nearer(sight: Sight, actor: Actor, alike: list[Actor]) -> Bool[np.ndarray, 
 
 def _give_room(sight: Sight, own: list[Chance], place: int) -> None:
     """Whatever is where somebody who turns was recognised is that somebody, and nobody else."""
-    seen = follow_likely(sight, own[place]).cells.any(axis=0)
+    votes = follow_likely(sight, own[place]).cells.sum(axis=0)
+    _, pieces = cv2.connectedComponents((votes > 0).astype(np.uint8), connectivity=8)
+    seen = (pieces == np.bincount(pieces.ravel(), weights=votes.ravel()).argmax()) & (votes > 0)  # where it was recognised most often
     others = [chance for number, chance in enumerate(own) if number != place]
     taken = np.any([chance >= SURE for chance in others], axis=0) if others else np.zeros(own[place].shape, bool)
-    own[place] = (1 - sight.likely[:, NOTHING]) * grown(seen) * ~(taken & ~seen)
+    here = grown(seen) & ~(taken & ~seen)
+    # elsewhere somebody of its kind is a double, and must not be taken for the one who turns
+    own[place] = np.where(here, 1 - sight.likely[:, NOTHING], np.minimum(own[place], SURE))
     for number, chance in enumerate(own):
         if number != place:
             own[number] = chance * ~seen

@@ -110,17 +110,17 @@ def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, 
     for number, event in enumerate(judged):
         yield f"{event.kind} {event.direction or ''}".strip(), _deed(scene, one, event, judged[:number] + judged[number + 1 :])
     yield from antics_of(scene, place, one)
-    yield from encounters_of(scene, place, one)
+    yield from encounters_of(scene, one)
     yield "is one", lambda: _run(one.doubles, scene, "OBJ-DUP")
     if scene.num_frames > 1:
         fate = (
             kinds | ({"leave"} if "hit" in suffered else set()) | ({"be eaten"} if "eat" in suffered else set())
         )  # struck, it may fly out
         yield "stays in being", lambda: _persists(scene, place, one, fate)
-        calm = _before_contact(one) if "eat" in suffered else one
+        calm = _before_contact(one) if "eat" in kinds | suffered else one
         yield "keeps its colour", lambda: _keeps_colour(scene, calm)
         yield "moves without a jump", lambda: _smooth(one, "bounce" in kinds, bool((kinds | suffered) & set(MEETINGS)))
-        if not (kinds | suffered) & {"bounce", "spin", *MEETINGS}:
+        if not (kinds | suffered) & {"bounce", "spin", "hit"}:
             yield "does not shake", lambda: _shakes(one, events)
         if not kinds & {"grow", "shrink", "enter", "leave", "bounce"}:
             yield "keeps its size", lambda: _keeps_size(calm)

@@ -12,25 +12,24 @@ import numpy as np
 from jaxtyping import Bool
 
 from chronotope.evaluate.belonging import grown
-from chronotope.evaluate.tracking import Fault, Followed, Scene, truth_of
+from chronotope.evaluate.tracking import WAY, Fault, Followed, Scene, stage_way, truth_of
 from chronotope.evaluate.words import FARTHEST_STILL
 from chronotope.worlds.spec import Event
 
 __all__ = ["MEETINGS", "encounters_of"]
 
 MEETINGS = ("meet", "hit", "eat")
-WAY = 0.12  # short sides: who goes less on the stage is not asked to go
 SHARE = 0.4  # of the stage's way is enough, for how far is not said; but at least what can be seen
 TOUCH = 2  # cells of 4 pixels between two that touch
-APART = 3  # cells between two that do not
 EARLY = 0.06  # short sides: who moves more before the contact did not wait for it
 THROUGH = 0.55  # of the stage's least distance: nearer than that, one stands in the other
 CARRIED = 0.75  # of the way of the struck one: who goes as far along has kept its speed
+GONE = 3  # frames without it: it has vanished
 LATE = 2  # frames after the meal in which the eaten may still be seen
 SIGN = {"left": -1.0, "right": 1.0}
 
 
-def encounters_of(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def encounters_of(scene: Scene, one: Followed) -> Iterator[tuple[str, Callable[[], Fault]]]:
     """The predicates of everything that an actor does to another, or suffers, by name."""
     ids = [actor.id for actor in scene.spec.actors]
     for event in scene.spec.events:
@@ -38,12 +37,12 @@ def encounters_of(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str
             continue
         passive = one.actor.id == event.target
         other = scene.actors[ids.index(event.actor if passive else event.target or "")]
-        yield from (_suffered if passive else _done)(scene, place, one, other, event)
+        yield from (_suffered if passive else _done)(scene, one, other, event)
 
 
-def _done(scene: Scene, place: int, one: Followed, other: Followed, event: Event) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def _done(scene: Scene, one: Followed, other: Followed, event: Event) -> Iterator[tuple[str, Callable[[], Fault]]]:
     side = _side(scene, event)
-    wanted = _stage_way(scene, place, scene.during(event)) * SIGN[side]
+    wanted = stage_way(scene.spec, one.actor.id, scene.during(event)) * SIGN[side]
     if wanted >= WAY:
         yield f"{event.kind} {side}", partial(_goes, scene, one, event, side, wanted)
     yield "touches the other", partial(_touches, scene, one, other, event)
@@ -51,9 +50,9 @@ def _done(scene: Scene, place: int, one: Followed, other: Followed, event: Event
         yield "does not run through", partial(_runs_through, scene, one, other, event)
 
 
-def _suffered(scene: Scene, place: int, one: Followed, other: Followed, event: Event) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def _suffered(scene: Scene, one: Followed, other: Followed, event: Event) -> Iterator[tuple[str, Callable[[], Fault]]]:
     side, frames = _side(scene, event), scene.during(event)
-    wanted = _stage_way(scene, place, frames) * SIGN[side]
+    wanted = stage_way(scene.spec, one.actor.id, frames) * SIGN[side]
     if event.kind == "meet" and -wanted >= WAY:
         yield "comes to meet", partial(_goes, scene, one, event, "left" if side == "right" else "right", -wanted)
     if event.kind == "hit" and wanted >= WAY:
@@ -68,13 +67,6 @@ def _suffered(scene: Scene, place: int, one: Followed, other: Followed, event: E
 def _side(scene: Scene, event: Event) -> str:
     """On which side the target is."""
     return event.direction or ("right" if scene.spec.actor(event.target or "").x > scene.spec.actor(event.actor).x else "left")
-
-
-def _stage_way(scene: Scene, place: int, frames: slice) -> float:
-    """How far the stage carries somebody to the right, in short sides, while it can be seen."""
-    truth = truth_of(scene.spec)
-    x = truth.x[: scene.num_frames, place][frames].clip(0, scene.spec.width)
-    return float(x[-1] - x[0]) / scene.short
 
 
 def _way(one: Followed, frames: slice) -> float:
@@ -109,10 +101,10 @@ def _runs_through(scene: Scene, one: Followed, other: Followed, event: Event) ->
     """They never stand in each other's place, nor change sides."""
     truth, ids = truth_of(scene.spec), [actor.id for actor in scene.spec.actors]
     first, second = (truth.x[: scene.num_frames, ids.index(name)] for name in (event.actor, event.target or ""))
-    least = float(np.abs(second - first).min()) / scene.short
+    least = float(np.abs(second - first).min()) / min(scene.spec.width, scene.spec.height)
     sign = SIGN[_side(scene, event)]
     gap = (other.trail.centres[:, 0] - one.trail.centres[:, 0]) * sign
-    if np.nanmedian(gap[:2]) < 0:  # they began on the other sides: the wrong way, not through each other
+    if gap[np.argmax(~np.isnan(gap))] < 0:  # they began on the other sides: the wrong way, not through each other
         gap = -gap
     through = np.nan_to_num(gap, nan=np.inf) < THROUGH * least
     return ("PHY-PEN", int(np.argmax(through))) if through.sum() >= 2 else None
@@ -140,12 +132,14 @@ def _waits(scene: Scene, one: Followed, other: Followed) -> Fault:
 
 def _stays_until(scene: Scene, one: Followed, other: Followed) -> Fault:
     """It does not vanish before the other is at its place; a meal that comes back is another failure."""
-    gone = np.flatnonzero(one.found)
-    if not len(gone):
+    seen = np.flatnonzero(one.found)
+    if not len(seen):
         return None
-    lasting = [t for t in gone if not one.found[t + 1 : t + 4].any()]
-    last = int(lasting[0])
-    there = np.any([grown(one.trail.cells[last], APART) & other.trail.cells[t] for t in range(last + 2) if t < scene.num_frames])
+    # whoever eats it covers it first: what matters is when half of it was last seen
+    half = np.median(one.areas[seen[: max(1, len(seen) // 4)]]) / 2
+    large = np.nan_to_num(one.areas) >= half
+    last = next(int(t) for t in np.flatnonzero(large) if not large[t + 1 : t + 1 + GONE].any())
+    there = any((grown(one.trail.cells[last], TOUCH) & other.trail.cells[t]).any() for t in range(min(last + 2, scene.num_frames)))
     return None if there else ("CAU-ORD", last + 1)
 
 

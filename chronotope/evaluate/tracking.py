@@ -20,11 +20,13 @@ from chronotope.evaluate.words import SURE, Sight, Trail, follow_likely
 from chronotope.worlds.spec import Actor, Event, Spec
 from chronotope.worlds.stage import Truth, render
 
-__all__ = ["TRAVELS", "Fault", "Followed", "Scene", "cannot_judge", "follow_all", "truth_of"]
+__all__ = ["DEEDS", "TRAVELS", "WAY", "Fault", "Followed", "Scene", "cannot_judge", "follow_all", "stage_way", "truth_of"]
 
 FEWEST_CELLS = 8  # of a stranger or a double: half of what the smallest actor covers
 Fault = tuple[str, int] | None  # a code of the taxonomy, and the frame from which it shows
 TRAVELS = ("walk", "fly", "move", "roll")  # the deeds by which somebody gets about
+DEEDS = ("eat", "hit", "bounce", "stop", "meet", "spin")  # of the scope `deeds`, with checks of their own
+WAY = 0.12  # short sides: who goes less on the stage cannot be seen to go
 SHARE_OF_DOUBLE = 0.2  # of the actor's own cells
 
 
@@ -63,11 +65,6 @@ class Scene:
     def num_frames(self) -> int:
         return len(self.sight.frames)
 
-    @property
-    def short(self) -> int:
-        """The short side of the spec's frame in its pixels, in which centres are measured."""
-        return min(self.spec.width, self.spec.height)
-
     def during(self, event: Event) -> slice:
         """The frames in which an event happens."""
         fps = self.spec.fps
@@ -98,7 +95,16 @@ def cannot_judge(spec: Spec) -> str | None:
         return "two actors of one kind and colour cannot be told apart; give them different nouns, or shapes different colours"
     if sum(event.kind == "spin" for event in spec.events) > 1:
         return "two that turn at once cannot be told apart, for turned things look like others; let one of them rest"
+    if any(event.kind == "meet" and abs(stage_way(spec, event.actor)) < WAY for event in spec.events):
+        return "those who meet stand together from the beginning; put them farther apart, or make them smaller"
     return None
+
+
+def stage_way(spec: Spec, name: str, frames: slice = slice(None)) -> float:
+    """How far the stage carries somebody sideways while it can be seen: short sides, to the right."""
+    truth = truth_of(spec)
+    x = truth.x[frames, truth.actors.index(name)].clip(0, spec.width)
+    return float(x[-1] - x[0]) / min(spec.width, spec.height)
 
 
 def follow_all(sight: Sight, spec: Spec) -> Scene:
