@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from chronotope.evaluate.belonging import grown
 from chronotope.evaluate.probe import CELL
 from chronotope.evaluate.tracking import Fault, Followed, Scene, truth_of
 from chronotope.evaluate.words import FARTHEST_STILL, Trail
@@ -155,9 +156,8 @@ def turned(scene: Scene, one: Followed) -> Float[np.ndarray, " steps"] | None:
     short = min(scene.sight.frames.shape[1:3])
     middle = np.nanmedian(one.trail.centres, axis=0) * short
     radius = 1.2 * CELL * math.sqrt(float(np.nanmedian(one.areas)) / math.pi)
-    others = np.any(
-        [other.trail.cells.any(axis=0) for other in scene.actors if other is not one] + [np.zeros_like(one.trail.cells[0])], axis=0
-    )
+    none = np.zeros_like(one.trail.cells[0])
+    others = grown(np.any([none, *(other.trail.cells.any(axis=0) for other in scene.actors if other is not one)], axis=0))
     free = np.repeat(np.repeat(~others, CELL, axis=0), CELL, axis=1)[: scene.sight.frames.shape[1], : scene.sight.frames.shape[2]]
 
     def rings(picture: np.ndarray) -> np.ndarray:
@@ -170,11 +170,9 @@ def turned(scene: Scene, one: Followed) -> Float[np.ndarray, " steps"] | None:
     view = (rings(free) > 0.5)[..., None]  # outside the picture there is nothing to see either
     if view.mean() < IN_VIEW:
         return None
-    spectra = []
-    for t in np.flatnonzero(one.found):
-        seen = rings(scene.sight.frames[t])
-        mean = (seen * view).sum(axis=0) / np.maximum(view.sum(axis=0), 1)
-        spectra.append(np.fft.fft((seen - mean) * view, axis=0))
+    seen = np.stack([rings(scene.sight.frames[t]) for t in np.flatnonzero(one.found)])
+    # what never changes is not what turns: the ground behind it, the shadow under it
+    spectra = np.fft.fft((seen - np.median(seen, axis=0)) * view, axis=1)
     fits = [np.fft.ifft(after * before.conj(), axis=0).real.sum(axis=(1, 2)) for before, after in itertools.pairwise(spectra)]
     shifts = np.array([int(fit.argmax()) for fit in fits])
     return np.where(shifts <= ANGLES // 2, shifts, shifts - ANGLES) * (360.0 / ANGLES)

@@ -121,7 +121,7 @@ def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, 
         yield "keeps its colour", lambda: _keeps_colour(scene, calm)
         yield "moves without a jump", lambda: _smooth(one, "bounce" in kinds, bool((kinds | suffered) & set(MEETINGS)))
         if not (kinds | suffered) & {"bounce", "spin", "hit"}:
-            yield "does not shake", lambda: _shakes(one, events)
+            yield "does not shake", lambda: _shakes(one, [event for event in events if event.kind != "stop"])
         if not kinds & {"grow", "shrink", "enter", "leave", "bounce"}:
             yield "keeps its size", lambda: _keeps_size(calm)
         if touched and kinds and kinds <= set(TRAVELS):

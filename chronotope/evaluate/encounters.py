@@ -20,7 +20,7 @@ __all__ = ["MEETINGS", "encounters_of"]
 
 MEETINGS = ("meet", "hit", "eat")
 SHARE = 0.4  # of the stage's way is enough, for how far is not said; but at least what can be seen
-TOUCH = 2  # cells of 4 pixels between two that touch
+TOUCH, AT_HAND = 2, 3  # cells of 4 pixels between two that touch; between outlines that touch in a thin place only
 EARLY = 0.06  # short sides: who moves more before the contact did not wait for it
 THROUGH = 0.55  # of the stage's least distance: nearer than that, one stands in the other
 CARRIED = 0.75  # of the way of the struck one: who goes as far along has kept its speed
@@ -94,7 +94,7 @@ def _near(one: Followed, other: Followed, cells: int) -> Bool[np.ndarray, " t"]:
 
 def _touches(scene: Scene, one: Followed, other: Followed, event: Event) -> Fault:
     """At some time it stands at the other; of the eaten, the last that was seen counts."""
-    return None if _near(one, other, TOUCH).any() else ("TXT-ACT", scene.during(event).stop - 1)
+    return None if _near(one, other, AT_HAND).any() else ("TXT-ACT", scene.during(event).stop - 1)
 
 
 def _runs_through(scene: Scene, one: Followed, other: Followed, event: Event) -> Fault:
@@ -139,7 +139,7 @@ def _stays_until(scene: Scene, one: Followed, other: Followed) -> Fault:
     half = np.median(one.areas[seen[: max(1, len(seen) // 4)]]) / 2
     large = np.nan_to_num(one.areas) >= half
     last = next(int(t) for t in np.flatnonzero(large) if not large[t + 1 : t + 1 + GONE].any())
-    there = any((grown(one.trail.cells[last], TOUCH) & other.trail.cells[t]).any() for t in range(min(last + 2, scene.num_frames)))
+    there = any((grown(one.trail.cells[last], AT_HAND) & other.trail.cells[t]).any() for t in range(min(last + 2, scene.num_frames)))
     return None if there else ("CAU-ORD", last + 1)
 
 

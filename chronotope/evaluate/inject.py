@@ -127,7 +127,8 @@ def _undone(spec: Spec, rng: np.random.Generator) -> Frames | None:
     """The deed turned into its opposite, or left out."""
     deeds = [event for event in spec.events if event.kind in ("grow", "shrink", "enter", "leave")]
     if not deeds:
-        return left_out(spec, rng)
+        turning = [place for place, actor in enumerate(spec.actors) if any(e.kind == "spin" and e.actor == actor.id for e in spec.events)]
+        return left_out(spec) if all(_apart(spec, place) for place in turning) else None
     deed = deeds[int(rng.integers(len(deeds)))]
     others = tuple(event for event in spec.events if event is not deed)
     if deed.kind in ("grow", "shrink"):

@@ -27,7 +27,7 @@ def _only(spec: Spec, kind: str) -> Event | None:
     return spec.events[0] if [event.kind for event in spec.events] == [kind] else None
 
 
-def left_out(spec: Spec, rng: np.random.Generator) -> Frames | None:
+def left_out(spec: Spec) -> Frames | None:
     """It goes on instead of stopping, or does not turn."""
     kept = tuple(event for event in spec.events if event.kind not in ("stop", "spin"))
     return render(dataclasses.replace(spec, events=kept)).frames if len(kept) < len(spec.events) else None
