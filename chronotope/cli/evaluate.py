@@ -210,6 +210,7 @@ def try_the_checks(count: int) -> Trial:
 def trial_in_words(trial: Trial) -> str:
     """What passes, what is caught, and what is not as promised."""
     lines = [f"truth passes {trial.predicates} of its predicates (asked: {BARS['truth']:.1%}), {trial.truth} of its clips"]
+    lines.append(f"of clips with a deed of the scope deeds: {trial.of_deeds}")
     for name, rate in trial.controls.items():
         lines.append(f"{name:24} fails {rate} (asked: {BARS['control']:.0%})")
     lines.append("fault    caught, where planted                    raised on truth   raised beside it")

@@ -6,6 +6,7 @@ where the stage leaves something open (how fast, how far) so does the check.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,9 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from chronotope.evaluate.antics import antics_of, until_it_stops
+from chronotope.evaluate.encounters import MEETINGS, encounters_of
 from chronotope.evaluate.probe import CELL, Probe, scaled
 from chronotope.evaluate.taxonomy import blocks
-from chronotope.evaluate.tracking import TRAVELS, Followed, Scene, follow_all, truth_of
+from chronotope.evaluate.tracking import TRAVELS, Fault, Followed, Scene, follow_all, truth_of
 from chronotope.evaluate.words import FARTHEST_STILL, SEEN_SHARE, Frames, Sight, Trail, colour_votes, perceived, step_towards, watch
 from chronotope.worlds.backdrops import flat_backdrop
 from chronotope.worlds.sample import SCOPES
@@ -94,31 +97,33 @@ def _for_a_time(scene: Scene, one: Followed) -> bool:
     return bool(solid and (times[0] <= 1 or times[-1] >= scene.num_frames - 2))
 
 
-Fault = tuple[str, int] | None
-
-
 def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Fault]]]:
     """Which predicates the spec asks of an actor, by name."""
     spec, actor = scene.spec, one.actor
-    events = sorted((e for e in spec.events if e.actor == actor.id), key=lambda e: e.start)
+    events = until_it_stops(sorted((e for e in spec.events if e.actor == actor.id), key=lambda e: e.start))
     kinds = {event.kind for event in events}
+    suffered = {event.kind for event in spec.events if event.target == actor.id}
     touched = any(actor.id in (e.actor, e.target) for e in spec.events)
     if actor.colour:
         yield "has its colour", lambda: None if _coloured(scene.sight, one, actor.colour or "") else ("TXT-ATT", _first(one))
-    for number, event in enumerate(events):
-        if event.kind not in _JUDGED:
-            continue
-        others = events[:number] + events[number + 1 :]
-        yield f"{event.kind} {event.direction or ''}".strip(), _deed(scene, one, event, others)
+    judged = [event for event in events if event.kind in _JUDGED]
+    for number, event in enumerate(judged):
+        yield f"{event.kind} {event.direction or ''}".strip(), _deed(scene, one, event, judged[:number] + judged[number + 1 :])
+    yield from antics_of(scene, place, one)
+    yield from encounters_of(scene, one)
     yield "is one", lambda: _run(one.doubles, scene, "OBJ-DUP")
     if scene.num_frames > 1:
-        yield "stays in being", lambda: _persists(scene, place, one, kinds)
-        yield "keeps its colour", lambda: _keeps_colour(scene, one)
-        yield "moves without a jump", lambda: _smooth(one)
-        if "bounce" not in kinds:
-            yield "does not shake", lambda: _shakes(one, events)
+        fate = (
+            kinds | ({"leave"} if "hit" in suffered else set()) | ({"be eaten"} if "eat" in suffered else set())
+        )  # struck, it may fly out
+        yield "stays in being", lambda: _persists(scene, place, one, fate)
+        calm = _before_contact(one) if "eat" in kinds | suffered else one
+        yield "keeps its colour", lambda: _keeps_colour(scene, calm)
+        yield "moves without a jump", lambda: _smooth(one, "bounce" in kinds, bool((kinds | suffered) & set(MEETINGS)))
+        if not (kinds | suffered) & {"bounce", "spin", "hit"}:
+            yield "does not shake", lambda: _shakes(one, [event for event in events if event.kind != "stop"])
         if not kinds & {"grow", "shrink", "enter", "leave", "bounce"}:
-            yield "keeps its size", lambda: _keeps_size(one)
+            yield "keeps its size", lambda: _keeps_size(calm)
         if touched and kinds and kinds <= set(TRAVELS):
             yield "moves evenly", lambda: next(filter(None, (_even(scene, one, event) for event in events)), None)
 
@@ -127,15 +132,14 @@ def _first(one: Followed) -> int:
     return int(np.argmax(one.found))
 
 
+def _before_contact(one: Followed) -> Followed:
+    """Only until another stands at it, which then covers it more and more."""
+    return dataclasses.replace(one, touched=np.logical_or.accumulate(one.touched))
+
+
 def _coloured(sight: Sight, one: Followed, colour: str) -> bool:
     votes = colour_votes(sight, one.trail)
     return bool(votes) and max(votes, key=lambda name: votes[name]) == colour
-
-
-def _during(scene: Scene, event: Event) -> slice:
-    """The frames in which an event happens."""
-    fps = scene.spec.fps
-    return slice(max(0, round(event.start * fps)), min(scene.num_frames, round(event.end * fps) + 1))
 
 
 def _deed(scene: Scene, one: Followed, event: Event, others: list[Event]) -> Callable[[], Fault]:
@@ -146,14 +150,14 @@ def _deed(scene: Scene, one: Followed, event: Event, others: list[Event]) -> Cal
         going = event.kind not in ("enter", "leave")  # who is there already, or still, does not come or go at another time either
         if code and going and others and all(_missed(scene, one, event, other) is None for other in others):
             code = "TXT-ORD"  # it is seen, in the time of the others
-        return (code, _during(scene, event).stop - 1) if code else None  # until then it could still have been done
+        return (code, scene.during(event).stop - 1) if code else None  # until then it could still have been done
 
     return look
 
 
 def _missed(scene: Scene, one: Followed, event: Event, when: Event) -> str | None:
     """How this event fails in the time of `when`."""
-    frames = _during(scene, when)
+    frames = scene.during(when)
     found, edge, areas = one.found[frames], one.at_edge[frames], one.areas[frames]
     if event.kind in ("grow", "shrink"):
         ratio = _last_over_first(areas[~np.isnan(areas)])
@@ -206,8 +210,14 @@ def _persists(scene: Scene, place: int, one: Followed, kinds: set[str]) -> Fault
         ]
         excused[t] |= any(close)
         excused[t] |= bool(one.at_edge[nearest]) and bool(kinds & {"enter", "leave"})
+    if "be eaten" in kinds:
+        excused |= np.logical_or.accumulate(one.touched)  # whoever eats it covers it first
     missing = ~one.found & ~excused
-    if not one.found[-1] and "leave" not in kinds and scene.num_frames - times[-1] > _longest(truth < SHOWN) + 2 * _lasting(scene):
+    if (
+        not one.found[-1]
+        and not kinds & {"leave", "be eaten"}
+        and scene.num_frames - times[-1] > _longest(truth < SHOWN) + 2 * _lasting(scene)
+    ):
         missing[times[-1] + 1 :] = True  # longer than anybody could be hidden here
     if "enter" in kinds:
         missing[: times[0]] = False
@@ -263,13 +273,15 @@ def _keeps_size(one: Followed) -> Fault:
     return ("ID-SIZ", int(seen[-1])) if not 1 / DRIFT_OF_SIZE <= ratio <= DRIFT_OF_SIZE else None
 
 
-def _smooth(one: Followed) -> Fault:
-    times = np.flatnonzero(one.found & ~one.touched)
+def _smooth(one: Followed, falling: bool = False, meeting: bool = False) -> Fault:
+    """No step is far larger than the others; of who falls, sideways; of who meets somebody, only neighbouring frames in full view count."""
+    times = np.flatnonzero(one.alone if meeting else one.found & ~one.touched)
     if len(times) < 3:
         return None
-    steps = np.linalg.norm(np.diff(one.trail.centres[times], axis=0), axis=1) / np.diff(times)
+    steps = np.linalg.norm(np.diff(one.trail.centres[times][:, : 1 if falling else 2], axis=0), axis=1) / np.diff(times)
     times_of_median, floor = JUMP
     far = steps * np.diff(times) > times_of_median * np.median(steps) * np.diff(times) + floor
+    far &= (np.diff(times) == 1) | (not meeting)
     return ("MOT-JMP", int(times[1 + np.argmax(far)])) if far.any() else None
 
 
@@ -295,7 +307,7 @@ def _shakes(one: Followed, events: list[Event]) -> Fault:
 
 def _even(scene: Scene, one: Followed, event: Event) -> Fault:
     """A straight line through place over time, in the direction of the event (gaits move up and down)."""
-    frames = _during(scene, event)
+    frames = scene.during(event)
     times = np.flatnonzero((one.found & ~one.at_edge)[frames]) + frames.start
     if event.direction is None or len(times) < 5:
         return None
@@ -323,7 +335,12 @@ def _named(name: str, fault: Fault) -> Check:
 
 
 def _nobody_else(scene: Scene) -> Fault:
-    fault = _run(scene.strangers, scene, "TXT-EXT")
+    struck = [event.target for event in scene.spec.events if event.kind == "hit"]
+    # a ball that is half out of the frame looks like something else
+    half_out = (
+        np.any([~one.found for one in scene.actors if one.actor.id in struck], axis=0) if struck else np.zeros(scene.num_frames, bool)
+    )
+    fault = _run(scene.strangers & ~half_out, scene, "TXT-EXT")
     return ("OBJ-APP", fault[1]) if fault and fault[1] > _lasting(scene) else fault
 
 

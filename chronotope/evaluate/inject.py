@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from chronotope.evaluate.tracking import TRAVELS, truth_of
+from chronotope.evaluate.inject_deeds import INJECTORS_OF_DEEDS, left_out
+from chronotope.evaluate.tracking import DEEDS, TRAVELS, WAY, stage_way, truth_of
 from chronotope.worlds.cast_table import COLOURS
 from chronotope.worlds.spec import Actor, Event, Spec
 from chronotope.worlds.stage import render
@@ -126,7 +127,8 @@ def _undone(spec: Spec, rng: np.random.Generator) -> Frames | None:
     """The deed turned into its opposite, or left out."""
     deeds = [event for event in spec.events if event.kind in ("grow", "shrink", "enter", "leave")]
     if not deeds:
-        return None
+        turning = [place for place, actor in enumerate(spec.actors) if any(e.kind == "spin" and e.actor == actor.id for e in spec.events)]
+        return left_out(spec) if all(_apart(spec, place) for place in turning) else None
     deed = deeds[int(rng.integers(len(deeds)))]
     others = tuple(event for event in spec.events if event is not deed)
     if deed.kind in ("grow", "shrink"):
@@ -206,6 +208,8 @@ def _turned(spec: Spec, rng: np.random.Generator) -> Frames | None:
     ways = {event.direction for event in spec.events if event.direction}
     if len(spec.events) != 1 or not ways <= {"left", "right"} or not ways:
         return None
+    if spec.events[0].kind in ("meet", "eat") and abs(stage_way(spec, spec.events[0].actor)) < WAY:
+        return None  # the way is too short to be asked for
     return _mirrored(render(spec).frames)
 
 
@@ -224,8 +228,8 @@ def _jumped(spec: Spec, rng: np.random.Generator) -> Frames | None:
 
 def _shaken(spec: Spec, rng: np.random.Generator) -> Frames | None:
     """The frames in another order."""
-    frames = render(spec).frames
-    return _shuffled(spec, frames, rng) if _steady(spec) and len(frames) >= 8 else None
+    frames, of_its_own = render(spec).frames, {event.kind for event in spec.events} & (set(DEEDS) - {"stop"})
+    return _shuffled(spec, frames, rng) if _steady(spec) and len(frames) >= 8 and not of_its_own else None
 
 
 def _halting(spec: Spec, rng: np.random.Generator) -> Frames | None:
@@ -279,6 +283,7 @@ INJECTORS: dict[str, Injector] = {
     "MOT-JMP": _jumped,
     "MOT-SHK": _shaken,
     "PHY-INR": _halting,
+    **INJECTORS_OF_DEEDS,
     "VIS-FLK": _flickering,
     "VIS-NSE": _noisy,
     "VIS-BLR": _blurred,
@@ -296,6 +301,7 @@ def _shuffled(spec: Spec, frames: Frames, rng: np.random.Generator) -> Frames | 
 def _backwards(spec: Spec, frames: Frames, rng: np.random.Generator) -> Frames | None:
     ways = [event.direction for event in sorted(spec.events, key=lambda e: e.start)]
     undoing = len(ways) == 2 and ways[1] == _OPPOSITE.get(ways[0] or "")  # there and back is the same backwards
+    undoing |= {event.kind for event in spec.events} == {"spin"}  # and so is turning
     return frames[::-1] if _happens(spec) and not undoing else None
 
 

@@ -16,24 +16,34 @@ from pathlib import Path
 
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
-from chronotope.evaluate.tracking import cannot_judge, truth_of
+from chronotope.evaluate.tracking import DEEDS, TRAVELS, cannot_judge, truth_of
 from chronotope.worlds.backdrops import PLAIN
 from chronotope.worlds.captions import captions
-from chronotope.worlds.sample import SCOPES, Scope, Split, sample_spec, split_of
+from chronotope.worlds.sample import SCOPES, Scope, Split, sample_spec, scope_of, split_of
 from chronotope.worlds.spec import Spec, spec_key
 from chronotope.worlds.words import places
 
-__all__ = ["LENGTHS", "SUITES", "Case", "Suite", "make_suite", "read_cases", "write_cases"]
+__all__ = ["LENGTHS", "PHYSICS", "SUITES", "Case", "Suite", "make_suite", "read_cases", "specs_of", "write_cases"]
 
-VERSION = 1
+VERSION = 2
 LENGTHS = ("a picture", "up to 1 s", "1 to 2 s", "over 2 s")
 FORMS = ("sentence", "sentence", "tags", "paragraph")  # how prompts are worded: half of them in a sentence
+# What of physics a clip shows, by its deeds; the last that fits
+PHYSICS = {
+    "P0 none": (),
+    "P1 inertia": (*TRAVELS, "enter", "leave", "stop", "meet"),
+    "P2 gravity": ("bounce",),
+    "P3 two bodies": ("hit",),
+    "P5 irreversible": ("eat",),
+}
+CONTACT = ("meet", "hit", "eat")
+ROUND = 5  # of so many cases in a row, one is of the scope `deeds`
 WORDINGS = 12  # among which one that names the place is looked for
 
 
 @dataclass(frozen=True)
 class Suite:
-    """How many specs, how often each; the shares of clips of two acts and of new combinations."""
+    """How many specs, how often each; of those without a deed of their own, the shares of clips of two acts and of new combinations."""
 
     name: str
     specs: int
@@ -83,7 +93,9 @@ def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
     visible = truth_of(spec).visible_fraction
     crossing = len(spec.actors) > 1 and bool((visible < 0.9).any()) and not any(e.kind in ("enter", "leave") for e in spec.events)
     kinds = {actor.kind for actor in spec.actors}
-    if not spec.events:
+    if any(event.kind in CONTACT for event in spec.events):
+        deeds = "C4 one touches another"
+    elif not spec.events:
         deeds = "C0 nothing happens"
     elif len(spec.events) == 1:
         deeds = "C1 one deed"
@@ -94,6 +106,7 @@ def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
         "size": f"{spec.width}x{spec.height}",
         "words": form,
         "deeds": deeds,
+        "physics": [name for name, kinds in PHYSICS.items() if not kinds or any(event.kind in kinds for event in spec.events)][-1],
         "actors": f"{len(spec.actors)}",
         "cast": "shapes" if kinds == {"shape"} else "nouns" if kinds == {"emoji"} else "both",
         "place": "plain colour" if spec.backdrop in PLAIN else "landscape",
@@ -109,20 +122,33 @@ def make_suite(name: str) -> list[Case]:
     suite, cases = SUITES[name], []
     for index in range(suite.specs):
         # spread evenly over the suite: every so many-th case; forms shift by one each round, so that each meets every kind of case
-        scope = SCOPES["acts" if _falls(index, suite.acts) else "small"]
-        split: Split = "combination" if _falls(index, suite.combinations, offset=1) else "heldout"
-        spec, prompt = _judgeable(index, scope, split, form := FORMS[(index + index // len(FORMS)) % len(FORMS)])
+        form, shift = FORMS[(index + index // len(FORMS)) % len(FORMS)], index // ROUND
+        if index % ROUND == shift % ROUND:
+            deed = DEEDS[shift % len(DEEDS)]
+            split: Split = "heldout"  # some deeds have no pair of attributes that is kept out of training
+            spec, prompt = _worded(specs_of(1_000_000 + index, scope_of(deed), split, deed), form)
+        else:
+            scope = SCOPES["acts" if _falls(index, suite.acts) else "small"]
+            split = "combination" if _falls(index, suite.combinations, offset=1) else "heldout"
+            spec, prompt = _worded(specs_of(1_000_000 + index, scope, split), form)
         cases += [Case(spec, prompt, form, split, run, index, _seed(name, spec, run, index)) for run in range(suite.runs)]
     return cases
 
 
-def _judgeable(index: int, scope: Scope, split: Split, form: str) -> tuple[Spec, str]:
-    """The first spec of this index whose actors can be told apart, and its first wording that names the place it will be judged by."""
+def specs_of(seed: int, scope: Scope, split: Split, deed: str | None = None) -> Iterator[Spec]:
+    """Specs of one seed that can be judged; with a deed, those in which it is done."""
     for attempt in range(1000):
-        spec = sample_spec(1_000_000 + index + 10_000_000 * attempt, scope, split)
+        spec = sample_spec(seed + 10_000_000 * attempt, scope, split)
+        if (deed is None or any(event.kind == deed for event in spec.events)) and not cannot_judge(spec):
+            yield spec
+
+
+def _worded(specs: Iterator[Spec], form: str) -> tuple[Spec, str]:
+    """The first spec with a wording that names the place it will be judged by, and the first such wording."""
+    for spec in specs:
         named = (text for text in captions(spec, WORDINGS)[form] if _names_place(text, spec.backdrop))
         prompt = next(named, None)
-        if prompt is not None and not cannot_judge(spec):
+        if prompt is not None:
             return spec, prompt
     raise UsageError("no spec of this scope can be judged")
 

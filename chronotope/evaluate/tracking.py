@@ -14,15 +14,19 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from chronotope.errors import UsageError
+from chronotope.evaluate.belonging import chances_of, grown
 from chronotope.evaluate.probe import CELL, KINDS, NOTHING
-from chronotope.evaluate.words import SURE, Sight, Trail, follow
-from chronotope.worlds.spec import Actor, Spec
+from chronotope.evaluate.words import SURE, Sight, Trail, follow_likely
+from chronotope.worlds.spec import Actor, Event, Spec
 from chronotope.worlds.stage import Truth, render
 
-__all__ = ["TRAVELS", "Followed", "Scene", "cannot_judge", "follow_all", "truth_of"]
+__all__ = ["DEEDS", "TRAVELS", "WAY", "Fault", "Followed", "Scene", "cannot_judge", "follow_all", "stage_way", "truth_of"]
 
 FEWEST_CELLS = 8  # of a stranger or a double: half of what the smallest actor covers
+Fault = tuple[str, int] | None  # a code of the taxonomy, and the frame from which it shows
 TRAVELS = ("walk", "fly", "move", "roll")  # the deeds by which somebody gets about
+DEEDS = ("eat", "hit", "bounce", "stop", "meet", "spin")  # of the scope `deeds`, with checks of their own
+WAY = 0.12  # short sides: who goes less on the stage cannot be seen to go
 SHARE_OF_DOUBLE = 0.2  # of the actor's own cells
 
 
@@ -61,12 +65,17 @@ class Scene:
     def num_frames(self) -> int:
         return len(self.sight.frames)
 
+    def during(self, event: Event) -> slice:
+        """The frames in which an event happens."""
+        fps = self.spec.fps
+        return slice(max(0, round(event.start * fps)), min(self.num_frames, round(event.end * fps) + 1))
+
     @property
     def backdrop(self) -> Bool[np.ndarray, "t h w"]:
         """Pixels in which nobody stands, with a margin of one cell."""
         taken = self.sight.likely[:, NOTHING] < SURE
-        grown = np.stack([_grown(cells) for cells in taken])
-        pixels = np.repeat(np.repeat(grown, CELL, axis=1), CELL, axis=2)
+        wide = np.stack([grown(cells) for cells in taken])
+        pixels = np.repeat(np.repeat(wide, CELL, axis=1), CELL, axis=2)
         return ~pixels[:, : self.sight.frames.shape[1], : self.sight.frames.shape[2]]
 
 
@@ -78,44 +87,54 @@ def truth_of(spec: Spec) -> Truth:
 
 def cannot_judge(spec: Spec) -> str | None:
     """Why this spec cannot be judged, or nothing."""
-    nouns = [actor.noun for actor in spec.actors]
-    unknown = [noun for noun in nouns if noun not in KINDS]
+    unknown = [actor.noun for actor in spec.actors if actor.noun not in KINDS]
     if unknown:
         return f"the probe was never shown a {unknown[0]}; it knows {', '.join(KINDS[2:])}"
-    return "two actors of one kind cannot be told apart; give them different nouns" if len(set(nouns)) < len(nouns) else None
+    looks = [(actor.noun, actor.colour) for actor in spec.actors]
+    if len(set(looks)) < len(looks):
+        return "two actors of one kind and colour cannot be told apart; give them different nouns, or shapes different colours"
+    if sum(event.kind == "spin" for event in spec.events) > 1:
+        return "two that turn at once cannot be told apart, for turned things look like others; let one of them rest"
+    if any(event.kind == "meet" and abs(stage_way(spec, event.actor)) < WAY for event in spec.events):
+        return "those who meet stand together from the beginning; put them farther apart, or make them smaller"
+    return None
+
+
+def stage_way(spec: Spec, name: str, frames: slice = slice(None)) -> float:
+    """How far the stage carries somebody sideways while it can be seen: short sides, to the right."""
+    truth = truth_of(spec)
+    x = truth.x[frames, truth.actors.index(name)].clip(0, spec.width)
+    return float(x[-1] - x[0]) / min(spec.width, spec.height)
 
 
 def follow_all(sight: Sight, spec: Spec) -> Scene:
     """Follow every actor of the spec, and note who else is there."""
     if problem := cannot_judge(spec):
         raise UsageError(problem)
-    nouns = [actor.noun for actor in spec.actors]
-    trails = [follow(sight, (noun,)) for noun in nouns]
-    actors = tuple(_followed(sight, actor, trails[place], trails[:place] + trails[place + 1 :]) for place, actor in enumerate(spec.actors))
-    own = {KINDS.index(noun) for noun in nouns}
+    chances = chances_of(sight, spec)
+    trails = [follow_likely(sight, chance) for chance in chances]
+    actors = tuple(
+        _followed(actor, chances[place], trails[place], trails[:place] + trails[place + 1 :]) for place, actor in enumerate(spec.actors)
+    )
+    own = {KINDS.index(actor.noun) for actor in spec.actors}
     strangers = np.array([_stranger(sight, own, [one.trail.cells[t] for one in actors], t) for t in range(len(sight.frames))], bool)
     return Scene(spec, sight, actors, strangers)
 
 
-def _followed(sight: Sight, actor: Actor, trail: Trail, others: list[Trail]) -> Followed:
+def _followed(actor: Actor, chance: Float[np.ndarray, "t rows columns"], trail: Trail, others: list[Trail]) -> Followed:
     areas = np.where(trail.found, trail.cells.sum(axis=(1, 2)), np.nan)
-    sure = sight.likely[:, KINDS.index(actor.noun)] >= SURE
+    sure = chance >= SURE
     frames = range(len(sure))
     doubles = np.array([_largest(sure[t] & ~trail.cells[t]) >= max(FEWEST_CELLS, SHARE_OF_DOUBLE * areas[t]) for t in frames], bool)
     edge = trail.cells[:, [0, -1]].any(axis=(1, 2)) | trail.cells[:, :, [0, -1]].any(axis=(1, 2))
     near = _inside(trail.cells, 2) < trail.cells.sum(axis=(1, 2))
-    touched = np.array([any((_grown(trail.cells[t], 2) & other.cells[t]).any() for other in others) for t in frames], bool)
+    touched = np.array([any((grown(trail.cells[t], 2) & other.cells[t]).any() for other in others) for t in frames], bool)
     return Followed(actor, trail, areas, np.asarray(doubles & trail.found), np.asarray(edge), np.asarray(near), touched)
 
 
 def _inside(cells: Bool[np.ndarray, "t rows columns"], margin: int) -> Float[np.ndarray, " t"]:
     """How many cells are at least so far from the edge of the frame."""
     return np.asarray(cells[:, margin:-margin, margin:-margin].sum(axis=(1, 2)), float)
-
-
-def _grown(cells: Bool[np.ndarray, "rows columns"], margin: int = 1) -> Bool[np.ndarray, "rows columns"]:
-    """With a margin of so many cells."""
-    return cv2.dilate(cells.astype(np.uint8), np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)) > 0
 
 
 def _largest(cells: Bool[np.ndarray, "rows columns"]) -> int:
@@ -130,6 +149,6 @@ def _stranger(sight: Sight, own: set[int], taken: list[np.ndarray], t: int) -> b
     best = likely.argmax(axis=0)
     foreign = (likely[NOTHING] < SURE) & ~np.isin(best, [NOTHING, *own])
     near = np.any(taken, axis=0) if taken else np.zeros_like(foreign)
-    near = _grown(near)
+    near = grown(near)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(foreign.astype(np.uint8), connectivity=8)
     return any(stats[i, cv2.CC_STAT_AREA] >= FEWEST_CELLS and not near[labels == i].any() for i in range(1, count))

@@ -29,9 +29,11 @@ __all__ = [
     "core",
     "direction_of",
     "follow",
+    "follow_likely",
     "judge",
     "judge_sight",
     "perceived",
+    "shades_of",
     "stays_put",
     "step_towards",
     "watch",
@@ -106,7 +108,11 @@ def watch(probe: Probe, frames: Frames) -> Sight:
 
 def follow(sight: Sight, kinds: tuple[str, ...]) -> Trail:
     """Find the largest patch of these kinds (taken together) in every frame."""
-    likely = sight.likely[:, [KINDS.index(kind) for kind in kinds]].sum(axis=1)
+    return follow_likely(sight, sight.likely[:, [KINDS.index(kind) for kind in kinds]].sum(axis=1))
+
+
+def follow_likely(sight: Sight, likely: Float[np.ndarray, "t rows columns"]) -> Trail:
+    """The largest patch of cells that are likely enough, in every frame."""
     cells = np.zeros(likely.shape, bool)
     centres = np.full((len(likely), 2), np.nan)
     for t, chance in enumerate(likely):
@@ -131,7 +137,7 @@ def colour_votes(sight: Sight, path: Trail) -> dict[str, int]:
     pixels = sight.frames[mask]
     if not len(pixels):
         return {}
-    distance = np.linalg.norm(perceived(pixels)[:, None] - _palette()[None], axis=2)
+    distance = np.linalg.norm(perceived(pixels)[:, None] - shades_of(*COLOURS)[None], axis=2)
     votes = np.bincount(distance.argmin(axis=1) // len(_SHADES), minlength=len(COLOURS))
     return dict(zip(COLOURS, votes.tolist(), strict=True))
 
@@ -147,9 +153,9 @@ def core(cells: Bool[np.ndarray, "t rows columns"]) -> Bool[np.ndarray, "t rows 
 _SHADES = ((0.28, 1.0), (0.0, 1.0), (0.0, 0.82))
 
 
-def _palette() -> Float[np.ndarray, "colours 3"]:
-    """Every colour in its three shades."""
-    shades = [[(c + (255 - c) * lift) * keep for c in rgb] for rgb in COLOURS.values() for lift, keep in _SHADES]
+def shades_of(*colours: str) -> Float[np.ndarray, "shades 3"]:
+    """Each of these colours in its three shades."""
+    shades = [[(c + (255 - c) * lift) * keep for c in COLOURS[colour]] for colour in colours for lift, keep in _SHADES]
     return perceived(np.array(shades).round().astype(np.uint8))
 
 

@@ -15,7 +15,7 @@ from chronotope.worlds.cast_table import CAST, COLOURS, SHAPES
 from chronotope.worlds.compose import compose
 from chronotope.worlds.spec import BACKDROPS, CAMERAS, Spec, spec_key
 
-__all__ = ["SCOPES", "Scope", "Split", "attribute_pairs", "sample_spec", "split_by", "split_of", "split_rng"]
+__all__ = ["SCOPES", "Scope", "Split", "attribute_pairs", "sample_spec", "scope_of", "split_by", "split_of", "split_rng"]
 
 Split = Literal["train", "heldout", "combination"]
 HELDOUT_SHARE, COMBINATION_SHARE = 0.05, 0.06
@@ -42,6 +42,7 @@ class Scope:
     shape_share: float = 0.4
     smallest: float = 0.35
     largest: float = 0.55
+    told_share: float = 0.1  # how often each deed with a story of its own (eat, meet, ...) is told, beside the other stories together
     acts: int = 1  # how many things one actor does, one after the other: 1 or 2
 
 
@@ -80,6 +81,13 @@ SCOPES: dict[str, Scope] = {
                     _LARGE_SIZES, max_actors=3, max_frames=48, moving_camera_share=0.3, shape_share=0.25, smallest=0.22, largest=0.55),
 }
 # fmt: on
+
+
+def scope_of(deed: str) -> Scope:
+    """The scope `deeds` with only this one of its deeds beside the plain ones, and often."""
+    if deed not in _DEEDS:
+        raise UsageError(f"'{deed}' is not a deed of the scope deeds. {suggest(deed, _DEEDS)}")
+    return dataclasses.replace(SCOPES["deeds"], events=(*_PLAINLY, deed), told_share=10.0)
 
 
 def sample_spec(seed: int, scope: Scope, split: Split = "train") -> Spec:

@@ -34,7 +34,7 @@ def choose_story(draft: Draft) -> Callable[[Draft], None]:
         return aside if draft.chance(0.4) else solo
     menu: list[tuple[Callable[[Draft], None], float]] = [(solo, 0.55), (aside, 0.17), (passing, 0.2), (lanes, 0.08)]
     if draft.seconds >= 1.0:
-        menu += [(story, 0.1) for story in (push, hit, eat, meet, paint, switch, stop) if story.__name__ in scope.events]
+        menu += [(story, scope.told_share) for story in (push, hit, eat, meet, paint, switch, stop) if story.__name__ in scope.events]
     shares = [share for _, share in menu]
     place = draft.rng.choice(len(menu), p=[share / sum(shares) for share in shares])
     return menu[int(place)][0]

@@ -17,7 +17,7 @@ from chronotope.evaluate.trial import BARS, trial_specs, try_checks
 from chronotope.worlds.spec import Actor, Camera, Event, Spec
 from chronotope.worlds.stage import render
 
-SPECS = trial_specs(60)
+SPECS = trial_specs(140)
 
 
 def test_every_class_but_the_systems_own_can_be_planted() -> None:

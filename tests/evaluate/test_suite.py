@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from pathlib import Path
@@ -10,9 +11,16 @@ import pytest
 
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.ledger import Ledger
-from chronotope.evaluate.suite import SUITES, make_suite, read_cases, write_cases
+from chronotope.evaluate.suite import SUITES, Case, make_suite, read_cases, write_cases
+from chronotope.evaluate.tracking import DEEDS
 from chronotope.worlds.captions import captions
 from chronotope.worlds.sample import split_of
+
+
+@functools.cache
+def standard() -> list[Case]:
+    """The specs of the standard suite, once each."""
+    return make_suite("standard")[::4]
 
 
 def test_a_suite_is_the_same_every_time_and_was_never_trained_on() -> None:
@@ -31,15 +39,26 @@ def test_strata_cover_what_they_name() -> None:
     for case in make_suite("smoke"):
         for name, level in case.strata.items():
             levels.setdefault(name, Counter())[level] += 1
-    assert set(levels) == {"length", "size", "words", "deeds", "actors", "cast", "place", "identity", "novelty"}
+    assert set(levels) == {"length", "size", "words", "deeds", "actors", "cast", "place", "identity", "novelty", "physics"}
     assert all(len(counts) > 1 for counts in levels.values()), levels
     assert levels["deeds"]["C3 one deed after the other"] >= 4
+    assert {"P1 inertia", "P2 gravity", "P3 two bodies", "P5 irreversible"} <= set(levels["physics"])
+
+
+def test_a_fifth_does_a_deed_of_its_own_each_in_its_turn() -> None:
+    cases = standard()
+    done = Counter(event.kind for case in cases for event in case.spec.events if event.kind in DEEDS)
+    assert set(done) == set(DEEDS) and min(done.values()) >= len(cases) // 30 and sum(done.values()) <= len(cases) // 5 + 20
+    for case in cases:
+        kinds = {event.kind for event in case.spec.events}
+        assert ("eat" in kinds) == (case.strata["physics"] == "P5 irreversible")
+        assert bool(kinds & {"eat", "hit", "meet"}) == case.strata["deeds"].startswith("C4")
 
 
 def test_every_wording_meets_every_kind_of_case_and_names_its_place() -> None:
-    cases = make_suite("standard")[::4][:160]
+    cases = standard()[:160]
     assert len({(case.form, case.strata["deeds"][:2]) for case in cases}) >= 8
-    assert all(len({actor.noun for actor in case.spec.actors}) == len(case.spec.actors) for case in cases)
+    assert all(len({(actor.noun, actor.colour) for actor in case.spec.actors}) == len(case.spec.actors) for case in cases)
     words = {"hills": "hills", "sky": "sky", "sea": "sea", "night": "night"}
     assert all(words.get(case.spec.backdrop, case.spec.backdrop) in case.prompt for case in cases)
 
