@@ -13,7 +13,7 @@ from chronotope.evaluate.inject import CONTROLS, INJECTORS, plant
 from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.statistics import Rate
 from chronotope.evaluate.taxonomy import FAILURES, blocks
-from chronotope.evaluate.trial import BARS, BARS, trial_specs, try_checks
+from chronotope.evaluate.trial import BARS, trial_specs, try_checks
 from chronotope.worlds.spec import Actor, Camera, Event, Spec
 from chronotope.worlds.stage import render
 
