@@ -275,7 +275,9 @@ class Generator:
         def fill(part: Canvas, number: int) -> Tensor:
             own = seed if number == 0 else int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
             count, started = number * sampling.num_steps, time.perf_counter()
-            filled = sample(self.dit, self.tokenizer, self.flow, self.geometry, part, sampling, own, lambda step: report(count + step))
+            guidance = replace(sampling.guidance, scale=min(sampling.guidance.scale, self.window.guidance))
+            mine = sampling if number == 0 else replace(sampling, guidance=guidance)
+            filled = sample(self.dit, self.tokenizer, self.flow, self.geometry, part, mine, own, lambda step: report(count + step))
             seconds["sampling"] += time.perf_counter() - started
             return filled
 

@@ -25,11 +25,15 @@ Fill = Callable[[Canvas, int], Tensor]
 
 @dataclass(frozen=True)
 class Window:
-    """How many frames are worked on at once, how many slices of them are past, and the noise level at which the past is shown."""
+    """How many frames are worked on at once, how many slices of them are past, and the noise level at which the past is shown.
+
+    `guidance` is the most that windows after the first one get: what a strong one adds to colours would add up from window to window.
+    """
 
     frames: int = 17
     context: int = 1
     history: float = 0.05
+    guidance: float = 2.0
 
     def __post_init__(self) -> None:
         if not 0 < self.context < self.frames:

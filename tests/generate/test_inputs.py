@@ -203,3 +203,17 @@ def test_what_does_not_go_together_is_refused(generator, given, said):
 def test_a_short_clip_gives_what_it_has(generator):
     made = generator.generate("a red ball", video=clip(3), task="extend", num_frames=4, **SIZE)
     assert len(made.frames) == 7 and "3 frames of context instead of 4" in made.origin["notes"][0]
+
+
+@pytest.mark.parametrize(("asked", "later"), [(3.0, 2.0), (1.5, 1.5), (1.0, 1.0)])
+def test_windows_after_the_first_are_guided_less(generator, monkeypatch, asked, later):
+    scales = []
+
+    def sample_nothing(*arguments):
+        part, sampling = arguments[4:6]
+        scales.append(sampling.guidance.scale)
+        return torch.zeros_like(part.known)
+
+    monkeypatch.setattr("chronotope.generate.pipeline.sample", sample_nothing)
+    generator.generate("x", num_frames=40, guidance_scale=asked, **SIZE)
+    assert scales[0] == asked and len(scales) > 2 and set(scales[1:]) == {later}
