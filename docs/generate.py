@@ -98,8 +98,46 @@ def results(name: str) -> str:
     return ("### " + body.replace("\n## ", "\n### ")).strip()
 
 
+def standard() -> str:
+    """What the standard suite says of the shipped model: success, by kind of case, and how it fails."""
+    found = ROOT / "benchmarks" / "standard.json"
+    if not found.exists():
+        return (
+            "Not measured yet: `chronotope evaluate small --suite standard --workers 2 --out out/standard`, then `python docs/standard.py`."
+        )
+    from chronotope.evaluate.taxonomy import FAILURES
+
+    reports = json.loads(found.read_text(encoding="utf-8"))
+    about, summary = reports["model"]["about"], reports["model"]["summary"]
+    low, high = summary["success"]["interval_over_specs"]
+    runs = summary["runs"]
+    lines = [
+        f"**{summary['success']['share']:.1%}** [{low:.1%}, {high:.1%}] of {summary['success']['of']:,} videos pass every check that matters "
+        f"({runs['count']} runs: {', '.join(f'{share:.1%}' for share in runs['shares'])}); {summary['graded']:.1%} of all checks hold."
+    ]
+    for layer, words in (("autoencoder", "The ceiling, true clips after the autoencoder"), ("truth", "What the checks lose on true clips")):
+        if layer in reports:
+            rate = reports[layer]["summary"]["success"]
+            lines.append(
+                f"{words}: {rate['share']:.1%} of {rate['of']:,} succeed, {reports[layer]['summary']['graded']:.2%} of checks hold."
+            )
+    lines += ["", "| kind of case | level | succeed |", "|---|---|---|"]
+    for name, levels in summary["strata"].items():
+        for level, rate in levels.items():
+            bounds = f"[{rate['interval'][0]:.1%}, {rate['interval'][1]:.1%}]"
+            lines.append(f"| {name} | {level} | {rate['share']:.1%} {bounds} of {rate['of']:,} |")
+    lines += ["", "| failure | | videos |", "|---|---|---|"]
+    for code, rate in sorted(summary["failures"].items(), key=lambda item: -item[1]["share"]):
+        if rate["right"]:
+            lines.append(f"| {code} | {FAILURES[code].name} (severity {FAILURES[code].severity}) | {rate['share']:.1%} |")
+    return "\n".join(
+        [*lines, "", f"Weights {about['weights']}; {about['selection']}; ledger {about['ledger'][:16]}; intervals over specs, 95 %."]
+    )
+
+
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"presets": presets, "results": partial(results, "first_light"), "tree": tree},
+    "README.md": {"presets": presets, "results": partial(results, "first_light"), "standard": standard, "tree": tree},
+    "chronotope/weights/small/README.md": {"standard": standard},
     "docs/command-line.md": {"commands": command_line},
     "docs/generate.md": {"canvas": partial(results, "canvas")},
 }
