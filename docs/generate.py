@@ -112,8 +112,8 @@ def standard() -> str:
     low, high = summary["success"]["interval_over_specs"]
     runs = summary["runs"]
     lines = [
-        f"**{summary['success']['share']:.1%}** [{low:.1%}, {high:.1%}] of {summary['success']['of']:,} videos pass every check that matters "
-        f"({runs['count']} runs: {', '.join(f'{share:.1%}' for share in runs['shares'])}); {summary['graded']:.1%} of all checks hold."
+        f"**{summary['success']['share']:.1%}** [{low:.1%}, {high:.1%}] of {summary['success']['of']:,} videos pass every check "
+        f"that matters ({runs['count']} runs: {', '.join(f'{share:.1%}' for share in runs['shares'])}); {summary['graded']:.1%} of all checks hold."
     ]
     for layer, words in (("autoencoder", "The ceiling, true clips after the autoencoder"), ("truth", "What the checks lose on true clips")):
         if layer in reports:
