@@ -111,9 +111,10 @@ def standard() -> str:
     about, summary = reports["model"]["about"], reports["model"]["summary"]
     low, high = summary["success"]["interval_over_specs"]
     runs = summary["runs"]
+    rate, each = summary["success"], ", ".join(f"{share:.1%}" for share in runs["shares"])
     lines = [
-        f"**{summary['success']['share']:.1%}** [{low:.1%}, {high:.1%}] of {summary['success']['of']:,} videos pass every check "
-        f"that matters ({runs['count']} runs: {', '.join(f'{share:.1%}' for share in runs['shares'])}); {summary['graded']:.1%} of all checks hold."
+        f"**{rate['share']:.1%}** [{low:.1%}, {high:.1%}] of {rate['of']:,} videos pass every check that matters "
+        f"({runs['count']} runs: {each}); {summary['graded']:.1%} of all checks hold."
     ]
     for layer, words in (("autoencoder", "The ceiling, true clips after the autoencoder"), ("truth", "What the checks lose on true clips")):
         if layer in reports:
