@@ -32,7 +32,7 @@ export out model
 seq 0 15 | xargs -P "$workers" -I{} bash -euo pipefail -c 'share_of "$1"' _ {}
 
 # 2. The decoder, with the steps from slice to slice weighted up, and the transformer: big batches, which small models need to keep a
-#    GPU busy, made ahead by processes of their own. Both fit one GPU at a time, together.
+#    GPU busy, made ahead by processes of their own. One after the other here; the shipped weights were made by both at once.
 film=()
 if python tests/real_clips.py bbb.mp4; then
     if [ ! -e "$out/film/done" ]; then

@@ -136,6 +136,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--specs", type=int, default=100)
     options = parser.parse_args()
+    if len(options.models) < 2:
+        parser.error("give at least two models: a curve goes through points")
     specs, probe = judgeable_specs(options.specs), load_probe()
     outcomes = [outcome(folder, specs, probe, options.out) for folder in options.models]
     fitted = trend([found.flops for found in outcomes], [found.right for found in outcomes])

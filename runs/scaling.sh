@@ -9,6 +9,7 @@ PATH="$PWD/.venv/bin:$PATH"
 out=${1:-out/scaling}
 tiny=${2:-out/tiny}
 base=30 # steps
+processes=$(python -c "import os, torch; print(torch.cuda.device_count() or min(8, os.cpu_count()))")
 
 if [ ! -e "$tiny/latents/latents.json" ]; then
     echo "$tiny holds no latents yet; make them first: bash runs/tiny.sh $tiny" >&2
@@ -19,7 +20,7 @@ fi
 export OMP_NUM_THREADS=1
 for times in 1 4 32; do
     steps=$((base * times))
-    torchrun --standalone --nproc-per-node "$(nproc)" -m chronotope train dit --preset tiny --data "$tiny/latents" --autoencoder "$tiny" \
+    torchrun --standalone --nproc-per-node "$processes" -m chronotope train dit --preset tiny --data "$tiny/latents" --autoencoder "$tiny" \
         --out "$out/x$times" --set train.steps="$steps" train.warmup=10
 done
 

@@ -92,7 +92,7 @@ def dit_costs(run: DiTRun) -> dict[str, Any]:
     with torch.device("meta"):
         model = DiT(run.model)
     parameters = num_parameters(model)
-    samples = max(1, -(-run.train.batch_tokens // size.visual))
+    samples = max(1, run.train.batch_tokens // size.visual)
     forward = dit_flops(run.model, size) + text_flops(run.model, size.text)
     memory = {
         "weights, gradients, average": parameters * PLAIN_BYTES,

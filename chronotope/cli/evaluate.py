@@ -94,8 +94,8 @@ def evaluate(request: EvaluateRequest) -> dict[str, Any]:
         whole = name if (name := sizes.get(len(cases))) and make_suite(name) == cases else None
         about |= {"model": f"videos in {videos.name}", "plan": f"{request.specs}, sha256 {plan}", "videos": len(cases)}
         about |= {"suite": whole or f"not a whole suite of this program: {len(cases)} cases", "seeds": "unknown: made elsewhere"}
-        with progress("judging", "videos") as report:
-            verdicts = judge_folder(probe, videos, cases, None, report)
+        with _helpers(request) as helpers, progress("judging", "videos") as report:
+            verdicts = judge_folder(probe, videos, cases, None, report, helpers)
     found = make_report(verdicts, about)
     write_report(found, request.out)
     write_page(found, videos, request.out / "index.html")
@@ -104,6 +104,8 @@ def evaluate(request: EvaluateRequest) -> dict[str, Any]:
 
 def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any]) -> list[Judged]:
     model = request.model or "small"
+    if request.workers > 1 and device().type == "cuda":
+        raise UsageError(f"--workers {request.workers} is for CPUs; a GPU makes one video after the other, so leave it out")
     generator = Generator.load(find_model(model)).to(device())
     asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
     folder = find_model(model)
@@ -116,14 +118,17 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any])
         "selection": "none: first try of every case, seeds by hash",
         "device": str(device()),
     }
-    helpers = Helpers(request.workers, folder, request.layer) if request.workers > 1 else None
-    with helpers or contextlib.nullcontext():
+    with _helpers(request, folder) as helpers:
         with progress("sampling", "videos") as report:
             begun = {**about, "torch": torch.__version__}
             ledger = sample_cases(maker(generator, request.layer), cases, request.out, report, begun, helpers)
         about["ledger"] = ledger.head
         with progress("judging", "videos") as report:
             return judge_folder(load_probe(), request.out / "videos", cases, ledger, report, helpers)
+
+
+def _helpers(request: EvaluateRequest, model: Path | None = None) -> contextlib.AbstractContextManager[Helpers | None]:
+    return Helpers(request.workers, model, request.layer) if request.workers > 1 else contextlib.nullcontext()
 
 
 def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:

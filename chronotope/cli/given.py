@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,15 @@ COPIES = 3  # of a clip's frames are in memory at worst: as read, fitted to the 
 MOST_COLOUR = 48  # levels between the channels of what is still grey, after compression
 
 
-def check_memory(path: Path, fps: float) -> None:
-    """Refuse a clip that does not fit the memory, before it is read: what is given comes back whole in the video."""
-    info = video.probe(path)
-    wanted, have = 3 * round(info.seconds * fps) * info.width * info.height * COPIES, available_bytes()
+def check_memory(paths: Sequence[Path], fps: float) -> None:
+    """Refuse clips that do not fit the memory together, before they are read: what is given comes back whole in the video."""
+    infos = [video.probe(path) for path in paths]
+    wanted, have = sum(3 * round(info.seconds * fps) * info.width * info.height * COPIES for info in infos), available_bytes()
     if wanted > have:
+        said = " and ".join(f"{info.path} is {info.seconds:.0f} s of {info.width}x{info.height}" for info in infos)
         raise UsageError(
-            f"{path} is {info.seconds:.0f} s of {info.width}x{info.height}: at {fps:g} frames a second that takes {wanted / 1e9:.1f} GB, "
-            f"and {have / 1e9:.1f} GB are free; cut it to {info.seconds * have / wanted / 2:.0f} s, or make it smaller, first"
+            f"{said}: at {fps:g} frames a second that takes {wanted / 1e9:.1f} GB, and {have / 1e9:.1f} GB are free; "
+            f"cut to {max(infos, key=lambda info: info.seconds).seconds * have / wanted / 2:.0f} s, or make it smaller, first"
         )
 
 
@@ -143,8 +145,7 @@ class Sources:
         """What lies in the files, at this rate."""
         outpaints = self.outpaints(asked)
         times = self.at or (0.0,) * len(self.images)
-        for path in filter(None, (self.clip, self.connect and self.connect[1])):
-            check_memory(path, fps)
+        check_memory([path for path in (self.clip, self.connect and self.connect[1], self.mask) if path], fps)
         clip = video.read(self.clip, fps=fps).frames if self.clip else None
         span = None
         if self.retake and clip is not None and not outpaints and (self.start is not None or self.stop is not None):

@@ -39,7 +39,9 @@ __all__ = ["compare", "evaluate", "export_suite", "validate_checks"]
     help="autoencoder: the truth, there and back, which no model can beat; truth: what the checks themselves lose.",
 )
 @option("--first", type=click.IntRange(min=1), metavar="N", help="Only the first N videos; the report says so.")
-@option("--workers", type=click.IntRange(min=1), metavar="N", default=1, show_default=True, help="Videos made at a time, a core each.")
+@option(
+    "--workers", type=click.IntRange(min=1), metavar="N", default=1, show_default=True, help="Videos made or judged at a time, a core each."
+)
 @option("--videos", type=FILE, metavar="DIR", help="Judge these instead, whoever made them.")
 @option("--specs", type=FILE, metavar="FILE", help="The file that planned them.")
 @option("--out", type=FILE, default=Path("report"), show_default=True, metavar="DIR", help="Videos, ledger, report.json and index.html.")

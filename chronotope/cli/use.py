@@ -201,7 +201,8 @@ def generate(request: Request, generator: Generator, model: Path) -> tuple[list[
     planned = generator.lay_out(settings)
     total = len(steps) * settings.sampling.num_steps
     watchable = len(steps) > 1 and not steps[0].backward
-    for note in [*generator.notes(settings, planned), *beyond(model, generator, settings, planned)]:
+    notes = [*generator.notes(settings, planned), *beyond(model, generator, settings, planned)]
+    for note in notes:
         say(f"note: {note}")
     made: list[dict[str, Any]] = []
     with stoppable() as stop:
@@ -215,7 +216,7 @@ def generate(request: Request, generator: Generator, model: Path) -> tuple[list[
                 stream = generator.stream(settings, request.seed + number, stepped, planned)
                 if watchable and number == 0 and path.suffix.lower() != ".gif":
                     say(f"note: {part(path)} can be watched while it grows")
-                origin = write_stream(path, replace(stream, origin={**stream.origin, **given}), stop, watchable)
+                origin = write_stream(path, replace(stream, origin={**stream.origin, **given, "notes": notes}), stop, watchable)
             if origin is None:
                 say(f"note: stopped before the first frame of {path}; it was not written")
                 break

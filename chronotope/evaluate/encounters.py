@@ -93,7 +93,7 @@ def _near(one: Followed, other: Followed, cells: int) -> Bool[np.ndarray, " t"]:
 
 
 def _touches(scene: Scene, one: Followed, other: Followed, event: Event) -> Fault:
-    """At some time it stands at the other; of the eaten, the last that was seen counts."""
+    """At some time it stands at the other."""
     return None if _near(one, other, AT_HAND).any() else ("TXT-ACT", scene.during(event).stop - 1)
 
 

@@ -6,6 +6,7 @@ Videos are judged as files, as a stranger's are, so the same video always gets t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,12 @@ def sample_cases(
             (under_way.add if row is None else under_way.remove)(case.id)
             done += row is not None
             report(done, len(cases))
-    except KeyboardInterrupt:  # by a person: the only way to another try, and it can be seen
+    except KeyboardInterrupt:  # by a person: a way to another try, and it can be seen
         ledger.write(*({"kind": "interrupted", "case": name} for name in sorted(under_way)))
         raise
+    except BrokenProcessPool as problem:  # one helper was killed, and its neighbours' cases went with it
+        ledger.write(*({"kind": "interrupted", "case": name, "reason": "a helper was killed"} for name in sorted(under_way)))
+        raise FileProblem("a helper process was killed, mostly for want of memory; run again with fewer --workers to go on") from problem
     return ledger
 
 

@@ -1,6 +1,7 @@
 """What makes a case's video - the whole model, or one layer of it - in this process or in several that each hold the model.
 
-Seeds are the cases' own and judging looks at files, so videos and verdicts are the same, however many processes there are.
+Seeds are the cases' own and judging looks at files, so videos and verdicts are the same, however many processes there are. They
+work on the CPU; a GPU makes one video after the other.
 """
 
 from __future__ import annotations
@@ -87,9 +88,9 @@ def one_by_one(make: Make, cases: Sequence[Case], folder: Path) -> Iterator[tupl
 
 
 class Helpers:
-    """Processes that make and judge videos, each with a model of its own and one thread."""
+    """Processes that make and judge videos, each with a model of its own and one thread; without a model they only judge."""
 
-    def __init__(self, count: int, model: Path, layer: str) -> None:
+    def __init__(self, count: int, model: Path | None = None, layer: str = "model") -> None:
         self.count = count
         start = multiprocessing.get_context("spawn")  # a forked torch may wait for threads that it no longer has
         self.pool = ProcessPoolExecutor(count, mp_context=start, initializer=_settle, initargs=(model, layer))
@@ -121,9 +122,9 @@ class Helpers:
 _HELD: dict[str, Any] = {}  # in a helper: what makes, and the probe
 
 
-def _settle(model: Path, layer: str) -> None:
+def _settle(model: Path | None, layer: str) -> None:
     torch.set_num_threads(1)
-    _HELD["make"], _HELD["probe"] = maker(Generator.load(model), layer), load_probe()
+    _HELD["make"], _HELD["probe"] = model and maker(Generator.load(model), layer), load_probe()
 
 
 def _attempt(case: Case, path: Path) -> Row:

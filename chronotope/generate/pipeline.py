@@ -25,7 +25,7 @@ from chronotope.flow.solvers import SolverName
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.inputs import Given, Mask, Picture, Pixels, Plan, Task, plan
 from chronotope.generate.memory import available_bytes, video_bytes
-from chronotope.generate.rollout import Window, rollout, spans
+from chronotope.generate.rollout import Window, remembering, rollout, spans
 from chronotope.generate.sampler import Sampling, sample
 from chronotope.generate.settings import Defaults, Settings, read_prompts
 from chronotope.generate.tasks import Frame
@@ -271,12 +271,13 @@ class Generator:
         self, canvas: Canvas, sampling: Sampling, seed: int, report: Callable[[int], None], seconds: dict[str, float]
     ) -> Iterator[Tensor]:
         """The latents of a canvas, window by window; the first window has the seed itself, the others have seeds of their own."""
+        remembers = remembering(spans(canvas, self.window))
+        gently = replace(sampling, guidance=replace(sampling.guidance, scale=min(sampling.guidance.scale, self.window.guidance)))
 
         def fill(part: Canvas, number: int) -> Tensor:
             own = seed if number == 0 else int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
             count, started = number * sampling.num_steps, time.perf_counter()
-            guidance = replace(sampling.guidance, scale=min(sampling.guidance.scale, self.window.guidance))
-            mine = sampling if number == 0 else replace(sampling, guidance=guidance)
+            mine = gently if remembers[number] else sampling
             filled = sample(self.dit, self.tokenizer, self.flow, self.geometry, part, mine, own, lambda step: report(count + step))
             seconds["sampling"] += time.perf_counter() - started
             return filled
@@ -298,6 +299,8 @@ class Generator:
 
     def notes(self, settings: Settings, planned: Plan) -> list[str]:
         """What is not done quite as it was asked for, in words."""
+        scale, most = settings.sampling.guidance.scale, self.window.guidance
+        capped = scale > most and any(remembering(spans(planned.canvas, self.window)))
         found, (height, width), begins = list(planned.notes), (settings.height, settings.width), settings.prompts[0].seconds
         covered, (tall, wide) = self.geometry.covered_size(height, width), self.geometry.cell
         if begins:
@@ -305,6 +308,8 @@ class Generator:
         if covered != (height, width):
             cut = f"generated at {covered[1]}x{covered[0]} and cut to {width}x{height}, because tokens cover {wide}x{tall} pixels"
             found.insert(0, cut)
+        if capped:
+            found.append(f"windows that remember what was made are guided by {most:g}, not by {scale:g}, or colours would add up")
         return found
 
     def check(self, settings: Settings) -> None:

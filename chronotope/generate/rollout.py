@@ -18,7 +18,7 @@ from chronotope.errors import UsageError
 from chronotope.generate.canvas import Canvas, prompts_between
 from chronotope.geometry import Slice
 
-__all__ = ["Span", "Window", "excerpt", "rollout", "spans"]
+__all__ = ["Span", "Window", "excerpt", "remembering", "rollout", "spans"]
 
 Fill = Callable[[Canvas, int], Tensor]
 
@@ -27,7 +27,7 @@ Fill = Callable[[Canvas, int], Tensor]
 class Window:
     """How many frames are worked on at once, how many slices of them are past, and the noise level at which the past is shown.
 
-    `guidance` is the most that windows after the first one get: what a strong one adds to colours would add up from window to window.
+    `guidance` is the most that windows get which remember what was made: what a strong one adds to colours would add up.
     """
 
     frames: int = 17
@@ -104,6 +104,16 @@ def _stretch(lengths: list[int], given: list[bool], begin: int, end: int, window
 def _count(lengths: Sequence[int], frames: int) -> int:
     """How many of these slices fit into so many frames: at least one, if there are any."""
     return max(min(1, len(lengths)), sum(total <= frames for total in accumulate(lengths)))
+
+
+def remembering(steps: Sequence[Span]) -> list[bool]:
+    """Of each window, whether something that an earlier one made is in its past."""
+    made: set[int] = set()
+    found = []
+    for span in steps:
+        found.append(not made.isdisjoint(range(span.first, span.done)))
+        made |= set(range(span.done, span.until))
+    return found
 
 
 def rollout(canvas: Canvas, window: Window, fill: Fill) -> Iterator[Float[Tensor, "c h w"]]:

@@ -25,7 +25,7 @@ class Segments:
     """
 
     lengths: tuple[int, ...]
-    _ends: dict[torch.device, Tensor] = field(default_factory=dict)
+    _ends: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def ends(self, device: torch.device) -> Int[Tensor, " s+1"]:
         """Where samples end, after a 0; sent to a device once, without waiting for what it is doing."""

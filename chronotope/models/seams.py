@@ -67,7 +67,7 @@ def _from_neighbours(said: Float[Tensor, "s both h w"], grids: Sequence[Grid]) -
 
 def _adjacent(grids: Sequence[Grid], device: torch.device) -> tuple[Int[Tensor, " s"], Int[Tensor, " s"]]:
     """The places of each slice's neighbours among the slices of all grids; their number where there is no neighbour."""
-    lengths, cycles = (torch.tensor([grid[part] for grid in grids]) for part in (0, 3))
+    lengths, cycles = torch.tensor([grid.slices for grid in grids]), torch.tensor([grid.cycle for grid in grids])
     last = lengths.cumsum(0) - 1
     first, count = last - lengths + 1, int(last[-1]) + 1
     before, after = torch.arange(count) - 1, torch.arange(count) + 1

@@ -20,6 +20,7 @@ from torch import Tensor
 from chronotope import checkpoint, video
 from chronotope.config import save_toml, to_dict
 from chronotope.data.clips import Clip, find_clips
+from chronotope.data.latents import fingerprint
 from chronotope.data.pixels import PixelPool, PoolConfig, load_pool
 from chronotope.errors import UsageError
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
@@ -238,6 +239,23 @@ def freeze_encoder(state: TrainState, pool: PixelPool, seed: int, emphasis: floa
     model.encoder.requires_grad_(False)
 
 
+def begin(config: AutoencoderRun, out: Path, start: Path | None) -> tuple[AutoencoderRun, dict[str, Any]]:
+    """The run as it will be, kept in its folder, and what stands beside its weights; one that trains a decoder on stays such a one."""
+    latest = checkpoint.latest_checkpoint(out)
+    description: dict[str, Any] = {"kind": "autoencoder", "config": to_dict(config.model)}
+    if latest is not None and ("started_from" in checkpoint.load_json(latest / "model.json")) != (start is not None):
+        raise UsageError(
+            f"{out} was begun {'without' if start else 'with'} a model to train on; go on in the same way, or give another --out"
+        )
+    if start is not None:
+        config = replace(config, train=replace(config.train, freeze_encoder_from=0))
+        model = Autoencoder(config.model)
+        checkpoint.load_model(start, model)
+        description["started_from"] = fingerprint(model)
+    save_toml(config, out / "config.toml")
+    return config, description
+
+
 def train_autoencoder(
     config: AutoencoderRun, data: Sequence[Path], out: Path, start: Path | None = None, quiet: bool = False
 ) -> dict[str, Any]:
@@ -247,8 +265,8 @@ def train_autoencoder(
     """
     # setup: folder, device, data
     (out / "samples").mkdir(parents=True, exist_ok=True)
-    save_toml(config, out / "config.toml")
-    train, seed = config.train if start is None else replace(config.train, freeze_encoder_from=0), config.seed
+    config, description = begin(config, out, start)
+    train, seed = config.train, config.seed
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     datasets = [find_clips([folder]) for folder in data]
 
@@ -262,7 +280,6 @@ def train_autoencoder(
     state = TrainState(model, optimizers)
     state.resume(out)
     model.encoder.requires_grad_(state.step < train.freeze_encoder_from)
-    description = {"kind": "autoencoder", "config": to_dict(config.model)}
 
     with TrainingLog(out, "autoencoder", train.steps, state.step, quiet) as log:
         log.say(f"reading clips into memory, of {sum(map(len, datasets))}")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchPlan",
     "TrainingBatch",
+    "check_shares",
     "choose_caption",
     "clip_window",
     "make_batch",
@@ -43,6 +44,7 @@ __all__ = [
     "plan_batches",
     "stream_batches",
     "to_device",
+    "window_sizes",
 ]
 
 
@@ -139,11 +141,26 @@ def _epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch, 5)).permutation(count)
 
 
+def window_sizes(config: DiTRun, dataset: LatentDataset) -> list[int]:
+    """How many visual tokens of each clip a step sees."""
+    most = config.train.max_sample_tokens
+    grids = [config.geometry.token_grid(clip.height, clip.width) for clip in dataset.clips]
+    return [min(len(clip.slices), _slices_kept(most, r * c)) * r * c for clip, (r, c) in zip(dataset.clips, grids, strict=True)]
+
+
+def check_shares(config: DiTRun, dataset: LatentDataset, ranks: Ranks) -> None:
+    """Refuse, before the first step and in every process alike, steps that could be too few clips for so many processes."""
+    largest = max(window_sizes(config, dataset))
+    if ranks.size > 1 and config.train.batch_tokens < ranks.size * largest:
+        raise UsageError(
+            f"a step of {config.train.batch_tokens} tokens may hold fewer clips than there are processes ({ranks.size}): clips have up to "
+            f"{largest}; set train.batch_tokens={ranks.size * largest} or more, or a smaller train.max_sample_tokens"
+        )
+
+
 def plan_batches(config: DiTRun, dataset: LatentDataset, step: int = 0, first: int = 0) -> Iterator[BatchPlan]:
     """From this step on, without end: the next clips until their visual tokens fill the budget, at least one."""
-    most, budget = config.train.max_sample_tokens, config.train.batch_tokens
-    grids = [config.geometry.token_grid(clip.height, clip.width) for clip in dataset.clips]
-    sizes = [min(len(clip.slices), _slices_kept(most, r * c)) * r * c for clip, (r, c) in zip(dataset.clips, grids, strict=True)]
+    sizes, budget = window_sizes(config, dataset), config.train.batch_tokens
     while True:
         clips: list[int] = []
         room, place = budget, first
@@ -165,8 +182,6 @@ def make_batch(config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, pla
     # longest first, dealt in turns, so that every process has about as much to do
     places = sorted(range(len(plan.clips)), key=lambda place: -plan.sizes[place])[ranks.rank :: ranks.size]
     mine = [make_sample(config, dataset, tokenizer, plan.clips[place], plan.step, place) for place in places]
-    if not mine:
-        raise UsageError(f"a step of {len(plan.clips)} clips cannot be shared by {ranks.size} processes; set a larger train.batch_tokens")
     batch, arranged = pack([sample for sample, _, _ in mine])
     residual, scale = torch.cat([mine[i][1] for i in arranged]), torch.cat([mine[i][2] for i in arranged])
     return TrainingBatch(batch, residual, scale, len(plan.clips), sum(plan.sizes), int((scale[:, 0] > 0).sum()))

@@ -22,7 +22,7 @@ from chronotope.geometry import Geometry
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks, join_ranks, leave_ranks, share_out, sum_gradients, sum_over_ranks
-from chronotope.train.batches import TrainingBatch, stream_batches, to_device
+from chronotope.train.batches import TrainingBatch, check_shares, stream_batches, to_device
 from chronotope.train.levels import LevelConfig
 from chronotope.train.muon import Muon, orthogonalise
 from chronotope.train.progress import TrainingLog
@@ -218,6 +218,7 @@ def train_dit(
     state.resume(out)
     network = torch.compile(model, dynamic=True) if train.compile else model
     description = describe(run, dataset)
+    check_shares(config, dataset, ranks)
     batches = stream_batches(config, dataset, tokenizer, state.step, state.clips, ranks)
     numbers: dict[str, float] = {}
     running: list[Tensor] = []

@@ -141,7 +141,7 @@ def test_a_clip_that_does_not_fit_the_memory_is_refused_before_it_is_read(tmp_pa
     video.write(clip, np.zeros((16, 64, 96, 3), np.uint8), 8.0)
     needed = 3 * 16 * 64 * 96 * given.COPIES
     monkeypatch.setattr(given, "available_bytes", lambda: needed)
-    given.check_memory(clip, 8.0)
+    given.check_memory([clip], 8.0)
     monkeypatch.setattr(given, "available_bytes", lambda: needed // 2)
     monkeypatch.setattr(video, "read", lambda *_, **__: pytest.fail("it was read"))
     with pytest.raises(UsageError, match="2 s of 96x64: at 8 frames a second"):

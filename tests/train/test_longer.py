@@ -17,7 +17,7 @@ from chronotope.geometry import Geometry
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks
 from chronotope.train.autoencoder import AutoencoderTraining, reconstruction_loss, train_autoencoder
-from chronotope.train.batches import make_batch, plan_batches
+from chronotope.train.batches import check_shares, make_batch, plan_batches
 from tests.train.test_training import AUTOENCODER, DIT, clips, run, weights
 
 __all__ = ["clips", "run"]  # fixtures
@@ -30,6 +30,8 @@ def test_a_decoder_learns_on_and_latents_stay_valid(run: Path, clips: Path, tmp_
     assert fingerprint(before) == fingerprint(after)  # encoder and statistics, to the bit
     old, new = (load_tensors(folder / "model.safetensors") for folder in (start, tmp_path / "on" / "autoencoder"))
     assert {name.split(".")[0] for name in old if not torch.equal(old[name], new[name])} == {"decoder"}
+    with pytest.raises(UsageError, match="begun with a model to train on"):  # forgotten, the encoder would learn again
+        train_autoencoder(replace(longer, train=replace(longer.train, steps=8)), [clips], tmp_path / "on" / "autoencoder", quiet=True)
     # interrupted at step 2 and run again: the same
     half = replace(longer, train=replace(longer.train, steps=4))
     with pytest.MonkeyPatch.context() as patch:
@@ -93,5 +95,6 @@ def test_shares_of_a_batch_are_the_batch(latents: LatentDataset) -> None:
     shares = [make_batch(DIT, latents, tokenizer, plan, Ranks(rank, 2)) for rank in range(2)]
     assert sum(share.num_noised for share in shares) == whole.num_noised
     assert torch.cat([share.residual for share in shares]).square().sum() == pytest.approx(float(whole.residual.square().sum()), rel=1e-5)
-    with pytest.raises(UsageError, match="larger"):
-        make_batch(DIT, latents, tokenizer, replace(plan, clips=plan.clips[:1], sizes=plan.sizes[:1]), Ranks(1, 2))
+    check_shares(DIT, latents, Ranks(0, 2))
+    with pytest.raises(UsageError, match="fewer clips than there are processes"):
+        check_shares(DIT, latents, Ranks(0, 100))
