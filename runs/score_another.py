@@ -48,7 +48,7 @@ def random_diffusers_pipeline(steps: int = 4) -> Pipeline:
     transformer = WanTransformer3DModel(
         num_attention_heads=2, attention_head_dim=24, in_channels=16, out_channels=16, text_dim=width, freq_dim=32, ffn_dim=64, num_layers=1
     ).eval()
-    vae = AutoencoderKLWan(base_dim=8, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1).eval()
+    autoencoder = AutoencoderKLWan(base_dim=8, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1).eval()
 
     @torch.no_grad()
     def pipeline(prompt: str, seed: int, frames: int, height: int, width_: int) -> np.ndarray:
@@ -63,7 +63,7 @@ def random_diffusers_pipeline(steps: int = 4) -> Pipeline:
         for moment in scheduler.timesteps:
             velocity = transformer(latents, moment.expand(1), text, return_dict=False)[0]
             latents = scheduler.step(velocity, moment, latents, return_dict=False)[0]
-        pixels = vae.decode(latents, return_dict=False)[0][0].permute(1, 2, 3, 0)
+        pixels = autoencoder.decode(latents, return_dict=False)[0][0].permute(1, 2, 3, 0)
         return ((pixels[:frames, :height, :width_].clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
 
     return pipeline

@@ -300,7 +300,8 @@ class Generator:
     def notes(self, settings: Settings, planned: Plan) -> list[str]:
         """What is not done quite as it was asked for, in words."""
         scale, most = settings.sampling.guidance.scale, self.window.guidance
-        capped = scale > most and any(remembering(spans(planned.canvas, self.window)))
+        asked = scale != self.defaults.guidance_scale
+        capped = asked and scale > most and any(remembering(spans(planned.canvas, self.window)))
         found, (height, width), begins = list(planned.notes), (settings.height, settings.width), settings.prompts[0].seconds
         covered, (tall, wide) = self.geometry.covered_size(height, width), self.geometry.cell
         if begins:

@@ -202,7 +202,7 @@ def test_run_scripts_use_commands_that_exist(script: Path) -> None:
     """Every `chronotope` line of a script parses: continued lines are joined, variables stand for themselves."""
     text = re.sub(r"\\\n\s*", " ", script.read_text()).replace(' "$@"', "")
     text = re.sub(r"^make_one (\S+)", r"chronotope generate -o \1", text, flags=re.MULTILINE)
-    lines = [line.strip() for line in text.splitlines() if line.strip().startswith("chronotope ")]
+    lines = [found[1] for line in text.splitlines() if (found := re.search(r"(?:^|-m )(chronotope .*)", line.strip()))]
     assert lines
     for line in lines:
         words = shlex.split(re.sub(r"\$\{?[\w@\[\]]+\}?", "1", line))[1:]
