@@ -1,8 +1,8 @@
 """Keep what the standard suite said of the shipped model, for the README and the model card: numbers without the rows of every video.
 
 chronotope evaluate small --suite standard --workers 2 --out out/standard
-chronotope evaluate small --suite standard --first 800 --layer autoencoder --workers 2 --out out/standard-autoencoder
-chronotope evaluate small --suite standard --first 800 --layer truth --workers 2 --out out/standard-truth
+chronotope evaluate small --suite standard --first 400 --layer autoencoder --workers 2 --out out/standard-autoencoder
+chronotope evaluate small --suite standard --first 400 --layer truth --workers 2 --out out/standard-truth
 python docs/standard.py && python docs/generate.py
 """
 
