@@ -120,7 +120,8 @@ def standard() -> str:
         if layer in reports:
             rate = reports[layer]["summary"]["success"]
             lines.append(
-                f"{words}: {rate['share']:.1%} of {rate['of']:,} succeed, {reports[layer]['summary']['graded']:.2%} of checks hold."
+                f"{words}: {rate['share']:.1%} of {rate['of']:,} (four alike of each spec) succeed, "
+                f"{reports[layer]['summary']['graded']:.2%} of checks hold."
             )
     lines += ["", "| kind of case | level | succeed |", "|---|---|---|"]
     for name, levels in summary["strata"].items():
