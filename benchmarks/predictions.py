@@ -24,7 +24,7 @@ from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig, balance, interpolate, to_clean
 from chronotope.generate.canvas import Prompt
 from chronotope.generate.sampler import Sampling, sample
-from chronotope.generate.tasks import text_to_video
+from chronotope.generate.tasks import Frame, text_to_video
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.patches import patchify
 from chronotope.models.seams import Grid
@@ -79,7 +79,8 @@ def sampled_tokens(run: DiTRun, model: DiT, tokenizer: Tokenizer, dataset: Laten
     for index in clips:
         clip = dataset.clips[index]
         prompt = (Prompt(next(iter(clip.captions.values()))[0]),)
-        canvas = text_to_video(run.geometry, run.model.channels, prompt, clip.num_frames, clip.height, clip.width, clip.fps)
+        frame = Frame(run.geometry, run.model.channels, clip.height, clip.width, clip.fps, prompt)
+        canvas = text_to_video(frame, sum(clip.slices))
         latents = sample(model, tokenizer, run.flow, run.geometry, canvas, Sampling(20, "euler", Guidance(2.0)), index)
         tokens.append(patchify(latents, run.geometry.patch_size))
     return torch.cat(tokens)
