@@ -209,6 +209,7 @@ class Generator:
         if planned is None:
             self.lay_out(settings, encoded=False)  # what cannot be made is refused before the networks look at anything
             planned = self.lay_out(settings)
+        steps = spans(planned.canvas, self.window)
         origin = {
             "program": f"chronotope {__version__}",
             "task": planned.task,
@@ -216,7 +217,8 @@ class Generator:
             "seed": seed,
             "num_frames": planned.num_frames,
             "decoder_noise": self.defaults.decoder_noise,
-            "windows": len(spans(planned.canvas, self.window)),
+            "windows": len(steps),
+            "later_guidance_scale": min(settings.sampling.guidance.scale, self.window.guidance) if any(remembering(steps)) else None,
             "notes": self.notes(settings, planned),
             "model": self.names,
             "generated_by_ai": True,

@@ -5,7 +5,8 @@ A clip in which something begins later also has a story: a line for each beat, w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,7 +15,9 @@ from chronotope.worlds.deeds import Pen, join
 from chronotope.worlds.spec import Actor, Spec, spec_key
 from chronotope.worlds.words import NEXT_TO, VERBS, gerund, verb_key
 
-__all__ = ["captions"]
+__all__ = ["captions", "worded"]
+
+P = TypeVar("P")  # what writes: of the stage, or of another world
 
 
 def captions(spec: Spec, count: int = 4) -> dict[str, tuple[str, ...]]:
@@ -23,12 +26,19 @@ def captions(spec: Spec, count: int = 4) -> dict[str, tuple[str, ...]]:
     writers: dict[str, Callable[[Pen], str]] = {"tags": _tags, "sentence": _sentence, "paragraph": _paragraph}
     if len(_moments(spec)) > 1:
         writers["story"] = _story
+    return worded(writers, lambda rng: Pen(spec, scene, rng), seed, count)
+
+
+def worded(
+    writers: Mapping[str, Callable[[P], str]], pen: Callable[[np.random.Generator], P], seed: int, count: int
+) -> dict[str, tuple[str, ...]]:
+    """Up to `count` different wordings of each level, by pens that differ in their random choices alone."""
     out: dict[str, tuple[str, ...]] = {}
     for level, (name, write) in enumerate(writers.items()):
         rng = np.random.default_rng([seed, level])
         wordings: dict[str, None] = {}
         for _ in range(4 * count):
-            wordings[write(Pen(spec, scene, rng))] = None
+            wordings[write(pen(rng))] = None
             if len(wordings) == count:
                 break
         out[name] = tuple(wordings)

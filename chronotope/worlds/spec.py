@@ -5,13 +5,27 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import UsageError, suggest
 from chronotope.worlds.cast_table import CAST, COLOURS, SHAPES
 
-__all__ = ["BACKDROPS", "CAMERAS", "EVENTS", "Actor", "Camera", "Event", "Spec", "from_json", "spec_key", "to_json"]
+__all__ = [
+    "BACKDROPS",
+    "CAMERAS",
+    "EVENTS",
+    "Actor",
+    "Camera",
+    "Event",
+    "Spec",
+    "check_aim",
+    "check_known",
+    "from_json",
+    "spec_key",
+    "to_json",
+]
 
 Direction = Literal["left", "right", "up", "down", "on", "off"]
 
@@ -174,23 +188,40 @@ def _check_actors(spec: Spec) -> None:
             raise UsageError(f"{actor.id}: depth = {actor.depth}, expected 0 (front) to 1 (back)")
 
 
+def check_known(kind: str, actor: str, ids: Sequence[str], kinds: Iterable[str]) -> None:
+    """An event is of a kind that there is, and of somebody who is there."""
+    if kind not in kinds:
+        raise UsageError(f"unknown event '{kind}'. {suggest(kind, kinds)}")
+    if actor not in ids:
+        raise UsageError(f"{kind}: nobody is called '{actor}'. {suggest(actor, ids)}")
+
+
+def check_aim(
+    what: str,
+    direction: str | None,
+    target: str | None,
+    actor: str,
+    ids: Sequence[str],
+    directions: Sequence[str | None],
+    needs_target: bool,
+) -> None:
+    """An event has a direction that its kind allows, and a target just where it needs one."""
+    if direction not in directions:
+        raise UsageError(f"{what}: direction {direction!r}, expected {' or '.join(d or 'none' for d in directions)}")
+    if needs_target and (target not in ids or target == actor):
+        raise UsageError(f"{what}: target {target!r} is not another actor. {suggest(str(target), ids)}")
+    if not needs_target and target is not None:
+        raise UsageError(f"{what}: it takes no target, got '{target}'")
+
+
 def _check_events(spec: Spec) -> None:
     ids = [actor.id for actor in spec.actors]
     for event in spec.events:
-        if event.kind not in EVENTS:
-            raise UsageError(f"unknown event '{event.kind}'. {suggest(event.kind, EVENTS)}")
-        if event.actor not in ids:
-            raise UsageError(f"{event.kind}: nobody is called '{event.actor}'. {suggest(event.actor, ids)}")
+        check_known(event.kind, event.actor, ids, EVENTS)
         what = f"{event.kind} of {event.actor}"
         if not (0 <= event.start <= event.end and event.start < spec.seconds and event.end <= spec.seconds + 1e-3):
             raise UsageError(f"{what}: from {event.start:g} to {event.end:g} s is no span of a clip of {spec.seconds:g} s")
-        directions, needs_target = EVENTS[event.kind]
-        if event.direction not in directions:
-            raise UsageError(f"{what}: direction {event.direction!r}, expected {' or '.join(d or 'none' for d in directions)}")
-        if needs_target and (event.target not in ids or event.target == event.actor):
-            raise UsageError(f"{what}: target {event.target!r} is not another actor. {suggest(str(event.target), ids)}")
-        if not needs_target and event.target is not None:
-            raise UsageError(f"{what}: it takes no target, got '{event.target}'")
+        check_aim(what, event.direction, event.target, event.actor, ids, *EVENTS[event.kind])
         if event.amount is not None and not 0 < event.amount <= 100:
             raise UsageError(f"{what}: amount = {event.amount:g}, expected more than 0 and at most 100")
         if event.colour is not None and event.colour not in COLOURS:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
+from chronotope.worlds.captions import worded
 from chronotope.worlds.deeds import join
 from chronotope.worlds.spec import spec_key
 from chronotope.worlds.table_physics import Motion, simulate
@@ -27,16 +26,7 @@ def captions(spec: TableSpec, motion: Motion | None = None, count: int = 4) -> d
     writers: dict[str, Callable[[TablePen], str]] = {"tags": _tags, "sentence": _sentence, "paragraph": _paragraph}
     if any(event.start > 0 for event in spec.events):
         writers["story"] = _story
-    out: dict[str, tuple[str, ...]] = {}
-    for level, (name, write) in enumerate(writers.items()):
-        rng = np.random.default_rng([seed, level])
-        wordings: dict[str, None] = {}
-        for _ in range(4 * count):
-            wordings[write(TablePen(spec, motion, rng))] = None
-            if len(wordings) == count:
-                break
-        out[name] = tuple(wordings)
-    return out
+    return worded(writers, lambda rng: TablePen(spec, motion, rng), seed, count)
 
 
 _DOING = {"roll": "rolling", "slide": "sliding", "drop": "falling", "bounce": "bouncing", "push": "pushing", "topple": "toppling a stack"}

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from chronotope.config import from_dict
 from chronotope.errors import UsageError, suggest
 from chronotope.worlds.cast_table import COLOURS
+from chronotope.worlds.spec import check_aim, check_known
 
 __all__ = ["CAMERAS", "DIRECTIONS", "EVENTS", "SOLIDS", "TABLES", "Actor", "Camera", "Event", "TableSpec", "extent", "from_json"]
 
@@ -196,20 +197,11 @@ def _check_room(spec: TableSpec) -> None:
 def _check_events(spec: TableSpec) -> None:
     ids = [actor.id for actor in spec.actors]
     for event in spec.events:
-        if event.kind not in EVENTS:
-            raise UsageError(f"unknown event '{event.kind}'. {suggest(event.kind, EVENTS)}")
-        if event.actor not in ids:
-            raise UsageError(f"{event.kind}: nobody is called '{event.actor}'. {suggest(event.actor, ids)}")
+        check_known(event.kind, event.actor, ids, EVENTS)
         what = f"{event.kind} of {event.actor}"
         if not 0 <= event.start < spec.seconds:
             raise UsageError(f"{what}: it starts at {event.start:g} s, which is not within a clip of {spec.seconds:g} s")
-        directions, needs_target, _ = EVENTS[event.kind]
-        if event.direction not in directions:
-            raise UsageError(f"{what}: direction {event.direction!r}, expected {' or '.join(d or 'none' for d in directions)}")
-        if needs_target and (event.target not in ids or event.target == event.actor):
-            raise UsageError(f"{what}: target {event.target!r} is not another actor. {suggest(str(event.target), ids)}")
-        if not needs_target and event.target is not None:
-            raise UsageError(f"{what}: it takes no target, got '{event.target}'")
+        check_aim(what, event.direction, event.target, event.actor, ids, *EVENTS[event.kind][:2])
         if event.speed is not None and not 0 < event.speed <= 10:
             raise UsageError(f"{what}: speed = {event.speed:g}, expected more than 0 and at most 10 m/s")
         if event.end is not None and (event.kind != "push" or not event.start < event.end):
