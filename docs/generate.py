@@ -72,6 +72,11 @@ def first_sentence(path: Path) -> str:
     return text.split(". ")[0].rstrip(".")
 
 
+def folded(title: str, body: str) -> str:
+    """Shown when its title is clicked."""
+    return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
+
+
 def tree() -> str:
     """The package, one phrase a file, in the order of the pipeline."""
     package = ROOT / "chronotope"
@@ -83,19 +88,21 @@ def tree() -> str:
     for folder in folders:
         lines.append(f"  {folder.name}/")
         lines += [f"    {file.name:<14} {first_sentence(file)}" for file in sorted(folder.glob("*.py")) if file.name != "__init__.py"]
-    return "\n".join([*lines, "```"])
+    return folded("Every file in one phrase, in the order of the pipeline", "\n".join([*lines, "```"]))
 
 
-def results(name: str) -> str:
-    """The tables of a benchmark, without its headline."""
+def results(name: str, shown: int | None = None) -> str:
+    """The tables of a benchmark, without its headline: the first ones `shown`, the others folded."""
     found = ROOT / "benchmarks" / f"{name}.json"
     if not found.exists():
         return "Not measured yet: `make bench`."
     from benchmarks.harness import table
 
     page = importlib.import_module(f"benchmarks.{name}").PAGE
-    body = table(page, json.loads(found.read_text(encoding="utf-8"))).split("\n## ", 1)[1]
-    return ("### " + body.replace("\n## ", "\n### ")).strip()
+    sections = table(page, json.loads(found.read_text(encoding="utf-8"))).strip().split("\n## ")[1:]
+    titled = [section.split("\n", 1) for section in sections]
+    whole = [f"### {title}\n{body.rstrip()}" for title, body in titled[:shown]]
+    return "\n\n".join([*whole, *(folded(title, body.strip()) for title, body in titled[len(whole) :])])
 
 
 def standard() -> str:
@@ -123,22 +130,23 @@ def standard() -> str:
                 f"{words}: {rate['share']:.1%} of {rate['of']:,} (four alike of each spec) succeed, "
                 f"{reports[layer]['summary']['graded']:.2%} of checks hold."
             )
-    lines += ["", "| kind of case | level | succeed |", "|---|---|---|"]
+    strata = ["| kind of case | level | succeed |", "|---|---|---|"]
     for name, levels in summary["strata"].items():
         for level, rate in levels.items():
             bounds = f"[{rate['interval'][0]:.1%}, {rate['interval'][1]:.1%}]"
-            lines.append(f"| {name} | {level} | {rate['share']:.1%} {bounds} of {rate['of']:,} |")
-    lines += ["", "| failure | | videos |", "|---|---|---|"]
+            strata.append(f"| {name} | {level} | {rate['share']:.1%} {bounds} of {rate['of']:,} |")
+    failures = ["| failure | | videos |", "|---|---|---|"]
     for code, rate in sorted(summary["failures"].items(), key=lambda item: -item[1]["share"]):
         if rate["right"]:
-            lines.append(f"| {code} | {FAILURES[code].name} (severity {FAILURES[code].severity}) | {rate['share']:.1%} |")
+            failures.append(f"| {code} | {FAILURES[code].name} (severity {FAILURES[code].severity}) | {rate['share']:.1%} |")
+    lines += ["", folded("By kind of case", "\n".join(strata)), "", folded("How they fail", "\n".join(failures))]
     return "\n".join(
         [*lines, "", f"Weights {about['weights']}; {about['selection']}; ledger {about['ledger'][:16]}; intervals over specs, 95 %."]
     )
 
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"presets": presets, "results": partial(results, "first_light"), "standard": standard, "tree": tree},
+    "README.md": {"presets": presets, "results": partial(results, "first_light", shown=2), "standard": standard, "tree": tree},
     "chronotope/weights/small/README.md": {"standard": standard},
     "docs/command-line.md": {"commands": command_line},
     "docs/generate.md": {"canvas": partial(results, "canvas")},
