@@ -171,16 +171,20 @@ def sampling_costs(
     pixels: int,
     num_steps: int,
     heun: bool,
-    negative_tokens: int | None,
+    negative_tokens: int,
+    guided: Sequence[bool],
 ) -> dict[str, Any]:
-    """Generating one video: every velocity takes the video with its prompt and, where guided, once more with the negative one."""
+    """Generating one video: every velocity takes the video with its prompt, in guided windows once more with the negative one.
+
+    `flops_per_velocity` is that of the first window.
+    """
     transformer, decoder = models
-    texts = [size.text] if negative_tokens is None else [size.text, negative_tokens]
     evaluations = 2 * num_steps - 1 if heun else num_steps
-    velocity = sum(dit_flops(transformer.config, SampleSize(size.visual, text, size.slices)) for text in texts)
+    plain, more = (dit_flops(transformer.config, SampleSize(size.visual, text, size.slices)) for text in (size.text, negative_tokens))
+    velocities = [plain + more * twice for twice in guided]
     return {
         "parameters": {"transformer": num_parameters(transformer), "autoencoder": num_parameters(decoder)},
-        "flops_per_velocity": velocity,
-        "flops_sampling": velocity * evaluations,
+        "flops_per_velocity": velocities[0] if velocities else 0,
+        "flops_sampling": sum(velocities) * evaluations,
         "flops_decoding": round(autoencoder_flops(decoder.config)[1] * pixels),
     }

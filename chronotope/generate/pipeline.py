@@ -25,7 +25,7 @@ from chronotope.flow.solvers import SolverName
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.inputs import Given, Mask, Picture, Pixels, Plan, Task, plan
 from chronotope.generate.memory import available_bytes, video_bytes
-from chronotope.generate.rollout import Window, remembering, rollout, spans
+from chronotope.generate.rollout import Window, rollout, scales, spans
 from chronotope.generate.sampler import Sampling, sample
 from chronotope.generate.settings import Defaults, Settings, read_prompts
 from chronotope.generate.tasks import Frame
@@ -218,7 +218,7 @@ class Generator:
             "num_frames": planned.num_frames,
             "decoder_noise": self.defaults.decoder_noise,
             "windows": len(steps),
-            "later_guidance_scale": min(settings.sampling.guidance.scale, self.window.guidance) if any(remembering(steps)) else None,
+            "later_guidance_scales": sorted(set(self.scales(planned.canvas, settings.sampling)[1:])),
             "notes": self.notes(settings, planned),
             "model": self.names,
             "generated_by_ai": True,
@@ -269,18 +269,20 @@ class Generator:
         frames = max(2 * length, self.defaults.num_frames)
         return Window(frames, context=max(1, frames // length // 4))
 
+    def scales(self, canvas: Canvas, sampling: Sampling) -> list[float]:
+        """How strongly each window of a canvas is guided."""
+        return scales(canvas, self.window, sampling.guidance.scale, insist=bool(sampling.negative_prompt))
+
     def _fill(
         self, canvas: Canvas, sampling: Sampling, seed: int, report: Callable[[int], None], seconds: dict[str, float]
     ) -> Iterator[Tensor]:
         """The latents of a canvas, window by window; the first window has the seed itself, the others have seeds of their own."""
-        remembers = remembering(spans(canvas, self.window))
-        gently = replace(sampling, guidance=replace(sampling.guidance, scale=min(sampling.guidance.scale, self.window.guidance)))
+        mine = [replace(sampling, guidance=replace(sampling.guidance, scale=scale)) for scale in self.scales(canvas, sampling)]
 
         def fill(part: Canvas, number: int) -> Tensor:
             own = seed if number == 0 else int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
             count, started = number * sampling.num_steps, time.perf_counter()
-            mine = gently if remembers[number] else sampling
-            filled = sample(self.dit, self.tokenizer, self.flow, self.geometry, part, mine, own, lambda step: report(count + step))
+            filled = sample(self.dit, self.tokenizer, self.flow, self.geometry, part, mine[number], own, lambda step: report(count + step))
             seconds["sampling"] += time.perf_counter() - started
             return filled
 
@@ -301,9 +303,8 @@ class Generator:
 
     def notes(self, settings: Settings, planned: Plan) -> list[str]:
         """What is not done quite as it was asked for, in words."""
-        scale, most = settings.sampling.guidance.scale, self.window.guidance
-        asked = scale != self.defaults.guidance_scale
-        capped = asked and scale > most and any(remembering(spans(planned.canvas, self.window)))
+        scale = settings.sampling.guidance.scale
+        later = sorted({one for one in self.scales(planned.canvas, settings.sampling)[1:] if one != scale})
         found, (height, width), begins = list(planned.notes), (settings.height, settings.width), settings.prompts[0].seconds
         covered, (tall, wide) = self.geometry.covered_size(height, width), self.geometry.cell
         if begins:
@@ -311,8 +312,9 @@ class Generator:
         if covered != (height, width):
             cut = f"generated at {covered[1]}x{covered[0]} and cut to {width}x{height}, because tokens cover {wide}x{tall} pixels"
             found.insert(0, cut)
-        if capped:
-            found.append(f"windows that remember what was made are guided by {most:g}, not by {scale:g}, or colours would add up")
+        if later and scale != self.defaults.guidance_scale:
+            gently = " or ".join(f"{one:g}" for one in later)
+            found.append(f"windows that remember what was made are guided by {gently}, not by {scale:g}, or colours would add up")
         return found
 
     def check(self, settings: Settings) -> None:

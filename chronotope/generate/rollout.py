@@ -18,7 +18,7 @@ from chronotope.errors import UsageError
 from chronotope.generate.canvas import Canvas, prompts_between
 from chronotope.geometry import Slice
 
-__all__ = ["Span", "Window", "excerpt", "remembering", "rollout", "spans"]
+__all__ = ["Span", "Window", "excerpt", "rollout", "scales", "spans"]
 
 Fill = Callable[[Canvas, int], Tensor]
 
@@ -27,7 +27,7 @@ Fill = Callable[[Canvas, int], Tensor]
 class Window:
     """How many frames are worked on at once, how many slices of them are past, and the noise level at which the past is shown.
 
-    `guidance` is the most that windows get which remember what was made: what a strong one adds to colours would add up.
+    `guidance` is the most that windows get which remember what was made and are told something new (see `scales`).
     """
 
     frames: int = 17
@@ -106,13 +106,22 @@ def _count(lengths: Sequence[int], frames: int) -> int:
     return max(min(1, len(lengths)), sum(total <= frames for total in accumulate(lengths)))
 
 
-def remembering(steps: Sequence[Span]) -> list[bool]:
-    """Of each window, whether something that an earlier one made is in its past."""
+def scales(canvas: Canvas, window: Window, asked: float, insist: bool = False) -> list[float]:
+    """The guidance scale of each window, where one is asked for: as asked, but in those that remember what an earlier one made.
+
+    Guidance adds a little colour each time, which the next window would take for the past and add to. So what only goes on is not
+    guided at all, and what is told something new by `window.guidance` at most. `insist`, for a negative prompt, counts as something
+    new everywhere, for without guidance it would not be heard.
+    """
     made: set[int] = set()
+    told: set[str] = set()
     found = []
-    for span in steps:
-        found.append(not made.isdisjoint(range(span.first, span.done)))
+    for span in spans(canvas, window):
+        texts = {prompt.text for prompt in excerpt(canvas, *span.place(len(canvas.slices))).prompts}
+        new, fresh = insist or not texts <= told, made.isdisjoint(range(span.first, span.done))
+        found.append(asked if fresh else min(asked, window.guidance if new else 1.0))
         made |= set(range(span.done, span.until))
+        told |= texts
     return found
 
 

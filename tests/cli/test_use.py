@@ -122,8 +122,9 @@ def test_dry_run_counts_and_writes_nothing(model: Path, photo: Path) -> None:
     assert plan["parameters"]["transformer"] == sum(p.numel() for p in generator.dit.parameters())
     assert plan["parameters"]["autoencoder"] == sum(p.numel() for p in generator.autoencoder.parameters())
     texts = plan["tokens"]["text"], 1
-    velocity = sum(dit_flops(generator.dit.config, SampleSize(16, text, 2)) for text in texts)
-    assert (plan["flops_per_velocity"], plan["flops_sampling"]) == (velocity, 2 * 2 * velocity)  # steps, windows
+    first, negative = (dit_flops(generator.dit.config, SampleSize(16, text, 2)) for text in texts)
+    assert plan["flops_per_velocity"] == first + negative
+    assert plan["flops_sampling"] == 2 * (first + negative + first)  # steps; the second window goes on, unguided
     plain = answer(
         "generate", PROMPT, "--model", model, "--guidance", "1", "--dry-run", "--seconds", "1.5", "--size", "50x30", "--solver", "heun"
     )

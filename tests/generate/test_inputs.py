@@ -205,8 +205,17 @@ def test_a_short_clip_gives_what_it_has(generator):
     assert len(made.frames) == 7 and "3 frames of context instead of 4" in made.origin["notes"][0]
 
 
-@pytest.mark.parametrize(("asked", "later"), [(3.0, 2.0), (1.5, 1.5), (1.0, 1.0)])
-def test_windows_after_the_first_are_guided_less(generator, monkeypatch, asked, later):
+@pytest.mark.parametrize(
+    ("asked", "prompt", "negative", "later"),
+    [
+        (3.0, "x", "", [1.0] * 3),  # what goes on is not guided
+        (3.0, [(0.0, "x"), (1.0, "y")], "", [2.0, 1.0, 1.0]),  # but where it is told something new
+        (1.5, [(0.0, "x"), (1.0, "y")], "", [1.5, 1.0, 1.0]),
+        (3.0, "x", "blur", [2.0] * 3),  # or something not
+        (0.5, "x", "", [0.5] * 3),
+    ],
+)
+def test_windows_after_the_first_are_guided_less(generator, monkeypatch, asked, prompt, negative, later):
     scales = []
 
     def sample_nothing(*arguments):
@@ -215,5 +224,5 @@ def test_windows_after_the_first_are_guided_less(generator, monkeypatch, asked, 
         return torch.zeros_like(part.known)
 
     monkeypatch.setattr("chronotope.generate.pipeline.sample", sample_nothing)
-    generator.generate("x", num_frames=40, guidance_scale=asked, **SIZE)
-    assert scales[0] == asked and len(scales) > 2 and set(scales[1:]) == {later}
+    made = generator.generate(prompt, negative_prompt=negative, num_frames=20, guidance_scale=asked, **SIZE)
+    assert scales == [asked, *later] and made.origin["later_guidance_scales"] == sorted(set(later))
