@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
-from chronotope import video
+from chronotope import picture, video
 from chronotope.checkpoint import load_json
 from chronotope.cli.costs import dit_costs
 from chronotope.config import from_dict
@@ -111,6 +112,25 @@ def plot(outcomes: list[Outcome], fitted: Trend) -> str:
     )
 
 
+def triptych(outcomes: list[Outcome], side: int = 96, gap: int = 4) -> np.ndarray:
+    """One picture of the first videos: prompts down, compute across, of each video its first, middle and last frame."""
+    rows = []
+    for place in range(SHOWN):
+        cells = []
+        for found in outcomes:
+            frames = video.read(found.videos[place]).frames
+            scale = side / max(frames.shape[1:3])
+            for frame in (frames[0], frames[len(frames) // 2], frames[-1]):
+                small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+                cell = np.full((side + gap, side + gap, 3), 255, np.uint8)
+                top, left = (side - small.shape[0]) // 2, (side - small.shape[1]) // 2
+                cell[top : top + small.shape[0], left : left + small.shape[1]] = small
+                cells.append(cell)
+            cells.append(np.full((side + gap, 4 * gap, 3), 255, np.uint8))
+        rows.append(np.concatenate(cells[:-1], axis=1))
+    return np.concatenate(rows)
+
+
 def page(outcomes: list[Outcome], specs: list[Spec], fitted: Trend, about: str) -> str:
     """The page: the plot, then prompts down and compute across."""
     heads = "".join(
@@ -145,6 +165,7 @@ def main() -> None:
         f"odds of success times {fitted.odds:.1f} [{fitted.odds_interval[0]:.1f}, {fitted.odds_interval[1]:.1f}] for ten times the compute"
     )
     about = f"{options.specs} held-out specs of coloured shapes, one seed each, the same noise for every model; {tenfold}."
+    picture.write_image(options.out / "triptych.png", triptych(outcomes))
     (options.out / "index.html").write_text(page(outcomes, specs, fitted, about))
     rows: list[dict[str, Any]] = [
         {"model": found.name, "flops": found.flops, "loss": found.loss, "right": sum(found.right), "of": len(specs)} for found in outcomes
