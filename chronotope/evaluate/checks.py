@@ -335,7 +335,8 @@ def _clip_checks(scene: Scene, missing: bool) -> Iterator[Check]:
         yield _named("is free of noise", ("VIS-NSE", int(grain.argmax()) + 1) if np.median(grain) > NOISE else None)
     if scene.spec.seconds >= LONG and scene.spec.camera.kind == "still":
         fault, numbers = drifts(scene)
-        yield Check(ALIKE, "", *(fault or (None, None)), numbers)
+        code, frame = fault or (None, None)
+        yield Check(ALIKE, "", code, frame, numbers)
 
 
 def _named(name: str, fault: Fault) -> Check:

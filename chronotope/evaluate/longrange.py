@@ -23,7 +23,8 @@ ALIKE = "looks alike to the end"  # the name of the check
 LONG = 4.0  # seconds: of shorter clips nothing is said
 EDGE = 0.15  # the share of the frames that are the beginning, and the end
 FADES = ("faded", "blurred", "saturated", "noisy")
-FEWEST = 0.05  # of the picture must be free of actors
+FEWEST = 0.05  # of the picture should be free of actors, by the probe
+LEAST = 16  # pixels: of fewer nothing can be said
 # What the last frames may have more or less than the first: far above the 99th percentile of true clips, which a resting camera makes
 # tiny (docs/evaluation.md), and about what a person begins to see
 SPREAD = {"brightness": 6.0, "saturation": 6.0, "sharpness": 0.7, "noise": 2.0, "flicker": 2.0}
@@ -73,14 +74,24 @@ def drift_of(frames: Frames, region: Bool[np.ndarray, "h w"], fps: float) -> Dri
 
 
 def resting(scene: Scene) -> Bool[np.ndarray, "h w"]:
-    """The pixels in which nobody stands, neither in the first nor in the last frames."""
-    return np.logical_and.reduce([scene.backdrop[part].all(axis=0) for part in ends(scene.num_frames)])
+    """The pixels in which nobody stands, neither in the first nor in the last frames.
+
+    Where an end is so strange that the probe sees things all over it, those in which the truth lets nobody stand there.
+    """
+    first, last = ends(scene.num_frames)
+    before = scene.backdrop[first].all(axis=0)
+    region = before & scene.backdrop[last].all(axis=0)
+    if region.mean() >= FEWEST:
+        return region
+    taken = np.asarray((render(scene.spec).masks[last] > 0).any(axis=0), np.uint8)
+    wide = cv2.resize(cv2.dilate(taken, np.ones((9, 9), np.uint8)), before.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return np.asarray(before & (np.asarray(wide) == 0))
 
 
 def drifts(scene: Scene) -> tuple[Fault, dict[str, float]]:
     """Whether this long clip ends otherwise than it began, where the truth does not; and its changes and slopes (`... a second`)."""
     region = resting(scene)
-    if region.mean() < FEWEST:
+    if region.sum() < LEAST:
         return None, {}
     found = drift_of(scene.sight.frames, region, scene.spec.fps)
     truth = drift_of(scaled(render(scene.spec).frames), region, scene.spec.fps)
@@ -92,8 +103,8 @@ def drifts(scene: Scene) -> tuple[Fault, dict[str, float]]:
 
 
 def _in_view(scene: Scene) -> bool:
-    """Whether everybody is there at both ends."""
-    return all(one.found[part].mean() >= 0.5 for one in scene.actors for part in ends(scene.num_frames))
+    """Whether everybody is there at both ends, and whole."""
+    return all((one.found & ~one.at_edge)[part].mean() >= 0.5 for one in scene.actors for part in ends(scene.num_frames))
 
 
 def fade(frames: Frames, kind: str, strength: float, rng: np.random.Generator) -> Frames:
