@@ -49,7 +49,12 @@ def codes(row: Mapping[str, Any]) -> set[str]:
 
 
 def switched(name: str, model: Report, other: Report) -> dict[str, Any]:
-    """What one switch cures and what it brings: per class the videos of the model, of both, and of the other."""
+    """What one switch cures and what it brings: per class the videos of the model, of both, and of the other.
+
+    The other report may be of a part of the cases; then only these are compared.
+    """
+    names = {row["id"] for row in other["cases"]}
+    model = {**model, "cases": [row for row in model["cases"] if row["id"] in names]}
     ours, theirs = paired(model, other)
     whole = compare(model, other)[0]
     found = {}

@@ -80,7 +80,7 @@ def resting(scene: Scene) -> Bool[np.ndarray, "h w"]:
     """
     first, last = ends(scene.num_frames)
     before = scene.backdrop[first].all(axis=0)
-    region = before & scene.backdrop[last].all(axis=0)
+    region = np.asarray(before & scene.backdrop[last].all(axis=0))
     if region.mean() >= FEWEST:
         return region
     taken = np.asarray((render(scene.spec).masks[last] > 0).any(axis=0), np.uint8)
