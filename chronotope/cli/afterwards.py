@@ -67,6 +67,7 @@ def memorisation_in_words(found: dict[str, Any]) -> str:
     lines = [
         f"{below['right']} of {below['of']} videos ({below['share']:.1%} [{low:.1%}, {high:.1%}]) are nearer to a training clip than "
         f"{found['threshold']:.1f} levels; of held-out clips 1 % are",
+        f"{found['copies']['right']} are nearer than half of that, where copies lie",
         f"median distance to the nearest of {found['training_clips']} training clips: {ours:.1f}, of {found['baseline_clips']} "
         f"held-out clips {usual:.1f}",
     ]

@@ -29,6 +29,7 @@ __all__ = ["SPACE", "Clips", "gather", "memorisation", "nearest", "signature", "
 MOMENTS, SIDE = 8, 16
 SPACE = f"{MOMENTS} moments of {SIDE} x {SIDE} pixels, root mean square difference in levels of 255"
 THRESHOLD = 0.01  # the share of held-out clips that are nearer than what counts as near
+COPY = 0.5  # of that distance: whatever is nearer is taken for a copy
 LISTED = 20  # videos named in the report, the nearest first
 
 Named = tuple[str, np.ndarray]  # frames [t, h, w, 3], of another size in every clip
@@ -95,7 +96,10 @@ def nearest(
 
 
 def memorisation(videos: Clips, training: Clips, baseline: Clips) -> dict[str, Any]:
-    """Plain values for a report: how many videos are nearer to a training clip than one held-out clip in a hundred is."""
+    """Plain values for a report: how many videos are nearer to a training clip than one held-out clip in a hundred is.
+
+    `copies` are those at less than half of that distance.
+    """
     _, usual = nearest(baseline.signatures, training.signatures)
     place, distance = nearest(videos.signatures, training.signatures)
     percentile = np.searchsorted(np.sort(usual), distance, side="left") / len(usual)
@@ -108,6 +112,7 @@ def memorisation(videos: Clips, training: Clips, baseline: Clips) -> dict[str, A
         "videos": len(videos.names),
         "threshold": round(threshold, 4),
         "below": as_row(Rate(int((distance < threshold).sum()), len(distance))),
+        "copies": as_row(Rate(int((distance < COPY * threshold).sum()), len(distance))),
         "median_percentile": round(float(np.median(percentile)), 4),
         "baseline": [round(float(value), 4) for value in np.quantile(usual, np.linspace(0, 1, 101))],
         "distances": [round(float(value), 4) for value in np.quantile(distance, np.linspace(0, 1, 101))],

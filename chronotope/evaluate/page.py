@@ -160,7 +160,8 @@ def _memorisation(found: Mapping[str, Any], cases: Sequence[Mapping[str, Any]], 
     return (
         f"<p>How far each video is from the nearest of {found['training_clips']} training clips, and how far {found['baseline_clips']} "
         f"true clips are that were held out from training. {below['right']} of {below['of']} videos ({below['share']:.1%}, {low:.1%} to "
-        f"{high:.1%}) are nearer than the dashed line, as 1 % of the held-out clips are. Space: {html.escape(found['space'])}.</p>"
+        f"{high:.1%}) are nearer than the dashed line, as 1 % of the held-out clips are; {found['copies']['right']} are nearer "
+        f"than half of that, where copies lie. Space: {html.escape(found['space'])}.</p>"
         f"{quantiles(curves, found['threshold'], 'levels')}<details><summary>The nearest</summary><div class=wide><table class=lines>"
         f"<tr><th>video</th><th>training clip</th><th>distance</th><th>held-out clips nearer</th></tr>{lines}</table></div></details>"
     )

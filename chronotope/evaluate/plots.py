@@ -76,7 +76,7 @@ def survival_curve(data: Mapping[str, Any]) -> str:
 class Frame:
     """A plane for curves, with ticks along both sides."""
 
-    left, top, width, height = 52, 10, 600, 240
+    left, top, width, height = 52.0, 10.0, 600.0, 240.0
 
     def __init__(self, x: float, y: float, across: Sequence[tuple[float, str]], up: Sequence[tuple[float, str]]) -> None:
         self.x, self.y, self.across, self.up = x or 1.0, y or 1.0, across, up
@@ -95,7 +95,7 @@ class Frame:
         return f'<svg class=plot viewBox="0 0 {right + 24} {bottom + 26}" role="img">{ticks}{curves}</svg>'
 
 
-def _text(x: float, y: float, below: float, text: str, anchor: str = "middle") -> str:
+def _text(x: float, y: float, below: int, text: str, anchor: str = "middle") -> str:
     return f'<text x="{x:.1f}" y="{y + below:.1f}" text-anchor="{anchor}">{html.escape(text)}</text>'
 
 
@@ -108,16 +108,16 @@ def quantiles(curves: Mapping[str, Sequence[float]], mark: float, unit: str) -> 
         points = " ".join(frame.at(value, place / (len(values) - 1)) for place, value in enumerate(values))
         drawn += f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"/>'
         names.append(f'<span style="color:{colour}">&#9632;</span> {html.escape(name)}')
-    (x, top), (_, bottom) = frame.at(mark, 1).split(","), frame.at(mark, 0).split(",")
+    (x, top), (_, bottom) = frame.at(mark, 1.0).split(","), frame.at(mark, 0.0).split(",")
     drawn += f'<path d="M{x} {top}V{bottom}" stroke="{ORANGE}" stroke-dasharray="5 4" stroke-width="2"/>'
     return f"<p class=legend>{' '.join(names)}</p>{frame.drawn(drawn)}"
 
 
 def strips(rows: Mapping[str, tuple[float, Sequence[tuple[float, str]]]]) -> str:
     """A line a measure: the band that true clips stay within, and a dot a video (its change, and its address)."""
-    drawn, left, width, step = "", 120, 500, 46
+    drawn, left, width, step = "", 120.0, 500.0, 46.0
     for place, (name, (spread, dots)) in enumerate(rows.items()):
-        y = 26 + place * step
+        y = 26.0 + place * step
         reach = max([1.5 * spread, *(abs(change) for change, _ in dots)])
         half = width / 2 * spread / reach
         drawn += f'<rect x="{left + width / 2 - half:.1f}" y="{y - 14}" width="{2 * half:.1f}" height="28" fill="{BLUE}" opacity="0.15"/>'
