@@ -79,10 +79,10 @@ def _sections(report: dict[str, Any], videos: Path, folder: str) -> Iterable[tup
 
 
 def _survival(data: Mapping[str, Any]) -> str:
-    median = "never in these lengths" if data["median"] is None else f"after {data['median']:.2f} s"
+    median = "most never have, in these lengths" if data["median"] is None else f"half have after {data['median']:.2f} s"
     return (
         f"<p>Share of {data['videos']} videos in which nobody has yet vanished, appeared from nothing, doubled, changed colour, jumped or "
-        f"shaken; half have {median}.</p>{survival_curve(data)}"
+        f"shaken; {median}.</p>{survival_curve(data)}"
     )
 
 
@@ -107,17 +107,22 @@ def _ends(found: Mapping[str, Any], cases: Sequence[Mapping[str, Any]], folder: 
 
 
 def _failures(rates: Mapping[str, Any]) -> str:
-    lines = []
-    for code, rate in sorted(rates.items(), key=lambda item: -item[1]["share"]):
-        row, (low, high) = FAILURES[code], rate["interval"]
-        count = link(f"{rate['right']} videos", code=code) if rate["right"] else "none"
-        lines.append(
-            f"<tr><td class=code>{code}</td><td>{html.escape(row.name)}<br><small class=grey>{html.escape(row.rule)}</small></td>"
-            f"<td class=n>{row.severity}</td><td>{count}</td>"
-            f"<td class=n>{rate['share']:.1%}<br><small class=grey>{low:.1%} to {high:.1%}</small></td></tr>"
-        )
+    """Those that were found, the most frequent first, and those that were not."""
+    ordered = sorted(rates.items(), key=lambda item: -item[1]["share"])
+    found, absent = ("".join(_failure(code, rate) for code, rate in ordered if bool(rate["right"]) is seen) for seen in (True, False))
     head = "<tr><th>code</th><th>what</th><th>severity</th><th>where</th><th>share</th></tr>"
-    return f"<p>Severity 3 and 4 block success.</p><div class=wide><table class=lines>{head}{''.join(lines)}</table></div>"
+    others = f"<details><summary>Looked for and not found</summary><table class=lines>{head}{absent}</table></details>" if absent else ""
+    return f"<p>Severity 3 and 4 block success.</p><div class=wide><table class=lines>{head}{found}</table>{others}</div>"
+
+
+def _failure(code: str, rate: Mapping[str, Any]) -> str:
+    row, (low, high) = FAILURES[code], rate["interval"]
+    count = link(f"{rate['right']} videos", code=code) if rate["right"] else "none"
+    return (
+        f"<tr><td class=code>{code}</td><td>{html.escape(row.name)}<br><small class=grey>{html.escape(row.rule)}</small></td>"
+        f"<td class=n>{row.severity}</td><td class=n>{count}</td>"
+        f"<td class=n>{rate['share']:.1%}<br><small class=grey>{low:.1%} to {high:.1%}</small></td></tr>"
+    )
 
 
 def _layers(found: Mapping[str, Any]) -> str:
