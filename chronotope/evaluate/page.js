@@ -10,7 +10,7 @@ function fits(row, wanted) {
 function figure([name, index, file, prompt, success, codes]) {
   const whole = document.createElement("figure"), media = document.createElement(file.endsWith(".png") ? "img" : "video");
   media.src = folder + "/" + encodeURIComponent(file);
-  if (media.tagName === "VIDEO") Object.assign(media, { controls: true, loop: true, muted: true, preload: "metadata", playsInline: true });
+  if (media.tagName === "VIDEO") Object.assign(media, { autoplay: true, loop: true, muted: true, playsInline: true });
   else media.loading = "lazy";
   const caption = document.createElement("figcaption"), verdict = document.createElement("span");
   verdict.className = success ? "ok" : "no";

@@ -92,7 +92,7 @@ class Frame:
         for y, name in self.up:
             place = self.top + self.height * (1 - y / self.y)
             ticks += f'<path d="M{self.left} {place}H{right}" stroke="#e3e6eb"/>' + _text(self.left - 6, place, 4, name, "end")
-        return f'<svg class=plot viewBox="0 0 {right + 24} {bottom + 26}" role="img">{ticks}{curves}</svg>'
+        return f'<svg class=plot viewBox="0 0 {right + 44} {bottom + 26}" role="img">{ticks}{curves}</svg>'
 
 
 def _text(x: float, y: float, below: int, text: str, anchor: str = "middle") -> str:
