@@ -100,8 +100,8 @@ def _ends(found: Mapping[str, Any], cases: Sequence[Mapping[str, Any]], folder: 
     drifting = link(f"{found['drifting']['right']} of {found['videos']}", code="LNG-DRF")
     head = "<tr><th>measure</th><th>median change</th><th>a second</th><th>as alike as truth</th></tr>"
     return (
-        "<p>Of the videos of four seconds and more, the last 15 % of the frames less the first 15 %. The blue band is what true clips "
-        f"stay well within; {drifting} videos leave it where their truth does not. In levels of 255; sharpness in doublings.</p>{strips(dots)}"
+        "<p>Of the videos of four seconds and more, the last 15 % of the frames less the first 15 %. True clips stay well within the blue "
+        f"band; {drifting} videos leave it where their truth does not. In levels of 255; sharpness in doublings.</p>{strips(dots)}"
         f"<div class=wide><table class=lines>{head}{lines}</table></div>"
     )
 
