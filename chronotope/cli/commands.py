@@ -20,7 +20,7 @@ STAGES = {
     "make a dataset": ["world", "encode"],
     "train": ["train"],
     "use": ["generate", "reconstruct"],
-    "judge": ["evaluate", "compare", "export-suite", "validate-checks"],
+    "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
     "look": ["info"],
 }
 CLOSING = """
@@ -459,7 +459,8 @@ def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_
 # Judge
 
 
-for command in (judging.evaluate, judging.compare, judging.export_suite, judging.validate_checks):
+judges = (judging.evaluate, judging.compare, judging.layers, judging.memorisation, judging.export_suite, judging.validate_checks)
+for command in judges:
     chronotope.add_command(command)
 
 

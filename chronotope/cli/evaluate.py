@@ -23,10 +23,12 @@ from chronotope.evaluate.page import write_page
 from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.evaluate.report import Comparison, compare, make_report, read_report, write_report
+from chronotope.evaluate.selecting import Sampled
 from chronotope.evaluate.statistics import Rate
 from chronotope.evaluate.suite import SUITES, Case, make_suite, read_cases, write_cases
 from chronotope.evaluate.taxonomy import FAILURES
 from chronotope.evaluate.trial import BARS, Trial, trial_specs, try_checks
+from chronotope.flow.solvers import SolverName
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
 
@@ -57,6 +59,10 @@ class EvaluateRequest:
     videos: Path | None
     specs: Path | None
     workers: int = 1
+    steps: int | None = None
+    guidance: float | None = None
+    solver: SolverName = "euler"
+    best_of: int = 1
 
     def __post_init__(self) -> None:
         if (self.videos is None) != (self.specs is None):
@@ -65,6 +71,13 @@ class EvaluateRequest:
             raise UsageError("give a model to be sampled, or --videos that are there already; not both")
         if self.videos is not None and self.layer != "model":
             raise UsageError("--layer says what makes the videos; those of --videos are made already, so leave it out")
+        if self.sampled != Sampled() and (self.videos is not None or self.layer != "model"):
+            raise UsageError("--steps, --guidance, --solver and --best-of say how the model is sampled; here it is not, so leave them out")
+
+    @property
+    def sampled(self) -> Sampled:
+        """How the model is sampled."""
+        return Sampled(self.steps, self.guidance, self.solver, self.best_of)
 
     def cases(self) -> list[Case]:
         """All of the suite, or its beginning."""
@@ -117,18 +130,19 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any])
         "videos": len(cases),
         "selection": "none: first try of every case, seeds by hash",
         "device": str(device()),
+        **request.sampled.said(),
     }
     with _helpers(request, folder) as helpers:
         with progress("sampling", "videos") as report:
             begun = {**about, "torch": torch.__version__}
-            ledger = sample_cases(maker(generator, request.layer), cases, request.out, report, begun, helpers)
+            ledger = sample_cases(maker(generator, request.layer, request.sampled), cases, request.out, report, begun, helpers)
         about["ledger"] = ledger.head
         with progress("judging", "videos") as report:
             return judge_folder(load_probe(), request.out / "videos", cases, ledger, report, helpers)
 
 
 def _helpers(request: EvaluateRequest, model: Path | None = None) -> contextlib.AbstractContextManager[Helpers | None]:
-    return Helpers(request.workers, model, request.layer) if request.workers > 1 else contextlib.nullcontext()
+    return Helpers(request.workers, model, request.layer, request.sampled) if request.workers > 1 else contextlib.nullcontext()
 
 
 def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:

@@ -10,13 +10,14 @@ import click
 
 from chronotope.cli.manners import FILE, JSON, MODEL, Command, option, say
 
-__all__ = ["compare", "evaluate", "export_suite", "validate_checks"]
+__all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "validate_checks"]
 
 
 @click.command(
     cls=Command,
     sections={
         "what is judged": ["suite", "layer", "first", "videos", "specs", "reconstruction", "data"],
+        "how the model is sampled": ["steps", "guidance", "solver", "best_of"],
         "what comes out": ["out", "plan", "workers", "as_json"],
     },
     examples="""
@@ -39,6 +40,17 @@ __all__ = ["compare", "evaluate", "export_suite", "validate_checks"]
     help="autoencoder: the truth, there and back, which no model can beat; truth: what the checks themselves lose.",
 )
 @option("--first", type=click.IntRange(min=1), metavar="N", help="Only the first N videos; the report says so.")
+@option("--steps", type=click.IntRange(min=1), metavar="N", help="Of the sampler.  [default: as the weights say]")
+@option("--guidance", type=click.FloatRange(min=0), metavar="X", help="How loudly words speak.  [default: as the weights say]")
+@option("--solver", type=click.Choice(["euler", "heun"]), default="euler", show_default=True, help="heun: two velocities a step.")
+@option(
+    "--best-of",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Make N videos of each prompt and keep the one in which the probe is surest of what the words name: another row, and said so.",
+)
 @option(
     "--workers", type=click.IntRange(min=1), metavar="N", default=1, show_default=True, help="Videos made or judged at a time, a core each."
 )
@@ -96,6 +108,56 @@ def compare(first: Path, second: Path, as_json: bool) -> None:
     plain = [{**vars(row), "first": row.first.share, "second": row.second.share} for row in rows]
     found = {"first": work.report_name(first), "second": work.report_name(second), "comparisons": plain}
     click.echo(json.dumps(found, indent=1) if as_json else work.comparison_in_words(rows))
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    chronotope layers out/model out/autoencoder out/truth
+    chronotope layers out/model out/autoencoder out/truth out/60-steps out/best-of-4
+    """,
+)
+@click.argument("model", type=FILE)
+@click.argument("autoencoder", type=FILE)
+@click.argument("truth", type=FILE)
+@click.argument("switched", type=FILE, nargs=-1)
+@JSON
+def layers(model: Path, autoencoder: Path, truth: Path, switched: tuple[Path, ...], as_json: bool) -> None:
+    """Which layer is at fault: reports of the same cases, each with one layer switched.
+
+    The first three are of chronotope evaluate with --layer model, autoencoder and truth. A failure that the truth shows too is the
+    checks' fault, one that the truth shows after the autoencoder is the decoder's, the rest is the transformer's. Of further reports
+    (--steps, --solver, --guidance, --best-of) it says what they cure and what they break. The table goes into the first report too.
+    """
+    from chronotope.cli import afterwards as work
+
+    found = work.attribute(model, autoencoder, truth, switched)
+    click.echo(json.dumps(found, indent=1) if as_json else work.in_words(found))
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    chronotope memorisation out/standard --data out/small/world/small --baseline data/heldout
+    chronotope memorisation somebodys --data small:20000:10 --baseline small:500:7:heldout acts:200:7:heldout
+    """,
+    spread=("--data", "--baseline"),
+)
+@click.argument("videos", type=FILE)
+@option("--data", multiple=True, required=True, metavar="CLIPS...", help="What the model was trained on.")
+@option("--baseline", multiple=True, required=True, metavar="CLIPS...", help="True clips like those asked for, held out from training.")
+@JSON
+def memorisation(videos: Path, data: tuple[str, ...], baseline: tuple[str, ...], as_json: bool) -> None:
+    """How near each video is to its nearest training clip.
+
+    Beside it stands how near held-out clips are: copies are nearer than nearly all of these. VIDEOS is a folder of videos, or that of
+    a report, to which the result is added. CLIPS are a folder, or SCOPE:COUNT:SEED, the clips that chronotope world stage renders with
+    these, or SCOPE:COUNT:SEED:SPLIT.
+    """
+    from chronotope.cli import afterwards as work
+
+    found = work.measure_memorisation(videos, data, baseline)
+    click.echo(json.dumps(found, indent=1) if as_json else work.memorisation_in_words(found))
 
 
 @click.command(

@@ -9,14 +9,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from chronotope.evaluate.antics import antics_of, until_it_stops
 from chronotope.evaluate.encounters import MEETINGS, encounters_of
+from chronotope.evaluate.longrange import ALIKE, LONG, drifts
 from chronotope.evaluate.probe import CELL, Probe, scaled
 from chronotope.evaluate.taxonomy import blocks
 from chronotope.evaluate.tracking import TRAVELS, Fault, Followed, Scene, follow_all, truth_of
@@ -43,12 +44,16 @@ _JUDGED = (*TRAVELS, "enter", "leave", "grow", "shrink")  # the deeds that can b
 
 @dataclass(frozen=True)
 class Check:
-    """One predicate of one actor (or of the whole clip): `code` says how it fails, nothing if it holds, `frame` from when on."""
+    """One predicate of one actor (or of the whole clip): `code` says how it fails, nothing if it holds, `frame` from when on.
+
+    `measured` are the numbers behind it, where the report is to keep them.
+    """
 
     name: str
     actor: str = ""
     code: str | None = None
     frame: int | None = None
+    measured: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
@@ -328,6 +333,10 @@ def _clip_checks(scene: Scene, missing: bool) -> Iterator[Check]:
         jumps, grain = _restlessness(scene)
         yield _named("does not flicker", ("VIS-FLK", int(jumps.argmax()) + 1) if np.max(jumps) > FLICKER else None)
         yield _named("is free of noise", ("VIS-NSE", int(grain.argmax()) + 1) if np.median(grain) > NOISE else None)
+    if scene.spec.seconds >= LONG and scene.spec.camera.kind == "still":
+        fault, numbers = drifts(scene)
+        code, frame = fault or (None, None)
+        yield Check(ALIKE, "", code, frame, numbers)
 
 
 def _named(name: str, fault: Fault) -> Check:

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from chronotope.evaluate.inject_deeds import INJECTORS_OF_DEEDS, left_out
+from chronotope.evaluate.longrange import FADES, LONG, fade
 from chronotope.evaluate.tracking import DEEDS, TRAVELS, WAY, stage_way, truth_of
 from chronotope.worlds.cast_table import COLOURS
 from chronotope.worlds.spec import Actor, Event, Spec
@@ -266,6 +267,13 @@ def _blurred(spec: Spec, rng: np.random.Generator) -> Frames | None:
     return np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in render(spec).frames])
 
 
+def _fading(spec: Spec, rng: np.random.Generator) -> Frames | None:
+    if spec.seconds < LONG:
+        return None
+    kinds = [kind for kind in FADES if kind != "blurred" or _steady(spec)]  # a plain backdrop alone cannot lose its edges
+    return fade(render(spec).frames, kinds[int(rng.integers(len(kinds)))], float(rng.uniform(0.5, 1.0)), rng)
+
+
 INJECTORS: dict[str, Injector] = {
     "TXT-CNT": _missing,
     "TXT-EXT": _extra,
@@ -287,6 +295,7 @@ INJECTORS: dict[str, Injector] = {
     "VIS-FLK": _flickering,
     "VIS-NSE": _noisy,
     "VIS-BLR": _blurred,
+    "LNG-DRF": _fading,
 }
 
 

@@ -22,6 +22,7 @@ from chronotope.data.latents import encode_frames
 from chronotope.errors import ChronotopeError, UsageError, suggest
 from chronotope.evaluate.checks import Check, check
 from chronotope.evaluate.probe import Probe, load_probe
+from chronotope.evaluate.selecting import Sampled, best_of
 from chronotope.evaluate.suite import Case
 from chronotope.evaluate.words import Frames
 from chronotope.generate.pipeline import Generator
@@ -32,15 +33,27 @@ __all__ = ["LAYERS", "Helpers", "Make", "Row", "attempt", "check_file", "maker",
 Make = Callable[[Case], tuple[Frames, dict[str, Any]]]
 Row = dict[str, Any]
 LAYERS = ("model", "autoencoder", "truth")
+SAMPLED = Sampled()  # as the weights say, first try
 
 
-def maker(generator: Generator, layer: str) -> Make:
-    """What makes a case's frames: the whole model; the autoencoder alone, of the truth; or the truth, to see what the checks lose."""
+def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
+    """What makes a case's frames: the whole model; the autoencoder alone, of the truth; or the truth, to see what the checks lose.
+
+    `sampled` is how the whole model is sampled, and the best of how many is kept.
+    """
 
     def model(case: Case) -> tuple[Frames, dict[str, Any]]:
         spec = case.spec
         made = generator.generate(
-            case.prompt, height=spec.height, width=spec.width, num_frames=spec.num_frames, fps=spec.fps, seed=case.seed
+            case.prompt,
+            height=spec.height,
+            width=spec.width,
+            num_frames=spec.num_frames,
+            fps=spec.fps,
+            num_inference_steps=sampled.steps,
+            guidance_scale=sampled.guidance,
+            solver=sampled.solver,
+            seed=case.seed,
         )
         return made.frames, made.origin
 
@@ -53,7 +66,8 @@ def maker(generator: Generator, layer: str) -> Make:
     def truth(case: Case) -> tuple[Frames, dict[str, Any]]:
         return render(case.spec).frames, {"layer": "truth"}
 
-    makers: dict[str, Make] = {"model": model, "autoencoder": autoencoder, "truth": truth}
+    chosen = best_of(model, load_probe(), sampled.tries) if sampled.tries > 1 else model
+    makers: dict[str, Make] = {"model": chosen, "autoencoder": autoencoder, "truth": truth}
     if layer not in makers:
         raise UsageError(f"unknown layer '{layer}'. {suggest(layer, LAYERS)}")
     return makers[layer]
@@ -90,10 +104,10 @@ def one_by_one(make: Make, cases: Sequence[Case], folder: Path) -> Iterator[tupl
 class Helpers:
     """Processes that make and judge videos, each with a model of its own and one thread; without a model they only judge."""
 
-    def __init__(self, count: int, model: Path | None = None, layer: str = "model") -> None:
+    def __init__(self, count: int, model: Path | None = None, layer: str = "model", sampled: Sampled = SAMPLED) -> None:
         self.count = count
         start = multiprocessing.get_context("spawn")  # a forked torch may wait for threads that it no longer has
-        self.pool = ProcessPoolExecutor(count, mp_context=start, initializer=_settle, initargs=(model, layer))
+        self.pool = ProcessPoolExecutor(count, mp_context=start, initializer=_settle, initargs=(model, layer, sampled))
 
     def __enter__(self) -> Helpers:
         return self
@@ -122,9 +136,9 @@ class Helpers:
 _HELD: dict[str, Any] = {}  # in a helper: what makes, and the probe
 
 
-def _settle(model: Path | None, layer: str) -> None:
+def _settle(model: Path | None, layer: str, sampled: Sampled) -> None:
     torch.set_num_threads(1)
-    _HELD["make"], _HELD["probe"] = model and maker(Generator.load(model), layer), load_probe()
+    _HELD["make"], _HELD["probe"] = model and maker(Generator.load(model), layer, sampled), load_probe()
 
 
 def _attempt(case: Case, path: Path) -> Row:

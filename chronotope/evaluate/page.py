@@ -1,38 +1,40 @@
-"""The report as one HTML page that needs nothing else: plots drawn as SVG, the first and the worst videos inside it."""
+"""The report as one HTML page that needs nothing else: plots, and under every number a link to the videos that it counts.
+
+The first and the worst videos are inside the page; all others are played from the folder of the report.
+"""
 
 from __future__ import annotations
 
 import base64
 import html
+import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from chronotope.evaluate.suite import LENGTHS
+from chronotope.evaluate.longrange import ALIKE
+from chronotope.evaluate.plots import DARK, GREY, ORANGE, bars, heat_map, link, quantiles, shares, strips, survival_curve
 from chronotope.evaluate.taxonomy import FAILURES
 
 __all__ = ["write_page"]
 
 SHOWN = 12  # videos of each gallery
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222;background:#fff}
-h1{font-size:1.6em}h2{font-size:1.2em;margin-top:2.2em;border-bottom:1px solid #ddd}table{border-collapse:collapse}
-td,th{padding:.25em .7em;text-align:left;vertical-align:top}th{font-weight:600}tr:nth-child(even){background:#f6f6f6}.n{text-align:right}
-.code{white-space:nowrap}
-.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(180px,1fr));gap:14px}figure{margin:0}
-figure video,figure img{width:100%;image-rendering:auto;border-radius:4px;background:#eee}figcaption{font-size:12.5px;line-height:1.35}
-.ok{color:#16793b}.no{color:#b3261e}.big{font-size:2.6em;font-weight:700}.grey{color:#777}svg text{font:12px system-ui,sans-serif;fill:#333}
-"""
+FAULTS = {"transformer": DARK, "decoder": ORANGE, "checks": GREY}  # who can be at fault
+_STYLE, _SCRIPT = (Path(__file__).with_name(name).read_text() for name in ("page.css", "page.js"))
 
 
 def write_page(report: dict[str, Any], videos: Path, out: Path) -> None:
     """index.html of a report; the videos it shows are read from `videos`."""
-    links = os.path.relpath(videos.resolve(), out.resolve().parent)
-    parts = [_head(report), *_body(report, videos, links)]
+    folder = quote(Path(os.path.relpath(videos.resolve(), out.resolve().parent)).as_posix())
+    sections = list(_sections(report, videos, folder))
+    links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in sections)
+    bodies = (f"<h2 id={name}>{title}</h2>{body}" for name, title, body in sections)
+    page = [_head(report), f"<nav>{links}</nav>", *bodies, f"<script>{_SCRIPT}</script></body></html>"]
     beside = out.with_name(out.name + ".part")
-    beside.write_text("\n".join(parts) + "\n</body></html>\n")
+    beside.write_text("\n".join(page) + "\n")
     beside.replace(out)
 
 
@@ -42,106 +44,132 @@ def _head(report: dict[str, Any]) -> str:
     facts = "".join(f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(str(value))}</td></tr>" for name, value in about.items())
     name = html.escape(str(about.get("model", "this")))
     what = f"What {name} can do, and how it fails" if about.get("layer", "model") == "model" else f"The ceiling: {about['layer']}"
-    tries = ", one try each" if "ledger" in about else ""
+    tries = ", one try each" if "ledger" in about and str(about.get("selection", "none")).startswith("none") else ""
+    good = link(f"{success['right']} of {success['of']} videos", success="true")
     return (
-        f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{html.escape(str(about.get('model', 'report')))}</title>"
-        f"<style>{_STYLE}</style></head><body><h1>{what}</h1>"
-        f"<p><span class=big>{success['share']:.1%}</span> of {success['of']} videos pass every check that matters "
-        f"[{low:.1%}, {high:.1%}]{tries}. {report['summary']['graded']:.1%} of all checks hold.</p><table>{facts}</table>"
+        '<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content="width=device-width,initial-scale=1">'
+        f"<title>{name}</title><style>{_STYLE}</style></head><body><h1>{what}</h1><p><span class=big>{success['share']:.1%}</span></p>"
+        f"<p>{good} pass every check that matters{tries}: between {low:.1%} and {high:.1%}, with 95 % confidence, over all such prompts. "
+        f"{report['summary']['graded']:.1%} of all checks hold.</p>"
+        f"<details><summary>What was judged</summary><div class=wide><table class=lines>{facts}</table></div></details>"
     )
 
 
-def _body(report: dict[str, Any], videos: Path, links: str) -> Iterable[str]:
+def _sections(report: dict[str, Any], videos: Path, folder: str) -> Iterable[tuple[str, str, str]]:
+    """Name, title and body of each."""
     summary, cases = report["summary"], report["cases"]
-    yield "<h2>Success by kind of case</h2>"
-    for name, levels in summary["strata"].items():
-        yield f"<h3>{html.escape(name)}</h3>{_bars(levels)}"
-    yield "<h2>Length against deeds</h2>" + _heat_map(summary["cube"])
+    first = [case for case in cases if case["run"] == cases[0]["run"]][:SHOWN]
+    yield "first", f"The first {len(first)}", "<p>By index, in the first run: nobody chose them.</p>" + _gallery(first, videos)
+    kinds = (f"<h3>{html.escape(name)}</h3>{bars(levels, name)}" for name, levels in summary["strata"].items())
+    yield "cube", "Length against deeds", "<p>Share of videos that succeed; a cell opens its videos.</p>" + heat_map(summary["cube"])
     if summary["survival"]:
-        yield "<h2>How long videos go well</h2>" + _curve(summary["survival"])
-    yield "<h2>How they fail</h2>" + _failures(summary["failures"], cases, links)
-    yield "<h2>Checks</h2><p>The share of each that holds, the weakest first.</p>" + _bars(summary["checks"])
-    yield f"<h2>The first {SHOWN}</h2><p>By index: nobody chose them.</p>" + _gallery(cases[:SHOWN], videos)
+        yield "survival", "How long videos go well", _survival(summary["survival"])
+    if summary.get("long_range"):
+        yield "ends", "From the first to the last seconds", _ends(summary["long_range"], cases, folder)
+    yield "failures", "How they fail", _failures(summary["failures"])
+    if "layers" in report:
+        yield "layers", "Whose fault it is", _layers(report["layers"])
+    if "memorisation" in report:
+        yield "memorisation", "Are they copies?", _memorisation(report["memorisation"], cases, folder)
+    yield "strata", "Success by kind of case", "".join(kinds)
+    yield "checks", "Checks", "<p>The share of each that holds, the weakest first.</p>" + bars(summary["checks"])
     worst = sorted(cases, key=lambda case: (case["graded"], case["index"]))[:SHOWN]
-    yield f"<h2>The worst {SHOWN}</h2>" + _gallery(worst, videos)
+    yield "worst", f"The worst {len(worst)}", "<p>By the share of checks that hold.</p>" + _gallery(worst, videos)
+    yield "all", "All videos", _all(cases, folder)
 
 
-def _bars(levels: dict[str, Any]) -> str:
-    """A bar a level with its 95 % interval."""
-    left, width, step = 230, 480, 24
-    rows = []
-    for place, (name, rate) in enumerate(levels.items()):
-        y = place * step + 4
-        low, high = (left + width * bound for bound in rate["interval"])
-        rows.append(
-            f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{html.escape(name)}</text>'
-            f'<rect x="{left}" y="{y}" width="{width}" height="16" fill="#eee"/>'
-            f'<rect x="{left}" y="{y}" width="{width * rate["share"]:.1f}" height="16" fill="#5b8def"/>'
-            f'<path d="M{low:.1f} {y + 8}H{high:.1f}M{low:.1f} {y + 4}v8M{high:.1f} {y + 4}v8" stroke="#222" fill="none"/>'
-            f'<text x="{left + width + 10}" y="{y + 12}">{rate["share"]:.1%} of {rate["of"]}</text>'
-        )
-    return f'<svg width="860" height="{len(levels) * step + 8}" role="img">{"".join(rows)}</svg>'
-
-
-def _heat_map(cube: dict[str, dict[str, Any]]) -> str:
-    columns = [length for length in LENGTHS if any(length in row for row in cube.values())]
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
-    lines = []
-    for deeds, row in cube.items():
-        cells = "".join(_cell(row.get(length)) for length in columns)
-        lines.append(f"<tr><th>{html.escape(deeds)}</th>{cells}</tr>")
-    return f"<table><tr><th></th>{head}</tr>{''.join(lines)}</table>"
-
-
-def _cell(rate: dict[str, Any] | None) -> str:
-    if rate is None:
-        return "<td class=grey>-</td>"
-    hue = 120 * rate["share"]
-    return f'<td style="background:hsl({hue:.0f},65%,82%)">{rate["share"]:.0%} <span class=grey>of {rate["of"]}</span></td>'
-
-
-def _curve(data: dict[str, Any]) -> str:
-    """Kaplan-Meier: steps down where videos fail, the band is 95 %."""
-    left, top, width, height = 50, 10, 640, 220
-    last = data["longest"]
-
-    def steps(values: Sequence[float]) -> list[str]:
-        points, before = [], values[0]
-        for time, value in zip(data["times"], values, strict=True):
-            x = left + width * time / last
-            points += [f"{x:.1f},{top + height * (1 - before):.1f}", f"{x:.1f},{top + height * (1 - value):.1f}"]
-            before = value
-        return [*points, f"{left + width},{top + height * (1 - before):.1f}"]
-
-    band = " ".join(steps(data["low"]) + steps(data["high"])[::-1])
-    ticks = "".join(f'<text x="4" y="{top + height * (1 - share) + 4:.0f}">{share:.0%}</text>' for share in (0, 0.25, 0.5, 0.75, 1))
-    seconds = "".join(
-        f'<text x="{left + width * k / 4:.0f}" y="{top + height + 16}" text-anchor="middle">{last * k / 4:.1f} s</text>' for k in range(5)
-    )
-    median = "never in these lengths" if data["median"] is None else f"after {data['median']:.2f} s"
+def _survival(data: Mapping[str, Any]) -> str:
+    median = "most never have, in these lengths" if data["median"] is None else f"half have after {data['median']:.2f} s"
     return (
         f"<p>Share of {data['videos']} videos in which nobody has yet vanished, appeared from nothing, doubled, changed colour, jumped or "
-        f"shaken; half have {median}.</p>"
-        f'<svg width="720" height="{height + 40}" role="img"><rect x="{left}" y="{top}" width="{width}" height="{height}" fill="#f7f7f7"/>'
-        f'<polygon points="{band}" fill="#5b8def" opacity="0.25"/>'
-        f'<polyline points="{" ".join(steps(data["alive"]))}" fill="none" stroke="#2456b5" stroke-width="2"/>{ticks}{seconds}</svg>'
+        f"shaken; {median}.</p>{survival_curve(data)}"
     )
 
 
-def _failures(rates: dict[str, Any], cases: Sequence[dict[str, Any]], folder: str) -> str:
-    lines = []
-    for code, rate in sorted(rates.items(), key=lambda item: -item[1]["share"]):
-        row = FAILURES[code]
-        examples = [case for case in cases if any(fault["code"] == code for fault in case["failures"])][:5]
-        links = ", ".join(f'<a href="{html.escape(folder)}/{html.escape(case["file"])}">{case["index"]}</a>' for case in examples)
-        low, high = rate["interval"]
-        lines.append(
-            f"<tr><td class=code>{code}</td><td>{html.escape(row.name)}<br><span class=grey>{html.escape(row.rule)}</span></td>"
-            f"<td class=n>{row.severity}</td>"
-            f"<td class=n>{rate['share']:.1%}</td><td class=grey>[{low:.1%}, {high:.1%}]</td><td>{links}</td></tr>"
-        )
-    head = "<tr><th>code</th><th>what</th><th>severity</th><th>videos</th><th>95 %</th><th>first cases</th></tr>"
-    return f"<p>Severity 3 and 4 block success.</p><table>{head}{''.join(lines)}</table>"
+def _ends(found: Mapping[str, Any], cases: Sequence[Mapping[str, Any]], folder: str) -> str:
+    """The last 15 % beside the first, a dot a video."""
+    rows = [case for case in cases if ALIKE in case.get("measured", {})]
+    dots = {
+        name: (one["spread"], [(case["measured"][ALIKE][name], f"{folder}/{quote(case['file'])}") for case in rows])
+        for name, one in found["measures"].items()
+    }
+    lines = "".join(
+        _line(name, f"{one['median']:+.2f}", f"{one['slope']:+.3f}", f"{one['within']['share']:.1%}")
+        for name, one in found["measures"].items()
+    )
+    drifting = link(f"{found['drifting']['right']} of {found['videos']}", code="LNG-DRF")
+    head = "<tr><th>measure</th><th>median change</th><th>a second</th><th>as alike as truth</th></tr>"
+    return (
+        "<p>Of the videos of four seconds and more, the last 15 % of the frames less the first 15 %. True clips stay well within the blue "
+        f"band; {drifting} videos leave it where their truth does not. In levels of 255; sharpness in doublings.</p>{strips(dots)}"
+        f"<div class=wide><table class=lines>{head}{lines}</table></div>"
+    )
+
+
+def _failures(rates: Mapping[str, Any]) -> str:
+    """Those that were found, the most frequent first, and those that were not."""
+    ordered = sorted(rates.items(), key=lambda item: -item[1]["share"])
+    found, absent = ("".join(_failure(code, rate) for code, rate in ordered if bool(rate["right"]) is seen) for seen in (True, False))
+    head = "<tr><th>code</th><th>what</th><th>severity</th><th>where</th><th>share</th></tr>"
+    others = f"<details><summary>Looked for and not found</summary><table class=lines>{head}{absent}</table></details>" if absent else ""
+    return f"<p>Severity 3 and 4 block success.</p><div class=wide><table class=lines>{head}{found}</table>{others}</div>"
+
+
+def _failure(code: str, rate: Mapping[str, Any]) -> str:
+    row, (low, high) = FAILURES[code], rate["interval"]
+    count = link(f"{rate['right']} videos", code=code) if rate["right"] else "none"
+    return (
+        f"<tr><td class=code>{code}</td><td>{html.escape(row.name)}<br><small class=grey>{html.escape(row.rule)}</small></td>"
+        f"<td class=n>{row.severity}</td><td class=n>{count}</td>"
+        f"<td class=n>{rate['share']:.1%}<br><small class=grey>{low:.1%} to {high:.1%}</small></td></tr>"
+    )
+
+
+def _layers(found: Mapping[str, Any]) -> str:
+    failed, artefacts = found["failed"], found["decoder_artefacts"]
+    parts = [
+        f"<p>The same {found['cases']} cases by single layers. {failed['model']} videos of the model fail, {failed['autoencoder']} of "
+        f"those in which the autoencoder only sends the truth there and back, {failed['truth']} of the truth itself. A failure that the "
+        "truth shows too is the checks' fault, one that the truth shows after the autoencoder is the decoder's, the rest is the "
+        f"transformer's and its sampler's. Artefacts of the decoder alone (DEC-ART) are in {artefacts['right']} of {artefacts['of']}.</p>"
+    ]
+    parts += [shares(found["classes"], FAULTS)] if found["classes"] else []
+    return "".join([*parts, *map(_switched, found["switched"])])
+
+
+def _switched(found: Mapping[str, Any]) -> str:
+    """What one switch changed."""
+    changed = {code: row for code, row in found["classes"].items() if row["model"] != row["switched"]}
+    lines = "".join(_line(code, row["model"], row["switched"]) for code, row in changed.items())
+    return (
+        f"<h3>{html.escape(found['name'])}</h3><p>Success {found['success']['share']:.1%}; {found['only_second']} videos better, "
+        f"{found['only_first']} worse, p = {found['p_value']:.2g}.</p>"
+        f"<table class=lines><tr><th>failure</th><th>before</th><th>after</th></tr>{lines}</table>"
+    )
+
+
+def _line(name: str, *numbers: object) -> str:
+    return f"<tr><td class=code>{name}</td>{''.join(f'<td class=n>{number}</td>' for number in numbers)}</tr>"
+
+
+def _memorisation(found: Mapping[str, Any], cases: Sequence[Mapping[str, Any]], folder: str) -> str:
+    below, files = found["below"], {case["id"]: case["file"] for case in cases}
+    low, high = below["interval"]
+    lines = ""
+    for row in found["nearest"]:
+        file, name = files.get(row["video"].rpartition("/")[2]), html.escape(row["video"])
+        video = f'<a href="{folder}/{quote(file)}">{name}</a>' if file else name
+        numbers = f"<td class=n>{row['distance']:.1f}</td><td class=n>{row['percentile']:.1%}</td>"
+        lines += f"<tr><td>{video}</td><td>{html.escape(row['clip'])}</td>{numbers}</tr>"
+    curves = {"held-out clips": found["baseline"], "videos": found["distances"]}
+    return (
+        f"<p>How far each video is from the nearest of {found['training_clips']} training clips, and how far {found['baseline_clips']} "
+        f"true clips are that were held out from training. {below['right']} of {below['of']} videos ({below['share']:.1%}, {low:.1%} to "
+        f"{high:.1%}) are nearer than the dashed line, as 1 % of the held-out clips are; {found['copies']['right']} are nearer "
+        f"than half of that, where copies lie. Space: {html.escape(found['space'])}.</p>"
+        f"{quantiles(curves, found['threshold'], 'levels')}<details><summary>The nearest</summary><div class=wide><table class=lines>"
+        f"<tr><th>video</th><th>training clip</th><th>distance</th><th>held-out clips nearer</th></tr>{lines}</table></div></details>"
+    )
 
 
 def _gallery(cases: Sequence[dict[str, Any]], videos: Path) -> str:
@@ -172,3 +200,19 @@ def _media(path: Path) -> str:
     if path.suffix == ".png":
         return f'<img src="data:image/png;base64,{data}" alt="">'
     return f'<video src="data:video/mp4;base64,{data}" autoplay loop muted playsinline></video>'
+
+
+def _all(cases: Sequence[dict[str, Any]], folder: str) -> str:
+    """What the script lists; everybody else finds the files in the folder."""
+    strata = list(cases[0]["strata"]) if cases else []
+    rows = [
+        [case["id"], case["index"], case["file"], case["prompt"], case["success"],
+         list(dict.fromkeys(fault["code"] for fault in case["failures"])), [case["strata"][name] for name in strata]]
+        for case in cases
+    ]  # fmt: skip
+    data = json.dumps({"folder": folder, "strata": strata, "rows": rows}).replace("<", "\\u003c")
+    told = f'<span id=told>They lie in <a href="{folder}">{folder}</a>.</span>'
+    return (
+        f'<p>{told} <a href="#all">All of them</a></p><div class=gallery id=list></div>'
+        f'<button id=more hidden>More</button><script type="application/json" id=cases>{data}</script>'
+    )

@@ -1,6 +1,8 @@
 """Verdicts become numbers with intervals, and a JSON for machines; two such reports of the same cases can be compared.
 
-report.json holds `version`, `about`, `summary` (success, strata, cube, checks, failures, survival) and `cases`, a row a video.
+report.json holds `version`, `about`, `summary` (success, strata, cube, checks, failures, survival, long range) and `cases`, a row a
+video; `memorisation` and `layers` where they were measured. `report.schema.json` beside this module describes all of it (JSON Schema
+2020-12), and the lines of plans and ledgers too.
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ from typing import Any
 
 from chronotope.errors import FileProblem
 from chronotope.evaluate.judge import Judged
+from chronotope.evaluate.longrange import ALIKE, SPREAD
 from chronotope.evaluate.statistics import Rate, bootstrap, holm, mcnemar, sign_flip, survival, wilson
 from chronotope.evaluate.suite import LENGTHS
 from chronotope.evaluate.taxonomy import FAILURES
 
-__all__ = ["VERSION", "Comparison", "compare", "make_report", "read_report", "success_rate", "write_report"]
+__all__ = ["SCHEMA", "VERSION", "Comparison", "as_row", "compare", "make_report", "paired", "read_report", "success_rate", "write_report"]
 
 VERSION = 1
+SCHEMA = Path(__file__).with_name("report.schema.json")
 LASTING_FAULTS = tuple(code for code in FAILURES if code.startswith(("OBJ-", "ID-COL", "MOT-JMP", "MOT-SHK")))
 
 
@@ -37,7 +41,10 @@ def _case(verdict: Judged) -> dict[str, Any]:
         if c.code
     ]
     row = {"id": case.id, "index": case.index, "run": case.run, "file": case.file, "prompt": case.prompt, "seed": case.seed}
-    return {**row, "strata": case.strata, "success": verdict.success, "graded": round(verdict.graded, 4), "failures": faults}
+    row |= {"strata": case.strata, "success": verdict.success, "graded": round(verdict.graded, 4), "failures": faults}
+    # under the name of the check; of two actors, the later one's
+    measured = {c.name: {name: round(value, 4) for name, value in c.measured.items()} for c in verdict.checks if c.measured}
+    return {**row, "measured": measured} if measured else row
 
 
 def success_rate(verdicts: Iterable[Judged]) -> Rate:
@@ -46,7 +53,8 @@ def success_rate(verdicts: Iterable[Judged]) -> Rate:
     return Rate(sum(found), len(found))
 
 
-def _rate(rate: Rate) -> dict[str, Any]:
+def as_row(rate: Rate) -> dict[str, Any]:
+    """A rate and its interval, as plain values."""
     return {
         "right": rate.successes,
         "of": rate.trials,
@@ -60,14 +68,15 @@ def _summary(verdicts: Sequence[Judged]) -> dict[str, Any]:
     by_run = [success_rate(v for v in verdicts if v.case.run == run).share for run in runs]
     clustered = _over_specs(verdicts)
     return {
-        "success": {**_rate(success_rate(verdicts)), "interval_over_specs": [round(bound, 4) for bound in clustered]},
+        "success": {**as_row(success_rate(verdicts)), "interval_over_specs": [round(bound, 4) for bound in clustered]},
         "runs": {"count": len(runs), "shares": by_run, "deviation": round(statistics.stdev(by_run), 4) if len(runs) > 1 else None},
         "graded": round(sum(v.graded for v in verdicts) / len(verdicts), 4),
-        "checks": {name: _rate(rate) for name, rate in _by_check(verdicts).items()},
+        "checks": {name: as_row(rate) for name, rate in _by_check(verdicts).items()},
         "strata": _by_stratum(verdicts),
         "cube": _cube(verdicts),
-        "failures": {code: _rate(Rate(sum(code in v.codes for v in verdicts), len(verdicts))) for code in FAILURES},
+        "failures": {code: as_row(Rate(sum(code in v.codes for v in verdicts), len(verdicts))) for code in FAILURES},
         "survival": _survival(verdicts),
+        "long_range": _long_range(verdicts),
     }
 
 
@@ -96,7 +105,7 @@ def _by_stratum(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
 
 def _level(verdicts: Sequence[Judged]) -> dict[str, Any]:
     """One level's rate; with several runs of a spec its interval is over specs."""
-    rate = _rate(success_rate(verdicts))
+    rate = as_row(success_rate(verdicts))
     several = len({v.case.run for v in verdicts}) > 1
     return {**rate, "interval": [round(bound, 4) for bound in _over_specs(verdicts)]} if several else rate
 
@@ -113,7 +122,7 @@ def _cube(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
         strata = verdict.case.strata
         row = table.setdefault(strata["deeds"], {})
         row[strata["length"]] = row.get(strata["length"], Rate(0, 0)) + Rate(int(verdict.success), 1)
-    return {deeds: {length: _rate(row[length]) for length in _in_order(row)} for deeds, row in sorted(table.items())}
+    return {deeds: {length: as_row(row[length]) for length in _in_order(row)} for deeds, row in sorted(table.items())}
 
 
 def _survival(verdicts: Sequence[Judged]) -> dict[str, Any]:
@@ -132,6 +141,21 @@ def _survival(verdicts: Sequence[Judged]) -> dict[str, Any]:
     last = max(times)
     rows = {name: [round(value, 4) for value in getattr(curve, name)] for name in ("times", "alive", "low", "high")}
     return {**rows, "median": curve.median, "videos": len(times), "longest": last}
+
+
+def _long_range(verdicts: Sequence[Judged]) -> dict[str, Any]:
+    """Of the videos long enough: how far the end is from the beginning in each measure, beside what true clips stay within."""
+    rows = [check.measured for verdict in verdicts for check in verdict.checks if check.name == ALIKE and check.measured]
+    if not rows:
+        return {}
+    drifting = sum("LNG-DRF" in verdict.codes for verdict in verdicts)
+    found = {}
+    for name, spread in SPREAD.items():
+        changes = [row[name] for row in rows]
+        slope = statistics.median(row[f"{name} a second"] for row in rows)
+        within = as_row(Rate(sum(abs(change) <= spread for change in changes), len(changes)))
+        found[name] = {"spread": spread, "median": round(statistics.median(changes), 4), "slope": round(slope, 4), "within": within}
+    return {"videos": len(rows), "drifting": as_row(Rate(drifting, len(rows))), "measures": found}
 
 
 def write_report(report: dict[str, Any], folder: Path) -> None:
@@ -170,12 +194,18 @@ class Comparison:
     adjusted: float
 
 
-def compare(first: dict[str, Any], second: dict[str, Any]) -> list[Comparison]:
-    """Paired tests over all cases and over every level of every stratum, adjusted together (Holm)."""
+def paired(first: dict[str, Any], second: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The rows of two reports by the name of their case; both must be of the same cases."""
     ours, theirs = ({row["id"]: row for row in report["cases"]} for report in (first, second))
     if set(ours) != set(theirs):
         alone = [f"{len(a.keys() - b.keys())} only in the {name}" for a, b, name in ((ours, theirs, "first"), (theirs, ours, "second"))]
         raise FileProblem(f"the two reports are of other cases ({', '.join(alone)}); compare reports of one suite")
+    return ours, theirs
+
+
+def compare(first: dict[str, Any], second: dict[str, Any]) -> list[Comparison]:
+    """Paired tests over all cases and over every level of every stratum, adjusted together (Holm)."""
+    ours, theirs = paired(first, second)
     groups: dict[str, list[str]] = {"all cases": list(ours)}
     for name, row in ours.items():
         for stratum, level in row["strata"].items():

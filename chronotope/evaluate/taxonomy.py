@@ -51,6 +51,7 @@ _ROWS = (
     Failure("VIS-FLK", "flicker", 2, "the brightness of the backdrop jumps from frame to frame"),
     Failure("VIS-NSE", "noise", 1, "the pixels of a resting backdrop change from frame to frame"),
     Failure("VIS-BLR", "blur", 1, "the sharpest edges are less than half as steep as the truth's"),
+    Failure("LNG-DRF", "late degradation", 3, "after 4 s or more the picture is darker, paler, softer or noisier than it was"),
     Failure("SYS-RUN", "no video", 4, "the system failed, ran out of memory or time, or refused: counted as a failure"),
 )
 FAILURES: dict[str, Failure] = {row.code: row for row in _ROWS}

@@ -6,6 +6,7 @@ whole confusion matrix: which codes are raised on clips with which fault.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -65,11 +66,13 @@ class Trial:
 
 
 def trial_specs(count: int, first: int = 2_000_000) -> list[Spec]:
-    """Held-out specs: a quarter of one act, a quarter of two, and half with a deed of the scope `deeds`, each deed in its turn."""
+    """Held-out specs: a quarter of one act (half of these long), a quarter of two, and half with a deed of the scope `deeds`, in turns."""
     specs = []
     for index in range(count):
         deed = DEEDS[(index // 4 * 2 + index % 2) % len(DEEDS)] if index % 4 >= 2 else None
         scope = scope_of(deed) if deed else SCOPES[("small", "acts")[index % 2]]
+        if index % 8 == 0:
+            scope = dataclasses.replace(scope, min_frames=33, max_frames=48, picture_share=0.0)  # 4 s and more at 8 frames a second
         specs.append(next(specs_of(first + index, scope, "heldout", deed)))
     return specs
 

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from chronotope import video
+from chronotope.evaluate.report import write_report
 from chronotope.evaluate.suite import Case, read_cases
 from chronotope.worlds.stage import render
 from tests.cli.models import refused, run
+from tests.evaluate.test_layers import BACK, CASES, MODEL, TRUTH
+from tests.evaluate.test_report import validator
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +29,9 @@ def test_the_smoke_suite_of_the_shipped_model(smoke: Path) -> None:
     report = json.loads((smoke / "report.json").read_text())
     assert len(report["cases"]) == 24 == len(list((smoke / "videos").glob("*.*"))) - len(list((smoke / "videos").glob("*.json")))
     assert report["about"]["selection"].startswith("none") and len(report["about"]["ledger"]) == 64
+    validator().validate(report)
+    for line in (smoke / "ledger.jsonl").read_text().splitlines():
+        validator("ledger_line").validate(json.loads(line))
     again = run("evaluate", "small", "--suite", "smoke", "--out", str(smoke), "--json")  # everything is there: only judged
     assert json.loads(again.stdout) == report["summary"]
 
@@ -51,6 +57,35 @@ def test_a_stranger_scores_a_folder_and_compares(smoke: Path, tmp_path: Path) ->
     assert "is missing" in refused("evaluate", "--videos", str(videos), "--specs", str(plan), "--out", str(out), status=1)
 
 
+def test_layers_and_memorisation_become_part_of_the_report(tmp_path: Path) -> None:
+    for name, report in (
+        ("model", MODEL),
+        ("autoencoder", BACK),
+        ("truth", TRUTH),
+        ("more", {**MODEL, "about": {**MODEL["about"], "steps": 60}}),
+    ):
+        write_report(report, tmp_path / name)
+    folders = [str(tmp_path / name) for name in ("model", "autoencoder", "truth", "more")]
+    said = run("layers", *folders).stdout
+    assert "OBJ-DIS       3            1        1       1" in said and "steps 60: success 40.0%; cured 0, broken 0" in said
+    assert "expected autoencoder" in refused("layers", folders[0], folders[2], folders[1], status=1)
+    (tmp_path / "model" / "videos").mkdir()
+    for case in CASES:
+        video.write(tmp_path / "model" / "videos" / case.file, render(case.spec).frames, case.spec.fps)
+    words = ("--data", "small:12:3", "--baseline", "small:8:4", "small:4:5:heldout")
+    result = run("memorisation", folders[0], *words, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["training_clips"], found["baseline_clips"], found["videos"]) == (12, 12, len(CASES))
+    assert "held-out clips" in run("memorisation", str(tmp_path / "model" / "videos"), *words).stdout
+    report = json.loads((tmp_path / "model" / "report.json").read_text())
+    validator().validate(report)
+    assert report["memorisation"] == found and report["layers"]["classes"]["OBJ-DIS"]["decoder"] == 1
+    page = (tmp_path / "model" / "index.html").read_text()
+    assert all(f"<h2 id={name}>" in page for name in ("layers", "memorisation", "ends" if report["summary"]["long_range"] else "all"))
+    assert "no folder" in refused("memorisation", folders[0], "--data", "nowhere", "--baseline", "small:2:1", status=2)
+
+
 def test_reconstruction_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     for case in read_plan(tmp_path)[:3]:
@@ -72,6 +107,7 @@ def read_plan(folder: Path) -> list[Case]:
         (("evaluate", "small", "--suite", "smok"), "smoke"),
         (("evaluate", "--videos", "x", "--specs", "y", "--layer", "truth"), "leave it out"),
         (("evaluate", "--videos", "x"), "--specs"),
+        (("evaluate", "small", "--layer", "truth", "--best-of", "2"), "leave them out"),
         (("evaluate", "small", "--videos", "x", "--specs", "y"), "not both"),
         (("evaluate", "--reconstruction", "small"), "--data"),
     ],

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
+import re
 import shutil
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -139,7 +142,16 @@ def test_a_report_can_be_read_looked_at_and_compared(truth: Path, verdicts: list
     write_page(good, truth, tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text()
     assert page.count("data:video/mp4;base64,") + page.count("data:image/png;base64,") == 2 * len(CASES)
-    assert 'src="http' not in page
+    assert "http" not in page and page.count("<!doctype") == 1 and "width=device-width" in page
+    # every number leads to its videos: levels, cells of two levels, failures, and the list they point into
+    listed = page.partition("id=cases>")[2].partition("</script>")[0]
+    told = json.loads(listed)
+    assert [row[0] for row in told["rows"]] == [case.id for case in CASES] and "<" not in listed
+    for address in re.findall(r'href="#([^"]*=[^"]*)"', page):
+        for name, value in parse_qsl(html.unescape(address)):
+            column = {"code": 5, "success": 4}.get(name)
+            values = [row[column] if column else row[6][told["strata"].index(name)] for row in told["rows"]]
+            assert value in values if column is None else any(value in one for one in values) if name == "code" else value == "true"
     missing = [{"code": "TXT-CNT", "check": check, "actor": "a", "frame": 0, "second": 0.0} for check in ("is there", "walk", "one")]
     shaking = {"code": "MOT-SHK", "check": "is steady", "actor": "b", "frame": 4, "second": 0.5}
     write_page({**good, "cases": [{**good["cases"][0], "failures": [*missing, shaking]}]}, truth, tmp_path / "failed.html")

@@ -1,0 +1,51 @@
+"""How fast videos are judged: true clips at 128 x 128 on one thread, everything that `check` does.
+
+python -m benchmarks.judging            frames a second of CPU time and of the clock, median of the rounds
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import time
+
+import torch
+
+from chronotope.evaluate.checks import check
+from chronotope.evaluate.probe import load_probe
+from chronotope.evaluate.tracking import cannot_judge, truth_of
+from chronotope.evaluate.trial import trial_specs
+from chronotope.worlds.stage import render
+
+SIZE = 128
+AIM = 50.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--specs", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    probe, specs = load_probe(), trial_specs(options.specs)
+    square = [dataclasses.replace(spec, width=SIZE, height=SIZE) for spec in specs]  # places and sizes in a spec are relative
+    square = [spec for spec in square if not cannot_judge(spec)]
+    clips = [(spec, render(spec).frames) for spec in square]
+    check(probe, *clips[0])
+    of_cpu, of_clock = [], []
+    for _ in range(options.rounds):
+        cpu, clock = time.process_time(), time.perf_counter()
+        for spec, frames in clips:
+            truth_of.cache_clear()  # every video is judged for the first time
+            check(probe, spec, frames)
+        frames = sum(len(frames) for _, frames in clips)
+        of_cpu.append(frames / (time.process_time() - cpu))
+        of_clock.append(frames / (time.perf_counter() - clock))
+    print(json.dumps({"clips": len(clips), "frames": frames, "size": SIZE, "a second of CPU": round(statistics.median(of_cpu), 1),
+                      "a second of the clock": round(statistics.median(of_clock), 1), "aim": AIM}))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

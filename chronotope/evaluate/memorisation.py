@@ -1,0 +1,131 @@
+"""Is a video a copy of a training clip? Its distance to the nearest one, beside how near true clips that were held out are.
+
+The space is pixels over time: eight moments, each made smaller to 16 x 16, and the distance is the root mean square of the
+differences, in levels of 255. A copy that was recoded, made a little softer or slower stays near; the same thing in another place is far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from chronotope import video
+from chronotope.data.clips import find_clips
+from chronotope.errors import UsageError, suggest
+from chronotope.evaluate.report import as_row
+from chronotope.evaluate.statistics import Rate
+from chronotope.worlds.sample import SCOPES, Split, sample_spec
+from chronotope.worlds.stage import render
+from chronotope.worlds.write import spec_seed
+
+__all__ = ["SPACE", "Clips", "gather", "memorisation", "nearest", "signature", "signed", "sources"]
+
+MOMENTS, SIDE = 8, 16
+SPACE = f"{MOMENTS} moments of {SIDE} x {SIDE} pixels, root mean square difference in levels of 255"
+THRESHOLD = 0.01  # the share of held-out clips that are nearer than what counts as near
+COPY = 0.5  # of that distance: whatever is nearer is taken for a copy
+LISTED = 20  # videos named in the report, the nearest first
+
+Named = tuple[str, np.ndarray]  # frames [t, h, w, 3], of another size in every clip
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Clips by name, each as its signature."""
+
+    names: tuple[str, ...]
+    signatures: UInt8[np.ndarray, "n d"]
+
+
+def signature(frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, " d"]:
+    """A clip of any size and length as so many numbers; of a picture, every moment is that picture."""
+    times = np.linspace(0, len(frames) - 1, MOMENTS).round().astype(int)
+    small = {t: cv2.resize(frames[t], (SIDE, SIDE), interpolation=cv2.INTER_AREA) for t in np.unique(times)}
+    return np.stack([small[t] for t in times]).ravel()
+
+
+def gather(source: str) -> Iterator[Named]:
+    """The clips of a folder, or of the stage: SCOPE:COUNT:SEED, as `world stage` renders them (SCOPE:COUNT:SEED:SPLIT of another split)."""
+    if Path(source).is_dir():
+        yield from ((clip.key, video.read(clip.path).frames) for clip in find_clips([Path(source)]))
+        return
+    scope, *rest = source.split(":")
+    if len(rest) not in (2, 3) or not all(part.isdecimal() for part in rest[:2]):
+        raise UsageError(f"{source} is no folder, and does not read as clips of the stage; expected such as small:2000:7")
+    if scope not in SCOPES:
+        raise UsageError(f"unknown scope '{scope}'. {suggest(scope, SCOPES)}")
+    split = rest[2] if len(rest) > 2 else "train"
+    if split not in get_args(Split):
+        raise UsageError(f"unknown split '{split}'. {suggest(split, get_args(Split))}")
+    for index in range(int(rest[0])):
+        spec = sample_spec(spec_seed(int(rest[1]), index), SCOPES[scope], cast(Split, split))
+        yield f"{source}, clip {index}", render(spec).frames
+
+
+def signed(clips: Iterable[Named]) -> Clips:
+    """The signatures of clips."""
+    pairs = [(name, signature(frames)) for name, frames in clips]
+    if not pairs:
+        raise UsageError("there are no clips to compare with")
+    return Clips(tuple(name for name, _ in pairs), np.stack([row for _, row in pairs]))
+
+
+def nearest(
+    ours: UInt8[np.ndarray, "n d"], theirs: UInt8[np.ndarray, "m d"], block: int = 2048
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """For each of ours, which of theirs is nearest, and how far it is in levels."""
+    left = ours.astype(np.float32)
+    squares, best = (left**2).sum(axis=1), np.full(len(ours), np.inf)
+    place = np.zeros(len(ours), int)
+    for start in range(0, len(theirs), block):
+        right = theirs[start : start + block].astype(np.float32)
+        found = squares[:, None] + (right**2).sum(axis=1)[None] - 2 * left @ right.T
+        closest = found.argmin(axis=1)
+        least = found[np.arange(len(ours)), closest]
+        place[least < best] = start + closest[least < best]
+        best = np.minimum(best, least)
+    # the sum of squares is exact only to a few units of single precision: the difference itself says how far it is
+    exact = [float(np.sqrt(((row - theirs[at].astype(np.float32)) ** 2).mean())) for row, at in zip(left, place, strict=True)]
+    return place, np.array(exact)
+
+
+def memorisation(videos: Clips, training: Clips, baseline: Clips) -> dict[str, Any]:
+    """Plain values for a report: how many videos are nearer to a training clip than one held-out clip in a hundred is.
+
+    `copies` are those at less than half of that distance.
+    """
+    _, usual = nearest(baseline.signatures, training.signatures)
+    place, distance = nearest(videos.signatures, training.signatures)
+    percentile = np.searchsorted(np.sort(usual), distance, side="left") / len(usual)
+    threshold = float(np.quantile(usual, THRESHOLD))
+    order = np.argsort(distance, kind="stable")[:LISTED]
+    return {
+        "space": SPACE,
+        "training_clips": len(training.names),
+        "baseline_clips": len(baseline.names),
+        "videos": len(videos.names),
+        "threshold": round(threshold, 4),
+        "below": as_row(Rate(int((distance < threshold).sum()), len(distance))),
+        "copies": as_row(Rate(int((distance < COPY * threshold).sum()), len(distance))),
+        "median_percentile": round(float(np.median(percentile)), 4),
+        "baseline": [round(float(value), 4) for value in np.quantile(usual, np.linspace(0, 1, 101))],
+        "distances": [round(float(value), 4) for value in np.quantile(distance, np.linspace(0, 1, 101))],
+        "nearest": [_near(videos, training, place, distance, percentile, n) for n in order.tolist()],
+    }
+
+
+def _near(videos: Clips, training: Clips, place: np.ndarray, distance: np.ndarray, percentile: np.ndarray, n: int) -> dict[str, Any]:
+    row = {"video": videos.names[n], "clip": training.names[place[n]]}
+    return {**row, "distance": round(float(distance[n]), 4), "percentile": round(float(percentile[n]), 4)}
+
+
+def sources(names: Sequence[str]) -> Iterator[Named]:
+    """The clips of several folders and scopes."""
+    for name in names:
+        yield from gather(name)

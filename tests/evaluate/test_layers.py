@@ -1,0 +1,83 @@
+"""Whose fault a failure is, on reports whose answer is known; selection on videos of which one is the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chronotope.errors import FileProblem, UsageError
+from chronotope.evaluate.checks import Check
+from chronotope.evaluate.judge import Judged
+from chronotope.evaluate.layers import attribution, in_words, switched, what_differs
+from chronotope.evaluate.probe import load_probe
+from chronotope.evaluate.report import make_report
+from chronotope.evaluate.selecting import Sampled, best_of, candidate_seeds, confidence, named_kinds
+from chronotope.evaluate.suite import Case, make_suite
+from chronotope.worlds.stage import render
+from tests.evaluate.test_report import validator
+
+CASES = make_suite("smoke")[:5]
+
+
+def report(layer: str, *codes: str | None, **about: Any) -> dict[str, Any]:
+    """A report in which each case has this one failure, or none."""
+    verdicts = [
+        Judged(case, (Check("is sharp"), Check("is right", "", code, 0 if code else None))) for case, code in zip(CASES, codes, strict=True)
+    ]
+    return make_report(verdicts, {"program": "chronotope", "model": "m", "suite": "s", "videos": 5, "layer": layer, **about})
+
+
+MODEL = report("model", "OBJ-DIS", "OBJ-DIS", "VIS-BLR", "OBJ-DIS", None)
+BACK = report("autoencoder", None, "OBJ-DIS", "VIS-BLR", "OBJ-DIS", "VIS-BLR")
+TRUTH = report("truth", None, None, None, "OBJ-DIS", None)
+
+
+def test_each_failure_is_laid_to_the_layer_that_brought_it() -> None:
+    found = attribution(MODEL, BACK, TRUTH)
+    assert found["classes"] == {
+        "OBJ-DIS": {"videos": 3, "checks": 1, "decoder": 1, "transformer": 1},
+        "VIS-BLR": {"videos": 1, "checks": 0, "decoder": 1, "transformer": 0},
+    }
+    assert found["decoder_artefacts"]["right"] == 3  # the second, the third and the last: absent in truth, there after the decoder
+    assert found["failed"] == {"model": 3, "autoencoder": 2, "truth": 1}  # blur alone blocks nothing
+    assert "OBJ-DIS" in in_words(found) and "DEC-ART" in in_words(found)
+
+
+def test_a_switch_is_compared_on_the_cases_it_has() -> None:
+    other = report("model", None, "OBJ-DIS", None, None, "MOT-STA", steps=60)
+    found = switched(what_differs(MODEL, other), MODEL, other)
+    assert found["name"] == "steps 60" and (found["only_first"], found["only_second"]) == (1, 2)
+    assert found["classes"]["OBJ-DIS"] == {"model": 3, "both": 1, "switched": 1}
+    assert found["classes"]["MOT-STA"] == {"model": 0, "both": 0, "switched": 1}
+    part = switched("part", MODEL, {**other, "cases": other["cases"][:2]})
+    assert part["success"]["of"] == 2 and part["classes"]["OBJ-DIS"] == {"model": 2, "both": 1, "switched": 1}
+    validator().validate({**MODEL, "layers": attribution(MODEL, BACK, TRUTH, {"steps 60": other})})
+    with pytest.raises(FileProblem, match="other cases"):
+        attribution(MODEL, {**BACK, "cases": BACK["cases"][1:]}, TRUTH)
+
+
+def test_the_selector_reads_words_and_keeps_the_video_that_shows_them() -> None:
+    assert named_kinds("A red circle moves to the left past a fox.") == ["circle", "fox"]
+    assert named_kinds("green hills") == [] and confidence(load_probe(), "green hills", np.zeros((2, 64, 64, 3), np.uint8)) == 0.0
+    case = next(case for case in CASES if case.spec.actors and named_kinds(case.prompt))
+    seeds = candidate_seeds(case.seed, 3)
+    assert seeds[0] == case.seed and len(set(seeds)) == 3 and seeds[:2] == candidate_seeds(case.seed, 2)
+
+    def make(one: Case) -> tuple[np.ndarray, dict[str, Any]]:
+        spec = one.spec if one.seed == seeds[1] else dataclasses.replace(one.spec, actors=(), events=())
+        return render(spec).frames, {"seed": one.seed}
+
+    frames, origin = best_of(make, load_probe(), 3)(case)
+    assert origin["selected"]["kept"] == 1 and origin["seed"] == seeds[1] and (frames == render(case.spec).frames).all()
+    assert origin["selected"]["tries"][1]["confidence"] > 0.5 > origin["selected"]["tries"][0]["confidence"]
+
+
+def test_what_is_switched_is_said() -> None:
+    assert Sampled().said() == {}
+    said = Sampled(steps=60, solver="heun", tries=4).said()
+    assert said["steps"] == 60 and said["solver"] == "heun" and said["selection"].startswith("best of 4 by the probe")
+    with pytest.raises(UsageError, match="at least 1"):
+        Sampled(tries=0)

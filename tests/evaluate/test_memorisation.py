@@ -1,0 +1,69 @@
+"""A training clip that is handed in as a video is caught, softened and recoded too; a true clip that was held out is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from chronotope import video
+from chronotope.errors import UsageError
+from chronotope.evaluate.memorisation import MOMENTS, SIDE, Clips, gather, memorisation, nearest, signature, signed
+from chronotope.worlds.write import write_dataset
+
+TRAINING, HELD_OUT = "small:120:5", "small:60:6"  # other seeds are as unseen as the split, and sooner found
+
+
+@pytest.fixture(scope="module")
+def training() -> Clips:
+    return signed(gather(TRAINING))
+
+
+@pytest.fixture(scope="module")
+def baseline() -> Clips:
+    return signed(gather(HELD_OUT))
+
+
+def test_signatures_do_not_ask_for_size_or_length() -> None:
+    frames = np.zeros((9, 32, 48, 3), np.uint8)
+    frames[:, :, 24:] = 200
+    same = np.zeros((17, 64, 64, 3), np.uint8)
+    same[:, :, 32:] = 200
+    assert len(signature(frames)) == MOMENTS * SIDE * SIDE * 3 and (signature(frames) == signature(same)).all()
+    assert (signature(frames[:1]) == signature(frames)).all()
+
+
+def test_the_nearest_is_the_nearest() -> None:
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.integers(0, 256, (7, 60), np.uint8), rng.integers(0, 256, (50, 60), np.uint8)
+    every = np.sqrt(((ours[:, None].astype(float) - theirs[None]) ** 2).mean(axis=2))
+    place, distance = nearest(ours, theirs, block=8)
+    assert (place == every.argmin(axis=1)).all() and distance == pytest.approx(every.min(axis=1), abs=1e-3)
+    assert nearest(theirs, theirs)[1].max() == 0.0
+
+
+def test_copies_are_caught_and_held_out_truth_is_not(training: Clips, baseline: Clips, tmp_path: Path) -> None:
+    copies = []
+    for name, frames in list(gather("small:40:5"))[::2]:
+        soft = np.stack([cv2.GaussianBlur(frame, (0, 0), 0.8) for frame in frames])
+        if len(soft) > 1:
+            video.write(tmp_path / "copy.mp4", soft, 8.0)
+            soft = video.read(tmp_path / "copy.mp4").frames
+        copies.append((name, soft))
+    found = memorisation(signed(copies), training, baseline)
+    assert found["below"]["share"] >= 0.95 and all(row["video"] == row["clip"].replace("120", "40") for row in found["nearest"])
+    true = memorisation(signed(gather("small:40:7")), training, baseline)
+    assert found["copies"]["share"] >= 0.95 and true["copies"]["right"] == 0 and true["below"]["share"] < 0.2
+    assert found["median_percentile"] < 0.01 < 0.2 < true["median_percentile"] < 0.8
+
+
+def test_the_stages_clips_are_those_of_the_folder(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "data", 6, 5, "small")
+    folder, stage = signed(gather(str(tmp_path / "data"))), signed(gather("small:6:5"))
+    assert nearest(folder.signatures, stage.signatures)[1].max() < 4.0  # but for the coding
+    assert len(set(nearest(folder.signatures, stage.signatures)[0].tolist())) == 6
+    for wrong, says in (("nowhere", "no folder"), ("smal:6:5", "small"), ("small:6:5:trian", "train"), ("small:x:5", "such as")):
+        with pytest.raises(UsageError, match=says):
+            next(gather(wrong))

@@ -1,0 +1,102 @@
+"""The schema describes real reports whole: they validate, and every kind of damage to one is seen."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from chronotope.evaluate.checks import Check
+from chronotope.evaluate.judge import Judged
+from chronotope.evaluate.ledger import Ledger
+from chronotope.evaluate.longrange import ALIKE, MEASURES
+from chronotope.evaluate.report import SCHEMA, make_report
+from chronotope.evaluate.suite import make_suite, write_cases
+
+CASES = make_suite("smoke")[:6]
+ABOUT = {"program": "chronotope 0.1.0", "model": "somebody", "suite": "some", "videos": len(CASES)}
+MAPS = {"about", "checks", "strata", "cube", "failures", "measured", "measures", ALIKE}
+
+
+@functools.lru_cache
+def validator(part: str = "") -> jsonschema.Draft202012Validator:
+    """Of whole reports, or of one of the definitions."""
+    schema = json.loads(SCHEMA.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator({"$ref": f"#/$defs/{part}", "$defs": schema["$defs"]} if part else schema)
+
+
+def verdicts() -> list[Judged]:
+    """Some good, some that fail in one way or two, one with the numbers of a long clip."""
+    numbers = dict.fromkeys(MEASURES, 1.5) | {f"{name} a second": 0.1 for name in MEASURES}
+    good, bad = Check("is sharp"), Check("stays in being", "a", "OBJ-DIS", 3)
+    rows = [(good,), (good, bad), (bad, Check("is made", "", "SYS-RUN", 0)), (good, Check(ALIKE, "", "LNG-DRF", 30, numbers))]
+    return [Judged(case, rows[place % len(rows)]) for place, case in enumerate(CASES)]
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, Any]:
+    return json.loads(json.dumps(make_report(verdicts(), ABOUT)))
+
+
+def test_real_reports_are_as_the_schema_says(report: dict[str, Any]) -> None:
+    validator().validate(report)
+    pictures = [
+        Judged(dataclasses.replace(case, spec=dataclasses.replace(case.spec, num_frames=1, events=())), (Check("is sharp"),))
+        for case in CASES
+    ]
+    validator().validate(json.loads(json.dumps(make_report(pictures, ABOUT))))
+    assert report["summary"]["long_range"]["videos"] == 1 and report["cases"][3]["measured"][ALIKE]["flicker"] == 1.5
+
+
+def damaged(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """The same with one leaf of the wrong kind, one key too many or, where keys are no names of things, one too few."""
+    if not isinstance(value, dict):
+        yield path, {} if not isinstance(value, list) else "text"
+    else:
+        yield (*path, "another key"), {**value, "another key": None}
+        names = (path and path[-1] in MAPS) or (len(path) > 1 and path[-2] in ("strata", "cube"))
+        for key in () if names else value.keys() - {"measured"}:
+            yield (*path, "without", key), {name: one for name, one in value.items() if name != key}
+    if isinstance(value, dict | list):
+        entries = list(value.items() if isinstance(value, dict) else enumerate(value))
+        for key, inner in entries if path in ((), ("summary",)) or (len(entries) < 12 and path[-1] != "strata") else entries[:2]:
+            for where, changed in damaged(inner, (*path, key)):
+                whole = copy.copy(value)
+                whole[key] = changed
+                yield where, whole
+
+
+def test_damaged_reports_are_refused(report: dict[str, Any]) -> None:
+    every = list(damaged({**report, "cases": report["cases"][2:4]}))
+    assert len(every) > 200
+    sure = {("cases", 1, "measured", ALIKE, "noise"), ("summary", "survival", "without", "alive"), ("version",)}
+    some = random.Random(0).sample(every, 60) + [one for one in every if one[0] in sure]
+    assert sure <= {where for where, _ in some}
+    for where, changed in some:
+        assert not validator().is_valid(changed), where
+
+
+def test_lines_of_plans_and_ledgers_too(tmp_path: Path) -> None:
+    write_cases(CASES, tmp_path / "plan.jsonl")
+    for line in (tmp_path / "plan.jsonl").read_text().splitlines():
+        validator("plan_line").validate(json.loads(line))
+        assert not validator("plan_line").is_valid({**json.loads(line), "seed": -1})
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.write({"kind": "began", "case": "", **ABOUT}, {"kind": "planned", "case": CASES[0].id, "seed": 1, "prompt": "a fox"})
+    ledger.write({"kind": "started", "case": CASES[0].id})
+    ledger.write({"kind": "done", "case": CASES[0].id, "file": CASES[0].file, "sha256": "0" * 64, "seconds": 0.5})
+    ledger.write({"kind": "failed", "case": CASES[1].id, "reason": "none"}, {"kind": "interrupted", "case": CASES[1].id})
+    rows = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    for row in rows:
+        validator("ledger_line").validate(row)
+        for name in row.keys() - set(ABOUT):
+            assert not validator("ledger_line").is_valid({key: value for key, value in row.items() if key != name}), (row["kind"], name)
