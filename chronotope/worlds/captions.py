@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from chronotope.worlds.absences import returns
 from chronotope.worlds.choreography import choreograph
 from chronotope.worlds.deeds import Pen, join
 from chronotope.worlds.spec import Actor, Spec, spec_key
@@ -53,12 +54,16 @@ def _tags(pen: Pen) -> str:
             if event.kind == "switch":
                 words.append(f"light {event.direction}")
                 continue
-            going = event.kind in ("enter", "leave", "pass", "meet", "hit", "eat", "push", "paint")
+            if event.kind == "beside":
+                words.append(f"to the {event.direction} of {pen.the(pen.spec.actor(event.target or ''))}")
+                continue
+            going = event.kind in ("enter", "leave", "pass", "meet", "hit", "eat", "push", "paint", "hide", "emerge")
             side = pen.side(event) if event.target else event.direction
             words.append(" ".join(filter(None, (gerund(pen.pick(VERBS[verb_key(actor, event, going)])), side))))
             if going:
                 colour = f" {event.colour or actor.colour} line" if event.kind == "paint" else ""
-                words.append(gerund(event.kind + ("es" if event.kind in ("push", "pass") else "s")) + colour)
+                deed = "comes back" if returns(pen.spec, event) else event.kind + ("es" if event.kind in ("push", "pass") else "s")
+                words.append(gerund(deed) + colour)
     words.append(f"{pen.spec.backdrop} background" if pen.chance(0.5) else pen.place().removeprefix("in front of "))
     camera = pen.spec.camera
     if camera.kind != "still":

@@ -57,6 +57,7 @@ _USEFUL = (
 _OPEN_PLACES, _MORE_PLACES = ("sky", "hills", "sea", "night"), ("sky", "hills", "sea", "street", "room", "night")
 _IN_PLACE = ("move", "bounce", "grow", "shrink")
 _PLAINLY = ("walk", "fly", "move", "enter", "grow", "shrink")
+_RETURNS = ("walk", "fly", "move", "creep", "dash", "leave", "enter", "hide", "emerge", "beside", "grow", "shrink")
 _DEEDS = ("leave", "bounce", "spin", "stop", "meet", "hit", "eat")
 _SIMPLE = ("enter", "leave", "walk", "fly", "move", "roll", "bounce", "grow", "shrink")
 _RICH = (*_SIMPLE, "spin", "stop", "meet", "push", "hit", "eat", "paint", "switch")
@@ -75,6 +76,9 @@ SCOPES: dict[str, Scope] = {
                     acts=2),
     "deeds":  Scope(_SIX_SHAPES[:5],  _FEW,        _SIX_COLOURS,   ("white", "black", *_OPEN_PLACES),  (*_PLAINLY, *_DEEDS), ("still",),
                     _TINY_SIZES[:3], min_frames=12, max_frames=17, picture_share=0.0, moving_camera_share=0.0, smallest=0.42, largest=0.6),
+    "returns": Scope(_SIX_SHAPES[:5], _FEW,        _SIX_COLOURS,   ("white", "black", *_OPEN_PLACES),  _RETURNS,  ("still",),
+                    ((96, 64), (112, 64), (128, 64)), min_frames=24, max_frames=33, picture_share=0.0, moving_camera_share=0.0,
+                    smallest=0.38, largest=0.5),
     "wide":   Scope(_SIX_SHAPES,      _USEFUL,     _MANY_COLOURS,  (*PLAIN, *_MORE_PLACES),            _SIMPLE,   ("still", "pan", "zoom"),
                     _TINY_SIZES),
     "full":   Scope(SHAPES,           tuple(CAST), tuple(COLOURS), BACKDROPS,                          _RICH,     CAMERAS,
