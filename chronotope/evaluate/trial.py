@@ -26,6 +26,7 @@ from chronotope.worlds.stage import render
 __all__ = ["BARS", "Trial", "trial_specs", "try_checks"]
 
 BARS = {"truth": 0.995, "recall": 0.95, "false alarm": 0.02, "control": 0.95}
+RETURNING = ("beside", "hide", "enter", "creep", "move", "dash")  # of the scope `returns`: to move is to pass another
 ENOUGH, FEWEST = 60, 10  # clips with each fault: no more are needed; with fewer nothing can be promised
 
 
@@ -65,12 +66,17 @@ class Trial:
 
 
 def trial_specs(count: int, first: int = 2_000_000) -> list[Spec]:
-    """Held-out specs: a quarter of one act, a quarter of two, and half with a deed of the scope `deeds`, each deed in its turn."""
+    """Held-out specs: a quarter of one act, a quarter of two, and half with a deed of the scope `deeds`, each deed in its turn.
+
+    After them three quarters as many of the scope `returns`, each of its deeds in its turn.
+    """
     specs = []
     for index in range(count):
         deed = DEEDS[(index // 4 * 2 + index % 2) % len(DEEDS)] if index % 4 >= 2 else None
         scope = scope_of(deed) if deed else SCOPES[("small", "acts")[index % 2]]
         specs.append(next(specs_of(first + index, scope, "heldout", deed)))
+    for index in range(count * 3 // 4):
+        specs.append(next(specs_of(first + count + index, SCOPES["returns"], "heldout", RETURNING[index % len(RETURNING)])))
     return specs
 
 

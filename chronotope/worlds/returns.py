@@ -1,4 +1,4 @@
-"""Stories that ask whether somebody stays who it is: side by side, crossing, half hidden, hidden, away, changed while away, slow and fast."""
+"""Stories that ask whether somebody stays who it is: beside another, crossing, hidden, away, changed while away; and slow and fast."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from chronotope.worlds.backdrops import PLAIN
 from chronotope.worlds.compose import Draft, Who
 from chronotope.worlds.spec import Actor, Camera, Spec
 
-__all__ = ["choose_return"]
+__all__ = ["FAST", "SLOW", "choose_return"]
 
 _SIDES = ("left", "right")
 _OTHER = {"left": "right", "right": "left", "up": "down", "down": "up"}
 _COVERS = ("square", "circle", "house", "tree")  # what is wide enough to hide somebody
 _COVER = 0.66, 0.8  # short sides
 _HIDDEN = 0.01  # of its pixels: less of it is nothing that could be seen
-_GAP = 0.03  # frame widths between two that stand apart
-_FACTOR = 1.4, 1.7  # by how much somebody is larger or smaller when it comes back
-_SLOW, _FAST = (0.11, 0.17), (0.8, 1.1)  # short sides a second
+_GAP = 0.04  # frame widths between two that stand apart
+_FACTOR = 1.35, 1.6  # by how much somebody is larger or smaller when it comes back
+SLOW, FAST = (0.11, 0.17), (0.8, 1.1)  # short sides a second: what "slowly" and "fast" mean here
 
 
 def choose_return(draft: Draft) -> Callable[[Draft], None]:
@@ -35,6 +35,14 @@ def _goer(draft: Draft) -> Who:
     return who
 
 
+def _other(draft: Draft, who: Who) -> Who | None:
+    """Somebody of another kind, before anybody has a place."""
+    draft.actors.append(Actor("", who.noun, "shape", 0.5, 0.5, 0.1, "red"))  # holds the noun
+    other = draft.companion()
+    draft.actors.clear()
+    return other
+
+
 def _step(side: str) -> int:
     return 1 if side == "right" else -1
 
@@ -42,23 +50,23 @@ def _step(side: str) -> int:
 def beside(draft: Draft) -> None:
     """One to the left or right of another; then the one who stands outside may go away from there, or change its size."""
     first = _goer(draft)
-    second = draft.companion()
+    second = _other(draft, first)
     if second is None:
         return away(draft)
+    act = draft.pick(("leave", "grow", "shrink", "go", "nothing"))
     side = draft.pick(_SIDES)
     outer = 0.5 + _step(side) * draft.within(0.2, 0.25)
-    actors = []
+    actors: list[Actor] = []
     for who, x, depth in ((first, outer, 0.2), (second, 1 - outer, 0.4)):
-        size = draft.size(crowd=2)
+        size = 0.54 if act == "shrink" and not actors else draft.size(crowd=2)
         actors.append(draft.place(who, x, draft.level(who, draft.halves(who, size)[1], depth), size, depth))
     one, two = actors
     draft.add("beside", one, side, target=two.id, span=(0.0, 0.0))
     start, end = round(draft.seconds * draft.within(0.25, 0.4), 3), draft.seconds
-    act = draft.pick(("leave", "grow", "shrink", "go", "nothing"))
     if act == "leave":
         draft.add("leave", one, side, span=(start, end))
     elif act in ("grow", "shrink"):
-        factor = draft.within(1.5, 1.9)
+        factor = draft.within(*_FACTOR)
         draft.add(act, one, span=(start, end), amount=round(factor if act == "grow" else 1 / factor, 3))
     elif act == "go":
         room = (1 - one.x if side == "right" else one.x) - draft.halves(first, one.size)[0]
@@ -90,19 +98,17 @@ def cross(draft: Draft) -> None:
 def screened(draft: Draft) -> None:
     """One goes by another that hides only a part of it, or of which it hides a part."""
     who = _goer(draft)
-    draft.actors.append(Actor("", who.noun, "shape", 0.5, 0.5, 0.1, "red"))  # holds the noun while the other is chosen
-    other = draft.companion()
-    draft.actors.clear()
+    other = _other(draft, who)
     if other is None:
         return away(draft)
     side, behind = draft.pick(_SIDES), draft.chance(0.6)
-    size = draft.size(crowd=2)
+    size = round(draft.within(0.46, 0.56), 3)
     depth = 0.8 if behind else 0.1
     half = draft.halves(who, size)
     low, high = half[0] + 0.02, 1 - half[0] - 0.02
     y = draft.level(who, half[1], depth)
     one = draft.place(who, low if side == "right" else high, y, size, depth, side)
-    small = round(size * draft.within(0.8, 0.95), 3)
+    small = round(size * draft.within(0.85, 1.0), 3)
     level = draft.level(other, draft.halves(other, small)[1], 0.4)
     draft.place(other, draft.within(0.45, 0.55), level, small, 0.4)
     draft.add(who.going, one, side, span=(0.0, draft.seconds), amount=round(high - low, 4))
@@ -134,7 +140,7 @@ def _change(draft: Draft, actor: Actor, factor: float, start: float, end: float)
 
 def _sizes(draft: Draft, factor: float, most: float) -> tuple[float, float]:
     """A size before and after a change, neither of them too small or too large to be told."""
-    low, high = 0.32, min(most, 0.56)
+    low, high = 0.36, min(most, 0.58)
     return (size := round(draft.within(max(low, low / factor), min(high, high / factor)), 3)), size * factor
 
 
@@ -144,7 +150,7 @@ def _away(draft: Draft, factor: float) -> None:
     ways = [way for way in _SIDES for _ in range(3)]
     ways += ["up", "down"] if draft.floating(who) and who.going in ("fly", "move") else []
     way = draft.pick(ways)
-    size, after = _sizes(draft, factor, 0.56)
+    size, after = _sizes(draft, factor, 0.58)
     half = draft.halves(who, max(size, after))
     x = 0.5 + (_step(way) * draft.within(0.05, 0.16) if way in _SIDES else draft.within(-0.1, 0.1))
     one = draft.place(who, x, draft.level(who, half[1], 0.3), size, 0.3, way if way in _SIDES else None)
@@ -153,7 +159,8 @@ def _away(draft: Draft, factor: float) -> None:
         room = (x if way == "right" else 1 - x) - half[0] - _GAP  # on the side from which nobody comes
         least = draft.scope.smallest
         if 2 * draft.halves(other, least)[0] < room:
-            draft.place(other, room / 2 if way == "right" else 1 - room / 2, draft.level(other, draft.halves(other, least)[1], 0.5), least, 0.5)
+            level = draft.level(other, draft.halves(other, least)[1], 0.5)
+            draft.place(other, room / 2 if way == "right" else 1 - room / 2, level, least, 0.5)
     rest = draft.within(0.6, 1.1)
     gone = round((draft.seconds - rest) * draft.within(0.42, 0.5), 3)
     back = round(gone + rest, 3)
@@ -180,7 +187,7 @@ def _hides(draft: Draft, factor: float) -> bool:
     if not draft.suits(cover) or who.noun == noun or (who.colour and who.colour == colour):
         return False
     large = round(draft.within(*_COVER), 3)
-    size, after = _sizes(draft, factor, 0.5)
+    size, after = _sizes(draft, factor, 0.54)
     half, wide = draft.halves(who, max(size, after)), draft.halves(cover, large)
     side = draft.pick(_SIDES)
     room = 2 * half[0] + 2 * _GAP  # beside the cover, for all of the actor
@@ -222,12 +229,10 @@ def paced(draft: Draft) -> None:
     half = draft.halves(who, size)
     reach = 1 - 2 * half[0] - 0.04
     ratio = min(draft.width, draft.height) / draft.width  # frame widths a short side
-    speed = draft.within(*(_SLOW if slow else _FAST)) * ratio
+    speed = draft.within(*(SLOW if slow else FAST)) * ratio
     seconds = draft.seconds if slow else min(draft.seconds, reach / speed)
     start = 0.0 if slow else draft.within(0.0, draft.seconds - seconds)
     amount = min(speed * seconds, reach)
     near = half[0] + 0.02 + draft.within(0.0, reach - amount)
     one = draft.place(who, near if side == "right" else 1 - near, draft.level(who, half[1], 0.3), size, 0.3, side)
     draft.add("creep" if slow else "dash", one, side, span=(start, start + seconds), amount=round(amount, 4))
-
-

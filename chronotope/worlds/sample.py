@@ -78,7 +78,7 @@ SCOPES: dict[str, Scope] = {
                     _TINY_SIZES[:3], min_frames=12, max_frames=17, picture_share=0.0, moving_camera_share=0.0, smallest=0.42, largest=0.6),
     "returns": Scope(_SIX_SHAPES[:5], _FEW,        _SIX_COLOURS,   ("white", "black", *_OPEN_PLACES),  _RETURNS,  ("still",),
                     ((96, 64), (112, 64), (128, 64)), min_frames=24, max_frames=33, picture_share=0.0, moving_camera_share=0.0,
-                    smallest=0.38, largest=0.5),
+                    smallest=0.42, largest=0.54),
     "wide":   Scope(_SIX_SHAPES,      _USEFUL,     _MANY_COLOURS,  (*PLAIN, *_MORE_PLACES),            _SIMPLE,   ("still", "pan", "zoom"),
                     _TINY_SIZES),
     "full":   Scope(SHAPES,           tuple(CAST), tuple(COLOURS), BACKDROPS,                          _RICH,     CAMERAS,
