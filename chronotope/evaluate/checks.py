@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from chronotope.evaluate.antics import antics_of, until_it_stops
 from chronotope.evaluate.encounters import MEETINGS, encounters_of
 from chronotope.evaluate.identity import identity_checks
-from chronotope.evaluate.permanence import DRIFT_OF_COLOUR, DRIFT_OF_SIZE, GROWN, fates, permanence_of, times_away
+from chronotope.evaluate.permanence import DRIFT_OF_COLOUR, DRIFT_OF_SIZE, GROWN, fates, permanence_of, stays_of, times_away
 from chronotope.evaluate.probe import Probe, scaled
 from chronotope.evaluate.taxonomy import blocks
 from chronotope.evaluate.tracking import TRAVELS, Fault, Followed, Scene, follow_all, overlaps, truth_of
@@ -126,6 +126,7 @@ def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, 
     yield from antics_of(scene, place, one)
     yield from encounters_of(scene, one)
     yield from permanence_of(scene, place, one)
+    yield from stays_of(scene, one)
     yield from identity_checks(scene, place, one)
     yield "is one", lambda: _run(one.doubles, scene, "OBJ-DUP")
     if scene.num_frames > 1:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from chronotope.evaluate.inject_deeds import INJECTORS_OF_DEEDS, left_out
-from chronotope.evaluate.inject_identity import INJECTORS_OF_IDENTITY
+from chronotope.evaluate.inject_identity import INJECTORS_OF_IDENTITY, in_front
 from chronotope.evaluate.planting import apart, changed, moment_of, pick, steady, then, without
 from chronotope.evaluate.tracking import DEEDS, TRAVELS, WAY, stage_way, truth_of
 from chronotope.worlds.absences import absences
@@ -87,7 +87,9 @@ def _drifted(spec: Spec, rng: np.random.Generator) -> Frames | None:
 
 
 def _undone(spec: Spec, rng: np.random.Generator) -> Frames | None:
-    """The deed turned into its opposite, or left out."""
+    """The deed turned into its opposite, or left out, or done before somebody instead of behind."""
+    if (before := in_front(spec)) is not None:
+        return before
     deeds = [event for event in spec.events if event.kind in ("grow", "shrink", "enter", "leave") and not absences(spec, event.actor)]
     if not deeds:
         turning = [place for place, actor in enumerate(spec.actors) if any(e.kind == "spin" and e.actor == actor.id for e in spec.events)]

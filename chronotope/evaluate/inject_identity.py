@@ -19,10 +19,10 @@ from chronotope.worlds.absences import Absence, absences
 from chronotope.worlds.cast import aspect
 from chronotope.worlds.returns import FAST, SLOW
 from chronotope.worlds.sample import SCOPES
-from chronotope.worlds.spec import Event, Spec
+from chronotope.worlds.spec import RETURNS, Event, Spec
 from chronotope.worlds.stage import render
 
-__all__ = ["INJECTORS_OF_IDENTITY"]
+__all__ = ["INJECTORS_OF_IDENTITY", "in_front"]
 
 Frames = UInt8[np.ndarray, "t h w 3"]
 _SCOPE = SCOPES["returns"]
@@ -41,6 +41,19 @@ def _absence(spec: Spec, rng: np.random.Generator) -> tuple[Absence, int] | None
     hidden = np.flatnonzero(truth.visible_fraction[:, truth.actors.index(away.actor)] < 0.01)
     hidden = hidden[(hidden >= away.gone.start * spec.fps) & (hidden <= away.back.end * spec.fps)]
     return (away, int(hidden[len(hidden) // 2])) if len(hidden) >= 3 else None
+
+
+def in_front(spec: Spec) -> Frames | None:
+    """Who should go behind something goes by before it."""
+    event = next((event for event in spec.events if event.kind == "hide"), None)
+    if event is None:
+        return None
+    gap = abs(spec.actor(event.target or "").x - spec.actor(event.actor).x)
+    ways: dict[str, dict[str, Any]] = {"hide": {"amount": gap}, "emerge": {}}
+    events = (dataclasses.replace(e, kind="move", target=None, **ways[e.kind]) if e.kind in ways else e for e in spec.events)
+    # a stay is left out, for who has only moved is in sight
+    kept = tuple(e for e in events if e.kind != "stay")
+    return render(dataclasses.replace(changed(dataclasses.replace(spec, events=()), event.actor, depth=0.05), events=kept)).frames
 
 
 def _lost(spec: Spec, rng: np.random.Generator) -> Frames | None:
@@ -137,6 +150,19 @@ def _on_the_other_side(spec: Spec, rng: np.random.Generator) -> Frames | None:
     return render(dataclasses.replace(spec, actors=actors, events=events)).frames
 
 
+def _back_all_the_same(spec: Spec, rng: np.random.Generator) -> Frames | None:
+    """Who should stay away comes back by the way it went."""
+    stay = next((event for event in spec.events if event.kind == "stay"), None)
+    if stay is None:
+        return None
+    gone = next(event for event in spec.events if event.kind in RETURNS and event.actor == stay.actor)
+    start = (stay.start + stay.end) / 2
+    way: Any = _OTHER[gone.direction or ""]
+    amount = None if gone.target is None else abs(spec.actor(gone.target).x - spec.actor(gone.actor).x)
+    back = Event(RETURNS[gone.kind], gone.actor, start, stay.end, way, gone.target, amount)
+    return render(dataclasses.replace(spec, events=tuple(back if e is stay else e for e in spec.events))).frames
+
+
 def _at_another_pace(spec: Spec, rng: np.random.Generator) -> Frames | None:
     """What should be slow is fast, what should be fast is slow."""
     event = next((event for event in spec.events if event.kind in ("creep", "dash")), None)
@@ -158,5 +184,6 @@ INJECTORS_OF_IDENTITY: dict[str, Callable[[Spec, np.random.Generator], Frames | 
     "ID-SHP": _reshaped,
     "ID-SWP": _swapped,
     "TXT-REL": _on_the_other_side,
+    "TXT-NEG": _back_all_the_same,
     "MOT-SPD": _at_another_pace,
 }

@@ -1,7 +1,7 @@
 """Does somebody who went out of sight come back: the same one, once, at its place, in its time, changed only as it was asked to?
 
-The question is asked of a video only if it passes the gate: the actor is seen to go to the cover (or the edge of the frame), is
-unseen for some frames, and the place where it should come out is in view again. So there are two rates: how often a video passes
+The question is asked of a video only if it passes the gate: the actor is seen to go to the cover (or the edge of the frame) and is
+unseen for some frames, in which the cover looks as it always does, so that nobody stands before it. So there are two rates: how often a video passes
 the gate, and how often those that pass it are right.
 """
 
@@ -15,13 +15,13 @@ import numpy as np
 from jaxtyping import Bool
 
 from chronotope.evaluate.belonging import grown
-from chronotope.evaluate.probe import KINDS, NOTHING
+from chronotope.evaluate.probe import CELL, KINDS, NOTHING
 from chronotope.evaluate.tracking import FEWEST_CELLS, Fault, Followed, Scene, truth_of
-from chronotope.evaluate.words import SURE, colour_votes, mean_colour
+from chronotope.evaluate.words import SURE, colour_votes, core, mean_colour, perceived
 from chronotope.worlds.absences import Absence, absences
-from chronotope.worlds.spec import Event
+from chronotope.worlds.spec import RETURNS, Event
 
-__all__ = ["BACK", "DRIFT_OF_COLOUR", "DRIFT_OF_SIZE", "GATE", "GROWN", "fates", "foreign_cells", "permanence_of", "times_away"]
+__all__ = ["BACK", "DRIFT_OF_COLOUR", "DRIFT_OF_SIZE", "GATE", "GROWN", "fates", "foreign_cells", "permanence_of", "stays_of", "times_away"]
 
 GROWN = 1.25  # times the area
 DRIFT_OF_COLOUR = 20.0  # CIELAB, lightness halved
@@ -29,6 +29,7 @@ DRIFT_OF_SIZE = 1.6
 UNSEEN = 3  # frames in a row: less is no absence
 AT_HAND = 3  # cells between somebody and what it goes behind, or the edge of the frame
 IN_TIME = 0.5  # seconds from when the stage brings it back
+OTHERWISE, SHARE_IN_FRONT = 20.0, 0.2  # CIELAB, lightness halved; of the pixels that the actor has
 LEVEL = 0.2  # short sides up or down between where it went and where it comes back
 SHOWING, SHOWN = 0.05, 0.9  # of its pixels: between the two it may be recognised again, sooner or later
 GATE, BACK = "goes out of sight", ("comes back", "comes back at its place", "comes back in its time", "comes back as it should be")
@@ -56,10 +57,26 @@ def permanence_of(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str
             yield BACK[3], partial(_as_it_should_be, scene, one, absence, gap)
 
 
+def stays_of(scene: Scene, one: Followed) -> Iterator[tuple[str, Callable[[], Fault]]]:
+    """The predicates of somebody who goes out of sight and is said not to come back."""
+    if absence := _for_good(scene, one):
+        gap = _gap(scene, one, absence)
+        yield "goes away", partial(_gate, scene, absence, gap)
+        if gap:
+            yield "does not come back", lambda: ("TXT-NEG", gap.back) if gap.back is not None else None
+
+
+def _for_good(scene: Scene, one: Followed) -> Absence | None:
+    own = [event for event in scene.spec.events if event.actor == one.actor.id]
+    stay, gone = (next((e for e in own if e.kind in kinds), None) for kinds in (("stay",), tuple(RETURNS)))
+    return Absence(gone, stay) if stay and gone else None
+
+
 def times_away(scene: Scene, one: Followed) -> Bool[np.ndarray, " t"]:
     """The frames in which an actor is out of sight as it was asked to be."""
     away = np.zeros(scene.num_frames, bool)
-    for absence in absences(scene.spec, one.actor.id):
+    stay = _for_good(scene, one)
+    for absence in [*absences(scene.spec, one.actor.id), *([stay] if stay else [])]:
         if gap := _gap(scene, one, absence):
             away[gap.first : gap.back] = True
     return away
@@ -88,7 +105,8 @@ def _gap(scene: Scene, one: Followed, absence: Absence) -> Gap | None:
             later = np.flatnonzero(found[t + 1 :]) + t + 1
             # a single frame may be a slip of the probe
             back = next((int(r) for r in later if r == scene.num_frames - 1 or found[r + 1]), None)
-            return Gap(t + 1, back)
+            gap = Gap(t + 1, back)
+            return gap if absence.gone.kind == "leave" or not _in_front(scene, one, _cover(scene, absence), gap) else None
         t += 1
     return None
 
@@ -100,6 +118,19 @@ def _at_the_exit(scene: Scene, one: Followed, absence: Absence, t: int) -> bool:
     cover = _cover(scene, absence)
     seen = cover.trail.cells[max(0, t - 2) : t + 3].any(axis=0)
     return bool((grown(one.trail.cells[t], AT_HAND) & seen).any())
+
+
+def _in_front(scene: Scene, one: Followed, cover: Followed, gap: Gap) -> bool:
+    """Whether the cover looks otherwise while the actor is unseen: then something stands before it, which the probe did not recognise."""
+    frames, away = scene.sight.frames, np.zeros(scene.num_frames, bool)
+    away[gap.first : gap.back] = True
+    steady = core((cover.trail.cells.mean(axis=0) >= 0.5)[None])[0]
+    inside = np.repeat(np.repeat(steady, CELL, axis=0), CELL, axis=1)[: frames.shape[1], : frames.shape[2]]
+    if not inside.any() or away.all():
+        return False
+    usual = perceived(np.median(frames[~away][:, inside], axis=0).round().astype(np.uint8))
+    other = [float((np.linalg.norm(perceived(frame[inside]) - usual, axis=1) > OTHERWISE).sum()) for frame in frames[away]]
+    return float(np.median(other)) > SHARE_IN_FRONT * float(np.nanmedian(one.areas)) * CELL**2
 
 
 def _cover(scene: Scene, absence: Absence) -> Followed:

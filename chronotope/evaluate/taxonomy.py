@@ -32,6 +32,7 @@ _ROWS = (
     Failure("TXT-ACT", "the deed is not done", 3, "no growing, entering, leaving, stopping, bouncing, turning or touching where asked for"),
     Failure("TXT-ORD", "deeds in the wrong order", 3, "each deed is seen, but in the time of the other"),
     Failure("TXT-REL", "on the wrong side", 3, "before anything happens it is not left (right) of the other, as it was said"),
+    Failure("TXT-NEG", "done although it was said not to be", 3, "comes back although it was said that it does not"),
     Failure("TXT-PLC", "wrong place", 3, "the backdrop is nearer to another one of the stage"),
     Failure("OBJ-DIS", "disappearance", 4, "unseen for a quarter of a second or more, not hidden, not leaving"),
     Failure("OBJ-APP", "appearance from nothing", 4, "first seen long after the clip began, and not entering"),

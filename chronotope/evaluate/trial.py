@@ -26,7 +26,7 @@ from chronotope.worlds.stage import render
 __all__ = ["BARS", "Trial", "trial_specs", "try_checks"]
 
 BARS = {"truth": 0.995, "recall": 0.95, "false alarm": 0.02, "control": 0.95}
-RETURNING = ("beside", "hide", "enter", "creep", "move", "dash")  # of the scope `returns`: to move is to pass another
+RETURNING = ("beside", "hide", "enter", "creep", "move", "stay", "dash")  # of the scope `returns`: to move is to pass another
 ENOUGH, FEWEST = 60, 10  # clips with each fault: no more are needed; with fewer nothing can be promised
 
 

@@ -188,6 +188,11 @@ def _emerge(pen: Pen, actor: Actor, event: Event, target: str) -> str:
                      "and comes out again"))  # fmt: skip
 
 
+def _stay(pen: Pen, actor: Actor, event: Event, target: str) -> str:
+    hidden = any(e.kind == "hide" and e.actor == actor.id for e in pen.spec.events)
+    return pen.pick(("does not come out again", "stays hidden") if hidden else ("does not come back", "does not return"))
+
+
 def _beside(pen: Pen, actor: Actor, event: Event, target: str) -> str:
     return f"is to the {event.direction} of {target}"
 
@@ -223,4 +228,4 @@ def _switch(pen: Pen, actor: Actor, event: Event, target: str) -> str:
 
 _DEEDS: dict[str, Any] = {"enter": _enter, "leave": _leave, "bounce": _bounce, "pass": _pass, "meet": _meet, "push": _push, "hit": _hit,
                           "eat": _eat, "paint": _paint, "switch": _switch, "hide": _hide, "emerge": _emerge,
-                          "beside": _beside}  # fmt: skip
+                          "beside": _beside, "stay": _stay}  # fmt: skip

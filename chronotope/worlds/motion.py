@@ -188,6 +188,11 @@ def _stop(scene: Scene, event: Event) -> None:
     scene.note("stop", event)
 
 
+def _stay(scene: Scene, event: Event) -> None:
+    """Nothing happens: who is out of sight stays there."""
+    scene.note("stay", event)
+
+
 MOTIONS: dict[str, Callable[[Scene, Event], None]] = {
     "enter": _enter,
     "leave": _leave,
@@ -202,4 +207,5 @@ MOTIONS: dict[str, Callable[[Scene, Event], None]] = {
     "shrink": _scale,
     "spin": _spin,
     "stop": _stop,
+    "stay": _stay,
 }

@@ -16,6 +16,7 @@ _COVERS = ("square", "circle", "house", "tree")  # what is wide enough to hide s
 _COVER = 0.66, 0.8  # short sides
 _HIDDEN = 0.01  # of its pixels: less of it is nothing that could be seen
 _GAP = 0.04  # frame widths between two that stand apart
+_GOOD = 0.2  # of those who go out of sight do not come back
 _FACTOR = 1.35, 1.6  # by how much somebody is larger or smaller when it comes back
 SLOW, FAST = (0.11, 0.17), (0.8, 1.1)  # short sides a second: what "slowly" and "fast" mean here
 
@@ -116,8 +117,9 @@ def screened(draft: Draft) -> None:
 
 
 def hide(draft: Draft) -> None:
-    """One goes behind something large, stays there for a while, and comes out again."""
+    """One goes behind something large, stays there for a while, and comes out again; or does not."""
     _behind(draft, 1.0)
+    _for_good(draft)
 
 
 def altered(draft: Draft) -> None:
@@ -128,8 +130,17 @@ def altered(draft: Draft) -> None:
 
 
 def away(draft: Draft) -> None:
-    """One leaves the frame and comes back."""
+    """One leaves the frame and comes back; or does not."""
     _away(draft, 1.0)
+    _for_good(draft)
+
+
+def _for_good(draft: Draft) -> None:
+    """Sometimes it is said that it does not come back."""
+    if draft.chance(_GOOD):
+        back = draft.events.pop()
+        gone = draft.events[-1]
+        draft.add("stay", draft.actors[0], span=(gone.end, back.end))
 
 
 def _change(draft: Draft, actor: Actor, factor: float, start: float, end: float) -> None:

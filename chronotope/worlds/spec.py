@@ -54,6 +54,7 @@ EVENTS: dict[str, tuple[tuple[str | None, ...], bool]] = {
     "hide": (_SIDES, True),
     "emerge": (_SIDES, True),
     "beside": (_SIDES, True),
+    "stay": ((None,), False),
     "creep": (_WAYS, False),
     "dash": (_WAYS, False),
 }
@@ -286,9 +287,11 @@ def _check_day(spec: Spec, name: str) -> None:
             verb = f"be part of {event.actor}'s {event.kind}" if passive else event.kind
             doing = before.kind if before.actor == name else f"be part of {before.actor}'s {before.kind}"
             raise UsageError(f"{name} cannot {doing} until {until:g} s and {verb} from {event.start:g} s")
-        if before is not None and before.kind in RETURNS and event.kind != RETURNS[before.kind]:
-            gone = "left" if before.kind == "leave" else "hidden"
+        if before is not None and before.kind in (*RETURNS, "stay") and event.kind not in (RETURNS.get(before.kind), "stay"):
+            gone = {"leave": "left", "hide": "hidden", "stay": "stayed away"}[before.kind]
             raise UsageError(f"{name} has {gone} at {before.end:g} s and cannot {event.kind} at {event.start:g} s")
+        if event.kind == "stay" and (before is None or before.kind not in RETURNS):
+            raise UsageError(f"{name} is in sight at {event.start:g} s and cannot stay away; let it leave or hide first")
         if event.kind == "emerge" and (before is None or before.kind != "hide" or before.target != event.target):
             raise UsageError(f"{name} is not behind {event.target} at {event.start:g} s and cannot emerge; let it hide there first")
         if before is not None and before.kind == "eat" and before.target == name:

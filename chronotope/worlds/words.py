@@ -34,6 +34,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "paint": ("paints", "draws"),
     "switch": ("is switched", "is turned", "goes"),
     "hide": ("hides",),
+    "stay": ("stays away",),
     "emerge": ("emerges", "comes out"),
     "creep": ("moves slowly", "goes slowly", "creeps"),
     "dash": ("moves fast", "rushes", "dashes"),
