@@ -24,6 +24,11 @@ class Coverage:
         """Passed the gate and right, of all."""
         return Rate(self.success.successes, self.gate.trials)
 
+    def to_dict(self) -> dict[str, list[int]]:
+        """Each rate as (right, of), for JSON."""
+        rates = {"gate": self.gate, "success_given_gate": self.success, "success_and_gate": self.both}
+        return {name: [rate.successes, rate.trials] for name, rate in rates.items()}
+
 
 def coverage(checks: Iterable[Sequence[Check]]) -> Coverage:
     """Over the checks of many videos; an actor who is not there at all has not passed the gate."""

@@ -1,8 +1,8 @@
 """Does somebody who went out of sight come back: the same one, once, at its place, in its time, changed only as it was asked to?
 
 The question is asked of a video only if it passes the gate: the actor is seen to go to the cover (or the edge of the frame) and is
-unseen for some frames, in which the cover looks as it always does, so that nobody stands before it. So there are two rates: how often a video passes
-the gate, and how often those that pass it are right.
+unseen for some frames, in which the cover looks as it always does, so that nobody stands before it. So there are two rates: how
+often a video passes the gate, and how often those that pass it are right (`coverage`).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.errors import FileProblem
+from chronotope.evaluate.coverage import coverage
 from chronotope.evaluate.judge import Judged
 from chronotope.evaluate.statistics import Rate, bootstrap, holm, mcnemar, sign_flip, survival, wilson
 from chronotope.evaluate.suite import LENGTHS
@@ -68,6 +69,7 @@ def _summary(verdicts: Sequence[Judged]) -> dict[str, Any]:
         "cube": _cube(verdicts),
         "failures": {code: _rate(Rate(sum(code in v.codes for v in verdicts), len(verdicts))) for code in FAILURES},
         "survival": _survival(verdicts),
+        "permanence": coverage(v.checks for v in verdicts).to_dict(),
     }
 
 

@@ -6,6 +6,7 @@ whole confusion matrix: which codes are raised on clips with which fault.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,9 @@ from chronotope.worlds.stage import render
 __all__ = ["BARS", "Trial", "trial_specs", "try_checks"]
 
 BARS = {"truth": 0.995, "recall": 0.95, "false alarm": 0.02, "control": 0.95}
-RETURNING = ("beside", "hide", "enter", "creep", "move", "stay", "dash")  # of the scope `returns`: to move is to pass another
+# The stories of the scope `returns`, each with a deed that it may or may not tell
+RETURNING = (("beside", None), ("hide", None), ("away", None), ("paced", "creep"), ("cross", None), ("altered", None), ("screened", None),
+             ("away", "stay"), ("paced", "dash"), ("beside", None))  # fmt: skip
 ENOUGH, FEWEST = 60, 10  # clips with each fault: no more are needed; with fewer nothing can be promised
 
 
@@ -68,15 +71,17 @@ class Trial:
 def trial_specs(count: int, first: int = 2_000_000) -> list[Spec]:
     """Held-out specs: a quarter of one act, a quarter of two, and half with a deed of the scope `deeds`, each deed in its turn.
 
-    After them three quarters as many of the scope `returns`, each of its deeds in its turn.
+    After them as many of the scope `returns`, each of its stories in its turn.
     """
     specs = []
     for index in range(count):
         deed = DEEDS[(index // 4 * 2 + index % 2) % len(DEEDS)] if index % 4 >= 2 else None
         scope = scope_of(deed) if deed else SCOPES[("small", "acts")[index % 2]]
         specs.append(next(specs_of(first + index, scope, "heldout", deed)))
-    for index in range(count * 3 // 4):
-        specs.append(next(specs_of(first + count + index, SCOPES["returns"], "heldout", RETURNING[index % len(RETURNING)])))
+    for index in range(count):
+        story, deed = RETURNING[index % len(RETURNING)]
+        scope = dataclasses.replace(SCOPES["returns"], stories=(story,))
+        specs.append(next(specs_of(first + count + index, scope, "heldout", deed)))
     return specs
 
 

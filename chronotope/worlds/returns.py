@@ -22,8 +22,9 @@ SLOW, FAST = (0.11, 0.17), (0.8, 1.1)  # short sides a second: what "slowly" and
 
 
 def choose_return(draft: Draft) -> Callable[[Draft], None]:
-    """One of the stories, each as often."""
-    return draft.pick((beside, cross, screened, hide, away, altered, paced))  # type: ignore[no-any-return]
+    """One of the scope's stories, each as often."""
+    stories = (beside, cross, screened, hide, away, altered, paced)
+    return draft.pick([story for story in stories if story.__name__ in draft.scope.stories])  # type: ignore[no-any-return]
 
 
 def _goer(draft: Draft) -> Who:
@@ -228,7 +229,7 @@ def _covered(draft: Draft, one: Actor, two: Actor, size: float) -> bool:
     from chronotope.worlds.stage import render
 
     there = Actor(one.id, one.noun, one.kind, two.x, one.y, size, one.colour, one.depth, one.facing)
-    place = Spec(draft.width, draft.height, 8.0, 1, 0, draft.backdrop, Camera(), (there, two), ())
+    place = Spec(draft.width, draft.height, 8.0, 1, 0, "grey", Camera(), (there, two), ())
     return bool(render(place).truth.visible_fraction[0, 0] <= _HIDDEN)
 
 

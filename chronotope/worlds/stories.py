@@ -27,7 +27,7 @@ _LANDMARKS = ("tree", "house", "flower", "mushroom", "pine tree", "palm tree", "
 def choose_story(draft: Draft) -> Callable[[Draft], None]:
     """A story that the scope and the length allow."""
     scope = draft.scope
-    if "hide" in scope.events and draft.seconds:
+    if scope.stories and draft.seconds:
         return choose_return(draft)
     if scope.acts > 1 and draft.seconds:
         return two_acts
