@@ -25,7 +25,7 @@ from chronotope.worlds.stage import Truth
 __all__ = ["crossing", "identity_checks", "identity_of"]
 
 HIDDEN, LASTING = 0.02, 3  # of its pixels, and frames: wholly hidden
-LIKE_BEFORE = 0.5, 3.0  # times the cells: another kind of thing is about as large as who was there
+LIKE_BEFORE = 0.35, 3.0  # times the cells: another kind of thing is about as large as who was there
 STEP = 0.25  # short sides from one frame to the next
 APART = 0.4  # short sides, of two together: who is nearer to its own way than this has not been exchanged
 ASIDE = 0.1  # short sides: less is neither left nor right
