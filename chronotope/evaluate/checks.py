@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -139,7 +140,12 @@ def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, 
         yield (
             "moves without a jump",
             lambda: _smooth(
-                one, "bounce" in kinds, bool((kinds | suffered) & set(MEETINGS)), FAST[1] / spec.fps if "dash" in kinds else 0.0
+                scene,
+                place,
+                one,
+                "bounce" in kinds,
+                bool((kinds | suffered) & set(MEETINGS)),
+                FAST[1] / spec.fps if "dash" in kinds else 0.0,
             ),
         )
         if not (kinds | suffered) & {"bounce", "spin", "hit"}:
@@ -287,18 +293,21 @@ def _keeps_size(scene: Scene, place: int, one: Followed) -> Fault:
     return ("ID-SIZ", int(seen[-1])) if not 1 / DRIFT_OF_SIZE <= ratio <= DRIFT_OF_SIZE else None
 
 
-def _smooth(one: Followed, falling: bool = False, meeting: bool = False, allowed: float = 0.0) -> Fault:
+def _smooth(scene: Scene, place: int, one: Followed, falling: bool = False, meeting: bool = False, allowed: float = 0.0) -> Fault:
     """No step is far larger than the others; of who falls, sideways; of who meets somebody, only neighbouring frames in full view count.
 
     Who rushes after a rest may take steps as large as `allowed` all the same.
     """
-    times = np.flatnonzero(one.alone if meeting else one.found & ~one.touched)
+    # what is seen of it while it crosses another has another middle
+    crossed = np.asarray(overlaps(scene.spec, scene.num_frames)[:, place].any(axis=1) & (not meeting))
+    times = np.flatnonzero(one.alone if meeting else one.found & ~one.touched & ~crossed)
     if len(times) < 3:
         return None
     steps = np.linalg.norm(np.diff(one.trail.centres[times][:, : 1 if falling else 2], axis=0), axis=1) / np.diff(times)
     times_of_median, floor = JUMP
     far = steps * np.diff(times) > times_of_median * np.median(steps) * np.diff(times) + floor + allowed * np.diff(times)
     far &= (np.diff(times) == 1) | (not meeting)
+    far &= np.array([not crossed[a:b].any() for a, b in itertools.pairwise(times)])
     return ("MOT-JMP", int(times[1 + np.argmax(far)])) if far.any() else None
 
 

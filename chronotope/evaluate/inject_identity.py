@@ -27,7 +27,7 @@ __all__ = ["INJECTORS_OF_IDENTITY", "in_front"]
 Frames = UInt8[np.ndarray, "t h w 3"]
 _SCOPE = SCOPES["returns"]
 _SMALLER = 0.6
-_BEFORE, _AFTER = 4, 4  # frames in which two stand apart, before they pass each other and afterwards
+_BEFORE, _AFTER = 3, 3  # frames in which two stand apart, before they pass each other and afterwards
 _OTHER = {"left": "right", "right": "left", "up": "down", "down": "up"}
 
 
@@ -121,7 +121,7 @@ def _swapped(spec: Spec, rng: np.random.Generator) -> Frames | None:
     truth = truth_of(spec)
     for first in range(len(spec.actors)):
         for second in range(first + 1, len(spec.actors)):
-            moment, near = crossing(truth, first, second), overlaps(spec, spec.num_frames, 0.15)[:, first, second]
+            moment, near = crossing(truth, first, second), overlaps(spec, spec.num_frames, 0.13)[:, first, second]
             if moment is None or (~near[:moment]).sum() < _BEFORE or (~near[moment:]).sum() < _AFTER:
                 continue
             one, two = spec.actors[first], spec.actors[second]

@@ -16,7 +16,7 @@ from jaxtyping import Bool
 
 from chronotope.evaluate.belonging import grown
 from chronotope.evaluate.probe import CELL, KINDS, NOTHING
-from chronotope.evaluate.tracking import FEWEST_CELLS, Fault, Followed, Scene, truth_of
+from chronotope.evaluate.tracking import Fault, Followed, Scene, truth_of
 from chronotope.evaluate.words import SURE, colour_votes, core, mean_colour, perceived
 from chronotope.worlds.absences import Absence, absences
 from chronotope.worlds.spec import RETURNS, Event
@@ -28,6 +28,7 @@ DRIFT_OF_COLOUR = 20.0  # CIELAB, lightness halved
 DRIFT_OF_SIZE = 1.6
 UNSEEN = 3  # frames in a row: less is no absence
 AT_HAND = 3  # cells between somebody and what it goes behind, or the edge of the frame
+ANOTHER, FEWEST = 0.25, 4  # of its cells, and cells: more of another kind is another thing
 IN_TIME = 0.5  # seconds from when the stage brings it back
 OTHERWISE, SHARE_IN_FRONT = 20.0, 0.2  # CIELAB, lightness halved; of the pixels that the actor has
 LEVEL = 0.2  # short sides up or down between where it went and where it comes back
@@ -152,13 +153,14 @@ def _comes_back(scene: Scene, one: Followed, gap: Gap, wanted: tuple[int, int]) 
     """It is there again before the end; if something else came instead, it came back as another."""
     if gap.back is not None:
         return None
-    instead = [t for t in range(gap.first, scene.num_frames) if _is_another(scene, one, t)]
+    usual = grown(foreign_cells(scene, one, gap.first))  # what the probe takes the scenery for
+    instead = [t for t in range(gap.first, scene.num_frames) if _is_another(scene, one, t, usual)]
     return ("PRM-RET", instead[0]) if len(instead) >= UNSEEN else ("PRM-OCC", wanted[1])
 
 
-def _is_another(scene: Scene, one: Followed, t: int) -> bool:
+def _is_another(scene: Scene, one: Followed, t: int, usual: Bool[np.ndarray, "rows columns"]) -> bool:
     """Whether a thing of a kind that is nobody's here is in this frame, about as large."""
-    return bool(foreign_cells(scene, one, t).sum() >= max(FEWEST_CELLS, 0.4 * float(np.nanmedian(one.areas))))
+    return bool((foreign_cells(scene, one, t) & ~usual).sum() >= max(FEWEST, ANOTHER * float(np.nanmedian(one.areas))))
 
 
 def foreign_cells(scene: Scene, one: Followed, t: int) -> Bool[np.ndarray, "rows columns"]:
@@ -179,7 +181,8 @@ def _at_its_place(scene: Scene, one: Followed, absence: Absence, gap: Gap) -> Fa
 
 
 def _comes_out_there(scene: Scene, one: Followed, absence: Absence, back: int) -> bool:
-    if not _at_the_exit(scene, one, absence, back):
+    # the first frame may show no more than a speck of it
+    if not any(_at_the_exit(scene, one, absence, t) for t in range(back, min(back + 2, scene.num_frames))):
         return False
     if absence.gone.kind == "leave":
         return True
