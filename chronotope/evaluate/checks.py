@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,12 +18,27 @@ from jaxtyping import Bool, Float
 
 from chronotope.evaluate.antics import antics_of, until_it_stops
 from chronotope.evaluate.encounters import MEETINGS, encounters_of
+from chronotope.evaluate.identity import identity_checks
 from chronotope.evaluate.longrange import ALIKE, LONG, drifts
-from chronotope.evaluate.probe import CELL, Probe, scaled
+from chronotope.evaluate.permanence import DRIFT_OF_COLOUR, DRIFT_OF_SIZE, GROWN, fates, permanence_of, stays_of, times_away
+from chronotope.evaluate.probe import Probe, scaled
 from chronotope.evaluate.taxonomy import blocks
-from chronotope.evaluate.tracking import TRAVELS, Fault, Followed, Scene, follow_all, truth_of
-from chronotope.evaluate.words import FARTHEST_STILL, SEEN_SHARE, Frames, Sight, Trail, colour_votes, perceived, step_towards, watch
+from chronotope.evaluate.tracking import TRAVELS, Fault, Followed, Scene, follow_all, overlaps, truth_of
+from chronotope.evaluate.words import (
+    FARTHEST_STILL,
+    SEEN_SHARE,
+    Frames,
+    Sight,
+    Trail,
+    colour_votes,
+    mean_colour,
+    perceived,
+    step_towards,
+    watch,
+)
+from chronotope.worlds.absences import absences
 from chronotope.worlds.backdrops import flat_backdrop
+from chronotope.worlds.returns import FAST
 from chronotope.worlds.sample import SCOPES
 from chronotope.worlds.spec import Event, Spec
 from chronotope.worlds.stage import render
@@ -31,9 +47,6 @@ __all__ = ["Check", "check", "check_scene", "succeeds"]
 
 LASTING = 0.25  # seconds: shorter slips of the probe are forgiven
 SHOWN, HIDDEN = 0.6, 0.5  # of an actor's pixels: the truth shows it; the truth lets it be missed
-GROWN = 1.25  # times the area
-DRIFT_OF_COLOUR = 20.0  # CIELAB, lightness halved
-DRIFT_OF_SIZE = 1.6
 JUMP = 3.0, 0.12  # times the median step, and short sides
 SHAKING = 0.03, 0.08, 0.15  # steps that count: short sides, steps of the logarithm of the size, and the share of the whole extent
 UNEVEN = 0.13  # root mean square distance from even motion, over the way that was made
@@ -105,30 +118,45 @@ def _for_a_time(scene: Scene, one: Followed) -> bool:
 def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Fault]]]:
     """Which predicates the spec asks of an actor, by name."""
     spec, actor = scene.spec, one.actor
-    events = until_it_stops(sorted((e for e in spec.events if e.actor == actor.id), key=lambda e: e.start))
+    events = until_it_stops(sorted((e for e in spec.events if e.actor == actor.id and e.kind != "beside"), key=lambda e: e.start))
     kinds = {event.kind for event in events}
     suffered = {event.kind for event in spec.events if event.target == actor.id}
     touched = any(actor.id in (e.actor, e.target) for e in spec.events)
     if actor.colour:
         yield "has its colour", lambda: None if _coloured(scene.sight, one, actor.colour or "") else ("TXT-ATT", _first(one))
-    judged = [event for event in events if event.kind in _JUDGED]
+    away = absences(spec, actor.id)
+    unseen = [event for event in events if any(absence.covers(event) or absence.back == event for absence in away)]
+    judged = [event for event in events if event.kind in _JUDGED and event not in unseen]
     for number, event in enumerate(judged):
         yield f"{event.kind} {event.direction or ''}".strip(), _deed(scene, one, event, judged[:number] + judged[number + 1 :])
     yield from antics_of(scene, place, one)
     yield from encounters_of(scene, one)
+    yield from permanence_of(scene, place, one)
+    yield from stays_of(scene, one)
+    yield from identity_checks(scene, place, one)
     yield "is one", lambda: _run(one.doubles, scene, "OBJ-DUP")
     if scene.num_frames > 1:
         fate = (
-            kinds | ({"leave"} if "hit" in suffered else set()) | ({"be eaten"} if "eat" in suffered else set())
+            fates(events, away) | ({"leave"} if "hit" in suffered else set()) | ({"be eaten"} if "eat" in suffered else set())
         )  # struck, it may fly out
         yield "stays in being", lambda: _persists(scene, place, one, fate)
         calm = _before_contact(one) if "eat" in kinds | suffered else one
         yield "keeps its colour", lambda: _keeps_colour(scene, calm)
-        yield "moves without a jump", lambda: _smooth(one, "bounce" in kinds, bool((kinds | suffered) & set(MEETINGS)))
+        yield (
+            "moves without a jump",
+            lambda: _smooth(
+                scene,
+                place,
+                one,
+                "bounce" in kinds,
+                bool((kinds | suffered) & set(MEETINGS)),
+                FAST[1] / spec.fps if "dash" in kinds else 0.0,
+            ),
+        )
         if not (kinds | suffered) & {"bounce", "spin", "hit"}:
             yield "does not shake", lambda: _shakes(one, [event for event in events if event.kind != "stop"])
-        if not kinds & {"grow", "shrink", "enter", "leave", "bounce"}:
-            yield "keeps its size", lambda: _keeps_size(calm)
+        if not kinds & {"grow", "shrink", "enter", "leave", "bounce", "hide"}:
+            yield "keeps its size", lambda: _keeps_size(scene, place, calm)
         if touched and kinds and kinds <= set(TRAVELS):
             yield "moves evenly", lambda: next(filter(None, (_even(scene, one, event) for event in events)), None)
 
@@ -214,12 +242,17 @@ def _persists(scene: Scene, place: int, one: Followed, kinds: set[str]) -> Fault
             np.linalg.norm(other.trail.centres[t] - here) < (0.6 if one.touched[nearest] else 0.3) for other in others if other.found[t]
         ]
         excused[t] |= any(close)
-        excused[t] |= bool(one.at_edge[nearest]) and bool(kinds & {"enter", "leave"})
+        excused[t] |= bool(one.at_edge[nearest]) and bool(kinds & {"enter", "leave", "come back"})
+    # somebody stands before it, or it before somebody of its colour
+    excused |= (overlaps(scene.spec, scene.num_frames)[:, place] & np.array([other.found for other in scene.actors]).T).any(axis=1)
+    away = times_away(scene, one)  # whether it comes back from there is another question
+    excused |= away
     if "be eaten" in kinds:
         excused |= np.logical_or.accumulate(one.touched)  # whoever eats it covers it first
     missing = ~one.found & ~excused
     if (
         not one.found[-1]
+        and not away[-1]
         and not kinds & {"leave", "be eaten"}
         and scene.num_frames - times[-1] > _longest(truth < SHOWN) + 2 * _lasting(scene)
     ):
@@ -248,45 +281,38 @@ def _keeps_colour(scene: Scene, one: Followed) -> Fault:
     if len(seen) < 4:
         return None
     quarter = max(1, len(seen) // 4)
-    first, last = (_only(one.trail, part) for part in (seen[:quarter], seen[-quarter:]))
+    first, last = (one.trail.only(part) for part in (seen[:quarter], seen[-quarter:]))
     if one.actor.colour:
         before, after = (colour_votes(scene.sight, part) for part in (first, last))
         same = max(before, key=lambda name: before[name]) == max(after, key=lambda name: after[name])
     else:
-        same = bool(np.linalg.norm(_mean_colour(scene, first) - _mean_colour(scene, last)) <= DRIFT_OF_COLOUR)
+        same = bool(np.linalg.norm(mean_colour(scene.sight, first) - mean_colour(scene.sight, last)) <= DRIFT_OF_COLOUR)
     return None if same else ("ID-COL", int(seen[-quarter]))
 
 
-def _only(trail: Trail, times: np.ndarray) -> Trail:
-    """The trail at these times, and nothing at the others."""
-    cells, centres = np.zeros_like(trail.cells), np.full_like(trail.centres, np.nan)
-    cells[times], centres[times] = trail.cells[times], trail.centres[times]
-    return Trail(cells, centres)
-
-
-def _mean_colour(scene: Scene, trail: Trail) -> Float[np.ndarray, " 3"]:
-    height, width = scene.sight.frames.shape[1:3]
-    mask = np.repeat(np.repeat(trail.cells, CELL, axis=1), CELL, axis=2)[:, :height, :width]
-    return np.asarray(perceived(scene.sight.frames[mask]).mean(axis=0))
-
-
-def _keeps_size(one: Followed) -> Fault:
-    seen = np.flatnonzero(one.alone)
+def _keeps_size(scene: Scene, place: int, one: Followed) -> Fault:
+    seen = np.flatnonzero(one.alone & ~overlaps(scene.spec, scene.num_frames)[:, place].any(axis=1))
     if len(seen) < 4:
         return None
     ratio = _last_over_first(one.areas[seen])
     return ("ID-SIZ", int(seen[-1])) if not 1 / DRIFT_OF_SIZE <= ratio <= DRIFT_OF_SIZE else None
 
 
-def _smooth(one: Followed, falling: bool = False, meeting: bool = False) -> Fault:
-    """No step is far larger than the others; of who falls, sideways; of who meets somebody, only neighbouring frames in full view count."""
-    times = np.flatnonzero(one.alone if meeting else one.found & ~one.touched)
+def _smooth(scene: Scene, place: int, one: Followed, falling: bool = False, meeting: bool = False, allowed: float = 0.0) -> Fault:
+    """No step is far larger than the others; of who falls, sideways; of who meets somebody, only neighbouring frames in full view count.
+
+    Who rushes after a rest may take steps as large as `allowed` all the same.
+    """
+    # what is seen of it while it crosses another has another middle
+    crossed = np.asarray(overlaps(scene.spec, scene.num_frames)[:, place].any(axis=1) & (not meeting))
+    times = np.flatnonzero(one.alone if meeting else one.found & ~one.touched & ~crossed)
     if len(times) < 3:
         return None
     steps = np.linalg.norm(np.diff(one.trail.centres[times][:, : 1 if falling else 2], axis=0), axis=1) / np.diff(times)
     times_of_median, floor = JUMP
-    far = steps * np.diff(times) > times_of_median * np.median(steps) * np.diff(times) + floor
+    far = steps * np.diff(times) > times_of_median * np.median(steps) * np.diff(times) + floor + allowed * np.diff(times)
     far &= (np.diff(times) == 1) | (not meeting)
+    far &= np.array([not crossed[a:b].any() for a, b in itertools.pairwise(times)])
     return ("MOT-JMP", int(times[1 + np.argmax(far)])) if far.any() else None
 
 
@@ -345,12 +371,17 @@ def _named(name: str, fault: Fault) -> Check:
 
 def _nobody_else(scene: Scene) -> Fault:
     struck = [event.target for event in scene.spec.events if event.kind == "hit"]
-    # a ball that is half out of the frame looks like something else
-    half_out = (
-        np.any([~one.found for one in scene.actors if one.actor.id in struck], axis=0) if struck else np.zeros(scene.num_frames, bool)
-    )
+    # who is half out of the frame looks like something else
+    half_out = np.zeros(scene.num_frames, bool)
+    for place, one in enumerate(scene.actors):
+        visible = truth_of(scene.spec).visible_fraction[: scene.num_frames, place]
+        half_out |= ~one.found & ((one.actor.id in struck) | ((visible > 0) & (visible < SHOWN) & _comes_and_goes(scene, one)))
     fault = _run(scene.strangers & ~half_out, scene, "TXT-EXT")
     return ("OBJ-APP", fault[1]) if fault and fault[1] > _lasting(scene) else fault
+
+
+def _comes_and_goes(scene: Scene, one: Followed) -> bool:
+    return any(event.kind in ("enter", "leave") and event.actor == one.actor.id for event in scene.spec.events)
 
 
 def _place(scene: Scene) -> str:

@@ -6,15 +6,18 @@ An injector renders the spec with one thing changed, or changes the frames; wher
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from chronotope.evaluate.inject_deeds import INJECTORS_OF_DEEDS, left_out
+from chronotope.evaluate.inject_identity import INJECTORS_OF_IDENTITY, in_front
 from chronotope.evaluate.longrange import FADES, LONG, fade
+from chronotope.evaluate.planting import apart, changed, moment_of, pick, steady, then, without
 from chronotope.evaluate.tracking import DEEDS, TRAVELS, WAY, stage_way, truth_of
+from chronotope.worlds.absences import absences
 from chronotope.worlds.cast_table import COLOURS
 from chronotope.worlds.spec import Actor, Event, Spec
 from chronotope.worlds.stage import render
@@ -34,49 +37,9 @@ def plant(code: str, spec: Spec, seed: int) -> Frames | None:
     return INJECTORS[code](spec, np.random.default_rng([seed, 11]))
 
 
-def _without(spec: Spec, name: str) -> Spec:
-    """Nobody of this name, and nothing that happened with them."""
-    actors = tuple(actor for actor in spec.actors if actor.id != name)
-    return dataclasses.replace(spec, actors=actors, events=tuple(e for e in spec.events if name not in (e.actor, e.target)))
-
-
-def _changed(spec: Spec, name: str, **changes: object) -> Spec:
-    actors = tuple(dataclasses.replace(actor, **changes) if actor.id == name else actor for actor in spec.actors)  # type: ignore[arg-type]
-    return dataclasses.replace(spec, actors=actors)
-
-
-def _steady(spec: Spec, *besides: str) -> list[Actor]:
-    """Those who are in full view through the whole clip, apart from all others, and do none of these things."""
-    visible = truth_of(spec).visible_fraction
-    busy = {event.actor for event in spec.events if event.kind in besides}
-    fit = (place for place, actor in enumerate(spec.actors) if visible[:, place].min() >= 0.9 and actor.id not in busy)
-    return [spec.actors[place] for place in fit if _apart(spec, place)]
-
-
-def _apart(spec: Spec, place: int) -> bool:
-    """Whether nobody's box ever comes near this one's."""
-    truth, gap = truth_of(spec), 8 * min(spec.width, spec.height) / 64
-    far = [np.abs(at - at[:, [place]]) - (size + size[:, [place]]) / 2 for at, size in ((truth.x, truth.width), (truth.y, truth.height))]
-    return bool((np.delete(np.maximum(*far), place, axis=1) > gap).all())
-
-
-def _pick(choices: Sequence[Actor], rng: np.random.Generator) -> Actor | None:
-    return choices[int(rng.integers(len(choices)))] if choices else None
-
-
-def _moment(spec: Spec, rng: np.random.Generator) -> int | None:
-    """A frame in the middle of the clip, with at least half a second before and after it."""
-    least = max(3, round(spec.fps / 2))
-    return int(rng.integers(least, spec.num_frames - least + 1)) if spec.num_frames >= 2 * least else None
-
-
-def _then(first: Frames, second: Frames, moment: int) -> Frames:
-    return np.concatenate([first[:moment], second[moment:]])
-
-
 def _missing(spec: Spec, rng: np.random.Generator) -> Frames | None:
-    actor = _pick(_steady(spec), rng)
-    return render(_without(spec, actor.id)).frames if actor else None
+    actor = pick(steady(spec), rng)
+    return render(without(spec, actor.id)).frames if actor else None
 
 
 def _room(spec: Spec, size: float) -> tuple[float, float] | None:
@@ -114,22 +77,24 @@ def _other_colour(spec: Spec, colour: str | None, rng: np.random.Generator) -> s
 
 
 def _recoloured(spec: Spec, rng: np.random.Generator) -> Frames | None:
-    shapes = [actor for actor in _steady(spec) if actor.colour]
-    actor = _pick(shapes, rng)
-    return render(_changed(spec, actor.id, colour=_other_colour(spec, actor.colour, rng))).frames if actor else None
+    shapes = [actor for actor in steady(spec) if actor.colour]
+    actor = pick(shapes, rng)
+    return render(changed(spec, actor.id, colour=_other_colour(spec, actor.colour, rng))).frames if actor else None
 
 
 def _drifted(spec: Spec, rng: np.random.Generator) -> Frames | None:
-    moment, other = _moment(spec, rng), _recoloured(spec, rng)
-    return _then(render(spec).frames, other, moment) if moment and other is not None else None
+    moment, other = moment_of(spec, rng), _recoloured(spec, rng)
+    return then(render(spec).frames, other, moment) if moment and other is not None else None
 
 
 def _undone(spec: Spec, rng: np.random.Generator) -> Frames | None:
-    """The deed turned into its opposite, or left out."""
-    deeds = [event for event in spec.events if event.kind in ("grow", "shrink", "enter", "leave")]
+    """The deed turned into its opposite, or left out, or done before somebody instead of behind."""
+    if (before := in_front(spec)) is not None:
+        return before
+    deeds = [event for event in spec.events if event.kind in ("grow", "shrink", "enter", "leave") and not absences(spec, event.actor)]
     if not deeds:
         turning = [place for place, actor in enumerate(spec.actors) if any(e.kind == "spin" and e.actor == actor.id for e in spec.events)]
-        return left_out(spec) if all(_apart(spec, place) for place in turning) else None
+        return left_out(spec) if all(apart(spec, place) for place in turning) else None
     deed = deeds[int(rng.integers(len(deeds)))]
     others = tuple(event for event in spec.events if event is not deed)
     if deed.kind in ("grow", "shrink"):
@@ -165,33 +130,33 @@ def _passage(spec: Spec, kind: str, share: float) -> tuple[Actor, int] | None:
         place = next(i for i, actor in enumerate(spec.actors) if actor.id == event.actor)
         moment = round((event.start + share * (event.end - event.start)) * spec.fps)
         seen = truth_of(spec).visible_fraction[max(0, moment - 2) : moment + 2, place]
-        if 3 <= moment <= spec.num_frames - 3 and (seen >= 0.99).all() and _apart(spec, place):
+        if 3 <= moment <= spec.num_frames - 3 and (seen >= 0.99).all() and apart(spec, place):
             return spec.actors[place], moment
     return None
 
 
 def _vanished(spec: Spec, rng: np.random.Generator) -> Frames | None:
     if passage := _passage(spec, "leave", 0.3):  # gone in the middle of the frame is not left
-        return _then(render(spec).frames, render(_without(spec, passage[0].id)).frames, passage[1])
-    actor, moment = _pick(_steady(spec, "leave"), rng), _moment(spec, rng)
-    return _then(render(spec).frames, render(_without(spec, actor.id)).frames, moment) if actor and moment else None
+        return then(render(spec).frames, render(without(spec, passage[0].id)).frames, passage[1])
+    actor, moment = pick(steady(spec, "leave"), rng), moment_of(spec, rng)
+    return then(render(spec).frames, render(without(spec, actor.id)).frames, moment) if actor and moment else None
 
 
 def _appeared(spec: Spec, rng: np.random.Generator) -> Frames | None:
     if passage := _passage(spec, "enter", 0.75):
-        return _then(render(_without(spec, passage[0].id)).frames, render(spec).frames, passage[1])
-    actor, moment = _pick(_steady(spec, "enter"), rng), _moment(spec, rng)
-    return _then(render(_without(spec, actor.id)).frames, render(spec).frames, moment) if actor and moment else None
+        return then(render(without(spec, passage[0].id)).frames, render(spec).frames, passage[1])
+    actor, moment = pick(steady(spec, "enter"), rng), moment_of(spec, rng)
+    return then(render(without(spec, actor.id)).frames, render(spec).frames, moment) if actor and moment else None
 
 
 def _doubled(spec: Spec, rng: np.random.Generator) -> Frames | None:
-    actor, moment = _pick(_steady(spec), rng), _moment(spec, rng)
+    actor, moment = pick(steady(spec), rng), moment_of(spec, rng)
     both = _with_another(spec, actor.noun, rng, actor.colour) if actor and moment else None
-    return _then(render(spec).frames, both, moment) if both is not None and moment else None
+    return then(render(spec).frames, both, moment) if both is not None and moment else None
 
 
 def _resized(spec: Spec, rng: np.random.Generator) -> Frames | None:
-    actor = _pick(_steady(spec, "grow", "shrink", "enter", "leave", "bounce"), rng)
+    actor = pick(steady(spec, "grow", "shrink", "enter", "leave", "bounce"), rng)
     if actor is None or spec.num_frames < 5 or len(spec.actors) > 1:
         return None
     change = Event("shrink", actor.id, 0.0, spec.seconds, amount=0.6)
@@ -215,7 +180,7 @@ def _turned(spec: Spec, rng: np.random.Generator) -> Frames | None:
 
 
 def _jumped(spec: Spec, rng: np.random.Generator) -> Frames | None:
-    actor, moment = _pick(_steady(spec, "enter", "leave"), rng), _moment(spec, rng)
+    actor, moment = pick(steady(spec, "enter", "leave"), rng), moment_of(spec, rng)
     if actor is None or moment is None or len(spec.actors) > 1:
         return None
     truth, place = truth_of(spec), [a.id for a in spec.actors].index(actor.id)
@@ -224,18 +189,18 @@ def _jumped(spec: Spec, rng: np.random.Generator) -> Frames | None:
     way = min(max(room_left, room_right), 0.7 * min(spec.width, spec.height)) * (1 if room_right >= room_left else -1)
     if abs(way) < 0.5 * min(spec.width, spec.height):
         return None
-    return _then(render(spec).frames, render(_changed(spec, actor.id, x=actor.x + way / spec.width)).frames, moment)
+    return then(render(spec).frames, render(changed(spec, actor.id, x=actor.x + way / spec.width)).frames, moment)
 
 
 def _shaken(spec: Spec, rng: np.random.Generator) -> Frames | None:
     """The frames in another order."""
     frames, of_its_own = render(spec).frames, {event.kind for event in spec.events} & (set(DEEDS) - {"stop"})
-    return _shuffled(spec, frames, rng) if _steady(spec) and len(frames) >= 8 and not of_its_own else None
+    return _shuffled(spec, frames, rng) if steady(spec) and len(frames) >= 8 and not of_its_own else None
 
 
 def _halting(spec: Spec, rng: np.random.Generator) -> Frames | None:
     """All of the way in the first and the last part of the time, none between."""
-    if len(spec.events) != 1 or spec.events[0].kind not in TRAVELS or spec.num_frames < 12 or not _steady(spec):
+    if len(spec.events) != 1 or spec.events[0].kind not in TRAVELS or spec.num_frames < 12 or not steady(spec):
         return None
     event, frames = spec.events[0], render(spec).frames
     if (event.amount or 0) * spec.width < 0.3 * min(spec.width, spec.height):
@@ -270,7 +235,7 @@ def _blurred(spec: Spec, rng: np.random.Generator) -> Frames | None:
 def _fading(spec: Spec, rng: np.random.Generator) -> Frames | None:
     if spec.seconds < LONG:
         return None
-    kinds = [kind for kind in FADES if kind != "blurred" or _steady(spec)]  # a plain backdrop alone cannot lose its edges
+    kinds = [kind for kind in FADES if kind != "blurred" or steady(spec)]  # a plain backdrop alone cannot lose its edges
     return fade(render(spec).frames, kinds[int(rng.integers(len(kinds)))], float(rng.uniform(0.5, 1.0)), rng)
 
 
@@ -292,6 +257,7 @@ INJECTORS: dict[str, Injector] = {
     "MOT-SHK": _shaken,
     "PHY-INR": _halting,
     **INJECTORS_OF_DEEDS,
+    **INJECTORS_OF_IDENTITY,
     "VIS-FLK": _flickering,
     "VIS-NSE": _noisy,
     "VIS-BLR": _blurred,
@@ -319,7 +285,7 @@ def _blank(spec: Spec, frames: Frames, rng: np.random.Generator) -> Frames | Non
 
 
 def _happens(spec: Spec) -> bool:
-    return bool(spec.events)
+    return any(event.kind != "beside" for event in spec.events)
 
 
 CONTROLS: dict[str, Callable[[Spec, Frames, np.random.Generator], Frames | None]] = {

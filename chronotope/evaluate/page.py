@@ -66,6 +66,8 @@ def _sections(report: dict[str, Any], videos: Path, folder: str) -> Iterable[tup
         yield "survival", "How long videos go well", _survival(summary["survival"])
     if summary.get("long_range"):
         yield "ends", "From the first to the last seconds", _ends(summary["long_range"], cases, folder)
+    if summary.get("permanence"):
+        yield "permanence", "Out of sight, and back", _permanence(summary["permanence"])
     yield "failures", "How they fail", _failures(summary["failures"])
     if "layers" in report:
         yield "layers", "Whose fault it is", _layers(report["layers"])
@@ -103,6 +105,25 @@ def _ends(found: Mapping[str, Any], cases: Sequence[Mapping[str, Any]], folder: 
         "<p>Of the videos of four seconds and more, the last 15 % of the frames less the first 15 %. True clips stay well within the blue "
         f"band; {drifting} videos leave it where their truth does not. In levels of 255; sharpness in doublings.</p>{strips(dots)}"
         f"<div class=wide><table class=lines>{head}{lines}</table></div>"
+    )
+
+
+RATES = {
+    "gate": "is seen to go out of sight, as asked",
+    "success_given_gate": "of these, comes back right",
+    "success_and_gate": "does both, of all who should",
+}
+
+
+def _permanence(found: Mapping[str, Any]) -> str:
+    """The gate, what passes it and comes back right, and both."""
+    lines = "".join(
+        _line(RATES[name], f"{rate['right']} of {rate['of']}", f"{rate['share']:.1%}", "{:.1%} to {:.1%}".format(*rate["interval"]))
+        for name, rate in found.items()
+    )
+    return (
+        "<p>Who goes behind something or leaves the frame, and should come back: the same one, once, at its place, in its time.</p>"
+        f"<table class=lines>{lines}</table>"
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.errors import FileProblem
+from chronotope.evaluate.coverage import coverage
 from chronotope.evaluate.judge import Judged
 from chronotope.evaluate.longrange import ALIKE, SPREAD
 from chronotope.evaluate.statistics import Rate, bootstrap, holm, mcnemar, sign_flip, survival, wilson
@@ -77,6 +78,7 @@ def _summary(verdicts: Sequence[Judged]) -> dict[str, Any]:
         "failures": {code: as_row(Rate(sum(code in v.codes for v in verdicts), len(verdicts))) for code in FAILURES},
         "survival": _survival(verdicts),
         "long_range": _long_range(verdicts),
+        "permanence": {name: as_row(rate) for name, rate in coverage(v.checks for v in verdicts).rates.items()},
     }
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
-from chronotope.evaluate.tracking import DEEDS, TRAVELS, cannot_judge, truth_of
+from chronotope.evaluate.identity import identity_of
+from chronotope.evaluate.tracking import DEEDS, TRAVELS, cannot_judge
 from chronotope.worlds.backdrops import PLAIN
 from chronotope.worlds.captions import captions
 from chronotope.worlds.sample import SCOPES, Scope, Split, sample_spec, scope_of, split_of
@@ -31,7 +32,7 @@ FORMS = ("sentence", "sentence", "tags", "paragraph")  # how prompts are worded:
 # What of physics a clip shows, by its deeds; the last that fits
 PHYSICS = {
     "P0 none": (),
-    "P1 inertia": (*TRAVELS, "enter", "leave", "stop", "meet"),
+    "P1 inertia": (*TRAVELS, "enter", "leave", "stop", "meet", "hide", "emerge"),
     "P2 gravity": ("bounce",),
     "P3 two bodies": ("hit",),
     "P5 irreversible": ("eat",),
@@ -89,18 +90,17 @@ class Case:
 
 def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
     """What kind of case this is, from the spec and its truth alone."""
-    starts = {event.start for event in spec.events}
-    visible = truth_of(spec).visible_fraction
-    crossing = len(spec.actors) > 1 and bool((visible < 0.9).any()) and not any(e.kind in ("enter", "leave") for e in spec.events)
+    events = [event for event in spec.events if event.kind not in ("beside", "stay")]  # by which nothing happens
+    starts = {event.start for event in events}
     kinds = {actor.kind for actor in spec.actors}
-    if any(event.kind in CONTACT for event in spec.events):
+    if any(event.kind in CONTACT for event in events):
         deeds = "C4 one touches another"
-    elif not spec.events:
+    elif not events:
         deeds = "C0 nothing happens"
-    elif len(spec.events) == 1:
+    elif len(events) == 1:
         deeds = "C1 one deed"
     else:
-        deeds = "C2 two deeds at once" if len(starts) == 1 or len({e.actor for e in spec.events}) > 1 else "C3 one deed after the other"
+        deeds = "C2 two deeds at once" if len(starts) == 1 or len({e.actor for e in events}) > 1 else "C3 one deed after the other"
     return {
         "length": LENGTHS[0 if spec.num_frames == 1 else 1 if spec.seconds <= 1 else 2 if spec.seconds <= 2 else 3],
         "size": f"{spec.width}x{spec.height}",
@@ -110,7 +110,7 @@ def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
         "actors": f"{len(spec.actors)}",
         "cast": "shapes" if kinds == {"shape"} else "nouns" if kinds == {"emoji"} else "both",
         "place": "plain colour" if spec.backdrop in PLAIN else "landscape",
-        "identity": "I0 nobody hides anybody" if not crossing else "I2 somebody is partly hidden",
+        "identity": identity_of(spec),
         "novelty": "held out" if split == "heldout" else "new combination",
     }
 

@@ -20,11 +20,11 @@ from chronotope.evaluate.words import SURE, Sight, Trail, follow_likely
 from chronotope.worlds.spec import Actor, Event, Spec
 from chronotope.worlds.stage import Truth, render
 
-__all__ = ["DEEDS", "TRAVELS", "WAY", "Fault", "Followed", "Scene", "cannot_judge", "follow_all", "stage_way", "truth_of"]
+__all__ = ["DEEDS", "TRAVELS", "WAY", "Fault", "Followed", "Scene", "cannot_judge", "follow_all", "overlaps", "stage_way", "truth_of"]
 
 FEWEST_CELLS = 8  # of a stranger or a double: half of what the smallest actor covers
 Fault = tuple[str, int] | None  # a code of the taxonomy, and the frame from which it shows
-TRAVELS = ("walk", "fly", "move", "roll")  # the deeds by which somebody gets about
+TRAVELS = ("walk", "fly", "move", "roll", "creep", "dash")  # the deeds by which somebody gets about
 DEEDS = ("eat", "hit", "bounce", "stop", "meet", "spin")  # of the scope `deeds`, with checks of their own
 WAY = 0.12  # short sides: who goes less on the stage cannot be seen to go
 SHARE_OF_DOUBLE = 0.2  # of the actor's own cells
@@ -107,21 +107,35 @@ def stage_way(spec: Spec, name: str, frames: slice = slice(None)) -> float:
     return float(x[-1] - x[0]) / min(spec.width, spec.height)
 
 
+def overlaps(spec: Spec, num_frames: int, margin: float = 0.0) -> Bool[np.ndarray, "t one two"]:
+    """In which frames the boxes of two overlap on the stage, or are closer than so many short sides; nobody's with its own."""
+    truth, count = truth_of(spec), len(spec.actors)
+    gap = margin * min(spec.width, spec.height)
+    pairs = ((truth.x, truth.width), (truth.y, truth.height))
+    near = [np.abs(at[:, :, None] - at[:, None]) < (size[:, :, None] + size[:, None]) / 2 + gap for at, size in pairs]
+    there = truth.present[:, :, None] & truth.present[:, None]
+    return (near[0] & near[1] & there & ~np.eye(count, dtype=bool))[:num_frames]
+
+
 def follow_all(sight: Sight, spec: Spec) -> Scene:
     """Follow every actor of the spec, and note who else is there."""
     if problem := cannot_judge(spec):
         raise UsageError(problem)
     chances = chances_of(sight, spec)
     trails = [follow_likely(sight, chance) for chance in chances]
+    together, found = overlaps(spec, len(sight.frames)), np.array([trail.found for trail in trails]).T
     actors = tuple(
-        _followed(actor, chances[place], trails[place], trails[:place] + trails[place + 1 :]) for place, actor in enumerate(spec.actors)
+        _followed(actor, chances[place], trails[place], trails[:place] + trails[place + 1 :], (together[:, place] & ~found).any(axis=1))
+        for place, actor in enumerate(spec.actors)
     )
     own = {KINDS.index(actor.noun) for actor in spec.actors}
     strangers = np.array([_stranger(sight, own, [one.trail.cells[t] for one in actors], t) for t in range(len(sight.frames))], bool)
     return Scene(spec, sight, actors, strangers)
 
 
-def _followed(actor: Actor, chance: Float[np.ndarray, "t rows columns"], trail: Trail, others: list[Trail]) -> Followed:
+def _followed(
+    actor: Actor, chance: Float[np.ndarray, "t rows columns"], trail: Trail, others: list[Trail], unseen_there: Bool[np.ndarray, " t"]
+) -> Followed:
     areas = np.where(trail.found, trail.cells.sum(axis=(1, 2)), np.nan)
     sure = chance >= SURE
     frames = range(len(sure))
@@ -129,6 +143,7 @@ def _followed(actor: Actor, chance: Float[np.ndarray, "t rows columns"], trail: 
     edge = trail.cells[:, [0, -1]].any(axis=(1, 2)) | trail.cells[:, :, [0, -1]].any(axis=(1, 2))
     near = _inside(trail.cells, 2) < trail.cells.sum(axis=(1, 2))
     touched = np.array([any((grown(trail.cells[t], 2) & other.cells[t]).any() for other in others) for t in frames], bool)
+    touched |= unseen_there  # one of two is not recognised just now, perhaps for the other that stands before it
     return Followed(actor, trail, areas, np.asarray(doubles & trail.found), np.asarray(edge), np.asarray(near), touched)
 
 

@@ -27,6 +27,9 @@ from chronotope.worlds.stage import render
 __all__ = ["BARS", "Trial", "trial_specs", "try_checks"]
 
 BARS = {"truth": 0.995, "recall": 0.95, "false alarm": 0.02, "control": 0.95}
+# The stories of the scope `returns`, each with a deed that it may or may not tell
+RETURNING = (("beside", None), ("hide", None), ("away", None), ("paced", "creep"), ("cross", None), ("altered", None), ("screened", None),
+             ("away", "stay"), ("paced", "dash"), ("beside", None))  # fmt: skip
 ENOUGH, FEWEST = 60, 10  # clips with each fault: no more are needed; with fewer nothing can be promised
 
 
@@ -66,7 +69,10 @@ class Trial:
 
 
 def trial_specs(count: int, first: int = 2_000_000) -> list[Spec]:
-    """Held-out specs: a quarter of one act (half of these long), a quarter of two, and half with a deed of the scope `deeds`, in turns."""
+    """Held-out specs: a quarter of one act (half of these long), a quarter of two, and half with a deed of the scope `deeds`, in turns.
+
+    After them as many of the scope `returns`, each of its stories in its turn.
+    """
     specs = []
     for index in range(count):
         deed = DEEDS[(index // 4 * 2 + index % 2) % len(DEEDS)] if index % 4 >= 2 else None
@@ -74,6 +80,10 @@ def trial_specs(count: int, first: int = 2_000_000) -> list[Spec]:
         if index % 8 == 0:
             scope = dataclasses.replace(scope, min_frames=33, max_frames=48, picture_share=0.0)  # 4 s and more at 8 frames a second
         specs.append(next(specs_of(first + index, scope, "heldout", deed)))
+    for index in range(count):
+        story, deed = RETURNING[index % len(RETURNING)]
+        scope = dataclasses.replace(SCOPES["returns"], stories=(story,))
+        specs.append(next(specs_of(first + count + index, scope, "heldout", deed)))
     return specs
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "follow_likely",
     "judge",
     "judge_sight",
+    "mean_colour",
     "perceived",
     "shades_of",
     "stays_put",
@@ -72,6 +73,12 @@ class Trail:
     @property
     def seen_share(self) -> float:
         return float(self.found.mean())
+
+    def only(self, times: np.ndarray) -> Trail:
+        """The trail at these times, and nothing at the others."""
+        cells, centres = np.zeros_like(self.cells), np.full_like(self.centres, np.nan)
+        cells[times], centres[times] = self.cells[times], self.centres[times]
+        return Trail(cells, centres)
 
     @property
     def travelled(self) -> tuple[float, float]:
@@ -140,6 +147,13 @@ def colour_votes(sight: Sight, path: Trail) -> dict[str, int]:
     distance = np.linalg.norm(perceived(pixels)[:, None] - shades_of(*COLOURS)[None], axis=2)
     votes = np.bincount(distance.argmin(axis=1) // len(_SHADES), minlength=len(COLOURS))
     return dict(zip(COLOURS, votes.tolist(), strict=True))
+
+
+def mean_colour(sight: Sight, path: Trail) -> Float[np.ndarray, " 3"]:
+    """The mean of all pixels of a followed thing, as they are perceived."""
+    height, width = sight.frames.shape[1:3]
+    mask = np.repeat(np.repeat(path.cells, CELL, axis=1), CELL, axis=2)[:, :height, :width]
+    return np.asarray(perceived(sight.frames[mask]).mean(axis=0))
 
 
 def core(cells: Bool[np.ndarray, "t rows columns"]) -> Bool[np.ndarray, "t rows columns"]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from chronotope.worlds.absences import returns
 from chronotope.worlds.choreography import choreograph
 from chronotope.worlds.deeds import Pen, join
 from chronotope.worlds.spec import Actor, Spec, spec_key
@@ -53,12 +54,19 @@ def _tags(pen: Pen) -> str:
             if event.kind == "switch":
                 words.append(f"light {event.direction}")
                 continue
-            going = event.kind in ("enter", "leave", "pass", "meet", "hit", "eat", "push", "paint")
+            if event.kind == "stay":
+                words.append("not coming back")
+                continue
+            if event.kind == "beside":
+                words.append(f"to the {event.direction} of {pen.the(pen.spec.actor(event.target or ''))}")
+                continue
+            going = event.kind in ("enter", "leave", "pass", "meet", "hit", "eat", "push", "paint", "hide", "emerge")
             side = pen.side(event) if event.target else event.direction
             words.append(" ".join(filter(None, (gerund(pen.pick(VERBS[verb_key(actor, event, going)])), side))))
             if going:
                 colour = f" {event.colour or actor.colour} line" if event.kind == "paint" else ""
-                words.append(gerund(event.kind + ("es" if event.kind in ("push", "pass") else "s")) + colour)
+                deed = "comes back" if returns(pen.spec, event) else event.kind + ("es" if event.kind in ("push", "pass") else "s")
+                words.append(gerund(deed) + colour)
     words.append(f"{pen.spec.backdrop} background" if pen.chance(0.5) else pen.place().removeprefix("in front of "))
     camera = pen.spec.camera
     if camera.kind != "still":
@@ -78,6 +86,7 @@ def _clauses(pen: Pen) -> str:
         deeds = [pen.deed(actor, event) for event in pen.events_of(actor)]
         name = pen.the(actor) if actor.id in said else pen.a(actor)
         parts.append(f"{name} {join(deeds, ' and then ')}".replace("and then stops", pen.pick(("and stops", "and then stops"))))
+        parts[-1] = parts[-1].replace("and then does not", "and does not")
         said |= {actor.id} | {other.id for other in spec.actors if other.id != actor.id and f" {pen.a(other)}" in parts[-1]}
     idle = [actor for actor in spec.actors if actor.id not in said]
     if not busy:
@@ -143,7 +152,9 @@ def _history(pen: Pen) -> list[str]:
     spec, lines = pen.spec, []
     for number, event in enumerate(sorted(spec.events, key=lambda e: e.start)):
         actor = spec.actor(event.actor)
-        if event.start >= 0.1:
+        if event.kind == "stay":
+            when = ""
+        elif event.start >= 0.1:
             when = f"After {event.start:.1f} seconds, "
         else:
             when = pen.pick(("At first, ", "First, ")) if number == 0 and len(spec.events) > 1 else "Meanwhile, " if number else ""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chronotope.worlds.absences import out_of_sight, returns
 from chronotope.worlds.camera import camera_path
 from chronotope.worlds.cast_table import article
 from chronotope.worlds.spec import Actor, Event, Spec
@@ -15,7 +16,7 @@ from chronotope.worlds.words import CAMERA, DIRECTIONS, SYNONYMS, VERBS, gerund,
 
 __all__ = ["Pen", "join"]
 
-_TRAVELS = ("walk", "fly", "move", "roll")
+_TRAVELS = ("walk", "fly", "move", "roll", "creep", "dash")
 
 
 def join(parts: list[str], last: str = " and ") -> str:
@@ -84,7 +85,7 @@ class Pen:
             return write(self, actor, event, target)
         verb = self.pick(VERBS[verb_key(actor, event)])
         if event.direction is None:
-            return verb
+            return f"{verb} out of sight" if out_of_sight(self.spec, event) else verb
         return f"{verb} {self.pick(DIRECTIONS[event.direction])}{self.passing(actor, event, other is not None)}"
 
     def side(self, event: Event) -> str:
@@ -106,19 +107,33 @@ class Pen:
         return ""
 
     def crossing(self, actor: Actor, event: Event, other: Actor) -> str:
-        """'behind', 'in front of' or 'past' if the actor's way in this event leads by the other, who stays; else nothing."""
-        if other.id == actor.id or any((e.actor == other.id and e.direction) or e.target == other.id for e in self.spec.events):
+        """'behind', 'in front of' or 'past' if the actor's way in this event leads by the other; else nothing.
+
+        The other stays, or comes the other way and is named later.
+        """
+        if other.id == actor.id or any(e.target == other.id and e.kind != "beside" for e in self.spec.events):
+            return ""
+        goes = [e for e in self.spec.events if e.actor == other.id and e.direction and e.kind != "beside"]
+        if goes and not self._comes(actor, event, other, goes):
             return ""
         one, two = self.scene.tracks[actor.id], self.scene.tracks[other.id]
         during = (self.scene.times >= event.start - 1e-9) & (self.scene.times <= event.end + 1e-9)
         if not during.any():
             return ""
-        x, at = one.x[during], float(two.x[during][0])
-        if not min(x[0], x[-1]) < at < max(x[0], x[-1]):
+        gap = (two.x - one.x)[during]
+        if not min(gap[0], gap[-1]) < 0 < max(gap[0], gap[-1]):
             return ""
-        nearest = int(np.argmin(np.abs(one.x - at)))
+        nearest = int(np.argmin(np.abs(two.x - one.x)))
         level = abs(one.y[nearest] - two.y[nearest]) < 0.8 * (one.half(nearest)[1] + two.half(nearest)[1])
+        if goes and not level:
+            return ""
         return ("behind" if actor.depth > other.depth else "in front of") if level else "past"
+
+    def _comes(self, actor: Actor, event: Event, other: Actor, goes: list[Event]) -> bool:
+        """Whether somebody who is named later travels the other way at that time."""
+        opposite, actors = {"left": "right", "right": "left"}[event.direction or "right"], self.spec.actors
+        alone = len(goes) == 1 and goes[0].kind in _TRAVELS and goes[0].direction == opposite
+        return alone and goes[0].start < event.end and event.start < goes[0].end and actors.index(actor) < actors.index(other)
 
     def where(self, actor: Actor, frame: int) -> str:
         """'on the left near the top', at one frame."""
@@ -134,6 +149,9 @@ class Pen:
 def _enter(pen: Pen, actor: Actor, event: Event, target: str) -> str:
     verb, side = pen.pick(VERBS[verb_key(actor, event)]), event.direction
     source = {"left": "right", "right": "left", "up": "bottom", "down": "top"}[side or "right"]
+    if returns(pen.spec, event):
+        return pen.pick((f"comes back from the {source} and {verb} {side}", f"returns from the {source}, {gerund(verb)} {side}",
+                         f"{verb} {side} and comes back into the frame"))  # fmt: skip
     return pen.pick((f"enters from the {source} and {verb} {side}", f"comes in from the {source}, {gerund(verb)} {side}",
                      f"{verb} {side} into the frame"))  # fmt: skip
 
@@ -158,6 +176,25 @@ def _pass(pen: Pen, actor: Actor, event: Event, target: str) -> str:
     other = pen.spec.actor(event.target or "")
     how = "behind" if actor.depth > other.depth else "in front of"
     return f"{_toward(pen, actor, event)} {pen.pick((how, how, 'past'))} {target}"
+
+
+def _hide(pen: Pen, actor: Actor, event: Event, target: str) -> str:
+    return f"{_toward(pen, actor, event)} {pen.pick(('and hides behind', 'behind', 'and goes out of sight behind'))} {target}"
+
+
+def _emerge(pen: Pen, actor: Actor, event: Event, target: str) -> str:
+    verb, side = pen.pick(VERBS[verb_key(actor, event, going=True)]), event.direction
+    return pen.pick((f"comes out again on the {side}", f"reappears on the {side}", f"{verb} {pen.pick(DIRECTIONS[side or 'right'])} "
+                     "and comes out again"))  # fmt: skip
+
+
+def _stay(pen: Pen, actor: Actor, event: Event, target: str) -> str:
+    hidden = any(e.kind == "hide" and e.actor == actor.id for e in pen.spec.events)
+    return pen.pick(("does not come out again", "stays hidden") if hidden else ("does not come back", "does not return"))
+
+
+def _beside(pen: Pen, actor: Actor, event: Event, target: str) -> str:
+    return f"is to the {event.direction} of {target}"
 
 
 def _meet(pen: Pen, actor: Actor, event: Event, target: str) -> str:
@@ -190,4 +227,5 @@ def _switch(pen: Pen, actor: Actor, event: Event, target: str) -> str:
 
 
 _DEEDS: dict[str, Any] = {"enter": _enter, "leave": _leave, "bounce": _bounce, "pass": _pass, "meet": _meet, "push": _push, "hit": _hit,
-                          "eat": _eat, "paint": _paint, "switch": _switch}  # fmt: skip
+                          "eat": _eat, "paint": _paint, "switch": _switch, "hide": _hide, "emerge": _emerge,
+                          "beside": _beside, "stay": _stay}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Events between actors and with the stage: pass, meet, push, hit, eat, paint a stroke, switch a lamp."""
+"""Events between actors and with the stage: pass, hide and emerge, meet, push, hit, eat, paint a stroke, switch a lamp."""
 
 from __future__ import annotations
 
@@ -39,6 +39,28 @@ def _pass(scene: Scene, event: Event) -> None:
         way = math.copysign(event.amount * scene.spec.width, gap)
     travel(scene, event, way, 0.0)
     scene.note("pass", event)
+
+
+def _hide(scene: Scene, event: Event) -> None:
+    """Go to where the target is; standing in front, it covers whoever comes there."""
+    _, _, _, gap = _pair(scene, event)
+    travel(scene, event, gap, 0.0)
+    scene.note("hide", event)
+
+
+def _emerge(scene: Scene, event: Event) -> None:
+    """Come out on one side of the target, until all of the actor can be seen again."""
+    one, two, frame, gap = _pair(scene, event)
+    way = math.copysign(one.half(frame)[0] + two.half(frame)[0] + 0.03 * scene.spec.width, step_of(event.direction)[0]) + gap
+    if event.amount is not None:
+        way = step_of(event.direction)[0] * event.amount * scene.spec.width
+    travel(scene, event, way, 0.0)
+    scene.note("emerge", event)
+
+
+def _beside(scene: Scene, event: Event) -> None:
+    """Nothing happens: it is how the clip begins."""
+    scene.note("beside", event)
 
 
 def _meet(scene: Scene, event: Event) -> None:
@@ -142,4 +164,7 @@ ENCOUNTERS: dict[str, Callable[[Scene, Event], None]] = {
     "eat": _eat,
     "paint": _paint,
     "switch": _switch,
+    "hide": _hide,
+    "emerge": _emerge,
+    "beside": _beside,
 }

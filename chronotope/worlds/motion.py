@@ -105,7 +105,9 @@ def _enter(scene: Scene, event: Event) -> None:
     if touched.any():
         frame = int(np.argmax(touched))
         actor = scene.spec.actor(event.actor)
-        track.x[touched], track.y[touched] = actor.x * scene.spec.width, actor.y * scene.spec.height
+        track.x[touched] = actor.x * scene.spec.width
+        if event.direction in ("up", "down") or not _moves_before(scene, event):
+            track.y[touched] = actor.y * scene.spec.height  # who comes back sideways has kept its level, and its feet on the ground
         opposite = {"left": "right", "right": "left", "up": "down", "down": "up"}[event.direction or "right"]
         dx, dy = _way_out(scene, event, opposite, frame)
         track.present[touched] = True
@@ -186,6 +188,11 @@ def _stop(scene: Scene, event: Event) -> None:
     scene.note("stop", event)
 
 
+def _stay(scene: Scene, event: Event) -> None:
+    """Nothing happens: who is out of sight stays there."""
+    scene.note("stay", event)
+
+
 MOTIONS: dict[str, Callable[[Scene, Event], None]] = {
     "enter": _enter,
     "leave": _leave,
@@ -193,9 +200,12 @@ MOTIONS: dict[str, Callable[[Scene, Event], None]] = {
     "fly": _get_about,
     "move": _get_about,
     "roll": _get_about,
+    "creep": _get_about,
+    "dash": _get_about,
     "bounce": _bounce,
     "grow": _scale,
     "shrink": _scale,
     "spin": _spin,
     "stop": _stop,
+    "stay": _stay,
 }

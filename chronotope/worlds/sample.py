@@ -43,6 +43,7 @@ class Scope:
     smallest: float = 0.35
     largest: float = 0.55
     told_share: float = 0.1  # how often each deed with a story of its own (eat, meet, ...) is told, beside the other stories together
+    stories: tuple[str, ...] = ()  # of `returns`, instead of all others
     acts: int = 1  # how many things one actor does, one after the other: 1 or 2
 
 
@@ -57,6 +58,7 @@ _USEFUL = (
 _OPEN_PLACES, _MORE_PLACES = ("sky", "hills", "sea", "night"), ("sky", "hills", "sea", "street", "room", "night")
 _IN_PLACE = ("move", "bounce", "grow", "shrink")
 _PLAINLY = ("walk", "fly", "move", "enter", "grow", "shrink")
+_RETURNS = ("walk", "fly", "move", "creep", "dash", "leave", "enter", "hide", "emerge", "stay", "beside", "grow", "shrink")
 _DEEDS = ("leave", "bounce", "spin", "stop", "meet", "hit", "eat")
 _SIMPLE = ("enter", "leave", "walk", "fly", "move", "roll", "bounce", "grow", "shrink")
 _RICH = (*_SIMPLE, "spin", "stop", "meet", "push", "hit", "eat", "paint", "switch")
@@ -75,6 +77,9 @@ SCOPES: dict[str, Scope] = {
                     acts=2),
     "deeds":  Scope(_SIX_SHAPES[:5],  _FEW,        _SIX_COLOURS,   ("white", "black", *_OPEN_PLACES),  (*_PLAINLY, *_DEEDS), ("still",),
                     _TINY_SIZES[:3], min_frames=12, max_frames=17, picture_share=0.0, moving_camera_share=0.0, smallest=0.42, largest=0.6),
+    "returns": Scope(_SIX_SHAPES[:5], _FEW,        _SIX_COLOURS,   ("white", "black", *_OPEN_PLACES),  _RETURNS,  ("still",),
+                    ((96, 64), (112, 64), (128, 64)), min_frames=24, max_frames=33, picture_share=0.0, moving_camera_share=0.0,
+                    smallest=0.42, largest=0.54, stories=("beside", "cross", "screened", "hide", "away", "altered", "paced")),
     "wide":   Scope(_SIX_SHAPES,      _USEFUL,     _MANY_COLOURS,  (*PLAIN, *_MORE_PLACES),            _SIMPLE,   ("still", "pan", "zoom"),
                     _TINY_SIZES),
     "full":   Scope(SHAPES,           tuple(CAST), tuple(COLOURS), BACKDROPS,                          _RICH,     CAMERAS,

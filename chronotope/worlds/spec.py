@@ -16,6 +16,7 @@ __all__ = [
     "BACKDROPS",
     "CAMERAS",
     "EVENTS",
+    "RETURNS",
     "Actor",
     "Camera",
     "Event",
@@ -50,6 +51,12 @@ EVENTS: dict[str, tuple[tuple[str | None, ...], bool]] = {
     "eat": ((None, *_SIDES), True),
     "paint": (_WAYS, False),
     "switch": (("on", "off"), False),
+    "hide": (_SIDES, True),
+    "emerge": (_SIDES, True),
+    "beside": (_SIDES, True),
+    "stay": ((None,), False),
+    "creep": (_WAYS, False),
+    "dash": (_WAYS, False),
 }
 BACKDROPS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "black", "grey",
              "sky", "hills", "sea", "street", "room", "night", "desert", "snow")  # fmt: skip
@@ -229,26 +236,43 @@ def _check_events(spec: Spec) -> None:
         if event.kind == "paint" and event.colour is None and spec.actor(event.actor).colour is None:
             raise UsageError(f"{what}: say the colour of the paint. {suggest('', COLOURS)}")
         _check_side(spec, event)
+        _check_cover(spec, event)
     for actor in spec.actors:
         _check_day(spec, actor.id)
 
 
 def _check_side(spec: Spec, event: Event) -> None:
     """A target lies where the direction says; only a clip whose events have not moved anybody before can be judged here."""
-    if event.target is None or event.direction is None or any(e.end <= event.start and e is not event for e in spec.events):
+    moved = any(e.end <= event.start and e is not event and e.kind != "beside" for e in spec.events)
+    if event.target is None or event.direction is None or event.kind == "emerge" or moved:
         return
     gap = spec.actor(event.target).x - spec.actor(event.actor).x
+    if event.kind == "beside":  # its direction is the side of the target on which the actor stands
+        gap = -gap
     if (gap > 0) != (event.direction == "right"):
         raise UsageError(f"{event.kind} of {event.actor}: {event.target} is on the other side, not to the {event.direction}")
 
 
+def _check_cover(spec: Spec, event: Event) -> None:
+    """One hides behind what is nearer; who stands beside whom is said of the beginning."""
+    if event.kind == "hide" and spec.actor(event.actor).depth <= spec.actor(event.target or "").depth:
+        raise UsageError(f"hide of {event.actor}: {event.target} is not in front of it; give {event.actor} a greater depth")
+    if event.kind == "beside" and event.end > 0:
+        raise UsageError(f"beside of {event.actor}: from {event.start:g} to {event.end:g} s; it tells how a clip begins, so both must be 0")
+
+
 # These go on while an actor moves; everything else moves it, and it can do one such thing at a time.
 _MEANWHILE = {"grow", "shrink", "spin", "switch"}
+# Of the target these ask nothing.
+_LEAVES_TARGET_ALONE = {"pass", "hide", "emerge", "beside"}
+# Who is out of sight by the first comes back by the second, and does nothing else before.
+RETURNS = {"leave": "enter", "hide": "emerge"}
 
 
 def _check_day(spec: Spec, name: str) -> None:
     """One actor's events in order: no two movements at once, nothing after leaving or being eaten, nothing before entering."""
-    own = [e for e in spec.events if e.kind not in _MEANWHILE and (e.actor == name or (e.target == name and e.kind != "pass"))]
+    suffers = [e for e in spec.events if e.target == name and e.kind not in _LEAVES_TARGET_ALONE]
+    own = [e for e in spec.events if e.kind not in _MEANWHILE and (e.actor == name or e in suffers)]
     before: Event | None = None
     until = 0.0
     for event in sorted(own, key=lambda e: (e.start, e.end)):
@@ -263,8 +287,13 @@ def _check_day(spec: Spec, name: str) -> None:
             verb = f"be part of {event.actor}'s {event.kind}" if passive else event.kind
             doing = before.kind if before.actor == name else f"be part of {before.actor}'s {before.kind}"
             raise UsageError(f"{name} cannot {doing} until {until:g} s and {verb} from {event.start:g} s")
-        if before is not None and before.kind == "leave" and event.kind != "enter":
-            raise UsageError(f"{name} has left at {before.end:g} s and cannot {event.kind} at {event.start:g} s")
+        if before is not None and before.kind in (*RETURNS, "stay") and event.kind not in (RETURNS.get(before.kind), "stay"):
+            gone = {"leave": "left", "hide": "hidden", "stay": "stayed away"}[before.kind]
+            raise UsageError(f"{name} has {gone} at {before.end:g} s and cannot {event.kind} at {event.start:g} s")
+        if event.kind == "stay" and (before is None or before.kind not in RETURNS):
+            raise UsageError(f"{name} is in sight at {event.start:g} s and cannot stay away; let it leave or hide first")
+        if event.kind == "emerge" and (before is None or before.kind != "hide" or before.target != event.target):
+            raise UsageError(f"{name} is not behind {event.target} at {event.start:g} s and cannot emerge; let it hide there first")
         if before is not None and before.kind == "eat" and before.target == name:
             raise UsageError(f"{name} has been eaten at {before.end:g} s and cannot {event.kind} at {event.start:g} s")
         before, until = event, max(until if event.kind == "stop" else 0.0, event.start if event.kind == "stop" else event.end)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from chronotope.worlds.backdrops import PLAIN
 from chronotope.worlds.cast_table import CAST
 from chronotope.worlds.compose import Draft, Who
+from chronotope.worlds.returns import choose_return
 from chronotope.worlds.spec import Actor
 from chronotope.worlds.tracks import step_of
 
@@ -26,6 +27,8 @@ _LANDMARKS = ("tree", "house", "flower", "mushroom", "pine tree", "palm tree", "
 def choose_story(draft: Draft) -> Callable[[Draft], None]:
     """A story that the scope and the length allow."""
     scope = draft.scope
+    if scope.stories and draft.seconds:
+        return choose_return(draft)
     if scope.acts > 1 and draft.seconds:
         return two_acts
     if scope.max_actors < 2:

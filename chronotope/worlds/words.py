@@ -33,6 +33,11 @@ VERBS: dict[str, tuple[str, ...]] = {
     "meet": ("meets",),
     "paint": ("paints", "draws"),
     "switch": ("is switched", "is turned", "goes"),
+    "hide": ("hides",),
+    "stay": ("stays away",),
+    "emerge": ("emerges", "comes out"),
+    "creep": ("moves slowly", "goes slowly", "creeps"),
+    "dash": ("moves fast", "rushes", "dashes"),
 }
 DIRECTIONS: dict[str, tuple[str, ...]] = {
     "left": ("to the left", "left", "from right to left", "toward the left"),

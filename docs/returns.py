@@ -1,0 +1,39 @@
+"""The picture of the scope `returns` in docs/worlds.md: of each level of identity the first seed that has it, eight frames each.
+
+python docs/returns.py             writes docs/returns.png
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from chronotope.evaluate.identity import identity_of
+from chronotope.worlds.captions import captions
+from chronotope.worlds.sample import SCOPES, sample_spec
+from chronotope.worlds.stage import render
+
+WIDEST, GAP, COUNT, LEVELS = 128, 2, 8, 6
+
+
+def main() -> None:
+    rows: dict[str, np.ndarray] = {}
+    for seed in itertools.count():
+        spec = sample_spec(seed, SCOPES["returns"])
+        level = identity_of(spec)
+        if level not in rows:
+            frames = render(spec).frames[np.linspace(0, spec.num_frames - 1, COUNT).round().astype(int)]
+            wide = WIDEST + GAP - spec.width
+            rows[level] = np.hstack([np.pad(frame, ((0, GAP), (0, wide), (0, 0)), constant_values=255) for frame in frames])
+            print(level, seed, captions(spec)["sentence"][0])
+        if len(rows) == LEVELS:
+            break
+    sheet = Image.fromarray(np.vstack([rows[level] for level in sorted(rows)])[:-GAP, :-GAP])
+    sheet.save(Path(__file__).with_suffix(".png"), optimize=True)
+
+
+if __name__ == "__main__":
+    main()
