@@ -30,7 +30,13 @@ __all__ = ["compare", "evaluate", "export_suite", "validate_checks"]
     spread=("--data",),
 )
 @click.argument("model", required=False)
-@option("--suite", default="smoke", show_default=True, metavar="NAME", help="smoke (24 specs), standard (1200, four runs) or full (4800).")
+@option(
+    "--suite",
+    default="smoke",
+    show_default=True,
+    metavar="NAME",
+    help="smoke (24 specs), standard (1200, four runs), full (4800); lengths, tasks.",
+)
 @option(
     "--layer",
     type=click.Choice(["model", "autoencoder", "truth"]),

@@ -51,6 +51,8 @@ _ROWS = (
     Failure("VIS-FLK", "flicker", 2, "the brightness of the backdrop jumps from frame to frame"),
     Failure("VIS-NSE", "noise", 1, "the pixels of a resting backdrop change from frame to frame"),
     Failure("VIS-BLR", "blur", 1, "the sharpest edges are less than half as steep as the truth's"),
+    Failure("GIV-CHG", "what was given is changed", 3, "frames or a region that were given come back at less than 24 dB"),
+    Failure("SEAM", "a joint shows", 2, "where made follows on given, or the end on the beginning, a cut or a leap of more than two steps"),
     Failure("SYS-RUN", "no video", 4, "the system failed, ran out of memory or time, or refused: counted as a failure"),
 )
 FAILURES: dict[str, Failure] = {row.code: row for row in _ROWS}
