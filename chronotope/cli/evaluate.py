@@ -26,7 +26,7 @@ from chronotope.evaluate.report import Comparison, compare, make_report, read_re
 from chronotope.evaluate.statistics import Rate
 from chronotope.evaluate.suite import Case, make_suite, name_of, read_cases, write_cases
 from chronotope.evaluate.taxonomy import FAILURES
-from chronotope.evaluate.trial import BARS, Trial, trial_specs, try_checks
+from chronotope.evaluate.trial import BARS, Trial, trial_cases, trial_specs, try_checks
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
 
@@ -207,7 +207,7 @@ def comparison_in_words(rows: list[Comparison]) -> str:
 def try_the_checks(count: int) -> Trial:
     """Put the checks on trial over so many held-out specs."""
     with progress("checking the checks", "specs") as report:
-        return try_checks(load_probe(), trial_specs(count), report)
+        return try_checks(load_probe(), trial_specs(count), report, trial_cases(count))
 
 
 def trial_in_words(trial: Trial) -> str:

@@ -41,7 +41,7 @@ def _seam(scene: Scene, frames: Frames, joint: int) -> Fault:
         if not any(event.kind in TRAVELS and event.actor == one.actor.id for event in scene.spec.events):
             continue
         truth = truth_of(scene.spec).x[: scene.num_frames, place] / min(scene.spec.width, scene.spec.height)
-        seen = np.where(one.alone, one.trail.centres[:, 0], np.nan)
+        seen = np.where(one.found & ~one.touched, one.trail.centres[:, 0], np.nan)
         step = max(float(np.nanmedian(np.abs(np.diff(seen)))) if np.isfinite(np.diff(seen)).any() else 0.0, STEP_NOISE)
         jump = _change(seen, joint) - _change(truth, joint)
         if abs(jump) > SEAM * step:  # never where it cannot be seen: that is a failure of another name, or none
@@ -71,7 +71,7 @@ def _wrap(scene: Scene, frames: Frames) -> Fault:
 
 def _leap(one: Followed) -> float:
     """The step from its last place to its first, in its median steps; 0 where it cannot be seen."""
-    centres = np.where(one.alone[:, None], one.trail.centres, np.nan)
+    centres = np.where((one.found & ~one.touched)[:, None], one.trail.centres, np.nan)
     steps = np.linalg.norm(np.diff(centres, axis=0), axis=1)
     back = float(np.linalg.norm(centres[0] - centres[-1]))
     if np.isnan(back) or np.isnan(steps).all():

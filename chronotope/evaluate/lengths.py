@@ -67,7 +67,7 @@ def length_draws() -> Iterator[Draw]:
     for index in range(SPECS):
         story = list(STORIES)[index % len(STORIES)]
         for frames, spec in long_specs(4_000_000 + index, story).items():
-            if frames < max(FRAMES) or index < LONGEST:
+            if frames < max(FRAMES) or index >= SPECS - LONGEST:
                 prompt = storyboard(spec)
                 yield Draw(index, spec, prompt, "story" if "\n" in prompt else "sentence", kind=story)
 

@@ -18,10 +18,12 @@ from typing import Any
 
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
+from chronotope.evaluate.asks import ASKED_FOR, PROMPT_FORMS, prompt_draws
 from chronotope.evaluate.canvas_tasks import CANVAS_TASKS, task_draws
 from chronotope.evaluate.draws import Draw, specs_of, worded
 from chronotope.evaluate.handout import described, hand_out
 from chronotope.evaluate.lengths import STORIES, length_draws
+from chronotope.evaluate.sizes import TRAINING, size_draws, trained
 from chronotope.evaluate.tracking import DEEDS, TRAVELS, cannot_judge, truth_of
 from chronotope.worlds.backdrops import PLAIN
 from chronotope.worlds.sample import SCOPES, Split, scope_of, split_of
@@ -54,7 +56,7 @@ PHYSICS = {
 CONTACT = ("meet", "hit", "eat")
 ROUND = 5  # of so many cases in a row, one is of the scope `deeds`
 # What else a case can be one of, by the stratum in which it is reported
-_KINDS: dict[str, tuple[str, ...]] = {"story": tuple(STORIES)}
+_KINDS: dict[str, tuple[str, ...]] = {"story": tuple(STORIES), "training": TRAINING, "asks for": tuple(ASKED_FOR)}
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,12 @@ SUITES = {
 
 
 # Those that ask for the same scenes at several levels of one thing
-BY_STRATUM: dict[str, Callable[[], Iterator[Draw]]] = {"lengths": length_draws, "tasks": task_draws}
+BY_STRATUM: dict[str, Callable[[], Iterator[Draw]]] = {
+    "lengths": length_draws,
+    "sizes": size_draws,
+    "prompts": prompt_draws,
+    "tasks": task_draws,
+}
 NAMES = (*SUITES, *BY_STRATUM)
 
 
@@ -97,7 +104,8 @@ class Case:
     @property
     def id(self) -> str:
         """The name of its video, without suffix."""
-        return f"{self.index:04d}-{self.run}-{spec_key(self.spec)[:8]}"
+        plain = f"{self.index:04d}-{self.run}-{spec_key(self.spec)[:8]}"
+        return f"{plain}-{self.form}" if self.form in PROMPT_FORMS else plain  # of one spec there are four
 
     @property
     def file(self) -> str:
@@ -233,8 +241,10 @@ def _read(path: Path, lines: Sequence[str]) -> Iterator[Case]:
             raise FileProblem(f"{path}, line {number}, is no case of a suite: {problem}") from problem
         if case.split != split_of(case.spec):
             raise FileProblem(f"{path}, line {number}, contradicts itself: split is {case.split}, by its spec {split_of(case.spec)}")
-        if why := cannot_judge(case.spec):
+        if case.kind != "count" and (why := cannot_judge(case.spec)):  # of several alike only their number is judged
             raise FileProblem(f"{path}, line {number}, cannot be judged: {why}")
+        if case.kind in TRAINING and case.kind != trained(case.spec):
+            raise FileProblem(f"{path}, line {number}, contradicts itself: kind is {case.kind}, by its spec {trained(case.spec)}")
         wrong = [f"{name} is {said[name]}, by its spec {wanted[name]}" for name in said if said[name] != wanted[name]]
         if wrong:
             raise FileProblem(f"{path}, line {number}, contradicts itself: {'; '.join(wrong)}")
@@ -245,7 +255,7 @@ def _case(row: dict[str, Any]) -> Case:
     """The case of a row, of words that this program knows; a row without task or kind asks for words alone."""
     names = (row["prompt"], row["form"], row["split"], int(row["run"]), int(row["index"]), int(row["seed"]))
     case = Case(from_dict(Spec, row["spec"]), *names, row.get("task", ""), row.get("kind", ""))
-    if case.form not in (*FORMS, "story") or not case.prompt.strip() or not 0 <= case.seed < 2**63:
+    if case.form not in (*FORMS, "story", *PROMPT_FORMS) or not case.prompt.strip() or not 0 <= case.seed < 2**63:
         raise ValueError(f"form {case.form!r}, seed {case.seed}, prompt {case.prompt!r}")
     for what, named, known in (
         ("task", case.task, CANVAS_TASKS),
