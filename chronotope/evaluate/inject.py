@@ -18,7 +18,7 @@ from chronotope.worlds.cast_table import COLOURS
 from chronotope.worlds.spec import Actor, Event, Spec
 from chronotope.worlds.stage import render
 
-__all__ = ["CONTROLS", "INJECTORS", "plant", "room_for"]
+__all__ = ["CONTROLS", "INJECTORS", "plant"]
 
 Frames = UInt8[np.ndarray, "t h w 3"]
 Injector = Callable[[Spec, np.random.Generator], Frames | None]
@@ -78,7 +78,7 @@ def _missing(spec: Spec, rng: np.random.Generator) -> Frames | None:
     return render(_without(spec, actor.id)).frames if actor else None
 
 
-def room_for(spec: Spec, size: float) -> tuple[float, float] | None:
+def _room(spec: Spec, size: float) -> tuple[float, float] | None:
     """A place far from everybody's way, for something of this size; in the middle of the height."""
     truth, short = truth_of(spec), min(spec.width, spec.height)
     for y in (0.5, 0.3, 0.7):
@@ -93,7 +93,7 @@ def room_for(spec: Spec, size: float) -> tuple[float, float] | None:
 
 
 def _with_another(spec: Spec, noun: str, rng: np.random.Generator, colour: str | None) -> Frames | None:
-    place = room_for(spec, _SIZE)
+    place = _room(spec, _SIZE)
     if place is None:
         return None
     kind = "shape" if colour else "emoji"

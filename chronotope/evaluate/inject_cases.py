@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from chronotope.evaluate.canvas_tasks import asked_of
-from chronotope.evaluate.inject import room_for
 from chronotope.evaluate.relations import absent_of
 from chronotope.evaluate.suite import Case
 from chronotope.evaluate.tracking import truth_of
@@ -86,11 +85,21 @@ def _other_number(case: Case, rng: np.random.Generator) -> Frames | None:
 
 def _there_after_all(case: Case, rng: np.random.Generator) -> Frames | None:
     """What is ruled out stands there."""
-    place = room_for(case.spec, AMISS) if case.kind == "absence" else None
-    if place is None:
+    x = _clear_of(case.spec) if case.kind == "absence" else None
+    if x is None:
         return None
-    other = Actor("another", absent_of(case.spec), "emoji", *place, AMISS, depth=0.4)
+    other = Actor("another", absent_of(case.spec), "emoji", x, 0.5, AMISS, depth=0.4)
     return render(dataclasses.replace(case.spec, actors=(*case.spec.actors, other))).frames
+
+
+def _clear_of(spec: Spec) -> float | None:
+    """Where on the left or the right another thing has room beside those who are there, in widths."""
+    truth, short = truth_of(spec), min(spec.width, spec.height)
+    for x in (0.2, 0.8):
+        reach = (truth.width + AMISS * short) / 2 + 6 * short / 64
+        if bool((np.abs(truth.x - x * spec.width) > reach).all()):
+            return x
+    return None
 
 
 def _other_camera(case: Case, rng: np.random.Generator) -> Frames | None:

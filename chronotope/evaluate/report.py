@@ -95,9 +95,9 @@ def _by_stratum(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
 
 
 def _level(verdicts: Sequence[Judged]) -> dict[str, Any]:
-    """One level's rate; with several runs of a spec its interval is over specs."""
+    """One level's rate; with several videos of a spec its interval is over specs."""
     rate = _rate(success_rate(verdicts))
-    several = len({v.case.run for v in verdicts}) > 1
+    several = len({v.case.index for v in verdicts}) < len(verdicts)
     return {**rate, "interval": [round(bound, 4) for bound in _over_specs(verdicts)]} if several else rate
 
 

@@ -74,12 +74,12 @@ def test_a_scene_is_the_same_at_every_length(story: str) -> None:
 
 
 def test_of_a_long_true_clip_everything_holds_and_a_late_loss_has_its_second() -> None:
-    spec = long_specs(FIRST + 1, "goes, at the end comes back")[128]
+    spec = long_specs(FIRST + 1, "goes, at the end comes back")[64]
     frames = render(spec).frames
     assert wrong(case_of(spec), frames) == []
     empty = render(dataclasses.replace(spec, actors=(), events=())).frames
-    gone = next(one for one in wrong(case_of(spec), np.concatenate([frames[:80], empty[80:]])) if one.code == "OBJ-DIS")
-    assert abs((gone.frame or 0) - 80) <= 1
+    gone = next(one for one in wrong(case_of(spec), np.concatenate([frames[:40], empty[40:]])) if one.code == "OBJ-DIS")
+    assert abs((gone.frame or 0) - 40) <= 1
 
 
 # Sizes
