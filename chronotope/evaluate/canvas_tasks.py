@@ -46,6 +46,11 @@ class Asked:
     joints: tuple[int, ...] = ()
     wraps: bool = False
 
+    @property
+    def no_beginning(self) -> bool:
+        """Whether any frame of it may be the first."""
+        return self.wraps and self.kept is None
+
 
 @dataclass(frozen=True)
 class _Task:

@@ -166,6 +166,15 @@ def test_who_gives_back_what_was_given_fails(task: str) -> None:
     assert given is not None and not succeeds(check_case(load_probe(), case, given))
 
 
+def test_a_loop_of_words_may_begin_anywhere_but_must_close() -> None:
+    case = next(case for case in cases() if case.task == "loop of words")
+    frames = render(case.spec).frames
+    for start in (0, 5, 11):
+        assert wrong(case, np.roll(frames, start, axis=0)) == []
+    assert succeeds(check_case(load_probe(), case, frames[::-1]))  # there and back is the same backwards
+    assert not succeeds(check_case(load_probe(), case, np.repeat(frames[:1], len(frames), axis=0)))
+
+
 def test_what_is_kept_is_what_was_given() -> None:
     for case in cases():
         if not case.task:
