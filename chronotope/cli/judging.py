@@ -22,6 +22,7 @@ __all__ = ["compare", "evaluate", "export_suite", "validate_checks"]
     examples="""
     chronotope evaluate small --suite smoke --out out/smoke
     chronotope evaluate runs/mine --suite standard --workers 2 --out out/standard
+    chronotope evaluate small --suite tasks --out out/tasks
     chronotope evaluate --suite smoke --plan specs.jsonl
     chronotope evaluate --videos somebodys --specs specs.jsonl --out out/theirs
     chronotope evaluate small --suite smoke --layer autoencoder --out out/ceiling
@@ -35,7 +36,7 @@ __all__ = ["compare", "evaluate", "export_suite", "validate_checks"]
     default="smoke",
     show_default=True,
     metavar="NAME",
-    help="smoke (24 specs), standard (1200, four runs), full (4800); lengths, tasks.",
+    help="smoke (24 specs), standard (1200, four runs) or full (4800); or the same scenes by level: lengths, sizes, prompts, tasks.",
 )
 @option(
     "--layer",
