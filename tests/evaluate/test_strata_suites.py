@@ -9,10 +9,12 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
 from chronotope import video
+from chronotope.cli.judging import evaluate
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.asks import ASKED_FOR, PROMPT_FORMS, prompt_draws, prompts_of
 from chronotope.evaluate.canvas_tasks import CANVAS_TASKS, asked_of, task_draws, task_specs
@@ -24,7 +26,7 @@ from chronotope.evaluate.making import maker
 from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.relations import seen_by_camera
 from chronotope.evaluate.sizes import SIZES, TRAINING, resized, size_draws
-from chronotope.evaluate.suite import Case, read_cases, write_cases
+from chronotope.evaluate.suite import NAMES, Case, make_suite, name_of, read_cases, write_cases
 from chronotope.evaluate.tracking import cannot_judge
 from chronotope.evaluate.trial import trial_cases
 from chronotope.evaluate.verdict import check_case
@@ -245,3 +247,15 @@ def test_a_plan_of_tasks_that_contradicts_itself_is_refused(tmp_path: Path, chan
     path.write_text(json.dumps(json.loads(path.read_text()) | change) + "\n")
     with pytest.raises(FileProblem, match=says):
         read_cases(path)
+
+
+def test_every_suite_is_known_by_its_name() -> None:
+    (suite,) = (option for option in evaluate.params if option.name == "suite")
+    assert isinstance(suite, click.Option) and all(name in str(suite.help) for name in NAMES)
+    found = make_suite("sizes")
+    assert (
+        name_of(found) == "sizes"
+        and name_of([dataclasses.replace(found[0], seed=1)]) is None
+        and len({case.id for case in found}) == len(found) == 210
+    )
+    assert all(case.strata.keys() == found[0].strata.keys() for case in found)
