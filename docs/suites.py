@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.evaluate.report import LASTING_FAULTS
-from chronotope.evaluate.statistics import Rate, survival
+from chronotope.evaluate.statistics import Rate, clustered, survival
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = {"lengths": "length", "sizes": "size", "prompts": "asks for", "tasks": "task"}
@@ -26,7 +26,9 @@ def rate_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """How many succeed, and how the others fail, the most common first."""
     rate = Rate(sum(row["success"] for row in rows), len(rows))
     failures = Counter(code for row in rows for code in {fault["code"] for fault in row["failures"]})
-    bounds = [round(bound, 4) for bound in rate.interval]
+    scenes = [row["index"] for row in rows]
+    interval = rate.interval if len(set(scenes)) == len(rows) else clustered([row["success"] for row in rows], scenes)
+    bounds = [round(bound, 4) for bound in interval]
     return {"right": rate.successes, "of": rate.trials, "interval": bounds, "failures": dict(failures.most_common(3))}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from chronotope.errors import FileProblem
 from chronotope.evaluate.judge import Judged
-from chronotope.evaluate.statistics import Rate, bootstrap, holm, mcnemar, sign_flip, survival, wilson
+from chronotope.evaluate.statistics import Rate, clustered, holm, mcnemar, sign_flip, survival
 from chronotope.evaluate.suite import LENGTHS
 from chronotope.evaluate.taxonomy import FAILURES
 
@@ -72,11 +72,8 @@ def _summary(verdicts: Sequence[Judged]) -> dict[str, Any]:
 
 
 def _over_specs(verdicts: Sequence[Judged]) -> tuple[float, float]:
-    """The interval of the success rate when specs, not videos, are what was drawn; where all agree, Wilson's for as many specs."""
-    found, specs = [v.success for v in verdicts], {v.case.index for v in verdicts}
-    if len(set(found)) == 1:
-        return wilson(len(specs) * found[0], len(specs))
-    return bootstrap([float(success) for success in found], [v.case.index for v in verdicts])
+    """The interval of the success rate when specs, not videos, are what was drawn."""
+    return clustered([v.success for v in verdicts], [v.case.index for v in verdicts])
 
 
 def _by_check(verdicts: Sequence[Judged]) -> dict[str, Rate]:
