@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -145,10 +146,72 @@ def standard() -> str:
     )
 
 
+ABOUT = {
+    "lengths": ("Lengths", "the clip lasts"),
+    "sizes": ("Sizes", "the frame"),
+    "prompts": ("What prompts ask for", "asked for"),
+    "tasks": ("Tasks of the canvas", "task"),
+}
+
+
+def share(rate: dict[str, Any], words: bool = True) -> str:
+    """'78.2 % [70.1, 85.0] of 120', or the share alone with its count."""
+    low, high = (f"{100 * bound:.0f}" for bound in rate["interval"])
+    right = 100 * rate["right"] / rate["of"]
+    return f"{right:.0f} % [{low}, {high}] of {rate['of']}" if words else f"{right:.0f} % of {rate['of']}"
+
+
+def suites() -> str:
+    """What the suites by length, size, prompt and task say of the shipped model, beside the truth."""
+    found = ROOT / "benchmarks" / "suites.json"
+    if not found.exists():
+        return "Not measured yet: see docs/suites.py."
+    data = json.loads(found.read_text(encoding="utf-8"))
+    lines: list[str] = []
+    for name, (title, level) in ABOUT.items():
+        layers = data.get(name, {})
+        lines += [f"### {title}", ""]
+        for layer, words in (("model", "The model"), ("truth", "The truth")):
+            if layer in layers:
+                kept = layers[layer]
+                checks, about = kept["checks"], kept["about"]
+                held = f"{checks['right']:,} of {checks['of']:,} checks hold ({checks['right'] / checks['of']:.2%})"
+                lines.append(f"{words}, {about['suite']}: {share(kept['all'])} succeed; {held}.")
+        lines += ["", *suite_table(layers, level), ""]
+    return "\n".join(lines).rstrip()
+
+
+def suite_table(layers: dict[str, Any], level: str) -> list[str]:
+    """A row a level: the model with its most common failures, the truth; then the model by a second stratum."""
+    model, truth = (layers.get(layer, {}) for layer in ("model", "truth"))
+    names = list(dict.fromkeys([*truth.get("levels", {}), *model.get("levels", {})]))
+    lines = [f"| {level} | the model succeeds | most common failures | the truth |", "|---|---|---|---|"]
+    for name in names:
+        one, other = model.get("levels", {}).get(name), truth.get("levels", {}).get(name)
+        failures = ", ".join(f"{code} {count}" for code, count in one["failures"].items()) if one else ""
+        lines.append(f"| {name} | {share(one) if one else '-'} | {failures} | {share(other, words=False) if other else '-'} |")
+    if "table" in model:
+        columns = list(model["beside"])
+        lines += ["", f"| {level} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+        for name, row in model["table"].items():
+            lines.append(f"| {name} | {' | '.join(share(row[c], words=False) if c in row else '-' for c in columns)} |")
+        lines.append(f"| all | {' | '.join(share(model['beside'][c]) for c in columns)} |")
+    if "lasting" in model:
+        lines += [
+            "",
+            "| nothing vanished, appeared, doubled, changed, jumped or shook until | share of clips (Kaplan-Meier) | still watched |",
+        ]
+        lines += ["|---|---|---|"]
+        for second, (alive, low, high, at_risk) in model["lasting"].items():
+            lines.append(f"| {second} s | {100 * alive:.0f} % [{100 * low:.0f}, {100 * high:.0f}] | {at_risk:.0f} |")
+    return lines
+
+
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"presets": presets, "results": partial(results, "first_light", shown=2), "standard": standard, "tree": tree},
     "chronotope/weights/small/README.md": {"standard": standard},
     "docs/command-line.md": {"commands": command_line},
+    "docs/evaluation.md": {"suites": suites},
     "docs/generate.md": {"canvas": partial(results, "canvas")},
 }
 

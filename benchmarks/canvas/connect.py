@@ -8,8 +8,8 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.canvas.cases import CONTEXT, cases, keep, settings
-from benchmarks.canvas.motion import cuts
 from benchmarks.harness import Options, Row, say
+from chronotope.evaluate.continuity import cuts
 from chronotope.evaluate.statistics import Rate
 from chronotope.generate.pipeline import Generator
 from chronotope.picture import fit

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.canvas.cases import CONTEXT, Case, cases, keep, mover, moves, settings
-from benchmarks.canvas.motion import jump
 from benchmarks.harness import Options, Row, say
+from chronotope.evaluate.continuity import jump
 from chronotope.evaluate.probe import Probe, load_probe
 from chronotope.evaluate.statistics import Rate
 from chronotope.evaluate.words import Trail, follow, watch

@@ -25,9 +25,9 @@ from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.evaluate.report import Comparison, compare, make_report, read_report, write_report
 from chronotope.evaluate.selecting import Sampled
 from chronotope.evaluate.statistics import Rate
-from chronotope.evaluate.suite import SUITES, Case, make_suite, read_cases, write_cases
+from chronotope.evaluate.suite import Case, make_suite, name_of, read_cases, write_cases
 from chronotope.evaluate.taxonomy import FAILURES
-from chronotope.evaluate.trial import BARS, Trial, trial_specs, try_checks
+from chronotope.evaluate.trial import BARS, Trial, trial_cases, trial_specs, try_checks
 from chronotope.flow.solvers import SolverName
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
@@ -103,10 +103,8 @@ def evaluate(request: EvaluateRequest) -> dict[str, Any]:
         videos = request.videos
         check_folder(videos, cases, others=request.first is not None)
         plan = hashlib.sha256(request.specs.read_bytes()).hexdigest()[:16] if request.specs else ""
-        sizes = {suite.specs * suite.runs: name for name, suite in SUITES.items()}
-        whole = name if (name := sizes.get(len(cases))) and make_suite(name) == cases else None
         about |= {"model": f"videos in {videos.name}", "plan": f"{request.specs}, sha256 {plan}", "videos": len(cases)}
-        about |= {"suite": whole or f"not a whole suite of this program: {len(cases)} cases", "seeds": "unknown: made elsewhere"}
+        about |= {"suite": name_of(cases) or f"not a whole suite of this program: {len(cases)} cases", "seeds": "unknown: made elsewhere"}
         with _helpers(request) as helpers, progress("judging", "videos") as report:
             verdicts = judge_folder(probe, videos, cases, None, report, helpers)
     found = make_report(verdicts, about)
@@ -223,7 +221,7 @@ def comparison_in_words(rows: list[Comparison]) -> str:
 def try_the_checks(count: int) -> Trial:
     """Put the checks on trial over so many held-out specs."""
     with progress("checking the checks", "specs") as report:
-        return try_checks(load_probe(), trial_specs(count), report)
+        return try_checks(load_probe(), trial_specs(count), report, trial_cases(count))
 
 
 def trial_in_words(trial: Trial) -> str:

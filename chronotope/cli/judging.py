@@ -23,6 +23,7 @@ __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "val
     examples="""
     chronotope evaluate small --suite smoke --out out/smoke
     chronotope evaluate runs/mine --suite standard --workers 2 --out out/standard
+    chronotope evaluate small --suite tasks --out out/tasks
     chronotope evaluate --suite smoke --plan specs.jsonl
     chronotope evaluate --videos somebodys --specs specs.jsonl --out out/theirs
     chronotope evaluate small --suite smoke --layer autoencoder --out out/ceiling
@@ -31,7 +32,13 @@ __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "val
     spread=("--data",),
 )
 @click.argument("model", required=False)
-@option("--suite", default="smoke", show_default=True, metavar="NAME", help="smoke (24 specs), standard (1200, four runs) or full (4800).")
+@option(
+    "--suite",
+    default="smoke",
+    show_default=True,
+    metavar="NAME",
+    help="smoke (24 specs), standard (1200, four runs) or full (4800); or the same scenes by level: lengths, sizes, prompts, tasks.",
+)
 @option(
     "--layer",
     type=click.Choice(["model", "autoencoder", "truth"]),

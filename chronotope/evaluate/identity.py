@@ -22,7 +22,7 @@ from chronotope.worlds.returns import FAST, SLOW
 from chronotope.worlds.spec import Event, Spec
 from chronotope.worlds.stage import Truth
 
-__all__ = ["crossing", "identity_checks", "identity_of"]
+__all__ = ["crossing", "identity_checks", "identity_of", "left_of"]
 
 HIDDEN, LASTING = 0.02, 3  # of its pixels, and frames: wholly hidden
 LIKE_BEFORE = 0.35, 3.0  # times the cells: another kind of thing is about as large as who was there
@@ -143,11 +143,17 @@ def _on_its_side(scene: Scene, one: Followed, other: Followed, event: Event) -> 
     pair = (one.actor.id, other.actor.id)
     starts = [e.start for e in scene.spec.events if e.kind != "beside" and e.actor in pair]
     last = max(LASTING, round(min(starts, default=scene.spec.seconds) * scene.spec.fps))
-    both = np.flatnonzero((one.found & other.found)[:last])
+    left, right = (other, one) if event.direction == "right" else (one, other)
+    return left_of(left, right, slice(last)) if (one.found & other.found)[:last].any() else None
+
+
+def left_of(one: Followed, other: Followed, frames: slice = slice(None)) -> Fault:
+    """In the middle of the frames in which both are found, the one is clearly left of the other."""
+    both = np.flatnonzero((one.found & other.found)[frames])
     if not len(both):
-        return None
-    gap = float(np.median(one.trail.centres[both, 0] - other.trail.centres[both, 0]))
-    return None if (gap if event.direction == "right" else -gap) >= ASIDE else ("TXT-REL", int(both[0]))
+        return "TXT-REL", 0
+    gap = float(np.median((other.trail.centres - one.trail.centres)[both, 0]))
+    return None if gap >= ASIDE else ("TXT-REL", int(both[0]))
 
 
 def _has_its_pace(scene: Scene, one: Followed, event: Event) -> Fault:

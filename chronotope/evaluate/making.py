@@ -20,12 +20,15 @@ import torch
 from chronotope import video
 from chronotope.data.latents import encode_frames
 from chronotope.errors import ChronotopeError, UsageError, suggest
-from chronotope.evaluate.checks import Check, check
+from chronotope.evaluate.canvas_tasks import Asked, asked_of
+from chronotope.evaluate.checks import Check
 from chronotope.evaluate.probe import Probe, load_probe
 from chronotope.evaluate.selecting import Sampled, best_of
 from chronotope.evaluate.suite import Case
+from chronotope.evaluate.verdict import check_case
 from chronotope.evaluate.words import Frames
 from chronotope.generate.pipeline import Generator
+from chronotope.generate.settings import read_story
 from chronotope.worlds.stage import render
 
 __all__ = ["LAYERS", "Helpers", "Make", "Row", "attempt", "check_file", "maker", "one_by_one", "sha256"]
@@ -43,18 +46,19 @@ def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
     """
 
     def model(case: Case) -> tuple[Frames, dict[str, Any]]:
-        spec = case.spec
-        made = generator.generate(
-            case.prompt,
-            height=spec.height,
-            width=spec.width,
-            num_frames=spec.num_frames,
-            fps=spec.fps,
-            num_inference_steps=sampled.steps,
-            guidance_scale=sampled.guidance,
-            solver=sampled.solver,
-            seed=case.seed,
-        )
+        spec, given = case.spec, asked_of(case.task, case.spec) if case.task else None
+        told = read_story(case.prompt.splitlines()) if case.form == "story" else case.prompt
+        asked: dict[str, Any] = {
+            "height": spec.height,
+            "width": spec.width,
+            "num_frames": spec.num_frames,
+            "fps": spec.fps,
+            "num_inference_steps": sampled.steps,
+            "guidance_scale": sampled.guidance,
+            "solver": sampled.solver,
+            "seed": case.seed,
+        }
+        made = generator.generate(told, **{**asked, **(_beside(given) if given else {})})
         return made.frames, made.origin
 
     def autoencoder(case: Case) -> tuple[Frames, dict[str, Any]]:
@@ -71,6 +75,12 @@ def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
     if layer not in makers:
         raise UsageError(f"unknown layer '{layer}'. {suggest(layer, LAYERS)}")
     return makers[layer]
+
+
+def _beside(asked: Asked) -> dict[str, Any]:
+    """What a task gives beside words, as `Generator.generate` calls it."""
+    named = {what: getattr(asked.given, what) for what in ("task", "video", "into", "strength", "span", "mask")}
+    return {"image": asked.given.images or None, "num_frames": asked.new, **named}
 
 
 def attempt(make: Make, case: Case, path: Path) -> Row:
@@ -151,4 +161,4 @@ def _check(case: Case, path: Path) -> tuple[Check, ...]:
 
 def check_file(probe: Probe, case: Case, path: Path) -> tuple[Check, ...]:
     """The checks of one video on disk."""
-    return check(probe, case.spec, video.read(path).frames)
+    return check_case(probe, case, video.read(path).frames)

@@ -18,7 +18,7 @@ from chronotope.errors import FileProblem
 from chronotope.evaluate.coverage import coverage
 from chronotope.evaluate.judge import Judged
 from chronotope.evaluate.longrange import ALIKE, SPREAD
-from chronotope.evaluate.statistics import Rate, bootstrap, holm, mcnemar, sign_flip, survival, wilson
+from chronotope.evaluate.statistics import Rate, clustered, holm, mcnemar, sign_flip, survival
 from chronotope.evaluate.suite import LENGTHS
 from chronotope.evaluate.taxonomy import FAILURES
 
@@ -83,11 +83,8 @@ def _summary(verdicts: Sequence[Judged]) -> dict[str, Any]:
 
 
 def _over_specs(verdicts: Sequence[Judged]) -> tuple[float, float]:
-    """The interval of the success rate when specs, not videos, are what was drawn; where all agree, Wilson's for as many specs."""
-    found, specs = [v.success for v in verdicts], {v.case.index for v in verdicts}
-    if len(set(found)) == 1:
-        return wilson(len(specs) * found[0], len(specs))
-    return bootstrap([float(success) for success in found], [v.case.index for v in verdicts])
+    """The interval of the success rate when specs, not videos, are what was drawn."""
+    return clustered([v.success for v in verdicts], [v.case.index for v in verdicts])
 
 
 def _by_check(verdicts: Sequence[Judged]) -> dict[str, Rate]:
@@ -106,9 +103,9 @@ def _by_stratum(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
 
 
 def _level(verdicts: Sequence[Judged]) -> dict[str, Any]:
-    """One level's rate; with several runs of a spec its interval is over specs."""
+    """One level's rate; with several videos of a spec its interval is over specs."""
     rate = as_row(success_rate(verdicts))
-    several = len({v.case.run for v in verdicts}) > 1
+    several = len({v.case.index for v in verdicts}) < len(verdicts)
     return {**rate, "interval": [round(bound, 4) for bound in _over_specs(verdicts)]} if several else rate
 
 

@@ -11,8 +11,22 @@ from jaxtyping import Float
 
 from chronotope.errors import UsageError
 
-__all__ = ["Rate", "Survival", "Trend", "bootstrap", "holm", "mcnemar", "sign_flip", "specs_needed", "survival", "trend", "wilson"]
+__all__ = [
+    "Rate",
+    "Survival",
+    "Trend",
+    "bootstrap",
+    "clustered",
+    "holm",
+    "mcnemar",
+    "sign_flip",
+    "specs_needed",
+    "survival",
+    "trend",
+    "wilson",
+]
 
+FEWEST_CLUSTERS = 10  # fewer, drawn again and again, show too little of how clusters differ
 NORMAL_95 = 1.959963984540054  # the 97.5 % point of the standard normal distribution
 
 
@@ -70,6 +84,17 @@ def bootstrap(values: Sequence[float], clusters: Sequence[Hashable], resamples: 
         means[start : start + len(drawn)] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.quantile(means, (0.025, 0.975))
     return float(low), float(high)
+
+
+def clustered(found: Sequence[bool], clusters: Sequence[Hashable]) -> tuple[float, float]:
+    """The 95 % interval of a rate when whole clusters are what was drawn.
+
+    Where all agree, or the clusters are too few to be drawn again, it is Wilson's for as many trials as there are clusters.
+    """
+    count = len(set(clusters))
+    if len(set(found)) == 1 or count < FEWEST_CLUSTERS:
+        return wilson(round(count * sum(found) / len(found)), count)
+    return bootstrap([float(one) for one in found], clusters)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

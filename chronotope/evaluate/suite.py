@@ -1,33 +1,50 @@
 """Suites: which specs a model is asked for, in which words, with which seeds; fixed before anything is sampled.
 
 Every spec is held out from training by its hash, or combines attributes never seen together. A case's seed is a hash of the
-suite's salt, the spec, the run and the index, so nobody chooses it. The rows of a suite are written to a file that a stranger can
-fill with videos of any other model.
+suite's salt, the spec, the run and the index, so nobody chooses it. `smoke`, `standard` and `full` are one mixture; the others ask
+the same scenes at several levels of one thing. The rows of a suite are written to a file that a stranger can fill with videos of
+any other model.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
+from chronotope.evaluate.asks import ASKED_FOR, PROMPT_FORMS, prompt_draws
+from chronotope.evaluate.canvas_tasks import CANVAS_TASKS, task_draws
+from chronotope.evaluate.draws import Draw, specs_of, worded
+from chronotope.evaluate.handout import described, hand_out
 from chronotope.evaluate.identity import identity_of
+from chronotope.evaluate.lengths import STORIES, length_draws
+from chronotope.evaluate.sizes import TRAINING, size_draws, trained
 from chronotope.evaluate.tracking import DEEDS, TRAVELS, cannot_judge
 from chronotope.worlds.backdrops import PLAIN
-from chronotope.worlds.captions import captions
-from chronotope.worlds.sample import SCOPES, Scope, Split, sample_spec, scope_of, split_of
+from chronotope.worlds.sample import SCOPES, Split, scope_of, split_of
 from chronotope.worlds.spec import Spec, spec_key
-from chronotope.worlds.words import places
 
-__all__ = ["LENGTHS", "PHYSICS", "SUITES", "Case", "Suite", "make_suite", "read_cases", "specs_of", "write_cases"]
+__all__ = ["LENGTHS", "NAMES", "PHYSICS", "SUITES", "Case", "Suite", "make_suite", "name_of", "read_cases", "specs_of", "write_cases"]
 
 VERSION = 2
-LENGTHS = ("a picture", "up to 1 s", "1 to 2 s", "over 2 s")
+# up to so many seconds; the mixture has no clip of more than three
+_UP_TO = {
+    "up to 1 s": 1.0,
+    "1 to 2 s": 2.0,
+    "over 2 s": 3.0,
+    "3 to 4 s": 4.0,
+    "4 to 8 s": 8.0,
+    "8 to 16 s": 16.0,
+    "16 to 32 s": 32.0,
+    "over 32 s": float("inf"),
+}
+LENGTHS = ("a picture", *_UP_TO)
 FORMS = ("sentence", "sentence", "tags", "paragraph")  # how prompts are worded: half of them in a sentence
 # What of physics a clip shows, by its deeds; the last that fits
 PHYSICS = {
@@ -39,7 +56,8 @@ PHYSICS = {
 }
 CONTACT = ("meet", "hit", "eat")
 ROUND = 5  # of so many cases in a row, one is of the scope `deeds`
-WORDINGS = 12  # among which one that names the place is looked for
+# What else a case can be one of, by the stratum in which it is reported
+_KINDS: dict[str, tuple[str, ...]] = {"story": tuple(STORIES), "training": TRAINING, "asks for": tuple(ASKED_FOR)}
 
 
 @dataclass(frozen=True)
@@ -60,9 +78,19 @@ SUITES = {
 }
 
 
+# Those that ask for the same scenes at several levels of one thing
+BY_STRATUM: dict[str, Callable[[], Iterator[Draw]]] = {
+    "lengths": length_draws,
+    "sizes": size_draws,
+    "prompts": prompt_draws,
+    "tasks": task_draws,
+}
+NAMES = (*SUITES, *BY_STRATUM)
+
+
 @dataclass(frozen=True)
 class Case:
-    """One video to be made: a spec, the words for it, and the seed."""
+    """One video to be made: a spec, the words for it, and the seed; `task` names what the canvas is given beside words."""
 
     spec: Spec
     prompt: str
@@ -71,11 +99,14 @@ class Case:
     run: int
     index: int
     seed: int
+    task: str = ""
+    kind: str = ""
 
     @property
     def id(self) -> str:
         """The name of its video, without suffix."""
-        return f"{self.index:04d}-{self.run}-{spec_key(self.spec)[:8]}"
+        plain = f"{self.index:04d}-{self.run}-{spec_key(self.spec)[:8]}"
+        return f"{plain}-{self.form}" if self.form in PROMPT_FORMS else plain  # of one spec there are four
 
     @property
     def file(self) -> str:
@@ -85,7 +116,9 @@ class Case:
     @cached_property
     def strata(self) -> dict[str, str]:
         """The levels by which rates are reported."""
-        return strata_of(self.spec, self.form, self.split)
+        also = {"task": self.task} if self.task else {}
+        also |= {stratum: self.kind for stratum, kinds in _KINDS.items() if self.kind in kinds}
+        return {**strata_of(self.spec, self.form, self.split), **also}
 
 
 def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
@@ -102,7 +135,7 @@ def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
     else:
         deeds = "C2 two deeds at once" if len(starts) == 1 or len({e.actor for e in events}) > 1 else "C3 one deed after the other"
     return {
-        "length": LENGTHS[0 if spec.num_frames == 1 else 1 if spec.seconds <= 1 else 2 if spec.seconds <= 2 else 3],
+        "length": LENGTHS[0] if spec.num_frames == 1 else next(name for name, most in _UP_TO.items() if spec.seconds <= most),
         "size": f"{spec.width}x{spec.height}",
         "words": form,
         "deeds": deeds,
@@ -117,8 +150,13 @@ def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
 
 def make_suite(name: str) -> list[Case]:
     """The cases of a suite, in their order; the same every time."""
+    if name in BY_STRATUM:
+        return [
+            Case(d.spec, d.prompt, d.form, split_of(d.spec), 0, d.index, _seed(name, d.spec, 0, d.index), d.task, d.kind)
+            for d in BY_STRATUM[name]()
+        ]
     if name not in SUITES:
-        raise UsageError(f"unknown suite '{name}'. {suggest(name, SUITES)}")
+        raise UsageError(f"unknown suite '{name}'. {suggest(name, NAMES)}")
     suite, cases = SUITES[name], []
     for index in range(suite.specs):
         # spread evenly over the suite: every so many-th case; forms shift by one each round, so that each meets every kind of case
@@ -126,35 +164,20 @@ def make_suite(name: str) -> list[Case]:
         if index % ROUND == shift % ROUND:
             deed = DEEDS[shift % len(DEEDS)]
             split: Split = "heldout"  # some deeds have no pair of attributes that is kept out of training
-            spec, prompt = _worded(specs_of(1_000_000 + index, scope_of(deed), split, deed), form)
+            spec, prompt = worded(specs_of(1_000_000 + index, scope_of(deed), split, deed), form)
         else:
             scope = SCOPES["acts" if _falls(index, suite.acts) else "small"]
             split = "combination" if _falls(index, suite.combinations, offset=1) else "heldout"
-            spec, prompt = _worded(specs_of(1_000_000 + index, scope, split), form)
+            spec, prompt = worded(specs_of(1_000_000 + index, scope, split), form)
         cases += [Case(spec, prompt, form, split, run, index, _seed(name, spec, run, index)) for run in range(suite.runs)]
     return cases
 
 
-def specs_of(seed: int, scope: Scope, split: Split, deed: str | None = None) -> Iterator[Spec]:
-    """Specs of one seed that can be judged; with a deed, those in which it is done."""
-    for attempt in range(1000):
-        spec = sample_spec(seed + 10_000_000 * attempt, scope, split)
-        if (deed is None or any(event.kind == deed for event in spec.events)) and not cannot_judge(spec):
-            yield spec
-
-
-def _worded(specs: Iterator[Spec], form: str) -> tuple[Spec, str]:
-    """The first spec with a wording that names the place it will be judged by, and the first such wording."""
-    for spec in specs:
-        named = (text for text in captions(spec, WORDINGS)[form] if _names_place(text, spec.backdrop))
-        prompt = next(named, None)
-        if prompt is not None:
-            return spec, prompt
-    raise UsageError("no spec of this scope can be judged")
-
-
-def _names_place(text: str, backdrop: str) -> bool:
-    return f"{backdrop} background" in text or any(phrase.removeprefix("in front of ") in text for phrase in places(backdrop))
+def name_of(cases: Sequence[Case]) -> str | None:
+    """The suite whose cases these are, all of them, or nothing."""
+    first = cases[0]
+    names = [name for name in NAMES if _seed(name, first.spec, first.run, first.index) == first.seed]
+    return next((name for name in names if make_suite(name) == list(cases)), None)
 
 
 def _falls(index: int, share: float, offset: int = 0) -> bool:
@@ -168,8 +191,14 @@ def _seed(suite: str, spec: Spec, run: int, index: int) -> int:
 
 
 def write_cases(cases: Sequence[Case], path: Path) -> None:
-    """One JSON line a case: file name, prompt, size, length, rate, seed, and the spec the video will be judged by."""
+    """One JSON line a case: file name, prompt, size, length, rate, seed, and the spec the video will be judged by.
+
+    What the canvas is given is written into the folder `inputs` beside it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for case in cases:
+        if case.task:
+            hand_out(case.task, case.spec, case.id, path.parent)
     beside = path.with_name(path.name + ".part")
     beside.write_text("".join(json.dumps(row) + "\n" for row in map(_row, cases)))
     beside.replace(path)
@@ -179,7 +208,9 @@ def _row(case: Case) -> dict[str, object]:
     spec = case.spec
     asked = {"file": case.file, "prompt": case.prompt, "width": spec.width, "height": spec.height}
     asked |= {"num_frames": spec.num_frames, "fps": spec.fps, "seed": case.seed}
-    return {**asked, "form": case.form, "split": case.split, "run": case.run, "index": case.index, "spec": to_dict(spec)}
+    also: dict[str, object] = {"task": case.task, "inputs": described(case.task, spec, case.id)} if case.task else {}
+    also |= {"kind": case.kind} if case.kind else {}
+    return {**asked, **also, "form": case.form, "split": case.split, "run": case.run, "index": case.index, "spec": to_dict(spec)}
 
 
 def read_cases(path: Path) -> list[Case]:
@@ -203,20 +234,33 @@ def _read(path: Path, lines: Sequence[str]) -> Iterator[Case]:
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-            case = Case(
-                from_dict(Spec, row["spec"]), row["prompt"], row["form"], row["split"], int(row["run"]), int(row["index"]), int(row["seed"])
-            )
-            said = {name: row[name] for name in ("file", "width", "height", "num_frames", "fps")}
+            case = _case(row)
+            named = ("file", "width", "height", "num_frames", "fps", *(("inputs",) if case.task else ()))
+            said, wanted = {name: row[name] for name in named}, _row(case)
         except (ValueError, KeyError, TypeError, UsageError) as problem:
             raise FileProblem(f"{path}, line {number}, is no case of a suite: {problem}") from problem
-        wanted = {name: _row(case)[name] for name in said}
-        if case.form not in FORMS or not case.prompt.strip() or not 0 <= case.seed < 2**63:
-            raise FileProblem(f"{path}, line {number}, is no case of a suite: form {case.form!r}, seed {case.seed}, prompt {case.prompt!r}")
         if case.split != split_of(case.spec):
             raise FileProblem(f"{path}, line {number}, contradicts itself: split is {case.split}, by its spec {split_of(case.spec)}")
-        if why := cannot_judge(case.spec):
+        if case.kind != "count" and (why := cannot_judge(case.spec)):  # of several alike only their number is judged
             raise FileProblem(f"{path}, line {number}, cannot be judged: {why}")
+        if case.kind in TRAINING and case.kind != trained(case.spec):
+            raise FileProblem(f"{path}, line {number}, contradicts itself: kind is {case.kind}, by its spec {trained(case.spec)}")
         wrong = [f"{name} is {said[name]}, by its spec {wanted[name]}" for name in said if said[name] != wanted[name]]
         if wrong:
             raise FileProblem(f"{path}, line {number}, contradicts itself: {'; '.join(wrong)}")
         yield case
+
+
+def _case(row: dict[str, Any]) -> Case:
+    """The case of a row, of words that this program knows; a row without task or kind asks for words alone."""
+    names = (row["prompt"], row["form"], row["split"], int(row["run"]), int(row["index"]), int(row["seed"]))
+    case = Case(from_dict(Spec, row["spec"]), *names, row.get("task", ""), row.get("kind", ""))
+    if case.form not in (*FORMS, "story", *PROMPT_FORMS) or not case.prompt.strip() or not 0 <= case.seed < 2**63:
+        raise ValueError(f"form {case.form!r}, seed {case.seed}, prompt {case.prompt!r}")
+    for what, named, known in (
+        ("task", case.task, CANVAS_TASKS),
+        ("kind", case.kind, [kind for kinds in _KINDS.values() for kind in kinds]),
+    ):
+        if named and named not in known:
+            raise ValueError(f"unknown {what} '{named}'. {suggest(named, known)}")
+    return case

@@ -31,9 +31,11 @@ _ROWS = (
     Failure("TXT-ATT", "wrong colour", 3, "most pixels of the actor are nearest to another colour of the palette"),
     Failure("TXT-ACT", "the deed is not done", 3, "no growing, entering, leaving, stopping, bouncing, turning or touching where asked for"),
     Failure("TXT-ORD", "deeds in the wrong order", 3, "each deed is seen, but in the time of the other"),
-    Failure("TXT-REL", "on the wrong side", 3, "before anything happens it is not left (right) of the other, as it was said"),
-    Failure("TXT-NEG", "done although it was said not to be", 3, "comes back although it was said that it does not"),
+    Failure("TXT-REL", "on the wrong side", 3, "it is not left (right) of the other, as it was said, by a tenth of the short side"),
+    Failure("TXT-NEG", "what was said not to be", 3, "what the prompt rules out is seen, or comes back"),
     Failure("TXT-PLC", "wrong place", 3, "the backdrop is nearer to another one of the stage"),
+    Failure("TXT-NUM", "wrong number", 3, "not exactly as many alike as asked for, in most frames"),
+    Failure("CAM-DIR", "wrong camera", 3, "the picture moves less than 0.4 of the way of the stage's camera, or the other way"),
     Failure("OBJ-DIS", "disappearance", 4, "unseen for a quarter of a second or more, not hidden, not leaving"),
     Failure("OBJ-APP", "appearance from nothing", 4, "first seen long after the clip began, and not entering"),
     Failure("OBJ-DUP", "double", 4, "two patches of one kind for a quarter of a second or more"),
@@ -59,6 +61,8 @@ _ROWS = (
     Failure("VIS-NSE", "noise", 1, "the pixels of a resting backdrop change from frame to frame"),
     Failure("VIS-BLR", "blur", 1, "the sharpest edges are less than half as steep as the truth's"),
     Failure("LNG-DRF", "late degradation", 3, "after 4 s or more the picture is darker, paler, softer or noisier than it was"),
+    Failure("GIV-CHG", "what was given is changed", 3, "frames or a region that were given come back at less than 24 dB"),
+    Failure("SEAM", "a joint shows", 2, "where made follows on given, or the end on the beginning, a cut or a leap of more than two steps"),
     Failure("SYS-RUN", "no video", 4, "the system failed, ran out of memory or time, or refused: counted as a failure"),
 )
 FAILURES: dict[str, Failure] = {row.code: row for row in _ROWS}

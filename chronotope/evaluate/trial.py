@@ -13,18 +13,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from chronotope.evaluate.asks import ASKED_FOR, PROMPT_FORMS
+from chronotope.evaluate.canvas_tasks import CANVAS_TASKS, task_specs
 from chronotope.evaluate.checks import check, succeeds
 from chronotope.evaluate.inject import CONTROLS, INJECTORS, plant
+from chronotope.evaluate.inject_cases import INJECTORS_OF_CASES, plant_in
 from chronotope.evaluate.probe import Probe
 from chronotope.evaluate.statistics import Rate
-from chronotope.evaluate.suite import specs_of
+from chronotope.evaluate.suite import Case, specs_of
 from chronotope.evaluate.taxonomy import FAILURES
 from chronotope.evaluate.tracking import DEEDS
+from chronotope.evaluate.verdict import check_case
 from chronotope.worlds.sample import SCOPES, scope_of
 from chronotope.worlds.spec import Spec
 from chronotope.worlds.stage import render
 
-__all__ = ["BARS", "Trial", "trial_specs", "try_checks"]
+__all__ = ["BARS", "Trial", "trial_cases", "trial_specs", "try_checks"]
 
 BARS = {"truth": 0.995, "recall": 0.95, "false alarm": 0.02, "control": 0.95}
 # The stories of the scope `returns`, each with a deed that it may or may not tell
@@ -55,7 +59,10 @@ class Trial:
 
     def untested(self) -> list[str]:
         """The classes and controls of which there were too few clips to say anything."""
-        counts = {**{code: self.planted.get(code, 0) for code in INJECTORS}, **{name: rate.trials for name, rate in self.controls.items()}}
+        counts = {
+            **{code: self.planted.get(code, 0) for code in (*INJECTORS, *INJECTORS_OF_CASES)},
+            **{name: rate.trials for name, rate in self.controls.items()},
+        }
         return [name for name, count in counts.items() if count < FEWEST]
 
     def missed(self) -> list[str]:
@@ -87,8 +94,20 @@ def trial_specs(count: int, first: int = 2_000_000) -> list[Spec]:
     return specs
 
 
-def try_checks(probe: Probe, specs: Sequence[Spec], report: Callable[[int, int], None] = lambda done, total: None) -> Trial:
-    """Every spec as the stage renders it, with every fault that it can have, and as every control."""
+def trial_cases(count: int, first: int = 2_500_000) -> list[Case]:
+    """Held-out cases of every task of the canvas and of everything that prompts ask for, in turns; none is a suite's."""
+    found, turns = [], [*((task, "") for task in CANVAS_TASKS), *(("", kind) for kind in ASKED_FOR)]
+    for index in range(count):
+        task, kind = turns[index % len(turns)]
+        spec = next(task_specs(task, first + index) if task else ASKED_FOR[kind](first + index))
+        found.append(Case(spec, "as its spec says", PROMPT_FORMS[0], "heldout", 0, index, index, task, kind))
+    return found
+
+
+def try_checks(
+    probe: Probe, specs: Sequence[Spec], report: Callable[[int, int], None] = lambda done, total: None, cases: Sequence[Case] = ()
+) -> Trial:
+    """Every spec as the stage renders it, with every fault that it can have, and as every control; then the cases, likewise."""
     trial = Trial()
     for number, spec in enumerate(specs):
         frames = render(spec).frames
@@ -108,8 +127,23 @@ def try_checks(probe: Probe, specs: Sequence[Spec], report: Callable[[int, int],
         other = specs[(number + 2) % len(specs)]
         if {a.noun for a in other.actors} != {a.noun for a in spec.actors} and other.num_frames > 1:
             _note(trial, "another prompt's video", not succeeds(check(probe, spec, _as_long(render(other).frames, spec.num_frames))))
-        report(number + 1, len(specs))
+        report(number + 1, len(specs) + len(cases))
+    for number, case in enumerate(cases):
+        _try_case(probe, trial, case, number)
+        report(len(specs) + number + 1, len(specs) + len(cases))
     return trial
+
+
+def _try_case(probe: Probe, trial: Trial, case: Case, number: int) -> None:
+    found = check_case(probe, case, render(case.spec).frames)
+    trial.predicates += Rate(sum(one.holds for one in found), len(found))
+    trial.truth += Rate(int(succeeds(found)), 1)
+    trial.alarms.update({one.code for one in found if one.code})
+    for code in INJECTORS_OF_CASES:
+        most = ENOUGH * (1 + (code in INJECTORS))  # those planted in specs before this count too
+        if trial.planted.get(code, 0) < most and (spoilt := plant_in(code, case, number)) is not None:
+            trial.planted[code] = trial.planted.get(code, 0) + 1
+            trial.raised.setdefault(code, Counter()).update({one.code for one in check_case(probe, case, spoilt) if one.code})
 
 
 def _note(trial: Trial, name: str, fails: bool) -> None:

@@ -16,7 +16,7 @@ from chronotope.worlds.deeds import Pen, join
 from chronotope.worlds.spec import Actor, Spec, spec_key
 from chronotope.worlds.words import NEXT_TO, VERBS, gerund, verb_key
 
-__all__ = ["captions", "worded"]
+__all__ = ["captions", "clauses", "worded"]
 
 P = TypeVar("P")  # what writes: of the stage, or of another world
 
@@ -76,7 +76,7 @@ def _tags(pen: Pen) -> str:
     return ", ".join(words)
 
 
-def _clauses(pen: Pen) -> str:
+def clauses(pen: Pen) -> str:
     """Who does what, everybody once: 'a fox walks right past a tree'."""
     spec = pen.spec
     busy = [actor for actor in spec.actors if pen.events_of(actor)]
@@ -107,7 +107,7 @@ def _group(pen: Pen, idle: list[Actor]) -> str:
 
 
 def _sentence(pen: Pen) -> str:
-    text, camera = _clauses(pen), pen.camera()
+    text, camera = clauses(pen), pen.camera()
     if pen.chance(0.9):
         text = f"{text} {pen.place()}"
     if camera:

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.canvas import PAGE, motion
+from benchmarks.canvas import PAGE
 from benchmarks.canvas.cases import cases, moves, simple
 from benchmarks.canvas.connect import progress
 from benchmarks.canvas.edit import coloured, recoloured
 from benchmarks.canvas.minute import drift
 from benchmarks.canvas.story import beats
 from benchmarks.harness import Options, run
+from chronotope.evaluate import continuity as motion
 from chronotope.evaluate.words import direction_of
 from chronotope.worlds.sample import SCOPES
 from chronotope.worlds.stage import render

@@ -10,6 +10,7 @@ import pytest
 from chronotope.errors import UsageError
 from chronotope.evaluate.checks import check, succeeds
 from chronotope.evaluate.inject import CONTROLS, INJECTORS, plant
+from chronotope.evaluate.inject_cases import INJECTORS_OF_CASES
 from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.statistics import Rate
 from chronotope.evaluate.taxonomy import FAILURES, blocks
@@ -21,7 +22,7 @@ SPECS = trial_specs(140)
 
 
 def test_every_class_but_the_systems_own_can_be_planted() -> None:
-    assert set(INJECTORS) == set(FAILURES) - {"SYS-RUN"}
+    assert {*INJECTORS, *INJECTORS_OF_CASES} == set(FAILURES) - {"SYS-RUN"}
     assert blocks("OBJ-DIS") and not blocks("VIS-BLR")
     with pytest.raises(UsageError, match="OBJ-DIS"):
         blocks("OBJ-DID")

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from chronotope.errors import UsageError
-from chronotope.evaluate.statistics import Rate, bootstrap, holm, mcnemar, sign_flip, specs_needed, survival, trend, wilson
+from chronotope.evaluate.statistics import Rate, bootstrap, clustered, holm, mcnemar, sign_flip, specs_needed, survival, trend, wilson
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (0, 10), (3, 10), (90, 100), (180, 200), (200, 200), (999, 1000)])
@@ -137,3 +137,10 @@ def test_a_trend_of_nothing_and_everything_stays_finite() -> None:
     assert math.isfinite(fitted.slope) and fitted.slope > 0
     with pytest.raises(UsageError, match="two models"):
         trend([1e12], [[True]])
+
+
+def test_few_clusters_count_as_so_many_trials() -> None:
+    assert clustered([True] * 8, [0, 0, 0, 0, 1, 1, 1, 1]) == wilson(2, 2)
+    assert clustered([True, True, False, False], [0, 0, 1, 1]) == wilson(1, 2)
+    found, clusters = [i % 3 == 0 for i in range(60)], [i // 2 for i in range(60)]
+    assert clustered(found, clusters) == bootstrap([float(one) for one in found], clusters)

@@ -1,4 +1,4 @@
-"""Is motion smooth where what is given meets what is made? Steps of a followed actor, differences of frames, optical flow."""
+"""Is motion smooth where what is given meets what is made: steps of a followed actor, differences of frames, optical flow."""
 
 from __future__ import annotations
 

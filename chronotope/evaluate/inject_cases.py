@@ -1,0 +1,123 @@
+"""Faults of what a task or a prompt asks beyond its spec, planted in true clips: a joint that shows, another number, the wrong side."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from chronotope.evaluate.canvas_tasks import asked_of
+from chronotope.evaluate.relations import absent_of
+from chronotope.evaluate.suite import Case
+from chronotope.evaluate.tracking import truth_of
+from chronotope.worlds.spec import Actor, Spec
+from chronotope.worlds.stage import render
+
+__all__ = ["INJECTORS_OF_CASES", "plant_in"]
+
+Frames = UInt8[np.ndarray, "t h w 3"]
+LEAP = 0.18, 4.0  # short sides at least, and steps of the actor
+AMISS = 0.36  # short sides: the size of what shall not be there
+
+
+def plant_in(code: str, case: Case, seed: int) -> Frames | None:
+    """The true clip of a case with this fault, or nothing where it cannot have it."""
+    return INJECTORS_OF_CASES[code](case, np.random.default_rng([seed, 17]))
+
+
+def _aside(spec: Spec, made: np.ndarray) -> Frames | None:
+    """The clip with its actor elsewhere, as far as it has room in these frames and far enough for a leap."""
+    truth, short = truth_of(spec), min(spec.width, spec.height)
+    half = truth.width.max() / 2
+    left, right = truth.x[made].min() - half, spec.width - half - truth.x[made].max()
+    way = max(left, right)
+    if len(spec.actors) > 1 or way < max(LEAP[0] * short, LEAP[1] * float(np.abs(np.diff(truth.x[:, 0])).max())):
+        return None
+    x = spec.actors[0].x + min(way, 0.4 * short) / spec.width * (1 if right >= left else -1)
+    return render(dataclasses.replace(spec, actors=(dataclasses.replace(spec.actors[0], x=x),))).frames
+
+
+def _leaps(case: Case, rng: np.random.Generator) -> Frames | None:
+    """What is made stands beside where it should; of a loop, its last quarter."""
+    asked = asked_of(case.task, case.spec) if case.task else None
+    if asked is None or not (asked.joints or asked.wraps):
+        return None
+    made = np.arange(case.spec.num_frames) >= case.spec.num_frames * 3 // 4
+    if asked.kept is not None:
+        made = np.logical_not(asked.kept.all(axis=(1, 2)))
+    elsewhere = _aside(case.spec, made)
+    return None if elsewhere is None else np.where(made[:, None, None, None], elsewhere, render(case.spec).frames)
+
+
+def _given_anew(case: Case, rng: np.random.Generator) -> Frames | None:
+    """What was given comes back with its actors elsewhere, or at another place."""
+    asked = asked_of(case.task, case.spec) if case.task else None
+    if asked is None or asked.kept is None:
+        return None
+    spec, frames = case.spec, render(case.spec).frames
+    other = _aside(spec, np.ones(spec.num_frames, bool)) if rng.random() < 0.5 else None
+    if other is None:
+        other = render(dataclasses.replace(spec, backdrop="white" if spec.backdrop != "white" else "black")).frames
+    return np.where(asked.kept[..., None], other, frames)
+
+
+def _other_side(case: Case, rng: np.random.Generator) -> Frames | None:
+    """The two have changed places."""
+    if case.kind != "spatial relation":
+        return None
+    one, two = case.spec.actors
+    changed = (dataclasses.replace(one, x=two.x), dataclasses.replace(two, x=one.x))
+    return render(dataclasses.replace(case.spec, actors=changed)).frames
+
+
+def _other_number(case: Case, rng: np.random.Generator) -> Frames | None:
+    """One less; of one, a second."""
+    if case.kind != "count":
+        return None
+    actors = case.spec.actors
+    if len(actors) > 1:
+        return render(dataclasses.replace(case.spec, actors=actors[:-1])).frames
+    second = dataclasses.replace(actors[0], id="second", x=(actors[0].x + 0.33) % 1.0)
+    return render(dataclasses.replace(case.spec, actors=(*actors, second))).frames
+
+
+def _there_after_all(case: Case, rng: np.random.Generator) -> Frames | None:
+    """What is ruled out stands there."""
+    x = _clear_of(case.spec) if case.kind == "absence" else None
+    if x is None:
+        return None
+    other = Actor("another", absent_of(case.spec), "emoji", x, 0.5, AMISS, depth=0.4)
+    return render(dataclasses.replace(case.spec, actors=(*case.spec.actors, other))).frames
+
+
+def _clear_of(spec: Spec) -> float | None:
+    """Where on the left or the right another thing has room beside those who are there, in widths."""
+    truth, short = truth_of(spec), min(spec.width, spec.height)
+    for x in (0.2, 0.8):
+        reach = (truth.width + AMISS * short) / 2 + 6 * short / 64
+        if bool((np.abs(truth.x - x * spec.width) > reach).all()):
+            return x
+    return None
+
+
+def _other_camera(case: Case, rng: np.random.Generator) -> Frames | None:
+    """It goes the other way, or stands still."""
+    camera = case.spec.camera
+    if case.kind != "camera motion":
+        return None
+    back = {"left": "right", "right": "left", "in": "out", "out": "in"}[camera.direction or "left"]
+    other = dataclasses.replace(camera, direction=back)  # type: ignore[arg-type]
+    still = dataclasses.replace(camera, kind="still", direction=None, actor=None, amount=None)
+    return render(dataclasses.replace(case.spec, camera=other if rng.random() < 0.5 else still)).frames
+
+
+INJECTORS_OF_CASES: dict[str, Callable[[Case, np.random.Generator], Frames | None]] = {
+    "GIV-CHG": _given_anew,
+    "SEAM": _leaps,
+    "TXT-REL": _other_side,
+    "TXT-NUM": _other_number,
+    "TXT-NEG": _there_after_all,
+    "CAM-DIR": _other_camera,
+}

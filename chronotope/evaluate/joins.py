@@ -1,0 +1,79 @@
+"""What a task asks beyond its spec: what was given comes back, and at the joints nothing jumps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from chronotope.evaluate.canvas_tasks import Asked
+from chronotope.evaluate.checks import Check
+from chronotope.evaluate.continuity import STEP_NOISE, cuts
+from chronotope.evaluate.reconstruction import psnr
+from chronotope.evaluate.tracking import TRAVELS, Fault, Followed, Scene, truth_of
+
+__all__ = ["KEPT", "SEAM", "join_checks"]
+
+Frames = UInt8[np.ndarray, "t h w 3"]
+KEPT = 24.0  # dB: the stage through the shipped autoencoder has 31 and more, through a weak one 27
+SEAM = 2.0  # median steps by which the velocity may change more than the stage's does
+
+
+def join_checks(scene: Scene, frames: Frames, asked: Asked) -> Iterator[Check]:
+    """The predicates of a task; `frames` are the video's own, of the spec's size."""
+    if asked.kept is not None and asked.reference is not None:
+        there = psnr(frames[asked.kept], asked.reference[asked.kept])
+        yield Check("what was given comes back", "", None if there >= KEPT else "GIV-CHG", int(asked.kept.any(axis=(1, 2)).argmax()))
+    for joint in asked.joints:
+        code, frame = _seam(scene, frames, joint) or (None, None)
+        yield Check("goes on smoothly", "", code, frame)
+    if asked.wraps:
+        code, frame = _wrap(scene, frames) or (None, None)
+        yield Check("closes", "", code, frame)
+
+
+def _seam(scene: Scene, frames: Frames, joint: int) -> Fault:
+    """No cut, and who goes to a side goes on as the stage does."""
+    if joint in cuts(frames):
+        return "SEAM", joint
+    for place, one in enumerate(scene.actors):
+        if not any(event.kind in TRAVELS and event.actor == one.actor.id for event in scene.spec.events):
+            continue
+        truth = truth_of(scene.spec).x[: scene.num_frames, place] / min(scene.spec.width, scene.spec.height)
+        seen = np.where(one.found & ~one.touched, one.trail.centres[:, 0], np.nan)
+        step = max(float(np.nanmedian(np.abs(np.diff(seen)))) if np.isfinite(np.diff(seen)).any() else 0.0, STEP_NOISE)
+        jump = _change(seen, joint) - _change(truth, joint)
+        if abs(jump) > SEAM * step:  # never where it cannot be seen: that is a failure of another name, or none
+            return "SEAM", joint
+    return None
+
+
+def _change(places: Float[np.ndarray, " t"], joint: int) -> float:
+    """By how much the step across a joint differs from the two on its longer side; NaN where it cannot be said."""
+    steps = np.diff(places)
+    if joint < 3:
+        steps, joint = -steps[::-1], len(places) - joint
+    before = steps[max(0, joint - 3) : joint - 1]
+    return float(steps[joint - 1] - before.mean()) if len(before) else float("nan")
+
+
+def _wrap(scene: Scene, frames: Frames) -> Fault:
+    """The step from the last frame back to the first is like any other: no cut, nobody elsewhere."""
+    half = len(frames) // 2
+    if len(frames) - half in cuts(np.roll(frames, -half, axis=0)):
+        return "SEAM", len(frames) - 1
+    for one in scene.actors:
+        if _leap(one) > SEAM:
+            return "SEAM", len(frames) - 1
+    return None
+
+
+def _leap(one: Followed) -> float:
+    """The step from its last place to its first, in its median steps; 0 where it cannot be seen."""
+    centres = np.where((one.found & ~one.touched)[:, None], one.trail.centres, np.nan)
+    steps = np.linalg.norm(np.diff(centres, axis=0), axis=1)
+    back = float(np.linalg.norm(centres[0] - centres[-1]))
+    if np.isnan(back) or np.isnan(steps).all():
+        return 0.0
+    return back / max(float(np.nanmedian(steps)), STEP_NOISE)

@@ -1,0 +1,38 @@
+"""All that is asked of one case's video: what its spec asks of any video, and what its prompt or its task asks beyond that."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import UInt8
+
+from chronotope.evaluate.canvas_tasks import asked_of
+from chronotope.evaluate.checks import Check
+from chronotope.evaluate.joins import join_checks
+from chronotope.evaluate.probe import Probe
+from chronotope.evaluate.relations import count_checks, relation_checks
+from chronotope.evaluate.suite import Case
+from chronotope.evaluate.tracking import Scene, follow_all, truth_of
+from chronotope.evaluate.words import Sight, watch
+
+__all__ = ["check_case"]
+
+
+def check_case(probe: Probe, case: Case, frames: UInt8[np.ndarray, "t h w 3"]) -> tuple[Check, ...]:
+    """Every predicate of a case, of a video of its size and length."""
+    sight = watch(probe, frames)
+    if case.kind == "count":
+        return count_checks(sight, case.spec)
+    asked = asked_of(case.task, case.spec) if case.task else None
+    scene = follow_all(sight, case.spec)
+    # a loop of words has no beginning: its frames are judged from where the stage begins, its joint where it is
+    found = relation_checks(follow_all(_begun(scene), case.spec) if asked and asked.no_beginning else scene, case.kind)
+    return (*found, *join_checks(scene, frames, asked)) if asked else found
+
+
+def _begun(scene: Scene) -> Sight:
+    """The frames of a cycle from that one on from which its first actor's way is most like the stage's."""
+    truth, seen = truth_of(scene.spec).x[:, 0], scene.actors[0].trail.centres[:, 0]
+    seen = np.where(np.isnan(seen), np.nanmedian(seen) if scene.actors[0].found.any() else 0.0, seen)
+    likeness = [float((np.roll(seen, -start) - seen.mean()) @ (truth - truth.mean())) for start in range(len(seen))]
+    start = int(np.argmax(likeness))
+    return Sight(np.roll(scene.sight.frames, -start, axis=0), np.roll(scene.sight.likely, -start, axis=0))

@@ -1,0 +1,96 @@
+"""Keep what the suites by length, size, prompt and task said of the shipped model, for docs/evaluation.md.
+
+chronotope evaluate small --suite lengths --out out/lengths                        (and sizes, prompts, tasks)
+chronotope evaluate small --suite lengths --layer truth --out out/lengths-truth    what the checks themselves lose
+python docs/suites.py && python docs/generate.py
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from chronotope.evaluate.report import LASTING_FAULTS
+from chronotope.evaluate.statistics import Rate, clustered, survival
+
+ROOT = Path(__file__).resolve().parent.parent
+LEVELS = {"lengths": "length", "sizes": "size", "prompts": "asks for", "tasks": "task"}
+BESIDE = {"lengths": "story", "sizes": "training", "prompts": "words"}  # a second stratum, for the table of both
+SECONDS = (1, 2, 4, 8, 16, 32, 60, 120)
+
+
+def rate_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many succeed, and how the others fail, the most common first."""
+    rate = Rate(sum(row["success"] for row in rows), len(rows))
+    failures = Counter(code for row in rows for code in {fault["code"] for fault in row["failures"]})
+    scenes = [row["index"] for row in rows]
+    interval = rate.interval if len(set(scenes)) == len(rows) else clustered([row["success"] for row in rows], scenes)
+    bounds = [round(bound, 4) for bound in interval]
+    return {"right": rate.successes, "of": rate.trials, "interval": bounds, "failures": dict(failures.most_common(3))}
+
+
+def lasting(rows: list[dict[str, Any]], lengths: dict[str, float]) -> dict[str, list[float]]:
+    """Kaplan-Meier: the share in which nobody has vanished, appeared, doubled, changed, jumped or shaken until then."""
+    times, failed = [], []
+    for row in rows:
+        at = [fault["second"] for fault in row["failures"] if fault["code"] in LASTING_FAULTS]
+        times.append(min(at) if at else lengths[row["id"]])
+        failed.append(bool(at))
+    curve = survival(times, failed)
+    found = {}
+    for second in (second for second in SECONDS if second <= max(times)):
+        place = max(i for i, time in enumerate(curve.times) if time <= second)
+        at_risk = sum(time >= second for time in times)
+        found[str(second)] = [round(value, 4) for value in (curve.alive[place], curve.low[place], curve.high[place])] + [at_risk]
+    return found
+
+
+def kept(suite: str, report: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of one report."""
+    rows, level, beside = report["cases"], LEVELS[suite], BESIDE.get(suite)
+    groups = [(row["strata"][level], row["strata"][beside] if beside else "") for row in rows]
+    order = list(dict.fromkeys(name for name, _ in groups))
+    found: dict[str, Any] = {"about": report["about"], "graded": report["summary"]["graded"], "all": rate_of(rows)}
+    found["over specs"] = report["summary"]["success"]["interval_over_specs"]
+    found["levels"] = {name: rate_of([row for row, (one, _) in zip(rows, groups, strict=True) if one == name]) for name in order}
+    checks = report["summary"]["checks"].values()
+    found["checks"] = {"right": sum(rate["right"] for rate in checks), "of": sum(rate["of"] for rate in checks)}
+    if beside:
+        names = list(dict.fromkeys(name for _, name in groups))
+        found["beside"] = {name: rate_of([row for row, (_, one) in zip(rows, groups, strict=True) if one == name]) for name in names}
+        table: dict[str, dict[str, Any]] = {}
+        for pair in dict.fromkeys(groups):
+            table.setdefault(pair[0], {})[pair[1]] = rate_of([row for row, one in zip(rows, groups, strict=True) if one == pair])
+        found["table"] = table
+    if suite == "lengths":
+        from chronotope.evaluate.suite import make_suite
+
+        moving = [row for row in rows if row["strata"]["length"] != "a picture"]
+        found["lasting"] = lasting(moving, {case.id: case.spec.seconds for case in make_suite(suite)})
+    return found
+
+
+def main() -> None:
+    target = ROOT / "benchmarks" / "suites.json"
+    found = json.loads(target.read_text()) if target.is_file() else {}
+    for suite in LEVELS:
+        for layer in ("model", "truth"):
+            file = ROOT / "out" / (suite if layer == "model" else f"{suite}-{layer}") / "report.json"
+            if not file.is_file():
+                print(f"{file} is not there; what was kept of it stays", file=sys.stderr)
+                continue
+            report = json.loads(file.read_text())
+            about = report["about"]
+            if about.get("layer") != layer or about.get("model") != "small" or suite not in about.get("suite", ""):
+                sys.exit(
+                    f"{file} is of {about.get('model')}, {about.get('suite')}, layer {about.get('layer')}; expected small, {suite}, {layer}"
+                )
+            found.setdefault(suite, {})[layer] = kept(suite, report)
+    target.write_text(json.dumps({suite: found[suite] for suite in LEVELS if suite in found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
