@@ -21,12 +21,10 @@ from chronotope.worlds.table_model import outline
 from chronotope.worlds.table_physics import Motion, simulate
 from chronotope.worlds.table_spec import Actor, TableSpec, extent
 
-__all__ = ["TableTruth", "anchor_height", "on_line", "on_plane", "orbit_of", "table_region", "truth_of"]
+__all__ = ["TableTruth", "anchor_height", "on_line", "on_plane", "orbit_of", "table_region", "triangulate", "truth_of"]
 
 BORDER = 0.035  # of the short side: where a blurred picture mixes table and sky
 RESTS = 0.02  # metres: who goes less rests
-# Where the centre of what one sees of a solid stands, as a share of its height: that of a pointed one is low.
-_MIDDLE = {"cone": 0.37, "pyramid": 0.4}
 
 
 @dataclass(frozen=True)
@@ -88,9 +86,18 @@ def _untouched(spec: TableSpec, motion: Motion, rests: Bool[np.ndarray, " a"]) -
     return found
 
 
-def anchor_height(actor: Actor) -> float:
-    """Metres from the table up to the centre of what one sees of a solid that stands where it stood first."""
-    return (0.0 if actor.lift is None else actor.lift) + _MIDDLE.get(actor.noun, 0.5) * extent(actor)[2]
+@functools.lru_cache(maxsize=4096)
+def anchor_height(spec: TableSpec, actor: Actor) -> float:
+    """Metres above the table at which one sees, on a solid's own axis, the middle of its outline: low on a pointed one; the mean all around."""
+    tall, angle = extent(actor)[2], math.radians(actor.turn)
+    place = np.array([actor.x, actor.y, actor.lift + tall / 2])
+    turn = np.array([[math.cos(angle), -math.sin(angle), 0.0], [math.sin(angle), math.cos(angle), 0.0], [0.0, 0.0, 1.0]])
+    heights = []
+    for view in orbit_of(spec, np.arange(0.0, 360.0, 45.0)):
+        moments = cv2.moments(outline(actor, place, turn, view).astype(np.float32))
+        if moments["m00"]:
+            heights.append(on_line(view, moments["m01"] / moments["m00"], place[:2]))
+    return float(np.mean(heights)) if heights else actor.lift + tall / 2
 
 
 def on_plane(view: View, pixels: Float[np.ndarray, "n 2"], height: float) -> Float[np.ndarray, "n 2"]:
