@@ -51,6 +51,11 @@ _ROWS = (
     Failure("VIS-FLK", "flicker", 2, "the brightness of the backdrop jumps from frame to frame"),
     Failure("VIS-NSE", "noise", 1, "the pixels of a resting backdrop change from frame to frame"),
     Failure("VIS-BLR", "blur", 1, "the sharpest edges are less than half as steep as the truth's"),
+    Failure("PHY-SLF", "moves by itself", 3, "of the table: rests untouched before a standing camera, and its picture goes elsewhere"),
+    Failure("PHY-RST", "bounces too much or too little", 2, "of the table: speed after over speed before is off by more than 0.17"),
+    Failure("CAM-DIR", "wrong camera", 3, "of the table: what rests is seen from other sides than those the asked path of the camera shows"),
+    Failure("GEO-INC", "no one camera", 3, "of the table: what rests fits no place on the table for any camera that goes around it"),
+    Failure("GEO-LOOP", "does not come round", 3, "of the table: after once round, the last picture is not one step before the first"),
     Failure("SYS-RUN", "no video", 4, "the system failed, ran out of memory or time, or refused: counted as a failure"),
 )
 FAILURES: dict[str, Failure] = {row.code: row for row in _ROWS}
