@@ -27,6 +27,7 @@ SEEN = 0.5  # of the frames in which the truth shows it
 SHOWN, HIDDEN = 0.6, 0.35  # of an actor's pixels: the truth shows it; the truth lets it be missed
 GROWN = 1.6  # times the area, given the distance
 STEP = 1.6, 0.1  # times the truth's longest step, and short sides
+STIRS = 0.1, 0.3  # short sides; times the truth's way across the picture
 INSTEAD = 0.4, 2.5  # times the area: what stands there in another colour
 LOOKS = 20.0  # levels: a table this much nearer to another kind's colour is that one
 
@@ -114,6 +115,8 @@ def _deeds(scene: TableScene, path: tuple, i: int) -> Iterator[tuple[str, Callab
     spec, actor = scene.spec, scene.spec.actors[i]
     for event in (event for event in spec.events if event.actor == actor.id):
         yield from deeds_of(scene, path, event) if event.kind in GOING else falls_of(scene, path, i, event)
+    if scene.num_frames > 2:
+        yield "is seen to move", lambda: _stirs(scene, i)
     if scene.truth.rests[i] and spec.camera.kind == "still" and scene.num_frames > 2:
         yield "rests", lambda: rests(scene, i)
 
@@ -127,8 +130,9 @@ def _persists(scene: TableScene, i: int) -> Fault:
         return None
     for t in np.flatnonzero(~one.found & ~excused):
         nearest = int(times[np.abs(times - t).argmin()])
-        met = not truth.untouched[t, i] or bool(one.touched[nearest].any())
-        excused[t] = met and (bool(one.touched[nearest].any()) or bool(one.at_edge[nearest]))
+        free = not truth.untouched[t, i]  # to go where the truth does not, behind another or out of the picture
+        covered = any(_covers(other, int(t), one.centres[nearest]) for other in scene.actors if other is not one)
+        excused[t] = covered or (free and bool(one.touched[nearest].any() or one.at_edge[nearest]))
     missing = ~one.found & ~excused
     fault = _run(missing, scene, "OBJ-DIS")
     if fault is None:
@@ -136,6 +140,12 @@ def _persists(scene: TableScene, i: int) -> Fault:
     if _instead(scene, i, missing):
         return "ID-COL", fault[1]
     return ("OBJ-APP", int(times[0])) if fault[1] < times[0] else fault
+
+
+def _covers(other: Patches, t: int, place: np.ndarray) -> bool:
+    """Whether another stands before the place where somebody was last seen."""
+    left, top, right, bottom = other.boxes[t]
+    return bool(left - 2 <= place[0] <= right + 2 and top - 2 <= place[1] <= bottom + 2)
 
 
 def _keeps_size(scene: TableScene, i: int) -> Fault:
@@ -148,6 +158,18 @@ def _keeps_size(scene: TableScene, i: int) -> Fault:
     ratios, quarter = scene.actors[i].areas[seen] / np.maximum(scene.truth.whole[seen, i], 1), max(1, len(seen) // 4)
     change = float(np.median(ratios[-quarter:]) / np.median(ratios[:quarter]))
     return None if 1 / GROWN <= change <= GROWN else ("ID-SIZ", int(seen[-quarter]))
+
+
+def _stirs(scene: TableScene, i: int) -> Fault:
+    """Where the truth's picture of it goes far, because it moves or the camera does, so does the video's."""
+    truth = scene.truth.centres[:, i]
+    times = np.flatnonzero(scene.actors[i].found & ~np.isnan(truth[:, 0]) & scene.truth.untouched[:, i])
+    if len(times) < 3:
+        return None
+    wanted, found = (float(np.hypot(*np.ptp(centres[times], axis=0))) for centres in (truth, scene.actors[i].centres))
+    if wanted < STIRS[0] * scene.short or found >= STIRS[1] * wanted:
+        return None
+    return "CAM-DIR" if scene.truth.rests[i] else "MOT-STA", int(times[-1])
 
 
 def _smooth(scene: TableScene, i: int) -> Fault:
@@ -164,6 +186,8 @@ def _clip_checks(scene: TableScene, orbit: Orbit | None, complete: bool) -> Iter
     if complete:  # what is there instead of somebody is that failure already
         yield _named("nobody else is there", "", _nobody_else(scene))
     yield _named("is on its table", "", _table(scene))
+    if scene.spec.camera.kind == "still":
+        yield _named("the camera stands", "", _stands(scene))
     if orbit is None:
         return
     yield _named("the camera goes as asked", "", follows_its_path(scene, orbit))
@@ -173,13 +197,20 @@ def _clip_checks(scene: TableScene, orbit: Orbit | None, complete: bool) -> Iter
         yield _named("ends as it began", "", returns(scene, orbit))
 
 
+def _stands(scene: TableScene) -> Fault:
+    """Not all that rests moves at once."""
+    resting = np.flatnonzero(scene.truth.rests)
+    faults = [rests(scene, int(i)) for i in resting] if scene.num_frames > 2 else []
+    return ("CAM-DIR", min(fault[1] for fault in faults if fault)) if len(faults) > 1 and all(faults) else None
+
+
 def _nobody_else(scene: TableScene) -> Fault:
     """No patch of a colour that nobody has, away from all of them; recoloured in the middle, an actor is no stranger."""
     for stranger in scene.strangers:
-        if fault := _run(stranger.found, scene, "TXT-EXT"):
+        if fault := _run(stranger.found & ~stranger.touched.any(axis=1), scene, "TXT-EXT"):
             changed = any(_persists(scene, i) is not None for i in range(len(scene.actors)))
             if not changed:
-                return ("OBJ-APP" if fault[1] > _lasting(scene) else "TXT-EXT"), fault[1]
+                return ("OBJ-APP" if np.argmax(stranger.found) > _lasting(scene) else "TXT-EXT"), fault[1]
     return None
 
 

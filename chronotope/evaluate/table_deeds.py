@@ -31,7 +31,8 @@ NEAR = 1.35  # times the distance at which the truth's two touch
 FAR = 1.5, 0.12  # times that distance, and metres more: they do not touch yet
 MOVES = 0.3  # of the truth's way of who is struck
 THROUGH = 0.5  # of that distance
-DEPARTS = 0.09  # metres
+DEPARTS = 0.12  # metres
+MOST = 0.8  # of an actor
 FALLS = 0.35  # of the height on which it stood
 
 
@@ -83,9 +84,10 @@ def _goes(scene: TableScene, path: tuple[View, ...], event: Event, i: int) -> Fa
 
 
 def _found_well(scene: TableScene, i: int) -> Bool[np.ndarray, " t"]:
-    """Most of it can be seen."""
+    """Most of it can be seen: as the truth has it, or by its size."""
     one = scene.actors[i]
-    return one.found & ~one.at_edge & (scene.truth.visible[:, i] >= 0.8)
+    large = np.nan_to_num(one.areas) >= MOST * scene.truth.whole[:, i]
+    return one.found & ~one.at_edge & ((scene.truth.visible[:, i] >= MOST) | large)
 
 
 def _way(scene: TableScene, path: tuple[View, ...], event: Event, i: int, first: int) -> Float[np.ndarray, " 2"]:
@@ -120,6 +122,8 @@ def step_of_truth(scene: TableScene) -> float:
 def rests(scene: TableScene, i: int) -> Fault:
     """Nobody touches it, the camera stands, and so does it."""
     times = np.flatnonzero(clear(scene, i))
+    if len(times) < scene.num_frames // 2:  # others stand before it, here or in the truth
+        times = np.flatnonzero(clear(scene, i) | _found_well(scene, i))
     if len(times) < 3:
         return None
     centres = scene.actors[i].centres[times] / scene.short
@@ -174,7 +178,7 @@ class _Pair:
         """How far each clear picture of an actor is from where it stood; NaN elsewhere."""
         places = self.two if k == self.j else seen_from_above(self.scene, self.path, k)
         whole = clear(self.scene, k)
-        if whole.sum() < 2 * self.scene.num_frames // 3:
+        if whole.sum() < self.scene.num_frames // 3:
             whole = whole | _found_well(self.scene, k)
         times = np.flatnonzero(whole)
         if not len(times):
@@ -230,14 +234,17 @@ class _Pair:
         inside = both & (self.gap < THROUGH * self.reach)
         if inside.any():
             return "PHY-PEN", int(np.argmax(inside))
-        times = np.flatnonzero(both)
-        if len(times) < 2:
+        known = np.flatnonzero(_found_well(self.scene, self.j))
+        times = np.flatnonzero(_found_well(self.scene, self.i))
+        if len(times) < 2 or not len(known):
             return None
+        # who is hidden by the one that comes is where it was last seen
+        there = self.two[known[np.maximum(np.searchsorted(known, times, side="right") - 1, 0)]]
         way = _way(self.scene, self.path, self.event, self.i, int(times[0]))
-        ahead = (self.two[times] - self.one[times]) @ way
-        stayed = np.linalg.norm(self.two[times] - self.two[times[0]], axis=1) < THROUGH * self.reach
-        across = np.abs((self.two[times] - self.one[times]) @ np.array([-way[1], way[0]])) < 0.6 * self.reach
-        behind = stayed & across & (ahead < -0.5 * self.reach)
+        gap = there - self.one[times]
+        ahead, across = gap @ way, np.abs(gap @ np.array([-way[1], way[0]]))
+        stayed = np.linalg.norm(there - there[0], axis=1) < THROUGH * self.reach
+        behind = stayed & (across < 0.6 * self.reach) & (ahead < -0.6 * self.reach)
         return ("PHY-PEN", int(times[np.argmax(behind)])) if behind.any() and ahead[0] > 0 else None
 
 

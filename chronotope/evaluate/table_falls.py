@@ -70,13 +70,17 @@ class Fall:
                 yield times / self.fps, heights
 
     def first(self) -> tuple[np.ndarray, Float[np.ndarray, " n"]]:
-        """Seconds, and the square roots of how far it has come down, from its release to the first contact: a straight line."""
+        """Seconds and heights from its release to the first contact."""
         lies = np.flatnonzero(self.heights < self.heights.min() + ARRIVES)
         stop = min(self.bottoms[0] if self.bottoms else len(self.heights), int(lies[0]))
-        top = float(np.median(self.heights[self.times <= max(self.begins, self.times[0])]))
-        fallen = top - self.heights[:stop]
-        here = (self.times[:stop] > self.begins) & (fallen > 0.03)
-        return self.times[:stop][here] / self.fps, np.sqrt(fallen[here])
+        here = self.times[:stop] > self.begins
+        return self.times[:stop][here] / self.fps, self.heights[:stop][here]
+
+    @property
+    def hung(self) -> float | None:
+        """How high it hung before it was let go, if that was seen."""
+        before = self.heights[self.times <= self.begins]
+        return float(np.median(before)) if len(before) else None
 
 
 def height_of(scene: TableScene, path: tuple[View, ...], i: int, event: Event) -> Fall | None:
@@ -107,6 +111,10 @@ def _places(path: tuple[View, ...], centres: np.ndarray, times: np.ndarray, low:
         lowest = found[np.argsort(-rows)[: max(1, len(rows) // 8)]]
         place = np.median(found[-3:], axis=0) if event.kind == "drop" else np.median(lowest, axis=0)
         return np.repeat(place[None], len(times), axis=0)
+    if event.direction in ("left", "right"):  # the plane in which it bounces is seen from the front
+        lowest = times[np.argsort(-centres[times, 1])[: max(1, len(times) // 8)]]
+        across = float(np.median([on_plane(path[t], centres[t : t + 1], low)[0, 1] for t in lowest]))
+        return _on_upright(path, centres, times, across)
     down = _lowest(centres[times, 1])
     if len(down) < 2:
         return None
@@ -117,6 +125,18 @@ def _places(path: tuple[View, ...], centres: np.ndarray, times: np.ndarray, low:
     anchors = np.vstack([known[0] - speed * (times[down[0]] - times[0]), known, known[-1] + late * (times[-1] - times[down[-1]])])
     when = np.concatenate([[times[0] - 1e-6], times[down], [times[-1] + 1e-6]])
     return np.column_stack([np.interp(times, when, anchors[:, axis]) for axis in (0, 1)])
+
+
+def _on_upright(path: tuple[View, ...], centres: np.ndarray, times: np.ndarray, across: float) -> np.ndarray | None:
+    """Where lines of sight meet the upright plane y = across; nothing where the camera comes to look along it."""
+    found = []
+    for t in times:
+        view = path[t]
+        way = on_plane(view, centres[t : t + 1], view.place[2] - 1.0)[0] - view.place[:2]
+        if not abs(way[1]) > 0.5 * np.hypot(*way):
+            return None
+        found.append([view.place[0] + way[0] * (across - view.place[1]) / way[1], across])
+    return np.array(found)
 
 
 def _lowest(rows: Float[np.ndarray, " n"]) -> list[int]:
@@ -160,24 +180,30 @@ def _comes_down(scene: TableScene, i: int) -> Fault:
 
 def _weighs(fall: Fall) -> Fault:
     """Between contacts a parabola, bent as gravity bends it."""
-    found: list[tuple[float, float, int]] = []
+    found: list[tuple[float, int]] = []
     for seconds, heights in fall.arcs():
         curve = np.polyfit(seconds, heights, 2)
         rest = heights - np.polyval(curve, seconds)
         if rest.var() > (1 - ROUND) * heights.var():
             return "PHY-GRV", int(round(seconds[0] * fall.fps))
-        found.append((-2 * curve[0], 1.0, len(seconds)))
-    seconds, roots = fall.first()
-    if len(seconds) >= 3:
-        slope, start = np.polyfit(seconds, roots, 1)
-        rest = roots - (slope * seconds + start)
-        if rest.var() > (1 - ROUND) * roots.var():
-            return "PHY-GRV", int(round(seconds[0] * fall.fps))
-        found.append((2 * slope * abs(slope), 0.0, len(seconds)))
+        found.append((-2 * curve[0], len(seconds)))
+    seconds, heights = fall.first()
+    if fall.hung is None and len(seconds) >= 4:
+        found.append((-2 * np.polyfit(seconds, heights, 2)[0], len(seconds)))
+    if fall.hung is not None:
+        # from rest the root of how far it has come down grows evenly
+        fallen = fall.hung - heights
+        seconds, roots = seconds[fallen > 0.03], np.sqrt(fallen[fallen > 0.03])
+        if len(seconds) >= 3:
+            slope, start = np.polyfit(seconds, roots, 1)
+            rest = roots - (slope * seconds + start)
+            if rest.var() > (1 - ROUND) * roots.var():
+                return "PHY-GRV", int(round(seconds[0] * fall.fps))
+            found.append((2 * slope * abs(slope), len(seconds)))
     if not found:
         return None
-    weights = np.array([count for _, _, count in found], float)
-    weight = float(np.average([g for g, _, _ in found], weights=weights)) / GRAVITY
+    weights = np.array([count for _, count in found], float)
+    weight = float(np.average([g for g, _ in found], weights=weights)) / GRAVITY
     low, high = WEIGHT if weights.sum() >= 6 else SLOW
     return None if low <= weight <= high else ("PHY-GRV", int(fall.times[-1]))
 

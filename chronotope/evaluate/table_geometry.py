@@ -73,9 +73,10 @@ def _painted(spec: TableSpec, motion: Motion, t: int, view: View) -> tuple[UInt8
 def _untouched(spec: TableSpec, motion: Motion, rests: Bool[np.ndarray, " a"]) -> Bool[np.ndarray, "t a"]:
     names = {actor.id: i for i, actor in enumerate(spec.actors)}
     found = np.ones((spec.num_frames, len(names)), bool)
+    pushed = {event.actor for event in spec.events if event.kind == "push"}  # by a hand that keeps it going, whatever it meets
     for contact in motion.contacts:
         if contact.actor in names and contact.target in names:
-            for name in (contact.actor, contact.target):
+            for name in {contact.actor, contact.target} - pushed:
                 found[math.ceil(contact.seconds * spec.fps) :, names[name]] = False
     # what stands on a falling stack is touched all the time and moves without a new contact
     begun = np.linalg.norm(motion.position - motion.position[:1], axis=2) > RESTS

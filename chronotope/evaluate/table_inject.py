@@ -22,7 +22,7 @@ _OPPOSITE = {"left": "right", "right": "left", "away": "closer", "closer": "away
 _ANOTHER = "another"
 _WEIGHT = 0.33  # times gravity
 _LIVELIER, _DULLER = 2.0, 0.36  # times the height of a bounce; less of its restitution
-_DRIFT, _JUMP = 0.5, 1.1  # metres
+_DRIFT, _JUMP = 0.6, 1.1  # metres
 
 
 def plant_on_table(code: str, spec: TableSpec, seed: int) -> Frames | None:
@@ -48,6 +48,11 @@ def _steady(spec: TableSpec, least: float = 0.9) -> list[Actor]:
     truth, bearing = truth_of(spec), _bearing(spec)
     fit = (i for i in range(len(spec.actors)) if truth.rests[i] and truth.visible[:, i].min() >= least)
     return [spec.actors[i] for i in fit if spec.actors[i].lift == 0 and spec.actors[i].id not in bearing]
+
+
+def _spare(spec: TableSpec, least: float = 0.9) -> list[Actor]:
+    """Those of them without whom somebody is left."""
+    return _steady(spec, least) if len(spec.actors) > 1 else []
 
 
 def _moment(spec: TableSpec, rng: np.random.Generator) -> int | None:
@@ -110,7 +115,7 @@ def _room(spec: TableSpec, rng: np.random.Generator, gap: float = 0.75) -> tuple
             seen = np.vstack([view.project(place[None]), view.project(others)])
             reach = 0.62 * view.focal / seen[:, 2]
             inside = reach[0] / 2 < seen[0, 0] < spec.width - reach[0] / 2 and reach[0] / 2 < seen[0, 1] < spec.height - reach[0] / 2
-            apart = inside and bool((np.linalg.norm(seen[1:, :2] - seen[0, :2], axis=1) > reach[1:] * 0.9 + 3).all())
+            apart = inside and bool((np.linalg.norm(seen[1:, :2] - seen[0, :2], axis=1) > reach[1:] * 1.15 + 3).all())
         if apart:
             return float(place[0]), float(place[1])
     return None
@@ -123,7 +128,7 @@ def _other_colour(spec: TableSpec, rng: np.random.Generator) -> str:
 
 
 def _missing(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
-    actor = _pick(_steady(spec, 0.5), rng)
+    actor = _pick(_spare(spec, 0.5), rng)
     return _without(spec, actor.id) if actor else None
 
 
@@ -143,12 +148,12 @@ def _drifted_colour(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
 
 
 def _vanished(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
-    actor, moment = _pick(_steady(spec), rng), _moment(spec, rng)
+    actor, moment = _pick(_spare(spec), rng), _moment(spec, rng)
     return _then(_true(spec), _without(spec, actor.id), moment) if actor and moment else None
 
 
 def _appeared(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
-    actor, moment = _pick(_steady(spec), rng), _moment(spec, rng)
+    actor, moment = _pick(_spare(spec), rng), _moment(spec, rng)
     return _then(_without(spec, actor.id), _true(spec), moment) if actor and moment else None
 
 
@@ -180,7 +185,9 @@ def _turned(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     if not ways:
         return None
     back = dataclasses.replace(ways[0], direction=_OPPOSITE[str(ways[0].direction)])  # type: ignore[arg-type]
-    return render(dataclasses.replace(spec, events=tuple(back if e is ways[0] else e for e in spec.events))).frames
+    other = dataclasses.replace(spec, events=tuple(back if e is ways[0] else e for e in spec.events))
+    i, there = _number(spec, back.actor), truth_of(other)
+    return render(other, there.motion).frames if there.visible[:, i].min() >= 0.8 and there.untouched[:, i].all() else None
 
 
 def _jumped(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
@@ -208,7 +215,15 @@ def _unmoved(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     strokes = [event for event in _strokes(spec) if event.kind != "topple"]
     truth = truth_of(spec)
     far = [e for e in strokes if np.linalg.norm(np.ptp(truth.motion.position[:, _number(spec, str(e.target)), :2], axis=0)) > 0.3]
-    return render(spec, play(spec, build(spec, looks=False), [str(far[0].target)])).frames if far else None
+    if not far:
+        return None
+    if far[0].kind != "push":
+        return render(spec, play(spec, build(spec, looks=False), [str(far[0].target)])).frames
+    # no hand pushes through a rock: both stand from then on
+    contact = next(c for c in truth.motion.contacts if {c.actor, c.target} == {far[0].actor, far[0].target})
+    stop = np.minimum(np.arange(spec.num_frames), int(contact.seconds * spec.fps))
+    motion = truth.motion
+    return render(spec, dataclasses.replace(motion, position=motion.position[stop], orientation=motion.orientation[stop])).frames
 
 
 def _upright(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
@@ -224,11 +239,10 @@ def _ghost(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     """The one goes through the other as if it were not there."""
     for event in _strokes(spec):
         i, j = _number(spec, event.actor), _number(spec, str(event.target))
-        alone = dataclasses.replace(spec, actors=(spec.actors[i],), events=(Event("roll", event.actor, event.start, "right"),)) if spec.actors[i].noun == "ball" else None
-        if alone is None or event.kind == "topple" or len(spec.events) > 1:
+        if spec.actors[i].noun != "ball" or event.kind == "topple" or len(spec.events) > 1:
             continue
         way = spec.actors[j].x - spec.actors[i].x, spec.actors[j].y - spec.actors[i].y
-        if np.hypot(*way) + 0.45 > (spec.seconds - event.start) * float(event.speed or 1.0) * 0.9:
+        if np.hypot(*way) + 0.7 > (spec.seconds - event.start) * float(event.speed or 1.0) * 0.9:
             continue  # the clip ends before it has come through
         truth = truth_of(spec).motion
         at = next(int(c.seconds * spec.fps) for c in truth.contacts if {c.actor, c.target} == {event.actor, event.target})

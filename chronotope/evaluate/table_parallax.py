@@ -20,13 +20,13 @@ from chronotope.worlds.table_spec import TableSpec
 
 __all__ = ["Orbit", "clear", "fit_orbit", "follows_its_path", "is_rigid", "returns"]
 
-FITS = 0.02  # short sides, root mean square: what one camera leaves unexplained of a solid's picture
+FITS = 0.015  # short sides, root mean square: what one camera leaves unexplained of a solid's picture
 CAP = 0.15  # short sides: farther off does not count for more
-AMOUNT = 0.6, 1.5  # times the asked angle
+AMOUNT = 0.75, 1.3  # times the asked angle
 STANDS = 4.0  # degrees
 CIRCLE = 0.85, 1.15  # times once round
-SHOWN = 0.97  # of an actor: all of it can be seen
-LOOP = 2.5, 0.03  # times its usual step, and short sides, between the last picture and the first
+SHOWN, WHOLE = 0.97, 0.9  # of an actor: all of it can be seen; at the edge of the picture it is not cut
+LOOP = 1.8, 0.02  # times its usual step, and short sides, between the last picture and the first
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Orbit:
     resting: tuple[int, ...]
     asked: Float[np.ndarray, " r"]
     best: Float[np.ndarray, " r"]
+    without_one: bool  # leaving one of them out, the others fit the asked camera
     degrees: float  # of the asked path that fits best
     best_degrees: float
     path: tuple[View, ...]
@@ -48,7 +49,8 @@ class Orbit:
 def clear(scene: TableScene, i: int) -> Bool[np.ndarray, " t"]:
     """The frames in which all of an actor can be seen: nobody is beside it, or those beside it hide nothing in the truth."""
     one = scene.actors[i]
-    return one.found & ~one.at_edge & (~one.touched.any(axis=1) | (scene.truth.visible[:, i] >= SHOWN))
+    cut = one.at_edge & (np.nan_to_num(one.areas) < WHOLE * scene.truth.whole[:, i])
+    return one.found & ~cut & (~one.touched.any(axis=1) | (scene.truth.visible[:, i] >= SHOWN))
 
 
 def fit_orbit(scene: TableScene) -> Orbit | None:
@@ -59,7 +61,7 @@ def fit_orbit(scene: TableScene) -> Orbit | None:
         return None
     total = float(angles(spec)[-1])
     reach = max(abs(total), 60.0)
-    grid = np.linspace(-1.5 * reach, 1.5 * reach, 61)
+    grid = np.linspace(-1.5 * reach, 1.5 * reach, 41)
     low, high = CIRCLE if spec.camera.kind == "round" else AMOUNT
     near = np.linspace(low, high, 13) * total if total else np.linspace(-STANDS, STANDS, 5)
     rows_near = np.array([_off(scene, resting, degrees) for degrees in near])
@@ -69,7 +71,8 @@ def fit_orbit(scene: TableScene) -> Orbit | None:
     asked = rows_near[at]
     good = (asked <= FITS).all()
     path = _path(spec, float(near[at] if good and total else total if good else every[best]))
-    return Orbit(tuple(resting), asked, rows[best], float(near[at]), float(every[best]), path)
+    without_one = any((np.delete(rows_near, k, axis=1) <= FITS).all(axis=1).any() for k in range(len(resting)))
+    return Orbit(tuple(resting), asked, rows[best], without_one, float(near[at]), float(every[best]), path)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -89,21 +92,18 @@ def _off(scene: TableScene, resting: list[int], degrees: float) -> Float[np.ndar
 
 def follows_its_path(scene: TableScene, orbit: Orbit) -> Fault:
     """The camera goes the way and about as far as it is asked to, or stands where it is asked to."""
-    if orbit.as_asked:
-        return None
-    still = scene.spec.camera.kind == "still"
-    if len(orbit.resting) == 1:  # where the camera stands, one solid that moves does so by itself
-        return None if still else ("CAM-DIR", scene.num_frames - 1)
-    if (orbit.asked <= FITS).any() and not (orbit.best <= FITS).all():
-        return None  # some fit the asked camera and others do not: that is no fault of the camera
-    return "CAM-DIR", scene.num_frames - 1
+    alone = len(orbit.resting) == 1 and scene.spec.camera.kind == "still"  # one solid that moves does so by itself
+    return None if orbit.as_asked or alone or _all_but_one(orbit) else ("CAM-DIR", scene.num_frames - 1)
 
 
 def is_rigid(scene: TableScene, orbit: Orbit) -> Fault:
     """What rests fits one camera."""
-    if orbit.as_asked or (orbit.best <= FITS).all() or len(orbit.resting) < 2 or scene.spec.camera.kind == "still":
-        return None
-    return "GEO-INC", scene.num_frames - 1
+    return ("GEO-INC", scene.num_frames - 1) if not orbit.as_asked and _all_but_one(orbit) else None
+
+
+def _all_but_one(orbit: Orbit) -> bool:
+    """Whether one solid stands against the others, which fit the asked camera, and no other camera explains all of them."""
+    return len(orbit.resting) > 1 and orbit.without_one and not bool((orbit.best <= FITS).all())
 
 
 def returns(scene: TableScene, orbit: Orbit) -> Fault:

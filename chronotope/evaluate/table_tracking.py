@@ -34,6 +34,7 @@ CLASHES = {  # a colour beside another or on a table of which it is a shade
 }  # fmt: skip
 FEWEST_PIXELS = 0.002  # of the short side squared: smaller patches are specks
 SHARE_OF_DOUBLE = 0.2  # of the largest patch of its colour
+TOO_LARGE = 4.0  # times the truth's area
 NEAR = 2  # pixels
 _THIN = np.ones((3, 3), np.uint8)
 
@@ -108,13 +109,15 @@ def look(spec: TableSpec, frames: Frames) -> TableScene:
     colours = _looked_for(spec)
     labels = _labels(spec, colours, frames)
     own = [colours.index(actor.colour) for actor in spec.actors]
-    picked = [_Pick(labels == number, spec, colour) for number, colour in enumerate(colours)]
+    truth = truth_of(spec)
+    size = {actor.colour: truth.whole[:, i] for i, actor in enumerate(spec.actors)}
+    picked = [_Pick(labels == number, spec, colour, size.get(colour)) for number, colour in enumerate(colours)]
     masks = np.stack([picked[number].masks for number in own]) if own else np.zeros((0, *labels.shape), bool)
     wide = np.stack([[_grown(mask) for mask in one] for one in masks])
     actors = tuple(picked[number].patches(spec.actors[i].colour, masks, wide, i) for i, number in enumerate(own))
     others = [number for number in range(len(colours)) if number not in own]
     strangers = tuple(picked[number].patches(colours[number], masks, wide, None) for number in others)
-    return TableScene(spec, frames, truth_of(spec), actors, strangers, labels == len(colours))
+    return TableScene(spec, frames, truth, actors, strangers, labels == len(colours))
 
 
 def _looked_for(spec: TableSpec) -> tuple[str, ...]:
@@ -136,20 +139,24 @@ def _labels(spec: TableSpec, colours: tuple[str, ...], frames: Frames) -> UInt8[
 @functools.lru_cache(maxsize=256)
 def _nearest(colours: tuple[str, ...], table: str, sky: bool) -> UInt8[np.ndarray, " codes"]:
     """For every colour there is: the number of the nearest of these, len(colours) for the table, len(colours) + 1 for the sky."""
-    levels = (np.arange(1 << BITS) + 0.5) * (256 >> BITS)
+    rows = [(COLOURS[colour], SHADES) for colour in colours] + [(TOPS[table], SHADOW), ((255, 255, 255), SKY)]
+    left_out = (colours.index("white") if sky else len(rows) - 1) if "white" in colours else None
+    least, found = np.full(1 << 3 * BITS, np.inf, np.float32), np.zeros(1 << 3 * BITS, np.uint8)
+    for number, (colour, shades) in enumerate(rows):
+        if number == left_out:
+            continue
+        far = _off(colour, shades)
+        nearer = far < least
+        least[nearer], found[nearer] = far[nearer], number
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _off(colour: tuple[int, int, int], shades: tuple[float, float]) -> Float[np.ndarray, " codes"]:
+    """How far every colour there is lies from the nearest shade of this one."""
+    levels = (np.arange(1 << BITS, dtype=np.float32) + 0.5) * (256 >> BITS)
     pixels = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
-    far = [_off(pixels, COLOURS[colour], SHADES) for colour in colours]
-    if sky and "white" in colours:
-        far[colours.index("white")][:] = np.inf
-    far += [_off(pixels, TOPS[table], SHADOW), _off(pixels, (255, 255, 255), SKY)]
-    if not sky and "white" in colours:
-        far[-1][:] = np.inf
-    return np.asarray(np.argmin(far, axis=0), np.uint8)
-
-
-def _off(pixels: Float[np.ndarray, "n 3"], colour: tuple[int, int, int], shades: tuple[float, float]) -> Float[np.ndarray, " n"]:
-    """How far each pixel is from the nearest shade of a colour."""
-    base = np.array(colour, float)
+    base = np.array(colour, np.float32)
     shade = np.clip(pixels @ base / (base @ base), *shades)
     return np.asarray(np.linalg.norm(pixels - shade[:, None] * base, axis=1))
 
@@ -162,7 +169,9 @@ def _grown(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
 class _Pick:
     """The patches of one colour: the largest of every frame, and what else there is."""
 
-    def __init__(self, pixels: Bool[np.ndarray, "t h w"], spec: TableSpec, colour: str) -> None:
+    def __init__(self, pixels: Bool[np.ndarray, "t h w"], spec: TableSpec, colour: str, size: np.ndarray | None) -> None:
+        # how large it can be: whatever is far larger than an actor is not the actor
+        self.size = np.full(len(pixels), np.inf) if size is None else np.maximum(size, 1.0)
         self.edge = np.ones((spec.height, spec.width), bool)
         self.edge[1:-1, 1:-1] = False
         if colour == "white":  # it ends where the sky begins, whatever is behind
@@ -173,18 +182,18 @@ class _Pick:
         for t, mixed in enumerate(pixels):
             # where two other colours mix, at an edge or a highlight, there are thin lines of this one
             picture = cv2.morphologyEx(mixed.astype(np.uint8), cv2.MORPH_OPEN, _THIN)
-            patches = self._patches(picture)
+            patches = self._patches(picture, TOO_LARGE * self.size[t])
             if patches:
                 self.masks[t] = patches[0]
             self.rest.append(patches[1:])
 
-    def _patches(self, picture: UInt8[np.ndarray, "h w"]) -> list[np.ndarray]:
+    def _patches(self, picture: UInt8[np.ndarray, "h w"], most: float) -> list[np.ndarray]:
         """Largest first; specks are none."""
         if np.count_nonzero(picture) < self.least:
             return []
         count, labels, stats, _ = cv2.connectedComponentsWithStats(picture, connectivity=8)
         areas = stats[:, cv2.CC_STAT_AREA]
-        order = [i for i in np.argsort(-areas[1:]) + 1 if areas[i] >= self.least]
+        order = [i for i in np.argsort(-areas[1:]) + 1 if self.least <= areas[i] <= most]
         return [labels == i for i in order]
 
     def patches(self, colour: str, masks: np.ndarray, wide: np.ndarray, me: int | None) -> Patches:
@@ -198,14 +207,14 @@ class _Pick:
                 continue
             beside = [i for i in range(len(masks)) if i != me and (wide[i, t] & own).any()]
             for other in self.rest[t]:
-                divided = any((wide[i, t] & other).any() for i in range(len(masks)) if i != me)
-                if divided:
-                    if me is not None and any((wide[i, t] & other).any() for i in beside):
-                        own = own | other
-                elif other.sum() >= SHARE_OF_DOUBLE * own.sum():
+                by = [i for i in range(len(masks)) if i != me and (wide[i, t] & other).any()]
+                both, large = int(own.sum() + other.sum()), other.sum() >= SHARE_OF_DOUBLE * own.sum()
+                if not by:
+                    doubles[t] |= bool(large)
+                elif me is not None and both > 1.5 * self.size[t] and other.sum() > 0.35 * self.size[t]:
                     doubles[t] = True
-            if me is None and beside:
-                continue  # a mixture of colours at somebody's edge
+                elif me is not None and set(by) & set(beside) and both <= 1.5 * self.size[t]:
+                    own = own | other  # who stands before it divides it
             rows, columns = np.nonzero(own)
             areas[t], centres[t] = len(rows), (columns.mean() + 0.5, rows.mean() + 0.5)
             boxes[t] = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1

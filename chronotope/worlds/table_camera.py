@@ -49,7 +49,8 @@ def view_at(spec: TableSpec, degrees: float) -> View:
     up, angle = math.radians(camera.elevation), math.radians(degrees)
     out = np.array([math.sin(angle) * math.cos(up), -math.cos(angle) * math.cos(up), math.sin(up)])
     right = np.array([math.cos(angle), math.sin(angle), 0.0])
-    return View(TARGET + camera.distance * out, np.stack([right, np.cross(-out, right), -out]), focal, spec.width, spec.height)
+    down = np.array([out[2] * right[1], -out[2] * right[0], out[1] * right[0] - out[0] * right[1]])
+    return View(TARGET + camera.distance * out, np.stack([right, down, -out]), focal, spec.width, spec.height)
 
 
 def angles(spec: TableSpec) -> np.ndarray:
