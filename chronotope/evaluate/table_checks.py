@@ -17,6 +17,7 @@ from chronotope.evaluate.table_falls import falls_of
 from chronotope.evaluate.table_parallax import Orbit, clear, fit_orbit, follows_its_path, is_rigid, returns
 from chronotope.evaluate.table_tracking import Frames, Patches, TableScene, cannot_judge, look
 from chronotope.evaluate.tracking import Fault
+from chronotope.worlds.table_camera import View
 from chronotope.worlds.table_looks import TOPS
 from chronotope.worlds.table_spec import TableSpec
 
@@ -102,7 +103,6 @@ def _instead(scene: TableScene, i: int, frames: Bool[np.ndarray, " t"]) -> str |
 def _predicates(scene: TableScene, i: int) -> Iterator[tuple[str, Callable[[], Fault]]]:
     """What is asked of everybody."""
     one = scene.actors[i]
-    yield "has its colour", lambda: None
     yield "is one", lambda: _run(one.doubles, scene, "OBJ-DUP")
     if scene.num_frames > 1:
         yield "stays in being", lambda: _persists(scene, i)
@@ -110,7 +110,7 @@ def _predicates(scene: TableScene, i: int) -> Iterator[tuple[str, Callable[[], F
         yield "moves without a jump", lambda: _smooth(scene, i)
 
 
-def _deeds(scene: TableScene, path: tuple, i: int) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def _deeds(scene: TableScene, path: tuple[View, ...], i: int) -> Iterator[tuple[str, Callable[[], Fault]]]:
     """What is asked of this one by the spec's events, or by their absence."""
     spec, actor = scene.spec, scene.spec.actors[i]
     for event in (event for event in spec.events if event.actor == actor.id):
@@ -215,10 +215,9 @@ def _nobody_else(scene: TableScene) -> Fault:
 
 
 def _table(scene: TableScene) -> Fault:
-    """The lower half of the picture is nearest to the asked table's colour."""
-    some = scene.frames[:: max(1, scene.num_frames // 4), scene.spec.height // 2 :]
-    taken = np.zeros(some.shape[:3], bool)
-    ground = np.median(some[~taken].reshape(-1, 3), axis=0)
+    """The lower half of the picture, most of which is table, is nearest to the asked table's colour."""
+    lower = scene.frames[:: max(1, scene.num_frames // 4), scene.spec.height // 2 :]
+    ground = np.median(lower.reshape(-1, 3), axis=0)
     far = {name: float(np.linalg.norm(ground - np.array(colour))) for name, colour in TOPS.items()}
     nearest = min(far, key=lambda name: far[name])
     return ("TXT-PLC", 0) if far[nearest] < far[scene.spec.table] - LOOKS else None

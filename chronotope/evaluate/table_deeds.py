@@ -17,7 +17,7 @@ from chronotope.evaluate.table_parallax import clear
 from chronotope.evaluate.table_tracking import TableScene
 from chronotope.evaluate.tracking import Fault
 from chronotope.worlds.table_camera import View
-from chronotope.worlds.table_spec import DIRECTIONS, Actor, Event, TableSpec, extent
+from chronotope.worlds.table_spec import DIRECTIONS, Actor, Event, TableSpec
 
 __all__ = ["GOING", "deeds_of", "rests", "seen_from_above", "step_of_truth"]
 

@@ -25,6 +25,7 @@ SLOW = 0.5, 2.0  # the same where only one short fall was seen
 ROUND = 0.95  # of the variance that a parabola explains
 BOUNCE = 0.08  # metres up from a lowest point: less is no bounce
 ARC = 0.15  # metres: lower arcs are too flat to be measured
+ROLLED = 0.12  # metres
 GAIN = 0.07  # metres higher than before
 DOWN, ARRIVES = 0.04, 0.07  # metres above where it lies: it is down; it may have touched already
 COMES_DOWN = 0.6  # of its lift
@@ -93,6 +94,9 @@ def height_of(scene: TableScene, path: tuple[View, ...], i: int, event: Event) -
     lands = scene.truth.motion.position[times, i, 2].min() < scene.truth.motion.position[0, i, 2] - actor.lift + 0.1
     if lands:
         places = _places(path, centres, times, low, event)
+        rolled = np.linalg.norm(scene.truth.motion.position[times[-1], i, :2] - scene.truth.motion.position[0, i, :2])
+        if event.kind == "drop" and rolled > ROLLED:
+            return None  # it tumbles away from under the place where it fell
     else:  # onto somebody: then it hangs as high as asked at first
         hung = on_plane(path[times[0]], centres[times[:1]], low + actor.lift)
         places = np.repeat(hung, len(times), axis=0) if event.direction is None else None
@@ -185,7 +189,7 @@ def _weighs(fall: Fall) -> Fault:
         curve = np.polyfit(seconds, heights, 2)
         rest = heights - np.polyval(curve, seconds)
         if rest.var() > (1 - ROUND) * heights.var():
-            return "PHY-GRV", int(round(seconds[0] * fall.fps))
+            return "PHY-GRV", round(seconds[0] * fall.fps)
         found.append((-2 * curve[0], len(seconds)))
     seconds, heights = fall.first()
     if fall.hung is None and len(seconds) >= 4:
@@ -198,7 +202,7 @@ def _weighs(fall: Fall) -> Fault:
             slope, start = np.polyfit(seconds, roots, 1)
             rest = roots - (slope * seconds + start)
             if rest.var() > (1 - ROUND) * roots.var():
-                return "PHY-GRV", int(round(seconds[0] * fall.fps))
+                return "PHY-GRV", round(seconds[0] * fall.fps)
             found.append((2 * slope * abs(slope), len(seconds)))
     if not found:
         return None
@@ -213,7 +217,10 @@ def _peaks(fall: Fall) -> list[float]:
     ends = fall.bottoms
     if not ends:
         return []
-    return [float(fall.heights[: ends[0] + 1].max()), *(float(fall.heights[a:b].max()) for a, b in itertools.pairwise([*ends, len(fall.heights)]))]
+    return [
+        float(fall.heights[: ends[0] + 1].max()),
+        *(float(fall.heights[a:b].max()) for a, b in itertools.pairwise([*ends, len(fall.heights)])),
+    ]
 
 
 def _gains(fall: Fall) -> Fault:

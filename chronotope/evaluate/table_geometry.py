@@ -89,7 +89,7 @@ def _untouched(spec: TableSpec, motion: Motion, rests: Bool[np.ndarray, " a"]) -
 
 @functools.lru_cache(maxsize=4096)
 def anchor_height(spec: TableSpec, actor: Actor) -> float:
-    """Metres above the table at which one sees, on a solid's own axis, the middle of its outline: low on a pointed one; the mean all around."""
+    """Metres above the table at which a solid's own axis passes the middle of its outline: low on a pointed one; the mean all around."""
     tall, angle = extent(actor)[2], math.radians(actor.turn)
     place = np.array([actor.x, actor.y, actor.lift + tall / 2])
     turn = np.array([[math.cos(angle), -math.sin(angle), 0.0], [math.sin(angle), math.cos(angle), 0.0], [0.0, 0.0, 1.0]])

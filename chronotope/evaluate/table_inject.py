@@ -82,7 +82,7 @@ def _without(spec: TableSpec, name: str) -> Frames:
     keep = [i for i, actor in enumerate(spec.actors) if actor.id != name]
     motion = truth_of(spec).motion
     rest = dataclasses.replace(motion, **{part: getattr(motion, part)[:, keep] for part in ("position", "orientation", "velocity")})
-    events = tuple(e for e in spec.events if name not in (e.actor, e.target) and all(e.target != a.id for a in spec.actors if a.id == name))
+    events = tuple(e for e in spec.events if name not in (e.actor, e.target))
     return render(dataclasses.replace(spec, actors=tuple(spec.actors[i] for i in keep), events=events), rest).frames
 
 
@@ -281,7 +281,8 @@ def _free_fall(spec: TableSpec, event: Event) -> bool:
     mine = [c for c in truth.motion.contacts if spec.actors[i].id in (c.actor, c.target)]
     seen = (truth.visible[:, i] >= 0.97).mean() > 0.8 and spec.actors[i].lift >= 0.6
     first = mine and "table" in (mine[0].actor, mine[0].target)
-    return bool(seen and first and (event.kind == "drop" or event.direction in (None, "left", "right")))
+    rolled = event.kind == "drop" and float(np.linalg.norm(np.ptp(truth.motion.position[:, i, :2], axis=0))) > 0.12
+    return bool(seen and first and not rolled and (event.kind == "drop" or event.direction in (None, "left", "right")))
 
 
 def _light(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
@@ -345,7 +346,8 @@ def _drift(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
         way = _DRIFT * np.array([np.cos(angle), np.sin(angle), 0.0])
         places = np.array([actor.x, actor.y, 0.0]) + np.linspace(0, 1, spec.num_frames)[:, None] * way
         others = np.delete(truth.motion.position, _number(spec, actor.id), axis=1)
-        if np.hypot(*places[-1, :2]) < 1.0 and (not others.size or np.linalg.norm(others[..., :2] - places[:, None, :2], axis=2).min() > 0.7):
+        near = np.linalg.norm(others[..., :2] - places[:, None, :2], axis=2) if others.size else np.full(1, np.inf)
+        if np.hypot(*places[-1, :2]) < 1.0 and near.min() > 0.7:
             return render(spec, _moved(spec, actor.id, places - places[0])).frames
     return None
 

@@ -70,7 +70,6 @@ class TableScene:
     truth: TableTruth
     actors: tuple[Patches, ...]
     strangers: tuple[Patches, ...]
-    ground: Bool[np.ndarray, "t h w"]  # pixels of the table's own
 
     @property
     def num_frames(self) -> int:
@@ -117,7 +116,7 @@ def look(spec: TableSpec, frames: Frames) -> TableScene:
     actors = tuple(picked[number].patches(spec.actors[i].colour, masks, wide, i) for i, number in enumerate(own))
     others = [number for number in range(len(colours)) if number not in own]
     strangers = tuple(picked[number].patches(colours[number], masks, wide, None) for number in others)
-    return TableScene(spec, frames, truth, actors, strangers, labels == len(colours))
+    return TableScene(spec, frames, truth, actors, strangers)
 
 
 def _looked_for(spec: TableSpec) -> tuple[str, ...]:
@@ -191,7 +190,7 @@ class _Pick:
         """Largest first; specks are none."""
         if np.count_nonzero(picture) < self.least:
             return []
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(picture, connectivity=8)
+        _count, labels, stats, _ = cv2.connectedComponentsWithStats(picture, connectivity=8)
         areas = stats[:, cv2.CC_STAT_AREA]
         order = [i for i in np.argsort(-areas[1:]) + 1 if self.least <= areas[i] <= most]
         return [labels == i for i in order]

@@ -25,7 +25,8 @@ SIZES = ((128, 128), (96, 64), (64, 64), (64, 96), (128, 72))
 def table_specs(count: int, first: int = 2_000_000) -> list[TableSpec]:
     """Held-out specs that can be judged, by seed: half as the scope draws them, but half of those with a moving camera; a quarter
     with a fall, a quarter in which only the camera moves."""
-    scope, found, seed = TableScope(sizes=SIZES, moving_camera_share=0.5), [], first
+    scope, seed = TableScope(sizes=SIZES, moving_camera_share=0.5), first
+    found: list[TableSpec] = []
     while len(found) < count:
         spec, _ = sample_table(seed, scope, "heldout")
         seed += 1

@@ -53,7 +53,7 @@ _ROWS = (
     Failure("VIS-BLR", "blur", 1, "the sharpest edges are less than half as steep as the truth's"),
     Failure("PHY-SLF", "moves by itself", 3, "of the table: rests untouched before a standing camera, and its picture goes elsewhere"),
     Failure("PHY-RST", "bounces too much or too little", 2, "of the table: speed after over speed before is off by more than 0.17"),
-    Failure("CAM-DIR", "wrong camera", 3, "of the table: what rests is seen from other sides than those the asked path of the camera shows"),
+    Failure("CAM-DIR", "wrong camera", 3, "of the table: what rests is not seen as the asked path of the camera shows it"),
     Failure("GEO-INC", "no one camera", 3, "of the table: what rests fits no place on the table for any camera that goes around it"),
     Failure("GEO-LOOP", "does not come round", 3, "of the table: after once round, the last picture is not one step before the first"),
     Failure("SYS-RUN", "no video", 4, "the system failed, ran out of memory or time, or refused: counted as a failure"),

@@ -52,7 +52,10 @@ class Trial:
 
     def untested(self) -> list[str]:
         """The classes and controls of which there were too few clips to say anything."""
-        counts = {**{code: self.planted.get(code, 0) for code in self.injectors}, **{name: rate.trials for name, rate in self.controls.items()}}
+        counts = {
+            **{code: self.planted.get(code, 0) for code in self.injectors},
+            **{name: rate.trials for name, rate in self.controls.items()},
+        }
         return [name for name, count in counts.items() if count < FEWEST]
 
     def note(self, name: str, fails: bool) -> None:
