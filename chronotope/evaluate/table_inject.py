@@ -12,7 +12,7 @@ from chronotope.evaluate.table_tracking import CLASHES, STRANGERS, Frames
 from chronotope.worlds.table import render
 from chronotope.worlds.table_camera import views
 from chronotope.worlds.table_model import build
-from chronotope.worlds.table_physics import Motion, play
+from chronotope.worlds.table_physics import GRAVITY, Motion, play
 from chronotope.worlds.table_spec import TABLES, Actor, Camera, Event, TableSpec, extent
 
 __all__ = ["TABLE_CONTROLS", "TABLE_INJECTORS", "plant_on_table"]
@@ -21,7 +21,7 @@ Injector = Callable[[TableSpec, np.random.Generator], Frames | None]
 _OPPOSITE = {"left": "right", "right": "left", "away": "closer", "closer": "away"}
 _ANOTHER = "another"
 _WEIGHT = 0.33  # times gravity
-_LIVELIER, _DULLER = 2.0, 0.36  # times the height of a bounce; less of its restitution
+_LOWER, _DULLER = 0.5, 0.36  # times the height of a bounce; less of its restitution
 _DRIFT, _JUMP = 0.6, 1.1  # metres
 
 
@@ -318,12 +318,15 @@ def _bounces_of(spec: TableSpec) -> list[tuple[Event, int]]:
 
 
 def _livelier(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
-    """After the contact twice as high."""
-    for event, at in _bounces_of(spec):
+    """Dropped from half the height to which it then bounces."""
+    for event, _ in _bounces_of(spec):
         i, truth = _number(spec, event.actor), truth_of(spec).motion
-        position = truth.position.copy()
-        low = position[:, i, 2].min()
-        position[at:, i, 2] = low + _LIVELIER * (position[at:, i, 2] - low)
+        contact = next(c.seconds for c in truth.contacts if event.actor in (c.actor, c.target))
+        position, seconds = truth.position.copy(), np.arange(spec.num_frames) / spec.fps
+        low, after = position[:, i, 2].min(), seconds > contact
+        height = _LOWER * float(position[after, i, 2].max() - low)
+        fallen = GRAVITY / 2 * np.maximum(seconds - (contact - np.sqrt(2 * height / GRAVITY)), 0) ** 2
+        position[~after, i, 2] = low + height - fallen[~after]
         return render(spec, dataclasses.replace(truth, position=position)).frames
     return None
 
