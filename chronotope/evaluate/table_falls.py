@@ -73,7 +73,10 @@ class Fall:
     def first(self) -> tuple[np.ndarray, Float[np.ndarray, " n"]]:
         """Seconds and heights from its release to the first contact."""
         lies = np.flatnonzero(self.heights < self.heights.min() + ARRIVES)
-        stop = min(self.bottoms[0] if self.bottoms else len(self.heights), int(lies[0]))
+        # in a fall each step is longer than the one before: where one is not half as long, it has touched
+        steps = -np.diff(self.heights)
+        slowed = np.flatnonzero((steps[1:] < steps[:-1] / 2) & (steps[:-1] > 0.1)) + 2
+        stop = min(self.bottoms[0] if self.bottoms else len(self.heights), int(lies[0]), *slowed[:1].tolist())
         here = self.times[:stop] > self.begins
         return self.times[:stop][here] / self.fps, self.heights[:stop][here]
 
