@@ -192,7 +192,7 @@ class _Pair:
         late = moved[self.at + 1 :]
         seen = late[~np.isnan(late)]
         if len(seen) < 2:
-            return None
+            return self._stands_there()
         times = np.flatnonzero(~np.isnan(moved))
         truth = self.scene.truth.motion.position[times, self.j, :2] - self.scene.truth.motion.position[times[0], self.j, :2]
         wanted = float(np.linalg.norm(truth, axis=1).max())
@@ -205,6 +205,15 @@ class _Pair:
         truly = self.scene.truth.motion.position[last, self.j, :2] - self.scene.truth.motion.position[0, self.j, :2]
         against = float((self.two[last] - self.two[times[0]]) @ way) < -0.5 * seen.max()
         return ("PHY-COL", last) if against and truly @ way > 0 else None
+
+    def _stands_there(self) -> Fault:
+        """Half hidden by the one that struck it, what is seen of it does not leave its place, though the truth's goes far."""
+        late = self.two[self.at + 1 :]
+        late = late[~np.isnan(late[:, 0])]
+        if np.isnan(self.two[0, 0]) or len(late) < 3 or self.struck_way < 2 * WAY:
+            return None
+        moved = np.linalg.norm(late - self.two[0], axis=1)
+        return ("PHY-COL", self.at + 1) if moved.max() < MOVES * self.struck_way else None
 
     def comes_down(self) -> Fault:
         """Of a stack that falls in the truth something leaves its place for good."""

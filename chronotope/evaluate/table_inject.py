@@ -21,7 +21,7 @@ Injector = Callable[[TableSpec, np.random.Generator], Frames | None]
 _OPPOSITE = {"left": "right", "right": "left", "away": "closer", "closer": "away"}
 _ANOTHER = "another"
 _WEIGHT = 0.33  # times gravity
-_LOWER, _DULLER = 0.5, 0.36  # times the height of a bounce; less of its restitution
+_LOWER, _DULLER = 0.5, 0.28  # times the height of a bounce; less of its restitution
 _DRIFT, _JUMP = 0.6, 1.1  # metres
 
 
@@ -264,9 +264,9 @@ def _hasty(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
         i, j = _number(spec, event.actor), _number(spec, str(event.target))
         at = next(int(c.seconds * spec.fps) for c in truth.contacts if {c.actor, c.target} == {event.actor, event.target})
         gap = np.linalg.norm(truth.position[:, i, :2] - truth.position[:, j, :2], axis=1)
-        early = at - round(0.45 * spec.fps)
+        early = max(1, at - round(0.6 * spec.fps))
         moved = np.linalg.norm(truth.position[:, j] - truth.position[0, j], axis=1)
-        if event.kind == "topple" or early < 2 or gap[early + 2] < 1.5 * gap[at] + 0.25 or moved.max() < 0.4:
+        if event.kind == "topple" or early + 3 > at or gap[early + 2] < 1.5 * gap[at] + 0.2 or moved.max() < 0.4:
             continue
         ahead = np.minimum(np.arange(spec.num_frames) + at - early, spec.num_frames - 1)
         position, turn = truth.position.copy(), truth.orientation.copy()
