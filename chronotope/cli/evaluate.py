@@ -26,6 +26,7 @@ from chronotope.evaluate.report import Comparison, compare, make_report, read_re
 from chronotope.evaluate.selecting import Sampled
 from chronotope.evaluate.statistics import Rate
 from chronotope.evaluate.suite import Case, make_suite, name_of, read_cases, write_cases
+from chronotope.evaluate.table_trial import table_specs, try_table_checks
 from chronotope.evaluate.taxonomy import FAILURES
 from chronotope.evaluate.trial import BARS, Trial, trial_cases, trial_specs, try_checks
 from chronotope.flow.solvers import SolverName
@@ -218,16 +219,19 @@ def comparison_in_words(rows: list[Comparison]) -> str:
     return "\n".join(lines)
 
 
-def try_the_checks(count: int) -> Trial:
-    """Put the checks on trial over so many held-out specs."""
+def try_the_checks(count: int, world: str = "stage") -> Trial:
+    """Put the checks of a world on trial over so many held-out specs."""
     with progress("checking the checks", "specs") as report:
+        if world == "table":
+            return try_table_checks(table_specs(count), report)
         return try_checks(load_probe(), trial_specs(count), report, trial_cases(count))
 
 
 def trial_in_words(trial: Trial) -> str:
     """What passes, what is caught, and what is not as promised."""
     lines = [f"truth passes {trial.predicates} of its predicates (asked: {BARS['truth']:.1%}), {trial.truth} of its clips"]
-    lines.append(f"of clips with a deed of the scope deeds: {trial.of_deeds}")
+    if trial.of_deeds.trials:
+        lines.append(f"of clips with a deed of the scope deeds: {trial.of_deeds}")
     for name, rate in trial.controls.items():
         lines.append(f"{name:24} fails {rate} (asked: {BARS['control']:.0%})")
     lines.append("fault    caught, where planted                    raised on truth   raised beside it")

@@ -232,16 +232,18 @@ def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry
     examples="""
     chronotope validate-checks
     chronotope validate-checks --count 400
+    chronotope validate-checks --world table --count 60
     """,
 )
 @option("--count", type=click.IntRange(min=2), default=100, show_default=True, metavar="N", help="Held-out specs.")
-def validate_checks(count: int) -> int:
+@option("--world", type=click.Choice(["stage", "table"]), default="stage", show_default=True, help="Whose checks; the table needs MuJoCo.")
+def validate_checks(count: int, world: str) -> int:
     """Put the checks on trial: truth passes, planted faults are caught.
 
     Exit status 1 if a promise is not kept.
     """
     from chronotope.cli import evaluate as work
 
-    trial = work.try_the_checks(count)
+    trial = work.try_the_checks(count, world)
     click.echo(work.trial_in_words(trial))
     return 1 if trial.missed() else 0

@@ -35,7 +35,7 @@ _ROWS = (
     Failure("TXT-NEG", "what was said not to be", 3, "what the prompt rules out is seen, or comes back"),
     Failure("TXT-PLC", "wrong place", 3, "the backdrop is nearer to another one of the stage"),
     Failure("TXT-NUM", "wrong number", 3, "not exactly as many alike as asked for, in most frames"),
-    Failure("CAM-DIR", "wrong camera", 3, "the picture moves less than 0.4 of the way of the stage's camera, or the other way"),
+    Failure("CAM-DIR", "wrong camera", 3, "what rests is not seen to move as the asked camera would show it"),
     Failure("OBJ-DIS", "disappearance", 4, "unseen for a quarter of a second or more, not hidden, not leaving"),
     Failure("OBJ-APP", "appearance from nothing", 4, "first seen long after the clip began, and not entering"),
     Failure("OBJ-DUP", "double", 4, "two patches of one kind for a quarter of a second or more"),
@@ -63,6 +63,10 @@ _ROWS = (
     Failure("LNG-DRF", "late degradation", 3, "after 4 s or more the picture is darker, paler, softer or noisier than it was"),
     Failure("GIV-CHG", "what was given is changed", 3, "frames or a region that were given come back at less than 24 dB"),
     Failure("SEAM", "a joint shows", 2, "where made follows on given, or the end on the beginning, a cut or a leap of more than two steps"),
+    Failure("PHY-SLF", "moves by itself", 3, "of the table: rests untouched before a standing camera, and its picture goes elsewhere"),
+    Failure("PHY-RST", "bounces too much or too little", 2, "of the table: speed after over speed before is off by more than 0.17"),
+    Failure("GEO-INC", "no one camera", 3, "of the table: what rests fits no place on the table for any camera that goes around it"),
+    Failure("GEO-LOOP", "does not come round", 3, "of the table: after once round, the last picture is not one step before the first"),
     Failure("SYS-RUN", "no video", 4, "the system failed, ran out of memory or time, or refused: counted as a failure"),
 )
 FAILURES: dict[str, Failure] = {row.code: row for row in _ROWS}

@@ -48,6 +48,7 @@ class Trial:
     planted: dict[str, int] = field(default_factory=dict)
     raised: dict[str, Counter[str]] = field(default_factory=dict)
     controls: dict[str, Rate] = field(default_factory=dict)
+    injectors: tuple[str, ...] = (*INJECTORS, *INJECTORS_OF_CASES)  # the classes that can be planted
 
     def recall(self, code: str) -> Rate:
         """How often a planted fault is among those that are raised."""
@@ -60,10 +61,14 @@ class Trial:
     def untested(self) -> list[str]:
         """The classes and controls of which there were too few clips to say anything."""
         counts = {
-            **{code: self.planted.get(code, 0) for code in (*INJECTORS, *INJECTORS_OF_CASES)},
+            **{code: self.planted.get(code, 0) for code in self.injectors},
             **{name: rate.trials for name, rate in self.controls.items()},
         }
         return [name for name, count in counts.items() if count < FEWEST]
+
+    def note(self, name: str, fails: bool) -> None:
+        """One more clip of a control."""
+        self.controls[name] = self.controls.get(name, Rate(0, 0)) + Rate(int(fails), 1)
 
     def missed(self) -> list[str]:
         """The promises that are not kept."""
@@ -123,10 +128,10 @@ def try_checks(
                 trial.raised.setdefault(code, Counter()).update({one.code for one in check(probe, spec, spoilt) if one.code})
         for name, change in CONTROLS.items():
             if (changed := change(spec, frames, np.random.default_rng([number, 13]))) is not None:
-                _note(trial, name, not succeeds(check(probe, spec, changed)))
+                trial.note(name, not succeeds(check(probe, spec, changed)))
         other = specs[(number + 2) % len(specs)]
         if {a.noun for a in other.actors} != {a.noun for a in spec.actors} and other.num_frames > 1:
-            _note(trial, "another prompt's video", not succeeds(check(probe, spec, _as_long(render(other).frames, spec.num_frames))))
+            trial.note("another prompt's video", not succeeds(check(probe, spec, _as_long(render(other).frames, spec.num_frames))))
         report(number + 1, len(specs) + len(cases))
     for number, case in enumerate(cases):
         _try_case(probe, trial, case, number)
@@ -144,10 +149,6 @@ def _try_case(probe: Probe, trial: Trial, case: Case, number: int) -> None:
         if trial.planted.get(code, 0) < most and (spoilt := plant_in(code, case, number)) is not None:
             trial.planted[code] = trial.planted.get(code, 0) + 1
             trial.raised.setdefault(code, Counter()).update({one.code for one in check_case(probe, case, spoilt) if one.code})
-
-
-def _note(trial: Trial, name: str, fails: bool) -> None:
-    trial.controls[name] = trial.controls.get(name, Rate(0, 0)) + Rate(int(fails), 1)
 
 
 def _as_long(frames: np.ndarray, count: int) -> np.ndarray:

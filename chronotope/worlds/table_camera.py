@@ -9,7 +9,7 @@ import numpy as np
 
 from chronotope.worlds.table_spec import TableSpec
 
-__all__ = ["TARGET", "View", "views"]
+__all__ = ["TARGET", "View", "angles", "view_at", "views"]
 
 TARGET = np.array([0.0, 0.0, 0.25])  # what it looks at
 FIELD = 36.0  # degrees that the short side of the frame sees
@@ -42,18 +42,26 @@ class View:
         return math.degrees(2 * math.atan(self.height / 2 / self.focal))
 
 
-def views(spec: TableSpec) -> tuple[View, ...]:
-    """The camera at every frame; the first one looks along y."""
+def view_at(spec: TableSpec, degrees: float) -> View:
+    """The spec's camera after it has gone so far around the table, to the right where positive."""
+    camera = spec.camera
+    focal = min(spec.width, spec.height) / 2 / math.tan(math.radians(FIELD / 2))
+    up, angle = math.radians(camera.elevation), math.radians(degrees)
+    out = np.array([math.sin(angle) * math.cos(up), -math.cos(angle) * math.cos(up), math.sin(up)])
+    right = np.array([math.cos(angle), math.sin(angle), 0.0])
+    down = np.array([out[2] * right[1], -out[2] * right[0], out[1] * right[0] - out[0] * right[1]])
+    return View(TARGET + camera.distance * out, np.stack([right, down, -out]), focal, spec.width, spec.height)
+
+
+def angles(spec: TableSpec) -> np.ndarray:
+    """How far the camera has gone around at every frame, in degrees, to the right where positive."""
     camera = spec.camera
     turn = {"still": 0.0, "orbit": 60.0 if camera.amount is None else camera.amount, "round": 360.0}[camera.kind]
     # A camera that goes round comes back to where it was with the frame after the last, so that the clip is a loop.
     last = spec.num_frames if camera.kind == "round" else max(spec.num_frames - 1, 1)
-    sense = -1.0 if camera.direction == "left" else 1.0
-    focal = min(spec.width, spec.height) / 2 / math.tan(math.radians(FIELD / 2))
-    up, found = math.radians(camera.elevation), []
-    for t in range(spec.num_frames):
-        angle = math.radians(sense * turn * t / last)
-        out = np.array([math.sin(angle) * math.cos(up), -math.cos(angle) * math.cos(up), math.sin(up)])
-        right = np.array([math.cos(angle), math.sin(angle), 0.0])
-        found.append(View(TARGET + camera.distance * out, np.stack([right, np.cross(-out, right), -out]), focal, spec.width, spec.height))
-    return tuple(found)
+    return (-1.0 if camera.direction == "left" else 1.0) * turn * np.arange(spec.num_frames) / last
+
+
+def views(spec: TableSpec) -> tuple[View, ...]:
+    """The camera at every frame; the first one looks along y."""
+    return tuple(view_at(spec, float(degrees)) for degrees in angles(spec))

@@ -10,11 +10,11 @@ import numpy as np
 from chronotope.worlds.cast_table import COLOURS
 from chronotope.worlds.table_spec import TableSpec
 
-__all__ = ["GROUND", "TOP_RADIUS", "colour", "lights", "sky", "top_picture"]
+__all__ = ["GROUND", "TOPS", "TOP_RADIUS", "colour", "lights", "sky", "top_picture"]
 
 TOP_RADIUS = 2.4  # of the round table, in metres
 GROUND = -1.4  # where the floor lies
-_TOPS: dict[str, tuple[int, int, int]] = {
+TOPS: dict[str, tuple[int, int, int]] = {
     "wooden": (206, 163, 116),
     "grey": (168, 171, 176),
     "white": (232, 231, 227),
@@ -28,7 +28,7 @@ def top_picture(spec: TableSpec) -> bytes:
     from PIL import Image
 
     rng = np.random.default_rng([spec.seed, 1])
-    base = np.array(_TOPS[spec.table], float)
+    base = np.array(TOPS[spec.table], float)
     pixels = base * (_wood(rng) if spec.table == "wooden" else _stone(rng))[..., None]
     packed = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(packed, "PNG", compress_level=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -55,15 +56,15 @@ def simulate(spec: TableSpec) -> Motion:
     return play(spec, build(spec, looks=False))
 
 
-def play(spec: TableSpec, model: Any) -> Motion:
-    """Play the whole clip on a model that is built already."""
-    return _Play(spec, model).run()
+def play(spec: TableSpec, model: Any, fixed: Collection[str] = ()) -> Motion:
+    """Play the whole clip on a model that is built already; those `fixed` stay where they are, whatever meets them."""
+    return _Play(spec, model, fixed).run()
 
 
 class _Play:
     """One clip while it is being played."""
 
-    def __init__(self, spec: TableSpec, model: Any) -> None:
+    def __init__(self, spec: TableSpec, model: Any, fixed: Collection[str]) -> None:
         mujoco = self.mujoco = engine()
         self.spec, self.model, self.data = spec, model, mujoco.MjData(model)
         mujoco.mj_forward(model, self.data)
@@ -76,7 +77,9 @@ class _Play:
         self.geom_names = [geoms.get(g, "") for g in range(model.ngeom)]
         self.number = {name: i for i, name in enumerate(self.names)}
         self.waiting = sorted(spec.events, key=lambda event: event.start)
-        self.held = {e.actor: self.data.qpos[self.place[e.actor]].copy() for e in spec.events if e.kind in ("drop", "bounce")}
+        self.fixed = set(fixed)
+        held = {e.actor for e in spec.events if e.kind in ("drop", "bounce")} | self.fixed
+        self.held = {name: self.data.qpos[self.place[name]].copy() for name in sorted(held)}
         self.pushing: list[tuple[Event, np.ndarray]] = []
         self.touched: dict[tuple[str, str], float] = {}
         self.contacts: list[Contact] = []
@@ -121,6 +124,8 @@ class _Play:
         if event.target is not None:
             step = data.qpos[self.place[event.target]][:2] - here
             step /= max(float(np.linalg.norm(step)), 1e-9)
+        if event.actor in self.fixed:
+            return
         self.held.pop(event.actor, None)
         way = step * speed
         data.qvel[self.speed[event.actor]] = [*way, *data.qvel[self.speed[event.actor]][2:]]

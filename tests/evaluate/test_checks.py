@@ -13,6 +13,7 @@ from chronotope.evaluate.inject import CONTROLS, INJECTORS, plant
 from chronotope.evaluate.inject_cases import INJECTORS_OF_CASES
 from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.statistics import Rate
+from chronotope.evaluate.table_inject import TABLE_INJECTORS
 from chronotope.evaluate.taxonomy import FAILURES, blocks
 from chronotope.evaluate.trial import BARS, trial_specs, try_checks
 from chronotope.worlds.spec import Actor, Camera, Event, Spec
@@ -22,7 +23,7 @@ SPECS = trial_specs(140)
 
 
 def test_every_class_but_the_systems_own_can_be_planted() -> None:
-    assert {*INJECTORS, *INJECTORS_OF_CASES} == set(FAILURES) - {"SYS-RUN"}
+    assert {*INJECTORS, *INJECTORS_OF_CASES, *TABLE_INJECTORS} == set(FAILURES) - {"SYS-RUN"}
     assert blocks("OBJ-DIS") and not blocks("VIS-BLR")
     with pytest.raises(UsageError, match="OBJ-DIS"):
         blocks("OBJ-DID")

@@ -1,0 +1,67 @@
+"""The checks of the table on trial, as those of the stage: true clips must pass, planted faults be caught by name, controls fail."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from chronotope.evaluate.statistics import Rate
+from chronotope.evaluate.table_checks import cannot_judge, check, succeeds
+from chronotope.evaluate.table_geometry import truth_of
+from chronotope.evaluate.table_inject import TABLE_CONTROLS, TABLE_INJECTORS, plant_on_table
+from chronotope.evaluate.trial import ENOUGH, Trial
+from chronotope.worlds.table import render
+from chronotope.worlds.table_sample import TableScope, sample_table
+from chronotope.worlds.table_spec import TableSpec
+
+__all__ = ["table_specs", "try_table_checks"]
+
+SIZES = ((128, 128), (96, 64), (64, 64), (64, 96), (128, 72))
+
+
+def table_specs(count: int, first: int = 2_000_000) -> list[TableSpec]:
+    """Held-out specs that can be judged, by seed: half as the scope draws them, but half of those with a moving camera; a quarter
+    with a fall, a quarter in which only the camera moves."""
+    scope, seed = TableScope(sizes=SIZES, moving_camera_share=0.5), first
+    found: list[TableSpec] = []
+    while len(found) < count:
+        spec, _ = sample_table(seed, scope, "heldout")
+        seed += 1
+        falls = any(event.kind in ("drop", "bounce") for event in spec.events)
+        circled = not spec.events and spec.num_frames > 1 and len(spec.actors) > 1
+        wanted = (True, falls, True, circled)[len(found) % 4]
+        found += [spec] if wanted and cannot_judge(spec) is None else []
+    return found
+
+
+def try_table_checks(specs: Sequence[TableSpec], report: Callable[[int, int], None] = lambda done, total: None) -> Trial:
+    """Every spec as it is rendered, with every fault that it can have, and as every control."""
+    trial = Trial(injectors=tuple(TABLE_INJECTORS))
+    for number, spec in enumerate(specs):
+        frames = render(spec, truth_of(spec).motion).frames
+        found = check(spec, frames)
+        trial.predicates += Rate(sum(one.holds for one in found), len(found))
+        trial.truth += Rate(int(succeeds(found)), 1)
+        trial.alarms.update({one.code for one in found if one.code})
+        for code in TABLE_INJECTORS:
+            if trial.planted.get(code, 0) < ENOUGH and (spoilt := plant_on_table(code, spec, number)) is not None:
+                trial.planted[code] = trial.planted.get(code, 0) + 1
+                trial.raised.setdefault(code, Counter()).update({one.code for one in check(spec, spoilt) if one.code})
+        for name, change in TABLE_CONTROLS.items():
+            if (changed := change(spec, frames, np.random.default_rng([number, 19]))) is not None:
+                trial.note(name, not succeeds(check(spec, changed)))
+        other = specs[(number + 2) % len(specs)]
+        if {a.colour for a in other.actors} != {a.colour for a in spec.actors}:
+            trial.note("another prompt's video", not succeeds(check(spec, _like(spec, other))))
+        report(number + 1, len(specs))
+    return trial
+
+
+def _like(spec: TableSpec, other: TableSpec) -> np.ndarray:
+    """Another spec's video at this one's size and length."""
+    resized = dataclasses.replace(other, width=spec.width, height=spec.height)
+    frames = render(resized, truth_of(other).motion).frames
+    return frames[np.minimum(np.arange(spec.num_frames), len(frames) - 1)]
