@@ -154,7 +154,8 @@ def test_of_true_clips_everything_holds(place: int) -> None:
 
 @pytest.mark.parametrize("code", INJECTORS_OF_CASES)
 def test_what_a_case_asks_can_fail_and_is_called_by_its_name(code: str) -> None:
-    clips = ((case, plant_in(code, case, number)) for number, case in enumerate(cases()))
+    more = [case_of(next(ASKED_FOR["absence"](FIRST + n)), kind="absence") for n in range(16)]  # not all have room for another
+    clips = ((case, plant_in(code, case, number)) for number, case in enumerate([*cases(), *more]))
     some = list(itertools.islice(((case, frames) for case, frames in clips if frames is not None), 3))
     assert some
     for case, frames in some:
