@@ -13,7 +13,6 @@ from benchmarks.canvas import PAGE
 from benchmarks.canvas.cases import cases, moves, simple
 from benchmarks.canvas.connect import progress
 from benchmarks.canvas.edit import coloured, recoloured
-from benchmarks.canvas.minute import drift
 from benchmarks.canvas.story import beats
 from benchmarks.harness import Options, run
 from chronotope.evaluate import continuity as motion
@@ -76,12 +75,6 @@ def test_a_fade_is_in_order_and_a_flicker_is_not() -> None:
     fade = np.stack([(1 - w) * first + w * last for w in np.linspace(0, 1, 10)]).astype(np.uint8)
     assert progress(fade) == pytest.approx(1)
     assert progress(fade[[0, 8, 2, 6, 4, 5, 3, 7, 1, 9]]) < 0.7
-
-
-def test_drift_is_what_changes_from_end_to_end() -> None:
-    still = np.repeat(ball([24.0]), 20, axis=0)
-    assert all(abs(change) < 1e-9 for change in drift(still).values())
-    assert drift((still * np.linspace(1, 0.5, 20)[:, None, None, None]).astype(np.uint8))["brightness"] < -3
 
 
 def test_cases_are_the_first_held_out_ones_and_their_variants_render() -> None:

@@ -20,6 +20,7 @@ from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.longrange import ALIKE, MEASURES
 from chronotope.evaluate.report import SCHEMA, make_report
 from chronotope.evaluate.suite import make_suite, write_cases
+from chronotope.evaluate.trial import trial_cases
 
 CASES = make_suite("smoke")[:6]
 ABOUT = {"program": "chronotope 0.1.0", "model": "somebody", "suite": "some", "videos": len(CASES)}
@@ -55,6 +56,16 @@ def test_real_reports_are_as_the_schema_says(report: dict[str, Any]) -> None:
     ]
     validator().validate(json.loads(json.dumps(make_report(pictures, ABOUT))))
     assert report["summary"]["long_range"]["videos"] == 1 and report["cases"][3]["measured"][ALIKE]["flicker"] == 1.5
+
+
+def test_reports_and_plans_of_tasks_and_prompts_too(tmp_path: Path) -> None:
+    cases = trial_cases(22)[::3]  # with the forms of prompts, and tasks with what they give
+    assert any(case.task for case in cases) and any(case.kind for case in cases)
+    away = (Check("is sharp"), Check("goes out of sight", "a"), Check("comes back", "a"))
+    validator().validate(json.loads(json.dumps(make_report([Judged(case, away) for case in cases], ABOUT))))
+    write_cases(cases, tmp_path / "plan.jsonl")
+    for line in (tmp_path / "plan.jsonl").read_text().splitlines():
+        validator("plan_line").validate(json.loads(line))
 
 
 def damaged(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
