@@ -96,9 +96,9 @@ def _by_check(verdicts: Sequence[Judged]) -> dict[str, Rate]:
 
 def _by_stratum(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for name in verdicts[0].case.strata:
-        levels = _in_order({v.case.strata[name] for v in verdicts})
-        found[name] = {level: _level([v for v in verdicts if v.case.strata[name] == level]) for level in levels}
+    for name in dict.fromkeys(name for v in verdicts for name in v.case.strata):  # of joined plans not every case has every stratum
+        levels = _in_order({v.case.strata[name] for v in verdicts if name in v.case.strata})
+        found[name] = {level: _level([v for v in verdicts if v.case.strata.get(name) == level]) for level in levels}
     return found
 
 
