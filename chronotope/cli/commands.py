@@ -93,7 +93,7 @@ def world() -> None:
     default="small",
     show_default=True,
     metavar="NAME",
-    help="What there is to see: shapes, small, acts (two deeds a clip), wide or full.",
+    help="shapes, small, acts (two deeds a clip), deeds (eat, hit, bounce, ...), returns (out of sight and back), wide or full.",
 )
 @option("--split", default="train", show_default=True, metavar="NAME", help="train, heldout or combination (pairs never trained on).")
 @option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: the sizes of the scope]")

@@ -167,10 +167,8 @@ def describe_plan(request: Request, generator: Generator, settings: Settings, mo
     steps = spans(planned.canvas, generator.window)
     at_once = max((step.stop - step.first for step in steps), default=0)
     size = SampleSize(at_once * rows * columns, text, at_once)
-    negative, guided = (
-        len(generator.tokenizer.encode(request.negative)),
-        [scale != 1 for scale in generator.scales(planned.canvas, sampling)],
-    )
+    negative = len(generator.tokenizer.encode(request.negative))
+    guided = [scale != 1 for scale in generator.scales(planned.canvas, sampling)]
     pixels = sum(geometry.stride[0] for _ in slices) * covered[0] * covered[1]
     models = generator.dit, generator.autoencoder
     costs = sampling_costs(models, geometry, size, pixels, sampling.num_steps, sampling.solver == "heun", negative, guided)

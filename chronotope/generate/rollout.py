@@ -121,7 +121,7 @@ def scales(canvas: Canvas, window: Window, asked: float, insist: bool = False) -
         new, fresh = insist or not texts <= told, made.isdisjoint(range(span.first, span.done))
         found.append(asked if fresh else min(asked, window.guidance if new else 1.0))
         made |= set(range(span.done, span.until))
-        told |= texts
+        told = texts  # by the window that this past was made in: a story that comes back to an earlier beat tells something new
     return found
 
 

@@ -211,6 +211,7 @@ def test_a_short_clip_gives_what_it_has(generator):
         (3.0, "x", "", [1.0] * 3),  # what goes on is not guided
         (3.0, [(0.0, "x"), (1.0, "y")], "", [2.0, 1.0, 1.0]),  # but where it is told something new
         (1.5, [(0.0, "x"), (1.0, "y")], "", [1.5, 1.0, 1.0]),
+        (3.0, [(0.0, "x"), (1.0, "y"), (2.0, "x")], "", [2.0, 1.0, 2.0]),  # back to what was told before
         (3.0, "x", "blur", [2.0] * 3),  # or something not
         (0.5, "x", "", [0.5] * 3),
     ],
