@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
-from chronotope.evaluate.checks import check
+from chronotope.evaluate.checks import check, succeeds
 from chronotope.evaluate.inject import plant
 from chronotope.evaluate.longrange import ALIKE, FADES, MEASURES, SPREAD, drift_of, fade, measures
 from chronotope.evaluate.probe import load_probe
@@ -61,3 +62,18 @@ def test_short_clips_are_not_asked_and_cannot_be_spoilt() -> None:
     assert ALIKE not in {one.name for one in check(load_probe(), spec, render(spec).frames)}
     moving = dataclasses.replace(long(), camera=Camera("pan", "right"))
     assert ALIKE not in {one.name for one in check(load_probe(), moving, render(moving).frames)}
+
+
+def test_a_long_video_of_another_size_is_measured_too() -> None:
+    spec = long()
+    frames = np.stack([cv2.resize(frame, (64, 96)) for frame in render(spec).frames])
+    (found,) = (one for one in check(load_probe(), spec, frames) if one.name == ALIKE)
+    assert set(MEASURES) <= set(found.measured)
+
+
+def test_who_stops_half_way_does_not_succeed() -> None:
+    spec = long(17, "white")
+    frames = render(spec).frames.copy()
+    assert succeeds(check(load_probe(), spec, frames))
+    frames[10:] = frames[9]
+    assert not succeeds(check(load_probe(), spec, frames))
