@@ -12,8 +12,9 @@ from chronotope.evaluate.checks import Check
 from chronotope.evaluate.continuity import STEP_NOISE, cuts
 from chronotope.evaluate.reconstruction import psnr
 from chronotope.evaluate.tracking import TRAVELS, Fault, Followed, Scene, truth_of
+from chronotope.worlds.spec import Spec
 
-__all__ = ["join_checks"]
+__all__ = ["closes", "join_checks"]
 
 Frames = UInt8[np.ndarray, "t h w 3"]
 KEPT = 24.0  # dB: the stage through the shipped autoencoder has 31 and more, through a weak one 27
@@ -65,6 +66,13 @@ def _change(places: Float[np.ndarray, "t 2"], joint: int) -> Float[np.ndarray, "
     return np.asarray(steps[joint - 1] - before.mean(axis=0)) if len(before) else np.full(2, np.nan)
 
 
+def closes(spec: Spec) -> bool:
+    """Whether everybody on the stage is at the end where it was at the beginning, as near as a loop must come."""
+    truth = truth_of(spec)
+    places = np.stack([truth.x, truth.y], axis=2) / min(spec.width, spec.height)
+    return all(_back(places[:, place]) <= SEAM for place in range(len(spec.actors)))
+
+
 def _wrap(scene: Scene, frames: Frames) -> Fault:
     """The step from the last frame back to the first is like any other: no cut, nobody elsewhere."""
     half = len(frames) // 2
@@ -78,6 +86,10 @@ def _wrap(scene: Scene, frames: Frames) -> Fault:
 
 def _leap(one: Followed) -> float:
     """The step from its last place to its first, in its median steps; 0 where it cannot be seen."""
-    centres = np.where((one.found & ~one.touched)[:, None], one.trail.centres, np.nan)
-    back = float(np.linalg.norm(centres[0] - centres[-1]))
-    return 0.0 if np.isnan(back) else back / _step(centres)
+    back = _back(np.where((one.found & ~one.touched)[:, None], one.trail.centres, np.nan))
+    return 0.0 if np.isnan(back) else back
+
+
+def _back(places: Float[np.ndarray, "t 2"]) -> float:
+    """The step from the last place to the first, in median steps."""
+    return float(np.linalg.norm(places[0] - places[-1])) / _step(places)

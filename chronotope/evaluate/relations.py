@@ -20,10 +20,11 @@ from chronotope.worlds.sample import SCOPES
 from chronotope.worlds.spec import Spec, spec_key
 from chronotope.worlds.stage import render
 
-__all__ = ["MOVING", "absent_of", "camera_of", "count_checks", "relation_checks", "seen_by_camera"]
+__all__ = ["MOVING", "SHOWN_BY_CAMERA", "absent_of", "camera_of", "count_checks", "relation_checks", "seen_by_camera"]
 
 Frames = UInt8[np.ndarray, "t h w 3"]
 MOVING = 0.1  # short sides, or of the logarithm of the size: the camera is seen to move
+SHOWN_BY_CAMERA = ("right", "left", "in", "out")  # the ways of the camera that can be told
 SHARE = 0.4  # of what the stage's camera does is enough, for how far is not said
 LASTING = 0.25  # seconds
 _OF_WHAT_IS_SEEN_MOVING = ("is there", "has its colour", "is one", "is at its place", "is sharp")
@@ -71,7 +72,7 @@ def _stage_camera(spec: Spec) -> tuple[float, float]:
 
 
 def _along(spec: Spec, pan: float, zoom: float) -> float:
-    return {"right": pan, "left": -pan, "in": zoom, "out": -zoom}[spec.camera.direction or "right"]
+    return dict(zip(SHOWN_BY_CAMERA, (pan, -pan, zoom, -zoom), strict=True))[spec.camera.direction or ""]
 
 
 def seen_by_camera(frames: Frames) -> tuple[float, float]:
