@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from chronotope.errors import UsageError, suggest
-from chronotope.evaluate.draws import Draw, held_out, specs_of, travellers, worded
+from chronotope.evaluate.draws import Draw, held_out, pairs, travellers, worded
 from chronotope.evaluate.lengths import long_specs, storyboard
 from chronotope.evaluate.tracking import truth_of
 from chronotope.generate.inputs import Given
@@ -119,12 +119,9 @@ def _usual(spec: Spec) -> bool:
     return split_by("f" * 8, attribute_pairs(spec)) != "combination"
 
 
-def _beside(seed: int) -> Iterator[Spec]:
+def _a_half_each(seed: int) -> Iterator[Spec]:
     """Two who stay, each in a half of the frame of its own."""
-    scope = dataclasses.replace(SCOPES["small"], events=("grow", "shrink"), min_frames=CLIP, max_frames=CLIP, picture_share=0.0)
-    for spec in specs_of(seed, scope, "heldout"):
-        if len(spec.actors) == 2 and {half_of(spec, 0), half_of(spec, 1)} == {"left", "right"}:
-            yield spec
+    return (spec for spec in pairs(seed, CLIP) if {half_of(spec, 0), half_of(spec, 1)} == {"left", "right"})
 
 
 def half_of(spec: Spec, place: int) -> str | None:
@@ -245,6 +242,6 @@ CANVAS_TASKS: dict[str, _Task] = {
     "edit the colour": _Task(_coloured, _edit(_other_colour)),
     "edit the place": _Task(_elsewhere, _edit(_other_place)),
     "retake": _Task(_moving(CLIP), _retake),
-    "inpaint": _Task(_beside, _inpaint),
+    "inpaint": _Task(_a_half_each, _inpaint),
     "rollout": _Task(_long, _nothing_given),
 }

@@ -27,11 +27,9 @@ def join_checks(scene: Scene, frames: Frames, asked: Asked) -> Iterator[Check]:
         there = psnr(frames[asked.kept], asked.reference[asked.kept])
         yield Check("what was given comes back", "", None if there >= KEPT else "GIV-CHG", int(asked.kept.any(axis=(1, 2)).argmax()))
     for joint in asked.joints:
-        code, frame = _seam(scene, frames, joint) or (None, None)
-        yield Check("goes on smoothly", "", code, frame)
+        yield Check.of("goes on smoothly", _seam(scene, frames, joint))
     if asked.wraps:
-        code, frame = _wrap(scene, frames) or (None, None)
-        yield Check("closes", "", code, frame)
+        yield Check.of("closes", _wrap(scene, frames))
 
 
 def _seam(scene: Scene, frames: Frames, joint: int) -> Fault:

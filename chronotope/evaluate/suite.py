@@ -31,10 +31,10 @@ from chronotope.worlds.backdrops import PLAIN
 from chronotope.worlds.sample import SCOPES, Split, scope_of, split_of
 from chronotope.worlds.spec import Spec, spec_key
 
-__all__ = ["LENGTHS", "NAMES", "PHYSICS", "SUITES", "Case", "Suite", "make_suite", "name_of", "read_cases", "specs_of", "write_cases"]
+__all__ = ["LENGTHS", "NAMES", "SUITES", "Case", "Suite", "make_suite", "name_of", "read_cases", "specs_of", "write_cases"]
 
 VERSION = 2
-# up to so many seconds; the mixture has no clip of more than three
+# up to so many seconds; the mixture has no clip of more than three, so its last level was named "over 2 s": 2 to 3 s
 _UP_TO = {
     "up to 1 s": 1.0,
     "1 to 2 s": 2.0,

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from chronotope.config import to_dict
 from chronotope.errors import FileProblem
 from chronotope.evaluate.asks import ASKED_FOR, prompt_draws
 from chronotope.evaluate.canvas_tasks import CANVAS_TASKS, task_draws
 from chronotope.evaluate.fitting import unfit
 from chronotope.evaluate.lengths import STORIES, length_draws
-from chronotope.evaluate.suite import make_suite, read_cases, write_cases
+from chronotope.evaluate.suite import Case, read_cases, write_cases
 from chronotope.worlds.sample import split_of
 from chronotope.worlds.spec import Actor, Camera, Event, Spec
 
@@ -71,12 +70,11 @@ OF_TASKS = [
 ]
 
 
-def read(folder: Path, spec: Spec, **change: Any) -> None:
-    """Read a plan of one line that says what is right of any case, but for this spec and these changes."""
+def read_one(folder: Path, spec: Spec, **change: Any) -> None:
+    """Read a plan of one line that says what is right of any case, but for these changes."""
     path = folder / "plan.jsonl"
-    write_cases(make_suite("smoke")[:1], path)
-    row = json.loads(path.read_text()) | {"spec": to_dict(spec), "split": split_of(spec)}
-    row |= {"width": spec.width, "height": spec.height, "num_frames": spec.num_frames, "fps": spec.fps}
+    write_cases([Case(spec, "a red circle", "sentence", split_of(spec), 0, 0, 7)], path)
+    row = json.loads(path.read_text())
     path.write_text(json.dumps(row | change) + "\n")
     read_cases(path)
 
@@ -84,18 +82,18 @@ def read(folder: Path, spec: Spec, **change: Any) -> None:
 @pytest.mark.parametrize(("kind", "spec", "says"), OF_KINDS)
 def test_a_kind_that_the_spec_does_not_show_is_refused(tmp_path: Path, kind: str, spec: Spec, says: str) -> None:
     with pytest.raises(FileProblem, match=rf"line 1, cannot be judged: .*{says}"):
-        read(tmp_path, spec, kind=kind)
+        read_one(tmp_path, spec, kind=kind)
 
 
 @pytest.mark.parametrize(("task", "spec", "says"), OF_TASKS)
 def test_a_task_that_has_no_room_in_the_spec_is_refused(tmp_path: Path, task: str, spec: Spec, says: str) -> None:
     with pytest.raises(FileProblem, match=rf"line 1, cannot be judged: {task} asks for .*{says}"):
-        read(tmp_path, spec, task=task)
+        read_one(tmp_path, spec, task=task)
 
 
 def test_a_task_and_a_kind_of_prompt_at_once_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileProblem, match="a case is one of the two"):
-        read(tmp_path, spec_of(BALL, frames=1), task="picture", kind="count")
+        read_one(tmp_path, spec_of(BALL, frames=1), task="picture", kind="count")
 
 
 def test_what_the_suites_ask_fits() -> None:

@@ -235,6 +235,18 @@ def test_leaps_are_planted_in_every_direction() -> None:
     assert [tuple(map(bool, way)) for way in ways] == [(True, False), (False, True), (True, True)]
 
 
+def test_names_of_checks_are_the_same_for_whatever_a_case_is_about() -> None:
+    own = {"spatial relation": "is left of the other", "absence": "what is ruled out is not there", "count": "as many are there"}
+    for kind, name in own.items():
+        case = next(case for case in cases() if case.kind == kind)
+        found = check_case(load_probe(), case, render(case.spec).frames)
+        (one,) = (one for one in found if one.name == name)
+        left = min(case.spec.actors, key=lambda actor: actor.x).id
+        assert one.actor == (left if kind == "spatial relation" else "")
+        told = [actor.id for actor in case.spec.actors] + [actor.noun for actor in case.spec.actors]
+        assert not any(word in one.name or any(sign.isdigit() for sign in one.name) for one in found for word in told)
+
+
 # Plans
 
 
