@@ -1,4 +1,4 @@
-"""Does a spec show what its case says it asks: has a task room in it, is there anything of the kind that the prompt names?
+"""Whether a spec fits what its case says it asks: a task has room in it, and what the prompt names by its kind is there.
 
 The task and the kind of a plan's line decide which checks run, so a line whose spec does not fit them cannot be judged by them.
 """
