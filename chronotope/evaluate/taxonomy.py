@@ -53,9 +53,7 @@ _ROWS = (
     Failure("MOT-JMP", "teleport", 3, "one step is far larger than the others"),
     Failure("MOT-SHK", "shaking", 3, "goes to and fro, or grows and shrinks in turns, far more than its deeds need"),
     Failure("PHY-INR", "unsteady motion", 2, "stops, runs back or speeds up where the stage moves evenly"),
-    Failure(
-        "PHY-GRV", "does not fall", 3, "between contacts no parabola, or one bent 2.5 (table: 1.5) times more or less than it should"
-    ),
+    Failure("PHY-GRV", "does not fall", 3, "between contacts no parabola, or one bent 2.5 (table: 1.5) times more or less than it should"),
     Failure("PHY-NRG", "energy from nothing", 3, "comes higher after a contact with the floor than it was before"),
     Failure("PHY-COL", "no exchange of momentum", 3, "struck, it stays, or the one who struck it goes on beside it"),
     Failure("PHY-PEN", "one through the other", 3, "the centres come nearer than half their distance when touching, or change sides"),
