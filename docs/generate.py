@@ -181,6 +181,9 @@ def suites() -> str:
     return "\n".join(lines).rstrip()
 
 
+FEW_SCENES = 10  # fewer are a direction, whatever the number of clips
+
+
 def suite_table(layers: dict[str, Any], level: str) -> list[str]:
     """A row a level: the model with its most common failures, the truth; then the model by a second stratum."""
     model, truth = (layers.get(layer, {}) for layer in ("model", "truth"))
@@ -204,6 +207,9 @@ def suite_table(layers: dict[str, Any], level: str) -> list[str]:
         lines += ["|---|---|---|"]
         for second, (alive, low, high, at_risk) in model["lasting"].items():
             lines.append(f"| {second} s | {100 * alive:.0f} % [{100 * low:.0f}, {100 * high:.0f}] | {at_risk:.0f} |")
+        scenes = max(rate["of"] for rate in model["levels"].values())  # each is there once a level
+        if scenes < FEW_SCENES:
+            lines += ["", f"These clips are of {scenes} scenes only, and the intervals take each clip for itself: a direction, no more."]
     return lines
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from chronotope.errors import UsageError, suggest
-from chronotope.evaluate.draws import Draw, held_out, specs_of, travellers, worded
+from chronotope.evaluate.draws import Draw, held_out, pairs, travellers, worded
 from chronotope.evaluate.lengths import long_specs, storyboard
 from chronotope.evaluate.tracking import truth_of
 from chronotope.generate.inputs import Given
@@ -22,7 +22,7 @@ from chronotope.worlds.sample import SCOPES, attribute_pairs, split_by
 from chronotope.worlds.spec import Spec
 from chronotope.worlds.stage import render
 
-__all__ = ["CANVAS_TASKS", "Asked", "asked_of", "task_draws", "task_specs"]
+__all__ = ["CANVAS_TASKS", "END", "GIVEN", "RETAKE", "Asked", "asked_of", "half_of", "task_draws", "task_specs"]
 
 Frames = UInt8[np.ndarray, "t h w 3"]
 CLIP, GIVEN, END = 16, 8, 4  # frames: of a clip; of what is given to go on from; of each end where two are given
@@ -119,15 +119,12 @@ def _usual(spec: Spec) -> bool:
     return split_by("f" * 8, attribute_pairs(spec)) != "combination"
 
 
-def _beside(seed: int) -> Iterator[Spec]:
+def _a_half_each(seed: int) -> Iterator[Spec]:
     """Two who stay, each in a half of the frame of its own."""
-    scope = dataclasses.replace(SCOPES["small"], events=("grow", "shrink"), min_frames=CLIP, max_frames=CLIP, picture_share=0.0)
-    for spec in specs_of(seed, scope, "heldout"):
-        if len(spec.actors) == 2 and {_half(spec, 0), _half(spec, 1)} == {"left", "right"}:
-            yield spec
+    return (spec for spec in pairs(seed, CLIP) if {half_of(spec, 0), half_of(spec, 1)} == {"left", "right"})
 
 
-def _half(spec: Spec, place: int) -> str | None:
+def half_of(spec: Spec, place: int) -> str | None:
     """The half of the frame in which an actor is through the whole clip."""
     truth = truth_of(spec)
     left, right = truth.x[:, place] - truth.width[:, place] / 2, truth.x[:, place] + truth.width[:, place] / 2
@@ -228,7 +225,7 @@ def _inpaint(spec: Spec) -> Asked:
     alone = dataclasses.replace(spec, actors=(one,), events=tuple(e for e in spec.events if e.actor == one.id))
     source, mask = render(alone).frames, np.zeros((1, spec.height, spec.width), bool)
     middle = spec.width // 2
-    mask[:, :, slice(0, middle) if _half(spec, 1) == "left" else slice(middle, None)] = True
+    mask[:, :, slice(0, middle) if half_of(spec, 1) == "left" else slice(middle, None)] = True
     kept = np.broadcast_to(~mask, source.shape[:3])
     return Asked(Given("retake", video=source, mask=mask), spec.num_frames, kept, source)
 
@@ -245,6 +242,6 @@ CANVAS_TASKS: dict[str, _Task] = {
     "edit the colour": _Task(_coloured, _edit(_other_colour)),
     "edit the place": _Task(_elsewhere, _edit(_other_place)),
     "retake": _Task(_moving(CLIP), _retake),
-    "inpaint": _Task(_beside, _inpaint),
+    "inpaint": _Task(_a_half_each, _inpaint),
     "rollout": _Task(_long, _nothing_given),
 }

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float
 from chronotope.evaluate.antics import antics_of, until_it_stops
 from chronotope.evaluate.encounters import MEETINGS, encounters_of
 from chronotope.evaluate.identity import identity_checks
+from chronotope.evaluate.lasting import lasting, run_of, seen_for_a_time
 from chronotope.evaluate.longrange import ALIKE, LONG, drifts
 from chronotope.evaluate.permanence import DRIFT_OF_COLOUR, DRIFT_OF_SIZE, GROWN, fates, permanence_of, stays_of, times_away
 from chronotope.evaluate.probe import Probe, scaled
@@ -45,7 +46,6 @@ from chronotope.worlds.stage import render
 
 __all__ = ["Check", "check", "check_scene", "succeeds"]
 
-LASTING = 0.25  # seconds: shorter slips of the probe are forgiven
 SHOWN, HIDDEN = 0.6, 0.5  # of an actor's pixels: the truth shows it; the truth lets it be missed
 JUMP = 3.0, 0.12  # times the median step, and short sides
 SHAKING = 0.03, 0.08, 0.15  # steps that count: short sides, steps of the logarithm of the size, and the share of the whole extent
@@ -67,6 +67,11 @@ class Check:
     code: str | None = None
     frame: int | None = None
     measured: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name: str, fault: Fault, actor: str = "") -> Check:
+        """The check of this name with the failure that was found, or none."""
+        return cls(name, actor, *(fault or (None, None)))
 
     @property
     def holds(self) -> bool:
@@ -96,7 +101,7 @@ def _actor_checks(scene: Scene, place: int, one: Followed) -> Iterator[Check]:
     """Everything about one actor. Of somebody who is not there nothing else can be true either."""
     visible = truth_of(scene.spec).visible_fraction[:, place]
     shown = visible >= SHOWN
-    there = one.found.any() and (one.trail.seen_share >= SEEN_SHARE * shown.mean() or _for_a_time(scene, one))
+    there = one.found.any() and (one.trail.seen_share >= SEEN_SHARE * shown.mean() or seen_for_a_time(one.found, lasting(scene.spec.fps)))
     wanted = tuple(_predicates(scene, place, one))
     if not there:
         first = int(np.argmax(shown)) if shown.any() else 0
@@ -104,15 +109,7 @@ def _actor_checks(scene: Scene, place: int, one: Followed) -> Iterator[Check]:
         return
     yield Check("is there", one.actor.id)
     for name, look in wanted:
-        code, frame = look() or (None, None)
-        yield Check(name, one.actor.id, code, frame)
-
-
-def _for_a_time(scene: Scene, one: Followed) -> bool:
-    """Seen steadily for a while, though not for long: it is gone, or came late, which is another failure than never to be there."""
-    times = np.flatnonzero(one.found)
-    solid = len(times) >= max(_lasting(scene), 0.8 * (times[-1] - times[0] + 1))
-    return bool(solid and (times[0] <= 1 or times[-1] >= scene.num_frames - 2))
+        yield Check.of(name, look(), one.actor.id)
 
 
 def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Fault]]]:
@@ -134,7 +131,7 @@ def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, 
     yield from permanence_of(scene, place, one)
     yield from stays_of(scene, one)
     yield from identity_checks(scene, place, one)
-    yield "is one", lambda: _run(one.doubles, scene, "OBJ-DUP")
+    yield "is one", lambda: run_of("OBJ-DUP", one.doubles, scene.spec.fps)
     if scene.num_frames > 1:
         fate = (
             fates(events, away) | ({"leave"} if "hit" in suffered else set()) | ({"be eaten"} if "eat" in suffered else set())
@@ -215,20 +212,6 @@ def _last_over_first(values: np.ndarray) -> float:
     return float(np.median(values[-quarter:]) / max(float(np.median(values[:quarter])), 1e-6))
 
 
-def _lasting(scene: Scene) -> int:
-    return max(2, round(LASTING * scene.spec.fps))
-
-
-def _run(flags: Bool[np.ndarray, " t"], scene: Scene, code: str) -> Fault:
-    """The first run of true frames that lasts; in a short clip, one that never ends."""
-    needed, length = min(_lasting(scene), len(flags)), 0
-    for t, flag in enumerate(flags):
-        length = length + 1 if flag else 0
-        if length >= needed:
-            return code, t - needed + 1
-    return None
-
-
 def _persists(scene: Scene, place: int, one: Followed, kinds: set[str]) -> Fault:
     """Seen from the beginning to the end, but where it may be out of the frame or hidden."""
     truth = truth_of(scene.spec).visible_fraction[: scene.num_frames, place]
@@ -254,7 +237,7 @@ def _persists(scene: Scene, place: int, one: Followed, kinds: set[str]) -> Fault
         not one.found[-1]
         and not away[-1]
         and not kinds & {"leave", "be eaten"}
-        and scene.num_frames - times[-1] > _longest(truth < SHOWN) + 2 * _lasting(scene)
+        and scene.num_frames - times[-1] > _longest(truth < SHOWN) + 2 * lasting(scene.spec.fps)
     ):
         missing[times[-1] + 1 :] = True  # longer than anybody could be hidden here
     if "enter" in kinds:
@@ -265,7 +248,7 @@ def _persists(scene: Scene, place: int, one: Followed, kinds: set[str]) -> Fault
         missing[times[-1] :] = False
         if not one.near_edge[times[-1]] and not one.found[-1]:
             return "OBJ-DIS", int(times[-1]) + 1
-    fault = _run(missing, scene, "OBJ-DIS")
+    fault = run_of("OBJ-DIS", missing, scene.spec.fps)
     return ("OBJ-APP", int(times[0])) if fault and fault[1] < times[0] else fault
 
 
@@ -352,21 +335,16 @@ def _even(scene: Scene, one: Followed, event: Event) -> Fault:
 def _clip_checks(scene: Scene, missing: bool) -> Iterator[Check]:
     """What must be true of the whole picture."""
     if not missing:  # what is there instead of somebody is that failure already
-        yield _named("nobody else is there", _nobody_else(scene))
-    yield _named("is at its place", None if _place(scene) == scene.spec.backdrop else ("TXT-PLC", 0))
-    yield _named("is sharp", _sharp(scene))
+        yield Check.of("nobody else is there", _nobody_else(scene))
+    yield Check.of("is at its place", None if _place(scene) == scene.spec.backdrop else ("TXT-PLC", 0))
+    yield Check.of("is sharp", _sharp(scene))
     if scene.num_frames > 1 and scene.spec.camera.kind == "still":
         jumps, grain = _restlessness(scene)
-        yield _named("does not flicker", ("VIS-FLK", int(jumps.argmax()) + 1) if np.max(jumps) > FLICKER else None)
-        yield _named("is free of noise", ("VIS-NSE", int(grain.argmax()) + 1) if np.median(grain) > NOISE else None)
+        yield Check.of("does not flicker", ("VIS-FLK", int(jumps.argmax()) + 1) if np.max(jumps) > FLICKER else None)
+        yield Check.of("is free of noise", ("VIS-NSE", int(grain.argmax()) + 1) if np.median(grain) > NOISE else None)
     if scene.spec.seconds >= LONG and scene.spec.camera.kind == "still":
         fault, numbers = drifts(scene)
-        code, frame = fault or (None, None)
-        yield Check(ALIKE, "", code, frame, numbers)
-
-
-def _named(name: str, fault: Fault) -> Check:
-    return Check(name, "", *(fault or (None, None)))
+        yield dataclasses.replace(Check.of(ALIKE, fault), measured=numbers)
 
 
 def _nobody_else(scene: Scene) -> Fault:
@@ -376,8 +354,8 @@ def _nobody_else(scene: Scene) -> Fault:
     for place, one in enumerate(scene.actors):
         visible = truth_of(scene.spec).visible_fraction[: scene.num_frames, place]
         half_out |= ~one.found & ((one.actor.id in struck) | ((visible > 0) & (visible < SHOWN) & _comes_and_goes(scene, one)))
-    fault = _run(scene.strangers & ~half_out, scene, "TXT-EXT")
-    return ("OBJ-APP", fault[1]) if fault and fault[1] > _lasting(scene) else fault
+    fault = run_of("TXT-EXT", scene.strangers & ~half_out, scene.spec.fps)
+    return ("OBJ-APP", fault[1]) if fault and fault[1] > lasting(scene.spec.fps) else fault
 
 
 def _comes_and_goes(scene: Scene, one: Followed) -> bool:

@@ -1,4 +1,7 @@
-"""How often somebody goes out of sight as asked, and how often it then comes back right: three rates, none of which tells the others."""
+"""How often somebody goes out of sight as asked, and how often it then comes back right: three rates, none of which tells the others.
+
+Absences are counted, one of each actor that is asked to go and come back; a video may hold two.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ __all__ = ["Coverage", "coverage"]
 
 @dataclass(frozen=True)
 class Coverage:
-    """Of the absences that were asked for: how many videos passed the gate, and how many of those were right."""
+    """Of the absences that were asked for: how many passed the gate, and how many of those were right."""
 
     gate: Rate
     success: Rate  # among those that passed the gate

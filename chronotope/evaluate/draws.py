@@ -13,14 +13,18 @@ from chronotope.worlds.sample import SCOPES, Scope, Split, sample_spec, split_of
 from chronotope.worlds.spec import Spec
 from chronotope.worlds.words import places
 
-__all__ = ["Draw", "held_out", "names_place", "specs_of", "travellers", "worded"]
+__all__ = ["Draw", "held_out", "names_place", "pairs", "specs_of", "travellers", "worded"]
 
 WORDINGS = 12  # among which one that names the place is looked for
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What a suite asks for but the seed; of those with one index only one thing differs."""
+    """What a suite asks for but the seed.
+
+    Of those with one index one thing differs: length, size or wording. With length and size the spec differs, and so do the backdrop's
+    variation and the seed of the model's noise.
+    """
 
     index: int
     spec: Spec
@@ -54,7 +58,10 @@ def names_place(text: str, backdrop: str) -> bool:
 
 
 def held_out(spec: Spec) -> Spec | None:
-    """The same scene with the next seed of its backdrop that puts it among the specs held out by hash; nothing if its pairs are special."""
+    """The same scene with the next seed of its backdrop that puts it among the specs held out by hash; nothing if its pairs are special.
+
+    Another seed is another variation of the same place: clouds and hills stand elsewhere, actors and events do not.
+    """
     for step in range(1000):
         found = dataclasses.replace(spec, seed=(spec.seed + step) % 2**31)
         if (split := split_of(found)) != "train":
@@ -71,3 +78,9 @@ def travellers(seed: int, num_frames: int, sideways: bool = True) -> Iterator[Sp
         whole = [event for event in spec.events if event.kind in TRAVELS and event.start == 0 and event.end >= spec.seconds - 1e-6]
         if len(whole) == len(spec.events) == 1 and (not sideways or whole[0].direction in ("left", "right")):
             yield spec
+
+
+def pairs(seed: int, num_frames: int) -> Iterator[Spec]:
+    """Specs of two who keep their places; one or the other may grow or shrink."""
+    scope = dataclasses.replace(SCOPES["small"], events=("grow", "shrink"), min_frames=num_frames, max_frames=num_frames, picture_share=0.0)
+    return (spec for spec in specs_of(seed, scope, "heldout") if len(spec.actors) == 2)

@@ -16,7 +16,7 @@ from chronotope import video
 from chronotope.evaluate.canvas_tasks import Asked, asked_of
 from chronotope.worlds.spec import Spec
 
-__all__ = ["FOLDER", "described", "hand_out"]
+__all__ = ["described", "hand_out"]
 
 Frames = UInt8[np.ndarray, "t h w 3"]
 FOLDER = "inputs"

@@ -22,7 +22,7 @@ from chronotope.worlds.returns import FAST, SLOW
 from chronotope.worlds.spec import Event, Spec
 from chronotope.worlds.stage import Truth
 
-__all__ = ["crossing", "identity_checks", "identity_of", "left_of"]
+__all__ = ["ASIDE", "crossing", "identity_checks", "identity_of", "left_of"]
 
 HIDDEN, LASTING = 0.02, 3  # of its pixels, and frames: wholly hidden
 LIKE_BEFORE = 0.35, 3.0  # times the cells: another kind of thing is about as large as who was there

@@ -18,7 +18,7 @@ from chronotope.worlds.stage import render
 __all__ = ["INJECTORS_OF_CASES", "plant_in"]
 
 Frames = UInt8[np.ndarray, "t h w 3"]
-LEAP = 0.18, 4.0  # short sides at least, and steps of the actor
+LEAP = 0.18, 4.0, 0.4  # short sides and steps of the actor at least, short sides of each way at most
 AMISS = 0.36  # short sides: the size of what shall not be there
 
 
@@ -27,16 +27,26 @@ def plant_in(code: str, case: Case, seed: int) -> Frames | None:
     return INJECTORS_OF_CASES[code](case, np.random.default_rng([seed, 17]))
 
 
-def _aside(spec: Spec, made: np.ndarray) -> Frames | None:
-    """The clip with its actor elsewhere, as far as it has room in these frames and far enough for a leap."""
-    truth, short = truth_of(spec), min(spec.width, spec.height)
-    half = truth.width.max() / 2
-    left, right = truth.x[made].min() - half, spec.width - half - truth.x[made].max()
-    way = max(left, right)
-    if len(spec.actors) > 1 or way < max(LEAP[0] * short, LEAP[1] * float(np.abs(np.diff(truth.x[:, 0])).max())):
+def _aside(spec: Spec, made: np.ndarray, turn: int) -> Frames | None:
+    """The clip with its actor elsewhere, far enough for a leap: to a side, up or down, or obliquely, by turns, as there is room."""
+    if len(spec.actors) > 1:
         return None
-    x = spec.actors[0].x + min(way, 0.4 * short) / spec.width * (1 if right >= left else -1)
-    return render(dataclasses.replace(spec, actors=(dataclasses.replace(spec.actors[0], x=x),))).frames
+    truth, short, (actor,) = truth_of(spec), min(spec.width, spec.height), spec.actors
+    right = _room(truth.x[made], truth.width.max(), float(spec.width))
+    down = _room(truth.y[made], truth.height.max(), float(spec.height))
+    step = np.hypot(np.diff(truth.x[:, 0]), np.diff(truth.y[:, 0])).max()
+    ways = [(right, 0.0), (0.0, down), (right, down)]
+    for way in (np.array(ways[(turn + more) % len(ways)]) for more in range(len(ways))):
+        if np.hypot(*way) >= max(LEAP[0] * short, LEAP[1] * step):
+            x, y = np.clip(way, -LEAP[2] * short, LEAP[2] * short) / (spec.width, spec.height)
+            return render(dataclasses.replace(spec, actors=(dataclasses.replace(actor, x=actor.x + x, y=actor.y + y),))).frames
+    return None
+
+
+def _room(places: np.ndarray, size: float, side: float) -> float:
+    """How far somebody can be moved along one side of the frame and stays in it, the longer of the two ways."""
+    before, after = places.min() - size / 2, side - size / 2 - places.max()
+    return max(0.0, float(after)) if after >= before else -max(0.0, float(before))
 
 
 def _leaps(case: Case, rng: np.random.Generator) -> Frames | None:
@@ -47,7 +57,7 @@ def _leaps(case: Case, rng: np.random.Generator) -> Frames | None:
     made = np.arange(case.spec.num_frames) >= case.spec.num_frames * 3 // 4
     if asked.kept is not None:
         made = np.logical_not(asked.kept.all(axis=(1, 2)))
-    elsewhere = _aside(case.spec, made)
+    elsewhere = _aside(case.spec, made, case.index)
     return None if elsewhere is None else np.where(made[:, None, None, None], elsewhere, render(case.spec).frames)
 
 
@@ -57,7 +67,7 @@ def _given_anew(case: Case, rng: np.random.Generator) -> Frames | None:
     if asked is None or asked.kept is None:
         return None
     spec, frames = case.spec, render(case.spec).frames
-    other = _aside(spec, np.ones(spec.num_frames, bool)) if rng.random() < 0.5 else None
+    other = _aside(spec, np.ones(spec.num_frames, bool), case.index) if rng.random() < 0.5 else None
     if other is None:
         other = render(dataclasses.replace(spec, backdrop="white" if spec.backdrop != "white" else "black")).frames
     return np.where(asked.kept[..., None], other, frames)

@@ -31,7 +31,7 @@ from chronotope.generate.pipeline import Generator
 from chronotope.generate.settings import read_story
 from chronotope.worlds.stage import render
 
-__all__ = ["LAYERS", "Helpers", "Make", "Row", "attempt", "check_file", "maker", "one_by_one", "sha256"]
+__all__ = ["LAYERS", "Helpers", "Make", "Row", "check_file", "maker", "one_by_one", "sha256"]
 
 Make = Callable[[Case], tuple[Frames, dict[str, Any]]]
 Row = dict[str, Any]
@@ -83,7 +83,7 @@ def _beside(asked: Asked) -> dict[str, Any]:
     return {"image": asked.given.images or None, "num_frames": asked.new, **named}
 
 
-def attempt(make: Make, case: Case, path: Path) -> Row:
+def _attempt(make: Make, case: Case, path: Path) -> Row:
     """Make the video of a case, its only try; returns what the ledger will say of it."""
     started, spec = time.perf_counter(), case.spec
     try:
@@ -108,7 +108,7 @@ def one_by_one(make: Make, cases: Sequence[Case], folder: Path) -> Iterator[tupl
     """Each case twice: when it is begun, without a row, and when it has ended."""
     for case in cases:
         yield case, None
-        yield case, attempt(make, case, folder / case.file)
+        yield case, _attempt(make, case, folder / case.file)
 
 
 class Helpers:
@@ -132,7 +132,7 @@ class Helpers:
         while True:
             while len(under_way) < self.count and (case := next(waiting, None)) is not None:
                 yield case, None
-                under_way[self.pool.submit(_attempt, case, folder / case.file)] = case
+                under_way[self.pool.submit(_attempt_held, case, folder / case.file)] = case
             if not under_way:
                 return
             for ended in wait(under_way, return_when=FIRST_COMPLETED).done:
@@ -151,8 +151,8 @@ def _settle(model: Path | None, layer: str, sampled: Sampled) -> None:
     _HELD["make"], _HELD["probe"] = model and maker(Generator.load(model), layer, sampled), load_probe()
 
 
-def _attempt(case: Case, path: Path) -> Row:
-    return attempt(_HELD["make"], case, path)
+def _attempt_held(case: Case, path: Path) -> Row:
+    return _attempt(_HELD["make"], case, path)
 
 
 def _check(case: Case, path: Path) -> tuple[Check, ...]:

@@ -2,7 +2,8 @@
 
 The question is asked of a video only if it passes the gate: the actor is seen to go to the cover (or the edge of the frame) and is
 unseen for some frames, in which the cover looks as it always does, so that nobody stands before it. So there are two rates: how
-often a video passes the gate, and how often those that pass it are right (`coverage`).
+many absences pass the gate, and how many of those that pass it are right (`coverage`). An actor has one absence:
+`tracking.cannot_judge` refuses specs in which somebody goes out of sight twice.
 """
 
 from __future__ import annotations

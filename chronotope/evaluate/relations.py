@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 
 from chronotope.evaluate.checks import Check, check_scene
 from chronotope.evaluate.identity import left_of
+from chronotope.evaluate.lasting import run_of
 from chronotope.evaluate.probe import KINDS
 from chronotope.evaluate.tracking import FEWEST_CELLS, Fault, Scene, follow_all
 from chronotope.evaluate.words import SURE, Sight
@@ -20,12 +21,12 @@ from chronotope.worlds.sample import SCOPES
 from chronotope.worlds.spec import Spec, spec_key
 from chronotope.worlds.stage import render
 
-__all__ = ["MOVING", "absent_of", "camera_of", "count_checks", "relation_checks", "seen_by_camera"]
+__all__ = ["MOVING", "SHOWN_BY_CAMERA", "absent_of", "camera_of", "count_checks", "relation_checks", "seen_by_camera"]
 
 Frames = UInt8[np.ndarray, "t h w 3"]
 MOVING = 0.1  # short sides, or of the logarithm of the size: the camera is seen to move
+SHOWN_BY_CAMERA = ("right", "left", "in", "out")  # the ways of the camera that can be told
 SHARE = 0.4  # of what the stage's camera does is enough, for how far is not said
-LASTING = 0.25  # seconds
 _OF_WHAT_IS_SEEN_MOVING = ("is there", "has its colour", "is one", "is at its place", "is sharp")
 _OF_SEVERAL = ("is there", "has its colour", "nobody else is there", "is at its place", "is sharp", "does not flicker", "is free of noise")
 
@@ -35,12 +36,11 @@ def relation_checks(scene: Scene, kind: str) -> tuple[Check, ...]:
     found = check_scene(scene)
     if kind == "spatial relation":
         row = itertools.pairwise(sorted(scene.actors, key=lambda one: one.actor.x))
-        return (*found, *(_named(f"{a.actor.id} is left of {b.actor.id}", left_of(a, b)) for a, b in row))
+        return (*found, *(Check.of("is left of the other", left_of(a, b), a.actor.id) for a, b in row))
     if kind == "absence":
-        other = absent_of(scene.spec)
-        return (*found, _named(f"no {other} is there", _absent(scene, other)))
+        return (*found, Check.of("what is ruled out is not there", _absent(scene, absent_of(scene.spec))))
     if kind == "camera motion":
-        return (*(one for one in found if one.name in _OF_WHAT_IS_SEEN_MOVING), _named("the camera moves", _camera_moves(scene)))
+        return (*(one for one in found if one.name in _OF_WHAT_IS_SEEN_MOVING), Check.of("the camera moves", _camera_moves(scene)))
     return found
 
 
@@ -51,7 +51,7 @@ def count_checks(sight: Sight, spec: Spec) -> tuple[Check, ...]:
     counts = np.array([_patches(likely) for likely in sight.likely[:, KINDS.index(spec.actors[0].noun)]])
     wrong = counts != len(spec.actors)
     fault = ("TXT-NUM", int(wrong.argmax())) if wrong.mean() > 0.5 else None
-    return (*found, _named(f"{len(spec.actors)} are there", fault))
+    return (*found, Check.of("as many are there", fault))
 
 
 def absent_of(spec: Spec) -> str:
@@ -71,7 +71,7 @@ def _stage_camera(spec: Spec) -> tuple[float, float]:
 
 
 def _along(spec: Spec, pan: float, zoom: float) -> float:
-    return {"right": pan, "left": -pan, "in": zoom, "out": -zoom}[spec.camera.direction or "right"]
+    return dict(zip(SHOWN_BY_CAMERA, (pan, -pan, zoom, -zoom), strict=True))[spec.camera.direction or ""]
 
 
 def seen_by_camera(frames: Frames) -> tuple[float, float]:
@@ -94,19 +94,10 @@ def seen_by_camera(frames: Frames) -> tuple[float, float]:
     return pan, zoom
 
 
-def _named(name: str, fault: Fault) -> Check:
-    return Check(name, "", *(fault or (None, None)))
-
-
 def _absent(scene: Scene, noun: str) -> Fault:
     """No patch of this kind that lasts."""
     there = np.array([_patches(likely) > 0 for likely in scene.sight.likely[:, KINDS.index(noun)]])
-    needed, length = min(len(there), max(2, round(LASTING * scene.spec.fps))), 0
-    for t, flag in enumerate(there):
-        length = length + 1 if flag else 0
-        if length >= needed:
-            return "TXT-NEG", t - needed + 1
-    return None
+    return run_of("TXT-NEG", there, scene.spec.fps)
 
 
 def _patches(likely: np.ndarray) -> int:

@@ -21,19 +21,20 @@ from chronotope.errors import FileProblem, UsageError, suggest
 from chronotope.evaluate.asks import ASKED_FOR, PROMPT_FORMS, prompt_draws
 from chronotope.evaluate.canvas_tasks import CANVAS_TASKS, task_draws
 from chronotope.evaluate.draws import Draw, specs_of, worded
+from chronotope.evaluate.fitting import unfit
 from chronotope.evaluate.handout import described, hand_out
 from chronotope.evaluate.identity import identity_of
 from chronotope.evaluate.lengths import STORIES, length_draws
 from chronotope.evaluate.sizes import TRAINING, size_draws, trained
-from chronotope.evaluate.tracking import DEEDS, TRAVELS, cannot_judge
+from chronotope.evaluate.tracking import DEEDS, TRAVELS
 from chronotope.worlds.backdrops import PLAIN
 from chronotope.worlds.sample import SCOPES, Split, scope_of, split_of
 from chronotope.worlds.spec import Spec, spec_key
 
-__all__ = ["LENGTHS", "NAMES", "PHYSICS", "SUITES", "Case", "Suite", "make_suite", "name_of", "read_cases", "specs_of", "write_cases"]
+__all__ = ["LENGTHS", "NAMES", "SUITES", "Case", "Suite", "make_suite", "name_of", "read_cases", "specs_of", "write_cases"]
 
 VERSION = 2
-# up to so many seconds; the mixture has no clip of more than three
+# up to so many seconds; the mixture has no clip of more than three, so its last level was named "over 2 s": 2 to 3 s
 _UP_TO = {
     "up to 1 s": 1.0,
     "1 to 2 s": 2.0,
@@ -235,14 +236,14 @@ def _read(path: Path, lines: Sequence[str]) -> Iterator[Case]:
         try:
             row = json.loads(line)
             case = _case(row)
+            if why := unfit(case.task, case.kind, case.spec, case.prompt):
+                raise FileProblem(f"{path}, line {number}, cannot be judged: {why}")
             named = ("file", "width", "height", "num_frames", "fps", *(("inputs",) if case.task else ()))
             said, wanted = {name: row[name] for name in named}, _row(case)
         except (ValueError, KeyError, TypeError, UsageError) as problem:
             raise FileProblem(f"{path}, line {number}, is no case of a suite: {problem}") from problem
         if case.split != split_of(case.spec):
             raise FileProblem(f"{path}, line {number}, contradicts itself: split is {case.split}, by its spec {split_of(case.spec)}")
-        if case.kind != "count" and (why := cannot_judge(case.spec)):  # of several alike only their number is judged
-            raise FileProblem(f"{path}, line {number}, cannot be judged: {why}")
         if case.kind in TRAINING and case.kind != trained(case.spec):
             raise FileProblem(f"{path}, line {number}, contradicts itself: kind is {case.kind}, by its spec {trained(case.spec)}")
         wrong = [f"{name} is {said[name]}, by its spec {wanted[name]}" for name in said if said[name] != wanted[name]]

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from chronotope.evaluate.checks import Check, succeeds
+from chronotope.evaluate.lasting import lasting, run_of, seen_for_a_time
 from chronotope.evaluate.table_deeds import GOING, deeds_of, rests, step_of_truth
 from chronotope.evaluate.table_falls import falls_of
 from chronotope.evaluate.table_parallax import Orbit, clear, fit_orbit, follows_its_path, is_rigid, returns
@@ -21,10 +22,10 @@ from chronotope.worlds.table_camera import View
 from chronotope.worlds.table_looks import TOPS
 from chronotope.worlds.table_spec import TableSpec
 
-__all__ = ["cannot_judge", "check", "check_scene", "succeeds"]
+__all__ = ["cannot_judge", "check", "succeeds"]
 
-LASTING = 0.25  # seconds: shorter slips are forgiven
 SEEN = 0.5  # of the frames in which the truth shows it
+FEWEST = 3  # frames in which it is seen, of one that is gone or came late
 SHOWN, HIDDEN = 0.6, 0.35  # of an actor's pixels: the truth shows it; the truth lets it be missed
 GROWN = 1.6  # times the area, given the distance
 STEP = 1.6, 0.1  # times the truth's longest step, and short sides
@@ -35,10 +36,10 @@ LOOKS = 20.0  # levels: a table this much nearer to another kind's colour is tha
 
 def check(spec: TableSpec, frames: Frames) -> tuple[Check, ...]:
     """Everything that must be true of a video of this spec, uint8 [t, h, w, 3] of its size and length."""
-    return check_scene(look(spec, frames))
+    return _check_scene(look(spec, frames))
 
 
-def check_scene(scene: TableScene) -> tuple[Check, ...]:
+def _check_scene(scene: TableScene) -> tuple[Check, ...]:
     """The same for a video in which everybody has been found already."""
     orbit = fit_orbit(scene)
     path = orbit.path if orbit else scene.truth.views
@@ -46,29 +47,11 @@ def check_scene(scene: TableScene) -> tuple[Check, ...]:
     for i, actor in enumerate(scene.spec.actors):
         missing = _missing(scene, i)
         wanted = tuple(_predicates(scene, i)) if missing else (*_predicates(scene, i), *_deeds(scene, path, i))
-        found.append(_named("is there", actor.id, missing))
+        found.append(Check.of("is there", missing, actor.id))
         for name, rule in wanted:
-            found.append(_named(name, actor.id, missing or rule()))
+            found.append(Check.of(name, missing or rule(), actor.id))
     complete = all(one.holds for one in found if one.name == "is there")
     return (*found, *_clip_checks(scene, orbit, complete))
-
-
-def _named(name: str, actor: str, fault: Fault) -> Check:
-    return Check(name, actor, *(fault or (None, None)))
-
-
-def _lasting(scene: TableScene) -> int:
-    return min(scene.num_frames, max(2, round(LASTING * scene.spec.fps)))
-
-
-def _run(flags: Bool[np.ndarray, " t"], scene: TableScene, code: str) -> Fault:
-    """The first run of true frames that lasts."""
-    needed, length = _lasting(scene), 0
-    for t, flag in enumerate(flags):
-        length = length + 1 if flag else 0
-        if length >= needed:
-            return code, t - needed + 1
-    return None
 
 
 def _missing(scene: TableScene, i: int) -> Fault:
@@ -76,17 +59,10 @@ def _missing(scene: TableScene, i: int) -> Fault:
     one, shown = scene.actors[i], scene.truth.visible[:, i] >= SHOWN
     shown &= scene.truth.untouched[:, i] if (shown & scene.truth.untouched[:, i]).sum() >= 2 else True
     share = one.found[shown].mean() if shown.any() else 1.0
-    if share >= SEEN or (one.found.any() and _for_a_time(scene, one)):
+    if share >= SEEN or seen_for_a_time(one.found, max(FEWEST, lasting(scene.spec.fps))):
         return None
     first = int(np.argmax(shown))
     return ("TXT-ATT" if _instead(scene, i, shown) else "TXT-CNT"), first
-
-
-def _for_a_time(scene: TableScene, one: Patches) -> bool:
-    """Seen steadily for a while: it is gone or came late, which is another failure than never to be there."""
-    times = np.flatnonzero(one.found)
-    solid = len(times) >= max(_lasting(scene), 0.8 * (times[-1] - times[0] + 1))
-    return bool(solid and (times[0] <= 1 or times[-1] >= scene.num_frames - 2) and len(times) >= 3)
 
 
 def _instead(scene: TableScene, i: int, frames: Bool[np.ndarray, " t"]) -> str | None:
@@ -103,7 +79,7 @@ def _instead(scene: TableScene, i: int, frames: Bool[np.ndarray, " t"]) -> str |
 def _predicates(scene: TableScene, i: int) -> Iterator[tuple[str, Callable[[], Fault]]]:
     """What is asked of everybody."""
     one = scene.actors[i]
-    yield "is one", lambda: _run(one.doubles, scene, "OBJ-DUP")
+    yield "is one", lambda: run_of("OBJ-DUP", one.doubles, scene.spec.fps)
     if scene.num_frames > 1:
         yield "stays in being", lambda: _persists(scene, i)
         yield "keeps its size", lambda: _keeps_size(scene, i)
@@ -134,7 +110,7 @@ def _persists(scene: TableScene, i: int) -> Fault:
         covered = any(_covers(other, int(t), one.centres[nearest]) for other in scene.actors if other is not one)
         excused[t] = covered or (free and bool(one.touched[nearest].any() or one.at_edge[nearest]))
     missing = ~one.found & ~excused
-    fault = _run(missing, scene, "OBJ-DIS")
+    fault = run_of("OBJ-DIS", missing, scene.spec.fps)
     if fault is None:
         return None
     if _instead(scene, i, missing):
@@ -184,17 +160,17 @@ def _smooth(scene: TableScene, i: int) -> Fault:
 def _clip_checks(scene: TableScene, orbit: Orbit | None, complete: bool) -> Iterator[Check]:
     """What must be true of the whole picture."""
     if complete:  # what is there instead of somebody is that failure already
-        yield _named("nobody else is there", "", _nobody_else(scene))
-    yield _named("is on its table", "", _table(scene))
+        yield Check.of("nobody else is there", _nobody_else(scene))
+    yield Check.of("is on its table", _table(scene))
     if scene.spec.camera.kind == "still":
-        yield _named("the camera stands", "", _stands(scene))
+        yield Check.of("the camera stands", _stands(scene))
     if orbit is None:
         return
-    yield _named("the camera goes as asked", "", follows_its_path(scene, orbit))
+    yield Check.of("the camera goes as asked", follows_its_path(scene, orbit))
     if len(orbit.resting) > 1 and scene.spec.camera.kind != "still":
-        yield _named("what rests fits one camera", "", is_rigid(scene, orbit))
+        yield Check.of("what rests fits one camera", is_rigid(scene, orbit))
     if scene.spec.camera.kind == "round":
-        yield _named("ends as it began", "", returns(scene, orbit))
+        yield Check.of("ends as it began", returns(scene, orbit))
 
 
 def _stands(scene: TableScene) -> Fault:
@@ -207,10 +183,10 @@ def _stands(scene: TableScene) -> Fault:
 def _nobody_else(scene: TableScene) -> Fault:
     """No patch of a colour that nobody has, away from all of them; recoloured in the middle, an actor is no stranger."""
     for stranger in scene.strangers:
-        if fault := _run(stranger.found & ~stranger.touched.any(axis=1), scene, "TXT-EXT"):
+        if fault := run_of("TXT-EXT", stranger.found & ~stranger.touched.any(axis=1), scene.spec.fps):
             changed = any(_persists(scene, i) is not None for i in range(len(scene.actors)))
             if not changed:
-                return ("OBJ-APP" if np.argmax(stranger.found) > _lasting(scene) else "TXT-EXT"), fault[1]
+                return ("OBJ-APP" if np.argmax(stranger.found) > lasting(scene.spec.fps) else "TXT-EXT"), fault[1]
     return None
 
 

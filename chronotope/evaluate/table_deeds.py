@@ -19,7 +19,7 @@ from chronotope.evaluate.tracking import Fault
 from chronotope.worlds.table_camera import View
 from chronotope.worlds.table_spec import DIRECTIONS, Actor, Event, TableSpec
 
-__all__ = ["GOING", "deeds_of", "rests", "seen_from_above", "step_of_truth"]
+__all__ = ["GOING", "deeds_of", "rests", "step_of_truth"]
 
 GOING = ("roll", "slide", "hit", "push", "topple")
 WAY = 0.15  # metres: who goes less cannot be seen to go
@@ -36,7 +36,7 @@ MOST = 0.8  # of an actor
 FALLS = 0.35  # of the height on which it stood
 
 
-def seen_from_above(scene: TableScene, path: tuple[View, ...], i: int) -> Float[np.ndarray, "t 2"]:
+def _seen_from_above(scene: TableScene, path: tuple[View, ...], i: int) -> Float[np.ndarray, "t 2"]:
     """Where on the table an actor stands, in metres, if it stands as it did at first; NaN where it is not seen."""
     height, centres = anchor_height(scene.spec, scene.spec.actors[i]), scene.actors[i].centres
     return np.array([on_plane(view, centres[t : t + 1], height)[0] for t, view in enumerate(path)])
@@ -74,7 +74,7 @@ def _goes(scene: TableScene, path: tuple[View, ...], event: Event, i: int) -> Fa
     far = float(np.linalg.norm(wanted))
     if far < WAY:
         return None
-    places = seen_from_above(scene, path, i)
+    places = _seen_from_above(scene, path, i)
     moved = places[last] - places[first]
     way = _way(scene, path, event, i, int(first))
     along, across = float(moved @ way), float(abs(moved[0] * way[1] - moved[1] * way[0]))
@@ -95,10 +95,10 @@ def _way(scene: TableScene, path: tuple[View, ...], event: Event, i: int, first:
     if event.direction is not None:
         return np.array(DIRECTIONS[event.direction])
     target = next(j for j, actor in enumerate(scene.spec.actors) if actor.id == event.target)
-    there = seen_from_above(scene, path, target)
+    there = _seen_from_above(scene, path, target)
     seen = np.flatnonzero(~np.isnan(there[:, 0]))
     truth = scene.truth.motion.position[first]
-    gap = there[seen[0]] - seen_from_above(scene, path, i)[first] if len(seen) else truth[target, :2] - truth[i, :2]
+    gap = there[seen[0]] - _seen_from_above(scene, path, i)[first] if len(seen) else truth[target, :2] - truth[i, :2]
     return np.asarray(gap / max(float(np.linalg.norm(gap)), 1e-9))
 
 
@@ -107,7 +107,7 @@ def _keeps_going(scene: TableScene, path: tuple[View, ...], event: Event, i: int
     times = np.flatnonzero(clear(scene, i) & scene.truth.untouched[:, i])
     if len(times) < 4:
         return None
-    places = seen_from_above(scene, path, i)[times]
+    places = _seen_from_above(scene, path, i)[times]
     steps = np.diff(places @ _way(scene, path, event, i, int(times[0])))
     back = steps < -BACK
     return ("MOT-SHK", int(times[1 + np.argmax(back)])) if back.sum() > 1 else None
@@ -140,7 +140,7 @@ class _Pair:
 
     def __init__(self, scene: TableScene, path: tuple[View, ...], event: Event, i: int, j: int) -> None:
         self.scene, self.event, self.i, self.j = scene, event, i, j
-        self.one, self.two = seen_from_above(scene, path, i), seen_from_above(scene, path, j)
+        self.one, self.two = _seen_from_above(scene, path, i), _seen_from_above(scene, path, j)
         self.path, truth = path, scene.truth.motion.position
         self.pile = _pile_on(scene.spec, scene.spec.actors[j])
         hits = [c for c in scene.truth.motion.contacts if {c.actor, c.target} == {event.actor, event.target}]
@@ -176,7 +176,7 @@ class _Pair:
 
     def _moved(self, k: int) -> Float[np.ndarray, " t"]:
         """How far each clear picture of an actor is from where it stood; NaN elsewhere."""
-        places = self.two if k == self.j else seen_from_above(self.scene, self.path, k)
+        places = self.two if k == self.j else _seen_from_above(self.scene, self.path, k)
         whole = clear(self.scene, k)
         if whole.sum() < self.scene.num_frames // 3:
             whole = whole | _found_well(self.scene, k)
@@ -233,7 +233,7 @@ class _Pair:
         return ("TXT-ACT", scene.num_frames - 1) if pile else None
 
     def _stood(self, k: int) -> Float[np.ndarray, " 2"]:
-        places = seen_from_above(self.scene, self.path, k)
+        places = _seen_from_above(self.scene, self.path, k)
         seen = np.flatnonzero(~np.isnan(places[:, 0]))
         return places[seen[0]] if len(seen) else self.scene.truth.motion.position[0, k, :2]
 

@@ -18,7 +18,7 @@ from chronotope.worlds.table_camera import View
 from chronotope.worlds.table_physics import GRAVITY
 from chronotope.worlds.table_spec import Actor, Event
 
-__all__ = ["Fall", "falls_of", "height_of"]
+__all__ = ["Fall", "falls_of"]
 
 WEIGHT = 0.65, 1.5  # times gravity
 SLOW = 0.5, 2.0  # the same where only one short fall was seen
@@ -87,7 +87,7 @@ class Fall:
         return float(np.median(before)) if len(before) else None
 
 
-def height_of(scene: TableScene, path: tuple[View, ...], i: int, event: Event) -> Fall | None:
+def _height_of(scene: TableScene, path: tuple[View, ...], i: int, event: Event) -> Fall | None:
     """Measure how high a dropped solid is, or nothing where the camera cannot tell."""
     actor, centres = scene.spec.actors[i], scene.actors[i].centres
     low = anchor_height(scene.spec, actor) - actor.lift
@@ -154,7 +154,7 @@ def _lowest(rows: Float[np.ndarray, " n"]) -> list[int]:
 
 def falls_of(scene: TableScene, path: tuple[View, ...], i: int, event: Event) -> Iterator[tuple[str, Callable[[], Fault]]]:
     """The predicates of a drop or a bounce, by name."""
-    fall, actor = height_of(scene, path, i, event), scene.spec.actors[i]
+    fall, actor = _height_of(scene, path, i, event), scene.spec.actors[i]
     yield "comes down", partial(_comes_down, scene, i)
     if fall is None:
         return

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
-from chronotope.evaluate.statistics import Rate
 from chronotope.evaluate.table_checks import cannot_judge, check, succeeds
 from chronotope.evaluate.table_geometry import truth_of
 from chronotope.evaluate.table_inject import TABLE_CONTROLS, TABLE_INJECTORS, plant_on_table
-from chronotope.evaluate.trial import ENOUGH, Trial
+from chronotope.evaluate.trial import Trial
 from chronotope.worlds.table import render
 from chronotope.worlds.table_sample import TableScope, sample_table
 from chronotope.worlds.table_spec import TableSpec
@@ -42,14 +41,9 @@ def try_table_checks(specs: Sequence[TableSpec], report: Callable[[int, int], No
     trial = Trial(injectors=tuple(TABLE_INJECTORS))
     for number, spec in enumerate(specs):
         frames = render(spec, truth_of(spec).motion).frames
-        found = check(spec, frames)
-        trial.predicates += Rate(sum(one.holds for one in found), len(found))
-        trial.truth += Rate(int(succeeds(found)), 1)
-        trial.alarms.update({one.code for one in found if one.code})
+        trial.note_truth(check(spec, frames))
         for code in TABLE_INJECTORS:
-            if trial.planted.get(code, 0) < ENOUGH and (spoilt := plant_on_table(code, spec, number)) is not None:
-                trial.planted[code] = trial.planted.get(code, 0) + 1
-                trial.raised.setdefault(code, Counter()).update({one.code for one in check(spec, spoilt) if one.code})
+            trial.note_planted(code, partial(plant_on_table, code, spec, number), partial(check, spec))
         for name, change in TABLE_CONTROLS.items():
             if (changed := change(spec, frames, np.random.default_rng([number, 19]))) is not None:
                 trial.note(name, not succeeds(check(spec, changed)))

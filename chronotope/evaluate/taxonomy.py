@@ -1,7 +1,9 @@
 """Ways in which a video can fail, each with a code, a severity and the rule by which it is detected.
 
-Severity 4 and 3 block success; 2 degrades, 1 is cosmetic: both are reported and counted, and block nothing. A rule is a function
-of `evaluate.checks`, and every class has an injector in `evaluate.inject` that plants it in true clips.
+Severity 4 and 3 block success; 2 degrades, 1 is cosmetic: both are reported and counted, and block nothing. Rules are functions of
+the modules from which `evaluate.checks`, `evaluate.verdict` and `evaluate.table_checks` compile what they ask. Every class but SYS-RUN
+has an injector that plants it in true clips: in `evaluate.inject`, with `inject_deeds` and `inject_identity`, in `inject_cases` (what
+prompts and tasks ask), or in `table_inject` (the table).
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ _ROWS = (
     Failure("TXT-NEG", "what was said not to be", 3, "what the prompt rules out is seen, or comes back"),
     Failure("TXT-PLC", "wrong place", 3, "the backdrop is nearer to another one of the stage"),
     Failure("TXT-NUM", "wrong number", 3, "not exactly as many alike as asked for, in most frames"),
-    Failure("CAM-DIR", "wrong camera", 3, "what rests is not seen to move as the asked camera would show it"),
+    Failure("CAM-DIR", "wrong camera", 3, "what rests moves otherwise in the picture than the asked camera would show it, or not at all"),
     Failure("OBJ-DIS", "disappearance", 4, "unseen for a quarter of a second or more, not hidden, not leaving"),
     Failure("OBJ-APP", "appearance from nothing", 4, "first seen long after the clip began, and not entering"),
     Failure("OBJ-DUP", "double", 4, "two patches of one kind for a quarter of a second or more"),
@@ -51,7 +53,7 @@ _ROWS = (
     Failure("MOT-JMP", "teleport", 3, "one step is far larger than the others"),
     Failure("MOT-SHK", "shaking", 3, "goes to and fro, or grows and shrinks in turns, far more than its deeds need"),
     Failure("PHY-INR", "unsteady motion", 3, "stops, runs back or speeds up where the stage moves evenly"),
-    Failure("PHY-GRV", "does not fall", 3, "between two contacts no parabola, or one bent 2.5 times more or less than the stage's"),
+    Failure("PHY-GRV", "does not fall", 3, "between contacts no parabola, or one bent 2.5 (table: 1.5) times more or less than it should"),
     Failure("PHY-NRG", "energy from nothing", 3, "comes higher after a contact with the floor than it was before"),
     Failure("PHY-COL", "no exchange of momentum", 3, "struck, it stays, or the one who struck it goes on beside it"),
     Failure("PHY-PEN", "one through the other", 3, "the centres come nearer than half their distance when touching, or change sides"),

@@ -17,6 +17,7 @@ from chronotope.errors import UsageError
 from chronotope.evaluate.belonging import chances_of, grown
 from chronotope.evaluate.probe import CELL, KINDS, NOTHING
 from chronotope.evaluate.words import SURE, Sight, Trail, follow_likely
+from chronotope.worlds.absences import absences
 from chronotope.worlds.spec import Actor, Event, Spec
 from chronotope.worlds.stage import Truth, render
 
@@ -97,7 +98,13 @@ def cannot_judge(spec: Spec) -> str | None:
         return "two that turn at once cannot be told apart, for turned things look like others; let one of them rest"
     if any(event.kind == "meet" and abs(stage_way(spec, event.actor)) < WAY for event in spec.events):
         return "those who meet stand together from the beginning; put them farther apart, or make them smaller"
-    return None
+    often = next((actor.id for actor in spec.actors if _times_out_of_sight(spec, actor.id) > 1), None)
+    return f"{often} goes out of sight more than once, of which only the first time is looked at; let it go once" if often else None
+
+
+def _times_out_of_sight(spec: Spec, actor: str) -> int:
+    """How often it comes back from where it cannot be seen, or is said to stay there."""
+    return len(absences(spec, actor)) + sum(event.kind == "stay" and event.actor == actor for event in spec.events)
 
 
 def stage_way(spec: Spec, name: str, frames: slice = slice(None)) -> float:

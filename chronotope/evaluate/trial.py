@@ -1,6 +1,6 @@
 """The checks on trial: true clips must pass, planted faults must be caught and called by their name, and controls must fail.
 
-Specs are held out and are none of a suite's; each class of the taxonomy has its injector (`inject`). What is published is the
+Specs are held out and are none of a suite's; each class of the taxonomy has its injector (`taxonomy` says where). What is published is the
 whole confusion matrix: which codes are raised on clips with which fault.
 """
 
@@ -10,12 +10,13 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from chronotope.evaluate.asks import ASKED_FOR, PROMPT_FORMS
 from chronotope.evaluate.canvas_tasks import CANVAS_TASKS, task_specs
-from chronotope.evaluate.checks import check, succeeds
+from chronotope.evaluate.checks import Check, check, succeeds
 from chronotope.evaluate.inject import CONTROLS, INJECTORS, plant
 from chronotope.evaluate.inject_cases import INJECTORS_OF_CASES, plant_in
 from chronotope.evaluate.probe import Probe
@@ -24,6 +25,7 @@ from chronotope.evaluate.suite import Case, specs_of
 from chronotope.evaluate.taxonomy import FAILURES
 from chronotope.evaluate.tracking import DEEDS
 from chronotope.evaluate.verdict import check_case
+from chronotope.evaluate.words import Frames
 from chronotope.worlds.sample import SCOPES, scope_of
 from chronotope.worlds.spec import Spec
 from chronotope.worlds.stage import render
@@ -65,6 +67,22 @@ class Trial:
             **{name: rate.trials for name, rate in self.controls.items()},
         }
         return [name for name, count in counts.items() if count < FEWEST]
+
+    def note_truth(self, found: Sequence[Check]) -> Rate:
+        """The checks of one more true clip; returns how many of them hold."""
+        held = Rate(sum(one.holds for one in found), len(found))
+        self.predicates += held
+        self.truth += Rate(int(succeeds(tuple(found))), 1)
+        self.alarms.update({one.code for one in found if one.code})
+        return held
+
+    def note_planted(
+        self, code: str, spoil: Callable[[], Frames | None], judge: Callable[[Frames], Sequence[Check]], most: int = ENOUGH
+    ) -> None:
+        """One more clip with this fault, where a clip can have it and there are not enough yet."""
+        if self.planted.get(code, 0) < most and (spoilt := spoil()) is not None:
+            self.planted[code] = self.planted.get(code, 0) + 1
+            self.raised.setdefault(code, Counter()).update({one.code for one in judge(spoilt) if one.code})
 
     def note(self, name: str, fails: bool) -> None:
         """One more clip of a control."""
@@ -116,16 +134,10 @@ def try_checks(
     trial = Trial()
     for number, spec in enumerate(specs):
         frames = render(spec).frames
-        found = check(probe, spec, frames)
-        held = Rate(sum(one.holds for one in found), len(found))
-        trial.predicates += held
+        held = trial.note_truth(check(probe, spec, frames))
         trial.of_deeds += held if any(event.kind in DEEDS for event in spec.events) else Rate(0, 0)
-        trial.truth += Rate(int(succeeds(found)), 1)
-        trial.alarms.update({one.code for one in found if one.code})
         for code in INJECTORS:
-            if trial.planted.get(code, 0) < ENOUGH and (spoilt := plant(code, spec, number)) is not None:
-                trial.planted[code] = trial.planted.get(code, 0) + 1
-                trial.raised.setdefault(code, Counter()).update({one.code for one in check(probe, spec, spoilt) if one.code})
+            trial.note_planted(code, partial(plant, code, spec, number), partial(check, probe, spec))
         for name, change in CONTROLS.items():
             if (changed := change(spec, frames, np.random.default_rng([number, 13]))) is not None:
                 trial.note(name, not succeeds(check(probe, spec, changed)))
@@ -140,15 +152,10 @@ def try_checks(
 
 
 def _try_case(probe: Probe, trial: Trial, case: Case, number: int) -> None:
-    found = check_case(probe, case, render(case.spec).frames)
-    trial.predicates += Rate(sum(one.holds for one in found), len(found))
-    trial.truth += Rate(int(succeeds(found)), 1)
-    trial.alarms.update({one.code for one in found if one.code})
+    trial.note_truth(check_case(probe, case, render(case.spec).frames))
     for code in INJECTORS_OF_CASES:
         most = ENOUGH * (1 + (code in INJECTORS))  # those planted in specs before this count too
-        if trial.planted.get(code, 0) < most and (spoilt := plant_in(code, case, number)) is not None:
-            trial.planted[code] = trial.planted.get(code, 0) + 1
-            trial.raised.setdefault(code, Counter()).update({one.code for one in check_case(probe, case, spoilt) if one.code})
+        trial.note_planted(code, partial(plant_in, code, case, number), partial(check_case, probe, case), most)
 
 
 def _as_long(frames: np.ndarray, count: int) -> np.ndarray:

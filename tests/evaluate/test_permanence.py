@@ -7,11 +7,13 @@ import dataclasses
 import numpy as np
 import pytest
 
+from chronotope.errors import UsageError
 from chronotope.evaluate.checks import Check, check
 from chronotope.evaluate.coverage import coverage
 from chronotope.evaluate.identity import identity_of
 from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.statistics import Rate
+from chronotope.evaluate.tracking import cannot_judge
 from chronotope.worlds.spec import Actor, Camera, Event, Spec
 from chronotope.worlds.stage import render
 
@@ -143,3 +145,14 @@ def test_who_is_said_to_stay_away_does_not_come_back() -> None:
     assert not codes(spec, render(spec).frames)
     back = codes(spec, played(spec, *AWAY))
     assert back["TXT-NEG"].actor == "heart" and (back["TXT-NEG"].frame or 0) >= 16
+
+
+def test_who_goes_out_of_sight_twice_is_not_judged() -> None:
+    there_and_back = Event("leave", "heart", 0.0, 0.8, "right"), Event("enter", "heart", 1.0, 1.8, "right")
+    again = tuple(dataclasses.replace(event, start=event.start + 1.8, end=event.end + 1.8) for event in there_and_back)
+    once, twice = (spec_of((HEART, FOX), *events) for events in (there_and_back, (*there_and_back, *again)))
+    assert cannot_judge(once) is None
+    for spec in (twice, spec_of((HEART,), *there_and_back, again[0], Event("stay", "heart", 2.6, 3.6))):
+        assert "heart goes out of sight more than once" in (cannot_judge(spec) or "")
+        with pytest.raises(UsageError, match="more than once"):
+            found(spec, render(spec).frames)

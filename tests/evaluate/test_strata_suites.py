@@ -19,6 +19,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.asks import ASKED_FOR, PROMPT_FORMS, prompt_draws, prompts_of
 from chronotope.evaluate.canvas_tasks import CANVAS_TASKS, asked_of, task_draws, task_specs
 from chronotope.evaluate.checks import Check, succeeds
+from chronotope.evaluate.continuity import cuts
 from chronotope.evaluate.draws import Draw, names_place
 from chronotope.evaluate.inject_cases import INJECTORS_OF_CASES, plant_in
 from chronotope.evaluate.lengths import FRAMES, STORIES, long_specs, storyboard
@@ -27,9 +28,10 @@ from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.relations import seen_by_camera
 from chronotope.evaluate.sizes import SIZES, TRAINING, resized, size_draws
 from chronotope.evaluate.suite import NAMES, Case, make_suite, name_of, read_cases, write_cases
-from chronotope.evaluate.tracking import cannot_judge
+from chronotope.evaluate.tracking import cannot_judge, follow_all
 from chronotope.evaluate.trial import trial_cases
 from chronotope.evaluate.verdict import check_case
+from chronotope.evaluate.words import watch
 from chronotope.generate.pipeline import Generator
 from chronotope.generate.settings import read_story
 from chronotope.worlds.cast import aspect
@@ -205,6 +207,44 @@ def test_a_model_is_asked_for_every_task(model: str) -> None:
             if asked.kept is not None and asked.reference is not None and "frame" not in case.task and "picture" not in case.task:
                 assert np.array_equal(frames[asked.kept], asked.reference[asked.kept]), case.task  # to the bit
             assert origin["seed"] == told.seed
+
+
+@pytest.mark.parametrize("way", [(0.0, -0.3), (0.0, 0.3), (0.3, 0.0), (-0.2, 0.2)])
+def test_a_leap_at_a_joint_is_seen_whichever_way_it_goes(way: tuple[float, float]) -> None:
+    seen = 0
+    for spec in itertools.islice(task_specs("extend forward", FIRST), 12):
+        (actor,), (joint,) = spec.actors, asked_of("extend forward", spec).joints
+        x = actor.x + way[0] * min(spec.width, spec.height) / spec.width
+        moved = dataclasses.replace(spec, actors=(dataclasses.replace(actor, x=x, y=actor.y + way[1]),))
+        frames = np.concatenate([render(spec).frames[:joint], render(moved).frames[joint:]])
+        if cuts(frames) or not render(moved).truth.visible_fraction[joint:].min() > 0.9:
+            continue  # told by its cut already; or half out of the frame
+        assert "SEAM" in {one.code for one in wrong(case_of(spec, "extend forward"), frames)}, spec
+        seen += 1
+    assert seen
+
+
+def test_leaps_are_planted_in_every_direction() -> None:
+    case = next(case for case in cases() if case.task == "extend forward")
+    true, ways = follow_all(watch(load_probe(), render(case.spec).frames), case.spec).actors[0], []
+    for turn in range(3):
+        planted = plant_in("SEAM", dataclasses.replace(case, index=turn), turn)
+        assert planted is not None
+        one = follow_all(watch(load_probe(), planted), case.spec).actors[0]
+        ways.append(np.abs(np.nanmean((one.trail.centres - true.trail.centres)[8:], axis=0)) > 0.1)
+    assert [tuple(map(bool, way)) for way in ways] == [(True, False), (False, True), (True, True)]
+
+
+def test_names_of_checks_are_the_same_for_whatever_a_case_is_about() -> None:
+    own = {"spatial relation": "is left of the other", "absence": "what is ruled out is not there", "count": "as many are there"}
+    for kind, name in own.items():
+        case = next(case for case in cases() if case.kind == kind)
+        found = check_case(load_probe(), case, render(case.spec).frames)
+        (one,) = (one for one in found if one.name == name)
+        left = min(case.spec.actors, key=lambda actor: actor.x).id
+        assert one.actor == (left if kind == "spatial relation" else "")
+        told = [actor.id for actor in case.spec.actors] + [actor.noun for actor in case.spec.actors]
+        assert not any(word in one.name or any(sign.isdigit() for sign in one.name) for one in found for word in told)
 
 
 # Plans

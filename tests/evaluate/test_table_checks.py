@@ -12,6 +12,8 @@ import pytest
 pytest.importorskip("mujoco", reason="needs MuJoCo: pip install 'chronotope[table]'")
 
 from chronotope.errors import UsageError
+from chronotope.evaluate.inject import INJECTORS
+from chronotope.evaluate.inject_cases import INJECTORS_OF_CASES
 from chronotope.evaluate.table_checks import Check, cannot_judge, check, succeeds
 from chronotope.evaluate.table_falls import Fall, _weighs
 from chronotope.evaluate.table_geometry import on_line, on_plane, orbit_of, triangulate, truth_of
@@ -120,6 +122,10 @@ def test_planted_faults_are_caught_and_called_by_their_name(name: str, code: str
 
 def test_every_class_of_the_table_stands_in_the_taxonomy() -> None:
     assert set(TABLE_INJECTORS) <= set(FAILURES) and {"CAM-DIR", "GEO-INC", "GEO-LOOP", "PHY-SLF", "PHY-RST"} <= set(TABLE_INJECTORS)
+
+
+def test_every_class_but_no_video_can_be_planted() -> None:
+    assert {*INJECTORS, *INJECTORS_OF_CASES, *TABLE_INJECTORS} == set(FAILURES) - {"SYS-RUN"}
 
 
 @pytest.mark.parametrize("name", TABLE_CONTROLS)
