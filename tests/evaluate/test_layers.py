@@ -9,7 +9,7 @@ import pytest
 from chronotope.errors import FileProblem
 from chronotope.evaluate.checks import Check
 from chronotope.evaluate.judge import Judged
-from chronotope.evaluate.layers import attribution, in_words, switched, what_differs
+from chronotope.evaluate.layers import attribution, belong_together, in_words, named, switched, what_differs
 from chronotope.evaluate.report import make_report
 from chronotope.evaluate.suite import make_suite
 from tests.evaluate.test_report import validator
@@ -52,3 +52,32 @@ def test_a_switch_is_compared_on_the_cases_it_has() -> None:
     validator().validate({**MODEL, "layers": attribution(MODEL, BACK, TRUTH, {"steps 60": other})})
     with pytest.raises(FileProblem, match="other cases"):
         attribution(MODEL, {**BACK, "cases": BACK["cases"][1:]}, TRUTH)
+
+
+def test_what_differs_is_named_on_either_side_and_names_are_unique() -> None:
+    slow, plain = (report("model", *[None] * 5, **about) for about in ({"steps": 60, "folder": "elsewhere"}, {}))
+    assert what_differs(MODEL, slow) == "steps 60" and what_differs(slow, plain) == "steps by default, not 60"
+    assert what_differs(plain, MODEL) == "the same again"
+    again = named(MODEL, [slow, plain, slow, slow])
+    assert list(again) == ["steps 60", "the same again", "steps 60 (2)", "steps 60 (3)"] and again["steps 60 (3)"] is slow
+    assert len(attribution(MODEL, BACK, TRUTH, again)["switched"]) == 4
+
+
+def test_reports_of_other_weights_layers_or_cases_are_refused() -> None:
+    def of(layer: str, weights: str) -> dict[str, Any]:
+        return report(layer, *[None] * 5, weights=weights)
+
+    model, back, true = of("model", "autoencoder a, dit b"), of("autoencoder", "autoencoder a, dit other"), of("truth", "none of it")
+    belong_together(model, back, true, [of("model", "autoencoder a, dit b")])
+    for reports, others, says in (
+        ((model, of("autoencoder", "autoencoder c, dit b"), true), [], "expected the same"),
+        ((model, back, true), [of("model", "autoencoder a, dit c")], "expected the same"),
+        ((true, back, true), [], "expected model"),
+        ((model, back, true), [back], "expected model"),
+        ((model, true, back), [], "expected autoencoder"),
+    ):
+        with pytest.raises(FileProblem, match=says):
+            belong_together(*reports, others)
+    other = {**BACK, "cases": [{**row, "seed": row["seed"] + 1} for row in BACK["cases"]]}
+    with pytest.raises(FileProblem, match="another seed"):
+        attribution(MODEL, other, TRUTH)

@@ -19,6 +19,7 @@ from chronotope.evaluate.judge import Judged
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.longrange import ALIKE, MEASURES
 from chronotope.evaluate.report import SCHEMA, make_report
+from chronotope.evaluate.statistics import wilson
 from chronotope.evaluate.suite import make_suite, write_cases
 from chronotope.evaluate.trial import trial_cases
 
@@ -75,11 +76,12 @@ def damaged(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tupl
     else:
         yield (*path, "another key"), {**value, "another key": None}
         names = (path and path[-1] in MAPS) or (len(path) > 1 and path[-2] in ("strata", "cube"))
-        for key in () if names else value.keys() - {"measured"}:
+        free = {"measured", "suite"} if path[:1] == ("cases",) else set()
+        for key in () if names else value.keys() - free:
             yield (*path, "without", key), {name: one for name, one in value.items() if name != key}
     if isinstance(value, dict | list):
         entries = list(value.items() if isinstance(value, dict) else enumerate(value))
-        for key, inner in entries if path in ((), ("summary",)) or (len(entries) < 12 and path[-1] != "strata") else entries[:2]:
+        for key, inner in entries if path in ((), ("summary",)) or (len(entries) < 14 and path[-1] != "strata") else entries[:2]:
             for where, changed in damaged(inner, (*path, key)):
                 whole = copy.copy(value)
                 whole[key] = changed
@@ -111,3 +113,30 @@ def test_lines_of_plans_and_ledgers_too(tmp_path: Path) -> None:
         validator("ledger_line").validate(row)
         for name in row.keys() - set(ABOUT):
             assert not validator("ledger_line").is_valid({key: value for key, value in row.items() if key != name}), (row["kind"], name)
+
+
+def test_a_video_that_was_not_made_lasts_for_no_time() -> None:
+    moving = [case for case in CASES if case.spec.num_frames > 1][:2]
+    unmade = [Judged(case, (Check("is made", "", "SYS-RUN", 0),)) for case in moving]
+    curve = make_report(unmade, ABOUT)["summary"]["survival"]
+    assert curve["median"] == 0.0 and curve["alive"][-1] == 0.0 and curve["longest"] == max(case.spec.seconds for case in moving)
+    half = make_report([unmade[0], Judged(moving[1], (Check("is sharp"),))], ABOUT)["summary"]["survival"]
+    assert (half["times"][-1], half["alive"][-1]) == (0.0, 0.5)
+    validator().validate(json.loads(json.dumps(make_report(unmade, ABOUT))))
+
+
+def test_intervals_are_over_scenes_and_scenes_of_two_suites_are_two() -> None:
+    """Four runs of a scene that all fail alike tell as much as one; scenes with one number in two suites are not one scene."""
+    cases = [dataclasses.replace(case, run=run, seed=run) for case in make_suite("smoke")[:10] for run in range(4)]
+    bad = Check("stays in being", "a", "OBJ-DIS", 3)
+    summary = make_report([Judged(case, (bad if case.index == 0 else Check("stays in being"),)) for case in cases], ABOUT)["summary"]
+    once = [round(bound, 4) for bound in wilson(9, 10)]
+    assert summary["success"]["interval_over_specs"] == pytest.approx(once, abs=1e-3)
+    assert summary["checks"]["stays in being"]["interval"] == pytest.approx(once, abs=1e-3)
+    assert summary["failures"]["OBJ-DIS"]["interval"] == pytest.approx([round(bound, 4) for bound in wilson(1, 10)], abs=1e-3)
+    cells = [cell for row in summary["cube"].values() for cell in row.values()]
+    assert all(cell["interval"] == pytest.approx(wilson(cell["right"] // 4, cell["of"] // 4), abs=1e-3) for cell in cells if cell["right"])
+    joined = [Judged(case, (Check("is sharp"),)) for case in (*CASES, *(dataclasses.replace(case, seed=7) for case in CASES))]
+    report = make_report(joined, ABOUT)
+    assert [row.get("suite") for row in report["cases"]] == ["smoke"] * 6 + [None] * 6
+    assert report["summary"]["success"]["interval_over_specs"] == [round(bound, 4) for bound in wilson(12, 12)]
