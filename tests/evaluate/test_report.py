@@ -14,14 +14,17 @@ from typing import Any
 import jsonschema
 import pytest
 
+from benchmarks.judging import judged
 from chronotope.evaluate.checks import Check
 from chronotope.evaluate.judge import Judged
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.longrange import ALIKE, MEASURES
+from chronotope.evaluate.plots import heat_map
 from chronotope.evaluate.report import SCHEMA, make_report
 from chronotope.evaluate.statistics import wilson
 from chronotope.evaluate.suite import make_suite, write_cases
 from chronotope.evaluate.trial import trial_cases
+from docs.suites import lasting, rate_of
 
 CASES = make_suite("smoke")[:6]
 ABOUT = {"program": "chronotope 0.1.0", "model": "somebody", "suite": "some", "videos": len(CASES)}
@@ -140,3 +143,29 @@ def test_intervals_are_over_scenes_and_scenes_of_two_suites_are_two() -> None:
     report = make_report(joined, ABOUT)
     assert [row.get("suite") for row in report["cases"]] == ["smoke"] * 6 + [None] * 6
     assert report["summary"]["success"]["interval_over_specs"] == [round(bound, 4) for bound in wilson(12, 12)]
+
+
+def test_the_table_for_the_docs_is_of_the_reports_own_curve() -> None:
+    moving = [case for case in CASES if case.spec.num_frames > 1]
+    rows = [(Check("is made", "", "SYS-RUN", 0),), (Check("stays in being", "a", "OBJ-DIS", 12),), (Check("is sharp"),)]
+    report = make_report([Judged(case, rows[place % 3]) for place, case in enumerate(moving)], ABOUT)
+    curve = report["summary"]["survival"]
+    for second, (alive, low, high, _) in lasting(report["cases"], {case.id: case.spec.seconds for case in moving}).items():
+        place = max(i for i, time in enumerate(curve["times"]) if time <= float(second))
+        assert (alive, low, high) == tuple(curve[name][place] for name in ("alive", "low", "high")) and alive < 1
+    whole = rate_of(report["cases"])
+    assert whole["interval"] == report["summary"]["success"]["interval_over_specs"] and whole["failures"]["SYS-RUN"] >= 1
+
+
+def test_lengths_stand_in_the_reports_order(report: dict[str, Any]) -> None:
+    rate = {"right": 1, "of": 2, "share": 0.5}
+    page = heat_map({"C0": {"2 weeks": rate}, "C1": {"an hour": rate, "2 weeks": rate}}, ["an hour", "2 weeks"])
+    assert 0 < page.index("<th>an hour</th>") < page.index("<th>2 weeks</th>")
+    lengths = {length for row in report["summary"]["cube"].values() for length in row}
+    assert lengths <= set(report["summary"]["strata"]["length"])
+
+
+def test_the_judging_benchmark_is_of_the_clips_that_the_docs_name() -> None:
+    specs = judged()
+    assert (len(specs), sum(spec.num_frames for spec in specs)) == (16, 283)
+    assert "the same 16 held-out clips with 283 frames" in (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
