@@ -14,25 +14,33 @@ import time
 import torch
 
 from chronotope.evaluate.checks import check
+from chronotope.evaluate.draws import specs_of
 from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.tracking import cannot_judge, truth_of
-from chronotope.evaluate.trial import trial_specs
+from chronotope.worlds.sample import SCOPES
+from chronotope.worlds.spec import Spec
 from chronotope.worlds.stage import render
 
 SIZE = 128
 AIM = 50.0
+SPECS = 16  # held out, in turns of these scopes: always the same, whatever the trial of the checks grows by
+TURNS = ("small", "acts", "deeds", "returns")
+
+
+def judged() -> list[Spec]:
+    """The specs, square; places and sizes in a spec are relative."""
+    specs = [next(specs_of(2_000_000 + index, SCOPES[TURNS[index % len(TURNS)]], "heldout")) for index in range(SPECS)]
+    square = [dataclasses.replace(spec, width=SIZE, height=SIZE) for spec in specs]
+    return [spec for spec in square if not cannot_judge(spec)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--specs", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    probe, specs = load_probe(), trial_specs(options.specs)
-    square = [dataclasses.replace(spec, width=SIZE, height=SIZE) for spec in specs]  # places and sizes in a spec are relative
-    square = [spec for spec in square if not cannot_judge(spec)]
-    clips = [(spec, render(spec).frames) for spec in square]
+    probe = load_probe()
+    clips = [(spec, render(spec).frames) for spec in judged()]
     check(probe, *clips[0])
     of_cpu, of_clock = [], []
     for _ in range(options.rounds):

@@ -13,8 +13,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from chronotope.evaluate.report import LASTING_FAULTS
-from chronotope.evaluate.statistics import Rate, clustered, survival
+from chronotope.evaluate.report import lasted, over_scenes, scene_of
+from chronotope.evaluate.statistics import survival
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = {"lengths": "length", "sizes": "size", "prompts": "asks for", "tasks": "task"}
@@ -24,24 +24,18 @@ SECONDS = (1, 2, 4, 8, 16, 32, 60, 120)
 
 def rate_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """How many succeed, and how the others fail, the most common first."""
-    rate = Rate(sum(row["success"] for row in rows), len(rows))
+    rate = over_scenes([row["success"] for row in rows], [scene_of(row) for row in rows])
     failures = Counter(code for row in rows for code in {fault["code"] for fault in row["failures"]})
-    scenes = [row["index"] for row in rows]
-    interval = rate.interval if len(set(scenes)) == len(rows) else clustered([row["success"] for row in rows], scenes)
-    bounds = [round(bound, 4) for bound in interval]
-    return {"right": rate.successes, "of": rate.trials, "interval": bounds, "failures": dict(failures.most_common(3))}
+    return {name: rate[name] for name in ("right", "of", "interval")} | {"failures": dict(failures.most_common(3))}
 
 
 def lasting(rows: list[dict[str, Any]], lengths: dict[str, float]) -> dict[str, list[float]]:
     """Kaplan-Meier: the share in which nobody has vanished, appeared, doubled, changed, jumped or shaken until then."""
-    times, failed = [], []
-    for row in rows:
-        at = [fault["second"] for fault in row["failures"] if fault["code"] in LASTING_FAULTS]
-        times.append(min(at) if at else lengths[row["id"]])
-        failed.append(bool(at))
+    ends = [lasted([(fault["code"], fault["second"]) for fault in row["failures"]], lengths[row["id"]]) for row in rows]
+    times, failed = zip(*ends, strict=True)
     curve = survival(times, failed)
     found = {}
-    for second in (second for second in SECONDS if second <= max(times)):
+    for second in (second for second in SECONDS if second <= max(lengths[row["id"]] for row in rows)):
         place = max(i for i, time in enumerate(curve.times) if time <= second)
         at_risk = sum(time >= second for time in times)
         found[str(second)] = [round(value, 4) for value in (curve.alive[place], curve.low[place], curve.high[place])] + [at_risk]

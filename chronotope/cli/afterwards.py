@@ -8,7 +8,7 @@ from typing import Any
 
 from chronotope.cli.manners import progress
 from chronotope.errors import FileProblem
-from chronotope.evaluate.layers import attribution, in_words, what_differs
+from chronotope.evaluate.layers import attribution, belong_together, in_words, named
 from chronotope.evaluate.memorisation import Named, memorisation, signed, sources
 from chronotope.evaluate.page import write_page
 from chronotope.evaluate.report import read_report, write_report
@@ -18,17 +18,9 @@ __all__ = ["attribute", "in_words", "measure_memorisation", "memorisation_in_wor
 
 def attribute(model: Path, autoencoder: Path, truth: Path, switched: Sequence[Path]) -> dict[str, Any]:
     """Compare the layers' reports, and keep the table in the first, if that is a folder."""
-    first, back, true = (read_report(path) for path in (model, autoencoder, truth))
-    for report, layer in zip((back, true), ("autoencoder", "truth"), strict=True):
-        if (got := report["about"].get("layer")) != layer:
-            raise FileProblem(
-                f"one report is of layer {got}, expected {layer}: give those of --layer model, autoencoder and truth, in this order"
-            )
-    others = {}
-    for path in switched:
-        report = read_report(path)
-        others[what_differs(first, report)] = report
-    found = attribution(first, back, true, others)
+    first, back, true, *further = (read_report(path) for path in (model, autoencoder, truth, *switched))
+    belong_together(first, back, true, further)
+    found = attribution(first, back, true, named(first, further))
     _add(model, "layers", found)
     return found
 
@@ -36,11 +28,21 @@ def attribute(model: Path, autoencoder: Path, truth: Path, switched: Sequence[Pa
 def measure_memorisation(videos: Path, data: Sequence[str], baseline: Sequence[str]) -> dict[str, Any]:
     """Measure a folder of videos, and keep the result in its report, if it has one."""
     of_report = (videos / "report.json").is_file()
-    ours = signed(sources([str(videos / "videos" if of_report else videos)]))
+    ours = signed(sources([str(_videos_of(read_report(videos), videos) if of_report else videos)]))
     training, usual = (signed(_told(sources(names), what)) for names, what in ((data, "training clips"), (baseline, "held-out clips")))
     found = memorisation(ours, training, usual)
     if of_report:
         _add(videos, "memorisation", found)
+    return found
+
+
+def _videos_of(report: dict[str, Any], folder: Path) -> Path:
+    """Where the videos of a report in this folder lie."""
+    found = folder / report["about"].get("folder", "videos")
+    if not found.is_dir():
+        raise FileProblem(
+            f"the videos of {folder}/report.json should lie in {found}, which is no folder; put them there, or evaluate again"
+        )
     return found
 
 
@@ -57,7 +59,7 @@ def _add(folder: Path, name: str, found: dict[str, Any]) -> None:
     if folder.is_dir():
         report = {**read_report(folder), name: found}
         write_report(report, folder)
-        write_page(report, folder / "videos", folder / "index.html")
+        write_page(report, folder / report["about"].get("folder", "videos"), folder / "index.html")
 
 
 def memorisation_in_words(found: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,7 @@ def evaluate(request: EvaluateRequest) -> dict[str, Any]:
         about |= {"suite": name_of(cases) or f"not a whole suite of this program: {len(cases)} cases", "seeds": "unknown: made elsewhere"}
         with _helpers(request) as helpers, progress("judging", "videos") as report:
             verdicts = judge_folder(probe, videos, cases, None, report, helpers)
+    about["folder"] = os.path.relpath(videos.resolve(), request.out.resolve())
     found = make_report(verdicts, about)
     write_report(found, request.out)
     write_page(found, videos, request.out / "index.html")

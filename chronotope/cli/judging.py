@@ -147,6 +147,7 @@ def layers(model: Path, autoencoder: Path, truth: Path, switched: tuple[Path, ..
     examples="""
     chronotope memorisation out/standard --data out/small/world/small --baseline data/heldout
     chronotope memorisation somebodys --data small:20000:10 --baseline small:500:7:heldout acts:200:7:heldout
+    chronotope memorisation somebodys --data acts:9000:31:dissolves=0.4 small:11000:41:pictures=1 --baseline small:500:7:heldout
     """,
     spread=("--data", "--baseline"),
 )
@@ -159,7 +160,7 @@ def memorisation(videos: Path, data: tuple[str, ...], baseline: tuple[str, ...],
 
     Beside it stands how near held-out clips are: copies are nearer than nearly all of these. VIDEOS is a folder of videos, or that of
     a report, to which the result is added. CLIPS are a folder, or SCOPE:COUNT:SEED, the clips that chronotope world stage renders with
-    these, or SCOPE:COUNT:SEED:SPLIT.
+    these; what else it was told follows after colons: a split, dissolves=SHARE, pictures=SHARE.
     """
     from chronotope.cli import afterwards as work
 
@@ -235,10 +236,20 @@ def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry
     chronotope validate-checks --world table --count 60
     """,
 )
-@option("--count", type=click.IntRange(min=2), default=100, show_default=True, metavar="N", help="Held-out specs.")
+@option(
+    "--count",
+    type=click.IntRange(min=2),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Held-out specs; of the stage as many more of the scope returns, and as many cases of tasks and prompts.",
+)
 @option("--world", type=click.Choice(["stage", "table"]), default="stage", show_default=True, help="Whose checks; the table needs MuJoCo.")
 def validate_checks(count: int, world: str) -> int:
     """Put the checks on trial: truth passes, planted faults are caught.
+
+    On the stage, --count N means N specs of the scopes small, acts and deeds, N of the scope returns, and N cases of the tasks of the
+    canvas and of what prompts ask for: three times N in all. An eighth of the first N are long, 4 s and more.
 
     Exit status 1 if a promise is not kept.
     """

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chronotope.evaluate.report import as_row, compare, paired
-from chronotope.evaluate.statistics import Rate
+from chronotope.errors import FileProblem
+from chronotope.evaluate.making import LAYERS
+from chronotope.evaluate.report import compare, over_scenes, paired, scene_of
 from chronotope.evaluate.taxonomy import FAILURES
 
-__all__ = ["attribution", "in_words", "switched", "what_differs"]
+__all__ = ["attribution", "belong_together", "in_words", "named", "switched", "what_differs"]
 
 Report = dict[str, Any]
 
@@ -31,13 +32,13 @@ def attribution(model: Report, autoencoder: Report, truth: Report, others: Mappi
             counts = found.setdefault(code, {"videos": 0, "checks": 0, "decoder": 0, "transformer": 0})
             counts["videos"] += 1
             counts["checks" if code in codes(true[name]) else "decoder" if code in codes(back[name]) else "transformer"] += 1
-    artefacts = sum(bool(codes(back[name]) - codes(true[name])) for name in rows)
+    artefacts = over_scenes([bool(codes(back[name]) - codes(true[name])) for name in rows], [scene_of(row) for row in rows.values()])
     failed = {name: sum(not row["success"] for row in report["cases"])
               for name, report in (("model", model), ("autoencoder", autoencoder), ("truth", truth))}  # fmt: skip
     return {
         "cases": len(rows),
         "failed": failed,
-        "decoder_artefacts": as_row(Rate(artefacts, len(rows))),
+        "decoder_artefacts": artefacts,
         "classes": _in_order(found),
         "switched": [switched(name, model, other) for name, other in (others or {}).items()],
     }
@@ -62,15 +63,49 @@ def switched(name: str, model: Report, other: Report) -> dict[str, Any]:
         first, second = ({case for case, row in rows.items() if code in codes(row)} for rows in (ours, theirs))
         if first or second:
             found[code] = {"model": len(first), "both": len(first & second), "switched": len(second)}
-    row = {"name": name, "success": as_row(whole.second), "only_first": whole.only_first, "only_second": whole.only_second}
+    success = over_scenes([row["success"] for row in theirs.values()], [scene_of(row) for row in theirs.values()])
+    row = {"name": name, "success": success, "only_first": whole.only_first, "only_second": whole.only_second}
     return {**row, "p_value": round(whole.p_value, 6), "classes": found}
 
 
+def belong_together(model: Report, autoencoder: Report, truth: Report, others: Sequence[Report] = ()) -> None:
+    """Refuse reports of other layers than these, in this order, or of other weights: what differs shall be the layer, or the switch."""
+    for report, layer in zip((model, autoencoder, truth, *others), (*LAYERS, *("model" for _ in others)), strict=True):
+        if (got := report["about"].get("layer", "none")) != layer:
+            raise FileProblem(
+                f"one report is of layer {got}, expected {layer}: give those of --layer model, autoencoder and truth, in this order, "
+                "then those of the model with something switched"
+            )
+    ours = model["about"].get("weights", "")
+    for report, of in ((autoencoder, "autoencoder"), *((other, "") for other in others)):
+        theirs = report["about"].get("weights", "")
+        if _part(theirs, of) != _part(ours, of):
+            raise FileProblem(f"one report is of the weights {theirs or 'unknown'}, the first of {ours or 'unknown'}; expected the same")
+
+
+def _part(weights: str, of: str) -> str:
+    """Of 'autoencoder 8657, dit 003d' one part, or all of it."""
+    return next((part for part in weights.split(", ") if part.startswith(of + " ")), "") if of else weights
+
+
+def named(model: Report, others: Sequence[Report]) -> dict[str, Report]:
+    """The switched reports by what differs from the first; of equal names the later ones are numbered."""
+    found: dict[str, Report] = {}
+    for other in others:
+        name, number = what_differs(model, other), 1
+        while (unique := name if number == 1 else f"{name} ({number})") in found:
+            number += 1
+        found[unique] = other
+    return found
+
+
 def what_differs(model: Report, other: Report) -> str:
-    """What the reports say of themselves that is not the same, such as `steps 60`."""
-    apart = ("ledger", "suite", "videos", "program", "device", "weights")
-    told = {name: value for name, value in other["about"].items() if value != model["about"].get(name) and name not in apart}
-    return ", ".join(f"{name} {value}" for name, value in told.items()) or "the same again"
+    """What the reports say of how the model was sampled that is not the same, such as `steps 60`."""
+    apart = ("ledger", "suite", "videos", "program", "device", "weights", "folder")
+    ours, theirs = model["about"], other["about"]
+    told = {name: theirs.get(name) for name in (*theirs, *ours) if theirs.get(name) != ours.get(name) and name not in apart}
+    words = (f"{name} by default, not {ours[name]}" if value is None else f"{name} {value}" for name, value in told.items())
+    return ", ".join(words) or "the same again"
 
 
 def _in_order(found: Mapping[str, dict[str, int]]) -> dict[str, dict[str, int]]:

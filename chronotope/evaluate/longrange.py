@@ -17,7 +17,7 @@ from chronotope.evaluate.probe import scaled
 from chronotope.evaluate.tracking import Fault, Scene
 from chronotope.worlds.stage import render
 
-__all__ = ["ALIKE", "FADES", "LONG", "MEASURES", "SPREAD", "Drift", "drift_of", "drifts", "ends", "fade", "measures", "resting"]
+__all__ = ["ALIKE", "FADES", "LONG", "MEASURES", "SPREAD", "drift_of", "drifts", "ends", "fade", "measures", "resting"]
 
 ALIKE = "looks alike to the end"  # the name of the check
 LONG = 4.0  # seconds: of shorter clips nothing is said

@@ -19,11 +19,11 @@ import torch
 
 from chronotope import video
 from chronotope.data.latents import encode_frames
-from chronotope.errors import ChronotopeError, UsageError, suggest
+from chronotope.errors import UsageError, suggest
 from chronotope.evaluate.canvas_tasks import Asked, asked_of
 from chronotope.evaluate.checks import Check
 from chronotope.evaluate.probe import Probe, load_probe
-from chronotope.evaluate.selecting import Sampled, best_of
+from chronotope.evaluate.selecting import REFUSALS, Sampled, best_of
 from chronotope.evaluate.suite import Case
 from chronotope.evaluate.verdict import check_case
 from chronotope.evaluate.words import Frames
@@ -91,7 +91,7 @@ def _attempt(make: Make, case: Case, path: Path) -> Row:
         wanted = (spec.num_frames, spec.height, spec.width, 3)
         if frames.shape != wanted:
             raise RuntimeError(f"frames of {frames.shape} were made, {wanted} were asked for")
-    except (ChronotopeError, MemoryError, RuntimeError, ValueError) as problem:  # a refusal is a failure of the system, not of the case
+    except REFUSALS as problem:  # a refusal is a failure of the system, not of the case
         return {"kind": "failed", "case": case.id, "reason": f"{type(problem).__name__}: {problem}"}
     path.parent.mkdir(parents=True, exist_ok=True)
     video.write(path, frames, spec.fps, metadata={**origin, "case": case.id})

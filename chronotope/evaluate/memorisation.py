@@ -6,8 +6,9 @@ differences, in levels of 255. A copy that was recoded, made a little softer or 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -20,16 +21,18 @@ from chronotope.data.clips import find_clips
 from chronotope.errors import UsageError, suggest
 from chronotope.evaluate.report import as_row
 from chronotope.evaluate.statistics import Rate
-from chronotope.worlds.sample import SCOPES, Split, sample_spec
+from chronotope.worlds.dissolves import Dissolve
+from chronotope.worlds.sample import SCOPES, Split
 from chronotope.worlds.stage import render
-from chronotope.worlds.write import spec_seed
+from chronotope.worlds.write import drawn
 
-__all__ = ["SPACE", "Clips", "gather", "memorisation", "nearest", "signature", "signed", "sources"]
+__all__ = ["Clips", "gather", "memorisation", "nearest", "signature", "signed", "sources"]
 
 MOMENTS, SIDE = 8, 16
 SPACE = f"{MOMENTS} moments of {SIDE} x {SIDE} pixels, root mean square difference in levels of 255"
 THRESHOLD = 0.01  # the share of held-out clips that are nearer than what counts as near
 COPY = 0.5  # of that distance: whatever is nearer is taken for a copy
+SHARES = ("dissolves", "pictures")  # of the clips of a dataset
 LISTED = 20  # videos named in the report, the nearest first
 
 Named = tuple[str, np.ndarray]  # frames [t, h, w, 3], of another size in every clip
@@ -51,21 +54,38 @@ def signature(frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, " d"]:
 
 
 def gather(source: str) -> Iterator[Named]:
-    """The clips of a folder, or of the stage: SCOPE:COUNT:SEED, as `world stage` renders them (SCOPE:COUNT:SEED:SPLIT of another split)."""
+    """The clips of a folder, or of the stage as `world stage` renders them: SCOPE:COUNT:SEED and, after more colons, what is not as usual.
+
+    That is a split, `dissolves=SHARE` or `pictures=SHARE`, as in acts:9000:31:dissolves=0.4.
+    """
     if Path(source).is_dir():
         yield from ((clip.key, video.read(clip.path).frames) for clip in find_clips([Path(source)]))
         return
     scope, *rest = source.split(":")
-    if len(rest) not in (2, 3) or not all(part.isdecimal() for part in rest[:2]):
+    if len(rest) < 2 or not all(part.isdecimal() for part in rest[:2]):
         raise UsageError(f"{source} is no folder, and does not read as clips of the stage; expected such as small:2000:7")
     if scope not in SCOPES:
         raise UsageError(f"unknown scope '{scope}'. {suggest(scope, SCOPES)}")
-    split = rest[2] if len(rest) > 2 else "train"
-    if split not in get_args(Split):
-        raise UsageError(f"unknown split '{split}'. {suggest(split, get_args(Split))}")
+    split, shares = _unusual(rest[2:])
+    of = replace(SCOPES[scope], picture_share=shares.get("pictures", SCOPES[scope].picture_share))
     for index in range(int(rest[0])):
-        spec = sample_spec(spec_seed(int(rest[1]), index), SCOPES[scope], cast(Split, split))
-        yield f"{source}, clip {index}", render(spec).frames
+        clip = drawn(int(rest[1]), index, of, split, shares.get("dissolves", 0.0))
+        yield f"{source}, clip {index}", clip.render() if isinstance(clip, Dissolve) else render(clip).frames
+
+
+def _unusual(parts: Sequence[str]) -> tuple[Split, dict[str, float]]:
+    """The split, and the shares that are given by name."""
+    split, shares = "train", dict[str, float]()
+    for part in parts:
+        name, equals, value = part.partition("=")
+        if not equals and part in get_args(Split):
+            split = part
+        elif name in SHARES and re.fullmatch(r"0|1|0?\.[0-9]+", value):
+            shares[name] = float(value)
+        else:
+            known = (*get_args(Split), *(f"{share}=0.4" for share in SHARES))
+            raise UsageError(f"'{part}' is no split and no share of clips. {suggest(part, known)}")
+    return cast(Split, split), shares
 
 
 def signed(clips: Iterable[Named]) -> Clips:

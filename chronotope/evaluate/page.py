@@ -61,7 +61,8 @@ def _sections(report: dict[str, Any], videos: Path, folder: str) -> Iterable[tup
     first = [case for case in cases if case["run"] == cases[0]["run"]][:SHOWN]
     yield "first", f"The first {len(first)}", "<p>By index, in the first run: nobody chose them.</p>" + _gallery(first, videos)
     kinds = (f"<h3>{html.escape(name)}</h3>{bars(levels, name)}" for name, levels in summary["strata"].items())
-    yield "cube", "Length against deeds", "<p>Share of videos that succeed; a cell opens its videos.</p>" + heat_map(summary["cube"])
+    table = heat_map(summary["cube"], list(summary["strata"]["length"]))
+    yield "cube", "Length against deeds", f"<p>Share of videos that succeed; a cell opens its videos.</p>{table}"
     if summary["survival"]:
         yield "survival", "How long videos go well", _survival(summary["survival"])
     if summary.get("long_range"):
@@ -74,7 +75,7 @@ def _sections(report: dict[str, Any], videos: Path, folder: str) -> Iterable[tup
     if "memorisation" in report:
         yield "memorisation", "Are they copies?", _memorisation(report["memorisation"], cases, folder)
     yield "strata", "Success by kind of case", "".join(kinds)
-    yield "checks", "Checks", "<p>The share of each that holds, the weakest first.</p>" + bars(summary["checks"])
+    yield "checks", "Checks", "<p>The share of each that holds, the weakest first; intervals over scenes.</p>" + bars(summary["checks"])
     worst = sorted(cases, key=lambda case: (case["graded"], case["index"]))[:SHOWN]
     yield "worst", f"The worst {len(worst)}", "<p>By the share of checks that hold.</p>" + _gallery(worst, videos)
     yield "all", "All videos", _all(cases, folder)
@@ -133,7 +134,8 @@ def _failures(rates: Mapping[str, Any]) -> str:
     found, absent = ("".join(_failure(code, rate) for code, rate in ordered if bool(rate["right"]) is seen) for seen in (True, False))
     head = "<tr><th>code</th><th>what</th><th>severity</th><th>where</th><th>share</th></tr>"
     others = f"<details><summary>Looked for and not found</summary><table class=lines>{head}{absent}</table></details>" if absent else ""
-    return f"<p>Severity 3 and 4 block success.</p><div class=wide><table class=lines>{head}{found}</table>{others}</div>"
+    words = "Severity 3 and 4 block success. Of several videos of a scene, intervals are over scenes."
+    return f"<p>{words}</p><div class=wide><table class=lines>{head}{found}</table>{others}</div>"
 
 
 def _failure(code: str, rate: Mapping[str, Any]) -> str:

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from chronotope.evaluate.suite import LENGTHS
-
 __all__ = ["bars", "heat_map", "link", "quantiles", "shares", "strips", "survival_curve"]
 
 BLUE, DARK, ORANGE, GREY = "#3d78d8", "#1d4a94", "#e08a3c", "#b9bec7"
@@ -34,10 +32,8 @@ def bars(levels: Mapping[str, Any], stratum: str = "") -> str:
     return f"<div class=bars>{''.join(rows)}</div>"
 
 
-def heat_map(cube: Mapping[str, Mapping[str, Any]]) -> str:
-    """Deeds down, lengths across; every cell links to its videos."""
-    columns = [length for length in LENGTHS if any(length in row for row in cube.values())]
-    columns += sorted({length for row in cube.values() for length in row} - set(columns))
+def heat_map(cube: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Deeds down, lengths across in this order; every cell links to its videos."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
     lines = []
     for deeds, row in cube.items():

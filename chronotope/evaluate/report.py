@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,26 @@ from chronotope.evaluate.statistics import Rate, clustered, holm, mcnemar, sign_
 from chronotope.evaluate.suite import LENGTHS
 from chronotope.evaluate.taxonomy import FAILURES
 
-__all__ = ["SCHEMA", "VERSION", "Comparison", "as_row", "compare", "make_report", "paired", "read_report", "success_rate", "write_report"]
+__all__ = [
+    "SCHEMA",
+    "VERSION",
+    "Comparison",
+    "as_row",
+    "compare",
+    "lasted",
+    "make_report",
+    "over_scenes",
+    "paired",
+    "read_report",
+    "scene_of",
+    "success_rate",
+    "write_report",
+]
 
 VERSION = 1
 SCHEMA = Path(__file__).with_name("report.schema.json")
-LASTING_FAULTS = tuple(code for code in FAILURES if code.startswith(("OBJ-", "ID-COL", "MOT-JMP", "MOT-SHK")))
+# A video that was not made has failed from the start
+LASTING_FAULTS = tuple(code for code in FAILURES if code.startswith(("OBJ-", "ID-COL", "MOT-JMP", "MOT-SHK", "SYS-RUN")))
 
 
 def make_report(verdicts: Sequence[Judged], about: dict[str, Any]) -> dict[str, Any]:
@@ -42,6 +57,7 @@ def _case(verdict: Judged) -> dict[str, Any]:
         if c.code
     ]
     row = {"id": case.id, "index": case.index, "run": case.run, "file": case.file, "prompt": case.prompt, "seed": case.seed}
+    row |= {"suite": case.suite} if case.suite else {}
     row |= {"strata": case.strata, "success": verdict.success, "graded": round(verdict.graded, 4), "failures": faults}
     # under the name of the check; of two actors, the later one's
     measured = {c.name: {name: round(value, 4) for name, value in c.measured.items()} for c in verdict.checks if c.measured}
@@ -64,34 +80,45 @@ def as_row(rate: Rate) -> dict[str, Any]:
     }
 
 
+def over_scenes(found: Sequence[bool], scenes: Sequence[Hashable]) -> dict[str, Any]:
+    """A rate as plain values, with an interval over scenes: videos of one scene are not independent."""
+    bounds = clustered(found, scenes)
+    return {**as_row(Rate(sum(found), len(found))), "interval": [round(bound, 4) for bound in bounds]}
+
+
+def scene_of(row: Mapping[str, Any]) -> tuple[str, int]:
+    """What the videos of one scene have in common, of a case's row: its suite, where that is known, and its index there."""
+    return row.get("suite", ""), row["index"]
+
+
+def _scene(verdict: Judged) -> tuple[str, int]:
+    return verdict.case.suite, verdict.case.index
+
+
 def _summary(verdicts: Sequence[Judged]) -> dict[str, Any]:
-    runs = sorted({verdict.case.run for verdict in verdicts})
+    runs, scenes = sorted({verdict.case.run for verdict in verdicts}), list(map(_scene, verdicts))
     by_run = [success_rate(v for v in verdicts if v.case.run == run).share for run in runs]
-    clustered = _over_specs(verdicts)
     return {
-        "success": {**as_row(success_rate(verdicts)), "interval_over_specs": [round(bound, 4) for bound in clustered]},
+        "success": {**as_row(success_rate(verdicts)), "interval_over_specs": _level(verdicts)["interval"]},
         "runs": {"count": len(runs), "shares": by_run, "deviation": round(statistics.stdev(by_run), 4) if len(runs) > 1 else None},
         "graded": round(sum(v.graded for v in verdicts) / len(verdicts), 4),
-        "checks": {name: as_row(rate) for name, rate in _by_check(verdicts).items()},
+        "checks": _by_check(verdicts),
         "strata": _by_stratum(verdicts),
         "cube": _cube(verdicts),
-        "failures": {code: as_row(Rate(sum(code in v.codes for v in verdicts), len(verdicts))) for code in FAILURES},
+        "failures": {code: over_scenes([code in v.codes for v in verdicts], scenes) for code in FAILURES},
         "survival": _survival(verdicts),
         "long_range": _long_range(verdicts),
         "permanence": {name: as_row(rate) for name, rate in coverage(v.checks for v in verdicts).rates.items()},
     }
 
 
-def _over_specs(verdicts: Sequence[Judged]) -> tuple[float, float]:
-    """The interval of the success rate when specs, not videos, are what was drawn."""
-    return clustered([v.success for v in verdicts], [v.case.index for v in verdicts])
-
-
-def _by_check(verdicts: Sequence[Judged]) -> dict[str, Rate]:
-    rates: dict[str, Rate] = {}
-    for check in (check for verdict in verdicts for check in verdict.checks):
-        rates[check.name] = rates.get(check.name, Rate(0, 0)) + Rate(int(check.holds), 1)
-    return dict(sorted(rates.items(), key=lambda item: item[1].share))
+def _by_check(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
+    found: dict[str, list[tuple[bool, Hashable]]] = {}
+    for verdict in verdicts:
+        for check in verdict.checks:
+            found.setdefault(check.name, []).append((check.holds, _scene(verdict)))
+    rates = {name: over_scenes([holds for holds, _ in rows], [scene for _, scene in rows]) for name, rows in found.items()}
+    return dict(sorted(rates.items(), key=lambda item: item[1]["share"]))
 
 
 def _by_stratum(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
@@ -103,10 +130,7 @@ def _by_stratum(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
 
 
 def _level(verdicts: Sequence[Judged]) -> dict[str, Any]:
-    """One level's rate; with several videos of a spec its interval is over specs."""
-    rate = as_row(success_rate(verdicts))
-    several = len({v.case.index for v in verdicts}) < len(verdicts)
-    return {**rate, "interval": [round(bound, 4) for bound in _over_specs(verdicts)]} if several else rate
+    return over_scenes([verdict.success for verdict in verdicts], list(map(_scene, verdicts)))
 
 
 def _in_order(levels: Iterable[str]) -> list[str]:
@@ -116,45 +140,49 @@ def _in_order(levels: Iterable[str]) -> list[str]:
 
 def _cube(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
     """Length against deeds: the two-way table."""
-    table: dict[str, dict[str, Any]] = {}
+    table: dict[str, dict[str, list[Judged]]] = {}
     for verdict in verdicts:
         strata = verdict.case.strata
-        row = table.setdefault(strata["deeds"], {})
-        row[strata["length"]] = row.get(strata["length"], Rate(0, 0)) + Rate(int(verdict.success), 1)
-    return {deeds: {length: as_row(row[length]) for length in _in_order(row)} for deeds, row in sorted(table.items())}
+        table.setdefault(strata["deeds"], {}).setdefault(strata["length"], []).append(verdict)
+    return {deeds: {length: _level(row[length]) for length in _in_order(row)} for deeds, row in sorted(table.items())}
 
 
-def _survival(verdicts: Sequence[Judged]) -> dict[str, Any]:
-    """Seconds until somebody vanishes, appears, doubles, changes, jumps or shakes; videos without that are censored at their end.
+def lasted(faults: Iterable[tuple[str, float]], seconds: float) -> tuple[float, bool]:
+    """How long a video of so many seconds goes well, by its failures and when they are seen, and whether that ended in one.
 
     What is wrong from the first frame on (who, which colour, where) is no matter of time, and is left out.
     """
-    times, failed = [], []
+    times = [second for code, second in faults if code in LASTING_FAULTS]
+    return (min(times), True) if times else (seconds, False)
+
+
+def _survival(verdicts: Sequence[Judged]) -> dict[str, Any]:
+    """Seconds until somebody vanishes, appears, doubles, changes, jumps or shakes; videos without that are censored at their end."""
+    ends = []
     for verdict in (v for v in verdicts if v.case.spec.num_frames > 1):
-        frames = [check.frame or 0 for check in verdict.checks if check.code in LASTING_FAULTS]
-        failed.append(bool(frames))
-        times.append((min(frames) if frames else verdict.case.spec.num_frames) / verdict.case.spec.fps)
-    if not times:
+        fps = verdict.case.spec.fps
+        ends.append(lasted([(c.code, (c.frame or 0) / fps) for c in verdict.checks if c.code], verdict.case.spec.num_frames / fps))
+    if not ends:
         return {}
+    times, failed = zip(*ends, strict=True)
     curve = survival(times, failed)
-    last = max(times)
     rows = {name: [round(value, 4) for value in getattr(curve, name)] for name in ("times", "alive", "low", "high")}
-    return {**rows, "median": curve.median, "videos": len(times), "longest": last}
+    return {**rows, "median": curve.median, "videos": len(times), "longest": max(v.case.spec.seconds for v in verdicts)}
 
 
 def _long_range(verdicts: Sequence[Judged]) -> dict[str, Any]:
     """Of the videos long enough: how far the end is from the beginning in each measure, beside what true clips stay within."""
-    rows = [check.measured for verdict in verdicts for check in verdict.checks if check.name == ALIKE and check.measured]
-    if not rows:
+    long = [(v, check.measured) for v in verdicts for check in v.checks if check.name == ALIKE and check.measured]
+    if not long:
         return {}
-    drifting = sum("LNG-DRF" in verdict.codes for verdict in verdicts)
+    rows, scenes = [measured for _, measured in long], [_scene(verdict) for verdict, _ in long]
     found = {}
     for name, spread in SPREAD.items():
         changes = [row[name] for row in rows]
         slope = statistics.median(row[f"{name} a second"] for row in rows)
-        within = as_row(Rate(sum(abs(change) <= spread for change in changes), len(changes)))
+        within = over_scenes([abs(change) <= spread for change in changes], scenes)
         found[name] = {"spread": spread, "median": round(statistics.median(changes), 4), "slope": round(slope, 4), "within": within}
-    return {"videos": len(rows), "drifting": as_row(Rate(drifting, len(rows))), "measures": found}
+    return {"videos": len(rows), "drifting": over_scenes(["LNG-DRF" in v.codes for v, _ in long], scenes), "measures": found}
 
 
 def write_report(report: dict[str, Any], folder: Path) -> None:
@@ -199,6 +227,9 @@ def paired(first: dict[str, Any], second: dict[str, Any]) -> tuple[dict[str, Any
     if set(ours) != set(theirs):
         alone = [f"{len(a.keys() - b.keys())} only in the {name}" for a, b, name in ((ours, theirs, "first"), (theirs, ours, "second"))]
         raise FileProblem(f"the two reports are of other cases ({', '.join(alone)}); compare reports of one suite")
+    for name, row in ours.items():
+        if (row["seed"], row["prompt"]) != (theirs[name]["seed"], theirs[name]["prompt"]):
+            raise FileProblem(f"the two reports are of other cases: {name} has another seed or prompt; compare reports of one suite")
     return ours, theirs
 
 
@@ -212,12 +243,12 @@ def compare(first: dict[str, Any], second: dict[str, Any]) -> list[Comparison]:
     found = []
     for group, names in groups.items():
         pairs = [(bool(ours[name]["success"]), bool(theirs[name]["success"])) for name in names]
-        found.append(_compared(group, pairs, [ours[name]["index"] for name in names]))
+        found.append(_compared(group, pairs, [scene_of(ours[name]) for name in names]))
     adjusted = [found[0].p_value, *holm([row.p_value for row in found[1:]])]  # the first question was asked before all others
     return [replace(row, adjusted=level) for row, level in zip(found, adjusted, strict=True)]
 
 
-def _compared(group: str, pairs: Sequence[tuple[bool, bool]], specs: Sequence[int]) -> Comparison:
+def _compared(group: str, pairs: Sequence[tuple[bool, bool]], specs: Sequence[Hashable]) -> Comparison:
     """Exact McNemar where every spec is there once; else specs, not videos, are what differs by chance."""
     first, second = (Rate(sum(pair[side] for pair in pairs), len(pairs)) for side in (0, 1))
     only_first, only_second = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)

@@ -17,6 +17,7 @@ __all__ = [
     "Trend",
     "bootstrap",
     "clustered",
+    "design_effect",
     "holm",
     "mcnemar",
     "sign_flip",
@@ -26,7 +27,8 @@ __all__ = [
     "wilson",
 ]
 
-FEWEST_CLUSTERS = 10  # fewer, drawn again and again, show too little of how clusters differ
+MANY = 200  # clusters, drawn again and again, show how clusters differ, if each answer is in so many of them:
+EACH = 20
 NORMAL_95 = 1.959963984540054  # the 97.5 % point of the standard normal distribution
 
 
@@ -34,13 +36,16 @@ def wilson(successes: int, trials: int, z: float = NORMAL_95) -> tuple[float, fl
     """The Wilson (1927) score interval of a proportion, 95 % by default; without trials, everything is possible."""
     if not 0 <= successes <= trials:
         raise UsageError(f"{successes} successes in {trials} trials: expected 0 to {trials}")
-    if trials == 0:
-        return 0.0, 1.0
-    share, weight = successes / trials, z * z / trials
+    return _score_interval(successes / trials, float(trials), z) if trials else (0.0, 1.0)
+
+
+def _score_interval(share: float, trials: float, z: float = NORMAL_95) -> tuple[float, float]:
+    """Wilson's, of a share in a number of trials that need not be whole."""
+    weight = z * z / trials
     centre = (share + weight / 2) / (1 + weight)
     half = z / (1 + weight) * math.sqrt(share * (1 - share) / trials + weight / (4 * trials))
     # at the ends of the scale the bound is the end itself, which rounding would miss
-    return (0.0 if successes == 0 else centre - half), (1.0 if successes == trials else centre + half)
+    return (0.0 if share == 0 else centre - half), (1.0 if share == 1 else centre + half)
 
 
 @dataclass(frozen=True)
@@ -87,14 +92,36 @@ def bootstrap(values: Sequence[float], clusters: Sequence[Hashable], resamples: 
 
 
 def clustered(found: Sequence[bool], clusters: Sequence[Hashable]) -> tuple[float, float]:
-    """The 95 % interval of a rate when whole clusters are what was drawn.
+    """The 95 % interval of a rate when whole clusters are what was drawn; where each is there once, it is Wilson's.
 
-    Where all agree, or the clusters are too few to be drawn again, it is Wilson's for as many trials as there are clusters.
+    With many clusters they are drawn again (`bootstrap`). With few, or where nearly all agree, it is Wilson's for fewer trials: the
+    trials divided by the design effect, which is how many times the variance between clusters is what independent trials would have.
     """
-    count = len(set(clusters))
-    if len(set(found)) == 1 or count < FEWEST_CLUSTERS:
-        return wilson(round(count * sum(found) / len(found)), count)
-    return bootstrap([float(one) for one in found], clusters)
+    if len(found) != len(clusters):
+        raise UsageError(f"{len(found)} answers and {len(clusters)} clusters: expected as many of each")
+    if not found:
+        return 0.0, 1.0
+    answers: dict[Hashable, list[bool]] = {}
+    for one, name in zip(found, clusters, strict=True):
+        answers.setdefault(name, []).append(one)
+    sums, sizes = (np.array([measure(row) for row in answers.values()], float) for measure in (sum, len))
+    if len(sizes) < len(found) and len(sizes) >= MANY and min((sums > 0).sum(), (sums < sizes).sum()) >= EACH:
+        return bootstrap([float(one) for one in found], clusters)
+    return _score_interval(sum(found) / len(found), len(found) / design_effect(sums, sizes))
+
+
+def design_effect(sums: Float[np.ndarray, " n"], sizes: Float[np.ndarray, " n"]) -> float:
+    """How many times the variance of a rate is what independent trials would have, from the successes and trials of each cluster.
+
+    At least 1, at most what it is where all of a cluster agree. One more cluster, all of the rarer answer, is counted in: without it
+    the few clusters that differ say too little, and the intervals of high rates hold the truth too seldom.
+    """
+    rare = sizes.mean() if sums.sum() * 2 < sizes.sum() else 0.0
+    with_one = np.append(sums, rare), np.append(sizes, sizes.mean())
+    count, trials = len(sizes) + 1, with_one[1].sum()
+    share = with_one[0].sum() / trials
+    between = count / (count - 1) * ((with_one[0] - share * with_one[1]) ** 2).sum() / trials**2
+    return float(np.clip(between * trials / (share * (1 - share)), 1.0, (sizes**2).sum() / sizes.sum()))
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

@@ -115,6 +115,11 @@ class Case:
         return self.id + (".png" if self.spec.num_frames == 1 else ".mp4")
 
     @cached_property
+    def suite(self) -> str:
+        """Of which suite it is, as its seed tells; empty where that was made elsewhere."""
+        return next((name for name in NAMES if _seed(name, self.spec, self.run, self.index) == self.seed), "")
+
+    @cached_property
     def strata(self) -> dict[str, str]:
         """The levels by which rates are reported."""
         also = {"task": self.task} if self.task else {}

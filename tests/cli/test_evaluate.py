@@ -9,11 +9,13 @@ import pytest
 
 from chronotope import video
 from chronotope.evaluate.report import write_report
-from chronotope.evaluate.suite import Case, read_cases
+from chronotope.evaluate.suite import Case, read_cases, write_cases
 from chronotope.worlds.stage import render
 from tests.cli.models import refused, run
 from tests.evaluate.test_layers import BACK, CASES, MODEL, TRUTH
 from tests.evaluate.test_report import validator
+
+NO_VIDEO = "<p class=no>no video</p>"
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,26 @@ def test_layers_and_memorisation_become_part_of_the_report(tmp_path: Path) -> No
     page = (tmp_path / "model" / "index.html").read_text()
     assert all(f"<h2 id={name}>" in page for name in ("layers", "memorisation", "ends" if report["summary"]["long_range"] else "all"))
     assert "no folder" in refused("memorisation", folders[0], "--data", "nowhere", "--baseline", "small:2:1", status=2)
+
+
+def test_videos_elsewhere_are_found_again(tmp_path: Path) -> None:
+    """A stranger's folder stays where it is, and what is added to its report later shows its videos."""
+    videos, out = tmp_path / "theirs" / "made", tmp_path / "out"
+    videos.mkdir(parents=True)
+    write_cases(CASES, tmp_path / "plan.jsonl")
+    for case in CASES:
+        video.write(videos / case.file, render(case.spec).frames, case.spec.fps)
+    result = run("evaluate", "--videos", str(videos), "--specs", str(tmp_path / "plan.jsonl"), "--out", str(out))
+    assert result.exit_code == 0, result.output
+    before = (out / "index.html").read_text()
+    assert json.loads((out / "report.json").read_text())["about"]["folder"] == "../theirs/made" and NO_VIDEO not in before
+    result = run("memorisation", str(out), "--data", "small:8:3", "--baseline", "small:8:4", "--json")
+    assert result.exit_code == 0 and json.loads(result.stdout)["videos"] == len(CASES), result.output
+    page = (out / "index.html").read_text()
+    assert page.count("data:video") == before.count("data:video") > 0 and NO_VIDEO not in page
+    validator().validate(json.loads((out / "report.json").read_text()))
+    videos.rename(tmp_path / "gone")
+    assert "should lie in" in refused("memorisation", str(out), "--data", "small:8:3", "--baseline", "small:8:4", status=1)
 
 
 def test_reconstruction_of_a_folder(tmp_path: Path) -> None:

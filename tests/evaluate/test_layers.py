@@ -1,22 +1,17 @@
-"""Whose fault a failure is, on reports whose answer is known; selection on videos of which one is the truth."""
+"""Whose fault a failure is, on reports whose answer is known."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
-import numpy as np
 import pytest
 
-from chronotope.errors import FileProblem, UsageError
+from chronotope.errors import FileProblem
 from chronotope.evaluate.checks import Check
 from chronotope.evaluate.judge import Judged
-from chronotope.evaluate.layers import attribution, in_words, switched, what_differs
-from chronotope.evaluate.probe import load_probe
+from chronotope.evaluate.layers import attribution, belong_together, in_words, named, switched, what_differs
 from chronotope.evaluate.report import make_report
-from chronotope.evaluate.selecting import Sampled, best_of, candidate_seeds, confidence, named_kinds
-from chronotope.evaluate.suite import Case, make_suite
-from chronotope.worlds.stage import render
+from chronotope.evaluate.suite import make_suite
 from tests.evaluate.test_report import validator
 
 CASES = make_suite("smoke")[:5]
@@ -59,25 +54,30 @@ def test_a_switch_is_compared_on_the_cases_it_has() -> None:
         attribution(MODEL, {**BACK, "cases": BACK["cases"][1:]}, TRUTH)
 
 
-def test_the_selector_reads_words_and_keeps_the_video_that_shows_them() -> None:
-    assert named_kinds("A red circle moves to the left past a fox.") == ["circle", "fox"]
-    assert named_kinds("green hills") == [] and confidence(load_probe(), "green hills", np.zeros((2, 64, 64, 3), np.uint8)) == 0.0
-    case = next(case for case in CASES if case.spec.actors and named_kinds(case.prompt))
-    seeds = candidate_seeds(case.seed, 3)
-    assert seeds[0] == case.seed and len(set(seeds)) == 3 and seeds[:2] == candidate_seeds(case.seed, 2)
-
-    def make(one: Case) -> tuple[np.ndarray, dict[str, Any]]:
-        spec = one.spec if one.seed == seeds[1] else dataclasses.replace(one.spec, actors=(), events=())
-        return render(spec).frames, {"seed": one.seed}
-
-    frames, origin = best_of(make, load_probe(), 3)(case)
-    assert origin["selected"]["kept"] == 1 and origin["seed"] == seeds[1] and (frames == render(case.spec).frames).all()
-    assert origin["selected"]["tries"][1]["confidence"] > 0.5 > origin["selected"]["tries"][0]["confidence"]
+def test_what_differs_is_named_on_either_side_and_names_are_unique() -> None:
+    slow, plain = (report("model", *[None] * 5, **about) for about in ({"steps": 60, "folder": "elsewhere"}, {}))
+    assert what_differs(MODEL, slow) == "steps 60" and what_differs(slow, plain) == "steps by default, not 60"
+    assert what_differs(plain, MODEL) == "the same again"
+    again = named(MODEL, [slow, plain, slow, slow])
+    assert list(again) == ["steps 60", "the same again", "steps 60 (2)", "steps 60 (3)"] and again["steps 60 (3)"] is slow
+    assert len(attribution(MODEL, BACK, TRUTH, again)["switched"]) == 4
 
 
-def test_what_is_switched_is_said() -> None:
-    assert Sampled().said() == {}
-    said = Sampled(steps=60, solver="heun", tries=4).said()
-    assert said["steps"] == 60 and said["solver"] == "heun" and said["selection"].startswith("best of 4 by the probe")
-    with pytest.raises(UsageError, match="at least 1"):
-        Sampled(tries=0)
+def test_reports_of_other_weights_layers_or_cases_are_refused() -> None:
+    def of(layer: str, weights: str) -> dict[str, Any]:
+        return report(layer, *[None] * 5, weights=weights)
+
+    model, back, true = of("model", "autoencoder a, dit b"), of("autoencoder", "autoencoder a, dit other"), of("truth", "none of it")
+    belong_together(model, back, true, [of("model", "autoencoder a, dit b")])
+    for reports, others, says in (
+        ((model, of("autoencoder", "autoencoder c, dit b"), true), [], "expected the same"),
+        ((model, back, true), [of("model", "autoencoder a, dit c")], "expected the same"),
+        ((true, back, true), [], "expected model"),
+        ((model, back, true), [back], "expected model"),
+        ((model, true, back), [], "expected autoencoder"),
+    ):
+        with pytest.raises(FileProblem, match=says):
+            belong_together(*reports, others)
+    other = {**BACK, "cases": [{**row, "seed": row["seed"] + 1} for row in BACK["cases"]]}
+    with pytest.raises(FileProblem, match="another seed"):
+        attribution(MODEL, other, TRUTH)

@@ -139,8 +139,40 @@ def test_a_trend_of_nothing_and_everything_stays_finite() -> None:
         trend([1e12], [[True]])
 
 
-def test_few_clusters_count_as_so_many_trials() -> None:
-    assert clustered([True] * 8, [0, 0, 0, 0, 1, 1, 1, 1]) == wilson(2, 2)
-    assert clustered([True, True, False, False], [0, 0, 1, 1]) == wilson(1, 2)
-    found, clusters = [i % 3 == 0 for i in range(60)], [i // 2 for i in range(60)]
+def test_clusters_that_agree_count_once_each_and_single_ones_are_plain_trials() -> None:
+    assert clustered([True] * 8, [0, 0, 0, 0, 1, 1, 1, 1]) == pytest.approx(wilson(2, 2))
+    assert clustered([True, True, False, False], [0, 0, 1, 1]) == pytest.approx(wilson(1, 2))
+    assert clustered([True] * 7 + [False], range(8)) == wilson(7, 8)
+    assert clustered([], []) == (0.0, 1.0)
+    low, high = clustered([True, True, True, False] * 2, [0, 0, 0, 0, 1, 1, 1, 1])  # 75 % of 8: not 2 of 2
+    assert low < wilson(6, 8)[0] and wilson(6, 8)[1] < high < 1
+    with pytest.raises(UsageError, match="as many"):
+        clustered([True], [])
+
+
+def test_a_single_failure_is_no_less_uncertain_than_without_clusters() -> None:
+    """1 of 40 in 10 clusters: drawing clusters again would say [92.5, 100]."""
+    low, high = clustered([True] * 39 + [False], [place // 4 for place in range(40)])
+    assert low <= wilson(39, 40)[0] and high >= wilson(39, 40)[1]
+    low, high = clustered([True] * 999 + [False], [place // 4 for place in range(1000)])  # many clusters, but one that fails
+    assert low <= wilson(999, 1000)[0] and high >= wilson(999, 1000)[1]
+
+
+def test_many_clusters_are_drawn_again() -> None:
+    found, clusters = [i % 3 == 0 for i in range(600)], [i // 2 for i in range(600)]
     assert clustered(found, clusters) == bootstrap([float(one) for one in found], clusters)
+
+
+@pytest.mark.parametrize("share", [0.7, 0.95])
+@pytest.mark.parametrize("count", [10, 30])
+def test_intervals_over_clusters_hold_the_truth_as_often_as_they_say(count: int, share: float) -> None:
+    """Clusters of 4 whose own rates are beta distributed: correlations of 0 to 0.8 within a cluster."""
+    rng, clusters = np.random.default_rng(11), np.repeat(np.arange(count), 4).tolist()
+    for correlation in (0.0, 0.3, 0.5, 0.8):
+        held = 0
+        for _ in range(800):
+            spread = 1 / correlation - 1 if correlation else 1e9
+            chances = rng.beta(share * spread, (1 - share) * spread, count)
+            low, high = clustered((rng.random(4 * count) < np.repeat(chances, 4)).tolist(), clusters)
+            held += low <= share <= high
+        assert held >= 0.93 * 800, correlation
