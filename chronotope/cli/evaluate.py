@@ -17,7 +17,7 @@ from chronotope import __version__, video
 from chronotope.cli.manners import progress
 from chronotope.cli.use import device, find_model
 from chronotope.data.clips import find_clips
-from chronotope.errors import UsageError
+from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.judge import Judged, check_folder, judge_folder, sample_cases
 from chronotope.evaluate.making import Helpers, maker
 from chronotope.evaluate.page import write_page
@@ -110,10 +110,21 @@ def evaluate(request: EvaluateRequest) -> dict[str, Any]:
         with _helpers(request) as helpers, progress("judging", "videos") as report:
             verdicts = judge_folder(probe, videos, cases, None, report, helpers)
     about["folder"] = os.path.relpath(videos.resolve(), request.out.resolve())
-    found = make_report(verdicts, about)
+    found = {**make_report(verdicts, about), **_added_before(request.out, about)}
     write_report(found, request.out)
     write_page(found, videos, request.out / "index.html")
     return found
+
+
+def _added_before(out: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """What `layers` and `memorisation` added to an earlier report of these very videos, which a ledger names."""
+    if "ledger" not in about or not (out / "report.json").is_file():
+        return {}
+    try:
+        earlier = read_report(out)
+    except FileProblem:  # of another version
+        return {}
+    return {key: earlier[key] for key in ("layers", "memorisation") if key in earlier and earlier["about"].get("ledger") == about["ledger"]}
 
 
 def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any]) -> list[Judged]:

@@ -32,6 +32,7 @@ MOMENTS, SIDE = 8, 16
 SPACE = f"{MOMENTS} moments of {SIDE} x {SIDE} pixels, root mean square difference in levels of 255"
 THRESHOLD = 0.01  # the share of held-out clips that are nearer than what counts as near
 COPY = 0.5  # of that distance: whatever is nearer is taken for a copy
+LEAST_THRESHOLD = 1.0  # levels: held-out clips are never as near as that
 SHARES = ("dissolves", "pictures")  # of the clips of a dataset
 LISTED = 20  # videos named in the report, the nearest first
 
@@ -124,6 +125,11 @@ def memorisation(videos: Clips, training: Clips, baseline: Clips) -> dict[str, A
     place, distance = nearest(videos.signatures, training.signatures)
     percentile = np.searchsorted(np.sort(usual), distance, side="left") / len(usual)
     threshold = float(np.quantile(usual, THRESHOLD))
+    if threshold < LEAST_THRESHOLD:
+        raise UsageError(
+            f"1 % of the baseline are nearer than {threshold:.2g} levels to a training clip: they are training clips themselves; give "
+            "clips that were held out, such as SCOPE:COUNT:SEED:heldout"
+        )
     order = np.argsort(distance, kind="stable")[:LISTED]
     return {
         "space": SPACE,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from chronotope import video
+from chronotope.evaluate.layers import attribution
 from chronotope.evaluate.report import write_report
 from chronotope.evaluate.suite import Case, read_cases, write_cases
 from chronotope.worlds.stage import render
@@ -34,8 +35,11 @@ def test_the_smoke_suite_of_the_shipped_model(smoke: Path) -> None:
     validator().validate(report)
     for line in (smoke / "ledger.jsonl").read_text().splitlines():
         validator("ledger_line").validate(json.loads(line))
+    layers = attribution(report, report, report)
+    write_report({**report, "layers": layers}, smoke)
     again = run("evaluate", "small", "--suite", "smoke", "--out", str(smoke), "--json")  # everything is there: only judged
     assert json.loads(again.stdout) == report["summary"]
+    assert json.loads((smoke / "report.json").read_text())["layers"] == layers  # what was added stays
 
 
 def test_a_stranger_scores_a_folder_and_compares(smoke: Path, tmp_path: Path) -> None:
@@ -86,6 +90,7 @@ def test_layers_and_memorisation_become_part_of_the_report(tmp_path: Path) -> No
     page = (tmp_path / "model" / "index.html").read_text()
     assert all(f"<h2 id={name}>" in page for name in ("layers", "memorisation", "ends" if report["summary"]["long_range"] else "all"))
     assert "no folder" in refused("memorisation", folders[0], "--data", "nowhere", "--baseline", "small:2:1", status=2)
+    assert "held out" in refused("memorisation", folders[0], "--data", "small:8:4", "--baseline", "small:8:4", status=2)
 
 
 def test_videos_elsewhere_are_found_again(tmp_path: Path) -> None:
