@@ -102,7 +102,7 @@ def drifts(scene: Scene) -> tuple[Fault, dict[str, float]]:
     return ("LNG-DRF", ends(scene.num_frames)[1].start) if far else None, numbers
 
 
-def _as_large(frames: Frames, shape: tuple[int, ...]) -> Frames:
+def _as_large(frames: Frames, shape: tuple[int, ...]) -> UInt8[np.ndarray, "t tall wide 3"]:
     """The frames in this height and width: a video may have another size than its spec."""
     if frames.shape[1:3] == shape:
         return frames

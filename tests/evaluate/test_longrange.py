@@ -75,5 +75,5 @@ def test_who_stops_half_way_does_not_succeed() -> None:
     spec = long(17, "white")
     frames = render(spec).frames.copy()
     assert succeeds(check(load_probe(), spec, frames))
-    frames[10:] = frames[9]
+    frames[8:] = frames[7]
     assert not succeeds(check(load_probe(), spec, frames))
