@@ -162,7 +162,8 @@ def _status(run: Callable[[], Any], debug: bool) -> int:
         return status if isinstance(status, int) else 0
     except click.UsageError as problem:
         where = f" See: {problem.ctx.command_path} --help" if problem.ctx else ""
-        say(f"chronotope: {_one_line(problem.format_message())}{where}")
+        said = _one_line(problem.format_message())
+        say(f"chronotope: {said}{'' if said.endswith(('.', '?', '!')) or not where else '.'}{where}")
         return 2
     except click.ClickException as problem:
         say(f"chronotope: {_one_line(problem.format_message())}")
