@@ -151,6 +151,7 @@ ABOUT = {
     "sizes": ("Sizes", "the frame"),
     "prompts": ("What prompts ask for", "asked for"),
     "tasks": ("Tasks of the canvas", "task"),
+    "table": ("The table", "physics"),
 }
 
 

@@ -1,6 +1,6 @@
-"""Keep what the suites by length, size, prompt and task said of the shipped model, for docs/evaluation.md.
+"""Keep what the suites by length, size, prompt and task, and of the table, said of the shipped model, for docs/evaluation.md.
 
-chronotope evaluate small --suite lengths --out out/lengths                        (and sizes, prompts, tasks)
+chronotope evaluate small --suite lengths --out out/lengths                        (and sizes, prompts, tasks, table)
 chronotope evaluate small --suite lengths --layer truth --out out/lengths-truth    what the checks themselves lose
 python docs/suites.py && python docs/generate.py
 """
@@ -17,8 +17,8 @@ from chronotope.evaluate.report import lasted, over_scenes, scene_of
 from chronotope.evaluate.statistics import survival
 
 ROOT = Path(__file__).resolve().parent.parent
-LEVELS = {"lengths": "length", "sizes": "size", "prompts": "asks for", "tasks": "task"}
-BESIDE = {"lengths": "story", "sizes": "training", "prompts": "words"}  # a second stratum, for the table of both
+LEVELS = {"lengths": "length", "sizes": "size", "prompts": "asks for", "tasks": "task", "table": "physics"}
+BESIDE = {"lengths": "story", "sizes": "training", "prompts": "words", "table": "camera"}  # a second stratum, for the table of both
 SECONDS = (1, 2, 4, 8, 16, 32, 60, 120)
 
 

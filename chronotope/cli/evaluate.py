@@ -27,7 +27,8 @@ from chronotope.evaluate.report import Comparison, compare, make_report, read_re
 from chronotope.evaluate.selecting import Sampled
 from chronotope.evaluate.statistics import Rate
 from chronotope.evaluate.suite import Case, make_suite, name_of, read_cases, write_cases
-from chronotope.evaluate.table_trial import table_specs, try_table_checks
+from chronotope.evaluate.table_cases import table_specs
+from chronotope.evaluate.table_trial import try_table_checks
 from chronotope.evaluate.taxonomy import FAILURES
 from chronotope.evaluate.trial import BARS, Trial, trial_cases, trial_specs, try_checks
 from chronotope.flow.solvers import SolverName
@@ -84,6 +85,9 @@ class EvaluateRequest:
     def cases(self) -> list[Case]:
         """All of the suite, or its beginning."""
         found = read_cases(self.specs) if self.specs else make_suite(self.suite)
+        if self.first is not None and self.first > len(found):
+            of = self.specs or f"the suite {self.suite}"
+            raise UsageError(f"--first {self.first} is more than there are: {of} has {len(found)} videos; leave it out to take them all")
         return found[: self.first]
 
 

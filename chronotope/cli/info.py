@@ -1,4 +1,4 @@
-"""What lies here: a video or picture, a dataset, latents, a model, a checkpoint, a run; nothing is changed, no weight is loaded."""
+"""What lies here: a video or picture, a dataset, latents, a model, a run, a report; nothing is changed, no weight is loaded."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from chronotope.cli.manners import PICKLES
 from chronotope.cli.taught import taught
 from chronotope.data.clips import SUFFIXES, find_clips, read_captions
 from chronotope.errors import FileProblem, UsageError, nearest
+from chronotope.evaluate.report import read_report
 from chronotope.generate.pipeline import WEIGHTS
 from chronotope.geometry import Geometry
 
@@ -35,7 +36,7 @@ def describe(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path} looks like a pickle, which is never opened, since that runs whatever is in it; safetensors and JSON are read"
         )
-    if path.name in ("model.safetensors", "model.json", "state.safetensors", "state.json", "latents.json", "dataset.json"):
+    if path.name in ("model.safetensors", "model.json", "state.safetensors", "state.json", "latents.json", "dataset.json", "report.json"):
         return _folder(path.parent)
     return _media(path)
 
@@ -43,6 +44,8 @@ def describe(path: Path) -> dict[str, Any]:
 def _folder(folder: Path) -> dict[str, Any]:
     if (folder / "latents.json").is_file():
         return _latents(folder)
+    if (folder / "report.json").is_file():
+        return _report(folder)
     if (folder / "model.json").is_file():
         return _model(folder)
     if (folder / "config.toml").is_file() or (folder / "checkpoints").is_dir():
@@ -55,7 +58,7 @@ def _folder(folder: Path) -> dict[str, Any]:
     try:
         return _dataset(folder)
     except FileProblem as problem:
-        raise FileProblem(f"{folder} is none of: a dataset, latents, a model, a checkpoint, a run ({problem})") from problem
+        raise FileProblem(f"{folder} is none of: a dataset, latents, a model, a checkpoint, a run, a report ({problem})") from problem
 
 
 # Files
@@ -84,6 +87,16 @@ def _media(path: Path) -> dict[str, Any]:
     }
     origin = video.read_origin(path)
     return {**facts, "origin": origin if origin and str(origin.get("program", "")).startswith("chronotope") else None}
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    """Of what a report is, and its first number."""
+    report = read_report(folder)
+    about, success = report["about"], report["summary"]["success"]
+    told = {name: about[name] for name in ("model", "suite", "layer", "videos", "weights", "program") if name in about}
+    low, high = success["interval_over_specs"]
+    rate = f"{success['share']:.1%} [{low:.1%}, {high:.1%}] of {success['of']}"
+    return {"kind": "report", "path": str(folder), **told, "success": rate, "page": str(folder / "index.html")}
 
 
 # Datasets

@@ -37,7 +37,8 @@ __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "val
     default="smoke",
     show_default=True,
     metavar="NAME",
-    help="smoke (24 specs), standard (1200, four runs) or full (4800); or the same scenes by level: lengths, sizes, prompts, tasks.",
+    help="smoke (24 specs), standard (1200, four runs) or full (4800); or the same scenes by level: lengths, sizes, prompts, tasks; "
+    "or table: a first picture of solids that fall and meet (needs MuJoCo).",
 )
 @option(
     "--layer",

@@ -44,7 +44,7 @@ def find_model(name: str) -> Path:
     folder = Path(name)
     if folder.is_file():
         why = "a pickle, which is never loaded, since that runs whatever is in it" if folder.suffix in PICKLES else "a file"
-        raise UsageError(f"--model {folder} is {why}; give the folder of a run, with autoencoder/ and dit/ in it")
+        raise UsageError(f"{folder} is {why}, not a model; give the folder of a run, with autoencoder/ and dit/ in it")
     if folder.is_dir():
         return folder
     if len(folder.parts) == 1 and (WEIGHTS / name).is_dir():
@@ -53,7 +53,7 @@ def find_model(name: str) -> Path:
     lost = f"there is no model '{name}': neither a folder nor one of those inside the package ({', '.join(inside) or 'none yet'})"
     if near := nearest(name, inside):
         raise FileProblem(f"{lost}. Did you mean '{near}'?")
-    raise FileProblem(f"{lost}; train one with `bash runs/tiny.sh`, then use it with --model out/tiny")
+    raise FileProblem(f"{lost}; train one with `bash runs/tiny.sh`, then name its folder, out/tiny")
 
 
 def other_file(source: Path, output: Path) -> None:

@@ -11,6 +11,7 @@ from chronotope.evaluate.tracking import TRAVELS, cannot_judge
 from chronotope.worlds.captions import captions
 from chronotope.worlds.sample import SCOPES, Scope, Split, sample_spec, split_of
 from chronotope.worlds.spec import Spec
+from chronotope.worlds.table_spec import TableSpec
 from chronotope.worlds.words import places
 
 __all__ = ["Draw", "held_out", "names_place", "pairs", "specs_of", "travellers", "worded"]
@@ -27,7 +28,7 @@ class Draw:
     """
 
     index: int
-    spec: Spec
+    spec: Spec | TableSpec
     prompt: str
     form: str
     task: str = ""

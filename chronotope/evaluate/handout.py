@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from chronotope import video
-from chronotope.evaluate.canvas_tasks import Asked, asked_of
-from chronotope.worlds.spec import Spec
+from chronotope.evaluate.canvas_tasks import Asked
 
 __all__ = ["described", "hand_out"]
 
@@ -23,9 +22,8 @@ FOLDER = "inputs"
 CLIPS = ("video", "into")
 
 
-def described(task: str, spec: Spec, name: str) -> dict[str, Any]:
+def described(asked: Asked, name: str) -> dict[str, Any]:
     """A row's `inputs`: files by what they are, and the numbers that go with them; nothing where only words are given."""
-    asked = asked_of(task, spec)
     given = asked.given
     files = {what: _path(name, what) for what in _files(asked)}
     numbers = {"at": [seconds for seconds, _ in given.images], "strength": given.strength, "span": given.span and list(given.span)}
@@ -33,9 +31,9 @@ def described(task: str, spec: Spec, name: str) -> dict[str, Any]:
     return {what: value for what, value in about.items() if value not in (None, [])}
 
 
-def hand_out(task: str, spec: Spec, name: str, folder: Path) -> None:
+def hand_out(asked: Asked, name: str, folder: Path) -> None:
     """Write the files into the folder `inputs` of this one."""
-    for what, frames in _files(asked_of(task, spec)).items():
+    for what, frames in _files(asked).items():
         path = folder / _path(name, what)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import UInt8
 
-from chronotope.evaluate.canvas_tasks import asked_of
 from chronotope.evaluate.relations import absent_of
 from chronotope.evaluate.suite import Case
 from chronotope.evaluate.tracking import truth_of
@@ -51,22 +50,22 @@ def _room(places: np.ndarray, size: float, side: float) -> float:
 
 def _leaps(case: Case, rng: np.random.Generator) -> Frames | None:
     """What is made stands beside where it should; of a loop, its last quarter."""
-    asked = asked_of(case.task, case.spec) if case.task else None
+    asked = case.asked
     if asked is None or not (asked.joints or asked.wraps):
         return None
-    made = np.arange(case.spec.num_frames) >= case.spec.num_frames * 3 // 4
+    made = np.arange(case.stage.num_frames) >= case.stage.num_frames * 3 // 4
     if asked.kept is not None:
         made = np.logical_not(asked.kept.all(axis=(1, 2)))
-    elsewhere = _aside(case.spec, made, case.index)
-    return None if elsewhere is None else np.where(made[:, None, None, None], elsewhere, render(case.spec).frames)
+    elsewhere = _aside(case.stage, made, case.index)
+    return None if elsewhere is None else np.where(made[:, None, None, None], elsewhere, render(case.stage).frames)
 
 
 def _given_anew(case: Case, rng: np.random.Generator) -> Frames | None:
     """What was given comes back with its actors elsewhere, or at another place."""
-    asked = asked_of(case.task, case.spec) if case.task else None
+    asked = case.asked
     if asked is None or asked.kept is None:
         return None
-    spec, frames = case.spec, render(case.spec).frames
+    spec, frames = case.stage, render(case.stage).frames
     other = _aside(spec, np.ones(spec.num_frames, bool), case.index) if rng.random() < 0.5 else None
     if other is None:
         other = render(dataclasses.replace(spec, backdrop="white" if spec.backdrop != "white" else "black")).frames
@@ -77,29 +76,29 @@ def _other_side(case: Case, rng: np.random.Generator) -> Frames | None:
     """The two have changed places."""
     if case.kind != "spatial relation":
         return None
-    one, two = case.spec.actors
+    one, two = case.stage.actors
     changed = (dataclasses.replace(one, x=two.x), dataclasses.replace(two, x=one.x))
-    return render(dataclasses.replace(case.spec, actors=changed)).frames
+    return render(dataclasses.replace(case.stage, actors=changed)).frames
 
 
 def _other_number(case: Case, rng: np.random.Generator) -> Frames | None:
     """One less; of one, a second."""
     if case.kind != "count":
         return None
-    actors = case.spec.actors
+    actors = case.stage.actors
     if len(actors) > 1:
-        return render(dataclasses.replace(case.spec, actors=actors[:-1])).frames
+        return render(dataclasses.replace(case.stage, actors=actors[:-1])).frames
     second = dataclasses.replace(actors[0], id="second", x=(actors[0].x + 0.33) % 1.0)
-    return render(dataclasses.replace(case.spec, actors=(*actors, second))).frames
+    return render(dataclasses.replace(case.stage, actors=(*actors, second))).frames
 
 
 def _there_after_all(case: Case, rng: np.random.Generator) -> Frames | None:
     """What is ruled out stands there."""
-    x = _clear_of(case.spec) if case.kind == "absence" else None
+    x = _clear_of(case.stage) if case.kind == "absence" else None
     if x is None:
         return None
-    other = Actor("another", absent_of(case.spec), "emoji", x, 0.5, AMISS, depth=0.4)
-    return render(dataclasses.replace(case.spec, actors=(*case.spec.actors, other))).frames
+    other = Actor("another", absent_of(case.stage), "emoji", x, 0.5, AMISS, depth=0.4)
+    return render(dataclasses.replace(case.stage, actors=(*case.stage.actors, other))).frames
 
 
 def _clear_of(spec: Spec) -> float | None:
@@ -114,13 +113,13 @@ def _clear_of(spec: Spec) -> float | None:
 
 def _other_camera(case: Case, rng: np.random.Generator) -> Frames | None:
     """It goes the other way, or stands still."""
-    camera = case.spec.camera
+    camera = case.stage.camera
     if case.kind != "camera motion":
         return None
     back = {"left": "right", "right": "left", "in": "out", "out": "in"}[camera.direction or "left"]
     other = dataclasses.replace(camera, direction=back)  # type: ignore[arg-type]
     still = dataclasses.replace(camera, kind="still", direction=None, actor=None, amount=None)
-    return render(dataclasses.replace(case.spec, camera=other if rng.random() < 0.5 else still)).frames
+    return render(dataclasses.replace(case.stage, camera=other if rng.random() < 0.5 else still)).frames
 
 
 INJECTORS_OF_CASES: dict[str, Callable[[Case, np.random.Generator], Frames | None]] = {

@@ -14,7 +14,7 @@ from chronotope.evaluate.reconstruction import psnr
 from chronotope.evaluate.tracking import TRAVELS, Fault, Followed, Scene, truth_of
 from chronotope.worlds.spec import Spec
 
-__all__ = ["closes", "join_checks"]
+__all__ = ["closes", "comes_back", "join_checks"]
 
 Frames = UInt8[np.ndarray, "t h w 3"]
 KEPT = 24.0  # dB: the stage through the shipped autoencoder has 31 and more, through a weak one 27
@@ -23,13 +23,18 @@ SEAM = 2.0  # median steps by which the velocity may change more than the stage'
 
 def join_checks(scene: Scene, frames: Frames, asked: Asked) -> Iterator[Check]:
     """The predicates of a task; `frames` are the video's own, of the spec's size."""
-    if asked.kept is not None and asked.reference is not None:
-        there = psnr(frames[asked.kept], asked.reference[asked.kept])
-        yield Check("what was given comes back", "", None if there >= KEPT else "GIV-CHG", int(asked.kept.any(axis=(1, 2)).argmax()))
+    yield from comes_back(frames, asked)
     for joint in asked.joints:
         yield Check.of("goes on smoothly", _seam(scene, frames, joint))
     if asked.wraps:
         yield Check.of("closes", _wrap(scene, frames))
+
+
+def comes_back(frames: Frames, asked: Asked) -> Iterator[Check]:
+    """What was given, if anything was that must be kept, is in the video."""
+    if asked.kept is not None and asked.reference is not None:
+        there = psnr(frames[asked.kept], asked.reference[asked.kept])
+        yield Check("what was given comes back", "", None if there >= KEPT else "GIV-CHG", int(asked.kept.any(axis=(1, 2)).argmax()))
 
 
 def _seam(scene: Scene, frames: Frames, joint: int) -> Fault:

@@ -20,7 +20,7 @@ import torch
 from chronotope import video
 from chronotope.data.latents import encode_frames
 from chronotope.errors import UsageError, suggest
-from chronotope.evaluate.canvas_tasks import Asked, asked_of
+from chronotope.evaluate.canvas_tasks import Asked
 from chronotope.evaluate.checks import Check
 from chronotope.evaluate.probe import Probe, load_probe
 from chronotope.evaluate.selecting import REFUSALS, Sampled, best_of
@@ -29,7 +29,6 @@ from chronotope.evaluate.verdict import check_case
 from chronotope.evaluate.words import Frames
 from chronotope.generate.pipeline import Generator
 from chronotope.generate.settings import read_story
-from chronotope.worlds.stage import render
 
 __all__ = ["LAYERS", "Helpers", "Make", "Row", "check_file", "maker", "one_by_one", "sha256"]
 
@@ -46,7 +45,7 @@ def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
     """
 
     def model(case: Case) -> tuple[Frames, dict[str, Any]]:
-        spec, given = case.spec, asked_of(case.task, case.spec) if case.task else None
+        spec, given = case.spec, case.asked
         told = read_story(case.prompt.splitlines()) if case.form == "story" else case.prompt
         asked: dict[str, Any] = {
             "height": spec.height,
@@ -63,12 +62,12 @@ def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
 
     def autoencoder(case: Case) -> tuple[Frames, dict[str, Any]]:
         spec = case.spec
-        latents = encode_frames(generator.autoencoder, generator.geometry, render(spec).frames)
+        latents = encode_frames(generator.autoencoder, generator.geometry, case.truth())
         frames = generator.autoencoder.decode(latents, generator.geometry.slices(spec.num_frames))
         return frames[:, : spec.height, : spec.width].cpu().numpy(), {"layer": "autoencoder"}
 
     def truth(case: Case) -> tuple[Frames, dict[str, Any]]:
-        return render(case.spec).frames, {"layer": "truth"}
+        return case.truth(), {"layer": "truth"}
 
     chosen = best_of(model, load_probe(), sampled.tries) if sampled.tries > 1 else model
     makers: dict[str, Make] = {"model": chosen, "autoencoder": autoencoder, "truth": truth}

@@ -19,17 +19,23 @@ from typing import Any
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
 from chronotope.evaluate.asks import ASKED_FOR, PROMPT_FORMS, prompt_draws
-from chronotope.evaluate.canvas_tasks import CANVAS_TASKS, task_draws
+from chronotope.evaluate.canvas_tasks import CANVAS_TASKS, Asked, asked_of, task_draws
 from chronotope.evaluate.draws import Draw, specs_of, worded
 from chronotope.evaluate.fitting import unfit
 from chronotope.evaluate.handout import described, hand_out
 from chronotope.evaluate.identity import identity_of
 from chronotope.evaluate.lengths import STORIES, length_draws
 from chronotope.evaluate.sizes import TRAINING, size_draws, trained
+from chronotope.evaluate.table_cases import asked_on_table, table_draws, table_levels, table_unfit
 from chronotope.evaluate.tracking import DEEDS, TRAVELS
+from chronotope.evaluate.words import Frames
 from chronotope.worlds.backdrops import PLAIN
 from chronotope.worlds.sample import SCOPES, Split, scope_of, split_of
 from chronotope.worlds.spec import Spec, spec_key
+from chronotope.worlds.stage import render
+from chronotope.worlds.table import render as render_table
+from chronotope.worlds.table_sample import table_split
+from chronotope.worlds.table_spec import TableSpec
 
 __all__ = ["LENGTHS", "NAMES", "SUITES", "Case", "Suite", "make_suite", "name_of", "read_cases", "specs_of", "write_cases"]
 
@@ -85,6 +91,7 @@ BY_STRATUM: dict[str, Callable[[], Iterator[Draw]]] = {
     "sizes": size_draws,
     "prompts": prompt_draws,
     "tasks": task_draws,
+    "table": table_draws,
 }
 NAMES = (*SUITES, *BY_STRATUM)
 
@@ -93,7 +100,7 @@ NAMES = (*SUITES, *BY_STRATUM)
 class Case:
     """One video to be made: a spec, the words for it, and the seed; `task` names what the canvas is given beside words."""
 
-    spec: Spec
+    spec: Spec | TableSpec
     prompt: str
     form: str
     split: Split
@@ -122,9 +129,36 @@ class Case:
     @cached_property
     def strata(self) -> dict[str, str]:
         """The levels by which rates are reported."""
+        if isinstance(self.spec, TableSpec):
+            return {**_shared(self.spec, self.form, self.split), **table_levels(self.spec)}
         also = {"task": self.task} if self.task else {}
         also |= {stratum: self.kind for stratum, kinds in _KINDS.items() if self.kind in kinds}
         return {**strata_of(self.spec, self.form, self.split), **also}
+
+    @property
+    def stage(self) -> Spec:
+        """Its spec, of the stage."""
+        if isinstance(self.spec, TableSpec):
+            raise TypeError(f"{self.id} is a case of the table")
+        return self.spec
+
+    @property
+    def asked(self) -> Asked | None:
+        """What its task gives and wants, if it has one."""
+        if isinstance(self.spec, TableSpec):
+            return asked_on_table(self.spec)
+        return asked_of(self.task, self.spec) if self.task else None
+
+    def truth(self) -> Frames:
+        """The clip of its spec, rendered."""
+        return render_table(self.spec).frames if isinstance(self.spec, TableSpec) else render(self.spec).frames
+
+
+def _shared(spec: Spec | TableSpec, form: str, split: Split) -> dict[str, str]:
+    """Levels that say the same of any world."""
+    length = LENGTHS[0] if spec.num_frames == 1 else next(name for name, most in _UP_TO.items() if spec.seconds <= most)
+    novelty = "held out" if split == "heldout" else "new combination"
+    return {"length": length, "size": f"{spec.width}x{spec.height}", "words": form, "novelty": novelty}
 
 
 def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
@@ -140,17 +174,17 @@ def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
         deeds = "C1 one deed"
     else:
         deeds = "C2 two deeds at once" if len(starts) == 1 or len({e.actor for e in events}) > 1 else "C3 one deed after the other"
+    shared = _shared(spec, form, split)
+    novelty = shared.pop("novelty")
     return {
-        "length": LENGTHS[0] if spec.num_frames == 1 else next(name for name, most in _UP_TO.items() if spec.seconds <= most),
-        "size": f"{spec.width}x{spec.height}",
-        "words": form,
+        **shared,
         "deeds": deeds,
         "physics": [name for name, kinds in PHYSICS.items() if not kinds or any(event.kind in kinds for event in spec.events)][-1],
         "actors": f"{len(spec.actors)}",
         "cast": "shapes" if kinds == {"shape"} else "nouns" if kinds == {"emoji"} else "both",
         "place": "plain colour" if spec.backdrop in PLAIN else "landscape",
         "identity": identity_of(spec),
-        "novelty": "held out" if split == "heldout" else "new combination",
+        "novelty": novelty,
     }
 
 
@@ -158,7 +192,7 @@ def make_suite(name: str) -> list[Case]:
     """The cases of a suite, in their order; the same every time."""
     if name in BY_STRATUM:
         return [
-            Case(d.spec, d.prompt, d.form, split_of(d.spec), 0, d.index, _seed(name, d.spec, 0, d.index), d.task, d.kind)
+            Case(d.spec, d.prompt, d.form, _split(d.spec), 0, d.index, _seed(name, d.spec, 0, d.index), d.task, d.kind)
             for d in BY_STRATUM[name]()
         ]
     if name not in SUITES:
@@ -191,7 +225,11 @@ def _falls(index: int, share: float, offset: int = 0) -> bool:
     return int((index + offset + 1) * share) > int((index + offset) * share)
 
 
-def _seed(suite: str, spec: Spec, run: int, index: int) -> int:
+def _split(spec: Spec | TableSpec) -> Split:
+    return table_split(spec) if isinstance(spec, TableSpec) else split_of(spec)
+
+
+def _seed(suite: str, spec: Spec | TableSpec, run: int, index: int) -> int:
     digest = hashlib.sha256(f"chronotope suite {VERSION} {suite}|{spec_key(spec)}|{run}|{index}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
@@ -203,8 +241,8 @@ def write_cases(cases: Sequence[Case], path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for case in cases:
-        if case.task:
-            hand_out(case.task, case.spec, case.id, path.parent)
+        if case.asked:
+            hand_out(case.asked, case.id, path.parent)
     beside = path.with_name(path.name + ".part")
     beside.write_text("".join(json.dumps(row) + "\n" for row in map(_row, cases)))
     beside.replace(path)
@@ -214,7 +252,7 @@ def _row(case: Case) -> dict[str, object]:
     spec = case.spec
     asked = {"file": case.file, "prompt": case.prompt, "width": spec.width, "height": spec.height}
     asked |= {"num_frames": spec.num_frames, "fps": spec.fps, "seed": case.seed}
-    also: dict[str, object] = {"task": case.task, "inputs": described(case.task, spec, case.id)} if case.task else {}
+    also: dict[str, object] = {"task": case.task, "inputs": described(case.asked, case.id)} if case.asked else {}
     also |= {"kind": case.kind} if case.kind else {}
     return {**asked, **also, "form": case.form, "split": case.split, "run": case.run, "index": case.index, "spec": to_dict(spec)}
 
@@ -241,26 +279,33 @@ def _read(path: Path, lines: Sequence[str]) -> Iterator[Case]:
         try:
             row = json.loads(line)
             case = _case(row)
-            if why := unfit(case.task, case.kind, case.spec, case.prompt):
+            if why := _unfit(case):
                 raise FileProblem(f"{path}, line {number}, cannot be judged: {why}")
             named = ("file", "width", "height", "num_frames", "fps", *(("inputs",) if case.task else ()))
             said, wanted = {name: row[name] for name in named}, _row(case)
         except (ValueError, KeyError, TypeError, UsageError) as problem:
             raise FileProblem(f"{path}, line {number}, is no case of a suite: {problem}") from problem
-        if case.split != split_of(case.spec):
-            raise FileProblem(f"{path}, line {number}, contradicts itself: split is {case.split}, by its spec {split_of(case.spec)}")
-        if case.kind in TRAINING and case.kind != trained(case.spec):
-            raise FileProblem(f"{path}, line {number}, contradicts itself: kind is {case.kind}, by its spec {trained(case.spec)}")
+        if case.split != _split(case.spec):
+            raise FileProblem(f"{path}, line {number}, contradicts itself: split is {case.split}, by its spec {_split(case.spec)}")
+        if case.kind in TRAINING and case.kind != trained(case.stage):
+            raise FileProblem(f"{path}, line {number}, contradicts itself: kind is {case.kind}, by its spec {trained(case.stage)}")
         wrong = [f"{name} is {said[name]}, by its spec {wanted[name]}" for name in said if said[name] != wanted[name]]
         if wrong:
             raise FileProblem(f"{path}, line {number}, contradicts itself: {'; '.join(wrong)}")
         yield case
 
 
+def _unfit(case: Case) -> str | None:
+    if isinstance(case.spec, TableSpec):
+        return table_unfit(case.task, case.kind, case.spec)
+    return unfit(case.task, case.kind, case.spec, case.prompt)
+
+
 def _case(row: dict[str, Any]) -> Case:
     """The case of a row, of words that this program knows; a row without task or kind asks for words alone."""
     names = (row["prompt"], row["form"], row["split"], int(row["run"]), int(row["index"]), int(row["seed"]))
-    case = Case(from_dict(Spec, row["spec"]), *names, row.get("task", ""), row.get("kind", ""))
+    spec = from_dict(TableSpec, row["spec"]) if "table" in row["spec"] else from_dict(Spec, row["spec"])
+    case = Case(spec, *names, row.get("task", ""), row.get("kind", ""))
     if case.form not in (*FORMS, "story", *PROMPT_FORMS) or not case.prompt.strip() or not 0 <= case.seed < 2**63:
         raise ValueError(f"form {case.form!r}, seed {case.seed}, prompt {case.prompt!r}")
     for what, named, known in (

@@ -8,32 +8,14 @@ from functools import partial
 
 import numpy as np
 
-from chronotope.evaluate.table_checks import cannot_judge, check, succeeds
+from chronotope.evaluate.table_checks import check, succeeds
 from chronotope.evaluate.table_geometry import truth_of
 from chronotope.evaluate.table_inject import TABLE_CONTROLS, TABLE_INJECTORS, plant_on_table
 from chronotope.evaluate.trial import Trial
 from chronotope.worlds.table import render
-from chronotope.worlds.table_sample import TableScope, sample_table
 from chronotope.worlds.table_spec import TableSpec
 
-__all__ = ["table_specs", "try_table_checks"]
-
-SIZES = ((128, 128), (96, 64), (64, 64), (64, 96), (128, 72))
-
-
-def table_specs(count: int, first: int = 2_000_000) -> list[TableSpec]:
-    """Held-out specs that can be judged, by seed: half as the scope draws them, but half of those with a moving camera; a quarter
-    with a fall, a quarter in which only the camera moves."""
-    scope, seed = TableScope(sizes=SIZES, moving_camera_share=0.5), first
-    found: list[TableSpec] = []
-    while len(found) < count:
-        spec, _ = sample_table(seed, scope, "heldout")
-        seed += 1
-        falls = any(event.kind in ("drop", "bounce") for event in spec.events)
-        circled = not spec.events and spec.num_frames > 1 and len(spec.actors) > 1
-        wanted = (True, falls, True, circled)[len(found) % 4]
-        found += [spec] if wanted and cannot_judge(spec) is None else []
-    return found
+__all__ = ["try_table_checks"]
 
 
 def try_table_checks(specs: Sequence[TableSpec], report: Callable[[int, int], None] = lambda done, total: None) -> Trial:

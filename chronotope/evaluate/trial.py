@@ -152,7 +152,7 @@ def try_checks(
 
 
 def _try_case(probe: Probe, trial: Trial, case: Case, number: int) -> None:
-    trial.note_truth(check_case(probe, case, render(case.spec).frames))
+    trial.note_truth(check_case(probe, case, case.truth()))
     for code in INJECTORS_OF_CASES:
         most = ENOUGH * (1 + (code in INJECTORS))  # those planted in specs before this count too
         trial.note_planted(code, partial(plant_in, code, case, number), partial(check_case, probe, case), most)

@@ -5,24 +5,26 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import UInt8
 
-from chronotope.evaluate.canvas_tasks import asked_of
 from chronotope.evaluate.checks import Check
 from chronotope.evaluate.joins import join_checks
 from chronotope.evaluate.probe import Probe
 from chronotope.evaluate.relations import count_checks, relation_checks
 from chronotope.evaluate.suite import Case
+from chronotope.evaluate.table_cases import check_on_table
 from chronotope.evaluate.tracking import Scene, follow_all, truth_of
 from chronotope.evaluate.words import Sight, watch
+from chronotope.worlds.table_spec import TableSpec
 
 __all__ = ["check_case"]
 
 
 def check_case(probe: Probe, case: Case, frames: UInt8[np.ndarray, "t h w 3"]) -> tuple[Check, ...]:
     """Every predicate of a case, of a video of its size and length."""
-    sight = watch(probe, frames)
+    if isinstance(case.spec, TableSpec):
+        return check_on_table(case.spec, frames)
+    sight, asked = watch(probe, frames), case.asked
     if case.kind == "count":
         return count_checks(sight, case.spec)
-    asked = asked_of(case.task, case.spec) if case.task else None
     scene = follow_all(sight, case.spec)
     # a loop of words has no beginning: its frames are judged from where the stage begins, its joint where it is
     found = relation_checks(follow_all(_begun(scene), case.spec) if asked and asked.no_beginning else scene, case.kind)

@@ -40,6 +40,14 @@ def test_the_smoke_suite_of_the_shipped_model(smoke: Path) -> None:
     again = run("evaluate", "small", "--suite", "smoke", "--out", str(smoke), "--json")  # everything is there: only judged
     assert json.loads(again.stdout) == report["summary"]
     assert json.loads((smoke / "report.json").read_text())["layers"] == layers  # what was added stays
+    told = json.loads(run("info", str(smoke), "--json").stdout)
+    assert (told["kind"], told["suite"], told["videos"]) == ("report", "smoke", 24)
+    assert told["success"].startswith(f"{report['summary']['success']['share']:.1%} [") and told["success"].endswith("] of 24")
+
+
+def test_more_than_a_suite_holds_is_refused() -> None:
+    assert "smoke has 24 videos" in refused("evaluate", "small", "--suite", "smoke", "--first", "25", status=2)
+    assert "then name its folder" in refused("evaluate", "xyzzy", "--suite", "smoke", status=1)
 
 
 def test_a_stranger_scores_a_folder_and_compares(smoke: Path, tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ pytest.importorskip("mujoco", reason="needs MuJoCo: pip install 'chronotope[tabl
 from chronotope.errors import UsageError
 from chronotope.evaluate.inject import INJECTORS
 from chronotope.evaluate.inject_cases import INJECTORS_OF_CASES
+from chronotope.evaluate.table_cases import table_specs
 from chronotope.evaluate.table_checks import Check, cannot_judge, check, succeeds
 from chronotope.evaluate.table_falls import Fall, _weighs
 from chronotope.evaluate.table_geometry import on_line, on_plane, orbit_of, triangulate, truth_of
 from chronotope.evaluate.table_inject import TABLE_CONTROLS, TABLE_INJECTORS, plant_on_table
 from chronotope.evaluate.table_tracking import look
-from chronotope.evaluate.table_trial import table_specs, try_table_checks
+from chronotope.evaluate.table_trial import try_table_checks
 from chronotope.evaluate.taxonomy import FAILURES
 from chronotope.worlds.table import TableClip, render
 from chronotope.worlds.table_spec import Actor, Camera, Event, TableSpec
