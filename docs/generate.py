@@ -171,6 +171,8 @@ def suites() -> str:
     lines: list[str] = []
     for name, (title, level) in ABOUT.items():
         layers = data.get(name, {})
+        if not layers:
+            continue
         lines += [f"### {title}", ""]
         for layer, words in (("model", "The model"), ("truth", "The truth")):
             if layer in layers:

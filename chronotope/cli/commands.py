@@ -479,7 +479,7 @@ for command in judges:
 @click.argument("path", type=FILE, metavar="FILE_OR_FOLDER")
 @JSON
 def info(path: Path, as_json: bool) -> None:
-    """Describe a video, dataset, model, run or generated file."""
+    """Describe a video, dataset, model, run, report or generated file."""
     from chronotope.cli.info import describe
 
     show(describe(path), as_json)

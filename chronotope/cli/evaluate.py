@@ -27,13 +27,14 @@ from chronotope.evaluate.report import Comparison, compare, make_report, read_re
 from chronotope.evaluate.selecting import Sampled
 from chronotope.evaluate.statistics import Rate
 from chronotope.evaluate.suite import Case, make_suite, name_of, read_cases, write_cases
-from chronotope.evaluate.table_cases import table_specs
+from chronotope.evaluate.table_cases import cannot_draw, table_specs
 from chronotope.evaluate.table_trial import try_table_checks
 from chronotope.evaluate.taxonomy import FAILURES
 from chronotope.evaluate.trial import BARS, Trial, trial_cases, trial_specs, try_checks
 from chronotope.flow.solvers import SolverName
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
+from chronotope.worlds.table_spec import TableSpec
 
 __all__ = [
     "EvaluateRequest",
@@ -88,7 +89,15 @@ class EvaluateRequest:
         if self.first is not None and self.first > len(found):
             of = self.specs or f"the suite {self.suite}"
             raise UsageError(f"--first {self.first} is more than there are: {of} has {len(found)} videos; leave it out to take them all")
+        self.check_table(found)
         return found[: self.first]
+
+    def check_table(self, cases: Sequence[Case]) -> None:
+        """Refuse before anything is written what cannot be drawn, or selected, here: it is no failure of the model."""
+        if why := cannot_draw(case.spec for case in cases):
+            raise FileProblem(why)
+        if self.best_of > 1 and any(isinstance(case.spec, TableSpec) for case in cases):
+            raise UsageError("--best-of chooses by a probe that never saw a table; leave it out")
 
 
 def plan_suite(request: EvaluateRequest, path: Path) -> int:

@@ -44,8 +44,6 @@ def describe(path: Path) -> dict[str, Any]:
 def _folder(folder: Path) -> dict[str, Any]:
     if (folder / "latents.json").is_file():
         return _latents(folder)
-    if (folder / "report.json").is_file():
-        return _report(folder)
     if (folder / "model.json").is_file():
         return _model(folder)
     if (folder / "config.toml").is_file() or (folder / "checkpoints").is_dir():
@@ -55,6 +53,8 @@ def _folder(folder: Path) -> dict[str, Any]:
         facts = {"kind": "run", "path": str(folder), **{part.name: _part_of_run(part) for part in parts}}
         known = taught(folder)
         return facts if known is None else {**facts, "taught": known}
+    if (folder / "report.json").is_file() and (folder / "index.html").is_file():
+        return _report(folder)
     try:
         return _dataset(folder)
     except FileProblem as problem:
@@ -92,10 +92,13 @@ def _media(path: Path) -> dict[str, Any]:
 def _report(folder: Path) -> dict[str, Any]:
     """Of what a report is, and its first number."""
     report = read_report(folder)
-    about, success = report["about"], report["summary"]["success"]
-    told = {name: about[name] for name in ("model", "suite", "layer", "videos", "weights", "program") if name in about}
-    low, high = success["interval_over_specs"]
-    rate = f"{success['share']:.1%} [{low:.1%}, {high:.1%}] of {success['of']}"
+    try:
+        about, success = report["about"], report["summary"]["success"]
+        told = {name: about[name] for name in ("model", "suite", "layer", "videos", "weights", "program") if name in about}
+        low, high = success["interval_over_specs"]
+        rate = f"{success['share']:.1%} [{low:.1%}, {high:.1%}] of {success['of']}"
+    except (KeyError, TypeError, ValueError) as problem:
+        raise FileProblem(f"{folder / 'report.json'} is no report of this program: it lacks {problem}; evaluate again") from problem
     return {"kind": "report", "path": str(folder), **told, "success": rate, "page": str(folder / "index.html")}
 
 

@@ -14,8 +14,9 @@ from chronotope.worlds.spec import Spec
 from chronotope.worlds.table_spec import TableSpec
 from chronotope.worlds.words import places
 
-__all__ = ["Draw", "held_out", "names_place", "pairs", "specs_of", "travellers", "worded"]
+__all__ = ["FORMS", "Draw", "form_of", "held_out", "names_place", "pairs", "specs_of", "travellers", "worded"]
 
+FORMS = ("sentence", "sentence", "tags", "paragraph")  # how prompts are worded: half of them in a sentence
 WORDINGS = 12  # among which one that names the place is looked for
 
 
@@ -33,6 +34,11 @@ class Draw:
     form: str
     task: str = ""
     kind: str = ""
+
+
+def form_of(index: int) -> str:
+    """How the case of this index is worded: forms shift by one each round, so that each meets every kind of case."""
+    return FORMS[(index + index // len(FORMS)) % len(FORMS)]
 
 
 def specs_of(seed: int, scope: Scope, split: Split, deed: str | None = None) -> Iterator[Spec]:

@@ -58,7 +58,7 @@ def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
             "seed": case.seed,
         }
         made = generator.generate(told, **{**asked, **(_beside(given) if given else {})})
-        return made.frames, made.origin
+        return made.frames[: spec.num_frames], made.origin  # after a picture maybe too many: up to whole slices
 
     def autoencoder(case: Case) -> tuple[Frames, dict[str, Any]]:
         spec = case.spec

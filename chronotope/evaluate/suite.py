@@ -20,13 +20,14 @@ from chronotope.config import from_dict, to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
 from chronotope.evaluate.asks import ASKED_FOR, PROMPT_FORMS, prompt_draws
 from chronotope.evaluate.canvas_tasks import CANVAS_TASKS, Asked, asked_of, task_draws
-from chronotope.evaluate.draws import Draw, specs_of, worded
+from chronotope.evaluate.draws import FORMS, Draw, form_of, specs_of, worded
 from chronotope.evaluate.fitting import unfit
 from chronotope.evaluate.handout import described, hand_out
 from chronotope.evaluate.identity import identity_of
 from chronotope.evaluate.lengths import STORIES, length_draws
 from chronotope.evaluate.sizes import TRAINING, size_draws, trained
 from chronotope.evaluate.table_cases import asked_on_table, table_draws, table_levels, table_unfit
+from chronotope.evaluate.table_geometry import truth_of as played
 from chronotope.evaluate.tracking import DEEDS, TRAVELS
 from chronotope.evaluate.words import Frames
 from chronotope.worlds.backdrops import PLAIN
@@ -52,7 +53,6 @@ _UP_TO = {
     "over 32 s": float("inf"),
 }
 LENGTHS = ("a picture", *_UP_TO)
-FORMS = ("sentence", "sentence", "tags", "paragraph")  # how prompts are worded: half of them in a sentence
 # What of physics a clip shows, by its deeds; the last that fits
 PHYSICS = {
     "P0 none": (),
@@ -129,9 +129,9 @@ class Case:
     @cached_property
     def strata(self) -> dict[str, str]:
         """The levels by which rates are reported."""
-        if isinstance(self.spec, TableSpec):
-            return {**_shared(self.spec, self.form, self.split), **table_levels(self.spec)}
         also = {"task": self.task} if self.task else {}
+        if isinstance(self.spec, TableSpec):
+            return {**_shared(self.spec, self.form, self.split), **table_levels(self.spec), **also}
         also |= {stratum: self.kind for stratum, kinds in _KINDS.items() if self.kind in kinds}
         return {**strata_of(self.spec, self.form, self.split), **also}
 
@@ -151,7 +151,7 @@ class Case:
 
     def truth(self) -> Frames:
         """The clip of its spec, rendered."""
-        return render_table(self.spec).frames if isinstance(self.spec, TableSpec) else render(self.spec).frames
+        return render_table(self.spec, played(self.spec).motion).frames if isinstance(self.spec, TableSpec) else render(self.spec).frames
 
 
 def _shared(spec: Spec | TableSpec, form: str, split: Split) -> dict[str, str]:
@@ -174,17 +174,14 @@ def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
         deeds = "C1 one deed"
     else:
         deeds = "C2 two deeds at once" if len(starts) == 1 or len({e.actor for e in events}) > 1 else "C3 one deed after the other"
-    shared = _shared(spec, form, split)
-    novelty = shared.pop("novelty")
     return {
-        **shared,
+        **_shared(spec, form, split),
         "deeds": deeds,
         "physics": [name for name, kinds in PHYSICS.items() if not kinds or any(event.kind in kinds for event in spec.events)][-1],
         "actors": f"{len(spec.actors)}",
         "cast": "shapes" if kinds == {"shape"} else "nouns" if kinds == {"emoji"} else "both",
         "place": "plain colour" if spec.backdrop in PLAIN else "landscape",
         "identity": identity_of(spec),
-        "novelty": novelty,
     }
 
 
@@ -199,8 +196,8 @@ def make_suite(name: str) -> list[Case]:
         raise UsageError(f"unknown suite '{name}'. {suggest(name, NAMES)}")
     suite, cases = SUITES[name], []
     for index in range(suite.specs):
-        # spread evenly over the suite: every so many-th case; forms shift by one each round, so that each meets every kind of case
-        form, shift = FORMS[(index + index // len(FORMS)) % len(FORMS)], index // ROUND
+        # spread evenly over the suite: every so many-th case
+        form, shift = form_of(index), index // ROUND
         if index % ROUND == shift % ROUND:
             deed = DEEDS[shift % len(DEEDS)]
             split: Split = "heldout"  # some deeds have no pair of attributes that is kept out of training
@@ -241,8 +238,8 @@ def write_cases(cases: Sequence[Case], path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for case in cases:
-        if case.asked:
-            hand_out(case.asked, case.id, path.parent)
+        if asked := case.asked:
+            hand_out(asked, case.id, path.parent)
     beside = path.with_name(path.name + ".part")
     beside.write_text("".join(json.dumps(row) + "\n" for row in map(_row, cases)))
     beside.replace(path)
@@ -252,7 +249,7 @@ def _row(case: Case) -> dict[str, object]:
     spec = case.spec
     asked = {"file": case.file, "prompt": case.prompt, "width": spec.width, "height": spec.height}
     asked |= {"num_frames": spec.num_frames, "fps": spec.fps, "seed": case.seed}
-    also: dict[str, object] = {"task": case.task, "inputs": described(case.asked, case.id)} if case.asked else {}
+    also: dict[str, object] = {"task": case.task, "inputs": described(given, case.id)} if (given := case.asked) else {}
     also |= {"kind": case.kind} if case.kind else {}
     return {**asked, **also, "form": case.form, "split": case.split, "run": case.run, "index": case.index, "spec": to_dict(spec)}
 
@@ -297,7 +294,7 @@ def _read(path: Path, lines: Sequence[str]) -> Iterator[Case]:
 
 def _unfit(case: Case) -> str | None:
     if isinstance(case.spec, TableSpec):
-        return table_unfit(case.task, case.kind, case.spec)
+        return table_unfit(case.task, case.kind, case.form, case.spec)
     return unfit(case.task, case.kind, case.spec, case.prompt)
 
 

@@ -15,7 +15,7 @@ from chronotope.worlds.table_physics import Contact, Motion, play
 from chronotope.worlds.table_spec import TableSpec
 from chronotope.worlds.tracks import Happening
 
-__all__ = ["TableClip", "TableTruth", "pixels_inside", "render"]
+__all__ = ["TableClip", "TableTruth", "first_picture", "pixels_inside", "render"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +74,16 @@ def render(spec: TableSpec, motion: Motion | None = None) -> TableClip:
     finally:
         drawer.close()
     return TableClip(frames, masks, depth, _truth(spec, motion, path, masks))
+
+
+def first_picture(spec: TableSpec, motion: Motion | None = None) -> np.ndarray:
+    """The first frame of the clip alone, uint8 [h, w, 3]."""
+    model = build(spec)
+    motion, drawer = motion or play(spec, model), Drawer(spec, model)
+    try:
+        return drawer.draw(motion.position[0], motion.orientation[0], views(spec)[0])[0]
+    finally:
+        drawer.close()
 
 
 def _truth(spec: TableSpec, motion: Motion, path: tuple[View, ...], masks: np.ndarray) -> TableTruth:

@@ -15,14 +15,19 @@ from chronotope import video
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem
 from chronotope.evaluate.checks import succeeds
+from chronotope.evaluate.making import maker
 from chronotope.evaluate.probe import load_probe
+from chronotope.evaluate.selecting import Sampled
 from chronotope.evaluate.suite import make_suite, name_of, read_cases, write_cases
 from chronotope.evaluate.table_cases import PHYSICS, TASK, draw_again, table_draws
 from chronotope.evaluate.table_checks import cannot_judge
 from chronotope.evaluate.verdict import check_case
+from chronotope.generate.pipeline import WEIGHTS, Generator
+from chronotope.worlds.table import first_picture
 from chronotope.worlds.table_camera import angles
 from chronotope.worlds.table_sample import table_split
 from chronotope.worlds.table_spec import TableSpec
+from tests.cli.models import refused
 from tests.worlds.tables import needs_pictures
 
 
@@ -55,10 +60,13 @@ def test_a_plan_is_filled_with_truth_and_judged(tmp_path: Path) -> None:
         truth = case.truth()
         assert np.array_equal(video.read_image(tmp_path / json.loads(line)["inputs"]["image-0"]), truth[0])
         assert succeeds(check_case(load_probe(), case, truth))
+        assert np.array_equal(first_picture(case.spec), truth[0])
+        dark = np.concatenate([truth[:1], (truth[1:] * 0.6).astype(np.uint8)])
+        assert "SEAM" in {one.code for one in check_case(load_probe(), case, dark)}
         another = truth.copy()
         another[0] = np.roll(truth[0], truth.shape[1] // 2, axis=0)
         assert "GIV-CHG" in {one.code for one in check_case(load_probe(), case, another)}
-        assert not succeeds(check_case(load_probe(), case, np.repeat(truth[:1], len(truth), axis=0))) or case.strata["physics"] == "P0 none"
+        assert not succeeds(check_case(load_probe(), case, np.repeat(truth[:1], len(truth), axis=0)))
 
 
 @pytest.mark.parametrize(
@@ -67,6 +75,7 @@ def test_a_plan_is_filled_with_truth_and_judged(tmp_path: Path) -> None:
         ({"task": "connect"}, "goes with the task 'animate a picture'"),
         ({"task": ""}, "goes with the task"),
         ({"kind": "count"}, "and no kind"),
+        ({"form": "story"}, "is worded as one of"),
         ({"split": "train"}, "by its spec heldout"),
         ({"num_frames": 3}, "num_frames is 3, by its spec"),
     ],
@@ -89,3 +98,21 @@ def test_a_spec_that_the_checks_cannot_read_is_refused(tmp_path: Path) -> None:
     write_cases([row_of], plan)
     with pytest.raises(FileProblem, match="cannot be judged"):
         read_cases(plan)
+
+
+def test_the_model_makes_a_video_of_the_asked_length() -> None:
+    needs_pictures()
+    case = min(make_suite("table"), key=lambda case: case.spec.num_frames * case.spec.width * case.spec.height)
+    assert (case.spec.num_frames - 1) % 4  # more frames are made, to whole slices
+    frames, _ = maker(Generator.load(WEIGHTS / "small"), "model", Sampled(steps=1))(case)
+    assert frames.shape == (case.spec.num_frames, case.spec.height, case.spec.width, 3)
+
+
+def test_without_opengl_nothing_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chronotope.evaluate.table_cases.can_draw", lambda: "no OpenGL here")
+    out = tmp_path / "out"
+    assert "no OpenGL here" in refused("evaluate", "small", "--suite", "table", "--first", "1", "--out", str(out), status=1)
+    assert not out.exists()
+    monkeypatch.undo()
+    needs_pictures()
+    assert "never saw a table" in refused("evaluate", "small", "--suite", "table", "--best-of", "2", "--out", str(out), status=2)
