@@ -1,7 +1,7 @@
 """Do the verdicts agree with those of somebody who only looks? A sample to be shown without them, and how far labels agree.
 
 python -m benchmarks.second_look --draw out/standard --out sheets     sheets to show and prompts.tsv; the verdicts stay in key.json
-python -m benchmarks.second_look                                      what second_look.json says: the labels of log entry 36
+python -m benchmarks.second_look                                      what second_look.json says: the labels of log entry 46
 
 A label is a line {"id", "prompt", "passes" (the checks), "good" (the viewer), "sure" (1 a toss-up, 3 certain), "why"}.
 """

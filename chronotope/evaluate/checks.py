@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from chronotope.evaluate.antics import antics_of, until_it_stops
 from chronotope.evaluate.encounters import MEETINGS, encounters_of
@@ -50,6 +50,7 @@ SHOWN, HIDDEN = 0.6, 0.5  # of an actor's pixels: the truth shows it; the truth 
 JUMP = 3.0, 0.12  # times the median step, and short sides
 SHAKING = 0.03, 0.08, 0.15  # steps that count: short sides, steps of the logarithm of the size, and the share of the whole extent
 UNEVEN = 0.13  # root mean square distance from even motion, over the way that was made
+STANDS, PART, LEAST = 0.2, 0.35, 0.06  # of the others' speed, in the first or the last part of its frames, in which it should go so far
 FLICKER, NOISE = 6.0, 4.0  # levels of 255
 BLURRED = 0.5
 _JUDGED = (*TRAVELS, "enter", "leave", "grow", "shrink")  # the deeds that can be seen so far
@@ -329,7 +330,21 @@ def _even(scene: Scene, one: Followed, event: Event) -> Fault:
     slope, start = np.polyfit(times, place, 1)
     way = abs(slope) * (times[-1] - times[0])
     rest = place - (slope * times + start)
-    return ("PHY-INR", int(times[np.abs(rest).argmax()])) if np.sqrt((rest**2).mean()) > max(UNEVEN * way, 0.02) else None
+    if np.sqrt((rest**2).mean()) > max(UNEVEN * way, 0.02):
+        return "PHY-INR", int(times[np.abs(rest).argmax()])
+    return _stands(times, place)
+
+
+def _stands(times: Int[np.ndarray, " n"], place: Float[np.ndarray, " n"]) -> Fault:
+    """In its first or its last frames it hardly moves, while it goes far in the others; asked of who is in view all the time."""
+    few = max(4, round(PART * len(times)))
+    if len(times) < few + 6 or np.diff(times).max() > 2:
+        return None
+    for part, others in ((slice(-few, None), slice(None, -few)), (slice(None, few), slice(few, None))):
+        here, there = (float(np.polyfit(times[some], place[some], 1)[0]) for some in (part, others))
+        if abs(there) * np.ptp(times[part]) >= LEAST and here * np.sign(there) < STANDS * abs(there):
+            return "PHY-INR", int(times[part][0])
+    return None
 
 
 def _clip_checks(scene: Scene, missing: bool) -> Iterator[Check]:

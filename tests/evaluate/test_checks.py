@@ -64,6 +64,15 @@ def test_a_fault_has_its_frame() -> None:
     assert gone.actor == "fox" and abs((gone.frame or 0) - 9) <= 1
 
 
+@pytest.mark.parametrize("share", [0.5, 0.65])
+def test_who_stands_still_before_its_time_is_seen(share: float) -> None:
+    spec = walk(Event("walk", "fox", 0.0, 2.125, "right", amount=0.4))
+    frames = render(spec).frames
+    assert "PHY-INR" not in {one.code for one in check(load_probe(), spec, frames)}
+    for late in (np.minimum(np.arange(17), int(share * 16)), np.maximum(np.arange(17), int((1 - share) * 16))):
+        assert "PHY-INR" in {one.code for one in check(load_probe(), spec, frames[late])}, late
+
+
 def test_a_deed_in_the_time_of_the_other_is_an_order_fault() -> None:
     spec = walk(Event("walk", "fox", 0.0, 1.0, "right", amount=0.4), Event("walk", "fox", 1.0, 2.0, "left", amount=0.4))
     assert all(one.holds for one in check(load_probe(), spec, render(spec).frames))
