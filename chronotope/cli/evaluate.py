@@ -19,7 +19,7 @@ from chronotope.cli.use import device, find_model
 from chronotope.data.clips import find_clips
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.judge import Judged, check_folder, judge_folder, sample_cases
-from chronotope.evaluate.making import Helpers, maker
+from chronotope.evaluate.making import Helpers, maker, there_and_back
 from chronotope.evaluate.page import write_page
 from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.reconstruction import measure_reconstruction
@@ -31,9 +31,11 @@ from chronotope.evaluate.table_cases import cannot_draw, table_specs
 from chronotope.evaluate.table_trial import try_table_checks
 from chronotope.evaluate.taxonomy import FAILURES
 from chronotope.evaluate.trial import BARS, Trial, trial_cases, trial_specs, try_checks
+from chronotope.evaluate.verdict import check_case
 from chronotope.flow.solvers import SolverName
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
+from chronotope.models.autoencoder import Autoencoder
 from chronotope.worlds.table_spec import TableSpec
 
 __all__ = [
@@ -171,7 +173,7 @@ def _helpers(request: EvaluateRequest, model: Path | None = None) -> contextlib.
 
 
 def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
-    """PSNR, SSIM and temporal PSNR of every clip of these folders, at native size, and their means."""
+    """PSNR, SSIM and temporal PSNR of every clip of these folders, at native size, and their means; and the ceiling it sets."""
     autoencoder = load_autoencoder(find_model(model)).to(device())
     geometry = Geometry(stride=autoencoder.config.stride)
     clips, rows = find_clips(data), []
@@ -183,7 +185,23 @@ def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
             rows.append({"clip": clip.key, "frames": len(frames), "size": f"{frames.shape[2]}x{frames.shape[1]}", **scores})
             report(number, len(clips))
     means = {name: _mean([row[name] for row in rows]) for name in ("psnr", "ssim", "temporal_psnr")}
-    return {"clips": rows, "means": means, "ratio": round(found.values_ratio, 2), "channels": found.channels}
+    about = {"ratio": round(found.values_ratio, 2), "channels": found.channels}
+    return {"clips": rows, "means": means, **about, "ceiling": _ceiling(autoencoder, geometry)}
+
+
+def _ceiling(autoencoder: Autoencoder, geometry: Geometry) -> dict[str, Any]:
+    """What the checks say of the smoke suite's truth after this autoencoder: more no model that uses it can reach."""
+    make, probe, cases, found = there_and_back(autoencoder, geometry), load_probe(), make_suite("smoke"), []
+    with progress("the ceiling", "videos") as report:
+        for number, case in enumerate(cases, start=1):
+            found.append(Judged(case, check_case(probe, case, make(case)[0])))
+            report(number, len(cases))
+    checks = [one.holds for judged in found for one in judged.checks]
+    return {
+        "suite": "smoke",
+        "succeed": {"right": sum(judged.success for judged in found), "of": len(found)},
+        "checks": {"right": sum(checks), "of": len(checks)},
+    }
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -200,7 +218,10 @@ def measures_in_words(found: dict[str, Any]) -> str:
         return f"{row['psnr']:.2f} dB, SSIM {row['ssim']:.4f}{temporal}" if row["psnr"] is not None else "every pixel came back"
 
     lines = [f"{row['clip']} ({row['size']}, {row['frames']} frames): {line(row)}" for row in found["clips"]]
-    return "\n".join([*lines, f"mean of {len(lines)}: {line(found['means'])}; {found['ratio']} times fewer numbers"])
+    ceiling = found["ceiling"]
+    passing, held = (f"{ceiling[what]['right']} of {ceiling[what]['of']}" for what in ("succeed", "checks"))
+    last = f"the ceiling: true clips of the {ceiling['suite']} suite, sent through it: {passing} succeed, {held} checks hold"
+    return "\n".join([*lines, f"mean of {len(lines)}: {line(found['means'])}; {found['ratio']} times fewer numbers", last])
 
 
 def in_words(report: dict[str, Any], out: Path) -> str:

@@ -65,7 +65,11 @@ __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "val
 @option("--videos", type=FILE, metavar="DIR", help="Judge these instead, whoever made them.")
 @option("--specs", type=FILE, metavar="FILE", help="The file that planned them.")
 @option("--out", type=FILE, default=Path("report"), show_default=True, metavar="DIR", help="Videos, ledger, report.json and index.html.")
-@option("--reconstruction", metavar="DIR", help="Only send clips through this model's autoencoder and back: PSNR, SSIM, motion.")
+@option(
+    "--reconstruction",
+    metavar="DIR",
+    help="Only send clips through this model's autoencoder and back: PSNR, SSIM, motion; and the ceiling that it sets to the smoke suite.",
+)
 @option("--data", type=FILE, multiple=True, metavar="FOLDER...", help="The clips for --reconstruction, of any size.")
 @option("--plan", type=FILE, metavar="FILE", help="Only write what is to be made: file names, prompts, sizes, seeds and specs.")
 @JSON

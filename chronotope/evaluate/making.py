@@ -29,8 +29,10 @@ from chronotope.evaluate.verdict import check_case
 from chronotope.evaluate.words import Frames
 from chronotope.generate.pipeline import Generator
 from chronotope.generate.settings import read_story
+from chronotope.geometry import Geometry
+from chronotope.models.autoencoder import Autoencoder
 
-__all__ = ["LAYERS", "Helpers", "Make", "Row", "check_file", "maker", "one_by_one", "sha256"]
+__all__ = ["LAYERS", "Helpers", "Make", "Row", "check_file", "maker", "one_by_one", "sha256", "there_and_back"]
 
 Make = Callable[[Case], tuple[Frames, dict[str, Any]]]
 Row = dict[str, Any]
@@ -60,20 +62,28 @@ def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
         made = generator.generate(told, **{**asked, **(_beside(given) if given else {})})
         return made.frames[: spec.num_frames], made.origin  # after a picture maybe too many: up to whole slices
 
-    def autoencoder(case: Case) -> tuple[Frames, dict[str, Any]]:
-        spec = case.spec
-        latents = encode_frames(generator.autoencoder, generator.geometry, case.truth())
-        frames = generator.autoencoder.decode(latents, generator.geometry.slices(spec.num_frames))
-        return frames[:, : spec.height, : spec.width].cpu().numpy(), {"layer": "autoencoder"}
-
     def truth(case: Case) -> tuple[Frames, dict[str, Any]]:
         return case.truth(), {"layer": "truth"}
 
     chosen = best_of(model, load_probe(), sampled.tries) if sampled.tries > 1 else model
-    makers: dict[str, Make] = {"model": chosen, "autoencoder": autoencoder, "truth": truth}
+    makers: dict[str, Make] = {
+        "model": chosen,
+        "autoencoder": there_and_back(generator.autoencoder, generator.geometry),
+        "truth": truth,
+    }
     if layer not in makers:
         raise UsageError(f"unknown layer '{layer}'. {suggest(layer, LAYERS)}")
     return makers[layer]
+
+
+def there_and_back(autoencoder: Autoencoder, geometry: Geometry) -> Make:
+    """The truth of a case, encoded and decoded."""
+
+    def make(case: Case) -> tuple[Frames, dict[str, Any]]:
+        frames = autoencoder.decode(encode_frames(autoencoder, geometry, case.truth()), geometry.slices(case.spec.num_frames))
+        return frames[:, : case.spec.height, : case.spec.width].cpu().numpy(), {"layer": "autoencoder"}
+
+    return make
 
 
 def _beside(asked: Asked) -> dict[str, Any]:

@@ -129,6 +129,10 @@ def test_reconstruction_of_a_folder(tmp_path: Path) -> None:
     found = json.loads(result.stdout)
     assert len(found["clips"]) == 3 and 20 < found["means"]["psnr"] < 50
     assert found["means"]["psnr"] == pytest.approx(sum(row["psnr"] for row in found["clips"]) / 3, abs=1e-3)
+    ceiling = found["ceiling"]
+    assert (
+        ceiling["succeed"]["of"] == 24 and ceiling["succeed"]["right"] >= 22 and ceiling["checks"]["right"] > 0.98 * ceiling["checks"]["of"]
+    )
 
 
 def read_plan(folder: Path) -> list[Case]:
