@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from chronotope.evaluate.antics import antics_of, until_it_stops
 from chronotope.evaluate.encounters import MEETINGS, encounters_of
 from chronotope.evaluate.identity import identity_checks
-from chronotope.evaluate.lasting import lasting, run_of, seen_for_a_time
+from chronotope.evaluate.lasting import LASTING, lasting, run_of, seen_for_a_time
 from chronotope.evaluate.longrange import ALIKE, LONG, drifts
 from chronotope.evaluate.permanence import DRIFT_OF_COLOUR, DRIFT_OF_SIZE, GROWN, fates, permanence_of, stays_of, times_away
 from chronotope.evaluate.probe import Probe, scaled
@@ -332,7 +332,9 @@ def _even(scene: Scene, one: Followed, event: Event) -> Fault:
     rest = place - (slope * times + start)
     if np.sqrt((rest**2).mean()) > max(UNEVEN * way, 0.02):
         return "PHY-INR", int(times[np.abs(rest).argmax()])
-    return _stands(times, place)
+    # words do not say when somebody sets out or turns, so only who should be under way all the time may not stand
+    whole = event.start < LASTING and event.end > scene.spec.seconds - LASTING
+    return _stands(times, place) if whole else None
 
 
 def _stands(times: Int[np.ndarray, " n"], place: Float[np.ndarray, " n"]) -> Fault:

@@ -7,7 +7,7 @@ from jaxtyping import Bool
 
 from chronotope.evaluate.tracking import Fault
 
-__all__ = ["lasting", "run_of", "seen_for_a_time"]
+__all__ = ["LASTING", "lasting", "run_of", "seen_for_a_time"]
 
 LASTING = 0.25  # seconds
 STEADY = 0.8  # of the frames from the first to the last in which it is seen
