@@ -6,6 +6,7 @@ averaged weights and `state.safetensors` (weights, optimizer, random states) wit
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -29,6 +30,7 @@ __all__ = [
     "save_json",
     "save_model",
     "save_state",
+    "weights_hash",
     "write_folder",
 ]
 
@@ -128,3 +130,8 @@ def latest_checkpoint(run: Path) -> Path | None:
     """The checkpoint with the highest step in a run folder, or None."""
     found = sorted((run / "checkpoints").glob("[0-9]*"))
     return found[-1] if found else None
+
+
+def weights_hash(folder: Path) -> str:
+    """Of a model's files, weights and description: what reports and ledgers name them by."""
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in ("model.safetensors", "model.json"))).hexdigest()[:16]

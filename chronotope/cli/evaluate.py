@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from chronotope import __version__, video
+from chronotope.checkpoint import weights_hash
 from chronotope.cli.manners import progress
 from chronotope.cli.use import device, find_model
 from chronotope.data.clips import find_clips
@@ -118,6 +119,8 @@ def evaluate(request: EvaluateRequest) -> dict[str, Any]:
         videos = request.out / "videos"
     else:
         videos = request.videos
+        if (request.out / "ledger.jsonl").exists():
+            raise FileProblem(f"{request.out} holds videos that a model was sampled for, and their report; give another --out")
         check_folder(videos, cases, others=request.first is not None)
         plan = hashlib.sha256(request.specs.read_bytes()).hexdigest()[:16] if request.specs else ""
         about |= {"model": f"videos in {videos.name}", "plan": f"{request.specs}, sha256 {plan}", "videos": len(cases)}
@@ -149,8 +152,7 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any])
     generator = Generator.load(find_model(model)).to(device())
     asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
     folder = find_model(model)
-    files = {part: [(folder / part / name).read_bytes() for name in ("model.safetensors", "model.json")] for part in ("autoencoder", "dit")}
-    names = [f"{part} {hashlib.sha256(b''.join(data)).hexdigest()[:16]}" for part, data in files.items()]
+    names = [f"{part} {weights_hash(folder / part)}" for part in ("autoencoder", "dit")]
     about |= {"model": model, "weights": ", ".join(names), "suite": asked}
     about |= {
         "layer": request.layer,
@@ -233,7 +235,8 @@ def in_words(report: dict[str, Any], out: Path) -> str:
         lines += [f"  {name}: {level:{max(map(len, levels))}}  {_say(rate)}" for level, rate in levels.items()]
     wrong = sorted(((code, rate) for code, rate in summary["failures"].items() if rate["right"]), key=lambda item: -item[1]["right"])
     lines += [f"  {code} {FAILURES[code].name}: {rate['share']:.1%}" for code, rate in wrong]
-    return "\n".join([*lines, str(out / "index.html")])
+    of = [str(report["about"][name]) for name in ("model", "suite", "layer") if name in report["about"]]
+    return "\n".join([*lines, f"of {', '.join(of)}", str(out / "index.html")])
 
 
 def _say(rate: dict[str, Any]) -> str:
@@ -263,7 +266,7 @@ def comparison_in_words(rows: list[Comparison]) -> str:
         mark = " *" if row.adjusted < 0.05 else ""
         numbers = f"{row.first.share:7.1%} {row.second.share:7.1%} {row.only_first:11} {row.only_second:12} {row.adjusted:9.2g}"
         lines.append(f"{row.stratum:{width}} {numbers}{mark}")
-    return "\n".join(lines)
+    return "\n".join([*lines, "* p < 0.05: of all cases as it is, of the kinds of cases after Holm, since they are many"])
 
 
 def try_the_checks(count: int, world: str = "stage") -> Trial:

@@ -38,7 +38,7 @@ def describe(path: Path) -> dict[str, Any]:
         )
     if path.name in ("model.safetensors", "model.json", "state.safetensors", "state.json", "latents.json", "dataset.json", "report.json"):
         return _folder(path.parent)
-    return _media(path)
+    return _lines(path) if path.suffix == ".jsonl" and path.is_file() else _media(path)
 
 
 def _folder(folder: Path) -> dict[str, Any]:
@@ -62,6 +62,18 @@ def _folder(folder: Path) -> dict[str, Any]:
 
 
 # Files
+
+
+def _lines(path: Path) -> dict[str, Any]:
+    """A plan or a ledger of an evaluation."""
+    try:
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        if rows and "spec" in rows[0]:
+            return {"kind": "plan of videos to be made", "path": str(path), "videos": len(rows), "first prompt": rows[0]["prompt"]}
+        counts = Counter(str(row["kind"]) for row in rows)
+        return {"kind": "ledger of an evaluation", "path": str(path), "lines": dict(counts)}
+    except (ValueError, KeyError, TypeError) as problem:
+        raise FileProblem(f"{path} is neither a plan nor a ledger of an evaluation: {problem!r}") from problem
 
 
 def _media(path: Path) -> dict[str, Any]:
@@ -176,6 +188,7 @@ def _model(folder: Path) -> dict[str, Any]:
         "kind": f"model: {description.get('kind', 'unknown')}",
         "path": str(folder),
         **_weights(folder / "model.safetensors"),
+        "hash": checkpoint.weights_hash(folder) if (folder / "model.safetensors").is_file() else None,
         "config": description.get("config"),
     }
     for name in ("flow", "geometry", "defaults", "autoencoder", "started_from"):
@@ -225,7 +238,7 @@ def _progress(run: Path) -> dict[str, Any]:
 
 def _part_of_run(folder: Path) -> dict[str, Any]:
     facts = _folder(folder)
-    wanted = ("kind", "parameters", "bytes", "training", "checkpoint", "last_log", "samples")
+    wanted = ("kind", "parameters", "bytes", "hash", "training", "checkpoint", "last_log", "samples")
     return {name: facts[name] for name in wanted if name in facts}
 
 

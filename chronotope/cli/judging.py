@@ -78,8 +78,9 @@ def evaluate(
 ) -> None:
     """Sample a suite, check every video against its spec, and report.
 
-    MODEL is a run folder or the name of a model inside the package. Nothing is selected: every case is planned in a ledger
-    before the first is made, each has one try, and failures of the system count. Run again to go on where it stopped.
+    MODEL is a run folder or the name of a model inside the package (small, if none is named). Nothing is selected: every case
+    is planned in a ledger before the first is made, each has one try, and failures of the system count. Run again to go on
+    where it stopped.
     """
     from chronotope.cli import evaluate as work
 

@@ -64,7 +64,10 @@ def sample_cases(
     planned = [(row["case"], row["seed"], row["prompt"]) for row in ledger.rows if row["kind"] == "planned"]
     wanted = [(case.id, case.seed, case.prompt) for case in cases]
     if planned != wanted[: len(planned)] or (len(planned) < len(wanted) and ledger.of("started")):
-        raise FileProblem(f"{folder} holds another suite of {len(planned)} cases; give another --out")
+        raise FileProblem(
+            f"{folder} was planned for {len(planned)} videos, now {len(wanted)} are asked for, or others; a plan is never changed: "
+            "give another --out"
+        )
     if not ledger.rows:
         ledger.write({"kind": "began", "case": "", **about})
     elif (earlier := next(row for row in ledger.rows if row["kind"] == "began")) != {"kind": "began", "case": "", **about}:

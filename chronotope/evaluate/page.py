@@ -133,7 +133,8 @@ def _failures(rates: Mapping[str, Any]) -> str:
     ordered = sorted(rates.items(), key=lambda item: -item[1]["share"])
     found, absent = ("".join(_failure(code, rate) for code, rate in ordered if bool(rate["right"]) is seen) for seen in (True, False))
     head = "<tr><th>code</th><th>what</th><th>severity</th><th>where</th><th>share</th></tr>"
-    others = f"<details><summary>Looked for and not found</summary><table class=lines>{head}{absent}</table></details>" if absent else ""
+    why = "<p>Not each of them can be in every suite: some are asked of certain deeds, tasks, long clips or the table only.</p>"
+    others = f"<details><summary>Not raised</summary>{why}<table class=lines>{head}{absent}</table></details>" if absent else ""
     words = "Severity 3 and 4 block success. Of several videos of a scene, intervals are over scenes."
     return f"<p>{words}</p><div class=wide><table class=lines>{head}{found}</table>{others}</div>"
 

@@ -205,6 +205,8 @@ def read_report(path: Path) -> dict[str, Any]:
     if not isinstance(report, dict) or report.get("version") != VERSION:
         got = report.get("version", "none") if isinstance(report, dict) else "none"
         raise FileProblem(f"{path} is a report of version {got}, this program reads version {VERSION}; evaluate again")
+    if lacking := [name for name in ("about", "summary", "cases") if name not in report]:
+        raise FileProblem(f"{path} is no whole report: it lacks {', '.join(lacking)}; evaluate again")
     return report
 
 

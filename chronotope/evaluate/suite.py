@@ -211,10 +211,14 @@ def make_suite(name: str) -> list[Case]:
 
 
 def name_of(cases: Sequence[Case]) -> str | None:
-    """The suite whose cases these are, all of them, or nothing."""
+    """The suite whose cases these are, or that it is its first so many; nothing if one of them is not as planned there."""
     first = cases[0]
     names = [name for name in NAMES if _seed(name, first.spec, first.run, first.index) == first.seed]
-    return next((name for name in names if make_suite(name) == list(cases)), None)
+    for name in names:
+        whole = make_suite(name)
+        if whole[: len(cases)] == list(cases):
+            return name if len(cases) == len(whole) else f"the first {len(cases)} videos of {name}"
+    return None
 
 
 def _falls(index: int, share: float, offset: int = 0) -> bool:

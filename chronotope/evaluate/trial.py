@@ -92,10 +92,12 @@ class Trial:
         """The promises that are not kept."""
         problems = [f"truth passes {self.predicates} of all predicates"] * (self.predicates.share < BARS["truth"])
         problems += [f"truth passes {self.of_deeds} of those of deeds"] * (self.of_deeds.share < BARS["truth"])
-        problems += [f"{code} is caught in {self.recall(code)}" for code in self.planted if self.recall(code).share < BARS["recall"]]
+        tested = [code for code in self.planted if self.planted[code] >= FEWEST]
+        problems += [f"{code} is caught in {self.recall(code)}" for code in tested if self.recall(code).share < BARS["recall"]]
         problems += [f"{code} is raised on {rate} of true clips" for code in FAILURES
                      if (rate := self.false_alarm(code)).share > BARS["false alarm"]]  # fmt: skip
-        return problems + [f"{name}: {rate} fail" for name, rate in self.controls.items() if rate.share < BARS["control"]]
+        return problems + [f"{name}: {rate} fail" for name, rate in self.controls.items()
+                           if rate.trials >= FEWEST and rate.share < BARS["control"]]  # fmt: skip
 
 
 def trial_specs(count: int, first: int = 2_000_000) -> list[Spec]:

@@ -67,6 +67,12 @@ def test_a_stranger_scores_a_folder_and_compares(smoke: Path, tmp_path: Path) ->
     assert (told["first"]["report"], told["first"]["model"]) == (str(smoke), "small")
     assert (told["second"]["report"], told["second"]["model"]) == (str(out), "videos in videos")
     assert told["comparisons"][0]["stratum"] == "all cases" and told["comparisons"][0]["second"] > 0.85
+    assert "give another --out" in refused("evaluate", "--videos", str(videos), "--specs", str(plan), "--out", str(smoke), status=1)
+    assert json.loads((out / "report.json").read_text())["about"]["suite"] == "smoke"
+    assert json.loads(run("info", str(plan), "--json").stdout)["videos"] == 24
+    assert json.loads(run("info", str(smoke / "ledger.jsonl"), "--json").stdout)["lines"]["done"] == 24
+    (tmp_path / "cut.json").write_text('{"version": 1}')
+    assert "it lacks about" in refused("compare", str(tmp_path / "cut.json"), str(out), status=1)
     next(videos.glob("*.mp4")).unlink()
     assert "is missing" in refused("evaluate", "--videos", str(videos), "--specs", str(plan), "--out", str(out), status=1)
 

@@ -296,6 +296,7 @@ def test_every_suite_is_known_by_its_name() -> None:
     found = make_suite("sizes")
     assert (
         name_of(found) == "sizes"
+        and name_of(found[:5]) == "the first 5 videos of sizes"
         and name_of([dataclasses.replace(found[0], seed=1)]) is None
         and len({case.id for case in found}) == len(found) == 210
     )
