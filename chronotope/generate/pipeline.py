@@ -23,6 +23,7 @@ from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig
 from chronotope.flow.solvers import SolverName
 from chronotope.generate.canvas import Canvas
+from chronotope.generate.hold import Hold
 from chronotope.generate.inputs import Given, Mask, Picture, Pixels, Plan, Task, plan
 from chronotope.generate.memory import available_bytes, video_bytes
 from chronotope.generate.rollout import Window, rollout, scales, spans
@@ -276,7 +277,10 @@ class Generator:
     def _fill(
         self, canvas: Canvas, sampling: Sampling, seed: int, report: Callable[[int], None], seconds: dict[str, float]
     ) -> Iterator[Tensor]:
-        """The latents of a canvas, window by window; the first window has the seed itself, the others have seeds of their own."""
+        """The latents of a canvas, window by window; the first has the seed itself, the others seeds of their own and its colours."""
+        channels = self.autoencoder.config.channels
+        deviation = torch.tensor(self.flow.deviation)  # of all values of a token, channels last, or one for all
+        hold = Hold(deviation[:channels] if len(deviation) > 1 else deviation.expand(channels))
         mine = [replace(sampling, guidance=replace(sampling.guidance, scale=scale)) for scale in self.scales(canvas, sampling)]
 
         def fill(part: Canvas, number: int) -> Tensor:
@@ -284,7 +288,7 @@ class Generator:
             count, started = number * sampling.num_steps, time.perf_counter()
             filled = sample(self.dit, self.tokenizer, self.flow, self.geometry, part, mine[number], own, lambda step: report(count + step))
             seconds["sampling"] += time.perf_counter() - started
-            return filled
+            return hold(filled, part)
 
         return rollout(canvas, self.window, fill)
 
