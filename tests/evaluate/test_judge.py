@@ -109,10 +109,10 @@ def test_a_model_is_sampled_once_planned_first_and_goes_on_where_it_stopped(mode
     assert "prompt has" in ledger.of("failed")[too_long.id]["reason"]
     found = judge_folder(load_probe(), tmp_path / "videos", cases, ledger, quiet)
     assert found[1].codes == ("SYS-RUN",) and not found[1].success
-    with pytest.raises(FileProblem, match="another suite"):
+    with pytest.raises(FileProblem, match="a plan is never changed"):
         sample_cases(generator, [cases[0], CASES[3]], tmp_path, quiet, ABOUT)
     reworded = dataclasses.replace(cases[2], prompt="other words")
-    with pytest.raises(FileProblem, match="another suite"):
+    with pytest.raises(FileProblem, match="a plan is never changed"):
         sample_cases(generator, [*cases[:2], reworded], tmp_path, quiet, ABOUT)
     with pytest.raises(FileProblem, match="begun with model somebody, now another"):
         sample_cases(generator, cases, tmp_path, quiet, {"model": "another"})
