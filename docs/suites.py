@@ -46,7 +46,7 @@ def kept(suite: str, report: dict[str, Any]) -> dict[str, Any]:
     """What is kept of one report."""
     rows, level, beside = report["cases"], LEVELS[suite], BESIDE.get(suite)
     groups = [(row["strata"][level], row["strata"][beside] if beside else "") for row in rows]
-    order = list(dict.fromkeys(name for name, _ in sorted(groups) if suite == "table")) or list(dict.fromkeys(name for name, _ in groups))
+    order = list(dict.fromkeys(name for name, _ in (sorted(groups) if suite == "table" else groups)))
     found: dict[str, Any] = {"about": report["about"], "graded": report["summary"]["graded"], "all": rate_of(rows)}
     found["over specs"] = report["summary"]["success"]["interval_over_specs"]
     found["levels"] = {name: rate_of([row for row, (one, _) in zip(rows, groups, strict=True) if one == name]) for name in order}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from chronotope.errors import UsageError
@@ -14,7 +14,7 @@ from chronotope.worlds.spec import Spec
 from chronotope.worlds.table_spec import TableSpec
 from chronotope.worlds.words import places
 
-__all__ = ["FORMS", "Draw", "form_of", "held_out", "names_place", "pairs", "specs_of", "travellers", "worded"]
+__all__ = ["FORMS", "Draw", "form_of", "hardest", "held_out", "names_place", "pairs", "specs_of", "travellers", "worded"]
 
 FORMS = ("sentence", "sentence", "tags", "paragraph")  # how prompts are worded: half of them in a sentence
 WORDINGS = 12  # among which one that names the place is looked for
@@ -39,6 +39,11 @@ class Draw:
 def form_of(index: int) -> str:
     """How the case of this index is worded: forms shift by one each round, so that each meets every kind of case."""
     return FORMS[(index + index // len(FORMS)) % len(FORMS)]
+
+
+def hardest(levels: Mapping[str, Collection[str]], kinds: Collection[str]) -> str:
+    """The last of these levels that one of the kinds belongs to; a level of none fits everything."""
+    return [name for name, those in levels.items() if not those or set(those) & set(kinds)][-1]
 
 
 def specs_of(seed: int, scope: Scope, split: Split, deed: str | None = None) -> Iterator[Spec]:

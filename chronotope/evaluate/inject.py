@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 
 from chronotope.evaluate.inject_deeds import INJECTORS_OF_DEEDS, left_out
 from chronotope.evaluate.inject_identity import INJECTORS_OF_IDENTITY, in_front
+from chronotope.evaluate.lasting import LASTING
 from chronotope.evaluate.longrange import FADES, LONG, fade
 from chronotope.evaluate.planting import apart, changed, moment_of, pick, steady, then, without
 from chronotope.evaluate.tracking import DEEDS, TRAVELS, WAY, stage_way, truth_of
@@ -199,7 +200,7 @@ def _shaken(spec: Spec, rng: np.random.Generator) -> Frames | None:
 
 
 def _halting(spec: Spec, rng: np.random.Generator) -> Frames | None:
-    """All of the way in the first and the last part of the time, none between; or it never goes on after some of its way."""
+    """All of the way in the first and the last part of the time, none between; or, if it should go through the whole clip, for good."""
     if len(spec.events) != 1 or spec.events[0].kind not in TRAVELS or spec.num_frames < 12 or not steady(spec):
         return None
     event, frames = spec.events[0], render(spec).frames
@@ -208,7 +209,7 @@ def _halting(spec: Spec, rng: np.random.Generator) -> Frames | None:
     first, last = round(event.start * spec.fps), min(len(frames) - 1, round(event.end * spec.fps))
     share = np.linspace(0, 1, last - first + 1)
     warped = np.where(share < 0.25, share * 2, np.where(share > 0.75, share * 2 - 1, 0.5))
-    if rng.random() < 0.5:
+    if event.start < LASTING and event.end > spec.seconds - LASTING and rng.random() < 0.5:
         warped = np.minimum(share, rng.uniform(0.45, 0.65))
     order = np.arange(len(frames))
     order[first : last + 1] = first + np.round(warped * (last - first)).astype(int)

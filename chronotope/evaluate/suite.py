@@ -20,7 +20,7 @@ from chronotope.config import from_dict, to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
 from chronotope.evaluate.asks import ASKED_FOR, PROMPT_FORMS, prompt_draws
 from chronotope.evaluate.canvas_tasks import CANVAS_TASKS, Asked, asked_of, task_draws
-from chronotope.evaluate.draws import FORMS, Draw, form_of, specs_of, worded
+from chronotope.evaluate.draws import FORMS, Draw, form_of, hardest, specs_of, worded
 from chronotope.evaluate.fitting import unfit
 from chronotope.evaluate.handout import described, hand_out
 from chronotope.evaluate.identity import identity_of
@@ -177,7 +177,7 @@ def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
     return {
         **_shared(spec, form, split),
         "deeds": deeds,
-        "physics": [name for name, kinds in PHYSICS.items() if not kinds or any(event.kind in kinds for event in spec.events)][-1],
+        "physics": hardest(PHYSICS, {event.kind for event in spec.events}),
         "actors": f"{len(spec.actors)}",
         "cast": "shapes" if kinds == {"shape"} else "nouns" if kinds == {"emoji"} else "both",
         "place": "plain colour" if spec.backdrop in PLAIN else "landscape",

@@ -18,7 +18,7 @@ from chronotope.errors import UsageError
 from chronotope.evaluate.canvas_tasks import Asked
 from chronotope.evaluate.checks import Check
 from chronotope.evaluate.continuity import cuts
-from chronotope.evaluate.draws import FORMS, Draw, form_of
+from chronotope.evaluate.draws import FORMS, Draw, form_of, hardest
 from chronotope.evaluate.joins import comes_back
 from chronotope.evaluate.table_checks import check
 from chronotope.evaluate.table_geometry import truth_of
@@ -91,7 +91,7 @@ def table_levels(spec: TableSpec) -> dict[str, str]:
         "C4 one touches another" if touching else ("C0 nothing happens", "C1 one deed", "C2 two deeds at once")[min(len(spec.events), 2)]
     )
     camera = {"still": "stands", "orbit": "goes around", "round": "goes once round"}[spec.camera.kind]
-    physics = [name for name, those in PHYSICS.items() if not those or kinds & set(those)][-1]
+    physics = hardest(PHYSICS, kinds)
     return {"deeds": deeds, "physics": physics, "solids": f"{len(spec.actors)}", "camera": camera, "place": f"{spec.table} table"}
 
 

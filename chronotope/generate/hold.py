@@ -1,7 +1,8 @@
 """Colours that are held: in a long canvas, what rests keeps the colours that it had in the first window.
 
 Each window adds a small cast of its own to what it remembers, and casts add up. Where a slice is nearly what a reference slice was at
-the same place, the difference is taken for a cast; its mean over the neighbourhood is taken away, also from who moves there.
+the same place, the difference is taken for a cast; its mean over the neighbourhood is taken away, also from who moves there. Slices of
+which something is given, be it the gist, have their colours from that and are left alone.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ class Hold:
     reference: Float[Tensor, "c h w"] | None = None
 
     def __call__(self, filled: Float[Tensor, "s c h w"], part: Canvas) -> Float[Tensor, "s c h w"]:
-        """The same window, new moving slices without their cast; of the first, whose colours are held, nothing changes."""
+        """The same window, wholly new moving slices without their cast; of the first, whose colours are held, nothing changes."""
         given = part.given.flatten(1).all(dim=1).tolist()
         moving = [place for place, piece in enumerate(part.slices) if not piece.still]
         if self.reference is None:
             seen = [place for place in moving if given[place]] or moving
             self.reference = filled[seen[-1]].clone() if seen else None
             return filled
-        held = filled.clone()
-        for place in (place for place in moving if not given[place]):
+        held, unknown = filled.clone(), (part.level.flatten(1) >= 1).all(dim=1).tolist()
+        for place in (place for place in moving if unknown[place]):
             near = self._near(filled[place])
             if near.float().mean() < ENOUGH:
                 self.reference = filled[place].clone()

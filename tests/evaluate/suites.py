@@ -10,9 +10,17 @@ import numpy as np
 
 from chronotope import video
 from chronotope.evaluate.exports import Maker, Shot
+from chronotope.evaluate.suite import Case, write_cases
 from chronotope.generate.pipeline import Generation
 
 RED, FOX, LONG = "a red ball, rolling", "a fox. It walks to the left", "a boat " * 26 + "at sea"  # 188 characters
+
+
+def changed_line(path: Path, case: Case, change: dict[str, Any]) -> Path:
+    """The plan of one case, with something else said in its line."""
+    write_cases([case], path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change) + "\n")
+    return path
 
 
 def quiet(done: int, total: int) -> None:

@@ -38,6 +38,7 @@ from chronotope.worlds.cast import aspect
 from chronotope.worlds.sample import split_of
 from chronotope.worlds.spec import Actor, Spec
 from chronotope.worlds.stage import render
+from tests.evaluate.suites import changed_line
 
 FIRST = 7_300_000  # seeds that no suite takes
 
@@ -282,12 +283,9 @@ def test_a_plan_of_tasks_brings_what_is_given(tmp_path: Path) -> None:
     ],
 )
 def test_a_plan_of_tasks_that_contradicts_itself_is_refused(tmp_path: Path, change: dict[str, object], says: str) -> None:
-    path = tmp_path / "tasks.jsonl"
-    spec = next(task_specs("extend forward", FIRST))
-    write_cases([case_of(spec, "extend forward")], path)
-    path.write_text(json.dumps(json.loads(path.read_text()) | change) + "\n")
+    case = case_of(next(task_specs("extend forward", FIRST)), "extend forward")
     with pytest.raises(FileProblem, match=says):
-        read_cases(path)
+        read_cases(changed_line(tmp_path / "tasks.jsonl", case, change))
 
 
 def test_every_suite_is_known_by_its_name() -> None:

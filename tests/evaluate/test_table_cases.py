@@ -28,6 +28,7 @@ from chronotope.worlds.table_camera import angles
 from chronotope.worlds.table_sample import table_split
 from chronotope.worlds.table_spec import TableSpec
 from tests.cli.models import refused
+from tests.evaluate.suites import changed_line
 from tests.worlds.tables import needs_pictures
 
 
@@ -82,11 +83,8 @@ def test_a_plan_is_filled_with_truth_and_judged(tmp_path: Path) -> None:
 )
 def test_a_line_that_contradicts_itself_is_refused(tmp_path: Path, change: dict[str, object], says: str) -> None:
     needs_pictures()
-    plan = tmp_path / "table.jsonl"
-    write_cases(make_suite("table")[:1], plan)
-    plan.write_text(json.dumps(json.loads(plan.read_text()) | change) + "\n")
     with pytest.raises(FileProblem, match=says):
-        read_cases(plan)
+        read_cases(changed_line(tmp_path / "table.jsonl", make_suite("table")[0], change))
 
 
 def test_a_spec_that_the_checks_cannot_read_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from chronotope.generate.canvas import Prompt
@@ -48,6 +50,15 @@ def test_what_is_given_stays_and_is_what_is_held_to() -> None:
     later = hold(window(PLACE + CAST, PLACE + CAST, PLACE + CAST, PLACE + CAST), canvas)
     assert torch.equal(later[:2], window(PLACE + CAST, PLACE + CAST))
     assert torch.allclose(later[2:], window(PLACE, PLACE), atol=1e-6)
+
+
+def test_where_something_is_given_or_its_gist_nothing_is_changed() -> None:
+    hold, made = Hold(torch.ones(4)), window(*[PLACE + CAST] * 4)
+    hold(window(*[PLACE] * 4), CANVAS)
+    level = torch.ones_like(CANVAS.level)
+    level[0, 0, 0], level[1] = 0.0, 0.6  # a corner of the first is given, of the second the gist
+    found = hold(made, replace(CANVAS, level=level))
+    assert torch.equal(found[:2], made[:2]) and torch.allclose(found[2:], window(PLACE, PLACE), atol=1e-6)
 
 
 def test_another_place_is_held_from_then_on() -> None:
