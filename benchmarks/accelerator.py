@@ -24,7 +24,9 @@ def measure(options: Options) -> dict[str, Any]:
         raise SystemExit("this measures a GPU, and torch finds none; run it where there is one")
     generator = Generator.load(options.model).to("cuda")
     slices = generator.geometry.slices(FRAMES)
-    frames = torch.randint(0, 256, (FRAMES, HEIGHT, WIDTH, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    frames = torch.randint(
+        0, 256, (FRAMES, HEIGHT, WIDTH, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     latents = generator.autoencoder.encode(frames, slices)
     work: dict[str, Callable[[], object]] = {
         "one default clip": lambda: generator.generate(PROMPT, seed=0),

@@ -40,7 +40,9 @@ def measure(options: Options) -> dict[str, Any]:
     for scope in ("small", "full"):
         say(f"  stage, {scope}")
         specs = [sample_spec(seed, SCOPES[scope], "heldout") for seed in range(options.clips // 2)]
-        results[f"stage, {scope}"] = [_scores(autoencoder, geometry, str(seed), render(spec).frames) for seed, spec in enumerate(specs)]
+        results[f"stage, {scope}"] = [
+            _scores(autoencoder, geometry, str(seed), render(spec).frames) for seed, spec in enumerate(specs)
+        ]
     results["camera"] = []
     for path in sorted(CLIPS.glob("*.*")):
         if path.stem in DRAWN or path.suffix not in (".mp4", ".mpg", ".avi", ".webm", ".mkv", ".mov"):
@@ -49,7 +51,12 @@ def measure(options: Options) -> dict[str, Any]:
         results["camera"].append(_scores(autoencoder, geometry, path.name, frames))
         say(f"  {path.name}: {results['camera'][-1]['psnr']} dB")
     stride = "x".join(map(str, autoencoder.config.stride))
-    settings = {"model": options.model, "stride": stride, "channels": autoencoder.config.channels, "camera clips": "first 2 s, native size"}
+    settings = {
+        "model": options.model,
+        "stride": stride,
+        "channels": autoencoder.config.channels,
+        "camera clips": "first 2 s, native size",
+    }
     return {"settings": settings, "results": results}
 
 
@@ -58,7 +65,13 @@ def _scores(autoencoder: Autoencoder, geometry: Geometry, name: str, frames: np.
     size = f"{frames.shape[2]}x{frames.shape[1]}"
     temporal = None if found.temporal_psnr is None or math.isinf(found.temporal_psnr) else round(found.temporal_psnr, 2)
     scores = {"psnr": round(found.psnr, 2), "ssim": round(found.ssim, 4), "temporal_psnr": temporal}
-    return {"name": name, "size": size, "frames": found.num_frames, **scores, "values_ratio": round(found.values_ratio, 2)}
+    return {
+        "name": name,
+        "size": size,
+        "frames": found.num_frames,
+        **scores,
+        "values_ratio": round(found.values_ratio, 2),
+    }
 
 
 def _mean(clips: Iterable[dict[str, Any]], key: str) -> float:
@@ -75,8 +88,15 @@ def rows(section: dict[str, Any]) -> list[Row]:
         aim = AIMS[name.partition(",")[0]]
         worst = min(clips, key=lambda clip: clip["psnr"])
         mean = f"{_mean(clips, 'psnr'):.2f} dB, SSIM {_mean(clips, 'ssim'):.3f}, motion {_mean(clips, 'temporal_psnr'):.2f} dB"
-        lines.append(Row(f"{name}: mean of {len(clips)} clips", f"{mean}; worst {worst['psnr']:.2f} dB ({worst['name']})", aim))
-        lines.append(Row(f"{name}: values in / latent values out", f"{_mean(clips, 'values_ratio'):.1f} (half that in bits)"))
+        lines.append(
+            Row(f"{name}: mean of {len(clips)} clips", f"{mean}; worst {worst['psnr']:.2f} dB ({worst['name']})", aim)
+        )
+        lines.append(
+            Row(f"{name}: values in / latent values out", f"{_mean(clips, 'values_ratio'):.1f} (half that in bits)")
+        )
         if name == "camera":
-            lines += [Row(f"{c['name']}, {c['size']}, {c['frames']} frames", f"{c['psnr']:.2f} dB, SSIM {c['ssim']:.3f}") for c in clips]
+            lines += [
+                Row(f"{c['name']}, {c['size']}, {c['frames']} frames", f"{c['psnr']:.2f} dB, SSIM {c['ssim']:.3f}")
+                for c in clips
+            ]
     return lines

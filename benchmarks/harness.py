@@ -83,7 +83,9 @@ def hardware() -> dict[str, Any]:
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        cpu = next((line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), cpu)
+        cpu = next(
+            (line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), cpu
+        )
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     memory = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
     versions = {"torch": torch.__version__, "python": platform.python_version()}
@@ -110,7 +112,11 @@ def table(page: Page, data: dict[str, Any]) -> str:
         lines += [f"| {row.claim} | {row.measured} | {row.aim} |" for row in module.rows(section)]
         setting = "; ".join(f"{key} {value}" for key, value in section["settings"].items())
         machine = f"{where['cores']} cores of {where['cpu']}" + (f", {where['gpu']}" if where["gpu"] else "")
-        lines += ["", f"{setting}. {machine}, torch {where['torch']}, {section['threads']} thread(s), {section['seconds']:.0f} s.", ""]
+        lines += [
+            "",
+            f"{setting}. {machine}, torch {where['torch']}, {section['threads']} thread(s), {section['seconds']:.0f} s.",
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -118,7 +124,9 @@ def run(page: Page, arguments: list[str] | None = None) -> None:
     """Run the sections asked for and write both files after each."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{page.name}", description=page.title)
     parser.add_argument("--model", default="small", help="run folder, or the name of a model inside the package")
-    parser.add_argument("--only", default=",".join(page.sections), help=f"sections, by commas: {','.join(page.sections)}")
+    parser.add_argument(
+        "--only", default=",".join(page.sections), help=f"sections, by commas: {','.join(page.sections)}"
+    )
     parser.add_argument("--scope", default="small", help="scope of the stage that the model was trained on")
     parser.add_argument("--specs", type=int, default=page.specs, help="held-out specs to measure on")
     parser.add_argument("--combination", type=int, default=0, help="specs of the combination split, for words")
@@ -131,7 +139,9 @@ def run(page: Page, arguments: list[str] | None = None) -> None:
     names = chosen.only.split(",")
     if unknown := set(names) - set(page.sections):
         parser.error(f"unknown section {', '.join(sorted(unknown))}; choose from {', '.join(page.sections)}")
-    options = Options(chosen.model, chosen.scope, chosen.specs, chosen.combination, chosen.clips, chosen.rounds, chosen.keep)
+    options = Options(
+        chosen.model, chosen.scope, chosen.specs, chosen.combination, chosen.clips, chosen.rounds, chosen.keep
+    )
     chosen.out.mkdir(parents=True, exist_ok=True)
     results = chosen.out / f"{page.name}.json"
     for name in names:
@@ -141,7 +151,12 @@ def run(page: Page, arguments: list[str] | None = None) -> None:
         say(f"{name} ...")
         began = time.perf_counter()
         found = module.measure(options)
-        section = {**found, "hardware": hardware(), "threads": threads, "seconds": round(time.perf_counter() - began, 1)}
+        section = {
+            **found,
+            "hardware": hardware(),
+            "threads": threads,
+            "seconds": round(time.perf_counter() - began, 1),
+        }
         # another run may have written meanwhile: read late, change one section, write at once
         data = json.loads(results.read_text()) if results.exists() else {}
         data[name] = section

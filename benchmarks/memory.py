@@ -28,11 +28,17 @@ def measure(options: Options) -> dict[str, Any]:
     for _ in range(options.rounds):
         for seconds in LENGTHS:
             command = [sys.executable, "-m", "benchmarks.memory", options.model, str(seconds)]
-            answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+            answer = subprocess.run(
+                command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent
+            )
             found[str(seconds)].append(json.loads(answer.stdout))
             say(f"  {seconds} s: {found[str(seconds)][-1]}")
-    results = {name: sorted(runs, key=lambda run: run["peak"] - run["base"])[len(runs) // 2] for name, runs in found.items()}
-    settings = {"clip": f"{WIDTH}x{HEIGHT} at {FPS} fps, latents made as they are needed, frames thrown away slice by slice"}
+    results = {
+        name: sorted(runs, key=lambda run: run["peak"] - run["base"])[len(runs) // 2] for name, runs in found.items()
+    }
+    settings = {
+        "clip": f"{WIDTH}x{HEIGHT} at {FPS} fps, latents made as they are needed, frames thrown away slice by slice"
+    }
     return {"settings": {**settings, "rounds": f"{options.rounds}, the median"}, "results": results}
 
 
@@ -69,7 +75,9 @@ def rows(section: dict[str, Any]) -> list[Row]:
     """Both peaks and their ratio."""
     above = {name: found["peak"] - found["base"] for name, found in section["results"].items()}
     short, long = (above[str(seconds)] for seconds in LENGTHS)
-    lines = [Row(f"{name} s: peak above the loaded program", f"{megabytes:.0f} MB") for name, megabytes in above.items()]
+    lines = [
+        Row(f"{name} s: peak above the loaded program", f"{megabytes:.0f} MB") for name, megabytes in above.items()
+    ]
     return [*lines, Row(f"{LENGTHS[1]} s over {LENGTHS[0]} s", f"{long / short:.3f}", "<= 1.1")]
 
 

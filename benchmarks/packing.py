@@ -126,7 +126,10 @@ def measure(options: Options) -> dict[str, Any]:
     assert max(differences.values()) < 1e-4 * scale, f"the ways differ: {differences} of {scale}"
     useful = sum(sample.num_tokens for sample in samples)
     # one size a batch: as many of one size as fit the tokens of the packed batch, each size in turn
-    alike = [[make_sample(100 * i + j, *shape) for j in range(max(1, useful // samples[i].num_tokens))] for i, shape in enumerate(MIX)]
+    alike = [
+        [make_sample(100 * i + j, *shape) for j in range(max(1, useful // samples[i].num_tokens))]
+        for i, shape in enumerate(MIX)
+    ]
     rates: dict[str, list[float]] = {"packed": [], "padded": [], "one size a batch": []}
     step(model, run_packed, samples)  # warm
     for number in range(options.rounds):
@@ -138,10 +141,16 @@ def measure(options: Options) -> dict[str, Any]:
         began = time.perf_counter()
         for batch in alike:
             step(model, run_packed, batch)
-        rates["one size a batch"].append(sum(s.num_tokens for batch in alike for s in batch) / (time.perf_counter() - began))
+        rates["one size a batch"].append(
+            sum(s.num_tokens for batch in alike for s in batch) / (time.perf_counter() - began)
+        )
         say(f"  round {number + 1}: " + ", ".join(f"{name} {values[-1]:.0f}" for name, values in rates.items()))
     longest = max(sample.num_tokens for sample in samples)
-    shares = {"packed": useful / sum(pack(samples)[0].lengths), "padded": useful / (longest * len(samples)), "one size a batch": 1.0}
+    shares = {
+        "packed": useful / sum(pack(samples)[0].lengths),
+        "padded": useful / (longest * len(samples)),
+        "one size a batch": 1.0,
+    }
     results = {
         name: {"tokens_per_second": values, "median": statistics.median(values), "useful_share": shares[name]}
         for name, values in rates.items()
@@ -160,7 +169,13 @@ def rows(section: dict[str, Any]) -> list[Row]:
     found = section["results"]
     lines = [Row(f"{name}: useful tokens a second", f"{values['median']:.0f}") for name, values in found.items()]
     for name, values in found.items():
-        lines.append(Row(f"{name}: share of useful tokens", f"{values['useful_share']:.1%}", ">= 98 %" if name == "packed" else ""))
+        lines.append(
+            Row(
+                f"{name}: share of useful tokens",
+                f"{values['useful_share']:.1%}",
+                ">= 98 %" if name == "packed" else "",
+            )
+        )
     ratio = found["packed"]["median"] / found["padded"]["median"]
     same = found["packed"]["median"] / found["one size a batch"]["median"]
     digits = -math.log10(max(section["largest_difference"].values()) / section["output_scale"])

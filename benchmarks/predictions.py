@@ -35,7 +35,9 @@ from chronotope.train.dit import DiTRun, train_dit
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
-def clean_errors(run: DiTRun, model: DiT, tokenizer: Tokenizer, dataset: LatentDataset, clips: list[int]) -> list[float]:
+def clean_errors(
+    run: DiTRun, model: DiT, tokenizer: Tokenizer, dataset: LatentDataset, clips: list[int]
+) -> list[float]:
     """Mean squared error of the implied clean latents at each of `LEVELS`."""
     errors = []
     for level in LEVELS:
@@ -73,7 +75,9 @@ def frechet(ours: torch.Tensor, truth: torch.Tensor) -> float:
     return float(((means[0] - means[1]) ** 2).sum() + first.trace() + second.trace() - 2 * eigenvalues.sqrt().sum())
 
 
-def sampled_tokens(run: DiTRun, model: DiT, tokenizer: Tokenizer, dataset: LatentDataset, clips: list[int]) -> torch.Tensor:
+def sampled_tokens(
+    run: DiTRun, model: DiT, tokenizer: Tokenizer, dataset: LatentDataset, clips: list[int]
+) -> torch.Tensor:
     """Tokens of one sample per clip, of its caption, size and length."""
     tokens = []
     for index in clips:
@@ -88,7 +92,9 @@ def sampled_tokens(run: DiTRun, model: DiT, tokenizer: Tokenizer, dataset: Laten
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="+", help="folders of latents; the last one is held out when there are several")
+    parser.add_argument(
+        "data", type=Path, nargs="+", help="folders of latents; the last one is held out when there are several"
+    )
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--clips", type=int, default=48)
     options = parser.parse_args()
@@ -99,7 +105,12 @@ def main() -> None:
     rows = []
     for path in ("rectified", "variance_preserving"):
         for prediction in ("velocity", "clean", "noise"):
-            settings = [f"flow.path={path}", f"flow.prediction={prediction}", f"train.steps={options.steps}", "train.log_every=100"]
+            settings = [
+                f"flow.path={path}",
+                f"flow.prediction={prediction}",
+                f"train.steps={options.steps}",
+                "train.log_every=100",
+            ]
             run = override(find_preset("tiny").dit, settings)
             with tempfile.TemporaryDirectory() as folder:
                 train_dit(run, learn, Path(folder), quiet=True)
@@ -120,10 +131,13 @@ def main() -> None:
                 }
             )
             shown = "  ".join(f"{error:.3f}" for error in errors)
-            print(f"{path:20s} {prediction:9s} clean error at t = {LEVELS}: {shown}   Frechet {distance:.2f}", flush=True)
+            print(
+                f"{path:20s} {prediction:9s} clean error at t = {LEVELS}: {shown}   Frechet {distance:.2f}", flush=True
+            )
     target = Path(__file__).with_suffix(".json")
     target.write_text(
-        json.dumps({"steps": options.steps, "clips": len(clips), "rows": rows, "flow": FlowConfig().__dict__}, indent=1) + "\n"
+        json.dumps({"steps": options.steps, "clips": len(clips), "rows": rows, "flow": FlowConfig().__dict__}, indent=1)
+        + "\n"
     )
 
 

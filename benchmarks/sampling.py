@@ -60,7 +60,14 @@ def measure(options: Options) -> dict[str, Any]:
         with clock.watching():
             result = generator.generate(PROMPT, seed=0)
         whole = time.perf_counter() - began
-        runs.append({"seconds": whole, "inside": clock.seconds, "calls": clock.calls, "outside_share": 1 - clock.seconds / whole})
+        runs.append(
+            {
+                "seconds": whole,
+                "inside": clock.seconds,
+                "calls": clock.calls,
+                "outside_share": 1 - clock.seconds / whole,
+            }
+        )
         say(f"  run {number}: {whole:.2f} s, {runs[-1]['outside_share']:.1%} outside the networks")
     frames = result.frames
     settings = {
@@ -77,4 +84,7 @@ def rows(section: dict[str, Any]) -> list[Row]:
     """Medians."""
     found = section["results"]
     seconds, share = (statistics.median(run[key] for run in found) for key in ("seconds", "outside_share"))
-    return [Row("seconds for one default clip", f"{seconds:.2f} s"), Row("share outside the networks", f"{share:.1%}", "< 5 %")]
+    return [
+        Row("seconds for one default clip", f"{seconds:.2f} s"),
+        Row("share outside the networks", f"{share:.1%}", "< 5 %"),
+    ]

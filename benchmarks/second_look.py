@@ -57,7 +57,9 @@ def draw(report: Path, out: Path) -> None:
         width = max(one.shape[1] for one in strips)
         rows = [np.pad(one, ((0, 12), (0, width - one.shape[1]), (0, 0)), constant_values=255) for one in strips]
         picture.write_image(out / f"sheet{start // A_SHEET + 1:02d}.png", np.concatenate(rows))
-    (out / "prompts.tsv").write_text("".join(f"{number}\t{case['prompt']}\n" for number, case in enumerate(chosen, start=1)))
+    (out / "prompts.tsv").write_text(
+        "".join(f"{number}\t{case['prompt']}\n" for number, case in enumerate(chosen, start=1))
+    )
     key = [{"id": case["id"], "prompt": case["prompt"], "passes": case["success"]} for case in chosen]
     (out / "key.json").write_text(json.dumps(key, indent=1) + "\n")
 
@@ -82,7 +84,9 @@ def main() -> None:
     for passes, words in ((True, "pass"), (False, "fail")):
         rows = [row["good"] for row in labels if row["passes"] is passes]
         print(f"of those that {words} the checks the viewer passes {Rate(sum(rows), len(rows))}")
-    print(f"agreement {Rate(sum(row['passes'] == row['good'] for row in labels), len(labels))}, kappa {kappa(labels):.2f}")
+    print(
+        f"agreement {Rate(sum(row['passes'] == row['good'] for row in labels), len(labels))}, kappa {kappa(labels):.2f}"
+    )
 
 
 if __name__ == "__main__":

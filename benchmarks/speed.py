@@ -24,7 +24,9 @@ SHORTEST = 1.0  # seconds; a quick network is called again until so much has pas
 
 def measure(options: Options) -> dict[str, Any]:
     """Megapixels of video a second, the median of the rounds."""
-    clip = torch.randint(0, 256, (FRAMES, HEIGHT, WIDTH, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    clip = torch.randint(
+        0, 256, (FRAMES, HEIGHT, WIDTH, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     calls = _calls(options.model, clip)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     with torch.no_grad():
@@ -35,7 +37,10 @@ def measure(options: Options) -> dict[str, Any]:
                 seconds[name].append(_timed(call))
                 say(f"  round {number + 1}: {name} {seconds[name][-1]:.3f} s")
     megapixels = FRAMES * HEIGHT * WIDTH / 1e6
-    results = {name: {"seconds": times, "megapixels_per_second": megapixels / statistics.median(times)} for name, times in seconds.items()}
+    results = {
+        name: {"seconds": times, "megapixels_per_second": megapixels / statistics.median(times)}
+        for name, times in seconds.items()
+    }
     clip_size = f"{FRAMES} frames of {WIDTH}x{HEIGHT}"
     settings = {"clip": clip_size, "rounds": options.rounds, "order": "interleaved", "weights": "random (theirs)"}
     return {"settings": settings, "results": results}

@@ -44,15 +44,25 @@ def measure(options: Options) -> dict[str, Any]:
         }
         results[split] = {way: _judged(way, make, specs, probe) for way, make in ways.items()}
     defaults = generator.defaults
-    settings = {"model": options.model, "scope": options.scope, "seed": "the spec's index", "prompt": "first sentence caption"}
-    return {"settings": {**settings, "steps": defaults.num_steps, "guidance": defaults.guidance_scale}, "results": results}
+    settings = {
+        "model": options.model,
+        "scope": options.scope,
+        "seed": "the spec's index",
+        "prompt": "first sentence caption",
+    }
+    return {
+        "settings": {**settings, "steps": defaults.num_steps, "guidance": defaults.guidance_scale},
+        "results": results,
+    }
 
 
 def through(generator: Generator, frames: np.ndarray) -> np.ndarray:
     """Encoded and decoded."""
     height, width = frames.shape[1:3]
     latents = encode_frames(generator.autoencoder, generator.geometry, frames)
-    return generator.autoencoder.decode(latents, generator.geometry.slices(len(frames)))[:, :height, :width].cpu().numpy()
+    return (
+        generator.autoencoder.decode(latents, generator.geometry.slices(len(frames)))[:, :height, :width].cpu().numpy()
+    )
 
 
 def prompt_of(spec: Spec) -> str:
@@ -62,13 +72,20 @@ def prompt_of(spec: Spec) -> str:
 @torch.no_grad()
 def generate(generator: Generator, options: Options, split: str, spec: Spec, index: int) -> np.ndarray:
     """The model's only try at this spec."""
-    result = generator.generate(prompt_of(spec), height=spec.height, width=spec.width, num_frames=spec.num_frames, fps=spec.fps, seed=index)
+    result = generator.generate(
+        prompt_of(spec), height=spec.height, width=spec.width, num_frames=spec.num_frames, fps=spec.fps, seed=index
+    )
     if options.keep:
         from chronotope import video
 
         options.keep.mkdir(parents=True, exist_ok=True)
         suffix = ".png" if spec.num_frames == 1 else ".mp4"
-        video.write(options.keep / f"{split}-{index:04d}{suffix}", result.frames, result.fps, metadata={"prompt": prompt_of(spec)})
+        video.write(
+            options.keep / f"{split}-{index:04d}{suffix}",
+            result.frames,
+            result.fps,
+            metadata={"prompt": prompt_of(spec)},
+        )
     return result.frames
 
 
@@ -82,7 +99,11 @@ def _judged(way: str, make: Callable[[Spec, int], np.ndarray], specs: list[Spec]
     rates = pass_rates(verdicts)
     clips = Rate(sum(all(v.all_right for v in clip) for clip in verdicts), len(verdicts))
     table = {name: _plain(rate) for name, rate in {**rates, "whole clip": clips}.items()}
-    return {"rates": table, "failures": list(_failures(specs, verdicts)), "seconds": round(time.perf_counter() - began, 1)}
+    return {
+        "rates": table,
+        "failures": list(_failures(specs, verdicts)),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
 
 
 def _plain(rate: Rate) -> dict[str, Any]:
@@ -99,7 +120,11 @@ def _failures(specs: list[Spec], verdicts: list[tuple[Verdict, ...]]) -> Iterato
 def rows(section: dict[str, Any]) -> list[Row]:
     """The rates of the model, then its ceilings."""
     lines = []
-    for way, label in (("model", "generated"), ("rendered", "ceiling, rendered truth"), ("autoencoder", "ceiling, after the autoencoder")):
+    for way, label in (
+        ("model", "generated"),
+        ("rendered", "ceiling, rendered truth"),
+        ("autoencoder", "ceiling, after the autoencoder"),
+    ):
         for split, name in SPLITS:
             rates = section["results"].get(split, {}).get(way, {}).get("rates", {})
             for attribute in (*AIMS, "whole clip", "stays"):

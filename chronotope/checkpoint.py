@@ -64,7 +64,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         ) from problem
 
 
-def save_model(folder: Path, model: nn.Module, description: Mapping[str, Any], dtype: torch.dtype | None = None) -> None:
+def save_model(
+    folder: Path, model: nn.Module, description: Mapping[str, Any], dtype: torch.dtype | None = None
+) -> None:
     """Write a module's weights (floating ones as `dtype`) and its description into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {}
@@ -122,7 +124,9 @@ def remove_folder(folder: Path) -> None:
 
 def save_state(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
     """Write the resumable state of a training run into `folder`."""
-    save_file({name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}, folder / "state.safetensors")
+    save_file(
+        {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}, folder / "state.safetensors"
+    )
     save_json(dict(counters), folder / "state.json")
 
 
@@ -134,4 +138,6 @@ def latest_checkpoint(run: Path) -> Path | None:
 
 def weights_hash(folder: Path) -> str:
     """Of a model's files, weights and description: what reports and ledgers name them by."""
-    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in ("model.safetensors", "model.json"))).hexdigest()[:16]
+    return hashlib.sha256(
+        b"".join((folder / name).read_bytes() for name in ("model.safetensors", "model.json"))
+    ).hexdigest()[:16]

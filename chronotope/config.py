@@ -23,7 +23,9 @@ def to_dict(obj: Any) -> Any:
     """Plain dicts, lists and scalars that JSON can write and `from_dict` reads back; a None is left out where that reads back as None."""
     if dataclasses.is_dataclass(obj) and not isinstance(obj, type):
         pairs = ((field, getattr(obj, field.name)) for field in dataclasses.fields(obj) if field.init)
-        return {field.name: to_dict(value) for field, value in pairs if value is not None or not _none_by_default(field)}
+        return {
+            field.name: to_dict(value) for field, value in pairs if value is not None or not _none_by_default(field)
+        }
     if isinstance(obj, Mapping):
         return {str(key): to_dict(value) for key, value in obj.items()}
     if isinstance(obj, tuple | list):
@@ -117,7 +119,10 @@ def _nearest(value: Any, args: tuple[Any, ...], problems: list[UsageError]) -> U
 
     def likeness(kind: Any) -> int:
         hints = typing.get_type_hints(kind)
-        tags = sum(typing.get_origin(hints.get(key)) is Literal and v in typing.get_args(hints[key]) for key, v in value.items())
+        tags = sum(
+            typing.get_origin(hints.get(key)) is Literal and v in typing.get_args(hints[key])
+            for key, v in value.items()
+        )
         return 100 * tags + len(value.keys() & hints.keys())
 
     return max(zip(kinds, problems, strict=True), key=lambda pair: likeness(pair[0]))[1]

@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from chronotope.errors import FileProblem, UsageError
-from chronotope.picture import Frame, Number, check_size, is_picture, over_white, picture_facts, picture_frames, readable, reason
+from chronotope.picture import (
+    Frame,
+    Number,
+    check_size,
+    is_picture,
+    over_white,
+    picture_facts,
+    picture_frames,
+    readable,
+    reason,
+)
 
 if TYPE_CHECKING:
     import av
@@ -59,7 +69,10 @@ def source(path: str | Path, start: Number) -> Source:
     path = readable(path)
     if is_picture(path):
         facts, still = picture_facts(path)
-        stills = (Timed(time, seconds, functools.partial(np.asarray, pixels)) for time, seconds, pixels in picture_frames(path))
+        stills = (
+            Timed(time, seconds, functools.partial(np.asarray, pixels))
+            for time, seconds, pixels in picture_frames(path)
+        )
         return Source(facts, 1.0, 0.01, stills, still)  # a GIF counts in hundredths
     container, track = open_video(path)
     decoded = _decoded(container, track, path)
@@ -85,7 +98,9 @@ def source(path: str | Path, start: Number) -> Source:
     return Source(facts, rate, tick, timed, still=False)
 
 
-def _timed(frames: Iterator[av.VideoFrame], zero: float, rate: float, tick: float, display: _Display) -> Iterator[Timed]:
+def _timed(
+    frames: Iterator[av.VideoFrame], zero: float, rate: float, tick: float, display: _Display
+) -> Iterator[Timed]:
     """The frames with their times since the first one."""
     for index, frame in enumerate(frames):
         time = index / rate if frame.pts is None else frame.pts * tick - zero
@@ -108,7 +123,9 @@ def open_video(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]
     tracks = [track for track in container.streams.video if not track.disposition & av.stream.Disposition.attached_pic]
     if not tracks or tracks[0].codec_context is None:
         kinds = ", ".join(sorted({str(track.type) for track in container.streams})) or "nothing"
-        raise FileProblem(f"{path} has no video that can be decoded (it holds: {kinds}); a file with a video track is needed.")
+        raise FileProblem(
+            f"{path} has no video that can be decoded (it holds: {kinds}); a file with a video track is needed."
+        )
     check_size(path, tracks[0].codec_context.width, tracks[0].codec_context.height)
     return container, tracks[0]
 
@@ -163,7 +180,9 @@ def _decoded(
     stamps: deque[int | None] = deque()
     # AVI has no display times for reordered frames, and some writers of MP4 forget them: stamps then count up in decoding order.
     suspect = container.format.name == "avi" or "mov" in container.format.name
-    forgotten = suspect and track.codec_context.has_b_frames and track.codec_context.name in {*COUNTABLE_CODECS, "mpeg4"}
+    forgotten = (
+        suspect and track.codec_context.has_b_frames and track.codec_context.name in {*COUNTABLE_CODECS, "mpeg4"}
+    )
     try:
         for packet in _packets(container, track, after_seek):
             key = packet.pts if key is None else key
@@ -211,7 +230,9 @@ def _sought(path: Path, target: int) -> Iterator[av.VideoFrame] | None:
         return None  # cut short: decoding from the start will find and say where
     frames = _decoded(container, track, path, after_seek=True)
     try:
-        next(_decoded(container, track, path))  # files of old x264 in 4:4:4 say only in their first frame how to decode all others
+        next(
+            _decoded(container, track, path)
+        )  # files of old x264 in 4:4:4 say only in their first frame how to decode all others
         container.seek(target, stream=track)
         landed = next(frames, None)
     except (av.FFmpegError, FileProblem):
@@ -264,7 +285,9 @@ def cadence(times: list[float], last: float, declared: float, tick: float) -> tu
     return len(times) / (span + last), True
 
 
-def selected(path: str | Path, fps: Number | None, start: Number, seconds: Number | None) -> tuple[Source, Iterator[Timed]]:
+def selected(
+    path: str | Path, fps: Number | None, start: Number, seconds: Number | None
+) -> tuple[Source, Iterator[Timed]]:
     """The opened file and those of its frames that were asked for: with `fps` the one on screen at every output time."""
     if fps is not None and not 0 < fps <= 1000:
         raise UsageError(f"fps is {fps:g}; it must be above 0 and at most 1000.")
@@ -357,7 +380,9 @@ class _Display:
                 threads=1,
             )
         except av.FFmpegError as error:
-            raise FileProblem(f"frames of kind {frame.format.name} cannot be shown ({reason(error)}); convert the video first.") from None
+            raise FileProblem(
+                f"frames of kind {frame.format.name} cannot be shown ({reason(error)}); convert the video first."
+            ) from None
         pixels = np.asarray(converted.to_ndarray())
         pixels = (over_white(pixels) if transparent else pixels)[: self.clean[1], : self.clean[0]]
         a, b, c, d = self.matrix

@@ -66,7 +66,9 @@ class Geometry:
         length = self.stride[0]
         stills = num_frames % length if length > 1 else num_frames
         moving = range(stills, num_frames, length) if length > 1 else ()
-        return tuple(Slice(start + i, 1) for i in range(stills)) + tuple(Slice(start + first, length) for first in moving)
+        return tuple(Slice(start + i, 1) for i in range(stills)) + tuple(
+            Slice(start + first, length) for first in moving
+        )
 
     def lead_and_slices(self, lead: int, num_frames: int) -> tuple[Slice, ...]:
         """`lead` still slices, then moving slices to cover at least `num_frames` frames in all."""

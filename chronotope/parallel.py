@@ -57,10 +57,14 @@ def sum_gradients(parameters: Iterable[Tensor], ranks: Ranks) -> None:
     if ranks.size == 1:
         return
     parameters = list(parameters)
-    gradients = [parameter.grad if parameter.grad is not None else torch.zeros_like(parameter) for parameter in parameters]
+    gradients = [
+        parameter.grad if parameter.grad is not None else torch.zeros_like(parameter) for parameter in parameters
+    ]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
-    for parameter, gradient, part in zip(parameters, gradients, flat.split([g.numel() for g in gradients]), strict=True):
+    for parameter, gradient, part in zip(
+        parameters, gradients, flat.split([g.numel() for g in gradients]), strict=True
+    ):
         parameter.grad = part.view_as(gradient)
 
 

@@ -61,13 +61,19 @@ def writable(path: str | Path, suffixes: dict[str, Any]) -> Path:
     path = Path(path)
     if path.suffix.lower() not in suffixes:
         got = f"ends in '{path.suffix}'" if path.suffix else "has no suffix"
-        raise UsageError(f"{path} {got}, which names no format that can be written here. {suggest(path.suffix.lower(), suffixes)}")
+        raise UsageError(
+            f"{path} {got}, which names no format that can be written here. {suggest(path.suffix.lower(), suffixes)}"
+        )
     if path.is_dir():
         raise FileProblem(f"{path} is a folder; give the path of a file to write.")
     if not path.parent.is_dir():
-        raise FileProblem(f"the folder {path.parent} does not exist, so {path.name} cannot be written; create it first.")
+        raise FileProblem(
+            f"the folder {path.parent} does not exist, so {path.name} cannot be written; create it first."
+        )
     if not os.access(path.parent, os.W_OK):
-        raise FileProblem(f"the folder {path.parent} is not writable, so {path.name} cannot be written; choose another.")
+        raise FileProblem(
+            f"the folder {path.parent} is not writable, so {path.name} cannot be written; choose another."
+        )
     return path
 
 
@@ -87,7 +93,9 @@ def check_frame(path: Path, frame: Frame) -> None:
         got = f"{frame.dtype} {list(shape)}" if shape else type(frame).__name__
         raise UsageError(f"a frame for {path} is {got}; uint8 [height, width, 3] is needed.")
     if max(shape) > MAX_SIDE or shape[0] * shape[1] > MAX_PIXELS:
-        raise UsageError(f"a frame for {path} is {shape[1]}x{shape[0]} pixels; at most {MAX_SIDE} a side can be written.")
+        raise UsageError(
+            f"a frame for {path} is {shape[1]}x{shape[0]} pixels; at most {MAX_SIDE} a side can be written."
+        )
 
 
 def reason(error: Exception) -> str:
@@ -110,7 +118,9 @@ def to_json(path: Path, metadata: dict[str, Any] | None) -> str:
     try:
         return "" if metadata is None else json.dumps(metadata)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"the settings to store in {path} are not JSON ({error}); use texts, numbers, lists and dicts.") from None
+        raise UsageError(
+            f"the settings to store in {path} are not JSON ({error}); use texts, numbers, lists and dicts."
+        ) from None
 
 
 @contextlib.contextmanager
@@ -128,7 +138,9 @@ def complete_or_nothing(path: Path, told: Callable[[], str]) -> Iterator[Path]:
         else:
             sidecar(path).unlink(missing_ok=True)  # it told of the file that was just replaced
     except (OSError, ValueError) as error:
-        raise FileProblem(f"{path} cannot be written ({reason(error)}); check the folder, the disk and the frame size.") from error
+        raise FileProblem(
+            f"{path} cannot be written ({reason(error)}); check the folder, the disk and the frame size."
+        ) from error
     finally:
         growing.unlink(missing_ok=True)
         settings.unlink(missing_ok=True)
@@ -161,7 +173,9 @@ def picture(path: Path) -> Iterator[Image.Image]:
                 yield image
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
         why = "it is damaged or of another kind" if isinstance(error, UnidentifiedImageError) else reason(error)
-        raise FileProblem(f"{path} cannot be read as a picture ({why}); a complete PNG, JPEG, WebP, GIF or TIFF is needed.") from None
+        raise FileProblem(
+            f"{path} cannot be read as a picture ({why}); a complete PNG, JPEG, WebP, GIF or TIFF is needed."
+        ) from None
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
@@ -219,7 +233,9 @@ def picture_facts(path: Path) -> tuple[dict[str, Any], bool]:
             height=image.height if upright else image.width,
             rotation={3: 180, 6: 90, 8: 270}.get(orientation, 0),
             pixel_aspect=1.0,
-            metadata={str(key): str(value) for key, value in image.info.items() if isinstance(value, str | int | float)},
+            metadata={
+                str(key): str(value) for key, value in image.info.items() if isinstance(value, str | int | float)
+            },
         )
         return facts, _num_frames(image) == 1
 
@@ -286,7 +302,9 @@ def resize(frames: UInt8[np.ndarray, "*t h w 3"], height: int, width: int) -> UI
     return frames
 
 
-def fit(frames: UInt8[np.ndarray, "*t h w 3"], height: int, width: int) -> tuple[UInt8[np.ndarray, "*t height width 3"], str]:
+def fit(
+    frames: UInt8[np.ndarray, "*t h w 3"], height: int, width: int
+) -> tuple[UInt8[np.ndarray, "*t height width 3"], str]:
     """Scale to cover `height` x `width` and keep the middle, never distorting; also say what was done."""
     old_height, old_width = frames.shape[-3:-1]
     if (old_height, old_width) == (height, width):

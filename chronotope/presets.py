@@ -77,7 +77,9 @@ def _preset(row: _Row) -> Preset:
     )
     dit = DiTRun(
         model=DiTConfig(width=row.width, depth=row.depth, head_dim=row.head_dim),
-        train=DiTTraining(steps=row.steps, batch_tokens=row.batch_tokens, muon_rate=row.rates[0], adam_rate=row.rates[1]),
+        train=DiTTraining(
+            steps=row.steps, batch_tokens=row.batch_tokens, muon_rate=row.rates[0], adam_rate=row.rates[1]
+        ),
         defaults=Defaults(height=row.size[1], width=row.size[0], num_frames=row.num_frames, fps=row.fps),
     )
     return Preset(autoencoder, dit, row.about)

@@ -121,7 +121,9 @@ class VideoInfo:
 # Reading
 
 
-def stream(path: str | Path, *, fps: Number | None = None, start: Number = 0.0, seconds: Number | None = None) -> Iterator[Frame]:
+def stream(
+    path: str | Path, *, fps: Number | None = None, start: Number = 0.0, seconds: Number | None = None
+) -> Iterator[Frame]:
     """The frames that begin in the window, one at a time; with `fps`, the one on screen at every output time."""
     _, chosen = selected(path, fps, start, seconds)
     return (timed.pixels() for timed in chosen)
@@ -137,12 +139,16 @@ def read(path: str | Path, *, fps: Number | None = None, start: Number = 0.0, se
         time, last, frame = timed.time, timed.seconds, timed.pixels()
         shape = shape or frame.shape
         if frame.shape != shape:
-            raise FileProblem(f"{path} changes size at frame {len(times)}; all its frames must be {shape[1]}x{shape[0]} like the first.")
+            raise FileProblem(
+                f"{path} changes size at frame {len(times)}; all its frames must be {shape[1]}x{shape[0]} like the first."
+            )
         times.append(time)
         pixels += frame.data
         if len(pixels) > MAX_READ_BYTES:
             limit = f"{MAX_READ_BYTES >> 30} GiB were full after {time:.0f} seconds"
-            raise UsageError(f"{path} is too long to hold in memory ({limit}); ask for fewer seconds or a lower fps, or use stream().")
+            raise UsageError(
+                f"{path} is too long to hold in memory ({limit}); ask for fewer seconds or a lower fps, or use stream()."
+            )
     rate = fps or cadence(times, last, opened.rate, opened.tick)[0]
     return Video(np.frombuffer(pixels, np.uint8).reshape(-1, *shape), float(rate))
 
@@ -194,14 +200,21 @@ def _settings(text: str) -> dict[str, Any] | None:
 
 
 def write(
-    path: str | Path, frames: Frames | Iterable[Frame], fps: Number, *, metadata: dict[str, Any] | None = None, crf: int = 16
+    path: str | Path,
+    frames: Frames | Iterable[Frame],
+    fps: Number,
+    *,
+    metadata: dict[str, Any] | None = None,
+    crf: int = 16,
 ) -> None:
     """Write frames as a video (.mp4 .mov .mkv .webm .gif), or a single one as a picture (.png .jpg .webp)."""
     path = Path(path)
     if path.suffix.lower() in PICTURE_FORMATS:
         found = list(itertools.islice(frames, 2))
         if len(found) != 1:
-            raise UsageError(f"{path} holds exactly one frame and got {'more' if found else 'none'}; use .mp4 for a video.")
+            raise UsageError(
+                f"{path} holds exactly one frame and got {'more' if found else 'none'}; use .mp4 for a video."
+            )
         write_image(path, found[0], metadata)
         return
     with VideoWriter(path, fps, metadata=metadata, crf=crf) as writer:
@@ -217,7 +230,13 @@ class VideoWriter:
     """
 
     def __init__(
-        self, path: str | Path, fps: Number, *, metadata: dict[str, Any] | None = None, crf: int = 16, watchable: bool = False
+        self,
+        path: str | Path,
+        fps: Number,
+        *,
+        metadata: dict[str, Any] | None = None,
+        crf: int = 16,
+        watchable: bool = False,
     ) -> None:
         self.path = writable(path, VIDEO_FORMATS)
         self.codec = VIDEO_FORMATS[self.path.suffix.lower()][1]
@@ -239,7 +258,9 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self.finish()
         else:
@@ -297,7 +318,9 @@ class VideoWriter:
         except (av.FFmpegError, OSError) as error:
             self.abort()
             size = f"{self._shape[1]}x{self._shape[0]}"
-            raise FileProblem(f"{self.path} cannot be written ({reason(error)}); check the disk, and that {size} suits it.") from error
+            raise FileProblem(
+                f"{self.path} cannot be written ({reason(error)}); check the disk, and that {size} suits it."
+            ) from error
 
     def _start(self, height: int, width: int) -> None:
         """Open the file, now that the size is known."""
@@ -326,7 +349,9 @@ class VideoWriter:
         else:
             context = track.codec_context
             context.gop_size = KEYFRAME_EVERY
-            context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1  # BT.709, studio range
+            context.colorspace = context.color_primaries = context.color_trc = context.color_range = (
+                1  # BT.709, studio range
+            )
         self._track = track
 
     def _options(self) -> dict[str, str]:
@@ -368,7 +393,11 @@ def _palette_graph(width: int, height: int, tick: Fraction) -> av.filter.Graph:
 
     graph = av.filter.Graph()
     source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("rgb24"), time_base=tick)
-    split, make, use = graph.add("split"), graph.add("palettegen", "stats_mode=single"), graph.add("paletteuse", "new=1")
+    split, make, use = (
+        graph.add("split"),
+        graph.add("palettegen", "stats_mode=single"),
+        graph.add("paletteuse", "new=1"),
+    )
     source.link_to(split)
     split.link_to(make, 0, 0)
     split.link_to(use, 1, 0)

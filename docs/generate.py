@@ -27,7 +27,9 @@ WIDTH = 100
 ORDER = "worlds data models flow generate train evaluate cli".split()
 
 
-def helps(command: click.Command, parent: click.Context | None = None, name: str = "chronotope") -> Iterator[tuple[str, str]]:
+def helps(
+    command: click.Command, parent: click.Context | None = None, name: str = "chronotope"
+) -> Iterator[tuple[str, str]]:
     """Every command's full name and help, in the order of the pipeline."""
     context = click.Context(command, info_name=name, parent=parent, terminal_width=WIDTH, **command.context_settings)
     yield context.command_path, command.get_help(context)
@@ -57,7 +59,10 @@ def presets() -> str:
     ]
     for name, preset in PRESETS.items():
         with torch.device("meta"):
-            sizes = [sum(p.numel() for p in model.parameters()) for model in (Autoencoder(preset.autoencoder.model), DiT(preset.dit.model))]
+            sizes = [
+                sum(p.numel() for p in model.parameters())
+                for model in (Autoencoder(preset.autoencoder.model), DiT(preset.dit.model))
+            ]
         train, made, model = preset.dit.train, preset.dit.defaults, preset.dit.model
         counts = " | ".join(f"{size / 1e6:,.1f} M" for size in sizes)
         shape = f"{made.width}x{made.height}, {made.num_frames} frames at {made.fps:g}"
@@ -85,10 +90,16 @@ def tree() -> str:
     for file in sorted(package.glob("*.py")):
         if file.name not in ("__init__.py", "__main__.py"):
             lines.append(f"  {file.name:<16} {first_sentence(file)}")
-    folders = sorted((f for f in package.iterdir() if (f / "__init__.py").exists()), key=lambda f: [*ORDER, f.name].index(f.name))
+    folders = sorted(
+        (f for f in package.iterdir() if (f / "__init__.py").exists()), key=lambda f: [*ORDER, f.name].index(f.name)
+    )
     for folder in folders:
         lines.append(f"  {folder.name}/")
-        lines += [f"    {file.name:<14} {first_sentence(file)}" for file in sorted(folder.glob("*.py")) if file.name != "__init__.py"]
+        lines += [
+            f"    {file.name:<14} {first_sentence(file)}"
+            for file in sorted(folder.glob("*.py"))
+            if file.name != "__init__.py"
+        ]
     return folded("Every file in one phrase, in the order of the pipeline", "\n".join([*lines, "```"]))
 
 
@@ -111,7 +122,8 @@ def standard() -> str:
     found = ROOT / "benchmarks" / "standard.json"
     if not found.exists():
         return (
-            "Not measured yet: `chronotope evaluate small --suite standard --workers 2 --out out/standard`, then `python docs/standard.py`."
+            "Not measured yet: `chronotope evaluate small --suite standard --workers 2 --out out/standard`, "
+            "then `python docs/standard.py`."
         )
     from chronotope.evaluate.taxonomy import FAILURES
 
@@ -124,7 +136,10 @@ def standard() -> str:
         f"**{rate['share']:.1%}** [{low:.1%}, {high:.1%}] of {rate['of']:,} videos pass every check that matters "
         f"({runs['count']} runs: {each}); {summary['graded']:.1%} of all checks hold."
     ]
-    for layer, words in (("autoencoder", "The ceiling, true clips after the autoencoder"), ("truth", "What the checks lose on true clips")):
+    for layer, words in (
+        ("autoencoder", "The ceiling, true clips after the autoencoder"),
+        ("truth", "What the checks lose on true clips"),
+    ):
         if layer in reports:
             rate = reports[layer]["summary"]["success"]
             lines.append(
@@ -139,10 +154,16 @@ def standard() -> str:
     failures = ["| failure | | videos |", "|---|---|---|"]
     for code, rate in sorted(summary["failures"].items(), key=lambda item: -item[1]["share"]):
         if rate["right"]:
-            failures.append(f"| {code} | {FAILURES[code].name} (severity {FAILURES[code].severity}) | {rate['share']:.1%} |")
+            failures.append(
+                f"| {code} | {FAILURES[code].name} (severity {FAILURES[code].severity}) | {rate['share']:.1%} |"
+            )
     lines += ["", folded("By kind of case", "\n".join(strata)), "", folded("How they fail", "\n".join(failures))]
     return "\n".join(
-        [*lines, "", f"Weights {about['weights']}; {about['selection']}; ledger {about['ledger'][:16]}; intervals over specs, 95 %."]
+        [
+            *lines,
+            "",
+            f"Weights {about['weights']}; {about['selection']}; ledger {about['ledger'][:16]}; intervals over specs, 95 %.",
+        ]
     )
 
 
@@ -195,7 +216,9 @@ def suite_table(layers: dict[str, Any], level: str) -> list[str]:
     for name in names:
         one, other = model.get("levels", {}).get(name), truth.get("levels", {}).get(name)
         failures = ", ".join(f"{code} {count}" for code, count in one["failures"].items()) if one else ""
-        lines.append(f"| {name} | {share(one) if one else '-'} | {failures} | {share(other, words=False) if other else '-'} |")
+        lines.append(
+            f"| {name} | {share(one) if one else '-'} | {failures} | {share(other, words=False) if other else '-'} |"
+        )
     if "table" in model:
         columns = list(model["beside"])
         lines += ["", f"| {level} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
@@ -212,12 +235,20 @@ def suite_table(layers: dict[str, Any], level: str) -> list[str]:
             lines.append(f"| {second} s | {100 * alive:.0f} % [{100 * low:.0f}, {100 * high:.0f}] | {at_risk:.0f} |")
         scenes = max(rate["of"] for rate in model["levels"].values())  # each is there once a level
         if scenes < FEW_SCENES:
-            lines += ["", f"These clips are of {scenes} scenes only, and the intervals take each clip for itself: a direction, no more."]
+            lines += [
+                "",
+                f"These clips are of {scenes} scenes only, and the intervals take each clip for itself: a direction, no more.",
+            ]
     return lines
 
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"presets": presets, "results": partial(results, "first_light", shown=2), "standard": standard, "tree": tree},
+    "README.md": {
+        "presets": presets,
+        "results": partial(results, "first_light", shown=2),
+        "standard": standard,
+        "tree": tree,
+    },
     "chronotope/weights/small/README.md": {"standard": standard},
     "docs/command-line.md": {"commands": command_line},
     "docs/evaluation.md": {"suites": suites},
@@ -247,7 +278,9 @@ def main(arguments: list[str] | None = None) -> int:
         page = ROOT / name
         old, new = page.read_text(encoding="utf-8"), renewed(page, parts)
         if check:
-            difference = difflib.unified_diff(old.splitlines(True), new.splitlines(True), f"{name} as it is", f"{name} as it should be")
+            difference = difflib.unified_diff(
+                old.splitlines(True), new.splitlines(True), f"{name} as it is", f"{name} as it should be"
+            )
             sys.stdout.writelines(difference)
         elif old != new:
             page.write_text(new, encoding="utf-8")

@@ -23,7 +23,9 @@ def main() -> None:
         clips.append(video.resize(frames, HEIGHT, round(frames.shape[2] * HEIGHT / frames.shape[1])))
     longest = max(map(len, clips))
     padded = [
-        np.pad(clip[np.minimum(np.arange(longest), len(clip) - 1)], ((0, 0), (0, 0), (0, GAP), (0, 0)), constant_values=255)
+        np.pad(
+            clip[np.minimum(np.arange(longest), len(clip) - 1)], ((0, 0), (0, 0), (0, GAP), (0, 0)), constant_values=255
+        )
         for clip in clips
     ]
     video.write(ROOT / "docs" / "demo.gif", np.concatenate(padded, axis=2)[:, :, :-GAP], 8.0)

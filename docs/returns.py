@@ -27,7 +27,9 @@ def main() -> None:
         if level not in rows:
             frames = render(spec).frames[np.linspace(0, spec.num_frames - 1, COUNT).round().astype(int)]
             wide = WIDEST + GAP - spec.width
-            rows[level] = np.hstack([np.pad(frame, ((0, GAP), (0, wide), (0, 0)), constant_values=255) for frame in frames])
+            rows[level] = np.hstack(
+                [np.pad(frame, ((0, GAP), (0, wide), (0, 0)), constant_values=255) for frame in frames]
+            )
             print(level, seed, captions(spec)["sentence"][0])
         if len(rows) == LEVELS:
             break

@@ -18,7 +18,12 @@ from chronotope.evaluate.statistics import survival
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = {"lengths": "length", "sizes": "size", "prompts": "asks for", "tasks": "task", "table": "physics"}
-BESIDE = {"lengths": "story", "sizes": "training", "prompts": "words", "table": "camera"}  # a second stratum, for the table of both
+BESIDE = {
+    "lengths": "story",
+    "sizes": "training",
+    "prompts": "words",
+    "table": "camera",
+}  # a second stratum, for the table of both
 SECONDS = (1, 2, 4, 8, 16, 32, 60, 120)
 
 
@@ -38,7 +43,9 @@ def lasting(rows: list[dict[str, Any]], lengths: dict[str, float]) -> dict[str, 
     for second in (second for second in SECONDS if second <= max(lengths[row["id"]] for row in rows)):
         place = max(i for i, time in enumerate(curve.times) if time <= second)
         at_risk = sum(time >= second for time in times)
-        found[str(second)] = [round(value, 4) for value in (curve.alive[place], curve.low[place], curve.high[place])] + [at_risk]
+        found[str(second)] = [
+            round(value, 4) for value in (curve.alive[place], curve.low[place], curve.high[place])
+        ] + [at_risk]
     return found
 
 
@@ -49,15 +56,21 @@ def kept(suite: str, report: dict[str, Any]) -> dict[str, Any]:
     order = list(dict.fromkeys(name for name, _ in (sorted(groups) if suite == "table" else groups)))
     found: dict[str, Any] = {"about": report["about"], "graded": report["summary"]["graded"], "all": rate_of(rows)}
     found["over specs"] = report["summary"]["success"]["interval_over_specs"]
-    found["levels"] = {name: rate_of([row for row, (one, _) in zip(rows, groups, strict=True) if one == name]) for name in order}
+    found["levels"] = {
+        name: rate_of([row for row, (one, _) in zip(rows, groups, strict=True) if one == name]) for name in order
+    }
     checks = report["summary"]["checks"].values()
     found["checks"] = {"right": sum(rate["right"] for rate in checks), "of": sum(rate["of"] for rate in checks)}
     if beside:
         names = list(dict.fromkeys(name for _, name in groups))
-        found["beside"] = {name: rate_of([row for row, (_, one) in zip(rows, groups, strict=True) if one == name]) for name in names}
+        found["beside"] = {
+            name: rate_of([row for row, (_, one) in zip(rows, groups, strict=True) if one == name]) for name in names
+        }
         table: dict[str, dict[str, Any]] = {}
         for pair in dict.fromkeys(groups):
-            table.setdefault(pair[0], {})[pair[1]] = rate_of([row for row, one in zip(rows, groups, strict=True) if one == pair])
+            table.setdefault(pair[0], {})[pair[1]] = rate_of(
+                [row for row, one in zip(rows, groups, strict=True) if one == pair]
+            )
         found["table"] = table
     if suite == "lengths":
         from chronotope.evaluate.suite import make_suite

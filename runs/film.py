@@ -40,7 +40,12 @@ def main() -> None:
         if len(shot) >= MIN_FRAMES:
             path = options.out / f"shot-{number:04d}.mp4"
             video.write(path, np.stack(shot), info.fps, crf=12)
-            about = {"source": options.source, "licence": options.licence, "first_frame": frame_index - len(shot), "captions": {}}
+            about = {
+                "source": options.source,
+                "licence": options.licence,
+                "first_frame": frame_index - len(shot),
+                "captions": {},
+            }
             path.with_suffix(".json").write_text(json.dumps(about) + "\n")
             number += 1
         shot.clear()

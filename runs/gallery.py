@@ -56,7 +56,11 @@ def figure(path: Path, origin: dict[str, Any]) -> str:
     facts = [origin["task"], f"{origin['width']}x{origin['height']}", length, f"seed {origin['seed']}"]
     facts += [f"{origin['num_steps']} {origin['solver']} steps", f"guidance {origin['guidance_scale']:g}"]
     facts += [f"made in {sum(origin['seconds'].values()):.1f} s", *origin["notes"]]
-    prompt = origin["prompt"] if isinstance(origin["prompt"], str) else " / ".join(f"{at:g} s: {text}" for at, text in origin["prompt"])
+    prompt = (
+        origin["prompt"]
+        if isinstance(origin["prompt"], str)
+        else " / ".join(f"{at:g} s: {text}" for at, text in origin["prompt"])
+    )
     said = f"<figcaption>{html.escape(prompt)}<small>{html.escape(' - '.join(facts))}</small></figcaption>"
     return f"<figure>{shown}{said}</figure>"
 
@@ -75,7 +79,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     found = []
-    for path in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.stem.endswith(".part")):
+    for path in sorted(
+        path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.stem.endswith(".part")
+    ):
         origin = video.read_origin(path)
         if origin and "prompt" in origin:
             keep_picture(path, origin)

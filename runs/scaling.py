@@ -16,19 +16,19 @@ from typing import Any
 import cv2
 import numpy as np
 
-from chronotope import picture, video
 from chronotope.checkpoint import load_json
 from chronotope.cli.costs import dit_costs
 from chronotope.config import from_dict
-from chronotope.evaluate.probe import Probe, load_probe
-from chronotope.evaluate.statistics import Rate, Trend, trend
-from chronotope.evaluate.tracking import cannot_judge
-from chronotope.evaluate.words import judge
 from chronotope.generate.pipeline import Generator
+from chronotope.media import picture, video
+from chronotope.metrics.statistics import Rate, Trend, trend
 from chronotope.train.dit import DiTRun
-from chronotope.worlds.captions import captions
-from chronotope.worlds.sample import SCOPES, sample_spec
-from chronotope.worlds.spec import Spec
+from chronotope.worlds.stage.captions import captions
+from chronotope.worlds.stage.checks.attributes import judge
+from chronotope.worlds.stage.checks.detector import Probe, load_probe
+from chronotope.worlds.stage.checks.tracking import cannot_judge
+from chronotope.worlds.stage.sample import SCOPES, sample_spec
+from chronotope.worlds.stage.spec import Spec
 
 FIRST_SEED, SHOWN = 20_000, 6
 
@@ -70,7 +70,12 @@ def outcome(folder: Path, specs: list[Spec], probe: Probe, out: Path) -> Outcome
     right, kept = [], []
     for place, spec in enumerate(specs):
         made = generator.generate(
-            captions(spec)["sentence"][0], seed=place, height=spec.height, width=spec.width, num_frames=spec.num_frames, fps=spec.fps
+            captions(spec)["sentence"][0],
+            seed=place,
+            height=spec.height,
+            width=spec.width,
+            num_frames=spec.num_frames,
+            fps=spec.fps,
         )
         right.append(all(verdict.all_right for verdict in judge(probe, spec, made.frames)))
         if place < SHOWN:
@@ -93,13 +98,17 @@ def plot(outcomes: list[Outcome], fitted: Trend) -> str:
         return f"{left + width * (exponent - low) / (high - low):.1f},{top + height * (1 - share):.1f}"
 
     band = " ".join(
-        [at(x, y) for x, y in zip(grid, upper, strict=True)] + [at(x, y) for x, y in zip(grid[::-1], bottom[::-1], strict=True)]
+        [at(x, y) for x, y in zip(grid, upper, strict=True)]
+        + [at(x, y) for x, y in zip(grid[::-1], bottom[::-1], strict=True)]
     )
     line = " ".join(at(x, y) for x, y in zip(grid, middle, strict=True))
     marks = []
     for found, exponent in zip(outcomes, exponents, strict=True):
         rate = Rate(sum(found.right), len(found.right))
-        (x, y), bounds = at(exponent, rate.share).split(","), [at(exponent, bound).split(",")[1] for bound in rate.interval]
+        (x, y), bounds = (
+            at(exponent, rate.share).split(","),
+            [at(exponent, bound).split(",")[1] for bound in rate.interval],
+        )
         marks.append(f'<circle cx="{x}" cy="{y}" r="4"/><path d="M{x} {bounds[0]}V{bounds[1]}" stroke="#222"/>')
         marks.append(f'<text x="{x}" y="{top + height + 18}" text-anchor="middle">{found.flops:.2g}</text>')
     ticks = "".join(f'<text x="8" y="{top + height * (1 - s) + 4:.0f}">{s:.0%}</text>' for s in (0, 0.25, 0.5, 0.75, 1))
@@ -146,7 +155,12 @@ def page(outcomes: list[Outcome], specs: list[Spec], fitted: Trend, about: str) 
             cells += f'<td><video class="{mark}" src="data:video/mp4;base64,{data}" autoplay loop muted playsinline></video></td>'
         lines.append(f'<tr><td class="p">{html.escape(captions(spec)["sentence"][0])}</td>{cells}</tr>')
     return PAGE.format(
-        about=html.escape(about), plot=plot(outcomes, fitted), heads=heads, rows="".join(lines), shown=SHOWN, count=len(specs)
+        about=html.escape(about),
+        plot=plot(outcomes, fitted),
+        heads=heads,
+        rows="".join(lines),
+        shown=SHOWN,
+        count=len(specs),
     )
 
 
@@ -161,20 +175,24 @@ def main() -> None:
     specs, probe = judgeable_specs(options.specs), load_probe()
     outcomes = [outcome(folder, specs, probe, options.out) for folder in options.models]
     fitted = trend([found.flops for found in outcomes], [found.right for found in outcomes])
-    tenfold = (
-        f"odds of success times {fitted.odds:.1f} [{fitted.odds_interval[0]:.1f}, {fitted.odds_interval[1]:.1f}] for ten times the compute"
+    low, high = fitted.odds_interval
+    tenfold = f"odds of success times {fitted.odds:.1f} [{low:.1f}, {high:.1f}] for ten times the compute"
+    about = (
+        f"{options.specs} held-out specs of coloured shapes, one seed each, the same noise for every model; {tenfold}."
     )
-    about = f"{options.specs} held-out specs of coloured shapes, one seed each, the same noise for every model; {tenfold}."
     picture.write_image(options.out / "triptych.png", triptych(outcomes))
     (options.out / "index.html").write_text(page(outcomes, specs, fitted, about))
     rows: list[dict[str, Any]] = [
-        {"model": found.name, "flops": found.flops, "loss": found.loss, "right": sum(found.right), "of": len(specs)} for found in outcomes
+        {"model": found.name, "flops": found.flops, "loss": found.loss, "right": sum(found.right), "of": len(specs)}
+        for found in outcomes
     ]
     (options.out / "scaling.json").write_text(
         json.dumps({"models": rows, "odds": fitted.odds, "interval": fitted.odds_interval}, indent=1) + "\n"
     )
     for found in outcomes:
-        print(f"{found.name:>6}  {found.flops:.2e} operations  loss {found.loss:.3f}  right {Rate(sum(found.right), len(found.right))}")
+        print(
+            f"{found.name:>6}  {found.flops:.2e} operations  loss {found.loss:.3f}  right {Rate(sum(found.right), len(found.right))}"
+        )
     print(f"{tenfold}\n{options.out / 'index.html'}")
 
 

@@ -21,7 +21,9 @@ import torch
 
 from chronotope import video
 
-Pipeline = Callable[[str, int, int, int, int], np.ndarray]  # prompt, seed, frames, height, width -> uint8 [frames, height, width, 3]
+Pipeline = Callable[
+    [str, int, int, int, int], np.ndarray
+]  # prompt, seed, frames, height, width -> uint8 [frames, height, width, 3]
 
 
 def make_videos(pipeline: Pipeline, specs: Path, out: Path) -> int:
@@ -46,7 +48,14 @@ def random_diffusers_pipeline(steps: int = 4) -> Pipeline:
     torch.manual_seed(0)
     width = 32
     transformer = WanTransformer3DModel(
-        num_attention_heads=2, attention_head_dim=24, in_channels=16, out_channels=16, text_dim=width, freq_dim=32, ffn_dim=64, num_layers=1
+        num_attention_heads=2,
+        attention_head_dim=24,
+        in_channels=16,
+        out_channels=16,
+        text_dim=width,
+        freq_dim=32,
+        ffn_dim=64,
+        num_layers=1,
     ).eval()
     autoencoder = AutoencoderKLWan(base_dim=8, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1).eval()
 

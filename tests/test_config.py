@@ -66,7 +66,9 @@ runs = st.builds(
     Run,
     name=text,
     seed=st.none() | integer,
-    train=st.builds(Train, steps=integer, rate=number, schedule=st.sampled_from(["flat", "cosine"]), warmup=st.none() | integer),
+    train=st.builds(
+        Train, steps=integer, rate=number, schedule=st.sampled_from(["flat", "cosine"]), warmup=st.none() | integer
+    ),
     size=st.tuples(integer, integer),
     weights=st.lists(number).map(tuple),
     note=st.none() | text,
@@ -95,7 +97,12 @@ def test_toml_round_trip(run: Run, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @given(integer, number, st.tuples(integer, integer), text)
 def test_override_equals_replace(steps: int, rate: float, size: tuple[int, int], name: str) -> None:
-    settings = [f"train.steps={steps}", f"train.rate = {rate!r}", f"size={list(size)}", f"name={json.dumps(name, ensure_ascii=False)}"]
+    settings = [
+        f"train.steps={steps}",
+        f"train.rate = {rate!r}",
+        f"size={list(size)}",
+        f"name={json.dumps(name, ensure_ascii=False)}",
+    ]
     if "\x7f" in name or any(ord(c) < 32 for c in name):  # TOML wants these escaped in its own way
         settings.pop()
     changed = override(RUN, settings)

@@ -19,7 +19,9 @@ def test_slices_cover_every_length_exactly_once(stride):
         assert covered == list(range(num_frames))
         assert num_frames_of(slices) == num_frames
         kinds = [piece.num_frames for piece in slices]
-        assert kinds == [1] * (num_frames % stride if stride > 1 else num_frames) + [stride] * (num_frames // stride if stride > 1 else 0)
+        assert kinds == [1] * (num_frames % stride if stride > 1 else num_frames) + [stride] * (
+            num_frames // stride if stride > 1 else 0
+        )
 
 
 def test_a_picture_is_one_still_slice():
@@ -53,14 +55,18 @@ def test_positions_are_the_centres_of_tokens(height, width, num_frames, fps):
     rows, columns = GEOMETRY.token_grid(height, width)
     grid = GEOMETRY.positions(slices, height, width, fps).reshape(len(slices), rows, columns, 3)
     unit = np.sqrt(height * width)
-    np.testing.assert_allclose(grid[:, 0, 0, 0], [np.mean(range(piece.start, piece.stop)) / fps for piece in slices], rtol=1e-5)
+    np.testing.assert_allclose(
+        grid[:, 0, 0, 0], [np.mean(range(piece.start, piece.stop)) / fps for piece in slices], rtol=1e-5
+    )
     np.testing.assert_allclose(grid[0, :, 0, 1] * unit + height / 2, np.arange(rows) * 16 + 8, atol=1e-2)
     np.testing.assert_allclose(grid[0, 0, :, 2] * unit + width / 2, np.arange(columns) * 16 + 8, atol=1e-2)
 
 
 def test_the_same_composition_has_the_same_positions_at_every_size():
     small, large = (GEOMETRY.positions(GEOMETRY.slices(1), 64 * k, 96 * k, 8.0) for k in (1, 4))
-    assert np.allclose(small.min(0) * np.array([1, 1, 1]), large.reshape(1, 16, 24, 3)[:, :4, :4].mean((0, 1, 2)), atol=1e-5)
+    assert np.allclose(
+        small.min(0) * np.array([1, 1, 1]), large.reshape(1, 16, 24, 3)[:, :4, :4].mean((0, 1, 2)), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(

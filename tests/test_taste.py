@@ -25,7 +25,14 @@ HEAVY = {"accelerate", "diffusers", "torchaudio", "torchvision", "transformers"}
 PICKLERS = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]", "0.0.0.0"}
 NAMESPACES = {"www.w3.org"}  # named in SVG and XML, never asked
-REGISTRIES = ("py" + "pi.org", "python" + "hosted.org", "npm" + "js.org", "npm" + "js.com", "deb." + "debian.org", "huggingface" + ".co")
+REGISTRIES = (
+    "py" + "pi.org",
+    "python" + "hosted.org",
+    "npm" + "js.org",
+    "npm" + "js.com",
+    "deb." + "debian.org",
+    "huggingface" + ".co",
+)
 
 
 @dataclass(frozen=True)
@@ -113,13 +120,17 @@ def no_pickle(source: Source) -> Iterator[str]:
         match node:
             case ast.Attribute(value=ast.Name(id="torch"), attr="load"):
                 yield f"line {node.lineno}: torch.load reads pickles"
-            case ast.keyword(arg="allow_pickle", value=value) if not (isinstance(value, ast.Constant) and value.value is False):
+            case ast.keyword(arg="allow_pickle", value=value) if not (
+                isinstance(value, ast.Constant) and value.value is False
+            ):
                 yield f"line {value.lineno}: allow_pickle"
 
 
 def docstrings(tree: ast.Module) -> set[int]:
     """The ids of string nodes that stand alone as statements."""
-    return {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)}
+    return {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
 
 
 def no_network_hosts(source: Source) -> Iterator[str]:
@@ -168,7 +179,9 @@ def listed_names(source: Source) -> Iterator[str]:
             names = ast.literal_eval(node.value)
             if names != sorted(set(names), key=lambda n: (2 - n[:1].isupper() - n.isupper(), n)):
                 yield f"line {node.lineno}: __all__ is not sorted, or says a name twice"
-            defined = {name for _, name in bound_names(source.tree)} | {name.split(".")[-1] for _, name in imported(source.tree)}
+            defined = {name for _, name in bound_names(source.tree)} | {
+                name.split(".")[-1] for _, name in imported(source.tree)
+            }
             for name in set(names) - defined:
                 yield f"line {node.lineno}: __all__ names '{name}', which is not here"
 
@@ -210,10 +223,18 @@ FINE: list[tuple[Rule, str, str]] = [
     (short_functions, "chronotope/train/dit.py", LONG_MAIN.replace("pass", "", 1)[: -len("    pass\n")]),
     (one_word_a_thing, "chronotope/a.py", "from torch.utils.data import DataLoader\ntorch.utils.data.f(cfg=1)"),
     (no_pickle, "chronotope/a.py", "np.load(path, allow_pickle=False)\njson.load(file)"),
-    (no_network_hosts, "chronotope/a.py", '"""After https://example.com/paper."""\nserve("http://localhost:8000")\n# https://example.com'),
+    (
+        no_network_hosts,
+        "chronotope/a.py",
+        '"""After https://example.com/paper."""\nserve("http://localhost:8000")\n# https://example.com',
+    ),
     (undistributed, "chronotope/train/a.py", "import torch.distributed"),
     (owned_todos, "chronotope/a.py", "a = 1  # TODO(#12): later"),
-    (listed_names, "chronotope/a.py", "__all__ = ['CAST', 'Actor', 'walk']\nCAST = 1\nclass Actor: ...\ndef walk(): ..."),
+    (
+        listed_names,
+        "chronotope/a.py",
+        "__all__ = ['CAST', 'Actor', 'walk']\nCAST = 1\nclass Actor: ...\ndef walk(): ...",
+    ),
 ]
 RULES = list(dict.fromkeys(rule for rule, _, _ in VIOLATIONS))
 
@@ -252,7 +273,9 @@ def test_no_registry_is_named() -> None:
     texts = {path: path.read_text(encoding="utf-8") for path in files if path.is_file() and path.suffix in suffixes}
     assert ROOT / "pyproject.toml" in texts
     assert ROOT / ".ci/run" in texts
-    broken = [f"{path.relative_to(ROOT)} names {host}" for path, text in texts.items() for host in REGISTRIES if host in text]
+    broken = [
+        f"{path.relative_to(ROOT)} names {host}" for path, text in texts.items() for host in REGISTRIES if host in text
+    ]
     assert not broken, "\n".join(broken)
 
 
@@ -276,7 +299,9 @@ def test_every_module_imports_silently() -> None:
     files = [source.path for source in sources() if source.in_package and source.path.name != "__main__.py"]
     names = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in files]
     assert "chronotope.errors" in names
-    loaded = python(f"import importlib, sys; [importlib.import_module(n) for n in {names}]; print(*sys.modules)").split()
+    loaded = python(
+        f"import importlib, sys; [importlib.import_module(n) for n in {names}]; print(*sys.modules)"
+    ).split()
     assert set(names) <= set(loaded)
     assert not set(loaded) & HEAVY
 
@@ -287,7 +312,9 @@ def test_help_answers_at_once() -> None:
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        answer = subprocess.run([command, "--help"], capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "100"})
+        answer = subprocess.run(
+            [command, "--help"], capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "100"}
+        )
         seconds.append(time.perf_counter() - start)
         assert "generate" in answer.stdout
     assert min(seconds) < 0.3, f"the fastest of three took {min(seconds):.2f} s"

@@ -63,7 +63,9 @@ def encode(
         track: Any = container.add_stream(codec, rate=24, options=options or {})
         track.height, track.width = frames[0].shape[:2]
         track.pix_fmt, track.codec_context.time_base, track.codec_context.colorspace = pixels, tick, colours
-        track.codec_context.color_range = 2 if pixels.startswith("gray") else 0  # libav makes grey from RGB in full range
+        track.codec_context.color_range = (
+            2 if pixels.startswith("gray") else 0
+        )  # libav makes grey from RGB in full range
         for index, array in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format=source)
             frame.pts, frame.time_base = (index if stamps is None else stamps[index]), tick
@@ -110,7 +112,9 @@ def test_real_film_is_cut_quickly() -> None:
     assert len(frames) == 12
     with av.open(str(real("bbb.mp4"))) as container:
         container.seek(530 * av.time_base)
-        wanted = next(frame for frame in container.decode(video=0) if frame.time is not None and frame.time >= 540.0 - 1e-6)
+        wanted = next(
+            frame for frame in container.decode(video=0) if frame.time is not None and frame.time >= 540.0 - 1e-6
+        )
     difference = np.abs(frames[0].astype(int) - np.asarray(wanted.to_ndarray(format="rgb24", src_colorspace="ITU709")))
     assert difference.mean() < 1
 
@@ -135,7 +139,10 @@ CONTAINERS = {
     "a.mkv": {"codec": "ffv1", "pixels": "yuv444p"},
     "b.mkv": {"codec": "libx265", "options": {"x265-params": "log-level=none"}},
     "a.webm": {"codec": "libvpx-vp9", "options": {"cpu-used": "8", "deadline": "realtime"}},
-    "b.webm": {"codec": "libvpx", "options": {"cpu-used": "8", "deadline": "realtime", "auto-alt-ref": "1", "lag-in-frames": "16"}},
+    "b.webm": {
+        "codec": "libvpx",
+        "options": {"cpu-used": "8", "deadline": "realtime", "auto-alt-ref": "1", "lag-in-frames": "16"},
+    },
     "c.mp4": {"codec": "libsvtav1", "options": {"preset": "12"}},
     "a.avi": {"codec": "mpeg4"},
     "bframes.avi": {"options": {"bf": "3"}},
@@ -210,11 +217,15 @@ def test_transparency_is_over_white(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("height", "tagged"), [(480, 5), (480, 1), (720, 1), (480, 2), (720, 2)])
 def test_colour_matrix(height: int, tagged: int, tmp_path: Path) -> None:
     """A tagged matrix is obeyed; untagged, small videos are BT.601 and large ones BT.709, as players have it."""
-    red, green, blue = (0.2126, 0.7152, 0.0722) if tagged == 1 or (tagged == 2 and height >= 720) else (0.299, 0.587, 0.114)
+    red, green, blue = (
+        (0.2126, 0.7152, 0.0722) if tagged == 1 or (tagged == 2 and height >= 720) else (0.299, 0.587, 0.114)
+    )
     r, g, b = 200 / 255, 60 / 255, 30 / 255
     luma = red * r + green * g + blue * b
     planes = 16 + 219 * luma, 128 + 112 * (b - luma) / (1 - blue), 128 + 112 * (r - luma) / (1 - red)
-    frame = np.concatenate([np.full(height * 64 // (1, 4, 4)[i], round(value), np.uint8) for i, value in enumerate(planes)])
+    frame = np.concatenate(
+        [np.full(height * 64 // (1, 4, 4)[i], round(value), np.uint8) for i, value in enumerate(planes)]
+    )
     frame = frame.reshape(height * 3 // 2, 64)
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as container:
@@ -271,12 +282,16 @@ def test_resampling_follows_the_clock(suffix: str, fps: float, tmp_path: Path) -
     """At every output time the frame on screen then, for uneven timestamps; the closed form is a search in the stamps."""
     rng = np.random.default_rng(0)
     stamps = np.concatenate([[0], np.cumsum(rng.integers(5, 120, 39))])
-    path = encode(tmp_path / f"a.{suffix}", numbered(40), stamps=stamps.tolist(), tick=Fraction(1, 1000), options={"bf": "2"})
+    path = encode(
+        tmp_path / f"a.{suffix}", numbered(40), stamps=stamps.tolist(), tick=Fraction(1, 1000), options={"bf": "2"}
+    )
     info = video.probe(path)
     assert info.num_frames == 40
     assert info.variable_frame_rate
     assert info.fps == pytest.approx(40 / info.seconds)
-    assert info.seconds == pytest.approx(stamps[-1] / 1000, abs=0.15)  # what the last frame lasts is the container's guess
+    assert info.seconds == pytest.approx(
+        stamps[-1] / 1000, abs=0.15
+    )  # what the last frame lasts is the container's guess
     got = numbers(video.stream(path, fps=fps))
     times = np.arange(len(got)) / fps * 1000
     exact = np.searchsorted(stamps, times + 1e-6, side="right") - 1
@@ -312,7 +327,14 @@ def test_window(tmp_path: Path) -> None:
     assert video.read(path, fps=5).seconds == pytest.approx(3)
     with pytest.raises(UsageError, match="ends before 3 seconds"):
         video.stream(path, start=3)
-    for wrong in ({"fps": 0}, {"fps": -1}, {"fps": float("nan")}, {"seconds": 0}, {"start": -1}, {"start": float("nan")}):
+    for wrong in (
+        {"fps": 0},
+        {"fps": -1},
+        {"fps": float("nan")},
+        {"seconds": 0},
+        {"start": -1},
+        {"start": float("nan")},
+    ):
         with pytest.raises(UsageError, match=r"must be"):
             video.stream(path, **wrong)  # type: ignore[arg-type]
 
@@ -470,7 +492,10 @@ def test_absurd_size_is_refused_from_the_header(tmp_path: Path) -> None:
     raw = b"YUV4MPEG2 W30000 H30000 F25:1 Ip A1:1 C420jpeg\nFRAME\n" + bytes(100)
     (tmp_path / "a.y4m").write_bytes(raw)
     (tmp_path / "b.png").write_bytes(
-        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0) + b"\0\0\0\0" + bytes(50)
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+        + struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+        + b"\0\0\0\0"
+        + bytes(50)
     )
     code = (
         "import resource, sys; from chronotope import video\n"
@@ -495,4 +520,6 @@ def test_libav_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> No
 def test_importing_is_cheap() -> None:
     """PyAV, Pillow and OpenCV come only when they are needed."""
     code = "import sys, chronotope.video; print(sorted({'av', 'PIL', 'cv2', 'torch'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

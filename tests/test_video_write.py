@@ -22,7 +22,14 @@ from chronotope.worlds.sample import SCOPES, sample_spec
 from chronotope.worlds.stage import render
 
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-SETTINGS = {"prompt": 'a fox "walks" \u2603\n', "seed": 7, "size": [128, 72], "guidance": 5.5, "image": None, "sampler": {"steps": 30}}
+SETTINGS = {
+    "prompt": 'a fox "walks" \u2603\n',
+    "seed": 7,
+    "size": [128, 72],
+    "guidance": 5.5,
+    "image": None,
+    "sampler": {"steps": 30},
+}
 
 
 def scene(count: int, height: int = 48, width: int = 64) -> np.ndarray:
@@ -55,7 +62,12 @@ def test_browsers_can_play_it(suffix: str, tmp_path: Path) -> None:
     with av.open(str(path)) as container:
         track = container.streams.video[0]
         context: Any = track.codec_context
-        assert (context.name, context.profile, context.pix_fmt, context.codec_tag) == ("h264", "High", "yuv420p", "avc1")
+        assert (context.name, context.profile, context.pix_fmt, context.codec_tag) == (
+            "h264",
+            "High",
+            "yuv420p",
+            "avc1",
+        )
         assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
         assert (context.width % 2, context.height % 2) == (0, 0)
         keys = [index for index, packet in enumerate(container.demux(track)) if packet.is_keyframe]
@@ -205,7 +217,9 @@ def failing(count: int, error: BaseException) -> Iterator[np.ndarray]:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "gif"])
-@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), FileProblem("no"), ValueError("no"), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no"), KeyboardInterrupt(), FileProblem("no"), ValueError("no"), MemoryError()]
+)
 @pytest.mark.parametrize("count", [0, 1, 60])
 def test_failure_leaves_nothing(suffix: str, error: BaseException, count: int, tmp_path: Path) -> None:
     """Whatever goes wrong in the middle goes on to the caller, and the folder is as it was."""
@@ -221,7 +235,11 @@ def test_failure_at_the_very_end_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     writer = video.VideoWriter(tmp_path / "a.mp4", 8, metadata=SETTINGS)
     writer.add(scene(1)[0])
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "_track", type("Interrupted", (), {"encode": lambda self, frame: (_ for _ in ()).throw(KeyboardInterrupt)})())
+        patch.setattr(
+            writer,
+            "_track",
+            type("Interrupted", (), {"encode": lambda self, frame: (_ for _ in ()).throw(KeyboardInterrupt)})(),
+        )
         with pytest.raises(KeyboardInterrupt):
             writer.finish()
     assert list(tmp_path.iterdir()) == []
@@ -341,7 +359,9 @@ def test_bad_frames(tmp_path: Path) -> None:
     code = "import numpy as np; from chronotope import video; good = np.zeros((48, 64, 3), np.uint8)\n"
     for frames, _ in BAD_FRAMES:
         code += f"try: video.write('a.mp4', {frames}, 8)\nexcept video.UsageError as error: print(error)\n"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=HERE).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=HERE
+    ).stdout
     for sentence, (_, part) in zip(said.splitlines(), BAD_FRAMES, strict=True):
         assert part in sentence
     assert list(tmp_path.iterdir()) == []

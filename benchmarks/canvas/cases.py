@@ -75,7 +75,9 @@ def keep(options: Options, name: str, case: Case, made: Generation) -> None:
     """Leave the video where it was asked for."""
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
-        video.write(options.keep / f"{name}-{case.index:04d}.mp4", made.frames, made.fps, metadata={"prompt": case.prompt})
+        video.write(
+            options.keep / f"{name}-{case.index:04d}.mp4", made.frames, made.fps, metadata={"prompt": case.prompt}
+        )
 
 
 def settings(options: Options, found: Sequence[Case], **more: Any) -> dict[str, Any]:

@@ -26,7 +26,9 @@ def measure(options: Options) -> dict[str, Any]:
     for number, (case, other) in enumerate(zip(found, found[1:] + found[:1], strict=True)):
         first, second = case.frames, other.frames
         prompt = [(0.0, case.prompt), (NEW / case.spec.fps, other.prompt)]
-        made = generator.generate(prompt, video=first, into=second, task="connect", num_frames=NEW, seed=case.index, **case.size)
+        made = generator.generate(
+            prompt, video=first, into=second, task="connect", num_frames=NEW, seed=case.index, **case.size
+        )
         keep(options, "connect", case, made)
         fitted = fit(second, case.spec.height, case.spec.width)[0]
         between = made.frames[len(first) - 1 : len(made.frames) - len(second) + 1]
@@ -34,7 +36,8 @@ def measure(options: Options) -> dict[str, Any]:
             {
                 "seed": case.index,
                 "given_back": bool(
-                    np.array_equal(made.frames[: len(first)], first) and np.array_equal(made.frames[-len(second) :], fitted)
+                    np.array_equal(made.frames[: len(first)], first)
+                    and np.array_equal(made.frames[-len(second) :], fitted)
                 ),
                 "cuts": len(cuts(made.frames[len(first) - 4 : len(made.frames) - len(second) + 4])),
                 "hard_cut_found": len(first) in cuts(np.concatenate([first, fitted])),
@@ -61,10 +64,19 @@ def rows(section: dict[str, Any]) -> list[Row]:
     count = len(found)
     order = [one["order"] for one in found]
     return [
-        Row("both clips come back to the bit around the transition", str(Rate(sum(one["given_back"] for one in found), count))),
+        Row(
+            "both clips come back to the bit around the transition",
+            str(Rate(sum(one["given_back"] for one in found), count)),
+        ),
         Row("transitions without a cut", str(Rate(sum(not one["cuts"] for one in found), count)), "no cuts"),
-        Row("the cut detector finds the cut of the two put end to end", str(Rate(sum(one["hard_cut_found"] for one in found), count))),
-        Row("the cut detector finds one in a clip that has none", str(Rate(sum(one["false_cuts"] > 0 for one in found), count))),
+        Row(
+            "the cut detector finds the cut of the two put end to end",
+            str(Rate(sum(one["hard_cut_found"] for one in found), count)),
+        ),
+        Row(
+            "the cut detector finds one in a clip that has none",
+            str(Rate(sum(one["false_cuts"] > 0 for one in found), count)),
+        ),
         Row("the one gives way to the other: rank correlation, median", f"{np.median(order):.2f}"),
         Row("rank correlation of at least 0.9", str(Rate(sum(one >= 0.9 for one in order), count))),
     ]

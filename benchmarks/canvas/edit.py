@@ -43,7 +43,9 @@ def measure(options: Options) -> dict[str, Any]:
     for number, case in enumerate(found):
         wanted = recoloured(case, SCOPES[options.scope].colours)
         for strength in STRENGTHS:
-            made = generator.generate(wanted.prompt, video=case.frames, task="edit", strength=strength, seed=case.index, **case.size)
+            made = generator.generate(
+                wanted.prompt, video=case.frames, task="edit", strength=strength, seed=case.index, **case.size
+            )
             keep(options, f"edit-{strength}", wanted, made)
             results[str(strength)].append({"seed": case.index, **compared(probe, case, wanted, made.frames)})
         if (number + 1) % 20 == 0:
@@ -68,5 +70,11 @@ def rows(section: dict[str, Any]) -> list[Row]:
     for strength, found in section["results"].items():
         changed = Rate(sum(one["changed"] for one in found), len(found))
         overlap = np.mean([one["overlap"] for one in found])
-        lines.append(Row(f"strength {strength}: the new colour", f"{changed}; overlap with the old place {overlap:.2f}", "monotone"))
+        lines.append(
+            Row(
+                f"strength {strength}: the new colour",
+                f"{changed}; overlap with the old place {overlap:.2f}",
+                "monotone",
+            )
+        )
     return lines

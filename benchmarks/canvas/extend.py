@@ -81,10 +81,21 @@ def rows(section: dict[str, Any]) -> list[Row]:
         stays = Rate(sum(after for before, after in pairs if before), sum(before for before, _ in pairs))
         jumps = sorted(math.inf if one["jump"] is None else one["jump"] for one in found)
         label = "the truth, cut at the same place" if name == "truth" else name
-        lines.append(Row(f"{label}: velocity jump at the joint, median step 1", f"median {jumps[len(jumps) // 2]:.2f}", "<= 2"))
+        lines.append(
+            Row(f"{label}: velocity jump at the joint, median step 1", f"median {jumps[len(jumps) // 2]:.2f}", "<= 2")
+        )
         lines.append(Row(f"{label}: jump of at most 2", str(smooth)))
-        lines.append(Row(f"{label}: who was there still is at the far end", str(stays), ">= 95 %" if name != "truth" else ""))
+        lines.append(
+            Row(f"{label}: who was there still is at the far end", str(stays), ">= 95 %" if name != "truth" else "")
+        )
     fans = results["fan"]
-    lines.append(Row("fan: two pasts have the same ending to the bit", str(Rate(sum(f["same_ending"] for f in fans), len(fans)))))
-    lines.append(Row("fan: two pasts differ by more than 2 levels a pixel", str(Rate(sum(f["apart"] > 2 for f in fans), len(fans)))))
+    lines.append(
+        Row("fan: two pasts have the same ending to the bit", str(Rate(sum(f["same_ending"] for f in fans), len(fans))))
+    )
+    lines.append(
+        Row(
+            "fan: two pasts differ by more than 2 levels a pixel",
+            str(Rate(sum(f["apart"] > 2 for f in fans), len(fans))),
+        )
+    )
     return lines

@@ -38,7 +38,10 @@ def measure(options: Options) -> dict[str, Any]:
             results[way].append({"seed": case.index, "frame": frame, "flow": flow, "seam": seam})
         if (number + 1) % 20 == 0:
             say(f"  {number + 1}/{len(found)}")
-    return {"settings": settings(options, found, frames=f"{FRAMES}, or a clip and 8 new ones"), "results": {**results, "ceiling": ceiling}}
+    return {
+        "settings": settings(options, found, frames=f"{FRAMES}, or a clip and 8 new ones"),
+        "results": {**results, "ceiling": ceiling},
+    }
 
 
 def _ceiling(generator: Generator, case: Case) -> float:
@@ -47,7 +50,9 @@ def _ceiling(generator: Generator, case: Case) -> float:
     frames = case.frames[: len(case.frames) // length * length]
     height, width = frames.shape[1:3]
     latents = encode_frames(generator.autoencoder, generator.geometry, frames)
-    back = generator.autoencoder.decode(latents, generator.geometry.slices(len(frames)))[:, :height, :width].cpu().numpy()
+    back = (
+        generator.autoencoder.decode(latents, generator.geometry.slices(len(frames)))[:, :height, :width].cpu().numpy()
+    )
     return seam_ratio(differences(back, cyclic=True), length, LEVEL_NOISE)
 
 
@@ -72,15 +77,25 @@ def rows(section: dict[str, Any]) -> list[Row]:
             aim = "" if way == "not a loop" else "<= 1.2"
             rate = Rate(int((ratios <= 1.2).sum()), len(ratios))
             lines.append(
-                Row(f"{way}: {label} at the wrap over the interior median", f"median {np.median(ratios):.2f}; at most 1.2: {rate}", aim)
+                Row(
+                    f"{way}: {label} at the wrap over the interior median",
+                    f"median {np.median(ratios):.2f}; at most 1.2: {rate}",
+                    aim,
+                )
             )
         seams = [one["seam"] for one in found if one["seam"] is not None]
         if seams:
             lines.append(
-                Row(f"{way}: frame difference between slices, the wrap left out, over that inside them", f"median {np.median(seams):.2f}")
+                Row(
+                    f"{way}: frame difference between slices, the wrap left out, over that inside them",
+                    f"median {np.median(seams):.2f}",
+                )
             )
     ceiling = [one["seam"] for one in section["results"]["ceiling"]]
     return [
         *lines,
-        Row("true clips after the autoencoder: frame difference between slices over that inside them", f"median {np.median(ceiling):.2f}"),
+        Row(
+            "true clips after the autoencoder: frame difference between slices over that inside them",
+            f"median {np.median(ceiling):.2f}",
+        ),
     ]

@@ -39,8 +39,12 @@ def measure(options: Options) -> dict[str, Any]:
     for case in found[: min(VIDEOS, options.specs)]:
         minute = made(generator, case)
         keep(options, "minute", case, minute)
-        fault, numbers = drifts(follow_all(watch(probe, minute.frames), replace(case.spec, num_frames=len(minute.frames))))
-        changes.append({"seed": case.index, "drifts": fault is not None, **{name: numbers.get(name) for name in MEASURES}})
+        fault, numbers = drifts(
+            follow_all(watch(probe, minute.frames), replace(case.spec, num_frames=len(minute.frames)))
+        )
+        changes.append(
+            {"seed": case.index, "drifts": fault is not None, **{name: numbers.get(name) for name in MEASURES}}
+        )
         say(f"  drift: {changes[-1]}")
     about = settings(options, found, drift=f"{min(VIDEOS, options.specs)} videos", rounds=f"{options.rounds}, medians")
     return {"settings": about, "results": {"costs": costs, "drift": changes}}
@@ -57,7 +61,11 @@ def cost(model: str, seconds: int) -> dict[str, float]:
     generator = Generator.load(model)
     defaults = generator.defaults
     wanted = Settings(
-        read_prompts("a fox walks to the right"), defaults.height, defaults.width, round(seconds * defaults.fps), defaults.fps
+        read_prompts("a fox walks to the right"),
+        defaults.height,
+        defaults.width,
+        round(seconds * defaults.fps),
+        defaults.fps,
     )
     began, frames = time.process_time(), 0
     for piece in generator.stream(wanted).pieces:
@@ -76,7 +84,11 @@ def rows(section: dict[str, Any]) -> list[Row]:
     per_frame = [one["seconds"] / one["frames"] for one in (short, long)]
     lines = [
         Row("compute for a second of video, 60 s over 4 s", f"{per_frame[1] / per_frame[0]:.3f}", "<= 1.1"),
-        Row("peak memory, 60 s over 4 s", f"{long['peak'] / short['peak']:.3f} ({short['peak']:.0f} and {long['peak']:.0f} MB)", "<= 1.1"),
+        Row(
+            "peak memory, 60 s over 4 s",
+            f"{long['peak'] / short['peak']:.3f} ({short['peak']:.0f} and {long['peak']:.0f} MB)",
+            "<= 1.1",
+        ),
     ]
     found = results["drift"]
     alike = Rate(sum(not one["drifts"] for one in found), len(found))
@@ -86,7 +98,9 @@ def rows(section: dict[str, Any]) -> list[Row]:
         if not changes:
             continue
         within = Rate(sum(abs(change) <= spread for change in changes), len(changes))
-        lines.append(Row(f"{name}: last against first 15 %, at most {spread:g}", f"{within}; median {np.median(changes):+.1f}"))
+        lines.append(
+            Row(f"{name}: last against first 15 %, at most {spread:g}", f"{within}; median {np.median(changes):+.1f}")
+        )
     return lines
 
 

@@ -43,7 +43,8 @@ def measure(options: Options) -> dict[str, Any]:
         good[f"{width}x{height}"] = verdicts
         say(f"  {width}x{height}: {Rate(sum(verdicts), len(verdicts))}")
     drafts = {
-        f"{width}x{height}": [agreement(generator, probe, with_size(case, width, height)) for case in found] for width, height in DRAFTED
+        f"{width}x{height}": [agreement(generator, probe, with_size(case, width, height)) for case in found]
+        for width, height in DRAFTED
     }
     large = {}
     for width, height in LARGE:
@@ -90,7 +91,9 @@ def rows(section: dict[str, Any]) -> list[Row]:
     results, lines = section["results"], []
     for size, verdicts in results["who"].items():
         known = size in {f"{width}x{height}" for width, height in TRAINED}
-        lines.append(Row(f"{size}, {'trained' if known else 'never trained'}: who", str(Rate(sum(verdicts), len(verdicts)))))
+        lines.append(
+            Row(f"{size}, {'trained' if known else 'never trained'}: who", str(Rate(sum(verdicts), len(verdicts))))
+        )
     for size, found in results["drafts"].items():
         same, other = (np.mean([one[name] for one in found]) for name in ("same_seed", "other_seed"))
         claim = f"{size}, draft and full: overlap of the actor's place"

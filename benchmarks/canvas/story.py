@@ -25,7 +25,9 @@ def beats(case: Case) -> tuple[Case, Case]:
     parts = []
     for x, direction in ((0.3, "right"), (0.7, "left")):
         event = Event("move", actor.id, 0.0, seconds, direction, amount=0.4)  # type: ignore[arg-type]
-        spec = replace(case.spec, num_frames=BEAT, actors=(replace(actor, x=x, y=0.5, facing=direction),), events=(event,))
+        spec = replace(
+            case.spec, num_frames=BEAT, actors=(replace(actor, x=x, y=0.5, facing=direction),), events=(event,)
+        )
         parts.append(replace(case, spec=spec))
     return parts[0], parts[1]
 
@@ -40,7 +42,9 @@ def measure(options: Options) -> dict[str, Any]:
         keep(options, "story", case, made)
         halves = made.frames[:BEAT], made.frames[BEAT:]
         verdicts = [judge(probe, part.spec, frames)[0] for part, frames in zip((first, second), halves, strict=True)]
-        results.append({"seed": case.index, "who": [v.who for v in verdicts], "direction": [bool(v.direction) for v in verdicts]})
+        results.append(
+            {"seed": case.index, "who": [v.who for v in verdicts], "direction": [bool(v.direction) for v in verdicts]}
+        )
         if (number + 1) % 20 == 0:
             say(f"  {number + 1}/{len(found)}")
     return {"settings": settings(options, found, beats=f"2 of {BEAT} frames"), "results": results}
@@ -51,7 +55,11 @@ def rows(section: dict[str, Any]) -> list[Row]:
     found = section["results"]
     count = len(found)
     return [
-        Row("both beats happen in their windows", str(Rate(sum(all(one["direction"]) for one in found), count)), ">= 80 %"),
+        Row(
+            "both beats happen in their windows",
+            str(Rate(sum(all(one["direction"]) for one in found), count)),
+            ">= 80 %",
+        ),
         Row("the first beat", str(Rate(sum(one["direction"][0] for one in found), count))),
         Row("the second beat", str(Rate(sum(one["direction"][1] for one in found), count))),
         Row("who is there in both", str(Rate(sum(all(one["who"]) for one in found), count))),

@@ -29,7 +29,9 @@ def measure_memorisation(videos: Path, data: Sequence[str], baseline: Sequence[s
     """Measure a folder of videos, and keep the result in its report, if it has one."""
     of_report = (videos / "report.json").is_file()
     ours = signed(sources([str(_videos_of(read_report(videos), videos) if of_report else videos)]))
-    training, usual = (signed(_told(sources(names), what)) for names, what in ((data, "training clips"), (baseline, "held-out clips")))
+    training, usual = (
+        signed(_told(sources(names), what)) for names, what in ((data, "training clips"), (baseline, "held-out clips"))
+    )
     found = memorisation(ours, training, usual)
     if of_report:
         _add(videos, "memorisation", found)

@@ -40,9 +40,17 @@ def main() -> None:
 
 
 @click.group(
-    cls=Commands, stages=STAGES, closing=CLOSING, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]}
+    cls=Commands,
+    stages=STAGES,
+    closing=CLOSING,
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
 )
-@option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads of the networks. [default: as torch decides]")
+@option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="CPU threads of the networks. [default: as torch decides]",
+)
 @option("--debug", is_flag=True, help="Show where an error came from.")
 @click.version_option(__version__, prog_name="chronotope", message="%(prog)s %(version)s")
 def chronotope(threads: int | None, debug: bool) -> None:
@@ -95,9 +103,20 @@ def world() -> None:
     metavar="NAME",
     help="shapes, small, acts (two deeds a clip), deeds (eat, hit, bounce, ...), returns (out of sight and back), wide or full.",
 )
-@option("--split", default="train", show_default=True, metavar="NAME", help="train, heldout or combination (pairs never trained on).")
+@option(
+    "--split",
+    default="train",
+    show_default=True,
+    metavar="NAME",
+    help="train, heldout or combination (pairs never trained on).",
+)
 @option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: the sizes of the scope]")
-@option("--pictures", type=click.FloatRange(0, 1), metavar="SHARE", help="This share of the clips are pictures.  [default: the scope's]")
+@option(
+    "--pictures",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="This share of the clips are pictures.  [default: the scope's]",
+)
 @option(
     "--dissolves",
     type=click.FloatRange(0, 1),
@@ -131,9 +150,20 @@ def stage(out: Path, count: int, workers: int, **request: Any) -> None:
 )
 @option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
 @option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
-@option("--split", default="train", show_default=True, metavar="NAME", help="train, heldout or combination (pairs never trained on).")
+@option(
+    "--split",
+    default="train",
+    show_default=True,
+    metavar="NAME",
+    help="train, heldout or combination (pairs never trained on).",
+)
 @option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: five sizes from 64x64 to 128x128]")
-@option("--pictures", type=click.FloatRange(0, 1), metavar="SHARE", help="This share of the clips are pictures.  [default: 0.1]")
+@option(
+    "--pictures",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="This share of the clips are pictures.  [default: 0.1]",
+)
 @SEED
 @option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Processes.")
 def table(out: Path, count: int, workers: int, **request: Any) -> None:
@@ -186,7 +216,8 @@ def encode(data: Path, out: Path, model: str, shuffled: float) -> None:
 
 
 @chronotope.group(
-    cls=Commands, closing="Train the autoencoder first; the transformer learns on its latents. Run the same command again to resume."
+    cls=Commands,
+    closing="Train the autoencoder first; the transformer learns on its latents. Run the same command again to resume.",
 )
 def train() -> None:
     """Train `autoencoder` or `dit`; run the same command to resume."""
@@ -196,10 +227,29 @@ def train_options(command: Any) -> Any:
     """The options that both trainings have."""
     options = (
         option("--preset", required=True, metavar="NAME", help=f"Where sizes and recipe come from: {PRESETS}."),
-        option("--data", type=FILE, multiple=True, metavar="FOLDER...", help="Folders to learn from; each has an equal say."),
-        option("--out", type=FILE, metavar="DIR", help="The run folder; the same command again goes on where it stopped."),
-        option("--seed", type=click.IntRange(min=0), metavar="N", help="Decides everything that is random.  [default: the preset's]"),
-        option("--set", "settings", multiple=True, metavar="PATH=VALUE...", help="Change settings of the preset; --dry-run lists them."),
+        option(
+            "--data",
+            type=FILE,
+            multiple=True,
+            metavar="FOLDER...",
+            help="Folders to learn from; each has an equal say.",
+        ),
+        option(
+            "--out", type=FILE, metavar="DIR", help="The run folder; the same command again goes on where it stopped."
+        ),
+        option(
+            "--seed",
+            type=click.IntRange(min=0),
+            metavar="N",
+            help="Decides everything that is random.  [default: the preset's]",
+        ),
+        option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="PATH=VALUE...",
+            help="Change settings of the preset; --dry-run lists them.",
+        ),
         option("--dry-run", is_flag=True, help="Print the settings and what a step costs, then stop."),
         JSON,
     )
@@ -229,7 +279,12 @@ def train_folders(data: tuple[Path, ...], out: Path | None) -> Path:
     """,
 )
 @train_options
-@option("--from", "start", metavar="DIR", help="Train this model's decoder on; its encoder stays, and latents made with it stay valid.")
+@option(
+    "--from",
+    "start",
+    metavar="DIR",
+    help="Train this model's decoder on; its encoder stays, and latents made with it stay valid.",
+)
 def autoencoder(
     preset: str,
     data: tuple[Path, ...],
@@ -264,8 +319,15 @@ def autoencoder(
     """,
 )
 @train_options
-@option("--autoencoder", "source", metavar="DIR", help="Copy this model's autoencoder into OUT.  [default: OUT has its own]")
-@option("--from", "start", metavar="DIR", help="Start from this trained model, autoencoder and all, instead of from nothing.")
+@option(
+    "--autoencoder", "source", metavar="DIR", help="Copy this model's autoencoder into OUT.  [default: OUT has its own]"
+)
+@option(
+    "--from",
+    "start",
+    metavar="DIR",
+    help="Start from this trained model, autoencoder and all, instead of from nothing.",
+)
 def dit(
     preset: str,
     data: tuple[Path, ...],
@@ -354,11 +416,28 @@ def result(run: Path, as_json: bool) -> None:
     """,
 )
 @click.argument("prompt", required=False)
-@option("--image", type=FILE, multiple=True, metavar="FILE", help="Start from this picture; or, with --at, pictures at their times.")
-@option("--at", type=click.FloatRange(min=0), multiple=True, metavar="S", help="The second at which an --image stands, one each.")
+@option(
+    "--image",
+    type=FILE,
+    multiple=True,
+    metavar="FILE",
+    help="Start from this picture; or, with --at, pictures at their times.",
+)
+@option(
+    "--at",
+    type=click.FloatRange(min=0),
+    multiple=True,
+    metavar="S",
+    help="The second at which an --image stands, one each.",
+)
 @option("--extend", type=FILE, metavar="FILE", help="Continue this video; --seconds says by how much.")
 @option("--backward", is_flag=True, help="Say what came before it instead.")
-@option("--context", type=click.FloatRange(min=0), metavar="S", help="How much of a clip is remembered.  [default: the model's]")
+@option(
+    "--context",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="How much of a clip is remembered.  [default: the model's]",
+)
 @option(
     "--connect",
     type=FILE,
@@ -369,10 +448,16 @@ def result(run: Path, as_json: bool) -> None:
 )
 @option("--loop", is_flag=True, help="The end meets the beginning: of words, of an --image, or of a clip (--extend).")
 @option("--edit", type=FILE, metavar="FILE", help="Make this video again as the prompt says.")
-@option("--strength", type=float, metavar="0..1", help="How much of it may change.  [default: 0.6; retake 1; connect 0.4]")
+@option(
+    "--strength", type=float, metavar="0..1", help="How much of it may change.  [default: 0.6; retake 1; connect 0.4]"
+)
 @option("--retake", type=FILE, metavar="FILE", help="Make part of this video again; a larger --size paints around it.")
 @option(
-    "--from", "start", type=click.FloatRange(min=0), metavar="S", help="From this second on; whole slices of four frames are made again."
+    "--from",
+    "start",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="From this second on; whole slices of four frames are made again.",
 )
 @option("--to", "stop", type=click.FloatRange(min=0), metavar="S", help="To this second.")
 @option("--mask", type=FILE, metavar="FILE", help="Where this picture or video is white.")
@@ -384,10 +469,26 @@ def result(run: Path, as_json: bool) -> None:
     metavar="S",
     help="Length, or what is added to a clip; 0 is a picture.  [default: the model's; a story is told to its end]",
 )
-@option("--fps", type=click.FloatRange(min=0, min_open=True, max=240), metavar="F", help="Frames a second.  [default: the model's]")
+@option(
+    "--fps",
+    type=click.FloatRange(min=0, min_open=True, max=240),
+    metavar="F",
+    help="Frames a second.  [default: the model's]",
+)
 @option("--steps", type=click.IntRange(1, 1000), metavar="N", help="More steps, more care.  [default: the model's]")
-@option("--guidance", type=click.FloatRange(min=0), metavar="G", help="How strictly words are taken; 1 is plain.  [default: the model's]")
-@option("--solver", type=click.Choice(["euler", "heun"]), default="euler", show_default=True, help="heun: twice the work a step.")
+@option(
+    "--guidance",
+    type=click.FloatRange(min=0),
+    metavar="G",
+    help="How strictly words are taken; 1 is plain.  [default: the model's]",
+)
+@option(
+    "--solver",
+    type=click.Choice(["euler", "heun"]),
+    default="euler",
+    show_default=True,
+    help="heun: twice the work a step.",
+)
 @option(
     "--draft",
     is_flag=True,
@@ -403,7 +504,13 @@ def result(run: Path, as_json: bool) -> None:
     metavar="K",
     help="Seeds N to N+K-1, as FILE-N.mp4, FILE-N+1.mp4 ...",
 )
-@option("-o", "--output", type=FILE, metavar="FILE", help="A video (.mp4 .mov .mkv .webm .gif) or a picture (.png .jpg .webp).")
+@option(
+    "-o",
+    "--output",
+    type=FILE,
+    metavar="FILE",
+    help="A video (.mp4 .mov .mkv .webm .gif) or a picture (.png .jpg .webp).",
+)
 @MODEL
 @option("--dry-run", is_flag=True, help="Print the settings, tokens, operations and memory, then stop.")
 @JSON
@@ -419,7 +526,10 @@ def generate(model: str, dry_run: bool, as_json: bool, story: tuple[str, ...], *
     from chronotope.generate.pipeline import Generator
     from chronotope.generate.settings import read_story
 
-    given = {field.name: options.pop(field.name if field.name != "images" else "image") for field in dataclasses.fields(Sources)}
+    given = {
+        field.name: options.pop(field.name if field.name != "images" else "image")
+        for field in dataclasses.fields(Sources)
+    }
     request = use.Request(sources=Sources(**given), story=read_story(story), **options)
     request.check(dry_run)
     folder = use.find_model(model)
@@ -441,8 +551,20 @@ def generate(model: str, dry_run: bool, as_json: bool, story: tuple[str, ...], *
     """,
 )
 @click.argument("file", type=FILE)
-@option("-o", "--output", type=FILE, required=True, metavar="FILE", help="The original and what came back of it, side by side.")
-@option("--seconds", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Only the beginning.  [default: all of it]")
+@option(
+    "-o",
+    "--output",
+    type=FILE,
+    required=True,
+    metavar="FILE",
+    help="The original and what came back of it, side by side.",
+)
+@option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="Only the beginning.  [default: all of it]",
+)
 @MODEL
 @JSON
 def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_json: bool) -> None:
@@ -459,7 +581,14 @@ def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_
 # Judge
 
 
-judges = (judging.evaluate, judging.compare, judging.layers, judging.memorisation, judging.export_suite, judging.validate_checks)
+judges = (
+    judging.evaluate,
+    judging.compare,
+    judging.layers,
+    judging.memorisation,
+    judging.export_suite,
+    judging.validate_checks,
+)
 for command in judges:
     chronotope.add_command(command)
 

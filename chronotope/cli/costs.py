@@ -129,7 +129,9 @@ def autoencoder_flops(config: AutoencoderConfig) -> tuple[float, float]:
 def kept_bytes(model: nn.Module, forward: Callable[[], Any]) -> int:
     """Bytes that a forward pass keeps for the backward pass, beside the weights."""
     weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
-    kept: dict[int, torch.Tensor] = {}  # by storage, so that views count once; held, so that no storage's number is given out twice
+    kept: dict[
+        int, torch.Tensor
+    ] = {}  # by storage, so that views count once; held, so that no storage's number is given out twice
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         kept.setdefault(tensor.untyped_storage()._cdata, tensor)
@@ -180,7 +182,10 @@ def sampling_costs(
     """
     transformer, decoder = models
     evaluations = 2 * num_steps - 1 if heun else num_steps
-    plain, more = (dit_flops(transformer.config, SampleSize(size.visual, text, size.slices)) for text in (size.text, negative_tokens))
+    plain, more = (
+        dit_flops(transformer.config, SampleSize(size.visual, text, size.slices))
+        for text in (size.text, negative_tokens)
+    )
     velocities = [plain + more * twice for twice in guided]
     return {
         "parameters": {"transformer": num_parameters(transformer), "autoencoder": num_parameters(decoder)},

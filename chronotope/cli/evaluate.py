@@ -73,13 +73,17 @@ class EvaluateRequest:
 
     def __post_init__(self) -> None:
         if (self.videos is None) != (self.specs is None):
-            raise UsageError("--videos and --specs belong together: the videos, and the file they were planned in (--plan writes one)")
+            raise UsageError(
+                "--videos and --specs belong together: the videos, and the file they were planned in (--plan writes one)"
+            )
         if self.videos is not None and self.model is not None:
             raise UsageError("give a model to be sampled, or --videos that are there already; not both")
         if self.videos is not None and self.layer != "model":
             raise UsageError("--layer says what makes the videos; those of --videos are made already, so leave it out")
         if self.sampled != Sampled() and (self.videos is not None or self.layer != "model"):
-            raise UsageError("--steps, --guidance, --solver and --best-of say how the model is sampled; here it is not, so leave them out")
+            raise UsageError(
+                "--steps, --guidance, --solver and --best-of say how the model is sampled; here it is not, so leave them out"
+            )
 
     @property
     def sampled(self) -> Sampled:
@@ -91,7 +95,9 @@ class EvaluateRequest:
         found = read_cases(self.specs) if self.specs else make_suite(self.suite)
         if self.first is not None and self.first > len(found):
             of = self.specs or f"the suite {self.suite}"
-            raise UsageError(f"--first {self.first} is more than there are: {of} has {len(found)} videos; leave it out to take them all")
+            raise UsageError(
+                f"--first {self.first} is more than there are: {of} has {len(found)} videos; leave it out to take them all"
+            )
         self.check_table(found)
         return found[: self.first]
 
@@ -120,11 +126,16 @@ def evaluate(request: EvaluateRequest) -> dict[str, Any]:
     else:
         videos = request.videos
         if (request.out / "ledger.jsonl").exists():
-            raise FileProblem(f"{request.out} holds videos that a model was sampled for, and their report; give another --out")
+            raise FileProblem(
+                f"{request.out} holds videos that a model was sampled for, and their report; give another --out"
+            )
         check_folder(videos, cases, others=request.first is not None)
         plan = hashlib.sha256(request.specs.read_bytes()).hexdigest()[:16] if request.specs else ""
         about |= {"model": f"videos in {videos.name}", "plan": f"{request.specs}, sha256 {plan}", "videos": len(cases)}
-        about |= {"suite": name_of(cases) or f"not a whole suite of this program: {len(cases)} cases", "seeds": "unknown: made elsewhere"}
+        about |= {
+            "suite": name_of(cases) or f"not a whole suite of this program: {len(cases)} cases",
+            "seeds": "unknown: made elsewhere",
+        }
         with _helpers(request) as helpers, progress("judging", "videos") as report:
             verdicts = judge_folder(probe, videos, cases, None, report, helpers)
     about["folder"] = os.path.relpath(videos.resolve(), request.out.resolve())
@@ -142,13 +153,19 @@ def _added_before(out: Path, about: dict[str, Any]) -> dict[str, Any]:
         earlier = read_report(out)
     except FileProblem:  # of another version
         return {}
-    return {key: earlier[key] for key in ("layers", "memorisation") if key in earlier and earlier["about"].get("ledger") == about["ledger"]}
+    return {
+        key: earlier[key]
+        for key in ("layers", "memorisation")
+        if key in earlier and earlier["about"].get("ledger") == about["ledger"]
+    }
 
 
 def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any]) -> list[Judged]:
     model = request.model or "small"
     if request.workers > 1 and device().type == "cuda":
-        raise UsageError(f"--workers {request.workers} is for CPUs; a GPU makes one video after the other, so leave it out")
+        raise UsageError(
+            f"--workers {request.workers} is for CPUs; a GPU makes one video after the other, so leave it out"
+        )
     generator = Generator.load(find_model(model)).to(device())
     asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
     folder = find_model(model)
@@ -164,14 +181,20 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any])
     with _helpers(request, folder) as helpers:
         with progress("sampling", "videos") as report:
             begun = {**about, "torch": torch.__version__}
-            ledger = sample_cases(maker(generator, request.layer, request.sampled), cases, request.out, report, begun, helpers)
+            ledger = sample_cases(
+                maker(generator, request.layer, request.sampled), cases, request.out, report, begun, helpers
+            )
         about["ledger"] = ledger.head
         with progress("judging", "videos") as report:
             return judge_folder(load_probe(), request.out / "videos", cases, ledger, report, helpers)
 
 
 def _helpers(request: EvaluateRequest, model: Path | None = None) -> contextlib.AbstractContextManager[Helpers | None]:
-    return Helpers(request.workers, model, request.layer, request.sampled) if request.workers > 1 else contextlib.nullcontext()
+    return (
+        Helpers(request.workers, model, request.layer, request.sampled)
+        if request.workers > 1
+        else contextlib.nullcontext()
+    )
 
 
 def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
@@ -184,7 +207,9 @@ def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
             frames = video.read(clip.path).frames
             found = measure_reconstruction(autoencoder, geometry, frames, len(frames))
             scores = {name: getattr(found, name) for name in ("psnr", "ssim", "temporal_psnr")}
-            rows.append({"clip": clip.key, "frames": len(frames), "size": f"{frames.shape[2]}x{frames.shape[1]}", **scores})
+            rows.append(
+                {"clip": clip.key, "frames": len(frames), "size": f"{frames.shape[2]}x{frames.shape[1]}", **scores}
+            )
             report(number, len(clips))
     means = {name: _mean([row[name] for row in rows]) for name in ("psnr", "ssim", "temporal_psnr")}
     about = {"ratio": round(found.values_ratio, 2), "channels": found.channels}
@@ -217,13 +242,19 @@ def measures_in_words(found: dict[str, Any]) -> str:
 
     def line(row: dict[str, Any]) -> str:
         temporal = "" if row["temporal_psnr"] is None else f", motion {row['temporal_psnr']:.2f} dB"
-        return f"{row['psnr']:.2f} dB, SSIM {row['ssim']:.4f}{temporal}" if row["psnr"] is not None else "every pixel came back"
+        return (
+            f"{row['psnr']:.2f} dB, SSIM {row['ssim']:.4f}{temporal}"
+            if row["psnr"] is not None
+            else "every pixel came back"
+        )
 
     lines = [f"{row['clip']} ({row['size']}, {row['frames']} frames): {line(row)}" for row in found["clips"]]
     ceiling = found["ceiling"]
     passing, held = (f"{ceiling[what]['right']} of {ceiling[what]['of']}" for what in ("succeed", "checks"))
     last = f"the ceiling: true clips of the {ceiling['suite']} suite, sent through it: {passing} succeed, {held} checks hold"
-    return "\n".join([*lines, f"mean of {len(lines)}: {line(found['means'])}; {found['ratio']} times fewer numbers", last])
+    return "\n".join(
+        [*lines, f"mean of {len(lines)}: {line(found['means'])}; {found['ratio']} times fewer numbers", last]
+    )
 
 
 def in_words(report: dict[str, Any], out: Path) -> str:
@@ -233,7 +264,10 @@ def in_words(report: dict[str, Any], out: Path) -> str:
     lines.append(f"all checks {summary['graded']:.1%}")
     for name, levels in summary["strata"].items():
         lines += [f"  {name}: {level:{max(map(len, levels))}}  {_say(rate)}" for level, rate in levels.items()]
-    wrong = sorted(((code, rate) for code, rate in summary["failures"].items() if rate["right"]), key=lambda item: -item[1]["right"])
+    wrong = sorted(
+        ((code, rate) for code, rate in summary["failures"].items() if rate["right"]),
+        key=lambda item: -item[1]["right"],
+    )
     lines += [f"  {code} {FAILURES[code].name}: {rate['share']:.1%}" for code, rate in wrong]
     of = [str(report["about"][name]) for name in ("model", "suite", "layer") if name in report["about"]]
     return "\n".join([*lines, f"of {', '.join(of)}", str(out / "index.html")])
@@ -255,7 +289,10 @@ def compare_reports(first: Path, second: Path) -> list[Comparison]:
 def report_name(path: Path) -> dict[str, Any]:
     """Where a report lies, and of what it is."""
     about = read_report(path)["about"]
-    return {"report": str(path), **{name: about[name] for name in ("model", "weights", "suite", "layer") if name in about}}
+    return {
+        "report": str(path),
+        **{name: about[name] for name in ("model", "weights", "suite", "layer") if name in about},
+    }
 
 
 def comparison_in_words(rows: list[Comparison]) -> str:
@@ -266,7 +303,9 @@ def comparison_in_words(rows: list[Comparison]) -> str:
         mark = " *" if row.adjusted < 0.05 else ""
         numbers = f"{row.first.share:7.1%} {row.second.share:7.1%} {row.only_first:11} {row.only_second:12} {row.adjusted:9.2g}"
         lines.append(f"{row.stratum:{width}} {numbers}{mark}")
-    return "\n".join([*lines, "* p < 0.05: of all cases as it is, of the kinds of cases after Holm, since they are many"])
+    return "\n".join(
+        [*lines, "* p < 0.05: of all cases as it is, of the kinds of cases after Holm, since they are many"]
+    )
 
 
 def try_the_checks(count: int, world: str = "stage") -> Trial:
@@ -279,7 +318,9 @@ def try_the_checks(count: int, world: str = "stage") -> Trial:
 
 def trial_in_words(trial: Trial) -> str:
     """What passes, what is caught, and what is not as promised."""
-    lines = [f"truth passes {trial.predicates} of its predicates (asked: {BARS['truth']:.1%}), {trial.truth} of its clips"]
+    lines = [
+        f"truth passes {trial.predicates} of its predicates (asked: {BARS['truth']:.1%}), {trial.truth} of its clips"
+    ]
     if trial.of_deeds.trials:
         lines.append(f"of clips with a deed of the scope deeds: {trial.of_deeds}")
     for name, rate in trial.controls.items():
@@ -298,5 +339,7 @@ def trial_in_words(trial: Trial) -> str:
 
 def _beside(trial: Trial, code: str) -> str:
     """What else is raised on clips with this fault, in at least every tenth of them."""
-    often = [(other, Rate(count, trial.planted[code])) for other, count in trial.raised[code].most_common() if other != code]
+    often = [
+        (other, Rate(count, trial.planted[code])) for other, count in trial.raised[code].most_common() if other != code
+    ]
     return ", ".join(f"{other} {rate.share:.0%}" for other, rate in often if rate.share >= 0.1)

@@ -59,7 +59,9 @@ def _maker(model: str) -> Maker:
         told = [(seconds, _as_much_as_is_read(generator, text)) for seconds, text in shot.told]
         image = video.read_image(shot.image) if shot.image else None
         made = generator.generate(told, image=image, num_frames=shot.num_frames, seed=shot.seed)
-        return Generation(made.frames[: shot.num_frames], made.fps, made.origin)  # after a picture come whole slices: maybe too many
+        return Generation(
+            made.frames[: shot.num_frames], made.fps, made.origin
+        )  # after a picture come whole slices: maybe too many
 
     return Maker(generator.names, generator.defaults.num_frames, generator.defaults.fps, make)
 

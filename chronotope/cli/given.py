@@ -25,7 +25,10 @@ MOST_COLOUR = 48  # levels between the channels of what is still grey, after com
 def check_memory(paths: Sequence[Path], fps: float) -> None:
     """Refuse clips that do not fit the memory together, before they are read: what is given comes back whole in the video."""
     infos = [video.probe(path) for path in paths]
-    wanted, have = sum(3 * round(info.seconds * fps) * info.width * info.height * COPIES for info in infos), available_bytes()
+    wanted, have = (
+        sum(3 * round(info.seconds * fps) * info.width * info.height * COPIES for info in infos),
+        available_bytes(),
+    )
     if wanted > have:
         said = " and ".join(f"{info.path} is {info.seconds:.0f} s of {info.width}x{info.height}" for info in infos)
         raise UsageError(
@@ -82,7 +85,12 @@ class Sources:
 
     def check(self, seconds: float | None) -> None:
         """Refuse what does not go together."""
-        for name, value in (("--context", self.context), ("--strength", self.strength), ("--from", self.start), ("--to", self.stop)):
+        for name, value in (
+            ("--context", self.context),
+            ("--strength", self.strength),
+            ("--from", self.start),
+            ("--to", self.stop),
+        ):
             check_finite(name, value)
         clips = {"--extend": self.extend, "--connect": self.connect, "--edit": self.edit, "--retake": self.retake}
         named = [name for name, file in clips.items() if file]
@@ -91,16 +99,22 @@ class Sources:
         if self.images and named:
             raise UsageError(f"--image starts a video of its own; leave it out with {named[0]}")
         if self.loop and named and named != ["--extend"]:
-            raise UsageError(f"--loop makes a loop of words, of an --image or of a clip (--extend); it does not go with {named[0]}")
+            raise UsageError(
+                f"--loop makes a loop of words, of an --image or of a clip (--extend); it does not go with {named[0]}"
+            )
         if self.loop and len(self.images) > 1:
             raise UsageError("--loop begins and ends at one --image")
         if self.at and len(self.at) != len(self.images):
-            raise UsageError(f"there are {len(self.images)} --image and {len(self.at)} --at; give each picture its seconds")
+            raise UsageError(
+                f"there are {len(self.images)} --image and {len(self.at)} --at; give each picture its seconds"
+            )
         if len(self.images) > 1 and not self.at:
             raise UsageError("several pictures need their seconds: --image a.png --at 0 --image b.png --at 2")
         self._check_companions()
         if seconds is not None and (self.edit or self.retake):
-            raise UsageError("a clip that is edited or made again keeps its length; leave --seconds out, or cut the clip first")
+            raise UsageError(
+                "a clip that is edited or made again keeps its length; leave --seconds out, or cut the clip first"
+            )
         if self.strength is not None and not 0 <= self.strength <= 1:
             raise UsageError(f"--strength lies between 0 (keep everything) and 1 (keep nothing), got {self.strength:g}")
 
@@ -110,7 +124,12 @@ class Sources:
             ("--at", self.at, self.images, "--image"),
             ("--backward", self.backward, self.extend and not self.loop, "--extend"),
             ("--context", self.context is not None, self.extend or self.connect, "--extend or --connect"),
-            ("--strength", self.strength is not None, self.edit or self.retake or self.connect, "--edit, --retake or --connect"),
+            (
+                "--strength",
+                self.strength is not None,
+                self.edit or self.retake or self.connect,
+                "--edit, --retake or --connect",
+            ),
             ("--from", self.start is not None, self.retake, "--retake"),
             ("--to", self.stop is not None, self.retake, "--retake"),
             ("--mask", self.mask, self.retake, "--retake"),
@@ -128,7 +147,10 @@ class Sources:
         if info.width <= defaults[0] and info.height <= defaults[1]:
             return info.width, info.height
         scale = math.sqrt(defaults[0] * defaults[1] / (info.width * info.height))
-        return tuple(max(side, round(n * scale / side) * side) for n, side in zip((info.width, info.height), cell[::-1], strict=True))  # type: ignore[return-value]
+        return tuple(
+            max(side, round(n * scale / side) * side)
+            for n, side in zip((info.width, info.height), cell[::-1], strict=True)
+        )  # type: ignore[return-value]
 
     def outpaints(self, asked: tuple[int, int] | None) -> bool:
         """Whether a retake only has room around the clip to fill."""

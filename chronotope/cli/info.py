@@ -30,13 +30,25 @@ def describe(path: Path) -> dict[str, Any]:
         path = WEIGHTS / path
     if path.is_dir():
         return _folder(path)
-    if not path.exists() and len(path.parts) == 1 and (near := nearest(path.name, (folder.name for folder in WEIGHTS.glob("*")))):
+    if (
+        not path.exists()
+        and len(path.parts) == 1
+        and (near := nearest(path.name, (folder.name for folder in WEIGHTS.glob("*"))))
+    ):
         raise FileProblem(f"{path} does not exist, and is no model inside the package. Did you mean '{near}'?")
     if path.suffix in PICKLES:
         raise UsageError(
             f"{path} looks like a pickle, which is never opened, since that runs whatever is in it; safetensors and JSON are read"
         )
-    if path.name in ("model.safetensors", "model.json", "state.safetensors", "state.json", "latents.json", "dataset.json", "report.json"):
+    if path.name in (
+        "model.safetensors",
+        "model.json",
+        "state.safetensors",
+        "state.json",
+        "latents.json",
+        "dataset.json",
+        "report.json",
+    ):
         return _folder(path.parent)
     return _lines(path) if path.suffix == ".jsonl" and path.is_file() else _media(path)
 
@@ -58,7 +70,9 @@ def _folder(folder: Path) -> dict[str, Any]:
     try:
         return _dataset(folder)
     except FileProblem as problem:
-        raise FileProblem(f"{folder} is none of: a dataset, latents, a model, a checkpoint, a run, a report ({problem})") from problem
+        raise FileProblem(
+            f"{folder} is none of: a dataset, latents, a model, a checkpoint, a run, a report ({problem})"
+        ) from problem
 
 
 # Files
@@ -69,7 +83,12 @@ def _lines(path: Path) -> dict[str, Any]:
     try:
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         if rows and "spec" in rows[0]:
-            return {"kind": "plan of videos to be made", "path": str(path), "videos": len(rows), "first prompt": rows[0]["prompt"]}
+            return {
+                "kind": "plan of videos to be made",
+                "path": str(path),
+                "videos": len(rows),
+                "first prompt": rows[0]["prompt"],
+            }
         counts = Counter(str(row["kind"]) for row in rows)
         return {"kind": "ledger of an evaluation", "path": str(path), "lines": dict(counts)}
     except (ValueError, KeyError, TypeError) as problem:
@@ -106,11 +125,15 @@ def _report(folder: Path) -> dict[str, Any]:
     report = read_report(folder)
     try:
         about, success = report["about"], report["summary"]["success"]
-        told = {name: about[name] for name in ("model", "suite", "layer", "videos", "weights", "program") if name in about}
+        told = {
+            name: about[name] for name in ("model", "suite", "layer", "videos", "weights", "program") if name in about
+        }
         low, high = success["interval_over_specs"]
         rate = f"{success['share']:.1%} [{low:.1%}, {high:.1%}] of {success['of']}"
     except (KeyError, TypeError, ValueError) as problem:
-        raise FileProblem(f"{folder / 'report.json'} is no report of this program: it lacks {problem}; evaluate again") from problem
+        raise FileProblem(
+            f"{folder / 'report.json'} is no report of this program: it lacks {problem}; evaluate again"
+        ) from problem
     return {"kind": "report", "path": str(folder), **told, "success": rate, "page": str(folder / "index.html")}
 
 
@@ -119,13 +142,21 @@ def _report(folder: Path) -> dict[str, Any]:
 
 def _dataset(folder: Path) -> dict[str, Any]:
     files = sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and ".part" not in path.name and path.name[0] != "."
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and ".part" not in path.name and path.name[0] != "."
     )
     if not files:
         find_clips([folder])  # says what is missing
     pictures = sum(path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp") for path in files)
     about = folder / "dataset.json"
-    facts: dict[str, Any] = {"kind": "dataset", "path": str(folder), "clips": len(files), "pictures": pictures, "bytes": _bytes(files)}
+    facts: dict[str, Any] = {
+        "kind": "dataset",
+        "path": str(folder),
+        "clips": len(files),
+        "pictures": pictures,
+        "bytes": _bytes(files),
+    }
     if about.is_file():
         facts["dataset"] = checkpoint.load_json(about)
     chosen = files[:: math.ceil(len(files) / OPENED)]
@@ -145,7 +176,9 @@ def _dataset(folder: Path) -> dict[str, Any]:
     captions = [read_captions(path) for path in chosen]
     levels = Counter(level for said in captions for level, texts in said.items() if texts)
     facts["captions"] = {level: f"{count} of {len(captions)} clips" for level, count in levels.items()} or "none"
-    facts["examples"] = [texts[0] for said in captions for level, texts in said.items() if texts and level == "sentence"][:3]
+    facts["examples"] = [
+        texts[0] for said in captions for level, texts in said.items() if texts and level == "sentence"
+    ][:3]
     return facts
 
 
@@ -214,8 +247,14 @@ def _weights(path: Path) -> dict[str, Any]:
             tensors = list(map(file.get_slice, file.keys()))
             shapes, kinds = [tensor.get_shape() for tensor in tensors], {tensor.get_dtype() for tensor in tensors}
     except (OSError, SafetensorError) as problem:
-        raise FileProblem(f"{path} is not a whole safetensors file ({problem}); copy it again or train it again") from problem
-    return {"parameters": sum(math.prod(shape) for shape in shapes), "precision": ", ".join(sorted(kinds)), "bytes": path.stat().st_size}
+        raise FileProblem(
+            f"{path} is not a whole safetensors file ({problem}); copy it again or train it again"
+        ) from problem
+    return {
+        "parameters": sum(math.prod(shape) for shape in shapes),
+        "precision": ", ".join(sorted(kinds)),
+        "bytes": path.stat().st_size,
+    }
 
 
 def _progress(run: Path) -> dict[str, Any]:

@@ -49,8 +49,19 @@ __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "val
 )
 @option("--first", type=click.IntRange(min=1), metavar="N", help="Only the first N videos; the report says so.")
 @option("--steps", type=click.IntRange(min=1), metavar="N", help="Of the sampler.  [default: as the weights say]")
-@option("--guidance", type=click.FloatRange(min=0), metavar="X", help="How loudly words speak.  [default: as the weights say]")
-@option("--solver", type=click.Choice(["euler", "heun"]), default="euler", show_default=True, help="heun: two velocities a step.")
+@option(
+    "--guidance",
+    type=click.FloatRange(min=0),
+    metavar="X",
+    help="How loudly words speak.  [default: as the weights say]",
+)
+@option(
+    "--solver",
+    type=click.Choice(["euler", "heun"]),
+    default="euler",
+    show_default=True,
+    help="heun: two velocities a step.",
+)
 @option(
     "--best-of",
     type=click.IntRange(min=1),
@@ -60,21 +71,43 @@ __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "val
     help="Make N videos of each prompt and keep the one in which the probe is surest of what the words name: another row, and said so.",
 )
 @option(
-    "--workers", type=click.IntRange(min=1), metavar="N", default=1, show_default=True, help="Videos made or judged at a time, a core each."
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Videos made or judged at a time, a core each.",
 )
 @option("--videos", type=FILE, metavar="DIR", help="Judge these instead, whoever made them.")
 @option("--specs", type=FILE, metavar="FILE", help="The file that planned them.")
-@option("--out", type=FILE, default=Path("report"), show_default=True, metavar="DIR", help="Videos, ledger, report.json and index.html.")
+@option(
+    "--out",
+    type=FILE,
+    default=Path("report"),
+    show_default=True,
+    metavar="DIR",
+    help="Videos, ledger, report.json and index.html.",
+)
 @option(
     "--reconstruction",
     metavar="DIR",
     help="Only send clips through this model's autoencoder and back: PSNR, SSIM, motion; and the ceiling that it sets to the smoke suite.",
 )
 @option("--data", type=FILE, multiple=True, metavar="FOLDER...", help="The clips for --reconstruction, of any size.")
-@option("--plan", type=FILE, metavar="FILE", help="Only write what is to be made: file names, prompts, sizes, seeds and specs.")
+@option(
+    "--plan",
+    type=FILE,
+    metavar="FILE",
+    help="Only write what is to be made: file names, prompts, sizes, seeds and specs.",
+)
 @JSON
 def evaluate(
-    model: str | None, plan: Path | None, reconstruction: str | None, data: tuple[Path, ...], as_json: bool, **request: Any
+    model: str | None,
+    plan: Path | None,
+    reconstruction: str | None,
+    data: tuple[Path, ...],
+    as_json: bool,
+    **request: Any,
 ) -> None:
     """Sample a suite, check every video against its spec, and report.
 
@@ -85,7 +118,9 @@ def evaluate(
     from chronotope.cli import evaluate as work
 
     if (reconstruction is None) != (not data):
-        raise click.UsageError("--reconstruction and --data belong together: a model, and folders of clips to send through it")
+        raise click.UsageError(
+            "--reconstruction and --data belong together: a model, and folders of clips to send through it"
+        )
     if reconstruction is not None:
         found = work.measure_autoencoder(reconstruction, data)
         click.echo(json.dumps(found, indent=1) if as_json else work.measures_in_words(found))
@@ -159,7 +194,13 @@ def layers(model: Path, autoencoder: Path, truth: Path, switched: tuple[Path, ..
 )
 @click.argument("videos", type=FILE)
 @option("--data", multiple=True, required=True, metavar="CLIPS...", help="What the model was trained on.")
-@option("--baseline", multiple=True, required=True, metavar="CLIPS...", help="True clips like those asked for, held out from training.")
+@option(
+    "--baseline",
+    multiple=True,
+    required=True,
+    metavar="CLIPS...",
+    help="True clips like those asked for, held out from training.",
+)
 @JSON
 def memorisation(videos: Path, data: tuple[str, ...], baseline: tuple[str, ...], as_json: bool) -> None:
     """How near each video is to its nearest training clip.
@@ -193,11 +234,22 @@ def memorisation(videos: Path, data: tuple[str, ...], baseline: tuple[str, ...],
     help="vbench, vbench-long, vbench2, physics-iq, worldscore, evalcrafter or compbench.",
 )
 @option(
-    "--prompts", type=FILE, required=True, metavar="FILE", help="Your copy of the benchmark's prompts: .txt, .json or .csv, or a folder."
+    "--prompts",
+    type=FILE,
+    required=True,
+    metavar="FILE",
+    help="Your copy of the benchmark's prompts: .txt, .json or .csv, or a folder.",
 )
 @option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
 @MODEL
-@option("--seed", type=click.IntRange(min=0), metavar="N", default=0, show_default=True, help="Added to the seed of every video.")
+@option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Added to the seed of every video.",
+)
 @option("--dry-run", is_flag=True, help="Print what would be made, then stop.")
 @option("--validate", is_flag=True, help="Make nothing, only check what is there, whoever made it.")
 def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry_run: bool, validate: bool) -> int:
@@ -250,7 +302,13 @@ def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry
     metavar="N",
     help="Held-out specs; of the stage as many more of the scope returns, and as many cases of tasks and prompts.",
 )
-@option("--world", type=click.Choice(["stage", "table"]), default="stage", show_default=True, help="Whose checks; the table needs MuJoCo.")
+@option(
+    "--world",
+    type=click.Choice(["stage", "table"]),
+    default="stage",
+    show_default=True,
+    help="Whose checks; the table needs MuJoCo.",
+)
 def validate_checks(count: int, world: str) -> int:
     """Put the checks on trial: truth passes, planted faults are caught.
 

@@ -62,7 +62,12 @@ class Command(click.Command):
     """
 
     def __init__(
-        self, *args: Any, sections: Mapping[str, Sequence[str]] | None = None, examples: str, spread: Sequence[str] = (), **named: Any
+        self,
+        *args: Any,
+        sections: Mapping[str, Sequence[str]] | None = None,
+        examples: str,
+        spread: Sequence[str] = (),
+        **named: Any,
     ) -> None:
         super().__init__(*args, **named)
         self.sections, self.examples, self.spread = sections or {}, examples, spread
@@ -120,7 +125,9 @@ def _indented(text: str) -> str:
 class Commands(click.Group):
     """A group of commands in named stages; without a command it shows its help."""
 
-    def __init__(self, *args: Any, stages: Mapping[str, Sequence[str]] | None = None, closing: str, **named: Any) -> None:
+    def __init__(
+        self, *args: Any, stages: Mapping[str, Sequence[str]] | None = None, closing: str, **named: Any
+    ) -> None:
         super().__init__(*args, **named)
         self.stages, self.closing = stages or {}, closing
 
@@ -130,7 +137,9 @@ class Commands(click.Group):
             ctx.exit()
         return super().parse_args(ctx, args)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in self.commands:
             raise click.UsageError(f"there is no command '{args[0]}'. {suggest(args[0], self.commands)}", ctx)
         return super().resolve_command(ctx, args)
@@ -141,7 +150,9 @@ class Commands(click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, self.commands)) + 2
         for title, names in (self.stages or {"commands": list(self.commands)}).items():
-            lines = (f"    {name:{width}}{self.commands[name].get_short_help_str(limit=90).rstrip('.')}\n" for name in names)
+            lines = (
+                f"    {name:{width}}{self.commands[name].get_short_help_str(limit=90).rstrip('.')}\n" for name in names
+            )
             formatter.write(f"\n  {title}\n" + "".join(lines))
         _section(formatter, "options", list(_records(self, ctx).values()))
 
@@ -179,14 +190,20 @@ def _status(run: Callable[[], Any], debug: bool) -> int:
     except OSError as problem:
         if debug:
             raise
-        what = f"{problem.filename}: {problem.strerror}" if problem.filename and problem.strerror else _one_line(str(problem))
+        what = (
+            f"{problem.filename}: {problem.strerror}"
+            if problem.filename and problem.strerror
+            else _one_line(str(problem))
+        )
         say(f"chronotope: {what}; check the path, its permissions and the disk")
         return 1
     except Exception as problem:
         if debug:
             raise
         what = _one_line(str(problem))[:300]
-        say(f"chronotope: unexpected {type(problem).__name__}: {what} - run `chronotope --debug ...` to see where, and please report it")
+        say(
+            f"chronotope: unexpected {type(problem).__name__}: {what} - run `chronotope --debug ...` to see where, and please report it"
+        )
         return 1
 
 
@@ -219,9 +236,20 @@ PRESETS = "tiny, small, base or large"
 
 option = functools.partial(click.option, cls=Option)
 MODEL = option(
-    "--model", default="small", show_default=True, metavar="DIR", help="A run folder, or the name of a model inside the package."
+    "--model",
+    default="small",
+    show_default=True,
+    metavar="DIR",
+    help="A run folder, or the name of a model inside the package.",
 )
-SEED = option("--seed", type=click.IntRange(min=0), metavar="N", default=0, show_default=True, help="Decides everything that is random.")
+SEED = option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Decides everything that is random.",
+)
 JSON = option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
 
 
@@ -232,7 +260,14 @@ JSON = option("--json", "as_json", is_flag=True, help="Print one JSON object ins
 def progress(what: str, unit: str) -> Iterator[Report]:
     """Gives `report(done, total)`, which keeps a live line on stderr: how many, how fast, how long still."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     speed = TextColumn("{task.fields[speed]}")

@@ -15,7 +15,9 @@ from chronotope.worlds.words import DIRECTIONS, SYNONYMS
 
 __all__ = ["beyond", "taught"]
 
-TAUGHT = {"small": ("small", "acts", "deeds")}  # the scopes of the stage that a model learnt from: runs/small.sh, then runs/longer.sh
+TAUGHT = {
+    "small": ("small", "acts", "deeds")
+}  # the scopes of the stage that a model learnt from: runs/small.sh, then runs/longer.sh
 READ = 200  # clips of a scope whose captions are read for a word that the vocabulary spells in pieces
 
 
@@ -25,7 +27,9 @@ def taught(model: Path) -> dict[str, Any] | None:
     if not scopes:
         return None
     return {
-        "things": ", ".join(_all(SYNONYMS.get(thing, (thing,)) for scope in scopes for thing in (*scope.shapes, *scope.nouns))),
+        "things": ", ".join(
+            _all(SYNONYMS.get(thing, (thing,)) for scope in scopes for thing in (*scope.shapes, *scope.nouns))
+        ),
         "colours": ", ".join(_all(scope.colours for scope in scopes)) + " (of shapes)",
         "places": ", ".join(_all(scope.backdrops for scope in scopes)),
         "deeds": ", ".join(_all(scope.events for scope in scopes)),
@@ -58,7 +62,9 @@ def _unknown(generator: Generator, text: str, scopes: tuple[Scope, ...]) -> list
     """The words that are no piece of the vocabulary, which was learnt before the later scopes; those are asked themselves."""
     unknown = generator.tokenizer.spelt(text)
     for scope in scopes if unknown else ():
-        said = " ".join(text for seed in range(READ) for texts in captions(sample_spec(seed, scope)).values() for text in texts)
+        said = " ".join(
+            text for seed in range(READ) for texts in captions(sample_spec(seed, scope)).values() for text in texts
+        )
         heard = set(generator.tokenizer.spelt(said))
         unknown = [word for word in unknown if word not in heard]
     return unknown

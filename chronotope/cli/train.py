@@ -51,7 +51,12 @@ class StageRequest:
 
     def differences(self, about: dict[str, Any]) -> list[str]:
         """In what a dataset that is already there is another one."""
-        asked = {**vars(self), "size": list(self.size) if self.size else None, "dissolves": self.dissolves or None, "world": "stage"}
+        asked = {
+            **vars(self),
+            "size": list(self.size) if self.size else None,
+            "dissolves": self.dissolves or None,
+            "world": "stage",
+        }
         return [f"{name} {about.get(name)}" for name, value in asked.items() if about.get(name) != value]
 
 
@@ -74,7 +79,18 @@ def write_stage(out: Path, count: int, workers: int, request: StageRequest) -> N
     """Render a dataset; a folder that holds another one is refused."""
     split = _room_for(out, request)
     with progress("rendering", "clips") as report:
-        write_dataset(out, count, request.seed, request.scope, split, request.size, report, workers, request.dissolves, request.pictures)
+        write_dataset(
+            out,
+            count,
+            request.seed,
+            request.scope,
+            split,
+            request.size,
+            report,
+            workers,
+            request.dissolves,
+            request.pictures,
+        )
 
 
 def write_table(out: Path, count: int, workers: int, request: TableRequest) -> None:
@@ -138,7 +154,9 @@ def run_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, sta
     return run
 
 
-def run_dit(config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None, start_from: str | None) -> Path:
+def run_dit(
+    config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None, start_from: str | None
+) -> Path:
     """Train `out`/dit, or go on with it; folders of raw clips are encoded into `out`/latents first.
 
     With `start_from` the transformer begins as that model's, on its autoencoder.
@@ -157,7 +175,9 @@ def run_dit(config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: s
     autoencoder = load_autoencoder(out).to(device())
     latents = [folder if (folder / "latents.json").is_file() else _encoded(folder, out, autoencoder) for folder in data]
     if len(set(latents)) != len(latents):
-        raise UsageError(f"two --data folders are called {latents[-1].name}; rename one, or encode them with `chronotope encode`")
+        raise UsageError(
+            f"two --data folders are called {latents[-1].name}; rename one, or encode them with `chronotope encode`"
+        )
     dataset = LatentDataset(latents)
     if dataset.about[0]["autoencoder"] != fingerprint(autoencoder):
         raise UsageError(
@@ -183,7 +203,9 @@ def _own_autoencoder(out: Path, source: str | None) -> None:
 
         checkpoint.write_folder(folder, copy)
         say(f"{folder}: copied from {found}")
-    elif source is not None and fingerprint(load_autoencoder(find_model(source))) != fingerprint(load_autoencoder(folder)):
+    elif source is not None and fingerprint(load_autoencoder(find_model(source))) != fingerprint(
+        load_autoencoder(folder)
+    ):
         raise UsageError(f"{folder} is another autoencoder than that of {source}; give another --out")
     if not (folder / "model.json").is_file():
         raise FileProblem(
@@ -194,7 +216,9 @@ def _own_autoencoder(out: Path, source: str | None) -> None:
 
 def _encoded(data: Path, out: Path, autoencoder: Autoencoder) -> Path:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError(f"{data} holds clips, and one process has to encode them: chronotope encode {data} --model {out} --out LATENTS")
+        raise UsageError(
+            f"{data} holds clips, and one process has to encode them: chronotope encode {data} --model {out} --out LATENTS"
+        )
     target = out / "latents" / data.resolve().name
     count = encode_clips(data, target, autoencoder, SHUFFLED)
     say(f"{data} holds clips, not latents: {count} of them are now encoded in {target}")
@@ -265,7 +289,9 @@ def _changes(run: Path, config: Any) -> list[str]:
     new = _flat(to_dict(config))
     learnt = {"model.vocabulary_size", "flow.deviation"}  # from the captions and latents, when the run began
     return [
-        f"{name} was {old[name]} and is now {new[name]}" for name in new if name not in learnt and old.get(name, new[name]) != new[name]
+        f"{name} was {old[name]} and is now {new[name]}"
+        for name in new
+        if name not in learnt and old.get(name, new[name]) != new[name]
     ]
 
 

@@ -43,7 +43,11 @@ def find_model(name: str) -> Path:
     """The folder of a model: a path, or the name of one inside the package."""
     folder = Path(name)
     if folder.is_file():
-        why = "a pickle, which is never loaded, since that runs whatever is in it" if folder.suffix in PICKLES else "a file"
+        why = (
+            "a pickle, which is never loaded, since that runs whatever is in it"
+            if folder.suffix in PICKLES
+            else "a file"
+        )
         raise UsageError(f"{folder} is {why}, not a model; give the folder of a run, with autoencoder/ and dit/ in it")
     if folder.is_dir():
         return folder
@@ -106,7 +110,9 @@ class Request:
                 other_file(source, self.output)
         self.sources.check(self.seconds)
         if self.sources.needs_motion and (self.to_picture or self.seconds == 0):
-            raise UsageError("what is given is where a video starts: it needs --seconds above 0 and a video file such as -o video.mp4")
+            raise UsageError(
+                "what is given is where a video starts: it needs --seconds above 0 and a video file such as -o video.mp4"
+            )
 
     def paths(self) -> list[Path]:
         """fox.mp4, or fox-7.mp4 and fox-8.mp4 for seeds 7 and 8."""
@@ -121,13 +127,21 @@ def plan(request: Request, generator: Generator) -> Settings:
     defaults, sources = generator.defaults, request.sources
     width, height = sources.size(request.size, (defaults.width, defaults.height), generator.geometry.cell)
     fps = request.fps or defaults.fps
-    seconds = request.seconds if request.seconds is not None else 0.0 if request.to_picture else defaults.num_frames / defaults.fps
+    seconds = (
+        request.seconds
+        if request.seconds is not None
+        else 0.0
+        if request.to_picture
+        else defaults.num_frames / defaults.fps
+    )
     num_frames = max(1, round(seconds * fps))
     if request.seconds is None and not request.to_picture:
         num_frames = unasked_frames(request, num_frames, fps, generator.geometry.stride[0])
     late = [at for at, _ in request.story if at * fps >= num_frames]
     if late and not (sources.edit or sources.retake):
-        raise UsageError(f"the story goes on at {late[0]:g} s, when the new part of {num_frames / fps:g} s is over; give more --seconds")
+        raise UsageError(
+            f"the story goes on at {late[0]:g} s, when the new part of {num_frames / fps:g} s is over; give more --seconds"
+        )
     if request.to_picture and num_frames > 1:
         raise UsageError(
             f"{request.output} holds one frame and {num_frames} were asked for; write a video (.mp4), or a picture with --seconds 0"
@@ -171,7 +185,9 @@ def describe_plan(request: Request, generator: Generator, settings: Settings, mo
     guided = [scale != 1 for scale in generator.scales(planned.canvas, sampling)]
     pixels = sum(geometry.stride[0] for _ in slices) * covered[0] * covered[1]
     models = generator.dit, generator.autoencoder
-    costs = sampling_costs(models, geometry, size, pixels, sampling.num_steps, sampling.solver == "heun", negative, guided)
+    costs = sampling_costs(
+        models, geometry, size, pixels, sampling.num_steps, sampling.solver == "heun", negative, guided
+    )
     stills = sum(piece.still for piece in slices)
     return {
         **settings.describe(),
@@ -184,7 +200,11 @@ def describe_plan(request: Request, generator: Generator, settings: Settings, mo
         "generated_size": f"{covered[1]}x{covered[0]}",
         "slices": f"{stills} still + {len(slices) - stills} moving",
         "windows": len(steps),
-        "tokens": {"visual": size.visual, "grid": f"{at_once} slices x {rows} rows x {columns} columns", "text": size.text},
+        "tokens": {
+            "visual": size.visual,
+            "grid": f"{at_once} slices x {rows} rows x {columns} columns",
+            "text": size.text,
+        },
         **costs,
         "memory": process_bytes() + generator.memory(settings, planned),
     }
@@ -197,7 +217,9 @@ def generate(request: Request, generator: Generator, model: Path) -> tuple[list[
     if settings.num_frames == 1 and not request.to_picture and not request.sources.files:
         say(f"note: a single frame is a picture; {request.output} is a video of one frame")
     given = {"given": [str(path) for path in request.sources.files]} if request.sources.files else {}
-    steps = spans(generator.lay_out(settings, encoded=False).canvas, generator.window)  # refuses what cannot be made, before encoding
+    steps = spans(
+        generator.lay_out(settings, encoded=False).canvas, generator.window
+    )  # refuses what cannot be made, before encoding
     planned = generator.lay_out(settings)
     total = len(steps) * settings.sampling.num_steps
     watchable = len(steps) > 1 and not steps[0].backward
@@ -216,7 +238,9 @@ def generate(request: Request, generator: Generator, model: Path) -> tuple[list[
                 stream = generator.stream(settings, request.seed + number, stepped, planned)
                 if watchable and number == 0 and path.suffix.lower() != ".gif":
                     say(f"note: {part(path)} can be watched while it grows")
-                origin = write_stream(path, replace(stream, origin={**stream.origin, **given, "notes": notes}), stop, watchable)
+                origin = write_stream(
+                    path, replace(stream, origin={**stream.origin, **given, "notes": notes}), stop, watchable
+                )
             if origin is None:
                 say(f"note: stopped before the first frame of {path}; it was not written")
                 break
@@ -264,7 +288,11 @@ def _rounded(seconds: dict[str, float]) -> dict[str, float]:
 
 def _made(origin: dict[str, Any]) -> str:
     size = f"{origin['width']}x{origin['height']}"
-    return f"a picture of {size}" if origin["num_frames"] == 1 else f"{origin['num_frames']} frames of {size} at {origin['fps']:g} fps"
+    return (
+        f"a picture of {size}"
+        if origin["num_frames"] == 1
+        else f"{origin['num_frames']} frames of {size} at {origin['fps']:g} fps"
+    )
 
 
 # Reconstruct
@@ -315,7 +343,9 @@ def reconstruct(source: Path, output: Path, seconds: float | None, model: Path) 
         found = measure_reconstruction(autoencoder, geometry, video.stream(source, seconds=seconds), num_frames, watch)
     if to_picture:
         video.write_image(output, pairs[0], origin)
-    scores = {name: None if isinstance(value, float) and math.isinf(value) else value for name, value in asdict(found).items()}
+    scores = {
+        name: None if isinstance(value, float) and math.isinf(value) else value for name, value in asdict(found).items()
+    }
     return {"path": str(output), "size": f"{info.width}x{info.height}", "fps": info.fps, **scores}
 
 

@@ -34,11 +34,16 @@ def find_clips(folders: Sequence[Path]) -> tuple[Clip, ...]:
         if not folder.is_dir():
             raise FileProblem(f"{folder} is not a folder of clips")
         files = sorted(
-            path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and ".part" not in path.name and path.name[0] != "."
+            path
+            for path in folder.rglob("*")
+            if path.suffix.lower() in SUFFIXES and ".part" not in path.name and path.name[0] != "."
         )
         if not files:
             raise FileProblem(f"{folder} holds no videos or pictures ({' '.join(sorted(SUFFIXES))})")
-        clips += [Clip(f"{folder.name}/{path.relative_to(folder).with_suffix('')}", path, read_captions(path)) for path in files]
+        clips += [
+            Clip(f"{folder.name}/{path.relative_to(folder).with_suffix('')}", path, read_captions(path))
+            for path in files
+        ]
     return tuple(clips)
 
 

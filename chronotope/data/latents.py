@@ -88,13 +88,21 @@ def encode_dataset(
         raise UsageError(f"the share of clips that are cut at random places lies between 0 and 1, got {shuffled}")
     clips = find_clips([data])
     out.mkdir(parents=True, exist_ok=True)
-    about = {"autoencoder": fingerprint(autoencoder), "stride": list(geometry.stride), "channels": autoencoder.config.channels}
+    about = {
+        "autoencoder": fingerprint(autoencoder),
+        "stride": list(geometry.stride),
+        "channels": autoencoder.config.channels,
+    }
     about["shuffled"] = shuffled
     header = out / "latents.json"
     if header.exists():
         old = checkpoint.load_json(header)
         if old != about:
-            other = "latents of another autoencoder" if old["autoencoder"] != about["autoencoder"] else "clips that were cut otherwise"
+            other = (
+                "latents of another autoencoder"
+                if old["autoencoder"] != about["autoencoder"]
+                else "clips that were cut otherwise"
+            )
             raise UsageError(f"{out} holds {other}; give another --out or delete the folder")
     checkpoint.save_json(about, header)
     index = out / "index.jsonl"
@@ -146,7 +154,9 @@ class LatentDataset:
         self._folder_of: list[Path] = []
         self.about = [self._open(folder) for folder in folders]
         if len({(about["autoencoder"], tuple(about["stride"])) for about in self.about}) != 1:
-            raise UsageError(f"{', '.join(map(str, folders))} were encoded by different autoencoders; encode them again with one")
+            raise UsageError(
+                f"{', '.join(map(str, folders))} were encoded by different autoencoders; encode them again with one"
+            )
 
     def _open(self, folder: Path) -> dict[str, Any]:
         if not (folder / "latents.json").is_file():
@@ -154,7 +164,9 @@ class LatentDataset:
         for line in (folder / "index.jsonl").read_text().splitlines():
             row = json.loads(line)
             if "slices" not in row:
-                raise FileProblem(f"{folder} was encoded by an older version; delete the folder and encode the clips again")
+                raise FileProblem(
+                    f"{folder} was encoded by an older version; delete the folder and encode the clips again"
+                )
             self.clips.append(LatentClip(**{**row, "slices": tuple(row["slices"])}))
             self._folder_of.append(folder)
         about: dict[str, Any] = checkpoint.load_json(folder / "latents.json")

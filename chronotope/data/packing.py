@@ -52,7 +52,9 @@ def rows_of(*levels: Float[Tensor, "s rows columns"]) -> tuple[Float[Tensor, "r 
     return rows, row
 
 
-def row_signals(geometry: Geometry, slices: Sequence[Slice], height: int, width: int, fps: float) -> Float[Tensor, "s g"]:
+def row_signals(
+    geometry: Geometry, slices: Sequence[Slice], height: int, width: int, fps: float
+) -> Float[Tensor, "s g"]:
     """The signals of each slice's tokens (see `models.dit.NUM_SIGNALS`)."""
     shared = [math.log2(fps / 8), math.log2(math.sqrt(height * width) / 64), math.log2(width / height)]
     return torch.tensor([[float(piece.still), 0.0, *shared] for piece in slices])
@@ -100,7 +102,9 @@ def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
     return tokens, arranged
 
 
-def unpack(values: Float[Tensor, "v p"], samples: Sequence[Sample], arranged: Sequence[int]) -> list[Float[Tensor, "w p"]]:
+def unpack(
+    values: Float[Tensor, "v p"], samples: Sequence[Sample], arranged: Sequence[int]
+) -> list[Float[Tensor, "w p"]]:
     """Values of a pack's visual tokens back to the samples, in their own order."""
     pieces = values.split([len(samples[i].noisy) for i in arranged])
     return [piece for _, piece in sorted(zip(arranged, pieces, strict=True), key=lambda pair: pair[0])]

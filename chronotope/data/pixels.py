@@ -51,12 +51,16 @@ class PixelPool:
         fitting = [[w for w in group if _fits(w, frames, height, width)] for group in self.groups]
         fitting = [group for group in fitting if group]
         if not fitting:
-            raise UsageError(f"no clip is as large as {frames} frames of {width}x{height}; give pool.shapes that fit the data")
+            raise UsageError(
+                f"no clip is as large as {frames} frames of {width}x{height}; give pool.shapes that fit the data"
+            )
         windows = []
         for i in range(count):
             group = fitting[i % len(fitting)]
             window = group[rng.integers(len(group))]
-            t, y, x = (rng.integers(have - want + 1) for have, want in zip(window.shape, (frames, height, width), strict=False))
+            t, y, x = (
+                rng.integers(have - want + 1) for have, want in zip(window.shape, (frames, height, width), strict=False)
+            )
             windows.append(window[t : t + frames, y : y + height, x : x + width])
         return torch.from_numpy(np.stack(windows))
 
@@ -66,7 +70,10 @@ def _fits(window: np.ndarray, frames: int, height: int, width: int) -> bool:
 
 
 def load_pool(
-    datasets: Sequence[Sequence[Clip]], config: PoolConfig, seed: int, progress: Callable[[int, int], None] | None = None
+    datasets: Sequence[Sequence[Clip]],
+    config: PoolConfig,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
 ) -> PixelPool:
     """Decode the clips of each dataset into memory, at most `megabytes` in all, shared evenly."""
     share = config.megabytes * 1_000_000 // len(datasets)

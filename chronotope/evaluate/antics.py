@@ -54,7 +54,10 @@ def until_it_stops(events: list[Event]) -> list[Event]:
     """Each journey ends where its actor stops."""
     stops = [event.start for event in events if event.kind == "stop"]
     ends = [min((stop for stop in stops if event.start < stop < event.end), default=event.end) for event in events]
-    return [event if end == event.end else dataclasses.replace(event, end=end) for event, end in zip(events, ends, strict=True)]
+    return [
+        event if end == event.end else dataclasses.replace(event, end=end)
+        for event, end in zip(events, ends, strict=True)
+    ]
 
 
 def _speed(one: Followed, frames: slice) -> float | None:
@@ -116,7 +119,9 @@ def _arcs(times: np.ndarray, down: Float[np.ndarray, " n"]) -> Iterator[tuple[np
     """The pieces between contacts; a contact falls between two frames, so the frames nearest to it belong to no piece."""
     ends = [-1, *_bottoms(down)]
     rest = down[ends[-1] + 1 :]
-    last = int(rest.argmin()) + int(rest[rest.argmin() :].argmax()) if len(rest) else 0  # where it touches the floor again, if it does
+    last = (
+        int(rest.argmin()) + int(rest[rest.argmin() :].argmax()) if len(rest) else 0
+    )  # where it touches the floor again, if it does
     ends.append(len(down) if last == len(rest) - 1 else ends[-1] + 1 + last)
     for first, last in itertools.pairwise(ends):
         piece = slice(first + 1, last)
@@ -157,13 +162,21 @@ def turned(scene: Scene, one: Followed) -> Float[np.ndarray, " steps"] | None:
     middle = np.nanmedian(one.trail.centres, axis=0) * short
     radius = 1.2 * CELL * math.sqrt(float(np.nanmedian(one.areas)) / math.pi)
     none = np.zeros_like(one.trail.cells[0])
-    others = grown(np.any([none, *(other.trail.cells.any(axis=0) for other in scene.actors if other is not one)], axis=0))
-    free = np.repeat(np.repeat(~others, CELL, axis=0), CELL, axis=1)[: scene.sight.frames.shape[1], : scene.sight.frames.shape[2]]
+    others = grown(
+        np.any([none, *(other.trail.cells.any(axis=0) for other in scene.actors if other is not one)], axis=0)
+    )
+    free = np.repeat(np.repeat(~others, CELL, axis=0), CELL, axis=1)[
+        : scene.sight.frames.shape[1], : scene.sight.frames.shape[2]
+    ]
 
     def rings(picture: np.ndarray) -> np.ndarray:
         return np.asarray(
             cv2.warpPolar(
-                picture.astype(np.float32), (RINGS, ANGLES), tuple(middle.tolist()), radius, cv2.INTER_LINEAR + cv2.WARP_FILL_OUTLIERS
+                picture.astype(np.float32),
+                (RINGS, ANGLES),
+                tuple(middle.tolist()),
+                radius,
+                cv2.INTER_LINEAR + cv2.WARP_FILL_OUTLIERS,
             )
         )
 
@@ -173,7 +186,10 @@ def turned(scene: Scene, one: Followed) -> Float[np.ndarray, " steps"] | None:
     seen = np.stack([rings(scene.sight.frames[t]) for t in np.flatnonzero(one.found)])
     # what never changes is not what turns: the ground behind it, the shadow under it
     spectra = np.fft.fft((seen - np.median(seen, axis=0)) * view, axis=1)
-    fits = [np.fft.ifft(after * before.conj(), axis=0).real.sum(axis=(1, 2)) for before, after in itertools.pairwise(spectra)]
+    fits = [
+        np.fft.ifft(after * before.conj(), axis=0).real.sum(axis=(1, 2))
+        for before, after in itertools.pairwise(spectra)
+    ]
     shifts = np.array([int(fit.argmax()) for fit in fits])
     return np.where(shifts <= ANGLES // 2, shifts, shifts - ANGLES) * (360.0 / ANGLES)
 
@@ -193,5 +209,9 @@ def _spins(scene: Scene, one: Followed, event: Event) -> Fault:
 def _keeps_place(scene: Scene, one: Followed) -> Fault:
     """It turns where it is."""
     times = np.flatnonzero(one.found & ~one.touched)
-    far = np.linalg.norm(one.trail.centres[times] - np.median(one.trail.centres[times], axis=0), axis=1) if len(times) >= 3 else np.zeros(1)
+    far = (
+        np.linalg.norm(one.trail.centres[times] - np.median(one.trail.centres[times], axis=0), axis=1)
+        if len(times) >= 3
+        else np.zeros(1)
+    )
     return ("MOT-DIR", int(times[far.argmax()])) if np.percentile(far, 90) > 2 * FARTHEST_STILL else None

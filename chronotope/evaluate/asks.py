@@ -85,7 +85,9 @@ def _several(seed: int) -> Iterator[Spec]:
         places_of = [(x, y) for y in (0.25, 0.75) for x in (0.17, 0.5, 0.83)]
         chosen = np.random.default_rng(seed).permutation(len(places_of))[:count]
         alike = tuple(
-            dataclasses.replace(spec.actors[0], id=f"{spec.actors[0].noun}{number}", x=places_of[i][0], y=places_of[i][1], size=ALIKE)
+            dataclasses.replace(
+                spec.actors[0], id=f"{spec.actors[0].noun}{number}", x=places_of[i][0], y=places_of[i][1], size=ALIKE
+            )
             for number, i in enumerate(chosen)
         )
         if spec.backdrop in PLAIN and (found := held_out(dataclasses.replace(spec, actors=alike))) is not None:
@@ -97,7 +99,12 @@ def _doing(seed: int) -> Iterator[Spec]:
     if seed % 2:
         yield from travellers(seed, ACTING, sideways=False)
     scope = dataclasses.replace(
-        SCOPES["small"], events=("grow", "shrink"), max_actors=1, min_frames=ACTING, max_frames=ACTING, picture_share=0.0
+        SCOPES["small"],
+        events=("grow", "shrink"),
+        max_actors=1,
+        min_frames=ACTING,
+        max_frames=ACTING,
+        picture_share=0.0,
     )
     yield from (spec for spec in specs_of(seed, scope, "heldout") if spec.events)
 

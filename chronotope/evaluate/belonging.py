@@ -45,7 +45,9 @@ def _nearer(sight: Sight, actor: Actor, alike: list[Actor]) -> Bool[np.ndarray, 
     whole = np.pad(frames, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
     pixels = perceived(whole.reshape(-1, 3))
     colours = [actor.colour or "", *(other.colour or "" for other in alike)]
-    near = [np.min([np.linalg.norm(pixels - shade, axis=1) for shade in shades_of(colour)], axis=0) for colour in colours]
+    near = [
+        np.min([np.linalg.norm(pixels - shade, axis=1) for shade in shades_of(colour)], axis=0) for colour in colours
+    ]
     mine = near[0] < np.min(near[1:], axis=0)
     share = mine.reshape(len(frames), cells[0], CELL, cells[1], CELL).mean(axis=(2, 4))
     own = (share > 0.5) & (sight.likely[:, KINDS.index(actor.noun)] >= SURE)
@@ -57,7 +59,9 @@ def _give_room(sight: Sight, own: list[Chance], place: int) -> None:
     """Whatever is where somebody who turns was recognised is that somebody, and nobody else."""
     votes = follow_likely(sight, own[place]).cells.sum(axis=0)
     _, pieces = cv2.connectedComponents((votes > 0).astype(np.uint8), connectivity=8)
-    seen = (pieces == np.bincount(pieces.ravel(), weights=votes.ravel()).argmax()) & (votes > 0)  # where it was recognised most often
+    seen = (pieces == np.bincount(pieces.ravel(), weights=votes.ravel()).argmax()) & (
+        votes > 0
+    )  # where it was recognised most often
     others = [chance for number, chance in enumerate(own) if number != place]
     taken = np.any([chance >= SURE for chance in others], axis=0) if others else np.zeros(own[place].shape, bool)
     here = grown(seen) & ~(taken & ~seen)

@@ -101,7 +101,9 @@ def _returning(seed: int) -> Iterator[Spec]:
         (event,) = spec.events
         amount, half = round(min(event.amount or 0.5, 0.5), 4), spec.seconds / 2
         there = dataclasses.replace(event, end=half, amount=amount)
-        back = dataclasses.replace(there, start=half, end=spec.seconds, direction="left" if event.direction == "right" else "right")
+        back = dataclasses.replace(
+            there, start=half, end=spec.seconds, direction="left" if event.direction == "right" else "right"
+        )
         if (found := held_out(dataclasses.replace(spec, events=(there, back)))) is not None:
             yield found
 

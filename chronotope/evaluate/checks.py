@@ -21,7 +21,15 @@ from chronotope.evaluate.encounters import MEETINGS, encounters_of
 from chronotope.evaluate.identity import identity_checks
 from chronotope.evaluate.lasting import LASTING, lasting, run_of, seen_for_a_time
 from chronotope.evaluate.longrange import ALIKE, LONG, drifts
-from chronotope.evaluate.permanence import DRIFT_OF_COLOUR, DRIFT_OF_SIZE, GROWN, fates, permanence_of, stays_of, times_away
+from chronotope.evaluate.permanence import (
+    DRIFT_OF_COLOUR,
+    DRIFT_OF_SIZE,
+    GROWN,
+    fates,
+    permanence_of,
+    stays_of,
+    times_away,
+)
 from chronotope.evaluate.probe import Probe, scaled
 from chronotope.evaluate.taxonomy import blocks
 from chronotope.evaluate.tracking import TRAVELS, Fault, Followed, Scene, follow_all, overlaps, truth_of
@@ -48,9 +56,17 @@ __all__ = ["Check", "check", "check_scene", "succeeds"]
 
 SHOWN, HIDDEN = 0.6, 0.5  # of an actor's pixels: the truth shows it; the truth lets it be missed
 JUMP = 3.0, 0.12  # times the median step, and short sides
-SHAKING = 0.03, 0.08, 0.15  # steps that count: short sides, steps of the logarithm of the size, and the share of the whole extent
+SHAKING = (
+    0.03,
+    0.08,
+    0.15,
+)  # steps that count: short sides, steps of the logarithm of the size, and the share of the whole extent
 UNEVEN = 0.13  # root mean square distance from even motion, over the way that was made
-STANDS, PART, LEAST = 0.2, 0.35, 0.06  # of the others' speed, in the first or the last part of its frames, in which it should go so far
+STANDS, PART, LEAST = (
+    0.2,
+    0.35,
+    0.06,
+)  # of the others' speed, in the first or the last part of its frames, in which it should go so far
 FLICKER, NOISE = 6.0, 4.0  # levels of 255
 BLURRED = 0.5
 _JUDGED = (*TRAVELS, "enter", "leave", "grow", "shrink")  # the deeds that can be seen so far
@@ -102,7 +118,9 @@ def _actor_checks(scene: Scene, place: int, one: Followed) -> Iterator[Check]:
     """Everything about one actor. Of somebody who is not there nothing else can be true either."""
     visible = truth_of(scene.spec).visible_fraction[:, place]
     shown = visible >= SHOWN
-    there = one.found.any() and (one.trail.seen_share >= SEEN_SHARE * shown.mean() or seen_for_a_time(one.found, lasting(scene.spec.fps)))
+    there = one.found.any() and (
+        one.trail.seen_share >= SEEN_SHARE * shown.mean() or seen_for_a_time(one.found, lasting(scene.spec.fps))
+    )
     wanted = tuple(_predicates(scene, place, one))
     if not there:
         first = int(np.argmax(shown)) if shown.any() else 0
@@ -116,17 +134,25 @@ def _actor_checks(scene: Scene, place: int, one: Followed) -> Iterator[Check]:
 def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Fault]]]:
     """Which predicates the spec asks of an actor, by name."""
     spec, actor = scene.spec, one.actor
-    events = until_it_stops(sorted((e for e in spec.events if e.actor == actor.id and e.kind != "beside"), key=lambda e: e.start))
+    events = until_it_stops(
+        sorted((e for e in spec.events if e.actor == actor.id and e.kind != "beside"), key=lambda e: e.start)
+    )
     kinds = {event.kind for event in events}
     suffered = {event.kind for event in spec.events if event.target == actor.id}
     touched = any(actor.id in (e.actor, e.target) for e in spec.events)
     if actor.colour:
-        yield "has its colour", lambda: None if _coloured(scene.sight, one, actor.colour or "") else ("TXT-ATT", _first(one))
+        yield (
+            "has its colour",
+            lambda: None if _coloured(scene.sight, one, actor.colour or "") else ("TXT-ATT", _first(one)),
+        )
     away = absences(spec, actor.id)
     unseen = [event for event in events if any(absence.covers(event) or absence.back == event for absence in away)]
     judged = [event for event in events if event.kind in _JUDGED and event not in unseen]
     for number, event in enumerate(judged):
-        yield f"{event.kind} {event.direction or ''}".strip(), _deed(scene, one, event, judged[:number] + judged[number + 1 :])
+        yield (
+            f"{event.kind} {event.direction or ''}".strip(),
+            _deed(scene, one, event, judged[:number] + judged[number + 1 :]),
+        )
     yield from antics_of(scene, place, one)
     yield from encounters_of(scene, one)
     yield from permanence_of(scene, place, one)
@@ -135,7 +161,9 @@ def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, 
     yield "is one", lambda: run_of("OBJ-DUP", one.doubles, scene.spec.fps)
     if scene.num_frames > 1:
         fate = (
-            fates(events, away) | ({"leave"} if "hit" in suffered else set()) | ({"be eaten"} if "eat" in suffered else set())
+            fates(events, away)
+            | ({"leave"} if "hit" in suffered else set())
+            | ({"be eaten"} if "eat" in suffered else set())
         )  # struck, it may fly out
         yield "stays in being", lambda: _persists(scene, place, one, fate)
         calm = _before_contact(one) if "eat" in kinds | suffered else one
@@ -178,7 +206,10 @@ def _deed(scene: Scene, one: Followed, event: Event, others: list[Event]) -> Cal
 
     def look() -> Fault:
         code = _missed(scene, one, event, event)
-        going = event.kind not in ("enter", "leave")  # who is there already, or still, does not come or go at another time either
+        going = event.kind not in (
+            "enter",
+            "leave",
+        )  # who is there already, or still, does not come or go at another time either
         if code and going and others and all(_missed(scene, one, event, other) is None for other in others):
             code = "TXT-ORD"  # it is seen, in the time of the others
         return (code, scene.during(event).stop - 1) if code else None  # until then it could still have been done
@@ -198,7 +229,9 @@ def _missed(scene: Scene, one: Followed, event: Event, when: Event) -> str | Non
     if event.kind == "leave" and (not found.any() or (found[-1] and not edge[-1])):
         return "TXT-ACT"
     if event.kind in (*TRAVELS, "enter", "leave") and event.direction:
-        along, across = step_towards(Trail(one.trail.cells[frames], one.trail.centres[frames]).travelled, event.direction)
+        along, across = step_towards(
+            Trail(one.trail.cells[frames], one.trail.centres[frames]).travelled, event.direction
+        )
         if along >= FARTHEST_STILL and along > across:
             return None
         return "MOT-STA" if max(abs(along), across) < FARTHEST_STILL else "MOT-DIR"
@@ -223,12 +256,16 @@ def _persists(scene: Scene, place: int, one: Followed, kinds: set[str]) -> Fault
         nearest = times[np.abs(times - t).argmin()]
         here = one.trail.centres[nearest]
         close = [
-            np.linalg.norm(other.trail.centres[t] - here) < (0.6 if one.touched[nearest] else 0.3) for other in others if other.found[t]
+            np.linalg.norm(other.trail.centres[t] - here) < (0.6 if one.touched[nearest] else 0.3)
+            for other in others
+            if other.found[t]
         ]
         excused[t] |= any(close)
         excused[t] |= bool(one.at_edge[nearest]) and bool(kinds & {"enter", "leave", "come back"})
     # somebody stands before it, or it before somebody of its colour
-    excused |= (overlaps(scene.spec, scene.num_frames)[:, place] & np.array([other.found for other in scene.actors]).T).any(axis=1)
+    excused |= (
+        overlaps(scene.spec, scene.num_frames)[:, place] & np.array([other.found for other in scene.actors]).T
+    ).any(axis=1)
     away = times_away(scene, one)  # whether it comes back from there is another question
     excused |= away
     if "be eaten" in kinds:
@@ -282,7 +319,9 @@ def _keeps_size(scene: Scene, place: int, one: Followed) -> Fault:
     return ("ID-SIZ", int(seen[-1])) if not 1 / DRIFT_OF_SIZE <= ratio <= DRIFT_OF_SIZE else None
 
 
-def _smooth(scene: Scene, place: int, one: Followed, falling: bool = False, meeting: bool = False, allowed: float = 0.0) -> Fault:
+def _smooth(
+    scene: Scene, place: int, one: Followed, falling: bool = False, meeting: bool = False, allowed: float = 0.0
+) -> Fault:
     """No step is far larger than the others; of who falls, sideways; of who meets somebody, only neighbouring frames in full view count.
 
     Who rushes after a rest may take steps as large as `allowed` all the same.
@@ -294,7 +333,9 @@ def _smooth(scene: Scene, place: int, one: Followed, falling: bool = False, meet
         return None
     steps = np.linalg.norm(np.diff(one.trail.centres[times][:, : 1 if falling else 2], axis=0), axis=1) / np.diff(times)
     times_of_median, floor = JUMP
-    far = steps * np.diff(times) > times_of_median * np.median(steps) * np.diff(times) + floor + allowed * np.diff(times)
+    far = steps * np.diff(times) > times_of_median * np.median(steps) * np.diff(times) + floor + allowed * np.diff(
+        times
+    )
     far &= (np.diff(times) == 1) | (not meeting)
     far &= np.array([not crossed[a:b].any() for a, b in itertools.pairwise(times)])
     return ("MOT-JMP", int(times[1 + np.argmax(far)])) if far.any() else None
@@ -310,7 +351,9 @@ def _shakes(one: Followed, events: list[Event]) -> Fault:
     step, size_step, share = SHAKING
     rows = [(x, step)]
     rows += [(y, step)] if any(event.direction in ("up", "down") for event in events) else []
-    rows += [(np.log(one.areas[times]) / 2, size_step)] if any(event.kind in ("grow", "shrink") for event in events) else []
+    rows += (
+        [(np.log(one.areas[times]) / 2, size_step)] if any(event.kind in ("grow", "shrink") for event in events) else []
+    )
     for values, least in rows:
         steps = np.diff(values)
         large = np.abs(steps) >= max(least, share * np.ptp(values))
@@ -370,7 +413,9 @@ def _nobody_else(scene: Scene) -> Fault:
     half_out = np.zeros(scene.num_frames, bool)
     for place, one in enumerate(scene.actors):
         visible = truth_of(scene.spec).visible_fraction[: scene.num_frames, place]
-        half_out |= ~one.found & ((one.actor.id in struck) | ((visible > 0) & (visible < SHOWN) & _comes_and_goes(scene, one)))
+        half_out |= ~one.found & (
+            (one.actor.id in struck) | ((visible > 0) & (visible < SHOWN) & _comes_and_goes(scene, one))
+        )
     fault = run_of("TXT-EXT", scene.strangers & ~half_out, scene.spec.fps)
     return ("OBJ-APP", fault[1]) if fault and fault[1] > lasting(scene.spec.fps) else fault
 
@@ -395,7 +440,9 @@ def _place(scene: Scene) -> str:
     return min(distances, key=lambda name: distances[name])
 
 
-def _profile(picture: np.ndarray, seen: Bool[np.ndarray, "h w"], rows: Bool[np.ndarray, " h"]) -> Float[np.ndarray, "r 3"]:
+def _profile(
+    picture: np.ndarray, seen: Bool[np.ndarray, "h w"], rows: Bool[np.ndarray, " h"]
+) -> Float[np.ndarray, "r 3"]:
     """The median colour of what is seen of each row."""
     medians = [np.median(picture[y][seen[y]], axis=0) for y in np.flatnonzero(rows)]
     return perceived(np.array(medians).round().astype(np.uint8))
@@ -416,7 +463,11 @@ def _without_actors(scene: Scene) -> Float[np.ndarray, "h w 3"]:
 
 def _sharp(scene: Scene) -> Fault:
     """The steepest edges beside those of the truth, both as the probe sees them."""
-    whole = np.flatnonzero(np.all([one.found for one in scene.actors], axis=0)) if scene.actors else np.arange(scene.num_frames)
+    whole = (
+        np.flatnonzero(np.all([one.found for one in scene.actors], axis=0))
+        if scene.actors
+        else np.arange(scene.num_frames)
+    )
     whole = whole if len(whole) else np.arange(scene.num_frames)
     some = whole[:: max(1, len(whole) // 4)]
     truth = scaled(render(scene.spec).frames[some])

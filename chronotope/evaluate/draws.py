@@ -14,7 +14,18 @@ from chronotope.worlds.spec import Spec
 from chronotope.worlds.table_spec import TableSpec
 from chronotope.worlds.words import places
 
-__all__ = ["FORMS", "Draw", "form_of", "hardest", "held_out", "names_place", "pairs", "specs_of", "travellers", "worded"]
+__all__ = [
+    "FORMS",
+    "Draw",
+    "form_of",
+    "hardest",
+    "held_out",
+    "names_place",
+    "pairs",
+    "specs_of",
+    "travellers",
+    "worded",
+]
 
 FORMS = ("sentence", "sentence", "tags", "paragraph")  # how prompts are worded: half of them in a sentence
 WORDINGS = 12  # among which one that names the place is looked for
@@ -66,7 +77,9 @@ def worded(specs: Iterator[Spec], form: str) -> tuple[Spec, str]:
 
 def names_place(text: str, backdrop: str) -> bool:
     """Whether a text says where it all happens."""
-    return f"{backdrop} background" in text or any(phrase.removeprefix("in front of ") in text for phrase in places(backdrop))
+    return f"{backdrop} background" in text or any(
+        phrase.removeprefix("in front of ") in text for phrase in places(backdrop)
+    )
 
 
 def held_out(spec: Spec) -> Spec | None:
@@ -87,12 +100,18 @@ def travellers(seed: int, num_frames: int, sideways: bool = True) -> Iterator[Sp
         SCOPES["small"], events=TRAVELS, max_actors=1, min_frames=num_frames, max_frames=num_frames, picture_share=0.0
     )
     for spec in specs_of(seed, scope, "heldout"):
-        whole = [event for event in spec.events if event.kind in TRAVELS and event.start == 0 and event.end >= spec.seconds - 1e-6]
+        whole = [
+            event
+            for event in spec.events
+            if event.kind in TRAVELS and event.start == 0 and event.end >= spec.seconds - 1e-6
+        ]
         if len(whole) == len(spec.events) == 1 and (not sideways or whole[0].direction in ("left", "right")):
             yield spec
 
 
 def pairs(seed: int, num_frames: int) -> Iterator[Spec]:
     """Specs of two who keep their places; one or the other may grow or shrink."""
-    scope = dataclasses.replace(SCOPES["small"], events=("grow", "shrink"), min_frames=num_frames, max_frames=num_frames, picture_share=0.0)
+    scope = dataclasses.replace(
+        SCOPES["small"], events=("grow", "shrink"), min_frames=num_frames, max_frames=num_frames, picture_share=0.0
+    )
     return (spec for spec in specs_of(seed, scope, "heldout") if len(spec.actors) == 2)

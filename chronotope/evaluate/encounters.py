@@ -66,7 +66,9 @@ def _suffered(scene: Scene, one: Followed, other: Followed, event: Event) -> Ite
 
 def _side(scene: Scene, event: Event) -> str:
     """On which side the target is."""
-    return event.direction or ("right" if scene.spec.actor(event.target or "").x > scene.spec.actor(event.actor).x else "left")
+    return event.direction or (
+        "right" if scene.spec.actor(event.target or "").x > scene.spec.actor(event.actor).x else "left"
+    )
 
 
 def _way(one: Followed, frames: slice) -> float:
@@ -89,7 +91,9 @@ def _goes(scene: Scene, one: Followed, event: Event, side: str, wanted: float) -
 
 def _near(one: Followed, other: Followed, cells: int) -> Bool[np.ndarray, " t"]:
     """The frames in which at most so many cells lie between two."""
-    return np.array([(grown(a, cells) & b).any() for a, b in zip(one.trail.cells, other.trail.cells, strict=True)], bool)
+    return np.array(
+        [(grown(a, cells) & b).any() for a, b in zip(one.trail.cells, other.trail.cells, strict=True)], bool
+    )
 
 
 def _touches(scene: Scene, one: Followed, other: Followed, event: Event) -> Fault:
@@ -139,7 +143,10 @@ def _stays_until(scene: Scene, one: Followed, other: Followed) -> Fault:
     half = np.median(one.areas[seen[: max(1, len(seen) // 4)]]) / 2
     large = np.nan_to_num(one.areas) >= half
     last = next(int(t) for t in np.flatnonzero(large) if not large[t + 1 : t + 1 + GONE].any())
-    there = any((grown(one.trail.cells[last], AT_HAND) & other.trail.cells[t]).any() for t in range(min(last + 2, scene.num_frames)))
+    there = any(
+        (grown(one.trail.cells[last], AT_HAND) & other.trail.cells[t]).any()
+        for t in range(min(last + 2, scene.num_frames))
+    )
     return None if there else ("CAU-ORD", last + 1)
 
 

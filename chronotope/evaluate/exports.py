@@ -82,7 +82,9 @@ def kept(request: Request, clips: Sequence[Clip], maker: Maker) -> dict[str, dic
     if rows is None:
         strange = [clip.file for clip in clips if (request.out / clip.file).exists()]
         if strange:
-            raise FileProblem(f"{request.out} holds {strange[0]} and no {MANIFEST} that tells where it is from; give another --out")
+            raise FileProblem(
+                f"{request.out} holds {strange[0]} and no {MANIFEST} that tells where it is from; give another --out"
+            )
         return {}
     for file, row in rows.items():
         clip = by_file.get(file)
@@ -114,7 +116,9 @@ def _make(request: Request, clip: Clip, maker: Maker) -> dict[str, Any]:
     try:
         whole = making / "whole"
         whole.mkdir(parents=True)
-        ready = making / "made.mp4"  # a short name: that of a prompt leaves no room for what a file is called while it grows
+        ready = (
+            making / "made.mp4"
+        )  # a short name: that of a prompt leaves no room for what a file is called while it grows
         video.write(ready, made.frames, made.fps, metadata=made.origin)
         digest = _sha256(ready)
         if clip.folder:
@@ -130,7 +134,12 @@ def _make(request: Request, clip: Clip, maker: Maker) -> dict[str, Any]:
     finally:
         shutil.rmtree(making, ignore_errors=True)
     row = {"file": clip.file, "prompt": clip.prompt, "sample": clip.sample, "seed": clip.seed, "sha256": digest}
-    row |= {"frames": total, "size": f"{made.frames.shape[2]}x{made.frames.shape[1]}", "fps": made.fps, "model": dict(maker.names)}
+    row |= {
+        "frames": total,
+        "size": f"{made.frames.shape[2]}x{made.frames.shape[1]}",
+        "fps": made.fps,
+        "model": dict(maker.names),
+    }
     row |= {"image": clip.image.name} if clip.image else {}
     if (said := made.origin.get("prompt", clip.prompt)) not in (clip.prompt, [list(beat) for beat in told]):
         row["told"] = said  # shorter than the prompt, because the model reads no more
@@ -151,10 +160,14 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
             row = json.loads(line)
             rows[row["file"]] = {
                 **row,
-                **{name: row[name] for name in ("prompt", "sample", "seed", "sha256", "frames", "size", "fps", "model")},
+                **{
+                    name: row[name] for name in ("prompt", "sample", "seed", "sha256", "frames", "size", "fps", "model")
+                },
             }
         except (ValueError, KeyError, TypeError) as problem:
-            raise FileProblem(f"{path}, line {number}, is no line of a manifest ({problem!r}); take it out and run again") from problem
+            raise FileProblem(
+                f"{path}, line {number}, is no line of a manifest ({problem!r}); take it out and run again"
+            ) from problem
     return rows
 
 
@@ -189,7 +202,11 @@ def validate(request: Request) -> list[str]:
     units = {clip.unit for clip in clips}
     present = [clip for clip in clips if clip.file in found]
     defects = [f"{clip.file} is missing" for clip in clips if clip.file not in found]
-    defects += [f"{file} is not part of the format" for file in sorted(found) if not units & {file, *map(str, PurePosixPath(file).parents)}]
+    defects += [
+        f"{file} is not part of the format"
+        for file in sorted(found)
+        if not units & {file, *map(str, PurePosixPath(file).parents)}
+    ]
     if rules.count not in (None, len(clips)):
         defects.append(f"{request.prompts.name} asks for {len(clips)} videos, {rules.name} takes exactly {rules.count}")
     infos: dict[str, video.VideoInfo] = {}
@@ -202,7 +219,10 @@ def validate(request: Request) -> list[str]:
     for clip in clips:
         if clip.folder and (request.out / clip.folder).is_dir():
             count = infos[clip.file].num_frames if clip.file in infos else None
-            defects += [f"{clip.folder}/{fault}" for fault in worldscore.faults(dict(clip.entry), request.out / clip.folder, count)]
+            defects += [
+                f"{clip.folder}/{fault}"
+                for fault in worldscore.faults(dict(clip.entry), request.out / clip.folder, count)
+            ]
     if rules.alike:
         defects += _unlike("frames a second", {file: f"{info.fps:.6g}" for file, info in infos.items()})
         defects += _unlike("pixels", {file: f"{info.width}x{info.height}" for file, info in infos.items()})
@@ -223,7 +243,11 @@ def _misfits(info: video.VideoInfo, length: Length) -> Iterator[str]:
 def _unlike(what: str, values: Mapping[str, str]) -> list[str]:
     """Those files whose value is not the most common one."""
     usual = max(Counter(values.values()).items(), key=lambda item: item[1])[0] if values else ""
-    return [f"{file} has {value} {what}, most have {usual}; one is expected" for file, value in values.items() if value != usual]
+    return [
+        f"{file} has {value} {what}, most have {usual}; one is expected"
+        for file, value in values.items()
+        if value != usual
+    ]
 
 
 def _against_manifest(request: Request, clips: Sequence[Clip], infos: Mapping[str, video.VideoInfo]) -> Iterator[str]:
@@ -250,7 +274,9 @@ def _against_manifest(request: Request, clips: Sequence[Clip], infos: Mapping[st
         measured = {"frames": info.num_frames, "size": f"{info.width}x{info.height}", "fps": round(info.fps, 3)}
         told = {**row, "fps": round(float(row["fps"]), 3)}
         yield from (
-            f"{clip.file} has {name} {value}, {MANIFEST} says {told[name]}" for name, value in measured.items() if told[name] != value
+            f"{clip.file} has {name} {value}, {MANIFEST} says {told[name]}"
+            for name, value in measured.items()
+            if told[name] != value
         )
         if _sha256(request.out / clip.file) != row["sha256"]:
             yield f"{clip.file} is not the file that {MANIFEST} names"

@@ -33,7 +33,10 @@ def unfit(task: str, kind: str, spec: Spec, prompt: str) -> str | None:
     alike = kind == "count"  # only their number is judged
     if why := cannot_judge(dataclasses.replace(spec, actors=spec.actors[:1], events=()) if alike else spec):
         return why
-    for name, rule in (*((task, rule) for rule in _OF_TASKS.get(task, ())), *((kind, rule) for rule in _OF_KINDS.get(kind, ()))):
+    for name, rule in (
+        *((task, rule) for rule in _OF_TASKS.get(task, ())),
+        *((kind, rule) for rule in _OF_KINDS.get(kind, ())),
+    ):
         if not rule[0](spec):
             return f"{name} asks for {rule[1]}"
     if kind == "absence" and absent_of(spec) not in prompt:
@@ -55,7 +58,10 @@ def _frames(more_than: int) -> Rule:
 
 def _deeds(least: int, most: int) -> Rule:
     """In a picture nothing happens, whatever the story."""
-    return lambda spec: spec.num_frames == 1 or least <= len(spec.events) <= most, f"{_said(least, most)} event{'s' * (most > 1)}"
+    return (
+        lambda spec: spec.num_frames == 1 or least <= len(spec.events) <= most,
+        f"{_said(least, most)} event{'s' * (most > 1)}",
+    )
 
 
 def _one_look(spec: Spec) -> bool:
@@ -84,16 +90,28 @@ _COLOURED: Rule = (lambda spec: all(actor.colour for actor in spec.actors), "sha
 _LOOPS: Rule = (closes, "a clip whose end is its beginning")
 _OF_KINDS: dict[str, tuple[Rule, ...]] = {
     "single attribute": (_many(1, 1), _COLOURED),
-    "attribute binding": (_many(2, 2), _COLOURED, (lambda s: len({one.colour for one in s.actors}) == 2, "two colours")),
+    "attribute binding": (
+        _many(2, 2),
+        _COLOURED,
+        (lambda s: len({one.colour for one in s.actors}) == 2, "two colours"),
+    ),
     "count": (
         _many(1, 5),
         (_one_look, "actors of one kind and colour"),
         _STILL,
         (_stand_apart, "actors that stand apart"),
     ),
-    "spatial relation": (_many(2, 2), (_side_by_side, f"two of whom one is left of the other by {ASIDE:g} short sides")),
+    "spatial relation": (
+        _many(2, 2),
+        (_side_by_side, f"two of whom one is left of the other by {ASIDE:g} short sides"),
+    ),
     "motion verb": (_many(1, 1), _deeds(1, _ENDLESS), _frames(1)),
-    "ordered events": (_many(1, 1), _deeds(2, _ENDLESS), _frames(1), (_one_after_the_other, "events that begin one after the other")),
+    "ordered events": (
+        _many(1, 1),
+        _deeds(2, _ENDLESS),
+        _frames(1),
+        (_one_after_the_other, "events that begin one after the other"),
+    ),
     "camera motion": (
         (lambda s: s.camera.direction in SHOWN_BY_CAMERA, f"a camera that goes {', '.join(SHOWN_BY_CAMERA)}"),
         _frames(1),

@@ -26,7 +26,11 @@ def described(asked: Asked, name: str) -> dict[str, Any]:
     """A row's `inputs`: files by what they are, and the numbers that go with them; nothing where only words are given."""
     given = asked.given
     files = {what: _path(name, what) for what in _files(asked)}
-    numbers = {"at": [seconds for seconds, _ in given.images], "strength": given.strength, "span": given.span and list(given.span)}
+    numbers = {
+        "at": [seconds for seconds, _ in given.images],
+        "strength": given.strength,
+        "span": given.span and list(given.span),
+    }
     about: dict[str, Any] = {"do": given.task, **files, **numbers, "new_frames": asked.new}
     return {what: value for what, value in about.items() if value not in (None, [])}
 

@@ -43,9 +43,14 @@ def identity_of(spec: Spec) -> str:
         return "I4 somebody leaves and comes back"
     if (hidden.sum(axis=0) >= LASTING).any():
         return "I3 somebody is wholly hidden"
-    if any(_alike(spec, *pair) and crossing(truth, *pair) is not None for pair in itertools.combinations(range(len(spec.actors)), 2)):
+    if any(
+        _alike(spec, *pair) and crossing(truth, *pair) is not None
+        for pair in itertools.combinations(range(len(spec.actors)), 2)
+    ):
         return "I1 two alike pass each other"
-    partly = bool((truth.visible_fraction < 0.9).any()) and not any(event.kind in ("enter", "leave") for event in spec.events)
+    partly = bool((truth.visible_fraction < 0.9).any()) and not any(
+        event.kind in ("enter", "leave") for event in spec.events
+    )
     return "I2 somebody is partly hidden" if len(spec.actors) > 1 and partly else "I0 nobody hides anybody"
 
 
@@ -61,7 +66,10 @@ def crossing(truth: Truth, first: int, second: int) -> int | None:
     if not both.all() or not gap[0] * gap[-1] < 0:
         return None
     frame = int(np.abs(gap).argmin())
-    level = np.abs(truth.y[frame, first] - truth.y[frame, second]) < (truth.height[frame, first] + truth.height[frame, second]) / 2
+    level = (
+        np.abs(truth.y[frame, first] - truth.y[frame, second])
+        < (truth.height[frame, first] + truth.height[frame, second]) / 2
+    )
     return frame if level else None
 
 
@@ -72,7 +80,11 @@ def identity_checks(scene: Scene, place: int, one: Followed) -> Iterator[tuple[s
     if scene.num_frames > 1 and not any(event.kind == "spin" for event in own):
         yield "keeps its kind", partial(_keeps_kind, scene, one)
     for number, other in enumerate(scene.actors):
-        if number > place and crossing(truth, place, number) is not None and not any(event.kind == "hide" for event in spec.events):
+        if (
+            number > place
+            and crossing(truth, place, number) is not None
+            and not any(event.kind == "hide" for event in spec.events)
+        ):
             yield "is not exchanged", partial(_exchanged, scene, one, other, crossing(truth, place, number) or 0)
     for event in own:
         if event.kind == "beside":
@@ -104,7 +116,12 @@ def _became_another(scene: Scene, one: Followed, before: int, t: int) -> bool:
         area = stats[number, cv2.CC_STAT_AREA] / max(float(np.nanmedian(one.areas)), 1.0)
         near = np.linalg.norm(centres[number] - here) / unit <= STEP * abs(t - before)
         whole = in_view or not _at_edge(labels == number)  # who goes out of the frame looks like something else at last
-        if stats[number, cv2.CC_STAT_AREA] >= FEWEST_CELLS and LIKE_BEFORE[0] <= area <= LIKE_BEFORE[1] and near and whole:
+        if (
+            stats[number, cv2.CC_STAT_AREA] >= FEWEST_CELLS
+            and LIKE_BEFORE[0] <= area <= LIKE_BEFORE[1]
+            and near
+            and whole
+        ):
             return True
     return False
 
@@ -162,7 +179,9 @@ def _has_its_pace(scene: Scene, one: Followed, event: Event) -> Fault:
     whole = one.found & ~one.at_edge
     times = np.flatnonzero(whole[:-window] & whole[window:])
     steps = one.trail.centres[times + window] - one.trail.centres[times]
-    speeds = sorted(step_towards((float(x), float(y)), event.direction or "right")[0] * scene.spec.fps / window for x, y in steps)
+    speeds = sorted(
+        step_towards((float(x), float(y)), event.direction or "right")[0] * scene.spec.fps / window for x, y in steps
+    )
     if len(speeds) < LASTING:
         return None
     fastest = speeds[-LASTING]  # a slip of the probe makes one or two of them wrong

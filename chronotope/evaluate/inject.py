@@ -92,16 +92,26 @@ def _undone(spec: Spec, rng: np.random.Generator) -> Frames | None:
     """The deed turned into its opposite, or left out, or done before somebody instead of behind."""
     if (before := in_front(spec)) is not None:
         return before
-    deeds = [event for event in spec.events if event.kind in ("grow", "shrink", "enter", "leave") and not absences(spec, event.actor)]
+    deeds = [
+        event
+        for event in spec.events
+        if event.kind in ("grow", "shrink", "enter", "leave") and not absences(spec, event.actor)
+    ]
     if not deeds:
-        turning = [place for place, actor in enumerate(spec.actors) if any(e.kind == "spin" and e.actor == actor.id for e in spec.events)]
+        turning = [
+            place
+            for place, actor in enumerate(spec.actors)
+            if any(e.kind == "spin" and e.actor == actor.id for e in spec.events)
+        ]
         return left_out(spec) if all(apart(spec, place) for place in turning) else None
     deed = deeds[int(rng.integers(len(deeds)))]
     others = tuple(event for event in spec.events if event is not deed)
     if deed.kind in ("grow", "shrink"):
         kind = "shrink" if deed.kind == "grow" else "grow"
         amount = None if deed.amount is None else 1 / deed.amount
-        return render(dataclasses.replace(spec, events=(*others, dataclasses.replace(deed, kind=kind, amount=amount)))).frames
+        return render(
+            dataclasses.replace(spec, events=(*others, dataclasses.replace(deed, kind=kind, amount=amount)))
+        ).frames
     if any(event.actor == deed.actor for event in others):
         return None
     return render(dataclasses.replace(spec, events=others)).frames
@@ -165,7 +175,9 @@ def _resized(spec: Spec, rng: np.random.Generator) -> Frames | None:
 
 
 def _frozen(spec: Spec, rng: np.random.Generator) -> Frames | None:
-    if not any(event.kind in TRAVELS for event in spec.events) or any(event.kind in ("enter", "leave") for event in spec.events):
+    if not any(event.kind in TRAVELS for event in spec.events) or any(
+        event.kind in ("enter", "leave") for event in spec.events
+    ):
         return None
     frames = render(spec).frames
     return np.repeat(frames[len(frames) // 2][None], len(frames), axis=0)
@@ -238,7 +250,9 @@ def _blurred(spec: Spec, rng: np.random.Generator) -> Frames | None:
 def _fading(spec: Spec, rng: np.random.Generator) -> Frames | None:
     if spec.seconds < LONG:
         return None
-    kinds = [kind for kind in FADES if kind != "blurred" or steady(spec)]  # a plain backdrop alone cannot lose its edges
+    kinds = [
+        kind for kind in FADES if kind != "blurred" or steady(spec)
+    ]  # a plain backdrop alone cannot lose its edges
     return fade(render(spec).frames, kinds[int(rng.integers(len(kinds)))], float(rng.uniform(0.5, 1.0)), rng)
 
 

@@ -38,7 +38,9 @@ def _aside(spec: Spec, made: np.ndarray, turn: int) -> Frames | None:
     for way in (np.array(ways[(turn + more) % len(ways)]) for more in range(len(ways))):
         if np.hypot(*way) >= max(LEAP[0] * short, LEAP[1] * step):
             x, y = np.clip(way, -LEAP[2] * short, LEAP[2] * short) / (spec.width, spec.height)
-            return render(dataclasses.replace(spec, actors=(dataclasses.replace(actor, x=actor.x + x, y=actor.y + y),))).frames
+            return render(
+                dataclasses.replace(spec, actors=(dataclasses.replace(actor, x=actor.x + x, y=actor.y + y),))
+            ).frames
     return None
 
 

@@ -94,7 +94,11 @@ def _uneaten(spec: Spec, rng: np.random.Generator) -> Frames | None:
         return None
     kept = _played(spec, _course(spec, event))
     after = round(event.end * spec.fps) + 2
-    return kept if after > spec.num_frames - 2 or rng.random() < 0.5 else np.concatenate([render(spec).frames[:after], kept[after:]])
+    return (
+        kept
+        if after > spec.num_frames - 2 or rng.random() < 0.5
+        else np.concatenate([render(spec).frames[:after], kept[after:]])
+    )
 
 
 def _course(spec: Spec, event: Event, start: float = 0.0) -> Event:
@@ -109,13 +113,21 @@ def _too_early(spec: Spec, rng: np.random.Generator) -> Frames | None:
     if event is None or event.direction is None:
         return None
     ids = (event.actor, event.target or "")
-    halves = [aspect(a.noun, a.colour)[0] * 0.9 * a.size * min(spec.width, spec.height) / spec.width / 2 for a in map(spec.actor, ids)]
+    halves = [
+        aspect(a.noun, a.colour)[0] * 0.9 * a.size * min(spec.width, spec.height) / spec.width / 2
+        for a in map(spec.actor, ids)
+    ]
     if (1 - 2 * sum(halves)) * spec.width < 0.2 * min(spec.width, spec.height):
         return None
     ends = (halves[0], 1 - halves[1]) if event.direction == "right" else (1 - halves[0], halves[1])
-    moved = {name: dataclasses.replace(spec.actor(name), x=x, size=0.9 * spec.actor(name).size) for name, x in zip(ids, ends, strict=True)}
+    moved = {
+        name: dataclasses.replace(spec.actor(name), x=x, size=0.9 * spec.actor(name).size)
+        for name, x in zip(ids, ends, strict=True)
+    }
     gone = max(3, round(event.end * spec.fps / 2))
-    course = Event("walk", event.actor, gone / spec.fps, event.end, event.direction, amount=abs(ends[1] - ends[0]) - halves[0])
+    course = Event(
+        "walk", event.actor, gone / spec.fps, event.end, event.direction, amount=abs(ends[1] - ends[0]) - halves[0]
+    )
 
     def played(*actors: Actor) -> Frames:
         return render(dataclasses.replace(spec, actors=actors, events=(course,))).frames

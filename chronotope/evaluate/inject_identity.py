@@ -50,10 +50,14 @@ def in_front(spec: Spec) -> Frames | None:
         return None
     gap = abs(spec.actor(event.target or "").x - spec.actor(event.actor).x)
     ways: dict[str, dict[str, Any]] = {"hide": {"amount": gap}, "emerge": {}}
-    events = (dataclasses.replace(e, kind="move", target=None, **ways[e.kind]) if e.kind in ways else e for e in spec.events)
+    events = (
+        dataclasses.replace(e, kind="move", target=None, **ways[e.kind]) if e.kind in ways else e for e in spec.events
+    )
     # a stay is left out, for who has only moved is in sight
     kept = tuple(e for e in events if e.kind != "stay")
-    return render(dataclasses.replace(changed(dataclasses.replace(spec, events=()), event.actor, depth=0.05), events=kept)).frames
+    return render(
+        dataclasses.replace(changed(dataclasses.replace(spec, events=()), event.actor, depth=0.05), events=kept)
+    ).frames
 
 
 def _lost(spec: Spec, rng: np.random.Generator) -> Frames | None:
@@ -136,7 +140,9 @@ def _reshaped(spec: Spec, rng: np.random.Generator) -> Frames | None:
     actor, moment = pick(steady(spec, "spin", "enter", "leave"), rng), moment_of(spec, rng)
     if actor is None or moment is None or (actor.colour is None and actor.noun not in _SCOPE.nouns):
         return None
-    return then(render(spec).frames, render(changed(spec, actor.id, noun=_another_noun(spec, actor.noun, rng))).frames, moment)
+    return then(
+        render(spec).frames, render(changed(spec, actor.id, noun=_another_noun(spec, actor.noun, rng))).frames, moment
+    )
 
 
 def _on_the_other_side(spec: Spec, rng: np.random.Generator) -> Frames | None:
@@ -145,7 +151,9 @@ def _on_the_other_side(spec: Spec, rng: np.random.Generator) -> Frames | None:
     if event is None:
         return None
     one, two = spec.actor(event.actor), spec.actor(event.target or "")
-    actors = tuple(dataclasses.replace(a, x=two.x if a is one else one.x) if a in (one, two) else a for a in spec.actors)
+    actors = tuple(
+        dataclasses.replace(a, x=two.x if a is one else one.x) if a in (one, two) else a for a in spec.actors
+    )
     events = tuple(e for e in spec.events if e is not event)
     return render(dataclasses.replace(spec, actors=actors, events=events)).frames
 
@@ -174,7 +182,9 @@ def _at_another_pace(spec: Spec, rng: np.random.Generator) -> Frames | None:
         other = dataclasses.replace(event, end=end)
     else:
         speed = float(np.mean(SLOW)) * ratio
-        other = dataclasses.replace(event, start=0.0, end=spec.seconds, amount=min(event.amount or 0.0, speed * spec.seconds))
+        other = dataclasses.replace(
+            event, start=0.0, end=spec.seconds, amount=min(event.amount or 0.0, speed * spec.seconds)
+        )
     return render(dataclasses.replace(spec, events=tuple(other if e is event else e for e in spec.events))).frames
 
 

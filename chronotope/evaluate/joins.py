@@ -34,7 +34,12 @@ def comes_back(frames: Frames, asked: Asked) -> Iterator[Check]:
     """What was given, if anything was that must be kept, is in the video."""
     if asked.kept is not None and asked.reference is not None:
         there = psnr(frames[asked.kept], asked.reference[asked.kept])
-        yield Check("what was given comes back", "", None if there >= KEPT else "GIV-CHG", int(asked.kept.any(axis=(1, 2)).argmax()))
+        yield Check(
+            "what was given comes back",
+            "",
+            None if there >= KEPT else "GIV-CHG",
+            int(asked.kept.any(axis=(1, 2)).argmax()),
+        )
 
 
 def _seam(scene: Scene, frames: Frames, joint: int) -> Fault:
@@ -45,11 +50,17 @@ def _seam(scene: Scene, frames: Frames, joint: int) -> Fault:
         if not any(event.kind in TRAVELS and event.actor == one.actor.id for event in scene.spec.events):
             continue
         played = truth_of(scene.spec)
-        truth = np.stack([played.x, played.y], axis=2)[: scene.num_frames, place] / min(scene.spec.width, scene.spec.height)
+        truth = np.stack([played.x, played.y], axis=2)[: scene.num_frames, place] / min(
+            scene.spec.width, scene.spec.height
+        )
         seen = np.where((one.found & ~one.touched)[:, None], one.trail.centres, np.nan)
         jump = _change(seen, joint) - _change(truth, joint)
-        jump[1] = max(abs(jump[1]) - np.ptp(np.diff(truth[:, 1])), 0.0)  # a gait's steps and hops may fall on other frames than the stage's
-        if np.linalg.norm(jump) > SEAM * _step(seen):  # never where it cannot be seen: that is a failure of another name, or none
+        jump[1] = max(
+            abs(jump[1]) - np.ptp(np.diff(truth[:, 1])), 0.0
+        )  # a gait's steps and hops may fall on other frames than the stage's
+        if np.linalg.norm(jump) > SEAM * _step(
+            seen
+        ):  # never where it cannot be seen: that is a failure of another name, or none
             return "SEAM", joint
     return None
 

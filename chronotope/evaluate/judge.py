@@ -54,7 +54,12 @@ def failed_to_run(case: Case) -> Judged:
 
 
 def sample_cases(
-    make: Make, cases: Sequence[Case], folder: Path, report: Report, about: dict[str, Any], helpers: Helpers | None = None
+    make: Make,
+    cases: Sequence[Case],
+    folder: Path,
+    report: Report,
+    about: dict[str, Any],
+    helpers: Helpers | None = None,
 ) -> Ledger:
     """Make the videos of all cases that are not there yet, in order, first try; everything is planned before the first is made.
 
@@ -70,10 +75,21 @@ def sample_cases(
         )
     if not ledger.rows:
         ledger.write({"kind": "began", "case": "", **about})
-    elif (earlier := next(row for row in ledger.rows if row["kind"] == "began")) != {"kind": "began", "case": "", **about}:
-        other = [f"{name} {earlier.get(name)}, now {value}" for name, value in about.items() if earlier.get(name) != value]
+    elif (earlier := next(row for row in ledger.rows if row["kind"] == "began")) != {
+        "kind": "began",
+        "case": "",
+        **about,
+    }:
+        other = [
+            f"{name} {earlier.get(name)}, now {value}" for name, value in about.items() if earlier.get(name) != value
+        ]
         raise FileProblem(f"{folder} was begun with {'; '.join(other)}; give another --out")
-    ledger.write(*({"kind": "planned", "case": name, "seed": seed, "prompt": prompt} for name, seed, prompt in wanted[len(planned) :]))
+    ledger.write(
+        *(
+            {"kind": "planned", "case": name, "seed": seed, "prompt": prompt}
+            for name, seed, prompt in wanted[len(planned) :]
+        )
+    )
     for name in ledger.unfinished():
         ledger.write({"kind": "failed", "case": name, "reason": "the program was killed while this video was made"})
     ended = ledger.ended()
@@ -89,8 +105,12 @@ def sample_cases(
         ledger.write(*({"kind": "interrupted", "case": name} for name in sorted(under_way)))
         raise
     except BrokenProcessPool as problem:  # one helper was killed, and its neighbours' cases went with it
-        ledger.write(*({"kind": "interrupted", "case": name, "reason": "a helper was killed"} for name in sorted(under_way)))
-        raise FileProblem("a helper process was killed, mostly for want of memory; run again with fewer --workers to go on") from problem
+        ledger.write(
+            *({"kind": "interrupted", "case": name, "reason": "a helper was killed"} for name in sorted(under_way))
+        )
+        raise FileProblem(
+            "a helper process was killed, mostly for want of memory; run again with fewer --workers to go on"
+        ) from problem
     return ledger
 
 
@@ -119,14 +139,23 @@ def _misfits(path: Path, case: Case) -> list[str]:
     count, height, width = content.frames.shape[:3]
     found = {"frames": count, "height": height, "width": width}
     wanted = {"frames": spec.num_frames, "height": spec.height, "width": spec.width}
-    wrong = [f"{path.name} has {name} {found[name]}, expected {wanted[name]}" for name in found if found[name] != wanted[name]]
+    wrong = [
+        f"{path.name} has {name} {found[name]}, expected {wanted[name]}"
+        for name in found
+        if found[name] != wanted[name]
+    ]
     if spec.num_frames > 1 and abs(content.fps - spec.fps) > 0.01 * spec.fps:
         wrong.append(f"{path.name} runs at {content.fps:g} frames a second, expected {spec.fps:g}")
     return wrong
 
 
 def judge_folder(
-    probe: Probe, folder: Path, cases: Sequence[Case], ledger: Ledger | None, report: Report, helpers: Helpers | None = None
+    probe: Probe,
+    folder: Path,
+    cases: Sequence[Case],
+    ledger: Ledger | None,
+    report: Report,
+    helpers: Helpers | None = None,
 ) -> list[Judged]:
     """A verdict on every case. With a ledger, videos must be those it names, and what failed counts as failed."""
     done, failed = {}, {}

@@ -20,7 +20,9 @@ __all__ = ["attribution", "belong_together", "in_words", "named", "switched", "w
 Report = dict[str, Any]
 
 
-def attribution(model: Report, autoencoder: Report, truth: Report, others: Mapping[str, Report] | None = None) -> dict[str, Any]:
+def attribution(
+    model: Report, autoencoder: Report, truth: Report, others: Mapping[str, Report] | None = None
+) -> dict[str, Any]:
     """Plain values for a report: per class how many of the model's videos show it, and with whom the fault lies.
 
     `decoder_artefacts` are the cases in which the autoencoder's video shows a failure that the truth's does not (DEC-ART).
@@ -31,8 +33,12 @@ def attribution(model: Report, autoencoder: Report, truth: Report, others: Mappi
         for code in codes(row):
             counts = found.setdefault(code, {"videos": 0, "checks": 0, "decoder": 0, "transformer": 0})
             counts["videos"] += 1
-            counts["checks" if code in codes(true[name]) else "decoder" if code in codes(back[name]) else "transformer"] += 1
-    artefacts = over_scenes([bool(codes(back[name]) - codes(true[name])) for name in rows], [scene_of(row) for row in rows.values()])
+            counts[
+                "checks" if code in codes(true[name]) else "decoder" if code in codes(back[name]) else "transformer"
+            ] += 1
+    artefacts = over_scenes(
+        [bool(codes(back[name]) - codes(true[name])) for name in rows], [scene_of(row) for row in rows.values()]
+    )
     failed = {name: sum(not row["success"] for row in report["cases"])
               for name, report in (("model", model), ("autoencoder", autoencoder), ("truth", truth))}  # fmt: skip
     return {
@@ -80,7 +86,9 @@ def belong_together(model: Report, autoencoder: Report, truth: Report, others: S
     for report, of in ((autoencoder, "autoencoder"), *((other, "") for other in others)):
         theirs = report["about"].get("weights", "")
         if _part(theirs, of) != _part(ours, of):
-            raise FileProblem(f"one report is of the weights {theirs or 'unknown'}, the first of {ours or 'unknown'}; expected the same")
+            raise FileProblem(
+                f"one report is of the weights {theirs or 'unknown'}, the first of {ours or 'unknown'}; expected the same"
+            )
 
 
 def _part(weights: str, of: str) -> str:
@@ -103,8 +111,12 @@ def what_differs(model: Report, other: Report) -> str:
     """What the reports say of how the model was sampled that is not the same, such as `steps 60`."""
     apart = ("ledger", "suite", "videos", "program", "device", "weights", "folder")
     ours, theirs = model["about"], other["about"]
-    told = {name: theirs.get(name) for name in (*theirs, *ours) if theirs.get(name) != ours.get(name) and name not in apart}
-    words = (f"{name} by default, not {ours[name]}" if value is None else f"{name} {value}" for name, value in told.items())
+    told = {
+        name: theirs.get(name) for name in (*theirs, *ours) if theirs.get(name) != ours.get(name) and name not in apart
+    }
+    words = (
+        f"{name} by default, not {ours[name]}" if value is None else f"{name} {value}" for name, value in told.items()
+    )
     return ", ".join(words) or "the same again"
 
 
@@ -116,7 +128,9 @@ def _in_order(found: Mapping[str, dict[str, int]]) -> dict[str, dict[str, int]]:
 def in_words(layers: Mapping[str, Any]) -> str:
     """A line a class."""
     failed = layers["failed"]
-    lines = [f"of {layers['cases']} cases fail: model {failed['model']}, autoencoder {failed['autoencoder']}, truth {failed['truth']}"]
+    lines = [
+        f"of {layers['cases']} cases fail: model {failed['model']}, autoencoder {failed['autoencoder']}, truth {failed['truth']}"
+    ]
     lines.append(f"decoder artefacts (DEC-ART) in {layers['decoder_artefacts']['right']}")
     lines.append("class    videos  transformer  decoder  checks")
     lines += [

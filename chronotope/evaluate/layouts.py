@@ -101,7 +101,11 @@ class Length:
     def fault(self, seconds: float) -> str:
         """What is wrong with this length; nothing if it is right."""
         if self.exactly:
-            return "" if abs(seconds - self.low) <= 0.001 + 1e-9 else f"lasts {seconds:.4g} s, expected {self.low:g} s +- 0.001 s"
+            return (
+                ""
+                if abs(seconds - self.low) <= 0.001 + 1e-9
+                else f"lasts {seconds:.4g} s, expected {self.low:g} s +- 0.001 s"
+            )
         if seconds < self.low - 1e-9:
             return f"lasts {seconds:.4g} s, expected {self.low:g} s or longer"
         return "" if seconds < self.high - 1e-9 else f"lasts {seconds:.4g} s, expected less than {self.high:g} s"
@@ -110,7 +114,9 @@ class Length:
         """The model's own number of frames where that is right, else the nearest that is; UsageError where there is none."""
         wanted = round(self.low * fps) if self.exactly else max(default, 2, math.ceil(self.low * fps - 1e-9))
         if fault := self.fault(wanted / fps):
-            raise UsageError(f"a video of {wanted} frames at {fps:g} frames a second {fault}; export another format, or with another model")
+            raise UsageError(
+                f"a video of {wanted} frames at {fps:g} frames a second {fault}; export another format, or with another model"
+            )
         return wanted
 
 
@@ -203,7 +209,9 @@ def _compbench(request: Request) -> Iterator[Clip]:
     for prompt in read_prompts(request.prompts, "prompt"):
         stem = re.sub(r"^\d+_", "", prompt.groups[0])
         if stem not in CATEGORIES:
-            raise FileProblem(f"{prompt.where}, stands in a file '{prompt.groups[0]}', which is no category. {suggest(stem, CATEGORIES)}")
+            raise FileProblem(
+                f"{prompt.where}, stands in a file '{prompt.groups[0]}', which is no category. {suggest(stem, CATEGORIES)}"
+            )
         category = CATEGORIES[stem]
         numbers[category] += 1
         yield Clip(f"video/{category}/{numbers[category]:04d}.mp4", (prompt.text,), samples[prompt.text])
@@ -229,9 +237,19 @@ FORMATS = {
         Format("vbench-long", "VBench-Long: videos/PROMPT-0.mp4 to -4.mp4, 5 s or longer", _vbench, Length(low=5.0)),
         Format("vbench2", "VBench-2.0: vbench2_videos/DIMENSION/PROMPT-0.mp4 to -2.mp4", _vbench2),
         Format(
-            "physics-iq", "Physics-IQ: MODEL-op-run_01/0001_... to 0198_..., 5 s each", _physics_iq, Length(5.0, exactly=True), 198, True
+            "physics-iq",
+            "Physics-IQ: MODEL-op-run_01/0001_... to 0198_..., 5 s each",
+            _physics_iq,
+            Length(5.0, exactly=True),
+            198,
+            True,
         ),
-        Format("worldscore", "WorldScore: worldscore_output/static/... and dynamic/..., frames and tables", _worldscore, alike=True),
+        Format(
+            "worldscore",
+            "WorldScore: worldscore_output/static/... and dynamic/..., frames and tables",
+            _worldscore,
+            alike=True,
+        ),
         Format("evalcrafter", "EvalCrafter: videos/0000.mp4 to 0699.mp4", _evalcrafter),
         Format("compbench", "T2V-CompBench: video/CATEGORY/0001.mp4 and on", _compbench),
     )

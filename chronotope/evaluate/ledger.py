@@ -38,7 +38,9 @@ class Ledger:
             except (ValueError, KeyError) as problem:
                 raise FileProblem(f"{path}, line {number}, is no line of a ledger") from problem
             if chained != _link(self._last, row):
-                raise FileProblem(f"{path}, line {number}, does not follow from the line before it: the ledger was changed")
+                raise FileProblem(
+                    f"{path}, line {number}, does not follow from the line before it: the ledger was changed"
+                )
             self.rows.append(row)
             self._last = chained
 
@@ -70,7 +72,9 @@ class Ledger:
 
     def unfinished(self) -> list[str]:
         """The cases that were started, and neither ended nor were interrupted by a person."""
-        last = {row["case"]: row["kind"] for row in self.rows if row["kind"] in ("started", "interrupted", "done", "failed")}
+        last = {
+            row["case"]: row["kind"] for row in self.rows if row["kind"] in ("started", "interrupted", "done", "failed")
+        }
         return [name for name, kind in last.items() if kind == "started"]
 
     def check_whole(self) -> None:

@@ -25,7 +25,10 @@ FRAMES = (1, 16, 32, 64, 128, 256, 960)
 BASE = 16  # frames: of the clips from which longer ones are made
 ACT = 2.0  # seconds of an act
 FARTHEST = 0.6  # short sides in the second in which it goes or comes back
-SPECS, LONGEST = 32, 12  # scenes; those of them that are also asked for at the greatest length, which costs as much as all others
+SPECS, LONGEST = (
+    32,
+    12,
+)  # scenes; those of them that are also asked for at the greatest length, which costs as much as all others
 OPPOSITE: dict[str | None, Direction] = {"left": "right", "right": "left"}
 
 
@@ -38,7 +41,9 @@ def _goes_and_comes_back(base: Spec, seconds: float) -> tuple[Event, ...]:
     """A second one way at first, the last second back."""
     (event,) = base.events
     # in a clip that mostly rests, a step of more than an eighth of the short side would count as a jump
-    event = dataclasses.replace(event, amount=round(min(event.amount or 0.5, FARTHEST * min(base.width, base.height) / base.width), 4))
+    event = dataclasses.replace(
+        event, amount=round(min(event.amount or 0.5, FARTHEST * min(base.width, base.height) / base.width), 4)
+    )
     back = dataclasses.replace(event, start=seconds - ACT / 2, end=seconds, direction=OPPOSITE[event.direction])
     return dataclasses.replace(event, end=ACT / 2), back
 

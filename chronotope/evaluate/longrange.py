@@ -95,9 +95,15 @@ def drifts(scene: Scene) -> tuple[Fault, dict[str, float]]:
         return None, {}
     found = drift_of(scene.sight.frames, region, scene.spec.fps)
     truth = drift_of(_as_large(scaled(render(scene.spec).frames), region.shape), region, scene.spec.fps)
-    far = {name for name in MEASURES if min(abs(found.change[name]), abs(found.change[name] - truth.change[name])) > SPREAD[name]}
+    far = {
+        name
+        for name in MEASURES
+        if min(abs(found.change[name]), abs(found.change[name] - truth.change[name])) > SPREAD[name]
+    }
     if found.change["sharpness"] > 0 or not _in_view(scene):
-        far -= {"sharpness"}  # the edges are those of the actors: who comes later brings some, and who has gone takes them along
+        far -= {
+            "sharpness"
+        }  # the edges are those of the actors: who comes later brings some, and who has gone takes them along
     numbers = {**found.change, **{f"{name} a second": value for name, value in found.slope.items()}}
     return ("LNG-DRF", ends(scene.num_frames)[1].start) if far else None, numbers
 

@@ -80,7 +80,9 @@ def there_and_back(autoencoder: Autoencoder, geometry: Geometry) -> Make:
     """The truth of a case, encoded and decoded."""
 
     def make(case: Case) -> tuple[Frames, dict[str, Any]]:
-        frames = autoencoder.decode(encode_frames(autoencoder, geometry, case.truth()), geometry.slices(case.spec.num_frames))
+        frames = autoencoder.decode(
+            encode_frames(autoencoder, geometry, case.truth()), geometry.slices(case.spec.num_frames)
+        )
         return frames[:, : case.spec.height, : case.spec.width].cpu().numpy(), {"layer": "autoencoder"}
 
     return make
@@ -131,7 +133,9 @@ class Helpers:
     def __enter__(self) -> Helpers:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.pool.shutdown(wait=kind is None, cancel_futures=True)
 
     def make(self, cases: Sequence[Case], folder: Path) -> Iterator[tuple[Case, Row | None]]:

@@ -64,7 +64,9 @@ def gather(source: str) -> Iterator[Named]:
         return
     scope, *rest = source.split(":")
     if len(rest) < 2 or not all(part.isdecimal() for part in rest[:2]):
-        raise UsageError(f"{source} is no folder, and does not read as clips of the stage; expected such as small:2000:7")
+        raise UsageError(
+            f"{source} is no folder, and does not read as clips of the stage; expected such as small:2000:7"
+        )
     if scope not in SCOPES:
         raise UsageError(f"unknown scope '{scope}'. {suggest(scope, SCOPES)}")
     split, shares = _unusual(rest[2:])
@@ -112,7 +114,9 @@ def nearest(
         place[least < best] = start + closest[least < best]
         best = np.minimum(best, least)
     # the sum of squares is exact only to a few units of single precision: the difference itself says how far it is
-    exact = [float(np.sqrt(((row - theirs[at].astype(np.float32)) ** 2).mean())) for row, at in zip(left, place, strict=True)]
+    exact = [
+        float(np.sqrt(((row - theirs[at].astype(np.float32)) ** 2).mean())) for row, at in zip(left, place, strict=True)
+    ]
     return place, np.array(exact)
 
 
@@ -146,7 +150,9 @@ def memorisation(videos: Clips, training: Clips, baseline: Clips) -> dict[str, A
     }
 
 
-def _near(videos: Clips, training: Clips, place: np.ndarray, distance: np.ndarray, percentile: np.ndarray, n: int) -> dict[str, Any]:
+def _near(
+    videos: Clips, training: Clips, place: np.ndarray, distance: np.ndarray, percentile: np.ndarray, n: int
+) -> dict[str, Any]:
     row = {"video": videos.names[n], "clip": training.names[place[n]]}
     return {**row, "distance": round(float(distance[n]), 4), "percentile": round(float(percentile[n]), 4)}
 

@@ -16,7 +16,18 @@ from typing import Any
 from urllib.parse import quote
 
 from chronotope.evaluate.longrange import ALIKE
-from chronotope.evaluate.plots import DARK, GREY, ORANGE, bars, heat_map, link, quantiles, shares, strips, survival_curve
+from chronotope.evaluate.plots import (
+    DARK,
+    GREY,
+    ORANGE,
+    bars,
+    heat_map,
+    link,
+    quantiles,
+    shares,
+    strips,
+    survival_curve,
+)
 from chronotope.evaluate.taxonomy import FAILURES
 
 __all__ = ["write_page"]
@@ -41,9 +52,15 @@ def write_page(report: dict[str, Any], videos: Path, out: Path) -> None:
 def _head(report: dict[str, Any]) -> str:
     about, success = report["about"], report["summary"]["success"]
     low, high = success["interval_over_specs"]
-    facts = "".join(f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(str(value))}</td></tr>" for name, value in about.items())
+    facts = "".join(
+        f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(str(value))}</td></tr>" for name, value in about.items()
+    )
     name = html.escape(str(about.get("model", "this")))
-    what = f"What {name} can do, and how it fails" if about.get("layer", "model") == "model" else f"The ceiling: {about['layer']}"
+    what = (
+        f"What {name} can do, and how it fails"
+        if about.get("layer", "model") == "model"
+        else f"The ceiling: {about['layer']}"
+    )
     tries = ", one try each" if "ledger" in about and str(about.get("selection", "none")).startswith("none") else ""
     good = link(f"{success['right']} of {success['of']} videos", success="true")
     return (
@@ -59,7 +76,11 @@ def _sections(report: dict[str, Any], videos: Path, folder: str) -> Iterable[tup
     """Name, title and body of each."""
     summary, cases = report["summary"], report["cases"]
     first = [case for case in cases if case["run"] == cases[0]["run"]][:SHOWN]
-    yield "first", f"The first {len(first)}", "<p>By index, in the first run: nobody chose them.</p>" + _gallery(first, videos)
+    yield (
+        "first",
+        f"The first {len(first)}",
+        "<p>By index, in the first run: nobody chose them.</p>" + _gallery(first, videos),
+    )
     kinds = (f"<h3>{html.escape(name)}</h3>{bars(levels, name)}" for name, levels in summary["strata"].items())
     table = heat_map(summary["cube"], list(summary["strata"]["length"]))
     yield "cube", "Length against deeds", f"<p>Share of videos that succeed; a cell opens its videos.</p>{table}"
@@ -75,14 +96,20 @@ def _sections(report: dict[str, Any], videos: Path, folder: str) -> Iterable[tup
     if "memorisation" in report:
         yield "memorisation", "Are they copies?", _memorisation(report["memorisation"], cases, folder)
     yield "strata", "Success by kind of case", "".join(kinds)
-    yield "checks", "Checks", "<p>The share of each that holds, the weakest first; intervals over scenes.</p>" + bars(summary["checks"])
+    yield (
+        "checks",
+        "Checks",
+        "<p>The share of each that holds, the weakest first; intervals over scenes.</p>" + bars(summary["checks"]),
+    )
     worst = sorted(cases, key=lambda case: (case["graded"], case["index"]))[:SHOWN]
     yield "worst", f"The worst {len(worst)}", "<p>By the share of checks that hold.</p>" + _gallery(worst, videos)
     yield "all", "All videos", _all(cases, folder)
 
 
 def _survival(data: Mapping[str, Any]) -> str:
-    median = "most never have, in these lengths" if data["median"] is None else f"half have after {data['median']:.2f} s"
+    median = (
+        "most never have, in these lengths" if data["median"] is None else f"half have after {data['median']:.2f} s"
+    )
     return (
         f"<p>Share of {data['videos']} videos in which nobody has yet vanished, appeared from nothing, doubled, changed colour, jumped or "
         f"shaken; {median}.</p>{survival_curve(data)}"
@@ -119,7 +146,12 @@ RATES = {
 def _permanence(found: Mapping[str, Any]) -> str:
     """The gate, what passes it and comes back right, and both."""
     lines = "".join(
-        _line(RATES[name], f"{rate['right']} of {rate['of']}", f"{rate['share']:.1%}", "{:.1%} to {:.1%}".format(*rate["interval"]))
+        _line(
+            RATES[name],
+            f"{rate['right']} of {rate['of']}",
+            f"{rate['share']:.1%}",
+            "{:.1%} to {:.1%}".format(*rate["interval"]),
+        )
         for name, rate in found.items()
     )
     return (
@@ -131,10 +163,16 @@ def _permanence(found: Mapping[str, Any]) -> str:
 def _failures(rates: Mapping[str, Any]) -> str:
     """Those that were found, the most frequent first, and those that were not."""
     ordered = sorted(rates.items(), key=lambda item: -item[1]["share"])
-    found, absent = ("".join(_failure(code, rate) for code, rate in ordered if bool(rate["right"]) is seen) for seen in (True, False))
+    found, absent = (
+        "".join(_failure(code, rate) for code, rate in ordered if bool(rate["right"]) is seen) for seen in (True, False)
+    )
     head = "<tr><th>code</th><th>what</th><th>severity</th><th>where</th><th>share</th></tr>"
     why = "<p>Not each of them can be in every suite: some are asked of certain deeds, tasks, long clips or the table only.</p>"
-    others = f"<details><summary>Not raised</summary>{why}<table class=lines>{head}{absent}</table></details>" if absent else ""
+    others = (
+        f"<details><summary>Not raised</summary>{why}<table class=lines>{head}{absent}</table></details>"
+        if absent
+        else ""
+    )
     words = "Severity 3 and 4 block success. Of several videos of a scene, intervals are over scenes."
     return f"<p>{words}</p><div class=wide><table class=lines>{head}{found}</table>{others}</div>"
 

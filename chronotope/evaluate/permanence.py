@@ -22,7 +22,18 @@ from chronotope.evaluate.words import SURE, colour_votes, core, mean_colour, per
 from chronotope.worlds.absences import Absence, absences
 from chronotope.worlds.spec import RETURNS, Event
 
-__all__ = ["BACK", "DRIFT_OF_COLOUR", "DRIFT_OF_SIZE", "GATE", "GROWN", "fates", "foreign_cells", "permanence_of", "stays_of", "times_away"]
+__all__ = [
+    "BACK",
+    "DRIFT_OF_COLOUR",
+    "DRIFT_OF_SIZE",
+    "GATE",
+    "GROWN",
+    "fates",
+    "foreign_cells",
+    "permanence_of",
+    "stays_of",
+    "times_away",
+]
 
 GROWN = 1.25  # times the area
 DRIFT_OF_COLOUR = 20.0  # CIELAB, lightness halved
@@ -34,7 +45,10 @@ IN_TIME = 0.5  # seconds from when the stage brings it back
 OTHERWISE, SHARE_IN_FRONT = 20.0, 0.2  # CIELAB, lightness halved; of the pixels that the actor has
 LEVEL = 0.2  # short sides up or down between where it went and where it comes back
 SHOWING, SHOWN = 0.05, 0.9  # of its pixels: between the two it may be recognised again, sooner or later
-GATE, BACK = "goes out of sight", ("comes back", "comes back at its place", "comes back in its time", "comes back as it should be")
+GATE, BACK = (
+    "goes out of sight",
+    ("comes back", "comes back at its place", "comes back in its time", "comes back as it should be"),
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,9 @@ def _due(scene: Scene, place: int, absence: Absence) -> tuple[int, int]:
     """The frames in which the stage shows something of it again, and almost all."""
     start, last = round(absence.back.start * scene.spec.fps), scene.num_frames - 1
     visible = truth_of(scene.spec).visible_fraction[start:, place]
-    some, most = (start + int(np.argmax(visible >= share)) if (visible >= share).any() else last for share in (SHOWING, SHOWN))
+    some, most = (
+        start + int(np.argmax(visible >= share)) if (visible >= share).any() else last for share in (SHOWING, SHOWN)
+    )
     return some, most
 
 
@@ -108,7 +124,9 @@ def _gap(scene: Scene, one: Followed, absence: Absence) -> Gap | None:
             # a single frame may be a slip of the probe
             back = next((int(r) for r in later if r == scene.num_frames - 1 or found[r + 1]), None)
             gap = Gap(t + 1, back)
-            return gap if absence.gone.kind == "leave" or not _in_front(scene, one, _cover(scene, absence), gap) else None
+            return (
+                gap if absence.gone.kind == "leave" or not _in_front(scene, one, _cover(scene, absence), gap) else None
+            )
         t += 1
     return None
 
@@ -131,7 +149,9 @@ def _in_front(scene: Scene, one: Followed, cover: Followed, gap: Gap) -> bool:
     if not inside.any() or away.all():
         return False
     usual = perceived(np.median(frames[~away][:, inside], axis=0).round().astype(np.uint8))
-    other = [float((np.linalg.norm(perceived(frame[inside]) - usual, axis=1) > OTHERWISE).sum()) for frame in frames[away]]
+    other = [
+        float((np.linalg.norm(perceived(frame[inside]) - usual, axis=1) > OTHERWISE).sum()) for frame in frames[away]
+    ]
     return float(np.median(other)) > SHARE_IN_FRONT * float(np.nanmedian(one.areas)) * CELL**2
 
 
@@ -141,7 +161,9 @@ def _cover(scene: Scene, absence: Absence) -> Followed:
 
 def _at_side(cells: Bool[np.ndarray, "rows columns"], side: str) -> bool:
     """Whether some of the cells are close to this side of the frame."""
-    strip = {"left": cells[:, :AT_HAND], "right": cells[:, -AT_HAND:], "up": cells[:AT_HAND], "down": cells[-AT_HAND:]}[side]
+    strip = {"left": cells[:, :AT_HAND], "right": cells[:, -AT_HAND:], "up": cells[:AT_HAND], "down": cells[-AT_HAND:]}[
+        side
+    ]
     return bool(strip.any())
 
 
@@ -167,9 +189,17 @@ def _is_another(scene: Scene, one: Followed, t: int, usual: Bool[np.ndarray, "ro
 def foreign_cells(scene: Scene, one: Followed, t: int) -> Bool[np.ndarray, "rows columns"]:
     """Cells in which somebody stands who is neither of this actor's kind nor another actor."""
     likely = scene.sight.likely[t]
-    others = np.any([np.zeros_like(one.trail.cells[t]), *(other.trail.cells[t] for other in scene.actors if other is not one)], axis=0)
+    others = np.any(
+        [np.zeros_like(one.trail.cells[t]), *(other.trail.cells[t] for other in scene.actors if other is not one)],
+        axis=0,
+    )
     taken = likely[NOTHING] < SURE
-    return np.asarray(taken & (likely.argmax(axis=0) != KINDS.index(one.actor.noun)) & (likely.argmax(axis=0) != NOTHING) & ~grown(others))
+    return np.asarray(
+        taken
+        & (likely.argmax(axis=0) != KINDS.index(one.actor.noun))
+        & (likely.argmax(axis=0) != NOTHING)
+        & ~grown(others)
+    )
 
 
 def _at_its_place(scene: Scene, one: Followed, absence: Absence, gap: Gap) -> Fault:

@@ -19,7 +19,9 @@ Frames = UInt8[np.ndarray, "t h w 3"]
 def without(spec: Spec, name: str) -> Spec:
     """Nobody of this name, and nothing that happened with them."""
     actors = tuple(actor for actor in spec.actors if actor.id != name)
-    return dataclasses.replace(spec, actors=actors, events=tuple(e for e in spec.events if name not in (e.actor, e.target)))
+    return dataclasses.replace(
+        spec, actors=actors, events=tuple(e for e in spec.events if name not in (e.actor, e.target))
+    )
 
 
 def changed(spec: Spec, name: str, **changes: object) -> Spec:
@@ -39,7 +41,10 @@ def steady(spec: Spec, *besides: str) -> list[Actor]:
 def apart(spec: Spec, place: int) -> bool:
     """Whether nobody's box ever comes near this one's."""
     truth, gap = truth_of(spec), 8 * min(spec.width, spec.height) / 64
-    far = [np.abs(at - at[:, [place]]) - (size + size[:, [place]]) / 2 for at, size in ((truth.x, truth.width), (truth.y, truth.height))]
+    far = [
+        np.abs(at - at[:, [place]]) - (size + size[:, [place]]) / 2
+        for at, size in ((truth.x, truth.width), (truth.y, truth.height))
+    ]
     return bool((np.delete(np.maximum(*far), place, axis=1) > gap).all())
 
 

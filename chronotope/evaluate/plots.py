@@ -53,7 +53,12 @@ def _cell(rate: Mapping[str, Any] | None, deeds: str, length: str) -> str:
 def survival_curve(data: Mapping[str, Any]) -> str:
     """Kaplan-Meier: steps down where videos fail, the band is 95 %."""
     last = data["longest"]
-    frame = Frame(last, 1.0, [(last * k / 4, f"{last * k / 4:.1f} s") for k in range(5)], [(k / 4, f"{25 * k} %") for k in range(5)])
+    frame = Frame(
+        last,
+        1.0,
+        [(last * k / 4, f"{last * k / 4:.1f} s") for k in range(5)],
+        [(k / 4, f"{25 * k} %") for k in range(5)],
+    )
 
     def steps(values: Sequence[float]) -> list[str]:
         points, before = [], 1.0
@@ -74,7 +79,9 @@ class Frame:
 
     left, top, width, height = 52.0, 10.0, 600.0, 240.0
 
-    def __init__(self, x: float, y: float, across: Sequence[tuple[float, str]], up: Sequence[tuple[float, str]]) -> None:
+    def __init__(
+        self, x: float, y: float, across: Sequence[tuple[float, str]], up: Sequence[tuple[float, str]]
+    ) -> None:
         self.x, self.y, self.across, self.up = x or 1.0, y or 1.0, across, up
 
     def at(self, x: float, y: float) -> str:
@@ -87,7 +94,9 @@ class Frame:
         ticks = "".join(_text(self.left + self.width * x / self.x, bottom, 18, name) for x, name in self.across)
         for y, name in self.up:
             place = self.top + self.height * (1 - y / self.y)
-            ticks += f'<path d="M{self.left} {place}H{right}" stroke="#e3e6eb"/>' + _text(self.left - 6, place, 4, name, "end")
+            ticks += f'<path d="M{self.left} {place}H{right}" stroke="#e3e6eb"/>' + _text(
+                self.left - 6, place, 4, name, "end"
+            )
         return f'<svg class=plot viewBox="0 0 {right + 44} {bottom + 26}" role="img">{ticks}{curves}</svg>'
 
 
@@ -98,7 +107,12 @@ def _text(x: float, y: float, below: int, text: str, anchor: str = "middle") -> 
 def quantiles(curves: Mapping[str, Sequence[float]], mark: float, unit: str) -> str:
     """Distributions, each given by its values at 0, 1, ... 100 %; a line marks one value."""
     most = max(values[-1] for values in curves.values())
-    frame = Frame(most, 1.0, [(most * k / 4, f"{most * k / 4:.0f} {unit}") for k in range(5)], [(k / 4, f"{25 * k} %") for k in range(5)])
+    frame = Frame(
+        most,
+        1.0,
+        [(most * k / 4, f"{most * k / 4:.0f} {unit}") for k in range(5)],
+        [(k / 4, f"{25 * k} %") for k in range(5)],
+    )
     drawn, names = "", []
     for (name, values), colour in zip(curves.items(), (GREY, DARK), strict=False):
         points = " ".join(frame.at(value, place / (len(values) - 1)) for place, value in enumerate(values))

@@ -20,7 +20,19 @@ from chronotope.errors import FileProblem
 from chronotope.picture import resize
 from chronotope.worlds.sample import SCOPES
 
-__all__ = ["CELL", "KINDS", "NOTHING", "SHAPE_KINDS", "SHORT_SIDE", "SOMETHING", "Probe", "load_probe", "look", "scaled", "weights_folder"]
+__all__ = [
+    "CELL",
+    "KINDS",
+    "NOTHING",
+    "SHAPE_KINDS",
+    "SHORT_SIDE",
+    "SOMETHING",
+    "Probe",
+    "load_probe",
+    "look",
+    "scaled",
+    "weights_folder",
+]
 
 SHORT_SIDE = 64  # pixels, after scaling
 CELL = 4  # pixels a side
@@ -111,7 +123,9 @@ def load_probe(folder: Path | None = None) -> Probe:
     folder = folder or weights_folder()
     about = load_json(folder / "probe.json")
     if tuple(about["kinds"]) != KINDS:
-        raise FileProblem(f"{folder}/probe.json was trained for another cast; train it again: python -m chronotope.evaluate.train_probe")
+        raise FileProblem(
+            f"{folder}/probe.json was trained for another cast; train it again: python -m chronotope.evaluate.train_probe"
+        )
     probe = Probe()
     tensors = {
         name: tensor.float() if tensor.is_floating_point() else tensor

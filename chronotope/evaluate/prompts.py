@@ -40,7 +40,9 @@ def read_prompts(path: Path, key: str) -> Iterator[Prompt]:
             )
     for file in files:
         if file.suffix.lower() not in SUFFIXES:
-            raise FileProblem(f"{file} ends in '{file.suffix}'; prompts are read from .txt (one a line) or .json (a list of objects)")
+            raise FileProblem(
+                f"{file} ends in '{file.suffix}'; prompts are read from .txt (one a line) or .json (a list of objects)"
+            )
         yield from _from_lines(file) if file.suffix.lower() == ".txt" else _from_list(file, key)
 
 
@@ -59,7 +61,9 @@ def _from_list(path: Path, key: str) -> Iterator[Prompt]:
     except ValueError as problem:
         raise FileProblem(f"{path} is not readable JSON: {problem}; copy it again from the benchmark") from problem
     if not isinstance(entries, list) or not entries:
-        raise FileProblem(f"{path} holds {_kind(entries)}; a list of objects is expected, one a prompt, as the benchmark ships it")
+        raise FileProblem(
+            f"{path} holds {_kind(entries)}; a list of objects is expected, one a prompt, as the benchmark ships it"
+        )
     for number, entry in enumerate(entries, start=1):
         where = f"{path}, entry {number}"
         if not isinstance(entry, dict):
@@ -75,7 +79,11 @@ def text_of(where: str, entry: Mapping[str, Any], key: str) -> str:
     """The text under a key of an entry; FileProblem where there is none."""
     text = entry.get(key)
     if not isinstance(text, str) or not text.strip():
-        got = f"{text!r} under '{key}'" if key in entry else f"no '{key}' (it has: {', '.join(map(str, entry)) or 'nothing'})"
+        got = (
+            f"{text!r} under '{key}'"
+            if key in entry
+            else f"no '{key}' (it has: {', '.join(map(str, entry)) or 'nothing'})"
+        )
         raise FileProblem(f"{where}, has {got}; a text is expected there")
     return text
 
@@ -86,7 +94,9 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[s
     lacking = [column for column in columns if column not in (rows.fieldnames or ())]
     if lacking:
         got = ", ".join(rows.fieldnames or ()) or "nothing"
-        raise FileProblem(f"{path}, line 1, has the columns {got}; {', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} missing")
+        raise FileProblem(
+            f"{path}, line 1, has the columns {got}; {', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} missing"
+        )
     for row in rows:
         where = f"{path}, line {rows.line_num}"
         for column in columns:

@@ -113,7 +113,9 @@ class Meter:
         return _decibels(self.difference_squares / self.num_differences) if self.num_differences else None
 
 
-def reconstruct(autoencoder: Autoencoder, geometry: Geometry, frames: Iterable[Frame], num_frames: int) -> Iterator[tuple[Frames, Frames]]:
+def reconstruct(
+    autoencoder: Autoencoder, geometry: Geometry, frames: Iterable[Frame], num_frames: int
+) -> Iterator[tuple[Frames, Frames]]:
     """Pairs (original, decoded) of one slice after another, at native size; holds three slices, however long the video is."""
     source = iter(frames)
     slices = geometry.slices(num_frames)
@@ -123,7 +125,9 @@ def reconstruct(autoencoder: Autoencoder, geometry: Geometry, frames: Iterable[F
         for piece in slices:
             found = list(islice(source, piece.num_frames))
             if len(found) != piece.num_frames:
-                raise UsageError(f"the video ended after {piece.start + len(found)} frames, and {num_frames} were announced")
+                raise UsageError(
+                    f"the video ended after {piece.start + len(found)} frames, and {num_frames} were announced"
+                )
             waiting.append(np.stack(found))
             yield encode_frames(autoencoder, geometry, waiting[-1], [Slice(0, piece.num_frames)])[0]
 
@@ -156,4 +160,6 @@ def measure_reconstruction(
     channels = autoencoder.config.channels
     latent_values = len(geometry.slices(num_frames)) * channels * math.prod(geometry.latent_size(*size))
     ratio = values / latent_values
-    return Reconstruction(meter.psnr, meter.ssim, meter.temporal_psnr, meter.num_frames, seconds, ratio, ratio * 8 / 16, channels)
+    return Reconstruction(
+        meter.psnr, meter.ssim, meter.temporal_psnr, meter.num_frames, seconds, ratio, ratio * 8 / 16, channels
+    )

@@ -28,7 +28,15 @@ MOVING = 0.1  # short sides, or of the logarithm of the size: the camera is seen
 SHOWN_BY_CAMERA = ("right", "left", "in", "out")  # the ways of the camera that can be told
 SHARE = 0.4  # of what the stage's camera does is enough, for how far is not said
 _OF_WHAT_IS_SEEN_MOVING = ("is there", "has its colour", "is one", "is at its place", "is sharp")
-_OF_SEVERAL = ("is there", "has its colour", "nobody else is there", "is at its place", "is sharp", "does not flicker", "is free of noise")
+_OF_SEVERAL = (
+    "is there",
+    "has its colour",
+    "nobody else is there",
+    "is at its place",
+    "is sharp",
+    "does not flicker",
+    "is free of noise",
+)
 
 
 def relation_checks(scene: Scene, kind: str) -> tuple[Check, ...]:
@@ -40,7 +48,10 @@ def relation_checks(scene: Scene, kind: str) -> tuple[Check, ...]:
     if kind == "absence":
         return (*found, Check.of("what is ruled out is not there", _absent(scene, absent_of(scene.spec))))
     if kind == "camera motion":
-        return (*(one for one in found if one.name in _OF_WHAT_IS_SEEN_MOVING), Check.of("the camera moves", _camera_moves(scene)))
+        return (
+            *(one for one in found if one.name in _OF_WHAT_IS_SEEN_MOVING),
+            Check.of("the camera moves", _camera_moves(scene)),
+        )
     return found
 
 

@@ -41,26 +41,48 @@ __all__ = [
 VERSION = 1
 SCHEMA = Path(__file__).with_name("report.schema.json")
 # A video that was not made has failed from the start
-LASTING_FAULTS = tuple(code for code in FAILURES if code.startswith(("OBJ-", "ID-COL", "MOT-JMP", "MOT-SHK", "SYS-RUN")))
+LASTING_FAULTS = tuple(
+    code for code in FAILURES if code.startswith(("OBJ-", "ID-COL", "MOT-JMP", "MOT-SHK", "SYS-RUN"))
+)
 
 
 def make_report(verdicts: Sequence[Judged], about: dict[str, Any]) -> dict[str, Any]:
     """Everything that was measured, as plain JSON values."""
-    return {"version": VERSION, "about": about, "summary": _summary(verdicts), "cases": [_case(verdict) for verdict in verdicts]}
+    return {
+        "version": VERSION,
+        "about": about,
+        "summary": _summary(verdicts),
+        "cases": [_case(verdict) for verdict in verdicts],
+    }
 
 
 def _case(verdict: Judged) -> dict[str, Any]:
     case = verdict.case
     faults = [
-        {"code": c.code, "check": c.name, "actor": c.actor, "frame": c.frame, "second": round((c.frame or 0) / case.spec.fps, 3)}
+        {
+            "code": c.code,
+            "check": c.name,
+            "actor": c.actor,
+            "frame": c.frame,
+            "second": round((c.frame or 0) / case.spec.fps, 3),
+        }
         for c in verdict.checks
         if c.code
     ]
-    row = {"id": case.id, "index": case.index, "run": case.run, "file": case.file, "prompt": case.prompt, "seed": case.seed}
+    row = {
+        "id": case.id,
+        "index": case.index,
+        "run": case.run,
+        "file": case.file,
+        "prompt": case.prompt,
+        "seed": case.seed,
+    }
     row |= {"suite": case.suite} if case.suite else {}
     row |= {"strata": case.strata, "success": verdict.success, "graded": round(verdict.graded, 4), "failures": faults}
     # under the name of the check; of two actors, the later one's
-    measured = {c.name: {name: round(value, 4) for name, value in c.measured.items()} for c in verdict.checks if c.measured}
+    measured = {
+        c.name: {name: round(value, 4) for name, value in c.measured.items()} for c in verdict.checks if c.measured
+    }
     return {**row, "measured": measured} if measured else row
 
 
@@ -100,7 +122,11 @@ def _summary(verdicts: Sequence[Judged]) -> dict[str, Any]:
     by_run = [success_rate(v for v in verdicts if v.case.run == run).share for run in runs]
     return {
         "success": {**as_row(success_rate(verdicts)), "interval_over_specs": _level(verdicts)["interval"]},
-        "runs": {"count": len(runs), "shares": by_run, "deviation": round(statistics.stdev(by_run), 4) if len(runs) > 1 else None},
+        "runs": {
+            "count": len(runs),
+            "shares": by_run,
+            "deviation": round(statistics.stdev(by_run), 4) if len(runs) > 1 else None,
+        },
         "graded": round(sum(v.graded for v in verdicts) / len(verdicts), 4),
         "checks": _by_check(verdicts),
         "strata": _by_stratum(verdicts),
@@ -117,13 +143,17 @@ def _by_check(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
     for verdict in verdicts:
         for check in verdict.checks:
             found.setdefault(check.name, []).append((check.holds, _scene(verdict)))
-    rates = {name: over_scenes([holds for holds, _ in rows], [scene for _, scene in rows]) for name, rows in found.items()}
+    rates = {
+        name: over_scenes([holds for holds, _ in rows], [scene for _, scene in rows]) for name, rows in found.items()
+    }
     return dict(sorted(rates.items(), key=lambda item: item[1]["share"]))
 
 
 def _by_stratum(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for name in dict.fromkeys(name for v in verdicts for name in v.case.strata):  # of joined plans not every case has every stratum
+    for name in dict.fromkeys(
+        name for v in verdicts for name in v.case.strata
+    ):  # of joined plans not every case has every stratum
         levels = _in_order({v.case.strata[name] for v in verdicts if name in v.case.strata})
         found[name] = {level: _level([v for v in verdicts if v.case.strata.get(name) == level]) for level in levels}
     return found
@@ -161,7 +191,11 @@ def _survival(verdicts: Sequence[Judged]) -> dict[str, Any]:
     ends = []
     for verdict in (v for v in verdicts if v.case.spec.num_frames > 1):
         fps = verdict.case.spec.fps
-        ends.append(lasted([(c.code, (c.frame or 0) / fps) for c in verdict.checks if c.code], verdict.case.spec.num_frames / fps))
+        ends.append(
+            lasted(
+                [(c.code, (c.frame or 0) / fps) for c in verdict.checks if c.code], verdict.case.spec.num_frames / fps
+            )
+        )
     if not ends:
         return {}
     times, failed = zip(*ends, strict=True)
@@ -181,8 +215,17 @@ def _long_range(verdicts: Sequence[Judged]) -> dict[str, Any]:
         changes = [row[name] for row in rows]
         slope = statistics.median(row[f"{name} a second"] for row in rows)
         within = over_scenes([abs(change) <= spread for change in changes], scenes)
-        found[name] = {"spread": spread, "median": round(statistics.median(changes), 4), "slope": round(slope, 4), "within": within}
-    return {"videos": len(rows), "drifting": over_scenes(["LNG-DRF" in v.codes for v, _ in long], scenes), "measures": found}
+        found[name] = {
+            "spread": spread,
+            "median": round(statistics.median(changes), 4),
+            "slope": round(slope, 4),
+            "within": within,
+        }
+    return {
+        "videos": len(rows),
+        "drifting": over_scenes(["LNG-DRF" in v.codes for v, _ in long], scenes),
+        "measures": found,
+    }
 
 
 def write_report(report: dict[str, Any], folder: Path) -> None:
@@ -227,11 +270,16 @@ def paired(first: dict[str, Any], second: dict[str, Any]) -> tuple[dict[str, Any
     """The rows of two reports by the name of their case; both must be of the same cases."""
     ours, theirs = ({row["id"]: row for row in report["cases"]} for report in (first, second))
     if set(ours) != set(theirs):
-        alone = [f"{len(a.keys() - b.keys())} only in the {name}" for a, b, name in ((ours, theirs, "first"), (theirs, ours, "second"))]
+        alone = [
+            f"{len(a.keys() - b.keys())} only in the {name}"
+            for a, b, name in ((ours, theirs, "first"), (theirs, ours, "second"))
+        ]
         raise FileProblem(f"the two reports are of other cases ({', '.join(alone)}); compare reports of one suite")
     for name, row in ours.items():
         if (row["seed"], row["prompt"]) != (theirs[name]["seed"], theirs[name]["prompt"]):
-            raise FileProblem(f"the two reports are of other cases: {name} has another seed or prompt; compare reports of one suite")
+            raise FileProblem(
+                f"the two reports are of other cases: {name} has another seed or prompt; compare reports of one suite"
+            )
     return ours, theirs
 
 
@@ -246,7 +294,10 @@ def compare(first: dict[str, Any], second: dict[str, Any]) -> list[Comparison]:
     for group, names in groups.items():
         pairs = [(bool(ours[name]["success"]), bool(theirs[name]["success"])) for name in names]
         found.append(_compared(group, pairs, [scene_of(ours[name]) for name in names]))
-    adjusted = [found[0].p_value, *holm([row.p_value for row in found[1:]])]  # the first question was asked before all others
+    adjusted = [
+        found[0].p_value,
+        *holm([row.p_value for row in found[1:]]),
+    ]  # the first question was asked before all others
     return [replace(row, adjusted=level) for row, level in zip(found, adjusted, strict=True)]
 
 

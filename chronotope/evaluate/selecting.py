@@ -78,7 +78,9 @@ def _forms(noun: str) -> tuple[str, ...]:
 
 
 # Every noun of the world, so that a hot dog is no dog; the longest is read first
-_WORDS = {word: kind for kind, words in SYNONYMS.items() for word in words} | {noun: noun for noun in (*CAST, *KINDS[2:])}
+_WORDS = {word: kind for kind, words in SYNONYMS.items() for word in words} | {
+    noun: noun for noun in (*CAST, *KINDS[2:])
+}
 _MEANT = {form: kind for word, kind in _WORDS.items() for form in _forms(word)}
 _NOUN = re.compile(rf"\b(?:{'|'.join(re.escape(form) for form in sorted(_MEANT, key=len, reverse=True))})\b")
 

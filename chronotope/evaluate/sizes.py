@@ -53,5 +53,7 @@ def resized(spec: Spec, width: int, height: int) -> Spec:
 
 def _placed(spec: Spec, actor: Actor, width: int, height: int) -> Actor:
     tall, floor = aspect(actor.noun, actor.colour)[1], floor_y(1.0, actor.depth)
-    before, after = (actor.size * tall * min(wide, high) / high / 2 for wide, high in ((spec.width, spec.height), (width, height)))
+    before, after = (
+        actor.size * tall * min(wide, high) / high / 2 for wide, high in ((spec.width, spec.height), (width, height))
+    )
     return dataclasses.replace(actor, y=round(floor - after, 4)) if abs(actor.y + before - floor) < 0.01 else actor

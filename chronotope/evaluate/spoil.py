@@ -51,7 +51,8 @@ def bend(frame: Frame, mask: Mask, rng: np.random.Generator) -> tuple[Frame, Mas
     shift = rng.uniform(-0.12, 0.12, 2) * min(height, width)
     strength = float(rng.uniform(0.0, 1.0))
     waves = [
-        cv2.resize(rng.normal(0, strength, (5, 5)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC) for _ in range(2)
+        cv2.resize(rng.normal(0, strength, (5, 5)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+        for _ in range(2)
     ]
     if rng.random() < 0.5:
         x = width - 1 - x
@@ -97,7 +98,9 @@ def _blur(frame: Frame, sigma: float) -> Frame:
 
 def _shrink_and_grow(frame: Frame, factor: float) -> Frame:
     height, width = frame.shape[:2]
-    small = cv2.resize(frame, (max(1, round(width * factor)), max(1, round(height * factor))), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        frame, (max(1, round(width * factor)), max(1, round(height * factor))), interpolation=cv2.INTER_AREA
+    )
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
 

@@ -73,10 +73,14 @@ class Rate:
         return f"{self.share:.1%} [{low:.1%}, {high:.1%}] of {self.trials}"
 
 
-def bootstrap(values: Sequence[float], clusters: Sequence[Hashable], resamples: int = 10_000, seed: int = 0) -> tuple[float, float]:
+def bootstrap(
+    values: Sequence[float], clusters: Sequence[Hashable], resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float]:
     """The 95 % percentile interval of the mean when whole clusters are drawn again: runs of one spec are not independent."""
     if len(values) != len(clusters) or not values:
-        raise UsageError(f"{len(values)} values and {len(clusters)} clusters: expected as many of each, and at least one")
+        raise UsageError(
+            f"{len(values)} values and {len(clusters)} clusters: expected as many of each, and at least one"
+        )
     names = {name: place for place, name in enumerate(dict.fromkeys(clusters))}
     sums, counts = np.zeros(len(names)), np.zeros(len(names))
     for value, name in zip(values, clusters, strict=True):
@@ -144,7 +148,10 @@ def sign_flip(differences: Sequence[float], clusters: Sequence[Hashable], flips:
     if not len(values):
         return 1.0
     rng, seen = np.random.default_rng(seed), abs(values.sum()) - 1e-9
-    extreme = sum(int((np.abs((rng.integers(0, 2, (1000, len(values))) * 2 - 1) @ values) >= seen).sum()) for _ in range(flips // 1000))
+    extreme = sum(
+        int((np.abs((rng.integers(0, 2, (1000, len(values))) * 2 - 1) @ values) >= seen).sum())
+        for _ in range(flips // 1000)
+    )
     return (extreme + 1) / (flips // 1000 * 1000 + 1)
 
 
@@ -165,7 +172,9 @@ def specs_needed(first: float, second: float, power: float = 0.8) -> int:
 
     # Fleiss, Levin and Paik 2003, Statistical Methods for Rates and Proportions, equation 4.14, without the continuity correction
     mean, reach = (first + second) / 2, NormalDist().inv_cdf(power)
-    spread = NORMAL_95 * math.sqrt(2 * mean * (1 - mean)) + reach * math.sqrt(first * (1 - first) + second * (1 - second))
+    spread = NORMAL_95 * math.sqrt(2 * mean * (1 - mean)) + reach * math.sqrt(
+        first * (1 - first) + second * (1 - second)
+    )
     return math.ceil((spread / (first - second)) ** 2)
 
 
@@ -240,7 +249,8 @@ def trend(compute: Sequence[float], right: Sequence[Sequence[bool]], resamples: 
     rng = np.random.default_rng(seed)
     drawn = (rng.integers(answers.shape[1], size=answers.shape[1]) for _ in range(resamples))
     return Trend(
-        *_logistic(exponents, answers.mean(axis=1)), tuple(_logistic(exponents, answers[:, places].mean(axis=1)) for places in drawn)
+        *_logistic(exponents, answers.mean(axis=1)),
+        tuple(_logistic(exponents, answers[:, places].mean(axis=1)) for places in drawn),
     )
 
 

@@ -38,7 +38,18 @@ from chronotope.worlds.table import render as render_table
 from chronotope.worlds.table_sample import table_split
 from chronotope.worlds.table_spec import TableSpec
 
-__all__ = ["LENGTHS", "NAMES", "SUITES", "Case", "Suite", "make_suite", "name_of", "read_cases", "specs_of", "write_cases"]
+__all__ = [
+    "LENGTHS",
+    "NAMES",
+    "SUITES",
+    "Case",
+    "Suite",
+    "make_suite",
+    "name_of",
+    "read_cases",
+    "specs_of",
+    "write_cases",
+]
 
 VERSION = 2
 # up to so many seconds; the mixture has no clip of more than three, so its last level was named "over 2 s": 2 to 3 s
@@ -151,7 +162,11 @@ class Case:
 
     def truth(self) -> Frames:
         """The clip of its spec, rendered."""
-        return render_table(self.spec, played(self.spec).motion).frames if isinstance(self.spec, TableSpec) else render(self.spec).frames
+        return (
+            render_table(self.spec, played(self.spec).motion).frames
+            if isinstance(self.spec, TableSpec)
+            else render(self.spec).frames
+        )
 
 
 def _shared(spec: Spec | TableSpec, form: str, split: Split) -> dict[str, str]:
@@ -173,7 +188,11 @@ def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
     elif len(events) == 1:
         deeds = "C1 one deed"
     else:
-        deeds = "C2 two deeds at once" if len(starts) == 1 or len({e.actor for e in events}) > 1 else "C3 one deed after the other"
+        deeds = (
+            "C2 two deeds at once"
+            if len(starts) == 1 or len({e.actor for e in events}) > 1
+            else "C3 one deed after the other"
+        )
     return {
         **_shared(spec, form, split),
         "deeds": deeds,
@@ -206,7 +225,9 @@ def make_suite(name: str) -> list[Case]:
             scope = SCOPES["acts" if _falls(index, suite.acts) else "small"]
             split = "combination" if _falls(index, suite.combinations, offset=1) else "heldout"
             spec, prompt = worded(specs_of(1_000_000 + index, scope, split), form)
-        cases += [Case(spec, prompt, form, split, run, index, _seed(name, spec, run, index)) for run in range(suite.runs)]
+        cases += [
+            Case(spec, prompt, form, split, run, index, _seed(name, spec, run, index)) for run in range(suite.runs)
+        ]
     return cases
 
 
@@ -255,7 +276,15 @@ def _row(case: Case) -> dict[str, object]:
     asked |= {"num_frames": spec.num_frames, "fps": spec.fps, "seed": case.seed}
     also: dict[str, object] = {"task": case.task, "inputs": described(given, case.id)} if (given := case.asked) else {}
     also |= {"kind": case.kind} if case.kind else {}
-    return {**asked, **also, "form": case.form, "split": case.split, "run": case.run, "index": case.index, "spec": to_dict(spec)}
+    return {
+        **asked,
+        **also,
+        "form": case.form,
+        "split": case.split,
+        "run": case.run,
+        "index": case.index,
+        "spec": to_dict(spec),
+    }
 
 
 def read_cases(path: Path) -> list[Case]:
@@ -287,9 +316,13 @@ def _read(path: Path, lines: Sequence[str]) -> Iterator[Case]:
         except (ValueError, KeyError, TypeError, UsageError) as problem:
             raise FileProblem(f"{path}, line {number}, is no case of a suite: {problem}") from problem
         if case.split != _split(case.spec):
-            raise FileProblem(f"{path}, line {number}, contradicts itself: split is {case.split}, by its spec {_split(case.spec)}")
+            raise FileProblem(
+                f"{path}, line {number}, contradicts itself: split is {case.split}, by its spec {_split(case.spec)}"
+            )
         if case.kind in TRAINING and case.kind != trained(case.stage):
-            raise FileProblem(f"{path}, line {number}, contradicts itself: kind is {case.kind}, by its spec {trained(case.stage)}")
+            raise FileProblem(
+                f"{path}, line {number}, contradicts itself: kind is {case.kind}, by its spec {trained(case.stage)}"
+            )
         wrong = [f"{name} is {said[name]}, by its spec {wanted[name]}" for name in said if said[name] != wanted[name]]
         if wrong:
             raise FileProblem(f"{path}, line {number}, contradicts itself: {'; '.join(wrong)}")

@@ -31,7 +31,16 @@ from chronotope.worlds.table_draw import can_draw
 from chronotope.worlds.table_sample import TableScope, sample_table
 from chronotope.worlds.table_spec import TableSpec
 
-__all__ = ["TASK", "asked_on_table", "cannot_draw", "check_on_table", "table_draws", "table_levels", "table_specs", "table_unfit"]
+__all__ = [
+    "TASK",
+    "asked_on_table",
+    "cannot_draw",
+    "check_on_table",
+    "table_draws",
+    "table_levels",
+    "table_specs",
+    "table_unfit",
+]
 
 TASK = "animate a picture"
 DRAWN = Path(__file__).with_name("table_cases.jsonl")
@@ -39,7 +48,12 @@ SIZES = ((128, 128), (96, 64), (64, 64), (64, 96), (128, 72))
 SPECS, FIRST_SEED = 64, 6_000_000
 FORM = {"paragraph": "sentence"}  # those of the table can be longer than a model reads
 # What of physics a clip shows, by its deeds; the last that fits
-PHYSICS = {"P0 none": (), "P1 inertia": ("roll", "slide"), "P2 gravity": ("drop", "bounce"), "P3 two bodies": ("hit", "push", "topple")}
+PHYSICS = {
+    "P0 none": (),
+    "P1 inertia": ("roll", "slide"),
+    "P2 gravity": ("drop", "bounce"),
+    "P3 two bodies": ("hit", "push", "topple"),
+}
 
 
 def table_specs(count: int, first: int = 2_000_000, picture_share: float = 0.1) -> list[TableSpec]:
@@ -88,11 +102,19 @@ def table_levels(spec: TableSpec) -> dict[str, str]:
     kinds = {event.kind for event in spec.events}
     touching = kinds & set(PHYSICS["P3 two bodies"])
     deeds = (
-        "C4 one touches another" if touching else ("C0 nothing happens", "C1 one deed", "C2 two deeds at once")[min(len(spec.events), 2)]
+        "C4 one touches another"
+        if touching
+        else ("C0 nothing happens", "C1 one deed", "C2 two deeds at once")[min(len(spec.events), 2)]
     )
     camera = {"still": "stands", "orbit": "goes around", "round": "goes once round"}[spec.camera.kind]
     physics = hardest(PHYSICS, kinds)
-    return {"deeds": deeds, "physics": physics, "solids": f"{len(spec.actors)}", "camera": camera, "place": f"{spec.table} table"}
+    return {
+        "deeds": deeds,
+        "physics": physics,
+        "solids": f"{len(spec.actors)}",
+        "camera": camera,
+        "place": f"{spec.table} table",
+    }
 
 
 @functools.lru_cache(maxsize=256)
@@ -105,7 +127,9 @@ def asked_on_table(spec: TableSpec) -> Asked:
     first = _first_picture(spec)
     kept = np.zeros((spec.num_frames, spec.height, spec.width), bool)
     kept[0] = True
-    return Asked(Given(images=((0.0, first),)), spec.num_frames, kept, np.broadcast_to(first, (spec.num_frames, *first.shape)))
+    return Asked(
+        Given(images=((0.0, first),)), spec.num_frames, kept, np.broadcast_to(first, (spec.num_frames, *first.shape))
+    )
 
 
 def check_on_table(spec: TableSpec, frames: Frames) -> tuple[Check, ...]:

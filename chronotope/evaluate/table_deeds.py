@@ -115,7 +115,12 @@ def _keeps_going(scene: TableScene, path: tuple[View, ...], event: Event, i: int
 
 def step_of_truth(scene: TableScene) -> float:
     """The longest step of anybody's picture from one frame to the next where physics plays the spec, in pixels."""
-    pictures = np.stack([view.project(places)[:, :2] for view, places in zip(scene.truth.views, scene.truth.motion.position, strict=True)])
+    pictures = np.stack(
+        [
+            view.project(places)[:, :2]
+            for view, places in zip(scene.truth.views, scene.truth.motion.position, strict=True)
+        ]
+    )
     return float(np.linalg.norm(np.diff(pictures, axis=0), axis=2).max()) if len(pictures) > 1 else 0.0
 
 
@@ -194,7 +199,9 @@ class _Pair:
         if len(seen) < 2:
             return self._stands_there()
         times = np.flatnonzero(~np.isnan(moved))
-        truth = self.scene.truth.motion.position[times, self.j, :2] - self.scene.truth.motion.position[times[0], self.j, :2]
+        truth = (
+            self.scene.truth.motion.position[times, self.j, :2] - self.scene.truth.motion.position[times[0], self.j, :2]
+        )
         wanted = float(np.linalg.norm(truth, axis=1).max())
         if wanted < WAY:
             return None

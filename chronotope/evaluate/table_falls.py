@@ -65,7 +65,9 @@ class Fall:
             # a small bounce ends an arc too, though it is none of the bottoms
             down = np.flatnonzero((np.diff(heights[top:], append=np.inf) > 0.01) | (heights[top:] < DOWN))
             stop = top + int(down[0])
-            stop += int(last == len(self.heights) and stop == len(heights) - 1 and heights[stop] >= DOWN)  # the video ends in the air
+            stop += int(
+                last == len(self.heights) and stop == len(heights) - 1 and heights[stop] >= DOWN
+            )  # the video ends in the air
             times, heights = times[:stop], heights[:stop]
             if len(heights) >= 4 and np.ptp(heights) >= ARC and times[-1] - times[0] == len(times) - 1:
                 yield times / self.fps, heights
@@ -109,7 +111,9 @@ def _height_of(scene: TableScene, path: tuple[View, ...], i: int, event: Event) 
     return Fall(times, heights, scene.spec.fps, round(event.start * scene.spec.fps))
 
 
-def _places(path: tuple[View, ...], centres: np.ndarray, times: np.ndarray, low: float, event: Event) -> np.ndarray | None:
+def _places(
+    path: tuple[View, ...], centres: np.ndarray, times: np.ndarray, low: float, event: Event
+) -> np.ndarray | None:
     """Over which place of the table it is at each of these frames."""
     if event.direction is None:
         # where it lies in the end, or where it is lowest: the nearest to the camera of all places on the way
@@ -129,7 +133,9 @@ def _places(path: tuple[View, ...], centres: np.ndarray, times: np.ndarray, low:
     known = np.array([on_plane(path[times[k]], centres[times[k] : times[k] + 1], low)[0] for k in down])
     speed = (known[1] - known[0]) / (times[down[1]] - times[down[0]])
     late = (known[-1] - known[-2]) / (times[down[-1]] - times[down[-2]])
-    anchors = np.vstack([known[0] - speed * (times[down[0]] - times[0]), known, known[-1] + late * (times[-1] - times[down[-1]])])
+    anchors = np.vstack(
+        [known[0] - speed * (times[down[0]] - times[0]), known, known[-1] + late * (times[-1] - times[down[-1]])]
+    )
     when = np.concatenate([[times[0] - 1e-6], times[down], [times[-1] + 1e-6]])
     return np.column_stack([np.interp(times, when, anchors[:, axis]) for axis in (0, 1)])
 
@@ -152,7 +158,9 @@ def _lowest(rows: Float[np.ndarray, " n"]) -> list[int]:
     return [k for k in inner if rows[k] - min(rows[max(0, k - 3) : k + 4]) > 0.02 * np.ptp(rows) + 1]
 
 
-def falls_of(scene: TableScene, path: tuple[View, ...], i: int, event: Event) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def falls_of(
+    scene: TableScene, path: tuple[View, ...], i: int, event: Event
+) -> Iterator[tuple[str, Callable[[], Fault]]]:
     """The predicates of a drop or a bounce, by name."""
     fall, actor = _height_of(scene, path, i, event), scene.spec.actors[i]
     yield "comes down", partial(_comes_down, scene, i)
@@ -244,7 +252,10 @@ def _gives_back(fall: Fall, actor: Actor) -> Fault:
     peaks, ends = _peaks(fall), fall.bottoms
     shares, when = [], 0
     for number, (before, after) in enumerate(itertools.pairwise(peaks)):
-        begin, end = ends[number - 1] if number else 0, ends[number + 1] if number + 1 < len(ends) else len(fall.heights) - 1
+        begin, end = (
+            ends[number - 1] if number else 0,
+            ends[number + 1] if number + 1 < len(ends) else len(fall.heights) - 1,
+        )
         arc = fall.heights[ends[number] : end + 1]
         gapless = fall.times[end] - fall.times[begin] == end - begin
         whole = number + 1 < len(ends) or (len(arc) >= 4 and int(arc.argmax()) < len(arc) - 1)

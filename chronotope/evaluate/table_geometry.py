@@ -73,7 +73,9 @@ def _painted(spec: TableSpec, motion: Motion, t: int, view: View) -> tuple[UInt8
 def _untouched(spec: TableSpec, motion: Motion, rests: Bool[np.ndarray, " a"]) -> Bool[np.ndarray, "t a"]:
     names = {actor.id: i for i, actor in enumerate(spec.actors)}
     found = np.ones((spec.num_frames, len(names)), bool)
-    pushed = {event.actor for event in spec.events if event.kind == "push"}  # by a hand that keeps it going, whatever it meets
+    pushed = {
+        event.actor for event in spec.events if event.kind == "push"
+    }  # by a hand that keeps it going, whatever it meets
     for contact in motion.contacts:
         if contact.actor in names and contact.target in names:
             for name in {contact.actor, contact.target} - pushed:
@@ -92,7 +94,9 @@ def anchor_height(spec: TableSpec, actor: Actor) -> float:
     """Metres above the table at which a solid's own axis passes the middle of its outline: low on a pointed one; the mean all around."""
     tall, angle = extent(actor)[2], math.radians(actor.turn)
     place = np.array([actor.x, actor.y, actor.lift + tall / 2])
-    turn = np.array([[math.cos(angle), -math.sin(angle), 0.0], [math.sin(angle), math.cos(angle), 0.0], [0.0, 0.0, 1.0]])
+    turn = np.array(
+        [[math.cos(angle), -math.sin(angle), 0.0], [math.sin(angle), math.cos(angle), 0.0], [0.0, 0.0, 1.0]]
+    )
     heights = []
     for view in orbit_of(spec, np.arange(0.0, 360.0, 45.0)):
         moments = cv2.moments(outline(actor, place, turn, view).astype(np.float32))
@@ -137,7 +141,9 @@ def orbit_of(spec: TableSpec, degrees: Float[np.ndarray, " t"]) -> list[View]:
     return [view_at(spec, float(angle)) for angle in degrees]
 
 
-def triangulate(path: Sequence[View], pixels: Float[np.ndarray, "n 2"], height: float) -> tuple[Float[np.ndarray, " 2"], np.ndarray]:
+def triangulate(
+    path: Sequence[View], pixels: Float[np.ndarray, "n 2"], height: float
+) -> tuple[Float[np.ndarray, " 2"], np.ndarray]:
     """The place at this height whose pictures come nearest to these pixels, and how far off each of them is, in pixels."""
     matrices = np.stack([view.matrix for view in path])
     rows = matrices[:, :2] - pixels[:, :, None] * matrices[:, 2:3]

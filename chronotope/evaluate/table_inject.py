@@ -81,13 +81,17 @@ def _without(spec: TableSpec, name: str) -> Frames:
     """The true clip without somebody; nothing else is changed."""
     keep = [i for i, actor in enumerate(spec.actors) if actor.id != name]
     motion = truth_of(spec).motion
-    rest = dataclasses.replace(motion, **{part: getattr(motion, part)[:, keep] for part in ("position", "orientation", "velocity")})
+    rest = dataclasses.replace(
+        motion, **{part: getattr(motion, part)[:, keep] for part in ("position", "orientation", "velocity")}
+    )
     events = tuple(e for e in spec.events if name not in (e.actor, e.target))
     return render(dataclasses.replace(spec, actors=tuple(spec.actors[i] for i in keep), events=events), rest).frames
 
 
 def _changed(spec: TableSpec, name: str, **changes: object) -> TableSpec:
-    return dataclasses.replace(spec, actors=tuple(dataclasses.replace(a, **changes) if a.id == name else a for a in spec.actors))  # type: ignore[arg-type]
+    return dataclasses.replace(
+        spec, actors=tuple(dataclasses.replace(a, **changes) if a.id == name else a for a in spec.actors)
+    )  # type: ignore[arg-type]
 
 
 def _with(spec: TableSpec, extra: Actor) -> Frames:
@@ -114,7 +118,10 @@ def _room(spec: TableSpec, rng: np.random.Generator, gap: float = 0.75) -> tuple
                 break
             seen = np.vstack([view.project(place[None]), view.project(others)])
             reach = 0.62 * view.focal / seen[:, 2]
-            inside = reach[0] / 2 < seen[0, 0] < spec.width - reach[0] / 2 and reach[0] / 2 < seen[0, 1] < spec.height - reach[0] / 2
+            inside = (
+                reach[0] / 2 < seen[0, 0] < spec.width - reach[0] / 2
+                and reach[0] / 2 < seen[0, 1] < spec.height - reach[0] / 2
+            )
             apart = inside and bool((np.linalg.norm(seen[1:, :2] - seen[0, :2], axis=1) > reach[1:] * 1.15 + 3).all())
         if apart:
             return float(place[0]), float(place[1])
@@ -139,7 +146,11 @@ def _extra(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
 
 def _recoloured(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     actor = _pick(_steady(spec), rng)
-    return render(_changed(spec, actor.id, colour=_other_colour(spec, rng)), truth_of(spec).motion).frames if actor else None
+    return (
+        render(_changed(spec, actor.id, colour=_other_colour(spec, rng)), truth_of(spec).motion).frames
+        if actor
+        else None
+    )
 
 
 def _drifted_colour(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
@@ -161,7 +172,9 @@ def _doubled(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     actor, moment, place = _pick(spec.actors, rng), _moment(spec, rng), _room(spec, rng)
     if actor is None or moment is None or place is None:
         return None
-    return _then(_true(spec), _with(spec, dataclasses.replace(actor, id=_ANOTHER, x=place[0], y=place[1], lift=0.0)), moment)
+    return _then(
+        _true(spec), _with(spec, dataclasses.replace(actor, id=_ANOTHER, x=place[0], y=place[1], lift=0.0)), moment
+    )
 
 
 def _resized(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
@@ -170,7 +183,9 @@ def _resized(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
         return None
     small = dataclasses.replace(actor, size=0.6 * actor.size)
     down = np.array([0.0, 0.0, (extent(small)[2] - extent(actor)[2]) / 2])
-    return _then(_true(spec), render(_changed(spec, actor.id, size=small.size), _moved(spec, actor.id, down)).frames, moment)
+    return _then(
+        _true(spec), render(_changed(spec, actor.id, size=small.size), _moved(spec, actor.id, down)).frames, moment
+    )
 
 
 def _held(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
@@ -187,7 +202,9 @@ def _turned(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     back = dataclasses.replace(ways[0], direction=_OPPOSITE[str(ways[0].direction)])  # type: ignore[arg-type]
     other = dataclasses.replace(spec, events=tuple(back if e is ways[0] else e for e in spec.events))
     i, there = _number(spec, back.actor), truth_of(other)
-    return render(other, there.motion).frames if there.visible[:, i].min() >= 0.8 and there.untouched[:, i].all() else None
+    return (
+        render(other, there.motion).frames if there.visible[:, i].min() >= 0.8 and there.untouched[:, i].all() else None
+    )
 
 
 def _jumped(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
@@ -214,7 +231,11 @@ def _unmoved(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     """Who is struck stands like a rock."""
     strokes = [event for event in _strokes(spec) if event.kind != "topple"]
     truth = truth_of(spec)
-    far = [e for e in strokes if np.linalg.norm(np.ptp(truth.motion.position[:, _number(spec, str(e.target)), :2], axis=0)) > 0.3]
+    far = [
+        e
+        for e in strokes
+        if np.linalg.norm(np.ptp(truth.motion.position[:, _number(spec, str(e.target)), :2], axis=0)) > 0.3
+    ]
     if not far:
         return None
     if far[0].kind != "push":
@@ -223,16 +244,24 @@ def _unmoved(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     contact = next(c for c in truth.motion.contacts if {c.actor, c.target} == {far[0].actor, far[0].target})
     stop = np.minimum(np.arange(spec.num_frames), int(contact.seconds * spec.fps))
     motion = truth.motion
-    return render(spec, dataclasses.replace(motion, position=motion.position[stop], orientation=motion.orientation[stop])).frames
+    return render(
+        spec, dataclasses.replace(motion, position=motion.position[stop], orientation=motion.orientation[stop])
+    ).frames
 
 
 def _upright(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     """The stack does not fall; a ball that should bounce stays down."""
     toppled = [event for event in spec.events if event.kind == "topple"]
     if toppled:
-        return render(spec, play(spec, build(spec, looks=False), [a.id for a in spec.actors if a.id != toppled[0].actor])).frames
+        return render(
+            spec, play(spec, build(spec, looks=False), [a.id for a in spec.actors if a.id != toppled[0].actor])
+        ).frames
     dull = [event for event in spec.events if event.kind == "bounce" and _free_fall(spec, event)]
-    return render(spec, play(spec, build(_changed(spec, dull[0].actor, restitution=0.15), looks=False))).frames if dull else None
+    return (
+        render(spec, play(spec, build(_changed(spec, dull[0].actor, restitution=0.15), looks=False))).frames
+        if dull
+        else None
+    )
 
 
 def _ghost(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
@@ -245,7 +274,9 @@ def _ghost(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
         if np.hypot(*way) + 0.7 > (spec.seconds - event.start) * float(event.speed or 1.0) * 0.9:
             continue  # the clip ends before it has come through
         truth = truth_of(spec).motion
-        at = next(int(c.seconds * spec.fps) for c in truth.contacts if {c.actor, c.target} == {event.actor, event.target})
+        at = next(
+            int(c.seconds * spec.fps) for c in truth.contacts if {c.actor, c.target} == {event.actor, event.target}
+        )
         if at < 2:
             continue
         step = truth.position[at, i] - truth.position[at - 1, i]
@@ -262,7 +293,9 @@ def _hasty(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     truth = truth_of(spec).motion
     for event in _strokes(spec):
         i, j = _number(spec, event.actor), _number(spec, str(event.target))
-        at = next(int(c.seconds * spec.fps) for c in truth.contacts if {c.actor, c.target} == {event.actor, event.target})
+        at = next(
+            int(c.seconds * spec.fps) for c in truth.contacts if {c.actor, c.target} == {event.actor, event.target}
+        )
         gap = np.linalg.norm(truth.position[:, i, :2] - truth.position[:, j, :2], axis=1)
         early = max(1, at - round(0.6 * spec.fps))
         moved = np.linalg.norm(truth.position[:, j] - truth.position[0, j], axis=1)
@@ -334,7 +367,9 @@ def _livelier(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
 def _duller(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     for event, _ in _bounces_of(spec):
         actor = spec.actor(event.actor)
-        return render(spec, play(spec, build(_changed(spec, actor.id, restitution=actor.restitution - _DULLER), looks=False))).frames
+        return render(
+            spec, play(spec, build(_changed(spec, actor.id, restitution=actor.restitution - _DULLER), looks=False))
+        ).frames
     return None
 
 
@@ -369,7 +404,8 @@ def _off_axis(spec: TableSpec) -> bool:
     """Whether anything rests in view, away from the middle around which the camera goes."""
     truth = truth_of(spec)
     return any(
-        truth.rests[i] and np.hypot(a.x, a.y) > 0.25 and (truth.visible[:, i] >= 0.97).mean() > 0.5 for i, a in enumerate(spec.actors)
+        truth.rests[i] and np.hypot(a.x, a.y) > 0.25 and (truth.visible[:, i] >= 0.97).mean() > 0.5
+        for i, a in enumerate(spec.actors)
     )
 
 
@@ -392,7 +428,11 @@ def _filmed(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
 def _open_circle(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     """Seven eighths of a circle."""
     truth, camera = truth_of(spec), spec.camera
-    ends = truth.rests & (truth.visible[[0, -1]] >= 0.97).all(axis=0) & (np.hypot(*truth.motion.position[0, :, :2].T) > 0.3)
+    ends = (
+        truth.rests
+        & (truth.visible[[0, -1]] >= 0.97).all(axis=0)
+        & (np.hypot(*truth.motion.position[0, :, :2].T) > 0.3)
+    )
     if camera.kind != "round" or not ends.any():
         return None
     part = Camera("orbit", camera.direction, 300.0, camera.elevation, camera.distance)
@@ -400,8 +440,16 @@ def _open_circle(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
 
 
 def _elsewhere(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
-    free = [name for name in TABLES if name != spec.table and all((actor.colour, name) not in CLASHES for actor in spec.actors)]
-    return render(dataclasses.replace(spec, table=free[int(rng.integers(len(free)))]), truth_of(spec).motion).frames if free else None
+    free = [
+        name
+        for name in TABLES
+        if name != spec.table and all((actor.colour, name) not in CLASHES for actor in spec.actors)
+    ]
+    return (
+        render(dataclasses.replace(spec, table=free[int(rng.integers(len(free)))]), truth_of(spec).motion).frames
+        if free
+        else None
+    )
 
 
 TABLE_INJECTORS: dict[str, Injector] = {

@@ -85,7 +85,9 @@ def _off(scene: TableScene, resting: list[int], degrees: float) -> Float[np.ndar
     path, found = _path(scene.spec, float(degrees)), []
     for i in resting:
         times = np.flatnonzero(clear(scene, i))
-        far = triangulate([path[t] for t in times], scene.actors[i].centres[times], anchor_height(scene.spec, scene.spec.actors[i]))[1]
+        far = triangulate(
+            [path[t] for t in times], scene.actors[i].centres[times], anchor_height(scene.spec, scene.spec.actors[i])
+        )[1]
         found.append(np.sqrt(np.mean(np.minimum(far / scene.short, CAP) ** 2)))
     return np.array(found)
 

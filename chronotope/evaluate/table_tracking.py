@@ -104,7 +104,9 @@ def look(spec: TableSpec, frames: Frames) -> TableScene:
         raise UsageError(problem)
     wanted = (spec.num_frames, spec.height, spec.width, 3)
     if frames.shape != wanted or frames.dtype != np.uint8:
-        raise UsageError(f"frames are {frames.dtype} {frames.shape}, expected uint8 {wanted} as the spec says; resize or cut the video")
+        raise UsageError(
+            f"frames are {frames.dtype} {frames.shape}, expected uint8 {wanted} as the spec says; resize or cut the video"
+        )
     colours = _looked_for(spec)
     labels = _labels(spec, colours, frames)
     own = [colours.index(actor.colour) for actor in spec.actors]
@@ -122,7 +124,11 @@ def look(spec: TableSpec, frames: Frames) -> TableScene:
 def _looked_for(spec: TableSpec) -> tuple[str, ...]:
     """The spec's colours, and those in which a stranger could be told from them and from the table."""
     own = tuple(dict.fromkeys(actor.colour for actor in spec.actors))
-    return own + tuple(c for c in STRANGERS if c not in own and (c, spec.table) not in CLASHES and all((o, c) not in CLASHES for o in own))
+    return own + tuple(
+        c
+        for c in STRANGERS
+        if c not in own and (c, spec.table) not in CLASHES and all((o, c) not in CLASHES for o in own)
+    )
 
 
 def _labels(spec: TableSpec, colours: tuple[str, ...], frames: Frames) -> UInt8[np.ndarray, "t h w"]:
@@ -168,7 +174,9 @@ def _grown(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
 class _Pick:
     """The patches of one colour: the largest of every frame, and what else there is."""
 
-    def __init__(self, pixels: Bool[np.ndarray, "t h w"], spec: TableSpec, colour: str, size: np.ndarray | None) -> None:
+    def __init__(
+        self, pixels: Bool[np.ndarray, "t h w"], spec: TableSpec, colour: str, size: np.ndarray | None
+    ) -> None:
         # how large it can be: whatever is far larger than an actor is not the actor
         self.size = np.full(len(pixels), np.inf) if size is None else np.maximum(size, 1.0)
         self.edge = np.ones((spec.height, spec.width), bool)

@@ -18,7 +18,9 @@ from chronotope.worlds.table_spec import TableSpec
 __all__ = ["try_table_checks"]
 
 
-def try_table_checks(specs: Sequence[TableSpec], report: Callable[[int, int], None] = lambda done, total: None) -> Trial:
+def try_table_checks(
+    specs: Sequence[TableSpec], report: Callable[[int, int], None] = lambda done, total: None
+) -> Trial:
     """Every spec as it is rendered, with every fault that it can have, and as every control."""
     trial = Trial(injectors=tuple(TABLE_INJECTORS))
     for number, spec in enumerate(specs):

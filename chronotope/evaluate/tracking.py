@@ -21,7 +21,19 @@ from chronotope.worlds.absences import absences
 from chronotope.worlds.spec import Actor, Event, Spec
 from chronotope.worlds.stage import Truth, render
 
-__all__ = ["DEEDS", "TRAVELS", "WAY", "Fault", "Followed", "Scene", "cannot_judge", "follow_all", "overlaps", "stage_way", "truth_of"]
+__all__ = [
+    "DEEDS",
+    "TRAVELS",
+    "WAY",
+    "Fault",
+    "Followed",
+    "Scene",
+    "cannot_judge",
+    "follow_all",
+    "overlaps",
+    "stage_way",
+    "truth_of",
+]
 
 FEWEST_CELLS = 8  # of a stranger or a double: half of what the smallest actor covers
 Fault = tuple[str, int] | None  # a code of the taxonomy, and the frame from which it shows
@@ -99,7 +111,11 @@ def cannot_judge(spec: Spec) -> str | None:
     if any(event.kind == "meet" and abs(stage_way(spec, event.actor)) < WAY for event in spec.events):
         return "those who meet stand together from the beginning; put them farther apart, or make them smaller"
     often = next((actor.id for actor in spec.actors if _times_out_of_sight(spec, actor.id) > 1), None)
-    return f"{often} goes out of sight more than once, of which only the first time is looked at; let it go once" if often else None
+    return (
+        f"{often} goes out of sight more than once, of which only the first time is looked at; let it go once"
+        if often
+        else None
+    )
 
 
 def _times_out_of_sight(spec: Spec, actor: str) -> int:
@@ -132,24 +148,40 @@ def follow_all(sight: Sight, spec: Spec) -> Scene:
     trails = [follow_likely(sight, chance) for chance in chances]
     together, found = overlaps(spec, len(sight.frames)), np.array([trail.found for trail in trails]).T
     actors = tuple(
-        _followed(actor, chances[place], trails[place], trails[:place] + trails[place + 1 :], (together[:, place] & ~found).any(axis=1))
+        _followed(
+            actor,
+            chances[place],
+            trails[place],
+            trails[:place] + trails[place + 1 :],
+            (together[:, place] & ~found).any(axis=1),
+        )
         for place, actor in enumerate(spec.actors)
     )
     own = {KINDS.index(actor.noun) for actor in spec.actors}
-    strangers = np.array([_stranger(sight, own, [one.trail.cells[t] for one in actors], t) for t in range(len(sight.frames))], bool)
+    strangers = np.array(
+        [_stranger(sight, own, [one.trail.cells[t] for one in actors], t) for t in range(len(sight.frames))], bool
+    )
     return Scene(spec, sight, actors, strangers)
 
 
 def _followed(
-    actor: Actor, chance: Float[np.ndarray, "t rows columns"], trail: Trail, others: list[Trail], unseen_there: Bool[np.ndarray, " t"]
+    actor: Actor,
+    chance: Float[np.ndarray, "t rows columns"],
+    trail: Trail,
+    others: list[Trail],
+    unseen_there: Bool[np.ndarray, " t"],
 ) -> Followed:
     areas = np.where(trail.found, trail.cells.sum(axis=(1, 2)), np.nan)
     sure = chance >= SURE
     frames = range(len(sure))
-    doubles = np.array([_largest(sure[t] & ~trail.cells[t]) >= max(FEWEST_CELLS, SHARE_OF_DOUBLE * areas[t]) for t in frames], bool)
+    doubles = np.array(
+        [_largest(sure[t] & ~trail.cells[t]) >= max(FEWEST_CELLS, SHARE_OF_DOUBLE * areas[t]) for t in frames], bool
+    )
     edge = trail.cells[:, [0, -1]].any(axis=(1, 2)) | trail.cells[:, :, [0, -1]].any(axis=(1, 2))
     near = _inside(trail.cells, 2) < trail.cells.sum(axis=(1, 2))
-    touched = np.array([any((grown(trail.cells[t], 2) & other.cells[t]).any() for other in others) for t in frames], bool)
+    touched = np.array(
+        [any((grown(trail.cells[t], 2) & other.cells[t]).any() for other in others) for t in frames], bool
+    )
     touched |= unseen_there  # one of two is not recognised just now, perhaps for the other that stands before it
     return Followed(actor, trail, areas, np.asarray(doubles & trail.found), np.asarray(edge), np.asarray(near), touched)
 

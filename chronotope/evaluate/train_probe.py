@@ -62,7 +62,9 @@ def gather(count: int, seed: int) -> list[Example]:
         scope = scopes[rng.choice(len(scopes), p=shares)]
         spec = sample_spec(seed * 1_000_003 + index, scope)
         clip = render(spec)
-        lookup = np.array([NOTHING, *(KINDS.index(a.noun) if a.noun in KINDS else SOMETHING for a in spec.actors)], np.uint8)
+        lookup = np.array(
+            [NOTHING, *(KINDS.index(a.noun) if a.noun in KINDS else SOMETHING for a in spec.actors)], np.uint8
+        )
         for t in rng.choice(spec.num_frames, min(2, spec.num_frames), replace=False):
             frame, ghost = scaled(clip.frames[[t, max(0, t - 1)]])
             kinds = lookup[clip.masks[t]]
@@ -83,7 +85,10 @@ def _batches(examples: list[Example], size: int, seed: int) -> Iterator[tuple[Te
     weights = np.array([len(group) for group in lists]) / len(examples)
     while True:
         group = lists[rng.choice(len(lists), p=weights)]
-        spoilt = [spoil(e.frame, e.ghost, e.kinds, SOMETHING, rng) for e in (group[i] for i in rng.integers(len(group), size=size))]
+        spoilt = [
+            spoil(e.frame, e.ghost, e.kinds, SOMETHING, rng)
+            for e in (group[i] for i in rng.integers(len(group), size=size))
+        ]
         frames = np.stack([frame for frame, _ in spoilt])
         height, width = (side // 8 * 8 for side in frames.shape[1:3])
         pixels = torch.from_numpy(frames[:, :height, :width]).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -121,16 +126,22 @@ def _save(probe: Probe, folder: Path, about: dict[str, object]) -> None:
     beside = folder / "probe.safetensors.part"
     save_file(tensors, beside)
     beside.replace(folder / "probe.safetensors")
-    save_json({"kind": "probe", "kinds": list(KINDS), "short_side": SHORT_SIDE, "cell": CELL, **about}, folder / "probe.json")
+    save_json(
+        {"kind": "probe", "kinds": list(KINDS), "short_side": SHORT_SIDE, "cell": CELL, **about}, folder / "probe.json"
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Gather, train, save."""
-    parser = argparse.ArgumentParser(prog="python -m chronotope.evaluate.train_probe", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m chronotope.evaluate.train_probe", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--clips", type=int, default=6000, help="how many specs to render")
     parser.add_argument("--steps", type=int, default=1300)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=weights_folder(), help="folder for probe.safetensors and probe.json")
+    parser.add_argument(
+        "--out", type=Path, default=weights_folder(), help="folder for probe.safetensors and probe.json"
+    )
     options = parser.parse_args(arguments)
     torch.manual_seed(options.seed)
     began = time.perf_counter()

@@ -77,7 +77,11 @@ class Trial:
         return held
 
     def note_planted(
-        self, code: str, spoil: Callable[[], Frames | None], judge: Callable[[Frames], Sequence[Check]], most: int = ENOUGH
+        self,
+        code: str,
+        spoil: Callable[[], Frames | None],
+        judge: Callable[[Frames], Sequence[Check]],
+        most: int = ENOUGH,
     ) -> None:
         """One more clip with this fault, where a clip can have it and there are not enough yet."""
         if self.planted.get(code, 0) < most and (spoilt := spoil()) is not None:
@@ -93,7 +97,9 @@ class Trial:
         problems = [f"truth passes {self.predicates} of all predicates"] * (self.predicates.share < BARS["truth"])
         problems += [f"truth passes {self.of_deeds} of those of deeds"] * (self.of_deeds.share < BARS["truth"])
         tested = [code for code in self.planted if self.planted[code] >= FEWEST]
-        problems += [f"{code} is caught in {self.recall(code)}" for code in tested if self.recall(code).share < BARS["recall"]]
+        problems += [
+            f"{code} is caught in {self.recall(code)}" for code in tested if self.recall(code).share < BARS["recall"]
+        ]
         problems += [f"{code} is raised on {rate} of true clips" for code in FAILURES
                      if (rate := self.false_alarm(code)).share > BARS["false alarm"]]  # fmt: skip
         return problems + [f"{name}: {rate} fail" for name, rate in self.controls.items()
@@ -110,7 +116,9 @@ def trial_specs(count: int, first: int = 2_000_000) -> list[Spec]:
         deed = DEEDS[(index // 4 * 2 + index % 2) % len(DEEDS)] if index % 4 >= 2 else None
         scope = scope_of(deed) if deed else SCOPES[("small", "acts")[index % 2]]
         if index % 8 == 0:
-            scope = dataclasses.replace(scope, min_frames=33, max_frames=48, picture_share=0.0)  # 4 s and more at 8 frames a second
+            scope = dataclasses.replace(
+                scope, min_frames=33, max_frames=48, picture_share=0.0
+            )  # 4 s and more at 8 frames a second
         specs.append(next(specs_of(first + index, scope, "heldout", deed)))
     for index in range(count):
         story, deed = RETURNING[index % len(RETURNING)]
@@ -130,7 +138,10 @@ def trial_cases(count: int, first: int = 2_500_000) -> list[Case]:
 
 
 def try_checks(
-    probe: Probe, specs: Sequence[Spec], report: Callable[[int, int], None] = lambda done, total: None, cases: Sequence[Case] = ()
+    probe: Probe,
+    specs: Sequence[Spec],
+    report: Callable[[int, int], None] = lambda done, total: None,
+    cases: Sequence[Case] = (),
 ) -> Trial:
     """Every spec as the stage renders it, with every fault that it can have, and as every control; then the cases, likewise."""
     trial = Trial()
@@ -145,7 +156,10 @@ def try_checks(
                 trial.note(name, not succeeds(check(probe, spec, changed)))
         other = specs[(number + 2) % len(specs)]
         if {a.noun for a in other.actors} != {a.noun for a in spec.actors} and other.num_frames > 1:
-            trial.note("another prompt's video", not succeeds(check(probe, spec, _as_long(render(other).frames, spec.num_frames))))
+            trial.note(
+                "another prompt's video",
+                not succeeds(check(probe, spec, _as_long(render(other).frames, spec.num_frames))),
+            )
         report(number + 1, len(specs) + len(cases))
     for number, case in enumerate(cases):
         _try_case(probe, trial, case, number)

@@ -66,7 +66,10 @@ def pass_rates(verdicts: list[tuple[Verdict, ...]]) -> dict[str, Rate]:
 
 
 def validate(
-    probe: Probe, specs: list[Spec], through: Callable[[Frames], Frames] | None = None, report: Callable[[int], None] = lambda done: None
+    probe: Probe,
+    specs: list[Spec],
+    through: Callable[[Frames], Frames] | None = None,
+    report: Callable[[int], None] = lambda done: None,
 ) -> Validation:
     """Judge every spec against its own clip and against wrong ones; `through` (an autoencoder, say) changes every true clip first."""
     rates: dict[tuple[str, str], Rate] = defaultdict(lambda: Rate(0, 0))

@@ -140,7 +140,9 @@ def follow_likely(sight: Sight, likely: Float[np.ndarray, "t rows columns"]) -> 
 
 def colour_votes(sight: Sight, path: Trail) -> dict[str, int]:
     """To which colour of the palette each pixel of a followed thing is nearest."""
-    mask = np.repeat(np.repeat(core(path.cells), CELL, axis=1), CELL, axis=2)[:, : sight.frames.shape[1], : sight.frames.shape[2]]
+    mask = np.repeat(np.repeat(core(path.cells), CELL, axis=1), CELL, axis=2)[
+        :, : sight.frames.shape[1], : sight.frames.shape[2]
+    ]
     pixels = sight.frames[mask]
     if not len(pixels):
         return {}
@@ -201,7 +203,9 @@ def judge_sight(sight: Sight, spec: Spec) -> tuple[Verdict, ...]:
     unknown = [actor.noun for actor in spec.actors if actor.noun not in KINDS]
     if unknown:
         raise UsageError(f"the probe was never shown a {unknown[0]}; it knows {', '.join(KINDS[2:])}")
-    return tuple(_verdict(sight, spec, actor, share) for actor, share in zip(spec.actors, _visible_shares(spec), strict=True))
+    return tuple(
+        _verdict(sight, spec, actor, share) for actor, share in zip(spec.actors, _visible_shares(spec), strict=True)
+    )
 
 
 @functools.lru_cache(maxsize=1024)

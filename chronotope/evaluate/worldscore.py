@@ -23,7 +23,11 @@ from chronotope.generate.pipeline import Generation
 __all__ = ["MOVES", "camera_path", "faults", "furnish", "instance_folder", "picture", "texts"]
 
 FOCAL_LENGTH, SPEED = 500.0, 1.0  # what the benchmark's settings say where a model does not choose
-WORDS = {"pull_left": "move left, pull out, then pan left", "pull_right": "move right, pull out, then pan right", "fixed": "fixed"}
+WORDS = {
+    "pull_left": "move left, pull out, then pan left",
+    "pull_right": "move right, pull out, then pan right",
+    "fixed": "fixed",
+}
 
 
 def _shifted(x: float, z: float) -> Float64[np.ndarray, "4 4"]:
@@ -69,7 +73,9 @@ def camera_path(moves: Sequence[str], frames: int) -> dict[str, Any]:
     }
 
 
-def _between(before: Float64[np.ndarray, "4 4"], after: Float64[np.ndarray, "4 4"], share: float) -> Float64[np.ndarray, "4 4"]:
+def _between(
+    before: Float64[np.ndarray, "4 4"], after: Float64[np.ndarray, "4 4"], share: float
+) -> Float64[np.ndarray, "4 4"]:
     """Evenly turned and shifted: every turn is about the vertical axis, so the shortest way between two is along their angle."""
     angles = [np.degrees(np.arctan2(view[2, 0], view[0, 0])) for view in (before, after)]
     angle = angles[0] + share * ((angles[1] - angles[0] + 180) % 360 - 180)
@@ -100,7 +106,9 @@ def instance_folder(prompt: Prompt) -> PurePosixPath:
         parts.append(picture_path.parent.name)
     odd = [part for part in [*parts, picture_path.stem] if part in ("", ".", "..") or "/" in part]
     if odd:
-        raise FileProblem(f"{where}, names a folder '{odd[0]}', which cannot be one; copy the file again from the benchmark")
+        raise FileProblem(
+            f"{where}, names a folder '{odd[0]}', which cannot be one; copy the file again from the benchmark"
+        )
     return PurePosixPath("worldscore_output", *parts, picture_path.stem)
 
 
@@ -118,8 +126,14 @@ def texts(prompt: Prompt) -> tuple[str, ...]:
     if not static:
         return (_told(moves[0], text_of(where, entry, "prompt"), style),)
     scenes = entry.get("prompt_list")
-    if not isinstance(scenes, list) or len(scenes) != len(moves) + 1 or not all(isinstance(scene, str) for scene in scenes):
-        raise FileProblem(f"{where}, has {scenes!r} under 'prompt_list'; {len(moves) + 1} texts are expected, one more than movements")
+    if (
+        not isinstance(scenes, list)
+        or len(scenes) != len(moves) + 1
+        or not all(isinstance(scene, str) for scene in scenes)
+    ):
+        raise FileProblem(
+            f"{where}, has {scenes!r} under 'prompt_list'; {len(moves) + 1} texts are expected, one more than movements"
+        )
     return tuple(
         _told(move, scene, style) + ". Everything in the scene remains completely motionless."
         for move, scene in zip(moves, scenes[1:], strict=True)
@@ -163,7 +177,11 @@ def faults(entry: dict[str, Any], folder: Path, num_frames: int | None) -> Itera
     yield from (f"{name} is missing" for name in sorted(wanted - present))
     yield from (f"{name} is not part of the format" for name in sorted(present - wanted))
     if (folder / "videos").is_dir():
-        yield from (f"videos/{path.name} is not part of the format" for path in (folder / "videos").iterdir() if path.name != "output.mp4")
+        yield from (
+            f"videos/{path.name} is not part of the format"
+            for path in (folder / "videos").iterdir()
+            if path.name != "output.mp4"
+        )
     told = _load(folder / "image_data.json")
     if not isinstance(told, dict) or not isinstance(told.get("total_frames"), int):
         if "image_data.json" in present:
@@ -186,12 +204,16 @@ def _has_cameras(told: Any, total: int) -> bool:
     path = told.get("cameras_interp") if isinstance(told, dict) else None
     if not isinstance(path, list) or len(path) != total:
         return False
-    return all(isinstance(matrix, list) and [len(row) for row in matrix if isinstance(row, list)] == [4] * 4 for matrix in path)
+    return all(
+        isinstance(matrix, list) and [len(row) for row in matrix if isinstance(row, list)] == [4] * 4 for matrix in path
+    )
 
 
 def _different(told: dict[str, Any], entry: dict[str, Any], total: int, scenes: int, static: bool) -> Iterator[str]:
     """Where image_data.json does not say what the prompt file says, or contradicts itself."""
-    yield from (f"image_data.json has another '{name}' than the prompt file" for name in entry if told.get(name) != entry[name])
+    yield from (
+        f"image_data.json has another '{name}' than the prompt file" for name in entry if told.get(name) != entry[name]
+    )
     if told.get("num_scenes") != scenes:
         yield f"image_data.json has num_scenes {told.get('num_scenes')}, expected {scenes}"
     if static and told.get("anchor_frame_idx") != [scene * (total - 1) // scenes for scene in range(scenes + 1)]:

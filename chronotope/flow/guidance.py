@@ -23,7 +23,9 @@ class Guidance:
         if not self.scale >= 0:
             raise UsageError(f"guidance_scale must be 0 or more, got {self.scale}; 1 means no guidance")
         if not 0 <= self.stop <= self.start <= 1:
-            raise UsageError(f"the guidance interval must satisfy 0 <= stop <= start <= 1, got {self.stop} and {self.start}")
+            raise UsageError(
+                f"the guidance interval must satisfy 0 <= stop <= start <= 1, got {self.stop} and {self.start}"
+            )
 
     def active(self, t: float) -> bool:
         """Whether a second, unconditional velocity is needed at t."""

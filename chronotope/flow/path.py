@@ -18,7 +18,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Balance", "FlowConfig", "PathName", "Prediction", "balance", "interpolate", "prediction_target", "to_clean", "to_velocity"]
+__all__ = [
+    "Balance",
+    "FlowConfig",
+    "PathName",
+    "Prediction",
+    "balance",
+    "interpolate",
+    "prediction_target",
+    "to_clean",
+    "to_velocity",
+]
 
 PathName = Literal["rectified", "variance_preserving"]
 Prediction = Literal["velocity", "clean", "noise"]

@@ -36,7 +36,9 @@ def heun(velocity: Velocity, noisy: Tensor, times: Tensor, report: Report = _sil
         length = times[step + 1] - times[step]
         slope = velocity(noisy, times[step])
         ahead = noisy + length * slope
-        if step < last:  # at t = 0 the velocity of a variance-preserving path may be singular, and little is left to correct
+        if (
+            step < last
+        ):  # at t = 0 the velocity of a variance-preserving path may be singular, and little is left to correct
             ahead = noisy + length * 0.5 * (slope + velocity(ahead, times[step + 1]))
         noisy = ahead
         report(step)

@@ -19,7 +19,12 @@ def shift_timesteps(t: Tensor, shift: float) -> Tensor:
 
 
 def sample_timesteps(
-    count: int, generator: torch.Generator, mean: float = 0.0, deviation: float = 1.0, uniform: float = 0.1, shift: float = 1.0
+    count: int,
+    generator: torch.Generator,
+    mean: float = 0.0,
+    deviation: float = 1.0,
+    uniform: float = 0.1,
+    shift: float = 1.0,
 ) -> Float[Tensor, " count"]:
     """`count` training times in (0, 1): logit-normal, a share of them uniform, then shifted."""
     normal = torch.randn(count, generator=generator, device=generator.device)

@@ -27,7 +27,10 @@ def prompts_between(prompts: Sequence[Prompt], start: float, stop: float) -> tup
     """The prompts that speak about a stretch of time, in seconds; its times begin at 0."""
     spoken = [prompt for prompt in prompts if prompt.seconds <= start][-1:] or list(prompts[:1])
     coming = [prompt for prompt in prompts if start < prompt.seconds < stop and prompt not in spoken]
-    return (*(Prompt(prompt.text, 0.0) for prompt in spoken), *(Prompt(prompt.text, prompt.seconds - start) for prompt in coming))
+    return (
+        *(Prompt(prompt.text, 0.0) for prompt in spoken),
+        *(Prompt(prompt.text, prompt.seconds - start) for prompt in coming),
+    )
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,18 @@ class Canvas:
 
     def __post_init__(self) -> None:
         if not self.slices or len(self.slices) != len(self.known) or len(self.slices) != len(self.level):
-            raise UsageError(f"a canvas of {len(self.slices)} slices got {len(self.known)} latents and {len(self.level)} levels")
+            raise UsageError(
+                f"a canvas of {len(self.slices)} slices got {len(self.known)} latents and {len(self.level)} levels"
+            )
         level = _once(self.level)
         if not bool(((level >= 0) & (level <= 1)).all()):
             raise UsageError("noise levels lie between 0 (known) and 1 (unknown)")
         if self.rest is not None and not bool(((self.rest >= 0) & (self.rest <= self.level)).all()):
             raise UsageError("a token comes to rest between 0 and the noise level it starts from")
         if self.cycle and len({piece.num_frames for piece in self.slices}) != 1:
-            raise UsageError("the slices of a cycle must be of one kind: give a length that is a multiple of the frames of a slice")
+            raise UsageError(
+                "the slices of a cycle must be of one kind: give a length that is a multiple of the frames of a slice"
+            )
 
     @property
     def given(self) -> Bool[Tensor, "s rows columns"]:
@@ -70,13 +77,21 @@ class Canvas:
 
     @staticmethod
     def unknown(
-        geometry: Geometry, channels: int, slices: tuple[Slice, ...], height: int, width: int, fps: float, prompts: tuple[Prompt, ...]
+        geometry: Geometry,
+        channels: int,
+        slices: tuple[Slice, ...],
+        height: int,
+        width: int,
+        fps: float,
+        prompts: tuple[Prompt, ...],
     ) -> Canvas:
         """A canvas on which nothing is known yet."""
         rows, columns = geometry.token_grid(height, width)
         # one number seen everywhere: an hour of nothing takes no memory
         known = torch.zeros(1, 1, 1, 1).expand(len(slices), channels, *geometry.latent_size(height, width))
-        return Canvas(slices, height, width, fps, prompts, known, torch.ones(1, 1, 1).expand(len(slices), rows, columns))
+        return Canvas(
+            slices, height, width, fps, prompts, known, torch.ones(1, 1, 1).expand(len(slices), rows, columns)
+        )
 
 
 def _once(level: Float[Tensor, "s rows columns"]) -> Float[Tensor, "_ _ _"]:

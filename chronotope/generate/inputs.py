@@ -105,12 +105,21 @@ class Given:
 
     def _check_unused(self) -> None:
         """Refuse what the task would not look at."""
-        if self.task == "loop" and (len(self.images) > 1 or (self.images and (self.video is not None or self.images[0][0] != 0))):
+        if self.task == "loop" and (
+            len(self.images) > 1 or (self.images and (self.video is not None or self.images[0][0] != 0))
+        ):
             raise UsageError("a loop is of words, of one picture at 0 s, or of a video")
-        uses = {"strength": ("edit", "retake", "connect"), "span": ("retake",), "mask": ("retake",), "into": ("connect",)}
+        uses = {
+            "strength": ("edit", "retake", "connect"),
+            "span": ("retake",),
+            "mask": ("retake",),
+            "into": ("connect",),
+        }
         for name, tasks_of in uses.items():
             if getattr(self, name) is not None and self.task not in tasks_of:
-                raise UsageError(f"'{name}' goes with {' or '.join(tasks_of)}, not with {self.task or 'words and pictures alone'}")
+                raise UsageError(
+                    f"'{name}' goes with {' or '.join(tasks_of)}, not with {self.task or 'words and pictures alone'}"
+                )
 
     def context_frames(self, fps: float, at_once: int) -> int:
         """How many frames of a clip are remembered: half of what the model sees at once, a quarter where two ends are given."""
@@ -124,7 +133,11 @@ class Given:
             return num_frames
         if self.task in ("edit", "retake", "outpaint"):
             return len(self.video)
-        shares = [self.video] if self.into is None and self.task != "loop" else [self.video, self.video if self.into is None else self.into]
+        shares = (
+            [self.video]
+            if self.into is None and self.task != "loop"
+            else [self.video, self.video if self.into is None else self.into]
+        )
         return num_frames + sum(min(len(clip), self.context_frames(fps, at_once)) for clip in shares)
 
 
@@ -139,11 +152,15 @@ def plan(encode: Encode, frame: Frame, given: Given, num_frames: int, at_once: i
         case "extend" | "extend_backward" if video is not None:
             return extension(encode, frame, video, num_frames, context, given.task == "extend_backward")
         case "connect" if video is not None and given.into is not None:
-            return connection(encode, frame, video, given.into, num_frames, context, 0.4 if given.strength is None else given.strength)
+            return connection(
+                encode, frame, video, given.into, num_frames, context, 0.4 if given.strength is None else given.strength
+            )
         case "edit" if video is not None:
             return edited(encode, frame, video, 0.6 if given.strength is None else given.strength)
         case "retake" if video is not None:
-            return remade(encode, frame, video, given.span, given.mask, 1.0 if given.strength is None else given.strength)
+            return remade(
+                encode, frame, video, given.span, given.mask, 1.0 if given.strength is None else given.strength
+            )
         case "outpaint" if video is not None:
             return outpainted(encode, frame, video)
         case "loop":
@@ -167,7 +184,9 @@ def pictures(encode: Encode, frame: Frame, given: Sequence[tuple[float, Picture]
     canvas = tasks.keyframes(frame, known, num_frames)
     total = canvas.slices[-1].stop
     if total != num_frames:
-        notes.append(f"{total} frames instead of {num_frames}, so as to end with a whole slice of {frame.geometry.stride[0]}")
+        notes.append(
+            f"{total} frames instead of {num_frames}, so as to end with a whole slice of {frame.geometry.stride[0]}"
+        )
     return Plan("animate a picture" if len(given) == 1 else "keyframes", canvas, tuple(notes))
 
 
@@ -176,9 +195,15 @@ def extension(encode: Encode, frame: Frame, clip: Pixels, num_new: int, context:
     notes: list[str] = []
     clip = _fitted(clip, frame, notes)
     context = _context(frame, len(clip), context, notes)
-    near, far = (clip[:context], clip[context:]) if backward else (clip[len(clip) - context :], clip[: len(clip) - context])
+    near, far = (
+        (clip[:context], clip[context:]) if backward else (clip[len(clip) - context :], clip[: len(clip) - context])
+    )
     known = _known(encode, frame, near)
-    canvas = tasks.extend_backward(frame, known, num_new) if backward else tasks.extend(_later(frame, context), known, num_new)
+    canvas = (
+        tasks.extend_backward(frame, known, num_new)
+        if backward
+        else tasks.extend(_later(frame, context), known, num_new)
+    )
     made = canvas.slices[-1].stop - context
     notes += _rounded(frame, made, num_new)
     pixels = _around(canvas, [near], [made if backward else 0])
@@ -186,7 +211,9 @@ def extension(encode: Encode, frame: Frame, clip: Pixels, num_new: int, context:
     return Plan(task, canvas, tuple(notes), pixels, None if backward else far, far if backward else None)
 
 
-def connection(encode: Encode, frame: Frame, before: Pixels, after: Pixels, num_between: int, context: int, strength: float) -> Plan:
+def connection(
+    encode: Encode, frame: Frame, before: Pixels, after: Pixels, num_between: int, context: int, strength: float
+) -> Plan:
     """From one clip into another: all of the first, `num_between` new frames, all of the second.
 
     The way is made from noise of level `strength` over a dissolve from the last frame of the one to the first of the other.
@@ -195,7 +222,9 @@ def connection(encode: Encode, frame: Frame, before: Pixels, after: Pixels, num_
     first, second = (_fitted(clip, frame, notes) for clip in (before, after))
     for clip, which in ((first, "the first"), (second, "the second")):
         if len(clip) == 1:
-            raise UsageError(f"{which} of the clips to connect is a picture; give videos, or pictures as keyframes (--image with --at)")
+            raise UsageError(
+                f"{which} of the clips to connect is a picture; give videos, or pictures as keyframes (--image with --at)"
+            )
     count, other = (_context(frame, len(clip), context, notes) for clip in (first, second))
     tail, head = first[len(first) - count :], second[:other]
     canvas = tasks.connect(_later(frame, count), _known(encode, frame, tail), _known(encode, frame, head), num_between)
@@ -221,7 +250,9 @@ def looped(encode: Encode, frame: Frame, clip: Pixels | None, num_frames: int, c
     if clip is None:
         canvas = tasks.loop(frame, num_frames)
         if len(frame.prompts) > 1:
-            raise UsageError("a loop has no beginning from which a story could count; give one prompt, or a clip to close")
+            raise UsageError(
+                "a loop has no beginning from which a story could count; give one prompt, or a clip to close"
+            )
         return Plan("loop", canvas, tuple(_rounded(frame, canvas.slices[-1].stop, num_frames)))
     notes: list[str] = []
     clip = _fitted(clip, frame, notes)
@@ -248,7 +279,9 @@ def edited(encode: Encode, frame: Frame, clip: Pixels, strength: float) -> Plan:
     return Plan("edit", canvas, tuple(notes), clip)
 
 
-def remade(encode: Encode, frame: Frame, clip: Pixels, span: tuple[float, float] | None, mask: Mask | None, strength: float) -> Plan:
+def remade(
+    encode: Encode, frame: Frame, clip: Pixels, span: tuple[float, float] | None, mask: Mask | None, strength: float
+) -> Plan:
     """The clip with a stretch of time (in seconds) made again, or what a mask covers, or both together."""
     notes: list[str] = []
     fitted = _fitted(clip, frame, notes)
@@ -268,23 +301,33 @@ def remade(encode: Encode, frame: Frame, clip: Pixels, span: tuple[float, float]
         begin, end = (known.slices[i].start for i in (inside.index(True), len(inside) - 1 - inside[::-1].index(True)))
         end += known.slices[len(inside) - 1 - inside[::-1].index(True)].num_frames
         if round(stop * frame.fps) > len(fitted):
-            notes.append(f"the clip ends at {len(fitted) / frame.fps:g} s, before {stop:g} s: made again to its end, and not made longer")
+            notes.append(
+                f"the clip ends at {len(fitted) / frame.fps:g} s, before {stop:g} s: made again to its end, and not made longer"
+            )
         if (begin, end) != (round(start * frame.fps), min(len(fitted), round(stop * frame.fps))):
             notes.append(f"made again from {begin / frame.fps:g} s to {end / frame.fps:g} s: whole slices")
     if mask is not None:
         again &= masked_tokens(frame, known.slices, mask, clip.shape[1:3])
         if not again.any():
             raise UsageError("the mask covers nothing of what is to be made again; white is made again, black is kept")
-    return Plan("retake" if mask is None else "inpaint", tasks.retake(frame, known, again, strength), tuple(notes), fitted)
+    return Plan(
+        "retake" if mask is None else "inpaint", tasks.retake(frame, known, again, strength), tuple(notes), fitted
+    )
 
 
-def masked_tokens(frame: Frame, slices: Sequence[Slice], mask: Mask, size: tuple[int, int]) -> Bool[Tensor, "s rows columns"]:
+def masked_tokens(
+    frame: Frame, slices: Sequence[Slice], mask: Mask, size: tuple[int, int]
+) -> Bool[Tensor, "s rows columns"]:
     """The tokens of which the mask covers any pixel in any frame; one mask frame serves all, otherwise there is one a frame."""
     if mask.shape[1:] != size:
-        raise UsageError(f"the mask is {mask.shape[2]}x{mask.shape[1]} and the clip {size[1]}x{size[0]}; make it the clip's size")
+        raise UsageError(
+            f"the mask is {mask.shape[2]}x{mask.shape[1]} and the clip {size[1]}x{size[0]}; make it the clip's size"
+        )
     total = slices[-1].stop
     if len(mask) not in (1, total):
-        raise UsageError(f"the mask has {len(mask)} frames and the clip {total}; give one frame, or as many as the clip")
+        raise UsageError(
+            f"the mask has {len(mask)} frames and the clip {total}; give one frame, or as many as the clip"
+        )
     as_pixels = np.repeat(mask[..., None].astype(np.uint8) * 255, 3, axis=3)
     bright: np.ndarray = fit(as_pixels, frame.height, frame.width)[0][..., 0]
     fitted = np.broadcast_to(np.greater_equal(bright, 128), (total, frame.height, frame.width))
@@ -298,7 +341,9 @@ def outpainted(encode: Encode, frame: Frame, clip: Pixels) -> Plan:
     """The clip in the middle of a larger frame; around it everything is new."""
     height, width = clip.shape[1:3]
     if height > frame.height or width > frame.width:
-        raise UsageError(f"the clip is {width}x{height}, larger than {frame.width}x{frame.height}; give a larger --size to paint around it")
+        raise UsageError(
+            f"the clip is {width}x{height}, larger than {frame.width}x{frame.height}; give a larger --size to paint around it"
+        )
     (tall, wide), (rows, columns) = frame.geometry.cell, frame.geometry.token_grid(frame.height, frame.width)
     top, left = (frame.height - height) // 2 // tall * tall, (frame.width - width) // 2 // wide * wide
     around = ((0, 0), (top, frame.height - height - top), (left, frame.width - width - left), (0, 0))
@@ -325,7 +370,10 @@ def _known(encode: Encode, frame: Frame, frames: Pixels) -> Known:
 
 def _later(frame: Frame, frames: int) -> Frame:
     """A frame whose stories count from where the new part begins; what is said first holds from the start."""
-    later = (replace(prompt, seconds=prompt.seconds + frames / frame.fps) if prompt.seconds else prompt for prompt in frame.prompts)
+    later = (
+        replace(prompt, seconds=prompt.seconds + frames / frame.fps) if prompt.seconds else prompt
+        for prompt in frame.prompts
+    )
     return replace(frame, prompts=tuple(later))
 
 

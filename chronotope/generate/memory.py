@@ -35,11 +35,15 @@ def decoding_bytes(config: AutoencoderConfig, height: int, width: int) -> int:
     return fine * FLOAT * (5 * config.widths[0] + config.folded_channels // 4) + ALWAYS
 
 
-def video_bytes(dit: DiTConfig, autoencoder: AutoencoderConfig, geometry: Geometry, canvas: Canvas, at_once: int, guided: bool) -> int:
+def video_bytes(
+    dit: DiTConfig, autoencoder: AutoencoderConfig, geometry: Geometry, canvas: Canvas, at_once: int, guided: bool
+) -> int:
     """The most that a canvas takes, beside the process as it is: `at_once` slices are sampled together, frames leave as they are made."""
     covered = geometry.covered_size(canvas.height, canvas.width)
     rows, columns = canvas.level.shape[1:]
-    latents = at_once * autoencoder.channels * covered[0] * covered[1] // (geometry.stride[1] * geometry.stride[2]) * FLOAT
+    latents = (
+        at_once * autoencoder.channels * covered[0] * covered[1] // (geometry.stride[1] * geometry.stride[2]) * FLOAT
+    )
     tokens = at_once * rows * columns * (2 if guided else 1)
     less, more = sorted((sampling_bytes(dit, tokens, at_once > 1), decoding_bytes(autoencoder, *covered)))
     # what is given anywhere makes the whole canvas a tensor; of nothing but words it is one number
@@ -73,5 +77,7 @@ def available_bytes() -> int:
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     if limit.exists() and used.exists() and (most := limit.read_text().strip()) != "max":
         stat = dict(line.split() for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines())
-        available = min(available, int(most) - int(used.read_text()) + int(stat.get("inactive_file", 0)))  # files read once can go
+        available = min(
+            available, int(most) - int(used.read_text()) + int(stat.get("inactive_file", 0))
+        )  # files read once can go
     return available

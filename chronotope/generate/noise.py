@@ -21,7 +21,9 @@ def starting_noise(
     if enlargement == 1:
         return torch.randn(shape, generator=generator)
     slices, channels, height, width = shape
-    tall, wide = (side * -(-size // (side * enlargement)) for side, size in zip(patch_size[1:], (height, width), strict=True))
+    tall, wide = (
+        side * -(-size // (side * enlargement)) for side, size in zip(patch_size[1:], (height, width), strict=True)
+    )
     coarse = torch.randn(slices, channels, tall, wide, generator=generator)
     return enlarged(coarse, enlargement, generator)[..., :height, :width].contiguous()
 

@@ -40,7 +40,10 @@ __all__ = ["WEIGHTS", "Defaults", "Generation", "Generator", "Stream", "load_aut
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 T = TypeVar("T")
-_DESCRIBED = {"autoencoder": ("config",), "dit": ("config", "flow", "geometry", "autoencoder", "vocabulary", "defaults")}
+_DESCRIBED = {
+    "autoencoder": ("config",),
+    "dit": ("config", "flow", "geometry", "autoencoder", "vocabulary", "defaults"),
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,9 @@ def load_autoencoder(folder: Path) -> Autoencoder:
 def model_description(folder: Path, kind: str) -> dict[str, Any]:
     """What `model.json` says of a trained model of this kind ("autoencoder" or "dit"), whole or refused."""
     if not (folder / "model.json").is_file():
-        raise FileProblem(f"{folder} holds no trained model (no model.json); see: chronotope train {kind} --help; or bash runs/tiny.sh")
+        raise FileProblem(
+            f"{folder} holds no trained model (no model.json); see: chronotope train {kind} --help; or bash runs/tiny.sh"
+        )
     description = checkpoint.load_json(folder / "model.json")
     if not isinstance(description, dict) or description.get("kind") != kind:
         found = description.get("kind") if isinstance(description, dict) else None
@@ -102,7 +107,13 @@ class Generator:
     """A trained system: `Generator.load(folder).generate("a red ball")`."""
 
     def __init__(
-        self, autoencoder: Autoencoder, dit: DiT, tokenizer: Tokenizer, flow: FlowConfig, geometry: Geometry, defaults: Defaults
+        self,
+        autoencoder: Autoencoder,
+        dit: DiT,
+        tokenizer: Tokenizer,
+        flow: FlowConfig,
+        geometry: Geometry,
+        defaults: Defaults,
     ) -> None:
         self.autoencoder = autoencoder
         self.dit = dit
@@ -187,17 +198,27 @@ class Generator:
             defaults.num_frames if num_frames is None else num_frames,
             defaults.fps if fps is None else fps,
             Given(task, images, video, into, strength, context, span, mask),
-            Sampling(defaults.num_steps if num_inference_steps is None else num_inference_steps, solver, Guidance(scale), negative_prompt),
+            Sampling(
+                defaults.num_steps if num_inference_steps is None else num_inference_steps,
+                solver,
+                Guidance(scale),
+                negative_prompt,
+            ),
         )
         stream = self.stream(settings.drafted(defaults) if draft else settings, _seed(seed, generator), report)
         _check_free(
-            2 * 3 * stream.origin["num_frames"] * stream.origin["height"] * stream.origin["width"], "to be held; take them from stream()"
+            2 * 3 * stream.origin["num_frames"] * stream.origin["height"] * stream.origin["width"],
+            "to be held; take them from stream()",
         )
         frames = np.concatenate(list(stream.pieces))
         return Generation(frames, stream.fps, {**stream.origin, "seconds": stream.seconds})
 
     def stream(
-        self, settings: Settings, seed: int = 0, report: Callable[[int], None] = lambda step: None, planned: Plan | None = None
+        self,
+        settings: Settings,
+        seed: int = 0,
+        report: Callable[[int], None] = lambda step: None,
+        planned: Plan | None = None,
     ) -> Stream:
         """The same, piece by piece: a long video is decoded while it is sampled, and nothing of it is kept.
 
@@ -233,7 +254,9 @@ class Generator:
         """Sample, decode and put back what was given; keeps the time."""
         canvas = planned.canvas
         latents = self._fill(canvas, settings.sampling, seed, report, seconds)
-        decoded = (frames[:, : settings.height, : settings.width].cpu().numpy() for frames in self._decode(latents, canvas))
+        decoded = (
+            frames[:, : settings.height, : settings.width].cpu().numpy() for frames in self._decode(latents, canvas)
+        )
         pieces = planned.finish(decoded, self.geometry.cell)
         while True:
             started, sampling = time.perf_counter(), seconds["sampling"]
@@ -246,13 +269,20 @@ class Generator:
     def lay_out(self, settings: Settings, encoded: bool = True) -> Plan:
         """The canvas that `stream` would fill, or why it cannot; unless `encoded`, no network looks at what is given."""
         self.check(settings)
-        told = (replace(settings.prompts[0], seconds=0.0), *settings.prompts[1:])  # what is said first holds from the beginning
-        frame = Frame(self.geometry, self.autoencoder.config.channels, settings.height, settings.width, settings.fps, told)
+        told = (
+            replace(settings.prompts[0], seconds=0.0),
+            *settings.prompts[1:],
+        )  # what is said first holds from the beginning
+        frame = Frame(
+            self.geometry, self.autoencoder.config.channels, settings.height, settings.width, settings.fps, told
+        )
 
         def encode(frames: Pixels, slices: Sequence[Slice]) -> Tensor:
             if encoded:
                 return encode_frames(self.autoencoder, self.geometry, frames, slices).cpu()
-            return torch.zeros(1, 1, 1, 1).expand(len(slices), frame.channels, *self.geometry.latent_size(settings.height, settings.width))
+            return torch.zeros(1, 1, 1, 1).expand(
+                len(slices), frame.channels, *self.geometry.latent_size(settings.height, settings.width)
+            )
 
         planned = plan(encode, frame, settings.given, settings.num_frames, self.window.frames)
         self._check_memory(settings, planned)
@@ -281,12 +311,24 @@ class Generator:
         channels = self.autoencoder.config.channels
         deviation = torch.tensor(self.flow.deviation)  # of all values of a token, channels last, or one for all
         hold = Hold(deviation[:channels] if len(deviation) > 1 else deviation.expand(channels))
-        mine = [replace(sampling, guidance=replace(sampling.guidance, scale=scale)) for scale in self.scales(canvas, sampling)]
+        mine = [
+            replace(sampling, guidance=replace(sampling.guidance, scale=scale))
+            for scale in self.scales(canvas, sampling)
+        ]
 
         def fill(part: Canvas, number: int) -> Tensor:
             own = seed if number == 0 else int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
             count, started = number * sampling.num_steps, time.perf_counter()
-            filled = sample(self.dit, self.tokenizer, self.flow, self.geometry, part, mine[number], own, lambda step: report(count + step))
+            filled = sample(
+                self.dit,
+                self.tokenizer,
+                self.flow,
+                self.geometry,
+                part,
+                mine[number],
+                own,
+                lambda step: report(count + step),
+            )
             seconds["sampling"] += time.perf_counter() - started
             return hold(filled, part)
 
@@ -309,7 +351,11 @@ class Generator:
         """What is not done quite as it was asked for, in words."""
         scale = settings.sampling.guidance.scale
         later = sorted({one for one in self.scales(planned.canvas, settings.sampling)[1:] if one != scale})
-        found, (height, width), begins = list(planned.notes), (settings.height, settings.width), settings.prompts[0].seconds
+        found, (height, width), begins = (
+            list(planned.notes),
+            (settings.height, settings.width),
+            settings.prompts[0].seconds,
+        )
         covered, (tall, wide) = self.geometry.covered_size(height, width), self.geometry.cell
         if begins:
             found.insert(0, f"nothing is told before {begins:g} s, so the first beat speaks from the beginning")
@@ -318,14 +364,18 @@ class Generator:
             found.insert(0, cut)
         if later and scale != self.defaults.guidance_scale:
             gently = " or ".join(f"{one:g}" for one in later)
-            found.append(f"windows that remember what was made are guided by {gently}, not by {scale:g}, or colours would add up")
+            found.append(
+                f"windows that remember what was made are guided by {gently}, not by {scale:g}, or colours would add up"
+            )
         return found
 
     def check(self, settings: Settings) -> None:
         """Refuse what cannot work, before anything is allocated."""
         length = max(len(self.tokenizer.encode(prompt.text)) for prompt in settings.prompts)
         if length > self.dit.config.max_text_tokens:
-            raise UsageError(f"the prompt has {length} tokens, this model reads at most {self.dit.config.max_text_tokens}; shorten it")
+            raise UsageError(
+                f"the prompt has {length} tokens, this model reads at most {self.dit.config.max_text_tokens}; shorten it"
+            )
         if not 0 < settings.fps <= 240:
             raise UsageError(f"fps must be above 0 and at most 240, got {settings.fps}")
         self.geometry.token_grid(settings.height, settings.width)

@@ -37,7 +37,9 @@ class Window:
 
     def __post_init__(self) -> None:
         if not 0 < self.context < self.frames:
-            raise UsageError(f"a window of {self.frames} frames remembers at least 1 slice of them and not all, got {self.context}")
+            raise UsageError(
+                f"a window of {self.frames} frames remembers at least 1 slice of them and not all, got {self.context}"
+            )
         if not 0 <= self.history < 1:
             raise UsageError(f"the history's noise level is at least 0 and below 1, got {self.history}")
 
@@ -159,7 +161,14 @@ def excerpt(canvas: Canvas, first: int, stop: int) -> Canvas:
     slices = tuple(Slice(piece.start - begin, piece.num_frames) for piece in canvas.slices[first:stop])
     prompts = prompts_between(canvas.prompts, begin / canvas.fps, (begin + slices[-1].stop) / canvas.fps)
     rest = None if canvas.rest is None else canvas.rest[first:stop]
-    return replace(canvas, slices=slices, prompts=prompts, known=canvas.known[first:stop], level=canvas.level[first:stop], rest=rest)
+    return replace(
+        canvas,
+        slices=slices,
+        prompts=prompts,
+        known=canvas.known[first:stop],
+        level=canvas.level[first:stop],
+        rest=rest,
+    )
 
 
 def _remember(part: Canvas, past: dict[int, Tensor], history: float) -> Canvas:

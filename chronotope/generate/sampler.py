@@ -71,7 +71,9 @@ def sample(
     times = schedule(sampling.num_steps, flow.shift).to(device)
 
     rows, row = rows_of(level.view(canvas.level.shape), rest.view(canvas.level.shape))
-    signals = row_signals(geometry, canvas.slices, canvas.height, canvas.width, canvas.fps).to(device)[rows[:, 0].long()]
+    signals = row_signals(geometry, canvas.slices, canvas.height, canvas.width, canvas.fps).to(device)[
+        rows[:, 0].long()
+    ]
     wanted = tuple((prompt.seconds, tuple(tokenizer.encode(prompt.text))) for prompt in canvas.prompts)
     _, num_rows, num_columns = canvas.level.shape
     grid = Grid(len(canvas.slices), num_rows, num_columns, canvas.cycle)

@@ -62,7 +62,9 @@ class Settings:
         """The same, small and quick: sides about the model's own, a third of the steps, and noise of which the full size's is made."""
         shrink = 1 if self.given.task == "outpaint" else defaults.enlargement(self.height, self.width)
         sampling = replace(self.sampling, num_steps=max(1, -(-self.sampling.num_steps // DRAFT_STEPS)), enlargement=1)
-        return replace(self, height=-(-self.height // shrink), width=-(-self.width // shrink), sampling=sampling, draft=True)
+        return replace(
+            self, height=-(-self.height // shrink), width=-(-self.width // shrink), sampling=sampling, draft=True
+        )
 
     def describe(self) -> dict[str, Any]:
         """What stands in a file's tags."""
@@ -95,12 +97,18 @@ class Settings:
 
 def read_prompts(prompt: str | Sequence[tuple[float, str]]) -> tuple[Prompt, ...]:
     """A text, or texts with the seconds from which they speak."""
-    prompts = (Prompt(prompt),) if isinstance(prompt, str) else tuple(Prompt(text, float(seconds)) for seconds, text in prompt)
+    prompts = (
+        (Prompt(prompt),)
+        if isinstance(prompt, str)
+        else tuple(Prompt(text, float(seconds)) for seconds, text in prompt)
+    )
     if not prompts or not all(prompt.text.strip() for prompt in prompts):
         raise UsageError('the prompt is empty; say what should be seen, for example "a red ball rolls right"')
     times = [prompt.seconds for prompt in prompts]
     if times != sorted(set(times)) or times[0] < 0:
-        raise UsageError(f"the prompts of a story speak from rising times, got {', '.join(f'{time:g} s' for time in times)}")
+        raise UsageError(
+            f"the prompts of a story speak from rising times, got {', '.join(f'{time:g} s' for time in times)}"
+        )
     return prompts
 
 
@@ -110,7 +118,9 @@ def read_story(beats: Sequence[str]) -> tuple[tuple[float, str], ...]:
     for beat in beats:
         found = _BEAT.fullmatch(beat)
         if not found or not found[2].strip():
-            raise UsageError(f"a story is told in beats such as '0: a fox walks in' '2: it eats the berry', got '{beat}'")
+            raise UsageError(
+                f"a story is told in beats such as '0: a fox walks in' '2: it eats the berry', got '{beat}'"
+            )
         story.append((float(found[1]), found[2].strip()))
     times = [seconds for seconds, _ in story]
     if times != sorted(set(times)):

@@ -16,7 +16,19 @@ from chronotope.errors import UsageError
 from chronotope.generate.canvas import Canvas, Prompt
 from chronotope.geometry import Geometry, Slice, num_frames_of
 
-__all__ = ["Frame", "Known", "blend", "connect", "edit", "extend", "extend_backward", "keyframes", "loop", "retake", "text_to_video"]
+__all__ = [
+    "Frame",
+    "Known",
+    "blend",
+    "connect",
+    "edit",
+    "extend",
+    "extend_backward",
+    "keyframes",
+    "loop",
+    "retake",
+    "text_to_video",
+]
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,9 @@ def lay_out(frame: Frame, num_frames: int, given: Sequence[Known], whole_slices:
         gap = geometry.lead_and_slices(0, num_frames - at) if whole_slices else geometry.slices(num_frames - at)
         gap = tuple(Slice(at + piece.start, piece.num_frames) for piece in gap)
         slices, owner = [*slices, *gap], [*owner, *[None] * len(gap)]
-    canvas = Canvas.unknown(geometry, frame.channels, tuple(slices), frame.height, frame.width, frame.fps, frame.prompts)
+    canvas = Canvas.unknown(
+        geometry, frame.channels, tuple(slices), frame.height, frame.width, frame.fps, frame.prompts
+    )
     if not given:
         return canvas
     latents, level = canvas.known.clone(), canvas.level.clone()
@@ -97,7 +111,9 @@ def keyframes(frame: Frame, pictures: Sequence[tuple[int, Float[Tensor, "1 c h w
             f"a picture stands at {late[0] / frame.fps:g} s (frame {late[0]}), but the video has {num_frames / frame.fps:g} s "
             f"({num_frames} frames); give it an earlier time, or more --seconds"
         )
-    return lay_out(frame, num_frames, [Known((Slice(index, 1),), picture) for index, picture in pictures], whole_slices=True)
+    return lay_out(
+        frame, num_frames, [Known((Slice(index, 1),), picture) for index, picture in pictures], whole_slices=True
+    )
 
 
 def extend(frame: Frame, past: Known, num_new: int) -> Canvas:
@@ -146,7 +162,9 @@ def retake(frame: Frame, clip: Known, again: Bool[Tensor, "s rows columns"], str
     """The clip with some tokens made again: a stretch of time, a region, or what lies around it."""
     canvas = edit(frame, clip, strength)
     if again.shape != canvas.level.shape:
-        raise UsageError(f"the mask covers {tuple(again.shape)} slices, rows and columns of tokens, the clip {tuple(canvas.level.shape)}")
+        raise UsageError(
+            f"the mask covers {tuple(again.shape)} slices, rows and columns of tokens, the clip {tuple(canvas.level.shape)}"
+        )
     return replace(canvas, level=canvas.level * again)
 
 

@@ -43,7 +43,9 @@ class AutoencoderConfig:
     def __post_init__(self) -> None:
         halvings = len(self.widths) - 1
         if self.stride[1] != self.stride[2] or self.fold * 2**halvings != self.stride[1]:
-            raise UsageError(f"fold {self.fold} halved {halvings} times gives stride {self.fold * 2**halvings}, expected {self.stride[1:]}")
+            raise UsageError(
+                f"fold {self.fold} halved {halvings} times gives stride {self.fold * 2**halvings}, expected {self.stride[1:]}"
+            )
         if not len(self.widths) == len(self.encoder_blocks) == len(self.decoder_blocks):
             raise UsageError("widths, encoder_blocks and decoder_blocks must have one entry per level")
 
@@ -100,7 +102,9 @@ class Encoder(nn.Module):
             if level > 0:
                 layers.append(nn.Conv2d(widths[level - 1], width, 2, stride=2))
             layers += [Block(width) for _ in range(config.encoder_blocks[level])]
-        layers.append(_start_at(nn.Conv2d(widths[-1], 2 * config.channels, 1), config.channels * [0.0] + config.channels * [-6.0]))
+        layers.append(
+            _start_at(nn.Conv2d(widths[-1], 2 * config.channels, 1), config.channels * [0.0] + config.channels * [-6.0])
+        )
         self.layers = nn.Sequential(*layers)
         step = config.stride[1] // config.fold
         self.linear = nn.Conv2d(config.folded_channels, config.channels, step, stride=step)
@@ -123,7 +127,9 @@ class Decoder(nn.Module):
             layers += [Block(widths[level]) for _ in range(config.decoder_blocks[level])]
             if level > 0:
                 layers += [nn.Conv2d(widths[level], 4 * widths[level - 1], 1), nn.PixelShuffle(2)]
-        layers.append(_start_at(nn.Conv2d(widths[0], config.folded_channels, 3, padding=1), config.folded_channels * [0.0]))
+        layers.append(
+            _start_at(nn.Conv2d(widths[0], config.folded_channels, 3, padding=1), config.folded_channels * [0.0])
+        )
         self.layers = nn.Sequential(*layers)
         step = config.stride[1] // config.fold
         self.linear = nn.ConvTranspose2d(config.channels, config.folded_channels, step, stride=step)
@@ -172,7 +178,9 @@ class Autoencoder(nn.Module):
         return rearrange(folded, "b f (h i) (w j) -> (b h w) (f i j)", i=step, j=step)
 
     @torch.no_grad()
-    def set_linear(self, analysis: Float[Tensor, "c v"], synthesis: Float[Tensor, "c v"], centre: Float[Tensor, " v"]) -> None:
+    def set_linear(
+        self, analysis: Float[Tensor, "c v"], synthesis: Float[Tensor, "c v"], centre: Float[Tensor, " v"]
+    ) -> None:
         """Set the linear paths: latents = analysis (block - centre), block = synthesis^T latents + centre."""
         encoder, decoder = self.encoder.linear, self.decoder.linear
         encoder.weight.copy_(analysis.view_as(encoder.weight))
@@ -188,7 +196,11 @@ class Autoencoder(nn.Module):
         return latents * self.latent_deviation[:, None, None] + self.latent_mean[:, None, None]
 
     def window(
-        self, previous: Tensor | None, current: Tensor, following: Tensor | None, noise: tuple[float, float, float] = EXACT
+        self,
+        previous: Tensor | None,
+        current: Tensor,
+        following: Tensor | None,
+        noise: tuple[float, float, float] = EXACT,
     ) -> Tensor:
         """The decoder's input [b, 3 * (channels + 1), h, w]: three raw latent grids, each with how far it can be trusted.
 
@@ -240,11 +252,15 @@ class Autoencoder(nn.Module):
         """Frames, uint8 [t, height, width, 3], to one latent grid per slice."""
         return torch.stack([self.encode_slice(frames[piece.start : piece.stop]) for piece in slices])
 
-    def decode(self, latents: Float[Tensor, "s c h w"], slices: Sequence[Slice], noise: Sequence[float] | None = None) -> Tensor:
+    def decode(
+        self, latents: Float[Tensor, "s c h w"], slices: Sequence[Slice], noise: Sequence[float] | None = None
+    ) -> Tensor:
         """All frames at once, uint8 [t, height, width, 3]."""
         return torch.cat(list(self.stream_decode(latents, slices, noise)))
 
-    def stream_decode(self, latents: Iterable[Tensor], slices: Iterable[Slice], noise: Iterable[float] | None = None) -> Iterator[Tensor]:
+    def stream_decode(
+        self, latents: Iterable[Tensor], slices: Iterable[Slice], noise: Iterable[float] | None = None
+    ) -> Iterator[Tensor]:
         """Frames of one slice after another; reads one slice of latents ahead and forgets what is behind.
 
         `noise` is one number a slice, see `decode_slice`; none means that all latents are exact. A slice that is exact does not
@@ -263,7 +279,10 @@ class Autoencoder(nn.Module):
             yield self._decode_between(previous, current, (None, 0.0))
 
     def _decode_between(
-        self, previous: tuple[Tensor | None, float], current: tuple[Tensor, Slice, float], following: tuple[Tensor | None, float]
+        self,
+        previous: tuple[Tensor | None, float],
+        current: tuple[Tensor, Slice, float],
+        following: tuple[Tensor | None, float],
     ) -> Tensor:
         """A slice with those of its neighbours that it may look at."""
         grid, piece, noise = current

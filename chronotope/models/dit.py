@@ -93,22 +93,33 @@ class Block(nn.Module):
         self.down = nn.Linear(config.hidden, config.width, bias=False)
 
     def forward(
-        self, x: Float[Tensor, "n d"], modulation: Float[Tensor, "r 6*d"], row: Tensor, angles: tuple[Tensor, Tensor], segments: Segments
+        self,
+        x: Float[Tensor, "n d"],
+        modulation: Float[Tensor, "r 6*d"],
+        row: Tensor,
+        angles: tuple[Tensor, Tensor],
+        segments: Segments,
     ) -> Float[Tensor, "n d"]:
-        before, after = (modulation + self.offset.to(modulation.dtype)).split([2 * x.shape[-1], 4 * x.shape[-1]], dim=-1)
+        before, after = (modulation + self.offset.to(modulation.dtype)).split(
+            [2 * x.shape[-1], 4 * x.shape[-1]], dim=-1
+        )
         q, k, v = by_piece(x, lambda p: self.queries(x[p], before[row[p]], (angles[0][p], angles[1][p])))
         attended = packed_attention(q, k, v, segments).flatten(1)
         del q, k, v
         return by_piece(x, lambda p: (self.rest(x[p], attended[p], after[row[p]]),))[0]
 
-    def queries(self, x: Float[Tensor, "n d"], modulation: Float[Tensor, "n 2*d"], angles: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+    def queries(
+        self, x: Float[Tensor, "n d"], modulation: Float[Tensor, "n 2*d"], angles: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, ...]:
         """Queries, keys and values, [n, heads, k] each."""
         q, k, v = self.qkv(_modulate(x, *modulation.chunk(2, dim=-1))).unflatten(-1, (3, -1, self.head_dim)).unbind(1)
         q = rotate(F.rms_norm(q, (self.head_dim,), self.q_scale.to(q.dtype)), *angles)
         k = rotate(F.rms_norm(k, (self.head_dim,), self.k_scale.to(k.dtype)), *angles)
         return q, k, v
 
-    def rest(self, x: Float[Tensor, "n d"], attended: Float[Tensor, "n d"], modulation: Float[Tensor, "n 4*d"]) -> Float[Tensor, "n d"]:
+    def rest(
+        self, x: Float[Tensor, "n d"], attended: Float[Tensor, "n d"], modulation: Float[Tensor, "n 4*d"]
+    ) -> Float[Tensor, "n d"]:
         """What follows attention: both residual steps and the MLP."""
         gate_a, shift_m, scale_m, gate_m = modulation.chunk(4, dim=-1)
         x = x + gate_a * self.out(attended)
@@ -166,7 +177,13 @@ class DiT(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.normal_(self.text.embedding.weight, std=1.0)
-        for module in (self.modulation, self.final_modulation, self.patch_out, self.seams.gather_in_time, self.seams.correct):
+        for module in (
+            self.modulation,
+            self.final_modulation,
+            self.patch_out,
+            self.seams.gather_in_time,
+            self.seams.correct,
+        ):
             nn.init.zeros_(module.weight)
         nn.init.zeros_(self.seams.correct.bias)  # type: ignore[arg-type]
 
@@ -189,7 +206,9 @@ class DiT(nn.Module):
         shift, scale = self.final_modulation(rows)[batch.row].chunk(2, dim=-1)
         # back from the sequence to the order of `noisy`: visual tokens keep their order in the sequence
         # (by places and not by a mask: how many a mask has, a GPU would have to tell first)
-        place = torch.empty_like(batch.order).index_copy_(0, batch.order, torch.arange(len(batch.order), device=x.device))
+        place = torch.empty_like(batch.order).index_copy_(
+            0, batch.order, torch.arange(len(batch.order), device=x.device)
+        )
         tokens = _modulate(x, shift, scale)[place[text.shape[0] :]]
         return self.patch_out(tokens) + self.seams(tokens, batch.noisy.to(tokens.dtype), batch.grids)
 

@@ -37,13 +37,20 @@ class Seams(nn.Module):
         self.patch_size = patch_size
         self.spread = nn.Linear(width, patch_size[1] * patch_size[2] * hidden)
         self.gather = nn.Conv2d(hidden + channels, hidden, 3, padding=1)
-        self.gather_in_time = nn.Conv2d(hidden + channels, 2 * hidden, 3, padding=1, bias=False)  # for the next slice, for the one before
+        self.gather_in_time = nn.Conv2d(
+            hidden + channels, 2 * hidden, 3, padding=1, bias=False
+        )  # for the next slice, for the one before
         self.correct = nn.Conv2d(hidden, channels, 3, padding=1)
 
-    def forward(self, tokens: Float[Tensor, "v d"], noisy: Float[Tensor, "v p"], grids: tuple[Grid, ...]) -> Float[Tensor, "v p"]:
+    def forward(
+        self, tokens: Float[Tensor, "v d"], noisy: Float[Tensor, "v p"], grids: tuple[Grid, ...]
+    ) -> Float[Tensor, "v p"]:
         """Samples of one height and width pass together, whatever their order."""
         spread = self.spread(tokens)
-        both = torch.cat([spread.unflatten(1, (self.patch_size[1] * self.patch_size[2], -1)), _by_latent(noisy, self.patch_size)], dim=-1)
+        both = torch.cat(
+            [spread.unflatten(1, (self.patch_size[1] * self.patch_size[2], -1)), _by_latent(noisy, self.patch_size)],
+            dim=-1,
+        )
         pieces = both.flatten(1).split([grid.slices * grid.rows * grid.columns for grid in grids])
         found: dict[int, Tensor] = {}
         for shape in dict.fromkeys((grid.rows, grid.columns) for grid in grids):

@@ -29,7 +29,10 @@ def learn_vocabulary(texts: Iterable[str], size: int) -> tuple[str, ...]:
     """Byte-pair merges (Sennrich et al. 2016, arXiv 1508.07909) over words: single characters first, then merged pieces."""
     counts = Counter(word for text in texts for word in _words(text))
     pieces = {word: list(word) for word in counts}
-    vocabulary = sorted({START, *map(chr, range(33, 127)), *(char for word in counts for char in word)} - set("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+    vocabulary = sorted(
+        {START, *map(chr, range(33, 127)), *(char for word in counts for char in word)}
+        - set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    )
     known = set(vocabulary)
     while len(vocabulary) < size:
         pairs: Counter[tuple[str, str]] = Counter()

@@ -296,10 +296,14 @@ def train_autoencoder(
             windows = pool.batch(seed, state.step).to(device).float() / 127.5 - 1
             with autocast(device, train.precision):
                 noise = decoder_noise(train, windows, config.model.stride[0], state.step, seed)
-                output, mean, log_variance = reconstruct_windows(model, windows, random_generator(seed, state.step, device), noise)
+                output, mean, log_variance = reconstruct_windows(
+                    model, windows, random_generator(seed, state.step, device), noise
+                )
             if noise is not None:
                 model.decoder.trained_noise.fill_(train.decoder_noise)
-            loss = reconstruction_loss(train, output.float(), windows, mean.float(), log_variance.float(), config.model.stride[0])
+            loss = reconstruction_loss(
+                train, output.float(), windows, mean.float(), log_variance.float(), config.model.stride[0]
+            )
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
             for optimizer in optimizers:
@@ -316,7 +320,11 @@ def train_autoencoder(
             log.advance(state.step)
             last = state.step == train.steps
             if state.step % train.log_every == 0 or last:
-                numbers = {"loss": float(torch.stack(running).mean()), "clips/s": state.clips / state.seconds, "seconds": state.seconds}
+                numbers = {
+                    "loss": float(torch.stack(running).mean()),
+                    "clips/s": state.clips / state.seconds,
+                    "seconds": state.seconds,
+                }
                 running.clear()
                 log.write(state.step, numbers)
             if state.step % train.check_every == 0 or last:

@@ -77,7 +77,9 @@ class TrainingBatch:
     num_noised: int
 
 
-def choose_caption(captions: dict[str, list[str]], config: CaptionConfig, rng: np.random.Generator) -> tuple[Prompt, ...]:
+def choose_caption(
+    captions: dict[str, list[str]], config: CaptionConfig, rng: np.random.Generator
+) -> tuple[Prompt, ...]:
     """One caption, or none; levels a clip does not have give their share to those it has. A story is several prompts."""
     if rng.random() < config.dropout or not captions:
         return (Prompt(""),)
@@ -130,7 +132,9 @@ def make_sample(
     signals = row_signals(geometry, slices, clip.height, clip.width, clip.fps)[rows[:, 0].long()]
     prompts = choose_caption(clip.captions, config.captions, rng)
     prompts = prompts_between(prompts, start / clip.fps, (start + slices[-1].stop) / clip.fps)
-    texts = tuple((prompt.seconds, tuple(tokenizer.encode(prompt.text)[: config.model.max_text_tokens])) for prompt in prompts)
+    texts = tuple(
+        (prompt.seconds, tuple(tokenizer.encode(prompt.text)[: config.model.max_text_tokens])) for prompt in prompts
+    )
     sample = Sample(scales.scale_in * noisy, positions, row, rows[:, 1], signals, texts, Grid(len(slices), *grid))
     wanted = ~levels.given.reshape(-1, 1)
     return sample, wanted * (target - scales.skip * noisy), wanted * scales.scale_out
@@ -145,7 +149,10 @@ def window_sizes(config: DiTRun, dataset: LatentDataset) -> list[int]:
     """How many visual tokens of each clip a step sees."""
     most = config.train.max_sample_tokens
     grids = [config.geometry.token_grid(clip.height, clip.width) for clip in dataset.clips]
-    return [min(len(clip.slices), _slices_kept(most, r * c)) * r * c for clip, (r, c) in zip(dataset.clips, grids, strict=True)]
+    return [
+        min(len(clip.slices), _slices_kept(most, r * c)) * r * c
+        for clip, (r, c) in zip(dataset.clips, grids, strict=True)
+    ]
 
 
 def check_shares(config: DiTRun, dataset: LatentDataset, ranks: Ranks) -> None:
@@ -176,7 +183,9 @@ def plan_batches(config: DiTRun, dataset: LatentDataset, step: int = 0, first: i
         step, first = step + 1, place
 
 
-def make_batch(config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, plan: BatchPlan, ranks: Ranks | None = None) -> TrainingBatch:
+def make_batch(
+    config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, plan: BatchPlan, ranks: Ranks | None = None
+) -> TrainingBatch:
     """The batch of a plan; with many processes, this one's share of it."""
     ranks = ranks or Ranks()
     # longest first, dealt in turns, so that every process has about as much to do
@@ -231,5 +240,7 @@ def to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
     def sent(value: Tensor) -> Tensor:
         return value.pin_memory().to(device, non_blocking=True)
 
-    moved: dict[str, Any] = {name: sent(value) for name, value in vars(batch.tokens).items() if isinstance(value, Tensor)}
+    moved: dict[str, Any] = {
+        name: sent(value) for name, value in vars(batch.tokens).items() if isinstance(value, Tensor)
+    }
     return replace(batch, tokens=replace(batch.tokens, **moved), residual=sent(batch.residual), scale=sent(batch.scale))

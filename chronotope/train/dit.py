@@ -74,7 +74,9 @@ class DiTTraining:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_tokens < 1:
-            raise UsageError(f"a training has at least 1 step of at least 1 token, got {self.steps} of {self.batch_tokens}")
+            raise UsageError(
+                f"a training has at least 1 step of at least 1 token, got {self.steps} of {self.batch_tokens}"
+            )
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,9 @@ def begin(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None)
         vocabulary, deviation = tuple(trained["vocabulary"]), tuple(trained["flow"]["deviation"])
         started_from = trained.get("started_from")
     model = replace(config.model, vocabulary_size=len(vocabulary) + 2)
-    return Beginning(replace(config, model=model, flow=replace(config.flow, deviation=deviation)), vocabulary, started_from)
+    return Beginning(
+        replace(config, model=model, flow=replace(config.flow, deviation=deviation)), vocabulary, started_from
+    )
 
 
 def _check_start(config: DiTRun, about: dict[str, Any], start: Path) -> None:
@@ -168,7 +172,9 @@ def check_alike(config: DiTRun, start: Path) -> None:
         theirs = trained["config" if part == "model" else part]
         for name, value in to_dict(getattr(config, part)).items():
             if name not in ("vocabulary_size", "deviation", "shift") and theirs.get(name) != value:
-                raise UsageError(f"{start} has {name} {theirs.get(name)}, the preset {value}; take the preset that it was trained with")
+                raise UsageError(
+                    f"{start} has {name} {theirs.get(name)}, the preset {value}; take the preset that it was trained with"
+                )
 
 
 def describe(run: Beginning, dataset: LatentDataset) -> dict[str, Any]:
@@ -190,7 +196,12 @@ Sampler = Callable[[DiTRun, DiT, Path], None]
 
 
 def train_dit(
-    config: DiTRun, data: Sequence[Path], out: Path, sampler: Sampler | None = None, start: Path | None = None, quiet: bool = False
+    config: DiTRun,
+    data: Sequence[Path],
+    out: Path,
+    sampler: Sampler | None = None,
+    start: Path | None = None,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Run, or continue, a training in the folder `out`; `sampler(config, model, folder)` draws samples now and then.
 
@@ -253,7 +264,11 @@ def train_dit(
             last = state.step == train.steps
             if state.step % train.log_every == 0 or last:
                 speed = {"clips/s": state.clips / state.seconds, "tokens/s": state.tokens / state.seconds}
-                numbers = {"loss": float(sum_over_ranks(torch.stack(running), ranks).mean()), **speed, "seconds": state.seconds}
+                numbers = {
+                    "loss": float(sum_over_ranks(torch.stack(running), ranks).mean()),
+                    **speed,
+                    "seconds": state.seconds,
+                }
                 running.clear()
                 log.write(state.step, numbers)
             if ranks.first and sampler is not None and (state.step % train.check_every == 0 or last):
@@ -263,7 +278,13 @@ def train_dit(
                 state.save(out, description)
 
     leave_ranks()
-    trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, "tokens": state.tokens, **numbers}
+    trained = {
+        "run": to_dict(config),
+        "seconds": state.seconds,
+        "clips": state.clips,
+        "tokens": state.tokens,
+        **numbers,
+    }
     if ranks.first:
         checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
     return numbers

@@ -38,7 +38,9 @@ class LevelConfig:
     def __post_init__(self) -> None:
         shares = (self.forcing, self.context, self.region)
         if min(shares) < 0 or sum(shares) > 1:
-            raise UsageError(f"the shares of forcing, context and region must be positive and sum to at most 1, got {shares}")
+            raise UsageError(
+                f"the shares of forcing, context and region must be positive and sum to at most 1, got {shares}"
+            )
         if not (0 <= self.history_share <= 1 and 0 <= self.history < 1):
             raise UsageError(f"history_share and history lie in [0, 1], got {self.history_share} and {self.history}")
 

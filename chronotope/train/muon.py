@@ -65,10 +65,16 @@ class Muon(torch.optim.Optimizer):
         momenta = [self.state[parameter]["momentum"] for parameter in parameters]
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
         directions = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov
-        stacked = torch.stack([direction.flatten(1) for direction in directions]).unflatten(1, (group["split"], -1)).flatten(0, 1)
+        stacked = (
+            torch.stack([direction.flatten(1) for direction in directions])
+            .unflatten(1, (group["split"], -1))
+            .flatten(0, 1)
+        )
         updates = self.make_orthogonal(stacked).unflatten(0, (len(parameters), -1)).flatten(1, 2)
         rows, columns = stacked.shape[-2:]
         scale = group["lr"] * max(1.0, rows / columns) ** 0.5
         if group["weight_decay"]:
             torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(parameters, [update.view_as(p) for p, update in zip(parameters, updates, strict=True)], alpha=-scale)
+        torch._foreach_add_(
+            parameters, [update.view_as(p) for p, update in zip(parameters, updates, strict=True)], alpha=-scale
+        )

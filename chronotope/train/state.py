@@ -28,7 +28,9 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     On CPUs that is AVX-512 BF16 or AMX: without them bfloat16 is several times slower than single precision.
     """
     fast = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16" or (precision == "auto" and fast))
+    return torch.autocast(
+        device.type, torch.bfloat16, enabled=precision == "bfloat16" or (precision == "auto" and fast)
+    )
 
 
 def random_generator(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -66,7 +68,9 @@ class TrainState:
         decay = min(decay, (1 + self.step) / (10 + self.step))
         # a compiled model prefixes its names, so both sides are walked in order instead of by name
         both = zip(self.average.parameters(), self.model.parameters(), strict=True)
-        learning = [(slow, fast.detach()) for slow, fast in both if fast.requires_grad]  # what is frozen stays, to the bit
+        learning = [
+            (slow, fast.detach()) for slow, fast in both if fast.requires_grad
+        ]  # what is frozen stays, to the bit
         torch._foreach_lerp_([slow for slow, _ in learning], [fast for _, fast in learning], 1 - decay)
         for kept, present in zip(self.average.buffers(), self.model.buffers(), strict=True):
             kept.copy_(present)
@@ -94,7 +98,9 @@ class TrainState:
         try:
             self.model.load_state_dict(weights)
         except RuntimeError as problem:
-            raise FileProblem(f"{folder} was written by a model of other shapes; use another --out or the same preset") from problem
+            raise FileProblem(
+                f"{folder} was written by a model of other shapes; use another --out or the same preset"
+            ) from problem
         self._load_optimizers(tensors)
         counters = checkpoint.load_json(folder / "state.json")
         self.step, self.clips = counters["step"], counters["clips"]
@@ -119,5 +125,7 @@ class TrainState:
                     index, key = name.removeprefix(prefix).split(".", 1)
                     like = parameters[int(index)]
                     # in the parameter's own memory order: fused kernels walk both by address
-                    state.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+                    state.setdefault(int(index), {})[key] = (
+                        torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+                    )
             optimizer.load_state_dict({"state": state, "param_groups": groups})

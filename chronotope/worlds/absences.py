@@ -30,7 +30,11 @@ def absences(spec: Spec, actor: str | None = None) -> list[Absence]:
     """Of one actor, or of all, in their order: each time it goes out of sight and comes back."""
     found = []
     for gone in spec.events:
-        later = [e for e in spec.events if e.actor == gone.actor and e.kind == RETURNS.get(gone.kind) and e.start >= gone.end - 1e-6]
+        later = [
+            e
+            for e in spec.events
+            if e.actor == gone.actor and e.kind == RETURNS.get(gone.kind) and e.start >= gone.end - 1e-6
+        ]
         if later and actor in (None, gone.actor):
             found.append(Absence(gone, min(later, key=lambda e: e.start)))
     return found

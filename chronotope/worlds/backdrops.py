@@ -45,7 +45,9 @@ class Paper:
         """Randomness tied to a place, so that it does not depend on how much of the layer is drawn."""
         key = self.seed
         for part in place:
-            key = (key * 6364136223846793005 + part + 1442695040888963407) % 2**64  # a step of Knuth's generator mixes each part in
+            key = (
+                key * 6364136223846793005 + part + 1442695040888963407
+            ) % 2**64  # a step of Knuth's generator mixes each part in
         return Random(key)
 
     def rect(self, fill: str, top: float | None = None, bottom: float | None = None) -> str:
@@ -88,10 +90,16 @@ def _clouds(paper: Paper, fill: str = "#ffffff", low: float = 0.42, opacity: flo
     pitch = 0.75 * u
     for cell in paper.cells(pitch):
         rng = paper.rng(1, cell)
-        x, y, s = (cell + rng.uniform(0.1, 0.9)) * pitch, rng.uniform(0.05, low) * paper.height, rng.uniform(0.05, 0.1) * u
+        x, y, s = (
+            (cell + rng.uniform(0.1, 0.9)) * pitch,
+            rng.uniform(0.05, low) * paper.height,
+            rng.uniform(0.05, 0.1) * u,
+        )
         puffs = ((-1.6, 0.25, 0.7), (-0.7, -0.2, 1.0), (0.5, -0.35, 1.15), (1.5, 0.2, 0.8))
         parts += [f'<circle cx="{x + px * s:.2f}" cy="{y + py * s:.2f}" r="{pr * s:.2f}"/>' for px, py, pr in puffs]
-        parts.append(f'<rect x="{x - 2.2 * s:.2f}" y="{y:.2f}" width="{4.4 * s:.2f}" height="{s:.2f}" rx="{0.5 * s:.2f}"/>')
+        parts.append(
+            f'<rect x="{x - 2.2 * s:.2f}" y="{y:.2f}" width="{4.4 * s:.2f}" height="{s:.2f}" rx="{0.5 * s:.2f}"/>'
+        )
     return f'<g fill="{fill}" opacity="{opacity}">{"".join(parts)}</g>'
 
 
@@ -119,7 +127,8 @@ def _day(paper: Paper) -> str:
 def _sun(paper: Paper) -> str:
     x, y = paper.rng(3).uniform(0.1, 0.9) * paper.width, paper.height * 0.14
     return "".join(
-        f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{r * paper.unit:.2f}" fill="#ffe98a" opacity="{o}"/>' for r, o in ((0.14, 0.25), (0.085, 1))
+        f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{r * paper.unit:.2f}" fill="#ffe98a" opacity="{o}"/>'
+        for r, o in ((0.14, 0.25), (0.085, 1))
     )
 
 
@@ -140,7 +149,11 @@ def _meadow(paper: Paper) -> str:
     tufts, pitch = [], paper.unit * 0.16
     for cell in paper.cells(pitch):
         rng = paper.rng(5, cell)
-        x, y, r = (cell + rng.random()) * pitch, rng.uniform(0.76, 0.98) * paper.height, rng.uniform(0.006, 0.014) * paper.unit
+        x, y, r = (
+            (cell + rng.random()) * pitch,
+            rng.uniform(0.76, 0.98) * paper.height,
+            rng.uniform(0.006, 0.014) * paper.unit,
+        )
         tufts.append(f'<ellipse cx="{x:.2f}" cy="{y:.2f}" rx="{2.5 * r:.2f}" ry="{r:.2f}"/>')
     return grass + f'<g fill="#5fa044" opacity=".6">{"".join(tufts)}</g>'
 
@@ -148,26 +161,40 @@ def _meadow(paper: Paper) -> str:
 def _water(paper: Paper) -> str:
     h = paper.height
     deep, light = _tint(paper, (24, 104, 176), 10, 6), _tint(paper, (92, 180, 224), 10, 7)
-    band = f'<defs><linearGradient id="w" gradientUnits="userSpaceOnUse" x1="0" x2="0" y1="{0.55 * h:.2f}" y2="{h:.2f}">'
+    band = (
+        f'<defs><linearGradient id="w" gradientUnits="userSpaceOnUse" x1="0" x2="0" y1="{0.55 * h:.2f}" y2="{h:.2f}">'
+    )
     band += f'<stop offset="0" stop-color="{light}"/><stop offset="1" stop-color="{deep}"/></linearGradient></defs>'
     band += paper.rect("url(#w)", 0.55 * h)
     waves, pitch = [], paper.unit * 0.22
     for cell in paper.cells(pitch):
         for row in range(4):
             rng = paper.rng(8, cell, row)
-            x, y, r = (cell + rng.random()) * pitch, (0.6 + 0.1 * row + rng.uniform(0, 0.06)) * h, rng.uniform(0.03, 0.07) * paper.unit
+            x, y, r = (
+                (cell + rng.random()) * pitch,
+                (0.6 + 0.1 * row + rng.uniform(0, 0.06)) * h,
+                rng.uniform(0.03, 0.07) * paper.unit,
+            )
             waves.append(f'<ellipse cx="{x:.2f}" cy="{y:.2f}" rx="{r:.2f}" ry="{r * 0.12:.2f}"/>')
     return band + f'<g fill="#e8f6ff" opacity=".45">{"".join(waves)}</g>'
 
 
 def _houses(paper: Paper) -> str:
     parts, pitch, h = [], paper.unit * 0.42, paper.height
-    walls = ((226, 186, 176), (232, 216, 184), (188, 198, 212), (214, 196, 208), (196, 212, 200))  # pale, so that actors stand out
+    walls = (
+        (226, 186, 176),
+        (232, 216, 184),
+        (188, 198, 212),
+        (214, 196, 208),
+        (196, 212, 200),
+    )  # pale, so that actors stand out
     for cell in paper.cells(pitch):
         rng = paper.rng(11, cell)
         x, top, wide = cell * pitch, h * 0.7 - paper.unit * rng.uniform(0.32, 0.56), pitch * 0.98
         wall = _rgb(*(c + rng.uniform(-10, 10) for c in rng.choice(walls)))
-        parts.append(f'<rect x="{x:.2f}" y="{top:.2f}" width="{wide:.2f}" height="{h * 0.72 - top:.2f}" fill="{wall}"/>')
+        parts.append(
+            f'<rect x="{x:.2f}" y="{top:.2f}" width="{wide:.2f}" height="{h * 0.72 - top:.2f}" fill="{wall}"/>'
+        )
         rows = max(1, int((h * 0.7 - top) / (0.15 * paper.unit)))
         for row in range(rows):
             for column in range(3):
@@ -211,7 +238,13 @@ def _floorboards(paper: Paper) -> str:
 
 
 def _dark(paper: Paper) -> str:
-    return _gradient(paper, "n", [(0, _tint(paper, (14, 18, 52), 6)), (1, _tint(paper, (58, 62, 122), 8, 1))], 0.0, paper.height * 0.8)
+    return _gradient(
+        paper,
+        "n",
+        [(0, _tint(paper, (14, 18, 52), 6)), (1, _tint(paper, (58, 62, 122), 8, 1))],
+        0.0,
+        paper.height * 0.8,
+    )
 
 
 def _stars(paper: Paper) -> str:
@@ -219,7 +252,11 @@ def _stars(paper: Paper) -> str:
     for cell in paper.cells(pitch):
         for row in range(math.ceil(0.66 * paper.height / pitch)):
             rng = paper.rng(14, cell, row)
-            x, y, r = (cell + rng.random()) * pitch, (row + rng.random()) * pitch, rng.uniform(0.004, 0.011) * paper.unit
+            x, y, r = (
+                (cell + rng.random()) * pitch,
+                (row + rng.random()) * pitch,
+                rng.uniform(0.004, 0.011) * paper.unit,
+            )
             parts.append(f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{max(r, 0.35):.2f}"/>')
     x, y, r = paper.rng(15).uniform(0.12, 0.88) * paper.width, 0.16 * paper.height, 0.085 * paper.unit
     moon = f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{r:.2f}" fill="#fdf4cf"/>'
@@ -290,7 +327,9 @@ def _draw(layers: tuple[Layer, ...], paper: Paper, magnify: float = 1.0) -> np.n
 
 def flat_backdrop(name: str, width: int, height: int, seed: int) -> np.ndarray:
     """All layers in one picture, for a camera that does not move."""
-    return _draw(backdrop_layers(name), Paper(float(width), float(height), (0.0, 0.0, float(width), float(height)), seed))[..., :3]
+    return _draw(
+        backdrop_layers(name), Paper(float(width), float(height), (0.0, 0.0, float(width), float(height)), seed)
+    )[..., :3]
 
 
 def layer_pixels(layer: Layer, paper: Paper, magnify: float) -> np.ndarray:

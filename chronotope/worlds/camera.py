@@ -24,7 +24,9 @@ def camera_path(spec: Spec, tracks: dict[str, Track]) -> np.ndarray:
         factor = 1.7 if camera.amount is None else camera.amount
         path[:, 2] = factor**progress if camera.direction == "in" else factor ** (1 - progress)
         if camera.actor and factor != 1:
-            close = (path[:, 2] - 1) / (factor - 1)  # 0 at rest, 1 when nearest: the closer, the more it looks at the actor
+            close = (path[:, 2] - 1) / (
+                factor - 1
+            )  # 0 at rest, 1 when nearest: the closer, the more it looks at the actor
             track = tracks[camera.actor]
             path[:, 0] += close * (track.x - path[:, 0])
             path[:, 1] += close * (track.y + track.lift - path[:, 1])

@@ -65,7 +65,11 @@ def _tags(pen: Pen) -> str:
             words.append(" ".join(filter(None, (gerund(pen.pick(VERBS[verb_key(actor, event, going)])), side))))
             if going:
                 colour = f" {event.colour or actor.colour} line" if event.kind == "paint" else ""
-                deed = "comes back" if returns(pen.spec, event) else event.kind + ("es" if event.kind in ("push", "pass") else "s")
+                deed = (
+                    "comes back"
+                    if returns(pen.spec, event)
+                    else event.kind + ("es" if event.kind in ("push", "pass") else "s")
+                )
                 words.append(gerund(deed) + colour)
     words.append(f"{pen.spec.backdrop} background" if pen.chance(0.5) else pen.place().removeprefix("in front of "))
     camera = pen.spec.camera
@@ -85,9 +89,13 @@ def clauses(pen: Pen) -> str:
     for actor in busy:
         deeds = [pen.deed(actor, event) for event in pen.events_of(actor)]
         name = pen.the(actor) if actor.id in said else pen.a(actor)
-        parts.append(f"{name} {join(deeds, ' and then ')}".replace("and then stops", pen.pick(("and stops", "and then stops"))))
+        parts.append(
+            f"{name} {join(deeds, ' and then ')}".replace("and then stops", pen.pick(("and stops", "and then stops")))
+        )
         parts[-1] = parts[-1].replace("and then does not", "and does not")
-        said |= {actor.id} | {other.id for other in spec.actors if other.id != actor.id and f" {pen.a(other)}" in parts[-1]}
+        said |= {actor.id} | {
+            other.id for other in spec.actors if other.id != actor.id and f" {pen.a(other)}" in parts[-1]
+        }
     idle = [actor for actor in spec.actors if actor.id not in said]
     if not busy:
         return _group(pen, idle)
@@ -157,7 +165,13 @@ def _history(pen: Pen) -> list[str]:
         elif event.start >= 0.1:
             when = f"After {event.start:.1f} seconds, "
         else:
-            when = pen.pick(("At first, ", "First, ")) if number == 0 and len(spec.events) > 1 else "Meanwhile, " if number else ""
+            when = (
+                pen.pick(("At first, ", "First, "))
+                if number == 0 and len(spec.events) > 1
+                else "Meanwhile, "
+                if number
+                else ""
+            )
         other = pen.the(spec.actor(event.target)) if event.target else "the"
         text = f"{when}{pen.the(actor)} {pen.deed(actor, event, other)}"
         lines.append(text[0].upper() + text[1:] + ".")

@@ -43,7 +43,9 @@ def _package() -> dict[str, Any]:
     try:
         data: dict[str, Any] = json.loads(lzma.decompress(path.read_bytes()))
     except (OSError, lzma.LZMAError, ValueError) as problem:
-        raise FileProblem(f"{path} (the drawings of the cast) cannot be read: {problem}; reinstall, or use a world of shapes") from problem
+        raise FileProblem(
+            f"{path} (the drawings of the cast) cannot be read: {problem}; reinstall, or use a world of shapes"
+        ) from problem
     return data
 
 
@@ -61,7 +63,9 @@ def _svg(noun: str, colour: str | None, side: int) -> str:
         return f'<svg {_XMLNS} viewBox="0 0 100 100" width="{side}" height="{side}">{shape_body(noun, colour)}</svg>'
     icon, facing = CAST[noun].icon, CAST[noun].facing
     body = OWN[icon] if icon in OWN else _package()["icons"][icon]
-    turn = {"left": ' transform="translate(32 0) scale(-1 1)"', "up-right": ' transform="rotate(45 16 16)"'}.get(facing, "")
+    turn = {"left": ' transform="translate(32 0) scale(-1 1)"', "up-right": ' transform="rotate(45 16 16)"'}.get(
+        facing, ""
+    )
     # The margin leaves room for corners that turn out of the drawing's own square.
     return f'<svg {_XMLNS} viewBox="-7 -7 46 46" width="{side}" height="{side}"><g{turn}>{body}</g></svg>'
 

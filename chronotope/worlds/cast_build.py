@@ -23,7 +23,11 @@ def minify(body: str) -> str:
     """The SVG body with path coordinates cut to two decimals (the drawing is 32 units wide) and short ids."""
     body = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), body)
     for index, name in enumerate(dict.fromkeys(re.findall(r'id="([^"]+)"', body))):
-        body = body.replace(f'"{name}"', f'"i{index}"').replace(f"#{name})", f"#i{index})").replace(f'"#{name}"', f'"#i{index}"')
+        body = (
+            body.replace(f'"{name}"', f'"i{index}"')
+            .replace(f"#{name})", f"#i{index})")
+            .replace(f'"#{name}"', f'"#i{index}"')
+        )
     return body
 
 
@@ -38,7 +42,11 @@ def build(out: Path) -> int:
             member = archive.extractfile("package/icons.json")
             assert member is not None
             icons = json.load(member)["icons"]
-    bodies = {noun.icon: minify(icons[noun.icon]["body"]) for noun in sorted(CAST.values(), key=lambda n: n.icon) if noun.icon not in OWN}
+    bodies = {
+        noun.icon: minify(icons[noun.icon]["body"])
+        for noun in sorted(CAST.values(), key=lambda n: n.icon)
+        if noun.icon not in OWN
+    }
     note = {"source": PACKAGE, "licence": "MIT", "copyright": "Copyright (c) Microsoft Corporation", "view": 32}
     drawings = {"note": note, "icons": bodies, "extents": {}}
     _write(out, drawings)  # once without the extents, so that the sprites can be measured

@@ -85,7 +85,11 @@ class Draft:
     def choose_backdrop(self, who: Who) -> None:
         """A place that suits the first actor: two fifths plain colours, where there are any."""
         plain = [name for name in self.scope.backdrops if name in PLAIN and name != who.colour]
-        places = [name for name in self.scope.backdrops if name in _PLACES[_HABITAT[who.gait]] and (who.colour, name) not in _CLASHES]
+        places = [
+            name
+            for name in self.scope.backdrops
+            if name in _PLACES[_HABITAT[who.gait]] and (who.colour, name) not in _CLASHES
+        ]
         self.backdrop = self.pick(plain) if plain and (not places or self.chance(0.4)) else self.pick(places or plain)
 
     def suits(self, who: Who) -> bool:
@@ -131,7 +135,17 @@ class Draft:
         """Put somebody on the stage."""
         kind: Any = "emoji" if who.colour is None else "shape"
         side: Any = facing or self.pick(("left", "right"))
-        actor = Actor(f"{who.noun}{len(self.actors)}", who.noun, kind, round(x, 4), round(y, 4), size, who.colour, round(depth, 3), side)
+        actor = Actor(
+            f"{who.noun}{len(self.actors)}",
+            who.noun,
+            kind,
+            round(x, 4),
+            round(y, 4),
+            size,
+            who.colour,
+            round(depth, 3),
+            side,
+        )
         self.actors.append(actor)
         return actor
 
@@ -159,7 +173,15 @@ def compose(rng: np.random.Generator, scope: Scope) -> Spec:
     choose_story(draft)(draft)
     camera = Camera() if picture else _camera(draft)
     return Spec(
-        width, height, scope.fps, frames, int(rng.integers(2**31)), draft.backdrop, camera, tuple(draft.actors), tuple(draft.events)
+        width,
+        height,
+        scope.fps,
+        frames,
+        int(rng.integers(2**31)),
+        draft.backdrop,
+        camera,
+        tuple(draft.actors),
+        tuple(draft.events),
     )
 
 
@@ -171,7 +193,11 @@ def _length(rng: np.random.Generator, scope: Scope) -> int:
 def _camera(draft: Draft) -> Camera:
     kinds = [kind for kind in draft.scope.cameras if kind != "still"]
     # A thing that enters or leaves does so at the edge of the frame, which must then stay where it is.
-    if not kinds or not draft.chance(draft.scope.moving_camera_share) or any(e.kind in ("enter", "leave") for e in draft.events):
+    if (
+        not kinds
+        or not draft.chance(draft.scope.moving_camera_share)
+        or any(e.kind in ("enter", "leave") for e in draft.events)
+    ):
         return Camera()
     kind = draft.pick(kinds)
     movers = [e.actor for e in draft.events if e.direction in ("left", "right")]
@@ -181,7 +207,11 @@ def _camera(draft: Draft) -> Camera:
         return Camera("follow", actor=movers[0]) if movers else Camera()
     if kind == "pan":
         # A thing that moves with the camera would seem to stand still.
-        return Camera() if movers else Camera("pan", draft.pick(("left", "right")), amount=round(draft.within(0.2, 0.35), 3))
+        return (
+            Camera()
+            if movers
+            else Camera("pan", draft.pick(("left", "right")), amount=round(draft.within(0.2, 0.35), 3))
+        )
     return Camera(
         "zoom",
         draft.pick(("in", "out")),

@@ -133,7 +133,12 @@ class Pen:
         """Whether somebody who is named later travels the other way at that time."""
         opposite, actors = {"left": "right", "right": "left"}[event.direction or "right"], self.spec.actors
         alone = len(goes) == 1 and goes[0].kind in _TRAVELS and goes[0].direction == opposite
-        return alone and goes[0].start < event.end and event.start < goes[0].end and actors.index(actor) < actors.index(other)
+        return (
+            alone
+            and goes[0].start < event.end
+            and event.start < goes[0].end
+            and actors.index(actor) < actors.index(other)
+        )
 
     def where(self, actor: Actor, frame: int) -> str:
         """'on the left near the top', at one frame."""
@@ -190,7 +195,9 @@ def _emerge(pen: Pen, actor: Actor, event: Event, target: str) -> str:
 
 def _stay(pen: Pen, actor: Actor, event: Event, target: str) -> str:
     hidden = any(e.kind == "hide" and e.actor == actor.id for e in pen.spec.events)
-    return pen.pick(("does not come out again", "stays hidden") if hidden else ("does not come back", "does not return"))
+    return pen.pick(
+        ("does not come out again", "stays hidden") if hidden else ("does not come back", "does not return")
+    )
 
 
 def _beside(pen: Pen, actor: Actor, event: Event, target: str) -> str:

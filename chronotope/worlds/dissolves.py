@@ -48,7 +48,9 @@ class Dissolve:
     def captions(self, count: int = 4) -> dict[str, tuple[str, ...]]:
         """What is seen, in a sentence and as a story of two beats; the second one begins somewhere in the overlap."""
         rng = np.random.default_rng([int(self.key[:8], 16), int(self.key[8:], 16)])
-        befores, afters = ([text.rstrip(".") for text in captions(spec, count)["sentence"]] for spec in (self.first, self.second))
+        befores, afters = (
+            [text.rstrip(".") for text in captions(spec, count)["sentence"]] for spec in (self.first, self.second)
+        )
         pairs = [(befores[i % len(befores)], afters[int(rng.integers(len(afters)))]) for i in range(count)]
         moments = (self.starts + self.overlap * rng.random(count)) / self.first.fps
         joints = [(" dissolves into ", ", then ", ", turning into ")[int(rng.integers(3))] for _ in range(count)]
@@ -71,6 +73,9 @@ def sample_dissolve(seed: int, scope: Scope, split: Split) -> Dissolve:
     both = scope.max_frames + overlap
     length = int(np.clip(rng.integers(both // 3, both - both // 3 + 1), overlap, both - overlap))
     lengths = length, both - length
-    halves = [replace(scope, sizes=(size,), picture_share=0.0, min_frames=frames, max_frames=frames, acts=1) for frames in lengths]
+    halves = [
+        replace(scope, sizes=(size,), picture_share=0.0, min_frames=frames, max_frames=frames, acts=1)
+        for frames in lengths
+    ]
     first, second = (sample_spec(seed * 2 + place, half, split) for place, half in enumerate(halves))
     return Dissolve(first, second, overlap)

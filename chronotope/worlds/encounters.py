@@ -51,7 +51,10 @@ def _hide(scene: Scene, event: Event) -> None:
 def _emerge(scene: Scene, event: Event) -> None:
     """Come out on one side of the target, until all of the actor can be seen again."""
     one, two, frame, gap = _pair(scene, event)
-    way = math.copysign(one.half(frame)[0] + two.half(frame)[0] + 0.03 * scene.spec.width, step_of(event.direction)[0]) + gap
+    way = (
+        math.copysign(one.half(frame)[0] + two.half(frame)[0] + 0.03 * scene.spec.width, step_of(event.direction)[0])
+        + gap
+    )
     if event.amount is not None:
         way = step_of(event.direction)[0] * event.amount * scene.spec.width
     travel(scene, event, way, 0.0)
@@ -140,7 +143,9 @@ def _paint(scene: Scene, event: Event) -> None:
         tip = _TIPS.get(actor.noun, (0.0, 0.0))
         half_w, half_h = track.half(first)
         flip = -1 if track.mirrored[first] else 1
-        points = np.column_stack([track.x + 2 * half_w * tip[0] * flip, track.y + track.lift + 2 * half_h * tip[1]])[first:]
+        points = np.column_stack([track.x + 2 * half_w * tip[0] * flip, track.y + track.lift + 2 * half_h * tip[1]])[
+            first:
+        ]
         points = points[: int(np.count_nonzero(progress < 1)) + 1]
         colour = COLOURS[event.colour or actor.colour or "red"]
         scene.strokes.append(Stroke(colour, 0.16 * float(track.size[first]), points, first))

@@ -107,7 +107,9 @@ def _enter(scene: Scene, event: Event) -> None:
         actor = scene.spec.actor(event.actor)
         track.x[touched] = actor.x * scene.spec.width
         if event.direction in ("up", "down") or not _moves_before(scene, event):
-            track.y[touched] = actor.y * scene.spec.height  # who comes back sideways has kept its level, and its feet on the ground
+            track.y[touched] = (
+                actor.y * scene.spec.height
+            )  # who comes back sideways has kept its level, and its feet on the ground
         opposite = {"left": "right", "right": "left", "up": "down", "down": "up"}[event.direction or "right"]
         dx, dy = _way_out(scene, event, opposite, frame)
         track.present[touched] = True
@@ -183,7 +185,8 @@ def _stop(scene: Scene, event: Event) -> None:
         row[touched] = np.interp(event.start, scene.times, row)
     track.lift[touched] = 0.0
     scene.log[:] = [
-        dataclasses.replace(h, end=event.start) if h.actor == event.actor and h.start < event.start < h.end else h for h in scene.log
+        dataclasses.replace(h, end=event.start) if h.actor == event.actor and h.start < event.start < h.end else h
+        for h in scene.log
     ]
     scene.note("stop", event)
 

@@ -11,7 +11,9 @@ FRICTION = 0.25  # of the first speed, lost each second
 _STEP = 1 / 960
 
 
-def collide(gap: float, speed: float, mass_ratio: float, seconds: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], float | None]:
+def collide(
+    gap: float, speed: float, mass_ratio: float, seconds: np.ndarray
+) -> tuple[tuple[np.ndarray, np.ndarray], float | None]:
     """How far each of two bodies has gone at each time, when the first runs at `speed` into the second, `gap` ahead, at rest.
 
     `mass_ratio` is the first's mass over the second's. Also returns the time of contact, or None if there was none.

@@ -82,7 +82,11 @@ def cross(draft: Draft) -> None:
     shapes = [shapes[int(i)] for i in draft.rng.permutation(len(shapes))[:2]]
     colours = [draft.scope.colours[int(i)] for i in draft.rng.permutation(len(draft.scope.colours))[:2]]
     same = draft.chance(0.5)
-    pair = [Who(shapes[0], colour, "slide") for colour in colours] if same else [Who(shape, colours[0], "slide") for shape in shapes]
+    pair = (
+        [Who(shapes[0], colour, "slide") for colour in colours]
+        if same
+        else [Who(shape, colours[0], "slide") for shape in shapes]
+    )
     draft.backdrop = draft.pick([name for name in draft.scope.backdrops if name in PLAIN or name == "sky"])
     side, size = draft.pick(_SIDES), draft.size(crowd=2)
     y, stays = draft.within(0.4, 0.6), draft.chance(0.3)
@@ -204,7 +208,10 @@ def _hides(draft: Draft, factor: float) -> bool:
     side = draft.pick(_SIDES)
     room = 2 * half[0] + 2 * _GAP  # beside the cover, for all of the actor
     through = draft.chance(0.6)
-    low, high = wide[0] + (room if through or side == "right" else 0.02), 1 - wide[0] - (room if through or side == "left" else 0.02)
+    low, high = (
+        wide[0] + (room if through or side == "right" else 0.02),
+        1 - wide[0] - (room if through or side == "left" else 0.02),
+    )
     if low > high or half[0] > 0.9 * wide[0]:
         return False
     x = draft.within(low, high)

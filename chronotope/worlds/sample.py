@@ -15,7 +15,17 @@ from chronotope.worlds.cast_table import CAST, COLOURS, SHAPES
 from chronotope.worlds.compose import compose
 from chronotope.worlds.spec import BACKDROPS, CAMERAS, Spec, spec_key
 
-__all__ = ["SCOPES", "Scope", "Split", "attribute_pairs", "sample_spec", "scope_of", "split_by", "split_of", "split_rng"]
+__all__ = [
+    "SCOPES",
+    "Scope",
+    "Split",
+    "attribute_pairs",
+    "sample_spec",
+    "scope_of",
+    "split_by",
+    "split_of",
+    "split_rng",
+]
 
 Split = Literal["train", "heldout", "combination"]
 HELDOUT_SHARE, COMBINATION_SHARE = 0.05, 0.06
@@ -42,7 +52,9 @@ class Scope:
     shape_share: float = 0.4
     smallest: float = 0.35
     largest: float = 0.55
-    told_share: float = 0.1  # how often each deed with a story of its own (eat, meet, ...) is told, beside the other stories together
+    told_share: float = (
+        0.1  # how often each deed with a story of its own (eat, meet, ...) is told, beside the other stories together
+    )
     stories: tuple[str, ...] = ()  # of `returns`, instead of all others
     acts: int = 1  # how many things one actor does, one after the other: 1 or 2
 
@@ -58,7 +70,21 @@ _USEFUL = (
 _OPEN_PLACES, _MORE_PLACES = ("sky", "hills", "sea", "night"), ("sky", "hills", "sea", "street", "room", "night")
 _IN_PLACE = ("move", "bounce", "grow", "shrink")
 _PLAINLY = ("walk", "fly", "move", "enter", "grow", "shrink")
-_RETURNS = ("walk", "fly", "move", "creep", "dash", "leave", "enter", "hide", "emerge", "stay", "beside", "grow", "shrink")
+_RETURNS = (
+    "walk",
+    "fly",
+    "move",
+    "creep",
+    "dash",
+    "leave",
+    "enter",
+    "hide",
+    "emerge",
+    "stay",
+    "beside",
+    "grow",
+    "shrink",
+)
 _DEEDS = ("leave", "bounce", "spin", "stop", "meet", "hit", "eat")
 _SIMPLE = ("enter", "leave", "walk", "fly", "move", "roll", "bounce", "grow", "shrink")
 _RICH = (*_SIMPLE, "spin", "stop", "meet", "push", "hit", "eat", "paint", "switch")

@@ -186,7 +186,9 @@ def _check_actors(spec: Spec) -> None:
         if actor.noun not in nouns:
             raise UsageError(f"unknown {actor.kind} '{actor.noun}'. {suggest(actor.noun, nouns)}")
         if actor.kind == "shape" and actor.colour not in COLOURS:
-            raise UsageError(f"{actor.id}: a shape needs a colour, got {actor.colour!r}. {suggest(str(actor.colour), COLOURS)}")
+            raise UsageError(
+                f"{actor.id}: a shape needs a colour, got {actor.colour!r}. {suggest(str(actor.colour), COLOURS)}"
+            )
         if actor.kind == "emoji" and actor.colour is not None:
             raise UsageError(f"{actor.id}: a {actor.noun} has its own colours; leave colour out")
         if not 0 < actor.size <= 10:
@@ -227,7 +229,9 @@ def _check_events(spec: Spec) -> None:
         check_known(event.kind, event.actor, ids, EVENTS)
         what = f"{event.kind} of {event.actor}"
         if not (0 <= event.start <= event.end and event.start < spec.seconds and event.end <= spec.seconds + 1e-3):
-            raise UsageError(f"{what}: from {event.start:g} to {event.end:g} s is no span of a clip of {spec.seconds:g} s")
+            raise UsageError(
+                f"{what}: from {event.start:g} to {event.end:g} s is no span of a clip of {spec.seconds:g} s"
+            )
         check_aim(what, event.direction, event.target, event.actor, ids, *EVENTS[event.kind])
         if event.amount is not None and not 0 < event.amount <= 100:
             raise UsageError(f"{what}: amount = {event.amount:g}, expected more than 0 and at most 100")
@@ -250,15 +254,21 @@ def _check_side(spec: Spec, event: Event) -> None:
     if event.kind == "beside":  # its direction is the side of the target on which the actor stands
         gap = -gap
     if (gap > 0) != (event.direction == "right"):
-        raise UsageError(f"{event.kind} of {event.actor}: {event.target} is on the other side, not to the {event.direction}")
+        raise UsageError(
+            f"{event.kind} of {event.actor}: {event.target} is on the other side, not to the {event.direction}"
+        )
 
 
 def _check_cover(spec: Spec, event: Event) -> None:
     """One hides behind what is nearer; who stands beside whom is said of the beginning."""
     if event.kind == "hide" and spec.actor(event.actor).depth <= spec.actor(event.target or "").depth:
-        raise UsageError(f"hide of {event.actor}: {event.target} is not in front of it; give {event.actor} a greater depth")
+        raise UsageError(
+            f"hide of {event.actor}: {event.target} is not in front of it; give {event.actor} a greater depth"
+        )
     if event.kind == "beside" and event.end > 0:
-        raise UsageError(f"beside of {event.actor}: from {event.start:g} to {event.end:g} s; it tells how a clip begins, so both must be 0")
+        raise UsageError(
+            f"beside of {event.actor}: from {event.start:g} to {event.end:g} s; it tells how a clip begins, so both must be 0"
+        )
 
 
 # These go on while an actor moves; everything else moves it, and it can do one such thing at a time.
@@ -280,23 +290,39 @@ def _check_day(spec: Spec, name: str) -> None:
         if event.kind == "enter" and before is not None and before.kind != "leave":
             raise UsageError(f"{name} is on stage already and cannot enter at {event.start:g} s")
         if event.kind == "stop":
-            if before is None or event.start >= until or before.kind in ("stop", "leave", "enter") or before.actor != name:
+            if (
+                before is None
+                or event.start >= until
+                or before.kind in ("stop", "leave", "enter")
+                or before.actor != name
+            ):
                 raise UsageError(f"{name} cannot stop at {event.start:g} s: it is not on its way then")
             until = event.start
         elif before is not None and event.start < until - 1e-6:
             verb = f"be part of {event.actor}'s {event.kind}" if passive else event.kind
             doing = before.kind if before.actor == name else f"be part of {before.actor}'s {before.kind}"
             raise UsageError(f"{name} cannot {doing} until {until:g} s and {verb} from {event.start:g} s")
-        if before is not None and before.kind in (*RETURNS, "stay") and event.kind not in (RETURNS.get(before.kind), "stay"):
+        if (
+            before is not None
+            and before.kind in (*RETURNS, "stay")
+            and event.kind not in (RETURNS.get(before.kind), "stay")
+        ):
             gone = {"leave": "left", "hide": "hidden", "stay": "stayed away"}[before.kind]
             raise UsageError(f"{name} has {gone} at {before.end:g} s and cannot {event.kind} at {event.start:g} s")
         if event.kind == "stay" and (before is None or before.kind not in RETURNS):
-            raise UsageError(f"{name} is in sight at {event.start:g} s and cannot stay away; let it leave or hide first")
+            raise UsageError(
+                f"{name} is in sight at {event.start:g} s and cannot stay away; let it leave or hide first"
+            )
         if event.kind == "emerge" and (before is None or before.kind != "hide" or before.target != event.target):
-            raise UsageError(f"{name} is not behind {event.target} at {event.start:g} s and cannot emerge; let it hide there first")
+            raise UsageError(
+                f"{name} is not behind {event.target} at {event.start:g} s and cannot emerge; let it hide there first"
+            )
         if before is not None and before.kind == "eat" and before.target == name:
             raise UsageError(f"{name} has been eaten at {before.end:g} s and cannot {event.kind} at {event.start:g} s")
-        before, until = event, max(until if event.kind == "stop" else 0.0, event.start if event.kind == "stop" else event.end)
+        before, until = (
+            event,
+            max(until if event.kind == "stop" else 0.0, event.start if event.kind == "stop" else event.end),
+        )
 
 
 def _check_camera(spec: Spec) -> None:
@@ -305,7 +331,9 @@ def _check_camera(spec: Spec) -> None:
         raise UsageError(f"unknown camera '{camera.kind}'. {suggest(camera.kind, CAMERAS)}")
     wanted = {"still": (), "follow": (), "pan": ("left", "right", "up", "down"), "zoom": ("in", "out")}[camera.kind]
     if (camera.direction or "") not in (wanted or ("",)):
-        raise UsageError(f"camera {camera.kind}: direction {camera.direction!r}, expected {' or '.join(wanted) or 'none'}")
+        raise UsageError(
+            f"camera {camera.kind}: direction {camera.direction!r}, expected {' or '.join(wanted) or 'none'}"
+        )
     ids = [actor.id for actor in spec.actors]
     if camera.kind in ("still", "pan") and camera.actor is not None:
         raise UsageError(f"camera {camera.kind}: it looks at nobody, got actor '{camera.actor}'; use follow or zoom")
@@ -315,4 +343,6 @@ def _check_camera(spec: Spec) -> None:
         raise UsageError(f"camera {camera.kind}: amount = {camera.amount:g}, expected more than 0 and at most 20")
     if camera.kind != "still" and any(event.kind in ("enter", "leave") for event in spec.events):
         # They happen at the edge of the frame, which such a camera carries along.
-        raise UsageError(f"camera {camera.kind}: nobody can enter or leave while the frame itself moves; use a still camera")
+        raise UsageError(
+            f"camera {camera.kind}: nobody can enter or leave while the frame itself moves; use a still camera"
+        )

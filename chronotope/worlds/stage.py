@@ -35,8 +35,16 @@ class Truth:
 
     def to_dict(self) -> dict[str, Any]:
         """Compact lists for JSON."""
-        numbers = {name: getattr(self, name).round(3).tolist() for name in ("x", "y", "width", "height", "rotation", "visible_fraction")}
-        return {"actors": list(self.actors), **numbers, "present": self.present.astype(int).tolist(), "light": self.light.tolist()}
+        numbers = {
+            name: getattr(self, name).round(3).tolist()
+            for name in ("x", "y", "width", "height", "rotation", "visible_fraction")
+        }
+        return {
+            "actors": list(self.actors),
+            **numbers,
+            "present": self.present.astype(int).tolist(),
+            "light": self.light.tolist(),
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +64,9 @@ def render(spec: Spec) -> StageClip:
     frames = _backdrop_frames(spec, path)
     masks = np.zeros(frames.shape[:3], np.uint8)
     views = [View(spec, actor, scene.tracks[actor.id], path) for actor in spec.actors]
-    lamps = [i for i, actor in enumerate(spec.actors) if any(e.kind == "switch" and e.actor == actor.id for e in spec.events)]
+    lamps = [
+        i for i, actor in enumerate(spec.actors) if any(e.kind == "switch" and e.actor == actor.id for e in spec.events)
+    ]
     whole = np.zeros((spec.num_frames, len(views)))  # pixels of each actor as if nothing hid it
     visible = np.zeros_like(whole)
     # Painter's order: the back first; of two at the same depth, the later one in the list is in front.
@@ -96,7 +106,9 @@ def _draw_strokes(frame: np.ndarray, scene: Scene, look: np.ndarray, t: int) -> 
         if len(points) > 1:
             # OpenCV takes coordinates in 1/16 pixel, with pixel centres at whole numbers.
             seen = np.round(((points - look[:2]) * look[2] + centre - 0.5) * 16).astype(np.int32)
-            cv2.polylines(frame, [seen[:, None]], False, stroke.colour, max(1, round(stroke.width * look[2])), cv2.LINE_AA, 4)
+            cv2.polylines(
+                frame, [seen[:, None]], False, stroke.colour, max(1, round(stroke.width * look[2])), cv2.LINE_AA, 4
+            )
 
 
 def _truth(spec: Spec, views: list[View], whole: np.ndarray, visible: np.ndarray, scene: Scene) -> Truth:

@@ -21,7 +21,20 @@ _LOADS = ("box", "gift", "rock", "soccer ball", "chair", "drum", "sled", "potted
 _BRUSHES = ("paintbrush", "crayon", "pencil")
 _CANVASES = ("white", "grey", "yellow", "pink", "blue")
 _LAMPS = ("lamp", "light bulb")
-_LANDMARKS = ("tree", "house", "flower", "mushroom", "pine tree", "palm tree", "cactus", "castle", "rock", "church", "snowman", "sunflower")
+_LANDMARKS = (
+    "tree",
+    "house",
+    "flower",
+    "mushroom",
+    "pine tree",
+    "palm tree",
+    "cactus",
+    "castle",
+    "rock",
+    "church",
+    "snowman",
+    "sunflower",
+)
 
 
 def choose_story(draft: Draft) -> Callable[[Draft], None]:
@@ -37,7 +50,11 @@ def choose_story(draft: Draft) -> Callable[[Draft], None]:
         return aside if draft.chance(0.4) else solo
     menu: list[tuple[Callable[[Draft], None], float]] = [(solo, 0.55), (aside, 0.17), (passing, 0.2), (lanes, 0.08)]
     if draft.seconds >= 1.0:
-        menu += [(story, scope.told_share) for story in (push, hit, eat, meet, paint, switch, stop) if story.__name__ in scope.events]
+        menu += [
+            (story, scope.told_share)
+            for story in (push, hit, eat, meet, paint, switch, stop)
+            if story.__name__ in scope.events
+        ]
     shares = [share for _, share in menu]
     place = draft.rng.choice(len(menu), p=[share / sum(shares) for share in shares])
     return menu[int(place)][0]
@@ -60,7 +77,11 @@ def solo(draft: Draft) -> None:
     elif direction is not None:
         _cross(draft, who, kind, direction, (x, y), size, depth)
     else:
-        _antic(draft, draft.place(who, x, draft.within(half_h, half_h + 0.12) if kind == "bounce" else y, size, depth), kind)
+        _antic(
+            draft,
+            draft.place(who, x, draft.within(half_h, half_h + 0.12) if kind == "bounce" else y, size, depth),
+            kind,
+        )
 
 
 def two_acts(draft: Draft) -> None:
@@ -85,7 +106,11 @@ def two_acts(draft: Draft) -> None:
         (sx, sy), gone = step_of(way), draft.events[-1].amount or 0.0
         x, y = actor.x + sx * gone, actor.y + sy * gone
     room = {"left": x - halves[0], "right": 1 - x - halves[0], "up": y - halves[1], "down": 1 - y - halves[1]}
-    then = [(kind, to) for kind, to in ways if kind == "leave" or (kind != "enter" and to not in (way, None) and room[str(to)] >= 0.12)]
+    then = [
+        (kind, to)
+        for kind, to in ways
+        if kind == "leave" or (kind != "enter" and to not in (way, None) and room[str(to)] >= 0.12)
+    ]
     then += [deed for deed in _antics(draft, who) if deed[0] in ("grow", "shrink")]
     if not then:
         return None
@@ -104,9 +129,13 @@ def _ways(draft: Draft, who: Who) -> list[tuple[str, str | None]]:
     """How this actor can get about here, each as often as it should be seen."""
     menu: list[tuple[str, str | None]] = []
     if who.going:
-        menu += [(who.going, side) for side in _SIDES] * 4 + [(kind, side) for kind in ("enter", "leave") for side in _SIDES]
+        menu += [(who.going, side) for side in _SIDES] * 4 + [
+            (kind, side) for kind in ("enter", "leave") for side in _SIDES
+        ]
     if draft.floating(who) and who.going in ("fly", "move"):
-        menu += [(who.going, way) for way in ("up", "down")] * (3 if who.noun in ("rocket", "balloon") or who.colour else 1)
+        menu += [(who.going, way) for way in ("up", "down")] * (
+            3 if who.noun in ("rocket", "balloon") or who.colour else 1
+        )
     return [(kind, way) for kind, way in menu if kind in draft.scope.events]
 
 
@@ -220,7 +249,9 @@ def _walker(draft: Draft) -> Who | None:
     return None
 
 
-def _pair(draft: Draft, who: Who, other: Who, gap: tuple[float, float], shrink: float = 1.0) -> tuple[Actor, Actor, str]:
+def _pair(
+    draft: Draft, who: Who, other: Who, gap: tuple[float, float], shrink: float = 1.0
+) -> tuple[Actor, Actor, str]:
     """Two at the same depth with feet on one line, the second in the direction returned."""
     side = draft.pick(_SIDES)
     sizes = [draft.size(crowd=2), round(draft.size(crowd=2) * shrink, 3)]
@@ -243,7 +274,9 @@ def push(draft: Draft) -> None:
     one, two, side = _pair(draft, who, other, (0.5, 0.6), 0.8)
     room = (1 - two.x if side == "right" else two.x) - draft.halves(other, two.size)[0]
     gap = abs(two.x - one.x) - draft.halves(who, one.size)[0] - draft.halves(other, two.size)[0]
-    draft.add("push", one, side, target=two.id, amount=round(max(gap, 0.0) + min(draft.within(0.15, 0.3), max(room, 0.12)), 4))
+    draft.add(
+        "push", one, side, target=two.id, amount=round(max(gap, 0.0) + min(draft.within(0.15, 0.3), max(room, 0.12)), 4)
+    )
 
 
 def hit(draft: Draft) -> None:
@@ -288,9 +321,18 @@ def paint(draft: Draft) -> None:
     noun = draft.pick(brushes)
     colour = draft.pick([c for c in draft.scope.colours if c not in (draft.backdrop, "white")])
     who = Who(noun, None, "stand")
-    actor = _cross(draft, who, "paint", draft.pick(_SIDES), (0.5, draft.within(0.4, 0.55)), draft.size(crowd=2), 0.2, far=True)
+    actor = _cross(
+        draft, who, "paint", draft.pick(_SIDES), (0.5, draft.within(0.4, 0.55)), draft.size(crowd=2), 0.2, far=True
+    )
     event = draft.events.pop()
-    draft.add("paint", actor, event.direction, amount=event.amount, colour=colour, span=(0.0, draft.seconds * draft.within(0.6, 0.95)))
+    draft.add(
+        "paint",
+        actor,
+        event.direction,
+        amount=event.amount,
+        colour=colour,
+        span=(0.0, draft.seconds * draft.within(0.6, 0.95)),
+    )
 
 
 def switch(draft: Draft) -> None:

@@ -39,7 +39,10 @@ class TableTruth:
     def to_dict(self) -> dict[str, Any]:
         """Compact lists for JSON."""
         pixels = {name: getattr(self, name).round(2).tolist() for name in ("x", "y", "width", "height")}
-        metres = {name: getattr(self, name).round(4).tolist() for name in ("visible_fraction", "position", "orientation", "velocity")}
+        metres = {
+            name: getattr(self, name).round(4).tolist()
+            for name in ("visible_fraction", "position", "orientation", "velocity")
+        }
         camera = [[[float(f"{number:.7g}") for number in row] for row in matrix] for matrix in self.camera]
         return {
             "actors": list(self.actors),

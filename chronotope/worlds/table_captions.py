@@ -29,7 +29,14 @@ def captions(spec: TableSpec, motion: Motion | None = None, count: int = 4) -> d
     return worded(writers, lambda rng: TablePen(spec, motion, rng), seed, count)
 
 
-_DOING = {"roll": "rolling", "slide": "sliding", "drop": "falling", "bounce": "bouncing", "push": "pushing", "topple": "toppling a stack"}
+_DOING = {
+    "roll": "rolling",
+    "slide": "sliding",
+    "drop": "falling",
+    "bounce": "bouncing",
+    "push": "pushing",
+    "topple": "toppling a stack",
+}
 
 
 def _tags(pen: TablePen) -> str:
@@ -41,12 +48,23 @@ def _tags(pen: TablePen) -> str:
         event = pen.event_of(actor)
         if event is None:
             continue
-        side = {"closer": "toward the camera"}.get(pen.side(event), pen.side(event)) if event.direction or event.target else ""
+        side = (
+            {"closer": "toward the camera"}.get(pen.side(event), pen.side(event))
+            if event.direction or event.target
+            else ""
+        )
         if event.kind == "hit":
-            words += [f"{'rolling' if actor.noun == 'ball' else 'sliding'} {side}", *(["hitting"] if pen.met(event) else [])]
+            words += [
+                f"{'rolling' if actor.noun == 'ball' else 'sliding'} {side}",
+                *(["hitting"] if pen.met(event) else []),
+            ]
         elif event.kind == "topple":
             words += [f"rolling {side}" if actor.noun == "ball" else f"sliding {side}"]
-            words += ["knocking over a stack" if pen.fell(pen.stack(pen.spec.actor(event.target or ""))) else "hitting a stack"]
+            words += [
+                "knocking over a stack"
+                if pen.fell(pen.stack(pen.spec.actor(event.target or "")))
+                else "hitting a stack"
+            ]
         else:
             words.append(f"{_DOING[event.kind]} {side}".strip())
     words.append(f"{pen.spec.table} table")
@@ -154,7 +172,9 @@ def _history(pen: TablePen) -> list[str]:
             lines.append(f"They meet after {contact.seconds:.1f} seconds." if met and event.kind != "topple"
                          else f"The stack is hit after {contact.seconds:.1f} seconds.")  # fmt: skip
         if event.kind == "bounce":
-            count = sum(event.actor in (c.actor, c.target) and "table" in (c.actor, c.target) for c in pen.motion.contacts)
+            count = sum(
+                event.actor in (c.actor, c.target) and "table" in (c.actor, c.target) for c in pen.motion.contacts
+            )
             lines.append(f"It touches the table {'once' if count == 1 else f'{count} times'}.")
     return lines
 
@@ -167,6 +187,11 @@ def _story(pen: TablePen) -> str:
         if moment == 0:
             text = _placed(pen, _clauses(pen, events))
         else:
-            text = join([f"{pen.the(pen.spec.actor(e.actor))} {pen.deed(pen.spec.actor(e.actor), e, definite=True)}" for e in events])
+            text = join(
+                [
+                    f"{pen.the(pen.spec.actor(e.actor))} {pen.deed(pen.spec.actor(e.actor), e, definite=True)}"
+                    for e in events
+                ]
+            )
         lines.append(f"{moment:g}: {text}{', ' + pen.camera() if pen.spec.camera.kind != 'still' else ''}")
     return "\n".join(lines)

@@ -102,8 +102,12 @@ class Drawer:
             if geom.segid >= 0 and geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
                 owner[geom.segid + 1] = geom.objid
         number = codes @ np.array([1, 256, 65536])
-        near, far = (float(part) * float(self.model.stat.extent) for part in (self.model.vis.map.znear, self.model.vis.map.zfar))
-        return self.labels[owner[number]], (near * far / (near + depth.astype(np.float64) * (far - near))).astype(np.float32)
+        near, far = (
+            float(part) * float(self.model.stat.extent) for part in (self.model.vis.map.znear, self.model.vis.map.zfar)
+        )
+        return self.labels[owner[number]], (near * far / (near + depth.astype(np.float64) * (far - near))).astype(
+            np.float32
+        )
 
     def close(self) -> None:
         """Give the memory back."""

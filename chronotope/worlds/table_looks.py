@@ -40,7 +40,10 @@ def _wood(rng: np.random.Generator, side: int = 512) -> np.ndarray:
     plank = across.astype(int)
     shift = rng.uniform(0, 10, _PLANKS)[plank]
     bend = 0.6 * np.sin(2 * np.pi * (along + shift))
-    grain = sum(weight * np.sin(2 * np.pi * (count * across + bend + shift * count)) for count, weight in ((3, 0.5), (7, 0.3), (15, 0.2)))
+    grain = sum(
+        weight * np.sin(2 * np.pi * (count * across + bend + shift * count))
+        for count, weight in ((3, 0.5), (7, 0.3), (15, 0.2))
+    )
     shade = rng.uniform(0.94, 1.05, _PLANKS)[plank] * (1 + 0.03 * grain)
     return np.where(np.abs(across % 1 - 0.5) > 0.485, 0.86, 1.0) * shade
 
@@ -50,7 +53,9 @@ def _stone(rng: np.random.Generator, side: int = 512) -> np.ndarray:
 
     clouds = np.zeros((side, side), np.float32)
     for cells, weight in ((5, 0.5), (11, 0.3), (37, 0.2)):
-        clouds += weight * cv2.resize(rng.standard_normal((cells, cells)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
+        clouds += weight * cv2.resize(
+            rng.standard_normal((cells, cells)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC
+        )
     return 1 + 0.035 * clouds
 
 

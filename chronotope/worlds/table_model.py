@@ -96,7 +96,11 @@ def _body(spec: TableSpec, actor: Actor) -> str:
     }.get(actor.noun, ("mesh", ""))
     form = f'type="{kind}" size="{size}"' if size else f'type="mesh" mesh="{actor.id}"'
     turn = math.radians(actor.turn) / 2
-    round_ = actor.noun in ("ball", "cylinder", "cone")  # rubs against rolling and twisting too, which flat faces do by themselves
+    round_ = actor.noun in (
+        "ball",
+        "cylinder",
+        "cone",
+    )  # rubs against rolling and twisting too, which flat faces do by themselves
     pose = f'pos="{actor.x!r} {actor.y!r} {actor.lift + tall / 2!r}" quat="{math.cos(turn)!r} 0 0 {math.sin(turn)!r}"'
     matter = f'condim="{6 if round_ else 3}" solref="{_spring(actor.restitution)}" rgba="{colour(actor.colour)}"'
     return f'<body name="{actor.id}" {pose}><freejoint/><geom name="{actor.id}" {form} {matter}/></body>'
@@ -115,7 +119,9 @@ def _spring(restitution: float) -> str:
     low, high = 0.0, math.pi / 2 - 1e-6
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if math.exp(-math.tan(middle) * (math.pi - 2 * middle)) > restitution else (low, middle)
+        low, high = (
+            (middle, high) if math.exp(-math.tan(middle) * (math.pi - 2 * middle)) > restitution else (low, middle)
+        )
     return f"{-(STIFFNESS**2):g} {-2 * STIFFNESS * math.sin(low):.6g}"
 
 
@@ -125,7 +131,9 @@ def _corners(actor: Actor) -> np.ndarray:
     if actor.noun in ("cube", "brick"):
         return np.array([[x, y, z] for x in (-wide, wide) for y in (-deep, deep) for z in (-tall, tall)])
     if actor.noun == "pyramid":
-        return np.array([[-wide, -deep, -tall], [wide, -deep, -tall], [wide, deep, -tall], [-wide, deep, -tall], [0, 0, tall]])
+        return np.array(
+            [[-wide, -deep, -tall], [wide, -deep, -tall], [wide, deep, -tall], [-wide, deep, -tall], [0, 0, tall]]
+        )
     angles = np.arange(64) * 2 * np.pi / 64
     ring = np.column_stack([wide * np.cos(angles), deep * np.sin(angles), np.full(64, -tall)])
     return np.vstack([ring, [[0, 0, tall]] if actor.noun == "cone" else ring * [1, 1, -1]])

@@ -135,7 +135,9 @@ class _Play:
             spin = np.array([-way[1], way[0], 0.0]) / (actor.size / 2)  # rolls without slipping
             turned = np.zeros(9)
             self.mujoco.mju_quat2Mat(turned, data.qpos[self.place[event.actor]][3:])
-            data.qvel[self.speed[event.actor]][3:] = turned.reshape(3, 3).T @ spin  # MuJoCo's spins are in the body's own axes
+            data.qvel[self.speed[event.actor]][3:] = (
+                turned.reshape(3, 3).T @ spin
+            )  # MuJoCo's spins are in the body's own axes
 
     def _feel(self, now: float) -> None:
         """Write down who touches whom for the first time, or again."""
@@ -151,7 +153,9 @@ class _Play:
             normal = self.data.contact.frame[found.index(list(pair))][:3]  # from the first to the second
             if one not in self.number:
                 one, two, normal = two, one, -normal
-            toward = self.before[self.speed[one]][:3] - (self.before[self.speed[two]][:3] if two in self.number else 0.0)
+            toward = self.before[self.speed[one]][:3] - (
+                self.before[self.speed[two]][:3] if two in self.number else 0.0
+            )
             speed = float(toward @ normal)
             if speed > _TAP:
                 self.contacts.append(Contact(one, two, round(now, 4), round(speed, 4)))
@@ -164,13 +168,17 @@ class _Play:
         for event in spec.events:
             mine = moving[:, self.number[event.actor]] & (times > event.start)
             end = times[mine][-1] + 1 / spec.fps if mine.any() else event.start
-            log.append(Happening(event.kind, event.actor, event.start, round(min(float(end), spec.seconds), 4), event.target))
+            log.append(
+                Happening(event.kind, event.actor, event.start, round(min(float(end), spec.seconds), 4), event.target)
+            )
         log += [Happening("contact", c.actor, c.seconds, c.seconds, c.target) for c in self.contacts]
         for i, actor in enumerate(spec.actors):
             down = position[0, i, 2] - position[:, i, 2] > _drop_of(spec, actor)
             if down.any():
                 begun = position[0, i, 2] - position[:, i, 2] > 0.02
-                log.append(Happening("fall", actor.id, round(float(times[begun][0]), 4), round(float(times[down][0]), 4)))
+                log.append(
+                    Happening("fall", actor.id, round(float(times[begun][0]), 4), round(float(times[down][0]), 4))
+                )
         return sorted(log, key=lambda happening: happening.start)
 
 

@@ -20,7 +20,12 @@ from chronotope.worlds.table_spec import DIRECTIONS, SOLIDS, Actor, Camera, Even
 __all__ = ["TableScope", "goes_as_told", "sample_table", "table_pairs", "table_split"]
 
 _TRIES, _PATIENCE = 2000, 50
-_CLASHES = {("orange", "wooden"), ("white", "white"), ("black", "dark"), ("brown", "wooden")}  # colours that one could hardly see there
+_CLASHES = {
+    ("orange", "wooden"),
+    ("white", "white"),
+    ("black", "dark"),
+    ("brown", "wooden"),
+}  # colours that one could hardly see there
 _FLAT = ("cube", "cylinder", "brick")  # what can carry another and be shoved
 
 
@@ -108,7 +113,9 @@ class _Draft:
         self.rng, self.scope = rng, scope
         self.width, self.height = self.pick(scope.sizes)
         full = self.chance(0.5)
-        self.frames = 1 if picture else scope.max_frames if full else int(rng.integers(scope.min_frames, scope.max_frames + 1))
+        self.frames = (
+            1 if picture else scope.max_frames if full else int(rng.integers(scope.min_frames, scope.max_frames + 1))
+        )
         self.seconds = self.frames / scope.fps
         self.table = self.pick(scope.tables)
         self.actors: list[Actor] = []
@@ -156,7 +163,12 @@ class _Draft:
         """Put a solid of one of these nouns there, unlike those that are there already."""
         nouns = tuple(noun for noun in nouns if noun in self.scope.solids)
         seen = [colour for colour in self.scope.colours if (colour, self.table) not in _CLASHES]
-        free = [(c, n) for c in seen for n in nouns if all((a.colour, a.noun) != (c, n) and a.colour != c for a in self.actors)]
+        free = [
+            (c, n)
+            for c in seen
+            for n in nouns
+            if all((a.colour, a.noun) != (c, n) and a.colour != c for a in self.actors)
+        ]
         if not free:
             self.fits = False
             free = [("red", "ball")]
@@ -205,7 +217,13 @@ def _stack(draft: _Draft, x: float, y: float, count: int) -> list[Actor]:
         top = i == count - 1
         nouns = ("cube", "cylinder", *(("cone", "pyramid") if top else ()))
         pile.append(
-            draft.add(nouns, x + draft.within(-0.02, 0.02), y + draft.within(-0.02, 0.02), size=round(size * 0.94**i, 3), lift=lift)
+            draft.add(
+                nouns,
+                x + draft.within(-0.02, 0.02),
+                y + draft.within(-0.02, 0.02),
+                size=round(size * 0.94**i, 3),
+                lift=lift,
+            )
         )
         lift += extent(pile[-1])[2]
     return pile
@@ -242,8 +260,17 @@ def _bounce(draft: _Draft) -> None:
     speed, across = draft.within(0.25, 0.5), draft.within(-0.4, 0.4)
     far = speed * draft.seconds / 2
     x, y = (-dx * far, across - dy * far) if direction else draft.spot(0.5)
-    actor = draft.add(("ball",), x, y, lift=draft.within(0.6, 0.95), restitution=draft.within(0.7, 0.88), size=draft.within(0.35, 0.55))
-    draft.events.append(Event("bounce", actor.id, round(draft.start() / 2, 1), direction, speed=speed if direction else None))
+    actor = draft.add(
+        ("ball",),
+        x,
+        y,
+        lift=draft.within(0.6, 0.95),
+        restitution=draft.within(0.7, 0.88),
+        size=draft.within(0.35, 0.55),
+    )
+    draft.events.append(
+        Event("bounce", actor.id, round(draft.start() / 2, 1), direction, speed=speed if direction else None)
+    )
 
 
 def _facing(draft: _Draft, gap: tuple[float, float]) -> tuple[float, float, float, float]:
@@ -264,7 +291,9 @@ def _hit(draft: _Draft) -> None:
 
 def _push(draft: _Draft) -> None:
     ax, ay, bx, by = _facing(draft, (0.8, 1.0))
-    actor = draft.add(_FLAT, ax, ay, size=draft.within(0.4, 0.5), turn=round(math.degrees(math.atan2(by - ay, bx - ax)) % 360, 3))
+    actor = draft.add(
+        _FLAT, ax, ay, size=draft.within(0.4, 0.5), turn=round(math.degrees(math.atan2(by - ay, bx - ax)) % 360, 3)
+    )
     target = draft.add(draft.scope.solids, bx, by, size=draft.within(0.38, 0.55))
     start = draft.start()
     speed = round(min(draft.within(0.35, 0.6), 1.1 / (draft.seconds - start)), 3)

@@ -12,7 +12,19 @@ from chronotope.errors import UsageError, suggest
 from chronotope.worlds.cast_table import COLOURS
 from chronotope.worlds.spec import check_aim, check_known
 
-__all__ = ["CAMERAS", "DIRECTIONS", "EVENTS", "SOLIDS", "TABLES", "Actor", "Camera", "Event", "TableSpec", "extent", "from_json"]
+__all__ = [
+    "CAMERAS",
+    "DIRECTIONS",
+    "EVENTS",
+    "SOLIDS",
+    "TABLES",
+    "Actor",
+    "Camera",
+    "Event",
+    "TableSpec",
+    "extent",
+    "from_json",
+]
 
 # Width, depth and height of each solid as fractions of its size.
 SOLIDS: dict[str, tuple[float, float, float]] = {
@@ -26,7 +38,12 @@ SOLIDS: dict[str, tuple[float, float, float]] = {
 TABLES = ("wooden", "grey", "white", "dark")
 CAMERAS = ("still", "orbit", "round")
 # A step in x and y as the camera sees them in the first frame: x to the right, y away from it.
-DIRECTIONS: dict[str, tuple[float, float]] = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "away": (0.0, 1.0), "closer": (0.0, -1.0)}
+DIRECTIONS: dict[str, tuple[float, float]] = {
+    "left": (-1.0, 0.0),
+    "right": (1.0, 0.0),
+    "away": (0.0, 1.0),
+    "closer": (0.0, -1.0),
+}
 
 _ALL = tuple(DIRECTIONS)
 # What each event needs: the directions it may have, whether a target, and the speed in m/s if none is given.
@@ -179,7 +196,9 @@ def _check_actors(spec: TableSpec) -> None:
             if not low <= getattr(actor, name) <= high:
                 raise UsageError(f"{actor.id}: {name} = {getattr(actor, name):g}, expected {low:g} to {high:g}")
         if not (abs(actor.x) <= 2 and abs(actor.y) <= 2):
-            raise UsageError(f"{actor.id} is at ({actor.x:g}, {actor.y:g}): expected -2 to 2 metres, the middle of the table is (0, 0)")
+            raise UsageError(
+                f"{actor.id} is at ({actor.x:g}, {actor.y:g}): expected -2 to 2 metres, the middle of the table is (0, 0)"
+            )
 
 
 def _check_room(spec: TableSpec) -> None:
@@ -191,7 +210,9 @@ def _check_room(spec: TableSpec) -> None:
             # The largest circles that fit inside the two, seen from above: if these meet, so do the solids.
             near = math.hypot(one.x - two.x, one.y - two.y) < (min(wide, deep) + min(wide2, deep2)) / 2 - 1e-6
             if level and near:
-                raise UsageError(f"{one.id} and {two.id} are in the same place: move one, or lift it to {one.lift + tall:g}")
+                raise UsageError(
+                    f"{one.id} and {two.id} are in the same place: move one, or lift it to {one.lift + tall:g}"
+                )
 
 
 def _check_events(spec: TableSpec) -> None:
@@ -200,7 +221,9 @@ def _check_events(spec: TableSpec) -> None:
         check_known(event.kind, event.actor, ids, EVENTS)
         what = f"{event.kind} of {event.actor}"
         if not 0 <= event.start < spec.seconds:
-            raise UsageError(f"{what}: it starts at {event.start:g} s, which is not within a clip of {spec.seconds:g} s")
+            raise UsageError(
+                f"{what}: it starts at {event.start:g} s, which is not within a clip of {spec.seconds:g} s"
+            )
         check_aim(what, event.direction, event.target, event.actor, ids, *EVENTS[event.kind][:2])
         if event.speed is not None and not 0 < event.speed <= 10:
             raise UsageError(f"{what}: speed = {event.speed:g}, expected more than 0 and at most 10 m/s")
@@ -216,14 +239,18 @@ def _check_sense(spec: TableSpec, event: Event, what: str) -> None:
     """Only balls roll and bounce, only what is in the air drops, only a stack is toppled."""
     actor = spec.actor(event.actor)
     if event.kind in ("roll", "bounce") and actor.noun != "ball":
-        raise UsageError(f"{what}: a {actor.noun} cannot {event.kind}; take a ball, or {'slide' if event.kind == 'roll' else 'drop'}")
+        raise UsageError(
+            f"{what}: a {actor.noun} cannot {event.kind}; take a ball, or {'slide' if event.kind == 'roll' else 'drop'}"
+        )
     if event.kind == "slide" and actor.noun == "ball":
         raise UsageError(f"{what}: a ball cannot slide; let it roll")
     if event.kind in ("drop", "bounce") and (actor.lift <= 0 or spec.stacked_on(actor)):
         raise UsageError(f"{what}: it has to be in the air first; give it a lift, in metres")
     if event.kind in ("roll", "slide", "hit", "push", "topple") and actor.lift > 0:
         raise UsageError(f"{what}: it has to stand on the table, got lift = {actor.lift:g}")
-    if event.kind == "topple" and not any(spec.stacked_on(other) == spec.actor(event.target or "") for other in spec.actors):
+    if event.kind == "topple" and not any(
+        spec.stacked_on(other) == spec.actor(event.target or "") for other in spec.actors
+    ):
         raise UsageError(f"{what}: nothing stands on {event.target}; lift another actor onto it")
 
 
@@ -243,7 +270,9 @@ def _check_camera(camera: Camera) -> None:
             f"camera {camera.kind}: direction {camera.direction!r}, expected {'none' if camera.kind == 'still' else 'left or right'}"
         )
     if camera.amount is not None and not (camera.kind == "orbit" and 0 < camera.amount <= 360):
-        raise UsageError(f"camera {camera.kind}: amount = {camera.amount:g}; only an orbit has one, more than 0 and at most 360 degrees")
+        raise UsageError(
+            f"camera {camera.kind}: amount = {camera.amount:g}; only an orbit has one, more than 0 and at most 360 degrees"
+        )
     if not 5 <= camera.elevation <= 85:
         raise UsageError(f"camera: elevation = {camera.elevation:g}, expected 5 to 85 degrees")
     if not 2 <= camera.distance <= 20:

@@ -25,7 +25,11 @@ _WAYS = {
 }
 _SYNONYMS = {"ball": ("ball", "ball", "sphere"), "brick": ("brick", "brick", "box")}
 CAMERA = {
-    "orbit": ("the camera orbits to the {side}", "the camera moves around the table to the {side}", "camera orbiting {side}"),
+    "orbit": (
+        "the camera orbits to the {side}",
+        "the camera moves around the table to the {side}",
+        "camera orbiting {side}",
+    ),
     "round": ("the camera goes once round the table to the {side}", "the camera circles the table once to the {side}"),
 }
 _TILT = 0.5  # the cosine of the angle by which something that was knocked over leans
@@ -61,7 +65,9 @@ class TablePen:
 
     def place(self) -> str:
         """'on a wooden table'."""
-        return self.pick((f"on a {self.spec.table} table", f"on a {self.spec.table} table", f"on a {self.spec.table} tabletop"))
+        return self.pick(
+            (f"on a {self.spec.table} table", f"on a {self.spec.table} table", f"on a {self.spec.table} tabletop")
+        )
 
     def camera(self) -> str:
         """What the camera does, or nothing if it stands."""
@@ -95,7 +101,10 @@ class TablePen:
         if event.direction:
             return event.direction
         frame = min(math.ceil(event.start * self.spec.fps), self.spec.num_frames - 1)
-        way = self.motion.position[frame, self.number[event.target or ""]] - self.motion.position[frame, self.number[event.actor]]
+        way = (
+            self.motion.position[frame, self.number[event.target or ""]]
+            - self.motion.position[frame, self.number[event.actor]]
+        )
         return max(STEPS, key=lambda name: float(way[:2] @ STEPS[name]))
 
     def first_contact(self, event: Event) -> Contact | None:
@@ -118,7 +127,10 @@ class TablePen:
 
     def fell(self, pile: list[Actor]) -> bool:
         """Whether anything of a stack fell."""
-        return any(happening.kind == "fall" and happening.actor in {actor.id for actor in pile} for happening in self.motion.events)
+        return any(
+            happening.kind == "fall" and happening.actor in {actor.id for actor in pile}
+            for happening in self.motion.events
+        )
 
     def deed(self, actor: Actor, event: Event, definite: bool = False) -> str:
         """A verb phrase in the third person, with what came of it: 'rolls to the right and hits a blue cube'."""
@@ -151,11 +163,17 @@ class TablePen:
             return self.pick((f"pushes {what} {way}", f"{goes} {way} and pushes {what}"))
         if whole and self.fell(pile):
             return self.pick(
-                (f"{goes} {way} and knocks over {what}", f"{goes} into {what} and knocks it over", f"{goes} {way} and topples {what}")
+                (
+                    f"{goes} {way} and knocks over {what}",
+                    f"{goes} into {what} and knocks it over",
+                    f"{goes} {way} and topples {what}",
+                )
             )
         if self.knocked_over(other):
             return self.pick((f"{goes} {way} and knocks over {what}", f"{goes} into {what} and knocks it over"))
-        return self.pick((f"{goes} {way} and hits {what}", f"{goes} {way} into {what}", f"{goes} {way} and bumps into {what}"))
+        return self.pick(
+            (f"{goes} {way} and hits {what}", f"{goes} {way} into {what}", f"{goes} {way} and bumps into {what}")
+        )
 
     def _before_table(self, event: Event) -> bool:
         """Whether a falling actor meets another before the table."""

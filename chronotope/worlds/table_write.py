@@ -74,4 +74,9 @@ def _write_one(out: Path, seed: int, scope: TableScope, split: Split, index: int
 
 def _record(spec: TableSpec, clip: TableClip, motion: Motion) -> dict[str, Any]:
     events = [to_dict(event) for event in motion.events]
-    return {"captions": to_dict(captions(spec, motion)), "spec": to_dict(spec), "truth": clip.truth.to_dict(), "events": events}
+    return {
+        "captions": to_dict(captions(spec, motion)),
+        "spec": to_dict(spec),
+        "truth": clip.truth.to_dict(),
+        "events": events,
+    }

@@ -69,7 +69,9 @@ class Scene:
         length = max(event.end - event.start, 1e-9)
         return touched, np.clip((self.times[touched] - event.start) / length, 0.0, 1.0)
 
-    def note(self, kind: str, event: Event, start: float | None = None, end: float | None = None, target: str | None = None) -> None:
+    def note(
+        self, kind: str, event: Event, start: float | None = None, end: float | None = None, target: str | None = None
+    ) -> None:
         """Write into the log."""
         start = event.start if start is None else start
         self.log.append(Happening(kind, event.actor, start, event.end if end is None else end, target or event.target))

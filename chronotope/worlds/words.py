@@ -61,7 +61,10 @@ CAMERA: dict[str, tuple[str, ...]] = {
     "follow": ("the camera follows the {noun}", "camera following the {noun}"),
 }
 NEXT_TO = ("next to", "beside", "near")
-SYNONYMS: dict[str, tuple[str, ...]] = {"circle": ("circle", "ball", "circle"), "soccer ball": ("soccer ball", "soccer ball", "football")}
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "circle": ("circle", "ball", "circle"),
+    "soccer ball": ("soccer ball", "soccer ball", "football"),
+}
 _DOUBLED = {"get": "getting", "hit": "hitting", "hop": "hopping", "pan": "panning", "run": "running", "spin": "spinning",
             "stop": "stopping", "swim": "swimming"}  # fmt: skip
 

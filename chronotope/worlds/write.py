@@ -57,7 +57,14 @@ def write_dataset(
         for done, _ in enumerate(over_workers(job, count, workers), start=1):
             if progress:
                 progress(done, count)
-        about: dict[str, Any] = {"world": "stage", "scope": scope_name, "split": split, "seed": seed, "count": count, "licence": LICENCE}
+        about: dict[str, Any] = {
+            "world": "stage",
+            "scope": scope_name,
+            "split": split,
+            "seed": seed,
+            "count": count,
+            "licence": LICENCE,
+        }
         asked = {"size": list(size) if size else None, "dissolves": dissolves or None, "pictures": pictures}
         about |= {name: value for name, value in asked.items() if value is not None}
         put(out / "dataset.json", json.dumps(about, indent=1).encode())

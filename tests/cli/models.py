@@ -33,7 +33,9 @@ def save_run(folder: Path, seed: int = 0) -> Path:
     """A run folder as training leaves it, its weights random."""
     torch.manual_seed(seed)
     autoencoder = Autoencoder(AUTOENCODER)
-    checkpoint.save_model(folder / "autoencoder", autoencoder, {"kind": "autoencoder", "config": to_dict(AUTOENCODER)}, torch.float16)
+    checkpoint.save_model(
+        folder / "autoencoder", autoencoder, {"kind": "autoencoder", "config": to_dict(AUTOENCODER)}, torch.float16
+    )
     vocabulary = learn_vocabulary(WORDS, 120)
     config = DiTConfig(width=64, depth=1, text_depth=1, max_text_tokens=24, vocabulary_size=len(vocabulary) + 2)
     dit = DiT(config)

@@ -24,7 +24,9 @@ from tests.cli.models import program, refused, run
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def commands(group: click.Group = cli.chronotope, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def commands(
+    group: click.Group = cli.chronotope, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     for name, command in group.commands.items():
         yield (*path, name), command
         if isinstance(command, click.Group):
@@ -48,7 +50,17 @@ def test_top_help_groups_commands_in_the_order_of_the_pipeline() -> None:
     assert result.exit_code == 0
     places = [
         result.stdout.index(f"\n    {name} ")
-        for name in ("world", "encode", "train", "generate", "reconstruct", "evaluate", "compare", "export-suite", "info")
+        for name in (
+            "world",
+            "encode",
+            "train",
+            "generate",
+            "reconstruct",
+            "evaluate",
+            "compare",
+            "export-suite",
+            "info",
+        )
     ]
     assert places == sorted(places)
     assert re.search(r"First time: +bash runs/tiny.sh", result.stdout)
@@ -105,7 +117,9 @@ print("modules:", *sys.modules)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     modules = set(result.stdout.partition("modules:")[2].split())
     assert not modules & {"av", "cv2", "einops", "jaxtyping", "numpy", "rich", "safetensors", "torch"}
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3  # CPU seconds: the machine may be busy
+    assert (
+        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
+    )  # CPU seconds: the machine may be busy
 
 
 def test_the_program_answers() -> None:
@@ -114,7 +128,9 @@ def test_the_program_answers() -> None:
     assert re.fullmatch(r"chronotope \d+\.\d+\.\d+\n", result.stdout)
     wrong = program("genrate", "a ball")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr == "chronotope: there is no command 'genrate'. Did you mean 'generate'? See: chronotope --help\n"
+    assert (
+        wrong.stderr == "chronotope: there is no command 'genrate'. Did you mean 'generate'? See: chronotope --help\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,7 +166,9 @@ def test_the_program_answers() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_request_that_makes_no_sense(words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_makes_no_sense(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert said in refused(*words, status=2)
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
@@ -192,7 +210,11 @@ def test_threads_can_be_set(tmp_path: Path) -> None:
 def test_the_page_of_commands_is_up_to_date() -> None:
     script = ROOT / "docs/generate.py"
     result = subprocess.run(
-        [sys.executable, script, "--check"], capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "60"}
+        [sys.executable, script, "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "60"},
     )
     assert result.returncode == 0, result.stdout + result.stderr
 

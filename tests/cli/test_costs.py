@@ -55,7 +55,9 @@ def counted(run: object) -> int:
 
 
 @pytest.mark.parametrize(
-    "config", [DiTConfig(width=64, depth=1, text_depth=1), DiTConfig(width=128, depth=3, mlp_ratio=2.0, channels=8)], ids=str
+    "config",
+    [DiTConfig(width=64, depth=1, text_depth=1), DiTConfig(width=128, depth=3, mlp_ratio=2.0, channels=8)],
+    ids=str,
 )
 def test_operations_of_the_transformer(config: DiTConfig) -> None:
     model = DiT(config)
@@ -98,7 +100,9 @@ def test_parameters_and_optimizer_of_a_run() -> None:
     for optimizer in optimizers:
         optimizer.step()
     remembered = [tensor for optimizer in optimizers for state in optimizer.state.values() for tensor in state.values()]
-    assert costs["memory"]["optimizer"] == sum(tensor.nbytes for tensor in remembered if torch.is_tensor(tensor) and tensor.ndim)
+    assert costs["memory"]["optimizer"] == sum(
+        tensor.nbytes for tensor in remembered if torch.is_tensor(tensor) and tensor.ndim
+    )
     visual = costs["tokens_per_step"] - costs["samples_per_step"] * TEXT_TOKENS
     assert run.train.batch_tokens - visual // costs["samples_per_step"] < visual <= run.train.batch_tokens
 
@@ -117,4 +121,6 @@ def test_settings_change_the_count() -> None:
     small = answer("train", "autoencoder", "--preset", "tiny", "--dry-run", "--set", *SMALL_AUTOENCODER, "--seed", "5")
     assert small["costs"]["parameters"] == sum(p.numel() for p in Autoencoder(AUTOENCODER).parameters())
     assert small["settings"]["seed"] == 5
-    assert "multiple of head_dim" in refused("train", "dit", "--preset", "tiny", "--dry-run", "--set", "model.width=100", status=2)
+    assert "multiple of head_dim" in refused(
+        "train", "dit", "--preset", "tiny", "--dry-run", "--set", "model.width=100", status=2
+    )

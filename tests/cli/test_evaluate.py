@@ -30,19 +30,27 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_smoke_suite_of_the_shipped_model(smoke: Path) -> None:
     report = json.loads((smoke / "report.json").read_text())
-    assert len(report["cases"]) == 24 == len(list((smoke / "videos").glob("*.*"))) - len(list((smoke / "videos").glob("*.json")))
+    assert (
+        len(report["cases"])
+        == 24
+        == len(list((smoke / "videos").glob("*.*"))) - len(list((smoke / "videos").glob("*.json")))
+    )
     assert report["about"]["selection"].startswith("none") and len(report["about"]["ledger"]) == 64
     validator().validate(report)
     for line in (smoke / "ledger.jsonl").read_text().splitlines():
         validator("ledger_line").validate(json.loads(line))
     layers = attribution(report, report, report)
     write_report({**report, "layers": layers}, smoke)
-    again = run("evaluate", "small", "--suite", "smoke", "--out", str(smoke), "--json")  # everything is there: only judged
+    again = run(
+        "evaluate", "small", "--suite", "smoke", "--out", str(smoke), "--json"
+    )  # everything is there: only judged
     assert json.loads(again.stdout) == report["summary"]
     assert json.loads((smoke / "report.json").read_text())["layers"] == layers  # what was added stays
     told = json.loads(run("info", str(smoke), "--json").stdout)
     assert (told["kind"], told["suite"], told["videos"]) == ("report", "smoke", 24)
-    assert told["success"].startswith(f"{report['summary']['success']['share']:.1%} [") and told["success"].endswith("] of 24")
+    assert told["success"].startswith(f"{report['summary']['success']['share']:.1%} [") and told["success"].endswith(
+        "] of 24"
+    )
 
 
 def test_more_than_a_suite_holds_is_refused() -> None:
@@ -67,14 +75,18 @@ def test_a_stranger_scores_a_folder_and_compares(smoke: Path, tmp_path: Path) ->
     assert (told["first"]["report"], told["first"]["model"]) == (str(smoke), "small")
     assert (told["second"]["report"], told["second"]["model"]) == (str(out), "videos in videos")
     assert told["comparisons"][0]["stratum"] == "all cases" and told["comparisons"][0]["second"] > 0.85
-    assert "give another --out" in refused("evaluate", "--videos", str(videos), "--specs", str(plan), "--out", str(smoke), status=1)
+    assert "give another --out" in refused(
+        "evaluate", "--videos", str(videos), "--specs", str(plan), "--out", str(smoke), status=1
+    )
     assert json.loads((out / "report.json").read_text())["about"]["suite"] == "smoke"
     assert json.loads(run("info", str(plan), "--json").stdout)["videos"] == 24
     assert json.loads(run("info", str(smoke / "ledger.jsonl"), "--json").stdout)["lines"]["done"] == 24
     (tmp_path / "cut.json").write_text('{"version": 1}')
     assert "it lacks about" in refused("compare", str(tmp_path / "cut.json"), str(out), status=1)
     next(videos.glob("*.mp4")).unlink()
-    assert "is missing" in refused("evaluate", "--videos", str(videos), "--specs", str(plan), "--out", str(out), status=1)
+    assert "is missing" in refused(
+        "evaluate", "--videos", str(videos), "--specs", str(plan), "--out", str(out), status=1
+    )
 
 
 def test_layers_and_memorisation_become_part_of_the_report(tmp_path: Path) -> None:
@@ -87,7 +99,9 @@ def test_layers_and_memorisation_become_part_of_the_report(tmp_path: Path) -> No
         write_report(report, tmp_path / name)
     folders = [str(tmp_path / name) for name in ("model", "autoencoder", "truth", "more")]
     said = run("layers", *folders).stdout
-    assert "OBJ-DIS       3            1        1       1" in said and "steps 60: success 40.0%; cured 0, broken 0" in said
+    assert (
+        "OBJ-DIS       3            1        1       1" in said and "steps 60: success 40.0%; cured 0, broken 0" in said
+    )
     assert "expected autoencoder" in refused("layers", folders[0], folders[2], folders[1], status=1)
     (tmp_path / "model" / "videos").mkdir()
     for case in CASES:
@@ -102,7 +116,10 @@ def test_layers_and_memorisation_become_part_of_the_report(tmp_path: Path) -> No
     validator().validate(report)
     assert report["memorisation"] == found and report["layers"]["classes"]["OBJ-DIS"]["decoder"] == 1
     page = (tmp_path / "model" / "index.html").read_text()
-    assert all(f"<h2 id={name}>" in page for name in ("layers", "memorisation", "ends" if report["summary"]["long_range"] else "all"))
+    assert all(
+        f"<h2 id={name}>" in page
+        for name in ("layers", "memorisation", "ends" if report["summary"]["long_range"] else "all")
+    )
     assert "no folder" in refused("memorisation", folders[0], "--data", "nowhere", "--baseline", "small:2:1", status=2)
     assert "held out" in refused("memorisation", folders[0], "--data", "small:8:4", "--baseline", "small:8:4", status=2)
 
@@ -117,14 +134,18 @@ def test_videos_elsewhere_are_found_again(tmp_path: Path) -> None:
     result = run("evaluate", "--videos", str(videos), "--specs", str(tmp_path / "plan.jsonl"), "--out", str(out))
     assert result.exit_code == 0, result.output
     before = (out / "index.html").read_text()
-    assert json.loads((out / "report.json").read_text())["about"]["folder"] == "../theirs/made" and NO_VIDEO not in before
+    assert (
+        json.loads((out / "report.json").read_text())["about"]["folder"] == "../theirs/made" and NO_VIDEO not in before
+    )
     result = run("memorisation", str(out), "--data", "small:8:3", "--baseline", "small:8:4", "--json")
     assert result.exit_code == 0 and json.loads(result.stdout)["videos"] == len(CASES), result.output
     page = (out / "index.html").read_text()
     assert page.count("data:video") == before.count("data:video") > 0 and NO_VIDEO not in page
     validator().validate(json.loads((out / "report.json").read_text()))
     videos.rename(tmp_path / "gone")
-    assert "should lie in" in refused("memorisation", str(out), "--data", "small:8:3", "--baseline", "small:8:4", status=1)
+    assert "should lie in" in refused(
+        "memorisation", str(out), "--data", "small:8:3", "--baseline", "small:8:4", status=1
+    )
 
 
 def test_reconstruction_of_a_folder(tmp_path: Path) -> None:
@@ -137,7 +158,9 @@ def test_reconstruction_of_a_folder(tmp_path: Path) -> None:
     assert found["means"]["psnr"] == pytest.approx(sum(row["psnr"] for row in found["clips"]) / 3, abs=1e-3)
     ceiling = found["ceiling"]
     assert (
-        ceiling["succeed"]["of"] == 24 and ceiling["succeed"]["right"] >= 22 and ceiling["checks"]["right"] > 0.98 * ceiling["checks"]["of"]
+        ceiling["succeed"]["of"] == 24
+        and ceiling["succeed"]["right"] >= 22
+        and ceiling["checks"]["right"] > 0.98 * ceiling["checks"]["of"]
     )
 
 

@@ -70,8 +70,12 @@ def test_a_minute_is_made_window_by_window(model: Path) -> None:
     """Ten seconds here, twenty slices by windows of two that remember one: every frame counted, and what a second costs is the same."""
     short, long = (answer("generate", PROMPT, "--seconds", s, "--model", model, "--dry-run") for s in (4, 10))
     assert (short["windows"], long["windows"]) == (7, 19)
-    alone = answer("generate", PROMPT, "--seconds", 4, "--guidance", "1", "--model", model, "--dry-run")["flops_sampling"]
-    assert long["flops_sampling"] - short["flops_sampling"] == pytest.approx(12 * alone / 7)  # windows that only go on are not guided
+    alone = answer("generate", PROMPT, "--seconds", 4, "--guidance", "1", "--model", model, "--dry-run")[
+        "flops_sampling"
+    ]
+    assert long["flops_sampling"] - short["flops_sampling"] == pytest.approx(
+        12 * alone / 7
+    )  # windows that only go on are not guided
     assert long["tokens"]["visual"] == short["tokens"]["visual"]
     (made,) = answer("generate", PROMPT, "--seconds", 10, "--model", model, "-o", "made.mp4")["files"]
     assert made["num_frames"] == video.probe("made.mp4").num_frames == 80 and made["windows"] == long["windows"]
@@ -103,7 +107,10 @@ def test_a_film_goes_through_every_task(model: Path, words: list[Any]) -> None:
         (["--image", "a.png", "--image", "b.png"], "several pictures need their seconds"),
         (["--image", "a.png", "--image", "b.png", "--at", "1"], "2 --image and 1 --at"),
         (["--image", "a.png", "--at", "0", "--image", "b.png", "--at", "0"], "share frame 0, at 0 s"),
-        (["--image", "a.png", "--at", "7", "--seconds", "2"], "stands at 7 s (frame 56), but the video has 2 s (16 frames)"),
+        (
+            ["--image", "a.png", "--at", "7", "--seconds", "2"],
+            "stands at 7 s (frame 56), but the video has 2 s (16 frames)",
+        ),
         (["--backward"], "--backward goes with --extend"),
         (["--context", "1"], "--context goes with"),
         (["--strength", "0.5"], "--strength goes with"),
@@ -132,12 +139,21 @@ def test_files_that_are_not_there_or_no_video(model: Path) -> None:
     Path("noise.mp4").write_bytes(b"noise")
     for name, said in (("missing.mp4", "missing.mp4"), ("noise.mp4", "noise.mp4")):
         assert said in refused("generate", PROMPT, "--model", model, "--extend", name, "-o", "made.mp4", status=1)
-    for beats, said in ((["a fox"], "beats such as"), (["1: a fox", "0: a ball"], "rising times"), (["0: "], "beats such as")):
+    for beats, said in (
+        (["a fox"], "beats such as"),
+        (["1: a fox", "0: a ball"], "rising times"),
+        (["0: "], "beats such as"),
+    ):
         assert said in refused("generate", "--story", *beats, "--model", model, "-o", "made.mp4", status=2)
-    assert run("generate", "--story", "0: a fox", "--story", "1: a ball", "--model", model, "-o", "made.mp4").exit_code == 0
+    assert (
+        run("generate", "--story", "0: a fox", "--story", "1: a ball", "--model", model, "-o", "made.mp4").exit_code
+        == 0
+    )
 
 
-def test_a_clip_that_does_not_fit_the_memory_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_that_does_not_fit_the_memory_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clip = tmp_path / "clip.mp4"
     video.write(clip, np.zeros((16, 64, 96, 3), np.uint8), 8.0)
     needed = 3 * 16 * 64 * 96 * given.COPIES
@@ -163,7 +179,9 @@ def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.
         alone = [run("generate", *words, "--seed", seed, "-o", f"alone-{seed}.mp4") for seed in (3, 4, 5)]
         once = len(seen) // len(alone)
         seen.clear()
-        assert {made.exit_code for made in (*alone, run("generate", *words, "--seed", 3, "--count", 3, "-o", "x.mp4"))} == {0}
+        assert {
+            made.exit_code for made in (*alone, run("generate", *words, "--seed", 3, "--count", 3, "-o", "x.mp4"))
+        } == {0}
         assert len(seen) == once == ("--loop" not in words)
         assert all(Path(f"x-{seed}.mp4").read_bytes() == Path(f"alone-{seed}.mp4").read_bytes() for seed in (3, 4, 5))
         seen.clear()

@@ -80,7 +80,19 @@ def look_away(stop):
 stopping.Stop.check = look_away
 chronotope.main(sys.argv[1:])
 """
-    words = [sys.executable, "-c", slow, "generate", "a red ball", "--model", str(model), "--seconds", "3600", "-o", "long.mp4"]
+    words = [
+        sys.executable,
+        "-c",
+        slow,
+        "generate",
+        "a red ball",
+        "--model",
+        str(model),
+        "--seconds",
+        "3600",
+        "-o",
+        "long.mp4",
+    ]
     process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (tmp_path / "here").exists():
@@ -104,7 +116,9 @@ def test_what_was_made_survives_the_end_of_the_program(model: Path, tmp_path: Pa
 def test_stopped_and_whole_begin_alike(model: Path, tmp_path: Path) -> None:
     """What comes later changes nothing of what was there before."""
     for seconds in (6, 9):
-        done = program("generate", "a red ball", "--model", model, "--seconds", seconds, "-o", tmp_path / f"{seconds}.mkv")
+        done = program(
+            "generate", "a red ball", "--model", model, "--seconds", seconds, "-o", tmp_path / f"{seconds}.mkv"
+        )
         assert done.returncode == 0, done.stderr
     short, long = (video.read(tmp_path / f"{seconds}.mkv").frames for seconds in (6, 9))
     assert np.array_equal(short[:44], long[:44])  # the last slice of the shorter one has no neighbour behind it

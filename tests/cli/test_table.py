@@ -44,7 +44,9 @@ def test_a_dataset_of_tables() -> None:
         for t, present in enumerate(record["truth"]["visible_fraction"]):
             assert {i + 1 for i, share in enumerate(present) if share > 0} == set(np.unique(masks[t])) - {0}
         matrix, place = np.array(record["truth"]["camera"][0]), np.array([*record["truth"]["position"][0][0], 1])
-        assert (matrix @ place)[:2] / (matrix @ place)[2] == pytest.approx([record["truth"][a][0][0] for a in "xy"], abs=0.1)
+        assert (matrix @ place)[:2] / (matrix @ place)[2] == pytest.approx(
+            [record["truth"][a][0][0] for a in "xy"], abs=0.1
+        )
     found = find_clips([Path("tables")])
     assert len(found) == 2 and all({"tags", "sentence", "paragraph"} <= set(clip.captions) for clip in found)
     lost = records[0].read_bytes()

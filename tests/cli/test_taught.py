@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_info_lists_what_the_shipped_model_knows() -> None:
     known, scope = answer("info", "small")["taught"], SCOPES["small"]
-    listed = {name: re.findall(r"[a-z]+(?= *[,(]| *$)", known[name]) for name in ("things", "colours", "places", "deeds")}
+    listed = {
+        name: re.findall(r"[a-z]+(?= *[,(]| *$)", known[name]) for name in ("things", "colours", "places", "deeds")
+    }
     assert set(listed["things"]) == {*scope.shapes, *scope.nouns, "ball"}
     assert set(scope.colours) <= set(listed["colours"]) and set(scope.backdrops) == set(listed["places"])
     assert set(scope.events) <= set(listed["deeds"])
@@ -33,7 +35,9 @@ def test_info_lists_what_the_shipped_model_knows() -> None:
 @pytest.mark.parametrize("name", TAUGHT)
 def test_the_scopes_are_those_of_the_recipes(name: str) -> None:
     text = "".join((ROOT / "runs" / script).read_text() for script in ("small.sh", "longer.sh"))
-    staged = set(re.findall(r"(?:--scope|\bstage) ([a-z]+) (?=--count|\d)", text)) - {"full"}  # which only the autoencoder sees
+    staged = set(re.findall(r"(?:--scope|\bstage) ([a-z]+) (?=--count|\d)", text)) - {
+        "full"
+    }  # which only the autoencoder sees
     assert staged == set(TAUGHT[name]) and (WEIGHTS / name).is_dir()
 
 

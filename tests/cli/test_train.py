@@ -15,7 +15,12 @@ from chronotope.generate.pipeline import load_autoencoder
 from chronotope.train.progress import TrainingLog
 from tests.cli.models import SMALL_AUTOENCODER, SMALL_DIT, answer, files_in, program, refused, run, save_clips, save_run
 
-AUTOENCODER_SETTINGS = (*SMALL_AUTOENCODER, "pool.shapes=[[4,32,32],[1,32,32]]", "pool.batch_pixels=8192", "pool.megabytes=5")
+AUTOENCODER_SETTINGS = (
+    *SMALL_AUTOENCODER,
+    "pool.shapes=[[4,32,32],[1,32,32]]",
+    "pool.batch_pixels=8192",
+    "pool.megabytes=5",
+)
 DIT_SETTINGS = (
     *SMALL_DIT,
     "train.batch_tokens=60",
@@ -235,7 +240,13 @@ def test_train_refuses(clips: Path) -> None:
 
 def test_info_of_files(model: Path, clips: Path) -> None:
     facts = answer("info", clips / "0.mp4")
-    assert (facts["kind"], facts["size"], facts["num_frames"], facts["fps"], facts["origin"]) == ("video", "32x32", 9, 8.0, None)
+    assert (facts["kind"], facts["size"], facts["num_frames"], facts["fps"], facts["origin"]) == (
+        "video",
+        "32x32",
+        9,
+        8.0,
+        None,
+    )
     assert facts["slices"] == "1 still + 2 moving, 12 tokens"
     assert answer("info", clips / "still.png")["kind"] == "picture"
     run("generate", "a red ball", "--model", model, "--seed", "3", "-o", "ball.mp4")

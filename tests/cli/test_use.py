@@ -63,9 +63,13 @@ def test_words_become_a_video(model: Path) -> None:
 
 
 def test_every_option_arrives(model: Path) -> None:
-    options = "--size 40x24 --seconds 0.6 --fps 10 --seed 7 --steps 3 --guidance 2.5 --solver heun --negative blue".split()
+    options = (
+        "--size 40x24 --seconds 0.6 --fps 10 --seed 7 --steps 3 --guidance 2.5 --solver heun --negative blue".split()
+    )
     (made,) = answer("generate", PROMPT, "--model", model, "-o", "ball.webm", *options)["files"]
-    expected = dict(path="ball.webm", width=40, height=24, num_frames=6, fps=10.0, seed=7, num_steps=3, guidance_scale=2.5)
+    expected = dict(
+        path="ball.webm", width=40, height=24, num_frames=6, fps=10.0, seed=7, num_steps=3, guidance_scale=2.5
+    )
     expected |= dict(solver="heun", negative_prompt="blue", generated_by_ai=True)
     assert {name: made[name] for name in expected} == expected
     assert video.probe("ball.webm").num_frames == 6
@@ -83,7 +87,9 @@ def test_zero_seconds_are_a_picture(model: Path) -> None:
 
 def test_a_new_rate_keeps_the_length(model: Path) -> None:
     assert answer("generate", PROMPT, "--model", model, "--fps", "4", "--dry-run")["num_frames"] == 4
-    assert answer("generate", PROMPT, "--model", model, "--fps", "4", "--seconds", "0.1", "--dry-run")["num_frames"] == 1
+    assert (
+        answer("generate", PROMPT, "--model", model, "--fps", "4", "--seconds", "0.1", "--dry-run")["num_frames"] == 1
+    )
 
 
 def test_count_names_files_by_seed_and_neighbours_do_not_matter(model: Path) -> None:
@@ -114,7 +120,21 @@ def test_a_size_between_tokens_is_said_and_kept(model: Path) -> None:
 
 
 def test_dry_run_counts_and_writes_nothing(model: Path, photo: Path) -> None:
-    plan = answer("generate", PROMPT, "--model", model, "--seconds", "1.5", "--size", "50x30", "--count", "2", "-o", "x.mp4", "--dry-run")
+    plan = answer(
+        "generate",
+        PROMPT,
+        "--model",
+        model,
+        "--seconds",
+        "1.5",
+        "--size",
+        "50x30",
+        "--count",
+        "2",
+        "-o",
+        "x.mp4",
+        "--dry-run",
+    )
     assert plan["files"] == ["x-0.mp4", "x-1.mp4"]
     assert (plan["num_frames"], plan["generated_size"], plan["slices"]) == (12, "64x32", "0 still + 3 moving")
     assert plan["tokens"] == {"visual": 16, "grid": "2 slices x 2 rows x 4 columns", "text": plan["tokens"]["text"]}
@@ -126,7 +146,19 @@ def test_dry_run_counts_and_writes_nothing(model: Path, photo: Path) -> None:
     assert plan["flops_per_velocity"] == first + negative
     assert plan["flops_sampling"] == 2 * (first + negative + first)  # steps; the second window goes on, unguided
     plain = answer(
-        "generate", PROMPT, "--model", model, "--guidance", "1", "--dry-run", "--seconds", "1.5", "--size", "50x30", "--solver", "heun"
+        "generate",
+        PROMPT,
+        "--model",
+        model,
+        "--guidance",
+        "1",
+        "--dry-run",
+        "--seconds",
+        "1.5",
+        "--size",
+        "50x30",
+        "--solver",
+        "heun",
     )
     assert plain["flops_sampling"] == 3 * 2 * dit_flops(generator.dit.config, SampleSize(16, texts[0], 2))
     assert answer("generate", PROMPT, "--model", model, "--image", photo, "--dry-run")["slices"] == "1 still + 2 moving"
@@ -148,7 +180,11 @@ def test_dry_run_counts_and_writes_nothing(model: Path, photo: Path) -> None:
         ([PROMPT, "-o", "folder.mp4"], 1, "is a folder"),
         ([PROMPT, "-o", "x.mp4", "--size", "100000x64"], 2, "1 to 8192 pixels a side"),
         ([PROMPT, "-o", "x.mp4", "--size", "0x64"], 2, "1 to 8192 pixels a side"),
-        ([PROMPT, "-o", "x.mp4", "--size", "8192x8192", "--seconds", "3600", "--loop"], 2, "ask for a smaller --size, or a shorter loop"),
+        (
+            [PROMPT, "-o", "x.mp4", "--size", "8192x8192", "--seconds", "3600", "--loop"],
+            2,
+            "ask for a smaller --size, or a shorter loop",
+        ),
         ([PROMPT, "-o", "x.mp4", "--seconds", "1e9"], 2, "1 to 1000000 frames"),
         ([PROMPT, "-o", "x.gif", "--fps", "100"], 2, "at most 50 frames"),
         ([PROMPT, "-o", "x.mp4", "--image", "missing.jpg"], 1, "missing.jpg does not exist"),
@@ -214,11 +250,15 @@ def broken_model(kind: str, model: Path, target: Path) -> Path:
             (target / "dit/model.json").write_text("{")
         case "config":
             description = checkpoint.load_json(target / "dit/model.json")
-            checkpoint.save_json({**description, "config": {**description["config"], "widht": 3}}, target / "dit/model.json")
+            checkpoint.save_json(
+                {**description, "config": {**description["config"], "widht": 3}}, target / "dit/model.json"
+            )
         case "not a description":
             checkpoint.save_json({"kind": "dit"}, target / "dit/model.json")
         case "other autoencoder":
-            shutil.copytree(save_run(target / "other", seed=1) / "autoencoder", target / "autoencoder", dirs_exist_ok=True)
+            shutil.copytree(
+                save_run(target / "other", seed=1) / "autoencoder", target / "autoencoder", dirs_exist_ok=True
+            )
     return target
 
 
@@ -250,8 +290,12 @@ def test_a_model_that_cannot_be_used(kind: str, said: str, model: Path) -> None:
 def test_models_that_are_none(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("model.pt").write_bytes(b"\x80\x02}q\x00.")
     Path("empty").mkdir()
-    assert "a pickle, which is never loaded" in refused("generate", PROMPT, "--model", "model.pt", "-o", "x.mp4", status=2)
-    assert "give the folder" in refused("generate", PROMPT, "--model", model / "dit/model.json", "-o", "x.mp4", status=2)
+    assert "a pickle, which is never loaded" in refused(
+        "generate", PROMPT, "--model", "model.pt", "-o", "x.mp4", status=2
+    )
+    assert "give the folder" in refused(
+        "generate", PROMPT, "--model", model / "dit/model.json", "-o", "x.mp4", status=2
+    )
     assert "bash runs/tiny.sh" in refused("generate", PROMPT, "--model", "missing", "-o", "x.mp4", status=1)
     assert "no trained model" in refused("generate", PROMPT, "--model", "empty", "-o", "x.mp4", status=1)
     weights = Path("weights")
@@ -260,7 +304,9 @@ def test_models_that_are_none(model: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "(none yet)" in refused("generate", PROMPT, "-o", "x.mp4", status=1)
     shutil.copytree(model, weights / "small")
     assert run("generate", PROMPT, "-o", "x.mp4").exit_code == 0
-    assert refused("generate", PROMPT, "--model", "smal", "-o", "x.mp4", status=1).endswith("(small). Did you mean 'small'?")
+    assert refused("generate", PROMPT, "--model", "smal", "-o", "x.mp4", status=1).endswith(
+        "(small). Did you mean 'small'?"
+    )
     assert "Did you mean 'small'?" in refused("info", "smal", status=1)
     assert "Did you mean" not in refused("generate", PROMPT, "--model", "runs/mine", "-o", "x.mp4", status=1)
 
@@ -316,7 +362,9 @@ def test_reconstruct_refuses(words: list[str], status: int, said: str, model: Pa
     Path("empty.mp4").touch()
     Path("cut.mp4").write_bytes(Path("any.mp4").read_bytes()[:-300])
     header = b"IHDR" + (100_000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
-    Path("huge.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + crc32(header).to_bytes(4, "big") + b"\0\0\0\x01IDAT\0\0\0\0\0")
+    Path("huge.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + crc32(header).to_bytes(4, "big") + b"\0\0\0\x01IDAT\0\0\0\0\0"
+    )
     before = files_in(Path())
     model_words = [] if "--model" in words else ["--model", model]
     assert said in refused("reconstruct", *words, *model_words, status=status)

@@ -9,7 +9,13 @@ from chronotope.models.seams import Grid
 
 GEOMETRY = Geometry()
 CONFIG = DiTConfig(width=64, depth=2, head_dim=32, text_depth=1, vocabulary_size=50, channels=4)
-SHAPES = [(1, 32, 32, 2), (9, 48, 32, 5), (8, 16, 80, 1), (5, 33, 47, 7), (8, 16, 80, 3)]  # frames, height, width, words
+SHAPES = [
+    (1, 32, 32, 2),
+    (9, 48, 32, 5),
+    (8, 16, 80, 1),
+    (5, 33, 47, 7),
+    (8, 16, 80, 3),
+]  # frames, height, width, words
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +37,10 @@ def make(frames, height, width, words, seed):
     level = torch.rand(len(slices), generator=generator)
     positions = torch.from_numpy(GEOMETRY.positions(slices, height, width, 8.0))
     ids = tuple(torch.randint(2, 50, (words,), generator=generator).tolist())
-    signals, grid = row_signals(GEOMETRY, slices, height, width, 8.0), Grid(len(slices), *GEOMETRY.token_grid(height, width))
+    signals, grid = (
+        row_signals(GEOMETRY, slices, height, width, 8.0),
+        Grid(len(slices), *GEOMETRY.token_grid(height, width)),
+    )
     return Sample(tokens, positions, row, level, signals, ((0.0, ids),), grid)
 
 
@@ -93,4 +102,8 @@ def test_patchify_inverts(height, width):
 def test_tokens_are_read_slice_after_slice_and_row_after_row():
     latents = torch.arange(2 * 4 * 6).float().reshape(2, 1, 4, 6)
     tokens = patchify(latents, (1, 2, 2))
-    assert tokens[0].tolist() == [0, 1, 6, 7] and tokens[1].tolist() == [2, 3, 8, 9] and tokens[6].tolist() == [24, 25, 30, 31]
+    assert (
+        tokens[0].tolist() == [0, 1, 6, 7]
+        and tokens[1].tolist() == [2, 3, 8, 9]
+        and tokens[6].tolist() == [24, 25, 30, 31]
+    )

@@ -37,7 +37,9 @@ def model(tmp_path: Path) -> Iterator[str]:
         "vocabulary": list(vocabulary),
         "defaults": to_dict(Defaults(height=32, width=32, num_frames=4, num_steps=2)),
     }
-    checkpoint.save_model(tmp_path / "model/autoencoder", small, {"kind": "autoencoder", "config": to_dict(small.config)})
+    checkpoint.save_model(
+        tmp_path / "model/autoencoder", small, {"kind": "autoencoder", "config": to_dict(small.config)}
+    )
     checkpoint.save_model(tmp_path / "model/dit", dit, description)
     yield str(tmp_path / "model")
     torch.set_num_threads(threads)  # sections choose their own number

@@ -35,7 +35,9 @@ def maker(num_frames: int = 3, fps: float = 2.0, size: int = 16, weights: str = 
         noise = np.random.default_rng(shot.seed).integers(0, 256, (1, 2, 2, 3), np.uint8)
         frames = np.tile(noise.repeat(size // 2, 1).repeat(size // 2, 2), (shot.num_frames, 1, 1, 1))
         frames[:, 0, 0] = np.arange(shot.num_frames, dtype=np.uint8)[:, None]
-        return Generation(frames, fps, {"prompt": shot.told[0][1] if len(shot.told) == 1 else [list(beat) for beat in shot.told]})
+        return Generation(
+            frames, fps, {"prompt": shot.told[0][1] if len(shot.told) == 1 else [list(beat) for beat in shot.told]}
+        )
 
     asked: list[Shot] = []
     made = Maker({"dit": weights}, num_frames, fps, make)
@@ -53,7 +55,9 @@ def physics_table(count: int = 198) -> str:
         for number in range(count):
             view, index = ("left", "center", "right")[number % 3], number + 1 + (take - 1) * count
             name = f"{index:04d}_perspective-{view}_take-{take}_trimmed-scene-{number // 3}.mp4"
-            lines.append(f'{name},"a ball, number {number // 3}",Solids,{index:04d}_perspective-{view}_trimmed-scene-{number // 3}.mp4')
+            lines.append(
+                f'{name},"a ball, number {number // 3}",Solids,{index:04d}_perspective-{view}_trimmed-scene-{number // 3}.mp4'
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -89,10 +93,16 @@ def write(folder: Path, name: str, text: str) -> Path:
 def prompts_for(name: str, folder: Path) -> Path:
     """A prompt file for a format."""
     if name == "vbench2":
-        entries = ({"prompt_en": LONG, "dimension": ["Camera_Motion", "Mechanics"]}, {"prompt_en": RED, "dimension": ["Diversity"]})
+        entries = (
+            {"prompt_en": LONG, "dimension": ["Camera_Motion", "Mechanics"]},
+            {"prompt_en": RED, "dimension": ["Diversity"]},
+        )
         return write(folder, "VBench2_full_info.json", list_of(*entries))
     if name.startswith("vbench"):
-        entries = ({"prompt_en": RED, "dimension": ["color"]}, {"prompt_en": FOX, "dimension": ["scene", "temporal_flickering"]})
+        entries = (
+            {"prompt_en": RED, "dimension": ["color"]},
+            {"prompt_en": FOX, "dimension": ["scene", "temporal_flickering"]},
+        )
         return write(folder, "VBench_full_info.json", list_of(*entries, {"prompt_en": RED, "dimension": ["scene"]}))
     if name == "physics-iq":
         return write(folder, "descriptions_original.csv", physics_table())
@@ -123,6 +133,10 @@ NAMES = {
         "worldscore_output/dynamic/stylized/rigid/007/videos/output.mp4",
     ],
     "evalcrafter": ["videos/0000.mp4", "videos/0001.mp4", "videos/0002.mp4"],
-    "compbench": ["video/consistent_attr/0001.mp4", "video/consistent_attr/0002.mp4", "video/generative_numeracy/0001.mp4"],
+    "compbench": [
+        "video/consistent_attr/0001.mp4",
+        "video/consistent_attr/0002.mp4",
+        "video/generative_numeracy/0001.mp4",
+    ],
 }
 NAMES["vbench-long"] = NAMES["vbench"]

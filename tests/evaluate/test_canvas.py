@@ -56,7 +56,10 @@ def test_cuts_are_found_and_fast_motion_is_none() -> None:
 
 def test_a_circle_closes_and_a_line_does_not() -> None:
     angles = 2 * np.pi / 16 * np.arange(16)
-    circle, line = ball(list(24 + 10 * np.cos(angles)), list(24 + 10 * np.sin(angles))), ball([8 + 2.0 * t for t in range(16)])
+    circle, line = (
+        ball(list(24 + 10 * np.cos(angles)), list(24 + 10 * np.sin(angles))),
+        ball([8 + 2.0 * t for t in range(16)]),
+    )
     for frames, closes in ((circle, True), (line, False)):
         frame = motion.wrap_ratio(motion.differences(frames, cyclic=True), motion.LEVEL_NOISE)
         flow = motion.wrap_ratio(motion.flow_changes(frames), motion.FLOW_NOISE)
@@ -90,15 +93,22 @@ def test_cases_are_the_first_held_out_ones_and_their_variants_render() -> None:
         assert abs(ends.x[-1, 0] - begins.x[0, 0]) < 0.1 * case.spec.width
 
 
-def test_every_section_runs_on_a_tiny_untrained_model(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_section_runs_on_a_tiny_untrained_model(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("benchmarks.canvas.minute.VIDEOS", 1)
     monkeypatch.setattr("benchmarks.canvas.minute.LENGTHS", (1, 4))
     monkeypatch.setattr("benchmarks.canvas.sizes.LARGE", ((64, 48),))
     monkeypatch.setattr("benchmarks.canvas.memory.SHAPES", ((64, 48, 1, 3),))
-    run(PAGE, ["--model", model, "--specs", "2", "--rounds", "1", "--out", str(tmp_path), "--keep", str(tmp_path / "kept")])
+    run(
+        PAGE,
+        ["--model", model, "--specs", "2", "--rounds", "1", "--out", str(tmp_path), "--keep", str(tmp_path / "kept")],
+    )
     data = json.loads((tmp_path / "canvas.json").read_text())
     assert tuple(data) == PAGE.sections
-    assert all(one["given_back"] and one["hard_cut_found"] and not one["false_cuts"] for one in data["connect"]["results"])
+    assert all(
+        one["given_back"] and one["hard_cut_found"] and not one["false_cuts"] for one in data["connect"]["results"]
+    )
     assert all(one["same_ending"] for one in data["extend"]["results"]["fan"])
     assert all(one["first_frame"] >= one["round_trip"] - 0.01 for one in data["picture"]["results"])
     page = (tmp_path / "canvas.md").read_text()

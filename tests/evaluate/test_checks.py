@@ -91,5 +91,9 @@ def test_the_checks_keep_their_promises() -> None:
     """All but recall to the letter; recall as far as so few clips can tell: no class may be shown to fall short (docs/evaluation.md)."""
     trial = try_checks(load_probe(), trial_specs(300))
     problems = [problem for problem in trial.missed() if "is caught in" not in problem]
-    problems += [f"{code} is caught in {trial.recall(code)}" for code in trial.planted if trial.recall(code).interval[1] < BARS["recall"]]
+    problems += [
+        f"{code} is caught in {trial.recall(code)}"
+        for code in trial.planted
+        if trial.recall(code).interval[1] < BARS["recall"]
+    ]
     assert not problems, problems

@@ -17,7 +17,10 @@ from chronotope.worlds.sample import scope_of
 from chronotope.worlds.spec import Actor, Camera, Event, Spec
 from chronotope.worlds.stage import render
 
-BALLS = (Actor("one", "circle", "shape", 0.15, 0.5, 0.44, "red"), Actor("two", "circle", "shape", 0.55, 0.5, 0.44, "blue", depth=0.6))
+BALLS = (
+    Actor("one", "circle", "shape", 0.15, 0.5, 0.44, "red"),
+    Actor("two", "circle", "shape", 0.55, 0.5, 0.44, "blue", depth=0.6),
+)
 FOX, APPLE = Actor("fox", "fox", "emoji", 0.2, 0.7, 0.45, depth=0.2), Actor("apple", "apple", "emoji", 0.8, 0.75, 0.32)
 CAT = Actor("cat", "cat", "emoji", 0.82, 0.7, 0.45, facing="left")
 SQUARE = Actor("square", "square", "shape", 0.5, 0.5, 0.45, "purple")
@@ -62,7 +65,9 @@ def test_of_a_frozen_clip_the_deed_itself_fails(deed: str) -> None:
     spec = SPECS[deed]
     frozen = np.repeat(render(spec).frames[:1], spec.num_frames, axis=0)
     names = {one.name for one in found(spec, frozen) if not one.holds}
-    wanted = {"hit": "is driven off", "eat": "is eaten", "meet": "touches the other", "stop": "walk right"}.get(deed, deed)
+    wanted = {"hit": "is driven off", "eat": "is eaten", "meet": "touches the other", "stop": "walk right"}.get(
+        deed, deed
+    )
     assert wanted in names
 
 
@@ -82,7 +87,9 @@ def test_struck_and_yet_at_rest_or_pushed_along() -> None:
 def test_gone_too_early_still_there_or_back_again() -> None:
     spec = SPECS["eat"]
     true = render(spec).frames
-    alone = render(dataclasses.replace(spec, actors=(FOX,), events=(Event("walk", "fox", 0.0, 1.25, "right", amount=0.4),))).frames
+    alone = render(
+        dataclasses.replace(spec, actors=(FOX,), events=(Event("walk", "fox", 0.0, 1.25, "right", amount=0.4),))
+    ).frames
     uneaten = played(spec, Event("walk", "fox", 0.0, 1.25, "right", amount=0.3))
     early = next(one for one in found(spec, np.concatenate([true[:3], alone[3:]])) if one.code == "CAU-ORD")
     assert early.actor == "apple" and abs((early.frame or 0) - 3) <= 1
@@ -101,7 +108,11 @@ def test_things_fall_faster_and_faster_and_come_up_lower() -> None:
     spec = SPECS["bounce"]
     clip = render(spec)
     assert "PHY-NRG" in codes(spec, clip.frames[::-1])
-    evenly = played(spec, Event("move", "heart", 0.0, 0.55, "down", amount=0.4), Event("move", "heart", 0.55, 1.1, "up", amount=0.35))
+    evenly = played(
+        spec,
+        Event("move", "heart", 0.0, 0.55, "down", amount=0.4),
+        Event("move", "heart", 0.55, 1.1, "up", amount=0.35),
+    )
     assert "PHY-GRV" in codes(spec, evenly)
 
 
@@ -133,7 +144,9 @@ def test_two_alike_are_told_apart_by_their_colours_even_where_they_touch() -> No
 def test_what_cannot_be_told_apart_is_refused() -> None:
     same = dataclasses.replace(BALLS[1], colour="red")
     assert "kind and colour" in (cannot_judge(spec_of((BALLS[0], same))) or "")
-    turning = spec_of((SQUARE, dataclasses.replace(HEART, x=0.2)), Event("spin", "square", 0.0, 2.0), Event("spin", "heart", 0.0, 2.0))
+    turning = spec_of(
+        (SQUARE, dataclasses.replace(HEART, x=0.2)), Event("spin", "square", 0.0, 2.0), Event("spin", "heart", 0.0, 2.0)
+    )
     assert "turn at once" in (cannot_judge(turning) or "")
     close = spec_of((FOX, dataclasses.replace(CAT, x=0.45)), Event("meet", "fox", 0.0, 1.5, "right", "cat"))
     assert "from the beginning" in (cannot_judge(close) or "")

@@ -58,7 +58,9 @@ def rows_of(request: Request) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_an_export_passes_its_check_and_the_manifest_tells_the_truth(name: str, exported: Callable[[str], Request]) -> None:
+def test_an_export_passes_its_check_and_the_manifest_tells_the_truth(
+    name: str, exported: Callable[[str], Request]
+) -> None:
     request = exported(name)
     assert validate(request) == []
     rows = rows_of(request)
@@ -69,7 +71,11 @@ def test_an_export_passes_its_check_and_the_manifest_tells_the_truth(name: str, 
         path = request.out / row["file"]
         content = video.read(path)
         assert hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]
-        assert (content.num_frames, f"{content.width}x{content.height}", content.fps) == (row["frames"], row["size"], row["fps"])
+        assert (content.num_frames, f"{content.width}x{content.height}", content.fps) == (
+            row["frames"],
+            row["size"],
+            row["fps"],
+        )
         digest = hashlib.sha256(f"{name}|{row['prompt']}|{row['sample']}".encode()).digest()
         assert row["seed"] == int.from_bytes(digest[:4], "big")
         assert row["model"] == {"dit": "w"} and "told" not in row
@@ -94,7 +100,10 @@ def test_lengths_that_formats_ask_for(tmp_path: Path, exported: Callable[[str], 
     with av.open(str(one)) as container:  # the length that ffprobe tells
         assert container.duration is not None and abs(container.duration / av.time_base - 5) <= 0.001
     assert Length(5.0).frames(3, 8.0) == 40 and Length(5.0).frames(50, 8.0) == 50 and Length().frames(1, 8.0) == 2
-    for length, default, fps, says in ((Length(high=5.0), 40, 8.0, "less than 5 s"), (Length(5.0, exactly=True), 9, 7.3, "0.001")):
+    for length, default, fps, says in (
+        (Length(high=5.0), 40, 8.0, "less than 5 s"),
+        (Length(5.0, exactly=True), 9, 7.3, "0.001"),
+    ):
         with pytest.raises(UsageError, match=says):
             length.frames(default, fps)
     with pytest.raises(UsageError, match="less than 5 s"):
@@ -113,7 +122,9 @@ def test_spoilt_worldscore_instances_are_listed(copied: Callable[[str], Request]
     cameras = json.loads((still / "camera_data.json").read_text())
     (still / "camera_data.json").write_text(json.dumps({**cameras, "cameras_interp": cameras["cameras_interp"][:-1]}))
     told = json.loads((still / "image_data.json").read_text())
-    (still / "image_data.json").write_text(json.dumps({**told, "style": "Dark.", "anchor_frame_idx": [0, 4], "num_scenes": 1}))
+    (still / "image_data.json").write_text(
+        json.dumps({**told, "style": "Dark.", "anchor_frame_idx": [0, 4], "num_scenes": 1})
+    )
     (moving / "image_data.json").write_text("no table")
     (moving / "videos/second.mp4").write_bytes(b"")
     defects = "\n".join(validate(request))
@@ -155,7 +166,9 @@ def test_every_defect_is_listed(name: str, copied: Callable[[str], Request]) -> 
     assert len(defects) == several.get(name, 6), defects
 
 
-def test_a_strangers_folder_needs_no_manifest_but_its_lengths_and_kinds_are_checked(copied: Callable[[str], Request]) -> None:
+def test_a_strangers_folder_needs_no_manifest_but_its_lengths_and_kinds_are_checked(
+    copied: Callable[[str], Request],
+) -> None:
     request = copied("vbench")
     (request.out / MANIFEST).unlink()
     assert validate(request) == []
@@ -188,7 +201,9 @@ def test_a_manifest_that_lies_is_found_out(copied: Callable[[str], Request]) -> 
         f"video/consistent_attr/0001.mp4 has seed {rows[0]['seed']} in {MANIFEST}, expected {rows[0]['seed'] - 1}",
         f"video/consistent_attr/0002.mp4 has no line in {MANIFEST}",
     ]
-    assert validate(dataclasses.replace(request, out=request.out / "nowhere")) == [f"{request.out / 'nowhere'} is no folder"]
+    assert validate(dataclasses.replace(request, out=request.out / "nowhere")) == [
+        f"{request.out / 'nowhere'} is no folder"
+    ]
     (request.out / MANIFEST).write_text('{"file": "x"}\n')
     with pytest.raises(FileProblem, match="line 1, is no line of a manifest"):
         validate(request)
@@ -237,7 +252,9 @@ def test_a_maker_that_fails_leaves_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / "data/dynamic/stylized/rigid/007.png").write_bytes(b"no picture")
     with pytest.raises(FileProblem):  # after its frames were written
         export(request, good, quiet)
-    assert [row["file"] for row in rows_of(request)] == NAMES["worldscore"][:1] and "making" not in str(files_in(request.out))
+    assert [row["file"] for row in rows_of(request)] == NAMES["worldscore"][:1] and "making" not in str(
+        files_in(request.out)
+    )
 
 
 def test_a_folder_of_another_export_is_refused(copied: Callable[[str], Request], tmp_path: Path) -> None:
@@ -274,7 +291,10 @@ def test_the_command_samples_a_model_checks_and_goes_on(model: str, tmp_path: Pa
     assert "0 videos made" in run(*words).stderr
     (out / "videos/0000.mp4").rename(out / "videos/0.mp4")
     checked = run(*words, "--validate")
-    assert checked.exit_code == 1 and checked.stdout == "videos/0000.mp4 is missing\nvideos/0.mp4 is not part of the format\n"
+    assert (
+        checked.exit_code == 1
+        and checked.stdout == "videos/0000.mp4 is missing\nvideos/0.mp4 is not part of the format\n"
+    )
     assert "another export" in refused(*words, "--seed", 1, status=1)
     assert "Did you mean 'evalcrafter'" in refused("export-suite", "--format", "evalcraft", *words[3:], status=2)
 
@@ -286,4 +306,8 @@ def test_the_command_starts_from_pictures_and_tells_a_story(model: str, tmp_path
     still = out / "worldscore_output/static/photorealistic/indoor/rooms/000"
     assert len(list((still / "frames").iterdir())) == 7  # two scenes of four frames
     origin = video.read_origin(still / "videos/output.mp4")
-    assert origin is not None and origin["task"] == "animate a picture" and [beat[0] for beat in origin["prompt"]] == [0.0, 0.375]
+    assert (
+        origin is not None
+        and origin["task"] == "animate a picture"
+        and [beat[0] for beat in origin["prompt"]] == [0.0, 0.375]
+    )

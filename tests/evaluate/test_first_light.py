@@ -22,7 +22,10 @@ def test_sections_write_into_one_file_and_leave_each_other_alone(
     for section in (words, sampling):
         monkeypatch.setattr(section, "THREADS", 1)
     common = ["--model", model, "--out", str(out), "--rounds", "1"]
-    run(first_light.PAGE, [*common, "--only", "words", "--specs", "2", "--combination", "1", "--keep", str(tmp_path / "kept")])
+    run(
+        first_light.PAGE,
+        [*common, "--only", "words", "--specs", "2", "--combination", "1", "--keep", str(tmp_path / "kept")],
+    )
     before = json.loads((out / "first_light.json").read_text())["words"]
     run(first_light.PAGE, [*common, "--only", "sampling"])
     data = json.loads((out / "first_light.json").read_text())
@@ -31,7 +34,11 @@ def test_sections_write_into_one_file_and_leave_each_other_alone(
 
     heldout = data["words"]["results"]["heldout"]
     assert heldout["rendered"]["rates"]["who"]["right"] == heldout["rendered"]["rates"]["who"]["of"]
-    assert heldout["model"]["rates"]["whole clip"] == {"right": 0, "of": 2, "interval": [0.0, pytest.approx(0.6576, abs=1e-3)]}
+    assert heldout["model"]["rates"]["whole clip"] == {
+        "right": 0,
+        "of": 2,
+        "interval": [0.0, pytest.approx(0.6576, abs=1e-3)],
+    }
     assert [failure["seed"] for failure in heldout["model"]["failures"]] == [0, 1]
     assert len(list((tmp_path / "kept").glob("*.*"))) >= 3
     assert data["sampling"]["results"][0]["calls"] > 0
@@ -43,16 +50,24 @@ def test_sections_write_into_one_file_and_leave_each_other_alone(
     assert page in capsys.readouterr().out
 
 
-def test_the_autoencoder_is_judged_on_stage_and_camera(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_autoencoder_is_judged_on_stage_and_camera(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()
     for name in ("street", "bbb"):
-        video.write(clips / f"{name}.mp4", np.random.default_rng(0).integers(0, 256, (30, 26, 34, 3), dtype=np.uint8), 10)
+        video.write(
+            clips / f"{name}.mp4", np.random.default_rng(0).integers(0, 256, (30, 26, 34, 3), dtype=np.uint8), 10
+        )
     monkeypatch.setattr(autoencoder, "CLIPS", clips)
     options = Options(model, "small", specs=0, combination=0, clips=2, rounds=1, keep=None)
     found = autoencoder.measure(options)["results"]
     assert {name: len(scores) for name, scores in found.items()} == {"stage, small": 1, "stage, full": 1, "camera": 1}
-    assert (found["camera"][0]["name"], found["camera"][0]["size"], found["camera"][0]["frames"]) == ("street.mp4", "34x26", 20)
+    assert (found["camera"][0]["name"], found["camera"][0]["size"], found["camera"][0]["frames"]) == (
+        "street.mp4",
+        "34x26",
+        20,
+    )
     assert any("street.mp4" in row.claim for row in autoencoder.rows({"results": found}))
 
 

@@ -26,14 +26,20 @@ ROLLS = Event("roll", "ball", 0.0, 2.0, "right", amount=0.4)
 SHORT, PLAIN = dataclasses.replace(ROLLS, end=0.5), Camera()
 
 
-def spec_of(*actors: Actor, events: tuple[Event, ...] = (), frames: int = 16, camera: Camera = PLAIN, fps: float = 8.0) -> Spec:
+def spec_of(
+    *actors: Actor, events: tuple[Event, ...] = (), frames: int = 16, camera: Camera = PLAIN, fps: float = 8.0
+) -> Spec:
     return Spec(64, 64, fps, frames, 1, "white", camera, actors, events)
 
 
 ONE, TWO, MOVING = spec_of(BALL), spec_of(BALL, BOX), spec_of(BALL, events=(ROLLS,))
 OF_KINDS = [
     ("spatial relation", ONE, "2 actors"),
-    ("spatial relation", spec_of(BALL, dataclasses.replace(BOX, x=0.27)), "one is left of the other by 0.1 short sides"),
+    (
+        "spatial relation",
+        spec_of(BALL, dataclasses.replace(BOX, x=0.27)),
+        "one is left of the other by 0.1 short sides",
+    ),
     ("camera motion", ONE, "a camera that goes right, left, in, out"),
     ("camera motion", spec_of(BALL, camera=Camera("pan", "up", amount=0.3)), "a camera that goes right, left, in, out"),
     ("camera motion", spec_of(BALL, camera=Camera("follow", actor="ball")), "a camera that goes right, left, in, out"),

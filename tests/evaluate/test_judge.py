@@ -127,7 +127,9 @@ def test_layers_tell_whose_fault_it_is(model: str, tmp_path: Path) -> None:
     rates = {}
     for layer in ("truth", "autoencoder"):
         ledger = sample_cases(maker(generator, layer), cases, tmp_path / layer, quiet, {**ABOUT, "layer": layer})
-        rates[layer] = success_rate(judge_folder(load_probe(), tmp_path / layer / "videos", cases, ledger, quiet)).successes
+        rates[layer] = success_rate(
+            judge_folder(load_probe(), tmp_path / layer / "videos", cases, ledger, quiet)
+        ).successes
     assert rates == {"truth": 3, "autoencoder": 0}
     with pytest.raises(UsageError, match="autoencoder"):
         maker(generator, "autoencodr")
@@ -151,10 +153,21 @@ def test_a_report_can_be_read_looked_at_and_compared(truth: Path, verdicts: list
         for name, value in parse_qsl(html.unescape(address)):
             column = {"code": 5, "success": 4}.get(name)
             values = [row[column] if column else row[6][told["strata"].index(name)] for row in told["rows"]]
-            assert value in values if column is None else any(value in one for one in values) if name == "code" else value == "true"
-    missing = [{"code": "TXT-CNT", "check": check, "actor": "a", "frame": 0, "second": 0.0} for check in ("is there", "walk", "one")]
+            assert (
+                value in values
+                if column is None
+                else any(value in one for one in values)
+                if name == "code"
+                else value == "true"
+            )
+    missing = [
+        {"code": "TXT-CNT", "check": check, "actor": "a", "frame": 0, "second": 0.0}
+        for check in ("is there", "walk", "one")
+    ]
     shaking = {"code": "MOT-SHK", "check": "is steady", "actor": "b", "frame": 4, "second": 0.5}
-    write_page({**good, "cases": [{**good["cases"][0], "failures": [*missing, shaking]}]}, truth, tmp_path / "failed.html")
+    write_page(
+        {**good, "cases": [{**good["cases"][0], "failures": [*missing, shaking]}]}, truth, tmp_path / "failed.html"
+    )
     assert ">TXT-CNT is there (0 s) x 3; MOT-SHK is steady (0.5 s)<" in (tmp_path / "failed.html").read_text()
 
     bad = json.loads(json.dumps(good))

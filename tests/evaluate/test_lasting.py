@@ -34,7 +34,14 @@ def test_two_frames_at_least() -> None:
 
 @pytest.mark.parametrize(
     ("seen", "steady"),
-    [("xxxx......", True), ("......xxxx", True), ("...xxxx...", False), ("x..x..x..x", False), ("x.........", False), ("....", False)],
+    [
+        ("xxxx......", True),
+        ("......xxxx", True),
+        ("...xxxx...", False),
+        ("x..x..x..x", False),
+        ("x.........", False),
+        ("....", False),
+    ],
 )
 def test_gone_or_late_is_seen_steadily_at_one_end(seen: str, steady: bool) -> None:
     assert seen_for_a_time(flags(seen), 2) == steady

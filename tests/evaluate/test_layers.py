@@ -20,9 +20,12 @@ CASES = make_suite("smoke")[:5]
 def report(layer: str, *codes: str | None, **about: Any) -> dict[str, Any]:
     """A report in which each case has this one failure, or none."""
     verdicts = [
-        Judged(case, (Check("is sharp"), Check("is right", "", code, 0 if code else None))) for case, code in zip(CASES, codes, strict=True)
+        Judged(case, (Check("is sharp"), Check("is right", "", code, 0 if code else None)))
+        for case, code in zip(CASES, codes, strict=True)
     ]
-    return make_report(verdicts, {"program": "chronotope", "model": "m", "suite": "s", "videos": 5, "layer": layer, **about})
+    return make_report(
+        verdicts, {"program": "chronotope", "model": "m", "suite": "s", "videos": 5, "layer": layer, **about}
+    )
 
 
 MODEL = report("model", "OBJ-DIS", "OBJ-DIS", "VIS-BLR", "OBJ-DIS", None)
@@ -36,7 +39,9 @@ def test_each_failure_is_laid_to_the_layer_that_brought_it() -> None:
         "OBJ-DIS": {"videos": 3, "checks": 1, "decoder": 1, "transformer": 1},
         "VIS-BLR": {"videos": 1, "checks": 0, "decoder": 1, "transformer": 0},
     }
-    assert found["decoder_artefacts"]["right"] == 3  # the second, the third and the last: absent in truth, there after the decoder
+    assert (
+        found["decoder_artefacts"]["right"] == 3
+    )  # the second, the third and the last: absent in truth, there after the decoder
     assert found["failed"] == {"model": 3, "autoencoder": 2, "truth": 1}  # blur alone blocks nothing
     assert "OBJ-DIS" in in_words(found) and "DEC-ART" in in_words(found)
 
@@ -59,7 +64,9 @@ def test_what_differs_is_named_on_either_side_and_names_are_unique() -> None:
     assert what_differs(MODEL, slow) == "steps 60" and what_differs(slow, plain) == "steps by default, not 60"
     assert what_differs(plain, MODEL) == "the same again"
     again = named(MODEL, [slow, plain, slow, slow])
-    assert list(again) == ["steps 60", "the same again", "steps 60 (2)", "steps 60 (3)"] and again["steps 60 (3)"] is slow
+    assert (
+        list(again) == ["steps 60", "the same again", "steps 60 (2)", "steps 60 (3)"] and again["steps 60 (3)"] is slow
+    )
     assert len(attribution(MODEL, BACK, TRUTH, again)["switched"]) == 4
 
 
@@ -67,7 +74,11 @@ def test_reports_of_other_weights_layers_or_cases_are_refused() -> None:
     def of(layer: str, weights: str) -> dict[str, Any]:
         return report(layer, *[None] * 5, weights=weights)
 
-    model, back, true = of("model", "autoencoder a, dit b"), of("autoencoder", "autoencoder a, dit other"), of("truth", "none of it")
+    model, back, true = (
+        of("model", "autoencoder a, dit b"),
+        of("autoencoder", "autoencoder a, dit other"),
+        of("truth", "none of it"),
+    )
     belong_together(model, back, true, [of("model", "autoencoder a, dit b")])
     for reports, others, says in (
         ((model, of("autoencoder", "autoencoder c, dit b"), true), [], "expected the same"),

@@ -33,7 +33,9 @@ def test_samples_and_groups_are_read_from_the_names_of_text_files(tmp_path: Path
 def test_help_says_what_each_format_reads(tmp_path: Path) -> None:
     """Every format has its line, and a file with just the keys and columns named there is read."""
     lines, named = dict[str, str](), list[str]()
-    for line in run("export-suite", "--help").stdout.partition("folder stands for")[2].partition("\noptions")[0].splitlines():
+    for line in (
+        run("export-suite", "--help").stdout.partition("folder stands for")[2].partition("\noptions")[0].splitlines()
+    ):
         names, _, text = line[2:].partition("  ")
         named = names.split(", ") if set(names.split(", ")) <= set(FORMATS) else named
         lines |= {name: lines.get(name, "") + text for name in named}
@@ -41,21 +43,38 @@ def test_help_says_what_each_format_reads(tmp_path: Path) -> None:
     for name in ("vbench", "vbench-long", "evalcrafter"):
         keys = re.findall(r'"(\w+)":', lines[name])
         entry = {key: ["color"] if key == "dimension" else RED for key in keys}
-        assert next(clip.prompt for clip in plan(Request(name, write(tmp_path, "p.json", list_of(entry)), tmp_path))) == RED
+        assert (
+            next(clip.prompt for clip in plan(Request(name, write(tmp_path, "p.json", list_of(entry)), tmp_path)))
+            == RED
+        )
     columns = re.findall(r"columns ([\w, ]+);", lines["physics-iq"])[0].split(", ")
-    values = {"scenario": "0001_take-1_x", "description": RED.replace(",", ""), "generated_video_name": "0001_perspective-left_x.mp4"}
+    values = {
+        "scenario": "0001_take-1_x",
+        "description": RED.replace(",", ""),
+        "generated_video_name": "0001_perspective-left_x.mp4",
+    }
     table = write(tmp_path, "p.csv", ",".join(columns) + "\n" + ",".join(values[column] for column in columns) + "\n")
     assert len(plan(Request("physics-iq", table, tmp_path))) == 1
-    assert {"image", "visual_movement"} == set(re.findall(r'"(\w+)":', lines["worldscore"])) <= STATIC.keys() & DYNAMIC.keys()
+    assert (
+        {"image", "visual_movement"}
+        == set(re.findall(r'"(\w+)":', lines["worldscore"]))
+        <= STATIC.keys() & DYNAMIC.keys()
+    )
 
 
 def test_physics_iq_runs_are_named_after_model_prompts_and_seed_and_start_from_pictures(tmp_path: Path) -> None:
     path = write(tmp_path, "descriptions_base.csv", physics_table(3))
     request = Request("physics-iq", path, tmp_path / "out", "runs/mine", seed=3)
-    assert plan(request)[0].file == "mine-bpp-run_04/0001_perspective-left_trimmed-scene-0.mp4" and plan(request)[0].image is None
+    assert (
+        plan(request)[0].file == "mine-bpp-run_04/0001_perspective-left_trimmed-scene-0.mp4"
+        and plan(request)[0].image is None
+    )
     assert [clip.sample for clip in plan(request)] == [0, 1, 2]  # three views of one description
     (tmp_path / "switch-frames").mkdir()
-    with pytest.raises(FileProblem, match=r"3 pictures .* missing, first .*0001_switch-frames_anyFPS_perspective-left_trimmed-scene-0.jpg"):
+    with pytest.raises(
+        FileProblem,
+        match=r"3 pictures .* missing, first .*0001_switch-frames_anyFPS_perspective-left_trimmed-scene-0.jpg",
+    ):
         export(request, maker(), quiet)
     for clip in plan(request):
         assert clip.image is not None
@@ -83,7 +102,9 @@ def test_worldscore_instances(tmp_path: Path) -> None:
     assert np.array_equal(video.read_image(still / "frames/004.png")[0, 0], [4, 4, 4])  # before the encoder
     first, second = made.asked  # type: ignore[attr-defined]
     assert [seconds for seconds, _ in first.told] == [0.0, 1.0] and first.image.name == "000.png"
-    assert first.told[0][1] == "Camera pan left. a door. Bright.. Everything in the scene remains completely motionless."
+    assert (
+        first.told[0][1] == "Camera pan left. a door. Bright.. Everything in the scene remains completely motionless."
+    )
     assert second.told == ((0.0, "Camera fixed. a ball rolls. Ink."),)
 
 
@@ -96,12 +117,20 @@ def test_cameras_move_as_their_names_say() -> None:
     ahead = -start[:3, 2]  # Blender's camera looks along its own -z
     assert np.allclose(where("push_in")[-1][:3, 3] @ ahead, 1) and np.allclose(where("pull_out")[-1][:3, 3] @ ahead, -1)
     assert where("move_right")[-1][:3, 3] @ start[:3, 0] == pytest.approx(-where("move_left")[-1][:3, 3] @ start[:3, 0])
-    for there, back in (("push_in", "pull_out"), ("move_left", "move_right"), ("pan_left", "pan_right"), ("orbit_left", "orbit_right")):
+    for there, back in (
+        ("push_in", "pull_out"),
+        ("move_left", "move_right"),
+        ("pan_left", "pan_right"),
+        ("orbit_left", "orbit_right"),
+    ):
         assert np.allclose(where(there, back)[-1], start)
     assert np.allclose(where(*["pan_left"] * 12)[-1], start)  # all the way round
     for step in where("orbit_left", "orbit_left")[[4, 8]]:  # as far from the point ahead as before, and looking at it
         assert np.allclose(step[:3, 3] - step[:3, 2], start[:3, 3] + ahead)
-    turned = [np.degrees(np.arccos(np.clip((np.trace(start[:3, :3].T @ m[:3, :3]) - 1) / 2, -1, 1))) for m in where("pan_right")]
+    turned = [
+        np.degrees(np.arccos(np.clip((np.trace(start[:3, :3].T @ m[:3, :3]) - 1) / 2, -1, 1)))
+        for m in where("pan_right")
+    ]
     assert np.allclose(turned, [0, 7.5, 15, 22.5, 30], atol=1e-5)
 
 
@@ -114,7 +143,12 @@ def test_cameras_move_as_their_names_say() -> None:
         ("vbench", "color.txt", "a fox\n\na cat", r"color.txt, line 2, is empty; a prompt is expected"),
         ("vbench", "color.txt", "a fox\na/b", r"line 2, has a '/' in its prompt .* take the '/' out"),
         ("vbench", "color.txt", "a" * 250, r"line 1, would name a video of 256 bytes, at most 255"),
-        ("vbench", "p.json", '[{"prompt": "a"}]', r"entry 1, has no 'prompt_en' \(it has: prompt\); a text is expected"),
+        (
+            "vbench",
+            "p.json",
+            '[{"prompt": "a"}]',
+            r"entry 1, has no 'prompt_en' \(it has: prompt\); a text is expected",
+        ),
         ("vbench", "p.json", '[{"prompt_en": "a", "dimension": 3}]', r"entry 1, has 3 under 'dimension'; a list"),
         ("vbench", "p.json", '["a"]', r"entry 1, is a text; an object with 'prompt_en'"),
         ("vbench", "p.json", '{"a": 1}', r"holds an object; a list of objects is expected"),
@@ -134,12 +168,37 @@ def test_cameras_move_as_their_names_say() -> None:
             physics_table(2).replace("_trimmed-scene-0.mp4,", ".mp4,", 0) + "x,,y,z\n",
             r"line 6, has '' under 'description'",
         ),
-        ("physics-iq", "d.csv", physics_table(2).replace(",0002_", ",2_"), r"line 3, has '2_perspective.*' under generated_video_name"),
-        ("physics-iq", "d.csv", physics_table(2).replace(",0002_", ",0003_"), r"line 3, has number 0003, expected 0002"),
+        (
+            "physics-iq",
+            "d.csv",
+            physics_table(2).replace(",0002_", ",2_"),
+            r"line 3, has '2_perspective.*' under generated_video_name",
+        ),
+        (
+            "physics-iq",
+            "d.csv",
+            physics_table(2).replace(",0002_", ",0003_"),
+            r"line 3, has number 0003, expected 0002",
+        ),
         ("physics-iq", "d.csv", physics_table(0), r"holds no prompt for physics-iq"),
-        ("worldscore", "s.json", list_of({**STATIC, "visual_movement": "slow"}), r"entry 1, has 'slow' under 'visual_movement'"),
-        ("worldscore", "s.json", list_of({**STATIC, "camera_path": ["pan_lft"]}), r"movement 'pan_lft'.* Did you mean 'pan_left'"),
-        ("worldscore", "s.json", list_of({**STATIC, "prompt_list": ["a"]}), r"under 'prompt_list'; 3 texts are expected"),
+        (
+            "worldscore",
+            "s.json",
+            list_of({**STATIC, "visual_movement": "slow"}),
+            r"entry 1, has 'slow' under 'visual_movement'",
+        ),
+        (
+            "worldscore",
+            "s.json",
+            list_of({**STATIC, "camera_path": ["pan_lft"]}),
+            r"movement 'pan_lft'.* Did you mean 'pan_left'",
+        ),
+        (
+            "worldscore",
+            "s.json",
+            list_of({**STATIC, "prompt_list": ["a"]}),
+            r"under 'prompt_list'; 3 texts are expected",
+        ),
         ("worldscore", "s.json", list_of({**STATIC, "scene_type": ".."}), r"names a folder '..'"),
         ("worldscore", "s.json", list_of(STATIC), r"1 pictures from which videos start are missing"),
         ("compbench", "9_colours.txt", "a", r"stands in a file '9_colours', which is no category"),
@@ -156,6 +215,10 @@ def test_prompt_files_that_make_no_sense(tmp_path: Path, name: str, file: str, t
 def test_missing_and_unreadable_prompt_files(tmp_path: Path) -> None:
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "empty").mkdir()
-    for file, says in (("none.txt", "is missing"), ("bytes.txt", "no text in UTF-8"), ("empty", "folder without prompt files")):
+    for file, says in (
+        ("none.txt", "is missing"),
+        ("bytes.txt", "no text in UTF-8"),
+        ("empty", "folder without prompt files"),
+    ):
         with pytest.raises(FileProblem, match=says):
             plan(Request("vbench", tmp_path / file, tmp_path))

@@ -54,7 +54,9 @@ def test_copies_are_caught_and_held_out_truth_is_not(training: Clips, baseline: 
             soft = video.read(tmp_path / "copy.mp4").frames
         copies.append((name, soft))
     found = memorisation(signed(copies), training, baseline)
-    assert found["below"]["share"] >= 0.95 and all(row["video"] == row["clip"].replace("120", "40") for row in found["nearest"])
+    assert found["below"]["share"] >= 0.95 and all(
+        row["video"] == row["clip"].replace("120", "40") for row in found["nearest"]
+    )
     true = memorisation(signed(gather("small:120:7")), training, baseline)
     assert found["copies"]["share"] >= 0.95 and true["copies"]["right"] == 0
     low, high = true["below"]["interval"]
@@ -68,11 +70,16 @@ def test_the_stages_clips_are_those_of_the_folder(tmp_path: Path) -> None:
     assert nearest(folder.signatures, stage.signatures)[1].max() < 4.0  # but for the coding
     assert len(set(nearest(folder.signatures, stage.signatures)[0].tolist())) == 6
     write_dataset(tmp_path / "mixed", 6, 31, "acts", "heldout", dissolves=0.5, pictures=0.6)
-    mixed, same = signed(gather(str(tmp_path / "mixed"))), signed(gather("acts:6:31:heldout:dissolves=0.5:pictures=0.6"))
+    mixed, same = (
+        signed(gather(str(tmp_path / "mixed"))),
+        signed(gather("acts:6:31:heldout:dissolves=0.5:pictures=0.6")),
+    )
     assert nearest(mixed.signatures, same.signatures)[1].max() < 4.0
     kinds = [json.loads(path.read_text()) for path in (tmp_path / "mixed" / "0000").glob("*.json")]
     assert 0 < sum("dissolve" in kind for kind in kinds) < 6 and any((tmp_path / "mixed").rglob("*.png"))
-    assert nearest(mixed.signatures, signed(gather("acts:6:31:heldout")).signatures)[1].max() > 10.0  # without being told
+    assert (
+        nearest(mixed.signatures, signed(gather("acts:6:31:heldout")).signatures)[1].max() > 10.0
+    )  # without being told
     wrongs = (("nowhere", "no folder"), ("smal:6:5", "small"), ("small:6:5:trian", "train"), ("small:x:5", "such as"))
     for wrong, says in (*wrongs, ("small:6:5:dissolves=2", "no share"), ("small:6:5:disolves=0.5", "dissolves")):
         with pytest.raises(UsageError, match=says):

@@ -96,7 +96,9 @@ def test_far_too_early_is_a_wrong_return() -> None:
 
 def test_who_is_never_out_of_sight_has_not_passed_the_gate() -> None:
     spec = SPECS["I3"]
-    in_front = played(spec, Event("walk", "fox", 0.0, 3.5, "right", amount=0.7), fox=dataclasses.replace(FOX, depth=0.1))
+    in_front = played(
+        spec, Event("walk", "fox", 0.0, 3.5, "right", amount=0.7), fox=dataclasses.replace(FOX, depth=0.1)
+    )
     names = {one.name for one in found(spec, in_front) if not one.holds}
     assert "goes out of sight" in names and not any(name.startswith("comes back") for name in names)
 

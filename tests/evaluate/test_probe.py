@@ -10,7 +10,18 @@ import pytest
 import torch
 
 from chronotope.errors import FileProblem
-from chronotope.evaluate.probe import CELL, KINDS, NOTHING, SHORT_SIDE, SOMETHING, Probe, load_probe, look, scaled, weights_folder
+from chronotope.evaluate.probe import (
+    CELL,
+    KINDS,
+    NOTHING,
+    SHORT_SIDE,
+    SOMETHING,
+    Probe,
+    load_probe,
+    look,
+    scaled,
+    weights_folder,
+)
 from chronotope.evaluate.spoil import add_blob, bend, soften, spoil
 from chronotope.evaluate.train_probe import gather, main, train_probe
 from chronotope.worlds.sample import SCOPES
@@ -33,7 +44,9 @@ def test_every_cell_gets_a_distribution(size: tuple[int, int]) -> None:
     assert likely.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
 
 
-@pytest.mark.parametrize(("size", "expected"), [((64, 96), (64, 96)), ((48, 80), (64, 107)), ((256, 144), (114, 64)), ((32, 32), (64, 64))])
+@pytest.mark.parametrize(
+    ("size", "expected"), [((64, 96), (64, 96)), ((48, 80), (64, 107)), ((256, 144), (114, 64)), ((32, 32), (64, 64))]
+)
 def test_frames_are_scaled_to_one_short_side(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert scaled(noise(2, *size, 3)).shape == (2, *expected, 3)
     assert min(expected) == SHORT_SIDE
@@ -69,7 +82,9 @@ def test_a_blob_is_something_and_nothing_else_changes() -> None:
     assert set(np.unique(labels)) == {SOMETHING, 3}
     assert not mask[mask != 3].size  # the originals are left alone
     far = labels == 3
-    far &= ~np.roll(~far, 4, axis=0) & ~np.roll(~far, -4, axis=0) & ~np.roll(~far, 4, axis=1) & ~np.roll(~far, -4, axis=1)
+    far &= (
+        ~np.roll(~far, 4, axis=0) & ~np.roll(~far, -4, axis=0) & ~np.roll(~far, 4, axis=1) & ~np.roll(~far, -4, axis=1)
+    )
     assert np.abs(blobbed[far].astype(int) - frame[far]).mean() < 3
 
 

@@ -112,7 +112,9 @@ def test_streaming_is_the_whole_round_trip(autoencoder: Autoencoder, num_frames:
     assert np.array_equal(np.concatenate([decoded for _, decoded in pairs]), whole)
 
     seen: list[int] = []
-    result = measure_reconstruction(autoencoder, geometry, iter(frames), num_frames, lambda original, decoded: seen.append(len(decoded)))
+    result = measure_reconstruction(
+        autoencoder, geometry, iter(frames), num_frames, lambda original, decoded: seen.append(len(decoded))
+    )
     assert sum(seen) == result.num_frames == num_frames
     assert result.psnr == pytest.approx(psnr(frames, whole))
     assert result.ssim == pytest.approx(np.mean([ssim(a, b) for a, b in zip(frames, whole, strict=True)]))

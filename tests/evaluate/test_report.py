@@ -43,7 +43,12 @@ def verdicts() -> list[Judged]:
     """Some good, some that fail in one way or two, one with the numbers of a long clip."""
     numbers = dict.fromkeys(MEASURES, 1.5) | {f"{name} a second": 0.1 for name in MEASURES}
     good, bad = Check("is sharp"), Check("stays in being", "a", "OBJ-DIS", 3)
-    rows = [(good,), (good, bad), (bad, Check("is made", "", "SYS-RUN", 0)), (good, Check(ALIKE, "", "LNG-DRF", 30, numbers))]
+    rows = [
+        (good,),
+        (good, bad),
+        (bad, Check("is made", "", "SYS-RUN", 0)),
+        (good, Check(ALIKE, "", "LNG-DRF", 30, numbers)),
+    ]
     return [Judged(case, rows[place % len(rows)]) for place, case in enumerate(CASES)]
 
 
@@ -55,7 +60,10 @@ def report() -> dict[str, Any]:
 def test_real_reports_are_as_the_schema_says(report: dict[str, Any]) -> None:
     validator().validate(report)
     pictures = [
-        Judged(dataclasses.replace(case, spec=dataclasses.replace(case.spec, num_frames=1, events=())), (Check("is sharp"),))
+        Judged(
+            dataclasses.replace(case, spec=dataclasses.replace(case.spec, num_frames=1, events=())),
+            (Check("is sharp"),),
+        )
         for case in CASES
     ]
     validator().validate(json.loads(json.dumps(make_report(pictures, ABOUT))))
@@ -84,7 +92,9 @@ def damaged(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tupl
             yield (*path, "without", key), {name: one for name, one in value.items() if name != key}
     if isinstance(value, dict | list):
         entries = list(value.items() if isinstance(value, dict) else enumerate(value))
-        for key, inner in entries if path in ((), ("summary",)) or (len(entries) < 14 and path[-1] != "strata") else entries[:2]:
+        for key, inner in (
+            entries if path in ((), ("summary",)) or (len(entries) < 14 and path[-1] != "strata") else entries[:2]
+        ):
             for where, changed in damaged(inner, (*path, key)):
                 whole = copy.copy(value)
                 whole[key] = changed
@@ -107,22 +117,33 @@ def test_lines_of_plans_and_ledgers_too(tmp_path: Path) -> None:
         validator("plan_line").validate(json.loads(line))
         assert not validator("plan_line").is_valid({**json.loads(line), "seed": -1})
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    ledger.write({"kind": "began", "case": "", **ABOUT}, {"kind": "planned", "case": CASES[0].id, "seed": 1, "prompt": "a fox"})
+    ledger.write(
+        {"kind": "began", "case": "", **ABOUT}, {"kind": "planned", "case": CASES[0].id, "seed": 1, "prompt": "a fox"}
+    )
     ledger.write({"kind": "started", "case": CASES[0].id})
     ledger.write({"kind": "done", "case": CASES[0].id, "file": CASES[0].file, "sha256": "0" * 64, "seconds": 0.5})
-    ledger.write({"kind": "failed", "case": CASES[1].id, "reason": "none"}, {"kind": "interrupted", "case": CASES[1].id})
+    ledger.write(
+        {"kind": "failed", "case": CASES[1].id, "reason": "none"}, {"kind": "interrupted", "case": CASES[1].id}
+    )
     rows = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
     for row in rows:
         validator("ledger_line").validate(row)
         for name in row.keys() - set(ABOUT):
-            assert not validator("ledger_line").is_valid({key: value for key, value in row.items() if key != name}), (row["kind"], name)
+            assert not validator("ledger_line").is_valid({key: value for key, value in row.items() if key != name}), (
+                row["kind"],
+                name,
+            )
 
 
 def test_a_video_that_was_not_made_lasts_for_no_time() -> None:
     moving = [case for case in CASES if case.spec.num_frames > 1][:2]
     unmade = [Judged(case, (Check("is made", "", "SYS-RUN", 0),)) for case in moving]
     curve = make_report(unmade, ABOUT)["summary"]["survival"]
-    assert curve["median"] == 0.0 and curve["alive"][-1] == 0.0 and curve["longest"] == max(case.spec.seconds for case in moving)
+    assert (
+        curve["median"] == 0.0
+        and curve["alive"][-1] == 0.0
+        and curve["longest"] == max(case.spec.seconds for case in moving)
+    )
     half = make_report([unmade[0], Judged(moving[1], (Check("is sharp"),))], ABOUT)["summary"]["survival"]
     assert (half["times"][-1], half["alive"][-1]) == (0.0, 0.5)
     validator().validate(json.loads(json.dumps(make_report(unmade, ABOUT))))
@@ -132,14 +153,24 @@ def test_intervals_are_over_scenes_and_scenes_of_two_suites_are_two() -> None:
     """Four runs of a scene that all fail alike tell as much as one; scenes with one number in two suites are not one scene."""
     cases = [dataclasses.replace(case, run=run, seed=run) for case in make_suite("smoke")[:10] for run in range(4)]
     bad = Check("stays in being", "a", "OBJ-DIS", 3)
-    summary = make_report([Judged(case, (bad if case.index == 0 else Check("stays in being"),)) for case in cases], ABOUT)["summary"]
+    summary = make_report(
+        [Judged(case, (bad if case.index == 0 else Check("stays in being"),)) for case in cases], ABOUT
+    )["summary"]
     once = [round(bound, 4) for bound in wilson(9, 10)]
     assert summary["success"]["interval_over_specs"] == pytest.approx(once, abs=1e-3)
     assert summary["checks"]["stays in being"]["interval"] == pytest.approx(once, abs=1e-3)
-    assert summary["failures"]["OBJ-DIS"]["interval"] == pytest.approx([round(bound, 4) for bound in wilson(1, 10)], abs=1e-3)
+    assert summary["failures"]["OBJ-DIS"]["interval"] == pytest.approx(
+        [round(bound, 4) for bound in wilson(1, 10)], abs=1e-3
+    )
     cells = [cell for row in summary["cube"].values() for cell in row.values()]
-    assert all(cell["interval"] == pytest.approx(wilson(cell["right"] // 4, cell["of"] // 4), abs=1e-3) for cell in cells if cell["right"])
-    joined = [Judged(case, (Check("is sharp"),)) for case in (*CASES, *(dataclasses.replace(case, seed=7) for case in CASES))]
+    assert all(
+        cell["interval"] == pytest.approx(wilson(cell["right"] // 4, cell["of"] // 4), abs=1e-3)
+        for cell in cells
+        if cell["right"]
+    )
+    joined = [
+        Judged(case, (Check("is sharp"),)) for case in (*CASES, *(dataclasses.replace(case, seed=7) for case in CASES))
+    ]
     report = make_report(joined, ABOUT)
     assert [row.get("suite") for row in report["cases"]] == ["smoke"] * 6 + [None] * 6
     assert report["summary"]["success"]["interval_over_specs"] == [round(bound, 4) for bound in wilson(12, 12)]
@@ -150,11 +181,15 @@ def test_the_table_for_the_docs_is_of_the_reports_own_curve() -> None:
     rows = [(Check("is made", "", "SYS-RUN", 0),), (Check("stays in being", "a", "OBJ-DIS", 12),), (Check("is sharp"),)]
     report = make_report([Judged(case, rows[place % 3]) for place, case in enumerate(moving)], ABOUT)
     curve = report["summary"]["survival"]
-    for second, (alive, low, high, _) in lasting(report["cases"], {case.id: case.spec.seconds for case in moving}).items():
+    for second, (alive, low, high, _) in lasting(
+        report["cases"], {case.id: case.spec.seconds for case in moving}
+    ).items():
         place = max(i for i, time in enumerate(curve["times"]) if time <= float(second))
         assert (alive, low, high) == tuple(curve[name][place] for name in ("alive", "low", "high")) and alive < 1
     whole = rate_of(report["cases"])
-    assert whole["interval"] == report["summary"]["success"]["interval_over_specs"] and whole["failures"]["SYS-RUN"] >= 1
+    assert (
+        whole["interval"] == report["summary"]["success"]["interval_over_specs"] and whole["failures"]["SYS-RUN"] >= 1
+    )
 
 
 def test_lengths_stand_in_the_reports_order(report: dict[str, Any]) -> None:
@@ -168,4 +203,7 @@ def test_lengths_stand_in_the_reports_order(report: dict[str, Any]) -> None:
 def test_the_judging_benchmark_is_of_the_clips_that_the_docs_name() -> None:
     specs = judged()
     assert (len(specs), sum(spec.num_frames for spec in specs)) == (16, 283)
-    assert "the same 16 held-out clips with 283 frames" in (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    assert (
+        "the same 16 held-out clips with 283 frames"
+        in (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    )

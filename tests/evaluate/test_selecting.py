@@ -51,7 +51,10 @@ def test_every_form_of_a_prompt_names_who_shall_be_there_and_nobody_else(kind: s
 
 def test_the_selector_reads_words_and_keeps_the_video_that_shows_them() -> None:
     assert named_kinds("A red circle moves to the left past a fox.") == ["circle", "fox"]
-    assert named_kinds("green hills") == [] and confidence(load_probe(), "green hills", np.zeros((2, 64, 64, 3), np.uint8)) == 0.0
+    assert (
+        named_kinds("green hills") == []
+        and confidence(load_probe(), "green hills", np.zeros((2, 64, 64, 3), np.uint8)) == 0.0
+    )
     seeds = candidate_seeds(CASE.seed, 3)
     assert seeds[0] == CASE.seed and len(set(seeds)) == 3 and seeds[:2] == candidate_seeds(CASE.seed, 2)
 
@@ -80,7 +83,11 @@ def test_a_try_that_fails_is_passed_over_and_told() -> None:
     _, origin = best_of(failing(seeds[0], seeds[2]), load_probe(), 3)(CASE)
     tries = origin["selected"]["tries"]
     assert origin["seed"] == seeds[1] and origin["selected"]["kept"] == 1 and [one["seed"] for one in tries] == seeds
-    assert tries[0]["failed"] == f"MemoryError: no room for {seeds[0]}" and "failed" in tries[2] and "failed" not in tries[1]
+    assert (
+        tries[0]["failed"] == f"MemoryError: no room for {seeds[0]}"
+        and "failed" in tries[2]
+        and "failed" not in tries[1]
+    )
     with pytest.raises(MemoryError, match=f"no room for {seeds[0]}"):
         best_of(failing(*seeds), load_probe(), 3)(CASE)
 

@@ -9,10 +9,23 @@ import pytest
 from scipy import stats
 
 from chronotope.errors import UsageError
-from chronotope.evaluate.statistics import Rate, bootstrap, clustered, holm, mcnemar, sign_flip, specs_needed, survival, trend, wilson
+from chronotope.evaluate.statistics import (
+    Rate,
+    bootstrap,
+    clustered,
+    holm,
+    mcnemar,
+    sign_flip,
+    specs_needed,
+    survival,
+    trend,
+    wilson,
+)
 
 
-@pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (0, 10), (3, 10), (90, 100), (180, 200), (200, 200), (999, 1000)])
+@pytest.mark.parametrize(
+    ("successes", "trials"), [(0, 1), (1, 1), (0, 10), (3, 10), (90, 100), (180, 200), (200, 200), (999, 1000)]
+)
 def test_wilson_is_scipys(successes: int, trials: int) -> None:
     expected = stats.binomtest(successes, trials).proportion_ci(0.95, "wilson")
     assert wilson(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)
@@ -75,12 +88,16 @@ def test_the_bootstrap_of_single_values_is_that_of_scipy_and_clusters_widen_it()
     rng = np.random.default_rng(1)
     values = (rng.random(200) < 0.7).astype(float).tolist()
     low, high = bootstrap(values, range(200))
-    theirs = stats.bootstrap((values,), np.mean, n_resamples=10_000, method="percentile", random_state=2).confidence_interval
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=10_000, method="percentile", random_state=2
+    ).confidence_interval
     assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.012)
     fourfold = [value for value in values[:50] for _ in range(4)]
     same = bootstrap(fourfold, [place // 4 for place in range(200)])
     naive = bootstrap(fourfold, range(200))
-    assert (same[1] - same[0]) == pytest.approx(2 * (naive[1] - naive[0]), rel=0.15)  # four copies tell no more than one
+    assert (same[1] - same[0]) == pytest.approx(
+        2 * (naive[1] - naive[0]), rel=0.15
+    )  # four copies tell no more than one
 
 
 def test_kaplan_meier_is_that_of_scipy() -> None:
@@ -114,7 +131,12 @@ def test_sign_flips_keep_their_level_where_runs_of_a_spec_agree_and_find_what_di
 
 
 def test_statistics_refuse_nonsense() -> None:
-    for call in (lambda: bootstrap([], []), lambda: mcnemar(-1, 2), lambda: survival([1.0], []), lambda: specs_needed(0.5, 0.5)):
+    for call in (
+        lambda: bootstrap([], []),
+        lambda: mcnemar(-1, 2),
+        lambda: survival([1.0], []),
+        lambda: specs_needed(0.5, 0.5),
+    ):
         with pytest.raises(UsageError):
             call()
 
@@ -154,7 +176,9 @@ def test_a_single_failure_is_no_less_uncertain_than_without_clusters() -> None:
     """1 of 40 in 10 clusters: drawing clusters again would say [92.5, 100]."""
     low, high = clustered([True] * 39 + [False], [place // 4 for place in range(40)])
     assert low <= wilson(39, 40)[0] and high >= wilson(39, 40)[1]
-    low, high = clustered([True] * 999 + [False], [place // 4 for place in range(1000)])  # many clusters, but one that fails
+    low, high = clustered(
+        [True] * 999 + [False], [place // 4 for place in range(1000)]
+    )  # many clusters, but one that fails
     assert low <= wilson(999, 1000)[0] and high >= wilson(999, 1000)[1]
 
 

@@ -157,7 +157,9 @@ def test_of_true_clips_everything_holds(place: int) -> None:
 
 @pytest.mark.parametrize("code", INJECTORS_OF_CASES)
 def test_what_a_case_asks_can_fail_and_is_called_by_its_name(code: str) -> None:
-    more = [case_of(next(ASKED_FOR["absence"](FIRST + n)), kind="absence") for n in range(16)]  # not all have room for another
+    more = [
+        case_of(next(ASKED_FOR["absence"](FIRST + n)), kind="absence") for n in range(16)
+    ]  # not all have room for another
     clips = ((case, plant_in(code, case, number)) for number, case in enumerate([*cases(), *more]))
     some = list(itertools.islice(((case, frames) for case, frames in clips if frames is not None), 3))
     assert some
@@ -200,12 +202,19 @@ def test_a_model_is_asked_for_every_task(model: str) -> None:
     for case in cases():
         if case.task:
             spec = case.spec if case.task != "rollout" else long_specs(FIRST, "to and fro")[64]
-            told = dataclasses.replace(case, spec=spec, prompt=storyboard(spec), form="story" if case.task == "rollout" else "sentence")
+            told = dataclasses.replace(
+                case, spec=spec, prompt=storyboard(spec), form="story" if case.task == "rollout" else "sentence"
+            )
             told = told if told.form == "story" else dataclasses.replace(told, prompt="a red circle moves to the left")
             frames, origin = make(told)
             assert frames.shape == (spec.num_frames, spec.height, spec.width, 3), case.task
             asked = asked_of(case.task, spec)
-            if asked.kept is not None and asked.reference is not None and "frame" not in case.task and "picture" not in case.task:
+            if (
+                asked.kept is not None
+                and asked.reference is not None
+                and "frame" not in case.task
+                and "picture" not in case.task
+            ):
                 assert np.array_equal(frames[asked.kept], asked.reference[asked.kept]), case.task  # to the bit
             assert origin["seed"] == told.seed
 
@@ -237,7 +246,11 @@ def test_leaps_are_planted_in_every_direction() -> None:
 
 
 def test_names_of_checks_are_the_same_for_whatever_a_case_is_about() -> None:
-    own = {"spatial relation": "is left of the other", "absence": "what is ruled out is not there", "count": "as many are there"}
+    own = {
+        "spatial relation": "is left of the other",
+        "absence": "what is ruled out is not there",
+        "count": "as many are there",
+    }
     for kind, name in own.items():
         case = next(case for case in cases() if case.kind == kind)
         found = check_case(load_probe(), case, render(case.spec).frames)
@@ -282,7 +295,9 @@ def test_a_plan_of_tasks_brings_what_is_given(tmp_path: Path) -> None:
         ({"form": "long"}, "form 'long'"),
     ],
 )
-def test_a_plan_of_tasks_that_contradicts_itself_is_refused(tmp_path: Path, change: dict[str, object], says: str) -> None:
+def test_a_plan_of_tasks_that_contradicts_itself_is_refused(
+    tmp_path: Path, change: dict[str, object], says: str
+) -> None:
     case = case_of(next(task_specs("extend forward", FIRST)), "extend forward")
     with pytest.raises(FileProblem, match=says):
         read_cases(changed_line(tmp_path / "tasks.jsonl", case, change))

@@ -39,7 +39,18 @@ def test_strata_cover_what_they_name() -> None:
     for case in make_suite("smoke"):
         for name, level in case.strata.items():
             levels.setdefault(name, Counter())[level] += 1
-    assert set(levels) == {"length", "size", "words", "deeds", "actors", "cast", "place", "identity", "novelty", "physics"}
+    assert set(levels) == {
+        "length",
+        "size",
+        "words",
+        "deeds",
+        "actors",
+        "cast",
+        "place",
+        "identity",
+        "novelty",
+        "physics",
+    }
     assert all(len(counts) > 1 for counts in levels.values()), levels
     assert levels["deeds"]["C3 one deed after the other"] >= 4
     assert {"P1 inertia", "P2 gravity", "P3 two bodies", "P5 irreversible"} <= set(levels["physics"])
@@ -48,7 +59,11 @@ def test_strata_cover_what_they_name() -> None:
 def test_a_fifth_does_a_deed_of_its_own_each_in_its_turn() -> None:
     cases = standard()
     done = Counter(event.kind for case in cases for event in case.spec.events if event.kind in DEEDS)
-    assert set(done) == set(DEEDS) and min(done.values()) >= len(cases) // 30 and sum(done.values()) <= len(cases) // 5 + 20
+    assert (
+        set(done) == set(DEEDS)
+        and min(done.values()) >= len(cases) // 30
+        and sum(done.values()) <= len(cases) // 5 + 20
+    )
     for case in cases:
         kinds = {event.kind for event in case.spec.events}
         assert ("eat" in kinds) == (case.strata["physics"] == "P5 irreversible")
@@ -58,7 +73,9 @@ def test_a_fifth_does_a_deed_of_its_own_each_in_its_turn() -> None:
 def test_every_wording_meets_every_kind_of_case_and_names_its_place() -> None:
     cases = standard()[:160]
     assert len({(case.form, case.strata["deeds"][:2]) for case in cases}) >= 8
-    assert all(len({(actor.noun, actor.colour) for actor in case.spec.actors}) == len(case.spec.actors) for case in cases)
+    assert all(
+        len({(actor.noun, actor.colour) for actor in case.spec.actors}) == len(case.spec.actors) for case in cases
+    )
     words = {"hills": "hills", "sky": "sky", "sea": "sea", "night": "night"}
     assert all(words.get(case.spec.backdrop, case.spec.backdrop) in case.prompt for case in cases)
 
@@ -71,7 +88,11 @@ def test_a_plan_comes_back_from_its_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [({"num_frames": 99}, "contradicts itself: num_frames is 99"), ({"spec": {"width": 3}}, "is no case"), ({"seed": "x"}, "is no case")],
+    [
+        ({"num_frames": 99}, "contradicts itself: num_frames is 99"),
+        ({"spec": {"width": 3}}, "is no case"),
+        ({"seed": "x"}, "is no case"),
+    ],
 )
 def test_a_plan_that_contradicts_itself_is_refused(tmp_path: Path, change: dict[str, object], says: str) -> None:
     path = tmp_path / "specs.jsonl"
@@ -85,7 +106,11 @@ def test_a_plan_that_contradicts_itself_is_refused(tmp_path: Path, change: dict[
 
 def test_bad_plans(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("")
-    for call in (lambda: read_cases(tmp_path / "none.jsonl"), lambda: read_cases(tmp_path / "empty.jsonl"), lambda: make_suite("smokes")):
+    for call in (
+        lambda: read_cases(tmp_path / "none.jsonl"),
+        lambda: read_cases(tmp_path / "empty.jsonl"),
+        lambda: make_suite("smokes"),
+    ):
         with pytest.raises(ChronotopeError):
             call()
     write_cases(make_suite("smoke")[:1] * 2, tmp_path / "twice.jsonl")

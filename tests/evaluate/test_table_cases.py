@@ -42,7 +42,9 @@ def test_every_case_can_be_judged_and_is_told() -> None:
     assert name_of(found) == "table" and len({case.id for case in found}) == len(found) == 64
     for case in found:
         spec = case.spec
-        assert isinstance(spec, TableSpec) and cannot_judge(spec) is None and table_split(spec) == case.split == "heldout"
+        assert (
+            isinstance(spec, TableSpec) and cannot_judge(spec) is None and table_split(spec) == case.split == "heldout"
+        )
         assert f"{spec.table} table" in case.prompt and case.task == TASK and spec.num_frames > 1
         if spec.camera.kind == "orbit":
             assert f"{abs(float(angles(spec)[-1])):.0f} degrees" in case.prompt
@@ -109,8 +111,12 @@ def test_the_model_makes_a_video_of_the_asked_length() -> None:
 def test_without_opengl_nothing_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chronotope.evaluate.table_cases.can_draw", lambda: "no OpenGL here")
     out = tmp_path / "out"
-    assert "no OpenGL here" in refused("evaluate", "small", "--suite", "table", "--first", "1", "--out", str(out), status=1)
+    assert "no OpenGL here" in refused(
+        "evaluate", "small", "--suite", "table", "--first", "1", "--out", str(out), status=1
+    )
     assert not out.exists()
     monkeypatch.undo()
     needs_pictures()
-    assert "never saw a table" in refused("evaluate", "small", "--suite", "table", "--best-of", "2", "--out", str(out), status=2)
+    assert "never saw a table" in refused(
+        "evaluate", "small", "--suite", "table", "--best-of", "2", "--out", str(out), status=2
+    )

@@ -33,9 +33,18 @@ CONE = solid("cone", "cone", "green", 0.6, -0.6)
 
 SCENES = {
     "roll": table(solid("ball", x=-0.7, y=0.4), CONE, events=(Event("roll", "ball", direction="right", speed=0.5),)),
-    "hit": table(BALL, solid("other", "ball", "blue", 0.3, size=0.4), CONE, events=(Event("hit", "ball", target="other", speed=1.5),)),
+    "hit": table(
+        BALL,
+        solid("other", "ball", "blue", 0.3, size=0.4),
+        CONE,
+        events=(Event("hit", "ball", target="other", speed=1.5),),
+    ),
     "drop": table(
-        solid("ball", size=0.45, lift=0.9, restitution=0.8), CONE, events=(Event("bounce", "ball", start=0.2),), frames=30, size=(128, 128)
+        solid("ball", size=0.45, lift=0.9, restitution=0.8),
+        CONE,
+        events=(Event("bounce", "ball", start=0.2),),
+        frames=30,
+        size=(128, 128),
     ),
     "orbit": table(BALL, CUBE, CONE, camera=Camera("orbit", "right", 60.0)),
     "round": table(BALL, CUBE, camera=Camera("round", "left"), frames=30),
@@ -102,7 +111,9 @@ def test_pixels_lead_back_to_metres() -> None:
 def test_gravity_is_measured_from_heights(weight: float, code: str | None) -> None:
     times = np.arange(24)
     seconds = times / 24
-    heights = 0.9 - weight * np.maximum(seconds - 0.25, 0) ** 2 / 2 if weight else np.interp(seconds, [0.25, 0.9], [0.9, 0.0])
+    heights = (
+        0.9 - weight * np.maximum(seconds - 0.25, 0) ** 2 / 2 if weight else np.interp(seconds, [0.25, 0.9], [0.9, 0.0])
+    )
     fault = _weighs(Fall(times, heights.clip(0), 24.0, 6))
     assert (fault and fault[0]) == code
 
@@ -122,7 +133,9 @@ def test_planted_faults_are_caught_and_called_by_their_name(name: str, code: str
 
 
 def test_every_class_of_the_table_stands_in_the_taxonomy() -> None:
-    assert set(TABLE_INJECTORS) <= set(FAILURES) and {"CAM-DIR", "GEO-INC", "GEO-LOOP", "PHY-SLF", "PHY-RST"} <= set(TABLE_INJECTORS)
+    assert set(TABLE_INJECTORS) <= set(FAILURES) and {"CAM-DIR", "GEO-INC", "GEO-LOOP", "PHY-SLF", "PHY-RST"} <= set(
+        TABLE_INJECTORS
+    )
 
 
 def test_every_class_but_no_video_can_be_planted() -> None:
@@ -168,7 +181,9 @@ def test_the_checks_keep_their_promises() -> None:
     needs_pictures()
     trial = try_table_checks(table_specs(80, first=2_500_000))
     problems = [problem for problem in trial.missed() if "is caught in" not in problem]
-    problems += [f"{code} is caught in {trial.recall(code)}" for code in trial.planted if trial.recall(code).interval[1] < 0.95]
+    problems += [
+        f"{code} is caught in {trial.recall(code)}" for code in trial.planted if trial.recall(code).interval[1] < 0.95
+    ]
     assert not problems, problems
 
 

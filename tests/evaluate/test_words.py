@@ -81,7 +81,9 @@ def test_each_colour_of_the_palette_is_told_from_the_others(noun: str, colour: s
     """The cells come from the stage's mask here, so that only the colours are judged."""
     clip = render(a_spec(shape(noun, colour), num_frames=1, backdrop="white" if colour != "white" else "black"))
     cells = (clip.masks > 0).reshape(1, 16, 4, 16, 4).mean(axis=(2, 4)) >= 0.5
-    votes = colour_votes(Sight(clip.frames, np.zeros((1, len(KINDS), 16, 16), np.float32)), Trail(cells, np.full((1, 2), 0.5)))
+    votes = colour_votes(
+        Sight(clip.frames, np.zeros((1, len(KINDS), 16, 16), np.float32)), Trail(cells, np.full((1, 2), 0.5))
+    )
     assert max(votes, key=lambda name: votes[name]) == colour
     assert votes[colour] > 0.8 * sum(votes.values())
 
@@ -134,10 +136,16 @@ def test_who_must_stay_is_reported_beside_the_score(probe: Probe) -> None:
 
 
 def test_what_the_spec_asks_of_whom() -> None:
-    two = a_spec(shape(), shape("star", "blue", "b", 0.8), events=(Event("enter", "a", 0.0, 1.0, "left"), Event("grow", "b", 0.0, 1.0)))
+    two = a_spec(
+        shape(),
+        shape("star", "blue", "b", 0.8),
+        events=(Event("enter", "a", 0.0, 1.0, "left"), Event("grow", "b", 0.0, 1.0)),
+    )
     assert [direction_of(two, actor) for actor in two.actors] == ["left", None]
     assert [stays_put(two, actor) for actor in two.actors] == [False, False]
-    there_and_back = a_spec(shape(), events=(Event("move", "a", 0.0, 0.5, "left"), Event("move", "a", 0.5, 1.0, "right")))
+    there_and_back = a_spec(
+        shape(), events=(Event("move", "a", 0.0, 0.5, "left"), Event("move", "a", 0.5, 1.0, "right"))
+    )
     assert direction_of(there_and_back, there_and_back.actors[0]) is None
     assert stays_put(a_spec(shape()), shape())
 
@@ -148,15 +156,24 @@ def test_a_noun_the_probe_never_saw_is_an_error_not_a_failure(probe: Probe) -> N
 
 
 def test_rates_count_only_what_was_asked() -> None:
-    clips = [(Verdict("a", True, True, None), Verdict("b", False, None, False)), (Verdict("a", True, False, True, True),)]
+    clips = [
+        (Verdict("a", True, True, None), Verdict("b", False, None, False)),
+        (Verdict("a", True, False, True, True),),
+    ]
     rates = pass_rates(clips)
     assert rates == {"who": Rate(2, 3), "colour": Rate(1, 2), "direction": Rate(1, 2), "stays": Rate(1, 1)}
 
 
 def test_a_validation_says_which_promise_is_broken() -> None:
-    good = {("truth", "who"): Rate(100, 100), ("shuffled", "who"): Rate(2, 100), ("truth, softened", "who"): Rate(50, 100)}
+    good = {
+        ("truth", "who"): Rate(100, 100),
+        ("shuffled", "who"): Rate(2, 100),
+        ("truth, softened", "who"): Rate(50, 100),
+    }
     assert Validation(good).missed() == []
-    assert len(Validation({**good, ("truth", "who"): Rate(98, 100), ("frozen", "direction"): Rate(6, 100)}).missed()) == 2
+    assert (
+        len(Validation({**good, ("truth", "who"): Rate(98, 100), ("frozen", "direction"): Rate(6, 100)}).missed()) == 2
+    )
 
 
 def test_truth_passes_and_wrong_clips_fail(probe: Probe) -> None:

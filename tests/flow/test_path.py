@@ -12,7 +12,9 @@ PREDICTIONS = ["velocity", "clean", "noise"]
 @pytest.fixture
 def pair():
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(9, 5, generator=generator, dtype=torch.float64), torch.randn(9, 5, generator=generator, dtype=torch.float64)
+    return torch.randn(9, 5, generator=generator, dtype=torch.float64), torch.randn(
+        9, 5, generator=generator, dtype=torch.float64
+    )
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -39,7 +41,9 @@ def test_every_prediction_gives_back_velocity_and_clean(path, prediction, pair):
     noisy = interpolate(path, clean, noise, t)
     output = prediction_target(path, prediction, clean, noise, t)
     assert torch.allclose(to_clean(path, prediction, output, noisy, t), clean)
-    assert torch.allclose(to_velocity(path, prediction, output, noisy, t), prediction_target(path, "velocity", clean, noise, t))
+    assert torch.allclose(
+        to_velocity(path, prediction, output, noisy, t), prediction_target(path, "velocity", clean, noise, t)
+    )
 
 
 def test_variance_preserving_keeps_the_variance():
@@ -66,7 +70,9 @@ def test_balance_is_the_least_squares_line(path, prediction):
         found = balance(FlowConfig(path, prediction, deviation=deviation), level)
         torch.testing.assert_close(found.skip[0], slope, atol=0.02, rtol=0.01)
         torch.testing.assert_close(found.scale_out[0], error, atol=0.0, rtol=0.01)
-        torch.testing.assert_close(found.scale_in[0] * noisy.std(dim=0), torch.ones(2, dtype=torch.float64), atol=0.0, rtol=0.01)
+        torch.testing.assert_close(
+            found.scale_in[0] * noisy.std(dim=0), torch.ones(2, dtype=torch.float64), atol=0.0, rtol=0.01
+        )
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -74,4 +80,6 @@ def test_balance_is_the_least_squares_line(path, prediction):
 def test_balance_is_finite_at_both_ends(path, prediction):
     for t in (0.0, 1.0):
         found = balance(FlowConfig(path, prediction, deviation=(0.05, 4.0)), torch.tensor([[t]]))
-        assert all(bool(torch.isfinite(value).all()) for value in vars(found).values()) and bool((found.scale_out > 0).all())
+        assert all(bool(torch.isfinite(value).all()) for value in vars(found).values()) and bool(
+            (found.scale_out > 0).all()
+        )

@@ -86,4 +86,6 @@ def test_guidance_interval_and_extrapolation():
 
 def test_interpolation_broadcasts_a_level_per_token():
     clean, noise = torch.zeros(3, 2), torch.ones(3, 2)
-    assert torch.equal(interpolate("rectified", clean, noise, torch.tensor([[0.0], [0.5], [1.0]]))[:, 0], torch.tensor([0.0, 0.5, 1.0]))
+    assert torch.equal(
+        interpolate("rectified", clean, noise, torch.tensor([[0.0], [0.5], [1.0]]))[:, 0], torch.tensor([0.0, 0.5, 1.0])
+    )

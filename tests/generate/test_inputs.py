@@ -41,7 +41,8 @@ def test_a_clip_goes_on_as_it_was(generator):
 def test_many_pasts_have_one_ending(generator):
     given = clip(10)
     pasts = [
-        generator.generate("a red ball", video=given, task="extend_backward", num_frames=6, context=1.0, seed=s, **SIZE) for s in (0, 1)
+        generator.generate("a red ball", video=given, task="extend_backward", num_frames=6, context=1.0, seed=s, **SIZE)
+        for s in (0, 1)
     ]
     first, second = (past.frames for past in pasts)
     assert len(first) == 18 and np.array_equal(first[8:], given) and np.array_equal(second[8:], given)
@@ -76,7 +77,10 @@ def test_everything_asked_for_stands_in_the_settings(generator):
     assert {name for name in one if one[name] != other[name]} == {"strength", "seconds"} and one["strength"] == 0.2
     again = generator.generate("x", video=given, task="retake", span=(0.5, 1.0), draft=True, **SIZE).origin
     assert again["span"] == [0.5, 1.0] and again["draft"] and "strength" not in again
-    assert generator.generate("x", image=[(0.0, given[0]), (1.0, given[1])], num_frames=9, **SIZE).origin["at"] == [0.0, 1.0]
+    assert generator.generate("x", image=[(0.0, given[0]), (1.0, given[1])], num_frames=9, **SIZE).origin["at"] == [
+        0.0,
+        1.0,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +119,8 @@ def test_a_loop_of_words_has_no_first_slice(generator):
     planned = generator.lay_out(Settings(read_prompts("a red ball"), 32, 48, 16, 8.0, Given("loop")))
     latents = np.random.default_rng(0).normal(size=planned.canvas.known.shape).astype(np.float32)
     frames, turned = (
-        torch.cat(list(generator._decode(torch.from_numpy(np.roll(latents, turn, axis=0)), planned.canvas))).numpy() for turn in (0, 1)
+        torch.cat(list(generator._decode(torch.from_numpy(np.roll(latents, turn, axis=0)), planned.canvas))).numpy()
+        for turn in (0, 1)
     )
     assert np.array_equal(np.roll(frames, 4, axis=0), turned)
 
@@ -134,7 +139,9 @@ def test_an_edit_of_no_strength_is_the_round_trip(generator):
     nothing = generator.generate("a red ball", video=given, task="edit", strength=0.0, **SIZE)
     assert np.array_equal(nothing.frames, given)  # everything was given
     assert bool((planned.canvas.level == 0).all())
-    some, all_new = (generator.generate("a red ball", video=given, task="edit", strength=s, **SIZE).frames for s in (0.5, 1.0))
+    some, all_new = (
+        generator.generate("a red ball", video=given, task="edit", strength=s, **SIZE).frames for s in (0.5, 1.0)
+    )
     assert not np.array_equal(some, given) and not np.array_equal(some, all_new)
 
 
@@ -192,7 +199,10 @@ def test_a_story_is_prompts_at_their_times(generator):
         ({"task": "retake", "video": clip(8), "span": (0.75, 0.5)}, "ends after it begins"),
         ({"task": "retake", "video": clip(8), "span": (2.0, 3.0)}, "nothing of it lies after 2 s"),
         ({"task": "extend", "video": clip(8), "context": 0.0}, "give more --context"),
-        ({"image": [(0.0, clip(1)[0]), (9.0, clip(1)[0])]}, r"at 9 s \(frame 72\), but the video has 1.125 s \(9 frames\)"),
+        (
+            {"image": [(0.0, clip(1)[0]), (9.0, clip(1)[0])]},
+            r"at 9 s \(frame 72\), but the video has 1.125 s \(9 frames\)",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(generator, given, said):

@@ -42,4 +42,6 @@ def test_a_draft_of_any_size_has_the_noise_that_the_full_size_enlarges(height, w
     large = starting_noise((1, 1, *grids[0]), 3, k, GEOMETRY.patch_size)
     whole = [side // k for side in grids[0]]
     pooled = torch.nn.functional.avg_pool2d(large, k) * k
-    torch.testing.assert_close(pooled[..., : whole[0], : whole[1]], small[..., : whole[0], : whole[1]], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        pooled[..., : whole[0], : whole[1]], small[..., : whole[0], : whole[1]], atol=1e-5, rtol=1e-5
+    )

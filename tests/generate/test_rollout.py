@@ -44,7 +44,9 @@ def test_every_slice_is_made_once_and_in_order(num_frames, window):
     canvas, fill = text_to_video(FRAME, num_frames), Counter()
     assert values(rollout(canvas, window, fill)) == list(range(1, len(canvas.slices) + 1))
     least = 4 * (window.context + 1)  # a window holds its past and something new, however short it is
-    assert all(num_frames_of(part.slices) <= max(window.frames, least) and part.slices[0].start == 0 for part in fill.windows)
+    assert all(
+        num_frames_of(part.slices) <= max(window.frames, least) and part.slices[0].start == 0 for part in fill.windows
+    )
     assert len(fill.windows) == len(spans(canvas, window))
 
 
@@ -137,7 +139,10 @@ def test_a_short_canvas_and_a_circle_are_filled_at_once():
 
 def test_a_window_hears_the_prompts_of_its_time():
     canvas = text_to_video(FRAME, 64)
-    heard = [[(prompt.text, prompt.seconds) for prompt in excerpt(canvas, first, first + 4).prompts] for first in (0, 4, 6, 12)]
+    heard = [
+        [(prompt.text, prompt.seconds) for prompt in excerpt(canvas, first, first + 4).prompts]
+        for first in (0, 4, 6, 12)
+    ]
     assert heard[0] == [("a fox walks in", 0.0)]
     assert heard[1] == [("a fox walks in", 0.0), ("it eats", 1.0)]
     assert heard[2] == [("it eats", 0.0)]

@@ -31,7 +31,9 @@ class Straight(DiT):
     def forward(self, batch, text=None):
         tokens = batch.order >= len(batch.text_ids)
         t = batch.level[batch.row[tokens]][:, None]
-        scales = balance(FlowConfig(), t)  # the sampler adds what is known without a network; this one takes it off again
+        scales = balance(
+            FlowConfig(), t
+        )  # the sampler adds what is known without a network; this one takes it off again
         noisy = batch.noisy / scales.scale_in
         velocity = (noisy - self.target.repeat(len(noisy) // len(self.target), 1)) / t.clamp(min=1e-6)
         return torch.where(t > 0, (velocity - scales.skip * noisy) / scales.scale_out, 0)
@@ -118,7 +120,9 @@ def test_a_history_is_shown_with_its_noise_and_comes_back_to_the_bit():
 
     def watch(batch, text=None):
         rows = batch.row[batch.order >= len(batch.text_ids)]
-        seen.append((batch.level[rows][:4].unique().tolist(), batch.noisy[:4].clone(), batch.level[rows][4:].max().item()))
+        seen.append(
+            (batch.level[rows][:4].unique().tolist(), batch.noisy[:4].clone(), batch.level[rows][4:].max().item())
+        )
         return forward(batch, text)
 
     model.forward = watch

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from chronotope.errors import UsageError
 from chronotope.generate.canvas import Prompt
-from chronotope.generate.tasks import Frame, Known, connect, edit, extend, extend_backward, keyframes, loop, retake, text_to_video
+from chronotope.generate.tasks import (
+    Frame,
+    Known,
+    connect,
+    edit,
+    extend,
+    extend_backward,
+    keyframes,
+    loop,
+    retake,
+    text_to_video,
+)
 from chronotope.geometry import Geometry, Slice
 
 GEOMETRY = Geometry()
@@ -33,7 +44,10 @@ def known_slices(canvas):
 
 def seamless(canvas):
     """Every frame belongs to one slice, in order."""
-    return all(one.stop == two.start for one, two in zip(canvas.slices, canvas.slices[1:], strict=False)) and canvas.slices[0].start == 0
+    return (
+        all(one.stop == two.start for one, two in zip(canvas.slices, canvas.slices[1:], strict=False))
+        and canvas.slices[0].start == 0
+    )
 
 
 def test_words_alone():

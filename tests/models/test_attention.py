@@ -22,7 +22,9 @@ def test_packed_attention_equals_a_dense_mask_forward_and_backward():
     torch.testing.assert_close(packed, dense, atol=1e-5, rtol=1e-5)
     weight = torch.randn_like(dense)
     for ours, theirs in zip(
-        torch.autograd.grad((packed * weight).sum(), (q, k, v)), torch.autograd.grad((dense * weight).sum(), (q, k, v)), strict=True
+        torch.autograd.grad((packed * weight).sum(), (q, k, v)),
+        torch.autograd.grad((dense * weight).sum(), (q, k, v)),
+        strict=True,
     ):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 

@@ -26,7 +26,9 @@ def autoencoder():
 
 
 def clip(num_frames, height=32, width=48, seed=0):
-    return torch.randint(0, 256, (num_frames, height, width, 3), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+    return torch.randint(
+        0, 256, (num_frames, height, width, 3), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8
+    )
 
 
 def test_encoding_is_slice_local_to_the_bit(autoencoder):
@@ -124,7 +126,9 @@ print(frames, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def test_a_minute_decodes_in_the_memory_of_four_seconds():
     def peak(frames):
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run([sys.executable, "-c", SCRIPT, str(frames)], capture_output=True, text=True, check=True, env=environment)
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(frames)], capture_output=True, text=True, check=True, env=environment
+        )
         count, kilobytes = map(int, done.stdout.split())
         assert count == frames
         return kilobytes
@@ -139,6 +143,8 @@ def test_what_is_exact_decodes_as_if_nothing_had_been_made_beside_it(autoencoder
     with_others = list(autoencoder.stream_decode(latents, slices, [0.0, 0.1, 0.1, 0.1]))
     assert torch.equal(with_others[0], alone[0])
     other = torch.cat([latents[:1] + 1, latents[1:]])
-    assert not torch.equal(with_others[1], list(autoencoder.stream_decode(other, slices, [0.0, 0.1, 0.1, 0.1]))[1])  # but it is looked at
+    assert not torch.equal(
+        with_others[1], list(autoencoder.stream_decode(other, slices, [0.0, 0.1, 0.1, 0.1]))[1]
+    )  # but it is looked at
     exact = list(autoencoder.stream_decode(latents, slices))
     assert not torch.equal(exact[0], alone[0])  # and exact neighbours are seen

@@ -34,7 +34,13 @@ def sample(frames: int, side: int) -> Sample:
 def model() -> DiT:
     torch.manual_seed(0)
     made = DiT(DiTConfig(width=64, depth=2, head_dim=32, vocabulary_size=16))
-    for module in (made.modulation, made.final_modulation, made.patch_out, made.seams.correct, made.seams.gather_in_time):
+    for module in (
+        made.modulation,
+        made.final_modulation,
+        made.patch_out,
+        made.seams.correct,
+        made.seams.gather_in_time,
+    ):
         nn.init.normal_(module.weight, std=0.1)
     return made
 
@@ -45,7 +51,9 @@ def test_a_piece_at_a_time_gives_the_same(model: DiT, monkeypatch: pytest.Monkey
     with torch.no_grad():
         whole = model(tokens)
         largest: list[int] = []
-        project = model.blocks[0].up.register_forward_hook(lambda _module, inputs, _output: largest.append(len(inputs[0])))
+        project = model.blocks[0].up.register_forward_hook(
+            lambda _module, inputs, _output: largest.append(len(inputs[0]))
+        )
         monkeypatch.setattr(dit, "PIECE", piece)
         pieces = model(tokens)
         project.remove()

@@ -23,7 +23,9 @@ def made(seed=0):
 def test_samples_of_any_order_are_corrected_as_if_alone():
     seams, tokens, noisy = made()
     together = seams(tokens, noisy, GRIDS).split([count(grid) for grid in GRIDS])
-    pieces = zip(tokens.split([count(grid) for grid in GRIDS]), noisy.split([count(grid) for grid in GRIDS]), GRIDS, strict=True)
+    pieces = zip(
+        tokens.split([count(grid) for grid in GRIDS]), noisy.split([count(grid) for grid in GRIDS]), GRIDS, strict=True
+    )
     for ours, (own, own_noisy, grid) in zip(together, pieces, strict=True):
         torch.testing.assert_close(ours, seams(own, own_noisy, (grid,)), atol=1e-6, rtol=1e-5)
 
@@ -63,11 +65,15 @@ def test_turning_a_cycle_turns_what_is_said():
 def test_it_agrees_with_a_convolution_in_space_and_time_written_out():
     seams, tokens, noisy = made(1)
     place = slice(0, count(GRIDS[0]))
-    spread = seams.spread(tokens[place]).view(4, 2, 3, 2, 2, 8)  # slice, row, column, row and column in the patch, number
+    spread = seams.spread(tokens[place]).view(
+        4, 2, 3, 2, 2, 8
+    )  # slice, row, column, row and column in the patch, number
     own = noisy[place].view(4, 2, 3, 2, 2, 4)
     both = torch.cat([spread, own], dim=-1).permute(5, 0, 1, 3, 2, 4).reshape(1, 12, 4, 4, 6)
     to_next, to_previous = seams.gather_in_time.weight.chunk(2)
-    kernel = torch.stack([to_next, seams.gather.weight, to_previous], dim=2)  # over the slice before, this one, the one after
+    kernel = torch.stack(
+        [to_next, seams.gather.weight, to_previous], dim=2
+    )  # over the slice before, this one, the one after
     gathered = torch.nn.functional.conv3d(both, kernel, seams.gather.bias, padding=1)
     wanted = seams.correct(torch.nn.functional.silu(gathered[0].transpose(0, 1)))
     ours = unpatchify(seams(tokens, noisy, GRIDS)[place], PATCH, 2, 3)

@@ -31,7 +31,9 @@ def test_a_decoder_learns_on_and_latents_stay_valid(run: Path, clips: Path, tmp_
     old, new = (load_tensors(folder / "model.safetensors") for folder in (start, tmp_path / "on" / "autoencoder"))
     assert {name.split(".")[0] for name in old if not torch.equal(old[name], new[name])} == {"decoder"}
     with pytest.raises(UsageError, match="begun with a model to train on"):  # forgotten, the encoder would learn again
-        train_autoencoder(replace(longer, train=replace(longer.train, steps=8)), [clips], tmp_path / "on" / "autoencoder", quiet=True)
+        train_autoencoder(
+            replace(longer, train=replace(longer.train, steps=8)), [clips], tmp_path / "on" / "autoencoder", quiet=True
+        )
     # interrupted at step 2 and run again: the same
     half = replace(longer, train=replace(longer.train, steps=4))
     with pytest.MonkeyPatch.context() as patch:
@@ -62,13 +64,19 @@ def test_seams_weigh_the_steps_from_slice_to_slice() -> None:
     output[:, 4:] += 0.5  # one step, between the first slice and the second
     nothing = torch.zeros(3, 4, 1, 1)
     plain, weighted = (
-        reconstruction_loss(AutoencoderTraining(mse=0.0, motion=0.0, kl=0.0, seams=seams), output, target, nothing, nothing, 4)
+        reconstruction_loss(
+            AutoencoderTraining(mse=0.0, motion=0.0, kl=0.0, seams=seams), output, target, nothing, nothing, 4
+        )
         for seams in (0.0, 2.0)
     )
-    assert float(weighted - plain) == pytest.approx(2.0 * 0.5 / 2)  # of the two steps between slices one is wrong by a half
+    assert float(weighted - plain) == pytest.approx(
+        2.0 * 0.5 / 2
+    )  # of the two steps between slices one is wrong by a half
     output = torch.zeros_like(target)
     output[:, 2:4] += 0.5  # steps inside the first slice, and out of it
-    inside = reconstruction_loss(AutoencoderTraining(mse=0.0, motion=0.0, kl=0.0, seams=2.0), output, target, nothing, nothing, 4)
+    inside = reconstruction_loss(
+        AutoencoderTraining(mse=0.0, motion=0.0, kl=0.0, seams=2.0), output, target, nothing, nothing, 4
+    )
     assert float(inside) == pytest.approx(0.5 * 2 / 12 + 2.0 * 0.5 / 2)
 
 
@@ -94,7 +102,9 @@ def test_shares_of_a_batch_are_the_batch(latents: LatentDataset) -> None:
     whole = make_batch(DIT, latents, tokenizer, plan)
     shares = [make_batch(DIT, latents, tokenizer, plan, Ranks(rank, 2)) for rank in range(2)]
     assert sum(share.num_noised for share in shares) == whole.num_noised
-    assert torch.cat([share.residual for share in shares]).square().sum() == pytest.approx(float(whole.residual.square().sum()), rel=1e-5)
+    assert torch.cat([share.residual for share in shares]).square().sum() == pytest.approx(
+        float(whole.residual.square().sum()), rel=1e-5
+    )
     check_shares(DIT, latents, Ranks(0, 2))
     with pytest.raises(UsageError, match="fewer clips than there are processes"):
         check_shares(DIT, latents, Ranks(0, 100))

@@ -41,7 +41,9 @@ def write_latents(folder):
     generator = torch.Generator().manual_seed(0)
     folder.mkdir()
     tensors, lines = {}, []
-    for i, (frames, height, width) in enumerate([(9, 32, 48), (8, 32, 32), (1, 48, 48), (12, 32, 32), (4, 64, 32), (9, 32, 32)]):
+    for i, (frames, height, width) in enumerate(
+        [(9, 32, 48), (8, 32, 32), (1, 48, 48), (12, 32, 32), (4, 64, 32), (9, 32, 32)]
+    ):
         slices = [4] * (frames // 4) + [1] * (frames % 4)
         tensors[f"c/{i}"] = torch.randn(len(slices), 4, height // 8, width // 8, generator=generator).half()
         about = {"key": f"c/{i}", "shard": 0, "slices": slices, "height": height, "width": width, "fps": 8.0}
@@ -57,14 +59,28 @@ def test_two_processes_equal_one(tmp_path):
     train_dit(override(DiTRun(), SETTINGS), [data], one, quiet=True)
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", script, data, two]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--standalone",
+        script,
+        data,
+        two,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    ours, theirs = (checkpoint.load_tensors(folder / "checkpoints" / "0000005" / "model.safetensors") for folder in (one, two))
+    ours, theirs = (
+        checkpoint.load_tensors(folder / "checkpoints" / "0000005" / "model.safetensors") for folder in (one, two)
+    )
     for name, tensor in ours.items():
         torch.testing.assert_close(theirs[name], tensor, atol=2e-4, rtol=2e-3)
-    losses = [[json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()] for folder in (one, two)]
+    losses = [
+        [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()] for folder in (one, two)
+    ]
     assert len(losses[0]) == 5
     torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), atol=1e-4, rtol=1e-4)
 
@@ -76,4 +92,6 @@ def test_batches_made_by_other_processes_are_the_same(tmp_path):
     for name, workers in (("none", 0), ("two", 2)):
         command = [sys.executable, script, data, tmp_path / name, f"train.workers={workers}"]
         subprocess.run(command, check=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert (tmp_path / "none" / "model.safetensors").read_bytes() == (tmp_path / "two" / "model.safetensors").read_bytes()
+    assert (tmp_path / "none" / "model.safetensors").read_bytes() == (
+        tmp_path / "two" / "model.safetensors"
+    ).read_bytes()

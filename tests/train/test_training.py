@@ -84,7 +84,9 @@ def clips(tmp_path_factory):
             video.write(path, moving, 8.0)
         else:
             video.write_image(path, moving[0])
-        path.with_suffix(".json").write_text(json.dumps({"captions": {"sentence": [f"block {i} moves"], "tags": ["block"]}}))
+        path.with_suffix(".json").write_text(
+            json.dumps({"captions": {"sentence": [f"block {i} moves"], "tags": ["block"]}})
+        )
     return folder
 
 
@@ -203,7 +205,12 @@ def test_levels_are_shared_forced_or_given():
     config = LevelConfig(forcing=0.2, context=0.3, region=0.2, history_share=0.4, history=0.1)
     drawn = [sample_levels(config, 6, (3, 5), generator) for _ in range(3000)]
     kinds = [kind_of(levels) for levels in drawn]
-    for kind, least, most in (("forcing", 0.17, 0.23), ("uniform", 0.27, 0.36), ("context", 0.27, 0.38), ("region", 0.14, 0.23)):
+    for kind, least, most in (
+        ("forcing", 0.17, 0.23),
+        ("uniform", 0.27, 0.36),
+        ("context", 0.27, 0.38),
+        ("region", 0.14, 0.23),
+    ):
         assert least < kinds.count(kind) / 3000 < most, kind
     histories = []
     for levels in drawn:
@@ -213,8 +220,14 @@ def test_levels_are_shared_forced_or_given():
             (history,) = levels.level[levels.given].unique().tolist()  # all that is given is noised alike
             histories.append(history)
     assert max(histories) < 0.1 and abs(np.mean([history > 0 for history in histories]) - 0.4) < 0.05
-    given = torch.stack([levels.given.flatten(1).all(dim=1) for levels, kind in zip(drawn, kinds, strict=True) if kind == "context"])
-    for what, known in (("first", [0]), ("ends", [0, 5]), ("last", [5])):  # every layout that the tasks need does come up
+    given = torch.stack(
+        [levels.given.flatten(1).all(dim=1) for levels, kind in zip(drawn, kinds, strict=True) if kind == "context"]
+    )
+    for what, known in (
+        ("first", [0]),
+        ("ends", [0, 5]),
+        ("last", [5]),
+    ):  # every layout that the tasks need does come up
         others = [i for i in range(6) if i not in known]
         assert bool((given[:, known].all(dim=1) & ~given[:, others].any(dim=1)).any()), what
     single = sample_levels(LevelConfig(forcing=0.0, context=1.0, region=0.0), 1, (2, 2), generator)
@@ -226,7 +239,9 @@ def test_clips_are_cut_at_random_places_and_stay_whole(clips, run, tmp_path):
     autoencoder, geometry = load_autoencoder(run), Geometry()
     encode_dataset(clips, tmp_path / "all", autoencoder, geometry, shuffled=1.0)
     encode_dataset(clips, tmp_path / "again", autoencoder, geometry, shuffled=1.0)
-    plain, shuffled, again = (LatentDataset([folder]) for folder in (run / "latents", tmp_path / "all", tmp_path / "again"))
+    plain, shuffled, again = (
+        LatentDataset([folder]) for folder in (run / "latents", tmp_path / "all", tmp_path / "again")
+    )
     assert [clip.slices for clip in shuffled.clips] == [clip.slices for clip in again.clips]
     assert any(clip.slices != other.slices for clip, other in zip(plain.clips, shuffled.clips, strict=True))
     for i, (clip, other) in enumerate(zip(plain.clips, shuffled.clips, strict=True)):
@@ -239,7 +254,10 @@ def test_clips_are_cut_at_random_places_and_stay_whole(clips, run, tmp_path):
 
 def test_a_story_is_told_as_prompts_at_their_times(run):
     """Whole, and in a window that begins later: what was said last holds from its beginning."""
-    dataset, tokenizer = LatentDataset([run / "latents"]), Tokenizer(learn_vocabulary(["a fox walks right", "it stops"], 40))
+    dataset, tokenizer = (
+        LatentDataset([run / "latents"]),
+        Tokenizer(learn_vocabulary(["a fox walks right", "it stops"], 40)),
+    )
     index = max(range(len(dataset)), key=lambda i: sum(dataset.clips[i].slices))
     clip = dataset.clips[index]
     middle = sum(clip.slices) / 2 / clip.fps
@@ -258,7 +276,9 @@ def test_a_story_is_told_as_prompts_at_their_times(run):
         _, _, start = clip_window(dataset, index, short.geometry, tokens, rng)
         (seconds, ids), *rest = make_sample(short, dataset, tokenizer, index, step, 0)[0].texts
         late = start / clip.fps >= middle
-        assert (seconds, rest) == (0.0, []) and ids == tuple(tokenizer.encode("it stops" if late else "a fox walks right"))
+        assert (seconds, rest) == (0.0, []) and ids == tuple(
+            tokenizer.encode("it stops" if late else "a fox walks right")
+        )
         heard.add(late)
     assert heard == {True, False}
 
@@ -328,4 +348,6 @@ def test_a_run_can_start_from_a_trained_one(run, tmp_path):
     before, after = (load_tensors(folder / "model.safetensors") for folder in (run / "dit", tmp_path / "same"))
     assert all(torch.equal(before[name], after[name]) for name in before)  # bytes may differ: averaging makes 0 of -0
     with pytest.raises(UsageError, match="width 32"):
-        train_dit(override(DIT, ["model.width=48"]), [run / "latents"], tmp_path / "other", start=run / "dit", quiet=True)
+        train_dit(
+            override(DIT, ["model.width=48"]), [run / "latents"], tmp_path / "other", start=run / "dit", quiet=True
+        )

@@ -7,7 +7,9 @@ from typing import Any
 from chronotope.worlds.spec import Actor, Camera, Event, Spec
 
 
-def shape(name: str, noun: str = "circle", colour: str = "red", x: float = 0.5, y: float = 0.5, size: float = 0.3, **more: Any) -> Actor:
+def shape(
+    name: str, noun: str = "circle", colour: str = "red", x: float = 0.5, y: float = 0.5, size: float = 0.3, **more: Any
+) -> Actor:
     return Actor(name, noun, "shape", x, y, size, colour, **more)
 
 

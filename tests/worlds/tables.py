@@ -24,9 +24,17 @@ def needs_pictures() -> None:
 
 
 def solid(
-    name: str, noun: str = "ball", colour: str = "red", x: float | int = 0, y: float | int = 0, size: float = 0.5, **more: Any
+    name: str,
+    noun: str = "ball",
+    colour: str = "red",
+    x: float | int = 0,
+    y: float | int = 0,
+    size: float = 0.5,
+    **more: Any,
 ) -> Actor:
-    return Actor(name, noun, colour, float(x), float(y), float(size), **{key: float(value) for key, value in more.items()})
+    return Actor(
+        name, noun, colour, float(x), float(y), float(size), **{key: float(value) for key, value in more.items()}
+    )
 
 
 def table(
@@ -44,5 +52,9 @@ def table(
 
 def scene(**more: Any) -> TableSpec:
     """A ball, a cube and a cone that do not hide each other at first."""
-    actors = (solid("ball", x=-0.6, size=0.6), solid("cube", "cube", "blue", 0.5, 0.3, turn=30), solid("cone", "cone", "green", 0.3, -0.5))
+    actors = (
+        solid("ball", x=-0.6, size=0.6),
+        solid("cube", "cube", "blue", 0.5, 0.3, turn=30),
+        solid("cone", "cone", "green", 0.3, -0.5),
+    )
     return table(*actors, **({"size": (192, 128), "frames": 4} | more))

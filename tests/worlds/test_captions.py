@@ -45,11 +45,15 @@ def test_captions_say_who_and_where_to(scope: str) -> None:
 def test_no_caption_names_what_is_not_there(scope: str) -> None:
     """The only colours, shapes and directions in a caption are the spec's own."""
     for spec in SPECS[scope]:
-        own = " ".join([spec.backdrop, *(f"{a.colour} {a.noun}" for a in spec.actors), *(str(e.colour) for e in spec.events)])
+        own = " ".join(
+            [spec.backdrop, *(f"{a.colour} {a.noun}" for a in spec.actors), *(str(e.colour) for e in spec.events)]
+        )
         for _, text in wordings(spec):
             words = text.lower().replace(",", " ").replace(".", " ").split()
             scenery = (
-                {"green", "blue", "white"} if any(place in text for place in ("green hills", "blue sky", "white landscape")) else set()
+                {"green", "blue", "white"}
+                if any(place in text for place in ("green hills", "blue sky", "white landscape"))
+                else set()
             )
             for colour in set(COLOURS) & set(words) - scenery:
                 assert colour in own, (text, colour)
@@ -58,7 +62,9 @@ def test_no_caption_names_what_is_not_there(scope: str) -> None:
 
 
 def test_captions_are_deterministic_and_varied() -> None:
-    spec = clip(emoji("fox", x=0.1), emoji("tree"), events=(does("walk", "fox", 0, 3, "right", amount=0.8),), backdrop="hills")
+    spec = clip(
+        emoji("fox", x=0.1), emoji("tree"), events=(does("walk", "fox", 0, 3, "right", amount=0.8),), backdrop="hills"
+    )
     assert captions(spec) == captions(spec)
     assert len(captions(spec, 8)["sentence"]) == 8
     assert all("past a tree" in text or "in front of a tree" in text for text in captions(spec, 8)["sentence"])
@@ -68,8 +74,12 @@ def test_captions_are_deterministic_and_varied() -> None:
 def test_past_is_said_only_of_what_is_passed() -> None:
     far = clip(emoji("fox", x=0.1), emoji("tree", x=0.9), events=(does("walk", "fox", 0, 3, "right", amount=0.3),))
     assert not any("past" in text or "in front of a tree" in text for _, text in wordings(far))
-    behind = clip(emoji("fox", x=0.1, depth=0.9), emoji("tree"), events=(does("walk", "fox", 0, 3, "right", amount=0.8),))
-    assert any("behind a tree" in text for _, text in wordings(behind)) and not any("in front of a tree" in t for _, t in wordings(behind))
+    behind = clip(
+        emoji("fox", x=0.1, depth=0.9), emoji("tree"), events=(does("walk", "fox", 0, 3, "right", amount=0.8),)
+    )
+    assert any("behind a tree" in text for _, text in wordings(behind)) and not any(
+        "in front of a tree" in t for _, t in wordings(behind)
+    )
 
 
 def test_every_kind_of_event_has_words() -> None:
@@ -101,14 +111,29 @@ def test_grammar() -> None:
         "an", "a", "an", "a", "a", "an", "an", "a",
     ]  # fmt: skip
     made = {gerund(verb.replace("is ", "")) for verb in itertools.chain.from_iterable(VERBS.values())}
-    assert {"running", "hopping", "flying", "gliding", "pushing", "getting bigger", "bouncing", "driving", "moving", "hitting"} <= made
+    assert {
+        "running",
+        "hopping",
+        "flying",
+        "gliding",
+        "pushing",
+        "getting bigger",
+        "bouncing",
+        "driving",
+        "moving",
+        "hitting",
+    } <= made
     for noun in CAST:
         text = captions(clip(emoji(noun), backdrop="sky"), 1)["sentence"][0].lower()
         assert f"{article(noun)} {noun}" in text
 
 
 def test_a_moving_camera_is_said() -> None:
-    for camera, words in ((Camera("pan", "left"), "left"), (Camera("zoom", "in"), " in"), (Camera("follow", actor="a"), "follow")):
+    for camera, words in (
+        (Camera("pan", "left"), "left"),
+        (Camera("zoom", "in"), " in"),
+        (Camera("follow", actor="a"), "follow"),
+    ):
         assert all(words in text for _, text in wordings(clip(shape("a"), camera=camera)))
 
 

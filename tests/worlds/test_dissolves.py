@@ -47,7 +47,9 @@ def test_the_story_names_the_second_clip_while_it_appears() -> None:
             assert before in {text.rstrip(".") for text in captions(pair.first)["sentence"]}
             assert after in {text.rstrip(".") for text in captions(pair.second)["sentence"]}
         for text in told["sentence"]:
-            assert all(actor.colour is None or actor.colour in text for actor in (*pair.first.actors, *pair.second.actors))
+            assert all(
+                actor.colour is None or actor.colour in text for actor in (*pair.first.actors, *pair.second.actors)
+            )
 
 
 def test_a_dataset_holds_its_share_of_them(tmp_path: Path) -> None:
@@ -56,6 +58,8 @@ def test_a_dataset_holds_its_share_of_them(tmp_path: Path) -> None:
     pairs = [clip for clip in clips if not clip.path.with_suffix(".masks.npz").exists()]
     assert len(clips) == 24 and 6 <= len(pairs) <= 18
     assert all(set(clip.captions) == {"sentence", "story"} for clip in pairs)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file() and path.name != "dataset.json"}
+    before = {
+        path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file() and path.name != "dataset.json"
+    }
     write_dataset(tmp_path, 24, 2, "small", dissolves=0.5)
     assert before == {path: path.stat().st_mtime_ns for path in before}

@@ -61,7 +61,13 @@ def test_a_hit_ball_rolls_away() -> None:
 
 
 def test_the_eaten_thing_is_gone_and_stays_gone() -> None:
-    made = render(clip(emoji("rabbit", x=0.15), emoji("carrot", x=0.75, size=0.25), events=(does("eat", "rabbit", 0, 2, target="carrot"),)))
+    made = render(
+        clip(
+            emoji("rabbit", x=0.15),
+            emoji("carrot", x=0.75, size=0.25),
+            events=(does("eat", "rabbit", 0, 2, target="carrot"),),
+        )
+    )
     present = made.truth.present[:, 1]
     assert present[:16].all() and not present[16:].any()
     assert not (made.masks[16:] == 2).any() and not made.truth.visible_fraction[16:, 1].any()

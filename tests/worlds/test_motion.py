@@ -17,7 +17,9 @@ from chronotope.worlds.tracks import floor_y
 from .scenes import clip, does, emoji, shape
 
 
-@pytest.mark.parametrize(("direction", "step"), [("left", (-1, 0)), ("right", (1, 0)), ("up", (0, -1)), ("down", (0, 1))])
+@pytest.mark.parametrize(
+    ("direction", "step"), [("left", (-1, 0)), ("right", (1, 0)), ("up", (0, -1)), ("down", (0, 1))]
+)
 def test_moves_go_where_they_say(direction: str, step: tuple[int, int]) -> None:
     truth = render(clip(shape("a"), events=(does("move", "a", 0, 3, direction, amount=0.3),))).truth  # type: ignore[arg-type]
     assert truth.x[-1, 0] - truth.x[0, 0] == pytest.approx(step[0] * 0.3 * 96)
@@ -98,7 +100,9 @@ def test_everybody_faces_where_they_go(noun: str) -> None:
     masks = []
     for direction in ("left", "right"):
         actor = Actor("a", noun, "emoji", 0.5, 0.5, 0.6)
-        made = render(clip(actor, events=(does("fly", "a", 0, 3, direction, amount=0.001),), size=(64, 64), backdrop="sky"))  # type: ignore[arg-type]
+        made = render(
+            clip(actor, events=(does("fly", "a", 0, 3, direction, amount=0.001),), size=(64, 64), backdrop="sky")
+        )  # type: ignore[arg-type]
         masks.append(made.masks[0] > 0)
     assert (masks[0] == masks[1][:, ::-1]).mean() > 0.98
     assert (masks[0] == masks[1]).mean() < 0.98

@@ -47,7 +47,13 @@ def drawn() -> list[tuple[Spec, Truth]]:
 def test_every_story_is_told() -> None:
     kinds = Counter(event.kind for spec, _ in drawn() for event in spec.events)
     assert set(kinds) >= set(SCOPES["returns"].events)
-    assert sum(len(spec.events) and {e.kind for e in spec.events} == {"move"} and len(spec.actors) == 2 for spec, _ in drawn()) >= 4
+    assert (
+        sum(
+            len(spec.events) and {e.kind for e in spec.events} == {"move"} and len(spec.actors) == 2
+            for spec, _ in drawn()
+        )
+        >= 4
+    )
 
 
 def test_who_is_out_of_sight_cannot_be_seen_and_is_seen_again_at_the_end() -> None:
@@ -89,7 +95,12 @@ def test_slow_and_fast_are_as_slow_and_as_fast_as_they_should_be() -> None:
 def test_the_words_say_where_it_goes_that_it_comes_back_and_who_stands_where() -> None:
     fox, house = emoji("fox", x=0.1, depth=0.9), emoji("house", x=0.5, size=0.7, depth=0.2)
     hidden = clip(
-        fox, house, events=(does("hide", "fox", 0, 1, "right", target="house"), does("emerge", "fox", 2, 3, "left", target="house"))
+        fox,
+        house,
+        events=(
+            does("hide", "fox", 0, 1, "right", target="house"),
+            does("emerge", "fox", 2, 3, "left", target="house"),
+        ),
     )
     for text in captions(hidden, 8)["sentence"]:
         assert "behind a house" in text.lower() and ("again" in text or "reappears" in text) and "left" in text, text
@@ -98,7 +109,9 @@ def test_the_words_say_where_it_goes_that_it_comes_back_and_who_stands_where() -
         assert "out of sight" in text and ("comes back" in text or "returns" in text), text
     gone = clip(fox, events=(does("leave", "fox", 0, 1, "left"), does("stay", "fox", 1, 3)))
     assert all("does not" in text for text in captions(gone, 8)["sentence"])
-    both = clip(shape("a", x=0.2), shape("b", "square", "blue", x=0.8), events=(does("beside", "a", 0, 0, "left", target="b"),))
+    both = clip(
+        shape("a", x=0.2), shape("b", "square", "blue", x=0.8), events=(does("beside", "a", 0, 0, "left", target="b"),)
+    )
     for texts in captions(both, 8).values():
         assert all("to the left of" in text for text in texts), texts
 
@@ -106,12 +119,21 @@ def test_the_words_say_where_it_goes_that_it_comes_back_and_who_stands_where() -
 def test_two_that_come_from_both_sides_pass_each_other() -> None:
     a, b = shape("a", x=0.2, depth=0.7), shape("b", "square", "blue", x=0.8, depth=0.2)
     ways = (does("move", "a", 0, 3, "right", amount=0.6), does("move", "b", 0, 3, "left", amount=0.6))
-    assert all("behind a blue square" in text or "past a blue square" in text for text in captions(clip(a, b, events=ways), 8)["sentence"])
+    assert all(
+        "behind a blue square" in text or "past a blue square" in text
+        for text in captions(clip(a, b, events=ways), 8)["sentence"]
+    )
 
 
 def test_who_comes_back_larger_still_stands_on_the_ground() -> None:
     fox = emoji("fox", x=0.3, y=0.94 - 0.1 - 0.2 * 0.843, size=0.4, depth=0.5)
-    away = (does("leave", "fox", 0, 1, "left"), does("grow", "fox", 1, 1.5, amount=1.5), does("enter", "fox", 1.5, 3, "right"))
+    away = (
+        does("leave", "fox", 0, 1, "left"),
+        does("grow", "fox", 1, 1.5, amount=1.5),
+        does("enter", "fox", 1.5, 3, "right"),
+    )
     truth = render(clip(fox, events=away, backdrop="hills")).truth
     feet = truth.y[:, 0] + truth.height[:, 0] / 2
-    assert truth.height[-1, 0] == pytest.approx(1.5 * truth.height[0, 0]) and feet[-1] == pytest.approx(feet[0], abs=0.5)
+    assert truth.height[-1, 0] == pytest.approx(1.5 * truth.height[0, 0]) and feet[-1] == pytest.approx(
+        feet[0], abs=0.5
+    )

@@ -20,7 +20,11 @@ def test_specs_stay_in_scope(name: str) -> None:
     for seed in range(100):
         spec = sample_spec(seed, scope)
         assert spec == sample_spec(seed, scope)
-        assert (spec.width, spec.height) in scope.sizes and spec.backdrop in scope.backdrops and spec.camera.kind in scope.cameras
+        assert (
+            (spec.width, spec.height) in scope.sizes
+            and spec.backdrop in scope.backdrops
+            and spec.camera.kind in scope.cameras
+        )
         assert 1 <= len(spec.actors) <= scope.max_actors
         assert spec.num_frames == 1 or scope.min_frames <= spec.num_frames <= scope.max_frames
         assert {event.kind for event in spec.events} <= set(scope.events)
@@ -40,7 +44,10 @@ def test_splits_share_nothing(name: str) -> None:
         keys[split] = {spec_key(spec) for spec in specs}
         pairs[split] = set().union(*map(attribute_pairs, specs))
     assert not keys["train"] & keys["heldout"] and not keys["train"] & keys["combination"]
-    novel = [pairs_of - pairs["train"] for pairs_of in (attribute_pairs(sample_spec(s, scope, "combination")) for s in range(12))]
+    novel = [
+        pairs_of - pairs["train"]
+        for pairs_of in (attribute_pairs(sample_spec(s, scope, "combination")) for s in range(12))
+    ]
     assert all(novel), "every spec of the combination split holds a pair that training never shows"
 
 
@@ -88,7 +95,9 @@ def test_two_acts_follow_each_other_inside_the_frame() -> None:
         first, second = spec.events
         assert first.actor == second.actor and first.end == second.start and second.end == round(spec.seconds, 3)
         truth = render(spec).truth
-        inside = (truth.x[:, 0] > 0) & (truth.x[:, 0] < spec.width) & (truth.y[:, 0] > 0) & (truth.y[:, 0] < spec.height)
+        inside = (
+            (truth.x[:, 0] > 0) & (truth.x[:, 0] < spec.width) & (truth.y[:, 0] > 0) & (truth.y[:, 0] < spec.height)
+        )
         there = inside | (first.kind == "enter") | (second.kind == "leave")
         assert there.all(), spec
         if first.direction and second.direction and {first.kind, second.kind} <= {"walk", "fly", "move"}:

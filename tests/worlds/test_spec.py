@@ -65,7 +65,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"events": (does("walk", "a", 0, 1, "left", target="b"),)}, "takes no target"),
     ({"events": (does("eat", "a", 0, 1, "left", target="b"),)}, "on the other side"),
     ({"events": (does("paint", "a", 0, 1, "left", colour="gren"),)}, "Did you mean 'green'"),
-    ({"events": (does("walk", "a", 0, 2, "left"), does("fly", "a", 1, 3, "up"))}, "cannot walk until 2 s and fly from 1 s"),
+    (
+        {"events": (does("walk", "a", 0, 2, "left"), does("fly", "a", 1, 3, "up"))},
+        "cannot walk until 2 s and fly from 1 s",
+    ),
     ({"events": (does("leave", "a", 0, 1, "left"), does("walk", "a", 1, 2, "left"))}, "has left at 1 s"),
     ({"events": (does("walk", "a", 0, 1, "left"), does("enter", "a", 1, 2, "left"))}, "on stage already"),
     ({"events": (does("eat", "a", 0, 1, target="b"), does("walk", "b", 2, 3, "left"))}, "has been eaten at 1 s"),
@@ -78,7 +81,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"events": (does("emerge", "a", 0, 1, "right", target="b"),)}, "is not behind b"),
     ({"events": (does("leave", "a", 0, 1, "left"), does("emerge", "a", 1, 2, "left", target="b"))}, "has left at 1 s"),
     ({"events": (does("stay", "a", 0, 1),)}, "in sight at 0 s"),
-    ({"events": (does("leave", "a", 0, 1, "left"), does("stay", "a", 1, 2), does("move", "a", 2, 3, "left"))}, "has stayed away"),
+    (
+        {"events": (does("leave", "a", 0, 1, "left"), does("stay", "a", 1, 2), does("move", "a", 2, 3, "left"))},
+        "has stayed away",
+    ),
     ({"events": (does("beside", "a", 0, 0, "right", target="b"),)}, "on the other side"),
     ({"events": (does("beside", "a", 0, 1, "left", target="b"),)}, "both must be 0"),
     ({"camera": Camera("zom")}, "Did you mean 'zoom'"),
@@ -105,7 +111,10 @@ def test_one_may_leave_and_come_back() -> None:
 
 
 def test_one_may_stop_and_go_on() -> None:
-    spec = clip(shape("a"), events=(does("move", "a", 0, 2, "left"), does("stop", "a", 1, 1), does("move", "a", 1.5, 2.5, "right")))
+    spec = clip(
+        shape("a"),
+        events=(does("move", "a", 0, 2, "left"), does("stop", "a", 1, 1), does("move", "a", 1.5, 2.5, "right")),
+    )
     x = choreograph(spec).tracks["a"].x
     start, stopped, end = x[0], x[round(1.25 * spec.fps)], x[-1]
     assert stopped < start and stopped < end

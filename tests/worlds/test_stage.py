@@ -32,7 +32,8 @@ for name, seed in (("small", 3), ("wide", 4), ("full", 5), ("full", 6)):
     fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     # In another order, with warm caches, and twice.
     here = {
-        (n, s): digest(render(sample_spec(s, SCOPES[n]))) for n, s in (("full", 6), ("full", 5), ("wide", 4), ("small", 3), ("small", 3))
+        (n, s): digest(render(sample_spec(s, SCOPES[n])))
+        for n, s in (("full", 6), ("full", 5), ("wide", 4), ("small", 3), ("small", 3))
     }
     assert fresh == [here["small", 3], here["wide", 4], here["full", 5], here["full", 6]]
 
@@ -46,20 +47,28 @@ def test_any_size(size: tuple[int, int], camera: Camera) -> None:
 
 
 def test_a_tall_full_hd_clip() -> None:
-    made = render(clip(emoji("fox", size=0.8), size=(1080, 1920), frames=2, backdrop="hills", camera=Camera("pan", "left")))
+    made = render(
+        clip(emoji("fox", size=0.8), size=(1080, 1920), frames=2, backdrop="hills", camera=Camera("pan", "left"))
+    )
     assert made.frames.shape == (2, 1920, 1080, 3) and (made.masks[0] == 1).sum() > 200_000
 
 
 @pytest.mark.parametrize("backdrop", BACKDROPS)
 def test_every_backdrop_covers_the_frame_wherever_the_camera_looks(backdrop: str) -> None:
     black = render(clip(backdrop="black", frames=1)).frames[0, 0, 0].max()
-    for camera in (Camera("pan", "right", amount=2.0), Camera("pan", "down", amount=0.5), Camera("zoom", "out", amount=3.0)):
+    for camera in (
+        Camera("pan", "right", amount=2.0),
+        Camera("pan", "down", amount=0.5),
+        Camera("zoom", "out", amount=3.0),
+    ):
         frames = render(clip(backdrop=backdrop, camera=camera, frames=3)).frames
         assert (frames.max(-1) > 5).all() or black < 5
 
 
 def test_the_seed_changes_the_place() -> None:
-    assert (render(clip(backdrop="hills", frames=1)).frames != render(clip(backdrop="hills", frames=1, seed=2)).frames).any()
+    assert (
+        render(clip(backdrop="hills", frames=1)).frames != render(clip(backdrop="hills", frames=1, seed=2)).frames
+    ).any()
 
 
 def test_masks_agree_with_the_centres() -> None:
@@ -88,7 +97,9 @@ def test_masks_agree_with_the_sizes() -> None:
 
 
 def test_a_slow_shape_moves_by_parts_of_a_pixel() -> None:
-    made = render(clip(shape("a", "square", x=0.4), events=(does("move", "a", 0, 3, "right", amount=0.05),), backdrop="black"))
+    made = render(
+        clip(shape("a", "square", x=0.4), events=(does("move", "a", 0, 3, "right", amount=0.05),), backdrop="black")
+    )
     weight = made.frames[..., 0].astype(float) - made.frames[0, 0, 0, 0]
     columns = np.arange(96) + 0.5
     centres = (weight.sum(1) * columns).sum(1) / weight.sum((1, 2))
@@ -115,7 +126,13 @@ def test_cut_off_part_of_a_square_in_closed_form(out: float) -> None:
 def test_pass_behind_and_in_front() -> None:
     for depth, hidden in ((0.9, True), (0.1, False)):
         walker = emoji("fox", x=0.1, y=0.6, size=0.25, depth=depth)
-        made = render(clip(walker, shape("wall", "square", "blue", y=0.6, size=0.6), events=(does("pass", "fox", 0, 3, target="wall"),)))
+        made = render(
+            clip(
+                walker,
+                shape("wall", "square", "blue", y=0.6, size=0.6),
+                events=(does("pass", "fox", 0, 3, target="wall"),),
+            )
+        )
         seen = made.truth.visible_fraction
         assert seen[0, 0] == 1.0 and seen[-1, 0] == 1.0
         assert (seen[:, 0].min() == 0.0) == hidden
@@ -124,7 +141,9 @@ def test_pass_behind_and_in_front() -> None:
 
 
 def test_a_followed_actor_stays_in_the_middle() -> None:
-    truth = render(clip(emoji("fox", x=0.1), events=(does("walk", "fox", 0, 3, "right"),), camera=Camera("follow", actor="fox"))).truth
+    truth = render(
+        clip(emoji("fox", x=0.1), events=(does("walk", "fox", 0, 3, "right"),), camera=Camera("follow", actor="fox"))
+    ).truth
     assert np.allclose(truth.x, 48)
 
 
@@ -150,7 +169,11 @@ def test_the_light_goes_out_and_on() -> None:
 
 def test_a_stroke_stays() -> None:
     made = render(
-        clip(emoji("paintbrush", x=0.3, y=0.4), events=(does("paint", "paintbrush", 0, 2, "right", colour="blue"),), backdrop="white")
+        clip(
+            emoji("paintbrush", x=0.3, y=0.4),
+            events=(does("paint", "paintbrush", 0, 2, "right", colour="blue"),),
+            backdrop="white",
+        )
     )
     blue = (made.frames[..., 2].astype(int) - made.frames[..., 0] > 100) & (made.masks == 0)
     covered = np.zeros(blue.shape[1:], bool)

@@ -51,7 +51,9 @@ def test_masks_lie_where_the_truth_says() -> None:
             assert np.ptp(columns) + 1 == pytest.approx(truth.width[t, i], abs=1.5)
             assert np.ptp(rows) + 1 == pytest.approx(truth.height[t, i], abs=1.5)
     ball = np.nonzero(clip.masks[0] == 1)
-    assert ball[1].mean() + 0.5 == pytest.approx(truth.x[0, 0], abs=1) and ball[0].mean() + 0.5 == pytest.approx(truth.y[0, 0], abs=1)
+    assert ball[1].mean() + 0.5 == pytest.approx(truth.x[0, 0], abs=1) and ball[0].mean() + 0.5 == pytest.approx(
+        truth.y[0, 0], abs=1
+    )
 
 
 def test_depth_is_that_of_the_plane_and_of_the_ball() -> None:
@@ -82,7 +84,9 @@ def test_a_moving_camera_sees_one_and_the_same_scene() -> None:
     assert met.mean() > 0.85
     assert (mask == labels[inside])[met].mean() > 0.98
     assert not np.allclose(clip.truth.camera[0], clip.truth.camera[2])
-    assert (clip.truth.position == clip.truth.position[0]).mean() > 0.5 or np.ptp(clip.truth.position, axis=0).max() < 1e-3
+    assert (clip.truth.position == clip.truth.position[0]).mean() > 0.5 or np.ptp(
+        clip.truth.position, axis=0
+    ).max() < 1e-3
 
 
 def test_fractions_are_what_is_left_of_what_would_be_seen() -> None:

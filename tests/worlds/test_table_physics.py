@@ -34,7 +34,9 @@ def test_what_drops_later_hangs_until_then() -> None:
 
 @pytest.mark.parametrize("restitution", [0.3, 0.6, 0.9])
 def test_a_bounce_gives_back_what_the_spec_says(restitution: float) -> None:
-    motion = simulate(table(solid("ball", lift=1.0, restitution=restitution), events=(Event("bounce", "ball"),), fps=200, frames=260))
+    motion = simulate(
+        table(solid("ball", lift=1.0, restitution=restitution), events=(Event("bounce", "ball"),), fps=200, frames=260)
+    )
     height = motion.position[:, 0, 2] - 0.25
     first, second = (round(contact.seconds * 200) for contact in motion.contacts[:2])
     assert height[first:second].max() == pytest.approx(restitution**2, abs=0.03)
@@ -62,14 +64,24 @@ def test_two_balls_keep_their_momentum(sizes: tuple[float, float], restitution: 
 
 
 def test_nothing_moves_before_it_is_hit() -> None:
-    motion = simulate(table(solid("a", x=-0.6), solid("b", x=0.4), events=(Event("hit", "a", target="b", speed=2.0),), fps=200, frames=120))
+    motion = simulate(
+        table(
+            solid("a", x=-0.6),
+            solid("b", x=0.4),
+            events=(Event("hit", "a", target="b", speed=2.0),),
+            fps=200,
+            frames=120,
+        )
+    )
     contact = int(motion.contacts[0].seconds * 200)
     assert np.abs(motion.position[: contact - 1, 1] - motion.position[0, 1]).max() < 1e-4
     assert motion.velocity[contact + 3, 1, 0] > 0.6 and motion.velocity[contact + 3, 0, 0] < 1.4
 
 
 def test_a_ball_rolls_without_slipping() -> None:
-    motion = simulate(table(solid("ball", x=-0.5, size=0.4), events=(Event("roll", "ball", 0.0, "right", speed=0.7),), frames=13))
+    motion = simulate(
+        table(solid("ball", x=-0.5, size=0.4), events=(Event("roll", "ball", 0.0, "right", speed=0.7),), frames=13)
+    )
     way = motion.position[:, 0, 0] - motion.position[0, 0, 0]
     assert way[-1] == pytest.approx(0.7, rel=0.06) and np.abs(motion.position[:, 0, 1]).max() < 1e-3
     for t in range(13):
@@ -78,7 +90,9 @@ def test_a_ball_rolls_without_slipping() -> None:
 
 
 def test_a_cube_slides_as_far_as_friction_lets_it() -> None:
-    motion = simulate(table(solid("cube", "cube", y=0.4), events=(Event("slide", "cube", 0.0, "closer", speed=2.0),), frames=25))
+    motion = simulate(
+        table(solid("cube", "cube", y=0.4), events=(Event("slide", "cube", 0.0, "closer", speed=2.0),), frames=25)
+    )
     assert 0.4 - motion.position[-1, 0, 1] == pytest.approx(2.0**2 / (2 * FRICTION[0] * GRAVITY), rel=0.03)
     assert np.abs(motion.velocity[-1]).max() < 0.01
     assert motion.events[0].end == pytest.approx(2.0 / (FRICTION[0] * GRAVITY), abs=0.1)
@@ -87,7 +101,10 @@ def test_a_cube_slides_as_far_as_friction_lets_it() -> None:
 def test_a_push_carries_the_other_along() -> None:
     motion = simulate(
         table(
-            solid("a", "cube", x=-0.8), solid("b", "brick", x=0.1), events=(Event("push", "a", target="b", speed=0.5, end=1.5),), frames=36
+            solid("a", "cube", x=-0.8),
+            solid("b", "brick", x=0.1),
+            events=(Event("push", "a", target="b", speed=0.5, end=1.5),),
+            frames=36,
         )
     )
     contact = motion.contacts[0].seconds
@@ -100,7 +117,10 @@ def test_a_push_carries_the_other_along() -> None:
 
 
 def pile() -> list:
-    return [solid(f"cube{i}", "cube", colour, 0.3, 0.0, 0.36, lift=0.36 * i) for i, colour in enumerate(("red", "blue", "green"))]
+    return [
+        solid(f"cube{i}", "cube", colour, 0.3, 0.0, 0.36, lift=0.36 * i)
+        for i, colour in enumerate(("red", "blue", "green"))
+    ]
 
 
 def test_a_stack_stands_until_it_is_hit() -> None:
@@ -120,7 +140,11 @@ def lowest(spec: TableSpec, motion: Motion) -> float:
     for t in range(spec.num_frames):
         for i, actor in enumerate(spec.actors):
             z = motion.position[t, i, 2]
-            depths.append(z - actor.size / 2 if actor.noun == "ball" else z + (_corners(actor) @ motion.rotation(t, i).T)[:, 2].min())
+            depths.append(
+                z - actor.size / 2
+                if actor.noun == "ball"
+                else z + (_corners(actor) @ motion.rotation(t, i).T)[:, 2].min()
+            )
     return min(depths)
 
 

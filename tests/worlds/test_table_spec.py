@@ -30,7 +30,10 @@ WRONG: list[tuple[str, Any]] = [
     ("takes no target", lambda: table(BALL, CUBE, events=(Event("roll", "a", 0.0, "left", "b"),))),
     ("direction None, expected left or right", lambda: table(BALL, events=(Event("roll", "a"),))),
     ("not within a clip of 2", lambda: table(BALL, events=(Event("roll", "a", 9.0, "left"),))),
-    ("a has two events", lambda: table(BALL, events=(Event("roll", "a", 0.0, "left"), Event("roll", "a", 1.0, "right")))),
+    (
+        "a has two events",
+        lambda: table(BALL, events=(Event("roll", "a", 0.0, "left"), Event("roll", "a", 1.0, "right"))),
+    ),
     ("only a push ends", lambda: table(BALL, events=(Event("roll", "a", 0.0, "left", end=1.0),))),
     ("nobody is called 'c'", lambda: table(BALL, events=(Event("roll", "c", 0.0, "left"),))),
     ("Did you mean 'orbit'", lambda: table(BALL, camera=Camera("orbitt", "left"))),

@@ -36,7 +36,10 @@ def test_captions_say_who_and_what() -> None:
             for text in wordings:
                 low = text.lower()
                 for actor in spec.actors:
-                    assert any(f"{actor.colour} {word}" in low for word in WORDS.get(actor.noun, (actor.noun,))), (text, actor)
+                    assert any(f"{actor.colour} {word}" in low for word in WORDS.get(actor.noun, (actor.noun,))), (
+                        text,
+                        actor,
+                    )
                 told = {word for word in low.replace(",", " ").replace(".", " ").split() if word in COLOURS}
                 assert told <= {actor.colour for actor in spec.actors} | {spec.table}, text
                 there = {noun for noun in SOLIDS if f" {noun}" in low}
@@ -45,7 +48,9 @@ def test_captions_say_who_and_what() -> None:
                     assert "camera" in low and str(spec.camera.direction) in low
                 assert "{" not in text and "  " not in text and "None" not in text, text
                 if level == "story":
-                    assert [moment for moment, _ in read_story(text.splitlines())] == sorted({0.0, *(event.start for event in spec.events)})
+                    assert [moment for moment, _ in read_story(text.splitlines())] == sorted(
+                        {0.0, *(event.start for event in spec.events)}
+                    )
 
 
 def test_captions_are_deterministic_and_varied() -> None:
@@ -56,14 +61,18 @@ def test_captions_are_deterministic_and_varied() -> None:
 
 def test_words_tell_what_came_of_it() -> None:
     """A stack that is hit gently does not fall, and no caption says so; hit hard, it does."""
-    pile = [solid(f"cube{i}", "cube", colour, 0.3, 0, 0.36, lift=0.36 * i) for i, colour in enumerate(("blue", "green"))]
+    pile = [
+        solid(f"cube{i}", "cube", colour, 0.3, 0, 0.36, lift=0.36 * i) for i, colour in enumerate(("blue", "green"))
+    ]
     for speed, falls in ((0.4, False), (4.0, True)):
         ball = solid("ball", x=-0.6, size=0.7)
         said = texts(table(*pile, ball, events=(Event("topple", "ball", target="cube0", speed=speed),)))
         assert any(word in said for word in ("knocks over", "topples", "knocks it over")) == falls, said
         assert "right" in said or "into" in said
     post = solid("post", "cylinder", "green", 0.3, 0, 0.5)
-    assert "knocks" in texts(table(solid("ball", x=-0.6, size=0.7), post, events=(Event("hit", "ball", target="post", speed=3.5),)))
+    assert "knocks" in texts(
+        table(solid("ball", x=-0.6, size=0.7), post, events=(Event("hit", "ball", target="post", speed=3.5),))
+    )
     short = (Event("hit", "ball", target="cube", speed=0.5),)
     far = texts(table(solid("ball", x=-0.6), solid("cube", "cube", "blue", 0.8), frames=5, events=short))
     assert "toward" in far and "hits" not in far
@@ -74,7 +83,10 @@ def test_left_and_right_are_those_of_the_first_picture() -> None:
         said = texts(table(solid("ball"), events=(Event("roll", "ball", 0.0, direction, speed=0.5),)))
         assert f"to the {direction}" in said or f"rolls {direction}" in said
         assert other not in said
-    beside = [captions(table(solid("a", x=-0.5), solid("b", "cube", "blue", 0.5), frames=1, seed=seed))["sentence"] for seed in range(4)]
+    beside = [
+        captions(table(solid("a", x=-0.5), solid("b", "cube", "blue", 0.5), frames=1, seed=seed))["sentence"]
+        for seed in range(4)
+    ]
     said = "\n".join(text.lower() for wordings in beside for text in wordings)
     assert "to the left of a blue cube" in said and "to the right of a blue cube" not in said
 

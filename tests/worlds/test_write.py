@@ -22,7 +22,13 @@ def test_a_dataset_holds_what_it_says(tmp_path: Path) -> None:
     write_dataset(tmp_path, 12, 7, "small", progress=lambda done, total: seen.append((done, total)))
     assert seen == [(i + 1, 12) for i in range(12)]
     about = json.loads((tmp_path / "dataset.json").read_text())
-    assert (about["world"], about["scope"], about["split"], about["seed"], about["count"]) == ("stage", "small", "train", 7, 12)
+    assert (about["world"], about["scope"], about["split"], about["seed"], about["count"]) == (
+        "stage",
+        "small",
+        "train",
+        7,
+        12,
+    )
     assert "MIT" in about["licence"]
     records = sorted((tmp_path / "0000").glob("*.json"))
     assert len(records) == 12
