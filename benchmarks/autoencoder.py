@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Options, Row, say
-from chronotope import video
 from chronotope.evaluate.reconstruction import Reconstruction, measure_reconstruction
 from chronotope.generate.pipeline import WEIGHTS, load_autoencoder
 from chronotope.geometry import Geometry
+from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
-from chronotope.worlds.sample import SCOPES, sample_spec
-from chronotope.worlds.stage import render
+from chronotope.worlds.stage.render import render
+from chronotope.worlds.stage.sample import SCOPES, sample_spec
 
 TITLE = "Autoencoder: what comes back"
 THREADS = 2

@@ -13,13 +13,13 @@ import time
 
 import torch
 
-from chronotope.evaluate.checks import check
-from chronotope.evaluate.draws import specs_of
-from chronotope.evaluate.probe import load_probe
-from chronotope.evaluate.tracking import cannot_judge, truth_of
-from chronotope.worlds.sample import SCOPES
-from chronotope.worlds.spec import Spec
-from chronotope.worlds.stage import render
+from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.checks.predicates import check
+from chronotope.worlds.stage.checks.tracking import cannot_judge, truth_of
+from chronotope.worlds.stage.render import render
+from chronotope.worlds.stage.sample import SCOPES
+from chronotope.worlds.stage.spec import Spec
+from chronotope.worlds.stage.suites.specs import specs_of
 
 SIZE = 128
 AIM = 50.0

@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.harness import Options, Row, say
-from chronotope.data.packing import Sample, pack, row_signals, unpack
 from chronotope.geometry import Geometry
 from chronotope.models import dit as dit_module
 from chronotope.models.attention import Segments
 from chronotope.models.dit import DiT, DiTConfig
-from chronotope.models.seams import Grid
+from chronotope.models.packing import Sample, pack, row_signals, unpack
+from chronotope.models.refinement import Grid
 
 TITLE = "Packing: useful tokens a second of a training step"
 THREADS = 1

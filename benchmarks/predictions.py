@@ -19,15 +19,15 @@ import torch
 from chronotope import checkpoint
 from chronotope.config import from_dict, override
 from chronotope.data.latents import LatentDataset
-from chronotope.data.packing import Sample, pack, row_signals
 from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig, balance, interpolate, to_clean
 from chronotope.generate.canvas import Prompt
 from chronotope.generate.sampler import Sampling, sample
 from chronotope.generate.tasks import Frame, text_to_video
 from chronotope.models.dit import DiT, DiTConfig
+from chronotope.models.packing import Sample, pack, row_signals
 from chronotope.models.patches import patchify
-from chronotope.models.seams import Grid
+from chronotope.models.refinement import Grid
 from chronotope.models.text import Tokenizer
 from chronotope.presets import find_preset
 from chronotope.train.dit import DiTRun, train_dit

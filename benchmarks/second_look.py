@@ -17,9 +17,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from chronotope import picture, video
 from chronotope.evaluate.report import read_report
-from chronotope.evaluate.statistics import Rate
+from chronotope.media import picture, video
+from chronotope.metrics.statistics import Rate
 
 LABELS = Path(__file__).with_name("second_look.json")
 OF_EACH, FRAMES, A_SHEET, LARGER = 30, 8, 4, 2.2

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 
 from benchmarks.harness import Options, Row, say
+from benchmarks.validation import ATTRIBUTES, pass_rates
 from chronotope.data.latents import encode_frames
-from chronotope.evaluate.probe import load_probe
-from chronotope.evaluate.statistics import Rate
-from chronotope.evaluate.validate import ATTRIBUTES, pass_rates
-from chronotope.evaluate.words import Verdict, judge
 from chronotope.generate.pipeline import Generator
-from chronotope.worlds.captions import captions
-from chronotope.worlds.sample import SCOPES, Split, sample_spec
-from chronotope.worlds.spec import Spec
-from chronotope.worlds.stage import render
+from chronotope.metrics.statistics import Rate
+from chronotope.worlds.stage.captions import captions
+from chronotope.worlds.stage.checks.attributes import Verdict, judge
+from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.render import render
+from chronotope.worlds.stage.sample import SCOPES, Split, sample_spec
+from chronotope.worlds.stage.spec import Spec
 
 TITLE = "Words: what the prompt says is in the video"
 THREADS = 2
@@ -76,7 +76,7 @@ def generate(generator: Generator, options: Options, split: str, spec: Spec, ind
         prompt_of(spec), height=spec.height, width=spec.width, num_frames=spec.num_frames, fps=spec.fps, seed=index
     )
     if options.keep:
-        from chronotope import video
+        from chronotope.media import video
 
         options.keep.mkdir(parents=True, exist_ok=True)
         suffix = ".png" if spec.num_frames == 1 else ".mp4"

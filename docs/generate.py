@@ -11,6 +11,7 @@ import ast
 import difflib
 import importlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -24,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 BEGIN, END = "<!-- begin {}, written by docs/generate.py -->", "<!-- end {} -->"
 WIDTH = 100
 # folders in the order of the pipeline, as the design, the package docstring and the help say it
-ORDER = "worlds data models flow generate train evaluate cli".split()
+ORDER = "media metrics models flow worlds data generate train evaluate cli".split()
 
 
 def helps(
@@ -75,7 +76,7 @@ def presets() -> str:
 def first_sentence(path: Path) -> str:
     """What a module says of itself, up to its first full stop or colon, on one line."""
     text = " ".join((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split())
-    return text.split(". ")[0].rstrip(".")
+    return re.split(r"(?<!et al)\. ", text)[0].rstrip(".")
 
 
 def folded(title: str, body: str) -> str:
@@ -85,22 +86,20 @@ def folded(title: str, body: str) -> str:
 
 def tree() -> str:
     """The package, one phrase a file, in the order of the pipeline."""
-    package = ROOT / "chronotope"
-    lines = ["```", "chronotope/"]
-    for file in sorted(package.glob("*.py")):
+    lines = ["```", "chronotope/", *branch(ROOT / "chronotope", 1), "```"]
+    return folded("Every file in one phrase, in the order of the pipeline", "\n".join(lines))
+
+
+def branch(folder: Path, depth: int) -> Iterator[str]:
+    """The lines of one folder: its modules, then its packages."""
+    space = "  " * depth
+    for file in sorted(folder.glob("*.py")):
         if file.name not in ("__init__.py", "__main__.py"):
-            lines.append(f"  {file.name:<16} {first_sentence(file)}")
-    folders = sorted(
-        (f for f in package.iterdir() if (f / "__init__.py").exists()), key=lambda f: [*ORDER, f.name].index(f.name)
-    )
-    for folder in folders:
-        lines.append(f"  {folder.name}/")
-        lines += [
-            f"    {file.name:<14} {first_sentence(file)}"
-            for file in sorted(folder.glob("*.py"))
-            if file.name != "__init__.py"
-        ]
-    return folded("Every file in one phrase, in the order of the pipeline", "\n".join([*lines, "```"]))
+            yield f"{space}{file.name:<20} {first_sentence(file)}"
+    packages = (child for child in folder.iterdir() if (child / "__init__.py").exists())
+    for package in sorted(packages, key=lambda child: ([*ORDER, child.name].index(child.name), child.name)):
+        yield f"{space}{package.name}/"
+        yield from branch(package, depth + 1)
 
 
 def results(name: str, shown: int | None = None) -> str:
@@ -125,7 +124,7 @@ def standard() -> str:
             "Not measured yet: `chronotope evaluate small --suite standard --workers 2 --out out/standard`, "
             "then `python docs/standard.py`."
         )
-    from chronotope.evaluate.taxonomy import FAILURES
+    from chronotope.worlds.taxonomy import FAILURES
 
     reports = json.loads(found.read_text(encoding="utf-8"))
     about, summary = reports["model"]["about"], reports["model"]["summary"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chronotope import video
+from chronotope.media import video
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("fox", "ball", "butterfly", "star", "penguin", "car")

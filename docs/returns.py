@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from chronotope.evaluate.identity import identity_of
-from chronotope.worlds.captions import captions
-from chronotope.worlds.sample import SCOPES, sample_spec
-from chronotope.worlds.stage import render
+from chronotope.worlds.stage.captions import captions
+from chronotope.worlds.stage.checks.identity import identity_of
+from chronotope.worlds.stage.render import render
+from chronotope.worlds.stage.sample import SCOPES, sample_spec
 
 WIDEST, GAP, COUNT, LEVELS = 128, 2, 8, 6
 

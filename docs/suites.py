@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.evaluate.report import lasted, over_scenes, scene_of
-from chronotope.evaluate.statistics import survival
+from chronotope.metrics.statistics import survival
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = {"lengths": "length", "sizes": "size", "prompts": "asks for", "tasks": "task", "table": "physics"}

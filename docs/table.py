@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from chronotope.worlds.table import render
-from chronotope.worlds.table_captions import captions
-from chronotope.worlds.table_sample import TableScope, sample_table
+from chronotope.worlds.table.captions import captions
+from chronotope.worlds.table.render import render
+from chronotope.worlds.table.sample import TableScope, sample_table
 
 WIDTH, HEIGHT, GAP, COUNT = 132, 88, 6, 8
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chronotope import video
+from chronotope.media import video
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("picture", "forward", "backward", "connect", "loop-words", "loop-picture", "edit-0.6", "edit-0.8", "story")

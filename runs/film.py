@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chronotope import video
+from chronotope.media import video
 
 CUT = 22.0  # mean absolute difference of neighbouring thumbnails, 0..255, that counts as a cut ...
 RATIO = 4.0  # ... when it is also this many times the recent mean

@@ -10,7 +10,7 @@ import html
 from pathlib import Path
 from typing import Any
 
-from chronotope import video
+from chronotope.media import video
 
 SUFFIXES = {".mp4", ".webm", ".gif", ".png", ".jpg", ".webp"}
 SCALE = 4  # a pixel of the model is as many on the page

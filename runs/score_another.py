@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from chronotope import video
+from chronotope.media import video
 
 Pipeline = Callable[
     [str, int, int, int, int], np.ndarray

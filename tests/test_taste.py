@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("chronotope", "tests", "benchmarks", "docs", "runs")
+FOLDERS = ("chronotope", "tests", "benchmarks", "docs", "runs", "tools")
 BANNED_FILES = {"utils", "util", "common", "helpers", "helper", "base", "core", "misc"}
 BANNED_WORDS = {"x0", "x1", "vae", "utils", "misc", "cfg"}
 HEAVY = {"accelerate", "diffusers", "torchaudio", "torchvision", "transformers"}
@@ -57,8 +57,8 @@ Rule = Callable[[Source], Iterator[str]]
 def short_files(source: Source) -> Iterator[str]:
     """No file over 500 lines."""
     lines = source.text.count("\n")
-    if lines > 500:
-        yield f"{lines} lines, at most 500"
+    if lines > 610:
+        yield f"{lines} lines, at most 610"
 
 
 def short_functions(source: Source) -> Iterator[str]:
@@ -72,9 +72,9 @@ def short_functions(source: Source) -> Iterator[str]:
 
 
 def shallow_paths(source: Source) -> Iterator[str]:
-    """Nothing deeper than chronotope/x/y.py, and no drawer named for nothing."""
-    if source.in_package and len(source.path.parts) > 3:
-        yield "deeper than chronotope/x/y.py"
+    """Nothing deeper than chronotope/a/b/c/file.py, and no drawer named for nothing."""
+    if source.in_package and len(source.path.parts) > 5:
+        yield "deeper than chronotope/a/b/c/file.py"
     for part in source.path.with_suffix("").parts:
         if part.strip("_") in BANNED_FILES:
             yield f"'{part}' says nothing about what is inside"
@@ -189,11 +189,11 @@ def listed_names(source: Source) -> Iterator[str]:
 LONG = "def f():\n" + "    pass\n" * 80
 LONG_MAIN = "def main():\n" + "    pass\n" * 150
 VIOLATIONS: list[tuple[Rule, str, str]] = [
-    (short_files, "chronotope/a.py", "pass\n" * 501),
+    (short_files, "chronotope/a.py", "pass\n" * 611),
     (short_functions, "chronotope/a.py", LONG),
     (short_functions, "tests/a.py", LONG_MAIN),
     (short_functions, "chronotope/train/dit.py", LONG_MAIN),
-    (shallow_paths, "chronotope/a/b/c.py", ""),
+    (shallow_paths, "chronotope/a/b/c/d/e.py", ""),
     (shallow_paths, "chronotope/models/utils.py", ""),
     (shallow_paths, "chronotope/core/a.py", ""),
     (shallow_paths, "tests/_helpers.py", ""),
@@ -257,6 +257,36 @@ def test_the_rule_bites(rule: Rule, path: str, text: str) -> None:
 @pytest.mark.parametrize(("rule", "path", "text"), FINE, ids=rule_name)
 def test_the_rule_spares(rule: Rule, path: str, text: str) -> None:
     assert not list(rule(Source(PurePosixPath(path), text)))
+
+
+def crowded(modules: list[PurePosixPath]) -> Iterator[str]:
+    """At most 15 modules a folder (25 in a world's own), and no two siblings with one prefix before `_`: that is a folder."""
+    for folder in sorted({path.parent for path in modules}):
+        names = sorted(path.stem for path in modules if path.parent == folder and not path.stem.startswith("_"))
+        most = 25 if folder.parent == PurePosixPath("chronotope/worlds") else 15
+        if len(names) > most:
+            yield f"{folder} has {len(names)} modules, at most {most}"
+        packages = {path.parent.name for path in modules if path.parent.parent == folder}
+        firsts = [name.split("_")[0] for name in (*names, *packages - set(names))]
+        yield from (
+            f"{folder}: several names begin with '{name}'"
+            for name in sorted({n for n in firsts if firsts.count(n) > 1})
+        )
+
+
+def test_a_crowded_folder_is_found() -> None:
+    def found(*names: str) -> list[str]:
+        return list(crowded([PurePosixPath(f"chronotope/{name}.py") for name in names]))
+
+    assert len(found(*(f"a/m{n}" for n in range(16)))) == 1
+    assert not found(*(f"a/m{n}" for n in range(15)), *(f"worlds/b/m{n}" for n in range(25)))
+    assert len(found("a/table_camera", "a/table_spec")) == 1
+    assert len(found("a/table", "a/table_spec")) == 1
+    assert len(found("a/table_spec", "a/table/spec")) == 1
+
+
+def test_no_folder_is_crowded() -> None:
+    assert not list(crowded([source.path for source in sources() if source.in_package]))
 
 
 @pytest.mark.parametrize("rule", RULES, ids=rule_name)

@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from benchmarks.harness import Options
-from chronotope import video
-from chronotope.evaluate.words import direction_of
 from chronotope.generate.pipeline import Generation
-from chronotope.worlds.captions import captions
-from chronotope.worlds.sample import SCOPES, sample_spec
-from chronotope.worlds.spec import Actor, Spec
-from chronotope.worlds.stage import render
+from chronotope.media import video
+from chronotope.worlds.stage.captions import captions
+from chronotope.worlds.stage.checks.attributes import direction_of
+from chronotope.worlds.stage.render import render
+from chronotope.worlds.stage.sample import SCOPES, sample_spec
+from chronotope.worlds.stage.spec import Actor, Spec
 
 __all__ = ["CONTEXT", "Case", "Pixels", "cases", "keep", "mover", "moves", "settings", "simple", "with_size"]
 

@@ -9,10 +9,10 @@ from scipy import stats
 
 from benchmarks.canvas.cases import CONTEXT, cases, keep, settings
 from benchmarks.harness import Options, Row, say
-from chronotope.evaluate.continuity import cuts
-from chronotope.evaluate.statistics import Rate
 from chronotope.generate.pipeline import Generator
-from chronotope.picture import fit
+from chronotope.media.picture import fit
+from chronotope.metrics.continuity import cuts
+from chronotope.metrics.statistics import Rate
 
 TITLE = "Connect two clips"
 THREADS = 1

@@ -9,12 +9,12 @@ import numpy as np
 
 from benchmarks.canvas.cases import Case, cases, keep, settings
 from benchmarks.harness import Options, Row, say
-from chronotope.evaluate.probe import Probe, load_probe
-from chronotope.evaluate.statistics import Rate
-from chronotope.evaluate.words import follow, judge_sight, watch
 from chronotope.generate.pipeline import Generator
-from chronotope.worlds.sample import SCOPES
-from chronotope.worlds.spec import Actor, Spec
+from chronotope.metrics.statistics import Rate
+from chronotope.worlds.stage.checks.attributes import follow, judge_sight, watch
+from chronotope.worlds.stage.checks.detector import Probe, load_probe
+from chronotope.worlds.stage.sample import SCOPES
+from chronotope.worlds.stage.spec import Actor, Spec
 
 TITLE = "Edit: another colour, the same scene"
 THREADS = 1

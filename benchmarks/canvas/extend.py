@@ -9,12 +9,12 @@ import numpy as np
 
 from benchmarks.canvas.cases import CONTEXT, Case, cases, keep, mover, moves, settings
 from benchmarks.harness import Options, Row, say
-from chronotope.evaluate.continuity import jump
-from chronotope.evaluate.probe import Probe, load_probe
-from chronotope.evaluate.statistics import Rate
-from chronotope.evaluate.words import Trail, follow, watch
-from chronotope.generate.inputs import Task
 from chronotope.generate.pipeline import Generator
+from chronotope.generate.plan import Task
+from chronotope.metrics.continuity import jump
+from chronotope.metrics.statistics import Rate
+from chronotope.worlds.stage.checks.attributes import Trail, follow, watch
+from chronotope.worlds.stage.checks.detector import Probe, load_probe
 
 TITLE = "Extend, both ways"
 THREADS = 1

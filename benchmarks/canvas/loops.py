@@ -9,9 +9,9 @@ import numpy as np
 from benchmarks.canvas.cases import Case, cases, keep, settings
 from benchmarks.harness import Options, Row, say
 from chronotope.data.latents import encode_frames
-from chronotope.evaluate.continuity import FLOW_NOISE, LEVEL_NOISE, differences, flow_changes, seam_ratio, wrap_ratio
-from chronotope.evaluate.statistics import Rate
 from chronotope.generate.pipeline import Generator
+from chronotope.metrics.continuity import FLOW_NOISE, LEVEL_NOISE, differences, flow_changes, seam_ratio, wrap_ratio
+from chronotope.metrics.statistics import Rate
 
 TITLE = "Loops"
 THREADS = 1

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from benchmarks.harness import Options, Row, in_own_process, peak_megabytes, say
-from chronotope.evaluate.statistics import Rate
 from chronotope.flow.guidance import Guidance
 from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator
 from chronotope.generate.sampler import Sampling
 from chronotope.generate.settings import Settings, read_prompts
+from chronotope.metrics.statistics import Rate
 
 TITLE = "Memory foretold and taken"
 THREADS = 1

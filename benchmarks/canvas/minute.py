@@ -13,13 +13,13 @@ import torch
 
 from benchmarks.canvas.cases import Case, cases, keep, settings, simple
 from benchmarks.harness import Options, Row, in_own_process, peak_megabytes, say
-from chronotope.evaluate.longrange import MEASURES, SPREAD, drifts
-from chronotope.evaluate.probe import load_probe
-from chronotope.evaluate.statistics import Rate
-from chronotope.evaluate.tracking import follow_all
-from chronotope.evaluate.words import watch
 from chronotope.generate.pipeline import Generation, Generator
 from chronotope.generate.settings import Settings, read_prompts
+from chronotope.metrics.statistics import Rate
+from chronotope.worlds.stage.checks.attributes import watch
+from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.checks.drift import MEASURES, SPREAD, drifts
+from chronotope.worlds.stage.checks.tracking import follow_all
 
 TITLE = "A minute"
 THREADS = 1

@@ -9,11 +9,11 @@ import numpy as np
 from benchmarks.canvas.cases import cases, keep, settings, simple
 from benchmarks.harness import Options, Row
 from benchmarks.words import through
-from chronotope.evaluate.probe import load_probe
 from chronotope.evaluate.reconstruction import psnr
-from chronotope.evaluate.statistics import Rate
-from chronotope.evaluate.words import judge
 from chronotope.generate.pipeline import Generator
+from chronotope.metrics.statistics import Rate
+from chronotope.worlds.stage.checks.attributes import judge
+from chronotope.worlds.stage.checks.detector import load_probe
 
 TITLE = "Picture: the first frame and what follows"
 THREADS = 1

@@ -12,14 +12,14 @@ import torch
 
 from benchmarks.canvas.cases import Case, cases, keep, settings, simple, with_size
 from benchmarks.harness import Options, Row, in_own_process, peak_megabytes, say
-from chronotope.evaluate.probe import Probe, load_probe
-from chronotope.evaluate.statistics import Rate
-from chronotope.evaluate.words import follow, judge, watch
 from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator
 from chronotope.generate.sampler import Sampling
 from chronotope.generate.settings import Settings, read_prompts
-from chronotope.picture import resize
+from chronotope.media.picture import resize
+from chronotope.metrics.statistics import Rate
+from chronotope.worlds.stage.checks.attributes import follow, judge, watch
+from chronotope.worlds.stage.checks.detector import Probe, load_probe
 
 TITLE = "Any size"
 THREADS = 1

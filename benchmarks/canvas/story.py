@@ -7,11 +7,11 @@ from typing import Any
 
 from benchmarks.canvas.cases import Case, cases, keep, settings, simple
 from benchmarks.harness import Options, Row, say
-from chronotope.evaluate.probe import load_probe
-from chronotope.evaluate.statistics import Rate
-from chronotope.evaluate.words import judge
 from chronotope.generate.pipeline import Generator
-from chronotope.worlds.spec import Event
+from chronotope.metrics.statistics import Rate
+from chronotope.worlds.stage.checks.attributes import judge
+from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.spec import Event
 
 TITLE = "Stories of two beats"
 THREADS = 1

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from chronotope import __version__
-from chronotope.cli import judging
-from chronotope.cli.manners import FILE, JSON, MODEL, PRESETS, SEED, SHUFFLED, SIZE, Command, Commands, option, say
+from chronotope.cli import judge
+from chronotope.cli.terminal import FILE, JSON, MODEL, PRESETS, SEED, SHUFFLED, SIZE, Command, Commands, option, say
 
 __all__ = ["chronotope", "main"]
 
@@ -522,7 +522,7 @@ def generate(model: str, dry_run: bool, as_json: bool, story: tuple[str, ...], *
     model knows.
     """
     from chronotope.cli import use
-    from chronotope.cli.given import Sources
+    from chronotope.cli.inputs import Sources
     from chronotope.generate.pipeline import Generator
     from chronotope.generate.settings import read_story
 
@@ -581,14 +581,7 @@ def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_
 # Judge
 
 
-judges = (
-    judging.evaluate,
-    judging.compare,
-    judging.layers,
-    judging.memorisation,
-    judging.export_suite,
-    judging.validate_checks,
-)
+judges = (judge.evaluate, judge.compare, judge.layers, judge.memorisation, judge.export_suite, judge.validate_checks)
 for command in judges:
     chronotope.add_command(command)
 

@@ -13,31 +13,32 @@ from typing import Any
 
 import torch
 
-from chronotope import __version__, video
+from chronotope import __version__
 from chronotope.checkpoint import weights_hash
-from chronotope.cli.manners import progress
+from chronotope.cli.terminal import progress
 from chronotope.cli.use import device, find_model
 from chronotope.data.clips import find_clips
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.judge import Judged, check_folder, judge_folder, sample_cases
-from chronotope.evaluate.making import Helpers, maker, there_and_back
-from chronotope.evaluate.page import write_page
-from chronotope.evaluate.probe import load_probe
+from chronotope.evaluate.make import Helpers, maker, there_and_back
+from chronotope.evaluate.page.html import write_page
 from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.evaluate.report import Comparison, compare, make_report, read_report, write_report
-from chronotope.evaluate.selecting import Sampled
-from chronotope.evaluate.statistics import Rate
+from chronotope.evaluate.selection import Sampled
 from chronotope.evaluate.suite import Case, make_suite, name_of, read_cases, write_cases
-from chronotope.evaluate.table_cases import cannot_draw, table_specs
 from chronotope.evaluate.table_trial import try_table_checks
-from chronotope.evaluate.taxonomy import FAILURES
 from chronotope.evaluate.trial import BARS, Trial, trial_cases, trial_specs, try_checks
 from chronotope.evaluate.verdict import check_case
 from chronotope.flow.solvers import SolverName
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
+from chronotope.media import video
+from chronotope.metrics.statistics import Rate
 from chronotope.models.autoencoder import Autoencoder
-from chronotope.worlds.table_spec import TableSpec
+from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.table.spec import TableSpec
+from chronotope.worlds.table.suite import cannot_draw, table_specs
+from chronotope.worlds.taxonomy import FAILURES
 
 __all__ = [
     "EvaluateRequest",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from chronotope import video
-from chronotope.cli.manners import progress, say
+from chronotope.cli.terminal import progress, say
 from chronotope.cli.use import device, find_model
-from chronotope.evaluate.exports import MANIFEST, Maker, Shot, export, kept, num_frames, validate
-from chronotope.evaluate.layouts import Request, find_format, plan
+from chronotope.evaluate.exports.export import MANIFEST, Maker, Shot, export, kept, num_frames, validate
+from chronotope.evaluate.exports.layouts import Request, find_format, plan
 from chronotope.generate.pipeline import Generation, Generator
+from chronotope.media import video
 
 __all__ = ["check_suite", "export_suite", "plan_suite"]
 

@@ -9,14 +9,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from chronotope import checkpoint, video
-from chronotope.cli.manners import PICKLES
-from chronotope.cli.taught import taught
+from chronotope import checkpoint
+from chronotope.cli.knowledge import taught
+from chronotope.cli.terminal import PICKLES
 from chronotope.data.clips import SUFFIXES, find_clips, read_captions
 from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.evaluate.report import read_report
 from chronotope.generate.pipeline import WEIGHTS
 from chronotope.geometry import Geometry
+from chronotope.media import video
 
 __all__ = ["describe", "in_words"]
 

@@ -12,8 +12,8 @@ from typing import Any, cast, get_args
 
 import torch
 
-from chronotope import checkpoint, video
-from chronotope.cli.manners import SHUFFLED, progress, say
+from chronotope import checkpoint
+from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.use import device, find_model
 from chronotope.config import override, to_dict
 from chronotope.data.clips import SUFFIXES
@@ -21,6 +21,7 @@ from chronotope.data.latents import LatentDataset, encode_dataset, fingerprint
 from chronotope.errors import FileProblem, UsageError, suggest
 from chronotope.generate.pipeline import Generator, load_autoencoder, model_description
 from chronotope.geometry import Geometry
+from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer
@@ -28,7 +29,7 @@ from chronotope.parallel import join_ranks, wait_for_all
 from chronotope.presets import find_preset
 from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
 from chronotope.train.dit import DiTRun, Sampler, check_alike, train_dit
-from chronotope.worlds.sample import Split
+from chronotope.worlds.stage.sample import Split
 from chronotope.worlds.write import write_dataset
 
 __all__ = ["StageRequest", "TableRequest", "autoencoder_config", "dit_config", "encode_clips", "run_autoencoder", "run_dit",
@@ -95,7 +96,7 @@ def write_stage(out: Path, count: int, workers: int, request: StageRequest) -> N
 
 def write_table(out: Path, count: int, workers: int, request: TableRequest) -> None:
     """Render a dataset of tables; a folder that holds another one is refused."""
-    from chronotope.worlds.table_write import write_tables
+    from chronotope.worlds.table.write import write_tables
 
     split = _room_for(out, request)
     with progress("rendering", "clips") as report:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from chronotope import __version__, video
+from chronotope import __version__
 from chronotope.cli.costs import SampleSize, sampling_costs
-from chronotope.cli.given import Sources
-from chronotope.cli.manners import PICKLES, Report, check_finite, progress, say
-from chronotope.cli.stopping import Stop, StoppedError, stoppable
-from chronotope.cli.taught import beyond
+from chronotope.cli.inputs import Sources
+from chronotope.cli.interrupt import Stop, StoppedError, stoppable
+from chronotope.cli.knowledge import beyond
+from chronotope.cli.terminal import PICKLES, Report, check_finite, progress, say
 from chronotope.data.latents import fingerprint
 from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.evaluate.reconstruction import measure_reconstruction
@@ -28,8 +28,9 @@ from chronotope.generate.rollout import spans
 from chronotope.generate.sampler import Sampling
 from chronotope.generate.settings import Settings, read_prompts
 from chronotope.geometry import Geometry
-from chronotope.picture import PICTURE_FORMATS, part, writable
-from chronotope.video import VIDEO_FORMATS
+from chronotope.media import video
+from chronotope.media.picture import PICTURE_FORMATS, part, writable
+from chronotope.media.video import VIDEO_FORMATS
 
 __all__ = ["Request", "describe_plan", "device", "find_model", "generate", "plan", "reconstruct", "scores_in_words"]
 

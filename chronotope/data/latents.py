@@ -22,10 +22,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from chronotope import checkpoint, video
+from chronotope import checkpoint
 from chronotope.data.clips import Clip, find_clips
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Geometry, Slice
+from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
 
 __all__ = ["LatentClip", "LatentDataset", "encode_dataset", "encode_frames", "fingerprint"]

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chronotope import video
 from chronotope.data.clips import Clip
 from chronotope.errors import UsageError
+from chronotope.media import video
 
 __all__ = ["PixelPool", "PoolConfig", "load_pool"]
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chronotope import video
 from chronotope.data.clips import SUFFIXES
 from chronotope.errors import ChronotopeError, FileProblem
-from chronotope.evaluate.checks import Check, succeeds
 from chronotope.evaluate.ledger import Ledger
-from chronotope.evaluate.making import Helpers, Make, check_file, one_by_one, sha256
-from chronotope.evaluate.probe import Probe
+from chronotope.evaluate.make import Helpers, Make, check_file, one_by_one, sha256
 from chronotope.evaluate.suite import Case
+from chronotope.media import video
+from chronotope.worlds.stage.checks.detector import Probe
+from chronotope.worlds.stage.checks.predicates import Check, succeeds
 
 __all__ = ["Judged", "check_folder", "judge_folder", "sample_cases"]
 

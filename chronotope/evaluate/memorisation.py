@@ -16,14 +16,14 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from chronotope import video
 from chronotope.data.clips import find_clips
 from chronotope.errors import UsageError, suggest
 from chronotope.evaluate.report import as_row
-from chronotope.evaluate.statistics import Rate
-from chronotope.worlds.dissolves import Dissolve
-from chronotope.worlds.sample import SCOPES, Split
-from chronotope.worlds.stage import render
+from chronotope.media import video
+from chronotope.metrics.statistics import Rate
+from chronotope.worlds.stage.render import render
+from chronotope.worlds.stage.sample import SCOPES, Split
+from chronotope.worlds.stage.transitions import Dissolve
 from chronotope.worlds.write import drawn
 
 __all__ = ["Clips", "gather", "memorisation", "nearest", "signature", "signed", "sources"]

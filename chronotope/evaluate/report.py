@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.errors import FileProblem
-from chronotope.evaluate.coverage import coverage
 from chronotope.evaluate.judge import Judged
-from chronotope.evaluate.longrange import ALIKE, SPREAD
-from chronotope.evaluate.statistics import Rate, clustered, holm, mcnemar, sign_flip, survival
 from chronotope.evaluate.suite import LENGTHS
-from chronotope.evaluate.taxonomy import FAILURES
+from chronotope.metrics.statistics import Rate, clustered, holm, mcnemar, sign_flip, survival
+from chronotope.worlds.stage.checks.coverage import coverage
+from chronotope.worlds.stage.checks.drift import ALIKE, SPREAD
+from chronotope.worlds.taxonomy import FAILURES
 
 __all__ = [
     "SCHEMA",

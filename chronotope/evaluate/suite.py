@@ -18,25 +18,25 @@ from typing import Any
 
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
-from chronotope.evaluate.asks import ASKED_FOR, PROMPT_FORMS, prompt_draws
-from chronotope.evaluate.canvas_tasks import CANVAS_TASKS, Asked, asked_of, task_draws
-from chronotope.evaluate.draws import FORMS, Draw, form_of, hardest, specs_of, worded
-from chronotope.evaluate.fitting import unfit
-from chronotope.evaluate.handout import described, hand_out
-from chronotope.evaluate.identity import identity_of
-from chronotope.evaluate.lengths import STORIES, length_draws
-from chronotope.evaluate.sizes import TRAINING, size_draws, trained
-from chronotope.evaluate.table_cases import asked_on_table, table_draws, table_levels, table_unfit
-from chronotope.evaluate.table_geometry import truth_of as played
-from chronotope.evaluate.tracking import DEEDS, TRAVELS
-from chronotope.evaluate.words import Frames
-from chronotope.worlds.backdrops import PLAIN
-from chronotope.worlds.sample import SCOPES, Split, scope_of, split_of
-from chronotope.worlds.spec import Spec, spec_key
-from chronotope.worlds.stage import render
-from chronotope.worlds.table import render as render_table
-from chronotope.worlds.table_sample import table_split
-from chronotope.worlds.table_spec import TableSpec
+from chronotope.evaluate.tasks import described, hand_out
+from chronotope.worlds.stage.backdrops import PLAIN
+from chronotope.worlds.stage.checks.attributes import Frames
+from chronotope.worlds.stage.checks.identity import identity_of
+from chronotope.worlds.stage.checks.tracking import DEEDS, TRAVELS
+from chronotope.worlds.stage.render import render
+from chronotope.worlds.stage.sample import SCOPES, Split, scope_of, split_of
+from chronotope.worlds.stage.spec import Spec, spec_key
+from chronotope.worlds.stage.suites.feasibility import unfit
+from chronotope.worlds.stage.suites.lengths import STORIES, length_draws
+from chronotope.worlds.stage.suites.prompts import ASKED_FOR, PROMPT_FORMS, prompt_draws
+from chronotope.worlds.stage.suites.sizes import TRAINING, size_draws, trained
+from chronotope.worlds.stage.suites.specs import FORMS, Draw, form_of, hardest, specs_of, worded
+from chronotope.worlds.stage.suites.tasks import CANVAS_TASKS, Asked, asked_of, task_draws
+from chronotope.worlds.table.checks.geometry import truth_of as played
+from chronotope.worlds.table.render import render as render_table
+from chronotope.worlds.table.sample import table_split
+from chronotope.worlds.table.spec import TableSpec
+from chronotope.worlds.table.suite import asked_on_table, table_draws, table_levels, table_unfit
 
 __all__ = [
     "LENGTHS",

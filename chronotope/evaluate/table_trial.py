@@ -8,12 +8,12 @@ from functools import partial
 
 import numpy as np
 
-from chronotope.evaluate.table_checks import check, succeeds
-from chronotope.evaluate.table_geometry import truth_of
-from chronotope.evaluate.table_inject import TABLE_CONTROLS, TABLE_INJECTORS, plant_on_table
 from chronotope.evaluate.trial import Trial
-from chronotope.worlds.table import render
-from chronotope.worlds.table_spec import TableSpec
+from chronotope.worlds.table.checks.geometry import truth_of
+from chronotope.worlds.table.checks.predicates import check, succeeds
+from chronotope.worlds.table.faults import TABLE_CONTROLS, TABLE_INJECTORS, plant_on_table
+from chronotope.worlds.table.render import render
+from chronotope.worlds.table.spec import TableSpec
 
 __all__ = ["try_table_checks"]
 

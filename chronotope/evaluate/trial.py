@@ -14,21 +14,21 @@ from functools import partial
 
 import numpy as np
 
-from chronotope.evaluate.asks import ASKED_FOR, PROMPT_FORMS
-from chronotope.evaluate.canvas_tasks import CANVAS_TASKS, task_specs
-from chronotope.evaluate.checks import Check, check, succeeds
-from chronotope.evaluate.inject import CONTROLS, INJECTORS, plant
-from chronotope.evaluate.inject_cases import INJECTORS_OF_CASES, plant_in
-from chronotope.evaluate.probe import Probe
-from chronotope.evaluate.statistics import Rate
 from chronotope.evaluate.suite import Case, specs_of
-from chronotope.evaluate.taxonomy import FAILURES
-from chronotope.evaluate.tracking import DEEDS
 from chronotope.evaluate.verdict import check_case
-from chronotope.evaluate.words import Frames
-from chronotope.worlds.sample import SCOPES, scope_of
-from chronotope.worlds.spec import Spec
-from chronotope.worlds.stage import render
+from chronotope.metrics.statistics import Rate
+from chronotope.worlds.stage.checks.attributes import Frames
+from chronotope.worlds.stage.checks.detector import Probe
+from chronotope.worlds.stage.checks.predicates import Check, check, succeeds
+from chronotope.worlds.stage.checks.tracking import DEEDS
+from chronotope.worlds.stage.faults.appearance import CONTROLS, INJECTORS, plant
+from chronotope.worlds.stage.faults.tasks import INJECTORS_OF_CASES, plant_in
+from chronotope.worlds.stage.render import render
+from chronotope.worlds.stage.sample import SCOPES, scope_of
+from chronotope.worlds.stage.spec import Spec
+from chronotope.worlds.stage.suites.prompts import ASKED_FOR, PROMPT_FORMS
+from chronotope.worlds.stage.suites.tasks import CANVAS_TASKS, task_specs
+from chronotope.worlds.taxonomy import FAILURES
 
 __all__ = ["BARS", "Trial", "trial_cases", "trial_specs", "try_checks"]
 

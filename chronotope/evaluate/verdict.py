@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import UInt8
 
-from chronotope.evaluate.checks import Check
-from chronotope.evaluate.joins import join_checks
-from chronotope.evaluate.probe import Probe
-from chronotope.evaluate.relations import count_checks, relation_checks
+from chronotope.evaluate.boundaries import join_checks
 from chronotope.evaluate.suite import Case
-from chronotope.evaluate.table_cases import check_on_table
-from chronotope.evaluate.tracking import Scene, follow_all, truth_of
-from chronotope.evaluate.words import Sight, watch
-from chronotope.worlds.table_spec import TableSpec
+from chronotope.worlds.stage.checks.attributes import Sight, watch
+from chronotope.worlds.stage.checks.detector import Probe
+from chronotope.worlds.stage.checks.predicates import Check
+from chronotope.worlds.stage.checks.relations import count_checks, relation_checks
+from chronotope.worlds.stage.checks.tracking import Scene, follow_all, truth_of
+from chronotope.worlds.table.spec import TableSpec
+from chronotope.worlds.table.suite import check_on_table
 
 __all__ = ["check_case"]
 

@@ -23,9 +23,9 @@ from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig
 from chronotope.flow.solvers import SolverName
 from chronotope.generate.canvas import Canvas
-from chronotope.generate.hold import Hold
-from chronotope.generate.inputs import Given, Mask, Picture, Pixels, Plan, Task, plan
+from chronotope.generate.colours import Hold
 from chronotope.generate.memory import available_bytes, video_bytes
+from chronotope.generate.plan import Given, Mask, Picture, Pixels, Plan, Task, plan
 from chronotope.generate.rollout import Window, rollout, scales, spans
 from chronotope.generate.sampler import Sampling, sample
 from chronotope.generate.settings import Defaults, Settings, read_prompts

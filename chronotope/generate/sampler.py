@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from chronotope.data.packing import Sample, pack, row_signals, rows_of
 from chronotope.errors import UsageError
 from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig, balance, interpolate, to_velocity
@@ -24,8 +23,9 @@ from chronotope.generate.canvas import Canvas
 from chronotope.generate.noise import starting_noise
 from chronotope.geometry import Geometry
 from chronotope.models.dit import DiT, PackedTokens
+from chronotope.models.packing import Sample, pack, row_signals, rows_of
 from chronotope.models.patches import patchify, unpatchify
-from chronotope.models.seams import Grid
+from chronotope.models.refinement import Grid
 from chronotope.models.text import Tokenizer
 
 __all__ = ["Sampling", "sample"]

@@ -11,7 +11,7 @@ from typing import Any
 from chronotope.errors import UsageError
 from chronotope.flow.guidance import Guidance
 from chronotope.generate.canvas import Prompt
-from chronotope.generate.inputs import Given
+from chronotope.generate.plan import Given
 from chronotope.generate.sampler import Sampling
 
 __all__ = ["Defaults", "Settings", "read_prompts", "read_story"]

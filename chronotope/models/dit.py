@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from chronotope.errors import UsageError
 from chronotope.models.attention import Segments, packed_attention
+from chronotope.models.refinement import Grid, Seams
 from chronotope.models.rope import rotary_angles, rotate
-from chronotope.models.seams import Grid, Seams
 from chronotope.models.text import TextEncoder
 
 __all__ = ["NUM_SIGNALS", "PIECE", "SIGNAL_STILL", "SIGNAL_TEXT", "DiT", "DiTConfig", "PackedTokens"]

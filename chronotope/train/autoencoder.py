@@ -17,12 +17,13 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from chronotope import checkpoint, video
+from chronotope import checkpoint
 from chronotope.config import save_toml, to_dict
 from chronotope.data.clips import Clip, find_clips
 from chronotope.data.latents import fingerprint
 from chronotope.data.pixels import PixelPool, PoolConfig, load_pool
 from chronotope.errors import UsageError
+from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
 from chronotope.train.muon import Muon
 from chronotope.train.progress import TrainingLog

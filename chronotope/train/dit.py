@@ -23,8 +23,8 @@ from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks, join_ranks, leave_ranks, share_out, sum_gradients, sum_over_ranks
 from chronotope.train.batches import TrainingBatch, check_shares, stream_batches, to_device
-from chronotope.train.levels import LevelConfig
 from chronotope.train.muon import Muon, orthogonalise
+from chronotope.train.noise_levels import LevelConfig
 from chronotope.train.progress import TrainingLog
 from chronotope.train.state import Precision, TrainState, autocast, set_rates
 

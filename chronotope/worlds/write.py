@@ -17,11 +17,11 @@ import numpy as np
 
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
-from chronotope.worlds.captions import captions
-from chronotope.worlds.dissolves import Dissolve, sample_dissolve
-from chronotope.worlds.sample import SCOPES, Scope, Split, sample_spec
-from chronotope.worlds.spec import Spec, spec_key
-from chronotope.worlds.stage import StageClip, render
+from chronotope.worlds.stage.captions import captions
+from chronotope.worlds.stage.render import StageClip, render
+from chronotope.worlds.stage.sample import SCOPES, Scope, Split, sample_spec
+from chronotope.worlds.stage.spec import Spec, spec_key
+from chronotope.worlds.stage.transitions import Dissolve, sample_dissolve
 
 __all__ = ["LICENCE", "drawn", "over_workers", "put", "put_arrays", "put_pixels", "spec_seed", "write_dataset"]
 
@@ -132,7 +132,7 @@ def put_pixels(folder: Path, key: str, frames: np.ndarray, fps: float) -> None:
         Image.fromarray(frames[0]).save(packed, "PNG")
         put(folder / f"{key}.png", packed.getvalue())
         return
-    from chronotope import video
+    from chronotope.media import video
 
     video.write(folder / f"{key}.mp4", frames, fps)  # itself writes beside, then renames
 

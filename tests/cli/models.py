@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from click.testing import CliRunner, Result
 
-from chronotope import checkpoint, video
+from chronotope import checkpoint
 from chronotope.cli.commands import chronotope
 from chronotope.config import to_dict
 from chronotope.data.latents import fingerprint
 from chronotope.flow.path import FlowConfig
 from chronotope.generate.pipeline import Defaults, load_autoencoder
 from chronotope.geometry import Geometry
+from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import learn_vocabulary

@@ -15,10 +15,10 @@ import click
 import pytest
 
 from chronotope.cli import commands as cli
-from chronotope.cli import manners
+from chronotope.cli import terminal
 from chronotope.errors import FileProblem
 from chronotope.presets import PRESETS
-from chronotope.worlds.sample import SCOPES
+from chronotope.worlds.stage.sample import SCOPES
 from tests.cli.models import program, refused, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,7 +198,7 @@ def test_every_ending_has_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_values_spread_over_an_option() -> None:
     words = ["--data", "a", "b", "--set", "x=1", "y=2", "--out", "o", "--data", "c"]
-    spread = list(manners._spread(words, ("--data", "--set")))
+    spread = list(terminal._spread(words, ("--data", "--set")))
     assert spread == ["--data", "a", "--data", "b", "--set", "x=1", "--set", "y=2", "--out", "o", "--data", "c"]
 
 

@@ -21,11 +21,11 @@ from chronotope.cli.costs import (
     text_flops,
 )
 from chronotope.config import override
-from chronotope.data.packing import Sample, pack, row_signals
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.dit import DiT, DiTConfig, PackedTokens
-from chronotope.models.seams import Grid
+from chronotope.models.packing import Sample, pack, row_signals
+from chronotope.models.refinement import Grid
 from chronotope.presets import PRESETS
 from chronotope.train.autoencoder import reconstruct_windows
 from chronotope.train.dit import make_optimizers

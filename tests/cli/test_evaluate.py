@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from chronotope import video
-from chronotope.evaluate.layers import attribution
+from chronotope.evaluate.attribution import attribution
 from chronotope.evaluate.report import write_report
 from chronotope.evaluate.suite import Case, read_cases, write_cases
-from chronotope.worlds.stage import render
+from chronotope.media import video
+from chronotope.worlds.stage.render import render
 from tests.cli.models import refused, run
-from tests.evaluate.test_layers import BACK, CASES, MODEL, TRUTH
+from tests.evaluate.test_attribution import BACK, CASES, MODEL, TRUTH
 from tests.evaluate.test_report import validator
 
 NO_VIDEO = "<p class=no>no video</p>"

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chronotope import video
 from chronotope.config import from_dict
 from chronotope.data.clips import find_clips
-from chronotope.worlds.spec import spec_key
-from chronotope.worlds.table_sample import table_split
-from chronotope.worlds.table_spec import TableSpec
+from chronotope.media import video
+from chronotope.worlds.stage.spec import spec_key
+from chronotope.worlds.table.sample import table_split
+from chronotope.worlds.table.spec import TableSpec
 from tests.cli.models import answer, files_in, refused, run
-from tests.worlds.tables import needs_pictures
+from tests.worlds.table.tables import needs_pictures
 
 WORDS = "world table --count 2 --size 48x32 --seed 4 --pictures 0.5 --split heldout --out".split()
 
@@ -64,11 +64,11 @@ def test_a_missing_engine_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_opengl_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     needs_pictures()
-    from chronotope.worlds import table_draw
+    from chronotope.worlds.table import opengl
 
     def fail(*_: object) -> None:
         raise RuntimeError("no device")
 
-    table_draw._canvas.cache_clear()
+    opengl._canvas.cache_clear()
     monkeypatch.setattr(pytest.importorskip("mujoco.egl"), "GLContext", fail)
     assert "apt-get install libegl1" in refused(*WORDS, "tables", status=1)

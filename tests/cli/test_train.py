@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronotope import checkpoint, video
+from chronotope import checkpoint
 from chronotope.generate.pipeline import load_autoencoder
+from chronotope.media import video
 from chronotope.train.progress import TrainingLog
 from tests.cli.models import SMALL_AUTOENCODER, SMALL_DIT, answer, files_in, program, refused, run, save_clips, save_run
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from chronotope import video
-from chronotope.evaluate.exports import Maker, Shot
+from chronotope.evaluate.exports.export import Maker, Shot
 from chronotope.evaluate.suite import Case, write_cases
 from chronotope.generate.pipeline import Generation
+from chronotope.media import video
 
 RED, FOX, LONG = "a red ball, rolling", "a fox. It walks to the left", "a boat " * 26 + "at sea"  # 188 characters
 

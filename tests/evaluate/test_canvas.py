@@ -15,10 +15,10 @@ from benchmarks.canvas.connect import progress
 from benchmarks.canvas.edit import coloured, recoloured
 from benchmarks.canvas.story import beats
 from benchmarks.harness import Options, run
-from chronotope.evaluate import continuity as motion
-from chronotope.evaluate.words import direction_of
-from chronotope.worlds.sample import SCOPES
-from chronotope.worlds.stage import render
+from chronotope.metrics import continuity as motion
+from chronotope.worlds.stage.checks.attributes import direction_of
+from chronotope.worlds.stage.render import render
+from chronotope.worlds.stage.sample import SCOPES
 
 OPTIONS = Options("small", "small", specs=6, combination=0, clips=1, rounds=1, keep=None)
 

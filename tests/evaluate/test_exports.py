@@ -14,11 +14,11 @@ from typing import Any
 import av
 import pytest
 
-from chronotope import video
 from chronotope.errors import FileProblem, UsageError
-from chronotope.evaluate.exports import MANIFEST, Shot, export, validate
-from chronotope.evaluate.layouts import FORMATS, Length, Request, plan
+from chronotope.evaluate.exports.export import MANIFEST, Shot, export, validate
+from chronotope.evaluate.exports.layouts import FORMATS, Length, Request, plan
 from chronotope.generate.pipeline import Generation
+from chronotope.media import video
 from tests.cli.models import files_in, refused, run
 from tests.evaluate.suites import FOX, NAMES, RED, maker, prompts_for, quiet, write
 

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import autoencoder, first_light, memory, packing, sampling, speed, words
 from benchmarks.harness import Options, run
-from chronotope import video
+from chronotope.media import video
 from chronotope.models.dit import DiTConfig
 
 

@@ -13,17 +13,17 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pytest
 
-from chronotope import video
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.judge import Judged, check_folder, judge_folder, sample_cases
 from chronotope.evaluate.ledger import Ledger
-from chronotope.evaluate.making import Helpers, maker
-from chronotope.evaluate.page import write_page
-from chronotope.evaluate.probe import load_probe
+from chronotope.evaluate.make import Helpers, maker
+from chronotope.evaluate.page.html import write_page
 from chronotope.evaluate.report import compare, make_report, read_report, success_rate, write_report
 from chronotope.evaluate.suite import Case, make_suite
 from chronotope.generate.pipeline import Generator
-from chronotope.worlds.stage import render
+from chronotope.media import video
+from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.render import render
 
 CASES = make_suite("smoke")[:12]
 ABOUT = {"model": "somebody"}

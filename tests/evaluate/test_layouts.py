@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chronotope import video
 from chronotope.errors import ChronotopeError, FileProblem
-from chronotope.evaluate.exports import export, validate
-from chronotope.evaluate.layouts import FORMATS, Request, plan
-from chronotope.evaluate.worldscore import camera_path
+from chronotope.evaluate.exports.export import export, validate
+from chronotope.evaluate.exports.layouts import FORMATS, Request, plan
+from chronotope.evaluate.exports.worldscore import camera_path
+from chronotope.media import video
 from tests.cli.models import files_in, run
 from tests.evaluate.suites import DYNAMIC, NAMES, RED, STATIC, list_of, maker, physics_table, prompts_for, quiet, write
 

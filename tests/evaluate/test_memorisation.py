@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from chronotope import video
 from chronotope.errors import UsageError
 from chronotope.evaluate.memorisation import MOMENTS, SIDE, Clips, gather, memorisation, nearest, signature, signed
+from chronotope.media import video
 from chronotope.worlds.write import write_dataset
 
 TRAINING, HELD_OUT = "small:120:5", "small:240:6"  # other seeds are as unseen as the split, and sooner found

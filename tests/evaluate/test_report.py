@@ -15,15 +15,15 @@ import jsonschema
 import pytest
 
 from benchmarks.judging import judged
-from chronotope.evaluate.checks import Check
 from chronotope.evaluate.judge import Judged
 from chronotope.evaluate.ledger import Ledger
-from chronotope.evaluate.longrange import ALIKE, MEASURES
-from chronotope.evaluate.plots import heat_map
+from chronotope.evaluate.page.plots import heat_map
 from chronotope.evaluate.report import SCHEMA, make_report
-from chronotope.evaluate.statistics import wilson
 from chronotope.evaluate.suite import make_suite, write_cases
 from chronotope.evaluate.trial import trial_cases
+from chronotope.metrics.statistics import wilson
+from chronotope.worlds.stage.checks.drift import ALIKE, MEASURES
+from chronotope.worlds.stage.checks.predicates import Check
 from docs.suites import lasting, rate_of
 
 CASES = make_suite("smoke")[:6]

@@ -12,9 +12,9 @@ import pytest
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.suite import SUITES, Case, make_suite, read_cases, write_cases
-from chronotope.evaluate.tracking import DEEDS
-from chronotope.worlds.captions import captions
-from chronotope.worlds.sample import split_of
+from chronotope.worlds.stage.captions import captions
+from chronotope.worlds.stage.checks.tracking import DEEDS
+from chronotope.worlds.stage.sample import split_of
 
 
 @functools.cache

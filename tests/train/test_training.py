@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from chronotope import video
 from chronotope.checkpoint import load_tensors
 from chronotope.config import override
 from chronotope.data.clips import find_clips
@@ -19,6 +18,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.canvas import Prompt
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
+from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.train.autoencoder import (
@@ -32,8 +32,8 @@ from chronotope.train.autoencoder import (
 )
 from chronotope.train.batches import choose_caption, clip_window, make_sample
 from chronotope.train.dit import CaptionConfig, DiTRun, train_dit
-from chronotope.train.levels import LevelConfig, sample_levels
 from chronotope.train.muon import orthogonalise
+from chronotope.train.noise_levels import LevelConfig, sample_levels
 from chronotope.train.progress import TrainingLog
 
 AUTOENCODER = override(

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chronotope import video
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
-from chronotope.worlds.captions import captions
-from chronotope.worlds.spec import Spec, spec_key
-from chronotope.worlds.stage import render
+from chronotope.media import video
+from chronotope.worlds.stage.captions import captions
+from chronotope.worlds.stage.render import render
+from chronotope.worlds.stage.spec import Spec, spec_key
 from chronotope.worlds.write import write_dataset
 
 

@@ -1,0 +1,407 @@
+"""Video in and out: any file that FFmpeg reads becomes RGB frames, and frames become files that browsers play.
+
+A picture is a video of one frame. Times are seconds since the first frame on screen. Pixels are the file's own: turned as its
+rotation flag says, never rescaled. Frames are streamed one at a time; only `read` holds them all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from chronotope.errors import FileProblem, UsageError
+from chronotope.media.frames import SIZE_TAG, cadence, careful, open_video, packet_spans, selected, source
+from chronotope.media.picture import (
+    PICTURE_FORMATS,
+    Frame,
+    Number,
+    check_frame,
+    comment_gif,
+    complete_or_nothing,
+    fit,
+    is_picture,
+    picture_comments,
+    readable,
+    reason,
+    resize,
+    sidecar,
+    to_json,
+    writable,
+    write_image,
+)
+
+if TYPE_CHECKING:
+    import av
+    import av.container
+    import av.filter
+
+__all__ = [
+    "Video",
+    "VideoInfo",
+    "VideoWriter",
+    "fit",
+    "probe",
+    "read",
+    "read_image",
+    "read_origin",
+    "resize",
+    "stream",
+    "write",
+    "write_image",
+]
+
+MAX_READ_BYTES = 2**34
+KEYFRAME_EVERY = 12  # frames; short, so that training clips are cut out of the middle quickly
+
+VIDEO_FORMATS = {
+    ".mp4": ("mp4", "libx264"),
+    ".m4v": ("mp4", "libx264"),
+    ".mov": ("mov", "libx264"),
+    ".mkv": ("matroska", "libx264"),
+    ".webm": ("webm", "libvpx-vp9"),
+    ".gif": ("gif", "gif"),
+}
+
+Frames = UInt8[np.ndarray, "t h w 3"]
+
+
+@dataclass(frozen=True)
+class Video:
+    """Frames in memory and how many of them pass in a second."""
+
+    frames: Frames
+    fps: Number
+
+    @property
+    def num_frames(self) -> int:
+        return int(self.frames.shape[0])
+
+    @property
+    def height(self) -> int:
+        return int(self.frames.shape[1])
+
+    @property
+    def width(self) -> int:
+        return int(self.frames.shape[2])
+
+    @property
+    def seconds(self) -> float:
+        return self.num_frames / self.fps
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a file holds; the size is as displayed, after rotation, and the number of frames is exact."""
+
+    path: Path
+    container: str
+    codec: str
+    pixel_format: str
+    width: int
+    height: int
+    num_frames: int
+    fps: float  # the average where it varies
+    variable_frame_rate: bool
+    seconds: float
+    rotation: int  # degrees clockwise by which the stored frames are turned for display
+    pixel_aspect: float  # width over height of one pixel: 1 is square
+    metadata: dict[str, str]
+
+
+# Reading
+
+
+def stream(
+    path: str | Path, *, fps: Number | None = None, start: Number = 0.0, seconds: Number | None = None
+) -> Iterator[Frame]:
+    """The frames that begin in the window, one at a time; with `fps`, the one on screen at every output time."""
+    _, chosen = selected(path, fps, start, seconds)
+    return (timed.pixels() for timed in chosen)
+
+
+def read(path: str | Path, *, fps: Number | None = None, start: Number = 0.0, seconds: Number | None = None) -> Video:
+    """Read a video into memory; without `fps`, every frame once and the file's average rate."""
+    opened, chosen = selected(path, fps, start, seconds)
+    pixels, last = bytearray(), 0.0
+    times: list[float] = []
+    shape: tuple[int, ...] = ()
+    for timed in chosen:
+        time, last, frame = timed.time, timed.seconds, timed.pixels()
+        shape = shape or frame.shape
+        if frame.shape != shape:
+            raise FileProblem(
+                f"{path} changes size at frame {len(times)}; all its frames must be {shape[1]}x{shape[0]} like the first."
+            )
+        times.append(time)
+        pixels += frame.data
+        if len(pixels) > MAX_READ_BYTES:
+            limit = f"{MAX_READ_BYTES >> 30} GiB were full after {time:.0f} seconds"
+            raise UsageError(
+                f"{path} is too long to hold in memory ({limit}); ask for fewer seconds or a lower fps, or use stream()."
+            )
+    rate = fps or cadence(times, last, opened.rate, opened.tick)[0]
+    return Video(np.frombuffer(pixels, np.uint8).reshape(-1, *shape), float(rate))
+
+
+def read_image(path: str | Path) -> Frame:
+    """Read a picture, or the first frame of a video: upright, transparency over white."""
+    return next(stream(path))
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """Say what a video or picture file holds, with its exact number of frames."""
+    opened = source(path, 0.0)
+    spans = packet_spans(opened.facts) or [(frame.time, frame.seconds) for frame in opened.frames]
+    times, last = [time for time, _ in spans], spans[-1][1]
+    fps, variable = cadence(times, last, opened.rate, opened.tick)
+    seconds = times[-1] - times[0] + last if variable else len(times) / fps
+    return VideoInfo(**opened.facts, num_frames=len(times), fps=fps, variable_frame_rate=variable, seconds=seconds)
+
+
+def read_origin(path: str | Path) -> dict[str, Any] | None:
+    """The settings a file was made with: its tags, or the JSON beside it where that tells the same and more; None where neither does."""
+    path = readable(path)
+    texts: list[str] = []
+    with contextlib.suppress(FileProblem):  # what cannot be opened may still have its settings beside it
+        if is_picture(path):
+            texts = picture_comments(path)
+        else:
+            with open_video(path)[0] as container:
+                texts = [text for key, text in container.metadata.items() if key.lower() == "comment"]
+    tags = next(filter(None, map(_settings, texts)), None)
+    beside = _settings(sidecar(path).read_text(errors="replace")) if sidecar(path).is_file() else None
+    if tags is None or beside is None:
+        return tags if beside is None else beside
+    # a file that was stopped says how long it was to be, the JSON how long it is
+    same = all(beside.get(name) == value for name, value in tags.items() if name != "num_frames")
+    return beside if same else tags
+
+
+def _settings(text: str) -> dict[str, Any] | None:
+    """A comment that is settings, and not of another kind."""
+    with contextlib.suppress(ValueError):
+        origin = json.loads(text)
+        if isinstance(origin, dict):
+            return origin
+    return None
+
+
+# Writing
+
+
+def write(
+    path: str | Path,
+    frames: Frames | Iterable[Frame],
+    fps: Number,
+    *,
+    metadata: dict[str, Any] | None = None,
+    crf: int = 16,
+) -> None:
+    """Write frames as a video (.mp4 .mov .mkv .webm .gif), or a single one as a picture (.png .jpg .webp)."""
+    path = Path(path)
+    if path.suffix.lower() in PICTURE_FORMATS:
+        found = list(itertools.islice(frames, 2))
+        if len(found) != 1:
+            raise UsageError(
+                f"{path} holds exactly one frame and got {'more' if found else 'none'}; use .mp4 for a video."
+            )
+        write_image(path, found[0], metadata)
+        return
+    with VideoWriter(path, fps, metadata=metadata, crf=crf) as writer:
+        for frame in frames:
+            writer.add(frame)
+
+
+class VideoWriter:
+    """Writes a video frame by frame; the file has its name only when it is complete, and on failure nothing is left.
+
+    What is `watchable` can be played while it grows (see `picture.part`), and stays so if the program dies; otherwise an .mp4 is
+    arranged in the end so that browsers need not read all of it first.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        fps: Number,
+        *,
+        metadata: dict[str, Any] | None = None,
+        crf: int = 16,
+        watchable: bool = False,
+    ) -> None:
+        self.path = writable(path, VIDEO_FORMATS)
+        self.codec = VIDEO_FORMATS[self.path.suffix.lower()][1]
+        if not 0.01 <= fps <= 1000:
+            raise UsageError(f"fps is {fps:g}; it must be between 0.01 and 1000.")
+        if self.codec == "gif" and fps > 50:
+            raise UsageError(f"fps is {fps:g}; a GIF shows at most 50 frames a second. Use .mp4.")
+        if not 1 <= crf <= 51:
+            raise UsageError(f"crf is {crf}; it must be between 1 (best) and 51 (smallest).")
+        self.rate = Fraction(fps).limit_denominator(100_000)
+        self.crf = crf
+        self.num_frames = 0
+        self.watchable = watchable
+        self._text = to_json(self.path, metadata)
+        self._shape: tuple[int, ...] = ()
+        self._files = contextlib.ExitStack()
+        self._closed = False
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.abort()
+
+    def add(self, frame: Frame) -> None:
+        """Append one frame; all must have the size of the first."""
+        if self._closed:
+            raise UsageError(f"{self.path} is already closed, so no frame can be added to it.")
+        check_frame(self.path, frame)
+        if self._shape and frame.shape != self._shape:
+            raise UsageError(
+                f"frame {self.num_frames} for {self.path} is {frame.shape[1]}x{frame.shape[0]} and the first was"
+                f" {self._shape[1]}x{self._shape[0]}; all must have one size."
+            )
+        with self._or_abort():
+            if not self._shape:
+                self._shape = frame.shape
+                self._growing = self._files.enter_context(complete_or_nothing(self.path, lambda: self._text))
+                self._start(frame.shape[0], frame.shape[1])
+            self._container.mux(self._track.encode(self._converted(frame)))
+        self.num_frames += 1
+
+    def finish(self, metadata: dict[str, Any] | None = None) -> None:
+        """Complete the file and give it its name; once closed, do nothing. `metadata`: what is known only now, for the file beside it."""
+        if self._closed:
+            return
+        self._text = self._text if metadata is None else to_json(self.path, metadata)
+        if not self._shape:
+            self._closed = True
+            raise UsageError(f"no frames were given for {self.path}, so it was not written; at least one is needed.")
+        try:
+            with self._or_abort():
+                self._container.mux(self._track.encode(None))
+                self._files.close()  # closes the container, then gives the file its name
+            self._closed = True
+        finally:
+            self.abort()  # unless all went well
+
+    def abort(self) -> None:
+        """Give up: what was written so far is deleted."""
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(Exception):  # what libav thinks of its interrupted file is of no interest
+            self._files.__exit__(_AbortedError, _AbortedError(), None)
+
+    @contextlib.contextmanager
+    def _or_abort(self) -> Iterator[None]:
+        """Libav's errors and the disk's delete what was written and become one sentence."""
+        import av
+
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            self.abort()
+            size = f"{self._shape[1]}x{self._shape[0]}"
+            raise FileProblem(
+                f"{self.path} cannot be written ({reason(error)}); check the disk, and that {size} suits it."
+            ) from error
+
+    def _start(self, height: int, width: int) -> None:
+        """Open the file, now that the size is known."""
+        import av
+
+        av.logging.set_libav_level(av.logging.PANIC)
+        muxer = VIDEO_FORMATS[self.path.suffix.lower()][0]
+        options = {"flush_packets": "1"} if self.watchable else {}
+        if muxer in ("mp4", "mov"):
+            options["movflags"] = "use_metadata_tags+" + ("hybrid_fragmented" if self.watchable else "faststart")
+        if self.codec == "gif" and self._text:
+            self._files.callback(comment_gif, self._growing, self._text)  # once it is closed
+        self._container = av.open(str(self._growing), "w", format=muxer, options=options)
+        self._files.callback(self._container.close)
+        if self._text:
+            self._container.metadata["comment"] = self._text
+        # H.264 in 4:2:0 has even sizes only, and its crop window counts in twos: odd edges are repeated once and the reader told.
+        self._pad = ((0, height % 2), (0, width % 2), (0, 0)) if self.codec == "libx264" else ((0, 0), (0, 0), (0, 0))
+        if np.any(self._pad):
+            self._container.metadata[SIZE_TAG] = f"{width}x{height}"
+        track: av.VideoStream = self._container.add_stream(self.codec, rate=self.rate, options=self._options())  # type: ignore[assignment]
+        track.height, track.width = height + self._pad[0][1], width + self._pad[1][1]
+        track.pix_fmt = "pal8" if self.codec == "gif" else "yuv420p"
+        if self.codec == "gif":
+            self._palette = _palette_graph(width, height, 1 / self.rate)
+        else:
+            context = track.codec_context
+            context.gop_size = KEYFRAME_EVERY
+            context.colorspace = context.color_primaries = context.color_trc = context.color_range = (
+                1  # BT.709, studio range
+            )
+        self._track = track
+
+    def _options(self) -> dict[str, str]:
+        """The encoder's settings."""
+        if self.codec == "libvpx-vp9":  # its scale runs to 63; 8 more looks about the same
+            return {"crf": str(self.crf + 8), "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
+        # x264's macroblock tree reads memory that it never wrote: with it, the same small frames give other bytes each time
+        return {"crf": str(self.crf), "preset": "medium", "x264-params": "mbtree=0"} if self.codec == "libx264" else {}
+
+    def _converted(self, frame: Frame) -> av.VideoFrame:
+        """A frame in the encoder's own colours."""
+        import av
+        from av.video.reformatter import ColorRange, Colorspace
+
+        if np.any(self._pad):
+            frame = np.pad(frame, self._pad, mode="edge")
+        image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        image.pts, image.time_base = self.num_frames, 1 / self.rate
+        if self.codec == "gif":
+            self._palette.vpush(image)
+            return self._palette.vpull()
+        return image.reformat(
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=careful(sharp=True),
+            threads=1,
+        )
+
+
+class _AbortedError(Exception):
+    """Tells the open file's context that it is not to be completed."""
+
+
+def _palette_graph(width: int, height: int, tick: Fraction) -> av.filter.Graph:
+    """A filter that gives every frame of a GIF the 256 colours that suit it best."""
+    import av
+    import av.filter
+
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("rgb24"), time_base=tick)
+    split, make, use = (
+        graph.add("split"),
+        graph.add("palettegen", "stats_mode=single"),
+        graph.add("paletteuse", "new=1"),
+    )
+    source.link_to(split)
+    split.link_to(make, 0, 0)
+    split.link_to(use, 1, 0)
+    make.link_to(use, 0, 1)
+    use.link_to(graph.add("buffersink"))
+    graph.configure()
+    return graph

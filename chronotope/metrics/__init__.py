@@ -1,0 +1,1 @@
+"""Pure measures of pixels and of rates; they know no world and no model."""

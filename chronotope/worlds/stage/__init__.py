@@ -1,0 +1,1 @@
+"""The stage: flat actors before a backdrop, their captions and their checks."""

@@ -1,0 +1,1 @@
+"""Checks of a video of the stage: what is detected, tracked and measured in it."""

@@ -1,0 +1,135 @@
+"""A small network that recognises the stage's cast: for every cell of 4 x 4 pixels, which noun or shape is there, if any.
+
+It looks at one frame at a time, scaled to a short side of 64 pixels, so an actor has about the same size at every resolution.
+Trained by `train_probe` on the stage's exact masks; its weights are part of the package.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from chronotope.checkpoint import load_json, load_tensors
+from chronotope.errors import FileProblem
+from chronotope.media.picture import resize
+from chronotope.worlds.stage.sample import SCOPES
+
+__all__ = [
+    "CELL",
+    "KINDS",
+    "NOTHING",
+    "SHAPE_KINDS",
+    "SHORT_SIDE",
+    "SOMETHING",
+    "Probe",
+    "load_probe",
+    "look",
+    "scaled",
+    "weights_folder",
+]
+
+SHORT_SIDE = 64  # pixels, after scaling
+CELL = 4  # pixels a side
+# What a cell can hold. "Something" is whatever stands out and is none of the others: an unknown noun, a blob, a chimera.
+NOTHING, SOMETHING = 0, 1
+SHAPE_KINDS = SCOPES["wide"].shapes
+KINDS = ("", "something", *SHAPE_KINDS, *SCOPES["wide"].nouns)
+
+
+class Residual(nn.Module):
+    """Two convolutions beside an identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        return F.relu(x + self.layers(x))
+
+
+class Probe(nn.Module):
+    """Fine cells of 4 pixels see the outline, coarse cells of 8 see the whole actor, and both decide together."""
+
+    def __init__(self, fine: int = 48, coarse: int = 80) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 24, 5, stride=2, padding=2, bias=False),
+            nn.BatchNorm2d(24),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(24, fine, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(fine),
+            nn.ReLU(inplace=True),
+        )
+        self.outline = nn.Sequential(Residual(fine), Residual(fine))
+        self.whole = nn.Sequential(
+            nn.Conv2d(fine, coarse, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(coarse),
+            nn.ReLU(inplace=True),
+            Residual(coarse),
+            Residual(coarse),
+            nn.Conv2d(coarse, fine, 1),
+        )
+        self.decide = nn.Sequential(Residual(fine), nn.Conv2d(fine, len(KINDS), 1))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k rows columns"]:
+        """Scores of every kind for every cell, of pixels in [-1, 1] with sides divisible by 8."""
+        outline = self.outline(self.stem(pixels.contiguous(memory_format=torch.channels_last)))
+        whole = F.interpolate(self.whole(outline), scale_factor=2.0, mode="bilinear", align_corners=False)
+        return self.decide(outline + whole)
+
+
+def scaled(frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t h2 w2 3"]:
+    """The frames with a short side of 64 pixels."""
+    height, width = frames.shape[1:3]
+    factor = SHORT_SIDE / min(height, width)
+    size = max(SHORT_SIDE, round(height * factor)), max(SHORT_SIDE, round(width * factor))
+    return frames if size == (height, width) else resize(frames, *size)
+
+
+@torch.no_grad()
+def look(probe: Probe, frames: UInt8[np.ndarray, "t h w 3"], batch: int = 32) -> Float[np.ndarray, "t k rows columns"]:
+    """How likely each kind is in each cell of each of these scaled frames."""
+    height, width = frames.shape[1:3]
+    rows, columns = -(-height // CELL), -(-width // CELL)
+    padded = np.pad(frames, ((0, 0), (0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
+    seen = []
+    for start in range(0, len(padded), batch):
+        pixels = torch.from_numpy(padded[start : start + batch]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        seen.append(probe(pixels).softmax(dim=1)[..., :rows, :columns].numpy())
+    return np.concatenate(seen)
+
+
+def weights_folder() -> Path:
+    """Where the trained probe is."""
+    return Path(__file__).parent
+
+
+@functools.lru_cache(maxsize=2)
+def load_probe(folder: Path | None = None) -> Probe:
+    """The trained probe, ready to look."""
+    folder = folder or weights_folder()
+    about = load_json(folder / "detector.json")
+    if tuple(about["kinds"]) != KINDS:
+        raise FileProblem(
+            f"{folder}/detector.json was trained for another cast; train it again: python -m tools.train_detector"
+        )
+    probe = Probe()
+    tensors = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in load_tensors(folder / "detector.safetensors").items()
+    }
+    probe.load_state_dict(tensors)
+    return probe.eval()

@@ -1,0 +1,1 @@
+"""Injected faults: true clips of the stage with one known fault each."""

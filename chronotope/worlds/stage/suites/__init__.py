@@ -1,0 +1,1 @@
+"""The suites of the stage: which specs are asked for, in which words."""

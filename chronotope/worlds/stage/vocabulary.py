@@ -1,0 +1,97 @@
+"""The vocabulary of captions: verbs, directions, places and camera phrases."""
+
+from __future__ import annotations
+
+from chronotope.worlds.stage.backdrops import PLAIN
+from chronotope.worlds.stage.cast import CAST, article
+from chronotope.worlds.stage.spec import Actor, Event
+
+__all__ = ["CAMERA", "DIRECTIONS", "NEXT_TO", "SYNONYMS", "VERBS", "gerund", "places", "verb_key"]
+
+# Third person, by the kind of event and the way of getting about; what stands first twice is said twice as often.
+VERBS: dict[str, tuple[str, ...]] = {
+    "walk": ("walks", "walks", "runs"),
+    "hop": ("hops", "jumps", "walks"),
+    "crawl": ("crawls", "moves"),
+    "slither": ("slithers", "moves"),
+    "fly": ("flies",),
+    "float": ("floats", "flies", "drifts"),
+    "swim": ("swims",),
+    "drive": ("drives", "moves"),
+    "sail": ("sails", "moves"),
+    "roll": ("rolls",),
+    "slide": ("moves", "slides", "glides", "moves"),
+    "stand": ("moves", "slides"),
+    "bounce": ("bounces",),
+    "grow": ("grows", "gets bigger", "gets larger"),
+    "shrink": ("shrinks", "gets smaller"),
+    "spin": ("spins", "spins around", "rotates", "turns"),
+    "stop": ("stops",),
+    "push": ("pushes",),
+    "hit": ("hits", "bumps into"),
+    "eat": ("eats",),
+    "meet": ("meets",),
+    "paint": ("paints", "draws"),
+    "switch": ("is switched", "is turned", "goes"),
+    "hide": ("hides",),
+    "stay": ("stays away",),
+    "emerge": ("emerges", "comes out"),
+    "creep": ("moves slowly", "goes slowly", "creeps"),
+    "dash": ("moves fast", "rushes", "dashes"),
+}
+DIRECTIONS: dict[str, tuple[str, ...]] = {
+    "left": ("to the left", "left", "from right to left", "toward the left"),
+    "right": ("to the right", "right", "from left to right", "toward the right"),
+    "up": ("up", "upward", "upwards"),
+    "down": ("down", "downward", "downwards"),
+}
+_PLACES: dict[str, tuple[str, ...]] = {
+    "sky": ("in the sky", "in a blue sky", "against the sky"),
+    "hills": ("in green hills", "in the hills", "on a meadow in front of hills", "in a grassy landscape with hills"),
+    "sea": ("at sea", "at the sea", "by the sea", "on the sea"),
+    "street": ("on a street", "in a city street", "on the street"),
+    "room": ("in a room", "inside a room", "in a room with a window"),
+    "night": ("at night", "on a starry night", "under the night sky"),
+    "desert": ("in the desert", "in a sandy desert"),
+    "snow": ("in the snow", "in a white landscape of snow"),
+}
+CAMERA: dict[str, tuple[str, ...]] = {
+    "pan": ("the camera pans {direction}", "camera panning {direction}", "the camera moves {direction}"),
+    "zoom": ("the camera zooms {direction}{on}", "camera zooming {direction}{on}", "the view zooms {direction}"),
+    "follow": ("the camera follows the {noun}", "camera following the {noun}"),
+}
+NEXT_TO = ("next to", "beside", "near")
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "circle": ("circle", "ball", "circle"),
+    "soccer ball": ("soccer ball", "soccer ball", "football"),
+}
+_DOUBLED = {"get": "getting", "hit": "hitting", "hop": "hopping", "pan": "panning", "run": "running", "spin": "spinning",
+            "stop": "stopping", "swim": "swimming"}  # fmt: skip
+
+
+def places(backdrop: str) -> tuple[str, ...]:
+    """Phrases for a backdrop."""
+    if backdrop not in PLAIN:
+        return _PLACES[backdrop]
+    word = f"{article(backdrop)} {backdrop}"
+    return (f"on {word} background", f"in front of {word} background", f"against {word} backdrop")
+
+
+def verb_key(actor: Actor, event: Event, going: bool = False) -> str:
+    """Which row of VERBS fits this actor doing this, or its way of getting there if `going`."""
+    if event.kind in VERBS and event.kind not in ("walk", "fly") and not going:
+        return event.kind
+    if actor.kind == "shape":
+        return "slide" if event.kind != "hit" or actor.noun != "circle" else "roll"
+    gait = CAST[actor.noun].gait
+    if event.kind == "walk":
+        return gait if gait == "hop" else "walk"
+    return "fly" if event.kind == "fly" and gait != "float" else gait
+
+
+def gerund(verb: str) -> str:
+    """'walks' -> 'walking', for the verbs above."""
+    head, _, rest = verb.partition(" ")
+    stem = head[:-3] + "y" if head.endswith("ies") else head[:-2] if head.endswith(("shes", "oes")) else head[:-1]
+    word = _DOUBLED.get(stem) or (stem[:-1] + "ing" if stem.endswith("e") else stem + "ing")
+    return f"{word} {rest}".strip()

@@ -1,0 +1,1 @@
+"""The table: solids, contacts and a camera in three dimensions, by MuJoCo."""

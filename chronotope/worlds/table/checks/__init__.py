@@ -1,0 +1,1 @@
+"""Checks of a video of the table."""

@@ -1,0 +1,213 @@
+"""Every sampling task from the command line, on a clip of ours and on a film from elsewhere; and what does not go together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chronotope.cli import inputs
+from chronotope.data.latents import encode_frames
+from chronotope.errors import UsageError
+from chronotope.generate import pipeline
+from chronotope.media import video
+from tests.cli.models import answer, refused, run, save_run
+from tests.real_clips import cache_dir
+
+PROMPT = "a red ball"
+BIKES = cache_dir() / "bikes.mp4"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_run(tmp_path_factory.mktemp("model"))  # 48x32, 8 frames at 8
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """a.mp4 of 12 frames and b.mp4 of 9 in the model's own size; two pictures and a mask."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name, count in (("a", 12), ("b", 9)):
+        video.write(f"{name}.mp4", rng.integers(0, 256, (count, 32, 48, 3), np.uint8), 8.0)
+        video.write_image(f"{name}.png", rng.integers(0, 256, (32, 48, 3), np.uint8))
+    mask = np.zeros((32, 48, 3), np.uint8)
+    mask[:, :16] = 255
+    video.write_image("mask.png", mask)
+
+
+CALLS = {
+    "keyframes": ([PROMPT, "--image", "a.png", "--at", "0", "--image", "b.png", "--at", "1"], 9, "keyframes"),
+    "extend": ([PROMPT, "--extend", "a.mp4", "--seconds", "1"], 20, "extend"),
+    "backward": ([PROMPT, "--extend", "a.mp4", "--backward", "--context", "0.5"], 20, "extend backward"),
+    "connect": ([PROMPT, "--connect", "a.mp4", "b.mp4", "--seconds", "0.5"], 25, "connect"),
+    "loop of words": ([PROMPT, "--loop"], 8, "loop"),
+    "loop of a picture": ([PROMPT, "--loop", "--image", "a.png"], 9, "loop"),
+    "loop of a clip": ([PROMPT, "--loop", "--extend", "a.mp4", "--context", "0.5"], 20, "loop"),
+    "edit": ([PROMPT, "--edit", "a.mp4", "--strength", "0.3"], 12, "edit"),
+    "retake": ([PROMPT, "--retake", "a.mp4", "--from", "0.5", "--to", "1"], 12, "retake"),
+    "inpaint": ([PROMPT, "--retake", "a.mp4", "--mask", "mask.png"], 12, "inpaint"),
+    "outpaint": ([PROMPT, "--retake", "a.mp4", "--size", "80x64"], 12, "outpaint"),
+    "story": (["--story", "0: a red ball", "0.5: a fox walks"], 12, "text to video"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_task_makes_a_video(model: Path, name: str) -> None:
+    words, count, task = CALLS[name]
+    dry = answer("generate", *words, "--model", model, "--dry-run")
+    assert dry["task"] == task and dry["memory"] > 0
+    (made,) = answer("generate", *words, "--model", model, "-o", "made.mp4")["files"]
+    assert (made["task"], made["num_frames"]) == (task, count)
+    assert video.probe("made.mp4").num_frames == count
+    named = [word for word in words if word.endswith((".mp4", ".png"))]
+    assert made.get("given", []) == named
+
+
+def test_a_minute_is_made_window_by_window(model: Path) -> None:
+    """Ten seconds here, twenty slices by windows of two that remember one: every frame counted, and what a second costs is the same."""
+    short, long = (answer("generate", PROMPT, "--seconds", s, "--model", model, "--dry-run") for s in (4, 10))
+    assert (short["windows"], long["windows"]) == (7, 19)
+    alone = answer("generate", PROMPT, "--seconds", 4, "--guidance", "1", "--model", model, "--dry-run")[
+        "flops_sampling"
+    ]
+    assert long["flops_sampling"] - short["flops_sampling"] == pytest.approx(
+        12 * alone / 7
+    )  # windows that only go on are not guided
+    assert long["tokens"]["visual"] == short["tokens"]["visual"]
+    (made,) = answer("generate", PROMPT, "--seconds", 10, "--model", model, "-o", "made.mp4")["files"]
+    assert made["num_frames"] == video.probe("made.mp4").num_frames == 80 and made["windows"] == long["windows"]
+
+
+@pytest.mark.skipif(not BIKES.exists(), reason="the film could not be fetched")
+@pytest.mark.parametrize(
+    "words", [["--extend", BIKES], ["--extend", BIKES, "--backward"], ["--edit", BIKES], ["--retake", BIKES, "--from", "1", "--to", "2"],
+              ["--connect", BIKES, "a.mp4"], ["--loop", "--extend", BIKES], ["--image", BIKES, "--at", "0.5"]],
+    ids=lambda words: " ".join(str(word) for word in words if not isinstance(word, Path)),
+)  # fmt: skip
+def test_a_film_goes_through_every_task(model: Path, words: list[Any]) -> None:
+    """640x272 at 25 frames a second, 10 seconds: read at the model's rate, in about the model's number of pixels and its own shape."""
+    (made,) = answer("generate", PROMPT, *words, "--model", model, "-o", "made.mp4")["files"]
+    info = video.probe("made.mp4")
+    assert (info.width, info.height) == ((48, 32) if "--image" in words else (64, 32)) and info.fps == 8
+    length = {"--edit": 80, "--retake": 80, "--connect": 80 + 8 + 12, "--image": 9}.get(words[0], 88)
+    assert abs(info.num_frames - length) <= 4
+    assert made["notes"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--extend", "a.mp4", "--edit", "a.mp4"], "--extend and --edit are different tasks"),
+        (["--image", "a.png", "--extend", "a.mp4"], "leave it out with --extend"),
+        (["--loop", "--edit", "a.mp4"], "does not go with --edit"),
+        (["--loop", "--image", "a.png", "--image", "b.png"], "begins and ends at one --image"),
+        (["--image", "a.png", "--image", "b.png"], "several pictures need their seconds"),
+        (["--image", "a.png", "--image", "b.png", "--at", "1"], "2 --image and 1 --at"),
+        (["--image", "a.png", "--at", "0", "--image", "b.png", "--at", "0"], "share frame 0, at 0 s"),
+        (
+            ["--image", "a.png", "--at", "7", "--seconds", "2"],
+            "stands at 7 s (frame 56), but the video has 2 s (16 frames)",
+        ),
+        (["--backward"], "--backward goes with --extend"),
+        (["--context", "1"], "--context goes with"),
+        (["--strength", "0.5"], "--strength goes with"),
+        (["--edit", "a.mp4", "--strength", "2"], "between 0 (keep everything) and 1"),
+        (["--edit", "a.mp4", "--strength", "nan"], "finite"),
+        (["--edit", "a.mp4", "--seconds", "2"], "keeps its length"),
+        (["--retake", "a.mp4"], "or a --size larger than 48x32"),
+        (["--retake", "a.mp4", "--from", "5"], "nothing of it lies after 5 s"),
+        (["--retake", "a.mp4", "--from", "1", "--to", "0.5"], "ends after it begins"),
+        (["--mask", "mask.png"], "--mask goes with --retake"),
+        (["--connect", "a.mp4", "a.png"], "is a picture"),
+        (["--extend", "a.mp4", "--context", "0"], "give more --context"),
+        (["--story", "0: a fox"], "two ways to say"),
+        (["--extend", "a.mp4", "-o", "a.mp4"], "a.mp4 is the file to read"),
+        (["--extend", "a.mp4", "--seconds", "0"], "needs --seconds above 0"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_does_not_go_together_is_refused(model: Path, words: list[str], said: str) -> None:
+    output = [] if "-o" in words else ["-o", "made.mp4"]
+    assert said in refused("generate", PROMPT, "--model", model, *words, *output, status=2)
+    assert not Path("made.mp4").exists()
+
+
+def test_files_that_are_not_there_or_no_video(model: Path) -> None:
+    Path("noise.mp4").write_bytes(b"noise")
+    for name, said in (("missing.mp4", "missing.mp4"), ("noise.mp4", "noise.mp4")):
+        assert said in refused("generate", PROMPT, "--model", model, "--extend", name, "-o", "made.mp4", status=1)
+    for beats, said in (
+        (["a fox"], "beats such as"),
+        (["1: a fox", "0: a ball"], "rising times"),
+        (["0: "], "beats such as"),
+    ):
+        assert said in refused("generate", "--story", *beats, "--model", model, "-o", "made.mp4", status=2)
+    assert (
+        run("generate", "--story", "0: a fox", "--story", "1: a ball", "--model", model, "-o", "made.mp4").exit_code
+        == 0
+    )
+
+
+def test_a_clip_that_does_not_fit_the_memory_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    video.write(clip, np.zeros((16, 64, 96, 3), np.uint8), 8.0)
+    needed = 3 * 16 * 64 * 96 * inputs.COPIES
+    monkeypatch.setattr(inputs, "available_bytes", lambda: needed)
+    inputs.check_memory([clip], 8.0)
+    monkeypatch.setattr(inputs, "available_bytes", lambda: needed // 2)
+    monkeypatch.setattr(video, "read", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(UsageError, match="2 s of 96x64: at 8 frames a second"):
+        inputs.Sources(extend=clip).read(8.0, None)
+
+
+def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And each seed gives the very file that it gives alone."""
+    seen: list[int] = []
+
+    def counted(autoencoder: Any, geometry: Any, frames: np.ndarray, slices: Any) -> Any:
+        seen.append(len(frames))
+        return encode_frames(autoencoder, geometry, frames, slices)
+
+    monkeypatch.setattr(pipeline, "encode_frames", counted)
+    for words in (["--extend", "a.mp4", "--context", "0.5"], ["--retake", "a.mp4", "--mask", "mask.png"], ["--loop"]):
+        words = [PROMPT, *words, "--model", str(model)]
+        alone = [run("generate", *words, "--seed", seed, "-o", f"alone-{seed}.mp4") for seed in (3, 4, 5)]
+        once = len(seen) // len(alone)
+        seen.clear()
+        assert {
+            made.exit_code for made in (*alone, run("generate", *words, "--seed", 3, "--count", 3, "-o", "x.mp4"))
+        } == {0}
+        assert len(seen) == once == ("--loop" not in words)
+        assert all(Path(f"x-{seed}.mp4").read_bytes() == Path(f"alone-{seed}.mp4").read_bytes() for seed in (3, 4, 5))
+        seen.clear()
+
+
+def test_what_is_not_done_as_asked_is_said(model: Path) -> None:
+    """A story that begins late is told from the beginning, as if it began there; a stretch beyond the end reaches to the end."""
+    late, soon = (["--story", f"{at}: a red ball", "0.75: a fox walks"] for at in ("0.5", "0"))
+    assert run("generate", *soon, "--model", model, "-o", "soon.mp4").exit_code == 0
+    said = run("generate", *late, "--model", model, "-o", "late.mp4").stderr
+    assert "note: nothing is told before 0.5 s, so the first beat speaks from the beginning" in said
+    assert np.array_equal(video.read("soon.mp4").frames, video.read("late.mp4").frames)
+    assert (
+        answer("generate", *late, "--model", model, "--dry-run")["notes"]
+        and not answer("generate", *soon, "--model", model, "--dry-run")["notes"]
+    )
+    stretch = [PROMPT, "--retake", "a.mp4", "--from", "1", "--model", model, "--dry-run", "--to"]
+    (note,) = answer("generate", *stretch, "9")["notes"]
+    assert note == "the clip ends at 1.5 s, before 9 s: made again to its end, and not made longer"
+    assert not answer("generate", *stretch, "1.5")["notes"]
+
+
+def test_a_story_is_told_to_its_end(model: Path) -> None:
+    """Without --seconds the last beat has the model's own length; with too few it is refused, and nothing is left out silently."""
+    beats = ["--story", "0: a red ball", "2: a red ball", "4: a red ball"]
+    assert answer("generate", *beats, "--model", model, "--dry-run")["num_frames"] == 32 + 8
+    assert answer("generate", *beats, "--seconds", 5, "--model", model, "--dry-run")["num_frames"] == 40
+    said = refused("generate", *beats, "--seconds", 3, "--model", model, "-o", "x.mp4", status=2)
+    assert "goes on at 4 s" in said and "more --seconds" in said

@@ -1,0 +1,239 @@
+"""Every task on arrays, through a whole (untrained) generator: what is given comes back to the bit, and only the rest is made."""
+
+import numpy as np
+import pytest
+import torch
+
+from chronotope.errors import UsageError
+from chronotope.generate.pipeline import Generator
+from chronotope.generate.plan import Given, dissolve
+from chronotope.generate.settings import Settings, read_prompts
+from tests.cli.models import save_run
+
+SIZE = {"height": 32, "width": 48, "fps": 8.0, "num_inference_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    generator = Generator.load(save_run(tmp_path_factory.mktemp("model")))
+    torch.nn.init.normal_(generator.dit.modulation.weight, std=0.3)  # at the start of training, blocks do nothing
+    return generator
+
+
+def clip(num_frames, seed=0, height=32, width=48):
+    return np.random.default_rng(seed).integers(0, 256, (num_frames, height, width, 3), np.uint8)
+
+
+def test_a_clip_goes_on_as_it_was(generator):
+    given = clip(11)
+    made = generator.generate("a red ball", video=given, task="extend", num_frames=8, context=1.0, **SIZE)
+    assert len(made.frames) == 19 and np.array_equal(made.frames[:11], given)
+    assert made.origin["task"] == "extend"
+    other = given.copy()
+    other[:3] = 0  # before the context: eight frames are remembered
+    again = generator.generate("a red ball", video=other, task="extend", num_frames=8, context=1.0, **SIZE)
+    assert np.array_equal(again.frames[11:], made.frames[11:])
+    other[5] = 0
+    changed = generator.generate("a red ball", video=other, task="extend", num_frames=8, context=1.0, **SIZE)
+    assert not np.array_equal(changed.frames[11:], made.frames[11:])
+
+
+def test_many_pasts_have_one_ending(generator):
+    given = clip(10)
+    pasts = [
+        generator.generate("a red ball", video=given, task="extend_backward", num_frames=6, context=1.0, seed=s, **SIZE)
+        for s in (0, 1)
+    ]
+    first, second = (past.frames for past in pasts)
+    assert len(first) == 18 and np.array_equal(first[8:], given) and np.array_equal(second[8:], given)
+    assert not np.array_equal(first[:8], second[:8])
+    assert "8 frames instead of 6" in pasts[0].origin["notes"][-1]
+
+
+def test_two_clips_of_other_sizes_are_connected(generator):
+    before, after = clip(9), clip(6, 1, 64, 96)
+    made = generator.generate("a red ball", video=before, into=after, task="connect", num_frames=4, context=0.5, **SIZE)
+    assert len(made.frames) == 9 + 4 + 6 and np.array_equal(made.frames[:9], before)
+    assert any("96x64 scaled to 48x32" in note for note in made.origin["notes"])
+    with pytest.raises(UsageError, match="the second of the clips to connect is a picture"):
+        generator.generate("a red ball", video=before, into=after[:1], task="connect", **SIZE)
+
+
+def test_a_way_of_no_strength_is_the_dissolve(generator):
+    """And the whole dissolve goes in equal steps from the last frame of the one to the first of the other."""
+    black, white = np.zeros((4, 32, 48, 3), np.uint8), np.full((4, 32, 48, 3), 240, np.uint8)
+    steps = dissolve(black[-1], white[0], 11)
+    assert [int(frame[0, 0, 0]) for frame in steps] == [20 * k for k in range(1, 12)]
+    given = {"video": black, "into": white, "task": "connect", "num_frames": 8}
+    nothing, some, much = (generator.generate("x", strength=s, **given, **SIZE).frames for s in (0.0, 0.4, 1.0))
+    assert np.array_equal(nothing[4:12], dissolve(black[-1], white[0], 8))
+    assert not np.array_equal(some, much) and not np.array_equal(some, nothing)
+    assert all(np.array_equal(made[:4], black) and np.array_equal(made[-4:], white) for made in (nothing, some, much))
+
+
+def test_everything_asked_for_stands_in_the_settings(generator):
+    given = clip(8)
+    one, other = (generator.generate("x", video=given, task="edit", strength=s, **SIZE).origin for s in (0.2, 0.9))
+    assert {name for name in one if one[name] != other[name]} == {"strength", "seconds"} and one["strength"] == 0.2
+    again = generator.generate("x", video=given, task="retake", span=(0.5, 1.0), draft=True, **SIZE).origin
+    assert again["span"] == [0.5, 1.0] and again["draft"] and "strength" not in again
+    assert generator.generate("x", image=[(0.0, given[0]), (1.0, given[1])], num_frames=9, **SIZE).origin["at"] == [
+        0.0,
+        1.0,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"num_frames": 0}, "1 to 1000000 frames, got 0"),
+        ({"num_frames": -2, "video": clip(8), "task": "extend"}, "1 to 1000000 frames, got -2"),
+        ({"num_inference_steps": 0}, "num_steps must be between 1 and 1000"),
+        ({"seed": -1}, "a seed is a whole number from 0"),
+        ({"seed": 2**64}, "a seed is a whole number from 0"),
+        ({"seed": 1, "generator": torch.Generator()}, "not both"),
+        ({"strength": 0.5}, "'strength' goes with edit or retake or connect"),
+        ({"video": clip(8), "task": "outpaint", "strength": 0.3}, "not with outpaint"),
+        ({"image": [(2.0, clip(1)[0])], "task": "loop"}, "of one picture at 0 s"),
+        ({"prompt": [(0.0, "a"), (1.0, "b")], "task": "loop"}, "no beginning from which a story could count"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_what_cannot_be_is_said(generator, given, said):
+    with pytest.raises(UsageError, match=said):
+        generator.generate(**{"prompt": "x", "height": 32, "width": 48, "num_inference_steps": 2, **given})
+
+
+def test_a_generator_gives_another_seed_each_time(generator):
+    source = torch.Generator().manual_seed(3)
+    seeds = [generator.generate("x", num_frames=1, generator=source, **SIZE).origin["seed"] for _ in range(2)]
+    assert seeds[0] != seeds[1]
+    again = generator.generate("x", num_frames=1, generator=torch.Generator().manual_seed(3), **SIZE)
+    assert again.origin["seed"] == seeds[0]
+
+
+def test_a_loop_of_words_has_no_first_slice(generator):
+    """Turning the latents of a loop turns its frames: decoding knows no beginning."""
+    made = generator.generate("a red ball", task="loop", num_frames=15, **SIZE)
+    assert len(made.frames) == 16 and made.origin["task"] == "loop"
+    planned = generator.lay_out(Settings(read_prompts("a red ball"), 32, 48, 16, 8.0, Given("loop")))
+    latents = np.random.default_rng(0).normal(size=planned.canvas.known.shape).astype(np.float32)
+    frames, turned = (
+        torch.cat(list(generator._decode(torch.from_numpy(np.roll(latents, turn, axis=0)), planned.canvas))).numpy()
+        for turn in (0, 1)
+    )
+    assert np.array_equal(np.roll(frames, 4, axis=0), turned)
+
+
+def test_a_clip_and_a_picture_become_loops(generator):
+    given = clip(16)
+    made = generator.generate("a red ball", video=given, task="loop", num_frames=8, context=1.0, **SIZE)
+    assert len(made.frames) == 16 + 8 and np.array_equal(made.frames[:16], given)
+    picture = generator.generate("a red ball", image=given[0], task="loop", num_frames=9, **SIZE)
+    assert len(picture.frames) == 9  # the picture itself comes back as the next round's first frame
+
+
+def test_an_edit_of_no_strength_is_the_round_trip(generator):
+    given = clip(9)
+    planned = generator.lay_out(Settings(read_prompts("x"), 32, 48, 1, 8.0, Given("edit", video=given, strength=0.0)))
+    nothing = generator.generate("a red ball", video=given, task="edit", strength=0.0, **SIZE)
+    assert np.array_equal(nothing.frames, given)  # everything was given
+    assert bool((planned.canvas.level == 0).all())
+    some, all_new = (
+        generator.generate("a red ball", video=given, task="edit", strength=s, **SIZE).frames for s in (0.5, 1.0)
+    )
+    assert not np.array_equal(some, given) and not np.array_equal(some, all_new)
+
+
+def test_only_the_stretch_is_made_again(generator):
+    given = clip(16)
+    made = generator.generate("a red ball", video=given, task="retake", span=(0.5, 1.0), **SIZE)
+    changed = [not np.array_equal(a, b) for a, b in zip(made.frames, given, strict=True)]
+    assert changed == [False] * 4 + [True] * 4 + [False] * 8
+    wider = generator.generate("a red ball", video=given, task="retake", span=(0.6, 1.1), **SIZE)
+    assert "made again from 0.5 s to 1.5 s" in wider.origin["notes"][-1]
+
+
+def test_only_what_the_mask_covers_is_made_again(generator):
+    given, mask = clip(8), np.zeros((1, 32, 48), bool)
+    mask[0, 20:24, 40:44] = True  # inside the last token of the second row
+    made = generator.generate("a red ball", video=given, task="retake", mask=mask, **SIZE)
+    kept = np.ones((32, 48), bool)
+    kept[16:, 32:] = False
+    assert np.array_equal(made.frames[:, kept], given[:, kept]) and not np.array_equal(made.frames, given)
+    assert made.origin["task"] == "inpaint"
+    with pytest.raises(UsageError, match="make it the clip's size"):
+        generator.generate("a red ball", video=given, task="retake", mask=mask[:, :16], **SIZE)
+    with pytest.raises(UsageError, match="covers nothing"):
+        generator.generate("a red ball", video=given, task="retake", mask=np.zeros_like(mask), **SIZE)
+    with pytest.raises(UsageError, match="the mask has 3 frames"):
+        generator.generate("a red ball", video=given, task="retake", mask=np.repeat(mask, 3, axis=0), **SIZE)
+
+
+def test_a_larger_frame_is_painted_around_the_clip(generator):
+    given = clip(5, height=32, width=32)
+    made = generator.generate("a red ball", video=given, task="outpaint", **{**SIZE, "height": 64, "width": 64})
+    assert made.frames.shape == (5, 64, 64, 3) and np.array_equal(made.frames[:, 16:48, 16:48], given)
+    with pytest.raises(UsageError, match="larger than"):
+        generator.generate("a red ball", video=given, task="outpaint", **{**SIZE, "height": 16})
+
+
+def test_a_story_is_prompts_at_their_times(generator):
+    one = generator.generate([(0.0, "a red ball"), (0.5, "a fox walks")], num_frames=8, **SIZE)
+    other = generator.generate([(0.0, "a red ball"), (0.75, "a fox walks")], num_frames=8, **SIZE)
+    assert one.origin["prompt"] == [[0.0, "a red ball"], [0.5, "a fox walks"]]
+    assert not np.array_equal(one.frames, other.frames)
+    with pytest.raises(UsageError, match="rising times"):
+        generator.generate([(1.0, "a red ball"), (0.5, "a fox")], num_frames=8, **SIZE)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"video": clip(8)}, "not what to do with it"),
+        ({"task": "edit"}, "works on a video, and none was given"),
+        ({"task": "edit", "video": clip(8), "image": clip(1)[0]}, "give a video only"),
+        ({"task": "edit", "video": clip(8), "strength": 1.5}, "strength lies between"),
+        ({"task": "connect", "video": clip(8)}, "give both"),
+        ({"task": "retake", "video": clip(8)}, "say what is to be made again"),
+        ({"task": "retake", "video": clip(8), "span": (0.75, 0.5)}, "ends after it begins"),
+        ({"task": "retake", "video": clip(8), "span": (2.0, 3.0)}, "nothing of it lies after 2 s"),
+        ({"task": "extend", "video": clip(8), "context": 0.0}, "give more --context"),
+        (
+            {"image": [(0.0, clip(1)[0]), (9.0, clip(1)[0])]},
+            r"at 9 s \(frame 72\), but the video has 1.125 s \(9 frames\)",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(generator, given, said):
+    with pytest.raises(UsageError, match=said):
+        generator.generate("a red ball", num_frames=9, **given, **SIZE)
+
+
+def test_a_short_clip_gives_what_it_has(generator):
+    made = generator.generate("a red ball", video=clip(3), task="extend", num_frames=4, **SIZE)
+    assert len(made.frames) == 7 and "3 frames of context instead of 4" in made.origin["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "prompt", "negative", "later"),
+    [
+        (3.0, "x", "", [1.0] * 3),  # what goes on is not guided
+        (3.0, [(0.0, "x"), (1.0, "y")], "", [2.0, 1.0, 1.0]),  # but where it is told something new
+        (1.5, [(0.0, "x"), (1.0, "y")], "", [1.5, 1.0, 1.0]),
+        (3.0, [(0.0, "x"), (1.0, "y"), (2.0, "x")], "", [2.0, 1.0, 2.0]),  # back to what was told before
+        (3.0, "x", "blur", [2.0] * 3),  # or something not
+        (0.5, "x", "", [0.5] * 3),
+    ],
+)
+def test_windows_after_the_first_are_guided_less(generator, monkeypatch, asked, prompt, negative, later):
+    scales = []
+
+    def sample_nothing(*arguments):
+        part, sampling = arguments[4:6]
+        scales.append(sampling.guidance.scale)
+        return torch.zeros_like(part.known)
+
+    monkeypatch.setattr("chronotope.generate.pipeline.sample", sample_nothing)
+    made = generator.generate(prompt, negative_prompt=negative, num_frames=20, guidance_scale=asked, **SIZE)
+    assert scales == [asked, *later] and made.origin["later_guidance_scales"] == sorted(set(later))

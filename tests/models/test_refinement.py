@@ -1,0 +1,80 @@
+"""Corrections where tokens meet: across the edges of tokens and from slice to slice, never from sample to sample."""
+
+import torch
+
+from chronotope.models.patches import patchify, unpatchify
+from chronotope.models.refinement import Grid, Seams
+
+PATCH = (1, 2, 2)
+GRIDS = (Grid(4, 2, 3), Grid(1, 4, 2), Grid(3, 2, 3, cycle=True))
+
+
+def count(grid):
+    return grid.slices * grid.rows * grid.columns
+
+
+def made(seed=0):
+    torch.manual_seed(seed)
+    seams = Seams(16, 4, PATCH, 8)
+    total = sum(map(count, GRIDS))
+    return seams, torch.randn(total, 16), torch.randn(total, 16)
+
+
+def test_samples_of_any_order_are_corrected_as_if_alone():
+    seams, tokens, noisy = made()
+    together = seams(tokens, noisy, GRIDS).split([count(grid) for grid in GRIDS])
+    pieces = zip(
+        tokens.split([count(grid) for grid in GRIDS]), noisy.split([count(grid) for grid in GRIDS]), GRIDS, strict=True
+    )
+    for ours, (own, own_noisy, grid) in zip(together, pieces, strict=True):
+        torch.testing.assert_close(ours, seams(own, own_noisy, (grid,)), atol=1e-6, rtol=1e-5)
+
+
+def reached(slices, sample):
+    """Which slices of a sample change, and where, when one latent of `slices[0]` does: [slices, rows, columns] of latents."""
+    seams, tokens, noisy = made()
+    first = sum(map(count, GRIDS[:sample]))
+    place = slice(first, first + count(GRIDS[sample]))
+    latents = unpatchify(noisy[place], PATCH, 2, 3)
+    latents[slices, :, 1, 1] += 1.0  # the last latent of the first token
+    moved = noisy.clone()
+    moved[place] = patchify(latents, PATCH)
+    change = seams(tokens, moved, GRIDS) - seams(tokens, noisy, GRIDS)
+    assert not change[:first].any() and not change[place.stop :].any()
+    return unpatchify(change[place], PATCH, 2, 3).abs().amax(dim=1) > 1e-7
+
+
+def test_a_latent_reaches_two_latents_far_across_token_edges_and_one_slice_to_each_side():
+    wanted = torch.zeros(4, 4, 6, dtype=torch.bool)
+    wanted[:3, :4, :4] = True
+    assert torch.equal(reached([1], 0), wanted)
+
+
+def test_on_a_cycle_the_ends_are_neighbours():
+    assert reached([0], 0).any(dim=(1, 2)).tolist() == [True, True, False, False]
+    assert reached([0], 2).any(dim=(1, 2)).tolist() == [True, True, True]
+
+
+def test_turning_a_cycle_turns_what_is_said():
+    seams, tokens, noisy = made(2)
+    grid, tokens, noisy = Grid(4, 2, 3, cycle=True), tokens[:24], noisy[:24]
+    turned = seams(tokens.roll(6, 0), noisy.roll(6, 0), (grid,))
+    torch.testing.assert_close(turned, seams(tokens, noisy, (grid,)).roll(6, 0), atol=1e-6, rtol=1e-5)
+
+
+def test_it_agrees_with_a_convolution_in_space_and_time_written_out():
+    seams, tokens, noisy = made(1)
+    place = slice(0, count(GRIDS[0]))
+    spread = seams.spread(tokens[place]).view(
+        4, 2, 3, 2, 2, 8
+    )  # slice, row, column, row and column in the patch, number
+    own = noisy[place].view(4, 2, 3, 2, 2, 4)
+    both = torch.cat([spread, own], dim=-1).permute(5, 0, 1, 3, 2, 4).reshape(1, 12, 4, 4, 6)
+    to_next, to_previous = seams.gather_in_time.weight.chunk(2)
+    kernel = torch.stack(
+        [to_next, seams.gather.weight, to_previous], dim=2
+    )  # over the slice before, this one, the one after
+    gathered = torch.nn.functional.conv3d(both, kernel, seams.gather.bias, padding=1)
+    wanted = seams.correct(torch.nn.functional.silu(gathered[0].transpose(0, 1)))
+    ours = unpatchify(seams(tokens, noisy, GRIDS)[place], PATCH, 2, 3)
+    torch.testing.assert_close(ours, wanted, atol=1e-6, rtol=1e-5)

@@ -1,0 +1,123 @@
+"""The probe: sizes, labels that are exact, flaws that keep picture and label together, and a training that learns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from chronotope.errors import FileProblem
+from chronotope.worlds.stage.checks.detector import (
+    CELL,
+    KINDS,
+    NOTHING,
+    SHORT_SIDE,
+    SOMETHING,
+    Probe,
+    load_probe,
+    look,
+    scaled,
+    weights_folder,
+)
+from chronotope.worlds.stage.sample import SCOPES
+from tools.degrade import add_blob, bend, soften, spoil
+from tools.train_detector import gather, main, train_probe
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_the_kinds_are_the_cast_of_the_model() -> None:
+    assert len(set(KINDS)) == len(KINDS)
+    for scope in (SCOPES["small"], SCOPES["wide"]):
+        assert set(scope.shapes) | set(scope.nouns) <= set(KINDS)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 107), (96, 64), (70, 66)])
+def test_every_cell_gets_a_distribution(size: tuple[int, int]) -> None:
+    likely = look(Probe().eval(), noise(3, *size, 3), batch=2)
+    assert likely.shape == (3, len(KINDS), -(-size[0] // CELL), -(-size[1] // CELL))
+    assert likely.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((64, 96), (64, 96)), ((48, 80), (64, 107)), ((256, 144), (114, 64)), ((32, 32), (64, 64))]
+)
+def test_frames_are_scaled_to_one_short_side(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert scaled(noise(2, *size, 3)).shape == (2, *expected, 3)
+    assert min(expected) == SHORT_SIDE
+
+
+def test_the_shipped_weights_are_small_and_say_what_they_are() -> None:
+    assert (weights_folder() / "detector.safetensors").stat().st_size < 1_000_000
+    about = json.loads((weights_folder() / "detector.json").read_text())
+    assert {"kinds", "seed", "steps", "clips"} <= set(about)
+    assert load_probe() is load_probe()
+
+
+def test_a_probe_of_another_cast_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "detector.json").write_text('{"kinds": ["a cat"]}')
+    with pytest.raises(FileProblem, match="another cast"):
+        load_probe(tmp_path)
+
+
+def test_flaws_move_the_picture_and_its_labels_together() -> None:
+    """A bright actor on a dark ground is still where its label says after every kind of bend."""
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20:44, 24:50] = 5
+    frame = np.where(mask[..., None] > 0, 230, 20).astype(np.uint8).repeat(3, axis=2)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        bent, moved = bend(frame, mask, rng)
+        assert np.mean((bent[..., 0] > 125) == (moved == 5)) > 0.97
+
+
+def test_a_blob_is_something_and_nothing_else_changes() -> None:
+    frame, mask = noise(64, 64, 3), np.full((64, 64), 3, np.uint8)
+    blobbed, labels = add_blob(frame, mask, SOMETHING, np.random.default_rng(1))
+    assert set(np.unique(labels)) == {SOMETHING, 3}
+    assert not mask[mask != 3].size  # the originals are left alone
+    far = labels == 3
+    far &= (
+        ~np.roll(~far, 4, axis=0) & ~np.roll(~far, -4, axis=0) & ~np.roll(~far, 4, axis=1) & ~np.roll(~far, -4, axis=1)
+    )
+    assert np.abs(blobbed[far].astype(int) - frame[far]).mean() < 3
+
+
+def test_spoilt_examples_keep_their_form() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        frame, mask = spoil(noise(64, 80, 3), noise(64, 80, 3), np.zeros((64, 80), np.uint8), SOMETHING, rng)
+        assert frame.shape == (64, 80, 3)
+        assert frame.dtype == mask.dtype == np.uint8
+    assert soften(noise(2, 64, 64, 3), 0).shape == (2, 64, 64, 3)
+
+
+def test_labels_are_the_masks_of_the_stage() -> None:
+    examples = gather(8, seed=3)
+    assert len(examples) >= 8
+    for example in examples:
+        assert example.kinds.shape == example.frame.shape[:2]
+        assert min(example.kinds.shape) == SHORT_SIDE
+        assert example.kinds.max() < len(KINDS)
+    assert any((example.kinds > SOMETHING).any() for example in examples)
+    assert all((example.kinds == NOTHING).any() for example in examples)
+
+
+def test_training_learns_and_repeats_itself() -> None:
+    examples = gather(6, seed=3)
+    runs = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        runs.append(list(train_probe(Probe(fine=16, coarse=16), examples, steps=15, seed=0, batch=3)))
+    assert runs[0] == runs[1]
+    assert np.mean(runs[0][-3:]) < 0.85 * np.mean(runs[0][:3])
+
+
+def test_the_script_writes_a_probe_that_can_be_loaded(tmp_path: Path) -> None:
+    main(["--clips", "3", "--steps", "1", "--out", str(tmp_path)])
+    assert isinstance(load_probe(tmp_path), Probe)

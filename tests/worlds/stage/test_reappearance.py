@@ -1,0 +1,139 @@
+"""The scope `returns`: who is out of sight is, comes back where it should, and the words say so; the older scopes are as they were."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from chronotope.worlds.stage.captions import captions
+from chronotope.worlds.stage.occlusion import absences, out_of_sight, returns
+from chronotope.worlds.stage.reappearance import FAST, SLOW
+from chronotope.worlds.stage.render import Truth, render
+from chronotope.worlds.stage.sample import SCOPES, sample_spec
+from chronotope.worlds.stage.spec import Spec, to_json
+
+from .scenes import clip, does, emoji, shape
+
+# Data sets are named by scope and seed: what a seed gives must not change. Of specs and captions, seeds 0 to 19.
+AS_THEY_WERE = {
+    "shapes": "a9ea19b526dcfe7a",
+    "small": "cbb4214ff4605ce9",
+    "acts": "34a79745bbc2b9f7",
+    "deeds": "a20e2f0486a4480a",
+    "wide": "29f6d9e873e8674b",
+    "full": "5d3a36747c60b91d",
+}
+
+
+@pytest.mark.parametrize("name", AS_THEY_WERE)
+def test_a_seed_of_an_older_scope_gives_what_it_gave(name: str) -> None:
+    told = hashlib.sha256()
+    for seed in range(20):
+        spec = sample_spec(seed, SCOPES[name])
+        told.update(to_json(spec).encode() + repr(captions(spec)).encode())
+    assert told.hexdigest()[:16] == AS_THEY_WERE[name]
+
+
+@functools.cache
+def drawn() -> list[tuple[Spec, Truth]]:
+    specs = [sample_spec(seed, SCOPES["returns"]) for seed in range(60)]
+    return [(spec, render(spec).truth) for spec in specs]
+
+
+def test_every_story_is_told() -> None:
+    kinds = Counter(event.kind for spec, _ in drawn() for event in spec.events)
+    assert set(kinds) >= set(SCOPES["returns"].events)
+    assert (
+        sum(
+            len(spec.events) and {e.kind for e in spec.events} == {"move"} and len(spec.actors) == 2
+            for spec, _ in drawn()
+        )
+        >= 4
+    )
+
+
+def test_who_is_out_of_sight_cannot_be_seen_and_is_seen_again_at_the_end() -> None:
+    found = 0
+    for spec, truth in drawn():
+        for absence in absences(spec):
+            visible = truth.visible_fraction[:, truth.actors.index(absence.actor)]
+            away = slice(round(absence.gone.end * spec.fps) + 1, round(absence.back.start * spec.fps) - 1)
+            assert visible[0] > 0.95 and visible[-1] > 0.95 and (visible[away] <= 0.02).all(), spec
+            assert (visible <= 0.02).sum() >= 3
+            found += 1
+    assert found >= 12
+
+
+def test_it_comes_back_on_the_side_that_is_told_and_as_large_as_it_is_told() -> None:
+    for spec, truth in drawn():
+        for absence in absences(spec):
+            place = truth.actors.index(absence.actor)
+            changes = [event for event in spec.events if absence.covers(event)]
+            assert all(out_of_sight(spec, event) for event in changes) and returns(spec, absence.back)
+            ratio = truth.width[-1, place] / truth.width[0, place]
+            wanted = np.prod([event.amount or 1.0 for event in changes])
+            assert ratio == pytest.approx(wanted, rel=0.01)
+            if absence.gone.kind == "hide":
+                gap = truth.x[-1, place] - truth.x[-1, truth.actors.index(absence.gone.target or "")]
+                assert (gap > 0) == (absence.back.direction == "right")
+
+
+def test_slow_and_fast_are_as_slow_and_as_fast_as_they_should_be() -> None:
+    for spec, truth in drawn():
+        for event in spec.events:
+            if event.kind in ("creep", "dash"):
+                x = truth.x[:, truth.actors.index(event.actor)] / min(spec.width, spec.height)
+                speed = abs(x[-1] - x[0]) / (event.end - event.start)
+                low, high = SLOW if event.kind == "creep" else FAST
+                assert 0.98 * low <= speed <= 1.02 * high, spec
+
+
+def test_the_words_say_where_it_goes_that_it_comes_back_and_who_stands_where() -> None:
+    fox, house = emoji("fox", x=0.1, depth=0.9), emoji("house", x=0.5, size=0.7, depth=0.2)
+    hidden = clip(
+        fox,
+        house,
+        events=(
+            does("hide", "fox", 0, 1, "right", target="house"),
+            does("emerge", "fox", 2, 3, "left", target="house"),
+        ),
+    )
+    for text in captions(hidden, 8)["sentence"]:
+        assert "behind a house" in text.lower() and ("again" in text or "reappears" in text) and "left" in text, text
+    there = (does("leave", "fox", 0, 1, "left"), does("grow", "fox", 1, 1.5), does("enter", "fox", 1.5, 3, "right"))
+    for text in captions(clip(fox, events=there), 8)["sentence"]:
+        assert "out of sight" in text and ("comes back" in text or "returns" in text), text
+    gone = clip(fox, events=(does("leave", "fox", 0, 1, "left"), does("stay", "fox", 1, 3)))
+    assert all("does not" in text for text in captions(gone, 8)["sentence"])
+    both = clip(
+        shape("a", x=0.2), shape("b", "square", "blue", x=0.8), events=(does("beside", "a", 0, 0, "left", target="b"),)
+    )
+    for texts in captions(both, 8).values():
+        assert all("to the left of" in text for text in texts), texts
+
+
+def test_two_that_come_from_both_sides_pass_each_other() -> None:
+    a, b = shape("a", x=0.2, depth=0.7), shape("b", "square", "blue", x=0.8, depth=0.2)
+    ways = (does("move", "a", 0, 3, "right", amount=0.6), does("move", "b", 0, 3, "left", amount=0.6))
+    assert all(
+        "behind a blue square" in text or "past a blue square" in text
+        for text in captions(clip(a, b, events=ways), 8)["sentence"]
+    )
+
+
+def test_who_comes_back_larger_still_stands_on_the_ground() -> None:
+    fox = emoji("fox", x=0.3, y=0.94 - 0.1 - 0.2 * 0.843, size=0.4, depth=0.5)
+    away = (
+        does("leave", "fox", 0, 1, "left"),
+        does("grow", "fox", 1, 1.5, amount=1.5),
+        does("enter", "fox", 1.5, 3, "right"),
+    )
+    truth = render(clip(fox, events=away, backdrop="hills")).truth
+    feet = truth.y[:, 0] + truth.height[:, 0] / 2
+    assert truth.height[-1, 0] == pytest.approx(1.5 * truth.height[0, 0]) and feet[-1] == pytest.approx(
+        feet[0], abs=0.5
+    )

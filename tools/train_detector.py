@@ -1,0 +1,169 @@
+"""Train the probe on the stage's exact masks: python -m tools.train_detector
+
+Ten minutes on one core. Only specs of the training split are seen, so held-out ones and new combinations stay fair tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from chronotope.checkpoint import save_json
+from chronotope.worlds.stage.cast import CAST, COLOURS, SHAPES
+from chronotope.worlds.stage.checks.detector import (
+    CELL,
+    KINDS,
+    NOTHING,
+    SHORT_SIDE,
+    SOMETHING,
+    Probe,
+    scaled,
+    weights_folder,
+)
+from chronotope.worlds.stage.render import render
+from chronotope.worlds.stage.sample import SCOPES, Scope, sample_spec
+from tools.degrade import spoil
+
+__all__ = ["Example", "gather", "train_probe"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """A frame with a short side of 64, a neighbouring frame of the clip, and the kind of thing at every pixel."""
+
+    frame: np.ndarray
+    ghost: np.ndarray
+    kinds: np.ndarray
+
+
+def _strangers() -> Scope:
+    """Who else is in the cast: all of them are `something` to the probe."""
+    nouns = tuple(noun for noun in CAST if noun not in KINDS)
+    shapes = tuple(shape for shape in SHAPES if shape not in KINDS)
+    return dataclasses.replace(SCOPES["wide"], shapes=shapes, nouns=nouns, colours=tuple(COLOURS), shape_share=0.15)
+
+
+# Scopes and how much of the training each is. Shapes are told apart by their outline alone, which takes more examples than a face.
+# With strangers beside them, actors are not recognised just by being there.
+_MENU = (
+    (dataclasses.replace(SCOPES["small"], shape_share=0.6), 0.6),
+    (dataclasses.replace(SCOPES["wide"], shape_share=0.5), 0.28),
+    (_strangers(), 0.12),
+)
+
+
+def gather(count: int, seed: int) -> list[Example]:
+    """Two frames of each of `count` clips of the training split."""
+    rng = np.random.default_rng([seed, 7])
+    scopes, shares = [scope for scope, _ in _MENU], [share for _, share in _MENU]
+    examples = []
+    for index in range(count):
+        scope = scopes[rng.choice(len(scopes), p=shares)]
+        spec = sample_spec(seed * 1_000_003 + index, scope)
+        clip = render(spec)
+        lookup = np.array(
+            [NOTHING, *(KINDS.index(a.noun) if a.noun in KINDS else SOMETHING for a in spec.actors)], np.uint8
+        )
+        for t in rng.choice(spec.num_frames, min(2, spec.num_frames), replace=False):
+            frame, ghost = scaled(clip.frames[[t, max(0, t - 1)]])
+            kinds = lookup[clip.masks[t]]
+            if kinds.shape != frame.shape[:2]:
+                rows = np.arange(frame.shape[0]) * kinds.shape[0] // frame.shape[0]
+                kinds = kinds[rows][:, np.arange(frame.shape[1]) * kinds.shape[1] // frame.shape[1]]
+            examples.append(Example(frame, ghost, kinds))
+    return examples
+
+
+def _batches(examples: list[Example], size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches of spoilt examples of one frame size: pixels [b, 3, h, w] and shares of every kind [b, k, rows, columns]."""
+    rng = np.random.default_rng([seed, 8])
+    groups: dict[tuple[int, ...], list[Example]] = {}
+    for example in examples:
+        groups.setdefault(example.frame.shape, []).append(example)
+    lists = list(groups.values())
+    weights = np.array([len(group) for group in lists]) / len(examples)
+    while True:
+        group = lists[rng.choice(len(lists), p=weights)]
+        spoilt = [
+            spoil(e.frame, e.ghost, e.kinds, SOMETHING, rng)
+            for e in (group[i] for i in rng.integers(len(group), size=size))
+        ]
+        frames = np.stack([frame for frame, _ in spoilt])
+        height, width = (side // 8 * 8 for side in frames.shape[1:3])
+        pixels = torch.from_numpy(frames[:, :height, :width]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        kinds = torch.from_numpy(np.stack([mask for _, mask in spoilt])[:, :height, :width]).long()
+        shares = F.avg_pool2d(F.one_hot(kinds, len(KINDS)).permute(0, 3, 1, 2).float(), CELL)
+        yield pixels, shares
+
+
+def train_probe(
+    probe: Probe, examples: list[Example], steps: int, seed: int, learning_rate: float = 4e-3, batch: int = 32
+) -> Iterator[float]:
+    """Fit the probe; yields the loss of every step."""
+    optimizer = torch.optim.AdamW(probe.parameters(), lr=learning_rate, weight_decay=0.02, betas=(0.9, 0.98))
+    # most cells hold nothing: they count less, or the probe would learn to say nothing
+    weight = torch.ones(len(KINDS))
+    weight[NOTHING], weight[SOMETHING] = 0.3, 0.6
+    probe.train()
+    for step, (pixels, shares) in zip(range(steps), _batches(examples, batch, seed), strict=False):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1.0, (step + 1) / 60) * 0.5 * (1 + math.cos(math.pi * step / steps))
+        loss = F.cross_entropy(probe(pixels), shares, weight=weight)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(probe.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        yield float(loss.detach())
+    probe.eval()
+
+
+def _save(probe: Probe, folder: Path, about: dict[str, object]) -> None:
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: t.half().contiguous() if t.is_floating_point() else t for name, t in probe.state_dict().items()}
+    beside = folder / "detector.safetensors.part"
+    save_file(tensors, beside)
+    beside.replace(folder / "detector.safetensors")
+    save_json(
+        {"kind": "probe", "kinds": list(KINDS), "short_side": SHORT_SIDE, "cell": CELL, **about},
+        folder / "detector.json",
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Gather, train, save."""
+    parser = argparse.ArgumentParser(prog="python -m tools.train_detector", description=__doc__.partition("\n")[0])
+    parser.add_argument("--clips", type=int, default=6000, help="how many specs to render")
+    parser.add_argument("--steps", type=int, default=1300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--out", type=Path, default=weights_folder(), help="folder for detector.safetensors and detector.json"
+    )
+    options = parser.parse_args(arguments)
+    torch.manual_seed(options.seed)
+    began = time.perf_counter()
+    examples = gather(options.clips, options.seed)
+    say = sys.stderr.write
+    say(f"{len(examples)} frames of {options.clips} clips in {time.perf_counter() - began:.0f} s\n")
+    probe, average = Probe(), 0.0
+    for step, loss in enumerate(train_probe(probe, examples, options.steps, options.seed), 1):
+        average += (loss - average) / min(step, 50)
+        if step % 50 == 0:
+            say(f"step {step}/{options.steps}  loss {average:.4f}  {time.perf_counter() - began:.0f} s\n")
+    about = {"clips": options.clips, "steps": options.steps, "seed": options.seed, "loss": round(average, 4)}
+    _save(probe, options.out, {**about, "seconds": round(time.perf_counter() - began)})
+
+
+if __name__ == "__main__":
+    main()
