@@ -21,7 +21,6 @@ from chronotope.config import from_dict, override
 from chronotope.data.latents import LatentDataset
 from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig, balance, interpolate, to_clean
-from chronotope.generate.canvas import Prompt
 from chronotope.generate.sampler import Sampling, sample
 from chronotope.generate.tasks import Frame, text_to_video
 from chronotope.models.dit import DiT, DiTConfig
@@ -30,6 +29,7 @@ from chronotope.models.patches import patchify
 from chronotope.models.refinement import Grid
 from chronotope.models.text import Tokenizer
 from chronotope.presets import find_preset
+from chronotope.prompt import Prompt
 from chronotope.train.dit import DiTRun, train_dit
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)

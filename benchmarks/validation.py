@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
 
+from chronotope.geometry import Frames
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.stage.backdrops import flat_backdrop
 from chronotope.worlds.stage.cast import COLOURS
@@ -28,7 +28,6 @@ from tools.degrade import soften
 
 __all__ = ["ATTRIBUTES", "Validation", "held_out_specs", "pass_rates", "validate"]
 
-Frames = UInt8[np.ndarray, "t h w 3"]
 ATTRIBUTES = ("who", "colour", "direction")
 
 

@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import UInt8
 
 from chronotope.errors import UsageError
 
-__all__ = ["MAX_FRAMES", "MAX_SIDE", "Geometry", "Slice", "num_frames_of"]
+__all__ = ["MAX_FRAMES", "MAX_SIDE", "AnyFrames", "Frames", "Geometry", "Picture", "Slice", "num_frames_of"]
 
+Frames = UInt8[np.ndarray, "t h w 3"]  # RGB; all frames that one call takes and gives have the same size
+AnyFrames = UInt8[np.ndarray, "_ _ _ 3"]  # RGB; where one call takes clips of different sizes
+Picture = UInt8[np.ndarray, "_ _ 3"]
 MAX_SIDE = 8192
 MAX_FRAMES = 1_000_000
 

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from chronotope.geometry import Frames
+
 __all__ = ["add_blob", "bend", "soften", "spoil"]
 
 Frame = UInt8[np.ndarray, "h w 3"]
@@ -37,7 +39,7 @@ def spoil(frame: Frame, ghost: Frame, mask: Mask, something: int, rng: np.random
     return frame, mask
 
 
-def soften(frames: UInt8[np.ndarray, "t h w 3"], seed: int) -> UInt8[np.ndarray, "t h w 3"]:
+def soften(frames: Frames, seed: int) -> Frames:
     """A whole clip with a fixed dose of flaws, like the output of a model that is good but not sharp."""
     rng = np.random.default_rng(seed)
     return np.stack([_noise(_jpeg(_blur(frame, 0.9), 40), 5.0, 2, rng) for frame in frames])

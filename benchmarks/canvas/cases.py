@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
-
 from benchmarks.harness import Options
 from chronotope.generate.pipeline import Generation
+from chronotope.geometry import Frames
 from chronotope.media import video
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.checks.attributes import direction_of
@@ -18,9 +16,8 @@ from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.sample import SCOPES, sample_spec
 from chronotope.worlds.stage.spec import Actor, Spec
 
-__all__ = ["CONTEXT", "Case", "Pixels", "cases", "keep", "mover", "moves", "settings", "simple", "with_size"]
+__all__ = ["CONTEXT", "Case", "cases", "keep", "mover", "moves", "settings", "simple", "with_size"]
 
-Pixels = UInt8[np.ndarray, "t h w 3"]
 CONTEXT = 8  # frames that are given of a clip
 
 
@@ -36,7 +33,7 @@ class Case:
         return captions(self.spec)["sentence"][0]
 
     @property
-    def frames(self) -> Pixels:
+    def frames(self) -> Frames:
         return render(self.spec).frames
 
     @property

@@ -10,9 +10,9 @@ import numpy as np
 from benchmarks.canvas.cases import CONTEXT, Case, cases, keep, mover, moves, settings
 from benchmarks.harness import Options, Row, say
 from chronotope.generate.pipeline import Generator
-from chronotope.generate.plan import Task
 from chronotope.metrics.continuity import jump
 from chronotope.metrics.statistics import Rate
+from chronotope.request import Task
 from chronotope.worlds.stage.checks.attributes import Trail, follow, watch
 from chronotope.worlds.stage.checks.detector import Probe, load_probe
 

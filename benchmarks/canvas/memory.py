@@ -13,8 +13,9 @@ from chronotope.flow.guidance import Guidance
 from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator
 from chronotope.generate.sampler import Sampling
-from chronotope.generate.settings import Settings, read_prompts
+from chronotope.generate.settings import Settings
 from chronotope.metrics.statistics import Rate
+from chronotope.prompt import read_prompts
 
 TITLE = "Memory foretold and taken"
 THREADS = 1

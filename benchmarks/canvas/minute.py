@@ -14,8 +14,9 @@ import torch
 from benchmarks.canvas.cases import Case, cases, keep, settings, simple
 from benchmarks.harness import Options, Row, in_own_process, peak_megabytes, say
 from chronotope.generate.pipeline import Generation, Generator
-from chronotope.generate.settings import Settings, read_prompts
+from chronotope.generate.settings import Settings
 from chronotope.metrics.statistics import Rate
+from chronotope.prompt import read_prompts
 from chronotope.worlds.stage.checks.attributes import watch
 from chronotope.worlds.stage.checks.detector import load_probe
 from chronotope.worlds.stage.checks.drift import MEASURES, SPREAD, drifts

@@ -15,9 +15,10 @@ from benchmarks.harness import Options, Row, in_own_process, peak_megabytes, say
 from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator
 from chronotope.generate.sampler import Sampling
-from chronotope.generate.settings import Settings, read_prompts
+from chronotope.generate.settings import Settings
 from chronotope.media.picture import resize
 from chronotope.metrics.statistics import Rate
+from chronotope.prompt import read_prompts
 from chronotope.worlds.stage.checks.attributes import follow, judge, watch
 from chronotope.worlds.stage.checks.detector import Probe, load_probe
 

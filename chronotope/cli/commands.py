@@ -462,7 +462,7 @@ def result(run: Path, as_json: bool) -> None:
 @option("--to", "stop", type=click.FloatRange(min=0), metavar="S", help="To this second.")
 @option("--mask", type=FILE, metavar="FILE", help="Where this picture or video is white.")
 @option("--story", multiple=True, metavar="'S: TEXT'...", help="Prompts and the seconds from which they speak.")
-@option("--size", type=SIZE, metavar="WxH", help="Pixels, any numbers.  [default: the model's]")
+@option("--size", type=SIZE, metavar="WxH", help="AnyFrames, any numbers.  [default: the model's]")
 @option(
     "--seconds",
     type=click.FloatRange(min=0),
@@ -524,7 +524,7 @@ def generate(model: str, dry_run: bool, as_json: bool, story: tuple[str, ...], *
     from chronotope.cli import use
     from chronotope.cli.inputs import Sources
     from chronotope.generate.pipeline import Generator
-    from chronotope.generate.settings import read_story
+    from chronotope.prompt import read_story
 
     given = {
         field.name: options.pop(field.name if field.name != "images" else "image")

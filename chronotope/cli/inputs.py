@@ -13,8 +13,8 @@ import numpy as np
 from chronotope.cli.terminal import check_finite, say
 from chronotope.errors import UsageError
 from chronotope.generate.memory import available_bytes
-from chronotope.generate.plan import Given, Task
 from chronotope.media import video
+from chronotope.request import Inputs, Task
 
 __all__ = ["Sources"]
 
@@ -163,7 +163,7 @@ class Sources:
             )
         return True
 
-    def read(self, fps: float, asked: tuple[int, int] | None) -> Given:
+    def read(self, fps: float, asked: tuple[int, int] | None) -> Inputs:
         """What lies in the files, at this rate."""
         outpaints = self.outpaints(asked)
         times = self.at or (0.0,) * len(self.images)
@@ -172,7 +172,7 @@ class Sources:
         span = None
         if self.retake and clip is not None and not outpaints and (self.start is not None or self.stop is not None):
             span = (self.start or 0.0, len(clip) / fps if self.stop is None else self.stop)
-        return Given(
+        return Inputs(
             task=self.task(outpaints),
             images=tuple((seconds, video.read_image(path)) for seconds, path in zip(times, self.images, strict=True))
             if self.images

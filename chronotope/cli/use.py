@@ -26,11 +26,12 @@ from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import WEIGHTS, Generator, Stream, load_autoencoder
 from chronotope.generate.rollout import spans
 from chronotope.generate.sampler import Sampling
-from chronotope.generate.settings import Settings, read_prompts
+from chronotope.generate.settings import Settings
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.media.picture import PICTURE_FORMATS, part, writable
 from chronotope.media.video import VIDEO_FORMATS
+from chronotope.prompt import read_prompts
 
 __all__ = ["Request", "describe_plan", "device", "find_model", "generate", "plan", "reconstruct", "scores_in_words"]
 

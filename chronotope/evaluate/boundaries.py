@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from chronotope.evaluate.reconstruction import psnr
+from chronotope.geometry import Frames
 from chronotope.metrics.continuity import STEP_NOISE, cuts
 from chronotope.worlds.stage.checks.predicates import Check
 from chronotope.worlds.stage.checks.tracking import TRAVELS, Fault, Followed, Scene, truth_of
@@ -16,7 +17,6 @@ from chronotope.worlds.stage.suites.tasks import Asked
 
 __all__ = ["closes", "comes_back", "join_checks"]
 
-Frames = UInt8[np.ndarray, "t h w 3"]
 KEPT = 24.0  # dB: the stage through the shipped autoencoder has 31 and more, through a weak one 27
 SEAM = 2.0  # median steps by which the velocity may change more than the stage's does
 

@@ -23,11 +23,10 @@ from chronotope.evaluate.selection import REFUSALS, Sampled, best_of
 from chronotope.evaluate.suite import Case
 from chronotope.evaluate.verdict import check_case
 from chronotope.generate.pipeline import Generator
-from chronotope.generate.settings import read_story
-from chronotope.geometry import Geometry
+from chronotope.geometry import Frames, Geometry
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
-from chronotope.worlds.stage.checks.attributes import Frames
+from chronotope.prompt import read_story
 from chronotope.worlds.stage.checks.detector import Probe, load_probe
 from chronotope.worlds.stage.checks.predicates import Check
 from chronotope.worlds.stage.suites.tasks import Asked

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int, UInt8
 from chronotope.data.clips import find_clips
 from chronotope.errors import UsageError, suggest
 from chronotope.evaluate.report import as_row
+from chronotope.geometry import Frames
 from chronotope.media import video
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.stage.render import render
@@ -47,7 +48,7 @@ class Clips:
     signatures: UInt8[np.ndarray, "n d"]
 
 
-def signature(frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, " d"]:
+def signature(frames: Frames) -> UInt8[np.ndarray, " d"]:
     """A clip of any size and length as so many numbers; of a picture, every moment is that picture."""
     times = np.linspace(0, len(frames) - 1, MOMENTS).round().astype(int)
     small = {t: cv2.resize(frames[t], (SIDE, SIDE), interpolation=cv2.INTER_AREA) for t in np.unique(times)}

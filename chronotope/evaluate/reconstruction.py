@@ -20,13 +20,12 @@ from torch import Tensor
 
 from chronotope.data.latents import encode_frames
 from chronotope.errors import UsageError
-from chronotope.geometry import Geometry, Slice
+from chronotope.geometry import Frames, Geometry, Slice
 from chronotope.models.autoencoder import Autoencoder
 
 __all__ = ["Meter", "Reconstruction", "measure_reconstruction", "psnr", "reconstruct", "ssim"]
 
 Frame = UInt8[np.ndarray, "h w 3"]
-Frames = UInt8[np.ndarray, "t h w 3"]
 WINDOW, SIGMA = 11, 1.5
 LUMA = np.array([0.299, 0.587, 0.114])
 

@@ -16,8 +16,9 @@ from typing import Any
 from chronotope.errors import ChronotopeError, UsageError
 from chronotope.evaluate.suite import Case
 from chronotope.flow.solvers import SolverName
+from chronotope.geometry import Frames
 from chronotope.worlds.stage.cast import CAST
-from chronotope.worlds.stage.checks.attributes import Frames, watch
+from chronotope.worlds.stage.checks.attributes import watch
 from chronotope.worlds.stage.checks.detector import KINDS, Probe
 from chronotope.worlds.stage.vocabulary import SYNONYMS
 

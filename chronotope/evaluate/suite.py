@@ -19,8 +19,8 @@ from typing import Any
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
 from chronotope.evaluate.tasks import described, hand_out
+from chronotope.geometry import Frames
 from chronotope.worlds.stage.backdrops import PLAIN
-from chronotope.worlds.stage.checks.attributes import Frames
 from chronotope.worlds.stage.checks.identity import identity_of
 from chronotope.worlds.stage.checks.tracking import DEEDS, TRAVELS
 from chronotope.worlds.stage.render import render

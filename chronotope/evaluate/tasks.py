@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
+from chronotope.geometry import Frames
 from chronotope.media import video
 from chronotope.worlds.stage.suites.tasks import Asked
 
 __all__ = ["described", "hand_out"]
 
-Frames = UInt8[np.ndarray, "t h w 3"]
 FOLDER = "inputs"
 CLIPS = ("video", "into")
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from chronotope.evaluate.suite import Case, specs_of
 from chronotope.evaluate.verdict import check_case
+from chronotope.geometry import Frames
 from chronotope.metrics.statistics import Rate
-from chronotope.worlds.stage.checks.attributes import Frames
 from chronotope.worlds.stage.checks.detector import Probe
 from chronotope.worlds.stage.checks.predicates import Check, check, succeeds
 from chronotope.worlds.stage.checks.tracking import DEEDS

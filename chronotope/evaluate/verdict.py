@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import UInt8
 
 from chronotope.evaluate.boundaries import join_checks
 from chronotope.evaluate.suite import Case
+from chronotope.geometry import Frames
 from chronotope.worlds.stage.checks.attributes import Sight, watch
 from chronotope.worlds.stage.checks.detector import Probe
 from chronotope.worlds.stage.checks.predicates import Check
@@ -18,7 +18,7 @@ from chronotope.worlds.table.suite import check_on_table
 __all__ = ["check_case"]
 
 
-def check_case(probe: Probe, case: Case, frames: UInt8[np.ndarray, "t h w 3"]) -> tuple[Check, ...]:
+def check_case(probe: Probe, case: Case, frames: Frames) -> tuple[Check, ...]:
     """Every predicate of a case, of a video of its size and length."""
     if isinstance(case.spec, TableSpec):
         return check_on_table(case.spec, frames)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,26 +10,9 @@ from torch import Tensor
 
 from chronotope.errors import UsageError
 from chronotope.geometry import Geometry, Slice
+from chronotope.prompt import Prompt
 
-__all__ = ["Canvas", "Prompt", "prompts_between"]
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """Words and the time in seconds from which they speak."""
-
-    text: str
-    seconds: float = 0.0
-
-
-def prompts_between(prompts: Sequence[Prompt], start: float, stop: float) -> tuple[Prompt, ...]:
-    """The prompts that speak about a stretch of time, in seconds; its times begin at 0."""
-    spoken = [prompt for prompt in prompts if prompt.seconds <= start][-1:] or list(prompts[:1])
-    coming = [prompt for prompt in prompts if start < prompt.seconds < stop and prompt not in spoken]
-    return (
-        *(Prompt(prompt.text, 0.0) for prompt in spoken),
-        *(Prompt(prompt.text, prompt.seconds - start) for prompt in coming),
-    )
+__all__ = ["Canvas"]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from torch import Tensor
 
 from chronotope import __version__, checkpoint
@@ -25,15 +24,17 @@ from chronotope.flow.solvers import SolverName
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.colours import Hold
 from chronotope.generate.memory import available_bytes, video_bytes
-from chronotope.generate.plan import Given, Mask, Picture, Pixels, Plan, Task, plan
+from chronotope.generate.plan import Plan, plan
 from chronotope.generate.rollout import Window, rollout, scales, spans
 from chronotope.generate.sampler import Sampling, sample
-from chronotope.generate.settings import Defaults, Settings, read_prompts
+from chronotope.generate.settings import Defaults, Settings
 from chronotope.generate.tasks import Frame
-from chronotope.geometry import MAX_FRAMES, Geometry, Slice
+from chronotope.geometry import MAX_FRAMES, AnyFrames, Frames, Geometry, Picture, Slice
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer
+from chronotope.prompt import read_prompts
+from chronotope.request import Inputs, Mask, Task
 
 __all__ = ["WEIGHTS", "Defaults", "Generation", "Generator", "Stream", "load_autoencoder", "model_description"]
 
@@ -50,7 +51,7 @@ _DESCRIBED = {
 class Generation:
     """Frames and where they came from (every setting, the model's fingerprints, the seconds each part took)."""
 
-    frames: UInt8[np.ndarray, "t h w 3"]
+    frames: Frames
     fps: float
     origin: dict[str, Any]
 
@@ -62,7 +63,7 @@ class Stream:
     `origin` is every setting; `seconds` is filled while pieces are taken.
     """
 
-    pieces: Iterator[Pixels]
+    pieces: Iterator[AnyFrames]
     fps: float
     origin: dict[str, Any]
     seconds: dict[str, float]
@@ -157,9 +158,9 @@ class Generator:
         prompt: str | Sequence[tuple[float, str]],
         *,
         image: Picture | Sequence[tuple[float, Picture]] | None = None,
-        video: Pixels | None = None,
+        video: AnyFrames | None = None,
         task: Task | None = None,
-        into: Pixels | None = None,
+        into: AnyFrames | None = None,
         strength: float | None = None,
         context: float | None = None,
         span: tuple[float, float] | None = None,
@@ -197,7 +198,7 @@ class Generator:
             defaults.width if width is None else width,
             defaults.num_frames if num_frames is None else num_frames,
             defaults.fps if fps is None else fps,
-            Given(task, images, video, into, strength, context, span, mask),
+            Inputs(task, images, video, into, strength, context, span, mask),
             Sampling(
                 defaults.num_steps if num_inference_steps is None else num_inference_steps,
                 solver,
@@ -250,7 +251,7 @@ class Generator:
 
     def _pieces(
         self, planned: Plan, settings: Settings, seed: int, report: Callable[[int], None], seconds: dict[str, float]
-    ) -> Iterator[Pixels]:
+    ) -> Iterator[AnyFrames]:
         """Sample, decode and put back what was given; keeps the time."""
         canvas = planned.canvas
         latents = self._fill(canvas, settings.sampling, seed, report, seconds)
@@ -277,7 +278,7 @@ class Generator:
             self.geometry, self.autoencoder.config.channels, settings.height, settings.width, settings.fps, told
         )
 
-        def encode(frames: Pixels, slices: Sequence[Slice]) -> Tensor:
+        def encode(frames: AnyFrames, slices: Sequence[Slice]) -> Tensor:
             if encoded:
                 return encode_frames(self.autoencoder, self.geometry, frames, slices).cpu()
             return torch.zeros(1, 1, 1, 1).expand(

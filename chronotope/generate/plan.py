@@ -8,29 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 from torch import Tensor
 
-from chronotope.errors import UsageError, suggest
+from chronotope.errors import UsageError
 from chronotope.generate import tasks
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.tasks import Frame, Known
-from chronotope.geometry import Slice
+from chronotope.geometry import AnyFrames, Picture, Slice
 from chronotope.media.picture import fit
+from chronotope.request import Inputs, Mask
 
-__all__ = ["TASKS", "Encode", "Given", "Mask", "Picture", "Pixels", "Plan", "Task", "plan"]
+__all__ = ["Encode", "Plan", "plan"]
 
-Task = Literal["extend", "extend_backward", "connect", "loop", "edit", "retake", "outpaint"]
-TASKS: tuple[Task, ...] = get_args(Task)
-
-Pixels = UInt8[np.ndarray, "_ _ _ 3"]
-Picture = UInt8[np.ndarray, "_ _ 3"]
-Mask = Bool[np.ndarray, "_ _ _"]
-Encode = Callable[[Pixels, Sequence[Slice]], Tensor]
+Encode = Callable[[AnyFrames, Sequence[Slice]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -44,9 +38,9 @@ class Plan:
     task: str
     canvas: Canvas
     notes: tuple[str, ...] = ()
-    pixels: Pixels | None = None
-    before: Pixels | None = None
-    after: Pixels | None = None
+    pixels: AnyFrames | None = None
+    before: AnyFrames | None = None
+    after: AnyFrames | None = None
     repeated: int = 0
 
     @property
@@ -55,7 +49,7 @@ class Plan:
         around = sum(len(part) for part in (self.before, self.after) if part is not None)
         return self.canvas.slices[-1].stop - self.repeated + around
 
-    def finish(self, decoded: Iterable[Pixels], cell: tuple[int, int]) -> Iterator[Pixels]:
+    def finish(self, decoded: Iterable[AnyFrames], cell: tuple[int, int]) -> Iterator[AnyFrames]:
         """The decoded frames of one slice after another, with the given ones in their place and around them."""
         if self.before is not None and len(self.before):
             yield self.before
@@ -70,78 +64,7 @@ class Plan:
             yield self.after
 
 
-@dataclass(frozen=True)
-class Given:
-    """What is given beside words, and what is to be done with it.
-
-    `images` are pictures and their seconds. `video` is a clip at the frame's rate: to extend, edit, retake, outpaint or loop; `into` is
-    the clip that `connect` leads to. `context` seconds of a clip are remembered (none: as many as the model is used to); `span` in
-    seconds and `mask` (true: make again) say what a retake is about.
-    """
-
-    task: Task | None = None
-    images: tuple[tuple[float, Picture], ...] = ()
-    video: Pixels | None = None
-    into: Pixels | None = None
-    strength: float | None = None
-    context: float | None = None
-    span: tuple[float, float] | None = None
-    mask: Mask | None = None
-
-    def __post_init__(self) -> None:
-        if self.task is not None and self.task not in TASKS:
-            raise UsageError(f"unknown task '{self.task}'. {suggest(self.task, TASKS)}")
-        if self.task is None and self.video is not None:
-            raise UsageError(f"a video was given, but not what to do with it; give a task: {', '.join(TASKS)}")
-        if self.task not in (None, "loop") and self.video is None:
-            raise UsageError(f"'{self.task}' works on a video, and none was given")
-        if self.images and self.task not in (None, "loop"):
-            raise UsageError(f"pictures start a video or stand at its times; with '{self.task}' give a video only")
-        if self.task == "connect" and self.into is None:
-            raise UsageError("'connect' leads from one video into another; give both")
-        if self.task == "retake" and self.span is None and self.mask is None:
-            raise UsageError("say what is to be made again: a stretch of time, or a mask")
-        self._check_unused()
-
-    def _check_unused(self) -> None:
-        """Refuse what the task would not look at."""
-        if self.task == "loop" and (
-            len(self.images) > 1 or (self.images and (self.video is not None or self.images[0][0] != 0))
-        ):
-            raise UsageError("a loop is of words, of one picture at 0 s, or of a video")
-        uses = {
-            "strength": ("edit", "retake", "connect"),
-            "span": ("retake",),
-            "mask": ("retake",),
-            "into": ("connect",),
-        }
-        for name, tasks_of in uses.items():
-            if getattr(self, name) is not None and self.task not in tasks_of:
-                raise UsageError(
-                    f"'{name}' goes with {' or '.join(tasks_of)}, not with {self.task or 'words and pictures alone'}"
-                )
-
-    def context_frames(self, fps: float, at_once: int) -> int:
-        """How many frames of a clip are remembered: half of what the model sees at once, a quarter where two ends are given."""
-        if self.context is not None:
-            return round(self.context * fps)
-        return at_once // 4 if self.task in ("connect", "loop") else at_once // 2
-
-    def num_frames_on_canvas(self, num_frames: int, fps: float, at_once: int) -> int:
-        """How many frames the canvas has, `num_frames` being those asked for."""
-        if self.video is None:
-            return num_frames
-        if self.task in ("edit", "retake", "outpaint"):
-            return len(self.video)
-        shares = (
-            [self.video]
-            if self.into is None and self.task != "loop"
-            else [self.video, self.video if self.into is None else self.into]
-        )
-        return num_frames + sum(min(len(clip), self.context_frames(fps, at_once)) for clip in shares)
-
-
-def plan(encode: Encode, frame: Frame, given: Given, num_frames: int, at_once: int) -> Plan:
+def plan(encode: Encode, frame: Frame, given: Inputs, num_frames: int, at_once: int) -> Plan:
     """The canvas of a request; `num_frames` counts new frames where a clip goes on, connects or loops, else all of them.
 
     `at_once` is how many frames the model is used to see.
@@ -190,7 +113,7 @@ def pictures(encode: Encode, frame: Frame, given: Sequence[tuple[float, Picture]
     return Plan("animate a picture" if len(given) == 1 else "keyframes", canvas, tuple(notes))
 
 
-def extension(encode: Encode, frame: Frame, clip: Pixels, num_new: int, context: int, backward: bool) -> Plan:
+def extension(encode: Encode, frame: Frame, clip: AnyFrames, num_new: int, context: int, backward: bool) -> Plan:
     """The clip and what comes next; or, backward, what came before and the clip. `context` frames of it are remembered."""
     notes: list[str] = []
     clip = _fitted(clip, frame, notes)
@@ -212,7 +135,7 @@ def extension(encode: Encode, frame: Frame, clip: Pixels, num_new: int, context:
 
 
 def connection(
-    encode: Encode, frame: Frame, before: Pixels, after: Pixels, num_between: int, context: int, strength: float
+    encode: Encode, frame: Frame, before: AnyFrames, after: AnyFrames, num_between: int, context: int, strength: float
 ) -> Plan:
     """From one clip into another: all of the first, `num_between` new frames, all of the second.
 
@@ -236,7 +159,7 @@ def connection(
     return Plan("connect", canvas, tuple(notes), pixels, first[: len(first) - count], second[other:])
 
 
-def dissolve(first: Picture, last: Picture, num_frames: int) -> Pixels:
+def dissolve(first: Picture, last: Picture, num_frames: int) -> AnyFrames:
     """From one picture to another in equal steps, both left out."""
     way = np.empty((num_frames, *first.shape), np.uint8)
     for number in range(num_frames):
@@ -245,7 +168,7 @@ def dissolve(first: Picture, last: Picture, num_frames: int) -> Pixels:
     return way
 
 
-def looped(encode: Encode, frame: Frame, clip: Pixels | None, num_frames: int, context: int) -> Plan:
+def looped(encode: Encode, frame: Frame, clip: AnyFrames | None, num_frames: int, context: int) -> Plan:
     """From words: a circle. From a clip: the clip, and a way from its end back to its beginning. From a picture: there and back to it."""
     if clip is None:
         canvas = tasks.loop(frame, num_frames)
@@ -271,7 +194,7 @@ def looped(encode: Encode, frame: Frame, clip: Pixels | None, num_frames: int, c
     return Plan("loop", canvas, tuple(notes), pixels, clip[: len(clip) - count], repeated=count)
 
 
-def edited(encode: Encode, frame: Frame, clip: Pixels, strength: float) -> Plan:
+def edited(encode: Encode, frame: Frame, clip: AnyFrames, strength: float) -> Plan:
     """The clip again, from noise of this level."""
     notes: list[str] = []
     clip = _fitted(clip, frame, notes)
@@ -280,7 +203,7 @@ def edited(encode: Encode, frame: Frame, clip: Pixels, strength: float) -> Plan:
 
 
 def remade(
-    encode: Encode, frame: Frame, clip: Pixels, span: tuple[float, float] | None, mask: Mask | None, strength: float
+    encode: Encode, frame: Frame, clip: AnyFrames, span: tuple[float, float] | None, mask: Mask | None, strength: float
 ) -> Plan:
     """The clip with a stretch of time (in seconds) made again, or what a mask covers, or both together."""
     notes: list[str] = []
@@ -337,7 +260,7 @@ def masked_tokens(
     return torch.stack([cells[piece.start : piece.stop].any(dim=0) for piece in slices])
 
 
-def outpainted(encode: Encode, frame: Frame, clip: Pixels) -> Plan:
+def outpainted(encode: Encode, frame: Frame, clip: AnyFrames) -> Plan:
     """The clip in the middle of a larger frame; around it everything is new."""
     height, width = clip.shape[1:3]
     if height > frame.height or width > frame.width:
@@ -356,14 +279,14 @@ def outpainted(encode: Encode, frame: Frame, clip: Pixels) -> Plan:
     return Plan("outpaint", tasks.retake(frame, known, again), (), pixels)
 
 
-def _fitted(frames: Pixels, frame: Frame, notes: list[str]) -> Pixels:
+def _fitted(frames: AnyFrames, frame: Frame, notes: list[str]) -> AnyFrames:
     fitted, what = fit(frames, frame.height, frame.width)
     if frames.shape[1:3] != (frame.height, frame.width):
         notes.append(what)
     return fitted
 
 
-def _known(encode: Encode, frame: Frame, frames: Pixels) -> Known:
+def _known(encode: Encode, frame: Frame, frames: AnyFrames) -> Known:
     slices = frame.geometry.slices(len(frames))
     return Known(slices, encode(frames, slices))
 
@@ -393,7 +316,7 @@ def _context(frame: Frame, have: int, wanted: int, notes: list[str]) -> int:
     return used
 
 
-def _around(canvas: Canvas, parts: Sequence[np.ndarray], starts: Sequence[int]) -> Pixels:
+def _around(canvas: Canvas, parts: Sequence[np.ndarray], starts: Sequence[int]) -> AnyFrames:
     """The given parts at their frames of the canvas; what is not given is black and never shown."""
     total, (height, width) = canvas.slices[-1].stop, parts[0].shape[1:3]
     pixels = np.zeros((total, height, width, 3), np.uint8)

@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from chronotope.errors import UsageError
-from chronotope.generate.canvas import Canvas, prompts_between
+from chronotope.generate.canvas import Canvas
 from chronotope.geometry import Slice
+from chronotope.prompt import prompts_between
 
 __all__ = ["Span", "Window", "excerpt", "rollout", "scales", "spans"]
 

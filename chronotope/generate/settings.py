@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chronotope.errors import UsageError
 from chronotope.flow.guidance import Guidance
-from chronotope.generate.canvas import Prompt
-from chronotope.generate.plan import Given
 from chronotope.generate.sampler import Sampling
+from chronotope.prompt import Prompt, read_prompts
+from chronotope.request import Inputs
 
-__all__ = ["Defaults", "Settings", "read_prompts", "read_story"]
+__all__ = ["Defaults", "Settings"]
 
-_BEAT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*s?\s*:\s*(.*)", re.DOTALL)
 DRAFT_STEPS = 3  # a draft takes a third of the steps
 
 
@@ -54,7 +51,7 @@ class Settings:
     width: int
     num_frames: int
     fps: float
-    given: Given = field(default_factory=Given)
+    given: Inputs = field(default_factory=Inputs)
     sampling: Sampling = field(default_factory=Sampling)
     draft: bool = False
 
@@ -93,36 +90,3 @@ class Settings:
             "draft": self.draft,
         }
         return {name: value for name, value in about.items() if value not in (None, False, [])}
-
-
-def read_prompts(prompt: str | Sequence[tuple[float, str]]) -> tuple[Prompt, ...]:
-    """A text, or texts with the seconds from which they speak."""
-    prompts = (
-        (Prompt(prompt),)
-        if isinstance(prompt, str)
-        else tuple(Prompt(text, float(seconds)) for seconds, text in prompt)
-    )
-    if not prompts or not all(prompt.text.strip() for prompt in prompts):
-        raise UsageError('the prompt is empty; say what should be seen, for example "a red ball rolls right"')
-    times = [prompt.seconds for prompt in prompts]
-    if times != sorted(set(times)) or times[0] < 0:
-        raise UsageError(
-            f"the prompts of a story speak from rising times, got {', '.join(f'{time:g} s' for time in times)}"
-        )
-    return prompts
-
-
-def read_story(beats: Sequence[str]) -> tuple[tuple[float, str], ...]:
-    """'2: it eats the berry' says a text and the seconds from which it speaks."""
-    story = []
-    for beat in beats:
-        found = _BEAT.fullmatch(beat)
-        if not found or not found[2].strip():
-            raise UsageError(
-                f"a story is told in beats such as '0: a fox walks in' '2: it eats the berry', got '{beat}'"
-            )
-        story.append((float(found[1]), found[2].strip()))
-    times = [seconds for seconds, _ in story]
-    if times != sorted(set(times)):
-        raise UsageError(f"the beats of a story come at rising times, got {', '.join(f'{time:g}' for time in times)} s")
-    return tuple(story)

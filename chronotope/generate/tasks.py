@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from chronotope.errors import UsageError
-from chronotope.generate.canvas import Canvas, Prompt
+from chronotope.generate.canvas import Canvas
 from chronotope.geometry import Geometry, Slice, num_frames_of
+from chronotope.prompt import Prompt
 
 __all__ = [
     "Frame",

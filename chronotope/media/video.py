@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import UInt8
 
 from chronotope.errors import FileProblem, UsageError
+from chronotope.geometry import Frames
 from chronotope.media.frames import SIZE_TAG, cadence, careful, open_video, packet_spans, selected, source
 from chronotope.media.picture import (
     PICTURE_FORMATS,
@@ -71,8 +71,6 @@ VIDEO_FORMATS = {
     ".webm": ("webm", "libvpx-vp9"),
     ".gif": ("gif", "gif"),
 }
-
-Frames = UInt8[np.ndarray, "t h w 3"]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ import math
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
+
+from chronotope.geometry import Frames
 
 __all__ = ["cuts", "differences", "flow_changes", "jump", "seam_ratio", "wrap_ratio"]
 
@@ -14,8 +16,6 @@ STEP_NOISE = 0.015  # short sides: the probe's cells are 1/16 of it, and centres
 FLOW_NOISE = 0.1  # pixels
 LEVEL_NOISE = 1.0  # of 255
 CUT_FACTOR, CUT_LEAST = 4.0, 12.0  # a cut differs so many times more than its neighbours, and by so many levels
-
-Pixels = UInt8[np.ndarray, "t h w 3"]
 
 
 def jump(centres: Float[np.ndarray, "t 2"], joint: int) -> float:
@@ -28,7 +28,7 @@ def jump(centres: Float[np.ndarray, "t 2"], joint: int) -> float:
     return float(np.linalg.norm(across - np.nanmean(before, axis=0)) / median)
 
 
-def differences(frames: Pixels, cyclic: bool = False) -> Float[np.ndarray, " n"]:
+def differences(frames: Frames, cyclic: bool = False) -> Float[np.ndarray, " n"]:
     """Mean absolute difference of each frame and the next, in levels of 255; on a cycle the last one is back to the first."""
     pixels = frames.astype(np.float32)
     following = np.roll(pixels, -1, axis=0) if cyclic else pixels[1:]
@@ -36,7 +36,7 @@ def differences(frames: Pixels, cyclic: bool = False) -> Float[np.ndarray, " n"]
     return found
 
 
-def cuts(frames: Pixels) -> list[int]:
+def cuts(frames: Frames) -> list[int]:
     """Where a frame has nothing to do with the one before: it differs far more than its neighbours do."""
     steps = differences(frames)
     found = []
@@ -59,7 +59,7 @@ def seam_ratio(values: Float[np.ndarray, " n"], length: int, noise: float) -> fl
     return float((np.median(values[:-1][between]) + noise) / (np.median(values[:-1][~between]) + noise))
 
 
-def flow_changes(frames: Pixels) -> Float[np.ndarray, " n"]:
+def flow_changes(frames: Frames) -> Float[np.ndarray, " n"]:
     """How much the optical flow of a cycle changes from each frame to the next, in pixels; the last one is across the wrap."""
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     count = len(grey)

@@ -19,8 +19,6 @@ from torch.utils.data import DataLoader, Dataset
 from chronotope.data.latents import LatentDataset
 from chronotope.errors import UsageError
 from chronotope.flow.path import balance, interpolate, prediction_target
-from chronotope.generate.canvas import Prompt, prompts_between
-from chronotope.generate.settings import read_prompts, read_story
 from chronotope.geometry import Geometry, Slice
 from chronotope.models.dit import PackedTokens
 from chronotope.models.packing import Sample, pack, row_signals, rows_of
@@ -28,6 +26,7 @@ from chronotope.models.patches import patchify
 from chronotope.models.refinement import Grid
 from chronotope.models.text import Tokenizer
 from chronotope.parallel import Ranks
+from chronotope.prompt import Prompt, prompts_between, read_prompts, read_story
 from chronotope.train.noise_levels import sample_levels
 
 if TYPE_CHECKING:

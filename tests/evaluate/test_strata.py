@@ -20,9 +20,9 @@ from chronotope.evaluate.suite import NAMES, Case, make_suite, name_of, read_cas
 from chronotope.evaluate.trial import trial_cases
 from chronotope.evaluate.verdict import check_case
 from chronotope.generate.pipeline import Generator
-from chronotope.generate.settings import read_story
 from chronotope.media import video
 from chronotope.metrics.continuity import cuts
+from chronotope.prompt import read_story
 from chronotope.worlds.stage.checks.attributes import watch
 from chronotope.worlds.stage.checks.detector import load_probe
 from chronotope.worlds.stage.checks.predicates import Check, succeeds

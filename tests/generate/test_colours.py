@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import torch
 
-from chronotope.generate.canvas import Prompt
 from chronotope.generate.colours import Hold, cast
 from chronotope.generate.tasks import Frame, Known, extend, text_to_video
 from chronotope.geometry import Geometry
+from chronotope.prompt import Prompt
 
 GEOMETRY = Geometry()
 FRAME = Frame(GEOMETRY, 4, 64, 96, 8.0, (Prompt("a fox"),))

@@ -6,8 +6,9 @@ import torch
 from scipy import stats
 
 from chronotope.generate.noise import starting_noise
-from chronotope.generate.settings import Defaults, Settings, read_prompts
+from chronotope.generate.settings import Defaults, Settings
 from chronotope.geometry import Geometry
+from chronotope.prompt import read_prompts
 
 GEOMETRY = Geometry()
 

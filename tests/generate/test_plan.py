@@ -6,8 +6,10 @@ import torch
 
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import Generator
-from chronotope.generate.plan import Given, dissolve
-from chronotope.generate.settings import Settings, read_prompts
+from chronotope.generate.plan import dissolve
+from chronotope.generate.settings import Settings
+from chronotope.prompt import read_prompts
+from chronotope.request import Inputs
 from tests.cli.models import save_run
 
 SIZE = {"height": 32, "width": 48, "fps": 8.0, "num_inference_steps": 2}
@@ -116,7 +118,7 @@ def test_a_loop_of_words_has_no_first_slice(generator):
     """Turning the latents of a loop turns its frames: decoding knows no beginning."""
     made = generator.generate("a red ball", task="loop", num_frames=15, **SIZE)
     assert len(made.frames) == 16 and made.origin["task"] == "loop"
-    planned = generator.lay_out(Settings(read_prompts("a red ball"), 32, 48, 16, 8.0, Given("loop")))
+    planned = generator.lay_out(Settings(read_prompts("a red ball"), 32, 48, 16, 8.0, Inputs("loop")))
     latents = np.random.default_rng(0).normal(size=planned.canvas.known.shape).astype(np.float32)
     frames, turned = (
         torch.cat(list(generator._decode(torch.from_numpy(np.roll(latents, turn, axis=0)), planned.canvas))).numpy()
@@ -135,7 +137,7 @@ def test_a_clip_and_a_picture_become_loops(generator):
 
 def test_an_edit_of_no_strength_is_the_round_trip(generator):
     given = clip(9)
-    planned = generator.lay_out(Settings(read_prompts("x"), 32, 48, 1, 8.0, Given("edit", video=given, strength=0.0)))
+    planned = generator.lay_out(Settings(read_prompts("x"), 32, 48, 1, 8.0, Inputs("edit", video=given, strength=0.0)))
     nothing = generator.generate("a red ball", video=given, task="edit", strength=0.0, **SIZE)
     assert np.array_equal(nothing.frames, given)  # everything was given
     assert bool((planned.canvas.level == 0).all())

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronotope.errors import UsageError
-from chronotope.generate.canvas import Canvas, Prompt
+from chronotope.generate.canvas import Canvas
 from chronotope.generate.rollout import Window, excerpt, rollout, spans
 from chronotope.generate.tasks import Frame, Known, connect, extend, extend_backward, loop, text_to_video
 from chronotope.geometry import Geometry, Slice, num_frames_of
+from chronotope.prompt import Prompt
 
 GEOMETRY = Geometry()
 FRAME = Frame(GEOMETRY, 4, 32, 32, 8.0, (Prompt("a fox walks in"), Prompt("it eats", 3.0), Prompt("it leaves", 6.0)))

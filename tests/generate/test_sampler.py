@@ -6,13 +6,13 @@ import torch
 from chronotope.errors import UsageError
 from chronotope.flow.guidance import Guidance
 from chronotope.flow.path import FlowConfig, balance
-from chronotope.generate.canvas import Prompt
 from chronotope.generate.sampler import Sampling, sample
 from chronotope.generate.tasks import Frame, keyframes, loop, text_to_video
 from chronotope.geometry import Geometry
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.patches import patchify
 from chronotope.models.text import Tokenizer
+from chronotope.prompt import Prompt
 
 GEOMETRY = Geometry()
 TOKENIZER = Tokenizer(["\u2581", *"abcdefghijklmnopqrstuvwxyz"])

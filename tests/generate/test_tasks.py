@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronotope.errors import UsageError
-from chronotope.generate.canvas import Prompt
 from chronotope.generate.tasks import (
     Frame,
     Known,
@@ -22,6 +21,7 @@ from chronotope.generate.tasks import (
     text_to_video,
 )
 from chronotope.geometry import Geometry, Slice
+from chronotope.prompt import Prompt
 
 GEOMETRY = Geometry()
 FRAME = Frame(GEOMETRY, 4, 40, 64, 8.0, (Prompt("a fox"),))

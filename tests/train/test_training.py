@@ -15,12 +15,12 @@ from chronotope.data.clips import find_clips
 from chronotope.data.latents import LatentDataset, encode_dataset
 from chronotope.data.pixels import load_pool
 from chronotope.errors import FileProblem, UsageError
-from chronotope.generate.canvas import Prompt
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.text import Tokenizer, learn_vocabulary
+from chronotope.prompt import Prompt
 from chronotope.train.autoencoder import (
     AutoencoderRun,
     calibrate,

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from chronotope.geometry import Frames
 from chronotope.worlds.table.camera import views
 from chronotope.worlds.table.checks.geometry import truth_of
-from chronotope.worlds.table.checks.tracking import CLASHES, STRANGERS, Frames
+from chronotope.worlds.table.checks.tracking import CLASHES, STRANGERS
 from chronotope.worlds.table.mujoco_model import build
 from chronotope.worlds.table.render import render
 from chronotope.worlds.table.simulate import GRAVITY, Motion, play

@@ -16,8 +16,9 @@ import numpy as np
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import UsageError
 from chronotope.evaluate.boundaries import comes_back
-from chronotope.generate.plan import Given, Picture
+from chronotope.geometry import Frames, Picture
 from chronotope.metrics.continuity import cuts
+from chronotope.request import Inputs
 from chronotope.worlds.stage.checks.predicates import Check
 from chronotope.worlds.stage.suites.specs import FORMS, Draw, form_of, hardest
 from chronotope.worlds.stage.suites.tasks import Asked
@@ -25,7 +26,7 @@ from chronotope.worlds.table.camera import angles
 from chronotope.worlds.table.captions import captions
 from chronotope.worlds.table.checks.geometry import truth_of
 from chronotope.worlds.table.checks.predicates import check
-from chronotope.worlds.table.checks.tracking import Frames, cannot_judge
+from chronotope.worlds.table.checks.tracking import cannot_judge
 from chronotope.worlds.table.opengl import can_draw
 from chronotope.worlds.table.render import first_picture
 from chronotope.worlds.table.sample import TableScope, sample_table
@@ -128,7 +129,7 @@ def asked_on_table(spec: TableSpec) -> Asked:
     kept = np.zeros((spec.num_frames, spec.height, spec.width), bool)
     kept[0] = True
     return Asked(
-        Given(images=((0.0, first),)), spec.num_frames, kept, np.broadcast_to(first, (spec.num_frames, *first.shape))
+        Inputs(images=((0.0, first),)), spec.num_frames, kept, np.broadcast_to(first, (spec.num_frames, *first.shape))
     )
 
 

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from chronotope.generate.settings import read_story
+from chronotope.prompt import read_story
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.cast import CAST, COLOURS, SHAPES, article
 from chronotope.worlds.stage.sample import SCOPES, sample_spec

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from chronotope.data.clips import find_clips
-from chronotope.generate.settings import read_story
+from chronotope.prompt import read_story
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.sample import SCOPES, split_of

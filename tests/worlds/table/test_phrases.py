@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("mujoco", reason="needs MuJoCo: pip install 'chronotope[table]'")
 
-from chronotope.generate.settings import read_story
+from chronotope.prompt import read_story
 from chronotope.worlds.stage.cast import COLOURS
 from chronotope.worlds.stage.spec import spec_key, to_json
 from chronotope.worlds.table.captions import captions

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from chronotope.errors import UsageError
+from chronotope.geometry import Frames
 from chronotope.worlds.stage.cast import COLOURS
 from chronotope.worlds.stage.checks.detector import CELL, KINDS, SHAPE_KINDS, Probe, look, scaled
 from chronotope.worlds.stage.render import render
@@ -40,7 +41,6 @@ __all__ = [
     "watch",
 ]
 
-Frames = UInt8[np.ndarray, "t h w 3"]
 
 SURE = 0.5  # a cell holds a kind when the probe says so with at least this probability
 FEWEST_CELLS = 2  # of 4 x 4 pixels: anything smaller is a speck

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from chronotope.checkpoint import load_json, load_tensors
 from chronotope.errors import FileProblem
+from chronotope.geometry import Frames
 from chronotope.media.picture import resize
 from chronotope.worlds.stage.sample import SCOPES
 
@@ -91,7 +92,7 @@ class Probe(nn.Module):
         return self.decide(outline + whole)
 
 
-def scaled(frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t h2 w2 3"]:
+def scaled(frames: Frames) -> UInt8[np.ndarray, "t h2 w2 3"]:
     """The frames with a short side of 64 pixels."""
     height, width = frames.shape[1:3]
     factor = SHORT_SIDE / min(height, width)
@@ -100,7 +101,7 @@ def scaled(frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t h2 w2 3
 
 
 @torch.no_grad()
-def look(probe: Probe, frames: UInt8[np.ndarray, "t h w 3"], batch: int = 32) -> Float[np.ndarray, "t k rows columns"]:
+def look(probe: Probe, frames: Frames, batch: int = 32) -> Float[np.ndarray, "t k rows columns"]:
     """How likely each kind is in each cell of each of these scaled frames."""
     height, width = frames.shape[1:3]
     rows, columns = -(-height // CELL), -(-width // CELL)

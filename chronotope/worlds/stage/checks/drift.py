@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from chronotope.geometry import Frames
 from chronotope.worlds.stage.checks.detector import scaled
 from chronotope.worlds.stage.checks.tracking import Fault, Scene
 from chronotope.worlds.stage.render import render
@@ -29,8 +30,6 @@ LEAST = 16  # pixels: of fewer nothing can be said
 # tiny (docs/evaluation.md), and about what a person begins to see
 SPREAD = {"brightness": 5.0, "saturation": 4.0, "sharpness": 0.7, "noise": 2.0, "flicker": 2.0}
 MEASURES = tuple(SPREAD)  # levels of 255, but sharpness: doublings of the steepest slope
-
-Frames = UInt8[np.ndarray, "t h w 3"]
 
 
 @dataclass(frozen=True)

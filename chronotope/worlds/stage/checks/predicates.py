@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from chronotope.geometry import Frames
 from chronotope.worlds.persistence import LASTING, lasting, run_of, seen_for_a_time
 from chronotope.worlds.stage.backdrops import flat_backdrop
 from chronotope.worlds.stage.checks.actions import antics_of, until_it_stops
 from chronotope.worlds.stage.checks.attributes import (
     FARTHEST_STILL,
     SEEN_SHARE,
-    Frames,
     Sight,
     Trail,
     colour_votes,

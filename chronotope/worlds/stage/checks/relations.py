@@ -9,8 +9,8 @@ import math
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 
+from chronotope.geometry import Frames
 from chronotope.worlds.persistence import run_of
 from chronotope.worlds.stage.checks.attributes import SURE, Sight
 from chronotope.worlds.stage.checks.detector import KINDS
@@ -23,7 +23,6 @@ from chronotope.worlds.stage.spec import Spec, spec_key
 
 __all__ = ["MOVING", "SHOWN_BY_CAMERA", "absent_of", "camera_of", "count_checks", "relation_checks", "seen_by_camera"]
 
-Frames = UInt8[np.ndarray, "t h w 3"]
 MOVING = 0.1  # short sides, or of the logarithm of the size: the camera is seen to move
 SHOWN_BY_CAMERA = ("right", "left", "in", "out")  # the ways of the camera that can be told
 SHARE = 0.4  # of what the stage's camera does is enough, for how far is not said

@@ -9,8 +9,8 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import UInt8
 
+from chronotope.geometry import Frames
 from chronotope.worlds.stage.checks.tracking import stage_way, truth_of
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Actor, Event, Spec
@@ -18,7 +18,6 @@ from chronotope.worlds.stage.sprites import aspect
 
 __all__ = ["INJECTORS_OF_DEEDS", "left_out"]
 
-Frames = UInt8[np.ndarray, "t h w 3"]
 FINE = 8  # times the frames, among which those of another course of time are found
 
 

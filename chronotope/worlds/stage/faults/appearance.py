@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 
+from chronotope.geometry import Frames
 from chronotope.worlds.persistence import LASTING
 from chronotope.worlds.stage.cast import COLOURS
 from chronotope.worlds.stage.checks.drift import FADES, LONG, fade
@@ -25,7 +25,6 @@ from chronotope.worlds.stage.spec import Actor, Event, Spec
 
 __all__ = ["CONTROLS", "INJECTORS", "plant"]
 
-Frames = UInt8[np.ndarray, "t h w 3"]
 Injector = Callable[[Spec, np.random.Generator], Frames | None]
 _OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 _SIZE = 0.36  # of somebody who should not be there

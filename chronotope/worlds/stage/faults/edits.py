@@ -6,14 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt8
 
+from chronotope.geometry import Frames
 from chronotope.worlds.stage.checks.tracking import truth_of
 from chronotope.worlds.stage.spec import Actor, Spec
 
 __all__ = ["apart", "changed", "moment_of", "pick", "steady", "then", "without"]
-
-Frames = UInt8[np.ndarray, "t h w 3"]
 
 
 def without(spec: Spec, name: str) -> Spec:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
+from chronotope.geometry import Frames
 from chronotope.worlds.stage.checks.identity import crossing
 from chronotope.worlds.stage.checks.tracking import overlaps, truth_of
 from chronotope.worlds.stage.faults.edits import changed, moment_of, pick, steady, then, without
@@ -24,7 +24,6 @@ from chronotope.worlds.stage.sprites import aspect
 
 __all__ = ["INJECTORS_OF_IDENTITY", "in_front"]
 
-Frames = UInt8[np.ndarray, "t h w 3"]
 _SCOPE = SCOPES["returns"]
 _SMALLER = 0.6
 _BEFORE, _AFTER = 3, 3  # frames in which two stand apart, before they pass each other and afterwards

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import UInt8
 
 from chronotope.evaluate.suite import Case
+from chronotope.geometry import Frames
 from chronotope.worlds.stage.checks.relations import absent_of
 from chronotope.worlds.stage.checks.tracking import truth_of
 from chronotope.worlds.stage.render import render
@@ -16,7 +16,6 @@ from chronotope.worlds.stage.spec import Actor, Spec
 
 __all__ = ["INJECTORS_OF_CASES", "plant_in"]
 
-Frames = UInt8[np.ndarray, "t h w 3"]
 LEAP = 0.18, 4.0, 0.4  # short sides and steps of the actor at least, short sides of each way at most
 AMISS = 0.36  # short sides: the size of what shall not be there
 

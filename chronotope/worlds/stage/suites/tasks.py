@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 
 from chronotope.errors import UsageError, suggest
-from chronotope.generate.plan import Given
+from chronotope.geometry import Frames
+from chronotope.request import Inputs
 from chronotope.worlds.stage.checks.tracking import truth_of
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.sample import SCOPES, attribute_pairs, split_by
@@ -24,7 +25,6 @@ from chronotope.worlds.stage.suites.specs import Draw, held_out, pairs, travelle
 
 __all__ = ["CANVAS_TASKS", "END", "GIVEN", "RETAKE", "Asked", "asked_of", "half_of", "task_draws", "task_specs"]
 
-Frames = UInt8[np.ndarray, "t h w 3"]
 CLIP, GIVEN, END = 16, 8, 4  # frames: of a clip; of what is given to go on from; of each end where two are given
 STRENGTH = 0.6  # of an edit
 SPECS = 30  # of each task
@@ -39,7 +39,7 @@ class Asked:
     evenly at `joints`, the frames that follow on a change from given to made or back; where it `wraps`, the first follows on the last.
     """
 
-    given: Given
+    given: Inputs
     new: int
     kept: Bool[np.ndarray, "t h w"] | None = None
     reference: Frames | None = None
@@ -142,7 +142,7 @@ def _long(seed: int) -> Iterator[Spec]:
 
 
 def _nothing_given(spec: Spec) -> Asked:
-    return Asked(Given(), spec.num_frames)
+    return Asked(Inputs(), spec.num_frames)
 
 
 def _frames(spec: Spec, *kept: int) -> Bool[np.ndarray, "t h w"]:
@@ -160,37 +160,37 @@ def _stills(*shares: float) -> Callable[[Spec], Asked]:
         places = [round(share * (spec.num_frames - 1)) for share in shares]
         images = tuple((place / spec.fps, truth[place]) for place in places)
         joints = tuple(1 if place == 0 else place for place in places)
-        return Asked(Given(images=images), spec.num_frames, _frames(spec, *places), truth, joints)
+        return Asked(Inputs(images=images), spec.num_frames, _frames(spec, *places), truth, joints)
 
     return ask
 
 
 def _extend(spec: Spec) -> Asked:
     truth = render(spec).frames
-    given = Given("extend", video=truth[:GIVEN])
+    given = Inputs("extend", video=truth[:GIVEN])
     return Asked(given, spec.num_frames - GIVEN, _frames(spec, *range(GIVEN)), truth, (GIVEN,))
 
 
 def _extend_backward(spec: Spec) -> Asked:
     truth, made = render(spec).frames, spec.num_frames - GIVEN
-    given = Given("extend_backward", video=truth[made:])
+    given = Inputs("extend_backward", video=truth[made:])
     return Asked(given, made, _frames(spec, *range(made, spec.num_frames)), truth, (made,))
 
 
 def _connect(spec: Spec) -> Asked:
     truth, last = render(spec).frames, spec.num_frames - END
     # all of the way is made: the usual dissolve under it suits two scenes, not one that moves on
-    given = Given("connect", video=truth[:END], into=truth[last:], strength=1.0)
+    given = Inputs("connect", video=truth[:END], into=truth[last:], strength=1.0)
     return Asked(given, last - END, _frames(spec, *range(END), *range(last, spec.num_frames)), truth, (END, last))
 
 
 def _loop(spec: Spec) -> Asked:
-    return Asked(Given("loop"), spec.num_frames, wraps=True)
+    return Asked(Inputs("loop"), spec.num_frames, wraps=True)
 
 
 def _loop_of_a_clip(spec: Spec) -> Asked:
     truth = render(spec).frames
-    given = Given("loop", video=truth[:GIVEN])
+    given = Inputs("loop", video=truth[:GIVEN])
     return Asked(given, spec.num_frames - GIVEN, _frames(spec, *range(GIVEN)), truth, (GIVEN,), wraps=True)
 
 
@@ -209,7 +209,7 @@ def _other_place(spec: Spec) -> Spec:
 
 def _edit(before: Callable[[Spec], Spec]) -> Callable[[Spec], Asked]:
     """The clip of a spec that differs in one thing; the prompt says how it shall be."""
-    return lambda spec: Asked(Given("edit", video=render(before(spec)).frames, strength=STRENGTH), spec.num_frames)
+    return lambda spec: Asked(Inputs("edit", video=render(before(spec)).frames, strength=STRENGTH), spec.num_frames)
 
 
 def _retake(spec: Spec) -> Asked:
@@ -218,7 +218,7 @@ def _retake(spec: Spec) -> Asked:
     broken = truth.copy()
     broken[first:last] = render(dataclasses.replace(spec, actors=(), events=())).frames[first:last]
     kept = _frames(spec, *range(first), *range(last, spec.num_frames))
-    return Asked(Given("retake", video=broken, span=RETAKE), spec.num_frames, kept, truth, (first, last))
+    return Asked(Inputs("retake", video=broken, span=RETAKE), spec.num_frames, kept, truth, (first, last))
 
 
 def _inpaint(spec: Spec) -> Asked:
@@ -229,7 +229,7 @@ def _inpaint(spec: Spec) -> Asked:
     middle = spec.width // 2
     mask[:, :, slice(0, middle) if half_of(spec, 1) == "left" else slice(middle, None)] = True
     kept = np.broadcast_to(~mask, source.shape[:3])
-    return Asked(Given("retake", video=source, mask=mask), spec.num_frames, kept, source)
+    return Asked(Inputs("retake", video=source, mask=mask), spec.num_frames, kept, source)
 
 
 CANVAS_TASKS: dict[str, _Task] = {

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Bool
 
+from chronotope.geometry import Frames
 from chronotope.worlds.persistence import lasting, run_of, seen_for_a_time
 from chronotope.worlds.stage.checks.predicates import Check, succeeds
 from chronotope.worlds.stage.checks.tracking import Fault
@@ -18,7 +19,7 @@ from chronotope.worlds.table.camera import View
 from chronotope.worlds.table.checks.actions import GOING, deeds_of, rests, step_of_truth
 from chronotope.worlds.table.checks.camera import Orbit, clear, fit_orbit, follows_its_path, is_rigid, returns
 from chronotope.worlds.table.checks.gravity import falls_of
-from chronotope.worlds.table.checks.tracking import Frames, Patches, TableScene, cannot_judge, look
+from chronotope.worlds.table.checks.tracking import Patches, TableScene, cannot_judge, look
 from chronotope.worlds.table.materials import TOPS
 from chronotope.worlds.table.spec import TableSpec
 

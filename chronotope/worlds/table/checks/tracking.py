@@ -15,14 +15,14 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from chronotope.errors import UsageError
+from chronotope.geometry import Frames
 from chronotope.worlds.stage.cast import COLOURS
 from chronotope.worlds.table.checks.geometry import TableTruth, table_region, truth_of
 from chronotope.worlds.table.materials import TOPS
 from chronotope.worlds.table.spec import TableSpec
 
-__all__ = ["Frames", "Patches", "TableScene", "cannot_judge", "look"]
+__all__ = ["Patches", "TableScene", "cannot_judge", "look"]
 
-Frames = UInt8[np.ndarray, "t h w 3"]
 SHADES = 0.33, 1.12  # times the colour: the darkest face and the brightest
 SHADOW = 0.28, 1.15  # of the table
 SKY = 0.6, 1.02  # of white
