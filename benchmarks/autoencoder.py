@@ -17,7 +17,8 @@ from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES, sample_spec
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES
 
 TITLE = "Autoencoder: what comes back"
 THREADS = 2

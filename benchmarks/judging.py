@@ -17,7 +17,7 @@ from chronotope.worlds.stage.checks.detector import load_probe
 from chronotope.worlds.stage.checks.predicates import check
 from chronotope.worlds.stage.checks.tracking import cannot_judge, truth_of
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES
+from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.suites.specs import specs_of
 

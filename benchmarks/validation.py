@@ -17,12 +17,14 @@ import numpy as np
 
 from chronotope.geometry import Frames
 from chronotope.metrics.statistics import Rate
+from chronotope.worlds.palette import COLOURS
+from chronotope.worlds.splits import Split
 from chronotope.worlds.stage.backdrops import flat_backdrop
-from chronotope.worlds.stage.cast import COLOURS
 from chronotope.worlds.stage.checks.attributes import Sight, Verdict, direction_of, judge_sight, watch
 from chronotope.worlds.stage.checks.detector import Probe
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import Scope, Split, sample_spec
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import Scope
 from chronotope.worlds.stage.spec import Actor, Spec
 from tools.degrade import soften
 

@@ -15,11 +15,13 @@ from benchmarks.validation import ATTRIBUTES, pass_rates
 from chronotope.data.latents import encode_frames
 from chronotope.generate.pipeline import Generator
 from chronotope.metrics.statistics import Rate
+from chronotope.worlds.splits import Split
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.checks.attributes import Verdict, judge
 from chronotope.worlds.stage.checks.detector import load_probe
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES, Split, sample_spec
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Spec
 
 TITLE = "Words: what the prompt says is in the video"

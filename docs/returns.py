@@ -14,7 +14,8 @@ from PIL import Image
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.checks.identity import identity_of
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES, sample_spec
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES
 
 WIDEST, GAP, COUNT, LEVELS = 128, 2, 8, 6
 

@@ -27,7 +27,8 @@ from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.checks.attributes import judge
 from chronotope.worlds.stage.checks.detector import Probe, load_probe
 from chronotope.worlds.stage.checks.tracking import cannot_judge
-from chronotope.worlds.stage.sample import SCOPES, sample_spec
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Spec
 
 FIRST_SEED, SHOWN = 20_000, 6

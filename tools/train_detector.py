@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chronotope.checkpoint import save_json
-from chronotope.worlds.stage.cast import CAST, COLOURS, SHAPES
+from chronotope.worlds.palette import COLOURS
+from chronotope.worlds.stage.cast import CAST, SHAPES
 from chronotope.worlds.stage.checks.detector import (
     CELL,
     KINDS,
@@ -31,7 +32,8 @@ from chronotope.worlds.stage.checks.detector import (
     weights_folder,
 )
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES, Scope, sample_spec
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES, Scope
 from tools.degrade import spoil
 
 __all__ = ["Example", "gather", "train_probe"]

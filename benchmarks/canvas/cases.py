@@ -13,7 +13,8 @@ from chronotope.media import video
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.checks.attributes import direction_of
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES, sample_spec
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Actor, Spec
 
 __all__ = ["CONTEXT", "Case", "cases", "keep", "mover", "moves", "settings", "simple", "with_size"]

@@ -13,7 +13,7 @@ from chronotope.generate.pipeline import Generator
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.stage.checks.attributes import follow, judge_sight, watch
 from chronotope.worlds.stage.checks.detector import Probe, load_probe
-from chronotope.worlds.stage.sample import SCOPES
+from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Actor, Spec
 
 TITLE = "Edit: another colour, the same scene"

@@ -9,9 +9,11 @@ from typing import Any
 from chronotope.generate.pipeline import WEIGHTS, Generator
 from chronotope.generate.plan import Plan
 from chronotope.generate.settings import Settings
+from chronotope.worlds.language import DIRECTIONS
 from chronotope.worlds.stage.captions import captions
-from chronotope.worlds.stage.sample import SCOPES, Scope, sample_spec
-from chronotope.worlds.stage.vocabulary import DIRECTIONS, SYNONYMS
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES, Scope
+from chronotope.worlds.stage.vocabulary import SYNONYMS
 
 __all__ = ["beyond", "taught"]
 

@@ -29,7 +29,7 @@ from chronotope.parallel import join_ranks, wait_for_all
 from chronotope.presets import find_preset
 from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
 from chronotope.train.dit import DiTRun, Sampler, check_alike, train_dit
-from chronotope.worlds.stage.sample import Split
+from chronotope.worlds.splits import Split
 from chronotope.worlds.write import write_dataset
 
 __all__ = ["StageRequest", "TableRequest", "autoencoder_config", "dit_config", "encode_clips", "run_autoencoder", "run_dit",

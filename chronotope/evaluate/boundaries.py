@@ -10,8 +10,8 @@ from jaxtyping import Float
 from chronotope.evaluate.reconstruction import psnr
 from chronotope.geometry import Frames
 from chronotope.metrics.continuity import STEP_NOISE, cuts
-from chronotope.worlds.stage.checks.predicates import Check
-from chronotope.worlds.stage.checks.tracking import TRAVELS, Fault, Followed, Scene, truth_of
+from chronotope.worlds.check import Check, Outcome
+from chronotope.worlds.stage.checks.tracking import TRAVELS, Followed, Scene, truth_of
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.suites.tasks import Asked
 
@@ -42,7 +42,7 @@ def comes_back(frames: Frames, asked: Asked) -> Iterator[Check]:
         )
 
 
-def _seam(scene: Scene, frames: Frames, joint: int) -> Fault:
+def _seam(scene: Scene, frames: Frames, joint: int) -> Outcome:
     """No cut, and who gets about goes on as the stage does, sideways and up and down."""
     if joint in cuts(frames):
         return "SEAM", joint
@@ -87,7 +87,7 @@ def closes(spec: Spec) -> bool:
     return all(_back(places[:, place]) <= SEAM for place in range(len(spec.actors)))
 
 
-def _wrap(scene: Scene, frames: Frames) -> Fault:
+def _wrap(scene: Scene, frames: Frames) -> Outcome:
     """The step from the last frame back to the first is like any other: no cut, nobody elsewhere."""
     half = len(frames) // 2
     if len(frames) - half in cuts(np.roll(frames, -half, axis=0)):

@@ -17,8 +17,8 @@ from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.make import Helpers, Make, check_file, one_by_one, sha256
 from chronotope.evaluate.suite import Case
 from chronotope.media import video
+from chronotope.worlds.check import Check, succeeds
 from chronotope.worlds.stage.checks.detector import Probe
-from chronotope.worlds.stage.checks.predicates import Check, succeeds
 
 __all__ = ["Judged", "check_folder", "judge_folder", "sample_cases"]
 

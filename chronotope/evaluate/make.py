@@ -27,8 +27,8 @@ from chronotope.geometry import Frames, Geometry
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.prompt import read_story
+from chronotope.worlds.check import Check
 from chronotope.worlds.stage.checks.detector import Probe, load_probe
-from chronotope.worlds.stage.checks.predicates import Check
 from chronotope.worlds.stage.suites.tasks import Asked
 
 __all__ = ["LAYERS", "Helpers", "Make", "Row", "check_file", "maker", "one_by_one", "sha256", "there_and_back"]

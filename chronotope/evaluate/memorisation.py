@@ -22,8 +22,9 @@ from chronotope.evaluate.report import as_row
 from chronotope.geometry import Frames
 from chronotope.media import video
 from chronotope.metrics.statistics import Rate
+from chronotope.worlds.splits import Split
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES, Split
+from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.transitions import Dissolve
 from chronotope.worlds.write import drawn
 

@@ -20,12 +20,14 @@ from chronotope.config import from_dict, to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
 from chronotope.evaluate.tasks import described, hand_out
 from chronotope.geometry import Frames
+from chronotope.worlds.splits import Split, spec_key
 from chronotope.worlds.stage.backdrops import PLAIN
 from chronotope.worlds.stage.checks.identity import identity_of
 from chronotope.worlds.stage.checks.tracking import DEEDS, TRAVELS
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES, Split, scope_of, split_of
-from chronotope.worlds.stage.spec import Spec, spec_key
+from chronotope.worlds.stage.sample import split_of
+from chronotope.worlds.stage.scope import SCOPES, scope_of
+from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.suites.feasibility import unfit
 from chronotope.worlds.stage.suites.lengths import STORIES, length_draws
 from chronotope.worlds.stage.suites.prompts import ASKED_FOR, PROMPT_FORMS, prompt_draws

@@ -18,13 +18,14 @@ from chronotope.evaluate.suite import Case, specs_of
 from chronotope.evaluate.verdict import check_case
 from chronotope.geometry import Frames
 from chronotope.metrics.statistics import Rate
+from chronotope.worlds.check import Check, succeeds
 from chronotope.worlds.stage.checks.detector import Probe
-from chronotope.worlds.stage.checks.predicates import Check, check, succeeds
+from chronotope.worlds.stage.checks.predicates import check
 from chronotope.worlds.stage.checks.tracking import DEEDS
 from chronotope.worlds.stage.faults.appearance import CONTROLS, INJECTORS, plant
 from chronotope.worlds.stage.faults.tasks import INJECTORS_OF_CASES, plant_in
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES, scope_of
+from chronotope.worlds.stage.scope import SCOPES, scope_of
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.suites.prompts import ASKED_FOR, PROMPT_FORMS
 from chronotope.worlds.stage.suites.tasks import CANVAS_TASKS, task_specs

@@ -7,9 +7,9 @@ import numpy as np
 from chronotope.evaluate.boundaries import join_checks
 from chronotope.evaluate.suite import Case
 from chronotope.geometry import Frames
+from chronotope.worlds.check import Check
 from chronotope.worlds.stage.checks.attributes import Sight, watch
 from chronotope.worlds.stage.checks.detector import Probe
-from chronotope.worlds.stage.checks.predicates import Check
 from chronotope.worlds.stage.checks.relations import count_checks, relation_checks
 from chronotope.worlds.stage.checks.tracking import Scene, follow_all, truth_of
 from chronotope.worlds.table.spec import TableSpec

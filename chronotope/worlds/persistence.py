@@ -1,26 +1,26 @@
-"""What lasts: runs of flags in time. Shorter slips of what looks at the frames are forgiven."""
+"""Find failures that persist for several frames: a detector may miss or invent something in one frame."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool
 
-from chronotope.worlds.stage.checks.tracking import Fault
+from chronotope.worlds.check import Outcome
 
-__all__ = ["LASTING", "lasting", "run_of", "seen_for_a_time"]
+__all__ = ["PERSISTENT_SECONDS", "first_run", "persistent_frames", "steadily_seen"]
 
-LASTING = 0.25  # seconds
-STEADY = 0.8  # of the frames from the first to the last in which it is seen
-
-
-def lasting(fps: float) -> int:
-    """How many frames in a row count: a quarter of a second, and two at least."""
-    return max(2, round(LASTING * fps))
+PERSISTENT_SECONDS = 0.25
+STEADY_SHARE = 0.8  # of the frames between the first and the last detection
 
 
-def run_of(code: str, flags: Bool[np.ndarray, " t"], fps: float) -> Fault:
-    """This failure from the first run of true frames that lasts; in a short clip, from one that never ends."""
-    needed, length = min(lasting(fps), len(flags)), 0
+def persistent_frames(fps: float) -> int:
+    """Return how many frames in a row make a failure: a quarter of a second, and at least two."""
+    return max(2, round(PERSISTENT_SECONDS * fps))
+
+
+def first_run(code: str, flags: Bool[np.ndarray, " t"], fps: float) -> Outcome:
+    """Return `code` with the start of the first persistent run of true flags; in a clip shorter than that, of a run over all of it."""
+    needed, length = min(persistent_frames(fps), len(flags)), 0
     for t, flag in enumerate(flags):
         length = length + 1 if flag else 0
         if length >= needed:
@@ -28,9 +28,14 @@ def run_of(code: str, flags: Bool[np.ndarray, " t"], fps: float) -> Fault:
     return None
 
 
-def seen_for_a_time(found: Bool[np.ndarray, " t"], least: int) -> bool:
-    """Seen steadily for a while from the beginning or to the end: gone or late, which is another failure than never to be there."""
+def steadily_seen(found: Bool[np.ndarray, " t"], least: int) -> bool:
+    """Tell whether something is seen steadily from the first frame on or up to the last, for at least `least` frames.
+
+    Then it disappears or comes late, which is another failure than to be missing altogether.
+    """
     times = np.flatnonzero(found)
     if len(times) < least:
         return False
-    return bool(len(times) >= STEADY * (times[-1] - times[0] + 1) and (times[0] <= 1 or times[-1] >= len(found) - 2))
+    return bool(
+        len(times) >= STEADY_SHARE * (times[-1] - times[0] + 1) and (times[0] <= 1 or times[-1] >= len(found) - 2)
+    )

@@ -17,10 +17,12 @@ import numpy as np
 
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
+from chronotope.worlds.splits import Split, spec_key
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.render import StageClip, render
-from chronotope.worlds.stage.sample import SCOPES, Scope, Split, sample_spec
-from chronotope.worlds.stage.spec import Spec, spec_key
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES, Scope
+from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.transitions import Dissolve, sample_dissolve
 
 __all__ = ["LICENCE", "drawn", "over_workers", "put", "put_arrays", "put_pixels", "spec_seed", "write_dataset"]

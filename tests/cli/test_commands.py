@@ -18,7 +18,7 @@ from chronotope.cli import commands as cli
 from chronotope.cli import terminal
 from chronotope.errors import FileProblem
 from chronotope.presets import PRESETS
-from chronotope.worlds.stage.sample import SCOPES
+from chronotope.worlds.stage.scope import SCOPES
 from tests.cli.models import program, refused, run
 
 ROOT = Path(__file__).resolve().parents[2]

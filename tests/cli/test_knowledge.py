@@ -12,7 +12,7 @@ import pytest
 from chronotope.cli.knowledge import TAUGHT
 from chronotope.generate.pipeline import WEIGHTS, Generator
 from chronotope.media import video
-from chronotope.worlds.stage.sample import SCOPES
+from chronotope.worlds.stage.scope import SCOPES
 from tests.cli.models import answer, run, save_run
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ import pytest
 from chronotope.config import from_dict
 from chronotope.data.clips import find_clips
 from chronotope.media import video
-from chronotope.worlds.stage.spec import spec_key
+from chronotope.worlds.splits import spec_key
 from chronotope.worlds.table.sample import table_split
 from chronotope.worlds.table.spec import TableSpec
 from tests.cli.models import answer, files_in, refused, run

@@ -11,7 +11,7 @@ from chronotope.evaluate.attribution import attribution, belong_together, in_wor
 from chronotope.evaluate.judge import Judged
 from chronotope.evaluate.report import make_report
 from chronotope.evaluate.suite import make_suite
-from chronotope.worlds.stage.checks.predicates import Check
+from chronotope.worlds.check import Check
 from tests.evaluate.test_report import validator
 
 CASES = make_suite("smoke")[:5]

@@ -18,7 +18,7 @@ from benchmarks.harness import Options, run
 from chronotope.metrics import continuity as motion
 from chronotope.worlds.stage.checks.attributes import direction_of
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES
+from chronotope.worlds.stage.scope import SCOPES
 
 OPTIONS = Options("small", "small", specs=6, combination=0, clips=1, rounds=1, keep=None)
 

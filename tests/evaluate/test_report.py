@@ -22,9 +22,9 @@ from chronotope.evaluate.report import SCHEMA, make_report
 from chronotope.evaluate.suite import make_suite, write_cases
 from chronotope.evaluate.trial import trial_cases
 from chronotope.metrics.statistics import wilson
+from chronotope.worlds.check import Check
 from chronotope.worlds.stage.checks.drift import ALIKE, MEASURES
-from chronotope.worlds.stage.checks.predicates import Check
-from docs.suites import lasting, rate_of
+from docs.suites import persistent_frames, rate_of
 
 CASES = make_suite("smoke")[:6]
 ABOUT = {"program": "chronotope 0.1.0", "model": "somebody", "suite": "some", "videos": len(CASES)}
@@ -181,7 +181,7 @@ def test_the_table_for_the_docs_is_of_the_reports_own_curve() -> None:
     rows = [(Check("is made", "", "SYS-RUN", 0),), (Check("stays in being", "a", "OBJ-DIS", 12),), (Check("is sharp"),)]
     report = make_report([Judged(case, rows[place % 3]) for place, case in enumerate(moving)], ABOUT)
     curve = report["summary"]["survival"]
-    for second, (alive, low, high, _) in lasting(
+    for second, (alive, low, high, _) in persistent_frames(
         report["cases"], {case.id: case.spec.seconds for case in moving}
     ).items():
         place = max(i for i, time in enumerate(curve["times"]) if time <= float(second))

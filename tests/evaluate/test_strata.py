@@ -23,9 +23,9 @@ from chronotope.generate.pipeline import Generator
 from chronotope.media import video
 from chronotope.metrics.continuity import cuts
 from chronotope.prompt import read_story
+from chronotope.worlds.check import Check, succeeds
 from chronotope.worlds.stage.checks.attributes import watch
 from chronotope.worlds.stage.checks.detector import load_probe
-from chronotope.worlds.stage.checks.predicates import Check, succeeds
 from chronotope.worlds.stage.checks.relations import seen_by_camera
 from chronotope.worlds.stage.checks.tracking import cannot_judge, follow_all
 from chronotope.worlds.stage.faults.tasks import INJECTORS_OF_CASES, plant_in

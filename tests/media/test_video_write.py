@@ -19,7 +19,8 @@ import pytest
 from chronotope.errors import FileProblem, UsageError
 from chronotope.media import video
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES, sample_spec
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES
 
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 SETTINGS = {

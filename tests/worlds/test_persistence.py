@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chronotope.worlds.persistence import lasting, run_of, seen_for_a_time
+from chronotope.worlds.persistence import first_run, persistent_frames, steadily_seen
 
 
 def flags(text: str) -> np.ndarray:
@@ -25,11 +25,11 @@ def flags(text: str) -> np.ndarray:
     ],
 )
 def test_the_first_run_that_lasts(seen: str, fps: float, first: int | None) -> None:
-    assert run_of("OBJ-DIS", flags(seen), fps) == (None if first is None else ("OBJ-DIS", first))
+    assert first_run("OBJ-DIS", flags(seen), fps) == (None if first is None else ("OBJ-DIS", first))
 
 
 def test_two_frames_at_least() -> None:
-    assert [lasting(fps) for fps in (1.0, 8.0, 24.0)] == [2, 2, 6]
+    assert [persistent_frames(fps) for fps in (1.0, 8.0, 24.0)] == [2, 2, 6]
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_two_frames_at_least() -> None:
     ],
 )
 def test_gone_or_late_is_seen_steadily_at_one_end(seen: str, steady: bool) -> None:
-    assert seen_for_a_time(flags(seen), 2) == steady
+    assert steadily_seen(flags(seen), 2) == steady

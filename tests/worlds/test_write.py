@@ -11,9 +11,10 @@ import pytest
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.media import video
+from chronotope.worlds.splits import spec_key
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.spec import Spec, spec_key
+from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.write import write_dataset
 
 

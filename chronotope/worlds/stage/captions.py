@@ -5,20 +5,17 @@ A clip in which something begins later also has a story: a line for each beat, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable
 
-import numpy as np
-
+from chronotope.worlds.language import NEXT_TO, distinct_wordings, gerund, join
+from chronotope.worlds.splits import spec_key
 from chronotope.worlds.stage.occlusion import returns
-from chronotope.worlds.stage.phrases import Pen, join
+from chronotope.worlds.stage.phrases import Pen
 from chronotope.worlds.stage.simulate import choreograph
-from chronotope.worlds.stage.spec import Actor, Spec, spec_key
-from chronotope.worlds.stage.vocabulary import NEXT_TO, VERBS, gerund, verb_key
+from chronotope.worlds.stage.spec import Actor, Spec
+from chronotope.worlds.stage.vocabulary import VERBS, verb_key
 
-__all__ = ["captions", "clauses", "worded"]
-
-P = TypeVar("P")  # what writes: of the stage, or of another world
+__all__ = ["captions", "clauses"]
 
 
 def captions(spec: Spec, count: int = 4) -> dict[str, tuple[str, ...]]:
@@ -27,23 +24,7 @@ def captions(spec: Spec, count: int = 4) -> dict[str, tuple[str, ...]]:
     writers: dict[str, Callable[[Pen], str]] = {"tags": _tags, "sentence": _sentence, "paragraph": _paragraph}
     if len(_moments(spec)) > 1:
         writers["story"] = _story
-    return worded(writers, lambda rng: Pen(spec, scene, rng), seed, count)
-
-
-def worded(
-    writers: Mapping[str, Callable[[P], str]], pen: Callable[[np.random.Generator], P], seed: int, count: int
-) -> dict[str, tuple[str, ...]]:
-    """Up to `count` different wordings of each level, by pens that differ in their random choices alone."""
-    out: dict[str, tuple[str, ...]] = {}
-    for level, (name, write) in enumerate(writers.items()):
-        rng = np.random.default_rng([seed, level])
-        wordings: dict[str, None] = {}
-        for _ in range(4 * count):
-            wordings[write(pen(rng))] = None
-            if len(wordings) == count:
-                break
-        out[name] = tuple(wordings)
-    return out
+    return distinct_wordings(writers, lambda rng: Pen(spec, scene, rng), seed, count)
 
 
 def _tags(pen: Pen) -> str:

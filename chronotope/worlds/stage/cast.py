@@ -5,23 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-__all__ = ["CAST", "COLOURS", "SHAPES", "Noun", "article"]
+__all__ = ["CAST", "SHAPES", "Noun"]
 
 Facing = Literal["left", "right", "front", "up-right"]
 Gait = Literal["walk", "hop", "fly", "float", "swim", "drive", "sail", "roll", "crawl", "slither", "stand"]
 
-COLOURS: dict[str, tuple[int, int, int]] = {
-    "red": (222, 44, 44),
-    "orange": (247, 140, 30),
-    "yellow": (250, 212, 40),
-    "green": (52, 168, 72),
-    "blue": (42, 100, 226),
-    "purple": (146, 64, 200),
-    "pink": (250, 120, 182),
-    "white": (246, 246, 246),
-    "black": (34, 34, 38),
-    "brown": (132, 82, 44),
-}
 
 SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond", "hexagon", "cross")
 
@@ -248,8 +236,3 @@ def _parse(row: str) -> Noun:
 
 
 CAST: dict[str, Noun] = {noun.word: noun for noun in map(_parse, _ROWS.strip().splitlines())}
-
-
-def article(phrase: str) -> str:
-    """'a' or 'an' before the phrase, by its first sound."""
-    return "an" if phrase[0] in "aeio" or (phrase[0] == "u" and not phrase.startswith(("uni", "ufo"))) else "a"

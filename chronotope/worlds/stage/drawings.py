@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from chronotope.worlds.stage.cast import COLOURS
+from chronotope.worlds.palette import COLOURS
 
 __all__ = ["OWN", "shape_body"]
 

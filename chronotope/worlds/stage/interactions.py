@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chronotope.worlds.stage.cast import COLOURS
+from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.stage.motion import travel
 from chronotope.worlds.stage.spec import Event
 from chronotope.worlds.stage.tracks import Scene, Stroke, Track, step_of

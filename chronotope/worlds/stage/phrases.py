@@ -7,21 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from chronotope.worlds.language import DIRECTIONS, article, gerund
 from chronotope.worlds.stage.camera import camera_path
-from chronotope.worlds.stage.cast import article
 from chronotope.worlds.stage.occlusion import out_of_sight, returns
 from chronotope.worlds.stage.spec import Actor, Event, Spec
 from chronotope.worlds.stage.tracks import Scene
-from chronotope.worlds.stage.vocabulary import CAMERA, DIRECTIONS, SYNONYMS, VERBS, gerund, places, verb_key
+from chronotope.worlds.stage.vocabulary import CAMERA, SYNONYMS, VERBS, places, verb_key
 
-__all__ = ["Pen", "join"]
+__all__ = ["Pen"]
 
 _TRAVELS = ("walk", "fly", "move", "roll", "creep", "dash")
-
-
-def join(parts: list[str], last: str = " and ") -> str:
-    """'a, b and c'."""
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + last + parts[-1]
 
 
 class Pen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chronotope.worlds.stage.backdrops import PLAIN
-from chronotope.worlds.stage.compose import Draft, Who
+from chronotope.worlds.stage.draft import Draft, Who
 from chronotope.worlds.stage.spec import Actor, Camera, Spec
 
 __all__ = ["FAST", "SLOW", "choose_return"]

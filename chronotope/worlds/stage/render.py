@@ -8,12 +8,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from chronotope.worlds.events import EventRecord
 from chronotope.worlds.stage.backdrops import Paper, backdrop_layers, flat_backdrop, layer_pixels
 from chronotope.worlds.stage.camera import camera_path
 from chronotope.worlds.stage.compositing import View, over
 from chronotope.worlds.stage.simulate import choreograph
 from chronotope.worlds.stage.spec import Spec
-from chronotope.worlds.stage.tracks import Happening, Scene
+from chronotope.worlds.stage.tracks import Scene
 
 __all__ = ["StageClip", "Truth", "render"]
 
@@ -31,7 +32,7 @@ class Truth:
     visible_fraction: np.ndarray
     present: np.ndarray
     light: np.ndarray  # over frames only: 1 bright, 0 dark
-    events: tuple[Happening, ...]
+    events: tuple[EventRecord, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Compact lists for JSON."""

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from chronotope.config import from_dict, to_dict
+from chronotope.config import from_dict
 from chronotope.errors import UsageError, suggest
-from chronotope.worlds.stage.cast import CAST, COLOURS, SHAPES
+from chronotope.worlds.events import check_aim, check_known
+from chronotope.worlds.palette import COLOURS
+from chronotope.worlds.stage.cast import CAST, SHAPES
 
-__all__ = [
-    "BACKDROPS",
-    "CAMERAS",
-    "EVENTS",
-    "RETURNS",
-    "Actor",
-    "Camera",
-    "Event",
-    "Spec",
-    "check_aim",
-    "check_known",
-    "from_json",
-    "spec_key",
-    "to_json",
-]
+__all__ = ["BACKDROPS", "CAMERAS", "EVENTS", "RETURNS", "Actor", "Camera", "Event", "Spec", "from_json"]
 
 Direction = Literal["left", "right", "up", "down", "on", "off"]
 
@@ -149,19 +135,9 @@ def _as_floats(part: Actor | Event | Camera | Spec, *names: str) -> None:
             object.__setattr__(part, name, float(getattr(part, name)))
 
 
-def to_json(spec: object) -> str:
-    """Canonical JSON of any world's spec: sorted keys, no spaces."""
-    return json.dumps(to_dict(spec), sort_keys=True, separators=(",", ":"))
-
-
 def from_json(text: str) -> Spec:
     """Read a spec back."""
     return from_dict(Spec, json.loads(text))
-
-
-def spec_key(spec: object) -> str:
-    """The spec's name: SHA-256 of its canonical JSON."""
-    return hashlib.sha256(to_json(spec).encode()).hexdigest()
 
 
 def _check_frame(spec: Spec) -> None:
@@ -195,32 +171,6 @@ def _check_actors(spec: Spec) -> None:
             raise UsageError(f"{actor.id}: size = {actor.size}, expected more than 0 and at most 10 short frame sides")
         if not 0 <= actor.depth <= 1:
             raise UsageError(f"{actor.id}: depth = {actor.depth}, expected 0 (front) to 1 (back)")
-
-
-def check_known(kind: str, actor: str, ids: Sequence[str], kinds: Iterable[str]) -> None:
-    """An event is of a kind that there is, and of somebody who is there."""
-    if kind not in kinds:
-        raise UsageError(f"unknown event '{kind}'. {suggest(kind, kinds)}")
-    if actor not in ids:
-        raise UsageError(f"{kind}: nobody is called '{actor}'. {suggest(actor, ids)}")
-
-
-def check_aim(
-    what: str,
-    direction: str | None,
-    target: str | None,
-    actor: str,
-    ids: Sequence[str],
-    directions: Sequence[str | None],
-    needs_target: bool,
-) -> None:
-    """An event has a direction that its kind allows, and a target just where it needs one."""
-    if direction not in directions:
-        raise UsageError(f"{what}: direction {direction!r}, expected {' or '.join(d or 'none' for d in directions)}")
-    if needs_target and (target not in ids or target == actor):
-        raise UsageError(f"{what}: target {target!r} is not another actor. {suggest(str(target), ids)}")
-    if not needs_target and target is not None:
-        raise UsageError(f"{what}: it takes no target, got '{target}'")
 
 
 def _check_events(spec: Spec) -> None:

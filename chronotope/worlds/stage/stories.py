@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from chronotope.worlds.stage.backdrops import PLAIN
 from chronotope.worlds.stage.cast import CAST
-from chronotope.worlds.stage.compose import Draft, Who
+from chronotope.worlds.stage.draft import Draft, Who
 from chronotope.worlds.stage.reappearance import choose_return
 from chronotope.worlds.stage.spec import Actor
 from chronotope.worlds.stage.tracks import step_of

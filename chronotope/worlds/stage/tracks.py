@@ -6,11 +6,12 @@ import dataclasses
 
 import numpy as np
 
+from chronotope.worlds.events import EventRecord
 from chronotope.worlds.stage.cast import CAST, Noun
 from chronotope.worlds.stage.spec import Actor, Event, Spec
 from chronotope.worlds.stage.sprites import aspect
 
-__all__ = ["Happening", "Scene", "Stroke", "Track", "at_rest", "floor_y", "noun_of", "step_of"]
+__all__ = ["Scene", "Stroke", "Track", "at_rest", "floor_y", "noun_of", "step_of"]
 
 
 @dataclasses.dataclass
@@ -32,17 +33,6 @@ class Track:
 
 
 @dataclasses.dataclass(frozen=True)
-class Happening:
-    """What really happened and when, in seconds."""
-
-    kind: str
-    actor: str
-    start: float
-    end: float
-    target: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
 class Stroke:
     """A painted line: its points at the frames from `first` on, and the frame after which it grows no more."""
 
@@ -61,7 +51,7 @@ class Scene:
     tracks: dict[str, Track]
     light: np.ndarray
     strokes: list[Stroke]
-    log: list[Happening]
+    log: list[EventRecord]
 
     def span(self, event: Event) -> tuple[np.ndarray, np.ndarray]:
         """Which frames the event touches (from its start to the end of the clip), and its progress in them from 0 to 1."""
@@ -74,7 +64,9 @@ class Scene:
     ) -> None:
         """Write into the log."""
         start = event.start if start is None else start
-        self.log.append(Happening(kind, event.actor, start, event.end if end is None else end, target or event.target))
+        self.log.append(
+            EventRecord(kind, event.actor, start, event.end if end is None else end, target or event.target)
+        )
 
 
 def floor_y(height: float | int, depth: float) -> float:

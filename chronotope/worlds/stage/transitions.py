@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chronotope.config import to_dict
+from chronotope.worlds.splits import spec_key
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.spec import Spec, spec_key
+from chronotope.worlds.stage.spec import Spec
 
 if TYPE_CHECKING:
-    from chronotope.worlds.stage.sample import Scope, Split
+    from chronotope.worlds.splits import Split
+    from chronotope.worlds.stage.scope import Scope
 
 __all__ = ["Dissolve", "sample_dissolve"]
 

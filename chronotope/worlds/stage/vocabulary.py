@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from chronotope.worlds.language import article
 from chronotope.worlds.stage.backdrops import PLAIN
-from chronotope.worlds.stage.cast import CAST, article
+from chronotope.worlds.stage.cast import CAST
 from chronotope.worlds.stage.spec import Actor, Event
 
-__all__ = ["CAMERA", "DIRECTIONS", "NEXT_TO", "SYNONYMS", "VERBS", "gerund", "places", "verb_key"]
+__all__ = ["CAMERA", "SYNONYMS", "VERBS", "places", "verb_key"]
 
 # Third person, by the kind of event and the way of getting about; what stands first twice is said twice as often.
 VERBS: dict[str, tuple[str, ...]] = {
@@ -39,12 +40,6 @@ VERBS: dict[str, tuple[str, ...]] = {
     "creep": ("moves slowly", "goes slowly", "creeps"),
     "dash": ("moves fast", "rushes", "dashes"),
 }
-DIRECTIONS: dict[str, tuple[str, ...]] = {
-    "left": ("to the left", "left", "from right to left", "toward the left"),
-    "right": ("to the right", "right", "from left to right", "toward the right"),
-    "up": ("up", "upward", "upwards"),
-    "down": ("down", "downward", "downwards"),
-}
 _PLACES: dict[str, tuple[str, ...]] = {
     "sky": ("in the sky", "in a blue sky", "against the sky"),
     "hills": ("in green hills", "in the hills", "on a meadow in front of hills", "in a grassy landscape with hills"),
@@ -60,13 +55,10 @@ CAMERA: dict[str, tuple[str, ...]] = {
     "zoom": ("the camera zooms {direction}{on}", "camera zooming {direction}{on}", "the view zooms {direction}"),
     "follow": ("the camera follows the {noun}", "camera following the {noun}"),
 }
-NEXT_TO = ("next to", "beside", "near")
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "circle": ("circle", "ball", "circle"),
     "soccer ball": ("soccer ball", "soccer ball", "football"),
 }
-_DOUBLED = {"get": "getting", "hit": "hitting", "hop": "hopping", "pan": "panning", "run": "running", "spin": "spinning",
-            "stop": "stopping", "swim": "swimming"}  # fmt: skip
 
 
 def places(backdrop: str) -> tuple[str, ...]:
@@ -87,11 +79,3 @@ def verb_key(actor: Actor, event: Event, going: bool = False) -> str:
     if event.kind == "walk":
         return gait if gait == "hop" else "walk"
     return "fly" if event.kind == "fly" and gait != "float" else gait
-
-
-def gerund(verb: str) -> str:
-    """'walks' -> 'walking', for the verbs above."""
-    head, _, rest = verb.partition(" ")
-    stem = head[:-3] + "y" if head.endswith("ies") else head[:-2] if head.endswith(("shes", "oes")) else head[:-1]
-    word = _DOUBLED.get(stem) or (stem[:-1] + "ing" if stem.endswith("e") else stem + "ing")
-    return f"{word} {rest}".strip()

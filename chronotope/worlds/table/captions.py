@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chronotope.worlds.stage.captions import worded
-from chronotope.worlds.stage.phrases import join
-from chronotope.worlds.stage.spec import spec_key
-from chronotope.worlds.stage.vocabulary import NEXT_TO, gerund
+from chronotope.worlds.language import NEXT_TO, distinct_wordings, gerund, join
+from chronotope.worlds.splits import spec_key
 from chronotope.worlds.table.phrases import TablePen
 from chronotope.worlds.table.simulate import Motion, simulate
 from chronotope.worlds.table.spec import Actor, Event, TableSpec
@@ -26,7 +24,7 @@ def captions(spec: TableSpec, motion: Motion | None = None, count: int = 4) -> d
     writers: dict[str, Callable[[TablePen], str]] = {"tags": _tags, "sentence": _sentence, "paragraph": _paragraph}
     if any(event.start > 0 for event in spec.events):
         writers["story"] = _story
-    return worded(writers, lambda rng: TablePen(spec, motion, rng), seed, count)
+    return distinct_wordings(writers, lambda rng: TablePen(spec, motion, rng), seed, count)
 
 
 _DOING = {

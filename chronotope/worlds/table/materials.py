@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from chronotope.worlds.stage.cast import COLOURS
+from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.table.spec import TableSpec
 
 __all__ = ["GROUND", "TOPS", "TOP_RADIUS", "colour", "lights", "sky", "top_picture"]

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chronotope.worlds.stage.cast import article
-from chronotope.worlds.stage.phrases import join
-from chronotope.worlds.stage.vocabulary import DIRECTIONS
+from chronotope.worlds.language import DIRECTIONS, article, join
 from chronotope.worlds.table.camera import views
 from chronotope.worlds.table.simulate import Contact, Motion
 from chronotope.worlds.table.spec import DIRECTIONS as STEPS

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chronotope.config import to_dict
-from chronotope.worlds.stage.tracks import Happening
+from chronotope.worlds.events import EventRecord
 from chronotope.worlds.table.camera import View, views
 from chronotope.worlds.table.mujoco_model import build, outline
 from chronotope.worlds.table.opengl import Drawer
@@ -34,7 +34,7 @@ class TableTruth:
     velocity: np.ndarray  # [frame, actor, 3], metres a second
     camera: np.ndarray  # [frame, 3, 4]: camera @ (x, y, z, 1) is (column, row, 1) times the depth
     contacts: tuple[Contact, ...]
-    events: tuple[Happening, ...]
+    events: tuple[EventRecord, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Compact lists for JSON."""

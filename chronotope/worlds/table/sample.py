@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from chronotope.errors import UsageError
-from chronotope.worlds.stage.sample import Split, split_by, split_rng
-from chronotope.worlds.stage.spec import spec_key
+from chronotope.worlds.splits import Split, spec_key, split_by, split_rng
 from chronotope.worlds.table.camera import views
 from chronotope.worlds.table.materials import TOP_RADIUS
 from chronotope.worlds.table.simulate import Motion, simulate

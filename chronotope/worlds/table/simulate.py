@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chronotope.worlds.stage.tracks import Happening
+from chronotope.worlds.events import EventRecord
 from chronotope.worlds.table.mujoco_model import TICK, build, engine, time_steps
 from chronotope.worlds.table.spec import DIRECTIONS, EVENTS, Actor, Event, TableSpec, extent
 
@@ -39,7 +39,7 @@ class Motion:
     orientation: np.ndarray
     velocity: np.ndarray
     contacts: tuple[Contact, ...]
-    events: tuple[Happening, ...]
+    events: tuple[EventRecord, ...]
 
     def rotation(self, t: int, i: int) -> np.ndarray:
         """The actor's turn at a frame as a matrix."""
@@ -160,7 +160,7 @@ class _Play:
             if speed > _TAP:
                 self.contacts.append(Contact(one, two, round(now, 4), round(speed, 4)))
 
-    def _log(self, position: np.ndarray, velocity: np.ndarray) -> list[Happening]:
+    def _log(self, position: np.ndarray, velocity: np.ndarray) -> list[EventRecord]:
         """The events of the spec with the times at which they were over, the contacts, and what fell."""
         spec, log = self.spec, []
         times = np.arange(spec.num_frames) / spec.fps
@@ -169,15 +169,15 @@ class _Play:
             mine = moving[:, self.number[event.actor]] & (times > event.start)
             end = times[mine][-1] + 1 / spec.fps if mine.any() else event.start
             log.append(
-                Happening(event.kind, event.actor, event.start, round(min(float(end), spec.seconds), 4), event.target)
+                EventRecord(event.kind, event.actor, event.start, round(min(float(end), spec.seconds), 4), event.target)
             )
-        log += [Happening("contact", c.actor, c.seconds, c.seconds, c.target) for c in self.contacts]
+        log += [EventRecord("contact", c.actor, c.seconds, c.seconds, c.target) for c in self.contacts]
         for i, actor in enumerate(spec.actors):
             down = position[0, i, 2] - position[:, i, 2] > _drop_of(spec, actor)
             if down.any():
                 begun = position[0, i, 2] - position[:, i, 2] > 0.02
                 log.append(
-                    Happening("fall", actor.id, round(float(times[begun][0]), 4), round(float(times[down][0]), 4))
+                    EventRecord("fall", actor.id, round(float(times[begun][0]), 4), round(float(times[down][0]), 4))
                 )
         return sorted(log, key=lambda happening: happening.start)
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from chronotope.config import from_dict
 from chronotope.errors import UsageError, suggest
-from chronotope.worlds.stage.cast import COLOURS
-from chronotope.worlds.stage.spec import check_aim, check_known
+from chronotope.worlds.events import check_aim, check_known
+from chronotope.worlds.palette import COLOURS
 
 __all__ = [
     "CAMERAS",

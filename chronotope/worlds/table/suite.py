@@ -19,7 +19,7 @@ from chronotope.evaluate.boundaries import comes_back
 from chronotope.geometry import Frames, Picture
 from chronotope.metrics.continuity import cuts
 from chronotope.request import Inputs
-from chronotope.worlds.stage.checks.predicates import Check
+from chronotope.worlds.check import Check
 from chronotope.worlds.stage.suites.specs import FORMS, Draw, form_of, hardest
 from chronotope.worlds.stage.suites.tasks import Asked
 from chronotope.worlds.table.camera import angles

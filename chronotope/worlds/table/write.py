@@ -13,8 +13,7 @@ import numpy as np
 
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
-from chronotope.worlds.stage.sample import Split
-from chronotope.worlds.stage.spec import spec_key
+from chronotope.worlds.splits import Split, spec_key
 from chronotope.worlds.table.captions import captions
 from chronotope.worlds.table.render import TableClip, render
 from chronotope.worlds.table.sample import TableScope, sample_table

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from chronotope.errors import UsageError
+from chronotope.worlds.check import Check
 from chronotope.worlds.stage.checks.actions import turned
 from chronotope.worlds.stage.checks.attributes import watch
 from chronotope.worlds.stage.checks.detector import load_probe
-from chronotope.worlds.stage.checks.predicates import Check, check
+from chronotope.worlds.stage.checks.predicates import check
 from chronotope.worlds.stage.checks.tracking import DEEDS, cannot_judge, follow_all
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import scope_of
+from chronotope.worlds.stage.scope import scope_of
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec
 
 BALLS = (

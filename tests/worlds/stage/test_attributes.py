@@ -10,7 +10,7 @@ import pytest
 from benchmarks.validation import Validation, held_out_specs, pass_rates, validate
 from chronotope.errors import UsageError
 from chronotope.metrics.statistics import Rate
-from chronotope.worlds.stage.cast import COLOURS
+from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.stage.checks.attributes import (
     Sight,
     Trail,
@@ -23,7 +23,7 @@ from chronotope.worlds.stage.checks.attributes import (
 )
 from chronotope.worlds.stage.checks.detector import KINDS, Probe, load_probe
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES
+from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec
 
 

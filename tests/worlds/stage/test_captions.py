@@ -8,11 +8,14 @@ import itertools
 import pytest
 
 from chronotope.prompt import read_story
+from chronotope.worlds.language import article, gerund
+from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.stage.captions import captions
-from chronotope.worlds.stage.cast import CAST, COLOURS, SHAPES, article
-from chronotope.worlds.stage.sample import SCOPES, sample_spec
+from chronotope.worlds.stage.cast import CAST, SHAPES
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Camera, Spec
-from chronotope.worlds.stage.vocabulary import SYNONYMS, VERBS, gerund
+from chronotope.worlds.stage.vocabulary import SYNONYMS, VERBS
 
 from .scenes import clip, does, emoji, shape
 

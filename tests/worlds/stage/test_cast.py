@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from chronotope.errors import FileProblem
+from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.stage import sprites
-from chronotope.worlds.stage.cast import CAST, COLOURS, SHAPES
+from chronotope.worlds.stage.cast import CAST, SHAPES
 from chronotope.worlds.stage.drawings import OWN
 
 

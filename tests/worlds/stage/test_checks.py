@@ -10,8 +10,9 @@ import pytest
 from chronotope.errors import UsageError
 from chronotope.evaluate.trial import BARS, trial_specs, try_checks
 from chronotope.metrics.statistics import Rate
+from chronotope.worlds.check import succeeds
 from chronotope.worlds.stage.checks.detector import load_probe
-from chronotope.worlds.stage.checks.predicates import check, succeeds
+from chronotope.worlds.stage.checks.predicates import check
 from chronotope.worlds.stage.faults.appearance import CONTROLS, INJECTORS, plant
 from chronotope.worlds.stage.faults.tasks import INJECTORS_OF_CASES
 from chronotope.worlds.stage.render import render

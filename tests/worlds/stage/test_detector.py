@@ -22,7 +22,7 @@ from chronotope.worlds.stage.checks.detector import (
     scaled,
     weights_folder,
 )
-from chronotope.worlds.stage.sample import SCOPES
+from chronotope.worlds.stage.scope import SCOPES
 from tools.degrade import add_blob, bend, soften, spoil
 from tools.train_detector import gather, main, train_probe
 

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from chronotope.worlds.check import succeeds
 from chronotope.worlds.stage.checks.detector import load_probe
 from chronotope.worlds.stage.checks.drift import ALIKE, FADES, MEASURES, SPREAD, drift_of, fade, measures
-from chronotope.worlds.stage.checks.predicates import check, succeeds
+from chronotope.worlds.stage.checks.predicates import check
 from chronotope.worlds.stage.faults.appearance import plant
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec

@@ -9,10 +9,11 @@ import pytest
 
 from chronotope.errors import UsageError
 from chronotope.metrics.statistics import Rate
+from chronotope.worlds.check import Check
 from chronotope.worlds.stage.checks.coverage import coverage
 from chronotope.worlds.stage.checks.detector import load_probe
 from chronotope.worlds.stage.checks.identity import identity_of
-from chronotope.worlds.stage.checks.predicates import Check, check
+from chronotope.worlds.stage.checks.predicates import check
 from chronotope.worlds.stage.checks.tracking import cannot_judge
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec

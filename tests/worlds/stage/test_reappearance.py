@@ -9,12 +9,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from chronotope.worlds.splits import to_json
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.occlusion import absences, out_of_sight, returns
 from chronotope.worlds.stage.reappearance import FAST, SLOW
 from chronotope.worlds.stage.render import Truth, render
-from chronotope.worlds.stage.sample import SCOPES, sample_spec
-from chronotope.worlds.stage.spec import Spec, to_json
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES
+from chronotope.worlds.stage.spec import Spec
 
 from .scenes import clip, does, emoji, shape
 

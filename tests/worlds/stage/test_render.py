@@ -9,9 +9,11 @@ import sys
 import numpy as np
 import pytest
 
+from chronotope.worlds.splits import spec_key
 from chronotope.worlds.stage.render import StageClip, render
-from chronotope.worlds.stage.sample import SCOPES, sample_spec
-from chronotope.worlds.stage.spec import BACKDROPS, Camera, spec_key
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES
+from chronotope.worlds.stage.spec import BACKDROPS, Camera
 
 from .scenes import clip, does, emoji, shape
 
@@ -23,7 +25,8 @@ def digest(made: StageClip) -> str:
 def test_same_spec_same_bytes_in_a_fresh_process() -> None:
     code = """
 import hashlib
-from chronotope.worlds.stage.sample import SCOPES, sample_spec
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.render import render
 for name, seed in (("small", 3), ("wide", 4), ("full", 5), ("full", 6)):
     made = render(sample_spec(seed, SCOPES[name]))

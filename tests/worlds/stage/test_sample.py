@@ -8,10 +8,11 @@ from collections import Counter
 import pytest
 
 from chronotope.errors import UsageError
+from chronotope.worlds.splits import spec_key
 from chronotope.worlds.stage import sample
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES, attribute_pairs, sample_spec, split_of
-from chronotope.worlds.stage.spec import spec_key
+from chronotope.worlds.stage.sample import attribute_pairs, sample_spec, split_of
+from chronotope.worlds.stage.scope import SCOPES
 
 
 @pytest.mark.parametrize("name", SCOPES)

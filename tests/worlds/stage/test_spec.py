@@ -10,9 +10,11 @@ import pytest
 
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import UsageError
-from chronotope.worlds.stage.sample import SCOPES, sample_spec
+from chronotope.worlds.splits import spec_key, to_json
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.simulate import choreograph
-from chronotope.worlds.stage.spec import Camera, Spec, from_json, spec_key, to_json
+from chronotope.worlds.stage.spec import Camera, Spec, from_json
 
 from .scenes import clip, does, emoji, shape
 

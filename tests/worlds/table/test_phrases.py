@@ -9,8 +9,8 @@ import pytest
 pytest.importorskip("mujoco", reason="needs MuJoCo: pip install 'chronotope[table]'")
 
 from chronotope.prompt import read_story
-from chronotope.worlds.stage.cast import COLOURS
-from chronotope.worlds.stage.spec import spec_key, to_json
+from chronotope.worlds.palette import COLOURS
+from chronotope.worlds.splits import spec_key, to_json
 from chronotope.worlds.table.captions import captions
 from chronotope.worlds.table.sample import TableScope, goes_as_told, sample_table, table_pairs, table_split
 from chronotope.worlds.table.simulate import Motion

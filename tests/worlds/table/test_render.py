@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from chronotope.errors import ChronotopeError
-from chronotope.worlds.stage.cast import COLOURS
-from chronotope.worlds.stage.spec import to_json
+from chronotope.worlds.palette import COLOURS
+from chronotope.worlds.splits import to_json
 from chronotope.worlds.table import opengl
 from chronotope.worlds.table.camera import views
 from chronotope.worlds.table.materials import TOP_RADIUS

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chronotope.errors import UsageError
-from chronotope.worlds.stage.spec import spec_key, to_json
+from chronotope.worlds.splits import spec_key, to_json
 from chronotope.worlds.table.spec import Camera, Event, from_json
 from tests.worlds.table.tables import scene, solid, table
 

@@ -19,8 +19,8 @@ from chronotope.evaluate.suite import make_suite, name_of, read_cases, write_cas
 from chronotope.evaluate.verdict import check_case
 from chronotope.generate.pipeline import WEIGHTS, Generator
 from chronotope.media import video
+from chronotope.worlds.check import succeeds
 from chronotope.worlds.stage.checks.detector import load_probe
-from chronotope.worlds.stage.checks.predicates import succeeds
 from chronotope.worlds.table.camera import angles
 from chronotope.worlds.table.checks.predicates import cannot_judge
 from chronotope.worlds.table.render import first_picture

@@ -15,10 +15,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from chronotope.worlds.check import Outcome
 from chronotope.worlds.stage.checks.association import grown
 from chronotope.worlds.stage.checks.attributes import FARTHEST_STILL, Trail
 from chronotope.worlds.stage.checks.detector import CELL
-from chronotope.worlds.stage.checks.tracking import Fault, Followed, Scene, truth_of
+from chronotope.worlds.stage.checks.tracking import Followed, Scene, truth_of
 from chronotope.worlds.stage.motion import GRAVITY
 from chronotope.worlds.stage.spec import Event
 
@@ -36,7 +37,7 @@ STEADY_TURN = 0.7  # of its steps go the same way round
 STEP_OF_TURN = 2.0, 75.0  # degrees from frame to frame
 
 
-def antics_of(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def antics_of(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """The predicates of an actor's stops, bounces and spins, by name."""
     for event in (event for event in scene.spec.events if event.actor == one.actor.id):
         if event.kind == "stop":
@@ -67,7 +68,7 @@ def _speed(one: Followed, frames: slice) -> float | None:
     return math.hypot(*trail.travelled) / float(times[-1] - times[0]) if len(times) >= 3 else None
 
 
-def _stops(scene: Scene, one: Followed, event: Event) -> Fault:
+def _stops(scene: Scene, one: Followed, event: Event) -> Outcome:
     """The last quarter of the clip is slow beside what came before the stop."""
     stop = round(event.start * scene.spec.fps)
     quarter = max(3, scene.num_frames // 4)
@@ -104,7 +105,7 @@ def _bottoms(values: Float[np.ndarray, " n"]) -> list[int]:
     return found
 
 
-def _bounces(scene: Scene, place: int, one: Followed, event: Event) -> Fault:
+def _bounces(scene: Scene, place: int, one: Followed, event: Event) -> Outcome:
     """Down and up again as often as on the stage, or once more or less."""
     times, down = _heights(scene, one, event)
     if len(times) < 5:
@@ -129,7 +130,7 @@ def _arcs(times: np.ndarray, down: Float[np.ndarray, " n"]) -> Iterator[tuple[np
             yield times[piece], down[piece]
 
 
-def _falls(scene: Scene, one: Followed, event: Event) -> Fault:
+def _falls(scene: Scene, one: Followed, event: Event) -> Outcome:
     """Between contacts a parabola, bent downwards about as much as the stage's."""
     weight = GRAVITY * scene.spec.height / min(scene.spec.width, scene.spec.height)
     for times, down in _arcs(*_heights(scene, one, event)):
@@ -142,7 +143,7 @@ def _falls(scene: Scene, one: Followed, event: Event) -> Fault:
     return None
 
 
-def _gains(scene: Scene, one: Followed, event: Event) -> Fault:
+def _gains(scene: Scene, one: Followed, event: Event) -> Outcome:
     """After a contact it never comes higher than it was before."""
     times, down = _heights(scene, one, event)
     for bottom in _bottoms(down):
@@ -194,7 +195,7 @@ def turned(scene: Scene, one: Followed) -> Float[np.ndarray, " steps"] | None:
     return np.where(shifts <= ANGLES // 2, shifts, shifts - ANGLES) * (360.0 / ANGLES)
 
 
-def _spins(scene: Scene, one: Followed, event: Event) -> Fault:
+def _spins(scene: Scene, one: Followed, event: Event) -> Outcome:
     """It turns, most of its steps the same way round."""
     frames = scene.during(event)
     times, steps = np.flatnonzero(one.found), turned(scene, one)
@@ -206,7 +207,7 @@ def _spins(scene: Scene, one: Followed, event: Event) -> Fault:
     return None if abs(steps.sum()) >= QUARTER_TURN and same >= STEADY_TURN else ("TXT-ACT", int(times[-1]))
 
 
-def _keeps_place(scene: Scene, one: Followed) -> Fault:
+def _keeps_place(scene: Scene, one: Followed) -> Outcome:
     """It turns where it is."""
     times = np.flatnonzero(one.found & ~one.touched)
     far = (

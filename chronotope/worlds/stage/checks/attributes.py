@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from chronotope.errors import UsageError
 from chronotope.geometry import Frames
-from chronotope.worlds.stage.cast import COLOURS
+from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.stage.checks.detector import CELL, KINDS, SHAPE_KINDS, Probe, look, scaled
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Actor, Spec

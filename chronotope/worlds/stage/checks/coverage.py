@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chronotope.metrics.statistics import Rate
+from chronotope.worlds.check import Check
 from chronotope.worlds.stage.checks.permanence import BACK, GATE
-from chronotope.worlds.stage.checks.predicates import Check
 
 __all__ = ["Coverage", "coverage"]
 

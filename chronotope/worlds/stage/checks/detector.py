@@ -19,7 +19,7 @@ from chronotope.checkpoint import load_json, load_tensors
 from chronotope.errors import FileProblem
 from chronotope.geometry import Frames
 from chronotope.media.picture import resize
-from chronotope.worlds.stage.sample import SCOPES
+from chronotope.worlds.stage.scope import SCOPES
 
 __all__ = [
     "CELL",

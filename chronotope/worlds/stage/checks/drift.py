@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from chronotope.geometry import Frames
+from chronotope.worlds.check import Outcome
 from chronotope.worlds.stage.checks.detector import scaled
-from chronotope.worlds.stage.checks.tracking import Fault, Scene
+from chronotope.worlds.stage.checks.tracking import Scene
 from chronotope.worlds.stage.render import render
 
 __all__ = ["ALIKE", "FADES", "LONG", "MEASURES", "SPREAD", "drift_of", "drifts", "ends", "fade", "measures", "resting"]
@@ -87,7 +88,7 @@ def resting(scene: Scene) -> Bool[np.ndarray, "h w"]:
     return np.asarray(before & (np.asarray(wide) == 0))
 
 
-def drifts(scene: Scene) -> tuple[Fault, dict[str, float]]:
+def drifts(scene: Scene) -> tuple[Outcome, dict[str, float]]:
     """Whether this long clip ends otherwise than it began, where the truth does not; and its changes and slopes (`... a second`)."""
     region = resting(scene)
     if region.sum() < LEAST:

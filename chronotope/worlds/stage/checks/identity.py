@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
+from chronotope.worlds.check import Outcome
 from chronotope.worlds.stage.checks.attributes import Trail, step_towards
 from chronotope.worlds.stage.checks.detector import CELL
 from chronotope.worlds.stage.checks.permanence import foreign_cells
-from chronotope.worlds.stage.checks.tracking import FEWEST_CELLS, Fault, Followed, Scene, truth_of
+from chronotope.worlds.stage.checks.tracking import FEWEST_CELLS, Followed, Scene, truth_of
 from chronotope.worlds.stage.occlusion import absences
 from chronotope.worlds.stage.reappearance import FAST, SLOW
 from chronotope.worlds.stage.render import Truth
@@ -24,7 +25,7 @@ from chronotope.worlds.stage.spec import Event, Spec
 
 __all__ = ["ASIDE", "crossing", "identity_checks", "identity_of", "left_of"]
 
-HIDDEN, LASTING = 0.02, 3  # of its pixels, and frames: wholly hidden
+HIDDEN, PERSISTENT_SECONDS = 0.02, 3  # of its pixels, and frames: wholly hidden
 LIKE_BEFORE = 0.35, 3.0  # times the cells: another kind of thing is about as large as who was there
 STEP = 0.25  # short sides from one frame to the next
 APART = 0.4  # short sides, of two together: who is nearer to its own way than this has not been exchanged
@@ -41,7 +42,7 @@ def identity_of(spec: Spec) -> str:
         return "I5 somebody changes out of sight"
     if any(absence.gone.kind == "leave" for absence in away):
         return "I4 somebody leaves and comes back"
-    if (hidden.sum(axis=0) >= LASTING).any():
+    if (hidden.sum(axis=0) >= PERSISTENT_SECONDS).any():
         return "I3 somebody is wholly hidden"
     if any(
         _alike(spec, *pair) and crossing(truth, *pair) is not None
@@ -73,7 +74,7 @@ def crossing(truth: Truth, first: int, second: int) -> int | None:
     return frame if level else None
 
 
-def identity_checks(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def identity_checks(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """The predicates of who an actor is, by name."""
     spec, truth = scene.spec, truth_of(scene.spec)
     own = [event for event in spec.events if event.actor == one.actor.id]
@@ -94,11 +95,11 @@ def identity_checks(scene: Scene, place: int, one: Followed) -> Iterator[tuple[s
             yield f"is {'slow' if event.kind == 'creep' else 'fast'}", partial(_has_its_pace, scene, one, event)
 
 
-def _keeps_kind(scene: Scene, one: Followed) -> Fault:
+def _keeps_kind(scene: Scene, one: Followed) -> Outcome:
     """Where it was seen last (or first), no thing of another kind stands in the next frames (or stood in those before)."""
     times = np.flatnonzero(one.found)
     for end, step in ((int(times[-1]), 1), (int(times[0]), -1)):
-        there = [end + step * away for away in range(1, LASTING + 1)]
+        there = [end + step * away for away in range(1, PERSISTENT_SECONDS + 1)]
         if 0 <= there[-1] < scene.num_frames and all(_became_another(scene, one, end, t) for t in there):
             return "ID-SHP", max(end, there[0])
     return None
@@ -130,7 +131,7 @@ def _at_edge(cells: Bool[np.ndarray, "rows columns"]) -> bool:
     return bool(cells[[0, -1]].any() or cells[:, [0, -1]].any())
 
 
-def _exchanged(scene: Scene, one: Followed, other: Followed, moment: int) -> Fault:
+def _exchanged(scene: Scene, one: Followed, other: Followed, moment: int) -> Outcome:
     """After two have met, each is nearer to where its own way leads than to where the other's does."""
     together = np.flatnonzero((one.touched & other.touched) | ~one.found | ~other.found)
     if not len(together):
@@ -139,7 +140,7 @@ def _exchanged(scene: Scene, one: Followed, other: Followed, moment: int) -> Fau
     apart = np.ones(scene.num_frames, bool)
     apart[together] = False
     before, after = np.flatnonzero(apart[:middle])[-RECENT:], np.flatnonzero(apart[middle:]) + middle
-    if len(before) < LASTING or len(after) < LASTING:
+    if len(before) < PERSISTENT_SECONDS or len(after) < PERSISTENT_SECONDS:
         return None
     ways = [_ahead(actor.trail, before, after, scene) for actor in (one, other)]
     places = [actor.trail.centres[after, 0] for actor in (one, other)]
@@ -155,16 +156,16 @@ def _ahead(trail: Trail, before: np.ndarray, after: np.ndarray, scene: Scene) ->
     return np.clip(slope * after + start, 0.2, width / min(height, width) - 0.2)
 
 
-def _on_its_side(scene: Scene, one: Followed, other: Followed, event: Event) -> Fault:
+def _on_its_side(scene: Scene, one: Followed, other: Followed, event: Event) -> Outcome:
     """Until something happens to either, it is on this side of the other."""
     pair = (one.actor.id, other.actor.id)
     starts = [e.start for e in scene.spec.events if e.kind != "beside" and e.actor in pair]
-    last = max(LASTING, round(min(starts, default=scene.spec.seconds) * scene.spec.fps))
+    last = max(PERSISTENT_SECONDS, round(min(starts, default=scene.spec.seconds) * scene.spec.fps))
     left, right = (other, one) if event.direction == "right" else (one, other)
     return left_of(left, right, slice(last)) if (one.found & other.found)[:last].any() else None
 
 
-def left_of(one: Followed, other: Followed, frames: slice = slice(None)) -> Fault:
+def left_of(one: Followed, other: Followed, frames: slice = slice(None)) -> Outcome:
     """In the middle of the frames in which both are found, the one is clearly left of the other."""
     both = np.flatnonzero((one.found & other.found)[frames])
     if not len(both):
@@ -173,7 +174,7 @@ def left_of(one: Followed, other: Followed, frames: slice = slice(None)) -> Faul
     return None if gap >= ASIDE else ("TXT-REL", int(both[0]))
 
 
-def _has_its_pace(scene: Scene, one: Followed, event: Event) -> Fault:
+def _has_its_pace(scene: Scene, one: Followed, event: Event) -> Outcome:
     """What is slow is slow all the time, what is fast is fast for a while: by the third widest of its steps of 0.75 s."""
     window = max(2, round(0.75 * scene.spec.fps))
     whole = one.found & ~one.at_edge
@@ -182,8 +183,8 @@ def _has_its_pace(scene: Scene, one: Followed, event: Event) -> Fault:
     speeds = sorted(
         step_towards((float(x), float(y)), event.direction or "right")[0] * scene.spec.fps / window for x, y in steps
     )
-    if len(speeds) < LASTING:
+    if len(speeds) < PERSISTENT_SECONDS:
         return None
-    fastest = speeds[-LASTING]  # a slip of the probe makes one or two of them wrong
+    fastest = speeds[-PERSISTENT_SECONDS]  # a slip of the probe makes one or two of them wrong
     wrong = fastest > (1 + AMISS) * SLOW[1] if event.kind == "creep" else fastest < (1 - AMISS) * FAST[0]
     return ("MOT-SPD", scene.during(event).start) if wrong else None

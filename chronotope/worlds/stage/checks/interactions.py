@@ -11,9 +11,10 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool
 
+from chronotope.worlds.check import Outcome
 from chronotope.worlds.stage.checks.association import grown
 from chronotope.worlds.stage.checks.attributes import FARTHEST_STILL
-from chronotope.worlds.stage.checks.tracking import WAY, Fault, Followed, Scene, stage_way, truth_of
+from chronotope.worlds.stage.checks.tracking import WAY, Followed, Scene, stage_way, truth_of
 from chronotope.worlds.stage.spec import Event
 
 __all__ = ["MEETINGS", "encounters_of"]
@@ -29,7 +30,7 @@ LATE = 2  # frames after the meal in which the eaten may still be seen
 SIGN = {"left": -1.0, "right": 1.0}
 
 
-def encounters_of(scene: Scene, one: Followed) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def encounters_of(scene: Scene, one: Followed) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """The predicates of everything that an actor does to another, or suffers, by name."""
     ids = [actor.id for actor in scene.spec.actors]
     for event in scene.spec.events:
@@ -40,7 +41,7 @@ def encounters_of(scene: Scene, one: Followed) -> Iterator[tuple[str, Callable[[
         yield from (_suffered if passive else _done)(scene, one, other, event)
 
 
-def _done(scene: Scene, one: Followed, other: Followed, event: Event) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def _done(scene: Scene, one: Followed, other: Followed, event: Event) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     side = _side(scene, event)
     wanted = stage_way(scene.spec, one.actor.id, scene.during(event)) * SIGN[side]
     if wanted >= WAY:
@@ -50,7 +51,9 @@ def _done(scene: Scene, one: Followed, other: Followed, event: Event) -> Iterato
         yield "does not run through", partial(_runs_through, scene, one, other, event)
 
 
-def _suffered(scene: Scene, one: Followed, other: Followed, event: Event) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def _suffered(
+    scene: Scene, one: Followed, other: Followed, event: Event
+) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     side, frames = _side(scene, event), scene.during(event)
     wanted = stage_way(scene.spec, one.actor.id, frames) * SIGN[side]
     if event.kind == "meet" and -wanted >= WAY:
@@ -80,7 +83,7 @@ def _way(one: Followed, frames: slice) -> float:
     return float(np.median(x[-2:]) - np.median(x[:2])) if len(times) >= 4 else float(x[-1] - x[0])
 
 
-def _goes(scene: Scene, one: Followed, event: Event, side: str, wanted: float) -> Fault:
+def _goes(scene: Scene, one: Followed, event: Event, side: str, wanted: float) -> Outcome:
     """It makes a good part of the way."""
     frames = scene.during(event)
     way, least = _way(one, frames) * SIGN[side], max(FARTHEST_STILL, SHARE * wanted)
@@ -96,12 +99,12 @@ def _near(one: Followed, other: Followed, cells: int) -> Bool[np.ndarray, " t"]:
     )
 
 
-def _touches(scene: Scene, one: Followed, other: Followed, event: Event) -> Fault:
+def _touches(scene: Scene, one: Followed, other: Followed, event: Event) -> Outcome:
     """At some time it stands at the other."""
     return None if _near(one, other, AT_HAND).any() else ("TXT-ACT", scene.during(event).stop - 1)
 
 
-def _runs_through(scene: Scene, one: Followed, other: Followed, event: Event) -> Fault:
+def _runs_through(scene: Scene, one: Followed, other: Followed, event: Event) -> Outcome:
     """They never stand in each other's place, nor change sides."""
     truth, ids = truth_of(scene.spec), [actor.id for actor in scene.spec.actors]
     first, second = (truth.x[: scene.num_frames, ids.index(name)] for name in (event.actor, event.target or ""))
@@ -114,7 +117,7 @@ def _runs_through(scene: Scene, one: Followed, other: Followed, event: Event) ->
     return ("PHY-PEN", int(np.argmax(through))) if through.sum() >= 2 else None
 
 
-def _driven(scene: Scene, one: Followed, other: Followed, event: Event, wanted: float) -> Fault:
+def _driven(scene: Scene, one: Followed, other: Followed, event: Event, wanted: float) -> Outcome:
     """Struck, it goes on in the direction of the stroke, and farther than the one who struck it."""
     frames, sign = scene.during(event), SIGN[_side(scene, event)]
     way, carried = _way(one, frames) * sign, _way(other, frames) * sign
@@ -123,7 +126,7 @@ def _driven(scene: Scene, one: Followed, other: Followed, event: Event, wanted: 
     return "MOT-DIR" if way <= -FARTHEST_STILL else "PHY-COL", frames.stop - 1
 
 
-def _waits(scene: Scene, one: Followed, other: Followed) -> Fault:
+def _waits(scene: Scene, one: Followed, other: Followed) -> Outcome:
     """It does not move before the other is at it."""
     contact = _near(one, other, TOUCH)
     first = int(np.argmax(contact)) if contact.any() else scene.num_frames
@@ -134,7 +137,7 @@ def _waits(scene: Scene, one: Followed, other: Followed) -> Fault:
     return ("CAU-ORD", int(early[np.argmax(moved)])) if moved.sum() >= 2 else None
 
 
-def _stays_until(scene: Scene, one: Followed, other: Followed) -> Fault:
+def _stays_until(scene: Scene, one: Followed, other: Followed) -> Outcome:
     """It does not vanish before the other is at its place; a meal that comes back is another failure."""
     seen = np.flatnonzero(one.found)
     if not len(seen):
@@ -150,7 +153,7 @@ def _stays_until(scene: Scene, one: Followed, other: Followed) -> Fault:
     return None if there else ("CAU-ORD", last + 1)
 
 
-def _is_gone(scene: Scene, one: Followed, event: Event) -> Fault:
+def _is_gone(scene: Scene, one: Followed, event: Event) -> Outcome:
     """After the meal it is not seen again."""
     end = round(event.end * scene.spec.fps)
     first = min(end + LATE, scene.num_frames - 2)

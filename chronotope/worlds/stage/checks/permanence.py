@@ -15,10 +15,11 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool
 
+from chronotope.worlds.check import Outcome
 from chronotope.worlds.stage.checks.association import grown
 from chronotope.worlds.stage.checks.attributes import SURE, colour_votes, core, mean_colour, perceived
 from chronotope.worlds.stage.checks.detector import CELL, KINDS, NOTHING
-from chronotope.worlds.stage.checks.tracking import Fault, Followed, Scene, truth_of
+from chronotope.worlds.stage.checks.tracking import Followed, Scene, truth_of
 from chronotope.worlds.stage.occlusion import Absence, absences
 from chronotope.worlds.stage.spec import RETURNS, Event
 
@@ -59,7 +60,7 @@ class Gap:
     back: int | None
 
 
-def permanence_of(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def permanence_of(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """The predicates of an actor's absences, by name; what comes after the gate is asked only of those who pass it."""
     for absence in absences(scene.spec, one.actor.id):
         gap, wanted = _gap(scene, one, absence), _due(scene, place, absence)
@@ -73,7 +74,7 @@ def permanence_of(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str
             yield BACK[3], partial(_as_it_should_be, scene, one, absence, gap)
 
 
-def stays_of(scene: Scene, one: Followed) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def stays_of(scene: Scene, one: Followed) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """The predicates of somebody who goes out of sight and is said not to come back."""
     if absence := _for_good(scene, one):
         gap = _gap(scene, one, absence)
@@ -167,12 +168,12 @@ def _at_side(cells: Bool[np.ndarray, "rows columns"], side: str) -> bool:
     return bool(strip.any())
 
 
-def _gate(scene: Scene, absence: Absence, gap: Gap | None) -> Fault:
+def _gate(scene: Scene, absence: Absence, gap: Gap | None) -> Outcome:
     """It goes where it was asked to go, and is unseen from then on."""
     return None if gap else ("TXT-ACT", scene.during(absence.gone).stop - 1)
 
 
-def _comes_back(scene: Scene, one: Followed, gap: Gap, wanted: tuple[int, int]) -> Fault:
+def _comes_back(scene: Scene, one: Followed, gap: Gap, wanted: tuple[int, int]) -> Outcome:
     """It is there again before the end; if something else came instead, it came back as another."""
     if gap.back is not None:
         return None
@@ -202,7 +203,7 @@ def foreign_cells(scene: Scene, one: Followed, t: int) -> Bool[np.ndarray, "rows
     )
 
 
-def _at_its_place(scene: Scene, one: Followed, absence: Absence, gap: Gap) -> Fault:
+def _at_its_place(scene: Scene, one: Followed, absence: Absence, gap: Gap) -> Outcome:
     """It comes out where it should: on the asked side of the cover and close to it, or from the edge by which it went; at its level."""
     back = gap.back or 0
     before, after = (_whole(one, part) for part in (slice(0, gap.first), slice(back, scene.num_frames)))
@@ -221,13 +222,13 @@ def _comes_out_there(scene: Scene, one: Followed, absence: Absence, back: int) -
     return bool((ahead > 0) == (absence.back.direction == "right"))
 
 
-def _in_its_time(scene: Scene, gap: Gap, wanted: tuple[int, int]) -> Fault:
+def _in_its_time(scene: Scene, gap: Gap, wanted: tuple[int, int]) -> Outcome:
     """Not more than half a second before the stage shows something of it, or after it shows almost all."""
     back, spare = gap.back or 0, IN_TIME * scene.spec.fps
     return None if wanted[0] - spare <= back <= wanted[1] + spare else ("PRM-RET", min(back, wanted[1]))
 
 
-def _as_it_should_be(scene: Scene, one: Followed, absence: Absence, gap: Gap) -> Fault:
+def _as_it_should_be(scene: Scene, one: Followed, absence: Absence, gap: Gap) -> Outcome:
     """As large and of the same colour as before, but for what it was asked to change meanwhile."""
     back = gap.back or 0
     before, after = (_whole(one, part) for part in (slice(0, gap.first), slice(back, scene.num_frames)))

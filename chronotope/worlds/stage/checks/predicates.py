@@ -10,14 +10,14 @@ import dataclasses
 import functools
 import itertools
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from chronotope.geometry import Frames
-from chronotope.worlds.persistence import LASTING, lasting, run_of, seen_for_a_time
+from chronotope.worlds.check import Check, Outcome
+from chronotope.worlds.persistence import PERSISTENT_SECONDS, first_run, persistent_frames, steadily_seen
 from chronotope.worlds.stage.backdrops import flat_backdrop
 from chronotope.worlds.stage.checks.actions import antics_of, until_it_stops
 from chronotope.worlds.stage.checks.attributes import (
@@ -44,15 +44,14 @@ from chronotope.worlds.stage.checks.permanence import (
     stays_of,
     times_away,
 )
-from chronotope.worlds.stage.checks.tracking import TRAVELS, Fault, Followed, Scene, follow_all, overlaps, truth_of
+from chronotope.worlds.stage.checks.tracking import TRAVELS, Followed, Scene, follow_all, overlaps, truth_of
 from chronotope.worlds.stage.occlusion import absences
 from chronotope.worlds.stage.reappearance import FAST
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES
+from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Event, Spec
-from chronotope.worlds.taxonomy import blocks
 
-__all__ = ["Check", "check", "check_scene", "succeeds"]
+__all__ = ["check", "check_scene"]
 
 SHOWN, HIDDEN = 0.6, 0.5  # of an actor's pixels: the truth shows it; the truth lets it be missed
 JUMP = 3.0, 0.12  # times the median step, and short sides
@@ -72,29 +71,6 @@ BLURRED = 0.5
 _JUDGED = (*TRAVELS, "enter", "leave", "grow", "shrink")  # the deeds that can be seen so far
 
 
-@dataclass(frozen=True)
-class Check:
-    """One predicate of one actor (or of the whole clip): `code` says how it fails, nothing if it holds, `frame` from when on.
-
-    `measured` are the numbers behind it, where the report is to keep them.
-    """
-
-    name: str
-    actor: str = ""
-    code: str | None = None
-    frame: int | None = None
-    measured: Mapping[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, name: str, fault: Fault, actor: str = "") -> Check:
-        """The check of this name with the failure that was found, or none."""
-        return cls(name, actor, *(fault or (None, None)))
-
-    @property
-    def holds(self) -> bool:
-        return self.code is None
-
-
 def check(probe: Probe, spec: Spec, frames: Frames) -> tuple[Check, ...]:
     """Everything that must be true of a video of this spec; the clip may have any size, and as many frames as the spec."""
     return check_scene(follow_all(watch(probe, frames), spec))
@@ -109,17 +85,12 @@ def check_scene(scene: Scene) -> tuple[Check, ...]:
     return (*found, *_clip_checks(scene, missing))
 
 
-def succeeds(checks: tuple[Check, ...]) -> bool:
-    """No failure that blocks success."""
-    return not any(check.code and blocks(check.code) for check in checks)
-
-
 def _actor_checks(scene: Scene, place: int, one: Followed) -> Iterator[Check]:
     """Everything about one actor. Of somebody who is not there nothing else can be true either."""
     visible = truth_of(scene.spec).visible_fraction[:, place]
     shown = visible >= SHOWN
     there = one.found.any() and (
-        one.trail.seen_share >= SEEN_SHARE * shown.mean() or seen_for_a_time(one.found, lasting(scene.spec.fps))
+        one.trail.seen_share >= SEEN_SHARE * shown.mean() or steadily_seen(one.found, persistent_frames(scene.spec.fps))
     )
     wanted = tuple(_predicates(scene, place, one))
     if not there:
@@ -131,7 +102,7 @@ def _actor_checks(scene: Scene, place: int, one: Followed) -> Iterator[Check]:
         yield Check.of(name, look(), one.actor.id)
 
 
-def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """Which predicates the spec asks of an actor, by name."""
     spec, actor = scene.spec, one.actor
     events = until_it_stops(
@@ -158,7 +129,7 @@ def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, 
     yield from permanence_of(scene, place, one)
     yield from stays_of(scene, one)
     yield from identity_checks(scene, place, one)
-    yield "is one", lambda: run_of("OBJ-DUP", one.doubles, scene.spec.fps)
+    yield "is one", lambda: first_run("OBJ-DUP", one.doubles, scene.spec.fps)
     if scene.num_frames > 1:
         fate = (
             fates(events, away)
@@ -201,10 +172,10 @@ def _coloured(sight: Sight, one: Followed, colour: str) -> bool:
     return bool(votes) and max(votes, key=lambda name: votes[name]) == colour
 
 
-def _deed(scene: Scene, one: Followed, event: Event, others: list[Event]) -> Callable[[], Fault]:
+def _deed(scene: Scene, one: Followed, event: Event, others: list[Event]) -> Callable[[], Outcome]:
     """Is this event seen in its time?"""
 
-    def look() -> Fault:
+    def look() -> Outcome:
         code = _missed(scene, one, event, event)
         going = event.kind not in (
             "enter",
@@ -246,7 +217,7 @@ def _last_over_first(values: np.ndarray) -> float:
     return float(np.median(values[-quarter:]) / max(float(np.median(values[:quarter])), 1e-6))
 
 
-def _persists(scene: Scene, place: int, one: Followed, kinds: set[str]) -> Fault:
+def _persists(scene: Scene, place: int, one: Followed, kinds: set[str]) -> Outcome:
     """Seen from the beginning to the end, but where it may be out of the frame or hidden."""
     truth = truth_of(scene.spec).visible_fraction[: scene.num_frames, place]
     excused = truth < HIDDEN
@@ -275,7 +246,7 @@ def _persists(scene: Scene, place: int, one: Followed, kinds: set[str]) -> Fault
         not one.found[-1]
         and not away[-1]
         and not kinds & {"leave", "be eaten"}
-        and scene.num_frames - times[-1] > _longest(truth < SHOWN) + 2 * lasting(scene.spec.fps)
+        and scene.num_frames - times[-1] > _longest(truth < SHOWN) + 2 * persistent_frames(scene.spec.fps)
     ):
         missing[times[-1] + 1 :] = True  # longer than anybody could be hidden here
     if "enter" in kinds:
@@ -286,7 +257,7 @@ def _persists(scene: Scene, place: int, one: Followed, kinds: set[str]) -> Fault
         missing[times[-1] :] = False
         if not one.near_edge[times[-1]] and not one.found[-1]:
             return "OBJ-DIS", int(times[-1]) + 1
-    fault = run_of("OBJ-DIS", missing, scene.spec.fps)
+    fault = first_run("OBJ-DIS", missing, scene.spec.fps)
     return ("OBJ-APP", int(times[0])) if fault and fault[1] < times[0] else fault
 
 
@@ -296,7 +267,7 @@ def _longest(flags: Bool[np.ndarray, " t"]) -> int:
     return max(map(len, runs), default=0)
 
 
-def _keeps_colour(scene: Scene, one: Followed) -> Fault:
+def _keeps_colour(scene: Scene, one: Followed) -> Outcome:
     """A shape has one colour, which must be the same at both ends; of other things, whose sides differ, the mean may not go far."""
     seen = np.flatnonzero(one.found & ~one.touched)
     if len(seen) < 4:
@@ -311,7 +282,7 @@ def _keeps_colour(scene: Scene, one: Followed) -> Fault:
     return None if same else ("ID-COL", int(seen[-quarter]))
 
 
-def _keeps_size(scene: Scene, place: int, one: Followed) -> Fault:
+def _keeps_size(scene: Scene, place: int, one: Followed) -> Outcome:
     seen = np.flatnonzero(one.alone & ~overlaps(scene.spec, scene.num_frames)[:, place].any(axis=1))
     if len(seen) < 4:
         return None
@@ -321,7 +292,7 @@ def _keeps_size(scene: Scene, place: int, one: Followed) -> Fault:
 
 def _smooth(
     scene: Scene, place: int, one: Followed, falling: bool = False, meeting: bool = False, allowed: float = 0.0
-) -> Fault:
+) -> Outcome:
     """No step is far larger than the others; of who falls, sideways; of who meets somebody, only neighbouring frames in full view count.
 
     Who rushes after a rest may take steps as large as `allowed` all the same.
@@ -341,7 +312,7 @@ def _smooth(
     return ("MOT-JMP", int(times[1 + np.argmax(far)])) if far.any() else None
 
 
-def _shakes(one: Followed, events: list[Event]) -> Fault:
+def _shakes(one: Followed, events: list[Event]) -> Outcome:
     """It turns back more often than its deeds do; up and down only where it is sent there, for steps and hops go up and down too."""
     apart = one.found & ~one.touched
     times = np.flatnonzero(apart if apart.sum() >= 5 else one.found)
@@ -363,7 +334,7 @@ def _shakes(one: Followed, events: list[Event]) -> Fault:
     return None
 
 
-def _even(scene: Scene, one: Followed, event: Event) -> Fault:
+def _even(scene: Scene, one: Followed, event: Event) -> Outcome:
     """A straight line through place over time, in the direction of the event (gaits move up and down)."""
     frames = scene.during(event)
     times = np.flatnonzero((one.found & ~one.at_edge)[frames]) + frames.start
@@ -376,11 +347,11 @@ def _even(scene: Scene, one: Followed, event: Event) -> Fault:
     if np.sqrt((rest**2).mean()) > max(UNEVEN * way, 0.02):
         return "PHY-INR", int(times[np.abs(rest).argmax()])
     # words do not say when somebody sets out or turns, so only who should be under way all the time may not stand
-    whole = event.start < LASTING and event.end > scene.spec.seconds - LASTING
+    whole = event.start < PERSISTENT_SECONDS and event.end > scene.spec.seconds - PERSISTENT_SECONDS
     return _stands(times, place) if whole else None
 
 
-def _stands(times: Int[np.ndarray, " n"], place: Float[np.ndarray, " n"]) -> Fault:
+def _stands(times: Int[np.ndarray, " n"], place: Float[np.ndarray, " n"]) -> Outcome:
     """In its first or its last frames it hardly moves, while it goes far in the others; asked of who is in view all the time."""
     few = max(4, round(PART * len(times)))
     if len(times) < few + 6 or np.diff(times).max() > 2:
@@ -407,7 +378,7 @@ def _clip_checks(scene: Scene, missing: bool) -> Iterator[Check]:
         yield dataclasses.replace(Check.of(ALIKE, fault), measured=numbers)
 
 
-def _nobody_else(scene: Scene) -> Fault:
+def _nobody_else(scene: Scene) -> Outcome:
     struck = [event.target for event in scene.spec.events if event.kind == "hit"]
     # who is half out of the frame looks like something else
     half_out = np.zeros(scene.num_frames, bool)
@@ -416,8 +387,8 @@ def _nobody_else(scene: Scene) -> Fault:
         half_out |= ~one.found & (
             (one.actor.id in struck) | ((visible > 0) & (visible < SHOWN) & _comes_and_goes(scene, one))
         )
-    fault = run_of("TXT-EXT", scene.strangers & ~half_out, scene.spec.fps)
-    return ("OBJ-APP", fault[1]) if fault and fault[1] > lasting(scene.spec.fps) else fault
+    fault = first_run("TXT-EXT", scene.strangers & ~half_out, scene.spec.fps)
+    return ("OBJ-APP", fault[1]) if fault and fault[1] > persistent_frames(scene.spec.fps) else fault
 
 
 def _comes_and_goes(scene: Scene, one: Followed) -> bool:
@@ -461,7 +432,7 @@ def _without_actors(scene: Scene) -> Float[np.ndarray, "h w 3"]:
         return np.nanmedian(frames, axis=0)
 
 
-def _sharp(scene: Scene) -> Fault:
+def _sharp(scene: Scene) -> Outcome:
     """The steepest edges beside those of the truth, both as the probe sees them."""
     whole = (
         np.flatnonzero(np.all([one.found for one in scene.actors], axis=0))

@@ -11,15 +11,17 @@ import cv2
 import numpy as np
 
 from chronotope.geometry import Frames
-from chronotope.worlds.persistence import run_of
+from chronotope.worlds.check import Check, Outcome
+from chronotope.worlds.persistence import first_run
+from chronotope.worlds.splits import spec_key
 from chronotope.worlds.stage.checks.attributes import SURE, Sight
 from chronotope.worlds.stage.checks.detector import KINDS
 from chronotope.worlds.stage.checks.identity import left_of
-from chronotope.worlds.stage.checks.predicates import Check, check_scene
-from chronotope.worlds.stage.checks.tracking import FEWEST_CELLS, Fault, Scene, follow_all
+from chronotope.worlds.stage.checks.predicates import check_scene
+from chronotope.worlds.stage.checks.tracking import FEWEST_CELLS, Scene, follow_all
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES
-from chronotope.worlds.stage.spec import Spec, spec_key
+from chronotope.worlds.stage.scope import SCOPES
+from chronotope.worlds.stage.spec import Spec
 
 __all__ = ["MOVING", "SHOWN_BY_CAMERA", "absent_of", "camera_of", "count_checks", "relation_checks", "seen_by_camera"]
 
@@ -104,10 +106,10 @@ def seen_by_camera(frames: Frames) -> tuple[float, float]:
     return pan, zoom
 
 
-def _absent(scene: Scene, noun: str) -> Fault:
+def _absent(scene: Scene, noun: str) -> Outcome:
     """No patch of this kind that lasts."""
     there = np.array([_patches(likely) > 0 for likely in scene.sight.likely[:, KINDS.index(noun)]])
-    return run_of("TXT-NEG", there, scene.spec.fps)
+    return first_run("TXT-NEG", there, scene.spec.fps)
 
 
 def _patches(likely: np.ndarray) -> int:
@@ -116,7 +118,7 @@ def _patches(likely: np.ndarray) -> int:
     return int((stats[1:count, cv2.CC_STAT_AREA] >= FEWEST_CELLS).sum())
 
 
-def _camera_moves(scene: Scene) -> Fault:
+def _camera_moves(scene: Scene) -> Outcome:
     """In the direction of the spec, and a good part as far as the stage's camera."""
     found = _along(scene.spec, *seen_by_camera(scene.sight.frames))
     return None if found >= SHARE * camera_of(scene.spec) else ("CAM-DIR", 0)

@@ -25,7 +25,6 @@ __all__ = [
     "DEEDS",
     "TRAVELS",
     "WAY",
-    "Fault",
     "Followed",
     "Scene",
     "cannot_judge",
@@ -36,7 +35,6 @@ __all__ = [
 ]
 
 FEWEST_CELLS = 8  # of a stranger or a double: half of what the smallest actor covers
-Fault = tuple[str, int] | None  # a code of the taxonomy, and the frame from which it shows
 TRAVELS = ("walk", "fly", "move", "roll", "creep", "dash")  # the deeds by which somebody gets about
 DEEDS = ("eat", "hit", "bounce", "stop", "meet", "spin")  # of the scope `deeds`, with checks of their own
 WAY = 0.12  # short sides: who goes less on the stage cannot be seen to go

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from chronotope.geometry import Frames
-from chronotope.worlds.persistence import LASTING
-from chronotope.worlds.stage.cast import COLOURS
+from chronotope.worlds.palette import COLOURS
+from chronotope.worlds.persistence import PERSISTENT_SECONDS
 from chronotope.worlds.stage.checks.drift import FADES, LONG, fade
 from chronotope.worlds.stage.checks.tracking import DEEDS, TRAVELS, WAY, stage_way, truth_of
 from chronotope.worlds.stage.faults.actions import INJECTORS_OF_DEEDS, left_out
@@ -220,7 +220,7 @@ def _halting(spec: Spec, rng: np.random.Generator) -> Frames | None:
     first, last = round(event.start * spec.fps), min(len(frames) - 1, round(event.end * spec.fps))
     share = np.linspace(0, 1, last - first + 1)
     warped = np.where(share < 0.25, share * 2, np.where(share > 0.75, share * 2 - 1, 0.5))
-    if event.start < LASTING and event.end > spec.seconds - LASTING and rng.random() < 0.5:
+    if event.start < PERSISTENT_SECONDS and event.end > spec.seconds - PERSISTENT_SECONDS and rng.random() < 0.5:
         warped = np.minimum(share, rng.uniform(0.45, 0.65))
     order = np.arange(len(frames))
     order[first : last + 1] = first + np.round(warped * (last - first)).astype(int)

@@ -18,7 +18,7 @@ from chronotope.worlds.stage.faults.edits import changed, moment_of, pick, stead
 from chronotope.worlds.stage.occlusion import Absence, absences
 from chronotope.worlds.stage.reappearance import FAST, SLOW
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import SCOPES
+from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import RETURNS, Event, Spec
 from chronotope.worlds.stage.sprites import aspect
 

@@ -15,7 +15,7 @@ from chronotope.worlds.stage.backdrops import PLAIN
 from chronotope.worlds.stage.checks.identity import ASIDE
 from chronotope.worlds.stage.checks.relations import MOVING, SHOWN_BY_CAMERA, absent_of, camera_of
 from chronotope.worlds.stage.checks.tracking import cannot_judge, overlaps, truth_of
-from chronotope.worlds.stage.sample import SCOPES
+from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.suites.prompts import ASKED_FOR
 from chronotope.worlds.stage.suites.tasks import END, GIVEN, RETAKE, half_of

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from chronotope.worlds.splits import spec_key
 from chronotope.worlds.stage.captions import clauses
 from chronotope.worlds.stage.phrases import Pen
 from chronotope.worlds.stage.simulate import choreograph
-from chronotope.worlds.stage.spec import Direction, Event, Spec, spec_key
+from chronotope.worlds.stage.spec import Direction, Event, Spec
 from chronotope.worlds.stage.suites.specs import Draw, held_out, pairs, travellers
 from chronotope.worlds.stage.vocabulary import places
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from chronotope.errors import UsageError
+from chronotope.worlds.language import article
 from chronotope.worlds.stage.backdrops import PLAIN
 from chronotope.worlds.stage.captions import captions
-from chronotope.worlds.stage.cast import article
 from chronotope.worlds.stage.checks.relations import MOVING, absent_of, camera_of
 from chronotope.worlds.stage.phrases import Pen
-from chronotope.worlds.stage.sample import SCOPES, Scope
+from chronotope.worlds.stage.scope import SCOPES, Scope
 from chronotope.worlds.stage.simulate import choreograph
 from chronotope.worlds.stage.spec import Camera, Spec
 from chronotope.worlds.stage.suites.specs import Draw, held_out, names_place, specs_of, travellers

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from chronotope.worlds.stage.sample import SCOPES
+from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Actor, Spec
 from chronotope.worlds.stage.sprites import aspect
 from chronotope.worlds.stage.suites.specs import Draw, held_out, specs_of, worded

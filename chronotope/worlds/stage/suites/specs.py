@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from chronotope.errors import UsageError
+from chronotope.worlds.splits import Split
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.checks.tracking import TRAVELS, cannot_judge
-from chronotope.worlds.stage.sample import SCOPES, Scope, Split, sample_spec, split_of
+from chronotope.worlds.stage.sample import sample_spec, split_of
+from chronotope.worlds.stage.scope import SCOPES, Scope
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.vocabulary import places
 from chronotope.worlds.table.spec import TableSpec

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool, Float
 
-from chronotope.worlds.stage.checks.tracking import Fault
+from chronotope.worlds.check import Outcome
 from chronotope.worlds.table.camera import View
 from chronotope.worlds.table.checks.camera import clear
 from chronotope.worlds.table.checks.geometry import anchor_height, on_plane
@@ -42,7 +42,7 @@ def _seen_from_above(scene: TableScene, path: tuple[View, ...], i: int) -> Float
     return np.array([on_plane(view, centres[t : t + 1], height)[0] for t, view in enumerate(path)])
 
 
-def deeds_of(scene: TableScene, path: tuple[View, ...], event: Event) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def deeds_of(scene: TableScene, path: tuple[View, ...], event: Event) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """The predicates of an event that sets somebody going, by name."""
     number = {actor.id: i for i, actor in enumerate(scene.spec.actors)}
     i, name = number[event.actor], f"{event.kind} {event.direction or ''}".strip()
@@ -60,7 +60,7 @@ def deeds_of(scene: TableScene, path: tuple[View, ...], event: Event) -> Iterato
             yield "not through it", pair.stays_outside
 
 
-def _goes(scene: TableScene, path: tuple[View, ...], event: Event, i: int) -> Fault:
+def _goes(scene: TableScene, path: tuple[View, ...], event: Event, i: int) -> Outcome:
     """It makes a good part of its way, in its direction."""
     fps, truth = scene.spec.fps, scene.truth
     start = int(event.start * fps)
@@ -102,7 +102,7 @@ def _way(scene: TableScene, path: tuple[View, ...], event: Event, i: int, first:
     return np.asarray(gap / max(float(np.linalg.norm(gap)), 1e-9))
 
 
-def _keeps_going(scene: TableScene, path: tuple[View, ...], event: Event, i: int) -> Fault:
+def _keeps_going(scene: TableScene, path: tuple[View, ...], event: Event, i: int) -> Outcome:
     """It does not run back and forth before it meets anybody."""
     times = np.flatnonzero(clear(scene, i) & scene.truth.untouched[:, i])
     if len(times) < 4:
@@ -124,7 +124,7 @@ def step_of_truth(scene: TableScene) -> float:
     return float(np.linalg.norm(np.diff(pictures, axis=0), axis=2).max()) if len(pictures) > 1 else 0.0
 
 
-def rests(scene: TableScene, i: int) -> Fault:
+def rests(scene: TableScene, i: int) -> Outcome:
     """Nobody touches it, the camera stands, and so does it."""
     times = np.flatnonzero(clear(scene, i))
     if len(times) < scene.num_frames // 2:  # others stand before it, here or in the truth
@@ -157,7 +157,7 @@ class _Pair:
         self.struck_way = float(moved.max())
         self.gap = np.linalg.norm(self.one - self.two, axis=1)
 
-    def reaches(self) -> Fault:
+    def reaches(self) -> Outcome:
         """The one comes to the other."""
         seen = self.gap[~np.isnan(self.gap)]
         touched = (self.scene.actors[self.i].touched[:, self.j] | self.scene.actors[self.j].touched[:, self.i]).any()
@@ -165,7 +165,7 @@ class _Pair:
             return None
         return "TXT-ACT", self.scene.num_frames - 1
 
-    def waits(self) -> Fault:
+    def waits(self) -> Outcome:
         """Who is struck does not move while the other is still far."""
         times, least = FAR
         for k in (self.j, *self.pile):
@@ -191,7 +191,7 @@ class _Pair:
         moved = np.linalg.norm(places - places[times[0]], axis=1)
         return np.where(whole, moved, np.nan)
 
-    def gives_way(self) -> Fault:
+    def gives_way(self) -> Outcome:
         """Who is struck moves, and not against the stroke."""
         moved = self._moved(self.j)
         late = moved[self.at + 1 :]
@@ -213,7 +213,7 @@ class _Pair:
         against = float((self.two[last] - self.two[times[0]]) @ way) < -0.5 * seen.max()
         return ("PHY-COL", last) if against and truly @ way > 0 else None
 
-    def _stands_there(self) -> Fault:
+    def _stands_there(self) -> Outcome:
         """Half hidden by the one that struck it, what is seen of it does not leave its place, though the truth's goes far."""
         late = self.two[self.at + 1 :]
         late = late[~np.isnan(late[:, 0])]
@@ -222,7 +222,7 @@ class _Pair:
         moved = np.linalg.norm(late - self.two[0], axis=1)
         return ("PHY-COL", self.at + 1) if moved.max() < MOVES * self.struck_way else None
 
-    def comes_down(self) -> Fault:
+    def comes_down(self) -> Outcome:
         """Of a stack that falls in the truth something leaves its place for good."""
         scene = self.scene
         fallen = {h.actor for h in scene.truth.motion.events if h.kind == "fall"}
@@ -244,7 +244,7 @@ class _Pair:
         seen = np.flatnonzero(~np.isnan(places[:, 0]))
         return places[seen[0]] if len(seen) else self.scene.truth.motion.position[0, k, :2]
 
-    def stays_outside(self) -> Fault:
+    def stays_outside(self) -> Outcome:
         """The one neither stands inside the other nor comes out behind it, while the other stays where it was."""
         both = clear(self.scene, self.i) & clear(self.scene, self.j)
         inside = both & (self.gap < THROUGH * self.reach)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from chronotope.worlds.stage.checks.tracking import Fault
+from chronotope.worlds.check import Outcome
 from chronotope.worlds.table.camera import View, angles
 from chronotope.worlds.table.checks.geometry import anchor_height, orbit_of, triangulate
 from chronotope.worlds.table.checks.tracking import TableScene
@@ -92,13 +92,13 @@ def _off(scene: TableScene, resting: list[int], degrees: float) -> Float[np.ndar
     return np.array(found)
 
 
-def follows_its_path(scene: TableScene, orbit: Orbit) -> Fault:
+def follows_its_path(scene: TableScene, orbit: Orbit) -> Outcome:
     """The camera goes the way and about as far as it is asked to, or stands where it is asked to."""
     alone = len(orbit.resting) == 1 and scene.spec.camera.kind == "still"  # one solid that moves does so by itself
     return None if orbit.as_asked or alone or _all_but_one(orbit) else ("CAM-DIR", scene.num_frames - 1)
 
 
-def is_rigid(scene: TableScene, orbit: Orbit) -> Fault:
+def is_rigid(scene: TableScene, orbit: Orbit) -> Outcome:
     """What rests fits one camera."""
     return ("GEO-INC", scene.num_frames - 1) if not orbit.as_asked and _all_but_one(orbit) else None
 
@@ -108,7 +108,7 @@ def _all_but_one(orbit: Orbit) -> bool:
     return len(orbit.resting) > 1 and orbit.without_one and not bool((orbit.best <= FITS).all())
 
 
-def returns(scene: TableScene, orbit: Orbit) -> Fault:
+def returns(scene: TableScene, orbit: Orbit) -> Outcome:
     """After once round, the last picture is one step before the first."""
     times, least = LOOP
     for i in orbit.resting:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float
 
-from chronotope.worlds.stage.checks.tracking import Fault
+from chronotope.worlds.check import Outcome
 from chronotope.worlds.table.camera import View
 from chronotope.worlds.table.checks.camera import clear
 from chronotope.worlds.table.checks.geometry import anchor_height, on_line, on_plane
@@ -160,7 +160,7 @@ def _lowest(rows: Float[np.ndarray, " n"]) -> list[int]:
 
 def falls_of(
     scene: TableScene, path: tuple[View, ...], i: int, event: Event
-) -> Iterator[tuple[str, Callable[[], Fault]]]:
+) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """The predicates of a drop or a bounce, by name."""
     fall, actor = _height_of(scene, path, i, event), scene.spec.actors[i]
     yield "comes down", partial(_comes_down, scene, i)
@@ -178,7 +178,7 @@ def _of_truth(scene: TableScene, i: int, fall: Fall) -> Fall:
     return Fall(fall.times, z - z.min(), fall.fps, fall.begins)
 
 
-def _comes_down(scene: TableScene, i: int) -> Fault:
+def _comes_down(scene: TableScene, i: int) -> Outcome:
     """Its picture goes down, by at least half as much as the truth's."""
     one, rows = scene.actors[i], scene.actors[i].centres[:, 1]
     seen = np.flatnonzero(one.found & (scene.truth.visible[:, i] >= 0.6))
@@ -193,7 +193,7 @@ def _comes_down(scene: TableScene, i: int) -> Fault:
     return None if np.nanmax(down) - rows[seen[0]] >= COMES_DOWN * wanted else ("MOT-STA", int(seen[lowest]))
 
 
-def _weighs(fall: Fall) -> Fault:
+def _weighs(fall: Fall) -> Outcome:
     """Between contacts a parabola, bent as gravity bends it."""
     found: list[tuple[float, int]] = []
     for seconds, heights in fall.arcs():
@@ -234,7 +234,7 @@ def _peaks(fall: Fall) -> list[float]:
     ]
 
 
-def _gains(fall: Fall) -> Fault:
+def _gains(fall: Fall) -> Outcome:
     """After a contact it never comes higher than it was before."""
     peaks = _peaks(fall)
     for number, (before, after) in enumerate(itertools.pairwise(peaks)):
@@ -243,11 +243,11 @@ def _gains(fall: Fall) -> Fault:
     return None
 
 
-def _bounces(fall: Fall) -> Fault:
+def _bounces(fall: Fall) -> Outcome:
     return None if fall.bottoms else ("TXT-ACT", int(fall.times[-1]))
 
 
-def _gives_back(fall: Fall, actor: Actor) -> Fault:
+def _gives_back(fall: Fall, actor: Actor) -> Outcome:
     """Of the speed, what the spec says: the square root of the heights before and after; only where every frame between was seen."""
     peaks, ends = _peaks(fall), fall.bottoms
     shares, when = [], 0

@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from chronotope.geometry import Frames
-from chronotope.worlds.persistence import lasting, run_of, seen_for_a_time
-from chronotope.worlds.stage.checks.predicates import Check, succeeds
-from chronotope.worlds.stage.checks.tracking import Fault
+from chronotope.worlds.check import Check, Outcome, succeeds
+from chronotope.worlds.persistence import first_run, persistent_frames, steadily_seen
 from chronotope.worlds.table.camera import View
 from chronotope.worlds.table.checks.actions import GOING, deeds_of, rests, step_of_truth
 from chronotope.worlds.table.checks.camera import Orbit, clear, fit_orbit, follows_its_path, is_rigid, returns
@@ -55,12 +54,12 @@ def _check_scene(scene: TableScene) -> tuple[Check, ...]:
     return (*found, *_clip_checks(scene, orbit, complete))
 
 
-def _missing(scene: TableScene, i: int) -> Fault:
+def _missing(scene: TableScene, i: int) -> Outcome:
     """It is hardly ever seen where the truth shows it; something of its size in a colour of nobody may stand there instead."""
     one, shown = scene.actors[i], scene.truth.visible[:, i] >= SHOWN
     shown &= scene.truth.untouched[:, i] if (shown & scene.truth.untouched[:, i]).sum() >= 2 else True
     share = one.found[shown].mean() if shown.any() else 1.0
-    if share >= SEEN or seen_for_a_time(one.found, max(FEWEST, lasting(scene.spec.fps))):
+    if share >= SEEN or steadily_seen(one.found, max(FEWEST, persistent_frames(scene.spec.fps))):
         return None
     first = int(np.argmax(shown))
     return ("TXT-ATT" if _instead(scene, i, shown) else "TXT-CNT"), first
@@ -77,17 +76,17 @@ def _instead(scene: TableScene, i: int, frames: Bool[np.ndarray, " t"]) -> str |
     return None
 
 
-def _predicates(scene: TableScene, i: int) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def _predicates(scene: TableScene, i: int) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """What is asked of everybody."""
     one = scene.actors[i]
-    yield "is one", lambda: run_of("OBJ-DUP", one.doubles, scene.spec.fps)
+    yield "is one", lambda: first_run("OBJ-DUP", one.doubles, scene.spec.fps)
     if scene.num_frames > 1:
         yield "stays in being", lambda: _persists(scene, i)
         yield "keeps its size", lambda: _keeps_size(scene, i)
         yield "moves without a jump", lambda: _smooth(scene, i)
 
 
-def _deeds(scene: TableScene, path: tuple[View, ...], i: int) -> Iterator[tuple[str, Callable[[], Fault]]]:
+def _deeds(scene: TableScene, path: tuple[View, ...], i: int) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """What is asked of this one by the spec's events, or by their absence."""
     spec, actor = scene.spec, scene.spec.actors[i]
     for event in (event for event in spec.events if event.actor == actor.id):
@@ -98,7 +97,7 @@ def _deeds(scene: TableScene, path: tuple[View, ...], i: int) -> Iterator[tuple[
         yield "rests", lambda: rests(scene, i)
 
 
-def _persists(scene: TableScene, i: int) -> Fault:
+def _persists(scene: TableScene, i: int) -> Outcome:
     """Seen from the beginning to the end, but where it may be hidden; after a meeting, wherever another could hide it."""
     one, truth = scene.actors[i], scene.truth
     excused = truth.visible[:, i] < HIDDEN
@@ -111,7 +110,7 @@ def _persists(scene: TableScene, i: int) -> Fault:
         covered = any(_covers(other, int(t), one.centres[nearest]) for other in scene.actors if other is not one)
         excused[t] = covered or (free and bool(one.touched[nearest].any() or one.at_edge[nearest]))
     missing = ~one.found & ~excused
-    fault = run_of("OBJ-DIS", missing, scene.spec.fps)
+    fault = first_run("OBJ-DIS", missing, scene.spec.fps)
     if fault is None:
         return None
     if _instead(scene, i, missing):
@@ -125,7 +124,7 @@ def _covers(other: Patches, t: int, place: np.ndarray) -> bool:
     return bool(left - 2 <= place[0] <= right + 2 and top - 2 <= place[1] <= bottom + 2)
 
 
-def _keeps_size(scene: TableScene, i: int) -> Fault:
+def _keeps_size(scene: TableScene, i: int) -> Outcome:
     """Its area beside that of the truth's outline is at the end what it was at the beginning, until it meets somebody."""
     free = clear(scene, i) & (scene.truth.visible[:, i] >= 0.97)
     free &= scene.truth.untouched[:, i] | scene.truth.rests[i]
@@ -137,7 +136,7 @@ def _keeps_size(scene: TableScene, i: int) -> Fault:
     return None if 1 / GROWN <= change <= GROWN else ("ID-SIZ", int(seen[-quarter]))
 
 
-def _stirs(scene: TableScene, i: int) -> Fault:
+def _stirs(scene: TableScene, i: int) -> Outcome:
     """Where the truth's picture of it goes far, because it moves or the camera does, so does the video's."""
     truth = scene.truth.centres[:, i]
     times = np.flatnonzero(scene.actors[i].found & ~np.isnan(truth[:, 0]) & scene.truth.untouched[:, i])
@@ -149,7 +148,7 @@ def _stirs(scene: TableScene, i: int) -> Fault:
     return "CAM-DIR" if scene.truth.rests[i] else "MOT-STA", int(times[-1])
 
 
-def _smooth(scene: TableScene, i: int) -> Fault:
+def _smooth(scene: TableScene, i: int) -> Outcome:
     """No step is far longer than the longest that anybody makes where physics plays the spec."""
     seen, centres = clear(scene, i), scene.actors[i].centres
     steps = np.linalg.norm(np.diff(centres, axis=0), axis=1)
@@ -174,24 +173,26 @@ def _clip_checks(scene: TableScene, orbit: Orbit | None, complete: bool) -> Iter
         yield Check.of("ends as it began", returns(scene, orbit))
 
 
-def _stands(scene: TableScene) -> Fault:
+def _stands(scene: TableScene) -> Outcome:
     """Not all that rests moves at once."""
     resting = np.flatnonzero(scene.truth.rests)
     faults = [rests(scene, int(i)) for i in resting] if scene.num_frames > 2 else []
     return ("CAM-DIR", min(fault[1] for fault in faults if fault)) if len(faults) > 1 and all(faults) else None
 
 
-def _nobody_else(scene: TableScene) -> Fault:
+def _nobody_else(scene: TableScene) -> Outcome:
     """No patch of a colour that nobody has, away from all of them; recoloured in the middle, an actor is no stranger."""
     for stranger in scene.strangers:
-        if fault := run_of("TXT-EXT", stranger.found & ~stranger.touched.any(axis=1), scene.spec.fps):
+        if fault := first_run("TXT-EXT", stranger.found & ~stranger.touched.any(axis=1), scene.spec.fps):
             changed = any(_persists(scene, i) is not None for i in range(len(scene.actors)))
             if not changed:
-                return ("OBJ-APP" if np.argmax(stranger.found) > lasting(scene.spec.fps) else "TXT-EXT"), fault[1]
+                return (
+                    "OBJ-APP" if np.argmax(stranger.found) > persistent_frames(scene.spec.fps) else "TXT-EXT"
+                ), fault[1]
     return None
 
 
-def _table(scene: TableScene) -> Fault:
+def _table(scene: TableScene) -> Outcome:
     """The lower half of the picture, most of which is table, is nearest to the asked table's colour."""
     lower = scene.frames[:: max(1, scene.num_frames // 4), scene.spec.height // 2 :]
     ground = np.median(lower.reshape(-1, 3), axis=0)

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from chronotope.errors import UsageError
 from chronotope.geometry import Frames
-from chronotope.worlds.stage.cast import COLOURS
+from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.table.checks.geometry import TableTruth, table_region, truth_of
 from chronotope.worlds.table.materials import TOPS
 from chronotope.worlds.table.spec import TableSpec
