@@ -133,9 +133,10 @@ def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     Each clip is an .mp4 (or a .png: some are pictures) with captions at three levels of detail, the spec it was
     rendered from, the truth of every frame and masks beside it. The same seed gives the same clips.
     """
-    from chronotope.cli.train import StageRequest, write_stage
+    from chronotope.cli.world import render_dataset
+    from chronotope.worlds.write import DatasetRequest
 
-    write_stage(out, count, workers, StageRequest(**request))
+    render_dataset(out, workers, DatasetRequest(world="stage", count=count, **request))
     say(f"{out} holds {count} {'clip' if count == 1 else 'clips'}")
     click.echo(out)
 
@@ -172,9 +173,10 @@ def table(out: Path, count: int, workers: int, **request: Any) -> None:
     Each clip is as of `world stage`, with depth beside it, and contacts and the camera in its truth. The same seed gives the
     same clips on one machine. It needs MuJoCo: pip install 'chronotope[table]'.
     """
-    from chronotope.cli.train import TableRequest, write_table
+    from chronotope.cli.world import render_dataset
+    from chronotope.worlds.write import DatasetRequest
 
-    write_table(out, count, workers, TableRequest(**request))
+    render_dataset(out, workers, DatasetRequest(world="table", scope="table", count=count, **request))
     say(f"{out} holds {count} {'clip' if count == 1 else 'clips'}")
     click.echo(out)
 

@@ -25,20 +25,18 @@ from chronotope.evaluate.page.html import write_page
 from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.evaluate.report import Comparison, compare, make_report, read_report, write_report
 from chronotope.evaluate.selection import Sampled
-from chronotope.evaluate.suite import Case, make_suite, name_of, read_cases, write_cases
-from chronotope.evaluate.table_trial import try_table_checks
-from chronotope.evaluate.trial import BARS, Trial, trial_cases, trial_specs, try_checks
-from chronotope.evaluate.verdict import check_case
+from chronotope.evaluate.suite import make_suite, name_of, read_cases, write_cases
+from chronotope.evaluate.trial import BARS, Trial, try_checks
 from chronotope.flow.solvers import SolverName
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.metrics.statistics import Rate
 from chronotope.models.autoencoder import Autoencoder
-from chronotope.worlds.stage.checks.detector import load_probe
-from chronotope.worlds.table.spec import TableSpec
-from chronotope.worlds.table.suite import cannot_draw, table_specs
+from chronotope.worlds.case import Case
+from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.taxonomy import FAILURES
+from chronotope.worlds.world import World
 
 __all__ = [
     "EvaluateRequest",
@@ -99,15 +97,17 @@ class EvaluateRequest:
             raise UsageError(
                 f"--first {self.first} is more than there are: {of} has {len(found)} videos; leave it out to take them all"
             )
-        self.check_table(found)
-        return found[: self.first]
+        cases = found[: self.first]
+        for name in dict.fromkeys(case.world for case in cases):
+            self._check_world(find_world(name))
+        return cases
 
-    def check_table(self, cases: Sequence[Case]) -> None:
-        """Refuse before anything is written what cannot be drawn, or selected, here: it is no failure of the model."""
-        if why := cannot_draw(case.spec for case in cases):
+    def _check_world(self, world: World) -> None:
+        """Refuse, before anything is written, what cannot be rendered or selected here: it is no failure of the model."""
+        if why := world.unavailable():
             raise FileProblem(why)
-        if self.best_of > 1 and any(isinstance(case.spec, TableSpec) for case in cases):
-            raise UsageError("--best-of chooses by a probe that never saw a table; leave it out")
+        if self.best_of > 1 and not world.selector:
+            raise UsageError(f"--best-of needs a selector, and the world '{world.name}' has none; leave it out")
 
 
 def plan_suite(request: EvaluateRequest, path: Path) -> int:
@@ -119,7 +119,7 @@ def plan_suite(request: EvaluateRequest, path: Path) -> int:
 
 def evaluate(request: EvaluateRequest) -> dict[str, Any]:
     """Sample where there is a model to sample, judge every video, and write report.json and index.html."""
-    cases, probe = request.cases(), load_probe()
+    cases = request.cases()
     about: dict[str, Any] = {"program": f"chronotope {__version__}"}
     if request.videos is None:
         verdicts = _sampled(request, cases, about)
@@ -138,7 +138,7 @@ def evaluate(request: EvaluateRequest) -> dict[str, Any]:
             "seeds": "unknown: made elsewhere",
         }
         with _helpers(request) as helpers, progress("judging", "videos") as report:
-            verdicts = judge_folder(probe, videos, cases, None, report, helpers)
+            verdicts = judge_folder(videos, cases, None, report, helpers)
     about["folder"] = os.path.relpath(videos.resolve(), request.out.resolve())
     found = {**make_report(verdicts, about), **_added_before(request.out, about)}
     write_report(found, request.out)
@@ -177,7 +177,7 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any])
         "videos": len(cases),
         "selection": "none: first try of every case, seeds by hash",
         "device": str(device()),
-        **request.sampled.said(),
+        **request.sampled.described(find_world(cases[0].world).selector),
     }
     with _helpers(request, folder) as helpers:
         with progress("sampling", "videos") as report:
@@ -187,7 +187,7 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any])
             )
         about["ledger"] = ledger.head
         with progress("judging", "videos") as report:
-            return judge_folder(load_probe(), request.out / "videos", cases, ledger, report, helpers)
+            return judge_folder(request.out / "videos", cases, ledger, report, helpers)
 
 
 def _helpers(request: EvaluateRequest, model: Path | None = None) -> contextlib.AbstractContextManager[Helpers | None]:
@@ -219,10 +219,10 @@ def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
 
 def _ceiling(autoencoder: Autoencoder, geometry: Geometry) -> dict[str, Any]:
     """What the checks say of the smoke suite's truth after this autoencoder: more no model that uses it can reach."""
-    make, probe, cases, found = there_and_back(autoencoder, geometry), load_probe(), make_suite("smoke"), []
+    make, cases, found = there_and_back(autoencoder, geometry), make_suite("smoke"), []
     with progress("the ceiling", "videos") as report:
         for number, case in enumerate(cases, start=1):
-            found.append(Judged(case, check_case(probe, case, make(case)[0])))
+            found.append(Judged(case, find_world(case.world).check(case, make(case)[0])))
             report(number, len(cases))
     checks = [one.holds for judged in found for one in judged.checks]
     return {
@@ -309,38 +309,41 @@ def comparison_in_words(rows: list[Comparison]) -> str:
     )
 
 
-def try_the_checks(count: int, world: str = "stage") -> Trial:
+def try_the_checks(count: int, name: str = "stage") -> Trial:
     """Put the checks of a world on trial over so many held-out specs."""
-    with progress("checking the checks", "specs") as report:
-        if world == "table":
-            return try_table_checks(table_specs(count), report)
-        return try_checks(load_probe(), trial_specs(count), report, trial_cases(count))
+    world = find_world(name)
+    if why := world.unavailable():
+        raise FileProblem(why)
+    cases = list(world.trial(count))
+    if not cases:
+        raise UsageError(f"the world '{name}' has no cases on which its checks could be tried")
+    with progress("checking the checks", "cases") as report:
+        return try_checks(world, cases, report)
 
 
 def trial_in_words(trial: Trial) -> str:
-    """What passes, what is caught, and what is not as promised."""
+    """Write what passes, what is caught, and what is not as promised."""
     lines = [
         f"truth passes {trial.predicates} of its predicates (asked: {BARS['truth']:.1%}), {trial.truth} of its clips"
     ]
-    if trial.of_deeds.trials:
-        lines.append(f"of clips with a deed of the scope deeds: {trial.of_deeds}")
+    if len(trial.groups) > 1:
+        lines += [f"  {group}: {rate}" for group, rate in trial.groups.items()]
     for name, rate in trial.controls.items():
         lines.append(f"{name:24} fails {rate} (asked: {BARS['control']:.0%})")
-    lines.append("fault    caught, where planted                    raised on truth   raised beside it")
-    for code in trial.planted:
-        others = _beside(trial, code)
-        lines.append(f"{code}  {trial.recall(code)!s:40} {trial.false_alarm(code).share:14.1%}   {others}")
-    problems = trial.missed()
-    untested = trial.untested()
+    lines.append("fault    caught, where injected                   raised on truth   raised beside it")
+    for code in trial.injected:
+        others = _also_raised(trial, code)
+        lines.append(f"{code}  {trial.recall(code)!s:40} {trial.false_positive_rate(code).share:14.1%}   {others}")
+    problems, untested = trial.missed(), trial.untested()
     if untested:
         lines.append(f"too few clips to say anything about {', '.join(untested)}; give a larger --count")
     kept = "every promise that could be tested is kept" if untested else "every promise is kept"
-    return "\n".join([*lines, kept if not problems else "NOT as promised: " + "; ".join(problems)])
+    return "\n".join([*lines, "NOT as promised: " + "; ".join(problems) if problems else kept])
 
 
-def _beside(trial: Trial, code: str) -> str:
-    """What else is raised on clips with this fault, in at least every tenth of them."""
+def _also_raised(trial: Trial, code: str) -> str:
+    """List what else is raised on clips with this fault, in at least every tenth of them."""
     often = [
-        (other, Rate(count, trial.planted[code])) for other, count in trial.raised[code].most_common() if other != code
+        (other, Rate(count, trial.injected[code])) for other, count in trial.raised[code].most_common() if other != code
     ]
     return ", ".join(f"{other} {rate.share:.0%}" for other, rate in often if rate.share >= 0.1)

@@ -6,9 +6,9 @@ import os
 import shutil
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import torch
 
@@ -16,9 +16,8 @@ from chronotope import checkpoint
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.use import device, find_model
 from chronotope.config import override, to_dict
-from chronotope.data.clips import SUFFIXES
 from chronotope.data.latents import LatentDataset, encode_dataset, fingerprint
-from chronotope.errors import FileProblem, UsageError, suggest
+from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import Generator, load_autoencoder, model_description
 from chronotope.geometry import Geometry
 from chronotope.media import video
@@ -29,91 +28,12 @@ from chronotope.parallel import join_ranks, wait_for_all
 from chronotope.presets import find_preset
 from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
 from chronotope.train.dit import DiTRun, Sampler, check_alike, train_dit
-from chronotope.worlds.splits import Split
-from chronotope.worlds.write import write_dataset
 
-__all__ = ["StageRequest", "TableRequest", "autoencoder_config", "dit_config", "encode_clips", "run_autoencoder", "run_dit",
-           "write_stage", "write_table"]  # fmt: skip
+__all__ = ["autoencoder_config", "dit_config", "encode_clips", "run_autoencoder", "run_dit",
+           ]  # fmt: skip
 
 
 # Data
-
-
-@dataclass(frozen=True)
-class StageRequest:
-    """Which clips of the stage are asked for."""
-
-    scope: str
-    split: str
-    seed: int
-    size: tuple[int, int] | None
-    pictures: float | None
-    dissolves: float
-
-    def differences(self, about: dict[str, Any]) -> list[str]:
-        """In what a dataset that is already there is another one."""
-        asked = {
-            **vars(self),
-            "size": list(self.size) if self.size else None,
-            "dissolves": self.dissolves or None,
-            "world": "stage",
-        }
-        return [f"{name} {about.get(name)}" for name, value in asked.items() if about.get(name) != value]
-
-
-@dataclass(frozen=True)
-class TableRequest:
-    """Which clips of tables are asked for."""
-
-    split: str
-    seed: int
-    size: tuple[int, int] | None
-    pictures: float | None
-
-    def differences(self, about: dict[str, Any]) -> list[str]:
-        """In what a dataset that is already there is another one."""
-        asked = {**vars(self), "size": list(self.size) if self.size else None, "world": "table"}
-        return [f"{name} {about.get(name)}" for name, value in asked.items() if about.get(name) != value]
-
-
-def write_stage(out: Path, count: int, workers: int, request: StageRequest) -> None:
-    """Render a dataset; a folder that holds another one is refused."""
-    split = _room_for(out, request)
-    with progress("rendering", "clips") as report:
-        write_dataset(
-            out,
-            count,
-            request.seed,
-            request.scope,
-            split,
-            request.size,
-            report,
-            workers,
-            request.dissolves,
-            request.pictures,
-        )
-
-
-def write_table(out: Path, count: int, workers: int, request: TableRequest) -> None:
-    """Render a dataset of tables; a folder that holds another one is refused."""
-    from chronotope.worlds.table.write import write_tables
-
-    split = _room_for(out, request)
-    with progress("rendering", "clips") as report:
-        write_tables(out, count, request.seed, split, request.size, report, workers, request.pictures)
-
-
-def _room_for(out: Path, request: StageRequest | TableRequest) -> Split:
-    """The split asked for, once it is sure that the folder holds nothing else."""
-    if request.split not in get_args(Split):
-        raise UsageError(f"unknown split '{request.split}'. {suggest(request.split, get_args(Split))}")
-    about = out / "dataset.json"
-    if about.is_file():
-        if other := request.differences(checkpoint.load_json(about)):
-            raise UsageError(f"{out} already holds a dataset of {', '.join(other)}; give another --out")
-    elif out.is_dir() and any(path.suffix in SUFFIXES for path in out.iterdir()):
-        raise UsageError(f"{out} already holds other videos or pictures; give another --out")
-    return cast(Split, request.split)
 
 
 def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: float) -> int:

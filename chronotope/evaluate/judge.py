@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from chronotope.data.clips import SUFFIXES
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.make import Helpers, Make, check_file, one_by_one, sha256
-from chronotope.evaluate.suite import Case
+from chronotope.evaluate.suite import suite_of
 from chronotope.media import video
+from chronotope.worlds.case import Case
+from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import Check, succeeds
-from chronotope.worlds.stage.checks.detector import Probe
 
 __all__ = ["Judged", "check_folder", "judge_folder", "sample_cases"]
 
@@ -31,6 +33,16 @@ class Judged:
 
     case: Case
     checks: tuple[Check, ...]
+
+    @cached_property
+    def strata(self) -> dict[str, str]:
+        """The levels by which rates are reported."""
+        return find_world(self.case.world).strata(self.case)
+
+    @cached_property
+    def suite(self) -> str:
+        """The suite that the case is of; empty where it was made elsewhere."""
+        return suite_of(self.case)
 
     @property
     def success(self) -> bool:
@@ -150,7 +162,6 @@ def _misfits(path: Path, case: Case) -> list[str]:
 
 
 def judge_folder(
-    probe: Probe,
     folder: Path,
     cases: Sequence[Case],
     ledger: Ledger | None,
@@ -167,7 +178,7 @@ def judge_folder(
         path = folder / case.file
         if not path.is_file() or sha256(path) != done[case.id]["sha256"]:
             raise FileProblem(f"{path} is not the video that the ledger names; it was changed or removed")
-    checked = helpers.check(made, folder) if helpers else (check_file(probe, case, folder / case.file) for case in made)
+    checked = helpers.check(made, folder) if helpers else (check_file(case, folder / case.file) for case in made)
     verdicts = []
     for number, case in enumerate(cases, start=1):
         verdicts.append(failed_to_run(case) if case.id in failed else Judged(case, next(checked)))

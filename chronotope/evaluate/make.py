@@ -20,16 +20,15 @@ import torch
 from chronotope.data.latents import encode_frames
 from chronotope.errors import UsageError, suggest
 from chronotope.evaluate.selection import REFUSALS, Sampled, best_of
-from chronotope.evaluate.suite import Case
-from chronotope.evaluate.verdict import check_case
+from chronotope.evaluate.suite import truth_of
 from chronotope.generate.pipeline import Generator
 from chronotope.geometry import Frames, Geometry
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.prompt import read_story
+from chronotope.worlds.case import Case, TaskInputs
+from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import Check
-from chronotope.worlds.stage.checks.detector import Probe, load_probe
-from chronotope.worlds.stage.suites.tasks import Asked
 
 __all__ = ["LAYERS", "Helpers", "Make", "Row", "check_file", "maker", "one_by_one", "sha256", "there_and_back"]
 
@@ -46,7 +45,7 @@ def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
     """
 
     def model(case: Case) -> tuple[Frames, dict[str, Any]]:
-        spec, given = case.spec, case.asked
+        spec, given = case.spec, find_world(case.world).task_inputs(case)
         told = read_story(case.prompt.splitlines()) if case.form == "story" else case.prompt
         asked: dict[str, Any] = {
             "height": spec.height,
@@ -62,9 +61,9 @@ def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
         return made.frames[: spec.num_frames], made.origin  # after a picture maybe too many: up to whole slices
 
     def truth(case: Case) -> tuple[Frames, dict[str, Any]]:
-        return case.truth(), {"layer": "truth"}
+        return truth_of(case), {"layer": "truth"}
 
-    chosen = best_of(model, load_probe(), sampled.tries) if sampled.tries > 1 else model
+    chosen = best_of(model, sampled.tries) if sampled.tries > 1 else model
     makers: dict[str, Make] = {
         "model": chosen,
         "autoencoder": there_and_back(generator.autoencoder, generator.geometry),
@@ -80,17 +79,17 @@ def there_and_back(autoencoder: Autoencoder, geometry: Geometry) -> Make:
 
     def make(case: Case) -> tuple[Frames, dict[str, Any]]:
         frames = autoencoder.decode(
-            encode_frames(autoencoder, geometry, case.truth()), geometry.slices(case.spec.num_frames)
+            encode_frames(autoencoder, geometry, truth_of(case)), geometry.slices(case.spec.num_frames)
         )
         return frames[:, : case.spec.height, : case.spec.width].cpu().numpy(), {"layer": "autoencoder"}
 
     return make
 
 
-def _beside(asked: Asked) -> dict[str, Any]:
+def _beside(asked: TaskInputs) -> dict[str, Any]:
     """What a task gives beside words, as `Generator.generate` calls it."""
-    named = {what: getattr(asked.given, what) for what in ("task", "video", "into", "strength", "span", "mask")}
-    return {"image": asked.given.images or None, "num_frames": asked.new, **named}
+    named = {what: getattr(asked.inputs, what) for what in ("task", "video", "into", "strength", "span", "mask")}
+    return {"image": asked.inputs.images or None, "num_frames": asked.new_frames, **named}
 
 
 def _attempt(make: Make, case: Case, path: Path) -> Row:
@@ -155,12 +154,12 @@ class Helpers:
         yield from self.pool.map(_check, cases, [folder / case.file for case in cases], chunksize=8)
 
 
-_HELD: dict[str, Any] = {}  # in a helper: what makes, and the probe
+_HELD: dict[str, Any] = {}  # in a worker process: what makes videos
 
 
 def _settle(model: Path | None, layer: str, sampled: Sampled) -> None:
     torch.set_num_threads(1)
-    _HELD["make"], _HELD["probe"] = model and maker(Generator.load(model), layer, sampled), load_probe()
+    _HELD["make"] = model and maker(Generator.load(model), layer, sampled)
 
 
 def _attempt_held(case: Case, path: Path) -> Row:
@@ -168,9 +167,9 @@ def _attempt_held(case: Case, path: Path) -> Row:
 
 
 def _check(case: Case, path: Path) -> tuple[Check, ...]:
-    return check_file(_HELD["probe"], case, path)
+    return check_file(case, path)
 
 
-def check_file(probe: Probe, case: Case, path: Path) -> tuple[Check, ...]:
+def check_file(case: Case, path: Path) -> tuple[Check, ...]:
     """The checks of one video on disk."""
-    return check_case(probe, case, video.read(path).frames)
+    return find_world(case.world).check(case, video.read(path).frames)

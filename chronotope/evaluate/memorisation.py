@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -22,11 +22,9 @@ from chronotope.evaluate.report import as_row
 from chronotope.geometry import Frames
 from chronotope.media import video
 from chronotope.metrics.statistics import Rate
+from chronotope.worlds.catalogue import WORLDS
 from chronotope.worlds.splits import Split
-from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.scope import SCOPES
-from chronotope.worlds.stage.transitions import Dissolve
-from chronotope.worlds.write import drawn
+from chronotope.worlds.write import clip_seed
 
 __all__ = ["Clips", "gather", "memorisation", "nearest", "signature", "signed", "sources"]
 
@@ -57,28 +55,26 @@ def signature(frames: Frames) -> UInt8[np.ndarray, " d"]:
 
 
 def gather(source: str) -> Iterator[Named]:
-    """The clips of a folder, or of the stage as `world stage` renders them: SCOPE:COUNT:SEED and, after more colons, what is not as usual.
+    """Yield the clips of a folder, or of a world as `chronotope world` renders them: SCOPE:COUNT:SEED.
 
-    That is a split, `dissolves=SHARE` or `pictures=SHARE`, as in acts:9000:31:dissolves=0.4.
+    After more colons stands what differs from the defaults: a split, `dissolves=SHARE` or `pictures=SHARE`, as in
+    acts:9000:31:dissolves=0.4.
     """
     if Path(source).is_dir():
         yield from ((clip.key, video.read(clip.path).frames) for clip in find_clips([Path(source)]))
         return
-    scope, *rest = source.split(":")
+    name, *rest = source.split(":")
     if len(rest) < 2 or not all(part.isdecimal() for part in rest[:2]):
-        raise UsageError(
-            f"{source} is no folder, and does not read as clips of the stage; expected such as small:2000:7"
-        )
-    if scope not in SCOPES:
-        raise UsageError(f"unknown scope '{scope}'. {suggest(scope, SCOPES)}")
-    split, shares = _unusual(rest[2:])
-    of = replace(SCOPES[scope], picture_share=shares.get("pictures", SCOPES[scope].picture_share))
+        raise UsageError(f"{source} is no folder, and does not read as clips of a world; expected such as small:2000:7")
+    world = next((world for world in WORLDS if name in world.scopes), WORLDS[0])
+    split, shares = _options(rest[2:])
+    scope = world.scope(name, None, **shares)
     for index in range(int(rest[0])):
-        clip = drawn(int(rest[1]), index, of, split, shares.get("dissolves", 0.0))
-        yield f"{source}, clip {index}", clip.render() if isinstance(clip, Dissolve) else render(clip).frames
+        spec = world.sample(clip_seed(int(rest[1]), index), scope, split)
+        yield f"{source}, clip {index}", world.render(spec).frames
 
 
-def _unusual(parts: Sequence[str]) -> tuple[Split, dict[str, float]]:
+def _options(parts: Sequence[str]) -> tuple[Split, dict[str, float]]:
     """The split, and the shares that are given by name."""
     split, shares = "train", dict[str, float]()
     for part in parts:

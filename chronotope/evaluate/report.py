@@ -16,10 +16,10 @@ from typing import Any
 
 from chronotope.errors import FileProblem
 from chronotope.evaluate.judge import Judged
-from chronotope.evaluate.suite import LENGTHS
 from chronotope.metrics.statistics import Rate, clustered, holm, mcnemar, sign_flip, survival
-from chronotope.worlds.stage.checks.coverage import coverage
-from chronotope.worlds.stage.checks.drift import ALIKE, SPREAD
+from chronotope.worlds.case import LENGTHS
+from chronotope.worlds.catalogue import WORLDS, find_world
+from chronotope.worlds.check import DRIFT_CHECK
 from chronotope.worlds.taxonomy import FAILURES
 
 __all__ = [
@@ -77,8 +77,15 @@ def _case(verdict: Judged) -> dict[str, Any]:
         "prompt": case.prompt,
         "seed": case.seed,
     }
-    row |= {"suite": case.suite} if case.suite else {}
-    row |= {"strata": case.strata, "success": verdict.success, "graded": round(verdict.graded, 4), "failures": faults}
+    if verdict.suite:
+        row["suite"] = verdict.suite
+    row |= {
+        "world": case.world,
+        "strata": verdict.strata,
+        "success": verdict.success,
+        "graded": round(verdict.graded, 4),
+        "failures": faults,
+    }
     # under the name of the check; of two actors, the later one's
     measured = {
         c.name: {name: round(value, 4) for name, value in c.measured.items()} for c in verdict.checks if c.measured
@@ -114,7 +121,7 @@ def scene_of(row: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def _scene(verdict: Judged) -> tuple[str, int]:
-    return verdict.case.suite, verdict.case.index
+    return verdict.suite, verdict.case.index
 
 
 def _summary(verdicts: Sequence[Judged]) -> dict[str, Any]:
@@ -134,8 +141,16 @@ def _summary(verdicts: Sequence[Judged]) -> dict[str, Any]:
         "failures": {code: over_scenes([code in v.codes for v in verdicts], scenes) for code in FAILURES},
         "survival": _survival(verdicts),
         "long_range": _long_range(verdicts),
-        "permanence": {name: as_row(rate) for name, rate in coverage(v.checks for v in verdicts).rates.items()},
+        "permanence": _extra_rates(verdicts),
     }
+
+
+def _extra_rates(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
+    """Return the rates that only the worlds of these cases know."""
+    rates: dict[str, Rate] = {}
+    for world in WORLDS:
+        rates |= world.extra_rates(v.checks for v in verdicts if v.case.world == world.name)
+    return {name: as_row(rate) for name, rate in rates.items()}
 
 
 def _by_check(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
@@ -152,10 +167,10 @@ def _by_check(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
 def _by_stratum(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(
-        name for v in verdicts for name in v.case.strata
+        name for v in verdicts for name in v.strata
     ):  # of joined plans not every case has every stratum
-        levels = _in_order({v.case.strata[name] for v in verdicts if name in v.case.strata})
-        found[name] = {level: _level([v for v in verdicts if v.case.strata.get(name) == level]) for level in levels}
+        levels = _in_order({v.strata[name] for v in verdicts if name in v.strata})
+        found[name] = {level: _level([v for v in verdicts if v.strata.get(name) == level]) for level in levels}
     return found
 
 
@@ -172,8 +187,8 @@ def _cube(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
     """Length against deeds: the two-way table."""
     table: dict[str, dict[str, list[Judged]]] = {}
     for verdict in verdicts:
-        strata = verdict.case.strata
-        table.setdefault(strata["deeds"], {}).setdefault(strata["length"], []).append(verdict)
+        strata = verdict.strata
+        table.setdefault(strata.get("deeds", ""), {}).setdefault(strata["length"], []).append(verdict)
     return {deeds: {length: _level(row[length]) for length in _in_order(row)} for deeds, row in sorted(table.items())}
 
 
@@ -206,12 +221,12 @@ def _survival(verdicts: Sequence[Judged]) -> dict[str, Any]:
 
 def _long_range(verdicts: Sequence[Judged]) -> dict[str, Any]:
     """Of the videos long enough: how far the end is from the beginning in each measure, beside what true clips stay within."""
-    long = [(v, check.measured) for v in verdicts for check in v.checks if check.name == ALIKE and check.measured]
+    long = [(v, check.measured) for v in verdicts for check in v.checks if check.name == DRIFT_CHECK and check.measured]
     if not long:
         return {}
     rows, scenes = [measured for _, measured in long], [_scene(verdict) for verdict, _ in long]
     found = {}
-    for name, spread in SPREAD.items():
+    for name, spread in find_world(long[0][0].case.world).drift_spread.items():
         changes = [row[name] for row in rows]
         slope = statistics.median(row[f"{name} a second"] for row in rows)
         within = over_scenes([abs(change) <= spread for change in changes], scenes)

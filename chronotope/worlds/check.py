@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from chronotope.worlds.taxonomy import blocks
 
-__all__ = ["Check", "Outcome", "succeeds"]
+__all__ = ["DRIFT_CHECK", "Check", "Outcome", "succeeds"]
 
 
+DRIFT_CHECK = "looks alike to the end"  # the check that measures how far the end of a video is from its beginning
 Outcome = tuple[str, int] | None  # the code of a failure and the first frame that shows it; None if the check holds
 
 

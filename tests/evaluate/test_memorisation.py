@@ -12,7 +12,7 @@ import pytest
 from chronotope.errors import UsageError
 from chronotope.evaluate.memorisation import MOMENTS, SIDE, Clips, gather, memorisation, nearest, signature, signed
 from chronotope.media import video
-from chronotope.worlds.write import write_dataset
+from chronotope.worlds.write import DatasetRequest, write_dataset
 
 TRAINING, HELD_OUT = "small:120:5", "small:240:6"  # other seeds are as unseen as the split, and sooner found
 
@@ -65,11 +65,11 @@ def test_copies_are_caught_and_held_out_truth_is_not(training: Clips, baseline: 
 
 
 def test_the_stages_clips_are_those_of_the_folder(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "data", 6, 5, "small")
+    write_dataset(tmp_path / "data", DatasetRequest("stage", "small", "train", 5, 6))
     folder, stage = signed(gather(str(tmp_path / "data"))), signed(gather("small:6:5"))
     assert nearest(folder.signatures, stage.signatures)[1].max() < 4.0  # but for the coding
     assert len(set(nearest(folder.signatures, stage.signatures)[0].tolist())) == 6
-    write_dataset(tmp_path / "mixed", 6, 31, "acts", "heldout", dissolves=0.5, pictures=0.6)
+    write_dataset(tmp_path / "mixed", DatasetRequest("stage", "acts", "heldout", 31, 6, dissolves=0.5, pictures=0.6))
     mixed, same = (
         signed(gather(str(tmp_path / "mixed"))),
         signed(gather("acts:6:31:heldout:dissolves=0.5:pictures=0.6")),

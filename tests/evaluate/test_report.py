@@ -20,15 +20,15 @@ from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.page.plots import heat_map
 from chronotope.evaluate.report import SCHEMA, make_report
 from chronotope.evaluate.suite import make_suite, write_cases
-from chronotope.evaluate.trial import trial_cases
 from chronotope.metrics.statistics import wilson
-from chronotope.worlds.check import Check
-from chronotope.worlds.stage.checks.drift import ALIKE, MEASURES
-from docs.suites import persistent_frames, rate_of
+from chronotope.worlds.check import DRIFT_CHECK, Check
+from chronotope.worlds.stage.checks.drift import MEASURES
+from chronotope.worlds.stage.suites.trial import task_cases
+from docs.suites import rate_of
 
 CASES = make_suite("smoke")[:6]
 ABOUT = {"program": "chronotope 0.1.0", "model": "somebody", "suite": "some", "videos": len(CASES)}
-MAPS = {"about", "checks", "strata", "cube", "failures", "measured", "measures", ALIKE}
+MAPS = {"about", "checks", "strata", "cube", "failures", "measured", "measures", DRIFT_CHECK}
 
 
 @functools.lru_cache
@@ -47,7 +47,7 @@ def verdicts() -> list[Judged]:
         (good,),
         (good, bad),
         (bad, Check("is made", "", "SYS-RUN", 0)),
-        (good, Check(ALIKE, "", "LNG-DRF", 30, numbers)),
+        (good, Check(DRIFT_CHECK, "", "LNG-DRF", 30, numbers)),
     ]
     return [Judged(case, rows[place % len(rows)]) for place, case in enumerate(CASES)]
 
@@ -67,11 +67,13 @@ def test_real_reports_are_as_the_schema_says(report: dict[str, Any]) -> None:
         for case in CASES
     ]
     validator().validate(json.loads(json.dumps(make_report(pictures, ABOUT))))
-    assert report["summary"]["long_range"]["videos"] == 1 and report["cases"][3]["measured"][ALIKE]["flicker"] == 1.5
+    assert (
+        report["summary"]["long_range"]["videos"] == 1 and report["cases"][3]["measured"][DRIFT_CHECK]["flicker"] == 1.5
+    )
 
 
 def test_reports_and_plans_of_tasks_and_prompts_too(tmp_path: Path) -> None:
-    cases = trial_cases(22)[::3]  # with the forms of prompts, and tasks with what they give
+    cases = list(task_cases(22))[::3]  # with the forms of prompts, and tasks with what they give
     assert any(case.task for case in cases) and any(case.kind for case in cases)
     away = (Check("is sharp"), Check("goes out of sight", "a"), Check("comes back", "a"))
     validator().validate(json.loads(json.dumps(make_report([Judged(case, away) for case in cases], ABOUT))))
@@ -104,7 +106,7 @@ def damaged(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tupl
 def test_damaged_reports_are_refused(report: dict[str, Any]) -> None:
     every = list(damaged({**report, "cases": report["cases"][2:4]}))
     assert len(every) > 200
-    sure = {("cases", 1, "measured", ALIKE, "noise"), ("summary", "survival", "without", "alive"), ("version",)}
+    sure = {("cases", 1, "measured", DRIFT_CHECK, "noise"), ("summary", "survival", "without", "alive"), ("version",)}
     some = random.Random(0).sample(every, 60) + [one for one in every if one[0] in sure]
     assert sure <= {where for where, _ in some}
     for where, changed in some:
@@ -181,7 +183,7 @@ def test_the_table_for_the_docs_is_of_the_reports_own_curve() -> None:
     rows = [(Check("is made", "", "SYS-RUN", 0),), (Check("stays in being", "a", "OBJ-DIS", 12),), (Check("is sharp"),)]
     report = make_report([Judged(case, rows[place % 3]) for place, case in enumerate(moving)], ABOUT)
     curve = report["summary"]["survival"]
-    for second, (alive, low, high, _) in persistent_frames(
+    for second, (alive, low, high, _) in lasting(
         report["cases"], {case.id: case.spec.seconds for case in moving}
     ).items():
         place = max(i for i, time in enumerate(curve["times"]) if time <= float(second))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import pytest
 
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.ledger import Ledger
-from chronotope.evaluate.suite import SUITES, Case, make_suite, read_cases, write_cases
+from chronotope.evaluate.suite import make_suite, read_cases, write_cases
+from chronotope.worlds.case import Case
 from chronotope.worlds.stage.captions import captions
-from chronotope.worlds.stage.checks.tracking import DEEDS
+from chronotope.worlds.stage.checks.tracking import ACTIONS
 from chronotope.worlds.stage.sample import split_of
+from chronotope.worlds.stage.suites.mixture import MIXTURES
+from chronotope.worlds.stage.world import STAGE
 
 
 @functools.cache
@@ -25,7 +29,7 @@ def standard() -> list[Case]:
 
 def test_a_suite_is_the_same_every_time_and_was_never_trained_on() -> None:
     cases = make_suite("smoke")
-    assert cases == make_suite("smoke") and len(cases) == SUITES["smoke"].specs * SUITES["smoke"].runs
+    assert cases == make_suite("smoke") and len(cases) == math.prod(MIXTURES["smoke"])
     assert len({case.id for case in cases}) == len({case.seed for case in cases}) == len(cases)
     assert {case.split for case in cases} == {"heldout", "combination"}
     for case in cases:
@@ -37,7 +41,7 @@ def test_a_suite_is_the_same_every_time_and_was_never_trained_on() -> None:
 def test_strata_cover_what_they_name() -> None:
     levels: dict[str, Counter[str]] = {}
     for case in make_suite("smoke"):
-        for name, level in case.strata.items():
+        for name, level in STAGE.strata(case).items():
             levels.setdefault(name, Counter())[level] += 1
     assert set(levels) == {
         "length",
@@ -58,21 +62,21 @@ def test_strata_cover_what_they_name() -> None:
 
 def test_a_fifth_does_a_deed_of_its_own_each_in_its_turn() -> None:
     cases = standard()
-    done = Counter(event.kind for case in cases for event in case.spec.events if event.kind in DEEDS)
+    done = Counter(event.kind for case in cases for event in case.spec.events if event.kind in ACTIONS)
     assert (
-        set(done) == set(DEEDS)
+        set(done) == set(ACTIONS)
         and min(done.values()) >= len(cases) // 30
         and sum(done.values()) <= len(cases) // 5 + 20
     )
     for case in cases:
         kinds = {event.kind for event in case.spec.events}
-        assert ("eat" in kinds) == (case.strata["physics"] == "P5 irreversible")
-        assert bool(kinds & {"eat", "hit", "meet"}) == case.strata["deeds"].startswith("C4")
+        assert ("eat" in kinds) == (STAGE.strata(case)["physics"] == "P5 irreversible")
+        assert bool(kinds & {"eat", "hit", "meet"}) == STAGE.strata(case)["deeds"].startswith("C4")
 
 
 def test_every_wording_meets_every_kind_of_case_and_names_its_place() -> None:
     cases = standard()[:160]
-    assert len({(case.form, case.strata["deeds"][:2]) for case in cases}) >= 8
+    assert len({(case.form, STAGE.strata(case)["deeds"][:2]) for case in cases}) >= 8
     assert all(
         len({(actor.noun, actor.colour) for actor in case.spec.actors}) == len(case.spec.actors) for case in cases
     )

@@ -15,12 +15,16 @@ from chronotope.worlds.splits import spec_key
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Spec
-from chronotope.worlds.write import write_dataset
+from chronotope.worlds.write import DatasetRequest, write_dataset
 
 
 def test_a_dataset_holds_what_it_says(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    write_dataset(tmp_path, 12, 7, "small", progress=lambda done, total: seen.append((done, total)))
+    write_dataset(
+        tmp_path,
+        DatasetRequest("stage", "small", "train", 7, 12),
+        progress=lambda done, total: seen.append((done, total)),
+    )
     assert seen == [(i + 1, 12) for i in range(12)]
     about = json.loads((tmp_path / "dataset.json").read_text())
     assert (about["world"], about["scope"], about["split"], about["seed"], about["count"]) == (
@@ -59,17 +63,17 @@ def _picture(path: Path) -> np.ndarray:
 
 
 def test_writing_again_fills_the_gaps_only(tmp_path: Path) -> None:
-    write_dataset(tmp_path, 4, 1, "shapes")
+    write_dataset(tmp_path, DatasetRequest("stage", "shapes", "train", 1, 4))
     records = sorted((tmp_path / "0000").glob("*.json"))
     lost, kept = records[0], records[1]
     stamp, content = kept.stat().st_mtime_ns, lost.read_bytes()
     lost.unlink()
-    write_dataset(tmp_path, 4, 1, "shapes")
+    write_dataset(tmp_path, DatasetRequest("stage", "shapes", "train", 1, 4))
     assert lost.read_bytes() == content and kept.stat().st_mtime_ns == stamp
 
 
 def test_one_size_for_all(tmp_path: Path) -> None:
-    write_dataset(tmp_path, 3, 1, "shapes", size=(40, 24))
+    write_dataset(tmp_path, DatasetRequest("stage", "shapes", "train", 1, 3, size=(40, 24)))
     for path in (tmp_path / "0000").glob("*.json"):
         spec = json.loads(path.read_text())["spec"]
         assert (spec["width"], spec["height"]) == (40, 24)
@@ -77,9 +81,9 @@ def test_one_size_for_all(tmp_path: Path) -> None:
 
 def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean 'small'"):
-        write_dataset(tmp_path, 1, 0, "smal")
+        write_dataset(tmp_path, DatasetRequest("stage", "smal", "train", 0, 1))
     with pytest.raises(UsageError, match="count"):
-        write_dataset(tmp_path, 0, 0, "small")
+        write_dataset(tmp_path, DatasetRequest("stage", "small", "train", 0, 0))
     (tmp_path / "file").write_text("")
     with pytest.raises(FileProblem, match="cannot be written"):
-        write_dataset(tmp_path / "file", 1, 0, "shapes")
+        write_dataset(tmp_path / "file", DatasetRequest("stage", "shapes", "train", 0, 1))

@@ -27,7 +27,7 @@ from chronotope.evaluate.page.plots import (
     strips,
     survival_curve,
 )
-from chronotope.worlds.stage.checks.drift import ALIKE
+from chronotope.worlds.check import DRIFT_CHECK
 from chronotope.worlds.taxonomy import FAILURES
 
 __all__ = ["write_page"]
@@ -118,9 +118,12 @@ def _survival(data: Mapping[str, Any]) -> str:
 
 def _ends(found: Mapping[str, Any], cases: Sequence[Mapping[str, Any]], folder: str) -> str:
     """The last 15 % beside the first, a dot a video."""
-    rows = [case for case in cases if ALIKE in case.get("measured", {})]
+    rows = [case for case in cases if DRIFT_CHECK in case.get("measured", {})]
     dots = {
-        name: (one["spread"], [(case["measured"][ALIKE][name], f"{folder}/{quote(case['file'])}") for case in rows])
+        name: (
+            one["spread"],
+            [(case["measured"][DRIFT_CHECK][name], f"{folder}/{quote(case['file'])}") for case in rows],
+        )
         for name, one in found["measures"].items()
     }
     lines = "".join(

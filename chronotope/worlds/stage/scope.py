@@ -37,6 +37,7 @@ class Scope:
         0.1  # how often each deed with a story of its own (eat, meet, ...) is told, beside the other stories together
     )
     stories: tuple[str, ...] = ()  # of `returns`, instead of all others
+    dissolve_share: float = 0.0  # of a dataset's clips: two clips of which one dissolves into the other
     acts: int = 1  # how many things one actor does, one after the other: 1 or 2
 
 

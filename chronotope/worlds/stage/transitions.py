@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chronotope.config import to_dict
 from chronotope.worlds.splits import spec_key
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.render import render
@@ -60,9 +59,10 @@ class Dissolve:
         stories = [f"0: {one}\n{moment:.3g}: {two}" for (one, two), moment in zip(pairs, moments, strict=True)]
         return {"sentence": tuple(sentences), "story": tuple(stories)}
 
-    def record(self) -> dict[str, Any]:
-        """What stands beside the video."""
-        return {"captions": to_dict(self.captions()), "dissolve": to_dict(self)}
+    @property
+    def fps(self) -> float:
+        """Frames a second, of both."""
+        return self.first.fps
 
 
 def sample_dissolve(seed: int, scope: Scope, split: Split) -> Dissolve:

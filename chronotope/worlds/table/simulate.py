@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Collection
 from typing import Any
@@ -51,6 +52,7 @@ class Motion:
         ])  # fmt: skip
 
 
+@functools.lru_cache(maxsize=64)
 def simulate(spec: TableSpec) -> Motion:
     """Play the whole clip; the same spec gives the same numbers."""
     return play(spec, build(spec, looks=False))

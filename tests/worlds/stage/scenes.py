@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chronotope.worlds.case import Case
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec
 
 
@@ -32,3 +33,8 @@ def clip(
 
 def does(kind: str, actor: str, start: float | int, end: float | int, direction: Any = None, **more: Any) -> Event:
     return Event(kind, actor, float(start), float(end), direction, **more)
+
+
+def plain_case(spec: Spec, index: int = 0) -> Case:
+    """A case that asks for words alone."""
+    return Case("stage", spec, "as its spec says", "sentence", "heldout", 0, index, index)

@@ -13,7 +13,7 @@ from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.sample import split_of
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.transitions import sample_dissolve
-from chronotope.worlds.write import write_dataset
+from chronotope.worlds.write import DatasetRequest, write_dataset
 
 SMALL = SCOPES["small"]
 
@@ -54,7 +54,7 @@ def test_the_story_names_the_second_clip_while_it_appears() -> None:
 
 
 def test_a_dataset_holds_its_share_of_them(tmp_path: Path) -> None:
-    write_dataset(tmp_path, 24, 2, "small", dissolves=0.5)
+    write_dataset(tmp_path, DatasetRequest("stage", "small", "train", 2, 24, dissolves=0.5))
     clips = find_clips([tmp_path])
     pairs = [clip for clip in clips if not clip.path.with_suffix(".masks.npz").exists()]
     assert len(clips) == 24 and 6 <= len(pairs) <= 18
@@ -62,5 +62,5 @@ def test_a_dataset_holds_its_share_of_them(tmp_path: Path) -> None:
     before = {
         path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file() and path.name != "dataset.json"
     }
-    write_dataset(tmp_path, 24, 2, "small", dissolves=0.5)
+    write_dataset(tmp_path, DatasetRequest("stage", "small", "train", 2, 24, dissolves=0.5))
     assert before == {path: path.stat().st_mtime_ns for path in before}

@@ -12,17 +12,19 @@ import pytest
 pytest.importorskip("mujoco", reason="needs MuJoCo: pip install 'chronotope[table]'")
 
 from chronotope.errors import UsageError
-from chronotope.evaluate.table_trial import try_table_checks
-from chronotope.worlds.stage.faults.appearance import INJECTORS
-from chronotope.worlds.stage.faults.tasks import INJECTORS_OF_CASES
+from chronotope.evaluate.trial import try_checks
+from chronotope.worlds.case import Case
+from chronotope.worlds.stage.faults.appearance import FAULTS as STAGE_FAULTS
+from chronotope.worlds.stage.faults.tasks import TASK_FAULTS
 from chronotope.worlds.table.checks.geometry import on_line, on_plane, orbit_of, triangulate, truth_of
 from chronotope.worlds.table.checks.gravity import Fall, _weighs
-from chronotope.worlds.table.checks.predicates import Check, cannot_judge, check, succeeds
+from chronotope.worlds.table.checks.predicates import Check, check, succeeds, unsupported
 from chronotope.worlds.table.checks.tracking import look
-from chronotope.worlds.table.faults import TABLE_CONTROLS, TABLE_INJECTORS, plant_on_table
+from chronotope.worlds.table.faults import CONTROLS, FAULTS, inject
 from chronotope.worlds.table.render import TableClip, render
 from chronotope.worlds.table.spec import Actor, Camera, Event, TableSpec
 from chronotope.worlds.table.suite import table_specs
+from chronotope.worlds.table.world import TABLE
 from chronotope.worlds.taxonomy import FAILURES
 from tests.cli.models import refused
 from tests.worlds.table.tables import needs_pictures, solid, table
@@ -87,8 +89,8 @@ def test_solids_are_found_where_they_are(name: str) -> None:
 def test_what_cannot_be_told_apart_is_refused() -> None:
     twice = table(solid("one", x=-0.5), solid("two", "cube", x=0.5))
     pale = table(solid("ball", colour="white"), top="white")
-    assert "two solids are red" in (cannot_judge(twice) or "") and "white table" in (cannot_judge(pale) or "")
-    assert "too small" in (cannot_judge(table(BALL, size=(48, 32))) or "") and cannot_judge(table(BALL)) is None
+    assert "two solids are red" in (unsupported(twice) or "") and "white table" in (unsupported(pale) or "")
+    assert "too small" in (unsupported(table(BALL, size=(48, 32))) or "") and unsupported(table(BALL)) is None
     with pytest.raises(UsageError, match="two solids are red"):
         check(twice, np.zeros((25, 64, 96, 3), np.uint8))
     with pytest.raises(UsageError, match="expected uint8"):
@@ -128,24 +130,22 @@ def test_gravity_is_measured_from_heights(weight: float, code: str | None) -> No
 )  # fmt: skip
 def test_planted_faults_are_caught_and_called_by_their_name(name: str, code: str) -> None:
     needs_pictures()
-    spoilt = plant_on_table(code, SCENES[name], 2)
+    spoilt = inject(code, Case("table", SCENES[name], "x", "sentence", "heldout", 0, 2, 2))
     assert spoilt is not None and code in codes(check(SCENES[name], spoilt))
 
 
 def test_every_class_of_the_table_stands_in_the_taxonomy() -> None:
-    assert set(TABLE_INJECTORS) <= set(FAILURES) and {"CAM-DIR", "GEO-INC", "GEO-LOOP", "PHY-SLF", "PHY-RST"} <= set(
-        TABLE_INJECTORS
-    )
+    assert set(FAULTS) <= set(FAILURES) and {"CAM-DIR", "GEO-INC", "GEO-LOOP", "PHY-SLF", "PHY-RST"} <= set(FAULTS)
 
 
 def test_every_class_but_no_video_can_be_planted() -> None:
-    assert {*INJECTORS, *INJECTORS_OF_CASES, *TABLE_INJECTORS} == set(FAILURES) - {"SYS-RUN"}
+    assert {*FAULTS, *TASK_FAULTS, *STAGE_FAULTS} == set(FAILURES) - {"SYS-RUN"}
 
 
-@pytest.mark.parametrize("name", TABLE_CONTROLS)
+@pytest.mark.parametrize("name", CONTROLS)
 def test_controls_fail(name: str) -> None:
     for scene in ("roll", "hit", "orbit"):
-        changed = TABLE_CONTROLS[name](SCENES[scene], clip(scene).frames, np.random.default_rng(1))
+        changed = CONTROLS[name](SCENES[scene], clip(scene).frames, np.random.default_rng(1))
         assert changed is not None and not succeeds(check(SCENES[scene], changed))
 
 
@@ -179,14 +179,20 @@ def test_a_missing_engine_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_checks_keep_their_promises() -> None:
     """All but recall to the letter; recall as far as so few clips can tell: no class may be shown to fall short (docs/evaluation.md)."""
     needs_pictures()
-    trial = try_table_checks(table_specs(80, first=2_500_000))
+    trial = try_checks(
+        TABLE,
+        [
+            ("table", Case("table", spec, "x", "sentence", "heldout", 0, n, n))
+            for n, spec in enumerate(table_specs(80, first=2_500_000))
+        ],
+    )
     problems = [problem for problem in trial.missed() if "is caught in" not in problem]
     problems += [
-        f"{code} is caught in {trial.recall(code)}" for code in trial.planted if trial.recall(code).interval[1] < 0.95
+        f"{code} is caught in {trial.recall(code)}" for code in trial.injected if trial.recall(code).interval[1] < 0.95
     ]
     assert not problems, problems
 
 
 def test_specs_are_held_out_and_can_be_judged() -> None:
     first: list[TableSpec] = table_specs(3, first=2_600_000)
-    assert all(cannot_judge(spec) is None for spec in first) and isinstance(first[0].actors[0], Actor)
+    assert all(unsupported(spec) is None for spec in first) and isinstance(first[0].actors[0], Actor)

@@ -7,22 +7,23 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chronotope.evaluate.suite import Case
 from chronotope.geometry import Frames
+from chronotope.worlds.case import Case
 from chronotope.worlds.stage.checks.relations import absent_of
 from chronotope.worlds.stage.checks.tracking import truth_of
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Actor, Spec
+from chronotope.worlds.stage.suites.tasks import task_inputs_of
 
-__all__ = ["INJECTORS_OF_CASES", "plant_in"]
+__all__ = ["TASK_FAULTS", "inject_into_case"]
 
 LEAP = 0.18, 4.0, 0.4  # short sides and steps of the actor at least, short sides of each way at most
 AMISS = 0.36  # short sides: the size of what shall not be there
 
 
-def plant_in(code: str, case: Case, seed: int) -> Frames | None:
-    """The true clip of a case with this fault, or nothing where it cannot have it."""
-    return INJECTORS_OF_CASES[code](case, np.random.default_rng([seed, 17]))
+def inject_into_case(code: str, case: Case) -> Frames | None:
+    """Return the true clip of a case with this fault of its task or kind, or None where it cannot have it."""
+    return TASK_FAULTS[code](case, np.random.default_rng([case.index, 17]))
 
 
 def _aside(spec: Spec, made: np.ndarray, turn: int) -> Frames | None:
@@ -51,22 +52,22 @@ def _room(places: np.ndarray, size: float, side: float) -> float:
 
 def _leaps(case: Case, rng: np.random.Generator) -> Frames | None:
     """What is made stands beside where it should; of a loop, its last quarter."""
-    asked = case.asked
-    if asked is None or not (asked.joints or asked.wraps):
+    asked = task_inputs_of(case.task, case.spec) if case.task else None
+    if asked is None or not (asked.boundaries or asked.wraps):
         return None
-    made = np.arange(case.stage.num_frames) >= case.stage.num_frames * 3 // 4
+    made = np.arange(case.spec.num_frames) >= case.spec.num_frames * 3 // 4
     if asked.kept is not None:
         made = np.logical_not(asked.kept.all(axis=(1, 2)))
-    elsewhere = _aside(case.stage, made, case.index)
-    return None if elsewhere is None else np.where(made[:, None, None, None], elsewhere, render(case.stage).frames)
+    elsewhere = _aside(case.spec, made, case.index)
+    return None if elsewhere is None else np.where(made[:, None, None, None], elsewhere, render(case.spec).frames)
 
 
 def _given_anew(case: Case, rng: np.random.Generator) -> Frames | None:
     """What was given comes back with its actors elsewhere, or at another place."""
-    asked = case.asked
+    asked = task_inputs_of(case.task, case.spec) if case.task else None
     if asked is None or asked.kept is None:
         return None
-    spec, frames = case.stage, render(case.stage).frames
+    spec, frames = case.spec, render(case.spec).frames
     other = _aside(spec, np.ones(spec.num_frames, bool), case.index) if rng.random() < 0.5 else None
     if other is None:
         other = render(dataclasses.replace(spec, backdrop="white" if spec.backdrop != "white" else "black")).frames
@@ -77,29 +78,29 @@ def _other_side(case: Case, rng: np.random.Generator) -> Frames | None:
     """The two have changed places."""
     if case.kind != "spatial relation":
         return None
-    one, two = case.stage.actors
+    one, two = case.spec.actors
     changed = (dataclasses.replace(one, x=two.x), dataclasses.replace(two, x=one.x))
-    return render(dataclasses.replace(case.stage, actors=changed)).frames
+    return render(dataclasses.replace(case.spec, actors=changed)).frames
 
 
 def _other_number(case: Case, rng: np.random.Generator) -> Frames | None:
     """One less; of one, a second."""
     if case.kind != "count":
         return None
-    actors = case.stage.actors
+    actors = case.spec.actors
     if len(actors) > 1:
-        return render(dataclasses.replace(case.stage, actors=actors[:-1])).frames
+        return render(dataclasses.replace(case.spec, actors=actors[:-1])).frames
     second = dataclasses.replace(actors[0], id="second", x=(actors[0].x + 0.33) % 1.0)
-    return render(dataclasses.replace(case.stage, actors=(*actors, second))).frames
+    return render(dataclasses.replace(case.spec, actors=(*actors, second))).frames
 
 
 def _there_after_all(case: Case, rng: np.random.Generator) -> Frames | None:
     """What is ruled out stands there."""
-    x = _clear_of(case.stage) if case.kind == "absence" else None
+    x = _clear_of(case.spec) if case.kind == "absence" else None
     if x is None:
         return None
-    other = Actor("another", absent_of(case.stage), "emoji", x, 0.5, AMISS, depth=0.4)
-    return render(dataclasses.replace(case.stage, actors=(*case.stage.actors, other))).frames
+    other = Actor("another", absent_of(case.spec), "emoji", x, 0.5, AMISS, depth=0.4)
+    return render(dataclasses.replace(case.spec, actors=(*case.spec.actors, other))).frames
 
 
 def _clear_of(spec: Spec) -> float | None:
@@ -114,16 +115,16 @@ def _clear_of(spec: Spec) -> float | None:
 
 def _other_camera(case: Case, rng: np.random.Generator) -> Frames | None:
     """It goes the other way, or stands still."""
-    camera = case.stage.camera
+    camera = case.spec.camera
     if case.kind != "camera motion":
         return None
     back = {"left": "right", "right": "left", "in": "out", "out": "in"}[camera.direction or "left"]
     other = dataclasses.replace(camera, direction=back)  # type: ignore[arg-type]
     still = dataclasses.replace(camera, kind="still", direction=None, actor=None, amount=None)
-    return render(dataclasses.replace(case.stage, camera=other if rng.random() < 0.5 else still)).frames
+    return render(dataclasses.replace(case.spec, camera=other if rng.random() < 0.5 else still)).frames
 
 
-INJECTORS_OF_CASES: dict[str, Callable[[Case, np.random.Generator], Frames | None]] = {
+TASK_FAULTS: dict[str, Callable[[Case, np.random.Generator], Frames | None]] = {
     "GIV-CHG": _given_anew,
     "SEAM": _leaps,
     "TXT-REL": _other_side,

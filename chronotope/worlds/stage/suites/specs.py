@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from chronotope.errors import UsageError
 from chronotope.worlds.splits import Split
 from chronotope.worlds.stage.captions import captions
-from chronotope.worlds.stage.checks.tracking import TRAVELS, cannot_judge
+from chronotope.worlds.stage.checks.tracking import TRAVELS, unsupported
 from chronotope.worlds.stage.sample import sample_spec, split_of
 from chronotope.worlds.stage.scope import SCOPES, Scope
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.vocabulary import places
-from chronotope.worlds.table.spec import TableSpec
 
 __all__ = [
-    "FORMS",
-    "Draw",
-    "form_of",
-    "hardest",
     "held_out",
     "names_place",
     "pairs",
@@ -29,41 +23,14 @@ __all__ = [
     "worded",
 ]
 
-FORMS = ("sentence", "sentence", "tags", "paragraph")  # how prompts are worded: half of them in a sentence
 WORDINGS = 12  # among which one that names the place is looked for
-
-
-@dataclass(frozen=True)
-class Draw:
-    """What a suite asks for but the seed.
-
-    Of those with one index one thing differs: length, size or wording. With length and size the spec differs, and so do the backdrop's
-    variation and the seed of the model's noise.
-    """
-
-    index: int
-    spec: Spec | TableSpec
-    prompt: str
-    form: str
-    task: str = ""
-    kind: str = ""
-
-
-def form_of(index: int) -> str:
-    """How the case of this index is worded: forms shift by one each round, so that each meets every kind of case."""
-    return FORMS[(index + index // len(FORMS)) % len(FORMS)]
-
-
-def hardest(levels: Mapping[str, Collection[str]], kinds: Collection[str]) -> str:
-    """The last of these levels that one of the kinds belongs to; a level of none fits everything."""
-    return [name for name, those in levels.items() if not those or set(those) & set(kinds)][-1]
 
 
 def specs_of(seed: int, scope: Scope, split: Split, deed: str | None = None) -> Iterator[Spec]:
     """Specs of one seed that can be judged; with a deed, those in which it is done."""
     for attempt in range(1000):
         spec = sample_spec(seed + 10_000_000 * attempt, scope, split)
-        if (deed is None or any(event.kind == deed for event in spec.events)) and not cannot_judge(spec):
+        if (deed is None or any(event.kind == deed for event in spec.events)) and not unsupported(spec):
             yield spec
 
 

@@ -1,0 +1,23 @@
+"""The worlds there are. To add one, import its face here and add it to the tuple."""
+
+from __future__ import annotations
+
+from chronotope.errors import UsageError, suggest
+from chronotope.worlds.stage.world import STAGE
+from chronotope.worlds.table.world import TABLE
+from chronotope.worlds.world import World
+
+__all__ = ["WORLDS", "find_world"]
+
+WORLDS: tuple[World, ...] = (STAGE, TABLE)
+
+
+def find_world(name: str) -> World:
+    """Return the world of this name.
+
+    Raises UsageError, with the nearest name, if there is none.
+    """
+    found = {world.name: world for world in WORLDS}
+    if name not in found:
+        raise UsageError(f"unknown world '{name}'. {suggest(name, found)}")
+    return found[name]

@@ -1,0 +1,128 @@
+"""The contract of a world: everything that the rest of the program knows of it.
+
+A world is one package, and `world.py` in it holds its face: a subclass of `World`. Whatever is outside enters the world only there. A new
+world needs the abstract methods; suites, injected faults, controls, tasks and a selector are optional.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from chronotope.geometry import Frames
+from chronotope.metrics.statistics import Rate
+from chronotope.worlds.case import Case, SuiteItem, TaskInputs, basic_strata
+from chronotope.worlds.check import Check
+from chronotope.worlds.splits import Split, spec_key
+
+__all__ = ["Inject", "Rendered", "World"]
+
+Inject = Callable[[Case], Frames | None]  # the true clip of a case with one fault, or None where it cannot have it
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A rendered clip: its frames, the JSON record of what really happened, arrays by file suffix, and the actions if it is played."""
+
+    frames: Frames
+    record: Mapping[str, Any]
+    arrays: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    actions: Float[np.ndarray, "t d"] | None = None
+
+
+class World(ABC):
+    """A simulated world. A spec is a frozen dataclass with at least `width`, `height`, `fps` and `num_frames`."""
+
+    name: ClassVar[str]
+    licence: ClassVar[str]
+    scopes: ClassVar[tuple[str, ...]]  # names of what a dataset may contain; the first is the default
+    suites: ClassVar[Mapping[str, Callable[[], Iterable[SuiteItem]]]] = {}
+    tasks: ClassVar[tuple[str, ...]] = ()  # the tasks that a case of this world may have
+    kinds: ClassVar[
+        Mapping[str, tuple[str, ...]]
+    ] = {}  # the kinds that a case may be of, by the stratum they belong to
+    selector: ClassVar[str] = ""  # how `confidence` chooses among several videos of one prompt; empty where it cannot
+    drift_spread: ClassVar[Mapping[str, float]] = {}  # by how much true clips change from end to end, by measure
+
+    # Specs and clips
+
+    @abstractmethod
+    def scope(self, name: str, size: tuple[int, int] | None = None, **shares: float | None) -> Any:
+        """Return a scope by name, optionally with one size and other shares (`pictures`, `dissolves`) of its clips."""
+
+    @abstractmethod
+    def sample(self, seed: int, scope: Any, split: Split) -> Any:
+        """Return the spec of this seed within a scope and a split."""
+
+    @abstractmethod
+    def read_spec(self, data: Mapping[str, Any]) -> Any:
+        """Read a spec back from plain values; `config.to_dict` writes them."""
+
+    @abstractmethod
+    def split(self, spec: Any) -> Split:
+        """Return the split that a spec belongs to; this depends on the spec alone."""
+
+    @abstractmethod
+    def render(self, spec: Any) -> Rendered:
+        """Render a spec; the same spec gives the same bytes on one machine."""
+
+    @abstractmethod
+    def captions(self, spec: Any, count: int = 4) -> Mapping[str, tuple[str, ...]]:
+        """Return up to `count` wordings of each level of detail, written from the spec."""
+
+    def key(self, spec: Any) -> str:
+        """Return the file name of a clip in a dataset, without suffix."""
+        return spec_key(spec)[:16]
+
+    def unavailable(self) -> str:
+        """Say why this world cannot be rendered on this machine; empty where it can."""
+        return ""
+
+    # Evaluation
+
+    @abstractmethod
+    def check(self, case: Case, frames: Frames) -> tuple[Check, ...]:
+        """Check a video of the size and length of the case's spec."""
+
+    def strata(self, case: Case) -> dict[str, str]:
+        """Return the levels by which rates are reported."""
+        return basic_strata(case)
+
+    def task_inputs(self, case: Case) -> TaskInputs | None:
+        """Return what the task of a case gives and expects, or None where words alone are given."""
+        return None
+
+    def not_checkable(self, case: Case) -> str | None:
+        """Say why the checks cannot decide about a case, or None where they can."""
+        return None
+
+    def extra_rates(self, checks: Iterable[Sequence[Check]]) -> dict[str, Rate]:
+        """Return further rates over the checks of many videos, by name."""
+        return {}
+
+    def selectable(self, prompt: str) -> bool:
+        """Tell whether the prompt names something that the selector knows."""
+        return False
+
+    def confidence(self, prompt: str, frames: Frames) -> float:
+        """Return how surely the video shows what the prompt names, from 0 to 1."""
+        return 0.0
+
+    # Validation of the checks
+
+    def trial(self, count: int) -> Iterator[tuple[str, Case]]:
+        """Yield held-out cases on which the checks are tried, each with the name of its group."""
+        return iter(())
+
+    def faults(self, case: Case) -> Mapping[str, Inject]:
+        """Return what injects each failure of the taxonomy that can be asked of such a case, by its code."""
+        return {}
+
+    def controls(self, case: Case, frames: Frames, other: Case) -> Mapping[str, Frames]:
+        """Return videos that must fail, by name; `other` is a case whose clip may serve as the video of another prompt."""
+        return {}
