@@ -304,10 +304,10 @@ def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry
 )
 @option(
     "--world",
-    type=click.Choice(["stage", "table"]),
+    metavar="NAME",
     default="stage",
     show_default=True,
-    help="Whose checks; the table needs MuJoCo.",
+    help="Whose checks: stage or table; the table needs MuJoCo.",
 )
 def validate_checks(count: int, world: str) -> int:
     """Put the checks on trial: truth passes, planted faults are caught.

@@ -22,7 +22,7 @@ from chronotope.evaluate.report import as_row
 from chronotope.geometry import Frames
 from chronotope.media import video
 from chronotope.metrics.statistics import Rate
-from chronotope.worlds.catalogue import WORLDS
+from chronotope.worlds.catalogue import all_worlds
 from chronotope.worlds.splits import Split
 from chronotope.worlds.write import clip_seed
 
@@ -66,7 +66,7 @@ def gather(source: str) -> Iterator[Named]:
     name, *rest = source.split(":")
     if len(rest) < 2 or not all(part.isdecimal() for part in rest[:2]):
         raise UsageError(f"{source} is no folder, and does not read as clips of a world; expected such as small:2000:7")
-    world = next((world for world in WORLDS if name in world.scopes), WORLDS[0])
+    world = next((world for world in all_worlds() if name in world.scopes), all_worlds()[0])
     split, shares = _options(rest[2:])
     scope = world.scope(name, None, **shares)
     for index in range(int(rest[0])):

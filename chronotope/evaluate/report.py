@@ -18,7 +18,7 @@ from chronotope.errors import FileProblem
 from chronotope.evaluate.judge import Judged
 from chronotope.metrics.statistics import Rate, clustered, holm, mcnemar, sign_flip, survival
 from chronotope.worlds.case import LENGTHS
-from chronotope.worlds.catalogue import WORLDS, find_world
+from chronotope.worlds.catalogue import all_worlds, find_world
 from chronotope.worlds.check import DRIFT_CHECK
 from chronotope.worlds.taxonomy import FAILURES
 
@@ -148,7 +148,7 @@ def _summary(verdicts: Sequence[Judged]) -> dict[str, Any]:
 def _extra_rates(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
     """Return the rates that only the worlds of these cases know."""
     rates: dict[str, Rate] = {}
-    for world in WORLDS:
+    for world in all_worlds():
         rates |= world.extra_rates(v.checks for v in verdicts if v.case.world == world.name)
     return {name: as_row(rate) for name, rate in rates.items()}
 
@@ -216,7 +216,7 @@ def _survival(verdicts: Sequence[Judged]) -> dict[str, Any]:
     times, failed = zip(*ends, strict=True)
     curve = survival(times, failed)
     rows = {name: [round(value, 4) for value in getattr(curve, name)] for name in ("times", "alive", "low", "high")}
-    return {**rows, "median": curve.median, "videos": len(times), "longest": max(v.case.spec.seconds for v in verdicts)}
+    return {**rows, "median": curve.median, "videos": len(times), "longest": max(v.case.spec.num_frames / v.case.spec.fps for v in verdicts)}
 
 
 def _long_range(verdicts: Sequence[Judged]) -> dict[str, Any]:

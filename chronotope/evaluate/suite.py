@@ -18,7 +18,7 @@ from chronotope.errors import FileProblem, UsageError, suggest
 from chronotope.evaluate.tasks import described, hand_out
 from chronotope.geometry import Frames
 from chronotope.worlds.case import FORMS, PROMPT_FORMS, Case, SuiteItem
-from chronotope.worlds.catalogue import WORLDS, find_world
+from chronotope.worlds.catalogue import all_worlds, find_world
 from chronotope.worlds.splits import spec_key
 from chronotope.worlds.world import World
 
@@ -29,12 +29,12 @@ VERSION = 2
 
 def suite_names() -> list[str]:
     """Return the names of all suites of all worlds."""
-    return [name for world in WORLDS for name in world.suites]
+    return [name for world in all_worlds() for name in world.suites]
 
 
 def make_suite(name: str) -> list[Case]:
     """Return the cases of a suite, in their order; the same every time."""
-    for world in WORLDS:
+    for world in all_worlds():
         if name in world.suites:
             return [case for item in world.suites[name]() for case in _cases(name, world, item)]
     raise UsageError(f"unknown suite '{name}'. {suggest(name, suite_names())}")
@@ -164,7 +164,7 @@ def _spec(row: Mapping[str, Any]) -> tuple[World, Any]:
         world = find_world(row["world"])
         return world, world.read_spec(row["spec"])
     problems = []
-    for world in WORLDS:
+    for world in all_worlds():
         try:
             return world, world.read_spec(row["spec"])
         except UsageError as problem:

@@ -7,9 +7,14 @@ from chronotope.worlds.stage.world import STAGE
 from chronotope.worlds.table.world import TABLE
 from chronotope.worlds.world import World
 
-__all__ = ["WORLDS", "find_world"]
+__all__ = ["WORLDS", "all_worlds", "find_world"]
 
 WORLDS: tuple[World, ...] = (STAGE, TABLE)
+
+
+def all_worlds() -> tuple[World, ...]:
+    """Return the worlds in their order."""
+    return WORLDS
 
 
 def find_world(name: str) -> World:
@@ -17,7 +22,7 @@ def find_world(name: str) -> World:
 
     Raises UsageError, with the nearest name, if there is none.
     """
-    found = {world.name: world for world in WORLDS}
+    found = {world.name: world for world in all_worlds()}
     if name not in found:
         raise UsageError(f"unknown world '{name}'. {suggest(name, found)}")
     return found[name]
