@@ -12,7 +12,7 @@ import pytest
 from chronotope.evaluate.suite import make_suite
 from chronotope.evaluate.trial import try_checks
 from chronotope.worlds import catalogue
-from tests.cli.models import answer, refused, run
+from tests.cli.models import refused, run
 from tests.worlds.toy import DOTS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "add-a-world.md"
@@ -53,7 +53,9 @@ def test_a_plan_of_it_is_filled_by_anybody(tmp_path: Path) -> None:
         frames = DOTS.render(DOTS.read_spec(row["spec"])).frames
         video.write(videos / row["file"], frames, row["fps"])
     folders = ("--videos", str(videos), "--specs", str(plan), "--out", str(tmp_path / "report"))
-    found = answer("evaluate", *folders)
+    done = run("evaluate", *folders)
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "report" / "report.json").read_text())
     assert found["summary"]["success"]["right"] == 2
 
 
