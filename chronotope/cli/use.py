@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from chronotope import __version__
-from chronotope.cli.costs import SampleSize, sampling_costs
+from chronotope.cli.costs import sampling_costs
 from chronotope.cli.inputs import Sources
 from chronotope.cli.interrupt import Stop, StoppedError, stoppable
 from chronotope.cli.knowledge import beyond
@@ -31,6 +31,7 @@ from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.media.picture import PICTURE_FORMATS, part, writable
 from chronotope.media.video import VIDEO_FORMATS
+from chronotope.models.costs import SampleSize
 from chronotope.prompt import read_prompts
 
 __all__ = ["Request", "describe_plan", "device", "find_model", "generate", "plan", "reconstruct", "scores_in_words"]
@@ -186,10 +187,8 @@ def describe_plan(request: Request, generator: Generator, settings: Settings, mo
     negative = len(generator.tokenizer.encode(request.negative))
     guided = [scale != 1 for scale in generator.scales(planned.canvas, sampling)]
     pixels = sum(geometry.stride[0] for _ in slices) * covered[0] * covered[1]
-    models = generator.dit, generator.autoencoder
-    costs = sampling_costs(
-        models, geometry, size, pixels, sampling.num_steps, sampling.solver == "heun", negative, guided
-    )
+    configs = generator.dit.config, generator.autoencoder.config
+    costs = sampling_costs(configs, size, pixels, sampling.num_steps, sampling.solver == "heun", negative, guided)
     stills = sum(piece.still for piece in slices)
     return {
         **settings.describe(),
