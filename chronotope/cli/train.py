@@ -1,4 +1,4 @@
-"""The commands that make data and models: world, encode, train."""
+"""What the commands `world`, `encode` and `train` do: requests -> datasets, latents, trained models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer
 from chronotope.parallel import join_ranks, wait_for_all
-from chronotope.presets import find_preset
+from chronotope.presets import Preset, find_preset
 from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
 from chronotope.train.dit import DiTRun, Sampler, check_alike, train_dit
 
@@ -46,15 +46,26 @@ def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: floa
 
 
 def autoencoder_config(preset: str, seed: int | None, settings: Sequence[str]) -> AutoencoderRun:
-    """The preset with what was set on the command line."""
-    config = override(find_preset(preset).autoencoder, settings)
+    """Return the autoencoder's run of a preset, changed by a seed and by `--set` settings."""
+    config = override(_preset(preset).autoencoder, settings)
     return config if seed is None else replace(config, seed=seed)
 
 
 def dit_config(preset: str, seed: int | None, settings: Sequence[str]) -> DiTRun:
-    """The preset with what was set on the command line."""
-    config = override(find_preset(preset).dit, settings)
+    """Return the transformer's run of a preset, changed by a seed and by `--set` settings."""
+    config = override(_preset(preset).dit, settings)
     return config if seed is None else replace(config, seed=seed)
+
+
+def _preset(name: str) -> Preset:
+    """Find a preset; warn of one that cannot be trained as it is."""
+    preset = find_preset(name)
+    if preset.shape_only:
+        say(
+            f"note: preset {name} is shape only, to be counted with --dry-run: a step of its transformer needs more memory "
+            f"than its hardware has, and cuts clips to {preset.dit.train.max_sample_tokens} tokens (train.max_sample_tokens)"
+        )
+    return preset
 
 
 def run_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, start_from: str | None = None) -> Path:

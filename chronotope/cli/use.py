@@ -15,7 +15,7 @@ from chronotope import __version__
 from chronotope.cli.costs import sampling_costs
 from chronotope.cli.inputs import Sources
 from chronotope.cli.interrupt import Stop, StoppedError, stoppable
-from chronotope.cli.knowledge import beyond
+from chronotope.cli.knowledge import training_notes
 from chronotope.cli.terminal import PICKLES, Report, check_finite, progress, say
 from chronotope.data.latents import fingerprint
 from chronotope.errors import FileProblem, UsageError, nearest
@@ -195,7 +195,7 @@ def describe_plan(request: Request, generator: Generator, settings: Settings, mo
         "task": planned.task,
         "num_frames": planned.num_frames,
         "given": [str(path) for path in request.sources.files],
-        "notes": [*generator.notes(settings, planned), *beyond(model, generator, settings, planned)],
+        "notes": [*generator.notes(settings, planned), *training_notes(model, settings, planned)],
         "seeds": [request.seed + number for number in range(request.count)],
         "files": [str(path) for path in request.paths()] if request.output else [],
         "generated_size": f"{covered[1]}x{covered[0]}",
@@ -224,7 +224,7 @@ def generate(request: Request, generator: Generator, model: Path) -> tuple[list[
     planned = generator.lay_out(settings)
     total = len(steps) * settings.sampling.num_steps
     watchable = len(steps) > 1 and not steps[0].backward
-    notes = [*generator.notes(settings, planned), *beyond(model, generator, settings, planned)]
+    notes = [*generator.notes(settings, planned), *training_notes(model, settings, planned)]
     for note in notes:
         say(f"note: {note}")
     made: list[dict[str, Any]] = []
