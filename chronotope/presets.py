@@ -1,12 +1,13 @@
-"""One row a preset: the sizes, the recipe and the hardware it takes. Everything else is the defaults of the dataclasses.
+"""One row a preset: the sizes, the recipe and the hardware. Everything else is the defaults of the dataclasses.
 
 tiny    trains in minutes on two CPU cores: runs/tiny.sh
 small   trains in hours on two CPU cores: runs/small.sh; its weights are inside the package
 base    shape only: a size for one node of GPUs
 large   shape only: a size for a cluster
 
-"Shape only" means that parameters, FLOPs and memory can be counted (--dry-run), but not trained: a step of the transformer needs
-more memory than the hardware has, and cuts clips to `max_sample_tokens`, less than a third of what the preset generates.
+"Shape only" means that parameters, FLOPs and memory can be counted (--dry-run), but that training does not work: a step
+of the transformer needs more memory than the hardware has, and cuts clips to `max_sample_tokens`, less than a third of
+what the preset generates.
 """
 
 from __future__ import annotations
@@ -61,15 +62,15 @@ class _Row:
 
 # fmt: off
 _ROWS = {
-    #              autoencoder                                  transformer                                  generates
-    #              widths       steps    frozen   pixels        width depth head  steps    tokens      size         frames fps
-    "tiny":  _Row((48, 96),     900,     600,     100_000,      128,  4,    64,   900,     2_500,      (64, 64),    17,    8.0,
-                  "two CPU cores, 15 minutes: coloured shapes that move", ae_rates=(0.02, 5e-4), rates=(0.02, 2e-3)),
-    "small": _Row((128, 256),   3000,    2500,    400_000,      192,  8,    64,   12_500,  3_800,      (96, 64),    17,    8.0,
+    #              autoencoder                              transformer
+    #              widths     steps    frozen   pixels      width depth head steps    tokens     size, frames, fps
+    "tiny":  _Row((48, 96),   900,     600,     100_000,    128,  4,    64,  900,     2_500,     (64, 64), 17, 8.0,
+                  "two CPU cores, 15 minutes: coloured shapes that move", (0.02, 5e-4), (0.02, 2e-3)),
+    "small": _Row((128, 256), 3000,    2500,    400_000,    192,  8,    64,  12_500,  3_800,     (96, 64), 17, 8.0,
                   "two CPU cores, five to six hours: shapes and a dozen nouns; the weights inside the package"),
-    "base":  _Row((192, 384),   200_000, 150_000, 8_000_000,    1024, 24,   128,  400_000, 500_000,    (512, 288),  97,    24.0,
-                  "shape only, its transformer cannot be trained yet: a size for one node of eight GPUs", shape_only=True),
-    "large": _Row((256, 512),   400_000, 300_000, 16_000_000,   3072, 40,   128,  600_000, 8_000_000,  (1280, 720), 121,   24.0,
+    "base":  _Row((192, 384), 200_000, 150_000, 8_000_000,  1024, 24,   128, 400_000, 500_000,   (512, 288), 97, 24.0,
+                  "shape only, its transformer cannot be trained yet: a size for eight GPUs", shape_only=True),
+    "large": _Row((256, 512), 400_000, 300_000, 16_000_000, 3072, 40,   128, 600_000, 8_000_000, (1280, 720), 121, 24.0,
                   "shape only, its transformer cannot be trained yet: a size for a cluster", shape_only=True),
 }
 # fmt: on

@@ -45,7 +45,8 @@ def dit_costs(run: DiTRun) -> dict[str, Any]:
     with torch.device("meta"):
         optimizers = dit.make_optimizers(DiT(run.model), run.train)
     parameters = count_parameters(run.model)
-    clip = f"{defaults.num_frames} frames of {defaults.width}x{defaults.height}: {slices} slices of {rows}x{columns} tokens"
+    clip = f"{defaults.num_frames} frames of {defaults.width}x{defaults.height}: "
+    clip += f"{slices} slices of {rows}x{columns} tokens"
     if shown < slices:
         clip += f", of which training shows {shown} at a time (train.max_sample_tokens)"
     return {

@@ -168,9 +168,9 @@ def _dataset(folder: Path) -> dict[str, Any]:
     facts["num_frames"] = _spread([info.num_frames for info in probed])
     facts["fps"] = _counted(f"{info.fps:g}" for info in probed if info.num_frames > 1)
     captions = [read_captions(path) for path in chosen]
-    levels = Counter(level for levels in captions for level, texts in levels.items() if texts)
+    levels = Counter(level for by_level in captions for level, texts in by_level.items() if texts)
     facts["captions"] = {level: f"{count} of {len(captions)} clips" for level, count in levels.items()} or "none"
-    facts["examples"] = [levels["sentence"][0] for levels in captions if levels.get("sentence")][:3]
+    facts["examples"] = [by_level["sentence"][0] for by_level in captions if by_level.get("sentence")][:3]
     return facts
 
 

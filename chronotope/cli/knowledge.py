@@ -1,4 +1,4 @@
-"""A model's description -> what it makes and knows, for `info`; a request -> notes on what the model was not trained on."""
+"""A model's description -> what it makes and knows, for `info`; a request -> notes on what training did not have."""
 
 from __future__ import annotations
 
@@ -40,20 +40,18 @@ def training_notes(model: Path, settings: Settings, planned: Plan) -> list[str]:
         notes.append(f"the model was trained on {_lengths(record)}, and not on {asked}; expect lower quality")
     texts = [prompt.text for prompt in settings.prompts] + [settings.sampling.negative_prompt]
     if unknown := record.unknown_words(" ".join(texts)):
-        words = ", ".join(unknown)
-        notes.append(
-            f"no caption in training had these words: {words}; `chronotope info {_name(model)}` lists those known"
-        )
+        where = f"`chronotope info {_name(model)}` lists those known"
+        notes.append(f"no caption in training had these words: {', '.join(unknown)}; {where}")
     return notes
 
 
 def summarise(folder: Path) -> dict[str, str]:
-    """Describe a model (`folder/dit`) to its user: what it makes and knows, its training, where its scores are, its licence."""
+    """Describe the model in `folder` to its user: what it makes and knows, its training, its scores and its licence."""
     description = checkpoint.load_json(folder / "dit" / "model.json")
-    record, defaults = read_record(description), description["defaults"]
-    size = f"{defaults['width']}x{defaults['height']}"
-    length = f"{defaults['num_frames']} frames of {size} at {defaults['fps']:g} a second"
-    facts = {"makes": f"videos and pictures from a prompt; by default {length}"}
+    record, facts = read_record(description), {"makes": "videos and pictures from a prompt"}
+    if defaults := description.get("defaults"):
+        size = f"{defaults['width']}x{defaults['height']}"
+        facts["makes"] += f"; by default {defaults['num_frames']} frames of {size} at {defaults['fps']:g} a second"
     if record is None:
         facts["trained on"] = "not recorded, since an older version trained it"
     else:
@@ -76,7 +74,7 @@ def describe_training(description: Mapping[str, Any]) -> str:
     training, start = description.get("training"), description.get("started_from")
     if not training:
         return "not finished"
-    line = f"{training['run']['train']['steps']:,} steps"
+    line = f"{training.get('run', {}).get('train', {}).get('steps', 0):,} steps"
     if "clips" in training:
         line += f" on {training['clips']:,} clips, repeats counted"
     if "seconds" in training:

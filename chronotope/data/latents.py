@@ -1,7 +1,7 @@
 """Captioned clips encoded once: latents of every slice on disk, so that the transformer never sees a pixel.
 
-A folder holds `latents.json` (which autoencoder, which geometry), `index.jsonl` (a line a clip: size, slices, rate, captions)
-and `latents-00000.safetensors`, ... (one half-precision tensor [s, c, h, w] a clip).
+A folder holds `latents.json` (autoencoder, geometry, worlds), `index.jsonl` (a line a clip: size, slices, rate,
+captions) and `latents-00000.safetensors`, ... (one half-precision tensor [s, c, h, w] a clip).
 """
 
 from __future__ import annotations
@@ -192,7 +192,8 @@ class LatentDataset:
         """Root mean square of each channel, over clips spread evenly over the dataset."""
         if not self.clips:
             raise FileProblem(
-                f"{', '.join(map(str, self.folders))} holds no clips; encode some first: chronotope encode FOLDER --out LATENTS"
+                f"{', '.join(map(str, self.folders))} holds no clips; encode some first: "
+                "chronotope encode FOLDER --out LATENTS"
             )
         squares, count = torch.zeros(()), 0
         for index in range(0, len(self), -(-len(self) // clips)):

@@ -24,8 +24,9 @@ _WORD = re.compile(r"[^\W_]+")
 class TrainingRecord:
     """What one or more training runs showed a model; every tuple is sorted.
 
-    `words` are all words of all captions, in lower case, without numbers. `num_frames` are the fewest and the most frames of a
-    video as the model saw it, None if it saw only pictures. `worlds` name the simulators and scopes that rendered the clips.
+    `words` are all words of all captions, in lower case, without numbers. `num_frames` are the fewest and the most
+    frames of a video as the model saw it, None if it saw only pictures. `worlds` name the simulators and scopes that
+    rendered the clips.
     """
 
     words: tuple[str, ...]

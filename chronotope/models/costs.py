@@ -1,7 +1,7 @@
 """Model configs -> parameters, floating-point operations (FLOPs) and bytes, before anything is run.
 
-A multiplication with its addition counts as 2 FLOPs. The formulas stand in docs/command-line.md; the tests compare them with the
-real modules.
+A multiplication with its addition counts as 2 FLOPs. The formulas stand in docs/command-line.md; the tests compare them
+with the real modules.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The record of what a model was trained on: how training writes it, how `info` shows it, which notes `generate` takes from it."""
+"""The record of what a model was trained on: how `info` shows it, and which notes `generate` takes from it."""
 
 from __future__ import annotations
 
