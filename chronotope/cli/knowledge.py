@@ -11,8 +11,9 @@ from chronotope.data.record import TrainingRecord, read_record
 from chronotope.generate.pipeline import WEIGHTS
 from chronotope.generate.plan import Plan
 from chronotope.generate.settings import Settings
+from chronotope.worlds.language import DIRECTIONS
 from chronotope.worlds.stage.scope import SCOPES
-from chronotope.worlds.stage.vocabulary import DIRECTIONS, SYNONYMS
+from chronotope.worlds.stage.vocabulary import SYNONYMS
 
 __all__ = ["describe_training", "summarise", "training_notes"]
 
@@ -59,14 +60,10 @@ def summarise(folder: Path) -> dict[str, str]:
         facts["other sizes"] = "run, with lower quality; so do other lengths and words"
         facts |= _vocabulary(record)
     card = folder / "README.md"
-    return {
-        **facts,
-        "training": describe_training(description),
-        "scores": str(card)
-        if card.is_file()
-        else f"none yet; measure them: chronotope evaluate {_name(folder)} --help",
-        "licence": description.get("licence", "not stated"),
-    }
+    facts["training"] = describe_training(description)
+    facts["scores"] = str(card) if card.is_file() else f"none; measure them with: chronotope evaluate {_name(folder)}"
+    facts["licence"] = description.get("licence", "not stated")
+    return facts
 
 
 def describe_training(description: Mapping[str, Any]) -> str:
@@ -87,11 +84,9 @@ def _vocabulary(record: TrainingRecord) -> dict[str, str]:
     names = [world.removeprefix("stage ") for world in record.worlds if world.startswith("stage ")]
     scopes = [SCOPES[name] for name in names if name in SCOPES]
     if not scopes:
-        listed = ", ".join(record.words[:LISTED_WORDS])
         more = len(record.words) - LISTED_WORDS
-        return {
-            "words": f"{len(record.words)}: {listed}" + (f" and {more} more (--json lists all)" if more > 0 else "")
-        }
+        rest = f" and {more} more (--json lists all)" if more > 0 else ""
+        return {"words": f"{len(record.words)}: {', '.join(record.words[:LISTED_WORDS])}{rest}"}
     shapes, nouns = (_union(getattr(scope, kind) for scope in scopes) for kind in ("shapes", "nouns"))
     things = _union(SYNONYMS.get(thing, (thing,)) for thing in (*shapes, *nouns))
     return {
