@@ -34,12 +34,18 @@ __all__ = [
     "write_folder",
 ]
 
+UNHASHED = ("trained_on", "licence")  # fields of model.json
+
 
 def save_json(data: Any, path: Path) -> None:
     """Write JSON beside, then rename."""
     beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps(data, indent=1) + "\n")
+    beside.write_bytes(_json_bytes(data))
     beside.replace(path)
+
+
+def _json_bytes(data: Any) -> bytes:
+    return (json.dumps(data, indent=1) + "\n").encode()
 
 
 def load_json(path: Path) -> Any:
@@ -137,7 +143,10 @@ def latest_checkpoint(run: Path) -> Path | None:
 
 
 def weights_hash(folder: Path) -> str:
-    """Of a model's files, weights and description: what reports and ledgers name them by."""
-    return hashlib.sha256(
-        b"".join((folder / name).read_bytes() for name in ("model.safetensors", "model.json"))
-    ).hexdigest()[:16]
+    """Hash a model's weights and description; reports and ledgers name the model by it.
+
+    What only tells people about the weights (`UNHASHED`) is left out, so that it can be added or corrected later.
+    """
+    description = {name: value for name, value in load_json(folder / "model.json").items() if name not in UNHASHED}
+    content = (folder / "model.safetensors").read_bytes() + _json_bytes(description)
+    return hashlib.sha256(content).hexdigest()[:16]

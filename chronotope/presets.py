@@ -1,9 +1,13 @@
-"""One row a preset: the sizes, the recipe, and what it takes. Everything else is the dataclasses' defaults.
+"""One row a preset: the sizes, the recipe and the hardware. Everything else is the defaults of the dataclasses.
 
-tiny    the whole of runs/tiny.sh on two CPU cores, in minutes
-small   the weights inside the package: runs/small.sh, hours of two CPU cores
-base    one node of GPUs; its shapes, parameters and FLOPs are checked on the meta device, it has not been trained
-large   a cluster; likewise
+tiny    trains in minutes on two CPU cores: runs/tiny.sh
+small   trains in hours on two CPU cores: runs/small.sh; its weights are inside the package
+base    shape only: a size for one node of GPUs
+large   shape only: a size for a cluster
+
+"Shape only" means that parameters, FLOPs and memory can be counted (--dry-run), but that training does not work: a step
+of the transformer needs more memory than the hardware has, and cuts clips to `max_sample_tokens`, less than a third of
+what the preset generates.
 """
 
 from __future__ import annotations
@@ -23,16 +27,20 @@ __all__ = ["PRESETS", "Preset", "find_preset"]
 
 @dataclass(frozen=True)
 class Preset:
-    """Two training runs that belong together, and a line about them."""
+    """The training runs of an autoencoder and its transformer, and a line about them.
+
+    A preset that is `shape_only` can be counted with --dry-run; training it is not supported yet.
+    """
 
     autoencoder: AutoencoderRun
     dit: DiTRun
     about: str
+    shape_only: bool
 
 
 @dataclass(frozen=True)
 class _Row:
-    """The numbers in which presets differ."""
+    """The numbers in which presets differ; `ae` is the autoencoder, rates are those of (Muon, AdamW)."""
 
     ae_widths: tuple[int, int]
     ae_steps: int
@@ -47,22 +55,23 @@ class _Row:
     num_frames: int
     fps: float
     about: str
-    ae_rates: tuple[float, float] = (0.006, 2e-4)  # Muon, AdamW
+    ae_rates: tuple[float, float] = (0.006, 2e-4)
     rates: tuple[float, float] = (0.01, 1e-3)
+    shape_only: bool = False
 
 
 # fmt: off
 _ROWS = {
-    #              autoencoder                                  transformer                                  generates
-    #              widths       steps    frozen   pixels        width depth head  steps    tokens      size         frames fps
-    "tiny":  _Row((48, 96),     900,     600,     100_000,      128,  4,    64,   900,     2_500,      (64, 64),    17,    8.0,
-                  "two CPU cores, 15 minutes: coloured shapes that move", ae_rates=(0.02, 5e-4), rates=(0.02, 2e-3)),
-    "small": _Row((128, 256),   3000,    2500,    400_000,      192,  8,    64,   12_500,  3_800,      (96, 64),    17,    8.0,
+    #              autoencoder                              transformer
+    #              widths     steps    frozen   pixels      width depth head steps    tokens     size, frames, fps
+    "tiny":  _Row((48, 96),   900,     600,     100_000,    128,  4,    64,  900,     2_500,     (64, 64), 17, 8.0,
+                  "two CPU cores, 15 minutes: coloured shapes that move", (0.02, 5e-4), (0.02, 2e-3)),
+    "small": _Row((128, 256), 3000,    2500,    400_000,    192,  8,    64,  12_500,  3_800,     (96, 64), 17, 8.0,
                   "two CPU cores, five to six hours: shapes and a dozen nouns; the weights inside the package"),
-    "base":  _Row((192, 384),   200_000, 150_000, 8_000_000,    1024, 24,   128,  400_000, 500_000,    (512, 288),  97,    24.0,
-                  "one node of eight GPUs, weeks; not trained"),
-    "large": _Row((256, 512),   400_000, 300_000, 16_000_000,   3072, 40,   128,  600_000, 8_000_000,  (1280, 720), 121,   24.0,
-                  "a cluster; not trained"),
+    "base":  _Row((192, 384), 200_000, 150_000, 8_000_000,  1024, 24,   128, 400_000, 500_000,   (512, 288), 97, 24.0,
+                  "shape only, its transformer cannot be trained yet: a size for eight GPUs", shape_only=True),
+    "large": _Row((256, 512), 400_000, 300_000, 16_000_000, 3072, 40,   128, 600_000, 8_000_000, (1280, 720), 121, 24.0,
+                  "shape only, its transformer cannot be trained yet: a size for a cluster", shape_only=True),
 }
 # fmt: on
 
@@ -82,14 +91,14 @@ def _preset(row: _Row) -> Preset:
         ),
         defaults=Defaults(height=row.size[1], width=row.size[0], num_frames=row.num_frames, fps=row.fps),
     )
-    return Preset(autoencoder, dit, row.about)
+    return Preset(autoencoder, dit, row.about, row.shape_only)
 
 
 PRESETS: dict[str, Preset] = {name: _preset(row) for name, row in _ROWS.items()}
 
 
 def find_preset(name: str) -> Preset:
-    """The preset of this name, or the nearest name."""
+    """Return the preset of this name; an unknown one raises `UsageError` with the nearest name."""
     if name not in PRESETS:
         raise UsageError(f"unknown preset '{name}'. {suggest(name, PRESETS)}")
     return PRESETS[name]

@@ -1,4 +1,4 @@
-"""What lies here: a video or picture, a dataset, latents, a model, a run, a report; nothing is changed, no weight is loaded."""
+"""A file or folder -> facts about it: video, picture, dataset, latents, model, run or report. Loads no weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope import checkpoint
-from chronotope.cli.knowledge import taught
+from chronotope.cli.knowledge import describe_training, summarise
 from chronotope.cli.terminal import PICKLES
 from chronotope.data.clips import SUFFIXES, find_clips, read_captions
 from chronotope.errors import FileProblem, UsageError, nearest
@@ -21,35 +21,31 @@ from chronotope.media import video
 
 __all__ = ["describe", "in_words"]
 
-LAST_LEG = "the last leg"  # a model that starts from another (--from) does not count what that one cost
-OPENED = 100  # files of a dataset that are opened; the others are counted
+MAX_OPENED = 100  # files of a dataset that are opened; the others are only counted
+# A file of one of these names stands for its folder.
+DESCRIPTIONS = frozenset(
+    "model.safetensors model.json state.safetensors state.json latents.json dataset.json report.json".split()
+)
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Everything worth knowing, as plain JSON values; a bare name may be a model inside the package."""
-    if not path.exists() and len(path.parts) == 1 and (WEIGHTS / path).is_dir():
+    """Describe a file or folder in plain JSON values; a bare name may be a model inside the package.
+
+    Raises `FileProblem` if there is nothing to describe, `UsageError` for a pickle.
+    """
+    bare = not path.exists() and len(path.parts) == 1
+    if bare and (WEIGHTS / path).is_dir():
         path = WEIGHTS / path
+    elif bare and (near := nearest(path.name, (folder.name for folder in WEIGHTS.glob("*")))):
+        raise FileProblem(f"{path} does not exist, and is no model inside the package. Did you mean '{near}'?")
     if path.is_dir():
         return _folder(path)
-    if (
-        not path.exists()
-        and len(path.parts) == 1
-        and (near := nearest(path.name, (folder.name for folder in WEIGHTS.glob("*"))))
-    ):
-        raise FileProblem(f"{path} does not exist, and is no model inside the package. Did you mean '{near}'?")
     if path.suffix in PICKLES:
         raise UsageError(
-            f"{path} looks like a pickle, which is never opened, since that runs whatever is in it; safetensors and JSON are read"
+            f"{path} looks like a pickle, which is never opened, since that runs whatever is in it; "
+            "safetensors and JSON are read"
         )
-    if path.name in (
-        "model.safetensors",
-        "model.json",
-        "state.safetensors",
-        "state.json",
-        "latents.json",
-        "dataset.json",
-        "report.json",
-    ):
+    if path.name in DESCRIPTIONS:
         return _folder(path.parent)
     return _lines(path) if path.suffix == ".jsonl" and path.is_file() else _media(path)
 
@@ -63,9 +59,7 @@ def _folder(folder: Path) -> dict[str, Any]:
         return {"kind": "training without a result yet", "path": str(folder), **_progress(folder)}
     parts = [folder / name for name in ("autoencoder", "dit") if (folder / name).is_dir()]
     if parts:
-        facts = {"kind": "run", "path": str(folder), **{part.name: _part_of_run(part) for part in parts}}
-        known = taught(folder)
-        return facts if known is None else {**facts, "taught": known}
+        return _run(folder, parts)
     if (folder / "report.json").is_file() and (folder / "index.html").is_file():
         return _report(folder)
     try:
@@ -80,7 +74,7 @@ def _folder(folder: Path) -> dict[str, Any]:
 
 
 def _lines(path: Path) -> dict[str, Any]:
-    """A plan or a ledger of an evaluation."""
+    """Describe the plan or the ledger of an evaluation."""
     try:
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         if rows and "spec" in rows[0]:
@@ -122,20 +116,19 @@ def _media(path: Path) -> dict[str, Any]:
 
 
 def _report(folder: Path) -> dict[str, Any]:
-    """Of what a report is, and its first number."""
+    """Describe what a report is about, and its first number."""
     report = read_report(folder)
     try:
         about, success = report["about"], report["summary"]["success"]
-        told = {
-            name: about[name] for name in ("model", "suite", "layer", "videos", "weights", "program") if name in about
-        }
+        names = ("model", "suite", "layer", "videos", "weights", "program")
+        subject = {name: about[name] for name in names if name in about}
         low, high = success["interval_over_specs"]
         rate = f"{success['share']:.1%} [{low:.1%}, {high:.1%}] of {success['of']}"
     except (KeyError, TypeError, ValueError) as problem:
         raise FileProblem(
             f"{folder / 'report.json'} is no report of this program: it lacks {problem}; evaluate again"
         ) from problem
-    return {"kind": "report", "path": str(folder), **told, "success": rate, "page": str(folder / "index.html")}
+    return {"kind": "report", "path": str(folder), **subject, "success": rate, "page": str(folder / "index.html")}
 
 
 # Datasets
@@ -148,7 +141,7 @@ def _dataset(folder: Path) -> dict[str, Any]:
         if path.suffix.lower() in SUFFIXES and ".part" not in path.name and path.name[0] != "."
     )
     if not files:
-        find_clips([folder])  # says what is missing
+        find_clips([folder])  # raises the error that says what is missing
     pictures = sum(path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp") for path in files)
     about = folder / "dataset.json"
     facts: dict[str, Any] = {
@@ -160,11 +153,11 @@ def _dataset(folder: Path) -> dict[str, Any]:
     }
     if about.is_file():
         facts["dataset"] = checkpoint.load_json(about)
-    chosen = files[:: math.ceil(len(files) / OPENED)]
+    chosen = files[:: math.ceil(len(files) / MAX_OPENED)]
     facts["opened"] = len(chosen)
     probed: list[video.VideoInfo] = []
     unreadable: list[str] = []
-    for path in chosen:  # one file that is cut short hides nothing about the others
+    for path in chosen:  # one damaged file must not hide the others
         try:
             probed.append(video.probe(path))
         except FileProblem as problem:
@@ -175,11 +168,9 @@ def _dataset(folder: Path) -> dict[str, Any]:
     facts["num_frames"] = _spread([info.num_frames for info in probed])
     facts["fps"] = _counted(f"{info.fps:g}" for info in probed if info.num_frames > 1)
     captions = [read_captions(path) for path in chosen]
-    levels = Counter(level for said in captions for level, texts in said.items() if texts)
+    levels = Counter(level for by_level in captions for level, texts in by_level.items() if texts)
     facts["captions"] = {level: f"{count} of {len(captions)} clips" for level, count in levels.items()} or "none"
-    facts["examples"] = [
-        texts[0] for said in captions for level, texts in said.items() if texts and level == "sentence"
-    ][:3]
+    facts["examples"] = [by_level["sentence"][0] for by_level in captions if by_level.get("sentence")][:3]
     return facts
 
 
@@ -201,8 +192,9 @@ def _latents(folder: Path) -> dict[str, Any]:
     }
 
 
-def _counted(words: Iterable[str]) -> dict[str, int]:
-    return dict(Counter(words).most_common(12))
+def _counted(values: Iterable[str]) -> dict[str, int]:
+    """The most frequent values and how often each occurs."""
+    return dict(Counter(values).most_common(12))
 
 
 def _spread(numbers: Sequence[int]) -> str:
@@ -216,6 +208,14 @@ def _bytes(files: Iterable[Path]) -> int:
 # Models and runs
 
 
+def _run(folder: Path, parts: Sequence[Path]) -> dict[str, Any]:
+    facts = {"kind": "run", "path": str(folder), **{part.name: _part_of_run(part) for part in parts}}
+    if (folder / "dit" / "model.json").is_file():
+        facts["summary"] = summarise(folder)
+        facts["trained_on"] = checkpoint.load_json(folder / "dit" / "model.json").get("trained_on")
+    return facts
+
+
 def _model(folder: Path) -> dict[str, Any]:
     description = checkpoint.load_json(folder / "model.json")
     facts: dict[str, Any] = {
@@ -225,22 +225,22 @@ def _model(folder: Path) -> dict[str, Any]:
         "hash": checkpoint.weights_hash(folder) if (folder / "model.safetensors").is_file() else None,
         "config": description.get("config"),
     }
-    for name in ("flow", "geometry", "defaults", "autoencoder", "started_from"):
+    for name in ("flow", "geometry", "defaults", "autoencoder", "started_from", "licence", "trained_on"):
         if description.get(name):
             facts[name] = description[name]
-    if "flow" in facts:  # the deviations are many, and only for the program
+    if "flow" in facts:  # one deviation a channel of a token is of use only to the program
         facts["flow"] = {key: value for key, value in facts["flow"].items() if key != "deviation"}
     if "vocabulary" in description:
         facts["vocabulary"] = f"{len(description['vocabulary'])} pieces"
     if "training" in description:
         numbers = dict(description["training"])
         numbers["steps"] = numbers.pop("run", {}).get("train", {}).get("steps")
-        facts["training"] = {"numbers_of": LAST_LEG, **numbers}
+        facts["training"] = {"numbers_of": "the last run", "in_words": describe_training(description), **numbers}
     return {**facts, **_progress(folder)}
 
 
 def _weights(path: Path) -> dict[str, Any]:
-    """Names and shapes from the header alone."""
+    """Count the weights of a file by its header alone."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -259,7 +259,7 @@ def _weights(path: Path) -> dict[str, Any]:
 
 
 def _progress(run: Path) -> dict[str, Any]:
-    """How far a training has come: its checkpoints and the last line of its log."""
+    """How far a training run has come: its last checkpoint, log line and samples."""
     facts: dict[str, Any] = {}
     latest = checkpoint.latest_checkpoint(run)
     if latest:
@@ -282,29 +282,50 @@ def _part_of_run(folder: Path) -> dict[str, Any]:
     return {name: facts[name] for name in wanted if name in facts}
 
 
-# Words
+# Text
 
 
-def in_words(facts: dict[str, Any], indent: str = "", inside: str = "") -> str:
-    """A line a fact; tables within are indented."""
+def in_words(facts: dict[str, Any]) -> str:
+    """Lay facts out for people: a line a fact, tables within are indented."""
+    if "summary" in facts:
+        facts = _for_users(facts)
+    elif isinstance(training := facts.get("training"), dict):
+        facts = {**facts, "trained_on": None, "training": training["in_words"]}
+    return _table(facts)
+
+
+def _for_users(run: dict[str, Any]) -> dict[str, Any]:
+    """Of a run that holds a finished model: what the model makes and knows, and its training where that goes on."""
+    parts = {name: run[name] for name in ("autoencoder", "dit") if name in run}
+    sizes = [f"{name} {part['parameters'] / 1e6:.1f} M" for name, part in parts.items() if "parameters" in part]
+    shown = {"model": run["path"], **run["summary"], "parameters": ", ".join(sizes)}
+    for name, part in parts.items():
+        progress = {key: part[key] for key in ("checkpoint", "last_log", "samples") if key in part}
+        if progress:
+            shown[f"run of {name}"] = progress
+    return shown
+
+
+def _table(facts: dict[str, Any], indent: str = "", parent: str = "") -> str:
     width = max((len(name) for name, value in facts.items() if not isinstance(value, dict)), default=0) + 2
     lines = []
     for name, value in facts.items():
         label = name.replace("_", " ")
         if isinstance(value, dict) and value:
-            lines += [f"{indent}{label}", in_words(value, indent + "  ", name)]
+            lines += [f"{indent}{label}", _table(value, indent + "  ", name)]
         elif isinstance(value, list | tuple) and value and isinstance(value[0], str):
             lines += [f"{indent}{label}", *(f"{indent}  {item}" for item in value)]
-        elif value is not None and value != [] and value != {}:
-            lines.append(f"{indent}{label:{width}}{_said(name, value, inside)}")
+        elif value not in (None, [], {}):
+            lines.append(f"{indent}{label:{width}}{_formatted(name, value, parent)}")
     return "\n".join(lines)
 
 
-def _said(name: str, value: Any, inside: str) -> str:
+def _formatted(name: str, value: Any, parent: str) -> str:
+    """A value with its unit, which its name or that of the table around it tells."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) and "seed" not in name:
-        if name == "bytes" or "memory" in (name, inside):
+        if name == "bytes" or "memory" in (name, parent):
             return _scaled(value, "B")
         return _scaled(value, "FLOP") if name.startswith("flops") else f"{value:,}"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
@@ -312,5 +333,6 @@ def _said(name: str, value: Any, inside: str) -> str:
 
 def _scaled(value: int, unit: str) -> str:
     """Three digits and a prefix: 1.23 GB."""
-    power = min(max(0, (len(str(value)) - 1) // 3), 8)
-    return f"{value / 1000**power:.3g} {' kMGTPEZY'[power].strip()}{unit}"
+    prefixes = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
+    power = min(max(0, (len(str(value)) - 1) // 3), len(prefixes) - 1)
+    return f"{value / 1000**power:.3g} {prefixes[power]}{unit}"

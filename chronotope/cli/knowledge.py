@@ -1,102 +1,122 @@
-"""What the models inside the package were taught, and what a request asks beyond that."""
+"""A model's description -> what it makes and knows, for `info`; a request -> notes on what training did not have."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from chronotope.generate.pipeline import WEIGHTS, Generator
+from chronotope import checkpoint
+from chronotope.data.record import TrainingRecord, read_record
+from chronotope.generate.pipeline import WEIGHTS
 from chronotope.generate.plan import Plan
 from chronotope.generate.settings import Settings
 from chronotope.worlds.language import DIRECTIONS
-from chronotope.worlds.stage.captions import captions
-from chronotope.worlds.stage.sample import sample_spec
-from chronotope.worlds.stage.scope import SCOPES, Scope
+from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.vocabulary import SYNONYMS
 
-__all__ = ["beyond", "taught"]
+__all__ = ["describe_training", "summarise", "training_notes"]
 
-TAUGHT = {
-    "small": ("small", "acts", "deeds")
-}  # the scopes of the stage that a model learnt from: runs/small.sh, then runs/longer.sh
-READ = 200  # clips of a scope whose captions are read for a word that the vocabulary spells in pieces
+LISTED_SIZES = 8  # of a model of more sizes only the smallest and the largest are named
+LISTED_WORDS = 40  # of a model of no known world
 
 
-def taught(model: Path) -> dict[str, Any] | None:
-    """The things, colours, deeds, sizes and lengths of a model inside the package; of others only their makers know."""
-    scopes = _scopes(model)
-    if not scopes:
-        return None
-    return {
-        "things": ", ".join(
-            _all(SYNONYMS.get(thing, (thing,)) for scope in scopes for thing in (*scope.shapes, *scope.nouns))
-        ),
-        "colours": ", ".join(_all(scope.colours for scope in scopes)) + " (of shapes)",
-        "places": ", ".join(_all(scope.backdrops for scope in scopes)),
-        "deeds": ", ".join(_all(scope.events for scope in scopes)),
-        "directions": ", ".join(DIRECTIONS),
-        "sizes": ", ".join(_sizes(scopes)),
-        "lengths": _lengths(scopes),
-    }
+def training_notes(model: Path, settings: Settings, planned: Plan) -> list[str]:
+    """Say what a request has that the model was not trained on; it is generated all the same.
 
-
-def beyond(model: Path, generator: Generator, settings: Settings, planned: Plan) -> list[str]:
-    """What a request asks that the model was not trained for, in words: it is made all the same."""
-    scopes, given, notes = _scopes(model), settings.given, []
-    size = f"{settings.width}x{settings.height}"
-    if scopes and size not in _sizes(scopes):
-        notes.append(f"the model was trained on {', '.join(_sizes(scopes))} and not on {size}; expect less of it")
-    # where a clip goes on or leads into another, the new frames are what was asked for
-    whole = given.video is None or given.task in ("edit", "retake", "outpaint")
+    A model without a record of its training gives no notes.
+    """
+    record = read_record(checkpoint.load_json(model / "dit" / "model.json"))
+    if record is None:
+        return []
+    notes = []
+    if (settings.width, settings.height) not in record.sizes:
+        size = f"{settings.width}x{settings.height}"
+        notes.append(f"the model was trained on {_sizes(record)} and not on {size}; expect lower quality")
+    # A clip that is extended or connected has any length; what counts are the new frames.
+    whole = settings.given.video is None or settings.given.task in ("edit", "retake", "outpaint")
     count = planned.num_frames if whole else settings.num_frames
-    if scopes and not _knows_length(scopes, count, settings.fps):
-        rate = f" at {settings.fps:g} frames a second" if count > 1 else ""
-        notes.append(f"the model was trained on {_lengths(scopes)}, and not on {count}{rate}; expect less of it")
-    told = " ".join([prompt.text for prompt in settings.prompts] + [settings.sampling.negative_prompt])
-    if unknown := _unknown(generator, told, scopes):
-        where = f"; it knows what `chronotope info {model.name}` lists" if scopes else ""
-        notes.append(f"the model's captions had no such word: {', '.join(unknown)}{where}")
+    if not record.knows_length(count, settings.fps):
+        asked = "a picture" if count == 1 else f"{count} frames at {settings.fps:g} frames a second"
+        notes.append(f"the model was trained on {_lengths(record)}, and not on {asked}; expect lower quality")
+    texts = [prompt.text for prompt in settings.prompts] + [settings.sampling.negative_prompt]
+    if unknown := record.unknown_words(" ".join(texts)):
+        where = f"`chronotope info {_name(model)}` lists those known"
+        notes.append(f"no caption in training had these words: {', '.join(unknown)}; {where}")
     return notes
 
 
-def _unknown(generator: Generator, text: str, scopes: tuple[Scope, ...]) -> list[str]:
-    """The words that are no piece of the vocabulary, which was learnt before the later scopes; those are asked themselves."""
-    unknown = generator.tokenizer.spelt(text)
-    for scope in scopes if unknown else ():
-        said = " ".join(
-            text for seed in range(READ) for texts in captions(sample_spec(seed, scope)).values() for text in texts
-        )
-        heard = set(generator.tokenizer.spelt(said))
-        unknown = [word for word in unknown if word not in heard]
-    return unknown
+def summarise(folder: Path) -> dict[str, str]:
+    """Describe the model in `folder` to its user: what it makes and knows, its training, its scores and its licence."""
+    description = checkpoint.load_json(folder / "dit" / "model.json")
+    record, facts = read_record(description), {"makes": "videos and pictures from a prompt"}
+    if defaults := description.get("defaults"):
+        size = f"{defaults['width']}x{defaults['height']}"
+        facts["makes"] += f"; by default {defaults['num_frames']} frames of {size} at {defaults['fps']:g} a second"
+    if record is None:
+        facts["trained on"] = "not recorded, since an older version trained it"
+    else:
+        facts["trained on"] = f"{_lengths(record)}; {_sizes(record)}"
+        facts["other sizes"] = "run, with lower quality; so do other lengths and words"
+        facts |= _vocabulary(record)
+    card = folder / "README.md"
+    facts["training"] = describe_training(description)
+    facts["scores"] = str(card) if card.is_file() else f"none; measure them with: chronotope evaluate {_name(folder)}"
+    facts["licence"] = description.get("licence", "not stated")
+    return facts
 
 
-def _scopes(model: Path) -> tuple[Scope, ...]:
-    inside = model.resolve().parent == WEIGHTS
-    return tuple(SCOPES[name] for name in TAUGHT.get(model.name, ())) if inside else ()
+def describe_training(description: Mapping[str, Any]) -> str:
+    """Describe in one line the last training run of these weights, and the weights it started from."""
+    training, start = description.get("training"), description.get("started_from")
+    if not training:
+        return "not finished"
+    line = f"{training.get('run', {}).get('train', {}).get('steps', 0):,} steps"
+    if "clips" in training:
+        line += f" on {training['clips']:,} clips, repeats counted"
+    if "seconds" in training:
+        line += f", in {training['seconds'] / 60:.1f} minutes"
+    return f"{line}; started from the weights {start}, whose training is not counted" if start else line
 
 
-def _all(many: Iterable[Iterable[str]]) -> list[str]:
-    """Each once, in the order in which they come."""
-    return list(dict.fromkeys(one for some in many for one in some))
+def _vocabulary(record: TrainingRecord) -> dict[str, str]:
+    """The words of a model; those of the stage's scopes by what they name."""
+    names = [world.removeprefix("stage ") for world in record.worlds if world.startswith("stage ")]
+    scopes = [SCOPES[name] for name in names if name in SCOPES]
+    if not scopes:
+        more = len(record.words) - LISTED_WORDS
+        rest = f" and {more} more (--json lists all)" if more > 0 else ""
+        return {"words": f"{len(record.words)}: {', '.join(record.words[:LISTED_WORDS])}{rest}"}
+    shapes, nouns = (_union(getattr(scope, kind) for scope in scopes) for kind in ("shapes", "nouns"))
+    things = _union(SYNONYMS.get(thing, (thing,)) for thing in (*shapes, *nouns))
+    return {
+        "words": f"{len(record.words)}, {len(shapes)} shapes and {len(nouns)} nouns among them (--json lists all)",
+        "things": ", ".join(things),
+        "colours": ", ".join(_union(scope.colours for scope in scopes)) + " (of shapes)",
+        "places": ", ".join(_union(scope.backdrops for scope in scopes)),
+        "actions": ", ".join(_union(scope.events for scope in scopes)),
+        "directions": ", ".join(DIRECTIONS),
+    }
 
 
-def _sizes(scopes: tuple[Scope, ...]) -> list[str]:
-    return _all((f"{width}x{height}" for width, height in scope.sizes) for scope in scopes)
+def _sizes(record: TrainingRecord) -> str:
+    sizes = [f"{width}x{height}" for width, height in sorted(record.sizes, key=lambda size: size[0] * size[1])]
+    return ", ".join(sizes) if len(sizes) <= LISTED_SIZES else f"{len(sizes)} sizes from {sizes[0]} to {sizes[-1]}"
 
 
-def _lengths(scopes: tuple[Scope, ...]) -> str:
-    rates = " or ".join(_all([f"{scope.fps:g}"] for scope in scopes))
-    least, most = min(scope.min_frames for scope in scopes), max(scope.max_frames for scope in scopes)
-    return f"{'pictures and ' if _has_pictures(scopes) else ''}videos of {least} to {most} frames at {rates} a second"
+def _lengths(record: TrainingRecord) -> str:
+    if record.num_frames is None:
+        return "pictures"
+    shortest, longest = record.num_frames
+    rates = " or ".join(f"{fps:g}" for fps in record.fps)
+    return f"{'pictures and ' if record.pictures else ''}videos of {shortest} to {longest} frames at {rates} a second"
 
 
-def _knows_length(scopes: tuple[Scope, ...], count: int, fps: float) -> bool:
-    if count == 1:
-        return _has_pictures(scopes)
-    return any(scope.min_frames <= count <= scope.max_frames and scope.fps == fps for scope in scopes)
+def _union(groups: Iterable[Iterable[str]]) -> list[str]:
+    """Each item once, in the order of the first time."""
+    return list(dict.fromkeys(item for group in groups for item in group))
 
 
-def _has_pictures(scopes: tuple[Scope, ...]) -> bool:
-    return any(scope.picture_share for scope in scopes)
+def _name(model: Path) -> str:
+    """What to write for a model on the command line."""
+    return model.name if model.resolve().parent == WEIGHTS else str(model)

@@ -232,7 +232,7 @@ SIZE = Size()
 # What many commands take
 
 FILE = click.Path(path_type=Path)
-PRESETS = "tiny, small, base or large"
+PRESETS = "tiny or small; base and large are shape only, for --dry-run"
 
 option = functools.partial(click.option, cls=Option)
 MODEL = option(

@@ -1,4 +1,4 @@
-"""The commands that make data and models: world, encode, train."""
+"""What the commands `world`, `encode` and `train` do: requests -> datasets, latents, trained models."""
 
 from __future__ import annotations
 
@@ -25,19 +25,18 @@ from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer
 from chronotope.parallel import join_ranks, wait_for_all
-from chronotope.presets import find_preset
+from chronotope.presets import Preset, find_preset
 from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
 from chronotope.train.dit import DiTRun, Sampler, check_alike, train_dit
 
-__all__ = ["autoencoder_config", "dit_config", "encode_clips", "run_autoencoder", "run_dit",
-           ]  # fmt: skip
+__all__ = ["autoencoder_config", "dit_config", "encode_clips", "run_autoencoder", "run_dit"]
 
 
 # Data
 
 
 def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: float) -> int:
-    """Encode a folder of clips, or go on with it; returns how many clips there are."""
+    """Encode a folder of clips, or continue; return the number of clips."""
     with progress(f"encoding {data.name}", "clips") as report:
         return encode_dataset(data, out, autoencoder, Geometry(stride=autoencoder.config.stride), shuffled, report)
 
@@ -46,27 +45,40 @@ def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: floa
 
 
 def autoencoder_config(preset: str, seed: int | None, settings: Sequence[str]) -> AutoencoderRun:
-    """The preset with what was set on the command line."""
-    config = override(find_preset(preset).autoencoder, settings)
+    """Return the autoencoder's run of a preset, changed by a seed and by `--set` settings."""
+    config = override(_preset(preset).autoencoder, settings)
     return config if seed is None else replace(config, seed=seed)
 
 
 def dit_config(preset: str, seed: int | None, settings: Sequence[str]) -> DiTRun:
-    """The preset with what was set on the command line."""
-    config = override(find_preset(preset).dit, settings)
+    """Return the transformer's run of a preset, changed by a seed and by `--set` settings."""
+    config = override(_preset(preset).dit, settings)
     return config if seed is None else replace(config, seed=seed)
 
 
+def _preset(name: str) -> Preset:
+    """Find a preset; warn of one that cannot be trained as it is."""
+    preset = find_preset(name)
+    if preset.shape_only:
+        say(
+            f"note: preset {name} is shape only, to be counted with --dry-run: a step of its transformer needs more "
+            f"memory than its hardware has, and cuts clips to train.max_sample_tokens="
+            f"{preset.dit.train.max_sample_tokens}"
+        )
+    return preset
+
+
 def run_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, start_from: str | None = None) -> Path:
-    """Train `out`/autoencoder, or go on with it; with `start_from`, the decoder of that model's."""
+    """Train `out`/autoencoder, or continue it; with `start_from`, train the decoder of that model further."""
     run, start = out / "autoencoder", None
     if start_from is not None:
         start = find_model(start_from)
         start = start / "autoencoder" if (start / "autoencoder").is_dir() else start
-        trained = load_autoencoder(start)  # is it one?
+        trained = load_autoencoder(start)
         if trained.config != config.model:
             raise UsageError(
-                f"{start} has other sizes than the preset: {trained.config} and not {config.model}; take the preset it was trained with"
+                f"{start} has other sizes than the preset: {trained.config} and not {config.model}; "
+                "take the preset it was trained with"
             )
     for folder in data:
         if (folder / "latents.json").is_file():
@@ -78,20 +90,20 @@ def run_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, sta
 def run_dit(
     config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None, start_from: str | None
 ) -> Path:
-    """Train `out`/dit, or go on with it; folders of raw clips are encoded into `out`/latents first.
+    """Train `out`/dit, or continue it; folders of clips are encoded into `out`/latents first.
 
-    With `start_from` the transformer begins as that model's, on its autoencoder.
+    With `start_from`, training starts from that model's transformer and uses its autoencoder.
     """
     run, ranks = out / "dit", join_ranks()
     start = find_model(start_from) / "dit" if start_from else None
     if start is not None:
-        model_description(start, "dit")  # is it one?
+        model_description(start, "dit")  # refuses what is no transformer
         check_alike(config, start)
     for folder in data:
         if not folder.is_dir():
             raise FileProblem(f"{folder} is no folder; give folders of clips or of latents with --data")
     if ranks.first:
-        _own_autoencoder(out, autoencoder_from or start_from)
+        _provide_autoencoder(out, autoencoder_from or start_from)
     wait_for_all(ranks)
     autoencoder = load_autoencoder(out).to(device())
     latents = [folder if (folder / "latents.json").is_file() else _encoded(folder, out, autoencoder) for folder in data]
@@ -103,20 +115,31 @@ def run_dit(
     if dataset.about[0]["autoencoder"] != fingerprint(autoencoder):
         raise UsageError(
             f"{latents[0]} was encoded by autoencoder {dataset.about[0]['autoencoder']}, but {out / 'autoencoder'} is "
-            f"{fingerprint(autoencoder)}; encode the clips again: chronotope encode FOLDER --model {out} --out {latents[0]}"
+            f"{fingerprint(autoencoder)}; encode the clips again: "
+            f"chronotope encode FOLDER --model {out} --out {latents[0]}"
         )
-    sampler = draw_samples(run, autoencoder, _two_prompts(dataset))
+    sampler = progress_sampler(run, autoencoder, _two_prompts(dataset))
     _train(run, config, config.train.steps, lambda: train_dit(config, latents, run, sampler, start))
     return run
 
 
-def _own_autoencoder(out: Path, source: str | None) -> None:
-    """See that this run has its autoencoder; one from elsewhere is copied in, so that the run folder is whole."""
+def _provide_autoencoder(out: Path, source: str | None) -> None:
+    """Check that the run folder has an autoencoder; copy that of `source`, if given, so that the folder is complete."""
     folder = out / "autoencoder"
-    if source is not None and not (folder / "model.json").is_file():
-        found = find_model(source)
-        found = found / "autoencoder" if (found / "autoencoder").is_dir() else found
-        load_autoencoder(found)  # is it one?
+    there = (folder / "model.json").is_file()
+    if source is None and not there:
+        raise FileProblem(
+            f"{folder} holds no trained autoencoder, which the transformer builds on; train it first: chronotope train "
+            f"autoencoder --data FOLDER --out {out} (or take the shipped one with --autoencoder small)"
+        )
+    if source is None:
+        return
+    found = find_model(source)
+    found = found / "autoencoder" if (found / "autoencoder").is_dir() else found
+    autoencoder = load_autoencoder(found)
+    if there and fingerprint(autoencoder) != fingerprint(load_autoencoder(folder)):
+        raise UsageError(f"{folder} is another autoencoder than that of {source}; give another --out")
+    if not there:
 
         def copy(target: Path) -> None:
             for name in ("model.json", "model.safetensors"):
@@ -124,21 +147,14 @@ def _own_autoencoder(out: Path, source: str | None) -> None:
 
         checkpoint.write_folder(folder, copy)
         say(f"{folder}: copied from {found}")
-    elif source is not None and fingerprint(load_autoencoder(find_model(source))) != fingerprint(
-        load_autoencoder(folder)
-    ):
-        raise UsageError(f"{folder} is another autoencoder than that of {source}; give another --out")
-    if not (folder / "model.json").is_file():
-        raise FileProblem(
-            f"{folder} holds no trained autoencoder, which the transformer builds on; train it first: "
-            f"chronotope train autoencoder --data FOLDER --out {out} (or take the shipped one with --autoencoder small)"
-        )
 
 
 def _encoded(data: Path, out: Path, autoencoder: Autoencoder) -> Path:
+    """Encode a folder of clips and return the folder of its latents."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
-            f"{data} holds clips, and one process has to encode them: chronotope encode {data} --model {out} --out LATENTS"
+            f"{data} holds clips, and one process has to encode them: "
+            f"chronotope encode {data} --model {out} --out LATENTS"
         )
     target = out / "latents" / data.resolve().name
     count = encode_clips(data, target, autoencoder, SHUFFLED)
@@ -147,17 +163,19 @@ def _encoded(data: Path, out: Path, autoencoder: Autoencoder) -> Path:
 
 
 def _two_prompts(dataset: LatentDataset) -> list[str]:
-    """A sentence each from the first and the middle captioned clip."""
+    """Return a caption, if possible a sentence, of the first and of the middle captioned clip."""
     captioned = [clip.captions for clip in dataset.clips if any(clip.captions.values())]
-    chosen = [captioned[0], captioned[len(captioned) // 2]] if captioned else []
-    return [
-        captions["sentence"][0] if captions.get("sentence") else next(texts[0] for texts in captions.values() if texts)
-        for captions in chosen
-    ]
+    if not captioned:
+        return []
+    return [_caption(captioned[0]), _caption(captioned[len(captioned) // 2])]
 
 
-def draw_samples(run: Path, autoencoder: Autoencoder, prompts: Sequence[str]) -> Sampler:
-    """What `train_dit` calls now and then: the same prompts and seeds every time, so that progress can be seen."""
+def _caption(captions: dict[str, list[str]]) -> str:
+    return next(texts[0] for texts in (captions.get("sentence"), *captions.values()) if texts)
+
+
+def progress_sampler(run: Path, autoencoder: Autoencoder, prompts: Sequence[str]) -> Sampler:
+    """Return what `train_dit` calls now and then: it generates the same prompts from the same seeds every time."""
 
     def sampler(config: DiTRun, model: DiT, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -175,8 +193,8 @@ def draw_samples(run: Path, autoencoder: Autoencoder, prompts: Sequence[str]) ->
 
 
 def _train(run: Path, config: Any, steps: int, train: Callable[[], Any]) -> None:
-    """Start, go on, or find that nothing is left to do."""
-    done = _steps_of_result(run)
+    """Start training or continue it; do nothing if it is finished."""
+    done = _finished_steps(run)
     if done >= steps:
         say(f"{run} is trained already ({done} steps); to train on: --set train.steps={2 * done}")
         return
@@ -196,27 +214,25 @@ def _train(run: Path, config: Any, steps: int, train: Callable[[], Any]) -> None
         raise FileProblem("the GPU is out of memory; train with smaller steps, see --dry-run") from problem
 
 
-def _steps_of_result(run: Path) -> int:
-    """After how many steps the model in a run folder was finished; 0 where there is none yet."""
+def _finished_steps(run: Path) -> int:
+    """Return the steps of the finished model in a run folder, 0 if there is none."""
     file = run / "model.json"
     training = checkpoint.load_json(file).get("training", {}) if file.is_file() else {}
     return int(training.get("run", {}).get("train", {}).get("steps", 0))
 
 
 def _changes(run: Path, config: Any) -> list[str]:
-    """Settings that differ from those the run began with."""
+    """Name the settings that differ from those the run began with."""
     file = run / "config.toml"
     old = _flat(tomllib.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
     new = _flat(to_dict(config))
-    learnt = {"model.vocabulary_size", "flow.deviation"}  # from the captions and latents, when the run began
-    return [
-        f"{name} was {old[name]} and is now {new[name]}"
-        for name in new
-        if name not in learnt and old.get(name, new[name]) != new[name]
-    ]
+    measured = {"model.vocabulary_size", "flow.deviation"}  # taken from the captions and latents when the run began
+    compared = [name for name in new if name in old and name not in measured]
+    return [f"{name} was {old[name]} and is now {new[name]}" for name in compared if old[name] != new[name]]
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one, with dotted names."""
     flat: dict[str, Any] = {}
     for name, value in table.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}

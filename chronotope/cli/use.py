@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from chronotope import __version__
-from chronotope.cli.costs import SampleSize, sampling_costs
+from chronotope.cli.costs import sampling_costs
 from chronotope.cli.inputs import Sources
 from chronotope.cli.interrupt import Stop, StoppedError, stoppable
-from chronotope.cli.knowledge import beyond
+from chronotope.cli.knowledge import training_notes
 from chronotope.cli.terminal import PICKLES, Report, check_finite, progress, say
 from chronotope.data.latents import fingerprint
 from chronotope.errors import FileProblem, UsageError, nearest
@@ -31,6 +31,7 @@ from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.media.picture import PICTURE_FORMATS, part, writable
 from chronotope.media.video import VIDEO_FORMATS
+from chronotope.models.costs import SampleSize
 from chronotope.prompt import read_prompts
 
 __all__ = ["Request", "describe_plan", "device", "find_model", "generate", "plan", "reconstruct", "scores_in_words"]
@@ -186,17 +187,15 @@ def describe_plan(request: Request, generator: Generator, settings: Settings, mo
     negative = len(generator.tokenizer.encode(request.negative))
     guided = [scale != 1 for scale in generator.scales(planned.canvas, sampling)]
     pixels = sum(geometry.stride[0] for _ in slices) * covered[0] * covered[1]
-    models = generator.dit, generator.autoencoder
-    costs = sampling_costs(
-        models, geometry, size, pixels, sampling.num_steps, sampling.solver == "heun", negative, guided
-    )
+    configs = generator.dit.config, generator.autoencoder.config
+    costs = sampling_costs(configs, size, pixels, sampling.num_steps, sampling.solver == "heun", negative, guided)
     stills = sum(piece.still for piece in slices)
     return {
         **settings.describe(),
         "task": planned.task,
         "num_frames": planned.num_frames,
         "given": [str(path) for path in request.sources.files],
-        "notes": [*generator.notes(settings, planned), *beyond(model, generator, settings, planned)],
+        "notes": [*generator.notes(settings, planned), *training_notes(model, settings, planned)],
         "seeds": [request.seed + number for number in range(request.count)],
         "files": [str(path) for path in request.paths()] if request.output else [],
         "generated_size": f"{covered[1]}x{covered[0]}",
@@ -225,7 +224,7 @@ def generate(request: Request, generator: Generator, model: Path) -> tuple[list[
     planned = generator.lay_out(settings)
     total = len(steps) * settings.sampling.num_steps
     watchable = len(steps) > 1 and not steps[0].backward
-    notes = [*generator.notes(settings, planned), *beyond(model, generator, settings, planned)]
+    notes = [*generator.notes(settings, planned), *training_notes(model, settings, planned)]
     for note in notes:
         say(f"note: {note}")
     made: list[dict[str, Any]] = []

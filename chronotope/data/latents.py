@@ -1,7 +1,7 @@
 """Captioned clips encoded once: latents of every slice on disk, so that the transformer never sees a pixel.
 
-A folder holds `latents.json` (which autoencoder, which geometry), `index.jsonl` (a line a clip: size, slices, rate, captions)
-and `latents-00000.safetensors`, ... (one half-precision tensor [s, c, h, w] a clip).
+A folder holds `latents.json` (autoencoder, geometry, worlds), `index.jsonl` (a line a clip: size, slices, rate,
+captions) and `latents-00000.safetensors`, ... (one half-precision tensor [s, c, h, w] a clip).
 """
 
 from __future__ import annotations
@@ -93,19 +93,19 @@ def encode_dataset(
         "autoencoder": fingerprint(autoencoder),
         "stride": list(geometry.stride),
         "channels": autoencoder.config.channels,
+        "shuffled": shuffled,
     }
-    about["shuffled"] = shuffled
     header = out / "latents.json"
     if header.exists():
         old = checkpoint.load_json(header)
-        if old != about:
+        if {**old, "worlds": None} != {**about, "worlds": None}:
             other = (
                 "latents of another autoencoder"
                 if old["autoencoder"] != about["autoencoder"]
                 else "clips that were cut otherwise"
             )
             raise UsageError(f"{out} holds {other}; give another --out or delete the folder")
-    checkpoint.save_json(about, header)
+    checkpoint.save_json({**about, "worlds": find_worlds(data)}, header)
     index = out / "index.jsonl"
     rows = [json.loads(line) for line in index.read_text().splitlines()] if index.exists() else []
     first = rows[-1]["shard"] + 1 if rows else 0
@@ -124,6 +124,13 @@ def encode_dataset(
         with index.open("a") as file:
             file.write("".join(line + "\n" for line in lines))
     return len(clips)
+
+
+def find_worlds(data: Path) -> list[str]:
+    """Name the simulators and scopes that rendered the clips below `data`, such as "stage small"."""
+    files = sorted(data.rglob("dataset.json")) or [data.resolve().parent / "dataset.json"]  # of one part of a dataset
+    datasets = [checkpoint.load_json(file) for file in files if file.is_file()]
+    return sorted({f"{about['world']} {about.get('scope', '')}".strip() for about in datasets if "world" in about})
 
 
 def _cut(clip: Clip, num_frames: int, geometry: Geometry, shuffled: float) -> tuple[Slice, ...]:
@@ -185,7 +192,8 @@ class LatentDataset:
         """Root mean square of each channel, over clips spread evenly over the dataset."""
         if not self.clips:
             raise FileProblem(
-                f"{', '.join(map(str, self.folders))} holds no clips; encode some first: chronotope encode FOLDER --out LATENTS"
+                f"{', '.join(map(str, self.folders))} holds no clips; encode some first: "
+                "chronotope encode FOLDER --out LATENTS"
             )
         squares, count = torch.zeros(()), 0
         for index in range(0, len(self), -(-len(self) // clips)):

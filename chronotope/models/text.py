@@ -90,11 +90,6 @@ class Tokenizer:
                     start += 1
         return ids
 
-    def spelt(self, text: str) -> list[str]:
-        """The words of a text that are no piece of their own, each once: captions seldom or never had them. Numbers are always spelt."""
-        words = (word.removeprefix(START) for word in _words(text) if word not in self.ids)
-        return list(dict.fromkeys(word for word in words if word.isalpha()))
-
 
 class TextBlock(nn.Module):
     """Pre-norm attention and SwiGLU, as in the transformer, without modulation."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from chronotope import checkpoint
 from chronotope.config import save_toml, to_dict
 from chronotope.data.latents import LatentDataset, fingerprint
+from chronotope.data.record import TrainingRecord, read_record, record_of
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
 from chronotope.generate.settings import Defaults
@@ -122,10 +123,14 @@ def learning_rate_factor(train: DiTTraining, step: int) -> float:
 
 @dataclass(frozen=True)
 class Beginning:
-    """What a run stands on: its config with the sizes and deviations that fit, its words, and the weights it starts from, by name."""
+    """What a run begins with: its config with sizes and deviations filled in, its vocabulary, and the name of the weights it starts from.
+
+    `record` covers this run and all before it; None if one of those before it left none.
+    """
 
     config: DiTRun
     vocabulary: tuple[str, ...]
+    record: TrainingRecord | None
     started_from: str | None = None
 
 
@@ -141,17 +146,20 @@ def begin(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None)
     if source is None and start is not None:
         _check_start(config, about, start)
         source = start
+    shown = record_of(dataset, config.geometry, config.train.max_sample_tokens)
     if source is None:
         vocabulary = learn_vocabulary(dataset.captions(), config.model.vocabulary_size - 2)
         deviation = dataset.deviation() * math.prod(config.geometry.patch_size)
+        record: TrainingRecord | None = shown
     else:
         trained = checkpoint.load_json(source / "model.json")
         vocabulary, deviation = tuple(trained["vocabulary"]), tuple(trained["flow"]["deviation"])
         started_from = trained.get("started_from")
+        before = read_record(trained)
+        record = before | shown if before else None
     model = replace(config.model, vocabulary_size=len(vocabulary) + 2)
-    return Beginning(
-        replace(config, model=model, flow=replace(config.flow, deviation=deviation)), vocabulary, started_from
-    )
+    config = replace(config, model=model, flow=replace(config.flow, deviation=deviation))
+    return Beginning(config, vocabulary, record, started_from)
 
 
 def _check_start(config: DiTRun, about: dict[str, Any], start: Path) -> None:
@@ -189,6 +197,7 @@ def describe(run: Beginning, dataset: LatentDataset) -> dict[str, Any]:
         "vocabulary": list(run.vocabulary),
         "defaults": to_dict(config.defaults),
         "started_from": run.started_from,
+        "trained_on": to_dict(run.record),
     }
 
 

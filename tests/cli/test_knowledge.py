@@ -1,77 +1,134 @@
-"""What the shipped model knows, held against its vocabulary, its recipes and its world; and the notes on what it does not know."""
+"""The record of what a model was trained on: how `info` shows it, and which notes `generate` takes from it."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from chronotope.cli.knowledge import TAUGHT
-from chronotope.generate.pipeline import WEIGHTS, Generator
+from chronotope import checkpoint
+from chronotope.config import to_dict
+from chronotope.data.record import TrainingRecord, read_record, words_of
+from chronotope.generate.pipeline import WEIGHTS
 from chronotope.media import video
+from chronotope.worlds.stage.captions import captions
+from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES
 from tests.cli.models import answer, run, save_run
 
-ROOT = Path(__file__).resolve().parents[2]
+SCOPES_OF_SMALL = ("small", "acts", "deeds")  # runs/small.sh, then runs/longer.sh
+RECORD = TrainingRecord(("a", "ball", "red"), ((48, 32),), False, (4, 8), (8.0,), ())
 
 
-def test_info_lists_what_the_shipped_model_knows() -> None:
-    known, scope = answer("info", "small")["taught"], SCOPES["small"]
-    listed = {
-        name: re.findall(r"[a-z]+(?= *[,(]| *$)", known[name]) for name in ("things", "colours", "places", "deeds")
-    }
-    assert set(listed["things"]) == {*scope.shapes, *scope.nouns, "ball"}
-    assert set(scope.colours) <= set(listed["colours"]) and set(scope.backdrops) == set(listed["places"])
-    assert set(scope.events) <= set(listed["deeds"])
-    assert known["sizes"].split(", ") == [f"{width}x{height}" for width, height in scope.sizes]
-    words = " ".join((*scope.shapes, *scope.nouns, *scope.colours, *scope.backdrops))
-    assert Generator.load("small").tokenizer.spelt(words) == []
-    assert "fox" in run("info", "small").stdout
+def save_recorded_run(folder: Path, record: TrainingRecord = RECORD) -> Path:
+    """A run folder whose model says what it was trained on."""
+    file = save_run(folder) / "dit" / "model.json"
+    checkpoint.save_json({**checkpoint.load_json(file), "trained_on": to_dict(record)}, file)
+    return folder
 
 
-@pytest.mark.parametrize("name", TAUGHT)
-def test_the_scopes_are_those_of_the_recipes(name: str) -> None:
-    text = "".join((ROOT / "runs" / script).read_text() for script in ("small.sh", "longer.sh"))
-    staged = set(re.findall(r"(?:--scope|\bstage) ([a-z]+) (?=--count|\d)", text)) - {
-        "full"
-    }  # which only the autoencoder sees
-    assert staged == set(TAUGHT[name]) and (WEIGHTS / name).is_dir()
+def record_of_small() -> TrainingRecord:
+    record = read_record(checkpoint.load_json(WEIGHTS / "small" / "dit" / "model.json"))
+    assert record is not None
+    return record
+
+
+def test_the_record_of_the_shipped_model_is_that_of_its_scopes() -> None:
+    record, scopes = record_of_small(), [SCOPES[name] for name in SCOPES_OF_SMALL]
+    assert record.worlds == tuple(sorted(f"stage {name}" for name in SCOPES_OF_SMALL))
+    assert set(record.sizes) == {size for scope in scopes for size in scope.sizes}
+    assert record.num_frames == (min(s.min_frames for s in scopes), max(s.max_frames for s in scopes))
+    assert record.pictures and record.fps == (8.0,)
+    texts = [
+        text
+        for scope in scopes
+        for seed in range(30)
+        for level in captions(sample_spec(seed, scope)).values()
+        for text in level
+    ]
+    assert record.unknown_words(" ".join(texts)) == []
+    assert record.unknown_words("a fox dissolves into a diamond") == ["diamond"]
+    assert record.words == tuple(sorted(set(record.words))) == tuple(sorted(words_of(" ".join(record.words))))
+
+
+def test_info_says_what_the_shipped_model_makes_and_knows() -> None:
+    facts, text = answer("info", "small"), run("info", "small").stdout
+    assert facts["trained_on"] == to_dict(record_of_small())
+    assert "5 shapes and 12 nouns" in facts["summary"]["words"] and "fox" in facts["summary"]["things"]
+    assert "videos of 4 to 17 frames at 8 a second; 64x64, 64x96, 96x64" in text
+    assert "Apache-2.0" in text and "small/README.md" in text and "clips/s" not in text
+    assert {"parameters", "hash", "training"} <= facts["dit"].keys()
+
+
+def test_info_of_other_models(tmp_path: Path) -> None:
+    """Of a world that the program does not know, words are listed; without a record nothing is claimed."""
+    text = run("info", save_recorded_run(tmp_path / "recorded")).stdout
+    assert "videos of 4 to 8 frames at 8 a second; 48x32" in text and "3: a, ball, red" in text
+    text = run("info", save_run(tmp_path / "model")).stdout
+    assert "not recorded" in text and "7 steps" in text and "words" not in text
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["a fox walks right and then leaves the view"], []),
         (["A red ball grows at night, 1.5!", "--negative", "a blue square"], []),
         (["a fox", "--seconds", "0"], []),
         (["a fox", "--size", "64x96", "--seconds", "0.5"], []),
-        (["a fox", "--size", "160x96"], ["64x64, 96x64, 64x96 and not on 160x96"]),
-        (["a fox", "--seconds", "6"], ["4 to 17 frames at 8 a second, and not on 48 at 8 frames"]),
-        (["a fox", "--fps", "4"], ["not on 8 at 4 frames a second"]),
-        (["a dragon and a fox near a dragon", "--negative", "quux"], ["no such word: dragon, quux; it knows"]),
+        (["a fox", "--size", "160x96"], ["64x64, 64x96, 96x64 and not on 160x96"]),
+        (["a fox", "--seconds", "6"], ["4 to 17 frames at 8 a second, and not on 48 frames at 8 frames a second"]),
+        (["a fox", "--fps", "4"], ["not on 8 frames at 4 frames a second"]),
+        (
+            ["a dragon and a fox near a dragon", "--negative", "quux"],
+            ["these words: dragon, quux; `chronotope info small`"],
+        ),
         (["a fox", "--extend", "a.mp4", "--seconds", "1"], []),
-        (["a fox", "--edit", "a.mp4"], ["not on 24 at 8"]),
+        (["a fox", "--edit", "a.mp4"], ["not on 24 frames at 8"]),
     ],
     ids=lambda value: " ".join(value),
 )
-def test_what_the_shipped_model_was_not_taught_is_said(
-    words: list[str], said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_notes_on_what_the_shipped_model_was_not_trained_on(
+    words: list[str], expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     video.write("a.mp4", np.zeros((24, 64, 96, 3), np.uint8), 8)
     notes = answer("generate", *words, "--dry-run")["notes"]
-    assert len(notes) == len(said), notes
-    assert all(part in note for part, note in zip(said, notes, strict=True))
+    assert len(notes) == len(expected), notes
+    assert all(part in note for part, note in zip(expected, notes, strict=True))
 
 
 def test_notes_go_to_stderr_and_the_video_is_made(tmp_path: Path) -> None:
-    """Of somebody's own model only the vocabulary is known."""
-    model: Any = save_run(tmp_path / "model")
+    model = save_recorded_run(tmp_path / "model")
     result = run("generate", "a red dragon", "--size", "80x48", "--model", model, "-o", tmp_path / "x.mp4")
     assert result.exit_code == 0 and video.probe(tmp_path / "x.mp4").width == 80
-    notes = [line for line in result.stderr.splitlines() if line.startswith("note: the model")]
-    assert notes == ["note: the model's captions had no such word: dragon"]
-    assert "taught" not in answer("info", model)
+    notes = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
+    assert [note for note in notes if "not on 80x48" in note or "dragon" in note] == notes and len(notes) == 2
+    assert f"`chronotope info {model}`" in notes[1]
+
+
+def test_a_model_without_a_record_gives_no_notes(tmp_path: Path) -> None:
+    model: Any = save_run(tmp_path / "model")
+    assert answer("generate", "a red dragon", "--size", "80x48", "--model", model, "--dry-run")["notes"] == []
+
+
+def test_records_of_two_runs_are_joined() -> None:
+    pictures = TrainingRecord(("dragon",), ((64, 64),), True, None, (), ("table",))
+    both = RECORD | pictures
+    assert both == TrainingRecord(
+        ("a", "ball", "dragon", "red"), ((48, 32), (64, 64)), True, (4, 8), (8.0,), ("table",)
+    )
+    assert both.knows_length(1, 30.0) and both.knows_length(8, 8.0) and not both.knows_length(9, 8.0)
+    assert not RECORD.knows_length(1, 8.0) and not pictures.knows_length(8, 8.0)
+
+
+def test_a_record_changes_no_hash(tmp_path: Path) -> None:
+    model = save_run(tmp_path / "model") / "dit"
+    assert checkpoint.weights_hash(WEIGHTS / "small/dit") in (WEIGHTS / "small/README.md").read_text()
+    before = checkpoint.weights_hash(model)
+    save_recorded_run(tmp_path / "model")
+    assert checkpoint.weights_hash(model) == before
+    file = model / "model.json"
+    checkpoint.save_json({**checkpoint.load_json(file), "started_from": "another"}, file)
+    assert checkpoint.weights_hash(model) != before

@@ -11,10 +11,23 @@ import numpy as np
 import pytest
 
 from chronotope import checkpoint
+from chronotope.config import to_dict
+from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.media import video
 from chronotope.train.progress import TrainingLog
-from tests.cli.models import SMALL_AUTOENCODER, SMALL_DIT, answer, files_in, program, refused, run, save_clips, save_run
+from tests.cli.models import (
+    SMALL_AUTOENCODER,
+    SMALL_DIT,
+    WORDS,
+    answer,
+    files_in,
+    program,
+    refused,
+    run,
+    save_clips,
+    save_run,
+)
 
 AUTOENCODER_SETTINGS = (
     *SMALL_AUTOENCODER,
@@ -179,8 +192,15 @@ def look_at_a_run() -> None:
     assert dit["parameters"] == answer("info", dit["checkpoint"])["parameters"]
     assert answer("info", dit["checkpoint"])["state"]["step"] == 4
     assert "0000004" in run("info", "whole").stdout
+    for folder in ("whole", "broken"):
+        record = read_record(checkpoint.load_json(Path(folder, "dit/model.json")))
+        assert record == TrainingRecord(words_of_captions(), ((32, 32),), True, (9, 9), (8.0,))
     Path("whole/autoencoder/model.json").unlink()
     assert answer("info", "whole/autoencoder")["kind"] == "training without a result yet"
+
+
+def words_of_captions() -> tuple[str, ...]:
+    return tuple(sorted({word for text in WORDS for word in words_of(text)}))
 
 
 def test_training_on_from_a_trained_model(clips: Path, model: Path) -> None:
@@ -190,6 +210,7 @@ def test_training_on_from_a_trained_model(clips: Path, model: Path) -> None:
     assert weights("run/autoencoder") == weights(str(model / "autoencoder"))
     first, after = (checkpoint.load_json(folder / "dit" / "model.json") for folder in (model, Path("run")))
     assert after["vocabulary"] == first["vocabulary"] and after["flow"] == first["flow"]
+    assert after["trained_on"] is None  # the model it started from has no record
     assert weights("run/dit") != weights(str(model / "dit"))
     assert "has max_text_tokens 24, the preset 128" in last_line(train("dit", clips, "run2", *start), 2)
     assert "no model 'missing'" in last_line(train("dit", clips, "run3", "--from", "missing"), 1)
@@ -221,6 +242,34 @@ def test_a_transformer_on_a_ready_autoencoder(clips: Path, model: Path) -> None:
     assert "encode the clips again" in last_line(train("dit", Path("elsewhere"), "run"), 2)
     assert "holds latents" in last_line(train("autoencoder", Path("elsewhere"), "run2"), 2)
     assert "expected 'autoencoder'" in last_line(train("dit", clips, "run3", "--autoencoder", str(model / "dit")), 1)
+
+
+def test_training_on_keeps_the_record_of_the_start(clips: Path, model: Path) -> None:
+    """After fine-tuning, every word of every caption of both runs is known."""
+    shutil.copytree(model, "start")
+    file = Path("start/dit/model.json")
+    before = TrainingRecord(("dragon",), ((64, 64),), False, (12, 17), (24.0,), ("stage small",))
+    checkpoint.save_json({**checkpoint.load_json(file), "trained_on": to_dict(before)}, file)
+    shutil.copytree(clips, "clips")
+    Path("clips/dataset.json").write_text('{"world": "stage", "scope": "shapes"}')
+    settings = "model.max_text_tokens=24", "train.steps=1", "train.max_sample_tokens=8"  # 2 of 3 slices of 4 tokens
+    result = train("dit", Path("clips"), "run", *settings, "--from", "start")
+    assert result.exit_code == 0, result.stderr
+    after = read_record(checkpoint.load_json(Path("run/dit/model.json")))
+    assert after is not None
+    assert after.words == tuple(sorted({"dragon", *words_of_captions()})) and after.num_frames == (8, 17)
+    assert after.worlds == ("stage shapes", "stage small")
+    notes = answer("generate", "a red dragon at a wyvern", "--model", "run", "--size", "32x32", "--dry-run")["notes"]
+    assert len([note for note in notes if "these words: wyvern;" in note]) == 1
+    assert "circle" in run("info", "run").stdout
+
+
+def test_presets_that_cannot_be_trained_say_so(clips: Path) -> None:
+    for what in ("autoencoder", "dit"):
+        result = run("train", what, "--preset", "base", "--data", "missing", "--out", "run")
+        assert result.exit_code == 1 and "note: preset base is shape only" in result.stderr
+        assert answer("train", what, "--preset", "large", "--dry-run")["about"].startswith("shape only")
+        assert "base and large are shape only" in " ".join(run("train", what, "--help").stdout.split())
 
 
 def last_line(result: Any, status: int) -> str:
@@ -263,8 +312,9 @@ def test_info_of_files(model: Path, clips: Path) -> None:
 
 
 def test_info_of_a_model_says_whose_numbers_it_shows(model: Path) -> None:
-    assert answer("info", model)["dit"]["training"] == {"numbers_of": "the last leg", "loss": 0.5, "steps": 7}
-    assert "the last leg" in run("info", model / "dit").stdout
+    training = answer("info", model)["dit"]["training"]
+    assert training == {"numbers_of": "the last run", "in_words": "7 steps", "loss": 0.5, "steps": 7}
+    assert "7 steps" in run("info", model / "dit").stdout
 
 
 def test_info_of_a_folder_with_a_broken_file(clips: Path) -> None:

@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 
 from chronotope import checkpoint
 from chronotope.cli import use
-from chronotope.cli.costs import SampleSize, dit_flops
 from chronotope.generate import pipeline
 from chronotope.generate.pipeline import Generator
 from chronotope.media import video
+from chronotope.models.costs import SampleSize, dit_flops
 from tests.cli.models import answer, files_in, program, refused, run, save_run
 
 PROMPT = "a red ball"

@@ -1,4 +1,4 @@
-"""What --dry-run counts, against the real modules: parameters, operations, what autograd keeps."""
+"""The costs that --dry-run prints, against the real modules: parameters, FLOPs, what autograd keeps."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from chronotope.cli.costs import (
-    TEXT_TOKENS,
+from chronotope.cli.costs import TEXT_TOKENS, autoencoder_costs, dit_costs
+from chronotope.config import override
+from chronotope.geometry import Geometry
+from chronotope.models.autoencoder import Autoencoder
+from chronotope.models.costs import (
     SampleSize,
-    autoencoder_costs,
     autoencoder_flops,
     dit_activations,
-    dit_costs,
     dit_flops,
     kept_bytes,
     text_flops,
 )
-from chronotope.config import override
-from chronotope.geometry import Geometry
-from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.dit import DiT, DiTConfig, PackedTokens
 from chronotope.models.packing import Sample, pack, row_signals
 from chronotope.models.refinement import Grid

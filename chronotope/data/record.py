@@ -1,0 +1,105 @@
+"""Latents -> a record of what a model was trained on: words, sizes, lengths, frame rates, worlds.
+
+Training writes it into `model.json` as `trained_on`. It describes the weights and decides nothing: no hash counts it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chronotope.config import from_dict
+from chronotope.data.latents import LatentClip, LatentDataset
+from chronotope.errors import FileProblem, UsageError
+from chronotope.geometry import Geometry
+
+__all__ = ["TrainingRecord", "read_record", "record_of", "words_of"]
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What one or more training runs showed a model; every tuple is sorted.
+
+    `words` are all words of all captions, in lower case, without numbers. `num_frames` are the fewest and the most
+    frames of a video as the model saw it, None if it saw only pictures. `worlds` name the simulators and scopes that
+    rendered the clips.
+    """
+
+    words: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]  # width, height
+    pictures: bool
+    num_frames: tuple[int, int] | None
+    fps: tuple[float, ...]
+    worlds: tuple[str, ...] = ()
+
+    def __or__(self, other: TrainingRecord) -> TrainingRecord:
+        lengths = [length for record in (self, other) if record.num_frames for length in record.num_frames]
+        return TrainingRecord(
+            _sorted(self.words + other.words),
+            _sorted(self.sizes + other.sizes),
+            self.pictures or other.pictures,
+            (min(lengths), max(lengths)) if lengths else None,
+            _sorted(self.fps + other.fps),
+            _sorted(self.worlds + other.worlds),
+        )
+
+    def knows_length(self, num_frames: int, fps: float) -> bool:
+        """Tell whether a picture, or a video of this length and rate, lies within what was shown."""
+        if num_frames == 1:
+            return self.pictures
+        return (
+            self.num_frames is not None and self.num_frames[0] <= num_frames <= self.num_frames[1] and fps in self.fps
+        )
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Return the words of a text that no caption had, each once."""
+        known = set(self.words)
+        return [word for word in words_of(text) if word not in known]
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in lower case, each once; numbers are no words."""
+    return list(dict.fromkeys(word for word in _WORD.findall(text.lower()) if word.isalpha()))
+
+
+def record_of(dataset: LatentDataset, geometry: Geometry, max_sample_tokens: int) -> TrainingRecord:
+    """Describe the clips of a dataset as training shows them: cut to at most `max_sample_tokens` tokens."""
+    words = {
+        word for clip in dataset.clips for texts in clip.captions.values() for text in texts for word in words_of(text)
+    }
+    videos = [clip for clip in dataset.clips if len(clip.slices) > 1 or clip.slices[0] > 1]
+    lengths = [_frames_shown(clip, geometry, max_sample_tokens) for clip in videos]
+    return TrainingRecord(
+        _sorted(words),
+        _sorted((clip.width, clip.height) for clip in dataset.clips),
+        len(videos) < len(dataset.clips),
+        (min(lengths), max(lengths)) if lengths else None,
+        _sorted(clip.fps for clip in videos),
+        _sorted(world for about in dataset.about for world in about.get("worlds", ())),
+    )
+
+
+def read_record(description: Mapping[str, Any]) -> TrainingRecord | None:
+    """Read the record of a `model.json`; None if the model was trained by a version that wrote none."""
+    if description.get("trained_on") is None:
+        return None
+    try:
+        return from_dict(TrainingRecord, description["trained_on"])
+    except UsageError as problem:
+        raise FileProblem(f"trained_on in model.json does not fit this version of the program: {problem}") from problem
+
+
+def _frames_shown(clip: LatentClip, geometry: Geometry, max_sample_tokens: int) -> int:
+    """Return the most frames of a clip that one training sample holds."""
+    rows, columns = geometry.token_grid(clip.height, clip.width)
+    shown = max(1, max_sample_tokens // (rows * columns))
+    starts = range(max(1, len(clip.slices) - shown + 1))
+    return max(sum(clip.slices[start : start + shown]) for start in starts)
+
+
+def _sorted(values: Any) -> tuple[Any, ...]:
+    return tuple(sorted(set(values)))

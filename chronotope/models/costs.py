@@ -1,0 +1,161 @@
+"""Model configs -> parameters, floating-point operations (FLOPs) and bytes, before anything is run.
+
+A multiplication with its addition counts as 2 FLOPs. The formulas stand in docs/command-line.md; the tests compare them
+with the real modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from chronotope.geometry import Geometry
+from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+from chronotope.models.dit import NUM_SIGNALS, PIECE, DiT, DiTConfig
+
+__all__ = [
+    "SampleSize",
+    "autoencoder_flops",
+    "count_parameters",
+    "decoding_bytes",
+    "dit_activations",
+    "dit_flops",
+    "forward_bytes",
+    "kept_bytes",
+    "sampling_bytes",
+    "text_flops",
+    "velocity_flops",
+]
+
+FLOAT = 4  # bytes of a number in single precision
+BUFFERS = 12_000_000  # bytes that libraries take for themselves, at any size
+# The allocator keeps a share of the blocks that were freed, up to a limit. Both are measured.
+KEPT_SHARE, KEPT_LIMIT = 0.3, 60_000_000
+
+
+@dataclass(frozen=True)
+class SampleSize:
+    """Tokens of one video and of its text, and the number of its slices."""
+
+    visual: int
+    text: int
+    slices: int
+
+
+def count_parameters(config: DiTConfig | AutoencoderConfig) -> int:
+    """Count the trainable numbers of a model, built on the meta device, which takes no memory."""
+    with torch.device("meta"):
+        model = DiT(config) if isinstance(config, DiTConfig) else Autoencoder(config)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+# FLOPs
+
+
+def text_flops(config: DiTConfig, tokens: int) -> int:
+    """FLOPs of encoding one text."""
+    return config.text_depth * (2 * 10 * config.width**2 * tokens + 4 * config.width * tokens**2)
+
+
+def dit_flops(config: DiTConfig, size: SampleSize) -> int:
+    """FLOPs of one forward pass of the transformer over one sample whose text is already encoded."""
+    width, tokens = config.width, size.visual + size.text
+    block = 2 * (4 * width**2 + 3 * width * config.hidden) * tokens + 4 * width * tokens**2
+    patches = 2 * width * config.token_size * 2 * size.visual
+    latents = config.patch_size[1] * config.patch_size[2]
+    seam = width * config.seam_width + 9 * config.seam_width * (3 * config.seam_width + 4 * config.channels)
+    seams = 2 * latents * seam * size.visual
+    modulation = 2 * width * (256 + NUM_SIGNALS + width + 6 * width + 2 * width) * (size.slices + 1)
+    return config.depth * block + patches + seams + modulation
+
+
+def velocity_flops(config: DiTConfig, size: SampleSize, negative_tokens: int | None = None) -> int:
+    """FLOPs of one velocity; with guidance the sample passes once more, with a negative prompt of `negative_tokens`."""
+    flops = dit_flops(config, size)
+    if negative_tokens is None:
+        return flops
+    return flops + dit_flops(config, replace(size, text=negative_tokens))
+
+
+def autoencoder_flops(config: AutoencoderConfig) -> tuple[float, float]:
+    """FLOPs of (encoding, decoding) one pixel of one frame, counted on the real networks on the meta device."""
+    with torch.device("meta"):
+        model = Autoencoder(config)
+        slices = torch.empty(1, config.stride[0], 8 * config.stride[1], 8 * config.stride[2], 3)
+        window = torch.empty(1, 3 * (config.channels + 1), 8, 8)
+    pixels = slices.numel() // 3
+    with torch.no_grad(), FlopCounterMode(display=False) as encoding:
+        model.encoder(model.fold(slices))
+    with torch.no_grad(), FlopCounterMode(display=False) as decoding:
+        model.decoder(window)
+    return encoding.get_total_flops() / pixels, decoding.get_total_flops() / pixels
+
+
+# Bytes of training
+
+
+def dit_activations(config: DiTConfig, size: SampleSize) -> int:
+    """Bytes that one sample's forward pass keeps for the backward pass in single precision, within a few percent."""
+    tokens = size.visual + size.text
+    blocks = config.depth * tokens * (96 * config.width + 16 * config.hidden)
+    text = config.text_depth * size.text * 104 * config.width
+    return blocks + text + tokens * (24 * config.width + 4 * config.token_size)
+
+
+def kept_bytes(model: nn.Module, forward: Callable[[], Any]) -> int:
+    """Bytes that `forward` keeps for the backward pass, beside the weights of `model`; works on the meta device."""
+    weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+    # By storage, so that views count once. The tensors are kept alive, so that no storage's address is used twice.
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.setdefault(tensor.untyped_storage()._cdata, tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        forward()
+    return sum(tensor.untyped_storage().nbytes() for storage, tensor in kept.items() if storage not in weights)
+
+
+# Bytes of sampling, each at its worst moment
+
+
+def forward_bytes(config: DiTConfig, tokens: int, moving: bool = True) -> int:
+    """Bytes of one forward pass without gradients: in attention, in the MLP of a block, or in the seam convolutions."""
+    attention = tokens * 7 * config.width
+    mlp = tokens * 3 * config.width + min(tokens, PIECE) * (4 * config.hidden + 9 * config.width)
+    latents = config.patch_size[1] * config.patch_size[2]
+    neighbours = 14 if moving else 7
+    seams = tokens * (2 * config.width + latents * (neighbours * config.seam_width + 5 * config.channels))
+    return FLOAT * (max(attention, mlp, seams) + tokens * 3 * config.token_size) + BUFFERS
+
+
+def decoding_bytes(config: AutoencoderConfig, height: int, width: int) -> int:
+    """Bytes of decoding (or encoding) one slice: a residual block at the finest level."""
+    fine = height * width // config.fold**2
+    return fine * FLOAT * (5 * config.widths[0] + config.folded_channels // 4) + BUFFERS
+
+
+def sampling_bytes(
+    dit: DiTConfig,
+    autoencoder: AutoencoderConfig,
+    geometry: Geometry,
+    height: int,
+    width: int,
+    slices: int,
+    guided: bool,
+) -> int:
+    """Bytes of sampling and decoding a video of `slices` slices at once, beside the process as it is."""
+    rows, columns = geometry.token_grid(height, width)
+    covered = geometry.covered_size(height, width)
+    cells = covered[0] * covered[1] // (geometry.stride[1] * geometry.stride[2])
+    latents = FLOAT * slices * autoencoder.channels * cells
+    passes = 2 if guided else 1
+    sampling = forward_bytes(dit, passes * slices * rows * columns, moving=slices > 1)
+    less, more = sorted((sampling, decoding_bytes(autoencoder, *covered)))
+    return 2 * latents + more + round(min(KEPT_SHARE * less, KEPT_LIMIT))
