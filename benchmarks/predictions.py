@@ -30,7 +30,9 @@ from chronotope.models.refinement import Grid
 from chronotope.models.text import Tokenizer
 from chronotope.presets import find_preset
 from chronotope.prompt import Prompt
-from chronotope.train.dit import DiTRun, train_dit
+from chronotope.storage import read_json
+from chronotope.train.config import DiTRun
+from chronotope.train.dit import train_dit
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
@@ -114,7 +116,7 @@ def main() -> None:
             run = override(find_preset("tiny").dit, settings)
             with tempfile.TemporaryDirectory() as folder:
                 train_dit(run, learn, Path(folder), quiet=True)
-                description = checkpoint.load_json(Path(folder) / "model.json")
+                description = read_json(Path(folder) / "model.json")
                 model = DiT(from_dict(DiTConfig, description["config"])).eval()
                 checkpoint.load_model(Path(folder), model)
             tokenizer = Tokenizer(description["vocabulary"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.media import video
+from chronotope.storage import write_atomically
 
 SUFFIXES = {".mp4", ".webm", ".gif", ".png", ".jpg", ".webp"}
 SCALE = 4  # a pixel of the model is as many on the page
@@ -94,9 +95,7 @@ def main() -> None:
     about += f"autoencoder {first['model']['autoencoder']}."
     figures = "\n".join(shown for _, shown, _ in found)
     page = PAGE.format(title="Chronotope: first light", about=html.escape(about), figures=figures, caption=96 * SCALE)
-    beside = folder / "index.html.part"
-    beside.write_text(page, encoding="utf-8")
-    beside.replace(folder / "index.html")
+    write_atomically(folder / "index.html", page)
     print(folder / "index.html")
 
 

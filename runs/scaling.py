@@ -16,13 +16,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from chronotope.checkpoint import load_json
 from chronotope.cli.costs import dit_costs
 from chronotope.config import from_dict
 from chronotope.generate.pipeline import Generator
 from chronotope.media import picture, video
 from chronotope.metrics.statistics import Rate, Trend, trend
-from chronotope.train.dit import DiTRun
+from chronotope.storage import read_json
+from chronotope.train.config import DiTRun
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.checks.attributes import judge
 from chronotope.worlds.stage.checks.detector import Probe, load_probe
@@ -67,7 +67,7 @@ def judgeable_specs(count: int) -> list[Spec]:
 
 def outcome(folder: Path, specs: list[Spec], probe: Probe, out: Path) -> Outcome:
     """Make and judge every spec once; the seed is its place."""
-    generator, trained = Generator.load(folder), load_json(folder / "dit" / "model.json")["training"]
+    generator, trained = Generator.load(folder), read_json(folder / "dit" / "model.json")["training"]
     right, kept = [], []
     for place, spec in enumerate(specs):
         made = generator.generate(

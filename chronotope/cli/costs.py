@@ -15,7 +15,7 @@ from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import NUM_SIGNALS, DiT, DiTConfig
 from chronotope.train import autoencoder, dit
 from chronotope.train.autoencoder import AutoencoderRun, reconstruct_windows
-from chronotope.train.dit import DiTRun
+from chronotope.train.config import DiTRun
 from chronotope.train.muon import Muon
 
 __all__ = [

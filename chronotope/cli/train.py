@@ -27,8 +27,10 @@ from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer
 from chronotope.parallel import join_ranks, wait_for_all
 from chronotope.presets import find_preset
+from chronotope.storage import read_json, write_folder
 from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
-from chronotope.train.dit import DiTRun, Sampler, check_alike, train_dit
+from chronotope.train.config import DiTRun
+from chronotope.train.dit import Sampler, check_compatible, train_dit
 from chronotope.worlds.splits import Split
 from chronotope.worlds.write import write_dataset
 
@@ -109,7 +111,7 @@ def _room_for(out: Path, request: StageRequest | TableRequest) -> Split:
         raise UsageError(f"unknown split '{request.split}'. {suggest(request.split, get_args(Split))}")
     about = out / "dataset.json"
     if about.is_file():
-        if other := request.differences(checkpoint.load_json(about)):
+        if other := request.differences(read_json(about)):
             raise UsageError(f"{out} already holds a dataset of {', '.join(other)}; give another --out")
     elif out.is_dir() and any(path.suffix in SUFFIXES for path in out.iterdir()):
         raise UsageError(f"{out} already holds other videos or pictures; give another --out")
@@ -166,7 +168,7 @@ def run_dit(
     start = find_model(start_from) / "dit" if start_from else None
     if start is not None:
         model_description(start, "dit")  # is it one?
-        check_alike(config, start)
+        check_compatible(config, start)
     for folder in data:
         if not folder.is_dir():
             raise FileProblem(f"{folder} is no folder; give folders of clips or of latents with --data")
@@ -202,7 +204,7 @@ def _own_autoencoder(out: Path, source: str | None) -> None:
             for name in ("model.json", "model.safetensors"):
                 shutil.copyfile(found / name, target / name)
 
-        checkpoint.write_folder(folder, copy)
+        write_folder(folder, copy)
         say(f"{folder}: copied from {found}")
     elif source is not None and fingerprint(load_autoencoder(find_model(source))) != fingerprint(
         load_autoencoder(folder)
@@ -241,7 +243,7 @@ def draw_samples(run: Path, autoencoder: Autoencoder, prompts: Sequence[str]) ->
 
     def sampler(config: DiTRun, model: DiT, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        tokenizer = Tokenizer(checkpoint.load_json(run / "vocabulary.json"))
+        tokenizer = Tokenizer(read_json(run / "vocabulary.json"))
         generator = Generator(autoencoder, model, tokenizer, config.flow, config.geometry, config.defaults)
         for seed, prompt in enumerate(prompts):
             words = prompt.split()
@@ -279,7 +281,7 @@ def _train(run: Path, config: Any, steps: int, train: Callable[[], Any]) -> None
 def _steps_of_result(run: Path) -> int:
     """After how many steps the model in a run folder was finished; 0 where there is none yet."""
     file = run / "model.json"
-    training = checkpoint.load_json(file).get("training", {}) if file.is_file() else {}
+    training = read_json(file).get("training", {}) if file.is_file() else {}
     return int(training.get("run", {}).get("train", {}).get("steps", 0))
 
 

@@ -5,7 +5,7 @@ Videos are judged as files, as a stranger's are, so the same video always gets t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,11 @@ from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.make import Helpers, Make, check_file, one_by_one, sha256
 from chronotope.evaluate.suite import Case
 from chronotope.media import video
+from chronotope.progress import Progress
 from chronotope.worlds.check import Check, succeeds
 from chronotope.worlds.stage.checks.detector import Probe
 
 __all__ = ["Judged", "check_folder", "judge_folder", "sample_cases"]
-
-Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def sample_cases(
     make: Make,
     cases: Sequence[Case],
     folder: Path,
-    report: Report,
+    report: Progress,
     about: dict[str, Any],
     helpers: Helpers | None = None,
 ) -> Ledger:
@@ -154,7 +153,7 @@ def judge_folder(
     folder: Path,
     cases: Sequence[Case],
     ledger: Ledger | None,
-    report: Report,
+    report: Progress,
     helpers: Helpers | None = None,
 ) -> list[Judged]:
     """A verdict on every case. With a ledger, videos must be those it names, and what failed counts as failed."""

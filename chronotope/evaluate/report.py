@@ -18,6 +18,7 @@ from chronotope.errors import FileProblem
 from chronotope.evaluate.judge import Judged
 from chronotope.evaluate.suite import LENGTHS
 from chronotope.metrics.statistics import Rate, clustered, holm, mcnemar, sign_flip, survival
+from chronotope.storage import write_json
 from chronotope.worlds.stage.checks.coverage import coverage
 from chronotope.worlds.stage.checks.drift import ALIKE, SPREAD
 from chronotope.worlds.taxonomy import FAILURES
@@ -229,11 +230,9 @@ def _long_range(verdicts: Sequence[Judged]) -> dict[str, Any]:
 
 
 def write_report(report: dict[str, Any], folder: Path) -> None:
-    """report.json in the folder, whole or not at all."""
+    """Write report.json into the folder, atomically."""
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / "report.json.part"
-    beside.write_text(json.dumps(report, indent=1) + "\n")
-    beside.replace(folder / "report.json")
+    write_json(folder / "report.json", report)
 
 
 def read_report(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from chronotope.config import from_dict, to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
 from chronotope.evaluate.tasks import described, hand_out
 from chronotope.geometry import Frames
+from chronotope.storage import write_jsonl
 from chronotope.worlds.splits import Split, spec_key
 from chronotope.worlds.stage.backdrops import PLAIN
 from chronotope.worlds.stage.checks.identity import identity_of
@@ -267,9 +268,7 @@ def write_cases(cases: Sequence[Case], path: Path) -> None:
     for case in cases:
         if asked := case.asked:
             hand_out(asked, case.id, path.parent)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text("".join(json.dumps(row) + "\n" for row in map(_row, cases)))
-    beside.replace(path)
+    write_jsonl(path, map(_row, cases))
 
 
 def _row(case: Case) -> dict[str, object]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
 from chronotope.evaluate.trial import Trial
+from chronotope.progress import Progress
 from chronotope.worlds.table.checks.geometry import truth_of
 from chronotope.worlds.table.checks.predicates import check, succeeds
 from chronotope.worlds.table.faults import TABLE_CONTROLS, TABLE_INJECTORS, plant_on_table
@@ -18,9 +19,7 @@ from chronotope.worlds.table.spec import TableSpec
 __all__ = ["try_table_checks"]
 
 
-def try_table_checks(
-    specs: Sequence[TableSpec], report: Callable[[int, int], None] = lambda done, total: None
-) -> Trial:
+def try_table_checks(specs: Sequence[TableSpec], report: Progress = lambda done, total: None) -> Trial:
     """Every spec as it is rendered, with every fault that it can have, and as every control."""
     trial = Trial(injectors=tuple(TABLE_INJECTORS))
     for number, spec in enumerate(specs):

@@ -18,6 +18,7 @@ from chronotope.evaluate.suite import Case, specs_of
 from chronotope.evaluate.verdict import check_case
 from chronotope.geometry import Frames
 from chronotope.metrics.statistics import Rate
+from chronotope.progress import Progress
 from chronotope.worlds.check import Check, succeeds
 from chronotope.worlds.stage.checks.detector import Probe
 from chronotope.worlds.stage.checks.predicates import check
@@ -141,7 +142,7 @@ def trial_cases(count: int, first: int = 2_500_000) -> list[Case]:
 def try_checks(
     probe: Probe,
     specs: Sequence[Spec],
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Progress = lambda done, total: None,
     cases: Sequence[Case] = (),
 ) -> Trial:
     """Every spec as the stage renders it, with every fault that it can have, and as every control; then the cases, likewise."""

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronotope import checkpoint
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.media import video
-from chronotope.train.progress import TrainingLog
+from chronotope.storage import read_json
+from chronotope.train.log import TrainingLog
 from tests.cli.models import SMALL_AUTOENCODER, SMALL_DIT, answer, files_in, program, refused, run, save_clips, save_run
 
 AUTOENCODER_SETTINGS = (
@@ -158,7 +158,7 @@ def test_training_goes_on_as_if_never_interrupted(clips: Path, monkeypatch: pyte
         done = train(what, clips, "broken")
         assert (done.exit_code, done.stdout) == (0, f"broken/{what}\n")
         assert "trained already (4 steps)" in done.stderr
-        assert "psnr" in checkpoint.load_json(Path("broken/autoencoder/model.json"))["training"]
+        assert "psnr" in read_json(Path("broken/autoencoder/model.json"))["training"]
     look_at_a_run()
 
 
@@ -188,7 +188,7 @@ def test_training_on_from_a_trained_model(clips: Path, model: Path) -> None:
     result = train("dit", clips, "run", "model.max_text_tokens=24", *start)
     assert (result.exit_code, result.stdout) == (0, "run/dit\n"), result.stderr
     assert weights("run/autoencoder") == weights(str(model / "autoencoder"))
-    first, after = (checkpoint.load_json(folder / "dit" / "model.json") for folder in (model, Path("run")))
+    first, after = (read_json(folder / "dit" / "model.json") for folder in (model, Path("run")))
     assert after["vocabulary"] == first["vocabulary"] and after["flow"] == first["flow"]
     assert weights("run/dit") != weights(str(model / "dit"))
     assert "has max_text_tokens 24, the preset 128" in last_line(train("dit", clips, "run2", *start), 2)
@@ -213,7 +213,7 @@ def test_a_transformer_on_a_ready_autoencoder(clips: Path, model: Path) -> None:
     words = ("--autoencoder", str(model))
     one_step = ("train.steps=1",)
     assert "copied from" in train("dit", clips, "run", *one_step, *words).stderr
-    assert checkpoint.load_json(Path("run/autoencoder/model.json"))["kind"] == "autoencoder"
+    assert read_json(Path("run/autoencoder/model.json"))["kind"] == "autoencoder"
     load_autoencoder(Path("run"))
     other = save_run(Path("other"), seed=1)
     assert "another autoencoder" in last_line(train("dit", clips, "run", "--autoencoder", str(other)), 2)

@@ -18,7 +18,7 @@ import pytest
 
 from chronotope.errors import FileProblem, UsageError
 from chronotope.media import video
-from chronotope.media.frames import selected, source
+from chronotope.media.frames import open_source, select_frames
 from tests.real_clips import CLIPS, available
 
 REAL = available()
@@ -92,7 +92,7 @@ def test_real_count_by_another_reader(name: str) -> None:
     """Decoding yields as many frames as OpenCV's reader finds."""
     capture = cv2.VideoCapture(str(real(name)))
     count = sum(1 for _ in iter(capture.grab, False))
-    assert sum(1 for _ in source(real(name), 0).frames) == count == CLIPS[name].frames
+    assert sum(1 for _ in open_source(real(name), 0).frames) == count == CLIPS[name].frames
 
 
 @pytest.mark.parametrize("name", [name for name in CLIPS if name != "bbb.mp4"])
@@ -100,7 +100,7 @@ def test_real_middle_is_the_same_as_from_the_start(name: str) -> None:
     """A start in the middle gives, to the bit, what decoding all before it gives; cockatoo.mp4 breaks naive seeking."""
     info = video.probe(real(name))
     first = int(max(info.seconds * 0.6 - 0.5, 0) * 10)
-    whole = [timed.pixels() for timed in itertools.islice(selected(real(name), 10, 0, None)[1], first, first + 5)]
+    whole = [timed.pixels() for timed in itertools.islice(select_frames(real(name), 10, 0, None)[1], first, first + 5)]
     part = list(video.stream(real(name), fps=10, start=first / 10, seconds=0.5))
     assert len(part) == 5
     assert all(np.array_equal(one, other) for one, other in zip(part, whole, strict=True))
@@ -124,7 +124,7 @@ def test_real_stamps_in_decoding_order_are_mended() -> None:
     with av.open(str(real("box.mp4"))) as container:
         stamps = [frame.pts for frame in container.decode(video=0)]
     assert stamps != sorted(stamps)  # type: ignore[type-var]
-    times = [timed.time for timed in source(real("box.mp4"), 0).frames]
+    times = [timed.time for timed in open_source(real("box.mp4"), 0).frames]
     assert len(times) == len(stamps)
     assert np.diff(times[:-1]).min() > 0.03
     assert np.diff(times[:-1]).max() < 0.04

@@ -258,7 +258,7 @@ def test_failure_at_the_very_end_leaves_nothing(tmp_path: Path, monkeypatch: pyt
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that is full is one sentence."""
     monkeypatch.setattr(
-        "chronotope.media.picture.part", lambda path: Path("/dev/full") if path.suffix == ".mkv" else path
+        "chronotope.media.picture.partial_path", lambda path: Path("/dev/full") if path.suffix == ".mkv" else path
     )
     monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
     with pytest.raises(FileProblem, match=r"cannot be written .*No space left"):

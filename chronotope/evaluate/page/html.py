@@ -27,6 +27,7 @@ from chronotope.evaluate.page.plots import (
     strips,
     survival_curve,
 )
+from chronotope.storage import write_atomically
 from chronotope.worlds.stage.checks.drift import ALIKE
 from chronotope.worlds.taxonomy import FAILURES
 
@@ -44,9 +45,7 @@ def write_page(report: dict[str, Any], videos: Path, out: Path) -> None:
     links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in sections)
     bodies = (f"<h2 id={name}>{title}</h2>{body}" for name, title, body in sections)
     page = [_head(report), f"<nav>{links}</nav>", *bodies, f"<script>{_SCRIPT}</script></body></html>"]
-    beside = out.with_name(out.name + ".part")
-    beside.write_text("\n".join(page) + "\n")
-    beside.replace(out)
+    write_atomically(out, "\n".join(page) + "\n")
 
 
 def _head(report: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,15 @@ import numpy as np
 
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
+from chronotope.progress import Progress
+from chronotope.storage import write_atomically
 from chronotope.worlds.splits import Split, spec_key
 from chronotope.worlds.table.captions import captions
 from chronotope.worlds.table.render import TableClip, render
 from chronotope.worlds.table.sample import TableScope, sample_table
 from chronotope.worlds.table.simulate import Motion
 from chronotope.worlds.table.spec import TableSpec
-from chronotope.worlds.write import over_workers, put, put_arrays, put_pixels
+from chronotope.worlds.write import over_workers, put_arrays, put_pixels
 
 __all__ = ["LICENCE", "write_tables"]
 
@@ -32,7 +33,7 @@ def write_tables(
     seed: int,
     split: Split = "train",
     size: tuple[int, int] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     workers: int = 1,
     pictures: float | None = None,
 ) -> None:
@@ -50,7 +51,7 @@ def write_tables(
         about: dict[str, Any] = {"world": "table", "split": split, "seed": seed, "count": count, "licence": LICENCE}
         asked = {"size": list(size) if size else None, "pictures": pictures}
         about |= {name: value for name, value in asked.items() if value is not None}
-        put(out / "dataset.json", json.dumps(about, indent=1).encode())
+        write_atomically(out / "dataset.json", json.dumps(about, indent=1))
     except OSError as problem:
         raise FileProblem(f"{out} cannot be written: {problem.strerror or problem}") from problem
 
@@ -68,7 +69,7 @@ def _write_one(out: Path, seed: int, scope: TableScope, split: Split, index: int
     # A millimetre is finer than the eye, and whole numbers pack well.
     put_arrays(folder / f"{key}.depth.npz", millimetres=np.minimum(np.rint(clip.depth * 1000), 65535).astype(np.uint16))
     # The JSON comes last: where it stands, the clip is whole.
-    put(folder / f"{key}.json", json.dumps(_record(spec, clip, motion), separators=(",", ":")).encode())
+    write_atomically(folder / f"{key}.json", json.dumps(_record(spec, clip, motion), separators=(",", ":")))
 
 
 def _record(spec: TableSpec, clip: TableClip, motion: Motion) -> dict[str, Any]:
