@@ -1,7 +1,8 @@
 """Model weights and training state on disk, as safetensors and JSON only.
 
-A model folder holds `model.safetensors` and `model.json` (kind, config, origin). A checkpoint folder holds those two files
-for the averaged weights, plus `state.safetensors` (weights, optimizer states) and `state.json` (step and counters).
+A model folder holds `model.safetensors` and `model.json` (kind, config, origin). A checkpoint folder holds those two
+files for the averaged weights, plus `state.safetensors` (weights, optimizer states) and `state.json` (step and
+counters).
 """
 
 from __future__ import annotations

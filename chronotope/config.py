@@ -119,7 +119,7 @@ def _convert_union(value: Any, args: tuple[Any, ...], where: str) -> Any:
 
 
 def _nearest(value: Any, args: tuple[Any, ...], problems: list[UsageError]) -> UsageError:
-    """Choose the problem to report for a union: for a union of dataclasses, that of the class most similar to `value`."""
+    """Choose the problem to report for a union: of dataclasses, that of the class most similar to `value`."""
     kinds = [arg for arg in args if arg is not NoneType]
     if not isinstance(value, Mapping) or not all(map(dataclasses.is_dataclass, kinds)):
         return problems[0]

@@ -1,7 +1,7 @@
 """Data-parallel training in several processes, started by `torchrun`; without it there is one process.
 
-Every process builds the same batch, computes its share of the samples, and sums gradients with the others. A run on n processes
-equals the run on one process up to the order of additions.
+Every process builds the same batch, computes its share of the samples, and sums gradients with the others. A run on n
+processes equals the run on one process up to the order of additions.
 """
 
 from __future__ import annotations

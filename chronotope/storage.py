@@ -1,7 +1,7 @@
 """Write files atomically, and read and write JSON, JSON lines and TOML.
 
-A file or folder receives its final name only when it is complete: it is written beside its target and then renamed. A reader
-therefore finds the old content or the new content, never a part of it.
+A file or folder receives its final name only when it is complete: it is written beside its target and then renamed. A
+reader therefore finds the old content or the new content, never a part of it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Find the videos and pictures below a folder, and read their captions.
 
-Any folder of videos and pictures is a dataset. The captions of a file are read from `name.json` beside it ({"captions": {level:
-[texts]}} or {"caption": text}) or from `name.txt`; both may be missing. A level is a level of detail, such as `sentence`.
+Any folder of videos and pictures is a dataset. The captions of a file are read from `name.json` beside it ({"captions":
+{level: [texts]}} or {"caption": text}) or from `name.txt`; both may be missing. A level is a level of detail, such as
+`sentence`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SUFFIXES = frozenset(".mp4 .mkv .webm .mov .avi .mpg .mpeg .m4v .gif .png .jpg .
 
 @dataclass(frozen=True)
 class Clip:
-    """One video or picture, and its captions by level of detail (tags, sentence, paragraph, story or any other name)."""
+    """One video or picture, and its captions by level of detail (tags, sentence, paragraph, story, or another)."""
 
     key: str
     path: Path
@@ -28,7 +29,7 @@ class Clip:
 
 
 def find_clips(folders: Sequence[Path]) -> tuple[Clip, ...]:
-    """Find all clips below `folders`, sorted by path within each folder; raise FileProblem for a folder without clips."""
+    """Find all clips below `folders`, sorted by path in each; raise FileProblem for a folder without clips."""
     clips = []
     for folder in folders:
         if not folder.is_dir():

@@ -1,7 +1,7 @@
 """Encode captioned clips once and keep their latents on disk, so that training the transformer reads no pixels.
 
-A latents folder holds `latents.json` (autoencoder and stride), `index.jsonl` (one line per clip: size, slices, frame rate,
-captions) and `latents-00000.safetensors`, ... (one half-precision tensor [s, c, h, w] per clip).
+A latents folder holds `latents.json` (autoencoder and stride), `index.jsonl` (one line per clip: size, slices, frame
+rate, captions) and `latents-00000.safetensors`, ... (one half-precision tensor [s, c, h, w] per clip).
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def encode_dataset(
 ) -> int:
     """Encode every clip below `data` into `out`; continue a run that was interrupted. Returns the number of clips.
 
-    In a share `shuffled` of the clips, still slices are at random places, so that a model learns them at any place. Raises
-    UsageError where `out` holds latents of another autoencoder or of another share.
+    In a share `shuffled` of the clips, still slices are at random places, so that a model learns them at any place.
+    Raises UsageError where `out` holds latents of another autoencoder or of another share.
     """
     if not 0 <= shuffled <= 1:
         raise UsageError(f"the share of clips that are cut at random places must lie between 0 and 1, got {shuffled}")
@@ -152,7 +152,8 @@ class LatentDataset:
         self.about = [self._open(folder) for folder in folders]
         if len({(about["autoencoder"], tuple(about["stride"])) for about in self.about}) != 1:
             raise UsageError(
-                f"{', '.join(map(str, folders))} were encoded by different autoencoders; encode them again with one autoencoder"
+                f"{', '.join(map(str, folders))} were encoded by different autoencoders; "
+                "encode them again with one autoencoder"
             )
 
     def _open(self, folder: Path) -> dict[str, Any]:
@@ -189,7 +190,7 @@ class LatentDataset:
         return tuple(round(float(value), 4) for value in (squares / count).sqrt().clamp(min=1e-3))
 
     def captions(self) -> Iterator[str]:
-        """Yield every caption of every clip; a story only where it is the only level, because it repeats the others in parts."""
+        """Yield every caption of every clip; a story, which repeats the other levels, only where it is the only one."""
         for clip in self.clips:
             for level, texts in clip.captions.items():
                 if level != "story" or len(clip.captions) == 1:

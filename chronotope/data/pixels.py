@@ -1,7 +1,7 @@
 """Decode clips into a pool of pixel windows in memory, and cut batches of one shape from it to train the autoencoder.
 
-Small clips are kept whole up to a limit of frames; large ones contribute windows (consecutive frames, scaled and cropped), so a
-film and ten thousand small clips need the same memory. A batch is a pure function of (pool, seed, step).
+Small clips are kept whole up to a limit of frames; large ones contribute windows (consecutive frames, scaled and
+cropped), so a film and ten thousand small clips need the same memory. A batch is a pure function of (pool, seed, step).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SCALES = ((1.0, 0.4), (0.5, 0.4), (0.25, 0.2))
 
 @dataclass(frozen=True)
 class PoolConfig:
-    """The size of the pool in memory and of its windows in pixels; `shapes` are (frames, height, width) of batches, all equally likely."""
+    """Sizes of the pool, its windows and its batches; `shapes` are (frames, height, width), used equally often."""
 
     megabytes: int = 2000
     window_frames: int = 12
@@ -52,7 +52,7 @@ class PixelPool:
         large_enough = [group for group in large_enough if group]
         if not large_enough:
             raise UsageError(
-                f"no clip is as large as {frames} frames of {width}x{height}; set pool.shapes to sizes that the clips have"
+                f"no clip is as large as {frames} frames of {width}x{height}; set pool.shapes to smaller sizes"
             )
         windows = []
         for i in range(count):

@@ -1,7 +1,7 @@
 """Combine conditional and unconditional velocities.
 
-Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598), applied in an interval of t only (Kynkaanniemi et al. 2024,
-arXiv 2404.07724).
+Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598), applied in an interval of t only (Kynkaanniemi et al.
+2024, arXiv 2404.07724).
 """
 
 from __future__ import annotations

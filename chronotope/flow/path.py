@@ -1,12 +1,13 @@
 """Paths between clean data and noise: noisy = alpha(t) clean + sigma(t) noise, with t = 0 clean and t = 1 noise.
 
-Rectified flow (Liu et al. 2022, arXiv 2209.03003): alpha = 1 - t, sigma = t, velocity = noise - clean.
-Variance preserving, cosine (Nichol and Dhariwal 2021, arXiv 2102.09672): alpha = cos(pi t / 2), sigma = sin(pi t / 2).
-A network may predict the velocity, the clean data or the noise. Each is a linear function of the noisy data and any other, so
+Rectified flow (Liu et al. 2022, arXiv 2209.03003): alpha = 1 - t, sigma = t, velocity = noise - clean. Variance
+preserving, cosine (Nichol and Dhariwal 2021, arXiv 2102.09672): alpha = cos(pi t / 2), sigma = sin(pi t / 2). A network
+may predict the velocity, the clean data or the noise. Each is a linear function of the noisy data and any other, so
 solvers always integrate a velocity. `t` broadcasts against the data.
 
-The network is preconditioned (Karras et al. 2022, arXiv 2206.00364, table 1, extended to any path and prediction): its input has
-standard deviation 1 at every t, and its output is added to the best linear estimate, in units of that estimate's error.
+The network is preconditioned (Karras et al. 2022, arXiv 2206.00364, table 1, extended to any path and prediction): its
+input has standard deviation 1 at every t, and its output is added to the best linear estimate, in units of that
+estimate's error.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ Prediction = Literal["velocity", "clean", "noise"]
 class FlowConfig:
     """What a network predicts, along which path, and the timestep shift of sampling; stored with its weights.
 
-    `deviation` is the standard deviation of the clean data: one number for all values, or one for each value of a token.
+    `deviation` is the standard deviation of the clean data: one number for all values, or one for each value of a
+    token.
     """
 
     path: PathName = "rectified"
@@ -68,7 +70,7 @@ def interpolate(path: PathName, clean: Tensor, noise: Tensor, t: Tensor) -> Tens
 
 @dataclass(frozen=True)
 class Balance:
-    """Preconditioning scales: the network reads `scale_in * noisy`; the prediction is `skip * noisy + scale_out * output`."""
+    """Preconditioning: the network input is `scale_in * noisy`, the prediction `skip * noisy + scale_out * output`."""
 
     scale_in: Tensor
     skip: Tensor
@@ -78,8 +80,9 @@ class Balance:
 def balance(flow: FlowConfig, t: Tensor) -> Balance:
     """Return the preconditioning scales at t [n, 1] for data of the flow's deviation d.
 
-    The target is a clean + b noise. Its best linear estimate from noisy = alpha clean + sigma noise is skip * noisy, with
-    variance v = alpha^2 d^2 + sigma^2, skip = (a alpha d^2 + b sigma) / v and error d |a sigma - b alpha| / sqrt(v).
+    The target is a clean + b noise. Its best linear estimate from noisy = alpha clean + sigma noise is skip * noisy,
+    with variance v = alpha^2 d^2 + sigma^2, skip = (a alpha d^2 + b sigma) / v and error d |a sigma - b alpha| /
+    sqrt(v).
     """
     alpha, sigma, alpha_slope, sigma_slope = _coefficients(flow.path, t)
     zero, one = torch.zeros_like(t), torch.ones_like(t)

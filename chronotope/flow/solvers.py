@@ -1,7 +1,7 @@
 """Integrate a velocity from noise (t = 1) to clean data (t = 0).
 
-A solver takes any callable `velocity(noisy, t)`, the noisy data at `times[0]`, and falling `times`; it returns the data at
-`times[-1]` and calls `on_step(index)` after each step.
+A solver takes any callable `velocity(noisy, t)`, the noisy data at `times[0]`, and falling `times`; it returns the data
+at `times[-1]` and calls `on_step(index)` after each step.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ def euler(velocity: Velocity, noisy: Tensor, times: Tensor, on_step: StepCallbac
 
 
 def heun(velocity: Velocity, noisy: Tensor, times: Tensor, on_step: StepCallback = _ignore) -> Tensor:
-    """Heun's method, second order (Karras et al. 2022, arXiv 2206.00364, algorithm 1): two evaluations a step, one in the last."""
+    """Heun's method, second order: two evaluations of the velocity a step, one in the last step.
+
+    Karras et al. 2022, arXiv 2206.00364, algorithm 1.
+    """
     last = len(times) - 2
     for step in range(len(times) - 1):
         length = times[step + 1] - times[step]

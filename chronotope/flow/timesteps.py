@@ -1,7 +1,7 @@
 """Choose timesteps t for training and for sampling.
 
-Logit-normal t and the resolution shift t' = a t / (1 + (a - 1) t) follow Esser et al. 2024 (arXiv 2403.03206), section 3.1 and
-equation 23. A share of t is uniform, because the logit-normal density vanishes at t = 0 and t = 1.
+Logit-normal t and the resolution shift t' = a t / (1 + (a - 1) t) follow Esser et al. 2024 (arXiv 2403.03206), section
+3.1 and equation 23. A share of t is uniform, because the logit-normal density vanishes at t = 0 and t = 1.
 """
 
 from __future__ import annotations

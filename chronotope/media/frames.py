@@ -47,7 +47,7 @@ __all__ = [
 SEEK_FROM = 2.0  # seconds; for an earlier start, decoding from the beginning is faster than seeking
 SIZE_TAG = "chronotope_size"  # the true size of a file whose odd size VideoWriter padded to even
 
-# In these codecs one packet is one displayed frame, so frames can be counted without decoding; in others packets can be hidden.
+# In these codecs one packet is one displayed frame, so frames can be counted without decoding.
 COUNTABLE_CODECS = {"h264", "hevc", "mjpeg", "ffv1", "prores", "rawvideo", "dnxhd", "png", "huffyuv"}
 INDEXED = ("mov", "matroska")  # containers with a reliable index and reliable timestamps
 
@@ -61,7 +61,7 @@ class TimedFrame(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A file opened for reading: its facts, its declared frame rate, the unit of its timestamps in seconds, its frames."""
+    """A file opened for reading: facts, declared frame rate, unit of its timestamps in seconds, frames."""
 
     facts: dict[str, Any]
     rate: float
@@ -168,7 +168,7 @@ def _packets(
 
 
 def _announced_seconds(container: av.container.InputContainer, track: av.VideoStream) -> float:
-    """Return the duration that a Matroska file declares; 0 for other containers, which are checked otherwise or not at all."""
+    """Return the duration in seconds that a Matroska file declares; 0 for other containers."""
     if "matroska" in container.format.name:
         if "DURATION" in track.metadata:
             with contextlib.suppress(ValueError):  # a damaged tag
@@ -187,8 +187,8 @@ def _decoded(
 
     shown, unread, key, lead = 0, "", None, None
     stamps: deque[int | None] = deque()
-    # AVI has no display times for reordered frames, and some MP4 writers omit them: timestamps then rise in decoding order
-    # and are assigned to frames in display order below.
+    # AVI has no display times for reordered frames, and some MP4 writers omit them. Timestamps then rise in decoding
+    # order and are assigned to frames in display order below.
     suspect = container.format.name == "avi" or "mov" in container.format.name
     in_decoding_order = (
         suspect and track.codec_context.has_b_frames and track.codec_context.name in {*COUNTABLE_CODECS, "mpeg4"}
@@ -252,7 +252,7 @@ def _frames_from_keyframe(path: Path, target: int) -> Iterator[av.VideoFrame] | 
 
 
 def frame_spans(facts: dict[str, Any]) -> list[tuple[float, float]]:
-    """Return (start, duration) of each frame in seconds, without decoding; an empty list where packets do not determine them."""
+    """Return (start, duration) of each frame in seconds without decoding, or [] where decoding is necessary."""
     path, spans = facts["path"], list[tuple[float, float]]()
     if facts["codec"] not in COUNTABLE_CODECS or not any(name in facts["container"] for name in INDEXED):
         return spans
@@ -271,14 +271,15 @@ def frame_spans(facts: dict[str, Any]) -> list[tuple[float, float]]:
 
 
 def _declared_rate(track: av.VideoStream) -> float:
-    """Return the frame rate that the header declares; a stream without timestamps declares it in the data of the codec."""
+    """Return the declared frame rate; a stream without timestamps declares it in the data of its codec."""
     if track.start_time is None and track.guessed_rate:
         return float(track.guessed_rate)
     return float(track.average_rate or track.guessed_rate or track.base_rate or 25)
 
 
 def _slack(tick: float, rate: float) -> float:
-    """Return the rounding error in seconds to allow for timestamps: one tick, at least 1 ms, at most about a third of a frame.
+    """Return the rounding error in seconds to allow for timestamps: one tick, at least 1 ms, at most about a third of a
+    frame.
 
     Where a tick is half a frame or longer, ticks count frames and timestamps are exact.
     """
@@ -401,7 +402,7 @@ class _Display:
             )
         except av.FFmpegError as error:
             raise FileProblem(
-                f"frames of pixel format {frame.format.name} cannot be shown ({reason(error)}); convert the video first."
+                f"frames of format {frame.format.name} cannot be shown ({reason(error)}); convert the video first."
             ) from None
         pixels = np.asarray(converted.to_ndarray())
         pixels = (over_white(pixels) if transparent else pixels)[: self.clean[1], : self.clean[0]]
@@ -423,7 +424,10 @@ def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
 
 
 def conversion_flags(sharp: bool) -> int:
-    """Return flags for accurate colour conversion: the defaults of libav darken by 1 of 255 and lose 8 dB in an RGB round trip."""
+    """Return flags for accurate colour conversion.
+
+    The defaults of libav darken pixels by 1 of 255 and lose 8 dB in an RGB round trip.
+    """
     from av.video.reformatter import Interpolation
 
     exact = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP

@@ -1,6 +1,7 @@
 """Read, write and resize pictures; size limits, partial files and stored settings, which videos share.
 
-A picture is read as 8-bit RGB, oriented by its EXIF data, with transparency over white. `video.py` re-exports the public functions.
+A picture is read as 8-bit RGB, oriented by its EXIF data, with transparency over white. `video.py` re-exports the
+public functions.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def check_size(path: Path, width: int, height: int) -> None:
     """Raise FileProblem for an absurd frame size, before memory is allocated for it."""
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise FileProblem(
-            f"{path} declares frames of {width}x{height} pixels; at most {MAX_SIDE} a side and {MAX_PIXELS / 1e6:.0f} million"
-            " in total are accepted. If the file is not damaged, scale it down first."
+            f"{path} declares frames of {width}x{height} pixels; at most {MAX_SIDE} a side and"
+            f" {MAX_PIXELS / 1e6:.0f} million in total are accepted. If the file is not damaged, scale it down first."
         )
 
 
@@ -115,7 +116,7 @@ def sidecar(path: Path) -> Path:
 
 
 def settings_json(path: Path, metadata: dict[str, Any] | None) -> str:
-    """Return the settings as one line of ASCII, which every kind of tag can hold; an empty text where there are none."""
+    """Return the settings as one line of ASCII, which every kind of tag can hold; "" where there are none."""
     try:
         return "" if metadata is None else json.dumps(metadata)
     except (TypeError, ValueError) as error:
@@ -128,7 +129,8 @@ def settings_json(path: Path, metadata: dict[str, Any] | None) -> str:
 def file_with_sidecar(path: Path, settings: Callable[[], str]) -> Iterator[Path]:
     """Yield a partial path to write to; then rename it to `path` and write `settings()` into the sidecar of `path`.
 
-    When the block or the writing fails, no file is left. Empty settings delete an existing sidecar, which described the old file.
+    When the block or the writing fails, no file is left. Empty settings delete an existing sidecar, which described the
+    old file.
     """
     growing, partial_sidecar = partial_path(path), partial_path(sidecar(path))
     try:
@@ -307,7 +309,7 @@ def resize(frames: UInt8[np.ndarray, "*t h w 3"], height: int, width: int) -> UI
 def fit(
     frames: UInt8[np.ndarray, "*t h w 3"], height: int, width: int
 ) -> tuple[UInt8[np.ndarray, "*t height width 3"], str]:
-    """Scale frames to cover `height` x `width` and crop the centre, without distortion; also return a sentence on what was done."""
+    """Scale frames to cover `height` x `width` and crop the centre; also return a sentence on what was done."""
     old_height, old_width = frames.shape[-3:-1]
     if (old_height, old_width) == (height, width):
         return frames, f"{width}x{height} used as it is"

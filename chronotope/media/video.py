@@ -1,7 +1,7 @@
 """Read any file that FFmpeg decodes as RGB frames, and write frames to files that browsers play.
 
-A picture is a video of one frame. Times are seconds since the first frame on screen. Frames are rotated as the file declares and
-never rescaled. Frames are streamed one at a time; only `read` holds all of them in memory.
+A picture is a video of one frame. Times are seconds since the first frame on screen. Frames are rotated as the file
+declares and never rescaled. Frames are streamed one at a time; only `read` holds all of them in memory.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class VideoInfo:
 def stream(
     path: str | Path, *, fps: Number | None = None, start: Number = 0.0, seconds: Number | None = None
 ) -> Iterator[Frame]:
-    """Yield the frames that begin in the window of `seconds` from `start`; with `fps`, the frame on screen at every output time."""
+    """Yield the frames that begin in a window; with `fps`, the frame on screen at every output time."""
     _, chosen = select_frames(path, fps, start, seconds)
     return (timed.pixels() for timed in chosen)
 
@@ -240,8 +240,9 @@ def write(
 class VideoWriter:
     """Write a video frame by frame; the file gets its name when it is complete, and a failure leaves no file.
 
-    A `watchable` file can be played while it is written (under the name `picture.partial_path`), and after a crash. Otherwise an .mp4 file
-    is reordered at the end (faststart), so that browsers can start to play it before all of it is loaded.
+    A `watchable` file can be played while it is written (under the name `picture.partial_path`), and after a crash.
+    Otherwise an .mp4 file is reordered at the end (faststart), so that browsers can start to play it before all of it
+    is loaded.
     """
 
     def __init__(
@@ -337,7 +338,7 @@ class VideoWriter:
             self.abort()
             size = f"{self._shape[1]}x{self._shape[0]}"
             raise FileProblem(
-                f"{self.path} cannot be written ({reason(error)}); check the disk, and whether the format allows {size}."
+                f"{self.path} cannot be written ({reason(error)}); check the disk, and that the format allows {size}."
             ) from error
 
     def _start(self, height: int, width: int) -> None:
@@ -377,7 +378,7 @@ class VideoWriter:
         if self.codec == "libvpx-vp9":  # its crf runs to 63; adding 8 gives about the same quality
             return {"crf": str(self.crf + 8), "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
         if self.codec == "libx264":
-            # the macroblock tree of x264 reads uninitialised memory, which makes the bytes of small videos differ from run to run
+            # the macroblock tree of x264 reads uninitialised memory: small videos would differ from run to run
             return {"crf": str(self.crf), "preset": "medium", "x264-params": "mbtree=0"}
         return {}
 

@@ -1,7 +1,7 @@
 """Attention over a packed sequence: a token attends to the tokens of its own sample only.
 
-The reference path runs on every device: one scaled dot-product attention for each run of samples of equal length. On CUDA in
-half precision, the same function calls one variable-length kernel.
+The reference path runs on every device: one scaled dot-product attention for each run of samples of equal length. On
+CUDA in half precision, the same function calls one variable-length kernel.
 """
 
 from __future__ import annotations

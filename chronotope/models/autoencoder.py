@@ -1,13 +1,13 @@
 """The video compression network: slices of pixels <-> grids of latent vectors.
 
-Encoding a slice uses that slice only. A still slice is encoded as a moving slice of repeated frames, so both kinds share one
-latent space and all weights. Decoding a slice uses its latents and those of the slices before and after it, which are explicit
-arguments. Slices pass through the network one by one, so streaming decoding needs constant memory and equals whole decoding to
-the bit.
+Encoding a slice uses that slice only. A still slice is encoded as a moving slice of repeated frames, so both kinds
+share one latent space and all weights. Decoding a slice uses its latents and those of the slices before and after it,
+which are explicit arguments. Slices pass through the network one by one, so streaming decoding needs constant memory
+and equals whole decoding to the bit.
 
-All networks are two-dimensional: the first step folds (4, 4, 4) pixel blocks into channels, so motion inside a slice is in the
-channels. In parallel to each network runs a linear path, which training initialises with the principal components of the data.
-Norms act per position, so only convolutions carry information between positions.
+All networks are two-dimensional: the first step folds (4, 4, 4) pixel blocks into channels, so motion inside a slice is
+in the channels. In parallel to each network runs a linear path, which training initialises with the principal
+components of the data. Norms act per position, so only convolutions carry information between positions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EXACT = (0.0, 0.0, 0.0)  # noise deviation of the previous, current and followin
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """Sizes of the autoencoder; `fold` is the side in pixels of the first pixel block, `widths` has one entry per resolution."""
+    """Sizes of the autoencoder; `fold` is the side of the first pixel block, `widths` has one entry per resolution."""
 
     stride: tuple[int, int, int] = (4, 8, 8)
     channels: int = 16
@@ -148,7 +148,7 @@ class Decoder(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Encoder, decoder and the per-channel statistics that normalise latents to mean 0 and mean square 1 over all channels."""
+    """Encoder, decoder, and per-channel statistics that normalise latents to mean 0 and mean square 1."""
 
     latent_mean: Tensor
     latent_deviation: Tensor
@@ -191,7 +191,7 @@ class Autoencoder(nn.Module):
         encoder.weight.copy_(analysis.view_as(encoder.weight))
         encoder.bias.copy_(-analysis @ centre)  # type: ignore[union-attr]
         decoder.weight.copy_(synthesis.view_as(decoder.weight))
-        # a transposed convolution has one bias per channel and none per position, so the centre is averaged over positions
+        # a transposed convolution has one bias per channel, so the centre is averaged over positions
         decoder.bias.copy_(centre.view(decoder.weight.shape[1], -1).mean(dim=1))  # type: ignore[union-attr]
 
     def normalise(self, latents: Tensor) -> Tensor:
@@ -209,7 +209,8 @@ class Autoencoder(nn.Module):
         following: Tensor | None,
         noise: tuple[float, float, float] = EXACT,
     ) -> Tensor:
-        """Build the decoder's input [b, 3 * (channels + 1), h, w]: three raw latent grids, each with a confidence channel.
+        """Build the decoder's input [b, 3 * (channels + 1), h, w]: three raw latent grids, each with a confidence
+        channel.
 
         The confidence is 1 minus the standard deviation of the noise on the latents, and 0 where there is no slice.
         """
@@ -243,8 +244,8 @@ class Autoencoder(nn.Module):
     ) -> Tensor:
         """Decode normalised latents [c, h, w] of a slice and its neighbours to its frames, uint8 [t, height, width, 3].
 
-        `noise` is the standard deviation of the error of each of the three grids: 0 for encoded latents, above 0 for generated
-        ones. It is limited to the largest deviation that the decoder was trained with.
+        `noise` is the standard deviation of the error of each of the three grids: 0 for encoded latents, above 0 for
+        generated ones. It is limited to the largest deviation that the decoder was trained with.
         """
         first, second, third = (min(deviation, float(self.decoder.trained_noise)) for deviation in noise)
         grids = [None if z is None else self.denormalise(z)[None] for z in (previous, current, following)]
@@ -270,8 +271,8 @@ class Autoencoder(nn.Module):
     ) -> Iterator[Tensor]:
         """Yield the frames of one slice after another, in constant memory: one slice of latents is read ahead.
 
-        `noise` is one number per slice (see `decode_slice`); None means that all latents are exact. An exact slice is decoded
-        without its inexact neighbours, so that known content does not depend on generated content.
+        `noise` is one number per slice (see `decode_slice`); None means that all latents are exact. An exact slice is
+        decoded without its inexact neighbours, so that known content does not depend on generated content.
         """
         columns = zip(latents, slices, strict=True) if noise is None else zip(latents, slices, noise, strict=True)
         previous: tuple[Tensor | None, float] = None, 0.0

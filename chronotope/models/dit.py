@@ -1,8 +1,9 @@
 """The diffusion transformer: noisy spacetime patches and text in one packed sequence -> a prediction for every patch.
 
-Full attention within a sample, 3-axis rotary positions, RMS QK-norm, SwiGLU, and adaLN modulation (Peebles and Xie 2023,
-arXiv 2212.09748) per *row*: a row is a set of tokens of one slice that share a noise level, so one sequence holds many noise
-levels. One modulation network serves all blocks, with a learned offset per block (PixArt-alpha, arXiv 2310.00426).
+Full attention within a sample, 3-axis rotary positions, RMS QK-norm, SwiGLU, and adaLN modulation (Peebles and Xie
+2023, arXiv 2212.09748) per *row*: a row is a set of tokens of one slice that share a noise level, so one sequence holds
+many noise levels. One modulation network serves all blocks, with a learned offset per block (PixArt-alpha, arXiv
+2310.00426).
 """
 
 from __future__ import annotations
@@ -67,8 +68,9 @@ class DiTConfig:
 class PackedTokens:
     """Samples of any size in one sequence; each sample is its text tokens followed by its visual tokens.
 
-    `order` gathers the sequence from the concatenation of all text tokens and all visual tokens. `row` is the index of every
-    token into `level` (noise levels) and `signals`. Axes: v visual tokens, p values of a token, l text tokens, n = l + v, r rows.
+    `order` gathers the sequence from the concatenation of all text tokens and all visual tokens. `row` is the index of
+    every token into `level` (noise levels) and `signals`. Axes: v visual tokens, p values of a token, l text tokens, n
+    = l + v, r rows.
     """
 
     noisy: Float[Tensor, "v p"]
@@ -133,10 +135,11 @@ class Block(nn.Module):
 
 
 def by_piece(x: Float[Tensor, "n d"], function: Callable[[slice], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """Apply a function of a slice of tokens to all tokens; without gradients to `PIECE` tokens at a time, which saves memory.
+    """Apply a function of a slice of tokens to all tokens; without gradients to `PIECE` tokens at a time, which saves
+    memory.
 
-    The function must treat tokens independently. Results may differ from one call in the last bit, because matrix products of
-    another number of rows may round differently.
+    The function must treat tokens independently. Results may differ from one call in the last bit, because matrix
+    products of another number of rows may round differently.
     """
     count, piece = len(x), PIECE if x.device.type == "cpu" else 16 * PIECE
     if count <= piece or torch.is_grad_enabled():
@@ -177,7 +180,7 @@ class DiT(nn.Module):
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """Draw matrices with deviation 1/sqrt(inputs); set modulation and outputs to 0, so that every block starts as the identity."""
+        """Draw matrices with deviation 1/sqrt(inputs); zero modulation and outputs, which makes blocks the identity."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
@@ -199,7 +202,7 @@ class DiT(nn.Module):
         return self.text(ids, lengths)
 
     def forward(self, batch: PackedTokens, text: Float[Tensor, "l d"] | None = None) -> Float[Tensor, "v p"]:
-        """Return the output for every visual token, in the order of `batch.noisy`; `flow.path` turns it into a prediction."""
+        """Return the output for every visual token, in the order of `batch.noisy`; see `flow.path.balance`."""
         if text is None:
             text = self.encode_text(batch.text_ids, batch.text_lengths)
         x = torch.cat([text, self.patch_in(batch.noisy)])[batch.order]

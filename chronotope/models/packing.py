@@ -24,8 +24,8 @@ __all__ = ["Sample", "pack", "row_signals", "rows_of", "unpack"]
 class Sample:
     """One video as tokens, with its texts; the input of `pack`.
 
-    `row` is the index of every visual token into `level` (noise levels) and `signals`. A text is (the time in seconds that it
-    describes, token ids).
+    `row` is the index of every visual token into `level` (noise levels) and `signals`. A text is (the time in seconds
+    that it describes, token ids).
     """
 
     noisy: Float[Tensor, "v p"]

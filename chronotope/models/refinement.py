@@ -1,8 +1,9 @@
-"""Correct the transformer's output with convolutions over the latent grid: two in sequence, across token and slice boundaries.
+"""Correct the transformer's output with convolutions over the latent grid: two in sequence, across token and slice
+boundaries.
 
-Each token predicts its latents alone, which breaks outlines at token edges and motion between slices. Convolutions before the
-output correct that (Bao et al. 2023, arXiv 2209.12152, section 3.1). The first also reads the slices before and after; samples
-stay separate.
+Each token predicts its latents alone, which breaks outlines at token edges and motion between slices. Convolutions
+before the output correct that (Bao et al. 2023, arXiv 2209.12152, section 3.1). The first also reads the slices before
+and after; samples stay separate.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def _from_neighbours(messages: Float[Tensor, "s both h w"], grids: Sequence[Grid
 
 
 def _adjacent(grids: Sequence[Grid], device: torch.device) -> tuple[Int[Tensor, " s"], Int[Tensor, " s"]]:
-    """Return the indices of each slice's neighbours among the slices of all grids; the slice count where there is none."""
+    """Return the indices of the previous and next slice of each slice; the number of slices where there is none."""
     lengths, cycles = torch.tensor([grid.slices for grid in grids]), torch.tensor([grid.cycle for grid in grids])
     last = lengths.cumsum(0) - 1
     first, count = last - lengths + 1, int(last[-1]) + 1

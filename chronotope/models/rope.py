@@ -1,7 +1,8 @@
 """Rotary position embedding (Su et al. 2021, arXiv 2104.09864) of real positions; each axis has a share of every head.
 
-A position is (seconds, y, x), so frame rate, duration, size and aspect ratio are expressed as positions. Text tokens are placed
-at the middle of the frame at the time that they describe; relative to them, a visual token knows its place in the frame.
+A position is (seconds, y, x), so frame rate, duration, size and aspect ratio are expressed as positions. Text tokens
+are placed at the middle of the frame at the time that they describe; relative to them, a visual token knows its place
+in the frame.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Train the autoencoder on windows of pixels.
 
-Loss = L1 + mse * MSE + motion * L1 of frame differences + seams * L1 of frame differences across slices + kl * KL divergence.
+Loss = L1 + mse * MSE + motion * L1 of frame differences + seams * L1 of frame differences across slices + kl * KL
+divergence.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ __all__ = ["AutoencoderRun", "AutoencoderTraining", "reconstruct_windows", "trai
 class AutoencoderTraining:
     """Length of the training, learning rates and the weights of the terms of the loss.
 
-    From step `freeze_encoder_from` on only the decoder is trained: latents encoded after it stay valid. From then on half of the
-    windows have noise on their latents, with a deviation of up to `decoder_noise` that the decoder is given, so that it learns to
-    decode the inexact latents of a transformer to sharp frames.
+    From step `freeze_encoder_from` on only the decoder is trained: latents encoded after it stay valid. From then on
+    half of the windows have noise on their latents, with a deviation of up to `decoder_noise` that the decoder is
+    given, so that it learns to decode the inexact latents of a transformer to sharp frames.
 
-    `seams` weighs frame differences across slice boundaries once more. `emphasis` sets the deviations of the latent channels: 0
-    makes them equal, 1 makes them proportional to the effect of the channel on pixels, so that the transformer spends less on
-    channels with little visible effect.
+    `seams` weighs frame differences across slice boundaries once more. `emphasis` sets the deviations of the latent
+    channels: 0 makes them equal, 1 makes them proportional to the effect of the channel on pixels, so that the
+    transformer spends less on channels with little visible effect.
     """
 
     steps: int = 2000
@@ -98,8 +99,8 @@ def reconstruct_windows(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Pass pixels [b, t, h, w, 3] in [-1, 1] through the networks; returns (reconstruction, mean, log variance).
 
-    With a generator the latents are sampled, as in training; without one they are the means. `noise` [b, s] is the deviation of
-    noise to add to the normalised latents of each slice; the decoder receives it as a confidence.
+    With a generator the latents are sampled, as in training; without one they are the means. `noise` [b, s] is the
+    deviation of noise to add to the normalised latents of each slice; the decoder receives it as a confidence.
     """
     batch, frames = windows.shape[:2]
     length = 1 if frames == 1 else model.config.stride[0]
@@ -125,7 +126,7 @@ def reconstruct_windows(
 def reconstruction_loss(
     config: AutoencoderTraining, output: Tensor, target: Tensor, mean: Tensor, log_variance: Tensor, stride: int
 ) -> Tensor:
-    """Compute the training loss, averaged over all elements; windows are [b, t, h, w, 3], in slices of `stride` frames."""
+    """Compute the training loss, averaged over elements; windows are [b, t, h, w, 3], in slices of `stride` frames."""
     loss = F.l1_loss(output, target) + config.mse * F.mse_loss(output, target)
     if target.shape[1] > 1:
         error = (output.diff(dim=1) - target.diff(dim=1)).abs()
@@ -140,8 +141,8 @@ def reconstruction_loss(
 def calibrate(model: Autoencoder, pool: PixelPool, seed: int, emphasis: float, batches: int = 24) -> None:
     """Measure each latent channel on windows of the pool and set the statistics that normalise latents.
 
-    Normalised latents have mean 0 and mean square 1 over all channels; the deviation of a channel is proportional to (the change
-    of pixels caused by its deviation) ** emphasis.
+    Normalised latents have mean 0 and mean square 1 over all channels; the deviation of a channel is proportional to
+    (the change of pixels caused by its deviation) ** emphasis.
     """
     rows, changes = [], []
     for step in range(batches):
@@ -172,7 +173,7 @@ def pixel_sensitivity(model: Autoencoder, latents: Tensor, generator: torch.Gene
 
 @torch.no_grad()
 def validate(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -> tuple[float, Tensor]:
-    """Return the PSNR in dB on validation windows, and a picture of the first ones: originals above, reconstructions below."""
+    """Return the PSNR in dB on validation windows, and a picture of originals above their reconstructions."""
     errors, picture = [], None
     for step in range(batches):
         windows = pool.batch(seed + 2, step).to(model.latent_mean.device)
@@ -189,7 +190,7 @@ def validate(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -
 
 @torch.no_grad()
 def initialise_linear_paths(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -> None:
-    """Set the linear paths to the best linear autoencoder of the data: the principal components of (4, 8, 8) pixel blocks."""
+    """Set the linear paths to the principal components of pixel blocks, which is the best linear autoencoder."""
     length = model.config.stride[0]
     blocks: list[Tensor] = []
     for step in range(batches * 4):
@@ -210,8 +211,8 @@ def sample_decoder_noise(
 ) -> Tensor | None:
     """Sample the deviations of latent noise [b, s]; None until the encoder is frozen.
 
-    Half of the windows have no noise, the others one deviation each, uniform up to `train.decoder_noise`. A quarter of the slices
-    of all windows is exact, because generated slices are decoded beside known ones.
+    Half of the windows have no noise, the others one deviation each, uniform up to `train.decoder_noise`. A quarter of
+    the slices of all windows is exact, because generated slices are decoded beside known ones.
     """
     if step < train.freeze_encoder_from:
         return None
@@ -251,7 +252,8 @@ def freeze_encoder(state: TrainState, pool: PixelPool, seed: int, emphasis: floa
 def prepare_run(config: AutoencoderRun, out: Path, start: Path | None) -> tuple[AutoencoderRun, dict[str, Any]]:
     """Write config.toml; return the config and the description for model.json.
 
-    Raises UsageError where the folder holds a run that began with a model to start from and `start` is None, or the reverse.
+    Raises UsageError where the folder holds a run that began with a model to start from and `start` is None, or the
+    reverse.
     """
     latest = checkpoint.latest_checkpoint(out)
     description: dict[str, Any] = {"kind": "autoencoder", "config": to_dict(config.model)}
@@ -274,8 +276,8 @@ def train_autoencoder(
 ) -> dict[str, Any]:
     """Run or continue a training in the folder `out`; returns the last logged numbers.
 
-    `start` is the folder of a trained autoencoder whose decoder is trained further; its encoder, and with it all latents that it
-    made, do not change.
+    `start` is the folder of a trained autoencoder whose decoder is trained further; its encoder, and with it all
+    latents that it made, do not change.
     """
     # setup: folder, device, data
     (out / "samples").mkdir(parents=True, exist_ok=True)

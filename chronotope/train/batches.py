@@ -1,7 +1,7 @@
 """Build the batches of the transformer: clips in an endless shuffled order, noised and packed up to a token budget.
 
-All random numbers are functions of (seed, step, place in the batch). Batches can therefore be prepared by other processes, and an
-interrupted run continues with the same batches.
+All random numbers are functions of (seed, step, place in the batch). Batches can therefore be prepared by other
+processes, and an interrupted run continues with the same batches.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class TrainingBatch:
     """A pack with the residual and the scale of every visual token, [v, p] each.
 
     The network output times `scale` is trained towards `residual`, the target minus its best linear estimate (see
-    `flow.path.balance`); both are 0 for known tokens. `num_clips` and `num_tokens` (visual) count all processes; `num_noised`
-    counts the tokens with loss in this process.
+    `flow.path.balance`); both are 0 for known tokens. `num_clips` and `num_tokens` (visual) count all processes;
+    `num_noised` counts the tokens with loss in this process.
     """
 
     tokens: PackedTokens
@@ -166,14 +166,14 @@ def check_batch_tokens(config: DiTRun, dataset: LatentDataset, ranks: Ranks) -> 
     largest = max(window_sizes(config, dataset))
     if ranks.size > 1 and config.train.batch_tokens < ranks.size * largest:
         raise UsageError(
-            f"a step of {config.train.batch_tokens} tokens may hold fewer clips than there are processes ({ranks.size}): "
-            f"clips have up to {largest}; set train.batch_tokens={ranks.size * largest} or more, "
+            f"a step of {config.train.batch_tokens} tokens may hold fewer clips than there are processes "
+            f"({ranks.size}): clips have up to {largest}; set train.batch_tokens={ranks.size * largest} or more, "
             "or a smaller train.max_sample_tokens"
         )
 
 
 def plan_batches(config: DiTRun, dataset: LatentDataset, step: int = 0, first: int = 0) -> Iterator[BatchPlan]:
-    """Yield plans from a step on, without end: the next clips in order, at least one, up to the budget of visual tokens."""
+    """Yield plans without end: the next clips in order, at least one, up to the budget of visual tokens."""
     sizes, budget = window_sizes(config, dataset), config.train.batch_tokens
     while True:
         clips: list[int] = []
@@ -220,7 +220,7 @@ class _PlannedBatches(Dataset[TrainingBatch]):
 def stream_batches(
     config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, step: int, first: int, ranks: Ranks
 ) -> Iterator[TrainingBatch]:
-    """Return an endless iterator of batches from a step and clip on, prepared in `train.workers` processes (0: in this one)."""
+    """Return an endless iterator of batches, prepared in `train.workers` processes (0: in this one)."""
     batches, workers = _PlannedBatches(config, dataset, tokenizer, ranks), config.train.workers
     plans = plan_batches(config, dataset, step, first)
     if workers == 0:

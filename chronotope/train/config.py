@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from chronotope.config import from_dict
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
 from chronotope.generate.settings import Defaults
@@ -12,7 +15,7 @@ from chronotope.models.dit import DiTConfig
 from chronotope.train.noise_levels import NoiseLevelConfig
 from chronotope.train.state import Precision
 
-__all__ = ["CaptionConfig", "DiTRun", "DiTTraining"]
+__all__ = ["CaptionConfig", "DiTRun", "DiTTraining", "read_run"]
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,9 @@ class CaptionConfig:
 class DiTTraining:
     """Length of the training, size of a step and learning rates.
 
-    A step takes as many clips as fit `batch_tokens` visual tokens; a clip of more than `max_sample_tokens` contributes a random
-    run of its slices. `workers` processes prepare batches, which a GPU needs (one core prepares 500 to 1,000 small clips per
-    second); they do not change the result.
+    A step takes as many clips as fit `batch_tokens` visual tokens; a clip of more than `max_sample_tokens` contributes
+    a random run of its slices. `workers` processes prepare batches, which a GPU needs (one core prepares 500 to 1,000
+    small clips per second); they do not change the result.
     """
 
     steps: int = 2000
@@ -70,3 +73,8 @@ class DiTRun:
     captions: CaptionConfig = field(default_factory=CaptionConfig)
     train: DiTTraining = field(default_factory=DiTTraining)
     defaults: Defaults = field(default_factory=Defaults)
+
+
+def read_run(data: Mapping[str, Any]) -> DiTRun:
+    """Build a run from the `training.run` of a model.json, where older models have `levels` for `noise_levels`."""
+    return from_dict(DiTRun, {"noise_levels" if name == "levels" else name: value for name, value in data.items()})

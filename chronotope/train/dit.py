@@ -32,7 +32,7 @@ Sampler = Callable[[DiTRun, DiT, Path], None]  # draws samples into a folder
 
 
 def flow_loss(output: Tensor, batch: TrainingBatch, num_noised: Tensor) -> Tensor:
-    """Compute the mean squared error of the prediction over the unknown tokens of all processes, `num_noised` in number."""
+    """Compute the mean squared error of the prediction over the `num_noised` unknown tokens of all processes."""
     return (batch.scale * output.float() - batch.residual).square().mean(dim=1).sum() / num_noised.clamp(min=1)
 
 
@@ -52,7 +52,7 @@ def make_optimizers(model: DiT, train: DiTTraining, ranks: Ranks | None = None) 
 
 
 def learning_rate_factor(train: DiTTraining, step: int) -> float:
-    """Return the factor of the learning rates: linear warm-up, 1, then linear decay from the share `decay_from` of the steps on."""
+    """Return the factor of the learning rates: linear warm-up, 1, and linear decay after `decay_from` of the steps."""
     if step < train.warmup:
         return (step + 1) / train.warmup
     return min(1.0, (1 - step / train.steps) / (1 - train.decay_from)) + 1e-3
@@ -60,7 +60,7 @@ def learning_rate_factor(train: DiTTraining, step: int) -> float:
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run whose config has the vocabulary size and deviations of its data, and the fingerprint of the weights it starts from."""
+    """A run whose config fits its data, its vocabulary, and the fingerprint of the weights that it starts from."""
 
     config: DiTRun
     vocabulary: tuple[str, ...]
@@ -68,7 +68,8 @@ class PreparedRun:
 
 
 def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None) -> PreparedRun:
-    """Determine vocabulary and deviations: those of the checkpoint or start model, or measured on the dataset for a new run.
+    """Determine vocabulary and deviations: those of the checkpoint or start model, or measured on the dataset for a new
+    run.
 
     Raises UsageError where the latents, the config and the start model do not fit together.
     """
@@ -143,8 +144,8 @@ def train_dit(
 ) -> dict[str, Any]:
     """Run or continue a training in the folder `out`; returns the last logged numbers.
 
-    `data` are latents folders. `sampler(config, model, folder)` draws samples every `train.check_every` steps. `start` is the
-    folder of a trained transformer to start from, instead of random weights.
+    `data` are latents folders. `sampler(config, model, folder)` draws samples every `train.check_every` steps. `start`
+    is the folder of a trained transformer to start from, instead of random weights.
     """
     # setup: folder, data, vocabulary, device
     (out / "samples").mkdir(parents=True, exist_ok=True)

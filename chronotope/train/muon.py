@@ -1,7 +1,7 @@
 """The Muon optimizer (Jordan et al. 2024): momentum, orthogonalised by Newton-Schulz iterations before each step.
 
-Matrices of equal shape are orthogonalised together, in single precision, because half precision is slow on CPUs. The parts of a
-stacked projection (q, k, v; gate and value) are orthogonalised separately.
+Matrices of equal shape are orthogonalised together, in single precision, because half precision is slow on CPUs. The
+parts of a stacked projection (q, k, v; gate and value) are orthogonalised separately.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon for weight matrices and convolutions (as matrices of outputs x all other axes).
 
-    `split` in a group is the number of stacked matrices in each of its parameters. `make_orthogonal` orthogonalises a batch of
-    matrices; `parallel.split_over_ranks` lets several processes share this work.
+    `split` in a group is the number of stacked matrices in each of its parameters. `make_orthogonal` orthogonalises a
+    batch of matrices; `parallel.split_over_ranks` lets several processes share this work.
     """
 
     def __init__(

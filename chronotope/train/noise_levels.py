@@ -3,7 +3,7 @@
 The kinds of samples, each with its share in `NoiseLevelConfig`:
 uniform   all tokens have one level: text to video or picture, and editing from the middle of the path
 forcing   every slice has its own level: diffusion forcing (Chen et al. 2024, arXiv 2407.01392)
-context   some slices are known and the others have one level: a first picture, a past, a future, both ends, or any slices
+context   some slices are known and the others have one level: the first, a past, a future, both ends, or any
 region    a box in space and time is known, or everything else is: retakes, inpainting and outpainting
 
 Known tokens are clean or, as the past of a sliding window, slightly noised; they carry no loss.
@@ -27,8 +27,9 @@ __all__ = ["NoiseLevelConfig", "NoiseLevels", "sample_noise_levels"]
 class NoiseLevelConfig:
     """Shares of the kinds (the rest is uniform), the distribution of t, and the noise on known tokens.
 
-    t is logit-normal with `mean` and `deviation`, except for a share `flat` that is uniform in (0, 1). In a share `history_share`
-    of the samples, known tokens have a noise level drawn from [0, `history`); in the others they are clean.
+    t is logit-normal with `mean` and `deviation`, except for a share `flat` that is uniform in (0, 1). In a share
+    `history_share` of the samples, known tokens have a noise level drawn from [0, `history`); in the others they are
+    clean.
     """
 
     forcing: float = 0.1
@@ -96,7 +97,7 @@ def _known_slices(num_slices: int, generator: torch.Generator) -> Tensor:
 
 
 def _known_region(num_slices: int, grid: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Choose a box in space: known are its inside or its outside and, half of the time, the slices before and after a span."""
+    """Choose a box whose inside or outside is known; half of the time also the slices outside a span are known."""
     inside = torch.ones(num_slices, *grid, dtype=torch.bool)
     for axis, size in enumerate(grid, start=1):
         within = _random_span(size, generator)

@@ -67,7 +67,7 @@ class TrainState:
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
-        """Update the averaged weights; the decay grows from about 0.1, so that the initial weights are forgotten quickly."""
+        """Update the averaged weights; the decay starts at 0.2, so that the initial weights are forgotten quickly."""
         decay = min(decay, (1 + self.step) / (10 + self.step))
         # parameters are matched by order, because a compiled model has other names
         both = zip(self.average.parameters(), self.model.parameters(), strict=True)

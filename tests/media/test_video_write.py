@@ -358,7 +358,7 @@ BAD_FRAMES = [
 
 
 def test_bad_frames(tmp_path: Path) -> None:
-    """Frames of another kind or of two sizes, or none at all; outside of this process, where types are not checked on every call."""
+    """Frames of another type, of two sizes, or none are refused; in a new process, without runtime type checks."""
     code = "import numpy as np; from chronotope.media import video; good = np.zeros((48, 64, 3), np.uint8)\n"
     for frames, _ in BAD_FRAMES:
         code += f"try: video.write('a.mp4', {frames}, 8)\nexcept video.UsageError as error: print(error)\n"

@@ -1,4 +1,4 @@
-"""The training scripts on a handful of tiny clips: loss falls, and a resumed run equals an uninterrupted one to the bit."""
+"""Training on a few tiny clips: the loss falls, and a resumed run equals an uninterrupted one to the bit."""
 
 import json
 import math
