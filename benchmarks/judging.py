@@ -13,9 +13,9 @@ import time
 
 import torch
 
-from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.stage.checks.predicates import check
-from chronotope.worlds.stage.checks.tracking import cannot_judge, truth_of
+from chronotope.worlds.stage.checks.tracking import truth_of, unsupported
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Spec
@@ -31,7 +31,7 @@ def judged() -> list[Spec]:
     """Return the specs, made square, which is possible because places and sizes in a spec are relative."""
     specs = [next(specs_of(2_000_000 + index, SCOPES[TURNS[index % len(TURNS)]], "heldout")) for index in range(SPECS)]
     square = [dataclasses.replace(spec, width=SIZE, height=SIZE) for spec in specs]
-    return [spec for spec in square if not cannot_judge(spec)]
+    return [spec for spec in square if not unsupported(spec)]
 
 
 def main() -> None:
@@ -39,15 +39,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    probe = load_probe()
+    detector = load_detector()
     clips = [(spec, render(spec).frames) for spec in judged()]
-    check(probe, *clips[0])
+    check(detector, *clips[0])
     per_cpu, per_wall = [], []
     for _ in range(options.rounds):
         cpu, clock = time.process_time(), time.perf_counter()
         for spec, frames in clips:
             truth_of.cache_clear()  # so that every video is judged without cached results
-            check(probe, spec, frames)
+            check(detector, spec, frames)
         frames = sum(len(frames) for _, frames in clips)
         per_cpu.append(frames / (time.process_time() - cpu))
         per_wall.append(frames / (time.perf_counter() - clock))

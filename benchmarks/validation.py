@@ -20,8 +20,8 @@ from chronotope.metrics.statistics import Rate
 from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.splits import Split
 from chronotope.worlds.stage.backdrops import flat_backdrop
-from chronotope.worlds.stage.checks.attributes import Sight, Verdict, direction_of, judge_sight, watch
-from chronotope.worlds.stage.checks.detector import Probe
+from chronotope.worlds.stage.checks.attributes import Detections, Verdict, detect, direction_of, judge_sight
+from chronotope.worlds.stage.checks.detector import Detector
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import Scope
@@ -67,7 +67,7 @@ def pass_rates(verdicts: list[tuple[Verdict, ...]]) -> dict[str, Rate]:
 
 
 def validate(
-    probe: Probe,
+    detector: Detector,
     specs: list[Spec],
     through: Callable[[Frames], Frames] | None = None,
     on_done: Callable[[int], None] = lambda done: None,
@@ -76,10 +76,12 @@ def validate(
     rates: dict[tuple[str, str], Rate] = defaultdict(lambda: Rate(0, 0))
 
     @functools.lru_cache(maxsize=128)
-    def sight_of(index: int) -> Sight:
-        return watch(probe, render(specs[index]).frames)
+    def sight_of(index: int) -> Detections:
+        return detect(detector, render(specs[index]).frames)
 
-    def note(clips: str, spec: Spec, sight: Sight, attributes: Sequence[str], actors: set[str] | None = None) -> None:
+    def note(
+        clips: str, spec: Spec, sight: Detections, attributes: Sequence[str], actors: set[str] | None = None
+    ) -> None:
         for verdict in judge_sight(sight, spec):
             for attribute in attributes:
                 passed = getattr(verdict, attribute)
@@ -89,34 +91,36 @@ def validate(
     for index, spec in enumerate(specs):
         note("truth", spec, sight_of(index), (*ATTRIBUTES, "stays"))
         frames = render(spec).frames
-        note("truth, softened", spec, watch(probe, soften(frames, index)), (*ATTRIBUTES, "stays"))
+        note("truth, softened", spec, detect(detector, soften(frames, index)), (*ATTRIBUTES, "stays"))
         if through:
-            note("truth, through", spec, watch(probe, through(frames)), (*ATTRIBUTES, "stays"))
+            note("truth, through", spec, detect(detector, through(frames)), (*ATTRIBUTES, "stays"))
         for attribute in ATTRIBUTES:
             for actor in spec.actors:
                 other = _other(spec, actor.id, attribute, index, specs)
                 if other is not None:
                     note("shuffled", spec, sight_of(other), (attribute,), {actor.id})
-        for control, attribute, sight, actors in _controls(probe, spec, sight_of(index), index):
+        for control, attribute, sight, actors in _controls(detector, spec, sight_of(index), index):
             note(control, spec, sight, (attribute,), actors)
         on_done(index + 1)
     return Validation(dict(rates))
 
 
-def _controls(probe: Probe, spec: Spec, sight: Sight, index: int) -> Iterator[tuple[str, str, Sight, set[str]]]:
+def _controls(
+    detector: Detector, spec: Spec, sight: Detections, index: int
+) -> Iterator[tuple[str, str, Detections, set[str]]]:
     """Yield (control, attribute that is wrong, detections, actors for which it is wrong)."""
     if any(direction_of(spec, actor) for actor in spec.actors):
         # the detector processes each frame alone, so its detections can be reordered
         all_actors = {actor.id for actor in spec.actors}
-        yield "reversed", "direction", Sight(sight.frames[::-1], sight.likely[::-1]), all_actors
+        yield "reversed", "direction", Detections(sight.frames[::-1], sight.likely[::-1]), all_actors
         still = np.full(len(sight.frames), len(sight.frames) // 2)
-        yield "frozen", "direction", Sight(sight.frames[still], sight.likely[still]), all_actors
+        yield "frozen", "direction", Detections(sight.frames[still], sight.likely[still]), all_actors
     changed = _recoloured(spec, index)
     coloured = {a.id for a, b in zip(spec.actors, changed.actors, strict=True) if a.colour != b.colour}
     if coloured:
-        yield "recoloured", "colour", watch(probe, render(changed).frames), coloured
+        yield "recoloured", "colour", detect(detector, render(changed).frames), coloured
     empty = flat_backdrop(spec.backdrop, spec.width, spec.height, spec.seed)[None]
-    yield "empty", "who", watch(probe, np.ascontiguousarray(empty)), {actor.id for actor in spec.actors}
+    yield "empty", "who", detect(detector, np.ascontiguousarray(empty)), {actor.id for actor in spec.actors}
 
 
 def _other(spec: Spec, name: str, attribute: str, index: int, specs: list[Spec]) -> int | None:

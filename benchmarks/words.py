@@ -18,7 +18,7 @@ from chronotope.metrics.statistics import Rate
 from chronotope.worlds.splits import Split
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.checks.attributes import Verdict, judge
-from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES
@@ -32,7 +32,7 @@ SPLITS: tuple[tuple[Split, str], ...] = (("heldout", "held out"), ("combination"
 
 def measure(options: Options) -> dict[str, Any]:
     """Measure the rates of the model, and of rendered clips with the same checks."""
-    generator, probe = Generator.load(options.model), load_probe()
+    generator, detector = Generator.load(options.model), load_detector()
     counts = {"heldout": options.specs, "combination": options.combination}
     results: dict[str, Any] = {}
     for split, _ in SPLITS:
@@ -44,7 +44,7 @@ def measure(options: Options) -> dict[str, Any]:
             "autoencoder": lambda spec, index: through(generator, render(spec).frames),
             "model": functools.partial(generate, generator, options, split),
         }
-        results[split] = {way: _judged(way, make, specs, probe) for way, make in ways.items()}
+        results[split] = {way: _judged(way, make, specs, detector) for way, make in ways.items()}
     defaults = generator.defaults
     settings = {
         "model": options.model,
@@ -91,11 +91,11 @@ def generate(generator: Generator, options: Options, split: str, spec: Spec, ind
     return result.frames
 
 
-def _judged(way: str, make: Callable[[Spec, int], np.ndarray], specs: list[Spec], probe: Any) -> dict[str, Any]:
+def _judged(way: str, make: Callable[[Spec, int], np.ndarray], specs: list[Spec], detector: Any) -> dict[str, Any]:
     verdicts, began = [], time.perf_counter()
     for index, spec in enumerate(specs):
         frames = make(spec, index)
-        verdicts.append(judge(probe, spec, frames))
+        verdicts.append(judge(detector, spec, frames))
         if (index + 1) % 20 == 0:
             say(f"  {way}: {index + 1}/{len(specs)} in {time.perf_counter() - began:.0f} s")
     rates = pass_rates(verdicts)

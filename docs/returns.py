@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from chronotope.worlds.stage.captions import captions
-from chronotope.worlds.stage.checks.identity import identity_of
+from chronotope.worlds.stage.checks.identity import identity_stratum
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES
@@ -24,7 +24,7 @@ def main() -> None:
     rows: dict[str, np.ndarray] = {}
     for seed in itertools.count():
         spec = sample_spec(seed, SCOPES["returns"])
-        level = identity_of(spec)
+        level = identity_stratum(spec)
         if level not in rows:
             frames = render(spec).frames[np.linspace(0, spec.num_frames - 1, COUNT).round().astype(int)]
             wide = WIDEST + GAP - spec.width

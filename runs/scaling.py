@@ -24,8 +24,8 @@ from chronotope.storage import read_json
 from chronotope.train.config import read_run
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.checks.attributes import judge
-from chronotope.worlds.stage.checks.detector import Probe, load_probe
-from chronotope.worlds.stage.checks.tracking import cannot_judge
+from chronotope.worlds.stage.checks.detector import Detector, load_detector
+from chronotope.worlds.stage.checks.tracking import unsupported
 from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Spec
@@ -59,13 +59,13 @@ def judgeable_specs(count: int) -> list[Spec]:
     specs, seed = [], FIRST_SEED
     while len(specs) < count:
         spec = sample_spec(seed, SCOPES["shapes"], "heldout")
-        if spec.num_frames > 4 and spec.events and not cannot_judge(spec):
+        if spec.num_frames > 4 and spec.events and not unsupported(spec):
             specs.append(spec)
         seed += 1
     return specs
 
 
-def outcome(folder: Path, specs: list[Spec], probe: Probe, out: Path) -> Outcome:
+def outcome(folder: Path, specs: list[Spec], detector: Detector, out: Path) -> Outcome:
     """Generate and judge a video of every spec; the seed is the index of the spec."""
     generator, trained = Generator.load(folder), read_json(folder / "dit" / "model.json")["training"]
     right, kept = [], []
@@ -78,7 +78,7 @@ def outcome(folder: Path, specs: list[Spec], probe: Probe, out: Path) -> Outcome
             num_frames=spec.num_frames,
             fps=spec.fps,
         )
-        right.append(all(verdict.all_right for verdict in judge(probe, spec, made.frames)))
+        right.append(all(verdict.all_right for verdict in judge(detector, spec, made.frames)))
         if place < SHOWN:
             kept.append(out / "videos" / f"{folder.name}-{place}.mp4")
             kept[-1].parent.mkdir(parents=True, exist_ok=True)
@@ -174,8 +174,8 @@ def main() -> None:
     options = parser.parse_args()
     if len(options.models) < 2:
         parser.error("give at least two models; a curve cannot be fitted to one")
-    specs, probe = judgeable_specs(options.specs), load_probe()
-    outcomes = [outcome(folder, specs, probe, options.out) for folder in options.models]
+    specs, detector = judgeable_specs(options.specs), load_detector()
+    outcomes = [outcome(folder, specs, detector, options.out) for folder in options.models]
     fitted = trend([found.flops for found in outcomes], [found.right for found in outcomes])
     low, high = fitted.odds_interval
     tenfold = f"odds of success times {fitted.odds:.1f} [{low:.1f}, {high:.1f}] for ten times the compute"

@@ -1,4 +1,4 @@
-"""Train the probe on the stage's exact masks: python -m tools.train_detector
+"""Train the detector on the stage's exact masks: python -m tools.train_detector
 
 Ten minutes on one core. Only specs of the training split are seen, so held-out ones and new combinations stay fair tests.
 """
@@ -27,7 +27,7 @@ from chronotope.worlds.stage.checks.detector import (
     NOTHING,
     SHORT_SIDE,
     SOMETHING,
-    Probe,
+    Detector,
     scaled,
     weights_folder,
 )
@@ -36,7 +36,7 @@ from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES, Scope
 from tools.degrade import spoil
 
-__all__ = ["Example", "gather", "train_probe"]
+__all__ = ["Example", "gather", "train_detector"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Example:
 
 
 def _strangers() -> Scope:
-    """Who else is in the cast: all of them are `something` to the probe."""
+    """Who else is in the cast: all of them are `something` to the detector."""
     nouns = tuple(noun for noun in CAST if noun not in KINDS)
     shapes = tuple(shape for shape in SHAPES if shape not in KINDS)
     return dataclasses.replace(SCOPES["wide"], shapes=shapes, nouns=nouns, colours=tuple(COLOURS), shape_share=0.15)
@@ -108,32 +108,32 @@ def _batches(examples: list[Example], size: int, seed: int) -> Iterator[tuple[Te
         yield pixels, shares
 
 
-def train_probe(
-    probe: Probe, examples: list[Example], steps: int, seed: int, learning_rate: float = 4e-3, batch: int = 32
+def train_detector(
+    detector: Detector, examples: list[Example], steps: int, seed: int, learning_rate: float = 4e-3, batch: int = 32
 ) -> Iterator[float]:
-    """Fit the probe; yields the loss of every step."""
-    optimizer = torch.optim.AdamW(probe.parameters(), lr=learning_rate, weight_decay=0.02, betas=(0.9, 0.98))
-    # most cells hold nothing: they count less, or the probe would learn to say nothing
+    """Fit the detector; yields the loss of every step."""
+    optimizer = torch.optim.AdamW(detector.parameters(), lr=learning_rate, weight_decay=0.02, betas=(0.9, 0.98))
+    # most cells hold nothing: they count less, or the detector would learn to say nothing
     weight = torch.ones(len(KINDS))
     weight[NOTHING], weight[SOMETHING] = 0.3, 0.6
-    probe.train()
+    detector.train()
     for step, (pixels, shares) in zip(range(steps), _batches(examples, batch, seed), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * min(1.0, (step + 1) / 60) * 0.5 * (1 + math.cos(math.pi * step / steps))
-        loss = F.cross_entropy(probe(pixels), shares, weight=weight)
+        loss = F.cross_entropy(detector(pixels), shares, weight=weight)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(probe.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(detector.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         yield float(loss.detach())
-    probe.eval()
+    detector.eval()
 
 
-def _save(probe: Probe, folder: Path, about: dict[str, object]) -> None:
+def _save(detector: Detector, folder: Path, about: dict[str, object]) -> None:
     from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: t.half().contiguous() if t.is_floating_point() else t for name, t in probe.state_dict().items()}
+    tensors = {name: t.half().contiguous() if t.is_floating_point() else t for name, t in detector.state_dict().items()}
     write_atomically(folder / "detector.safetensors", save(tensors))
     description = {"kind": "probe", "kinds": list(KINDS), "short_side": SHORT_SIDE, "cell": CELL, **about}
     write_json(folder / "detector.json", description)
@@ -154,13 +154,13 @@ def main(arguments: list[str] | None = None) -> None:
     examples = gather(options.clips, options.seed)
     say = sys.stderr.write
     say(f"{len(examples)} frames of {options.clips} clips in {time.perf_counter() - began:.0f} s\n")
-    probe, average = Probe(), 0.0
-    for step, loss in enumerate(train_probe(probe, examples, options.steps, options.seed), 1):
+    detector, average = Detector(), 0.0
+    for step, loss in enumerate(train_detector(detector, examples, options.steps, options.seed), 1):
         average += (loss - average) / min(step, 50)
         if step % 50 == 0:
             say(f"step {step}/{options.steps}  loss {average:.4f}  {time.perf_counter() - began:.0f} s\n")
     about = {"clips": options.clips, "steps": options.steps, "seed": options.seed, "loss": round(average, 4)}
-    _save(probe, options.out, {**about, "seconds": round(time.perf_counter() - began)})
+    _save(detector, options.out, {**about, "seconds": round(time.perf_counter() - began)})
 
 
 if __name__ == "__main__":

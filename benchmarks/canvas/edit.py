@@ -11,8 +11,8 @@ from benchmarks.canvas.cases import Case, cases, keep, settings
 from benchmarks.harness import Options, Row, say
 from chronotope.generate.pipeline import Generator
 from chronotope.metrics.statistics import Rate
-from chronotope.worlds.stage.checks.attributes import follow, judge_sight, watch
-from chronotope.worlds.stage.checks.detector import Probe, load_probe
+from chronotope.worlds.stage.checks.attributes import detect, judge_sight, track
+from chronotope.worlds.stage.checks.detector import Detector, load_detector
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Actor, Spec
 
@@ -37,7 +37,7 @@ def recoloured(case: Case, colours: tuple[str, ...]) -> Case:
 
 def measure(options: Options) -> dict[str, Any]:
     """Edit every clip at every strength, with the same seed."""
-    generator, probe = Generator.load(options.model), load_probe()
+    generator, detector = Generator.load(options.model), load_detector()
     found = cases(options, lambda spec: spec.num_frames >= 8 and coloured(spec) is not None)
     results: dict[str, list[dict[str, Any]]] = {str(strength): [] for strength in STRENGTHS}
     for number, case in enumerate(found):
@@ -47,19 +47,19 @@ def measure(options: Options) -> dict[str, Any]:
                 wanted.prompt, video=case.frames, task="edit", strength=strength, seed=case.index, **case.size
             )
             keep(options, f"edit-{strength}", wanted, made)
-            results[str(strength)].append({"seed": case.index, **compared(probe, case, wanted, made.frames)})
+            results[str(strength)].append({"seed": case.index, **compared(detector, case, wanted, made.frames)})
         if (number + 1) % 20 == 0:
             say(f"  {number + 1}/{len(found)}")
     return {"settings": settings(options, found), "results": results}
 
 
-def compared(probe: Probe, case: Case, wanted: Case, frames: np.ndarray) -> dict[str, Any]:
+def compared(detector: Detector, case: Case, wanted: Case, frames: np.ndarray) -> dict[str, Any]:
     """Return whether the actor has the new colour, and the overlap (IoU) of its places in the two videos."""
     actor = coloured(case.spec)
     assert actor is not None
-    before, after = watch(probe, case.frames), watch(probe, frames)
+    before, after = detect(detector, case.frames), detect(detector, frames)
     (verdict,) = (one for one in judge_sight(after, wanted.spec) if one.actor == actor.id)
-    one, other = (follow(sight, (actor.noun,)).cells for sight in (before, after))
+    one, other = (track(sight, (actor.noun,)).cells for sight in (before, after))
     union = (one | other).sum()
     return {"changed": bool(verdict.colour), "overlap": float((one & other).sum() / union) if union else 0.0}
 

@@ -13,8 +13,8 @@ from chronotope.generate.pipeline import Generator
 from chronotope.metrics.continuity import jump
 from chronotope.metrics.statistics import Rate
 from chronotope.request import Task
-from chronotope.worlds.stage.checks.attributes import Trail, follow, watch
-from chronotope.worlds.stage.checks.detector import Probe, load_probe
+from chronotope.worlds.stage.checks.attributes import Trail, detect, track
+from chronotope.worlds.stage.checks.detector import Detector, load_detector
 
 TITLE = "Extend, both ways"
 THREADS = 1
@@ -24,17 +24,17 @@ TASKS: tuple[tuple[Task, str], ...] = (("extend", "forward"), ("extend_backward"
 
 def measure(options: Options) -> dict[str, Any]:
     """Extend every clip from one second of context in both directions; rendered clips are the control."""
-    generator, probe, found = Generator.load(options.model), load_probe(), cases(options, moves)
+    generator, detector, found = Generator.load(options.model), load_detector(), cases(options, moves)
     results: dict[str, list[dict[str, Any]]] = {name: [] for _, name in TASKS} | {"truth": [], "fan": []}
     for number, case in enumerate(found):
-        results["truth"].append(measured(probe, case, case.frames, CONTEXT, False))
+        results["truth"].append(measured(detector, case, case.frames, CONTEXT, False))
         pasts = []
         for task, name in TASKS:
             clip = case.frames[:CONTEXT] if task == "extend" else case.frames[-CONTEXT:]
             made = generator.generate(case.prompt, video=clip, task=task, num_frames=NEW, seed=case.index, **case.size)
             keep(options, name, case, made)
             joint = CONTEXT if task == "extend" else NEW
-            results[name].append(measured(probe, case, made.frames, joint, task != "extend"))
+            results[name].append(measured(detector, case, made.frames, joint, task != "extend"))
             pasts.append(made.frames)
         again = generator.generate(case.prompt, video=clip, task=task, num_frames=NEW, seed=case.index + 1, **case.size)
         results["fan"].append(fan(case, [pasts[1], again.frames]))
@@ -43,12 +43,12 @@ def measure(options: Options) -> dict[str, Any]:
     return {"settings": settings(options, found, context=f"{CONTEXT} frames", new=f"{NEW} frames"), "results": results}
 
 
-def measured(probe: Probe, case: Case, frames: np.ndarray, joint: int, backward: bool) -> dict[str, Any]:
+def measured(detector: Detector, case: Case, frames: np.ndarray, joint: int, backward: bool) -> dict[str, Any]:
     """Measure the velocity jump at the boundary, and detect actors on the known side and at the end of the new one."""
-    sight = watch(probe, frames)
+    sight = detect(detector, frames)
     going = mover(case.spec)
     assert going is not None
-    trails = {actor.id: follow(sight, (actor.noun,)) for actor in case.spec.actors}
+    trails = {actor.id: track(sight, (actor.noun,)) for actor in case.spec.actors}
     centres = trails[going.id].centres
     change = jump(centres[::-1], len(centres) - joint) if backward else jump(centres, joint)
     here, there = (slice(joint, None), slice(0, 4)) if backward else (slice(0, joint), slice(-4, None))

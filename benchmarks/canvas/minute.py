@@ -17,10 +17,10 @@ from chronotope.generate.pipeline import Generation, Generator
 from chronotope.generate.settings import Settings
 from chronotope.metrics.statistics import Rate
 from chronotope.prompt import read_prompts
-from chronotope.worlds.stage.checks.attributes import watch
-from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.checks.attributes import detect
+from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.stage.checks.drift import MEASURES, SPREAD, drifts
-from chronotope.worlds.stage.checks.tracking import follow_all
+from chronotope.worlds.stage.checks.tracking import track_actors
 
 TITLE = "A minute"
 THREADS = 1
@@ -36,12 +36,12 @@ def measure(options: Options) -> dict[str, Any]:
             costs[str(seconds)].append(in_own_process("benchmarks.canvas.minute", options.model, seconds))
             say(f"  {seconds} s: {costs[str(seconds)][-1]}")
     generator, found = Generator.load(options.model), cases(options, simple)
-    probe, changes = load_probe(), []
+    detector, changes = load_detector(), []
     for case in found[: min(VIDEOS, options.specs)]:
         minute = made(generator, case)
         keep(options, "minute", case, minute)
         fault, numbers = drifts(
-            follow_all(watch(probe, minute.frames), replace(case.spec, num_frames=len(minute.frames)))
+            track_actors(detect(detector, minute.frames), replace(case.spec, num_frames=len(minute.frames)))
         )
         changes.append(
             {"seed": case.index, "drifts": fault is not None, **{name: numbers.get(name) for name in MEASURES}}

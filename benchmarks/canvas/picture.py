@@ -13,7 +13,7 @@ from chronotope.evaluate.reconstruction import psnr
 from chronotope.generate.pipeline import Generator
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.stage.checks.attributes import judge
-from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.checks.detector import load_detector
 
 TITLE = "Picture: the first frame and what follows"
 THREADS = 1
@@ -21,13 +21,13 @@ THREADS = 1
 
 def measure(options: Options) -> dict[str, Any]:
     """Measure the PSNR of the first frame and of the reconstructed picture, and detect actors in later frames."""
-    generator, probe, found, results = Generator.load(options.model), load_probe(), cases(options, simple), []
+    generator, detector, found, results = Generator.load(options.model), load_detector(), cases(options, simple), []
     for case in found:
         picture = case.frames[:1]
         made = generator.generate(case.prompt, image=picture[0], num_frames=9, seed=case.index, **case.size)
         keep(options, "picture", case, made)
         trip, first = (psnr(picture, frames) for frames in (through(generator, picture), made.frames[:1]))
-        who = all(verdict.who for verdict in judge(probe, case.spec, made.frames[1:]))
+        who = all(verdict.who for verdict in judge(detector, case.spec, made.frames[1:]))
         results.append({"seed": case.index, "round_trip": trip, "first_frame": first, "who": who})
     return {"settings": settings(options, found), "results": results}
 

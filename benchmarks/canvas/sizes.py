@@ -19,8 +19,8 @@ from chronotope.generate.settings import Settings
 from chronotope.media.picture import resize
 from chronotope.metrics.statistics import Rate
 from chronotope.prompt import read_prompts
-from chronotope.worlds.stage.checks.attributes import follow, judge, watch
-from chronotope.worlds.stage.checks.detector import Probe, load_probe
+from chronotope.worlds.stage.checks.attributes import detect, judge, track
+from chronotope.worlds.stage.checks.detector import Detector, load_detector
 
 TITLE = "Any size"
 THREADS = 1
@@ -33,18 +33,18 @@ LARGE_STEPS = 2
 
 def measure(options: Options) -> dict[str, Any]:
     """Generate the cases at each size; generate large pictures in new processes, with two steps each."""
-    generator, probe, found = Generator.load(options.model), load_probe(), cases(options, simple)
+    generator, detector, found = Generator.load(options.model), load_detector(), cases(options, simple)
     good: dict[str, list[bool]] = {}
     for width, height in (*TRAINED, *OTHER):
         verdicts = []
         for case in (with_size(one, width, height) for one in found):
             made = generator.generate(case.prompt, num_frames=8, seed=case.index, **case.size)
             keep(options, f"size-{width}x{height}", case, made)
-            verdicts.append(all(verdict.who for verdict in judge(probe, case.spec, made.frames)))
+            verdicts.append(all(verdict.who for verdict in judge(detector, case.spec, made.frames)))
         good[f"{width}x{height}"] = verdicts
         say(f"  {width}x{height}: {Rate(sum(verdicts), len(verdicts))}")
     drafts = {
-        f"{width}x{height}": [agreement(generator, probe, with_size(case, width, height)) for case in found]
+        f"{width}x{height}": [agreement(generator, detector, with_size(case, width, height)) for case in found]
         for width, height in DRAFTED
     }
     large = {}
@@ -59,16 +59,16 @@ def measure(options: Options) -> dict[str, Any]:
     return {"settings": about, "results": {"who": good, "drafts": drafts, "large": large}}
 
 
-def agreement(generator: Generator, probe: Probe, case: Case) -> dict[str, float]:
+def agreement(generator: Generator, detector: Detector, case: Case) -> dict[str, float]:
     """Return the IoU of the actor's place in the full video and in drafts of the same and of another seed."""
     (actor,) = case.spec.actors
     common = {"num_frames": 4, **case.size}
     full = generator.generate(case.prompt, seed=case.index, **common).frames
-    cells = follow(watch(probe, full), (actor.noun,)).cells
+    cells = track(detect(detector, full), (actor.noun,)).cells
     found = {}
     for name, seed in (("same_seed", case.index), ("other_seed", case.index + 1)):
         draft = generator.generate(case.prompt, seed=seed, draft=True, **common).frames
-        other = follow(watch(probe, resize(draft, *full.shape[1:3])), (actor.noun,)).cells
+        other = track(detect(detector, resize(draft, *full.shape[1:3])), (actor.noun,)).cells
         union = (cells | other).sum()
         found[name] = float((cells & other).sum() / union) if union else 0.0
     return found

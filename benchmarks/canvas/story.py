@@ -10,7 +10,7 @@ from benchmarks.harness import Options, Row, say
 from chronotope.generate.pipeline import Generator
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.stage.checks.attributes import judge
-from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.stage.spec import Event
 
 TITLE = "Stories of two actions"
@@ -34,14 +34,14 @@ def beats(case: Case) -> tuple[Case, Case]:
 
 def measure(options: Options) -> dict[str, Any]:
     """Generate stories of two prompts of two seconds; judge the frames of each against its own spec."""
-    generator, probe, found, results = Generator.load(options.model), load_probe(), cases(options, simple), []
+    generator, detector, found, results = Generator.load(options.model), load_detector(), cases(options, simple), []
     for number, case in enumerate(found):
         first, second = beats(case)
         story = [(0.0, first.prompt), (BEAT / case.spec.fps, second.prompt)]
         made = generator.generate(story, num_frames=2 * BEAT, seed=case.index, **case.size)
         keep(options, "story", case, made)
         halves = made.frames[:BEAT], made.frames[BEAT:]
-        verdicts = [judge(probe, part.spec, frames)[0] for part, frames in zip((first, second), halves, strict=True)]
+        verdicts = [judge(detector, part.spec, frames)[0] for part, frames in zip((first, second), halves, strict=True)]
         results.append(
             {"seed": case.index, "who": [v.who for v in verdicts], "direction": [bool(v.direction) for v in verdicts]}
         )

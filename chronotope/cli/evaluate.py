@@ -35,7 +35,7 @@ from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.metrics.statistics import Rate
 from chronotope.models.autoencoder import Autoencoder
-from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.table.spec import TableSpec
 from chronotope.worlds.table.suite import cannot_draw, table_specs
 from chronotope.worlds.taxonomy import FAILURES
@@ -107,7 +107,7 @@ class EvaluateRequest:
         if why := cannot_draw(case.spec for case in cases):
             raise FileProblem(why)
         if self.best_of > 1 and any(isinstance(case.spec, TableSpec) for case in cases):
-            raise UsageError("--best-of chooses by a probe that never saw a table; leave it out")
+            raise UsageError("--best-of chooses by a detector that never saw a table; leave it out")
 
 
 def plan_suite(request: EvaluateRequest, path: Path) -> int:
@@ -119,7 +119,7 @@ def plan_suite(request: EvaluateRequest, path: Path) -> int:
 
 def evaluate(request: EvaluateRequest) -> dict[str, Any]:
     """Sample where there is a model to sample, judge every video, and write report.json and index.html."""
-    cases, probe = request.cases(), load_probe()
+    cases, detector = request.cases(), load_detector()
     about: dict[str, Any] = {"program": f"chronotope {__version__}"}
     if request.videos is None:
         verdicts = _sampled(request, cases, about)
@@ -138,7 +138,7 @@ def evaluate(request: EvaluateRequest) -> dict[str, Any]:
             "seeds": "unknown: made elsewhere",
         }
         with _helpers(request) as helpers, progress("judging", "videos") as report:
-            verdicts = judge_folder(probe, videos, cases, None, report, helpers)
+            verdicts = judge_folder(detector, videos, cases, None, report, helpers)
     about["folder"] = os.path.relpath(videos.resolve(), request.out.resolve())
     found = {**make_report(verdicts, about), **_added_before(request.out, about)}
     write_report(found, request.out)
@@ -187,7 +187,7 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any])
             )
         about["ledger"] = ledger.head
         with progress("judging", "videos") as report:
-            return judge_folder(load_probe(), request.out / "videos", cases, ledger, report, helpers)
+            return judge_folder(load_detector(), request.out / "videos", cases, ledger, report, helpers)
 
 
 def _helpers(request: EvaluateRequest, model: Path | None = None) -> contextlib.AbstractContextManager[Helpers | None]:
@@ -219,10 +219,10 @@ def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
 
 def _ceiling(autoencoder: Autoencoder, geometry: Geometry) -> dict[str, Any]:
     """What the checks say of the smoke suite's truth after this autoencoder: more no model that uses it can reach."""
-    make, probe, cases, found = there_and_back(autoencoder, geometry), load_probe(), make_suite("smoke"), []
+    make, detector, cases, found = there_and_back(autoencoder, geometry), load_detector(), make_suite("smoke"), []
     with progress("the ceiling", "videos") as report:
         for number, case in enumerate(cases, start=1):
-            found.append(Judged(case, check_case(probe, case, make(case)[0])))
+            found.append(Judged(case, check_case(detector, case, make(case)[0])))
             report(number, len(cases))
     checks = [one.holds for judged in found for one in judged.checks]
     return {
@@ -314,7 +314,7 @@ def try_the_checks(count: int, world: str = "stage") -> Trial:
     with progress("checking the checks", "specs") as report:
         if world == "table":
             return try_table_checks(table_specs(count), report)
-        return try_checks(load_probe(), trial_specs(count), report, trial_cases(count))
+        return try_checks(load_detector(), trial_specs(count), report, trial_cases(count))
 
 
 def trial_in_words(trial: Trial) -> str:

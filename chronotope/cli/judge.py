@@ -68,7 +68,7 @@ __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "val
     metavar="N",
     default=1,
     show_default=True,
-    help="Make N videos of each prompt and keep the one in which the probe is surest of what the words name: another row, and said so.",
+    help="Make N videos of each prompt and keep the one in which the detector is surest of what the words name: another row, and said so.",
 )
 @option(
     "--workers",

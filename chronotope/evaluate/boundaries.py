@@ -11,26 +11,26 @@ from chronotope.evaluate.reconstruction import psnr
 from chronotope.geometry import Frames
 from chronotope.metrics.continuity import STEP_NOISE, cuts
 from chronotope.worlds.check import Check, Outcome
-from chronotope.worlds.stage.checks.tracking import TRAVELS, Followed, Scene, truth_of
+from chronotope.worlds.stage.checks.tracking import TRAVELS, TrackedActor, TrackedClip, truth_of
 from chronotope.worlds.stage.spec import Spec
-from chronotope.worlds.stage.suites.tasks import Asked
+from chronotope.worlds.stage.suites.tasks import TaskInputs
 
-__all__ = ["closes", "comes_back", "join_checks"]
+__all__ = ["closes", "inputs_come_back", "boundary_checks"]
 
 KEPT = 24.0  # dB: the stage through the shipped autoencoder has 31 and more, through a weak one 27
 SEAM = 2.0  # median steps by which the velocity may change more than the stage's does
 
 
-def join_checks(scene: Scene, frames: Frames, asked: Asked) -> Iterator[Check]:
+def boundary_checks(scene: TrackedClip, frames: Frames, asked: TaskInputs) -> Iterator[Check]:
     """The predicates of a task; `frames` are the video's own, of the spec's size."""
-    yield from comes_back(frames, asked)
+    yield from inputs_come_back(frames, asked)
     for joint in asked.joints:
         yield Check.of("goes on smoothly", _seam(scene, frames, joint))
     if asked.wraps:
         yield Check.of("closes", _wrap(scene, frames))
 
 
-def comes_back(frames: Frames, asked: Asked) -> Iterator[Check]:
+def inputs_come_back(frames: Frames, asked: TaskInputs) -> Iterator[Check]:
     """What was given, if anything was that must be kept, is in the video."""
     if asked.kept is not None and asked.reference is not None:
         there = psnr(frames[asked.kept], asked.reference[asked.kept])
@@ -42,7 +42,7 @@ def comes_back(frames: Frames, asked: Asked) -> Iterator[Check]:
         )
 
 
-def _seam(scene: Scene, frames: Frames, joint: int) -> Outcome:
+def _seam(scene: TrackedClip, frames: Frames, joint: int) -> Outcome:
     """No cut, and who gets about goes on as the stage does, sideways and up and down."""
     if joint in cuts(frames):
         return "SEAM", joint
@@ -66,7 +66,7 @@ def _seam(scene: Scene, frames: Frames, joint: int) -> Outcome:
 
 
 def _step(places: Float[np.ndarray, "t 2"]) -> float:
-    """The median step of somebody, at least what the probe's noise comes to."""
+    """The median step of somebody, at least what the detector's noise comes to."""
     steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
     return STEP_NOISE if np.isnan(steps).all() else max(float(np.nanmedian(steps)), STEP_NOISE)
 
@@ -87,7 +87,7 @@ def closes(spec: Spec) -> bool:
     return all(_back(places[:, place]) <= SEAM for place in range(len(spec.actors)))
 
 
-def _wrap(scene: Scene, frames: Frames) -> Outcome:
+def _wrap(scene: TrackedClip, frames: Frames) -> Outcome:
     """The step from the last frame back to the first is like any other: no cut, nobody elsewhere."""
     half = len(frames) // 2
     if len(frames) - half in cuts(np.roll(frames, -half, axis=0)):
@@ -98,7 +98,7 @@ def _wrap(scene: Scene, frames: Frames) -> Outcome:
     return None
 
 
-def _leap(one: Followed) -> float:
+def _leap(one: TrackedActor) -> float:
     """The step from its last place to its first, in its median steps; 0 where it cannot be seen."""
     back = _back(np.where((one.found & ~one.touched)[:, None], one.trail.centres, np.nan))
     return 0.0 if np.isnan(back) else back

@@ -19,7 +19,7 @@ from chronotope.evaluate.suite import Case
 from chronotope.media import video
 from chronotope.progress import Progress
 from chronotope.worlds.check import Check, succeeds
-from chronotope.worlds.stage.checks.detector import Probe
+from chronotope.worlds.stage.checks.detector import Detector
 
 __all__ = ["Judged", "check_folder", "judge_folder", "sample_cases"]
 
@@ -149,7 +149,7 @@ def _misfits(path: Path, case: Case) -> list[str]:
 
 
 def judge_folder(
-    probe: Probe,
+    detector: Detector,
     folder: Path,
     cases: Sequence[Case],
     ledger: Ledger | None,
@@ -166,7 +166,9 @@ def judge_folder(
         path = folder / case.file
         if not path.is_file() or sha256(path) != done[case.id]["sha256"]:
             raise FileProblem(f"{path} is not the video that the ledger names; it was changed or removed")
-    checked = helpers.check(made, folder) if helpers else (check_file(probe, case, folder / case.file) for case in made)
+    checked = (
+        helpers.check(made, folder) if helpers else (check_file(detector, case, folder / case.file) for case in made)
+    )
     verdicts = []
     for number, case in enumerate(cases, start=1):
         verdicts.append(failed_to_run(case) if case.id in failed else Judged(case, next(checked)))

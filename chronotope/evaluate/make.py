@@ -28,8 +28,8 @@ from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.prompt import read_story
 from chronotope.worlds.check import Check
-from chronotope.worlds.stage.checks.detector import Probe, load_probe
-from chronotope.worlds.stage.suites.tasks import Asked
+from chronotope.worlds.stage.checks.detector import Detector, load_detector
+from chronotope.worlds.stage.suites.tasks import TaskInputs
 
 __all__ = ["LAYERS", "Helpers", "Make", "Row", "check_file", "maker", "one_by_one", "sha256", "there_and_back"]
 
@@ -64,7 +64,7 @@ def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
     def truth(case: Case) -> tuple[Frames, dict[str, Any]]:
         return case.truth(), {"layer": "truth"}
 
-    chosen = best_of(model, load_probe(), sampled.tries) if sampled.tries > 1 else model
+    chosen = best_of(model, load_detector(), sampled.tries) if sampled.tries > 1 else model
     makers: dict[str, Make] = {
         "model": chosen,
         "autoencoder": there_and_back(generator.autoencoder, generator.geometry),
@@ -87,7 +87,7 @@ def there_and_back(autoencoder: Autoencoder, geometry: Geometry) -> Make:
     return make
 
 
-def _beside(asked: Asked) -> dict[str, Any]:
+def _beside(asked: TaskInputs) -> dict[str, Any]:
     """What a task gives beside words, as `Generator.generate` calls it."""
     named = {what: getattr(asked.given, what) for what in ("task", "video", "into", "strength", "span", "mask")}
     return {"image": asked.given.images or None, "num_frames": asked.new, **named}
@@ -155,12 +155,12 @@ class Helpers:
         yield from self.pool.map(_check, cases, [folder / case.file for case in cases], chunksize=8)
 
 
-_HELD: dict[str, Any] = {}  # in a helper: what makes, and the probe
+_HELD: dict[str, Any] = {}  # in a helper: what makes, and the detector
 
 
 def _settle(model: Path | None, layer: str, sampled: Sampled) -> None:
     torch.set_num_threads(1)
-    _HELD["make"], _HELD["probe"] = model and maker(Generator.load(model), layer, sampled), load_probe()
+    _HELD["make"], _HELD["detector"] = model and maker(Generator.load(model), layer, sampled), load_detector()
 
 
 def _attempt_held(case: Case, path: Path) -> Row:
@@ -168,9 +168,9 @@ def _attempt_held(case: Case, path: Path) -> Row:
 
 
 def _check(case: Case, path: Path) -> tuple[Check, ...]:
-    return check_file(_HELD["probe"], case, path)
+    return check_file(_HELD["detector"], case, path)
 
 
-def check_file(probe: Probe, case: Case, path: Path) -> tuple[Check, ...]:
+def check_file(detector: Detector, case: Case, path: Path) -> tuple[Check, ...]:
     """The checks of one video on disk."""
-    return check_case(probe, case, video.read(path).frames)
+    return check_case(detector, case, video.read(path).frames)

@@ -1,7 +1,7 @@
 """The best of several videos of one prompt, chosen by a selector that never sees the truth: is what the words name in the picture?
 
 Candidates have seeds by hash, the first one the case's own. The selector reads the nouns and shapes that the prompt asks for and asks
-the probe how sure it is of each, frame by frame; where it knows none of them, the first video stands. The judge uses the same probe, so
+the detector how sure it is of each, frame by frame; where it knows none of them, the first video stands. The judge uses the same detector, so
 what selection gains here is an upper bound, and such a report is another row than that of first tries: it names N and the selector.
 """
 
@@ -18,14 +18,14 @@ from chronotope.evaluate.suite import Case
 from chronotope.flow.solvers import SolverName
 from chronotope.geometry import Frames
 from chronotope.worlds.stage.cast import CAST
-from chronotope.worlds.stage.checks.attributes import watch
-from chronotope.worlds.stage.checks.detector import KINDS, Probe
+from chronotope.worlds.stage.checks.attributes import detect
+from chronotope.worlds.stage.checks.detector import KINDS, Detector
 from chronotope.worlds.stage.vocabulary import SYNONYMS
 
 __all__ = ["REFUSALS", "Sampled", "best_of", "candidate_seeds", "confidence", "named_kinds"]
 
-SELECTOR = "the probe's confidence in the nouns of the prompt"
-NONE_NAMED = "nobody: the prompt names nothing that the probe knows, so the first try stands"
+SELECTOR = "the detector's confidence in the nouns of the prompt"
+NONE_NAMED = "nobody: the prompt names nothing that the detector knows, so the first try stands"
 REFUSALS = (ChronotopeError, MemoryError, RuntimeError, ValueError)  # by which a system fails to make a video
 _CLAUSES = re.compile(r"[.,;:!?\n]+|\b(?:where|but|while)\b")
 _DENIES_WHAT_FOLLOWS = re.compile(r"\b(?:no|not|without|nor|neither|lacks|lacking|except)\b|n't\b")
@@ -62,7 +62,7 @@ def candidate_seeds(seed: int, count: int) -> list[int]:
 
 
 def named_kinds(prompt: str) -> list[str]:
-    """The kinds of the probe's cast that the words ask for, one or several, by the grammar's synonyms too; not what they deny.
+    """The kinds of the detector's cast that the words ask for, one or several, by the grammar's synonyms too; not what they deny.
 
     A denial holds to the end of its clause: to miss a noun there is better than to choose for what shall not be there.
     """
@@ -86,14 +86,14 @@ _MEANT = {form: kind for word, kind in _WORDS.items() for form in _forms(word)}
 _NOUN = re.compile(rf"\b(?:{'|'.join(re.escape(form) for form in sorted(_MEANT, key=len, reverse=True))})\b")
 
 
-def confidence(probe: Probe, prompt: str, frames: Frames) -> float:
-    """How sure the probe is of what the prompt names: the largest chance of any cell, mean over frames, least over what is named."""
-    likely = watch(probe, frames).likely
+def confidence(detector: Detector, prompt: str, frames: Frames) -> float:
+    """How sure the detector is of what the prompt names: the largest chance of any cell, mean over frames, least over what is named."""
+    likely = detect(detector, frames).likely
     sure = [float(likely[:, KINDS.index(kind)].max(axis=(1, 2)).mean()) for kind in named_kinds(prompt)]
     return min(sure, default=0.0)
 
 
-def best_of(make: Make, probe: Probe, tries: int) -> Make:
+def best_of(make: Make, detector: Detector, tries: int) -> Make:
     """Makes a case's video so many times and keeps that of which the selector is surest; of equals the first.
 
     A try that fails is told and passed over; if all fail, so does the case, as its first try did.
@@ -111,7 +111,7 @@ def best_of(make: Make, probe: Probe, tries: int) -> Make:
                 problems.append(problem)
                 told.append({"seed": seed, "failed": f"{type(problem).__name__}: {problem}"})
                 continue
-            sure = confidence(probe, case.prompt, frames)
+            sure = confidence(detector, case.prompt, frames)
             told.append({"seed": seed, "confidence": round(sure, 4)})
             if sure > best:
                 best, kept = sure, (frames, {**origin, "selected": {"by": SELECTOR, "tries": told, "kept": number}})

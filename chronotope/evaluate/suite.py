@@ -23,23 +23,23 @@ from chronotope.geometry import Frames
 from chronotope.storage import write_jsonl
 from chronotope.worlds.splits import Split, spec_key
 from chronotope.worlds.stage.backdrops import PLAIN
-from chronotope.worlds.stage.checks.identity import identity_of
-from chronotope.worlds.stage.checks.tracking import DEEDS, TRAVELS
+from chronotope.worlds.stage.checks.identity import identity_stratum
+from chronotope.worlds.stage.checks.tracking import ACTIONS, TRAVELS
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.sample import split_of
 from chronotope.worlds.stage.scope import SCOPES, scope_of
 from chronotope.worlds.stage.spec import Spec
-from chronotope.worlds.stage.suites.feasibility import unfit
-from chronotope.worlds.stage.suites.lengths import STORIES, length_draws
-from chronotope.worlds.stage.suites.prompts import ASKED_FOR, PROMPT_FORMS, prompt_draws
-from chronotope.worlds.stage.suites.sizes import TRAINING, size_draws, trained
-from chronotope.worlds.stage.suites.specs import FORMS, Draw, form_of, hardest, specs_of, worded
-from chronotope.worlds.stage.suites.tasks import CANVAS_TASKS, Asked, asked_of, task_draws
+from chronotope.worlds.stage.suites.feasibility import infeasible
+from chronotope.worlds.stage.suites.lengths import STORIES, lengths_suite
+from chronotope.worlds.stage.suites.prompts import PROMPT_FORMS, PROMPT_KINDS, prompts_suite
+from chronotope.worlds.stage.suites.sizes import TRAINING, sizes_suite, trained
+from chronotope.worlds.stage.suites.specs import FORMS, SuiteItem, form_of, hardest, specs_of, worded
+from chronotope.worlds.stage.suites.tasks import CANVAS_TASKS, TaskInputs, task_inputs_of, tasks_suite
 from chronotope.worlds.table.checks.geometry import truth_of as played
 from chronotope.worlds.table.render import render as render_table
 from chronotope.worlds.table.sample import table_split
 from chronotope.worlds.table.spec import TableSpec
-from chronotope.worlds.table.suite import asked_on_table, table_draws, table_levels, table_unfit
+from chronotope.worlds.table.suite import asked_on_table, table_levels, table_suite, table_unfit
 
 __all__ = [
     "LENGTHS",
@@ -78,7 +78,7 @@ PHYSICS = {
 CONTACT = ("meet", "hit", "eat")
 ROUND = 5  # of so many cases in a row, one is of the scope `deeds`
 # What else a case can be one of, by the stratum in which it is reported
-_KINDS: dict[str, tuple[str, ...]] = {"story": tuple(STORIES), "training": TRAINING, "asks for": tuple(ASKED_FOR)}
+_KINDS: dict[str, tuple[str, ...]] = {"story": tuple(STORIES), "training": TRAINING, "asks for": tuple(PROMPT_KINDS)}
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,12 @@ SUITES = {
 
 
 # Those that ask for the same scenes at several levels of one thing
-BY_STRATUM: dict[str, Callable[[], Iterator[Draw]]] = {
-    "lengths": length_draws,
-    "sizes": size_draws,
-    "prompts": prompt_draws,
-    "tasks": task_draws,
-    "table": table_draws,
+BY_STRATUM: dict[str, Callable[[], Iterator[SuiteItem]]] = {
+    "lengths": lengths_suite,
+    "sizes": sizes_suite,
+    "prompts": prompts_suite,
+    "tasks": tasks_suite,
+    "table": table_suite,
 }
 NAMES = (*SUITES, *BY_STRATUM)
 
@@ -157,11 +157,11 @@ class Case:
         return self.spec
 
     @property
-    def asked(self) -> Asked | None:
+    def asked(self) -> TaskInputs | None:
         """What its task gives and wants, if it has one."""
         if isinstance(self.spec, TableSpec):
             return asked_on_table(self.spec)
-        return asked_of(self.task, self.spec) if self.task else None
+        return task_inputs_of(self.task, self.spec) if self.task else None
 
     def truth(self) -> Frames:
         """The clip of its spec, rendered."""
@@ -203,7 +203,7 @@ def strata_of(spec: Spec, form: str, split: Split) -> dict[str, str]:
         "actors": f"{len(spec.actors)}",
         "cast": "shapes" if kinds == {"shape"} else "nouns" if kinds == {"emoji"} else "both",
         "place": "plain colour" if spec.backdrop in PLAIN else "landscape",
-        "identity": identity_of(spec),
+        "identity": identity_stratum(spec),
     }
 
 
@@ -221,7 +221,7 @@ def make_suite(name: str) -> list[Case]:
         # spread evenly over the suite: every so many-th case
         form, shift = form_of(index), index // ROUND
         if index % ROUND == shift % ROUND:
-            deed = DEEDS[shift % len(DEEDS)]
+            deed = ACTIONS[shift % len(ACTIONS)]
             split: Split = "heldout"  # some deeds have no pair of attributes that is kept out of training
             spec, prompt = worded(specs_of(1_000_000 + index, scope_of(deed), split, deed), form)
         else:
@@ -333,7 +333,7 @@ def _read(path: Path, lines: Sequence[str]) -> Iterator[Case]:
 def _unfit(case: Case) -> str | None:
     if isinstance(case.spec, TableSpec):
         return table_unfit(case.task, case.kind, case.form, case.spec)
-    return unfit(case.task, case.kind, case.spec, case.prompt)
+    return infeasible(case.task, case.kind, case.spec, case.prompt)
 
 
 def _case(row: dict[str, Any]) -> Case:

@@ -12,7 +12,7 @@ from chronotope.evaluate.trial import Trial
 from chronotope.progress import Progress
 from chronotope.worlds.table.checks.geometry import truth_of
 from chronotope.worlds.table.checks.predicates import check, succeeds
-from chronotope.worlds.table.faults import TABLE_CONTROLS, TABLE_INJECTORS, plant_on_table
+from chronotope.worlds.table.faults import CONTROLS, FAULTS, inject
 from chronotope.worlds.table.render import render
 from chronotope.worlds.table.spec import TableSpec
 
@@ -21,13 +21,13 @@ __all__ = ["try_table_checks"]
 
 def try_table_checks(specs: Sequence[TableSpec], report: Progress = lambda done, total: None) -> Trial:
     """Every spec as it is rendered, with every fault that it can have, and as every control."""
-    trial = Trial(injectors=tuple(TABLE_INJECTORS))
+    trial = Trial(injectors=tuple(FAULTS))
     for number, spec in enumerate(specs):
         frames = render(spec, truth_of(spec).motion).frames
         trial.note_truth(check(spec, frames))
-        for code in TABLE_INJECTORS:
-            trial.note_planted(code, partial(plant_on_table, code, spec, number), partial(check, spec))
-        for name, change in TABLE_CONTROLS.items():
+        for code in FAULTS:
+            trial.note_planted(code, partial(inject, code, spec, number), partial(check, spec))
+        for name, change in CONTROLS.items():
             if (changed := change(spec, frames, np.random.default_rng([number, 19]))) is not None:
                 trial.note(name, not succeeds(check(spec, changed)))
         other = specs[(number + 2) % len(specs)]

@@ -13,7 +13,7 @@ import numpy as np
 
 from chronotope.geometry import Frames
 from chronotope.media import video
-from chronotope.worlds.stage.suites.tasks import Asked
+from chronotope.worlds.stage.suites.tasks import TaskInputs
 
 __all__ = ["described", "hand_out"]
 
@@ -21,7 +21,7 @@ FOLDER = "inputs"
 CLIPS = ("video", "into")
 
 
-def described(asked: Asked, name: str) -> dict[str, Any]:
+def described(asked: TaskInputs, name: str) -> dict[str, Any]:
     """A row's `inputs`: files by what they are, and the numbers that go with them; nothing where only words are given."""
     given = asked.given
     files = {what: _path(name, what) for what in _files(asked)}
@@ -34,7 +34,7 @@ def described(asked: Asked, name: str) -> dict[str, Any]:
     return {what: value for what, value in about.items() if value not in (None, [])}
 
 
-def hand_out(asked: Asked, name: str, folder: Path) -> None:
+def hand_out(asked: TaskInputs, name: str, folder: Path) -> None:
     """Write the files into the folder `inputs` of this one."""
     for what, frames in _files(asked).items():
         path = folder / _path(name, what)
@@ -52,7 +52,7 @@ def _path(name: str, what: str) -> str:
     return f"{FOLDER}/{name}-{what}" + ("" if what in CLIPS else ".png")
 
 
-def _files(asked: Asked) -> dict[str, Frames]:
+def _files(asked: TaskInputs) -> dict[str, Frames]:
     given = asked.given
     found = {f"image-{number}": picture[None] for number, (_, picture) in enumerate(given.images)}
     found |= {what: clip for what, clip in (("video", given.video), ("into", given.into)) if clip is not None}

@@ -20,15 +20,15 @@ from chronotope.geometry import Frames
 from chronotope.metrics.statistics import Rate
 from chronotope.progress import Progress
 from chronotope.worlds.check import Check, succeeds
-from chronotope.worlds.stage.checks.detector import Probe
+from chronotope.worlds.stage.checks.detector import Detector
 from chronotope.worlds.stage.checks.predicates import check
-from chronotope.worlds.stage.checks.tracking import DEEDS
-from chronotope.worlds.stage.faults.appearance import CONTROLS, INJECTORS, plant
-from chronotope.worlds.stage.faults.tasks import INJECTORS_OF_CASES, plant_in
+from chronotope.worlds.stage.checks.tracking import ACTIONS
+from chronotope.worlds.stage.faults.appearance import CONTROLS, FAULTS, plant
+from chronotope.worlds.stage.faults.tasks import TASK_FAULTS, inject_into_case
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.scope import SCOPES, scope_of
 from chronotope.worlds.stage.spec import Spec
-from chronotope.worlds.stage.suites.prompts import ASKED_FOR, PROMPT_FORMS
+from chronotope.worlds.stage.suites.prompts import PROMPT_FORMS, PROMPT_KINDS
 from chronotope.worlds.stage.suites.tasks import CANVAS_TASKS, task_specs
 from chronotope.worlds.taxonomy import FAILURES
 
@@ -52,7 +52,7 @@ class Trial:
     planted: dict[str, int] = field(default_factory=dict)
     raised: dict[str, Counter[str]] = field(default_factory=dict)
     controls: dict[str, Rate] = field(default_factory=dict)
-    injectors: tuple[str, ...] = (*INJECTORS, *INJECTORS_OF_CASES)  # the classes that can be planted
+    injectors: tuple[str, ...] = (*FAULTS, *TASK_FAULTS)  # the classes that can be planted
 
     def recall(self, code: str) -> Rate:
         """How often a planted fault is among those that are raised."""
@@ -115,7 +115,7 @@ def trial_specs(count: int, first: int = 2_000_000) -> list[Spec]:
     """
     specs = []
     for index in range(count):
-        deed = DEEDS[(index // 4 * 2 + index % 2) % len(DEEDS)] if index % 4 >= 2 else None
+        deed = ACTIONS[(index // 4 * 2 + index % 2) % len(ACTIONS)] if index % 4 >= 2 else None
         scope = scope_of(deed) if deed else SCOPES[("small", "acts")[index % 2]]
         if index % 8 == 0:
             scope = dataclasses.replace(
@@ -131,16 +131,16 @@ def trial_specs(count: int, first: int = 2_000_000) -> list[Spec]:
 
 def trial_cases(count: int, first: int = 2_500_000) -> list[Case]:
     """Held-out cases of every task of the canvas and of everything that prompts ask for, in turns; none is a suite's."""
-    found, turns = [], [*((task, "") for task in CANVAS_TASKS), *(("", kind) for kind in ASKED_FOR)]
+    found, turns = [], [*((task, "") for task in CANVAS_TASKS), *(("", kind) for kind in PROMPT_KINDS)]
     for index in range(count):
         task, kind = turns[index % len(turns)]
-        spec = next(task_specs(task, first + index) if task else ASKED_FOR[kind](first + index))
+        spec = next(task_specs(task, first + index) if task else PROMPT_KINDS[kind](first + index))
         found.append(Case(spec, "as its spec says", PROMPT_FORMS[0], "heldout", 0, index, index, task, kind))
     return found
 
 
 def try_checks(
-    probe: Probe,
+    detector: Detector,
     specs: Sequence[Spec],
     report: Progress = lambda done, total: None,
     cases: Sequence[Case] = (),
@@ -149,31 +149,33 @@ def try_checks(
     trial = Trial()
     for number, spec in enumerate(specs):
         frames = render(spec).frames
-        held = trial.note_truth(check(probe, spec, frames))
-        trial.of_deeds += held if any(event.kind in DEEDS for event in spec.events) else Rate(0, 0)
-        for code in INJECTORS:
-            trial.note_planted(code, partial(plant, code, spec, number), partial(check, probe, spec))
+        held = trial.note_truth(check(detector, spec, frames))
+        trial.of_deeds += held if any(event.kind in ACTIONS for event in spec.events) else Rate(0, 0)
+        for code in FAULTS:
+            trial.note_planted(code, partial(plant, code, spec, number), partial(check, detector, spec))
         for name, change in CONTROLS.items():
             if (changed := change(spec, frames, np.random.default_rng([number, 13]))) is not None:
-                trial.note(name, not succeeds(check(probe, spec, changed)))
+                trial.note(name, not succeeds(check(detector, spec, changed)))
         other = specs[(number + 2) % len(specs)]
         if {a.noun for a in other.actors} != {a.noun for a in spec.actors} and other.num_frames > 1:
             trial.note(
                 "another prompt's video",
-                not succeeds(check(probe, spec, _as_long(render(other).frames, spec.num_frames))),
+                not succeeds(check(detector, spec, _as_long(render(other).frames, spec.num_frames))),
             )
         report(number + 1, len(specs) + len(cases))
     for number, case in enumerate(cases):
-        _try_case(probe, trial, case, number)
+        _try_case(detector, trial, case, number)
         report(len(specs) + number + 1, len(specs) + len(cases))
     return trial
 
 
-def _try_case(probe: Probe, trial: Trial, case: Case, number: int) -> None:
-    trial.note_truth(check_case(probe, case, case.truth()))
-    for code in INJECTORS_OF_CASES:
-        most = ENOUGH * (1 + (code in INJECTORS))  # those planted in specs before this count too
-        trial.note_planted(code, partial(plant_in, code, case, number), partial(check_case, probe, case), most)
+def _try_case(detector: Detector, trial: Trial, case: Case, number: int) -> None:
+    trial.note_truth(check_case(detector, case, case.truth()))
+    for code in TASK_FAULTS:
+        most = ENOUGH * (1 + (code in FAULTS))  # those planted in specs before this count too
+        trial.note_planted(
+            code, partial(inject_into_case, code, case, number), partial(check_case, detector, case), most
+        )
 
 
 def _as_long(frames: np.ndarray, count: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from chronotope.geometry import Frames
 
 __all__ = ["cuts", "differences", "flow_changes", "jump", "seam_ratio", "wrap_ratio"]
 
-STEP_NOISE = 0.015  # short sides: the probe's cells are 1/16 of it, and centres are steadier than cells
+STEP_NOISE = 0.015  # short sides: the detector's cells are 1/16 of it, and centres are steadier than cells
 FLOW_NOISE = 0.1  # pixels
 LEVEL_NOISE = 1.0  # of 255
 CUT_FACTOR, CUT_LEAST = 4.0, 12.0  # a cut differs so many times more than its neighbours, and by so many levels

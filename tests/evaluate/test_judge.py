@@ -22,7 +22,7 @@ from chronotope.evaluate.report import compare, make_report, read_report, succes
 from chronotope.evaluate.suite import Case, make_suite
 from chronotope.generate.pipeline import Generator
 from chronotope.media import video
-from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.stage.render import render
 
 CASES = make_suite("smoke")[:12]
@@ -44,7 +44,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def verdicts(truth: Path) -> list[Judged]:
-    return judge_folder(load_probe(), truth, CASES, None, quiet)
+    return judge_folder(load_detector(), truth, CASES, None, quiet)
 
 
 def test_a_perfect_strangers_videos_succeed_after_compression(truth: Path, verdicts: list[Judged]) -> None:
@@ -60,7 +60,7 @@ def test_another_implementation_that_knows_nothing_fails_honestly(tmp_path: Path
         noise = rng.integers(0, 256, (spec.num_frames, spec.height, spec.width, 3), np.uint8)
         video.write(tmp_path / case.file, noise, spec.fps)
     check_folder(tmp_path, CASES)
-    assert success_rate(judge_folder(load_probe(), tmp_path, CASES, None, quiet)).successes == 0
+    assert success_rate(judge_folder(load_detector(), tmp_path, CASES, None, quiet)).successes == 0
 
 
 def test_videos_that_do_not_fit_are_listed(truth: Path, tmp_path: Path) -> None:
@@ -102,12 +102,12 @@ def test_a_model_is_sampled_once_planned_first_and_goes_on_where_it_stopped(mode
     halfway = Ledger(tmp_path / "ledger.jsonl")
     assert len(halfway.of("planned")) == 3 and len(halfway.of("done")) == 1
     with pytest.raises(FileProblem, match="2 planned and missing"):
-        judge_folder(load_probe(), tmp_path / "videos", cases, halfway, quiet)
+        judge_folder(load_detector(), tmp_path / "videos", cases, halfway, quiet)
     first = (tmp_path / "videos" / cases[0].file).read_bytes()
     ledger = sample_cases(generator, cases, tmp_path, quiet, ABOUT)
     assert (tmp_path / "videos" / cases[0].file).read_bytes() == first
     assert "prompt has" in ledger.of("failed")[too_long.id]["reason"]
-    found = judge_folder(load_probe(), tmp_path / "videos", cases, ledger, quiet)
+    found = judge_folder(load_detector(), tmp_path / "videos", cases, ledger, quiet)
     assert found[1].codes == ("SYS-RUN",) and not found[1].success
     with pytest.raises(FileProblem, match="a plan is never changed"):
         sample_cases(generator, [cases[0], CASES[3]], tmp_path, quiet, ABOUT)
@@ -118,7 +118,7 @@ def test_a_model_is_sampled_once_planned_first_and_goes_on_where_it_stopped(mode
         sample_cases(generator, cases, tmp_path, quiet, {"model": "another"})
     video.write(tmp_path / "videos" / cases[2].file, render(cases[2].spec).frames, 8.0)
     with pytest.raises(FileProblem, match="not the video that the ledger names"):
-        judge_folder(load_probe(), tmp_path / "videos", cases, ledger, quiet)
+        judge_folder(load_detector(), tmp_path / "videos", cases, ledger, quiet)
 
 
 def test_layers_tell_whose_fault_it_is(model: str, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_layers_tell_whose_fault_it_is(model: str, tmp_path: Path) -> None:
     for layer in ("truth", "autoencoder"):
         ledger = sample_cases(maker(generator, layer), cases, tmp_path / layer, quiet, {**ABOUT, "layer": layer})
         rates[layer] = success_rate(
-            judge_folder(load_probe(), tmp_path / layer / "videos", cases, ledger, quiet)
+            judge_folder(load_detector(), tmp_path / layer / "videos", cases, ledger, quiet)
         ).successes
     assert rates == {"truth": 3, "autoencoder": 0}
     with pytest.raises(UsageError, match="autoencoder"):
@@ -192,7 +192,7 @@ def test_helpers_make_and_judge_the_same(model: str, tmp_path: Path) -> None:
     alone = sample_cases(make, cases, tmp_path / "alone", quiet, ABOUT)
     with Helpers(2, Path(model), "model") as helpers:
         together = sample_cases(make, cases, tmp_path / "together", quiet, ABOUT, helpers)
-        found = judge_folder(load_probe(), tmp_path / "together" / "videos", cases, together, quiet, helpers)
+        found = judge_folder(load_detector(), tmp_path / "together" / "videos", cases, together, quiet, helpers)
     assert [row["case"] for row in together.rows if row["kind"] == "started"] == [case.id for case in cases]
     assert together.of("done").keys() == alone.of("done").keys()
     assert together.of("failed").keys() == alone.of("failed").keys() >= {too_long.id}
@@ -200,4 +200,4 @@ def test_helpers_make_and_judge_the_same(model: str, tmp_path: Path) -> None:
         if case.id in alone.of("done"):
             one, other = (video.read(tmp_path / name / "videos" / case.file).frames for name in ("alone", "together"))
             assert (one == other).all()
-    assert found == judge_folder(load_probe(), tmp_path / "alone" / "videos", cases, alone, quiet)
+    assert found == judge_folder(load_detector(), tmp_path / "alone" / "videos", cases, alone, quiet)

@@ -24,20 +24,20 @@ from chronotope.media import video
 from chronotope.metrics.continuity import cuts
 from chronotope.prompt import read_story
 from chronotope.worlds.check import Check, succeeds
-from chronotope.worlds.stage.checks.attributes import watch
-from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.checks.attributes import detect
+from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.stage.checks.relations import seen_by_camera
-from chronotope.worlds.stage.checks.tracking import cannot_judge, follow_all
-from chronotope.worlds.stage.faults.tasks import INJECTORS_OF_CASES, plant_in
+from chronotope.worlds.stage.checks.tracking import track_actors, unsupported
+from chronotope.worlds.stage.faults.tasks import TASK_FAULTS, inject_into_case
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.sample import split_of
 from chronotope.worlds.stage.spec import Actor, Spec
 from chronotope.worlds.stage.sprites import aspect
 from chronotope.worlds.stage.suites.lengths import FRAMES, STORIES, long_specs, storyboard
-from chronotope.worlds.stage.suites.prompts import ASKED_FOR, PROMPT_FORMS, prompt_draws, prompts_of
-from chronotope.worlds.stage.suites.sizes import SIZES, TRAINING, resized, size_draws
-from chronotope.worlds.stage.suites.specs import Draw, names_place
-from chronotope.worlds.stage.suites.tasks import CANVAS_TASKS, asked_of, task_draws, task_specs
+from chronotope.worlds.stage.suites.prompts import PROMPT_FORMS, PROMPT_KINDS, prompts_of, prompts_suite
+from chronotope.worlds.stage.suites.sizes import SIZES, TRAINING, resized, sizes_suite
+from chronotope.worlds.stage.suites.specs import SuiteItem, names_place
+from chronotope.worlds.stage.suites.tasks import CANVAS_TASKS, task_inputs_of, task_specs, tasks_suite
 from tests.evaluate.suites import changed_line
 
 FIRST = 7_300_000  # seeds that no suite takes
@@ -47,18 +47,18 @@ def case_of(spec: Spec, task: str = "", kind: str = "", prompt: str = "a fox", f
     return Case(spec, prompt, form, split_of(spec), 0, 0, 7, task, kind)
 
 
-def as_case(draw: Draw) -> Case:
+def as_case(draw: SuiteItem) -> Case:
     return Case(draw.spec, draw.prompt, draw.form, split_of(draw.spec), 0, draw.index, 7, draw.task, draw.kind)
 
 
 @functools.cache
 def cases() -> list[Case]:
     """One case of every task, and one of everything that prompts ask for."""
-    return trial_cases(len(CANVAS_TASKS) + len(ASKED_FOR), FIRST)
+    return trial_cases(len(CANVAS_TASKS) + len(PROMPT_KINDS), FIRST)
 
 
 def wrong(case: Case, frames: np.ndarray) -> list[Check]:
-    return [one for one in check_case(load_probe(), case, frames) if not one.holds]
+    return [one for one in check_case(load_detector(), case, frames) if not one.holds]
 
 
 # Lengths
@@ -69,7 +69,7 @@ def test_a_scene_is_the_same_at_every_length(story: str) -> None:
     found = long_specs(FIRST, story)
     assert tuple(found) == FRAMES
     for frames, spec in found.items():
-        assert spec.num_frames == frames and split_of(spec) == "heldout" and cannot_judge(spec) is None
+        assert spec.num_frames == frames and split_of(spec) == "heldout" and unsupported(spec) is None
         assert spec.actors == found[1].actors and spec.backdrop == found[1].backdrop
         told = storyboard(spec).splitlines()
         assert len(told) == 1 or read_story(told)[0][0] == 0
@@ -91,7 +91,7 @@ def test_of_a_long_true_clip_everything_holds_and_a_late_loss_has_its_second() -
 
 
 def test_a_scene_is_the_same_in_every_size() -> None:
-    draws = list(itertools.islice(size_draws(), 2 * len(SIZES)))
+    draws = list(itertools.islice(sizes_suite(), 2 * len(SIZES)))
     for index, group in itertools.groupby(draws, lambda draw: draw.index):
         found = list(group)
         assert [(draw.spec.width, draw.spec.height) for draw in found] == list(SIZES)
@@ -116,8 +116,8 @@ def case_of_any() -> Case:
 
 
 def test_each_kind_of_prompt_has_four_forms_that_name_the_place() -> None:
-    draws = list(itertools.islice(prompt_draws(), 2 * len(ASKED_FOR) * len(PROMPT_FORMS)))
-    assert Counter(draw.kind for draw in draws) == dict.fromkeys(ASKED_FOR, 2 * len(PROMPT_FORMS))
+    draws = list(itertools.islice(prompts_suite(), 2 * len(PROMPT_KINDS) * len(PROMPT_FORMS)))
+    assert Counter(draw.kind for draw in draws) == dict.fromkeys(PROMPT_KINDS, 2 * len(PROMPT_FORMS))
     for draw in draws:
         assert names_place(draw.prompt, draw.spec.backdrop) and split_of(draw.spec) == "heldout"
         for actor in draw.spec.actors:
@@ -149,18 +149,18 @@ def test_a_moving_camera_is_seen_to_move() -> None:
 # Tasks
 
 
-@pytest.mark.parametrize("place", range(len(CANVAS_TASKS) + len(ASKED_FOR)), ids=[*CANVAS_TASKS, *ASKED_FOR])
+@pytest.mark.parametrize("place", range(len(CANVAS_TASKS) + len(PROMPT_KINDS)), ids=[*CANVAS_TASKS, *PROMPT_KINDS])
 def test_of_true_clips_everything_holds(place: int) -> None:
     case = cases()[place]
     assert wrong(case, render(case.spec).frames) == []
 
 
-@pytest.mark.parametrize("code", INJECTORS_OF_CASES)
+@pytest.mark.parametrize("code", TASK_FAULTS)
 def test_what_a_case_asks_can_fail_and_is_called_by_its_name(code: str) -> None:
     more = [
-        case_of(next(ASKED_FOR["absence"](FIRST + n)), kind="absence") for n in range(16)
+        case_of(next(PROMPT_KINDS["absence"](FIRST + n)), kind="absence") for n in range(16)
     ]  # not all have room for another
-    clips = ((case, plant_in(code, case, number)) for number, case in enumerate([*cases(), *more]))
+    clips = ((case, inject_into_case(code, case, number)) for number, case in enumerate([*cases(), *more]))
     some = list(itertools.islice(((case, frames) for case, frames in clips if frames is not None), 3))
     assert some
     for case, frames in some:
@@ -170,8 +170,8 @@ def test_what_a_case_asks_can_fail_and_is_called_by_its_name(code: str) -> None:
 @pytest.mark.parametrize("task", ["edit the colour", "edit the place", "retake", "inpaint"])
 def test_who_gives_back_what_was_given_fails(task: str) -> None:
     case = next(case for case in cases() if case.task == task)
-    given = asked_of(task, case.spec).given.video
-    assert given is not None and not succeeds(check_case(load_probe(), case, given))
+    given = task_inputs_of(task, case.spec).given.video
+    assert given is not None and not succeeds(check_case(load_detector(), case, given))
 
 
 def test_a_loop_of_words_may_begin_anywhere_but_must_close() -> None:
@@ -179,22 +179,22 @@ def test_a_loop_of_words_may_begin_anywhere_but_must_close() -> None:
     frames = render(case.spec).frames
     for start in (0, 5, 11):
         assert wrong(case, np.roll(frames, start, axis=0)) == []
-    assert succeeds(check_case(load_probe(), case, frames[::-1]))  # there and back is the same backwards
-    assert not succeeds(check_case(load_probe(), case, np.repeat(frames[:1], len(frames), axis=0)))
+    assert succeeds(check_case(load_detector(), case, frames[::-1]))  # there and back is the same backwards
+    assert not succeeds(check_case(load_detector(), case, np.repeat(frames[:1], len(frames), axis=0)))
 
 
 def test_what_is_kept_is_what_was_given() -> None:
     for case in cases():
         if not case.task:
             continue
-        asked, truth = asked_of(case.task, case.spec), render(case.spec).frames
+        asked, truth = task_inputs_of(case.task, case.spec), render(case.spec).frames
         if asked.kept is not None and asked.reference is not None:
             assert asked.kept.shape == truth.shape[:3] and 0 < asked.kept.mean() < 1
             assert all(0 < joint < len(truth) for joint in asked.joints)
             for seconds, picture in asked.given.images:
                 assert np.array_equal(picture, asked.reference[round(seconds * case.spec.fps)])
     with pytest.raises(UsageError, match="retake"):
-        asked_of("retook", cases()[0].spec)
+        task_inputs_of("retook", cases()[0].spec)
 
 
 def test_a_model_is_asked_for_every_task(model: str) -> None:
@@ -208,7 +208,7 @@ def test_a_model_is_asked_for_every_task(model: str) -> None:
             told = told if told.form == "story" else dataclasses.replace(told, prompt="a red circle moves to the left")
             frames, origin = make(told)
             assert frames.shape == (spec.num_frames, spec.height, spec.width, 3), case.task
-            asked = asked_of(case.task, spec)
+            asked = task_inputs_of(case.task, spec)
             if (
                 asked.kept is not None
                 and asked.reference is not None
@@ -223,7 +223,7 @@ def test_a_model_is_asked_for_every_task(model: str) -> None:
 def test_a_leap_at_a_joint_is_seen_whichever_way_it_goes(way: tuple[float, float]) -> None:
     seen = 0
     for spec in itertools.islice(task_specs("extend forward", FIRST), 12):
-        (actor,), (joint,) = spec.actors, asked_of("extend forward", spec).joints
+        (actor,), (joint,) = spec.actors, task_inputs_of("extend forward", spec).joints
         x = actor.x + way[0] * min(spec.width, spec.height) / spec.width
         moved = dataclasses.replace(spec, actors=(dataclasses.replace(actor, x=x, y=actor.y + way[1]),))
         frames = np.concatenate([render(spec).frames[:joint], render(moved).frames[joint:]])
@@ -236,11 +236,11 @@ def test_a_leap_at_a_joint_is_seen_whichever_way_it_goes(way: tuple[float, float
 
 def test_leaps_are_planted_in_every_direction() -> None:
     case = next(case for case in cases() if case.task == "extend forward")
-    true, ways = follow_all(watch(load_probe(), render(case.spec).frames), case.spec).actors[0], []
+    true, ways = track_actors(detect(load_detector(), render(case.spec).frames), case.spec).actors[0], []
     for turn in range(3):
-        planted = plant_in("SEAM", dataclasses.replace(case, index=turn), turn)
+        planted = inject_into_case("SEAM", dataclasses.replace(case, index=turn), turn)
         assert planted is not None
-        one = follow_all(watch(load_probe(), planted), case.spec).actors[0]
+        one = track_actors(detect(load_detector(), planted), case.spec).actors[0]
         ways.append(np.abs(np.nanmean((one.trail.centres - true.trail.centres)[8:], axis=0)) > 0.1)
     assert [tuple(map(bool, way)) for way in ways] == [(True, False), (False, True), (True, True)]
 
@@ -253,7 +253,7 @@ def test_names_of_checks_are_the_same_for_whatever_a_case_is_about() -> None:
     }
     for kind, name in own.items():
         case = next(case for case in cases() if case.kind == kind)
-        found = check_case(load_probe(), case, render(case.spec).frames)
+        found = check_case(load_detector(), case, render(case.spec).frames)
         (one,) = (one for one in found if one.name == name)
         left = min(case.spec.actors, key=lambda actor: actor.x).id
         assert one.actor == (left if kind == "spatial relation" else "")
@@ -265,14 +265,14 @@ def test_names_of_checks_are_the_same_for_whatever_a_case_is_about() -> None:
 
 
 def test_a_plan_of_tasks_brings_what_is_given(tmp_path: Path) -> None:
-    planned = [as_case(draw) for draw in itertools.islice(task_draws(), len(CANVAS_TASKS))]
+    planned = [as_case(draw) for draw in itertools.islice(tasks_suite(), len(CANVAS_TASKS))]
     planned = [dataclasses.replace(case, index=number) for number, case in enumerate(planned)]
     path = tmp_path / "plan" / "tasks.jsonl"
     write_cases(planned, path)
     assert read_cases(path) == planned
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for case, row in zip(planned, rows, strict=True):
-        given, inputs = asked_of(case.task, case.spec).given, row["inputs"]
+        given, inputs = task_inputs_of(case.task, case.spec).given, row["inputs"]
         assert row["task"] == case.task == case.strata["task"] and inputs["new_frames"] >= 1
         for what, frames in (("video", given.video), ("into", given.into)):
             assert (what in inputs) == (frames is not None)

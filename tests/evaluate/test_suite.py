@@ -13,7 +13,7 @@ from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.suite import SUITES, Case, make_suite, read_cases, write_cases
 from chronotope.worlds.stage.captions import captions
-from chronotope.worlds.stage.checks.tracking import DEEDS
+from chronotope.worlds.stage.checks.tracking import ACTIONS
 from chronotope.worlds.stage.sample import split_of
 
 
@@ -58,9 +58,9 @@ def test_strata_cover_what_they_name() -> None:
 
 def test_a_fifth_does_a_deed_of_its_own_each_in_its_turn() -> None:
     cases = standard()
-    done = Counter(event.kind for case in cases for event in case.spec.events if event.kind in DEEDS)
+    done = Counter(event.kind for case in cases for event in case.spec.events if event.kind in ACTIONS)
     assert (
-        set(done) == set(DEEDS)
+        set(done) == set(ACTIONS)
         and min(done.values()) >= len(cases) // 30
         and sum(done.values()) <= len(cases) // 5 + 20
     )

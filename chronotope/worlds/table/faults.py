@@ -16,7 +16,7 @@ from chronotope.worlds.table.render import render
 from chronotope.worlds.table.simulate import GRAVITY, Motion, play
 from chronotope.worlds.table.spec import TABLES, Actor, Camera, Event, TableSpec, extent
 
-__all__ = ["TABLE_CONTROLS", "TABLE_INJECTORS", "plant_on_table"]
+__all__ = ["CONTROLS", "FAULTS", "inject"]
 
 Injector = Callable[[TableSpec, np.random.Generator], Frames | None]
 _OPPOSITE = {"left": "right", "right": "left", "away": "closer", "closer": "away"}
@@ -26,9 +26,9 @@ _LOWER, _DULLER = 0.5, 0.28  # times the height of a bounce; less of its restitu
 _DRIFT, _JUMP = 0.6, 1.1  # metres
 
 
-def plant_on_table(code: str, spec: TableSpec, seed: int) -> Frames | None:
+def inject(code: str, spec: TableSpec, seed: int) -> Frames | None:
     """A clip of this spec with this fault, or nothing where it cannot have it."""
-    return TABLE_INJECTORS[code](spec, np.random.default_rng([seed, 17]))
+    return FAULTS[code](spec, np.random.default_rng([seed, 17]))
 
 
 def _number(spec: TableSpec, name: str) -> int:
@@ -452,7 +452,7 @@ def _elsewhere(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     )
 
 
-TABLE_INJECTORS: dict[str, Injector] = {
+FAULTS: dict[str, Injector] = {
     "TXT-CNT": _missing,
     "TXT-EXT": _extra,
     "TXT-ATT": _recoloured,
@@ -501,7 +501,7 @@ def _blank(spec: TableSpec, frames: Frames, rng: np.random.Generator) -> Frames 
     return np.full_like(frames, 127)
 
 
-TABLE_CONTROLS: dict[str, Callable[[TableSpec, Frames, np.random.Generator], Frames | None]] = {
+CONTROLS: dict[str, Callable[[TableSpec, Frames, np.random.Generator], Frames | None]] = {
     "frozen first frame": _frozen,
     "shuffled frames": _shuffled,
     "backwards": _backwards,

@@ -15,18 +15,18 @@ import numpy as np
 
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import UsageError
-from chronotope.evaluate.boundaries import comes_back
+from chronotope.evaluate.boundaries import inputs_come_back
 from chronotope.geometry import Frames, Picture
 from chronotope.metrics.continuity import cuts
 from chronotope.request import Inputs
 from chronotope.worlds.check import Check
-from chronotope.worlds.stage.suites.specs import FORMS, Draw, form_of, hardest
-from chronotope.worlds.stage.suites.tasks import Asked
+from chronotope.worlds.stage.suites.specs import FORMS, SuiteItem, form_of, hardest
+from chronotope.worlds.stage.suites.tasks import TaskInputs
 from chronotope.worlds.table.camera import angles
 from chronotope.worlds.table.captions import captions
 from chronotope.worlds.table.checks.geometry import truth_of
 from chronotope.worlds.table.checks.predicates import check
-from chronotope.worlds.table.checks.tracking import cannot_judge
+from chronotope.worlds.table.checks.tracking import unsupported
 from chronotope.worlds.table.opengl import can_draw
 from chronotope.worlds.table.render import first_picture
 from chronotope.worlds.table.sample import TableScope, sample_table
@@ -37,7 +37,7 @@ __all__ = [
     "asked_on_table",
     "cannot_draw",
     "check_on_table",
-    "table_draws",
+    "table_suite",
     "table_levels",
     "table_specs",
     "table_unfit",
@@ -68,15 +68,15 @@ def table_specs(count: int, first: int = 2_000_000, picture_share: float = 0.1) 
         falls = any(event.kind in ("drop", "bounce") for event in spec.events)
         circled = not spec.events and spec.num_frames > 1 and len(spec.actors) > 1
         wanted = (True, falls, True, circled)[len(found) % 4]
-        found += [spec] if wanted and cannot_judge(spec) is None else []
+        found += [spec] if wanted and unsupported(spec) is None else []
     return found
 
 
-def table_draws() -> Iterator[Draw]:
+def table_suite() -> Iterator[SuiteItem]:
     """The cases that were drawn, in their order."""
     for index, line in enumerate(DRAWN.read_text().splitlines()):
         row = json.loads(line)
-        yield Draw(index, from_dict(TableSpec, row["spec"]), row["prompt"], row["form"], TASK)
+        yield SuiteItem(index, from_dict(TableSpec, row["spec"]), row["prompt"], row["form"], TASK)
 
 
 def draw_again(count: int = SPECS) -> Iterator[dict[str, object]]:
@@ -123,12 +123,12 @@ def _first_picture(spec: TableSpec) -> Picture:
     return first_picture(spec, truth_of(spec).motion)
 
 
-def asked_on_table(spec: TableSpec) -> Asked:
+def asked_on_table(spec: TableSpec) -> TaskInputs:
     """What is given of a spec, and which pixels must come back."""
     first = _first_picture(spec)
     kept = np.zeros((spec.num_frames, spec.height, spec.width), bool)
     kept[0] = True
-    return Asked(
+    return TaskInputs(
         Inputs(images=((0.0, first),)), spec.num_frames, kept, np.broadcast_to(first, (spec.num_frames, *first.shape))
     )
 
@@ -136,7 +136,7 @@ def asked_on_table(spec: TableSpec) -> Asked:
 def check_on_table(spec: TableSpec, frames: Frames) -> tuple[Check, ...]:
     """Every predicate of a case of the table, of a video of its size and length."""
     goes_on = Check("goes on smoothly", "", "SEAM" if 1 in cuts(frames) else None, 1)
-    return (*check(spec, frames), *comes_back(frames, asked_on_table(spec)), goes_on)
+    return (*check(spec, frames), *inputs_come_back(frames, asked_on_table(spec)), goes_on)
 
 
 def cannot_draw(specs: Iterable[object]) -> str:
@@ -152,7 +152,7 @@ def table_unfit(task: str, kind: str, form: str, spec: TableSpec) -> str | None:
         return f"a spec of the table is worded as one of {', '.join(sorted(set(FORMS)))}, got {form}"
     if spec.num_frames < 2:
         return f"{TASK} asks for more than 1 frame"
-    return cannot_judge(spec)
+    return unsupported(spec)
 
 
 if __name__ == "__main__":

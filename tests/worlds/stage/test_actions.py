@@ -10,10 +10,10 @@ import pytest
 from chronotope.errors import UsageError
 from chronotope.worlds.check import Check
 from chronotope.worlds.stage.checks.actions import turned
-from chronotope.worlds.stage.checks.attributes import watch
-from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.checks.attributes import detect
+from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.stage.checks.predicates import check
-from chronotope.worlds.stage.checks.tracking import DEEDS, cannot_judge, follow_all
+from chronotope.worlds.stage.checks.tracking import ACTIONS, track_actors, unsupported
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.scope import scope_of
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec
@@ -43,7 +43,7 @@ SPECS = {
 
 
 def found(spec: Spec, frames: np.ndarray) -> tuple[Check, ...]:
-    return check(load_probe(), spec, frames)
+    return check(load_detector(), spec, frames)
 
 
 def codes(spec: Spec, frames: np.ndarray) -> set[str]:
@@ -55,13 +55,13 @@ def played(spec: Spec, *events: Event) -> np.ndarray:
     return render(dataclasses.replace(spec, events=events)).frames
 
 
-@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("deed", ACTIONS)
 def test_of_the_stages_own_playing_everything_holds(deed: str) -> None:
     wrong = [one for one in found(SPECS[deed], render(SPECS[deed]).frames) if not one.holds]
     assert not wrong
 
 
-@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("deed", ACTIONS)
 def test_of_a_frozen_clip_the_deed_itself_fails(deed: str) -> None:
     spec = SPECS[deed]
     frozen = np.repeat(render(spec).frames[:1], spec.num_frames, axis=0)
@@ -125,17 +125,17 @@ def test_going_on_is_no_stop() -> None:
 def test_the_turn_that_is_measured_is_the_turn_that_was_made() -> None:
     for spin in (spec_of((SQUARE,), Event("spin", "square", 0.0, 2.0, amount=turns)) for turns in (0.5, 1.0, 1.5)):
         clip = render(spin)
-        steps = turned(scene := follow_all(watch(load_probe(), clip.frames), spin), scene.actors[0])
+        steps = turned(scene := track_actors(detect(load_detector(), clip.frames), spin), scene.actors[0])
         assert steps is not None
         assert abs(steps.sum() - (clip.truth.rotation[-1, 0] - clip.truth.rotation[0, 0])) < 40
-        back = turned(scene := follow_all(watch(load_probe(), clip.frames[::-1]), spin), scene.actors[0])
+        back = turned(scene := track_actors(detect(load_detector(), clip.frames[::-1]), spin), scene.actors[0])
         assert back is not None and back.sum() < -100
 
 
 def test_two_alike_are_told_apart_by_their_colours_even_where_they_touch() -> None:
     spec = SPECS["hit"]
     clip = render(spec)
-    scene = follow_all(watch(load_probe(), clip.frames), spec)
+    scene = track_actors(detect(load_detector(), clip.frames), spec)
     for place, one in enumerate(scene.actors):
         inside = one.found & (clip.truth.visible_fraction[:, place] > 0.95)
         assert inside.sum() >= 8
@@ -144,12 +144,12 @@ def test_two_alike_are_told_apart_by_their_colours_even_where_they_touch() -> No
 
 def test_what_cannot_be_told_apart_is_refused() -> None:
     same = dataclasses.replace(BALLS[1], colour="red")
-    assert "kind and colour" in (cannot_judge(spec_of((BALLS[0], same))) or "")
+    assert "kind and colour" in (unsupported(spec_of((BALLS[0], same))) or "")
     turning = spec_of(
         (SQUARE, dataclasses.replace(HEART, x=0.2)), Event("spin", "square", 0.0, 2.0), Event("spin", "heart", 0.0, 2.0)
     )
-    assert "turn at once" in (cannot_judge(turning) or "")
+    assert "turn at once" in (unsupported(turning) or "")
     close = spec_of((FOX, dataclasses.replace(CAT, x=0.45)), Event("meet", "fox", 0.0, 1.5, "right", "cat"))
-    assert "from the beginning" in (cannot_judge(close) or "")
+    assert "from the beginning" in (unsupported(close) or "")
     with pytest.raises(UsageError, match="not a deed"):
         scope_of("walk")

@@ -1,4 +1,4 @@
-"""Is what the prompt asked for in the video? The checker against truth, against wrong clips, and piece by piece without the probe."""
+"""Is what the prompt asked for in the video? The checker against truth, against wrong clips, and piece by piece without the detector."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from chronotope.errors import UsageError
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.stage.checks.attributes import (
-    Sight,
+    Detections,
     Trail,
     Verdict,
     colour_votes,
     direction_of,
-    follow,
     judge,
     stays_put,
+    track,
 )
-from chronotope.worlds.stage.checks.detector import KINDS, Probe, load_probe
+from chronotope.worlds.stage.checks.detector import KINDS, Detector, load_detector
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec
 
 
 @pytest.fixture(scope="module")
-def probe() -> Probe:
-    return load_probe()
+def detector() -> Detector:
+    return load_detector()
 
 
 def a_spec(*actors: Actor, events: tuple[Event, ...] = (), num_frames: int = 8, backdrop: str = "sky") -> Spec:
@@ -47,7 +47,7 @@ def moving(way: str, kind: str = "move") -> Spec:
     return a_spec(actor, events=(Event(kind, "a", 0.0, 1.0, way, amount=0.4),))  # type: ignore[arg-type]
 
 
-def drawn_sight(places: list[tuple[int, int] | None], kind: str = "circle") -> Sight:
+def drawn_sight(places: list[tuple[int, int] | None], kind: str = "circle") -> Detections:
     """Perfectly sure of one kind on 4 x 4 cells at these (row, column)s of 24 x 24."""
     likely = np.zeros((len(places), len(KINDS), 24, 24), np.float32)
     likely[:, 0] = 1
@@ -55,11 +55,11 @@ def drawn_sight(places: list[tuple[int, int] | None], kind: str = "circle") -> S
         if place:
             rows, columns = slice(place[0], place[0] + 4), slice(place[1], place[1] + 4)
             likely[t, 0, rows, columns], likely[t, KINDS.index(kind), rows, columns] = 0, 1
-    return Sight(np.zeros((len(places), 96, 96, 3), np.uint8), likely)
+    return Detections(np.zeros((len(places), 96, 96, 3), np.uint8), likely)
 
 
 def test_following_a_patch_gives_its_centre_in_short_sides() -> None:
-    trail = follow(drawn_sight([(0, 0), (4, 8), None]), ("circle",))
+    trail = track(drawn_sight([(0, 0), (4, 8), None]), ("circle",))
     assert trail.found.tolist() == [True, True, False]
     assert trail.centres[0] == pytest.approx((2 / 24, 2 / 24))
     assert trail.centres[1] == pytest.approx((10 / 24, 6 / 24))
@@ -69,18 +69,18 @@ def test_following_a_patch_gives_its_centre_in_short_sides() -> None:
 def test_the_larger_patch_is_followed_and_specks_are_not() -> None:
     sight = drawn_sight([(2, 2)])
     sight.likely[0, KINDS.index("circle"), 20, 20] = 1  # one cell
-    assert follow(sight, ("circle",)).centres[0] == pytest.approx((4 / 24, 4 / 24))
+    assert track(sight, ("circle",)).centres[0] == pytest.approx((4 / 24, 4 / 24))
     only = drawn_sight([None])
     only.likely[0, KINDS.index("circle"), 20, 20] = 1
-    assert not follow(only, ("circle",)).found.any()
+    assert not track(only, ("circle",)).found.any()
 
 
 def test_travel_is_exact_for_even_motion_and_robust_to_wrong_frames() -> None:
     places: list[tuple[int, int] | None] = [(4, t) for t in range(12)]
-    assert follow(drawn_sight(places), ("circle",)).travelled == pytest.approx((11 / 24, 0.0))
+    assert track(drawn_sight(places), ("circle",)).travelled == pytest.approx((11 / 24, 0.0))
     places[3], places[7] = (18, 18), None
-    assert follow(drawn_sight(places), ("circle",)).travelled == pytest.approx((11 / 24, 0.0), abs=0.03)
-    assert follow(drawn_sight([(4, 4)]), ("circle",)).travelled == (0.0, 0.0)
+    assert track(drawn_sight(places), ("circle",)).travelled == pytest.approx((11 / 24, 0.0), abs=0.03)
+    assert track(drawn_sight([(4, 4)]), ("circle",)).travelled == (0.0, 0.0)
     assert Trail(np.zeros((0, 1, 1), bool), np.zeros((0, 2))).travelled == (0.0, 0.0)
 
 
@@ -91,55 +91,55 @@ def test_each_colour_of_the_palette_is_told_from_the_others(noun: str, colour: s
     clip = render(a_spec(shape(noun, colour), num_frames=1, backdrop="white" if colour != "white" else "black"))
     cells = (clip.masks > 0).reshape(1, 16, 4, 16, 4).mean(axis=(2, 4)) >= 0.5
     votes = colour_votes(
-        Sight(clip.frames, np.zeros((1, len(KINDS), 16, 16), np.float32)), Trail(cells, np.full((1, 2), 0.5))
+        Detections(clip.frames, np.zeros((1, len(KINDS), 16, 16), np.float32)), Trail(cells, np.full((1, 2), 0.5))
     )
     assert max(votes, key=lambda name: votes[name]) == colour
     assert votes[colour] > 0.8 * sum(votes.values())
 
 
 @pytest.mark.parametrize("way", ["left", "right", "up", "down"])
-def test_each_direction_passes_and_its_wrongs_do_not(probe: Probe, way: str) -> None:
+def test_each_direction_passes_and_its_wrongs_do_not(detector: Detector, way: str) -> None:
     spec = moving(way)
     frames = render(spec).frames
-    assert judge(probe, spec, frames) == (Verdict("a", who=True, colour=True, direction=True),)
+    assert judge(detector, spec, frames) == (Verdict("a", who=True, colour=True, direction=True),)
     for wrong in (frames[::-1].copy(), frames[:1].repeat(8, axis=0), frames.transpose(0, 2, 1, 3).copy()):
-        (verdict,) = judge(probe, spec, wrong)
+        (verdict,) = judge(detector, spec, wrong)
         assert (verdict.who, verdict.direction, verdict.all_right) == (True, False, False)
 
 
-def test_somebody_else_is_not_who_was_asked_for(probe: Probe) -> None:
+def test_somebody_else_is_not_who_was_asked_for(detector: Detector) -> None:
     asked, there = a_spec(shape("circle")), a_spec(shape("star"))
-    assert judge(probe, asked, render(asked).frames)[0].who
-    verdict = judge(probe, asked, render(there).frames)[0]
+    assert judge(detector, asked, render(asked).frames)[0].who
+    verdict = judge(detector, asked, render(there).frames)[0]
     assert not verdict.who
     assert verdict.colour  # a shape of that colour is there
 
 
-def test_colours_are_bound_to_shapes(probe: Probe) -> None:
+def test_colours_are_bound_to_shapes(detector: Detector) -> None:
     """A red circle and a blue square are not a blue circle and a red square."""
     asked = a_spec(shape("circle", "red", "a", 0.27), shape("square", "blue", "b", 0.73), num_frames=1)
     swapped = a_spec(shape("circle", "blue", "a", 0.27), shape("square", "red", "b", 0.73), num_frames=1)
-    assert [v.colour for v in judge(probe, asked, render(asked).frames)] == [True, True]
-    assert [v.colour for v in judge(probe, asked, render(swapped).frames)] == [False, False]
+    assert [v.colour for v in judge(detector, asked, render(asked).frames)] == [True, True]
+    assert [v.colour for v in judge(detector, asked, render(swapped).frames)] == [False, False]
 
 
-def test_nothing_there_fails_everything(probe: Probe) -> None:
+def test_nothing_there_fails_everything(detector: Detector) -> None:
     spec = moving("left")
-    (verdict,) = judge(probe, spec, np.full((8, 64, 64, 3), 200, np.uint8))
+    (verdict,) = judge(detector, spec, np.full((8, 64, 64, 3), 200, np.uint8))
     assert (verdict.who, verdict.colour, verdict.direction) == (False, False, False)
 
 
 @pytest.mark.parametrize("factor", [0.75, 2, 4])
-def test_the_size_of_the_video_does_not_matter(probe: Probe, factor: float) -> None:
+def test_the_size_of_the_video_does_not_matter(detector: Detector, factor: float) -> None:
     spec = moving("right")
     large = dataclasses.replace(spec, width=round(64 * factor), height=round(64 * factor))
-    assert judge(probe, spec, render(large).frames) == judge(probe, spec, render(spec).frames)
+    assert judge(detector, spec, render(large).frames) == judge(detector, spec, render(spec).frames)
 
 
-def test_who_must_stay_is_reported_beside_the_score(probe: Probe) -> None:
+def test_who_must_stay_is_reported_beside_the_score(detector: Detector) -> None:
     still, going = a_spec(shape()), moving("right")
-    assert judge(probe, still, render(still).frames)[0].stays is True
-    verdict = judge(probe, still, render(going).frames)[0]
+    assert judge(detector, still, render(still).frames)[0].stays is True
+    verdict = judge(detector, still, render(going).frames)[0]
     assert verdict.stays is False
     assert verdict.all_right
 
@@ -159,9 +159,9 @@ def test_what_the_spec_asks_of_whom() -> None:
     assert stays_put(a_spec(shape()), shape())
 
 
-def test_a_noun_the_probe_never_saw_is_an_error_not_a_failure(probe: Probe) -> None:
+def test_a_noun_the_probe_never_saw_is_an_error_not_a_failure(detector: Detector) -> None:
     with pytest.raises(UsageError, match="never shown a lion"):
-        judge(probe, a_spec(Actor("a", "lion", "emoji", 0.5, 0.5, 0.5)), np.zeros((8, 64, 64, 3), np.uint8))
+        judge(detector, a_spec(Actor("a", "lion", "emoji", 0.5, 0.5, 0.5)), np.zeros((8, 64, 64, 3), np.uint8))
 
 
 def test_rates_count_only_what_was_asked() -> None:
@@ -185,9 +185,9 @@ def test_a_validation_says_which_promise_is_broken() -> None:
     )
 
 
-def test_truth_passes_and_wrong_clips_fail(probe: Probe) -> None:
+def test_truth_passes_and_wrong_clips_fail(detector: Detector) -> None:
     """A small part of the full validation: at most one slip in each row."""
-    found = validate(probe, held_out_specs(16, SCOPES["small"]))
+    found = validate(detector, held_out_specs(16, SCOPES["small"]))
     for (clips, attribute), rate in found.rates.items():
         if attribute != "stays":
             slips = rate.trials - rate.successes if clips.startswith("truth") else rate.successes
@@ -196,5 +196,5 @@ def test_truth_passes_and_wrong_clips_fail(probe: Probe) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["heldout", "combination"])
-def test_the_checker_keeps_its_promises(probe: Probe, split: str) -> None:
-    assert validate(probe, held_out_specs(500, SCOPES["small"], split=split)).missed() == []  # type: ignore[arg-type]
+def test_the_checker_keeps_its_promises(detector: Detector, split: str) -> None:
+    assert validate(detector, held_out_specs(500, SCOPES["small"], split=split)).missed() == []  # type: ignore[arg-type]

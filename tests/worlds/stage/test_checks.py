@@ -11,37 +11,37 @@ from chronotope.errors import UsageError
 from chronotope.evaluate.trial import BARS, trial_specs, try_checks
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.check import succeeds
-from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.stage.checks.predicates import check
-from chronotope.worlds.stage.faults.appearance import CONTROLS, INJECTORS, plant
-from chronotope.worlds.stage.faults.tasks import INJECTORS_OF_CASES
+from chronotope.worlds.stage.faults.appearance import CONTROLS, FAULTS, plant
+from chronotope.worlds.stage.faults.tasks import TASK_FAULTS
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec
-from chronotope.worlds.table.faults import TABLE_INJECTORS
+from chronotope.worlds.table.faults import FAULTS
 from chronotope.worlds.taxonomy import FAILURES, blocks
 
 SPECS = trial_specs(140)
 
 
 def test_every_class_but_the_systems_own_can_be_planted() -> None:
-    assert {*INJECTORS, *INJECTORS_OF_CASES, *TABLE_INJECTORS} == set(FAILURES) - {"SYS-RUN"}
+    assert {*FAULTS, *TASK_FAULTS, *FAULTS} == set(FAILURES) - {"SYS-RUN"}
     assert blocks("OBJ-DIS") and not blocks("VIS-BLR")
     with pytest.raises(UsageError, match="OBJ-DIS"):
         blocks("OBJ-DID")
 
 
 def test_true_clips_pass() -> None:
-    found = [one for spec in SPECS[:24] for one in check(load_probe(), spec, render(spec).frames)]
+    found = [one for spec in SPECS[:24] for one in check(load_detector(), spec, render(spec).frames)]
     rate = Rate(sum(one.holds for one in found), len(found))
     assert rate.trials > 250 and rate.share >= BARS["truth"], [one for one in found if not one.holds]
 
 
-@pytest.mark.parametrize("code", INJECTORS)
+@pytest.mark.parametrize("code", FAULTS)
 def test_planted_faults_are_caught_and_called_by_their_name(code: str) -> None:
     clips = ((spec, plant(code, spec, number)) for number, spec in enumerate(SPECS))
     some = list(itertools.islice(((spec, frames) for spec, frames in clips if frames is not None), 4))
     assert len(some) >= 3
-    caught = [code in {one.code for one in check(load_probe(), spec, frames)} for spec, frames in some]
+    caught = [code in {one.code for one in check(load_detector(), spec, frames)} for spec, frames in some]
     assert sum(caught) >= len(caught) - 1, caught
 
 
@@ -49,7 +49,7 @@ def test_planted_faults_are_caught_and_called_by_their_name(code: str) -> None:
 def test_controls_fail(name: str) -> None:
     changed = ((spec, CONTROLS[name](spec, render(spec).frames, np.random.default_rng(0))) for spec in SPECS)
     some = list(itertools.islice(((spec, frames) for spec, frames in changed if frames is not None), 8))
-    assert sum(not succeeds(check(load_probe(), spec, frames)) for spec, frames in some) >= 7
+    assert sum(not succeeds(check(load_detector(), spec, frames)) for spec, frames in some) >= 7
 
 
 def walk(*events: Event, frames: int = 17) -> Spec:
@@ -61,7 +61,7 @@ def test_a_fault_has_its_frame() -> None:
     spec = walk(Event("walk", "fox", 0.0, 2.0, "right", amount=0.4))
     frames = render(spec).frames.copy()
     frames[9:] = render(Spec(96, 64, 8.0, 17, 1, "hills", Camera(), (), ())).frames[9:]
-    gone = next(one for one in check(load_probe(), spec, frames) if one.code == "OBJ-DIS")
+    gone = next(one for one in check(load_detector(), spec, frames) if one.code == "OBJ-DIS")
     assert gone.actor == "fox" and abs((gone.frame or 0) - 9) <= 1
 
 
@@ -69,28 +69,28 @@ def test_a_fault_has_its_frame() -> None:
 def test_who_stands_still_before_its_time_is_seen(share: float) -> None:
     spec = walk(Event("walk", "fox", 0.0, 2.125, "right", amount=0.4))
     frames = render(spec).frames
-    assert "PHY-INR" not in {one.code for one in check(load_probe(), spec, frames)}
+    assert "PHY-INR" not in {one.code for one in check(load_detector(), spec, frames)}
     for late in (np.minimum(np.arange(17), int(share * 16)), np.maximum(np.arange(17), int((1 - share) * 16))):
-        assert "PHY-INR" in {one.code for one in check(load_probe(), spec, frames[late])}, late
+        assert "PHY-INR" in {one.code for one in check(load_detector(), spec, frames[late])}, late
 
 
 def test_a_deed_in_the_time_of_the_other_is_an_order_fault() -> None:
     spec = walk(Event("walk", "fox", 0.0, 1.0, "right", amount=0.4), Event("walk", "fox", 1.0, 2.0, "left", amount=0.4))
-    assert all(one.holds for one in check(load_probe(), spec, render(spec).frames))
+    assert all(one.holds for one in check(load_detector(), spec, render(spec).frames))
     mirrored = np.ascontiguousarray(render(spec).frames[:, :, ::-1])
-    assert "TXT-ORD" in {one.code for one in check(load_probe(), spec, mirrored)}
+    assert "TXT-ORD" in {one.code for one in check(load_detector(), spec, mirrored)}
 
 
 def test_of_somebody_who_is_not_there_nothing_holds() -> None:
     spec = walk(Event("walk", "fox", 0.0, 2.0, "right", amount=0.4))
-    found = check(load_probe(), spec, np.full((17, 64, 96, 3), 127, np.uint8))
+    found = check(load_detector(), spec, np.full((17, 64, 96, 3), 127, np.uint8))
     assert all(one.code == "TXT-CNT" for one in found if one.actor == "fox") and not succeeds(found)
 
 
 @pytest.mark.slow
 def test_the_checks_keep_their_promises() -> None:
     """All but recall to the letter; recall as far as so few clips can tell: no class may be shown to fall short (docs/evaluation.md)."""
-    trial = try_checks(load_probe(), trial_specs(300))
+    trial = try_checks(load_detector(), trial_specs(300))
     problems = [problem for problem in trial.missed() if "is caught in" not in problem]
     problems += [
         f"{code} is caught in {trial.recall(code)}"

@@ -1,4 +1,4 @@
-"""The probe: sizes, labels that are exact, flaws that keep picture and label together, and a training that learns."""
+"""The detector: sizes, labels that are exact, flaws that keep picture and label together, and a training that learns."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from chronotope.worlds.stage.checks.detector import (
     NOTHING,
     SHORT_SIDE,
     SOMETHING,
-    Probe,
-    load_probe,
+    Detector,
+    load_detector,
     look,
     scaled,
     weights_folder,
 )
 from chronotope.worlds.stage.scope import SCOPES
 from tools.degrade import add_blob, bend, soften, spoil
-from tools.train_detector import gather, main, train_probe
+from tools.train_detector import gather, main, train_detector
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -39,7 +39,7 @@ def test_the_kinds_are_the_cast_of_the_model() -> None:
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 107), (96, 64), (70, 66)])
 def test_every_cell_gets_a_distribution(size: tuple[int, int]) -> None:
-    likely = look(Probe().eval(), noise(3, *size, 3), batch=2)
+    likely = look(Detector().eval(), noise(3, *size, 3), batch=2)
     assert likely.shape == (3, len(KINDS), -(-size[0] // CELL), -(-size[1] // CELL))
     assert likely.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
 
@@ -56,13 +56,13 @@ def test_the_shipped_weights_are_small_and_say_what_they_are() -> None:
     assert (weights_folder() / "detector.safetensors").stat().st_size < 1_000_000
     about = json.loads((weights_folder() / "detector.json").read_text())
     assert {"kinds", "seed", "steps", "clips"} <= set(about)
-    assert load_probe() is load_probe()
+    assert load_detector() is load_detector()
 
 
 def test_a_probe_of_another_cast_is_refused(tmp_path: Path) -> None:
     (tmp_path / "detector.json").write_text('{"kinds": ["a cat"]}')
     with pytest.raises(FileProblem, match="another cast"):
-        load_probe(tmp_path)
+        load_detector(tmp_path)
 
 
 def test_flaws_move_the_picture_and_its_labels_together() -> None:
@@ -113,11 +113,11 @@ def test_training_learns_and_repeats_itself() -> None:
     runs = []
     for _ in range(2):
         torch.manual_seed(0)
-        runs.append(list(train_probe(Probe(fine=16, coarse=16), examples, steps=15, seed=0, batch=3)))
+        runs.append(list(train_detector(Detector(fine=16, coarse=16), examples, steps=15, seed=0, batch=3)))
     assert runs[0] == runs[1]
     assert np.mean(runs[0][-3:]) < 0.85 * np.mean(runs[0][:3])
 
 
 def test_the_script_writes_a_probe_that_can_be_loaded(tmp_path: Path) -> None:
     main(["--clips", "3", "--steps", "1", "--out", str(tmp_path)])
-    assert isinstance(load_probe(tmp_path), Probe)
+    assert isinstance(load_detector(tmp_path), Detector)

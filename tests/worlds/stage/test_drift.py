@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from chronotope.worlds.check import succeeds
-from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.stage.checks.drift import ALIKE, FADES, MEASURES, SPREAD, drift_of, fade, measures
 from chronotope.worlds.stage.checks.predicates import check
 from chronotope.worlds.stage.faults.appearance import plant
@@ -51,30 +51,30 @@ def test_a_steady_rise_has_its_slope_and_its_ends() -> None:
 def test_an_end_that_was_spoilt_is_late_degradation(kind: str) -> None:
     spec = long()
     frames = render(spec).frames
-    found = {one.name: one for one in check(load_probe(), spec, fade(frames, kind, 0.7, np.random.default_rng(0)))}
+    found = {one.name: one for one in check(load_detector(), spec, fade(frames, kind, 0.7, np.random.default_rng(0)))}
     assert found[ALIKE].code == "LNG-DRF" and found[ALIKE].frame == 34
-    true = {one.name: one for one in check(load_probe(), spec, frames)}
+    true = {one.name: one for one in check(load_detector(), spec, frames)}
     assert true[ALIKE].holds and all(abs(true[ALIKE].measured[name]) <= SPREAD[name] / 4 for name in MEASURES)
 
 
 def test_short_clips_are_not_asked_and_cannot_be_spoilt() -> None:
     spec = long(24)
     assert plant("LNG-DRF", spec, 0) is None and plant("LNG-DRF", long(), 0) is not None
-    assert ALIKE not in {one.name for one in check(load_probe(), spec, render(spec).frames)}
+    assert ALIKE not in {one.name for one in check(load_detector(), spec, render(spec).frames)}
     moving = dataclasses.replace(long(), camera=Camera("pan", "right"))
-    assert ALIKE not in {one.name for one in check(load_probe(), moving, render(moving).frames)}
+    assert ALIKE not in {one.name for one in check(load_detector(), moving, render(moving).frames)}
 
 
 def test_a_long_video_of_another_size_is_measured_too() -> None:
     spec = long()
     frames = np.stack([cv2.resize(frame, (64, 96)) for frame in render(spec).frames])
-    (found,) = (one for one in check(load_probe(), spec, frames) if one.name == ALIKE)
+    (found,) = (one for one in check(load_detector(), spec, frames) if one.name == ALIKE)
     assert set(MEASURES) <= set(found.measured)
 
 
 def test_who_stops_half_way_does_not_succeed() -> None:
     spec = long(17, "white")
     frames = render(spec).frames.copy()
-    assert succeeds(check(load_probe(), spec, frames))
+    assert succeeds(check(load_detector(), spec, frames))
     frames[8:] = frames[7]
-    assert not succeeds(check(load_probe(), spec, frames))
+    assert not succeeds(check(load_detector(), spec, frames))

@@ -14,10 +14,10 @@ from chronotope.errors import FileProblem
 from chronotope.evaluate.suite import Case, read_cases, write_cases
 from chronotope.worlds.stage.sample import split_of
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec
-from chronotope.worlds.stage.suites.feasibility import unfit
-from chronotope.worlds.stage.suites.lengths import STORIES, length_draws
-from chronotope.worlds.stage.suites.prompts import ASKED_FOR, prompt_draws
-from chronotope.worlds.stage.suites.tasks import CANVAS_TASKS, task_draws
+from chronotope.worlds.stage.suites.feasibility import infeasible
+from chronotope.worlds.stage.suites.lengths import STORIES, lengths_suite
+from chronotope.worlds.stage.suites.prompts import PROMPT_KINDS, prompts_suite
+from chronotope.worlds.stage.suites.tasks import CANVAS_TASKS, tasks_suite
 
 BALL = Actor("ball", "circle", "shape", 0.25, 0.5, 0.4, "red")
 BOX = Actor("box", "square", "shape", 0.75, 0.5, 0.4, "blue")
@@ -104,8 +104,8 @@ def test_a_task_and_a_kind_of_prompt_at_once_are_refused(tmp_path: Path) -> None
 
 def test_what_the_suites_ask_fits() -> None:
     draws = [
-        *itertools.islice(prompt_draws(), 4 * len(ASKED_FOR)),
-        *itertools.islice(task_draws(), len(CANVAS_TASKS)),
-        *itertools.islice(length_draws(), 6 * len(STORIES)),
+        *itertools.islice(prompts_suite(), 4 * len(PROMPT_KINDS)),
+        *itertools.islice(tasks_suite(), len(CANVAS_TASKS)),
+        *itertools.islice(lengths_suite(), 6 * len(STORIES)),
     ]
-    assert [why for draw in draws if (why := unfit(draw.task, draw.kind, draw.spec, draw.prompt))] == []
+    assert [why for draw in draws if (why := infeasible(draw.task, draw.kind, draw.spec, draw.prompt))] == []

@@ -11,10 +11,10 @@ from chronotope.errors import UsageError
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.check import Check
 from chronotope.worlds.stage.checks.coverage import coverage
-from chronotope.worlds.stage.checks.detector import load_probe
-from chronotope.worlds.stage.checks.identity import identity_of
+from chronotope.worlds.stage.checks.detector import load_detector
+from chronotope.worlds.stage.checks.identity import identity_stratum
 from chronotope.worlds.stage.checks.predicates import check
-from chronotope.worlds.stage.checks.tracking import cannot_judge
+from chronotope.worlds.stage.checks.tracking import unsupported
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec
 
@@ -42,7 +42,7 @@ SPECS = {
 
 
 def found(spec: Spec, frames: np.ndarray) -> tuple[Check, ...]:
-    return check(load_probe(), spec, frames)
+    return check(load_detector(), spec, frames)
 
 
 def codes(spec: Spec, frames: np.ndarray) -> dict[str, Check]:
@@ -63,7 +63,7 @@ def played(spec: Spec, *events: Event, **of_actors: Actor) -> np.ndarray:
 @pytest.mark.parametrize("level", SPECS)
 def test_of_the_stages_own_playing_everything_holds(level: str) -> None:
     spec = SPECS[level]
-    assert identity_of(spec)[:2] == level
+    assert identity_stratum(spec)[:2] == level
     assert not codes(spec, render(spec).frames)
 
 
@@ -154,8 +154,8 @@ def test_who_goes_out_of_sight_twice_is_not_judged() -> None:
     there_and_back = Event("leave", "heart", 0.0, 0.8, "right"), Event("enter", "heart", 1.0, 1.8, "right")
     again = tuple(dataclasses.replace(event, start=event.start + 1.8, end=event.end + 1.8) for event in there_and_back)
     once, twice = (spec_of((HEART, FOX), *events) for events in (there_and_back, (*there_and_back, *again)))
-    assert cannot_judge(once) is None
+    assert unsupported(once) is None
     for spec in (twice, spec_of((HEART,), *there_and_back, again[0], Event("stay", "heart", 2.6, 3.6))):
-        assert "heart goes out of sight more than once" in (cannot_judge(spec) or "")
+        assert "heart goes out of sight more than once" in (unsupported(spec) or "")
         with pytest.raises(UsageError, match="more than once"):
             found(spec, render(spec).frames)

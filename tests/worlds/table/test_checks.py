@@ -13,13 +13,13 @@ pytest.importorskip("mujoco", reason="needs MuJoCo: pip install 'chronotope[tabl
 
 from chronotope.errors import UsageError
 from chronotope.evaluate.table_trial import try_table_checks
-from chronotope.worlds.stage.faults.appearance import INJECTORS
-from chronotope.worlds.stage.faults.tasks import INJECTORS_OF_CASES
+from chronotope.worlds.stage.faults.appearance import FAULTS
+from chronotope.worlds.stage.faults.tasks import TASK_FAULTS
 from chronotope.worlds.table.checks.geometry import on_line, on_plane, orbit_of, triangulate, truth_of
 from chronotope.worlds.table.checks.gravity import Fall, _weighs
-from chronotope.worlds.table.checks.predicates import Check, cannot_judge, check, succeeds
+from chronotope.worlds.table.checks.predicates import Check, check, succeeds, unsupported
 from chronotope.worlds.table.checks.tracking import look
-from chronotope.worlds.table.faults import TABLE_CONTROLS, TABLE_INJECTORS, plant_on_table
+from chronotope.worlds.table.faults import CONTROLS, FAULTS, inject
 from chronotope.worlds.table.render import TableClip, render
 from chronotope.worlds.table.spec import Actor, Camera, Event, TableSpec
 from chronotope.worlds.table.suite import table_specs
@@ -87,8 +87,8 @@ def test_solids_are_found_where_they_are(name: str) -> None:
 def test_what_cannot_be_told_apart_is_refused() -> None:
     twice = table(solid("one", x=-0.5), solid("two", "cube", x=0.5))
     pale = table(solid("ball", colour="white"), top="white")
-    assert "two solids are red" in (cannot_judge(twice) or "") and "white table" in (cannot_judge(pale) or "")
-    assert "too small" in (cannot_judge(table(BALL, size=(48, 32))) or "") and cannot_judge(table(BALL)) is None
+    assert "two solids are red" in (unsupported(twice) or "") and "white table" in (unsupported(pale) or "")
+    assert "too small" in (unsupported(table(BALL, size=(48, 32))) or "") and unsupported(table(BALL)) is None
     with pytest.raises(UsageError, match="two solids are red"):
         check(twice, np.zeros((25, 64, 96, 3), np.uint8))
     with pytest.raises(UsageError, match="expected uint8"):
@@ -128,24 +128,22 @@ def test_gravity_is_measured_from_heights(weight: float, code: str | None) -> No
 )  # fmt: skip
 def test_planted_faults_are_caught_and_called_by_their_name(name: str, code: str) -> None:
     needs_pictures()
-    spoilt = plant_on_table(code, SCENES[name], 2)
+    spoilt = inject(code, SCENES[name], 2)
     assert spoilt is not None and code in codes(check(SCENES[name], spoilt))
 
 
 def test_every_class_of_the_table_stands_in_the_taxonomy() -> None:
-    assert set(TABLE_INJECTORS) <= set(FAILURES) and {"CAM-DIR", "GEO-INC", "GEO-LOOP", "PHY-SLF", "PHY-RST"} <= set(
-        TABLE_INJECTORS
-    )
+    assert set(FAULTS) <= set(FAILURES) and {"CAM-DIR", "GEO-INC", "GEO-LOOP", "PHY-SLF", "PHY-RST"} <= set(FAULTS)
 
 
 def test_every_class_but_no_video_can_be_planted() -> None:
-    assert {*INJECTORS, *INJECTORS_OF_CASES, *TABLE_INJECTORS} == set(FAILURES) - {"SYS-RUN"}
+    assert {*FAULTS, *TASK_FAULTS, *FAULTS} == set(FAILURES) - {"SYS-RUN"}
 
 
-@pytest.mark.parametrize("name", TABLE_CONTROLS)
+@pytest.mark.parametrize("name", CONTROLS)
 def test_controls_fail(name: str) -> None:
     for scene in ("roll", "hit", "orbit"):
-        changed = TABLE_CONTROLS[name](SCENES[scene], clip(scene).frames, np.random.default_rng(1))
+        changed = CONTROLS[name](SCENES[scene], clip(scene).frames, np.random.default_rng(1))
         assert changed is not None and not succeeds(check(SCENES[scene], changed))
 
 
@@ -189,4 +187,4 @@ def test_the_checks_keep_their_promises() -> None:
 
 def test_specs_are_held_out_and_can_be_judged() -> None:
     first: list[TableSpec] = table_specs(3, first=2_600_000)
-    assert all(cannot_judge(spec) is None for spec in first) and isinstance(first[0].actors[0], Actor)
+    assert all(unsupported(spec) is None for spec in first) and isinstance(first[0].actors[0], Actor)

@@ -20,20 +20,20 @@ from chronotope.evaluate.verdict import check_case
 from chronotope.generate.pipeline import WEIGHTS, Generator
 from chronotope.media import video
 from chronotope.worlds.check import succeeds
-from chronotope.worlds.stage.checks.detector import load_probe
+from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.table.camera import angles
-from chronotope.worlds.table.checks.predicates import cannot_judge
+from chronotope.worlds.table.checks.predicates import unsupported
 from chronotope.worlds.table.render import first_picture
 from chronotope.worlds.table.sample import table_split
 from chronotope.worlds.table.spec import TableSpec
-from chronotope.worlds.table.suite import PHYSICS, TASK, draw_again, table_draws
+from chronotope.worlds.table.suite import PHYSICS, TASK, draw_again, table_suite
 from tests.cli.models import refused
 from tests.evaluate.suites import changed_line
 from tests.worlds.table.tables import needs_pictures
 
 
 def test_what_was_drawn_is_drawn_again() -> None:
-    for row, draw in zip(draw_again(3), table_draws(), strict=False):
+    for row, draw in zip(draw_again(3), table_suite(), strict=False):
         assert row == {"form": draw.form, "prompt": draw.prompt, "spec": to_dict(draw.spec)}
 
 
@@ -43,7 +43,7 @@ def test_every_case_can_be_judged_and_is_told() -> None:
     for case in found:
         spec = case.spec
         assert (
-            isinstance(spec, TableSpec) and cannot_judge(spec) is None and table_split(spec) == case.split == "heldout"
+            isinstance(spec, TableSpec) and unsupported(spec) is None and table_split(spec) == case.split == "heldout"
         )
         assert f"{spec.table} table" in case.prompt and case.task == TASK and spec.num_frames > 1
         if spec.camera.kind == "orbit":
@@ -62,14 +62,14 @@ def test_a_plan_is_filled_with_truth_and_judged(tmp_path: Path) -> None:
     for case, line in zip(found, plan.read_text().splitlines(), strict=True):
         truth = case.truth()
         assert np.array_equal(video.read_image(tmp_path / json.loads(line)["inputs"]["image-0"]), truth[0])
-        assert succeeds(check_case(load_probe(), case, truth))
+        assert succeeds(check_case(load_detector(), case, truth))
         assert np.array_equal(first_picture(case.spec), truth[0])
         dark = np.concatenate([truth[:1], (truth[1:] * 0.6).astype(np.uint8)])
-        assert "SEAM" in {one.code for one in check_case(load_probe(), case, dark)}
+        assert "SEAM" in {one.code for one in check_case(load_detector(), case, dark)}
         another = truth.copy()
         another[0] = np.roll(truth[0], truth.shape[1] // 2, axis=0)
-        assert "GIV-CHG" in {one.code for one in check_case(load_probe(), case, another)}
-        assert not succeeds(check_case(load_probe(), case, np.repeat(truth[:1], len(truth), axis=0)))
+        assert "GIV-CHG" in {one.code for one in check_case(load_detector(), case, another)}
+        assert not succeeds(check_case(load_detector(), case, np.repeat(truth[:1], len(truth), axis=0)))
 
 
 @pytest.mark.parametrize(

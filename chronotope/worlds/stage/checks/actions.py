@@ -19,11 +19,11 @@ from chronotope.worlds.check import Outcome
 from chronotope.worlds.stage.checks.association import grown
 from chronotope.worlds.stage.checks.attributes import FARTHEST_STILL, Trail
 from chronotope.worlds.stage.checks.detector import CELL
-from chronotope.worlds.stage.checks.tracking import Followed, Scene, truth_of
+from chronotope.worlds.stage.checks.tracking import TrackedActor, TrackedClip, truth_of
 from chronotope.worlds.stage.motion import GRAVITY
 from chronotope.worlds.stage.spec import Event
 
-__all__ = ["antics_of", "turned", "until_it_stops"]
+__all__ = ["action_checks", "turned", "until_it_stops"]
 
 GOES_ON = 0.5  # of the speed before: who is still that fast in the last quarter has not stopped
 SEEN_MOVING = 0.04  # short sides in a quarter of the clip: slower motion cannot be told from rest
@@ -37,7 +37,7 @@ STEADY_TURN = 0.7  # of its steps go the same way round
 STEP_OF_TURN = 2.0, 75.0  # degrees from frame to frame
 
 
-def antics_of(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Outcome]]]:
+def action_checks(scene: TrackedClip, place: int, one: TrackedActor) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """The predicates of an actor's stops, bounces and spins, by name."""
     for event in (event for event in scene.spec.events if event.actor == one.actor.id):
         if event.kind == "stop":
@@ -61,14 +61,14 @@ def until_it_stops(events: list[Event]) -> list[Event]:
     ]
 
 
-def _speed(one: Followed, frames: slice) -> float | None:
+def _speed(one: TrackedActor, frames: slice) -> float | None:
     """Short sides a frame; nothing where it is seen too seldom."""
     trail = Trail(one.trail.cells[frames], one.trail.centres[frames])
     times = np.flatnonzero(trail.found)
     return math.hypot(*trail.travelled) / float(times[-1] - times[0]) if len(times) >= 3 else None
 
 
-def _stops(scene: Scene, one: Followed, event: Event) -> Outcome:
+def _stops(scene: TrackedClip, one: TrackedActor, event: Event) -> Outcome:
     """The last quarter of the clip is slow beside what came before the stop."""
     stop = round(event.start * scene.spec.fps)
     quarter = max(3, scene.num_frames // 4)
@@ -79,12 +79,12 @@ def _stops(scene: Scene, one: Followed, event: Event) -> Outcome:
     return ("TXT-ACT", first) if after > GOES_ON * before else None
 
 
-def _stage_heights(scene: Scene, place: int, event: Event) -> np.ndarray:
+def _stage_heights(scene: TrackedClip, place: int, event: Event) -> np.ndarray:
     """How far down the stage has it in each frame of the event."""
     return np.asarray(truth_of(scene.spec).y[scene.during(event), place] / min(scene.spec.width, scene.spec.height))
 
 
-def _heights(scene: Scene, one: Followed, event: Event) -> tuple[np.ndarray, Float[np.ndarray, " n"]]:
+def _heights(scene: TrackedClip, one: TrackedActor, event: Event) -> tuple[np.ndarray, Float[np.ndarray, " n"]]:
     """The frames of the event in which it is found, and how far down it is in them."""
     frames = scene.during(event)
     times = np.flatnonzero(one.found[frames]) + frames.start
@@ -105,7 +105,7 @@ def _bottoms(values: Float[np.ndarray, " n"]) -> list[int]:
     return found
 
 
-def _bounces(scene: Scene, place: int, one: Followed, event: Event) -> Outcome:
+def _bounces(scene: TrackedClip, place: int, one: TrackedActor, event: Event) -> Outcome:
     """Down and up again as often as on the stage, or once more or less."""
     times, down = _heights(scene, one, event)
     if len(times) < 5:
@@ -130,7 +130,7 @@ def _arcs(times: np.ndarray, down: Float[np.ndarray, " n"]) -> Iterator[tuple[np
             yield times[piece], down[piece]
 
 
-def _falls(scene: Scene, one: Followed, event: Event) -> Outcome:
+def _falls(scene: TrackedClip, one: TrackedActor, event: Event) -> Outcome:
     """Between contacts a parabola, bent downwards about as much as the stage's."""
     weight = GRAVITY * scene.spec.height / min(scene.spec.width, scene.spec.height)
     for times, down in _arcs(*_heights(scene, one, event)):
@@ -143,7 +143,7 @@ def _falls(scene: Scene, one: Followed, event: Event) -> Outcome:
     return None
 
 
-def _gains(scene: Scene, one: Followed, event: Event) -> Outcome:
+def _gains(scene: TrackedClip, one: TrackedActor, event: Event) -> Outcome:
     """After a contact it never comes higher than it was before."""
     times, down = _heights(scene, one, event)
     for bottom in _bottoms(down):
@@ -157,7 +157,7 @@ ANGLES, RINGS = 72, 12
 IN_VIEW = 0.95  # of the disc around it: with less, nothing is said of how it turns
 
 
-def turned(scene: Scene, one: Followed) -> Float[np.ndarray, " steps"] | None:
+def turned(scene: TrackedClip, one: TrackedActor) -> Float[np.ndarray, " steps"] | None:
     """By how many degrees it turns clockwise from each frame in which it is found to the next: the shift at which its rings fit best."""
     short = min(scene.sight.frames.shape[1:3])
     middle = np.nanmedian(one.trail.centres, axis=0) * short
@@ -195,7 +195,7 @@ def turned(scene: Scene, one: Followed) -> Float[np.ndarray, " steps"] | None:
     return np.where(shifts <= ANGLES // 2, shifts, shifts - ANGLES) * (360.0 / ANGLES)
 
 
-def _spins(scene: Scene, one: Followed, event: Event) -> Outcome:
+def _spins(scene: TrackedClip, one: TrackedActor, event: Event) -> Outcome:
     """It turns, most of its steps the same way round."""
     frames = scene.during(event)
     times, steps = np.flatnonzero(one.found), turned(scene, one)
@@ -207,7 +207,7 @@ def _spins(scene: Scene, one: Followed, event: Event) -> Outcome:
     return None if abs(steps.sum()) >= QUARTER_TURN and same >= STEADY_TURN else ("TXT-ACT", int(times[-1]))
 
 
-def _keeps_place(scene: Scene, one: Followed) -> Outcome:
+def _keeps_place(scene: TrackedClip, one: TrackedActor) -> Outcome:
     """It turns where it is."""
     times = np.flatnonzero(one.found & ~one.touched)
     far = (

@@ -1,6 +1,6 @@
 """Which cells are likely whose: by kind; of two alike by their colours; of somebody who turns by its place.
 
-The probe knows things as they stand. Turned, a square looks like a circle and a triangle like a heart; but who turns keeps its place,
+The detector knows things as they stand. Turned, a square looks like a circle and a triangle like a heart; but who turns keeps its place,
 so whatever is seen where it was recognised is taken for it.
 """
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from chronotope.worlds.stage.checks.attributes import SURE, Sight, follow_likely, perceived, shades_of
+from chronotope.worlds.stage.checks.attributes import SURE, Detections, perceived, shades_of, track_likely
 from chronotope.worlds.stage.checks.detector import CELL, KINDS, NOTHING
 from chronotope.worlds.stage.spec import Actor, Spec
 
@@ -20,7 +20,7 @@ SPECK = 0.2  # of the largest area of one of two alike: less is a shade of the o
 Chance = Float[np.ndarray, "t rows columns"]
 
 
-def chances_of(sight: Sight, spec: Spec) -> list[Chance]:
+def chances_of(sight: Detections, spec: Spec) -> list[Chance]:
     """How likely each actor is in each cell, in the order of the spec."""
     own = [sight.likely[:, KINDS.index(actor.noun)] for actor in spec.actors]
     for place, actor in enumerate(spec.actors):
@@ -38,7 +38,7 @@ def grown(cells: Bool[np.ndarray, "rows columns"], margin: int = 1) -> Bool[np.n
     return cv2.dilate(cells.astype(np.uint8), np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)) > 0
 
 
-def _nearer(sight: Sight, actor: Actor, alike: list[Actor]) -> Bool[np.ndarray, "t rows columns"]:
+def _nearer(sight: Detections, actor: Actor, alike: list[Actor]) -> Bool[np.ndarray, "t rows columns"]:
     """The cells most of whose pixels are nearer to this actor's colour than to those of its likes."""
     frames, cells = sight.frames, sight.likely.shape[2:]
     bottom, right = cells[0] * CELL - frames.shape[1], cells[1] * CELL - frames.shape[2]
@@ -55,9 +55,9 @@ def _nearer(sight: Sight, actor: Actor, alike: list[Actor]) -> Bool[np.ndarray, 
     return np.asarray(own & (areas >= SPECK * areas.max()))
 
 
-def _give_room(sight: Sight, own: list[Chance], place: int) -> None:
+def _give_room(sight: Detections, own: list[Chance], place: int) -> None:
     """Whatever is where somebody who turns was recognised is that somebody, and nobody else."""
-    votes = follow_likely(sight, own[place]).cells.sum(axis=0)
+    votes = track_likely(sight, own[place]).cells.sum(axis=0)
     _, pieces = cv2.connectedComponents((votes > 0).astype(np.uint8), connectivity=8)
     seen = (pieces == np.bincount(pieces.ravel(), weights=votes.ravel()).argmax()) & (
         votes > 0

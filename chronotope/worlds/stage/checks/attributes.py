@@ -1,6 +1,6 @@
 """Is what the prompt asked for in the video? Who is there, in which colour, moving which way: judged from pixels against the spec.
 
-The prompt was written from a typed spec, so the spec says what must be seen and nobody parses prose. The probe maps every frame;
+The prompt was written from a typed spec, so the spec says what must be seen and nobody parses prose. The detector maps every frame;
 what it finds is followed through time. Anything not found counts as wrong: a fox that is not there does not walk left either.
 """
 
@@ -17,20 +17,20 @@ from jaxtyping import Bool, Float, UInt8
 from chronotope.errors import UsageError
 from chronotope.geometry import Frames
 from chronotope.worlds.palette import COLOURS
-from chronotope.worlds.stage.checks.detector import CELL, KINDS, SHAPE_KINDS, Probe, look, scaled
+from chronotope.worlds.stage.checks.detector import CELL, KINDS, SHAPE_KINDS, Detector, look, scaled
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Actor, Spec
 
 __all__ = [
     "DIRECTED",
-    "Sight",
+    "Detections",
     "Trail",
     "Verdict",
     "colour_votes",
     "core",
     "direction_of",
     "follow",
-    "follow_likely",
+    "track_likely",
     "judge",
     "judge_sight",
     "mean_colour",
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 
-SURE = 0.5  # a cell holds a kind when the probe says so with at least this probability
+SURE = 0.5  # a cell holds a kind when the detector says so with at least this probability
 FEWEST_CELLS = 2  # of 4 x 4 pixels: anything smaller is a speck
 SEEN_SHARE = 0.5  # of the frames in which the truth shows an actor, it must be seen in this many
 VISIBLE = 0.3  # the truth shows an actor where at least this share of it is visible
@@ -52,8 +52,8 @@ _STEPS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What the probe made of a clip: its frames with a short side of 64, and how likely each kind is in each cell."""
+class Detections:
+    """What the detector made of a clip: its frames with a short side of 64, and how likely each kind is in each cell."""
 
     frames: Frames
     likely: Float[np.ndarray, "t k rows columns"]
@@ -107,18 +107,18 @@ class Verdict:
         return self.who and self.colour is not False and self.direction is not False
 
 
-def watch(probe: Probe, frames: Frames) -> Sight:
+def detect(detector: Detector, frames: Frames) -> Detections:
     """Look at a clip of any size."""
     small = scaled(frames)
-    return Sight(small, look(probe, small))
+    return Detections(small, look(detector, small))
 
 
-def follow(sight: Sight, kinds: tuple[str, ...]) -> Trail:
+def track(sight: Detections, kinds: tuple[str, ...]) -> Trail:
     """Find the largest patch of these kinds (taken together) in every frame."""
-    return follow_likely(sight, sight.likely[:, [KINDS.index(kind) for kind in kinds]].sum(axis=1))
+    return track_likely(sight, sight.likely[:, [KINDS.index(kind) for kind in kinds]].sum(axis=1))
 
 
-def follow_likely(sight: Sight, likely: Float[np.ndarray, "t rows columns"]) -> Trail:
+def track_likely(sight: Detections, likely: Float[np.ndarray, "t rows columns"]) -> Trail:
     """The largest patch of cells that are likely enough, in every frame."""
     cells = np.zeros(likely.shape, bool)
     centres = np.full((len(likely), 2), np.nan)
@@ -138,7 +138,7 @@ def follow_likely(sight: Sight, likely: Float[np.ndarray, "t rows columns"]) -> 
     return Trail(cells, centres)
 
 
-def colour_votes(sight: Sight, path: Trail) -> dict[str, int]:
+def colour_votes(sight: Detections, path: Trail) -> dict[str, int]:
     """To which colour of the palette each pixel of a followed thing is nearest."""
     mask = np.repeat(np.repeat(core(path.cells), CELL, axis=1), CELL, axis=2)[
         :, : sight.frames.shape[1], : sight.frames.shape[2]
@@ -151,7 +151,7 @@ def colour_votes(sight: Sight, path: Trail) -> dict[str, int]:
     return dict(zip(COLOURS, votes.tolist(), strict=True))
 
 
-def mean_colour(sight: Sight, path: Trail) -> Float[np.ndarray, " 3"]:
+def mean_colour(sight: Detections, path: Trail) -> Float[np.ndarray, " 3"]:
     """The mean of all pixels of a followed thing, as they are perceived."""
     height, width = sight.frames.shape[1:3]
     mask = np.repeat(np.repeat(path.cells, CELL, axis=1), CELL, axis=2)[:, :height, :width]
@@ -193,16 +193,16 @@ def stays_put(spec: Spec, actor: Actor) -> bool:
     return spec.num_frames > 1 and not touched and spec.camera.kind == "still"
 
 
-def judge(probe: Probe, spec: Spec, frames: Frames) -> tuple[Verdict, ...]:
+def judge(detector: Detector, spec: Spec, frames: Frames) -> tuple[Verdict, ...]:
     """A verdict on every actor of the spec, in their order; the clip may have any size and length."""
-    return judge_sight(watch(probe, frames), spec)
+    return judge_sight(detect(detector, frames), spec)
 
 
-def judge_sight(sight: Sight, spec: Spec) -> tuple[Verdict, ...]:
+def judge_sight(sight: Detections, spec: Spec) -> tuple[Verdict, ...]:
     """The same for a clip that has been looked at already."""
     unknown = [actor.noun for actor in spec.actors if actor.noun not in KINDS]
     if unknown:
-        raise UsageError(f"the probe was never shown a {unknown[0]}; it knows {', '.join(KINDS[2:])}")
+        raise UsageError(f"the detector was never shown a {unknown[0]}; it knows {', '.join(KINDS[2:])}")
     return tuple(
         _verdict(sight, spec, actor, share) for actor, share in zip(spec.actors, _visible_shares(spec), strict=True)
     )
@@ -214,8 +214,8 @@ def _visible_shares(spec: Spec) -> tuple[float, ...]:
     return tuple((render(spec).truth.visible_fraction >= VISIBLE).mean(axis=0).tolist())
 
 
-def _verdict(sight: Sight, spec: Spec, actor: Actor, visible_share: float) -> Verdict:
-    path = follow(sight, (actor.noun,))
+def _verdict(sight: Detections, spec: Spec, actor: Actor, visible_share: float) -> Verdict:
+    path = track(sight, (actor.noun,))
     who = path.found.any() and path.seen_share >= SEEN_SHARE * visible_share
     way = direction_of(spec, actor)
     return Verdict(
@@ -227,9 +227,9 @@ def _verdict(sight: Sight, spec: Spec, actor: Actor, visible_share: float) -> Ve
     )
 
 
-def _has_colour(sight: Sight, path: Trail, colour: str) -> bool:
+def _has_colour(sight: Detections, path: Trail, colour: str) -> bool:
     """The asked shape has the colour; where the shape itself is missing, whatever shape is there instead."""
-    votes = colour_votes(sight, path if path.found.any() else follow(sight, SHAPE_KINDS))
+    votes = colour_votes(sight, path if path.found.any() else track(sight, SHAPE_KINDS))
     return bool(votes) and max(votes, key=lambda name: votes[name]) == colour
 
 

@@ -1,7 +1,7 @@
 """A small network that recognises the stage's cast: for every cell of 4 x 4 pixels, which noun or shape is there, if any.
 
 It looks at one frame at a time, scaled to a short side of 64 pixels, so an actor has about the same size at every resolution.
-Trained by `train_probe` on the stage's exact masks; its weights are part of the package.
+Trained by `train_detector` on the stage's exact masks; its weights are part of the package.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ __all__ = [
     "SHAPE_KINDS",
     "SHORT_SIDE",
     "SOMETHING",
-    "Probe",
-    "load_probe",
+    "Detector",
+    "load_detector",
     "look",
     "scaled",
     "weights_folder",
@@ -61,7 +61,7 @@ class Residual(nn.Module):
         return F.relu(x + self.layers(x))
 
 
-class Probe(nn.Module):
+class Detector(nn.Module):
     """Fine cells of 4 pixels see the outline, coarse cells of 8 see the whole actor, and both decide together."""
 
     def __init__(self, fine: int = 48, coarse: int = 80) -> None:
@@ -102,7 +102,7 @@ def scaled(frames: Frames) -> UInt8[np.ndarray, "t h2 w2 3"]:
 
 
 @torch.no_grad()
-def look(probe: Probe, frames: Frames, batch: int = 32) -> Float[np.ndarray, "t k rows columns"]:
+def look(detector: Detector, frames: Frames, batch: int = 32) -> Float[np.ndarray, "t k rows columns"]:
     """How likely each kind is in each cell of each of these scaled frames."""
     height, width = frames.shape[1:3]
     rows, columns = -(-height // CELL), -(-width // CELL)
@@ -110,28 +110,28 @@ def look(probe: Probe, frames: Frames, batch: int = 32) -> Float[np.ndarray, "t 
     seen = []
     for start in range(0, len(padded), batch):
         pixels = torch.from_numpy(padded[start : start + batch]).permute(0, 3, 1, 2).float() / 127.5 - 1
-        seen.append(probe(pixels).softmax(dim=1)[..., :rows, :columns].numpy())
+        seen.append(detector(pixels).softmax(dim=1)[..., :rows, :columns].numpy())
     return np.concatenate(seen)
 
 
 def weights_folder() -> Path:
-    """Where the trained probe is."""
+    """Where the trained detector is."""
     return Path(__file__).parent
 
 
 @functools.lru_cache(maxsize=2)
-def load_probe(folder: Path | None = None) -> Probe:
-    """The trained probe, ready to look."""
+def load_detector(folder: Path | None = None) -> Detector:
+    """The trained detector, ready to look."""
     folder = folder or weights_folder()
     about = read_json(folder / "detector.json")
     if tuple(about["kinds"]) != KINDS:
         raise FileProblem(
             f"{folder}/detector.json was trained for another cast; train it again: python -m tools.train_detector"
         )
-    probe = Probe()
+    detector = Detector()
     tensors = {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in load_tensors(folder / "detector.safetensors").items()
     }
-    probe.load_state_dict(tensors)
-    return probe.eval()
+    detector.load_state_dict(tensors)
+    return detector.eval()

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, UInt8
 from chronotope.geometry import Frames
 from chronotope.worlds.check import Outcome
 from chronotope.worlds.stage.checks.detector import scaled
-from chronotope.worlds.stage.checks.tracking import Scene
+from chronotope.worlds.stage.checks.tracking import TrackedClip
 from chronotope.worlds.stage.render import render
 
 __all__ = ["ALIKE", "FADES", "LONG", "MEASURES", "SPREAD", "drift_of", "drifts", "ends", "fade", "measures", "resting"]
@@ -25,7 +25,7 @@ ALIKE = "looks alike to the end"  # the name of the check
 LONG = 4.0  # seconds: of shorter clips nothing is said
 EDGE = 0.15  # the share of the frames that are the beginning, and the end
 FADES = ("faded", "blurred", "saturated", "noisy")
-FEWEST = 0.05  # of the picture should be free of actors, by the probe
+FEWEST = 0.05  # of the picture should be free of actors, by the detector
 LEAST = 16  # pixels: of fewer nothing can be said
 # What the last frames may have more or less than the first: far above the 99th percentile of true clips, which a resting camera makes
 # tiny (docs/evaluation.md), and about what a person begins to see
@@ -73,10 +73,10 @@ def drift_of(frames: Frames, region: Bool[np.ndarray, "h w"], fps: float) -> Dri
     return Drift(*(dict(zip(MEASURES, row.tolist(), strict=True)) for row in (change, slope)))
 
 
-def resting(scene: Scene) -> Bool[np.ndarray, "h w"]:
+def resting(scene: TrackedClip) -> Bool[np.ndarray, "h w"]:
     """The pixels in which nobody stands, neither in the first nor in the last frames.
 
-    Where an end is so strange that the probe sees things all over it, those in which the truth lets nobody stand there.
+    Where an end is so strange that the detector sees things all over it, those in which the truth lets nobody stand there.
     """
     first, last = ends(scene.num_frames)
     before = scene.backdrop[first].all(axis=0)
@@ -88,7 +88,7 @@ def resting(scene: Scene) -> Bool[np.ndarray, "h w"]:
     return np.asarray(before & (np.asarray(wide) == 0))
 
 
-def drifts(scene: Scene) -> tuple[Outcome, dict[str, float]]:
+def drifts(scene: TrackedClip) -> tuple[Outcome, dict[str, float]]:
     """Whether this long clip ends otherwise than it began, where the truth does not; and its changes and slopes (`... a second`)."""
     region = resting(scene)
     if region.sum() < LEAST:
@@ -115,7 +115,7 @@ def _as_large(frames: Frames, shape: tuple[int, ...]) -> UInt8[np.ndarray, "t ta
     return np.stack([cv2.resize(frame, shape[::-1], interpolation=cv2.INTER_AREA) for frame in frames])
 
 
-def _in_view(scene: Scene) -> bool:
+def _in_view(scene: TrackedClip) -> bool:
     """Whether everybody is there at both ends, and nobody comes or goes."""
     passing = any(event.kind in ("enter", "leave", "eat", "hit") for event in scene.spec.events)
     return not passing and all(one.found[part].mean() >= 0.5 for one in scene.actors for part in ends(scene.num_frames))

@@ -1,6 +1,6 @@
 """Does everybody stay who it is: of one kind to the end, not exchanged with another whom it passes, on the side where it was put?
 
-Here too stands how hard a spec makes that: `identity_of`.
+Here too stands how hard a spec makes that: `identity_stratum`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from chronotope.worlds.check import Outcome
 from chronotope.worlds.stage.checks.attributes import Trail, step_towards
 from chronotope.worlds.stage.checks.detector import CELL
 from chronotope.worlds.stage.checks.permanence import foreign_cells
-from chronotope.worlds.stage.checks.tracking import FEWEST_CELLS, Followed, Scene, truth_of
+from chronotope.worlds.stage.checks.tracking import FEWEST_CELLS, TrackedActor, TrackedClip, truth_of
 from chronotope.worlds.stage.occlusion import absences
 from chronotope.worlds.stage.reappearance import FAST, SLOW
 from chronotope.worlds.stage.render import Truth
 from chronotope.worlds.stage.spec import Event, Spec
 
-__all__ = ["ASIDE", "crossing", "identity_checks", "identity_of", "left_of"]
+__all__ = ["ASIDE", "crossing", "identity_checks", "identity_stratum", "left_of"]
 
 HIDDEN, PERSISTENT_SECONDS = 0.02, 3  # of its pixels, and frames: wholly hidden
 LIKE_BEFORE = 0.35, 3.0  # times the cells: another kind of thing is about as large as who was there
@@ -34,7 +34,7 @@ RECENT = 6  # frames from which it is told where somebody is heading
 AMISS = 0.3  # of the speed
 
 
-def identity_of(spec: Spec) -> str:
+def identity_stratum(spec: Spec) -> str:
     """How hard it is to see that everybody stays who it is, from the spec and its truth alone."""
     away, truth = absences(spec), truth_of(spec)
     hidden = truth.present & (truth.visible_fraction < HIDDEN) & (truth.x > 0) & (truth.x < spec.width)
@@ -74,7 +74,7 @@ def crossing(truth: Truth, first: int, second: int) -> int | None:
     return frame if level else None
 
 
-def identity_checks(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Outcome]]]:
+def identity_checks(scene: TrackedClip, place: int, one: TrackedActor) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """The predicates of who an actor is, by name."""
     spec, truth = scene.spec, truth_of(scene.spec)
     own = [event for event in spec.events if event.actor == one.actor.id]
@@ -95,7 +95,7 @@ def identity_checks(scene: Scene, place: int, one: Followed) -> Iterator[tuple[s
             yield f"is {'slow' if event.kind == 'creep' else 'fast'}", partial(_has_its_pace, scene, one, event)
 
 
-def _keeps_kind(scene: Scene, one: Followed) -> Outcome:
+def _keeps_kind(scene: TrackedClip, one: TrackedActor) -> Outcome:
     """Where it was seen last (or first), no thing of another kind stands in the next frames (or stood in those before)."""
     times = np.flatnonzero(one.found)
     for end, step in ((int(times[-1]), 1), (int(times[0]), -1)):
@@ -105,7 +105,7 @@ def _keeps_kind(scene: Scene, one: Followed) -> Outcome:
     return None
 
 
-def _became_another(scene: Scene, one: Followed, before: int, t: int) -> bool:
+def _became_another(scene: TrackedClip, one: TrackedActor, before: int, t: int) -> bool:
     """Whether another kind of thing stands in frame t near where it was in the other, about as large and in full view."""
     cells = foreign_cells(scene, one, t)
     count, labels, stats, centres = cv2.connectedComponentsWithStats(cells.astype(np.uint8), connectivity=8)
@@ -131,7 +131,7 @@ def _at_edge(cells: Bool[np.ndarray, "rows columns"]) -> bool:
     return bool(cells[[0, -1]].any() or cells[:, [0, -1]].any())
 
 
-def _exchanged(scene: Scene, one: Followed, other: Followed, moment: int) -> Outcome:
+def _exchanged(scene: TrackedClip, one: TrackedActor, other: TrackedActor, moment: int) -> Outcome:
     """After two have met, each is nearer to where its own way leads than to where the other's does."""
     together = np.flatnonzero((one.touched & other.touched) | ~one.found | ~other.found)
     if not len(together):
@@ -149,14 +149,14 @@ def _exchanged(scene: Scene, one: Followed, other: Followed, moment: int) -> Out
     return ("ID-SWP", int(after[0])) if own > APART and crossed < own / 2 else None
 
 
-def _ahead(trail: Trail, before: np.ndarray, after: np.ndarray, scene: Scene) -> Float[np.ndarray, " n"]:
+def _ahead(trail: Trail, before: np.ndarray, after: np.ndarray, scene: TrackedClip) -> Float[np.ndarray, " n"]:
     """Where it would be later if it went on as before, inside the frame."""
     slope, start = np.polyfit(before, trail.centres[before, 0], 1)
     height, width = scene.sight.frames.shape[1:3]
     return np.clip(slope * after + start, 0.2, width / min(height, width) - 0.2)
 
 
-def _on_its_side(scene: Scene, one: Followed, other: Followed, event: Event) -> Outcome:
+def _on_its_side(scene: TrackedClip, one: TrackedActor, other: TrackedActor, event: Event) -> Outcome:
     """Until something happens to either, it is on this side of the other."""
     pair = (one.actor.id, other.actor.id)
     starts = [e.start for e in scene.spec.events if e.kind != "beside" and e.actor in pair]
@@ -165,7 +165,7 @@ def _on_its_side(scene: Scene, one: Followed, other: Followed, event: Event) -> 
     return left_of(left, right, slice(last)) if (one.found & other.found)[:last].any() else None
 
 
-def left_of(one: Followed, other: Followed, frames: slice = slice(None)) -> Outcome:
+def left_of(one: TrackedActor, other: TrackedActor, frames: slice = slice(None)) -> Outcome:
     """In the middle of the frames in which both are found, the one is clearly left of the other."""
     both = np.flatnonzero((one.found & other.found)[frames])
     if not len(both):
@@ -174,7 +174,7 @@ def left_of(one: Followed, other: Followed, frames: slice = slice(None)) -> Outc
     return None if gap >= ASIDE else ("TXT-REL", int(both[0]))
 
 
-def _has_its_pace(scene: Scene, one: Followed, event: Event) -> Outcome:
+def _has_its_pace(scene: TrackedClip, one: TrackedActor, event: Event) -> Outcome:
     """What is slow is slow all the time, what is fast is fast for a while: by the third widest of its steps of 0.75 s."""
     window = max(2, round(0.75 * scene.spec.fps))
     whole = one.found & ~one.at_edge
@@ -185,6 +185,6 @@ def _has_its_pace(scene: Scene, one: Followed, event: Event) -> Outcome:
     )
     if len(speeds) < PERSISTENT_SECONDS:
         return None
-    fastest = speeds[-PERSISTENT_SECONDS]  # a slip of the probe makes one or two of them wrong
+    fastest = speeds[-PERSISTENT_SECONDS]  # a slip of the detector makes one or two of them wrong
     wrong = fastest > (1 + AMISS) * SLOW[1] if event.kind == "creep" else fastest < (1 - AMISS) * FAST[0]
     return ("MOT-SPD", scene.during(event).start) if wrong else None

@@ -14,10 +14,10 @@ from jaxtyping import Bool
 from chronotope.worlds.check import Outcome
 from chronotope.worlds.stage.checks.association import grown
 from chronotope.worlds.stage.checks.attributes import FARTHEST_STILL
-from chronotope.worlds.stage.checks.tracking import WAY, Followed, Scene, stage_way, truth_of
+from chronotope.worlds.stage.checks.tracking import WAY, TrackedActor, TrackedClip, stage_way, truth_of
 from chronotope.worlds.stage.spec import Event
 
-__all__ = ["MEETINGS", "encounters_of"]
+__all__ = ["MEETINGS", "interaction_checks"]
 
 MEETINGS = ("meet", "hit", "eat")
 SHARE = 0.4  # of the stage's way is enough, for how far is not said; but at least what can be seen
@@ -30,7 +30,7 @@ LATE = 2  # frames after the meal in which the eaten may still be seen
 SIGN = {"left": -1.0, "right": 1.0}
 
 
-def encounters_of(scene: Scene, one: Followed) -> Iterator[tuple[str, Callable[[], Outcome]]]:
+def interaction_checks(scene: TrackedClip, one: TrackedActor) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """The predicates of everything that an actor does to another, or suffers, by name."""
     ids = [actor.id for actor in scene.spec.actors]
     for event in scene.spec.events:
@@ -41,7 +41,9 @@ def encounters_of(scene: Scene, one: Followed) -> Iterator[tuple[str, Callable[[
         yield from (_suffered if passive else _done)(scene, one, other, event)
 
 
-def _done(scene: Scene, one: Followed, other: Followed, event: Event) -> Iterator[tuple[str, Callable[[], Outcome]]]:
+def _done(
+    scene: TrackedClip, one: TrackedActor, other: TrackedActor, event: Event
+) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     side = _side(scene, event)
     wanted = stage_way(scene.spec, one.actor.id, scene.during(event)) * SIGN[side]
     if wanted >= WAY:
@@ -52,7 +54,7 @@ def _done(scene: Scene, one: Followed, other: Followed, event: Event) -> Iterato
 
 
 def _suffered(
-    scene: Scene, one: Followed, other: Followed, event: Event
+    scene: TrackedClip, one: TrackedActor, other: TrackedActor, event: Event
 ) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     side, frames = _side(scene, event), scene.during(event)
     wanted = stage_way(scene.spec, one.actor.id, frames) * SIGN[side]
@@ -67,14 +69,14 @@ def _suffered(
         yield "is eaten", partial(_is_gone, scene, one, event)
 
 
-def _side(scene: Scene, event: Event) -> str:
+def _side(scene: TrackedClip, event: Event) -> str:
     """On which side the target is."""
     return event.direction or (
         "right" if scene.spec.actor(event.target or "").x > scene.spec.actor(event.actor).x else "left"
     )
 
 
-def _way(one: Followed, frames: slice) -> float:
+def _way(one: TrackedActor, frames: slice) -> float:
     """How far it goes to the right between the first and the last two frames in which it is found."""
     times = np.flatnonzero(one.found[frames]) + frames.start
     if len(times) < 2:
@@ -83,7 +85,7 @@ def _way(one: Followed, frames: slice) -> float:
     return float(np.median(x[-2:]) - np.median(x[:2])) if len(times) >= 4 else float(x[-1] - x[0])
 
 
-def _goes(scene: Scene, one: Followed, event: Event, side: str, wanted: float) -> Outcome:
+def _goes(scene: TrackedClip, one: TrackedActor, event: Event, side: str, wanted: float) -> Outcome:
     """It makes a good part of the way."""
     frames = scene.during(event)
     way, least = _way(one, frames) * SIGN[side], max(FARTHEST_STILL, SHARE * wanted)
@@ -92,19 +94,19 @@ def _goes(scene: Scene, one: Followed, event: Event, side: str, wanted: float) -
     return "MOT-DIR" if way <= -FARTHEST_STILL else "MOT-STA", frames.stop - 1
 
 
-def _near(one: Followed, other: Followed, cells: int) -> Bool[np.ndarray, " t"]:
+def _near(one: TrackedActor, other: TrackedActor, cells: int) -> Bool[np.ndarray, " t"]:
     """The frames in which at most so many cells lie between two."""
     return np.array(
         [(grown(a, cells) & b).any() for a, b in zip(one.trail.cells, other.trail.cells, strict=True)], bool
     )
 
 
-def _touches(scene: Scene, one: Followed, other: Followed, event: Event) -> Outcome:
+def _touches(scene: TrackedClip, one: TrackedActor, other: TrackedActor, event: Event) -> Outcome:
     """At some time it stands at the other."""
     return None if _near(one, other, AT_HAND).any() else ("TXT-ACT", scene.during(event).stop - 1)
 
 
-def _runs_through(scene: Scene, one: Followed, other: Followed, event: Event) -> Outcome:
+def _runs_through(scene: TrackedClip, one: TrackedActor, other: TrackedActor, event: Event) -> Outcome:
     """They never stand in each other's place, nor change sides."""
     truth, ids = truth_of(scene.spec), [actor.id for actor in scene.spec.actors]
     first, second = (truth.x[: scene.num_frames, ids.index(name)] for name in (event.actor, event.target or ""))
@@ -117,7 +119,7 @@ def _runs_through(scene: Scene, one: Followed, other: Followed, event: Event) ->
     return ("PHY-PEN", int(np.argmax(through))) if through.sum() >= 2 else None
 
 
-def _driven(scene: Scene, one: Followed, other: Followed, event: Event, wanted: float) -> Outcome:
+def _driven(scene: TrackedClip, one: TrackedActor, other: TrackedActor, event: Event, wanted: float) -> Outcome:
     """Struck, it goes on in the direction of the stroke, and farther than the one who struck it."""
     frames, sign = scene.during(event), SIGN[_side(scene, event)]
     way, carried = _way(one, frames) * sign, _way(other, frames) * sign
@@ -126,7 +128,7 @@ def _driven(scene: Scene, one: Followed, other: Followed, event: Event, wanted: 
     return "MOT-DIR" if way <= -FARTHEST_STILL else "PHY-COL", frames.stop - 1
 
 
-def _waits(scene: Scene, one: Followed, other: Followed) -> Outcome:
+def _waits(scene: TrackedClip, one: TrackedActor, other: TrackedActor) -> Outcome:
     """It does not move before the other is at it."""
     contact = _near(one, other, TOUCH)
     first = int(np.argmax(contact)) if contact.any() else scene.num_frames
@@ -137,7 +139,7 @@ def _waits(scene: Scene, one: Followed, other: Followed) -> Outcome:
     return ("CAU-ORD", int(early[np.argmax(moved)])) if moved.sum() >= 2 else None
 
 
-def _stays_until(scene: Scene, one: Followed, other: Followed) -> Outcome:
+def _stays_until(scene: TrackedClip, one: TrackedActor, other: TrackedActor) -> Outcome:
     """It does not vanish before the other is at its place; a meal that comes back is another failure."""
     seen = np.flatnonzero(one.found)
     if not len(seen):
@@ -153,7 +155,7 @@ def _stays_until(scene: Scene, one: Followed, other: Followed) -> Outcome:
     return None if there else ("CAU-ORD", last + 1)
 
 
-def _is_gone(scene: Scene, one: Followed, event: Event) -> Outcome:
+def _is_gone(scene: TrackedClip, one: TrackedActor, event: Event) -> Outcome:
     """After the meal it is not seen again."""
     end = round(event.end * scene.spec.fps)
     first = min(end + LATE, scene.num_frames - 2)

@@ -3,7 +3,7 @@
 The question is asked of a video only if it passes the gate: the actor is seen to go to the cover (or the edge of the frame) and is
 unseen for some frames, in which the cover looks as it always does, so that nobody stands before it. So there are two rates: how
 many absences pass the gate, and how many of those that pass it are right (`coverage`). An actor has one absence:
-`tracking.cannot_judge` refuses specs in which somebody goes out of sight twice.
+`tracking.unsupported` refuses specs in which somebody goes out of sight twice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chronotope.worlds.check import Outcome
 from chronotope.worlds.stage.checks.association import grown
 from chronotope.worlds.stage.checks.attributes import SURE, colour_votes, core, mean_colour, perceived
 from chronotope.worlds.stage.checks.detector import CELL, KINDS, NOTHING
-from chronotope.worlds.stage.checks.tracking import Followed, Scene, truth_of
+from chronotope.worlds.stage.checks.tracking import TrackedActor, TrackedClip, truth_of
 from chronotope.worlds.stage.occlusion import Absence, absences
 from chronotope.worlds.stage.spec import RETURNS, Event
 
@@ -31,8 +31,8 @@ __all__ = [
     "GROWN",
     "fates",
     "foreign_cells",
-    "permanence_of",
-    "stays_of",
+    "permanence_checks",
+    "absence_checks",
     "times_away",
 ]
 
@@ -60,7 +60,7 @@ class Gap:
     back: int | None
 
 
-def permanence_of(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Outcome]]]:
+def permanence_checks(scene: TrackedClip, place: int, one: TrackedActor) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """The predicates of an actor's absences, by name; what comes after the gate is asked only of those who pass it."""
     for absence in absences(scene.spec, one.actor.id):
         gap, wanted = _gap(scene, one, absence), _due(scene, place, absence)
@@ -74,7 +74,7 @@ def permanence_of(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str
             yield BACK[3], partial(_as_it_should_be, scene, one, absence, gap)
 
 
-def stays_of(scene: Scene, one: Followed) -> Iterator[tuple[str, Callable[[], Outcome]]]:
+def absence_checks(scene: TrackedClip, one: TrackedActor) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """The predicates of somebody who goes out of sight and is said not to come back."""
     if absence := _for_good(scene, one):
         gap = _gap(scene, one, absence)
@@ -83,13 +83,13 @@ def stays_of(scene: Scene, one: Followed) -> Iterator[tuple[str, Callable[[], Ou
             yield "does not come back", lambda: ("TXT-NEG", gap.back) if gap.back is not None else None
 
 
-def _for_good(scene: Scene, one: Followed) -> Absence | None:
+def _for_good(scene: TrackedClip, one: TrackedActor) -> Absence | None:
     own = [event for event in scene.spec.events if event.actor == one.actor.id]
     stay, gone = (next((e for e in own if e.kind in kinds), None) for kinds in (("stay",), tuple(RETURNS)))
     return Absence(gone, stay) if stay and gone else None
 
 
-def times_away(scene: Scene, one: Followed) -> Bool[np.ndarray, " t"]:
+def times_away(scene: TrackedClip, one: TrackedActor) -> Bool[np.ndarray, " t"]:
     """The frames in which an actor is out of sight as it was asked to be."""
     away = np.zeros(scene.num_frames, bool)
     stay = _for_good(scene, one)
@@ -105,7 +105,7 @@ def fates(events: Sequence[Event], away: Sequence[Absence]) -> set[str]:
     return {event.kind for event in events if event not in ends} | ({"come back"} if away else set())
 
 
-def _due(scene: Scene, place: int, absence: Absence) -> tuple[int, int]:
+def _due(scene: TrackedClip, place: int, absence: Absence) -> tuple[int, int]:
     """The frames in which the stage shows something of it again, and almost all."""
     start, last = round(absence.back.start * scene.spec.fps), scene.num_frames - 1
     visible = truth_of(scene.spec).visible_fraction[start:, place]
@@ -115,14 +115,14 @@ def _due(scene: Scene, place: int, absence: Absence) -> tuple[int, int]:
     return some, most
 
 
-def _gap(scene: Scene, one: Followed, absence: Absence) -> Gap | None:
+def _gap(scene: TrackedClip, one: TrackedActor, absence: Absence) -> Gap | None:
     """The first time it is unseen for long enough after having been seen at the cover, or at the edge of the frame."""
     found = one.found
     t = int(np.argmax(found))
     while t < scene.num_frames - UNSEEN:
         if found[t] and not found[t + 1 : t + 1 + UNSEEN].any() and _at_the_exit(scene, one, absence, t):
             later = np.flatnonzero(found[t + 1 :]) + t + 1
-            # a single frame may be a slip of the probe
+            # a single frame may be a slip of the detector
             back = next((int(r) for r in later if r == scene.num_frames - 1 or found[r + 1]), None)
             gap = Gap(t + 1, back)
             return (
@@ -132,7 +132,7 @@ def _gap(scene: Scene, one: Followed, absence: Absence) -> Gap | None:
     return None
 
 
-def _at_the_exit(scene: Scene, one: Followed, absence: Absence, t: int) -> bool:
+def _at_the_exit(scene: TrackedClip, one: TrackedActor, absence: Absence, t: int) -> bool:
     """Whether it is where it should go out of sight, or come back from there."""
     if absence.gone.kind == "leave":
         return _at_side(one.trail.cells[t], absence.gone.direction or "")
@@ -141,8 +141,8 @@ def _at_the_exit(scene: Scene, one: Followed, absence: Absence, t: int) -> bool:
     return bool((grown(one.trail.cells[t], AT_HAND) & seen).any())
 
 
-def _in_front(scene: Scene, one: Followed, cover: Followed, gap: Gap) -> bool:
-    """Whether the cover looks otherwise while the actor is unseen: then something stands before it, which the probe did not recognise."""
+def _in_front(scene: TrackedClip, one: TrackedActor, cover: TrackedActor, gap: Gap) -> bool:
+    """Whether the cover looks otherwise while the actor is unseen: then something stands before it, which the detector did not recognise."""
     frames, away = scene.sight.frames, np.zeros(scene.num_frames, bool)
     away[gap.first : gap.back] = True
     steady = core((cover.trail.cells.mean(axis=0) >= 0.5)[None])[0]
@@ -156,7 +156,7 @@ def _in_front(scene: Scene, one: Followed, cover: Followed, gap: Gap) -> bool:
     return float(np.median(other)) > SHARE_IN_FRONT * float(np.nanmedian(one.areas)) * CELL**2
 
 
-def _cover(scene: Scene, absence: Absence) -> Followed:
+def _cover(scene: TrackedClip, absence: Absence) -> TrackedActor:
     return next(other for other in scene.actors if other.actor.id == absence.gone.target)
 
 
@@ -168,26 +168,26 @@ def _at_side(cells: Bool[np.ndarray, "rows columns"], side: str) -> bool:
     return bool(strip.any())
 
 
-def _gate(scene: Scene, absence: Absence, gap: Gap | None) -> Outcome:
+def _gate(scene: TrackedClip, absence: Absence, gap: Gap | None) -> Outcome:
     """It goes where it was asked to go, and is unseen from then on."""
     return None if gap else ("TXT-ACT", scene.during(absence.gone).stop - 1)
 
 
-def _comes_back(scene: Scene, one: Followed, gap: Gap, wanted: tuple[int, int]) -> Outcome:
+def _comes_back(scene: TrackedClip, one: TrackedActor, gap: Gap, wanted: tuple[int, int]) -> Outcome:
     """It is there again before the end; if something else came instead, it came back as another."""
     if gap.back is not None:
         return None
-    usual = grown(foreign_cells(scene, one, gap.first))  # what the probe takes the scenery for
+    usual = grown(foreign_cells(scene, one, gap.first))  # what the detector takes the scenery for
     instead = [t for t in range(gap.first, scene.num_frames) if _is_another(scene, one, t, usual)]
     return ("PRM-RET", instead[0]) if len(instead) >= UNSEEN else ("PRM-OCC", wanted[1])
 
 
-def _is_another(scene: Scene, one: Followed, t: int, usual: Bool[np.ndarray, "rows columns"]) -> bool:
+def _is_another(scene: TrackedClip, one: TrackedActor, t: int, usual: Bool[np.ndarray, "rows columns"]) -> bool:
     """Whether a thing of a kind that is nobody's here is in this frame, about as large."""
     return bool((foreign_cells(scene, one, t) & ~usual).sum() >= max(FEWEST, ANOTHER * float(np.nanmedian(one.areas))))
 
 
-def foreign_cells(scene: Scene, one: Followed, t: int) -> Bool[np.ndarray, "rows columns"]:
+def foreign_cells(scene: TrackedClip, one: TrackedActor, t: int) -> Bool[np.ndarray, "rows columns"]:
     """Cells in which somebody stands who is neither of this actor's kind nor another actor."""
     likely = scene.sight.likely[t]
     others = np.any(
@@ -203,7 +203,7 @@ def foreign_cells(scene: Scene, one: Followed, t: int) -> Bool[np.ndarray, "rows
     )
 
 
-def _at_its_place(scene: Scene, one: Followed, absence: Absence, gap: Gap) -> Outcome:
+def _at_its_place(scene: TrackedClip, one: TrackedActor, absence: Absence, gap: Gap) -> Outcome:
     """It comes out where it should: on the asked side of the cover and close to it, or from the edge by which it went; at its level."""
     back = gap.back or 0
     before, after = (_whole(one, part) for part in (slice(0, gap.first), slice(back, scene.num_frames)))
@@ -212,7 +212,7 @@ def _at_its_place(scene: Scene, one: Followed, absence: Absence, gap: Gap) -> Ou
     return None if _comes_out_there(scene, one, absence, back) and not aside else ("PRM-RET", back)
 
 
-def _comes_out_there(scene: Scene, one: Followed, absence: Absence, back: int) -> bool:
+def _comes_out_there(scene: TrackedClip, one: TrackedActor, absence: Absence, back: int) -> bool:
     # the first frame may show no more than a speck of it
     if not any(_at_the_exit(scene, one, absence, t) for t in range(back, min(back + 2, scene.num_frames))):
         return False
@@ -222,13 +222,13 @@ def _comes_out_there(scene: Scene, one: Followed, absence: Absence, back: int) -
     return bool((ahead > 0) == (absence.back.direction == "right"))
 
 
-def _in_its_time(scene: Scene, gap: Gap, wanted: tuple[int, int]) -> Outcome:
+def _in_its_time(scene: TrackedClip, gap: Gap, wanted: tuple[int, int]) -> Outcome:
     """Not more than half a second before the stage shows something of it, or after it shows almost all."""
     back, spare = gap.back or 0, IN_TIME * scene.spec.fps
     return None if wanted[0] - spare <= back <= wanted[1] + spare else ("PRM-RET", min(back, wanted[1]))
 
 
-def _as_it_should_be(scene: Scene, one: Followed, absence: Absence, gap: Gap) -> Outcome:
+def _as_it_should_be(scene: TrackedClip, one: TrackedActor, absence: Absence, gap: Gap) -> Outcome:
     """As large and of the same colour as before, but for what it was asked to change meanwhile."""
     back = gap.back or 0
     before, after = (_whole(one, part) for part in (slice(0, gap.first), slice(back, scene.num_frames)))
@@ -239,13 +239,13 @@ def _as_it_should_be(scene: Scene, one: Followed, absence: Absence, gap: Gap) ->
     return None if low <= ratio <= high and _same_colour(scene, one, before, after) else ("PRM-RET", back)
 
 
-def _whole(one: Followed, part: slice) -> np.ndarray:
+def _whole(one: TrackedActor, part: slice) -> np.ndarray:
     """The three frames of this part in which most of it is seen."""
     times = np.flatnonzero(one.found[part]) + part.start
     return times[np.argsort(one.areas[times], kind="stable")[-3:]]
 
 
-def _same_colour(scene: Scene, one: Followed, before: np.ndarray, after: np.ndarray) -> bool:
+def _same_colour(scene: TrackedClip, one: TrackedActor, before: np.ndarray, after: np.ndarray) -> bool:
     first, last = one.trail.only(before), one.trail.only(after)
     if one.actor.colour:
         votes = [colour_votes(scene.sight, part) for part in (first, last)]

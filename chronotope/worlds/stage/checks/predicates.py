@@ -19,32 +19,32 @@ from chronotope.geometry import Frames
 from chronotope.worlds.check import Check, Outcome
 from chronotope.worlds.persistence import PERSISTENT_SECONDS, first_run, persistent_frames, steadily_seen
 from chronotope.worlds.stage.backdrops import flat_backdrop
-from chronotope.worlds.stage.checks.actions import antics_of, until_it_stops
+from chronotope.worlds.stage.checks.actions import action_checks, until_it_stops
 from chronotope.worlds.stage.checks.attributes import (
     FARTHEST_STILL,
     SEEN_SHARE,
-    Sight,
+    Detections,
     Trail,
     colour_votes,
+    detect,
     mean_colour,
     perceived,
     step_towards,
-    watch,
 )
-from chronotope.worlds.stage.checks.detector import Probe, scaled
+from chronotope.worlds.stage.checks.detector import Detector, scaled
 from chronotope.worlds.stage.checks.drift import ALIKE, LONG, drifts
 from chronotope.worlds.stage.checks.identity import identity_checks
-from chronotope.worlds.stage.checks.interactions import MEETINGS, encounters_of
+from chronotope.worlds.stage.checks.interactions import MEETINGS, interaction_checks
 from chronotope.worlds.stage.checks.permanence import (
     DRIFT_OF_COLOUR,
     DRIFT_OF_SIZE,
     GROWN,
+    absence_checks,
     fates,
-    permanence_of,
-    stays_of,
+    permanence_checks,
     times_away,
 )
-from chronotope.worlds.stage.checks.tracking import TRAVELS, Followed, Scene, follow_all, overlaps, truth_of
+from chronotope.worlds.stage.checks.tracking import TRAVELS, TrackedActor, TrackedClip, overlaps, track_actors, truth_of
 from chronotope.worlds.stage.occlusion import absences
 from chronotope.worlds.stage.reappearance import FAST
 from chronotope.worlds.stage.render import render
@@ -71,12 +71,12 @@ BLURRED = 0.5
 _JUDGED = (*TRAVELS, "enter", "leave", "grow", "shrink")  # the deeds that can be seen so far
 
 
-def check(probe: Probe, spec: Spec, frames: Frames) -> tuple[Check, ...]:
+def check(detector: Detector, spec: Spec, frames: Frames) -> tuple[Check, ...]:
     """Everything that must be true of a video of this spec; the clip may have any size, and as many frames as the spec."""
-    return check_scene(follow_all(watch(probe, frames), spec))
+    return check_scene(track_actors(detect(detector, frames), spec))
 
 
-def check_scene(scene: Scene) -> tuple[Check, ...]:
+def check_scene(scene: TrackedClip) -> tuple[Check, ...]:
     """The same for a clip in which everybody has been followed already."""
     found: list[Check] = []
     for place, one in enumerate(scene.actors):
@@ -85,7 +85,7 @@ def check_scene(scene: Scene) -> tuple[Check, ...]:
     return (*found, *_clip_checks(scene, missing))
 
 
-def _actor_checks(scene: Scene, place: int, one: Followed) -> Iterator[Check]:
+def _actor_checks(scene: TrackedClip, place: int, one: TrackedActor) -> Iterator[Check]:
     """Everything about one actor. Of somebody who is not there nothing else can be true either."""
     visible = truth_of(scene.spec).visible_fraction[:, place]
     shown = visible >= SHOWN
@@ -102,7 +102,7 @@ def _actor_checks(scene: Scene, place: int, one: Followed) -> Iterator[Check]:
         yield Check.of(name, look(), one.actor.id)
 
 
-def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, Callable[[], Outcome]]]:
+def _predicates(scene: TrackedClip, place: int, one: TrackedActor) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """Which predicates the spec asks of an actor, by name."""
     spec, actor = scene.spec, one.actor
     events = until_it_stops(
@@ -124,10 +124,10 @@ def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, 
             f"{event.kind} {event.direction or ''}".strip(),
             _deed(scene, one, event, judged[:number] + judged[number + 1 :]),
         )
-    yield from antics_of(scene, place, one)
-    yield from encounters_of(scene, one)
-    yield from permanence_of(scene, place, one)
-    yield from stays_of(scene, one)
+    yield from action_checks(scene, place, one)
+    yield from interaction_checks(scene, one)
+    yield from permanence_checks(scene, place, one)
+    yield from absence_checks(scene, one)
     yield from identity_checks(scene, place, one)
     yield "is one", lambda: first_run("OBJ-DUP", one.doubles, scene.spec.fps)
     if scene.num_frames > 1:
@@ -158,21 +158,21 @@ def _predicates(scene: Scene, place: int, one: Followed) -> Iterator[tuple[str, 
             yield "moves evenly", lambda: next(filter(None, (_even(scene, one, event) for event in events)), None)
 
 
-def _first(one: Followed) -> int:
+def _first(one: TrackedActor) -> int:
     return int(np.argmax(one.found))
 
 
-def _before_contact(one: Followed) -> Followed:
+def _before_contact(one: TrackedActor) -> TrackedActor:
     """Only until another stands at it, which then covers it more and more."""
     return dataclasses.replace(one, touched=np.logical_or.accumulate(one.touched))
 
 
-def _coloured(sight: Sight, one: Followed, colour: str) -> bool:
+def _coloured(sight: Detections, one: TrackedActor, colour: str) -> bool:
     votes = colour_votes(sight, one.trail)
     return bool(votes) and max(votes, key=lambda name: votes[name]) == colour
 
 
-def _deed(scene: Scene, one: Followed, event: Event, others: list[Event]) -> Callable[[], Outcome]:
+def _deed(scene: TrackedClip, one: TrackedActor, event: Event, others: list[Event]) -> Callable[[], Outcome]:
     """Is this event seen in its time?"""
 
     def look() -> Outcome:
@@ -188,7 +188,7 @@ def _deed(scene: Scene, one: Followed, event: Event, others: list[Event]) -> Cal
     return look
 
 
-def _missed(scene: Scene, one: Followed, event: Event, when: Event) -> str | None:
+def _missed(scene: TrackedClip, one: TrackedActor, event: Event, when: Event) -> str | None:
     """How this event fails in the time of `when`."""
     frames = scene.during(when)
     found, edge, areas = one.found[frames], one.at_edge[frames], one.areas[frames]
@@ -217,7 +217,7 @@ def _last_over_first(values: np.ndarray) -> float:
     return float(np.median(values[-quarter:]) / max(float(np.median(values[:quarter])), 1e-6))
 
 
-def _persists(scene: Scene, place: int, one: Followed, kinds: set[str]) -> Outcome:
+def _persists(scene: TrackedClip, place: int, one: TrackedActor, kinds: set[str]) -> Outcome:
     """Seen from the beginning to the end, but where it may be out of the frame or hidden."""
     truth = truth_of(scene.spec).visible_fraction[: scene.num_frames, place]
     excused = truth < HIDDEN
@@ -267,7 +267,7 @@ def _longest(flags: Bool[np.ndarray, " t"]) -> int:
     return max(map(len, runs), default=0)
 
 
-def _keeps_colour(scene: Scene, one: Followed) -> Outcome:
+def _keeps_colour(scene: TrackedClip, one: TrackedActor) -> Outcome:
     """A shape has one colour, which must be the same at both ends; of other things, whose sides differ, the mean may not go far."""
     seen = np.flatnonzero(one.found & ~one.touched)
     if len(seen) < 4:
@@ -282,7 +282,7 @@ def _keeps_colour(scene: Scene, one: Followed) -> Outcome:
     return None if same else ("ID-COL", int(seen[-quarter]))
 
 
-def _keeps_size(scene: Scene, place: int, one: Followed) -> Outcome:
+def _keeps_size(scene: TrackedClip, place: int, one: TrackedActor) -> Outcome:
     seen = np.flatnonzero(one.alone & ~overlaps(scene.spec, scene.num_frames)[:, place].any(axis=1))
     if len(seen) < 4:
         return None
@@ -291,7 +291,12 @@ def _keeps_size(scene: Scene, place: int, one: Followed) -> Outcome:
 
 
 def _smooth(
-    scene: Scene, place: int, one: Followed, falling: bool = False, meeting: bool = False, allowed: float = 0.0
+    scene: TrackedClip,
+    place: int,
+    one: TrackedActor,
+    falling: bool = False,
+    meeting: bool = False,
+    allowed: float = 0.0,
 ) -> Outcome:
     """No step is far larger than the others; of who falls, sideways; of who meets somebody, only neighbouring frames in full view count.
 
@@ -312,7 +317,7 @@ def _smooth(
     return ("MOT-JMP", int(times[1 + np.argmax(far)])) if far.any() else None
 
 
-def _shakes(one: Followed, events: list[Event]) -> Outcome:
+def _shakes(one: TrackedActor, events: list[Event]) -> Outcome:
     """It turns back more often than its deeds do; up and down only where it is sent there, for steps and hops go up and down too."""
     apart = one.found & ~one.touched
     times = np.flatnonzero(apart if apart.sum() >= 5 else one.found)
@@ -334,7 +339,7 @@ def _shakes(one: Followed, events: list[Event]) -> Outcome:
     return None
 
 
-def _even(scene: Scene, one: Followed, event: Event) -> Outcome:
+def _even(scene: TrackedClip, one: TrackedActor, event: Event) -> Outcome:
     """A straight line through place over time, in the direction of the event (gaits move up and down)."""
     frames = scene.during(event)
     times = np.flatnonzero((one.found & ~one.at_edge)[frames]) + frames.start
@@ -363,7 +368,7 @@ def _stands(times: Int[np.ndarray, " n"], place: Float[np.ndarray, " n"]) -> Out
     return None
 
 
-def _clip_checks(scene: Scene, missing: bool) -> Iterator[Check]:
+def _clip_checks(scene: TrackedClip, missing: bool) -> Iterator[Check]:
     """What must be true of the whole picture."""
     if not missing:  # what is there instead of somebody is that failure already
         yield Check.of("nobody else is there", _nobody_else(scene))
@@ -378,7 +383,7 @@ def _clip_checks(scene: Scene, missing: bool) -> Iterator[Check]:
         yield dataclasses.replace(Check.of(ALIKE, fault), measured=numbers)
 
 
-def _nobody_else(scene: Scene) -> Outcome:
+def _nobody_else(scene: TrackedClip) -> Outcome:
     struck = [event.target for event in scene.spec.events if event.kind == "hit"]
     # who is half out of the frame looks like something else
     half_out = np.zeros(scene.num_frames, bool)
@@ -391,11 +396,11 @@ def _nobody_else(scene: Scene) -> Outcome:
     return ("OBJ-APP", fault[1]) if fault and fault[1] > persistent_frames(scene.spec.fps) else fault
 
 
-def _comes_and_goes(scene: Scene, one: Followed) -> bool:
+def _comes_and_goes(scene: TrackedClip, one: TrackedActor) -> bool:
     return any(event.kind in ("enter", "leave") and event.actor == one.actor.id for event in scene.spec.events)
 
 
-def _place(scene: Scene) -> str:
+def _place(scene: TrackedClip) -> str:
     """The backdrop of the stage that the picture without the actors is most like, row by row."""
     empty = _without_actors(scene)
     seen = ~np.isnan(empty[..., 0])
@@ -424,7 +429,7 @@ def _backdrop(name: str, width: int, height: int, seed: int) -> np.ndarray:
     return flat_backdrop(name, width, height, seed)
 
 
-def _without_actors(scene: Scene) -> Float[np.ndarray, "h w 3"]:
+def _without_actors(scene: TrackedClip) -> Float[np.ndarray, "h w 3"]:
     """The median over time of every pixel where nobody stands; NaN where somebody always does."""
     frames = np.where(scene.backdrop[..., None], scene.sight.frames.astype(np.float32), np.nan)
     with warnings.catch_warnings():
@@ -432,8 +437,8 @@ def _without_actors(scene: Scene) -> Float[np.ndarray, "h w 3"]:
         return np.nanmedian(frames, axis=0)
 
 
-def _sharp(scene: Scene) -> Outcome:
-    """The steepest edges beside those of the truth, both as the probe sees them."""
+def _sharp(scene: TrackedClip) -> Outcome:
+    """The steepest edges beside those of the truth, both as the detector sees them."""
     whole = (
         np.flatnonzero(np.all([one.found for one in scene.actors], axis=0))
         if scene.actors
@@ -452,7 +457,7 @@ def _steepness(frames: Frames) -> float:
     return float(np.percentile(np.hypot(np.diff(grey, axis=1)[:, :, :-1], np.diff(grey, axis=2)[:, :-1]), 98))
 
 
-def _restlessness(scene: Scene) -> tuple[Float[np.ndarray, " steps"], Float[np.ndarray, " steps"]]:
+def _restlessness(scene: TrackedClip) -> tuple[Float[np.ndarray, " steps"], Float[np.ndarray, " steps"]]:
     """Of each step between frames, over the resting backdrop: how far its mean moves, and the mean size of what is left of each pixel."""
     grey, mask = scene.sight.frames.astype(np.float32).mean(axis=3), scene.backdrop
     jumps, grain = np.zeros(scene.num_frames - 1), np.zeros(scene.num_frames - 1)

@@ -14,11 +14,11 @@ from chronotope.geometry import Frames
 from chronotope.worlds.check import Check, Outcome
 from chronotope.worlds.persistence import first_run
 from chronotope.worlds.splits import spec_key
-from chronotope.worlds.stage.checks.attributes import SURE, Sight
+from chronotope.worlds.stage.checks.attributes import SURE, Detections
 from chronotope.worlds.stage.checks.detector import KINDS
 from chronotope.worlds.stage.checks.identity import left_of
 from chronotope.worlds.stage.checks.predicates import check_scene
-from chronotope.worlds.stage.checks.tracking import FEWEST_CELLS, Scene, follow_all
+from chronotope.worlds.stage.checks.tracking import FEWEST_CELLS, TrackedClip, track_actors
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Spec
@@ -40,7 +40,7 @@ _OF_SEVERAL = (
 )
 
 
-def relation_checks(scene: Scene, kind: str) -> tuple[Check, ...]:
+def relation_checks(scene: TrackedClip, kind: str) -> tuple[Check, ...]:
     """Every check of a scene of this kind: those of any scene, as far as they hold for it, and its own."""
     found = check_scene(scene)
     if kind == "spatial relation":
@@ -56,9 +56,9 @@ def relation_checks(scene: Scene, kind: str) -> tuple[Check, ...]:
     return found
 
 
-def count_checks(sight: Sight, spec: Spec) -> tuple[Check, ...]:
+def count_checks(sight: Detections, spec: Spec) -> tuple[Check, ...]:
     """Of several alike: so many of them, in their colour, and what must be true of any picture."""
-    scene = follow_all(sight, dataclasses.replace(spec, actors=spec.actors[:1]))
+    scene = track_actors(sight, dataclasses.replace(spec, actors=spec.actors[:1]))
     found = [one for one in check_scene(scene) if one.name in _OF_SEVERAL]
     counts = np.array([_patches(likely) for likely in sight.likely[:, KINDS.index(spec.actors[0].noun)]])
     wrong = counts != len(spec.actors)
@@ -106,7 +106,7 @@ def seen_by_camera(frames: Frames) -> tuple[float, float]:
     return pan, zoom
 
 
-def _absent(scene: Scene, noun: str) -> Outcome:
+def _absent(scene: TrackedClip, noun: str) -> Outcome:
     """No patch of this kind that lasts."""
     there = np.array([_patches(likely) > 0 for likely in scene.sight.likely[:, KINDS.index(noun)]])
     return first_run("TXT-NEG", there, scene.spec.fps)
@@ -118,7 +118,7 @@ def _patches(likely: np.ndarray) -> int:
     return int((stats[1:count, cv2.CC_STAT_AREA] >= FEWEST_CELLS).sum())
 
 
-def _camera_moves(scene: Scene) -> Outcome:
+def _camera_moves(scene: TrackedClip) -> Outcome:
     """In the direction of the spec, and a good part as far as the stage's camera."""
     found = _along(scene.spec, *seen_by_camera(scene.sight.frames))
     return None if found >= SHARE * camera_of(scene.spec) else ("CAM-DIR", 0)

@@ -1,6 +1,6 @@
 """Things found in a clip and followed through time: each actor of the spec, and whatever else is there.
 
-The probe labels cells of 4 x 4 pixels; connected cells of one kind are a patch. An actor is followed as the largest patch of its
+The detector labels cells of 4 x 4 pixels; connected cells of one kind are a patch. An actor is followed as the largest patch of its
 kind; a second patch of that kind is its double, and patches of other kinds that touch nobody are strangers.
 """
 
@@ -15,20 +15,20 @@ from jaxtyping import Bool, Float
 
 from chronotope.errors import UsageError
 from chronotope.worlds.stage.checks.association import chances_of, grown
-from chronotope.worlds.stage.checks.attributes import SURE, Sight, Trail, follow_likely
+from chronotope.worlds.stage.checks.attributes import SURE, Detections, Trail, track_likely
 from chronotope.worlds.stage.checks.detector import CELL, KINDS, NOTHING
 from chronotope.worlds.stage.occlusion import absences
 from chronotope.worlds.stage.render import Truth, render
 from chronotope.worlds.stage.spec import Actor, Event, Spec
 
 __all__ = [
-    "DEEDS",
+    "ACTIONS",
     "TRAVELS",
     "WAY",
-    "Followed",
+    "TrackedActor",
     "Scene",
-    "cannot_judge",
-    "follow_all",
+    "unsupported",
+    "track_actors",
     "overlaps",
     "stage_way",
     "truth_of",
@@ -36,13 +36,13 @@ __all__ = [
 
 FEWEST_CELLS = 8  # of a stranger or a double: half of what the smallest actor covers
 TRAVELS = ("walk", "fly", "move", "roll", "creep", "dash")  # the deeds by which somebody gets about
-DEEDS = ("eat", "hit", "bounce", "stop", "meet", "spin")  # of the scope `deeds`, with checks of their own
+ACTIONS = ("eat", "hit", "bounce", "stop", "meet", "spin")  # of the scope `deeds`, with checks of their own
 WAY = 0.12  # short sides: who goes less on the stage cannot be seen to go
 SHARE_OF_DOUBLE = 0.2  # of the actor's own cells
 
 
 @dataclass(frozen=True)
-class Followed:
+class TrackedActor:
     """One actor through the clip; centres in short sides, areas in cells, NaN where unseen."""
 
     actor: Actor
@@ -64,12 +64,12 @@ class Followed:
 
 
 @dataclass(frozen=True)
-class Scene:
+class TrackedClip:
     """Everything that was found: actors in the spec's order, the frames in which there is a stranger, and the picture without them."""
 
     spec: Spec
-    sight: Sight
-    actors: tuple[Followed, ...]
+    sight: Detections
+    actors: tuple[TrackedActor, ...]
     strangers: Bool[np.ndarray, " t"]
 
     @property
@@ -96,11 +96,11 @@ def truth_of(spec: Spec) -> Truth:
     return render(spec).truth
 
 
-def cannot_judge(spec: Spec) -> str | None:
+def unsupported(spec: Spec) -> str | None:
     """Why this spec cannot be judged, or nothing."""
     unknown = [actor.noun for actor in spec.actors if actor.noun not in KINDS]
     if unknown:
-        return f"the probe was never shown a {unknown[0]}; it knows {', '.join(KINDS[2:])}"
+        return f"the detector was never shown a {unknown[0]}; it knows {', '.join(KINDS[2:])}"
     looks = [(actor.noun, actor.colour) for actor in spec.actors]
     if len(set(looks)) < len(looks):
         return "two actors of one kind and colour cannot be told apart; give them different nouns, or shapes different colours"
@@ -138,12 +138,12 @@ def overlaps(spec: Spec, num_frames: int, margin: float = 0.0) -> Bool[np.ndarra
     return (near[0] & near[1] & there & ~np.eye(count, dtype=bool))[:num_frames]
 
 
-def follow_all(sight: Sight, spec: Spec) -> Scene:
+def track_actors(sight: Detections, spec: Spec) -> TrackedClip:
     """Follow every actor of the spec, and note who else is there."""
-    if problem := cannot_judge(spec):
+    if problem := unsupported(spec):
         raise UsageError(problem)
     chances = chances_of(sight, spec)
-    trails = [follow_likely(sight, chance) for chance in chances]
+    trails = [track_likely(sight, chance) for chance in chances]
     together, found = overlaps(spec, len(sight.frames)), np.array([trail.found for trail in trails]).T
     actors = tuple(
         _followed(
@@ -159,7 +159,7 @@ def follow_all(sight: Sight, spec: Spec) -> Scene:
     strangers = np.array(
         [_stranger(sight, own, [one.trail.cells[t] for one in actors], t) for t in range(len(sight.frames))], bool
     )
-    return Scene(spec, sight, actors, strangers)
+    return TrackedClip(spec, sight, actors, strangers)
 
 
 def _followed(
@@ -168,7 +168,7 @@ def _followed(
     trail: Trail,
     others: list[Trail],
     unseen_there: Bool[np.ndarray, " t"],
-) -> Followed:
+) -> TrackedActor:
     areas = np.where(trail.found, trail.cells.sum(axis=(1, 2)), np.nan)
     sure = chance >= SURE
     frames = range(len(sure))
@@ -181,7 +181,9 @@ def _followed(
         [any((grown(trail.cells[t], 2) & other.cells[t]).any() for other in others) for t in frames], bool
     )
     touched |= unseen_there  # one of two is not recognised just now, perhaps for the other that stands before it
-    return Followed(actor, trail, areas, np.asarray(doubles & trail.found), np.asarray(edge), np.asarray(near), touched)
+    return TrackedActor(
+        actor, trail, areas, np.asarray(doubles & trail.found), np.asarray(edge), np.asarray(near), touched
+    )
 
 
 def _inside(cells: Bool[np.ndarray, "t rows columns"], margin: int) -> Float[np.ndarray, " t"]:
@@ -195,7 +197,7 @@ def _largest(cells: Bool[np.ndarray, "rows columns"]) -> int:
     return int(stats[1:, cv2.CC_STAT_AREA].max()) if count > 1 else 0
 
 
-def _stranger(sight: Sight, own: set[int], taken: list[np.ndarray], t: int) -> bool:
+def _stranger(sight: Detections, own: set[int], taken: list[np.ndarray], t: int) -> bool:
     """Whether a patch of another kind stands in this frame that touches none of the actors."""
     likely = sight.likely[t]
     best = likely.argmax(axis=0)

@@ -16,7 +16,7 @@ from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Actor, Event, Spec
 from chronotope.worlds.stage.sprites import aspect
 
-__all__ = ["INJECTORS_OF_DEEDS", "left_out"]
+__all__ = ["ACTION_FAULTS", "left_out"]
 
 FINE = 8  # times the frames, among which those of another course of time are found
 
@@ -134,7 +134,7 @@ def _too_early(spec: Spec, rng: np.random.Generator) -> Frames | None:
     return np.concatenate([played(*moved.values())[:gone], played(moved[event.actor])[gone:]])
 
 
-INJECTORS_OF_DEEDS: dict[str, Callable[[Spec, np.random.Generator], Frames | None]] = {
+ACTION_FAULTS: dict[str, Callable[[Spec, np.random.Generator], Frames | None]] = {
     "PHY-GRV": _evenly,
     "PHY-NRG": _gaining,
     "PHY-COL": _dull,

@@ -15,15 +15,15 @@ from chronotope.geometry import Frames
 from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.persistence import PERSISTENT_SECONDS
 from chronotope.worlds.stage.checks.drift import FADES, LONG, fade
-from chronotope.worlds.stage.checks.tracking import DEEDS, TRAVELS, WAY, stage_way, truth_of
-from chronotope.worlds.stage.faults.actions import INJECTORS_OF_DEEDS, left_out
+from chronotope.worlds.stage.checks.tracking import ACTIONS, TRAVELS, WAY, stage_way, truth_of
+from chronotope.worlds.stage.faults.actions import ACTION_FAULTS, left_out
 from chronotope.worlds.stage.faults.edits import apart, changed, moment_of, pick, steady, then, without
-from chronotope.worlds.stage.faults.identity import INJECTORS_OF_IDENTITY, in_front
+from chronotope.worlds.stage.faults.identity import IDENTITY_FAULTS, in_front
 from chronotope.worlds.stage.occlusion import absences
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Actor, Event, Spec
 
-__all__ = ["CONTROLS", "INJECTORS", "plant"]
+__all__ = ["CONTROLS", "FAULTS", "plant"]
 
 Injector = Callable[[Spec, np.random.Generator], Frames | None]
 _OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
@@ -34,7 +34,7 @@ _SAFE = tuple(name for name in COLOURS if name not in ("white", "black", "brown"
 
 def plant(code: str, spec: Spec, seed: int) -> Frames | None:
     """A clip of this spec with this fault, or nothing where it cannot have it."""
-    return INJECTORS[code](spec, np.random.default_rng([seed, 11]))
+    return FAULTS[code](spec, np.random.default_rng([seed, 11]))
 
 
 def _missing(spec: Spec, rng: np.random.Generator) -> Frames | None:
@@ -206,7 +206,7 @@ def _jumped(spec: Spec, rng: np.random.Generator) -> Frames | None:
 
 def _shaken(spec: Spec, rng: np.random.Generator) -> Frames | None:
     """The frames in another order."""
-    frames, of_its_own = render(spec).frames, {event.kind for event in spec.events} & (set(DEEDS) - {"stop"})
+    frames, of_its_own = render(spec).frames, {event.kind for event in spec.events} & (set(ACTIONS) - {"stop"})
     return _shuffled(spec, frames, rng) if steady(spec) and len(frames) >= 8 and not of_its_own else None
 
 
@@ -255,7 +255,7 @@ def _fading(spec: Spec, rng: np.random.Generator) -> Frames | None:
     return fade(render(spec).frames, kinds[int(rng.integers(len(kinds)))], float(rng.uniform(0.5, 1.0)), rng)
 
 
-INJECTORS: dict[str, Injector] = {
+FAULTS: dict[str, Injector] = {
     "TXT-CNT": _missing,
     "TXT-EXT": _extra,
     "TXT-ATT": _recoloured,
@@ -272,8 +272,8 @@ INJECTORS: dict[str, Injector] = {
     "MOT-JMP": _jumped,
     "MOT-SHK": _shaken,
     "PHY-INR": _halting,
-    **INJECTORS_OF_DEEDS,
-    **INJECTORS_OF_IDENTITY,
+    **ACTION_FAULTS,
+    **IDENTITY_FAULTS,
     "VIS-FLK": _flickering,
     "VIS-NSE": _noisy,
     "VIS-BLR": _blurred,

@@ -22,7 +22,7 @@ from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import RETURNS, Event, Spec
 from chronotope.worlds.stage.sprites import aspect
 
-__all__ = ["INJECTORS_OF_IDENTITY", "in_front"]
+__all__ = ["IDENTITY_FAULTS", "in_front"]
 
 _SCOPE = SCOPES["returns"]
 _SMALLER = 0.6
@@ -187,7 +187,7 @@ def _at_another_pace(spec: Spec, rng: np.random.Generator) -> Frames | None:
     return render(dataclasses.replace(spec, events=tuple(other if e is event else e for e in spec.events))).frames
 
 
-INJECTORS_OF_IDENTITY: dict[str, Callable[[Spec, np.random.Generator], Frames | None]] = {
+IDENTITY_FAULTS: dict[str, Callable[[Spec, np.random.Generator], Frames | None]] = {
     "PRM-OCC": _lost,
     "PRM-RET": _back_wrong,
     "ID-SHP": _reshaped,

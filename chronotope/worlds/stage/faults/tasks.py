@@ -14,15 +14,15 @@ from chronotope.worlds.stage.checks.tracking import truth_of
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Actor, Spec
 
-__all__ = ["INJECTORS_OF_CASES", "plant_in"]
+__all__ = ["TASK_FAULTS", "inject_into_case"]
 
 LEAP = 0.18, 4.0, 0.4  # short sides and steps of the actor at least, short sides of each way at most
 AMISS = 0.36  # short sides: the size of what shall not be there
 
 
-def plant_in(code: str, case: Case, seed: int) -> Frames | None:
+def inject_into_case(code: str, case: Case, seed: int) -> Frames | None:
     """The true clip of a case with this fault, or nothing where it cannot have it."""
-    return INJECTORS_OF_CASES[code](case, np.random.default_rng([seed, 17]))
+    return TASK_FAULTS[code](case, np.random.default_rng([seed, 17]))
 
 
 def _aside(spec: Spec, made: np.ndarray, turn: int) -> Frames | None:
@@ -123,7 +123,7 @@ def _other_camera(case: Case, rng: np.random.Generator) -> Frames | None:
     return render(dataclasses.replace(case.stage, camera=other if rng.random() < 0.5 else still)).frames
 
 
-INJECTORS_OF_CASES: dict[str, Callable[[Case, np.random.Generator], Frames | None]] = {
+TASK_FAULTS: dict[str, Callable[[Case, np.random.Generator], Frames | None]] = {
     "GIV-CHG": _given_anew,
     "SEAM": _leaps,
     "TXT-REL": _other_side,

@@ -14,24 +14,24 @@ from chronotope.evaluate.boundaries import closes
 from chronotope.worlds.stage.backdrops import PLAIN
 from chronotope.worlds.stage.checks.identity import ASIDE
 from chronotope.worlds.stage.checks.relations import MOVING, SHOWN_BY_CAMERA, absent_of, camera_of
-from chronotope.worlds.stage.checks.tracking import cannot_judge, overlaps, truth_of
+from chronotope.worlds.stage.checks.tracking import overlaps, truth_of, unsupported
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Spec
-from chronotope.worlds.stage.suites.prompts import ASKED_FOR
+from chronotope.worlds.stage.suites.prompts import PROMPT_KINDS
 from chronotope.worlds.stage.suites.tasks import END, GIVEN, RETAKE, half_of
 
-__all__ = ["unfit"]
+__all__ = ["infeasible"]
 
 _ENDLESS = 10**6
 Rule = tuple[Callable[[Spec], bool], str]  # what must hold of a spec, and how to say it
 
 
-def unfit(task: str, kind: str, spec: Spec, prompt: str) -> str | None:
+def infeasible(task: str, kind: str, spec: Spec, prompt: str) -> str | None:
     """Why a case of this task and this kind cannot be judged by this spec, or nothing; names that are not known have no rules."""
-    if task and kind in ASKED_FOR:
+    if task and kind in PROMPT_KINDS:
         return f"task '{task}' and kind '{kind}'; a case is one of the two, so leave one out"
     alike = kind == "count"  # only their number is judged
-    if why := cannot_judge(dataclasses.replace(spec, actors=spec.actors[:1], events=()) if alike else spec):
+    if why := unsupported(dataclasses.replace(spec, actors=spec.actors[:1], events=()) if alike else spec):
         return why
     for name, rule in (
         *((task, rule) for rule in _OF_TASKS.get(task, ())),

@@ -17,10 +17,10 @@ from chronotope.worlds.stage.captions import clauses
 from chronotope.worlds.stage.phrases import Pen
 from chronotope.worlds.stage.simulate import choreograph
 from chronotope.worlds.stage.spec import Direction, Event, Spec
-from chronotope.worlds.stage.suites.specs import Draw, held_out, pairs, travellers
+from chronotope.worlds.stage.suites.specs import SuiteItem, held_out, pairs, travellers
 from chronotope.worlds.stage.vocabulary import places
 
-__all__ = ["FRAMES", "STORIES", "length_draws", "long_specs", "storyboard"]
+__all__ = ["FRAMES", "STORIES", "lengths_suite", "long_specs", "storyboard"]
 
 FRAMES = (1, 16, 32, 64, 128, 256, 960)
 BASE = 16  # frames: of the clips from which longer ones are made
@@ -68,14 +68,14 @@ STORIES: dict[str, Callable[[Spec, float], tuple[Event, ...]]] = {
 }
 
 
-def length_draws() -> Iterator[Draw]:
+def lengths_suite() -> Iterator[SuiteItem]:
     """Every scene at every length, stories in turns."""
     for index in range(SPECS):
         story = list(STORIES)[index % len(STORIES)]
         for frames, spec in long_specs(4_000_000 + index, story).items():
             if frames < max(FRAMES) or index >= SPECS - LONGEST:
                 prompt = storyboard(spec)
-                yield Draw(index, spec, prompt, "story" if "\n" in prompt else "sentence", kind=story)
+                yield SuiteItem(index, spec, prompt, "story" if "\n" in prompt else "sentence", kind=story)
 
 
 def long_specs(seed: int, story: str) -> dict[int, Spec]:

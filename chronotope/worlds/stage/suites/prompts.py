@@ -21,10 +21,10 @@ from chronotope.worlds.stage.phrases import Pen
 from chronotope.worlds.stage.scope import SCOPES, Scope
 from chronotope.worlds.stage.simulate import choreograph
 from chronotope.worlds.stage.spec import Camera, Spec
-from chronotope.worlds.stage.suites.specs import Draw, held_out, names_place, specs_of, travellers
+from chronotope.worlds.stage.suites.specs import SuiteItem, held_out, names_place, specs_of, travellers
 from chronotope.worlds.stage.vocabulary import places
 
-__all__ = ["ASKED_FOR", "PROMPT_FORMS", "prompt_draws", "prompts_of"]
+__all__ = ["PROMPT_KINDS", "PROMPT_FORMS", "prompts_suite", "prompts_of"]
 
 PROMPT_FORMS = ("short", "descriptive", "paraphrased", "rewritten")
 SPECS = 12  # of each kind
@@ -33,13 +33,13 @@ NUMBERS = ("no", "one", "two", "three", "four", "five")
 ALIKE = 0.36  # short sides: the size of one of several
 
 
-def prompt_draws() -> Iterator[Draw]:
+def prompts_suite() -> Iterator[SuiteItem]:
     """Every kind in its turn, each scene in every form."""
-    for index in range(SPECS * len(ASKED_FOR)):
-        kind = list(ASKED_FOR)[index % len(ASKED_FOR)]
-        spec = next(ASKED_FOR[kind](4_700_000 + index))
+    for index in range(SPECS * len(PROMPT_KINDS)):
+        kind = list(PROMPT_KINDS)[index % len(PROMPT_KINDS)]
+        spec = next(PROMPT_KINDS[kind](4_700_000 + index))
         for form, prompt in prompts_of(kind, spec).items():
-            yield Draw(index, spec, prompt, form, kind=kind)
+            yield SuiteItem(index, spec, prompt, form, kind=kind)
 
 
 # Specs
@@ -220,7 +220,7 @@ def _absence(pen: Pen, place: str) -> tuple[str, ...]:
     )
 
 
-ASKED_FOR: dict[str, Callable[[int], Iterator[Spec]]] = {
+PROMPT_KINDS: dict[str, Callable[[int], Iterator[Spec]]] = {
     "single attribute": _single,
     "attribute binding": _two_colours,
     "count": _several,

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Actor, Spec
 from chronotope.worlds.stage.sprites import aspect
-from chronotope.worlds.stage.suites.specs import Draw, held_out, specs_of, worded
+from chronotope.worlds.stage.suites.specs import SuiteItem, held_out, specs_of, worded
 from chronotope.worlds.stage.tracks import floor_y
 
-__all__ = ["SIZES", "TRAINING", "resized", "size_draws", "trained"]
+__all__ = ["SIZES", "TRAINING", "resized", "sizes_suite", "trained"]
 
 TRAINED = SCOPES["small"].sizes
 OTHERS = ((112, 80), (128, 72), (72, 128), (128, 128))
@@ -26,7 +26,7 @@ SCOPES_IN_TURN = ("small", "small", "acts")
 FORMS = ("sentence", "tags", "paragraph", "sentence")
 
 
-def size_draws() -> Iterator[Draw]:
+def sizes_suite() -> Iterator[SuiteItem]:
     """Every scene in every size, in the same words."""
     for index in range(SPECS):
         scope = dataclasses.replace(SCOPES[SCOPES_IN_TURN[index % 3]], sizes=((64, 64),))
@@ -37,7 +37,7 @@ def size_draws() -> Iterator[Draw]:
         form = FORMS[index % len(FORMS)]
         prompt = worded(iter([base]), form)[1]
         for spec in found:
-            yield Draw(index, spec, prompt, form, kind=trained(spec))
+            yield SuiteItem(index, spec, prompt, form, kind=trained(spec))
 
 
 def trained(spec: Spec) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from chronotope.errors import UsageError
 from chronotope.worlds.splits import Split
 from chronotope.worlds.stage.captions import captions
-from chronotope.worlds.stage.checks.tracking import TRAVELS, cannot_judge
+from chronotope.worlds.stage.checks.tracking import TRAVELS, unsupported
 from chronotope.worlds.stage.sample import sample_spec, split_of
 from chronotope.worlds.stage.scope import SCOPES, Scope
 from chronotope.worlds.stage.spec import Spec
@@ -18,7 +18,7 @@ from chronotope.worlds.table.spec import TableSpec
 
 __all__ = [
     "FORMS",
-    "Draw",
+    "SuiteItem",
     "form_of",
     "hardest",
     "held_out",
@@ -34,7 +34,7 @@ WORDINGS = 12  # among which one that names the place is looked for
 
 
 @dataclass(frozen=True)
-class Draw:
+class SuiteItem:
     """What a suite asks for but the seed.
 
     Of those with one index one thing differs: length, size or wording. With length and size the spec differs, and so do the backdrop's
@@ -63,7 +63,7 @@ def specs_of(seed: int, scope: Scope, split: Split, deed: str | None = None) -> 
     """Specs of one seed that can be judged; with a deed, those in which it is done."""
     for attempt in range(1000):
         spec = sample_spec(seed + 10_000_000 * attempt, scope, split)
-        if (deed is None or any(event.kind == deed for event in spec.events)) and not cannot_judge(spec):
+        if (deed is None or any(event.kind == deed for event in spec.events)) and not unsupported(spec):
             yield spec
 
 

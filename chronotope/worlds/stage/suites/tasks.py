@@ -23,9 +23,19 @@ from chronotope.worlds.stage.sample import attribute_pairs
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.suites.lengths import long_specs, storyboard
-from chronotope.worlds.stage.suites.specs import Draw, held_out, pairs, travellers, worded
+from chronotope.worlds.stage.suites.specs import SuiteItem, held_out, pairs, travellers, worded
 
-__all__ = ["CANVAS_TASKS", "END", "GIVEN", "RETAKE", "Asked", "asked_of", "half_of", "task_draws", "task_specs"]
+__all__ = [
+    "CANVAS_TASKS",
+    "END",
+    "GIVEN",
+    "RETAKE",
+    "TaskInputs",
+    "task_inputs_of",
+    "half_of",
+    "tasks_suite",
+    "task_specs",
+]
 
 CLIP, GIVEN, END = 16, 8, 4  # frames: of a clip; of what is given to go on from; of each end where two are given
 STRENGTH = 0.6  # of an edit
@@ -34,7 +44,7 @@ RETAKE = (0.5, 1.5)  # seconds
 
 
 @dataclass(frozen=True)
-class Asked:
+class TaskInputs:
     """What a task gives and wants.
 
     `new` counts frames as `Generator.generate` does. `kept` are the pixels that must come back as in `reference`; motion must go on
@@ -59,10 +69,10 @@ class _Task:
     """How specs for a task are found, and how one of them becomes what is asked."""
 
     specs: Callable[[int], Iterator[Spec]]
-    ask: Callable[[Spec], Asked]
+    ask: Callable[[Spec], TaskInputs]
 
 
-def asked_of(task: str, spec: Spec) -> Asked:
+def task_inputs_of(task: str, spec: Spec) -> TaskInputs:
     """What a task of this name asks where the result shall be a clip of this spec."""
     if task not in CANVAS_TASKS:
         raise UsageError(f"unknown task '{task}'. {suggest(task, CANVAS_TASKS)}")
@@ -74,13 +84,13 @@ def task_specs(task: str, seed: int) -> Iterator[Spec]:
     return CANVAS_TASKS[task].specs(seed)
 
 
-def task_draws() -> Iterator[Draw]:
+def tasks_suite() -> Iterator[SuiteItem]:
     """As many cases of every task, each of a scene of its own, tasks in turns."""
     for number in range(SPECS * len(CANVAS_TASKS)):
         task = list(CANVAS_TASKS)[number % len(CANVAS_TASKS)]
         for spec in task_specs(task, 4_500_000 + number):
             prompt = storyboard(spec) if task == "rollout" else worded(iter([spec]), "sentence")[1]
-            yield Draw(number, spec, prompt, "story" if task == "rollout" else "sentence", task)
+            yield SuiteItem(number, spec, prompt, "story" if task == "rollout" else "sentence", task)
             break
 
 
@@ -143,8 +153,8 @@ def _long(seed: int) -> Iterator[Spec]:
 # What is asked
 
 
-def _nothing_given(spec: Spec) -> Asked:
-    return Asked(Inputs(), spec.num_frames)
+def _nothing_given(spec: Spec) -> TaskInputs:
+    return TaskInputs(Inputs(), spec.num_frames)
 
 
 def _frames(spec: Spec, *kept: int) -> Bool[np.ndarray, "t h w"]:
@@ -154,46 +164,46 @@ def _frames(spec: Spec, *kept: int) -> Bool[np.ndarray, "t h w"]:
     return found
 
 
-def _stills(*shares: float) -> Callable[[Spec], Asked]:
+def _stills(*shares: float) -> Callable[[Spec], TaskInputs]:
     """The truth's frames at these shares of the clip, as pictures."""
 
-    def ask(spec: Spec) -> Asked:
+    def ask(spec: Spec) -> TaskInputs:
         truth = render(spec).frames
         places = [round(share * (spec.num_frames - 1)) for share in shares]
         images = tuple((place / spec.fps, truth[place]) for place in places)
         joints = tuple(1 if place == 0 else place for place in places)
-        return Asked(Inputs(images=images), spec.num_frames, _frames(spec, *places), truth, joints)
+        return TaskInputs(Inputs(images=images), spec.num_frames, _frames(spec, *places), truth, joints)
 
     return ask
 
 
-def _extend(spec: Spec) -> Asked:
+def _extend(spec: Spec) -> TaskInputs:
     truth = render(spec).frames
     given = Inputs("extend", video=truth[:GIVEN])
-    return Asked(given, spec.num_frames - GIVEN, _frames(spec, *range(GIVEN)), truth, (GIVEN,))
+    return TaskInputs(given, spec.num_frames - GIVEN, _frames(spec, *range(GIVEN)), truth, (GIVEN,))
 
 
-def _extend_backward(spec: Spec) -> Asked:
+def _extend_backward(spec: Spec) -> TaskInputs:
     truth, made = render(spec).frames, spec.num_frames - GIVEN
     given = Inputs("extend_backward", video=truth[made:])
-    return Asked(given, made, _frames(spec, *range(made, spec.num_frames)), truth, (made,))
+    return TaskInputs(given, made, _frames(spec, *range(made, spec.num_frames)), truth, (made,))
 
 
-def _connect(spec: Spec) -> Asked:
+def _connect(spec: Spec) -> TaskInputs:
     truth, last = render(spec).frames, spec.num_frames - END
     # all of the way is made: the usual dissolve under it suits two scenes, not one that moves on
     given = Inputs("connect", video=truth[:END], into=truth[last:], strength=1.0)
-    return Asked(given, last - END, _frames(spec, *range(END), *range(last, spec.num_frames)), truth, (END, last))
+    return TaskInputs(given, last - END, _frames(spec, *range(END), *range(last, spec.num_frames)), truth, (END, last))
 
 
-def _loop(spec: Spec) -> Asked:
-    return Asked(Inputs("loop"), spec.num_frames, wraps=True)
+def _loop(spec: Spec) -> TaskInputs:
+    return TaskInputs(Inputs("loop"), spec.num_frames, wraps=True)
 
 
-def _loop_of_a_clip(spec: Spec) -> Asked:
+def _loop_of_a_clip(spec: Spec) -> TaskInputs:
     truth = render(spec).frames
     given = Inputs("loop", video=truth[:GIVEN])
-    return Asked(given, spec.num_frames - GIVEN, _frames(spec, *range(GIVEN)), truth, (GIVEN,), wraps=True)
+    return TaskInputs(given, spec.num_frames - GIVEN, _frames(spec, *range(GIVEN)), truth, (GIVEN,), wraps=True)
 
 
 def _other_colour(spec: Spec) -> Spec:
@@ -209,21 +219,23 @@ def _other_place(spec: Spec) -> Spec:
     return dataclasses.replace(spec, backdrop=other)
 
 
-def _edit(before: Callable[[Spec], Spec]) -> Callable[[Spec], Asked]:
+def _edit(before: Callable[[Spec], Spec]) -> Callable[[Spec], TaskInputs]:
     """The clip of a spec that differs in one thing; the prompt says how it shall be."""
-    return lambda spec: Asked(Inputs("edit", video=render(before(spec)).frames, strength=STRENGTH), spec.num_frames)
+    return lambda spec: TaskInputs(
+        Inputs("edit", video=render(before(spec)).frames, strength=STRENGTH), spec.num_frames
+    )
 
 
-def _retake(spec: Spec) -> Asked:
+def _retake(spec: Spec) -> TaskInputs:
     """The clip without its actor in the middle: the stretch is made again, and it goes through."""
     truth, (first, last) = render(spec).frames, (round(second * spec.fps) for second in RETAKE)
     broken = truth.copy()
     broken[first:last] = render(dataclasses.replace(spec, actors=(), events=())).frames[first:last]
     kept = _frames(spec, *range(first), *range(last, spec.num_frames))
-    return Asked(Inputs("retake", video=broken, span=RETAKE), spec.num_frames, kept, truth, (first, last))
+    return TaskInputs(Inputs("retake", video=broken, span=RETAKE), spec.num_frames, kept, truth, (first, last))
 
 
-def _inpaint(spec: Spec) -> Asked:
+def _inpaint(spec: Spec) -> TaskInputs:
     """The clip without the second actor, and a mask over the half in which it shall be."""
     one = spec.actors[0]
     alone = dataclasses.replace(spec, actors=(one,), events=tuple(e for e in spec.events if e.actor == one.id))
@@ -231,7 +243,7 @@ def _inpaint(spec: Spec) -> Asked:
     middle = spec.width // 2
     mask[:, :, slice(0, middle) if half_of(spec, 1) == "left" else slice(middle, None)] = True
     kept = np.broadcast_to(~mask, source.shape[:3])
-    return Asked(Inputs("retake", video=source, mask=mask), spec.num_frames, kept, source)
+    return TaskInputs(Inputs("retake", video=source, mask=mask), spec.num_frames, kept, source)
 
 
 CANVAS_TASKS: dict[str, _Task] = {

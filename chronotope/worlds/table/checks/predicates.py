@@ -18,11 +18,11 @@ from chronotope.worlds.table.camera import View
 from chronotope.worlds.table.checks.actions import GOING, deeds_of, rests, step_of_truth
 from chronotope.worlds.table.checks.camera import Orbit, clear, fit_orbit, follows_its_path, is_rigid, returns
 from chronotope.worlds.table.checks.gravity import falls_of
-from chronotope.worlds.table.checks.tracking import Patches, TableScene, cannot_judge, look
+from chronotope.worlds.table.checks.tracking import Patches, TableScene, look, unsupported
 from chronotope.worlds.table.materials import TOPS
 from chronotope.worlds.table.spec import TableSpec
 
-__all__ = ["cannot_judge", "check", "succeeds"]
+__all__ = ["unsupported", "check", "succeeds"]
 
 SEEN = 0.5  # of the frames in which the truth shows it
 FEWEST = 3  # frames in which it is seen, of one that is gone or came late

@@ -21,7 +21,7 @@ from chronotope.worlds.table.checks.geometry import TableTruth, table_region, tr
 from chronotope.worlds.table.materials import TOPS
 from chronotope.worlds.table.spec import TableSpec
 
-__all__ = ["Patches", "TableScene", "cannot_judge", "look"]
+__all__ = ["Patches", "TableScene", "unsupported", "look"]
 
 SHADES = 0.33, 1.12  # times the colour: the darkest face and the brightest
 SHADOW = 0.28, 1.15  # of the table
@@ -81,7 +81,7 @@ class TableScene:
         return min(self.spec.width, self.spec.height)
 
 
-def cannot_judge(spec: TableSpec) -> str | None:
+def unsupported(spec: TableSpec) -> str | None:
     """Why this spec cannot be judged, or nothing."""
     colours = [actor.colour for actor in spec.actors]
     twice = sorted({colour for colour in colours if colours.count(colour) > 1})
@@ -100,7 +100,7 @@ def cannot_judge(spec: TableSpec) -> str | None:
 
 def look(spec: TableSpec, frames: Frames) -> TableScene:
     """Find everybody in a video of this spec, which must have its size and length."""
-    if problem := cannot_judge(spec):
+    if problem := unsupported(spec):
         raise UsageError(problem)
     wanted = (spec.num_frames, spec.height, spec.width, 3)
     if frames.shape != wanted or frames.dtype != np.uint8:
