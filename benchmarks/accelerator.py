@@ -1,4 +1,4 @@
-"""The same work on a GPU: one clip, one large picture's worth of pixels through the autoencoder, one training step."""
+"""Measure a GPU: seconds to generate a clip, and pixels per second through the autoencoder."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ FRAMES, HEIGHT, WIDTH = 17, 720, 1280
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Seconds, the median of the rounds after a first one."""
+    """Measure seconds: the median of the rounds, after one round to warm up."""
     if not torch.cuda.is_available():
-        raise SystemExit("this measures a GPU, and torch finds none; run it where there is one")
+        raise SystemExit("torch finds no GPU on this machine, and this benchmark needs one")
     generator = Generator.load(options.model).to("cuda")
     slices = generator.geometry.slices(FRAMES)
     frames = torch.randint(
@@ -54,7 +54,7 @@ def _seconds(call: Callable[[], object], rounds: int) -> float:
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """Seconds a clip, and pixels a second."""
+    """Return seconds per clip and megapixels per second."""
     found, megapixels = section["results"], FRAMES * HEIGHT * WIDTH / 1e6
     clips = [Row(f"seconds for {name}", f"{found[name]:.2f} s") for name in ("one default clip", "one clip of 512x288")]
     return clips + [Row(f"{name}", f"{megapixels / found[name]:,.0f} Mpixel/s") for name in ("encode", "decode")]

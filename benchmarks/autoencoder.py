@@ -1,4 +1,4 @@
-"""What the autoencoder gives back: PSNR and SSIM on stage clips and camera clips it never saw, at native size."""
+"""Measure the reconstruction of the autoencoder: PSNR and SSIM on held-out stage clips and camera clips."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES
 
-TITLE = "Autoencoder: what comes back"
+TITLE = "Autoencoder: reconstruction"
 THREADS = 2
 CLIPS = Path.home() / ".cache/chronotope/clips"
-DRAWN = ("bbb", "bigbuckbunny")  # the film it was trained on, and another cut of it
+EXCLUDED = ("bbb", "bigbuckbunny")  # the film of its training, and another cut of it
 AIMS = {"stage": "36 dB", "camera": "30 dB"}
 
 
 def find_autoencoder(model: str) -> Autoencoder:
-    """The autoencoder of a run folder or of a model inside the package."""
+    """Load the autoencoder of a run folder or of a model inside the package."""
     folder = Path(model)
     return load_autoencoder(folder if folder.exists() else WEIGHTS / model)
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Every clip's scores, in the order of seeds and names."""
+    """Measure every clip, in the order of seeds and file names."""
     autoencoder = find_autoencoder(options.model)
     geometry = Geometry(stride=autoencoder.config.stride)
     results: dict[str, list[dict[str, Any]]] = {}
@@ -46,7 +46,7 @@ def measure(options: Options) -> dict[str, Any]:
         ]
     results["camera"] = []
     for path in sorted(CLIPS.glob("*.*")):
-        if path.stem in DRAWN or path.suffix not in (".mp4", ".mpg", ".avi", ".webm", ".mkv", ".mov"):
+        if path.stem in EXCLUDED or path.suffix not in (".mp4", ".mpg", ".avi", ".webm", ".mkv", ".mov"):
             continue
         frames = np.stack(list(video.stream(path, seconds=2)))
         results["camera"].append(_scores(autoencoder, geometry, path.name, frames))
@@ -80,7 +80,7 @@ def _mean(clips: Iterable[dict[str, Any]], key: str) -> float:
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """Means over clips, the worst clip, and each camera clip."""
+    """Return means over clips, the worst clip, and each camera clip."""
     lines = []
     for name, clips in section["results"].items():
         if not clips:
@@ -88,12 +88,13 @@ def rows(section: dict[str, Any]) -> list[Row]:
             continue
         aim = AIMS[name.partition(",")[0]]
         worst = min(clips, key=lambda clip: clip["psnr"])
-        mean = f"{_mean(clips, 'psnr'):.2f} dB, SSIM {_mean(clips, 'ssim'):.3f}, motion {_mean(clips, 'temporal_psnr'):.2f} dB"
+        mean = f"{_mean(clips, 'psnr'):.2f} dB, SSIM {_mean(clips, 'ssim'):.3f}, "
+        mean += f"motion {_mean(clips, 'temporal_psnr'):.2f} dB"
         lines.append(
             Row(f"{name}: mean of {len(clips)} clips", f"{mean}; worst {worst['psnr']:.2f} dB ({worst['name']})", aim)
         )
         lines.append(
-            Row(f"{name}: values in / latent values out", f"{_mean(clips, 'values_ratio'):.1f} (half that in bits)")
+            Row(f"{name}: pixel values per latent value", f"{_mean(clips, 'values_ratio'):.1f} (half of that in bits)")
         )
         if name == "camera":
             lines += [

@@ -1,6 +1,6 @@
-"""What the first model can and cannot do: python -m benchmarks.first_light [--model DIR] [--only words,speed] [--specs 200]
+"""Measure a model: python -m benchmarks.first_light [--model DIR] [--only words,speed] [--specs 200]
 
-first_light.json beside this file holds every number and every failure; first_light.md is the table made from it.
+first_light.json holds every number and every failure; first_light.md is the page made from it.
 """
 
 from benchmarks.harness import Page, run
@@ -9,9 +9,9 @@ PAGE = Page(
     name="first_light",
     package="benchmarks",
     sections=("words", "autoencoder", "speed", "memory", "packing", "sampling"),
-    title="First light: what was measured",
-    about="Made by `python -m benchmarks.first_light` from `first_light.json`, which also holds every failure. How things are judged: "
-    "[docs/evaluation.md](../docs/evaluation.md). Intervals are Wilson, 95 %.",
+    title="Measurements of the shipped model",
+    about="Made by `python -m benchmarks.first_light` from `first_light.json`, which also holds every failure. "
+    "The checks are described in [docs/evaluation.md](../docs/evaluation.md). Intervals are Wilson, 95 %.",
     specs=200,
 )
 

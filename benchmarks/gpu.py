@@ -1,4 +1,4 @@
-"""What a GPU makes of it: python -m benchmarks.gpu, on a machine that has one."""
+"""Measure a model on a GPU: python -m benchmarks.gpu"""
 
 from benchmarks.harness import Page, run
 
@@ -6,9 +6,10 @@ PAGE = Page(
     name="gpu",
     package="benchmarks",
     sections=("accelerator",),
-    title="On a GPU: what was measured",
-    about="Made by `python -m benchmarks.gpu` from `gpu.json`. A model as small as the shipped one is bound by the launching of kernels: "
-    "a GPU is used by batches of thousands of tokens, as in training (docs/train.md), and hardly by one small clip.",
+    title="Measurements on a GPU",
+    about="Made by `python -m benchmarks.gpu` from `gpu.json`. For a model as small as the shipped one, the launching "
+    "of kernels limits the speed: batches of thousands of tokens, as in training (docs/train.md), use a GPU well, "
+    "one small clip does not.",
     specs=0,
 )
 

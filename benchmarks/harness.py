@@ -1,6 +1,8 @@
-"""What all benchmarks share: sections that each measure one claim, a JSON with every number, and the page made from it.
+"""Run benchmarks: sections that each measure one claim, a JSON file with every number, and a Markdown page made from
+it.
 
-Each section leaves the others as they were. Nothing is picked: first seeds only, and every failure counts.
+Running one section keeps the results of the others. Seeds are the first ones, without selection, and every failure
+counts.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from typing import Any
 
 import torch
 
+from chronotope.storage import write_atomically, write_json
+
 __all__ = ["Options", "Page", "Row", "in_own_process", "peak_megabytes", "run", "say", "table"]
 
 HERE = Path(__file__).parent
@@ -26,19 +30,19 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Page:
-    """One table: the name of its files, where its sections are, and what stands above them."""
+    """One page: the name of its files, the package of its sections, and its introduction."""
 
     name: str
     package: str
     sections: tuple[str, ...]
     title: str
     about: str
-    specs: int  # held-out specs, unless others are asked for
+    specs: int  # default number of held-out specs
 
 
 @dataclass(frozen=True)
 class Options:
-    """What every section may want to know."""
+    """The command-line options, which every section receives."""
 
     model: str  # a run folder or the name of a model inside the package
     scope: str
@@ -59,12 +63,12 @@ class Row:
 
 
 def say(text: str) -> None:
-    """Progress goes to stderr."""
+    """Print progress to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 def in_own_process(module: str, *words: object) -> dict[str, Any]:
-    """What `python -m module words...` prints, read as JSON; its complaints are shown."""
+    """Run `python -m module words...` in a new process and parse its stdout as JSON; its stderr is shown."""
     answer = subprocess.run(
         [sys.executable, "-m", module, *map(str, words)], stdout=subprocess.PIPE, text=True, check=True, cwd=HERE.parent
     )
@@ -73,13 +77,13 @@ def in_own_process(module: str, *words: object) -> dict[str, Any]:
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process has held so far."""
+    """Return the peak resident memory of this process in MiB."""
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return round(int(peak.split()[1]) / 1024, 1)
 
 
 def hardware() -> dict[str, Any]:
-    """Where the numbers come from."""
+    """Describe the machine and the versions of torch and Python."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -92,15 +96,8 @@ def hardware() -> dict[str, Any]:
     return {"cpu": cpu, "cores": os.cpu_count(), "gigabytes": memory, "gpu": gpu, **versions}
 
 
-def write(path: Path, text: str) -> None:
-    """Write beside, then rename."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text)
-    beside.replace(path)
-
-
 def table(page: Page, data: dict[str, Any]) -> str:
-    """The page made from the JSON."""
+    """Make the Markdown page from the content of the JSON file."""
     lines = [f"# {page.title}", "", page.about, ""]
     for name in page.sections:
         section = data.get(name)
@@ -114,14 +111,15 @@ def table(page: Page, data: dict[str, Any]) -> str:
         machine = f"{where['cores']} cores of {where['cpu']}" + (f", {where['gpu']}" if where["gpu"] else "")
         lines += [
             "",
-            f"{setting}. {machine}, torch {where['torch']}, {section['threads']} thread(s), {section['seconds']:.0f} s.",
+            f"{setting}. {machine}, torch {where['torch']}, "
+            f"{section['threads']} thread(s), {section['seconds']:.0f} s.",
             "",
         ]
     return "\n".join(lines)
 
 
 def run(page: Page, arguments: list[str] | None = None) -> None:
-    """Run the sections asked for and write both files after each."""
+    """Run the requested sections and write both files after each section."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{page.name}", description=page.title)
     parser.add_argument("--model", default="small", help="run folder, or the name of a model inside the package")
     parser.add_argument(
@@ -157,10 +155,10 @@ def run(page: Page, arguments: list[str] | None = None) -> None:
             "threads": threads,
             "seconds": round(time.perf_counter() - began, 1),
         }
-        # another run may have written meanwhile: read late, change one section, write at once
+        # another run may have changed the file since: read it late, replace one section, write at once
         data = json.loads(results.read_text()) if results.exists() else {}
         data[name] = section
-        write(results, json.dumps({key: data[key] for key in page.sections if key in data}, indent=1) + "\n")
-        write(chosen.out / f"{page.name}.md", table(page, data))
+        write_json(results, {key: data[key] for key in page.sections if key in data})
+        write_atomically(chosen.out / f"{page.name}.md", table(page, data))
         say(f"{name}: {section['seconds']:.0f} s")
     print(table(page, json.loads(results.read_text())))

@@ -1,4 +1,4 @@
-"""Decoding a minute takes no more memory than decoding four seconds: peak RSS above what the loaded program needs."""
+"""Measure the memory of decoding long videos: peak resident memory above that of the loaded program."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LENGTHS = (4, 60)  # seconds
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Fresh processes, the lengths in turns; of each length the round with the median of what it took above the loaded program."""
+    """Decode each length in processes of its own, the lengths in turn; keep the round with the median peak."""
     found: dict[str, list[dict[str, float]]] = {str(seconds): [] for seconds in LENGTHS}
     for _ in range(options.rounds):
         for seconds in LENGTHS:
@@ -36,20 +36,18 @@ def measure(options: Options) -> dict[str, Any]:
     results = {
         name: sorted(runs, key=lambda run: run["peak"] - run["base"])[len(runs) // 2] for name, runs in found.items()
     }
-    settings = {
-        "clip": f"{WIDTH}x{HEIGHT} at {FPS} fps, latents made as they are needed, frames thrown away slice by slice"
-    }
+    settings = {"clip": f"{WIDTH}x{HEIGHT} at {FPS} fps, random latents made slice by slice, frames discarded"}
     return {"settings": {**settings, "rounds": f"{options.rounds}, the median"}, "results": results}
 
 
 def _status(field: str) -> float:
-    """A line of /proc/self/status in megabytes."""
+    """Return a field of /proc/self/status in MiB."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
     return int(line.split()[1]) / 1024
 
 
 def decode(model: str, seconds: int) -> dict[str, float]:
-    """In this process: decode, and say what it took."""
+    """Decode in this process; return its base and peak memory in MiB."""
     from benchmarks.autoencoder import find_autoencoder
 
     torch.set_num_threads(THREADS)
@@ -63,7 +61,7 @@ def decode(model: str, seconds: int) -> dict[str, float]:
     shape = (autoencoder.config.channels, *geometry.latent_size(HEIGHT, WIDTH))
     latents = (torch.randn(shape, generator=generator) for _ in slices)
     base = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     frames, began = 0, time.perf_counter()
     for piece in autoencoder.stream_decode(latents, slices):
         frames += len(piece)
@@ -72,7 +70,7 @@ def decode(model: str, seconds: int) -> dict[str, float]:
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """Both peaks and their ratio."""
+    """Return both peaks and their ratio."""
     above = {name: found["peak"] - found["base"] for name, found in section["results"].items()}
     short, long = (above[str(seconds)] for seconds in LENGTHS)
     lines = [

@@ -1,4 +1,4 @@
-"""What packing buys: useful tokens a second of a training step over ten sizes and lengths, packed, padded, and one size a batch."""
+"""Measure tokens per second of a training step over ten sizes: packed, padded, and one size a batch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.packing import Sample, pack, row_signals, unpack
 from chronotope.models.refinement import Grid
 
-TITLE = "Packing: useful tokens a second of a training step"
+TITLE = "Packing: useful tokens per second of a training step"
 THREADS = 1
 # (frames, height, width): pictures and clips, short and long, small and large, wide and tall
 MIX = ((1, 64, 64), (1, 128, 128), (5, 96, 64), (8, 64, 96), (9, 128, 72),
@@ -34,7 +34,7 @@ GEOMETRY = Geometry()
 
 
 def make_sample(index: int, frames: int, height: int, width: int) -> Sample:
-    """Random latents of one clip, noised."""
+    """Make a sample of random latents."""
     generator = torch.Generator().manual_seed(index)
     slices = GEOMETRY.slices(frames)
     count = GEOMETRY.num_tokens(frames, height, width)
@@ -52,7 +52,7 @@ def make_sample(index: int, frames: int, height: int, width: int) -> Sample:
 
 
 def make_model() -> DiT:
-    """Of the size of a preset; nothing zero, so that equality of outputs means something."""
+    """Make a model whose zero-initialised matrices are random, so that comparing outputs is meaningful."""
     torch.manual_seed(0)
     model = DiT(CONFIG)
     for module in (model.modulation, model.final_modulation, model.patch_out):
@@ -61,42 +61,42 @@ def make_model() -> DiT:
 
 
 def padded(samples: Sequence[Sample]) -> tuple[list[Sample], list[int]]:
-    """Every sample as long as the longest, and the true lengths in their order."""
+    """Pad every sample to the longest; also return the true lengths, in order."""
     longest = max(sample.num_tokens for sample in samples)
     ordered = sorted(samples, key=lambda sample: (sample.num_tokens, sample.num_text_tokens))
     long = []
     for sample in ordered:
         more = longest - sample.num_tokens
         fill = {"noisy": F.pad(sample.noisy, (0, 0, 0, more)), "positions": F.pad(sample.positions, (0, 0, 0, more))}
-        strip = Grid(1, 1, len(sample.noisy) + more)  # padding has no place in a grid
+        strip = Grid(1, 1, len(sample.noisy) + more)  # a padded sample is no longer a grid
         long.append(dataclasses.replace(sample, **fill, row=F.pad(sample.row, (0, more)), grid=strip))
     return long, [sample.num_tokens for sample in ordered]
 
 
 @contextlib.contextmanager
 def masked_attention(true_lengths: Sequence[int]) -> Iterator[None]:
-    """Inside, attention is that of a padded batch: one call, and nobody looks at padding."""
+    """Replace attention by that of a padded batch: one call, with the padding masked."""
     true = torch.tensor(true_lengths)
 
     def attend(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
         lengths = segments.lengths
         longest = lengths[0]
-        seen = (torch.arange(longest) < true[:, None])[:, None, None]
+        visible = (torch.arange(longest) < true[:, None])[:, None, None]
         rows = (x.unflatten(0, (len(lengths), longest)).transpose(1, 2) for x in (q, k, v))
-        return F.scaled_dot_product_attention(*rows, attn_mask=seen).transpose(1, 2).flatten(0, 1)
+        return F.scaled_dot_product_attention(*rows, attn_mask=visible).transpose(1, 2).flatten(0, 1)
 
     with mock.patch.object(dit_module, "packed_attention", attend):
         yield
 
 
 def run_packed(model: DiT, samples: Sequence[Sample]) -> list[Tensor]:
-    """The network's output for every sample, in their order."""
+    """Return the network's output for every sample, packed into one sequence."""
     batch, arranged = pack(samples)
     return unpack(model(batch), samples, arranged)
 
 
 def run_padded(model: DiT, samples: Sequence[Sample]) -> list[Tensor]:
-    """The same through padding; the padding's outputs are cut off."""
+    """Return the network's output for every sample, padded; outputs of padding are removed."""
     long, true_lengths = padded(samples)
     with masked_attention(true_lengths):
         outputs = run_packed(model, long)
@@ -106,14 +106,14 @@ def run_padded(model: DiT, samples: Sequence[Sample]) -> list[Tensor]:
 
 
 def step(model: DiT, run: Callable[[DiT, Sequence[Sample]], list[Tensor]], samples: Sequence[Sample]) -> None:
-    """Forward and backward."""
+    """Compute one forward and backward pass."""
     outputs = run(model, samples)
     torch.stack([output.square().mean() for output in outputs]).mean().backward()
     model.zero_grad(set_to_none=True)
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """First that all ways compute the same, then how fast each is."""
+    """Check that all variants compute the same outputs, then measure the speed of each."""
     model = make_model()
     samples = [make_sample(i, *shape) for i, shape in enumerate(MIX)]
     with torch.no_grad():
@@ -123,15 +123,17 @@ def measure(options: Options) -> dict[str, Any]:
             for name, run in (("packed", run_packed), ("padded", run_padded))
         }
     scale = max(float(output.abs().max()) for output in alone)
-    assert max(differences.values()) < 1e-4 * scale, f"the ways differ: {differences} of {scale}"
+    assert max(differences.values()) < 1e-4 * scale, (
+        f"the variants differ by {differences}, at outputs of up to {scale}"
+    )
     useful = sum(sample.num_tokens for sample in samples)
-    # one size a batch: as many of one size as fit the tokens of the packed batch, each size in turn
-    alike = [
+    # one size a batch: for each size, as many samples as fit the tokens of the packed batch
+    same_size = [
         [make_sample(100 * i + j, *shape) for j in range(max(1, useful // samples[i].num_tokens))]
         for i, shape in enumerate(MIX)
     ]
     rates: dict[str, list[float]] = {"packed": [], "padded": [], "one size a batch": []}
-    step(model, run_packed, samples)  # warm
+    step(model, run_packed, samples)  # warm up
     for number in range(options.rounds):
         for name, run in (("packed", run_packed), ("padded", run_padded)):
             began = time.perf_counter()
@@ -139,10 +141,10 @@ def measure(options: Options) -> dict[str, Any]:
                 step(model, run, samples)
             rates[name].append(3 * useful / (time.perf_counter() - began))
         began = time.perf_counter()
-        for batch in alike:
+        for batch in same_size:
             step(model, run_packed, batch)
         rates["one size a batch"].append(
-            sum(s.num_tokens for batch in alike for s in batch) / (time.perf_counter() - began)
+            sum(s.num_tokens for batch in same_size for s in batch) / (time.perf_counter() - began)
         )
         say(f"  round {number + 1}: " + ", ".join(f"{name} {values[-1]:.0f}" for name, values in rates.items()))
     longest = max(sample.num_tokens for sample in samples)
@@ -165,9 +167,9 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """Speeds, shares and the check."""
+    """Return speeds, shares of useful tokens, and the agreement of outputs."""
     found = section["results"]
-    lines = [Row(f"{name}: useful tokens a second", f"{values['median']:.0f}") for name, values in found.items()]
+    lines = [Row(f"{name}: useful tokens per second", f"{values['median']:.0f}") for name, values in found.items()]
     for name, values in found.items():
         lines.append(
             Row(

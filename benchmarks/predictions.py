@@ -1,15 +1,15 @@
-"""Which path and which prediction: the same tiny transformer, data, seeds and steps for each, judged on one common scale.
+"""Compare paths and predictions: one tiny transformer with the same data, seeds and steps for each, on a common scale.
 
     python -m benchmarks.predictions data/latents... --steps 300
 
-Losses of different targets do not compare, so every model is judged by the squared error of the clean latents it implies, on held-out
-clips at fixed t and fixed noise, and by the Frechet distance between the means and covariances of sampled and true tokens.
+Losses of different targets are not comparable. Every model is therefore measured by the squared error of the clean
+latents that its prediction implies, on held-out clips at fixed t and noise, and by the Frechet distance between the
+Gaussians fitted to sampled and to true tokens.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,9 @@ from chronotope.models.refinement import Grid
 from chronotope.models.text import Tokenizer
 from chronotope.presets import find_preset
 from chronotope.prompt import Prompt
-from chronotope.train.dit import DiTRun, train_dit
+from chronotope.storage import read_json, write_json
+from chronotope.train.config import DiTRun
+from chronotope.train.dit import train_dit
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
@@ -38,7 +40,7 @@ LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 def clean_errors(
     run: DiTRun, model: DiT, tokenizer: Tokenizer, dataset: LatentDataset, clips: list[int]
 ) -> list[float]:
-    """Mean squared error of the implied clean latents at each of `LEVELS`."""
+    """Return the mean squared error of the implied clean latents at each of `LEVELS`."""
     errors = []
     for level in LEVELS:
         samples, truths = [], []
@@ -68,7 +70,7 @@ def clean_errors(
 
 
 def frechet(ours: torch.Tensor, truth: torch.Tensor) -> float:
-    """Frechet distance of the Gaussians fitted to two sets of tokens [n, p]."""
+    """Return the Frechet distance between the Gaussians fitted to two sets of tokens [n, p]."""
     means = ours.mean(0), truth.mean(0)
     first, second = (x.double().T.cov() for x in (ours, truth))
     eigenvalues = torch.linalg.eigvals(first @ second).real.clamp(min=0)
@@ -78,7 +80,7 @@ def frechet(ours: torch.Tensor, truth: torch.Tensor) -> float:
 def sampled_tokens(
     run: DiTRun, model: DiT, tokenizer: Tokenizer, dataset: LatentDataset, clips: list[int]
 ) -> torch.Tensor:
-    """Tokens of one sample per clip, of its caption, size and length."""
+    """Sample one video per clip, with its caption, size and length; return the tokens of all."""
     tokens = []
     for index in clips:
         clip = dataset.clips[index]
@@ -114,7 +116,7 @@ def main() -> None:
             run = override(find_preset("tiny").dit, settings)
             with tempfile.TemporaryDirectory() as folder:
                 train_dit(run, learn, Path(folder), quiet=True)
-                description = checkpoint.load_json(Path(folder) / "model.json")
+                description = read_json(Path(folder) / "model.json")
                 model = DiT(from_dict(DiTConfig, description["config"])).eval()
                 checkpoint.load_model(Path(folder), model)
             tokenizer = Tokenizer(description["vocabulary"])
@@ -134,11 +136,8 @@ def main() -> None:
             print(
                 f"{path:20s} {prediction:9s} clean error at t = {LEVELS}: {shown}   Frechet {distance:.2f}", flush=True
             )
-    target = Path(__file__).with_suffix(".json")
-    target.write_text(
-        json.dumps({"steps": options.steps, "clips": len(clips), "rows": rows, "flow": FlowConfig().__dict__}, indent=1)
-        + "\n"
-    )
+    found = {"steps": options.steps, "clips": len(clips), "rows": rows, "flow": vars(FlowConfig())}
+    write_json(Path(__file__).with_suffix(".json"), found)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What one default clip costs, and how much of it is not spent inside the networks."""
+"""Measure the time to generate one default clip, and the share of it outside the networks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROMPT = "a fox walks to the right in green hills"
 
 
 class Clock:
-    """Adds up the seconds inside network calls; a network inside a network is counted once."""
+    """Sums the seconds inside network calls; a network called by another is counted once."""
 
     def __init__(self) -> None:
         self.seconds, self.calls, self._depth = 0.0, 0, 0
@@ -51,7 +51,7 @@ class Clock:
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """The same clip a few times; the first also loads code and is left out."""
+    """Generate the same clip several times; the first run, which also loads code, is left out."""
     generator = Generator.load(options.model)
     runs = []
     for number in range(options.rounds + 1):
@@ -81,7 +81,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """Medians."""
+    """Return medians."""
     found = section["results"]
     seconds, share = (statistics.median(run[key] for run in found) for key in ("seconds", "outside_share"))
     return [

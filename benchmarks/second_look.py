@@ -1,15 +1,15 @@
-"""Do the verdicts agree with those of somebody who only looks? A sample to be shown without them, and how far labels agree.
+"""Compare the checks with human labels: draw a sample to label blindly, and measure the agreement.
 
-python -m benchmarks.second_look --draw out/standard --out sheets     sheets to show and prompts.tsv; the verdicts stay in key.json
-python -m benchmarks.second_look                                      what second_look.json says: the labels of log entry 46
+python -m benchmarks.second_look --draw out/standard --out sheets  write sheets, prompts.tsv, and the verdicts (key.json)
+python -m benchmarks.second_look                                   print the agreement of the labels in second_look.json
 
-A label is a line {"id", "prompt", "passes" (the checks), "good" (the viewer), "sure" (1 a toss-up, 3 certain), "why"}.
+A label is {"id", "prompt", "passes" (verdict of the checks), "good" (verdict of the viewer), "sure" (1 unsure, 3
+certain), "why"}. The labels in second_look.json are those of log entry 46.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ import numpy as np
 from chronotope.evaluate.report import read_report
 from chronotope.media import picture, video
 from chronotope.metrics.statistics import Rate
+from chronotope.storage import read_json, write_json
 
 LABELS = Path(__file__).with_name("second_look.json")
 OF_EACH, FRAMES, A_SHEET, LARGER = 30, 8, 4, 2.2
 
 
 def drawn(cases: list[dict[str, Any]], seed: int = 0) -> list[dict[str, Any]]:
-    """As many that fail as pass, at most one of a spec, shuffled."""
+    """Draw as many cases that fail as cases that pass, at most one per spec, in random order."""
     rng, seen, found = random.Random(seed), set[int](), []
     for success in (False, True):
         pool = [case for case in cases if case["success"] is success]
@@ -41,7 +42,7 @@ def drawn(cases: list[dict[str, Any]], seed: int = 0) -> list[dict[str, Any]]:
 
 
 def strip(path: Path) -> np.ndarray:
-    """Frames of a video in order, enlarged, beside each other."""
+    """Arrange enlarged frames of a video side by side, in order."""
     frames = video.read(path).frames
     at = np.unique(np.linspace(0, len(frames) - 1, min(FRAMES, len(frames))).round().astype(int))
     cells = [cv2.resize(frames[t], None, fx=LARGER, fy=LARGER, interpolation=cv2.INTER_CUBIC) for t in at]
@@ -49,7 +50,7 @@ def strip(path: Path) -> np.ndarray:
 
 
 def draw(report: Path, out: Path) -> None:
-    """Sheets of strips in the order of the prompts, and the key apart from them."""
+    """Write sheets of videos in the order of prompts.tsv, and the verdicts into key.json."""
     out.mkdir(parents=True, exist_ok=True)
     chosen = drawn(read_report(report)["cases"])
     for start in range(0, len(chosen), A_SHEET):
@@ -61,11 +62,11 @@ def draw(report: Path, out: Path) -> None:
         "".join(f"{number}\t{case['prompt']}\n" for number, case in enumerate(chosen, start=1))
     )
     key = [{"id": case["id"], "prompt": case["prompt"], "passes": case["success"]} for case in chosen]
-    (out / "key.json").write_text(json.dumps(key, indent=1) + "\n")
+    write_json(out / "key.json", key)
 
 
 def kappa(labels: list[dict[str, Any]]) -> float:
-    """Cohen's kappa of the two verdicts: agreement beyond that of two who answer by chance as often yes."""
+    """Return Cohen's kappa of the two verdicts: their agreement beyond that expected by chance."""
     passes, good = (np.array([row[name] for row in labels], bool) for name in ("passes", "good"))
     agree = float((passes == good).mean())
     chance = float(passes.mean() * good.mean() + (1 - passes.mean()) * (1 - good.mean()))
@@ -80,10 +81,10 @@ def main() -> None:
     if options.draw:
         draw(options.draw, options.out)
         return
-    labels = json.loads(LABELS.read_text())
+    labels = read_json(LABELS)
     for passes, words in ((True, "pass"), (False, "fail")):
         rows = [row["good"] for row in labels if row["passes"] is passes]
-        print(f"of those that {words} the checks the viewer passes {Rate(sum(rows), len(rows))}")
+        print(f"of the videos that {words} the checks, the viewer passes {Rate(sum(rows), len(rows))}")
     print(
         f"agreement {Rate(sum(row['passes'] == row['good'] for row in labels), len(labels))}, kappa {kappa(labels):.2f}"
     )

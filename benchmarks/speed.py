@@ -1,4 +1,4 @@
-"""How fast pixels go in and out, beside two published video autoencoders: random weights, one clip, one process, taking turns."""
+"""Compare the speed of encoding and decoding with two published video autoencoders, in one process, in turn."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 
 TITLE = "Speed: encode and decode"
 THREADS = 1
-FRAMES, HEIGHT, WIDTH = 9, 128, 128  # a length that all three can take without padding
-SHORTEST = 1.0  # seconds; a quick network is called again until so much has passed
+FRAMES, HEIGHT, WIDTH = 9, 128, 128  # a length that all three accept without padding
+SHORTEST = 1.0  # seconds; calls are repeated for at least this long
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Megapixels of video a second, the median of the rounds."""
+    """Measure megapixels of video per second, the median of the rounds."""
     clip = torch.randint(
         0, 256, (FRAMES, HEIGHT, WIDTH, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
@@ -31,7 +31,7 @@ def measure(options: Options) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     with torch.no_grad():
         for call in calls.values():
-            call()  # the first call also prepares kernels
+            call()  # warm up: the first call also prepares kernels
         for number in range(options.rounds):
             for name, call in calls.items():
                 seconds[name].append(_timed(call))
@@ -55,7 +55,7 @@ def _calls(model: str, clip: Tensor) -> dict[str, Callable[[], object]]:
 
     try:
         ours = find_autoencoder(model)
-    except FileProblem:  # nothing trained yet: the published sizes
+    except FileProblem:  # no trained model: use random weights of the default sizes
         ours = Autoencoder(AutoencoderConfig()).eval()
     slices = Geometry(stride=ours.config.stride).slices(FRAMES)
     latents = ours.encode(clip, slices)
@@ -63,7 +63,7 @@ def _calls(model: str, clip: Tensor) -> dict[str, Callable[[], object]]:
         "encode, Chronotope": lambda: ours.encode(clip, slices),
         "decode, Chronotope": lambda: ours.decode(latents, slices),
     }
-    # ours takes and gives bytes; theirs are given floats and spared the conversion
+    # ours converts from and to bytes; theirs are given floats, which saves them the conversion
     pixels = clip.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
     for network in (AutoencoderKLLTXVideo, AutoencoderKLWan):
         other = network().eval().requires_grad_(False)
@@ -75,7 +75,7 @@ def _calls(model: str, clip: Tensor) -> dict[str, Callable[[], object]]:
 
 
 def _timed(call: Callable[[], object]) -> float:
-    """Seconds of one call, averaged over at least `SHORTEST` seconds."""
+    """Return the seconds of one call, averaged over at least `SHORTEST` seconds."""
     count, began = 0, time.perf_counter()
     while count == 0 or time.perf_counter() - began < SHORTEST:
         call()
@@ -84,11 +84,11 @@ def _timed(call: Callable[[], object]) -> float:
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """Megapixels a second, and how many times the faster of the others."""
+    """Return megapixels per second, and the ratio to the faster of the others."""
     speeds = {name: found["megapixels_per_second"] for name, found in section["results"].items()}
     lines = [Row(name, f"{speed:.3g} Mpixel/s") for name, speed in sorted(speeds.items())]
     for what in ("encode", "decode"):
         ours = speeds[f"{what}, Chronotope"]
-        rival = max(speed for name, speed in speeds.items() if name.startswith(what) and "Chronotope" not in name)
-        lines.append(Row(f"{what}: times the faster of the two", f"{ours / rival:.1f} x", "3 x"))
+        fastest = max(speed for name, speed in speeds.items() if name.startswith(what) and "Chronotope" not in name)
+        lines.append(Row(f"{what}: ratio to the faster of the other two", f"{ours / fastest:.1f} x", "3 x"))
     return lines

@@ -1,8 +1,8 @@
-"""Can the verdicts be believed? The checker meets clips whose truth is known, and clips that are wrong in a known way.
+"""Measure the recall and the false-positive rate of the attribute checks on clips whose truth is known.
 
-It must pass what the stage rendered (99 %) and fail the video of another spec that differs in the attribute (95 %). Among those
-others the nearest are taken first: the same shape in another colour, the same actor moving another way. Harder controls: the same
-spec in another colour, the clip backwards, its first frame frozen, no actor at all.
+The checks must pass clips that the stage rendered (99 %) and fail clips of another spec that differs in the attribute
+(95 %). Among other specs the most similar are used first: the same shape in another colour, the same actor with another
+direction. Harder controls are the same spec in another colour, the reversed clip, a frozen frame, and an empty stage.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ ATTRIBUTES = ("who", "colour", "direction")
 
 @dataclass(frozen=True)
 class Validation:
-    """Rates by (clips, attribute): how often the checker said yes."""
+    """Pass rates by (kind of clips, attribute)."""
 
     rates: dict[tuple[str, str], Rate]
 
     def missed(self) -> list[str]:
-        """Which promises are not kept: truth passes 99 % of the time, anything else 5 %."""
+        """List the required rates that are missed: at least 99 % for true clips, at most 5 % for all others."""
         problems = []
         for (clips, attribute), rate in self.rates.items():
             good = rate.share >= 0.99 if clips == "truth" else rate.share <= 0.05
-            if rate.trials and not good and clips in PROMISED:
+            if rate.trials and not good and clips in REQUIRED:
                 problems.append(f"{attribute} of {clips}: passed {rate}")
         return problems
 
 
-PROMISED = ("truth", "shuffled", "recoloured", "reversed", "frozen", "empty")
+REQUIRED = ("truth", "shuffled", "recoloured", "reversed", "frozen", "empty")
 
 
 def held_out_specs(count: int, scope: Scope, first_seed: int = 50_000, split: Split = "heldout") -> list[Spec]:
-    """Specs that no training saw; the words benchmark takes seeds from 0, this takes others."""
+    """Sample specs of a split that is held out from training, with other seeds than the words benchmark."""
     return [sample_spec(first_seed + index, scope, split) for index in range(count)]
 
 
 def pass_rates(verdicts: list[tuple[Verdict, ...]]) -> dict[str, Rate]:
-    """How many actors pass each attribute that the spec asks of them."""
+    """Return the share of actors that pass, for each attribute that the specs determine."""
     rates = {}
     for attribute in (*ATTRIBUTES, "stays"):
         values = [value for clip in verdicts for v in clip if (value := getattr(v, attribute)) is not None]
@@ -70,9 +70,9 @@ def validate(
     detector: Detector,
     specs: list[Spec],
     through: Callable[[Frames], Frames] | None = None,
-    report: Callable[[int], None] = lambda done: None,
+    on_done: Callable[[int], None] = lambda done: None,
 ) -> Validation:
-    """Judge every spec against its own clip and against wrong ones; `through` (an autoencoder, say) changes every true clip first."""
+    """Judge every spec on its own clip, on wrong clips, and on its own clip after `through`, such as an autoencoder."""
     rates: dict[tuple[str, str], Rate] = defaultdict(lambda: Rate(0, 0))
 
     @functools.lru_cache(maxsize=128)
@@ -101,20 +101,20 @@ def validate(
                     note("shuffled", spec, sight_of(other), (attribute,), {actor.id})
         for control, attribute, sight, actors in _controls(detector, spec, sight_of(index), index):
             note(control, spec, sight, (attribute,), actors)
-        report(index + 1)
+        on_done(index + 1)
     return Validation(dict(rates))
 
 
 def _controls(
     detector: Detector, spec: Spec, sight: Detections, index: int
 ) -> Iterator[tuple[str, str, Detections, set[str]]]:
-    """(control, the attribute that is wrong in it, what is seen, the actors in whom it is wrong)."""
+    """Yield (control, attribute that is wrong, detections, actors for which it is wrong)."""
     if any(direction_of(spec, actor) for actor in spec.actors):
-        # the detector looks at one frame at a time, so what it saw can be put in another order
-        everybody = {actor.id for actor in spec.actors}
-        yield "reversed", "direction", Detections(sight.frames[::-1], sight.likely[::-1]), everybody
+        # the detector processes each frame alone, so its detections can be reordered
+        all_actors = {actor.id for actor in spec.actors}
+        yield "reversed", "direction", Detections(sight.frames[::-1], sight.likely[::-1]), all_actors
         still = np.full(len(sight.frames), len(sight.frames) // 2)
-        yield "frozen", "direction", Detections(sight.frames[still], sight.likely[still]), everybody
+        yield "frozen", "direction", Detections(sight.frames[still], sight.likely[still]), all_actors
     changed = _recoloured(spec, index)
     coloured = {a.id for a, b in zip(spec.actors, changed.actors, strict=True) if a.colour != b.colour}
     if coloured:
@@ -124,7 +124,7 @@ def _controls(
 
 
 def _other(spec: Spec, name: str, attribute: str, index: int, specs: list[Spec]) -> int | None:
-    """The next spec in which this attribute of this actor is not what is asked; with the same actor otherwise, if there is one."""
+    """Find the next spec that differs in this attribute of this actor, if possible with the same actor otherwise."""
     actor = spec.actor(name)
     way = direction_of(spec, actor)
     fallback = None
@@ -150,7 +150,7 @@ def _other(spec: Spec, name: str, attribute: str, index: int, specs: list[Spec])
 
 
 def _recoloured(spec: Spec, index: int) -> Spec:
-    """The same scene with every shape in the next colour but the backdrop's."""
+    """Return the same scene with every shape in another colour than its own and that of the backdrop."""
     names = [colour for colour in COLOURS if colour not in (spec.backdrop, "pink", "white", "black", "brown")]
     step = 1 + index % (len(names) - 1)
 

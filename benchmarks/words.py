@@ -1,4 +1,4 @@
-"""Is what the prompt asked for in the video? Who, in which colour, moving which way: over held-out specs, first seed only."""
+"""Measure prompt following: the right actors, colours and directions on held-out specs, one seed each."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Spec
 
-TITLE = "Words: what the prompt says is in the video"
+TITLE = "Words: actor, colour and direction as in the prompt"
 THREADS = 2
 AIMS = {"who": "90 %", "colour": "90 %", "direction": "90 %"}
 SPLITS: tuple[tuple[Split, str], ...] = (("heldout", "held out"), ("combination", "new combinations"))
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Rates of the model, and of the truth that the same checker sees."""
+    """Measure the rates of the model, and of rendered clips with the same checks."""
     generator, detector = Generator.load(options.model), load_detector()
     counts = {"heldout": options.specs, "combination": options.combination}
     results: dict[str, Any] = {}
@@ -59,7 +59,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def through(generator: Generator, frames: np.ndarray) -> np.ndarray:
-    """Encoded and decoded."""
+    """Encode and decode frames."""
     height, width = frames.shape[1:3]
     latents = encode_frames(generator.autoencoder, generator.geometry, frames)
     return (
@@ -73,7 +73,7 @@ def prompt_of(spec: Spec) -> str:
 
 @torch.no_grad()
 def generate(generator: Generator, options: Options, split: str, spec: Spec, index: int) -> np.ndarray:
-    """The model's only try at this spec."""
+    """Generate the video of a spec, with its index as the seed."""
     result = generator.generate(
         prompt_of(spec), height=spec.height, width=spec.width, num_frames=spec.num_frames, fps=spec.fps, seed=index
     )
@@ -120,7 +120,7 @@ def _failures(specs: list[Spec], verdicts: list[tuple[Verdict, ...]]) -> Iterato
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """The rates of the model, then its ceilings."""
+    """Return the rates of the model, then the upper bounds: rendered and reconstructed clips."""
     lines = []
     for way, label in (
         ("model", "generated"),

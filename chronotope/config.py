@@ -1,8 +1,7 @@
-"""Frozen dataclasses to and from plain dicts, TOML and `--set path=value`, strictly typed."""
+"""Convert frozen dataclasses to and from plain dicts and apply `--set path=value` settings, with strict types."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import tomllib
 import types
@@ -11,21 +10,26 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
-from chronotope.errors import FileProblem, UsageError, suggest
+from chronotope.errors import UsageError, suggest
 
-__all__ = ["from_dict", "load_toml", "override", "save_toml", "to_dict"]
+__all__ = ["from_dict", "override", "to_dict"]
 
 T = TypeVar("T")
 NoneType = type(None)
 
 
 def to_dict(obj: Any) -> Any:
-    """Plain dicts, lists and scalars that JSON can write and `from_dict` reads back; a None is left out where that reads back as None."""
+    """Convert to plain dicts, lists and scalars that JSON can write and `from_dict` can read.
+
+    A field that is None is left out where `from_dict` would fill in None for it.
+    """
     if dataclasses.is_dataclass(obj) and not isinstance(obj, type):
-        pairs = ((field, getattr(obj, field.name)) for field in dataclasses.fields(obj) if field.init)
-        return {
-            field.name: to_dict(value) for field, value in pairs if value is not None or not _none_by_default(field)
-        }
+        values = {}
+        for field in dataclasses.fields(obj):
+            value = getattr(obj, field.name)
+            if field.init and not (value is None and _none_by_default(field)):
+                values[field.name] = to_dict(value)
+        return values
     if isinstance(obj, Mapping):
         return {str(key): to_dict(value) for key, value in obj.items()}
     if isinstance(obj, tuple | list):
@@ -38,7 +42,10 @@ def _none_by_default(field: dataclasses.Field[Any]) -> bool:
 
 
 def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
-    """Build the dataclass `cls`; unknown, missing or mistyped keys are a `UsageError` that names them."""
+    """Build the dataclass `cls`; raise a UsageError that names the first unknown, missing or mistyped key.
+
+    `where` is the prefix of the key names in error messages.
+    """
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
     for key in data:
@@ -112,24 +119,26 @@ def _convert_union(value: Any, args: tuple[Any, ...], where: str) -> Any:
 
 
 def _nearest(value: Any, args: tuple[Any, ...], problems: list[UsageError]) -> UsageError:
-    """Of a union of tables, the problem of the one whose keys are most like those given; else the first problem."""
+    """Choose the problem to report for a union: of dataclasses, that of the class most similar to `value`."""
     kinds = [arg for arg in args if arg is not NoneType]
     if not isinstance(value, Mapping) or not all(map(dataclasses.is_dataclass, kinds)):
         return problems[0]
 
-    def likeness(kind: Any) -> int:
+    def similarity(kind: Any) -> tuple[int, int]:
+        """Count the Literal fields with an allowed value, then the known keys."""
         hints = typing.get_type_hints(kind)
-        tags = sum(
-            typing.get_origin(hints.get(key)) is Literal and v in typing.get_args(hints[key])
-            for key, v in value.items()
-        )
-        return 100 * tags + len(value.keys() & hints.keys())
+        literals = [key for key in value if typing.get_origin(hints.get(key)) is Literal]
+        matching = sum(value[key] in typing.get_args(hints[key]) for key in literals)
+        return matching, len(value.keys() & hints.keys())
 
-    return max(zip(kinds, problems, strict=True), key=lambda pair: likeness(pair[0]))[1]
+    return max(zip(kinds, problems, strict=True), key=lambda pair: similarity(pair[0]))[1]
 
 
 def override(obj: T, assignments: Iterable[str]) -> T:
-    """Apply `path=value` settings to a nested frozen dataclass: values in TOML syntax, bare words are strings, a bare `none` is None."""
+    """Apply `path=value` settings to a nested frozen dataclass; raise UsageError for unknown paths and wrong types.
+
+    Values have TOML syntax; a bare word is a string, and a bare `none` is None where the field may be None.
+    """
     for assignment in assignments:
         path, sign, text = assignment.partition("=")
         if not sign:
@@ -152,7 +161,7 @@ def _replace(obj: Any, path: list[str], text: str, whole: str) -> Any:
 
 
 def _parse(text: str, hint: Any, where: str) -> Any:
-    """The text as TOML if that fits the hint, else as a bare word: `--set name=7` is fine for a string."""
+    """Read the text as TOML if the result fits the hint, else as a bare word: `--set name=7` sets a string."""
     choices = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
     if text == "none" and NoneType in choices:
         return None
@@ -166,33 +175,3 @@ def _parse(text: str, hint: Any, where: str) -> Any:
         if str in choices or Path in choices:
             return _convert(text, hint, where)
         raise
-
-
-def save_toml(obj: Any, path: Path) -> None:
-    """Write a dataclass as TOML, whole or not at all."""
-    import tomli_w
-
-    try:
-        text = tomli_w.dumps(to_dict(obj))
-    except TypeError as problem:
-        raise UsageError(f"{path} cannot be written, TOML has no such value: {problem}") from problem
-    beside = path.with_name(path.name + ".part")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except OSError as problem:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise FileProblem(f"{path} cannot be written: {problem.strerror}") from problem
-
-
-def load_toml(cls: type[T], path: Path) -> T:
-    """Read a dataclass from TOML."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise FileProblem(f"{path} cannot be read as TOML: {problem}") from problem
-    try:
-        return from_dict(cls, data)
-    except UsageError as problem:
-        raise UsageError(f"{path}: {problem}") from problem

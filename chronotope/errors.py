@@ -1,4 +1,4 @@
-"""Errors a person can act on: what was got, what was expected, what to do."""
+"""Errors that the user can act on; each message says what was got, what was expected and what to do."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ __all__ = ["ChronotopeError", "FileProblem", "UsageError", "nearest", "suggest"]
 
 
 class ChronotopeError(Exception):
-    """Something failed for a reason the user can do something about (exit status 1)."""
+    """A failure whose cause the user can remove (exit status 1)."""
 
     exit_code = 1
 
 
 class UsageError(ChronotopeError):
-    """The request itself cannot be carried out as written (exit status 2)."""
+    """The request cannot be carried out as written (exit status 2)."""
 
     exit_code = 2
 
 
 class FileProblem(ChronotopeError):
-    """A file is missing, truncated, of the wrong kind, or cannot be written."""
+    """A file is missing, truncated, of the wrong kind, or cannot be written (exit status 1)."""
 
 
 def suggest(word: str, choices: Iterable[str]) -> str:
-    """A sentence naming the nearest choice, or all of them when nothing is near."""
+    """Return a sentence that names the most similar choice, or lists all choices when none is similar."""
     choices = list(choices)
     if not choices:
         return "There is nothing to choose from."
@@ -34,5 +34,5 @@ def suggest(word: str, choices: Iterable[str]) -> str:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice that is most like a word, if any is near."""
+    """Return the choice most similar to a word, or None when none is similar."""
     return next(iter(difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)), None)

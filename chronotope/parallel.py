@@ -1,7 +1,7 @@
-"""Many processes, one training: put on from outside by `torchrun`, absent otherwise.
+"""Data-parallel training in several processes, started by `torchrun`; without it there is one process.
 
-Every process builds the same batch and takes its share of the samples; gradients are summed between them. A run on n
-processes is the run on one, up to the order of additions.
+Every process builds the same batch, computes its share of the samples, and sums gradients with the others. A run on n
+processes equals the run on one process up to the order of additions.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Ranks", "join_ranks", "leave_ranks", "share_out", "sum_gradients", "sum_over_ranks", "wait_for_all"]
+__all__ = ["Ranks", "join_ranks", "leave_ranks", "split_over_ranks", "sum_gradients", "sum_over_ranks", "wait_for_all"]
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which process this is, and of how many."""
+    """The index of this process and the number of processes."""
 
     rank: int = 0
     size: int = 1
@@ -30,7 +30,7 @@ class Ranks:
 
 
 def join_ranks() -> Ranks:
-    """Meet the other processes when `torchrun` started this one; otherwise be alone."""
+    """Join the process group when `torchrun` started this process; otherwise return a group of one."""
     if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
         return Ranks()
     if torch.cuda.is_available():
@@ -41,13 +41,13 @@ def join_ranks() -> Ranks:
 
 
 def wait_for_all(ranks: Ranks) -> None:
-    """Go on when every process has come this far."""
+    """Block until every process has called this function."""
     if ranks.size > 1:
         dist.barrier()
 
 
 def leave_ranks() -> None:
-    """Part from the other processes."""
+    """Leave the process group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -62,33 +62,32 @@ def sum_gradients(parameters: Iterable[Tensor], ranks: Ranks) -> None:
     ]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
-    for parameter, gradient, part in zip(
-        parameters, gradients, flat.split([g.numel() for g in gradients]), strict=True
-    ):
+    sizes = [gradient.numel() for gradient in gradients]
+    for parameter, gradient, part in zip(parameters, gradients, flat.split(sizes), strict=True):
         parameter.grad = part.view_as(gradient)
 
 
-def share_out(function: Callable[[Tensor], Tensor], ranks: Ranks) -> Callable[[Tensor], Tensor]:
-    """The function of a batch, each process doing its share of the rows; every process gets all results.
+def split_over_ranks(function: Callable[[Tensor], Tensor], ranks: Ranks) -> Callable[[Tensor], Tensor]:
+    """Wrap a function of a batch so that each process computes a share of its rows and all processes get all results.
 
-    For functions that treat rows alike and one by one, on batches that all processes have.
+    The function must treat rows independently and keep the shape; the batch must be the same in all processes.
     """
     if ranks.size == 1:
         return function
 
-    def shared(batch: Tensor) -> Tensor:
+    def split_function(batch: Tensor) -> Tensor:
         results = torch.zeros_like(batch)
-        mine = batch[ranks.rank :: ranks.size]
-        if len(mine):
-            results[ranks.rank :: ranks.size] = function(mine).to(results.dtype)
+        share = batch[ranks.rank :: ranks.size]
+        if len(share):
+            results[ranks.rank :: ranks.size] = function(share).to(results.dtype)
         dist.all_reduce(results)
         return results
 
-    return shared
+    return split_function
 
 
 def sum_over_ranks(value: Tensor, ranks: Ranks) -> Tensor:
-    """The sum of a tensor over all processes."""
+    """Return the sum of a tensor over all processes; the argument is unchanged."""
     if ranks.size > 1:
         value = value.clone()
         dist.all_reduce(value)

@@ -20,7 +20,7 @@ from chronotope.generate.pipeline import Defaults
 from chronotope.models.autoencoder import AutoencoderConfig
 from chronotope.models.dit import DiTConfig
 from chronotope.train.autoencoder import AutoencoderRun, AutoencoderTraining
-from chronotope.train.dit import DiTRun, DiTTraining
+from chronotope.train.config import DiTRun, DiTTraining
 
 __all__ = ["PRESETS", "Preset", "find_preset"]
 

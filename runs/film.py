@@ -1,4 +1,4 @@
-"""Cut a film into shots: a folder of clips at a given height, one per shot, with its source and licence beside it.
+"""Cut a film into shots: one clip per shot, scaled to a height, with source and licence in a JSON file beside it.
 
 python runs/film.py bbb.mp4 --out data/film --height 360 --source "Big Buck Bunny" --licence CC-BY-3.0
 """
@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from chronotope.media import video
+from chronotope.storage import write_atomically
 
-CUT = 22.0  # mean absolute difference of neighbouring thumbnails, 0..255, that counts as a cut ...
-RATIO = 4.0  # ... when it is also this many times the recent mean
-MIN_FRAMES = 12
+# a cut is a mean absolute difference of consecutive thumbnails (0..255) above CUT and above RATIO times its recent mean
+CUT = 22.0
+RATIO = 4.0
+MIN_FRAMES = 12  # shorter shots are dropped
+MAX_FRAMES = 240  # longer shots are divided, so that one fits in memory
 
 
 def main() -> None:
@@ -25,7 +28,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=360)
     parser.add_argument("--source", required=True)
     parser.add_argument("--licence", required=True, help="SPDX identifier")
-    parser.add_argument("--seconds", type=float, help="stop after this much of the film (credits are no film)")
+    parser.add_argument("--seconds", type=float, help="stop after this many seconds, for example before the credits")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
 
@@ -46,7 +49,7 @@ def main() -> None:
                 "first_frame": frame_index - len(shot),
                 "captions": {},
             }
-            path.with_suffix(".json").write_text(json.dumps(about) + "\n")
+            write_atomically(path.with_suffix(".json"), json.dumps(about) + "\n")
             number += 1
         shot.clear()
 
@@ -60,7 +63,7 @@ def main() -> None:
         thumbnail = small
         shot.append(video.resize(frame[None], options.height, width)[0])
         frame_index += 1
-        if len(shot) == 240:  # long shots in pieces, so that a piece always fits memory
+        if len(shot) == MAX_FRAMES:
             finish()
     finish()
     print(f"{number} shots in {options.out}")

@@ -1,4 +1,4 @@
-"""One page for a folder of generated files: what each was made from, and how. No server, no script, nothing from elsewhere.
+"""Make one HTML page for a folder of generated files, with the prompt and settings of each. The page needs no server.
 
 python runs/gallery.py out/demo
 """
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.media import video
+from chronotope.storage import write_atomically
 
 SUFFIXES = {".mp4", ".webm", ".gif", ".png", ".jpg", ".webp"}
-SCALE = 4  # a pixel of the model is as many on the page
+SCALE = 4  # CSS pixels on the page per pixel of the video
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -21,7 +22,8 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>{title}</title>
 <style>
-  body {{ font: 16px/1.45 system-ui, sans-serif; color: #222; background: #f7f5f1; margin: 3rem auto; max-width: 90rem; padding: 0 2rem }}
+  body {{ font: 16px/1.45 system-ui, sans-serif; color: #222; background: #f7f5f1; margin: 3rem auto }}
+  body {{ max-width: 90rem; padding: 0 2rem }}
   h1 {{ font-weight: 600; margin: 0 }}
   header p {{ color: #666; max-width: 46rem }}
   main {{ display: flex; flex-wrap: wrap; gap: 2rem; align-items: flex-start }}
@@ -43,7 +45,7 @@ PAGE = """<!doctype html>
 
 
 def figure(path: Path, origin: dict[str, Any]) -> str:
-    """One video or picture with its prompt and settings."""
+    """Return the HTML of one video or picture with its prompt and settings."""
     size = f'width="{origin["width"] * SCALE}" height="{origin["height"] * SCALE}"'
     name = html.escape(path.name)
     shown = f'<img src="{name}" {size} alt="">' if path.suffix in (".png", ".jpg", ".webp", ".gif") else (
@@ -56,17 +58,15 @@ def figure(path: Path, origin: dict[str, Any]) -> str:
     facts = [origin["task"], f"{origin['width']}x{origin['height']}", length, f"seed {origin['seed']}"]
     facts += [f"{origin['num_steps']} {origin['solver']} steps", f"guidance {origin['guidance_scale']:g}"]
     facts += [f"made in {sum(origin['seconds'].values()):.1f} s", *origin["notes"]]
-    prompt = (
-        origin["prompt"]
-        if isinstance(origin["prompt"], str)
-        else " / ".join(f"{at:g} s: {text}" for at, text in origin["prompt"])
-    )
-    said = f"<figcaption>{html.escape(prompt)}<small>{html.escape(' - '.join(facts))}</small></figcaption>"
-    return f"<figure>{shown}{said}</figure>"
+    prompt = origin["prompt"]
+    if not isinstance(prompt, str):
+        prompt = " / ".join(f"{seconds:g} s: {text}" for seconds, text in prompt)
+    caption = f"<figcaption>{html.escape(prompt)}<small>{html.escape(' - '.join(facts))}</small></figcaption>"
+    return f"<figure>{shown}{caption}</figure>"
 
 
-def keep_picture(path: Path, origin: dict[str, Any]) -> None:
-    """The picture that a video was started from, as it was used."""
+def copy_start_picture(path: Path, origin: dict[str, Any]) -> None:
+    """Save the picture that a video was animated from, as the model saw it, into the folder `from`."""
     source = Path(origin.get("given", [""])[0])
     if origin["task"] == "animate a picture" and source.is_file():
         (path.parent / "from").mkdir(exist_ok=True)
@@ -84,19 +84,17 @@ def main() -> None:
     ):
         origin = video.read_origin(path)
         if origin and "prompt" in origin:
-            keep_picture(path, origin)
+            copy_start_picture(path, origin)
             found.append((path.stat().st_mtime, figure(path, origin), origin))
     if not found:
-        raise SystemExit(f"{folder} holds nothing that chronotope generated")
+        raise SystemExit(f"{folder} holds no files that chronotope generated")
     found.sort(key=lambda item: item[0])
     first = found[0][2]
-    about = f"Made by {first['program']} from the words under each: transformer {first['model']['dit']}, "
+    about = f"Made by {first['program']} from the prompt under each: transformer {first['model']['dit']}, "
     about += f"autoencoder {first['model']['autoencoder']}."
     figures = "\n".join(shown for _, shown, _ in found)
     page = PAGE.format(title="Chronotope: first light", about=html.escape(about), figures=figures, caption=96 * SCALE)
-    beside = folder / "index.html.part"
-    beside.write_text(page, encoding="utf-8")
-    beside.replace(folder / "index.html")
+    write_atomically(folder / "index.html", page)
     print(folder / "index.html")
 
 

@@ -1,4 +1,4 @@
-"""Models of different compute side by side: the same prompts from the same noise, how many are right, and a curve through them.
+"""Compare models of different training compute on the same prompts and seeds, and fit a success curve through them.
 
 python runs/scaling.py out/scaling/x1 out/scaling/x4 out/scaling/x32 --out out/scaling
 """
@@ -16,13 +16,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from chronotope.checkpoint import load_json
 from chronotope.cli.costs import dit_costs
-from chronotope.config import from_dict
 from chronotope.generate.pipeline import Generator
 from chronotope.media import picture, video
 from chronotope.metrics.statistics import Rate, Trend, trend
-from chronotope.train.dit import DiTRun
+from chronotope.storage import read_json
+from chronotope.train.config import read_run
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.checks.attributes import judge
 from chronotope.worlds.stage.checks.detector import Detector, load_detector
@@ -33,19 +32,20 @@ from chronotope.worlds.stage.spec import Spec
 
 FIRST_SEED, SHOWN = 20_000, 6
 
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>What compute buys</title><style>
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Success and training compute</title><style>
 body{{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:60rem;margin:2rem auto;padding:0 1rem}}
 td,th{{padding:.3rem .6rem;text-align:center}}th{{font-weight:600}}td.p{{text-align:left;max-width:16rem}}
-video{{width:150px;image-rendering:pixelated;border-radius:4px}}.no{{outline:3px solid #d66}}.ok{{outline:3px solid #6b6}}
-svg text{{font:12px system-ui,sans-serif}}</style></head><body><h1>What compute buys</h1><p>{about}</p>{plot}
+video{{width:150px;image-rendering:pixelated;border-radius:4px}}
+.no{{outline:3px solid #d66}}.ok{{outline:3px solid #6b6}}
+svg text{{font:12px system-ui,sans-serif}}</style></head><body><h1>Success and training compute</h1><p>{about}</p>{plot}
 <table><tr><th></th>{heads}</tr>{rows}</table>
-<p>The first {shown} of {count}, one seed each, nothing picked; green: what the words say is there.</p></body></html>
+<p>The first {shown} of {count} prompts, one seed each. Green: the video shows what the prompt says.</p></body></html>
 """
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One model: its counted operations, what of each spec was right, and its first videos."""
+    """One model: its training operations and loss, the success on each spec, and its first videos."""
 
     name: str
     flops: float
@@ -55,7 +55,7 @@ class Outcome:
 
 
 def judgeable_specs(count: int) -> list[Spec]:
-    """Held-out specs of scope `shapes` that move and whose actors the checker can tell apart, in the order of their seeds."""
+    """Return held-out specs of scope `shapes` with motion that the checks can judge, in the order of their seeds."""
     specs, seed = [], FIRST_SEED
     while len(specs) < count:
         spec = sample_spec(seed, SCOPES["shapes"], "heldout")
@@ -66,8 +66,8 @@ def judgeable_specs(count: int) -> list[Spec]:
 
 
 def outcome(folder: Path, specs: list[Spec], detector: Detector, out: Path) -> Outcome:
-    """Make and judge every spec once; the seed is its place."""
-    generator, trained = Generator.load(folder), load_json(folder / "dit" / "model.json")["training"]
+    """Generate and judge a video of every spec; the seed is the index of the spec."""
+    generator, trained = Generator.load(folder), read_json(folder / "dit" / "model.json")["training"]
     right, kept = [], []
     for place, spec in enumerate(specs):
         made = generator.generate(
@@ -83,12 +83,12 @@ def outcome(folder: Path, specs: list[Spec], detector: Detector, out: Path) -> O
             kept.append(out / "videos" / f"{folder.name}-{place}.mp4")
             kept[-1].parent.mkdir(parents=True, exist_ok=True)
             video.write(kept[-1], made.frames, made.fps, metadata=made.origin)
-    flops = dit_costs(from_dict(DiTRun, trained["run"]))["flops_in_all"]
+    flops = dit_costs(read_run(trained["run"]))["flops_in_all"]
     return Outcome(folder.name, flops, trained["loss"], tuple(right), tuple(kept))
 
 
 def plot(outcomes: list[Outcome], fitted: Trend) -> str:
-    """Success over compute: points with Wilson intervals, the fitted curve with its band."""
+    """Draw success against compute as SVG: points with Wilson intervals, the fitted curve and its confidence band."""
     left, top, width, height = 60, 10, 520, 240
     exponents = np.log10([found.flops for found in outcomes])
     low, high = exponents.min() - 0.2, exponents.max() + 0.2
@@ -123,7 +123,7 @@ def plot(outcomes: list[Outcome], fitted: Trend) -> str:
 
 
 def triptych(outcomes: list[Outcome], side: int = 96, gap: int = 4) -> np.ndarray:
-    """One picture of the first videos: prompts down, compute across, of each video its first, middle and last frame."""
+    """Make one picture of the first videos: one row per prompt; per model the first, middle and last frame."""
     rows = []
     for place in range(SHOWN):
         cells = []
@@ -142,18 +142,19 @@ def triptych(outcomes: list[Outcome], side: int = 96, gap: int = 4) -> np.ndarra
 
 
 def page(outcomes: list[Outcome], specs: list[Spec], fitted: Trend, about: str) -> str:
-    """The page: the plot, then prompts down and compute across."""
-    heads = "".join(
-        f"<th>{html.escape(found.name)}<br>{found.flops:.2g} operations<br>{Rate(sum(found.right), len(found.right))}</th>"
-        for found in outcomes
-    )
+    """Make the page: the plot, then a table with one row per prompt and one column per model."""
+    heads = ""
+    for found in outcomes:
+        rate = Rate(sum(found.right), len(found.right))
+        heads += f"<th>{html.escape(found.name)}<br>{found.flops:.2g} operations<br>{rate}</th>"
     lines = []
     for place, spec in enumerate(specs[:SHOWN]):
         cells = ""
         for found in outcomes:
             data = base64.b64encode(found.videos[place].read_bytes()).decode()
             mark = "ok" if found.right[place] else "no"
-            cells += f'<td><video class="{mark}" src="data:video/mp4;base64,{data}" autoplay loop muted playsinline></video></td>'
+            cells += f'<td><video class="{mark}" src="data:video/mp4;base64,{data}" autoplay loop muted playsinline>'
+            cells += "</video></td>"
         lines.append(f'<tr><td class="p">{html.escape(captions(spec)["sentence"][0])}</td>{cells}</tr>')
     return PAGE.format(
         about=html.escape(about),
@@ -172,7 +173,7 @@ def main() -> None:
     parser.add_argument("--specs", type=int, default=100)
     options = parser.parse_args()
     if len(options.models) < 2:
-        parser.error("give at least two models: a curve goes through points")
+        parser.error("give at least two models; a curve cannot be fitted to one")
     specs, detector = judgeable_specs(options.specs), load_detector()
     outcomes = [outcome(folder, specs, detector, options.out) for folder in options.models]
     fitted = trend([found.flops for found in outcomes], [found.right for found in outcomes])
@@ -191,9 +192,8 @@ def main() -> None:
         json.dumps({"models": rows, "odds": fitted.odds, "interval": fitted.odds_interval}, indent=1) + "\n"
     )
     for found in outcomes:
-        print(
-            f"{found.name:>6}  {found.flops:.2e} operations  loss {found.loss:.3f}  right {Rate(sum(found.right), len(found.right))}"
-        )
+        rate = Rate(sum(found.right), len(found.right))
+        print(f"{found.name:>6}  {found.flops:.2e} operations  loss {found.loss:.3f}  right {rate}")
     print(f"{tenfold}\n{options.out / 'index.html'}")
 
 

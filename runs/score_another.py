@@ -1,17 +1,17 @@
-"""Score a model of another implementation: a diffusers video transformer, autoencoder and scheduler make a suite's videos.
+"""Score a model of another implementation: generate the videos of a suite with a diffusers pipeline.
 
     chronotope evaluate --suite smoke --plan specs.jsonl
     python runs/score_another.py specs.jsonl --out theirs
     chronotope evaluate --videos theirs --specs specs.jsonl --out out/theirs
 
-Here the weights are random and nothing can succeed: it is the plumbing that is shown. To score your own, give `make_videos` your
-pipeline: all it needs is a function of prompt, seed, frames, height and width that returns frames. (pip install 'chronotope[bench]')
+The weights here are random, so no video can succeed; the script shows the procedure. To score your own model, call
+`make_videos` with your pipeline: a function of prompt, seed, frames, height and width that returns frames. Requires pip
+install 'chronotope[bench]'.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -20,29 +20,28 @@ import numpy as np
 import torch
 
 from chronotope.media import video
+from chronotope.storage import read_jsonl
 
-Pipeline = Callable[
-    [str, int, int, int, int], np.ndarray
-]  # prompt, seed, frames, height, width -> uint8 [frames, height, width, 3]
+# (prompt, seed, frames, height, width) -> uint8 [frames, height, width, 3]
+Pipeline = Callable[[str, int, int, int, int], np.ndarray]
 
 
 def make_videos(pipeline: Pipeline, specs: Path, out: Path) -> int:
-    """One video a row of the plan, in its size, length and rate, under its name; those that are there are left. Returns how many."""
-    rows = [json.loads(line) for line in specs.read_text().splitlines()]
+    """Generate the video of every row of a plan, except for existing files; returns the number of rows."""
+    rows = read_jsonl(specs)
     for row in rows:
         path = out / row["file"]
         if not path.exists():
             frames = pipeline(row["prompt"], row["seed"], row["num_frames"], row["height"], row["width"])
-            (video.write if row["num_frames"] > 1 else _write_picture)(path, frames, row["fps"])
+            if row["num_frames"] > 1:
+                video.write(path, frames, row["fps"])
+            else:
+                video.write_image(path, frames[0])
     return len(rows)
 
 
-def _write_picture(path: Path, frames: np.ndarray, fps: float) -> None:
-    video.write_image(path, frames[0])
-
-
 def random_diffusers_pipeline(steps: int = 4) -> Pipeline:
-    """Wan's architecture from diffusers, tiny and untrained: flow matching from noise, its autoencoder, its scheduler."""
+    """Build a tiny pipeline from diffusers with random weights: Wan transformer and autoencoder, flow matching."""
     from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
 
     torch.manual_seed(0)
@@ -62,7 +61,7 @@ def random_diffusers_pipeline(steps: int = 4) -> Pipeline:
     @torch.no_grad()
     def pipeline(prompt: str, seed: int, frames: int, height: int, width_: int) -> np.ndarray:
         generator = torch.Generator().manual_seed(seed)
-        # words as vectors by their hash: a text encoder that was never trained says as much
+        # a random vector for each word, derived from its hash, in place of a text encoder
         words = [int.from_bytes(sha256(word.encode()).digest()[:4], "big") for word in prompt.split()[:64]]
         text = torch.stack([torch.randn(width, generator=torch.Generator().manual_seed(word)) for word in words])[None]
         slices, rows, columns = (frames - 1 + 3) // 4 + 1, -(-height // 16) * 2, -(-width_ // 16) * 2
@@ -80,7 +79,7 @@ def random_diffusers_pipeline(steps: int = 4) -> Pipeline:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("specs", type=Path, help="what `chronotope evaluate --plan` wrote")
+    parser.add_argument("specs", type=Path, help="the plan that `chronotope evaluate --plan` wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder for the videos")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

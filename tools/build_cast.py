@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.errors import FileProblem
+from chronotope.storage import write_atomically
 from chronotope.worlds.stage import sprites
 from chronotope.worlds.stage.cast import CAST
 from chronotope.worlds.stage.drawings import OWN
@@ -58,9 +59,7 @@ def build(out: Path) -> int:
 def _write(out: Path, drawings: dict[str, Any]) -> int:
     text = json.dumps(drawings, separators=(",", ":"))
     data = lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME)
-    beside = out.with_name(out.name + ".part")
-    beside.write_bytes(data)
-    beside.replace(out)
+    write_atomically(out, data)
     return len(data)
 
 

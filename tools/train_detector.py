@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chronotope.checkpoint import save_json
+from chronotope.storage import write_atomically, write_json
 from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.stage.cast import CAST, SHAPES
 from chronotope.worlds.stage.checks.detector import (
@@ -130,17 +130,13 @@ def train_detector(
 
 
 def _save(detector: Detector, folder: Path, about: dict[str, object]) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: t.half().contiguous() if t.is_floating_point() else t for name, t in detector.state_dict().items()}
-    beside = folder / "detector.safetensors.part"
-    save_file(tensors, beside)
-    beside.replace(folder / "detector.safetensors")
-    save_json(
-        {"kind": "probe", "kinds": list(KINDS), "short_side": SHORT_SIDE, "cell": CELL, **about},
-        folder / "detector.json",
-    )
+    write_atomically(folder / "detector.safetensors", save(tensors))
+    description = {"kind": "probe", "kinds": list(KINDS), "short_side": SHORT_SIDE, "cell": CELL, **about}
+    write_json(folder / "detector.json", description)
 
 
 def main(arguments: list[str] | None = None) -> None:

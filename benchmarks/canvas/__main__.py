@@ -1,4 +1,4 @@
-"""python -m benchmarks.canvas"""
+"""Run `python -m benchmarks.canvas`."""
 
 from benchmarks.canvas import PAGE
 from benchmarks.harness import run

@@ -1,4 +1,4 @@
-"""The clips that tasks are tried on: held-out specs in the order of their seeds, rendered, and what is shared in measuring them."""
+"""The clips that tasks are measured on: rendered held-out specs in the order of their seeds."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from chronotope.worlds.stage.spec import Actor, Spec
 
 __all__ = ["CONTEXT", "Case", "cases", "keep", "mover", "moves", "settings", "simple", "with_size"]
 
-CONTEXT = 8  # frames that are given of a clip
+CONTEXT = 8  # known frames of a clip
 
 
 @dataclass(frozen=True)
 class Case:
-    """A spec and the seed that found it, which is also the seed of everything made from it."""
+    """A spec and the seed that it was sampled with, which is also the seed of the videos generated for it."""
 
     index: int
     spec: Spec
@@ -43,7 +43,7 @@ class Case:
 
 
 def cases(options: Options, fits: Callable[[Spec], bool], count: int | None = None) -> list[Case]:
-    """The first held-out specs of the scope that a task can be tried on."""
+    """Return the first held-out specs of the scope that `fits` accepts."""
     found: list[Case] = []
     index = 0
     while len(found) < (count or options.specs):
@@ -55,22 +55,22 @@ def cases(options: Options, fits: Callable[[Spec], bool], count: int | None = No
 
 
 def mover(spec: Spec) -> Actor | None:
-    """The first actor that goes somewhere."""
+    """Return the first actor that moves in a direction."""
     return next((actor for actor in spec.actors if direction_of(spec, actor)), None)
 
 
 def moves(spec: Spec) -> bool:
-    """Somebody goes somewhere, for long enough to be continued."""
+    """Return whether an actor moves, in a clip long enough to be extended."""
     return spec.num_frames >= CONTEXT + 4 and mover(spec) is not None
 
 
 def simple(spec: Spec) -> bool:
-    """One actor in a clip, of which a picture or a story can be made."""
+    """Return whether a spec is a clip with one actor."""
     return len(spec.actors) == 1 and spec.num_frames > 1
 
 
 def keep(options: Options, name: str, case: Case, made: Generation) -> None:
-    """Leave the video where it was asked for."""
+    """Save a video if `--keep` names a folder."""
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
         video.write(
@@ -79,10 +79,10 @@ def keep(options: Options, name: str, case: Case, made: Generation) -> None:
 
 
 def settings(options: Options, found: Sequence[Case], **more: Any) -> dict[str, Any]:
-    """What stands below a table."""
+    """Return the settings that are printed below a table."""
     return {"model": options.model, "scope": options.scope, "cases": len(found), "seed": "the spec's index", **more}
 
 
 def with_size(case: Case, width: int, height: int) -> Case:
-    """The same scene at another size."""
+    """Return the same scene at another size."""
     return replace(case, spec=replace(case.spec, width=width, height=height))

@@ -1,4 +1,4 @@
-"""From one clip into another: what was given, cuts on the way, and whether the one gives way to the other bit by bit."""
+"""Measure `connect`: known frames are unchanged, the transition has no cut and is gradual."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ NEW = 8  # frames
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Every clip into the next one, which may have another size; the cut detector on the same pairs put end to end, and on single clips."""
+    """Connect every clip to the next one, and run the cut detector on concatenated pairs and single clips as controls.
+
+    The next clip may have another size.
+    """
     generator, results = Generator.load(options.model), []
     found = cases(options, lambda spec: spec.num_frames >= CONTEXT)
     for number, (case, other) in enumerate(zip(found, found[1:] + found[:1], strict=True)):
@@ -51,7 +54,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def progress(frames: np.ndarray) -> float:
-    """Rank correlation of time with how far each frame is on the line from the first to the last one; 1 is monotone."""
+    """Return the rank correlation of time and the position between the first and last frame; 1 is monotone."""
     pixels = frames.reshape(len(frames), -1).astype(np.float64)
     line = pixels[-1] - pixels[0]
     along = (pixels - pixels[0]) @ line / max(float(line @ line), 1e-9)
@@ -59,24 +62,24 @@ def progress(frames: np.ndarray) -> float:
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """Rates."""
+    """Return rates."""
     found = section["results"]
     count = len(found)
     order = [one["order"] for one in found]
     return [
         Row(
-            "both clips come back to the bit around the transition",
+            "known frames on both sides are unchanged to the bit",
             str(Rate(sum(one["given_back"] for one in found), count)),
         ),
         Row("transitions without a cut", str(Rate(sum(not one["cuts"] for one in found), count)), "no cuts"),
         Row(
-            "the cut detector finds the cut of the two put end to end",
+            "recall of the cut detector on concatenated clips",
             str(Rate(sum(one["hard_cut_found"] for one in found), count)),
         ),
         Row(
-            "the cut detector finds one in a clip that has none",
+            "false-positive rate of the cut detector on single clips",
             str(Rate(sum(one["false_cuts"] > 0 for one in found), count)),
         ),
-        Row("the one gives way to the other: rank correlation, median", f"{np.median(order):.2f}"),
-        Row("rank correlation of at least 0.9", str(Rate(sum(one >= 0.9 for one in order), count))),
+        Row("gradual transition: median rank correlation with time", f"{np.median(order):.2f}"),
+        Row("gradual transition: rank correlation of at least 0.9", str(Rate(sum(one >= 0.9 for one in order), count))),
     ]

@@ -1,4 +1,4 @@
-"""Editing: what the new words change, and what stays, against strength."""
+"""Measure `edit` at several strengths: does the colour change, and does the actor keep its place?"""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ STRENGTHS = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def coloured(spec: Spec) -> Actor | None:
-    """The first actor whose colour can be another."""
+    """Return the first actor that has a colour."""
     return next((actor for actor in spec.actors if actor.colour), None)
 
 
 def recoloured(case: Case, colours: tuple[str, ...]) -> Case:
-    """The same spec with the next colour but one for that actor: yellow for red, and so on."""
+    """Return the same spec with another colour for that actor: the one after the next in the list."""
     actor = coloured(case.spec)
     assert actor is not None and actor.colour is not None
     colour = colours[(colours.index(actor.colour) + 2) % len(colours)]
@@ -36,7 +36,7 @@ def recoloured(case: Case, colours: tuple[str, ...]) -> Case:
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Every strength on every clip, the same seed."""
+    """Edit every clip at every strength, with the same seed."""
     generator, detector = Generator.load(options.model), load_detector()
     found = cases(options, lambda spec: spec.num_frames >= 8 and coloured(spec) is not None)
     results: dict[str, list[dict[str, Any]]] = {str(strength): [] for strength in STRENGTHS}
@@ -54,7 +54,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def compared(detector: Detector, case: Case, wanted: Case, frames: np.ndarray) -> dict[str, Any]:
-    """Has it the new colour, and how much of the place that it had in the clip does it still take up?"""
+    """Return whether the actor has the new colour, and the overlap (IoU) of its places in the two videos."""
     actor = coloured(case.spec)
     assert actor is not None
     before, after = detect(detector, case.frames), detect(detector, frames)
@@ -65,15 +65,15 @@ def compared(detector: Detector, case: Case, wanted: Case, frames: np.ndarray) -
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """A line a strength."""
+    """Return one row per strength."""
     lines = []
     for strength, found in section["results"].items():
         changed = Rate(sum(one["changed"] for one in found), len(found))
         overlap = np.mean([one["overlap"] for one in found])
         lines.append(
             Row(
-                f"strength {strength}: the new colour",
-                f"{changed}; overlap with the old place {overlap:.2f}",
+                f"strength {strength}: the colour changes",
+                f"{changed}; overlap (IoU) with the old place {overlap:.2f}",
                 "monotone",
             )
         )

@@ -1,4 +1,4 @@
-"""Extension both ways and the backward fan: does motion go on, does who was there stay, and do several pasts have one ending?"""
+"""Measure extension in both directions: continuous motion, actors that stay, and several pasts of one ending."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ TASKS: tuple[tuple[Task, str], ...] = (("extend", "forward"), ("extend_backward"
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """A second of context either way; the truth itself, cut at the same place, beside it."""
+    """Extend every clip from one second of context in both directions; rendered clips are the control."""
     generator, detector, found = Generator.load(options.model), load_detector(), cases(options, moves)
     results: dict[str, list[dict[str, Any]]] = {name: [] for _, name in TASKS} | {"truth": [], "fan": []}
     for number, case in enumerate(found):
-        results["truth"].append(looked_at(detector, case, case.frames, CONTEXT, False))
+        results["truth"].append(measured(detector, case, case.frames, CONTEXT, False))
         pasts = []
         for task, name in TASKS:
             clip = case.frames[:CONTEXT] if task == "extend" else case.frames[-CONTEXT:]
             made = generator.generate(case.prompt, video=clip, task=task, num_frames=NEW, seed=case.index, **case.size)
             keep(options, name, case, made)
             joint = CONTEXT if task == "extend" else NEW
-            results[name].append(looked_at(detector, case, made.frames, joint, task != "extend"))
+            results[name].append(measured(detector, case, made.frames, joint, task != "extend"))
             pasts.append(made.frames)
         again = generator.generate(case.prompt, video=clip, task=task, num_frames=NEW, seed=case.index + 1, **case.size)
         results["fan"].append(fan(case, [pasts[1], again.frames]))
@@ -43,8 +43,8 @@ def measure(options: Options) -> dict[str, Any]:
     return {"settings": settings(options, found, context=f"{CONTEXT} frames", new=f"{NEW} frames"), "results": results}
 
 
-def looked_at(detector: Detector, case: Case, frames: np.ndarray, joint: int, backward: bool) -> dict[str, Any]:
-    """The jump at the joint, and who is there on the given side and at the far end of the new one."""
+def measured(detector: Detector, case: Case, frames: np.ndarray, joint: int, backward: bool) -> dict[str, Any]:
+    """Measure the velocity jump at the boundary, and detect actors on the known side and at the end of the new one."""
     sight = detect(detector, frames)
     going = mover(case.spec)
     assert going is not None
@@ -65,14 +65,14 @@ def _there(trail: Trail, part: slice) -> bool:
 
 
 def fan(case: Case, pasts: list[np.ndarray]) -> dict[str, Any]:
-    """Two pasts of one ending: do the videos end alike to the bit, and differ before?"""
+    """Compare two pasts of one ending: equal to the bit in the ending, different before it."""
     one, other = pasts
     apart = float(np.abs(one[:NEW].astype(np.float32) - other[:NEW]).mean())
     return {"seed": case.index, "same_ending": bool(np.array_equal(one[NEW:], other[NEW:])), "apart": apart}
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """Rates by direction, then the truth's own, then the fan."""
+    """Return rates by direction, of rendered clips, and of pairs of pasts."""
     results, lines = section["results"], []
     for name in ("forward", "backward", "truth"):
         found = results[name]
@@ -80,21 +80,32 @@ def rows(section: dict[str, Any]) -> list[Row]:
         pairs = [(before, after) for one in found for before, after in zip(one["given"], one["made"], strict=True)]
         stays = Rate(sum(after for before, after in pairs if before), sum(before for before, _ in pairs))
         jumps = sorted(math.inf if one["jump"] is None else one["jump"] for one in found)
-        label = "the truth, cut at the same place" if name == "truth" else name
+        label = "rendered clips, at the same frame" if name == "truth" else name
         lines.append(
-            Row(f"{label}: velocity jump at the joint, median step 1", f"median {jumps[len(jumps) // 2]:.2f}", "<= 2")
+            Row(
+                f"{label}: velocity jump at the boundary, in median steps",
+                f"median {jumps[len(jumps) // 2]:.2f}",
+                "<= 2",
+            )
         )
         lines.append(Row(f"{label}: jump of at most 2", str(smooth)))
         lines.append(
-            Row(f"{label}: who was there still is at the far end", str(stays), ">= 95 %" if name != "truth" else "")
+            Row(
+                f"{label}: actors of the known frames are at the end of the new ones",
+                str(stays),
+                ">= 95 %" if name != "truth" else "",
+            )
         )
     fans = results["fan"]
     lines.append(
-        Row("fan: two pasts have the same ending to the bit", str(Rate(sum(f["same_ending"] for f in fans), len(fans))))
+        Row(
+            "two pasts of one ending: the ending is equal to the bit",
+            str(Rate(sum(f["same_ending"] for f in fans), len(fans))),
+        )
     )
     lines.append(
         Row(
-            "fan: two pasts differ by more than 2 levels a pixel",
+            "two pasts of one ending: they differ by more than 2 levels per pixel",
             str(Rate(sum(f["apart"] > 2 for f in fans), len(fans))),
         )
     )

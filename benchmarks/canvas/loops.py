@@ -1,4 +1,4 @@
-"""Loops: is the step from the last frame to the first one like any other?"""
+"""Measure `loop`: is the step from the last frame to the first like the steps inside the video?"""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TITLE = "Loops"
 THREADS = 1
 FRAMES = 16
 WAYS = ("words", "picture", "clip", "not a loop")
-WHOLE = ("words", "not a loop")  # made of whole slices from the first frame on
+WHOLE = ("words", "not a loop")  # moving slices only, from the first frame on
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Of words (a circle), of a picture, of a clip; and for comparison of plain videos, which need not close."""
+    """Make loops from a prompt, a picture and a clip; ordinary videos are the control."""
     generator = Generator.load(options.model)
     found = cases(options, lambda spec: spec.num_frames >= 9)
     results: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
@@ -45,7 +45,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def _ceiling(generator: Generator, case: Case) -> float:
-    """The steps between slices of a true clip after the autoencoder: what no loop can be smoother than."""
+    """Return the step ratio between slices of a reconstructed clip, which bounds what a loop can reach."""
     length = generator.geometry.stride[0]
     frames = case.frames[: len(case.frames) // length * length]
     height, width = frames.shape[1:3]
@@ -57,18 +57,18 @@ def _ceiling(generator: Generator, case: Case) -> float:
 
 
 def loop(generator: Generator, case: Case, way: str) -> Any:
-    """One loop, made in one of the ways."""
-    given: dict[str, Any] = {
+    """Generate one loop."""
+    inputs: dict[str, Any] = {
         "words": {"num_frames": FRAMES, "task": "loop"},
         "picture": {"num_frames": FRAMES + 1, "task": "loop", "image": case.frames[0]},
         "clip": {"num_frames": 8, "task": "loop", "video": case.frames},
         "not a loop": {"num_frames": FRAMES},
     }[way]
-    return generator.generate(case.prompt, seed=case.index, **given, **case.size)
+    return generator.generate(case.prompt, seed=case.index, **inputs, **case.size)
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """Medians and rates by way."""
+    """Return medians and rates by kind of loop."""
     lines = []
     for way in WAYS:
         found = section["results"][way]
@@ -78,7 +78,7 @@ def rows(section: dict[str, Any]) -> list[Row]:
             rate = Rate(int((ratios <= 1.2).sum()), len(ratios))
             lines.append(
                 Row(
-                    f"{way}: {label} at the wrap over the interior median",
+                    f"{way}: {label} at the wrap over the median inside",
                     f"median {np.median(ratios):.2f}; at most 1.2: {rate}",
                     aim,
                 )
@@ -87,7 +87,7 @@ def rows(section: dict[str, Any]) -> list[Row]:
         if seams:
             lines.append(
                 Row(
-                    f"{way}: frame difference between slices, the wrap left out, over that inside them",
+                    f"{way}: frame difference between slices, without the wrap, over that inside slices",
                     f"median {np.median(seams):.2f}",
                 )
             )
@@ -95,7 +95,7 @@ def rows(section: dict[str, Any]) -> list[Row]:
     return [
         *lines,
         Row(
-            "true clips after the autoencoder: frame difference between slices over that inside them",
+            "reconstructed clips: frame difference between slices over that inside slices",
             f"median {np.median(ceiling):.2f}",
         ),
     ]

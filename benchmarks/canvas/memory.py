@@ -1,4 +1,4 @@
-"""Is the memory that `--dry-run` foretells what a process really takes? Thirty shapes, each in a process of its own."""
+"""Compare the memory that `--dry-run` predicts with the peak of a process, for thirty shapes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chronotope.generate.settings import Settings
 from chronotope.metrics.statistics import Rate
 from chronotope.prompt import read_prompts
 
-TITLE = "Memory foretold and taken"
+TITLE = "Memory: predicted and measured"
 THREADS = 1
 # width, height, frames, guidance
 SHAPES = (
@@ -30,7 +30,7 @@ SHAPES = (
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """One step each: memory does not depend on how many there are."""
+    """Generate with one step each, because memory does not depend on the number of steps."""
     results = []
     for shape in SHAPES:
         results.append({"shape": shape, **in_own_process("benchmarks.canvas.memory", options.model, *shape)})
@@ -39,25 +39,25 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def one(model: str, width: int, height: int, num_frames: int, guidance: float) -> dict[str, float]:
-    """In this process: foretell, make, and look at the peak; in megabytes."""
+    """Predict memory, generate in this process, and measure its peak; in MiB."""
     torch.set_num_threads(THREADS)
     return_large_blocks()  # as the command line does
     generator = Generator.load(model)
     sampling = Sampling(1, guidance=Guidance(guidance))
     wanted = Settings(read_prompts("a red ball"), height, width, num_frames, 8.0, sampling=sampling)
-    foretold = process_bytes() + generator.memory(wanted, generator.lay_out(wanted))
+    predicted = process_bytes() + generator.memory(wanted, generator.lay_out(wanted))
     for _ in generator.stream(wanted).pieces:
         pass
-    return {"foretold": round(foretold / 2**20, 1), "peak": peak_megabytes()}
+    return {"foretold": round(predicted / 2**20, 1), "peak": peak_megabytes()}
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """How many are within 15 %, and the worst."""
+    """Return the share of shapes within 15 %, and the extremes."""
     ratios = [found["foretold"] / found["peak"] for found in section["results"]]
     within = Rate(sum(abs(ratio - 1) <= 0.15 for ratio in ratios), len(ratios))
     return [
-        Row("shapes of which the whole process was foretold within 15 %", str(within), "all"),
-        Row("foretold over taken, lowest and highest", f"{min(ratios):.2f} and {max(ratios):.2f}"),
+        Row("shapes whose peak was predicted within 15 %", str(within), "all"),
+        Row("predicted over measured, lowest and highest", f"{min(ratios):.2f} and {max(ratios):.2f}"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Animating a picture: does the video begin with it?"""
+"""Measure `animate a picture`: does the video begin with the picture and keep its actors?"""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.canvas.cases import cases, keep, settings, simple
 from benchmarks.harness import Options, Row
 from benchmarks.words import through
+from chronotope.evaluate.reconstruction import psnr
 from chronotope.generate.pipeline import Generator
-from chronotope.metrics.similarity import psnr
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.stage.checks.attributes import judge
 from chronotope.worlds.stage.checks.detector import load_detector
@@ -20,7 +20,7 @@ THREADS = 1
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """The first frame against the picture, beside the autoencoder's own round trip; and who is there afterwards."""
+    """Measure the PSNR of the first frame and of the reconstructed picture, and detect actors in later frames."""
     generator, detector, found, results = Generator.load(options.model), load_detector(), cases(options, simple), []
     for case in found:
         picture = case.frames[:1]
@@ -33,12 +33,12 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """Medians and rates."""
+    """Return medians and rates."""
     found = section["results"]
     loss = np.array([one["round_trip"] - one["first_frame"] for one in found])
     within = Rate(int((loss <= 0.5).sum()), len(loss))
     return [
-        Row("first frame below the autoencoder's round trip: median", f"{np.median(loss):.2f} dB", "<= 0.5 dB"),
-        Row("first frame within 0.5 dB of it", str(within)),
-        Row("who the picture shows is there afterwards", str(Rate(sum(one["who"] for one in found), len(found)))),
+        Row("first frame below the reconstructed picture: median", f"{np.median(loss):.2f} dB", "<= 0.5 dB"),
+        Row("first frame within 0.5 dB of the reconstructed picture", str(within)),
+        Row("actors of the picture are in the video", str(Rate(sum(one["who"] for one in found), len(found)))),
     ]

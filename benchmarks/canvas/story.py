@@ -1,4 +1,4 @@
-"""Stories: does each thing happen in its time, in the order told?"""
+"""Measure stories: does each action happen in its time?"""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from chronotope.worlds.stage.checks.attributes import judge
 from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.stage.spec import Event
 
-TITLE = "Stories of two beats"
+TITLE = "Stories of two actions"
 THREADS = 1
 BEAT = 16  # frames
 
 
 def beats(case: Case) -> tuple[Case, Case]:
-    """The case's actor goes to the right, then back to the left."""
+    """Return two cases: the actor moves to the right, then back to the left."""
     (actor,) = case.spec.actors
     seconds = BEAT / case.spec.fps
     parts = []
@@ -33,7 +33,7 @@ def beats(case: Case) -> tuple[Case, Case]:
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Two seconds a beat; each beat's frames are judged against the beat's own spec."""
+    """Generate stories of two prompts of two seconds; judge the frames of each against its own spec."""
     generator, detector, found, results = Generator.load(options.model), load_detector(), cases(options, simple), []
     for number, case in enumerate(found):
         first, second = beats(case)
@@ -51,16 +51,16 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """Rates."""
+    """Return rates."""
     found = section["results"]
     count = len(found)
     return [
         Row(
-            "both beats happen in their windows",
+            "both actions happen in their time",
             str(Rate(sum(all(one["direction"]) for one in found), count)),
             ">= 80 %",
         ),
-        Row("the first beat", str(Rate(sum(one["direction"][0] for one in found), count))),
-        Row("the second beat", str(Rate(sum(one["direction"][1] for one in found), count))),
-        Row("who is there in both", str(Rate(sum(all(one["who"]) for one in found), count))),
+        Row("the first action", str(Rate(sum(one["direction"][0] for one in found), count))),
+        Row("the second action", str(Rate(sum(one["direction"][1] for one in found), count))),
+        Row("the right actor in both", str(Rate(sum(all(one["who"]) for one in found), count))),
     ]

@@ -21,7 +21,7 @@ from chronotope.models.costs import (
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.train import autoencoder, dit
 from chronotope.train.autoencoder import AutoencoderRun, reconstruct_windows
-from chronotope.train.dit import DiTRun
+from chronotope.train.config import DiTRun
 from chronotope.train.muon import Muon
 
 __all__ = ["autoencoder_costs", "dit_costs", "sampling_costs"]

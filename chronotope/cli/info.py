@@ -18,6 +18,7 @@ from chronotope.evaluate.report import read_report
 from chronotope.generate.pipeline import WEIGHTS
 from chronotope.geometry import Geometry
 from chronotope.media import video
+from chronotope.storage import read_json, read_jsonl
 
 __all__ = ["describe", "in_words"]
 
@@ -152,7 +153,7 @@ def _dataset(folder: Path) -> dict[str, Any]:
         "bytes": _bytes(files),
     }
     if about.is_file():
-        facts["dataset"] = checkpoint.load_json(about)
+        facts["dataset"] = read_json(about)
     chosen = files[:: math.ceil(len(files) / MAX_OPENED)]
     facts["opened"] = len(chosen)
     probed: list[video.VideoInfo] = []
@@ -175,10 +176,10 @@ def _dataset(folder: Path) -> dict[str, Any]:
 
 
 def _latents(folder: Path) -> dict[str, Any]:
-    about = checkpoint.load_json(folder / "latents.json")
+    about = read_json(folder / "latents.json")
     geometry = Geometry(stride=tuple(about["stride"]))
     index = folder / "index.jsonl"
-    rows = [json.loads(line) for line in index.read_text().splitlines()] if index.is_file() else []
+    rows = read_jsonl(index) if index.is_file() else []
     return {
         "kind": "latents",
         "path": str(folder),
@@ -212,12 +213,12 @@ def _run(folder: Path, parts: Sequence[Path]) -> dict[str, Any]:
     facts = {"kind": "run", "path": str(folder), **{part.name: _part_of_run(part) for part in parts}}
     if (folder / "dit" / "model.json").is_file():
         facts["summary"] = summarise(folder)
-        facts["trained_on"] = checkpoint.load_json(folder / "dit" / "model.json").get("trained_on")
+        facts["trained_on"] = read_json(folder / "dit" / "model.json").get("trained_on")
     return facts
 
 
 def _model(folder: Path) -> dict[str, Any]:
-    description = checkpoint.load_json(folder / "model.json")
+    description = read_json(folder / "model.json")
     facts: dict[str, Any] = {
         "kind": f"model: {description.get('kind', 'unknown')}",
         "path": str(folder),
@@ -265,7 +266,7 @@ def _progress(run: Path) -> dict[str, Any]:
     if latest:
         facts["checkpoint"] = str(latest)
     if (run / "state.json").is_file():
-        facts["state"] = checkpoint.load_json(run / "state.json")
+        facts["state"] = read_json(run / "state.json")
     log = run / "log.jsonl"
     lines = log.read_text().splitlines() if log.is_file() else []
     if lines:

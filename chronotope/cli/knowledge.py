@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from chronotope import checkpoint
 from chronotope.data.record import TrainingRecord, read_record
 from chronotope.generate.pipeline import WEIGHTS
 from chronotope.generate.plan import Plan
 from chronotope.generate.settings import Settings
+from chronotope.storage import read_json
 from chronotope.worlds.language import DIRECTIONS
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.vocabulary import SYNONYMS
@@ -26,7 +26,7 @@ def training_notes(model: Path, settings: Settings, planned: Plan) -> list[str]:
 
     A model without a record of its training gives no notes.
     """
-    record = read_record(checkpoint.load_json(model / "dit" / "model.json"))
+    record = read_record(read_json(model / "dit" / "model.json"))
     if record is None:
         return []
     notes = []
@@ -48,7 +48,7 @@ def training_notes(model: Path, settings: Settings, planned: Plan) -> list[str]:
 
 def summarise(folder: Path) -> dict[str, str]:
     """Describe the model in `folder` to its user: what it makes and knows, its training, its scores and its licence."""
-    description = checkpoint.load_json(folder / "dit" / "model.json")
+    description = read_json(folder / "dit" / "model.json")
     record, facts = read_record(description), {"makes": "videos and pictures from a prompt"}
     if defaults := description.get("defaults"):
         size = f"{defaults['width']}x{defaults['height']}"

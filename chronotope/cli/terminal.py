@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from chronotope.errors import ChronotopeError, UsageError, suggest
+from chronotope.progress import Progress
 
 __all__ = [
     "FILE",
@@ -25,7 +26,6 @@ __all__ = [
     "Command",
     "Commands",
     "Option",
-    "Report",
     "check_finite",
     "option",
     "progress",
@@ -34,8 +34,6 @@ __all__ = [
 
 PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}  # never opened: loading one runs whatever is in it
 SHUFFLED = 0.3  # the share of clips that `encode` cuts at random places: see `Geometry.shuffled_slices`
-
-Report = Callable[[int, int], None]
 
 
 def say(text: str) -> None:
@@ -257,7 +255,7 @@ JSON = option("--json", "as_json", is_flag=True, help="Print one JSON object ins
 
 
 @contextlib.contextmanager
-def progress(what: str, unit: str) -> Iterator[Report]:
+def progress(what: str, unit: str) -> Iterator[Progress]:
     """Gives `report(done, total)`, which keeps a live line on stderr: how many, how fast, how long still."""
     from rich.console import Console
     from rich.progress import (

@@ -26,8 +26,10 @@ from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer
 from chronotope.parallel import join_ranks, wait_for_all
 from chronotope.presets import Preset, find_preset
+from chronotope.storage import read_json, write_folder
 from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
-from chronotope.train.dit import DiTRun, Sampler, check_alike, train_dit
+from chronotope.train.config import DiTRun
+from chronotope.train.dit import Sampler, check_compatible, train_dit
 
 __all__ = ["autoencoder_config", "dit_config", "encode_clips", "run_autoencoder", "run_dit"]
 
@@ -98,7 +100,7 @@ def run_dit(
     start = find_model(start_from) / "dit" if start_from else None
     if start is not None:
         model_description(start, "dit")  # refuses what is no transformer
-        check_alike(config, start)
+        check_compatible(config, start)
     for folder in data:
         if not folder.is_dir():
             raise FileProblem(f"{folder} is no folder; give folders of clips or of latents with --data")
@@ -145,7 +147,7 @@ def _provide_autoencoder(out: Path, source: str | None) -> None:
             for name in ("model.json", "model.safetensors"):
                 shutil.copyfile(found / name, target / name)
 
-        checkpoint.write_folder(folder, copy)
+        write_folder(folder, copy)
         say(f"{folder}: copied from {found}")
 
 
@@ -179,7 +181,7 @@ def progress_sampler(run: Path, autoencoder: Autoencoder, prompts: Sequence[str]
 
     def sampler(config: DiTRun, model: DiT, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        tokenizer = Tokenizer(checkpoint.load_json(run / "vocabulary.json"))
+        tokenizer = Tokenizer(read_json(run / "vocabulary.json"))
         generator = Generator(autoencoder, model, tokenizer, config.flow, config.geometry, config.defaults)
         for seed, prompt in enumerate(prompts):
             words = prompt.split()
@@ -217,7 +219,7 @@ def _train(run: Path, config: Any, steps: int, train: Callable[[], Any]) -> None
 def _finished_steps(run: Path) -> int:
     """Return the steps of the finished model in a run folder, 0 if there is none."""
     file = run / "model.json"
-    training = checkpoint.load_json(file).get("training", {}) if file.is_file() else {}
+    training = read_json(file).get("training", {}) if file.is_file() else {}
     return int(training.get("run", {}).get("train", {}).get("steps", 0))
 
 

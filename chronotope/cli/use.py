@@ -16,7 +16,7 @@ from chronotope.cli.costs import sampling_costs
 from chronotope.cli.inputs import Sources
 from chronotope.cli.interrupt import Stop, StoppedError, stoppable
 from chronotope.cli.knowledge import training_notes
-from chronotope.cli.terminal import PICKLES, Report, check_finite, progress, say
+from chronotope.cli.terminal import PICKLES, check_finite, progress, say
 from chronotope.data.latents import fingerprint
 from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.evaluate.reconstruction import measure_reconstruction
@@ -29,9 +29,10 @@ from chronotope.generate.sampler import Sampling
 from chronotope.generate.settings import Settings
 from chronotope.geometry import Geometry
 from chronotope.media import video
-from chronotope.media.picture import PICTURE_FORMATS, part, writable
+from chronotope.media.picture import PICTURE_FORMATS, check_writable, partial_path
 from chronotope.media.video import VIDEO_FORMATS
 from chronotope.models.costs import SampleSize
+from chronotope.progress import Progress
 from chronotope.prompt import read_prompts
 
 __all__ = ["Request", "describe_plan", "device", "find_model", "generate", "plan", "reconstruct", "scores_in_words"]
@@ -105,7 +106,7 @@ class Request:
         check_finite("--fps", self.fps)
         check_finite("--guidance", self.guidance)
         if self.output is not None:
-            writable(self.output, {**VIDEO_FORMATS, **PICTURE_FORMATS})
+            check_writable(self.output, {**VIDEO_FORMATS, **PICTURE_FORMATS})
         elif not dry_run:
             raise UsageError("name the file to write, for example: -o video.mp4")
         if self.output:
@@ -232,13 +233,13 @@ def generate(request: Request, generator: Generator, model: Path) -> tuple[list[
         for number, path in enumerate(request.paths()):
             with progress(path.name, "steps") as report:
 
-                def stepped(step: int, report: Report = report) -> None:
+                def stepped(step: int, report: Progress = report) -> None:
                     report(step + 1, total)
                     stop.check()
 
                 stream = generator.stream(settings, request.seed + number, stepped, planned)
                 if watchable and number == 0 and path.suffix.lower() != ".gif":
-                    say(f"note: {part(path)} can be watched while it grows")
+                    say(f"note: {partial_path(path)} can be watched while it grows")
                 origin = write_stream(
                     path, replace(stream, origin={**stream.origin, **given, "notes": notes}), stop, watchable
                 )
@@ -302,7 +303,7 @@ def _made(origin: dict[str, Any]) -> str:
 def reconstruct(source: Path, output: Path, seconds: float | None, model: Path) -> dict[str, Any]:
     """Write the original beside what came back of it; returns the scores."""
     check_finite("--seconds", seconds)
-    writable(output, {**VIDEO_FORMATS, **PICTURE_FORMATS})
+    check_writable(output, {**VIDEO_FORMATS, **PICTURE_FORMATS})
     other_file(source, output)
     info = video.probe(source)
     num_frames = info.num_frames if seconds is None else sum(1 for _ in video.stream(source, seconds=seconds))

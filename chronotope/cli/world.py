@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-from chronotope import checkpoint
 from chronotope.cli.terminal import progress
 from chronotope.data.clips import SUFFIXES
 from chronotope.errors import FileProblem, UsageError, suggest
+from chronotope.storage import read_json
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.splits import Split
 from chronotope.worlds.write import DatasetRequest, write_dataset
@@ -33,7 +33,7 @@ def _check_folder(out: Path, request: DatasetRequest) -> None:
     """Raise UsageError where the folder holds another dataset, or files of somebody else."""
     about = out / "dataset.json"
     if about.is_file():
-        found, wanted = checkpoint.load_json(about), request.described()
+        found, wanted = read_json(about), request.described()
         names = ("world", "scope", "split", "seed", "size", "dissolves", "pictures")
         different = [f"{name} {found[name]}" for name in names if name in found and found[name] != wanted.get(name)]
         different += [f"no {name}" for name in names if name in wanted and name not in found and name != "scope"]

@@ -1,17 +1,18 @@
-"""Folders of captioned clips: which videos and pictures are there, and what is said about them.
+"""Find the videos and pictures below a folder, and read their captions.
 
-Any folder of videos and pictures is a dataset. A file's captions come from `name.json` ({"captions": {level: [texts]}} or
-{"caption": text}) or `name.txt` beside it; both may be missing.
+Any folder of videos and pictures is a dataset. The captions of a file are read from `name.json` beside it ({"captions":
+{level: [texts]}} or {"caption": text}) or from `name.txt`; both may be missing. A level is a level of detail, such as
+`sentence`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from chronotope.errors import FileProblem
+from chronotope.storage import read_json
 
 __all__ = ["SUFFIXES", "Clip", "find_clips", "read_captions"]
 
@@ -20,7 +21,7 @@ SUFFIXES = frozenset(".mp4 .mkv .webm .mov .avi .mpg .mpeg .m4v .gif .png .jpg .
 
 @dataclass(frozen=True)
 class Clip:
-    """One video or picture and its captions by level (tags, sentence, paragraph or any other name)."""
+    """One video or picture, and its captions by level of detail (tags, sentence, paragraph, story, or another)."""
 
     key: str
     path: Path
@@ -28,7 +29,7 @@ class Clip:
 
 
 def find_clips(folders: Sequence[Path]) -> tuple[Clip, ...]:
-    """All clips below `folders`, sorted by path within each, keys unique across them."""
+    """Find all clips below `folders`, sorted by path in each; raise FileProblem for a folder without clips."""
     clips = []
     for folder in folders:
         if not folder.is_dir():
@@ -48,13 +49,10 @@ def find_clips(folders: Sequence[Path]) -> tuple[Clip, ...]:
 
 
 def read_captions(path: Path) -> dict[str, tuple[str, ...]]:
-    """What is said about one clip, by level."""
+    """Read the captions of one clip by level of detail; {} where it has none."""
     sidecar = path.with_suffix(".json")
     if sidecar.is_file():
-        try:
-            data = json.loads(sidecar.read_text())
-        except ValueError as problem:
-            raise FileProblem(f"{sidecar} is not readable JSON: {problem}") from problem
+        data = read_json(sidecar)
         if "captions" in data:
             return {level: tuple(texts) for level, texts in data["captions"].items()}
         return {"sentence": (data["caption"],)} if "caption" in data else {}

@@ -1,4 +1,4 @@
-"""Captioned clips encoded once: latents of every slice on disk, so that the transformer never sees a pixel.
+"""Encode captioned clips once and keep their latents on disk, so that training the transformer reads no pixels.
 
 A folder holds `latents.json` (autoencoder, geometry, worlds), `index.jsonl` (a line a clip: size, slices, rate,
 captions) and `latents-00000.safetensors`, ... (one half-precision tensor [s, c, h, w] a clip).
@@ -7,9 +7,8 @@ captions) and `latents-00000.safetensors`, ... (one half-precision tensor [s, c,
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,37 +21,37 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from chronotope import checkpoint
 from chronotope.data.clips import Clip, find_clips
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Geometry, Slice
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
+from chronotope.progress import Progress
+from chronotope.storage import append_jsonl, atomic_file, read_json, read_jsonl, write_json
 
 __all__ = ["LatentClip", "LatentDataset", "encode_dataset", "encode_frames", "fingerprint"]
 
-SHARD_CLIPS = 1000
+SHARD_CLIPS = 1000  # clips in one safetensors file
 
 
 def fingerprint(model: torch.nn.Module) -> str:
-    """Sixteen hex digits that name these weights; of an autoencoder, those that decide its latents.
+    """Hash the weights of a model to 16 hex digits; of an autoencoder only those that determine latents.
 
-    So a decoder that learns on does not make latents, or a transformer trained on them, stale.
+    The decoder is left out, so that latents, and transformers trained on them, stay valid when it is trained further.
     """
     digest = hashlib.sha256()
-    decoder = "decoder." if isinstance(model, Autoencoder) else "(nothing)"
     for name, tensor in sorted(model.state_dict().items()):
-        if name.startswith(decoder):
+        if isinstance(model, Autoencoder) and name.startswith("decoder."):
             continue
         digest.update(name.encode())
-        # + 0.0: minus zero equals zero, and must be named alike
+        # adding 0.0 turns -0.0 into 0.0: equal weights must have equal hashes
         digest.update((tensor.detach().cpu().float() + 0.0).contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class LatentClip:
-    """What is known of an encoded clip without reading its latents; `slices` in frames, height and width in pixels."""
+    """The index entry of an encoded clip; `slices` are lengths in frames, height and width are in pixels."""
 
     key: str
     shard: int
@@ -66,7 +65,10 @@ class LatentClip:
 def encode_frames(
     autoencoder: Autoencoder, geometry: Geometry, frames: np.ndarray, slices: Sequence[Slice] | None = None
 ) -> Float[Tensor, "s c h w"]:
-    """Latents of a video of any size: frames are extended to whole tokens by repeating their last rows and columns."""
+    """Encode uint8 frames [t, h, w, 3] of any size; the last rows and columns are repeated to fill whole tokens.
+
+    `slices` default to those of `geometry`.
+    """
     height, width = frames.shape[1:3]
     full_height, full_width = geometry.covered_size(height, width)
     padded = np.pad(frames, ((0, 0), (0, full_height - height), (0, full_width - width), (0, 0)), mode="edge")
@@ -79,14 +81,15 @@ def encode_dataset(
     autoencoder: Autoencoder,
     geometry: Geometry,
     shuffled: float = 0.0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> int:
-    """Encode every clip below `data` into `out`; run again to continue. Returns the number of clips.
+    """Encode every clip below `data` into `out`; continue a run that was interrupted. Returns the number of clips.
 
-    A share `shuffled` of them is cut into slices at random places, so that what learns from them knows stills anywhere.
+    In a share `shuffled` of the clips, still slices are at random places, so that a model learns them at any place.
+    Raises UsageError where `out` holds latents of another autoencoder or of another share.
     """
     if not 0 <= shuffled <= 1:
-        raise UsageError(f"the share of clips that are cut at random places lies between 0 and 1, got {shuffled}")
+        raise UsageError(f"the share of clips that are cut at random places must lie between 0 and 1, got {shuffled}")
     clips = find_clips([data])
     out.mkdir(parents=True, exist_ok=True)
     about = {
@@ -97,7 +100,7 @@ def encode_dataset(
     }
     header = out / "latents.json"
     if header.exists():
-        old = checkpoint.load_json(header)
+        old = read_json(header)
         if {**old, "worlds": None} != {**about, "worlds": None}:
             other = (
                 "latents of another autoencoder"
@@ -105,56 +108,52 @@ def encode_dataset(
                 else "clips that were cut otherwise"
             )
             raise UsageError(f"{out} holds {other}; give another --out or delete the folder")
-    checkpoint.save_json({**about, "worlds": find_worlds(data)}, header)
+    write_json(header, {**about, "worlds": find_worlds(data)})
     index = out / "index.jsonl"
-    rows = [json.loads(line) for line in index.read_text().splitlines()] if index.exists() else []
+    rows = read_jsonl(index) if index.exists() else []
     first = rows[-1]["shard"] + 1 if rows else 0
     for shard, start in enumerate(range(len(rows), len(clips), SHARD_CLIPS), first):
-        tensors, lines = {}, []
+        tensors, new_rows = {}, []
         for clip in clips[start : start + SHARD_CLIPS]:
             content = video.read(clip.path)
             slices = _cut(clip, len(content.frames), geometry, shuffled)
             tensors[clip.key] = encode_frames(autoencoder, geometry, content.frames, slices).half()
-            lines.append(json.dumps(_index_row(clip, content, shard, slices)))
+            new_rows.append(_index_row(clip, content, shard, slices))
             if progress:
-                progress(start + len(lines), len(clips))
-        beside = out / "shard.part"
-        save_file(tensors, beside)
-        beside.replace(out / f"latents-{shard:05d}.safetensors")
-        with index.open("a") as file:
-            file.write("".join(line + "\n" for line in lines))
+                progress(start + len(new_rows), len(clips))
+        with atomic_file(out / f"latents-{shard:05d}.safetensors") as partial:
+            save_file(tensors, partial)
+        append_jsonl(index, *new_rows)
     return len(clips)
 
 
 def find_worlds(data: Path) -> list[str]:
     """Name the simulators and scopes that rendered the clips below `data`, such as "stage small"."""
     files = sorted(data.rglob("dataset.json")) or [data.resolve().parent / "dataset.json"]  # of one part of a dataset
-    datasets = [checkpoint.load_json(file) for file in files if file.is_file()]
+    datasets = [read_json(file) for file in files if file.is_file()]
     return sorted({f"{about['world']} {about.get('scope', '')}".strip() for about in datasets if "world" in about})
 
 
 def _cut(clip: Clip, num_frames: int, geometry: Geometry, shuffled: float) -> tuple[Slice, ...]:
-    """How a clip is cut; a matter of its name alone."""
+    """Cut a clip into slices; the random choice depends on the key of the clip only."""
     rng = np.random.default_rng(zlib.crc32(clip.key.encode()))
     return geometry.shuffled_slices(num_frames, rng) if rng.random() < shuffled else geometry.slices(num_frames)
 
 
 def _index_row(clip: Clip, content: video.Video, shard: int, slices: Sequence[Slice]) -> dict[str, object]:
-    height, width = content.frames.shape[1:3]
-    captions = {level: list(texts) for level, texts in clip.captions.items()}
     return {
         "key": clip.key,
         "shard": shard,
         "slices": [piece.num_frames for piece in slices],
-        "height": height,
-        "width": width,
+        "height": content.height,
+        "width": content.width,
         "fps": content.fps,
-        "captions": captions,
+        "captions": clip.captions,
     }
 
 
 class LatentDataset:
-    """Encoded clips of one or more folders, read on demand."""
+    """Encoded clips of one or more latents folders; latents are read on demand."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = tuple(folders)
@@ -163,33 +162,33 @@ class LatentDataset:
         self.about = [self._open(folder) for folder in folders]
         if len({(about["autoencoder"], tuple(about["stride"])) for about in self.about}) != 1:
             raise UsageError(
-                f"{', '.join(map(str, folders))} were encoded by different autoencoders; encode them again with one"
+                f"{', '.join(map(str, folders))} were encoded by different autoencoders; "
+                "encode them again with one autoencoder"
             )
 
     def _open(self, folder: Path) -> dict[str, Any]:
         if not (folder / "latents.json").is_file():
             raise FileProblem(f"{folder} holds no latents; make them with: chronotope encode FOLDER --out {folder}")
-        for line in (folder / "index.jsonl").read_text().splitlines():
-            row = json.loads(line)
+        for row in read_jsonl(folder / "index.jsonl"):
             if "slices" not in row:
                 raise FileProblem(
                     f"{folder} was encoded by an older version; delete the folder and encode the clips again"
                 )
             self.clips.append(LatentClip(**{**row, "slices": tuple(row["slices"])}))
             self._folder_of.append(folder)
-        about: dict[str, Any] = checkpoint.load_json(folder / "latents.json")
+        about: dict[str, Any] = read_json(folder / "latents.json")
         return about
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def latents(self, index: int) -> Float[Tensor, "s c h w"]:
-        """The latents of one clip, single precision."""
+        """Read the latents of one clip, in single precision."""
         clip = self.clips[index]
         return _shard(self._folder_of[index] / f"latents-{clip.shard:05d}.safetensors").get_tensor(clip.key).float()
 
     def deviation(self, clips: int = 500) -> tuple[float, ...]:
-        """Root mean square of each channel, over clips spread evenly over the dataset."""
+        """Measure the root mean square of each channel over at most `clips` clips, evenly spaced in the dataset."""
         if not self.clips:
             raise FileProblem(
                 f"{', '.join(map(str, self.folders))} holds no clips; encode some first: "
@@ -203,10 +202,11 @@ class LatentDataset:
         return tuple(round(float(value), 4) for value in (squares / count).sqrt().clamp(min=1e-3))
 
     def captions(self) -> Iterator[str]:
-        """Every caption of every clip; stories say in beats what the other levels say at once."""
+        """Yield every caption of every clip; a story, which repeats the other levels, only where it is the only one."""
         for clip in self.clips:
             for level, texts in clip.captions.items():
-                yield from texts if level != "story" or len(clip.captions) == 1 else ()
+                if level != "story" or len(clip.captions) == 1:
+                    yield from texts
 
 
 @cache

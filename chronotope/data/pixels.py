@@ -1,13 +1,13 @@
-"""A pool of pixel windows for training the autoencoder: any clips in, same-shaped batches out.
+"""Decode clips into a pool of pixel windows in memory, and cut batches of one shape from it to train the autoencoder.
 
-The pool keeps short clips whole and takes windows (a run of frames, scaled and cropped) from long or large ones, so a
-film and ten thousand little clips fit the same memory. A batch is a pure function of (pool, seed, step).
+Small clips are kept whole up to a limit of frames; large ones contribute windows (consecutive frames, scaled and
+cropped), so a film and ten thousand small clips need the same memory. A batch is a pure function of (pool, seed, step).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,13 +20,13 @@ from chronotope.media import video
 
 __all__ = ["PixelPool", "PoolConfig", "load_pool"]
 
-# (scale, chance): film is seen at several scales, because small pictures have harder edges than large ones
+# (scale, probability): film is used at several scales, because edges are sharper in small pictures than in large ones
 _SCALES = ((1.0, 0.4), (0.5, 0.4), (0.25, 0.2))
 
 
 @dataclass(frozen=True)
 class PoolConfig:
-    """What the pool holds; `shapes` are the (frames, height, width) of batches, drawn evenly."""
+    """Sizes of the pool, its windows and its batches; `shapes` are (frames, height, width), used equally often."""
 
     megabytes: int = 2000
     window_frames: int = 12
@@ -44,19 +44,19 @@ class PixelPool:
     config: PoolConfig
 
     def batch(self, seed: int, step: int) -> Tensor:
-        """A batch [b, t, h, w, 3] uint8 of one of the shapes; datasets take turns in equal shares."""
+        """Return a batch [b, t, h, w, 3] uint8 of one of the shapes; every dataset contributes an equal share."""
         rng = np.random.default_rng((seed, step, 1))
         frames, height, width = self.config.shapes[rng.integers(len(self.config.shapes))]
         count = max(1, self.config.batch_pixels // (frames * height * width))
-        fitting = [[w for w in group if _fits(w, frames, height, width)] for group in self.groups]
-        fitting = [group for group in fitting if group]
-        if not fitting:
+        large_enough = [[w for w in group if _covers(w, frames, height, width)] for group in self.groups]
+        large_enough = [group for group in large_enough if group]
+        if not large_enough:
             raise UsageError(
-                f"no clip is as large as {frames} frames of {width}x{height}; give pool.shapes that fit the data"
+                f"no clip is as large as {frames} frames of {width}x{height}; set pool.shapes to smaller sizes"
             )
         windows = []
         for i in range(count):
-            group = fitting[i % len(fitting)]
+            group = large_enough[i % len(large_enough)]
             window = group[rng.integers(len(group))]
             t, y, x = (
                 rng.integers(have - want + 1) for have, want in zip(window.shape, (frames, height, width), strict=False)
@@ -65,19 +65,14 @@ class PixelPool:
         return torch.from_numpy(np.stack(windows))
 
 
-def _fits(window: np.ndarray, frames: int, height: int, width: int) -> bool:
+def _covers(window: np.ndarray, frames: int, height: int, width: int) -> bool:
     return window.shape[0] >= frames and window.shape[1] >= height and window.shape[2] >= width
 
 
-def load_pool(
-    datasets: Sequence[Sequence[Clip]],
-    config: PoolConfig,
-    seed: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> PixelPool:
-    """Decode the clips of each dataset into memory, at most `megabytes` in all, shared evenly."""
+def load_pool(datasets: Sequence[Sequence[Clip]], config: PoolConfig, seed: int) -> PixelPool:
+    """Decode clips in random order into memory, about `megabytes` in total, with an equal share for each dataset."""
     share = config.megabytes * 1_000_000 // len(datasets)
-    total, done, groups = sum(map(len, datasets)), 0, []
+    groups = []
     for number, clips in enumerate(datasets):
         order = np.random.default_rng((seed, number, 2)).permutation(len(clips))
         group: list[np.ndarray] = []
@@ -88,19 +83,17 @@ def load_pool(
             windows = _windows(clips[index], config, np.random.default_rng((seed, number, int(index), 3)))
             group += windows
             used += sum(window.nbytes for window in windows)
-            done += 1
-            if progress:
-                progress(done, total)
         groups.append(tuple(group))
     return PixelPool(tuple(groups), config)
 
 
 def _windows(clip: Clip, config: PoolConfig, rng: np.random.Generator) -> list[np.ndarray]:
-    whole = config.window_frames * config.window_side**2 * 3 * config.windows_per_clip
+    """Decode a small clip whole, up to the bytes of all windows of a large clip; decode windows of a large clip."""
+    max_bytes = config.window_frames * config.window_side**2 * 3 * config.windows_per_clip
     stream = video.stream(clip.path)
     first = next(stream)
     if first.shape[0] <= config.window_side * 1.5 and first.shape[1] <= config.window_side * 1.5:
-        frames = list(itertools.islice(stream, max(0, whole // first.nbytes - 1)))
+        frames = list(itertools.islice(stream, max(0, max_bytes // first.nbytes - 1)))
         return [np.stack([first, *frames])]
     windows: list[np.ndarray] = []
     for _ in range(config.windows_per_clip):
@@ -115,6 +108,7 @@ def _windows(clip: Clip, config: PoolConfig, rng: np.random.Generator) -> list[n
 
 
 def _crop(frames: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """Scale frames by a random factor and crop a random square of at most `side` pixels."""
     scales, chances = zip(*_SCALES, strict=True)
     scale = rng.choice(scales, p=chances)
     height, width = (max(min(side, n), round(n * scale)) for n in frames.shape[1:3])

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from chronotope.errors import FileProblem
+from chronotope.storage import append_jsonl
 
 __all__ = ["Ledger"]
 
@@ -49,12 +49,9 @@ class Ledger:
         lines = []
         for row in rows:
             self._last = _link(self._last, row)
-            lines.append(json.dumps({**row, "hash": self._last}) + "\n")
+            lines.append({**row, "hash": self._last})
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as file:
-            file.write("".join(lines))
-            file.flush()
-            os.fsync(file.fileno())
+        append_jsonl(self.path, *lines)
         self.rows += rows
 
     @property

@@ -17,6 +17,7 @@ from typing import Any
 from chronotope.errors import FileProblem
 from chronotope.evaluate.judge import Judged
 from chronotope.metrics.statistics import Rate, clustered, holm, mcnemar, sign_flip, survival
+from chronotope.storage import write_json
 from chronotope.worlds.case import LENGTHS
 from chronotope.worlds.catalogue import all_worlds, find_world
 from chronotope.worlds.check import DRIFT_CHECK
@@ -216,7 +217,12 @@ def _survival(verdicts: Sequence[Judged]) -> dict[str, Any]:
     times, failed = zip(*ends, strict=True)
     curve = survival(times, failed)
     rows = {name: [round(value, 4) for value in getattr(curve, name)] for name in ("times", "alive", "low", "high")}
-    return {**rows, "median": curve.median, "videos": len(times), "longest": max(v.case.spec.num_frames / v.case.spec.fps for v in verdicts)}
+    return {
+        **rows,
+        "median": curve.median,
+        "videos": len(times),
+        "longest": max(v.case.spec.num_frames / v.case.spec.fps for v in verdicts),
+    }
 
 
 def _long_range(verdicts: Sequence[Judged]) -> dict[str, Any]:
@@ -246,9 +252,7 @@ def _long_range(verdicts: Sequence[Judged]) -> dict[str, Any]:
 def write_report(report: dict[str, Any], folder: Path) -> None:
     """report.json in the folder, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / "report.json.part"
-    beside.write_text(json.dumps(report, indent=1) + "\n")
-    beside.replace(folder / "report.json")
+    write_json(folder / "report.json", report)
 
 
 def read_report(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
 from chronotope.evaluate.tasks import described, hand_out
 from chronotope.geometry import Frames
+from chronotope.storage import write_jsonl
 from chronotope.worlds.case import FORMS, PROMPT_FORMS, Case, SuiteItem
 from chronotope.worlds.catalogue import all_worlds, find_world
 from chronotope.worlds.splits import spec_key
@@ -86,9 +87,7 @@ def write_cases(cases: Sequence[Case], path: Path) -> None:
     for case in cases:
         if task := find_world(case.world).task_inputs(case):
             hand_out(task, case.id, path.parent)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text("".join(json.dumps(row) + "\n" for row in map(_row, cases)))
-    beside.replace(path)
+    write_jsonl(path, map(_row, cases))
 
 
 def _row(case: Case) -> dict[str, Any]:

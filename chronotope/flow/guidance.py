@@ -1,4 +1,8 @@
-"""Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598), within an interval (Kynkaanniemi et al. 2024, arXiv 2404.07724)."""
+"""Combine conditional and unconditional velocities.
+
+Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598), applied in an interval of t only (Kynkaanniemi et al.
+2024, arXiv 2404.07724).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ __all__ = ["Guidance"]
 
 @dataclass(frozen=True)
 class Guidance:
-    """How far to go beyond the unguided velocity, and for which t (both ends included)."""
+    """The guidance scale (1: no guidance) and the interval stop <= t <= start in which it applies."""
 
     scale: float = 3.0
     start: float = 1.0
@@ -28,7 +32,7 @@ class Guidance:
             )
 
     def active(self, t: float) -> bool:
-        """Whether a second, unconditional velocity is needed at t."""
+        """Whether guidance applies at t, so that an unconditional velocity is needed."""
         return self.scale != 1 and self.stop <= t <= self.start
 
     def combine(self, conditional: Tensor, unconditional: Tensor) -> Tensor:

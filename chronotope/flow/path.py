@@ -1,12 +1,13 @@
 """Paths between clean data and noise: noisy = alpha(t) clean + sigma(t) noise, with t = 0 clean and t = 1 noise.
 
-Rectified flow (Liu et al. 2022, arXiv 2209.03003): alpha = 1 - t, sigma = t, velocity = noise - clean.
-Variance preserving, cosine (Nichol and Dhariwal 2021, arXiv 2102.09672): alpha = cos(pi t / 2), sigma = sin(pi t / 2).
-A network may predict the velocity, the clean data or the noise; all are linear in one another, so the solver always
-integrates a velocity. `t` broadcasts against the data.
+Rectified flow (Liu et al. 2022, arXiv 2209.03003): alpha = 1 - t, sigma = t, velocity = noise - clean. Variance
+preserving, cosine (Nichol and Dhariwal 2021, arXiv 2102.09672): alpha = cos(pi t / 2), sigma = sin(pi t / 2). A network
+may predict the velocity, the clean data or the noise. Each is a linear function of the noisy data and any other, so
+solvers always integrate a velocity. `t` broadcasts against the data.
 
-Around the network stands what is known without it (the preconditioning of Karras et al. 2022, arXiv 2206.00364, table 1, for any
-path and prediction): its input has deviation 1 at every t, and it only adds to the best linear guess, in units of that guess's error.
+The network is preconditioned (Karras et al. 2022, arXiv 2206.00364, table 1, extended to any path and prediction): its
+input has standard deviation 1 at every t, and its output is added to the best linear estimate, in units of that
+estimate's error.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ Prediction = Literal["velocity", "clean", "noise"]
 
 @dataclass(frozen=True)
 class FlowConfig:
-    """What a network predicts, along which path, and how far sampling times are shifted towards noise; kept beside its weights.
+    """What a network predicts, along which path, and the timestep shift of sampling; stored with its weights.
 
-    `deviation` is that of the clean data, one number for all or one for each value of a token.
+    `deviation` is the standard deviation of the clean data: one number for all values, or one for each value of a
+    token.
     """
 
     path: PathName = "rectified"
@@ -47,12 +49,12 @@ class FlowConfig:
     deviation: tuple[float, ...] = (1.0,)
 
 
-# below this the clean part (or the noise part) of the noisy data is too faint to divide by
-_FAINT = 1e-3
+# alpha and sigma are clamped to this minimum before a division by them
+_MIN_DIVISOR = 1e-3
 
 
 def _coefficients(path: PathName, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """alpha, sigma and their derivatives by t."""
+    """Return alpha, sigma and their derivatives with respect to t."""
     if path == "rectified":
         one = torch.ones_like(t)
         return 1 - t, t, -one, one
@@ -61,14 +63,14 @@ def _coefficients(path: PathName, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Te
 
 
 def interpolate(path: PathName, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    """The noisy data at t."""
+    """Return the noisy data at t: alpha(t) clean + sigma(t) noise."""
     alpha, sigma, _, _ = _coefficients(path, t)
     return alpha * clean + sigma * noise
 
 
 @dataclass(frozen=True)
 class Balance:
-    """A network's place: it reads `scale_in * noisy`, and the prediction is `skip * noisy + scale_out * output`."""
+    """Preconditioning: the network input is `scale_in * noisy`, the prediction `skip * noisy + scale_out * output`."""
 
     scale_in: Tensor
     skip: Tensor
@@ -76,10 +78,11 @@ class Balance:
 
 
 def balance(flow: FlowConfig, t: Tensor) -> Balance:
-    """The scales at t [n, 1] for data of the flow's deviation: the best linear guess of a x clean + b x noise, and its error.
+    """Return the preconditioning scales at t [n, 1] for data of the flow's deviation d.
 
-    With noisy = alpha clean + sigma noise and clean of deviation d: variance v = alpha^2 d^2 + sigma^2, skip = (a alpha d^2 + b sigma) / v,
-    error = d |a sigma - b alpha| / sqrt(v).
+    The target is a clean + b noise. Its best linear estimate from noisy = alpha clean + sigma noise is skip * noisy,
+    with variance v = alpha^2 d^2 + sigma^2, skip = (a alpha d^2 + b sigma) / v and error d |a sigma - b alpha| /
+    sqrt(v).
     """
     alpha, sigma, alpha_slope, sigma_slope = _coefficients(flow.path, t)
     zero, one = torch.zeros_like(t), torch.ones_like(t)
@@ -91,7 +94,7 @@ def balance(flow: FlowConfig, t: Tensor) -> Balance:
 
 
 def prediction_target(path: PathName, prediction: Prediction, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    """What is to be predicted for these clean data and noise."""
+    """Return what the network is trained to predict for these clean data and noise at t."""
     if prediction == "clean":
         return clean
     if prediction == "noise":
@@ -101,23 +104,23 @@ def prediction_target(path: PathName, prediction: Prediction, clean: Tensor, noi
 
 
 def to_clean(path: PathName, prediction: Prediction, predicted: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
-    """The clean data that a prediction stands for."""
+    """Convert a prediction at t to the clean data that it implies."""
     if prediction == "clean":
         return predicted
     alpha, sigma, alpha_slope, sigma_slope = _coefficients(path, t)
     if prediction == "noise":
-        return (noisy - sigma * predicted) / alpha.clamp(min=_FAINT)
-    # noisy = alpha c + sigma n and predicted = alpha' c + sigma' n, solved for c; the determinant is 1 (or pi/2)
+        return (noisy - sigma * predicted) / alpha.clamp(min=_MIN_DIVISOR)
+    # noisy = alpha c + sigma n and predicted = alpha' c + sigma' n, solved for c; the determinant is 1 or pi/2
     return (sigma_slope * noisy - sigma * predicted) / (alpha * sigma_slope - sigma * alpha_slope)
 
 
 def to_velocity(path: PathName, prediction: Prediction, predicted: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
-    """d noisy / dt along the path, from a prediction."""
+    """Convert a prediction at t to the velocity d noisy / dt along the path."""
     if prediction == "velocity":
         return predicted
     alpha, sigma, alpha_slope, sigma_slope = _coefficients(path, t)
     if prediction == "clean":
-        clean, noise = predicted, (noisy - alpha * predicted) / sigma.clamp(min=_FAINT)
+        clean, noise = predicted, (noisy - alpha * predicted) / sigma.clamp(min=_MIN_DIVISOR)
     else:
-        clean, noise = (noisy - sigma * predicted) / alpha.clamp(min=_FAINT), predicted
+        clean, noise = (noisy - sigma * predicted) / alpha.clamp(min=_MIN_DIVISOR), predicted
     return alpha_slope * clean + sigma_slope * noise

@@ -1,6 +1,7 @@
-"""Solvers: plain functions that carry data from t = 1 to t = 0 along any velocity.
+"""Integrate a velocity from noise (t = 1) to clean data (t = 0).
 
-`velocity(noisy, t)` is any callable; `times` falls from the first to the last entry; `report(step)` is called after each step.
+A solver takes any callable `velocity(noisy, t)`, the noisy data at `times[0]`, and falling `times`; it returns the data
+at `times[-1]` and calls `on_step(index)` after each step.
 """
 
 from __future__ import annotations
@@ -10,39 +11,41 @@ from typing import Literal
 
 from torch import Tensor
 
-__all__ = ["SOLVERS", "SolverName", "euler", "heun"]
+__all__ = ["SOLVERS", "SolverName", "StepCallback", "euler", "heun"]
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
-Report = Callable[[int], None]
+StepCallback = Callable[[int], None]  # called with the index of the step that was completed
 SolverName = Literal["euler", "heun"]
 
 
-def _silent(step: int) -> None:
+def _ignore(step: int) -> None:
     del step
 
 
-def euler(velocity: Velocity, noisy: Tensor, times: Tensor, report: Report = _silent) -> Tensor:
-    """First order: one velocity a step."""
+def euler(velocity: Velocity, noisy: Tensor, times: Tensor, on_step: StepCallback = _ignore) -> Tensor:
+    """Euler's method, first order: one evaluation of the velocity a step."""
     for step in range(len(times) - 1):
         noisy = noisy + (times[step + 1] - times[step]) * velocity(noisy, times[step])
-        report(step)
+        on_step(step)
     return noisy
 
 
-def heun(velocity: Velocity, noisy: Tensor, times: Tensor, report: Report = _silent) -> Tensor:
-    """Second order (Karras et al. 2022, arXiv 2206.00364, algorithm 1): two velocities a step, one in the last."""
+def heun(velocity: Velocity, noisy: Tensor, times: Tensor, on_step: StepCallback = _ignore) -> Tensor:
+    """Heun's method, second order: two evaluations of the velocity a step, one in the last step.
+
+    Karras et al. 2022, arXiv 2206.00364, algorithm 1.
+    """
     last = len(times) - 2
     for step in range(len(times) - 1):
         length = times[step + 1] - times[step]
         slope = velocity(noisy, times[step])
         ahead = noisy + length * slope
-        if (
-            step < last
-        ):  # at t = 0 the velocity of a variance-preserving path may be singular, and little is left to correct
+        # no correction in the last step: the velocity of a variance-preserving path may be singular at t = 0
+        if step < last:
             ahead = noisy + length * 0.5 * (slope + velocity(ahead, times[step + 1]))
         noisy = ahead
-        report(step)
+        on_step(step)
     return noisy
 
 
-SOLVERS: dict[str, Callable[[Velocity, Tensor, Tensor, Report], Tensor]] = {"euler": euler, "heun": heun}
+SOLVERS: dict[str, Callable[[Velocity, Tensor, Tensor, StepCallback], Tensor]] = {"euler": euler, "heun": heun}

@@ -35,6 +35,7 @@ from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer
 from chronotope.prompt import read_prompts
 from chronotope.request import Inputs, Mask, Task
+from chronotope.storage import read_json
 
 __all__ = ["WEIGHTS", "Defaults", "Generation", "Generator", "Stream", "load_autoencoder", "model_description"]
 
@@ -84,7 +85,7 @@ def model_description(folder: Path, kind: str) -> dict[str, Any]:
         raise FileProblem(
             f"{folder} holds no trained model (no model.json); see: chronotope train {kind} --help; or bash runs/tiny.sh"
         )
-    description = checkpoint.load_json(folder / "model.json")
+    description = read_json(folder / "model.json")
     if not isinstance(description, dict) or description.get("kind") != kind:
         found = description.get("kind") if isinstance(description, dict) else None
         raise FileProblem(f"{folder} holds a model of kind '{found}', expected '{kind}'")

@@ -1,1 +1,1 @@
-"""Files in and out: video, picture and frames."""
+"""Read and write video and picture files."""

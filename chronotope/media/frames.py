@@ -1,6 +1,6 @@
-"""From a video or picture file to its frames, with exact times, as they are to be seen.
+"""Decode a video or picture file to frames as they are displayed, with exact times.
 
-Nothing is dropped silently: what is cut short or damaged ends in FileProblem after the last frame that could be decoded.
+No frame is dropped silently: a truncated or damaged file raises FileProblem after the last frame that could be decoded.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.media.picture import (
     Frame,
     Number,
+    check_readable,
     check_size,
     is_picture,
     over_white,
     picture_facts,
     picture_frames,
-    readable,
     reason,
 )
 
@@ -33,18 +33,27 @@ if TYPE_CHECKING:
     import av
     import av.container
 
-__all__ = ["Source", "Timed", "cadence", "careful", "open_video", "packet_spans", "selected", "source"]
+__all__ = [
+    "Source",
+    "TimedFrame",
+    "conversion_flags",
+    "frame_spans",
+    "measure_rate",
+    "open_source",
+    "open_video",
+    "select_frames",
+]
 
-SEEK_FROM = 2.0  # seconds; an earlier start is decoded up to
-SIZE_TAG = "chronotope_size"  # the true size of a file whose odd size our writer padded to even
+SEEK_FROM = 2.0  # seconds; for an earlier start, decoding from the beginning is faster than seeking
+SIZE_TAG = "chronotope_size"  # the true size of a file whose odd size VideoWriter padded to even
 
-# Where one packet is one frame on screen, frames are counted without decoding them; elsewhere packets can be hidden or lost.
+# In these codecs one packet is one displayed frame, so frames can be counted without decoding.
 COUNTABLE_CODECS = {"h264", "hevc", "mjpeg", "ffv1", "prores", "rawvideo", "dnxhd", "png", "huffyuv"}
-INDEXED = ("mov", "matroska")  # containers whose index and timestamps can be trusted
+INDEXED = ("mov", "matroska")  # containers with a reliable index and reliable timestamps
 
 
-class Timed(NamedTuple):
-    """A frame: when it comes on screen, for how long by the file's word, and its pixels when asked."""
+class TimedFrame(NamedTuple):
+    """A frame: its start in seconds, its duration as the file declares it, and a function that returns its pixels."""
 
     time: float
     seconds: float
@@ -52,28 +61,28 @@ class Timed(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A file opened for reading: its facts, declared frame rate, the step in which it counts time, its frames."""
+    """A file opened for reading: facts, declared frame rate, unit of its timestamps in seconds, frames."""
 
     facts: dict[str, Any]
     rate: float
     tick: float
-    frames: Iterator[Timed]
+    frames: Iterator[TimedFrame]
     still: bool
 
 
-# From file to frames in time
+# Files to timed frames
 
 
-def source(path: str | Path, start: Number) -> Source:
-    """Open a video or a picture; its first frame is decoded, since only that tells how it is displayed."""
-    path = readable(path)
+def open_source(path: str | Path, start: Number) -> Source:
+    """Open a video or a picture; the first frame is decoded, because it determines how the file is displayed."""
+    path = check_readable(path)
     if is_picture(path):
         facts, still = picture_facts(path)
         stills = (
-            Timed(time, seconds, functools.partial(np.asarray, pixels))
+            TimedFrame(time, seconds, functools.partial(np.asarray, pixels))
             for time, seconds, pixels in picture_frames(path)
         )
-        return Source(facts, 1.0, 0.01, stills, still)  # a GIF counts in hundredths
+        return Source(facts, 1.0, 0.01, stills, still)  # the time unit of a GIF is 0.01 s
     container, track = open_video(path)
     decoded = _decoded(container, track, path)
     first = next(decoded, None)
@@ -93,22 +102,22 @@ def source(path: str | Path, start: Number) -> Source:
     )
     frames: Iterator[av.VideoFrame] = itertools.chain([first], decoded)
     if start >= SEEK_FROM and first.pts is not None and any(name in container.format.name for name in INDEXED):
-        frames = _sought(path, first.pts + int(start / tick)) or frames
+        frames = _frames_from_keyframe(path, first.pts + int(start / tick)) or frames
     timed = _timed(frames, (first.pts or 0) * tick, rate, tick, display)
     return Source(facts, rate, tick, timed, still=False)
 
 
 def _timed(
     frames: Iterator[av.VideoFrame], zero: float, rate: float, tick: float, display: _Display
-) -> Iterator[Timed]:
-    """The frames with their times since the first one."""
+) -> Iterator[TimedFrame]:
+    """Yield the frames with their times since the first frame."""
     for index, frame in enumerate(frames):
         time = index / rate if frame.pts is None else frame.pts * tick - zero
-        yield Timed(time, (frame.duration or 0) * tick or 1 / rate, functools.partial(display.rgb, frame))
+        yield TimedFrame(time, (frame.duration or 0) * tick or 1 / rate, functools.partial(display.rgb, frame))
 
 
 def open_video(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]:
-    """The container and its video track, their size checked; libav is made quiet and its errors one sentence."""
+    """Open a container and its first video track, whose size is checked; raise FileProblem for every error of libav."""
     import av
     import av.stream
 
@@ -131,20 +140,20 @@ def open_video(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]
 
 
 class _CutShortError(Exception):
-    """The file ends, or breaks, before what its header announces."""
+    """The file ends or is damaged before the end that its header announces."""
 
 
 def _packets(
     container: av.container.InputContainer, track: av.VideoStream, after_seek: bool = False
 ) -> Iterator[av.Packet[av.VideoStream]]:
-    """The whole packets of a track, then _CutShortError if more were announced."""
+    """Yield the complete packets of a track; then raise _CutShortError if the header announces more."""
     import av
 
     count, end, tick, rate = 0, 0.0, float(track.time_base or 0), _declared_rate(track)
     indexed = track.frames if "mov" in container.format.name and not after_seek else 0
     try:
         for packet in container.demux(track):
-            if packet.is_corrupt and container.format.name != "mpegts":  # half a packet; broadcasts have them by nature
+            if packet.is_corrupt and container.format.name != "mpegts":  # broadcasts begin and end with partial packets
                 raise _CutShortError("a frame is cut off")
             count += packet.size > 0
             end = max(end, ((packet.pts or 0) + (packet.duration or 0)) * tick)
@@ -159,7 +168,7 @@ def _packets(
 
 
 def _announced_seconds(container: av.container.InputContainer, track: av.VideoStream) -> float:
-    """How long Matroska says the track is; the others have better marks of an early end, or none."""
+    """Return the duration in seconds that a Matroska file declares; 0 for other containers."""
     if "matroska" in container.format.name:
         if "DURATION" in track.metadata:
             with contextlib.suppress(ValueError):  # a damaged tag
@@ -173,22 +182,23 @@ def _announced_seconds(container: av.container.InputContainer, track: av.VideoSt
 def _decoded(
     container: av.container.InputContainer, track: av.VideoStream, path: Path, after_seek: bool = False
 ) -> Iterator[av.VideoFrame]:
-    """Every frame that can be decoded, then FileProblem if the file is damaged or cut short."""
+    """Yield every frame that can be decoded; then raise FileProblem if the file is damaged or cut short."""
     import av
 
     shown, unread, key, lead = 0, "", None, None
     stamps: deque[int | None] = deque()
-    # AVI has no display times for reordered frames, and some writers of MP4 forget them: stamps then count up in decoding order.
+    # AVI has no display times for reordered frames, and some MP4 writers omit them. Timestamps then rise in decoding
+    # order and are assigned to frames in display order below.
     suspect = container.format.name == "avi" or "mov" in container.format.name
-    forgotten = (
+    in_decoding_order = (
         suspect and track.codec_context.has_b_frames and track.codec_context.name in {*COUNTABLE_CODECS, "mpeg4"}
     )
     try:
         for packet in _packets(container, track, after_seek):
             key = packet.pts if key is None else key
-            if forgotten and packet.pts is not None and packet.dts is not None:
+            if in_decoding_order and packet.pts is not None and packet.dts is not None:
                 lead = packet.pts - packet.dts if lead is None else lead
-                forgotten = packet.pts - packet.dts == lead
+                in_decoding_order = packet.pts - packet.dts == lead
                 if packet.size and not packet.is_discard:
                     stamps.append(packet.pts)
             try:
@@ -196,13 +206,13 @@ def _decoded(
             except av.FFmpegError as error:
                 if shown:
                     raise _CutShortError(reason(error)) from None
-                unread = reason(error)  # a capture that begins between keyframes: no player can show this
+                unread = reason(error)  # a capture that begins between keyframes: these frames cannot be decoded
                 continue
             for frame in frames:
-                if forgotten and stamps:
+                if in_decoding_order and stamps:
                     frame.pts = stamps.popleft()
                 if after_seek and (frame.pts is None or key is None or frame.pts < key):
-                    continue  # it leans on frames before the keyframe
+                    continue  # it depends on frames before the keyframe
                 shown += 1
                 yield frame
         if unread and not shown:
@@ -210,29 +220,28 @@ def _decoded(
     except _CutShortError as damage:
         with contextlib.suppress(av.FFmpegError):
             for frame in track.codec_context.decode(None):
-                frame.pts = stamps.popleft() if forgotten and stamps else frame.pts
+                frame.pts = stamps.popleft() if in_decoding_order and stamps else frame.pts
                 shown += 1
                 yield frame
-        total = " after the start asked for" if after_seek else f" of {track.frames}" if track.frames > shown else ""
+        total = " after the requested start" if after_seek else f" of {track.frames}" if track.frames > shown else ""
         raise FileProblem(
             f"{path} is cut short or damaged ({damage}): {shown} frames{total} could be decoded."
             " Get a complete copy, or keep what is there by re-encoding it with ffmpeg."
         ) from None
 
 
-def _sought(path: Path, target: int) -> Iterator[av.VideoFrame] | None:
-    """The frames from the keyframe before a timestamp on; None where that cannot be trusted."""
+def _frames_from_keyframe(path: Path, target: int) -> Iterator[av.VideoFrame] | None:
+    """Return the frames from the keyframe before a timestamp on; None where seeking is not reliable."""
     import av
 
     container, track = open_video(path)
     index = track.index_entries
     if "mov" in container.format.name and len(index) and index[-1].pos + index[-1].size > path.stat().st_size:
-        return None  # cut short: decoding from the start will find and say where
+        return None  # cut short: decoding from the beginning will report where
     frames = _decoded(container, track, path, after_seek=True)
     try:
-        next(
-            _decoded(container, track, path)
-        )  # files of old x264 in 4:4:4 say only in their first frame how to decode all others
+        # files of old x264 in 4:4:4 declare only in their first frame how to decode all others
+        next(_decoded(container, track, path))
         container.seek(target, stream=track)
         landed = next(frames, None)
     except (av.FFmpegError, FileProblem):
@@ -242,8 +251,8 @@ def _sought(path: Path, target: int) -> Iterator[av.VideoFrame] | None:
     return itertools.chain([landed], frames)
 
 
-def packet_spans(facts: dict[str, Any]) -> list[tuple[float, float]]:
-    """When each frame comes and how long it stays, without decoding; empty where packets do not tell."""
+def frame_spans(facts: dict[str, Any]) -> list[tuple[float, float]]:
+    """Return (start, duration) of each frame in seconds without decoding, or [] where decoding is necessary."""
     path, spans = facts["path"], list[tuple[float, float]]()
     if facts["codec"] not in COUNTABLE_CODECS or not any(name in facts["container"] for name in INDEXED):
         return spans
@@ -257,23 +266,33 @@ def packet_spans(facts: dict[str, Any]) -> list[tuple[float, float]]:
                 if not packet.is_discard:
                     spans.append((packet.pts * tick, (packet.duration or 0) * tick or 1 / rate))
     except _CutShortError:
-        return []  # decoding will say how many frames are there
+        return []  # decoding will report how many frames there are
     return sorted(spans)
 
 
 def _declared_rate(track: av.VideoStream) -> float:
-    """What the header says; a bare stream without timestamps has its rate in the codec's own data."""
-    rates = track.average_rate, track.guessed_rate, track.base_rate
-    return float((rates[1] if track.start_time is None else None) or rates[0] or rates[1] or rates[2] or 25)
+    """Return the declared frame rate; a stream without timestamps declares it in the data of its codec."""
+    if track.start_time is None and track.guessed_rate:
+        return float(track.guessed_rate)
+    return float(track.average_rate or track.guessed_rate or track.base_rate or 25)
 
 
 def _slack(tick: float, rate: float) -> float:
-    """How far in seconds a timestamp may be off: a tick or the millisecond of other containers; nothing where ticks are frames."""
-    return min(max(tick, 0.001) * 1.01, 0.34 / rate) if 2 * tick < 1 / rate else 1e-6
+    """Return the rounding error in seconds to allow for timestamps: one tick, at least 1 ms, at most about a third of a
+    frame.
+
+    Where a tick is half a frame or longer, ticks count frames and timestamps are exact.
+    """
+    if 2 * tick >= 1 / rate:
+        return 1e-6
+    return min(max(tick, 0.001) * 1.01, 0.34 / rate)
 
 
-def cadence(times: list[float], last: float, declared: float, tick: float) -> tuple[float, bool]:
-    """The frame rate, and whether it varies by more than the rounding of timestamps."""
+def measure_rate(times: list[float], last: float, declared: float, tick: float) -> tuple[float, bool]:
+    """Return the frame rate, and whether it varies by more than the rounding of timestamps.
+
+    `times` are the starts of the frames, `last` is the duration of the last one, all in seconds.
+    """
     if len(times) == 1:
         return declared, False
     elapsed = np.asarray(times) - times[0]
@@ -285,31 +304,31 @@ def cadence(times: list[float], last: float, declared: float, tick: float) -> tu
     return len(times) / (span + last), True
 
 
-def selected(
+def select_frames(
     path: str | Path, fps: Number | None, start: Number, seconds: Number | None
-) -> tuple[Source, Iterator[Timed]]:
-    """The opened file and those of its frames that were asked for: with `fps` the one on screen at every output time."""
+) -> tuple[Source, Iterator[TimedFrame]]:
+    """Open a file and select its frames in a window: with `fps`, the frame on screen at every output time."""
     if fps is not None and not 0 < fps <= 1000:
         raise UsageError(f"fps is {fps:g}; it must be above 0 and at most 1000.")
     if seconds is not None and not seconds > 0:
         raise UsageError(f"seconds is {seconds:g}; it must be above 0.")
     if not 0 <= start < float("inf"):
         raise UsageError(f"start is {start:g}; it must be 0 or more seconds.")
-    opened = source(path, start)
+    opened = open_source(path, start)
     slack = _slack(opened.tick, opened.rate)
     stop = float("inf") if seconds is None else float(start + seconds)
     if fps is None or opened.still:
-        chosen = _begun(opened.frames, float(start), stop, slack)
+        chosen = _in_window(opened.frames, float(start), stop, slack)
     else:
         chosen = _resampled(opened.frames, fps, start, stop, slack)
     first = next(chosen, None)
     if first is None:
-        raise UsageError(f"{path} ends before {start:g} seconds; ask for an earlier start.")
+        raise UsageError(f"{path} ends before {start:g} seconds; choose an earlier start.")
     return opened, itertools.chain([first], chosen)
 
 
-def _begun(frames: Iterator[Timed], start: float, stop: float, slack: float) -> Iterator[Timed]:
-    """The frames that begin in the window; where none does, the one that is on screen all through it."""
+def _in_window(frames: Iterator[TimedFrame], start: float, stop: float, slack: float) -> Iterator[TimedFrame]:
+    """Yield the frames that begin in the window; where there are none, the frame that is on screen during it."""
     earlier, found, ended = None, False, True
     for frame in frames:
         if frame.time >= stop - slack:
@@ -324,27 +343,29 @@ def _begun(frames: Iterator[Timed], start: float, stop: float, slack: float) -> 
         yield earlier
 
 
-def _resampled(frames: Iterator[Timed], fps: Number, start: Number, stop: float, slack: float) -> Iterator[Timed]:
-    """At each output time start + k/fps the frame that is on screen then."""
-    shown: Timed | None = None
+def _resampled(
+    frames: Iterator[TimedFrame], fps: Number, start: Number, stop: float, slack: float
+) -> Iterator[TimedFrame]:
+    """Yield the frame on screen at each output time start + k / fps."""
+    shown: TimedFrame | None = None
     count = 0
     for following in itertools.chain(frames, [None]):
         if shown is not None:
             until = following.time if following else shown.time + shown.seconds
             pixels = functools.cache(shown.pixels)
             while (time := start + count / fps) < min(until, stop) - slack:
-                yield Timed(time, 1 / fps, pixels)
+                yield TimedFrame(time, 1 / fps, pixels)
                 count += 1
             if time >= stop - slack:
                 return
         shown = following
 
 
-# From decoded frame to what is seen
+# Decoded frames to displayed pixels
 
 
 class _Display:
-    """How the frames of a file are to be seen: colours, transparency, rotation, and the padding of odd sizes."""
+    """Converts the frames of a file to displayed pixels: colours, transparency, rotation, and removal of padding."""
 
     def __init__(self, container: av.container.InputContainer, first: av.VideoFrame) -> None:
         from av.video.reformatter import VideoReformatter
@@ -354,7 +375,7 @@ class _Display:
         tags = {key.lower(): value for key, value in container.metadata.items()}
         with contextlib.suppress(ValueError):
             width, height = map(int, tags.get(SIZE_TAG, "").split("x"))
-            if (width + width % 2, height + height % 2) == self.coded:  # else another tool has scaled it since
+            if (width + width % 2, height + height % 2) == self.coded:  # otherwise another tool has resized the file
                 self.clean = width, height
         self.matrix = _display_matrix(first)
         self.transposed = abs(self.matrix[1]) > abs(self.matrix[0])
@@ -363,11 +384,11 @@ class _Display:
         self.reformatter = VideoReformatter()
 
     def rgb(self, frame: av.VideoFrame) -> Frame:
-        """The pixels of one frame; one that differs in size from the first is scaled to it, as players do."""
+        """Return the pixels of one frame; a frame of another size is scaled to that of the first, as players do."""
         import av
         from av.video.reformatter import Colorspace
 
-        # Of files that do not name their colour matrix, players take large ones for BT.709 and small ones for BT.601.
+        # where a file does not name its colour matrix, players assume BT.709 for large frames and BT.601 for small ones
         unnamed = Colorspace.ITU709 if self.coded[1] >= 720 else Colorspace.ITU601
         transparent = any(part.is_alpha for part in frame.format.components) or frame.format.name == "pal8"
         try:
@@ -376,12 +397,12 @@ class _Display:
                 *self.coded,
                 "rgba" if transparent else "rgb24",
                 src_colorspace=unnamed if frame.colorspace == 2 else None,
-                interpolation=careful(sharp=False),
+                interpolation=conversion_flags(sharp=False),
                 threads=1,
             )
         except av.FFmpegError as error:
             raise FileProblem(
-                f"frames of kind {frame.format.name} cannot be shown ({reason(error)}); convert the video first."
+                f"frames of format {frame.format.name} cannot be shown ({reason(error)}); convert the video first."
             ) from None
         pixels = np.asarray(converted.to_ndarray())
         pixels = (over_white(pixels) if transparent else pixels)[: self.clean[1], : self.clean[0]]
@@ -392,9 +413,9 @@ class _Display:
 
 
 def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
-    """How the file says that its frames are turned or mirrored: x' = ax + cy, y' = bx + dy."""
+    """Return the rotation and mirroring that the file declares, as (a, b, c, d) of x' = ax + cy, y' = bx + dy."""
     try:
-        sides: Any = frame.side_data  # a ValueError where it holds a kind that PyAV does not know
+        sides: Any = frame.side_data  # raises ValueError where it holds a kind unknown to PyAV
         a, b, _, c, d, *_ = struct.unpack("9i", bytes(sides["DISPLAYMATRIX"]))
         return a, b, c, d
     except (KeyError, ValueError):
@@ -402,8 +423,11 @@ def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
         return [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)][clockwise]
 
 
-def careful(sharp: bool) -> int:
-    """Flags for colour conversion: libav's defaults darken by a level and, in a round trip of RGB, lose 8 dB."""
+def conversion_flags(sharp: bool) -> int:
+    """Return flags for accurate colour conversion.
+
+    The defaults of libav darken pixels by 1 of 255 and lose 8 dB in an RGB round trip.
+    """
     from av.video.reformatter import Interpolation
 
     exact = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP

@@ -1,6 +1,7 @@
-"""Pictures in and out, and the manners with files that videos share: limits, writing beside then renaming, settings.
+"""Read, write and resize pictures; size limits, partial files and stored settings, which videos share.
 
-A picture comes back as 8-bit RGB, upright as its EXIF says, with transparency over white. `video.py` re-exports what others need.
+A picture is read as 8-bit RGB, oriented by its EXIF data, with transparency over white. `video.py` re-exports the
+public functions.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from chronotope.errors import FileProblem, UsageError, suggest
+from chronotope.storage import atomic_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,18 +31,18 @@ MAX_SIDE = 16384
 MAX_PIXELS = 2**28
 
 PICTURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-ANIMATED = {"GIF", "WEBP", "PNG", "TIFF"}  # not JPEG: the further pictures in a phone's JPEG are no later moments
+ANIMATED = {"GIF", "WEBP", "PNG", "TIFF"}  # not JPEG: further pictures in a phone's JPEG are previews, not later frames
 EXIF_ORIENTATION, EXIF_DESCRIPTION = 0x0112, 0x010E
 
 Frame = UInt8[np.ndarray, "h w 3"]
-Number = int | float  # the runtime check of types in tests takes no int for a float
+Number = int | float  # the runtime type check in tests does not accept an int as a float
 
 
 # Files
 
 
-def readable(path: str | Path) -> Path:
-    """The path of an existing file that is not empty, or one sentence on why it is none."""
+def check_readable(path: str | Path) -> Path:
+    """Return the path of an existing file that is not empty; raise FileProblem otherwise."""
     path = Path(path)
     if path.is_dir():
         raise FileProblem(f"{path} is a folder; give the path of a video or picture file in it.")
@@ -56,8 +58,8 @@ def readable(path: str | Path) -> Path:
     return path
 
 
-def writable(path: str | Path, suffixes: dict[str, Any]) -> Path:
-    """The path of a file that can be written, or one sentence on why it cannot."""
+def check_writable(path: str | Path, suffixes: dict[str, Any]) -> Path:
+    """Return the path of a file that can be written; raise UsageError for its suffix, FileProblem for its folder."""
     path = Path(path)
     if path.suffix.lower() not in suffixes:
         got = f"ends in '{path.suffix}'" if path.suffix else "has no suffix"
@@ -78,16 +80,16 @@ def writable(path: str | Path, suffixes: dict[str, Any]) -> Path:
 
 
 def check_size(path: Path, width: int, height: int) -> None:
-    """Refuse sizes that no video has, before memory is taken for them."""
+    """Raise FileProblem for an absurd frame size, before memory is allocated for it."""
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise FileProblem(
-            f"{path} says its frames are {width}x{height} pixels; at most {MAX_SIDE} a side and {MAX_PIXELS / 1e6:.0f} million"
-            " in all are accepted. If the file is not damaged, scale it down first."
+            f"{path} declares frames of {width}x{height} pixels; at most {MAX_SIDE} a side and"
+            f" {MAX_PIXELS / 1e6:.0f} million in total are accepted. If the file is not damaged, scale it down first."
         )
 
 
 def check_frame(path: Path, frame: Frame) -> None:
-    """Refuse what is no RGB frame."""
+    """Raise UsageError unless `frame` is an 8-bit RGB frame of an acceptable size."""
     shape = tuple(getattr(frame, "shape", ()))
     if len(shape) != 3 or shape[2] != 3 or 0 in shape or frame.dtype != np.uint8:
         got = f"{frame.dtype} {list(shape)}" if shape else type(frame).__name__
@@ -99,22 +101,22 @@ def check_frame(path: Path, frame: Frame) -> None:
 
 
 def reason(error: Exception) -> str:
-    """What the system or a library said, without its numbers and paths."""
+    """Return the message of a system or library error, without error numbers and paths."""
     return str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
 
 
-def part(path: Path) -> Path:
-    """Where a file grows before it gets its name; the suffix stays, because encoders go by it."""
+def partial_path(path: Path) -> Path:
+    """Return the path of a file while it is being written; the suffix is kept, because encoders depend on it."""
     return path.with_name(f"{path.stem}.part{path.suffix}")
 
 
 def sidecar(path: Path) -> Path:
-    """The JSON beside a file that says how it was made."""
+    """Return the path of the JSON file beside a file, which holds the settings that the file was made with."""
     return path.with_name(path.name + ".json")
 
 
-def to_json(path: Path, metadata: dict[str, Any] | None) -> str:
-    """The settings as one line of ASCII, so that every kind of tag can hold them; empty where there are none."""
+def settings_json(path: Path, metadata: dict[str, Any] | None) -> str:
+    """Return the settings as one line of ASCII, which every kind of tag can hold; "" where there are none."""
     try:
         return "" if metadata is None else json.dumps(metadata)
     except (TypeError, ValueError) as error:
@@ -124,55 +126,61 @@ def to_json(path: Path, metadata: dict[str, Any] | None) -> str:
 
 
 @contextlib.contextmanager
-def complete_or_nothing(path: Path, told: Callable[[], str]) -> Iterator[Path]:
-    """Let the block write a file beside `path`, then give it its name, what is told of it beside it; on failure leave nothing behind."""
-    growing, settings = part(path), part(sidecar(path))
+def file_with_sidecar(path: Path, settings: Callable[[], str]) -> Iterator[Path]:
+    """Yield a partial path to write to; then rename it to `path` and write `settings()` into the sidecar of `path`.
+
+    When the block or the writing fails, no file is left. Empty settings delete an existing sidecar, which described the
+    old file.
+    """
+    growing, partial_sidecar = partial_path(path), partial_path(sidecar(path))
     try:
         yield growing
-        text = told()
+        text = settings()
         if text:
-            settings.write_text(text + "\n")
+            partial_sidecar.write_text(text + "\n")
         growing.replace(path)
         if text:
-            settings.replace(sidecar(path))
+            partial_sidecar.replace(sidecar(path))
         else:
-            sidecar(path).unlink(missing_ok=True)  # it told of the file that was just replaced
+            sidecar(path).unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         raise FileProblem(
             f"{path} cannot be written ({reason(error)}); check the folder, the disk and the frame size."
         ) from error
     finally:
         growing.unlink(missing_ok=True)
-        settings.unlink(missing_ok=True)
+        partial_sidecar.unlink(missing_ok=True)
 
 
 # Pictures
 
 
 def is_picture(path: Path) -> bool:
-    """Whether Pillow should read this file: judged by its first bytes, not by its name."""
+    """Return whether Pillow should read this file, by its first bytes rather than its name."""
     with path.open("rb") as file:
         head = file.read(12)
     webp = head[:4] == b"RIFF" and head[8:] == b"WEBP"
-    film = path.suffix.lower() in (".mjpeg", ".mjpg")  # pictures joined end to end: FFmpeg's business
-    return webp or (not film and head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")))
+    motion_jpeg = path.suffix.lower() in (".mjpeg", ".mjpg")  # concatenated pictures, which FFmpeg reads as a video
+    return webp or (
+        not motion_jpeg and head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*"))
+    )
 
 
 @contextlib.contextmanager
-def picture(path: Path) -> Iterator[Image.Image]:
-    """An opened picture of a checked size; Pillow's errors become one sentence."""
+def open_picture(path: Path) -> Iterator[Image.Image]:
+    """Open a picture whose size is accepted; raise FileProblem for every error of Pillow."""
     from PIL import Image, UnidentifiedImageError
 
     limit = Image.MAX_IMAGE_PIXELS
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata
-            Image.MAX_IMAGE_PIXELS = None  # our own limit follows, and names the size
+            warnings.simplefilter("ignore")  # Pillow warns of unusual metadata
+            Image.MAX_IMAGE_PIXELS = None  # check_size applies our own limit, and its message names the size
             with Image.open(path, formats=["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]) as image:
                 check_size(path, *image.size)
                 yield image
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
-        why = "it is damaged or of another kind" if isinstance(error, UnidentifiedImageError) else reason(error)
+        why = "it is damaged or has another format" if isinstance(error, UnidentifiedImageError) else reason(error)
         raise FileProblem(
             f"{path} cannot be read as a picture ({why}); a complete PNG, JPEG, WebP, GIF or TIFF is needed."
         ) from None
@@ -181,14 +189,14 @@ def picture(path: Path) -> Iterator[Image.Image]:
 
 
 def picture_frames(path: Path) -> Iterator[tuple[float, float, Frame]]:
-    """Each frame with its time and its seconds on screen; a still picture is one frame of one second."""
-    with picture(path) as image:
+    """Yield (time, seconds on screen, pixels) of each frame; a still picture is one frame of one second."""
+    with open_picture(path) as image:
         count, time = _num_frames(image), 0.0
         for index in range(count):
             image.seek(index)
             image.load()
             seconds = float(image.info.get("duration", 0)) / 1000 if count > 1 else 1.0
-            seconds = seconds if seconds > 0.01 else 0.1  # as browsers play them
+            seconds = seconds if seconds > 0.01 else 0.1  # browsers play shorter durations as 0.1 s
             yield time, seconds, _to_rgb(image, path)
             time += seconds
 
@@ -198,7 +206,7 @@ def _num_frames(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image, path: Path) -> Frame:
-    """One picture as 8-bit RGB, upright, transparency over white."""
+    """Convert one picture to 8-bit RGB, oriented by its EXIF data, with transparency over white."""
     from PIL import ImageOps
 
     image = ImageOps.exif_transpose(image)
@@ -213,17 +221,17 @@ def _to_rgb(image: Image.Image, path: Path) -> Frame:
 
 
 def over_white(rgba: UInt8[np.ndarray, "h w 4"]) -> Frame:
-    """What a transparent picture looks like on a white page."""
+    """Composite a transparent picture over white."""
     alpha = rgba[..., 3:].astype(np.uint32)
     return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def picture_facts(path: Path) -> tuple[dict[str, Any], bool]:
-    """What a picture's header says, in the words of VideoInfo, and whether it is a still."""
-    with picture(path) as image:
+    """Return the fields of VideoInfo that a picture's header holds, and whether the picture has one frame."""
+    with open_picture(path) as image:
         kind = (image.format or "picture").lower()
         orientation = image.getexif().get(EXIF_ORIENTATION, 1)
-        upright = orientation < 5 or image.format == "TIFF"  # whose size Pillow has turned already
+        upright = orientation < 5 or image.format == "TIFF"  # Pillow has already rotated the size of a TIFF
         facts = dict(
             path=path,
             container=kind,
@@ -241,34 +249,30 @@ def picture_facts(path: Path) -> tuple[dict[str, Any], bool]:
 
 
 def picture_comments(path: Path) -> list[str]:
-    """The texts in a picture that may hold its settings."""
-    with picture(path) as image:
+    """Return the texts in a picture that may hold its settings."""
+    with open_picture(path) as image:
         texts = [image.info.get("comment", ""), image.getexif().get(EXIF_DESCRIPTION, "")]
     return [text.decode(errors="replace") if isinstance(text, bytes) else str(text) for text in texts]
 
 
 def comment_gif(path: Path, text: str) -> None:
-    """Put a comment into a GIF, which FFmpeg does not write: before its first frame, where readers look for one."""
-    beside, data = part(path), text.encode("ascii")
-    try:
-        with path.open("rb") as source, beside.open("wb") as target:
-            head = source.read(13)
-            colours = source.read(6 << (head[10] & 7)) if head[10] & 0x80 else b""
-            blocks = (data[start : start + 255] for start in range(0, len(data), 255))
-            target.write(head + colours + b"!\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0")
-            shutil.copyfileobj(source, target)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    """Insert a comment before the first frame of a GIF, where readers expect it; FFmpeg does not write comments."""
+    data = text.encode("ascii")
+    with atomic_file(path, partial_path(path)) as partial, path.open("rb") as source, partial.open("wb") as target:
+        head = source.read(13)
+        colours = source.read(6 << (head[10] & 7)) if head[10] & 0x80 else b""
+        blocks = (data[start : start + 255] for start in range(0, len(data), 255))
+        target.write(head + colours + b"!\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0")
+        shutil.copyfileobj(source, target)
 
 
 def write_image(path: str | Path, frame: Frame, metadata: dict[str, Any] | None = None) -> None:
-    """Write a PNG, JPEG or WebP picture with its settings in it and beside it."""
+    """Write a PNG, JPEG or WebP picture, with the settings `metadata` in the file and in a sidecar JSON."""
     from PIL import Image, PngImagePlugin
 
-    path = writable(path, PICTURE_FORMATS)
+    path = check_writable(path, PICTURE_FORMATS)
     check_frame(path, frame)
-    kind, text = PICTURE_FORMATS[path.suffix.lower()], to_json(path, metadata)
+    kind, text = PICTURE_FORMATS[path.suffix.lower()], settings_json(path, metadata)
     options: dict[str, Any] = {"PNG": {}, "JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}[kind]
     if text and kind == "PNG":
         options["pnginfo"] = PngImagePlugin.PngInfo()
@@ -276,9 +280,9 @@ def write_image(path: str | Path, frame: Frame, metadata: dict[str, Any] | None 
     elif text and kind == "WEBP":
         options["exif"] = Image.Exif()
         options["exif"][EXIF_DESCRIPTION] = text
-    elif len(text) < 65000:  # the longest comment that a JPEG can hold; the sidecar holds any
+    elif len(text) < 65000:  # the longest comment that a JPEG can hold; the sidecar holds any length
         options["comment"] = text
-    with complete_or_nothing(path, lambda: text) as growing:
+    with file_with_sidecar(path, lambda: text) as growing:
         Image.fromarray(frame).save(growing, format=kind, **options)
 
 
@@ -286,7 +290,7 @@ def write_image(path: str | Path, frame: Frame, metadata: dict[str, Any] | None 
 
 
 def resize(frames: UInt8[np.ndarray, "*t h w 3"], height: int, width: int) -> UInt8[np.ndarray, "*t height width 3"]:
-    """Resample one frame or many: by area where they shrink, by cubic interpolation where they grow."""
+    """Resample one frame or many: by area averaging to shrink, by cubic interpolation to enlarge."""
     import cv2
 
     if frames.ndim == 4:
@@ -305,15 +309,15 @@ def resize(frames: UInt8[np.ndarray, "*t h w 3"], height: int, width: int) -> UI
 def fit(
     frames: UInt8[np.ndarray, "*t h w 3"], height: int, width: int
 ) -> tuple[UInt8[np.ndarray, "*t height width 3"], str]:
-    """Scale to cover `height` x `width` and keep the middle, never distorting; also say what was done."""
+    """Scale frames to cover `height` x `width` and crop the centre; also return a sentence on what was done."""
     old_height, old_width = frames.shape[-3:-1]
     if (old_height, old_width) == (height, width):
         return frames, f"{width}x{height} used as it is"
     scale = max(height / old_height, width / old_width)
     tall, wide = max(height, round(old_height * scale)), max(width, round(old_width * scale))
     top, left = (tall - height) // 2, (wide - width) // 2
-    kept = resize(frames, tall, wide)[..., top : top + height, left : left + width, :]
+    cropped = resize(frames, tall, wide)[..., top : top + height, left : left + width, :]
     done = f"{old_width}x{old_height} scaled to {wide}x{tall}"
     if (tall, wide) != (height, width):
         done += f" and its middle {width}x{height} kept ({1 - height * width / (tall * wide):.0%} cut off)"
-    return np.ascontiguousarray(kept), done
+    return np.ascontiguousarray(cropped), done

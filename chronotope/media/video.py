@@ -1,7 +1,7 @@
-"""Video in and out: any file that FFmpeg reads becomes RGB frames, and frames become files that browsers play.
+"""Read any file that FFmpeg decodes as RGB frames, and write frames to files that browsers play.
 
-A picture is a video of one frame. Times are seconds since the first frame on screen. Pixels are the file's own: turned as its
-rotation flag says, never rescaled. Frames are streamed one at a time; only `read` holds them all.
+A picture is a video of one frame. Times are seconds since the first frame on screen. Frames are rotated as the file
+declares and never rescaled. Frames are streamed one at a time; only `read` holds all of them in memory.
 """
 
 from __future__ import annotations
@@ -20,23 +20,31 @@ import numpy as np
 
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
-from chronotope.media.frames import SIZE_TAG, cadence, careful, open_video, packet_spans, selected, source
+from chronotope.media.frames import (
+    SIZE_TAG,
+    conversion_flags,
+    frame_spans,
+    measure_rate,
+    open_source,
+    open_video,
+    select_frames,
+)
 from chronotope.media.picture import (
     PICTURE_FORMATS,
     Frame,
     Number,
     check_frame,
+    check_readable,
+    check_writable,
     comment_gif,
-    complete_or_nothing,
+    file_with_sidecar,
     fit,
     is_picture,
     picture_comments,
-    readable,
     reason,
     resize,
+    settings_json,
     sidecar,
-    to_json,
-    writable,
     write_image,
 )
 
@@ -61,7 +69,7 @@ __all__ = [
 ]
 
 MAX_READ_BYTES = 2**34
-KEYFRAME_EVERY = 12  # frames; short, so that training clips are cut out of the middle quickly
+KEYFRAME_EVERY = 12  # frames; few, so that reading a clip from the middle of a file is fast
 
 VIDEO_FORMATS = {
     ".mp4": ("mp4", "libx264"),
@@ -75,7 +83,7 @@ VIDEO_FORMATS = {
 
 @dataclass(frozen=True)
 class Video:
-    """Frames in memory and how many of them pass in a second."""
+    """Frames in memory and their rate in frames per second."""
 
     frames: Frames
     fps: Number
@@ -99,7 +107,7 @@ class Video:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a file holds; the size is as displayed, after rotation, and the number of frames is exact."""
+    """The facts about a file; the size is as displayed, after rotation, and the number of frames is exact."""
 
     path: Path
     container: str
@@ -108,11 +116,11 @@ class VideoInfo:
     width: int
     height: int
     num_frames: int
-    fps: float  # the average where it varies
+    fps: float  # the average where the rate varies
     variable_frame_rate: bool
     seconds: float
-    rotation: int  # degrees clockwise by which the stored frames are turned for display
-    pixel_aspect: float  # width over height of one pixel: 1 is square
+    rotation: int  # degrees clockwise by which stored frames are rotated for display
+    pixel_aspect: float  # width / height of one pixel
     metadata: dict[str, str]
 
 
@@ -122,14 +130,17 @@ class VideoInfo:
 def stream(
     path: str | Path, *, fps: Number | None = None, start: Number = 0.0, seconds: Number | None = None
 ) -> Iterator[Frame]:
-    """The frames that begin in the window, one at a time; with `fps`, the one on screen at every output time."""
-    _, chosen = selected(path, fps, start, seconds)
+    """Yield the frames that begin in a window; with `fps`, the frame on screen at every output time."""
+    _, chosen = select_frames(path, fps, start, seconds)
     return (timed.pixels() for timed in chosen)
 
 
 def read(path: str | Path, *, fps: Number | None = None, start: Number = 0.0, seconds: Number | None = None) -> Video:
-    """Read a video into memory; without `fps`, every frame once and the file's average rate."""
-    opened, chosen = selected(path, fps, start, seconds)
+    """Read a video into memory; without `fps`, every frame once and the file's average rate.
+
+    Raises UsageError beyond 16 GiB of pixels and FileProblem where frames differ in size.
+    """
+    opened, chosen = select_frames(path, fps, start, seconds)
     pixels, last = bytearray(), 0.0
     times: list[float] = []
     shape: tuple[int, ...] = ()
@@ -138,39 +149,42 @@ def read(path: str | Path, *, fps: Number | None = None, start: Number = 0.0, se
         shape = shape or frame.shape
         if frame.shape != shape:
             raise FileProblem(
-                f"{path} changes size at frame {len(times)}; all its frames must be {shape[1]}x{shape[0]} like the first."
+                f"{path} changes size at frame {len(times)}; all frames must be {shape[1]}x{shape[0]} like the first."
             )
         times.append(time)
         pixels += frame.data
         if len(pixels) > MAX_READ_BYTES:
             limit = f"{MAX_READ_BYTES >> 30} GiB were full after {time:.0f} seconds"
             raise UsageError(
-                f"{path} is too long to hold in memory ({limit}); ask for fewer seconds or a lower fps, or use stream()."
+                f"{path} is too long to hold in memory ({limit}); read fewer seconds or a lower fps, or use stream()."
             )
-    rate = fps or cadence(times, last, opened.rate, opened.tick)[0]
+    rate = fps or measure_rate(times, last, opened.rate, opened.tick)[0]
     return Video(np.frombuffer(pixels, np.uint8).reshape(-1, *shape), float(rate))
 
 
 def read_image(path: str | Path) -> Frame:
-    """Read a picture, or the first frame of a video: upright, transparency over white."""
+    """Read a picture, or the first frame of a video; transparency is composited over white."""
     return next(stream(path))
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Say what a video or picture file holds, with its exact number of frames."""
-    opened = source(path, 0.0)
-    spans = packet_spans(opened.facts) or [(frame.time, frame.seconds) for frame in opened.frames]
+    """Return the facts about a video or picture file, with its exact number of frames."""
+    opened = open_source(path, 0.0)
+    spans = frame_spans(opened.facts) or [(frame.time, frame.seconds) for frame in opened.frames]
     times, last = [time for time, _ in spans], spans[-1][1]
-    fps, variable = cadence(times, last, opened.rate, opened.tick)
+    fps, variable = measure_rate(times, last, opened.rate, opened.tick)
     seconds = times[-1] - times[0] + last if variable else len(times) / fps
     return VideoInfo(**opened.facts, num_frames=len(times), fps=fps, variable_frame_rate=variable, seconds=seconds)
 
 
 def read_origin(path: str | Path) -> dict[str, Any] | None:
-    """The settings a file was made with: its tags, or the JSON beside it where that tells the same and more; None where neither does."""
-    path = readable(path)
+    """Read the settings that a file was made with, from its tags or its sidecar JSON; None where neither holds any.
+
+    The sidecar is preferred where it agrees with the tags.
+    """
+    path = check_readable(path)
     texts: list[str] = []
-    with contextlib.suppress(FileProblem):  # what cannot be opened may still have its settings beside it
+    with contextlib.suppress(FileProblem):  # a damaged file may still have a sidecar
         if is_picture(path):
             texts = picture_comments(path)
         else:
@@ -180,13 +194,13 @@ def read_origin(path: str | Path) -> dict[str, Any] | None:
     beside = _settings(sidecar(path).read_text(errors="replace")) if sidecar(path).is_file() else None
     if tags is None or beside is None:
         return tags if beside is None else beside
-    # a file that was stopped says how long it was to be, the JSON how long it is
-    same = all(beside.get(name) == value for name, value in tags.items() if name != "num_frames")
-    return beside if same else tags
+    # the tags of an interrupted file hold the planned number of frames, the sidecar the actual number
+    agree = all(beside.get(name) == value for name, value in tags.items() if name != "num_frames")
+    return beside if agree else tags
 
 
 def _settings(text: str) -> dict[str, Any] | None:
-    """A comment that is settings, and not of another kind."""
+    """Parse a comment as settings; None where it is not a JSON object."""
     with contextlib.suppress(ValueError):
         origin = json.loads(text)
         if isinstance(origin, dict):
@@ -205,13 +219,16 @@ def write(
     metadata: dict[str, Any] | None = None,
     crf: int = 16,
 ) -> None:
-    """Write frames as a video (.mp4 .mov .mkv .webm .gif), or a single one as a picture (.png .jpg .webp)."""
+    """Write frames as a video (.mp4 .m4v .mov .mkv .webm .gif), or a single frame as a picture (.png .jpg .jpeg .webp).
+
+    `metadata` is stored in the file and in a sidecar JSON; `crf` is the quality, from 1 (best) to 51 (smallest file).
+    """
     path = Path(path)
     if path.suffix.lower() in PICTURE_FORMATS:
         found = list(itertools.islice(frames, 2))
         if len(found) != 1:
             raise UsageError(
-                f"{path} holds exactly one frame and got {'more' if found else 'none'}; use .mp4 for a video."
+                f"{path} must hold exactly one frame and got {'more' if found else 'none'}; use .mp4 for a video."
             )
         write_image(path, found[0], metadata)
         return
@@ -221,10 +238,11 @@ def write(
 
 
 class VideoWriter:
-    """Writes a video frame by frame; the file has its name only when it is complete, and on failure nothing is left.
+    """Write a video frame by frame; the file gets its name when it is complete, and a failure leaves no file.
 
-    What is `watchable` can be played while it grows (see `picture.part`), and stays so if the program dies; otherwise an .mp4 is
-    arranged in the end so that browsers need not read all of it first.
+    A `watchable` file can be played while it is written (under the name `picture.partial_path`), and after a crash.
+    Otherwise an .mp4 file is reordered at the end (faststart), so that browsers can start to play it before all of it
+    is loaded.
     """
 
     def __init__(
@@ -236,7 +254,7 @@ class VideoWriter:
         crf: int = 16,
         watchable: bool = False,
     ) -> None:
-        self.path = writable(path, VIDEO_FORMATS)
+        self.path = check_writable(path, VIDEO_FORMATS)
         self.codec = VIDEO_FORMATS[self.path.suffix.lower()][1]
         if not 0.01 <= fps <= 1000:
             raise UsageError(f"fps is {fps:g}; it must be between 0.01 and 1000.")
@@ -248,7 +266,7 @@ class VideoWriter:
         self.crf = crf
         self.num_frames = 0
         self.watchable = watchable
-        self._text = to_json(self.path, metadata)
+        self._text = settings_json(self.path, metadata)
         self._shape: tuple[int, ...] = ()
         self._files = contextlib.ExitStack()
         self._closed = False
@@ -265,50 +283,53 @@ class VideoWriter:
             self.abort()
 
     def add(self, frame: Frame) -> None:
-        """Append one frame; all must have the size of the first."""
+        """Append one frame; every frame must have the size of the first."""
         if self._closed:
             raise UsageError(f"{self.path} is already closed, so no frame can be added to it.")
         check_frame(self.path, frame)
         if self._shape and frame.shape != self._shape:
             raise UsageError(
                 f"frame {self.num_frames} for {self.path} is {frame.shape[1]}x{frame.shape[0]} and the first was"
-                f" {self._shape[1]}x{self._shape[0]}; all must have one size."
+                f" {self._shape[1]}x{self._shape[0]}; all frames must have the same size."
             )
         with self._or_abort():
             if not self._shape:
                 self._shape = frame.shape
-                self._growing = self._files.enter_context(complete_or_nothing(self.path, lambda: self._text))
+                self._growing = self._files.enter_context(file_with_sidecar(self.path, lambda: self._text))
                 self._start(frame.shape[0], frame.shape[1])
             self._container.mux(self._track.encode(self._converted(frame)))
         self.num_frames += 1
 
     def finish(self, metadata: dict[str, Any] | None = None) -> None:
-        """Complete the file and give it its name; once closed, do nothing. `metadata`: what is known only now, for the file beside it."""
+        """Complete the file and rename it to its path; do nothing if it is already closed.
+
+        `metadata` replaces the settings in the sidecar, for facts that are known only at the end.
+        """
         if self._closed:
             return
-        self._text = self._text if metadata is None else to_json(self.path, metadata)
+        self._text = self._text if metadata is None else settings_json(self.path, metadata)
         if not self._shape:
             self._closed = True
             raise UsageError(f"no frames were given for {self.path}, so it was not written; at least one is needed.")
         try:
             with self._or_abort():
                 self._container.mux(self._track.encode(None))
-                self._files.close()  # closes the container, then gives the file its name
+                self._files.close()  # closes the container, then renames the file
             self._closed = True
         finally:
-            self.abort()  # unless all went well
+            self.abort()  # does nothing after success
 
     def abort(self) -> None:
-        """Give up: what was written so far is deleted."""
+        """Delete what was written so far; do nothing if the file is already closed."""
         if self._closed:
             return
         self._closed = True
-        with contextlib.suppress(Exception):  # what libav thinks of its interrupted file is of no interest
+        with contextlib.suppress(Exception):  # libav may complain about its interrupted file
             self._files.__exit__(_AbortedError, _AbortedError(), None)
 
     @contextlib.contextmanager
     def _or_abort(self) -> Iterator[None]:
-        """Libav's errors and the disk's delete what was written and become one sentence."""
+        """On an error of libav or the disk, delete what was written and raise FileProblem."""
         import av
 
         try:
@@ -317,11 +338,11 @@ class VideoWriter:
             self.abort()
             size = f"{self._shape[1]}x{self._shape[0]}"
             raise FileProblem(
-                f"{self.path} cannot be written ({reason(error)}); check the disk, and that {size} suits it."
+                f"{self.path} cannot be written ({reason(error)}); check the disk, and that the format allows {size}."
             ) from error
 
     def _start(self, height: int, width: int) -> None:
-        """Open the file, now that the size is known."""
+        """Open the file; called at the first frame, when the size is known."""
         import av
 
         av.logging.set_libav_level(av.logging.PANIC)
@@ -330,16 +351,17 @@ class VideoWriter:
         if muxer in ("mp4", "mov"):
             options["movflags"] = "use_metadata_tags+" + ("hybrid_fragmented" if self.watchable else "faststart")
         if self.codec == "gif" and self._text:
-            self._files.callback(comment_gif, self._growing, self._text)  # once it is closed
+            self._files.callback(comment_gif, self._growing, self._text)  # runs after the container is closed
         self._container = av.open(str(self._growing), "w", format=muxer, options=options)
         self._files.callback(self._container.close)
         if self._text:
             self._container.metadata["comment"] = self._text
-        # H.264 in 4:2:0 has even sizes only, and its crop window counts in twos: odd edges are repeated once and the reader told.
+        # H.264 in 4:2:0 allows only even sizes: an odd edge is repeated once, and a tag tells our reader the true size
         self._pad = ((0, height % 2), (0, width % 2), (0, 0)) if self.codec == "libx264" else ((0, 0), (0, 0), (0, 0))
         if np.any(self._pad):
             self._container.metadata[SIZE_TAG] = f"{width}x{height}"
-        track: av.VideoStream = self._container.add_stream(self.codec, rate=self.rate, options=self._options())  # type: ignore[assignment]
+        track: av.VideoStream
+        track = self._container.add_stream(self.codec, rate=self.rate, options=self._options())  # type: ignore[assignment]
         track.height, track.width = height + self._pad[0][1], width + self._pad[1][1]
         track.pix_fmt = "pal8" if self.codec == "gif" else "yuv420p"
         if self.codec == "gif":
@@ -347,20 +369,21 @@ class VideoWriter:
         else:
             context = track.codec_context
             context.gop_size = KEYFRAME_EVERY
-            context.colorspace = context.color_primaries = context.color_trc = context.color_range = (
-                1  # BT.709, studio range
-            )
+            # 1 means BT.709 for the first three and studio range for the last
+            context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
         self._track = track
 
     def _options(self) -> dict[str, str]:
-        """The encoder's settings."""
-        if self.codec == "libvpx-vp9":  # its scale runs to 63; 8 more looks about the same
+        """Return the options of the encoder."""
+        if self.codec == "libvpx-vp9":  # its crf runs to 63; adding 8 gives about the same quality
             return {"crf": str(self.crf + 8), "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
-        # x264's macroblock tree reads memory that it never wrote: with it, the same small frames give other bytes each time
-        return {"crf": str(self.crf), "preset": "medium", "x264-params": "mbtree=0"} if self.codec == "libx264" else {}
+        if self.codec == "libx264":
+            # the macroblock tree of x264 reads uninitialised memory: small videos would differ from run to run
+            return {"crf": str(self.crf), "preset": "medium", "x264-params": "mbtree=0"}
+        return {}
 
     def _converted(self, frame: Frame) -> av.VideoFrame:
-        """A frame in the encoder's own colours."""
+        """Convert a frame to the pixel format of the encoder."""
         import av
         from av.video.reformatter import ColorRange, Colorspace
 
@@ -375,17 +398,17 @@ class VideoWriter:
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
-            interpolation=careful(sharp=True),
+            interpolation=conversion_flags(sharp=True),
             threads=1,
         )
 
 
 class _AbortedError(Exception):
-    """Tells the open file's context that it is not to be completed."""
+    """Raised into the context of the open file to delete it instead of renaming it."""
 
 
 def _palette_graph(width: int, height: int, tick: Fraction) -> av.filter.Graph:
-    """A filter that gives every frame of a GIF the 256 colours that suit it best."""
+    """Build a filter that chooses the 256 colours of every frame of a GIF separately."""
     import av
     import av.filter
 

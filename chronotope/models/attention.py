@@ -1,7 +1,7 @@
-"""Attention over a packed sequence: tokens of one sample see each other and nothing else.
+"""Attention over a packed sequence: a token attends to the tokens of its own sample only.
 
-Reference path, exact on any device: one scaled dot product per run of equally long samples. Behind the same function, on
-CUDA with half precision, one variable-length kernel call.
+The reference path runs on every device: one scaled dot-product attention for each run of samples of equal length. On
+CUDA in half precision, the same function calls one variable-length kernel.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ __all__ = ["Segments", "packed_attention"]
 
 @dataclass(frozen=True, eq=False)
 class Segments:
-    """How many tokens each sample of a packed sequence has, in order.
+    """The number of tokens of each sample of a packed sequence, in order.
 
-    An object and not a tuple, so that a compiled block does not depend on the numbers in it.
+    An object rather than a tuple, so that a compiled block is not specialised to the lengths.
     """
 
     lengths: tuple[int, ...]
     _ends: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def ends(self, device: torch.device) -> Int[Tensor, " s+1"]:
-        """Where samples end, after a 0; sent to a device once, without waiting for what it is doing."""
+        """Return 0 and the end of each sample (cumulative lengths); copied to each device once, asynchronously."""
         if device not in self._ends:
             ends = torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32)
             self._ends[device] = ends.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else ends
         return self._ends[device]
 
     def places(self) -> Int[Tensor, " n"]:
-        """The place of every token in its sample."""
+        """Return the index of every token within its sample."""
         lengths = torch.tensor(self.lengths)
         return torch.arange(int(lengths.sum())) - (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
 
     def runs(self) -> list[tuple[int, int]]:
-        """(count, length) of consecutive samples of one length."""
+        """Return (count, length) of each run of consecutive samples of equal length."""
         return [(len(list(run)), length) for length, run in groupby(self.lengths)]
 
 
@@ -48,16 +48,16 @@ class Segments:
 def packed_attention(
     q: Float[Tensor, "n heads k"], k: Float[Tensor, "n heads k"], v: Float[Tensor, "n heads k"], segments: Segments
 ) -> Float[Tensor, "n heads k"]:
-    """Attend within each sample."""
+    """Compute attention within each sample; returns the dtype of `v`."""
     if q.is_cuda and v.dtype in (torch.bfloat16, torch.float16) and _VARLEN is not None:
         return _variable_length(q.to(v.dtype), k.to(v.dtype), v, segments)
-    # single precision: on CPUs the backward pass of the fused kernel is 2.5 times slower in bfloat16
+    # single precision, because the backward pass of the fused CPU kernel is 2.5 times slower in bfloat16
     with torch.autocast(q.device.type, enabled=False):
         return _by_sample(q.float(), k.float(), v.float(), segments).to(v.dtype)
 
 
 def _by_sample(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
-    """Neighbouring samples of one length share a call, as views."""
+    """Attend with one call for each run of consecutive samples of equal length, without copying q, k and v."""
     runs = segments.runs()
     sizes = [count * length for count, length in runs]
     outputs = []
@@ -75,5 +75,5 @@ def _variable_length(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Ten
 
 try:
     from torch.nn.attention.varlen import varlen_attn as _VARLEN
-except ImportError:  # torch without the kernel: the reference path serves
+except ImportError:  # this torch has no such kernel: use the reference path
     _VARLEN = None  # type: ignore[assignment]

@@ -1,13 +1,13 @@
 """The video compression network: slices of pixels <-> grids of latent vectors.
 
-Encoding a slice looks at that slice alone. A still is encoded as a moving slice in which nothing moves, so both kinds
-share one latent space and every weight. Decoding a slice looks at its own latents and at those of the slice before and
-after it, which are explicit arguments: decoding is a pure function of three latent grids, so a minute decodes in
-constant memory and equals decoding it whole, to the bit, because slices always pass through the network one by one.
+Encoding a slice uses that slice only. A still slice is encoded as a moving slice of repeated frames, so both kinds
+share one latent space and all weights. Decoding a slice uses its latents and those of the slices before and after it,
+which are explicit arguments. Slices pass through the network one by one, so streaming decoding needs constant memory
+and equals whole decoding to the bit.
 
-All networks are two-dimensional: the first step folds (4, 4, 4) pixel blocks into channels, so motion inside a slice
-is in the channels. Beside each network runs a linear path, which training starts at the principal components of the data: the
-networks learn what the best linear code misses. Norms are per position: nothing sees across slices or tiles but the convolutions.
+All networks are two-dimensional: the first step folds (4, 4, 4) pixel blocks into channels, so motion inside a slice is
+in the channels. In parallel to each network runs a linear path, which training initialises with the principal
+components of the data. Norms act per position, so only convolutions carry information between positions.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from chronotope.geometry import Slice
 
 __all__ = ["Autoencoder", "AutoencoderConfig"]
 
-EXACT = (0.0, 0.0, 0.0)
+EXACT = (0.0, 0.0, 0.0)  # noise deviation of the previous, current and following latents
 
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """Sizes of the autoencoder; `fold` is the spatial side of the first pixel block."""
+    """Sizes of the autoencoder; `fold` is the side of the first pixel block, `widths` has one entry per resolution."""
 
     stride: tuple[int, int, int] = (4, 8, 8)
     channels: int = 16
@@ -44,19 +44,20 @@ class AutoencoderConfig:
         halvings = len(self.widths) - 1
         if self.stride[1] != self.stride[2] or self.fold * 2**halvings != self.stride[1]:
             raise UsageError(
-                f"fold {self.fold} halved {halvings} times gives stride {self.fold * 2**halvings}, expected {self.stride[1:]}"
+                f"fold {self.fold} and {halvings} halvings of the resolution give stride {self.fold * 2**halvings}, "
+                f"expected {self.stride[1:]}"
             )
         if not len(self.widths) == len(self.encoder_blocks) == len(self.decoder_blocks):
-            raise UsageError("widths, encoder_blocks and decoder_blocks must have one entry per level")
+            raise UsageError("widths, encoder_blocks and decoder_blocks must have one entry per resolution")
 
     @property
     def folded_channels(self) -> int:
-        """Values in one folded pixel block."""
+        """The number of values in one folded pixel block."""
         return self.stride[0] * self.fold**2 * 3
 
 
-def _start_at(layer: nn.Conv2d, bias: list[float]) -> nn.Conv2d:
-    """A convolution that begins as a constant, so that the linear path alone speaks at first."""
+def _initialise_constant(layer: nn.Conv2d, bias: list[float]) -> nn.Conv2d:
+    """Initialise a convolution with zero weights, so that the linear path alone determines the first outputs."""
     nn.init.zeros_(layer.weight)
     assert layer.bias is not None
     with torch.no_grad():
@@ -65,19 +66,19 @@ def _start_at(layer: nn.Conv2d, bias: list[float]) -> nn.Conv2d:
 
 
 class PixelNorm(nn.Module):
-    """RMS norm over the channels of each position."""
+    """RMS normalisation over the channels of each position."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        # channels_last memory: the permutation is free and the norm reads contiguous rows
+        # in channels_last memory the permutation is free and the norm reads contiguous rows
         return F.rms_norm(x.permute(0, 2, 3, 1), self.scale.shape, self.scale.to(x.dtype), 1e-5).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):
-    """Residual block: norm, convolution, SiLU, convolution (zero at the start)."""
+    """Residual block: norm, convolution, SiLU, convolution (initialised to zero)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -92,7 +93,7 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Folded slices [b, t*fold*fold*3, h, w] -> mean and log variance of the latents."""
+    """Map folded slices [b, t*fold*fold*3, h, w] to the mean and log variance of their latents, [b, c, h, w] each."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -103,7 +104,9 @@ class Encoder(nn.Module):
                 layers.append(nn.Conv2d(widths[level - 1], width, 2, stride=2))
             layers += [Block(width) for _ in range(config.encoder_blocks[level])]
         layers.append(
-            _start_at(nn.Conv2d(widths[-1], 2 * config.channels, 1), config.channels * [0.0] + config.channels * [-6.0])
+            _initialise_constant(
+                nn.Conv2d(widths[-1], 2 * config.channels, 1), config.channels * [0.0] + config.channels * [-6.0]
+            )
         )
         self.layers = nn.Sequential(*layers)
         step = config.stride[1] // config.fold
@@ -115,7 +118,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents of a slice and of both its neighbours -> the folded pixels of that slice."""
+    """Map the latents of a slice and its two neighbours to the folded pixels of that slice."""
 
     trained_noise: Tensor
 
@@ -128,13 +131,15 @@ class Decoder(nn.Module):
             if level > 0:
                 layers += [nn.Conv2d(widths[level], 4 * widths[level - 1], 1), nn.PixelShuffle(2)]
         layers.append(
-            _start_at(nn.Conv2d(widths[0], config.folded_channels, 3, padding=1), config.folded_channels * [0.0])
+            _initialise_constant(
+                nn.Conv2d(widths[0], config.folded_channels, 3, padding=1), config.folded_channels * [0.0]
+            )
         )
         self.layers = nn.Sequential(*layers)
         step = config.stride[1] // config.fold
         self.linear = nn.ConvTranspose2d(config.channels, config.folded_channels, step, stride=step)
         self.current = slice(config.channels + 1, 2 * config.channels + 1)
-        # the largest deviation of noise on the latents that training has shown to these weights
+        # the largest standard deviation of latent noise that these weights were trained with
         self.register_buffer("trained_noise", torch.zeros(()))
 
     def forward(self, window: Float[Tensor, "b f h w"]) -> Float[Tensor, "b g h2 w2"]:
@@ -143,7 +148,7 @@ class Decoder(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Encoder, decoder and the per-channel statistics by which latents are centred and scaled: mean square 1 over all channels."""
+    """Encoder, decoder, and per-channel statistics that normalise latents to mean 0 and mean square 1."""
 
     latent_mean: Tensor
     latent_deviation: Tensor
@@ -157,10 +162,10 @@ class Autoencoder(nn.Module):
         self.register_buffer("latent_deviation", torch.ones(self.config.channels))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    # Pixels are float in [-1, 1] inside the networks and uint8 outside.
+    # Pixels are float in [-1, 1] inside the networks and uint8 in [0, 255] outside.
 
     def fold(self, frames: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b f h2 w2"]:
-        """Slices of pixels to channels; a still (t = 1) repeats its frame, as if nothing moved."""
+        """Fold slices of pixels into channels; the frame of a still slice (t = 1) is repeated `stride[0]` times."""
         if frames.shape[1] == 1:
             frames = frames.expand(-1, self.config.stride[0], -1, -1, -1)
         side = self.config.fold
@@ -168,12 +173,12 @@ class Autoencoder(nn.Module):
         return folded.contiguous(memory_format=torch.channels_last)
 
     def unfold(self, folded: Float[Tensor, "b f h2 w2"]) -> Float[Tensor, "b t h w c"]:
-        """Channels back to slices of pixels."""
+        """Unfold channels into slices of pixels; the inverse of `fold` for moving slices."""
         side, length = self.config.fold, self.config.stride[0]
         return rearrange(folded, "b (t i j c) h w -> b t (h i) (w j) c", t=length, i=side, j=side)
 
     def corners(self, folded: Float[Tensor, "b f h w"]) -> Float[Tensor, "n v"]:
-        """Whole blocks of stride pixels as rows of values, in the order of the linear paths' weights."""
+        """Return whole blocks of `stride` pixels as rows of values, in the order of the weights of the linear paths."""
         step = self.config.stride[1] // self.config.fold
         return rearrange(folded, "b f (h i) (w j) -> (b h w) (f i j)", i=step, j=step)
 
@@ -181,18 +186,20 @@ class Autoencoder(nn.Module):
     def set_linear(
         self, analysis: Float[Tensor, "c v"], synthesis: Float[Tensor, "c v"], centre: Float[Tensor, " v"]
     ) -> None:
-        """Set the linear paths: latents = analysis (block - centre), block = synthesis^T latents + centre."""
+        """Set the linear paths to latents = analysis (block - centre) and block = synthesis^T latents + centre."""
         encoder, decoder = self.encoder.linear, self.decoder.linear
         encoder.weight.copy_(analysis.view_as(encoder.weight))
         encoder.bias.copy_(-analysis @ centre)  # type: ignore[union-attr]
         decoder.weight.copy_(synthesis.view_as(decoder.weight))
-        # a transposed convolution has one bias a channel, not one a position: the mean over positions is close enough
+        # a transposed convolution has one bias per channel, so the centre is averaged over positions
         decoder.bias.copy_(centre.view(decoder.weight.shape[1], -1).mean(dim=1))  # type: ignore[union-attr]
 
     def normalise(self, latents: Tensor) -> Tensor:
+        """Centre and scale raw latents [..., c, h, w] with the statistics of each channel."""
         return (latents - self.latent_mean[:, None, None]) / self.latent_deviation[:, None, None]
 
     def denormalise(self, latents: Tensor) -> Tensor:
+        """Undo `normalise`."""
         return latents * self.latent_deviation[:, None, None] + self.latent_mean[:, None, None]
 
     def window(
@@ -202,19 +209,20 @@ class Autoencoder(nn.Module):
         following: Tensor | None,
         noise: tuple[float, float, float] = EXACT,
     ) -> Tensor:
-        """The decoder's input [b, 3 * (channels + 1), h, w]: three raw latent grids, each with how far it can be trusted.
+        """Build the decoder's input [b, 3 * (channels + 1), h, w]: three raw latent grids, each with a confidence
+        channel.
 
-        Trust is 1 for exact latents, less by the deviation of the noise on them, and 0 where there is no slice.
+        The confidence is 1 minus the standard deviation of the noise on the latents, and 0 where there is no slice.
         """
         parts = []
         for latents, deviation in zip((previous, current, following), noise, strict=True):
-            trust = torch.full_like(current[:, :1], 0.0 if latents is None else 1 - deviation)
-            parts += [torch.zeros_like(current) if latents is None else latents, trust]
+            confidence = torch.full_like(current[:, :1], 0.0 if latents is None else 1 - deviation)
+            parts += [torch.zeros_like(current) if latents is None else latents, confidence]
         return torch.cat(parts, dim=1)
 
     @torch.no_grad()
     def encode_slice(self, frames: Tensor) -> Float[Tensor, "c h w"]:
-        """One slice, uint8 [t, height, width, 3] with t = 1 or stride[0], to normalised latents."""
+        """Encode one slice, uint8 [t, height, width, 3] with t = 1 or stride[0], to normalised latents."""
         length, (_, side_h, side_w) = frames.shape[0], self.config.stride
         if length not in (1, self.config.stride[0]) or frames.shape[1] % side_h or frames.shape[2] % side_w:
             raise UsageError(
@@ -234,10 +242,10 @@ class Autoencoder(nn.Module):
         still: bool,
         noise: tuple[float, float, float] = EXACT,
     ) -> Tensor:
-        """Normalised latents [c, h, w] of a slice and its neighbours to its frames, uint8 [t, height, width, 3].
+        """Decode normalised latents [c, h, w] of a slice and its neighbours to its frames, uint8 [t, height, width, 3].
 
-        `noise` is the deviation of the errors that each of the three may hold: 0 for encoded latents, more for generated ones;
-        more than the decoder was trained with counts as that much.
+        `noise` is the standard deviation of the error of each of the three grids: 0 for encoded latents, above 0 for
+        generated ones. It is limited to the largest deviation that the decoder was trained with.
         """
         first, second, third = (min(deviation, float(self.decoder.trained_noise)) for deviation in noise)
         grids = [None if z is None else self.denormalise(z)[None] for z in (previous, current, following)]
@@ -245,31 +253,31 @@ class Autoencoder(nn.Module):
         frames = self.unfold(self.decoder(self.window(grids[0], grids[1], grids[2], (first, second, third))))[0]
         if still:
             frames = frames.mean(dim=0, keepdim=True)
-        # in place: at this point the pixels of four frames, as numbers, are the most that decoding holds
+        # in place, because decoding reaches its peak memory here
         return frames.add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
     def encode(self, frames: Tensor, slices: Sequence[Slice]) -> Float[Tensor, "s c h w"]:
-        """Frames, uint8 [t, height, width, 3], to one latent grid per slice."""
+        """Encode frames, uint8 [t, height, width, 3], to one latent grid per slice."""
         return torch.stack([self.encode_slice(frames[piece.start : piece.stop]) for piece in slices])
 
     def decode(
         self, latents: Float[Tensor, "s c h w"], slices: Sequence[Slice], noise: Sequence[float] | None = None
     ) -> Tensor:
-        """All frames at once, uint8 [t, height, width, 3]."""
+        """Decode all frames at once, uint8 [t, height, width, 3]; see `stream_decode`."""
         return torch.cat(list(self.stream_decode(latents, slices, noise)))
 
     def stream_decode(
         self, latents: Iterable[Tensor], slices: Iterable[Slice], noise: Iterable[float] | None = None
     ) -> Iterator[Tensor]:
-        """Frames of one slice after another; reads one slice of latents ahead and forgets what is behind.
+        """Yield the frames of one slice after another, in constant memory: one slice of latents is read ahead.
 
-        `noise` is one number a slice, see `decode_slice`; none means that all latents are exact. A slice that is exact does not
-        look at a neighbour that is not, so what is known decodes as if nothing had been made beside it.
+        `noise` is one number per slice (see `decode_slice`); None means that all latents are exact. An exact slice is
+        decoded without its inexact neighbours, so that known content does not depend on generated content.
         """
-        told = zip(latents, slices, strict=True) if noise is None else zip(latents, slices, noise, strict=True)
+        columns = zip(latents, slices, strict=True) if noise is None else zip(latents, slices, noise, strict=True)
         previous: tuple[Tensor | None, float] = None, 0.0
         current: tuple[Tensor, Slice, float] | None = None
-        for grid, piece, *deviation in told:
+        for grid, piece, *deviation in columns:
             following = grid, piece, deviation[0] if deviation else 0.0
             if current is not None:
                 yield self._decode_between(previous, current, (grid, following[2]))
@@ -284,7 +292,7 @@ class Autoencoder(nn.Module):
         current: tuple[Tensor, Slice, float],
         following: tuple[Tensor | None, float],
     ) -> Tensor:
-        """A slice with those of its neighbours that it may look at."""
+        """Decode a slice with those of its neighbours that it may depend on."""
         grid, piece, noise = current
         before, after = ((None, 0.0) if noise == 0 < other[1] else other for other in (previous, following))
         return self.decode_slice(before[0], grid, after[0], piece.still, (before[1], noise, after[1]))

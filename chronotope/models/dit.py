@@ -1,8 +1,9 @@
-"""The diffusion transformer: noisy spacetime patches and text in one packed sequence -> what the patches should become.
+"""The diffusion transformer: noisy spacetime patches and text in one packed sequence -> a prediction for every patch.
 
-Full attention within a sample, 3-axis rotary positions, RMS QK-norm, SwiGLU, and adaLN modulation (Peebles and Xie 2023,
-arXiv 2212.09748) per *row*: a row is a set of tokens that share a noise level, so one sequence holds many noise levels. One
-shared modulation network serves all blocks, with a learned offset per block (PixArt-alpha, arXiv 2310.00426).
+Full attention within a sample, 3-axis rotary positions, RMS QK-norm, SwiGLU, and adaLN modulation (Peebles and Xie
+2023, arXiv 2212.09748) per *row*: a row is a set of tokens of one slice that share a noise level, so one sequence holds
+many noise levels. One modulation network serves all blocks, with a learned offset per block (PixArt-alpha, arXiv
+2310.00426).
 """
 
 from __future__ import annotations
@@ -18,22 +19,26 @@ from torch import Tensor, nn
 
 from chronotope.errors import UsageError
 from chronotope.models.attention import Segments, packed_attention
-from chronotope.models.refinement import Grid, Seams
+from chronotope.models.refinement import Grid, Refinement
 from chronotope.models.rope import rotary_angles, rotate
 from chronotope.models.text import TextEncoder
 
 __all__ = ["NUM_SIGNALS", "PIECE", "SIGNAL_STILL", "SIGNAL_TEXT", "DiT", "DiTConfig", "PackedTokens"]
 
-# signals of a row, beside its noise level: still?, text?, log2 of fps / 8, log2 of sqrt(height * width) / 64, log2 of width / height
+# conditioning signals of a row, beside its noise level:
+# is still, is text, log2(fps / 8), log2(sqrt(height * width) / 64), log2(width / height)
 NUM_SIGNALS = 5
 SIGNAL_STILL, SIGNAL_TEXT = 0, 1
 
-PIECE = 4096  # tokens that pass a block's matrices together when a large video is sampled; on a GPU 16 times as many
+PIECE = 4096  # tokens that pass through the matrices of a block at once in sampling; on a GPU 16 times as many
 
 
 @dataclass(frozen=True)
 class DiTConfig:
-    """Sizes of the transformer; `width` and `depth` are the dial."""
+    """Sizes of the transformer; `width` and `depth` set the number of parameters.
+
+    `seam_width` is the number of hidden channels of the refinement (`models.refinement`).
+    """
 
     width: int = 256
     depth: int = 8
@@ -61,9 +66,11 @@ class DiTConfig:
 
 @dataclass(frozen=True)
 class PackedTokens:
-    """Samples of any sizes in one sequence; each sample is its text tokens, then its visual tokens.
+    """Samples of any size in one sequence; each sample is its text tokens followed by its visual tokens.
 
-    `order` picks the sequence out of the concatenation of all text tokens and all visual tokens.
+    `order` gathers the sequence from the concatenation of all text tokens and all visual tokens. `row` is the index of
+    every token into `level` (noise levels) and `signals`. Axes: v visual tokens, p values of a token, l text tokens, n
+    = l + v, r rows.
     """
 
     noisy: Float[Tensor, "v p"]
@@ -79,7 +86,7 @@ class PackedTokens:
 
 
 class Block(nn.Module):
-    """Attention and SwiGLU, each shifted, scaled and gated by the token's row."""
+    """Attention and SwiGLU, each shifted, scaled and gated by the modulation of the token's row."""
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
@@ -103,24 +110,24 @@ class Block(nn.Module):
         before, after = (modulation + self.offset.to(modulation.dtype)).split(
             [2 * x.shape[-1], 4 * x.shape[-1]], dim=-1
         )
-        q, k, v = by_piece(x, lambda p: self.queries(x[p], before[row[p]], (angles[0][p], angles[1][p])))
+        q, k, v = by_piece(x, lambda p: self.queries_keys_values(x[p], before[row[p]], (angles[0][p], angles[1][p])))
         attended = packed_attention(q, k, v, segments).flatten(1)
         del q, k, v
-        return by_piece(x, lambda p: (self.rest(x[p], attended[p], after[row[p]]),))[0]
+        return by_piece(x, lambda p: (self.residuals(x[p], attended[p], after[row[p]]),))[0]
 
-    def queries(
+    def queries_keys_values(
         self, x: Float[Tensor, "n d"], modulation: Float[Tensor, "n 2*d"], angles: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, ...]:
-        """Queries, keys and values, [n, heads, k] each."""
+        """Compute queries, keys and values, [n, heads, k] each."""
         q, k, v = self.qkv(_modulate(x, *modulation.chunk(2, dim=-1))).unflatten(-1, (3, -1, self.head_dim)).unbind(1)
         q = rotate(F.rms_norm(q, (self.head_dim,), self.q_scale.to(q.dtype)), *angles)
         k = rotate(F.rms_norm(k, (self.head_dim,), self.k_scale.to(k.dtype)), *angles)
         return q, k, v
 
-    def rest(
+    def residuals(
         self, x: Float[Tensor, "n d"], attended: Float[Tensor, "n d"], modulation: Float[Tensor, "n 4*d"]
     ) -> Float[Tensor, "n d"]:
-        """What follows attention: both residual steps and the MLP."""
+        """Add the output of attention and of the MLP to the residual stream."""
         gate_a, shift_m, scale_m, gate_m = modulation.chunk(4, dim=-1)
         x = x + gate_a * self.out(attended)
         gate, value = self.up(_modulate(x, shift_m, scale_m)).chunk(2, dim=-1)
@@ -128,9 +135,11 @@ class Block(nn.Module):
 
 
 def by_piece(x: Float[Tensor, "n d"], function: Callable[[slice], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """`function` of all tokens; of many, when nothing is learnt from them, of `PIECE` at a time, so that a large picture fits the memory.
+    """Apply a function of a slice of tokens to all tokens; without gradients to `PIECE` tokens at a time, which saves
+    memory.
 
-    For what treats tokens one by one: matrix products of another number of rows may round otherwise in the last bit.
+    The function must treat tokens independently. Results may differ from one call in the last bit, because matrix
+    products of another number of rows may round differently.
     """
     count, piece = len(x), PIECE if x.device.type == "cpu" else 16 * PIECE
     if count <= piece or torch.is_grad_enabled():
@@ -145,12 +154,12 @@ def by_piece(x: Float[Tensor, "n d"], function: Callable[[slice], tuple[Tensor, 
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    # the residual stream stays in single precision; what enters a matrix product has the product's precision
+    # the residual stream is in single precision; the input of a matrix product has the precision of the product
     return torch.addcmul(shift, F.rms_norm(x, x.shape[-1:]).to(shift.dtype), 1 + scale)
 
 
 class DiT(nn.Module):
-    """The transformer with its text encoder."""
+    """The diffusion transformer with its text encoder and its latent refinement."""
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
@@ -165,12 +174,13 @@ class DiT(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.final_modulation = nn.Linear(width, 2 * width)
         self.patch_out = nn.Linear(width, config.token_size)
-        self.seams = Seams(width, config.channels, config.patch_size, config.seam_width)
+        # the attribute keeps its first name, because weights on disk are stored under it
+        self.seams = Refinement(width, config.channels, config.patch_size, config.seam_width)
         self.initialise()
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """Matrices with deviation 1/sqrt(inputs); modulation and output zero, so that every block starts as the identity."""
+        """Draw matrices with deviation 1/sqrt(inputs); zero modulation and outputs, which makes blocks the identity."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
@@ -188,11 +198,11 @@ class DiT(nn.Module):
         nn.init.zeros_(self.seams.correct.bias)  # type: ignore[arg-type]
 
     def encode_text(self, ids: Int[Tensor, " l"], lengths: Sequence[int]) -> Float[Tensor, "l d"]:
-        """Text states, the same for every step of sampling."""
+        """Encode the texts; the result is the same for every step of sampling."""
         return self.text(ids, lengths)
 
     def forward(self, batch: PackedTokens, text: Float[Tensor, "l d"] | None = None) -> Float[Tensor, "v p"]:
-        """The network's output for every visual token; what it means is decided outside (`flow.path`)."""
+        """Return the output for every visual token, in the order of `batch.noisy`; see `flow.path.balance`."""
         if text is None:
             text = self.encode_text(batch.text_ids, batch.text_lengths)
         x = torch.cat([text, self.patch_in(batch.noisy)])[batch.order]
@@ -204,8 +214,7 @@ class DiT(nn.Module):
         for block in self.blocks:
             x = block(x, modulation, batch.row, angles, segments)
         shift, scale = self.final_modulation(rows)[batch.row].chunk(2, dim=-1)
-        # back from the sequence to the order of `noisy`: visual tokens keep their order in the sequence
-        # (by places and not by a mask: how many a mask has, a GPU would have to tell first)
+        # gather visual tokens by index rather than by mask: the size of a masked result would synchronise with the GPU
         place = torch.empty_like(batch.order).index_copy_(
             0, batch.order, torch.arange(len(batch.order), device=x.device)
         )
@@ -214,7 +223,7 @@ class DiT(nn.Module):
 
 
 def _level_features(level: Float[Tensor, " r"]) -> Float[Tensor, "r 256"]:
-    """Cosines and sines of the noise level at frequencies from 1 to 1000 (level is in [0, 1])."""
+    """Return cosines and sines of noise levels in [0, 1] at 128 frequencies from 1 to 1000."""
     frequencies = torch.logspace(0, 3, 128, device=level.device)
     angles = level[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=1)

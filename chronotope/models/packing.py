@@ -1,6 +1,6 @@
-"""Packing is batching: samples of any size and length laid end to end in one sequence, nothing padded.
+"""Batching by packing: concatenate samples of any size and length into one sequence, without padding.
 
-Samples are ordered by length inside a pack, so that attention can take runs of equally long ones in one call.
+Samples are sorted by length inside a pack, so that attention can process runs of equal length in one call.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from chronotope.geometry import Geometry, Slice
-from chronotope.models.dit import PackedTokens
+from chronotope.models.dit import SIGNAL_STILL, SIGNAL_TEXT, PackedTokens
 from chronotope.models.refinement import Grid
 
 __all__ = ["Sample", "pack", "row_signals", "rows_of", "unpack"]
@@ -22,9 +22,10 @@ __all__ = ["Sample", "pack", "row_signals", "rows_of", "unpack"]
 
 @dataclass(frozen=True)
 class Sample:
-    """One video as tokens with its text: what `pack` lays end to end.
+    """One video as tokens, with its texts; the input of `pack`.
 
-    `row` says which entry of `level` and `signals` each visual token has; texts are (seconds they speak about, token ids).
+    `row` is the index of every visual token into `level` (noise levels) and `signals`. A text is (the time in seconds
+    that it describes, token ids).
     """
 
     noisy: Float[Tensor, "v p"]
@@ -45,7 +46,10 @@ class Sample:
 
 
 def rows_of(*levels: Float[Tensor, "s rows columns"]) -> tuple[Float[Tensor, "r k"], Int[Tensor, " v"]]:
-    """Tokens of one slice with the same levels share a row: (slice, levels...) of every row, and the row of every token."""
+    """Group the tokens of each slice that have equal levels into rows.
+
+    Returns (slice index, levels...) of every row, and the row of every token in the order of `patchify`.
+    """
     of_slice = torch.arange(len(levels[0]), device=levels[0].device)[:, None, None].expand_as(levels[0])
     columns = torch.stack([of_slice.to(levels[0].dtype), *levels], dim=-1).flatten(0, 2)
     rows, row = torch.unique(columns, dim=0, return_inverse=True)
@@ -55,13 +59,13 @@ def rows_of(*levels: Float[Tensor, "s rows columns"]) -> tuple[Float[Tensor, "r 
 def row_signals(
     geometry: Geometry, slices: Sequence[Slice], height: int, width: int, fps: float
 ) -> Float[Tensor, "s g"]:
-    """The signals of each slice's tokens (see `models.dit.NUM_SIGNALS`)."""
+    """Return the conditioning signals of the tokens of each slice (see `models.dit.NUM_SIGNALS`)."""
     shared = [math.log2(fps / 8), math.log2(math.sqrt(height * width) / 64), math.log2(width / height)]
     return torch.tensor([[float(piece.still), 0.0, *shared] for piece in slices])
 
 
 def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
-    """One sequence from many samples, and the order in which the samples stand in it."""
+    """Concatenate samples into one sequence; also return the indices of the samples in their order in the sequence."""
     arranged = tuple(sorted(range(len(samples)), key=lambda i: (samples[i].num_tokens, samples[i].num_text_tokens)))
     device = samples[0].noisy.device
     ids: list[int] = []
@@ -79,13 +83,13 @@ def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
             text_lengths.append(len(words))
             positions.append(torch.tensor([[seconds, 0.0, 0.0]]).expand(len(words), 3).to(device))
         positions.append(sample.positions)
-        # the text has a row of its own: level 0 and the sample's shared signals
+        # text tokens form one row: noise level 0 and the signals that the slices of the sample share
         num_rows = len(sample.level)
         row += [torch.full((length,), rows_seen + num_rows), sample.row.cpu() + rows_seen]
         level += [sample.level, sample.level.new_zeros(1)]
-        about_text = sample.signals[:1].clone()
-        about_text[0, 0], about_text[0, 1] = 0.0, 1.0
-        signals += [sample.signals, about_text]
+        text_signals = sample.signals[:1].clone()
+        text_signals[0, SIGNAL_STILL], text_signals[0, SIGNAL_TEXT] = 0.0, 1.0
+        signals += [sample.signals, text_signals]
         rows_seen += num_rows + 1
     tokens = PackedTokens(
         noisy=torch.cat([samples[i].noisy for i in arranged]),
@@ -105,6 +109,6 @@ def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
 def unpack(
     values: Float[Tensor, "v p"], samples: Sequence[Sample], arranged: Sequence[int]
 ) -> list[Float[Tensor, "w p"]]:
-    """Values of a pack's visual tokens back to the samples, in their own order."""
+    """Split the values of the visual tokens of a pack into samples, in the order that `pack` was given."""
     pieces = values.split([len(samples[i].noisy) for i in arranged])
     return [piece for _, piece in sorted(zip(arranged, pieces, strict=True), key=lambda pair: pair[0])]

@@ -1,4 +1,4 @@
-"""Latents <-> tokens: a spacetime patch is `patch_size` latent vectors of one slice, read row by row."""
+"""Latents <-> tokens: a token is a spacetime patch of `patch_size` latent vectors of one slice, in row-major order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["patchify", "unpatchify"]
 
 
 def patchify(latents: Float[Tensor, "s c h w"], patch_size: tuple[int, int, int]) -> Float[Tensor, "n p"]:
-    """Latent grids to tokens, slice after slice, row after row."""
+    """Convert latent grids to tokens, in the order of slices, then rows, then columns."""
     _, ph, pw = patch_size
     return rearrange(latents, "s c (h ph) (w pw) -> (s h w) (ph pw c)", ph=ph, pw=pw)
 
@@ -18,6 +18,6 @@ def patchify(latents: Float[Tensor, "s c h w"], patch_size: tuple[int, int, int]
 def unpatchify(
     tokens: Float[Tensor, "n p"], patch_size: tuple[int, int, int], rows: int, columns: int
 ) -> Float[Tensor, "s c h w"]:
-    """Tokens back to latent grids of rows x columns patches."""
+    """Convert tokens to latent grids of `rows` x `columns` patches; the inverse of `patchify`."""
     _, ph, pw = patch_size
     return rearrange(tokens, "(s h w) (ph pw c) -> s c (h ph) (w pw)", ph=ph, pw=pw, h=rows, w=columns).contiguous()

@@ -1,7 +1,8 @@
-"""Rotary position embedding on real positions (Su et al. 2021, arXiv 2104.09864), one share of each head per axis.
+"""Rotary position embedding (Su et al. 2021, arXiv 2104.09864) of real positions; each axis has a share of every head.
 
-A position is (seconds, y, x), so frame rate, duration, size and aspect ratio are positions. Text tokens sit at the middle
-of the frame at the time they speak about, which also tells every visual token where in the frame it is.
+A position is (seconds, y, x), so frame rate, duration, size and aspect ratio are expressed as positions. Text tokens
+are placed at the middle of the frame at the time that they describe; relative to them, a visual token knows its place
+in the frame.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _SPACE = (0.5, 32.0)
 
 
 def rotary_angles(positions: Float[Tensor, "n 3"], head_dim: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [n, 1, head_dim / 2] of every token's angles."""
+    """Return cosines and sines of the rotation angles of every token, [n, 1, head_dim / 2] each."""
     pairs = head_dim // 2
     shares = (pairs - 2 * (pairs // 3), pairs // 3, pairs // 3)
     angles = []
@@ -31,6 +32,6 @@ def rotary_angles(positions: Float[Tensor, "n 3"], head_dim: int) -> tuple[Tenso
 
 
 def rotate(x: Float[Tensor, "n heads k"], cosines: Tensor, sines: Tensor) -> Float[Tensor, "n heads k"]:
-    """Turn each pair (i, i + head_dim / 2) by its angle."""
+    """Rotate each pair of channels (i, i + head_dim / 2) by its angle."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cosines - second * sines, second * cosines + first * sines], dim=-1)

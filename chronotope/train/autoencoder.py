@@ -1,6 +1,7 @@
-"""Train the autoencoder: windows of pixels in, reconstruction out.
+"""Train the autoencoder on windows of pixels.
 
-Loss = L1 + MSE + L1 of frame differences (motion), those from slice to slice once more (seams) + a little KL that keeps latents smooth.
+Loss = L1 + mse * MSE + motion * L1 of frame differences + seams * L1 of frame differences across slices + kl * KL
+divergence.
 """
 
 from __future__ import annotations
@@ -18,30 +19,32 @@ from einops import rearrange
 from torch import Tensor
 
 from chronotope import checkpoint
-from chronotope.config import save_toml, to_dict
+from chronotope.config import to_dict
 from chronotope.data.clips import Clip, find_clips
 from chronotope.data.latents import fingerprint
 from chronotope.data.pixels import PixelPool, PoolConfig, load_pool
 from chronotope.errors import UsageError
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
+from chronotope.storage import read_json, write_toml
+from chronotope.train.log import TrainingLog
 from chronotope.train.muon import Muon
-from chronotope.train.progress import TrainingLog
-from chronotope.train.state import Precision, TrainState, autocast, random_generator, set_rates
+from chronotope.train.state import Precision, TrainState, autocast, random_generator, scale_learning_rates
 
 __all__ = ["AutoencoderRun", "AutoencoderTraining", "reconstruct_windows", "train_autoencoder"]
 
 
 @dataclass(frozen=True)
 class AutoencoderTraining:
-    """How long, how fast, and the weights of the terms of the loss.
+    """Length of the training, learning rates and the weights of the terms of the loss.
 
-    From step `freeze_encoder_from` on only the decoder learns: latents made from then on stay valid, so the transformer can
-    be trained while the decoder gets better. From then on half of the windows have noise on their latents, of a known deviation
-    up to `decoder_noise`: so the decoder can be told that what a transformer made is not exact, and draws clean edges all the same.
+    From step `freeze_encoder_from` on only the decoder is trained: latents encoded after it stay valid. From then on
+    half of the windows have noise on their latents, with a deviation of up to `decoder_noise` that the decoder is
+    given, so that it learns to decode the inexact latents of a transformer to sharp frames.
 
-    `emphasis` scales the latents' channels: 0 gives each the same deviation, 1 a deviation in proportion to what it does to
-    pixels, so that a transformer does not labour over what nobody sees.
+    `seams` weighs frame differences across slice boundaries once more. `emphasis` sets the deviations of the latent
+    channels: 0 makes them equal, 1 makes them proportional to the effect of the channel on pixels, so that the
+    transformer spends less on channels with little visible effect.
     """
 
     steps: int = 2000
@@ -71,7 +74,7 @@ class AutoencoderTraining:
 
 @dataclass(frozen=True)
 class AutoencoderRun:
-    """Everything that decides the result of a run."""
+    """Everything that determines the result of a run, beside its data."""
 
     seed: int = 0
     model: AutoencoderConfig = field(default_factory=AutoencoderConfig)
@@ -80,24 +83,24 @@ class AutoencoderRun:
 
 
 def held_out(clip: Clip) -> bool:
-    """One clip in forty, by its key, is never trained on."""
+    """Return whether a clip is held out for validation: one in forty, by a hash of its key."""
     return crc32(clip.key.encode()) % 40 == 0
 
 
 def load_pools(datasets: Sequence[Sequence[Clip]], config: PoolConfig, seed: int) -> tuple[PixelPool, PixelPool]:
-    """What is learnt from, and what is kept to check on."""
-    learn = [[clip for clip in clips if not held_out(clip)] or list(clips) for clips in datasets]
-    kept = [[clip for clip in clips if held_out(clip)] or list(clips[:1]) for clips in datasets]
-    return load_pool(learn, config, seed), load_pool(kept, config, seed)
+    """Load the pool for training and the pool for validation; a dataset too small to divide is used for both."""
+    training = [[clip for clip in clips if not held_out(clip)] or list(clips) for clips in datasets]
+    validation = [[clip for clip in clips if held_out(clip)] or list(clips[:1]) for clips in datasets]
+    return load_pool(training, config, seed), load_pool(validation, config, seed)
 
 
 def reconstruct_windows(
     model: Autoencoder, windows: Tensor, generator: torch.Generator | None, noise: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels [b, t, h, w, 3] in [-1, 1] through the networks: (reconstruction, mean, log variance).
+    """Pass pixels [b, t, h, w, 3] in [-1, 1] through the networks; returns (reconstruction, mean, log variance).
 
-    With a generator the latents are sampled, as in training; without, they are the means. `noise` [b, s] is the deviation of noise
-    added to each slice's normalised latents, of which the decoder is told.
+    With a generator the latents are sampled, as in training; without one they are the means. `noise` [b, s] is the
+    deviation of noise to add to the normalised latents of each slice; the decoder receives it as a confidence.
     """
     batch, frames = windows.shape[:2]
     length = 1 if frames == 1 else model.config.stride[0]
@@ -107,12 +110,12 @@ def reconstruct_windows(
     if generator is not None:
         latents = mean + torch.randn(mean.shape, generator=generator, device=mean.device) * (0.5 * log_variance).exp()
     grid = rearrange(latents, "(b s) c h w -> b s c h w", b=batch)
-    trust = torch.ones_like(grid[:, :, :1])  # see Autoencoder.window
+    confidence = torch.ones_like(grid[:, :, :1])  # see Autoencoder.window
     if noise is not None:
         unit = torch.randn(grid.shape, generator=generator, device=grid.device) * model.latent_deviation[:, None, None]
-        grid, trust = grid + noise[..., None, None, None] * unit, trust - noise[..., None, None, None]
-    told = torch.cat([grid, trust], dim=2)
-    padded = F.pad(told, (0, 0, 0, 0, 0, 0, 1, 1))  # no slice before the first and after the last
+        grid, confidence = grid + noise[..., None, None, None] * unit, confidence - noise[..., None, None, None]
+    # pad with zeros, which mean that there is no slice before the first and after the last
+    padded = F.pad(torch.cat([grid, confidence], dim=2), (0, 0, 0, 0, 0, 0, 1, 1))
     window = torch.cat([padded[:, :-2], padded[:, 1:-1], padded[:, 2:]], dim=2).flatten(0, 1)
     output = model.unfold(model.decoder(window))
     if length == 1:
@@ -123,7 +126,7 @@ def reconstruct_windows(
 def reconstruction_loss(
     config: AutoencoderTraining, output: Tensor, target: Tensor, mean: Tensor, log_variance: Tensor, stride: int
 ) -> Tensor:
-    """The training loss, averaged over everything; windows [b, t, h, w, 3] of slices of `stride` frames."""
+    """Compute the training loss, averaged over elements; windows are [b, t, h, w, 3], in slices of `stride` frames."""
     loss = F.l1_loss(output, target) + config.mse * F.mse_loss(output, target)
     if target.shape[1] > 1:
         error = (output.diff(dim=1) - target.diff(dim=1)).abs()
@@ -136,10 +139,10 @@ def reconstruction_loss(
 
 @torch.no_grad()
 def calibrate(model: Autoencoder, pool: PixelPool, seed: int, emphasis: float, batches: int = 24) -> None:
-    """Measure each latent channel on held-out windows and keep in the model by what latents are shifted and divided.
+    """Measure each latent channel on windows of the pool and set the statistics that normalise latents.
 
-    They leave with mean 0 and mean square 1 over all channels; the deviation of a channel is in proportion to (the change of
-    the pixels that noise in this channel makes) ** emphasis.
+    Normalised latents have mean 0 and mean square 1 over all channels; the deviation of a channel is proportional to
+    (the change of pixels caused by its deviation) ** emphasis.
     """
     rows, changes = [], []
     for step in range(batches):
@@ -147,30 +150,30 @@ def calibrate(model: Autoencoder, pool: PixelPool, seed: int, emphasis: float, b
         _, mean, _ = reconstruct_windows(model, windows, None)
         rows.append(mean.permute(0, 2, 3, 1).flatten(0, 2))
         if step < 6:
-            changes.append(pixel_changes(model, mean[:64], random_generator(seed + 1, step, mean.device)))
+            changes.append(pixel_sensitivity(model, mean[:64], random_generator(seed + 1, step, mean.device)))
     latents = torch.cat(rows)
     model.latent_mean.copy_(latents.mean(dim=0))
     deviation = latents.std(dim=0)
     weight = torch.stack(changes).mean(dim=0) * deviation
-    weight = weight.clamp(min=1e-3 * float(weight.max())) ** emphasis  # a channel without effect keeps a scale
+    weight = weight.clamp(min=1e-3 * float(weight.max())) ** emphasis  # above 0 for a channel without effect
     model.latent_deviation.copy_(deviation / weight * weight.square().mean().sqrt())
 
 
 @torch.no_grad()
-def pixel_changes(model: Autoencoder, latents: Tensor, generator: torch.Generator, size: float = 0.1) -> Tensor:
-    """Root mean square change of the pixels a unit of noise, by channel of the raw latents [b, c, h, w], each slice on its own."""
+def pixel_sensitivity(model: Autoencoder, latents: Tensor, generator: torch.Generator, size: float = 0.1) -> Tensor:
+    """Measure the root mean square change of pixels per unit of noise in each channel of raw latents [b, c, h, w]."""
     before = model.decoder(model.window(None, latents, None))
     changes = []
     for channel in range(latents.shape[1]):
-        moved = latents.clone()
-        moved[:, channel] += size * torch.randn(moved[:, channel].shape, generator=generator, device=moved.device)
-        changes.append((model.decoder(model.window(None, moved, None)) - before).square().mean().sqrt() / size)
+        noisy = latents.clone()
+        noisy[:, channel] += size * torch.randn(noisy[:, channel].shape, generator=generator, device=noisy.device)
+        changes.append((model.decoder(model.window(None, noisy, None)) - before).square().mean().sqrt() / size)
     return torch.stack(changes)
 
 
 @torch.no_grad()
-def check(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -> tuple[float, Tensor]:
-    """PSNR in dB over held-out windows, and a picture of the first ones: truth above, reconstruction below."""
+def validate(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -> tuple[float, Tensor]:
+    """Return the PSNR in dB on validation windows, and a picture of originals above their reconstructions."""
     errors, picture = [], None
     for step in range(batches):
         windows = pool.batch(seed + 2, step).to(model.latent_mean.device)
@@ -186,8 +189,8 @@ def check(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -> t
 
 
 @torch.no_grad()
-def start_from_principal_components(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -> None:
-    """Make the linear paths the best linear autoencoder of the data: principal components of (4, 8, 8) pixel blocks."""
+def initialise_linear_paths(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -> None:
+    """Set the linear paths to the principal components of pixel blocks, which is the best linear autoencoder."""
     length = model.config.stride[0]
     blocks: list[Tensor] = []
     for step in range(batches * 4):
@@ -203,34 +206,40 @@ def start_from_principal_components(model: Autoencoder, pool: PixelPool, seed: i
     model.set_linear(components / deviation[:, None], components * deviation[:, None], centre)
 
 
-def decoder_noise(train: AutoencoderTraining, windows: Tensor, stride: int, step: int, seed: int) -> Tensor | None:
-    """Deviations [b, s] once the encoder is frozen: none for half of the windows, any up to the configured one for the others.
+def sample_decoder_noise(
+    train: AutoencoderTraining, windows: Tensor, stride: int, step: int, seed: int
+) -> Tensor | None:
+    """Sample the deviations of latent noise [b, s]; None until the encoder is frozen.
 
-    A quarter of the slices is exact all the same: what was made is decoded beside what was given.
+    Half of the windows have no noise, the others one deviation each, uniform up to `train.decoder_noise`. A quarter of
+    the slices of all windows is exact, because generated slices are decoded beside known ones.
     """
     if step < train.freeze_encoder_from:
         return None
     generator = random_generator(seed + 4, step, windows.device)
-    of_window = torch.rand(len(windows), 1, generator=generator, device=windows.device)
-    of_slice = torch.rand(len(windows), max(1, windows.shape[1] // stride), generator=generator, device=windows.device)
-    return (2 * of_window - 1).clamp(min=0) * train.decoder_noise * (of_slice < 0.75)
+    num_slices = max(1, windows.shape[1] // stride)
+    per_window = torch.rand(len(windows), 1, generator=generator, device=windows.device)
+    per_slice = torch.rand(len(windows), num_slices, generator=generator, device=windows.device)
+    return (2 * per_window - 1).clamp(min=0) * train.decoder_noise * (per_slice < 0.75)
 
 
 def make_optimizers(model: Autoencoder, train: AutoencoderTraining) -> tuple[Muon, torch.optim.AdamW]:
-    """Muon for the convolutions inside blocks, AdamW for everything else."""
-    inside = [p for module in model.modules() if isinstance(module, Block) for p in module.parameters() if p.ndim == 4]
-    chosen = set(map(id, inside))
-    rest = [p for p in model.parameters() if id(p) not in chosen]
-    muon = Muon([{"params": inside}], lr=train.muon_rate)
+    """Create Muon for the convolutions inside blocks and AdamW for all other parameters."""
+    in_blocks = [
+        p for module in model.modules() if isinstance(module, Block) for p in module.parameters() if p.ndim == 4
+    ]
+    ids = set(map(id, in_blocks))
+    rest = [p for p in model.parameters() if id(p) not in ids]
+    muon = Muon([{"params": in_blocks}], lr=train.muon_rate)
     return muon, torch.optim.AdamW(rest, lr=train.adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
 
 
 @torch.no_grad()
 def freeze_encoder(state: TrainState, pool: PixelPool, seed: int, emphasis: float) -> None:
-    """Go on with the averaged weights, fix the latents' statistics, and let only the decoder learn."""
+    """Continue with the averaged weights, set the statistics of the latents, and stop training the encoder."""
     model, average = state.model, state.average
     assert isinstance(model, Autoencoder) and isinstance(average, Autoencoder)
-    # half precision on disk must not move the latents, so the encoder is rounded once, here
+    # the encoder is rounded here once, so that saving it in half precision does not change its latents
     for parameter in average.encoder.parameters():
         parameter.copy_(parameter.half().float())
     calibrate(average, pool, seed, emphasis)
@@ -240,38 +249,44 @@ def freeze_encoder(state: TrainState, pool: PixelPool, seed: int, emphasis: floa
     model.encoder.requires_grad_(False)
 
 
-def begin(config: AutoencoderRun, out: Path, start: Path | None) -> tuple[AutoencoderRun, dict[str, Any]]:
-    """The run as it will be, kept in its folder, and what stands beside its weights; one that trains a decoder on stays such a one."""
+def prepare_run(config: AutoencoderRun, out: Path, start: Path | None) -> tuple[AutoencoderRun, dict[str, Any]]:
+    """Write config.toml; return the config and the description for model.json.
+
+    Raises UsageError where the folder holds a run that began with a model to start from and `start` is None, or the
+    reverse.
+    """
     latest = checkpoint.latest_checkpoint(out)
     description: dict[str, Any] = {"kind": "autoencoder", "config": to_dict(config.model)}
-    if latest is not None and ("started_from" in checkpoint.load_json(latest / "model.json")) != (start is not None):
+    if latest is not None and ("started_from" in read_json(latest / "model.json")) != (start is not None):
         raise UsageError(
-            f"{out} was begun {'without' if start else 'with'} a model to train on; go on in the same way, or give another --out"
+            f"{out} was begun {'without' if start else 'with'} a model to train on; "
+            "continue in the same way, or give another --out"
         )
     if start is not None:
         config = replace(config, train=replace(config.train, freeze_encoder_from=0))
         model = Autoencoder(config.model)
         checkpoint.load_model(start, model)
         description["started_from"] = fingerprint(model)
-    save_toml(config, out / "config.toml")
+    write_toml(out / "config.toml", config)
     return config, description
 
 
 def train_autoencoder(
     config: AutoencoderRun, data: Sequence[Path], out: Path, start: Path | None = None, quiet: bool = False
 ) -> dict[str, Any]:
-    """Run, or continue, a training in the folder `out`; returns the last numbers.
+    """Run or continue a training in the folder `out`; returns the last logged numbers.
 
-    `start` is the folder of a trained autoencoder whose decoder learns on: its encoder, and so all latents made with it, stay as they are.
+    `start` is the folder of a trained autoencoder whose decoder is trained further; its encoder, and with it all
+    latents that it made, do not change.
     """
     # setup: folder, device, data
     (out / "samples").mkdir(parents=True, exist_ok=True)
-    config, description = begin(config, out, start)
+    config, description = prepare_run(config, out, start)
     train, seed = config.train, config.seed
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     datasets = [find_clips([folder]) for folder in data]
 
-    # the whole state
+    # model, optimizers and state
     torch.manual_seed(seed)
     model = Autoencoder(config.model).to(device)
     if start is not None:
@@ -283,20 +298,20 @@ def train_autoencoder(
     model.encoder.requires_grad_(state.step < train.freeze_encoder_from)
 
     with TrainingLog(out, "autoencoder", train.steps, state.step, quiet) as log:
-        log.say(f"reading clips into memory, of {sum(map(len, datasets))}")
-        pool, kept_pool = load_pools(datasets, config.pool, seed)
+        log.say(f"reading clips into memory, out of {sum(map(len, datasets))}")
+        pool, validation_pool = load_pools(datasets, config.pool, seed)
         if state.step == 0 and start is None:
-            start_from_principal_components(model, pool, seed)
+            initialise_linear_paths(model, pool, seed)
             state = TrainState(model, optimizers)
         numbers, running = dict[str, float](), list[Tensor]()
         while state.step < train.steps:
-            # one step: everything random comes from (seed, step)
+            # one step; all random numbers depend on (seed, step)
             started = time.perf_counter()
             factor = min((state.step + 1) / train.warmup, 1.0) * (1 - state.step / train.steps) ** 0.8
-            set_rates(optimizers, base_rates, factor)
+            scale_learning_rates(optimizers, base_rates, factor)
             windows = pool.batch(seed, state.step).to(device).float() / 127.5 - 1
             with autocast(device, train.precision):
-                noise = decoder_noise(train, windows, config.model.stride[0], state.step, seed)
+                noise = sample_decoder_noise(train, windows, config.model.stride[0], state.step, seed)
                 output, mean, log_variance = reconstruct_windows(
                     model, windows, random_generator(seed, state.step, device), noise
                 )
@@ -317,7 +332,7 @@ def train_autoencoder(
             running.append(loss.detach())
             state.seconds += time.perf_counter() - started
 
-            # say, check, keep
+            # log, validate, save
             log.advance(state.step)
             last = state.step == train.steps
             if state.step % train.log_every == 0 or last:
@@ -330,14 +345,14 @@ def train_autoencoder(
                 log.write(state.step, numbers)
             if state.step % train.check_every == 0 or last:
                 assert isinstance(state.average, Autoencoder)
-                psnr, picture = check(state.average, kept_pool, seed)
+                psnr, picture = validate(state.average, validation_pool, seed)
                 numbers["psnr"] = psnr
                 log.write(state.step, numbers)
                 video.write_image(out / "samples" / f"{state.step:07d}.png", picture.numpy())
             if state.step == train.freeze_encoder_from or (last and state.step < train.freeze_encoder_from):
-                freeze_encoder(state, kept_pool, seed, train.emphasis)
+                freeze_encoder(state, validation_pool, seed, train.emphasis)
                 checkpoint.save_model(out, state.average, description, torch.float16)
-                log.say(f"the encoder is frozen: latents made with {out} from now on stay valid")
+                log.say(f"the encoder is frozen: latents encoded with {out} stay valid from now on")
             if state.step % train.save_every == 0 or last:
                 state.save(out, description)
 

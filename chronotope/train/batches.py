@@ -1,7 +1,7 @@
-"""What a training step of the transformer sees: clips in a shuffled, endless order, noised and packed until a token budget is full.
+"""Build the batches of the transformer: clips in an endless shuffled order, noised and packed up to a token budget.
 
-Everything random is a function of (seed, step, place in the batch), so batches can be made ahead, by other processes, and a run
-that was interrupted goes on with the very batches it would have had.
+All random numbers are functions of (seed, step, place in the batch). Batches can therefore be prepared by other
+processes, and an interrupted run continues with the same batches.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,15 +27,13 @@ from chronotope.models.refinement import Grid
 from chronotope.models.text import Tokenizer
 from chronotope.parallel import Ranks
 from chronotope.prompt import Prompt, prompts_between, read_prompts, read_story
-from chronotope.train.noise_levels import sample_levels
-
-if TYPE_CHECKING:
-    from chronotope.train.dit import CaptionConfig, DiTRun
+from chronotope.train.config import CaptionConfig, DiTRun
+from chronotope.train.noise_levels import sample_noise_levels
 
 __all__ = [
     "BatchPlan",
     "TrainingBatch",
-    "check_shares",
+    "check_batch_tokens",
     "choose_caption",
     "clip_window",
     "make_batch",
@@ -49,9 +47,9 @@ __all__ = [
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Which clips the batch of one step has, by their places in the dataset, how many of their tokens are visual, and where they start.
+    """The clips of one step, as indices into the dataset, and the number of visual tokens of each.
 
-    `first` counts the clips of all batches before this one.
+    `first` is the number of clips in all earlier batches.
     """
 
     step: int
@@ -62,10 +60,11 @@ class BatchPlan:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """A pack, and of each visual token what is left to say (the target less its best linear guess) and the size of what is said.
+    """A pack with the residual and the scale of every visual token, [v, p] each.
 
-    Both are 0 for given tokens. Clips and visual tokens are counted over all processes; `num_noised`, of this process's share, is of
-    tokens that carry loss.
+    The network output times `scale` is trained towards `residual`, the target minus its best linear estimate (see
+    `flow.path.balance`); both are 0 for known tokens. `num_clips` and `num_tokens` (visual) count all processes;
+    `num_noised` counts the tokens with loss in this process.
     """
 
     tokens: PackedTokens
@@ -79,50 +78,58 @@ class TrainingBatch:
 def choose_caption(
     captions: dict[str, list[str]], config: CaptionConfig, rng: np.random.Generator
 ) -> tuple[Prompt, ...]:
-    """One caption, or none; levels a clip does not have give their share to those it has. A story is several prompts."""
+    """Choose a caption: a level by its share among the levels that the clip has, or no text in a share `dropout`.
+
+    A story becomes one prompt per part.
+    """
     if rng.random() < config.dropout or not captions:
         return (Prompt(""),)
     levels = list(captions)
-    shares = np.array([getattr(config, level, 1.0) for level in levels]) + 1e-9
+    shares = (
+        np.array([getattr(config, level, 1.0) for level in levels]) + 1e-9
+    )  # above 0, so that they can be normalised
     level = levels[rng.choice(len(levels), p=shares / shares.sum())]
     text = captions[level][rng.integers(len(captions[level]))]
     try:
         return read_prompts(read_story(text.splitlines())) if level == "story" else (Prompt(text),)
-    except UsageError:  # somebody's own level of that name, not told in beats
+    except UsageError:  # a user's level of that name, which is not divided into parts
         return (Prompt(text),)
 
 
-def _slices_kept(most: int, tokens_per_slice: int) -> int:
-    return max(1, most // tokens_per_slice)
+def _max_slices(max_tokens: int, tokens_per_slice: int) -> int:
+    return max(1, max_tokens // tokens_per_slice)
 
 
 def clip_window(
-    dataset: LatentDataset, index: int, geometry: Geometry, most: int, rng: np.random.Generator
+    dataset: LatentDataset, index: int, geometry: Geometry, max_tokens: int, rng: np.random.Generator
 ) -> tuple[Tensor, list[Slice], int]:
-    """The latents of a clip, its slices and its first frame; a clip of more than `most` tokens gives a random run of its slices."""
+    """Return the latents and slices of a clip, and the frame where they start.
+
+    Of a clip with more than `max_tokens` visual tokens, a random run of slices is taken; slices count from its start.
+    """
     clip = dataset.clips[index]
     latents, slices = dataset.latents(index), geometry.cut(clip.slices)
     rows, columns = geometry.token_grid(clip.height, clip.width)
-    keep = _slices_kept(most, rows * columns)
-    first = int(rng.integers(max(0, len(slices) - keep) + 1))
+    count = _max_slices(max_tokens, rows * columns)
+    first = int(rng.integers(max(0, len(slices) - count) + 1))
     start = slices[first].start
-    window = [Slice(piece.start - start, piece.num_frames) for piece in slices[first : first + keep]]
-    return latents[first : first + keep], window, start
+    window = [Slice(piece.start - start, piece.num_frames) for piece in slices[first : first + count]]
+    return latents[first : first + count], window, start
 
 
 def make_sample(
     config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, index: int, step: int, place: int
 ) -> tuple[Sample, Tensor, Tensor]:
-    """One noised clip with its residual and scale; a function of (seed, step, place in the batch) alone."""
+    """Build one noised sample with its residual and scale; random numbers depend on (seed, step, place) only."""
     rng = np.random.default_rng((config.seed, step, place, 4))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     clip, geometry = dataset.clips[index], config.geometry
     latents, slices, start = clip_window(dataset, index, geometry, config.train.max_sample_tokens, rng)
     clean = patchify(latents, geometry.patch_size)
     grid = geometry.token_grid(clip.height, clip.width)
-    levels = sample_levels(config.levels, len(slices), grid, generator)
-    rows, row = rows_of(levels.level)
-    t = levels.level.reshape(-1, 1)
+    noise_levels = sample_noise_levels(config.noise_levels, len(slices), grid, generator)
+    rows, row = rows_of(noise_levels.level)
+    t = noise_levels.level.reshape(-1, 1)
     noise = torch.randn(clean.shape, generator=generator)
     noisy = interpolate(config.flow.path, clean, noise, t)
     scales = balance(config.flow, t)
@@ -135,8 +142,8 @@ def make_sample(
         (prompt.seconds, tuple(tokenizer.encode(prompt.text)[: config.model.max_text_tokens])) for prompt in prompts
     )
     sample = Sample(scales.scale_in * noisy, positions, row, rows[:, 1], signals, texts, Grid(len(slices), *grid))
-    wanted = ~levels.given.reshape(-1, 1)
-    return sample, wanted * (target - scales.skip * noisy), wanted * scales.scale_out
+    unknown = ~noise_levels.known.reshape(-1, 1)
+    return sample, unknown * (target - scales.skip * noisy), unknown * scales.scale_out
 
 
 @lru_cache(maxsize=2)
@@ -145,27 +152,28 @@ def _epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def window_sizes(config: DiTRun, dataset: LatentDataset) -> list[int]:
-    """How many visual tokens of each clip a step sees."""
-    most = config.train.max_sample_tokens
+    """Return the number of visual tokens that each clip contributes to a batch."""
+    max_tokens = config.train.max_sample_tokens
     grids = [config.geometry.token_grid(clip.height, clip.width) for clip in dataset.clips]
     return [
-        min(len(clip.slices), _slices_kept(most, r * c)) * r * c
+        min(len(clip.slices), _max_slices(max_tokens, r * c)) * r * c
         for clip, (r, c) in zip(dataset.clips, grids, strict=True)
     ]
 
 
-def check_shares(config: DiTRun, dataset: LatentDataset, ranks: Ranks) -> None:
-    """Refuse, before the first step and in every process alike, steps that could be too few clips for so many processes."""
+def check_batch_tokens(config: DiTRun, dataset: LatentDataset, ranks: Ranks) -> None:
+    """Raise UsageError if a batch might hold fewer clips than there are processes."""
     largest = max(window_sizes(config, dataset))
     if ranks.size > 1 and config.train.batch_tokens < ranks.size * largest:
         raise UsageError(
-            f"a step of {config.train.batch_tokens} tokens may hold fewer clips than there are processes ({ranks.size}): clips have up to "
-            f"{largest}; set train.batch_tokens={ranks.size * largest} or more, or a smaller train.max_sample_tokens"
+            f"a step of {config.train.batch_tokens} tokens may hold fewer clips than there are processes "
+            f"({ranks.size}): clips have up to {largest}; set train.batch_tokens={ranks.size * largest} or more, "
+            "or a smaller train.max_sample_tokens"
         )
 
 
 def plan_batches(config: DiTRun, dataset: LatentDataset, step: int = 0, first: int = 0) -> Iterator[BatchPlan]:
-    """From this step on, without end: the next clips until their visual tokens fill the budget, at least one."""
+    """Yield plans without end: the next clips in order, at least one, up to the budget of visual tokens."""
     sizes, budget = window_sizes(config, dataset), config.train.batch_tokens
     while True:
         clips: list[int] = []
@@ -185,19 +193,20 @@ def plan_batches(config: DiTRun, dataset: LatentDataset, step: int = 0, first: i
 def make_batch(
     config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, plan: BatchPlan, ranks: Ranks | None = None
 ) -> TrainingBatch:
-    """The batch of a plan; with many processes, this one's share of it."""
+    """Build the batch of a plan; with several processes, the share of this one."""
     ranks = ranks or Ranks()
-    # longest first, dealt in turns, so that every process has about as much to do
+    # clips are dealt in turn from the longest to the shortest, so that all processes have about the same work
     places = sorted(range(len(plan.clips)), key=lambda place: -plan.sizes[place])[ranks.rank :: ranks.size]
-    mine = [make_sample(config, dataset, tokenizer, plan.clips[place], plan.step, place) for place in places]
-    batch, arranged = pack([sample for sample, _, _ in mine])
-    residual, scale = torch.cat([mine[i][1] for i in arranged]), torch.cat([mine[i][2] for i in arranged])
+    samples = [make_sample(config, dataset, tokenizer, plan.clips[place], plan.step, place) for place in places]
+    batch, arranged = pack([sample for sample, _, _ in samples])
+    residual = torch.cat([samples[i][1] for i in arranged])
+    scale = torch.cat([samples[i][2] for i in arranged])
     return TrainingBatch(batch, residual, scale, len(plan.clips), sum(plan.sizes), int((scale[:, 0] > 0).sum()))
 
 
 @dataclass(frozen=True)
-class _Maker(Dataset[TrainingBatch]):
-    """`make_batch` as what a loader calls."""
+class _PlannedBatches(Dataset[TrainingBatch]):
+    """A dataset for DataLoader whose indices are plans and whose items are batches."""
 
     config: DiTRun
     latents: LatentDataset
@@ -211,35 +220,35 @@ class _Maker(Dataset[TrainingBatch]):
 def stream_batches(
     config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, step: int, first: int, ranks: Ranks
 ) -> Iterator[TrainingBatch]:
-    """Batches from this step and clip on, without end; `train.workers` processes make them ahead, or none, with the same result."""
-    maker, workers = _Maker(config, dataset, tokenizer, ranks), config.train.workers
+    """Return an endless iterator of batches, prepared in `train.workers` processes (0: in this one)."""
+    batches, workers = _PlannedBatches(config, dataset, tokenizer, ranks), config.train.workers
     plans = plan_batches(config, dataset, step, first)
     if workers == 0:
-        return map(maker.__getitem__, plans)
+        return map(batches.__getitem__, plans)
     loader = DataLoader(
-        maker,
+        batches,
         batch_size=None,
         sampler=plans,
         num_workers=workers,
         prefetch_factor=4,
-        collate_fn=_as_it_is,  # type: ignore[arg-type]
+        collate_fn=_identity,  # type: ignore[arg-type]
     )
     return iter(loader)
 
 
-def _as_it_is(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch
 
 
 def to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
-    """The same batch on another device; to a GPU it is sent while that works on."""
+    """Copy a batch to a device; the copy to a GPU is asynchronous."""
     if device.type == "cpu":
         return batch
 
-    def sent(value: Tensor) -> Tensor:
+    def copy(value: Tensor) -> Tensor:
         return value.pin_memory().to(device, non_blocking=True)
 
     moved: dict[str, Any] = {
-        name: sent(value) for name, value in vars(batch.tokens).items() if isinstance(value, Tensor)
+        name: copy(value) for name, value in vars(batch.tokens).items() if isinstance(value, Tensor)
     }
-    return replace(batch, tokens=replace(batch.tokens, **moved), residual=sent(batch.residual), scale=sent(batch.scale))
+    return replace(batch, tokens=replace(batch.tokens, **moved), residual=copy(batch.residual), scale=copy(batch.scale))

@@ -1,11 +1,11 @@
-"""Train the transformer: packed latents of any size, noised slice by slice, with their captions -> the flow's target."""
+"""Train the diffusion transformer on packed latents of any size, noised slice by slice, with their captions."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,95 +13,33 @@ import torch
 from torch import Tensor
 
 from chronotope import checkpoint
-from chronotope.config import save_toml, to_dict
+from chronotope.config import to_dict
 from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.record import TrainingRecord, read_record, record_of
 from chronotope.errors import UsageError
-from chronotope.flow.path import FlowConfig
-from chronotope.generate.settings import Defaults
-from chronotope.geometry import Geometry
-from chronotope.models.dit import DiT, DiTConfig
+from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer, learn_vocabulary
-from chronotope.parallel import Ranks, join_ranks, leave_ranks, share_out, sum_gradients, sum_over_ranks
-from chronotope.train.batches import TrainingBatch, check_shares, stream_batches, to_device
+from chronotope.parallel import Ranks, join_ranks, leave_ranks, split_over_ranks, sum_gradients, sum_over_ranks
+from chronotope.storage import read_json, write_json, write_toml
+from chronotope.train.batches import TrainingBatch, check_batch_tokens, stream_batches, to_device
+from chronotope.train.config import DiTRun, DiTTraining
+from chronotope.train.log import TrainingLog
 from chronotope.train.muon import Muon, orthogonalise
-from chronotope.train.noise_levels import LevelConfig
-from chronotope.train.progress import TrainingLog
-from chronotope.train.state import Precision, TrainState, autocast, set_rates
+from chronotope.train.state import TrainState, autocast, scale_learning_rates
 
-__all__ = [
-    "CaptionConfig",
-    "DiTRun",
-    "DiTTraining",
-    "Sampler",
-    "check_alike",
-    "train_dit",
-]
+__all__ = ["Sampler", "check_compatible", "make_optimizers", "train_dit"]
 
-
-@dataclass(frozen=True)
-class CaptionConfig:
-    """How often each level of detail is shown, and how often no words at all."""
-
-    tags: float = 0.25
-    sentence: float = 0.6
-    paragraph: float = 0.15
-    story: float = 0.6
-    dropout: float = 0.1
-
-
-@dataclass(frozen=True)
-class DiTTraining:
-    """How long, how much a step, how fast; a step has as many clips as fit `batch_tokens` visual tokens.
-
-    `workers` processes make batches ahead, which a GPU needs (a core makes 500 to 1,000 small clips a second); the result is the same.
-    """
-
-    steps: int = 2000
-    batch_tokens: int = 3800
-    max_sample_tokens: int = 4096
-    muon_rate: float = 0.01
-    adam_rate: float = 1e-3
-    warmup: int = 50
-    decay_from: float = 0.3
-    clip_norm: float = 1.0
-    average_decay: float = 0.997
-    compile: bool = False
-    workers: int = 0
-    precision: Precision = "auto"
-    log_every: int = 20
-    check_every: int = 500
-    save_every: int = 500
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch_tokens < 1:
-            raise UsageError(
-                f"a training has at least 1 step of at least 1 token, got {self.steps} of {self.batch_tokens}"
-            )
-
-
-@dataclass(frozen=True)
-class DiTRun:
-    """Everything that decides the result of a run."""
-
-    seed: int = 0
-    geometry: Geometry = field(default_factory=Geometry)
-    model: DiTConfig = field(default_factory=DiTConfig)
-    flow: FlowConfig = field(default_factory=FlowConfig)
-    levels: LevelConfig = field(default_factory=LevelConfig)
-    captions: CaptionConfig = field(default_factory=CaptionConfig)
-    train: DiTTraining = field(default_factory=DiTTraining)
-    defaults: Defaults = field(default_factory=Defaults)
+Sampler = Callable[[DiTRun, DiT, Path], None]  # draws samples into a folder
 
 
 def flow_loss(output: Tensor, batch: TrainingBatch, num_noised: Tensor) -> Tensor:
-    """Squared error of the prediction, its mean over the tokens that were noised, in all processes."""
+    """Compute the mean squared error of the prediction over the `num_noised` unknown tokens of all processes."""
     return (batch.scale * output.float() - batch.residual).square().mean(dim=1).sum() / num_noised.clamp(min=1)
 
 
 def make_optimizers(model: DiT, train: DiTTraining, ranks: Ranks | None = None) -> tuple[Muon, torch.optim.AdamW]:
-    """Muon for the matrices inside blocks, AdamW for everything else."""
-    splits: dict[int, list[Tensor]] = {1: [], 2: [], 3: []}
+    """Create Muon for the matrices inside blocks and AdamW for all other parameters."""
+    splits: dict[int, list[Tensor]] = {1: [], 2: [], 3: []}  # by the number of projections stacked in a matrix
     rest = []
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2 and ".blocks." in f".{name}":
@@ -109,20 +47,20 @@ def make_optimizers(model: DiT, train: DiTTraining, ranks: Ranks | None = None) 
         else:
             rest.append(parameter)
     groups = [{"params": group, "split": split} for split, group in splits.items()]
-    muon = Muon(groups, lr=train.muon_rate, make_orthogonal=share_out(orthogonalise, ranks or Ranks()))
+    muon = Muon(groups, lr=train.muon_rate, make_orthogonal=split_over_ranks(orthogonalise, ranks or Ranks()))
     adam = torch.optim.AdamW(rest, lr=train.adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     return muon, adam
 
 
 def learning_rate_factor(train: DiTTraining, step: int) -> float:
-    """Linear warm-up, a plateau, then linear decay from `decay_from` of the way to almost nothing at the end."""
+    """Return the factor of the learning rates: linear warm-up, 1, and linear decay after `decay_from` of the steps."""
     if step < train.warmup:
         return (step + 1) / train.warmup
     return min(1.0, (1 - step / train.steps) / (1 - train.decay_from)) + 1e-3
 
 
 @dataclass(frozen=True)
-class Beginning:
+class PreparedRun:
     """What a run begins with: its config with sizes and deviations filled in, its vocabulary, and the name of the weights it starts from.
 
     `record` covers this run and all before it; None if one of those before it left none.
@@ -134,8 +72,12 @@ class Beginning:
     started_from: str | None = None
 
 
-def begin(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None) -> Beginning:
-    """Words and deviations: measured when a run begins, and from then on, or when it starts from a trained model, those of the weights."""
+def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None) -> PreparedRun:
+    """Determine vocabulary and deviations: those of the checkpoint or start model, or measured on the dataset for a new
+    run.
+
+    Raises UsageError where the latents, the config and the start model do not fit together.
+    """
     about = dataset.about[0]
     if (about["channels"], tuple(about["stride"])) != (config.model.channels, config.geometry.stride):  # type: ignore[arg-type]
         raise UsageError(
@@ -152,41 +94,41 @@ def begin(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None)
         deviation = dataset.deviation() * math.prod(config.geometry.patch_size)
         record: TrainingRecord | None = shown
     else:
-        trained = checkpoint.load_json(source / "model.json")
+        trained = read_json(source / "model.json")
         vocabulary, deviation = tuple(trained["vocabulary"]), tuple(trained["flow"]["deviation"])
         started_from = trained.get("started_from")
         before = read_record(trained)
         record = before | shown if before else None
     model = replace(config.model, vocabulary_size=len(vocabulary) + 2)
     config = replace(config, model=model, flow=replace(config.flow, deviation=deviation))
-    return Beginning(config, vocabulary, record, started_from)
+    return PreparedRun(config, vocabulary, record, started_from)
 
 
 def _check_start(config: DiTRun, about: dict[str, Any], start: Path) -> None:
-    """Refuse to start from a model that speaks of other latents."""
-    check_alike(config, start)
-    trained = checkpoint.load_json(start / "model.json")
+    """Raise UsageError for a start model of other sizes or of another autoencoder."""
+    check_compatible(config, start)
+    trained = read_json(start / "model.json")
     if trained["autoencoder"] != about["autoencoder"]:
         raise UsageError(
-            f"{start} was trained on latents of autoencoder {trained['autoencoder']}, these are of {about['autoencoder']}; "
-            "encode the clips with its autoencoder"
+            f"{start} was trained on latents of autoencoder {trained['autoencoder']}, these latents are of "
+            f"{about['autoencoder']}; encode the clips with the autoencoder of {start}"
         )
 
 
-def check_alike(config: DiTRun, start: Path) -> None:
-    """Refuse to start from a model that predicts something else or has other sizes."""
-    trained = checkpoint.load_json(start / "model.json")
+def check_compatible(config: DiTRun, start: Path) -> None:
+    """Raise UsageError for a start model with other sizes, another path or another prediction than the config."""
+    trained = read_json(start / "model.json")
     for part in ("model", "flow"):
-        theirs = trained["config" if part == "model" else part]
+        found = trained["config" if part == "model" else part]
         for name, value in to_dict(getattr(config, part)).items():
-            if name not in ("vocabulary_size", "deviation", "shift") and theirs.get(name) != value:
+            if name not in ("vocabulary_size", "deviation", "shift") and found.get(name) != value:
                 raise UsageError(
-                    f"{start} has {name} {theirs.get(name)}, the preset {value}; take the preset that it was trained with"
+                    f"{start} has {name} {found.get(name)}, the preset {value}; use the preset that it was trained with"
                 )
 
 
-def describe(run: Beginning, dataset: LatentDataset) -> dict[str, Any]:
-    """What stands beside the weights in model.json, so that they can be used without the run."""
+def describe(run: PreparedRun, dataset: LatentDataset) -> dict[str, Any]:
+    """Return the content of model.json: all that is needed to use the weights without the run folder."""
     config = run.config
     return {
         "kind": "dit",
@@ -201,9 +143,6 @@ def describe(run: Beginning, dataset: LatentDataset) -> dict[str, Any]:
     }
 
 
-Sampler = Callable[[DiTRun, DiT, Path], None]
-
-
 def train_dit(
     config: DiTRun,
     data: Sequence[Path],
@@ -212,21 +151,22 @@ def train_dit(
     start: Path | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Run, or continue, a training in the folder `out`; `sampler(config, model, folder)` draws samples now and then.
+    """Run or continue a training in the folder `out`; returns the last logged numbers.
 
-    `start` is the folder of a trained transformer to begin with, instead of random weights.
+    `data` are latents folders. `sampler(config, model, folder)` draws samples every `train.check_every` steps. `start`
+    is the folder of a trained transformer to start from, instead of random weights.
     """
-    # setup: folder, device, data, words
+    # setup: folder, data, vocabulary, device
     (out / "samples").mkdir(parents=True, exist_ok=True)
     ranks, dataset = join_ranks(), LatentDataset(data)
-    run = begin(config, dataset, out, start)
+    run = prepare_run(config, dataset, out, start)
     config, train, seed, tokenizer = run.config, config.train, config.seed, Tokenizer(run.vocabulary)
     if ranks.first:
-        save_toml(config, out / "config.toml")
-        checkpoint.save_json(list(run.vocabulary), out / "vocabulary.json")
+        write_toml(out / "config.toml", config)
+        write_json(out / "vocabulary.json", list(run.vocabulary))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    # the whole state
+    # model, optimizers and state
     torch.manual_seed(seed)
     model = DiT(config.model).to(device)
     if start is not None and checkpoint.latest_checkpoint(out) is None:
@@ -238,22 +178,24 @@ def train_dit(
     state.resume(out)
     network = torch.compile(model, dynamic=True) if train.compile else model
     description = describe(run, dataset)
-    check_shares(config, dataset, ranks)
+    check_batch_tokens(config, dataset, ranks)
     batches = stream_batches(config, dataset, tokenizer, state.step, state.clips, ranks)
     numbers: dict[str, float] = {}
     running: list[Tensor] = []
     with TrainingLog(out, "transformer", train.steps, state.step, quiet, writes=ranks.first) as log:
         log.say(f"{len(dataset)} clips, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
         while state.step < train.steps:
-            # one step: everything random comes from (seed, step)
+            # one step; all random numbers depend on (seed, step)
             started = time.perf_counter()
             factor = learning_rate_factor(train, state.step)
-            set_rates(optimizers, base_rates, factor)
+            scale_learning_rates(optimizers, base_rates, factor)
             batch = to_device(next(batches), device)
-            noised = sum_over_ranks(torch.tensor(batch.num_noised, device=device if ranks.size > 1 else "cpu"), ranks)
+            # on the CPU for one process, which saves a synchronisation with the GPU
+            counter = torch.tensor(batch.num_noised, device=device if ranks.size > 1 else "cpu")
+            num_noised = sum_over_ranks(counter, ranks)
             with autocast(device, train.precision):
                 output = network(batch.tokens)
-            loss = flow_loss(output, batch, noised)
+            loss = flow_loss(output, batch, num_noised)
             loss.backward()
             sum_gradients(model.parameters(), ranks)
             torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
@@ -268,14 +210,14 @@ def train_dit(
             running.append(loss.detach())
             state.seconds += time.perf_counter() - started
 
-            # say, sample, keep
+            # log, sample, save
             log.advance(state.step)
             last = state.step == train.steps
             if state.step % train.log_every == 0 or last:
-                speed = {"clips/s": state.clips / state.seconds, "tokens/s": state.tokens / state.seconds}
                 numbers = {
                     "loss": float(sum_over_ranks(torch.stack(running), ranks).mean()),
-                    **speed,
+                    "clips/s": state.clips / state.seconds,
+                    "tokens/s": state.tokens / state.seconds,
                     "seconds": state.seconds,
                 }
                 running.clear()

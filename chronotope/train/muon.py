@@ -1,7 +1,7 @@
-"""Muon (Jordan et al. 2024): momentum whose matrices are made orthogonal by Newton-Schulz iterations before each step.
+"""The Muon optimizer (Jordan et al. 2024): momentum, orthogonalised by Newton-Schulz iterations before each step.
 
-Single precision and batched over equal shapes, because half precision is slow on CPUs; stacked projections (q, k, v; gate and
-value) are orthogonalised one by one.
+Matrices of equal shape are orthogonalised together, in single precision, because half precision is slow on CPUs. The
+parts of a stacked projection (q, k, v; gate and value) are orthogonalised separately.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch import Tensor
 
 __all__ = ["Muon", "orthogonalise"]
 
-# quintic iteration tuned for speed, not for exact convergence: singular values end between about 0.7 and 1.2
+# coefficients of Jordan's quintic iteration, chosen for speed: singular values end between about 0.7 and 1.2
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """The nearest orthogonal matrices, roughly, of a batch [k, rows, columns]."""
+    """Approximate the nearest orthogonal matrix of each matrix in a batch [k, rows, columns]."""
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
@@ -30,10 +30,10 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """For weight matrices and convolutions (outputs x everything else).
+    """Muon for weight matrices and convolutions (as matrices of outputs x all other axes).
 
-    A group may say into how many stacked matrices its parameters split (`split`). `make_orthogonal` does the costly part on a batch of
-    matrices; many processes may share it (`parallel.share_out`).
+    `split` in a group is the number of stacked matrices in each of its parameters. `make_orthogonal` orthogonalises a
+    batch of matrices; `parallel.split_over_ranks` lets several processes share this work.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         assert closure is None
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]

@@ -1,11 +1,12 @@
-"""Noise levels for training: one per token, so that one model learns every task of the canvas.
+"""Sample noise levels for training: one per token, so that one model learns every task of the canvas.
 
-uniform   all tokens share one level: text to video and pictures (and edits, from the middle of the path)
-forcing   every slice has its own level (diffusion forcing, Chen et al. 2024, arXiv 2407.01392): histories of any quality
-context   some slices are given and the others share one level: a first picture, a past, a future, both ends, or any stills
-region    a box in space, in some or all slices, is given or is all that is not: retakes, inpainting, outpainting
+The kinds of samples, each with its share in `NoiseLevelConfig`:
+uniform   all tokens have one level: text to video or picture, and editing from the middle of the path
+forcing   every slice has its own level: diffusion forcing (Chen et al. 2024, arXiv 2407.01392)
+context   some slices are known and the others have one level: the first, a past, a future, both ends, or any
+region    a box in space and time is known, or everything else is: retakes, inpainting and outpainting
 
-What is given is clean or, as a sliding window sees its past, slightly noised; it carries no loss.
+Known tokens are clean or, as the past of a sliding window, slightly noised; they carry no loss.
 """
 
 from __future__ import annotations
@@ -19,12 +20,17 @@ from torch import Tensor
 from chronotope.errors import UsageError
 from chronotope.flow.timesteps import sample_timesteps
 
-__all__ = ["LevelConfig", "Levels", "sample_levels"]
+__all__ = ["NoiseLevelConfig", "NoiseLevels", "sample_noise_levels"]
 
 
 @dataclass(frozen=True)
-class LevelConfig:
-    """Shares of the kinds (the rest is uniform), the distribution of t, and how often and how far what is given is noised."""
+class NoiseLevelConfig:
+    """Shares of the kinds (the rest is uniform), the distribution of t, and the noise on known tokens.
+
+    t is logit-normal with `mean` and `deviation`, except for a share `flat` that is uniform in (0, 1). In a share
+    `history_share` of the samples, known tokens have a noise level drawn from [0, `history`); in the others they are
+    clean.
+    """
 
     forcing: float = 0.1
     context: float = 0.25
@@ -39,71 +45,78 @@ class LevelConfig:
         shares = (self.forcing, self.context, self.region)
         if min(shares) < 0 or sum(shares) > 1:
             raise UsageError(
-                f"the shares of forcing, context and region must be positive and sum to at most 1, got {shares}"
+                f"the shares of forcing, context and region must be 0 or more and sum to at most 1, got {shares}"
             )
         if not (0 <= self.history_share <= 1 and 0 <= self.history < 1):
-            raise UsageError(f"history_share and history lie in [0, 1], got {self.history_share} and {self.history}")
+            raise UsageError(
+                f"history_share must lie in [0, 1] and history in [0, 1), got {self.history_share} and {self.history}"
+            )
 
 
 @dataclass(frozen=True)
-class Levels:
-    """A noise level in [0, 1) for each token, and which tokens are given."""
+class NoiseLevels:
+    """The noise level of every token, in [0, 1), and which tokens are known."""
 
     level: Float[Tensor, "s rows columns"]
-    given: Bool[Tensor, "s rows columns"]
+    known: Bool[Tensor, "s rows columns"]
 
 
-def sample_levels(config: LevelConfig, num_slices: int, grid: tuple[int, int], generator: torch.Generator) -> Levels:
-    """Levels for `num_slices` slices of `grid` (rows, columns) tokens; never is everything given."""
+def sample_noise_levels(
+    config: NoiseLevelConfig, num_slices: int, grid: tuple[int, int], generator: torch.Generator
+) -> NoiseLevels:
+    """Sample noise levels for `num_slices` slices of `grid` (rows, columns) tokens; at least one token is unknown."""
     kind = float(torch.rand((), generator=generator))
     count = num_slices if kind < config.forcing else 1
     level = sample_timesteps(count, generator, config.mean, config.deviation, config.flat)
     level = level[:, None, None].expand(num_slices, *grid).clone()
-    given = torch.zeros(level.shape, dtype=torch.bool)
+    known = torch.zeros(level.shape, dtype=torch.bool)
     if config.forcing <= kind < config.forcing + config.context and num_slices > 1:
-        given[_given_slices(num_slices, generator)] = True
+        known[_known_slices(num_slices, generator)] = True
     elif config.forcing + config.context <= kind < config.forcing + config.context + config.region:
-        given = _given_region(num_slices, grid, generator)
-    noised = float(torch.rand((), generator=generator)) < config.history_share
-    history = config.history * float(torch.rand((), generator=generator)) * noised
-    return Levels(level.masked_fill(given, history), given)
+        known = _known_region(num_slices, grid, generator)
+    history_is_noised = float(torch.rand((), generator=generator)) < config.history_share
+    history = config.history * float(torch.rand((), generator=generator)) * history_is_noised
+    return NoiseLevels(level.masked_fill(known, history), known)
 
 
-def _given_slices(num_slices: int, generator: torch.Generator) -> Tensor:
-    """Which slices are given: the first, a longer head, a tail, both ends, or any of them."""
+def _known_slices(num_slices: int, generator: torch.Generator) -> Tensor:
+    """Choose known slices: the first one, several at the start, several at the end, both ends, or any."""
     kind = float(torch.rand((), generator=generator))
-    many = _between(1, num_slices - 1, generator)
+    count = _random_integer(1, num_slices - 1, generator)
     if kind < 0.35:
         return torch.tensor([0])
     if kind < 0.55:
-        return torch.arange(many)
+        return torch.arange(count)
     if kind < 0.7:
-        return torch.arange(num_slices - many, num_slices)
+        return torch.arange(num_slices - count, num_slices)
     if kind < 0.85 and num_slices > 2:
-        head = _between(1, num_slices - 2, generator)
-        tail = _between(1, num_slices - 1 - head, generator)
+        head = _random_integer(1, num_slices - 2, generator)
+        tail = _random_integer(1, num_slices - 1 - head, generator)
         return torch.cat([torch.arange(head), torch.arange(num_slices - tail, num_slices)])
-    return torch.randperm(num_slices, generator=generator)[:many]
+    return torch.randperm(num_slices, generator=generator)[:count]
 
 
-def _given_region(num_slices: int, grid: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """All but a box is given, or only the box, and half of the time the slices before and after it as well."""
+def _known_region(num_slices: int, grid: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Choose a box whose inside or outside is known; half of the time also the slices outside a span are known."""
     inside = torch.ones(num_slices, *grid, dtype=torch.bool)
     for axis, size in enumerate(grid, start=1):
-        length = _between(1, size, generator)
-        first = _between(0, size - length, generator)
-        place = torch.arange(size)
-        along = (place >= first) & (place < first + length)
-        inside &= along.view([-1 if i == axis else 1 for i in range(3)])
-    outside_too = torch.zeros(num_slices, 1, 1, dtype=torch.bool)
+        within = _random_span(size, generator)
+        inside &= within.view([-1 if i == axis else 1 for i in range(3)])
+    other_slices = torch.zeros(num_slices, 1, 1, dtype=torch.bool)
     if float(torch.rand((), generator=generator)) < 0.5:
-        length = _between(1, num_slices, generator)
-        first = _between(0, num_slices - length, generator)
-        outside_too = ((torch.arange(num_slices) < first) | (torch.arange(num_slices) >= first + length))[:, None, None]
-    given = outside_too | (~inside if float(torch.rand((), generator=generator)) < 0.5 else inside)
-    return given if not bool(given.all()) else torch.zeros_like(given)
+        other_slices = ~_random_span(num_slices, generator)[:, None, None]
+    known = other_slices | (~inside if float(torch.rand((), generator=generator)) < 0.5 else inside)
+    return known if not bool(known.all()) else torch.zeros_like(known)
 
 
-def _between(low: int, high: int, generator: torch.Generator) -> int:
-    """A whole number, both ends included."""
+def _random_span(size: int, generator: torch.Generator) -> Bool[Tensor, " n"]:
+    """Mark a random run of at least one of `size` places."""
+    length = _random_integer(1, size, generator)
+    first = _random_integer(0, size - length, generator)
+    place = torch.arange(size)
+    return (place >= first) & (place < first + length)
+
+
+def _random_integer(low: int, high: int, generator: torch.Generator) -> int:
+    """Draw an integer in [low, high]."""
     return int(torch.randint(low, high + 1, (), generator=generator))

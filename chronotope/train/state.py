@@ -1,6 +1,6 @@
-"""The whole resumable state of a training run, in one visible object.
+"""The resumable state of a training run in one object, with saving and loading.
 
-Data order and noise are functions of (seed, step), so the step is the data cursor and the random state at once.
+Data order and noise are functions of (seed, step), so the step is both the position in the data and the random state.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from torch import Tensor, nn
 
 from chronotope import checkpoint
 from chronotope.errors import FileProblem
+from chronotope.storage import read_json, remove_folder, write_folder
 
-__all__ = ["Precision", "TrainState", "autocast", "random_generator", "set_rates"]
+__all__ = ["Precision", "TrainState", "autocast", "random_generator", "scale_learning_rates"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """Half-precision matrix products where they are wanted and, with "auto", where the hardware has them.
+    """Return the context for matrix products in bfloat16; with "auto", only where the hardware supports them.
 
-    On CPUs that is AVX-512 BF16 or AMX: without them bfloat16 is several times slower than single precision.
+    A CPU needs AVX-512 BF16 or AMX: without them bfloat16 is several times slower than single precision.
     """
     fast = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.autocast(
@@ -34,14 +35,16 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 
 def random_generator(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """The random numbers of one step, the same whenever and wherever that step is run."""
-    # splitmix-style mixing, so that neighbouring seeds and steps share nothing
+    """Return a random generator that depends only on the seed and the step."""
+    # mixed as in splitmix64, so that neighbouring seeds and steps give unrelated numbers
     mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) % 2**63
     return torch.Generator(device).manual_seed(mixed)
 
 
-def set_rates(optimizers: Sequence[torch.optim.Optimizer], base: Sequence[Sequence[float]], factor: float) -> None:
-    """Every group of every optimizer at this share of its own rate."""
+def scale_learning_rates(
+    optimizers: Sequence[torch.optim.Optimizer], base: Sequence[Sequence[float]], factor: float
+) -> None:
+    """Set every learning rate to its base rate times `factor`; `base` holds one rate per group of each optimizer."""
     for optimizer, rates in zip(optimizers, base, strict=True):
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * factor
@@ -49,7 +52,7 @@ def set_rates(optimizers: Sequence[torch.optim.Optimizer], base: Sequence[Sequen
 
 @dataclass
 class TrainState:
-    """Weights, their running average, optimizers, and how far the run has come."""
+    """Weights, their running average, optimizers, and the counters of a run."""
 
     model: nn.Module
     optimizers: Sequence[torch.optim.Optimizer]
@@ -64,34 +67,33 @@ class TrainState:
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
-        """Move the averaged weights towards the present ones; the decay grows from 0 so that the start is forgotten."""
+        """Update the averaged weights; the decay starts at 0.2, so that the initial weights are forgotten quickly."""
         decay = min(decay, (1 + self.step) / (10 + self.step))
-        # a compiled model prefixes its names, so both sides are walked in order instead of by name
+        # parameters are matched by order, because a compiled model has other names
         both = zip(self.average.parameters(), self.model.parameters(), strict=True)
-        learning = [
-            (slow, fast.detach()) for slow, fast in both if fast.requires_grad
-        ]  # what is frozen stays, to the bit
-        torch._foreach_lerp_([slow for slow, _ in learning], [fast for _, fast in learning], 1 - decay)
-        for kept, present in zip(self.average.buffers(), self.model.buffers(), strict=True):
-            kept.copy_(present)
+        # frozen parameters are left out, because interpolation could change their last bit
+        trained = [(average, current.detach()) for average, current in both if current.requires_grad]
+        torch._foreach_lerp_([average for average, _ in trained], [current for _, current in trained], 1 - decay)
+        for average, current in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            average.copy_(current)
 
     def save(self, run: Path, description: dict[str, Any], keep: int = 2) -> None:
-        """Write a checkpoint folder named by the step and drop all but the `keep` newest."""
+        """Write a checkpoint folder named by the step, and delete all but the `keep` newest."""
 
         def fill(folder: Path) -> None:
             checkpoint.save_model(folder, self.average, description)
             counters = {"step": self.step, "clips": self.clips, "tokens": self.tokens, "seconds": self.seconds}
             checkpoint.save_state(folder, dict(self._tensors()), counters)
 
-        checkpoint.write_folder(run / "checkpoints" / f"{self.step:07d}", fill)
+        write_folder(run / "checkpoints" / f"{self.step:07d}", fill)
         for old in sorted((run / "checkpoints").glob("[0-9]*"))[:-keep]:
-            checkpoint.remove_folder(old)
+            remove_folder(old)
 
-    def resume(self, run: Path) -> bool:
-        """Continue from the newest checkpoint of the run folder, if there is one."""
+    def resume(self, run: Path) -> None:
+        """Load the newest checkpoint of the run folder, if there is one."""
         folder = checkpoint.latest_checkpoint(run)
         if folder is None:
-            return False
+            return
         checkpoint.load_model(folder, self.average)
         tensors = checkpoint.load_tensors(folder / "state.safetensors")
         weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
@@ -99,13 +101,12 @@ class TrainState:
             self.model.load_state_dict(weights)
         except RuntimeError as problem:
             raise FileProblem(
-                f"{folder} was written by a model of other shapes; use another --out or the same preset"
+                f"{folder} was written by a model of other shapes; use the same preset or another --out"
             ) from problem
         self._load_optimizers(tensors)
-        counters = checkpoint.load_json(folder / "state.json")
+        counters = read_json(folder / "state.json")
         self.step, self.clips = counters["step"], counters["clips"]
         self.tokens, self.seconds = counters["tokens"], counters["seconds"]
-        return True
 
     def _tensors(self) -> list[tuple[str, Tensor]]:
         pairs = [(f"model.{name}", tensor) for name, tensor in self.model.state_dict().items()]
@@ -124,7 +125,7 @@ class TrainState:
                 if name.startswith(prefix):
                     index, key = name.removeprefix(prefix).split(".", 1)
                     like = parameters[int(index)]
-                    # in the parameter's own memory order: fused kernels walk both by address
+                    # in the memory layout of the parameter, because fused kernels read both by address
                     state.setdefault(int(index), {})[key] = (
                         torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
                     )

@@ -6,7 +6,6 @@ import functools
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
 from chronotope.media import video
+from chronotope.storage import write_atomically
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.splits import Split
 
@@ -77,7 +77,7 @@ def write_dataset(
         for done, _ in enumerate(_in_processes(job, request.count, workers), start=1):
             if progress:
                 progress(done, request.count)
-        _put(out / "dataset.json", json.dumps(request.described(), indent=1).encode())
+        write_atomically(out / "dataset.json", json.dumps(request.described(), indent=1))
     except OSError as problem:
         raise FileProblem(f"{out} cannot be written: {problem.strerror or problem}") from problem
 
@@ -105,7 +105,7 @@ def _write_clip(out: Path, request: DatasetRequest, index: int) -> None:
         _put_arrays(folder / f"{key}.{suffix}.npz", **arrays)
     # The JSON comes last: where it stands, the clip is whole.
     record = {"captions": to_dict(world.captions(spec)), **clip.record}
-    _put(folder / f"{key}.json", json.dumps(record, separators=(",", ":")).encode())
+    write_atomically(folder / f"{key}.json", json.dumps(record, separators=(",", ":")).encode())
 
 
 def _put_pixels(folder: Path, key: str, frames: Frames, fps: float) -> None:
@@ -115,17 +115,10 @@ def _put_pixels(folder: Path, key: str, frames: Frames, fps: float) -> None:
         return
     packed = io.BytesIO()
     Image.fromarray(frames[0]).save(packed, "PNG")
-    _put(folder / f"{key}.png", packed.getvalue())
+    write_atomically(folder / f"{key}.png", packed.getvalue())
 
 
 def _put_arrays(path: Path, **arrays: np.ndarray) -> None:
     packed = io.BytesIO()
     np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
-    _put(path, packed.getvalue())
-
-
-def _put(path: Path, data: bytes) -> None:
-    """Write beside, then rename."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    beside.write_bytes(data)
-    beside.replace(path)
+    write_atomically(path, packed.getvalue())

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronotope import checkpoint
 from chronotope.config import to_dict
 from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.generate.pipeline import WEIGHTS
 from chronotope.media import video
+from chronotope.storage import read_json, write_json
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES
@@ -25,12 +25,12 @@ RECORD = TrainingRecord(("a", "ball", "red"), ((48, 32),), False, (4, 8), (8.0,)
 def save_recorded_run(folder: Path, record: TrainingRecord = RECORD) -> Path:
     """A run folder whose model says what it was trained on."""
     file = save_run(folder) / "dit" / "model.json"
-    checkpoint.save_json({**checkpoint.load_json(file), "trained_on": to_dict(record)}, file)
+    write_json(file, {**read_json(file), "trained_on": to_dict(record)})
     return folder
 
 
 def record_of_small() -> TrainingRecord:
-    record = read_record(checkpoint.load_json(WEIGHTS / "small" / "dit" / "model.json"))
+    record = read_record(read_json(WEIGHTS / "small" / "dit" / "model.json"))
     assert record is not None
     return record
 
@@ -130,5 +130,5 @@ def test_a_record_changes_no_hash(tmp_path: Path) -> None:
     save_recorded_run(tmp_path / "model")
     assert checkpoint.weights_hash(model) == before
     file = model / "model.json"
-    checkpoint.save_json({**checkpoint.load_json(file), "started_from": "another"}, file)
+    write_json(file, {**read_json(file), "started_from": "another"})
     assert checkpoint.weights_hash(model) != before

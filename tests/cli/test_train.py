@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronotope import checkpoint
 from chronotope.config import to_dict
 from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.media import video
-from chronotope.train.progress import TrainingLog
+from chronotope.storage import read_json
+from chronotope.train.log import TrainingLog
 from tests.cli.models import (
     SMALL_AUTOENCODER,
     SMALL_DIT,
@@ -171,7 +171,7 @@ def test_training_goes_on_as_if_never_interrupted(clips: Path, monkeypatch: pyte
         done = train(what, clips, "broken")
         assert (done.exit_code, done.stdout) == (0, f"broken/{what}\n")
         assert "trained already (4 steps)" in done.stderr
-        assert "psnr" in checkpoint.load_json(Path("broken/autoencoder/model.json"))["training"]
+        assert "psnr" in read_json(Path("broken/autoencoder/model.json"))["training"]
     look_at_a_run()
 
 
@@ -193,7 +193,7 @@ def look_at_a_run() -> None:
     assert answer("info", dit["checkpoint"])["state"]["step"] == 4
     assert "0000004" in run("info", "whole").stdout
     for folder in ("whole", "broken"):
-        record = read_record(checkpoint.load_json(Path(folder, "dit/model.json")))
+        record = read_record(read_json(Path(folder, "dit/model.json")))
         assert record == TrainingRecord(words_of_captions(), ((32, 32),), True, (9, 9), (8.0,))
     Path("whole/autoencoder/model.json").unlink()
     assert answer("info", "whole/autoencoder")["kind"] == "training without a result yet"
@@ -208,7 +208,7 @@ def test_training_on_from_a_trained_model(clips: Path, model: Path) -> None:
     result = train("dit", clips, "run", "model.max_text_tokens=24", *start)
     assert (result.exit_code, result.stdout) == (0, "run/dit\n"), result.stderr
     assert weights("run/autoencoder") == weights(str(model / "autoencoder"))
-    first, after = (checkpoint.load_json(folder / "dit" / "model.json") for folder in (model, Path("run")))
+    first, after = (read_json(folder / "dit" / "model.json") for folder in (model, Path("run")))
     assert after["vocabulary"] == first["vocabulary"] and after["flow"] == first["flow"]
     assert after["trained_on"] is None  # the model it started from has no record
     assert weights("run/dit") != weights(str(model / "dit"))
@@ -234,7 +234,7 @@ def test_a_transformer_on_a_ready_autoencoder(clips: Path, model: Path) -> None:
     words = ("--autoencoder", str(model))
     one_step = ("train.steps=1",)
     assert "copied from" in train("dit", clips, "run", *one_step, *words).stderr
-    assert checkpoint.load_json(Path("run/autoencoder/model.json"))["kind"] == "autoencoder"
+    assert read_json(Path("run/autoencoder/model.json"))["kind"] == "autoencoder"
     load_autoencoder(Path("run"))
     other = save_run(Path("other"), seed=1)
     assert "another autoencoder" in last_line(train("dit", clips, "run", "--autoencoder", str(other)), 2)
@@ -249,13 +249,13 @@ def test_training_on_keeps_the_record_of_the_start(clips: Path, model: Path) -> 
     shutil.copytree(model, "start")
     file = Path("start/dit/model.json")
     before = TrainingRecord(("dragon",), ((64, 64),), False, (12, 17), (24.0,), ("stage small",))
-    checkpoint.save_json({**checkpoint.load_json(file), "trained_on": to_dict(before)}, file)
+    write_json(file, {**read_json(file), "trained_on": to_dict(before)})
     shutil.copytree(clips, "clips")
     Path("clips/dataset.json").write_text('{"world": "stage", "scope": "shapes"}')
     settings = "model.max_text_tokens=24", "train.steps=1", "train.max_sample_tokens=8"  # 2 of 3 slices of 4 tokens
     result = train("dit", Path("clips"), "run", *settings, "--from", "start")
     assert result.exit_code == 0, result.stderr
-    after = read_record(checkpoint.load_json(Path("run/dit/model.json")))
+    after = read_record(read_json(Path("run/dit/model.json")))
     assert after is not None
     assert after.words == tuple(sorted({"dragon", *words_of_captions()})) and after.num_frames == (8, 17)
     assert after.worlds == ("stage shapes", "stage small")

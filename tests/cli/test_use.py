@@ -20,6 +20,7 @@ from chronotope.generate import pipeline
 from chronotope.generate.pipeline import Generator
 from chronotope.media import video
 from chronotope.models.costs import SampleSize, dit_flops
+from chronotope.storage import read_json, write_json
 from tests.cli.models import answer, files_in, program, refused, run, save_run
 
 PROMPT = "a red ball"
@@ -250,12 +251,11 @@ def broken_model(kind: str, model: Path, target: Path) -> Path:
         case "json":
             (target / "dit/model.json").write_text("{")
         case "config":
-            description = checkpoint.load_json(target / "dit/model.json")
-            checkpoint.save_json(
-                {**description, "config": {**description["config"], "widht": 3}}, target / "dit/model.json"
-            )
+            description = read_json(target / "dit/model.json")
+            misspelt = {**description, "config": {**description["config"], "widht": 3}}
+            write_json(target / "dit/model.json", misspelt)
         case "not a description":
-            checkpoint.save_json({"kind": "dit"}, target / "dit/model.json")
+            write_json(target / "dit/model.json", {"kind": "dit"})
         case "other autoencoder":
             shutil.copytree(
                 save_run(target / "other", seed=1) / "autoencoder", target / "autoencoder", dirs_exist_ok=True

@@ -18,7 +18,7 @@ import pytest
 
 from chronotope.errors import FileProblem, UsageError
 from chronotope.media import video
-from chronotope.media.frames import selected, source
+from chronotope.media.frames import open_source, select_frames
 from tests.real_clips import CLIPS, available
 
 REAL = available()
@@ -92,7 +92,7 @@ def test_real_count_by_another_reader(name: str) -> None:
     """Decoding yields as many frames as OpenCV's reader finds."""
     capture = cv2.VideoCapture(str(real(name)))
     count = sum(1 for _ in iter(capture.grab, False))
-    assert sum(1 for _ in source(real(name), 0).frames) == count == CLIPS[name].frames
+    assert sum(1 for _ in open_source(real(name), 0).frames) == count == CLIPS[name].frames
 
 
 @pytest.mark.parametrize("name", [name for name in CLIPS if name != "bbb.mp4"])
@@ -100,7 +100,7 @@ def test_real_middle_is_the_same_as_from_the_start(name: str) -> None:
     """A start in the middle gives, to the bit, what decoding all before it gives; cockatoo.mp4 breaks naive seeking."""
     info = video.probe(real(name))
     first = int(max(info.seconds * 0.6 - 0.5, 0) * 10)
-    whole = [timed.pixels() for timed in itertools.islice(selected(real(name), 10, 0, None)[1], first, first + 5)]
+    whole = [timed.pixels() for timed in itertools.islice(select_frames(real(name), 10, 0, None)[1], first, first + 5)]
     part = list(video.stream(real(name), fps=10, start=first / 10, seconds=0.5))
     assert len(part) == 5
     assert all(np.array_equal(one, other) for one, other in zip(part, whole, strict=True))
@@ -120,11 +120,11 @@ def test_real_film_is_cut_quickly() -> None:
 
 
 def test_real_stamps_in_decoding_order_are_mended() -> None:
-    """box.mp4 stamps its reordered frames in the order of decoding; in display order the clock must still run evenly."""
+    """The timestamps of box.mp4 are in decoding order; times in display order must still be evenly spaced."""
     with av.open(str(real("box.mp4"))) as container:
         stamps = [frame.pts for frame in container.decode(video=0)]
     assert stamps != sorted(stamps)  # type: ignore[type-var]
-    times = [timed.time for timed in source(real("box.mp4"), 0).frames]
+    times = [timed.time for timed in open_source(real("box.mp4"), 0).frames]
     assert len(times) == len(stamps)
     assert np.diff(times[:-1]).min() > 0.03
     assert np.diff(times[:-1]).max() < 0.04
@@ -279,7 +279,7 @@ def test_rotation(matrix: tuple[int, int, int, int], turned: Any, degrees: int |
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("fps", [1, 7.3, 23.976, 24, 30, 60, 240])
 def test_resampling_follows_the_clock(suffix: str, fps: float, tmp_path: Path) -> None:
-    """At every output time the frame on screen then, for uneven timestamps; the closed form is a search in the stamps."""
+    """With uneven timestamps, each output frame is the one on screen; a search in the timestamps finds the same."""
     rng = np.random.default_rng(0)
     stamps = np.concatenate([[0], np.cumsum(rng.integers(5, 120, 39))])
     path = encode(
@@ -341,7 +341,7 @@ def test_window(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
 def test_sound_and_cover_are_no_frames(name: str, tmp_path: Path) -> None:
-    """Sound that lasts longer than the video is no sign of a cut, and a cover picture before the video is not the video."""
+    """Sound longer than the video does not mean that it is cut short, and a cover picture is not a frame."""
     with av.open(str(tmp_path / name), "w") as container:
         cover: Any = container.add_stream("mjpeg", rate=24) if name == "a.mp4" else None
         track: Any = container.add_stream("libx264", rate=24)

@@ -258,7 +258,7 @@ def test_failure_at_the_very_end_leaves_nothing(tmp_path: Path, monkeypatch: pyt
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that is full is one sentence."""
     monkeypatch.setattr(
-        "chronotope.media.picture.part", lambda path: Path("/dev/full") if path.suffix == ".mkv" else path
+        "chronotope.media.picture.partial_path", lambda path: Path("/dev/full") if path.suffix == ".mkv" else path
     )
     monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
     with pytest.raises(FileProblem, match=r"cannot be written .*No space left"):
@@ -358,7 +358,7 @@ BAD_FRAMES = [
 
 
 def test_bad_frames(tmp_path: Path) -> None:
-    """Frames of another kind or of two sizes, or none at all; outside of this process, where types are not checked on every call."""
+    """Frames of another type, of two sizes, or none are refused; in a new process, without runtime type checks."""
     code = "import numpy as np; from chronotope.media import video; good = np.zeros((48, 64, 3), np.uint8)\n"
     for frames, _ in BAD_FRAMES:
         code += f"try: video.write('a.mp4', {frames}, 8)\nexcept video.UsageError as error: print(error)\n"

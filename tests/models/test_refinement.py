@@ -3,7 +3,7 @@
 import torch
 
 from chronotope.models.patches import patchify, unpatchify
-from chronotope.models.refinement import Grid, Seams
+from chronotope.models.refinement import Grid, Refinement
 
 PATCH = (1, 2, 2)
 GRIDS = (Grid(4, 2, 3), Grid(1, 4, 2), Grid(3, 2, 3, cycle=True))
@@ -15,7 +15,7 @@ def count(grid):
 
 def made(seed=0):
     torch.manual_seed(seed)
-    seams = Seams(16, 4, PATCH, 8)
+    seams = Refinement(16, 4, PATCH, 8)
     total = sum(map(count, GRIDS))
     return seams, torch.randn(total, 16), torch.randn(total, 16)
 

@@ -17,7 +17,7 @@ from chronotope.geometry import Geometry
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks
 from chronotope.train.autoencoder import AutoencoderTraining, reconstruction_loss, train_autoencoder
-from chronotope.train.batches import check_shares, make_batch, plan_batches
+from chronotope.train.batches import check_batch_tokens, make_batch, plan_batches
 from tests.train.test_training import AUTOENCODER, DIT, clips, run, weights
 
 __all__ = ["clips", "run"]  # fixtures
@@ -37,7 +37,7 @@ def test_a_decoder_learns_on_and_latents_stay_valid(run: Path, clips: Path, tmp_
     # interrupted at step 2 and run again: the same
     half = replace(longer, train=replace(longer.train, steps=4))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chronotope.train.autoencoder.set_rates", _stops_after(2))
+        patch.setattr("chronotope.train.autoencoder.scale_learning_rates", _stops_after(2))
         with pytest.raises(KeyboardInterrupt):
             train_autoencoder(half, [clips], tmp_path / "again", start, quiet=True)
     train_autoencoder(half, [clips], tmp_path / "again", start, quiet=True)
@@ -45,7 +45,7 @@ def test_a_decoder_learns_on_and_latents_stay_valid(run: Path, clips: Path, tmp_
 
 
 def _stops_after(steps: int):  # type: ignore[no-untyped-def]
-    from chronotope.train.state import set_rates
+    from chronotope.train.state import scale_learning_rates
 
     taken: list[int] = []
 
@@ -53,7 +53,7 @@ def _stops_after(steps: int):  # type: ignore[no-untyped-def]
         if len(taken) == steps:
             raise KeyboardInterrupt
         taken.append(1)
-        set_rates(*arguments)  # type: ignore[arg-type]
+        scale_learning_rates(*arguments)  # type: ignore[arg-type]
 
     return set_or_stop
 
@@ -105,6 +105,6 @@ def test_shares_of_a_batch_are_the_batch(latents: LatentDataset) -> None:
     assert torch.cat([share.residual for share in shares]).square().sum() == pytest.approx(
         float(whole.residual.square().sum()), rel=1e-5
     )
-    check_shares(DIT, latents, Ranks(0, 2))
+    check_batch_tokens(DIT, latents, Ranks(0, 2))
     with pytest.raises(UsageError, match="fewer clips than there are processes"):
-        check_shares(DIT, latents, Ranks(0, 100))
+        check_batch_tokens(DIT, latents, Ranks(0, 100))

@@ -7,9 +7,11 @@ import sys
 
 import torch
 
-from chronotope import checkpoint
+from chronotope.checkpoint import load_tensors
 from chronotope.config import override
-from chronotope.train.dit import DiTRun, train_dit
+from chronotope.storage import write_json
+from chronotope.train.config import DiTRun
+from chronotope.train.dit import train_dit
 
 SETTINGS = [
     "model.channels=4",
@@ -28,7 +30,8 @@ SCRIPT = f"""
 import sys, torch
 from pathlib import Path
 from chronotope.config import override
-from chronotope.train.dit import DiTRun, train_dit
+from chronotope.train.config import DiTRun
+from chronotope.train.dit import train_dit
 torch.set_num_threads(1)
 train_dit(override(DiTRun(), {SETTINGS!r} + sys.argv[3:]), [Path(sys.argv[1])], Path(sys.argv[2]), quiet=True)
 """
@@ -50,7 +53,7 @@ def write_latents(folder):
         lines.append(json.dumps({**about, "captions": {"sentence": [f"clip {i}"]}}))
     save_file(tensors, folder / "latents-00000.safetensors")
     (folder / "index.jsonl").write_text("".join(line + "\n" for line in lines))
-    checkpoint.save_json({"autoencoder": "none", "stride": [4, 8, 8], "channels": 4}, folder / "latents.json")
+    write_json(folder / "latents.json", {"autoencoder": "none", "stride": [4, 8, 8], "channels": 4})
 
 
 def test_two_processes_equal_one(tmp_path):
@@ -73,9 +76,7 @@ def test_two_processes_equal_one(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    ours, theirs = (
-        checkpoint.load_tensors(folder / "checkpoints" / "0000005" / "model.safetensors") for folder in (one, two)
-    )
+    ours, theirs = (load_tensors(folder / "checkpoints" / "0000005" / "model.safetensors") for folder in (one, two))
     for name, tensor in ours.items():
         torch.testing.assert_close(theirs[name], tensor, atol=2e-4, rtol=2e-3)
     losses = [

@@ -1,4 +1,4 @@
-"""The training scripts on a handful of tiny clips: loss falls, and a resumed run equals an uninterrupted one to the bit."""
+"""Training on a few tiny clips: the loss falls, and a resumed run equals an uninterrupted one to the bit."""
 
 import json
 import math
@@ -24,17 +24,18 @@ from chronotope.prompt import Prompt
 from chronotope.train.autoencoder import (
     AutoencoderRun,
     calibrate,
-    decoder_noise,
-    pixel_changes,
+    initialise_linear_paths,
+    pixel_sensitivity,
     reconstruct_windows,
-    start_from_principal_components,
+    sample_decoder_noise,
     train_autoencoder,
 )
 from chronotope.train.batches import choose_caption, clip_window, make_sample
-from chronotope.train.dit import CaptionConfig, DiTRun, train_dit
+from chronotope.train.config import CaptionConfig, DiTRun
+from chronotope.train.dit import train_dit
+from chronotope.train.log import TrainingLog
 from chronotope.train.muon import orthogonalise
-from chronotope.train.noise_levels import LevelConfig, sample_levels
-from chronotope.train.progress import TrainingLog
+from chronotope.train.noise_levels import NoiseLevelConfig, sample_noise_levels
 
 AUTOENCODER = override(
     AutoencoderRun(),
@@ -194,7 +195,7 @@ def test_latents_of_another_autoencoder_are_refused(run, clips, tmp_path):
 
 def kind_of(levels):
     """What a draw was, read off the levels themselves."""
-    by_slice, given = levels.level.flatten(1), levels.given.flatten(1)
+    by_slice, given = levels.level.flatten(1), levels.known.flatten(1)
     if not given.any():
         return "uniform" if len(by_slice.unique()) == 1 else "forcing"
     return "context" if bool((given.all(dim=1) | ~given.any(dim=1)).all()) else "region"
@@ -202,8 +203,8 @@ def kind_of(levels):
 
 def test_levels_are_shared_forced_or_given():
     generator = torch.Generator().manual_seed(0)
-    config = LevelConfig(forcing=0.2, context=0.3, region=0.2, history_share=0.4, history=0.1)
-    drawn = [sample_levels(config, 6, (3, 5), generator) for _ in range(3000)]
+    config = NoiseLevelConfig(forcing=0.2, context=0.3, region=0.2, history_share=0.4, history=0.1)
+    drawn = [sample_noise_levels(config, 6, (3, 5), generator) for _ in range(3000)]
     kinds = [kind_of(levels) for levels in drawn]
     for kind, least, most in (
         ("forcing", 0.17, 0.23),
@@ -215,13 +216,13 @@ def test_levels_are_shared_forced_or_given():
     histories = []
     for levels in drawn:
         assert levels.level.shape == (6, 3, 5) and bool((levels.level >= 0).all() and (levels.level < 1).all())
-        assert not bool(levels.given.all()) and bool((levels.level[~levels.given] > 0).all())
-        if levels.given.any():
-            (history,) = levels.level[levels.given].unique().tolist()  # all that is given is noised alike
+        assert not bool(levels.known.all()) and bool((levels.level[~levels.known] > 0).all())
+        if levels.known.any():
+            (history,) = levels.level[levels.known].unique().tolist()  # all that is given is noised alike
             histories.append(history)
     assert max(histories) < 0.1 and abs(np.mean([history > 0 for history in histories]) - 0.4) < 0.05
     given = torch.stack(
-        [levels.given.flatten(1).all(dim=1) for levels, kind in zip(drawn, kinds, strict=True) if kind == "context"]
+        [levels.known.flatten(1).all(dim=1) for levels, kind in zip(drawn, kinds, strict=True) if kind == "context"]
     )
     for what, known in (
         ("first", [0]),
@@ -230,8 +231,8 @@ def test_levels_are_shared_forced_or_given():
     ):  # every layout that the tasks need does come up
         others = [i for i in range(6) if i not in known]
         assert bool((given[:, known].all(dim=1) & ~given[:, others].any(dim=1)).any()), what
-    single = sample_levels(LevelConfig(forcing=0.0, context=1.0, region=0.0), 1, (2, 2), generator)
-    assert not bool(single.given.any())  # a picture is never its own context
+    single = sample_noise_levels(NoiseLevelConfig(forcing=0.0, context=1.0, region=0.0), 1, (2, 2), generator)
+    assert not bool(single.known.any())  # a picture is never its own context
 
 
 def test_clips_are_cut_at_random_places_and_stay_whole(clips, run, tmp_path):
@@ -303,7 +304,7 @@ def test_a_channel_counts_by_what_it_does_to_pixels():
     torch.manual_seed(0)
     model = Autoencoder(AUTOENCODER.model)
     latents = torch.randn(64, 4, 16, 16)
-    found = pixel_changes(model, latents, torch.Generator().manual_seed(1))
+    found = pixel_sensitivity(model, latents, torch.Generator().manual_seed(1))
     columns = model.decoder.linear.weight.detach().flatten(1)
     torch.testing.assert_close(found, columns.square().mean(dim=1).sqrt(), rtol=0.03, atol=0.0)
 
@@ -313,7 +314,7 @@ def test_latents_leave_with_mean_square_one_and_the_emphasis_asked_for(clips, em
     torch.manual_seed(0)
     model = Autoencoder(AUTOENCODER.model)
     pool = load_pool([find_clips([clips])], AUTOENCODER.pool, 0)
-    start_from_principal_components(model, pool, 0)
+    initialise_linear_paths(model, pool, 0)
     calibrate(model, pool, 0, emphasis)
     with torch.no_grad():  # the very windows it was calibrated on
         raw = [reconstruct_windows(model, pool.batch(1, step).float() / 127.5 - 1, None)[1] for step in range(24)]
@@ -331,8 +332,8 @@ def test_the_decoder_is_told_how_noisy_latents_are(run):
     slices = Geometry().slices(12)
     assert not torch.equal(autoencoder.decode(latents, slices), autoencoder.decode(latents, slices, [0.0, 0.25, 0.0]))
     windows = torch.zeros(4000, 8, 1, 1, 3)
-    assert decoder_noise(AUTOENCODER.train, windows, 4, 3, 0) is None  # while the encoder learns
-    drawn = decoder_noise(AUTOENCODER.train, windows, 4, 4, 0)
+    assert sample_decoder_noise(AUTOENCODER.train, windows, 4, 3, 0) is None  # while the encoder learns
+    drawn = sample_decoder_noise(AUTOENCODER.train, windows, 4, 4, 0)
     assert drawn.shape == (4000, 2) and 0.28 < float(drawn.max()) < 0.3
     assert float((drawn == 0).all(dim=1).float().mean()) == pytest.approx(0.5 + 0.5 / 16, abs=0.03)
     both = (drawn > 0).all(dim=1)

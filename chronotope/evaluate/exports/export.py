@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +20,8 @@ from chronotope.evaluate.exports import worldscore
 from chronotope.evaluate.exports.layouts import Clip, Length, Request, find_format, plan
 from chronotope.generate.pipeline import Generation
 from chronotope.media import video
+from chronotope.progress import Progress
+from chronotope.storage import append_jsonl, write_jsonl
 
 __all__ = ["MANIFEST", "Maker", "Shot", "export", "kept", "num_frames", "validate"]
 
@@ -55,7 +56,7 @@ def num_frames(request: Request, clip: Clip, maker: Maker) -> int:
 # Making
 
 
-def export(request: Request, maker: Maker, report: Callable[[int, int], None]) -> int:
+def export(request: Request, maker: Maker, report: Progress) -> int:
     """Make every video that is not there yet and return how many were; a folder of another export is refused."""
     clips = plan(request)
     lacking = [clip.image for clip in clips if clip.image and not clip.image.is_file()]
@@ -69,7 +70,7 @@ def export(request: Request, maker: Maker, report: Callable[[int, int], None]) -
     _write_manifest(request.out, list(done.values()))
     for number, clip in enumerate(clips, start=1):
         if clip.file not in done:
-            _append(request.out, _make(request, clip, maker))
+            append_jsonl(request.out / MANIFEST, _make(request, clip, maker))
             made += 1
         report(number, len(clips))
     return made
@@ -173,16 +174,7 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
 
 def _write_manifest(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f"{MANIFEST}.part"
-    beside.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    beside.replace(folder / MANIFEST)
-
-
-def _append(folder: Path, row: Mapping[str, Any]) -> None:
-    with (folder / MANIFEST).open("a") as file:
-        file.write(json.dumps(row) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    write_jsonl(folder / MANIFEST, rows)
 
 
 def _sha256(path: Path) -> str:

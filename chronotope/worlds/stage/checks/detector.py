@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from chronotope.checkpoint import load_json, load_tensors
+from chronotope.checkpoint import load_tensors
 from chronotope.errors import FileProblem
 from chronotope.geometry import Frames
 from chronotope.media.picture import resize
+from chronotope.storage import read_json
 from chronotope.worlds.stage.scope import SCOPES
 
 __all__ = [
@@ -122,7 +123,7 @@ def weights_folder() -> Path:
 def load_detector(folder: Path | None = None) -> Detector:
     """The trained detector, ready to look."""
     folder = folder or weights_folder()
-    about = load_json(folder / "detector.json")
+    about = read_json(folder / "detector.json")
     if tuple(about["kinds"]) != KINDS:
         raise FileProblem(
             f"{folder}/detector.json was trained for another cast; train it again: python -m tools.train_detector"

@@ -1,8 +1,7 @@
-"""What a training run says while it runs: a line per logged step in log.jsonl, a live line on stderr."""
+"""Log a training run: one line per logged step in log.jsonl, and a progress bar on stderr."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,19 +9,23 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from chronotope.storage import append_jsonl, read_jsonl, write_jsonl
+
 __all__ = ["TrainingLog"]
 
 
 class TrainingLog:
-    """Appends numbers to `log.jsonl` and shows them; lines after `step` of a resumed run are dropped first."""
+    """Appends numbers to `log.jsonl` and shows them; lines after `step`, from before a resumption, are deleted first.
+
+    With `writes=False` (all processes but the first) nothing is written or shown.
+    """
 
     def __init__(self, run: Path, name: str, total: int, step: int, quiet: bool = False, writes: bool = True) -> None:
         self.path = run / "log.jsonl"
         self.writes = writes
         quiet = quiet or not writes
         if writes and self.path.exists():
-            lines = [line for line in self.path.read_text().splitlines() if json.loads(line)["step"] <= step]
-            self.path.write_text("".join(line + "\n" for line in lines))
+            write_jsonl(self.path, [row for row in read_jsonl(self.path) if row["step"] <= step])
         self.console = Console(stderr=True, quiet=quiet)
         columns = (
             SpinnerColumn(),
@@ -46,18 +49,18 @@ class TrainingLog:
         self.progress.stop()
 
     def say(self, text: str) -> None:
-        """A sentence above the live line."""
+        """Print a sentence above the progress bar."""
         self.console.print(text, highlight=False)
 
     def advance(self, step: int) -> None:
+        """Move the progress bar to `step`."""
         self.progress.update(self.task, completed=step)
 
     def write(self, step: int, numbers: Mapping[str, float]) -> None:
-        """One line of numbers, rounded to six significant digits."""
+        """Write and show the numbers of a step, rounded to six significant digits."""
         rounded = {name: float(f"{value:.6g}") for name, value in numbers.items()}
         if self.writes:
-            with self.path.open("a") as file:
-                file.write(json.dumps({"step": step, **rounded}) + "\n")
+            append_jsonl(self.path, {"step": step, **rounded})
         shown = "  ".join(f"{name} {value:.4g}" for name, value in rounded.items() if name != "seconds")
         self.progress.update(self.task, completed=step, numbers=shown)
         if not self.console.is_terminal:
