@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,7 @@ from chronotope.generate.pipeline import WEIGHTS
 from chronotope.generate.plan import Plan
 from chronotope.generate.settings import Settings
 from chronotope.storage import read_json
-from chronotope.worlds.language import DIRECTIONS
-from chronotope.worlds.stage.scope import SCOPES
-from chronotope.worlds.stage.vocabulary import SYNONYMS
+from chronotope.worlds.catalogue import all_worlds
 
 __all__ = ["describe_training", "summarise", "training_notes"]
 
@@ -80,23 +78,20 @@ def describe_training(description: Mapping[str, Any]) -> str:
 
 
 def _vocabulary(record: TrainingRecord) -> dict[str, str]:
-    """The words of a model; those of the stage's scopes by what they name."""
-    names = [world.removeprefix("stage ") for world in record.worlds if world.startswith("stage ")]
-    scopes = [SCOPES[name] for name in names if name in SCOPES]
-    if not scopes:
-        more = len(record.words) - LISTED_WORDS
-        rest = f" and {more} more (--json lists all)" if more > 0 else ""
-        return {"words": f"{len(record.words)}: {', '.join(record.words[:LISTED_WORDS])}{rest}"}
-    shapes, nouns = (_union(getattr(scope, kind) for scope in scopes) for kind in ("shapes", "nouns"))
-    things = _union(SYNONYMS.get(thing, (thing,)) for thing in (*shapes, *nouns))
-    return {
-        "words": f"{len(record.words)}, {len(shapes)} shapes and {len(nouns)} nouns among them (--json lists all)",
-        "things": ", ".join(things),
-        "colours": ", ".join(_union(scope.colours for scope in scopes)) + " (of shapes)",
-        "places": ", ".join(_union(scope.backdrops for scope in scopes)),
-        "actions": ", ".join(_union(scope.events for scope in scopes)),
-        "directions": ", ".join(DIRECTIONS),
-    }
+    """Return the words of a model; those of a world's scopes by what they name."""
+    scopes: dict[str, list[str]] = {}
+    for entry in record.worlds:
+        world, _, scope = entry.partition(" ")
+        scopes.setdefault(world, []).append(scope)
+    facts: dict[str, str] = {}
+    for world in all_worlds():
+        kinds = world.vocabulary(scopes[world.name]) if world.name in scopes else {}
+        facts |= {kind: ", ".join(words) for kind, words in kinds.items() if words}
+    if facts:
+        return {"words": f"{len(record.words)} (--json lists all)", **facts}
+    more = len(record.words) - LISTED_WORDS
+    rest = f" and {more} more (--json lists all)" if more > 0 else ""
+    return {"words": f"{len(record.words)}: {', '.join(record.words[:LISTED_WORDS])}{rest}"}
 
 
 def _sizes(record: TrainingRecord) -> str:
@@ -110,11 +105,6 @@ def _lengths(record: TrainingRecord) -> str:
     shortest, longest = record.num_frames
     rates = " or ".join(f"{fps:g}" for fps in record.fps)
     return f"{'pictures and ' if record.pictures else ''}videos of {shortest} to {longest} frames at {rates} a second"
-
-
-def _union(groups: Iterable[Iterable[str]]) -> list[str]:
-    """Each item once, in the order of the first time."""
-    return list(dict.fromkeys(item for group in groups for item in group))
 
 
 def _name(model: Path) -> str:

@@ -79,6 +79,10 @@ class World(ABC):
         """Return the file name of a clip in a dataset, without suffix."""
         return spec_key(spec)[:16]
 
+    def vocabulary(self, scopes: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Return what the captions of these scopes can name, by kind, such as nouns and colours."""
+        return {}
+
     def unavailable(self) -> str:
         """Say why this world cannot be rendered on this machine; empty where it can."""
         return ""

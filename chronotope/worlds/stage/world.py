@@ -15,6 +15,7 @@ from chronotope.geometry import Frames
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.case import Case, SuiteItem, TaskInputs, basic_strata
 from chronotope.worlds.check import Check
+from chronotope.worlds.language import DIRECTIONS
 from chronotope.worlds.splits import Split, spec_key
 from chronotope.worlds.stage import captions as wording
 from chronotope.worlds.stage.checks import selector
@@ -36,6 +37,7 @@ from chronotope.worlds.stage.suites.strata import strata_of
 from chronotope.worlds.stage.suites.tasks import CANVAS_TASKS, task_inputs_of, tasks_suite
 from chronotope.worlds.stage.suites.trial import trial_cases
 from chronotope.worlds.stage.transitions import Dissolve, sample_dissolve
+from chronotope.worlds.stage.vocabulary import SYNONYMS
 from chronotope.worlds.world import Inject, Rendered, World
 
 __all__ = ["STAGE", "Stage"]
@@ -106,6 +108,24 @@ class Stage(World):
     def captions(self, spec: Spec | Dissolve, count: int = 4) -> Mapping[str, tuple[str, ...]]:
         """Return the wordings of each level of detail."""
         return spec.captions(count) if isinstance(spec, Dissolve) else wording.captions(spec, count)
+
+    def vocabulary(self, scopes: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Return the shapes, nouns, colours, places, actions and directions of these scopes."""
+        chosen = [SCOPES[name] for name in scopes if name in SCOPES]
+
+        def union(items: Iterable[str]) -> list[str]:
+            return list(dict.fromkeys(items))
+
+        return {
+            "shapes": union(
+                word for scope in chosen for shape in scope.shapes for word in SYNONYMS.get(shape, (shape,))
+            ),
+            "nouns": union(word for scope in chosen for noun in scope.nouns for word in SYNONYMS.get(noun, (noun,))),
+            "colours": union(colour for scope in chosen for colour in scope.colours),
+            "places": union(place for scope in chosen for place in scope.backdrops),
+            "actions": union(action for scope in chosen for action in scope.events),
+            "directions": list(DIRECTIONS),
+        }
 
     def check(self, case: Case, frames: Frames) -> tuple[Check, ...]:
         """Check what the spec, the kind and the task of a case ask of its video."""
