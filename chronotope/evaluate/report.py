@@ -216,7 +216,12 @@ def _survival(verdicts: Sequence[Judged]) -> dict[str, Any]:
     times, failed = zip(*ends, strict=True)
     curve = survival(times, failed)
     rows = {name: [round(value, 4) for value in getattr(curve, name)] for name in ("times", "alive", "low", "high")}
-    return {**rows, "median": curve.median, "videos": len(times), "longest": max(v.case.spec.num_frames / v.case.spec.fps for v in verdicts)}
+    return {
+        **rows,
+        "median": curve.median,
+        "videos": len(times),
+        "longest": max(v.case.spec.num_frames / v.case.spec.fps for v in verdicts),
+    }
 
 
 def _long_range(verdicts: Sequence[Judged]) -> dict[str, Any]:
