@@ -111,7 +111,7 @@ def test_the_bootstrap_weighs_clusters_by_their_sizes() -> None:
 
 
 def test_kaplan_meier_on_a_worked_example() -> None:
-    """Weeks of remission under 6-MP (Freireich et al. 1963) with the log-log intervals that R's survival package gives."""
+    """Weeks of remission under 6-MP (Freireich et al. 1963), with the log-log intervals of R's survival package."""
     failures = [6, 6, 6, 7, 10, 13, 16, 22, 23]
     censored = [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35]
     curve = survival([float(t) for t in failures + censored], [True] * len(failures) + [False] * len(censored))

@@ -50,7 +50,7 @@ def test_vocabulary_is_a_function_of_the_texts():
 
 
 def test_the_most_frequent_pairs_are_merged_first():
-    """The example of Sennrich et al. 2016, with the start of a word in place of its end; ties by the order of the pieces."""
+    """The example of Sennrich et al. 2016, with a mark of the start of a word in place of its end."""
     texts = ["low"] * 5 + ["lower"] * 2 + ["newest"] * 6 + ["widest"] * 3
     characters = learn_vocabulary([], 0)
     learnt = learn_vocabulary(texts, len(characters) + 6)
@@ -75,7 +75,7 @@ def shipped() -> list[str]:
 
 
 def longest_pieces(vocabulary):
-    """The longest-match model of `tokenizers`. No word contains white space, so that it can stand for unknown characters."""
+    """The longest-match model of `tokenizers`; white space, which no word contains, stands for unknown characters."""
     characters = {piece for piece in vocabulary if len(piece) == 1}
     ids = {"\n": 1, **{piece: number + 2 for number, piece in enumerate(vocabulary)}}
     model = tokenizers.models.WordPiece(
