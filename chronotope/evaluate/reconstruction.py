@@ -1,8 +1,7 @@
-"""How faithfully the autoencoder returns a video: PSNR, SSIM and PSNR of the motion, measured slice by slice in constant memory.
+"""A video through the autoencoder and back: PSNR, SSIM and temporal PSNR, measured slice by slice in constant memory.
 
-PSNR is over all pixels and channels of the clip together, against a peak of 255. SSIM follows Wang et al. 2004: luma (BT.601),
-Gaussian window of 11 x 11 and sigma 1.5, K = (0.01, 0.03), only where the whole window lies inside the frame, averaged over frames.
-Temporal PSNR is the PSNR of the differences between successive frames, again against 255.
+PSNR is over all pixels and channels of the video together, SSIM (Wang et al. 2004) is the mean over the frames, and
+temporal PSNR is the PSNR of the differences between successive frames. The peak is 255 in all of them.
 """
 
 from __future__ import annotations
@@ -15,68 +14,36 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from chronotope.data.latents import encode_frames
 from chronotope.errors import UsageError
 from chronotope.geometry import Frames, Geometry, Slice
+from chronotope.metrics.similarity import decibels, ssim
 from chronotope.models.autoencoder import Autoencoder
 
-__all__ = ["Meter", "Reconstruction", "measure_reconstruction", "psnr", "reconstruct", "ssim"]
+__all__ = ["Meter", "Reconstruction", "measure_reconstruction", "reconstruct"]
 
 Frame = UInt8[np.ndarray, "h w 3"]
-WINDOW, SIGMA = 11, 1.5
-LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What came back of a video, and how small it was in between."""
+    """How similar the decoded video is to the original, and how small its latents were."""
 
-    psnr: float  # dB; infinite where every pixel came back
+    psnr: float  # dB; infinite if all pixels are equal
     ssim: float
     temporal_psnr: float | None  # dB; None for a single frame
     num_frames: int
     seconds: float  # spent encoding and decoding
-    values_ratio: float  # numbers in over latent numbers out
-    bits_ratio: float  # with 8 bits a pixel value and 16 bits a latent value, as `data.latents` keeps them
+    values_ratio: float  # values of the video over values of the latents
+    bits_ratio: float  # with 8 bits a pixel value and 16 bits a latent value, as `data.latents` stores them
     channels: int
 
 
-def _decibels(mean_square: float) -> float:
-    return math.inf if mean_square == 0 else 10 * math.log10(255**2 / mean_square)
-
-
-def psnr(one: UInt8[np.ndarray, "*any"], other: UInt8[np.ndarray, "*any"]) -> float:
-    """Peak signal to noise ratio in dB, all values together."""
-    return _decibels(float(np.mean((one.astype(np.float64) - other) ** 2)))
-
-
-def _smooth(picture: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h2 w2"]:
-    """Gaussian means of every whole window; a frame smaller than the window shrinks it to the largest odd one that fits."""
-    import cv2
-
-    height, width = picture.shape
-    tall, wide = (min(WINDOW, side - 1 + side % 2) for side in (height, width))
-    kernels = [cv2.getGaussianKernel(size, SIGMA, cv2.CV_64F) for size in (wide, tall)]
-    smooth = cv2.sepFilter2D(picture, cv2.CV_64F, kernels[0], kernels[1]).reshape(height, width)
-    return smooth[tall // 2 : height - tall // 2, wide // 2 : width - wide // 2]
-
-
-def ssim(one: Frame, other: Frame) -> float:
-    """Structural similarity of two frames (Wang et al. 2004) on luma."""
-    x, y = one @ LUMA, other @ LUMA
-    mean_x, mean_y = _smooth(x), _smooth(y)
-    variance_x, variance_y = _smooth(x * x) - mean_x**2, _smooth(y * y) - mean_y**2
-    covariance = _smooth(x * y) - mean_x * mean_y
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    above = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    return float(np.mean(above / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))))
-
-
 class Meter:
-    """Adds up the errors of a video that passes by in pieces."""
+    """Sums the errors of a video that is given in pieces."""
 
     def __init__(self) -> None:
         self.num_frames, self.num_values, self.num_differences = 0, 0, 0
@@ -84,16 +51,18 @@ class Meter:
         self._last: np.ndarray | None = None
 
     def add(self, original: np.ndarray, decoded: np.ndarray) -> None:
-        """Compare the next frames; however they are cut into pieces, the sums are the same."""
+        """Add the errors of the next frames; the sums do not depend on how the video is cut into pieces."""
         if original.shape != decoded.shape:
-            raise UsageError(f"frames of shape {original.shape} cannot be compared with {decoded.shape}")
+            raise UsageError(
+                f"frames of shape {original.shape} cannot be compared with {decoded.shape}: expected equal shapes"
+            )
         for true, seen in zip(original, decoded, strict=True):
             error = true.astype(np.int32) - seen
             self.squares += float((error**2).sum())
             self.num_values += error.size
             self.similarity += ssim(true, seen)
             if self._last is not None:
-                # the difference of the differences of frames is the difference of the errors
+                # The error of the difference of two frames is the difference of their errors.
                 self.difference_squares += float(((error - self._last) ** 2).sum())
                 self.num_differences += error.size
             self._last = error
@@ -101,7 +70,7 @@ class Meter:
 
     @property
     def psnr(self) -> float:
-        return _decibels(self.squares / self.num_values)
+        return decibels(self.squares / self.num_values)
 
     @property
     def ssim(self) -> float:
@@ -109,13 +78,16 @@ class Meter:
 
     @property
     def temporal_psnr(self) -> float | None:
-        return _decibels(self.difference_squares / self.num_differences) if self.num_differences else None
+        return decibels(self.difference_squares / self.num_differences) if self.num_differences else None
 
 
 def reconstruct(
     autoencoder: Autoencoder, geometry: Geometry, frames: Iterable[Frame], num_frames: int
 ) -> Iterator[tuple[Frames, Frames]]:
-    """Pairs (original, decoded) of one slice after another, at native size; holds three slices, however long the video is."""
+    """Yield pairs (original, decoded) of one slice after another, at native size.
+
+    At most three slices are in memory. Raises UsageError if the video has fewer than `num_frames` frames.
+    """
     source = iter(frames)
     slices = geometry.slices(num_frames)
     waiting: deque[np.ndarray] = deque()
@@ -124,9 +96,8 @@ def reconstruct(
         for piece in slices:
             found = list(islice(source, piece.num_frames))
             if len(found) != piece.num_frames:
-                raise UsageError(
-                    f"the video ended after {piece.start + len(found)} frames, and {num_frames} were announced"
-                )
+                ended = piece.start + len(found)
+                raise UsageError(f"the video ended after {ended} frames, and {num_frames} were announced")
             waiting.append(np.stack(found))
             yield encode_frames(autoencoder, geometry, waiting[-1], [Slice(0, piece.num_frames)])[0]
 
@@ -142,7 +113,7 @@ def measure_reconstruction(
     num_frames: int,
     watch: Callable[[Frames, Frames], None] | None = None,
 ) -> Reconstruction:
-    """Send a video through the autoencoder and back; `watch` sees every pair of slices as it passes."""
+    """Encode, decode and measure a video; `watch` is called with each pair (original, decoded) of slices."""
     meter, seconds = Meter(), 0.0
     values, size = 0, (0, 0)
     pairs = reconstruct(autoencoder, geometry, frames, num_frames)

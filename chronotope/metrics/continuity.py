@@ -1,4 +1,4 @@
-"""Is motion smooth where what is given meets what is made: steps of a followed actor, differences of frames, optical flow."""
+"""Is motion smooth where known frames meet generated ones: steps of an actor, differences of frames, optical flow."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from chronotope.geometry import Frames
 
 __all__ = ["cuts", "differences", "flow_changes", "jump", "seam_ratio", "wrap_ratio"]
 
-STEP_NOISE = 0.015  # short sides: the detector's cells are 1/16 of it, and centres are steadier than cells
+STEP_NOISE = 0.015  # short sides of the frame: a cell of the detector is 1/16 of it, and centres move less than cells
 FLOW_NOISE = 0.1  # pixels
 LEVEL_NOISE = 1.0  # of 255
-CUT_FACTOR, CUT_LEAST = 4.0, 12.0  # a cut differs so many times more than its neighbours, and by so many levels
+CUT_FACTOR = 4.0  # times the median difference of the neighbouring frames
+CUT_LEAST = 12.0  # of 255
 
 
 def jump(centres: Float[np.ndarray, "t 2"], joint: int) -> float:
-    """Change of velocity where frame `joint` follows the one before it, in units of the median step; infinite where nothing is found."""
+    """Return the change of velocity where frame `joint` follows the one before it, in units of the median step.
+
+    It is infinite if the centres around the joint are NaN, that is, if no actor is found there.
+    """
     steps = np.diff(centres, axis=0)
     before, across = steps[joint - 3 : joint - 1], steps[joint - 1]
     if np.isnan(across).any() or np.isnan(before).all():
@@ -29,7 +33,10 @@ def jump(centres: Float[np.ndarray, "t 2"], joint: int) -> float:
 
 
 def differences(frames: Frames, cyclic: bool = False) -> Float[np.ndarray, " n"]:
-    """Mean absolute difference of each frame and the next, in levels of 255; on a cycle the last one is back to the first."""
+    """Return the mean absolute difference of each frame and the next, in levels of 255.
+
+    If `cyclic`, the last value is the difference of the last frame and the first.
+    """
     pixels = frames.astype(np.float32)
     following = np.roll(pixels, -1, axis=0) if cyclic else pixels[1:]
     found: np.ndarray = np.abs(following - pixels[: len(following)]).mean(axis=(1, 2, 3))
@@ -37,7 +44,7 @@ def differences(frames: Frames, cyclic: bool = False) -> Float[np.ndarray, " n"]
 
 
 def cuts(frames: Frames) -> list[int]:
-    """Where a frame has nothing to do with the one before: it differs far more than its neighbours do."""
+    """Return the frames that begin a new shot: they differ from the frame before far more than their neighbours do."""
     steps = differences(frames)
     found = []
     for place, step in enumerate(steps):
@@ -48,19 +55,19 @@ def cuts(frames: Frames) -> list[int]:
 
 
 def wrap_ratio(values: Float[np.ndarray, " n"], noise: float) -> float:
-    """The last value, at the wrap, over the median of the others."""
+    """Return the ratio of the last value, that at the wrap, to the median of the others."""
     return float((values[-1] + noise) / (np.median(values[:-1]) + noise))
 
 
 def seam_ratio(values: Float[np.ndarray, " n"], length: int, noise: float) -> float:
-    """The median of the values between slices of `length` frames over that of the values inside them, the wrap left out."""
+    """Return the ratio of the median between slices of `length` frames to the median inside them, without the wrap."""
     place = np.arange(len(values) - 1)
     between = place % length == length - 1
     return float((np.median(values[:-1][between]) + noise) / (np.median(values[:-1][~between]) + noise))
 
 
 def flow_changes(frames: Frames) -> Float[np.ndarray, " n"]:
-    """How much the optical flow of a cycle changes from each frame to the next, in pixels; the last one is across the wrap."""
+    """Return the change of optical flow, in pixels, from each frame of a cycle to the next; the last is at the wrap."""
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     count = len(grey)
     flows = [

@@ -1,4 +1,4 @@
-"""Wilson intervals against their definition and scipy."""
+"""Intervals and tests against closed forms, worked examples, their definitions and scipy."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from scipy import stats
 from chronotope.errors import UsageError
 from chronotope.metrics.statistics import (
     Rate,
+    Survival,
     bootstrap,
     clustered,
     holm,
@@ -84,35 +85,49 @@ def test_holm_on_a_worked_example_and_against_its_definition() -> None:
             assert {i for i in range(7) if adjusted[i] <= level} == rejected
 
 
-def test_the_bootstrap_of_single_values_is_that_of_scipy_and_clusters_widen_it() -> None:
-    rng = np.random.default_rng(1)
-    values = (rng.random(200) < 0.7).astype(float).tolist()
-    low, high = bootstrap(values, range(200))
-    theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=10_000, method="percentile", random_state=2
-    ).confidence_interval
-    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.012)
+def test_the_bootstrap_approaches_the_normal_interval_and_clusters_widen_it() -> None:
+    values = [float(place % 10 < 7) for place in range(200)]
+    half = 1.96 * math.sqrt(0.7 * 0.3 / 200)
+    assert bootstrap(values, range(200)) == pytest.approx((0.7 - half, 0.7 + half), abs=0.005)
     fourfold = [value for value in values[:50] for _ in range(4)]
     same = bootstrap(fourfold, [place // 4 for place in range(200)])
     naive = bootstrap(fourfold, range(200))
-    assert (same[1] - same[0]) == pytest.approx(
-        2 * (naive[1] - naive[0]), rel=0.15
-    )  # four copies tell no more than one
+    # Four copies of a value tell no more than one.
+    assert (same[1] - same[0]) == pytest.approx(2 * (naive[1] - naive[0]), rel=0.15)
 
 
-def test_kaplan_meier_is_that_of_scipy() -> None:
-    rng = np.random.default_rng(3)
-    times, ends = rng.integers(1, 20, 60).astype(float), rng.random(60) < 0.6
-    ours = survival(times.tolist(), ends.tolist())
-    theirs = stats.ecdf(stats.CensoredData(uncensored=times[ends], right=times[~ends])).sf
-    for time, alive, low, high in zip(ours.times, ours.alive, ours.low, ours.high, strict=True):
-        assert alive == pytest.approx(float(theirs.evaluate(time)))
-        assert low <= alive <= high
-    bounds = theirs.confidence_interval(method="log-log")
-    middle = len(ours.times) // 2
-    assert ours.low[middle] == pytest.approx(float(bounds.low.evaluate(ours.times[middle])), abs=1e-6)
-    assert ours.high[middle] == pytest.approx(float(bounds.high.evaluate(ours.times[middle])), abs=1e-6)
-    assert survival([4.0, 9.0], [False, False]).median is None and survival([1.0, 2.0], [True, True]).median == 1.0
+def test_the_bootstrap_draws_what_it_drew_before_scipy_did_it() -> None:
+    """The intervals of version 0.1.0, whose own loop drew the same clusters from the same seed."""
+    rng = np.random.default_rng(1)
+    for count, wanted in ((50, (0.635, 0.755)), (300, (0.6658333333, 0.7191666667)), (2000, (0.684621875, 0.7045))):
+        values = (rng.random(4 * count) < 0.7).astype(float).tolist()
+        assert bootstrap(values, [place // 4 for place in range(4 * count)]) == pytest.approx(wanted, abs=1e-9)
+
+
+def test_the_bootstrap_weighs_clusters_by_their_sizes() -> None:
+    """As many clusters of one 0 as of three 1: the mean is 0.75, not 0.5."""
+    low, high = bootstrap([0.0, 1.0, 1.0, 1.0] * 100, [place // 4 * 2 + (place % 4 > 0) for place in range(400)])
+    assert 0.65 < low < 0.75 < high < 0.85
+
+
+def test_kaplan_meier_on_a_worked_example() -> None:
+    """Weeks of remission under 6-MP (Freireich et al. 1963), with the log-log intervals of R's survival package."""
+    failures = [6, 6, 6, 7, 10, 13, 16, 22, 23]
+    censored = [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35]
+    curve = survival([float(t) for t in failures + censored], [True] * len(failures) + [False] * len(censored))
+    assert curve.times == (0, 6, 7, 10, 13, 16, 22, 23)
+    assert curve.alive == pytest.approx((1, 0.857, 0.807, 0.753, 0.690, 0.627, 0.538, 0.448), abs=6e-4)
+    assert curve.low == pytest.approx((1, 0.620, 0.563, 0.503, 0.432, 0.368, 0.268, 0.188), abs=6e-4)
+    assert curve.high == pytest.approx((1, 0.952, 0.923, 0.889, 0.849, 0.805, 0.747, 0.680), abs=6e-4)
+    assert curve.median == 23
+
+
+def test_kaplan_meier_where_all_or_none_fail() -> None:
+    assert survival([], []) == survival([4.0, 9.0], [False, False]) == Survival((0.0,), (1.0,), (1.0,), (1.0,))
+    everyone = survival([2.0, 1.0], [True, True])
+    assert everyone.times == (0, 1, 2) and everyone.alive == (1, 0.5, 0) and everyone.median == 1
+    assert everyone.low[-1] == everyone.high[-1] == 0
+    assert survival([1.0, 2.0, 2.0], [True, False, False]).median is None
 
 
 def test_the_sizes_of_sets_are_those_of_the_protocol() -> None:
@@ -133,6 +148,8 @@ def test_sign_flips_keep_their_level_where_runs_of_a_spec_agree_and_find_what_di
 def test_statistics_refuse_nonsense() -> None:
     for call in (
         lambda: bootstrap([], []),
+        lambda: bootstrap([1.0, 2.0], [0, 0]),
+        lambda: bootstrap([1.0, 2.0], [0]),
         lambda: mcnemar(-1, 2),
         lambda: survival([1.0], []),
         lambda: specs_needed(0.5, 0.5),

@@ -1,8 +1,17 @@
+"""The vocabulary against worked examples, the tokenizer against the library's, the encoder against texts alone."""
+
+import pytest
+import tokenizers
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chronotope import checkpoint
+from chronotope.generate.pipeline import WEIGHTS
 from chronotope.models.text import START, TextEncoder, Tokenizer, learn_vocabulary
+from chronotope.worlds.stage.captions import captions
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES
 
 TEXTS = ["a red ball rolls right", "a red fox walks past a tree", "the ball rolls left", "a Fox!"] * 3
 VOCABULARY = learn_vocabulary(TEXTS, 160)
@@ -38,6 +47,74 @@ def test_other_scripts_are_unknown_but_never_an_error():
 def test_vocabulary_is_a_function_of_the_texts():
     assert learn_vocabulary(reversed(TEXTS), 160) == VOCABULARY
     assert len(set(VOCABULARY)) == len(VOCABULARY) <= 160
+
+
+def test_the_most_frequent_pairs_are_merged_first():
+    """The example of Sennrich et al. 2016, with a mark of the start of a word in place of its end."""
+    texts = ["low"] * 5 + ["lower"] * 2 + ["newest"] * 6 + ["widest"] * 3
+    characters = learn_vocabulary([], 0)
+    learnt = learn_vocabulary(texts, len(characters) + 6)
+    assert learnt == (*characters, "es", "est", "lo", START + "lo", START + "low", "ew")
+    assert characters == tuple(sorted(characters)) and START in characters and "A" not in characters
+
+
+def test_every_word_becomes_one_piece_if_the_vocabulary_is_large_enough():
+    assert {START + word for text in TEXTS for word in text.lower().strip("!").split()} < set(VOCABULARY)
+    assert learn_vocabulary(TEXTS, 10_000) == learn_vocabulary(TEXTS, 20_000)
+
+
+def test_characters_of_captions_are_learnt_whatever_they_are():
+    vocabulary = learn_vocabulary(["\u72d0\u72f8 na\u00efve \ud800", "\U0001f98a"], 0)
+    assert {"\u72d0", "\u72f8", "\u00ef", "\U0001f98a"} < set(vocabulary)
+    assert vocabulary == tuple(sorted(vocabulary))
+
+
+@pytest.fixture(scope="module")
+def shipped() -> list[str]:
+    return checkpoint.load_json(WEIGHTS / "small" / "dit" / "model.json")["vocabulary"]
+
+
+def longest_pieces(vocabulary):
+    """The longest-match model of `tokenizers`; white space, which no word contains, stands for unknown characters."""
+    characters = {piece for piece in vocabulary if len(piece) == 1}
+    ids = {"\n": 1, **{piece: number + 2 for number, piece in enumerate(vocabulary)}}
+    model = tokenizers.models.WordPiece(
+        ids, unk_token="\n", continuing_subword_prefix="", max_input_chars_per_word=10**6
+    )
+    pieces = tokenizers.Tokenizer(model)
+
+    def encode(words):
+        known = ["".join(char if char in characters else "\n" for char in START + word.lower()) for word in words]
+        return [0, *pieces.encode(known, is_pretokenized=True).ids]
+
+    return encode
+
+
+def test_ids_of_captions_are_the_longest_pieces_of_the_shipped_vocabulary(shipped):
+    tokenizer, expected = Tokenizer(shipped), longest_pieces(shipped)
+    for scope in SCOPES.values():
+        for seed in range(5):
+            for text in (text for texts in captions(sample_spec(seed, scope)).values() for text in texts):
+                spaced = "".join(char if char.isalnum() else f" {char} " for char in text)
+                assert tokenizer.encode(text) == expected(spaced.split()), text
+
+
+RECORDED = {
+    "": [0],
+    "A RED Ball rolls right.": [0, 72, 199, 161, 439, 110, 76],
+    "2 balls, 1.5 times!": [0, 70, 19, 161, 58, 88, 70, 18, 76, 442, 71, 338, 126, 70, 2],
+    "zebra_crossing": [0, 70, 65, 44, 41, 222, 70, 38, 94, 83, 58, 58, 140],
+    "\u72d0\u72f8 fox": [0, 70, 1, 1, 245],
+    "a \U0001f98a": [0, 72, 70, 1],
+    "\u2581 fox": [0, 70, 70, 245],
+    "\ud800": [0, 70, 1],
+}
+
+
+@pytest.mark.parametrize("text", RECORDED)
+def test_ids_that_the_shipped_model_was_trained_with(shipped, text):
+    """The ids that version 0.1.0 gave to unusual texts."""
+    assert Tokenizer(shipped).encode(text) == RECORDED[text]
 
 
 def test_packed_texts_equal_texts_alone():
