@@ -81,8 +81,8 @@ def _vocabulary(record: TrainingRecord) -> dict[str, str]:
     """Return the words of a model; those of a world's scopes by what they name."""
     scopes: dict[str, list[str]] = {}
     for entry in record.worlds:
-        world, _, scope = entry.partition(" ")
-        scopes.setdefault(world, []).append(scope)
+        name, _, scope = entry.partition(" ")
+        scopes.setdefault(name, []).append(scope)
     facts: dict[str, str] = {}
     for world in all_worlds():
         kinds = world.vocabulary(scopes[world.name]) if world.name in scopes else {}

@@ -56,7 +56,7 @@ def test_the_record_of_the_shipped_model_is_that_of_its_scopes() -> None:
 def test_info_says_what_the_shipped_model_makes_and_knows() -> None:
     facts, text = answer("info", "small"), run("info", "small").stdout
     assert facts["trained_on"] == to_dict(record_of_small())
-    assert "5 shapes and 12 nouns" in facts["summary"]["words"] and "fox" in facts["summary"]["things"]
+    assert "rocket, balloon" in facts["summary"]["nouns"] and "star" in facts["summary"]["shapes"]
     assert "videos of 4 to 17 frames at 8 a second; 64x64, 64x96, 96x64" in text
     assert "Apache-2.0" in text and "small/README.md" in text and "clips/s" not in text
     assert {"parameters", "hash", "training"} <= facts["dit"].keys()
