@@ -9,13 +9,11 @@ from typing import Any
 import torch
 
 from benchmarks.harness import Options, Row, in_own_process, peak_megabytes, say
-from chronotope.flow.guidance import Guidance
 from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator
-from chronotope.generate.sampler import Sampling
-from chronotope.generate.settings import Settings
 from chronotope.metrics.statistics import Rate
 from chronotope.prompt import read_prompts
+from chronotope.request import Request
 
 TITLE = "Memory foretold and taken"
 THREADS = 1
@@ -43,10 +41,11 @@ def one(model: str, width: int, height: int, num_frames: int, guidance: float) -
     torch.set_num_threads(THREADS)
     return_large_blocks()  # as the command line does
     generator = Generator.load(model)
-    sampling = Sampling(1, guidance=Guidance(guidance))
-    wanted = Settings(read_prompts("a red ball"), height, width, num_frames, 8.0, sampling=sampling)
-    foretold = process_bytes() + generator.memory(wanted, generator.lay_out(wanted))
-    for _ in generator.stream(wanted).pieces:
+    prompts = read_prompts("a red ball")
+    size = {"height": height, "width": width, "num_frames": num_frames, "fps": 8.0}
+    plan = generator.plan(Request(prompts, num_steps=1, guidance_scale=guidance, **size))
+    foretold = process_bytes() + generator.memory(plan)
+    for _ in generator.stream(plan).pieces:
         pass
     return {"foretold": round(foretold / 2**20, 1), "peak": peak_megabytes()}
 

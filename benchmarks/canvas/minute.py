@@ -14,9 +14,9 @@ import torch
 from benchmarks.canvas.cases import Case, cases, keep, settings, simple
 from benchmarks.harness import Options, Row, in_own_process, peak_megabytes, say
 from chronotope.generate.pipeline import Generation, Generator
-from chronotope.generate.settings import Settings
 from chronotope.metrics.statistics import Rate
 from chronotope.prompt import read_prompts
+from chronotope.request import Request
 from chronotope.worlds.stage.checks.attributes import watch
 from chronotope.worlds.stage.checks.detector import load_probe
 from chronotope.worlds.stage.checks.drift import MEASURES, SPREAD, drifts
@@ -60,16 +60,10 @@ def cost(model: str, seconds: int) -> dict[str, float]:
     """In this process: make a video and throw it away piece by piece."""
     torch.set_num_threads(THREADS)
     generator = Generator.load(model)
-    defaults = generator.defaults
-    wanted = Settings(
-        read_prompts("a fox walks to the right"),
-        defaults.height,
-        defaults.width,
-        round(seconds * defaults.fps),
-        defaults.fps,
-    )
+    num_frames = round(seconds * generator.defaults.fps)
+    request = Request(read_prompts("a fox walks to the right"), num_frames=num_frames, num_steps=30, guidance_scale=3.0)
     began, frames = time.process_time(), 0
-    for piece in generator.stream(wanted).pieces:
+    for piece in generator.stream(generator.plan(request)).pieces:
         frames += len(piece)
     return {"frames": frames, "seconds": round(time.process_time() - began, 2), "peak": peak_megabytes()}
 

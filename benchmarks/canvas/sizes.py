@@ -14,11 +14,10 @@ from benchmarks.canvas.cases import Case, cases, keep, settings, simple, with_si
 from benchmarks.harness import Options, Row, in_own_process, peak_megabytes, say
 from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator
-from chronotope.generate.sampler import Sampling
-from chronotope.generate.settings import Settings
 from chronotope.media.picture import resize
 from chronotope.metrics.statistics import Rate
 from chronotope.prompt import read_prompts
+from chronotope.request import Request
 from chronotope.worlds.stage.checks.attributes import follow, judge, watch
 from chronotope.worlds.stage.checks.detector import Probe, load_probe
 
@@ -79,10 +78,12 @@ def large_picture(model: str, width: int, height: int) -> dict[str, float]:
     torch.set_num_threads(THREADS)
     return_large_blocks()  # as the command line does
     generator = Generator.load(model)
-    wanted = Settings(read_prompts("a red circle on the sea"), height, width, 1, 8.0, sampling=Sampling(LARGE_STEPS))
-    foretold = process_bytes() + generator.memory(wanted, generator.lay_out(wanted))
+    prompts = read_prompts("a red circle on the sea")
+    size = {"height": height, "width": width, "num_frames": 1, "fps": 8.0}
+    plan = generator.plan(Request(prompts, num_steps=LARGE_STEPS, guidance_scale=3.0, **size))
+    foretold = process_bytes() + generator.memory(plan)
     began = time.process_time()
-    for _ in generator.stream(wanted).pieces:
+    for _ in generator.stream(plan).pieces:
         pass
     return {"seconds": round(time.process_time() - began, 1), "peak": peak_megabytes(), "foretold": foretold / 2**20}
 

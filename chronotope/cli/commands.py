@@ -1,8 +1,7 @@
-"""The command line: `chronotope COMMAND`. Commands stand in the order of the pipeline; what they do is imported when they run."""
+"""The command line: `chronotope COMMAND`, in the order of the pipeline. The work of a command is imported when it runs."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import signal
 from pathlib import Path
@@ -11,8 +10,21 @@ from typing import Any
 import click
 
 from chronotope import __version__
-from chronotope.cli import judge
-from chronotope.cli.terminal import FILE, JSON, MODEL, PRESETS, SEED, SHUFFLED, SIZE, Command, Commands, option, say
+from chronotope.cli import generate, judge
+from chronotope.cli.terminal import (
+    FILE,
+    JSON,
+    MODEL,
+    PRESETS,
+    SEED,
+    SHUFFLED,
+    SIZE,
+    Command,
+    Commands,
+    option,
+    say,
+    show,
+)
 
 __all__ = ["chronotope", "main"]
 
@@ -60,20 +72,6 @@ def chronotope(threads: int | None, debug: bool) -> None:
         import torch
 
         torch.set_num_threads(threads)
-
-
-def show(facts: dict[str, Any], as_json: bool) -> None:
-    """A result, on stdout."""
-    from chronotope.cli.info import in_words
-
-    click.echo(json.dumps(facts, indent=1) if as_json else in_words(facts))
-
-
-def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Path] | None) -> tuple[Path, Path] | None:
-    """The clips of --connect; of one alone, the next option would be taken for the other."""
-    if value is not None and str(value[1]).startswith("-"):
-        raise click.UsageError(f"--connect takes two clips, as in --connect a.mp4 b.mp4, got {value[0]} alone", ctx)
-    return value
 
 
 # Make a dataset
@@ -203,8 +201,8 @@ def encode(data: Path, out: Path, model: str, shuffled: float) -> None:
     DATA is any folder of videos and pictures, of any sizes. Captions are read from NAME.json or NAME.txt beside each.
     """
     from chronotope.cli.train import encode_clips
-    from chronotope.cli.use import device, find_model
-    from chronotope.generate.pipeline import load_autoencoder
+    from chronotope.cli.use import device
+    from chronotope.generate.pipeline import find_model, load_autoencoder
 
     autoencoder = load_autoencoder(find_model(model)).to(device())
     count = encode_clips(data, out, autoencoder, shuffled)
@@ -372,174 +370,7 @@ def result(run: Path, as_json: bool) -> None:
 # Use
 
 
-@chronotope.command(
-    cls=Command,
-    spread=("--story",),
-    sections={
-        "inputs (none: the prompt alone)": [
-            "image",
-            "at",
-            "extend",
-            "backward",
-            "context",
-            "connect",
-            "loop",
-            "edit",
-            "strength",
-            "retake",
-            "start",
-            "stop",
-            "mask",
-            "story",
-        ],
-        "shape": ["size", "seconds", "fps"],
-        "sampling": ["draft", "steps", "guidance", "solver", "negative", "seed", "count"],
-        "files": ["output", "model", "dry_run", "as_json"],
-    },
-    examples="""
-    chronotope generate "a fox walks right past a tree" -o fox.mp4
-    chronotope generate "a red ball" --seconds 0 -o ball.png
-    chronotope generate "the boat sails to the left" --image photo.jpg -o boat.mp4
-    chronotope generate "a cat walks right" --image first.png --at 0 --image last.png --at 2 -o cat.mp4
-    chronotope generate "the fox walks on" --extend fox.mp4 -o longer.mp4
-    chronotope generate "a fox walks in" --extend fox.mp4 --backward --count 4 -o past.mp4
-    chronotope generate "a fox turns into a car" --connect fox.mp4 car.mp4 --seconds 2 -o bridge.mp4
-    chronotope generate "a balloon in the sky" --loop -o loop.mp4
-    chronotope generate "a fox walks right at night" --edit fox.mp4 --strength 0.6 -o night.mp4
-    chronotope generate "a red star" --retake fox.mp4 --from 1 --to 2 -o again.mp4
-    chronotope generate --story "0: a fox walks right" "1: a fox gets larger" -o story.mp4
-    chronotope generate "a butterfly flies up" --size 128x72 --seconds 3 --seed 7 --count 4 -o butterfly.mp4
-    chronotope generate "a fox walks right" --seconds 60 -o minute.mp4
-    chronotope generate "a fox walks right" --size 192x128 --draft -o draft.mp4
-    chronotope generate "a yellow star grows at night" --model runs/mine --steps 50 --guidance 3 -o star.mp4
-    chronotope generate "a fox walks right past a tree" --size 512x288 --dry-run
-    """,
-)
-@click.argument("prompt", required=False)
-@option(
-    "--image",
-    type=FILE,
-    multiple=True,
-    metavar="FILE",
-    help="Start from this picture; or, with --at, pictures at their times.",
-)
-@option(
-    "--at",
-    type=click.FloatRange(min=0),
-    multiple=True,
-    metavar="S",
-    help="The second at which an --image stands, one each.",
-)
-@option("--extend", type=FILE, metavar="FILE", help="Continue this video; --seconds says by how much.")
-@option("--backward", is_flag=True, help="Say what came before it instead.")
-@option(
-    "--context",
-    type=click.FloatRange(min=0),
-    metavar="S",
-    help="How much of a clip is remembered.  [default: the model's]",
-)
-@option(
-    "--connect",
-    type=FILE,
-    nargs=2,
-    metavar="A B",
-    callback=_two_clips,
-    help="From one video into another, as in --connect fox.mp4 car.mp4.",
-)
-@option("--loop", is_flag=True, help="The end meets the beginning: of words, of an --image, or of a clip (--extend).")
-@option("--edit", type=FILE, metavar="FILE", help="Make this video again as the prompt says.")
-@option(
-    "--strength", type=float, metavar="0..1", help="How much of it may change.  [default: 0.6; retake 1; connect 0.4]"
-)
-@option("--retake", type=FILE, metavar="FILE", help="Make part of this video again; a larger --size paints around it.")
-@option(
-    "--from",
-    "start",
-    type=click.FloatRange(min=0),
-    metavar="S",
-    help="From this second on; whole slices of four frames are made again.",
-)
-@option("--to", "stop", type=click.FloatRange(min=0), metavar="S", help="To this second.")
-@option("--mask", type=FILE, metavar="FILE", help="Where this picture or video is white.")
-@option("--story", multiple=True, metavar="'S: TEXT'...", help="Prompts and the seconds from which they speak.")
-@option("--size", type=SIZE, metavar="WxH", help="AnyFrames, any numbers.  [default: the model's]")
-@option(
-    "--seconds",
-    type=click.FloatRange(min=0),
-    metavar="S",
-    help="Length, or what is added to a clip; 0 is a picture.  [default: the model's; a story is told to its end]",
-)
-@option(
-    "--fps",
-    type=click.FloatRange(min=0, min_open=True, max=240),
-    metavar="F",
-    help="Frames a second.  [default: the model's]",
-)
-@option("--steps", type=click.IntRange(1, 1000), metavar="N", help="More steps, more care.  [default: the model's]")
-@option(
-    "--guidance",
-    type=click.FloatRange(min=0),
-    metavar="G",
-    help="How strictly words are taken; 1 is plain.  [default: the model's]",
-)
-@option(
-    "--solver",
-    type=click.Choice(["euler", "heun"]),
-    default="euler",
-    show_default=True,
-    help="heun: twice the work a step.",
-)
-@option(
-    "--draft",
-    is_flag=True,
-    help="Small and quick, from the noise of which the full size's is made: compositions agree as far as the model knows both sizes.",
-)
-@option("--negative", default="", metavar="TEXT", help="What should not be seen.")
-@SEED
-@option(
-    "--count",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="K",
-    help="Seeds N to N+K-1, as FILE-N.mp4, FILE-N+1.mp4 ...",
-)
-@option(
-    "-o",
-    "--output",
-    type=FILE,
-    metavar="FILE",
-    help="A video (.mp4 .mov .mkv .webm .gif) or a picture (.png .jpg .webp).",
-)
-@MODEL
-@option("--dry-run", is_flag=True, help="Print the settings, tokens, operations and memory, then stop.")
-@JSON
-def generate(model: str, dry_run: bool, as_json: bool, story: tuple[str, ...], **options: Any) -> int:
-    """Make a video or a picture from words; from pictures, from clips.
-
-    What a clip shows stays as it was wherever nothing is made, to the bit before the file is compressed. Every file carries the
-    settings it was made with, in its tags and in FILE.json beside it. `chronotope info small` lists the words that the shipped
-    model knows.
-    """
-    from chronotope.cli import use
-    from chronotope.cli.inputs import Sources
-    from chronotope.generate.pipeline import Generator
-    from chronotope.prompt import read_story
-
-    given = {
-        field.name: options.pop(field.name if field.name != "images" else "image")
-        for field in dataclasses.fields(Sources)
-    }
-    request = use.Request(sources=Sources(**given), story=read_story(story), **options)
-    request.check(dry_run)
-    folder = use.find_model(model)
-    generator = Generator.load(folder).to(use.device())
-    if dry_run:
-        show(use.describe_plan(request, generator, use.plan(request, generator), folder), as_json)
-        return 0
-    made, whole = use.generate(request, generator, folder)
-    click.echo(json.dumps({"files": made}, indent=1) if as_json else "\n".join(file["path"] for file in made))
-    return 0 if whole else 130
+chronotope.add_command(generate.generate)
 
 
 @chronotope.command(
@@ -573,8 +404,9 @@ def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_
     At native size, slice by slice, in constant memory. Prints PSNR and SSIM.
     """
     from chronotope.cli import use
+    from chronotope.generate.pipeline import find_model
 
-    scores = use.reconstruct(file, output, seconds, use.find_model(model))
+    scores = use.reconstruct(file, output, seconds, find_model(model))
     click.echo(json.dumps(scores, indent=1) if as_json else f"{output}\n{use.scores_in_words(file, scores)}")
 
 

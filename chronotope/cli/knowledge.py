@@ -8,7 +8,6 @@ from typing import Any
 
 from chronotope.generate.pipeline import WEIGHTS, Generator
 from chronotope.generate.plan import Plan
-from chronotope.generate.settings import Settings
 from chronotope.worlds.language import DIRECTIONS
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.sample import sample_spec
@@ -41,21 +40,22 @@ def taught(model: Path) -> dict[str, Any] | None:
     }
 
 
-def beyond(model: Path, generator: Generator, settings: Settings, planned: Plan) -> list[str]:
+def beyond(generator: Generator, plan: Plan) -> list[str]:
     """What a request asks that the model was not trained for, in words: it is made all the same."""
-    scopes, given, notes = _scopes(model), settings.given, []
-    size = f"{settings.width}x{settings.height}"
+    model, inputs, canvas, notes = generator.folder, plan.request.inputs, plan.canvas, []
+    scopes = _scopes(model) if model else ()
+    size = f"{canvas.width}x{canvas.height}"
     if scopes and size not in _sizes(scopes):
         notes.append(f"the model was trained on {', '.join(_sizes(scopes))} and not on {size}; expect less of it")
     # where a clip goes on or leads into another, the new frames are what was asked for
-    whole = given.video is None or given.task in ("edit", "retake", "outpaint")
-    count = planned.num_frames if whole else settings.num_frames
-    if scopes and not _knows_length(scopes, count, settings.fps):
-        rate = f" at {settings.fps:g} frames a second" if count > 1 else ""
+    whole = inputs.video is None or inputs.keeps_length
+    count = plan.num_frames if whole else plan.num_new
+    if scopes and not _knows_length(scopes, count, canvas.fps):
+        rate = f" at {canvas.fps:g} frames a second" if count > 1 else ""
         notes.append(f"the model was trained on {_lengths(scopes)}, and not on {count}{rate}; expect less of it")
-    told = " ".join([prompt.text for prompt in settings.prompts] + [settings.sampling.negative_prompt])
+    told = " ".join([prompt.text for prompt in plan.request.prompts] + [plan.sampling.negative_prompt])
     if unknown := _unknown(generator, told, scopes):
-        where = f"; it knows what `chronotope info {model.name}` lists" if scopes else ""
+        where = f"; it knows what `chronotope info {model.name}` lists" if model and scopes else ""
         notes.append(f"the model's captions had no such word: {', '.join(unknown)}{where}")
     return notes
 

@@ -17,11 +17,11 @@ from chronotope.config import save_toml, to_dict
 from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
-from chronotope.generate.settings import Defaults
 from chronotope.geometry import Geometry
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks, join_ranks, leave_ranks, share_out, sum_gradients, sum_over_ranks
+from chronotope.request import Defaults
 from chronotope.train.batches import TrainingBatch, check_shares, stream_batches, to_device
 from chronotope.train.muon import Muon, orthogonalise
 from chronotope.train.noise_levels import LevelConfig

@@ -12,7 +12,9 @@ from chronotope.cli import inputs
 from chronotope.data.latents import encode_frames
 from chronotope.errors import UsageError
 from chronotope.generate import pipeline
+from chronotope.geometry import Geometry
 from chronotope.media import video
+from chronotope.request import Defaults
 from tests.cli.models import answer, refused, run, save_run
 from tests.real_clips import cache_dir
 
@@ -58,7 +60,7 @@ CALLS = {
 def test_every_task_makes_a_video(model: Path, name: str) -> None:
     words, count, task = CALLS[name]
     dry = answer("generate", *words, "--model", model, "--dry-run")
-    assert dry["task"] == task and dry["memory"] > 0
+    assert dry["task"] == task and dry["whole_video"]["memory"] > 0
     (made,) = answer("generate", *words, "--model", model, "-o", "made.mp4")["files"]
     assert (made["task"], made["num_frames"]) == (task, count)
     assert video.probe("made.mp4").num_frames == count
@@ -69,16 +71,20 @@ def test_every_task_makes_a_video(model: Path, name: str) -> None:
 def test_a_minute_is_made_window_by_window(model: Path) -> None:
     """Ten seconds here, twenty slices by windows of two that remember one: every frame counted, and what a second costs is the same."""
     short, long = (answer("generate", PROMPT, "--seconds", s, "--model", model, "--dry-run") for s in (4, 10))
-    assert (short["windows"], long["windows"]) == (7, 19)
-    alone = answer("generate", PROMPT, "--seconds", 4, "--guidance", "1", "--model", model, "--dry-run")[
-        "flops_sampling"
-    ]
-    assert long["flops_sampling"] - short["flops_sampling"] == pytest.approx(
-        12 * alone / 7
-    )  # windows that only go on are not guided
-    assert long["tokens"]["visual"] == short["tokens"]["visual"]
+    assert (short["whole_video"]["windows"], long["whole_video"]["windows"]) == (7, 19)
+    alone = answer("generate", PROMPT, "--seconds", 4, "--guidance", "1", "--model", model, "--dry-run")["whole_video"]
+    flops, flops_short, flops_alone = (
+        plan["flops_sampling"] for plan in (long["whole_video"], short["whole_video"], alone)
+    )
+    assert flops - flops_short == pytest.approx(
+        12 * flops_alone / 7
+    )  # later windows with the same prompt are not guided
+    assert long["largest_window"] == short["largest_window"]
     (made,) = answer("generate", PROMPT, "--seconds", 10, "--model", model, "-o", "made.mp4")["files"]
-    assert made["num_frames"] == video.probe("made.mp4").num_frames == 80 and made["windows"] == long["windows"]
+    assert (
+        made["num_frames"] == video.probe("made.mp4").num_frames == 80
+        and made["windows"] == long["whole_video"]["windows"]
+    )
 
 
 @pytest.mark.skipif(not BIKES.exists(), reason="the film could not be fetched")
@@ -116,14 +122,14 @@ def test_a_film_goes_through_every_task(model: Path, words: list[Any]) -> None:
         (["--strength", "0.5"], "--strength goes with"),
         (["--edit", "a.mp4", "--strength", "2"], "between 0 (keep everything) and 1"),
         (["--edit", "a.mp4", "--strength", "nan"], "finite"),
-        (["--edit", "a.mp4", "--seconds", "2"], "keeps its length"),
+        (["--edit", "a.mp4", "--seconds", "2"], "keep the length of the clip"),
         (["--retake", "a.mp4"], "or a --size larger than 48x32"),
         (["--retake", "a.mp4", "--from", "5"], "nothing of it lies after 5 s"),
         (["--retake", "a.mp4", "--from", "1", "--to", "0.5"], "ends after it begins"),
         (["--mask", "mask.png"], "--mask goes with --retake"),
         (["--connect", "a.mp4", "a.png"], "is a picture"),
         (["--extend", "a.mp4", "--context", "0"], "give more --context"),
-        (["--story", "0: a fox"], "two ways to say"),
+        (["--story", "0: a fox"], "exclude each other"),
         (["--extend", "a.mp4", "-o", "a.mp4"], "a.mp4 is the file to read"),
         (["--extend", "a.mp4", "--seconds", "0"], "needs --seconds above 0"),
     ],
@@ -162,7 +168,7 @@ def test_a_clip_that_does_not_fit_the_memory_is_refused_before_it_is_read(
     monkeypatch.setattr(inputs, "available_bytes", lambda: needed // 2)
     monkeypatch.setattr(video, "read", lambda *_, **__: pytest.fail("it was read"))
     with pytest.raises(UsageError, match="2 s of 96x64: at 8 frames a second"):
-        inputs.Sources(extend=clip).read(8.0, None)
+        inputs.Options("x", extend=clip).request(Defaults(), Geometry())
 
 
 def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +198,7 @@ def test_what_is_not_done_as_asked_is_said(model: Path) -> None:
     late, soon = (["--story", f"{at}: a red ball", "0.75: a fox walks"] for at in ("0.5", "0"))
     assert run("generate", *soon, "--model", model, "-o", "soon.mp4").exit_code == 0
     said = run("generate", *late, "--model", model, "-o", "late.mp4").stderr
-    assert "note: nothing is told before 0.5 s, so the first beat speaks from the beginning" in said
+    assert "note: the story has no prompt before 0.5 s, so its first prompt holds from the beginning" in said
     assert np.array_equal(video.read("soon.mp4").frames, video.read("late.mp4").frames)
     assert (
         answer("generate", *late, "--model", model, "--dry-run")["notes"]
@@ -200,7 +206,7 @@ def test_what_is_not_done_as_asked_is_said(model: Path) -> None:
     )
     stretch = [PROMPT, "--retake", "a.mp4", "--from", "1", "--model", model, "--dry-run", "--to"]
     (note,) = answer("generate", *stretch, "9")["notes"]
-    assert note == "the clip ends at 1.5 s, before 9 s: made again to its end, and not made longer"
+    assert note == "the clip ends at 1.5 s, before 9 s: remade to its end, and not made longer"
     assert not answer("generate", *stretch, "1.5")["notes"]
 
 

@@ -5,11 +5,10 @@ import pytest
 import torch
 
 from chronotope.errors import UsageError
+from chronotope.generate.layout import dissolve
 from chronotope.generate.pipeline import Generator
-from chronotope.generate.plan import dissolve
-from chronotope.generate.settings import Settings
 from chronotope.prompt import read_prompts
-from chronotope.request import Inputs
+from chronotope.request import Inputs, Request
 from tests.cli.models import save_run
 
 SIZE = {"height": 32, "width": 48, "fps": 8.0, "num_inference_steps": 2}
@@ -96,8 +95,11 @@ def test_everything_asked_for_stands_in_the_settings(generator):
         ({"seed": 1, "generator": torch.Generator()}, "not both"),
         ({"strength": 0.5}, "'strength' goes with edit or retake or connect"),
         ({"video": clip(8), "task": "outpaint", "strength": 0.3}, "not with outpaint"),
-        ({"image": [(2.0, clip(1)[0])], "task": "loop"}, "of one picture at 0 s"),
-        ({"prompt": [(0.0, "a"), (1.0, "b")], "task": "loop"}, "no beginning from which a story could count"),
+        ({"image": [(2.0, clip(1)[0])], "task": "loop"}, "from one picture at 0 s"),
+        (
+            {"prompt": [(0.0, "a"), (1.0, "b")], "task": "loop"},
+            "no beginning from which the times of a story could count",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
@@ -118,10 +120,10 @@ def test_a_loop_of_words_has_no_first_slice(generator):
     """Turning the latents of a loop turns its frames: decoding knows no beginning."""
     made = generator.generate("a red ball", task="loop", num_frames=15, **SIZE)
     assert len(made.frames) == 16 and made.origin["task"] == "loop"
-    planned = generator.lay_out(Settings(read_prompts("a red ball"), 32, 48, 16, 8.0, Inputs("loop")))
-    latents = np.random.default_rng(0).normal(size=planned.canvas.known.shape).astype(np.float32)
+    canvas = generator.plan(Request(read_prompts("a red ball"), Inputs("loop"), 32, 48, 16, 8.0)).canvas
+    latents = np.random.default_rng(0).normal(size=canvas.known.shape).astype(np.float32)
     frames, turned = (
-        torch.cat(list(generator._decode(torch.from_numpy(np.roll(latents, turn, axis=0)), planned.canvas))).numpy()
+        torch.cat(list(generator._decode(torch.from_numpy(np.roll(latents, turn, axis=0)), canvas))).numpy()
         for turn in (0, 1)
     )
     assert np.array_equal(np.roll(frames, 4, axis=0), turned)
@@ -137,10 +139,10 @@ def test_a_clip_and_a_picture_become_loops(generator):
 
 def test_an_edit_of_no_strength_is_the_round_trip(generator):
     given = clip(9)
-    planned = generator.lay_out(Settings(read_prompts("x"), 32, 48, 1, 8.0, Inputs("edit", video=given, strength=0.0)))
+    plan = generator.plan(Request(read_prompts("x"), Inputs("edit", video=given, strength=0.0), 32, 48, 1, 8.0))
     nothing = generator.generate("a red ball", video=given, task="edit", strength=0.0, **SIZE)
     assert np.array_equal(nothing.frames, given)  # everything was given
-    assert bool((planned.canvas.level == 0).all())
+    assert bool((plan.canvas.level == 0).all())
     some, all_new = (
         generator.generate("a red ball", video=given, task="edit", strength=s, **SIZE).frames for s in (0.5, 1.0)
     )
@@ -153,7 +155,7 @@ def test_only_the_stretch_is_made_again(generator):
     changed = [not np.array_equal(a, b) for a, b in zip(made.frames, given, strict=True)]
     assert changed == [False] * 4 + [True] * 4 + [False] * 8
     wider = generator.generate("a red ball", video=given, task="retake", span=(0.6, 1.1), **SIZE)
-    assert "made again from 0.5 s to 1.5 s" in wider.origin["notes"][-1]
+    assert "remade from 0.5 s to 1.5 s" in wider.origin["notes"][-1]
 
 
 def test_only_what_the_mask_covers_is_made_again(generator):
@@ -192,12 +194,12 @@ def test_a_story_is_prompts_at_their_times(generator):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"video": clip(8)}, "not what to do with it"),
-        ({"task": "edit"}, "works on a video, and none was given"),
-        ({"task": "edit", "video": clip(8), "image": clip(1)[0]}, "give a video only"),
+        ({"video": clip(8)}, "no task that says what to do"),
+        ({"task": "edit"}, "the task 'edit' needs a video"),
+        ({"task": "edit", "video": clip(8), "image": clip(1)[0]}, "takes a video only"),
         ({"task": "edit", "video": clip(8), "strength": 1.5}, "strength lies between"),
-        ({"task": "connect", "video": clip(8)}, "give both"),
-        ({"task": "retake", "video": clip(8)}, "say what is to be made again"),
+        ({"task": "connect", "video": clip(8)}, "needs two videos"),
+        ({"task": "retake", "video": clip(8)}, "needs a span of time or a mask"),
         ({"task": "retake", "video": clip(8), "span": (0.75, 0.5)}, "ends after it begins"),
         ({"task": "retake", "video": clip(8), "span": (2.0, 3.0)}, "nothing of it lies after 2 s"),
         ({"task": "extend", "video": clip(8), "context": 0.0}, "give more --context"),
