@@ -32,10 +32,10 @@ TASKS_USING = {
 class Inputs:
     """The pictures and clips of a request, and the task that uses them.
 
-    `images` are pictures and their times in seconds. `video` is the clip that the task works on, at the frame rate of the
-    request; `into` is the second clip of `connect`. `context` is how many seconds of a clip the model sees (None: see
-    `context_frames`). A retake replaces the frames of `span` (start and stop in seconds), the pixels where `mask` is true, or
-    their intersection. Raises `UsageError` for inputs that do not go together.
+    `images` are pictures and their times in seconds. `video` is the clip that the task works on, at the frame rate of
+    the request; `into` is the second clip of `connect`. `context` is how many seconds of a clip the model sees (None:
+    see `context_frames`). A retake replaces the frames of `span` (start and stop in seconds), the pixels where `mask`
+    is true, or their intersection. Raises `UsageError` for inputs that do not go together.
     """
 
     task: Task | None = None
@@ -80,7 +80,7 @@ class Inputs:
         return self.task in ("edit", "retake", "outpaint")
 
     def context_frames(self, fps: float, window_frames: int) -> int:
-        """Return how many frames of a clip the model sees: by default half a window, a quarter where two ends are known."""
+        """Return how many frames of a clip the model sees: half a window, a quarter at each of two known ends."""
         if self.context is not None:
             return round(self.context * fps)
         return window_frames // 4 if self.task in ("connect", "loop") else window_frames // 2
@@ -102,8 +102,8 @@ class Inputs:
 class Request:
     """One video to generate; None stands for the model's default.
 
-    `num_frames` counts the new frames where a clip is extended, connected or looped, else all of them. Height and width are in
-    pixels. A `draft` has about the model's own size and a third of the steps.
+    `num_frames` counts the new frames where a clip is extended, connected or looped, else all of them. Height and width
+    are in pixels. A `draft` has about the model's own size and a third of the steps.
     """
 
     prompts: tuple[Prompt, ...]

@@ -1,4 +1,4 @@
-"""The command line: `chronotope COMMAND`, in the order of the pipeline. The work of a command is imported when it runs."""
+"""The command line, `chronotope COMMAND`, in the order of the pipeline; imports the work of a command when it runs."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ Help:        chronotope COMMAND --help   every command's help ends with examples
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)  # whoever stops the program, it tidies up as after Ctrl-C
+    signal.signal(signal.SIGTERM, interrupt)  # clean up as after Ctrl-C
     chronotope.main()
 
 
@@ -93,13 +93,14 @@ def world() -> None:
     """,
 )
 @option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
 @option(
     "--scope",
     default="small",
     show_default=True,
     metavar="NAME",
-    help="shapes, small, acts (two deeds a clip), deeds (eat, hit, bounce, ...), returns (out of sight and back), wide or full.",
+    help="shapes, small, acts (two actions a clip), deeds (eat, hit, bounce, ...), returns (out of sight and back), "
+    "wide or full.",
 )
 @option(
     "--split",
@@ -121,15 +122,15 @@ def world() -> None:
     default=0.0,
     show_default=True,
     metavar="SHARE",
-    help="This share of the clips are two, the one dissolving into the other; they have captions, but no truth.",
+    help="This share of the clips dissolve from one scene into another; they have captions, but no ground truth.",
 )
 @SEED
-@option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Processes.")
+@option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Number of processes.")
 def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     """Render clips of actors on a stage.
 
-    Each clip is an .mp4 (or a .png: some are pictures) with captions at three levels of detail, the spec it was
-    rendered from, the truth of every frame and masks beside it. The same seed gives the same clips.
+    Each clip is an .mp4 (some are pictures, .png) with captions at three levels of detail, the spec it was rendered
+    from, the ground truth of every frame and masks. The same seed gives the same clips.
     """
     from chronotope.cli.train import StageRequest, write_stage
 
@@ -147,7 +148,7 @@ def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     """,
 )
 @option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
 @option(
     "--split",
     default="train",
@@ -163,12 +164,12 @@ def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     help="This share of the clips are pictures.  [default: 0.1]",
 )
 @SEED
-@option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Processes.")
+@option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Number of processes.")
 def table(out: Path, count: int, workers: int, **request: Any) -> None:
     """Render clips of solids that roll, fall and collide on a table, in three dimensions.
 
-    Each clip is as of `world stage`, with depth beside it, and contacts and the camera in its truth. The same seed gives the
-    same clips on one machine. It needs MuJoCo: pip install 'chronotope[table]'.
+    The files are those of `world stage`, with depth, contacts and the camera as well. The same seed gives the same
+    clips on one machine. It needs MuJoCo: pip install 'chronotope[table]'.
     """
     from chronotope.cli.train import TableRequest, write_table
 
@@ -185,7 +186,7 @@ def table(out: Path, count: int, workers: int, **request: Any) -> None:
     """,
 )
 @click.argument("data", type=FILE)
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
 @MODEL
 @option(
     "--shuffled",
@@ -193,12 +194,12 @@ def table(out: Path, count: int, workers: int, **request: Any) -> None:
     default=SHUFFLED,
     show_default=True,
     metavar="SHARE",
-    help="Cut this share of the clips into slices at random places, for models that know pictures at any time.",
+    help="Cut this share of the clips into slices at random places, to train models that take pictures at any time.",
 )
 def encode(data: Path, out: Path, model: str, shuffled: float) -> None:
     """Compress clips to latents, once, for fast training.
 
-    DATA is any folder of videos and pictures, of any sizes. Captions are read from NAME.json or NAME.txt beside each.
+    DATA is a folder of videos and pictures of any sizes. Captions are read from NAME.json or NAME.txt beside each.
     """
     from chronotope.cli.train import encode_clips
     from chronotope.cli.use import device
@@ -215,38 +216,36 @@ def encode(data: Path, out: Path, model: str, shuffled: float) -> None:
 
 @chronotope.group(
     cls=Commands,
-    closing="Train the autoencoder first; the transformer learns on its latents. Run the same command again to resume.",
+    closing="Train the autoencoder first, then the transformer on its latents. The same command again resumes.",
 )
 def train() -> None:
-    """Train `autoencoder` or `dit`; run the same command to resume."""
+    """Train `autoencoder` or `dit`; the same command again resumes."""
 
 
 def train_options(command: Any) -> Any:
-    """The options that both trainings have."""
+    """Add the options that both trainings have."""
     options = (
-        option("--preset", required=True, metavar="NAME", help=f"Where sizes and recipe come from: {PRESETS}."),
+        option("--preset", required=True, metavar="NAME", help=f"Sizes and recipe: {PRESETS}."),
         option(
             "--data",
             type=FILE,
             multiple=True,
             metavar="FOLDER...",
-            help="Folders to learn from; each has an equal say.",
+            help="Folders to train on, sampled equally often.",
         ),
-        option(
-            "--out", type=FILE, metavar="DIR", help="The run folder; the same command again goes on where it stopped."
-        ),
+        option("--out", type=FILE, metavar="DIR", help="The run folder; the same command again resumes."),
         option(
             "--seed",
             type=click.IntRange(min=0),
             metavar="N",
-            help="Decides everything that is random.  [default: the preset's]",
+            help="Seed of everything random.  [default: the preset's]",
         ),
         option(
             "--set",
             "settings",
             multiple=True,
             metavar="PATH=VALUE...",
-            help="Change settings of the preset; --dry-run lists them.",
+            help="Change settings of the preset; --dry-run lists them all.",
         ),
         option("--dry-run", is_flag=True, help="Print the settings and what a step costs, then stop."),
         JSON,
@@ -257,9 +256,9 @@ def train_options(command: Any) -> Any:
 
 
 def train_folders(data: tuple[Path, ...], out: Path | None) -> Path:
-    """The run folder, once it is sure that there is something to learn from."""
+    """Return the run folder, or refuse a training without data or run folder."""
     if not data:
-        raise click.UsageError("name what to learn from, for example: --data data/stage")
+        raise click.UsageError("name the training data, for example: --data data/stage")
     if out is None:
         raise click.UsageError("name the run folder, for example: --out runs/mine")
     return out
@@ -271,7 +270,7 @@ def train_folders(data: tuple[Path, ...], out: Path | None) -> Path:
     examples="""
     chronotope train autoencoder --preset tiny --data data/stage --out runs/mine
     chronotope train autoencoder --preset small --data data/stage data/film --out runs/mine
-    chronotope train autoencoder --preset tiny --data data/stage --out runs/mine --set train.steps=500 pool.megabytes=500
+    chronotope train autoencoder --preset tiny --data data/stage --out runs/mine --set train.steps=500 train.seams=1
     chronotope train autoencoder --preset small --data data/stage --from small --out runs/sharper --set train.seams=1
     chronotope train autoencoder --preset base --dry-run
     """,
@@ -281,7 +280,7 @@ def train_folders(data: tuple[Path, ...], out: Path | None) -> Path:
     "--from",
     "start",
     metavar="DIR",
-    help="Train this model's decoder on; its encoder stays, and latents made with it stay valid.",
+    help="Continue training the decoder of this model; its encoder, and so all latents, stay the same.",
 )
 def autoencoder(
     preset: str,
@@ -324,7 +323,7 @@ def autoencoder(
     "--from",
     "start",
     metavar="DIR",
-    help="Start from this trained model, autoencoder and all, instead of from nothing.",
+    help="Start from the weights of this model, its autoencoder included.",
 )
 def dit(
     preset: str,
@@ -339,7 +338,8 @@ def dit(
 ) -> None:
     """Train the transformer on latents, into OUT/dit; samples appear in OUT/dit/samples.
 
-    Folders of latents come from `chronotope encode`. A folder of clips is encoded first, with OUT/autoencoder, into OUT/latents.
+    Folders of latents come from `chronotope encode`. A folder of clips is encoded first, with OUT/autoencoder, into
+    OUT/latents.
     """
     from chronotope.cli.train import dit_config, run_dit
 
@@ -353,7 +353,7 @@ def dit(
 
 
 def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool) -> None:
-    """What --dry-run prints of a training."""
+    """Print what --dry-run says of a training."""
     from chronotope.config import to_dict
     from chronotope.presets import find_preset
 
@@ -361,7 +361,7 @@ def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool
 
 
 def result(run: Path, as_json: bool) -> None:
-    """The folder of a finished training, or all about it."""
+    """Print the folder of a finished training, or its description as JSON."""
     from chronotope.cli.info import describe
 
     click.echo(json.dumps(describe(run), indent=1) if as_json else run)
@@ -388,18 +388,18 @@ chronotope.add_command(generate.generate)
     type=FILE,
     required=True,
     metavar="FILE",
-    help="The original and what came back of it, side by side.",
+    help="The original and its reconstruction, side by side.",
 )
 @option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
     metavar="S",
-    help="Only the beginning.  [default: all of it]",
+    help="Only the first seconds.  [default: all]",
 )
 @MODEL
 @JSON
 def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_json: bool) -> None:
-    """Send a video through the autoencoder and back, and measure.
+    """Encode and decode a video with the autoencoder, and measure.
 
     At native size, slice by slice, in constant memory. Prints PSNR and SSIM.
     """

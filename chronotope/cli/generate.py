@@ -112,7 +112,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     "--seconds",
     type=click.FloatRange(min=0),
     metavar="S",
-    help="Length, or what is added to a clip; 0 is a picture.  [default: the model's; after a story's last prompt, too]",
+    help="Length, or what is added to a clip; 0 is a picture.  [default: the model's; a story's last prompt has that length]",
 )
 @option(
     "--fps",
@@ -123,8 +123,8 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 @option(
     "--draft",
     is_flag=True,
-    help="A quick preview: the file is small, about the model's own size (96x64) whatever --size says, after a third of "
-    "the steps. It shows the composition of the full size only if the model was trained on both sizes.",
+    help="A quick preview in a small file: reduced to about the model's own size (96x64) whatever --size says, with a "
+    "third of the steps. It shows the composition of the full size only if the model was trained on both sizes.",
 )
 @option(
     "--steps",
@@ -173,8 +173,9 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 def generate(model: str, dry_run: bool, as_json: bool, **options: Any) -> int:
     """Make a video or a picture from a prompt, pictures or clips.
 
-    Frames of a clip that are not remade stay unchanged, to the bit before the file is compressed. Every file carries its
-    settings, in its tags and in FILE.json beside it. `chronotope info small` lists the words that the shipped model knows.
+    What is not remade of a clip stays unchanged, to the bit before the file is compressed. Every file carries its
+    settings, in its tags and in FILE.json beside it. `chronotope info small` lists the words that the shipped model
+    knows.
     """
     from chronotope.cli import use
     from chronotope.cli.inputs import Options

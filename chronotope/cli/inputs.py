@@ -174,7 +174,7 @@ class Options:
         )
 
     def _frame_size(self, default: tuple[int, int], cell: tuple[int, int]) -> tuple[int, int]:
-        """Return width and height: as asked for, else those of the clip, reduced to the number of pixels of the default."""
+        """Return width and height: those of --size, else of the clip, reduced to the pixel count of the default."""
         source = self.clip or (self.images[0] if self.images and self.loop else None)
         if self.size or source is None:
             return self.size or default
@@ -188,7 +188,7 @@ class Options:
         return width, height
 
     def _num_frames(self, defaults: Defaults, fps: float, slice_frames: int, beats: Sequence[float]) -> int:
-        """Return how many frames to generate: as asked for, else the model's length, to the last picture or beat."""
+        """Return how many frames to generate, by --seconds or by the inputs."""
         if self.seconds is not None:
             num_frames = max(1, round(self.seconds * fps))
         elif self.to_picture:
@@ -208,7 +208,7 @@ class Options:
         return num_frames
 
     def _open_length(self, defaults: Defaults, fps: float, slice_frames: int, beats: Sequence[float]) -> int:
-        """Return the length where no --seconds give it."""
+        """Return the model's length, extended to the last picture or from the last beat of a story."""
         length = max(1, round(defaults.num_frames / defaults.fps * fps))
         if self.at:
             return max(length, round(max(self.at) * fps) + 1)
@@ -259,7 +259,8 @@ class Options:
         info = video.probe(clip)
         if self.size is None or (self.size[0] <= info.width and self.size[1] <= info.height):
             raise UsageError(
-                f"say what to remake: a span (--from 1 --to 2), a --mask, or a --size larger than {info.width}x{info.height}"
+                "say what to remake: a span (--from 1 --to 2), a --mask, "
+                f"or a --size larger than {info.width}x{info.height}"
             )
         return True
 

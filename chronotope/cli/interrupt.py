@@ -1,4 +1,4 @@
-"""Stop a generation with Ctrl-C or SIGTERM after the current step, keeping finished frames; a second signal stops at once."""
+"""Ctrl-C or SIGTERM ends a generation after its current step and keeps finished frames; a second one keeps nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Stop:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[Stop]:
-    """While the block runs, signals request a stop. In another thread than the main one, which gets no signals, do nothing."""
+    """Let signals request a stop while the block runs; only in the main thread, the only one that gets signals."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop

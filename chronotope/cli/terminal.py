@@ -1,4 +1,4 @@
-"""The terminal: help in sections with examples, errors as one sentence, progress on stderr, options that commands share."""
+"""The terminal: help in sections with examples, errors as one sentence, progress on stderr, shared options."""
 
 from __future__ import annotations
 

@@ -19,11 +19,11 @@ __all__ = ["Canvas"]
 class Canvas:
     """The input of the sampler, the same for every task.
 
-    `known` holds latents; where nothing is known their values do not matter. `level` in [0, 1] is one number a token: 0 keeps
-    the known latents unchanged, 1 starts from noise, and between the two the known latents guide the result. A token is
-    denoised from `level` to `rest`, which is 0 unless stated. Where `rest` equals `level` the token is history: the network
-    sees it with that much noise, and the sampler returns it unchanged. On a `cycle` the last slice comes before the first.
-    Height and width are in pixels.
+    `known` holds latents; where nothing is known their values do not matter. `level` in [0, 1] is one number a token: 0
+    keeps the known latents unchanged, 1 starts from noise, and between the two the known latents guide the result. A
+    token is denoised from `level` to `rest`, which is 0 unless stated. Where `rest` equals `level` the token is
+    history: the network sees it with that much noise, and the sampler returns it unchanged. On a `cycle` the last slice
+    comes before the first. Height and width are in pixels.
     """
 
     slices: tuple[Slice, ...]

@@ -1,8 +1,9 @@
 """Keep the colours of resting areas constant across the windows of a long video.
 
-Each window adds a small colour shift to the content it continues, and the shifts of many windows add up. Where a slice is almost
-equal to a reference slice at the same place, the difference is taken for such a shift: its local mean is subtracted, from moving
-actors in that neighbourhood as well. Slices with known content are not changed, since their colours come from that content.
+Each window adds a small colour shift to the content it continues, and the shifts of many windows add up. Where a slice
+is almost equal to a reference slice at the same place, the difference is taken for such a shift: its local mean is
+subtracted, from moving actors in that neighbourhood as well. Slices with known content are not changed, since their
+colours come from that content.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ MIN_SHARE = 0.25  # of all cells that must be equal; below it the scene has chan
 
 @dataclass
 class ColourStabilizer:
-    """Corrects the windows of one canvas in the order of their generation; `deviation` is that of the latents, by channel."""
+    """Correct the windows of one canvas in the order of generation; `deviation` is that of the latents, by channel."""
 
     deviation: Float[Tensor, " c"]
     reference: Float[Tensor, "c h w"] | None = None
 
     def __call__(self, filled: Float[Tensor, "s c h w"], part: Canvas) -> Float[Tensor, "s c h w"]:
-        """Return the window with its new moving slices corrected; the first window sets the reference and stays unchanged."""
+        """Return the window with its new moving slices corrected; the first window only sets the reference."""
         moving = [index for index, piece in enumerate(part.slices) if not piece.still]
         if self.reference is None:
             fixed = part.fixed.flatten(1).all(dim=1).tolist()

@@ -1,4 +1,4 @@
-"""The pictures, clips and masks of a request -> a canvas: fitted to the frame and laid out by the task, not yet encoded."""
+"""Pictures, clips and masks -> a canvas: fitted to the frame and laid out by the task, not yet encoded."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ CONNECT_STRENGTH, EDIT_STRENGTH, RETAKE_STRENGTH = 0.4, 0.6, 1.0  # where the re
 class Layout:
     """A canvas and the pixels around it.
 
-    `sources` are clips and the frame of the canvas at which each begins; their latents are missing until `encoded`. `pixels`
-    are frames for the whole canvas, shown wherever tokens are fixed. `before` and `after` are frames of the clip outside the
-    canvas. The last `repeated` frames of the canvas equal its first ones and are not shown again.
+    `sources` are clips and the frame of the canvas at which each begins; their latents are missing until `encoded`.
+    `pixels` are frames for the whole canvas, shown wherever tokens are fixed. `before` and `after` are frames of the
+    clip outside the canvas. The last `repeated` frames of the canvas equal its first ones and are not shown again.
     """
 
     task: str
@@ -64,7 +64,7 @@ class Layout:
         return replace(self, canvas=replace(self.canvas, known=known))
 
     def finish(self, decoded: Iterable[AnyFrames], cell: tuple[int, int]) -> Iterator[AnyFrames]:
-        """Yield the decoded frames of one slice after another, with the fixed pixels and the rest of the clip in place."""
+        """Yield the decoded frames of one slice after another, with fixed pixels and the rest of the clip inserted."""
         if self.before is not None and len(self.before):
             yield self.before
         shown = self.canvas.num_frames - self.repeated
@@ -81,8 +81,8 @@ class Layout:
 def lay_out_inputs(frame: Frame, inputs: Inputs, num_frames: int, window_frames: int) -> Layout:
     """Lay out a canvas by the task of the inputs.
 
-    `num_frames` counts the new frames where a clip is extended, connected or looped, else all of them. `window_frames` is how
-    many frames the model generates at once. Raises `UsageError` for inputs that the task cannot use.
+    `num_frames` counts the new frames where a clip is extended, connected or looped, else all of them. `window_frames`
+    is how many frames the model generates at once. Raises `UsageError` for inputs that the task cannot use.
     """
     context = inputs.context_frames(frame.fps, window_frames)
     video, strength = inputs.video, inputs.strength
@@ -164,7 +164,8 @@ def _connection(
     for clip, name in ((first, "the first"), (second, "the second")):
         if len(clip) == 1:
             raise UsageError(
-                f"{name} of the clips to connect is a picture; give videos, or pictures as keyframes (--image with --at)"
+                f"{name} of the clips to connect is a picture; "
+                "give videos, or pictures as keyframes (--image with --at)"
             )
     tail_length, head_length = (_usable_context(frame, len(clip), context, notes) for clip in (first, second))
     tail, head = first[len(first) - tail_length :], second[:head_length]

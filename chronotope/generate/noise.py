@@ -1,7 +1,7 @@
 """The noise that a canvas starts from, a function of the seed: at larger sizes the enlarged noise of a smaller canvas.
 
-A draft and its full size then agree as far as the network depends on coarse structure: the mean of every k x k block of the large
-noise is the noise of the draft. The added detail is independent of it, so the large noise is white as well.
+A draft and its full size then agree as far as the network depends on coarse structure: the mean of every k x k block of
+the large noise is the noise of the draft. The added detail is independent of it, so the large noise is white as well.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ def starting_noise(
 ) -> Float[Tensor, "s c h w"]:
     """Return white noise for latents of this shape.
 
-    With an enlargement k it is the noise of a canvas of 1/k the height and width, rounded up to whole patches, enlarged.
+    With an enlargement k it is the noise of a canvas of 1/k the height and width, rounded up to whole patches,
+    enlarged.
     """
     generator = torch.Generator().manual_seed(seed)
     if enlargement == 1:
@@ -32,7 +33,7 @@ def starting_noise(
 
 
 def enlarge(coarse: Float[Tensor, "s c h w"], k: int, generator: torch.Generator) -> Float[Tensor, "s c h2 w2"]:
-    """Return white noise whose k x k blocks have the mean `coarse` / k, the deviation of a mean of k * k white values."""
+    """Return white noise whose k x k blocks have the mean `coarse` / k; such a mean has the deviation 1 / k."""
     slices, channels, height, width = coarse.shape
     fine = torch.randn(slices, channels, height, k, width, k, generator=generator)
     fine = fine - fine.mean(dim=(3, 5), keepdim=True) + coarse[:, :, :, None, :, None] / k

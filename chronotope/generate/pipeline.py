@@ -91,10 +91,11 @@ def load_autoencoder(folder: Path) -> Autoencoder:
 
 
 def model_description(folder: Path, kind: str) -> dict[str, Any]:
-    """Return the `model.json` of a trained model of this kind ("autoencoder" or "dit"); an incomplete one is refused."""
+    """Return the `model.json` of a model of this kind, "autoencoder" or "dit"; an incomplete one is refused."""
     if not (folder / "model.json").is_file():
         raise FileProblem(
-            f"{folder} holds no trained model (no model.json); see: chronotope train {kind} --help; or bash runs/tiny.sh"
+            f"{folder} holds no trained model (no model.json); "
+            f"see: chronotope train {kind} --help; or bash runs/tiny.sh"
         )
     description = checkpoint.load_json(folder / "model.json")
     if not isinstance(description, dict) or description.get("kind") != kind:
@@ -215,14 +216,15 @@ class Generator:
     ) -> Generation:
         """Generate a video, or a picture with `num_frames=1`, and hold all of its frames.
 
-        `prompt` is a text, or a story of (seconds, text) pairs. `image` is a first picture, or (seconds, picture) pairs; with a
-        picture `num_frames` is rounded up to whole slices. `video` [t, h, w, 3] at `fps` is what `task` works on: extend,
-        extend_backward, connect (to `into`), loop, edit (with `strength`), retake (`span` in seconds, `mask`) or outpaint. When
-        a clip is extended, connected or looped, `num_frames` counts the new frames, a story counts from where they begin, and
-        the model sees `context` seconds of the clip. Known frames come back unchanged. Any height and width in pixels works.
+        `prompt` is a text, or a story of (seconds, text) pairs. `image` is a first picture, or (seconds, picture)
+        pairs; with a picture `num_frames` is rounded up to whole slices. `video` [t, h, w, 3] at `fps` is what `task`
+        works on: extend, extend_backward, connect (to `into`), loop, edit (with `strength`), retake (`span` in seconds,
+        `mask`) or outpaint. When a clip is extended, connected or looped, `num_frames` counts the new frames, a story
+        counts from where they begin, and the model sees `context` seconds of the clip. Known frames come back
+        unchanged. Any height and width in pixels works.
 
-        The `seed` is 0 unless it is given or drawn from a torch `generator`. `report(step)` is called after each step. Names
-        are those of diffusers where it has them.
+        The `seed` is 0 unless it is given or drawn from a torch `generator`. `report(step)` is called after each step.
+        Names are those of diffusers where it has them.
         """
         images = () if image is None else ((0.0, image),) if isinstance(image, np.ndarray) else tuple(image)
         request = Request(
@@ -249,13 +251,14 @@ class Generator:
     def plan(self, request: Request, encode: bool = True) -> Plan:
         """Resolve a request and lay out its canvas; one plan serves many seeds.
 
-        Without `encode` no network is used: enough to describe the plan, not to generate from it. Raises `UsageError` for what
-        cannot be generated, before anything is encoded.
+        Without `encode` no network is used: enough to describe the plan, not to generate from it. Raises `UsageError`
+        for what cannot be generated, before anything is encoded.
         """
         length = max(len(self.tokenizer.encode(prompt.text)) for prompt in request.prompts)
         if length > self.dit.config.max_text_tokens:
             raise UsageError(
-                f"the prompt has {length} tokens, this model reads at most {self.dit.config.max_text_tokens}; shorten it"
+                f"the prompt has {length} tokens, "
+                f"this model reads at most {self.dit.config.max_text_tokens}; shorten it"
             )
         plan = make_plan(request, self.defaults, self.geometry, self.autoencoder.config.channels)
         if self.dit.patch_in.weight.device.type == "cpu":
@@ -316,7 +319,7 @@ class Generator:
     def _fill(
         self, plan: Plan, seed: int, report: Callable[[int], None], seconds: dict[str, float]
     ) -> Iterator[Tensor]:
-        """Yield the latents of a canvas, window by window; the first window uses the seed itself, the others derived seeds."""
+        """Yield the latents of a canvas window by window; the first uses the seed itself, the others derived seeds."""
         sampling, channels = plan.sampling, self.autoencoder.config.channels
         deviation = torch.tensor(self.flow.deviation)  # of all values of a token, channels last, or one for all
         stabilize = ColourStabilizer(deviation[:channels] if len(deviation) > 1 else deviation.expand(channels))

@@ -26,8 +26,8 @@ T = TypeVar("T")
 class Plan:
     """Everything that decides a video except the model and the seed.
 
-    `num_new` is the number of frames that the request asks for, see `Request`. `scales` are the guidance scales of the windows.
-    `notes` say what will differ from the request.
+    `num_new` is the number of frames that the request asks for, see `Request`. `scales` are the guidance scales of the
+    windows. `notes` say what will differ from the request.
     """
 
     request: Request
@@ -82,7 +82,7 @@ class Plan:
 
 
 def make_plan(request: Request, defaults: Defaults, geometry: Geometry, channels: int) -> Plan:
-    """Resolve a request and lay it out; `channels` are those of the latents. Raises `UsageError` if it cannot be done."""
+    """Resolve a request and lay it out, for latents of so many `channels`; raises `UsageError` if it is impossible."""
     height = _resolve(request.height, defaults.height)
     width = _resolve(request.width, defaults.width)
     num_frames = _resolve(request.num_frames, defaults.num_frames)

@@ -1,7 +1,8 @@
 """A long canvas -> latents, window by window: a window slides over the canvas, and finished slices leave at once.
 
-The past is shown slightly noised, as in training, so that the network does not rely on small errors and they do not add up
-(Valevski et al. 2024, arXiv 2408.14837, section 3.2.1). The cost of a window does not depend on the length of the canvas.
+The past is shown slightly noised, as in training, so that the network does not rely on small errors and they do not add
+up (Valevski et al. 2024, arXiv 2408.14837, section 3.2.1). The cost of a window does not depend on the length of the
+canvas.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Window:
     def __post_init__(self) -> None:
         if not 0 < self.context < self.frames:
             raise UsageError(
-                f"a window of {self.frames} frames has a context of at least 1 slice and less than all, got {self.context}"
+                f"a window of {self.frames} frames has a context of at least 1 slice and less than all, "
+                f"got {self.context}"
             )
         if not 0 <= self.history < 1:
             raise UsageError(f"the noise level of the history is at least 0 and below 1, got {self.history}")
@@ -47,7 +49,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Span:
-    """The slices of one window: it sees `first` to `stop` and generates `begin` to `end`, counted from behind if `backward`."""
+    """One window: it sees slices `first` to `stop`, generates `begin` to `end`; counted from the end if `backward`."""
 
     first: int
     begin: int
@@ -63,9 +65,9 @@ class Span:
 def spans(canvas: Canvas, window: Window) -> list[Span]:
     """Return the windows that fill a canvas, in the order of generation; fixed slices need none.
 
-    One window is enough for a canvas that fits into it, for a cycle, and for a canvas of up to twice its length with known
-    content in several places, since the way between two known places is planned as one. Otherwise each unknown stretch has its
-    own windows, which run backward where only the end is known.
+    One window is enough for a canvas that fits into it, for a cycle, and for a canvas of up to twice its length with
+    known content in several places, since the way between two known places is planned as one. Otherwise each unknown
+    stretch has its own windows, which run backward where only the end is known.
     """
     total, fixed = len(canvas.slices), canvas.fixed.all(dim=2).all(dim=1).tolist()
     lengths = [piece.num_frames for piece in canvas.slices]
@@ -115,9 +117,9 @@ def _count(lengths: Sequence[int], frames: int) -> int:
 def guidance_scales(canvas: Canvas, window: Window, scale: float, negative_prompt: bool = False) -> list[float]:
     """Return the guidance scale of each window: `scale`, reduced in windows that continue generated content.
 
-    Guidance shifts colours a little, the next window takes the shift for content and adds its own. So a window that continues
-    the same prompt is not guided, and one with a new prompt by `window.guidance` at most. A negative prompt counts as a new
-    prompt everywhere, since it has no effect without guidance.
+    Guidance shifts colours a little, the next window takes the shift for content and adds its own. So a window that
+    continues the same prompt is not guided, and one with a new prompt by `window.guidance` at most. A negative prompt
+    counts as a new prompt everywhere, since it has no effect without guidance.
     """
     generated: set[int] = set()
     previous: set[str] = set()

@@ -1,7 +1,7 @@
-"""The one sampler: fills a canvas by moving every token from its noise level to its rest level along the model's velocity.
+"""The one sampler: moves every token of a canvas from its noise level to its rest level along the model's velocity.
 
-A token that goes from level l to level r is at t = r + (l - r) tau while a shared clock tau runs from 1 to 0, so known content
-(l = r) does not move. On a cycle the order of the slices is rotated at every step, so that no seam is fixed.
+A token that goes from level l to level r is at t = r + (l - r) tau while a shared clock tau runs from 1 to 0, so known
+content (l = r) does not move. On a cycle the order of the slices is rotated at every step, so that no seam is fixed.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def sample(
 
     @cache
     def packed(guided: bool, rotation: int) -> tuple[PackedTokens, Tensor, tuple[int, ...], Tensor]:
-        """Return the canvas (twice with guidance), the rest level of each row, the order in the pack, the encoded text."""
+        """Return the canvas (with guidance twice), the rest level of its rows, its order in the pack, its text."""
         slices = [canvas.slices[(i + rotation) % len(canvas.slices)] for i in range(len(canvas.slices))]
         positions = torch.from_numpy(geometry.positions(slices, canvas.height, canvas.width, canvas.fps)).to(device)
         conditional = Sample(start, positions, row, rows[:, 1], signals, prompts, grid)
@@ -117,7 +117,7 @@ def sample(
 
 
 def _rotation(canvas: Canvas, step: int) -> int:
-    """Return by how many slices a cycle is rotated at a step: golden-section steps, so that all rotations are equally common."""
+    """Return by how many slices a cycle is rotated at a step: golden-section steps use all rotations equally often."""
     if not canvas.cycle:
         return 0
     return round(step * len(canvas.slices) * GOLDEN_SECTION) % len(canvas.slices)

@@ -107,7 +107,8 @@ def keyframes(frame: Frame, pictures: Sequence[tuple[int, Float[Tensor, "1 c h w
     """Known stills at their frames, unknown slices between them and up to the end, which is a whole slice."""
     if num_frames < 2:
         raise UsageError(
-            f"a video from a picture needs at least two frames, {2 / frame.fps:g} s, got {num_frames}; give more --seconds"
+            f"a video from a picture needs at least two frames, {2 / frame.fps:g} s, got {num_frames}; "
+            "give more --seconds"
         )
     late = [index for index, _ in pictures if not 0 <= index < num_frames]
     if late:

@@ -1,4 +1,4 @@
-"""Every sampling task from the command line, on a clip of ours and on a film from elsewhere; and what does not go together."""
+"""Every sampling task from the command line, on a synthetic clip and on a film; and options that exclude each other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from chronotope.cli import inputs
 from chronotope.data.latents import encode_frames
 from chronotope.errors import UsageError
-from chronotope.generate import pipeline
+from chronotope.generate import pipeline, plan
+from chronotope.generate.layout import lay_out_inputs
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.request import Defaults
@@ -69,7 +70,7 @@ def test_every_task_makes_a_video(model: Path, name: str) -> None:
 
 
 def test_a_minute_is_made_window_by_window(model: Path) -> None:
-    """Ten seconds here, twenty slices by windows of two that remember one: every frame counted, and what a second costs is the same."""
+    """Ten seconds are twenty slices in windows of two with one of context; the cost of a second stays the same."""
     short, long = (answer("generate", PROMPT, "--seconds", s, "--model", model, "--dry-run") for s in (4, 10))
     assert (short["whole_video"]["windows"], long["whole_video"]["windows"]) == (7, 19)
     alone = answer("generate", PROMPT, "--seconds", 4, "--guidance", "1", "--model", model, "--dry-run")["whole_video"]
@@ -89,12 +90,13 @@ def test_a_minute_is_made_window_by_window(model: Path) -> None:
 
 @pytest.mark.skipif(not BIKES.exists(), reason="the film could not be fetched")
 @pytest.mark.parametrize(
-    "words", [["--extend", BIKES], ["--extend", BIKES, "--backward"], ["--edit", BIKES], ["--retake", BIKES, "--from", "1", "--to", "2"],
-              ["--connect", BIKES, "a.mp4"], ["--loop", "--extend", BIKES], ["--image", BIKES, "--at", "0.5"]],
+    "words", [["--extend", BIKES], ["--extend", BIKES, "--backward"], ["--edit", BIKES],
+              ["--retake", BIKES, "--from", "1", "--to", "2"], ["--connect", BIKES, "a.mp4"],
+              ["--loop", "--extend", BIKES], ["--image", BIKES, "--at", "0.5"]],
     ids=lambda words: " ".join(str(word) for word in words if not isinstance(word, Path)),
 )  # fmt: skip
 def test_a_film_goes_through_every_task(model: Path, words: list[Any]) -> None:
-    """640x272 at 25 frames a second, 10 seconds: read at the model's rate, in about the model's number of pixels and its own shape."""
+    """640x272, 25 fps, 10 s: read at the model's frame rate, at its own shape in about the model's number of pixels."""
     (made,) = answer("generate", PROMPT, *words, "--model", model, "-o", "made.mp4")["files"]
     info = video.probe("made.mp4")
     assert (info.width, info.height) == ((48, 32) if "--image" in words else (64, 32)) and info.fps == 8
@@ -180,6 +182,13 @@ def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.
         return encode_frames(autoencoder, geometry, frames, slices)
 
     monkeypatch.setattr(pipeline, "encode_frames", counted)
+    layouts: list[Any] = []
+
+    def laid_out(*arguments: Any) -> Any:
+        layouts.append(arguments)
+        return lay_out_inputs(*arguments)
+
+    monkeypatch.setattr(plan, "lay_out_inputs", laid_out)
     for words in (["--extend", "a.mp4", "--context", "0.5"], ["--retake", "a.mp4", "--mask", "mask.png"], ["--loop"]):
         words = [PROMPT, *words, "--model", str(model)]
         alone = [run("generate", *words, "--seed", seed, "-o", f"alone-{seed}.mp4") for seed in (3, 4, 5)]
@@ -190,11 +199,13 @@ def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.
         } == {0}
         assert len(seen) == once == ("--loop" not in words)
         assert all(Path(f"x-{seed}.mp4").read_bytes() == Path(f"alone-{seed}.mp4").read_bytes() for seed in (3, 4, 5))
+        assert len(layouts) == len(alone) + 1  # and laid out once
         seen.clear()
+        layouts.clear()
 
 
 def test_what_is_not_done_as_asked_is_said(model: Path) -> None:
-    """A story that begins late is told from the beginning, as if it began there; a stretch beyond the end reaches to the end."""
+    """The first prompt of a story holds from the beginning; a span beyond the end reaches to the end."""
     late, soon = (["--story", f"{at}: a red ball", "0.75: a fox walks"] for at in ("0.5", "0"))
     assert run("generate", *soon, "--model", model, "-o", "soon.mp4").exit_code == 0
     said = run("generate", *late, "--model", model, "-o", "late.mp4").stderr
@@ -211,7 +222,7 @@ def test_what_is_not_done_as_asked_is_said(model: Path) -> None:
 
 
 def test_a_story_is_told_to_its_end(model: Path) -> None:
-    """Without --seconds the last beat has the model's own length; with too few it is refused, and nothing is left out silently."""
+    """Without --seconds the last beat has the model's own length; with too few the request is refused."""
     beats = ["--story", "0: a red ball", "2: a red ball", "4: a red ball"]
     assert answer("generate", *beats, "--model", model, "--dry-run")["num_frames"] == 32 + 8
     assert answer("generate", *beats, "--seconds", 5, "--model", model, "--dry-run")["num_frames"] == 40

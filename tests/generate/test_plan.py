@@ -1,10 +1,11 @@
-"""Every task on arrays, through a whole (untrained) generator: what is given comes back to the bit, and only the rest is made."""
+"""Every task on arrays through an untrained generator: known frames come back to the bit, and only the rest changes."""
 
 import numpy as np
 import pytest
 import torch
 
-from chronotope.errors import UsageError
+from chronotope.errors import FileProblem, UsageError
+from chronotope.generate import pipeline
 from chronotope.generate.layout import dissolve
 from chronotope.generate.pipeline import Generator
 from chronotope.prompt import read_prompts
@@ -241,3 +242,62 @@ def test_windows_after_the_first_are_guided_less(generator, monkeypatch, asked, 
     monkeypatch.setattr("chronotope.generate.pipeline.sample", sample_nothing)
     made = generator.generate(prompt, negative_prompt=negative, num_frames=20, guidance_scale=asked, **SIZE)
     assert scales == [asked, *later] and made.origin["later_guidance_scales"] == sorted(set(later))
+
+
+def test_the_model_fills_in_what_a_request_leaves_open(generator):
+    defaults = generator.defaults
+    plan = generator.plan(Request(read_prompts("x")))
+    canvas, sampling = plan.canvas, plan.sampling
+    assert (canvas.height, canvas.width, canvas.fps) == (defaults.height, defaults.width, defaults.fps)
+    assert (plan.num_frames, plan.num_new) == (defaults.num_frames, defaults.num_frames)
+    assert (sampling.num_steps, sampling.guidance.scale) == (defaults.num_steps, defaults.guidance_scale)
+    assert (sampling.solver, sampling.negative_prompt, sampling.enlargement, plan.notes) == ("euler", "", 1, ())
+    other = generator.plan(Request(read_prompts("x"), Inputs(), 64, 80, 5, 4.0, 3, 1.5, "heun", "y"))
+    canvas, sampling = other.canvas, other.sampling
+    assert (canvas.height, canvas.width, canvas.fps, other.num_frames) == (64, 80, 4.0, 5)
+    assert (sampling.num_steps, sampling.guidance.scale, sampling.solver) == (3, 1.5, "heun")
+    assert (sampling.negative_prompt, sampling.enlargement) == ("y", 2)
+
+
+@pytest.mark.parametrize("task", ["extend", "extend_backward", "connect", "loop", "edit", "retake", "image"])
+def test_inputs_are_encoded_onto_their_slices(generator, task):
+    """Every known slice holds exactly the latents of its own frames; a plan without encoding holds none."""
+    first, second = clip(9), clip(8, 1)
+    inputs = {
+        "connect": Inputs("connect", video=first, into=second, strength=1.0),
+        "retake": Inputs("retake", video=first, span=(0.5, 0.8)),
+        "image": Inputs(images=((0.0, first[0]), (0.5, second[0]))),
+    }.get(task) or Inputs(task, video=first)
+    request = Request(read_prompts("x"), inputs, 32, 48, 8)
+    plan, bare = generator.plan(request), generator.plan(request, encode=False)
+    assert not bare.canvas.known.any() and bare.notes == plan.notes and bare.canvas.slices == plan.canvas.slices
+    found = 0
+    for start, frames in plan.layout.sources:
+        for piece, known in zip(plan.canvas.slices, plan.canvas.known, strict=True):
+            if start <= piece.start < start + len(frames):
+                own = torch.from_numpy(frames[piece.start - start : piece.stop - start])
+                assert torch.equal(known, generator.autoencoder.encode_slice(own))
+                found += 1
+    assert found >= int(plan.canvas.fixed.flatten(1).all(dim=1).sum()) and found
+
+
+def test_a_request_is_refused_before_anything_is_encoded(generator, monkeypatch):
+    monkeypatch.setattr(pipeline, "encode_frames", lambda *_: pytest.fail("it was encoded"))
+    monkeypatch.setattr(pipeline, "available_bytes", lambda: 1000)
+    with pytest.raises(UsageError, match="GB are needed to generate 48x32"):
+        generator.generate("x", video=clip(8), task="edit", **SIZE)
+    with pytest.raises(UsageError, match="rising times"):
+        generator.generate([(1.0, "x"), (0.0, "y")], video=clip(8), task="edit", **SIZE)
+
+
+def test_models_are_found_by_name_or_folder(generator, tmp_path):
+    assert Generator.load(generator.folder).names == generator.names
+    assert pipeline.find_model("small") == pipeline.WEIGHTS / "small"
+    (tmp_path / "model.pt").write_bytes(b"")
+    for name, error, said in (
+        ("smal", FileProblem, "Did you mean 'small'"),
+        ("runs/none", FileProblem, "bash runs/tiny.sh"),
+        (tmp_path / "model.pt", UsageError, "a pickle, which is never loaded"),
+    ):
+        with pytest.raises(error, match=said):
+            Generator.load(name)
