@@ -4,4 +4,35 @@ raw video -> worlds, data (captioned clips -> latents) -> models (autoencoder, p
 <- flow (noise, velocity) -> generate (canvas, sampler) -> pixels; then evaluate.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chronotope.errors import ChronotopeError
+    from chronotope.generate.pipeline import Generation, Generator
+    from chronotope.prompt import Prompt, read_prompts
+    from chronotope.request import Inputs, Request
+
 __version__ = "0.1.0"
+__all__ = ["ChronotopeError", "Generation", "Generator", "Inputs", "Prompt", "Request", "read_prompts"]
+
+# Imported on first use, so that `import chronotope` does not load torch.
+_HOMES = {
+    "ChronotopeError": "errors",
+    "Generation": "generate.pipeline",
+    "Generator": "generate.pipeline",
+    "Inputs": "request",
+    "Prompt": "prompt",
+    "Request": "request",
+    "read_prompts": "prompt",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'chronotope' has no attribute '{name}'")
+    return getattr(import_module(f"chronotope.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from chronotope.data.pixels import PoolConfig
 from chronotope.errors import UsageError, suggest
-from chronotope.generate.pipeline import Defaults
 from chronotope.models.autoencoder import AutoencoderConfig
 from chronotope.models.dit import DiTConfig
+from chronotope.request import Defaults
 from chronotope.train.autoencoder import AutoencoderRun, AutoencoderTraining
 from chronotope.train.config import DiTRun, DiTTraining
 

@@ -316,6 +316,15 @@ def test_the_package_imports_nothing() -> None:
     assert not loaded & {"av", "cv2", "numpy", "pymunk", "rich", "torch"}
 
 
+def test_public_names_are_listed_and_load_torch_on_first_use() -> None:
+    """`from chronotope import Generator` works, and torch is loaded no earlier than that."""
+    names = python("import sys, chronotope; print(*dir(chronotope)); assert 'torch' not in sys.modules").split()
+    assert {"Generation", "Generator", "Inputs", "Request"} <= set(names)
+    code = "import chronotope; print(*(getattr(chronotope, name).__name__ for name in chronotope.__all__))"
+    assert set(python(code).split()) == set(names) - {"__version__"}
+    assert python("import sys; from chronotope import Generator; print('torch' in sys.modules)") == "True\n"
+
+
 def test_every_module_imports_silently() -> None:
     """Each module imports, and none loads a package that the CPU build of torch breaks or that takes seconds."""
     files = [source.path for source in sources() if source.in_package and source.path.name != "__main__.py"]

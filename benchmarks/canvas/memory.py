@@ -1,4 +1,4 @@
-"""Compare the memory that `--dry-run` predicts with the peak of a process, for thirty shapes."""
+"""Is the memory that `--dry-run` foretells what a process really takes? Thirty shapes, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import Any
 import torch
 
 from benchmarks.harness import Options, Row, in_own_process, peak_megabytes, say
-from chronotope.flow.guidance import Guidance
 from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator
-from chronotope.generate.sampler import Sampling
-from chronotope.generate.settings import Settings
 from chronotope.metrics.statistics import Rate
 from chronotope.prompt import read_prompts
+from chronotope.request import Request
 
-TITLE = "Memory: predicted and measured"
+TITLE = "Memory foretold and taken"
 THREADS = 1
 # width, height, frames, guidance
 SHAPES = (
@@ -30,7 +28,7 @@ SHAPES = (
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Generate with one step each, because memory does not depend on the number of steps."""
+    """One step each: memory does not depend on how many there are."""
     results = []
     for shape in SHAPES:
         results.append({"shape": shape, **in_own_process("benchmarks.canvas.memory", options.model, *shape)})
@@ -39,25 +37,26 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def one(model: str, width: int, height: int, num_frames: int, guidance: float) -> dict[str, float]:
-    """Predict memory, generate in this process, and measure its peak; in MiB."""
+    """In this process: foretell, make, and look at the peak; in megabytes."""
     torch.set_num_threads(THREADS)
     return_large_blocks()  # as the command line does
     generator = Generator.load(model)
-    sampling = Sampling(1, guidance=Guidance(guidance))
-    wanted = Settings(read_prompts("a red ball"), height, width, num_frames, 8.0, sampling=sampling)
-    predicted = process_bytes() + generator.memory(wanted, generator.lay_out(wanted))
-    for _ in generator.stream(wanted).pieces:
+    prompts = read_prompts("a red ball")
+    size = {"height": height, "width": width, "num_frames": num_frames, "fps": 8.0}
+    plan = generator.plan(Request(prompts, num_steps=1, guidance_scale=guidance, **size))
+    foretold = process_bytes() + generator.memory(plan)
+    for _ in generator.stream(plan).pieces:
         pass
-    return {"foretold": round(predicted / 2**20, 1), "peak": peak_megabytes()}
+    return {"foretold": round(foretold / 2**20, 1), "peak": peak_megabytes()}
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """Return the share of shapes within 15 %, and the extremes."""
+    """How many are within 15 %, and the worst."""
     ratios = [found["foretold"] / found["peak"] for found in section["results"]]
     within = Rate(sum(abs(ratio - 1) <= 0.15 for ratio in ratios), len(ratios))
     return [
-        Row("shapes whose peak was predicted within 15 %", str(within), "all"),
-        Row("predicted over measured, lowest and highest", f"{min(ratios):.2f} and {max(ratios):.2f}"),
+        Row("shapes of which the whole process was foretold within 15 %", str(within), "all"),
+        Row("foretold over taken, lowest and highest", f"{min(ratios):.2f} and {max(ratios):.2f}"),
     ]
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.canvas.cases import cases, keep, settings, simple
 from benchmarks.harness import Options, Row
 from benchmarks.words import through
-from chronotope.evaluate.reconstruction import psnr
 from chronotope.generate.pipeline import Generator
+from chronotope.metrics.similarity import psnr
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.stage.checks.attributes import judge
 from chronotope.worlds.stage.checks.detector import load_detector

@@ -1,8 +1,7 @@
-"""The command line: `chronotope COMMAND`. Commands stand in the order of the pipeline; what they do is imported when they run."""
+"""The command line, `chronotope COMMAND`, in the order of the pipeline; imports the work of a command when it runs."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import signal
 from pathlib import Path
@@ -11,8 +10,21 @@ from typing import Any
 import click
 
 from chronotope import __version__
-from chronotope.cli import judge
-from chronotope.cli.terminal import FILE, JSON, MODEL, PRESETS, SEED, SHUFFLED, SIZE, Command, Commands, option, say
+from chronotope.cli import generate, judge
+from chronotope.cli.terminal import (
+    FILE,
+    JSON,
+    MODEL,
+    PRESETS,
+    SEED,
+    SHUFFLED,
+    SIZE,
+    Command,
+    Commands,
+    option,
+    say,
+    show,
+)
 
 __all__ = ["chronotope", "main"]
 
@@ -30,12 +42,12 @@ Help:        chronotope COMMAND --help   every command's help ends with examples
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)  # whoever stops the program, it tidies up as after Ctrl-C
+    signal.signal(signal.SIGTERM, interrupt)  # clean up as after Ctrl-C
     chronotope.main()
 
 
@@ -62,20 +74,6 @@ def chronotope(threads: int | None, debug: bool) -> None:
         torch.set_num_threads(threads)
 
 
-def show(facts: dict[str, Any], as_json: bool) -> None:
-    """A result, on stdout."""
-    from chronotope.cli.info import in_words
-
-    click.echo(json.dumps(facts, indent=1) if as_json else in_words(facts))
-
-
-def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Path] | None) -> tuple[Path, Path] | None:
-    """The clips of --connect; of one alone, the next option would be taken for the other."""
-    if value is not None and str(value[1]).startswith("-"):
-        raise click.UsageError(f"--connect takes two clips, as in --connect a.mp4 b.mp4, got {value[0]} alone", ctx)
-    return value
-
-
 # Make a dataset
 
 
@@ -95,13 +93,14 @@ def world() -> None:
     """,
 )
 @option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
 @option(
     "--scope",
     default="small",
     show_default=True,
     metavar="NAME",
-    help="shapes, small, acts (two deeds a clip), deeds (eat, hit, bounce, ...), returns (out of sight and back), wide or full.",
+    help="shapes, small, acts (two actions a clip), deeds (eat, hit, bounce, ...), returns (out of sight and back), "
+    "wide or full.",
 )
 @option(
     "--split",
@@ -123,15 +122,15 @@ def world() -> None:
     default=0.0,
     show_default=True,
     metavar="SHARE",
-    help="This share of the clips are two, the one dissolving into the other; they have captions, but no truth.",
+    help="This share of the clips dissolve from one scene into another; they have captions, but no ground truth.",
 )
 @SEED
-@option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Processes.")
+@option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Number of processes.")
 def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     """Render clips of actors on a stage.
 
-    Each clip is an .mp4 (or a .png: some are pictures) with captions at three levels of detail, the spec it was
-    rendered from, the truth of every frame and masks beside it. The same seed gives the same clips.
+    Each clip is an .mp4 (some are pictures, .png) with captions at three levels of detail, the spec it was rendered
+    from, the ground truth of every frame and masks. The same seed gives the same clips.
     """
     from chronotope.cli.world import render_dataset
     from chronotope.worlds.write import DatasetRequest
@@ -150,7 +149,7 @@ def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     """,
 )
 @option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
 @option(
     "--split",
     default="train",
@@ -166,12 +165,12 @@ def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     help="This share of the clips are pictures.  [default: 0.1]",
 )
 @SEED
-@option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Processes.")
+@option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Number of processes.")
 def table(out: Path, count: int, workers: int, **request: Any) -> None:
     """Render clips of solids that roll, fall and collide on a table, in three dimensions.
 
-    Each clip is as of `world stage`, with depth beside it, and contacts and the camera in its truth. The same seed gives the
-    same clips on one machine. It needs MuJoCo: pip install 'chronotope[table]'.
+    The files are those of `world stage`, with depth, contacts and the camera as well. The same seed gives the same
+    clips on one machine. It needs MuJoCo: pip install 'chronotope[table]'.
     """
     from chronotope.cli.world import render_dataset
     from chronotope.worlds.write import DatasetRequest
@@ -189,7 +188,7 @@ def table(out: Path, count: int, workers: int, **request: Any) -> None:
     """,
 )
 @click.argument("data", type=FILE)
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
 @MODEL
 @option(
     "--shuffled",
@@ -197,16 +196,16 @@ def table(out: Path, count: int, workers: int, **request: Any) -> None:
     default=SHUFFLED,
     show_default=True,
     metavar="SHARE",
-    help="Cut this share of the clips into slices at random places, for models that know pictures at any time.",
+    help="Cut this share of the clips into slices at random places, to train models that take pictures at any time.",
 )
 def encode(data: Path, out: Path, model: str, shuffled: float) -> None:
     """Compress clips to latents, once, for fast training.
 
-    DATA is any folder of videos and pictures, of any sizes. Captions are read from NAME.json or NAME.txt beside each.
+    DATA is a folder of videos and pictures of any sizes. Captions are read from NAME.json or NAME.txt beside each.
     """
     from chronotope.cli.train import encode_clips
-    from chronotope.cli.use import device, find_model
-    from chronotope.generate.pipeline import load_autoencoder
+    from chronotope.cli.use import device
+    from chronotope.generate.pipeline import find_model, load_autoencoder
 
     autoencoder = load_autoencoder(find_model(model)).to(device())
     count = encode_clips(data, out, autoencoder, shuffled)
@@ -219,38 +218,36 @@ def encode(data: Path, out: Path, model: str, shuffled: float) -> None:
 
 @chronotope.group(
     cls=Commands,
-    closing="Train the autoencoder first; the transformer learns on its latents. Run the same command again to resume.",
+    closing="Train the autoencoder first, then the transformer on its latents. The same command again resumes.",
 )
 def train() -> None:
-    """Train `autoencoder` or `dit`; run the same command to resume."""
+    """Train `autoencoder` or `dit`; the same command again resumes."""
 
 
 def train_options(command: Any) -> Any:
-    """The options that both trainings have."""
+    """Add the options that both trainings have."""
     options = (
-        option("--preset", required=True, metavar="NAME", help=f"Where sizes and recipe come from: {PRESETS}."),
+        option("--preset", required=True, metavar="NAME", help=f"Sizes and recipe: {PRESETS}."),
         option(
             "--data",
             type=FILE,
             multiple=True,
             metavar="FOLDER...",
-            help="Folders to learn from; each has an equal say.",
+            help="Folders to train on, sampled equally often.",
         ),
-        option(
-            "--out", type=FILE, metavar="DIR", help="The run folder; the same command again goes on where it stopped."
-        ),
+        option("--out", type=FILE, metavar="DIR", help="The run folder; the same command again resumes."),
         option(
             "--seed",
             type=click.IntRange(min=0),
             metavar="N",
-            help="Decides everything that is random.  [default: the preset's]",
+            help="Seed of everything random.  [default: the preset's]",
         ),
         option(
             "--set",
             "settings",
             multiple=True,
             metavar="PATH=VALUE...",
-            help="Change settings of the preset; --dry-run lists them.",
+            help="Change settings of the preset; --dry-run lists them all.",
         ),
         option("--dry-run", is_flag=True, help="Print the settings and what a step costs, then stop."),
         JSON,
@@ -261,9 +258,9 @@ def train_options(command: Any) -> Any:
 
 
 def train_folders(data: tuple[Path, ...], out: Path | None) -> Path:
-    """The run folder, once it is sure that there is something to learn from."""
+    """Return the run folder, or refuse a training without data or run folder."""
     if not data:
-        raise click.UsageError("name what to learn from, for example: --data data/stage")
+        raise click.UsageError("name the training data, for example: --data data/stage")
     if out is None:
         raise click.UsageError("name the run folder, for example: --out runs/mine")
     return out
@@ -275,7 +272,7 @@ def train_folders(data: tuple[Path, ...], out: Path | None) -> Path:
     examples="""
     chronotope train autoencoder --preset tiny --data data/stage --out runs/mine
     chronotope train autoencoder --preset small --data data/stage data/film --out runs/mine
-    chronotope train autoencoder --preset tiny --data data/stage --out runs/mine --set train.steps=500 pool.megabytes=500
+    chronotope train autoencoder --preset tiny --data data/stage --out runs/mine --set train.steps=500 train.seams=1
     chronotope train autoencoder --preset small --data data/stage --from small --out runs/sharper --set train.seams=1
     chronotope train autoencoder --preset base --dry-run
     """,
@@ -285,7 +282,7 @@ def train_folders(data: tuple[Path, ...], out: Path | None) -> Path:
     "--from",
     "start",
     metavar="DIR",
-    help="Train this model's decoder on; its encoder stays, and latents made with it stay valid.",
+    help="Continue training the decoder of this model; its encoder, and so all latents, stay the same.",
 )
 def autoencoder(
     preset: str,
@@ -328,7 +325,7 @@ def autoencoder(
     "--from",
     "start",
     metavar="DIR",
-    help="Start from this trained model, autoencoder and all, instead of from nothing.",
+    help="Start from the weights of this model, its autoencoder included.",
 )
 def dit(
     preset: str,
@@ -343,7 +340,8 @@ def dit(
 ) -> None:
     """Train the transformer on latents, into OUT/dit; samples appear in OUT/dit/samples.
 
-    Folders of latents come from `chronotope encode`. A folder of clips is encoded first, with OUT/autoencoder, into OUT/latents.
+    Folders of latents come from `chronotope encode`. A folder of clips is encoded first, with OUT/autoencoder, into
+    OUT/latents.
     """
     from chronotope.cli.train import dit_config, run_dit
 
@@ -357,7 +355,7 @@ def dit(
 
 
 def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool) -> None:
-    """What --dry-run prints of a training."""
+    """Print what --dry-run says of a training."""
     from chronotope.config import to_dict
     from chronotope.presets import find_preset
 
@@ -365,7 +363,7 @@ def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool
 
 
 def result(run: Path, as_json: bool) -> None:
-    """The folder of a finished training, or all about it."""
+    """Print the folder of a finished training, or its description as JSON."""
     from chronotope.cli.info import describe
 
     click.echo(json.dumps(describe(run), indent=1) if as_json else run)
@@ -374,174 +372,7 @@ def result(run: Path, as_json: bool) -> None:
 # Use
 
 
-@chronotope.command(
-    cls=Command,
-    spread=("--story",),
-    sections={
-        "inputs (none: the prompt alone)": [
-            "image",
-            "at",
-            "extend",
-            "backward",
-            "context",
-            "connect",
-            "loop",
-            "edit",
-            "strength",
-            "retake",
-            "start",
-            "stop",
-            "mask",
-            "story",
-        ],
-        "shape": ["size", "seconds", "fps"],
-        "sampling": ["draft", "steps", "guidance", "solver", "negative", "seed", "count"],
-        "files": ["output", "model", "dry_run", "as_json"],
-    },
-    examples="""
-    chronotope generate "a fox walks right past a tree" -o fox.mp4
-    chronotope generate "a red ball" --seconds 0 -o ball.png
-    chronotope generate "the boat sails to the left" --image photo.jpg -o boat.mp4
-    chronotope generate "a cat walks right" --image first.png --at 0 --image last.png --at 2 -o cat.mp4
-    chronotope generate "the fox walks on" --extend fox.mp4 -o longer.mp4
-    chronotope generate "a fox walks in" --extend fox.mp4 --backward --count 4 -o past.mp4
-    chronotope generate "a fox turns into a car" --connect fox.mp4 car.mp4 --seconds 2 -o bridge.mp4
-    chronotope generate "a balloon in the sky" --loop -o loop.mp4
-    chronotope generate "a fox walks right at night" --edit fox.mp4 --strength 0.6 -o night.mp4
-    chronotope generate "a red star" --retake fox.mp4 --from 1 --to 2 -o again.mp4
-    chronotope generate --story "0: a fox walks right" "1: a fox gets larger" -o story.mp4
-    chronotope generate "a butterfly flies up" --size 128x72 --seconds 3 --seed 7 --count 4 -o butterfly.mp4
-    chronotope generate "a fox walks right" --seconds 60 -o minute.mp4
-    chronotope generate "a fox walks right" --size 192x128 --draft -o draft.mp4
-    chronotope generate "a yellow star grows at night" --model runs/mine --steps 50 --guidance 3 -o star.mp4
-    chronotope generate "a fox walks right past a tree" --size 512x288 --dry-run
-    """,
-)
-@click.argument("prompt", required=False)
-@option(
-    "--image",
-    type=FILE,
-    multiple=True,
-    metavar="FILE",
-    help="Start from this picture; or, with --at, pictures at their times.",
-)
-@option(
-    "--at",
-    type=click.FloatRange(min=0),
-    multiple=True,
-    metavar="S",
-    help="The second at which an --image stands, one each.",
-)
-@option("--extend", type=FILE, metavar="FILE", help="Continue this video; --seconds says by how much.")
-@option("--backward", is_flag=True, help="Say what came before it instead.")
-@option(
-    "--context",
-    type=click.FloatRange(min=0),
-    metavar="S",
-    help="How much of a clip is remembered.  [default: the model's]",
-)
-@option(
-    "--connect",
-    type=FILE,
-    nargs=2,
-    metavar="A B",
-    callback=_two_clips,
-    help="From one video into another, as in --connect fox.mp4 car.mp4.",
-)
-@option("--loop", is_flag=True, help="The end meets the beginning: of words, of an --image, or of a clip (--extend).")
-@option("--edit", type=FILE, metavar="FILE", help="Make this video again as the prompt says.")
-@option(
-    "--strength", type=float, metavar="0..1", help="How much of it may change.  [default: 0.6; retake 1; connect 0.4]"
-)
-@option("--retake", type=FILE, metavar="FILE", help="Make part of this video again; a larger --size paints around it.")
-@option(
-    "--from",
-    "start",
-    type=click.FloatRange(min=0),
-    metavar="S",
-    help="From this second on; whole slices of four frames are made again.",
-)
-@option("--to", "stop", type=click.FloatRange(min=0), metavar="S", help="To this second.")
-@option("--mask", type=FILE, metavar="FILE", help="Where this picture or video is white.")
-@option("--story", multiple=True, metavar="'S: TEXT'...", help="Prompts and the seconds from which they speak.")
-@option("--size", type=SIZE, metavar="WxH", help="AnyFrames, any numbers.  [default: the model's]")
-@option(
-    "--seconds",
-    type=click.FloatRange(min=0),
-    metavar="S",
-    help="Length, or what is added to a clip; 0 is a picture.  [default: the model's; a story is told to its end]",
-)
-@option(
-    "--fps",
-    type=click.FloatRange(min=0, min_open=True, max=240),
-    metavar="F",
-    help="Frames a second.  [default: the model's]",
-)
-@option("--steps", type=click.IntRange(1, 1000), metavar="N", help="More steps, more care.  [default: the model's]")
-@option(
-    "--guidance",
-    type=click.FloatRange(min=0),
-    metavar="G",
-    help="How strictly words are taken; 1 is plain.  [default: the model's]",
-)
-@option(
-    "--solver",
-    type=click.Choice(["euler", "heun"]),
-    default="euler",
-    show_default=True,
-    help="heun: twice the work a step.",
-)
-@option(
-    "--draft",
-    is_flag=True,
-    help="Small and quick, from the noise of which the full size's is made: compositions agree as far as the model knows both sizes.",
-)
-@option("--negative", default="", metavar="TEXT", help="What should not be seen.")
-@SEED
-@option(
-    "--count",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="K",
-    help="Seeds N to N+K-1, as FILE-N.mp4, FILE-N+1.mp4 ...",
-)
-@option(
-    "-o",
-    "--output",
-    type=FILE,
-    metavar="FILE",
-    help="A video (.mp4 .mov .mkv .webm .gif) or a picture (.png .jpg .webp).",
-)
-@MODEL
-@option("--dry-run", is_flag=True, help="Print the settings, tokens, operations and memory, then stop.")
-@JSON
-def generate(model: str, dry_run: bool, as_json: bool, story: tuple[str, ...], **options: Any) -> int:
-    """Make a video or a picture from words; from pictures, from clips.
-
-    What a clip shows stays as it was wherever nothing is made, to the bit before the file is compressed. Every file carries the
-    settings it was made with, in its tags and in FILE.json beside it. `chronotope info small` lists the words that the shipped
-    model knows.
-    """
-    from chronotope.cli import use
-    from chronotope.cli.inputs import Sources
-    from chronotope.generate.pipeline import Generator
-    from chronotope.prompt import read_story
-
-    given = {
-        field.name: options.pop(field.name if field.name != "images" else "image")
-        for field in dataclasses.fields(Sources)
-    }
-    request = use.Request(sources=Sources(**given), story=read_story(story), **options)
-    request.check(dry_run)
-    folder = use.find_model(model)
-    generator = Generator.load(folder).to(use.device())
-    if dry_run:
-        show(use.describe_plan(request, generator, use.plan(request, generator), folder), as_json)
-        return 0
-    made, whole = use.generate(request, generator, folder)
-    click.echo(json.dumps({"files": made}, indent=1) if as_json else "\n".join(file["path"] for file in made))
-    return 0 if whole else 130
+chronotope.add_command(generate.generate)
 
 
 @chronotope.command(
@@ -559,24 +390,25 @@ def generate(model: str, dry_run: bool, as_json: bool, story: tuple[str, ...], *
     type=FILE,
     required=True,
     metavar="FILE",
-    help="The original and what came back of it, side by side.",
+    help="The original and its reconstruction, side by side.",
 )
 @option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
     metavar="S",
-    help="Only the beginning.  [default: all of it]",
+    help="Only the first seconds.  [default: all]",
 )
 @MODEL
 @JSON
 def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_json: bool) -> None:
-    """Send a video through the autoencoder and back, and measure.
+    """Encode and decode a video with the autoencoder, and measure.
 
     At native size, slice by slice, in constant memory. Prints PSNR and SSIM.
     """
     from chronotope.cli import use
+    from chronotope.generate.pipeline import find_model
 
-    scores = use.reconstruct(file, output, seconds, use.find_model(model))
+    scores = use.reconstruct(file, output, seconds, find_model(model))
     click.echo(json.dumps(scores, indent=1) if as_json else f"{output}\n{use.scores_in_words(file, scores)}")
 
 

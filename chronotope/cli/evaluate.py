@@ -16,7 +16,7 @@ import torch
 from chronotope import __version__
 from chronotope.checkpoint import weights_hash
 from chronotope.cli.terminal import progress
-from chronotope.cli.use import device, find_model
+from chronotope.cli.use import device
 from chronotope.data.clips import find_clips
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.judge import Judged, check_folder, judge_folder, sample_cases
@@ -28,7 +28,7 @@ from chronotope.evaluate.selection import Sampled
 from chronotope.evaluate.suite import make_suite, name_of, read_cases, write_cases
 from chronotope.evaluate.trial import BARS, Trial, try_checks
 from chronotope.flow.solvers import SolverName
-from chronotope.generate.pipeline import Generator, load_autoencoder
+from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.metrics.statistics import Rate
@@ -167,9 +167,9 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any])
         raise UsageError(
             f"--workers {request.workers} is for CPUs; a GPU makes one video after the other, so leave it out"
         )
-    generator = Generator.load(find_model(model)).to(device())
-    asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
     folder = find_model(model)
+    generator = Generator.load(folder).to(device())
+    asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
     names = [f"{part} {weights_hash(folder / part)}" for part in ("autoencoder", "dit")]
     about |= {"model": model, "weights": ", ".join(names), "suite": asked}
     about |= {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chronotope.cli.terminal import progress, say
-from chronotope.cli.use import device, find_model
+from chronotope.cli.use import device
 from chronotope.evaluate.exports.export import MANIFEST, Maker, Shot, export, kept, num_frames, validate
 from chronotope.evaluate.exports.layouts import Request, find_format, plan
 from chronotope.generate.pipeline import Generation, Generator
@@ -53,7 +53,7 @@ def check_suite(request: Request) -> list[str]:
 
 
 def _maker(model: str) -> Maker:
-    generator = Generator.load(find_model(model)).to(device())
+    generator = Generator.load(model).to(device())
 
     def make(shot: Shot) -> Generation:
         told = [(seconds, _as_much_as_is_read(generator, text)) for seconds, text in shot.told]

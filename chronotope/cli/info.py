@@ -11,11 +11,10 @@ from typing import Any
 
 from chronotope import checkpoint
 from chronotope.cli.knowledge import describe_training, summarise
-from chronotope.cli.terminal import PICKLES
 from chronotope.data.clips import SUFFIXES, find_clips, read_captions
 from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.evaluate.report import read_report
-from chronotope.generate.pipeline import WEIGHTS
+from chronotope.generate.pipeline import PICKLES, WEIGHTS
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.storage import read_json, read_jsonl

@@ -1,4 +1,4 @@
-"""What `chronotope generate` is given beside words: pictures at times, clips, masks and stories, read from files and checked together."""
+"""The options of `chronotope generate` -> a request: checked together, files read at the model's frame rate."""
 
 from __future__ import annotations
 
@@ -6,41 +6,33 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from chronotope.cli.terminal import check_finite, say
+from chronotope.cli.terminal import check_finite, refuse_overwriting, say
 from chronotope.errors import UsageError
 from chronotope.generate.memory import available_bytes
+from chronotope.geometry import Geometry
 from chronotope.media import video
-from chronotope.request import Inputs, Task
+from chronotope.media.picture import PICTURE_FORMATS, check_writable
+from chronotope.media.video import VIDEO_FORMATS
+from chronotope.prompt import read_prompts, read_story
+from chronotope.request import Defaults, Inputs, Mask, Request, Task
 
-__all__ = ["Sources"]
+__all__ = ["Options", "check_memory"]
 
-COPIES = 3  # of a clip's frames are in memory at worst: as read, fitted to the frame, put back where nothing was made
-MOST_COLOUR = 48  # levels between the channels of what is still grey, after compression
-
-
-def check_memory(paths: Sequence[Path], fps: float) -> None:
-    """Refuse clips that do not fit the memory together, before they are read: what is given comes back whole in the video."""
-    infos = [video.probe(path) for path in paths]
-    wanted, have = (
-        sum(3 * round(info.seconds * fps) * info.width * info.height * COPIES for info in infos),
-        available_bytes(),
-    )
-    if wanted > have:
-        said = " and ".join(f"{info.path} is {info.seconds:.0f} s of {info.width}x{info.height}" for info in infos)
-        raise UsageError(
-            f"{said}: at {fps:g} frames a second that takes {wanted / 1e9:.1f} GB, and {have / 1e9:.1f} GB are free; "
-            f"cut to {max(infos, key=lambda info: info.seconds).seconds * have / wanted / 2:.0f} s, or make it smaller, first"
-        )
+COPIES = 3  # of the frames of a clip are in memory at most: as read, fitted to the size, and put back into the video
+MAX_COLOUR = 48  # levels between the channels of a grey pixel after compression
 
 
 @dataclass(frozen=True)
-class Sources:
-    """The files named on the command line and what is to be done with them."""
+class Options:
+    """What stands on the command line; None stands for the model's default."""
 
+    prompt: str | None
+    output: Path | None = None
+    story: tuple[str, ...] = ()
     images: tuple[Path, ...] = ()
     at: tuple[float, ...] = ()
     extend: Path | None = None
@@ -54,44 +46,67 @@ class Sources:
     start: float | None = None
     stop: float | None = None
     mask: Path | None = None
+    size: tuple[int, int] | None = None
+    seconds: float | None = None
+    fps: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    solver: Literal["euler", "heun"] = "euler"
+    negative: str = ""
+    draft: bool = False
+    seed: int = 0
+    count: int = 1
 
     @property
     def clip(self) -> Path | None:
-        """The clip that is worked on."""
+        """The clip that the task works on."""
         return self.extend or self.edit or self.retake or (self.connect[0] if self.connect else None)
 
     @property
     def files(self) -> list[Path]:
-        """Everything that is read."""
-        return [*self.images, *filter(None, (self.extend, self.edit, self.retake, self.mask)), *(self.connect or ())]
+        """Every file that is read."""
+        clips = (self.extend, self.edit, self.retake, self.mask)
+        return [*self.images, *(path for path in clips if path), *(self.connect or ())]
 
     @property
-    def needs_motion(self) -> bool:
-        return bool(self.images or self.clip or self.loop)
+    def to_picture(self) -> bool:
+        return self.output is not None and self.output.suffix.lower() in PICTURE_FORMATS
 
-    def task(self, outpaints: bool) -> Task | None:
-        """What is done with the clip."""
-        if self.loop:
-            return "loop"
-        if self.extend:
-            return "extend_backward" if self.backward else "extend"
-        if self.connect:
-            return "connect"
-        if self.edit:
-            return "edit"
-        if self.retake:
-            return "outpaint" if outpaints else "retake"
-        return None
+    @property
+    def outputs(self) -> list[Path]:
+        """The files to write: fox.mp4, or fox-7.mp4 and fox-8.mp4 for seeds 7 and 8."""
+        if self.output is None:
+            return []
+        if self.count == 1:
+            return [self.output]
+        return [self.output.with_stem(f"{self.output.stem}-{self.seed + number}") for number in range(self.count)]
 
-    def check(self, seconds: float | None) -> None:
-        """Refuse what does not go together."""
-        for name, value in (
-            ("--context", self.context),
-            ("--strength", self.strength),
-            ("--from", self.start),
-            ("--to", self.stop),
-        ):
-            check_finite(name, value)
+    # Checks
+
+    def check(self, dry_run: bool) -> None:
+        """Refuse what no model could do, before one is loaded."""
+        if self.prompt is None and not self.story:
+            raise UsageError("Missing argument 'PROMPT': say what should be seen, for example \"a red ball\"")
+        if self.prompt is not None and self.story:
+            raise UsageError("a prompt and a --story exclude each other; give one of them")
+        read_story(self.story)  # refuses what is not a story
+        for name in ("seconds", "fps", "guidance", "context", "strength"):
+            check_finite(f"--{name}", getattr(self, name))
+        check_finite("--from", self.start)
+        check_finite("--to", self.stop)
+        if self.output is not None:
+            check_writable(self.output, {**VIDEO_FORMATS, **PICTURE_FORMATS})
+            for path in self.files:
+                refuse_overwriting(path, self.output)
+        elif not dry_run:
+            raise UsageError("name the file to write, for example: -o video.mp4")
+        self._check_task()
+        self._check_companions()
+        if (self.files or self.loop) and (self.to_picture or self.seconds == 0):
+            raise UsageError("a video from these inputs needs --seconds above 0 and a video file such as -o video.mp4")
+
+    def _check_task(self) -> None:
+        """Refuse inputs that belong to different tasks."""
         clips = {"--extend": self.extend, "--connect": self.connect, "--edit": self.edit, "--retake": self.retake}
         named = [name for name, file in clips.items() if file]
         if len(named) > 1:
@@ -100,7 +115,7 @@ class Sources:
             raise UsageError(f"--image starts a video of its own; leave it out with {named[0]}")
         if self.loop and named and named != ["--extend"]:
             raise UsageError(
-                f"--loop makes a loop of words, of an --image or of a clip (--extend); it does not go with {named[0]}"
+                f"--loop takes the prompt alone, an --image or a clip (--extend); it does not go with {named[0]}"
             )
         if self.loop and len(self.images) > 1:
             raise UsageError("--loop begins and ends at one --image")
@@ -110,16 +125,9 @@ class Sources:
             )
         if len(self.images) > 1 and not self.at:
             raise UsageError("several pictures need their seconds: --image a.png --at 0 --image b.png --at 2")
-        self._check_companions()
-        if seconds is not None and (self.edit or self.retake):
-            raise UsageError(
-                "a clip that is edited or made again keeps its length; leave --seconds out, or cut the clip first"
-            )
-        if self.strength is not None and not 0 <= self.strength <= 1:
-            raise UsageError(f"--strength lies between 0 (keep everything) and 1 (keep nothing), got {self.strength:g}")
 
     def _check_companions(self) -> None:
-        """An option that only makes sense beside another."""
+        """Refuse an option without the one that it belongs to."""
         needs: list[tuple[str, Any, Any, str]] = [
             ("--at", self.at, self.images, "--image"),
             ("--backward", self.backward, self.extend and not self.loop, "--extend"),
@@ -134,61 +142,146 @@ class Sources:
             ("--to", self.stop is not None, self.retake, "--retake"),
             ("--mask", self.mask, self.retake, "--retake"),
         ]
-        for name, given, partner, other in needs:
-            if given and not partner:
-                raise UsageError(f"{name} goes with {other}")
-
-    def size(self, asked: tuple[int, int] | None, defaults: tuple[int, int], cell: tuple[int, int]) -> tuple[int, int]:
-        """Width and height of the video: as asked, else as many pixels as the model's own size, in the shape of what is given."""
-        source = self.clip or (self.images[0] if self.images and self.loop else None)
-        if asked or source is None:
-            return asked or defaults
-        info = video.probe(source)
-        if info.width <= defaults[0] and info.height <= defaults[1]:
-            return info.width, info.height
-        scale = math.sqrt(defaults[0] * defaults[1] / (info.width * info.height))
-        return tuple(
-            max(side, round(n * scale / side) * side)
-            for n, side in zip((info.width, info.height), cell[::-1], strict=True)
-        )  # type: ignore[return-value]
-
-    def outpaints(self, asked: tuple[int, int] | None) -> bool:
-        """Whether a retake only has room around the clip to fill."""
-        if self.retake is None or self.mask or self.start is not None or self.stop is not None:
-            return False
-        info = video.probe(self.retake)
-        if asked is None or (asked[0] <= info.width and asked[1] <= info.height):
+        for name, present, partner, partner_name in needs:
+            if present and not partner:
+                raise UsageError(f"{name} goes with {partner_name}")
+        if self.seconds is not None and (self.edit or self.retake):
             raise UsageError(
-                f"say what is to be made again: a stretch (--from 1 --to 2), a --mask, or a --size larger than {info.width}x{info.height}"
+                "--edit and --retake keep the length of the clip; leave --seconds out, or cut the clip first"
             )
-        return True
+        if self.strength is not None and not 0 <= self.strength <= 1:
+            raise UsageError(f"--strength lies between 0 (keep everything) and 1 (keep nothing), got {self.strength:g}")
 
-    def read(self, fps: float, asked: tuple[int, int] | None) -> Inputs:
-        """What lies in the files, at this rate."""
-        outpaints = self.outpaints(asked)
-        times = self.at or (0.0,) * len(self.images)
+    # Request
+
+    def request(self, defaults: Defaults, geometry: Geometry) -> Request:
+        """Return the request, every file read; sizes and lengths that the options leave open follow the inputs."""
+        width, height = self._frame_size((defaults.width, defaults.height), geometry.cell)
+        fps = self.fps or defaults.fps
+        story = read_story(self.story)
+        return Request(
+            prompts=read_prompts(story or self.prompt or ""),
+            height=height,
+            width=width,
+            num_frames=self._num_frames(defaults, fps, geometry.stride[0], [seconds for seconds, _ in story]),
+            inputs=self._read_inputs(fps),
+            fps=fps,
+            num_steps=self.steps,
+            guidance_scale=self.guidance,
+            solver=self.solver,
+            negative_prompt=self.negative,
+            draft=self.draft,
+        )
+
+    def _frame_size(self, default: tuple[int, int], cell: tuple[int, int]) -> tuple[int, int]:
+        """Return width and height: those of --size, else of the clip, reduced to the pixel count of the default."""
+        source = self.clip or (self.images[0] if self.images and self.loop else None)
+        if self.size or source is None:
+            return self.size or default
+        info = video.probe(source)
+        if info.width <= default[0] and info.height <= default[1]:
+            return info.width, info.height
+        scale = math.sqrt(default[0] * default[1] / (info.width * info.height))
+        cell_height, cell_width = cell
+        width = max(cell_width, round(info.width * scale / cell_width) * cell_width)
+        height = max(cell_height, round(info.height * scale / cell_height) * cell_height)
+        return width, height
+
+    def _num_frames(self, defaults: Defaults, fps: float, slice_frames: int, beats: Sequence[float]) -> int:
+        """Return how many frames to generate, by --seconds or by the inputs."""
+        if self.seconds is not None:
+            num_frames = max(1, round(self.seconds * fps))
+        elif self.to_picture:
+            num_frames = 1
+        else:
+            num_frames = self._open_length(defaults, fps, slice_frames, beats)
+        late = [seconds for seconds in beats if seconds * fps >= num_frames]
+        if late and not (self.edit or self.retake):
+            raise UsageError(
+                f"the story goes on at {late[0]:g} s, after the end of the new part of {num_frames / fps:g} s; "
+                "give more --seconds"
+            )
+        if self.to_picture and num_frames > 1:
+            raise UsageError(
+                f"{self.output} holds one frame, not {num_frames}; write a video (.mp4), or a picture with --seconds 0"
+            )
+        return num_frames
+
+    def _open_length(self, defaults: Defaults, fps: float, slice_frames: int, beats: Sequence[float]) -> int:
+        """Return the model's length, extended to the last picture or from the last beat of a story."""
+        length = max(1, round(defaults.num_frames / defaults.fps * fps))
+        if self.at:
+            return max(length, round(max(self.at) * fps) + 1)
+        last_beat = round(beats[-1] * fps) if beats else 0
+        if self.clip or last_beat or (self.loop and not self.images):
+            length = max(slice_frames, length // slice_frames * slice_frames)  # new frames come in whole slices
+        return last_beat + length
+
+    # Files
+
+    def _read_inputs(self, fps: float) -> Inputs:
+        """Read every file at this frame rate."""
+        task = self._task()
         check_memory([path for path in (self.clip, self.connect and self.connect[1], self.mask) if path], fps)
         clip = video.read(self.clip, fps=fps).frames if self.clip else None
         span = None
-        if self.retake and clip is not None and not outpaints and (self.start is not None or self.stop is not None):
+        if task == "retake" and clip is not None and (self.start is not None or self.stop is not None):
             span = (self.start or 0.0, len(clip) / fps if self.stop is None else self.stop)
+        times = self.at or (0.0,) * len(self.images)
         return Inputs(
-            task=self.task(outpaints),
-            images=tuple((seconds, video.read_image(path)) for seconds, path in zip(times, self.images, strict=True))
-            if self.images
-            else (),
+            task=task,
+            images=tuple((seconds, video.read_image(path)) for seconds, path in zip(times, self.images, strict=True)),
             video=clip,
             into=video.read(self.connect[1], fps=fps).frames if self.connect else None,
             strength=self.strength,
             context=self.context,
             span=span,
-            mask=self._mask(fps) if self.mask else None,
+            mask=_read_mask(self.mask, fps) if self.mask else None,
         )
 
-    def _mask(self, fps: float) -> np.ndarray:
-        """White (bright) is made again, black is kept."""
-        assert self.mask is not None
-        frames = video.read(self.mask, fps=fps).frames
-        if int(np.ptp(frames, axis=3).max()) > MOST_COLOUR:
-            say(f"note: {self.mask} has colours; what is brighter than half is made again")
-        return np.asarray(frames.mean(axis=3) >= 128)
+    def _task(self) -> Task | None:
+        if self.loop:
+            return "loop"
+        if self.extend:
+            return "extend_backward" if self.backward else "extend"
+        if self.connect:
+            return "connect"
+        if self.edit:
+            return "edit"
+        if self.retake:
+            return "outpaint" if self._outpaints(self.retake) else "retake"
+        return None
+
+    def _outpaints(self, clip: Path) -> bool:
+        """Return whether a --retake only has the surroundings of its clip to fill."""
+        if self.mask or self.start is not None or self.stop is not None:
+            return False
+        info = video.probe(clip)
+        if self.size is None or (self.size[0] <= info.width and self.size[1] <= info.height):
+            raise UsageError(
+                "say what to remake: a span (--from 1 --to 2), a --mask, "
+                f"or a --size larger than {info.width}x{info.height}"
+            )
+        return True
+
+
+def check_memory(paths: Sequence[Path], fps: float) -> None:
+    """Refuse clips that do not fit into the memory together, before any is read."""
+    infos = [video.probe(path) for path in paths]
+    needed = sum(3 * round(info.seconds * fps) * info.width * info.height * COPIES for info in infos)
+    free = available_bytes()
+    if needed > free:
+        clips = " and ".join(f"{info.path} is {info.seconds:.0f} s of {info.width}x{info.height}" for info in infos)
+        seconds = max(info.seconds for info in infos) * free / needed / 2
+        raise UsageError(
+            f"{clips}: at {fps:g} frames a second that takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
+            f"cut to {seconds:.0f} s, or make it smaller, first"
+        )
+
+
+def _read_mask(path: Path, fps: float) -> Mask:
+    """Read a mask: true where its frames are brighter than half."""
+    frames = video.read(path, fps=fps).frames
+    if int(np.ptp(frames, axis=3).max()) > MAX_COLOUR:
+        say(f"note: {path} has colours; what is brighter than half is remade")
+    return np.asarray(frames.mean(axis=3) >= 128)

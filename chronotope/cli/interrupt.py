@@ -1,4 +1,4 @@
-"""Ctrl-C (or a polite kill) while a video is made: the step in hand is finished and what is there is kept; a second one stops at once."""
+"""Ctrl-C or SIGTERM ends a generation after its current step and keeps finished frames; a second one keeps nothing."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StoppedError(Exception):
-    """Raised where stopping was asked for and can be done cleanly: between steps and between frames."""
+    """Raised between steps or frames, after a signal."""
 
 
 class Stop:
-    """Whether stopping was asked for."""
+    """Whether a signal has requested the end of the work."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
 
     def check(self) -> None:
-        """Stop here, if that was asked for."""
-        if self.asked:
+        """Raise `StoppedError` if a stop was requested."""
+        if self.requested:
             raise StoppedError
 
-    def ask(self, number: int, frame: FrameType | None) -> None:
-        """The signals' handler."""
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Note the first signal; raise `KeyboardInterrupt` at the second."""
         del number, frame
-        if self.asked:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True
         say("stopping after this step; press Ctrl-C again to stop at once and keep nothing")
 
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[Stop]:
-    """While the block runs, a signal only asks. Signals reach the main thread alone: elsewhere nothing changes."""
+    """Let signals request a stop while the block runs; only in the main thread, the only one that gets signals."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop.ask) for number in SIGNALS}
+    before = {number: signal.signal(number, stop.handle) for number in SIGNALS}
     try:
         yield stop
     finally:

@@ -9,7 +9,6 @@ from typing import Any
 from chronotope.data.record import TrainingRecord, read_record
 from chronotope.generate.pipeline import WEIGHTS
 from chronotope.generate.plan import Plan
-from chronotope.generate.settings import Settings
 from chronotope.storage import read_json
 from chronotope.worlds.catalogue import all_worlds
 
@@ -19,25 +18,25 @@ LISTED_SIZES = 8  # of a model of more sizes only the smallest and the largest a
 LISTED_WORDS = 40  # of a model of no known world
 
 
-def training_notes(model: Path, settings: Settings, planned: Plan) -> list[str]:
+def training_notes(model: Path | None, plan: Plan) -> list[str]:
     """Say what a request has that the model was not trained on; it is generated all the same.
 
     A model without a record of its training gives no notes.
     """
-    record = read_record(read_json(model / "dit" / "model.json"))
-    if record is None:
+    record = read_record(read_json(model / "dit" / "model.json")) if model else None
+    if model is None or record is None:
         return []
-    notes = []
-    if (settings.width, settings.height) not in record.sizes:
-        size = f"{settings.width}x{settings.height}"
+    inputs, canvas, notes = plan.request.inputs, plan.canvas, []
+    if (canvas.width, canvas.height) not in record.sizes:
+        size = f"{canvas.width}x{canvas.height}"
         notes.append(f"the model was trained on {_sizes(record)} and not on {size}; expect lower quality")
     # A clip that is extended or connected has any length; what counts are the new frames.
-    whole = settings.given.video is None or settings.given.task in ("edit", "retake", "outpaint")
-    count = planned.num_frames if whole else settings.num_frames
-    if not record.knows_length(count, settings.fps):
-        asked = "a picture" if count == 1 else f"{count} frames at {settings.fps:g} frames a second"
+    whole = inputs.video is None or inputs.keeps_length
+    count = plan.num_frames if whole else plan.num_new
+    if not record.knows_length(count, canvas.fps):
+        asked = "a picture" if count == 1 else f"{count} frames at {canvas.fps:g} frames a second"
         notes.append(f"the model was trained on {_lengths(record)}, and not on {asked}; expect lower quality")
-    texts = [prompt.text for prompt in settings.prompts] + [settings.sampling.negative_prompt]
+    texts = [prompt.text for prompt in plan.request.prompts] + [plan.sampling.negative_prompt]
     if unknown := record.unknown_words(" ".join(texts)):
         where = f"`chronotope info {_name(model)}` lists those known"
         notes.append(f"no caption in training had these words: {', '.join(unknown)}; {where}")

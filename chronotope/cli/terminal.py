@@ -1,9 +1,10 @@
-"""How the command line speaks: help in sections that end with examples, errors in one sentence, progress on stderr."""
+"""The terminal: help in sections with examples, errors as one sentence, progress on stderr, shared options."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,6 @@ __all__ = [
     "FILE",
     "JSON",
     "MODEL",
-    "PICKLES",
     "PRESETS",
     "SEED",
     "SHUFFLED",
@@ -29,23 +29,31 @@ __all__ = [
     "check_finite",
     "option",
     "progress",
+    "refuse_overwriting",
     "say",
+    "show",
 ]
 
-PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}  # never opened: loading one runs whatever is in it
-SHUFFLED = 0.3  # the share of clips that `encode` cuts at random places: see `Geometry.shuffled_slices`
+SHUFFLED = 0.3  # share of clips that `encode` cuts into slices at random places, see `Geometry.shuffled_slices`
 
 
 def say(text: str) -> None:
-    """A sentence for the human, on stderr: stdout holds results alone."""
+    """Print a sentence on stderr; stdout holds results only."""
     click.echo(text, err=True)
+
+
+def show(facts: dict[str, Any], as_json: bool) -> None:
+    """Print a result on stdout."""
+    from chronotope.cli.info import in_words
+
+    click.echo(json.dumps(facts, indent=1) if as_json else in_words(facts))
 
 
 # Help
 
 
 class Option(click.Option):
-    """An option whose help does not repeat the range that its error message will name."""
+    """An option whose help leaves out the range of values, which the error message names."""
 
     def get_help_extra(self, ctx: click.Context) -> Any:
         extra: dict[str, Any] = {**super().get_help_extra(ctx)}
@@ -54,9 +62,9 @@ class Option(click.Option):
 
 
 class Command(click.Command):
-    """A command whose options stand in named sections and whose help ends with examples.
+    """A command whose options are listed in named sections and whose help ends with examples.
 
-    An option named in `spread` takes every value up to the next option: `--data A B` is `--data A --data B`.
+    An option in `spread` takes all values up to the next option: `--data A B` is `--data A --data B`.
     """
 
     def __init__(
@@ -91,7 +99,7 @@ class Command(click.Command):
 
 
 def _spread(args: Sequence[str], names: Sequence[str]) -> Iterator[str]:
-    """Every value of a repeatable option gets the option's name."""
+    """Repeat the name of a repeatable option before each of its values."""
     current, named = "", False
     for arg in args:
         if arg.startswith("-"):
@@ -104,9 +112,13 @@ def _spread(args: Sequence[str], names: Sequence[str]) -> Iterator[str]:
 
 
 def _records(command: click.Command, ctx: click.Context) -> dict[str, tuple[str, str]]:
-    """The options of a command by name, each with its two columns of help."""
-    options = (param for param in command.get_params(ctx) if isinstance(param, click.Option))
-    return {str(param.name): record for param in options if (record := param.get_help_record(ctx))}
+    """Return the two columns of help of every option, by its name."""
+    records = {}
+    for param in command.get_params(ctx):
+        record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+        if record:
+            records[str(param.name)] = record
+    return records
 
 
 def _section(formatter: click.HelpFormatter, title: str, records: Sequence[tuple[str, str]]) -> None:
@@ -121,7 +133,7 @@ def _indented(text: str) -> str:
 
 
 class Commands(click.Group):
-    """A group of commands in named stages; without a command it shows its help."""
+    """A group of commands in named stages; without a command it prints its help."""
 
     def __init__(
         self, *args: Any, stages: Mapping[str, Sequence[str]] | None = None, closing: str, **named: Any
@@ -158,21 +170,22 @@ class Commands(click.Group):
         formatter.write("\n" + self.closing.strip() + "\n")
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **named: Any) -> Any:
-        """Run a command; every way it can end has its sentence and its exit status."""
+        """Run a command and exit with its status."""
         words = sys.argv[1:] if args is None else list(args)
         named |= {"prog_name": "chronotope", "standalone_mode": False}
         sys.exit(_status(lambda: super(Commands, self).main(words, **named), debug="--debug" in words))
 
 
 def _status(run: Callable[[], Any], debug: bool) -> int:
-    """0, or 1 for a failure, 2 for a request that makes no sense, 130 for Ctrl-C, with one sentence on stderr."""
+    """Return 0, 1 for a failure, 2 for a wrong request or 130 for Ctrl-C, with one sentence on stderr."""
     try:
         status = run()
         return status if isinstance(status, int) else 0
     except click.UsageError as problem:
         where = f" See: {problem.ctx.command_path} --help" if problem.ctx else ""
-        said = _one_line(problem.format_message())
-        say(f"chronotope: {said}{'' if said.endswith(('.', '?', '!')) or not where else '.'}{where}")
+        sentence = _one_line(problem.format_message())
+        stop = "." if where and not sentence.endswith((".", "?", "!")) else ""
+        say(f"chronotope: {sentence}{stop}{where}")
         return 2
     except click.ClickException as problem:
         say(f"chronotope: {_one_line(problem.format_message())}")
@@ -188,11 +201,8 @@ def _status(run: Callable[[], Any], debug: bool) -> int:
     except OSError as problem:
         if debug:
             raise
-        what = (
-            f"{problem.filename}: {problem.strerror}"
-            if problem.filename and problem.strerror
-            else _one_line(str(problem))
-        )
+        known = problem.filename and problem.strerror
+        what = f"{problem.filename}: {problem.strerror}" if known else _one_line(str(problem))
         say(f"chronotope: {what}; check the path, its permissions and the disk")
         return 1
     except Exception as problem:
@@ -200,7 +210,8 @@ def _status(run: Callable[[], Any], debug: bool) -> int:
             raise
         what = _one_line(str(problem))[:300]
         say(
-            f"chronotope: unexpected {type(problem).__name__}: {what} - run `chronotope --debug ...` to see where, and please report it"
+            f"chronotope: unexpected {type(problem).__name__}: {what} - "
+            "run `chronotope --debug ...` to see where, and please report it"
         )
         return 1
 
@@ -220,14 +231,14 @@ class Size(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         width, _, height = str(value).lower().partition("x")
         if not (width.isdecimal() and height.isdecimal()):
-            self.fail(f"'{value}' is no size; write WIDTHxHEIGHT in pixels, for example 128x72", param, ctx)
+            self.fail(f"'{value}' is not a size; write WIDTHxHEIGHT in pixels, for example 128x72", param, ctx)
         return int(width), int(height)
 
 
 SIZE = Size()
 
 
-# What many commands take
+# Options of several commands
 
 FILE = click.Path(path_type=Path)
 PRESETS = "tiny or small; base and large are shape only, for --dry-run"
@@ -246,9 +257,9 @@ SEED = option(
     metavar="N",
     default=0,
     show_default=True,
-    help="Decides everything that is random.",
+    help="Seed of everything random.",
 )
-JSON = option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
+JSON = option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 
 # Progress
@@ -256,7 +267,7 @@ JSON = option("--json", "as_json", is_flag=True, help="Print one JSON object ins
 
 @contextlib.contextmanager
 def progress(what: str, unit: str) -> Iterator[Progress]:
-    """Gives `report(done, total)`, which keeps a live line on stderr: how many, how fast, how long still."""
+    """Give `report(done, total)`, which keeps a live line on stderr with counts, speed and remaining time."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -287,7 +298,16 @@ def progress(what: str, unit: str) -> Iterator[Progress]:
         yield report
 
 
+# Checks
+
+
 def check_finite(name: str, value: float | None) -> None:
-    """Refuse infinities and NaN, which no range of click's refuses."""
+    """Refuse infinities and NaN, which click's ranges accept."""
     if value is not None and not abs(value) < float("inf"):
         raise UsageError(f"{name} is {value}; a finite number is needed")
+
+
+def refuse_overwriting(source: Path, output: Path) -> None:
+    """Refuse to write over the file that is read."""
+    if source.exists() and output.exists() and output.samefile(source):
+        raise UsageError(f"{output} is the file to read; give another name with -o")

@@ -14,11 +14,11 @@ import torch
 
 from chronotope import checkpoint
 from chronotope.cli.terminal import SHUFFLED, progress, say
-from chronotope.cli.use import device, find_model
+from chronotope.cli.use import device
 from chronotope.config import override, to_dict
 from chronotope.data.latents import LatentDataset, encode_dataset, fingerprint
 from chronotope.errors import FileProblem, UsageError
-from chronotope.generate.pipeline import Generator, load_autoencoder, model_description
+from chronotope.generate.pipeline import Generator, find_model, load_autoencoder, model_description
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder

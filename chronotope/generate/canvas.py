@@ -1,4 +1,4 @@
-"""A canvas: slices in time, what is known of each token, and the noise level from which it is to be denoised."""
+"""A canvas: the slices of a video, the known content of each token, and the noise level it is denoised from."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ __all__ = ["Canvas"]
 
 @dataclass(frozen=True)
 class Canvas:
-    """What the sampler sees of a task.
+    """The input of the sampler, the same for every task.
 
-    `known` holds latents (anything where nothing is known); `level` in [0, 1] is one number a token: 0 keeps the known
-    latents to the bit, 1 starts from noise, between the two keeps the gist. A token comes to rest at level `rest`: at 0 it is
-    finished; where `rest` equals `level` it is a history, shown to the network with that much noise and given back to the bit.
-    On a `cycle` the last slice comes before the first. Height and width are in pixels.
+    `known` holds latents; where nothing is known their values do not matter. `level` in [0, 1] is one number a token: 0
+    keeps the known latents unchanged, 1 starts from noise, and between the two the known latents guide the result. A
+    token is denoised from `level` to `rest`, which is 0 unless stated. Where `rest` equals `level` the token is
+    history: the network sees it with that much noise, and the sampler returns it unchanged. On a `cycle` the last slice
+    comes before the first. Height and width are in pixels.
     """
 
     slices: tuple[Slice, ...]
@@ -40,22 +41,27 @@ class Canvas:
             raise UsageError(
                 f"a canvas of {len(self.slices)} slices got {len(self.known)} latents and {len(self.level)} levels"
             )
-        level = _once(self.level)
+        level = _collapsed(self.level)
         if not bool(((level >= 0) & (level <= 1)).all()):
             raise UsageError("noise levels lie between 0 (known) and 1 (unknown)")
         if self.rest is not None and not bool(((self.rest >= 0) & (self.rest <= self.level)).all()):
-            raise UsageError("a token comes to rest between 0 and the noise level it starts from")
+            raise UsageError("a token is denoised to a level between 0 and the one it starts from")
         if self.cycle and len({piece.num_frames for piece in self.slices}) != 1:
             raise UsageError(
                 "the slices of a cycle must be of one kind: give a length that is a multiple of the frames of a slice"
             )
 
     @property
-    def given(self) -> Bool[Tensor, "s rows columns"]:
-        """The tokens that never move."""
+    def fixed(self) -> Bool[Tensor, "s rows columns"]:
+        """The tokens that the sampler returns unchanged."""
         if self.rest is None:
-            return (_once(self.level) == 0).expand(self.level.shape)
+            return (_collapsed(self.level) == 0).expand(self.level.shape)
         return self.level == self.rest
+
+    @property
+    def num_frames(self) -> int:
+        """Frames from the beginning to the end of the last slice."""
+        return self.slices[-1].stop
 
     @staticmethod
     def unknown(
@@ -67,15 +73,14 @@ class Canvas:
         fps: float,
         prompts: tuple[Prompt, ...],
     ) -> Canvas:
-        """A canvas on which nothing is known yet."""
+        """Return a canvas on which nothing is known yet."""
         rows, columns = geometry.token_grid(height, width)
-        # one number seen everywhere: an hour of nothing takes no memory
+        # One number, expanded: an hour of unknown slices takes no memory.
         known = torch.zeros(1, 1, 1, 1).expand(len(slices), channels, *geometry.latent_size(height, width))
-        return Canvas(
-            slices, height, width, fps, prompts, known, torch.ones(1, 1, 1).expand(len(slices), rows, columns)
-        )
+        level = torch.ones(1, 1, 1).expand(len(slices), rows, columns)
+        return Canvas(slices, height, width, fps, prompts, known, level)
 
 
-def _once(level: Float[Tensor, "s rows columns"]) -> Float[Tensor, "_ _ _"]:
-    """Levels that are one number seen everywhere as that number."""
+def _collapsed(level: Float[Tensor, "s rows columns"]) -> Float[Tensor, "_ _ _"]:
+    """Return one entry of levels that are one number expanded, otherwise all of them."""
     return level[:1, :1, :1] if set(level.stride()) == {0} else level

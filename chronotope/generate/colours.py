@@ -1,8 +1,9 @@
-"""Colours that are held: in a long canvas, what rests keeps the colours that it had in the first window.
+"""Keep the colours of resting areas constant across the windows of a long video.
 
-Each window adds a small cast of its own to what it remembers, and casts add up. Where a slice is nearly what a reference slice was at
-the same place, the difference is taken for a cast; its mean over the neighbourhood is taken away, also from who moves there. Slices of
-which something is given, be it the gist, have their colours from that and are left alone.
+Each window adds a small colour shift to the content it continues, and the shifts of many windows add up. Where a slice
+is almost equal to a reference slice at the same place, the difference is taken for such a shift: its local mean is
+subtracted, from moving actors in that neighbourhood as well. Slices with known content are not changed, since their
+colours come from that content.
 """
 
 from __future__ import annotations
@@ -16,47 +17,51 @@ from torch import Tensor
 
 from chronotope.generate.canvas import Canvas
 
-__all__ = ["Hold"]
+__all__ = ["ColourStabilizer", "local_shift"]
 
-NEAR = 0.8  # deviations of the latents, root mean square over the channels: nearer is the same thing, with a cast
-REACH, FEWEST = 5, 6  # cells: the side of a neighbourhood, and how many of it must be near
-ENOUGH = 0.25  # of all cells: fewer near ones are another place, from then on the reference
+MAX_DISTANCE = 0.8  # of equal content: root mean square over the channels, in standard deviations of the latents
+NEIGHBOURHOOD = 5  # cells along each side
+MIN_CELLS = 6  # of a neighbourhood that must be equal to estimate its shift
+MIN_SHARE = 0.25  # of all cells that must be equal; below it the scene has changed and becomes the reference
 
 
 @dataclass
-class Hold:
-    """Sees the windows of one canvas in the order in which they are made; `deviation` is that of the latents, by channel."""
+class ColourStabilizer:
+    """Correct the windows of one canvas in the order of generation; `deviation` is that of the latents, by channel."""
 
     deviation: Float[Tensor, " c"]
     reference: Float[Tensor, "c h w"] | None = None
 
     def __call__(self, filled: Float[Tensor, "s c h w"], part: Canvas) -> Float[Tensor, "s c h w"]:
-        """The same window, wholly new moving slices without their cast; of the first, whose colours are held, nothing changes."""
-        given = part.given.flatten(1).all(dim=1).tolist()
-        moving = [place for place, piece in enumerate(part.slices) if not piece.still]
+        """Return the window with its new moving slices corrected; the first window only sets the reference."""
+        moving = [index for index, piece in enumerate(part.slices) if not piece.still]
         if self.reference is None:
-            seen = [place for place in moving if given[place]] or moving
-            self.reference = filled[seen[-1]].clone() if seen else None
+            fixed = part.fixed.flatten(1).all(dim=1).tolist()
+            candidates = [index for index in moving if fixed[index]] or moving
+            self.reference = filled[candidates[-1]].clone() if candidates else None
             return filled
-        held, unknown = filled.clone(), (part.level.flatten(1) >= 1).all(dim=1).tolist()
-        for place in (place for place in moving if unknown[place]):
-            near = self._near(filled[place])
-            if near.float().mean() < ENOUGH:
-                self.reference = filled[place].clone()
+        unknown = (part.level.flatten(1) >= 1).all(dim=1).tolist()
+        corrected = filled.clone()
+        for index in moving:
+            if not unknown[index]:
+                continue
+            equal = self._equal_cells(filled[index])
+            if equal.float().mean() < MIN_SHARE:
+                self.reference = filled[index].clone()
             else:
-                held[place] = filled[place] - cast(filled[place] - self.reference, near)
-        return held
+                corrected[index] = filled[index] - local_shift(filled[index] - self.reference, equal)
+        return corrected
 
-    def _near(self, latents: Float[Tensor, "c h w"]) -> Bool[Tensor, "h w"]:
+    def _equal_cells(self, latents: Float[Tensor, "c h w"]) -> Bool[Tensor, "h w"]:
         assert self.reference is not None
-        apart = (latents - self.reference) / self.deviation.to(latents)[:, None, None]
-        return apart.square().mean(dim=0).sqrt() < NEAR
+        distance = (latents - self.reference) / self.deviation.to(latents)[:, None, None]
+        return distance.square().mean(dim=0).sqrt() < MAX_DISTANCE
 
 
-def cast(difference: Float[Tensor, "c h w"], near: Bool[Tensor, "h w"]) -> Float[Tensor, "c h w"]:
-    """The mean of the differences of those cells of each neighbourhood that are near; 0 where they are too few."""
-    weight = near.to(difference)[None]
-    window = torch.ones(1, 1, REACH, REACH, dtype=difference.dtype, device=difference.device)
-    total = F.conv2d((difference * weight)[:, None], window, padding=REACH // 2)[:, 0]
-    count = F.conv2d(weight[:, None], window, padding=REACH // 2)[:, 0]
-    return torch.where(count >= FEWEST, total / count.clamp(min=1), torch.zeros_like(total))
+def local_shift(difference: Float[Tensor, "c h w"], equal: Bool[Tensor, "h w"]) -> Float[Tensor, "c h w"]:
+    """Return the mean difference of the equal cells of each neighbourhood; 0 where there are fewer than `MIN_CELLS`."""
+    weight = equal.to(difference)[None]
+    window = torch.ones(1, 1, NEIGHBOURHOOD, NEIGHBOURHOOD, dtype=difference.dtype, device=difference.device)
+    total = F.conv2d((difference * weight)[:, None], window, padding=NEIGHBOURHOOD // 2)[:, 0]
+    count = F.conv2d(weight[:, None], window, padding=NEIGHBOURHOOD // 2)[:, 0]
+    return torch.where(count >= MIN_CELLS, total / count.clamp(min=1), torch.zeros_like(total))

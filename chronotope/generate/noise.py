@@ -1,7 +1,7 @@
-"""The noise that a canvas starts from: a function of the seed, and at larger sizes the enlarged noise of a smaller one.
+"""The noise that a canvas starts from, a function of the seed: at larger sizes the enlarged noise of a smaller canvas.
 
-A draft and the full size then agree where the network attends to coarse things first: the mean of every k x k block of the large
-noise is the noise of the small one, and what is added is independent of it, so the large noise is white as well.
+A draft and its full size then agree as far as the network depends on coarse structure: the mean of every k x k block of
+the large noise is the noise of the draft. The added detail is independent of it, so the large noise is white as well.
 """
 
 from __future__ import annotations
@@ -10,26 +10,30 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["enlarged", "starting_noise"]
+__all__ = ["enlarge", "starting_noise"]
 
 
 def starting_noise(
     shape: tuple[int, int, int, int], seed: int, enlargement: int = 1, patch_size: tuple[int, int, int] = (1, 1, 1)
 ) -> Float[Tensor, "s c h w"]:
-    """White noise for latents of this shape; with an enlargement k, that of a canvas of 1/k its sides in whole patches, enlarged."""
+    """Return white noise for latents of this shape.
+
+    With an enlargement k it is the noise of a canvas of 1/k the height and width, rounded up to whole patches,
+    enlarged.
+    """
     generator = torch.Generator().manual_seed(seed)
     if enlargement == 1:
         return torch.randn(shape, generator=generator)
     slices, channels, height, width = shape
-    tall, wide = (
+    coarse_height, coarse_width = (
         side * -(-size // (side * enlargement)) for side, size in zip(patch_size[1:], (height, width), strict=True)
     )
-    coarse = torch.randn(slices, channels, tall, wide, generator=generator)
-    return enlarged(coarse, enlargement, generator)[..., :height, :width].contiguous()
+    coarse = torch.randn(slices, channels, coarse_height, coarse_width, generator=generator)
+    return enlarge(coarse, enlargement, generator)[..., :height, :width].contiguous()
 
 
-def enlarged(coarse: Float[Tensor, "s c h w"], k: int, generator: torch.Generator) -> Float[Tensor, "s c h2 w2"]:
-    """White noise whose k x k blocks have the mean `coarse` / k, which is the deviation that a mean of k * k values has."""
+def enlarge(coarse: Float[Tensor, "s c h w"], k: int, generator: torch.Generator) -> Float[Tensor, "s c h2 w2"]:
+    """Return white noise whose k x k blocks have the mean `coarse` / k; such a mean has the deviation 1 / k."""
     slices, channels, height, width = coarse.shape
     fine = torch.randn(slices, channels, height, k, width, k, generator=generator)
     fine = fine - fine.mean(dim=(3, 5), keepdim=True) + coarse[:, :, :, None, :, None] / k

@@ -1,4 +1,4 @@
-"""From words and pictures to pixels: the autoencoder, the transformer and the sampler behind one call."""
+"""A trained model on disk -> a `Generator`; a request -> a plan -> latents -> frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -17,29 +17,35 @@ from torch import Tensor
 from chronotope import __version__, checkpoint
 from chronotope.config import from_dict
 from chronotope.data.latents import encode_frames, fingerprint
-from chronotope.errors import FileProblem, UsageError
-from chronotope.flow.guidance import Guidance
+from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.flow.path import FlowConfig
-from chronotope.flow.solvers import SolverName
 from chronotope.generate.canvas import Canvas
-from chronotope.generate.colours import Hold
+from chronotope.generate.colours import ColourStabilizer
 from chronotope.generate.memory import available_bytes, video_bytes
-from chronotope.generate.plan import Plan, plan
-from chronotope.generate.rollout import Window, rollout, scales, spans
-from chronotope.generate.sampler import Sampling, sample
-from chronotope.generate.settings import Defaults, Settings
-from chronotope.generate.tasks import Frame
-from chronotope.geometry import MAX_FRAMES, AnyFrames, Frames, Geometry, Picture, Slice
+from chronotope.generate.plan import Plan, make_plan
+from chronotope.generate.rollout import rollout
+from chronotope.generate.sampler import sample
+from chronotope.geometry import AnyFrames, Frames, Geometry, Picture, Slice
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer
 from chronotope.prompt import read_prompts
-from chronotope.request import Inputs, Mask, Task
+from chronotope.request import Defaults, Inputs, Mask, Request, Task
 from chronotope.storage import read_json
 
-__all__ = ["WEIGHTS", "Defaults", "Generation", "Generator", "Stream", "load_autoencoder", "model_description"]
+__all__ = [
+    "PICKLES",
+    "WEIGHTS",
+    "Generation",
+    "Generator",
+    "Stream",
+    "find_model",
+    "load_autoencoder",
+    "model_description",
+]
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}  # never opened: loading one runs the code in it
 
 T = TypeVar("T")
 _DESCRIBED = {
@@ -48,30 +54,36 @@ _DESCRIBED = {
 }
 
 
-@dataclass(frozen=True)
-class Generation:
-    """Frames and where they came from (every setting, the model's fingerprints, the seconds each part took)."""
-
-    frames: Frames
-    fps: float
-    origin: dict[str, Any]
+# Load
 
 
-@dataclass(frozen=True)
-class Stream:
-    """A video while it is made: `pieces` are its frames in order, [t, h, w, 3] of a few each, as soon as they are there.
+def find_model(name: str | Path) -> Path:
+    """Return the folder of a model: a path, or the name of a model inside the package.
 
-    `origin` is every setting; `seconds` is filled while pieces are taken.
+    Raises `UsageError` for a file, `FileProblem` if there is no such model.
     """
-
-    pieces: Iterator[AnyFrames]
-    fps: float
-    origin: dict[str, Any]
-    seconds: dict[str, float]
+    folder = Path(name)
+    if folder.is_file():
+        kind = (
+            "a pickle, which is never loaded, since that runs the code in it" if folder.suffix in PICKLES else "a file"
+        )
+        raise UsageError(f"{folder} is {kind}, not a model; give the folder of a run, with autoencoder/ and dit/ in it")
+    if folder.is_dir():
+        return folder
+    if len(folder.parts) == 1 and (WEIGHTS / folder).is_dir():
+        return WEIGHTS / folder
+    inside = sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())
+    missing = (
+        f"there is no model '{name}': neither a folder nor a model inside the package "
+        f"({', '.join(inside) or 'none yet'})"
+    )
+    if near := nearest(str(name), inside):
+        raise FileProblem(f"{missing}. Did you mean '{near}'?")
+    raise FileProblem(f"{missing}; train one with `bash runs/tiny.sh`, then name its folder, out/tiny")
 
 
 def load_autoencoder(folder: Path) -> Autoencoder:
-    """The autoencoder in `folder` (or in its subfolder `autoencoder`)."""
+    """Load the autoencoder in `folder` or in its subfolder `autoencoder`."""
     folder = folder / "autoencoder" if (folder / "autoencoder").is_dir() else folder
     description = model_description(folder, "autoencoder")
     model = Autoencoder(_part(folder, description, "config", AutoencoderConfig))
@@ -80,10 +92,11 @@ def load_autoencoder(folder: Path) -> Autoencoder:
 
 
 def model_description(folder: Path, kind: str) -> dict[str, Any]:
-    """What `model.json` says of a trained model of this kind ("autoencoder" or "dit"), whole or refused."""
+    """Return the `model.json` of a model of this kind, "autoencoder" or "dit"; an incomplete one is refused."""
     if not (folder / "model.json").is_file():
         raise FileProblem(
-            f"{folder} holds no trained model (no model.json); see: chronotope train {kind} --help; or bash runs/tiny.sh"
+            f"{folder} holds no trained model (no model.json); "
+            f"see: chronotope train {kind} --help; or bash runs/tiny.sh"
         )
     description = read_json(folder / "model.json")
     if not isinstance(description, dict) or description.get("kind") != kind:
@@ -98,15 +111,40 @@ def model_description(folder: Path, kind: str) -> dict[str, Any]:
 
 
 def _part(folder: Path, description: Mapping[str, Any], name: str, cls: type[T]) -> T:
-    """One table of a description as the dataclass that it was written from."""
+    """Read one table of a description as the dataclass that it was written from."""
     try:
         return from_dict(cls, description[name])
     except UsageError as problem:
         raise FileProblem(f"{folder / 'model.json'} does not fit this version of the program: {problem}") from problem
 
 
+# Generate
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Frames, and their origin: every setting, the fingerprints of the model, the seconds that each part took."""
+
+    frames: Frames
+    fps: float
+    origin: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A video that is generated while it is read: `pieces` yields its frames in order, a few at a time.
+
+    `origin` holds every setting; `seconds` is filled while pieces are read.
+    """
+
+    pieces: Iterator[AnyFrames]
+    fps: float
+    origin: dict[str, Any]
+    seconds: dict[str, float]
+
+
 class Generator:
-    """A trained system: `Generator.load(folder).generate("a red ball")`."""
+    """A trained model: `Generator.load("small").generate("a red ball")`."""
 
     def __init__(
         self,
@@ -116,6 +154,7 @@ class Generator:
         flow: FlowConfig,
         geometry: Geometry,
         defaults: Defaults,
+        folder: Path | None = None,
     ) -> None:
         self.autoencoder = autoencoder
         self.dit = dit
@@ -123,30 +162,27 @@ class Generator:
         self.flow = flow
         self.geometry = geometry
         self.defaults = defaults
+        self.folder = folder
         self.names = {"dit": fingerprint(dit), "autoencoder": fingerprint(autoencoder)}
 
     @classmethod
-    def load(cls, folder: str | Path) -> Generator:
-        """Read `folder/autoencoder` and `folder/dit`; a bare name is one of the models inside the package."""
-        folder = Path(folder)
-        if not folder.exists() and (WEIGHTS / folder).is_dir():
-            folder = WEIGHTS / folder
-        if not folder.is_dir():
-            inside = ", ".join(sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())) or "none"
-            raise FileProblem(f"{folder} is neither a run folder nor a model inside the package ({inside})")
+    def load(cls, name: str | Path) -> Generator:
+        """Load a model by its name or from its folder, see `find_model`."""
+        folder = find_model(name)
         autoencoder = load_autoencoder(folder)
         description = model_description(folder / "dit", "dit")
         if description["autoencoder"] != fingerprint(autoencoder):
             raise FileProblem(
-                f"{folder / 'dit'} was trained on latents of autoencoder {description['autoencoder']}, but {folder / 'autoencoder'} "
-                f"is {fingerprint(autoencoder)}; encode the data and train the transformer with the same autoencoder"
+                f"{folder / 'dit'} was trained on latents of autoencoder {description['autoencoder']}, "
+                f"but {folder / 'autoencoder'} is {fingerprint(autoencoder)}; "
+                "encode the data and train the transformer with the same autoencoder"
             )
         read = partial(_part, folder / "dit", description)
         dit = DiT(read("config", DiTConfig))
         checkpoint.load_model(folder / "dit", dit)
         dit.eval().requires_grad_(False)
         flow, geometry, defaults = read("flow", FlowConfig), read("geometry", Geometry), read("defaults", Defaults)
-        return cls(autoencoder, dit, Tokenizer(description["vocabulary"]), flow, geometry, defaults)
+        return cls(autoencoder, dit, Tokenizer(description["vocabulary"]), flow, geometry, defaults, folder)
 
     def to(self, device: str | torch.device) -> Generator:
         """Move both networks to a device."""
@@ -173,93 +209,106 @@ class Generator:
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         negative_prompt: str = "",
-        solver: SolverName = "euler",
+        solver: Literal["euler", "heun"] = "euler",
         draft: bool = False,
         seed: int | None = None,
         generator: torch.Generator | None = None,
         report: Callable[[int], None] = lambda step: None,
     ) -> Generation:
-        """A video (or a picture, with num_frames=1) from words, and from what else is given.
+        """Generate a video, or a picture with `num_frames=1`, and hold all of its frames.
 
-        `prompt` is a text, or texts with the seconds from which they speak. `image` is a first picture, or pictures with their seconds;
-        whole slices follow, so `num_frames` is rounded up. `video` [t, h, w, 3] at `fps` is what `task` works on: extend,
-        extend_backward, connect (to `into`), loop, edit (with `strength`), retake (`span` in seconds, `mask`), outpaint; then
-        `num_frames` counts the new frames, and what was given comes back as it was. `context` is how many seconds of a clip are
-        remembered (by default half of what the model sees at once, a quarter where two ends are given), and a story counts from where
-        the new part begins. Sizes are in pixels and need no divisibility: the last tokens may reach over the edge and what lies outside
-        is cut off. A `draft` is the same video, small and quick. The `seed` (0 when neither is given) may come from a `generator`
-        instead. Names are those of diffusers where it has them.
+        `prompt` is a text, or a story of (seconds, text) pairs. `image` is a first picture, or (seconds, picture)
+        pairs; with a picture `num_frames` is rounded up to whole slices. `video` [t, h, w, 3] at `fps` is what `task`
+        works on: extend, extend_backward, connect (to `into`), loop, edit (with `strength`), retake (`span` in seconds,
+        `mask`) or outpaint. When a clip is extended, connected or looped, `num_frames` counts the new frames, a story
+        counts from where they begin, and the model sees `context` seconds of the clip. Known frames come back
+        unchanged. Any height and width in pixels works.
+
+        The `seed` is 0 unless it is given or drawn from a torch `generator`. `report(step)` is called after each step.
+        Names are those of diffusers where it has them.
         """
-        defaults = self.defaults
         images = () if image is None else ((0.0, image),) if isinstance(image, np.ndarray) else tuple(image)
-        scale = defaults.guidance_scale if guidance_scale is None else guidance_scale
-        settings = Settings(
-            read_prompts(prompt),
-            defaults.height if height is None else height,
-            defaults.width if width is None else width,
-            defaults.num_frames if num_frames is None else num_frames,
-            defaults.fps if fps is None else fps,
-            Inputs(task, images, video, into, strength, context, span, mask),
-            Sampling(
-                defaults.num_steps if num_inference_steps is None else num_inference_steps,
-                solver,
-                Guidance(scale),
-                negative_prompt,
-            ),
+        request = Request(
+            prompts=read_prompts(prompt),
+            inputs=Inputs(task, images, video, into, strength, context, span, mask),
+            height=height,
+            width=width,
+            num_frames=num_frames,
+            fps=fps,
+            num_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            solver=solver,
+            negative_prompt=negative_prompt,
+            draft=draft,
         )
-        stream = self.stream(settings.drafted(defaults) if draft else settings, _seed(seed, generator), report)
-        _check_free(
-            2 * 3 * stream.origin["num_frames"] * stream.origin["height"] * stream.origin["width"],
-            "to be held; take them from stream()",
-        )
+        seed = _seed(seed, generator)
+        stream = self.stream(self.plan(request), seed, report)
+        origin = stream.origin
+        frame_bytes = 3 * origin["num_frames"] * origin["height"] * origin["width"]
+        _check_free(2 * frame_bytes, "to hold all frames; take them from stream()")
         frames = np.concatenate(list(stream.pieces))
-        return Generation(frames, stream.fps, {**stream.origin, "seconds": stream.seconds})
+        return Generation(frames, stream.fps, {**origin, "seconds": stream.seconds})
 
-    def stream(
-        self,
-        settings: Settings,
-        seed: int = 0,
-        report: Callable[[int], None] = lambda step: None,
-        planned: Plan | None = None,
-    ) -> Stream:
-        """The same, piece by piece: a long video is decoded while it is sampled, and nothing of it is kept.
+    def plan(self, request: Request, encode: bool = True) -> Plan:
+        """Resolve a request and lay out its canvas; one plan serves many seeds.
 
-        `report(step)` is called after each step; one that raises stops the work. `planned` is what `lay_out` gave for these settings:
-        with it, what is given is encoded once for many seeds.
+        Without `encode` no network is used: enough to describe the plan, not to generate from it. Raises `UsageError`
+        for what cannot be generated, before anything is encoded.
+        """
+        length = max(len(self.tokenizer.encode(prompt.text)) for prompt in request.prompts)
+        if length > self.dit.config.max_text_tokens:
+            raise UsageError(
+                f"the prompt has {length} tokens, "
+                f"this model reads at most {self.dit.config.max_text_tokens}; shorten it"
+            )
+        plan = make_plan(request, self.defaults, self.geometry, self.autoencoder.config.channels)
+        if self.dit.patch_in.weight.device.type == "cpu":
+            canvas = plan.canvas
+            shorter = ", or a shorter loop" if canvas.cycle else ""
+            what = f"to generate {canvas.width}x{canvas.height}; ask for a smaller --size{shorter}"
+            _check_free(self.memory(plan), what)
+        return plan.encoded(self._encode) if encode else plan
+
+    def _encode(self, frames: AnyFrames, slices: Sequence[Slice]) -> Tensor:
+        return encode_frames(self.autoencoder, self.geometry, frames, slices).cpu()
+
+    def memory(self, plan: Plan) -> int:
+        """Return the bytes that generating a plan takes, beside those that the process holds now."""
+        configs = self.dit.config, self.autoencoder.config
+        guided = plan.sampling.guidance.scale != 1
+        return video_bytes(*configs, self.geometry, plan.canvas, plan.window_slices, guided)
+
+    def stream(self, plan: Plan, seed: int = 0, report: Callable[[int], None] = lambda step: None) -> Stream:
+        """Generate a video piece by piece: it is decoded while it is sampled, and finished frames are not held.
+
+        `report(step)` is called after each step; an exception that it raises stops the work.
         """
         if not 0 <= seed < 2**63:
             raise UsageError(f"a seed is a whole number from 0 to 2^63 - 1, got {seed}")
-        settings = self.at_its_size(settings)
-        if planned is None:
-            self.lay_out(settings, encoded=False)  # what cannot be made is refused before the networks look at anything
-            planned = self.lay_out(settings)
-        steps = spans(planned.canvas, self.window)
         origin = {
             "program": f"chronotope {__version__}",
-            "task": planned.task,
-            **settings.describe(),
+            "task": plan.layout.task,
+            **plan.settings(),
             "seed": seed,
-            "num_frames": planned.num_frames,
+            "num_frames": plan.num_frames,
             "decoder_noise": self.defaults.decoder_noise,
-            "windows": len(steps),
-            "later_guidance_scales": sorted(set(self.scales(planned.canvas, settings.sampling)[1:])),
-            "notes": self.notes(settings, planned),
+            "windows": len(plan.windows),
+            "later_guidance_scales": sorted(set(plan.scales[1:])),
+            "notes": list(plan.notes),
             "model": self.names,
             "generated_by_ai": True,
         }
         seconds = {"sampling": 0.0, "decoding": 0.0}
-        return Stream(self._pieces(planned, settings, seed, report, seconds), settings.fps, origin, seconds)
+        return Stream(self._pieces(plan, seed, report, seconds), plan.canvas.fps, origin, seconds)
 
     def _pieces(
-        self, planned: Plan, settings: Settings, seed: int, report: Callable[[int], None], seconds: dict[str, float]
+        self, plan: Plan, seed: int, report: Callable[[int], None], seconds: dict[str, float]
     ) -> Iterator[AnyFrames]:
-        """Sample, decode and put back what was given; keeps the time."""
-        canvas = planned.canvas
-        latents = self._fill(canvas, settings.sampling, seed, report, seconds)
-        decoded = (
-            frames[:, : settings.height, : settings.width].cpu().numpy() for frames in self._decode(latents, canvas)
-        )
-        pieces = planned.finish(decoded, self.geometry.cell)
+        """Sample, decode and insert the known frames; adds up the seconds of each part."""
+        canvas = plan.canvas
+        decoded = self._decode(self._fill(plan, seed, report, seconds), canvas)
+        cropped = (frames[:, : canvas.height, : canvas.width].cpu().numpy() for frames in decoded)
+        pieces = plan.layout.finish(cropped, self.geometry.cell)
         while True:
             started, sampling = time.perf_counter(), seconds["sampling"]
             piece = next(pieces, None)
@@ -268,76 +317,31 @@ class Generator:
                 return
             yield piece
 
-    def lay_out(self, settings: Settings, encoded: bool = True) -> Plan:
-        """The canvas that `stream` would fill, or why it cannot; unless `encoded`, no network looks at what is given."""
-        self.check(settings)
-        told = (
-            replace(settings.prompts[0], seconds=0.0),
-            *settings.prompts[1:],
-        )  # what is said first holds from the beginning
-        frame = Frame(
-            self.geometry, self.autoencoder.config.channels, settings.height, settings.width, settings.fps, told
-        )
-
-        def encode(frames: AnyFrames, slices: Sequence[Slice]) -> Tensor:
-            if encoded:
-                return encode_frames(self.autoencoder, self.geometry, frames, slices).cpu()
-            return torch.zeros(1, 1, 1, 1).expand(
-                len(slices), frame.channels, *self.geometry.latent_size(settings.height, settings.width)
-            )
-
-        planned = plan(encode, frame, settings.given, settings.num_frames, self.window.frames)
-        self._check_memory(settings, planned)
-        return planned
-
-    def at_its_size(self, settings: Settings) -> Settings:
-        """Settings whose noise is that of a draft, enlarged."""
-        enlargement = self.defaults.enlargement(settings.height, settings.width)
-        return replace(settings, sampling=replace(settings.sampling, enlargement=enlargement))
-
-    @property
-    def window(self) -> Window:
-        """What is worked on at once: the length that the model was trained for, a quarter of it past."""
-        length = self.geometry.stride[0]
-        frames = max(2 * length, self.defaults.num_frames)
-        return Window(frames, context=max(1, frames // length // 4))
-
-    def scales(self, canvas: Canvas, sampling: Sampling) -> list[float]:
-        """How strongly each window of a canvas is guided."""
-        return scales(canvas, self.window, sampling.guidance.scale, insist=bool(sampling.negative_prompt))
-
     def _fill(
-        self, canvas: Canvas, sampling: Sampling, seed: int, report: Callable[[int], None], seconds: dict[str, float]
+        self, plan: Plan, seed: int, report: Callable[[int], None], seconds: dict[str, float]
     ) -> Iterator[Tensor]:
-        """The latents of a canvas, window by window; the first has the seed itself, the others seeds of their own and its colours."""
-        channels = self.autoencoder.config.channels
+        """Yield the latents of a canvas window by window; the first uses the seed itself, the others derived seeds."""
+        sampling, channels = plan.sampling, self.autoencoder.config.channels
         deviation = torch.tensor(self.flow.deviation)  # of all values of a token, channels last, or one for all
-        hold = Hold(deviation[:channels] if len(deviation) > 1 else deviation.expand(channels))
-        mine = [
-            replace(sampling, guidance=replace(sampling.guidance, scale=scale))
-            for scale in self.scales(canvas, sampling)
-        ]
+        stabilize = ColourStabilizer(deviation[:channels] if len(deviation) > 1 else deviation.expand(channels))
 
         def fill(part: Canvas, number: int) -> Tensor:
-            own = seed if number == 0 else int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
-            count, started = number * sampling.num_steps, time.perf_counter()
-            filled = sample(
-                self.dit,
-                self.tokenizer,
-                self.flow,
-                self.geometry,
-                part,
-                mine[number],
-                own,
-                lambda step: report(count + step),
-            )
-            seconds["sampling"] += time.perf_counter() - started
-            return hold(filled, part)
+            own_seed = seed if number == 0 else int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
+            scaled = replace(sampling, guidance=replace(sampling.guidance, scale=plan.scales[number]))
+            steps_before, started = number * sampling.num_steps, time.perf_counter()
 
-        return rollout(canvas, self.window, fill)
+            def report_step(step: int) -> None:
+                report(steps_before + step)
+
+            model = self.dit, self.tokenizer, self.flow, self.geometry
+            filled = sample(*model, part, scaled, own_seed, report_step)
+            seconds["sampling"] += time.perf_counter() - started
+            return stabilize(filled, part)
+
+        return rollout(plan.canvas, plan.window, fill)
 
     def _decode(self, latents: Iterable[Tensor], canvas: Canvas) -> Iterator[Tensor]:
-        """Frames of one slice after another; on a cycle the last slice is a neighbour of the first."""
+        """Yield the frames of one slice after another; on a cycle the last slice is a neighbour of the first."""
         device = self.dit.patch_in.weight.device
         latents = (grid.to(device) for grid in latents)
         noise = [self.defaults.decoder_noise * float(level) for level in canvas.level.amax(dim=(1, 2))]
@@ -345,67 +349,19 @@ class Generator:
         if not canvas.cycle:
             yield from self.autoencoder.stream_decode(latents, slices, noise)
             return
-        around = list(latents)
-        around, slices, noise = ([part[-1], *part, part[0]] for part in (around, slices, noise))  # type: ignore[assignment]
-        yield from islice(self.autoencoder.stream_decode(around, slices, noise), 1, len(slices) - 1)
-
-    def notes(self, settings: Settings, planned: Plan) -> list[str]:
-        """What is not done quite as it was asked for, in words."""
-        scale = settings.sampling.guidance.scale
-        later = sorted({one for one in self.scales(planned.canvas, settings.sampling)[1:] if one != scale})
-        found, (height, width), begins = (
-            list(planned.notes),
-            (settings.height, settings.width),
-            settings.prompts[0].seconds,
-        )
-        covered, (tall, wide) = self.geometry.covered_size(height, width), self.geometry.cell
-        if begins:
-            found.insert(0, f"nothing is told before {begins:g} s, so the first beat speaks from the beginning")
-        if covered != (height, width):
-            cut = f"generated at {covered[1]}x{covered[0]} and cut to {width}x{height}, because tokens cover {wide}x{tall} pixels"
-            found.insert(0, cut)
-        if later and scale != self.defaults.guidance_scale:
-            gently = " or ".join(f"{one:g}" for one in later)
-            found.append(
-                f"windows that remember what was made are guided by {gently}, not by {scale:g}, or colours would add up"
-            )
-        return found
-
-    def check(self, settings: Settings) -> None:
-        """Refuse what cannot work, before anything is allocated."""
-        length = max(len(self.tokenizer.encode(prompt.text)) for prompt in settings.prompts)
-        if length > self.dit.config.max_text_tokens:
-            raise UsageError(
-                f"the prompt has {length} tokens, this model reads at most {self.dit.config.max_text_tokens}; shorten it"
-            )
-        if not 0 < settings.fps <= 240:
-            raise UsageError(f"fps must be above 0 and at most 240, got {settings.fps}")
-        self.geometry.token_grid(settings.height, settings.width)
-        num_frames = settings.given.num_frames_on_canvas(settings.num_frames, settings.fps, self.window.frames)
-        asked = settings.num_frames
-        if asked < 1 or num_frames > MAX_FRAMES:
-            raise UsageError(f"a video has 1 to {MAX_FRAMES} frames, got {asked if asked < 1 else num_frames}")
-
-    def memory(self, settings: Settings, planned: Plan) -> int:
-        """Bytes that making this video takes, beside the process as it is now."""
-        guided = settings.sampling.guidance.scale != 1
-        at_once = max((span.stop - span.first for span in spans(planned.canvas, self.window)), default=0)
-        return video_bytes(self.dit.config, self.autoencoder.config, self.geometry, planned.canvas, at_once, guided)
-
-    def _check_memory(self, settings: Settings, planned: Plan) -> None:
-        if self.dit.patch_in.weight.device.type == "cpu":
-            what = f"to make {settings.width}x{settings.height}; ask for a smaller --size"
-            _check_free(self.memory(settings, planned), what + (", or a shorter loop" if planned.canvas.cycle else ""))
+        grids = list(latents)
+        grids, slices, noise = ([part[-1], *part, part[0]] for part in (grids, slices, noise))  # type: ignore[assignment]
+        yield from islice(self.autoencoder.stream_decode(grids, slices, noise), 1, len(slices) - 1)
 
 
 def _check_free(needed: int, what: str) -> None:
-    """Refuse what this machine cannot hold."""
+    """Refuse what does not fit into the free memory of this machine; `what` completes "... GB are needed"."""
     if needed > (free := available_bytes()):
-        raise UsageError(f"about {needed / 1e9:.1f} GB are needed {what}. This machine has {free / 1e9:.1f} GB left")
+        raise UsageError(f"about {needed / 1e9:.1f} GB are needed {what}. This machine has {free / 1e9:.1f} GB free")
 
 
 def _seed(seed: int | None, generator: torch.Generator | None) -> int:
-    """The seed itself, or the next number of a generator."""
+    """Return the seed itself, or the next number of a generator."""
     if generator is None:
         return seed or 0
     if seed is not None:

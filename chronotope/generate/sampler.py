@@ -1,7 +1,7 @@
-"""The one sampler: fills a canvas by carrying every token from its noise level to 0 along the model's velocity.
+"""The one sampler: moves every token of a canvas from its noise level to its rest level along the model's velocity.
 
-A token that goes from level l to level r is at t = r + (l - r) tau while the shared clock tau runs from 1 to 0, so what is known
-(l = r) never moves. On a cycle the slices' times are turned at every step, so that no two neighbours are always the ends.
+A token that goes from level l to level r is at t = r + (l - r) tau while a shared clock tau runs from 1 to 0, so known
+content (l = r) does not move. On a cycle the order of the slices is rotated at every step, so that no seam is fixed.
 """
 
 from __future__ import annotations
@@ -30,16 +30,18 @@ from chronotope.models.text import Tokenizer
 
 __all__ = ["Sampling", "sample"]
 
+GOLDEN_SECTION = 0.618034
+
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a canvas is filled."""
+    """The numbers of the sampler; `enlargement` is that of the starting noise, see `generate/noise.py`."""
 
     num_steps: int = 30
     solver: SolverName = "euler"
     guidance: Guidance = field(default_factory=Guidance)
     negative_prompt: str = ""
-    enlargement: int = 1  # of the noise, see `generate.noise`
+    enlargement: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_steps <= 1000:
@@ -57,8 +59,11 @@ def sample(
     seed: int,
     report: Callable[[int], None] = lambda step: None,
 ) -> Float[Tensor, "s c h w"]:
-    """The canvas's latents, filled; a function of the canvas, the settings and the seed alone."""
-    if bool(canvas.given.all()):
+    """Return the latents of a filled canvas: a function of the canvas, the sampling numbers and the seed alone.
+
+    `report(step)` is called after each step.
+    """
+    if bool(canvas.fixed.all()):
         return canvas.known.clone()
     device = model.patch_in.weight.device
     known = patchify(canvas.known, geometry.patch_size)
@@ -71,45 +76,48 @@ def sample(
     times = schedule(sampling.num_steps, flow.shift).to(device)
 
     rows, row = rows_of(level.view(canvas.level.shape), rest.view(canvas.level.shape))
-    signals = row_signals(geometry, canvas.slices, canvas.height, canvas.width, canvas.fps).to(device)[
-        rows[:, 0].long()
-    ]
-    wanted = tuple((prompt.seconds, tuple(tokenizer.encode(prompt.text))) for prompt in canvas.prompts)
+    signals = row_signals(geometry, canvas.slices, canvas.height, canvas.width, canvas.fps).to(device)
+    signals = signals[rows[:, 0].long()]
+    prompts = tuple((prompt.seconds, tuple(tokenizer.encode(prompt.text))) for prompt in canvas.prompts)
+    negative = ((0.0, tuple(tokenizer.encode(sampling.negative_prompt))),)
     _, num_rows, num_columns = canvas.level.shape
     grid = Grid(len(canvas.slices), num_rows, num_columns, canvas.cycle)
-    unwanted = ((0.0, tuple(tokenizer.encode(sampling.negative_prompt))),)
 
     @cache
-    def packed(guided: bool, turn: int) -> tuple[PackedTokens, Tensor, tuple[int, ...], Tensor]:
-        """The canvas, with guidance twice; and the level at which each row comes to rest, the order in the pack, the text."""
-        slices = [canvas.slices[(i + turn) % len(canvas.slices)] for i in range(len(canvas.slices))]
+    def packed(guided: bool, rotation: int) -> tuple[PackedTokens, Tensor, tuple[int, ...], Tensor]:
+        """Return the canvas (with guidance twice), the rest level of its rows, its order in the pack, its text."""
+        slices = [canvas.slices[(i + rotation) % len(canvas.slices)] for i in range(len(canvas.slices))]
         positions = torch.from_numpy(geometry.positions(slices, canvas.height, canvas.width, canvas.fps)).to(device)
-        conditional = Sample(start, positions, row, rows[:, 1], signals, wanted, grid)
-        samples = [conditional, replace(conditional, texts=unwanted)] if guided else [conditional]
+        conditional = Sample(start, positions, row, rows[:, 1], signals, prompts, grid)
+        samples = [conditional, replace(conditional, texts=negative)] if guided else [conditional]
         batch, arranged = pack(samples)
         at_rest, _ = pack([replace(one, level=rows[:, 2]) for one in samples])
         return batch, at_rest.level, arranged, model.encode_text(batch.text_ids, batch.text_lengths)
 
     def velocity(noisy: Tensor, clock: Tensor) -> Tensor:
         guided = sampling.guidance.active(float(clock))
-        batch, at_rest, arranged, text = packed(guided, _turn(canvas, int((times > clock).sum())))
+        batch, at_rest, arranged, text = packed(guided, _rotation(canvas, int((times > clock).sum())))
         t = rest + (level - rest) * clock
         scales = balance(flow, t)
-        read, row_level = (scales.scale_in * noisy).repeat(len(arranged), 1), at_rest + (batch.level - at_rest) * clock
-        output = model(replace(batch, noisy=read, level=row_level), text).float()
+        scaled = (scales.scale_in * noisy).repeat(len(arranged), 1)
+        row_level = at_rest + (batch.level - at_rest) * clock
+        output = model(replace(batch, noisy=scaled, level=row_level), text).float()
         predictions = [scales.skip * noisy + scales.scale_out * part for part in output.chunk(len(arranged))]
-        slopes = [to_velocity(flow.path, flow.prediction, prediction, noisy, t) for prediction in predictions]
-        slope = slopes[0]
+        velocities = [to_velocity(flow.path, flow.prediction, prediction, noisy, t) for prediction in predictions]
         if guided:
-            first, second = (slopes[arranged.index(i)] for i in (0, 1))
-            slope = sampling.guidance.combine(first, second)
-        return slope * (level - rest)  # d noisy / d clock: what has further to go moves faster
+            conditional, unconditional = (velocities[arranged.index(i)] for i in (0, 1))
+            result = sampling.guidance.combine(conditional, unconditional)
+        else:
+            result = velocities[0]
+        return result * (level - rest)  # by the chain rule: d noisy / d clock = d noisy / dt * dt / d clock
 
     final = SOLVERS[sampling.solver](velocity, start, times, report).cpu()
-    final = torch.where(canvas.given.reshape(-1, 1), known, final)
+    final = torch.where(canvas.fixed.reshape(-1, 1), known, final)
     return unpatchify(final, geometry.patch_size, *canvas.level.shape[1:])
 
 
-def _turn(canvas: Canvas, step: int) -> int:
-    """By how many slices a cycle is turned at this step: golden-section steps, so that every turn comes up about as often."""
-    return round(step * len(canvas.slices) * 0.618034) % len(canvas.slices) if canvas.cycle else 0
+def _rotation(canvas: Canvas, step: int) -> int:
+    """Return by how many slices a cycle is rotated at a step: golden-section steps use all rotations equally often."""
+    if not canvas.cycle:
+        return 0
+    return round(step * len(canvas.slices) * GOLDEN_SECTION) % len(canvas.slices)

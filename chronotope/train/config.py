@@ -9,9 +9,9 @@ from typing import Any
 from chronotope.config import from_dict
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
-from chronotope.generate.settings import Defaults
 from chronotope.geometry import Geometry
 from chronotope.models.dit import DiTConfig
+from chronotope.request import Defaults
 from chronotope.train.noise_levels import NoiseLevelConfig
 from chronotope.train.state import Precision
 

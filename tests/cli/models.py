@@ -17,12 +17,13 @@ from chronotope.cli.commands import chronotope
 from chronotope.config import to_dict
 from chronotope.data.latents import fingerprint
 from chronotope.flow.path import FlowConfig
-from chronotope.generate.pipeline import Defaults, load_autoencoder
+from chronotope.generate.pipeline import load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import learn_vocabulary
+from chronotope.request import Defaults
 
 WORDS = ("a red ball moves to the right", "a fox walks past a tree at night")
 AUTOENCODER = AutoencoderConfig(widths=(16, 32), encoder_blocks=(1, 1), decoder_blocks=(1, 1))

@@ -1,4 +1,4 @@
-"""Every sampling task from the command line, on a clip of ours and on a film from elsewhere; and what does not go together."""
+"""Every sampling task from the command line, on a synthetic clip and on a film; and options that exclude each other."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import pytest
 from chronotope.cli import inputs
 from chronotope.data.latents import encode_frames
 from chronotope.errors import UsageError
-from chronotope.generate import pipeline
+from chronotope.generate import pipeline, plan
+from chronotope.generate.layout import lay_out_inputs
+from chronotope.geometry import Geometry
 from chronotope.media import video
+from chronotope.request import Defaults
 from tests.cli.models import answer, refused, run, save_run
 from tests.real_clips import cache_dir
 
@@ -58,7 +61,7 @@ CALLS = {
 def test_every_task_makes_a_video(model: Path, name: str) -> None:
     words, count, task = CALLS[name]
     dry = answer("generate", *words, "--model", model, "--dry-run")
-    assert dry["task"] == task and dry["memory"] > 0
+    assert dry["task"] == task and dry["whole_video"]["memory"] > 0
     (made,) = answer("generate", *words, "--model", model, "-o", "made.mp4")["files"]
     assert (made["task"], made["num_frames"]) == (task, count)
     assert video.probe("made.mp4").num_frames == count
@@ -67,28 +70,33 @@ def test_every_task_makes_a_video(model: Path, name: str) -> None:
 
 
 def test_a_minute_is_made_window_by_window(model: Path) -> None:
-    """Ten seconds here, twenty slices by windows of two that remember one: every frame counted, and what a second costs is the same."""
+    """Ten seconds are twenty slices in windows of two with one of context; the cost of a second stays the same."""
     short, long = (answer("generate", PROMPT, "--seconds", s, "--model", model, "--dry-run") for s in (4, 10))
-    assert (short["windows"], long["windows"]) == (7, 19)
-    alone = answer("generate", PROMPT, "--seconds", 4, "--guidance", "1", "--model", model, "--dry-run")[
-        "flops_sampling"
-    ]
-    assert long["flops_sampling"] - short["flops_sampling"] == pytest.approx(
-        12 * alone / 7
-    )  # windows that only go on are not guided
-    assert long["tokens"]["visual"] == short["tokens"]["visual"]
+    assert (short["whole_video"]["windows"], long["whole_video"]["windows"]) == (7, 19)
+    alone = answer("generate", PROMPT, "--seconds", 4, "--guidance", "1", "--model", model, "--dry-run")["whole_video"]
+    flops, flops_short, flops_alone = (
+        plan["flops_sampling"] for plan in (long["whole_video"], short["whole_video"], alone)
+    )
+    assert flops - flops_short == pytest.approx(
+        12 * flops_alone / 7
+    )  # later windows with the same prompt are not guided
+    assert long["largest_window"] == short["largest_window"]
     (made,) = answer("generate", PROMPT, "--seconds", 10, "--model", model, "-o", "made.mp4")["files"]
-    assert made["num_frames"] == video.probe("made.mp4").num_frames == 80 and made["windows"] == long["windows"]
+    assert (
+        made["num_frames"] == video.probe("made.mp4").num_frames == 80
+        and made["windows"] == long["whole_video"]["windows"]
+    )
 
 
 @pytest.mark.skipif(not BIKES.exists(), reason="the film could not be fetched")
 @pytest.mark.parametrize(
-    "words", [["--extend", BIKES], ["--extend", BIKES, "--backward"], ["--edit", BIKES], ["--retake", BIKES, "--from", "1", "--to", "2"],
-              ["--connect", BIKES, "a.mp4"], ["--loop", "--extend", BIKES], ["--image", BIKES, "--at", "0.5"]],
+    "words", [["--extend", BIKES], ["--extend", BIKES, "--backward"], ["--edit", BIKES],
+              ["--retake", BIKES, "--from", "1", "--to", "2"], ["--connect", BIKES, "a.mp4"],
+              ["--loop", "--extend", BIKES], ["--image", BIKES, "--at", "0.5"]],
     ids=lambda words: " ".join(str(word) for word in words if not isinstance(word, Path)),
 )  # fmt: skip
 def test_a_film_goes_through_every_task(model: Path, words: list[Any]) -> None:
-    """640x272 at 25 frames a second, 10 seconds: read at the model's rate, in about the model's number of pixels and its own shape."""
+    """640x272, 25 fps, 10 s: read at the model's frame rate, at its own shape in about the model's number of pixels."""
     (made,) = answer("generate", PROMPT, *words, "--model", model, "-o", "made.mp4")["files"]
     info = video.probe("made.mp4")
     assert (info.width, info.height) == ((48, 32) if "--image" in words else (64, 32)) and info.fps == 8
@@ -116,14 +124,14 @@ def test_a_film_goes_through_every_task(model: Path, words: list[Any]) -> None:
         (["--strength", "0.5"], "--strength goes with"),
         (["--edit", "a.mp4", "--strength", "2"], "between 0 (keep everything) and 1"),
         (["--edit", "a.mp4", "--strength", "nan"], "finite"),
-        (["--edit", "a.mp4", "--seconds", "2"], "keeps its length"),
+        (["--edit", "a.mp4", "--seconds", "2"], "keep the length of the clip"),
         (["--retake", "a.mp4"], "or a --size larger than 48x32"),
         (["--retake", "a.mp4", "--from", "5"], "nothing of it lies after 5 s"),
         (["--retake", "a.mp4", "--from", "1", "--to", "0.5"], "ends after it begins"),
         (["--mask", "mask.png"], "--mask goes with --retake"),
         (["--connect", "a.mp4", "a.png"], "is a picture"),
         (["--extend", "a.mp4", "--context", "0"], "give more --context"),
-        (["--story", "0: a fox"], "two ways to say"),
+        (["--story", "0: a fox"], "exclude each other"),
         (["--extend", "a.mp4", "-o", "a.mp4"], "a.mp4 is the file to read"),
         (["--extend", "a.mp4", "--seconds", "0"], "needs --seconds above 0"),
     ],
@@ -162,7 +170,7 @@ def test_a_clip_that_does_not_fit_the_memory_is_refused_before_it_is_read(
     monkeypatch.setattr(inputs, "available_bytes", lambda: needed // 2)
     monkeypatch.setattr(video, "read", lambda *_, **__: pytest.fail("it was read"))
     with pytest.raises(UsageError, match="2 s of 96x64: at 8 frames a second"):
-        inputs.Sources(extend=clip).read(8.0, None)
+        inputs.Options("x", extend=clip).request(Defaults(), Geometry())
 
 
 def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,6 +182,13 @@ def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.
         return encode_frames(autoencoder, geometry, frames, slices)
 
     monkeypatch.setattr(pipeline, "encode_frames", counted)
+    layouts: list[Any] = []
+
+    def laid_out(*arguments: Any) -> Any:
+        layouts.append(arguments)
+        return lay_out_inputs(*arguments)
+
+    monkeypatch.setattr(plan, "lay_out_inputs", laid_out)
     for words in (["--extend", "a.mp4", "--context", "0.5"], ["--retake", "a.mp4", "--mask", "mask.png"], ["--loop"]):
         words = [PROMPT, *words, "--model", str(model)]
         alone = [run("generate", *words, "--seed", seed, "-o", f"alone-{seed}.mp4") for seed in (3, 4, 5)]
@@ -184,15 +199,17 @@ def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.
         } == {0}
         assert len(seen) == once == ("--loop" not in words)
         assert all(Path(f"x-{seed}.mp4").read_bytes() == Path(f"alone-{seed}.mp4").read_bytes() for seed in (3, 4, 5))
+        assert len(layouts) == len(alone) + 1  # and laid out once
         seen.clear()
+        layouts.clear()
 
 
 def test_what_is_not_done_as_asked_is_said(model: Path) -> None:
-    """A story that begins late is told from the beginning, as if it began there; a stretch beyond the end reaches to the end."""
+    """The first prompt of a story holds from the beginning; a span beyond the end reaches to the end."""
     late, soon = (["--story", f"{at}: a red ball", "0.75: a fox walks"] for at in ("0.5", "0"))
     assert run("generate", *soon, "--model", model, "-o", "soon.mp4").exit_code == 0
     said = run("generate", *late, "--model", model, "-o", "late.mp4").stderr
-    assert "note: nothing is told before 0.5 s, so the first beat speaks from the beginning" in said
+    assert "note: the story has no prompt before 0.5 s, so its first prompt holds from the beginning" in said
     assert np.array_equal(video.read("soon.mp4").frames, video.read("late.mp4").frames)
     assert (
         answer("generate", *late, "--model", model, "--dry-run")["notes"]
@@ -200,12 +217,12 @@ def test_what_is_not_done_as_asked_is_said(model: Path) -> None:
     )
     stretch = [PROMPT, "--retake", "a.mp4", "--from", "1", "--model", model, "--dry-run", "--to"]
     (note,) = answer("generate", *stretch, "9")["notes"]
-    assert note == "the clip ends at 1.5 s, before 9 s: made again to its end, and not made longer"
+    assert note == "the clip ends at 1.5 s, before 9 s: remade to its end, and not made longer"
     assert not answer("generate", *stretch, "1.5")["notes"]
 
 
 def test_a_story_is_told_to_its_end(model: Path) -> None:
-    """Without --seconds the last beat has the model's own length; with too few it is refused, and nothing is left out silently."""
+    """Without --seconds the last beat has the model's own length; with too few the request is refused."""
     beats = ["--story", "0: a red ball", "2: a red ball", "4: a red ball"]
     assert answer("generate", *beats, "--model", model, "--dry-run")["num_frames"] == 32 + 8
     assert answer("generate", *beats, "--seconds", 5, "--model", model, "--dry-run")["num_frames"] == 40

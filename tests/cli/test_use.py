@@ -15,7 +15,6 @@ import torch
 from safetensors.torch import save_file
 
 from chronotope import checkpoint
-from chronotope.cli import use
 from chronotope.generate import pipeline
 from chronotope.generate.pipeline import Generator
 from chronotope.media import video
@@ -122,50 +121,28 @@ def test_a_size_between_tokens_is_said_and_kept(model: Path) -> None:
 
 
 def test_dry_run_counts_and_writes_nothing(model: Path, photo: Path) -> None:
-    plan = answer(
-        "generate",
-        PROMPT,
-        "--model",
-        model,
-        "--seconds",
-        "1.5",
-        "--size",
-        "50x30",
-        "--count",
-        "2",
-        "-o",
-        "x.mp4",
-        "--dry-run",
-    )
+    words = ["--seconds", "1.5", "--size", "50x30", "--count", "2", "-o", "x.mp4", "--dry-run"]
+    plan = answer("generate", PROMPT, "--model", model, *words)
     assert plan["files"] == ["x-0.mp4", "x-1.mp4"]
-    assert (plan["num_frames"], plan["generated_size"], plan["slices"]) == (12, "64x32", "0 still + 3 moving")
-    assert plan["tokens"] == {"visual": 16, "grid": "2 slices x 2 rows x 4 columns", "text": plan["tokens"]["text"]}
+    assert (plan["num_frames"], plan["generated_size"]) == (12, "64x32")
+    window, whole = plan["largest_window"], plan["whole_video"]
+    assert (window["tokens"], window["grid"]) == (16, "2 slices x 2 rows x 4 columns")
+    assert (whole["slices"], whole["windows"], whole["tokens"]) == ("0 still + 3 moving", 2, 24)
     generator = Generator.load(model)
     assert plan["parameters"]["transformer"] == sum(p.numel() for p in generator.dit.parameters())
     assert plan["parameters"]["autoencoder"] == sum(p.numel() for p in generator.autoencoder.parameters())
-    texts = plan["tokens"]["text"], 1
+    texts = window["text_tokens"], 1
     first, negative = (dit_flops(generator.dit.config, SampleSize(16, text, 2)) for text in texts)
-    assert plan["flops_per_velocity"] == first + negative
-    assert plan["flops_sampling"] == 2 * (first + negative + first)  # steps; the second window goes on, unguided
-    plain = answer(
-        "generate",
-        PROMPT,
-        "--model",
-        model,
-        "--guidance",
-        "1",
-        "--dry-run",
-        "--seconds",
-        "1.5",
-        "--size",
-        "50x30",
-        "--solver",
-        "heun",
-    )
+    assert window["flops_per_velocity"] == first + negative
+    assert whole["flops_sampling"] == 2 * (first + negative + first)  # steps; the second window is not guided
+    words = ["--guidance", "1", "--seconds", "1.5", "--size", "50x30", "--solver", "heun", "--dry-run"]
+    plain = answer("generate", PROMPT, "--model", model, *words)["whole_video"]
     assert plain["flops_sampling"] == 3 * 2 * dit_flops(generator.dit.config, SampleSize(16, texts[0], 2))
-    assert answer("generate", PROMPT, "--model", model, "--image", photo, "--dry-run")["slices"] == "1 still + 2 moving"
-    words = run("generate", PROMPT, "--model", model, "--dry-run").stdout
-    assert re.search(r"^slices +0 still \+ 2 moving$", words, re.MULTILINE)
+    with_picture = answer("generate", PROMPT, "--model", model, "--image", photo, "--dry-run")["whole_video"]
+    assert with_picture["slices"] == "1 still + 2 moving"
+    printed = run("generate", PROMPT, "--model", model, "--dry-run").stdout
+    assert re.search(r"^largest window\n  tokens +16$", printed, re.MULTILINE)
+    assert re.search(r"^whole video\n  slices +0 still \+ 2 moving$", printed, re.MULTILINE)
     assert files_in(Path()) == {"photo.jpg"}
 
 
@@ -300,7 +277,6 @@ def test_models_that_are_none(model: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "bash runs/tiny.sh" in refused("generate", PROMPT, "--model", "missing", "-o", "x.mp4", status=1)
     assert "no trained model" in refused("generate", PROMPT, "--model", "empty", "-o", "x.mp4", status=1)
     weights = Path("weights")
-    monkeypatch.setattr(use, "WEIGHTS", weights)
     monkeypatch.setattr(pipeline, "WEIGHTS", weights)
     assert "(none yet)" in refused("generate", PROMPT, "-o", "x.mp4", status=1)
     shutil.copytree(model, weights / "small")

@@ -12,11 +12,11 @@ from chronotope import checkpoint
 from chronotope.config import to_dict
 from chronotope.data.latents import fingerprint
 from chronotope.flow.path import FlowConfig
-from chronotope.generate.pipeline import Defaults
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import learn_vocabulary
+from chronotope.request import Defaults
 
 
 @pytest.fixture

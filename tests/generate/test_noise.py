@@ -6,9 +6,10 @@ import torch
 from scipy import stats
 
 from chronotope.generate.noise import starting_noise
-from chronotope.generate.settings import Defaults, Settings
+from chronotope.generate.plan import make_plan
 from chronotope.geometry import Geometry
 from chronotope.prompt import read_prompts
+from chronotope.request import Defaults, Request
 
 GEOMETRY = Geometry()
 
@@ -33,12 +34,19 @@ def test_enlarged_noise_is_white(k):
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (128, 192), (200, 333), (1080, 1920), (50, 700), (2048, 2048)])
 def test_a_draft_of_any_size_has_the_noise_that_the_full_size_enlarges(height, width):
     defaults = Defaults()
-    full = Settings(read_prompts("a ball"), height, width, 4, 8.0)
-    draft = full.drafted(defaults)
-    k = defaults.enlargement(height, width)
-    assert defaults.enlargement(draft.height, draft.width) == 1 or k == 1
-    assert draft.sampling.num_steps == 10
-    grids = [GEOMETRY.latent_size(one.height, one.width) for one in (full, draft)]
+    full, draft = (
+        make_plan(
+            Request(read_prompts("a ball"), height=height, width=width, num_frames=4, draft=draft),
+            defaults,
+            GEOMETRY,
+            4,
+        )
+        for draft in (False, True)
+    )
+    k = full.sampling.enlargement
+    assert k == defaults.enlargement(height, width)
+    assert draft.sampling.enlargement == 1 and draft.sampling.num_steps == 10
+    grids = [GEOMETRY.latent_size(plan.canvas.height, plan.canvas.width) for plan in (full, draft)]
     small = starting_noise((1, 1, *grids[1]), 3)
     large = starting_noise((1, 1, *grids[0]), 3, k, GEOMETRY.patch_size)
     whole = [side // k for side in grids[0]]

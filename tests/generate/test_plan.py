@@ -1,15 +1,15 @@
-"""Every task on arrays, through a whole (untrained) generator: what is given comes back to the bit, and only the rest is made."""
+"""Every task on arrays through an untrained generator: known frames come back to the bit, and only the rest changes."""
 
 import numpy as np
 import pytest
 import torch
 
-from chronotope.errors import UsageError
+from chronotope.errors import FileProblem, UsageError
+from chronotope.generate import pipeline
+from chronotope.generate.layout import dissolve
 from chronotope.generate.pipeline import Generator
-from chronotope.generate.plan import dissolve
-from chronotope.generate.settings import Settings
 from chronotope.prompt import read_prompts
-from chronotope.request import Inputs
+from chronotope.request import Inputs, Request
 from tests.cli.models import save_run
 
 SIZE = {"height": 32, "width": 48, "fps": 8.0, "num_inference_steps": 2}
@@ -96,8 +96,11 @@ def test_everything_asked_for_stands_in_the_settings(generator):
         ({"seed": 1, "generator": torch.Generator()}, "not both"),
         ({"strength": 0.5}, "'strength' goes with edit or retake or connect"),
         ({"video": clip(8), "task": "outpaint", "strength": 0.3}, "not with outpaint"),
-        ({"image": [(2.0, clip(1)[0])], "task": "loop"}, "of one picture at 0 s"),
-        ({"prompt": [(0.0, "a"), (1.0, "b")], "task": "loop"}, "no beginning from which a story could count"),
+        ({"image": [(2.0, clip(1)[0])], "task": "loop"}, "from one picture at 0 s"),
+        (
+            {"prompt": [(0.0, "a"), (1.0, "b")], "task": "loop"},
+            "no beginning from which the times of a story could count",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
@@ -118,10 +121,10 @@ def test_a_loop_of_words_has_no_first_slice(generator):
     """Turning the latents of a loop turns its frames: decoding knows no beginning."""
     made = generator.generate("a red ball", task="loop", num_frames=15, **SIZE)
     assert len(made.frames) == 16 and made.origin["task"] == "loop"
-    planned = generator.lay_out(Settings(read_prompts("a red ball"), 32, 48, 16, 8.0, Inputs("loop")))
-    latents = np.random.default_rng(0).normal(size=planned.canvas.known.shape).astype(np.float32)
+    canvas = generator.plan(Request(read_prompts("a red ball"), Inputs("loop"), 32, 48, 16, 8.0)).canvas
+    latents = np.random.default_rng(0).normal(size=canvas.known.shape).astype(np.float32)
     frames, turned = (
-        torch.cat(list(generator._decode(torch.from_numpy(np.roll(latents, turn, axis=0)), planned.canvas))).numpy()
+        torch.cat(list(generator._decode(torch.from_numpy(np.roll(latents, turn, axis=0)), canvas))).numpy()
         for turn in (0, 1)
     )
     assert np.array_equal(np.roll(frames, 4, axis=0), turned)
@@ -137,10 +140,10 @@ def test_a_clip_and_a_picture_become_loops(generator):
 
 def test_an_edit_of_no_strength_is_the_round_trip(generator):
     given = clip(9)
-    planned = generator.lay_out(Settings(read_prompts("x"), 32, 48, 1, 8.0, Inputs("edit", video=given, strength=0.0)))
+    plan = generator.plan(Request(read_prompts("x"), Inputs("edit", video=given, strength=0.0), 32, 48, 1, 8.0))
     nothing = generator.generate("a red ball", video=given, task="edit", strength=0.0, **SIZE)
     assert np.array_equal(nothing.frames, given)  # everything was given
-    assert bool((planned.canvas.level == 0).all())
+    assert bool((plan.canvas.level == 0).all())
     some, all_new = (
         generator.generate("a red ball", video=given, task="edit", strength=s, **SIZE).frames for s in (0.5, 1.0)
     )
@@ -153,7 +156,7 @@ def test_only_the_stretch_is_made_again(generator):
     changed = [not np.array_equal(a, b) for a, b in zip(made.frames, given, strict=True)]
     assert changed == [False] * 4 + [True] * 4 + [False] * 8
     wider = generator.generate("a red ball", video=given, task="retake", span=(0.6, 1.1), **SIZE)
-    assert "made again from 0.5 s to 1.5 s" in wider.origin["notes"][-1]
+    assert "remade from 0.5 s to 1.5 s" in wider.origin["notes"][-1]
 
 
 def test_only_what_the_mask_covers_is_made_again(generator):
@@ -192,12 +195,12 @@ def test_a_story_is_prompts_at_their_times(generator):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"video": clip(8)}, "not what to do with it"),
-        ({"task": "edit"}, "works on a video, and none was given"),
-        ({"task": "edit", "video": clip(8), "image": clip(1)[0]}, "give a video only"),
+        ({"video": clip(8)}, "no task that says what to do"),
+        ({"task": "edit"}, "the task 'edit' needs a video"),
+        ({"task": "edit", "video": clip(8), "image": clip(1)[0]}, "takes a video only"),
         ({"task": "edit", "video": clip(8), "strength": 1.5}, "strength lies between"),
-        ({"task": "connect", "video": clip(8)}, "give both"),
-        ({"task": "retake", "video": clip(8)}, "say what is to be made again"),
+        ({"task": "connect", "video": clip(8)}, "needs two videos"),
+        ({"task": "retake", "video": clip(8)}, "needs a span of time or a mask"),
         ({"task": "retake", "video": clip(8), "span": (0.75, 0.5)}, "ends after it begins"),
         ({"task": "retake", "video": clip(8), "span": (2.0, 3.0)}, "nothing of it lies after 2 s"),
         ({"task": "extend", "video": clip(8), "context": 0.0}, "give more --context"),
@@ -239,3 +242,62 @@ def test_windows_after_the_first_are_guided_less(generator, monkeypatch, asked, 
     monkeypatch.setattr("chronotope.generate.pipeline.sample", sample_nothing)
     made = generator.generate(prompt, negative_prompt=negative, num_frames=20, guidance_scale=asked, **SIZE)
     assert scales == [asked, *later] and made.origin["later_guidance_scales"] == sorted(set(later))
+
+
+def test_the_model_fills_in_what_a_request_leaves_open(generator):
+    defaults = generator.defaults
+    plan = generator.plan(Request(read_prompts("x")))
+    canvas, sampling = plan.canvas, plan.sampling
+    assert (canvas.height, canvas.width, canvas.fps) == (defaults.height, defaults.width, defaults.fps)
+    assert (plan.num_frames, plan.num_new) == (defaults.num_frames, defaults.num_frames)
+    assert (sampling.num_steps, sampling.guidance.scale) == (defaults.num_steps, defaults.guidance_scale)
+    assert (sampling.solver, sampling.negative_prompt, sampling.enlargement, plan.notes) == ("euler", "", 1, ())
+    other = generator.plan(Request(read_prompts("x"), Inputs(), 64, 80, 5, 4.0, 3, 1.5, "heun", "y"))
+    canvas, sampling = other.canvas, other.sampling
+    assert (canvas.height, canvas.width, canvas.fps, other.num_frames) == (64, 80, 4.0, 5)
+    assert (sampling.num_steps, sampling.guidance.scale, sampling.solver) == (3, 1.5, "heun")
+    assert (sampling.negative_prompt, sampling.enlargement) == ("y", 2)
+
+
+@pytest.mark.parametrize("task", ["extend", "extend_backward", "connect", "loop", "edit", "retake", "image"])
+def test_inputs_are_encoded_onto_their_slices(generator, task):
+    """Every known slice holds exactly the latents of its own frames; a plan without encoding holds none."""
+    first, second = clip(9), clip(8, 1)
+    inputs = {
+        "connect": Inputs("connect", video=first, into=second, strength=1.0),
+        "retake": Inputs("retake", video=first, span=(0.5, 0.8)),
+        "image": Inputs(images=((0.0, first[0]), (0.5, second[0]))),
+    }.get(task) or Inputs(task, video=first)
+    request = Request(read_prompts("x"), inputs, 32, 48, 8)
+    plan, bare = generator.plan(request), generator.plan(request, encode=False)
+    assert not bare.canvas.known.any() and bare.notes == plan.notes and bare.canvas.slices == plan.canvas.slices
+    found = 0
+    for start, frames in plan.layout.sources:
+        for piece, known in zip(plan.canvas.slices, plan.canvas.known, strict=True):
+            if start <= piece.start < start + len(frames):
+                own = torch.from_numpy(frames[piece.start - start : piece.stop - start])
+                assert torch.equal(known, generator.autoencoder.encode_slice(own))
+                found += 1
+    assert found >= int(plan.canvas.fixed.flatten(1).all(dim=1).sum()) and found
+
+
+def test_a_request_is_refused_before_anything_is_encoded(generator, monkeypatch):
+    monkeypatch.setattr(pipeline, "encode_frames", lambda *_: pytest.fail("it was encoded"))
+    monkeypatch.setattr(pipeline, "available_bytes", lambda: 1000)
+    with pytest.raises(UsageError, match="GB are needed to generate 48x32"):
+        generator.generate("x", video=clip(8), task="edit", **SIZE)
+    with pytest.raises(UsageError, match="rising times"):
+        generator.generate([(1.0, "x"), (0.0, "y")], video=clip(8), task="edit", **SIZE)
+
+
+def test_models_are_found_by_name_or_folder(generator, tmp_path):
+    assert Generator.load(generator.folder).names == generator.names
+    assert pipeline.find_model("small") == pipeline.WEIGHTS / "small"
+    (tmp_path / "model.pt").write_bytes(b"")
+    for name, error, said in (
+        ("smal", FileProblem, "Did you mean 'small'"),
+        ("runs/none", FileProblem, "bash runs/tiny.sh"),
+        (tmp_path / "model.pt", UsageError, "a pickle, which is never loaded"),
+    ):
+        with pytest.raises(error, match=said):
+            Generator.load(name)

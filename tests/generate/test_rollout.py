@@ -29,7 +29,7 @@ class Counter:
         self.windows.append(part)
         latents = part.known.clone()
         for index in range(len(part.slices)):
-            if not bool(part.given[index].all()):
+            if not bool(part.fixed[index].all()):
                 self.made += 1
                 latents[index] = self.made
         return latents
@@ -79,7 +79,7 @@ def test_an_ending_is_reached_from_behind():
     assert latents[-2:] == [-1.0, -1.0] and sorted(latents[:-2]) == [float(n) for n in range(1, 11)]
     # each window is filled front to back, and the windows come from the end
     assert latents[:-2] == [10.0, 7.0, 8.0, 9.0, 4.0, 5.0, 6.0, 1.0, 2.0, 3.0]
-    assert all(bool(part.given[-2:].all()) for part in fill.windows)
+    assert all(bool(part.fixed[-2:].all()) for part in fill.windows)
 
 
 def test_all_of_a_given_past_counts_in_the_first_window():
@@ -89,9 +89,9 @@ def test_all_of_a_given_past_counts_in_the_first_window():
         for canvas in (extend(FRAME, past, 40), extend_backward(FRAME, past, 40)):
             fill = Counter()
             latents = values(rollout(canvas, Window(17, 1, 0.0), fill))
-            kept = latents[:count] if canvas.given[0].all() else latents[-count:]
+            kept = latents[:count] if canvas.fixed[0].all() else latents[-count:]
             assert kept == list(range(-count, 0)) and sum(value > 0 for value in latents) == 10
-            assert int(fill.windows[0].given.flatten(1).all(dim=1).sum()) == seen
+            assert int(fill.windows[0].fixed.flatten(1).all(dim=1).sum()) == seen
             assert len(fill.windows[0].slices) == seen + 2
 
 
@@ -123,10 +123,10 @@ def test_whatever_is_given_every_window_sees_what_is_near(pattern, window):
     assert len(fill.windows) == len(steps)  # and no window makes nothing
     if not (steps and steps[0].backward):
         for span in steps:
-            assert not all(kinds[span.done : span.until])
-            assert span.first < span.done or span.done == 0  # it sees what was before
-            if span.until < len(kinds) and kinds[span.until]:
-                assert span.stop > span.until  # and what comes after, where that is known
+            assert not all(kinds[span.begin : span.end])
+            assert span.first < span.begin or span.begin == 0  # it sees what was before
+            if span.end < len(kinds) and kinds[span.end]:
+                assert span.stop > span.end  # and what comes after, where that is known
             frames = 4 * (span.stop - span.first)
             assert frames <= max(4 * window.frames, 4 * (window.context + 3))
 
@@ -154,7 +154,7 @@ def test_a_window_hears_the_prompts_of_its_time():
 
 def test_impossible_windows_are_refused():
     for bad in ((5, 0, 0.1), (5, 5, 0.1)):
-        with pytest.raises(UsageError, match="remembers at least 1"):
+        with pytest.raises(UsageError, match="has a context of at least 1"):
             Window(*bad)
     with pytest.raises(UsageError, match="noise level"):
         Window(5, 2, 1.0)

@@ -156,7 +156,7 @@ def test_impossible_canvases_and_settings_are_refused():
         replace(canvas, slices=canvas.slices * 2)
     with pytest.raises(UsageError, match="num_steps"):
         Sampling(num_steps=0)
-    with pytest.raises(UsageError, match="comes to rest"):
+    with pytest.raises(UsageError, match="denoised to a level"):
         replace(canvas, level=canvas.level * 0.5, rest=canvas.level * 0.6)
     with pytest.raises(UsageError, match="of one kind"):
         replace(text_to_video(FRAME, 9), cycle=True)

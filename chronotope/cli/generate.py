@@ -1,0 +1,193 @@
+"""The declaration of `chronotope generate`: its options and help; `use` does the work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chronotope.cli.terminal import FILE, JSON, MODEL, SEED, SIZE, Command, option, show
+
+__all__ = ["generate"]
+
+
+def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Path] | None) -> tuple[Path, Path] | None:
+    """Refuse --connect with one clip, which would take the next option for the other."""
+    if value is not None and str(value[1]).startswith("-"):
+        raise click.UsageError(f"--connect takes two clips, as in --connect a.mp4 b.mp4, got {value[0]} alone", ctx)
+    return value
+
+
+@click.command(
+    cls=Command,
+    spread=("--story",),
+    sections={
+        "inputs (none: the prompt alone)": (
+            "images at extend backward context connect loop edit strength retake start stop mask story".split()
+        ),
+        "shape": ["size", "seconds", "fps"],
+        "sampling": ["draft", "steps", "guidance", "solver", "negative", "seed", "count"],
+        "files": ["output", "model", "dry_run", "as_json"],
+    },
+    examples="""
+    chronotope generate "a fox walks right past a tree" -o fox.mp4
+    chronotope generate "a red ball" --seconds 0 -o ball.png
+    chronotope generate "the boat sails to the left" --image photo.jpg -o boat.mp4
+    chronotope generate "a cat walks right" --image first.png --at 0 --image last.png --at 2 -o cat.mp4
+    chronotope generate "the fox walks on" --extend fox.mp4 -o longer.mp4
+    chronotope generate "a fox walks in" --extend fox.mp4 --backward --count 4 -o past.mp4
+    chronotope generate "a fox turns into a car" --connect fox.mp4 car.mp4 --seconds 2 -o bridge.mp4
+    chronotope generate "a balloon in the sky" --loop -o loop.mp4
+    chronotope generate "a fox walks right at night" --edit fox.mp4 --strength 0.6 -o night.mp4
+    chronotope generate "a red star" --retake fox.mp4 --from 1 --to 2 -o again.mp4
+    chronotope generate --story "0: a fox walks right" "1: a fox gets larger" -o story.mp4
+    chronotope generate "a butterfly flies up" --size 128x72 --seconds 3 --seed 7 --count 4 -o butterfly.mp4
+    chronotope generate "a fox walks right" --seconds 60 -o minute.mp4
+    chronotope generate "a fox walks right" --size 192x128 --draft -o draft.mp4
+    chronotope generate "a yellow star grows at night" --model runs/mine --steps 50 --guidance 3 -o star.mp4
+    chronotope generate "a fox walks right past a tree" --size 512x288 --dry-run
+    """,
+)
+@click.argument("prompt", required=False)
+@option(
+    "--image",
+    "images",
+    type=FILE,
+    multiple=True,
+    metavar="FILE",
+    help="Start from this picture; with --at, pictures at their times.",
+)
+@option(
+    "--at",
+    type=click.FloatRange(min=0),
+    multiple=True,
+    metavar="S",
+    help="Time in seconds of an --image, one for each.",
+)
+@option("--extend", type=FILE, metavar="FILE", help="Continue this video by --seconds.")
+@option("--backward", is_flag=True, help="Generate what precedes it instead.")
+@option(
+    "--context",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="Seconds of the clip that the model sees.  [default: the model's]",
+)
+@option(
+    "--connect",
+    type=FILE,
+    nargs=2,
+    metavar="A B",
+    callback=_two_clips,
+    help="Generate the transition between two videos, as in --connect fox.mp4 car.mp4.",
+)
+@option(
+    "--loop", is_flag=True, help="Join the end to the beginning: of the prompt alone, an --image, or --extend FILE."
+)
+@option("--edit", type=FILE, metavar="FILE", help="Change this video to what the prompt says.")
+@option(
+    "--strength",
+    type=float,
+    metavar="0..1",
+    help="How much --edit, --retake or --connect may change. Of 100 clips edited to another colour, 39 changed at 0.6, "
+    "75 at 0.8 and all at 1; the higher, the less of the clip is kept.  [default: edit 0.6; retake 1; connect 0.4]",
+)
+@option("--retake", type=FILE, metavar="FILE", help="Remake a part of this video; a larger --size paints around it.")
+@option(
+    "--from",
+    "start",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="Remake from this second. Whole slices of four frames are remade: of 17 frames at 8 fps, 1 to 2 s becomes "
+    "0.625 to 2.125 s.  [default: the beginning]",
+)
+@option("--to", "stop", type=click.FloatRange(min=0), metavar="S", help="Remake to this second.  [default: the end]")
+@option("--mask", type=FILE, metavar="FILE", help="Remake where this picture or video is white.")
+@option("--story", multiple=True, metavar="'S: TEXT'...", help="Several prompts, each with the second it begins at.")
+@option(
+    "--size", type=SIZE, metavar="WxH", help="Any width and height in pixels.  [default: the model's, or the clip's]"
+)
+@option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="Length, or what is added to a clip; 0 is a picture.  [default: the model's; a story's last prompt has that length]",
+)
+@option(
+    "--fps",
+    type=click.FloatRange(min=0, min_open=True, max=240),
+    metavar="F",
+    help="Frames a second.  [default: the model's]",
+)
+@option(
+    "--draft",
+    is_flag=True,
+    help="A quick preview in a small file: reduced to about the model's own size (96x64) whatever --size says, with a "
+    "third of the steps. It shows the composition of the full size only if the model was trained on both sizes.",
+)
+@option(
+    "--steps",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Sampling steps; more are slower and more exact.  [default: the model's]",
+)
+@option(
+    "--guidance",
+    type=click.FloatRange(min=0),
+    metavar="G",
+    help="How closely the prompt is followed; 1 is no guidance.  [default: the model's]",
+)
+@option(
+    "--solver",
+    type=click.Choice(["euler", "heun"]),
+    default="euler",
+    show_default=True,
+    help="heun takes twice the time a step.",
+)
+@option("--negative", default="", metavar="TEXT", help="What should not be seen.")
+@SEED
+@option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="Seeds N to N+K-1, as FILE-N.mp4, FILE-N+1.mp4 ...",
+)
+@option(
+    "-o",
+    "--output",
+    type=FILE,
+    metavar="FILE",
+    help="A video (.mp4 .mov .mkv .webm .gif) or a picture (.png .jpg .webp).",
+)
+@MODEL
+@option(
+    "--dry-run",
+    is_flag=True,
+    help="Print the settings, then the tokens and operations of the largest window (a long video is generated in "
+    "several) and the totals and memory of the whole video, and stop.",
+)
+@JSON
+def generate(model: str, dry_run: bool, as_json: bool, **options: Any) -> int:
+    """Make a video or a picture from a prompt, pictures or clips.
+
+    What is not remade of a clip stays unchanged, to the bit before the file is compressed. Every file carries its
+    settings, in its tags and in FILE.json beside it. `chronotope info small` lists the words that the shipped model
+    knows.
+    """
+    from chronotope.cli import use
+    from chronotope.cli.inputs import Options
+    from chronotope.generate.pipeline import Generator
+
+    chosen = Options(**options)
+    chosen.check(dry_run)
+    generator = Generator.load(model).to(use.device())
+    if dry_run:
+        plan = use.make_plan(chosen, generator, encode=False)
+        show(use.describe_plan(chosen, generator, plan), as_json)
+        return 0
+    written, complete = use.generate(chosen, generator)
+    click.echo(json.dumps({"files": written}, indent=1) if as_json else "\n".join(file["path"] for file in written))
+    return 0 if complete else 130
