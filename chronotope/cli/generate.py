@@ -112,7 +112,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     "--seconds",
     type=click.FloatRange(min=0),
     metavar="S",
-    help="Length, or what is added to a clip; 0 is a picture.  [default: the model's; a story's last prompt has that length]",
+    help="Length, or what is added to a clip; 0 is a picture.  [default: the model's, also for a story's last prompt]",
 )
 @option(
     "--fps",
@@ -170,7 +170,9 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     "several) and the totals and memory of the whole video, and stop.",
 )
 @JSON
-def generate(model: str, dry_run: bool, as_json: bool, **options: Any) -> int:
+def generate(
+    prompt: str | None, story: tuple[str, ...], model: str, dry_run: bool, as_json: bool, **options: Any
+) -> int:
     """Make a video or a picture from a prompt, pictures or clips.
 
     What is not remade of a clip stays unchanged, to the bit before the file is compressed. Every file carries its
@@ -180,14 +182,20 @@ def generate(model: str, dry_run: bool, as_json: bool, **options: Any) -> int:
     from chronotope.cli import use
     from chronotope.cli.inputs import Options
     from chronotope.generate.pipeline import Generator
+    from chronotope.prompt import read_prompts, read_story
 
+    if prompt is None and not story:
+        raise click.UsageError("Missing argument 'PROMPT': say what should be seen, for example \"a red ball\"")
+    if prompt is not None and story:
+        raise click.UsageError("a prompt and a --story exclude each other; give one of them")
+    prompts = read_prompts(read_story(story) if prompt is None else prompt)
     chosen = Options(**options)
     chosen.check(dry_run)
     generator = Generator.load(model).to(use.device())
     if dry_run:
-        plan = use.make_plan(chosen, generator, encode=False)
+        plan = use.make_plan(prompts, chosen, generator, encode=False)
         show(use.describe_plan(chosen, generator, plan), as_json)
         return 0
-    written, complete = use.generate(chosen, generator)
+    written, complete = use.generate(prompts, chosen, generator)
     click.echo(json.dumps({"files": written}, indent=1) if as_json else "\n".join(file["path"] for file in written))
     return 0 if complete else 130

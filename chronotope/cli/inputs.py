@@ -17,7 +17,7 @@ from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.media.picture import PICTURE_FORMATS, check_writable
 from chronotope.media.video import VIDEO_FORMATS
-from chronotope.prompt import read_prompts, read_story
+from chronotope.prompt import Prompt
 from chronotope.request import Defaults, Inputs, Mask, Request, Task
 
 __all__ = ["Options", "check_memory"]
@@ -28,11 +28,9 @@ MAX_COLOUR = 48  # levels between the channels of a grey pixel after compression
 
 @dataclass(frozen=True)
 class Options:
-    """What stands on the command line; None stands for the model's default."""
+    """What stands on the command line beside the prompt; None stands for the model's default."""
 
-    prompt: str | None
     output: Path | None = None
-    story: tuple[str, ...] = ()
     images: tuple[Path, ...] = ()
     at: tuple[float, ...] = ()
     extend: Path | None = None
@@ -85,11 +83,6 @@ class Options:
 
     def check(self, dry_run: bool) -> None:
         """Refuse what no model could do, before one is loaded."""
-        if self.prompt is None and not self.story:
-            raise UsageError("Missing argument 'PROMPT': say what should be seen, for example \"a red ball\"")
-        if self.prompt is not None and self.story:
-            raise UsageError("a prompt and a --story exclude each other; give one of them")
-        read_story(self.story)  # refuses what is not a story
         for name in ("seconds", "fps", "guidance", "context", "strength"):
             check_finite(f"--{name}", getattr(self, name))
         check_finite("--from", self.start)
@@ -154,16 +147,16 @@ class Options:
 
     # Request
 
-    def request(self, defaults: Defaults, geometry: Geometry) -> Request:
+    def request(self, prompts: tuple[Prompt, ...], defaults: Defaults, geometry: Geometry) -> Request:
         """Return the request, every file read; sizes and lengths that the options leave open follow the inputs."""
+        beats = [prompt.seconds for prompt in prompts]
         width, height = self._frame_size((defaults.width, defaults.height), geometry.cell)
         fps = self.fps or defaults.fps
-        story = read_story(self.story)
         return Request(
-            prompts=read_prompts(story or self.prompt or ""),
+            prompts=prompts,
             height=height,
             width=width,
-            num_frames=self._num_frames(defaults, fps, geometry.stride[0], [seconds for seconds, _ in story]),
+            num_frames=self._num_frames(defaults, fps, geometry.stride[0], beats),
             inputs=self._read_inputs(fps),
             fps=fps,
             num_steps=self.steps,
@@ -212,7 +205,7 @@ class Options:
         length = max(1, round(defaults.num_frames / defaults.fps * fps))
         if self.at:
             return max(length, round(max(self.at) * fps) + 1)
-        last_beat = round(beats[-1] * fps) if beats else 0
+        last_beat = round(beats[-1] * fps)
         if self.clip or last_beat or (self.loop and not self.images):
             length = max(slice_frames, length // slice_frames * slice_frames)  # new frames come in whole slices
         return last_beat + length

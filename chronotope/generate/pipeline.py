@@ -267,7 +267,7 @@ class Generator:
             shorter = ", or a shorter loop" if canvas.cycle else ""
             what = f"to generate {canvas.width}x{canvas.height}; ask for a smaller --size{shorter}"
             _check_free(self.memory(plan), what)
-        return plan.encoded(self._encode) if encode else plan
+        return replace(plan, layout=plan.layout.encoded(self._encode)) if encode else plan
 
     def _encode(self, frames: AnyFrames, slices: Sequence[Slice]) -> Tensor:
         return encode_frames(self.autoencoder, self.geometry, frames, slices).cpu()
@@ -338,7 +338,7 @@ class Generator:
             seconds["sampling"] += time.perf_counter() - started
             return stabilize(filled, part)
 
-        return rollout(plan.canvas, plan.window, fill)
+        return rollout(plan.canvas, plan.windows, plan.history, fill)
 
     def _decode(self, latents: Iterable[Tensor], canvas: Canvas) -> Iterator[Tensor]:
         """Yield the frames of one slice after another; on a cycle the last slice is a neighbour of the first."""

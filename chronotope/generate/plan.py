@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from chronotope.errors import UsageError
 from chronotope.flow.guidance import Guidance
 from chronotope.generate.canvas import Canvas
-from chronotope.generate.layout import Encode, Layout, lay_out_inputs
+from chronotope.generate.layout import Layout, lay_out_inputs
 from chronotope.generate.rollout import Span, Window, guidance_scales, spans
 from chronotope.generate.sampler import Sampling
 from chronotope.generate.tasks import Frame
@@ -26,16 +26,17 @@ T = TypeVar("T")
 class Plan:
     """Everything that decides a video except the model and the seed.
 
-    `num_new` is the number of frames that the request asks for, see `Request`. `scales` are the guidance scales of the
-    windows. `notes` say what will differ from the request.
+    `num_new` is the number of frames that the request asks for, see `Request`. `windows` are generated in this order,
+    each with its guidance scale in `scales`, and see earlier ones with noise of level `history`. `notes` say what will
+    differ from the request.
     """
 
     request: Request
     layout: Layout
     sampling: Sampling
     num_new: int
-    window: Window
     windows: tuple[Span, ...]
+    history: float
     scales: tuple[float, ...]
     notes: tuple[str, ...]
 
@@ -52,10 +53,6 @@ class Plan:
     def window_slices(self) -> int:
         """Slices of the largest window."""
         return max((span.stop - span.first for span in self.windows), default=0)
-
-    def encoded(self, encode: Encode) -> Plan:
-        """Return the plan with the latents of every input on its canvas."""
-        return replace(self, layout=self.layout.encoded(encode))
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that are written into a file's tags; of pictures and masks only their times."""
@@ -110,13 +107,15 @@ def make_plan(request: Request, defaults: Defaults, geometry: Geometry, channels
     frame = Frame(geometry, channels, height, width, fps, prompts)
     layout = lay_out_inputs(frame, request.inputs, num_frames, window.frames)
     windows = tuple(spans(layout.canvas, window))
-    scales = tuple(guidance_scales(layout.canvas, window, guidance.scale, bool(request.negative_prompt)))
+    scales = tuple(
+        guidance_scales(layout.canvas, windows, guidance.scale, window.guidance, bool(request.negative_prompt))
+    )
     notes = (
         *_frame_notes(frame, request),
         *layout.notes,
         *_guidance_notes(scales, guidance.scale, defaults.guidance_scale),
     )
-    return Plan(request, layout, sampling, num_frames, window, windows, scales, notes)
+    return Plan(request, layout, sampling, num_frames, windows, window.history, scales, notes)
 
 
 def _resolve(value: T | None, default: T) -> T:

@@ -114,22 +114,24 @@ def _count(lengths: Sequence[int], frames: int) -> int:
     return max(min(1, len(lengths)), sum(total <= frames for total in accumulate(lengths)))
 
 
-def guidance_scales(canvas: Canvas, window: Window, scale: float, negative_prompt: bool = False) -> list[float]:
+def guidance_scales(
+    canvas: Canvas, windows: Sequence[Span], scale: float, limit: float, negative_prompt: bool = False
+) -> list[float]:
     """Return the guidance scale of each window: `scale`, reduced in windows that continue generated content.
 
     Guidance shifts colours a little, the next window takes the shift for content and adds its own. So a window that
-    continues the same prompt is not guided, and one with a new prompt by `window.guidance` at most. A negative prompt
-    counts as a new prompt everywhere, since it has no effect without guidance.
+    continues the same prompt is not guided, and one with a new prompt by `limit` at most. A negative prompt counts as a
+    new prompt everywhere, since it has no effect without guidance.
     """
     generated: set[int] = set()
     previous: set[str] = set()
     scales = []
-    for span in spans(canvas, window):
+    for span in windows:
         texts = {prompt.text for prompt in excerpt(canvas, *span.place(len(canvas.slices))).prompts}
         if generated.isdisjoint(range(span.first, span.begin)):
             scales.append(scale)
         elif negative_prompt or not texts <= previous:
-            scales.append(min(scale, window.guidance))
+            scales.append(min(scale, limit))
         else:
             scales.append(min(scale, 1.0))
         generated |= set(range(span.begin, span.end))
@@ -137,27 +139,27 @@ def guidance_scales(canvas: Canvas, window: Window, scale: float, negative_promp
     return scales
 
 
-def rollout(canvas: Canvas, window: Window, fill: Fill) -> Iterator[Float[Tensor, "c h w"]]:
+def rollout(canvas: Canvas, windows: Sequence[Span], history: float, fill: Fill) -> Iterator[Float[Tensor, "c h w"]]:
     """Yield the latents of every slice in order; `fill(part, number)` samples the window of that number.
 
-    A canvas of which only the end is known is generated backward from there, and all of it leaves at the end.
+    `history` is the noise level at which a window sees slices that an earlier one generated. A canvas of which only the
+    end is known is generated backward from there, and all of it leaves at the end.
     """
-    steps = spans(canvas, window)
-    slices = _slide(canvas, steps, window, fill)
-    yield from reversed(list(slices)) if steps and steps[0].backward else slices
+    slices = _slide(canvas, windows, history, fill)
+    yield from reversed(list(slices)) if windows and windows[0].backward else slices
 
 
-def _slide(canvas: Canvas, steps: list[Span], window: Window, fill: Fill) -> Iterator[Tensor]:
+def _slide(canvas: Canvas, windows: Sequence[Span], history: float, fill: Fill) -> Iterator[Tensor]:
     """Yield slices in the order of generation, the fixed ones among them unchanged."""
-    total, backward = len(canvas.slices), bool(steps) and steps[0].backward
+    total, backward = len(canvas.slices), bool(windows) and windows[0].backward
     recent: dict[int, Tensor] = {}
     passed = 0
-    for number, span in enumerate(steps):
+    for number, span in enumerate(windows):
         yield from (canvas.known[total - 1 - i if backward else i] for i in range(passed, span.begin))
         part = canvas if span.stop - span.first == total else excerpt(canvas, *span.place(total))
         recent = {i: latents for i, latents in recent.items() if i >= span.first}
         past = {span.stop - 1 - i if backward else i - span.first: latents for i, latents in recent.items()}
-        filled = fill(_with_history(part, past, window.history) if past else part, number)
+        filled = fill(_with_history(part, past, history) if past else part, number)
         new = (filled.flip(0) if backward else filled)[span.begin - span.first : span.end - span.first]
         recent |= zip(range(span.begin, span.end), new, strict=True)
         yield from new

@@ -1,4 +1,4 @@
-"""The frame of the command line: help, suggestions, exit status, and pages that are up to date."""
+"""The command line as a whole: help, suggestions, exit status, generated pages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COMMANDS = dict(commands())
 LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(command, click.Group)}
 
 
-def test_the_commands_of_the_issue_are_there() -> None:
+def test_all_commands_exist() -> None:
     expected = (
         "generate, reconstruct, world stage, world table, encode, train autoencoder, train dit, info, "
         "evaluate, compare, layers, memorisation, export-suite, validate-checks"
@@ -134,7 +134,7 @@ def test_the_program_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["genrate", "x"], "Did you mean 'generate'?"),
         (["quux"], "Choose from: world, encode, train"),
@@ -166,15 +166,15 @@ def test_the_program_answers() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_request_that_makes_no_sense(
-    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_wrong_usage_is_refused(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert said in refused(*words, status=2)
+    assert message in refused(*words, status=2)
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
-def test_every_ending_has_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_error_has_its_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
     def ends_with(error: BaseException) -> tuple[int, str, str]:
         def fail(*_: object, **__: object) -> None:
             raise error
@@ -184,13 +184,13 @@ def test_every_ending_has_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
         return result.exit_code, result.stdout, result.stderr
 
     assert ends_with(FileProblem("x is\nmissing")) == (1, "", "chronotope: x is missing\n")
-    status, out, said = ends_with(KeyboardInterrupt())
+    status, out, message = ends_with(KeyboardInterrupt())
     assert (status, out) == (130, "")
-    assert "interrupted" in said
-    status, out, said = ends_with(ZeroDivisionError("by nothing"))
-    assert (status, out, said.count("\n")) == (1, "", 1)
-    assert "by nothing" in said
-    assert "chronotope --debug" in said
+    assert "interrupted" in message
+    status, out, message = ends_with(ZeroDivisionError("by nothing"))
+    assert (status, out, message.count("\n")) == (1, "", 1)
+    assert "by nothing" in message
+    assert "chronotope --debug" in message
 
     with_debug = run("--debug", "info", "x")
     assert isinstance(with_debug.exception, ZeroDivisionError)

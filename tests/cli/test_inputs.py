@@ -15,6 +15,7 @@ from chronotope.generate import pipeline, plan
 from chronotope.generate.layout import lay_out_inputs
 from chronotope.geometry import Geometry
 from chronotope.media import video
+from chronotope.prompt import Prompt
 from chronotope.request import Defaults
 from tests.cli.models import answer, refused, run, save_run
 from tests.real_clips import cache_dir
@@ -69,7 +70,7 @@ def test_every_task_makes_a_video(model: Path, name: str) -> None:
     assert made.get("given", []) == named
 
 
-def test_a_minute_is_made_window_by_window(model: Path) -> None:
+def test_a_long_video_is_generated_window_by_window(model: Path) -> None:
     """Ten seconds are twenty slices in windows of two with one of context; the cost of a second stays the same."""
     short, long = (answer("generate", PROMPT, "--seconds", s, "--model", model, "--dry-run") for s in (4, 10))
     assert (short["whole_video"]["windows"], long["whole_video"]["windows"]) == (7, 19)
@@ -106,7 +107,7 @@ def test_a_film_goes_through_every_task(model: Path, words: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--extend", "a.mp4", "--edit", "a.mp4"], "--extend and --edit are different tasks"),
         (["--image", "a.png", "--extend", "a.mp4"], "leave it out with --extend"),
@@ -137,22 +138,22 @@ def test_a_film_goes_through_every_task(model: Path, words: list[Any]) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_does_not_go_together_is_refused(model: Path, words: list[str], said: str) -> None:
+def test_options_that_exclude_each_other_are_refused(model: Path, words: list[str], message: str) -> None:
     output = [] if "-o" in words else ["-o", "made.mp4"]
-    assert said in refused("generate", PROMPT, "--model", model, *words, *output, status=2)
+    assert message in refused("generate", PROMPT, "--model", model, *words, *output, status=2)
     assert not Path("made.mp4").exists()
 
 
-def test_files_that_are_not_there_or_no_video(model: Path) -> None:
+def test_missing_files_and_files_that_are_not_videos(model: Path) -> None:
     Path("noise.mp4").write_bytes(b"noise")
-    for name, said in (("missing.mp4", "missing.mp4"), ("noise.mp4", "noise.mp4")):
-        assert said in refused("generate", PROMPT, "--model", model, "--extend", name, "-o", "made.mp4", status=1)
-    for beats, said in (
+    for name, message in (("missing.mp4", "missing.mp4"), ("noise.mp4", "noise.mp4")):
+        assert message in refused("generate", PROMPT, "--model", model, "--extend", name, "-o", "made.mp4", status=1)
+    for beats, message in (
         (["a fox"], "beats such as"),
         (["1: a fox", "0: a ball"], "rising times"),
         (["0: "], "beats such as"),
     ):
-        assert said in refused("generate", "--story", *beats, "--model", model, "-o", "made.mp4", status=2)
+        assert message in refused("generate", "--story", *beats, "--model", model, "-o", "made.mp4", status=2)
     assert (
         run("generate", "--story", "0: a fox", "--story", "1: a ball", "--model", model, "-o", "made.mp4").exit_code
         == 0
@@ -170,11 +171,11 @@ def test_a_clip_that_does_not_fit_the_memory_is_refused_before_it_is_read(
     monkeypatch.setattr(inputs, "available_bytes", lambda: needed // 2)
     monkeypatch.setattr(video, "read", lambda *_, **__: pytest.fail("it was read"))
     with pytest.raises(UsageError, match="2 s of 96x64: at 8 frames a second"):
-        inputs.Options("x", extend=clip).request(Defaults(), Geometry())
+        inputs.Options(extend=clip).request((Prompt("x"),), Defaults(), Geometry())
 
 
 def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And each seed gives the very file that it gives alone."""
+    """And each seed gives the same file as alone."""
     seen: list[int] = []
 
     def counted(autoencoder: Any, geometry: Any, frames: np.ndarray, slices: Any) -> Any:
@@ -204,12 +205,12 @@ def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.
         layouts.clear()
 
 
-def test_what_is_not_done_as_asked_is_said(model: Path) -> None:
+def test_deviations_from_the_request_are_noted(model: Path) -> None:
     """The first prompt of a story holds from the beginning; a span beyond the end reaches to the end."""
     late, soon = (["--story", f"{at}: a red ball", "0.75: a fox walks"] for at in ("0.5", "0"))
     assert run("generate", *soon, "--model", model, "-o", "soon.mp4").exit_code == 0
-    said = run("generate", *late, "--model", model, "-o", "late.mp4").stderr
-    assert "note: the story has no prompt before 0.5 s, so its first prompt holds from the beginning" in said
+    message = run("generate", *late, "--model", model, "-o", "late.mp4").stderr
+    assert "note: the story has no prompt before 0.5 s, so its first prompt holds from the beginning" in message
     assert np.array_equal(video.read("soon.mp4").frames, video.read("late.mp4").frames)
     assert (
         answer("generate", *late, "--model", model, "--dry-run")["notes"]
@@ -221,10 +222,10 @@ def test_what_is_not_done_as_asked_is_said(model: Path) -> None:
     assert not answer("generate", *stretch, "1.5")["notes"]
 
 
-def test_a_story_is_told_to_its_end(model: Path) -> None:
+def test_a_story_is_as_long_as_its_last_beat(model: Path) -> None:
     """Without --seconds the last beat has the model's own length; with too few the request is refused."""
     beats = ["--story", "0: a red ball", "2: a red ball", "4: a red ball"]
     assert answer("generate", *beats, "--model", model, "--dry-run")["num_frames"] == 32 + 8
     assert answer("generate", *beats, "--seconds", 5, "--model", model, "--dry-run")["num_frames"] == 40
-    said = refused("generate", *beats, "--seconds", 3, "--model", model, "-o", "x.mp4", status=2)
-    assert "goes on at 4 s" in said and "more --seconds" in said
+    message = refused("generate", *beats, "--seconds", 3, "--model", model, "-o", "x.mp4", status=2)
+    assert "goes on at 4 s" in message and "more --seconds" in message

@@ -1,4 +1,4 @@
-"""A long video while it is made: it can be watched, stopped with Ctrl-C, and what is there is a whole file."""
+"""A long video during generation: it can be watched, and stopped with Ctrl-C into a complete file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def begin(model: Path, folder: Path, seconds: int, *more: object, name: str = "long") -> subprocess.Popen[str]:
-    """A video of this length, at work; comes back when its first frames are on disk."""
+    """Start a video of this length; return when its first frames are on disk."""
     words = ["generate", "a red ball", "--model", model, "--seconds", seconds, "--steps", 4, "-o", "long.mp4", *more]
     command = [str(Path(sys.executable).with_name("chronotope")), "--threads", "1", *map(str, words)]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -35,33 +35,33 @@ def begin(model: Path, folder: Path, seconds: int, *more: object, name: str = "l
 
 
 def playable(path: Path) -> int:
-    """How many frames a player finds."""
+    """Return the number of frames that a player finds."""
     with av.open(str(path)) as container:
         return sum(1 for _ in container.decode(video=0))
 
 
-def test_ctrl_c_leaves_a_whole_video_of_what_is_there(model: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_complete_video_of_the_finished_frames(model: Path, tmp_path: Path) -> None:
     process = begin(model, tmp_path, 3600)
     assert playable(tmp_path / "long.part.mp4") > 0  # watched while it grows
     process.send_signal(signal.SIGINT)
-    said, complained = process.communicate(timeout=60)
-    assert process.returncode == 130 and said == "long.mp4\n"
-    assert "can be watched while it grows" in complained and "stopping after this step" in complained
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130 and stdout == "long.mp4\n"
+    assert "can be watched while it grows" in stderr and "stopping after this step" in stderr
     assert files_in(tmp_path) == {"long.mp4", "long.mp4.json"}
-    told = json.loads((tmp_path / "long.mp4.json").read_text())
+    sidecar = json.loads((tmp_path / "long.mp4.json").read_text())
     info = video.probe(tmp_path / "long.mp4")
     assert 0 < info.num_frames < 3600 * 8
-    assert told["num_frames"] == info.num_frames == playable(tmp_path / "long.mp4")
-    assert told["stopped"] == f"after {info.num_frames} of {3600 * 8} frames"
-    assert f"stopped {told['stopped']}" in complained
+    assert sidecar["num_frames"] == info.num_frames == playable(tmp_path / "long.mp4")
+    assert sidecar["stopped"] == f"after {info.num_frames} of {3600 * 8} frames"
+    assert f"stopped {sidecar['stopped']}" in stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_nothing_more_is_begun_once_stopping_was_asked_for(model: Path, tmp_path: Path, number: int) -> None:
+def test_no_video_is_started_after_a_stop(model: Path, tmp_path: Path, number: int) -> None:
     process = begin(model, tmp_path, 3600, "--count", 3, name="long-0")
     process.send_signal(number)
-    said, _ = process.communicate(timeout=60)
-    assert (process.returncode, said) == (130, "long-0.mp4\n")
+    stdout, _ = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "long-0.mp4\n")
     assert files_in(tmp_path) == {"long-0.mp4", "long-0.mp4.json"}
 
 
@@ -72,12 +72,12 @@ import pathlib, sys, time
 from chronotope.cli import interrupt
 from chronotope.cli.commands import chronotope
 
-def look_away(stop):
+def ignore(stop):
     pathlib.Path("here").touch()
     for _ in range(6000):
         time.sleep(0.01)
 
-interrupt.Stop.check = look_away
+interrupt.Stop.check = ignore
 chronotope.main(sys.argv[1:])
 """
     words = [
@@ -101,20 +101,20 @@ chronotope.main(sys.argv[1:])
     for _ in range(2):
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
-    said, complained = process.communicate(timeout=60)
-    assert (process.returncode, said) == (130, "") and "interrupted" in complained
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "") and "interrupted" in stderr
     assert files_in(tmp_path) == {"here"}
 
 
-def test_what_was_made_survives_the_end_of_the_program(model: Path, tmp_path: Path) -> None:
+def test_finished_frames_survive_a_kill(model: Path, tmp_path: Path) -> None:
     process = begin(model, tmp_path, 3600)
     process.kill()
     process.communicate(timeout=60)
     assert playable(tmp_path / "long.part.mp4") > 0
 
 
-def test_stopped_and_whole_begin_alike(model: Path, tmp_path: Path) -> None:
-    """What comes later changes nothing of what was there before."""
+def test_videos_of_two_lengths_begin_alike(model: Path, tmp_path: Path) -> None:
+    """Later frames do not change earlier ones."""
     for seconds in (6, 9):
         done = program(
             "generate", "a red ball", "--model", model, "--seconds", seconds, "-o", tmp_path / f"{seconds}.mkv"

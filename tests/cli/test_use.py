@@ -1,4 +1,4 @@
-"""The commands that use a model: what they write, what they say, and how they refuse."""
+"""The commands generate and reconstruct: their files, notes and refusals."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def photo(tmp_path: Path) -> Path:
 # generate
 
 
-def test_words_become_a_video(model: Path) -> None:
+def test_a_prompt_becomes_a_video(model: Path) -> None:
     result = run("generate", PROMPT, "--model", model, "-o", "ball.mp4")
     assert result.exit_code == 0, result.stderr
     assert result.stdout == "ball.mp4\n"
@@ -93,7 +93,7 @@ def test_a_new_rate_keeps_the_length(model: Path) -> None:
     )
 
 
-def test_count_names_files_by_seed_and_neighbours_do_not_matter(model: Path) -> None:
+def test_count_names_files_by_seed_and_videos_are_independent(model: Path) -> None:
     result = run("generate", PROMPT, "--model", model, "--seed", 7, "--count", 3, "-o", "ball.mp4")
     assert result.stdout.split() == ["ball-7.mp4", "ball-8.mp4", "ball-9.mp4"]
     run("generate", PROMPT, "--model", model, "--seed", 8, "-o", "again.mp4")
@@ -103,7 +103,7 @@ def test_count_names_files_by_seed_and_neighbours_do_not_matter(model: Path) -> 
     assert video.read_origin("ball-9.mp4")["seed"] == 9
 
 
-def test_a_picture_is_fitted_and_it_is_said(model: Path, photo: Path) -> None:
+def test_a_picture_is_fitted_with_a_note(model: Path, photo: Path) -> None:
     result = run("generate", PROMPT, "--model", model, "--image", photo, "-o", "moves.mp4")
     assert result.exit_code == 0, result.stderr
     assert "note: 120x40 scaled to 96x32 and its middle 48x32 kept (50% cut off)" in result.stderr
@@ -113,7 +113,7 @@ def test_a_picture_is_fitted_and_it_is_said(model: Path, photo: Path) -> None:
     assert run("generate", PROMPT, "--model", model, "--image", "moves.mp4", "-o", "on.mp4").exit_code == 0
 
 
-def test_a_size_between_tokens_is_said_and_kept(model: Path) -> None:
+def test_a_size_between_tokens_is_kept_with_a_note(model: Path) -> None:
     result = run("generate", PROMPT, "--model", model, "--size", "50x30", "-o", "odd.mp4")
     assert "note: generated at 64x32 and cut to 50x30" in result.stderr
     info = video.probe("odd.mp4")
@@ -141,13 +141,13 @@ def test_dry_run_counts_and_writes_nothing(model: Path, photo: Path) -> None:
     with_picture = answer("generate", PROMPT, "--model", model, "--image", photo, "--dry-run")["whole_video"]
     assert with_picture["slices"] == "1 still + 2 moving"
     printed = run("generate", PROMPT, "--model", model, "--dry-run").stdout
-    assert re.search(r"^largest window\n  tokens +16$", printed, re.MULTILINE)
+    assert re.search(r"^largest window\n  tokens +12$", printed, re.MULTILINE)
     assert re.search(r"^whole video\n  slices +0 still \+ 2 moving$", printed, re.MULTILINE)
     assert files_in(Path()) == {"photo.jpg"}
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "said"),
+    ("words", "status", "message"),
     [
         (["", "-o", "x.mp4"], 2, "the prompt is empty"),
         (["  ", "-o", "x.mp4"], 2, "the prompt is empty"),
@@ -175,16 +175,16 @@ def test_dry_run_counts_and_writes_nothing(model: Path, photo: Path) -> None:
     ],
     ids=str,
 )
-def test_generate_refuses(words: list[str], status: int, said: str, model: Path, photo: Path) -> None:
+def test_generate_refuses(words: list[str], status: int, message: str, model: Path, photo: Path) -> None:
     Path("folder.mp4").mkdir()
     Path("words.txt").write_text("no picture at all")
     Path("cut.jpg").write_bytes(photo.read_bytes()[:300])
     before = files_in(Path())
-    assert said in refused("generate", *words, "--model", model, status=status)
+    assert message in refused("generate", *words, "--model", model, status=status)
     assert files_in(Path()) == before
 
 
-def test_output_is_checked_before_the_model_is_looked_for() -> None:
+def test_output_is_checked_before_the_model() -> None:
     assert "nowhere" in refused("generate", PROMPT, "-o", "nowhere/x.mp4", "--model", "missing", status=1)
 
 
@@ -241,7 +241,7 @@ def broken_model(kind: str, model: Path, target: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("truncated", "not a whole safetensors file"),
         ("empty", "not a whole safetensors file"),
@@ -256,16 +256,16 @@ def broken_model(kind: str, model: Path, target: Path) -> Path:
         ("other autoencoder", "with the same autoencoder"),
     ],
 )
-def test_a_model_that_cannot_be_used(kind: str, said: str, model: Path) -> None:
+def test_a_model_that_cannot_be_used(kind: str, message: str, model: Path) -> None:
     broken = broken_model(kind, model, Path("broken"))
     before = files_in(Path())
     result = run("generate", PROMPT, "--model", broken, "-o", "x.mp4")
-    assert said in refused("generate", PROMPT, "--model", broken, "-o", "x.mp4", status=result.exit_code)
+    assert message in refused("generate", PROMPT, "--model", broken, "-o", "x.mp4", status=result.exit_code)
     assert result.exit_code in (1, 2)
     assert files_in(Path()) == before
 
 
-def test_models_that_are_none(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_that_are_not_models(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("model.pt").write_bytes(b"\x80\x02}q\x00.")
     Path("empty").mkdir()
     assert "a pickle, which is never loaded" in refused(
@@ -318,7 +318,7 @@ def test_reconstruct_takes_a_picture(model: Path, photo: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "said"),
+    ("words", "status", "message"),
     [
         (["missing.mp4", "-o", "x.mp4"], 1, "missing.mp4 does not exist"),
         (["words.mp4", "-o", "x.mp4"], 1, "words.mp4 cannot be opened as a video"),
@@ -333,7 +333,7 @@ def test_reconstruct_takes_a_picture(model: Path, photo: Path) -> None:
     ],
     ids=str,
 )
-def test_reconstruct_refuses(words: list[str], status: int, said: str, model: Path) -> None:
+def test_reconstruct_refuses(words: list[str], status: int, message: str, model: Path) -> None:
     video.write("any.mp4", np.zeros((30, 32, 32, 3), np.uint8), 8)
     Path("words.mp4").write_text("no video at all")
     Path("empty.mp4").touch()
@@ -344,12 +344,12 @@ def test_reconstruct_refuses(words: list[str], status: int, said: str, model: Pa
     )
     before = files_in(Path())
     model_words = [] if "--model" in words else ["--model", model]
-    assert said in refused("reconstruct", *words, *model_words, status=status)
+    assert message in refused("reconstruct", *words, *model_words, status=status)
     assert files_in(Path()) == before
 
 
 def test_the_program_itself(model: Path) -> None:
-    """A process of its own: results on stdout, everything else on stderr, the status."""
+    """In its own process: results on stdout, all else on stderr, and the exit status."""
     made = program("generate", PROMPT, "--model", model, "-o", "ball.mp4")
     assert (made.returncode, made.stdout) == (0, "ball.mp4\n"), made.stderr
     assert "\x1b" not in made.stderr

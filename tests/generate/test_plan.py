@@ -26,13 +26,13 @@ def clip(num_frames, seed=0, height=32, width=48):
     return np.random.default_rng(seed).integers(0, 256, (num_frames, height, width, 3), np.uint8)
 
 
-def test_a_clip_goes_on_as_it_was(generator):
-    given = clip(11)
-    made = generator.generate("a red ball", video=given, task="extend", num_frames=8, context=1.0, **SIZE)
-    assert len(made.frames) == 19 and np.array_equal(made.frames[:11], given)
+def test_an_extended_clip_is_unchanged(generator):
+    source = clip(11)
+    made = generator.generate("a red ball", video=source, task="extend", num_frames=8, context=1.0, **SIZE)
+    assert len(made.frames) == 19 and np.array_equal(made.frames[:11], source)
     assert made.origin["task"] == "extend"
-    other = given.copy()
-    other[:3] = 0  # before the context: eight frames are remembered
+    other = source.copy()
+    other[:3] = 0  # before the context of eight frames
     again = generator.generate("a red ball", video=other, task="extend", num_frames=8, context=1.0, **SIZE)
     assert np.array_equal(again.frames[11:], made.frames[11:])
     other[5] = 0
@@ -40,14 +40,16 @@ def test_a_clip_goes_on_as_it_was(generator):
     assert not np.array_equal(changed.frames[11:], made.frames[11:])
 
 
-def test_many_pasts_have_one_ending(generator):
-    given = clip(10)
+def test_backward_extensions_of_one_clip_share_its_frames(generator):
+    source = clip(10)
     pasts = [
-        generator.generate("a red ball", video=given, task="extend_backward", num_frames=6, context=1.0, seed=s, **SIZE)
+        generator.generate(
+            "a red ball", video=source, task="extend_backward", num_frames=6, context=1.0, seed=s, **SIZE
+        )
         for s in (0, 1)
     ]
     first, second = (past.frames for past in pasts)
-    assert len(first) == 18 and np.array_equal(first[8:], given) and np.array_equal(second[8:], given)
+    assert len(first) == 18 and np.array_equal(first[8:], source) and np.array_equal(second[8:], source)
     assert not np.array_equal(first[:8], second[:8])
     assert "8 frames instead of 6" in pasts[0].origin["notes"][-1]
 
@@ -61,32 +63,32 @@ def test_two_clips_of_other_sizes_are_connected(generator):
         generator.generate("a red ball", video=before, into=after[:1], task="connect", **SIZE)
 
 
-def test_a_way_of_no_strength_is_the_dissolve(generator):
-    """And the whole dissolve goes in equal steps from the last frame of the one to the first of the other."""
+def test_connecting_with_strength_0_is_the_dissolve(generator):
+    """The dissolve goes in equal steps from the last frame of one clip to the first of the other."""
     black, white = np.zeros((4, 32, 48, 3), np.uint8), np.full((4, 32, 48, 3), 240, np.uint8)
     steps = dissolve(black[-1], white[0], 11)
     assert [int(frame[0, 0, 0]) for frame in steps] == [20 * k for k in range(1, 12)]
-    given = {"video": black, "into": white, "task": "connect", "num_frames": 8}
-    nothing, some, much = (generator.generate("x", strength=s, **given, **SIZE).frames for s in (0.0, 0.4, 1.0))
+    source = {"video": black, "into": white, "task": "connect", "num_frames": 8}
+    nothing, some, much = (generator.generate("x", strength=s, **source, **SIZE).frames for s in (0.0, 0.4, 1.0))
     assert np.array_equal(nothing[4:12], dissolve(black[-1], white[0], 8))
     assert not np.array_equal(some, much) and not np.array_equal(some, nothing)
     assert all(np.array_equal(made[:4], black) and np.array_equal(made[-4:], white) for made in (nothing, some, much))
 
 
-def test_everything_asked_for_stands_in_the_settings(generator):
-    given = clip(8)
-    one, other = (generator.generate("x", video=given, task="edit", strength=s, **SIZE).origin for s in (0.2, 0.9))
+def test_settings_hold_every_part_of_the_request(generator):
+    source = clip(8)
+    one, other = (generator.generate("x", video=source, task="edit", strength=s, **SIZE).origin for s in (0.2, 0.9))
     assert {name for name in one if one[name] != other[name]} == {"strength", "seconds"} and one["strength"] == 0.2
-    again = generator.generate("x", video=given, task="retake", span=(0.5, 1.0), draft=True, **SIZE).origin
+    again = generator.generate("x", video=source, task="retake", span=(0.5, 1.0), draft=True, **SIZE).origin
     assert again["span"] == [0.5, 1.0] and again["draft"] and "strength" not in again
-    assert generator.generate("x", image=[(0.0, given[0]), (1.0, given[1])], num_frames=9, **SIZE).origin["at"] == [
+    assert generator.generate("x", image=[(0.0, source[0]), (1.0, source[1])], num_frames=9, **SIZE).origin["at"] == [
         0.0,
         1.0,
     ]
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("inputs", "message"),
     [
         ({"num_frames": 0}, "1 to 1000000 frames, got 0"),
         ({"num_frames": -2, "video": clip(8), "task": "extend"}, "1 to 1000000 frames, got -2"),
@@ -104,12 +106,12 @@ def test_everything_asked_for_stands_in_the_settings(generator):
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
-def test_what_cannot_be_is_said(generator, given, said):
-    with pytest.raises(UsageError, match=said):
-        generator.generate(**{"prompt": "x", "height": 32, "width": 48, "num_inference_steps": 2, **given})
+def test_impossible_requests_are_refused(generator, inputs, message):
+    with pytest.raises(UsageError, match=message):
+        generator.generate(**{"prompt": "x", "height": 32, "width": 48, "num_inference_steps": 2, **inputs})
 
 
-def test_a_generator_gives_another_seed_each_time(generator):
+def test_a_torch_generator_gives_a_new_seed_each_time(generator):
     source = torch.Generator().manual_seed(3)
     seeds = [generator.generate("x", num_frames=1, generator=source, **SIZE).origin["seed"] for _ in range(2)]
     assert seeds[0] != seeds[1]
@@ -117,8 +119,8 @@ def test_a_generator_gives_another_seed_each_time(generator):
     assert again.origin["seed"] == seeds[0]
 
 
-def test_a_loop_of_words_has_no_first_slice(generator):
-    """Turning the latents of a loop turns its frames: decoding knows no beginning."""
+def test_a_loop_without_inputs_has_no_first_slice(generator):
+    """Rotating the latents of a loop rotates its frames."""
     made = generator.generate("a red ball", task="loop", num_frames=15, **SIZE)
     assert len(made.frames) == 16 and made.origin["task"] == "loop"
     canvas = generator.plan(Request(read_prompts("a red ball"), Inputs("loop"), 32, 48, 16, 8.0)).canvas
@@ -131,59 +133,59 @@ def test_a_loop_of_words_has_no_first_slice(generator):
 
 
 def test_a_clip_and_a_picture_become_loops(generator):
-    given = clip(16)
-    made = generator.generate("a red ball", video=given, task="loop", num_frames=8, context=1.0, **SIZE)
-    assert len(made.frames) == 16 + 8 and np.array_equal(made.frames[:16], given)
-    picture = generator.generate("a red ball", image=given[0], task="loop", num_frames=9, **SIZE)
+    source = clip(16)
+    made = generator.generate("a red ball", video=source, task="loop", num_frames=8, context=1.0, **SIZE)
+    assert len(made.frames) == 16 + 8 and np.array_equal(made.frames[:16], source)
+    picture = generator.generate("a red ball", image=source[0], task="loop", num_frames=9, **SIZE)
     assert len(picture.frames) == 9  # the picture itself comes back as the next round's first frame
 
 
-def test_an_edit_of_no_strength_is_the_round_trip(generator):
-    given = clip(9)
-    plan = generator.plan(Request(read_prompts("x"), Inputs("edit", video=given, strength=0.0), 32, 48, 1, 8.0))
-    nothing = generator.generate("a red ball", video=given, task="edit", strength=0.0, **SIZE)
-    assert np.array_equal(nothing.frames, given)  # everything was given
+def test_an_edit_with_strength_0_is_the_clip(generator):
+    source = clip(9)
+    plan = generator.plan(Request(read_prompts("x"), Inputs("edit", video=source, strength=0.0), 32, 48, 1, 8.0))
+    nothing = generator.generate("a red ball", video=source, task="edit", strength=0.0, **SIZE)
+    assert np.array_equal(nothing.frames, source)  # all of it is known
     assert bool((plan.canvas.level == 0).all())
     some, all_new = (
-        generator.generate("a red ball", video=given, task="edit", strength=s, **SIZE).frames for s in (0.5, 1.0)
+        generator.generate("a red ball", video=source, task="edit", strength=s, **SIZE).frames for s in (0.5, 1.0)
     )
-    assert not np.array_equal(some, given) and not np.array_equal(some, all_new)
+    assert not np.array_equal(some, source) and not np.array_equal(some, all_new)
 
 
-def test_only_the_stretch_is_made_again(generator):
-    given = clip(16)
-    made = generator.generate("a red ball", video=given, task="retake", span=(0.5, 1.0), **SIZE)
-    changed = [not np.array_equal(a, b) for a, b in zip(made.frames, given, strict=True)]
+def test_only_the_span_is_remade(generator):
+    source = clip(16)
+    made = generator.generate("a red ball", video=source, task="retake", span=(0.5, 1.0), **SIZE)
+    changed = [not np.array_equal(a, b) for a, b in zip(made.frames, source, strict=True)]
     assert changed == [False] * 4 + [True] * 4 + [False] * 8
-    wider = generator.generate("a red ball", video=given, task="retake", span=(0.6, 1.1), **SIZE)
+    wider = generator.generate("a red ball", video=source, task="retake", span=(0.6, 1.1), **SIZE)
     assert "remade from 0.5 s to 1.5 s" in wider.origin["notes"][-1]
 
 
-def test_only_what_the_mask_covers_is_made_again(generator):
-    given, mask = clip(8), np.zeros((1, 32, 48), bool)
+def test_only_the_masked_region_is_remade(generator):
+    source, mask = clip(8), np.zeros((1, 32, 48), bool)
     mask[0, 20:24, 40:44] = True  # inside the last token of the second row
-    made = generator.generate("a red ball", video=given, task="retake", mask=mask, **SIZE)
+    made = generator.generate("a red ball", video=source, task="retake", mask=mask, **SIZE)
     kept = np.ones((32, 48), bool)
     kept[16:, 32:] = False
-    assert np.array_equal(made.frames[:, kept], given[:, kept]) and not np.array_equal(made.frames, given)
+    assert np.array_equal(made.frames[:, kept], source[:, kept]) and not np.array_equal(made.frames, source)
     assert made.origin["task"] == "inpaint"
     with pytest.raises(UsageError, match="make it the clip's size"):
-        generator.generate("a red ball", video=given, task="retake", mask=mask[:, :16], **SIZE)
+        generator.generate("a red ball", video=source, task="retake", mask=mask[:, :16], **SIZE)
     with pytest.raises(UsageError, match="covers nothing"):
-        generator.generate("a red ball", video=given, task="retake", mask=np.zeros_like(mask), **SIZE)
+        generator.generate("a red ball", video=source, task="retake", mask=np.zeros_like(mask), **SIZE)
     with pytest.raises(UsageError, match="the mask has 3 frames"):
-        generator.generate("a red ball", video=given, task="retake", mask=np.repeat(mask, 3, axis=0), **SIZE)
+        generator.generate("a red ball", video=source, task="retake", mask=np.repeat(mask, 3, axis=0), **SIZE)
 
 
-def test_a_larger_frame_is_painted_around_the_clip(generator):
-    given = clip(5, height=32, width=32)
-    made = generator.generate("a red ball", video=given, task="outpaint", **{**SIZE, "height": 64, "width": 64})
-    assert made.frames.shape == (5, 64, 64, 3) and np.array_equal(made.frames[:, 16:48, 16:48], given)
+def test_outpainting_keeps_the_clip(generator):
+    source = clip(5, height=32, width=32)
+    made = generator.generate("a red ball", video=source, task="outpaint", **{**SIZE, "height": 64, "width": 64})
+    assert made.frames.shape == (5, 64, 64, 3) and np.array_equal(made.frames[:, 16:48, 16:48], source)
     with pytest.raises(UsageError, match="larger than"):
-        generator.generate("a red ball", video=given, task="outpaint", **{**SIZE, "height": 16})
+        generator.generate("a red ball", video=source, task="outpaint", **{**SIZE, "height": 16})
 
 
-def test_a_story_is_prompts_at_their_times(generator):
+def test_a_story_depends_on_the_times_of_its_prompts(generator):
     one = generator.generate([(0.0, "a red ball"), (0.5, "a fox walks")], num_frames=8, **SIZE)
     other = generator.generate([(0.0, "a red ball"), (0.75, "a fox walks")], num_frames=8, **SIZE)
     assert one.origin["prompt"] == [[0.0, "a red ball"], [0.5, "a fox walks"]]
@@ -193,7 +195,7 @@ def test_a_story_is_prompts_at_their_times(generator):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("inputs", "message"),
     [
         ({"video": clip(8)}, "no task that says what to do"),
         ({"task": "edit"}, "the task 'edit' needs a video"),
@@ -210,28 +212,28 @@ def test_a_story_is_prompts_at_their_times(generator):
         ),
     ],
 )
-def test_what_does_not_go_together_is_refused(generator, given, said):
-    with pytest.raises(UsageError, match=said):
-        generator.generate("a red ball", num_frames=9, **given, **SIZE)
+def test_inputs_that_exclude_each_other_are_refused(generator, inputs, message):
+    with pytest.raises(UsageError, match=message):
+        generator.generate("a red ball", num_frames=9, **inputs, **SIZE)
 
 
-def test_a_short_clip_gives_what_it_has(generator):
+def test_a_short_clip_gives_less_context(generator):
     made = generator.generate("a red ball", video=clip(3), task="extend", num_frames=4, **SIZE)
     assert len(made.frames) == 7 and "3 frames of context instead of 4" in made.origin["notes"][0]
 
 
 @pytest.mark.parametrize(
-    ("asked", "prompt", "negative", "later"),
+    ("scale", "prompt", "negative", "later"),
     [
-        (3.0, "x", "", [1.0] * 3),  # what goes on is not guided
-        (3.0, [(0.0, "x"), (1.0, "y")], "", [2.0, 1.0, 1.0]),  # but where it is told something new
+        (3.0, "x", "", [1.0] * 3),  # a window with the same prompt is not guided
+        (3.0, [(0.0, "x"), (1.0, "y")], "", [2.0, 1.0, 1.0]),  # a window with a new prompt is guided by at most 2
         (1.5, [(0.0, "x"), (1.0, "y")], "", [1.5, 1.0, 1.0]),
-        (3.0, [(0.0, "x"), (1.0, "y"), (2.0, "x")], "", [2.0, 1.0, 2.0]),  # back to what was told before
-        (3.0, "x", "blur", [2.0] * 3),  # or something not
+        (3.0, [(0.0, "x"), (1.0, "y"), (2.0, "x")], "", [2.0, 1.0, 2.0]),  # a return to an earlier prompt counts as new
+        (3.0, "x", "blur", [2.0] * 3),  # a negative prompt counts as new everywhere
         (0.5, "x", "", [0.5] * 3),
     ],
 )
-def test_windows_after_the_first_are_guided_less(generator, monkeypatch, asked, prompt, negative, later):
+def test_later_windows_are_guided_less(generator, monkeypatch, scale, prompt, negative, later):
     scales = []
 
     def sample_nothing(*arguments):
@@ -240,11 +242,11 @@ def test_windows_after_the_first_are_guided_less(generator, monkeypatch, asked, 
         return torch.zeros_like(part.known)
 
     monkeypatch.setattr("chronotope.generate.pipeline.sample", sample_nothing)
-    made = generator.generate(prompt, negative_prompt=negative, num_frames=20, guidance_scale=asked, **SIZE)
-    assert scales == [asked, *later] and made.origin["later_guidance_scales"] == sorted(set(later))
+    made = generator.generate(prompt, negative_prompt=negative, num_frames=20, guidance_scale=scale, **SIZE)
+    assert scales == [scale, *later] and made.origin["later_guidance_scales"] == sorted(set(later))
 
 
-def test_the_model_fills_in_what_a_request_leaves_open(generator):
+def test_the_model_supplies_the_defaults_of_a_request(generator):
     defaults = generator.defaults
     plan = generator.plan(Request(read_prompts("x")))
     canvas, sampling = plan.canvas, plan.sampling
@@ -294,10 +296,10 @@ def test_models_are_found_by_name_or_folder(generator, tmp_path):
     assert Generator.load(generator.folder).names == generator.names
     assert pipeline.find_model("small") == pipeline.WEIGHTS / "small"
     (tmp_path / "model.pt").write_bytes(b"")
-    for name, error, said in (
+    for name, error, message in (
         ("smal", FileProblem, "Did you mean 'small'"),
         ("runs/none", FileProblem, "bash runs/tiny.sh"),
         (tmp_path / "model.pt", UsageError, "a pickle, which is never loaded"),
     ):
-        with pytest.raises(error, match=said):
+        with pytest.raises(error, match=message):
             Generator.load(name)

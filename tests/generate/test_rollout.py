@@ -1,4 +1,4 @@
-"""Windows over a long canvas: every slice is made once, sees its past, and costs the same however long the whole is."""
+"""Windows over a long canvas: every slice is generated once, sees its past, and costs the same at any length."""
 
 from dataclasses import replace
 
@@ -18,8 +18,12 @@ GEOMETRY = Geometry()
 FRAME = Frame(GEOMETRY, 4, 32, 32, 8.0, (Prompt("a fox walks in"), Prompt("it eats", 3.0), Prompt("it leaves", 6.0)))
 
 
+def rolled(canvas, window, fill):
+    return rollout(canvas, spans(canvas, window), window.history, fill)
+
+
 class Counter:
-    """Fills a window with numbers that tell the order in which slices were made, and keeps what it was shown."""
+    """Fills a window with numbers that count the generated slices, and records the windows."""
 
     def __init__(self):
         self.made, self.windows = 0, []
@@ -41,19 +45,19 @@ def values(latents):
 
 @pytest.mark.parametrize("num_frames", [4, 18, 20, 24, 61, 480])
 @pytest.mark.parametrize("window", [Window(), Window(16, 2, 0.0), Window(30, 6, 0.3), Window(3, 2)])
-def test_every_slice_is_made_once_and_in_order(num_frames, window):
+def test_every_slice_is_generated_once_and_in_order(num_frames, window):
     canvas, fill = text_to_video(FRAME, num_frames), Counter()
-    assert values(rollout(canvas, window, fill)) == list(range(1, len(canvas.slices) + 1))
-    least = 4 * (window.context + 1)  # a window holds its past and something new, however short it is
+    assert values(rolled(canvas, window, fill)) == list(range(1, len(canvas.slices) + 1))
+    least = 4 * (window.context + 1)  # a window has at least its context and one new slice
     assert all(
         num_frames_of(part.slices) <= max(window.frames, least) and part.slices[0].start == 0 for part in fill.windows
     )
     assert len(fill.windows) == len(spans(canvas, window))
 
 
-def test_the_past_is_given_with_its_noise():
+def test_the_past_is_history_with_its_noise_level():
     fill = Counter()
-    list(rollout(text_to_video(FRAME, 48), Window(20, 2, 0.05), fill))
+    list(rolled(text_to_video(FRAME, 48), Window(20, 2, 0.05), fill))
     first, second = fill.windows[:2]
     assert bool((first.level == 1).all())
     assert values(second.known)[:2] == [4.0, 5.0]  # the last two of the first five
@@ -62,9 +66,9 @@ def test_the_past_is_given_with_its_noise():
     assert bool((second.level[2:] == 1).all()) and bool((second.rest[2:] == 0).all())
 
 
-def test_slices_leave_as_soon_as_they_are_made():
+def test_slices_leave_as_soon_as_they_are_finished():
     fill = Counter()
-    stream = rollout(text_to_video(FRAME, 4800), Window(20, 2), fill)
+    stream = rolled(text_to_video(FRAME, 4800), Window(20, 2), fill)
     for _ in range(5):
         next(stream)
     assert len(fill.windows) == 1
@@ -72,34 +76,34 @@ def test_slices_leave_as_soon_as_they_are_made():
     assert len(fill.windows) == 2
 
 
-def test_an_ending_is_reached_from_behind():
+def test_a_known_ending_is_reached_backward():
     ending = Known(GEOMETRY.slices(8), torch.full((2, 4, 4, 4), -1.0))
     fill = Counter()
-    latents = values(rollout(extend_backward(FRAME, ending, 40), Window(20, 2, 0.0), fill))
+    latents = values(rolled(extend_backward(FRAME, ending, 40), Window(20, 2, 0.0), fill))
     assert latents[-2:] == [-1.0, -1.0] and sorted(latents[:-2]) == [float(n) for n in range(1, 11)]
-    # each window is filled front to back, and the windows come from the end
+    # each window is filled forward, the windows run backward
     assert latents[:-2] == [10.0, 7.0, 8.0, 9.0, 4.0, 5.0, 6.0, 1.0, 2.0, 3.0]
     assert all(bool(part.fixed[-2:].all()) for part in fill.windows)
 
 
-def test_all_of_a_given_past_counts_in_the_first_window():
-    """Forward and backward alike; what lies further back than twice the window is passed on as it is."""
+def test_the_first_window_sees_a_known_past_of_twice_its_length():
+    """Forward and backward; slices further away are passed on unchanged."""
     for count, seen in ((4, 4), (8, 8), (40, 8)):
         past = Known(GEOMETRY.slices(4 * count), torch.arange(-count, 0.0).view(-1, 1, 1, 1).expand(-1, 4, 4, 4))
         for canvas in (extend(FRAME, past, 40), extend_backward(FRAME, past, 40)):
             fill = Counter()
-            latents = values(rollout(canvas, Window(17, 1, 0.0), fill))
+            latents = values(rolled(canvas, Window(17, 1, 0.0), fill))
             kept = latents[:count] if canvas.fixed[0].all() else latents[-count:]
             assert kept == list(range(-count, 0)) and sum(value > 0 for value in latents) == 10
             assert int(fill.windows[0].fixed.flatten(1).all(dim=1).sum()) == seen
             assert len(fill.windows[0].slices) == seen + 2
 
 
-def test_ways_between_given_things_are_planned_as_one():
+def test_a_way_between_known_places_is_one_window_if_it_fits():
     before, after = (Known(GEOMETRY.slices(4), torch.zeros(1, 4, 4, 4)) for _ in range(2))
     for between, windows in ((24, 1), (28, 3)):
         canvas, fill = connect(FRAME, before, after, between), Counter()
-        list(rollout(canvas, Window(16, 1), fill))
+        list(rolled(canvas, Window(16, 1), fill))
         assert len(fill.windows) == windows
 
 
@@ -107,8 +111,8 @@ def test_ways_between_given_things_are_planned_as_one():
     pattern=st.lists(st.tuples(st.booleans(), st.integers(1, 9)), min_size=1, max_size=6),
     window=st.sampled_from([Window(17, 1), Window(8, 1), Window(97, 6), Window(3, 2)]),
 )
-def test_whatever_is_given_every_window_sees_what_is_near(pattern, window):
-    """Known pieces anywhere, of any length: each comes back, the rest is made once, and no joint is made blindly."""
+def test_every_window_sees_the_known_slices_next_to_it(pattern, window):
+    """Known slices come back unchanged, all others are generated once, and every window sees its neighbours."""
     kinds = [known for known, count in pattern for _ in range(count)]
     canvas = replace(
         text_to_video(FRAME, 4 * len(kinds)),
@@ -116,29 +120,29 @@ def test_whatever_is_given_every_window_sees_what_is_near(pattern, window):
         known=-torch.arange(1.0, len(kinds) + 1)[:, None, None, None].expand(-1, 4, 4, 4),
     )
     fill, steps = Counter(), spans(canvas, window)
-    latents = values(rollout(canvas, window, fill))
+    latents = values(rolled(canvas, window, fill))
     assert [value < 0 for value in latents] == kinds
     assert all(value == -1 - index for index, value in enumerate(latents) if kinds[index])
     assert sorted(value for value in latents if value > 0) == list(range(1, kinds.count(False) + 1))
-    assert len(fill.windows) == len(steps)  # and no window makes nothing
+    assert len(fill.windows) == len(steps)  # and every window generates something
     if not (steps and steps[0].backward):
         for span in steps:
             assert not all(kinds[span.begin : span.end])
-            assert span.first < span.begin or span.begin == 0  # it sees what was before
+            assert span.first < span.begin or span.begin == 0  # it sees the slice before
             if span.end < len(kinds) and kinds[span.end]:
-                assert span.stop > span.end  # and what comes after, where that is known
+                assert span.stop > span.end  # and the one after, if it is known
             frames = 4 * (span.stop - span.first)
             assert frames <= max(4 * window.frames, 4 * (window.context + 3))
 
 
-def test_a_short_canvas_and_a_circle_are_filled_at_once():
+def test_a_short_canvas_and_a_cycle_are_one_window():
     for canvas in (text_to_video(FRAME, 17), loop(FRAME, 48)):
         fill = Counter()
-        list(rollout(canvas, Window(17, 1), fill))
+        list(rolled(canvas, Window(17, 1), fill))
         assert [part is canvas for part in fill.windows] == [True] and len(spans(canvas, Window(17, 1))) == 1
 
 
-def test_a_window_hears_the_prompts_of_its_time():
+def test_a_window_has_the_prompts_of_its_time():
     canvas = text_to_video(FRAME, 64)
     heard = [
         [(prompt.text, prompt.seconds) for prompt in excerpt(canvas, first, first + 4).prompts]

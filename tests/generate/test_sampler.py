@@ -22,7 +22,7 @@ WIDE = replace(FRAME, width=48)
 
 
 class Straight(DiT):
-    """Not a network but the exact velocity towards one known video, whatever the noise: (noisy - target) / t."""
+    """The exact velocity towards one target video in place of a network: (noisy - target) / t."""
 
     def __init__(self, target):
         super().__init__(CONFIG)
@@ -87,7 +87,7 @@ def test_a_sample_depends_on_its_seed_alone(model):
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-def test_words_and_guidance_reach_the_sample(model):
+def test_a_sample_depends_on_prompt_guidance_and_negative_prompt(model):
     canvas = text_to_video(FRAME, 4)
     other = replace(canvas, prompts=(Prompt("a cat"),))
     assert not torch.equal(run(model, canvas), run(model, other))
@@ -109,8 +109,8 @@ def test_reported_steps_are_the_steps_taken(model):
     assert seen == [0, 1, 2, 3, 4]
 
 
-def test_a_history_is_shown_with_its_noise_and_comes_back_to_the_bit():
-    """A token that rests at its own level never moves, and the network is told that level at every step."""
+def test_history_is_seen_with_its_noise_and_comes_back_to_the_bit():
+    """A token that rests at its own level does not move, and the network gets that level at every step."""
     canvas = text_to_video(FRAME, 8)
     known, level = torch.randn(canvas.known.shape), canvas.level.clone()
     level[0] = 0.1
@@ -132,8 +132,8 @@ def test_a_history_is_shown_with_its_noise_and_comes_back_to_the_bit():
     assert [last for _, _, last in seen] == pytest.approx([1.0, 0.75, 0.5, 0.25])
 
 
-def test_on_a_cycle_every_slice_takes_every_place(model):
-    """The positions that the network sees are turned from step to step, and only on a cycle."""
+def test_on_a_cycle_the_positions_rotate_through_all_slices(model):
+    """The positions change from step to step, and only on a cycle."""
     for canvas, places in ((loop(FRAME, 16), 4), (text_to_video(FRAME, 16), 1)):
         seen = set()
         forward = model.forward

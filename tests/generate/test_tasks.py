@@ -1,4 +1,4 @@
-"""Each task's canvas: which slices stand where, what is known of them, and from which level they start."""
+"""The canvas of each task: the order of its slices, the known ones, and their noise levels."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ FRAME = Frame(GEOMETRY, 4, 40, 64, 8.0, (Prompt("a fox"),))
 
 
 def clip(num_frames, value=1.0):
-    """A clip as the encoder gives it, every latent the same number."""
+    """An encoded clip whose latents all have the same value."""
     slices = GEOMETRY.slices(num_frames)
     return Known(slices, torch.full((len(slices), 4, 6, 8), value))
 
@@ -50,14 +50,14 @@ def seamless(canvas):
     )
 
 
-def test_words_alone():
+def test_a_prompt_alone():
     video = text_to_video(FRAME, 10)
     assert lengths(video) == [1, 1, 4, 4] and known_slices(video) == [False] * 4
     assert video.level.shape == (4, 3, 4) and video.known.shape == (4, 4, 6, 8)
     assert [piece.still for piece in text_to_video(FRAME, 1).slices] == [True]
 
 
-def test_a_picture_and_pictures_at_their_times():
+def test_keyframes_stand_at_their_times():
     animated = keyframes(FRAME, [(0, torch.ones(1, 4, 6, 8))], 10)
     assert lengths(animated) == [1, 4, 4, 4] and known_slices(animated) == [True, False, False, False]
     assert bool((animated.known[0] == 1).all()) and seamless(animated)
@@ -72,7 +72,7 @@ def test_a_picture_and_pictures_at_their_times():
         keyframes(FRAME, [(0, torch.ones(1, 4, 6, 8))], 1)
 
 
-def test_what_comes_and_what_came_before():
+def test_extending_forward_and_backward():
     on = extend(FRAME, clip(6), 8)
     assert lengths(on) == [1, 1, 4, 4, 4] and known_slices(on) == [True, True, True, False, False]
     back = extend_backward(FRAME, clip(6), 5)
@@ -82,19 +82,19 @@ def test_what_comes_and_what_came_before():
     assert lengths(extend(FRAME, late, 4)) == [4, 4] and seamless(extend(FRAME, late, 4))
 
 
-def test_from_one_clip_into_another():
+def test_connecting_two_clips():
     canvas = connect(FRAME, clip(8, 1.0), clip(9, 2.0), 7)
     assert lengths(canvas) == [4, 4, 4, 4, 1, 4, 4] and seamless(canvas)
     assert known_slices(canvas) == [True, True, False, False, True, True, True]
     assert canvas.known[:, 0, 0, 0].tolist() == [1, 1, 0, 0, 2, 2, 2]
 
 
-def test_a_loop_is_a_circle_of_whole_slices():
+def test_a_loop_is_a_cycle_of_whole_slices():
     canvas = loop(FRAME, 15)
     assert lengths(canvas) == [4, 4, 4, 4] and canvas.cycle and known_slices(canvas) == [False] * 4
 
 
-def test_again_from_part_of_the_way_or_in_part():
+def test_edits_and_retakes_set_noise_levels():
     soft = edit(FRAME, clip(9), 0.6)
     assert bool((soft.level == torch.tensor(0.6)).all()) and bool((soft.known == 1).all())
     again = torch.zeros(3, 3, 4, dtype=torch.bool)
@@ -110,10 +110,12 @@ def test_again_from_part_of_the_way_or_in_part():
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 40))
-def test_no_frame_is_lost_or_told_twice(before, after, between):
+def test_every_frame_is_on_the_canvas_once(before, after, between):
     canvas = connect(FRAME, clip(before), clip(after, 2.0), between)
     assert seamless(canvas)
     total = canvas.slices[-1].stop
     assert 0 <= total - (before + after + between) < 4 and (total - before - after) % 4 == 0
-    told = sum(piece.num_frames for piece, known in zip(canvas.slices, known_slices(canvas), strict=True) if known)
-    assert told == before + after
+    known_frames = sum(
+        piece.num_frames for piece, known in zip(canvas.slices, known_slices(canvas), strict=True) if known
+    )
+    assert known_frames == before + after
