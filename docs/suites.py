@@ -34,7 +34,7 @@ def rate_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {name: rate[name] for name in ("right", "of", "interval")} | {"failures": dict(failures.most_common(3))}
 
 
-def lasting(rows: list[dict[str, Any]], lengths: dict[str, float]) -> dict[str, list[float]]:
+def survival_by_second(rows: list[dict[str, Any]], lengths: dict[str, float]) -> dict[str, list[float]]:
     """Kaplan-Meier: the share in which nobody has vanished, appeared, doubled, changed, jumped or shaken until then."""
     ends = [lasted([(fault["code"], fault["second"]) for fault in row["failures"]], lengths[row["id"]]) for row in rows]
     times, failed = zip(*ends, strict=True)
@@ -76,7 +76,7 @@ def kept(suite: str, report: dict[str, Any]) -> dict[str, Any]:
         from chronotope.evaluate.suite import make_suite
 
         moving = [row for row in rows if row["strata"]["length"] != "a picture"]
-        found["lasting"] = lasting(moving, {case.id: case.spec.seconds for case in make_suite(suite)})
+        found["lasting"] = survival_by_second(moving, {case.id: case.spec.seconds for case in make_suite(suite)})
     return found
 
 

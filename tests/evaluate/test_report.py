@@ -17,14 +17,13 @@ import pytest
 from benchmarks.judging import judged
 from chronotope.evaluate.judge import Judged
 from chronotope.evaluate.ledger import Ledger
-from chronotope.evaluate.page.plots import heat_map
 from chronotope.evaluate.report import SCHEMA, make_report
 from chronotope.evaluate.suite import make_suite, write_cases
 from chronotope.metrics.statistics import wilson
 from chronotope.worlds.check import DRIFT_CHECK, Check
 from chronotope.worlds.stage.checks.drift import MEASURES
 from chronotope.worlds.stage.suites.trial import task_cases
-from docs.suites import rate_of
+from docs.suites import rate_of, survival_by_second
 
 CASES = make_suite("smoke")[:6]
 ABOUT = {"program": "chronotope 0.1.0", "model": "somebody", "suite": "some", "videos": len(CASES)}
@@ -183,7 +182,7 @@ def test_the_table_for_the_docs_is_of_the_reports_own_curve() -> None:
     rows = [(Check("is made", "", "SYS-RUN", 0),), (Check("stays in being", "a", "OBJ-DIS", 12),), (Check("is sharp"),)]
     report = make_report([Judged(case, rows[place % 3]) for place, case in enumerate(moving)], ABOUT)
     curve = report["summary"]["survival"]
-    for second, (alive, low, high, _) in lasting(
+    for second, (alive, low, high, _) in survival_by_second(
         report["cases"], {case.id: case.spec.seconds for case in moving}
     ).items():
         place = max(i for i, time in enumerate(curve["times"]) if time <= float(second))
@@ -192,14 +191,6 @@ def test_the_table_for_the_docs_is_of_the_reports_own_curve() -> None:
     assert (
         whole["interval"] == report["summary"]["success"]["interval_over_specs"] and whole["failures"]["SYS-RUN"] >= 1
     )
-
-
-def test_lengths_stand_in_the_reports_order(report: dict[str, Any]) -> None:
-    rate = {"right": 1, "of": 2, "share": 0.5}
-    page = heat_map({"C0": {"2 weeks": rate}, "C1": {"an hour": rate, "2 weeks": rate}}, ["an hour", "2 weeks"])
-    assert 0 < page.index("<th>an hour</th>") < page.index("<th>2 weeks</th>")
-    lengths = {length for row in report["summary"]["cube"].values() for length in row}
-    assert lengths <= set(report["summary"]["strata"]["length"])
 
 
 def test_the_judging_benchmark_is_of_the_clips_that_the_docs_name() -> None:

@@ -1,38 +1,38 @@
-// The list of all videos: an address such as #length=over+2+s&code=OBJ-DIS shows those it asks for.
+// The list of all videos. An address such as #length=over+2+s&code=OBJ-DIS selects the videos that it describes.
 const { folder, strata, rows } = JSON.parse(document.getElementById("cases").textContent);
-const list = document.getElementById("list"), told = document.getElementById("told"), more = document.getElementById("more");
-let found = rows, shown = 0;
-function fits(row, wanted) {
-  return [...wanted].every(([name, value]) =>
-    name === "code" ? row[5].includes(value) : name === "case" ? row[0] === value : name === "success" ? String(row[4]) === value
-      : row[6][strata.indexOf(name)] === value);
+const [list, statusLine, more] = ["list", "status", "more"].map(id => document.getElementById(id));
+const PAGE_SIZE = 24;
+let selected = rows, shown = 0;
+function matches([id, , , , success, codes, levels], query) {
+  const fixed = { code: value => codes.includes(value), case: value => id === value, success: value => String(success) === value };
+  return query.every(([name, value]) => name in fixed ? fixed[name](value) : levels[strata.indexOf(name)] === value);
 }
-function figure([name, index, file, prompt, success, codes]) {
+function figure([, index, file, prompt, success, codes]) {
   const whole = document.createElement("figure"), media = document.createElement(file.endsWith(".png") ? "img" : "video");
   media.src = folder + "/" + encodeURIComponent(file);
   if (media.tagName === "VIDEO") Object.assign(media, { autoplay: true, loop: true, muted: true, playsInline: true });
   else media.loading = "lazy";
   const caption = document.createElement("figcaption"), verdict = document.createElement("span");
   verdict.className = success ? "ok" : "no";
-  verdict.textContent = codes.join(", ") || "all right";
+  verdict.textContent = codes.join(", ") || "all checks hold";
   caption.append(index + ": " + prompt, document.createElement("br"), verdict);
   whole.append(media, caption);
   return whole;
 }
-function add() {
-  list.append(...found.slice(shown, shown + 24).map(figure));
-  shown = Math.min(shown + 24, found.length);
-  more.hidden = shown >= found.length;
+function showMore() {
+  list.append(...selected.slice(shown, shown + PAGE_SIZE).map(figure));
+  shown = Math.min(shown + PAGE_SIZE, selected.length);
+  more.hidden = shown >= selected.length;
 }
 function show() {
-  const asked = location.hash.slice(1), wanted = new URLSearchParams(asked.includes("=") ? asked : "");
-  found = rows.filter(row => fits(row, wanted));
+  const address = location.hash.slice(1), query = [...new URLSearchParams(address.includes("=") ? address : "")];
+  selected = rows.filter(row => matches(row, query));
   shown = 0;
   list.replaceChildren();
-  told.textContent = found.length + " videos" + ([...wanted].length ? " with " + [...wanted].map(pair => pair.join(": ")).join(", ") : "");
-  add();
-  if ([...wanted].length) document.getElementById("all").scrollIntoView();
+  statusLine.textContent = selected.length + " videos" + (query.length ? " with " + query.map(pair => pair.join(": ")).join(", ") : "");
+  showMore();
+  if (query.length) document.getElementById("all").scrollIntoView();
 }
-more.onclick = add;
+more.onclick = showMore;
 addEventListener("hashchange", show);
 show();
