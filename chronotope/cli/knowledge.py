@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +82,13 @@ def _vocabulary(record: TrainingRecord) -> dict[str, str]:
     for entry in record.worlds:
         name, _, scope = entry.partition(" ")
         scopes.setdefault(name, []).append(scope)
-    facts: dict[str, str] = {}
+    kinds: dict[str, Sequence[str]] = {}
     for world in all_worlds():
-        kinds = world.vocabulary(scopes[world.name]) if world.name in scopes else {}
-        facts |= {kind: ", ".join(words) for kind, words in kinds.items() if words}
-    if facts:
-        return {"words": f"{len(record.words)} (--json lists all)", **facts}
+        kinds |= world.vocabulary(scopes[world.name]) if world.name in scopes else {}
+    if kinds:
+        counts = ", ".join(f"{len(words)} {kind}" for kind, words in kinds.items())
+        lists = {kind: ", ".join(words) for kind, words in kinds.items() if words}
+        return {"words": f"{len(record.words)} (--json lists all), among them {counts}", **lists}
     more = len(record.words) - LISTED_WORDS
     rest = f" and {more} more (--json lists all)" if more > 0 else ""
     return {"words": f"{len(record.words)}: {', '.join(record.words[:LISTED_WORDS])}{rest}"}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from chronotope import checkpoint
 from chronotope.config import to_dict
 from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.generate.pipeline import WEIGHTS
@@ -56,7 +57,8 @@ def test_the_record_of_the_shipped_model_is_that_of_its_scopes() -> None:
 def test_info_says_what_the_shipped_model_makes_and_knows() -> None:
     facts, text = answer("info", "small"), run("info", "small").stdout
     assert facts["trained_on"] == to_dict(record_of_small())
-    assert "rocket, balloon" in facts["summary"]["nouns"] and "star" in facts["summary"]["shapes"]
+    assert "rocket, balloon" in facts["summary"]["nouns"] and "circle or ball" in facts["summary"]["shapes"]
+    assert "164" in facts["summary"]["words"] and "5 shapes, 12 nouns, 6 colours" in facts["summary"]["words"]
     assert "videos of 4 to 17 frames at 8 a second; 64x64, 64x96, 96x64" in text
     assert "Apache-2.0" in text and "small/README.md" in text and "clips/s" not in text
     assert {"parameters", "hash", "training"} <= facts["dit"].keys()

@@ -14,7 +14,7 @@ from chronotope.config import to_dict
 from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.media import video
-from chronotope.storage import read_json
+from chronotope.storage import read_json, write_json
 from chronotope.train.log import TrainingLog
 from tests.cli.models import (
     SMALL_AUTOENCODER,

@@ -110,17 +110,15 @@ class Stage(World):
         return spec.captions(count) if isinstance(spec, Dissolve) else wording.captions(spec, count)
 
     def vocabulary(self, scopes: Sequence[str]) -> Mapping[str, Sequence[str]]:
-        """Return the shapes, nouns, colours, places, actions and directions of these scopes."""
+        """Return the shapes, nouns, colours, places, actions and directions of these scopes, each with its synonyms."""
         chosen = [SCOPES[name] for name in scopes if name in SCOPES]
 
         def union(items: Iterable[str]) -> list[str]:
-            return list(dict.fromkeys(items))
+            return list(dict.fromkeys(" or ".join(dict.fromkeys(SYNONYMS.get(item, (item,)))) for item in items))
 
         return {
-            "shapes": union(
-                word for scope in chosen for shape in scope.shapes for word in SYNONYMS.get(shape, (shape,))
-            ),
-            "nouns": union(word for scope in chosen for noun in scope.nouns for word in SYNONYMS.get(noun, (noun,))),
+            "shapes": union(shape for scope in chosen for shape in scope.shapes),
+            "nouns": union(noun for scope in chosen for noun in scope.nouns),
             "colours": union(colour for scope in chosen for colour in scope.colours),
             "places": union(place for scope in chosen for place in scope.backdrops),
             "actions": union(action for scope in chosen for action in scope.events),
