@@ -193,7 +193,7 @@ def generate(
     chosen.check(dry_run)
     generator = Generator.load(model).to(use.device())
     if dry_run:
-        plan = use.make_plan(prompts, chosen, generator, encode=False)
+        plan = use.plan_video(prompts, chosen, generator, encode=False)
         show(use.describe_plan(chosen, generator, plan), as_json)
         return 0
     written, complete = use.generate(prompts, chosen, generator)

@@ -31,7 +31,7 @@ from chronotope.models.costs import SampleSize
 from chronotope.progress import Progress
 from chronotope.prompt import Prompt
 
-__all__ = ["describe_plan", "device", "generate", "make_plan", "reconstruct", "scores_in_words"]
+__all__ = ["describe_plan", "device", "generate", "plan_video", "reconstruct", "scores_in_words"]
 
 
 def device() -> torch.device:
@@ -42,7 +42,7 @@ def device() -> torch.device:
 # Generate
 
 
-def make_plan(prompts: tuple[Prompt, ...], options: Options, generator: Generator, encode: bool = True) -> Plan:
+def plan_video(prompts: tuple[Prompt, ...], options: Options, generator: Generator, encode: bool = True) -> Plan:
     """Read the files, plan the video, and add notes on what the model was not trained on."""
     plan = generator.plan(options.request(prompts, generator.defaults, generator.geometry), encode)
     return replace(plan, notes=(*plan.notes, *training_notes(generator.folder, plan)))
@@ -92,7 +92,7 @@ def describe_plan(options: Options, generator: Generator, plan: Plan) -> dict[st
 def generate(prompts: tuple[Prompt, ...], options: Options, generator: Generator) -> tuple[list[dict[str, Any]], bool]:
     """Generate and write one video a seed; return their paths and settings, and whether all of them are complete."""
     return_large_blocks()
-    plan = make_plan(prompts, options, generator)
+    plan = plan_video(prompts, options, generator)
     if plan.num_frames == 1 and not options.to_picture and not options.files:
         say(f"note: a single frame is a picture; {options.output} is a video of one frame")
     for note in plan.notes:
