@@ -83,7 +83,9 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     help="Generate the transition between two videos, as in --connect fox.mp4 car.mp4.",
 )
 @option(
-    "--loop", is_flag=True, help="Join the end to the beginning: of the prompt alone, an --image, or --extend FILE."
+    "--loop",
+    is_flag=True,
+    help="Make the end meet the beginning: of the prompt alone, a picture (--image) or a clip (--extend).",
 )
 @option("--edit", type=FILE, metavar="FILE", help="Change this video to what the prompt says.")
 @option(
