@@ -57,16 +57,16 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     type=FILE,
     multiple=True,
     metavar="FILE",
-    help="Start from this picture; with --at, pictures at their times.",
+    help="Start from this picture; or pictures at their times (--at).",
 )
 @option(
     "--at",
     type=click.FloatRange(min=0),
     multiple=True,
     metavar="S",
-    help="Time in seconds of an --image, one for each.",
+    help="Time in seconds of a picture, one for each.",
 )
-@option("--extend", type=FILE, metavar="FILE", help="Continue this video by --seconds.")
+@option("--extend", type=FILE, metavar="FILE", help="Continue this video (--seconds: by how much).")
 @option("--backward", is_flag=True, help="Generate what precedes it instead.")
 @option(
     "--context",
@@ -80,7 +80,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     nargs=2,
     metavar="A B",
     callback=_two_clips,
-    help="Generate the transition between two videos, as in --connect fox.mp4 car.mp4.",
+    help="Generate the transition between two videos (--connect fox.mp4 car.mp4).",
 )
 @option(
     "--loop",
@@ -92,8 +92,8 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     "--strength",
     type=float,
     metavar="0..1",
-    help="How much --edit, --retake or --connect may change. Of 100 clips edited to another colour, 39 changed at 0.6, "
-    "75 at 0.8 and all at 1; the higher, the less of the clip is kept.  [default: edit 0.6; retake 1; connect 0.4]",
+    help="How much of the clip may change. Of 100 clips edited to another colour, 39 changed at 0.6, 75 at 0.8 and "
+    "all at 1; the higher, the less of the scene is kept.  [default: edit 0.6; retake 1; connect 0.4]",
 )
 @option("--retake", type=FILE, metavar="FILE", help="Remake a part of this video; a larger --size paints around it.")
 @option(
@@ -125,7 +125,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 @option(
     "--draft",
     is_flag=True,
-    help="A quick preview in a small file: reduced to about the model's own size (96x64) whatever --size says, with a "
+    help="A quick preview in a small file: whatever the size, it is reduced to about the model's own (96x64), with a "
     "third of the steps. It shows the composition of the full size only if the model was trained on both sizes.",
 )
 @option(
