@@ -95,8 +95,8 @@ def bootstrap(
     """
     if len(values) != len(clusters) or len(set(clusters)) < 2:
         raise UsageError(
-            f"{len(values)} values in {len(clusters)} places of {len(set(clusters))} clusters: "
-            "expected a cluster for each value, and at least two different clusters"
+            f"{len(values)} values with {len(clusters)} cluster names, {len(set(clusters))} of them different: "
+            "expected a name for each value, and at least two different ones"
         )
     from scipy import stats
 
@@ -140,12 +140,10 @@ def clustered(outcomes: Sequence[bool], clusters: Sequence[Hashable]) -> tuple[f
 
 
 def design_effect(sums: Float[np.ndarray, " n"], sizes: Float[np.ndarray, " n"]) -> float:
-    """Return the ratio of the variance of a rate to that of independent trials.
+    """Return the variance of a rate over that of independent trials; `sums` are successes, `sizes` trials a cluster.
 
-    `sums` are the successes and `sizes` the trials of each cluster.
     It is at least 1, and at most its value where all trials of a cluster agree. One cluster of the rarer outcome is
-    added: with the few clusters that differ alone the variance is underestimated, and intervals of rates near 1 contain
-    the truth in fewer than 95 %.
+    added, because few clusters that differ give too small a variance, and rates near 1 too narrow an interval.
     """
     largest = (sizes**2).sum() / sizes.sum()
     rarer = sizes.mean() if sums.sum() * 2 < sizes.sum() else 0.0

@@ -96,7 +96,7 @@ def test_the_bootstrap_approaches_the_normal_interval_and_clusters_widen_it() ->
     assert (same[1] - same[0]) == pytest.approx(2 * (naive[1] - naive[0]), rel=0.15)
 
 
-def test_the_bootstrap_draws_what_it_drew_before_scipy_did_it() -> None:
+def test_the_bootstrap_of_a_seed_is_that_of_version_0_1_0() -> None:
     """The intervals of version 0.1.0, whose own loop drew the same clusters from the same seed."""
     rng = np.random.default_rng(1)
     for count, wanted in ((50, (0.635, 0.755)), (300, (0.6658333333, 0.7191666667)), (2000, (0.684621875, 0.7045))):
@@ -190,23 +190,22 @@ def test_clusters_that_agree_count_once_each_and_single_ones_are_plain_trials() 
 
 
 def test_a_single_failure_is_no_less_uncertain_than_without_clusters() -> None:
-    """1 of 40 in 10 clusters: drawing clusters again would say [92.5, 100]."""
+    """1 of 40 in 10 clusters: the bootstrap alone would give [92.5, 100]."""
     low, high = clustered([True] * 39 + [False], [place // 4 for place in range(40)])
     assert low <= wilson(39, 40)[0] and high >= wilson(39, 40)[1]
-    low, high = clustered(
-        [True] * 999 + [False], [place // 4 for place in range(1000)]
-    )  # many clusters, but one that fails
+    # Many clusters, but only one of them contains a failure.
+    low, high = clustered([True] * 999 + [False], [place // 4 for place in range(1000)])
     assert low <= wilson(999, 1000)[0] and high >= wilson(999, 1000)[1]
 
 
-def test_many_clusters_are_drawn_again() -> None:
+def test_many_clusters_are_resampled() -> None:
     found, clusters = [i % 3 == 0 for i in range(600)], [i // 2 for i in range(600)]
     assert clustered(found, clusters) == bootstrap([float(one) for one in found], clusters)
 
 
 @pytest.mark.parametrize("share", [0.7, 0.95])
 @pytest.mark.parametrize("count", [10, 30])
-def test_intervals_over_clusters_hold_the_truth_as_often_as_they_say(count: int, share: float) -> None:
+def test_intervals_over_clusters_contain_the_truth_as_often_as_they_say(count: int, share: float) -> None:
     """Clusters of 4 whose own rates are beta distributed: correlations of 0 to 0.8 within a cluster."""
     rng, clusters = np.random.default_rng(11), np.repeat(np.arange(count), 4).tolist()
     for correlation in (0.0, 0.3, 0.5, 0.8):

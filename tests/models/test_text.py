@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronotope import checkpoint
+from chronotope import storage
 from chronotope.generate.pipeline import WEIGHTS
 from chronotope.models.text import START, TextEncoder, Tokenizer, learn_vocabulary
 from chronotope.worlds.stage.captions import captions
@@ -71,7 +71,7 @@ def test_characters_of_captions_are_learnt_whatever_they_are():
 
 @pytest.fixture(scope="module")
 def shipped() -> list[str]:
-    return checkpoint.load_json(WEIGHTS / "small" / "dit" / "model.json")["vocabulary"]
+    return storage.read_json(WEIGHTS / "small" / "dit" / "model.json")["vocabulary"]
 
 
 def longest_pieces(vocabulary):
