@@ -8,7 +8,7 @@ from typing import Any
 
 from chronotope.cli.terminal import progress
 from chronotope.errors import FileProblem
-from chronotope.evaluate.attribution import attribution, belong_together, in_words, named
+from chronotope.evaluate.attribution import attribution, check_comparable, in_words, named
 from chronotope.evaluate.memorisation import Named, memorisation, signed, sources
 from chronotope.evaluate.page.html import write_page
 from chronotope.evaluate.report import read_report, write_report
@@ -19,7 +19,7 @@ __all__ = ["attribute", "in_words", "measure_memorisation", "memorisation_in_wor
 def attribute(model: Path, autoencoder: Path, truth: Path, switched: Sequence[Path]) -> dict[str, Any]:
     """Compare the layers' reports, and keep the table in the first, if that is a folder."""
     first, back, true, *further = (read_report(path) for path in (model, autoencoder, truth, *switched))
-    belong_together(first, back, true, further)
+    check_comparable(first, back, true, further)
     found = attribution(first, back, true, named(first, further))
     _add(model, "layers", found)
     return found

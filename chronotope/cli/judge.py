@@ -274,9 +274,9 @@ def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry
     """
     from chronotope.cli import export as work
     from chronotope.cli.info import in_words
-    from chronotope.evaluate.exports.layouts import Request
+    from chronotope.evaluate.exports.requests import ExportRequest
 
-    request = Request(name, prompts, out, model, seed)
+    request = ExportRequest(name, prompts, out, model, seed)
     if dry_run:
         click.echo(in_words(work.plan_suite(request)))
         return 0
