@@ -14,6 +14,7 @@ from chronotope.generate.pipeline import Generation
 from chronotope.media import video
 
 RED, FOX, LONG = "a red ball, rolling", "a fox. It walks to the left", "a boat " * 26 + "at sea"  # 188 characters
+VIEWS = ("left", "center", "right")
 
 
 def changed_line(path: Path, case: Case, change: dict[str, Any]) -> Path:
@@ -53,11 +54,10 @@ def physics_table(count: int = 198) -> str:
     lines = ["scenario,description,category,generated_video_name"]
     for take in (1, 2):
         for number in range(count):
-            view, index = ("left", "center", "right")[number % 3], number + 1 + (take - 1) * count
+            view, index = VIEWS[number % 3], number + 1 + (take - 1) * count
             name = f"{index:04d}_perspective-{view}_take-{take}_trimmed-scene-{number // 3}.mp4"
-            lines.append(
-                f'{name},"a ball, number {number // 3}",Solids,{index:04d}_perspective-{view}_trimmed-scene-{number // 3}.mp4'
-            )
+            generated = f"{index:04d}_perspective-{view}_trimmed-scene-{number // 3}.mp4"
+            lines.append(f'{name},"a ball, number {number // 3}",Solids,{generated}')
     return "\n".join(lines) + "\n"
 
 
@@ -125,7 +125,7 @@ NAMES = {
         *(f"vbench2_videos/Diversity/{RED}-{n}.mp4" for n in range(20)),
     ],
     "physics-iq": [
-        f"small-op-run_01/{number + 1:04d}_perspective-{('left', 'center', 'right')[number % 3]}_trimmed-scene-{number // 3}.mp4"
+        f"small-op-run_01/{number + 1:04d}_perspective-{VIEWS[number % 3]}_trimmed-scene-{number // 3}.mp4"
         for number in range(198)
     ],
     "worldscore": [

@@ -36,7 +36,7 @@ def test_help_says_what_each_format_reads(tmp_path: Path) -> None:
     """Every format has its line, and a file with just the keys and columns named there is read."""
     lines, named = dict[str, str](), list[str]()
     for line in (
-        run("export-suite", "--help").stdout.partition("folder stands for")[2].partition("\noptions")[0].splitlines()
+        run("export-suite", "--help").stdout.partition("folder means")[2].partition("\noptions")[0].splitlines()
     ):
         names, _, text = line[2:].partition("  ")
         named = names.split(", ") if set(names.split(", ")) <= set(FORMATS) else named

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
+from typing import Any
 
 from chronotope.errors import ChronotopeError
 from chronotope.evaluate.exports import worldscore
@@ -94,21 +95,27 @@ def _manifest_problems(request: ExportRequest, videos: Sequence[PlannedVideo], i
         if file not in planned_files:
             yield f"{MANIFEST} names {file}, for which there is no prompt"
     for planned in videos:
-        file, info = planned.file, infos.get(planned.file)
-        if file not in rows:
-            if info is not None:
-                yield f"{file} has no line in {MANIFEST}"
-            continue
-        row = rows[file]
-        for name, value in {"prompt": planned.prompt, "sample": planned.sample, "seed": planned.seed}.items():
-            if row[name] != value:
-                yield f"{file} has {name} {row[name]!r} in {MANIFEST}, expected {value!r}"
-        if info is None:
-            continue
-        stated = {**row, "fps": round(float(row["fps"]), 3)}
-        measured = {"frames": info.num_frames, "size": f"{info.width}x{info.height}", "fps": round(info.fps, 3)}
-        for name, value in measured.items():
-            if stated[name] != value:
-                yield f"{file} has {name} {value}, {MANIFEST} says {stated[name]}"
-        if file_hash(request.out / file) != row["sha256"]:
-            yield f"{file} is not the file that {MANIFEST} names"
+        info = infos.get(planned.file)
+        if planned.file in rows:
+            yield from _row_problems(request, planned, rows[planned.file], info)
+        elif info is not None:
+            yield f"{planned.file} has no line in {MANIFEST}"
+
+
+def _row_problems(
+    request: ExportRequest, planned: PlannedVideo, row: Mapping[str, Any], info: video.VideoInfo | None
+) -> Iterator[str]:
+    """Say where a line of the manifest disagrees with the plan and with its file, if that is readable."""
+    file = planned.file
+    for name, value in {"prompt": planned.prompt, "sample": planned.sample, "seed": planned.seed}.items():
+        if row[name] != value:
+            yield f"{file} has {name} {row[name]!r} in {MANIFEST}, expected {value!r}"
+    if info is None:
+        return
+    stated = {**row, "fps": round(float(row["fps"]), 3)}
+    measured = {"frames": info.num_frames, "size": f"{info.width}x{info.height}", "fps": round(info.fps, 3)}
+    for name, value in measured.items():
+        if stated[name] != value:
+            yield f"{file} has {name} {value}, {MANIFEST} says {stated[name]}"
+    if file_hash(request.out / file) != row["sha256"]:
+        yield f"{file} is not the file that {MANIFEST} names"
