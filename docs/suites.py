@@ -1,4 +1,4 @@
-"""Keep what the suites by length, size, prompt and task, and of the table, said of the shipped model, for docs/evaluation.md.
+"""Keep what the suites by length, size, prompt and task, and of the table, said of the shipped model, for docs/evaluation/results.md.
 
 chronotope evaluate small --suite lengths --out out/lengths                        (and sizes, prompts, tasks, table)
 chronotope evaluate small --suite lengths --layer truth --out out/lengths-truth    what the checks themselves lose

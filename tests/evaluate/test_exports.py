@@ -277,7 +277,7 @@ def test_a_folder_of_another_export_is_refused(copied: Callable[[str], ExportReq
         with pytest.raises(FileProblem, match=says):
             export(dataclasses.replace(request, **change), by, quiet)
     (request.out / MANIFEST).unlink()
-    with pytest.raises(FileProblem, match=r"no manifest.jsonl that tells"):
+    with pytest.raises(FileProblem, match=r"no manifest.jsonl that says"):
         export(request, maker(), quiet)
 
 

@@ -198,5 +198,5 @@ def test_the_judging_benchmark_is_of_the_clips_that_the_docs_name() -> None:
     assert (len(specs), sum(spec.num_frames for spec in specs)) == (16, 283)
     assert (
         "the same 16 held-out clips with 283 frames"
-        in (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+        in (Path(__file__).parents[2] / "docs" / "evaluation" / "checks.md").read_text()
     )
