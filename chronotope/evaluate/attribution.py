@@ -17,13 +17,13 @@ from chronotope.worlds.taxonomy import FAILURES
 
 __all__ = ["attribution", "changed_settings", "check_comparable", "compare_setting", "in_words", "named"]
 
-Report = dict[str, Any]  # a report as JSON values
+JsonReport = dict[str, Any]
 # what may differ between two reports without being a setting of the sampler
 NOT_SETTINGS = ("ledger", "suite", "videos", "program", "device", "weights", "folder")
 
 
 def attribution(
-    model: Report, autoencoder: Report, truth: Report, others: Mapping[str, Report] | None = None
+    model: JsonReport, autoencoder: JsonReport, truth: JsonReport, others: Mapping[str, JsonReport] | None = None
 ) -> dict[str, Any]:
     """Count the videos of the model with each class of failure, and the layers to which these are attributed.
 
@@ -59,7 +59,7 @@ def codes(row: Mapping[str, Any]) -> set[str]:
     return {failure["code"] for failure in row["failures"]}
 
 
-def compare_setting(name: str, model: Report, other: Report) -> dict[str, Any]:
+def compare_setting(name: str, model: JsonReport, other: JsonReport) -> dict[str, Any]:
     """Count the videos that a changed setting cures and breaks; per class, those of the first, the second and both.
 
     If the other report holds only a part of the cases, only these are compared.
@@ -84,7 +84,9 @@ def compare_setting(name: str, model: Report, other: Report) -> dict[str, Any]:
     }
 
 
-def check_comparable(model: Report, autoencoder: Report, truth: Report, others: Sequence[Report] = ()) -> None:
+def check_comparable(
+    model: JsonReport, autoencoder: JsonReport, truth: JsonReport, others: Sequence[JsonReport] = ()
+) -> None:
     """Raise FileProblem unless the reports are of these layers, in this order, and of the same weights."""
     expected = [*LAYERS, *("model" for _ in others)]
     for report, layer in zip((model, autoencoder, truth, *others), expected, strict=True):
@@ -111,9 +113,9 @@ def _component(weights: str, name: str) -> str:
     return next((part for part in weights.split(", ") if part.startswith(name + " ")), "")
 
 
-def named(model: Report, others: Sequence[Report]) -> dict[str, Report]:
+def named(model: JsonReport, others: Sequence[JsonReport]) -> dict[str, JsonReport]:
     """Name each report by the settings that differ from the first; repeated names are numbered."""
-    found: dict[str, Report] = {}
+    found: dict[str, JsonReport] = {}
     for other in others:
         name = unique = changed_settings(model, other)
         number = 1
@@ -124,7 +126,7 @@ def named(model: Report, others: Sequence[Report]) -> dict[str, Report]:
     return found
 
 
-def changed_settings(model: Report, other: Report) -> str:
+def changed_settings(model: JsonReport, other: JsonReport) -> str:
     """The settings of the sampler that differ between two reports, such as `steps 60`."""
     first, second = model["about"], other["about"]
     words = []

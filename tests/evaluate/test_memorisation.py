@@ -1,4 +1,4 @@
-"""A training clip that is handed in as a video is caught, softened and recoded too; a true clip that was held out is not."""
+"""A training clip that is submitted as a video is detected, also blurred and recoded; a held-out true clip is not."""
 
 from __future__ import annotations
 
