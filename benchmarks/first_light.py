@@ -11,7 +11,7 @@ PAGE = Page(
     sections=("words", "autoencoder", "speed", "memory", "packing", "sampling"),
     title="Measurements of the shipped model",
     about="Made by `python -m benchmarks.first_light` from `first_light.json`, which also holds every failure. "
-    "The checks are described in [docs/evaluation.md](../docs/evaluation.md). Intervals are Wilson, 95 %.",
+    "The checks are described in [docs/evaluation/checks.md](../docs/evaluation/checks.md). Intervals are Wilson, 95 %.",
     specs=200,
 )
 

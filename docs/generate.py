@@ -250,7 +250,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "chronotope/weights/small/README.md": {"standard": standard},
     "docs/command-line.md": {"commands": command_line},
-    "docs/evaluation.md": {"suites": suites},
+    "docs/evaluation/results.md": {"suites": suites},
     "docs/generate.md": {"canvas": partial(results, "canvas")},
 }
 

@@ -1,7 +1,7 @@
-"""Keep what the suites by length, size, prompt and task, and of the table, said of the shipped model, for docs/evaluation.md.
+"""Summarise the reports of five suites for docs/evaluation/results.md: by length, size, prompt, task, and of the table.
 
 chronotope evaluate small --suite lengths --out out/lengths                        (and sizes, prompts, tasks, table)
-chronotope evaluate small --suite lengths --layer truth --out out/lengths-truth    what the checks themselves lose
+chronotope evaluate small --suite lengths --layer truth --out out/lengths-truth    the errors of the checks
 python docs/suites.py && python docs/generate.py
 """
 
@@ -18,39 +18,35 @@ from chronotope.metrics.statistics import survival
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = {"lengths": "length", "sizes": "size", "prompts": "asks for", "tasks": "task", "table": "physics"}
-BESIDE = {
-    "lengths": "story",
-    "sizes": "training",
-    "prompts": "words",
-    "table": "camera",
-}  # a second stratum, for the table of both
+# the second stratum of each two-way table
+BESIDE = {"lengths": "story", "sizes": "training", "prompts": "words", "table": "camera"}
 SECONDS = (1, 2, 4, 8, 16, 32, 60, 120)
 
 
 def rate_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """How many succeed, and how the others fail, the most common first."""
+    """The success rate and the three most common failures."""
     rate = over_scenes([row["success"] for row in rows], [scene_of(row) for row in rows])
     failures = Counter(code for row in rows for code in {fault["code"] for fault in row["failures"]})
     return {name: rate[name] for name in ("right", "of", "interval")} | {"failures": dict(failures.most_common(3))}
 
 
 def survival_by_second(rows: list[dict[str, Any]], lengths: dict[str, float]) -> dict[str, list[float]]:
-    """Kaplan-Meier: the share in which nobody has vanished, appeared, doubled, changed, jumped or shaken until then."""
+    """Kaplan-Meier estimate of the share of videos without a failure of `LASTING_FAULTS` so far, and those at risk."""
     ends = [lasted([(fault["code"], fault["second"]) for fault in row["failures"]], lengths[row["id"]]) for row in rows]
     times, failed = zip(*ends, strict=True)
     curve = survival(times, failed)
     found = {}
-    for second in (second for second in SECONDS if second <= max(lengths[row["id"]] for row in rows)):
-        place = max(i for i, time in enumerate(curve.times) if time <= second)
-        at_risk = sum(time >= second for time in times)
-        found[str(second)] = [
-            round(value, 4) for value in (curve.alive[place], curve.low[place], curve.high[place])
-        ] + [at_risk]
+    longest = max(lengths[row["id"]] for row in rows)
+    for second in SECONDS:
+        if second <= longest:
+            place = max(i for i, time in enumerate(curve.times) if time <= second)
+            shares = [round(value, 4) for value in (curve.alive[place], curve.low[place], curve.high[place])]
+            found[str(second)] = [*shares, sum(time >= second for time in times)]
     return found
 
 
-def kept(suite: str, report: dict[str, Any]) -> dict[str, Any]:
-    """What is kept of one report."""
+def summarised(suite: str, report: dict[str, Any]) -> dict[str, Any]:
+    """The rates of one report by level, and by level and second stratum."""
     rows, level, beside = report["cases"], LEVELS[suite], BESIDE.get(suite)
     groups = [(row["strata"][level], row["strata"][beside] if beside else "") for row in rows]
     order = list(dict.fromkeys(name for name, _ in (sorted(groups) if suite == "table" else groups)))
@@ -87,15 +83,16 @@ def main() -> None:
         for layer in ("model", "truth"):
             file = ROOT / "out" / (suite if layer == "model" else f"{suite}-{layer}") / "report.json"
             if not file.is_file():
-                print(f"{file} is not there; what was kept of it stays", file=sys.stderr)
+                print(f"{file} is missing; its former summary is kept", file=sys.stderr)
                 continue
             report = json.loads(file.read_text())
             about = report["about"]
             if about.get("layer") != layer or about.get("model") != "small" or suite not in about.get("suite", ""):
                 sys.exit(
-                    f"{file} is of {about.get('model')}, {about.get('suite')}, layer {about.get('layer')}; expected small, {suite}, {layer}"
+                    f"{file} is of {about.get('model')}, {about.get('suite')}, layer {about.get('layer')}; "
+                    f"expected small, {suite}, {layer}"
                 )
-            found.setdefault(suite, {})[layer] = kept(suite, report)
+            found.setdefault(suite, {})[layer] = summarised(suite, report)
     target.write_text(json.dumps({suite: found[suite] for suite in LEVELS if suite in found}, indent=1) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""What is added to a report once it is there: which layer is at fault, and how near its videos are to training clips."""
+"""Add an analysis to a finished report: the attribution of failures to layers, or distances to training clips."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from chronotope.cli.terminal import progress
 from chronotope.errors import FileProblem
-from chronotope.evaluate.attribution import attribution, belong_together, in_words, named
-from chronotope.evaluate.memorisation import Named, memorisation, signed, sources
+from chronotope.evaluate.attribution import attribution, check_comparable, in_words, named
+from chronotope.evaluate.memorisation import NamedFrames, gather_all, memorisation, signatures_of
 from chronotope.evaluate.page.html import write_page
 from chronotope.evaluate.report import read_report, write_report
 
@@ -17,47 +17,49 @@ __all__ = ["attribute", "in_words", "measure_memorisation", "memorisation_in_wor
 
 
 def attribute(model: Path, autoencoder: Path, truth: Path, switched: Sequence[Path]) -> dict[str, Any]:
-    """Compare the layers' reports, and keep the table in the first, if that is a folder."""
-    first, back, true, *further = (read_report(path) for path in (model, autoencoder, truth, *switched))
-    belong_together(first, back, true, further)
-    found = attribution(first, back, true, named(first, further))
+    """Compare the reports of the layers; add the result to the first report if that is a folder."""
+    first, decoded, true, *others = (read_report(path) for path in (model, autoencoder, truth, *switched))
+    check_comparable(first, decoded, true, others)
+    found = attribution(first, decoded, true, named(first, others))
     _add(model, "layers", found)
     return found
 
 
 def measure_memorisation(videos: Path, data: Sequence[str], baseline: Sequence[str]) -> dict[str, Any]:
-    """Measure a folder of videos, and keep the result in its report, if it has one."""
-    of_report = (videos / "report.json").is_file()
-    ours = signed(sources([str(_videos_of(read_report(videos), videos) if of_report else videos)]))
-    training, usual = (
-        signed(_told(sources(names), what)) for names, what in ((data, "training clips"), (baseline, "held-out clips"))
+    """Measure a folder of videos; add the result to its report if it has one."""
+    has_report = (videos / "report.json").is_file()
+    folder = _videos_of(read_report(videos), videos) if has_report else videos
+    found = memorisation(
+        signatures_of(gather_all([str(folder)])),
+        signatures_of(_with_progress(gather_all(data), "training clips")),
+        signatures_of(_with_progress(gather_all(baseline), "held-out clips")),
     )
-    found = memorisation(ours, training, usual)
-    if of_report:
+    if has_report:
         _add(videos, "memorisation", found)
     return found
 
 
 def _videos_of(report: dict[str, Any], folder: Path) -> Path:
-    """Where the videos of a report in this folder lie."""
+    """The folder of a report's videos; FileProblem if it is not there."""
     found = folder / report["about"].get("folder", "videos")
     if not found.is_dir():
         raise FileProblem(
-            f"the videos of {folder}/report.json should lie in {found}, which is no folder; put them there, or evaluate again"
+            f"the videos of {folder}/report.json should lie in {found}, which is no folder; "
+            "put them there, or evaluate again"
         )
     return found
 
 
-def _told(clips: Iterable[Named], what: str) -> Iterator[Named]:
-    """The clips, with a word on how many there were so far."""
-    with progress(f"looking at {what}", "clips") as report:
+def _with_progress(clips: Iterable[NamedFrames], what: str) -> Iterator[NamedFrames]:
+    """The clips, while their number so far is shown."""
+    with progress(f"reading {what}", "clips") as report:
         for number, clip in enumerate(clips, start=1):
             yield clip
             report(number, number)
 
 
 def _add(folder: Path, name: str, found: dict[str, Any]) -> None:
-    """A section more in report.json, and the page again."""
+    """Add a section to report.json and write the page again."""
     if folder.is_dir():
         report = {**read_report(folder), name: found}
         write_report(report, folder)
@@ -65,15 +67,15 @@ def _add(folder: Path, name: str, found: dict[str, Any]) -> None:
 
 
 def memorisation_in_words(found: dict[str, Any]) -> str:
-    """The share of suspicious videos, and the nearest ones."""
-    below, usual, ours = found["below"], found["baseline"][50], found["distances"][50]
+    """Write the share of near videos and the nearest ones for the terminal."""
+    below, copies = found["below"], found["copies"]["right"]
     low, high = below["interval"]
     lines = [
-        f"{below['right']} of {below['of']} videos ({below['share']:.1%} [{low:.1%}, {high:.1%}]) are nearer to a training clip than "
-        f"{found['threshold']:.1f} levels; of held-out clips 1 % are",
-        f"{found['copies']['right']} are nearer than half of that, where copies lie",
-        f"median distance to the nearest of {found['training_clips']} training clips: {ours:.1f}, of {found['baseline_clips']} "
-        f"held-out clips {usual:.1f}",
+        f"{below['right']} of {below['of']} videos ({below['share']:.1%} [{low:.1%}, {high:.1%}]) are nearer to a "
+        f"training clip than {found['threshold']:.1f} levels; 1 % of held-out clips are",
+        f"{copies} are nearer than half of that distance, as copies are",
+        f"median distance to the nearest of {found['training_clips']} training clips: {found['distances'][50]:.1f}; "
+        f"of {found['baseline_clips']} held-out clips: {found['baseline'][50]:.1f}",
     ]
     lines += [f"  {row['distance']:5.1f}  {row['video']}  {row['clip']}" for row in found["nearest"][:5]]
     return "\n".join(lines)

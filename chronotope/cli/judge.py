@@ -1,4 +1,4 @@
-"""The commands that judge, as they are declared; `commands` puts them among the others."""
+"""Declare the evaluation commands; `commands` adds them to the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "val
 @click.command(
     cls=Command,
     sections={
-        "what is judged": ["suite", "layer", "first", "videos", "specs", "reconstruction", "data"],
+        "what is evaluated": ["suite", "layer", "first", "videos", "specs", "reconstruction", "data"],
         "how the model is sampled": ["steps", "guidance", "solver", "best_of"],
         "what comes out": ["out", "plan", "workers", "as_json"],
     },
@@ -25,7 +25,7 @@ __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "val
     chronotope evaluate runs/mine --suite standard --workers 2 --out out/standard
     chronotope evaluate small --suite tasks --out out/tasks
     chronotope evaluate --suite smoke --plan specs.jsonl
-    chronotope evaluate --videos somebodys --specs specs.jsonl --out out/theirs
+    chronotope evaluate --videos theirs --specs specs.jsonl --out out/theirs
     chronotope evaluate small --suite smoke --layer autoencoder --out out/ceiling
     chronotope evaluate --reconstruction small --data data/heldout
     """,
@@ -37,30 +37,34 @@ __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "val
     default="smoke",
     show_default=True,
     metavar="NAME",
-    help="smoke (24 specs), standard (1200, four runs) or full (4800); or the same scenes by level: lengths, sizes, prompts, tasks; "
-    "or table: a first picture of solids that fall and meet (needs MuJoCo).",
+    help="smoke (24 videos), standard (1200 scenes, four runs) or full (4800 scenes, four runs); lengths, sizes, "
+    "prompts or tasks: the same scenes at several levels; table: solids that fall and collide, from a first picture "
+    "(needs MuJoCo).",
 )
 @option(
     "--layer",
     type=click.Choice(["model", "autoencoder", "truth"]),
     default="model",
     show_default=True,
-    help="autoencoder: the truth, there and back, which no model can beat; truth: what the checks themselves lose.",
+    help="What makes the videos. autoencoder: true clips, encoded and decoded, the upper bound for any model; "
+    "truth: true clips, which measures the errors of the checks.",
 )
-@option("--first", type=click.IntRange(min=1), metavar="N", help="Only the first N videos; the report says so.")
-@option("--steps", type=click.IntRange(min=1), metavar="N", help="Of the sampler.  [default: as the weights say]")
+@option(
+    "--first", type=click.IntRange(min=1), metavar="N", help="Only the first N videos of the suite; the report says so."
+)
+@option("--steps", type=click.IntRange(min=1), metavar="N", help="Steps of the sampler.  [default: the model's]")
 @option(
     "--guidance",
     type=click.FloatRange(min=0),
     metavar="X",
-    help="How loudly words speak.  [default: as the weights say]",
+    help="Guidance scale: how strongly the prompt is followed.  [default: the model's]",
 )
 @option(
     "--solver",
     type=click.Choice(["euler", "heun"]),
     default="euler",
     show_default=True,
-    help="heun: two velocities a step.",
+    help="heun evaluates the model twice a step.",
 )
 @option(
     "--best-of",
@@ -68,7 +72,8 @@ __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "val
     metavar="N",
     default=1,
     show_default=True,
-    help="Make N videos of each prompt and keep the one in which the detector is surest of what the words name: another row, and said so.",
+    help="Make N videos of each prompt and keep the one in which the detector is most confident of the nouns of the "
+    "prompt. The report says so; do not compare it with a first try.",
 )
 @option(
     "--workers",
@@ -76,29 +81,30 @@ __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "val
     metavar="N",
     default=1,
     show_default=True,
-    help="Videos made or judged at a time, a core each.",
+    help="Number of processes that make or check videos; each uses one core.",
 )
-@option("--videos", type=FILE, metavar="DIR", help="Judge these instead, whoever made them.")
-@option("--specs", type=FILE, metavar="FILE", help="The file that planned them.")
+@option("--videos", type=FILE, metavar="DIR", help="Check these videos instead of sampling a model.")
+@option("--specs", type=FILE, metavar="FILE", help="The plan that --videos were made from, as written by --plan.")
 @option(
     "--out",
     type=FILE,
     default=Path("report"),
     show_default=True,
     metavar="DIR",
-    help="Videos, ledger, report.json and index.html.",
+    help="Where videos, ledger, report.json and index.html are written.",
 )
 @option(
     "--reconstruction",
     metavar="DIR",
-    help="Only send clips through this model's autoencoder and back: PSNR, SSIM, motion; and the ceiling that it sets to the smoke suite.",
+    help="Only encode and decode clips with this model's autoencoder: PSNR, SSIM, motion, and the success of true "
+    "clips of the smoke suite after it.",
 )
 @option("--data", type=FILE, multiple=True, metavar="FOLDER...", help="The clips for --reconstruction, of any size.")
 @option(
     "--plan",
     type=FILE,
     metavar="FILE",
-    help="Only write what is to be made: file names, prompts, sizes, seeds and specs.",
+    help="Only write a plan of the videos to make: file names, prompts, sizes, seeds and specs.",
 )
 @JSON
 def evaluate(
@@ -111,15 +117,15 @@ def evaluate(
 ) -> None:
     """Sample a suite, check every video against its spec, and report.
 
-    MODEL is a run folder or the name of a model inside the package (small, if none is named). Nothing is selected: every case
-    is planned in a ledger before the first is made, each has one try, and failures of the system count. Run again to go on
-    where it stopped.
+    MODEL is a run folder or the name of a model in the package (default: small). No video is selected: every case is
+    planned in a ledger before the first one is made, each has one try, and crashes count as failures. Run the same
+    command again to continue after an interruption.
     """
     from chronotope.cli import evaluate as work
 
     if (reconstruction is None) != (not data):
         raise click.UsageError(
-            "--reconstruction and --data belong together: a model, and folders of clips to send through it"
+            "--reconstruction and --data need each other: a model, and folders of clips to encode and decode"
         )
     if reconstruction is not None:
         found = work.measure_autoencoder(reconstruction, data)
@@ -145,10 +151,10 @@ def evaluate(
 @click.argument("second", type=FILE)
 @JSON
 def compare(first: Path, second: Path, as_json: bool) -> None:
-    """Two reports of the same cases: what got better, what got worse.
+    """Compare two reports of the same cases, in all and in each stratum.
 
-    Exact McNemar tests over all cases and over every stratum; the strata's p values are adjusted together (Holm). --json names
-    both reports and what each is of.
+    Exact McNemar tests over all cases and in every stratum; the p values of the strata are adjusted together (Holm).
+    With --json, both reports are named with the model and suite that they evaluate.
     """
     from chronotope.cli import evaluate as work
 
@@ -171,11 +177,13 @@ def compare(first: Path, second: Path, as_json: bool) -> None:
 @click.argument("switched", type=FILE, nargs=-1)
 @JSON
 def layers(model: Path, autoencoder: Path, truth: Path, switched: tuple[Path, ...], as_json: bool) -> None:
-    """Which layer is at fault: reports of the same cases, each with one layer switched.
+    """Attribute failures to the transformer, the decoder or the checks.
 
-    The first three are of chronotope evaluate with --layer model, autoencoder and truth. A failure that the truth shows too is the
-    checks' fault, one that the truth shows after the autoencoder is the decoder's, the rest is the transformer's. Of further reports
-    (--steps, --solver, --guidance, --best-of) it says what they cure and what they break. The table goes into the first report too.
+    MODEL, AUTOENCODER and TRUTH are reports of the same cases by chronotope evaluate --layer model, autoencoder and
+    truth. A failure that the true clip shows is attributed to the checks; one that it shows only after the autoencoder,
+    to the decoder; any other, to the transformer. SWITCHED are reports of the model with a changed setting (--steps,
+    --solver, --guidance, --best-of): the output says which failures each cures and causes. The result is also added to
+    the report MODEL.
     """
     from chronotope.cli import analysis as work
 
@@ -187,27 +195,27 @@ def layers(model: Path, autoencoder: Path, truth: Path, switched: tuple[Path, ..
     cls=Command,
     examples="""
     chronotope memorisation out/standard --data out/small/world/small --baseline data/heldout
-    chronotope memorisation somebodys --data small:20000:10 --baseline small:500:7:heldout acts:200:7:heldout
-    chronotope memorisation somebodys --data acts:9000:31:dissolves=0.4 small:11000:41:pictures=1 --baseline small:500:7:heldout
+    chronotope memorisation theirs --data small:20000:10 --baseline small:500:7:heldout acts:200:7:heldout
+    chronotope memorisation theirs --data acts:9000:31:dissolves=0.4 --baseline acts:500:7:heldout
     """,
     spread=("--data", "--baseline"),
 )
 @click.argument("videos", type=FILE)
-@option("--data", multiple=True, required=True, metavar="CLIPS...", help="What the model was trained on.")
+@option("--data", multiple=True, required=True, metavar="CLIPS...", help="The clips that the model was trained on.")
 @option(
     "--baseline",
     multiple=True,
     required=True,
     metavar="CLIPS...",
-    help="True clips like those asked for, held out from training.",
+    help="True clips of the same kind, held out from training.",
 )
 @JSON
 def memorisation(videos: Path, data: tuple[str, ...], baseline: tuple[str, ...], as_json: bool) -> None:
-    """How near each video is to its nearest training clip.
+    """Measure how near each video is to its nearest training clip.
 
-    Beside it stands how near held-out clips are: copies are nearer than nearly all of these. VIDEOS is a folder of videos, or that of
-    a report, to which the result is added. CLIPS are a folder, or SCOPE:COUNT:SEED, the clips that chronotope world stage renders with
-    these; what else it was told follows after colons: a split, dissolves=SHARE, pictures=SHARE.
+    The same is measured for held-out clips: a copy is nearer than almost all of them. VIDEOS is a folder of videos, or
+    of a report, to which the result is added. CLIPS is a folder, or SCOPE:COUNT:SEED for the clips that chronotope
+    world renders with these options; other options follow after colons: a split, dissolves=SHARE, pictures=SHARE.
     """
     from chronotope.cli import analysis as work
 
@@ -223,7 +231,7 @@ def memorisation(videos: Path, data: tuple[str, ...], baseline: tuple[str, ...],
     chronotope export-suite --format compbench --prompts T2V-CompBench/prompts --out out/compbench --model runs/mine
     chronotope export-suite --format physics-iq --prompts descriptions_original.csv --out out/run-2 --seed 1
     chronotope export-suite --format evalcrafter --prompts prompt700.txt --out out/evalcrafter --dry-run
-    chronotope export-suite --format vbench --prompts VBench_full_info.json --out somebodys --validate
+    chronotope export-suite --format vbench --prompts VBench_full_info.json --out theirs --validate
     """,
 )
 @option(
@@ -240,7 +248,7 @@ def memorisation(videos: Path, data: tuple[str, ...], baseline: tuple[str, ...],
     metavar="FILE",
     help="Your copy of the benchmark's prompts: .txt, .json or .csv, or a folder.",
 )
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to go on.")
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; run again to continue.")
 @MODEL
 @option(
     "--seed",
@@ -250,33 +258,34 @@ def memorisation(videos: Path, data: tuple[str, ...], baseline: tuple[str, ...],
     show_default=True,
     help="Added to the seed of every video.",
 )
-@option("--dry-run", is_flag=True, help="Print what would be made, then stop.")
-@option("--validate", is_flag=True, help="Make nothing, only check what is there, whoever made it.")
+@option("--dry-run", is_flag=True, help="Print what would be made and stop.")
+@option("--validate", is_flag=True, help="Only check the folder, which can come from another program.")
 def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry_run: bool, validate: bool) -> int:
-    """Sample the prompts of another benchmark into its own folders.
+    """Sample another benchmark's prompts into the folders that it reads.
 
-    Names, counts, lengths and tables are as that benchmark wants them; no prompts come with this program. manifest.jsonl says of
-    every video its prompt, seed, hash and weights; seeds are hashes, so nothing is chosen. In the end everything is checked: a line
-    a defect, and exit status 1 if there is one. The folder of a physics-iq run is named after --model and --seed.
+    Names, counts, lengths and tables are those of the benchmark; its prompts do not come with this program.
+    manifest.jsonl states the prompt, seed, hash and weights of every video; seeds are hashes, so none is selected.
+    Finally the folder is checked: one line for each defect, and exit status 1 if there are any. The folder of a
+    physics-iq run is named after --model and --seed.
 
-    What --prompts is, as the benchmarks ship it; a folder stands for all .txt and .json files in it:
+    The files that --prompts reads, as published by the benchmarks; a folder means all .txt and .json files in it:
 
     \b
     vbench, vbench-long  .json: [{"prompt_en": TEXT, "dimension": [NAME, ...]}, ...], or
                          DIMENSION.txt, a prompt a line
-    vbench2              the same, under dimensions of VBench-2.0
+    vbench2              the same, with dimensions of VBench-2.0
     physics-iq           .csv with the columns scenario, description, generated_video_name;
                          first pictures in switch-frames/ beside it, if there are any
     worldscore           .json: [{"image": PATH, "visual_movement": "static" or "dynamic", ...}, ...],
-                         entries whole as they are shipped; the pictures below its folder
+                         unchanged entries; the pictures below its folder
     evalcrafter          .txt, a prompt a line, or .json: [{"prompt": TEXT}, ...]
     compbench            CATEGORY.txt or CATEGORY.json, as for evalcrafter, or a folder of them
     """
     from chronotope.cli import export as work
     from chronotope.cli.info import in_words
-    from chronotope.evaluate.exports.layouts import Request
+    from chronotope.evaluate.exports.requests import ExportRequest
 
-    request = Request(name, prompts, out, model, seed)
+    request = ExportRequest(name, prompts, out, model, seed)
     if dry_run:
         click.echo(in_words(work.plan_suite(request)))
         return 0
@@ -300,22 +309,22 @@ def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry
     default=100,
     show_default=True,
     metavar="N",
-    help="Held-out specs; of the stage as many more of the scope returns, and as many cases of tasks and prompts.",
+    help="Held-out specs. The stage adds N specs of the scope returns and N cases of tasks and prompts.",
 )
 @option(
     "--world",
     metavar="NAME",
     default="stage",
     show_default=True,
-    help="Whose checks: stage or table; the table needs MuJoCo.",
+    help="The world whose checks are tested: stage or table (needs MuJoCo).",
 )
 def validate_checks(count: int, world: str) -> int:
-    """Put the checks on trial: truth passes, planted faults are caught.
+    """Test the checks: recall on injected faults, false positives on truth.
 
-    On the stage, --count N means N specs of the scopes small, acts and deeds, N of the scope returns, and N cases of the tasks of the
-    canvas and of what prompts ask for: three times N in all. An eighth of the first N are long, 4 s and more.
+    For the stage, --count N means N specs of the scopes small, acts and deeds, N of the scope returns, and N cases of
+    tasks and prompts: 3 N in all. An eighth of the first N are long (4 s and more).
 
-    Exit status 1 if a promise is not kept.
+    Exit status 1 if a required rate is not reached.
     """
     from chronotope.cli import evaluate as work
 

@@ -1,13 +1,13 @@
-"""Whose fault is it? Each failure of the model is looked for in the videos that single layers make of the same cases.
+"""Attribute each failure of the model to a layer, by looking for it in what single layers make of the same cases.
 
-What the truth itself shows is the checks' fault; what the truth shows only after the autoencoder, there and back, is the decoder's;
-the rest is the transformer's and its sampler's. Reports of the same cases with one thing switched (more steps, another solver, the best
-of several) say which failures that cures and which it brings.
+A failure that the true clip shows is attributed to the checks; one that it shows only after the autoencoder, to the
+decoder; any other, to the transformer and its sampler. Reports of the same cases with one setting changed (more steps,
+another solver, the best of several) say which failures that setting cures and which it causes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chronotope.errors import FileProblem
@@ -15,135 +15,150 @@ from chronotope.evaluate.make import LAYERS
 from chronotope.evaluate.report import compare, over_scenes, paired, scene_of
 from chronotope.worlds.taxonomy import FAILURES
 
-__all__ = ["attribution", "belong_together", "in_words", "named", "switched", "what_differs"]
+__all__ = ["attribution", "changed_settings", "check_comparable", "compare_setting", "in_words", "named"]
 
-Report = dict[str, Any]
+JsonReport = dict[str, Any]
+# what may differ between two reports without being a setting of the sampler
+NOT_SETTINGS = ("ledger", "suite", "videos", "program", "device", "weights", "folder")
 
 
 def attribution(
-    model: Report, autoencoder: Report, truth: Report, others: Mapping[str, Report] | None = None
+    model: JsonReport, autoencoder: JsonReport, truth: JsonReport, others: Mapping[str, JsonReport] | None = None
 ) -> dict[str, Any]:
-    """Plain values for a report: per class how many of the model's videos show it, and with whom the fault lies.
+    """Count the videos of the model with each class of failure, and the layers to which these are attributed.
 
-    `decoder_artefacts` are the cases in which the autoencoder's video shows a failure that the truth's does not (DEC-ART).
+    Returns JSON values. `decoder_artefacts` are the cases in which the autoencoder's video shows a failure that the
+    true clip does not (DEC-ART). `others` are reports of the model with changed settings, by name.
     """
-    (rows, back), (_, true) = paired(model, autoencoder), paired(model, truth)
+    (rows, decoded), (_, true) = paired(model, autoencoder), paired(model, truth)
     found: dict[str, dict[str, int]] = {}
     for name, row in rows.items():
         for code in codes(row):
+            if code in codes(true[name]):
+                layer = "checks"
+            elif code in codes(decoded[name]):
+                layer = "decoder"
+            else:
+                layer = "transformer"
             counts = found.setdefault(code, {"videos": 0, "checks": 0, "decoder": 0, "transformer": 0})
             counts["videos"] += 1
-            counts[
-                "checks" if code in codes(true[name]) else "decoder" if code in codes(back[name]) else "transformer"
-            ] += 1
-    artefacts = over_scenes(
-        [bool(codes(back[name]) - codes(true[name])) for name in rows], [scene_of(row) for row in rows.values()]
-    )
-    failed = {name: sum(not row["success"] for row in report["cases"])
-              for name, report in (("model", model), ("autoencoder", autoencoder), ("truth", truth))}  # fmt: skip
+            counts[layer] += 1
+    artefacts = [bool(codes(decoded[name]) - codes(true[name])) for name in rows]
+    reports = {"model": model, "autoencoder": autoencoder, "truth": truth}
     return {
         "cases": len(rows),
-        "failed": failed,
-        "decoder_artefacts": artefacts,
-        "classes": _in_order(found),
-        "switched": [switched(name, model, other) for name, other in (others or {}).items()],
+        "failed": {name: sum(not row["success"] for row in report["cases"]) for name, report in reports.items()},
+        "decoder_artefacts": over_scenes(artefacts, [scene_of(row) for row in rows.values()]),
+        "classes": dict(sorted(found.items(), key=lambda item: -item[1]["videos"])),
+        "switched": [compare_setting(name, model, other) for name, other in (others or {}).items()],
     }
 
 
 def codes(row: Mapping[str, Any]) -> set[str]:
     """The classes of failure that one video shows."""
-    return {fault["code"] for fault in row["failures"]}
+    return {failure["code"] for failure in row["failures"]}
 
 
-def switched(name: str, model: Report, other: Report) -> dict[str, Any]:
-    """What one switch cures and what it brings: per class the videos of the model, of both, and of the other.
+def compare_setting(name: str, model: JsonReport, other: JsonReport) -> dict[str, Any]:
+    """Count the videos that a changed setting cures and breaks; per class, those of the first, the second and both.
 
-    The other report may be of a part of the cases; then only these are compared.
+    If the other report holds only a part of the cases, only these are compared.
     """
     names = {row["id"] for row in other["cases"]}
     model = {**model, "cases": [row for row in model["cases"] if row["id"] in names]}
-    ours, theirs = paired(model, other)
-    whole = compare(model, other)[0]
+    before, after = paired(model, other)
     found = {}
     for code in FAILURES:
-        first, second = ({case for case, row in rows.items() if code in codes(row)} for rows in (ours, theirs))
+        first = {case for case, row in before.items() if code in codes(row)}
+        second = {case for case, row in after.items() if code in codes(row)}
         if first or second:
             found[code] = {"model": len(first), "both": len(first & second), "switched": len(second)}
-    success = over_scenes([row["success"] for row in theirs.values()], [scene_of(row) for row in theirs.values()])
-    row = {"name": name, "success": success, "only_first": whole.only_first, "only_second": whole.only_second}
-    return {**row, "p_value": round(whole.p_value, 6), "classes": found}
+    overall = compare(model, other)[0]
+    return {
+        "name": name,
+        "success": over_scenes([row["success"] for row in after.values()], [scene_of(row) for row in after.values()]),
+        "only_first": overall.only_first,
+        "only_second": overall.only_second,
+        "p_value": round(overall.p_value, 6),
+        "classes": found,
+    }
 
 
-def belong_together(model: Report, autoencoder: Report, truth: Report, others: Sequence[Report] = ()) -> None:
-    """Refuse reports of other layers than these, in this order, or of other weights: what differs shall be the layer, or the switch."""
-    for report, layer in zip((model, autoencoder, truth, *others), (*LAYERS, *("model" for _ in others)), strict=True):
-        if (got := report["about"].get("layer", "none")) != layer:
+def check_comparable(
+    model: JsonReport, autoencoder: JsonReport, truth: JsonReport, others: Sequence[JsonReport] = ()
+) -> None:
+    """Raise FileProblem unless the reports are of these layers, in this order, and of the same weights."""
+    expected = [*LAYERS, *("model" for _ in others)]
+    for report, layer in zip((model, autoencoder, truth, *others), expected, strict=True):
+        got = report["about"].get("layer", "none")
+        if got != layer:
             raise FileProblem(
-                f"one report is of layer {got}, expected {layer}: give those of --layer model, autoencoder and truth, in this order, "
-                "then those of the model with something switched"
+                f"one report is of layer {got}, expected {layer}: give those of --layer model, autoencoder and truth, "
+                "in this order, then those of the model with a changed setting"
             )
-    ours = model["about"].get("weights", "")
-    for report, of in ((autoencoder, "autoencoder"), *((other, "") for other in others)):
+    weights = model["about"].get("weights", "")
+    compared = [(_component(weights, "autoencoder"), autoencoder, "autoencoder")]
+    compared += [(weights, other, "") for other in others]
+    for ours, report, component in compared:
         theirs = report["about"].get("weights", "")
-        if _part(theirs, of) != _part(ours, of):
+        if (_component(theirs, component) if component else theirs) != ours:
             raise FileProblem(
-                f"one report is of the weights {theirs or 'unknown'}, the first of {ours or 'unknown'}; expected the same"
+                f"one report is of the weights {theirs or 'unknown'}, the first of {weights or 'unknown'}; "
+                "expected the same"
             )
 
 
-def _part(weights: str, of: str) -> str:
-    """Of 'autoencoder 8657, dit 003d' one part, or all of it."""
-    return next((part for part in weights.split(", ") if part.startswith(of + " ")), "") if of else weights
+def _component(weights: str, name: str) -> str:
+    """The part of 'autoencoder 8657, dit 003d' that starts with a name."""
+    return next((part for part in weights.split(", ") if part.startswith(name + " ")), "")
 
 
-def named(model: Report, others: Sequence[Report]) -> dict[str, Report]:
-    """The switched reports by what differs from the first; of equal names the later ones are numbered."""
-    found: dict[str, Report] = {}
+def named(model: JsonReport, others: Sequence[JsonReport]) -> dict[str, JsonReport]:
+    """Name each report by the settings that differ from the first; repeated names are numbered."""
+    found: dict[str, JsonReport] = {}
     for other in others:
-        name, number = what_differs(model, other), 1
-        while (unique := name if number == 1 else f"{name} ({number})") in found:
+        name = unique = changed_settings(model, other)
+        number = 1
+        while unique in found:
             number += 1
+            unique = f"{name} ({number})"
         found[unique] = other
     return found
 
 
-def what_differs(model: Report, other: Report) -> str:
-    """What the reports say of how the model was sampled that is not the same, such as `steps 60`."""
-    apart = ("ledger", "suite", "videos", "program", "device", "weights", "folder")
-    ours, theirs = model["about"], other["about"]
-    told = {
-        name: theirs.get(name) for name in (*theirs, *ours) if theirs.get(name) != ours.get(name) and name not in apart
-    }
-    words = (
-        f"{name} by default, not {ours[name]}" if value is None else f"{name} {value}" for name, value in told.items()
-    )
+def changed_settings(model: JsonReport, other: JsonReport) -> str:
+    """The settings of the sampler that differ between two reports, such as `steps 60`."""
+    first, second = model["about"], other["about"]
+    words = []
+    for name in dict.fromkeys([*second, *first]):
+        before, after = first.get(name), second.get(name)
+        if name in NOT_SETTINGS or before == after:
+            continue
+        words.append(f"{name} by default, not {before}" if after is None else f"{name} {after}")
     return ", ".join(words) or "the same again"
 
 
-def _in_order(found: Mapping[str, dict[str, int]]) -> dict[str, dict[str, int]]:
-    """The most frequent first."""
-    return dict(sorted(found.items(), key=lambda item: -item[1]["videos"]))
-
-
 def in_words(layers: Mapping[str, Any]) -> str:
-    """A line a class."""
+    """Write the table for the terminal, a line for each class."""
+    return "\n".join(_lines(layers))
+
+
+def _lines(layers: Mapping[str, Any]) -> Iterator[str]:
     failed = layers["failed"]
-    lines = [
-        f"of {layers['cases']} cases fail: model {failed['model']}, autoencoder {failed['autoencoder']}, truth {failed['truth']}"
-    ]
-    lines.append(f"decoder artefacts (DEC-ART) in {layers['decoder_artefacts']['right']}")
-    lines.append("class    videos  transformer  decoder  checks")
-    lines += [
-        f"{code}  {row['videos']:6} {row['transformer']:12} {row['decoder']:8} {row['checks']:7}  {FAILURES[code].name}"
-        for code, row in layers["classes"].items()
-    ]
-    for one in layers["switched"]:
-        lines.append(f"{one['name']}: success {one['success']['share']:.1%}; cured {one['only_second']}, broken {one['only_first']}, "
-                     f"p {one['p_value']:.2g}")  # fmt: skip
-        lines += _changes(one["classes"])
-    return "\n".join(lines)
-
-
-def _changes(classes: Mapping[str, Mapping[str, int]]) -> Sequence[str]:
-    changed = [(code, row) for code, row in classes.items() if row["model"] != row["switched"]]
-    return [f"  {code}  {row['model']} -> {row['switched']}  {FAILURES[code].name}" for code, row in changed]
+    yield (
+        f"of {layers['cases']} cases fail: model {failed['model']}, autoencoder {failed['autoencoder']}, "
+        f"truth {failed['truth']}"
+    )
+    yield f"decoder artefacts (DEC-ART) in {layers['decoder_artefacts']['right']}"
+    yield "class    videos  transformer  decoder  checks"
+    for code, row in layers["classes"].items():
+        counts = f"{row['videos']:6} {row['transformer']:12} {row['decoder']:8} {row['checks']:7}"
+        yield f"{code}  {counts}  {FAILURES[code].name}"
+    for other in layers["switched"]:
+        yield (
+            f"{other['name']}: success {other['success']['share']:.1%}; cured {other['only_second']}, "
+            f"broken {other['only_first']}, p {other['p_value']:.2g}"
+        )
+        for code, row in other["classes"].items():
+            if row["model"] != row["switched"]:
+                yield f"  {code}  {row['model']} -> {row['switched']}  {FAILURES[code].name}"

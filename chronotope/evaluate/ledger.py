@@ -1,14 +1,15 @@
-"""An append-only record of what was planned and what came of it, each line chained to the one before by its hash.
+"""An append-only record of what was planned and what became of it; each line holds the hash of the one before.
 
-Every case is planned before the first one is made, and started before it is tried. A result set from which planned rows are
-missing, in which a case ended twice, or whose lines were changed, dropped or put in another order, is refused. The chain shows
-tampering to whoever knows the hash of an earlier last line: publish it with the numbers.
+Every case is planned before the first one is made, and started before it is tried. A ledger in which planned cases are
+missing, a case ended twice, or a line was changed, dropped or moved is refused. The chain reveals tampering to anyone
+who knows the hash of an earlier last line: publish it with the numbers.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,19 @@ from chronotope.storage import append_jsonl
 
 __all__ = ["Ledger"]
 
-START = "0" * 64
+START = "0" * 64  # the hash before the first line
+ENDS = ("done", "failed")
 
 
 class Ledger:
-    """A ledger on disk; opening one checks every link of its chain."""
+    """A ledger on disk; opening it checks the whole chain and raises FileProblem where it is broken."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: list[dict[str, Any]] = []
         self._last = START
         text = path.read_text() if path.exists() else ""
-        if text and not text.endswith("\n"):  # cut off while the last line was being written
+        if text and not text.endswith("\n"):  # the program was stopped while it wrote the last line
             text = text[: text.rfind("\n") + 1]
             path.write_text(text)
         for number, line in enumerate(text.splitlines(), start=1):
@@ -45,7 +47,7 @@ class Ledger:
             self._last = chained
 
     def write(self, *rows: dict[str, Any]) -> None:
-        """Add lines, on disk before this returns."""
+        """Add lines; they are on disk before this returns."""
         lines = []
         for row in rows:
             self._last = _link(self._last, row)
@@ -56,37 +58,40 @@ class Ledger:
 
     @property
     def head(self) -> str:
-        """The hash of the last line: it names the whole ledger."""
+        """The hash of the last line, which identifies the whole ledger."""
         return self._last
 
     def of(self, kind: str) -> dict[str, dict[str, Any]]:
-        """The lines of one kind, by the name of their case; of several the last."""
+        """The last line of this kind for each case."""
         return {row["case"]: row for row in self.rows if row["kind"] == kind}
 
     def ended(self) -> dict[str, dict[str, Any]]:
-        """The cases of which a video or a failure came."""
+        """The last line of each case that ended in a video or a failure."""
         return {**self.of("done"), **self.of("failed")}
 
     def unfinished(self) -> list[str]:
-        """The cases that were started, and neither ended nor were interrupted by a person."""
-        last = {
-            row["case"]: row["kind"] for row in self.rows if row["kind"] in ("started", "interrupted", "done", "failed")
-        }
+        """The cases that were started and neither ended nor were interrupted by the user."""
+        last = {row["case"]: row["kind"] for row in self.rows if row["kind"] in ("started", "interrupted", *ENDS)}
         return [name for name, kind in last.items() if kind == "started"]
 
     def check_whole(self) -> None:
-        """Refuse a ledger in which something was planned of which nothing came, or of which something came twice."""
+        """Raise FileProblem if a planned case did not end, ended twice, or a case ended that was not planned."""
         planned, ended = self.of("planned"), self.ended()
-        ends = [row["case"] for row in self.rows if row["kind"] in ("done", "failed")]
-        if twice := sorted({name for name in ends if ends.count(name) > 1} if len(set(ends)) < len(ends) else ()):
-            raise FileProblem(f"{self.path}: {len(twice)} cases ended twice ({_some(twice)}); there is one try")
-        holes = [name for name in planned if name not in ended]
-        strays = [name for name in ended if name not in planned]
-        if holes or strays or not planned:
-            what = [f"{len(holes)} planned and missing ({_some(holes)})"] * bool(holes)
-            what += [f"{len(strays)} that were never planned ({_some(strays)})"] * bool(strays)
-            what += ["nothing planned"] * (not planned)
-            raise FileProblem(f"{self.path} is not whole: {', '.join(what)}; run the same command again to go on")
+        counts = Counter(row["case"] for row in self.rows if row["kind"] in ENDS)
+        twice = sorted(name for name, count in counts.items() if count > 1)
+        if twice:
+            raise FileProblem(f"{self.path}: {len(twice)} cases ended twice ({_some(twice)}); only one try is allowed")
+        missing = [name for name in planned if name not in ended]
+        unplanned = [name for name in ended if name not in planned]
+        problems = []
+        if missing:
+            problems.append(f"{len(missing)} planned and missing ({_some(missing)})")
+        if unplanned:
+            problems.append(f"{len(unplanned)} that were never planned ({_some(unplanned)})")
+        if not planned:
+            problems.append("nothing planned")
+        if problems:
+            raise FileProblem(f"{self.path} is incomplete: {', '.join(problems)}; run the same command to continue")
 
 
 def _link(before: str, row: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
-"""Is a video a copy of a training clip? Its distance to the nearest one, beside how near true clips that were held out are.
+"""Measure how near generated videos are to training clips, beside how near held-out true clips are.
 
-The space is pixels over time: eight moments, each made smaller to 16 x 16, and the distance is the root mean square of the
-differences, in levels of 255. A copy that was recoded, made a little softer or slower stays near; the same thing in another place is far.
+The distance is between pixels: eight moments of each clip, reduced to 16 x 16 pixels, root mean square difference in
+levels of 255. A copy that was recoded, slightly blurred or slowed down stays near; one that shows the same actor in
+another place does not.
 """
 
 from __future__ import annotations
@@ -26,35 +27,35 @@ from chronotope.worlds.catalogue import all_worlds
 from chronotope.worlds.splits import Split
 from chronotope.worlds.write import clip_seed
 
-__all__ = ["Clips", "gather", "memorisation", "nearest", "signature", "signed", "sources"]
+__all__ = ["ClipSignatures", "gather", "gather_all", "memorisation", "nearest", "signature", "signatures_of"]
 
 MOMENTS, SIDE = 8, 16
 SPACE = f"{MOMENTS} moments of {SIDE} x {SIDE} pixels, root mean square difference in levels of 255"
-THRESHOLD = 0.01  # the share of held-out clips that are nearer than what counts as near
-COPY = 0.5  # of that distance: whatever is nearer is taken for a copy
-LEAST_THRESHOLD = 1.0  # levels: held-out clips are never as near as that
+NEAR_QUANTILE = 0.01  # a video counts as near if it is nearer than this share of the held-out clips
+COPY = 0.5  # of that distance: a video that is nearer counts as a copy
+MIN_THRESHOLD = 1.0  # levels; held-out clips that are nearer are training clips
 SHARES = ("dissolves", "pictures")  # of the clips of a dataset
 LISTED = 20  # videos named in the report, the nearest first
 
-Named = tuple[str, np.ndarray]  # frames [t, h, w, 3], of another size in every clip
+NamedFrames = tuple[str, np.ndarray]  # frames [t, h, w, 3], of another size in every clip
 
 
 @dataclass(frozen=True)
-class Clips:
-    """Clips by name, each as its signature."""
+class ClipSignatures:
+    """The names of clips and the signature of each."""
 
     names: tuple[str, ...]
     signatures: UInt8[np.ndarray, "n d"]
 
 
 def signature(frames: Frames) -> UInt8[np.ndarray, " d"]:
-    """A clip of any size and length as so many numbers; of a picture, every moment is that picture."""
+    """Reduce a clip of any size and length to a vector; d = 8 moments x 16 x 16 pixels x 3 channels."""
     times = np.linspace(0, len(frames) - 1, MOMENTS).round().astype(int)
     small = {t: cv2.resize(frames[t], (SIDE, SIDE), interpolation=cv2.INTER_AREA) for t in np.unique(times)}
     return np.stack([small[t] for t in times]).ravel()
 
 
-def gather(source: str) -> Iterator[Named]:
+def gather(source: str) -> Iterator[NamedFrames]:
     """Yield the clips of a folder, or of a world as `chronotope world` renders them: SCOPE:COUNT:SEED.
 
     After more colons stands what differs from the defaults: a split, `dissolves=SHARE` or `pictures=SHARE`, as in
@@ -89,18 +90,18 @@ def _options(parts: Sequence[str]) -> tuple[Split, dict[str, float]]:
     return cast(Split, split), shares
 
 
-def signed(clips: Iterable[Named]) -> Clips:
-    """The signatures of clips."""
+def signatures_of(clips: Iterable[NamedFrames]) -> ClipSignatures:
+    """Compute the signature of each clip; UsageError if there are none."""
     pairs = [(name, signature(frames)) for name, frames in clips]
     if not pairs:
         raise UsageError("there are no clips to compare with")
-    return Clips(tuple(name for name, _ in pairs), np.stack([row for _, row in pairs]))
+    return ClipSignatures(tuple(name for name, _ in pairs), np.stack([row for _, row in pairs]))
 
 
 def nearest(
     ours: UInt8[np.ndarray, "n d"], theirs: UInt8[np.ndarray, "m d"], block: int = 2048
 ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """For each of ours, which of theirs is nearest, and how far it is in levels."""
+    """For each row of `ours`, the index of the nearest row of `theirs` and its distance in levels."""
     left = ours.astype(np.float32)
     squares, best = (left**2).sum(axis=1), np.full(len(ours), np.inf)
     place = np.zeros(len(ours), int)
@@ -111,26 +112,25 @@ def nearest(
         least = found[np.arange(len(ours)), closest]
         place[least < best] = start + closest[least < best]
         best = np.minimum(best, least)
-    # the sum of squares is exact only to a few units of single precision: the difference itself says how far it is
-    exact = [
-        float(np.sqrt(((row - theirs[at].astype(np.float32)) ** 2).mean())) for row, at in zip(left, place, strict=True)
-    ]
-    return place, np.array(exact)
+    # the expanded square loses precision for near rows, so the final distance is computed from the difference
+    pairs = zip(left, place, strict=True)
+    distances = [np.sqrt(((row - theirs[at].astype(np.float32)) ** 2).mean()) for row, at in pairs]
+    return place, np.array(distances, dtype=float)
 
 
-def memorisation(videos: Clips, training: Clips, baseline: Clips) -> dict[str, Any]:
-    """Plain values for a report: how many videos are nearer to a training clip than one held-out clip in a hundred is.
+def memorisation(videos: ClipSignatures, training: ClipSignatures, baseline: ClipSignatures) -> dict[str, Any]:
+    """Count the videos that are nearer to a training clip than 1 % of the held-out clips are; returns JSON values.
 
-    `copies` are those at less than half of that distance.
+    `copies` are those at less than half of that distance. Raises UsageError if the baseline holds training clips.
     """
-    _, usual = nearest(baseline.signatures, training.signatures)
+    _, baseline_distance = nearest(baseline.signatures, training.signatures)
     place, distance = nearest(videos.signatures, training.signatures)
-    percentile = np.searchsorted(np.sort(usual), distance, side="left") / len(usual)
-    threshold = float(np.quantile(usual, THRESHOLD))
-    if threshold < LEAST_THRESHOLD:
+    percentile = np.searchsorted(np.sort(baseline_distance), distance, side="left") / len(baseline_distance)
+    threshold = float(np.quantile(baseline_distance, NEAR_QUANTILE))
+    if threshold < MIN_THRESHOLD:
         raise UsageError(
-            f"1 % of the baseline are nearer than {threshold:.2g} levels to a training clip: they are training clips themselves; give "
-            "clips that were held out, such as SCOPE:COUNT:SEED:heldout"
+            f"1 % of the baseline are nearer than {threshold:.2g} levels to a training clip, so they are training "
+            "clips; give clips that were held out, such as SCOPE:COUNT:SEED:heldout"
         )
     order = np.argsort(distance, kind="stable")[:LISTED]
     return {
@@ -142,20 +142,21 @@ def memorisation(videos: Clips, training: Clips, baseline: Clips) -> dict[str, A
         "below": as_row(Rate(int((distance < threshold).sum()), len(distance))),
         "copies": as_row(Rate(int((distance < COPY * threshold).sum()), len(distance))),
         "median_percentile": round(float(np.median(percentile)), 4),
-        "baseline": [round(float(value), 4) for value in np.quantile(usual, np.linspace(0, 1, 101))],
+        "baseline": [round(float(value), 4) for value in np.quantile(baseline_distance, np.linspace(0, 1, 101))],
         "distances": [round(float(value), 4) for value in np.quantile(distance, np.linspace(0, 1, 101))],
-        "nearest": [_near(videos, training, place, distance, percentile, n) for n in order.tolist()],
+        "nearest": [
+            {
+                "video": videos.names[n],
+                "clip": training.names[place[n]],
+                "distance": round(float(distance[n]), 4),
+                "percentile": round(float(percentile[n]), 4),
+            }
+            for n in order.tolist()
+        ],
     }
 
 
-def _near(
-    videos: Clips, training: Clips, place: np.ndarray, distance: np.ndarray, percentile: np.ndarray, n: int
-) -> dict[str, Any]:
-    row = {"video": videos.names[n], "clip": training.names[place[n]]}
-    return {**row, "distance": round(float(distance[n]), 4), "percentile": round(float(percentile[n]), 4)}
-
-
-def sources(names: Sequence[str]) -> Iterator[Named]:
-    """The clips of several folders and scopes."""
-    for name in names:
-        yield from gather(name)
+def gather_all(sources: Sequence[str]) -> Iterator[NamedFrames]:
+    """Yield the clips of several folders and scopes."""
+    for source in sources:
+        yield from gather(source)

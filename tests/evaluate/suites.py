@@ -1,4 +1,4 @@
-"""Prompt files of our own in the shapes in which benchmarks ship theirs, what they ask for, and a maker that knows nothing."""
+"""Prompt files in the formats of benchmarks, the videos that they plan, and a maker that needs no model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from chronotope.evaluate.exports.export import Maker, Shot
+from chronotope.evaluate.exports.requests import VideoMaker, VideoRequest
 from chronotope.evaluate.suite import Case, write_cases
 from chronotope.generate.pipeline import Generation
 from chronotope.media import video
 
 RED, FOX, LONG = "a red ball, rolling", "a fox. It walks to the left", "a boat " * 26 + "at sea"  # 188 characters
+VIEWS = ("left", "center", "right")
 
 
 def changed_line(path: Path, case: Case, change: dict[str, Any]) -> Path:
@@ -27,20 +28,20 @@ def quiet(done: int, total: int) -> None:
     pass
 
 
-def maker(num_frames: int = 3, fps: float = 2.0, size: int = 16, weights: str = "w") -> Maker:
-    """A model that fills frames with noise by its seed; what it was asked stands in `asked`."""
+def maker(num_frames: int = 3, fps: float = 2.0, size: int = 16, weights: str = "w") -> VideoMaker:
+    """A model that fills frames with noise by its seed; the requests that it got are in `asked`."""
 
-    def make(shot: Shot) -> Generation:
-        asked.append(shot)
-        noise = np.random.default_rng(shot.seed).integers(0, 256, (1, 2, 2, 3), np.uint8)
-        frames = np.tile(noise.repeat(size // 2, 1).repeat(size // 2, 2), (shot.num_frames, 1, 1, 1))
-        frames[:, 0, 0] = np.arange(shot.num_frames, dtype=np.uint8)[:, None]
-        return Generation(
-            frames, fps, {"prompt": shot.told[0][1] if len(shot.told) == 1 else [list(beat) for beat in shot.told]}
-        )
+    def make(request: VideoRequest) -> Generation:
+        asked.append(request)
+        noise = np.random.default_rng(request.seed).integers(0, 256, (1, 2, 2, 3), np.uint8)
+        frames = np.tile(noise.repeat(size // 2, 1).repeat(size // 2, 2), (request.num_frames, 1, 1, 1))
+        frames[:, 0, 0] = np.arange(request.num_frames, dtype=np.uint8)[:, None]
+        texts = request.prompt
+        read: Any = texts[0][1] if len(texts) == 1 else [list(beat) for beat in texts]
+        return Generation(frames, fps, {"prompt": read})
 
-    asked: list[Shot] = []
-    made = Maker({"dit": weights}, num_frames, fps, make)
+    asked: list[VideoRequest] = []
+    made = VideoMaker({"dit": weights}, num_frames, fps, make)
     object.__setattr__(made, "asked", asked)
     return made
 
@@ -53,11 +54,10 @@ def physics_table(count: int = 198) -> str:
     lines = ["scenario,description,category,generated_video_name"]
     for take in (1, 2):
         for number in range(count):
-            view, index = ("left", "center", "right")[number % 3], number + 1 + (take - 1) * count
+            view, index = VIEWS[number % 3], number + 1 + (take - 1) * count
             name = f"{index:04d}_perspective-{view}_take-{take}_trimmed-scene-{number // 3}.mp4"
-            lines.append(
-                f'{name},"a ball, number {number // 3}",Solids,{index:04d}_perspective-{view}_trimmed-scene-{number // 3}.mp4'
-            )
+            generated = f"{index:04d}_perspective-{view}_trimmed-scene-{number // 3}.mp4"
+            lines.append(f'{name},"a ball, number {number // 3}",Solids,{generated}')
     return "\n".join(lines) + "\n"
 
 
@@ -125,7 +125,7 @@ NAMES = {
         *(f"vbench2_videos/Diversity/{RED}-{n}.mp4" for n in range(20)),
     ],
     "physics-iq": [
-        f"small-op-run_01/{number + 1:04d}_perspective-{('left', 'center', 'right')[number % 3]}_trimmed-scene-{number // 3}.mp4"
+        f"small-op-run_01/{number + 1:04d}_perspective-{VIEWS[number % 3]}_trimmed-scene-{number // 3}.mp4"
         for number in range(198)
     ],
     "worldscore": [

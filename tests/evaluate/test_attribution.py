@@ -1,4 +1,4 @@
-"""Whose fault a failure is, on reports whose answer is known."""
+"""Attribution of failures to layers, on reports for which it is known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from chronotope.errors import FileProblem
-from chronotope.evaluate.attribution import attribution, belong_together, in_words, named, switched, what_differs
+from chronotope.evaluate.attribution import (
+    attribution,
+    changed_settings,
+    check_comparable,
+    compare_setting,
+    in_words,
+    named,
+)
 from chronotope.evaluate.judge import Judged
 from chronotope.evaluate.report import make_report
 from chronotope.evaluate.suite import make_suite
@@ -48,11 +55,11 @@ def test_each_failure_is_laid_to_the_layer_that_brought_it() -> None:
 
 def test_a_switch_is_compared_on_the_cases_it_has() -> None:
     other = report("model", None, "OBJ-DIS", None, None, "MOT-STA", steps=60)
-    found = switched(what_differs(MODEL, other), MODEL, other)
+    found = compare_setting(changed_settings(MODEL, other), MODEL, other)
     assert found["name"] == "steps 60" and (found["only_first"], found["only_second"]) == (1, 2)
     assert found["classes"]["OBJ-DIS"] == {"model": 3, "both": 1, "switched": 1}
     assert found["classes"]["MOT-STA"] == {"model": 0, "both": 0, "switched": 1}
-    part = switched("part", MODEL, {**other, "cases": other["cases"][:2]})
+    part = compare_setting("part", MODEL, {**other, "cases": other["cases"][:2]})
     assert part["success"]["of"] == 2 and part["classes"]["OBJ-DIS"] == {"model": 2, "both": 1, "switched": 1}
     validator().validate({**MODEL, "layers": attribution(MODEL, BACK, TRUTH, {"steps 60": other})})
     with pytest.raises(FileProblem, match="other cases"):
@@ -61,8 +68,8 @@ def test_a_switch_is_compared_on_the_cases_it_has() -> None:
 
 def test_what_differs_is_named_on_either_side_and_names_are_unique() -> None:
     slow, plain = (report("model", *[None] * 5, **about) for about in ({"steps": 60, "folder": "elsewhere"}, {}))
-    assert what_differs(MODEL, slow) == "steps 60" and what_differs(slow, plain) == "steps by default, not 60"
-    assert what_differs(plain, MODEL) == "the same again"
+    assert changed_settings(MODEL, slow) == "steps 60" and changed_settings(slow, plain) == "steps by default, not 60"
+    assert changed_settings(plain, MODEL) == "the same again"
     again = named(MODEL, [slow, plain, slow, slow])
     assert (
         list(again) == ["steps 60", "the same again", "steps 60 (2)", "steps 60 (3)"] and again["steps 60 (3)"] is slow
@@ -79,7 +86,7 @@ def test_reports_of_other_weights_layers_or_cases_are_refused() -> None:
         of("autoencoder", "autoencoder a, dit other"),
         of("truth", "none of it"),
     )
-    belong_together(model, back, true, [of("model", "autoencoder a, dit b")])
+    check_comparable(model, back, true, [of("model", "autoencoder a, dit b")])
     for reports, others, says in (
         ((model, of("autoencoder", "autoencoder c, dit b"), true), [], "expected the same"),
         ((model, back, true), [of("model", "autoencoder a, dit c")], "expected the same"),
@@ -88,7 +95,7 @@ def test_reports_of_other_weights_layers_or_cases_are_refused() -> None:
         ((model, true, back), [], "expected autoencoder"),
     ):
         with pytest.raises(FileProblem, match=says):
-            belong_together(*reports, others)
+            check_comparable(*reports, others)
     other = {**BACK, "cases": [{**row, "seed": row["seed"] + 1} for row in BACK["cases"]]}
     with pytest.raises(FileProblem, match="another seed"):
         attribution(MODEL, other, TRUTH)

@@ -1,4 +1,4 @@
-"""Exports in the layouts of other benchmarks: real files by a maker that knows nothing; every defect is listed; running again goes on."""
+"""Exports in the layouts of other benchmarks: every defect of real files is listed, and running again continues."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ import av
 import pytest
 
 from chronotope.errors import FileProblem, UsageError
-from chronotope.evaluate.exports.export import MANIFEST, Shot, export, validate
-from chronotope.evaluate.exports.layouts import FORMATS, Length, Request, plan
+from chronotope.evaluate.exports.export import export
+from chronotope.evaluate.exports.layouts import FORMATS, plan
+from chronotope.evaluate.exports.manifest import MANIFEST
+from chronotope.evaluate.exports.requests import ExportRequest, LengthRule, VideoRequest
+from chronotope.evaluate.exports.validation import validate
 from chronotope.generate.pipeline import Generation
 from chronotope.media import video
 from tests.cli.models import files_in, refused, run
@@ -24,14 +27,14 @@ from tests.evaluate.suites import FOX, NAMES, RED, maker, prompts_for, quiet, wr
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Request]:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ExportRequest]:
     """An export in a format, made once."""
-    made: dict[str, Request] = {}
+    made: dict[str, ExportRequest] = {}
 
-    def give(name: str) -> Request:
+    def give(name: str) -> ExportRequest:
         if name not in made:
             folder = tmp_path_factory.mktemp(name)
-            made[name] = Request(name, prompts_for(name, folder), folder / "out")
+            made[name] = ExportRequest(name, prompts_for(name, folder), folder / "out")
             assert export(made[name], maker(), quiet) == len(NAMES[name])
         return made[name]
 
@@ -39,10 +42,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Reques
 
 
 @pytest.fixture
-def copied(exported: Callable[[str], Request], tmp_path: Path) -> Callable[[str], Request]:
+def copied(exported: Callable[[str], ExportRequest], tmp_path: Path) -> Callable[[str], ExportRequest]:
     """A copy of it, to be spoilt."""
 
-    def give(name: str) -> Request:
+    def give(name: str) -> ExportRequest:
         request = exported(name)
         shutil.copytree(request.out, tmp_path / "copy")
         return dataclasses.replace(request, out=tmp_path / "copy")
@@ -50,7 +53,7 @@ def copied(exported: Callable[[str], Request], tmp_path: Path) -> Callable[[str]
     return give
 
 
-def rows_of(request: Request) -> list[dict[str, Any]]:
+def rows_of(request: ExportRequest) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (request.out / MANIFEST).read_text().splitlines()]
 
 
@@ -59,7 +62,7 @@ def rows_of(request: Request) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_export_passes_its_check_and_the_manifest_tells_the_truth(
-    name: str, exported: Callable[[str], Request]
+    name: str, exported: Callable[[str], ExportRequest]
 ) -> None:
     request = exported(name)
     assert validate(request) == []
@@ -79,10 +82,10 @@ def test_an_export_passes_its_check_and_the_manifest_tells_the_truth(
         digest = hashlib.sha256(f"{name}|{row['prompt']}|{row['sample']}".encode()).digest()
         assert row["seed"] == int.from_bytes(digest[:4], "big")
         assert row["model"] == {"dit": "w"} and "told" not in row
-        assert FORMATS[name].length.fault(content.seconds) == ""
+        assert FORMATS[name].length.problem(content.seconds) == ""
 
 
-def test_no_two_videos_share_a_seed_unless_they_are_one_sample(exported: Callable[[str], Request]) -> None:
+def test_no_two_videos_share_a_seed_unless_they_are_one_sample(exported: Callable[[str], ExportRequest]) -> None:
     for name in FORMATS:
         seeds = Counter(clip.seed for clip in plan(exported(name)))
         several = [seed for seed, count in seeds.items() if count > 1]
@@ -92,29 +95,33 @@ def test_no_two_videos_share_a_seed_unless_they_are_one_sample(exported: Callabl
     assert [clip.seed for clip in later] == [clip.seed + 7 for clip in plan(one)]
 
 
-def test_lengths_that_formats_ask_for(tmp_path: Path, exported: Callable[[str], Request]) -> None:
+def test_lengths_that_formats_ask_for(tmp_path: Path, exported: Callable[[str], ExportRequest]) -> None:
     frames = {name: {row["frames"] for row in rows_of(exported(name))} for name in FORMATS}
     assert frames["vbench"] == {3} and frames["vbench-long"] == {10} == frames["physics-iq"]  # at 2 frames a second
     assert frames["worldscore"] == {3, 5}  # two scenes share a frame
     one = next((exported("physics-iq").out / "small-op-run_01").iterdir())
     with av.open(str(one)) as container:  # the length that ffprobe tells
         assert container.duration is not None and abs(container.duration / av.time_base - 5) <= 0.001
-    assert Length(5.0).frames(3, 8.0) == 40 and Length(5.0).frames(50, 8.0) == 50 and Length().frames(1, 8.0) == 2
+    assert (
+        LengthRule(5.0).num_frames(3, 8.0) == 40
+        and LengthRule(5.0).num_frames(50, 8.0) == 50
+        and LengthRule().num_frames(1, 8.0) == 2
+    )
     for length, default, fps, says in (
-        (Length(high=5.0), 40, 8.0, "less than 5 s"),
-        (Length(5.0, exactly=True), 9, 7.3, "0.001"),
+        (LengthRule(high=5.0), 40, 8.0, "less than 5 s"),
+        (LengthRule(5.0, exactly=True), 9, 7.3, "0.001"),
     ):
         with pytest.raises(UsageError, match=says):
-            length.frames(default, fps)
+            length.num_frames(default, fps)
     with pytest.raises(UsageError, match="less than 5 s"):
-        export(Request("vbench", prompts_for("vbench", tmp_path), tmp_path / "out"), maker(10), quiet)
+        export(ExportRequest("vbench", prompts_for("vbench", tmp_path), tmp_path / "out"), maker(10), quiet)
     assert not (tmp_path / "out").exists()
 
 
 # Defects
 
 
-def test_spoilt_worldscore_instances_are_listed(copied: Callable[[str], Request]) -> None:
+def test_spoilt_worldscore_instances_are_listed(copied: Callable[[str], ExportRequest]) -> None:
     request = copied("worldscore")
     still, moving = (request.out / file.removesuffix("/videos/output.mp4") for file in NAMES["worldscore"])
     (still / "frames/001.png").unlink()
@@ -145,7 +152,7 @@ def test_spoilt_worldscore_instances_are_listed(copied: Callable[[str], Request]
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_defect_is_listed(name: str, copied: Callable[[str], Request]) -> None:
+def test_every_defect_is_listed(name: str, copied: Callable[[str], ExportRequest]) -> None:
     request, files = copied(name), NAMES[name]
     last, first = request.out / files[-1], request.out / files[0]
     content = video.read(first)
@@ -167,7 +174,7 @@ def test_every_defect_is_listed(name: str, copied: Callable[[str], Request]) -> 
 
 
 def test_a_strangers_folder_needs_no_manifest_but_its_lengths_and_kinds_are_checked(
-    copied: Callable[[str], Request],
+    copied: Callable[[str], ExportRequest],
 ) -> None:
     request = copied("vbench")
     (request.out / MANIFEST).unlink()
@@ -190,7 +197,7 @@ def test_a_strangers_folder_needs_no_manifest_but_its_lengths_and_kinds_are_chec
         assert any(path.name in defect and says in defect for defect in defects), says
 
 
-def test_a_manifest_that_lies_is_found_out(copied: Callable[[str], Request]) -> None:
+def test_a_manifest_that_lies_is_found_out(copied: Callable[[str], ExportRequest]) -> None:
     request = copied("compbench")
     rows = rows_of(request)
     rows[0]["seed"] += 1
@@ -212,7 +219,7 @@ def test_a_manifest_that_lies_is_found_out(copied: Callable[[str], Request]) -> 
 # Going on
 
 
-def test_an_export_goes_on_where_it_stopped(tmp_path: Path, exported: Callable[[str], Request]) -> None:
+def test_an_export_goes_on_where_it_stopped(tmp_path: Path, exported: Callable[[str], ExportRequest]) -> None:
     whole = exported("vbench2")
     request = dataclasses.replace(whole, out=tmp_path / "out")
 
@@ -236,16 +243,16 @@ def test_an_export_goes_on_where_it_stopped(tmp_path: Path, exported: Callable[[
 
 
 def test_a_maker_that_fails_leaves_nothing_half_written(tmp_path: Path) -> None:
-    request = Request("worldscore", prompts_for("worldscore", tmp_path), tmp_path / "out")
+    request = ExportRequest("worldscore", prompts_for("worldscore", tmp_path), tmp_path / "out")
     good = maker()
 
-    def unsayable(shot: Shot) -> Generation:
-        return dataclasses.replace(good.make(shot), origin={"made_of": {1, 2}})  # no JSON
+    def not_serialisable(request: VideoRequest) -> Generation:
+        return dataclasses.replace(good.make(request), origin={"made_of": {1, 2}})  # no JSON
 
-    def interrupted(shot: Shot) -> Generation:
+    def interrupted(request: VideoRequest) -> Generation:
         raise KeyboardInterrupt
 
-    for make, error in ((unsayable, UsageError), (interrupted, KeyboardInterrupt)):
+    for make, error in ((not_serialisable, UsageError), (interrupted, KeyboardInterrupt)):
         with pytest.raises(error):
             export(request, dataclasses.replace(good, make=make), quiet)
         assert files_in(request.out) == {MANIFEST} and not rows_of(request)
@@ -257,7 +264,7 @@ def test_a_maker_that_fails_leaves_nothing_half_written(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_of_another_export_is_refused(copied: Callable[[str], Request], tmp_path: Path) -> None:
+def test_a_folder_of_another_export_is_refused(copied: Callable[[str], ExportRequest], tmp_path: Path) -> None:
     request = copied("evalcrafter")
     other = write(tmp_path, "other.txt", f"{RED}\n{RED}\n{RED}\n")
     fewer = write(tmp_path, "fewer.txt", f"{RED}\n{FOX}\n")
@@ -270,7 +277,7 @@ def test_a_folder_of_another_export_is_refused(copied: Callable[[str], Request],
         with pytest.raises(FileProblem, match=says):
             export(dataclasses.replace(request, **change), by, quiet)
     (request.out / MANIFEST).unlink()
-    with pytest.raises(FileProblem, match=r"no manifest.jsonl that tells"):
+    with pytest.raises(FileProblem, match=r"no manifest.jsonl that says"):
         export(request, maker(), quiet)
 
 

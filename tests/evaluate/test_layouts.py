@@ -1,4 +1,4 @@
-"""Layouts of other benchmarks: what a prompt file asks for, and under which names; cameras; prompt files that make no sense are refused."""
+"""Layouts of other benchmarks: the videos and names that a prompt file plans, cameras, and malformed prompt files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from chronotope.errors import ChronotopeError, FileProblem
-from chronotope.evaluate.exports.export import export, validate
-from chronotope.evaluate.exports.layouts import FORMATS, Request, plan
+from chronotope.evaluate.exports.export import export
+from chronotope.evaluate.exports.layouts import FORMATS, plan
+from chronotope.evaluate.exports.requests import ExportRequest
+from chronotope.evaluate.exports.validation import validate
 from chronotope.evaluate.exports.worldscore import camera_path
 from chronotope.media import video
 from tests.cli.models import files_in, run
@@ -22,19 +24,19 @@ from tests.evaluate.suites import DYNAMIC, NAMES, RED, STATIC, list_of, maker, p
 def test_samples_and_groups_are_read_from_the_names_of_text_files(tmp_path: Path) -> None:
     for stem in ("color", "temporal_flickering"):
         write(tmp_path, f"per_dimension/{stem}.txt", f"{stem} one\r\n {stem} two \r\n\r\n")
-    counts = Counter(clip.prompt for clip in plan(Request("vbench", tmp_path / "per_dimension", tmp_path)))
+    counts = Counter(clip.prompt for clip in plan(ExportRequest("vbench", tmp_path / "per_dimension", tmp_path)))
     assert counts == {"color one": 5, "color two": 5, "temporal_flickering one": 25, "temporal_flickering two": 25}
     write(tmp_path, "prompt/Diversity.txt", RED)
-    assert len(plan(Request("vbench2", tmp_path / "prompt", tmp_path))) == 20
+    assert len(plan(ExportRequest("vbench2", tmp_path / "prompt", tmp_path))) == 20
     path = write(tmp_path, "object_interactions.json", list_of({"prompt": RED}))
-    assert [clip.file for clip in plan(Request("compbench", path, tmp_path))] == ["video/interaction/0001.mp4"]
+    assert [clip.file for clip in plan(ExportRequest("compbench", path, tmp_path))] == ["video/interaction/0001.mp4"]
 
 
 def test_help_says_what_each_format_reads(tmp_path: Path) -> None:
     """Every format has its line, and a file with just the keys and columns named there is read."""
     lines, named = dict[str, str](), list[str]()
     for line in (
-        run("export-suite", "--help").stdout.partition("folder stands for")[2].partition("\noptions")[0].splitlines()
+        run("export-suite", "--help").stdout.partition("folder means")[2].partition("\noptions")[0].splitlines()
     ):
         names, _, text = line[2:].partition("  ")
         named = names.split(", ") if set(names.split(", ")) <= set(FORMATS) else named
@@ -44,7 +46,7 @@ def test_help_says_what_each_format_reads(tmp_path: Path) -> None:
         keys = re.findall(r'"(\w+)":', lines[name])
         entry = {key: ["color"] if key == "dimension" else RED for key in keys}
         assert (
-            next(clip.prompt for clip in plan(Request(name, write(tmp_path, "p.json", list_of(entry)), tmp_path)))
+            next(clip.prompt for clip in plan(ExportRequest(name, write(tmp_path, "p.json", list_of(entry)), tmp_path)))
             == RED
         )
     columns = re.findall(r"columns ([\w, ]+);", lines["physics-iq"])[0].split(", ")
@@ -54,7 +56,7 @@ def test_help_says_what_each_format_reads(tmp_path: Path) -> None:
         "generated_video_name": "0001_perspective-left_x.mp4",
     }
     table = write(tmp_path, "p.csv", ",".join(columns) + "\n" + ",".join(values[column] for column in columns) + "\n")
-    assert len(plan(Request("physics-iq", table, tmp_path))) == 1
+    assert len(plan(ExportRequest("physics-iq", table, tmp_path))) == 1
     assert (
         {"image", "visual_movement"}
         == set(re.findall(r'"(\w+)":', lines["worldscore"]))
@@ -64,7 +66,7 @@ def test_help_says_what_each_format_reads(tmp_path: Path) -> None:
 
 def test_physics_iq_runs_are_named_after_model_prompts_and_seed_and_start_from_pictures(tmp_path: Path) -> None:
     path = write(tmp_path, "descriptions_base.csv", physics_table(3))
-    request = Request("physics-iq", path, tmp_path / "out", "runs/mine", seed=3)
+    request = ExportRequest("physics-iq", path, tmp_path / "out", "runs/mine", seed=3)
     assert (
         plan(request)[0].file == "mine-bpp-run_04/0001_perspective-left_trimmed-scene-0.mp4"
         and plan(request)[0].image is None
@@ -89,7 +91,7 @@ def test_physics_iq_runs_are_named_after_model_prompts_and_seed_and_start_from_p
 
 
 def test_worldscore_instances(tmp_path: Path) -> None:
-    request, made = Request("worldscore", prompts_for("worldscore", tmp_path), tmp_path / "out"), maker()
+    request, made = ExportRequest("worldscore", prompts_for("worldscore", tmp_path), tmp_path / "out"), maker()
     export(request, made, quiet)
     still, moving = (request.out / file.removesuffix("/videos/output.mp4") for file in NAMES["worldscore"])
     frames = {f"frames/{number:03d}.png" for number in range(5)}
@@ -101,11 +103,11 @@ def test_worldscore_instances(tmp_path: Path) -> None:
     assert video.read_image(still / "input_image.png").shape == (16, 16, 3)
     assert np.array_equal(video.read_image(still / "frames/004.png")[0, 0], [4, 4, 4])  # before the encoder
     first, second = made.asked  # type: ignore[attr-defined]
-    assert [seconds for seconds, _ in first.told] == [0.0, 1.0] and first.image.name == "000.png"
+    assert [seconds for seconds, _ in first.prompt] == [0.0, 1.0] and first.image.name == "000.png"
     assert (
-        first.told[0][1] == "Camera pan left. a door. Bright.. Everything in the scene remains completely motionless."
+        first.prompt[0][1] == "Camera pan left. a door. Bright.. Everything in the scene remains completely motionless."
     )
-    assert second.told == ((0.0, "Camera fixed. a ball rolls. Ink."),)
+    assert second.prompt == ((0.0, "Camera fixed. a ball rolls. Ink."),)
 
 
 def test_cameras_move_as_their_names_say() -> None:
@@ -208,7 +210,7 @@ def test_cameras_move_as_their_names_say() -> None:
 )
 def test_prompt_files_that_make_no_sense(tmp_path: Path, name: str, file: str, text: str, says: str) -> None:
     with pytest.raises(ChronotopeError, match=says):
-        export(Request(name, write(tmp_path, file, text), tmp_path / "out"), maker(), quiet)
+        export(ExportRequest(name, write(tmp_path, file, text), tmp_path / "out"), maker(), quiet)
     assert not (tmp_path / "out").exists()
 
 
@@ -221,4 +223,4 @@ def test_missing_and_unreadable_prompt_files(tmp_path: Path) -> None:
         ("empty", "folder without prompt files"),
     ):
         with pytest.raises(FileProblem, match=says):
-            plan(Request("vbench", tmp_path / file, tmp_path))
+            plan(ExportRequest("vbench", tmp_path / file, tmp_path))

@@ -1,4 +1,4 @@
-"""A training clip that is handed in as a video is caught, softened and recoded too; a true clip that was held out is not."""
+"""A training clip that is submitted as a video is detected, also blurred and recoded; a held-out true clip is not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from chronotope.errors import UsageError
-from chronotope.evaluate.memorisation import MOMENTS, SIDE, Clips, gather, memorisation, nearest, signature, signed
+from chronotope.evaluate.memorisation import (
+    MOMENTS,
+    SIDE,
+    ClipSignatures,
+    gather,
+    memorisation,
+    nearest,
+    signature,
+    signatures_of,
+)
 from chronotope.media import video
 from chronotope.worlds.write import DatasetRequest, write_dataset
 
@@ -18,13 +27,13 @@ TRAINING, HELD_OUT = "small:120:5", "small:240:6"  # other seeds are as unseen a
 
 
 @pytest.fixture(scope="module")
-def training() -> Clips:
-    return signed(gather(TRAINING))
+def training() -> ClipSignatures:
+    return signatures_of(gather(TRAINING))
 
 
 @pytest.fixture(scope="module")
-def baseline() -> Clips:
-    return signed(gather(HELD_OUT))
+def baseline() -> ClipSignatures:
+    return signatures_of(gather(HELD_OUT))
 
 
 def test_signatures_do_not_ask_for_size_or_length() -> None:
@@ -45,7 +54,9 @@ def test_the_nearest_is_the_nearest() -> None:
     assert nearest(theirs, theirs)[1].max() == 0.0
 
 
-def test_copies_are_caught_and_held_out_truth_is_not(training: Clips, baseline: Clips, tmp_path: Path) -> None:
+def test_copies_are_caught_and_held_out_truth_is_not(
+    training: ClipSignatures, baseline: ClipSignatures, tmp_path: Path
+) -> None:
     copies = []
     for name, frames in list(gather("small:40:5"))[::2]:
         soft = np.stack([cv2.GaussianBlur(frame, (0, 0), 0.8) for frame in frames])
@@ -53,11 +64,11 @@ def test_copies_are_caught_and_held_out_truth_is_not(training: Clips, baseline: 
             video.write(tmp_path / "copy.mp4", soft, 8.0)
             soft = video.read(tmp_path / "copy.mp4").frames
         copies.append((name, soft))
-    found = memorisation(signed(copies), training, baseline)
+    found = memorisation(signatures_of(copies), training, baseline)
     assert found["below"]["share"] >= 0.95 and all(
         row["video"] == row["clip"].replace("120", "40") for row in found["nearest"]
     )
-    true = memorisation(signed(gather("small:120:7")), training, baseline)
+    true = memorisation(signatures_of(gather("small:120:7")), training, baseline)
     assert found["copies"]["share"] >= 0.95 and true["copies"]["right"] == 0
     low, high = true["below"]["interval"]
     assert low <= 0.01 <= high < 0.08, true["below"]  # 1 % is expected
@@ -66,19 +77,19 @@ def test_copies_are_caught_and_held_out_truth_is_not(training: Clips, baseline: 
 
 def test_the_stages_clips_are_those_of_the_folder(tmp_path: Path) -> None:
     write_dataset(tmp_path / "data", DatasetRequest("stage", "small", "train", 5, 6))
-    folder, stage = signed(gather(str(tmp_path / "data"))), signed(gather("small:6:5"))
+    folder, stage = signatures_of(gather(str(tmp_path / "data"))), signatures_of(gather("small:6:5"))
     assert nearest(folder.signatures, stage.signatures)[1].max() < 4.0  # but for the coding
     assert len(set(nearest(folder.signatures, stage.signatures)[0].tolist())) == 6
     write_dataset(tmp_path / "mixed", DatasetRequest("stage", "acts", "heldout", 31, 6, dissolves=0.5, pictures=0.6))
     mixed, same = (
-        signed(gather(str(tmp_path / "mixed"))),
-        signed(gather("acts:6:31:heldout:dissolves=0.5:pictures=0.6")),
+        signatures_of(gather(str(tmp_path / "mixed"))),
+        signatures_of(gather("acts:6:31:heldout:dissolves=0.5:pictures=0.6")),
     )
     assert nearest(mixed.signatures, same.signatures)[1].max() < 4.0
     kinds = [json.loads(path.read_text()) for path in (tmp_path / "mixed" / "0000").glob("*.json")]
     assert 0 < sum("dissolve" in kind for kind in kinds) < 6 and any((tmp_path / "mixed").rglob("*.png"))
     assert (
-        nearest(mixed.signatures, signed(gather("acts:6:31:heldout")).signatures)[1].max() > 10.0
+        nearest(mixed.signatures, signatures_of(gather("acts:6:31:heldout")).signatures)[1].max() > 10.0
     )  # without being told
     wrongs = (("nowhere", "no folder"), ("smal:6:5", "small"), ("small:6:5:trian", "train"), ("small:x:5", "such as"))
     for wrong, says in (*wrongs, ("small:6:5:dissolves=2", "no share"), ("small:6:5:disolves=0.5", "dissolves")):

@@ -1,4 +1,4 @@
-"""The page of a report: nothing from the report is executed or breaks the markup, and plots are where the numbers say."""
+"""The page of a report: no text of the report becomes markup or script, and plots are where the numbers say."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Layouts of other people's benchmarks."""
+"""Sample the prompts of other benchmarks into the folders that those benchmarks read."""

@@ -1,6 +1,6 @@
-"""Prompt files as benchmarks ship them: plain text, lists in JSON, tables in CSV; what is malformed is refused with its place.
+"""Read prompt files as benchmarks publish them: text, JSON lists, CSV tables. Errors name the line or the entry.
 
-A folder stands for all prompt files in it, in the order of their names.
+A folder means all prompt files in it, in the order of their names.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 
 from chronotope.errors import FileProblem
 
-__all__ = ["Prompt", "read_prompts", "read_table", "text_of"]
+__all__ = ["BenchmarkPrompt", "read_prompts", "read_table", "text_of"]
 
 SUFFIXES = (".txt", ".json")
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """One entry: where it stands, its words, what it is grouped under (a dimension or a category), and all the file says of it."""
+class BenchmarkPrompt:
+    """One entry of a prompt file: its place there, its text, its dimensions or category, and the entry itself."""
 
     where: str
     text: str
@@ -29,33 +29,40 @@ class Prompt:
     entry: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_prompts(path: Path, key: str) -> Iterator[Prompt]:
-    """The prompts of a file or folder: a line each in .txt, in .json an object each with its text under `key`; FileProblem where not."""
+def read_prompts(path: Path, key: str) -> Iterator[BenchmarkPrompt]:
+    """Read a file or folder: a prompt a line in .txt; in .json an object each, with its text under `key`.
+
+    Raises FileProblem for anything else.
+    """
     files = [path]
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
         if not files:
             raise FileProblem(
-                f"{path} is a folder without prompt files; put the benchmark's .txt or .json files there, or name one of them"
+                f"{path} is a folder without prompt files; "
+                "put the benchmark's .txt or .json files there, or name one of them"
             )
     for file in files:
         if file.suffix.lower() not in SUFFIXES:
             raise FileProblem(
                 f"{file} ends in '{file.suffix}'; prompts are read from .txt (one a line) or .json (a list of objects)"
             )
-        yield from _from_lines(file) if file.suffix.lower() == ".txt" else _from_list(file, key)
+        if file.suffix.lower() == ".txt":
+            yield from _from_lines(file)
+        else:
+            yield from _from_list(file, key)
 
 
-def _from_lines(path: Path) -> Iterator[Prompt]:
+def _from_lines(path: Path) -> Iterator[BenchmarkPrompt]:
     lines = _read(path).rstrip().split("\n")
     for number, line in enumerate(lines, start=1):
         where = f"{path}, line {number}"
         if not line.strip():
             raise FileProblem(f"{where}, is empty; a prompt is expected in every line, so take the line out")
-        yield Prompt(where, line.strip(), (path.stem,))
+        yield BenchmarkPrompt(where, line.strip(), (path.stem,))
 
 
-def _from_list(path: Path, key: str) -> Iterator[Prompt]:
+def _from_list(path: Path, key: str) -> Iterator[BenchmarkPrompt]:
     try:
         entries = json.loads(_read(path))
     except ValueError as problem:
@@ -72,31 +79,29 @@ def _from_list(path: Path, key: str) -> Iterator[Prompt]:
         groups = [groups] if isinstance(groups, str) else groups
         if not isinstance(groups, list) or not groups or not all(isinstance(group, str) for group in groups):
             raise FileProblem(f"{where}, has {groups!r} under 'dimension'; a list of names is expected")
-        yield Prompt(where, text_of(where, entry, key), tuple(groups), entry)
+        yield BenchmarkPrompt(where, text_of(where, entry, key), tuple(groups), entry)
 
 
 def text_of(where: str, entry: Mapping[str, Any], key: str) -> str:
-    """The text under a key of an entry; FileProblem where there is none."""
+    """The text under a key of an entry; FileProblem if there is none."""
     text = entry.get(key)
     if not isinstance(text, str) or not text.strip():
-        got = (
-            f"{text!r} under '{key}'"
-            if key in entry
-            else f"no '{key}' (it has: {', '.join(map(str, entry)) or 'nothing'})"
-        )
+        if key in entry:
+            got = f"{text!r} under '{key}'"
+        else:
+            got = f"no '{key}' (it has: {', '.join(map(str, entry)) or 'nothing'})"
         raise FileProblem(f"{where}, has {got}; a text is expected there")
     return text
 
 
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The rows of a CSV and where each stands, all these columns filled; FileProblem where not."""
+    """The rows of a CSV file, each with its place; FileProblem if one of these columns is missing or empty."""
     rows = csv.DictReader(_read(path).splitlines())
     lacking = [column for column in columns if column not in (rows.fieldnames or ())]
     if lacking:
         got = ", ".join(rows.fieldnames or ()) or "nothing"
-        raise FileProblem(
-            f"{path}, line 1, has the columns {got}; {', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} missing"
-        )
+        verb = "is" if len(lacking) == 1 else "are"
+        raise FileProblem(f"{path}, line 1, has the columns {got}; {', '.join(lacking)} {verb} missing")
     for row in rows:
         where = f"{path}, line {rows.line_num}"
         for column in columns:
@@ -116,7 +121,7 @@ def _read(path: Path) -> str:
 
 
 def _kind(value: Any) -> str:
-    """What a JSON value is, in a word."""
+    """Name the kind of a JSON value."""
     if isinstance(value, list | dict) and not value:
         return "nothing"
     return {dict: "an object", list: "a list", str: "a text", type(None): "null"}.get(type(value), "a number")

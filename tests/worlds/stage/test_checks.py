@@ -92,7 +92,7 @@ def test_of_somebody_who_is_not_there_nothing_holds() -> None:
 
 @pytest.mark.slow
 def test_the_checks_keep_their_promises() -> None:
-    """All but recall to the letter; recall as far as so few clips can tell: no class may be shown to fall short (docs/evaluation.md)."""
+    """Every required rate but recall is reached; no class is shown to have less recall (docs/evaluation/checks.md)."""
     trial = try_checks(STAGE, [one for one in STAGE.trial(300) if not one[1].task and not one[1].kind])
     problems = [problem for problem in trial.missed() if "is caught in" not in problem]
     problems += [

@@ -177,7 +177,7 @@ def test_a_missing_engine_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_the_checks_keep_their_promises() -> None:
-    """All but recall to the letter; recall as far as so few clips can tell: no class may be shown to fall short (docs/evaluation.md)."""
+    """Every required rate but recall is reached; no class is shown to have less recall (docs/evaluation/checks.md)."""
     needs_pictures()
     trial = try_checks(
         TABLE,

@@ -27,7 +27,7 @@ FADES = ("faded", "blurred", "saturated", "noisy")
 FEWEST = 0.05  # of the picture should be free of actors, by the detector
 LEAST = 16  # pixels: of fewer nothing can be said
 # What the last frames may have more or less than the first: far above the 99th percentile of true clips, which a resting camera makes
-# tiny (docs/evaluation.md), and about what a person begins to see
+# tiny (docs/evaluation/checks.md), and about what a person begins to see
 SPREAD = {"brightness": 5.0, "saturation": 4.0, "sharpness": 0.7, "noise": 2.0, "flicker": 2.0}
 MEASURES = tuple(SPREAD)  # levels of 255, but sharpness: doublings of the steepest slope
 
