@@ -45,11 +45,11 @@ FIRST = 7_300_000  # seeds that no suite takes
 
 
 def case_of(spec: Spec, task: str = "", kind: str = "", prompt: str = "a fox", form: str = "sentence") -> Case:
-    return Case(spec, prompt, form, split_of(spec), 0, 0, 7, task, kind)
+    return Case("stage", spec, prompt, form, split_of(spec), 0, 0, 7, task, kind)
 
 
 def as_case(draw: SuiteItem) -> Case:
-    return Case(draw.spec, draw.prompt, draw.form, split_of(draw.spec), 0, draw.index, 7, draw.task, draw.kind)
+    return Case("stage", draw.spec, draw.prompt, draw.form, split_of(draw.spec), 0, draw.index, 7, draw.task, draw.kind)
 
 
 @functools.cache
@@ -174,7 +174,7 @@ def test_what_a_case_asks_can_fail_and_is_called_by_its_name(code: str) -> None:
 @pytest.mark.parametrize("task", ["edit the colour", "edit the place", "retake", "inpaint"])
 def test_who_gives_back_what_was_given_fails(task: str) -> None:
     case = next(case for case in cases() if case.task == task)
-    given = task_inputs_of(task, case.spec).given.video
+    given = task_inputs_of(task, case.spec).inputs.video
     assert given is not None and not succeeds(STAGE.check(case, given))
 
 

@@ -79,7 +79,7 @@ OF_TASKS = [
 def read_one(folder: Path, spec: Spec, **change: Any) -> None:
     """Read a plan of one line that says what is right of any case, but for these changes."""
     path = folder / "plan.jsonl"
-    write_cases([Case(spec, "a red circle", "sentence", split_of(spec), 0, 0, 7)], path)
+    write_cases([Case("stage", spec, "a red circle", "sentence", split_of(spec), 0, 0, 7)], path)
     row = json.loads(path.read_text())
     path.write_text(json.dumps(row | change) + "\n")
     read_cases(path)

@@ -73,9 +73,9 @@ def test_a_plan_is_filled_with_truth_and_judged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"task": "connect"}, "goes with the task 'animate a picture'"),
+        ({"task": "connect"}, "unknown task 'connect'. Choose from: animate a picture"),
         ({"task": ""}, "goes with the task"),
-        ({"kind": "count"}, "and no kind"),
+        ({"kind": "count"}, "unknown kind 'count'"),
         ({"form": "story"}, "is worded as one of"),
         ({"split": "train"}, "by its spec heldout"),
         ({"num_frames": 3}, "num_frames is 3, by its spec"),
@@ -107,7 +107,7 @@ def test_the_model_makes_a_video_of_the_asked_length() -> None:
 
 
 def test_without_opengl_nothing_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chronotope.worlds.table.suite.can_draw", lambda: "no OpenGL here")
+    monkeypatch.setattr("chronotope.worlds.table.world.can_draw", lambda: "no OpenGL here")
     out = tmp_path / "out"
     assert "no OpenGL here" in refused(
         "evaluate", "small", "--suite", "table", "--first", "1", "--out", str(out), status=1
@@ -115,6 +115,6 @@ def test_without_opengl_nothing_is_counted(tmp_path: Path, monkeypatch: pytest.M
     assert not out.exists()
     monkeypatch.undo()
     needs_pictures()
-    assert "never saw a table" in refused(
+    assert "the world 'table' has none" in refused(
         "evaluate", "small", "--suite", "table", "--best-of", "2", "--out", str(out), status=2
     )
