@@ -223,7 +223,9 @@ def _decoded(
                 frame.pts = stamps.popleft() if in_decoding_order and stamps else frame.pts
                 shown += 1
                 yield frame
-        total = " after the requested start" if after_seek else f" of {track.frames}" if track.frames > shown else ""
+        total = f" of {track.frames}" if track.frames > shown else ""
+        if after_seek:
+            total = " after the requested start"
         raise FileProblem(
             f"{path} is cut short or damaged ({damage}): {shown} frames{total} could be decoded."
             " Get a complete copy, or keep what is there by re-encoding it with ffmpeg."
@@ -278,8 +280,7 @@ def _declared_rate(track: av.VideoStream) -> float:
 
 
 def _slack(tick: float, rate: float) -> float:
-    """Return the rounding error in seconds to allow for timestamps: one tick, at least 1 ms, at most about a third of a
-    frame.
+    """Return the tolerance for timestamps in seconds: one tick, at least 1 ms, at most a third of a frame.
 
     Where a tick is half a frame or longer, ticks count frames and timestamps are exact.
     """

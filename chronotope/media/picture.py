@@ -84,7 +84,8 @@ def check_size(path: Path, width: int, height: int) -> None:
     if max(width, height) > MAX_FILE_SIDE or width * height > MAX_FILE_PIXELS:
         raise FileProblem(
             f"{path} declares frames of {width}x{height} pixels; at most {MAX_FILE_SIDE} a side and"
-            f" {MAX_FILE_PIXELS / 1e6:.0f} million in total are accepted. If the file is not damaged, scale it down first."
+            f" {MAX_FILE_PIXELS / 1e6:.0f} million in total are accepted."
+            " If the file is not damaged, scale it down first."
         )
 
 
