@@ -223,13 +223,17 @@ def _decoded(
                 frame.pts = stamps.popleft() if in_decoding_order and stamps else frame.pts
                 shown += 1
                 yield frame
-        total = f" of {track.frames}" if track.frames > shown else ""
-        if after_seek:
-            total = " after the requested start"
-        raise FileProblem(
-            f"{path} is cut short or damaged ({damage}): {shown} frames{total} could be decoded."
-            " Get a complete copy, or keep what is there by re-encoding it with ffmpeg."
-        ) from None
+        raise _damage_problem(path, damage, shown, track.frames, after_seek) from None
+
+
+def _damage_problem(path: Path, damage: _CutShortError, decoded: int, announced: int, after_seek: bool) -> FileProblem:
+    total = f" of {announced}" if announced > decoded else ""
+    if after_seek:
+        total = " after the requested start"
+    return FileProblem(
+        f"{path} is cut short or damaged ({damage}): {decoded} frames{total} could be decoded."
+        " Get a complete copy, or keep what is there by re-encoding it with ffmpeg."
+    )
 
 
 def _frames_from_keyframe(path: Path, target: int) -> Iterator[av.VideoFrame] | None:
