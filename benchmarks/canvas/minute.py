@@ -29,7 +29,7 @@ VIDEOS = 10  # of a minute, for the drift
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Costs in processes of their own, the lengths in turns; over the first cases, whether the end is like the beginning."""
+    """Measure costs in new processes, the lengths in turn, and drift on the first cases."""
     costs: dict[str, list[dict[str, float]]] = {str(seconds): [] for seconds in LENGTHS}
     for _ in range(options.rounds):
         for seconds in LENGTHS:

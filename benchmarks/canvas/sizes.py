@@ -1,4 +1,4 @@
-"""Any size: how good where the model was trained and beside it, that very large frames run, and that a draft foretells the full size."""
+"""Measure quality by size, cost of very large pictures, and agreement of drafts with full videos."""
 
 from __future__ import annotations
 
