@@ -1,5 +1,4 @@
-"""Run benchmarks: sections that each measure one claim, a JSON file with every number, and a Markdown page made from
-it.
+"""Run sections that each measure one claim; write every number to a JSON file and a Markdown page.
 
 Running one section keeps the results of the others. Seeds are the first ones, without selection, and every failure
 counts.

@@ -1,6 +1,6 @@
 """Compare the checks with human labels: draw a sample to label blindly, and measure the agreement.
 
-python -m benchmarks.second_look --draw out/standard --out sheets  write sheets, prompts.tsv, and the verdicts (key.json)
+python -m benchmarks.second_look --draw out/standard --out sheets  write sheets, prompts.tsv and verdicts (key.json)
 python -m benchmarks.second_look                                   print the agreement of the labels in second_look.json
 
 A label is {"id", "prompt", "passes" (verdict of the checks), "good" (verdict of the viewer), "sure" (1 unsure, 3

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# The shipped model, trained on: fresh worlds, then the decoder (its encoder stays, so latents stay valid) and the transformer. On one
-# H200 with 16 cores, a quarter of an hour; the weights inside the package come from it, begun from those of runs/small.sh.
+# Train the shipped model further on new data: its decoder, then its transformer. The encoder does not change, so latents stay
+# valid. Takes a quarter of an hour on one H200 with 16 cores. The weights in the package were made by this script from those of
+# runs/small.sh.
 #
-#     bash runs/longer.sh [FOLDER [MODEL]]     into out/longer, beginning with the model inside the package; run again to go on
+#     bash runs/longer.sh [FOLDER [MODEL]]     writes to FOLDER (default: out/longer), starting from MODEL (default: the shipped
+#                                              model); run it again to continue
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH="$PWD/.venv/bin:$PATH"
@@ -11,10 +13,10 @@ model=${2:-small}
 workers=$(nproc)
 mkdir -p "$out"
 export OMP_NUM_THREADS=1
-ahead=$((workers > 4 ? workers - 4 : 0)) # processes that make batches while the GPU works
+batch_workers=$((workers > 4 ? workers - 4 : 0)) # processes that prepare batches while the GPU computes
 
-# 1. Worlds and their latents, a process a core: each makes its share and encodes it. In `deeds` actors meet, hit, eat, spin, bounce
-#    and stop as well; one clip of `acts` in twenty dissolves into another. `full` is for the decoder alone.
+# 1. Data and latents, in one process per core: each renders a share and encodes it. In scope `deeds`, actors also meet, hit,
+#    eat, spin, bounce and stop; 5 % of the clips of `acts` are dissolves. Scope `full` is used for the decoder only.
 stage() { chronotope world stage --scope "$1" --count "$2" --seed "$3" --out "$4" "${@:5}"; }
 share_of() {
     local k=$1
@@ -29,9 +31,9 @@ export -f stage share_of
 export out model
 seq 0 15 | xargs -P "$workers" -I{} bash -euo pipefail -c 'share_of "$1"' _ {}
 
-# 2. The decoder, with the steps from slice to slice weighted up, and the transformer: big batches, which small models need to keep a
-#    GPU busy, made ahead by processes of their own. The shipped decoder is of an earlier leg, the shipped transformer of two
-#    (docs/log.md, entries 28 and 44).
+# 2. Train the decoder, with extra weight on frame differences across slices, and the transformer, with large batches, which a
+#    small model needs to use a GPU well. The shipped decoder is from an earlier run of this script and the shipped transformer
+#    from two runs (docs/log.md, entries 28 and 44).
 film=()
 if python tests/real_clips.py bbb.mp4; then
     if [ ! -e "$out/film/done" ]; then
@@ -44,6 +46,6 @@ fi
 chronotope train autoencoder --preset small --from "$model" --data "$out"/world/*/small "$out/full" "${film[@]}" --out "$out" \
     --set train.steps=18000 train.seams=1 train.average_decay=0.998 pool.batch_pixels=2500000 pool.megabytes=5000
 chronotope train dit --preset small --from "$model" --data "$out"/latents/* --out "$out" \
-    --set train.steps=4800 train.decay_from=0.61 train.batch_tokens=72000 train.workers="$ahead" \
+    --set train.steps=4800 train.decay_from=0.61 train.batch_tokens=72000 train.workers="$batch_workers" \
     train.muon_rate=0.012 train.adam_rate=0.0012 train.average_decay=0.998
 chronotope info "$out"

@@ -1,4 +1,4 @@
-"""Is the memory that `--dry-run` foretells what a process really takes? Thirty shapes, each in a process of its own."""
+"""Compare the memory that `--dry-run` predicts with the peak of a process, for thirty shapes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chronotope.metrics.statistics import Rate
 from chronotope.prompt import read_prompts
 from chronotope.request import Request
 
-TITLE = "Memory foretold and taken"
+TITLE = "Memory: predicted and measured"
 THREADS = 1
 # width, height, frames, guidance
 SHAPES = (
@@ -28,7 +28,7 @@ SHAPES = (
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """One step each: memory does not depend on how many there are."""
+    """Generate with one step each, because memory does not depend on the number of steps."""
     results = []
     for shape in SHAPES:
         results.append({"shape": shape, **in_own_process("benchmarks.canvas.memory", options.model, *shape)})
@@ -37,26 +37,26 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def one(model: str, width: int, height: int, num_frames: int, guidance: float) -> dict[str, float]:
-    """In this process: foretell, make, and look at the peak; in megabytes."""
+    """Predict memory, generate in this process, and measure its peak; in MiB."""
     torch.set_num_threads(THREADS)
     return_large_blocks()  # as the command line does
     generator = Generator.load(model)
     prompts = read_prompts("a red ball")
     size = {"height": height, "width": width, "num_frames": num_frames, "fps": 8.0}
     plan = generator.plan(Request(prompts, num_steps=1, guidance_scale=guidance, **size))
-    foretold = process_bytes() + generator.memory(plan)
+    predicted = process_bytes() + generator.memory(plan)
     for _ in generator.stream(plan).pieces:
         pass
-    return {"foretold": round(foretold / 2**20, 1), "peak": peak_megabytes()}
+    return {"foretold": round(predicted / 2**20, 1), "peak": peak_megabytes()}
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """How many are within 15 %, and the worst."""
+    """Return the share of shapes within 15 %, and the extremes."""
     ratios = [found["foretold"] / found["peak"] for found in section["results"]]
     within = Rate(sum(abs(ratio - 1) <= 0.15 for ratio in ratios), len(ratios))
     return [
-        Row("shapes of which the whole process was foretold within 15 %", str(within), "all"),
-        Row("foretold over taken, lowest and highest", f"{min(ratios):.2f} and {max(ratios):.2f}"),
+        Row("shapes whose peak was predicted within 15 %", str(within), "all"),
+        Row("predicted over measured, lowest and highest", f"{min(ratios):.2f} and {max(ratios):.2f}"),
     ]
 
 

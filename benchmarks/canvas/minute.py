@@ -1,4 +1,4 @@
-"""A minute: what a second of video costs, what memory it takes, and whether the end still looks like the beginning."""
+"""Measure videos of a minute: compute and memory per second of video, and drift from beginning to end."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from chronotope.worlds.stage.checks.tracking import track_actors
 TITLE = "A minute"
 THREADS = 1
 LENGTHS = (4, 60)  # seconds
-VIDEOS = 10  # of a minute, for the drift
+VIDEOS = 10  # videos of a minute on which drift is measured
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Costs in processes of their own, the lengths in turns; over the first cases, whether the end is like the beginning."""
+    """Measure costs in new processes, the lengths in turn, and drift on the first cases."""
     costs: dict[str, list[dict[str, float]]] = {str(seconds): [] for seconds in LENGTHS}
     for _ in range(options.rounds):
         for seconds in LENGTHS:
@@ -52,12 +52,12 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def made(generator: Generator, case: Case) -> Generation:
-    """A minute of the case's prompt."""
+    """Generate a minute of the case's prompt."""
     return generator.generate(case.prompt, num_frames=round(LENGTHS[1] * case.spec.fps), seed=case.index, **case.size)
 
 
 def cost(model: str, seconds: int) -> dict[str, float]:
-    """In this process: make a video and throw it away piece by piece."""
+    """Generate a video in this process and discard its frames; return CPU seconds and peak memory in MiB."""
     torch.set_num_threads(THREADS)
     generator = Generator.load(model)
     num_frames = round(seconds * generator.defaults.fps)
@@ -69,7 +69,7 @@ def cost(model: str, seconds: int) -> dict[str, float]:
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """Ratios of medians, then drift."""
+    """Return ratios of medians, then drift."""
     results = section["results"]
     middle = {
         length: {key: float(np.median([run[key] for run in runs])) for key in ("frames", "seconds", "peak")}
@@ -78,7 +78,7 @@ def rows(section: dict[str, Any]) -> list[Row]:
     short, long = (middle[str(seconds)] for seconds in LENGTHS)
     per_frame = [one["seconds"] / one["frames"] for one in (short, long)]
     lines = [
-        Row("compute for a second of video, 60 s over 4 s", f"{per_frame[1] / per_frame[0]:.3f}", "<= 1.1"),
+        Row("CPU time per second of video, 60 s over 4 s", f"{per_frame[1] / per_frame[0]:.3f}", "<= 1.1"),
         Row(
             "peak memory, 60 s over 4 s",
             f"{long['peak'] / short['peak']:.3f} ({short['peak']:.0f} and {long['peak']:.0f} MB)",
@@ -87,14 +87,17 @@ def rows(section: dict[str, Any]) -> list[Row]:
     ]
     found = results["drift"]
     alike = Rate(sum(not one["drifts"] for one in found), len(found))
-    lines.append(Row("the end looks like the beginning (LNG-DRF is not raised)", str(alike)))
+    lines.append(Row("no drift (LNG-DRF is not raised)", str(alike)))
     for name, spread in SPREAD.items():
-        changes = [one[name] for one in found if one[name] is not None]  # none where nothing of the backdrop is free
+        changes = [one[name] for one in found if one[name] is not None]  # None where actors cover the backdrop
         if not changes:
             continue
         within = Rate(sum(abs(change) <= spread for change in changes), len(changes))
         lines.append(
-            Row(f"{name}: last against first 15 %, at most {spread:g}", f"{within}; median {np.median(changes):+.1f}")
+            Row(
+                f"{name}: change from first to last 15 %, at most {spread:g}",
+                f"{within}; median {np.median(changes):+.1f}",
+            )
         )
     return lines
 

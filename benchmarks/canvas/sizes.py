@@ -1,4 +1,4 @@
-"""Any size: how good where the model was trained and beside it, that very large frames run, and that a draft foretells the full size."""
+"""Measure quality by size, cost of very large pictures, and agreement of drafts with full videos."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ THREADS = 1
 TRAINED = ((64, 64), (96, 64), (64, 96))
 OTHER = ((128, 64), (128, 128))
 LARGE = ((1920, 1080), (1080, 1920), (2048, 2048))
-DRAFTED = ((96, 64), (192, 128))  # the model's own size, of which a draft only takes fewer steps; twice that
+DRAFTED = ((96, 64), (192, 128))  # the default size, where a draft only has fewer steps, and twice that size
 LARGE_STEPS = 2
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """A share of the cases at each size; large pictures in processes of their own, two steps each."""
+    """Generate the cases at each size; generate large pictures in new processes, with two steps each."""
     generator, detector, found = Generator.load(options.model), load_detector(), cases(options, simple)
     good: dict[str, list[bool]] = {}
     for width, height in (*TRAINED, *OTHER):
@@ -59,7 +59,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def agreement(generator: Generator, detector: Detector, case: Case) -> dict[str, float]:
-    """How much of the actor's place in the full size was its place in the draft; and in the draft of another seed."""
+    """Return the IoU of the actor's place in the full video and in drafts of the same and of another seed."""
     (actor,) = case.spec.actors
     common = {"num_frames": 4, **case.size}
     full = generator.generate(case.prompt, seed=case.index, **common).frames
@@ -74,34 +74,37 @@ def agreement(generator: Generator, detector: Detector, case: Case) -> dict[str,
 
 
 def large_picture(model: str, width: int, height: int) -> dict[str, float]:
-    """In this process: one picture, its seconds, its peak of memory and what was foretold."""
+    """Generate one picture in this process; return CPU seconds and measured and predicted peak memory in MiB."""
     torch.set_num_threads(THREADS)
     return_large_blocks()  # as the command line does
     generator = Generator.load(model)
     prompts = read_prompts("a red circle on the sea")
     size = {"height": height, "width": width, "num_frames": 1, "fps": 8.0}
     plan = generator.plan(Request(prompts, num_steps=LARGE_STEPS, guidance_scale=3.0, **size))
-    foretold = process_bytes() + generator.memory(plan)
+    predicted = process_bytes() + generator.memory(plan)
     began = time.process_time()
     for _ in generator.stream(plan).pieces:
         pass
-    return {"seconds": round(time.process_time() - began, 1), "peak": peak_megabytes(), "foretold": foretold / 2**20}
+    return {"seconds": round(time.process_time() - began, 1), "peak": peak_megabytes(), "foretold": predicted / 2**20}
 
 
 def rows(section: dict[str, Any]) -> list[Row]:
-    """Rates by size, then the large ones."""
+    """Return rates by size, then large pictures."""
     results, lines = section["results"], []
     for size, verdicts in results["who"].items():
         known = size in {f"{width}x{height}" for width, height in TRAINED}
         lines.append(
-            Row(f"{size}, {'trained' if known else 'never trained'}: who", str(Rate(sum(verdicts), len(verdicts))))
+            Row(
+                f"{size}, {'trained' if known else 'not trained'}: right actors",
+                str(Rate(sum(verdicts), len(verdicts))),
+            )
         )
     for size, found in results["drafts"].items():
         same, other = (np.mean([one[name] for one in found]) for name in ("same_seed", "other_seed"))
-        claim = f"{size}, draft and full: overlap of the actor's place"
-        lines.append(Row(claim, f"{same:.2f}; with another seed's draft {other:.2f}"))
+        claim = f"{size}, draft and full video: overlap (IoU) of the actor's place"
+        lines.append(Row(claim, f"{same:.2f}; with a draft of another seed {other:.2f}"))
     for size, found in results["large"].items():
-        took = f"{found['seconds']:.0f} s, {found['peak']:.0f} MB (foretold {found['foretold']:.0f})"
+        took = f"{found['seconds']:.0f} s, {found['peak']:.0f} MB (predicted {found['foretold']:.0f})"
         lines.append(Row(f"{size}: a picture in {LARGE_STEPS} steps", took, "runs"))
     return lines
 

@@ -5,7 +5,7 @@ Videos are judged as files, as a stranger's are, so the same video always gets t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,13 +18,12 @@ from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.make import Helpers, Make, check_file, one_by_one, sha256
 from chronotope.evaluate.suite import suite_of
 from chronotope.media import video
+from chronotope.progress import Progress
 from chronotope.worlds.case import Case
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import Check, succeeds
 
 __all__ = ["Judged", "check_folder", "judge_folder", "sample_cases"]
-
-Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def sample_cases(
     make: Make,
     cases: Sequence[Case],
     folder: Path,
-    report: Report,
+    report: Progress,
     about: dict[str, Any],
     helpers: Helpers | None = None,
 ) -> Ledger:
@@ -165,7 +164,7 @@ def judge_folder(
     folder: Path,
     cases: Sequence[Case],
     ledger: Ledger | None,
-    report: Report,
+    report: Progress,
     helpers: Helpers | None = None,
 ) -> list[Judged]:
     """A verdict on every case. With a ledger, videos must be those it names, and what failed counts as failed."""

@@ -6,10 +6,11 @@ The cases are held out and in no suite. What is published is the whole confusion
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from chronotope.metrics.statistics import Rate
+from chronotope.progress import Progress
 from chronotope.worlds.case import Case
 from chronotope.worlds.check import Check, succeeds
 from chronotope.worlds.taxonomy import FAILURES
@@ -83,9 +84,7 @@ class Trial:
         return problems
 
 
-def try_checks(
-    world: World, cases: Sequence[tuple[str, Case]], report: Callable[[int, int], None] = lambda done, total: None
-) -> Trial:
+def try_checks(world: World, cases: Sequence[tuple[str, Case]], report: Progress = lambda done, total: None) -> Trial:
     """Check every case as the world renders it, with every fault that it can have, and, if it is words alone, as every control.
 
     `cases` come with the names of their groups.

@@ -223,11 +223,17 @@ def _decoded(
                 frame.pts = stamps.popleft() if in_decoding_order and stamps else frame.pts
                 shown += 1
                 yield frame
-        total = " after the requested start" if after_seek else f" of {track.frames}" if track.frames > shown else ""
-        raise FileProblem(
-            f"{path} is cut short or damaged ({damage}): {shown} frames{total} could be decoded."
-            " Get a complete copy, or keep what is there by re-encoding it with ffmpeg."
-        ) from None
+        raise _damage_problem(path, damage, shown, track.frames, after_seek) from None
+
+
+def _damage_problem(path: Path, damage: _CutShortError, decoded: int, announced: int, after_seek: bool) -> FileProblem:
+    total = f" of {announced}" if announced > decoded else ""
+    if after_seek:
+        total = " after the requested start"
+    return FileProblem(
+        f"{path} is cut short or damaged ({damage}): {decoded} frames{total} could be decoded."
+        " Get a complete copy, or keep what is there by re-encoding it with ffmpeg."
+    )
 
 
 def _frames_from_keyframe(path: Path, target: int) -> Iterator[av.VideoFrame] | None:
@@ -278,8 +284,7 @@ def _declared_rate(track: av.VideoStream) -> float:
 
 
 def _slack(tick: float, rate: float) -> float:
-    """Return the rounding error in seconds to allow for timestamps: one tick, at least 1 ms, at most about a third of a
-    frame.
+    """Return the tolerance for timestamps in seconds: one tick, at least 1 ms, at most a third of a frame.
 
     Where a tick is half a frame or longer, ticks count frames and timestamps are exact.
     """

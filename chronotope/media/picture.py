@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fit", "resize", "write_image"]
 
-MAX_SIDE = 16384
-MAX_PIXELS = 2**28
+MAX_FILE_SIDE = 16384
+MAX_FILE_PIXELS = 2**28
 
 PICTURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 ANIMATED = {"GIF", "WEBP", "PNG", "TIFF"}  # not JPEG: further pictures in a phone's JPEG are previews, not later frames
@@ -81,10 +81,11 @@ def check_writable(path: str | Path, suffixes: dict[str, Any]) -> Path:
 
 def check_size(path: Path, width: int, height: int) -> None:
     """Raise FileProblem for an absurd frame size, before memory is allocated for it."""
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+    if max(width, height) > MAX_FILE_SIDE or width * height > MAX_FILE_PIXELS:
         raise FileProblem(
-            f"{path} declares frames of {width}x{height} pixels; at most {MAX_SIDE} a side and"
-            f" {MAX_PIXELS / 1e6:.0f} million in total are accepted. If the file is not damaged, scale it down first."
+            f"{path} declares frames of {width}x{height} pixels; at most {MAX_FILE_SIDE} a side and"
+            f" {MAX_FILE_PIXELS / 1e6:.0f} million in total are accepted."
+            " If the file is not damaged, scale it down first."
         )
 
 
@@ -94,9 +95,9 @@ def check_frame(path: Path, frame: Frame) -> None:
     if len(shape) != 3 or shape[2] != 3 or 0 in shape or frame.dtype != np.uint8:
         got = f"{frame.dtype} {list(shape)}" if shape else type(frame).__name__
         raise UsageError(f"a frame for {path} is {got}; uint8 [height, width, 3] is needed.")
-    if max(shape) > MAX_SIDE or shape[0] * shape[1] > MAX_PIXELS:
+    if max(shape) > MAX_FILE_SIDE or shape[0] * shape[1] > MAX_FILE_PIXELS:
         raise UsageError(
-            f"a frame for {path} is {shape[1]}x{shape[0]} pixels; at most {MAX_SIDE} a side can be written."
+            f"a frame for {path} is {shape[1]}x{shape[0]} pixels; at most {MAX_FILE_SIDE} a side can be written."
         )
 
 

@@ -209,8 +209,7 @@ class Autoencoder(nn.Module):
         following: Tensor | None,
         noise: tuple[float, float, float] = EXACT,
     ) -> Tensor:
-        """Build the decoder's input [b, 3 * (channels + 1), h, w]: three raw latent grids, each with a confidence
-        channel.
+        """Build the decoder's input [b, 3 * (channels + 1), h, w]: three latent grids with a confidence channel each.
 
         The confidence is 1 minus the standard deviation of the noise on the latents, and 0 where there is no slice.
         """

@@ -135,11 +135,10 @@ class Block(nn.Module):
 
 
 def by_piece(x: Float[Tensor, "n d"], function: Callable[[slice], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """Apply a function of a slice of tokens to all tokens; without gradients to `PIECE` tokens at a time, which saves
-    memory.
+    """Apply a function to all tokens; without gradients to `PIECE` tokens at a time, which saves memory.
 
-    The function must treat tokens independently. Results may differ from one call in the last bit, because matrix
-    products of another number of rows may round differently.
+    The function takes a slice of indices and must treat tokens independently. Results may differ from one call in the
+    last bit, because matrix products of another number of rows may round differently.
     """
     count, piece = len(x), PIECE if x.device.type == "cpu" else 16 * PIECE
     if count <= piece or torch.is_grad_enabled():

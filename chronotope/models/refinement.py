@@ -1,5 +1,4 @@
-"""Correct the transformer's output with convolutions over the latent grid: two in sequence, across token and slice
-boundaries.
+"""Correct the transformer's output with two convolutions over the latent grid, across tokens and slices.
 
 Each token predicts its latents alone, which breaks outlines at token edges and motion between slices. Convolutions
 before the output correct that (Bao et al. 2023, arXiv 2209.12152, section 3.1). The first also reads the slices before

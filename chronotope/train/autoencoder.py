@@ -29,7 +29,7 @@ from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
 from chronotope.storage import read_json, write_toml
 from chronotope.train.log import TrainingLog
 from chronotope.train.muon import Muon
-from chronotope.train.state import Precision, TrainState, autocast, random_generator, scale_learning_rates
+from chronotope.train.state import Precision, TrainState, autocast, random_generator
 
 __all__ = ["AutoencoderRun", "AutoencoderTraining", "reconstruct_windows", "train_autoencoder"]
 
@@ -292,7 +292,6 @@ def train_autoencoder(
     if start is not None:
         checkpoint.load_model(start, model)
     optimizers = make_optimizers(model, train)
-    base_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     state = TrainState(model, optimizers)
     state.resume(out)
     model.encoder.requires_grad_(state.step < train.freeze_encoder_from)
@@ -308,7 +307,6 @@ def train_autoencoder(
             # one step; all random numbers depend on (seed, step)
             started = time.perf_counter()
             factor = min((state.step + 1) / train.warmup, 1.0) * (1 - state.step / train.steps) ** 0.8
-            scale_learning_rates(optimizers, base_rates, factor)
             windows = pool.batch(seed, state.step).to(device).float() / 127.5 - 1
             with autocast(device, train.precision):
                 noise = sample_decoder_noise(train, windows, config.model.stride[0], state.step, seed)
@@ -321,12 +319,7 @@ def train_autoencoder(
                 train, output.float(), windows, mean.float(), log_variance.float(), config.model.stride[0]
             )
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
-            for optimizer in optimizers:
-                with autocast(device, train.precision):
-                    optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-            state.step += 1
+            state.optimizer_step(factor, train.clip_norm, train.precision)
             state.update_average(train.average_decay)
             state.clips += windows.shape[0]
             running.append(loss.detach())

@@ -25,7 +25,7 @@ from chronotope.train.batches import TrainingBatch, check_batch_tokens, stream_b
 from chronotope.train.config import DiTRun, DiTTraining
 from chronotope.train.log import TrainingLog
 from chronotope.train.muon import Muon, orthogonalise
-from chronotope.train.state import TrainState, autocast, scale_learning_rates
+from chronotope.train.state import TrainState, autocast
 
 __all__ = ["Sampler", "check_compatible", "make_optimizers", "train_dit"]
 
@@ -39,14 +39,15 @@ def flow_loss(output: Tensor, batch: TrainingBatch, num_noised: Tensor) -> Tenso
 
 def make_optimizers(model: DiT, train: DiTTraining, ranks: Ranks | None = None) -> tuple[Muon, torch.optim.AdamW]:
     """Create Muon for the matrices inside blocks and AdamW for all other parameters."""
-    splits: dict[int, list[Tensor]] = {1: [], 2: [], 3: []}  # by the number of projections stacked in a matrix
+    by_split: dict[int, list[Tensor]] = {1: [], 2: [], 3: []}  # by the number of projections stacked in a matrix
     rest = []
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2 and ".blocks." in f".{name}":
-            splits[3 if "qkv" in name else 2 if "up." in name else 1].append(parameter)
+            stacked = {"qkv": 3, "up": 2}.get(name.split(".")[-2], 1)
+            by_split[stacked].append(parameter)
         else:
             rest.append(parameter)
-    groups = [{"params": group, "split": split} for split, group in splits.items()]
+    groups = [{"params": group, "split": split} for split, group in by_split.items()]
     muon = Muon(groups, lr=train.muon_rate, make_orthogonal=split_over_ranks(orthogonalise, ranks or Ranks()))
     adam = torch.optim.AdamW(rest, lr=train.adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     return muon, adam
@@ -61,9 +62,9 @@ def learning_rate_factor(train: DiTTraining, step: int) -> float:
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """What a run begins with: its config with sizes and deviations filled in, its vocabulary, and the name of the weights it starts from.
+    """A run whose config fits its data, its vocabulary, and the fingerprint of the weights that it starts from.
 
-    `record` covers this run and all before it; None if one of those before it left none.
+    `record` describes the training data of this run and of all runs before it; None if an earlier run left no record.
     """
 
     config: DiTRun
@@ -73,8 +74,7 @@ class PreparedRun:
 
 
 def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None) -> PreparedRun:
-    """Determine vocabulary and deviations: those of the checkpoint or start model, or measured on the dataset for a new
-    run.
+    """Take vocabulary and deviations from the checkpoint or start model, or measure them on the dataset.
 
     Raises UsageError where the latents, the config and the start model do not fit together.
     """
@@ -173,7 +173,6 @@ def train_dit(
         checkpoint.load_model(start, model)
         run = replace(run, started_from=fingerprint(model))
     optimizers = make_optimizers(model, train, ranks)
-    base_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     state = TrainState(model, optimizers)
     state.resume(out)
     network = torch.compile(model, dynamic=True) if train.compile else model
@@ -188,7 +187,6 @@ def train_dit(
             # one step; all random numbers depend on (seed, step)
             started = time.perf_counter()
             factor = learning_rate_factor(train, state.step)
-            scale_learning_rates(optimizers, base_rates, factor)
             batch = to_device(next(batches), device)
             # on the CPU for one process, which saves a synchronisation with the GPU
             counter = torch.tensor(batch.num_noised, device=device if ranks.size > 1 else "cpu")
@@ -198,12 +196,7 @@ def train_dit(
             loss = flow_loss(output, batch, num_noised)
             loss.backward()
             sum_gradients(model.parameters(), ranks)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
-            for optimizer in optimizers:
-                with autocast(device, train.precision):
-                    optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-            state.step += 1
+            state.optimizer_step(factor, train.clip_norm, train.precision)
             state.clips += batch.num_clips
             state.tokens += batch.num_tokens
             state.update_average(train.average_decay)

@@ -41,10 +41,9 @@ class Muon(torch.optim.Optimizer):
         groups: Iterable[dict[str, Any]],
         lr: float = 0.02,
         momentum: float = 0.95,
-        weight_decay: float = 0.0,
         make_orthogonal: Callable[[Tensor], Tensor] = orthogonalise,
     ) -> None:
-        super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "split": 1})
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "split": 1})
         self.make_orthogonal = make_orthogonal
 
     @torch.no_grad()
@@ -73,8 +72,6 @@ class Muon(torch.optim.Optimizer):
         updates = self.make_orthogonal(stacked).unflatten(0, (len(parameters), -1)).flatten(1, 2)
         rows, columns = stacked.shape[-2:]
         scale = group["lr"] * max(1.0, rows / columns) ** 0.5
-        if group["weight_decay"]:
-            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_add_(
             parameters, [update.view_as(p) for p, update in zip(parameters, updates, strict=True)], alpha=-scale
         )

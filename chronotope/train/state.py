@@ -18,7 +18,7 @@ from chronotope import checkpoint
 from chronotope.errors import FileProblem
 from chronotope.storage import read_json, remove_folder, write_folder
 
-__all__ = ["Precision", "TrainState", "autocast", "random_generator", "scale_learning_rates"]
+__all__ = ["Precision", "TrainState", "autocast", "random_generator"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -41,18 +41,12 @@ def random_generator(seed: int, step: int, device: torch.device | str = "cpu") -
     return torch.Generator(device).manual_seed(mixed)
 
 
-def scale_learning_rates(
-    optimizers: Sequence[torch.optim.Optimizer], base: Sequence[Sequence[float]], factor: float
-) -> None:
-    """Set every learning rate to its base rate times `factor`; `base` holds one rate per group of each optimizer."""
-    for optimizer, rates in zip(optimizers, base, strict=True):
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * factor
-
-
 @dataclass
 class TrainState:
-    """Weights, their running average, optimizers, and the counters of a run."""
+    """Weights, their running average, optimizers, and the counters of a run.
+
+    Learning rates at construction are the base rates, which `optimizer_step` scales.
+    """
 
     model: nn.Module
     optimizers: Sequence[torch.optim.Optimizer]
@@ -64,6 +58,19 @@ class TrainState:
 
     def __post_init__(self) -> None:
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self._base_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+
+    def optimizer_step(self, factor: float, clip_norm: float, precision: Precision) -> None:
+        """Clip the gradients, scale every learning rate by `factor`, update the weights, and clear the gradients."""
+        parameters = list(self.model.parameters())
+        torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
+        for optimizer, rates in zip(self.optimizers, self._base_rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+            with autocast(parameters[0].device, precision):
+                optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.step += 1
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:

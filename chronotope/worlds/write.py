@@ -19,6 +19,7 @@ from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
 from chronotope.media import video
+from chronotope.progress import Progress
 from chronotope.storage import write_atomically
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.splits import Split
@@ -60,9 +61,7 @@ def clip_seed(seed: int, index: int) -> int:
     return seed * 1_000_003 + index
 
 
-def write_dataset(
-    out: Path, request: DatasetRequest, progress: Callable[[int, int], None] | None = None, workers: int = 1
-) -> None:
+def write_dataset(out: Path, request: DatasetRequest, progress: Progress | None = None, workers: int = 1) -> None:
     """Write the clips of a dataset that are not there yet, and `dataset.json` at the end.
 
     Raises UsageError for a request that makes no sense, FileProblem where nothing can be written.

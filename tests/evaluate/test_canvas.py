@@ -112,5 +112,5 @@ def test_every_section_runs_on_a_tiny_untrained_model(
     assert all(one["same_ending"] for one in data["extend"]["results"]["fan"])
     assert all(one["first_frame"] >= one["round_trip"] - 0.01 for one in data["picture"]["results"])
     page = (tmp_path / "canvas.md").read_text()
-    assert "strength 0.6: the new colour" in page and "compute for a second of video" in page
+    assert "strength 0.6: the colour changes" in page and "CPU time per second of video" in page
     assert len(list((tmp_path / "kept").glob("*.mp4"))) > 30

@@ -1,4 +1,4 @@
-"""Pictures: every mode and orientation becomes upright RGB; resizing keeps means and proportions."""
+"""Pictures of every mode and orientation are read as upright RGB; resizing keeps means and proportions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RAMP = np.linspace(0, 255, 24 * 40 * 3).reshape(24, 40, 3).astype(np.uint8)
 
 
 def test_lossless(tmp_path: Path) -> None:
-    """A PNG comes back to the bit, with JPEG and WebP close; each is a video of one frame."""
+    """PNG is lossless, JPEG and WebP are close; each file is a video of one frame."""
     for suffix, error in (("png", 0), ("jpg", 4), ("jpeg", 4), ("webp", 8)):
         path = tmp_path / f"a.{suffix}"
         video.write_image(path, RAMP)
@@ -32,7 +32,7 @@ def test_lossless(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I"])
 def test_modes(mode: str, tmp_path: Path) -> None:
-    """Grey, palette, 16-bit, transparent and print colours all become what they look like on white."""
+    """Grey, palette, 16-bit, transparent and CMYK pictures are read as they look over white."""
     grey = np.tile(np.linspace(0, 255, 32).astype(np.uint8), (8, 1))
     expected = np.repeat(grey[..., None], 3, 2)
     if mode in ("I;16", "I"):
@@ -50,7 +50,7 @@ def test_modes(mode: str, tmp_path: Path) -> None:
 
 
 def test_transparency(tmp_path: Path) -> None:
-    """Transparency is white: smooth, in palettes, and by a colour key."""
+    """Transparency becomes white: in an alpha channel, in palettes, and as a colour key."""
     rgba = np.zeros((8, 8, 4), np.uint8)
     rgba[..., 3] = np.arange(8) * 36
     Image.fromarray(rgba).save(tmp_path / "a.png")
@@ -66,7 +66,7 @@ def test_transparency(tmp_path: Path) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
 def test_orientation(orientation: int, suffix: str, tmp_path: Path) -> None:
-    """All eight EXIF orientations come upright, as Pillow's own function has it, and probe knows the size."""
+    """All eight EXIF orientations are read upright, as by Pillow's own function, and probe returns the upright size."""
     smooth = np.asarray(Image.fromarray(RAMP[:3, :5]).resize((40, 24)))
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -82,7 +82,7 @@ def test_orientation(orientation: int, suffix: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
 def test_animations(suffix: str, tmp_path: Path) -> None:
-    """Animated pictures are videos with their own times, transparent parts white and remaining parts remaining."""
+    """Animated pictures are videos with their own times; transparent parts are white."""
     frames = [Image.new("RGB", (16, 8), (40 * index, 20, 200 - 30 * index)) for index in range(5)]
     durations = [100, 200, 50, 300, 150]
     path = tmp_path / f"a.{suffix}"
@@ -102,20 +102,20 @@ def test_animations(suffix: str, tmp_path: Path) -> None:
 
 
 def test_first_frame_of_a_video(tmp_path: Path) -> None:
-    """A video where a picture is wanted gives its first frame."""
+    """read_image returns the first frame of a video."""
     video.write(tmp_path / "a.mp4", np.stack([RAMP, RAMP[::-1]]), 8, crf=1)
     assert np.abs(video.read_image(tmp_path / "a.mp4").astype(int) - RAMP).mean() < 4
 
 
 def test_names_do_not_matter(tmp_path: Path) -> None:
-    """A file is what its bytes say."""
+    """The format of a file is determined by its bytes, not its name."""
     video.write_image(tmp_path / "a.png", RAMP)
     (tmp_path / "a.png").rename(tmp_path / "a.mp4")
     assert np.array_equal(video.read_image(tmp_path / "a.mp4"), RAMP)
 
 
 def test_truncated_and_odd_pictures(tmp_path: Path) -> None:
-    """Half a picture and a picture of real numbers are one sentence each."""
+    """A truncated picture and one of floating-point values are refused with one line each."""
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     for suffix in ("png", "jpg", "webp"):
         video.write_image(tmp_path / f"a.{suffix}", noise)
@@ -133,7 +133,7 @@ def test_truncated_and_odd_pictures(tmp_path: Path) -> None:
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60), st.integers(1, 60))
 def test_resize_keeps_flat_and_mean(height: int, width: int, tall: int, wide: int) -> None:
-    """A flat picture stays flat at any size, one frame as many."""
+    """A flat picture stays flat at any size; one frame is resized like several."""
     frames = np.full((2, height, width, 3), (10, 130, 250), np.uint8)
     resized = video.resize(frames, tall, wide)
     assert resized.shape == (2, tall, wide, 3)
@@ -142,7 +142,7 @@ def test_resize_keeps_flat_and_mean(height: int, width: int, tall: int, wide: in
 
 
 def test_resize_does_not_alias() -> None:
-    """Stripes finer than the new grid become their mean, in each direction; enlarging puts a ramp on a ramp."""
+    """Stripes finer than the new grid become their mean; an enlarged ramp is a ramp."""
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 200
     assert np.abs(video.resize(stripes, 64, 16).astype(int) - 100).max() <= 1
@@ -155,7 +155,7 @@ def test_resize_does_not_alias() -> None:
 
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 90), st.integers(1, 90))
 def test_fit_never_distorts(height: int, width: int, tall: int, wide: int) -> None:
-    """The asked size exactly; the scale is one for both axes but for the rounding of a pixel."""
+    """The size is exact, and the scale is the same in both axes up to the rounding of a pixel."""
     ramp = np.zeros((height, width, 3), np.uint8)
     cut, done = video.fit(ramp, tall, wide)
     assert cut.shape == (tall, wide, 3)
@@ -172,7 +172,7 @@ def test_fit_never_distorts(height: int, width: int, tall: int, wide: int) -> No
 
 
 def test_fit_keeps_the_middle() -> None:
-    """What is cut off is cut off on both sides, and said."""
+    """The picture is cropped equally on both sides, and the sentence says so."""
     frame = np.zeros((50, 200, 3), np.uint8)
     frame[:, 75:125] = 255
     cut, done = video.fit(frame, 50, 50)

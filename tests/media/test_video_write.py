@@ -1,4 +1,4 @@
-"""Writing: files that browsers play, in true colours, with their settings in them, complete or not there at all."""
+"""Writing files that browsers play, in exact colours, with their settings, complete or not at all."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ SETTINGS = {
 
 
 def scene(count: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """A soft moving picture, as a codec likes it."""
+    """Return a smooth moving pattern, which compresses well."""
     t, y, x = np.mgrid[0:count, 0:height, 0:width].astype(float)
     waves = [np.sin(x / 9 + t / 7), np.cos(y / 8 - t / 5), np.sin((x + y) / 11 + t / 9)]
     return (128 + 90 * np.stack(waves, -1)).astype(np.uint8)
 
 
 def boxes(path: Path) -> list[str]:
-    """The names of the outermost boxes of an MP4, in order."""
+    """Return the names of the top-level boxes of an MP4 file, in order."""
     data, at, names = path.read_bytes(), 0, []
     while at < len(data):
         (size,) = struct.unpack(">I", data[at : at + 4])
@@ -55,7 +55,7 @@ def boxes(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("suffix", ["mp4", "m4v", "mov"])
 def test_browsers_can_play_it(suffix: str, tmp_path: Path) -> None:
-    """H.264 in a profile they know, 4:2:0, index first, a keyframe at least every twelve frames, BT.709 said aloud."""
+    """H.264 4:2:0 in a common profile, index first, a keyframe at least every 12 frames, BT.709 declared."""
     path = tmp_path / f"a.{suffix}"
     video.write(path, scene(40, 45, 63), 24, metadata=SETTINGS)
     names = boxes(path)
@@ -79,7 +79,7 @@ def test_browsers_can_play_it(suffix: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fps", [0.5, 8, 12.5, 23.976, 24000 / 1001, 30000 / 1001, 59.94, 1000 / 3])
 def test_any_rate(fps: float, tmp_path: Path) -> None:
-    """Real frame rates come back as they went in."""
+    """Common frame rates are preserved."""
     video.write(tmp_path / "a.mp4", scene(9, 16, 16), fps)
     info = video.probe(tmp_path / "a.mp4")
     assert info.fps == pytest.approx(fps, rel=1e-6)
@@ -97,7 +97,7 @@ COLOURS += [(255, 255, 255), (128, 128, 128), (0, 0, 0), (200, 100, 50)]
 
 @pytest.mark.parametrize(("suffix", "error"), [("mp4", 3), ("mov", 3), ("mkv", 3), ("webm", 4), ("gif", 4)])
 def test_colours_come_back(suffix: str, error: int, tmp_path: Path) -> None:
-    """Pure colours survive within the rounding of 8-bit YUV: the two matrices are never mixed up."""
+    """Pure colours are preserved within the rounding of 8-bit YUV: the colour matrix is consistent."""
     frames = np.repeat(np.repeat(np.array(COLOURS, np.uint8)[None, None], 16, 1), 16, 2).repeat(3, 0)
     path = tmp_path / f"a.{suffix}"
     video.write(path, frames, 8, crf=4)
@@ -106,7 +106,7 @@ def test_colours_come_back(suffix: str, error: int, tmp_path: Path) -> None:
 
 
 def test_stored_planes_are_bt709(tmp_path: Path) -> None:
-    """The stored values are those of the BT.709 formula, not merely undone by our own reader."""
+    """Stored values equal the BT.709 formula, independently of our reader."""
     for colour in COLOURS:
         video.write(tmp_path / "a.mp4", np.full((1, 16, 16, 3), colour, np.uint8), 8, crf=1)
         with av.open(str(tmp_path / "a.mp4")) as container:
@@ -119,7 +119,7 @@ def test_stored_planes_are_bt709(tmp_path: Path) -> None:
 
 
 def test_quality(tmp_path: Path) -> None:
-    """At the default quality a soft scene keeps 37 dB, and a better crf keeps more."""
+    """A smooth scene has 37 dB at the default quality and more at a lower crf."""
     frames = scene(24)
     scores = []
     for crf in (30, 16, 4):
@@ -131,7 +131,7 @@ def test_quality(tmp_path: Path) -> None:
 
 
 def test_odd_edges_are_exact(tmp_path: Path) -> None:
-    """The column that padding adds is not seen by our reader, and is a copy of the last one for others."""
+    """Our reader removes the padded column; for other readers it is a copy of the last one."""
     frames = scene(6, 31, 45)
     video.write(tmp_path / "a.mp4", frames, 8, crf=4)
     assert np.abs(video.read(tmp_path / "a.mp4").frames.astype(int) - frames).mean() < 2
@@ -147,7 +147,7 @@ def test_odd_edges_are_exact(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm", "gif", "png", "jpg", "webp"])
 def test_settings_come_back(suffix: str, tmp_path: Path) -> None:
-    """From the file itself where it can hold them, from the sidecar in any case; without both there are none."""
+    """Settings are read from the file where its format can hold them, and otherwise from the sidecar."""
     path = tmp_path / f"a.{suffix}"
     video.write(path, scene(1), 8, metadata=SETTINGS)
     beside = tmp_path / f"a.{suffix}.json"
@@ -164,7 +164,7 @@ def test_settings_come_back(suffix: str, tmp_path: Path) -> None:
 
 
 def test_long_settings(tmp_path: Path) -> None:
-    """Settings longer than a JPEG's comment still come back, from the sidecar."""
+    """Settings too long for a JPEG comment are read from the sidecar."""
     settings = {"storyboard": ["a scene " * 20] * 1000}
     for suffix in ("mp4", "png", "jpg"):
         video.write(tmp_path / f"a.{suffix}", scene(1), 8, metadata=settings)
@@ -172,7 +172,7 @@ def test_long_settings(tmp_path: Path) -> None:
 
 
 def test_a_comment_leaves_the_frames_of_a_gif_alone(tmp_path: Path) -> None:
-    """Of any length, for Pillow and for FFmpeg; and nothing but the file and its settings is left beside it."""
+    """A comment of any length is valid for Pillow and FFmpeg, and no other file is left."""
     frames = scene(5, 30, 40)
     video.write(tmp_path / "plain.gif", frames, 8)
     plain = video.read(tmp_path / "plain.gif")
@@ -193,7 +193,7 @@ def test_a_comment_leaves_the_frames_of_a_gif_alone(tmp_path: Path) -> None:
 
 
 def test_origin_of_strangers(tmp_path: Path) -> None:
-    """A camera's comment, a broken sidecar and a file of another kind are no settings; an absent file is a problem."""
+    """A camera's comment, a damaged sidecar and an unreadable file hold no settings; a missing file is an error."""
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "notes.txt.json").write_text("{broken")
     assert video.read_origin(tmp_path / "notes.txt") is None
@@ -223,7 +223,7 @@ def failing(count: int, error: BaseException) -> Iterator[np.ndarray]:
 )
 @pytest.mark.parametrize("count", [0, 1, 60])
 def test_failure_leaves_nothing(suffix: str, error: BaseException, count: int, tmp_path: Path) -> None:
-    """Whatever goes wrong in the middle goes on to the caller, and the folder is as it was."""
+    """Any exception while writing reaches the caller, and the folder is unchanged."""
     (tmp_path / f"a.{suffix}").write_bytes(b"the former file")
     with pytest.raises(type(error)):
         video.write(tmp_path / f"a.{suffix}", failing(count, error), 8, metadata=SETTINGS)
@@ -232,7 +232,7 @@ def test_failure_leaves_nothing(suffix: str, error: BaseException, count: int, t
 
 
 def test_failure_at_the_very_end_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interrupt while the file is being completed, or a rename that fails, leaves nothing behind either."""
+    """An interrupt during completion, or a failed rename, leaves no file."""
     writer = video.VideoWriter(tmp_path / "a.mp4", 8, metadata=SETTINGS)
     writer.add(scene(1)[0])
     with monkeypatch.context() as patch:
@@ -256,7 +256,7 @@ def test_failure_at_the_very_end_leaves_nothing(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that is full is one sentence."""
+    """A full disk is reported in one line."""
     monkeypatch.setattr(
         "chronotope.media.picture.partial_path", lambda path: Path("/dev/full") if path.suffix == ".mkv" else path
     )
@@ -266,7 +266,7 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_writer(tmp_path: Path) -> None:
-    """The file appears when finished; a deliberate interrupt may still finish it; afterwards nothing can be added."""
+    """The file appears when finished, also after an interrupt; then no frame can be added."""
     frames = scene(30)
     with video.VideoWriter(tmp_path / "a.mp4", 8, metadata=SETTINGS) as writer:
         try:
@@ -294,7 +294,7 @@ def resident() -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_constant_memory(tmp_path: Path) -> None:
-    """Two thousand frames, written and streamed, take no more memory than three hundred."""
+    """Writing and streaming 2,000 frames needs no more memory than 300 frames."""
     tile = scene(1, 96, 96)[0]
     marks: list[int] = []
 
@@ -318,7 +318,7 @@ def test_constant_memory(tmp_path: Path) -> None:
 
 
 def test_bad_paths(tmp_path: Path) -> None:
-    """Where a file cannot go, one sentence says why, before any work is done."""
+    """An unwritable path is refused with its reason, before any work is done."""
     (tmp_path / "file").touch()
     (tmp_path / "folder.mp4").mkdir()
     for path, problem, sentence in [
@@ -340,7 +340,7 @@ def test_bad_paths(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_unwritable_folder(tmp_path: Path) -> None:
-    """A folder without permission is named."""
+    """The error names a folder without write permission."""
     tmp_path.chmod(0o500)
     with pytest.raises(FileProblem, match="not writable"):
         video.VideoWriter(tmp_path / "a.mp4", 8)
@@ -371,7 +371,7 @@ def test_bad_frames(tmp_path: Path) -> None:
 
 
 def test_bad_settings(tmp_path: Path) -> None:
-    """Impossible rates, qualities and settings, and pictures of several frames."""
+    """Impossible rates, qualities and settings, and pictures of several frames, are refused."""
     good = scene(2)
     for wrong in ({"fps": 0}, {"fps": -3}, {"fps": 5000}, {"fps": float("nan")}, {"crf": 0}, {"crf": 52}):
         with pytest.raises(UsageError, match="must be between"):
@@ -387,7 +387,7 @@ def test_bad_settings(tmp_path: Path) -> None:
 
 
 def test_same_frames_same_bytes(tmp_path: Path) -> None:
-    """A file depends on its frames, not on what memory held before; x264's macroblock tree used to let that in."""
+    """The bytes of a file depend on its frames only; the macroblock tree of x264 reads uninitialised memory."""
     frames = render(sample_spec(4_000_017, SCOPES["small"])).frames
     rng, seen = np.random.default_rng(0), set()
     for _ in range(20):

@@ -1,9 +1,11 @@
-"""What trains on: a decoder whose encoder stays; and which clips a step is made of."""
+"""Training the decoder of a finished autoencoder further, and the clips of each step of the transformer."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,50 +20,51 @@ from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks
 from chronotope.train.autoencoder import AutoencoderTraining, reconstruction_loss, train_autoencoder
 from chronotope.train.batches import check_batch_tokens, make_batch, plan_batches
+from chronotope.train.state import TrainState
 from tests.train.test_training import AUTOENCODER, DIT, clips, run, weights
 
 __all__ = ["clips", "run"]  # fixtures
 
 
-def test_a_decoder_learns_on_and_latents_stay_valid(run: Path, clips: Path, tmp_path: Path) -> None:
+def test_training_a_decoder_further_keeps_latents_valid(run: Path, clips: Path, tmp_path: Path) -> None:
     start, longer = run / "autoencoder", override(AUTOENCODER, ["train.seams=1", "train.steps=4", "train.save_every=2"])
     train_autoencoder(longer, [clips], tmp_path / "on" / "autoencoder", start, quiet=True)
     before, after = load_autoencoder(run), load_autoencoder(tmp_path / "on")
     assert fingerprint(before) == fingerprint(after)  # encoder and statistics, to the bit
     old, new = (load_tensors(folder / "model.safetensors") for folder in (start, tmp_path / "on" / "autoencoder"))
     assert {name.split(".")[0] for name in old if not torch.equal(old[name], new[name])} == {"decoder"}
-    with pytest.raises(UsageError, match="begun with a model to train on"):  # forgotten, the encoder would learn again
+    with pytest.raises(
+        UsageError, match="begun with a model to train on"
+    ):  # otherwise the encoder would be trained again
         train_autoencoder(
             replace(longer, train=replace(longer.train, steps=8)), [clips], tmp_path / "on" / "autoencoder", quiet=True
         )
-    # interrupted at step 2 and run again: the same
+    # a run that was interrupted at step 2 gives the same weights
     half = replace(longer, train=replace(longer.train, steps=4))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chronotope.train.autoencoder.scale_learning_rates", _stops_after(2))
+        patch.setattr(TrainState, "optimizer_step", _interrupted_after(2))
         with pytest.raises(KeyboardInterrupt):
             train_autoencoder(half, [clips], tmp_path / "again", start, quiet=True)
     train_autoencoder(half, [clips], tmp_path / "again", start, quiet=True)
     assert weights(tmp_path / "again") == weights(tmp_path / "on" / "autoencoder")
 
 
-def _stops_after(steps: int):  # type: ignore[no-untyped-def]
-    from chronotope.train.state import scale_learning_rates
+def _interrupted_after(steps: int) -> Callable[..., None]:
+    """Return `TrainState.optimizer_step` that raises KeyboardInterrupt after some steps."""
+    original = TrainState.optimizer_step
 
-    taken: list[int] = []
-
-    def set_or_stop(*arguments: object) -> None:
-        if len(taken) == steps:
+    def step(state: TrainState, *arguments: Any) -> None:
+        if state.step == steps:
             raise KeyboardInterrupt
-        taken.append(1)
-        scale_learning_rates(*arguments)  # type: ignore[arg-type]
+        original(state, *arguments)
 
-    return set_or_stop
+    return step
 
 
-def test_seams_weigh_the_steps_from_slice_to_slice() -> None:
+def test_seams_weigh_frame_differences_across_slices() -> None:
     target = torch.zeros(1, 12, 8, 8, 3)
     output = torch.zeros_like(target)
-    output[:, 4:] += 0.5  # one step, between the first slice and the second
+    output[:, 4:] += 0.5  # a change between the first slice and the second
     nothing = torch.zeros(3, 4, 1, 1)
     plain, weighted = (
         reconstruction_loss(
@@ -71,9 +74,9 @@ def test_seams_weigh_the_steps_from_slice_to_slice() -> None:
     )
     assert float(weighted - plain) == pytest.approx(
         2.0 * 0.5 / 2
-    )  # of the two steps between slices one is wrong by a half
+    )  # one of two differences across slices is wrong by 0.5
     output = torch.zeros_like(target)
-    output[:, 2:4] += 0.5  # steps inside the first slice, and out of it
+    output[:, 2:4] += 0.5  # a change inside the first slice and one at its end
     inside = reconstruction_loss(
         AutoencoderTraining(mse=0.0, motion=0.0, kl=0.0, seams=2.0), output, target, nothing, nothing, 4
     )
@@ -86,7 +89,7 @@ def latents(run: Path, clips: Path, tmp_path: Path) -> LatentDataset:
     return LatentDataset([tmp_path / "latents"])
 
 
-def test_plans_go_on_where_they_are_taken_up(latents: LatentDataset) -> None:
+def test_plans_continue_from_any_step(latents: LatentDataset) -> None:
     plans = plan_batches(DIT, latents)
     first = [next(plans) for _ in range(5)]
     again = plan_batches(DIT, latents, first[3].step, first[3].first)
@@ -96,7 +99,7 @@ def test_plans_go_on_where_they_are_taken_up(latents: LatentDataset) -> None:
     assert all(sum(plan.sizes) <= DIT.train.batch_tokens or len(plan.clips) == 1 for plan in first)
 
 
-def test_shares_of_a_batch_are_the_batch(latents: LatentDataset) -> None:
+def test_shares_of_all_processes_make_the_batch(latents: LatentDataset) -> None:
     tokenizer = Tokenizer(learn_vocabulary(latents.captions(), 60))
     plan = next(plan_batches(override(DIT, ["train.batch_tokens=60"]), latents))
     whole = make_batch(DIT, latents, tokenizer, plan)

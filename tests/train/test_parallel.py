@@ -1,4 +1,4 @@
-"""Two processes train what one trains: started for real by torchrun, on gloo."""
+"""Training in two processes, started by torchrun on gloo, equals training in one."""
 
 import json
 import os
@@ -38,7 +38,7 @@ train_dit(override(DiTRun(), {SETTINGS!r} + sys.argv[3:]), [Path(sys.argv[1])], 
 
 
 def write_latents(folder):
-    """A latents folder of random clips of several sizes, as `encode_dataset` writes it."""
+    """Write a latents folder of random clips of several sizes, in the format of `encode_dataset`."""
     from safetensors.torch import save_file
 
     generator = torch.Generator().manual_seed(0)
@@ -86,7 +86,7 @@ def test_two_processes_equal_one(tmp_path):
     torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), atol=1e-4, rtol=1e-4)
 
 
-def test_batches_made_by_other_processes_are_the_same(tmp_path):
+def test_batches_from_worker_processes_are_the_same(tmp_path):
     data, script = tmp_path / "latents", tmp_path / "train.py"
     write_latents(data)
     script.write_text(SCRIPT)

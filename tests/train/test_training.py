@@ -164,7 +164,7 @@ def test_the_loss_falls(run, tmp_path):
 
 
 def test_frozen_encoders_keep_latents_valid(run, clips, tmp_path, monkeypatch):
-    """Latents made at the moment of freezing are the latents of the finished model, to the bit."""
+    """Latents encoded when the encoder is frozen equal those of the finished model to the bit."""
     target, kept = tmp_path / "run" / "autoencoder", tmp_path / "kept" / "autoencoder"
     say = TrainingLog.say
 
@@ -175,7 +175,7 @@ def test_frozen_encoders_keep_latents_valid(run, clips, tmp_path, monkeypatch):
 
     monkeypatch.setattr(TrainingLog, "say", copy_when_frozen)
     train_autoencoder(AUTOENCODER, [clips], target, quiet=True)
-    assert weights(kept) != weights(target)  # the decoder went on learning
+    assert weights(kept) != weights(target)  # the decoder was trained further
     early = encode_dataset(clips, tmp_path / "early", load_autoencoder(kept), Geometry())
     late = encode_dataset(clips, tmp_path / "late", load_autoencoder(run), Geometry())
     assert early == late == 6
@@ -194,14 +194,14 @@ def test_latents_of_another_autoencoder_are_refused(run, clips, tmp_path):
 
 
 def kind_of(levels):
-    """What a draw was, read off the levels themselves."""
-    by_slice, given = levels.level.flatten(1), levels.known.flatten(1)
-    if not given.any():
+    """Infer the kind of a sample from its noise levels."""
+    by_slice, known = levels.level.flatten(1), levels.known.flatten(1)
+    if not known.any():
         return "uniform" if len(by_slice.unique()) == 1 else "forcing"
-    return "context" if bool((given.all(dim=1) | ~given.any(dim=1)).all()) else "region"
+    return "context" if bool((known.all(dim=1) | ~known.any(dim=1)).all()) else "region"
 
 
-def test_levels_are_shared_forced_or_given():
+def test_noise_levels_of_every_kind():
     generator = torch.Generator().manual_seed(0)
     config = NoiseLevelConfig(forcing=0.2, context=0.3, region=0.2, history_share=0.4, history=0.1)
     drawn = [sample_noise_levels(config, 6, (3, 5), generator) for _ in range(3000)]
@@ -218,25 +218,22 @@ def test_levels_are_shared_forced_or_given():
         assert levels.level.shape == (6, 3, 5) and bool((levels.level >= 0).all() and (levels.level < 1).all())
         assert not bool(levels.known.all()) and bool((levels.level[~levels.known] > 0).all())
         if levels.known.any():
-            (history,) = levels.level[levels.known].unique().tolist()  # all that is given is noised alike
+            (history,) = levels.level[levels.known].unique().tolist()  # all known tokens have one level
             histories.append(history)
     assert max(histories) < 0.1 and abs(np.mean([history > 0 for history in histories]) - 0.4) < 0.05
-    given = torch.stack(
+    known_slices = torch.stack(
         [levels.known.flatten(1).all(dim=1) for levels, kind in zip(drawn, kinds, strict=True) if kind == "context"]
     )
-    for what, known in (
-        ("first", [0]),
-        ("ends", [0, 5]),
-        ("last", [5]),
-    ):  # every layout that the tasks need does come up
-        others = [i for i in range(6) if i not in known]
-        assert bool((given[:, known].all(dim=1) & ~given[:, others].any(dim=1)).any()), what
+    # the layouts of the tasks occur
+    for name, wanted in (("first", [0]), ("ends", [0, 5]), ("last", [5])):
+        others = [i for i in range(6) if i not in wanted]
+        assert bool((known_slices[:, wanted].all(dim=1) & ~known_slices[:, others].any(dim=1)).any()), name
     single = sample_noise_levels(NoiseLevelConfig(forcing=0.0, context=1.0, region=0.0), 1, (2, 2), generator)
-    assert not bool(single.known.any())  # a picture is never its own context
+    assert not bool(single.known.any())  # one slice cannot be its own context
 
 
-def test_clips_are_cut_at_random_places_and_stay_whole(clips, run, tmp_path):
-    """A share of the clips; the same ones every time; and the latents are those of the cut."""
+def test_clips_cut_at_random_places_keep_all_frames(clips, run, tmp_path):
+    """The same share of the clips is cut at random places in every run, and latents have these slices."""
     autoencoder, geometry = load_autoencoder(run), Geometry()
     encode_dataset(clips, tmp_path / "all", autoencoder, geometry, shuffled=1.0)
     encode_dataset(clips, tmp_path / "again", autoencoder, geometry, shuffled=1.0)
@@ -253,8 +250,8 @@ def test_clips_are_cut_at_random_places_and_stay_whole(clips, run, tmp_path):
         encode_dataset(clips, tmp_path / "none", autoencoder, geometry, shuffled=1.5)
 
 
-def test_a_story_is_told_as_prompts_at_their_times(run):
-    """Whole, and in a window that begins later: what was said last holds from its beginning."""
+def test_a_story_becomes_prompts_at_their_times(run):
+    """In a window that begins later, the last prompt before its start applies from its start."""
     dataset, tokenizer = (
         LatentDataset([run / "latents"]),
         Tokenizer(learn_vocabulary(["a fox walks right", "it stops"], 40)),
@@ -263,14 +260,14 @@ def test_a_story_is_told_as_prompts_at_their_times(run):
     clip = dataset.clips[index]
     middle = sum(clip.slices) / 2 / clip.fps
     dataset.clips[index] = replace(clip, captions={"story": [f"0: a fox walks right\n{middle:g}: it stops"]})
-    told = choose_caption(dataset.clips[index].captions, CaptionConfig(dropout=0.0), np.random.default_rng(0))
-    assert told == (Prompt("a fox walks right"), Prompt("it stops", middle))
+    prompts = choose_caption(dataset.clips[index].captions, CaptionConfig(dropout=0.0), np.random.default_rng(0))
+    assert prompts == (Prompt("a fox walks right"), Prompt("it stops", middle))
     config = override(DIT, ["captions.dropout=0"])
     whole, _, _ = make_sample(config, dataset, tokenizer, index, 0, 0)
     assert [seconds for seconds, _ in whole.texts] == [0.0, middle]
     tokens = math.prod(config.geometry.token_grid(clip.height, clip.width))
     short = override(config, [f"train.max_sample_tokens={tokens}"])
-    heard = set()
+    found = set()
     for step in range(40):
         rng = np.random.default_rng((short.seed, step, 0, 4))
         rng.integers(2**62)
@@ -280,8 +277,8 @@ def test_a_story_is_told_as_prompts_at_their_times(run):
         assert (seconds, rest) == (0.0, []) and ids == tuple(
             tokenizer.encode("it stops" if late else "a fox walks right")
         )
-        heard.add(late)
-    assert heard == {True, False}
+        found.add(late)
+    assert found == {True, False}
 
 
 def test_latents_of_an_older_version_are_refused(run, tmp_path):
@@ -299,8 +296,8 @@ def test_muon_updates_are_nearly_orthogonal(shape):
     assert float(values.min()) > 0.4 and float(values.max()) < 1.35
 
 
-def test_a_channel_counts_by_what_it_does_to_pixels():
-    """At the start the decoder is linear, so the change a unit of noise makes is the size of its column."""
+def test_pixel_sensitivity_of_a_linear_decoder():
+    """At initialisation the decoder is linear, so the sensitivity of a channel is the size of its column."""
     torch.manual_seed(0)
     model = Autoencoder(AUTOENCODER.model)
     latents = torch.randn(64, 4, 16, 16)
@@ -310,13 +307,13 @@ def test_a_channel_counts_by_what_it_does_to_pixels():
 
 
 @pytest.mark.parametrize("emphasis", [0.0, 0.5, 1.0])
-def test_latents_leave_with_mean_square_one_and_the_emphasis_asked_for(clips, emphasis):
+def test_calibrated_latents_have_mean_square_one_and_the_chosen_emphasis(clips, emphasis):
     torch.manual_seed(0)
     model = Autoencoder(AUTOENCODER.model)
     pool = load_pool([find_clips([clips])], AUTOENCODER.pool, 0)
     initialise_linear_paths(model, pool, 0)
     calibrate(model, pool, 0, emphasis)
-    with torch.no_grad():  # the very windows it was calibrated on
+    with torch.no_grad():  # the windows of the calibration
         raw = [reconstruct_windows(model, pool.batch(1, step).float() / 127.5 - 1, None)[1] for step in range(24)]
     rows = torch.cat([model.normalise(mean).transpose(0, 1).flatten(1) for mean in raw], dim=1)
     deviation = rows.std(dim=1)
@@ -326,7 +323,7 @@ def test_latents_leave_with_mean_square_one_and_the_emphasis_asked_for(clips, em
     torch.testing.assert_close(deviation, weight / weight.square().mean().sqrt(), rtol=0.1, atol=0.01)
 
 
-def test_the_decoder_is_told_how_noisy_latents_are(run):
+def test_the_decoder_depends_on_the_noise_of_latents(run):
     autoencoder = load_autoencoder(run)
     latents = torch.randn(3, 4, 4, 4)
     slices = Geometry().slices(12)
@@ -337,13 +334,13 @@ def test_the_decoder_is_told_how_noisy_latents_are(run):
     assert drawn.shape == (4000, 2) and 0.28 < float(drawn.max()) < 0.3
     assert float((drawn == 0).all(dim=1).float().mean()) == pytest.approx(0.5 + 0.5 / 16, abs=0.03)
     both = (drawn > 0).all(dim=1)
-    assert bool((drawn[both][:, 0] == drawn[both][:, 1]).all())  # one deviation a window
+    assert bool((drawn[both][:, 0] == drawn[both][:, 1]).all())  # one deviation per window
     sizes = drawn[both][:, 0].histc(10, 0.0, 0.3) / both.sum()
-    assert float((sizes - 0.1).abs().max()) < 0.04  # any size alike
+    assert float((sizes - 0.1).abs().max()) < 0.04  # uniform
 
 
 def test_a_run_can_start_from_a_trained_one(run, tmp_path):
-    """With a learning rate of nothing, what comes out is what it started from; and another size is refused."""
+    """With learning rates of 0 the weights stay those of the start model; another size is refused."""
     still = override(DIT, ["train.steps=1", "train.muon_rate=0.0", "train.adam_rate=0.0"])
     train_dit(still, [run / "latents"], tmp_path / "same", start=run / "dit", quiet=True)
     before, after = (load_tensors(folder / "model.safetensors") for folder in (run / "dit", tmp_path / "same"))

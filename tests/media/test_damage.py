@@ -1,0 +1,143 @@
+"""Damaged, truncated and other unreadable files: what can be decoded is yielded, then an error says what is wrong."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from chronotope.errors import FileProblem
+from chronotope.media import video
+from tests.media.files import CONTAINERS, encode, numbered, numbers
+
+
+def cut(path: Path, share: float) -> Path:
+    """Write the first part of a file, as an interrupted download does."""
+    data = path.read_bytes()
+    short = path.with_name("cut_" + path.name)
+    short.write_bytes(data[: int(len(data) * share)])
+    return short
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.97])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "frag.mp4", "a.avi", "a.flv"])
+def test_truncated(name: str, share: float, tmp_path: Path) -> None:
+    """Every complete frame is yielded, then the error says how many there were; reading all frames fails."""
+    noise = np.random.default_rng(0).integers(0, 255, (60, 48, 64, 3), np.uint8)
+    options = {**CONTAINERS[name], "muxing": {"movflags": "faststart"}} if name == "a.mp4" else CONTAINERS[name]
+    path = encode(tmp_path / name, noise, **options)  # type: ignore[arg-type]
+    whole, short = video.read(path).frames, cut(path, share)
+    got = []
+    with pytest.raises(FileProblem, match=r"cut short or damaged .* (\d+) frames( of 60)? could be decoded") as caught:
+        got.extend(video.stream(short))
+    assert f" {len(got)} frames" in str(caught.value)
+    assert 15 * share < len(got) < 60
+    assert np.array_equal(np.stack(got), whole[: len(got)])
+    for reader in (video.read, video.probe):
+        with pytest.raises(FileProblem, match="cut short"):
+            reader(short)
+    if share > 0.9:
+        assert len(list(video.stream(short, seconds=1))) == 24  # the requested part is complete
+        with pytest.raises(FileProblem, match="cut short"):
+            video.read(short, start=2.25, seconds=5)
+
+
+def test_no_index_at_all(tmp_path: Path) -> None:
+    """The error for an MP4 file without its index says that it is cut short."""
+    path = encode(tmp_path / "a.mp4", numbered(20))
+    with pytest.raises(FileProblem, match=r"cannot be opened as a video .* cut short"):
+        video.read(cut(path, 0.5))
+
+
+def test_capture_from_between_keyframes(tmp_path: Path) -> None:
+    """A broadcast recorded from the middle begins at its first keyframe."""
+    path = encode(tmp_path / "a.ts", numbered(60), muxer="mpegts", options={"g": "20", "bf": "0", "sc_threshold": "0"})
+    data = path.read_bytes()
+    path.write_bytes(data[len(data) // 188 // 2 * 188 :])
+    got = numbers(video.stream(path))
+    assert got == list(range(got[0], 60))
+    assert got[0] % 20 == 0
+
+
+def test_damaged_middle(tmp_path: Path) -> None:
+    """Damage that the decoder detects ends the video with an error."""
+    noise = np.random.default_rng(0).integers(0, 255, (30, 48, 64, 3), np.uint8)
+    path = encode(tmp_path / "a.mov", noise, "png", "rgb24")
+    data = bytearray(path.read_bytes())
+    at = len(data) // 2
+    data[at : at + 4000] = bytes(4000)
+    path.write_bytes(data)
+    got = []
+    with pytest.raises(FileProblem, match="damaged"):
+        got.extend(video.stream(path))
+    assert 5 < len(got) < 25
+    assert np.array_equal(np.stack(got), noise[: len(got)])
+
+
+def silence(path: Path) -> Path:
+    """Write a file with sound only."""
+    with av.open(str(path), "w") as container:
+        track: Any = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.rate = 8000
+        container.mux(track.encode(frame))
+    return path
+
+
+def test_not_a_video(tmp_path: Path) -> None:
+    """Each kind of unreadable file has its own message of one line."""
+    (tmp_path / "text.mp4").write_text("no video at all\n" * 100)
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "half.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    silence(tmp_path / "sound.wav")
+    silence(tmp_path / "sound.mkv")
+    for name, sentence in {
+        "": "is a folder",
+        "absent.mp4": "does not exist",
+        "empty.mp4": r"empty \(0 bytes\)",
+        "text.mp4": "cannot be opened as a video",
+        "half.png": "cannot be read as a picture",
+        "sound.wav": "no video that can be decoded .*audio",
+        "sound.mkv": "no video that can be decoded .*audio",
+        "text.mp4/x.mp4": "cannot be read",
+    }.items():
+        for reader in (video.read, video.probe, video.read_image, video.stream):
+            with pytest.raises(FileProblem, match=sentence) as caught:
+                reader(tmp_path / name)
+            assert "\n" not in str(caught.value)
+
+
+def test_absurd_size_is_refused_from_the_header(tmp_path: Path) -> None:
+    """A frame size that no video has is refused before memory is allocated."""
+    raw = b"YUV4MPEG2 W30000 H30000 F25:1 Ip A1:1 C420jpeg\nFRAME\n" + bytes(100)
+    (tmp_path / "a.y4m").write_bytes(raw)
+    (tmp_path / "b.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+        + struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+        + b"\0\0\0\0"
+        + bytes(50)
+    )
+    code = (
+        "import resource, sys; from chronotope.media import video\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30,) * 2)\n"
+        "try: video.read(sys.argv[1])\nexcept Exception as error: print(type(error).__name__, error)"
+    )
+    for name in ("a.y4m", "b.png"):
+        done = subprocess.run([sys.executable, "-c", code, tmp_path / name], capture_output=True, text=True, check=True)
+        assert done.stdout.startswith("FileProblem"), done
+        assert not done.stderr
+
+
+def test_libav_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """libav prints nothing for a damaged file."""
+    path = encode(tmp_path / "a.mp4", numbered(20), muxing={"movflags": "faststart"})
+    capfd.readouterr()
+    with pytest.raises(FileProblem):
+        video.read(cut(path, 0.9))
+    assert capfd.readouterr() == ("", "")
