@@ -142,7 +142,7 @@ def _at_the_exit(scene: TrackedClip, one: TrackedActor, absence: Absence, t: int
 
 
 def _in_front(scene: TrackedClip, one: TrackedActor, cover: TrackedActor, gap: Gap) -> bool:
-    """Whether the cover looks otherwise while the actor is unseen: then something stands before it, which the detector did not recognise."""
+    """Whether the cover looks otherwise while the actor is unseen: then something unrecognised is in front of it."""
     frames, away = scene.sight.frames, np.zeros(scene.num_frames, bool)
     away[gap.first : gap.back] = True
     steady = core((cover.trail.cells.mean(axis=0) >= 0.5)[None])[0]
