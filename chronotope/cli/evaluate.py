@@ -20,7 +20,7 @@ from chronotope.cli.use import device
 from chronotope.data.clips import find_clips
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.judge import Judged, check_folder, judge_folder, sample_cases
-from chronotope.evaluate.make import Helpers, maker, there_and_back
+from chronotope.evaluate.make import Workers, maker, through_autoencoder
 from chronotope.evaluate.page.html import write_page
 from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.evaluate.report import Comparison, compare, make_report, read_report, write_report
@@ -190,9 +190,9 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any])
             return judge_folder(request.out / "videos", cases, ledger, report, helpers)
 
 
-def _helpers(request: EvaluateRequest, model: Path | None = None) -> contextlib.AbstractContextManager[Helpers | None]:
+def _helpers(request: EvaluateRequest, model: Path | None = None) -> contextlib.AbstractContextManager[Workers | None]:
     return (
-        Helpers(request.workers, model, request.layer, request.sampled)
+        Workers(request.workers, model, request.layer, request.sampled)
         if request.workers > 1
         else contextlib.nullcontext()
     )
@@ -219,7 +219,7 @@ def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
 
 def _ceiling(autoencoder: Autoencoder, geometry: Geometry) -> dict[str, Any]:
     """What the checks say of the smoke suite's truth after this autoencoder: more no model that uses it can reach."""
-    make, cases, found = there_and_back(autoencoder, geometry), make_suite("smoke"), []
+    make, cases, found = through_autoencoder(autoencoder, geometry), make_suite("smoke"), []
     with progress("the ceiling", "videos") as report:
         for number, case in enumerate(cases, start=1):
             found.append(Judged(case, find_world(case.world).check(case, make(case)[0])))

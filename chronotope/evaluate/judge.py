@@ -1,6 +1,6 @@
-"""From videos on disk to verdicts: this model's, or anybody's; what is missing or of the wrong form is refused with the list.
+"""Turn videos on disk into verdicts; videos that are missing or of the wrong form are refused with a list.
 
-Videos are judged as files, as a stranger's are, so the same video always gets the same verdict.
+The model's own videos are checked as files, as those of any other system, so the same video always gets the same verdict.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from chronotope.data.clips import SUFFIXES
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.ledger import Ledger
-from chronotope.evaluate.make import Helpers, Make, check_file, one_by_one, sha256
+from chronotope.evaluate.make import Make, Workers, check_file, one_by_one, sha256
 from chronotope.evaluate.suite import suite_of
 from chronotope.media import video
 from chronotope.progress import Progress
@@ -28,7 +28,7 @@ __all__ = ["Judged", "check_folder", "judge_folder", "sample_cases"]
 
 @dataclass(frozen=True)
 class Judged:
-    """What is right and wrong with the video of one case."""
+    """The checks of the video of one case."""
 
     case: Case
     checks: tuple[Check, ...]
@@ -45,7 +45,7 @@ class Judged:
 
     @property
     def success(self) -> bool:
-        """Whether nothing that blocks success is wrong."""
+        """Whether no check fails with a blocking severity."""
         return succeeds(self.checks)
 
     @property
@@ -60,7 +60,7 @@ class Judged:
 
 
 def failed_to_run(case: Case) -> Judged:
-    """The verdict on a video that does not exist because the system failed."""
+    """Return the verdict on a video that does not exist because the system failed."""
     return Judged(case, (Check("is made", "", "SYS-RUN", 0),))
 
 
@@ -70,63 +70,60 @@ def sample_cases(
     folder: Path,
     report: Progress,
     about: dict[str, Any],
-    helpers: Helpers | None = None,
+    workers: Workers | None = None,
 ) -> Ledger:
-    """Make the videos of all cases that are not there yet, in order, first try; everything is planned before the first is made.
+    """Make the videos of all cases that are not there yet, in order, one try each; with `workers`, several at a time.
 
-    With `helpers`, several at a time.
+    The whole plan is in the ledger before the first video is made. Raises FileProblem where the folder holds another plan.
     """
     ledger = Ledger(folder / "ledger.jsonl")
     planned = [(row["case"], row["seed"], row["prompt"]) for row in ledger.rows if row["kind"] == "planned"]
     wanted = [(case.id, case.seed, case.prompt) for case in cases]
     if planned != wanted[: len(planned)] or (len(planned) < len(wanted) and ledger.of("started")):
         raise FileProblem(
-            f"{folder} was planned for {len(planned)} videos, now {len(wanted)} are asked for, or others; a plan is never changed: "
-            "give another --out"
+            f"{folder} was planned for {len(planned)} videos, now {len(wanted)} or others are wanted; "
+            "a plan is never changed: give another --out"
         )
-    if not ledger.rows:
-        ledger.write({"kind": "began", "case": "", **about})
-    elif (earlier := next(row for row in ledger.rows if row["kind"] == "began")) != {
-        "kind": "began",
-        "case": "",
-        **about,
-    }:
+    beginning = {"kind": "began", "case": "", **about}
+    if ledger.rows:
+        earlier = next(row for row in ledger.rows if row["kind"] == "began")
         other = [
             f"{name} {earlier.get(name)}, now {value}" for name, value in about.items() if earlier.get(name) != value
         ]
-        raise FileProblem(f"{folder} was begun with {'; '.join(other)}; give another --out")
-    ledger.write(
-        *(
-            {"kind": "planned", "case": name, "seed": seed, "prompt": prompt}
-            for name, seed, prompt in wanted[len(planned) :]
-        )
-    )
+        if earlier != beginning:
+            raise FileProblem(f"{folder} was begun with {'; '.join(other)}; give another --out")
+    else:
+        ledger.write(beginning)
+    unplanned = wanted[len(planned) :]
+    ledger.write(*({"kind": "planned", "case": name, "seed": seed, "prompt": text} for name, seed, text in unplanned))
     for name in ledger.unfinished():
         ledger.write({"kind": "failed", "case": name, "reason": "the program was killed while this video was made"})
     ended = ledger.ended()
     missing, videos = [case for case in cases if case.id not in ended], folder / "videos"
-    done, under_way = len(cases) - len(missing), set[str]()
+    done, running = len(cases) - len(missing), set[str]()
     try:
-        for case, row in helpers.make(missing, videos) if helpers else one_by_one(make, missing, videos):
+        for case, row in workers.make(missing, videos) if workers else one_by_one(make, missing, videos):
             ledger.write(row or {"kind": "started", "case": case.id})
-            (under_way.add if row is None else under_way.remove)(case.id)
+            (running.add if row is None else running.remove)(case.id)
             done += row is not None
             report(done, len(cases))
-    except KeyboardInterrupt:  # by a person: a way to another try, and it can be seen
-        ledger.write(*({"kind": "interrupted", "case": name} for name in sorted(under_way)))
+    except KeyboardInterrupt:  # this would allow another try, so the ledger shows it
+        ledger.write(*({"kind": "interrupted", "case": name} for name in sorted(running)))
         raise
-    except BrokenProcessPool as problem:  # one helper was killed, and its neighbours' cases went with it
+    except (
+        BrokenProcessPool
+    ) as problem:  # the pool ends with its first killed worker, and so do the cases of the others
         ledger.write(
-            *({"kind": "interrupted", "case": name, "reason": "a helper was killed"} for name in sorted(under_way))
+            *({"kind": "interrupted", "case": name, "reason": "a worker was killed"} for name in sorted(running))
         )
         raise FileProblem(
-            "a helper process was killed, mostly for want of memory; run again with fewer --workers to go on"
+            "a worker process was killed, mostly for lack of memory; run again with fewer --workers to continue"
         ) from problem
     return ledger
 
 
 def check_folder(folder: Path, cases: Sequence[Case], others: bool = False) -> None:
-    """Refuse a folder from which videos are missing, or (unless `others` may be there) that holds others, or of another form."""
+    """Raise FileProblem where videos are missing or of the wrong form, or (unless `others` are allowed) belong to no case."""
     if not folder.is_dir():
         raise FileProblem(f"{folder} is not a folder of videos")
     present = {path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
@@ -165,9 +162,12 @@ def judge_folder(
     cases: Sequence[Case],
     ledger: Ledger | None,
     report: Progress,
-    helpers: Helpers | None = None,
+    workers: Workers | None = None,
 ) -> list[Judged]:
-    """A verdict on every case. With a ledger, videos must be those it names, and what failed counts as failed."""
+    """Return a verdict on every case.
+
+    With a ledger, the videos must be those that it names, and a case that failed there counts as failed.
+    """
     done, failed = {}, {}
     if ledger is not None:
         ledger.check_whole()
@@ -177,7 +177,7 @@ def judge_folder(
         path = folder / case.file
         if not path.is_file() or sha256(path) != done[case.id]["sha256"]:
             raise FileProblem(f"{path} is not the video that the ledger names; it was changed or removed")
-    checked = helpers.check(made, folder) if helpers else (check_file(case, folder / case.file) for case in made)
+    checked = workers.check(made, folder) if workers else (check_file(case, folder / case.file) for case in made)
     verdicts = []
     for number, case in enumerate(cases, start=1):
         verdicts.append(failed_to_run(case) if case.id in failed else Judged(case, next(checked)))

@@ -1,7 +1,7 @@
-"""What makes a case's video - the whole model, or one layer of it - in this process or in several that each hold the model.
+"""Make the videos of cases with the whole model or with one layer of it, in this process or in several.
 
-Seeds are the cases' own and judging looks at files, so videos and verdicts are the same, however many processes there are. They
-work on the CPU; a GPU makes one video after the other.
+Seeds belong to the cases and checks read files, so videos and verdicts do not depend on the number of processes. Worker
+processes use the CPU; a GPU makes one video after the other.
 """
 
 from __future__ import annotations
@@ -30,24 +30,25 @@ from chronotope.worlds.case import Case, TaskInputs
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import Check
 
-__all__ = ["LAYERS", "Helpers", "Make", "Row", "check_file", "maker", "one_by_one", "sha256", "there_and_back"]
+__all__ = ["LAYERS", "Make", "Row", "Workers", "check_file", "maker", "one_by_one", "sha256", "through_autoencoder"]
 
 Make = Callable[[Case], tuple[Frames, dict[str, Any]]]
 Row = dict[str, Any]
 LAYERS = ("model", "autoencoder", "truth")
-SAMPLED = Sampled()  # as the weights say, first try
+SAMPLED = Sampled()  # the defaults of the model, first try
 
 
 def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
-    """What makes a case's frames: the whole model; the autoencoder alone, of the truth; or the truth, to see what the checks lose.
+    """Return the function that makes a case's frames, by layer.
 
-    `sampled` is how the whole model is sampled, and the best of how many is kept.
+    `model` is the whole model, sampled as `sampled` says. `autoencoder` encodes and decodes the truth: its rate of success is the
+    ceiling of every model that uses it. `truth` renders the truth: what fails there is the fault of the checks.
     """
 
     def model(case: Case) -> tuple[Frames, dict[str, Any]]:
-        spec, given = case.spec, find_world(case.world).task_inputs(case)
-        told = read_story(case.prompt.splitlines()) if case.form == "story" else case.prompt
-        asked: dict[str, Any] = {
+        spec, task = case.spec, find_world(case.world).task_inputs(case)
+        prompt = read_story(case.prompt.splitlines()) if case.form == "story" else case.prompt
+        arguments: dict[str, Any] = {
             "height": spec.height,
             "width": spec.width,
             "num_frames": spec.num_frames,
@@ -57,8 +58,12 @@ def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
             "solver": sampled.solver,
             "seed": case.seed,
         }
-        made = generator.generate(told, **{**asked, **(_beside(given) if given else {})})
-        return made.frames[: spec.num_frames], made.origin  # after a picture maybe too many: up to whole slices
+        if task:
+            arguments |= _task_arguments(task)
+        made = generator.generate(prompt, **arguments)
+        return made.frames[
+            : spec.num_frames
+        ], made.origin  # whole slices follow a picture: maybe more frames than needed
 
     def truth(case: Case) -> tuple[Frames, dict[str, Any]]:
         return truth_of(case), {"layer": "truth"}
@@ -66,7 +71,7 @@ def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
     chosen = best_of(model, sampled.tries) if sampled.tries > 1 else model
     makers: dict[str, Make] = {
         "model": chosen,
-        "autoencoder": there_and_back(generator.autoencoder, generator.geometry),
+        "autoencoder": through_autoencoder(generator.autoencoder, generator.geometry),
         "truth": truth,
     }
     if layer not in makers:
@@ -74,8 +79,8 @@ def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
     return makers[layer]
 
 
-def there_and_back(autoencoder: Autoencoder, geometry: Geometry) -> Make:
-    """The truth of a case, encoded and decoded."""
+def through_autoencoder(autoencoder: Autoencoder, geometry: Geometry) -> Make:
+    """Return the function that encodes and decodes the truth of a case."""
 
     def make(case: Case) -> tuple[Frames, dict[str, Any]]:
         frames = autoencoder.decode(
@@ -86,20 +91,21 @@ def there_and_back(autoencoder: Autoencoder, geometry: Geometry) -> Make:
     return make
 
 
-def _beside(asked: TaskInputs) -> dict[str, Any]:
-    """What a task gives beside words, as `Generator.generate` calls it."""
-    named = {what: getattr(asked.inputs, what) for what in ("task", "video", "into", "strength", "span", "mask")}
-    return {"image": asked.inputs.images or None, "num_frames": asked.new_frames, **named}
+def _task_arguments(task: TaskInputs) -> dict[str, Any]:
+    """Return the inputs of a task as arguments of `Generator.generate`."""
+    names = ("task", "video", "into", "strength", "span", "mask")
+    inputs = {name: getattr(task.inputs, name) for name in names}
+    return {"image": task.inputs.images or None, "num_frames": task.new_frames, **inputs}
 
 
 def _attempt(make: Make, case: Case, path: Path) -> Row:
-    """Make the video of a case, its only try; returns what the ledger will say of it."""
+    """Make the video of a case, at the only try; return the row for the ledger."""
     started, spec = time.perf_counter(), case.spec
     try:
         frames, origin = make(case)
         wanted = (spec.num_frames, spec.height, spec.width, 3)
         if frames.shape != wanted:
-            raise RuntimeError(f"frames of {frames.shape} were made, {wanted} were asked for")
+            raise RuntimeError(f"the system made frames of shape {frames.shape}, expected {wanted}")
     except REFUSALS as problem:  # a refusal is a failure of the system, not of the case
         return {"kind": "failed", "case": case.id, "reason": f"{type(problem).__name__}: {problem}"}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,26 +115,28 @@ def _attempt(make: Make, case: Case, path: Path) -> Row:
 
 
 def sha256(path: Path) -> str:
-    """Of a file, in hex digits."""
+    """Return the SHA-256 of a file in hex digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def one_by_one(make: Make, cases: Sequence[Case], folder: Path) -> Iterator[tuple[Case, Row | None]]:
-    """Each case twice: when it is begun, without a row, and when it has ended."""
+    """Yield each case twice: at its start without a row, at its end with one."""
     for case in cases:
         yield case, None
         yield case, _attempt(make, case, folder / case.file)
 
 
-class Helpers:
-    """Processes that make and judge videos, each with a model of its own and one thread; without a model they only judge."""
+class Workers:
+    """Processes that make and check videos, each with its own model and one thread; without a model they only check."""
 
     def __init__(self, count: int, model: Path | None = None, layer: str = "model", sampled: Sampled = SAMPLED) -> None:
         self.count = count
         start = multiprocessing.get_context("spawn")  # a forked torch may wait for threads that it no longer has
-        self.pool = ProcessPoolExecutor(count, mp_context=start, initializer=_settle, initargs=(model, layer, sampled))
+        self.pool = ProcessPoolExecutor(
+            count, mp_context=start, initializer=_start_worker, initargs=(model, layer, sampled)
+        )
 
-    def __enter__(self) -> Helpers:
+    def __enter__(self) -> Workers:
         return self
 
     def __exit__(
@@ -137,39 +145,39 @@ class Helpers:
         self.pool.shutdown(wait=kind is None, cancel_futures=True)
 
     def make(self, cases: Sequence[Case], folder: Path) -> Iterator[tuple[Case, Row | None]]:
-        """As `one_by_one`, as many at a time as there are helpers."""
-        under_way: dict[Future[Row], Case] = {}
+        """Do as `one_by_one`, with as many cases at a time as there are workers."""
+        running: dict[Future[Row], Case] = {}
         waiting = iter(cases)
         while True:
-            while len(under_way) < self.count and (case := next(waiting, None)) is not None:
+            while len(running) < self.count and (case := next(waiting, None)) is not None:
                 yield case, None
-                under_way[self.pool.submit(_attempt_held, case, folder / case.file)] = case
-            if not under_way:
+                running[self.pool.submit(_attempt_in_worker, case, folder / case.file)] = case
+            if not running:
                 return
-            for ended in wait(under_way, return_when=FIRST_COMPLETED).done:
-                yield under_way.pop(ended), ended.result()
+            for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(ended), ended.result()
 
     def check(self, cases: Sequence[Case], folder: Path) -> Iterator[tuple[Check, ...]]:
-        """The checks of every case's video, in order."""
-        yield from self.pool.map(_check, cases, [folder / case.file for case in cases], chunksize=8)
+        """Yield the checks of every case's video, in order."""
+        yield from self.pool.map(_check_in_worker, cases, [folder / case.file for case in cases], chunksize=8)
 
 
-_HELD: dict[str, Any] = {}  # in a worker process: what makes videos
+_WORKER: dict[str, Any] = {}  # in a worker process: the function that makes videos
 
 
-def _settle(model: Path | None, layer: str, sampled: Sampled) -> None:
+def _start_worker(model: Path | None, layer: str, sampled: Sampled) -> None:
     torch.set_num_threads(1)
-    _HELD["make"] = model and maker(Generator.load(model), layer, sampled)
+    _WORKER["make"] = model and maker(Generator.load(model), layer, sampled)
 
 
-def _attempt_held(case: Case, path: Path) -> Row:
-    return _attempt(_HELD["make"], case, path)
+def _attempt_in_worker(case: Case, path: Path) -> Row:
+    return _attempt(_WORKER["make"], case, path)
 
 
-def _check(case: Case, path: Path) -> tuple[Check, ...]:
+def _check_in_worker(case: Case, path: Path) -> tuple[Check, ...]:
     return check_file(case, path)
 
 
 def check_file(case: Case, path: Path) -> tuple[Check, ...]:
-    """The checks of one video on disk."""
+    """Check one video on disk."""
     return find_world(case.world).check(case, video.read(path).frames)

@@ -15,7 +15,7 @@ from typing import Any
 
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError, suggest
-from chronotope.evaluate.tasks import described, hand_out
+from chronotope.evaluate.tasks import describe_inputs, write_inputs
 from chronotope.geometry import Frames
 from chronotope.storage import write_jsonl
 from chronotope.worlds.case import FORMS, PROMPT_FORMS, Case, SuiteItem
@@ -86,7 +86,7 @@ def write_cases(cases: Sequence[Case], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     for case in cases:
         if task := find_world(case.world).task_inputs(case):
-            hand_out(task, case.id, path.parent)
+            write_inputs(task, case.id, path.parent)
     write_jsonl(path, map(_row, cases))
 
 
@@ -95,7 +95,7 @@ def _row(case: Case) -> dict[str, Any]:
     row: dict[str, Any] = {"file": case.file, "prompt": case.prompt, "width": spec.width, "height": spec.height}
     row |= {"num_frames": spec.num_frames, "fps": spec.fps, "seed": case.seed}
     if task := find_world(case.world).task_inputs(case):
-        row |= {"task": case.task, "inputs": described(task, case.id)}
+        row |= {"task": case.task, "inputs": describe_inputs(task, case.id)}
     if case.kind:
         row["kind"] = case.kind
     row |= {"form": case.form, "split": case.split, "run": case.run, "index": case.index, "world": case.world}

@@ -1,7 +1,7 @@
-"""What a task gives, as files: so that a stranger's model can be asked for the same.
+"""Write the inputs of a task as files, so that any other model can be asked for the same.
 
-Pictures and masks are PNG, a clip is a folder of them, a frame each: every pixel is kept, and any program can read them. White of a
-mask is made again.
+Pictures and masks are PNG files, a clip is a folder of PNG files, one a frame: every pixel is kept, and any program can read
+them. White pixels of a mask are generated again.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from chronotope.geometry import Frames
 from chronotope.media import video
 from chronotope.worlds.case import TaskInputs
 
-__all__ = ["described", "hand_out"]
+__all__ = ["describe_inputs", "write_inputs"]
 
 FOLDER = "inputs"
 CLIPS = ("video", "into")
 
 
-def described(asked: TaskInputs, name: str) -> dict[str, Any]:
-    """A row's `inputs`: files by what they are, and the numbers that go with them; nothing where only words are given."""
-    given = asked.inputs
-    files = {what: _path(name, what) for what in _files(asked)}
+def describe_inputs(task: TaskInputs, name: str) -> dict[str, Any]:
+    """Return what a row of a plan says of the inputs: files by their role, and the numbers that go with them."""
+    inputs = task.inputs
+    files = {what: _path(name, what) for what in _files(task)}
     numbers = {
-        "at": [seconds for seconds, _ in given.images],
-        "strength": given.strength,
-        "span": given.span and list(given.span),
+        "at": [seconds for seconds, _ in inputs.images],
+        "strength": inputs.strength,
+        "span": inputs.span and list(inputs.span),
     }
-    about: dict[str, Any] = {"do": given.task, **files, **numbers, "new_frames": asked.new_frames}
+    about: dict[str, Any] = {"do": inputs.task, **files, **numbers, "new_frames": task.new_frames}
     return {what: value for what, value in about.items() if value not in (None, [])}
 
 
-def hand_out(asked: TaskInputs, name: str, folder: Path) -> None:
-    """Write the files into the folder `inputs` of this one."""
-    for what, frames in _files(asked).items():
+def write_inputs(task: TaskInputs, name: str, folder: Path) -> None:
+    """Write the files into `folder`/inputs."""
+    for what, frames in _files(task).items():
         path = folder / _path(name, what)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix:
@@ -48,14 +48,14 @@ def hand_out(asked: TaskInputs, name: str, folder: Path) -> None:
 
 
 def _path(name: str, what: str) -> str:
-    """A folder for a clip, a file for anything else."""
+    """Return the path of an input: a folder for a clip, a file for anything else."""
     return f"{FOLDER}/{name}-{what}" + ("" if what in CLIPS else ".png")
 
 
-def _files(asked: TaskInputs) -> dict[str, Frames]:
-    given = asked.inputs
-    found = {f"image-{number}": picture[None] for number, (_, picture) in enumerate(given.images)}
-    found |= {what: clip for what, clip in (("video", given.video), ("into", given.into)) if clip is not None}
-    if given.mask is not None:
-        found["mask"] = np.repeat(given.mask[..., None].astype(np.uint8) * 255, 3, axis=3)
+def _files(task: TaskInputs) -> dict[str, Frames]:
+    inputs = task.inputs
+    found = {f"image-{number}": picture[None] for number, (_, picture) in enumerate(inputs.images)}
+    found |= {what: clip for what, clip in (("video", inputs.video), ("into", inputs.into)) if clip is not None}
+    if inputs.mask is not None:
+        found["mask"] = np.repeat(inputs.mask[..., None].astype(np.uint8) * 255, 3, axis=3)
     return found

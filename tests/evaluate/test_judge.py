@@ -16,7 +16,7 @@ import pytest
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.judge import Judged, check_folder, judge_folder, sample_cases
 from chronotope.evaluate.ledger import Ledger
-from chronotope.evaluate.make import Helpers, maker
+from chronotope.evaluate.make import Workers, maker
 from chronotope.evaluate.page.html import write_page
 from chronotope.evaluate.report import compare, make_report, read_report, success_rate, write_report
 from chronotope.evaluate.suite import Case, make_suite
@@ -187,7 +187,7 @@ def test_helpers_make_and_judge_the_same(model: str, tmp_path: Path) -> None:
     too_long = dataclasses.replace(CASES[1], prompt="a fox " * 200)
     cases, make = [CASES[0], too_long, *CASES[2:5]], maker(Generator.load(Path(model)), "model")
     alone = sample_cases(make, cases, tmp_path / "alone", quiet, ABOUT)
-    with Helpers(2, Path(model), "model") as helpers:
+    with Workers(2, Path(model), "model") as helpers:
         together = sample_cases(make, cases, tmp_path / "together", quiet, ABOUT, helpers)
         found = judge_folder(tmp_path / "together" / "videos", cases, together, quiet, helpers)
     assert [row["case"] for row in together.rows if row["kind"] == "started"] == [case.id for case in cases]

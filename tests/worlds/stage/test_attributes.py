@@ -152,10 +152,10 @@ def test_what_the_spec_asks_of_whom() -> None:
     )
     assert [direction_of(two, actor) for actor in two.actors] == ["left", None]
     assert [stays_put(two, actor) for actor in two.actors] == [False, False]
-    there_and_back = a_spec(
+    through_autoencoder = a_spec(
         shape(), events=(Event("move", "a", 0.0, 0.5, "left"), Event("move", "a", 0.5, 1.0, "right"))
     )
-    assert direction_of(there_and_back, there_and_back.actors[0]) is None
+    assert direction_of(through_autoencoder, through_autoencoder.actors[0]) is None
     assert stays_put(a_spec(shape()), shape())
 
 
