@@ -1,4 +1,4 @@
-"""What kind of case a spec makes: how many actions, which physics, which actors, which place."""
+"""Assign a spec to strata: number and relation of actions, physics, actors and place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chronotope.worlds.stage.spec import Spec
 
 __all__ = ["strata_of"]
 
-# Which physics a clip shows, by its events; the last level that fits counts.
+# The physics that a clip shows, by its events; the last matching level counts.
 PHYSICS = {
     "P0 none": (),
     "P1 inertia": (*TRAVELS, "enter", "leave", "stop", "meet", "hide", "emerge"),
@@ -19,12 +19,12 @@ PHYSICS = {
     "P5 irreversible": ("eat",),
 }
 CONTACT = ("meet", "hit", "eat")
-NO_ACTION = ("beside", "stay")  # events by which nothing happens
+NO_ACTION = ("beside", "stay")  # events that are not actions
 CASTS = {"shape": "shapes", "emoji": "nouns"}
 
 
 def strata_of(spec: Spec) -> dict[str, str]:
-    """Return the strata of a spec beside those that cases of every world have."""
+    """Return the strata of a spec in addition to those of every world."""
     kinds = {actor.kind for actor in spec.actors}
     return {
         "deeds": _action_level(spec),
@@ -37,7 +37,7 @@ def strata_of(spec: Spec) -> dict[str, str]:
 
 
 def _action_level(spec: Spec) -> str:
-    """Return how many actions there are and how they relate, from C0 to C4."""
+    """Return the level of the actions and their relation, from C0 to C4."""
     events = [event for event in spec.events if event.kind not in NO_ACTION]
     if any(event.kind in CONTACT for event in events):
         return "C4 one touches another"
