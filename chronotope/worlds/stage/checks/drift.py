@@ -24,11 +24,9 @@ __all__ = [
     "MEASURES",
     "MIN_SECONDS",
     "SPREAD",
-    "background_region",
     "check_drift",
     "degrade",
     "drift_of",
-    "ends",
     "gradients",
     "measures",
 ]
@@ -102,10 +100,9 @@ def background_region(scene: TrackedClip) -> Bool[np.ndarray, "h w"]:
     if region.mean() >= MIN_BACKGROUND_SHARE:
         return region
     occupied = np.asarray((render(scene.spec).masks[last] > 0).any(axis=0), np.uint8)
-    wide = cv2.resize(
-        cv2.dilate(occupied, np.ones((9, 9), np.uint8)), before.shape[::-1], interpolation=cv2.INTER_NEAREST
-    )
-    return np.asarray(before & (np.asarray(wide) == 0))
+    margin = cv2.dilate(occupied, np.ones((9, 9), np.uint8))
+    margin = np.asarray(cv2.resize(margin, before.shape[::-1], interpolation=cv2.INTER_NEAREST))
+    return np.asarray(before & (margin == 0))
 
 
 def check_drift(scene: TrackedClip) -> tuple[Outcome, dict[str, float]]:
@@ -118,10 +115,8 @@ def check_drift(scene: TrackedClip) -> tuple[Outcome, dict[str, float]]:
         return None, {}
     found = drift_of(scene.frames, region, scene.spec.fps)
     truth = drift_of(_resized(scaled(render(scene.spec).frames), region.shape), region, scene.spec.fps)
-    change = found.change
-    exceeding = {
-        name for name in MEASURES if min(abs(change[name]), abs(change[name] - truth.change[name])) > SPREAD[name]
-    }
+    change, beyond = found.change, {name: found.change[name] - truth.change[name] for name in MEASURES}
+    exceeding = {name for name in MEASURES if min(abs(change[name]), abs(beyond[name])) > SPREAD[name]}
     # Most edges belong to actors, so sharpness changes when an actor enters or leaves.
     if change["sharpness"] > 0 or not _all_in_view(scene):
         exceeding -= {"sharpness"}
@@ -139,9 +134,8 @@ def _resized(frames: Frames, shape: tuple[int, ...]) -> UInt8[np.ndarray, "t tal
 def _all_in_view(scene: TrackedClip) -> bool:
     """Tell whether every actor is present at both ends, and none enters or leaves."""
     passing = any(event.kind in ("enter", "leave", "eat", "hit") for event in scene.spec.events)
-    return not passing and all(
-        track.found[part].mean() >= 0.5 for track in scene.actors for part in ends(scene.num_frames)
-    )
+    first, last = ends(scene.num_frames)
+    return not passing and all(min(x.found[first].mean(), x.found[last].mean()) >= 0.5 for x in scene.actors)
 
 
 def degrade(frames: Frames, kind: str, strength: float, rng: np.random.Generator) -> Frames:

@@ -139,7 +139,7 @@ def _predicates(scene: TrackedClip, index: int, track: TrackedActor) -> Predicat
         if not (kinds | target_kinds) & {"bounce", "spin", "hit"}:
             yield "does not shake", lambda: _check_shaking(track, [event for event in events if event.kind != "stop"])
         if not kinds & {"grow", "shrink", "enter", "leave", "bounce", "hide"}:
-            yield "keeps its size", lambda: _check_size(scene, place, uncovered)
+            yield "keeps its size", lambda: _check_size(scene, index, uncovered)
         if touched and kinds and kinds <= set(TRAVELS):
             outcomes = (_check_evenness(scene, track, event) for event in events)
             yield "moves evenly", lambda: next(filter(None, outcomes), None)

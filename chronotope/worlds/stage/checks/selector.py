@@ -44,7 +44,7 @@ _WORDS = {word: kind for kind, words in SYNONYMS.items() for word in words} | {
     noun: noun for noun in (*CAST, *KINDS[2:])
 }
 _KIND_OF = {form: kind for word, kind in _WORDS.items() for form in _forms(word)}
-_NOUN = re.compile(rf"\b(?:{'|'.join(re.escape(form) for form in sorted(_MEANT, key=len, reverse=True))})\b")
+_NOUN = re.compile(rf"\b(?:{'|'.join(re.escape(form) for form in sorted(_KIND_OF, key=len, reverse=True))})\b")
 
 
 def confidence(prompt: str, frames: Frames) -> float:

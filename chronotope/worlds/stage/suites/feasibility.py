@@ -43,7 +43,7 @@ def infeasible(task: str, kind: str, spec: Spec, prompt: str) -> str | None:
 
 
 def _actors(least: int, most: int) -> Rule:
-    return lambda spec: least <= len(spec.actors) <= most, f"{_said(least, most)} actor{'s' * (most > 1)}"
+    return lambda spec: least <= len(spec.actors) <= most, f"{_range_text(least, most)} actor{'s' * (most > 1)}"
 
 
 def _range_text(least: int, most: int) -> str:
@@ -58,7 +58,7 @@ def _frames(more_than: int) -> Rule:
 
 def _events(least: int, most: int) -> Rule:
     """Require a number of events; a picture has none, whatever its story."""
-    text = f"{_said(least, most)} event{'s' * (most > 1)}"
+    text = f"{_range_text(least, most)} event{'s' * (most > 1)}"
     return lambda spec: spec.num_frames == 1 or least <= len(spec.events) <= most, text
 
 

@@ -152,7 +152,7 @@ def _write_things(pen: Pen, place: str) -> tuple[str, ...]:
     who = " and ".join(pen.a(actor) for actor in pen.spec.actors)
     are = "are" if len(pen.spec.actors) > 1 else "is"
     return (
-        f"{', '.join(_told(pen))}, {place}",
+        f"{', '.join(_names(pen))}, {place}",
         _caption(pen, "paragraph"),
         f"What can be made out {place} {are} {who}.",
         f"{who} {place}",
@@ -187,12 +187,12 @@ def _write_relation(pen: Pen, place: str) -> tuple[str, ...]:
 def _write_events(pen: Pen, place: str) -> tuple[str, ...]:
     (actor,) = pen.spec.actors
     phrases = [pen.deed(actor, event) for event in pen.events_of(actor)]
-    order = f"at first it {deeds[0]}, and only after that it {deeds[1]}" if len(phrases) > 1 else f"it {deeds[0]}"
+    order = f"at first it {phrases[0]}, and only after that it {phrases[1]}" if len(phrases) > 1 else f"it {phrases[0]}"
     return (
-        f"{pen.name(actor)} {', then '.join(deeds)}, {place}",
+        f"{pen.name(actor)} {', then '.join(phrases)}, {place}",
         _caption(pen, "paragraph"),
         f"There is {pen.a(actor)} {place}: {order}.",
-        f"{pen.a(actor)} {' and then '.join(deeds)} {place}",
+        f"{pen.a(actor)} {' and then '.join(phrases)} {place}",
     )
 
 
@@ -202,7 +202,7 @@ def _write_camera(pen: Pen, place: str) -> tuple[str, ...]:
     turn = {"left": "The view wanders to the left", "right": "The view wanders to the right"}
     turn |= {"in": "We come closer and closer", "out": "We draw back farther and farther"}
     return (
-        f"{_told(pen)[0]}, {place}, camera {moves}",
+        f"{_names(pen)[0]}, {place}, camera {moves}",
         _caption(pen, "paragraph"),
         f"{turn[camera.direction or '']} while {who} stays where it is {place}.",
         f"{who} {place}, the camera {moves}",
@@ -212,7 +212,7 @@ def _write_camera(pen: Pen, place: str) -> tuple[str, ...]:
 def _write_absence(pen: Pen, place: str) -> tuple[str, ...]:
     who, other = pen.a(pen.spec.actors[0]), absent_of(pen.spec)
     return (
-        f"{_told(pen)[0]}, no {other}, {place}",
+        f"{_names(pen)[0]}, no {other}, {place}",
         f"{_caption(pen, 'paragraph')} There is no {other}.",
         f"{who.capitalize()} {place}, where {article(other)} {other} is nowhere to be found.",
         f"{who} without {article(other)} {other} {place}",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool
@@ -87,10 +88,9 @@ def _travelling(frames: int) -> Callable[[int], Iterator[Spec]]:
 
 def _picture_specs(seed: int) -> Iterator[Spec]:
     """Yield specs of a single frame."""
-    found = (
-        held_out(dataclasses.replace(spec, num_frames=1, events=())) for spec in travelling_specs(seed, CLIP_FRAMES)
-    )
-    yield from filter(None, found)
+    for spec in travelling_specs(seed, CLIP_FRAMES):
+        if (found := held_out(dataclasses.replace(spec, num_frames=1, events=()))) is not None:
+            yield found
 
 
 def _returning_specs(seed: int) -> Iterator[Spec]:
@@ -107,11 +107,9 @@ def _returning_specs(seed: int) -> Iterator[Spec]:
 
 def _coloured_specs(seed: int) -> Iterator[Spec]:
     """Yield specs of a shape that has another colour in the input, by a pair that training has seen."""
-    return (
-        spec
-        for spec in travelling_specs(seed, CLIP_FRAMES)
-        if spec.actors[0].colour and _is_trained_pair(_other_colour(spec))
-    )
+    for spec in travelling_specs(seed, CLIP_FRAMES):
+        if spec.actors[0].colour and _is_trained_pair(_other_colour(spec)):
+            yield spec
 
 
 def _backdrop_specs(seed: int) -> Iterator[Spec]:
@@ -169,11 +167,17 @@ def _pictures_at(*shares: float) -> Callable[[Spec], TaskInputs]:
 
 
 def _extend(spec: Spec) -> TaskInputs:
-    truth = render(spec).frames
-    inputs = Inputs("extend", video=truth[:CONTEXT_FRAMES])
-    return TaskInputs(
-        inputs, spec.num_frames - CONTEXT_FRAMES, _mask_frames(spec, *range(CONTEXT_FRAMES)), truth, (CONTEXT_FRAMES,)
-    )
+    return _continued(spec, "extend")
+
+
+def _loop_clip(spec: Spec) -> TaskInputs:
+    return _continued(spec, "loop", wraps=True)
+
+
+def _continued(spec: Spec, mode: Literal["extend", "loop"], wraps: bool = False) -> TaskInputs:
+    truth, kept = render(spec).frames, _mask_frames(spec, *range(CONTEXT_FRAMES))
+    inputs = Inputs(mode, video=truth[:CONTEXT_FRAMES])
+    return TaskInputs(inputs, spec.num_frames - CONTEXT_FRAMES, kept, truth, (CONTEXT_FRAMES,), wraps)
 
 
 def _extend_backward(spec: Spec) -> TaskInputs:
@@ -186,30 +190,12 @@ def _connect(spec: Spec) -> TaskInputs:
     truth, last = render(spec).frames, spec.num_frames - END_FRAMES
     # Strength 1 generates all frames: the default dissolve suits two scenes, not one with continuous motion.
     inputs = Inputs("connect", video=truth[:END_FRAMES], into=truth[last:], strength=1.0)
-    return TaskInputs(
-        inputs,
-        last - END_FRAMES,
-        _mask_frames(spec, *range(END_FRAMES), *range(last, spec.num_frames)),
-        truth,
-        (END_FRAMES, last),
-    )
+    kept = _mask_frames(spec, *range(END_FRAMES), *range(last, spec.num_frames))
+    return TaskInputs(inputs, last - END_FRAMES, kept, truth, (END_FRAMES, last))
 
 
 def _loop(spec: Spec) -> TaskInputs:
     return TaskInputs(Inputs("loop"), spec.num_frames, wraps=True)
-
-
-def _loop_clip(spec: Spec) -> TaskInputs:
-    truth = render(spec).frames
-    inputs = Inputs("loop", video=truth[:CONTEXT_FRAMES])
-    return TaskInputs(
-        inputs,
-        spec.num_frames - CONTEXT_FRAMES,
-        _mask_frames(spec, *range(CONTEXT_FRAMES)),
-        truth,
-        (CONTEXT_FRAMES,),
-        wraps=True,
-    )
 
 
 def _other_colour(spec: Spec) -> Spec:
