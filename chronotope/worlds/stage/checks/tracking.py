@@ -189,7 +189,7 @@ def _track_actor(
     around = [dilate(cells, 2) for cells in trail.cells]
     touched = np.array([any((a & other.cells[t]).any() for other in others) for t, a in enumerate(around)], bool)
     touched |= hidden_by_overlap  # where two overlap and one is not recognised, the other may cover it
-    return TrackedActor(actor, trail, areas, doubles, edge, near, touched)
+    return TrackedActor(actor, trail, areas, doubles, np.asarray(edge), np.asarray(near), touched)
 
 
 def _largest(cells: Bool[np.ndarray, "rows columns"]) -> int:
