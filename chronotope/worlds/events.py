@@ -1,24 +1,99 @@
-"""Events of any world: the rules that a spec must keep, and the record of what really happened."""
+"""What the specs of all worlds share: their structure, the rules that they must satisfy, and the record of an event."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from chronotope.errors import UsageError, suggest
 
-__all__ = ["EventRecord", "check_aim", "check_known"]
+__all__ = [
+    "AnyActor",
+    "AnyEvent",
+    "AnySpec",
+    "EventRecord",
+    "check_direction_and_target",
+    "check_frame",
+    "check_ids",
+    "check_kind_and_actor",
+    "ints_to_floats",
+]
 
 
-def check_known(kind: str, actor: str, ids: Sequence[str], kinds: Iterable[str]) -> None:
+@runtime_checkable
+class AnyActor(Protocol):
+    """An actor of any world."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def noun(self) -> str: ...
+    @property
+    def colour(self) -> str | None: ...
+
+
+@runtime_checkable
+class AnyEvent(Protocol):
+    """An event of any world."""
+
+    @property
+    def actor(self) -> str: ...
+    @property
+    def direction(self) -> str | None: ...
+
+
+@runtime_checkable
+class AnySpec(Protocol):
+    """A spec of any world."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def num_frames(self) -> int: ...
+    @property
+    def actors(self) -> Sequence[AnyActor]: ...
+    @property
+    def events(self) -> Sequence[AnyEvent]: ...
+
+
+def ints_to_floats(part: Any) -> None:
+    """Convert the integers in the float fields of a frozen dataclass: 0 and 0.0 must not give two keys of a spec."""
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if "float" in str(field.type) and isinstance(value, int):
+            object.__setattr__(part, field.name, float(value))
+
+
+def check_frame(spec: AnySpec, min_side: int, max_side: int) -> None:
+    """Raise UsageError unless the sides, in pixels, and the number of frames are within their limits."""
+    if not (min_side <= spec.width <= max_side and min_side <= spec.height <= max_side):
+        raise UsageError(
+            f"a frame of {spec.width}x{spec.height} pixels: both sides must be from {min_side} to {max_side}"
+        )
+    if not 1 <= spec.num_frames <= 100_000:
+        raise UsageError(f"num_frames = {spec.num_frames}: expected 1 to 100000")
+
+
+def check_ids(ids: Sequence[str], max_actors: int) -> None:
+    """Raise UsageError if two actors share an id or there are too many actors."""
+    if len(set(ids)) != len(ids):
+        raise UsageError(f"two actors share an id: {', '.join(ids)}")
+    if len(ids) > max_actors:
+        raise UsageError(f"{len(ids)} actors: expected at most {max_actors}")
+
+
+def check_kind_and_actor(kind: str, actor: str, ids: Sequence[str], kinds: Iterable[str]) -> None:
     """Raise UsageError unless the kind of the event exists and its actor is in the clip."""
     if kind not in kinds:
         raise UsageError(f"unknown event '{kind}'. {suggest(kind, kinds)}")
     if actor not in ids:
-        raise UsageError(f"{kind}: nobody is called '{actor}'. {suggest(actor, ids)}")
+        raise UsageError(f"{kind}: there is no actor '{actor}'. {suggest(actor, ids)}")
 
 
-def check_aim(
+def check_direction_and_target(
     what: str,
     direction: str | None,
     target: str | None,
@@ -36,7 +111,7 @@ def check_aim(
         raise UsageError(f"{what}: it takes no target, got '{target}'")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class EventRecord:
     """An event as it really happened; `start` and `end` are in seconds."""
 

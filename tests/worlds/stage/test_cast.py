@@ -45,12 +45,12 @@ def test_shapes_have_their_colour(noun: str) -> None:
 
 def test_missing_drawings_are_one_clear_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sprites, "__file__", str(tmp_path / "cast.py"))
-    sprites._package.cache_clear()
+    sprites._cast_file.cache_clear()
     sprites.sprite_master.cache_clear()
     try:
         with pytest.raises(FileProblem, match="drawings of the cast"):
             sprites.sprite_master("dog", None, 128)
         assert sprites.sprite_master("circle", "red", 128).any()  # a world of shapes needs no drawings
     finally:
-        sprites._package.cache_clear()
+        sprites._cast_file.cache_clear()
         sprites.sprite_master.cache_clear()

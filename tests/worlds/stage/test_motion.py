@@ -10,7 +10,7 @@ import pytest
 
 from chronotope.worlds.stage.motion import GRAVITY, RESTITUTION
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.simulate import choreograph
+from chronotope.worlds.stage.simulate import simulate
 from chronotope.worlds.stage.spec import Actor
 from chronotope.worlds.stage.tracks import floor_y
 
@@ -30,7 +30,7 @@ def test_moves_go_where_they_say(direction: str, step: tuple[int, int]) -> None:
 def test_bounce_is_a_parabola_between_contacts() -> None:
     fps, frames = 60.0, 181
     spec = clip(shape("a", y=0.2, size=0.3), events=(does("bounce", "a", 0, 3),), fps=fps, frames=frames)
-    scene = choreograph(spec)
+    scene = simulate(spec)
     y, times = scene.tracks["a"].y, scene.times
     gravity = GRAVITY * 64
     contacts = [0.0, *(h.start for h in scene.log if h.kind == "contact")]
@@ -47,7 +47,7 @@ def test_bounce_is_a_parabola_between_contacts() -> None:
 
 def test_roll_turns_by_distance_over_radius() -> None:
     for actor in (shape("a", x=0.2), emoji("soccer ball", x=0.2)):
-        track = choreograph(clip(actor, events=(does("roll", actor.id, 0, 3, "right", amount=0.6),))).tracks[actor.id]
+        track = simulate(clip(actor, events=(does("roll", actor.id, 0, 3, "right", amount=0.6),))).tracks[actor.id]
         radius = track.size[0] * track.extent[1] / 2
         assert np.allclose(np.radians(track.turn), (track.x - track.x[0]) / radius)
         assert track.turn[-1] == pytest.approx(math.degrees(0.6 * 96 / radius))
@@ -87,7 +87,7 @@ def test_who_enters_is_out_of_sight_first(direction: str) -> None:
 
 def test_stop_freezes_between_frames() -> None:
     events = (does("walk", "fox", 0, 3, "right", amount=0.6), does("stop", "fox", 1.05, 1.05))
-    scene = choreograph(clip(emoji("fox", x=0.2), events=events))
+    scene = simulate(clip(emoji("fox", x=0.2), events=events))
     track = scene.tracks["fox"]
     assert np.allclose(track.x[9:], 0.2 * 96 + 0.6 * 96 * 1.05 / 3)
     assert np.allclose(track.y[9:], 32)
@@ -111,6 +111,6 @@ def test_everybody_faces_where_they_go(noun: str) -> None:
 def test_a_rocket_points_where_it_flies() -> None:
     turns = {}
     for direction in ("up", "down", "left", "right"):
-        scene = choreograph(clip(emoji("rocket"), events=(does("fly", "rocket", 0, 3, direction),)))  # type: ignore[arg-type]
+        scene = simulate(clip(emoji("rocket"), events=(does("fly", "rocket", 0, 3, direction),)))  # type: ignore[arg-type]
         turns[direction] = (float(scene.tracks["rocket"].turn[5]), bool(scene.tracks["rocket"].mirrored[5]))
     assert turns == {"up": (-90.0, False), "down": (90.0, False), "left": (0.0, True), "right": (0.0, False)}

@@ -1,4 +1,4 @@
-"""The scope `returns`: who is out of sight is, comes back where it should, and the words say so; the older scopes are as they were."""
+"""The scope `returns`: actors go out of sight and come back as their captions say; the other scopes do not change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from chronotope.worlds.splits import to_json
 from chronotope.worlds.stage.captions import captions
-from chronotope.worlds.stage.occlusion import absences, out_of_sight, returns
+from chronotope.worlds.stage.occlusion import absences, is_return, out_of_sight
 from chronotope.worlds.stage.reappearance import FAST, SLOW
 from chronotope.worlds.stage.render import Truth, render
 from chronotope.worlds.stage.sample import sample_spec
@@ -75,7 +75,7 @@ def test_it_comes_back_on_the_side_that_is_told_and_as_large_as_it_is_told() -> 
         for absence in absences(spec):
             place = truth.actors.index(absence.actor)
             changes = [event for event in spec.events if absence.covers(event)]
-            assert all(out_of_sight(spec, event) for event in changes) and returns(spec, absence.back)
+            assert all(out_of_sight(spec, event) for event in changes) and is_return(spec, absence.back)
             ratio = truth.width[-1, place] / truth.width[0, place]
             wanted = np.prod([event.amount or 1.0 for event in changes])
             assert ratio == pytest.approx(wanted, rel=0.01)

@@ -8,10 +8,10 @@ from collections import Counter
 import pytest
 
 from chronotope.errors import UsageError
-from chronotope.worlds.splits import spec_key
+from chronotope.worlds.splits import attribute_pairs, spec_key, split_of
 from chronotope.worlds.stage import sample
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import attribute_pairs, sample_spec, split_of
+from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES
 
 
@@ -80,7 +80,7 @@ def test_unknown_split() -> None:
 
 
 def test_a_scope_too_small_to_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample, "_TRIES", 100)
+    monkeypatch.setattr(sample, "_MAX_TRIES", 100)
     scope = dataclasses.replace(SCOPES["shapes"], shapes=("circle",), colours=("red",), events=("grow",))
     with pytest.raises(UsageError, match="too small"):
         sample_spec(0, scope, "combination")

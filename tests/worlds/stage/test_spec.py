@@ -13,7 +13,7 @@ from chronotope.errors import UsageError
 from chronotope.worlds.splits import spec_key, to_json
 from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES
-from chronotope.worlds.stage.simulate import choreograph
+from chronotope.worlds.stage.simulate import simulate
 from chronotope.worlds.stage.spec import Camera, Spec, from_json
 
 from .scenes import clip, does, emoji, shape
@@ -55,12 +55,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"actors": (shape("a", size=0.0),)}, "size"),
     ({"actors": (shape("a", depth=1.5),)}, "depth"),
     ({"events": (does("wlak", "a", 0, 1, "left"),)}, "Did you mean 'walk'"),
-    ({"events": (does("walk", "c", 0, 1, "left"),)}, "nobody is called 'c'"),
+    ({"events": (does("walk", "c", 0, 1, "left"),)}, "there is no actor 'c'"),
     ({"events": (does("walk", "a", 0, 1),)}, "direction None, expected left or right"),
     ({"events": (does("walk", "a", 0, 1, "up"),)}, "expected left or right"),
     ({"events": (does("grow", "a", 0, 1, "left"),)}, "expected none"),
-    ({"events": (does("walk", "a", 2, 1, "left"),)}, "no span"),
-    ({"events": (does("walk", "a", 0, 9, "left"),)}, "no span"),
+    ({"events": (does("walk", "a", 2, 1, "left"),)}, "not a valid span"),
+    ({"events": (does("walk", "a", 0, 9, "left"),)}, "not a valid span"),
     ({"events": (does("walk", "a", 0, 1, "left", amount=-1.0),)}, "amount"),
     ({"events": (does("eat", "a", 0, 1),)}, "not another actor"),
     ({"events": (does("eat", "a", 0, 1, target="a"),)}, "not another actor"),
@@ -78,7 +78,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"events": (does("eat", "a", 0, 2, target="b"), does("walk", "b", 1, 3, "left"))},
         "cannot be part of a's eat until 2 s and walk from 1 s",
     ),
-    ({"events": (does("stop", "a", 1, 1),)}, "not on its way"),
+    ({"events": (does("stop", "a", 1, 1),)}, "does not move then"),
     ({"events": (does("hide", "a", 0, 1, "right", target="b"),)}, "greater depth"),
     ({"events": (does("emerge", "a", 0, 1, "right", target="b"),)}, "is not behind b"),
     ({"events": (does("leave", "a", 0, 1, "left"), does("emerge", "a", 1, 2, "left", target="b"))}, "has left at 1 s"),
@@ -88,12 +88,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
         "has stayed away",
     ),
     ({"events": (does("beside", "a", 0, 0, "right", target="b"),)}, "on the other side"),
-    ({"events": (does("beside", "a", 0, 1, "left", target="b"),)}, "both must be 0"),
+    ({"events": (does("beside", "a", 0, 1, "left", target="b"),)}, "must be 0"),
     ({"camera": Camera("zom")}, "Did you mean 'zoom'"),
     ({"camera": Camera("pan")}, "direction None"),
     ({"camera": Camera("pan", "in")}, "direction 'in'"),
-    ({"camera": Camera("follow", actor="z")}, "nobody is called"),
-    ({"camera": Camera("still", actor="a")}, "looks at nobody"),
+    ({"camera": Camera("follow", actor="z")}, "there is no actor"),
+    ({"camera": Camera("still", actor="a")}, "takes no actor"),
     ({"camera": Camera("zoom", "in", amount=0.0)}, "amount"),
     ({"camera": Camera("pan", "left"), "events": (does("enter", "a", 0, 1, "left"),)}, "still camera"),
 ]
@@ -108,7 +108,7 @@ def test_bad_specs_are_refused_in_words(change: dict[str, Any], words: str) -> N
 
 def test_one_may_leave_and_come_back() -> None:
     spec = clip(shape("a"), events=(does("leave", "a", 0, 1, "left"), does("enter", "a", 1.5, 2.5, "right")))
-    x = choreograph(spec).tracks["a"].x
+    x = simulate(spec).tracks["a"].x
     assert not 0 < x[round(1.25 * spec.fps)] < spec.width and 0 < x[-1] < spec.width
 
 
@@ -117,6 +117,6 @@ def test_one_may_stop_and_go_on() -> None:
         shape("a"),
         events=(does("move", "a", 0, 2, "left"), does("stop", "a", 1, 1), does("move", "a", 1.5, 2.5, "right")),
     )
-    x = choreograph(spec).tracks["a"].x
+    x = simulate(spec).tracks["a"].x
     start, stopped, end = x[0], x[round(1.25 * spec.fps)], x[-1]
     assert stopped < start and stopped < end

@@ -8,9 +8,9 @@ import numpy as np
 
 from chronotope.data.clips import find_clips
 from chronotope.prompt import read_story
+from chronotope.worlds.splits import split_of
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import split_of
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.transitions import sample_dissolve
 from chronotope.worlds.write import DatasetRequest, write_dataset

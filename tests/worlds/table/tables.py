@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from chronotope.worlds.table.opengl import can_draw
+from chronotope.worlds.table.opengl import rendering_problem
 from chronotope.worlds.table.spec import Actor, Camera, Event, TableSpec
 
 
 @functools.cache
 def why_not() -> str:
     """Why tables cannot be drawn here, or nothing."""
-    return can_draw()
+    return rendering_problem()
 
 
 def needs_pictures() -> None:

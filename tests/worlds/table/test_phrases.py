@@ -1,4 +1,4 @@
-"""Captions of tables say who, which colour, what comes of it and how the camera goes; they name nothing that is not there."""
+"""Captions of tables name every actor, its colour, the outcome of events and the camera, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ pytest.importorskip("mujoco", reason="needs MuJoCo: pip install 'chronotope[tabl
 
 from chronotope.prompt import read_story
 from chronotope.worlds.palette import COLOURS
-from chronotope.worlds.splits import spec_key, to_json
+from chronotope.worlds.splits import attribute_pairs, spec_key, split_of, to_json
 from chronotope.worlds.table.captions import captions
-from chronotope.worlds.table.sample import TableScope, goes_as_told, sample_table, table_pairs, table_split
-from chronotope.worlds.table.simulate import Motion
+from chronotope.worlds.table.sample import TableScope, is_valid_outcome, sample_table
+from chronotope.worlds.table.simulate import Trajectory
 from chronotope.worlds.table.spec import SOLIDS, Camera, Event, TableSpec, from_json
 from tests.worlds.table.tables import solid, table
 
@@ -21,7 +21,7 @@ WORDS = {"ball": ("ball", "sphere"), "brick": ("brick", "box")}
 
 
 @functools.cache
-def sampled() -> list[tuple[TableSpec, Motion]]:
+def sampled() -> list[tuple[TableSpec, Trajectory]]:
     return [sample_table(seed) for seed in range(8)]
 
 
@@ -93,12 +93,12 @@ def test_left_and_right_are_those_of_the_first_picture() -> None:
 
 def test_splits_share_nothing() -> None:
     train = {spec_key(spec) for spec, _ in sampled()}
-    pairs = set().union(*(table_pairs(spec) for spec, _ in sampled()))
-    assert {table_split(spec) for spec, _ in sampled()} == {"train"}
+    pairs = set().union(*(attribute_pairs(spec) for spec, _ in sampled()))
+    assert {split_of(spec) for spec, _ in sampled()} == {"train"}
     held, _ = sample_table(1, split="heldout")
     novel, _ = sample_table(1, split="combination")
-    assert table_split(held) == "heldout" and spec_key(held) not in train
-    assert table_split(novel) == "combination" and table_pairs(novel) - pairs
+    assert split_of(held) == "heldout" and spec_key(held) not in train
+    assert split_of(novel) == "combination" and attribute_pairs(novel) - pairs
 
 
 def test_specs_go_as_they_tell_and_stay_in_scope() -> None:
@@ -109,7 +109,7 @@ def test_specs_go_as_they_tell_and_stay_in_scope() -> None:
         assert (spec.width, spec.height) == (48, 32) and {actor.colour for actor in spec.actors} <= set(scope.colours)
         assert spec.num_frames == 1 or scope.min_frames <= spec.num_frames <= scope.max_frames
         assert spec.num_frames > 1 or not spec.events
-        assert goes_as_told(spec, motion) and from_json(to_json(spec)) == spec
+        assert is_valid_outcome(spec, motion) and from_json(to_json(spec)) == spec
     kinds = {event.kind for spec, _ in sampled() for event in spec.events}
     assert len(kinds) >= 4
 
@@ -118,7 +118,7 @@ def test_a_scope_too_small_to_split(monkeypatch: pytest.MonkeyPatch) -> None:
     from chronotope.errors import UsageError
     from chronotope.worlds.table import sample
 
-    monkeypatch.setattr(sample, "_TRIES", 50)
+    monkeypatch.setattr(sample, "_MAX_TRIES", 50)
     with pytest.raises(UsageError, match="too small"):
         sample_table(0, TableScope(solids=("ball",), colours=("blue", "red"), picture_share=1.0), "combination")
 

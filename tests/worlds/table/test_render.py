@@ -72,7 +72,7 @@ def test_depth_is_that_of_the_plane_and_of_the_ball() -> None:
 
 
 def test_a_moving_camera_sees_one_and_the_same_scene() -> None:
-    """What a pixel of the first frame shows is, if nothing hides it, where the second frame's camera says, at that depth."""
+    """A point of the first frame is found in another frame by the matrix of its camera, unless it is occluded."""
     clip = render(scene(camera=Camera("orbit", "left", 30.0), frames=3))
     points = eye(clip, 0) + rays(clip, 0) * clip.depth[0][..., None]
     seen = points[clip.depth[0] < 8] @ clip.truth.camera[2][:, :3].T + clip.truth.camera[2][:, 3]
@@ -152,7 +152,7 @@ def test_no_opengl_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("no device")
 
-    opengl._canvas.cache_clear()
+    opengl._gl_context.cache_clear()
     monkeypatch.setattr(egl, "GLContext", fail)
     with pytest.raises(ChronotopeError, match=r"no device.*apt-get install"):
         render(scene())

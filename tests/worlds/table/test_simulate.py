@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("mujoco", reason="needs MuJoCo: pip install 'chronotope[table]'")
 
-from chronotope.worlds.table.mujoco_model import FRICTION, _corners, build
+from chronotope.worlds.table.mujoco_model import FRICTION, _corners, build_model
 from chronotope.worlds.table.sample import sample_table
-from chronotope.worlds.table.simulate import GRAVITY, Motion, play, simulate
+from chronotope.worlds.table.simulate import GRAVITY, Trajectory, simulate, simulate_model
 from chronotope.worlds.table.spec import Event, TableSpec
 from tests.worlds.table.tables import solid, table
 
@@ -134,7 +134,7 @@ def test_a_stack_stands_until_it_is_hit() -> None:
     assert motion.position[-1, 2, 2] < 0.9 - 0.18
 
 
-def lowest(spec: TableSpec, motion: Motion) -> float:
+def lowest(spec: TableSpec, motion: Trajectory) -> float:
     """The lowest point of anything at any frame."""
     depths = []
     for t in range(spec.num_frames):
@@ -159,5 +159,5 @@ def test_the_same_spec_moves_the_same_way() -> None:
     for name in ("position", "orientation", "velocity"):
         assert (getattr(motion, name) == getattr(again, name)).all()
     assert (motion.contacts, motion.events) == (again.contacts, again.events)
-    drawn = play(spec, build(spec))  # the model that can be drawn moves as the plain one
+    drawn = simulate_model(spec, build_model(spec))  # the model that can be drawn moves as the plain one
     assert (drawn.position == motion.position).all() and drawn.contacts == motion.contacts

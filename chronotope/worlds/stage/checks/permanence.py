@@ -21,7 +21,7 @@ from chronotope.worlds.stage.checks.attributes import SURE, colour_votes, core, 
 from chronotope.worlds.stage.checks.detector import CELL, KINDS, NOTHING
 from chronotope.worlds.stage.checks.tracking import TrackedActor, TrackedClip, truth_of
 from chronotope.worlds.stage.occlusion import Absence, absences
-from chronotope.worlds.stage.spec import RETURNS, Event
+from chronotope.worlds.stage.spec import RETURN_OF, Event
 
 __all__ = [
     "BACK",
@@ -85,7 +85,7 @@ def absence_checks(scene: TrackedClip, one: TrackedActor) -> Iterator[tuple[str,
 
 def _for_good(scene: TrackedClip, one: TrackedActor) -> Absence | None:
     own = [event for event in scene.spec.events if event.actor == one.actor.id]
-    stay, gone = (next((e for e in own if e.kind in kinds), None) for kinds in (("stay",), tuple(RETURNS)))
+    stay, gone = (next((e for e in own if e.kind in kinds), None) for kinds in (("stay",), tuple(RETURN_OF)))
     return Absence(gone, stay) if stay and gone else None
 
 

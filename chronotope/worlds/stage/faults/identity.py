@@ -19,7 +19,7 @@ from chronotope.worlds.stage.occlusion import Absence, absences
 from chronotope.worlds.stage.reappearance import FAST, SLOW
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.scope import SCOPES
-from chronotope.worlds.stage.spec import RETURNS, Event, Spec
+from chronotope.worlds.stage.spec import RETURN_OF, Event, Spec
 from chronotope.worlds.stage.sprites import aspect
 
 __all__ = ["IDENTITY_FAULTS", "in_front"]
@@ -162,11 +162,11 @@ def _back_all_the_same(spec: Spec, rng: np.random.Generator) -> Frames | None:
     stay = next((event for event in spec.events if event.kind == "stay"), None)
     if stay is None:
         return None
-    gone = next(event for event in spec.events if event.kind in RETURNS and event.actor == stay.actor)
+    gone = next(event for event in spec.events if event.kind in RETURN_OF and event.actor == stay.actor)
     start = (stay.start + stay.end) / 2
     way: Any = _OTHER[gone.direction or ""]
     amount = None if gone.target is None else abs(spec.actor(gone.target).x - spec.actor(gone.actor).x)
-    back = Event(RETURNS[gone.kind], gone.actor, start, stay.end, way, gone.target, amount)
+    back = Event(RETURN_OF[gone.kind], gone.actor, start, stay.end, way, gone.target, amount)
     return render(dataclasses.replace(spec, events=tuple(back if e is stay else e for e in spec.events))).frames
 
 

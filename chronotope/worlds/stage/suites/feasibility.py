@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chronotope.worlds.stage.backdrops import PLAIN
+from chronotope.worlds.stage.backdrops import PLAIN_COLOURS
 from chronotope.worlds.stage.checks.boundaries import closes
 from chronotope.worlds.stage.checks.identity import ASIDE
 from chronotope.worlds.stage.checks.relations import MOVING, SHOWN_BY_CAMERA, absent_of, camera_of
@@ -118,7 +118,7 @@ _OF_KINDS: dict[str, tuple[Rule, ...]] = {
         (lambda s: camera_of(s) >= MOVING, "a camera that is seen to move"),
     ),
     "absence": (_many(1, _ENDLESS),),
-    "background": ((lambda s: s.backdrop not in PLAIN, "a place that is no plain colour"),),
+    "background": ((lambda s: s.backdrop not in PLAIN_COLOURS, "a place that is no plain colour"),),
     "goes, then stays": (_many(1, 1), _deeds(1, 1)),
     "goes, at the end comes back": (_many(1, 1), _deeds(2, 2)),
     "two, of whom one changes its size": (_many(2, 2), _deeds(1, 1)),

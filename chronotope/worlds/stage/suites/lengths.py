@@ -15,8 +15,8 @@ import numpy as np
 from chronotope.worlds.case import SuiteItem
 from chronotope.worlds.splits import spec_key
 from chronotope.worlds.stage.captions import clauses
-from chronotope.worlds.stage.phrases import Pen
-from chronotope.worlds.stage.simulate import choreograph
+from chronotope.worlds.stage.phrases import StageWriter
+from chronotope.worlds.stage.simulate import simulate
 from chronotope.worlds.stage.spec import Direction, Event, Spec
 from chronotope.worlds.stage.suites.specs import held_out, pairs, travellers
 from chronotope.worlds.stage.vocabulary import places
@@ -104,11 +104,11 @@ def _of_whom_one_changes(seed: int) -> Iterator[Spec]:
 
 def storyboard(spec: Spec) -> str:
     """A line for each moment at which something begins or ends: '0: a fox walks right in the sky', '2: a fox in the sky'."""
-    pen = Pen(spec, choreograph(spec), np.random.default_rng(int(spec_key(spec)[:12], 16)))
+    pen = StageWriter(spec, simulate(spec), np.random.default_rng(int(spec_key(spec)[:12], 16)))
     place = places(spec.backdrop)[0]
     moments = sorted({0.0, *(event.start for event in spec.events), *(event.end for event in spec.events)})
     lines = []
     for moment in (moment for moment in moments if moment < spec.seconds - 1e-6):
-        told = pen.telling(tuple(event for event in spec.events if event.start == moment))
+        told = pen.limited_to(tuple(event for event in spec.events if event.start == moment))
         lines.append(f"{moment:g}: {clauses(told)} {place}")
     return "\n".join(lines) if len(lines) > 1 else lines[0].partition(": ")[2]

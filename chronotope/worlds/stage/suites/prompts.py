@@ -15,12 +15,12 @@ import numpy as np
 from chronotope.errors import UsageError
 from chronotope.worlds.case import PROMPT_FORMS, SuiteItem
 from chronotope.worlds.language import article
-from chronotope.worlds.stage.backdrops import PLAIN
+from chronotope.worlds.stage.backdrops import PLAIN_COLOURS
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.checks.relations import MOVING, absent_of, camera_of
-from chronotope.worlds.stage.phrases import Pen
+from chronotope.worlds.stage.phrases import StageWriter
 from chronotope.worlds.stage.scope import SCOPES, Scope
-from chronotope.worlds.stage.simulate import choreograph
+from chronotope.worlds.stage.simulate import simulate
 from chronotope.worlds.stage.spec import Camera, Spec
 from chronotope.worlds.stage.suites.specs import held_out, names_place, specs_of, travellers
 from chronotope.worlds.stage.vocabulary import places
@@ -56,7 +56,7 @@ def _single(seed: int) -> Iterator[Spec]:
 
 
 def _in_a_landscape(seed: int) -> Iterator[Spec]:
-    return (spec for spec in _alone(seed) if spec.backdrop not in PLAIN)
+    return (spec for spec in _alone(seed) if spec.backdrop not in PLAIN_COLOURS)
 
 
 def _alone(seed: int) -> Iterator[Spec]:
@@ -90,7 +90,7 @@ def _several(seed: int) -> Iterator[Spec]:
             )
             for number, i in enumerate(chosen)
         )
-        if spec.backdrop in PLAIN and (found := held_out(dataclasses.replace(spec, actors=alike))) is not None:
+        if spec.backdrop in PLAIN_COLOURS and (found := held_out(dataclasses.replace(spec, actors=alike))) is not None:
             yield found
 
 
@@ -137,20 +137,20 @@ def prompts_of(kind: str, spec: Spec) -> dict[str, str]:
     """The four forms of a prompt; each names the place."""
     if kind not in _WRITERS:
         raise UsageError(f"no prompts are written of '{kind}'; expected {', '.join(_WRITERS)}")
-    pen = Pen(spec, choreograph(spec), np.random.default_rng(spec.seed))
+    pen = StageWriter(spec, simulate(spec), np.random.default_rng(spec.seed))
     return dict(zip(PROMPT_FORMS, _WRITERS[kind](pen, places(spec.backdrop)[0]), strict=True))
 
 
-def _caption(pen: Pen, level: str) -> str:
+def _caption(pen: StageWriter, level: str) -> str:
     """The first caption of this level that names the place."""
     return next(text for text in captions(pen.spec, 12)[level] if names_place(text, pen.spec.backdrop))
 
 
-def _told(pen: Pen) -> list[str]:
+def _told(pen: StageWriter) -> list[str]:
     return [pen.name(actor) for actor in pen.spec.actors]
 
 
-def _things(pen: Pen, place: str) -> tuple[str, ...]:
+def _things(pen: StageWriter, place: str) -> tuple[str, ...]:
     """Who is there, and where."""
     who = " and ".join(pen.a(actor) for actor in pen.spec.actors)
     are = "are" if len(pen.spec.actors) > 1 else "is"
@@ -162,7 +162,7 @@ def _things(pen: Pen, place: str) -> tuple[str, ...]:
     )
 
 
-def _count(pen: Pen, place: str) -> tuple[str, ...]:
+def _count(pen: StageWriter, place: str) -> tuple[str, ...]:
     spec = pen.spec
     number, name = NUMBERS[len(spec.actors)], _told(pen)[0]
     ending, are, they = ("s", "are", "They do") if len(spec.actors) > 1 else ("", "is", "It does")
@@ -174,7 +174,7 @@ def _count(pen: Pen, place: str) -> tuple[str, ...]:
     )
 
 
-def _relation(pen: Pen, place: str) -> tuple[str, ...]:
+def _relation(pen: StageWriter, place: str) -> tuple[str, ...]:
     left, right = sorted(pen.spec.actors, key=lambda actor: actor.x)
     one, two = pen.name(left), pen.name(right)
     return (
@@ -185,9 +185,9 @@ def _relation(pen: Pen, place: str) -> tuple[str, ...]:
     )
 
 
-def _deeds(pen: Pen, place: str) -> tuple[str, ...]:
+def _deeds(pen: StageWriter, place: str) -> tuple[str, ...]:
     (actor,) = pen.spec.actors
-    deeds = [pen.deed(actor, event) for event in pen.events_of(actor)]
+    deeds = [pen.action(actor, event) for event in pen.events_of(actor)]
     order = f"at first it {deeds[0]}, and only after that it {deeds[1]}" if len(deeds) > 1 else f"it {deeds[0]}"
     return (
         f"{pen.name(actor)} {', then '.join(deeds)}, {place}",
@@ -197,7 +197,7 @@ def _deeds(pen: Pen, place: str) -> tuple[str, ...]:
     )
 
 
-def _camera(pen: Pen, place: str) -> tuple[str, ...]:
+def _camera(pen: StageWriter, place: str) -> tuple[str, ...]:
     camera, who = pen.spec.camera, pen.a(pen.spec.actors[0])
     moves = f"{'pans' if camera.kind == 'pan' else 'zooms'} {camera.direction}"
     turn = {"left": "The view wanders to the left", "right": "The view wanders to the right"}
@@ -210,7 +210,7 @@ def _camera(pen: Pen, place: str) -> tuple[str, ...]:
     )
 
 
-def _absence(pen: Pen, place: str) -> tuple[str, ...]:
+def _absence(pen: StageWriter, place: str) -> tuple[str, ...]:
     who, other = pen.a(pen.spec.actors[0]), absent_of(pen.spec)
     return (
         f"{_told(pen)[0]}, no {other}, {place}",
@@ -231,7 +231,7 @@ PROMPT_KINDS: dict[str, Callable[[int], Iterator[Spec]]] = {
     "absence": _alone,
     "background": _in_a_landscape,
 }
-_WRITERS: dict[str, Callable[[Pen, str], tuple[str, ...]]] = {
+_WRITERS: dict[str, Callable[[StageWriter, str], tuple[str, ...]]] = {
     "single attribute": _things,
     "attribute binding": _things,
     "count": _count,
