@@ -9,8 +9,6 @@ from typing import Any, Protocol, runtime_checkable
 from chronotope.errors import UsageError, suggest
 
 __all__ = [
-    "AnyActor",
-    "AnyEvent",
     "AnySpec",
     "EventRecord",
     "check_direction_and_target",
@@ -22,30 +20,8 @@ __all__ = [
 
 
 @runtime_checkable
-class AnyActor(Protocol):
-    """An actor of any world."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def noun(self) -> str: ...
-    @property
-    def colour(self) -> str | None: ...
-
-
-@runtime_checkable
-class AnyEvent(Protocol):
-    """An event of any world."""
-
-    @property
-    def actor(self) -> str: ...
-    @property
-    def direction(self) -> str | None: ...
-
-
-@runtime_checkable
 class AnySpec(Protocol):
-    """A spec of any world."""
+    """A spec of any world; actors have `id`, `noun` and `colour`, events have `actor` and `direction`."""
 
     @property
     def width(self) -> int: ...
@@ -54,9 +30,9 @@ class AnySpec(Protocol):
     @property
     def num_frames(self) -> int: ...
     @property
-    def actors(self) -> Sequence[AnyActor]: ...
+    def actors(self) -> Sequence[Any]: ...
     @property
-    def events(self) -> Sequence[AnyEvent]: ...
+    def events(self) -> Sequence[Any]: ...
 
 
 def ints_to_floats(part: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from chronotope.worlds.events import AnyActor, AnySpec
+from chronotope.worlds.events import AnySpec
 from chronotope.worlds.splits import spec_key
 
 __all__ = [
@@ -114,17 +114,17 @@ class PhraseWriter(Choices):
         """Return what the camera does, or an empty string if it is still."""
         raise NotImplementedError
 
-    def name(self, actor: AnyActor) -> str:
+    def name(self, actor: Any) -> str:
         """Return 'red ball' or 'fox'."""
         word = self.words[actor.id]
         return f"{actor.colour} {word}" if actor.colour else word
 
-    def a(self, actor: AnyActor) -> str:
+    def a(self, actor: Any) -> str:
         """Return 'a red ball' or 'an owl'."""
         name = self.name(actor)
         return f"{article(name)} {name}"
 
-    def the(self, actor: AnyActor) -> str:
+    def the(self, actor: Any) -> str:
         """Return 'the red ball'."""
         return f"the {self.name(actor)}"
 

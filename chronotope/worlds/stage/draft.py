@@ -85,16 +85,16 @@ class Draft(Choices):
         """Set a backdrop that fits the first actor; with a probability of 0.4 a plain colour, if the scope has one."""
         plain = [name for name in self.scope.backdrops if name in PLAIN_COLOURS and name != candidate.colour]
         habitat = _BACKDROPS_OF[_HABITAT[candidate.gait]]
-        fitting = [
+        suitable = [
             name for name in self.scope.backdrops if name in habitat and (candidate.colour, name) not in _INVISIBLE
         ]
-        if plain and (not fitting or self.chance(_PLAIN_PROBABILITY)):
+        if plain and (not suitable or self.chance(_PLAIN_PROBABILITY)):
             self.backdrop = self.pick(plain)
         else:
-            self.backdrop = self.pick(fitting or plain)
+            self.backdrop = self.pick(suitable or plain)
 
     def fits(self, candidate: Candidate) -> bool:
-        """Tell whether an actor fits the backdrop and can be told from it and from the other actors."""
+        """Tell whether an actor fits the backdrop and can be distinguished from it and from the other actors."""
         habitat = _BACKDROPS_OF[_HABITAT[candidate.gait]]
         if self.backdrop not in PLAIN_COLOURS and self.backdrop not in habitat:
             return False

@@ -226,18 +226,6 @@ def _switch(writer: StageWriter, actor: Actor, event: Event, target: str) -> str
 
 
 _ACTIONS: dict[str, Callable[[StageWriter, Actor, Event, str], str]] = {
-    "enter": _enter,
-    "leave": _leave,
-    "bounce": _bounce,
-    "pass": _pass,
-    "meet": _meet,
-    "push": _push,
-    "hit": _hit,
-    "eat": _eat,
-    "paint": _paint,
-    "switch": _switch,
-    "hide": _hide,
-    "emerge": _emerge,
-    "beside": _beside,
-    "stay": _stay,
-}
+    "enter": _enter, "leave": _leave, "bounce": _bounce, "pass": _pass, "meet": _meet, "push": _push, "hit": _hit,
+    "eat": _eat, "paint": _paint, "switch": _switch, "hide": _hide, "emerge": _emerge, "beside": _beside, "stay": _stay,
+}  # fmt: skip

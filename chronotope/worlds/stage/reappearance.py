@@ -66,7 +66,6 @@ def side_by_side(draft: Draft) -> None:
     elif action == "move":
         room = (1 - one.x if side == "right" else one.x) - draft.half_size(first, one.size)[0]
         draft.add_event(first.travel_event, one, side, span=span, amount=round(max(room, 0.08), 4))
-    return None
 
 
 def crossing(draft: Draft) -> None:
@@ -114,7 +113,6 @@ def partial_occlusion(draft: Draft) -> None:
     draft.place(other, draft.uniform(0.45, 0.55), other_y, other_size, 0.4)
     span = (0.0, draft.seconds)
     draft.add_event(candidate.travel_event, one, side, span=span, amount=round(high - low, 4))
-    return None
 
 
 def hide(draft: Draft) -> None:

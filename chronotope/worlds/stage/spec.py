@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Literal
 
-from chronotope.config import from_dict
 from chronotope.errors import UsageError, suggest
 from chronotope.worlds.events import (
     check_direction_and_target,
@@ -18,7 +16,7 @@ from chronotope.worlds.events import (
 from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.stage.cast import CAST, SHAPES
 
-__all__ = ["BACKDROPS", "CAMERAS", "EVENTS", "RETURN_OF", "Actor", "Camera", "Event", "Spec", "from_json"]
+__all__ = ["BACKDROPS", "CAMERAS", "EVENTS", "RETURN_OF", "Actor", "Camera", "Event", "Spec"]
 
 Direction = Literal["left", "right", "up", "down", "on", "off"]
 
@@ -141,11 +139,6 @@ class Spec:
     def actor(self, name: str) -> Actor:
         """Return the actor with this id."""
         return next(actor for actor in self.actors if actor.id == name)
-
-
-def from_json(text: str) -> Spec:
-    """Read a spec from its JSON."""
-    return from_dict(Spec, json.loads(text))
 
 
 def _check_scene(spec: Spec) -> None:

@@ -111,7 +111,7 @@ def two_acts(draft: Draft) -> None:
             second_options.append((kind, way))
     second_options += [option for option in _in_place_options(draft, candidate) if option[0] in ("grow", "shrink")]
     if not second_options:
-        return None
+        return
     second, way = draft.pick(second_options)
     amount = None
     if way is None:
@@ -120,7 +120,6 @@ def two_acts(draft: Draft) -> None:
         distance = max(_MIN_DISTANCE, draft.uniform(*_SPEED) * (draft.seconds - moment))
         amount = round(min(distance, room[way]), 4)
     draft.add_event(second, actor, way, span=(moment, draft.seconds), amount=amount)
-    return None
 
 
 def _travel_options(draft: Draft, candidate: Candidate) -> list[Option]:
@@ -233,7 +232,6 @@ def passing(draft: Draft) -> None:
         size = round(draft.choose_size(crowded=True) * (0.9 if behind else 1.15), 3)
         y = draft.choose_y(other, draft.half_size(other, size)[1], 0.55)
         draft.place(other, draft.uniform(0.4, 0.6), y, size, 0.55)
-    return None
 
 
 def lanes(draft: Draft) -> None:
@@ -254,7 +252,6 @@ def lanes(draft: Draft) -> None:
             at = (0.5, rows[index])
             direction, depth = draft.pick(_SIDES), 0.2 + 0.3 * index
             _travel(draft, candidate, candidate.travel_event, direction, at, round(size, 3), depth)
-    return None
 
 
 def _choose_walker(draft: Draft) -> Candidate | None:
@@ -299,7 +296,6 @@ def push(draft: Draft) -> None:
     gap = abs(two.x - one.x) - draft.half_size(walker, one.size)[0] - half_load
     distance = max(gap, 0.0) + min(draft.uniform(0.15, 0.3), max(room, 0.12))
     draft.add_event("push", one, side, target=two.id, amount=round(distance, 4))
-    return None
 
 
 def hit(draft: Draft) -> None:
@@ -320,7 +316,6 @@ def eat(draft: Draft) -> None:
         return solo(draft) if not draft.backdrop else passing(draft)
     one, two, side = _place_pair(draft, walker, food, (0.6, 0.8), 0.7)
     draft.add_event("eat", one, side, span=(0.0, draft.seconds * draft.uniform(0.55, 0.8)), target=two.id)
-    return None
 
 
 def meet(draft: Draft) -> None:
@@ -333,7 +328,6 @@ def meet(draft: Draft) -> None:
     one, two, side = _place_pair(draft, walker, other, (0.95, 1.0))
     draft.actors[1] = dataclasses.replace(two, facing="left" if side == "right" else "right")
     draft.add_event("meet", one, side, span=(0.0, draft.seconds * draft.uniform(0.6, 0.9)), target=two.id)
-    return None
 
 
 def paint(draft: Draft) -> None:
@@ -350,7 +344,6 @@ def paint(draft: Draft) -> None:
     move = draft.events.pop()
     end = round(draft.seconds * draft.uniform(0.6, 0.95), 3)
     draft.events.append(dataclasses.replace(move, kind="paint", end=end, colour=colour))
-    return None
 
 
 def switch(draft: Draft) -> None:
@@ -368,7 +361,6 @@ def switch(draft: Draft) -> None:
         draft.place(other, 1 - x, draft.choose_y(other, draft.half_size(other, size)[1], 0.2), size, 0.2)
     moment = draft.seconds * draft.uniform(0.3, 0.6)
     draft.add_event("switch", actor, draft.pick(("on", "off")), span=(moment, moment))
-    return None
 
 
 def stop(draft: Draft) -> None:
@@ -382,7 +374,6 @@ def stop(draft: Draft) -> None:
     actor = _travel(draft, candidate, candidate.travel_event, draft.pick(_SIDES), (0.5, y), size, 0.3, far=True)
     moment = draft.seconds * draft.uniform(0.4, 0.65)
     draft.add_event("stop", actor, span=(moment, moment))
-    return None
 
 
 _EVENT_STORIES: dict[str, Story] = {

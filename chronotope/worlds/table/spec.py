@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import math
 from typing import Literal
 
-from chronotope.config import from_dict
 from chronotope.errors import UsageError, suggest
 from chronotope.worlds.events import (
     check_direction_and_target,
@@ -30,7 +28,6 @@ __all__ = [
     "Event",
     "TableSpec",
     "extent",
-    "from_json",
 ]
 
 # Width, depth and height of each solid as fractions of its size.
@@ -160,11 +157,6 @@ def extent(actor: Actor) -> tuple[float, float, float]:
     """Return width, depth and height in metres, before rotation."""
     wide, deep, tall = SOLIDS[actor.noun]
     return wide * actor.size, deep * actor.size, tall * actor.size
-
-
-def from_json(text: str) -> TableSpec:
-    """Read a spec from its JSON."""
-    return from_dict(TableSpec, json.loads(text))
 
 
 def _check_scene(spec: TableSpec) -> None:

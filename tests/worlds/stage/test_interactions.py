@@ -1,4 +1,4 @@
-"""Meeting, pushing, hitting, eating: who moves when, and what remains."""
+"""Interactions: which actor moves when, and which remains."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_meet_ends_at_contact() -> None:
 
 
 @pytest.mark.parametrize("side", [1, -1])
-def test_the_pushed_thing_moves_from_contact_on(side: int) -> None:
+def test_pushed_actor_moves_from_contact_on(side: int) -> None:
     events = (does("push", "a", 0, 3, target="b", amount=0.6),)
     scene = simulate(clip(shape("a", "square", x=0.5 - side * 0.35), shape("b", "square", x=0.5), events=events))
     a, b = scene.tracks["a"].x, scene.tracks["b"].x
@@ -45,7 +45,7 @@ def test_a_collision_keeps_momentum(ratio: float) -> None:
     assert v[1] - v[0] == pytest.approx(ELASTICITY * speed, rel=0.03)
 
 
-def test_a_collision_that_does_not_happen() -> None:
+def test_no_collision_if_too_far_away() -> None:
     (one, two), contact = collide(5.0, 1.0, 1.0, np.linspace(0, 1, 11))
     assert contact is None and not two.any() and one[-1] > 0.5
 
@@ -60,7 +60,7 @@ def test_a_hit_ball_rolls_away() -> None:
     assert np.allclose(np.radians(b.turn), (b.x - b.x[0]) / (0.15 * 64))
 
 
-def test_the_eaten_thing_is_gone_and_stays_gone() -> None:
+def test_eaten_actor_stays_gone() -> None:
     made = render(
         clip(
             emoji("rabbit", x=0.15),

@@ -40,8 +40,6 @@ class OrbitFit:
     asked: Float[np.ndarray, " r"]
     best: Float[np.ndarray, " r"]
     without_one: bool  # without one of them, the others fit the asked camera
-    degrees: float  # of the path within the asked range that fits best
-    best_degrees: float
     path: tuple[View, ...]
 
     @property
@@ -85,8 +83,6 @@ def fit_orbit(scene: TrackedScene) -> OrbitFit | None:
         asked=asked_errors[nearest],
         best=errors[best],
         without_one=any(np.delete(fits, k, axis=1).all(axis=1).any() for k in range(len(resting))),
-        degrees=float(asked_degrees[nearest]),
-        best_degrees=float(all_degrees[best]),
         path=path,
     )
 

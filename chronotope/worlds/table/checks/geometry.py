@@ -61,7 +61,7 @@ def truth_of(spec: TableSpec) -> ExpectedScene:
         mask, whole[t] = _paint_masks(spec, trajectory, t, view)
         for i in range(len(spec.actors)):
             shown = mask == i + 1
-            if spec.actors[i].colour == "white":  # white cannot be told from the sky
+            if spec.actors[i].colour == "white":  # white cannot be distinguished from the sky
                 shown &= table_region(spec)
             moments = cv2.moments(shown.astype(np.uint8), binaryImage=True)
             if moments["m00"]:

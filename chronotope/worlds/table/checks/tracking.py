@@ -119,15 +119,14 @@ def track_solids(spec: TableSpec, frames: Frames) -> TrackedScene:
         colour: _ColourPatches(labels == number, spec, colour, area.get(colour))
         for number, colour in enumerate(colours)
     }
-    masks = np.stack([found[actor.colour].masks for actor in spec.actors])
-    dilated = np.stack([[_dilate(mask) for mask in actor_masks] for actor_masks in masks])
-    actors = tuple(found[actor.colour].track(masks, dilated, i) for i, actor in enumerate(spec.actors))
-    others = tuple(found[colour].track(masks, dilated, None) for colour in colours if colour not in area)
+    near = np.stack([[_dilate(mask) for mask in found[actor.colour].masks] for actor in spec.actors])
+    actors = tuple(found[actor.colour].track(near, i) for i, actor in enumerate(spec.actors))
+    others = tuple(found[colour].track(near, None) for colour in colours if colour not in area)
     return TrackedScene(spec, frames, truth, actors, others)
 
 
 def _colours_to_find(spec: TableSpec) -> tuple[str, ...]:
-    """Return the colours of the spec, and the other colours that can be told from them and from the table."""
+    """Return the colours of the spec, and the other colours that can be distinguished from them and from the table."""
     own = tuple(dict.fromkeys(actor.colour for actor in spec.actors))
     others = []
     for colour in OTHER_COLOURS:
@@ -142,7 +141,7 @@ def _labels(spec: TableSpec, colours: tuple[str, ...], frames: Frames) -> UInt8[
     code = frames.astype(np.int32) >> (8 - BITS)
     code = (code[..., 0] << 2 * BITS) | (code[..., 1] << BITS) | code[..., 2]
     labels = _nearest(colours, spec.table, False)[code]
-    if "white" in colours:  # white cannot be told from the sky: it is found only in front of the table
+    if "white" in colours:  # white cannot be distinguished from the sky: it is found only in front of the table
         labels = np.where(table_region(spec), labels, _nearest(colours, spec.table, True)[code])
     return np.asarray(labels, np.uint8)
 
@@ -215,19 +214,19 @@ class _ColourPatches:
         order = np.argsort(-areas[1:]) + 1
         return [labels == i for i in order if self.min_area <= areas[i] <= max_area]
 
-    def track(self, masks: np.ndarray, dilated: np.ndarray, actor: int | None) -> ColourTrack:
-        """Measure the colour in every frame; `masks` [a, t, h, w] are those of all actors, `actor` is its own index."""
+    def track(self, near: Bool[np.ndarray, "a t h w"], actor: int | None) -> ColourTrack:
+        """Measure the colour in every frame; `near` are the dilated masks of all actors, `actor` is its own index."""
         count = len(self.masks)
         centres, areas, boxes = np.full((count, 2), np.nan), np.full(count, np.nan), np.full((count, 4), np.nan)
-        duplicates, at_edge, touched = np.zeros(count, bool), np.zeros(count, bool), np.zeros((count, len(masks)), bool)
-        others = [i for i in range(len(masks)) if i != actor]
+        duplicates, at_edge, touched = np.zeros(count, bool), np.zeros(count, bool), np.zeros((count, len(near)), bool)
+        others = [i for i in range(len(near)) if i != actor]
         for t in range(count):
             own = self.masks[t]
             if not own.any():
                 continue
-            beside = [i for i in others if (dilated[i, t] & own).any()]
+            beside = [i for i in others if (near[i, t] & own).any()]
             for patch in self.rest[t]:
-                beside_patch = [i for i in others if (dilated[i, t] & patch).any()]
+                beside_patch = [i for i in others if (near[i, t] & patch).any()]
                 area = int(patch.sum())
                 is_one = int(own.sum()) + area <= COMPLETE_AREA * self.area[t]
                 if not beside_patch:
