@@ -1,38 +1,18 @@
-"""What the specs of all worlds share: their structure, the rules that they must satisfy, and the record of an event."""
+"""What the specs of all worlds share: rules that they must satisfy, and the record of an event.
+
+A spec has `width`, `height`, `num_frames`, `actors` (with `id`, `noun`, `colour`) and `events` (with `kind`, `actor`,
+`direction`, `target`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from chronotope.errors import UsageError, suggest
 
-__all__ = [
-    "AnySpec",
-    "EventRecord",
-    "check_direction_and_target",
-    "check_frame",
-    "check_ids",
-    "check_kind_and_actor",
-    "ints_to_floats",
-]
-
-
-@runtime_checkable
-class AnySpec(Protocol):
-    """A spec of any world; actors have `id`, `noun` and `colour`, events have `actor` and `direction`."""
-
-    @property
-    def width(self) -> int: ...
-    @property
-    def height(self) -> int: ...
-    @property
-    def num_frames(self) -> int: ...
-    @property
-    def actors(self) -> Sequence[Any]: ...
-    @property
-    def events(self) -> Sequence[Any]: ...
+__all__ = ["EventRecord", "check_event", "check_frame", "check_ids", "ints_to_floats"]
 
 
 def ints_to_floats(part: Any) -> None:
@@ -43,7 +23,7 @@ def ints_to_floats(part: Any) -> None:
             object.__setattr__(part, field.name, float(value))
 
 
-def check_frame(spec: AnySpec, min_side: int, max_side: int) -> None:
+def check_frame(spec: Any, min_side: int, max_side: int) -> None:
     """Raise UsageError unless the sides, in pixels, and the number of frames are within their limits."""
     if not (min_side <= spec.width <= max_side and min_side <= spec.height <= max_side):
         raise UsageError(
@@ -61,30 +41,23 @@ def check_ids(ids: Sequence[str], max_actors: int) -> None:
         raise UsageError(f"{len(ids)} actors: expected at most {max_actors}")
 
 
-def check_kind_and_actor(kind: str, actor: str, ids: Sequence[str], kinds: Iterable[str]) -> None:
-    """Raise UsageError unless the kind of the event exists and its actor is in the clip."""
-    if kind not in kinds:
-        raise UsageError(f"unknown event '{kind}'. {suggest(kind, kinds)}")
-    if actor not in ids:
-        raise UsageError(f"{kind}: there is no actor '{actor}'. {suggest(actor, ids)}")
+def check_event(event: Any, ids: Sequence[str], kinds: Mapping[str, tuple[Any, ...]]) -> None:
+    """Raise UsageError unless kind, actor, direction and target of an event are allowed.
 
-
-def check_direction_and_target(
-    what: str,
-    direction: str | None,
-    target: str | None,
-    actor: str,
-    ids: Sequence[str],
-    directions: Sequence[str | None],
-    needs_target: bool,
-) -> None:
-    """Raise UsageError unless the direction is allowed and a target is named exactly where one is needed."""
-    if direction not in directions:
-        raise UsageError(f"{what}: direction {direction!r}, expected {' or '.join(d or 'none' for d in directions)}")
-    if needs_target and (target not in ids or target == actor):
-        raise UsageError(f"{what}: target {target!r} is not another actor. {suggest(str(target), ids)}")
-    if not needs_target and target is not None:
-        raise UsageError(f"{what}: it takes no target, got '{target}'")
+    The values of `kinds` start with the allowed directions and whether a target is needed.
+    """
+    if event.kind not in kinds:
+        raise UsageError(f"unknown event '{event.kind}'. {suggest(event.kind, kinds)}")
+    if event.actor not in ids:
+        raise UsageError(f"{event.kind}: there is no actor '{event.actor}'. {suggest(event.actor, ids)}")
+    what, (directions, needs_target) = f"{event.kind} of {event.actor}", kinds[event.kind][:2]
+    if event.direction not in directions:
+        expected = " or ".join(direction or "none" for direction in directions)
+        raise UsageError(f"{what}: direction {event.direction!r}, expected {expected}")
+    if needs_target and (event.target not in ids or event.target == event.actor):
+        raise UsageError(f"{what}: target {event.target!r} is not another actor. {suggest(str(event.target), ids)}")
+    if not needs_target and event.target is not None:
+        raise UsageError(f"{what}: it takes no target, got '{event.target}'")
 
 
 @dataclasses.dataclass(frozen=True)

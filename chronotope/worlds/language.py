@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from chronotope.worlds.events import AnySpec
 from chronotope.worlds.splits import spec_key
 
 __all__ = [
@@ -102,7 +101,7 @@ class Choices:
 class PhraseWriter(Choices):
     """Write phrases about the actors of a spec; `rng` chooses between wordings."""
 
-    def __init__(self, spec: AnySpec, synonyms: Mapping[str, tuple[str, ...]], rng: np.random.Generator) -> None:
+    def __init__(self, spec: Any, synonyms: Mapping[str, tuple[str, ...]], rng: np.random.Generator) -> None:
         self.rng = rng
         self.words = {actor.id: self.pick(synonyms.get(actor.noun, (actor.noun,))) for actor in spec.actors}
 
@@ -158,7 +157,7 @@ W = TypeVar("W", bound=PhraseWriter)
 
 
 def distinct_wordings(
-    spec: AnySpec,
+    spec: Any,
     levels: Mapping[str, Callable[[W], str]],
     new_writer: Callable[[np.random.Generator], W],
     count: int,

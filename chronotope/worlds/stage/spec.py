@@ -6,13 +6,7 @@ import dataclasses
 from typing import Literal
 
 from chronotope.errors import UsageError, suggest
-from chronotope.worlds.events import (
-    check_direction_and_target,
-    check_frame,
-    check_ids,
-    check_kind_and_actor,
-    ints_to_floats,
-)
+from chronotope.worlds.events import check_event, check_frame, check_ids, ints_to_floats
 from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.stage.cast import CAST, SHAPES
 
@@ -170,13 +164,12 @@ def _check_actors(spec: Spec) -> None:
 def _check_events(spec: Spec) -> None:
     ids = [actor.id for actor in spec.actors]
     for event in spec.events:
-        check_kind_and_actor(event.kind, event.actor, ids, EVENTS)
+        check_event(event, ids, EVENTS)
         what = f"{event.kind} of {event.actor}"
         if not (0 <= event.start <= event.end and event.start < spec.seconds and event.end <= spec.seconds + 1e-3):
             raise UsageError(
                 f"{what}: {event.start:g} to {event.end:g} s is not a valid span in a clip of {spec.seconds:g} s"
             )
-        check_direction_and_target(what, event.direction, event.target, event.actor, ids, *EVENTS[event.kind])
         if event.amount is not None and not 0 < event.amount <= 100:
             raise UsageError(f"{what}: amount = {event.amount:g}, expected more than 0 and at most 100")
         if event.colour is not None and event.colour not in COLOURS:

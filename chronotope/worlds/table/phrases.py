@@ -64,10 +64,7 @@ class TableWriter(PhraseWriter):
         lowest = actor
         while below := self.spec.stacked_on(lowest):
             lowest = below
-        stack = [lowest]
-        while above := [other for other in self.spec.actors if self.spec.stacked_on(other) == stack[-1]]:
-            stack.append(above[0])
-        return stack
+        return [lowest, *self.spec.stack_on(lowest)]
 
     def stack_name(self, stack: list[Actor], definite: bool = False) -> str:
         """Return 'a blue cube on top of a red cube' or 'a stack of a red cube, a blue cube and a green cone'."""

@@ -8,13 +8,7 @@ import math
 from typing import Literal
 
 from chronotope.errors import UsageError, suggest
-from chronotope.worlds.events import (
-    check_direction_and_target,
-    check_frame,
-    check_ids,
-    check_kind_and_actor,
-    ints_to_floats,
-)
+from chronotope.worlds.events import check_event, check_frame, check_ids, ints_to_floats
 from chronotope.worlds.palette import COLOURS
 
 __all__ = [
@@ -152,6 +146,13 @@ class TableSpec:
                 return other
         return None
 
+    def stack_on(self, actor: Actor) -> list[Actor]:
+        """Return the actors that stand on this one, from low to high."""
+        stack = [actor]
+        while above := [other for other in self.actors if self.stacked_on(other) == stack[-1]]:
+            stack.append(above[0])
+        return stack[1:]
+
 
 def extent(actor: Actor) -> tuple[float, float, float]:
     """Return width, depth and height in metres, before rotation."""
@@ -205,16 +206,12 @@ def _check_overlaps(spec: TableSpec) -> None:
 def _check_events(spec: TableSpec) -> None:
     ids = [actor.id for actor in spec.actors]
     for event in spec.events:
-        check_kind_and_actor(event.kind, event.actor, ids, EVENTS)
+        check_event(event, ids, EVENTS)
         what = f"{event.kind} of {event.actor}"
         if not 0 <= event.start < spec.seconds:
             raise UsageError(
                 f"{what}: it starts at {event.start:g} s, which is not within a clip of {spec.seconds:g} s"
             )
-        directions, needs_target, _ = EVENTS[event.kind]
-        check_direction_and_target(
-            what, event.direction, event.target, event.actor, ids, directions, needs_target=needs_target
-        )
         if event.speed is not None and not 0 < event.speed <= 10:
             raise UsageError(f"{what}: speed = {event.speed:g}, expected more than 0 and at most 10 m/s")
         if event.end is not None and (event.kind != "push" or not event.start < event.end):

@@ -17,7 +17,7 @@ from chronotope.worlds.table.camera import View
 from chronotope.worlds.table.checks.camera import fully_visible
 from chronotope.worlds.table.checks.geometry import anchor_height, intersect_plane
 from chronotope.worlds.table.checks.tracking import TrackedScene
-from chronotope.worlds.table.spec import DIRECTIONS, Actor, Event, TableSpec
+from chronotope.worlds.table.spec import DIRECTIONS, Event
 
 __all__ = ["TRAVEL_EVENTS", "action_checks", "longest_true_step", "stays_still"]
 
@@ -155,7 +155,7 @@ class _Collision:
         self.scene, self.path, self.event, self.i, self.j = scene, path, event, i, j
         self.one, self.two = _ground_positions(scene, path, i), _ground_positions(scene, path, j)
         self.gap = np.linalg.norm(self.one - self.two, axis=1)
-        self.stack = _stack_on(scene.spec, scene.spec.actors[j])
+        self.stack = [scene.spec.actors.index(actor) for actor in scene.spec.stack_on(scene.spec.actors[j])]
         self.expected = scene.truth.trajectory.position
         contacts = scene.truth.trajectory.contacts
         hits = [c for c in contacts if {c.actor, c.target} == {event.actor, event.target}]
@@ -277,12 +277,3 @@ class _Collision:
         stayed = np.linalg.norm(target - target[0], axis=1) < THROUGH * self.contact_distance
         behind = stayed & (across < BESIDE * self.contact_distance) & (ahead < -BESIDE * self.contact_distance)
         return ("PHY-PEN", int(times[np.argmax(behind)])) if behind.any() and ahead[0] > 0 else None
-
-
-def _stack_on(spec: TableSpec, lowest: Actor) -> tuple[int, ...]:
-    """Return the indices of the actors that stand on an actor, from low to high."""
-    found, below = [], lowest
-    while above := [k for k, actor in enumerate(spec.actors) if spec.stacked_on(actor) == below]:
-        found.append(above[0])
-        below = spec.actors[above[0]]
-    return tuple(found)
