@@ -23,13 +23,13 @@ from chronotope.metrics.continuity import cuts
 from chronotope.prompt import read_story
 from chronotope.worlds.case import PROMPT_FORMS, Case, SuiteItem
 from chronotope.worlds.check import Check, succeeds
+from chronotope.worlds.splits import split_of
 from chronotope.worlds.stage.checks.attributes import detect
 from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.stage.checks.relations import measure_camera_motion
 from chronotope.worlds.stage.checks.tracking import track_actors, unsupported
 from chronotope.worlds.stage.faults.tasks import TASK_FAULTS, inject_into_case
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import split_of
 from chronotope.worlds.stage.spec import Actor, Spec
 from chronotope.worlds.stage.sprites import aspect
 from chronotope.worlds.stage.suites.lengths import FRAMES, STORIES, long_specs, storyboard

@@ -16,7 +16,7 @@ from chronotope.metrics.statistics import Rate
 from chronotope.worlds.case import Case, SuiteItem, TaskInputs, basic_strata
 from chronotope.worlds.check import Check
 from chronotope.worlds.language import DIRECTIONS
-from chronotope.worlds.splits import Split, spec_key
+from chronotope.worlds.splits import Split, spec_key, split_of
 from chronotope.worlds.stage import captions as wording
 from chronotope.worlds.stage.checks import selector
 from chronotope.worlds.stage.checks.case import check_case
@@ -25,7 +25,7 @@ from chronotope.worlds.stage.checks.drift import SPREAD
 from chronotope.worlds.stage.faults.appearance import FAULTS, controls, inject
 from chronotope.worlds.stage.faults.tasks import TASK_FAULTS, inject_into_case
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import sample_spec, split_of
+from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES, Scope
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.suites.feasibility import infeasible

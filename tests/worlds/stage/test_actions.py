@@ -15,7 +15,7 @@ from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.stage.checks.predicates import check
 from chronotope.worlds.stage.checks.tracking import ACTIONS, track_actors, unsupported
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.scope import scope_of
+from chronotope.worlds.stage.scope import single_event_scope
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec
 
 BALLS = (
@@ -152,4 +152,4 @@ def test_what_cannot_be_told_apart_is_refused() -> None:
     close = spec_of((FOX, dataclasses.replace(CAT, x=0.45)), Event("meet", "fox", 0.0, 1.5, "right", "cat"))
     assert "from the beginning" in (unsupported(close) or "")
     with pytest.raises(UsageError, match="not a deed"):
-        scope_of("walk")
+        single_event_scope("walk")

@@ -29,7 +29,7 @@ from chronotope.worlds.stage.checks.attributes import (
 from chronotope.worlds.stage.checks.detector import CELL, KINDS, NOTHING
 from chronotope.worlds.stage.checks.tracking import Predicates, TrackedActor, TrackedClip, truth_of
 from chronotope.worlds.stage.occlusion import Absence, absences
-from chronotope.worlds.stage.spec import RETURNS, Event
+from chronotope.worlds.stage.spec import RETURN_OF, Event
 
 __all__ = [
     "GATE_CHECK",
@@ -96,7 +96,7 @@ def absence_checks(scene: TrackedClip, track: TrackedActor) -> Predicates:
 def _final_absence(scene: TrackedClip, track: TrackedActor) -> Absence | None:
     own = [event for event in scene.spec.events if event.actor == track.actor.id]
     stay = next((event for event in own if event.kind == "stay"), None)
-    gone = next((event for event in own if event.kind in RETURNS), None)
+    gone = next((event for event in own if event.kind in RETURN_OF), None)
     return Absence(gone, stay) if stay and gone else None
 
 

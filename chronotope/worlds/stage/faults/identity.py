@@ -28,7 +28,7 @@ from chronotope.worlds.stage.faults.edits import (
 from chronotope.worlds.stage.occlusion import Absence, absences
 from chronotope.worlds.stage.reappearance import FAST, SLOW
 from chronotope.worlds.stage.scope import SCOPES
-from chronotope.worlds.stage.spec import RETURNS, Event, Spec
+from chronotope.worlds.stage.spec import RETURN_OF, Event, Spec
 from chronotope.worlds.stage.sprites import aspect
 
 __all__ = ["IDENTITY_FAULTS", "in_front_of_cover"]
@@ -166,11 +166,11 @@ def _back_after_all(spec: Spec, rng: np.random.Generator) -> Frames | None:
     stay = next((event for event in spec.events if event.kind == "stay"), None)
     if stay is None:
         return None
-    gone = next(event for event in spec.events if event.kind in RETURNS and event.actor == stay.actor)
+    gone = next(event for event in spec.events if event.kind in RETURN_OF and event.actor == stay.actor)
     start = (stay.start + stay.end) / 2
     direction: Any = OPPOSITE[gone.direction or ""]
     amount = None if gone.target is None else abs(spec.actor(gone.target).x - spec.actor(gone.actor).x)
-    back = Event(RETURNS[gone.kind], gone.actor, start, stay.end, direction, gone.target, amount)
+    back = Event(RETURN_OF[gone.kind], gone.actor, start, stay.end, direction, gone.target, amount)
     return played(spec, events=tuple(back if e is stay else e for e in spec.events))
 
 

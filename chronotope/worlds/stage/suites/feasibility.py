@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chronotope.worlds.stage.backdrops import PLAIN
+from chronotope.worlds.stage.backdrops import PLAIN_COLOURS
 from chronotope.worlds.stage.checks.boundaries import closes
 from chronotope.worlds.stage.checks.identity import MIN_SIDE_DISTANCE
 from chronotope.worlds.stage.checks.relations import CAMERA_DIRECTIONS, MIN_CAMERA_MOTION, absent_of, true_camera_motion
@@ -116,7 +116,7 @@ _KIND_RULES: dict[str, tuple[Rule, ...]] = {
         (lambda s: true_camera_motion(s) >= MIN_CAMERA_MOTION, "a camera that is seen to move"),
     ),
     "absence": (_actors(1, UNLIMITED),),
-    "background": ((lambda s: s.backdrop not in PLAIN, "a place that is no plain colour"),),
+    "background": ((lambda s: s.backdrop not in PLAIN_COLOURS, "a place that is no plain colour"),),
     "goes, then stays": (_actors(1, 1), _events(1, 1)),
     "goes, at the end comes back": (_actors(1, 1), _events(2, 2)),
     "two, of whom one changes its size": (_actors(2, 2), _events(1, 1)),

@@ -17,8 +17,8 @@ import numpy as np
 from chronotope.worlds.case import SuiteItem
 from chronotope.worlds.splits import spec_key
 from chronotope.worlds.stage.captions import clauses
-from chronotope.worlds.stage.phrases import Pen
-from chronotope.worlds.stage.simulate import choreograph
+from chronotope.worlds.stage.phrases import StageWriter
+from chronotope.worlds.stage.simulate import simulate
 from chronotope.worlds.stage.spec import Direction, Event, Spec
 from chronotope.worlds.stage.suites.specs import held_out, pair_specs, travelling_specs
 from chronotope.worlds.stage.vocabulary import places
@@ -103,11 +103,11 @@ def _resizing_pairs(seed: int) -> Iterator[Spec]:
 
 def storyboard(spec: Spec) -> str:
     """Return one line for each time at which an event starts or ends: '0: a fox walks right in the sky'."""
-    pen = Pen(spec, choreograph(spec), np.random.default_rng(int(spec_key(spec)[:12], 16)))
+    writer = StageWriter(spec, simulate(spec), np.random.default_rng(int(spec_key(spec)[:12], 16)))
     place = places(spec.backdrop)[0]
     moments = sorted({0.0, *(event.start for event in spec.events), *(event.end for event in spec.events)})
     lines = []
     for moment in (moment for moment in moments if moment < spec.seconds - 1e-6):
-        sentences = pen.telling(tuple(event for event in spec.events if event.start == moment))
+        sentences = writer.limited_to(tuple(event for event in spec.events if event.start == moment))
         lines.append(f"{moment:g}: {clauses(sentences)} {place}")
     return "\n".join(lines) if len(lines) > 1 else lines[0].partition(": ")[2]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from chronotope.worlds.case import SuiteItem, form_of
 from chronotope.worlds.splits import Split
 from chronotope.worlds.stage.checks.tracking import ACTIONS
-from chronotope.worlds.stage.scope import SCOPES, scope_of
+from chronotope.worlds.stage.scope import SCOPES, single_event_scope
 from chronotope.worlds.stage.suites.specs import specs_of, worded
 
 __all__ = ["MIXTURES", "mixture_suite"]
@@ -28,7 +28,7 @@ def mixture_suite(name: str) -> Iterator[SuiteItem]:
         if index % ACTION_PERIOD == turn % ACTION_PERIOD:
             # Some actions have no pair of attributes that training excludes, so these cases are held out by hash.
             action = ACTIONS[turn % len(ACTIONS)]
-            specs = specs_of(FIRST_SEED + index, scope_of(action), split, action)
+            specs = specs_of(FIRST_SEED + index, single_event_scope(action), split, action)
         else:
             scope = SCOPES["acts" if _is_due(index, TWO_ACTIONS_SHARE) else "small"]
             split = "combination" if _is_due(index + 1, COMBINATION_SHARE) else "heldout"

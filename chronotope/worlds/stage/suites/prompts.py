@@ -15,12 +15,12 @@ import numpy as np
 from chronotope.errors import UsageError
 from chronotope.worlds.case import PROMPT_FORMS, SuiteItem
 from chronotope.worlds.language import article
-from chronotope.worlds.stage.backdrops import PLAIN
+from chronotope.worlds.stage.backdrops import PLAIN_COLOURS
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.checks.relations import MIN_CAMERA_MOTION, absent_of, true_camera_motion
-from chronotope.worlds.stage.phrases import Pen
+from chronotope.worlds.stage.phrases import StageWriter
 from chronotope.worlds.stage.scope import SCOPES, Scope
-from chronotope.worlds.stage.simulate import choreograph
+from chronotope.worlds.stage.simulate import simulate
 from chronotope.worlds.stage.spec import Camera, Spec
 from chronotope.worlds.stage.suites.specs import fixed_length, held_out, names_place, specs_of, travelling_specs
 from chronotope.worlds.stage.vocabulary import places
@@ -57,7 +57,7 @@ def _single_shape(seed: int) -> Iterator[Spec]:
 
 
 def _landscape(seed: int) -> Iterator[Spec]:
-    return (spec for spec in _single_actor(seed) if spec.backdrop not in PLAIN)
+    return (spec for spec in _single_actor(seed) if spec.backdrop not in PLAIN_COLOURS)
 
 
 def _single_actor(seed: int) -> Iterator[Spec]:
@@ -89,7 +89,10 @@ def _equal_actors(seed: int) -> Iterator[Spec]:
         for number, i in enumerate(chosen):
             x, y = positions[i]
             equal.append(dataclasses.replace(first, id=f"{first.noun}{number}", x=x, y=y, size=COUNTED_SIZE))
-        if spec.backdrop in PLAIN and (found := held_out(dataclasses.replace(spec, actors=tuple(equal)))) is not None:
+        if (
+            spec.backdrop in PLAIN_COLOURS
+            and (found := held_out(dataclasses.replace(spec, actors=tuple(equal)))) is not None
+        ):
             yield found
 
 
@@ -134,34 +137,34 @@ def prompts_of(kind: str, spec: Spec) -> dict[str, str]:
     """
     if kind not in _WRITERS:
         raise UsageError(f"no prompts are written of '{kind}'; expected {', '.join(_WRITERS)}")
-    pen = Pen(spec, choreograph(spec), np.random.default_rng(spec.seed))
-    return dict(zip(PROMPT_FORMS, _WRITERS[kind](pen, places(spec.backdrop)[0]), strict=True))
+    writer = StageWriter(spec, simulate(spec), np.random.default_rng(spec.seed))
+    return dict(zip(PROMPT_FORMS, _WRITERS[kind](writer, places(spec.backdrop)[0]), strict=True))
 
 
-def _caption(pen: Pen, level: str) -> str:
+def _caption(writer: StageWriter, level: str) -> str:
     """Return the first caption of this level that names the place."""
-    return next(text for text in captions(pen.spec, 12)[level] if names_place(text, pen.spec.backdrop))
+    return next(text for text in captions(writer.spec, 12)[level] if names_place(text, writer.spec.backdrop))
 
 
-def _names(pen: Pen) -> list[str]:
-    return [pen.name(actor) for actor in pen.spec.actors]
+def _names(writer: StageWriter) -> list[str]:
+    return [writer.name(actor) for actor in writer.spec.actors]
 
 
-def _write_things(pen: Pen, place: str) -> tuple[str, ...]:
+def _write_things(writer: StageWriter, place: str) -> tuple[str, ...]:
     """Write who is present, and where."""
-    who = " and ".join(pen.a(actor) for actor in pen.spec.actors)
-    are = "are" if len(pen.spec.actors) > 1 else "is"
+    who = " and ".join(writer.a(actor) for actor in writer.spec.actors)
+    are = "are" if len(writer.spec.actors) > 1 else "is"
     return (
-        f"{', '.join(_names(pen))}, {place}",
-        _caption(pen, "paragraph"),
+        f"{', '.join(_names(writer))}, {place}",
+        _caption(writer, "paragraph"),
         f"What can be made out {place} {are} {who}.",
         f"{who} {place}",
     )
 
 
-def _write_count(pen: Pen, place: str) -> tuple[str, ...]:
-    spec = pen.spec
-    number, name = NUMBERS[len(spec.actors)], _names(pen)[0]
+def _write_count(writer: StageWriter, place: str) -> tuple[str, ...]:
+    spec = writer.spec
+    number, name = NUMBERS[len(spec.actors)], _names(writer)[0]
     ending, are, they = ("s", "are", "They do") if len(spec.actors) > 1 else ("", "is", "It does")
     return (
         f"{number} {name}{ending}, {place}",
@@ -172,48 +175,48 @@ def _write_count(pen: Pen, place: str) -> tuple[str, ...]:
     )
 
 
-def _write_relation(pen: Pen, place: str) -> tuple[str, ...]:
-    left, right = sorted(pen.spec.actors, key=lambda actor: actor.x)
-    one, two = pen.name(left), pen.name(right)
+def _write_relation(writer: StageWriter, place: str) -> tuple[str, ...]:
+    left, right = sorted(writer.spec.actors, key=lambda actor: actor.x)
+    one, two = writer.name(left), writer.name(right)
     return (
         f"{one} left of {two}, {place}",
-        f"This video shows {pen.a(left)} and {pen.a(right)} {place}. "
+        f"This video shows {writer.a(left)} and {writer.a(right)} {place}. "
         f"The {one} is on the left. The {two} is on the right.",
-        f"{pen.a(right).capitalize()} has {pen.a(left)} to its left; this is {place}.",
-        f"{pen.a(left)} to the left of {pen.a(right)} {place}",
+        f"{writer.a(right).capitalize()} has {writer.a(left)} to its left; this is {place}.",
+        f"{writer.a(left)} to the left of {writer.a(right)} {place}",
     )
 
 
-def _write_events(pen: Pen, place: str) -> tuple[str, ...]:
-    (actor,) = pen.spec.actors
-    phrases = [pen.deed(actor, event) for event in pen.events_of(actor)]
+def _write_events(writer: StageWriter, place: str) -> tuple[str, ...]:
+    (actor,) = writer.spec.actors
+    phrases = [writer.action(actor, event) for event in writer.events_of(actor)]
     order = f"at first it {phrases[0]}, and only after that it {phrases[1]}" if len(phrases) > 1 else f"it {phrases[0]}"
     return (
-        f"{pen.name(actor)} {', then '.join(phrases)}, {place}",
-        _caption(pen, "paragraph"),
-        f"There is {pen.a(actor)} {place}: {order}.",
-        f"{pen.a(actor)} {' and then '.join(phrases)} {place}",
+        f"{writer.name(actor)} {', then '.join(phrases)}, {place}",
+        _caption(writer, "paragraph"),
+        f"There is {writer.a(actor)} {place}: {order}.",
+        f"{writer.a(actor)} {' and then '.join(phrases)} {place}",
     )
 
 
-def _write_camera(pen: Pen, place: str) -> tuple[str, ...]:
-    camera, who = pen.spec.camera, pen.a(pen.spec.actors[0])
+def _write_camera(writer: StageWriter, place: str) -> tuple[str, ...]:
+    camera, who = writer.spec.camera, writer.a(writer.spec.actors[0])
     moves = f"{'pans' if camera.kind == 'pan' else 'zooms'} {camera.direction}"
     turn = {"left": "The view wanders to the left", "right": "The view wanders to the right"}
     turn |= {"in": "We come closer and closer", "out": "We draw back farther and farther"}
     return (
-        f"{_names(pen)[0]}, {place}, camera {moves}",
-        _caption(pen, "paragraph"),
+        f"{_names(writer)[0]}, {place}, camera {moves}",
+        _caption(writer, "paragraph"),
         f"{turn[camera.direction or '']} while {who} stays where it is {place}.",
         f"{who} {place}, the camera {moves}",
     )
 
 
-def _write_absence(pen: Pen, place: str) -> tuple[str, ...]:
-    who, other = pen.a(pen.spec.actors[0]), absent_of(pen.spec)
+def _write_absence(writer: StageWriter, place: str) -> tuple[str, ...]:
+    who, other = writer.a(writer.spec.actors[0]), absent_of(writer.spec)
     return (
-        f"{_names(pen)[0]}, no {other}, {place}",
-        f"{_caption(pen, 'paragraph')} There is no {other}.",
+        f"{_names(writer)[0]}, no {other}, {place}",
+        f"{_caption(writer, 'paragraph')} There is no {other}.",
         f"{who.capitalize()} {place}, where {article(other)} {other} is nowhere to be found.",
         f"{who} without {article(other)} {other} {place}",
     )
@@ -230,7 +233,7 @@ PROMPT_KINDS: dict[str, Callable[[int], Iterator[Spec]]] = {
     "absence": _single_actor,
     "background": _landscape,
 }
-_WRITERS: dict[str, Callable[[Pen, str], tuple[str, ...]]] = {
+_WRITERS: dict[str, Callable[[StageWriter, str], tuple[str, ...]]] = {
     "single attribute": _write_things,
     "attribute binding": _write_things,
     "count": _write_count,

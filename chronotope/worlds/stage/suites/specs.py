@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from chronotope.errors import UsageError
-from chronotope.worlds.splits import Split
+from chronotope.worlds.splits import Split, split_of
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.checks.tracking import TRAVELS, unsupported
-from chronotope.worlds.stage.sample import sample_spec, split_of
+from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES, Scope
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.vocabulary import places

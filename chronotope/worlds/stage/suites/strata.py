@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chronotope.worlds.case import hardest
-from chronotope.worlds.stage.backdrops import PLAIN
+from chronotope.worlds.stage.backdrops import PLAIN_COLOURS
 from chronotope.worlds.stage.checks.identity import identity_stratum
 from chronotope.worlds.stage.checks.tracking import TRAVELS
 from chronotope.worlds.stage.spec import Spec
@@ -31,7 +31,7 @@ def strata_of(spec: Spec) -> dict[str, str]:
         "physics": hardest(PHYSICS, {event.kind for event in spec.events}),
         "actors": f"{len(spec.actors)}",
         "cast": CASTS[kinds.pop()] if len(kinds) == 1 else "both",
-        "place": "plain colour" if spec.backdrop in PLAIN else "landscape",
+        "place": "plain colour" if spec.backdrop in PLAIN_COLOURS else "landscape",
         "identity": identity_stratum(spec),
     }
 

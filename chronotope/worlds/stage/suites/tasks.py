@@ -17,10 +17,9 @@ from jaxtyping import Bool
 from chronotope.errors import UsageError, suggest
 from chronotope.request import Inputs
 from chronotope.worlds.case import SuiteItem, TaskInputs
-from chronotope.worlds.splits import split_by
+from chronotope.worlds.splits import attribute_pairs, split_by
 from chronotope.worlds.stage.checks.tracking import truth_of
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import attribute_pairs
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.suites.lengths import long_specs, storyboard

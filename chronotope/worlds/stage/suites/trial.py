@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from chronotope.worlds.case import PROMPT_FORMS, Case
 from chronotope.worlds.stage.checks.tracking import ACTIONS
-from chronotope.worlds.stage.scope import SCOPES, scope_of
+from chronotope.worlds.stage.scope import SCOPES, single_event_scope
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.suites.prompts import PROMPT_KINDS
 from chronotope.worlds.stage.suites.specs import specs_of
@@ -17,16 +17,16 @@ __all__ = ["task_cases", "trial_cases", "trial_specs"]
 
 # The stories of the scope `returns`, each with an event that it must contain, if any
 RETURN_STORIES = (
-    ("beside", None),
+    ("side_by_side", None),
     ("hide", None),
-    ("away", None),
-    ("paced", "creep"),
-    ("cross", None),
-    ("altered", None),
-    ("screened", None),
-    ("away", "stay"),
-    ("paced", "dash"),
-    ("beside", None),
+    ("leave_and_return", None),
+    ("speed", "creep"),
+    ("crossing", None),
+    ("size_change", None),
+    ("partial_occlusion", None),
+    ("leave_and_return", "stay"),
+    ("speed", "dash"),
+    ("side_by_side", None),
 )
 LONG_FRAMES = (33, 48)  # 4 s and more at 8 frames a second
 FIRST_SPEC, FIRST_CASE = 2_000_000, 2_500_000  # seeds
@@ -48,7 +48,7 @@ def trial_specs(count: int, first: int = FIRST_SPEC) -> Iterator[tuple[str, Spec
     """
     for index in range(count):
         action = ACTIONS[(index // 4 * 2 + index % 2) % len(ACTIONS)] if index % 4 >= 2 else None
-        scope = scope_of(action) if action else SCOPES[("small", "acts")[index % 2]]
+        scope = single_event_scope(action) if action else SCOPES[("small", "acts")[index % 2]]
         if index % 8 == 0:
             low, high = LONG_FRAMES
             scope = dataclasses.replace(scope, min_frames=low, max_frames=high, picture_share=0.0)
