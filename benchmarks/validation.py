@@ -20,7 +20,7 @@ from chronotope.metrics.statistics import Rate
 from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.splits import Split
 from chronotope.worlds.stage.backdrops import flat_backdrop
-from chronotope.worlds.stage.checks.attributes import Detections, Verdict, detect, direction_of, judge_sight
+from chronotope.worlds.stage.checks.attributes import Detections, Verdict, detect, direction_of, judge_detections
 from chronotope.worlds.stage.checks.detector import Detector
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.sample import sample_spec
@@ -82,7 +82,7 @@ def validate(
     def note(
         clips: str, spec: Spec, sight: Detections, attributes: Sequence[str], actors: set[str] | None = None
     ) -> None:
-        for verdict in judge_sight(sight, spec):
+        for verdict in judge_detections(sight, spec):
             for attribute in attributes:
                 passed = getattr(verdict, attribute)
                 if passed is not None and (actors is None or verdict.actor in actors):
@@ -112,9 +112,9 @@ def _controls(
     if any(direction_of(spec, actor) for actor in spec.actors):
         # the detector processes each frame alone, so its detections can be reordered
         all_actors = {actor.id for actor in spec.actors}
-        yield "reversed", "direction", Detections(sight.frames[::-1], sight.likely[::-1]), all_actors
+        yield "reversed", "direction", Detections(sight.frames[::-1], sight.probability[::-1]), all_actors
         still = np.full(len(sight.frames), len(sight.frames) // 2)
-        yield "frozen", "direction", Detections(sight.frames[still], sight.likely[still]), all_actors
+        yield "frozen", "direction", Detections(sight.frames[still], sight.probability[still]), all_actors
     changed = _recoloured(spec, index)
     coloured = {a.id for a, b in zip(spec.actors, changed.actors, strict=True) if a.colour != b.colour}
     if coloured:

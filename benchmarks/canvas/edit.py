@@ -11,7 +11,7 @@ from benchmarks.canvas.cases import Case, cases, keep, settings
 from benchmarks.harness import Options, Row, say
 from chronotope.generate.pipeline import Generator
 from chronotope.metrics.statistics import Rate
-from chronotope.worlds.stage.checks.attributes import detect, judge_sight, track
+from chronotope.worlds.stage.checks.attributes import detect, judge_detections, track
 from chronotope.worlds.stage.checks.detector import Detector, load_detector
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Actor, Spec
@@ -58,7 +58,7 @@ def compared(detector: Detector, case: Case, wanted: Case, frames: np.ndarray) -
     actor = coloured(case.spec)
     assert actor is not None
     before, after = detect(detector, case.frames), detect(detector, frames)
-    (verdict,) = (one for one in judge_sight(after, wanted.spec) if one.actor == actor.id)
+    (verdict,) = (one for one in judge_detections(after, wanted.spec) if one.actor == actor.id)
     one, other = (track(sight, (actor.noun,)).cells for sight in (before, after))
     union = (one | other).sum()
     return {"changed": bool(verdict.colour), "overlap": float((one & other).sum() / union) if union else 0.0}

@@ -19,7 +19,7 @@ from chronotope.prompt import read_prompts
 from chronotope.request import Request
 from chronotope.worlds.stage.checks.attributes import detect
 from chronotope.worlds.stage.checks.detector import load_detector
-from chronotope.worlds.stage.checks.drift import MEASURES, SPREAD, drifts
+from chronotope.worlds.stage.checks.drift import MEASURES, SPREAD, check_drift
 from chronotope.worlds.stage.checks.tracking import track_actors
 
 TITLE = "A minute"
@@ -40,7 +40,7 @@ def measure(options: Options) -> dict[str, Any]:
     for case in found[: min(VIDEOS, options.specs)]:
         minute = made(generator, case)
         keep(options, "minute", case, minute)
-        fault, numbers = drifts(
+        fault, numbers = check_drift(
             track_actors(detect(detector, minute.frames), replace(case.spec, num_frames=len(minute.frames)))
         )
         changes.append(

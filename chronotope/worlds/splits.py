@@ -5,14 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from chronotope.config import to_dict
 from chronotope.errors import UsageError, suggest
 
-__all__ = ["COMBINATION_SHARE", "HELDOUT_SHARE", "Split", "spec_key", "split_by", "split_rng", "to_json"]
+__all__ = [
+    "COMBINATION_SHARE",
+    "HELDOUT_SHARE",
+    "Split",
+    "attribute_pairs",
+    "spec_key",
+    "split_by",
+    "split_of",
+    "split_rng",
+    "to_json",
+]
 
 
 def to_json(spec: object) -> str:
@@ -30,6 +40,18 @@ Split = Literal["train", "heldout", "combination"]
 
 HELDOUT_SHARE = 0.05  # of all specs
 COMBINATION_SHARE = 0.06  # of all pairs of attributes
+
+
+def split_of(spec: Any) -> Split:
+    """Return the split of a spec; it depends on the spec alone."""
+    return split_by(spec_key(spec), attribute_pairs(spec))
+
+
+def attribute_pairs(spec: Any) -> set[tuple[str, str]]:
+    """Return the pairs (colour, noun) and (noun, direction), whose novelty the combination split tests."""
+    nouns = {actor.id: actor.noun for actor in spec.actors}
+    pairs = {(actor.colour, actor.noun) for actor in spec.actors if actor.colour}
+    return pairs | {(nouns[event.actor], event.direction) for event in spec.events if event.direction}
 
 
 def split_by(key: str, pairs: Iterable[tuple[str, str]]) -> Split:

@@ -12,8 +12,7 @@ import pytest
 from chronotope.config import from_dict
 from chronotope.data.clips import find_clips
 from chronotope.media import video
-from chronotope.worlds.splits import spec_key
-from chronotope.worlds.table.sample import table_split
+from chronotope.worlds.splits import spec_key, split_of
 from chronotope.worlds.table.spec import TableSpec
 from tests.cli.models import answer, files_in, refused, run
 from tests.worlds.table.tables import needs_pictures
@@ -36,7 +35,7 @@ def test_a_dataset_of_tables() -> None:
     for path in records:
         record = json.loads(path.read_text())
         spec = from_dict(TableSpec, record["spec"])
-        assert path.stem == spec_key(spec)[:16] and table_split(spec) == "heldout"
+        assert path.stem == spec_key(spec)[:16] and split_of(spec) == "heldout"
         frames = 1 if spec.num_frames == 1 else len(video.read(path.with_suffix(".mp4")).frames)
         masks = np.load(path.with_suffix(".masks.npz"))["masks"]
         depth = np.load(path.with_suffix(".depth.npz"))["millimetres"]

@@ -23,18 +23,18 @@ from chronotope.metrics.continuity import cuts
 from chronotope.prompt import read_story
 from chronotope.worlds.case import PROMPT_FORMS, Case, SuiteItem
 from chronotope.worlds.check import Check, succeeds
+from chronotope.worlds.splits import split_of
 from chronotope.worlds.stage.checks.attributes import detect
 from chronotope.worlds.stage.checks.detector import load_detector
-from chronotope.worlds.stage.checks.relations import seen_by_camera
+from chronotope.worlds.stage.checks.relations import measure_camera_motion
 from chronotope.worlds.stage.checks.tracking import track_actors, unsupported
 from chronotope.worlds.stage.faults.tasks import TASK_FAULTS, inject_into_case
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import split_of
 from chronotope.worlds.stage.spec import Actor, Spec
 from chronotope.worlds.stage.sprites import aspect
 from chronotope.worlds.stage.suites.lengths import FRAMES, STORIES, long_specs, storyboard
 from chronotope.worlds.stage.suites.prompts import PROMPT_KINDS, prompts_of, prompts_suite
-from chronotope.worlds.stage.suites.sizes import SIZES, TRAINING, resized, sizes_suite
+from chronotope.worlds.stage.suites.sizes import SIZE_KINDS, SIZES, resized, sizes_suite
 from chronotope.worlds.stage.suites.specs import names_place
 from chronotope.worlds.stage.suites.tasks import CANVAS_TASKS, task_inputs_of, task_specs, tasks_suite
 from chronotope.worlds.stage.suites.trial import task_cases
@@ -97,7 +97,7 @@ def test_a_scene_is_the_same_in_every_size() -> None:
         found = list(group)
         assert [(draw.spec.width, draw.spec.height) for draw in found] == list(SIZES)
         assert len({draw.prompt for draw in found}) == 1 and all(split_of(draw.spec) == "heldout" for draw in found)
-        assert [draw.kind for draw in found] == [TRAINING[0]] * 3 + [TRAINING[1]] * 4
+        assert [draw.kind for draw in found] == [SIZE_KINDS[0]] * 3 + [SIZE_KINDS[1]] * 4
         assert all(wrong(as_case(draw), render(draw.spec).frames) == [] for draw in found[index::6])
 
 
@@ -138,13 +138,13 @@ def test_a_moving_camera_is_seen_to_move() -> None:
         amount = 0.3 if camera[0] == "pan" else 1.6
         moved = dataclasses.replace(spec.camera, kind=camera[0], direction=camera[1], actor=actor, amount=amount)
         plain = dataclasses.replace(spec, camera=moved, width=96, height=96, backdrop="hills", events=())
-        pan, zoom = seen_by_camera(render(plain).frames)
+        pan, zoom = measure_camera_motion(render(plain).frames)
         if camera[0] == "pan":
             assert 0.05 < pan < 0.45 and abs(zoom) < 0.1  # its layers move less, the farther away they are
         else:
             assert zoom == pytest.approx(wanted[1], rel=0.6) and zoom > 0.1
     still = dataclasses.replace(spec.camera, kind="still", direction=None, actor=None, amount=None)
-    assert max(map(abs, seen_by_camera(render(dataclasses.replace(spec, camera=still)).frames))) < 0.02
+    assert max(map(abs, measure_camera_motion(render(dataclasses.replace(spec, camera=still)).frames))) < 0.02
 
 
 # Tasks

@@ -14,9 +14,9 @@ from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.suite import make_suite, read_cases, write_cases
 from chronotope.worlds.case import Case
+from chronotope.worlds.splits import split_of
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.checks.tracking import ACTIONS
-from chronotope.worlds.stage.sample import split_of
 from chronotope.worlds.stage.suites.mixture import MIXTURES
 from chronotope.worlds.stage.world import STAGE
 

@@ -1,4 +1,4 @@
-"""Collisions, by the pymunk physics engine."""
+"""Collisions of two bodies on a line, simulated by pymunk."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ import numpy as np
 __all__ = ["ELASTICITY", "collide"]
 
 ELASTICITY = 0.8
-FRICTION = 0.25  # of the first speed, lost each second
-_STEP = 1 / 960
+FRICTION = 0.25  # share of the initial speed that is lost per second
+_STEP = 1 / 960  # seconds
 
 
 def collide(
     gap: float, speed: float, mass_ratio: float, seconds: np.ndarray
 ) -> tuple[tuple[np.ndarray, np.ndarray], float | None]:
-    """How far each of two bodies has gone at each time, when the first runs at `speed` into the second, `gap` ahead, at rest.
+    """Return how far two bodies have moved at each of `seconds`, and the time of contact or None.
 
-    `mass_ratio` is the first's mass over the second's. Also returns the time of contact, or None if there was none.
+    The first body starts at `speed` towards the second, which rests `gap` ahead. `mass_ratio` is the mass of the first
+    over that of the second.
     """
     import pymunk
 
     space = pymunk.Space(threaded=False)
     space.collision_slop = 0.0
     bodies = []
-    for mass, place in ((mass_ratio, -0.5 - gap / max(speed, 1e-9)), (1.0, 0.5)):
+    for mass, position in ((mass_ratio, -0.5 - gap / max(speed, 1e-9)), (1.0, 0.5)):
         body = pymunk.Body(mass, float("inf"))
-        body.position = (place, 0.0)  # in units of what the first body covers in a second
+        body.position = (position, 0.0)  # in units of the distance that the first body covers in a second
         box = pymunk.Poly.create_box(body, (1.0, 1.0))
-        box.elasticity = ELASTICITY**0.5  # pymunk multiplies the two
+        box.elasticity = ELASTICITY**0.5  # pymunk multiplies the two values
         space.add(body, box)
         bodies.append(body)
     bodies[0].velocity = (1.0, 0.0)
@@ -42,7 +43,7 @@ def collide(
             now += step
             if contact is None and bodies[1].velocity.x > 1e-9:
                 contact = now
-            for body in bodies:  # sliding friction: a steady loss of speed
+            for body in bodies:  # sliding friction: a constant loss of speed
                 v = body.velocity.x
                 body.velocity = (np.sign(v) * max(abs(v) - FRICTION * step, 0.0), 0.0)
         paths[:, i] = [(body.position.x - start) * speed for body, start in zip(bodies, starts, strict=True)]

@@ -1,10 +1,10 @@
-"""One random scene within a scope: a story is chosen, then who plays it, where and when, so that everything fits the frame."""
+"""Compose a random spec within a scope: size, length, story, camera."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from chronotope.worlds.stage.backdrops import PLAIN
+from chronotope.worlds.stage.backdrops import PLAIN_COLOURS
 from chronotope.worlds.stage.draft import Draft
 from chronotope.worlds.stage.scope import Scope
 from chronotope.worlds.stage.spec import Camera, Spec
@@ -14,56 +14,48 @@ __all__ = ["compose"]
 
 
 def compose(rng: np.random.Generator, scope: Scope) -> Spec:
-    """Draw one spec."""
+    """Return one random spec."""
     width, height = scope.sizes[int(rng.integers(len(scope.sizes)))]
     picture = rng.random() < scope.picture_share
-    frames = 1 if picture else _length(rng, scope)
-    draft = Draft(rng, scope, width, height, 0.0 if picture else frames / scope.fps)
+    num_frames = 1 if picture else _random_length(rng, scope)
+    draft = Draft(rng, scope, width, height, 0.0 if picture else num_frames / scope.fps)
     choose_story(draft)(draft)
-    camera = Camera() if picture else _camera(draft)
+    camera = Camera() if picture else _random_camera(draft)
     return Spec(
-        width,
-        height,
-        scope.fps,
-        frames,
-        int(rng.integers(2**31)),
-        draft.backdrop,
-        camera,
-        tuple(draft.actors),
-        tuple(draft.events),
+        width=width,
+        height=height,
+        fps=scope.fps,
+        num_frames=num_frames,
+        seed=int(rng.integers(2**31)),
+        backdrop=draft.backdrop,
+        camera=camera,
+        actors=tuple(draft.actors),
+        events=tuple(draft.events),
     )
 
 
-def _length(rng: np.random.Generator, scope: Scope) -> int:
-    """Half the clips have the full length, the others any length."""
+def _random_length(rng: np.random.Generator, scope: Scope) -> int:
+    """Return the full length for half of the clips, and any length for the others."""
     return scope.max_frames if rng.random() < 0.5 else int(rng.integers(scope.min_frames, scope.max_frames + 1))
 
 
-def _camera(draft: Draft) -> Camera:
+def _random_camera(draft: Draft) -> Camera:
     kinds = [kind for kind in draft.scope.cameras if kind != "still"]
-    # A thing that enters or leaves does so at the edge of the frame, which must then stay where it is.
-    if (
-        not kinds
-        or not draft.chance(draft.scope.moving_camera_share)
-        or any(e.kind in ("enter", "leave") for e in draft.events)
-    ):
+    if not kinds or not draft.chance(draft.scope.moving_camera_share):
+        return Camera()
+    # Actors enter and leave at the edge of the frame, which must not move then.
+    if any(event.kind in ("enter", "leave") for event in draft.events):
         return Camera()
     kind = draft.pick(kinds)
-    movers = [e.actor for e in draft.events if e.direction in ("left", "right")]
-    if kind in ("follow", "pan") and draft.backdrop in PLAIN:
-        return Camera()  # without scenery nobody could see that the camera moves
+    moving = [event.actor for event in draft.events if event.direction in ("left", "right")]
+    if kind in ("follow", "pan") and draft.backdrop in PLAIN_COLOURS:
+        return Camera()  # the movement of the camera cannot be seen in front of a plain colour
     if kind == "follow":
-        return Camera("follow", actor=movers[0]) if movers else Camera()
+        return Camera("follow", actor=moving[0]) if moving else Camera()
     if kind == "pan":
-        # A thing that moves with the camera would seem to stand still.
-        return (
-            Camera()
-            if movers
-            else Camera("pan", draft.pick(("left", "right")), amount=round(draft.within(0.2, 0.35), 3))
-        )
-    return Camera(
-        "zoom",
-        draft.pick(("in", "out")),
-        (draft.events[0].actor if draft.events else draft.actors[0].id),
-        amount=round(draft.within(1.3, 1.7), 3),
-    )
+        if moving:
+            return Camera()  # an actor that moves with the camera would seem to stand still
+        return Camera("pan", draft.pick(("left", "right")), amount=round(draft.uniform(0.2, 0.35), 3))
+    direction = draft.pick(("in", "out"))
+    actor = draft.events[0].actor if draft.events else draft.actors[0].id
+    return Camera("zoom", direction, actor, amount=round(draft.uniform(1.3, 1.7), 3))

@@ -1,4 +1,4 @@
-"""One actor as the camera sees it: its pixels over the frame, its mask, its shadow."""
+"""Draw one actor over a frame: its pixels, its mask and its shadow."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import math
 import cv2
 import numpy as np
 
-from chronotope.worlds.stage.backdrops import PLAIN
+from chronotope.worlds.stage.backdrops import PLAIN_COLOURS
 from chronotope.worlds.stage.spec import Actor, Spec
 from chronotope.worlds.stage.sprites import sprite_sized
 from chronotope.worlds.stage.tracks import Track, floor_y
 
-__all__ = ["View", "over"]
+__all__ = ["ActorView", "composite_over"]
 
 
-class View:
-    """One actor as the camera sees it."""
+class ActorView:
+    """One actor as the camera sees it; arrays over frames, in pixels of the picture."""
 
     def __init__(self, spec: Spec, actor: Actor, track: Track, path: np.ndarray) -> None:
         self.noun, self.colour = actor.noun, actor.colour
@@ -30,22 +30,23 @@ class View:
         self.lift = track.lift * zoom
         feet = track.y + track.lift + track.size * track.extent[1] / 2
         near = np.abs(feet - floor_y(spec.height, actor.depth)) < 0.05 * spec.height
-        self.grounded = near & (spec.backdrop not in PLAIN and spec.backdrop not in ("sky", "sea"))
+        has_ground = spec.backdrop not in PLAIN_COLOURS and spec.backdrop not in ("sky", "sea")
+        self.grounded = near & has_ground
 
     def matrix(self, t: int, sprite: np.ndarray) -> np.ndarray:
-        """The affine map from the sprite's pixels to the picture's."""
+        """Return the affine map [2, 3] from the sprite's pixels to the picture's."""
         scale = self.size[t] / (max(sprite.shape[:2]) - 2)
         angle = math.radians(self.turn[t])
         flip = -1.0 if self.mirrored[t] else 1.0
         a, b = scale * math.cos(angle), scale * math.sin(angle)
-        # Pixel centres lie at half integers: the sprite's middle goes to (x, y) in a picture whose corner is (0, 0).
+        # Pixel centres are at half integers: the sprite's centre goes to (x, y) in a picture whose corner is (0, 0).
         mx, my = (sprite.shape[1] - 1) / 2, (sprite.shape[0] - 1) / 2
         linear = np.array([[a * flip, -b], [b * flip, a]])
         offset = np.array([self.x[t] - 0.5, self.y[t] - 0.5]) - linear @ np.array([mx, my])
         return np.column_stack([linear, offset])
 
     def paint(self, frame: np.ndarray, mask: np.ndarray, t: int, label: int) -> float:
-        """Draw on the frame and the mask; returns how many pixels the whole actor has, inside the frame or not."""
+        """Draw on the frame and the mask; return the number of pixels of the whole actor, inside the frame or not."""
         sprite, area = _sprite(self.noun, self.colour, max(1, round(float(self.size[t]))))
         matrix = self.matrix(t, sprite)
         half = np.abs(matrix[:, :2]) @ np.array([sprite.shape[1] / 2, sprite.shape[0] / 2])
@@ -59,14 +60,14 @@ class View:
         matrix[:, 2] -= (left, top)
         pixels = cv2.warpAffine(sprite, matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
         alpha = pixels[..., 3]
-        over(frame[top:bottom, left:right], pixels, alpha)
+        composite_over(frame[top:bottom, left:right], pixels, alpha)
         own = alpha >= 128
         mask[top:bottom, left:right][own] = label
         count = float(np.count_nonzero(own))
         return count if inside else max(area * scale**2, count)
 
     def cast_shadow(self, frame: np.ndarray, t: int) -> None:
-        """A soft dark ellipse where the actor stands, paler the higher it is in the air."""
+        """Draw a soft dark ellipse on the ground below the actor, paler when it is higher in the air."""
         if not self.grounded[t]:
             return
         strength = 0.38 / (1 + 3 * self.lift[t] / max(self.size[t], 1e-6))
@@ -85,8 +86,8 @@ class View:
         area[...] = cv2.multiply(area, keep, scale=1 / 255)
 
 
-def over(area: np.ndarray, pixels: np.ndarray, alpha: np.ndarray) -> None:
-    """Premultiplied source over destination, in place."""
+def composite_over(area: np.ndarray, pixels: np.ndarray, alpha: np.ndarray) -> None:
+    """Draw premultiplied RGBA pixels over an RGB area, in place (Porter and Duff 1984)."""
     through = cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2RGB)
     area[...] = cv2.add(cv2.multiply(area, through, scale=1 / 255), pixels[..., :3])
 

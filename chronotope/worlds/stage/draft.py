@@ -1,4 +1,4 @@
-"""A scene while it is being composed: it chooses who appears, and finds places, sizes and times that fit the frame."""
+"""A spec while it is being composed: it chooses actors, and places, sizes and times that fit the frame."""
 
 from __future__ import annotations
 
@@ -7,58 +7,54 @@ from typing import Any
 
 import numpy as np
 
-from chronotope.worlds.stage.backdrops import PLAIN
+from chronotope.worlds.language import Choices
+from chronotope.worlds.stage.backdrops import PLAIN_COLOURS
 from chronotope.worlds.stage.cast import CAST
 from chronotope.worlds.stage.scope import Scope
 from chronotope.worlds.stage.spec import Actor, Event
 from chronotope.worlds.stage.sprites import aspect
 from chronotope.worlds.stage.tracks import floor_y
 
-__all__ = ["Draft", "Who"]
+__all__ = ["Candidate", "Draft"]
 
-
-# Where each way of getting about belongs; plain colours suit everybody.
-_PLACES: dict[str, tuple[str, ...]] = {
+_BACKDROPS_OF: dict[str, tuple[str, ...]] = {
     "land": ("hills", "street", "room", "night", "desert", "snow"),
     "air": ("sky", "hills", "sea", "night", "desert", "snow", "street"),
     "sea": ("sea",),
     "anywhere": ("sky", "hills", "sea", "street", "room", "night", "desert", "snow"),
 }
-
-
-# fmt: off
-_HABITAT = {"walk": "land", "hop": "land", "crawl": "land", "slither": "land", "drive": "land", "roll": "land", "stand": "land",
-            "fly": "air", "float": "air", "swim": "sea", "sail": "sea", "slide": "anywhere"}
-
-
-_GOING = {"walk": "walk", "hop": "walk", "crawl": "move", "slither": "move", "drive": "move", "roll": "roll", "fly": "fly",
-          "float": "fly", "swim": "move", "sail": "move", "slide": "move"}
-
-
-# fmt: on
+# By gait; plain backdrops fit every gait.
+_HABITAT = {
+    "walk": "land", "hop": "land", "crawl": "land", "slither": "land", "drive": "land", "roll": "land", "stand": "land",
+    "fly": "air", "float": "air", "swim": "sea", "sail": "sea", "slide": "anywhere",
+}  # fmt: skip
+_TRAVEL_EVENT = {
+    "walk": "walk", "hop": "walk", "crawl": "move", "slither": "move", "drive": "move", "roll": "roll", "fly": "fly",
+    "float": "fly", "swim": "move", "sail": "move", "slide": "move",
+}  # fmt: skip
 _AIRBORNE = ("fly", "float")
-
-
-_CLASHES = {("black", "night"), ("white", "snow")}  # a colour that one could not see there
+_INVISIBLE = {("black", "night"), ("white", "snow")}  # a colour that cannot be seen in front of a backdrop
+_PLAIN_PROBABILITY = 0.4
+_MAX_TRIES = 40
 
 
 @dataclasses.dataclass(frozen=True)
-class Who:
-    """A chosen noun before it has a place."""
+class Candidate:
+    """An actor that is chosen but has no place yet."""
 
     noun: str
     colour: str | None
     gait: str
 
     @property
-    def going(self) -> str:
-        """The kind of event by which it gets about, or nothing."""
-        return _GOING.get(self.gait, "")
+    def travel_event(self) -> str:
+        """Return the kind of event by which it moves, or an empty string."""
+        return _TRAVEL_EVENT.get(self.gait, "")
 
 
 @dataclasses.dataclass
-class Draft:
-    """A scene being composed."""
+class Draft(Choices):
+    """A spec while it is being composed."""
 
     rng: np.random.Generator
     scope: Scope
@@ -69,101 +65,128 @@ class Draft:
     actors: list[Actor] = dataclasses.field(default_factory=list)
     events: list[Event] = dataclasses.field(default_factory=list)
 
-    def pick(self, choices: Any) -> Any:
-        """One of them, all equally likely."""
-        return choices[int(self.rng.integers(len(choices)))]
-
-    def chance(self, share: float) -> bool:
-        """True this often."""
-        return bool(self.rng.random() < share)
-
-    def within(self, low: float, high: float) -> float:
-        """A number between the two."""
+    def uniform(self, low: float, high: float) -> float:
+        """Return a random number between the two."""
         return float(self.rng.uniform(low, max(low, high)))
 
-    def who(self, shapes: bool | None = None) -> Who:
-        """Anybody of the scope; or only a shape, or only a noun."""
+    def choose_actor(self, shapes: bool | None = None) -> Candidate:
+        """Return a random actor of the scope: only shapes if True, only nouns if False."""
         wants_shape = self.chance(self.scope.shape_share) if shapes is None else shapes
         if not self.scope.nouns or (self.scope.shapes and wants_shape):
-            return Who(self.pick(self.scope.shapes), self.pick(self.scope.colours), "slide")
-        noun = self.pick(self.scope.nouns)
-        return Who(noun, None, CAST[noun].gait)
+            return Candidate(self.pick(self.scope.shapes), self.pick(self.scope.colours), "slide")
+        return self.choose_noun(self.scope.nouns)
 
-    def choose_backdrop(self, who: Who) -> None:
-        """A place that suits the first actor: two fifths plain colours, where there are any."""
-        plain = [name for name in self.scope.backdrops if name in PLAIN and name != who.colour]
-        places = [
-            name
-            for name in self.scope.backdrops
-            if name in _PLACES[_HABITAT[who.gait]] and (who.colour, name) not in _CLASHES
+    def choose_noun(self, nouns: tuple[str, ...]) -> Candidate:
+        """Return an actor with one of these nouns."""
+        noun = self.pick(nouns)
+        return Candidate(noun, None, CAST[noun].gait)
+
+    def choose_backdrop(self, candidate: Candidate) -> None:
+        """Set a backdrop that fits the first actor; with a probability of 0.4 a plain colour, if the scope has one."""
+        plain = [name for name in self.scope.backdrops if name in PLAIN_COLOURS and name != candidate.colour]
+        habitat = _BACKDROPS_OF[_HABITAT[candidate.gait]]
+        suitable = [
+            name for name in self.scope.backdrops if name in habitat and (candidate.colour, name) not in _INVISIBLE
         ]
-        self.backdrop = self.pick(plain) if plain and (not places or self.chance(0.4)) else self.pick(places or plain)
+        if plain and (not suitable or self.chance(_PLAIN_PROBABILITY)):
+            self.backdrop = self.pick(plain)
+        else:
+            self.backdrop = self.pick(suitable or plain)
 
-    def suits(self, who: Who) -> bool:
-        """Whether somebody can be at the chosen place, and be told from it and from those who are there."""
-        there = self.backdrop in PLAIN or self.backdrop in _PLACES[_HABITAT[who.gait]]
-        seen = who.colour != self.backdrop and (who.colour, self.backdrop) not in _CLASHES
-        return there and seen and all(who.noun != a.noun for a in self.actors)
+    def fits(self, candidate: Candidate) -> bool:
+        """Tell whether an actor fits the backdrop and can be distinguished from it and from the other actors."""
+        habitat = _BACKDROPS_OF[_HABITAT[candidate.gait]]
+        if self.backdrop not in PLAIN_COLOURS and self.backdrop not in habitat:
+            return False
+        if candidate.colour == self.backdrop or (candidate.colour, self.backdrop) in _INVISIBLE:
+            return False
+        return all(candidate.noun != actor.noun for actor in self.actors)
 
-    def companion(self, nouns: tuple[str, ...] | None = None) -> Who | None:
-        """Somebody else who suits the place, of these nouns if given; or nobody."""
-        for _ in range(40):
-            who = self.who() if nouns is None else Who(noun := self.pick(nouns), None, CAST[noun].gait)
-            if self.suits(who):
-                return who
+    def choose_companion(self, nouns: tuple[str, ...] | None = None) -> Candidate | None:
+        """Return another actor that fits, with one of `nouns` if given; None if none is found."""
+        for _ in range(_MAX_TRIES):
+            candidate = self.choose_actor() if nouns is None else self.choose_noun(nouns)
+            if self.fits(candidate):
+                return candidate
         return None
 
-    def halves(self, who: Who, size: float) -> tuple[float, float]:
-        """Half the actor's width and height as fractions of the frame's."""
-        wide, tall = aspect(who.noun, who.colour)
+    def choose_unlike(self, candidate: Candidate, nouns: tuple[str, ...] | None = None) -> Candidate | None:
+        """Return a companion for the first actor, before it is placed."""
+        # The placeholder keeps the noun from being chosen twice.
+        self.actors.append(Actor("", candidate.noun, "shape", 0.5, 0.5, 0.1, "red"))
+        companion = self.choose_companion(nouns)
+        self.actors.clear()
+        return companion
+
+    def half_size(self, candidate: Candidate, size: float) -> tuple[float, float]:
+        """Return half the actor's width and height in frame widths and heights."""
+        wide, tall = aspect(candidate.noun, candidate.colour)
         short = min(self.width, self.height)
         return size * wide * short / self.width / 2, size * tall * short / self.height / 2
 
-    def size(self, crowd: int = 1) -> float:
-        """A size of the scope; smaller when several must find room."""
-        largest = self.scope.largest if crowd == 1 else self.scope.smallest + 0.1
-        return round(self.within(self.scope.smallest, min(largest, self.scope.largest)), 3)
+    def choose_size(self, crowded: bool = False) -> float:
+        """Return a random size within the scope; a small one if there are several actors."""
+        largest = self.scope.largest
+        if crowded:
+            largest = min(self.scope.smallest + 0.1, largest)
+        return round(self.uniform(self.scope.smallest, largest), 3)
 
-    def floating(self, who: Who) -> bool:
-        """Whether this actor is free of the ground here."""
-        return self.backdrop in PLAIN or self.backdrop == "sky" or who.gait in _AIRBORNE
+    @property
+    def without_ground(self) -> bool:
+        """Tell whether the backdrop has no ground on which actors stand."""
+        return self.backdrop in PLAIN_COLOURS or self.backdrop == "sky"
 
-    def level(self, who: Who, half: float, depth: float) -> float:
-        """The height in the frame at which this actor belongs."""
-        if self.backdrop in PLAIN or self.backdrop == "sky":
-            return self.within(max(half, 0.35), min(1 - half, 0.65)) if half < 0.5 else 0.5
-        if who.gait in _AIRBORNE or (who.gait == "slide" and self.backdrop == "sea"):
-            return self.within(half + 0.03, 0.5)
+    def can_float(self, candidate: Candidate) -> bool:
+        """Tell whether this actor may be anywhere in the frame, not only on the ground."""
+        return self.without_ground or candidate.gait in _AIRBORNE
+
+    def choose_y(self, candidate: Candidate, half_height: float, depth: float) -> float:
+        """Return the y of the actor's centre, in frame heights: on the ground, in the air or in the water."""
+        if self.without_ground:
+            if half_height >= 0.5:
+                return 0.5
+            return self.uniform(max(half_height, 0.35), min(1 - half_height, 0.65))
+        if candidate.gait in _AIRBORNE or (candidate.gait == "slide" and self.backdrop == "sea"):
+            return self.uniform(half_height + 0.03, 0.5)
         if self.backdrop == "sea":
-            return self.within(0.62, 0.97 - half) if who.gait == "swim" else 0.72 - half * 0.5
-        return floor_y(1.0, depth) - half
+            return self.uniform(0.62, 0.97 - half_height) if candidate.gait == "swim" else 0.72 - half_height * 0.5
+        return floor_y(1.0, depth) - half_height
 
-    def place(self, who: Who, x: float, y: float, size: float, depth: float, facing: str | None = None) -> Actor:
-        """Put somebody on the stage."""
-        kind: Any = "emoji" if who.colour is None else "shape"
+    def place(
+        self, candidate: Candidate, x: float, y: float, size: float, depth: float, facing: str | None = None
+    ) -> Actor:
+        """Add an actor to the scene; it faces a random side if none is given."""
         side: Any = facing or self.pick(("left", "right"))
         actor = Actor(
-            f"{who.noun}{len(self.actors)}",
-            who.noun,
-            kind,
-            round(x, 4),
-            round(y, 4),
-            size,
-            who.colour,
-            round(depth, 3),
-            side,
+            id=f"{candidate.noun}{len(self.actors)}",
+            noun=candidate.noun,
+            kind="emoji" if candidate.colour is None else "shape",
+            x=round(x, 4),
+            y=round(y, 4),
+            size=size,
+            colour=candidate.colour,
+            depth=round(depth, 3),
+            facing=side,
         )
         self.actors.append(actor)
         return actor
 
-    def when(self) -> tuple[float, float]:
-        """Mostly the whole clip; sometimes only its beginning or its end."""
+    def choose_span(self) -> tuple[float, float]:
+        """Return start and end of an event in seconds: mostly the whole clip, sometimes its first or last 70 %."""
         if self.seconds >= 1.5 and self.chance(0.3):
-            return self.pick(((0.0, round(self.seconds * 0.7, 3)), (round(self.seconds * 0.3, 3), self.seconds)))
+            beginning, end = (0.0, round(self.seconds * 0.7, 3)), (round(self.seconds * 0.3, 3), self.seconds)
+            return beginning if self.pick((True, False)) else end
         return 0.0, self.seconds
 
-    def add(self, kind: str, actor: Actor, direction: str | None = None, **more: Any) -> None:
-        """Let something happen, over the whole clip unless told otherwise."""
-        start, end = more.pop("span", None) or (0.0, self.seconds)
+    def add_event(
+        self,
+        kind: str,
+        actor: Actor,
+        direction: str | None = None,
+        span: tuple[float, float] | None = None,
+        **details: Any,
+    ) -> None:
+        """Add an event, over the whole clip unless `span` is given."""
+        start, end = span or (0.0, self.seconds)
         way: Any = direction
-        self.events.append(Event(kind, actor.id, round(start, 3), round(end, 3), way, **more))
+        self.events.append(Event(kind, actor.id, round(start, 3), round(end, 3), way, **details))

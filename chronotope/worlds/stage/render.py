@@ -1,4 +1,4 @@
-"""The stage: a spec becomes frames, masks and truth."""
+"""Render a stage spec: frames, masks and ground truth."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from chronotope.worlds.events import EventRecord
-from chronotope.worlds.stage.backdrops import Paper, backdrop_layers, flat_backdrop, layer_pixels
+from chronotope.worlds.stage.backdrops import DrawArea, backdrop_layers, flat_backdrop, layer_pixels
 from chronotope.worlds.stage.camera import camera_path
-from chronotope.worlds.stage.compositing import View, over
-from chronotope.worlds.stage.simulate import choreograph
+from chronotope.worlds.stage.compositing import ActorView, composite_over
+from chronotope.worlds.stage.simulate import simulate
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.tracks import Scene
 
@@ -21,7 +21,7 @@ __all__ = ["StageClip", "Truth", "render"]
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-    """What is where: arrays over [frame, actor] in pixels of the picture, and the log of what really happened."""
+    """Ground truth: arrays over [frame, actor] in pixels of the picture, and the log of events."""
 
     actors: tuple[str, ...]
     x: np.ndarray
@@ -35,7 +35,7 @@ class Truth:
     events: tuple[EventRecord, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Compact lists for JSON."""
+        """Return rounded lists for JSON."""
         numbers = {
             name: getattr(self, name).round(3).tolist()
             for name in ("x", "y", "width", "height", "rotation", "visible_fraction")
@@ -50,7 +50,7 @@ class Truth:
 
 @dataclasses.dataclass(frozen=True)
 class StageClip:
-    """A rendered clip: uint8 frames [t, h, w, 3], masks [t, h, w] (0 backdrop, i + 1 actor i), and the truth."""
+    """A rendered clip: uint8 frames [t, h, w, 3], masks [t, h, w] (0 backdrop, i + 1 actor i), and ground truth."""
 
     frames: np.ndarray
     masks: np.ndarray
@@ -59,37 +59,36 @@ class StageClip:
 
 def render(spec: Spec) -> StageClip:
     """Draw the whole clip; the same spec gives the same bytes."""
-    cv2.setNumThreads(1)  # small pictures: threads cost more than they give
-    scene = choreograph(spec)
+    cv2.setNumThreads(1)  # threads slow down the drawing of small pictures
+    scene = simulate(spec)
     path = camera_path(spec, scene.tracks)
     frames = _backdrop_frames(spec, path)
     masks = np.zeros(frames.shape[:3], np.uint8)
-    views = [View(spec, actor, scene.tracks[actor.id], path) for actor in spec.actors]
-    lamps = [
-        i for i, actor in enumerate(spec.actors) if any(e.kind == "switch" and e.actor == actor.id for e in spec.events)
-    ]
-    whole = np.zeros((spec.num_frames, len(views)))  # pixels of each actor as if nothing hid it
+    views = [ActorView(spec, actor, scene.tracks[actor.id], path) for actor in spec.actors]
+    switched = {event.actor for event in spec.events if event.kind == "switch"}
+    lamps = [i for i, actor in enumerate(spec.actors) if actor.id in switched]
+    whole = np.zeros((spec.num_frames, len(views)))  # pixels of each actor without occlusion
     visible = np.zeros_like(whole)
-    # Painter's order: the back first; of two at the same depth, the later one in the list is in front.
+    # Painter's algorithm: from back to front; of two at the same depth, the later one in the list is in front.
     order = sorted(range(len(views)), key=lambda i: (-spec.actors[i].depth, i))
     for t in range(spec.num_frames):
         _draw_strokes(frames[t], scene, path[t], t)
-        there = [i for i in order if views[i].present[t]]
-        for i in there:
+        present = [i for i in order if views[i].present[t]]
+        for i in present:
             views[i].cast_shadow(frames[t], t)
-        for i in there:
+        for i in present:
             whole[t, i] = views[i].paint(frames[t], masks[t], t, i + 1)
         visible[t] = np.bincount(masks[t].ravel(), minlength=len(views) + 1)[1 : len(views) + 1]
         for i in lamps:
-            _light(frames[t], views[i], t, float(scene.light[t]))
+            _apply_light(frames[t], views[i], t, float(scene.light[t]))
     return StageClip(frames, masks, _truth(spec, views, whole, visible, scene))
 
 
-_DARK = (0.26, 0.28, 0.42)  # what a dark room leaves of red, green and blue
+_DARK = (0.26, 0.28, 0.42)  # factors of red, green and blue in a dark room
 
 
-def _light(frame: np.ndarray, lamp: View, t: int, light: float) -> None:
-    """Darken the picture, or let the lamp glow."""
+def _apply_light(frame: np.ndarray, lamp: ActorView, t: int, light: float) -> None:
+    """Darken the picture, or add the glow of the lamp."""
     if light < 1:
         keep = [c + (1 - c) * light for c in _DARK]
         frame[...] = cv2.multiply(frame, np.array([*keep, 1.0]))
@@ -105,34 +104,35 @@ def _draw_strokes(frame: np.ndarray, scene: Scene, look: np.ndarray, t: int) -> 
     for stroke in scene.strokes:
         points = stroke.points[: max(0, t - stroke.first + 1)]
         if len(points) > 1:
-            # OpenCV takes coordinates in 1/16 pixel, with pixel centres at whole numbers.
+            # OpenCV takes coordinates in 1/16 pixel, with pixel centres at integers.
             seen = np.round(((points - look[:2]) * look[2] + centre - 0.5) * 16).astype(np.int32)
-            cv2.polylines(
-                frame, [seen[:, None]], False, stroke.colour, max(1, round(stroke.width * look[2])), cv2.LINE_AA, 4
-            )
+            width = max(1, round(stroke.width * look[2]))
+            cv2.polylines(frame, [seen[:, None]], False, stroke.colour, width, cv2.LINE_AA, 4)
 
 
-def _truth(spec: Spec, views: list[View], whole: np.ndarray, visible: np.ndarray, scene: Scene) -> Truth:
-    def table(name: str) -> np.ndarray:
-        return np.stack([getattr(view, name) for view in views], axis=1) if views else np.zeros((spec.num_frames, 0))
+def _truth(spec: Spec, views: list[ActorView], whole: np.ndarray, visible: np.ndarray, scene: Scene) -> Truth:
+    def stacked(name: str) -> np.ndarray:
+        if not views:
+            return np.zeros((spec.num_frames, 0))
+        return np.stack([getattr(view, name) for view in views], axis=1)
 
     fraction = np.divide(visible, whole, out=np.zeros_like(whole), where=whole > 0).clip(0, 1)
     return Truth(
         actors=tuple(actor.id for actor in spec.actors),
-        x=table("x"),
-        y=table("y"),
-        width=table("width"),
-        height=table("height"),
-        rotation=table("turn"),
+        x=stacked("x"),
+        y=stacked("y"),
+        width=stacked("width"),
+        height=stacked("height"),
+        rotation=stacked("turn"),
         visible_fraction=fraction,
-        present=table("present").astype(bool),
+        present=stacked("present").astype(bool),
         light=scene.light.copy(),
         events=tuple(scene.log),
     )
 
 
 def _backdrop_frames(spec: Spec, path: np.ndarray) -> np.ndarray:
-    """The backdrop alone, for every frame."""
+    """Draw the backdrop of every frame, without actors."""
     size = (spec.num_frames, spec.height, spec.width, 3)
     if not np.ptp(path, axis=0).any() and path[0].tolist() == [spec.width / 2, spec.height / 2, 1.0]:
         frames = np.empty(size, np.uint8)
@@ -145,13 +145,13 @@ def _backdrop_frames(spec: Spec, path: np.ndarray) -> np.ndarray:
         looks = centre + (path[:, :2] - centre) * layer.parallax
         half = centre / path[:, 2:]
         low, high = np.floor((looks - half).min(0)) - 2, np.ceil((looks + half).max(0)) + 2
-        paper = Paper(float(spec.width), float(spec.height), (*low.tolist(), *high.tolist()), spec.seed)
-        pixels = layer_pixels(layer, paper, closest)
+        area = DrawArea(float(spec.width), float(spec.height), (*low.tolist(), *high.tolist()), spec.seed)
+        pixels = layer_pixels(layer, area, closest)
         fine = np.array([pixels.shape[1] / (high[0] - low[0]), pixels.shape[0] / (high[1] - low[1])])
         for t in range(spec.num_frames):
             scale = path[t, 2] / fine
             offset = (low - looks[t]) * path[t, 2] + centre + 0.5 * scale - 0.5
             matrix = np.array([[scale[0], 0, offset[0]], [0, scale[1], offset[1]]])
             seen = cv2.warpAffine(pixels, matrix, (spec.width, spec.height), flags=cv2.INTER_LINEAR)
-            over(frames[t], seen, seen[..., 3])
+            composite_over(frames[t], seen, seen[..., 3])
     return frames

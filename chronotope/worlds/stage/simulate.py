@@ -1,25 +1,25 @@
-"""Play all events of a spec and return the scene: tracks, light, strokes and the log."""
+"""Simulate a spec: its events become the tracks of actors, the light, painted strokes and an event log."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from chronotope.worlds.stage.interactions import ENCOUNTERS
+from chronotope.worlds.stage.interactions import INTERACTIONS
 from chronotope.worlds.stage.motion import MOTIONS
 from chronotope.worlds.stage.spec import Spec
-from chronotope.worlds.stage.tracks import Scene, at_rest
+from chronotope.worlds.stage.tracks import Scene, resting_track
 
-__all__ = ["choreograph"]
+__all__ = ["simulate"]
 
-_PLAY = {**MOTIONS, **ENCOUNTERS}
+_HANDLERS = {**MOTIONS, **INTERACTIONS}
 
 
-def choreograph(spec: Spec) -> Scene:
-    """Events are played in the order in which they start; each leaves its mark on all later frames."""
+def simulate(spec: Spec) -> Scene:
+    """Apply all events in the order in which they start; each changes all later frames."""
     times = np.arange(spec.num_frames) / spec.fps
-    tracks = {actor.id: at_rest(spec, actor) for actor in spec.actors}
-    scene = Scene(spec, times, tracks, np.ones(spec.num_frames), [], [])
+    tracks = {actor.id: resting_track(spec, actor) for actor in spec.actors}
+    scene = Scene(spec, times, tracks, light=np.ones(spec.num_frames), strokes=[], log=[])
     for event in sorted(spec.events, key=lambda e: (e.start, e.end, e.actor, e.kind)):
-        _PLAY[event.kind](scene, event)
-    scene.log.sort(key=lambda h: (h.start, h.end, h.kind, h.actor))
+        _HANDLERS[event.kind](scene, event)
+    scene.log.sort(key=lambda record: (record.start, record.end, record.kind, record.actor))
     return scene

@@ -1,4 +1,4 @@
-"""Where everybody is at every frame, in pixels of the resting frame, while the events of a spec are being played."""
+"""Positions of all actors at every frame, in pixels of the frame before the camera moves."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from chronotope.worlds.stage.cast import CAST, Noun
 from chronotope.worlds.stage.spec import Actor, Event, Spec
 from chronotope.worlds.stage.sprites import aspect
 
-__all__ = ["Scene", "Stroke", "Track", "at_rest", "floor_y", "noun_of", "step_of"]
+__all__ = ["Scene", "Stroke", "Track", "floor_y", "noun_of", "resting_track", "unit_step"]
+
+_UNIT_STEPS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 
 
 @dataclasses.dataclass
 class Track:
-    """One actor over all frames: centre, longer side, turn (degrees clockwise), mirrored, and whether it exists."""
+    """One actor over all frames; positions and sizes are in pixels."""
 
-    x: np.ndarray
+    x: np.ndarray  # of the centre
     y: np.ndarray
-    size: np.ndarray
-    turn: np.ndarray
+    size: np.ndarray  # of the longer side
+    turn: np.ndarray  # degrees clockwise
     mirrored: np.ndarray
     present: np.ndarray
-    lift: np.ndarray  # how far the feet are above the place they stand on, for the shadow
+    lift: np.ndarray  # height of the feet above the ground, for the shadow
     extent: tuple[float, float]  # width and height as fractions of the longer side
 
-    def half(self, t: int) -> tuple[float, float]:
-        """Half the width and half the height at frame t."""
+    def half_size(self, t: int) -> tuple[float, float]:
+        """Return half the width and half the height at frame `t`."""
         return float(self.size[t] * self.extent[0] / 2), float(self.size[t] * self.extent[1] / 2)
 
 
 @dataclasses.dataclass(frozen=True)
 class Stroke:
-    """A painted line: its points at the frames from `first` on, and the frame after which it grows no more."""
+    """A painted line, which grows by one of its points a frame, from frame `first` on."""
 
     colour: tuple[int, int, int]
     width: float
@@ -44,7 +46,7 @@ class Stroke:
 
 @dataclasses.dataclass
 class Scene:
-    """All the tracks, the strokes, the light (1 bright .. 0 dark) and the log while they are being written."""
+    """The state of a simulation: tracks, strokes, light (1 bright, 0 dark) and the event log."""
 
     spec: Spec
     times: np.ndarray
@@ -53,51 +55,50 @@ class Scene:
     strokes: list[Stroke]
     log: list[EventRecord]
 
-    def span(self, event: Event) -> tuple[np.ndarray, np.ndarray]:
-        """Which frames the event touches (from its start to the end of the clip), and its progress in them from 0 to 1."""
-        touched = self.times >= event.start - 1e-9
+    def progress(self, event: Event) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mask of the frames from the event's start on, and its progress in them from 0 to 1."""
+        started = self.times >= event.start - 1e-9
         length = max(event.end - event.start, 1e-9)
-        return touched, np.clip((self.times[touched] - event.start) / length, 0.0, 1.0)
+        return started, np.clip((self.times[started] - event.start) / length, 0.0, 1.0)
 
-    def note(
+    def record(
         self, kind: str, event: Event, start: float | None = None, end: float | None = None, target: str | None = None
     ) -> None:
-        """Write into the log."""
+        """Append to the log; times and target are the event's own unless given."""
         start = event.start if start is None else start
-        self.log.append(
-            EventRecord(kind, event.actor, start, event.end if end is None else end, target or event.target)
-        )
+        end = event.end if end is None else end
+        self.log.append(EventRecord(kind, event.actor, start, end, target or event.target))
 
 
 def floor_y(height: float | int, depth: float) -> float:
-    """Where an actor at this depth stands: the front of the stage is low in the frame, the back is high."""
+    """Return where the feet of an actor at this depth are: low in the frame at the front, higher at the back."""
     return height * (0.94 - 0.2 * depth)
 
 
 def noun_of(actor: Actor) -> Noun | None:
-    """The actor's row of the cast, if it is no shape."""
+    """Return the actor's row of the cast, or None for a shape."""
     return CAST[actor.noun] if actor.kind == "emoji" else None
 
 
-def step_of(direction: str | None) -> tuple[int, int]:
-    """The direction as a step in x and y; y grows downward."""
-    return {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}.get(direction or "right", (1, 0))
+def unit_step(direction: str | None) -> tuple[int, int]:
+    """Return the direction (default: right) as a step in x and y; y grows downward."""
+    return _UNIT_STEPS.get(direction or "right", (1, 0))
 
 
-def at_rest(spec: Spec, actor: Actor) -> Track:
-    """A track that stays where the spec put the actor."""
+def resting_track(spec: Spec, actor: Actor) -> Track:
+    """Return a track that stays where the spec puts the actor."""
     noun = noun_of(actor)
 
-    def fill(value: float) -> np.ndarray:
+    def constant(value: float) -> np.ndarray:
         return np.full(spec.num_frames, float(value))
 
     return Track(
-        x=fill(actor.x * spec.width),
-        y=fill(actor.y * spec.height),
-        size=fill(actor.size * min(spec.width, spec.height)),
-        turn=fill(-45.0 if noun is not None and noun.facing == "up-right" else 0.0),
+        x=constant(actor.x * spec.width),
+        y=constant(actor.y * spec.height),
+        size=constant(actor.size * min(spec.width, spec.height)),
+        turn=constant(-45.0 if noun is not None and noun.facing == "up-right" else 0.0),
         mirrored=np.full(spec.num_frames, actor.facing == "left"),
         present=np.full(spec.num_frames, True),
-        lift=fill(0.0),
+        lift=constant(0.0),
         extent=aspect(actor.noun, actor.colour),
     )

@@ -1,15 +1,15 @@
-"""The vocabulary of captions: verbs, directions, places and camera phrases."""
+"""The vocabulary of captions: verbs, places, synonyms and camera phrases."""
 
 from __future__ import annotations
 
 from chronotope.worlds.language import article
-from chronotope.worlds.stage.backdrops import PLAIN
+from chronotope.worlds.stage.backdrops import PLAIN_COLOURS
 from chronotope.worlds.stage.cast import CAST
 from chronotope.worlds.stage.spec import Actor, Event
 
 __all__ = ["CAMERA", "SYNONYMS", "VERBS", "places", "verb_key"]
 
-# Third person, by the kind of event and the way of getting about; what stands first twice is said twice as often.
+# Verbs in the third person, by kind of event or by gait. A verb that is listed twice is chosen twice as often.
 VERBS: dict[str, tuple[str, ...]] = {
     "walk": ("walks", "walks", "runs"),
     "hop": ("hops", "jumps", "walks"),
@@ -62,20 +62,20 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 
 
 def places(backdrop: str) -> tuple[str, ...]:
-    """Phrases for a backdrop."""
-    if backdrop not in PLAIN:
+    """Return phrases for a backdrop: 'in the sky', 'on a red background'."""
+    if backdrop not in PLAIN_COLOURS:
         return _PLACES[backdrop]
     word = f"{article(backdrop)} {backdrop}"
     return (f"on {word} background", f"in front of {word} background", f"against {word} backdrop")
 
 
-def verb_key(actor: Actor, event: Event, going: bool = False) -> str:
-    """Which row of VERBS fits this actor doing this, or its way of getting there if `going`."""
-    if event.kind in VERBS and event.kind not in ("walk", "fly") and not going:
+def verb_key(actor: Actor, event: Event, travel: bool = False) -> str:
+    """Return the key of VERBS for an actor and an event, or for the actor's movement in the event if `travel`."""
+    if event.kind in VERBS and event.kind not in ("walk", "fly") and not travel:
         return event.kind
     if actor.kind == "shape":
-        return "slide" if event.kind != "hit" or actor.noun != "circle" else "roll"
+        return "roll" if event.kind == "hit" and actor.noun == "circle" else "slide"
     gait = CAST[actor.noun].gait
     if event.kind == "walk":
-        return gait if gait == "hop" else "walk"
+        return "hop" if gait == "hop" else "walk"
     return "fly" if event.kind == "fly" and gait != "float" else gait

@@ -16,23 +16,23 @@ from chronotope.metrics.statistics import Rate
 from chronotope.worlds.case import Case, SuiteItem, TaskInputs, basic_strata
 from chronotope.worlds.check import Check
 from chronotope.worlds.language import DIRECTIONS
-from chronotope.worlds.splits import Split, spec_key
+from chronotope.worlds.splits import Split, spec_key, split_of
 from chronotope.worlds.stage import captions as wording
 from chronotope.worlds.stage.checks import selector
 from chronotope.worlds.stage.checks.case import check_case
 from chronotope.worlds.stage.checks.coverage import coverage
 from chronotope.worlds.stage.checks.drift import SPREAD
-from chronotope.worlds.stage.faults.appearance import CONTROLS, FAULTS, inject
+from chronotope.worlds.stage.faults.appearance import FAULTS, controls, inject
 from chronotope.worlds.stage.faults.tasks import TASK_FAULTS, inject_into_case
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import sample_spec, split_of
+from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES, Scope
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.suites.feasibility import infeasible
 from chronotope.worlds.stage.suites.lengths import STORIES, lengths_suite
 from chronotope.worlds.stage.suites.mixture import MIXTURES, mixture_suite
 from chronotope.worlds.stage.suites.prompts import PROMPT_KINDS, prompts_suite
-from chronotope.worlds.stage.suites.sizes import TRAINING, sizes_suite, trained
+from chronotope.worlds.stage.suites.sizes import SIZE_KINDS, size_kind, sizes_suite
 from chronotope.worlds.stage.suites.strata import strata_of
 from chronotope.worlds.stage.suites.tasks import CANVAS_TASKS, task_inputs_of, tasks_suite
 from chronotope.worlds.stage.suites.trial import trial_cases
@@ -61,7 +61,7 @@ class Stage(World):
     tasks = tuple(CANVAS_TASKS)
     kinds: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "story": tuple(STORIES),
-        "training": TRAINING,
+        "training": SIZE_KINDS,
         "asks for": tuple(PROMPT_KINDS),
     }
     selector = selector.SELECTOR
@@ -142,8 +142,8 @@ class Stage(World):
 
     def not_checkable(self, case: Case) -> str | None:
         """Say why the checks cannot decide about a case."""
-        if case.kind in TRAINING and case.kind != trained(case.spec):
-            return f"kind is {case.kind}, by its spec {trained(case.spec)}"
+        if case.kind in SIZE_KINDS and case.kind != size_kind(case.spec):
+            return f"kind is {case.kind}, by its spec {size_kind(case.spec)}"
         return infeasible(case.task, case.kind, case.spec, case.prompt)
 
     def extra_rates(self, checks: Iterable[Sequence[Check]]) -> dict[str, Rate]:
@@ -170,11 +170,7 @@ class Stage(World):
 
     def controls(self, case: Case, frames: Frames, other: Case) -> Mapping[str, Frames]:
         """Return the clip frozen, shuffled, backwards and blank, and the clip of another case with other nouns."""
-        found: dict[str, Frames] = {}
-        for name, change in CONTROLS.items():
-            changed = change(case.spec, frames, np.random.default_rng([case.index, 13]))
-            if changed is not None:
-                found[name] = changed
+        found = dict(controls(case.spec, frames, np.random.default_rng([case.index, 13])))
         nouns, others = ({actor.noun for actor in spec.actors} for spec in (case.spec, other.spec))
         if nouns != others and other.spec.num_frames > 1:
             clip = render(other.spec).frames

@@ -1,4 +1,4 @@
-"""The table's camera: where it is at each frame, and the matrix that takes metres to pixels."""
+"""The camera of a table clip: its pose at each frame, and the matrix that projects metres to pixels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from chronotope.worlds.table.spec import TableSpec
 
 __all__ = ["TARGET", "View", "angles", "view_at", "views"]
 
-TARGET = np.array([0.0, 0.0, 0.25])  # what it looks at
-FIELD = 36.0  # degrees that the short side of the frame sees
+TARGET = np.array([0.0, 0.0, 0.25])  # the point at which it looks, in metres
+FIELD_OF_VIEW = 36.0  # degrees, of the short side of the frame
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """The camera at one frame: its place, its axes (rows: right, down, forward), its focal length in pixels, the frame's size."""
+    """The camera at one frame: position, axes (rows: right, down, forward), focal length in pixels, frame size."""
 
     place: np.ndarray
     axes: np.ndarray
@@ -27,25 +27,28 @@ class View:
 
     @property
     def matrix(self) -> np.ndarray:
-        """[3, 4]: `matrix @ (x, y, z, 1)` is (column, row, 1) times the depth, with the picture's corner at (0, 0)."""
+        """Return the projection [3, 4]: `matrix @ (x, y, z, 1)` is (column, row, 1) times the depth.
+
+        The corner of the picture is at (0, 0).
+        """
         lens = np.array([[self.focal, 0, self.width / 2], [0, self.focal, self.height / 2], [0, 0, 1]])
         return lens @ np.hstack([self.axes, -self.axes @ self.place[:, None]])
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Points [n, 3] in metres to [n, 3]: column, row, depth."""
-        seen = points @ self.matrix[:, :3].T + self.matrix[:, 3]
-        return np.column_stack([seen[:, :2] / seen[:, 2:], seen[:, 2]])
+        """Project points [n, 3] in metres to [n, 3]: column and row in pixels, depth in metres."""
+        projected = points @ self.matrix[:, :3].T + self.matrix[:, 3]
+        return np.column_stack([projected[:, :2] / projected[:, 2:], projected[:, 2]])
 
     @property
-    def field(self) -> float:
-        """Degrees that the height of the frame sees."""
+    def vertical_field_of_view(self) -> float:
+        """Return the field of view of the frame's height in degrees."""
         return math.degrees(2 * math.atan(self.height / 2 / self.focal))
 
 
 def view_at(spec: TableSpec, degrees: float) -> View:
-    """The spec's camera after it has gone so far around the table, to the right where positive."""
+    """Return the spec's camera after it has moved around the table by this angle, positive to the right."""
     camera = spec.camera
-    focal = min(spec.width, spec.height) / 2 / math.tan(math.radians(FIELD / 2))
+    focal = min(spec.width, spec.height) / 2 / math.tan(math.radians(FIELD_OF_VIEW / 2))
     up, angle = math.radians(camera.elevation), math.radians(degrees)
     out = np.array([math.sin(angle) * math.cos(up), -math.cos(angle) * math.cos(up), math.sin(up)])
     right = np.array([math.cos(angle), math.sin(angle), 0.0])
@@ -54,14 +57,16 @@ def view_at(spec: TableSpec, degrees: float) -> View:
 
 
 def angles(spec: TableSpec) -> np.ndarray:
-    """How far the camera has gone around at every frame, in degrees, to the right where positive."""
+    """Return the camera's angle around the table at every frame, in degrees, positive to the right."""
     camera = spec.camera
-    turn = {"still": 0.0, "orbit": 60.0 if camera.amount is None else camera.amount, "round": 360.0}[camera.kind]
-    # A camera that goes round comes back to where it was with the frame after the last, so that the clip is a loop.
+    orbit = 60.0 if camera.amount is None else camera.amount
+    turn = {"still": 0.0, "orbit": orbit, "round": 360.0}[camera.kind]
+    # After the last frame a camera that goes round would be at the first frame again, so that the clip is a loop.
     last = spec.num_frames if camera.kind == "round" else max(spec.num_frames - 1, 1)
-    return (-1.0 if camera.direction == "left" else 1.0) * turn * np.arange(spec.num_frames) / last
+    sign = -1.0 if camera.direction == "left" else 1.0
+    return sign * turn * np.arange(spec.num_frames) / last
 
 
 def views(spec: TableSpec) -> tuple[View, ...]:
-    """The camera at every frame; the first one looks along y."""
+    """Return the camera at every frame; the first one looks along y."""
     return tuple(view_at(spec, float(degrees)) for degrees in angles(spec))

@@ -11,10 +11,10 @@ from chronotope.geometry import Frames
 from chronotope.worlds.case import Case
 from chronotope.worlds.table.camera import views
 from chronotope.worlds.table.checks.geometry import truth_of
-from chronotope.worlds.table.checks.tracking import CLASHES, STRANGERS
-from chronotope.worlds.table.mujoco_model import build
+from chronotope.worlds.table.checks.tracking import CONFUSABLE, OTHER_COLOURS
+from chronotope.worlds.table.mujoco_model import build_model
 from chronotope.worlds.table.render import render
-from chronotope.worlds.table.simulate import GRAVITY, Motion, play
+from chronotope.worlds.table.simulate import GRAVITY, Trajectory, simulate_model
 from chronotope.worlds.table.spec import TABLES, Actor, Camera, Event, TableSpec, extent
 
 __all__ = ["CONTROLS", "FAULTS", "inject"]
@@ -64,27 +64,27 @@ def _moment(spec: TableSpec, rng: np.random.Generator) -> int | None:
 
 
 def _true(spec: TableSpec) -> Frames:
-    return render(spec, truth_of(spec).motion).frames
+    return render(spec, truth_of(spec).trajectory).frames
 
 
 def _then(first: Frames, second: Frames, moment: int) -> Frames:
     return np.concatenate([first[:moment], second[moment:]])
 
 
-def _moved(spec: TableSpec, name: str, shift: np.ndarray) -> Motion:
-    """The true motion with an actor somewhere else: `shift` [t, 3] or [3] in metres."""
-    motion = truth_of(spec).motion
-    position = motion.position.copy()
+def _moved(spec: TableSpec, name: str, shift: np.ndarray) -> Trajectory:
+    """The true trajectory with an actor somewhere else: `shift` [t, 3] or [3] in metres."""
+    trajectory = truth_of(spec).trajectory
+    position = trajectory.position.copy()
     position[:, _number(spec, name)] += shift
-    return dataclasses.replace(motion, position=position)
+    return dataclasses.replace(trajectory, position=position)
 
 
 def _without(spec: TableSpec, name: str) -> Frames:
     """The true clip without somebody; nothing else is changed."""
     keep = [i for i, actor in enumerate(spec.actors) if actor.id != name]
-    motion = truth_of(spec).motion
+    trajectory = truth_of(spec).trajectory
     rest = dataclasses.replace(
-        motion, **{part: getattr(motion, part)[:, keep] for part in ("position", "orientation", "velocity")}
+        trajectory, **{part: getattr(trajectory, part)[:, keep] for part in ("position", "orientation", "velocity")}
     )
     events = tuple(e for e in spec.events if name not in (e.actor, e.target))
     return render(dataclasses.replace(spec, actors=tuple(spec.actors[i] for i in keep), events=events), rest).frames
@@ -97,24 +97,24 @@ def _changed(spec: TableSpec, name: str, **changes: object) -> TableSpec:
 
 def _with(spec: TableSpec, extra: Actor) -> Frames:
     """The true clip with somebody more, who rests."""
-    motion, count = truth_of(spec).motion, spec.num_frames
+    trajectory, count = truth_of(spec).trajectory, spec.num_frames
     place = np.array([extra.x, extra.y, extent(extra)[2] / 2])
     more = dataclasses.replace(
-        motion,
-        position=np.concatenate([motion.position, np.tile(place, (count, 1, 1))], axis=1),
-        orientation=np.concatenate([motion.orientation, np.tile([1.0, 0, 0, 0], (count, 1, 1))], axis=1),
-        velocity=np.concatenate([motion.velocity, np.zeros((count, 1, 3))], axis=1),
+        trajectory,
+        position=np.concatenate([trajectory.position, np.tile(place, (count, 1, 1))], axis=1),
+        orientation=np.concatenate([trajectory.orientation, np.tile([1.0, 0, 0, 0], (count, 1, 1))], axis=1),
+        velocity=np.concatenate([trajectory.velocity, np.zeros((count, 1, 3))], axis=1),
     )
     return render(dataclasses.replace(spec, actors=(*spec.actors, extra)), more).frames
 
 
 def _room(spec: TableSpec, rng: np.random.Generator, gap: float = 0.75) -> tuple[float, float] | None:
     """A place in the picture, beside everybody's way in the world and on the picture."""
-    motion, path = truth_of(spec).motion, views(spec)
+    trajectory, path = truth_of(spec).trajectory, views(spec)
     for _ in range(60):
         place = np.array([*rng.uniform(-0.9, 0.9, 2), 0.25])
-        apart = np.linalg.norm(motion.position[..., :2] - place[:2], axis=2).min() > gap
-        for view, others in zip(path, motion.position, strict=True):
+        apart = np.linalg.norm(trajectory.position[..., :2] - place[:2], axis=2).min() > gap
+        for view, others in zip(path, trajectory.position, strict=True):
             if not apart:
                 break
             seen = np.vstack([view.project(place[None]), view.project(others)])
@@ -131,7 +131,7 @@ def _room(spec: TableSpec, rng: np.random.Generator, gap: float = 0.75) -> tuple
 
 def _other_colour(spec: TableSpec, rng: np.random.Generator) -> str:
     taken = {actor.colour for actor in spec.actors}
-    free = [name for name in STRANGERS if name not in taken and (name, spec.table) not in CLASHES]
+    free = [name for name in OTHER_COLOURS if name not in taken and (name, spec.table) not in CONFUSABLE]
     return free[int(rng.integers(len(free)))]
 
 
@@ -148,7 +148,7 @@ def _extra(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
 def _recoloured(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     actor = _pick(_steady(spec), rng)
     return (
-        render(_changed(spec, actor.id, colour=_other_colour(spec, rng)), truth_of(spec).motion).frames
+        render(_changed(spec, actor.id, colour=_other_colour(spec, rng)), truth_of(spec).trajectory).frames
         if actor
         else None
     )
@@ -193,7 +193,9 @@ def _held(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     """Nobody is set going."""
     if not spec.events:
         return None
-    return render(spec, play(spec, build(spec, looks=False), [actor.id for actor in spec.actors])).frames
+    return render(
+        spec, simulate_model(spec, build_model(spec, drawable=False), [actor.id for actor in spec.actors])
+    ).frames
 
 
 def _turned(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
@@ -204,7 +206,9 @@ def _turned(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     other = dataclasses.replace(spec, events=tuple(back if e is ways[0] else e for e in spec.events))
     i, there = _number(spec, back.actor), truth_of(other)
     return (
-        render(other, there.motion).frames if there.visible[:, i].min() >= 0.8 and there.untouched[:, i].all() else None
+        render(other, there.trajectory).frames
+        if there.visible[:, i].min() >= 0.8 and there.untouched[:, i].all()
+        else None
     )
 
 
@@ -224,7 +228,7 @@ def _shaken(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
 
 def _strokes(spec: TableSpec) -> list[Event]:
     """Those events that make one solid meet the one at which it is sent."""
-    contacts = truth_of(spec).motion.contacts
+    contacts = truth_of(spec).trajectory.contacts
     return [e for e in spec.events if e.target and any({c.actor, c.target} == {e.actor, e.target} for c in contacts)]
 
 
@@ -235,18 +239,19 @@ def _unmoved(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     far = [
         e
         for e in strokes
-        if np.linalg.norm(np.ptp(truth.motion.position[:, _number(spec, str(e.target)), :2], axis=0)) > 0.3
+        if np.linalg.norm(np.ptp(truth.trajectory.position[:, _number(spec, str(e.target)), :2], axis=0)) > 0.3
     ]
     if not far:
         return None
     if far[0].kind != "push":
-        return render(spec, play(spec, build(spec, looks=False), [str(far[0].target)])).frames
+        return render(spec, simulate_model(spec, build_model(spec, drawable=False), [str(far[0].target)])).frames
     # no hand pushes through a rock: both stand from then on
-    contact = next(c for c in truth.motion.contacts if {c.actor, c.target} == {far[0].actor, far[0].target})
+    contact = next(c for c in truth.trajectory.contacts if {c.actor, c.target} == {far[0].actor, far[0].target})
     stop = np.minimum(np.arange(spec.num_frames), int(contact.seconds * spec.fps))
-    motion = truth.motion
+    trajectory = truth.trajectory
     return render(
-        spec, dataclasses.replace(motion, position=motion.position[stop], orientation=motion.orientation[stop])
+        spec,
+        dataclasses.replace(trajectory, position=trajectory.position[stop], orientation=trajectory.orientation[stop]),
     ).frames
 
 
@@ -255,11 +260,16 @@ def _upright(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     toppled = [event for event in spec.events if event.kind == "topple"]
     if toppled:
         return render(
-            spec, play(spec, build(spec, looks=False), [a.id for a in spec.actors if a.id != toppled[0].actor])
+            spec,
+            simulate_model(
+                spec, build_model(spec, drawable=False), [a.id for a in spec.actors if a.id != toppled[0].actor]
+            ),
         ).frames
     dull = [event for event in spec.events if event.kind == "bounce" and _free_fall(spec, event)]
     return (
-        render(spec, play(spec, build(_changed(spec, dull[0].actor, restitution=0.15), looks=False))).frames
+        render(
+            spec, simulate_model(spec, build_model(_changed(spec, dull[0].actor, restitution=0.15), drawable=False))
+        ).frames
         if dull
         else None
     )
@@ -274,7 +284,7 @@ def _ghost(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
         way = spec.actors[j].x - spec.actors[i].x, spec.actors[j].y - spec.actors[i].y
         if np.hypot(*way) + 0.7 > (spec.seconds - event.start) * float(event.speed or 1.0) * 0.9:
             continue  # the clip ends before it has come through
-        truth = truth_of(spec).motion
+        truth = truth_of(spec).trajectory
         at = next(
             int(c.seconds * spec.fps) for c in truth.contacts if {c.actor, c.target} == {event.actor, event.target}
         )
@@ -291,7 +301,7 @@ def _ghost(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
 
 def _hasty(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     """Who is struck goes before the other is at it."""
-    truth = truth_of(spec).motion
+    truth = truth_of(spec).trajectory
     for event in _strokes(spec):
         i, j = _number(spec, event.actor), _number(spec, str(event.target))
         at = next(
@@ -312,10 +322,10 @@ def _hasty(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
 def _free_fall(spec: TableSpec, event: Event) -> bool:
     """Whether a drop can be measured: seen whole until it lands, on the table."""
     i, truth = _number(spec, event.actor), truth_of(spec)
-    mine = [c for c in truth.motion.contacts if spec.actors[i].id in (c.actor, c.target)]
+    mine = [c for c in truth.trajectory.contacts if spec.actors[i].id in (c.actor, c.target)]
     seen = (truth.visible[:, i] >= 0.97).mean() > 0.8 and spec.actors[i].lift >= 0.6
     first = mine and "table" in (mine[0].actor, mine[0].target)
-    rolled = event.kind == "drop" and float(np.linalg.norm(np.ptp(truth.motion.position[:, i, :2], axis=0))) > 0.12
+    rolled = event.kind == "drop" and float(np.linalg.norm(np.ptp(truth.trajectory.position[:, i, :2], axis=0))) > 0.12
     return bool(seen and first and not rolled and (event.kind == "drop" or event.direction in (None, "left", "right")))
 
 
@@ -325,10 +335,10 @@ def _light(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     if not falls:
         return None
     if rng.random() < 0.5:
-        model = build(spec, looks=False)
+        model = build_model(spec, drawable=False)
         model.opt.gravity[2] *= _WEIGHT
-        return render(spec, play(spec, model)).frames
-    event, truth = falls[0], truth_of(spec).motion
+        return render(spec, simulate_model(spec, model)).frames
+    event, truth = falls[0], truth_of(spec).trajectory
     i, start = _number(spec, event.actor), round(event.start * spec.fps)
     position = truth.position.copy()
     last = min(spec.num_frames - 1, start + round(0.9 * spec.fps))
@@ -345,7 +355,7 @@ def _bounces_of(spec: TableSpec) -> list[tuple[Event, int]]:
     found = []
     for event in spec.events:
         if event.kind == "bounce" and event.direction is None and _free_fall(spec, event):
-            at = next(c.seconds for c in truth_of(spec).motion.contacts if event.actor in (c.actor, c.target))
+            at = next(c.seconds for c in truth_of(spec).trajectory.contacts if event.actor in (c.actor, c.target))
             if (spec.seconds - at) > 0.9:
                 found.append((event, int(np.ceil(at * spec.fps))))
     return found
@@ -354,7 +364,7 @@ def _bounces_of(spec: TableSpec) -> list[tuple[Event, int]]:
 def _livelier(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     """Dropped from half the height to which it then bounces."""
     for event, _ in _bounces_of(spec):
-        i, truth = _number(spec, event.actor), truth_of(spec).motion
+        i, truth = _number(spec, event.actor), truth_of(spec).trajectory
         contact = next(c.seconds for c in truth.contacts if event.actor in (c.actor, c.target))
         position, seconds = truth.position.copy(), np.arange(spec.num_frames) / spec.fps
         low, after = position[:, i, 2].min(), seconds > contact
@@ -369,7 +379,10 @@ def _duller(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     for event, _ in _bounces_of(spec):
         actor = spec.actor(event.actor)
         return render(
-            spec, play(spec, build(_changed(spec, actor.id, restitution=actor.restitution - _DULLER), looks=False))
+            spec,
+            simulate_model(
+                spec, build_model(_changed(spec, actor.id, restitution=actor.restitution - _DULLER), drawable=False)
+            ),
         ).frames
     return None
 
@@ -384,7 +397,7 @@ def _drift(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     for angle in rng.permutation(8) * np.pi / 4:
         way = _DRIFT * np.array([np.cos(angle), np.sin(angle), 0.0])
         places = np.array([actor.x, actor.y, 0.0]) + np.linspace(0, 1, spec.num_frames)[:, None] * way
-        others = np.delete(truth.motion.position, _number(spec, actor.id), axis=1)
+        others = np.delete(truth.trajectory.position, _number(spec, actor.id), axis=1)
         near = np.linalg.norm(others[..., :2] - places[:, None, :2], axis=2) if others.size else np.full(1, np.inf)
         if np.hypot(*places[-1, :2]) < 1.0 and near.min() > 0.7:
             return render(spec, _moved(spec, actor.id, places - places[0])).frames
@@ -423,7 +436,7 @@ def _filmed(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
         other = dataclasses.replace(camera, direction=_OPPOSITE[str(camera.direction)])  # type: ignore[arg-type]
     else:
         other = Camera(elevation=camera.elevation, distance=camera.distance)
-    return render(dataclasses.replace(spec, camera=other), truth_of(spec).motion).frames
+    return render(dataclasses.replace(spec, camera=other), truth_of(spec).trajectory).frames
 
 
 def _open_circle(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
@@ -432,22 +445,22 @@ def _open_circle(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     ends = (
         truth.rests
         & (truth.visible[[0, -1]] >= 0.97).all(axis=0)
-        & (np.hypot(*truth.motion.position[0, :, :2].T) > 0.3)
+        & (np.hypot(*truth.trajectory.position[0, :, :2].T) > 0.3)
     )
     if camera.kind != "round" or not ends.any():
         return None
     part = Camera("orbit", camera.direction, 300.0, camera.elevation, camera.distance)
-    return render(dataclasses.replace(spec, camera=part), truth.motion).frames
+    return render(dataclasses.replace(spec, camera=part), truth.trajectory).frames
 
 
 def _elsewhere(spec: TableSpec, rng: np.random.Generator) -> Frames | None:
     free = [
         name
         for name in TABLES
-        if name != spec.table and all((actor.colour, name) not in CLASHES for actor in spec.actors)
+        if name != spec.table and all((actor.colour, name) not in CONFUSABLE for actor in spec.actors)
     ]
     return (
-        render(dataclasses.replace(spec, table=free[int(rng.integers(len(free)))]), truth_of(spec).motion).frames
+        render(dataclasses.replace(spec, table=free[int(rng.integers(len(free)))]), truth_of(spec).trajectory).frames
         if free
         else None
     )

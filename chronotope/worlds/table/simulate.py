@@ -1,4 +1,4 @@
-"""What happens on a table: MuJoCo plays the events of a spec, and everything is written down."""
+"""Simulate a table spec with MuJoCo: a spec becomes the trajectories of its solids, their contacts and an event log."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from typing import Any
 import numpy as np
 
 from chronotope.worlds.events import EventRecord
-from chronotope.worlds.table.mujoco_model import TICK, build, engine, time_steps
+from chronotope.worlds.table.mujoco_model import STEPS_PER_TICK, build_model, import_mujoco, steps_per_frame
 from chronotope.worlds.table.spec import DIRECTIONS, EVENTS, Actor, Event, TableSpec, extent
 
-__all__ = ["GRAVITY", "Contact", "Motion", "play", "simulate"]
+__all__ = ["GRAVITY", "Contact", "Trajectory", "simulate", "simulate_model"]
 
-GRAVITY = 9.81
-_REST = 0.03  # m/s: slower than this is standing still
-_APART = 0.03  # seconds without a touch, after which the next one is a new contact
-_TAP = 0.08  # m/s: a touch slower than this is not worth telling
+GRAVITY = 9.81  # m/s2
+_REST_SPEED = 0.03  # m/s: a slower solid rests
+_NEW_CONTACT_SECONDS = 0.03  # without touching, after which the next touch is a new contact
+_MIN_CONTACT_SPEED = 0.08  # m/s: slower contacts are not recorded
+_FALL_STARTS = 0.02  # metres down, from which on a falling solid has begun to fall
 
 
 @dataclasses.dataclass(frozen=True)
 class Contact:
-    """Two solids, or a solid and the table, meet: when, and how fast they came together in metres a second."""
+    """Two solids, or a solid and the table, meet; `speed` is their closing speed in m/s."""
 
     actor: str
     target: str
@@ -33,17 +34,17 @@ class Contact:
 
 
 @dataclasses.dataclass(frozen=True)
-class Motion:
-    """Arrays over [frame, actor]: centre and velocity in metres, turn as a quaternion (w, x, y, z); contacts and events in order."""
+class Trajectory:
+    """The result of a simulation: arrays over [frame, actor], contacts and events in order of time."""
 
-    position: np.ndarray
-    orientation: np.ndarray
-    velocity: np.ndarray
+    position: np.ndarray  # [frame, actor, 3]: of the centre, in metres
+    orientation: np.ndarray  # [frame, actor, 4]: quaternion w, x, y, z
+    velocity: np.ndarray  # [frame, actor, 3], m/s
     contacts: tuple[Contact, ...]
     events: tuple[EventRecord, ...]
 
     def rotation(self, t: int, i: int) -> np.ndarray:
-        """The actor's turn at a frame as a matrix."""
+        """Return the orientation of actor `i` at frame `t` as a matrix [3, 3]."""
         w, x, y, z = self.orientation[t, i]
         return np.array([
             [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -53,139 +54,144 @@ class Motion:
 
 
 @functools.lru_cache(maxsize=64)
-def simulate(spec: TableSpec) -> Motion:
-    """Play the whole clip; the same spec gives the same numbers."""
-    return play(spec, build(spec, looks=False))
+def simulate(spec: TableSpec) -> Trajectory:
+    """Simulate the whole clip; the same spec gives the same numbers."""
+    return simulate_model(spec, build_model(spec, drawable=False))
 
 
-def play(spec: TableSpec, model: Any, fixed: Collection[str] = ()) -> Motion:
-    """Play the whole clip on a model that is built already; those `fixed` stay where they are, whatever meets them."""
-    return _Play(spec, model, fixed).run()
+def simulate_model(spec: TableSpec, model: Any, fixed: Collection[str] = ()) -> Trajectory:
+    """Simulate the whole clip on a model that exists already; the `fixed` actors never move."""
+    return _Simulation(spec, model, fixed).run()
 
 
-class _Play:
-    """One clip while it is being played."""
+class _Simulation:
+    """The state of one simulation."""
 
     def __init__(self, spec: TableSpec, model: Any, fixed: Collection[str]) -> None:
-        mujoco = self.mujoco = engine()
+        mujoco = self.mujoco = import_mujoco()
         self.spec, self.model, self.data = spec, model, mujoco.MjData(model)
         mujoco.mj_forward(model, self.data)
         self.names = [actor.id for actor in spec.actors]
-        joints = {name: int(model.body(name).jntadr[0]) for name in self.names}
-        # Where each actor's seven numbers of place and turn stand, and its six of speed and spin.
-        self.place = {name: slice(start := int(model.jnt_qposadr[joint]), start + 7) for name, joint in joints.items()}
-        self.speed = {name: slice(start := int(model.jnt_dofadr[joint]), start + 6) for name, joint in joints.items()}
+        # Slices of each actor in qpos (position and quaternion) and qvel (velocity and angular velocity).
+        self.pose: dict[str, slice] = {}
+        self.speed: dict[str, slice] = {}
+        for name in self.names:
+            joint = int(model.body(name).jntadr[0])
+            pose, speed = int(model.jnt_qposadr[joint]), int(model.jnt_dofadr[joint])
+            self.pose[name], self.speed[name] = slice(pose, pose + 7), slice(speed, speed + 6)
         geoms = {int(model.geom(name).id): name for name in ("table", "floor", *self.names)}
-        self.geom_names = [geoms.get(g, "") for g in range(model.ngeom)]
-        self.number = {name: i for i, name in enumerate(self.names)}
-        self.waiting = sorted(spec.events, key=lambda event: event.start)
+        self.geom_names = [geoms.get(geom, "") for geom in range(model.ngeom)]
+        self.pending = sorted(spec.events, key=lambda event: event.start)
         self.fixed = set(fixed)
         held = {e.actor for e in spec.events if e.kind in ("drop", "bounce")} | self.fixed
-        self.held = {name: self.data.qpos[self.place[name]].copy() for name in sorted(held)}
+        self.held = {name: self.data.qpos[self.pose[name]].copy() for name in sorted(held)}
         self.pushing: list[tuple[Event, np.ndarray]] = []
-        self.touched: dict[tuple[str, str], float] = {}
+        self.last_touch: dict[tuple[str, str], float] = {}
         self.contacts: list[Contact] = []
-        self.before = self.data.qvel.copy()
+        self.speed_before = self.data.qvel.copy()
 
-    def run(self) -> Motion:
+    def run(self) -> Trajectory:
         spec, data = self.spec, self.data
         shape = (spec.num_frames, len(self.names))
         position, orientation, velocity = np.zeros((*shape, 3)), np.zeros((*shape, 4)), np.zeros((*shape, 3))
-        ticks = time_steps(spec) // TICK
-        self._begin_until(0.0)
+        ticks = steps_per_frame(spec) // STEPS_PER_TICK
+        self._start_events(0.0)
         for t in range(spec.num_frames):
-            for tick in range(ticks if t else 0):
-                self._advance((t - 1 + tick / ticks) / spec.fps, 1 / ticks / spec.fps)
+            if t > 0:
+                for tick in range(ticks):
+                    self._advance((t - 1 + tick / ticks) / spec.fps, 1 / ticks / spec.fps)
             for i, name in enumerate(self.names):
-                body = data.qpos[self.place[name]]
-                position[t, i], orientation[t, i], velocity[t, i] = body[:3], body[3:], data.qvel[self.speed[name]][:3]
-        return Motion(position, orientation, velocity, tuple(self.contacts), tuple(self._log(position, velocity)))
+                pose = data.qpos[self.pose[name]]
+                position[t, i], orientation[t, i], velocity[t, i] = pose[:3], pose[3:], data.qvel[self.speed[name]][:3]
+        events = tuple(self._event_log(position, velocity))
+        return Trajectory(position, orientation, velocity, tuple(self.contacts), events)
 
-    def _advance(self, now: float, tick: float) -> None:
-        """One tick: events that are due, hands that hold and push, physics, and a look at what touches what."""
-        self._begin_until(now + tick / 2)
-        for event, way in self.pushing:
+    def _advance(self, now: float, seconds: float) -> None:
+        """Advance by one tick: start events, push and hold actors, step the physics, record contacts."""
+        self._start_events(now + seconds / 2)
+        for event, velocity in self.pushing:
             if event.end is None or now < event.end:
-                # The hand keeps it going straight, whatever it meets.
-                self.data.qvel[self.speed[event.actor]] = [*way, self.data.qvel[self.speed[event.actor]][2], 0, 0, 0]
-        self.before = self.data.qvel.copy()
-        self.mujoco.mj_step(self.model, self.data, nstep=TICK)
+                # A pushed actor goes straight at constant speed; only its vertical speed is free.
+                vertical = self.data.qvel[self.speed[event.actor]][2]
+                self.data.qvel[self.speed[event.actor]] = [*velocity, vertical, 0, 0, 0]
+        self.speed_before = self.data.qvel.copy()
+        self.mujoco.mj_step(self.model, self.data, nstep=STEPS_PER_TICK)
         for name, pose in self.held.items():
-            self.data.qpos[self.place[name]], self.data.qvel[self.speed[name]] = pose, 0.0
-        self._feel(now + tick)
+            self.data.qpos[self.pose[name]], self.data.qvel[self.speed[name]] = pose, 0.0
+        self._record_contacts(now + seconds)
 
-    def _begin_until(self, now: float) -> None:
-        while self.waiting and self.waiting[0].start <= now:
-            self._begin(self.waiting.pop(0))
+    def _start_events(self, now: float) -> None:
+        """Start all events that are due."""
+        while self.pending and self.pending[0].start <= now:
+            self._start_event(self.pending.pop(0))
 
-    def _begin(self, event: Event) -> None:
+    def _start_event(self, event: Event) -> None:
         actor, data = self.spec.actor(event.actor), self.data
         speed = EVENTS[event.kind][2] if event.speed is None else event.speed
-        here = data.qpos[self.place[event.actor]][:2]
         step = np.array(DIRECTIONS.get(event.direction or "", (0.0, 0.0)))
         if event.target is not None:
-            step = data.qpos[self.place[event.target]][:2] - here
+            step = data.qpos[self.pose[event.target]][:2] - data.qpos[self.pose[event.actor]][:2]
             step /= max(float(np.linalg.norm(step)), 1e-9)
         if event.actor in self.fixed:
             return
         self.held.pop(event.actor, None)
-        way = step * speed
-        data.qvel[self.speed[event.actor]] = [*way, *data.qvel[self.speed[event.actor]][2:]]
+        velocity = step * speed
+        data.qvel[self.speed[event.actor]] = [*velocity, *data.qvel[self.speed[event.actor]][2:]]
         if event.kind == "push":
-            self.pushing.append((event, way))
+            self.pushing.append((event, velocity))
         elif actor.noun == "ball" and event.kind not in ("drop", "bounce"):
-            spin = np.array([-way[1], way[0], 0.0]) / (actor.size / 2)  # rolls without slipping
-            turned = np.zeros(9)
-            self.mujoco.mju_quat2Mat(turned, data.qpos[self.place[event.actor]][3:])
-            data.qvel[self.speed[event.actor]][3:] = (
-                turned.reshape(3, 3).T @ spin
-            )  # MuJoCo's spins are in the body's own axes
+            spin = np.array([-velocity[1], velocity[0], 0.0]) / (actor.size / 2)  # rolls without slipping
+            rotation = np.zeros(9)
+            self.mujoco.mju_quat2Mat(rotation, data.qpos[self.pose[event.actor]][3:])
+            # MuJoCo takes angular velocities in the axes of the body.
+            data.qvel[self.speed[event.actor]][3:] = rotation.reshape(3, 3).T @ spin
 
-    def _feel(self, now: float) -> None:
-        """Write down who touches whom for the first time, or again."""
+    def _record_contacts(self, now: float) -> None:
+        """Record the pairs that touch for the first time, or again."""
         found = self.data.contact.geom.tolist()
         for pair in {tuple(geoms) for geoms in found}:
-            one, two = (self.geom_names[g] for g in pair)
-            if one not in self.number and two not in self.number:
+            one, two = (self.geom_names[geom] for geom in pair)
+            if one not in self.pose and two not in self.pose:
                 continue
-            last = self.touched.get((one, two))
-            self.touched[one, two] = now
-            if last is not None and now - last <= _APART:
+            last = self.last_touch.get((one, two))
+            self.last_touch[one, two] = now
+            if last is not None and now - last <= _NEW_CONTACT_SECONDS:
                 continue
             normal = self.data.contact.frame[found.index(list(pair))][:3]  # from the first to the second
-            if one not in self.number:
+            if one not in self.pose:
                 one, two, normal = two, one, -normal
-            toward = self.before[self.speed[one]][:3] - (
-                self.before[self.speed[two]][:3] if two in self.number else 0.0
-            )
-            speed = float(toward @ normal)
-            if speed > _TAP:
+            closing = self.speed_before[self.speed[one]][:3]
+            if two in self.pose:
+                closing = closing - self.speed_before[self.speed[two]][:3]
+            speed = float(closing @ normal)
+            if speed > _MIN_CONTACT_SPEED:
                 self.contacts.append(Contact(one, two, round(now, 4), round(speed, 4)))
 
-    def _log(self, position: np.ndarray, velocity: np.ndarray) -> list[EventRecord]:
-        """The events of the spec with the times at which they were over, the contacts, and what fell."""
+    def _event_log(self, position: np.ndarray, velocity: np.ndarray) -> list[EventRecord]:
+        """Return the events of the spec with the times at which they ended, the contacts, and the falls."""
         spec, log = self.spec, []
         times = np.arange(spec.num_frames) / spec.fps
-        moving = np.linalg.norm(velocity, axis=2) > _REST
+        moving = np.linalg.norm(velocity, axis=2) > _REST_SPEED
         for event in spec.events:
-            mine = moving[:, self.number[event.actor]] & (times > event.start)
-            end = times[mine][-1] + 1 / spec.fps if mine.any() else event.start
-            log.append(
-                EventRecord(event.kind, event.actor, event.start, round(min(float(end), spec.seconds), 4), event.target)
-            )
+            own = moving[:, self.names.index(event.actor)] & (times > event.start)
+            end = float(times[own][-1]) + 1 / spec.fps if own.any() else event.start
+            end = round(min(end, spec.seconds), 4)
+            log.append(EventRecord(event.kind, event.actor, event.start, end, event.target))
         log += [EventRecord("contact", c.actor, c.seconds, c.seconds, c.target) for c in self.contacts]
         for i, actor in enumerate(spec.actors):
-            down = position[0, i, 2] - position[:, i, 2] > _drop_of(spec, actor)
+            descent = position[0, i, 2] - position[:, i, 2]
+            down = descent > _fall_height(spec, actor)
             if down.any():
-                begun = position[0, i, 2] - position[:, i, 2] > 0.02
-                log.append(
-                    EventRecord("fall", actor.id, round(float(times[begun][0]), 4), round(float(times[down][0]), 4))
-                )
-        return sorted(log, key=lambda happening: happening.start)
+                start, end = float(times[descent > _FALL_STARTS][0]), float(times[down][0])
+                log.append(EventRecord("fall", actor.id, round(start, 4), round(end, 4)))
+        return sorted(log, key=lambda record: record.start)
 
 
-def _drop_of(spec: TableSpec, actor: Actor) -> float:
-    """How far an actor comes down in a fall: half of what it stands on; for one on the table, over its edge; a drop is no fall."""
+def _fall_height(spec: TableSpec, actor: Actor) -> float:
+    """Return how far, in metres, an actor must come down to count as fallen.
+
+    From a stack: half the height of its support. From the table: its own size. A dropped actor does not count.
+    """
     support = spec.stacked_on(actor)
     if support is not None:
         return extent(support)[2] / 2

@@ -16,14 +16,14 @@ from chronotope.metrics.continuity import cuts
 from chronotope.worlds.boundaries import inputs_come_back
 from chronotope.worlds.case import Case, SuiteItem, TaskInputs, basic_strata
 from chronotope.worlds.check import Check
-from chronotope.worlds.splits import Split
+from chronotope.worlds.splits import Split, split_of
 from chronotope.worlds.table import captions as wording
 from chronotope.worlds.table import suite
 from chronotope.worlds.table.checks.predicates import check
 from chronotope.worlds.table.faults import CONTROLS, FAULTS, inject
-from chronotope.worlds.table.opengl import can_draw
+from chronotope.worlds.table.opengl import rendering_problem
 from chronotope.worlds.table.render import render
-from chronotope.worlds.table.sample import TableScope, sample_table, table_split
+from chronotope.worlds.table.sample import TableScope, sample_table
 from chronotope.worlds.table.simulate import simulate
 from chronotope.worlds.table.spec import TableSpec
 from chronotope.worlds.world import Inject, Rendered, World
@@ -59,13 +59,13 @@ class Table(World):
 
     def split(self, spec: TableSpec) -> Split:
         """Return the split that a spec belongs to."""
-        return table_split(spec)
+        return split_of(spec)
 
     def render(self, spec: TableSpec) -> Rendered:
         """Simulate and draw a clip with its masks, depth and truth."""
-        motion = simulate(spec)
-        clip = render(spec, motion)
-        events = [to_dict(event) for event in motion.events]
+        trajectory = simulate(spec)
+        clip = render(spec, trajectory)
+        events = [to_dict(event) for event in trajectory.events]
         record = {"spec": to_dict(spec), "truth": clip.truth.to_dict(), "events": events}
         # A millimetre is finer than the eye, and whole numbers pack well.
         millimetres = np.minimum(np.rint(clip.depth * 1000), 65535).astype(np.uint16)
@@ -77,7 +77,7 @@ class Table(World):
 
     def unavailable(self) -> str:
         """Say why no table can be drawn here: it needs MuJoCo and OpenGL."""
-        return can_draw()
+        return rendering_problem()
 
     def check(self, case: Case, frames: Frames) -> tuple[Check, ...]:
         """Check what the spec asks of any video; with the task, also that its picture comes back and nothing cuts after it."""

@@ -1,4 +1,4 @@
-"""Short ways to write a spec."""
+"""Short functions to build stage specs."""
 
 from __future__ import annotations
 

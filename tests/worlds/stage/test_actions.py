@@ -9,13 +9,13 @@ import pytest
 
 from chronotope.errors import UsageError
 from chronotope.worlds.check import Check
-from chronotope.worlds.stage.checks.actions import turned
+from chronotope.worlds.stage.checks.actions import rotation_steps
 from chronotope.worlds.stage.checks.attributes import detect
 from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.stage.checks.predicates import check
 from chronotope.worlds.stage.checks.tracking import ACTIONS, track_actors, unsupported
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.scope import scope_of
+from chronotope.worlds.stage.scope import single_event_scope
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec
 
 BALLS = (
@@ -125,10 +125,10 @@ def test_going_on_is_no_stop() -> None:
 def test_the_turn_that_is_measured_is_the_turn_that_was_made() -> None:
     for spin in (spec_of((SQUARE,), Event("spin", "square", 0.0, 2.0, amount=turns)) for turns in (0.5, 1.0, 1.5)):
         clip = render(spin)
-        steps = turned(scene := track_actors(detect(load_detector(), clip.frames), spin), scene.actors[0])
+        steps = rotation_steps(scene := track_actors(detect(load_detector(), clip.frames), spin), scene.actors[0])
         assert steps is not None
         assert abs(steps.sum() - (clip.truth.rotation[-1, 0] - clip.truth.rotation[0, 0])) < 40
-        back = turned(scene := track_actors(detect(load_detector(), clip.frames[::-1]), spin), scene.actors[0])
+        back = rotation_steps(scene := track_actors(detect(load_detector(), clip.frames[::-1]), spin), scene.actors[0])
         assert back is not None and back.sum() < -100
 
 
@@ -152,4 +152,4 @@ def test_what_cannot_be_told_apart_is_refused() -> None:
     close = spec_of((FOX, dataclasses.replace(CAT, x=0.45)), Event("meet", "fox", 0.0, 1.5, "right", "cat"))
     assert "from the beginning" in (unsupported(close) or "")
     with pytest.raises(UsageError, match="not a deed"):
-        scope_of("walk")
+        single_event_scope("walk")

@@ -68,10 +68,10 @@ def test_following_a_patch_gives_its_centre_in_short_sides() -> None:
 
 def test_the_larger_patch_is_followed_and_specks_are_not() -> None:
     sight = drawn_sight([(2, 2)])
-    sight.likely[0, KINDS.index("circle"), 20, 20] = 1  # one cell
+    sight.probability[0, KINDS.index("circle"), 20, 20] = 1  # one cell
     assert track(sight, ("circle",)).centres[0] == pytest.approx((4 / 24, 4 / 24))
     only = drawn_sight([None])
-    only.likely[0, KINDS.index("circle"), 20, 20] = 1
+    only.probability[0, KINDS.index("circle"), 20, 20] = 1
     assert not track(only, ("circle",)).found.any()
 
 

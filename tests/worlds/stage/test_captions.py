@@ -1,4 +1,4 @@
-"""Captions say who, which colour, where to, and where; always."""
+"""Captions of the stage name actors, colours, directions and places, and nothing that is not in the spec."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def wordings(spec: Spec) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_captions_say_who_and_where_to(scope: str) -> None:
+def test_captions_name_actors_directions_and_camera(scope: str) -> None:
     for spec in SPECS[scope]:
         for level, text in wordings(spec):
             low = text.lower()
@@ -45,7 +45,7 @@ def test_captions_say_who_and_where_to(scope: str) -> None:
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_no_caption_names_what_is_not_there(scope: str) -> None:
+def test_captions_name_only_colours_and_shapes_of_the_spec(scope: str) -> None:
     """The only colours, shapes and directions in a caption are the spec's own."""
     for spec in SPECS[scope]:
         own = " ".join(
@@ -74,7 +74,7 @@ def test_captions_are_deterministic_and_varied() -> None:
     assert len({text for s in SPECS["small"] for _, text in wordings(s)}) > 2500
 
 
-def test_past_is_said_only_of_what_is_passed() -> None:
+def test_past_is_used_only_if_an_actor_is_passed() -> None:
     far = clip(emoji("fox", x=0.1), emoji("tree", x=0.9), events=(does("walk", "fox", 0, 3, "right", amount=0.3),))
     assert not any("past" in text or "in front of a tree" in text for _, text in wordings(far))
     behind = clip(
@@ -85,7 +85,7 @@ def test_past_is_said_only_of_what_is_passed() -> None:
     )
 
 
-def test_every_kind_of_event_has_words() -> None:
+def test_captions_name_every_kind_of_event() -> None:
     a, b = shape("a", x=0.1), shape("b", "square", "blue", x=0.7)
     told = {
         "meet": "meet", "push": "push", "hit": "square", "eat": "eat", "pass": "blue square",
@@ -102,7 +102,7 @@ def test_every_kind_of_event_has_words() -> None:
     assert all("off" in text for _, text in wordings(dark))
 
 
-def test_the_time_order_is_told() -> None:
+def test_captions_keep_the_order_of_events() -> None:
     spec = clip(emoji("horse", x=0.1), events=(does("walk", "horse", 0, 3, "right"), does("stop", "horse", 1.5, 1.5)))
     for level, text in wordings(spec):
         if level != "tags":
@@ -131,7 +131,7 @@ def test_grammar() -> None:
         assert f"{article(noun)} {noun}" in text
 
 
-def test_a_moving_camera_is_said() -> None:
+def test_captions_name_a_moving_camera() -> None:
     for camera, words in (
         (Camera("pan", "left"), "left"),
         (Camera("zoom", "in"), " in"),
@@ -140,8 +140,8 @@ def test_a_moving_camera_is_said() -> None:
         assert all(words in text for _, text in wordings(clip(shape("a"), camera=camera)))
 
 
-def test_a_story_says_each_thing_when_it_begins() -> None:
-    """Every event's direction stands in the beat of its time; what happens all at once has no story."""
+def test_story_names_each_event_in_its_beat() -> None:
+    """The beat of an event names its direction; a clip with one start has no story."""
     told = 0
     for spec in SPECS["acts"] + SPECS["full"]:
         stories = captions(spec).get("story", ())

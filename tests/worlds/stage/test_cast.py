@@ -1,4 +1,4 @@
-"""Every noun has a drawing, fills its box, and the drawings are where they should be."""
+"""Every noun has a packaged drawing that fills its box."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_cast_is_large_and_its_drawings_are_packaged() -> None:
     assert {noun.icon for noun in CAST.values()} == set(data["icons"]) | set(OWN)
 
 
-def test_every_noun_is_drawn_and_cut_to_its_ink() -> None:
+def test_every_noun_has_a_cropped_sprite() -> None:
     for noun in CAST:
         sprite = sprites.sprite_master(noun, None, 64)
         assert 50 <= max(sprite.shape[:2]) <= 110, noun
@@ -43,14 +43,14 @@ def test_shapes_have_their_colour(noun: str) -> None:
         assert np.abs(inside.mean(0) - rgb).max() < 40
 
 
-def test_missing_drawings_are_one_clear_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_drawings_raise_a_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sprites, "__file__", str(tmp_path / "cast.py"))
-    sprites._package.cache_clear()
+    sprites._cast_file.cache_clear()
     sprites.sprite_master.cache_clear()
     try:
         with pytest.raises(FileProblem, match="drawings of the cast"):
             sprites.sprite_master("dog", None, 128)
         assert sprites.sprite_master("circle", "red", 128).any()  # a world of shapes needs no drawings
     finally:
-        sprites._package.cache_clear()
+        sprites._cast_file.cache_clear()
         sprites.sprite_master.cache_clear()

@@ -13,7 +13,7 @@ from chronotope.metrics.statistics import Rate
 from chronotope.worlds.check import succeeds
 from chronotope.worlds.stage.checks.detector import load_detector
 from chronotope.worlds.stage.checks.predicates import check
-from chronotope.worlds.stage.faults.appearance import CONTROLS, FAULTS, inject
+from chronotope.worlds.stage.faults.appearance import FAULTS, controls, inject
 from chronotope.worlds.stage.faults.tasks import TASK_FAULTS
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec
@@ -48,9 +48,9 @@ def test_planted_faults_are_caught_and_called_by_their_name(code: str) -> None:
     assert sum(caught) >= len(caught) - 1, caught
 
 
-@pytest.mark.parametrize("name", CONTROLS)
+@pytest.mark.parametrize("name", ["frozen first frame", "shuffled frames", "backwards", "blank"])
 def test_controls_fail(name: str) -> None:
-    changed = ((spec, CONTROLS[name](spec, render(spec).frames, np.random.default_rng(0))) for spec in SPECS)
+    changed = ((spec, controls(spec, render(spec).frames, np.random.default_rng(0)).get(name)) for spec in SPECS)
     some = list(itertools.islice(((spec, frames) for spec, frames in changed if frames is not None), 8))
     assert sum(not succeeds(check(load_detector(), spec, frames)) for spec, frames in some) >= 7
 

@@ -10,7 +10,7 @@ import pytest
 
 from chronotope.worlds.check import DRIFT_CHECK, succeeds
 from chronotope.worlds.stage.checks.detector import load_detector
-from chronotope.worlds.stage.checks.drift import FADES, MEASURES, SPREAD, drift_of, fade, measures
+from chronotope.worlds.stage.checks.drift import DEGRADATIONS, MEASURES, SPREAD, degrade, drift_of, measures
 from chronotope.worlds.stage.checks.predicates import check
 from chronotope.worlds.stage.faults.appearance import inject
 from chronotope.worlds.stage.render import render
@@ -48,11 +48,13 @@ def test_a_steady_rise_has_its_slope_and_its_ends() -> None:
     assert found.change["noise"] == pytest.approx(0.0) and found.slope["flicker"] == pytest.approx(0.0)
 
 
-@pytest.mark.parametrize("kind", FADES)
+@pytest.mark.parametrize("kind", DEGRADATIONS)
 def test_an_end_that_was_spoilt_is_late_degradation(kind: str) -> None:
     spec = long()
     frames = render(spec).frames
-    found = {one.name: one for one in check(load_detector(), spec, fade(frames, kind, 0.7, np.random.default_rng(0)))}
+    found = {
+        one.name: one for one in check(load_detector(), spec, degrade(frames, kind, 0.7, np.random.default_rng(0)))
+    }
     assert found[DRIFT_CHECK].code == "LNG-DRF" and found[DRIFT_CHECK].frame == 34
     true = {one.name: one for one in check(load_detector(), spec, frames)}
     assert true[DRIFT_CHECK].holds and all(

@@ -12,7 +12,7 @@ import pytest
 
 from chronotope.errors import FileProblem
 from chronotope.evaluate.suite import Case, read_cases, write_cases
-from chronotope.worlds.stage.sample import split_of
+from chronotope.worlds.splits import split_of
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec
 from chronotope.worlds.stage.suites.feasibility import infeasible
 from chronotope.worlds.stage.suites.lengths import STORIES, lengths_suite
@@ -23,11 +23,11 @@ BALL = Actor("ball", "circle", "shape", 0.25, 0.5, 0.4, "red")
 BOX = Actor("box", "square", "shape", 0.75, 0.5, 0.4, "blue")
 FOX = Actor("fox", "fox", "emoji", 0.3, 0.5, 0.4)
 ROLLS = Event("roll", "ball", 0.0, 2.0, "right", amount=0.4)
-SHORT, PLAIN = dataclasses.replace(ROLLS, end=0.5), Camera()
+SHORT, PLAIN_COLOURS = dataclasses.replace(ROLLS, end=0.5), Camera()
 
 
 def spec_of(
-    *actors: Actor, events: tuple[Event, ...] = (), frames: int = 16, camera: Camera = PLAIN, fps: float = 8.0
+    *actors: Actor, events: tuple[Event, ...] = (), frames: int = 16, camera: Camera = PLAIN_COLOURS, fps: float = 8.0
 ) -> Spec:
     return Spec(64, 64, fps, frames, 1, "white", camera, actors, events)
 

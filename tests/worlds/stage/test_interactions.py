@@ -1,4 +1,4 @@
-"""Meeting, pushing, hitting, eating: who moves when, and what remains."""
+"""Interactions: which actor moves when, and which remains."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import pytest
 
 from chronotope.worlds.stage.collisions import ELASTICITY, FRICTION, collide
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.simulate import choreograph
+from chronotope.worlds.stage.simulate import simulate
 
 from .scenes import clip, does, emoji, shape
 
 
 def test_meet_ends_at_contact() -> None:
     events = (does("meet", "a", 0, 2, target="b"),)
-    scene = choreograph(clip(shape("a", "square", x=0.1), shape("b", "square", x=0.9), events=events))
+    scene = simulate(clip(shape("a", "square", x=0.1), shape("b", "square", x=0.9), events=events))
     gap = scene.tracks["b"].x - scene.tracks["a"].x
     assert np.allclose(gap[16:], 0.3 * 64) and (np.diff(gap[:17]) < 0).all()
     assert [(h.kind, h.end) for h in scene.log] == [("meet", 2), ("contact", 2)]
 
 
 @pytest.mark.parametrize("side", [1, -1])
-def test_the_pushed_thing_moves_from_contact_on(side: int) -> None:
+def test_pushed_actor_moves_from_contact_on(side: int) -> None:
     events = (does("push", "a", 0, 3, target="b", amount=0.6),)
-    scene = choreograph(clip(shape("a", "square", x=0.5 - side * 0.35), shape("b", "square", x=0.5), events=events))
+    scene = simulate(clip(shape("a", "square", x=0.5 - side * 0.35), shape("b", "square", x=0.5), events=events))
     a, b = scene.tracks["a"].x, scene.tracks["b"].x
     contact = next(h.start for h in scene.log if h.kind == "contact")
     before, after = scene.times <= contact, scene.times > contact
@@ -45,14 +45,14 @@ def test_a_collision_keeps_momentum(ratio: float) -> None:
     assert v[1] - v[0] == pytest.approx(ELASTICITY * speed, rel=0.03)
 
 
-def test_a_collision_that_does_not_happen() -> None:
+def test_no_collision_if_too_far_away() -> None:
     (one, two), contact = collide(5.0, 1.0, 1.0, np.linspace(0, 1, 11))
     assert contact is None and not two.any() and one[-1] > 0.5
 
 
 def test_a_hit_ball_rolls_away() -> None:
     events = (does("hit", "a", 0, 3, target="b", amount=1.0),)
-    scene = choreograph(clip(shape("a", x=0.15), shape("b", colour="blue", x=0.55), events=events))
+    scene = simulate(clip(shape("a", x=0.15), shape("b", colour="blue", x=0.55), events=events))
     a, b = scene.tracks["a"], scene.tracks["b"]
     contact = next(h.start for h in scene.log if h.kind == "contact")
     assert np.allclose(b.x[scene.times < contact - 0.01], 0.55 * 96) and b.x[-1] > 0.7 * 96
@@ -60,7 +60,7 @@ def test_a_hit_ball_rolls_away() -> None:
     assert np.allclose(np.radians(b.turn), (b.x - b.x[0]) / (0.15 * 64))
 
 
-def test_the_eaten_thing_is_gone_and_stays_gone() -> None:
+def test_eaten_actor_stays_gone() -> None:
     made = render(
         clip(
             emoji("rabbit", x=0.15),

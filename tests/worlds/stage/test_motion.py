@@ -1,4 +1,4 @@
-"""Events of one actor, against closed forms."""
+"""Events of one actor agree with closed forms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from chronotope.worlds.stage.motion import GRAVITY, RESTITUTION
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.simulate import choreograph
+from chronotope.worlds.stage.simulate import simulate
 from chronotope.worlds.stage.spec import Actor
 from chronotope.worlds.stage.tracks import floor_y
 
@@ -20,7 +20,7 @@ from .scenes import clip, does, emoji, shape
 @pytest.mark.parametrize(
     ("direction", "step"), [("left", (-1, 0)), ("right", (1, 0)), ("up", (0, -1)), ("down", (0, 1))]
 )
-def test_moves_go_where_they_say(direction: str, step: tuple[int, int]) -> None:
+def test_moves_go_in_their_direction(direction: str, step: tuple[int, int]) -> None:
     truth = render(clip(shape("a"), events=(does("move", "a", 0, 3, direction, amount=0.3),))).truth  # type: ignore[arg-type]
     assert truth.x[-1, 0] - truth.x[0, 0] == pytest.approx(step[0] * 0.3 * 96)
     assert truth.y[-1, 0] - truth.y[0, 0] == pytest.approx(step[1] * 0.3 * 64)
@@ -30,7 +30,7 @@ def test_moves_go_where_they_say(direction: str, step: tuple[int, int]) -> None:
 def test_bounce_is_a_parabola_between_contacts() -> None:
     fps, frames = 60.0, 181
     spec = clip(shape("a", y=0.2, size=0.3), events=(does("bounce", "a", 0, 3),), fps=fps, frames=frames)
-    scene = choreograph(spec)
+    scene = simulate(spec)
     y, times = scene.tracks["a"].y, scene.times
     gravity = GRAVITY * 64
     contacts = [0.0, *(h.start for h in scene.log if h.kind == "contact")]
@@ -47,7 +47,7 @@ def test_bounce_is_a_parabola_between_contacts() -> None:
 
 def test_roll_turns_by_distance_over_radius() -> None:
     for actor in (shape("a", x=0.2), emoji("soccer ball", x=0.2)):
-        track = choreograph(clip(actor, events=(does("roll", actor.id, 0, 3, "right", amount=0.6),))).tracks[actor.id]
+        track = simulate(clip(actor, events=(does("roll", actor.id, 0, 3, "right", amount=0.6),))).tracks[actor.id]
         radius = track.size[0] * track.extent[1] / 2
         assert np.allclose(np.radians(track.turn), (track.x - track.x[0]) / radius)
         assert track.turn[-1] == pytest.approx(math.degrees(0.6 * 96 / radius))
@@ -61,7 +61,7 @@ def test_grow_shrink_and_spin() -> None:
     assert truth.rotation[16, 0] == pytest.approx(360)
 
 
-def test_what_stands_on_the_ground_grows_upward() -> None:
+def test_actor_on_the_ground_grows_upward() -> None:
     actor = shape("a", "square", y=(floor_y(1.0, 0.5) - 0.15), size=0.3)
     truth = render(clip(actor, events=(does("grow", "a", 0, 3, amount=2.0),), backdrop="hills")).truth
     feet = truth.y + truth.height / 2
@@ -79,7 +79,7 @@ def test_enter_and_leave() -> None:
 
 
 @pytest.mark.parametrize("direction", ["left", "right", "up", "down"])
-def test_who_enters_is_out_of_sight_first(direction: str) -> None:
+def test_entering_actor_is_first_out_of_sight(direction: str) -> None:
     made = render(clip(emoji("fox"), events=(does("enter", "fox", 0.5, 2, direction),)))  # type: ignore[arg-type]
     assert not made.truth.present[:4].any()
     assert made.truth.visible_fraction[4, 0] < 0.02 and made.truth.visible_fraction[-1, 0] == 1.0
@@ -87,7 +87,7 @@ def test_who_enters_is_out_of_sight_first(direction: str) -> None:
 
 def test_stop_freezes_between_frames() -> None:
     events = (does("walk", "fox", 0, 3, "right", amount=0.6), does("stop", "fox", 1.05, 1.05))
-    scene = choreograph(clip(emoji("fox", x=0.2), events=events))
+    scene = simulate(clip(emoji("fox", x=0.2), events=events))
     track = scene.tracks["fox"]
     assert np.allclose(track.x[9:], 0.2 * 96 + 0.6 * 96 * 1.05 / 3)
     assert np.allclose(track.y[9:], 32)
@@ -95,8 +95,8 @@ def test_stop_freezes_between_frames() -> None:
 
 
 @pytest.mark.parametrize("noun", ["fox", "car", "bird", "crow", "airplane"])
-def test_everybody_faces_where_they_go(noun: str) -> None:
-    """Going left is the mirror image of going right."""
+def test_actors_face_their_direction(noun: str) -> None:
+    """The picture of an actor that moves left mirrors the one that moves right."""
     masks = []
     for direction in ("left", "right"):
         actor = Actor("a", noun, "emoji", 0.5, 0.5, 0.6)
@@ -108,9 +108,9 @@ def test_everybody_faces_where_they_go(noun: str) -> None:
     assert (masks[0] == masks[1]).mean() < 0.98
 
 
-def test_a_rocket_points_where_it_flies() -> None:
+def test_rocket_points_in_its_direction() -> None:
     turns = {}
     for direction in ("up", "down", "left", "right"):
-        scene = choreograph(clip(emoji("rocket"), events=(does("fly", "rocket", 0, 3, direction),)))  # type: ignore[arg-type]
+        scene = simulate(clip(emoji("rocket"), events=(does("fly", "rocket", 0, 3, direction),)))  # type: ignore[arg-type]
         turns[direction] = (float(scene.tracks["rocket"].turn[5]), bool(scene.tracks["rocket"].mirrored[5]))
     assert turns == {"up": (-90.0, False), "down": (90.0, False), "left": (0.0, True), "right": (0.0, False)}

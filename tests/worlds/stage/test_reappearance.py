@@ -1,4 +1,4 @@
-"""The scope `returns`: who is out of sight is, comes back where it should, and the words say so; the older scopes are as they were."""
+"""The scope `returns`: actors go out of sight and come back as their captions say; the other scopes do not change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from chronotope.worlds.splits import to_json
 from chronotope.worlds.stage.captions import captions
-from chronotope.worlds.stage.occlusion import absences, out_of_sight, returns
+from chronotope.worlds.stage.occlusion import absences, is_return, out_of_sight
 from chronotope.worlds.stage.reappearance import FAST, SLOW
 from chronotope.worlds.stage.render import Truth, render
 from chronotope.worlds.stage.sample import sample_spec
@@ -20,8 +20,8 @@ from chronotope.worlds.stage.spec import Spec
 
 from .scenes import clip, does, emoji, shape
 
-# Data sets are named by scope and seed: what a seed gives must not change. Of specs and captions, seeds 0 to 19.
-AS_THEY_WERE = {
+# Hashes of specs and captions of seeds 0 to 19. Datasets are identified by scope and seed: these must not change.
+RECORDED = {
     "shapes": "a9ea19b526dcfe7a",
     "small": "cbb4214ff4605ce9",
     "acts": "34a79745bbc2b9f7",
@@ -31,36 +31,36 @@ AS_THEY_WERE = {
 }
 
 
-@pytest.mark.parametrize("name", AS_THEY_WERE)
-def test_a_seed_of_an_older_scope_gives_what_it_gave(name: str) -> None:
+@pytest.mark.parametrize("name", RECORDED)
+def test_seeds_give_the_recorded_specs_and_captions(name: str) -> None:
     told = hashlib.sha256()
     for seed in range(20):
         spec = sample_spec(seed, SCOPES[name])
         told.update(to_json(spec).encode() + repr(captions(spec)).encode())
-    assert told.hexdigest()[:16] == AS_THEY_WERE[name]
+    assert told.hexdigest()[:16] == RECORDED[name]
 
 
 @functools.cache
-def drawn() -> list[tuple[Spec, Truth]]:
+def sampled_clips() -> list[tuple[Spec, Truth]]:
     specs = [sample_spec(seed, SCOPES["returns"]) for seed in range(60)]
     return [(spec, render(spec).truth) for spec in specs]
 
 
-def test_every_story_is_told() -> None:
-    kinds = Counter(event.kind for spec, _ in drawn() for event in spec.events)
+def test_every_story_is_sampled() -> None:
+    kinds = Counter(event.kind for spec, _ in sampled_clips() for event in spec.events)
     assert set(kinds) >= set(SCOPES["returns"].events)
     assert (
         sum(
             len(spec.events) and {e.kind for e in spec.events} == {"move"} and len(spec.actors) == 2
-            for spec, _ in drawn()
+            for spec, _ in sampled_clips()
         )
         >= 4
     )
 
 
-def test_who_is_out_of_sight_cannot_be_seen_and_is_seen_again_at_the_end() -> None:
+def test_absent_actor_is_invisible_and_visible_again_at_the_end() -> None:
     found = 0
-    for spec, truth in drawn():
+    for spec, truth in sampled_clips():
         for absence in absences(spec):
             visible = truth.visible_fraction[:, truth.actors.index(absence.actor)]
             away = slice(round(absence.gone.end * spec.fps) + 1, round(absence.back.start * spec.fps) - 1)
@@ -70,12 +70,12 @@ def test_who_is_out_of_sight_cannot_be_seen_and_is_seen_again_at_the_end() -> No
     assert found >= 12
 
 
-def test_it_comes_back_on_the_side_that_is_told_and_as_large_as_it_is_told() -> None:
-    for spec, truth in drawn():
+def test_actor_comes_back_with_the_side_and_size_of_the_spec() -> None:
+    for spec, truth in sampled_clips():
         for absence in absences(spec):
             place = truth.actors.index(absence.actor)
             changes = [event for event in spec.events if absence.covers(event)]
-            assert all(out_of_sight(spec, event) for event in changes) and returns(spec, absence.back)
+            assert all(out_of_sight(spec, event) for event in changes) and is_return(spec, absence.back)
             ratio = truth.width[-1, place] / truth.width[0, place]
             wanted = np.prod([event.amount or 1.0 for event in changes])
             assert ratio == pytest.approx(wanted, rel=0.01)
@@ -84,8 +84,8 @@ def test_it_comes_back_on_the_side_that_is_told_and_as_large_as_it_is_told() -> 
                 assert (gap > 0) == (absence.back.direction == "right")
 
 
-def test_slow_and_fast_are_as_slow_and_as_fast_as_they_should_be() -> None:
-    for spec, truth in drawn():
+def test_slow_and_fast_actors_have_their_speeds() -> None:
+    for spec, truth in sampled_clips():
         for event in spec.events:
             if event.kind in ("creep", "dash"):
                 x = truth.x[:, truth.actors.index(event.actor)] / min(spec.width, spec.height)
@@ -94,7 +94,7 @@ def test_slow_and_fast_are_as_slow_and_as_fast_as_they_should_be() -> None:
                 assert 0.98 * low <= speed <= 1.02 * high, spec
 
 
-def test_the_words_say_where_it_goes_that_it_comes_back_and_who_stands_where() -> None:
+def test_captions_name_hiding_returning_and_sides() -> None:
     fox, house = emoji("fox", x=0.1, depth=0.9), emoji("house", x=0.5, size=0.7, depth=0.2)
     hidden = clip(
         fox,
@@ -118,7 +118,7 @@ def test_the_words_say_where_it_goes_that_it_comes_back_and_who_stands_where() -
         assert all("to the left of" in text for text in texts), texts
 
 
-def test_two_that_come_from_both_sides_pass_each_other() -> None:
+def test_captions_of_two_crossing_actors() -> None:
     a, b = shape("a", x=0.2, depth=0.7), shape("b", "square", "blue", x=0.8, depth=0.2)
     ways = (does("move", "a", 0, 3, "right", amount=0.6), does("move", "b", 0, 3, "left", amount=0.6))
     assert all(
@@ -127,7 +127,7 @@ def test_two_that_come_from_both_sides_pass_each_other() -> None:
     )
 
 
-def test_who_comes_back_larger_still_stands_on_the_ground() -> None:
+def test_actor_that_grew_out_of_sight_stands_on_the_ground() -> None:
     fox = emoji("fox", x=0.3, y=0.94 - 0.1 - 0.2 * 0.843, size=0.4, depth=0.5)
     away = (
         does("leave", "fox", 0, 1, "left"),

@@ -1,4 +1,4 @@
-"""What is drawn is what the truth says: bytes, masks, sizes, depth, light."""
+"""Rendered clips agree with their ground truth: masks, sizes, occlusion, camera, light."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_tall_full_hd_clip() -> None:
 
 
 @pytest.mark.parametrize("backdrop", BACKDROPS)
-def test_every_backdrop_covers_the_frame_wherever_the_camera_looks(backdrop: str) -> None:
+def test_backdrops_cover_the_frame_for_every_camera(backdrop: str) -> None:
     black = render(clip(backdrop="black", frames=1)).frames[0, 0, 0].max()
     for camera in (
         Camera("pan", "right", amount=2.0),
@@ -68,7 +68,7 @@ def test_every_backdrop_covers_the_frame_wherever_the_camera_looks(backdrop: str
         assert (frames.max(-1) > 5).all() or black < 5
 
 
-def test_the_seed_changes_the_place() -> None:
+def test_the_seed_changes_the_backdrop() -> None:
     assert (
         render(clip(backdrop="hills", frames=1)).frames != render(clip(backdrop="hills", frames=1, seed=2)).frames
     ).any()
@@ -99,7 +99,7 @@ def test_masks_agree_with_the_sizes() -> None:
             assert abs((columns.max() + columns.min() + 1) / 2 - made.truth.x[0, 0]) < 1.2, noun
 
 
-def test_a_slow_shape_moves_by_parts_of_a_pixel() -> None:
+def test_slow_shape_moves_by_subpixels() -> None:
     made = render(
         clip(shape("a", "square", x=0.4), events=(does("move", "a", 0, 3, "right", amount=0.05),), backdrop="black")
     )
@@ -110,8 +110,8 @@ def test_a_slow_shape_moves_by_parts_of_a_pixel() -> None:
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5, 0.75, 1.0])
-def test_hidden_part_of_a_square_in_closed_form(overlap: float) -> None:
-    """Two squares of 40 pixels, the nearer shifted by (1 - overlap) of its side: it hides just that part."""
+def test_occluded_fraction_of_a_square_in_closed_form(overlap: float) -> None:
+    """Of two squares, the nearer one is shifted by (1 - overlap) of its side and occludes that part of the other."""
     back = shape("back", "square", x=60 / 200, size=40 / 100, depth=0.8)
     front = shape("front", "square", "blue", x=(60 + 40 * (1 - overlap)) / 200, size=40 / 100, depth=0.2)
     for actors in ((back, front), (front, back)):
@@ -121,7 +121,7 @@ def test_hidden_part_of_a_square_in_closed_form(overlap: float) -> None:
 
 
 @pytest.mark.parametrize("out", [0.25, 0.5, 0.75])
-def test_cut_off_part_of_a_square_in_closed_form(out: float) -> None:
+def test_fraction_of_a_square_cut_by_the_frame_in_closed_form(out: float) -> None:
     truth = render(clip(shape("a", "square", x=(20 - 40 * out) / 200, size=0.4), size=(200, 100), frames=1)).truth
     assert truth.visible_fraction[0, 0] == pytest.approx(1 - out, abs=0.01)
 
@@ -143,7 +143,7 @@ def test_pass_behind_and_in_front() -> None:
         assert (made.truth.x[0, 0] < made.truth.x[0, 1]) and (made.truth.x[-1, 0] > made.truth.x[-1, 1])
 
 
-def test_a_followed_actor_stays_in_the_middle() -> None:
+def test_followed_actor_stays_in_the_middle() -> None:
     truth = render(
         clip(emoji("fox", x=0.1), events=(does("walk", "fox", 0, 3, "right"),), camera=Camera("follow", actor="fox"))
     ).truth

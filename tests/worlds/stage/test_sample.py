@@ -1,4 +1,4 @@
-"""Random specs stay in their scope; the splits share nothing."""
+"""Random specs stay in their scope; the splits are disjoint."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections import Counter
 import pytest
 
 from chronotope.errors import UsageError
-from chronotope.worlds.splits import spec_key
+from chronotope.worlds.splits import attribute_pairs, spec_key, split_of
 from chronotope.worlds.stage import sample
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import attribute_pairs, sample_spec, split_of
+from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES
 
 
@@ -53,7 +53,7 @@ def test_splits_share_nothing(name: str) -> None:
 
 
 def test_about_five_percent_are_held_out() -> None:
-    """Among the specs without a novel pair."""
+    """Of the specs without a novel pair."""
     import numpy as np
 
     from chronotope.worlds.stage.compose import compose
@@ -68,7 +68,7 @@ def test_seeds_give_different_specs() -> None:
     assert len({spec_key(sample_spec(seed, SCOPES["small"])) for seed in range(300)}) == 300
 
 
-def test_full_tells_every_story() -> None:
+def test_scope_full_samples_every_event() -> None:
     kinds = {event.kind for seed in range(600) for event in sample_spec(seed, SCOPES["full"]).events}
     assert kinds == set(SCOPES["full"].events)
 
@@ -80,7 +80,7 @@ def test_unknown_split() -> None:
 
 
 def test_a_scope_too_small_to_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample, "_TRIES", 100)
+    monkeypatch.setattr(sample, "_MAX_TRIES", 100)
     scope = dataclasses.replace(SCOPES["shapes"], shapes=("circle",), colours=("red",), events=("grow",))
     with pytest.raises(UsageError, match="too small"):
         sample_spec(0, scope, "combination")

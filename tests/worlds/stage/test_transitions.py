@@ -1,4 +1,4 @@
-"""Dissolves: what each clip shows alone, a blend between, and words for both at their times."""
+"""Dissolves: the frames of both clips, a linear blend between them, and captions of both at their times."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from chronotope.data.clips import find_clips
 from chronotope.prompt import read_story
+from chronotope.worlds.splits import split_of
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.render import render
-from chronotope.worlds.stage.sample import split_of
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.transitions import sample_dissolve
 from chronotope.worlds.write import DatasetRequest, write_dataset
@@ -18,7 +18,7 @@ from chronotope.worlds.write import DatasetRequest, write_dataset
 SMALL = SCOPES["small"]
 
 
-def test_each_clip_is_as_it_is_alone_and_gives_way_by_equal_steps() -> None:
+def test_frames_equal_both_clips_and_blend_linearly() -> None:
     for seed in (*range(6), 23):
         pair = sample_dissolve(seed, SMALL, "train")
         one, two, both = render(pair.first).frames, render(pair.second).frames, pair.render()
@@ -31,7 +31,7 @@ def test_each_clip_is_as_it_is_alone_and_gives_way_by_equal_steps() -> None:
             assert np.abs(both[pair.starts + number] - (before + share * (after - before))).max() <= 0.51
 
 
-def test_a_pair_is_a_matter_of_its_seed_and_keeps_its_split() -> None:
+def test_pair_depends_on_its_seed_and_keeps_its_split() -> None:
     assert sample_dissolve(5, SMALL, "train") == sample_dissolve(5, SMALL, "train")
     pairs = [sample_dissolve(seed, SMALL, "heldout") for seed in range(20)]
     assert len({pair.key for pair in pairs}) == 20
@@ -53,7 +53,7 @@ def test_the_story_names_the_second_clip_while_it_appears() -> None:
             )
 
 
-def test_a_dataset_holds_its_share_of_them(tmp_path: Path) -> None:
+def test_dataset_has_its_share_of_dissolves(tmp_path: Path) -> None:
     write_dataset(tmp_path, DatasetRequest("stage", "small", "train", 2, 24, dissolves=0.5))
     clips = find_clips([tmp_path])
     pairs = [clip for clip in clips if not clip.path.with_suffix(".masks.npz").exists()]

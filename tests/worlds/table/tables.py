@@ -1,4 +1,4 @@
-"""Short ways to write a table, and whether one can be drawn here."""
+"""Short functions to build table specs, and a skip where tables cannot be rendered."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from chronotope.worlds.table.opengl import can_draw
+from chronotope.worlds.table.opengl import rendering_problem
 from chronotope.worlds.table.spec import Actor, Camera, Event, TableSpec
 
 
 @functools.cache
 def why_not() -> str:
-    """Why tables cannot be drawn here, or nothing."""
-    return can_draw()
+    """Return why tables cannot be rendered here, or an empty string."""
+    return rendering_problem()
 
 
 def needs_pictures() -> None:
-    """Skip a test where no OpenGL can be made."""
+    """Skip a test where OpenGL does not work."""
     if why_not():
         pytest.skip(why_not())
 
@@ -51,7 +51,7 @@ def table(
 
 
 def scene(**more: Any) -> TableSpec:
-    """A ball, a cube and a cone that do not hide each other at first."""
+    """Return a spec with a ball, a cube and a cone that do not occlude each other at first."""
     actors = (
         solid("ball", x=-0.6, size=0.6),
         solid("cube", "cube", "blue", 0.5, 0.3, turn=30),

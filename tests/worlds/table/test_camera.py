@@ -1,4 +1,4 @@
-"""The table's camera, and counting the pixels of an outline: nothing here is drawn."""
+"""The table's camera, and the count of pixels in an outline."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from chronotope.worlds.table.spec import Camera
 from tests.worlds.table.tables import scene
 
 
-def test_the_camera_goes_where_it_is_told() -> None:
-    """To the right is to the first frame's right; once round comes back after the last frame, in equal steps."""
+def test_camera_moves_as_its_spec_says() -> None:
+    """The camera orbits to the right of the first frame; once round closes after the last frame, in equal steps."""
     spec = scene(camera=Camera("orbit", "right", 90.0, elevation=30.0, distance=4.0), frames=7)
     first, last = views(spec)[0], views(spec)[-1]
     across = 4 * np.cos(np.pi / 6)
@@ -37,7 +37,7 @@ def test_pixels_inside_an_outline() -> None:
     assert pixels_inside(circle) == pytest.approx(np.pi * 1600, rel=0.01)
 
 
-def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_mujoco_raises_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mujoco", None)
     with pytest.raises(ChronotopeError, match=r"pip install 'chronotope\[table\]'"):
         render(scene())

@@ -16,10 +16,10 @@ from chronotope.evaluate.trial import try_checks
 from chronotope.worlds.case import Case
 from chronotope.worlds.stage.faults.appearance import FAULTS as STAGE_FAULTS
 from chronotope.worlds.stage.faults.tasks import TASK_FAULTS
-from chronotope.worlds.table.checks.geometry import on_line, on_plane, orbit_of, triangulate, truth_of
-from chronotope.worlds.table.checks.gravity import Fall, _weighs
+from chronotope.worlds.table.checks.geometry import height_at, intersect_plane, orbit_views, triangulate, truth_of
+from chronotope.worlds.table.checks.gravity import Fall, _has_gravity
 from chronotope.worlds.table.checks.predicates import Check, check, succeeds, unsupported
-from chronotope.worlds.table.checks.tracking import look
+from chronotope.worlds.table.checks.tracking import track_solids
 from chronotope.worlds.table.faults import CONTROLS, FAULTS, inject
 from chronotope.worlds.table.render import TableClip, render
 from chronotope.worlds.table.spec import Actor, Camera, Event, TableSpec
@@ -62,7 +62,7 @@ SCENES = {
 @functools.cache
 def clip(name: str) -> TableClip:
     needs_pictures()
-    return render(SCENES[name], truth_of(SCENES[name]).motion)
+    return render(SCENES[name], truth_of(SCENES[name]).trajectory)
 
 
 def codes(found: tuple[Check, ...]) -> set[str]:
@@ -78,7 +78,7 @@ def test_true_clips_pass(name: str) -> None:
 @pytest.mark.parametrize("name", ["hit", "orbit"])
 def test_solids_are_found_where_they_are(name: str) -> None:
     spec, truth = SCENES[name], clip(name)
-    for i, patches in enumerate(look(spec, truth.frames).actors):
+    for i, patches in enumerate(track_solids(spec, truth.frames).actors):
         for t, mask in enumerate(truth.masks == i + 1):
             if truth.truth.visible_fraction[t, i] >= 0.5:
                 rows, columns = np.nonzero(mask)
@@ -99,11 +99,11 @@ def test_what_cannot_be_told_apart_is_refused() -> None:
 
 def test_pixels_lead_back_to_metres() -> None:
     spec = table(BALL, camera=Camera("orbit", "right", 70.0))
-    path = orbit_of(spec, np.linspace(0, 70, 9))
+    path = orbit_views(spec, np.linspace(0, 70, 9))
     place = np.array([0.4, -0.3, 0.25])
     seen = np.array([view.project(place[None])[0, :2] for view in path])
-    assert on_plane(path[3], seen[3:4], 0.25)[0] == pytest.approx(place[:2])
-    assert on_line(path[5], seen[5, 1], place[:2]) == pytest.approx(0.25)
+    assert intersect_plane(path[3], seen[3:4], 0.25)[0] == pytest.approx(place[:2])
+    assert height_at(path[5], seen[5, 1], place[:2]) == pytest.approx(0.25)
     found, off = triangulate(path, seen, 0.25)
     assert found == pytest.approx(place[:2]) and off.max() < 1e-6
     assert triangulate(path[::-1], seen, 0.25)[1].max() > 3  # no place explains what another camera saw
@@ -116,7 +116,7 @@ def test_gravity_is_measured_from_heights(weight: float, code: str | None) -> No
     heights = (
         0.9 - weight * np.maximum(seconds - 0.25, 0) ** 2 / 2 if weight else np.interp(seconds, [0.25, 0.9], [0.9, 0.0])
     )
-    fault = _weighs(Fall(times, heights.clip(0), 24.0, 6))
+    fault = _has_gravity(Fall(times, heights.clip(0), 24.0, 6))
     assert (fault and fault[0]) == code
 
 

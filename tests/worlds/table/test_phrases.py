@@ -1,4 +1,4 @@
-"""Captions of tables say who, which colour, what comes of it and how the camera goes; they name nothing that is not there."""
+"""Captions of tables name every actor, its colour, the outcome of events and the camera, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ pytest.importorskip("mujoco", reason="needs MuJoCo: pip install 'chronotope[tabl
 
 from chronotope.prompt import read_story
 from chronotope.worlds.palette import COLOURS
-from chronotope.worlds.splits import spec_key, to_json
+from chronotope.worlds.splits import attribute_pairs, spec_key, split_of
 from chronotope.worlds.table.captions import captions
-from chronotope.worlds.table.sample import TableScope, goes_as_told, sample_table, table_pairs, table_split
-from chronotope.worlds.table.simulate import Motion
-from chronotope.worlds.table.spec import SOLIDS, Camera, Event, TableSpec, from_json
+from chronotope.worlds.table.sample import TableScope, is_valid_outcome, sample_table
+from chronotope.worlds.table.simulate import Trajectory
+from chronotope.worlds.table.spec import SOLIDS, Camera, Event, TableSpec
 from tests.worlds.table.tables import solid, table
 
 WORDS = {"ball": ("ball", "sphere"), "brick": ("brick", "box")}
 
 
 @functools.cache
-def sampled() -> list[tuple[TableSpec, Motion]]:
+def sampled() -> list[tuple[TableSpec, Trajectory]]:
     return [sample_table(seed) for seed in range(8)]
 
 
@@ -29,9 +29,9 @@ def texts(spec: TableSpec, level: str = "sentence") -> str:
     return "\n".join(captions(spec)[level]).lower()
 
 
-def test_captions_say_who_and_what() -> None:
-    for spec, motion in sampled():
-        for level, wordings in captions(spec, motion).items():
+def test_captions_name_actors_and_camera_of_the_spec_only() -> None:
+    for spec, trajectory in sampled():
+        for level, wordings in captions(spec, trajectory).items():
             assert wordings
             for text in wordings:
                 low = text.lower()
@@ -54,13 +54,13 @@ def test_captions_say_who_and_what() -> None:
 
 
 def test_captions_are_deterministic_and_varied() -> None:
-    spec, motion = sampled()[3]
-    assert captions(spec, motion) == captions(spec)
-    assert len(set(captions(spec, motion)["paragraph"])) == 4
+    spec, trajectory = sampled()[3]
+    assert captions(spec, trajectory) == captions(spec)
+    assert len(set(captions(spec, trajectory)["paragraph"])) == 4
 
 
-def test_words_tell_what_came_of_it() -> None:
-    """A stack that is hit gently does not fall, and no caption says so; hit hard, it does."""
+def test_captions_name_the_outcome() -> None:
+    """Captions say that a stack falls only if it does: hit gently, it stands."""
     pile = [
         solid(f"cube{i}", "cube", colour, 0.3, 0, 0.36, lift=0.36 * i) for i, colour in enumerate(("blue", "green"))
     ]
@@ -78,7 +78,7 @@ def test_words_tell_what_came_of_it() -> None:
     assert "toward" in far and "hits" not in far
 
 
-def test_left_and_right_are_those_of_the_first_picture() -> None:
+def test_left_and_right_are_those_of_the_first_frame() -> None:
     for direction, other in (("left", "right"), ("right", "left")):
         said = texts(table(solid("ball"), events=(Event("roll", "ball", 0.0, direction, speed=0.5),)))
         assert f"to the {direction}" in said or f"rolls {direction}" in said
@@ -93,23 +93,23 @@ def test_left_and_right_are_those_of_the_first_picture() -> None:
 
 def test_splits_share_nothing() -> None:
     train = {spec_key(spec) for spec, _ in sampled()}
-    pairs = set().union(*(table_pairs(spec) for spec, _ in sampled()))
-    assert {table_split(spec) for spec, _ in sampled()} == {"train"}
+    pairs = set().union(*(attribute_pairs(spec) for spec, _ in sampled()))
+    assert {split_of(spec) for spec, _ in sampled()} == {"train"}
     held, _ = sample_table(1, split="heldout")
     novel, _ = sample_table(1, split="combination")
-    assert table_split(held) == "heldout" and spec_key(held) not in train
-    assert table_split(novel) == "combination" and table_pairs(novel) - pairs
+    assert split_of(held) == "heldout" and spec_key(held) not in train
+    assert split_of(novel) == "combination" and attribute_pairs(novel) - pairs
 
 
-def test_specs_go_as_they_tell_and_stay_in_scope() -> None:
+def test_specs_have_a_valid_outcome_and_stay_in_scope() -> None:
     scope = TableScope(sizes=((48, 32),), colours=("red", "blue", "green", "yellow"), picture_share=0.5)
     for seed in range(4):
-        spec, motion = sample_table(seed, scope)
-        assert (spec, motion.events) == ((again := sample_table(seed, scope))[0], again[1].events)
+        spec, trajectory = sample_table(seed, scope)
+        assert (spec, trajectory.events) == ((again := sample_table(seed, scope))[0], again[1].events)
         assert (spec.width, spec.height) == (48, 32) and {actor.colour for actor in spec.actors} <= set(scope.colours)
         assert spec.num_frames == 1 or scope.min_frames <= spec.num_frames <= scope.max_frames
         assert spec.num_frames > 1 or not spec.events
-        assert goes_as_told(spec, motion) and from_json(to_json(spec)) == spec
+        assert is_valid_outcome(spec, trajectory)
     kinds = {event.kind for spec, _ in sampled() for event in spec.events}
     assert len(kinds) >= 4
 
@@ -118,12 +118,12 @@ def test_a_scope_too_small_to_split(monkeypatch: pytest.MonkeyPatch) -> None:
     from chronotope.errors import UsageError
     from chronotope.worlds.table import sample
 
-    monkeypatch.setattr(sample, "_TRIES", 50)
+    monkeypatch.setattr(sample, "_MAX_TRIES", 50)
     with pytest.raises(UsageError, match="too small"):
         sample_table(0, TableScope(solids=("ball",), colours=("blue", "red"), picture_share=1.0), "combination")
 
 
-def test_cameras_have_words() -> None:
+def test_captions_name_cameras() -> None:
     said = texts(table(solid("a"), camera=Camera("round", "left")))
     assert "round the table" in said or "circles the table" in said
     assert "orbit" in texts(table(solid("a"), camera=Camera("orbit", "right", 45.0))) + texts(

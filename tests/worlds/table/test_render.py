@@ -1,4 +1,4 @@
-"""Pictures of tables agree with their truth: masks, depth, cameras, fractions; the same spec gives the same bytes."""
+"""Rendered tables agree with their ground truth: masks, depth, cameras, visibility; rendering is deterministic."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _pictures() -> None:
 
 
 def rays(clip: TableClip, t: int) -> np.ndarray:
-    """[h, w, 3]: for each pixel, the way from the camera per metre of depth."""
+    """Return for each pixel the vector from the camera per metre of depth, [h, w, 3]."""
     height, width = clip.masks[t].shape
     columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     inverse = np.linalg.inv(clip.truth.camera[t][:, :3])
@@ -38,7 +38,7 @@ def eye(clip: TableClip, t: int) -> np.ndarray:
     return -np.linalg.inv(clip.truth.camera[t][:, :3]) @ clip.truth.camera[t][:, 3]
 
 
-def test_masks_lie_where_the_truth_says() -> None:
+def test_masks_agree_with_the_truth() -> None:
     clip = render(scene(camera=Camera("orbit", "right", 40.0)))
     truth = clip.truth
     assert clip.frames.shape == (4, 128, 192, 3) and clip.masks.shape == clip.depth.shape == (4, 128, 192)
@@ -56,7 +56,7 @@ def test_masks_lie_where_the_truth_says() -> None:
     )
 
 
-def test_depth_is_that_of_the_plane_and_of_the_ball() -> None:
+def test_depth_of_plane_and_ball_in_closed_form() -> None:
     clip = render(scene(frames=1))
     way, start, depth = rays(clip, 0), eye(clip, 0), clip.depth[0]
     down = way[..., 2] < 0
@@ -71,8 +71,8 @@ def test_depth_is_that_of_the_plane_and_of_the_ball() -> None:
     assert depth[row, column] == pytest.approx((-b - (b * b - a * c) ** 0.5) / a, abs=0.01)
 
 
-def test_a_moving_camera_sees_one_and_the_same_scene() -> None:
-    """What a pixel of the first frame shows is, if nothing hides it, where the second frame's camera says, at that depth."""
+def test_moving_camera_sees_a_consistent_scene() -> None:
+    """A point of the first frame is found in another frame by the matrix of its camera, unless it is occluded."""
     clip = render(scene(camera=Camera("orbit", "left", 30.0), frames=3))
     points = eye(clip, 0) + rays(clip, 0) * clip.depth[0][..., None]
     seen = points[clip.depth[0] < 8] @ clip.truth.camera[2][:, :3].T + clip.truth.camera[2][:, 3]
@@ -89,7 +89,7 @@ def test_a_moving_camera_sees_one_and_the_same_scene() -> None:
     ).max() < 1e-3
 
 
-def test_fractions_are_what_is_left_of_what_would_be_seen() -> None:
+def test_visible_fraction_under_occlusion() -> None:
     front, back = solid("front", "cube", "red", 0.0, -0.4, 0.4), solid("back", "cube", "blue", 0.2, 0.4, 0.6)
     alone, both = render(table(back, frames=1, size=(256, 192))), render(table(back, front, frames=1, size=(256, 192)))
     left = (both.masks == 1).sum() / (alone.masks == 1).sum()
@@ -98,7 +98,7 @@ def test_fractions_are_what_is_left_of_what_would_be_seen() -> None:
     assert alone.truth.visible_fraction[0, 0] > 0.98 and both.truth.visible_fraction[0, 1] > 0.98
 
 
-def test_what_the_frame_cuts_counts_as_hidden() -> None:
+def test_part_outside_the_frame_counts_as_invisible() -> None:
     view = views(table(solid("a"), frames=1, size=(128, 128)))[0]
     edge = (128 - 64) / view.focal * 3.4  # where the frame ends, at the middle of the table
     clip = render(table(solid("a", x=edge, y=0), frames=1, size=(128, 128)))
@@ -115,7 +115,7 @@ def test_a_spec_can_be_drawn_at_any_size() -> None:
 
 
 @pytest.mark.parametrize("top", ["wooden", "dark"])
-def test_colours_can_be_told_apart(top: str) -> None:
+def test_colours_can_be_distinguished(top: str) -> None:
     names = ("red", "yellow", "green", "blue", "purple", "pink")
     places = [(-0.7, 0.4), (0, 0.5), (0.7, 0.4), (-0.6, -0.4), (0.05, -0.3), (0.6, -0.4)]
     actors = [solid(c, noun, c, x, y, 0.42) for c, noun, (x, y) in zip(names, SOLIDS, places, strict=True)]
@@ -131,28 +131,30 @@ def test_colours_can_be_told_apart(top: str) -> None:
 def test_the_same_spec_gives_the_same_bytes() -> None:
     spec = scene(events=(Event("hit", "ball", target="cube"),))
     first = render(spec)
-    render(scene(top="wooden", size=(64, 64)))  # what was drawn in between leaves no trace
+    render(scene(top="wooden", size=(64, 64)))  # a rendering in between changes nothing
     again = render(spec)
     for name in ("frames", "masks", "depth"):
         assert (getattr(first, name) == getattr(again, name)).all()
     code = f"""
-import hashlib
+import hashlib, json
+from chronotope.config import from_dict
 from chronotope.worlds.table.render import render
-from chronotope.worlds.table.spec import from_json
-print(hashlib.sha256(render(from_json({to_json(spec)!r})).frames.tobytes()).hexdigest())
+from chronotope.worlds.table.spec import TableSpec
+spec = from_dict(TableSpec, json.loads({to_json(spec)!r}))
+print(hashlib.sha256(render(spec).frames.tobytes()).hexdigest())
 """
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert other == hashlib.sha256(first.frames.tobytes()).hexdigest()
     assert (render(dataclasses.replace(spec, seed=2)).frames != first.frames).any()
 
 
-def test_no_opengl_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_opengl_raises_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     egl = pytest.importorskip("mujoco.egl")
 
     def fail(*_: object) -> None:
         raise RuntimeError("no device")
 
-    opengl._canvas.cache_clear()
+    opengl._gl_context.cache_clear()
     monkeypatch.setattr(egl, "GLContext", fail)
     with pytest.raises(ChronotopeError, match=r"no device.*apt-get install"):
         render(scene())

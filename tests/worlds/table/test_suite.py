@@ -19,10 +19,10 @@ from chronotope.evaluate.suite import make_suite, name_of, read_cases, truth_of,
 from chronotope.generate.pipeline import WEIGHTS, Generator
 from chronotope.media import video
 from chronotope.worlds.check import succeeds
+from chronotope.worlds.splits import split_of
 from chronotope.worlds.table.camera import angles
 from chronotope.worlds.table.checks.predicates import unsupported
 from chronotope.worlds.table.render import first_picture
-from chronotope.worlds.table.sample import table_split
 from chronotope.worlds.table.spec import TableSpec
 from chronotope.worlds.table.suite import PHYSICS, TASK, table_suite
 from chronotope.worlds.table.world import TABLE
@@ -42,9 +42,7 @@ def test_every_case_can_be_judged_and_is_told() -> None:
     assert name_of(found) == "table" and len({case.id for case in found}) == len(found) == 64
     for case in found:
         spec = case.spec
-        assert (
-            isinstance(spec, TableSpec) and unsupported(spec) is None and table_split(spec) == case.split == "heldout"
-        )
+        assert isinstance(spec, TableSpec) and unsupported(spec) is None and split_of(spec) == case.split == "heldout"
         assert f"{spec.table} table" in case.prompt and case.task == TASK and spec.num_frames > 1
         if spec.camera.kind == "orbit":
             assert f"{abs(float(angles(spec)[-1])):.0f} degrees" in case.prompt
@@ -107,7 +105,7 @@ def test_the_model_makes_a_video_of_the_asked_length() -> None:
 
 
 def test_without_opengl_nothing_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chronotope.worlds.table.world.can_draw", lambda: "no OpenGL here")
+    monkeypatch.setattr("chronotope.worlds.table.world.rendering_problem", lambda: "no OpenGL here")
     out = tmp_path / "out"
     assert "no OpenGL here" in refused(
         "evaluate", "small", "--suite", "table", "--first", "1", "--out", str(out), status=1

@@ -1,1 +1,1 @@
-"""Checks of a video of the stage: what is detected, tracked and measured in it."""
+"""Check a video of the stage: detect, track and measure what is in it."""

@@ -1,4 +1,4 @@
-"""What a task asks beyond its spec: what was given comes back, and at the joints nothing jumps."""
+"""Check what a task requires beyond its spec: the input frames come back, and motion continues across boundaries."""
 
 from __future__ import annotations
 
@@ -17,80 +17,78 @@ from chronotope.worlds.stage.spec import Spec
 
 __all__ = ["boundary_checks", "closes"]
 
-SEAM = 2.0  # median steps by which the velocity may change more than the stage's does
+MAX_VELOCITY_CHANGE = 2.0  # median steps: the largest change of velocity beyond that of the truth
 
 
-def boundary_checks(scene: TrackedClip, frames: Frames, asked: TaskInputs) -> Iterator[Check]:
-    """The predicates of a task; `frames` are the video's own, of the spec's size."""
-    yield from inputs_come_back(frames, asked)
-    for joint in asked.boundaries:
-        yield Check.of("goes on smoothly", _seam(scene, frames, joint))
-    if asked.wraps:
-        yield Check.of("closes", _wrap(scene, frames))
+def boundary_checks(scene: TrackedClip, frames: Frames, task: TaskInputs) -> Iterator[Check]:
+    """Yield the checks of a task; `frames` are the original frames of the video, in the size of the spec."""
+    yield from inputs_come_back(frames, task)
+    for boundary in task.boundaries:
+        yield Check.of("goes on smoothly", _boundary(scene, frames, boundary))
+    if task.wraps:
+        yield Check.of("closes", _loop_boundary(scene, frames))
 
 
-def _seam(scene: TrackedClip, frames: Frames, joint: int) -> Outcome:
-    """No cut, and who gets about goes on as the stage does, sideways and up and down."""
-    if joint in cuts(frames):
-        return "SEAM", joint
-    for place, one in enumerate(scene.actors):
-        if not any(event.kind in TRAVELS and event.actor == one.actor.id for event in scene.spec.events):
+def _boundary(scene: TrackedClip, frames: Frames, boundary: int) -> Outcome:
+    """Find a cut, or a travelling actor whose velocity changes more than that of the truth."""
+    if boundary in cuts(frames):
+        return "SEAM", boundary
+    for index, track in enumerate(scene.actors):
+        if not any(event.kind in TRAVELS and event.actor == track.actor.id for event in scene.spec.events):
             continue
-        played = truth_of(scene.spec)
-        truth = np.stack([played.x, played.y], axis=2)[: scene.num_frames, place] / min(
-            scene.spec.width, scene.spec.height
-        )
-        seen = np.where((one.found & ~one.touched)[:, None], one.trail.centres, np.nan)
-        jump = _change(seen, joint) - _change(truth, joint)
-        jump[1] = max(
-            abs(jump[1]) - np.ptp(np.diff(truth[:, 1])), 0.0
-        )  # a gait's steps and hops may fall on other frames than the stage's
-        if np.linalg.norm(jump) > SEAM * _step(
-            seen
-        ):  # never where it cannot be seen: that is a failure of another name, or none
-            return "SEAM", joint
+        truth = _true_centres(scene.spec)[: scene.num_frames, index]
+        seen = _seen_centres(track)
+        jump = _velocity_change(seen, boundary) - _velocity_change(truth, boundary)
+        # The steps and hops of a gait may fall on other frames than those of the truth.
+        jump[1] = max(abs(jump[1]) - np.ptp(np.diff(truth[:, 1])), 0.0)
+        # The comparison is false for NaN: an unseen actor is a failure of another check, or none.
+        if np.linalg.norm(jump) > MAX_VELOCITY_CHANGE * _median_step(seen):
+            return "SEAM", boundary
     return None
 
 
-def _step(places: Float[np.ndarray, "t 2"]) -> float:
-    """The median step of somebody, at least what the detector's noise comes to."""
-    steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
+def _true_centres(spec: Spec) -> Float[np.ndarray, "t actors 2"]:
+    """Return the centres of the truth in short sides."""
+    truth = truth_of(spec)
+    return np.stack([truth.x, truth.y], axis=2) / min(spec.width, spec.height)
+
+
+def _seen_centres(track: TrackedActor) -> Float[np.ndarray, "t 2"]:
+    """Return the tracked centres, NaN where another actor touches this one."""
+    return np.where((track.found & ~track.touched)[:, None], track.trail.centres, np.nan)
+
+
+def _median_step(centres: Float[np.ndarray, "t 2"]) -> float:
+    """Return the median step of an actor, at least the noise of the detector."""
+    steps = np.linalg.norm(np.diff(centres, axis=0), axis=1)
     return STEP_NOISE if np.isnan(steps).all() else max(float(np.nanmedian(steps)), STEP_NOISE)
 
 
-def _change(places: Float[np.ndarray, "t 2"], joint: int) -> Float[np.ndarray, "2"]:
-    """By how much the step across a joint differs from the two on its longer side; NaN where it cannot be said."""
-    steps = np.diff(places, axis=0)
-    if joint < 3:
-        steps, joint = -steps[::-1], len(places) - joint
-    before = steps[max(0, joint - 3) : joint - 1]
-    return np.asarray(steps[joint - 1] - before.mean(axis=0)) if len(before) else np.full(2, np.nan)
+def _velocity_change(centres: Float[np.ndarray, "t 2"], boundary: int) -> Float[np.ndarray, "2"]:
+    """Return how the step across a boundary differs from the two steps on its longer side; NaN where unknown."""
+    steps = np.diff(centres, axis=0)
+    if boundary < 3:
+        steps, boundary = -steps[::-1], len(centres) - boundary
+    before = steps[max(0, boundary - 3) : boundary - 1]
+    return np.asarray(steps[boundary - 1] - before.mean(axis=0)) if len(before) else np.full(2, np.nan)
 
 
 def closes(spec: Spec) -> bool:
-    """Whether everybody on the stage is at the end where it was at the beginning, as near as a loop must come."""
-    truth = truth_of(spec)
-    places = np.stack([truth.x, truth.y], axis=2) / min(spec.width, spec.height)
-    return all(_back(places[:, place]) <= SEAM for place in range(len(spec.actors)))
+    """Tell whether every actor of the truth ends where it began, as close as a loop must come."""
+    truth = _true_centres(spec)
+    return all(_return_step(truth[:, index]) <= MAX_VELOCITY_CHANGE for index in range(len(spec.actors)))
 
 
-def _wrap(scene: TrackedClip, frames: Frames) -> Outcome:
-    """The step from the last frame back to the first is like any other: no cut, nobody elsewhere."""
+def _loop_boundary(scene: TrackedClip, frames: Frames) -> Outcome:
+    """Find a cut or a leap of an actor from the last frame back to the first."""
     half = len(frames) // 2
     if len(frames) - half in cuts(np.roll(frames, -half, axis=0)):
         return "SEAM", len(frames) - 1
-    for one in scene.actors:
-        if _leap(one) > SEAM:
-            return "SEAM", len(frames) - 1
-    return None
+    # The comparison is false for NaN, where the first or the last frame does not show the actor.
+    leaps = any(_return_step(_seen_centres(track)) > MAX_VELOCITY_CHANGE for track in scene.actors)
+    return ("SEAM", len(frames) - 1) if leaps else None
 
 
-def _leap(one: TrackedActor) -> float:
-    """The step from its last place to its first, in its median steps; 0 where it cannot be seen."""
-    back = _back(np.where((one.found & ~one.touched)[:, None], one.trail.centres, np.nan))
-    return 0.0 if np.isnan(back) else back
-
-
-def _back(places: Float[np.ndarray, "t 2"]) -> float:
-    """The step from the last place to the first, in median steps."""
-    return float(np.linalg.norm(places[0] - places[-1])) / _step(places)
+def _return_step(centres: Float[np.ndarray, "t 2"]) -> float:
+    """Return the step from the last centre to the first, in median steps."""
+    return float(np.linalg.norm(centres[0] - centres[-1])) / _median_step(centres)

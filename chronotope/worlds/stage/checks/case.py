@@ -1,4 +1,4 @@
-"""Everything that is checked in the video of one case: what its spec asks of any video, and what its kind or its task asks beyond."""
+"""Run every check of one case: those of its spec, of its kind and of its task."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = ["check_case"]
 
 
 def check_case(case: Case, frames: Frames, task: TaskInputs | None) -> tuple[Check, ...]:
-    """Check a video of the size and length of the case's spec; `task` is what its task gave."""
+    """Check a video of the size and length of the case's spec; `task` holds the inputs of its task."""
     detections = detect(load_detector(), frames)
     if case.kind == "count":
         return count_checks(detections, case.spec)
     tracked = track_actors(detections, case.spec)
     if task is None:
         return relation_checks(tracked, case.kind)
-    # A loop made of words has no first frame. Its frames are checked from where the truth begins, its boundary where the file begins.
+    # A loop generated from text alone may start at any phase: its frames are checked from the phase of the truth.
     aligned = track_actors(_from_start(tracked), case.spec) if task.any_start else tracked
     return (*relation_checks(aligned, case.kind), *boundary_checks(tracked, frames, task))
 
 
 def _from_start(tracked: TrackedClip) -> Detections:
-    """Rotate the frames of a loop so that the path of its first actor is most like the true one."""
+    """Rotate the frames of a loop so that the path of its first actor correlates best with the true one."""
     truth, seen = truth_of(tracked.spec).x[:, 0], tracked.actors[0].trail.centres[:, 0]
-    filling = np.nanmedian(seen) if tracked.actors[0].found.any() else 0.0
-    seen = np.where(np.isnan(seen), filling, seen)
+    fill = np.nanmedian(seen) if tracked.actors[0].found.any() else 0.0
+    seen = np.where(np.isnan(seen), fill, seen)
     likeness = [float((np.roll(seen, -start) - seen.mean()) @ (truth - truth.mean())) for start in range(len(seen))]
     start = int(np.argmax(likeness))
-    detections = tracked.sight
-    return Detections(np.roll(detections.frames, -start, axis=0), np.roll(detections.likely, -start, axis=0))
+    found = tracked.detections
+    return Detections(np.roll(found.frames, -start, axis=0), np.roll(found.probability, -start, axis=0))

@@ -1,7 +1,7 @@
-"""A small network that recognises the stage's cast: for every cell of 4 x 4 pixels, which noun or shape is there, if any.
+"""Predict, for every cell of 4 x 4 pixels of a frame, which kind of the stage's cast it contains, if any.
 
-It looks at one frame at a time, scaled to a short side of 64 pixels, so an actor has about the same size at every resolution.
-Trained by `train_detector` on the stage's exact masks; its weights are part of the package.
+Frames are scaled to a short side of 64 pixels, so an actor has about the same size at every resolution.
+`tools/train_detector.py` trains the network on the stage's exact masks; its weights are part of the package.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ __all__ = [
 
 SHORT_SIDE = 64  # pixels, after scaling
 CELL = 4  # pixels a side
-# What a cell can hold. "Something" is whatever stands out and is none of the others: an unknown noun, a blob, a chimera.
+# The kinds that a cell can contain. "something" is any foreground that is none of the others, such as an unknown noun.
 NOTHING, SOMETHING = 0, 1
 SHAPE_KINDS = SCOPES["wide"].shapes
 KINDS = ("", "something", *SHAPE_KINDS, *SCOPES["wide"].nouns)
 
 
 class Residual(nn.Module):
-    """Two convolutions beside an identity."""
+    """Two convolutions with a residual connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Residual(nn.Module):
 
 
 class Detector(nn.Module):
-    """Fine cells of 4 pixels see the outline, coarse cells of 8 see the whole actor, and both decide together."""
+    """A two-scale network: cells of 4 pixels resolve outlines, cells of 8 pixels cover whole actors."""
 
     def __init__(self, fine: int = 48, coarse: int = 80) -> None:
         super().__init__()
@@ -87,14 +87,14 @@ class Detector(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k rows columns"]:
-        """Scores of every kind for every cell, of pixels in [-1, 1] with sides divisible by 8."""
+        """Return the logits of every kind for every cell; pixels are in [-1, 1], with sides divisible by 8."""
         outline = self.outline(self.stem(pixels.contiguous(memory_format=torch.channels_last)))
         whole = F.interpolate(self.whole(outline), scale_factor=2.0, mode="bilinear", align_corners=False)
         return self.decide(outline + whole)
 
 
 def scaled(frames: Frames) -> UInt8[np.ndarray, "t h2 w2 3"]:
-    """The frames with a short side of 64 pixels."""
+    """Scale frames to a short side of 64 pixels."""
     height, width = frames.shape[1:3]
     factor = SHORT_SIDE / min(height, width)
     size = max(SHORT_SIDE, round(height * factor)), max(SHORT_SIDE, round(width * factor))
@@ -103,25 +103,28 @@ def scaled(frames: Frames) -> UInt8[np.ndarray, "t h2 w2 3"]:
 
 @torch.no_grad()
 def look(detector: Detector, frames: Frames, batch: int = 32) -> Float[np.ndarray, "t k rows columns"]:
-    """How likely each kind is in each cell of each of these scaled frames."""
+    """Return the probability of each kind in each cell of frames that have been scaled."""
     height, width = frames.shape[1:3]
     rows, columns = -(-height // CELL), -(-width // CELL)
     padded = np.pad(frames, ((0, 0), (0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
-    seen = []
+    probabilities = []
     for start in range(0, len(padded), batch):
         pixels = torch.from_numpy(padded[start : start + batch]).permute(0, 3, 1, 2).float() / 127.5 - 1
-        seen.append(detector(pixels).softmax(dim=1)[..., :rows, :columns].numpy())
-    return np.concatenate(seen)
+        probabilities.append(detector(pixels).softmax(dim=1)[..., :rows, :columns].numpy())
+    return np.concatenate(probabilities)
 
 
 def weights_folder() -> Path:
-    """Where the trained detector is."""
+    """Return the folder of the shipped detector."""
     return Path(__file__).parent
 
 
 @functools.lru_cache(maxsize=2)
 def load_detector(folder: Path | None = None) -> Detector:
-    """The trained detector, ready to look."""
+    """Load a trained detector, in evaluation mode.
+
+    Raises FileProblem where it was trained for another cast.
+    """
     folder = folder or weights_folder()
     about = read_json(folder / "detector.json")
     if tuple(about["kinds"]) != KINDS:
@@ -129,9 +132,6 @@ def load_detector(folder: Path | None = None) -> Detector:
             f"{folder}/detector.json was trained for another cast; train it again: python -m tools.train_detector"
         )
     detector = Detector()
-    tensors = {
-        name: tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in load_tensors(folder / "detector.safetensors").items()
-    }
-    detector.load_state_dict(tensors)
+    tensors = load_tensors(folder / "detector.safetensors")
+    detector.load_state_dict({key: x.float() if x.is_floating_point() else x for key, x in tensors.items()})
     return detector.eval()

@@ -1,14 +1,15 @@
-"""Does somebody who went out of sight come back: the same one, once, at its place, in its time, changed only as it was asked to?
+"""Check that an actor that went out of sight comes back: the same actor, once, at its place, in time, changed only as
+requested.
 
-The question is asked of a video only if it passes the gate: the actor is seen to go to the cover (or the edge of the frame) and is
-unseen for some frames, in which the cover looks as it always does, so that nobody stands before it. So there are two rates: how
-many absences pass the gate, and how many of those that pass it are right (`coverage`). An actor has one absence:
-`tracking.unsupported` refuses specs in which somebody goes out of sight twice.
+The return is checked only if the video passes the gate: the actor goes to the cover or the edge of the frame and is
+unseen for some frames, in which the cover looks as before, so that the actor is not in front of it. `coverage` reports
+how many absences pass the gate, and how many of those are right. `tracking.unsupported` refuses specs in which an actor
+goes out of sight twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,144 +17,150 @@ import numpy as np
 from jaxtyping import Bool
 
 from chronotope.worlds.check import Outcome
-from chronotope.worlds.stage.checks.association import grown
-from chronotope.worlds.stage.checks.attributes import SURE, colour_votes, core, mean_colour, perceived
+from chronotope.worlds.stage.checks.association import dilate
+from chronotope.worlds.stage.checks.attributes import (
+    MIN_PROBABILITY,
+    dominant_colour,
+    inner_cells,
+    mean_colour,
+    to_lab,
+    to_pixels,
+)
 from chronotope.worlds.stage.checks.detector import CELL, KINDS, NOTHING
-from chronotope.worlds.stage.checks.tracking import TrackedActor, TrackedClip, truth_of
+from chronotope.worlds.stage.checks.tracking import Predicates, TrackedActor, TrackedClip, truth_of
 from chronotope.worlds.stage.occlusion import Absence, absences
-from chronotope.worlds.stage.spec import RETURNS, Event
+from chronotope.worlds.stage.spec import RETURN_OF, Event
 
 __all__ = [
-    "BACK",
-    "DRIFT_OF_COLOUR",
-    "DRIFT_OF_SIZE",
-    "GATE",
-    "GROWN",
+    "GATE_CHECK",
+    "MAX_COLOUR_CHANGE",
+    "MAX_SIZE_CHANGE",
+    "MIN_GROWTH",
+    "RETURN_CHECKS",
     "absence_checks",
-    "fates",
+    "absent_frames",
+    "event_kinds",
     "foreign_cells",
     "permanence_checks",
-    "times_away",
+    "same_colour",
 ]
 
-GROWN = 1.25  # times the area
-DRIFT_OF_COLOUR = 20.0  # CIELAB, lightness halved
-DRIFT_OF_SIZE = 1.6
-UNSEEN = 3  # frames in a row: less is no absence
-AT_HAND = 3  # cells between somebody and what it goes behind, or the edge of the frame
-ANOTHER, FEWEST = 0.25, 4  # of its cells, and cells: more of another kind is another thing
-IN_TIME = 0.5  # seconds from when the stage brings it back
-OTHERWISE, SHARE_IN_FRONT = 20.0, 0.2  # CIELAB, lightness halved; of the pixels that the actor has
-LEVEL = 0.2  # short sides up or down between where it went and where it comes back
-SHOWING, SHOWN = 0.05, 0.9  # of its pixels: between the two it may be recognised again, sooner or later
-GATE, BACK = (
-    "goes out of sight",
-    ("comes back", "comes back at its place", "comes back in its time", "comes back as it should be"),
-)
+MIN_GROWTH = 1.25  # times the area
+MAX_COLOUR_CHANGE = 20.0  # CIELAB, lightness halved
+MAX_SIZE_CHANGE = 1.6  # times the area
+MIN_UNSEEN_FRAMES = 3  # consecutive frames
+NEAR_CELLS = 3  # cells between an actor and its cover, or the edge of the frame
+MIN_FOREIGN_SHARE = 0.25  # of the cells of the actor: another thing has replaced it
+MIN_FOREIGN_CELLS = 4
+TIME_TOLERANCE = 0.5  # seconds before or after the true return
+MAX_COVER_CHANGE = 20.0  # CIELAB, lightness halved: a larger change of a pixel means that something is in front of it
+MAX_SHARE_IN_FRONT = 0.2  # of the pixels of the actor
+MAX_LEVEL_CHANGE = 0.2  # short sides up or down between the exit and the return
+BARELY_VISIBLE, FULLY_VISIBLE = 0.05, 0.9  # of the pixels of an actor: between the two the detector may find it or not
+GATE_CHECK = "goes out of sight"
+RETURN_CHECKS = ("comes back", "comes back at its place", "comes back in its time", "comes back as it should be")
 
 
 @dataclass(frozen=True)
 class Gap:
-    """An absence as it is seen: from the first frame without the actor to the first one with it again, or the end of the clip."""
+    """A detected absence: the first frame without the actor, and the first frame with it again, if any."""
 
     first: int
     back: int | None
 
 
-def permanence_checks(scene: TrackedClip, place: int, one: TrackedActor) -> Iterator[tuple[str, Callable[[], Outcome]]]:
-    """The predicates of an actor's absences, by name; what comes after the gate is asked only of those who pass it."""
-    for absence in absences(scene.spec, one.actor.id):
-        gap, wanted = _gap(scene, one, absence), _due(scene, place, absence)
-        yield GATE, partial(_gate, scene, absence, gap)
+def permanence_checks(scene: TrackedClip, index: int, track: TrackedActor) -> Predicates:
+    """Yield the checks of an actor's absences; the return is checked only after a passed gate."""
+    for absence in absences(scene.spec, track.actor.id):
+        gap, expected = _gap(scene, track, absence), _expected_return(scene, index, absence)
+        yield GATE_CHECK, partial(_check_gate, scene, absence, gap)
         if gap is None:
             continue
-        yield BACK[0], partial(_comes_back, scene, one, gap, wanted)
+        yield RETURN_CHECKS[0], partial(_check_return, scene, track, gap, expected)
         if gap.back is not None:
-            yield BACK[1], partial(_at_its_place, scene, one, absence, gap)
-            yield BACK[2], partial(_in_its_time, scene, gap, wanted)
-            yield BACK[3], partial(_as_it_should_be, scene, one, absence, gap)
+            yield RETURN_CHECKS[1], partial(_check_place, scene, track, absence, gap)
+            yield RETURN_CHECKS[2], partial(_check_time, scene, gap, expected)
+            yield RETURN_CHECKS[3], partial(_check_looks, scene, track, absence, gap)
 
 
-def absence_checks(scene: TrackedClip, one: TrackedActor) -> Iterator[tuple[str, Callable[[], Outcome]]]:
-    """The predicates of somebody who goes out of sight and is said not to come back."""
-    if absence := _for_good(scene, one):
-        gap = _gap(scene, one, absence)
-        yield "goes away", partial(_gate, scene, absence, gap)
+def absence_checks(scene: TrackedClip, track: TrackedActor) -> Predicates:
+    """Yield the checks of an actor that goes out of sight and must not come back."""
+    absence = _final_absence(scene, track)
+    if absence:
+        gap = _gap(scene, track, absence)
+        yield "goes away", partial(_check_gate, scene, absence, gap)
         if gap:
             yield "does not come back", lambda: ("TXT-NEG", gap.back) if gap.back is not None else None
 
 
-def _for_good(scene: TrackedClip, one: TrackedActor) -> Absence | None:
-    own = [event for event in scene.spec.events if event.actor == one.actor.id]
-    stay, gone = (next((e for e in own if e.kind in kinds), None) for kinds in (("stay",), tuple(RETURNS)))
+def _final_absence(scene: TrackedClip, track: TrackedActor) -> Absence | None:
+    own = [event for event in scene.spec.events if event.actor == track.actor.id]
+    stay = next((event for event in own if event.kind == "stay"), None)
+    gone = next((event for event in own if event.kind in RETURN_OF), None)
     return Absence(gone, stay) if stay and gone else None
 
 
-def times_away(scene: TrackedClip, one: TrackedActor) -> Bool[np.ndarray, " t"]:
-    """The frames in which an actor is out of sight as it was asked to be."""
+def absent_frames(scene: TrackedClip, track: TrackedActor) -> Bool[np.ndarray, " t"]:
+    """Find the frames in which an actor is out of sight as requested."""
     away = np.zeros(scene.num_frames, bool)
-    stay = _for_good(scene, one)
-    for absence in [*absences(scene.spec, one.actor.id), *([stay] if stay else [])]:
-        if gap := _gap(scene, one, absence):
+    for absence in (*absences(scene.spec, track.actor.id), _final_absence(scene, track)):
+        gap = _gap(scene, track, absence) if absence else None
+        if gap:
             away[gap.first : gap.back] = True
     return away
 
 
-def fates(events: Sequence[Event], away: Sequence[Absence]) -> set[str]:
-    """What happens to somebody; to leave and to come back again is one thing, neither to be new nor to be gone for good."""
+def event_kinds(events: Sequence[Event], away: Sequence[Absence]) -> set[str]:
+    """Return the kinds of an actor's events, with every absence as one `come back` instead of its two events."""
     ends = [event for absence in away for event in (absence.gone, absence.back)]
     return {event.kind for event in events if event not in ends} | ({"come back"} if away else set())
 
 
-def _due(scene: TrackedClip, place: int, absence: Absence) -> tuple[int, int]:
-    """The frames in which the stage shows something of it again, and almost all."""
+def _expected_return(scene: TrackedClip, index: int, absence: Absence) -> tuple[int, int]:
+    """Return the frames in which the truth shows some of the actor again, and almost all of it."""
     start, last = round(absence.back.start * scene.spec.fps), scene.num_frames - 1
-    visible = truth_of(scene.spec).visible_fraction[start:, place]
-    some, most = (
-        start + int(np.argmax(visible >= share)) if (visible >= share).any() else last for share in (SHOWING, SHOWN)
-    )
-    return some, most
+    visible = truth_of(scene.spec).visible_fraction[start:, index]
+    first, full = (np.flatnonzero(visible >= share) for share in (BARELY_VISIBLE, FULLY_VISIBLE))
+    return (start + int(first[0]) if len(first) else last), (start + int(full[0]) if len(full) else last)
 
 
-def _gap(scene: TrackedClip, one: TrackedActor, absence: Absence) -> Gap | None:
-    """The first time it is unseen for long enough after having been seen at the cover, or at the edge of the frame."""
-    found = one.found
+def _gap(scene: TrackedClip, track: TrackedActor, absence: Absence) -> Gap | None:
+    """Find the first absence that begins at the cover or the edge of the frame."""
+    found = track.found
     t = int(np.argmax(found))
-    while t < scene.num_frames - UNSEEN:
-        if found[t] and not found[t + 1 : t + 1 + UNSEEN].any() and _at_the_exit(scene, one, absence, t):
+    while t < scene.num_frames - MIN_UNSEEN_FRAMES:
+        if found[t] and not found[t + 1 : t + 1 + MIN_UNSEEN_FRAMES].any() and _at_the_exit(scene, track, absence, t):
             later = np.flatnonzero(found[t + 1 :]) + t + 1
-            # a single frame may be a slip of the detector
+            # A detection in a single frame may be false.
             back = next((int(r) for r in later if r == scene.num_frames - 1 or found[r + 1]), None)
             gap = Gap(t + 1, back)
-            return (
-                gap if absence.gone.kind == "leave" or not _in_front(scene, one, _cover(scene, absence), gap) else None
-            )
+            in_front = absence.gone.kind != "leave" and _covered_from_front(scene, track, _cover(scene, absence), gap)
+            return None if in_front else gap
         t += 1
     return None
 
 
-def _at_the_exit(scene: TrackedClip, one: TrackedActor, absence: Absence, t: int) -> bool:
-    """Whether it is where it should go out of sight, or come back from there."""
+def _at_the_exit(scene: TrackedClip, track: TrackedActor, absence: Absence, t: int) -> bool:
+    """Tell whether the actor is where it should go out of sight, and from where it should return."""
     if absence.gone.kind == "leave":
-        return _at_side(one.trail.cells[t], absence.gone.direction or "")
+        return _at_side(track.trail.cells[t], absence.gone.direction or "")
     cover = _cover(scene, absence)
     seen = cover.trail.cells[max(0, t - 2) : t + 3].any(axis=0)
-    return bool((grown(one.trail.cells[t], AT_HAND) & seen).any())
+    return bool((dilate(track.trail.cells[t], NEAR_CELLS) & seen).any())
 
 
-def _in_front(scene: TrackedClip, one: TrackedActor, cover: TrackedActor, gap: Gap) -> bool:
-    """Whether the cover looks otherwise while the actor is unseen: then something unrecognised is in front of it."""
-    frames, away = scene.sight.frames, np.zeros(scene.num_frames, bool)
+def _covered_from_front(scene: TrackedClip, track: TrackedActor, cover: TrackedActor, gap: Gap) -> bool:
+    """Tell whether something covers the cover during the absence, so that the actor is probably in front."""
+    frames, away = scene.frames, np.zeros(scene.num_frames, bool)
     away[gap.first : gap.back] = True
-    steady = core((cover.trail.cells.mean(axis=0) >= 0.5)[None])[0]
-    inside = np.repeat(np.repeat(steady, CELL, axis=0), CELL, axis=1)[: frames.shape[1], : frames.shape[2]]
+    steady = inner_cells((cover.trail.cells.mean(axis=0) >= 0.5)[None])[0]
+    inside = to_pixels(steady, frames)
     if not inside.any() or away.all():
         return False
-    usual = perceived(np.median(frames[~away][:, inside], axis=0).round().astype(np.uint8))
-    other = [
-        float((np.linalg.norm(perceived(frame[inside]) - usual, axis=1) > OTHERWISE).sum()) for frame in frames[away]
-    ]
-    return float(np.median(other)) > SHARE_IN_FRONT * float(np.nanmedian(one.areas)) * CELL**2
+    cover_colours = to_lab(np.median(frames[~away][:, inside], axis=0).round().astype(np.uint8))
+    changes = [np.linalg.norm(to_lab(frame[inside]) - cover_colours, axis=1) for frame in frames[away]]
+    changed = np.median([(change > MAX_COVER_CHANGE).sum() for change in changes])
+    return float(changed) > MAX_SHARE_IN_FRONT * float(np.nanmedian(track.areas)) * CELL**2
 
 
 def _cover(scene: TrackedClip, absence: Absence) -> TrackedActor:
@@ -161,93 +168,100 @@ def _cover(scene: TrackedClip, absence: Absence) -> TrackedActor:
 
 
 def _at_side(cells: Bool[np.ndarray, "rows columns"], side: str) -> bool:
-    """Whether some of the cells are close to this side of the frame."""
-    strip = {"left": cells[:, :AT_HAND], "right": cells[:, -AT_HAND:], "up": cells[:AT_HAND], "down": cells[-AT_HAND:]}[
-        side
-    ]
-    return bool(strip.any())
+    """Tell whether some of the cells are near this side of the frame."""
+    strips = {
+        "left": cells[:, :NEAR_CELLS],
+        "right": cells[:, -NEAR_CELLS:],
+        "up": cells[:NEAR_CELLS],
+        "down": cells[-NEAR_CELLS:],
+    }
+    return bool(strips[side].any())
 
 
-def _gate(scene: TrackedClip, absence: Absence, gap: Gap | None) -> Outcome:
-    """It goes where it was asked to go, and is unseen from then on."""
+def _check_gate(scene: TrackedClip, absence: Absence, gap: Gap | None) -> Outcome:
+    """Check that the actor goes out of sight as requested."""
     return None if gap else ("TXT-ACT", scene.during(absence.gone).stop - 1)
 
 
-def _comes_back(scene: TrackedClip, one: TrackedActor, gap: Gap, wanted: tuple[int, int]) -> Outcome:
-    """It is there again before the end; if something else came instead, it came back as another."""
+def _check_return(scene: TrackedClip, track: TrackedActor, gap: Gap, expected: tuple[int, int]) -> Outcome:
+    """Check that the actor is seen again before the end, and has not been replaced by another thing."""
     if gap.back is not None:
         return None
-    usual = grown(foreign_cells(scene, one, gap.first))  # what the detector takes the scenery for
-    instead = [t for t in range(gap.first, scene.num_frames) if _is_another(scene, one, t, usual)]
-    return ("PRM-RET", instead[0]) if len(instead) >= UNSEEN else ("PRM-OCC", wanted[1])
+    background = dilate(foreign_cells(scene, track, gap.first))  # false detections in the scenery
+    replaced = [t for t in range(gap.first, scene.num_frames) if _is_replaced(scene, track, t, background)]
+    return ("PRM-RET", replaced[0]) if len(replaced) >= MIN_UNSEEN_FRAMES else ("PRM-OCC", expected[1])
 
 
-def _is_another(scene: TrackedClip, one: TrackedActor, t: int, usual: Bool[np.ndarray, "rows columns"]) -> bool:
-    """Whether a thing of a kind that is nobody's here is in this frame, about as large."""
-    return bool((foreign_cells(scene, one, t) & ~usual).sum() >= max(FEWEST, ANOTHER * float(np.nanmedian(one.areas))))
+def _is_replaced(scene: TrackedClip, track: TrackedActor, t: int, background: Bool[np.ndarray, "rows columns"]) -> bool:
+    """Tell whether this frame contains a thing of a foreign kind of about the actor's size."""
+    least = max(MIN_FOREIGN_CELLS, MIN_FOREIGN_SHARE * float(np.nanmedian(track.areas)))
+    return bool((foreign_cells(scene, track, t) & ~background).sum() >= least)
 
 
-def foreign_cells(scene: TrackedClip, one: TrackedActor, t: int) -> Bool[np.ndarray, "rows columns"]:
-    """Cells in which somebody stands who is neither of this actor's kind nor another actor."""
-    likely = scene.sight.likely[t]
-    others = np.any(
-        [np.zeros_like(one.trail.cells[t]), *(other.trail.cells[t] for other in scene.actors if other is not one)],
-        axis=0,
+def foreign_cells(scene: TrackedClip, track: TrackedActor, t: int) -> Bool[np.ndarray, "rows columns"]:
+    """Find the foreground cells that belong neither to this actor's kind nor to another actor."""
+    probability = scene.detections.probability[t]
+    none = np.zeros_like(track.trail.cells[t])
+    others = np.any([none, *(other.trail.cells[t] for other in scene.actors if other is not track)], axis=0)
+    foreign = (probability[NOTHING] < MIN_PROBABILITY) & ~np.isin(
+        probability.argmax(axis=0), [NOTHING, KINDS.index(track.actor.noun)]
     )
-    taken = likely[NOTHING] < SURE
-    return np.asarray(
-        taken
-        & (likely.argmax(axis=0) != KINDS.index(one.actor.noun))
-        & (likely.argmax(axis=0) != NOTHING)
-        & ~grown(others)
-    )
+    return np.asarray(foreign & ~dilate(others))
 
 
-def _at_its_place(scene: TrackedClip, one: TrackedActor, absence: Absence, gap: Gap) -> Outcome:
-    """It comes out where it should: on the asked side of the cover and close to it, or from the edge by which it went; at its level."""
+def _check_place(scene: TrackedClip, track: TrackedActor, absence: Absence, gap: Gap) -> Outcome:
+    """Check that the actor returns on the requested side of the cover or from the edge, and at its level."""
     back = gap.back or 0
-    before, after = (_whole(one, part) for part in (slice(0, gap.first), slice(back, scene.num_frames)))
-    level = abs(float(np.median(one.trail.centres[before, 1])) - float(np.median(one.trail.centres[after, 1])))
-    aside = absence.gone.direction in ("left", "right") and level > LEVEL
-    return None if _comes_out_there(scene, one, absence, back) and not aside else ("PRM-RET", back)
+    before, after = (_largest_views(track, part) for part in (slice(0, gap.first), slice(back, scene.num_frames)))
+    level = abs(float(np.median(track.trail.centres[before, 1])) - float(np.median(track.trail.centres[after, 1])))
+    aside = absence.gone.direction in ("left", "right") and level > MAX_LEVEL_CHANGE
+    return None if _returns_at_exit(scene, track, absence, back) and not aside else ("PRM-RET", back)
 
 
-def _comes_out_there(scene: TrackedClip, one: TrackedActor, absence: Absence, back: int) -> bool:
-    # the first frame may show no more than a speck of it
-    if not any(_at_the_exit(scene, one, absence, t) for t in range(back, min(back + 2, scene.num_frames))):
+def _returns_at_exit(scene: TrackedClip, track: TrackedActor, absence: Absence, back: int) -> bool:
+    # The first frame may show only a few pixels of the actor.
+    if not any(_at_the_exit(scene, track, absence, t) for t in range(back, min(back + 2, scene.num_frames))):
         return False
     if absence.gone.kind == "leave":
         return True
-    ahead = one.trail.centres[back, 0] - np.nanmedian(_cover(scene, absence).trail.centres[:, 0])
+    ahead = track.trail.centres[back, 0] - np.nanmedian(_cover(scene, absence).trail.centres[:, 0])
     return bool((ahead > 0) == (absence.back.direction == "right"))
 
 
-def _in_its_time(scene: TrackedClip, gap: Gap, wanted: tuple[int, int]) -> Outcome:
-    """Not more than half a second before the stage shows something of it, or after it shows almost all."""
-    back, spare = gap.back or 0, IN_TIME * scene.spec.fps
-    return None if wanted[0] - spare <= back <= wanted[1] + spare else ("PRM-RET", min(back, wanted[1]))
+def _check_time(scene: TrackedClip, gap: Gap, expected: tuple[int, int]) -> Outcome:
+    """Check that the actor returns within half a second of the time at which the truth shows it again."""
+    back, spare = gap.back or 0, TIME_TOLERANCE * scene.spec.fps
+    return None if expected[0] - spare <= back <= expected[1] + spare else ("PRM-RET", min(back, expected[1]))
 
 
-def _as_it_should_be(scene: TrackedClip, one: TrackedActor, absence: Absence, gap: Gap) -> Outcome:
-    """As large and of the same colour as before, but for what it was asked to change meanwhile."""
+def _check_looks(scene: TrackedClip, track: TrackedActor, absence: Absence, gap: Gap) -> Outcome:
+    """Check that the actor has the size and colour that it had before, apart from requested changes."""
     back = gap.back or 0
-    before, after = (_whole(one, part) for part in (slice(0, gap.first), slice(back, scene.num_frames)))
-    ratio = float(np.median(one.areas[after]) / np.median(one.areas[before]))
+    before, after = (_largest_views(track, part) for part in (slice(0, gap.first), slice(back, scene.num_frames)))
+    ratio = float(np.median(track.areas[after]) / np.median(track.areas[before]))
     changes = {event.kind for event in scene.spec.events if absence.covers(event)}
-    low = GROWN if "grow" in changes else 0.0 if "shrink" in changes else 1 / DRIFT_OF_SIZE
-    high = 1 / GROWN if "shrink" in changes else np.inf if "grow" in changes else DRIFT_OF_SIZE
-    return None if low <= ratio <= high and _same_colour(scene, one, before, after) else ("PRM-RET", back)
+    low, high = 1 / MAX_SIZE_CHANGE, MAX_SIZE_CHANGE
+    if "grow" in changes:
+        low, high = MIN_GROWTH, np.inf
+    elif "shrink" in changes:
+        low, high = 0.0, 1 / MIN_GROWTH
+    return None if low <= ratio <= high and same_colour(scene, track, before, after) else ("PRM-RET", back)
 
 
-def _whole(one: TrackedActor, part: slice) -> np.ndarray:
-    """The three frames of this part in which most of it is seen."""
-    times = np.flatnonzero(one.found[part]) + part.start
-    return times[np.argsort(one.areas[times], kind="stable")[-3:]]
+def _largest_views(track: TrackedActor, part: slice) -> np.ndarray:
+    """Return the three frames of this part with the largest area."""
+    times = np.flatnonzero(track.found[part]) + part.start
+    return times[np.argsort(track.areas[times], kind="stable")[-3:]]
 
 
-def _same_colour(scene: TrackedClip, one: TrackedActor, before: np.ndarray, after: np.ndarray) -> bool:
-    first, last = one.trail.only(before), one.trail.only(after)
-    if one.actor.colour:
-        votes = [colour_votes(scene.sight, part) for part in (first, last)]
-        return len({max(vote, key=lambda name: vote[name]) for vote in votes if vote}) == 1
-    return bool(np.linalg.norm(mean_colour(scene.sight, first) - mean_colour(scene.sight, last)) <= DRIFT_OF_COLOUR)
+def same_colour(scene: TrackedClip, track: TrackedActor, before: np.ndarray, after: np.ndarray) -> bool:
+    """Tell whether an actor has the same colour in two sets of frames.
+
+    A shape is compared by its dominant colour, any other thing by its mean colour, because its sides differ.
+    """
+    first, last = track.trail.only(before), track.trail.only(after)
+    if track.actor.colour:
+        return dominant_colour(scene.detections, first) == dominant_colour(scene.detections, last)
+    return bool(
+        np.linalg.norm(mean_colour(scene.detections, first) - mean_colour(scene.detections, last)) <= MAX_COLOUR_CHANGE
+    )

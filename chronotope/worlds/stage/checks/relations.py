@@ -1,4 +1,4 @@
-"""What some prompts ask beyond who is there and what they do: who is left of whom, how many, what is not there, where the camera goes."""
+"""Check what some kinds of prompts require beyond actors and events: sides, counts, absent things and camera motion."""
 
 from __future__ import annotations
 
@@ -14,111 +14,122 @@ from chronotope.geometry import Frames
 from chronotope.worlds.check import Check, Outcome
 from chronotope.worlds.persistence import first_run
 from chronotope.worlds.splits import spec_key
-from chronotope.worlds.stage.checks.attributes import SURE, Detections
+from chronotope.worlds.stage.checks.attributes import MIN_PROBABILITY, Detections
 from chronotope.worlds.stage.checks.detector import KINDS
 from chronotope.worlds.stage.checks.identity import left_of
 from chronotope.worlds.stage.checks.predicates import check_scene
-from chronotope.worlds.stage.checks.tracking import FEWEST_CELLS, TrackedClip, track_actors
+from chronotope.worlds.stage.checks.tracking import MIN_STRANGER_CELLS, TrackedClip, track_actors
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Spec
 
-__all__ = ["MOVING", "SHOWN_BY_CAMERA", "absent_of", "camera_of", "count_checks", "relation_checks", "seen_by_camera"]
+__all__ = [
+    "CAMERA_DIRECTIONS",
+    "MIN_CAMERA_MOTION",
+    "absent_of",
+    "count_checks",
+    "measure_camera_motion",
+    "relation_checks",
+    "true_camera_motion",
+]
 
-MOVING = 0.1  # short sides, or of the logarithm of the size: the camera is seen to move
-SHOWN_BY_CAMERA = ("right", "left", "in", "out")  # the ways of the camera that can be told
-SHARE = 0.4  # of what the stage's camera does is enough, for how far is not said
-_OF_WHAT_IS_SEEN_MOVING = ("is there", "has its colour", "is one", "is at its place", "is sharp")
-_OF_SEVERAL = (
-    "is there",
-    "has its colour",
-    "nobody else is there",
-    "is at its place",
-    "is sharp",
-    "does not flicker",
-    "is free of noise",
+MIN_CAMERA_MOTION = (
+    0.1  # short sides of a pan, or the logarithm of a zoom factor: smaller motion cannot be detected reliably
 )
+CAMERA_DIRECTIONS = ("right", "left", "in", "out")
+MIN_SHARE_OF_MOTION = 0.4  # of the true camera motion, because the prompt does not say how far
+_CAMERA_MOTION_CHECKS = ("is there", "has its colour", "is one", "is at its place", "is sharp")
+_STILL_CHECKS = ("nobody else is there", "does not flicker", "is free of noise")
+_COUNT_CHECKS = ("is there", "has its colour", "is at its place", "is sharp", *_STILL_CHECKS)
 
 
 def relation_checks(scene: TrackedClip, kind: str) -> tuple[Check, ...]:
-    """Every check of a scene of this kind: those of any scene, as far as they hold for it, and its own."""
-    found = check_scene(scene)
+    """Return the checks of a scene of this kind: those of every scene, as far as they apply, and its own."""
+    checks = check_scene(scene)
     if kind == "spatial relation":
-        row = itertools.pairwise(sorted(scene.actors, key=lambda one: one.actor.x))
-        return (*found, *(Check.of("is left of the other", left_of(a, b), a.actor.id) for a, b in row))
+        row = itertools.pairwise(sorted(scene.actors, key=lambda track: track.actor.x))
+        return (*checks, *(Check.of("is left of the other", left_of(a, b), a.actor.id) for a, b in row))
     if kind == "absence":
-        return (*found, Check.of("what is ruled out is not there", _absent(scene, absent_of(scene.spec))))
+        return (*checks, Check.of("what is ruled out is not there", _check_absence(scene, absent_of(scene.spec))))
     if kind == "camera motion":
-        return (
-            *(one for one in found if one.name in _OF_WHAT_IS_SEEN_MOVING),
-            Check.of("the camera moves", _camera_moves(scene)),
-        )
-    return found
+        applicable = (check for check in checks if check.name in _CAMERA_MOTION_CHECKS)
+        return (*applicable, Check.of("the camera moves", _check_camera(scene)))
+    return checks
 
 
-def count_checks(sight: Detections, spec: Spec) -> tuple[Check, ...]:
-    """Of several alike: so many of them, in their colour, and what must be true of any picture."""
-    scene = track_actors(sight, dataclasses.replace(spec, actors=spec.actors[:1]))
-    found = [one for one in check_scene(scene) if one.name in _OF_SEVERAL]
-    counts = np.array([_patches(likely) for likely in sight.likely[:, KINDS.index(spec.actors[0].noun)]])
+def count_checks(detections: Detections, spec: Spec) -> tuple[Check, ...]:
+    """Check a video of several equal actors: their number, their colour, and the picture as a whole."""
+    scene = track_actors(detections, dataclasses.replace(spec, actors=spec.actors[:1]))
+    checks = [check for check in check_scene(scene) if check.name in _COUNT_CHECKS]
+    counts = np.array(
+        [_patches(probability) for probability in detections.probability[:, KINDS.index(spec.actors[0].noun)]]
+    )
     wrong = counts != len(spec.actors)
     fault = ("TXT-NUM", int(wrong.argmax())) if wrong.mean() > 0.5 else None
-    return (*found, Check.of("as many are there", fault))
+    return (*checks, Check.of("as many are there", fault))
 
 
 def absent_of(spec: Spec) -> str:
-    """A noun of the scope `small` that the spec does not have and its prompt rules out; always the same."""
+    """Return the noun of the scope `small` that the prompt of this spec rules out; a function of the spec."""
     nouns = [noun for noun in SCOPES["small"].nouns if all(noun != actor.noun for actor in spec.actors)]
     return nouns[int(spec_key(spec)[:8], 16) % len(nouns)]
 
 
-def camera_of(spec: Spec) -> float:
-    """How far the stage's camera is seen to move in the spec's direction: short sides of a pan, the logarithm of a zoom."""
-    return _along(spec, *_stage_camera(spec))
+def true_camera_motion(spec: Spec) -> float:
+    """Return how far the true camera moves in the spec's direction.
+
+    A pan is in short sides, a zoom is the logarithm of its factor.
+    """
+    return _in_direction(spec, *_measure_true_camera(spec))
 
 
 @functools.lru_cache(maxsize=256)
-def _stage_camera(spec: Spec) -> tuple[float, float]:
-    return seen_by_camera(render(spec).frames)
+def _measure_true_camera(spec: Spec) -> tuple[float, float]:
+    return measure_camera_motion(render(spec).frames)
 
 
-def _along(spec: Spec, pan: float, zoom: float) -> float:
-    return dict(zip(SHOWN_BY_CAMERA, (pan, -pan, zoom, -zoom), strict=True))[spec.camera.direction or ""]
+def _in_direction(spec: Spec, pan: float, zoom: float) -> float:
+    return dict(zip(CAMERA_DIRECTIONS, (pan, -pan, zoom, -zoom), strict=True))[spec.camera.direction or ""]
 
 
-def seen_by_camera(frames: Frames) -> tuple[float, float]:
-    """How far the camera goes to the right, in short sides, and the logarithm of how much closer it comes, from how corners move."""
-    short, grey = min(frames.shape[1:3]), [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    middle = np.array([frames.shape[2] / 2, frames.shape[1] / 2])
+def measure_camera_motion(frames: Frames) -> tuple[float, float]:
+    """Measure the pan to the right, in short sides, and the logarithm of the zoom factor by optical flow."""
+    short = min(frames.shape[1:3])
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    centre = np.array([frames.shape[2] / 2, frames.shape[1] / 2])
     pan = zoom = 0.0
     for before, after in itertools.pairwise(grey):
         corners = cv2.goodFeaturesToTrack(before, 60, 0.02, 3)
         if corners is None or len(corners) < 6:
             continue
-        moved, there, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, winSize=(9, 9), maxLevel=2)  # type: ignore[call-overload]
-        good = there.ravel() == 1
+        moved, status, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, winSize=(9, 9), maxLevel=2)  # type: ignore[call-overload]
+        good = status.ravel() == 1
         if good.sum() < 6:
             continue
         fit, _ = cv2.estimateAffinePartial2D(corners[good], moved[good], ransacReprojThreshold=0.7)
         if fit is not None:
             zoom += math.log(max(math.hypot(fit[0, 0], fit[1, 0]), 1e-3))
-            pan -= float((fit @ [*middle, 1.0])[0] - middle[0]) / short
+            pan -= float((fit @ [*centre, 1.0])[0] - centre[0]) / short
     return pan, zoom
 
 
-def _absent(scene: TrackedClip, noun: str) -> Outcome:
-    """No patch of this kind that lasts."""
-    there = np.array([_patches(likely) > 0 for likely in scene.sight.likely[:, KINDS.index(noun)]])
-    return first_run("TXT-NEG", there, scene.spec.fps)
+def _check_absence(scene: TrackedClip, noun: str) -> Outcome:
+    """Check that no patch of this kind persists."""
+    present = np.array(
+        [_patches(probability) > 0 for probability in scene.detections.probability[:, KINDS.index(noun)]]
+    )
+    return first_run("TXT-NEG", present, scene.spec.fps)
 
 
-def _patches(likely: np.ndarray) -> int:
-    """How many connected patches of cells are likely enough, and large enough."""
-    count, _, stats, _ = cv2.connectedComponentsWithStats((likely >= SURE).astype(np.uint8), connectivity=8)
-    return int((stats[1:count, cv2.CC_STAT_AREA] >= FEWEST_CELLS).sum())
+def _patches(probability: np.ndarray) -> int:
+    """Count the connected patches that are probable and large enough."""
+    count, _, stats, _ = cv2.connectedComponentsWithStats(
+        (probability >= MIN_PROBABILITY).astype(np.uint8), connectivity=8
+    )
+    return int((stats[1:count, cv2.CC_STAT_AREA] >= MIN_STRANGER_CELLS).sum())
 
 
-def _camera_moves(scene: TrackedClip) -> Outcome:
-    """In the direction of the spec, and a good part as far as the stage's camera."""
-    found = _along(scene.spec, *seen_by_camera(scene.sight.frames))
-    return None if found >= SHARE * camera_of(scene.spec) else ("CAM-DIR", 0)
+def _check_camera(scene: TrackedClip) -> Outcome:
+    """Check that the camera moves in the spec's direction, and a sufficient part of the true motion."""
+    motion = _in_direction(scene.spec, *measure_camera_motion(scene.frames))
+    return None if motion >= MIN_SHARE_OF_MOTION * true_camera_motion(scene.spec) else ("CAM-DIR", 0)

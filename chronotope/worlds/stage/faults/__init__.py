@@ -1,1 +1,1 @@
-"""Injected faults: true clips of the stage with one known fault each."""
+"""Inject one known fault each into true clips of the stage."""

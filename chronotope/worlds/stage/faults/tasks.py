@@ -1,4 +1,6 @@
-"""Faults of what a task or a prompt asks beyond its spec, planted in true clips: a joint that shows, another number, the wrong side."""
+"""Inject faults into what a task or a kind of prompt requires beyond the spec: boundaries, inputs, counts, sides, the
+camera.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,15 @@ from chronotope.geometry import Frames
 from chronotope.worlds.case import Case
 from chronotope.worlds.stage.checks.relations import absent_of
 from chronotope.worlds.stage.checks.tracking import truth_of
-from chronotope.worlds.stage.render import render
+from chronotope.worlds.stage.faults.edits import changed, played
 from chronotope.worlds.stage.spec import Actor, Spec
 from chronotope.worlds.stage.suites.tasks import task_inputs_of
 
 __all__ = ["TASK_FAULTS", "inject_into_case"]
 
-LEAP = 0.18, 4.0, 0.4  # short sides and steps of the actor at least, short sides of each way at most
-AMISS = 0.36  # short sides: the size of what shall not be there
+MIN_LEAP, MAX_LEAP = 0.18, 0.4  # short sides
+MIN_LEAP_STEPS = 4.0  # largest steps of the actor
+EXTRA_SIZE = 0.36  # short sides: the size of an actor that should be absent
 
 
 def inject_into_case(code: str, case: Case) -> Frames | None:
@@ -26,109 +29,110 @@ def inject_into_case(code: str, case: Case) -> Frames | None:
     return TASK_FAULTS[code](case, np.random.default_rng([case.index, 17]))
 
 
-def _aside(spec: Spec, made: np.ndarray, turn: int) -> Frames | None:
-    """The clip with its actor elsewhere, far enough for a leap: to a side, up or down, or obliquely, by turns, as there is room."""
+def _displaced(spec: Spec, generated: np.ndarray, first: int) -> Frames | None:
+    """Displace the only actor horizontally, vertically or both, far enough for a leap, or return None where there is no
+    room.
+
+    `first` is the direction that is tried first.
+    """
     if len(spec.actors) > 1:
         return None
     truth, short, (actor,) = truth_of(spec), min(spec.width, spec.height), spec.actors
-    right = _room(truth.x[made], truth.width.max(), float(spec.width))
-    down = _room(truth.y[made], truth.height.max(), float(spec.height))
+    right = _room(truth.x[generated], truth.width.max(), float(spec.width))
+    down = _room(truth.y[generated], truth.height.max(), float(spec.height))
     step = np.hypot(np.diff(truth.x[:, 0]), np.diff(truth.y[:, 0])).max()
-    ways = [(right, 0.0), (0.0, down), (right, down)]
-    for way in (np.array(ways[(turn + more) % len(ways)]) for more in range(len(ways))):
-        if np.hypot(*way) >= max(LEAP[0] * short, LEAP[1] * step):
-            x, y = np.clip(way, -LEAP[2] * short, LEAP[2] * short) / (spec.width, spec.height)
-            return render(
-                dataclasses.replace(spec, actors=(dataclasses.replace(actor, x=actor.x + x, y=actor.y + y),))
-            ).frames
+    shifts = [(right, 0.0), (0.0, down), (right, down)]
+    for shift in (np.array(shifts[(first + offset) % len(shifts)]) for offset in range(len(shifts))):
+        if np.hypot(*shift) >= max(MIN_LEAP * short, MIN_LEAP_STEPS * step):
+            x, y = np.clip(shift, -MAX_LEAP * short, MAX_LEAP * short) / (spec.width, spec.height)
+            return played(changed(spec, actor.id, x=actor.x + x, y=actor.y + y))
     return None
 
 
-def _room(places: np.ndarray, size: float, side: float) -> float:
-    """How far somebody can be moved along one side of the frame and stays in it, the longer of the two ways."""
-    before, after = places.min() - size / 2, side - size / 2 - places.max()
+def _room(positions: np.ndarray, size: float, side: float) -> float:
+    """Return the larger of the two shifts that keep an actor inside the frame."""
+    before, after = positions.min() - size / 2, side - size / 2 - positions.max()
     return max(0.0, float(after)) if after >= before else -max(0.0, float(before))
 
 
-def _leaps(case: Case, rng: np.random.Generator) -> Frames | None:
-    """What is made stands beside where it should; of a loop, its last quarter."""
-    asked = task_inputs_of(case.task, case.spec) if case.task else None
-    if asked is None or not (asked.boundaries or asked.wraps):
+def _displaced_generation(case: Case, rng: np.random.Generator) -> Frames | None:
+    """Displace the actor in the generated frames; of a loop from text, in the last quarter."""
+    task = task_inputs_of(case.task, case.spec) if case.task else None
+    if task is None or not (task.boundaries or task.wraps):
         return None
-    made = np.arange(case.spec.num_frames) >= case.spec.num_frames * 3 // 4
-    if asked.kept is not None:
-        made = np.logical_not(asked.kept.all(axis=(1, 2)))
-    elsewhere = _aside(case.spec, made, case.index)
-    return None if elsewhere is None else np.where(made[:, None, None, None], elsewhere, render(case.spec).frames)
+    generated = np.arange(case.spec.num_frames) >= case.spec.num_frames * 3 // 4
+    if task.kept is not None:
+        generated = np.logical_not(task.kept.all(axis=(1, 2)))
+    elsewhere = _displaced(case.spec, generated, case.index)
+    return None if elsewhere is None else np.where(generated[:, None, None, None], elsewhere, played(case.spec))
 
 
-def _given_anew(case: Case, rng: np.random.Generator) -> Frames | None:
-    """What was given comes back with its actors elsewhere, or at another place."""
-    asked = task_inputs_of(case.task, case.spec) if case.task else None
-    if asked is None or asked.kept is None:
+def _changed_inputs(case: Case, rng: np.random.Generator) -> Frames | None:
+    """Displace the actor or change the backdrop in the input frames."""
+    task = task_inputs_of(case.task, case.spec) if case.task else None
+    if task is None or task.kept is None:
         return None
-    spec, frames = case.spec, render(case.spec).frames
-    other = _aside(spec, np.ones(spec.num_frames, bool), case.index) if rng.random() < 0.5 else None
+    spec, frames = case.spec, played(case.spec)
+    other = _displaced(spec, np.ones(spec.num_frames, bool), case.index) if rng.random() < 0.5 else None
     if other is None:
-        other = render(dataclasses.replace(spec, backdrop="white" if spec.backdrop != "white" else "black")).frames
-    return np.where(asked.kept[..., None], other, frames)
+        other = played(spec, backdrop="white" if spec.backdrop != "white" else "black")
+    return np.where(task.kept[..., None], other, frames)
 
 
-def _other_side(case: Case, rng: np.random.Generator) -> Frames | None:
-    """The two have changed places."""
+def _exchanged_sides(case: Case, rng: np.random.Generator) -> Frames | None:
+    """Exchange the sides of two actors."""
     if case.kind != "spatial relation":
         return None
     one, two = case.spec.actors
-    changed = (dataclasses.replace(one, x=two.x), dataclasses.replace(two, x=one.x))
-    return render(dataclasses.replace(case.spec, actors=changed)).frames
+    return played(changed(changed(case.spec, one.id, x=two.x), two.id, x=one.x))
 
 
 def _other_number(case: Case, rng: np.random.Generator) -> Frames | None:
-    """One less; of one, a second."""
+    """Remove one actor, or add a second to a single one."""
     if case.kind != "count":
         return None
     actors = case.spec.actors
     if len(actors) > 1:
-        return render(dataclasses.replace(case.spec, actors=actors[:-1])).frames
+        return played(case.spec, actors=actors[:-1])
     second = dataclasses.replace(actors[0], id="second", x=(actors[0].x + 0.33) % 1.0)
-    return render(dataclasses.replace(case.spec, actors=(*actors, second))).frames
+    return played(case.spec, actors=(*actors, second))
 
 
-def _there_after_all(case: Case, rng: np.random.Generator) -> Frames | None:
-    """What is ruled out stands there."""
-    x = _clear_of(case.spec) if case.kind == "absence" else None
+def _present_after_all(case: Case, rng: np.random.Generator) -> Frames | None:
+    """Add the thing that the prompt rules out."""
+    x = _free_x(case.spec) if case.kind == "absence" else None
     if x is None:
         return None
-    other = Actor("another", absent_of(case.spec), "emoji", x, 0.5, AMISS, depth=0.4)
-    return render(dataclasses.replace(case.spec, actors=(*case.spec.actors, other))).frames
+    other = Actor("another", absent_of(case.spec), "emoji", x, 0.5, EXTRA_SIZE, depth=0.4)
+    return played(case.spec, actors=(*case.spec.actors, other))
 
 
-def _clear_of(spec: Spec) -> float | None:
-    """Where on the left or the right another thing has room beside those who are there, in widths."""
+def _free_x(spec: Spec) -> float | None:
+    """Return an x on the left or the right with room for another actor, in widths, or None."""
     truth, short = truth_of(spec), min(spec.width, spec.height)
     for x in (0.2, 0.8):
-        reach = (truth.width + AMISS * short) / 2 + 6 * short / 64
+        reach = (truth.width + EXTRA_SIZE * short) / 2 + 6 * short / 64
         if bool((np.abs(truth.x - x * spec.width) > reach).all()):
             return x
     return None
 
 
 def _other_camera(case: Case, rng: np.random.Generator) -> Frames | None:
-    """It goes the other way, or stands still."""
+    """Move the camera in the opposite direction, or not at all."""
     camera = case.spec.camera
     if case.kind != "camera motion":
         return None
-    back = {"left": "right", "right": "left", "in": "out", "out": "in"}[camera.direction or "left"]
-    other = dataclasses.replace(camera, direction=back)  # type: ignore[arg-type]
+    opposite = {"left": "right", "right": "left", "in": "out", "out": "in"}[camera.direction or "left"]
+    other = dataclasses.replace(camera, direction=opposite)  # type: ignore[arg-type]
     still = dataclasses.replace(camera, kind="still", direction=None, actor=None, amount=None)
-    return render(dataclasses.replace(case.spec, camera=other if rng.random() < 0.5 else still)).frames
+    return played(case.spec, camera=other if rng.random() < 0.5 else still)
 
 
 TASK_FAULTS: dict[str, Callable[[Case, np.random.Generator], Frames | None]] = {
-    "GIV-CHG": _given_anew,
-    "SEAM": _leaps,
-    "TXT-REL": _other_side,
+    "GIV-CHG": _changed_inputs,
+    "SEAM": _displaced_generation,
+    "TXT-REL": _exchanged_sides,
     "TXT-NUM": _other_number,
-    "TXT-NEG": _there_after_all,
+    "TXT-NEG": _present_after_all,
     "CAM-DIR": _other_camera,
 }

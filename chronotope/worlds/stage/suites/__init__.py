@@ -1,1 +1,1 @@
-"""The suites of the stage: which specs are asked for, in which words."""
+"""The suites of the stage: specs with their prompts."""

@@ -1,6 +1,6 @@
-"""Whether a spec fits what its case says it asks: a task has room in it, and what the prompt names by its kind is there.
+"""Check that a spec fits the task and the kind of its case.
 
-The task and the kind of a plan's line decide which checks run, so a line whose spec does not fit them cannot be judged by them.
+The task and the kind of an entry of a plan select the checks, so a spec that does not fit them cannot be judged.
 """
 
 from __future__ import annotations
@@ -10,61 +10,59 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chronotope.worlds.stage.backdrops import PLAIN
+from chronotope.worlds.stage.backdrops import PLAIN_COLOURS
 from chronotope.worlds.stage.checks.boundaries import closes
-from chronotope.worlds.stage.checks.identity import ASIDE
-from chronotope.worlds.stage.checks.relations import MOVING, SHOWN_BY_CAMERA, absent_of, camera_of
+from chronotope.worlds.stage.checks.identity import MIN_SIDE_DISTANCE
+from chronotope.worlds.stage.checks.relations import CAMERA_DIRECTIONS, MIN_CAMERA_MOTION, absent_of, true_camera_motion
 from chronotope.worlds.stage.checks.tracking import overlaps, truth_of, unsupported
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.suites.prompts import PROMPT_KINDS
-from chronotope.worlds.stage.suites.tasks import END, GIVEN, RETAKE, half_of
+from chronotope.worlds.stage.suites.tasks import CONTEXT_FRAMES, END_FRAMES, RETAKE_SECONDS, half_of
 
 __all__ = ["infeasible"]
 
-_ENDLESS = 10**6
-Rule = tuple[Callable[[Spec], bool], str]  # what must hold of a spec, and how to say it
+UNLIMITED = 10**6
+Rule = tuple[Callable[[Spec], bool], str]  # a condition on a spec, and what to call it in the message
 
 
 def infeasible(task: str, kind: str, spec: Spec, prompt: str) -> str | None:
-    """Why a case of this task and this kind cannot be judged by this spec, or nothing; names that are not known have no rules."""
+    """Return why a case of this task and kind cannot be judged by this spec, or None; unknown names have no rules."""
     if task and kind in PROMPT_KINDS:
         return f"task '{task}' and kind '{kind}'; a case is one of the two, so leave one out"
-    alike = kind == "count"  # only their number is judged
-    if why := unsupported(dataclasses.replace(spec, actors=spec.actors[:1], events=()) if alike else spec):
-        return why
-    for name, rule in (
-        *((task, rule) for rule in _OF_TASKS.get(task, ())),
-        *((kind, rule) for rule in _OF_KINDS.get(kind, ())),
-    ):
-        if not rule[0](spec):
-            return f"{name} asks for {rule[1]}"
+    count_only = kind == "count"  # equal actors cannot be told apart, but only their number is checked
+    if problem := unsupported(dataclasses.replace(spec, actors=spec.actors[:1], events=()) if count_only else spec):
+        return problem
+    for name, rules in ((task, _TASK_RULES.get(task, ())), (kind, _KIND_RULES.get(kind, ()))):
+        for fits, requirement in rules:
+            if not fits(spec):
+                return f"{name} asks for {requirement}"
     if kind == "absence" and absent_of(spec) not in prompt:
         return f"absence asks for a prompt that rules out the {absent_of(spec)}, got {prompt!r}"
     return None
 
 
-def _many(least: int, most: int) -> Rule:
-    return lambda spec: least <= len(spec.actors) <= most, f"{_said(least, most)} actor{'s' * (most > 1)}"
+def _actors(least: int, most: int) -> Rule:
+    return lambda spec: least <= len(spec.actors) <= most, f"{_range_text(least, most)} actor{'s' * (most > 1)}"
 
 
-def _said(least: int, most: int) -> str:
-    return f"{least}" if least == most else f"{least} or more" if most == _ENDLESS else f"{least} to {most}"
+def _range_text(least: int, most: int) -> str:
+    if least == most:
+        return f"{least}"
+    return f"{least} or more" if most == UNLIMITED else f"{least} to {most}"
 
 
 def _frames(more_than: int) -> Rule:
     return lambda spec: spec.num_frames > more_than, f"more than {more_than} frames"
 
 
-def _deeds(least: int, most: int) -> Rule:
-    """In a picture nothing happens, whatever the story."""
-    return (
-        lambda spec: spec.num_frames == 1 or least <= len(spec.events) <= most,
-        f"{_said(least, most)} event{'s' * (most > 1)}",
-    )
+def _events(least: int, most: int) -> Rule:
+    """Require a number of events; a picture has none, whatever its story."""
+    text = f"{_range_text(least, most)} event{'s' * (most > 1)}"
+    return lambda spec: spec.num_frames == 1 or least <= len(spec.events) <= most, text
 
 
-def _one_look(spec: Spec) -> bool:
+def _same_looks(spec: Spec) -> bool:
     return len({(actor.noun, actor.colour) for actor in spec.actors}) == 1
 
 
@@ -74,74 +72,77 @@ def _stand_apart(spec: Spec) -> bool:
 
 def _side_by_side(spec: Spec) -> bool:
     x = truth_of(spec).x
-    return float(np.median(np.abs(x[:, 0] - x[:, 1]))) >= ASIDE * min(spec.width, spec.height)
+    return float(np.median(np.abs(x[:, 0] - x[:, 1]))) >= MIN_SIDE_DISTANCE * min(spec.width, spec.height)
 
 
-def _one_after_the_other(spec: Spec) -> bool:
+def _different_starts(spec: Spec) -> bool:
     return len({event.start for event in spec.events}) == len(spec.events)
 
 
-def _a_half_each(spec: Spec) -> bool:
+def _in_own_halves(spec: Spec) -> bool:
     return {half_of(spec, 0), half_of(spec, 1)} == {"left", "right"}
 
 
-_STILL: Rule = (lambda spec: not spec.events, "actors to whom nothing happens")
+_NO_EVENTS: Rule = (lambda spec: not spec.events, "actors to whom nothing happens")
 _COLOURED: Rule = (lambda spec: all(actor.colour for actor in spec.actors), "shapes, which have a colour")
 _LOOPS: Rule = (closes, "a clip whose end is its beginning")
-_OF_KINDS: dict[str, tuple[Rule, ...]] = {
-    "single attribute": (_many(1, 1), _COLOURED),
+_KIND_RULES: dict[str, tuple[Rule, ...]] = {
+    "single attribute": (_actors(1, 1), _COLOURED),
     "attribute binding": (
-        _many(2, 2),
+        _actors(2, 2),
         _COLOURED,
         (lambda s: len({one.colour for one in s.actors}) == 2, "two colours"),
     ),
     "count": (
-        _many(1, 5),
-        (_one_look, "actors of one kind and colour"),
-        _STILL,
+        _actors(1, 5),
+        (_same_looks, "actors of one kind and colour"),
+        _NO_EVENTS,
         (_stand_apart, "actors that stand apart"),
     ),
     "spatial relation": (
-        _many(2, 2),
-        (_side_by_side, f"two of whom one is left of the other by {ASIDE:g} short sides"),
+        _actors(2, 2),
+        (_side_by_side, f"two of whom one is left of the other by {MIN_SIDE_DISTANCE:g} short sides"),
     ),
-    "motion verb": (_many(1, 1), _deeds(1, _ENDLESS), _frames(1)),
+    "motion verb": (_actors(1, 1), _events(1, UNLIMITED), _frames(1)),
     "ordered events": (
-        _many(1, 1),
-        _deeds(2, _ENDLESS),
+        _actors(1, 1),
+        _events(2, UNLIMITED),
         _frames(1),
-        (_one_after_the_other, "events that begin one after the other"),
+        (_different_starts, "events that begin one after the other"),
     ),
     "camera motion": (
-        (lambda s: s.camera.direction in SHOWN_BY_CAMERA, f"a camera that goes {', '.join(SHOWN_BY_CAMERA)}"),
+        (lambda s: s.camera.direction in CAMERA_DIRECTIONS, f"a camera that goes {', '.join(CAMERA_DIRECTIONS)}"),
         _frames(1),
-        (lambda s: camera_of(s) >= MOVING, "a camera that is seen to move"),
+        (lambda s: true_camera_motion(s) >= MIN_CAMERA_MOTION, "a camera that is seen to move"),
     ),
-    "absence": (_many(1, _ENDLESS),),
-    "background": ((lambda s: s.backdrop not in PLAIN, "a place that is no plain colour"),),
-    "goes, then stays": (_many(1, 1), _deeds(1, 1)),
-    "goes, at the end comes back": (_many(1, 1), _deeds(2, 2)),
-    "two, of whom one changes its size": (_many(2, 2), _deeds(1, 1)),
-    "to and fro": (_many(1, 1), _deeds(1, _ENDLESS)),
+    "absence": (_actors(1, UNLIMITED),),
+    "background": ((lambda s: s.backdrop not in PLAIN_COLOURS, "a place that is no plain colour"),),
+    "goes, then stays": (_actors(1, 1), _events(1, 1)),
+    "goes, at the end comes back": (_actors(1, 1), _events(2, 2)),
+    "two, of whom one changes its size": (_actors(2, 2), _events(1, 1)),
+    "to and fro": (_actors(1, 1), _events(1, UNLIMITED)),
 }
-_OF_TASKS: dict[str, tuple[Rule, ...]] = {
+_TASK_RULES: dict[str, tuple[Rule, ...]] = {
     "picture": ((lambda s: s.num_frames == 1, "1 frame"),),
     "animate a picture": (_frames(1),),
     "first and last frame": (_frames(2),),
-    "extend forward": (_frames(GIVEN),),
-    "extend backward": (_frames(GIVEN),),
-    "connect": (_frames(2 * END),),
-    "loop of words": (_many(1, 1), _frames(3), _LOOPS),
-    "loop of a clip": (_many(1, 1), _frames(GIVEN), _LOOPS),
+    "extend forward": (_frames(CONTEXT_FRAMES),),
+    "extend backward": (_frames(CONTEXT_FRAMES),),
+    "connect": (_frames(2 * END_FRAMES),),
+    "loop of words": (_actors(1, 1), _frames(3), _LOOPS),
+    "loop of a clip": (_actors(1, 1), _frames(CONTEXT_FRAMES), _LOOPS),
     "edit the colour": (
-        _many(1, 1),
+        _actors(1, 1),
         (lambda s: s.actors[0].colour in SCOPES["small"].colours, f"a shape in {', '.join(SCOPES['small'].colours)}"),
     ),
     "retake": (
-        _many(1, _ENDLESS),
-        (lambda s: round(RETAKE[1] * s.fps) < s.num_frames, f"a clip of more than {RETAKE[1]:g} s"),
-        (lambda s: round(RETAKE[0] * s.fps) < round(RETAKE[1] * s.fps), "a rate at which that span has a frame"),
+        _actors(1, UNLIMITED),
+        (lambda s: round(RETAKE_SECONDS[1] * s.fps) < s.num_frames, f"a clip of more than {RETAKE_SECONDS[1]:g} s"),
+        (
+            lambda s: round(RETAKE_SECONDS[0] * s.fps) < round(RETAKE_SECONDS[1] * s.fps),
+            "a rate at which that span has a frame",
+        ),
     ),
-    "inpaint": (_many(2, 2), (_a_half_each, "two of whom each keeps to a half of the frame of its own")),
+    "inpaint": (_actors(2, 2), (_in_own_halves, "two of whom each keeps to a half of the frame of its own")),
     "rollout": (_frames(1),),
 }

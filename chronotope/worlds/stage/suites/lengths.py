@@ -1,8 +1,10 @@
-"""The same few scenes from a picture to two minutes: who does something at first, must still be there, as it was, at the end.
+"""The same scenes at every length from a picture to two minutes: actors that act at the start must still be there at
+the end.
 
-Four stories in turns. Story, actors and place are the same at every length, and what is done does not grow with it but in the last. The
-backdrop's seed does change, because each spec is held out by a hash that counts its frames: clouds stand elsewhere, and the seed of
-the model's noise, which is a hash of the spec, is another. So levels can be compared over many scenes; one scene alone shows both.
+Four stories take turns. Story, actors and place are the same at every length, and only the last story has more events
+in a longer clip. The seed of the backdrop differs between lengths, because each spec is held out by a hash that
+includes its number of frames; so does the seed of the model's noise, a hash of the spec. Compare lengths over many
+scenes, because a single scene shows these differences too.
 """
 
 from __future__ import annotations
@@ -15,100 +17,97 @@ import numpy as np
 from chronotope.worlds.case import SuiteItem
 from chronotope.worlds.splits import spec_key
 from chronotope.worlds.stage.captions import clauses
-from chronotope.worlds.stage.phrases import Pen
-from chronotope.worlds.stage.simulate import choreograph
+from chronotope.worlds.stage.phrases import StageWriter
+from chronotope.worlds.stage.simulate import simulate
 from chronotope.worlds.stage.spec import Direction, Event, Spec
-from chronotope.worlds.stage.suites.specs import held_out, pairs, travellers
+from chronotope.worlds.stage.suites.specs import held_out, pair_specs, travelling_specs
 from chronotope.worlds.stage.vocabulary import places
 
 __all__ = ["FRAMES", "STORIES", "lengths_suite", "long_specs", "storyboard"]
 
 FRAMES = (1, 16, 32, 64, 128, 256, 960)
-BASE = 16  # frames: of the clips from which longer ones are made
-ACT = 2.0  # seconds of an act
-FARTHEST = 0.6  # short sides in the second in which it goes or comes back
-SPECS, LONGEST = (
-    32,
-    12,
-)  # scenes; those of them that are also asked for at the greatest length, which costs as much as all others
+BASE_FRAMES = 16  # of the clips from which longer ones are made
+ACT_SECONDS = 2.0
+MAX_DISTANCE = 0.6  # short sides in one second
+NUM_SCENES = 32
+NUM_LONGEST = 12  # scenes that are also requested at the greatest length, which costs as much as all other lengths
 OPPOSITE: dict[str | None, Direction] = {"left": "right", "right": "left"}
 
 
-def _goes_and_stays(base: Spec, seconds: float) -> tuple[Event, ...]:
-    """One act, then nothing more."""
+def _base_events(base: Spec, seconds: float) -> tuple[Event, ...]:
+    """Act once, then rest."""
     return base.events
 
 
-def _goes_and_comes_back(base: Spec, seconds: float) -> tuple[Event, ...]:
-    """A second one way at first, the last second back."""
+def _there_and_back_at_end(base: Spec, seconds: float) -> tuple[Event, ...]:
+    """Move away in the first second and back in the last."""
     (event,) = base.events
-    # in a clip that mostly rests, a step of more than an eighth of the short side would count as a jump
-    event = dataclasses.replace(
-        event, amount=round(min(event.amount or 0.5, FARTHEST * min(base.width, base.height) / base.width), 4)
-    )
-    back = dataclasses.replace(event, start=seconds - ACT / 2, end=seconds, direction=OPPOSITE[event.direction])
-    return dataclasses.replace(event, end=ACT / 2), back
+    # In a clip that mostly rests, a step of more than an eighth of the short side would count as a jump.
+    farthest = MAX_DISTANCE * min(base.width, base.height) / base.width
+    event = dataclasses.replace(event, amount=round(min(event.amount or 0.5, farthest), 4))
+    back = dataclasses.replace(event, start=seconds - ACT_SECONDS / 2, end=seconds, direction=OPPOSITE[event.direction])
+    return dataclasses.replace(event, end=ACT_SECONDS / 2), back
 
 
-def _to_and_fro(base: Spec, seconds: float) -> tuple[Event, ...]:
-    """There and back, an act after the other to the end."""
+def _back_and_forth(base: Spec, seconds: float) -> tuple[Event, ...]:
+    """Move back and forth, one act after the other, to the end."""
     (event,) = base.events
-    ways = (event.direction, OPPOSITE[event.direction])
-    starts = np.arange(0, seconds - 1e-9, ACT)
+    directions = (event.direction, OPPOSITE[event.direction])
+    starts = np.arange(0, seconds - 1e-9, ACT_SECONDS)
     return tuple(
-        dataclasses.replace(event, start=float(start), end=float(start + ACT), direction=ways[number % 2])
+        dataclasses.replace(event, start=float(start), end=float(start + ACT_SECONDS), direction=directions[number % 2])
         for number, start in enumerate(starts)
     )
 
 
 STORIES: dict[str, Callable[[Spec, float], tuple[Event, ...]]] = {
-    "goes, then stays": _goes_and_stays,
-    "goes, at the end comes back": _goes_and_comes_back,
-    "two, of whom one changes its size": _goes_and_stays,
-    "to and fro": _to_and_fro,
+    "goes, then stays": _base_events,
+    "goes, at the end comes back": _there_and_back_at_end,
+    "two, of whom one changes its size": _base_events,
+    "to and fro": _back_and_forth,
 }
 
 
 def lengths_suite() -> Iterator[SuiteItem]:
-    """Every scene at every length, stories in turns."""
-    for index in range(SPECS):
+    """Yield every scene at every length, stories in turns."""
+    for index in range(NUM_SCENES):
         story = list(STORIES)[index % len(STORIES)]
         for frames, spec in long_specs(4_000_000 + index, story).items():
-            if frames < max(FRAMES) or index >= SPECS - LONGEST:
+            if frames < max(FRAMES) or index >= NUM_SCENES - NUM_LONGEST:
                 prompt = storyboard(spec)
                 yield SuiteItem(index, spec, prompt, "story" if "\n" in prompt else "sentence", kind=story)
 
 
 def long_specs(seed: int, story: str) -> dict[int, Spec]:
-    """One scene at every length, by its frames; each held out, for which the seed of its backdrop may differ."""
-    two = story == "two, of whom one changes its size"
-    for base in _of_whom_one_changes(seed) if two else travellers(seed, BASE):
-        found = {frames: _as_long(base, story, frames) for frames in FRAMES}
-        whole = {frames: spec for frames, spec in found.items() if spec is not None}
-        if len(whole) == len(FRAMES):
-            return whole
+    """Return one scene at every length, by its number of frames; each held out."""
+    is_pair = story == "two, of whom one changes its size"
+    for base in _resizing_pairs(seed) if is_pair else travelling_specs(seed, BASE_FRAMES):
+        found = {frames: _with_length(base, story, frames) for frames in FRAMES}
+        feasible = {frames: spec for frames, spec in found.items() if spec is not None}
+        if len(feasible) == len(FRAMES):
+            return feasible
     raise AssertionError("the scope holds such scenes")
 
 
-def _as_long(base: Spec, story: str, frames: int) -> Spec | None:
+def _with_length(base: Spec, story: str, frames: int) -> Spec | None:
     events = STORIES[story](base, frames / base.fps) if frames > 1 else ()
     return held_out(dataclasses.replace(base, num_frames=frames, events=events))
 
 
-def _of_whom_one_changes(seed: int) -> Iterator[Spec]:
-    """Two who stand apart, one of whom grows or shrinks through the whole clip."""
-    for spec in pairs(seed, BASE):
-        if len(spec.events) == 1 and spec.events[0].start == 0 and spec.events[0].end >= ACT - 1e-6:
+def _resizing_pairs(seed: int) -> Iterator[Spec]:
+    """Yield specs of two separate actors, one of which grows or shrinks through the whole clip."""
+    for spec in pair_specs(seed, BASE_FRAMES):
+        if len(spec.events) == 1 and spec.events[0].start == 0 and spec.events[0].end >= ACT_SECONDS - 1e-6:
             yield spec
 
 
 def storyboard(spec: Spec) -> str:
-    """A line for each moment at which something begins or ends: '0: a fox walks right in the sky', '2: a fox in the sky'."""
-    pen = Pen(spec, choreograph(spec), np.random.default_rng(int(spec_key(spec)[:12], 16)))
+    """Return one line for each time at which an event starts or ends: '0: a fox walks right in the sky'."""
+    writer = StageWriter(spec, simulate(spec), np.random.default_rng(int(spec_key(spec)[:12], 16)))
     place = places(spec.backdrop)[0]
     moments = sorted({0.0, *(event.start for event in spec.events), *(event.end for event in spec.events)})
     lines = []
     for moment in (moment for moment in moments if moment < spec.seconds - 1e-6):
-        told = pen.telling(tuple(event for event in spec.events if event.start == moment))
-        lines.append(f"{moment:g}: {clauses(told)} {place}")
+        sentences = writer.limited_to(tuple(event for event in spec.events if event.start == moment))
+        lines.append(f"{moment:g}: {clauses(sentences)} {place}")
     return "\n".join(lines) if len(lines) > 1 else lines[0].partition(": ")[2]

@@ -1,4 +1,4 @@
-"""Held-out cases on which the checks of the stage are tried; none of them is in a suite."""
+"""Generate held-out cases on which the checks are tested; no suite contains them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from chronotope.worlds.case import PROMPT_FORMS, Case
 from chronotope.worlds.stage.checks.tracking import ACTIONS
-from chronotope.worlds.stage.scope import SCOPES, scope_of
+from chronotope.worlds.stage.scope import SCOPES, single_event_scope
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.suites.prompts import PROMPT_KINDS
 from chronotope.worlds.stage.suites.specs import specs_of
@@ -15,25 +15,25 @@ from chronotope.worlds.stage.suites.tasks import CANVAS_TASKS, task_specs
 
 __all__ = ["task_cases", "trial_cases", "trial_specs"]
 
-# The stories of the scope `returns`, each with an event that it may or may not contain
+# The stories of the scope `returns`, each with an event that it must contain, if any
 RETURN_STORIES = (
-    ("beside", None),
+    ("side_by_side", None),
     ("hide", None),
-    ("away", None),
-    ("paced", "creep"),
-    ("cross", None),
-    ("altered", None),
-    ("screened", None),
-    ("away", "stay"),
-    ("paced", "dash"),
-    ("beside", None),
+    ("leave_and_return", None),
+    ("speed", "creep"),
+    ("crossing", None),
+    ("size_change", None),
+    ("partial_occlusion", None),
+    ("leave_and_return", "stay"),
+    ("speed", "dash"),
+    ("side_by_side", None),
 )
 LONG_FRAMES = (33, 48)  # 4 s and more at 8 frames a second
 FIRST_SPEC, FIRST_CASE = 2_000_000, 2_500_000  # seeds
 
 
 def trial_cases(count: int) -> Iterator[tuple[str, Case]]:
-    """Yield `count` specs of the scopes small, acts and deeds, `count` of the scope returns, and `count` cases of tasks and kinds."""
+    """Yield `count` cases each of single specs, of the scope `returns`, and of tasks and kinds of prompts."""
     for index, (group, spec) in enumerate(trial_specs(count)):
         yield group, Case("stage", spec, "as its spec says", "sentence", "heldout", 0, index, index)
     for case in task_cases(count):
@@ -41,13 +41,14 @@ def trial_cases(count: int) -> Iterator[tuple[str, Case]]:
 
 
 def trial_specs(count: int, first: int = FIRST_SPEC) -> Iterator[tuple[str, Spec]]:
-    """Yield specs with their group: a quarter of one action (half of these long), a quarter of two, half with an interaction, in turns.
+    """Yield specs with the name of their group.
 
-    After them come as many of the scope `returns`, each of its stories in its turn.
+    Of the first `count`, a quarter has one action (half of these are long), a quarter two, and half an interaction, in
+    turns. Then come `count` of the scope `returns`, its stories in turns.
     """
     for index in range(count):
         action = ACTIONS[(index // 4 * 2 + index % 2) % len(ACTIONS)] if index % 4 >= 2 else None
-        scope = scope_of(action) if action else SCOPES[("small", "acts")[index % 2]]
+        scope = single_event_scope(action) if action else SCOPES[("small", "acts")[index % 2]]
         if index % 8 == 0:
             low, high = LONG_FRAMES
             scope = dataclasses.replace(scope, min_frames=low, max_frames=high, picture_share=0.0)
@@ -61,7 +62,7 @@ def trial_specs(count: int, first: int = FIRST_SPEC) -> Iterator[tuple[str, Spec
 
 
 def task_cases(count: int, first: int = FIRST_CASE) -> Iterator[Case]:
-    """Yield cases of every task of the canvas and of every kind of prompt, in turns."""
+    """Yield cases of every canvas task and every kind of prompt, in turns."""
     turns = [*((task, "") for task in CANVAS_TASKS), *(("", kind) for kind in PROMPT_KINDS)]
     for index in range(count):
         task, kind = turns[index % len(turns)]
