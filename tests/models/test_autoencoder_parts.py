@@ -21,7 +21,7 @@ def test_sizes_by_hand():
     AutoencoderConfig(stride=(4, 16, 16), widths=(8, 8, 8), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1))
     AutoencoderConfig(stride=(4, 4, 4), widths=(8,), encoder_blocks=(1,), decoder_blocks=(1,))
     for wrong in (dict(stride=(4, 8, 16)), dict(stride=(4, 16, 16)), dict(fold=2)):
-        with pytest.raises(UsageError, match="halved 1 times"):
+        with pytest.raises(UsageError, match="1 halvings"):
             AutoencoderConfig(**wrong)
     for wrong in (dict(encoder_blocks=(1,)), dict(decoder_blocks=(1,)), dict(encoder_blocks=(1,), decoder_blocks=(1,))):
         with pytest.raises(UsageError, match="one entry per level"):

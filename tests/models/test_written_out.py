@@ -154,7 +154,7 @@ def test_modulation_by_zero_and_by_one():
     x, still = torch.randn(4, 24), (torch.ones(4, 1, 6), torch.zeros(4, 1, 6))
     for scale, shift, wanted in ((0.0, 0.0, rms(x)), (1.0, 0.0, 2 * rms(x)), (0.0, 3.0, rms(x) + 3)):
         modulation = torch.cat([torch.full((4, 24), shift), torch.full((4, 24), scale)], dim=1)
-        torch.testing.assert_close(block.queries(x, modulation, still)[2].flatten(1), wanted)
+        torch.testing.assert_close(block.queries_keys_values(x, modulation, still)[2].flatten(1), wanted)
 
 
 def test_a_transformer_begins_with_nothing_to_say():
