@@ -24,7 +24,7 @@ def test_sizes_by_hand():
         with pytest.raises(UsageError, match="1 halvings"):
             AutoencoderConfig(**wrong)
     for wrong in (dict(encoder_blocks=(1,)), dict(decoder_blocks=(1,)), dict(encoder_blocks=(1,), decoder_blocks=(1,))):
-        with pytest.raises(UsageError, match="one entry per level"):
+        with pytest.raises(UsageError, match="one entry per resolution"):
             AutoencoderConfig(**wrong)
 
 
