@@ -45,7 +45,8 @@ fix: setup  ## let ruff format and repair what it can
 test: setup check  ## everything CI runs: setup, check, fast tests
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-test-all: setup check  ## the slow, end-to-end and GPU tests too
+test-all: setup check  ## the slow, end-to-end, GPU and mutation tests too
+	$(INSTALL) -e '.[mutation]'
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile -m "" $(ARGS)
 
 demo: setup  ## videos from prompts and a photo, in out/demo/index.html

