@@ -20,7 +20,7 @@ from chronotope.worlds.splits import Split, split_of
 from chronotope.worlds.table import captions as wording
 from chronotope.worlds.table import suite
 from chronotope.worlds.table.checks.predicates import check
-from chronotope.worlds.table.faults import CONTROLS, FAULTS, inject
+from chronotope.worlds.table.faults import FAULTS, controls, inject
 from chronotope.worlds.table.opengl import rendering_problem
 from chronotope.worlds.table.render import render
 from chronotope.worlds.table.sample import TableScope, sample_table
@@ -111,11 +111,7 @@ class Table(World):
 
     def controls(self, case: Case, frames: Frames, other: Case) -> Mapping[str, Frames]:
         """Return the clip frozen, shuffled, backwards and blank, and the clip of another case with other colours."""
-        found: dict[str, Frames] = {}
-        for name, change in CONTROLS.items():
-            changed = change(case.spec, frames, np.random.default_rng([case.index, 19]))
-            if changed is not None:
-                found[name] = changed
+        found = dict(controls(case.spec, frames, np.random.default_rng([case.index, 19])))
         colours, others = ({actor.colour for actor in spec.actors} for spec in (case.spec, other.spec))
         if colours != others:
             resized = dataclasses.replace(other.spec, width=case.spec.width, height=case.spec.height)

@@ -10,9 +10,10 @@ import pytest
 
 from chronotope.worlds.check import DRIFT_CHECK, succeeds
 from chronotope.worlds.stage.checks.detector import load_detector
-from chronotope.worlds.stage.checks.drift import DEGRADATIONS, MEASURES, SPREAD, degrade, drift_of, measures
+from chronotope.worlds.stage.checks.drift import MEASURES, SPREAD, drift_of, measures
 from chronotope.worlds.stage.checks.predicates import check
 from chronotope.worlds.stage.faults.appearance import inject
+from chronotope.worlds.stage.faults.edits import DEGRADATIONS, degrade
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec
 from tests.worlds.stage.scenes import plain_case

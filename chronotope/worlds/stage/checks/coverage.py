@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.check import Check
-from chronotope.worlds.stage.checks.permanence import GATE, RETURN_CHECKS
+from chronotope.worlds.stage.checks.permanence import GATE_CHECK, RETURN_CHECKS
 
 __all__ = ["Coverage", "coverage"]
 
@@ -38,9 +38,9 @@ def coverage(checks: Iterable[Sequence[Check]]) -> Coverage:
     """Return the coverage over the checks of many videos; an actor that is missing has not passed the gate."""
     gate = success = Rate(0, 0)
     for found in checks:
-        for actor in dict.fromkeys(check.actor for check in found if check.name == GATE):
+        for actor in dict.fromkeys(check.actor for check in found if check.name == GATE_CHECK):
             own = [check for check in found if check.actor == actor]
-            passed = all(check.holds for check in own if check.name == GATE)
+            passed = all(check.holds for check in own if check.name == GATE_CHECK)
             # A duplicate after the return is no success either.
             right = all(check.holds for check in own if check.name in (*RETURN_CHECKS, "is one"))
             gate += Rate(int(passed), 1)

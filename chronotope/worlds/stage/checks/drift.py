@@ -19,21 +19,10 @@ from chronotope.worlds.stage.checks.detector import scaled
 from chronotope.worlds.stage.checks.tracking import TrackedClip
 from chronotope.worlds.stage.render import render
 
-__all__ = [
-    "DEGRADATIONS",
-    "MEASURES",
-    "MIN_SECONDS",
-    "SPREAD",
-    "check_drift",
-    "degrade",
-    "drift_of",
-    "gradients",
-    "measures",
-]
+__all__ = ["MEASURES", "MIN_SECONDS", "SPREAD", "check_drift", "drift_of", "gradients", "measures"]
 
 MIN_SECONDS = 4.0  # shorter clips are not checked
 END_SHARE = 0.15  # the share of the frames that counts as the beginning, and as the end
-DEGRADATIONS = ("faded", "blurred", "saturated", "noisy")
 MIN_BACKGROUND_SHARE = 0.05  # of the picture, free of actors by the detector
 MIN_BACKGROUND_PIXELS = 16
 # The largest change from the first to the last frames: about the threshold of visibility, and far above the 99th
@@ -136,25 +125,3 @@ def _all_in_view(scene: TrackedClip) -> bool:
     passing = any(event.kind in ("enter", "leave", "eat", "hit") for event in scene.spec.events)
     first, last = ends(scene.num_frames)
     return not passing and all(min(x.found[first].mean(), x.found[last].mean()) >= 0.5 for x in scene.actors)
-
-
-def degrade(frames: Frames, kind: str, strength: float, rng: np.random.Generator) -> Frames:
-    """Return a clip that is `faded`, `blurred`, `saturated` or `noisy` increasingly towards its end.
-
-    `strength`, up to 1, is the amount in the last frame.
-    """
-    short, degraded = min(frames.shape[1:3]), []
-    for t, frame in enumerate(frames):
-        amount = strength * t / max(1, len(frames) - 1)
-        values = frame.astype(np.float32)
-        if kind == "faded":
-            values = values + amount * (127 - values)
-        elif kind == "blurred":
-            values = cv2.GaussianBlur(values, (0, 0), 1e-3 + 0.06 * short * amount)
-        elif kind == "saturated":
-            grey = values.mean(axis=2, keepdims=True)
-            values = grey + (1 + 2 * amount) * (values - grey) + 40 * amount * np.array([1, 0, -1], np.float32)
-        else:
-            values = values + rng.normal(0, 24 * amount, values.shape)
-        degraded.append(np.clip(values, 0, 255).round().astype(np.uint8))
-    return np.stack(degraded)

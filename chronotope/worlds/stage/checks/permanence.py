@@ -1,5 +1,4 @@
-"""Check that an actor that went out of sight comes back: the same actor, once, at its place, in time, changed only as
-requested.
+"""Check that an actor that went out of sight comes back: once, in place, in time, and changed only as requested.
 
 The return is checked only if the video passes the gate: the actor goes to the cover or the edge of the frame and is
 unseen for some frames, in which the cover looks as before, so that the actor is not in front of it. `coverage` reports

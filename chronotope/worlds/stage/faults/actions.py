@@ -11,8 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from chronotope.geometry import Frames
+from chronotope.worlds.controls import splice
 from chronotope.worlds.stage.checks.tracking import true_way, truth_of
-from chronotope.worlds.stage.faults.edits import played, then
+from chronotope.worlds.stage.faults.edits import played
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Event, Spec
 from chronotope.worlds.stage.sprites import aspect
@@ -93,7 +94,7 @@ def _not_eaten(spec: Spec, rng: np.random.Generator) -> Frames | None:
     after = round(event.end * spec.fps) + 2
     if after > spec.num_frames - 2 or rng.random() < 0.5:
         return kept
-    return then(render(spec).frames, kept, after)
+    return splice(render(spec).frames, kept, after)
 
 
 def _walk_to_target(spec: Spec, event: Event) -> Event:
@@ -123,7 +124,7 @@ def _vanish_before_contact(spec: Spec, rng: np.random.Generator) -> Frames | Non
     amount = abs(positions[1] - positions[0]) - half_widths[0]
     events = (Event("walk", event.actor, vanish_frame / spec.fps, event.end, event.direction, amount=amount),)
     before, after = played(spec, actors=(eater, food), events=events), played(spec, actors=(eater,), events=events)
-    return then(before, after, vanish_frame)
+    return splice(before, after, vanish_frame)
 
 
 ACTION_FAULTS: dict[str, Callable[[Spec, np.random.Generator], Frames | None]] = {

@@ -13,20 +13,19 @@ import numpy as np
 
 from chronotope.geometry import Frames
 from chronotope.worlds.case import Case
-from chronotope.worlds.controls import control_clips
+from chronotope.worlds.controls import control_clips, moment_of, pick, splice
 from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.persistence import PERSISTENT_SECONDS
-from chronotope.worlds.stage.checks.drift import DEGRADATIONS, MIN_SECONDS, degrade
+from chronotope.worlds.stage.checks.drift import MIN_SECONDS
 from chronotope.worlds.stage.checks.tracking import ACTIONS, MIN_WAY, TRAVELS, true_way, truth_of
 from chronotope.worlds.stage.faults.actions import ACTION_FAULTS, without_stop_or_spin
 from chronotope.worlds.stage.faults.edits import (
+    DEGRADATIONS,
     OPPOSITE,
     apart,
     changed,
-    moment_of,
-    pick,
+    degrade,
     played,
-    splice,
     steady_actors,
     without,
 )
@@ -138,9 +137,7 @@ def _other_backdrop(spec: Spec, rng: np.random.Generator) -> Frames | None:
 
 
 def _passage(spec: Spec, kind: str, share: float) -> tuple[Actor, int] | None:
-    """Return an actor that enters (leaves), and a frame of it in which the whole actor is visible, away from all
-    others.
-    """
+    """Return an actor that enters (leaves), and a frame of it in which it is fully visible and apart from others."""
     for event in (event for event in spec.events if event.kind == kind):
         index = next(i for i, actor in enumerate(spec.actors) if actor.id == event.actor)
         moment = round((event.start + share * (event.end - event.start)) * spec.fps)

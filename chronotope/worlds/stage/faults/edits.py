@@ -1,11 +1,11 @@
-"""Edit specs and clips to inject faults: remove or change an actor, choose one, splice two clips."""
+"""Edit specs to inject faults: remove or change an actor, or find the actors that can be changed."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from chronotope.geometry import Frames
@@ -13,8 +13,9 @@ from chronotope.worlds.stage.checks.tracking import truth_of
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.spec import Actor, Spec
 
-__all__ = ["OPPOSITE", "apart", "changed", "moment_of", "pick", "played", "splice", "steady_actors", "without"]
+__all__ = ["DEGRADATIONS", "OPPOSITE", "apart", "changed", "degrade", "played", "steady_actors", "without"]
 
+DEGRADATIONS = ("faded", "blurred", "saturated", "noisy")
 OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 
 
@@ -52,17 +53,23 @@ def apart(spec: Spec, index: int) -> bool:
     return bool((np.delete(np.maximum(*gaps), index, axis=1) > required).all())
 
 
-def pick(choices: Sequence[Actor], rng: np.random.Generator) -> Actor | None:
-    """Choose one actor at random, or None if there is none."""
-    return choices[int(rng.integers(len(choices)))] if choices else None
+def degrade(frames: Frames, kind: str, strength: float, rng: np.random.Generator) -> Frames:
+    """Return a clip that is `faded`, `blurred`, `saturated` or `noisy` increasingly towards its end.
 
-
-def moment_of(spec: Spec, rng: np.random.Generator) -> int | None:
-    """Choose a frame with at least half a second of the clip before and after it, or None in a shorter clip."""
-    margin = max(3, round(spec.fps / 2))
-    return int(rng.integers(margin, spec.num_frames - margin + 1)) if spec.num_frames >= 2 * margin else None
-
-
-def splice(first: Frames, second: Frames, moment: int) -> Frames:
-    """Join the first clip up to a frame with the second clip from that frame on."""
-    return np.concatenate([first[:moment], second[moment:]])
+    `strength`, up to 1, is the amount in the last frame.
+    """
+    short, degraded = min(frames.shape[1:3]), []
+    for t, frame in enumerate(frames):
+        amount = strength * t / max(1, len(frames) - 1)
+        values = frame.astype(np.float32)
+        if kind == "faded":
+            values = values + amount * (127 - values)
+        elif kind == "blurred":
+            values = cv2.GaussianBlur(values, (0, 0), 1e-3 + 0.06 * short * amount)
+        elif kind == "saturated":
+            grey = values.mean(axis=2, keepdims=True)
+            values = grey + (1 + 2 * amount) * (values - grey) + 40 * amount * np.array([1, 0, -1], np.float32)
+        else:
+            values = values + rng.normal(0, 24 * amount, values.shape)
+        degraded.append(np.clip(values, 0, 255).round().astype(np.uint8))
+    return np.stack(degraded)

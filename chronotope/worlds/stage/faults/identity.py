@@ -1,5 +1,4 @@
-"""Inject faults into the identity of actors: lost or changed out of sight, exchanged, replaced, on the wrong side, at
-the wrong speed.
+"""Inject faults into the identity of actors: lost, changed, exchanged or replaced, on the wrong side, too fast or slow.
 
 Each faulty clip joins two clips of the stage where the joint is hidden, or at the frame in which the fault begins.
 """
@@ -13,18 +12,10 @@ from typing import Any
 import numpy as np
 
 from chronotope.geometry import Frames
+from chronotope.worlds.controls import moment_of, pick, splice
 from chronotope.worlds.stage.checks.identity import crossing
 from chronotope.worlds.stage.checks.tracking import overlaps, truth_of
-from chronotope.worlds.stage.faults.edits import (
-    OPPOSITE,
-    changed,
-    moment_of,
-    pick,
-    played,
-    splice,
-    steady_actors,
-    without,
-)
+from chronotope.worlds.stage.faults.edits import OPPOSITE, changed, played, steady_actors, without
 from chronotope.worlds.stage.occlusion import Absence, absences
 from chronotope.worlds.stage.reappearance import FAST, SLOW
 from chronotope.worlds.stage.scope import SCOPES

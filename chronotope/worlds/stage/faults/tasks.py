@@ -1,6 +1,4 @@
-"""Inject faults into what a task or a kind of prompt requires beyond the spec: boundaries, inputs, counts, sides, the
-camera.
-"""
+"""Inject faults into tasks and kinds of prompts: boundaries, inputs, counts, sides, exclusions, camera motion."""
 
 from __future__ import annotations
 
@@ -30,10 +28,9 @@ def inject_into_case(code: str, case: Case) -> Frames | None:
 
 
 def _displaced(spec: Spec, generated: np.ndarray, first: int) -> Frames | None:
-    """Displace the only actor horizontally, vertically or both, far enough for a leap, or return None where there is no
-    room.
+    """Displace the only actor far enough for a leap, or return None where there is no room.
 
-    `first` is the direction that is tried first.
+    The directions are horizontal, vertical and diagonal; `first` is the index of the one that is tried first.
     """
     if len(spec.actors) > 1:
         return None

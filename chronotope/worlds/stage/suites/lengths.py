@@ -1,5 +1,4 @@
-"""The same scenes at every length from a picture to two minutes: actors that act at the start must still be there at
-the end.
+"""The same scenes at every length from a picture to two minutes; the actors must still be there at the end.
 
 Four stories take turns. Story, actors and place are the same at every length, and only the last story has more events
 in a longer clip. The seed of the backdrop differs between lengths, because each spec is held out by a hash that

@@ -1,5 +1,4 @@
-"""The same scenes in several frame sizes: those of the scope `small`, on which the shipped model was trained, and
-others.
+"""The same scenes in several frame sizes: those on which the shipped model was trained, and others.
 
 Story, actors, place and words are the same in every size. The variation of the backdrop and the model's noise differ,
 because their seeds depend on the size.

@@ -21,7 +21,7 @@ from chronotope.worlds.splits import attribute_pairs, split_by
 from chronotope.worlds.stage.checks.tracking import truth_of
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.scope import SCOPES
-from chronotope.worlds.stage.spec import Spec
+from chronotope.worlds.stage.spec import Direction, Spec
 from chronotope.worlds.stage.suites.lengths import long_specs, storyboard
 from chronotope.worlds.stage.suites.specs import held_out, pair_specs, travelling_specs, worded
 
@@ -98,7 +98,7 @@ def _returning_specs(seed: int) -> Iterator[Spec]:
         (event,) = spec.events
         amount, half = round(min(event.amount or 0.5, 0.5), 4), spec.seconds / 2
         there = dataclasses.replace(event, end=half, amount=amount)
-        opposite = "left" if event.direction == "right" else "right"
+        opposite: Direction = "left" if event.direction == "right" else "right"
         back = dataclasses.replace(there, start=half, end=spec.seconds, direction=opposite)
         if (found := held_out(dataclasses.replace(spec, events=(there, back)))) is not None:
             yield found
