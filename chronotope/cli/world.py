@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 from chronotope.cli.terminal import progress
 from chronotope.data.clips import SUFFIXES
-from chronotope.errors import FileProblem, UsageError, suggest
+from chronotope.errors import FileProblem, UsageError
 from chronotope.storage import read_json
 from chronotope.worlds.catalogue import find_world
-from chronotope.worlds.splits import Split
+from chronotope.worlds.splits import split_rng
 from chronotope.worlds.write import DatasetRequest, write_dataset
 
 __all__ = ["render_dataset"]
@@ -18,8 +17,7 @@ __all__ = ["render_dataset"]
 
 def render_dataset(out: Path, workers: int, request: DatasetRequest) -> None:
     """Render a dataset, or the rest of it; a folder that holds another one is refused."""
-    if request.split not in get_args(Split):
-        raise UsageError(f"unknown split '{request.split}'. {suggest(request.split, get_args(Split))}")
+    split_rng(0, request.split)  # refuses an unknown split
     world = find_world(request.world)
     world.scope(request.scope)
     if why := world.unavailable():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
@@ -22,7 +22,7 @@ from chronotope.media import video
 from chronotope.progress import Progress
 from chronotope.storage import write_atomically
 from chronotope.worlds.catalogue import find_world
-from chronotope.worlds.splits import Split
+from chronotope.worlds.splits import Split, split_rng
 
 __all__ = ["DatasetRequest", "clip_seed", "write_dataset"]
 
@@ -37,7 +37,7 @@ class DatasetRequest:
 
     world: str
     scope: str
-    split: Split
+    split: str
     seed: int
     count: int
     size: tuple[int, int] | None = None
@@ -70,6 +70,7 @@ def write_dataset(out: Path, request: DatasetRequest, progress: Progress | None 
         raise UsageError(f"count = {request.count}: expected at least 1")
     world = find_world(request.world)
     world.scope(request.scope)
+    split_rng(0, request.split)  # refuses an unknown split before any work
     job = functools.partial(_write_clip, out, request)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -93,7 +94,7 @@ def _in_processes(job: Callable[[int], None], count: int, workers: int) -> Itera
 def _write_clip(out: Path, request: DatasetRequest, index: int) -> None:
     world = find_world(request.world)
     scope = world.scope(request.scope, request.size, pictures=request.pictures, dissolves=request.dissolves)
-    spec = world.sample(clip_seed(request.seed, index), scope, request.split)
+    spec = world.sample(clip_seed(request.seed, index), scope, cast(Split, request.split))
     folder, key = out / f"{index // 1000:04d}", world.key(spec)
     if (folder / f"{key}.json").exists():
         return

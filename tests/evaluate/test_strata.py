@@ -227,7 +227,7 @@ def test_a_model_is_asked_for_every_task(model: str) -> None:
 def test_a_leap_at_a_joint_is_seen_whichever_way_it_goes(way: tuple[float, float]) -> None:
     seen = 0
     for spec in itertools.islice(task_specs("extend forward", FIRST), 12):
-        (actor,), (joint,) = spec.actors, task_inputs_of("extend forward", spec).joints
+        (actor,), (joint,) = spec.actors, task_inputs_of("extend forward", spec).boundaries
         x = actor.x + way[0] * min(spec.width, spec.height) / spec.width
         moved = dataclasses.replace(spec, actors=(dataclasses.replace(actor, x=x, y=actor.y + way[1]),))
         frames = np.concatenate([render(spec).frames[:joint], render(moved).frames[joint:]])
