@@ -1,4 +1,4 @@
-"""Record calls between functions of a package: from which expression, and whether an object passes that may carry a value."""
+"""Record calls between functions of a package: from which expression, and whether a value may pass."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def holding_fields(value: object, seeds: set[object]) -> set[str] | None:
 
 
 def carries(value: object, depth: int = 2) -> bool:
-    """Whether an object can carry the value: not a number, flag, string, None, function or class, nor a tuple of those."""
+    """Whether an object can carry the value: not a number, string, None, function or class, nor a tuple of those."""
     if value is None or isinstance(value, bool | int | float | complex | str | type) or type(value).__name__ == "dtype":
         return False
     if isinstance(value, tuple | set | frozenset) and depth:
@@ -80,7 +80,8 @@ class Recorder:
 
     def function(self, frame: FrameType) -> Function | None:
         code = frame.f_code
-        if not code.co_filename.startswith(self.package) or code.co_name == "<module>":
+        inside = code.co_filename.startswith(self.package) and code.co_filename.endswith(".py")  # not a page template
+        if not inside or code.co_name == "<module>":
             return None
         return code.co_filename.removeprefix(self.package).replace(os.sep, "/"), code.co_qualname
 
