@@ -186,6 +186,7 @@ def headline() -> str:
     standard_report = _kept("standard")
     suite = _kept("suites")
     standard_row = [standard_report[layer]["summary"]["success"] for layer in ("model", "truth")]
+    standard_row = [{**rate, "interval": rate["interval_over_specs"]} for rate in standard_row]  # four runs a spec
     lengths, sizes, prompts = (suite[name] for name in ("lengths", "sizes", "prompts"))
 
     def level(layers: dict[str, Any], name: str) -> list[dict[str, Any]]:
