@@ -53,7 +53,7 @@ demo: setup  ## videos from prompts and a photo, in out/demo/index.html
 
 docs: setup  ## write the generated pages again, then build the site in site/ (strict: dead links fail)
 	$(BIN)/python tools/generate_docs.py
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: setup  ## measure the shipped model; writes into benchmarks/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
