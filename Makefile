@@ -52,8 +52,9 @@ test-all: setup check  ## the slow, end-to-end, GPU and mutation tests too
 demo: setup  ## videos from prompts and a photo, in out/demo/index.html
 	bash runs/demo.sh
 
-docs: setup  ## write the generated pages again: help, tree, presets
-	$(BIN)/python docs/generate.py
+docs: setup  ## write the generated pages again, then build the site in site/ (strict: dead links fail)
+	$(BIN)/python tools/generate_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: setup  ## measure the shipped model; writes into benchmarks/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
@@ -61,5 +62,5 @@ bench: setup  ## measure the shipped model; writes into benchmarks/
 	$(BIN)/python -m benchmarks.canvas
 
 clean:  ## remove the environment and all caches; datasets, runs and results stay
-	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,8 @@
-"""Chronotope: from raw video to generated video; the tree is the pipeline.
+"""Chronotope: from raw video to generated video, in PyTorch.
 
-raw video -> worlds, data (captioned clips -> latents) -> models (autoencoder, patches, transformer)
-<- flow (noise, velocity) -> generate (canvas, sampler) -> pixels; then evaluate.
+The stages in order: world, encode, train, generate, evaluate. The packages follow them: `worlds` renders clips with
+captions and exact truth, `data` encodes clips with the autoencoder of `models`, `train` fits the transformer with the
+mathematics of `flow`, `generate` turns prompts, pictures and clips into pixels, `evaluate` judges videos.
 """
 
 from importlib import import_module

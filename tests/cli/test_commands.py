@@ -208,7 +208,7 @@ def test_threads_can_be_set(tmp_path: Path) -> None:
 
 
 def test_the_page_of_commands_is_up_to_date() -> None:
-    script = ROOT / "docs/generate.py"
+    script = ROOT / "tools/generate_docs.py"
     result = subprocess.run(
         [sys.executable, script, "--check"],
         capture_output=True,

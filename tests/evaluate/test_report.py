@@ -23,7 +23,7 @@ from chronotope.metrics.statistics import wilson
 from chronotope.worlds.check import DRIFT_CHECK, Check
 from chronotope.worlds.stage.checks.drift import MEASURES
 from chronotope.worlds.stage.suites.trial import task_cases
-from docs.suites import rate_of, survival_by_second
+from tools.keep_suites import rate_of, survival_by_second
 
 CASES = make_suite("smoke")[:6]
 ABOUT = {"program": "chronotope 0.1.0", "model": "somebody", "suite": "some", "videos": len(CASES)}

@@ -276,7 +276,7 @@ def test_a_plan_of_tasks_brings_what_is_given(tmp_path: Path) -> None:
     assert read_cases(path) == planned
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for case, row in zip(planned, rows, strict=True):
-        given, inputs = task_inputs_of(case.task, case.spec).given, row["inputs"]
+        given, inputs = task_inputs_of(case.task, case.spec).inputs, row["inputs"]
         assert row["task"] == case.task == STAGE.strata(case)["task"] and inputs["new_frames"] >= 1
         for what, frames in (("video", given.video), ("into", given.into)):
             assert (what in inputs) == (frames is not None)

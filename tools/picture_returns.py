@@ -1,6 +1,6 @@
 """The picture of the scope `returns` in docs/worlds.md: of each level of identity the first seed that has it, eight frames each.
 
-python docs/returns.py             writes docs/returns.png
+python tools/picture_returns.py             writes docs/returns.png
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES
 
+ROOT = Path(__file__).resolve().parent.parent
 WIDEST, GAP, COUNT, LEVELS = 128, 2, 8, 6
 
 
@@ -35,7 +36,7 @@ def main() -> None:
         if len(rows) == LEVELS:
             break
     sheet = Image.fromarray(np.vstack([rows[level] for level in sorted(rows)])[:-GAP, :-GAP])
-    sheet.save(Path(__file__).with_suffix(".png"), optimize=True)
+    sheet.save(ROOT / "docs" / "returns.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Keep what the standard suite said of the shipped model, for the README and the model card: numbers without the rows of every video.
+"""Keep what the standard suite said of the shipped model, for docs/results.md and the model card: numbers without the rows of every video.
 
 chronotope evaluate small --suite standard --workers 2 --out out/standard
 chronotope evaluate small --suite standard --first 400 --layer autoencoder --workers 2 --out out/standard-autoencoder
 chronotope evaluate small --suite standard --first 400 --layer truth --workers 2 --out out/standard-truth
-python docs/standard.py && python docs/generate.py
+python tools/keep_standard.py && python tools/generate_docs.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The picture of tables in docs/worlds.md: the first eight seeds, three frames each, nothing picked.
 
-python docs/table.py               writes docs/table.png
+python tools/picture_table.py               writes docs/table.png
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from chronotope.worlds.table.captions import captions
 from chronotope.worlds.table.render import render
 from chronotope.worlds.table.sample import TableScope, sample_table
 
+ROOT = Path(__file__).resolve().parent.parent
 WIDTH, HEIGHT, GAP, COUNT = 132, 88, 6, 8
 
 
@@ -28,7 +29,7 @@ def main() -> None:
         print(seed, captions(spec, motion)["sentence"][0])
     halves = [np.vstack(rows[: COUNT // 2]), np.vstack(rows[COUNT // 2 :])]
     sheet = Image.fromarray(np.hstack(halves)[:-GAP, :-GAP].round().astype(np.uint8))
-    sheet.save(Path(__file__).with_suffix(".png"), optimize=True)
+    sheet.save(ROOT / "docs" / "table.png", optimize=True)
 
 
 if __name__ == "__main__":

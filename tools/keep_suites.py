@@ -2,7 +2,7 @@
 
 chronotope evaluate small --suite lengths --out out/lengths                        (and sizes, prompts, tasks, table)
 chronotope evaluate small --suite lengths --layer truth --out out/lengths-truth    the errors of the checks
-python docs/suites.py && python docs/generate.py
+python tools/keep_suites.py && python tools/generate_docs.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The strip of results at the top of the README: the demo's videos side by side, nothing picked.
 
-python docs/pictures.py            reads out/demo (make demo), writes docs/demo.gif
+python tools/picture_demo.py            reads out/demo (make demo), writes docs/demo.gif
 """
 
 from __future__ import annotations

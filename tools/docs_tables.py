@@ -1,49 +1,13 @@
-"""Write the generated parts of pages again: help texts, the table of presets, the tree, the table of results.
-
-python docs/generate.py            write them
-python docs/generate.py --check    exit with 1 and the difference if one is stale
-"""
+"""The tables of the documentation, made from `benchmarks/*.json` and the presets."""
 
 from __future__ import annotations
 
-import argparse
-import ast
-import difflib
 import importlib
 import json
-import re
-import sys
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
-
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-BEGIN, END = "<!-- begin {}, written by docs/generate.py -->", "<!-- end {} -->"
-WIDTH = 100
-# folders in the order of the pipeline, as the design, the package docstring and the help say it
-ORDER = "media metrics models flow worlds data generate train evaluate cli".split()
-
-
-def helps(
-    command: click.Command, parent: click.Context | None = None, name: str = "chronotope"
-) -> Iterator[tuple[str, str]]:
-    """Every command's full name and help, in the order of the pipeline."""
-    context = click.Context(command, info_name=name, parent=parent, terminal_width=WIDTH, **command.context_settings)
-    yield context.command_path, command.get_help(context)
-    if isinstance(command, click.Group):
-        for child in command.commands:
-            yield from helps(command.commands[child], context, child)
-
-
-def command_line() -> str:
-    """The help of every command."""
-    from chronotope.cli.commands import chronotope
-
-    return "\n".join(f"## {path}\n\n```\n{text.rstrip()}\n```\n" for path, text in helps(chronotope))
 
 
 def presets() -> str:
@@ -73,33 +37,9 @@ def presets() -> str:
     return "\n".join(lines)
 
 
-def first_sentence(path: Path) -> str:
-    """What a module says of itself, up to its first full stop or colon, on one line."""
-    text = " ".join((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split())
-    return re.split(r"(?<!et al)\. ", text)[0].rstrip(".")
-
-
 def folded(title: str, body: str) -> str:
     """Shown when its title is clicked."""
     return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
-
-
-def tree() -> str:
-    """The package, one phrase a file, in the order of the pipeline."""
-    lines = ["```", "chronotope/", *branch(ROOT / "chronotope", 1), "```"]
-    return folded("Every file in one phrase, in the order of the pipeline", "\n".join(lines))
-
-
-def branch(folder: Path, depth: int) -> Iterator[str]:
-    """The lines of one folder: its modules, then its packages."""
-    space = "  " * depth
-    for file in sorted(folder.glob("*.py")):
-        if file.name not in ("__init__.py", "__main__.py"):
-            yield f"{space}{file.name:<20} {first_sentence(file)}"
-    packages = (child for child in folder.iterdir() if (child / "__init__.py").exists())
-    for package in sorted(packages, key=lambda child: ([*ORDER, child.name].index(child.name), child.name)):
-        yield f"{space}{package.name}/"
-        yield from branch(package, depth + 1)
 
 
 def results(name: str, shown: int | None = None) -> str:
@@ -122,7 +62,7 @@ def standard() -> str:
     if not found.exists():
         return (
             "Not measured yet: `chronotope evaluate small --suite standard --workers 2 --out out/standard`, "
-            "then `python docs/standard.py`."
+            "then `python tools/keep_standard.py`."
         )
     from chronotope.worlds.taxonomy import FAILURES
 
@@ -186,7 +126,7 @@ def suites() -> str:
     """What the suites by length, size, prompt and task say of the shipped model, beside the truth."""
     found = ROOT / "benchmarks" / "suites.json"
     if not found.exists():
-        return "Not measured yet: see docs/suites.py."
+        return "Not measured yet: see tools/keep_suites.py."
     data = json.loads(found.read_text(encoding="utf-8"))
     lines: list[str] = []
     for name, (title, level) in ABOUT.items():
@@ -236,59 +176,50 @@ def suite_table(layers: dict[str, Any], level: str) -> list[str]:
         if scenes < FEW_SCENES:
             lines += [
                 "",
-                f"These clips are of {scenes} scenes only, and the intervals take each clip for itself: a direction, no more.",
+                f"These clips show {scenes} scenes only, and the intervals count each clip on its own: a direction, not a measurement.",
             ]
     return lines
 
 
-PAGES: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {
-        "presets": presets,
-        "results": partial(results, "first_light", shown=2),
-        "standard": standard,
-        "tree": tree,
-    },
-    "chronotope/weights/small/README.md": {"standard": standard},
-    "docs/command-line.md": {"commands": command_line},
-    "docs/evaluation/results.md": {"suites": suites},
-    "docs/generate.md": {"canvas": partial(results, "canvas")},
-}
+def headline() -> str:
+    """Return the main numbers of the shipped model in at most ten rows, each with the command that reproduces it."""
+    standard_report = _kept("standard")
+    suite = _kept("suites")
+    standard_row = [standard_report[layer]["summary"]["success"] for layer in ("model", "truth")]
+    standard_row = [{**rate, "interval": rate["interval_over_specs"]} for rate in standard_row]  # four runs a spec
+    lengths, sizes, prompts = (suite[name] for name in ("lengths", "sizes", "prompts"))
+
+    def level(layers: dict[str, Any], name: str) -> list[dict[str, Any]]:
+        return [layers[layer]["levels"][name] for layer in ("model", "truth")]
+
+    rows: list[tuple[str, list[dict[str, Any]], str]] = [
+        ("standard suite: every check of a video passes", standard_row, "standard"),
+        ("all 13 kinds of tasks", [suite["tasks"][layer]["all"] for layer in ("model", "truth")], "tasks"),
+        ("a video of 1 to 2 s (trained)", level(lengths, "1 to 2 s"), "lengths"),
+        ("a video of 16 to 32 s", level(lengths, "16 to 32 s"), "lengths"),
+        ("128x128 (not trained)", level(sizes, "128x128"), "sizes"),
+        ('a count: "three stars"', level(prompts, "count"), "prompts"),
+        ("a left-right relation of two actors", level(prompts, "spatial relation"), "prompts"),
+        ("the `table` world (not trained)", [suite["table"][layer]["all"] for layer in ("model", "truth")], "table"),
+    ]
+    lines = ["| what is measured | shipped model | true clips | command |", "|---|---|---|---|"]
+    for what, (model, truth), name in rows:
+        lines.append(
+            f"| {what} | {share(model)} | {share(truth, words=False)} | `chronotope evaluate small --suite {name}` |"
+        )
+    first = _kept("first_light")
+    psnr = [f"{_mean_psnr(first, clips):.1f} dB" for clips in ("stage, full", "camera")]
+    seconds = sorted(run["seconds"] for run in first["sampling"]["results"])
+    lines.append(f"| autoencoder, PSNR: rendered clips, camera clips | {', '.join(psnr)} | | `make bench` |")
+    lines.append(f"| time of one default clip on two CPU cores | {seconds[len(seconds) // 2]:.2f} s | | `make bench` |")
+    return "\n".join(lines)
 
 
-def renewed(page: Path, parts: dict[str, Callable[[], str]]) -> str:
-    """The page with what stands between each pair of marks replaced."""
-    text = page.read_text(encoding="utf-8")
-    for name, generate in parts.items():
-        begin, end = BEGIN.format(name), END.format(name)
-        before, found, rest = text.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not (found and closed):
-            sys.exit(f"{page} lacks the marks between which its generated part stands:\n{begin}\n{end}")
-        text = f"{before}{begin}\n\n{generate()}\n\n{end}{after}"
-    return text
+def _kept(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
+    return found
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is stale")
-    check = parser.parse_args(arguments).check
-    stale = False
-    for name, parts in PAGES.items():
-        page = ROOT / name
-        old, new = page.read_text(encoding="utf-8"), renewed(page, parts)
-        if check:
-            difference = difflib.unified_diff(
-                old.splitlines(True), new.splitlines(True), f"{name} as it is", f"{name} as it should be"
-            )
-            sys.stdout.writelines(difference)
-        elif old != new:
-            page.write_text(new, encoding="utf-8")
-            print(f"wrote {page}")
-        stale |= old != new
-    if check and stale:
-        print("stale: run `make docs`")
-    return int(check and stale)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _mean_psnr(first: dict[str, Any], clips: str) -> float:
+    rows = first["autoencoder"]["results"][clips]
+    return float(sum(row["psnr"] for row in rows) / len(rows))
