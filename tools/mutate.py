@@ -34,7 +34,7 @@ from mutmut.mutation.mutators import mutation_operators
 __all__ = ["EQUIVALENT", "TESTS", "Equivalent", "Mutant", "Outcome", "mutants", "run", "summary"]
 
 ROOT = Path(__file__).resolve().parent.parent
-CPU_SECONDS = 60  # of one mutant's tests, ten times what they need: a mutant that loops forever is killed by it
+CPU_SECONDS = 30  # of one mutant's tests, ten times what they need: a mutant that loops forever is killed by it
 MEMORY_BYTES = 16 * 2**30  # of address space: a mutant may ask for a tensor of any size
 PYTEST_OPTIONS = (
     *("-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-p", "no:faulthandler"),

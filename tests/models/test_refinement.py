@@ -78,3 +78,17 @@ def test_it_agrees_with_a_convolution_in_space_and_time_written_out():
     wanted = seams.correct(torch.nn.functional.silu(gathered[0].transpose(0, 1)))
     ours = unpatchify(seams(tokens, noisy, GRIDS)[place], PATCH, 2, 3)
     torch.testing.assert_close(ours, wanted, atol=1e-6, rtol=1e-5)
+
+
+def test_patches_of_unequal_sides_by_hand():
+    """What the tokens say of a latent stands at row and column of the patch; two 1 x 1 convolutions pass it on."""
+    refinement = Refinement(6, 1, (1, 2, 3), 1)
+    torch.nn.init.eye_(refinement.spread.weight)
+    torch.nn.init.zeros_(refinement.spread.bias)
+    for layer, centre in ((refinement.gather, [1.0, 10.0]), (refinement.correct, [1.0])):
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+        layer.weight.data[0, :, 1, 1] = torch.tensor(centre)
+    tokens, noisy = torch.randn(2, 6), torch.randn(2, 6)
+    wanted = torch.nn.functional.silu(tokens + 10 * noisy)
+    torch.testing.assert_close(refinement(tokens, noisy, (Grid(1, 1, 2),)), wanted)
