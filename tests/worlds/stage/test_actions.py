@@ -151,5 +151,5 @@ def test_what_cannot_be_told_apart_is_refused() -> None:
     assert "turn at once" in (unsupported(turning) or "")
     close = spec_of((FOX, dataclasses.replace(CAT, x=0.45)), Event("meet", "fox", 0.0, 1.5, "right", "cat"))
     assert "from the beginning" in (unsupported(close) or "")
-    with pytest.raises(UsageError, match="not a deed"):
+    with pytest.raises(UsageError, match="not an action"):
         single_event_scope("walk")
