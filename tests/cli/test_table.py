@@ -68,6 +68,6 @@ def test_no_opengl_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("no device")
 
-    opengl._canvas.cache_clear()
+    opengl._gl_context.cache_clear()
     monkeypatch.setattr(pytest.importorskip("mujoco.egl"), "GLContext", fail)
     assert "apt-get install libegl1" in refused(*WORDS, "tables", status=1)

@@ -148,8 +148,9 @@ def _sides_exchanged(spec: Spec, rng: np.random.Generator) -> Frames | None:
     if event is None:
         return None
     one, two = spec.actor(event.actor), spec.actor(event.target or "")
-    exchanged = changed(changed(spec, one.id, x=two.x), two.id, x=one.x)
-    return played(exchanged, events=tuple(e for e in spec.events if e is not event))
+    # The event goes first: a spec whose actors stand on the other side is refused.
+    without_event = dataclasses.replace(spec, events=tuple(e for e in spec.events if e is not event))
+    return played(changed(changed(without_event, one.id, x=two.x), two.id, x=one.x))
 
 
 def _back_after_all(spec: Spec, rng: np.random.Generator) -> Frames | None:
