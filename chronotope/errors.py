@@ -1,4 +1,4 @@
-"""Errors that the user can act on; each message says what was got, what was expected and what to do."""
+"""Errors that the user can act on, each with its exit status: what was got, what was expected, what to do."""
 
 from __future__ import annotations
 

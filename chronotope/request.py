@@ -1,4 +1,4 @@
-"""What a user asks for: prompts, pictures, clips, masks and numbers, before any model is known."""
+"""What a user asks for: prompts, pictures, clips, masks and numbers; and how many frames of a clip are context."""
 
 from __future__ import annotations
 

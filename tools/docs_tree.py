@@ -36,6 +36,11 @@ def branch(folder: Path, depth: int) -> Iterator[str]:
         if file.name not in ("__init__.py", "__main__.py"):
             head = f"{space}{file.name}".ljust(COLUMN) + " "
             yield textwrap.fill(first_sentence(file), WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
+    for file in sorted(folder.glob("*.jinja")):
+        words = re.search(r"\{#-?\s*(.*?)\s*-?#\}", file.read_text(encoding="utf-8"), re.DOTALL)
+        head = f"{space}{file.name}".ljust(COLUMN) + " "
+        phrase = " ".join(words[1].split()).split(". ")[0].rstrip(".") if words else "?"
+        yield textwrap.fill(phrase, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
     packages = (child for child in folder.iterdir() if (child / "__init__.py").exists())
     for package in sorted(packages, key=lambda child: ([*ORDER, child.name].index(child.name), child.name)):
         yield f"{space}{package.name}/"

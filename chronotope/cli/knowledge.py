@@ -1,4 +1,4 @@
-"""A model's description -> what it makes and knows, for `info`; a request -> notes on what training did not have."""
+"""Describe what a model makes and knows, and warn about words, sizes and lengths that its training did not have."""
 
 from __future__ import annotations
 

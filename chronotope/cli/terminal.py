@@ -1,4 +1,4 @@
-"""The terminal: help in sections with examples, errors as one sentence, progress on stderr, shared options."""
+"""The terminal: help with examples, errors as one sentence and an exit status, progress on stderr, shared options."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The checks on trial: true clips must pass, injected faults must be caught and named right, and controls must fail.
+"""Validate the checks: true clips must pass, injected faults must be caught and named right, and controls must fail.
 
-The cases are held out and in no suite. What is published is the whole confusion matrix: which codes are raised on clips with which fault.
+The cases are held out and in no suite. The result is the whole confusion matrix: which codes are raised on clips with
+which fault.
 """
 
 from __future__ import annotations

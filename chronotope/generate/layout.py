@@ -1,4 +1,4 @@
-"""Pictures, clips and masks -> a canvas: fitted to the frame and laid out by the task, not yet encoded."""
+"""Fit pictures, clips and masks to the frame and lay them out by the task; choose which frames of a clip are context."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory that a canvas takes and that this machine has, in bytes, before any of it is taken."""
+"""Estimate the memory that a canvas needs, and find how much this machine has free, in bytes."""
 
 from __future__ import annotations
 

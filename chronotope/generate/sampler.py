@@ -1,4 +1,4 @@
-"""The one sampler: moves every token of a canvas from its noise level to its rest level along the model's velocity.
+"""The one sampler: moves every token of a canvas along the guided velocity of the model to its rest level.
 
 A token that goes from level l to level r is at t = r + (l - r) tau while a shared clock tau runs from 1 to 0, so known
 content (l = r) does not move. On a cycle the order of the slices is rotated at every step, so that no seam is fixed.

@@ -1,4 +1,4 @@
-"""The worlds there are. To add one, import its face here and add it to the tuple."""
+"""The list of all worlds. To add one, import its public interface here and add it to the tuple."""
 
 from __future__ import annotations
 

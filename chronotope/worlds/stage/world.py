@@ -1,4 +1,4 @@
-"""The face of the stage: everything that is outside of this package enters it here."""
+"""The public interface of the stage, the world in two dimensions: all code outside this package uses it only through this module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The face of the table: everything that is outside of this package enters it here."""
+"""The public interface of the table, the world in three dimensions: all code outside this package uses it only through this module."""
 
 from __future__ import annotations
 

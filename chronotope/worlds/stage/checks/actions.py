@@ -1,4 +1,4 @@
-"""Check the actions of one actor that have a course over time: stopping, bouncing and spinning.
+"""Check the actions of one actor that unfold over time: stopping, bouncing and spinning.
 
 An action that the true clip does not show clearly, such as a fall of a few pixels, is not required of a video either.
 """
