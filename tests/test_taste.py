@@ -22,6 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("chronotope", "tests", "benchmarks", "docs", "runs", "tools")
 BANNED_FILES = {"utils", "util", "common", "helpers", "helper", "base", "core", "misc"}
 BANNED_WORDS = {"x0", "x1", "vae", "utils", "misc", "cfg"}
+# Words that a newcomer has to decipher; CONTRIBUTING.md says which standard terms take their places.
+PRIVATE_WORDS = set(
+    "antics belonging lasting asks draws fitting hold taught manners afterwards given somebody nobody everybody".split()
+)
 HEAVY = {"accelerate", "diffusers", "torchaudio", "torchvision", "transformers"}
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]", "0.0.0.0"}
 NAMESPACES = {"www.w3.org"}  # SVG and XML name it; no program connects to it
@@ -57,8 +61,8 @@ Rule = Callable[[Source], Iterator[str]]
 def short_files(source: Source) -> Iterator[str]:
     """No file over 500 lines."""
     lines = source.text.count("\n")
-    if lines > 610:
-        yield f"{lines} lines, at most 610"
+    if lines > 500:
+        yield f"{lines} lines, at most 500"
 
 
 def short_functions(source: Source) -> Iterator[str]:
@@ -95,10 +99,11 @@ def bound_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def vocabulary(source: Source) -> Iterator[str]:
-    """The words of the design: clean and noise, not x0 and x1; autoencoder, not vae."""
+    """The words of the design: clean, not x0; autoencoder, not vae. No private words in the package."""
+    banned = BANNED_WORDS | PRIVATE_WORDS if source.in_package else BANNED_WORDS
     for line, name in bound_names(source.tree):
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower().split("_")
-        for word in BANNED_WORDS & set(words):
+        for word in banned & set(words):
             yield f"line {line}: '{name}' uses the banned word '{word}'"
 
 
@@ -161,7 +166,7 @@ def ascii_code(source: Source) -> Iterator[str]:
 LONG = "def f():\n" + "    pass\n" * 80
 LONG_SCRIPT = "def train_dit():\n" + "    pass\n" * 100
 VIOLATIONS: list[tuple[Rule, str, str]] = [
-    (short_files, "chronotope/a.py", "pass\n" * 611),
+    (short_files, "chronotope/a.py", "pass\n" * 501),
     (short_functions, "chronotope/a.py", LONG),
     (short_functions, "tests/a.py", LONG_SCRIPT),
     (short_functions, "chronotope/train/dit.py", LONG_SCRIPT),
@@ -175,6 +180,9 @@ VIOLATIONS: list[tuple[Rule, str, str]] = [
     (vocabulary, "chronotope/a.py", "class VAEModel: pass"),
     (vocabulary, "chronotope/a.py", "self.vae = 1"),
     (vocabulary, "chronotope/a.py", "import numpy as misc"),
+    (vocabulary, "chronotope/a.py", "def draws_of(seed): pass"),
+    (vocabulary, "chronotope/a.py", "class TaughtScopes: pass"),
+    (vocabulary, "chronotope/a.py", "given = 1"),
     (no_pickled_arrays, "chronotope/a.py", "np.load(path, allow_pickle=True)"),
     (no_pickled_arrays, "tests/a.py", "np.save(path, array, allow_pickle=trusted)"),
     (no_network_hosts, "chronotope/a.py", "get('https://example.com/model')"),
@@ -186,6 +194,8 @@ VIOLATIONS: list[tuple[Rule, str, str]] = [
 ]
 FINE: list[tuple[Rule, str, str]] = [
     (short_functions, "chronotope/train/dit.py", LONG_SCRIPT.removesuffix("    pass\n")),
+    (vocabulary, "tests/a.py", "given = 1"),
+    (vocabulary, "chronotope/a.py", "threshold = withdraws = 1\nfrom hypothesis import given"),
     (vocabulary, "chronotope/a.py", "from torch.utils.data import DataLoader\ntorch.utils.data.f(cfg=1)"),
     (no_pickled_arrays, "chronotope/a.py", "np.load(path, allow_pickle=False)\njson.load(file)"),
     (

@@ -1,6 +1,8 @@
-"""Pictures as a weak generator would make them: blurred, noisy, bent, blocky, off-colour, doubled; and things that are nothing known.
+"""Pictures as a weak generator would make them: blurred, noisy, bent, blocky, off-colour, doubled; and things that are
+nothing known.
 
-The detector is trained on these, so that it recognises what a person would still recognise and refuses what a person would refuse.
+The detector is trained on these, so that it recognises what a person would still recognise and refuses what a person
+would refuse.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Draw the specs of the suite `table` again, in minutes: `python -m tools.draw_table_suite`.
 
-A spec must be simulated before it is known to go as its story tells, so the specs of the suite were drawn once and lie in the package.
+A spec must be simulated before it is known to go as its story tells, so the specs of the suite were drawn once and lie
+in the package.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ FORM = {"paragraph": "sentence"}  # paragraphs of the table can be longer than a
 
 
 def draw_again(count: int = SPECS) -> Iterator[dict[str, object]]:
-    """Yield the rows of the first `count` cases: held-out specs that can be checked, in words that say all they are checked by."""
+    """Yield the rows of the first `count` cases: held-out specs that can be checked, in words that say all they are
+    checked by.
+    """
     for index, spec in enumerate(table_specs(count, FIRST_SEED, picture_share=0.0)):
         form = FORM.get(form_of(index), form_of(index))
         yield {"form": form, "prompt": worded(spec, form), "spec": to_dict(spec)}

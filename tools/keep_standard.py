@@ -1,4 +1,5 @@
-"""Keep what the standard suite said of the shipped model, for docs/results.md and the model card: numbers without the rows of every video.
+"""Keep what the standard suite said of the shipped model, for docs/results.md and the model card: numbers without the
+rows of every video.
 
 chronotope evaluate small --suite standard --workers 2 --out out/standard
 chronotope evaluate small --suite standard --first 400 --layer autoencoder --workers 2 --out out/standard-autoencoder

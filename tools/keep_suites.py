@@ -31,7 +31,7 @@ def rate_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def survival_by_second(rows: list[dict[str, Any]], lengths: dict[str, float]) -> dict[str, list[float]]:
-    """Kaplan-Meier estimate of the share of videos without a failure of `LASTING_FAULTS` so far, and those at risk."""
+    """Kaplan-Meier estimate of the share of videos without a failure of `SURVIVAL_CODES` so far, and those at risk."""
     ends = [lasted([(fault["code"], fault["second"]) for fault in row["failures"]], lengths[row["id"]]) for row in rows]
     times, failed = zip(*ends, strict=True)
     curve = survival(times, failed)

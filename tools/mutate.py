@@ -1,7 +1,8 @@
 """Mutation testing on a sample: change one expression of the mathematics at a time, and see whether the tests notice.
 
-`python -m tools.mutate --count 200 --seed 0` draws mutants (made by mutmut's operators) of the modules in `TESTS`, runs the
-tests of the mutated module in a copy of the tree, and lists the mutants that no test kills. A full run takes hours.
+`python -m tools.mutate --count 200 --seed 0` draws mutants (made by mutmut's operators) of the modules in `TESTS`,
+runs the tests of the mutated module in a copy of the tree, and lists the mutants that no test kills. A full run takes
+hours.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ UNSEEN = {"device", "memory_format", "non_blocking", "strict"}
 
 @dataclass(frozen=True)
 class Equivalent:
-    """Changes that no test can notice, of lines that contain `line` to something that contains `change`; no path is any."""
+    """Changes that no test can notice, of lines that contain `line` to something that contains `change`; no path is
+    any.
+    """
 
     path: str
     line: str
@@ -150,7 +153,8 @@ class Outcome:
 class _Finder(cst.CSTVisitor):
     """Collect (line, node, changed node) of one file.
 
-    Left alone: types, decorators, imports, `__all__`, docstrings and what is raised (a refusal's words are not mathematics).
+    Left alone: types, decorators, imports, `__all__`, docstrings and what is raised (a refusal's words are not
+    mathematics).
     """
 
     METADATA_DEPENDENCIES = (PositionProvider,)
@@ -209,7 +213,9 @@ def _mutants_of(path: str) -> Iterator[Mutant]:
 
 
 def run(count: int, seed: int, paths: list[str] | None = None) -> Iterator[Outcome]:
-    """Run the tests on `count` mutants, drawn by `seed` out of all; a count of 0 takes all. Tests must pass without a mutant."""
+    """Run the tests on `count` mutants, drawn by `seed` out of all; a count of 0 takes all. Tests must pass without a
+    mutant.
+    """
     chosen = [mutant for mutant in mutants() if paths is None or any(part in mutant.path for part in paths)]
     if count:
         chosen = random.Random(seed).sample(chosen, min(count, len(chosen)))

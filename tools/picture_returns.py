@@ -1,4 +1,5 @@
-"""The picture of the scope `returns` in docs/worlds.md: of each level of identity the first seed that has it, eight frames each.
+"""The picture of the scope `returns` in docs/worlds.md: of each level of identity the first seed that has it, eight
+frames each.
 
 python tools/picture_returns.py             writes docs/returns.png
 """

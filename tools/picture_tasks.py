@@ -1,6 +1,8 @@
-"""The pictures of the task pages, docs/tasks/*.md: the first four cases of every task of the benchmark side by side, nothing picked.
+"""The pictures of the task pages, docs/tasks/*.md: the first four cases of every task of the benchmark side by side,
+nothing picked.
 
-python -m benchmarks.canvas --keep out/canvas && python tools/picture_tasks.py            reads out/canvas, writes docs/tasks/*.gif
+python -m benchmarks.canvas --keep out/canvas && python tools/picture_tasks.py            reads out/canvas, writes
+docs/tasks/*.gif
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Train the detector on the stage's exact masks: python -m tools.train_detector
 
-Ten minutes on one core. Only specs of the training split are seen, so held-out ones and new combinations stay fair tests.
+Ten minutes on one core. Only specs of the training split are seen, so held-out ones and new combinations stay fair
+tests.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def _strangers() -> Scope:
     return dataclasses.replace(SCOPES["wide"], shapes=shapes, nouns=nouns, colours=tuple(COLOURS), shape_share=0.15)
 
 
-# Scopes and how much of the training each is. Shapes are told apart by their outline alone, which takes more examples than a face.
-# With strangers beside them, actors are not recognised just by being there.
+# Scopes and how much of the training each is. Shapes are told apart by their outline alone, which takes more examples
+# than a face. With strangers beside them, actors are not recognised just by being there.
 _MENU = (
     (dataclasses.replace(SCOPES["small"], shape_share=0.6), 0.6),
     (dataclasses.replace(SCOPES["wide"], shape_share=0.5), 0.28),
@@ -87,7 +88,9 @@ def gather(count: int, seed: int) -> list[Example]:
 
 
 def _batches(examples: list[Example], size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches of spoilt examples of one frame size: pixels [b, 3, h, w] and shares of every kind [b, k, rows, columns]."""
+    """Endless batches of spoilt examples of one frame size: pixels [b, 3, h, w] and shares of every kind [b, k, rows,
+    columns].
+    """
     rng = np.random.default_rng([seed, 8])
     groups: dict[tuple[int, ...], list[Example]] = {}
     for example in examples:

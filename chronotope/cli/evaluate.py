@@ -73,7 +73,7 @@ class EvaluateRequest:
     def __post_init__(self) -> None:
         if (self.videos is None) != (self.specs is None):
             raise UsageError(
-                "--videos and --specs belong together: the videos, and the file they were planned in (--plan writes one)"
+                "--videos and --specs belong together: the videos, and the plan they were made for (--plan writes one)"
             )
         if self.videos is not None and self.model is not None:
             raise UsageError("give a model to be sampled, or --videos that are there already; not both")
@@ -81,7 +81,7 @@ class EvaluateRequest:
             raise UsageError("--layer says what makes the videos; those of --videos are made already, so leave it out")
         if self.sampled != Sampled() and (self.videos is not None or self.layer != "model"):
             raise UsageError(
-                "--steps, --guidance, --solver and --best-of say how the model is sampled; here it is not, so leave them out"
+                "--steps, --guidance, --solver and --best-of say how the model is sampled; leave them out here"
             )
 
     @property
@@ -95,7 +95,7 @@ class EvaluateRequest:
         if self.first is not None and self.first > len(found):
             of = self.specs or f"the suite {self.suite}"
             raise UsageError(
-                f"--first {self.first} is more than there are: {of} has {len(found)} videos; leave it out to take them all"
+                f"--first {self.first} is too many: {of} has {len(found)} videos; leave it out to take all"
             )
         cases = found[: self.first]
         for name in dict.fromkeys(case.world for case in cases):
@@ -103,7 +103,9 @@ class EvaluateRequest:
         return cases
 
     def _check_world(self, world: World) -> None:
-        """Refuse, before anything is written, what cannot be rendered or selected here: it is no failure of the model."""
+        """Refuse, before anything is written, what cannot be rendered or selected here: it is no
+        failure of the model.
+        """
         if why := world.unavailable():
             raise FileProblem(why)
         if self.best_of > 1 and not world.selector:
@@ -199,7 +201,9 @@ def _helpers(request: EvaluateRequest, model: Path | None = None) -> contextlib.
 
 
 def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
-    """PSNR, SSIM and temporal PSNR of every clip of these folders, at native size, and their means; and the ceiling it sets."""
+    """PSNR, SSIM and temporal PSNR of every clip of these folders, at native size, and their means; and the ceiling it
+    sets.
+    """
     autoencoder = load_autoencoder(find_model(model)).to(device())
     geometry = Geometry(stride=autoencoder.config.stride)
     clips, rows = find_clips(data), []
@@ -252,7 +256,7 @@ def measures_in_words(found: dict[str, Any]) -> str:
     lines = [f"{row['clip']} ({row['size']}, {row['frames']} frames): {line(row)}" for row in found["clips"]]
     ceiling = found["ceiling"]
     passing, held = (f"{ceiling[what]['right']} of {ceiling[what]['of']}" for what in ("succeed", "checks"))
-    last = f"the ceiling: true clips of the {ceiling['suite']} suite, sent through it: {passing} succeed, {held} checks hold"
+    last = f"ceiling: true clips of the {ceiling['suite']} suite through it: {passing} succeed, {held} checks hold"
     return "\n".join(
         [*lines, f"mean of {len(lines)}: {line(found['means'])}; {found['ratio']} times fewer numbers", last]
     )
@@ -302,7 +306,8 @@ def comparison_in_words(rows: list[Comparison]) -> str:
     lines = [f"{'':{width}}   first  second  only first  only second  p (Holm)"]
     for row in rows:
         mark = " *" if row.adjusted < 0.05 else ""
-        numbers = f"{row.first.share:7.1%} {row.second.share:7.1%} {row.only_first:11} {row.only_second:12} {row.adjusted:9.2g}"
+        shares = f"{row.first.share:7.1%} {row.second.share:7.1%}"
+        numbers = f"{shares} {row.only_first:11} {row.only_second:12} {row.adjusted:9.2g}"
         lines.append(f"{row.stratum:{width}} {numbers}{mark}")
     return "\n".join(
         [*lines, "* p < 0.05: of all cases as it is, of the kinds of cases after Holm, since they are many"]

@@ -1,6 +1,7 @@
 """Turn videos on disk into verdicts; videos that are missing or of the wrong form are refused with a list.
 
-The model's own videos are checked as files, as those of any other system, so the same video always gets the same verdict.
+The model's own videos are checked as files, as those of any other system, so the same video always gets the same
+verdict.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def sample_cases(
 ) -> Ledger:
     """Make the videos of all cases that are not there yet, in order, one try each; with `workers`, several at a time.
 
-    The whole plan is in the ledger before the first video is made. Raises FileProblem where the folder holds another plan.
+    The whole plan is in the ledger before the first video is made. Raises FileProblem where the folder holds another
+    plan.
     """
     ledger = Ledger(folder / "ledger.jsonl")
     planned = [(row["case"], row["seed"], row["prompt"]) for row in ledger.rows if row["kind"] == "planned"]
@@ -123,7 +125,9 @@ def sample_cases(
 
 
 def check_folder(folder: Path, cases: Sequence[Case], others: bool = False) -> None:
-    """Raise FileProblem where videos are missing or of the wrong form, or (unless `others` are allowed) belong to no case."""
+    """Raise FileProblem where videos are missing or of the wrong form, or (unless `others` are allowed) belong to no
+    case.
+    """
     if not folder.is_dir():
         raise FileProblem(f"{folder} is not a folder of videos")
     present = {path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}

@@ -41,8 +41,9 @@ SAMPLED = Sampled()  # the defaults of the model, first try
 def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
     """Return the function that makes a case's frames, by layer.
 
-    `model` is the whole model, sampled as `sampled` says. `autoencoder` encodes and decodes the truth: its rate of success is the
-    ceiling of every model that uses it. `truth` renders the truth: what fails there is the fault of the checks.
+    `model` is the whole model, sampled as `sampled` says. `autoencoder` encodes and decodes the truth: its rate of
+    success is the ceiling of every model that uses it. `truth` renders the truth: what fails there is the fault of the
+    checks.
     """
 
     def model(case: Case) -> tuple[Frames, dict[str, Any]]:

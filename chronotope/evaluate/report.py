@@ -1,8 +1,8 @@
 """Verdicts become numbers with intervals, and a JSON for machines; two such reports of the same cases can be compared.
 
-report.json holds `version`, `about`, `summary` (success, strata, cube, checks, failures, survival, long range) and `cases`, a row a
-video; `memorisation` and `layers` where they were measured. `report.schema.json` beside this module describes all of it (JSON Schema
-2020-12), and the lines of plans and ledgers too.
+report.json holds `version`, `about`, `summary` (success, strata, cube, checks, failures, survival, long range) and
+`cases`, a row a video; `memorisation` and `layers` where they were measured. `report.schema.json` beside this module
+describes all of it (JSON Schema 2020-12), and the lines of plans and ledgers too.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
 VERSION = 1
 SCHEMA = Path(__file__).with_name("report.schema.json")
 # A video that was not made has failed from the start
-LASTING_FAULTS = tuple(
+SURVIVAL_CODES = tuple(
     code for code in FAILURES if code.startswith(("OBJ-", "ID-COL", "MOT-JMP", "MOT-SHK", "SYS-RUN"))
 )
 
@@ -117,7 +117,9 @@ def over_scenes(found: Sequence[bool], scenes: Sequence[Hashable]) -> dict[str, 
 
 
 def scene_of(row: Mapping[str, Any]) -> tuple[str, int]:
-    """What the videos of one scene have in common, of a case's row: its suite, where that is known, and its index there."""
+    """What the videos of one scene have in common, of a case's row: its suite, where that is known, and its index
+    there.
+    """
     return row.get("suite", ""), row["index"]
 
 
@@ -194,16 +196,19 @@ def _cube(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
 
 
 def lasted(faults: Iterable[tuple[str, float]], seconds: float) -> tuple[float, bool]:
-    """How long a video of so many seconds goes well, by its failures and when they are seen, and whether that ended in one.
+    """How long a video of so many seconds goes well, by its failures and when they are seen, and whether that ended in
+    one.
 
     What is wrong from the first frame on (who, which colour, where) is no matter of time, and is left out.
     """
-    times = [second for code, second in faults if code in LASTING_FAULTS]
+    times = [second for code, second in faults if code in SURVIVAL_CODES]
     return (min(times), True) if times else (seconds, False)
 
 
 def _survival(verdicts: Sequence[Judged]) -> dict[str, Any]:
-    """Seconds until somebody vanishes, appears, doubles, changes, jumps or shakes; videos without that are censored at their end."""
+    """Seconds until somebody vanishes, appears, doubles, changes, jumps or shakes; videos without that are censored at
+    their end.
+    """
     ends = []
     for verdict in (v for v in verdicts if v.case.spec.num_frames > 1):
         fps = verdict.case.spec.fps
@@ -226,7 +231,9 @@ def _survival(verdicts: Sequence[Judged]) -> dict[str, Any]:
 
 
 def _long_range(verdicts: Sequence[Judged]) -> dict[str, Any]:
-    """Of the videos long enough: how far the end is from the beginning in each measure, beside what true clips stay within."""
+    """Of the videos long enough: how far the end is from the beginning in each measure, beside what true clips stay
+    within.
+    """
     long = [(v, check.measured) for v in verdicts for check in v.checks if check.name == DRIFT_CHECK and check.measured]
     if not long:
         return {}
@@ -274,7 +281,9 @@ def read_report(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two systems differ on the same cases, in one stratum: cases that only one of them solved, and the chance of that."""
+    """How two systems differ on the same cases, in one stratum: cases that only one of them solved, and the chance of
+    that.
+    """
 
     stratum: str
     first: Rate

@@ -1,7 +1,7 @@
 """Keep the best of several videos of one prompt, chosen by the world's selector, which never sees the truth.
 
-Candidates have seeds by hash; the first one has the case's own seed. Such a report is another row than that of first tries: it names
-the number of tries and the selector.
+Candidates have seeds by hash; the first one has the case's own seed. Such a report is another row than that of first
+tries: it names the number of tries and the selector.
 """
 
 from __future__ import annotations

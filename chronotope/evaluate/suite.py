@@ -1,8 +1,8 @@
 """Suites: which specs a model is asked for, in which words, with which seeds; all fixed before anything is sampled.
 
-Every spec is held out from training by its hash, or combines attributes that training never sees together. The seed of a case is a hash
-of the suite's salt, the spec, the run and the index, so nobody chooses it. The rows of a suite are written to a file, a plan, that anybody
-can fill with videos of any other model.
+Every spec is held out from training by its hash, or combines attributes that training never sees together. The seed of
+a case is a hash of the suite's salt, the spec, the run and the index, so nobody chooses it. The rows of a suite are
+written to a file, a plan, that anybody can fill with videos of any other model.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def _seed(suite: str, spec: object, run: int, index: int) -> int:
 
 
 def write_cases(cases: Sequence[Case], path: Path) -> None:
-    """Write one JSON line a case: file name, prompt, size, length, rate, seed, and the spec the video will be checked by.
+    """Write one JSON line a case: file name, prompt, size, length, rate, seed, and the spec the video will be checked
+    by.
 
     What a task gives beside words is written into the folder `inputs` beside the file.
     """
@@ -158,7 +159,9 @@ def _case(row: Mapping[str, Any]) -> Case:
 
 
 def _spec(row: Mapping[str, Any]) -> tuple[World, Any]:
-    """Read the spec of a row; plans of earlier versions name no world, so the first world that can read the spec is taken."""
+    """Read the spec of a row; plans of earlier versions name no world, so the first world that can read the spec is
+    taken.
+    """
     if "world" in row:
         world = find_world(row["world"])
         return world, world.read_spec(row["spec"])

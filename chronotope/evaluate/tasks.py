@@ -1,7 +1,7 @@
 """Write the inputs of a task as files, so that any other model can be asked for the same.
 
-Pictures and masks are PNG files, a clip is a folder of PNG files, one a frame: every pixel is kept, and any program can read
-them. White pixels of a mask are generated again.
+Pictures and masks are PNG files, a clip is a folder of PNG files, one a frame: every pixel is kept, and any program
+can read them. White pixels of a mask are generated again.
 """
 
 from __future__ import annotations

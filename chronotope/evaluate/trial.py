@@ -86,7 +86,8 @@ class Trial:
 
 
 def try_checks(world: World, cases: Sequence[tuple[str, Case]], report: Progress = lambda done, total: None) -> Trial:
-    """Check every case as the world renders it, with every fault that it can have, and, if it is words alone, as every control.
+    """Check every case as the world renders it, with every fault that it can have, and, if it is words alone, as every
+    control.
 
     `cases` come with the names of their groups.
     """

@@ -1,4 +1,6 @@
-"""Fit pictures, clips and masks to the frame and lay them out by the task; choose which frames of a clip are context."""
+"""Fit pictures, clips and masks to the frame and lay them out by the task; choose which frames of
+a clip are context.
+"""
 
 from __future__ import annotations
 

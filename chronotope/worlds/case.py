@@ -50,9 +50,9 @@ LENGTHS = ("a picture", *_UP_TO)
 class TaskInputs:
     """What a task gives beside words, and what it expects of the video.
 
-    `new_frames` counts as `Generator.generate` does. The `kept` pixels must come back as in `reference`. Motion must be continuous at
-    the `boundaries`, the first frames after a change from given to generated or back. Where the video `wraps`, its first frame must
-    follow on its last.
+    `new_frames` counts as `Generator.generate` does. The `kept` pixels must come back as in `reference`. Motion must
+    be continuous at the `boundaries`, the first frames after a change from given to generated or back. Where the video
+    `wraps`, its first frame must follow on its last.
     """
 
     inputs: Inputs
@@ -72,8 +72,8 @@ class TaskInputs:
 class SuiteItem:
     """An entry of a suite, before its seeds are known.
 
-    Entries with one `index` show one scene and differ in one thing: length, size, wording or run. Where length or size differs, the
-    spec differs, and so do the variation of the backdrop and the seed of the model's noise.
+    Entries with one `index` show one scene and differ in one thing: length, size, wording or run. Where length or size
+    differs, the spec differs, and so do the variation of the backdrop and the seed of the model's noise.
     """
 
     index: int
@@ -87,7 +87,9 @@ class SuiteItem:
 
 @dataclass(frozen=True)
 class Case:
-    """One video to be made: the world it is of, a spec, the prompt, the seed; `task` and `kind` say what is checked beyond the spec."""
+    """One video to be made: the world it is of, a spec, the prompt, the seed; `task` and `kind` say what is checked
+    beyond the spec.
+    """
 
     world: str
     spec: Any
@@ -127,7 +129,9 @@ def basic_strata(case: Case) -> dict[str, str]:
 
 
 def form_of(index: int) -> str:
-    """Return how the case of this index is worded: forms shift by one each round, so that each meets every kind of case."""
+    """Return how the case of this index is worded: forms shift by one each round, so that each meets every kind of
+    case.
+    """
     return FORMS[(index + index // len(FORMS)) % len(FORMS)]
 
 

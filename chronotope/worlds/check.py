@@ -18,8 +18,8 @@ Outcome = tuple[str, int] | None  # the code of a failure and the first frame th
 class Check:
     """One check of one actor, or of the whole clip if `actor` is empty.
 
-    `code` is the failure of the taxonomy (None if the check holds) and `frame` the first frame that shows it. `measured` holds the
-    numbers behind the decision, for the report.
+    `code` is the failure of the taxonomy (None if the check holds) and `frame` the first frame that shows it.
+    `measured` holds the numbers behind the decision, for the report.
     """
 
     name: str

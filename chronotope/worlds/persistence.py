@@ -19,7 +19,9 @@ def persistent_frames(fps: float) -> int:
 
 
 def first_run(code: str, flags: Bool[np.ndarray, " t"], fps: float) -> Outcome:
-    """Return `code` with the start of the first persistent run of true flags; in a clip shorter than that, of a run over all of it."""
+    """Return `code` with the start of the first persistent run of true flags; in a clip shorter than that, of a run
+    over all of it.
+    """
     needed, length = min(persistent_frames(fps), len(flags)), 0
     for t, flag in enumerate(flags):
         length = length + 1 if flag else 0

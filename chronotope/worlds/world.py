@@ -1,7 +1,8 @@
 """The contract of a world: everything that the rest of the program knows of it.
 
-A world is one package, and `world.py` in it holds its face: a subclass of `World`. Whatever is outside enters the world only there. A new
-world needs the abstract methods; suites, injected faults, controls, tasks and a selector are optional.
+A world is one package, and `world.py` in it holds its face: a subclass of `World`. Whatever is outside enters the
+world only there. A new world needs the abstract methods; suites, injected faults, controls, tasks and a selector are
+optional.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ Inject = Callable[[Case], Frames | None]  # the true clip of a case with one fau
 
 @dataclass(frozen=True)
 class Rendered:
-    """A rendered clip: its frames, the JSON record of what really happened, arrays by file suffix, and the actions if it is played."""
+    """A rendered clip: its frames, the JSON record of what really happened, arrays by file suffix, and the actions if
+    it is played.
+    """
 
     frames: Frames
     record: Mapping[str, Any]
@@ -128,5 +131,7 @@ class World(ABC):
         return {}
 
     def controls(self, case: Case, frames: Frames, other: Case) -> Mapping[str, Frames]:
-        """Return videos that must fail, by name; `other` is a case whose clip may serve as the video of another prompt."""
+        """Return videos that must fail, by name; `other` is a case whose clip may serve as the
+        video of another prompt.
+        """
         return {}

@@ -1,4 +1,6 @@
-"""Write a dataset of a world: video or picture, captions, spec, truth and arrays of every clip. It can be interrupted and run again."""
+"""Write a dataset of a world: video or picture, captions, spec, truth and arrays of every clip. It can be interrupted
+and run again.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,8 @@ __all__ = ["DatasetRequest", "clip_seed", "write_dataset"]
 class DatasetRequest:
     """Which clips a dataset holds: `count` clips of a scope and a split, by seed.
 
-    All are of `size` if it is given. `dissolves` is the share of clips that are two, of which one dissolves into the other, without
-    masks and truth; of the others a share `pictures`, if not the scope's own, has one frame.
+    All are of `size` if it is given. `dissolves` is the share of clips that are two, of which one dissolves into the
+    other, without masks and truth; of the others a share `pictures`, if not the scope's own, has one frame.
     """
 
     world: str

@@ -1,4 +1,6 @@
-"""The judging commands on the shipped model: the smoke suite from end to end, a stranger's folder, comparison, the trial of the checks."""
+"""The judging commands on the shipped model: the smoke suite from end to end, a stranger's folder, comparison, the
+trial of the checks.
+"""
 
 from __future__ import annotations
 

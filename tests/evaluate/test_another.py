@@ -1,4 +1,6 @@
-"""Somebody else's model, end to end: plan a suite, let a diffusers pipeline with random weights make its videos, score the folder."""
+"""Somebody else's model, end to end: plan a suite, let a diffusers pipeline with random weights make its videos, score
+the folder.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The benchmark in miniature: every section that needs a model runs on a tiny untrained one, and the table tells what was found."""
+"""The benchmark in miniature: every section that needs a model runs on a tiny untrained one, and the table tells what
+was found.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""From a model, or from anybody's videos, to a report: nothing missing, nothing chosen, failures of the system counted."""
+"""From a model, or from anybody's videos, to a report: nothing missing, nothing chosen, failures
+of the system counted.
+"""
 
 from __future__ import annotations
 

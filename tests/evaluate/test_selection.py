@@ -1,4 +1,6 @@
-"""The selector reads what a prompt asks for and denies, keeps the video that is the truth, and passes over tries that fail."""
+"""The selector reads what a prompt asks for and denies, keeps the video that is the truth, and passes over tries that
+fail.
+"""
 
 from __future__ import annotations
 

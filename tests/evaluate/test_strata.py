@@ -1,4 +1,6 @@
-"""Suites that ask the same scenes at several levels of one thing: lengths, sizes, kinds of prompts, tasks of the canvas."""
+"""Suites that ask the same scenes at several levels of one thing: lengths, sizes, kinds of prompts, tasks of the
+canvas.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The sampler against closed forms: the exact velocity towards one known video is a line, whatever the canvas asks for."""
+"""The sampler against closed forms: the exact velocity towards one known video is a line, whatever
+the canvas asks for.
+"""
 
 from dataclasses import replace
 
@@ -32,7 +34,9 @@ FLOWS = [
 
 
 class Exact(DiT):
-    """Not a network but the prediction for clean data `target`; without a prompt for `other`. It keeps what it is given."""
+    """Not a network but the prediction for clean data `target`; without a prompt for `other`. It keeps what it is
+    given.
+    """
 
     def __init__(self, flow, target, other=None):
         super().__init__(CONFIG)
@@ -102,7 +106,9 @@ def test_what_the_network_is_given_at_every_step():
 
 
 def test_a_token_moves_from_its_level_to_its_rest_along_one_clock():
-    """Rectified, towards zero: it starts as (1 - level) known + level noise, and what is left at rest is a share of that."""
+    """Rectified, towards zero: it starts as (1 - level) known + level noise, and what is left at rest is a share of
+    that.
+    """
     canvas = text_to_video(replace(FRAME, width=32), 4)
     known = torch.randn(canvas.known.shape)
     level, rest = torch.tensor([[[0.0, 0.25], [0.5, 1.0]]]), torch.tensor([[[0.0, 0.25], [0.25, 0.0]]])

@@ -131,7 +131,9 @@ def test_kaplan_meier_where_all_or_none_fail() -> None:
 
 
 def test_the_sizes_of_sets_are_those_of_the_protocol() -> None:
-    """docs/evaluation/protocol.md: finding 50 against 55 % takes 1,565 a system, 80 against 85 % 906, 90 against 95 % 435."""
+    """docs/evaluation/protocol.md: finding 50 against 55 % takes 1,565 a system, 80 against 85 % 906, 90 against 95 %
+    435.
+    """
     assert [specs_needed(*pair) for pair in ((0.5, 0.55), (0.8, 0.85), (0.9, 0.95))] == [1565, 906, 435]
 
 

@@ -104,7 +104,9 @@ def rms(x, scale=1.0):
 
 
 def turned(x, position):
-    """Queries or keys [heads, 12] of one token at (seconds, y, x): two pairs for each axis, at its lowest and highest frequency."""
+    """Queries or keys [heads, 12] of one token at (seconds, y, x): two pairs for each axis, at its lowest and highest
+    frequency.
+    """
     frequencies = torch.tensor([0.05, 8.0, 0.5, 32.0, 0.5, 32.0])
     angle = position.repeat_interleave(2) * frequencies
     product = torch.complex(x[:, :6], x[:, 6:]) * torch.polar(torch.ones(6), angle)

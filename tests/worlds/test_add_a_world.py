@@ -1,4 +1,6 @@
-"""A world that is defined in one place and named in one line can be rendered, evaluated and tried, as the page "Add a world" says."""
+"""A world that is defined in one place and named in one line can be rendered, evaluated and tried, as the page "Add a
+world" says.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The public interface of the stage, the world in two dimensions: all code outside this package uses it only through this module."""
+"""The public interface of the stage, the world in two dimensions: all code outside this package uses it only through
+this module.
+"""
 
 from __future__ import annotations
 
@@ -159,7 +161,9 @@ class Stage(World):
         return selector.confidence(prompt, frames)
 
     def trial(self, count: int) -> Iterator[tuple[str, Case]]:
-        """Yield three times `count` cases: specs of most scopes, specs of the scope returns, tasks and kinds of prompts."""
+        """Yield three times `count` cases: specs of most scopes, specs of the scope returns, tasks and kinds of
+        prompts.
+        """
         return trial_cases(count)
 
     def faults(self, case: Case) -> Mapping[str, Inject]:

@@ -1,6 +1,8 @@
-"""The suite of the table: the first picture and words are given; physics and the spec's camera say how the clip must go on.
+"""The suite of the table: the first picture and words are given; physics and the spec's camera say how the clip must
+go on.
 
-Without the picture nobody could know where the camera stands. `tools/draw_table_suite.py` drew the specs beside this file.
+Without the picture nobody could know where the camera stands. `tools/draw_table_suite.py` drew the specs beside this
+file.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ CAMERAS = {"still": "stands", "orbit": "goes around", "round": "goes once round"
 def table_specs(count: int, first: int = 2_000_000, picture_share: float = 0.1) -> list[TableSpec]:
     """Return held-out specs that can be checked, by seed.
 
-    Of four in a row, the second has a fall, in the fourth only the camera moves, and the others are as the scope draws them.
+    Of four in a row, the second has a fall, in the fourth only the camera moves, and the others are as the scope draws
+    them.
     """
     scope, seed = TableScope(sizes=SIZES, moving_camera_share=0.5, picture_share=picture_share), first
     found: list[TableSpec] = []
@@ -99,7 +102,7 @@ def task_inputs_of(spec: TableSpec) -> TaskInputs:
 def not_checkable(case: Case) -> str | None:
     """Say why the checks cannot decide about a case, or None where they can."""
     if case.task != TASK or case.kind:
-        return f"a spec of the table goes with the task '{TASK}' and no kind, got task '{case.task}' and kind '{case.kind}'"
+        return f"a spec of the table has the task '{TASK}' and no kind, got '{case.task}' and '{case.kind}'"
     if case.form not in FORMS:
         return f"a spec of the table is worded as one of {', '.join(sorted(set(FORMS)))}, got {case.form}"
     if case.spec.num_frames < 2:

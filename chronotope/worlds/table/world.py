@@ -1,4 +1,6 @@
-"""The public interface of the table, the world in three dimensions: all code outside this package uses it only through this module."""
+"""The public interface of the table, the world in three dimensions: all code outside this package uses it only through
+this module.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,9 @@ class Table(World):
         return rendering_problem()
 
     def check(self, case: Case, frames: Frames) -> tuple[Check, ...]:
-        """Check what the spec asks of any video; with the task, also that its picture comes back and nothing cuts after it."""
+        """Check what the spec asks of any video; with the task, also that its picture comes back and nothing cuts after
+        it.
+        """
         found = check(case.spec, frames)
         task = self.task_inputs(case)
         if task is None:

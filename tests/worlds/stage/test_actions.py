@@ -1,4 +1,6 @@
-"""Deeds that leave a trace: of the stage's own playing everything holds; each fault is called by its name and in its frame."""
+"""Deeds that leave a trace: of the stage's own playing everything holds; each fault is called by its name and in its
+frame.
+"""
 
 from __future__ import annotations
 

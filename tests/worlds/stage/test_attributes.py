@@ -1,4 +1,6 @@
-"""Is what the prompt asked for in the video? The checker against truth, against wrong clips, and piece by piece without the detector."""
+"""Is what the prompt asked for in the video? The checker against truth, against wrong clips, and piece by piece without
+the detector.
+"""
 
 from __future__ import annotations
 

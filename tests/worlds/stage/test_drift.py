@@ -1,4 +1,6 @@
-"""From the first frames to the last: measures against closed forms, true long clips that stay alike, and ends that were spoilt."""
+"""From the first frames to the last: measures against closed forms, true long clips that stay alike, and ends that were
+spoilt.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Out of sight and back: of the stage's own playing everything holds; what is lost, changed, exchanged or turned is called by its name."""
+"""Out of sight and back: of the stage's own playing everything holds; what is lost, changed, exchanged or turned is
+called by its name.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The checks of the table on clips whose truth is known: rendered clips pass, planted faults are caught by name, geometry is exact."""
+"""The checks of the table on clips whose truth is known: rendered clips pass, planted faults are caught by name,
+geometry is exact.
+"""
 
 from __future__ import annotations
 

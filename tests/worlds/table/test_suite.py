@@ -1,4 +1,6 @@
-"""The suite of the table: what was drawn can be drawn again, its plan can be read and filled by anybody, and truth passes."""
+"""The suite of the table: what was drawn can be drawn again, its plan can be read and filled by anybody, and truth
+passes.
+"""
 
 from __future__ import annotations
 
