@@ -25,7 +25,7 @@ def randomised(model):
 
 
 def sample(visual, words, times=(0.0,), start=0.0, rows=1):
-    """A sample whose tokens are numbered from `start` on: texts of `words` tokens each, one slice of `visual` tokens."""
+    """A sample with tokens numbered from `start` on: texts of `words` tokens each, one slice of `visual` tokens."""
     noisy = start + torch.arange(visual)[:, None].expand(visual, 8).float()
     ids = [tuple(range(1, count + 1)) for count in words]
     return Sample(
@@ -40,7 +40,7 @@ def sample(visual, words, times=(0.0,), start=0.0, rows=1):
 
 
 def test_a_pack_by_hand():
-    """Shorter samples first, of equally long ones that with less text; in a sample its texts, then its visual tokens."""
+    """Shorter samples first, at equal length that with less text; in a sample its texts, then its visual tokens."""
     long = sample(2, (1, 2), (0.25, 0.75), start=10.0)
     middle = sample(3, (2,), start=20.0, rows=2)
     short = sample(1, (1,), (0.5,), start=30.0)
