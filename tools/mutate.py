@@ -240,7 +240,9 @@ def run(count: int, seed: int, paths: list[str] | None = None) -> Iterator[Outco
 
 
 def _warm_up() -> None:
-    """Import what every fork needs: the plugins of pytest, and what beartype imports when it first checks a function."""
+    """Import what every fork needs: the plugins of pytest, and what beartype imports when
+    it first checks a function.
+    """
     torch.set_num_threads(1)
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         pytest.main(["--version", "--version", *PYTEST_OPTIONS])

@@ -79,7 +79,9 @@ def test_every_path_and_prediction_leads_to_the_target(flow):
 
 
 def test_what_the_network_is_given_at_every_step():
-    """Its input has deviation 1, its levels are the shared clock; positions, signals and texts are those of the canvas."""
+    """Its input has deviation 1, its levels are the shared clock; positions, signals and texts
+    are those of the canvas.
+    """
     flow = FlowConfig(shift=3.0, deviation=(2.0,))
     canvas = text_to_video(FRAME, 9)  # a still and two moving slices of 2 x 3 tokens
     model = Exact(flow, torch.zeros(18, 16))

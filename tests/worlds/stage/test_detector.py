@@ -1,4 +1,6 @@
-"""The detector: sizes, labels that are exact, flaws that keep picture and label together, and a training that learns."""
+"""The detector: sizes, labels that are exact, flaws that keep picture and label together,
+and a training that learns.
+"""
 
 from __future__ import annotations
 
