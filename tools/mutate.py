@@ -1,8 +1,7 @@
-"""Mutation testing on a sample: change one expression of the mathematics at a time, and see whether the tests notice.
+"""Mutation testing on a sample: change one expression of the mathematics at a time, and see whether a test fails.
 
-`python -m tools.mutate --count 200 --seed 0` draws mutants (made by mutmut's operators) of the modules in `TESTS`,
-runs the tests of the mutated module in a copy of the tree, and lists the mutants that no test kills. A full run takes
-hours.
+`python -m tools.mutate --count 200 --seed 0` draws mutants (by mutmut's operators) of the modules in `TESTS`, runs the
+tests of the mutated module in a copy of the tree, and lists the mutants that no test kills. All mutants take hours.
 """
 
 from __future__ import annotations
@@ -76,15 +75,13 @@ TESTS = {
 }
 
 
-# Arguments that change no value that a test on a CPU can see: where a tensor lies, and checks of our own bugs.
+# Arguments that change no value on a CPU: where a tensor lies, and checks of our own bugs.
 UNSEEN = {"device", "memory_format", "non_blocking", "strict"}
 
 
 @dataclass(frozen=True)
 class Equivalent:
-    """Changes that no test can notice, of lines that contain `line` to something that contains `change`; no path is
-    any.
-    """
+    """Mutants to leave out: `line` is part of the line, `change` part of what it becomes; an empty path is any file."""
 
     path: str
     line: str
@@ -153,8 +150,7 @@ class Outcome:
 class _Finder(cst.CSTVisitor):
     """Collect (line, node, changed node) of one file.
 
-    Left alone: types, decorators, imports, `__all__`, docstrings and what is raised (a refusal's words are not
-    mathematics).
+    Types, decorators, imports, `__all__`, docstrings and the texts of errors are not mathematics: they stay.
     """
 
     METADATA_DEPENDENCIES = (PositionProvider,)
@@ -213,8 +209,9 @@ def _mutants_of(path: str) -> Iterator[Mutant]:
 
 
 def run(count: int, seed: int, paths: list[str] | None = None) -> Iterator[Outcome]:
-    """Run the tests on `count` mutants, drawn by `seed` out of all; a count of 0 takes all. Tests must pass without a
-    mutant.
+    """Run the tests on `count` mutants, drawn by `seed` out of all; a count of 0 takes all.
+
+    Raises RuntimeError if the tests of a module fail without a mutant.
     """
     chosen = [mutant for mutant in mutants() if paths is None or any(part in mutant.path for part in paths)]
     if count:
@@ -240,9 +237,7 @@ def run(count: int, seed: int, paths: list[str] | None = None) -> Iterator[Outco
 
 
 def _warm_up() -> None:
-    """Import what every fork needs: the plugins of pytest, and what beartype imports when
-    it first checks a function.
-    """
+    """Import what every fork needs: the plugins of pytest, and what beartype imports for its first check."""
     torch.set_num_threads(1)
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         pytest.main(["--version", "--version", *PYTEST_OPTIONS])

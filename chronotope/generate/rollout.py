@@ -164,7 +164,7 @@ def _slide(canvas: Canvas, windows: Sequence[Span], history: float, fill: Fill) 
         recent |= zip(range(span.begin, span.end), new, strict=True)
         yield from new
         passed = span.end
-    yield from (canvas.known[total - 1 - i if backward else i] for i in range(passed, total))
+    yield from canvas.known[passed:]  # backward nothing is left: its known slices came first
 
 
 def excerpt(canvas: Canvas, first: int, stop: int) -> Canvas:

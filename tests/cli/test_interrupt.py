@@ -18,8 +18,6 @@ import pytest
 from chronotope.media import video
 from tests.cli.models import files_in, program, save_run
 
-pytestmark = pytest.mark.timeout(3600)  # against a program that hangs; how long a busy machine takes is not tested
-
 Start = Callable[..., subprocess.Popen[str]]
 
 

@@ -57,9 +57,7 @@ def test_variance_preserving_keeps_the_variance():
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_balance_is_the_least_squares_line(path, prediction):
-    """Skip and error are what a regression of the target on noisy data finds, and the network's
-    input has deviation 1.
-    """
+    """A regression of the target on noisy data finds skip and error; the network's input has deviation 1."""
     deviation = (3.0, 0.2)
     generator = torch.Generator().manual_seed(2)
     clean = torch.randn(400_000, 2, generator=generator, dtype=torch.float64) * torch.tensor(deviation)

@@ -1,6 +1,4 @@
-"""The sampler against closed forms: the exact velocity towards one known video is a line, whatever
-the canvas asks for.
-"""
+"""The sampler against closed forms: the exact velocity towards one known video is a straight line."""
 
 from dataclasses import replace
 
@@ -34,9 +32,7 @@ FLOWS = [
 
 
 class Exact(DiT):
-    """Not a network but the prediction for clean data `target`; without a prompt for `other`. It keeps what it is
-    given.
-    """
+    """Predicts the clean data `target`, or `other` for the negative prompt; keeps its inputs in `batches`."""
 
     def __init__(self, flow, target, other=None):
         super().__init__(CONFIG)
@@ -79,9 +75,7 @@ def test_every_path_and_prediction_leads_to_the_target(flow):
 
 
 def test_what_the_network_is_given_at_every_step():
-    """Its input has deviation 1, its levels are the shared clock; positions, signals and texts
-    are those of the canvas.
-    """
+    """Input of deviation 1, levels of the shared clock; positions, signals and texts of the canvas."""
     flow = FlowConfig(shift=3.0, deviation=(2.0,))
     canvas = text_to_video(FRAME, 9)  # a still and two moving slices of 2 x 3 tokens
     model = Exact(flow, torch.zeros(18, 16))
@@ -108,9 +102,7 @@ def test_what_the_network_is_given_at_every_step():
 
 
 def test_a_token_moves_from_its_level_to_its_rest_along_one_clock():
-    """Rectified, towards zero: it starts as (1 - level) known + level noise, and what is left at rest is a share of
-    that.
-    """
+    """Rectified, towards zero: from (1 - level) known + level noise to a share of that at rest."""
     canvas = text_to_video(replace(FRAME, width=32), 4)
     known = torch.randn(canvas.known.shape)
     level, rest = torch.tensor([[[0.0, 0.25], [0.5, 1.0]]]), torch.tensor([[[0.0, 0.25], [0.25, 0.0]]])

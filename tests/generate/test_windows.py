@@ -17,7 +17,7 @@ WINDOW = Window(16, 1)  # four moving slices of four frames, one of them past
 
 
 def canvas_of(pattern, lengths=None, prompts=FOX):
-    """A canvas of one token a slice; `#` is known, `.` is unknown, and slices have four frames by default."""
+    """A canvas of one token a slice: `#` is known, `.` unknown; slices have four frames by default."""
     slices = GEOMETRY.cut(lengths or [4] * len(pattern))
     known = 100 + torch.arange(len(slices))[:, None, None, None].expand(-1, 1, 2, 2).float()
     level = torch.tensor([float(kind == ".") for kind in pattern])[:, None, None]

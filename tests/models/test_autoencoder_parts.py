@@ -51,9 +51,7 @@ def test_a_block_is_a_residual_that_begins_as_nothing():
 
 
 def test_layers_in_order(fresh):
-    """A convolution in, blocks at each width, halvings between them, a convolution out; the decoder the other way
-    round.
-    """
+    """A convolution in, blocks and a halving at each width, a convolution out; the decoder in reverse."""
 
     def told(layer):
         match layer:
@@ -141,9 +139,7 @@ def test_a_window_says_how_far_each_grid_can_be_trusted(fresh):
 
 
 def show(fresh, monkeypatch):
-    """Latents whose first three channels are the mean colour of each block in [-1, 1], decoded as such; windows are
-    kept.
-    """
+    """Let latents be the mean colour of each block in [-1, 1], decode them as such, and collect the windows."""
     analysis = torch.zeros(6, 768)
     for channel in range(768):
         analysis[channel // 4 % 3, channel] = 1 / 256

@@ -31,9 +31,7 @@ def test_samples_of_any_order_are_corrected_as_if_alone():
 
 
 def reached(slices, sample):
-    """Which slices of a sample change, and where, when one latent of `slices[0]` does: [slices, rows, columns] of
-    latents.
-    """
+    """Return which latents [slices, rows, columns] of a sample change with one latent of `slices[0]`."""
     seams, tokens, noisy = made()
     first = sum(map(count, GRIDS[:sample]))
     place = slice(first, first + count(GRIDS[sample]))

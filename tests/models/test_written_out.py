@@ -25,7 +25,7 @@ def randomised(model):
 
 
 def sample(visual, words, times=(0.0,), start=0.0, rows=1):
-    """A sample with tokens numbered from `start` on: texts of `words` tokens each, one slice of `visual` tokens."""
+    """A sample of one slice of `visual` tokens, numbered from `start` on, and texts of `words` tokens each."""
     noisy = start + torch.arange(visual)[:, None].expand(visual, 8).float()
     ids = [tuple(range(1, count + 1)) for count in words]
     return Sample(
@@ -40,7 +40,7 @@ def sample(visual, words, times=(0.0,), start=0.0, rows=1):
 
 
 def test_a_pack_by_hand():
-    """Shorter samples first, at equal length that with less text; in a sample its texts, then its visual tokens."""
+    """Shorter samples first, then those with less text; in a sample its texts, then its visual tokens."""
     long = sample(2, (1, 2), (0.25, 0.75), start=10.0)
     middle = sample(3, (2,), start=20.0, rows=2)
     short = sample(1, (1,), (0.5,), start=30.0)
@@ -104,9 +104,7 @@ def rms(x, scale=1.0):
 
 
 def turned(x, position):
-    """Queries or keys [heads, 12] of one token at (seconds, y, x): two pairs for each axis, at its lowest and highest
-    frequency.
-    """
+    """Rotate queries or keys [heads, 12] of one token at (seconds, y, x): two frequencies for each axis."""
     frequencies = torch.tensor([0.05, 8.0, 0.5, 32.0, 0.5, 32.0])
     angle = position.repeat_interleave(2) * frequencies
     product = torch.complex(x[:, :6], x[:, 6:]) * torch.polar(torch.ones(6), angle)
@@ -190,7 +188,7 @@ def test_a_transformer_begins_with_nothing_to_say():
 
 def test_sizes_of_the_transformer_by_hand():
     """The hidden width is the nearest multiple of 32 to 8 / 3 of the width."""
-    assert [DiTConfig(width=width, head_dim=16).hidden for width in (64, 96, 256)] == [160, 256, 672]
+    assert [DiTConfig(width=width, head_dim=16).hidden for width in (64, 80, 256)] == [160, 224, 672]
     assert DiTConfig(channels=4, patch_size=(1, 2, 3)).token_size == 24
     for width, head_dim in ((66, 32), (33, 33)):
         with pytest.raises(UsageError, match="must be a multiple of head_dim"):
