@@ -263,11 +263,19 @@ class Flow:
             inside_network = one[0].startswith("models/") and other[0].startswith("models/")
             if not caller[0] or one == other or inside_network or {one[0], other[0]} & PARSING:
                 continue
+            if any(is_property(node) for node in self._nodes(callee)):
+                continue
             if any(name in self.needed[other] for name, _ in self.passed(caller, place, callee, edge)):
                 found["call", one, other] = None
             if edge.returned and callee in self.results & self.needed_results and not callee[1].endswith("__init__"):
                 found["return", other, one] = None
         return list(found)
+
+
+def is_property(node: ast.AST) -> bool:
+    """Whether a function is read like an attribute."""
+    decorators = getattr(node, "decorator_list", [])
+    return any(isinstance(one, ast.Name) and one.id in ("property", "cached_property") for one in decorators)
 
 
 def bound(target: ast.expr) -> set[str]:
