@@ -4,10 +4,10 @@
     python tools/walks.py --root ../older     measure another checkout by the same rule; --json FILE keeps the result
 
 A hop is a call inside `chronotope/` that passes the value on, as an argument or inside a container, or a return that
-hands back the value or what it has become. Only hops that the end of the walk depends on count. Each pair of functions
-counts once a direction; a nested function counts as part of the function around it. A network is entered and left: calls
-inside `models/` do not count. Reading a property and parsing the command line do not count, nor do branches that were
-not taken.
+hands back the value or what it has become. Only hops that the end of the walk depends on count. Each pair of
+functions counts once a direction; a nested function counts as part of the function around it. A network is entered
+and left: calls inside `models/` do not count. Reading a property and parsing the command line do not count, nor do
+branches that were not taken.
 
 Each walk is one command with a tiny model that this tool trains for two steps. A profiler records which function was
 called from which expression (`record_calls.py`); the syntax trees say which expressions depend on the value
