@@ -74,7 +74,7 @@ def test_a_plan_is_filled_with_truth_and_judged(tmp_path: Path) -> None:
     ("change", "says"),
     [
         ({"task": "connect"}, "unknown task 'connect'. Choose from: animate a picture"),
-        ({"task": ""}, "goes with the task"),
+        ({"task": ""}, "has the task 'animate a picture' and no kind"),
         ({"kind": "count"}, "unknown kind 'count'"),
         ({"form": "story"}, "is worded as one of"),
         ({"split": "train"}, "by its spec heldout"),
