@@ -73,6 +73,9 @@ class Trial:
         problems = []
         if self.predicates.share < BARS["truth"]:
             problems.append(f"truth passes {self.predicates} of all predicates")
+        for group, rate in self.groups.items():
+            if rate.share < BARS["truth"]:
+                problems.append(f"truth passes {rate} of the predicates of {group}")
         for code, count in self.injected.items():
             if count >= FEWEST and self.recall(code).share < BARS["recall"]:
                 problems.append(f"{code} is caught in {self.recall(code)}")

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from chronotope.evaluate.suite import make_suite
-from chronotope.evaluate.trial import try_checks
+from chronotope.evaluate.trial import BARS, Trial, try_checks
 from chronotope.worlds import catalogue
+from chronotope.worlds.check import Check
 from tests.cli.models import refused, run
 from tests.worlds.toy import DOTS
 
@@ -77,3 +78,10 @@ def test_its_clips_are_written(tmp_path: Path) -> None:
     spec = DOTS.read_spec(record["spec"])
     assert len(others) == 3 and record["captions"]["sentence"][0].endswith(spec.direction)
     assert np.array_equal(DOTS.render(spec).frames, DOTS.render(spec).frames) and first.with_suffix(".mp4").exists()
+
+
+def test_one_bad_group_breaks_a_promise() -> None:
+    trial = Trial()
+    trial.note_truth("good", [Check("holds")] * 9990)
+    trial.note_truth("bad", [Check("holds")] * 9 + [Check("fails", "", "VIS-BLR", 0)])
+    assert trial.predicates.share >= BARS["truth"] and "of the predicates of bad" in " ".join(trial.missed())
