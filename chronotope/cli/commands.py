@@ -25,6 +25,7 @@ from chronotope.cli.terminal import (
     say,
     show,
 )
+from chronotope.errors import LEFT_OUT
 
 __all__ = ["chronotope", "main"]
 
@@ -135,8 +136,8 @@ def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     from chronotope.cli.world import render_dataset
     from chronotope.worlds.write import DatasetRequest
 
-    render_dataset(out, workers, DatasetRequest(world="stage", count=count, **request))
-    say(f"{out} holds {count} {'clip' if count == 1 else 'clips'}")
+    held = render_dataset(out, workers, DatasetRequest(world="stage", count=count, **request))
+    say(f"{out} holds {held} {'clip' if held == 1 else 'clips'}")
     click.echo(out)
 
 
@@ -175,8 +176,8 @@ def table(out: Path, count: int, workers: int, **request: Any) -> None:
     from chronotope.cli.world import render_dataset
     from chronotope.worlds.write import DatasetRequest
 
-    render_dataset(out, workers, DatasetRequest(world="table", scope="table", count=count, **request))
-    say(f"{out} holds {count} {'clip' if count == 1 else 'clips'}")
+    held = render_dataset(out, workers, DatasetRequest(world="table", scope="table", count=count, **request))
+    say(f"{out} holds {held} {'clip' if held == 1 else 'clips'}")
     click.echo(out)
 
 
@@ -198,19 +199,22 @@ def table(out: Path, count: int, workers: int, **request: Any) -> None:
     metavar="SHARE",
     help="Cut this share of the clips into slices at random places, to train models that take pictures at any time.",
 )
-def encode(data: Path, out: Path, model: str, shuffled: float) -> None:
+@option("--strict", is_flag=True, help="Stop at the first clip that cannot be read, instead of leaving it out.")
+def encode(data: Path, out: Path, model: str, shuffled: float, strict: bool) -> int:
     """Compress clips to latents, once, for fast training.
 
-    DATA is a folder of videos and pictures of any sizes. Captions are read from NAME.json or NAME.txt beside each.
+    DATA is a folder of videos and pictures of any sizes. Captions are read from NAME.json or NAME.txt beside each. The
+    same command again encodes what is new or changed and removes what is gone. The exit status is 3 where clips were
+    left out.
     """
     from chronotope.cli.train import encode_clips
     from chronotope.cli.use import device
     from chronotope.generate.pipeline import find_model, load_autoencoder
 
     autoencoder = load_autoencoder(find_model(model)).to(device())
-    count = encode_clips(data, out, autoencoder, shuffled)
-    say(f"{out} holds the latents of {count} {'clip' if count == 1 else 'clips'}")
+    encoded = encode_clips(data, out, autoencoder, shuffled, strict)
     click.echo(out)
+    return LEFT_OUT if encoded.left_out else 0
 
 
 # Train

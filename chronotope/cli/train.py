@@ -16,7 +16,8 @@ from chronotope import checkpoint
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.use import device
 from chronotope.config import override, to_dict
-from chronotope.data.latents import LatentDataset, encode_dataset, fingerprint
+from chronotope.data.encode import Encoded, encode_dataset
+from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder, model_description
 from chronotope.geometry import Geometry
@@ -31,16 +32,28 @@ from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import Sampler, check_compatible, train_dit
 
+FEW_CAPTIONS = 0.9  # the share of captioned clips below which training says so
+
+
 __all__ = ["autoencoder_config", "dit_config", "encode_clips", "run_autoencoder", "run_dit"]
 
 
 # Data
 
 
-def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: float) -> int:
-    """Encode a folder of clips, or continue; return the number of clips."""
+def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: float, strict: bool = False) -> Encoded:
+    """Bring the latents of a folder of clips up to date, and say what was found, left out and not captioned."""
+    geometry = Geometry(stride=autoencoder.config.stride)
     with progress(f"encoding {data.name}", "clips") as report:
-        return encode_dataset(data, out, autoencoder, Geometry(stride=autoencoder.config.stride), shuffled, report)
+        encoded = encode_dataset(
+            data, out, autoencoder, geometry, shuffled, report, lambda sentence: say(f"note: {sentence}"), strict
+        )
+    for item in encoded.left_out:
+        say(f"left out: {item.key}: {item.reason}")
+    if encoded.captioned < encoded.clips:
+        say(f"note: {encoded.clips - encoded.captioned} of {encoded.clips} clips have no caption")
+    say(f"{out}: {encoded.in_words()}")
+    return encoded
 
 
 # Train
@@ -114,6 +127,8 @@ def run_dit(
             f"two --data folders are called {latents[-1].name}; rename one, or encode them with `chronotope encode`"
         )
     dataset = LatentDataset(latents)
+    if ranks.first:
+        _say_captions(dataset)
     if dataset.about[0]["autoencoder"] != fingerprint(autoencoder):
         raise UsageError(
             f"{latents[0]} was encoded by autoencoder {dataset.about[0]['autoencoder']}, but {out / 'autoencoder'} is "
@@ -159,9 +174,18 @@ def _encoded(data: Path, out: Path, autoencoder: Autoencoder) -> Path:
             f"chronotope encode {data} --model {out} --out LATENTS"
         )
     target = out / "latents" / data.resolve().name
-    count = encode_clips(data, target, autoencoder, SHUFFLED)
-    say(f"{data} holds clips, not latents: {count} of them are now encoded in {target}")
+    say(f"{data} holds clips, not latents: they are encoded in {target} first")
+    encode_clips(data, target, autoencoder, SHUFFLED)
     return target
+
+
+def _say_captions(dataset: LatentDataset) -> None:
+    """Say where a model will learn little from text, because few clips have captions."""
+    captioned = sum(any(clip.captions.values()) for clip in dataset.clips)
+    if captioned == 0:
+        say("note: no clip has a caption, so the model learns nothing from text and ignores prompts")
+    elif captioned < FEW_CAPTIONS * len(dataset):
+        say(f"note: only {captioned} of {len(dataset)} clips have captions; the model learns text from these alone")
 
 
 def _two_prompts(dataset: LatentDataset) -> list[str]:

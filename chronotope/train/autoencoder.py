@@ -284,7 +284,7 @@ def train_autoencoder(
     config, description = prepare_run(config, out, start)
     train, seed = config.train, config.seed
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    datasets = [find_clips([folder]) for folder in data]
+    datasets = [find_clips(folder) for folder in data]
 
     # model, optimizers and state
     torch.manual_seed(seed)

@@ -112,7 +112,7 @@ def test_a_stage_is_made_once_and_the_same_every_time() -> None:
 
 def test_a_stage_does_not_mix_with_other_files(clips: Path) -> None:
     before = files_in(clips)
-    assert "already holds other videos" in refused("world", "stage", "--count", "1", "--out", clips, status=2)
+    assert "already holds other files" in refused("world", "stage", "--count", "1", "--out", clips, status=2)
     assert files_in(clips) == before
     Path("file").touch()
     assert "cannot be written" in refused("world", "stage", "--count", "1", "--out", "file", status=1)
