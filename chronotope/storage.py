@@ -1,15 +1,22 @@
-"""Write files atomically, and read and write JSON, JSON lines and TOML.
+"""Write files and folders atomically and durably, lock folders, and read and write JSON, JSON lines and TOML.
 
-A file or folder receives its final name only when it is complete: it is written beside its target and then renamed. A
-reader therefore finds the old content or the new content, never a part of it.
+A file or folder receives its final name only when it is complete and on disk: it is written beside its target under a
+random name, flushed and then renamed. A reader therefore finds the old content or the new content, never a part of it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
+import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
+import socket
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +25,20 @@ from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
 
 __all__ = [
+    "LOCK",
     "append_jsonl",
     "atomic_file",
+    "file_sha256",
+    "free_space_for",
+    "is_partial",
     "json_text",
+    "locked",
+    "locked_output",
     "read_json",
     "read_jsonl",
     "remove_folder",
+    "remove_partials",
+    "sync_folder",
     "write_atomically",
     "write_folder",
     "write_json",
@@ -31,57 +46,325 @@ __all__ = [
     "write_toml",
 ]
 
+LOCK = ".lock"  # the name of a folder's lock file; the lock file of an output file ends in it
+MAX_NAME_BYTES = 255  # of a file name, on all common file systems
+
+_PARTIAL = re.compile(r".+\.([0-9a-f]{16})\.part(\.\w+)?")
+
+
+# Partial files and folders: a process that writes one holds a lock on it, so what nobody holds is left from a crash
+
+
+def is_partial(name: str) -> bool:
+    """Return whether this is the name of a file or folder that is being written, or was when its writer was killed."""
+    return _PARTIAL.fullmatch(name) is not None
+
+
+def remove_partials(folder: Path, target: Path | None = None) -> list[Path]:
+    """Delete the partial files and folders directly in `folder` whose writers were killed; return their paths.
+
+    With `target` only those that were to become this file.
+    """
+    removed = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        match = _PARTIAL.fullmatch(path.name)
+        if match is None:
+            continue
+        own = target is None or path in (_partial_path(target, match[1], keep_suffix) for keep_suffix in (False, True))
+        if own and _remove_abandoned(path):
+            removed.append(path)
+    return removed
+
+
+def _remove_abandoned(partial: Path) -> bool:
+    """Delete a partial file or folder unless its writer still holds it; return whether it was deleted."""
+    try:
+        descriptor = os.open(partial, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # gone already, a link, or not ours to read
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _delete(partial)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _partial_path(path: Path, random: str, keep_suffix: bool) -> Path:
+    if keep_suffix:
+        return _name_beside(path, "", path.stem, f".{random}.part{path.suffix}")
+    return _name_beside(path, ".", path.name, f".{random}.part")
+
+
+def _name_beside(path: Path, before: str, stem: str, after: str) -> Path:
+    """Return a path in the folder of `path`; where the name would be too long, a hash replaces `stem`."""
+    name = f"{before}{stem}{after}"
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+        name = f"{before}{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}{after}"
+    return path.with_name(name)
+
+
+def _create_partial(path: Path, folder: bool = False, keep_suffix: bool = False) -> tuple[Path, int]:
+    """Create an empty file or folder with a random name beside `path`; return its path and a descriptor that locks it.
+
+    Links are never followed. The name is hidden unless `keep_suffix`, for formats that are recognised by their suffix.
+    """
+    if folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        partial = _partial_path(path, secrets.token_hex(8), keep_suffix)
+        if folder:
+            partial.mkdir()
+        try:
+            flags = os.O_RDONLY | os.O_DIRECTORY if folder else os.O_RDWR | os.O_CREAT | os.O_EXCL
+            descriptor = os.open(partial, flags | os.O_NOFOLLOW, 0o666)
+        except FileNotFoundError:
+            if folder:
+                continue  # another process took it for abandoned
+            raise
+        if _try_lock(descriptor) and _is_open_as(descriptor, partial):
+            return partial, descriptor
+        _release(descriptor)  # another process took it for abandoned
+
+
+def _is_open_as(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+# Locks
+
+_held: set[int] = set()  # descriptors that hold locks
+_lock_files: set[Path] = set()  # those of `locked` and `locked_output` that this process, or its parent, holds
+
+
+def _close_held() -> None:
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_close_held)  # a lock ends with the process that took it, not with its workers
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Lock an open file; return False where another process holds it."""
+    _held.add(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as problem:
+        if problem.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):  # some network file systems have no locks
+            raise
+    return True
+
+
+def _release(descriptor: int) -> None:
+    if descriptor in _held:  # else closed by `_close_held`
+        _held.remove(descriptor)
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let no other process write into `folder`, which is created if it is missing, while the block runs.
+
+    Raises UsageError where another process has locked it. The lock ends with the process, however it ends. A process
+    that has locked a folder may lock it again.
+    """
+    folder = folder.resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise FileProblem(f"{folder} cannot be created: {problem.strerror}") from problem
+    with _locked(folder / LOCK, folder):
+        yield
+
+
+@contextlib.contextmanager
+def locked_output(path: Path) -> Iterator[None]:
+    """Let no other process write the file `path`, in a folder that exists, while the block runs; see `locked`."""
+    path = path.parent.resolve() / path.name
+    with _locked(_name_beside(path, ".", path.name, LOCK), path):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(lock: Path, what: Path) -> Iterator[None]:
+    if lock in _lock_files:
+        yield
+        return
+    try:
+        descriptor = _take_lock(lock)
+    except OSError as problem:
+        raise FileProblem(f"{what} cannot be locked: {lock}: {problem.strerror}") from problem
+    if descriptor is None:
+        raise UsageError(f"{what} is being written by {_holder(lock)}; wait until it has ended, or write elsewhere")
+    _lock_files.add(lock)
+    try:
+        yield
+    finally:
+        _lock_files.remove(lock)
+        with contextlib.suppress(OSError):
+            lock.unlink(missing_ok=True)
+        _release(descriptor)
+
+
+def _take_lock(lock: Path) -> int | None:
+    """Create and lock a lock file and write into it who holds it; return None where another process holds it."""
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            if not _try_lock(descriptor):
+                _release(descriptor)
+                return None
+            if _is_open_as(descriptor, lock):
+                holder = {"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv)[:200]}
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+                return descriptor
+        except OSError:
+            _release(descriptor)
+            raise
+        _release(descriptor)  # its holder deleted it meanwhile
+
+
+def _holder(lock: Path) -> str:
+    try:
+        holder = json.loads(lock.read_text(encoding="utf-8"))
+        return f"process {holder['pid']} on {holder['host']} ({holder['command']})"
+    except (OSError, ValueError, KeyError, TypeError):  # it is just being written
+        return "another process"
+
 
 # Atomic writes
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path, partial: Path | None = None) -> Iterator[Path]:
-    """Yield a path to write to; rename it to `path` when the block succeeds and delete it when the block fails.
+def atomic_file(path: Path, keep_suffix: bool = False) -> Iterator[Path]:
+    """Yield the path of an empty partial file; rename it to `path` when the block succeeds, delete it when it fails.
 
-    The default partial path ends in `.part` and holds the process id, so that two processes can write the same file.
+    The content is on disk (fsync) before the name changes. A link at `path` is replaced and not followed. Raises
+    FileProblem where the file system refuses.
     """
-    partial = partial or path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial, descriptor = None, None
     try:
+        partial, descriptor = _create_partial(path, keep_suffix=keep_suffix)
         yield partial
+        with partial.open("rb") as file:  # not `descriptor`: safetensors replaces the file that it writes
+            os.fsync(file.fileno())
         partial.replace(path)
+        sync_folder(path.parent)
+    except OSError as problem:
+        raise FileProblem(f"{path} cannot be written: {problem.strerror or problem}") from problem
     finally:
-        partial.unlink(missing_ok=True)
+        if partial is not None and descriptor is not None:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            _release(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on disk (fsync)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as problem:
+        if problem.errno != errno.EINVAL:  # some file systems cannot flush a folder
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Write bytes, or text as UTF-8; raise FileProblem where the file system refuses."""
-    try:
-        with atomic_file(path) as partial:
-            partial.write_bytes(data.encode() if isinstance(data, str) else data)
-    except OSError as problem:
-        raise FileProblem(f"{path} cannot be written: {problem.strerror or problem}") from problem
+    with atomic_file(path) as partial:
+        partial.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
     """Call `fill(folder)` on a new folder beside `target`, then replace `target` with it.
 
-    When `fill` raises, including KeyboardInterrupt, the new folder is deleted and `target` is untouched.
+    When `fill` raises, including KeyboardInterrupt, the new folder is deleted and `target` is untouched. `fill` has to
+    write its files with the functions of this module, which put them on disk. Raises FileProblem where the file system
+    refuses.
     """
-    partial = target.with_name(f".{target.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial, descriptor = None, None
     try:
+        partial, descriptor = _create_partial(target, folder=True)
         fill(partial)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    if target.exists():
+        sync_folder(partial)
+        _replace_folder(partial, target)
+        sync_folder(target.parent)
+    except OSError as problem:
+        raise FileProblem(f"{target} cannot be written: {problem.strerror or problem}") from problem
+    except FileProblem as problem:  # of a file in the partial folder
+        raise FileProblem(str(problem).replace(str(partial), str(target))) from problem
+    finally:
+        if partial is not None and descriptor is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+            _release(descriptor)
+
+
+def _replace_folder(partial: Path, target: Path) -> None:
+    """Rename a folder to `target`, after what has that name is removed."""
+    while True:
+        try:
+            partial.rename(target)
+            return
+        except OSError as problem:
+            if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
         remove_folder(target)
-    partial.replace(target)
 
 
 def remove_folder(folder: Path) -> None:
-    """Rename a folder, then delete it, so that a half-deleted folder is never found under its name."""
-    renamed = folder.with_name(f".{folder.name}.gone")
+    """Rename a folder, then delete it, so that a half-deleted folder is never found under its name.
+
+    It is no error when another process removes it first.
+    """
+    renamed = _partial_path(folder, secrets.token_hex(8), keep_suffix=False)
+    try:
+        folder.rename(renamed)
+    except FileNotFoundError:
+        return
     shutil.rmtree(renamed, ignore_errors=True)
-    folder.rename(renamed)
-    shutil.rmtree(renamed)
+
+
+# Disk
+
+
+def free_space_for(folder: Path, num_bytes: int) -> None:
+    """Raise FileProblem unless the disk of `folder`, which need not exist yet, has room for `num_bytes`."""
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < num_bytes:
+        raise FileProblem(
+            f"{folder} needs {num_bytes / 1e6:,.1f} MB and its disk has {free / 1e6:,.1f} MB left; "
+            "free some space or choose another disk"
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content in hex; raise FileProblem where it is missing or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as problem:
+        raise FileProblem(f"{path} is missing") from problem
+    except OSError as problem:
+        raise FileProblem(f"{path} cannot be read: {problem.strerror or problem}") from problem
 
 
 # Formats
@@ -93,7 +376,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as problem:
         raise FileProblem(f"{path} is missing") from problem
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise FileProblem(f"{path} is not readable JSON: {problem}") from problem
 
 
@@ -107,19 +390,39 @@ def json_text(data: Any) -> str:
     return json.dumps(data, indent=1) + "\n"
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Read one JSON object a line; raise FileProblem where the file is missing or a line is not JSON."""
+def read_jsonl(path: Path, on_torn: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
+    """Read one JSON object a line; raise FileProblem where the file is missing or a line is no JSON object.
+
+    A last line without its line break that is not whole was cut off when its writer was killed: it is left out, and
+    `on_torn` is called with a sentence that says so.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        *lines, last = path.read_bytes().split(b"\n")
     except FileNotFoundError as problem:
         raise FileProblem(f"{path} is missing") from problem
+    except OSError as problem:
+        raise FileProblem(f"{path} cannot be read: {problem.strerror or problem}") from problem
     rows = []
     for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as problem:
-            raise FileProblem(f"{path}, line {number}, is not JSON: {problem}") from problem
+        row = _row(line)
+        if row is None:
+            raise FileProblem(f"{path}, line {number}, is not a JSON object; the file was damaged or edited")
+        rows.append(row)
+    row = _row(last)
+    if row is not None:
+        rows.append(row)
+    elif last and on_torn:
+        on_torn(f"{path}: the last line, {len(rows) + 1}, was cut off while it was written and is left out")
     return rows
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """Parse a line; None where it is no JSON object."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -128,11 +431,43 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def append_jsonl(path: Path, *rows: Mapping[str, Any]) -> None:
-    """Append one JSON object a line; the lines are on disk (fsync) when this returns."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(_lines(rows))
-        file.flush()
-        os.fsync(file.fileno())
+    """Append one JSON object a line; the lines are on disk (fsync) when this returns.
+
+    A torn last line, see `read_jsonl`, is deleted first. Raises FileProblem, and leaves the file as it was, where the
+    file system refuses.
+    """
+    data = _lines(rows).encode()
+    try:
+        with path.open("a+b", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            end = _end_of_rows(file.fileno(), size)
+            if end is None:
+                end, data = size, b"\n" + data  # the last row is whole, only its line break is missing
+            if end < size:
+                file.truncate(end)
+            try:
+                _write_all(file.fileno(), data)
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
+    except OSError as problem:
+        raise FileProblem(f"{path} cannot be written: {problem.strerror or problem}") from problem
+
+
+def _end_of_rows(descriptor: int, size: int) -> int | None:
+    """Return where the next row of a file is to be written; None after a whole row without a line break."""
+    tail = b""
+    while len(tail) < size and b"\n" not in tail:
+        length = min(size - len(tail), max(4096, len(tail)))
+        tail = os.pread(descriptor, length, size - len(tail) - length) + tail
+    last = tail.rpartition(b"\n")[2]
+    return None if last and _row(last) is not None else size - len(last)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import struct
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,7 +19,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from chronotope.errors import FileProblem, UsageError, suggest
-from chronotope.storage import atomic_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -258,13 +256,11 @@ def picture_comments(path: Path) -> list[str]:
 
 def comment_gif(path: Path, text: str) -> None:
     """Insert a comment before the first frame of a GIF, where readers expect it; FFmpeg does not write comments."""
-    data = text.encode("ascii")
-    with atomic_file(path, partial_path(path)) as partial, path.open("rb") as source, partial.open("wb") as target:
-        head = source.read(13)
-        colours = source.read(6 << (head[10] & 7)) if head[10] & 0x80 else b""
-        blocks = (data[start : start + 255] for start in range(0, len(data), 255))
-        target.write(head + colours + b"!\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0")
-        shutil.copyfileobj(source, target)
+    data, content = text.encode("ascii"), path.read_bytes()
+    colours = 3 * (2 << (content[10] & 7)) if content[10] & 0x80 else 0
+    blocks = (data[start : start + 255] for start in range(0, len(data), 255))
+    comment = b"!\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0"
+    path.write_bytes(content[: 13 + colours] + comment + content[13 + colours :])
 
 
 def write_image(path: str | Path, frame: Frame, metadata: dict[str, Any] | None = None) -> None:
