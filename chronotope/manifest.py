@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
 
-__all__ = ["LeftOut", "Source", "identify", "manifest_hash", "seal", "source_of", "unsealed"]
+__all__ = ["LeftOut", "Source", "described", "identify", "manifest_hash", "read_manifest", "seal", "source_of"]
 
 _UNSEALED = ("seal", "shard")  # `shard` only says where the data of an item lie, which may change
 
@@ -77,11 +77,31 @@ def seal(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "seal": _seal_of(row)}
 
 
-def unsealed(row: Any, where: str) -> dict[str, Any]:
-    """Return a row without its seal; raise FileProblem where the row was changed since it was sealed."""
-    if not isinstance(row, dict) or row.get("seal") != _seal_of(row):
-        raise FileProblem(f"{where} was changed or damaged: its content does not agree with its seal")
-    return {name: value for name, value in row.items() if name != "seal"}
+def read_manifest(path: Path, on_damage: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
+    """Read the sealed rows of a manifest. Raises FileProblem where the file is missing or cannot be read.
+
+    A damaged line raises FileProblem too, or, with `on_damage`, is left out and named in a sentence for it.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError as problem:
+        raise FileProblem(f"{path} is missing") from problem
+    except OSError as problem:
+        raise FileProblem(f"{path} cannot be read: {problem.strerror or problem}") from problem
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict) and row.get("seal") == _seal_of(row):
+            rows.append(row)
+            continue
+        sentence = f"{path}, line {number}, was changed or damaged: its content does not agree with its seal"
+        if on_damage is None:
+            raise FileProblem(sentence)
+        on_damage(sentence)
+    return rows
 
 
 def manifest_hash(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chronotope.errors import FileProblem
-from chronotope.manifest import identify, manifest_hash, seal, unsealed
+from chronotope.manifest import identify, manifest_hash, read_manifest, seal
 
 
 def test_a_file_is_identified_by_its_content(tmp_path: Path) -> None:
@@ -45,13 +47,28 @@ ROWS = st.dictionaries(
 
 
 @given(ROWS, ROWS)
-def test_a_seal_holds_for_its_row_alone(row: dict[str, object], other: dict[str, object]) -> None:
-    sealed = seal(row)
-    assert unsealed(sealed, "row") == row
-    assert unsealed({**sealed, "shard": 3}, "row") == {**row, "shard": 3}  # the place of the data may change
-    if repr(other) != repr(row) and other != row:
-        with pytest.raises(FileProblem, match=r"^row was changed or damaged"):
-            unsealed({**other, "seal": sealed["seal"]}, "row")
+def test_a_seal_holds_for_its_row_alone(tmp_path_factory: Any, row: dict[str, Any], other: dict[str, Any]) -> None:
+    path = tmp_path_factory.mktemp("manifest") / "rows.jsonl"
+    moved = {**seal(row), "shard": 3}  # the place of the data may change
+    path.write_text(json.dumps(seal(row)) + "\n" + json.dumps(moved) + "\n")
+    assert read_manifest(path) == [seal(row), moved]
+    if json.dumps(other, sort_keys=True) != json.dumps(row, sort_keys=True):
+        path.write_text(json.dumps({**other, "seal": seal(row)["seal"]}))
+        with pytest.raises(FileProblem, match=r"line 1, was changed or damaged"):
+            read_manifest(path)
+
+
+def test_a_damaged_line_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    rows = [seal({"key": key}) for key in "abc"]
+    path = tmp_path / "rows.jsonl"
+    lines = [json.dumps(row) for row in rows]
+    for damaged in (lines[1].replace("b", "d", 1), "\0" * 20, "[" * 9999, lines[1][:9], "3"):
+        path.write_text("\n".join([lines[0], damaged, lines[2]]) + "\n")
+        with pytest.raises(FileProblem, match="line 2"):
+            read_manifest(path)
+        said: list[str] = []
+        assert read_manifest(path, said.append) == [rows[0], rows[2]]
+        assert len(said) == 1 and "line 2" in said[0]
 
 
 def test_the_hash_of_a_manifest_notices_every_change() -> None:

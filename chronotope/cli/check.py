@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
+
 from chronotope import checkpoint
-from chronotope.cli.terminal import progress
+from chronotope.cli.terminal import progress, say
 from chronotope.data.audit import Finding, audit_dataset, audit_latents
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.report import read_report
-from chronotope.generate.pipeline import Generator, find_model, model_description
+from chronotope.generate.pipeline import Generator, find_model
 from chronotope.storage import read_jsonl
 
 __all__ = ["check"]
 
 
-def check(path: Path) -> tuple[str, list[Finding]]:
-    """Return the kind of a folder and all that is wrong with it; raise FileProblem where it is of no known kind."""
+def check(path: Path, as_json: bool) -> int:
+    """Print all that is wrong with a folder; return the exit status, 1 if anything is."""
+    kind, findings = find_problems(path)
+    serious = [finding for finding in findings if finding.serious]
+    if as_json:
+        rows = [{"serious": finding.serious, "what": finding.what, "mend": finding.mend} for finding in findings]
+        click.echo(json.dumps({"kind": kind, "path": str(path), "findings": rows}, indent=1))
+    else:
+        for finding in findings:
+            say(f"{'wrong' if finding.serious else 'note'}: {finding}")
+        verdict = f"{len(serious)} wrong" if serious else "nothing is wrong"
+        click.echo(f"{path}: {kind}, {verdict}")
+    return 1 if serious else 0
+
+
+def find_problems(path: Path) -> tuple[str, list[Finding]]:
+    """Return the kind of a folder and all that is wrong with it."""
     folder = path if path.is_dir() else path.parent
     if not path.exists():
         folder = find_model(path)  # the name of a model inside the package, or the error that says what is missing
@@ -84,6 +102,5 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
 def _audit_weights(folder: Path, mend: str) -> Iterator[Finding]:
     try:
         checkpoint.load_tensors(folder / "model.safetensors")
-        model_description(folder, checkpoint_kind(folder))
     except ChronotopeError as problem:
         yield Finding(str(problem), mend)

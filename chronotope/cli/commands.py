@@ -22,6 +22,7 @@ from chronotope.cli.terminal import (
     Command,
     Commands,
     option,
+    progress,
     say,
     show,
 )
@@ -34,7 +35,7 @@ STAGES = {
     "train": ["train"],
     "use": ["generate", "reconstruct"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
-    "look": ["info"],
+    "look": ["info", "check"],
 }
 CLOSING = """
 First time:  bash runs/tiny.sh           the whole pipeline on two CPU cores, in minutes
@@ -133,12 +134,7 @@ def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     Each clip is an .mp4 (some are pictures, .png) with captions at three levels of detail, the spec it was rendered
     from, the ground truth of every frame and masks. The same seed gives the same clips.
     """
-    from chronotope.cli.world import render_dataset
-    from chronotope.worlds.write import DatasetRequest
-
-    held = render_dataset(out, workers, DatasetRequest(world="stage", count=count, **request))
-    say(f"{out} holds {held} {'clip' if held == 1 else 'clips'}")
-    click.echo(out)
+    _render_dataset(out, workers, {"world": "stage", "count": count, **request})
 
 
 @world.command(
@@ -173,10 +169,15 @@ def table(out: Path, count: int, workers: int, **request: Any) -> None:
     The files are those of `world stage`, with depth, contacts and the camera as well. The same seed gives the same
     clips on one machine. It needs MuJoCo: pip install 'chronotope[table]'.
     """
-    from chronotope.cli.world import render_dataset
-    from chronotope.worlds.write import DatasetRequest
+    _render_dataset(out, workers, {"world": "table", "scope": "table", "count": count, **request})
 
-    held = render_dataset(out, workers, DatasetRequest(world="table", scope="table", count=count, **request))
+
+def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
+    """Render a dataset, or the rest of it, and say how many clips the folder then holds."""
+    from chronotope.worlds.write import DatasetRequest, write_dataset
+
+    with progress("rendering", "clips") as report:
+        held = write_dataset(out, DatasetRequest(**request), report, workers)
     say(f"{out} holds {held} {'clip' if held == 1 else 'clips'}")
     click.echo(out)
 
@@ -213,6 +214,8 @@ def encode(data: Path, out: Path, model: str, shuffled: float, strict: bool) -> 
 
     autoencoder = load_autoencoder(find_model(model)).to(device())
     encoded = encode_clips(data, out, autoencoder, shuffled, strict)
+    if encoded.captioned < encoded.clips:
+        say(f"note: {encoded.clips - encoded.captioned} of {encoded.clips} clips have no caption")
     click.echo(out)
     return LEFT_OUT if encoded.left_out else 0
 
@@ -443,3 +446,23 @@ def info(path: Path, as_json: bool) -> None:
     from chronotope.cli.info import describe
 
     show(describe(path), as_json)
+
+
+@chronotope.command(
+    cls=Command,
+    examples="""
+    chronotope check data/holiday
+    chronotope check data/holiday-latents
+    chronotope check runs/mine
+    """,
+)
+@click.argument("path", type=FILE, metavar="FOLDER")
+@JSON
+def check(path: Path, as_json: bool) -> int:
+    """Find everything that is wrong with a dataset, latents, a run or a report, and say how to mend it.
+
+    Decodes every clip and verifies every hash. Exit status 1 if something is wrong; notes alone are no error.
+    """
+    from chronotope.cli.check import check as examine
+
+    return examine(path, as_json)

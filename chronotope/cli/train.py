@@ -50,8 +50,6 @@ def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: floa
         )
     for item in encoded.left_out:
         say(f"left out: {item.key}: {item.reason}")
-    if encoded.captioned < encoded.clips:
-        say(f"note: {encoded.clips - encoded.captioned} of {encoded.clips} clips have no caption")
     say(f"{out}: {encoded.in_words()}")
     return encoded
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,10 @@ from chronotope.data.captions import read_captions
 from chronotope.data.clips import Clip, scan_folder
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
 from chronotope.errors import ChronotopeError, FileProblem
-from chronotope.manifest import identify, manifest_hash, source_of, unsealed
+from chronotope.manifest import identify, manifest_hash, read_manifest, source_of
 from chronotope.media import video
 from chronotope.progress import Progress
-from chronotope.storage import read_json, read_jsonl
+from chronotope.storage import file_sha256, read_json
 
 __all__ = ["Finding", "audit_dataset", "audit_latents"]
 
@@ -88,11 +87,9 @@ def _audit_manifest(folder: Path) -> Iterator[Finding]:
         return
     again = "run the `chronotope world` command that made it again"
     try:
-        rows = read_jsonl(manifest)
+        rows = read_manifest(manifest)
         about = read_json(folder / "dataset.json")
-        files = [
-            (name, facts) for row in rows for name, facts in unsealed(row, f"a line of {manifest}")["files"].items()
-        ]
+        files = [pair for row in rows for pair in row["files"].items()]
         if about["manifest"] != manifest_hash(rows):
             yield Finding(f"{manifest} is not the one that dataset.json describes", again)
         listed = {name for name, _ in files}
@@ -109,7 +106,7 @@ def _audit_manifest(folder: Path) -> Iterator[Finding]:
 def _audit_file(path: Path, sha256: str) -> Iterator[Finding]:
     if not path.is_file():
         yield Finding(f"{path} is missing", "run the `chronotope world` command again")
-    elif hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+    elif file_sha256(path) != sha256:
         yield Finding(f"{path} is not as it was rendered", "delete it and run the `chronotope world` command again")
 
 
@@ -120,7 +117,7 @@ def _audit_strangers(folder: Path, listed: set[str]) -> Iterator[Finding]:
 
 
 def audit_latents(folder: Path, progress: Progress | None = None) -> Iterator[Finding]:
-    """Yield what is wrong with latents; every tensor is read, and compared with the clips where they are still there."""
+    """Yield what is wrong with latents; every tensor is read, and the clips are compared where they are still there."""
     try:
         header, rows = read_header(folder), read_index(folder)
         clips = [clip_of(row, folder) for row in rows]

@@ -7,7 +7,9 @@ tensor [s, c, h, w] a clip). `data/encode.py` writes it. Every tensor is compare
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -23,9 +25,9 @@ from torch import Tensor
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Geometry, Slice
-from chronotope.manifest import manifest_hash, unsealed
+from chronotope.manifest import manifest_hash, read_manifest
 from chronotope.models.autoencoder import Autoencoder
-from chronotope.storage import read_json, read_jsonl
+from chronotope.storage import read_json
 
 __all__ = [
     "LatentClip",
@@ -118,23 +120,16 @@ _MEND = "delete the file and run the `chronotope encode` command again"
 
 
 def read_index(folder: Path, on_damage: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
-    """Read the rows of an index, with their seals. Without `on_damage` a damaged row raises FileProblem.
-
-    `on_damage` receives a sentence for each damaged row, which is left out.
-    """
+    """Read the sealed rows of an index, see `read_manifest`; raise FileProblem for an index of an older version."""
     index = folder / "index.jsonl"
-    rows = []
-    for number, row in enumerate(read_jsonl(index, on_damage), start=1):
-        if isinstance(row, dict) and "slices" in row and "source" not in row:
-            raise FileProblem(f"{folder} was encoded by an older version; delete the folder and encode the clips again")
-        try:
-            unsealed(row, f"{index}, line {number},")
-            rows.append(row)
-        except FileProblem as problem:
-            if on_damage is None:
-                raise
-            on_damage(f"{problem}; the clip is encoded again")
-    return rows
+    if index.is_file():
+        with index.open("rb") as file, contextlib.suppress(ValueError, RecursionError):
+            first = json.loads(file.readline())
+            if isinstance(first, dict) and "key" in first and "seal" not in first:
+                raise FileProblem(
+                    f"{folder} was encoded by an older version; delete the folder and encode the clips again"
+                )
+    return read_manifest(index, on_damage)
 
 
 def read_header(folder: Path) -> dict[str, Any]:

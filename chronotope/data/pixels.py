@@ -64,8 +64,8 @@ class PixelPool:
 
     def _large_enough(self, frames: int, height: int, width: int) -> list[list[np.ndarray]]:
         """Return the windows that hold a shape, by dataset, without the datasets that have none."""
-        fitting = [[window for window in group if _covers(window, frames, height, width)] for group in self.groups]
-        return [group for group in fitting if group]
+        covering = [[window for window in group if _covers(window, frames, height, width)] for group in self.groups]
+        return [group for group in covering if group]
 
     def check_shapes(self) -> None:
         """Raise UsageError, before any work, where no window holds one of the shapes of the batches."""
@@ -73,13 +73,13 @@ class PixelPool:
         if missing:
             raise UsageError(_too_small(missing))
 
-    def with_fitting_shapes(self) -> tuple[PixelPool, str]:
+    def with_covered_shapes(self) -> tuple[PixelPool, str]:
         """Return the pool with only the shapes that its windows hold, and a sentence on those that it lacks, or ""."""
-        fitting = tuple(shape for shape in self.config.shapes if self._large_enough(*shape))
-        if len(fitting) == len(self.config.shapes):
+        covered = tuple(shape for shape in self.config.shapes if self._large_enough(*shape))
+        if len(covered) == len(self.config.shapes):
             return self, ""
-        missing = [shape for shape in self.config.shapes if shape not in fitting]
-        return PixelPool(self.groups, replace(self.config, shapes=fitting)), _too_small(missing)
+        missing = [shape for shape in self.config.shapes if shape not in covered]
+        return PixelPool(self.groups, replace(self.config, shapes=covered)), _too_small(missing)
 
 
 def _too_small(shapes: Sequence[tuple[int, int, int]]) -> str:

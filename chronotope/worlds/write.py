@@ -4,7 +4,6 @@ and run again; a folder says what fills it, and refuses another request.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import io
@@ -23,7 +22,7 @@ from PIL import Image
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
-from chronotope.manifest import manifest_hash, seal, unsealed
+from chronotope.manifest import manifest_hash, read_manifest, seal
 from chronotope.media import video
 from chronotope.processes import die_with_parent
 from chronotope.progress import Progress
@@ -93,10 +92,13 @@ def write_dataset(out: Path, request: DatasetRequest, progress: Progress | None 
     world = find_world(request.world)
     world.scope(request.scope, request.size, pictures=request.pictures, dissolves=request.dissolves)
     split_rng(0, request.split)  # refuses an unknown split before any work
+    if why := world.unavailable():
+        raise FileProblem(why)
     try:
         with locked(out):
             request = replace(request, count=max(request.count, _check_folder(out, request)))
-            remove_partials(out)
+            for place in (out, *out.glob("[0-9]*")):
+                remove_partials(place)
             known = _whole_clips(out)
             missing = [index for index in range(request.count) if index not in known]
             if missing or not (out / "manifest.jsonl").is_file():
@@ -168,13 +170,10 @@ def _whole_clips(out: Path) -> dict[int, Row]:
     """Return the undamaged rows of the manifest whose files are there in their full length, by index."""
     manifest = out / "manifest.jsonl"
     rows: dict[int, Row] = {}
-    for line in manifest.read_bytes().splitlines() if manifest.is_file() else []:
-        with contextlib.suppress(ValueError, RecursionError, FileProblem):
-            row = json.loads(line)
-            unsealed(row, str(manifest))
-            sizes = {out / name: about["bytes"] for name, about in row["files"].items()}
-            if all(path.is_file() and path.stat().st_size == size for path, size in sizes.items()):
-                rows[row["index"]] = row
+    for row in read_manifest(manifest, lambda _: None) if manifest.is_file() else []:
+        sizes = {out / name: about["bytes"] for name, about in row["files"].items()}
+        if all(path.is_file() and path.stat().st_size == size for path, size in sizes.items()):
+            rows[row["index"]] = row
     return rows
 
 

@@ -94,7 +94,7 @@ def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="count"):
         write_dataset(tmp_path, DatasetRequest("stage", "small", "train", 0, 0))
     (tmp_path / "file").write_text("")
-    with pytest.raises(FileProblem, match="cannot be written"):
+    with pytest.raises(FileProblem, match="cannot be created"):
         write_dataset(tmp_path / "file", DatasetRequest("stage", "shapes", "train", 0, 1))
 
 
