@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -182,7 +183,7 @@ def _in_processes(job: Callable[[int], Row], indices: Sequence[int], workers: in
     if workers <= 1:
         yield from map(job, indices)
         return
-    with ProcessPoolExecutor(workers, initializer=die_with_parent) as pool:
+    with ProcessPoolExecutor(workers, initializer=die_with_parent, initargs=(os.getpid(),)) as pool:
         chunk = max(1, min(64, math.ceil(len(indices) / workers / 4)))
         try:
             yield from pool.map(job, indices, chunksize=chunk)
