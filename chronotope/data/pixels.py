@@ -38,17 +38,32 @@ class PoolConfig:
 
 @dataclass(frozen=True)
 class PixelPool:
-    """Windows of uint8 frames [t, h, w, 3] of many sizes, grouped by the dataset they came from."""
+    """Windows of uint8 frames [t, h, w, 3] of many sizes, grouped by the dataset they came from.
+
+    `keys` are the keys of the clips that the windows were cut from.
+    """
 
     groups: tuple[tuple[np.ndarray, ...], ...]
+    keys: tuple[tuple[str, ...], ...]
     config: PoolConfig
 
     def batch(self, seed: int, step: int) -> Tensor:
         """Return a batch [b, t, h, w, 3] uint8 of one of the shapes; every dataset contributes an equal share."""
+        return torch.from_numpy(np.stack([window for window, _ in self._choose(seed, step)]))
+
+    def clips(self, seed: int, step: int) -> list[str]:
+        """Return the keys of the clips in a batch, each once."""
+        return sorted({key for _, key in self._choose(seed, step)})
+
+    def _choose(self, seed: int, step: int) -> list[tuple[np.ndarray, str]]:
+        """Choose the windows of a batch, each with the key of its clip."""
         rng = np.random.default_rng((seed, step, 1))
         frames, height, width = self.config.shapes[rng.integers(len(self.config.shapes))]
         count = max(1, self.config.batch_pixels // (frames * height * width))
-        large_enough = [[w for w in group if _covers(w, frames, height, width)] for group in self.groups]
+        large_enough = [
+            [(window, key) for window, key in zip(group, keys, strict=True) if _covers(window, frames, height, width)]
+            for group, keys in zip(self.groups, self.keys, strict=True)
+        ]
         large_enough = [group for group in large_enough if group]
         if not large_enough:
             raise UsageError(
@@ -57,12 +72,12 @@ class PixelPool:
         windows = []
         for i in range(count):
             group = large_enough[i % len(large_enough)]
-            window = group[rng.integers(len(group))]
+            window, key = group[rng.integers(len(group))]
             t, y, x = (
                 rng.integers(have - want + 1) for have, want in zip(window.shape, (frames, height, width), strict=False)
             )
-            windows.append(window[t : t + frames, y : y + height, x : x + width])
-        return torch.from_numpy(np.stack(windows))
+            windows.append((window[t : t + frames, y : y + height, x : x + width], key))
+        return windows
 
 
 def _covers(window: np.ndarray, frames: int, height: int, width: int) -> bool:
@@ -72,19 +87,22 @@ def _covers(window: np.ndarray, frames: int, height: int, width: int) -> bool:
 def load_pool(datasets: Sequence[Sequence[Clip]], config: PoolConfig, seed: int) -> PixelPool:
     """Decode clips in random order into memory, about `megabytes` in total, with an equal share for each dataset."""
     share = config.megabytes * 1_000_000 // len(datasets)
-    groups = []
+    groups, keys = [], []
     for number, clips in enumerate(datasets):
         order = np.random.default_rng((seed, number, 2)).permutation(len(clips))
         group: list[np.ndarray] = []
+        group_keys: list[str] = []
         used = 0
         for index in order:
             if used > share:
                 break
             windows = _windows(clips[index], config, np.random.default_rng((seed, number, int(index), 3)))
             group += windows
+            group_keys += [clips[index].key] * len(windows)
             used += sum(window.nbytes for window in windows)
         groups.append(tuple(group))
-    return PixelPool(tuple(groups), config)
+        keys.append(tuple(group_keys))
+    return PixelPool(tuple(groups), tuple(keys), config)
 
 
 def _windows(clip: Clip, config: PoolConfig, rng: np.random.Generator) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ divergence.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from chronotope.data.pixels import PixelPool, PoolConfig, load_pool
 from chronotope.errors import UsageError
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
-from chronotope.storage import read_json, write_toml
+from chronotope.storage import write_toml
 from chronotope.train.log import TrainingLog
 from chronotope.train.muon import Muon
 from chronotope.train.state import Precision, TrainState, autocast, random_generator
@@ -257,7 +257,7 @@ def prepare_run(config: AutoencoderRun, out: Path, start: Path | None) -> tuple[
     """
     latest = checkpoint.latest_checkpoint(out)
     description: dict[str, Any] = {"kind": "autoencoder", "config": to_dict(config.model)}
-    if latest is not None and ("started_from" in read_json(latest / "model.json")) != (start is not None):
+    if latest is not None and ("started_from" in checkpoint.read_description(latest)) != (start is not None):
         raise UsageError(
             f"{out} was begun {'without' if start else 'with'} a model to train on; "
             "continue in the same way, or give another --out"
@@ -272,12 +272,17 @@ def prepare_run(config: AutoencoderRun, out: Path, start: Path | None) -> tuple[
 
 
 def train_autoencoder(
-    config: AutoencoderRun, data: Sequence[Path], out: Path, start: Path | None = None, quiet: bool = False
+    config: AutoencoderRun,
+    data: Sequence[Path],
+    out: Path,
+    start: Path | None = None,
+    quiet: bool = False,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Run or continue a training in the folder `out`; returns the last logged numbers.
 
     `start` is the folder of a trained autoencoder whose decoder is trained further; its encoder, and with it all
-    latents that it made, do not change.
+    latents that it made, do not change. When `stopping()` is true after a step, the state is saved and training ends.
     """
     # setup: folder, device, data
     (out / "samples").mkdir(parents=True, exist_ok=True)
@@ -293,17 +298,19 @@ def train_autoencoder(
         checkpoint.load_model(start, model)
     optimizers = make_optimizers(model, train)
     state = TrainState(model, optimizers)
-    state.resume(out)
+    notes = state.resume(out)
     model.encoder.requires_grad_(state.step < train.freeze_encoder_from)
 
     with TrainingLog(out, "autoencoder", train.steps, state.step, quiet) as log:
+        for note in notes:
+            log.say(note)
         log.say(f"reading clips into memory, out of {sum(map(len, datasets))}")
         pool, validation_pool = load_pools(datasets, config.pool, seed)
         if state.step == 0 and start is None:
             initialise_linear_paths(model, pool, seed)
             state = TrainState(model, optimizers)
-        numbers, running = dict[str, float](), list[Tensor]()
-        while state.step < train.steps:
+        stop = False
+        while state.step < train.steps and not stop:
             # one step; all random numbers depend on (seed, step)
             started = time.perf_counter()
             factor = min((state.step + 1) / train.warmup, 1.0) * (1 - state.step / train.steps) ** 0.8
@@ -319,36 +326,35 @@ def train_autoencoder(
                 train, output.float(), windows, mean.float(), log_variance.float(), config.model.stride[0]
             )
             loss.backward()
-            state.optimizer_step(factor, train.clip_norm, train.precision)
-            state.update_average(train.average_decay)
+            if state.optimizer_step(loss, factor, train.clip_norm, train.precision):
+                state.update_average(train.average_decay)
+            else:
+                log.skip(state.step, float(loss.detach()), pool.clips(seed, state.step - 1))
+                state.check_skipped()
             state.clips += windows.shape[0]
-            running.append(loss.detach())
             state.seconds += time.perf_counter() - started
 
             # log, validate, save
             log.advance(state.step)
-            last = state.step == train.steps
+            last, stop = state.step == train.steps, stopping()
             if state.step % train.log_every == 0 or last:
-                numbers = {
-                    "loss": float(torch.stack(running).mean()),
-                    "clips/s": state.clips / state.seconds,
-                    "seconds": state.seconds,
-                }
-                running.clear()
-                log.write(state.step, numbers)
+                speed = {"clips/s": state.clips / state.seconds, "seconds": state.seconds}
+                state.numbers = {**state.mean_loss(), **speed}
+                log.write(state.step, state.numbers)
             if state.step % train.check_every == 0 or last:
                 assert isinstance(state.average, Autoencoder)
                 psnr, picture = validate(state.average, validation_pool, seed)
-                numbers["psnr"] = psnr
-                log.write(state.step, numbers)
+                state.numbers["psnr"] = psnr
+                log.write(state.step, state.numbers)
                 video.write_image(out / "samples" / f"{state.step:07d}.png", picture.numpy())
             if state.step == train.freeze_encoder_from or (last and state.step < train.freeze_encoder_from):
                 freeze_encoder(state, validation_pool, seed, train.emphasis)
                 checkpoint.save_model(out, state.average, description, torch.float16)
                 log.say(f"the encoder is frozen: latents encoded with {out} stay valid from now on")
-            if state.step % train.save_every == 0 or last:
+            if state.step % train.save_every == 0 or last or stop:
                 state.save(out, description)
 
-    trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, **numbers}
-    checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
-    return numbers
+    if state.step == train.steps:
+        trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, **state.numbers}
+        checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
+    return state.numbers

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from chronotope import checkpoint
 from chronotope.config import to_dict
 from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.media import video
-from chronotope.storage import read_json, write_json
+from chronotope.storage import read_json
 from chronotope.train.log import TrainingLog
 from tests.cli.models import (
     SMALL_AUTOENCODER,
@@ -247,9 +248,9 @@ def test_a_transformer_on_a_ready_autoencoder(clips: Path, model: Path) -> None:
 def test_training_on_keeps_the_record_of_the_start(clips: Path, model: Path) -> None:
     """After fine-tuning, every word of every caption of both runs is known."""
     shutil.copytree(model, "start")
-    file = Path("start/dit/model.json")
+    dit = Path("start/dit")
     before = TrainingRecord(("dragon",), ((64, 64),), False, (12, 17), (24.0,), ("stage small",))
-    write_json(file, {**read_json(file), "trained_on": to_dict(before)})
+    checkpoint.write_description(dit, {**read_json(dit / "model.json"), "trained_on": to_dict(before)})
     shutil.copytree(clips, "clips")
     Path("clips/dataset.json").write_text('{"world": "stage", "scope": "shapes"}')
     settings = "model.max_text_tokens=24", "train.steps=1", "train.max_sample_tokens=8"  # 2 of 3 slices of 4 tokens
