@@ -1,58 +1,210 @@
-"""Model weights and training state on disk, as safetensors and JSON only.
+"""Model weights and training state on disk, as safetensors and JSON only, verified by checksums when they are loaded.
 
 A model folder holds `model.safetensors` and `model.json` (kind, config, origin). A checkpoint folder holds those two
 files for the averaged weights, plus `state.safetensors` (weights, optimizer states) and `state.json` (step and
-counters).
+counters). A JSON file holds the size and SHA-256 of the other files (`files`) and of its own content (`checksum`).
+Earlier versions wrote neither: their files are loaded unverified.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from chronotope.errors import FileProblem
-from chronotope.storage import json_text, read_json, write_atomically, write_json
+from chronotope.errors import ChronotopeError, FileProblem
+from chronotope.storage import atomic_file, file_sha256, free_space_for, json_text, read_json, write_atomically
 
-__all__ = ["latest_checkpoint", "load_model", "load_tensors", "save_model", "save_state", "weights_hash"]
+__all__ = [
+    "NotFiniteError",
+    "checkpoints",
+    "copy_model",
+    "is_verified",
+    "latest_checkpoint",
+    "load_model",
+    "load_state",
+    "load_tensors",
+    "read_description",
+    "save_model",
+    "save_state",
+    "verify_checkpoint",
+    "verify_model",
+    "weights_hash",
+    "write_description",
+]
 
-UNHASHED = ("trained_on", "licence")  # fields of model.json that only tell people about the weights
+MODEL_FILES = ("model.safetensors",)  # that the checksums in model.json cover
+STATE_FILES = ("state.safetensors", "model.json", "model.safetensors")  # that those in state.json cover
+SEAL = ("files", "checksum")
+UNHASHED = ("trained_on", "data", "licence", *SEAL)  # fields of model.json that do not change what the model computes
+
+
+class NotFiniteError(ChronotopeError):
+    """Weights or optimizer states hold infinities or NaN and are therefore not saved."""
+
+
+# Tensors
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file onto the CPU; raise FileProblem where it is missing or damaged."""
+    """Read a safetensors file onto the CPU; raise FileProblem where it is missing or damaged, or holds NaN."""
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except FileNotFoundError as problem:
         raise FileProblem(f"{path} is missing") from problem
-    except (OSError, SafetensorError) as problem:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as problem:
         raise FileProblem(
             f"{path} is not a whole safetensors file ({problem}); it may be truncated: copy it again or train it again"
         ) from problem
+    name = _not_finite(tensors)
+    if name:
+        raise FileProblem(
+            f"{path} holds numbers that are not finite, in {name}: its training went wrong; train it again, or take an "
+            "earlier checkpoint"
+        )
+    return tensors
+
+
+def _not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the first tensor that holds an infinity or NaN, or None."""
+    for name, tensor in tensors.items():
+        # the sum of finite numbers is finite, up to an overflow that the second look sees through
+        if tensor.is_floating_point() and not bool(tensor.sum(dtype=torch.float32).isfinite()):
+            if not bool(tensor.isfinite().all()):
+                return name
+    return None
+
+
+def _bytes_of(what: str, tensors: Mapping[str, Tensor]) -> bytes:
+    """Serialise tensors; raise NotFiniteError where one holds an infinity or NaN."""
+    name = _not_finite(tensors)
+    if name:
+        raise NotFiniteError(
+            f"the {what} holds numbers that are not finite, in {name}, and is not saved; what was saved before is "
+            "intact: train again with lower learning rates"
+        )
+    # not `save_file`: it creates files that only their owner can read
+    return save(dict(tensors))
+
+
+# Checksums in the JSON files
+
+
+def _sealed(content: Mapping[str, Any], files: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the sizes and hashes of files, and the checksum of all of it, to the content of a JSON file."""
+    content = {name: value for name, value in content.items() if name not in SEAL} | {"files": dict(files)}
+    return content | {"checksum": _checksum(content)}
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in content.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _facts(data: bytes) -> dict[str, Any]:
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _read_sealed(path: Path) -> dict[str, Any]:
+    """Read a JSON file and verify its own checksum, if it has one."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise FileProblem(f"{path} is not a JSON object; copy it again or train it again")
+    if is_verified(content) and content["checksum"] != _checksum(content):
+        raise FileProblem(
+            f"{path} is damaged or was edited: its content does not fit its checksum; copy it again or train it again, "
+            'or, if you edited it, delete its line "checksum"'
+        )
+    return content
+
+
+def is_verified(content: Mapping[str, Any]) -> bool:
+    """Return whether a model.json or state.json has checksums; those of earlier versions have none."""
+    return "checksum" in content
+
+
+def _verify_files(folder: Path, content: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    """Raise FileProblem unless the files have the sizes and hashes in `content`; without them, unless they load."""
+    for name in names:
+        path = folder / name
+        if not is_verified(content):
+            if path.suffix == ".safetensors":
+                load_tensors(path)
+            continue
+        expected = content.get("files", {}).get(name, {})
+        if not path.is_file():
+            raise FileProblem(f"{path} is missing; copy it again or train it again")
+        if path.stat().st_size != expected.get("bytes") or file_sha256(path) != expected.get("sha256"):
+            raise FileProblem(
+                f"{path} is damaged, cut off, or not the file that was saved with it: its SHA-256 is not the one in "
+                f"{folder.name}; copy it again or train it again"
+            )
+
+
+# Models
 
 
 def save_model(
     folder: Path, model: nn.Module, description: Mapping[str, Any], dtype: torch.dtype | None = None
 ) -> None:
-    """Write a module's weights and its description into `folder`; `dtype` converts the floating-point weights."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a module's weights and its description into `folder`; `dtype` converts the floating-point weights.
+
+    Raises NotFiniteError for weights that are not finite, FileProblem where they cannot be written.
+    """
     tensors = {}
     for name, tensor in model.state_dict().items():
         tensor = tensor.detach().to("cpu")
         tensors[name] = (tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor).contiguous()
-    # not `save_file`: it creates files that only their owner can read
-    write_atomically(folder / "model.safetensors", save(tensors))
-    write_json(folder / "model.json", dict(description))
+    _write_model(folder, _bytes_of("model", tensors), description)
+
+
+def _write_model(folder: Path, weights: bytes, description: Mapping[str, Any]) -> None:
+    """Write both files of a model; both are on disk before the first gets its name."""
+    text = json_text(_sealed(description, {"model.safetensors": _facts(weights)}))
+    free_space_for(folder, len(weights) + len(text))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise FileProblem(f"{folder} cannot be created: {problem.strerror}") from problem
+    with atomic_file(folder / "model.json") as described, atomic_file(folder / "model.safetensors") as weighed:
+        described.write_text(text, encoding="utf-8")
+        weighed.write_bytes(weights)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Return the content of a model.json; raise FileProblem where it is missing or damaged."""
+    return _read_sealed(folder / "model.json")
+
+
+def write_description(folder: Path, description: Mapping[str, Any]) -> None:
+    """Replace the model.json of existing weights."""
+    weights = (folder / "model.safetensors").read_bytes()
+    write_atomically(folder / "model.json", json_text(_sealed(description, {"model.safetensors": _facts(weights)})))
+
+
+def verify_model(folder: Path) -> dict[str, Any]:
+    """Verify both files of a model and return its description; raise FileProblem where one is damaged."""
+    description = read_description(folder)
+    _verify_files(folder, description, MODEL_FILES)
+    return description
+
+
+def copy_model(source: Path, target: Path) -> None:
+    """Copy a model, verified, into a folder that exists or not."""
+    description = verify_model(source)
+    _write_model(target, (source / "model.safetensors").read_bytes(), description)
 
 
 def load_model(folder: Path, model: nn.Module) -> None:
-    """Fill `model` with the weights in `folder`; raise FileProblem unless every name and shape agrees."""
+    """Fill `model` with the weights in `folder`; raise FileProblem unless all are whole, finite and of its shapes."""
+    verify_model(folder)
     tensors = load_tensors(folder / "model.safetensors")
     expected = model.state_dict()
     problems = [f"{name} is missing" for name in expected if name not in tensors]
@@ -68,24 +220,75 @@ def load_model(folder: Path, model: nn.Module) -> None:
     model.load_state_dict(tensors)
 
 
-def save_state(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
-    """Write the resumable state of a training run into `folder`."""
-    on_cpu = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    save_file(on_cpu, folder / "state.safetensors")
-    write_json(folder / "state.json", dict(counters))
-
-
-def latest_checkpoint(run: Path) -> Path | None:
-    """Return the checkpoint folder with the highest step in a run folder, or None."""
-    checkpoints = sorted((run / "checkpoints").glob("[0-9]*"))
-    return checkpoints[-1] if checkpoints else None
-
-
 def weights_hash(folder: Path) -> str:
     """Hash a model's weights and description; reports and ledgers name the model by it.
 
-    What only tells people about the weights (`UNHASHED`) is left out, so that it can be added or corrected later.
+    What only tells people about the weights, or guards them (`UNHASHED`), is left out, so that it can be added later.
     """
     description = {name: value for name, value in read_json(folder / "model.json").items() if name not in UNHASHED}
     content = (folder / "model.safetensors").read_bytes() + json_text(description).encode()
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+# Checkpoints
+
+
+def save_state(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
+    """Write the resumable state of a training run into a folder that holds its averaged model already.
+
+    Raises NotFiniteError for tensors that are not finite, FileProblem where they cannot be written.
+    """
+    on_cpu = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    data = _bytes_of("training state", on_cpu)
+    free_space_for(folder, len(data))
+    write_atomically(folder / "state.safetensors", data)
+    files = {"state.safetensors": _facts(data)}
+    for name in STATE_FILES[1:]:
+        files[name] = _facts((folder / name).read_bytes())
+    write_atomically(folder / "state.json", json_text(_sealed(counters, files)))
+
+
+def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and the counters of a checkpoint; raise FileProblem where it is damaged."""
+    counters = verify_checkpoint(folder)
+    return load_tensors(folder / "state.safetensors"), counters
+
+
+def verify_checkpoint(folder: Path) -> dict[str, Any]:
+    """Verify all files of a checkpoint and return its counters; raise FileProblem where one is damaged."""
+    counters = _read_sealed(folder / "state.json")
+    _verify_files(folder, counters, STATE_FILES)
+    read_description(folder)
+    missing = [name for name in ("step", "clips", "tokens", "seconds") if name not in counters]
+    if missing or counters["step"] != int(folder.name):
+        wrong = f"lacks {', '.join(missing)}" if missing else f"is of step {counters['step']}"
+        raise FileProblem(f"{folder / 'state.json'} {wrong}; the checkpoint was damaged or renamed")
+    return counters
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Return the checkpoint folders of a run, by step; they may be damaged."""
+    found = (run / "checkpoints").glob("[0-9]*")
+    return sorted((path for path in found if path.name.isdecimal() and path.is_dir()), key=lambda path: int(path.name))
+
+
+def latest_checkpoint(run: Path, on_damaged: Callable[[Path, str], None] | None = None) -> Path | None:
+    """Return the newest whole checkpoint in a run folder, or None if it has no checkpoint.
+
+    `on_damaged` is called with each newer one that is damaged, and with a sentence. Raises FileProblem if all are.
+    """
+    problems = []
+    for folder in reversed(checkpoints(run)):
+        try:
+            verify_checkpoint(folder)
+            return folder
+        except FileProblem as problem:
+            problems.append(str(problem))
+            if on_damaged:
+                on_damaged(folder, str(problem))
+    if problems:
+        raise FileProblem(
+            f"no checkpoint of {run} is whole ({problems[0]}); restore one, or delete {run / 'checkpoints'} "
+            "to train from the start"
+        )
+    return None

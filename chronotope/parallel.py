@@ -52,19 +52,21 @@ def leave_ranks() -> None:
         dist.destroy_process_group()
 
 
-def sum_gradients(parameters: Iterable[Tensor], ranks: Ranks) -> None:
-    """Replace every gradient by its sum over all processes, in one message."""
+def sum_gradients(parameters: Iterable[Tensor], numbers: Tensor, ranks: Ranks) -> Tensor:
+    """Replace every gradient by its sum over all processes; return the sums of `numbers` [n], in the same message."""
     if ranks.size == 1:
-        return
+        return numbers
     parameters = list(parameters)
     gradients = [
         parameter.grad if parameter.grad is not None else torch.zeros_like(parameter) for parameter in parameters
     ]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    flat = torch.cat([*(gradient.flatten() for gradient in gradients), numbers])
     dist.all_reduce(flat)
     sizes = [gradient.numel() for gradient in gradients]
-    for parameter, gradient, part in zip(parameters, gradients, flat.split(sizes), strict=True):
+    *parts, sums = flat.split([*sizes, len(numbers)])
+    for parameter, gradient, part in zip(parameters, gradients, parts, strict=True):
         parameter.grad = part.view_as(gradient)
+    return sums
 
 
 def split_over_ranks(function: Callable[[Tensor], Tensor], ranks: Ranks) -> Callable[[Tensor], Tensor]:

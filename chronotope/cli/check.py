@@ -85,7 +85,7 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
     for saved in sorted((folder / "checkpoints").glob("[0-9]*")):
         yield from _audit_weights(saved, f"delete it; training goes on from an older checkpoint: {again}")
         try:
-            checkpoint.load_tensors(saved / "state.safetensors")
+            checkpoint.load_state(saved)
         except FileProblem as problem:
             yield Finding(str(problem), f"delete {saved}; {again}")
     log = folder / "log.jsonl"
@@ -101,6 +101,6 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
 
 def _audit_weights(folder: Path, mend: str) -> Iterator[Finding]:
     try:
-        checkpoint.load_tensors(folder / "model.safetensors")
+        checkpoint.verify_model(folder)
     except ChronotopeError as problem:
         yield Finding(str(problem), mend)

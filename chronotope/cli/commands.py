@@ -300,7 +300,7 @@ def autoencoder(
     start: str | None,
     dry_run: bool,
     as_json: bool,
-) -> None:
+) -> int:
     """Train the video compression network on folders of clips, into OUT/autoencoder."""
     from chronotope.cli.train import autoencoder_config, run_autoencoder
 
@@ -309,8 +309,8 @@ def autoencoder(
         from chronotope.cli.costs import autoencoder_costs
 
         show_training(preset, config, autoencoder_costs(config), as_json)
-        return
-    result(run_autoencoder(config, data, train_folders(data, out), start), as_json)
+        return 0
+    return result(*run_autoencoder(config, data, train_folders(data, out), start), as_json)
 
 
 @train.command(
@@ -344,7 +344,7 @@ def dit(
     start: str | None,
     dry_run: bool,
     as_json: bool,
-) -> None:
+) -> int:
     """Train the transformer on latents, into OUT/dit; samples appear in OUT/dit/samples.
 
     Folders of latents come from `chronotope encode`. A folder of clips is encoded first, with OUT/autoencoder, into
@@ -357,8 +357,8 @@ def dit(
         from chronotope.cli.costs import dit_costs
 
         show_training(preset, config, dit_costs(config), as_json)
-        return
-    result(run_dit(config, data, train_folders(data, out), source, start), as_json)
+        return 0
+    return result(*run_dit(config, data, train_folders(data, out), source, start), as_json)
 
 
 def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool) -> None:
@@ -369,11 +369,14 @@ def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool
     show({"preset": preset, "about": find_preset(preset).about, "settings": to_dict(config), "costs": costs}, as_json)
 
 
-def result(run: Path, as_json: bool) -> None:
-    """Print the folder of a finished training, or its description as JSON."""
+def result(run: Path, left_out: int, as_json: bool) -> int:
+    """Print the folder of a finished training, or its description as JSON; return the exit status."""
     from chronotope.cli.info import describe
 
     click.echo(json.dumps(describe(run), indent=1) if as_json else run)
+    if left_out:
+        say(f"note: {left_out} {'clip was' if left_out == 1 else 'clips were'} left out, as listed above")
+    return LEFT_OUT if left_out else 0
 
 
 # Use

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections import Counter
@@ -220,11 +221,12 @@ def _run(folder: Path, parts: Sequence[Path]) -> dict[str, Any]:
 
 
 def _model(folder: Path) -> dict[str, Any]:
-    description = read_json(folder / "model.json")
+    description = checkpoint.read_description(folder)
     facts: dict[str, Any] = {
         "kind": f"model: {description.get('kind', 'unknown')}",
         "path": str(folder),
         **_weights(folder / "model.safetensors"),
+        "verified": _verified(folder),
         "hash": checkpoint.weights_hash(folder) if (folder / "model.safetensors").is_file() else None,
         "config": description.get("config"),
     }
@@ -261,18 +263,33 @@ def _weights(path: Path) -> dict[str, Any]:
     }
 
 
+def _verified(folder: Path) -> str:
+    """Say whether the files are those that were saved."""
+    if not checkpoint.is_verified(checkpoint.read_description(folder)):
+        return "no: saved by an earlier version, without checksums"
+    try:
+        checkpoint.verify_model(folder)
+    except FileProblem as problem:
+        return f"no: {problem}"
+    return "yes, by SHA-256"
+
+
 def _progress(run: Path) -> dict[str, Any]:
     """How far a training run has come: its last checkpoint, log line and samples."""
     facts: dict[str, Any] = {}
-    latest = checkpoint.latest_checkpoint(run)
-    if latest:
-        facts["checkpoint"] = str(latest)
+    damaged: list[str] = []
+    with contextlib.suppress(FileProblem):  # all are damaged and listed
+        latest = checkpoint.latest_checkpoint(run, lambda _, problem: damaged.append(problem))
+        if latest:
+            facts["checkpoint"] = str(latest)
+    if damaged:
+        facts["damaged"] = damaged
     if (run / "state.json").is_file():
         facts["state"] = read_json(run / "state.json")
     log = run / "log.jsonl"
-    lines = log.read_text().splitlines() if log.is_file() else []
-    if lines:
-        facts["last_log"] = json.loads(lines[-1])
+    rows = read_jsonl(log) if log.is_file() else []
+    if rows:
+        facts["last_log"] = rows[-1]
     samples = sorted(path.name for path in (run / "samples").glob("*"))
     if samples:
         facts["samples"] = f"{len(samples)} in {run / 'samples'}, the last {samples[-1]}"
@@ -281,7 +298,18 @@ def _progress(run: Path) -> dict[str, Any]:
 
 def _part_of_run(folder: Path) -> dict[str, Any]:
     facts = _folder(folder)
-    wanted = ("kind", "parameters", "bytes", "hash", "training", "checkpoint", "last_log", "samples")
+    wanted = (
+        "kind",
+        "parameters",
+        "bytes",
+        "hash",
+        "verified",
+        "training",
+        "checkpoint",
+        "damaged",
+        "last_log",
+        "samples",
+    )
     return {name: facts[name] for name in wanted if name in facts}
 
 

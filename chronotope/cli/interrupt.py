@@ -1,4 +1,7 @@
-"""Ctrl-C or SIGTERM ends a generation after its current step and keeps finished frames; a second one keeps nothing."""
+"""Ctrl-C or SIGTERM ends work after its current step and keeps what is finished; a second one stops it at once.
+
+Generation keeps its finished frames, training saves its state.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,25 @@ class StoppedError(Exception):
 
 
 class Stop:
-    """Whether a signal has requested the end of the work."""
+    """Whether a signal has requested the end of the work, and which one.
 
-    def __init__(self) -> None:
-        self.requested = False
+    `loses` says what a second signal loses. Before `begun` is true there is no step to wait for, and the first signal
+    stops the work at once.
+    """
+
+    def __init__(self, loses: str, begun: bool = True) -> None:
+        self.loses = loses
+        self.begun = begun
+        self.signal: signal.Signals | None = None
+
+    @property
+    def requested(self) -> bool:
+        return self.signal is not None
+
+    def poll(self) -> bool:
+        """Return whether a stop was requested; called after every step."""
+        self.begun = True
+        return self.requested
 
     def check(self) -> None:
         """Raise `StoppedError` if a stop was requested."""
@@ -31,18 +49,20 @@ class Stop:
             raise StoppedError
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Note the first signal; raise `KeyboardInterrupt` at the second."""
-        del number, frame
+        """Note the first signal; raise `KeyboardInterrupt` at the second, and before the work has begun."""
+        del frame
         if self.requested:
             raise KeyboardInterrupt
-        self.requested = True
-        say("stopping after this step; press Ctrl-C again to stop at once and keep nothing")
+        self.signal = signal.Signals(number)
+        if not self.begun:
+            raise KeyboardInterrupt
+        say(f"stopping after this step; press Ctrl-C again to stop at once and {self.loses}")
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[Stop]:
+def stoppable(loses: str = "keep nothing", begun: bool = True) -> Iterator[Stop]:
     """Let signals request a stop while the block runs; only in the main thread, the only one that gets signals."""
-    stop = Stop()
+    stop = Stop(loses, begun)
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return

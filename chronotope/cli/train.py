@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
+import signal
 import tomllib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 
 from chronotope import checkpoint
+from chronotope.cli.interrupt import stoppable
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.use import device
 from chronotope.config import override, to_dict
@@ -27,7 +31,7 @@ from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer
 from chronotope.parallel import join_ranks, wait_for_all
 from chronotope.presets import Preset, find_preset
-from chronotope.storage import read_json, write_folder
+from chronotope.storage import locked, read_json, remove_partials
 from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import Sampler, check_compatible, train_dit
@@ -81,8 +85,15 @@ def _preset(name: str) -> Preset:
     return preset
 
 
-def run_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, start_from: str | None = None) -> Path:
-    """Train `out`/autoencoder, or continue it; with `start_from`, train the decoder of that model further."""
+def run_autoencoder(
+    config: AutoencoderRun, data: Sequence[Path], out: Path, start_from: str | None = None
+) -> tuple[Path, int]:
+    """Train `out`/autoencoder, or continue it; with `start_from`, train the decoder of that model further.
+
+    Returns the run and how many clips were left out, because they cannot be read.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("the autoencoder is trained in one process; start `train autoencoder` without torchrun")
     run, start = out / "autoencoder", None
     if start_from is not None:
         start = find_model(start_from)
@@ -96,17 +107,26 @@ def run_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, sta
     for folder in data:
         if (folder / "latents.json").is_file():
             raise UsageError(f"{folder} holds latents; the autoencoder is trained on the videos they were made from")
-    _train(run, config, config.train.steps, lambda: train_autoencoder(config, data, run, start))
-    return run
+    with _writing(run):
+        numbers = _train(run, config, lambda stopping: train_autoencoder(config, data, run, start, stopping=stopping))
+    return run, int(numbers.get("left_out", 0))
 
 
 def run_dit(
     config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None, start_from: str | None
-) -> Path:
+) -> tuple[Path, int]:
     """Train `out`/dit, or continue it; folders of clips are encoded into `out`/latents first.
 
-    With `start_from`, training starts from that model's transformer and uses its autoencoder.
+    With `start_from`, training starts from that model's transformer and uses its autoencoder. Returns the run and how
+    many clips were left out, because they cannot be read.
     """
+    with _writing(out / "dit"):
+        return _run_dit(config, data, out, autoencoder_from, start_from)
+
+
+def _run_dit(
+    config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None, start_from: str | None
+) -> tuple[Path, int]:
     run, ranks = out / "dit", join_ranks()
     start = find_model(start_from) / "dit" if start_from else None
     if start is not None:
@@ -119,11 +139,7 @@ def run_dit(
         _provide_autoencoder(out, autoencoder_from or start_from)
     wait_for_all(ranks)
     autoencoder = load_autoencoder(out).to(device())
-    latents = [folder if (folder / "latents.json").is_file() else _encoded(folder, out, autoencoder) for folder in data]
-    if len(set(latents)) != len(latents):
-        raise UsageError(
-            f"two --data folders are called {latents[-1].name}; rename one, or encode them with `chronotope encode`"
-        )
+    latents, left_out = _latents_of(data, out, autoencoder)
     dataset = LatentDataset(latents)
     if ranks.first:
         _say_captions(dataset)
@@ -134,8 +150,20 @@ def run_dit(
             f"chronotope encode FOLDER --model {out} --out {latents[0]}"
         )
     sampler = progress_sampler(run, autoencoder, _two_prompts(dataset))
-    _train(run, config, config.train.steps, lambda: train_dit(config, latents, run, sampler, start))
-    return run
+    _train(run, config, lambda stopping: train_dit(config, latents, run, sampler, start, stopping=stopping))
+    return run, left_out
+
+
+@contextlib.contextmanager
+def _writing(run: Path) -> Iterator[None]:
+    """Lock a run folder, in the first process, and delete what a killed process left half-written in it."""
+    if not join_ranks().first:
+        yield
+        return
+    with locked(run):
+        for folder in (run, *(path for path in run.rglob("*") if path.is_dir())):
+            remove_partials(folder)
+        yield
 
 
 def _provide_autoencoder(out: Path, source: str | None) -> None:
@@ -155,17 +183,26 @@ def _provide_autoencoder(out: Path, source: str | None) -> None:
     if there and fingerprint(autoencoder) != fingerprint(load_autoencoder(folder)):
         raise UsageError(f"{folder} is another autoencoder than that of {source}; give another --out")
     if not there:
-
-        def copy(target: Path) -> None:
-            for name in ("model.json", "model.safetensors"):
-                shutil.copyfile(found / name, target / name)
-
-        write_folder(folder, copy)
+        with _writing(folder):
+            checkpoint.copy_model(found, folder)
         say(f"{folder}: copied from {found}")
 
 
-def _encoded(data: Path, out: Path, autoencoder: Autoencoder) -> Path:
-    """Encode a folder of clips and return the folder of its latents."""
+def _latents_of(data: Sequence[Path], out: Path, autoencoder: Autoencoder) -> tuple[list[Path], int]:
+    """Return the folders of latents to train on, and how many clips were left out; folders of clips are encoded."""
+    clips = [folder for folder in data if not (folder / "latents.json").is_file()]
+    names = Counter(folder.resolve().name for folder in clips)
+    if double := [name for name, count in names.items() if count > 1]:
+        raise UsageError(
+            f"two --data folders are called {double[0]}; rename one, or encode them with `chronotope encode`"
+        )
+    encoded = {folder: _encoded(folder, out, autoencoder) for folder in clips}
+    left_out = sum(count for _, count in encoded.values())
+    return [encoded[folder][0] if folder in encoded else folder for folder in data], left_out
+
+
+def _encoded(data: Path, out: Path, autoencoder: Autoencoder) -> tuple[Path, int]:
+    """Encode a folder of clips; return the folder of its latents and how many clips were left out."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
             f"{data} holds clips, and one process has to encode them: "
@@ -173,8 +210,8 @@ def _encoded(data: Path, out: Path, autoencoder: Autoencoder) -> Path:
         )
     target = out / "latents" / data.resolve().name
     say(f"{data} holds clips, not latents: they are encoded in {target} first")
-    encode_clips(data, target, autoencoder, SHUFFLED)
-    return target
+    encoded = encode_clips(data, target, autoencoder, SHUFFLED)
+    return target, len(encoded.left_out)
 
 
 def _say_captions(dataset: LatentDataset) -> None:
@@ -216,39 +253,61 @@ def progress_sampler(run: Path, autoencoder: Autoencoder, prompts: Sequence[str]
     return sampler
 
 
-def _train(run: Path, config: Any, steps: int, train: Callable[[], Any]) -> None:
-    """Start training or continue it; do nothing if it is finished."""
-    done = _finished_steps(run)
+def _train(run: Path, config: Any, train: Callable[[Callable[[], bool]], dict[str, Any]]) -> dict[str, Any]:
+    """Start training or continue it, and return what it returns; do nothing if it is finished.
+
+    After a signal, training saves its state after the current step; then the program exits with status 0 after SIGTERM
+    and with 130 after Ctrl-C.
+    """
+    done, steps = _finished_steps(run), config.train.steps
     if done >= steps:
         say(f"{run} is trained already ({done} steps); to train on: --set train.steps={2 * done}")
-        return
-    latest = checkpoint.latest_checkpoint(run)
-    step = int(latest.name) if latest else 0
+        return {}
+    step = _last_step(run)
     if step and join_ranks().first:
         say(f"going on with {run} after step {step} of {steps}")
         for change in _changes(run, config):
             say(f"note: {change}")
     try:
-        train()
+        with stoppable("lose the steps since the last checkpoint", begun=False) as stop:
+            numbers = train(stop.poll)
+            if stop.requested and _finished_steps(run) < steps:
+                raise KeyboardInterrupt
+            return numbers
     except KeyboardInterrupt:
-        latest = checkpoint.latest_checkpoint(run)
-        say(f"stopped; the same command goes on after step {int(latest.name) if latest else 0}")
+        say(f"stopped; the same command goes on after step {_last_step(run)}")
+        if stop.signal == signal.SIGTERM:
+            raise click.exceptions.Exit(0) from None
         raise
     except torch.OutOfMemoryError as problem:
         raise FileProblem("the GPU is out of memory; train with smaller steps, see --dry-run") from problem
 
 
+def _last_step(run: Path) -> int:
+    """Return the step of the newest whole checkpoint, 0 if there is none."""
+    latest = checkpoint.latest_checkpoint(run)
+    return int(latest.name) if latest else 0
+
+
 def _finished_steps(run: Path) -> int:
-    """Return the steps of the finished model in a run folder, 0 if there is none."""
-    file = run / "model.json"
-    training = read_json(file).get("training", {}) if file.is_file() else {}
+    """Return the steps of the finished model in a run folder, 0 if there is none or if it is damaged."""
+    if not (run / "model.json").is_file():
+        return 0
+    try:
+        training = checkpoint.verify_model(run).get("training", {})
+    except FileProblem as problem:
+        say(f"note: {problem}; it is made again from the last checkpoint")
+        return 0
     return int(training.get("run", {}).get("train", {}).get("steps", 0))
 
 
 def _changes(run: Path, config: Any) -> list[str]:
     """Name the settings that differ from those the run began with."""
     file = run / "config.toml"
-    old = _flat(tomllib.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+    try:
+        old = _flat(tomllib.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+    except ValueError:
+        return [f"{file} was damaged and is written again"]
     new = _flat(to_dict(config))
     measured = {"model.vocabulary_size", "flow.deviation"}  # taken from the captions and latents when the run began
     compared = [name for name in new if name in old and name not in measured]

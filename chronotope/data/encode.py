@@ -112,7 +112,7 @@ def encode_dataset(
     with locked(out):
         remove_partials(out)
         writer = _Writer(out, about, note)
-        writer.check_folder([clip.key for clip in folder.clips])
+        writer.check_folder(folder.clips)
         return _bring_up_to_date(writer, folder.clips, autoencoder, geometry, progress, strict)
 
 
@@ -226,7 +226,7 @@ class _Writer:
         self.added: list[Row] = []
         self.saved_at = time.monotonic()
 
-    def check_folder(self, keys: Sequence[str]) -> None:
+    def check_folder(self, clips: Sequence[Clip]) -> None:
         """Raise UsageError unless the folder is new or holds latents of the same autoencoder, cut and dataset."""
         if not self.before:
             return
@@ -236,10 +236,19 @@ class _Writer:
         elif any(self.before.get(name) != self.about[name] for name in ("stride", "channels", "shuffled")):
             other = "clips that were cut otherwise"
         elif self.rows and self.before.get("data") != self.about["data"]:
-            if not {row["key"] for row in self.rows} & set(keys):
+            if not self._knows_any(clips):
                 other = f"latents of other clips, those of {self.before.get('data')}"
         if other:
             raise UsageError(f"{self.out} holds {other}; give another --out or delete the folder")
+
+    def _knows_any(self, clips: Sequence[Clip]) -> bool:
+        """Return whether the content of any of these clips was encoded before: their folder may have been moved."""
+        known = {row["key"]: source_of(row) for row in self.rows}
+        for clip in clips:
+            source = known.get(clip.key)
+            if source and identify(clip.path, clip.file, source).sha256 == source.sha256:
+                return True
+        return False
 
     def __enter__(self) -> _Writer:
         return self

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from chronotope.data.clips import Clip
-from chronotope.errors import ChronotopeError, FileProblem, UsageError
+from chronotope.errors import ChronotopeError, UsageError
 from chronotope.manifest import LeftOut
 from chronotope.media import video
 
@@ -39,13 +39,25 @@ class PoolConfig:
 
 @dataclass(frozen=True)
 class PixelPool:
-    """Windows of uint8 frames [t, h, w, 3] of many sizes, grouped by the dataset they came from."""
+    """Windows of uint8 frames [t, h, w, 3] of many sizes, grouped by the dataset they came from.
+
+    `keys` are the keys of the clips that the windows were cut from.
+    """
 
     groups: tuple[tuple[np.ndarray, ...], ...]
+    keys: tuple[tuple[str, ...], ...]
     config: PoolConfig
 
     def batch(self, seed: int, step: int) -> Tensor:
         """Return a batch [b, t, h, w, 3] uint8 of one of the shapes; every dataset contributes an equal share."""
+        return torch.from_numpy(np.stack([window for window, _ in self._choose(seed, step)]))
+
+    def clips(self, seed: int, step: int) -> list[str]:
+        """Return the keys of the clips in a batch, each once."""
+        return sorted({key for _, key in self._choose(seed, step)})
+
+    def _choose(self, seed: int, step: int) -> list[tuple[np.ndarray, str]]:
+        """Choose the windows of a batch, each with the key of its clip."""
         rng = np.random.default_rng((seed, step, 1))
         frames, height, width = self.config.shapes[rng.integers(len(self.config.shapes))]
         count = max(1, self.config.batch_pixels // (frames * height * width))
@@ -55,16 +67,19 @@ class PixelPool:
         windows = []
         for i in range(count):
             group = large_enough[i % len(large_enough)]
-            window = group[rng.integers(len(group))]
+            window, key = group[rng.integers(len(group))]
             t, y, x = (
                 rng.integers(have - want + 1) for have, want in zip(window.shape, (frames, height, width), strict=False)
             )
-            windows.append(window[t : t + frames, y : y + height, x : x + width])
-        return torch.from_numpy(np.stack(windows))
+            windows.append((window[t : t + frames, y : y + height, x : x + width], key))
+        return windows
 
-    def _large_enough(self, frames: int, height: int, width: int) -> list[list[np.ndarray]]:
-        """Return the windows that hold a shape, by dataset, without the datasets that have none."""
-        covering = [[window for window in group if _covers(window, frames, height, width)] for group in self.groups]
+    def _large_enough(self, frames: int, height: int, width: int) -> list[list[tuple[np.ndarray, str]]]:
+        """Return the windows that hold a shape, with their keys, by dataset, without the datasets that have none."""
+        covering = [
+            [(window, key) for window, key in zip(group, keys, strict=True) if _covers(window, frames, height, width)]
+            for group, keys in zip(self.groups, self.keys, strict=True)
+        ]
         return [group for group in covering if group]
 
     def check_shapes(self) -> None:
@@ -79,7 +94,7 @@ class PixelPool:
         if len(covered) == len(self.config.shapes):
             return self, ""
         missing = [shape for shape in self.config.shapes if shape not in covered]
-        return PixelPool(self.groups, replace(self.config, shapes=covered)), _too_small(missing)
+        return replace(self, config=replace(self.config, shapes=covered)), _too_small(missing)
 
 
 def _too_small(shapes: Sequence[tuple[int, int, int]]) -> str:
@@ -99,14 +114,14 @@ def load_pool(
 ) -> PixelPool:
     """Decode clips in random order into memory, about `megabytes` in total, with an equal share for each dataset.
 
-    `leave_out` receives each clip that cannot be read; without it such a clip raises FileProblem. Raises FileProblem
-    where no clip of a dataset can be read.
+    `leave_out` receives each clip that cannot be read; without it such a clip raises FileProblem.
     """
     share = config.megabytes * 1_000_000 // len(datasets)
-    groups = []
+    groups, keys = [], []
     for number, clips in enumerate(datasets):
         order = np.random.default_rng((seed, number, 2)).permutation(len(clips))
         group: list[np.ndarray] = []
+        group_keys: list[str] = []
         used = 0
         for index in order:
             if used > share:
@@ -119,11 +134,11 @@ def load_pool(
                 leave_out(LeftOut(clips[index].key, str(problem)))
                 continue
             group += windows
+            group_keys += [clips[index].key] * len(windows)
             used += sum(window.nbytes for window in windows)
-        if not group:
-            raise FileProblem(f"none of {len(clips)} clips can be read, the first is {clips[0].path}")
         groups.append(tuple(group))
-    return PixelPool(tuple(groups), config)
+        keys.append(tuple(group_keys))
+    return PixelPool(tuple(groups), tuple(keys), config)
 
 
 def _windows(clip: Clip, config: PoolConfig, rng: np.random.Generator) -> list[np.ndarray]:

@@ -31,7 +31,6 @@ from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer
 from chronotope.prompt import read_prompts
 from chronotope.request import Defaults, Inputs, Mask, Request, Task
-from chronotope.storage import read_json
 
 __all__ = [
     "PICKLES",
@@ -98,7 +97,7 @@ def model_description(folder: Path, kind: str) -> dict[str, Any]:
             f"{folder} holds no trained model (no model.json); "
             f"see: chronotope train {kind} --help; or bash runs/tiny.sh"
         )
-    description = read_json(folder / "model.json")
+    description = checkpoint.read_description(folder)
     if not isinstance(description, dict) or description.get("kind") != kind:
         found = description.get("kind") if isinstance(description, dict) else None
         raise FileProblem(f"{folder} holds a model of kind '{found}', expected '{kind}'")

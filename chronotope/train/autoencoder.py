@@ -7,7 +7,7 @@ divergence.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ from chronotope.config import to_dict
 from chronotope.data.clips import Clip, find_clips
 from chronotope.data.latents import fingerprint
 from chronotope.data.pixels import PixelPool, PoolConfig, load_pool
-from chronotope.errors import UsageError
+from chronotope.data.record import changes_in_data, data_of_clips
+from chronotope.errors import FileProblem, UsageError
+from chronotope.manifest import LeftOut
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
-from chronotope.storage import read_json, write_toml
+from chronotope.storage import write_toml
 from chronotope.train.log import TrainingLog
 from chronotope.train.muon import Muon
 from chronotope.train.state import Precision, TrainState, autocast, random_generator
@@ -87,11 +89,33 @@ def held_out(clip: Clip) -> bool:
     return crc32(clip.key.encode()) % 40 == 0
 
 
-def load_pools(datasets: Sequence[Sequence[Clip]], config: PoolConfig, seed: int) -> tuple[PixelPool, PixelPool]:
-    """Load the pool for training and the pool for validation; a dataset too small to divide is used for both."""
+def load_pools(
+    datasets: Sequence[Sequence[Clip]], config: PoolConfig, seed: int, say: Callable[[str], None]
+) -> tuple[PixelPool, PixelPool, tuple[LeftOut, ...]]:
+    """Load the pools for training and validation, and name the clips that cannot be read.
+
+    A dataset too small to divide is used for both; where no held-out clip can be read, or none is as large as a shape
+    of the batches, validation uses the training clips, or the other shapes, which `say` is told. Raises FileProblem
+    for a dataset without readable clips, UsageError where no training clip is as large as one of the shapes.
+    """
     training = [[clip for clip in clips if not held_out(clip)] or list(clips) for clips in datasets]
     validation = [[clip for clip in clips if held_out(clip)] or list(clips[:1]) for clips in datasets]
-    return load_pool(training, config, seed), load_pool(validation, config, seed)
+    left_out: dict[str, LeftOut] = {}
+
+    def leave_out(item: LeftOut) -> None:
+        if item.key not in left_out:
+            say(f"left out: {item.key}: {item.reason}")
+        left_out[item.key] = item
+
+    pool = load_pool(training, config, seed, leave_out)
+    for clips, windows in zip(training, pool.groups, strict=True):
+        if not windows:
+            raise FileProblem(f"none of {len(clips)} clips beside {clips[0].path} can be read")
+    pool.check_shapes()
+    validation_pool, missing = load_pool(validation, config, seed, leave_out).with_covered_shapes()
+    if missing:
+        say(f"note: of the held-out clips, {missing}")
+    return pool, validation_pool if validation_pool.config.shapes else pool, tuple(left_out.values())
 
 
 def reconstruct_windows(
@@ -257,7 +281,7 @@ def prepare_run(config: AutoencoderRun, out: Path, start: Path | None) -> tuple[
     """
     latest = checkpoint.latest_checkpoint(out)
     description: dict[str, Any] = {"kind": "autoencoder", "config": to_dict(config.model)}
-    if latest is not None and ("started_from" in read_json(latest / "model.json")) != (start is not None):
+    if latest is not None and ("started_from" in checkpoint.read_description(latest)) != (start is not None):
         raise UsageError(
             f"{out} was begun {'without' if start else 'with'} a model to train on; "
             "continue in the same way, or give another --out"
@@ -272,12 +296,17 @@ def prepare_run(config: AutoencoderRun, out: Path, start: Path | None) -> tuple[
 
 
 def train_autoencoder(
-    config: AutoencoderRun, data: Sequence[Path], out: Path, start: Path | None = None, quiet: bool = False
+    config: AutoencoderRun,
+    data: Sequence[Path],
+    out: Path,
+    start: Path | None = None,
+    quiet: bool = False,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Run or continue a training in the folder `out`; returns the last logged numbers.
 
     `start` is the folder of a trained autoencoder whose decoder is trained further; its encoder, and with it all
-    latents that it made, do not change.
+    latents that it made, do not change. When `stopping()` is true after a step, the state is saved and training ends.
     """
     # setup: folder, device, data
     (out / "samples").mkdir(parents=True, exist_ok=True)
@@ -293,17 +322,20 @@ def train_autoencoder(
         checkpoint.load_model(start, model)
     optimizers = make_optimizers(model, train)
     state = TrainState(model, optimizers)
-    state.resume(out)
+    description["data"] = data_of_clips(datasets)
+    notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
     model.encoder.requires_grad_(state.step < train.freeze_encoder_from)
 
     with TrainingLog(out, "autoencoder", train.steps, state.step, quiet) as log:
+        for note in notes:
+            log.say(note)
         log.say(f"reading clips into memory, out of {sum(map(len, datasets))}")
-        pool, validation_pool = load_pools(datasets, config.pool, seed)
+        pool, validation_pool, left_out = load_pools(datasets, config.pool, seed, log.say)
         if state.step == 0 and start is None:
             initialise_linear_paths(model, pool, seed)
             state = TrainState(model, optimizers)
-        numbers, running = dict[str, float](), list[Tensor]()
-        while state.step < train.steps:
+        stop = False
+        while state.step < train.steps and not stop:
             # one step; all random numbers depend on (seed, step)
             started = time.perf_counter()
             factor = min((state.step + 1) / train.warmup, 1.0) * (1 - state.step / train.steps) ** 0.8
@@ -319,36 +351,35 @@ def train_autoencoder(
                 train, output.float(), windows, mean.float(), log_variance.float(), config.model.stride[0]
             )
             loss.backward()
-            state.optimizer_step(factor, train.clip_norm, train.precision)
-            state.update_average(train.average_decay)
+            if state.optimizer_step(loss, factor, train.clip_norm, train.precision):
+                state.update_average(train.average_decay)
+            else:
+                log.skip(state.step, float(loss.detach()), pool.clips(seed, state.step - 1))
+                state.check_skipped()
             state.clips += windows.shape[0]
-            running.append(loss.detach())
             state.seconds += time.perf_counter() - started
 
             # log, validate, save
             log.advance(state.step)
-            last = state.step == train.steps
+            last, stop = state.step == train.steps, stopping()
             if state.step % train.log_every == 0 or last:
-                numbers = {
-                    "loss": float(torch.stack(running).mean()),
-                    "clips/s": state.clips / state.seconds,
-                    "seconds": state.seconds,
-                }
-                running.clear()
-                log.write(state.step, numbers)
+                speed = {"clips/s": state.clips / state.seconds, "seconds": state.seconds}
+                state.numbers = {**state.mean_loss(), **speed}
+                log.write(state.step, state.numbers)
             if state.step % train.check_every == 0 or last:
                 assert isinstance(state.average, Autoencoder)
                 psnr, picture = validate(state.average, validation_pool, seed)
-                numbers["psnr"] = psnr
-                log.write(state.step, numbers)
+                state.numbers["psnr"] = psnr
+                log.write(state.step, state.numbers)
                 video.write_image(out / "samples" / f"{state.step:07d}.png", picture.numpy())
             if state.step == train.freeze_encoder_from or (last and state.step < train.freeze_encoder_from):
                 freeze_encoder(state, validation_pool, seed, train.emphasis)
                 checkpoint.save_model(out, state.average, description, torch.float16)
                 log.say(f"the encoder is frozen: latents encoded with {out} stay valid from now on")
-            if state.step % train.save_every == 0 or last:
+            if state.step % train.save_every == 0 or last or stop:
                 state.save(out, description)
 
-    trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, **numbers}
-    checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
-    return numbers
+    if state.step == train.steps:
+        trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, **state.numbers}
+        checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
+    return {**state.numbers, "left_out": len(left_out)}

@@ -63,14 +63,14 @@ class TrainingBatch:
     """A pack with the residual and the scale of every visual token, [v, p] each.
 
     The network output times `scale` is trained towards `residual`, the target minus its best linear estimate (see
-    `flow.path.balance`); both are 0 for known tokens. `num_clips` and `num_tokens` (visual) count all processes;
-    `num_noised` counts the tokens with loss in this process.
+    `flow.path.balance`); both are 0 for known tokens. `keys` of the clips and `num_tokens` (visual) are those of all
+    processes; `num_noised` counts the tokens with loss in this process.
     """
 
     tokens: PackedTokens
     residual: Tensor
     scale: Tensor
-    num_clips: int
+    keys: tuple[str, ...]
     num_tokens: int
     num_noised: int
 
@@ -201,7 +201,8 @@ def make_batch(
     batch, arranged = pack([sample for sample, _, _ in samples])
     residual = torch.cat([samples[i][1] for i in arranged])
     scale = torch.cat([samples[i][2] for i in arranged])
-    return TrainingBatch(batch, residual, scale, len(plan.clips), sum(plan.sizes), int((scale[:, 0] > 0).sum()))
+    keys = tuple(dataset.clips[index].key for index in plan.clips)
+    return TrainingBatch(batch, residual, scale, keys, sum(plan.sizes), int((scale[:, 0] > 0).sum()))
 
 
 @dataclass(frozen=True)

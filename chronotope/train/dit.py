@@ -15,12 +15,12 @@ from torch import Tensor
 from chronotope import checkpoint
 from chronotope.config import to_dict
 from chronotope.data.latents import LatentDataset, fingerprint
-from chronotope.data.record import TrainingRecord, read_record, record_of
+from chronotope.data.record import TrainingRecord, changes_in_data, data_of_latents, read_record, record_of
 from chronotope.errors import UsageError
 from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks, join_ranks, leave_ranks, split_over_ranks, sum_gradients, sum_over_ranks
-from chronotope.storage import read_json, write_json, write_toml
+from chronotope.storage import write_json, write_toml
 from chronotope.train.batches import TrainingBatch, check_batch_tokens, stream_batches, to_device
 from chronotope.train.config import DiTRun, DiTTraining
 from chronotope.train.log import TrainingLog
@@ -94,7 +94,7 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
         deviation = dataset.deviation() * math.prod(config.geometry.patch_size)
         record: TrainingRecord | None = shown
     else:
-        trained = read_json(source / "model.json")
+        trained = checkpoint.read_description(source)
         vocabulary, deviation = tuple(trained["vocabulary"]), tuple(trained["flow"]["deviation"])
         started_from = trained.get("started_from")
         before = read_record(trained)
@@ -107,7 +107,7 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
 def _check_start(config: DiTRun, about: dict[str, Any], start: Path) -> None:
     """Raise UsageError for a start model of other sizes or of another autoencoder."""
     check_compatible(config, start)
-    trained = read_json(start / "model.json")
+    trained = checkpoint.read_description(start)
     if trained["autoencoder"] != about["autoencoder"]:
         raise UsageError(
             f"{start} was trained on latents of autoencoder {trained['autoencoder']}, these latents are of "
@@ -117,7 +117,7 @@ def _check_start(config: DiTRun, about: dict[str, Any], start: Path) -> None:
 
 def check_compatible(config: DiTRun, start: Path) -> None:
     """Raise UsageError for a start model with other sizes, another path or another prediction than the config."""
-    trained = read_json(start / "model.json")
+    trained = checkpoint.read_description(start)
     for part in ("model", "flow"):
         found = trained["config" if part == "model" else part]
         for name, value in to_dict(getattr(config, part)).items():
@@ -140,6 +140,7 @@ def describe(run: PreparedRun, dataset: LatentDataset) -> dict[str, Any]:
         "defaults": to_dict(config.defaults),
         "started_from": run.started_from,
         "trained_on": to_dict(run.record),
+        "data": data_of_latents(dataset),
     }
 
 
@@ -150,11 +151,13 @@ def train_dit(
     sampler: Sampler | None = None,
     start: Path | None = None,
     quiet: bool = False,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Run or continue a training in the folder `out`; returns the last logged numbers.
 
     `data` are latents folders. `sampler(config, model, folder)` draws samples every `train.check_every` steps. `start`
-    is the folder of a trained transformer to start from, instead of random weights.
+    is the folder of a trained transformer to start from, instead of random weights. When `stopping()` is true in any
+    process, the state is saved after the step and training ends.
     """
     # setup: folder, data, vocabulary, device
     (out / "samples").mkdir(parents=True, exist_ok=True)
@@ -174,16 +177,17 @@ def train_dit(
         run = replace(run, started_from=fingerprint(model))
     optimizers = make_optimizers(model, train, ranks)
     state = TrainState(model, optimizers)
-    state.resume(out)
-    network = torch.compile(model, dynamic=True) if train.compile else model
     description = describe(run, dataset)
+    notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
+    network = torch.compile(model, dynamic=True) if train.compile else model
     check_batch_tokens(config, dataset, ranks)
     batches = stream_batches(config, dataset, tokenizer, state.step, state.clips, ranks)
-    numbers: dict[str, float] = {}
-    running: list[Tensor] = []
     with TrainingLog(out, "transformer", train.steps, state.step, quiet, writes=ranks.first) as log:
+        for note in notes:
+            log.say(note)
         log.say(f"{len(dataset)} clips, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
-        while state.step < train.steps:
+        stop = False
+        while state.step < train.steps and not stop:
             # one step; all random numbers depend on (seed, step)
             started = time.perf_counter()
             factor = learning_rate_factor(train, state.step)
@@ -195,30 +199,30 @@ def train_dit(
                 output = network(batch.tokens)
             loss = flow_loss(output, batch, num_noised)
             loss.backward()
-            sum_gradients(model.parameters(), ranks)
-            state.optimizer_step(factor, train.clip_norm, train.precision)
-            state.clips += batch.num_clips
+            # the loss and the request to stop are summed as well, so that all processes decide alike
+            shared = torch.stack([loss.detach(), torch.tensor(float(stopping()), device=device)])
+            loss, stop_votes = sum_gradients(model.parameters(), shared, ranks)
+            stop = bool(stop_votes)
+            if state.optimizer_step(loss, factor, train.clip_norm, train.precision):
+                state.update_average(train.average_decay)
+            else:
+                log.skip(state.step, float(loss), batch.keys)
+                state.check_skipped()
+            state.clips += len(batch.keys)
             state.tokens += batch.num_tokens
-            state.update_average(train.average_decay)
-            running.append(loss.detach())
             state.seconds += time.perf_counter() - started
 
             # log, sample, save
             log.advance(state.step)
             last = state.step == train.steps
             if state.step % train.log_every == 0 or last:
-                numbers = {
-                    "loss": float(sum_over_ranks(torch.stack(running), ranks).mean()),
-                    "clips/s": state.clips / state.seconds,
-                    "tokens/s": state.tokens / state.seconds,
-                    "seconds": state.seconds,
-                }
-                running.clear()
-                log.write(state.step, numbers)
+                speed = {"clips/s": state.clips / state.seconds, "tokens/s": state.tokens / state.seconds}
+                state.numbers = {**state.mean_loss(), **speed, "seconds": state.seconds}
+                log.write(state.step, state.numbers)
             if ranks.first and sampler is not None and (state.step % train.check_every == 0 or last):
                 assert isinstance(state.average, DiT)
                 sampler(config, state.average, out / "samples" / f"{state.step:07d}")
-            if ranks.first and (state.step % train.save_every == 0 or last):
+            if ranks.first and (state.step % train.save_every == 0 or last or stop):
                 state.save(out, description)
 
     leave_ranks()
@@ -227,8 +231,8 @@ def train_dit(
         "seconds": state.seconds,
         "clips": state.clips,
         "tokens": state.tokens,
-        **numbers,
+        **state.numbers,
     }
-    if ranks.first:
+    if ranks.first and state.step == train.steps:
         checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
-    return numbers
+    return state.numbers

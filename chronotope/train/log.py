@@ -1,14 +1,15 @@
-"""Log a training run: one line per logged step in log.jsonl, and a progress bar on stderr."""
+"""Log a training run: a line per logged step in log.jsonl, one per skipped step in quarantine.jsonl, a progress bar."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from chronotope.errors import FileProblem
 from chronotope.storage import append_jsonl, read_jsonl, write_jsonl
 
 __all__ = ["TrainingLog"]
@@ -17,16 +18,19 @@ __all__ = ["TrainingLog"]
 class TrainingLog:
     """Appends numbers to `log.jsonl` and shows them; lines after `step`, from before a resumption, are deleted first.
 
+    Skipped steps are written to `quarantine.jsonl`.
+
     With `writes=False` (all processes but the first) nothing is written or shown.
     """
 
     def __init__(self, run: Path, name: str, total: int, step: int, quiet: bool = False, writes: bool = True) -> None:
         self.path = run / "log.jsonl"
+        self.quarantine = run / "quarantine.jsonl"
         self.writes = writes
-        quiet = quiet or not writes
-        if writes and self.path.exists():
-            write_jsonl(self.path, [row for row in read_jsonl(self.path) if row["step"] <= step])
-        self.console = Console(stderr=True, quiet=quiet)
+        self.console = Console(stderr=True, quiet=quiet or not writes)
+        if writes:
+            for path in (self.path, self.quarantine):
+                self._cut(path, step)
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -39,6 +43,15 @@ class TrainingLog:
         self.progress = Progress(*columns, console=self.console, transient=False)
         self.task = self.progress.add_task(name, total=total, completed=step, numbers="")
 
+    def _cut(self, path: Path, step: int) -> None:
+        """Delete the rows after a step."""
+        rows = read_jsonl(path, self.say) if path.exists() else []
+        if not all(isinstance(row.get("step"), int) for row in rows):
+            raise FileProblem(f"{path} holds a row without a step; it was damaged or edited: mend or delete it")
+        kept = [row for row in rows if row["step"] <= step]
+        if path.exists():
+            write_jsonl(path, kept)
+
     def __enter__(self) -> TrainingLog:
         self.progress.start()
         return self
@@ -50,11 +63,17 @@ class TrainingLog:
 
     def say(self, text: str) -> None:
         """Print a sentence above the progress bar."""
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def advance(self, step: int) -> None:
         """Move the progress bar to `step`."""
         self.progress.update(self.task, completed=step)
+
+    def skip(self, step: int, loss: float, clips: Sequence[str]) -> None:
+        """Write and say which step was skipped, because its loss or gradient was not finite, and its clips."""
+        if self.writes:
+            append_jsonl(self.quarantine, {"step": step, "loss": str(loss), "clips": list(clips)})
+        self.say(f"step {step} is skipped: its loss ({loss:g}) or gradient is not finite; see {self.quarantine}")
 
     def write(self, step: int, numbers: Mapping[str, float]) -> None:
         """Write and show the numbers of a step, rounded to six significant digits."""

@@ -1,11 +1,13 @@
 """The resumable state of a training run in one object, with saving and loading.
 
 Data order and noise are functions of (seed, step), so the step is both the position in the data and the random state.
+A step whose loss or gradient is not finite changes nothing but the counters.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from chronotope import checkpoint
-from chronotope.errors import FileProblem
-from chronotope.storage import read_json, remove_folder, write_folder
+from chronotope.errors import ChronotopeError, FileProblem
+from chronotope.storage import free_space_for, remove_folder, write_folder
 
 __all__ = ["Precision", "TrainState", "autocast", "random_generator"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
+
+COUNTERS = ("step", "clips", "tokens", "seconds", "skipped", "numbers")  # fields of TrainState in state.json
+MAX_SKIPPED = 3  # steps in a row without a finite gradient end a run
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
@@ -45,7 +50,8 @@ def random_generator(seed: int, step: int, device: torch.device | str = "cpu") -
 class TrainState:
     """Weights, their running average, optimizers, and the counters of a run.
 
-    Learning rates at construction are the base rates, which `optimizer_step` scales.
+    Learning rates at construction are the base rates, which `optimizer_step` scales. `skipped` counts the last steps
+    in a row that were skipped, `losses` are those since the last line of the log, `numbers` are the last logged ones.
     """
 
     model: nn.Module
@@ -54,23 +60,53 @@ class TrainState:
     clips: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    skipped: int = 0
+    losses: list[Tensor] = field(default_factory=list)
+    numbers: dict[str, float] = field(default_factory=dict)
     average: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self._damaged: list[Path] = []  # checkpoints that were found damaged when the run was resumed
         self._base_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
 
-    def optimizer_step(self, factor: float, clip_norm: float, precision: Precision) -> None:
-        """Clip the gradients, scale every learning rate by `factor`, update the weights, and clear the gradients."""
+    def optimizer_step(self, loss: Tensor, factor: float, clip_norm: float, precision: Precision) -> bool:
+        """Clip the gradients, scale every learning rate by `factor`, update the weights, and clear the gradients.
+
+        Returns False, and leaves weights and optimizers as they are, where the loss or a gradient is not finite.
+        """
+        self.step += 1
         parameters = list(self.model.parameters())
-        torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
+        if not math.isfinite(norm + 0 * loss.detach()):  # one number, so that a GPU is asked once
+            self.skipped += 1
+            for optimizer in self.optimizers:
+                optimizer.zero_grad(set_to_none=True)
+            return False
+        self.skipped = 0
+        self.losses.append(loss.detach())
         for optimizer, rates in zip(self.optimizers, self._base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             with autocast(parameters[0].device, precision):
                 optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        self.step += 1
+        return True
+
+    def check_skipped(self) -> None:
+        """Raise ChronotopeError after `MAX_SKIPPED` skipped steps in a row."""
+        if self.skipped >= MAX_SKIPPED:
+            raise ChronotopeError(
+                f"the loss or its gradient was not finite in {self.skipped} steps in a row, up to step {self.step}; "
+                "their clips are in quarantine.jsonl and the last checkpoint is intact: train again with lower "
+                "learning rates, or without these clips"
+            )
+
+    def mean_loss(self) -> dict[str, float]:
+        """Return the mean of the losses since the last call, under the name "loss"; nothing if there were none."""
+        loss = {"loss": float(torch.stack(self.losses).mean())} if self.losses else {}
+        self.losses.clear()
+        return loss
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
@@ -85,42 +121,63 @@ class TrainState:
             average.copy_(current)
 
     def save(self, run: Path, description: dict[str, Any], keep: int = 2) -> None:
-        """Write a checkpoint folder named by the step, and delete all but the `keep` newest."""
+        """Write a checkpoint folder named by the step, and delete damaged ones and all but the `keep` newest.
+
+        Raises NotFiniteError and FileProblem, and deletes nothing, where it cannot be written.
+        """
+        tensors = self._tensors()
+        average = self.average.state_dict().values()
+        free_space_for(run, sum(tensor.nbytes for tensor in (*tensors.values(), *average)))
 
         def fill(folder: Path) -> None:
             checkpoint.save_model(folder, self.average, description)
-            counters = {"step": self.step, "clips": self.clips, "tokens": self.tokens, "seconds": self.seconds}
-            checkpoint.save_state(folder, dict(self._tensors()), counters)
+            checkpoint.save_state(folder, tensors, {name: getattr(self, name) for name in COUNTERS})
 
-        write_folder(run / "checkpoints" / f"{self.step:07d}", fill)
-        for old in sorted((run / "checkpoints").glob("[0-9]*"))[:-keep]:
+        target = run / "checkpoints" / f"{self.step:07d}"
+        write_folder(target, fill)
+        for damaged in self._damaged:
+            if damaged != target:
+                remove_folder(damaged)
+        self._damaged.clear()
+        for old in checkpoint.checkpoints(run)[:-keep]:
             remove_folder(old)
 
-    def resume(self, run: Path) -> None:
-        """Load the newest checkpoint of the run folder, if there is one."""
-        folder = checkpoint.latest_checkpoint(run)
+    def resume(self, run: Path) -> list[str]:
+        """Load the newest whole checkpoint of the run folder, if there is one.
+
+        Returns a sentence for each newer one that is damaged; it is deleted when the next one is saved.
+        """
+        notes: list[str] = []
+
+        def skip(folder: Path, problem: str) -> None:
+            self._damaged.append(folder)
+            notes.append(f"note: checkpoint {folder.name} is left out: {problem}")
+
+        folder = checkpoint.latest_checkpoint(run, skip)
         if folder is None:
-            return
+            return notes
+        tensors, counters = checkpoint.load_state(folder)
         checkpoint.load_model(folder, self.average)
-        tensors = checkpoint.load_tensors(folder / "state.safetensors")
         weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
         try:
             self.model.load_state_dict(weights)
-        except RuntimeError as problem:
+            self._load_optimizers(tensors)
+        except (RuntimeError, KeyError, ValueError, IndexError) as problem:
             raise FileProblem(
                 f"{folder} was written by a model of other shapes; use the same preset or another --out"
             ) from problem
-        self._load_optimizers(tensors)
-        counters = read_json(folder / "state.json")
-        self.step, self.clips = counters["step"], counters["clips"]
-        self.tokens, self.seconds = counters["tokens"], counters["seconds"]
+        self.losses = list(tensors.get("losses", torch.zeros(0)).to(next(self.model.parameters()).device))
+        for name in COUNTERS:
+            setattr(self, name, counters.get(name, getattr(self, name)))  # earlier versions saved fewer
+        return notes
 
-    def _tensors(self) -> list[tuple[str, Tensor]]:
+    def _tensors(self) -> dict[str, Tensor]:
         pairs = [(f"model.{name}", tensor) for name, tensor in self.model.state_dict().items()]
+        pairs.append(("losses", torch.stack(self.losses) if self.losses else torch.zeros(0)))
         for number, optimizer in enumerate(self.optimizers):
             for index, state in optimizer.state_dict()["state"].items():
                 pairs += [(f"optimizer.{number}.{index}.{key}", torch.as_tensor(value)) for key, value in state.items()]
-        return pairs
+        return dict(pairs)
 
     def _load_optimizers(self, tensors: dict[str, Tensor]) -> None:
         for number, optimizer in enumerate(self.optimizers):

@@ -25,8 +25,8 @@ RECORD = TrainingRecord(("a", "ball", "red"), ((48, 32),), False, (4, 8), (8.0,)
 
 def save_recorded_run(folder: Path, record: TrainingRecord = RECORD) -> Path:
     """A run folder whose model says what it was trained on."""
-    file = save_run(folder) / "dit" / "model.json"
-    write_json(file, {**read_json(file), "trained_on": to_dict(record)})
+    dit = save_run(folder) / "dit"
+    checkpoint.write_description(dit, {**checkpoint.read_description(dit), "trained_on": to_dict(record)})
     return folder
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from chronotope import checkpoint
 from chronotope.config import to_dict
 from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.media import video
-from chronotope.storage import read_json, write_json
+from chronotope.storage import read_json
 from chronotope.train.log import TrainingLog
 from tests.cli.models import (
     SMALL_AUTOENCODER,
@@ -189,6 +190,30 @@ def test_check_says_all_that_is_wrong_and_how_to_mend_it(clips: Path, model: Pat
 # train
 
 
+def test_training_leaves_out_what_cannot_be_read(clips: Path, tmp_path: Path) -> None:
+    shutil.copytree(clips, "some")
+    whole = Path("some/1.mp4").read_bytes()
+    Path("some/1.mp4").write_bytes(whole[: len(whole) // 2])
+    words = ["train", "autoencoder", "--preset", "tiny", "--data", "some", "--out", "left"]
+    settings = [*SMALL_AUTOENCODER, "pool.shapes=[[4,32,32],[1,32,32]]", "train.steps=2", "train.save_every=1"]
+    result = run(*words, "--set", *settings)
+    assert result.exit_code == 3 and result.stderr.count("left out: some/1: ") == 1
+    assert "1 clip was left out" in result.stderr
+    shutil.copyfile("some/0.mp4", "some/new.mp4")
+    again = run(*words, "--set", *settings[:-2], "train.steps=4", "train.save_every=1")
+    assert "the training data have changed since the last checkpoint (clips then [4], now [5])" in again.stderr
+    message = refused(*words[:-1], "other", "--set", *settings, "pool.shapes=[[4,32,32],[99,32,32]]", status=2)
+    assert "no clip is as large as 99 frames of 32x32" in message
+
+
+def test_two_folders_of_one_name_are_refused_before_the_work(clips: Path, model: Path) -> None:
+    for place in ("one", "two"):
+        shutil.copytree(clips, Path(place) / "clips")
+    words = ("train", "dit", "--preset", "tiny", "--data", "one/clips", "two/clips", "--autoencoder", model)
+    assert "two --data folders are called clips" in refused(*words, "--out", "same", status=2)
+    assert not Path("same/latents").exists()
+
+
 def test_training_goes_on_as_if_never_interrupted(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for what in ("autoencoder", "dit"):
         whole = train(what, clips, "whole")
@@ -284,9 +309,9 @@ def test_a_transformer_on_a_ready_autoencoder(clips: Path, model: Path) -> None:
 def test_training_on_keeps_the_record_of_the_start(clips: Path, model: Path) -> None:
     """After fine-tuning, every word of every caption of both runs is known."""
     shutil.copytree(model, "start")
-    file = Path("start/dit/model.json")
+    dit = Path("start/dit")
     before = TrainingRecord(("dragon",), ((64, 64),), False, (12, 17), (24.0,), ("stage small",))
-    write_json(file, {**read_json(file), "trained_on": to_dict(before)})
+    checkpoint.write_description(dit, {**read_json(dit / "model.json"), "trained_on": to_dict(before)})
     shutil.copytree(clips, "clips")
     Path("clips/dataset.json").write_text('{"world": "stage", "scope": "shapes"}')
     settings = "model.max_text_tokens=24", "train.steps=1", "train.max_sample_tokens=8"  # 2 of 3 slices of 4 tokens

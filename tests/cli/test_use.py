@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -204,48 +205,73 @@ def test_interruption_leaves_nothing(model: Path, monkeypatch: pytest.MonkeyPatc
 def broken_model(kind: str, model: Path, target: Path) -> Path:
     """A copy of the model with one thing wrong."""
     shutil.copytree(model, target)
-    weights = target / "dit/model.safetensors"
-    match kind:
-        case "truncated":
-            weights.write_bytes(weights.read_bytes()[:1000])
-        case "empty":
-            weights.write_bytes(b"")
-        case "pickle":
-            torch.save({"weight": torch.zeros(3)}, weights)
-        case "shapes":
-            tensors = checkpoint.load_tensors(weights)
-            save_file({**tensors, "patch_in.weight": torch.zeros(3, 3)}, weights)
-        case "missing tensor":
-            tensors = checkpoint.load_tensors(weights)
-            tensors.pop("patch_in.weight")
-            save_file(tensors, weights)
-        case "swapped":
-            (target / "dit").rename(target / "other")
-            (target / "autoencoder").rename(target / "dit")
-            (target / "other").rename(target / "autoencoder")
-        case "no dit":
-            shutil.rmtree(target / "dit")
-        case "json":
-            (target / "dit/model.json").write_text("{")
-        case "config":
-            description = read_json(target / "dit/model.json")
-            misspelt = {**description, "config": {**description["config"], "widht": 3}}
-            write_json(target / "dit/model.json", misspelt)
-        case "not a description":
-            write_json(target / "dit/model.json", {"kind": "dit"})
-        case "other autoencoder":
-            shutil.copytree(
-                save_run(target / "other", seed=1) / "autoencoder", target / "autoencoder", dirs_exist_ok=True
-            )
+    dit = target / "dit"
+    if kind in ("shapes", "missing tensor", "not finite"):
+        break_tensors(kind, dit)
+    elif kind in ("edited", "config", "not a description", "json"):
+        break_description(kind, dit / "model.json")
+    elif kind == "swapped":
+        dit.rename(target / "other")
+        (target / "autoencoder").rename(dit)
+        (target / "other").rename(target / "autoencoder")
+    elif kind == "no dit":
+        shutil.rmtree(dit)
+    elif kind == "other autoencoder":
+        shutil.copytree(save_run(target / "other", seed=1) / "autoencoder", target / "autoencoder", dirs_exist_ok=True)
+    else:
+        break_weights(kind, dit)
     return target
+
+
+def break_weights(kind: str, folder: Path) -> None:
+    """Damage the file of the weights."""
+    weights = folder / "model.safetensors"
+    if kind == "pickle":
+        torch.save({"weight": torch.zeros(3)}, weights)
+    else:
+        weights.write_bytes(b"" if kind == "empty" else weights.read_bytes()[:1000])
+    if kind == "old":  # of a version that wrote no checksums
+        description = read_json(folder / "model.json")
+        del description["checksum"], description["files"]
+        write_json(folder / "model.json", description)
+
+
+def break_tensors(kind: str, folder: Path) -> None:
+    """Save wrong tensors, with right checksums."""
+    tensors = checkpoint.load_tensors(folder / "model.safetensors")
+    if kind == "shapes":
+        tensors["patch_in.weight"] = torch.zeros(3, 3)
+    elif kind == "missing tensor":
+        del tensors["patch_in.weight"]
+    else:
+        tensors["patch_in.weight"][1, 2] = math.nan
+    save_file(tensors, folder / "model.safetensors")
+    checkpoint.write_description(folder, read_json(folder / "model.json"))
+
+
+def break_description(kind: str, file: Path) -> None:
+    """Change a model.json; only of a misspelt setting the checksum is right."""
+    description = read_json(file)
+    match kind:
+        case "edited":
+            file.write_text(file.read_text().replace('"depth": 1', '"depth": 2'))
+        case "config":
+            checkpoint.write_description(file.parent, {**description, "config": {**description["config"], "widht": 3}})
+        case "not a description":
+            write_json(file, {"kind": "dit"})
+        case "json":
+            file.write_text("{")
 
 
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("truncated", "not a whole safetensors file"),
-        ("empty", "not a whole safetensors file"),
-        ("pickle", "not a whole safetensors file"),
+        ("truncated", "model.safetensors is damaged, cut off, or not the file that was saved with it"),
+        ("empty", "model.safetensors is damaged, cut off, or not the file that was saved with it"),
+        ("pickle", "model.safetensors is damaged, cut off, or not the file that was saved with it"),
+        ("old", "not a whole safetensors file"),
+        ("edited", "model.json is damaged or was edited"),
+        ("not finite", "holds numbers that are not finite, in patch_in.weight"),
         ("shapes", "patch_in.weight has shape (3, 3), expected (64, 64)"),
         ("missing tensor", "patch_in.weight is missing"),
         ("swapped", "holds a model of kind 'dit', expected 'autoencoder'"),

@@ -194,9 +194,11 @@ def test_another_dataset_or_autoencoder_is_refused(clips: Path, tmp_path: Path) 
     with pytest.raises(UsageError, match="cut otherwise"):
         encode_dataset(clips, tmp_path / "lat", autoencoder(), GEOMETRY, shuffled=0.5)
     save_clip(tmp_path / "other" / "z.mp4")
+    save_clip(tmp_path / "elsewhere" / "d" / "a.mp4", colour=99)  # the same names, other clips
     before = content(clips)
-    with pytest.raises(UsageError, match="other clips"):
-        encode_dataset(tmp_path / "other", tmp_path / "lat", autoencoder(), GEOMETRY)
+    for other in (tmp_path / "other", tmp_path / "elsewhere" / "d"):
+        with pytest.raises(UsageError, match="other clips"):
+            encode_dataset(other, tmp_path / "lat", autoencoder(), GEOMETRY)
     assert content(clips) == before
     shutil.copytree(clips, tmp_path / "moved" / "d")  # the same clips elsewhere, with other times
     found = encode_dataset(tmp_path / "moved" / "d", tmp_path / "lat", autoencoder(), GEOMETRY)

@@ -50,14 +50,14 @@ def test_training_a_decoder_further_keeps_latents_valid(run: Path, clips: Path, 
     assert weights(tmp_path / "again") == weights(tmp_path / "on" / "autoencoder")
 
 
-def _interrupted_after(steps: int) -> Callable[..., None]:
+def _interrupted_after(steps: int) -> Callable[..., bool]:
     """Return `TrainState.optimizer_step` that raises KeyboardInterrupt after some steps."""
     original = TrainState.optimizer_step
 
-    def step(state: TrainState, *arguments: Any) -> None:
+    def step(state: TrainState, *arguments: Any) -> bool:
         if state.step == steps:
             raise KeyboardInterrupt
-        original(state, *arguments)
+        return original(state, *arguments)
 
     return step
 
