@@ -43,7 +43,7 @@ __all__ = [
 MODEL_FILES = ("model.safetensors",)  # that the checksums in model.json cover
 STATE_FILES = ("state.safetensors", "model.json", "model.safetensors")  # that those in state.json cover
 SEAL = ("files", "checksum")
-UNHASHED = ("trained_on", "licence", *SEAL)  # fields of model.json that do not change what the model computes
+UNHASHED = ("trained_on", "data", "licence", *SEAL)  # fields of model.json that do not change what the model computes
 
 
 class NotFiniteError(ChronotopeError):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["ChronotopeError", "FileProblem", "UsageError", "nearest", "suggest"]
+__all__ = ["LEFT_OUT", "ChronotopeError", "FileProblem", "UsageError", "nearest", "suggest"]
+
+LEFT_OUT = 3  # exit status of a command that is done, but left out items that could not be read
 
 
 class ChronotopeError(Exception):

@@ -23,9 +23,11 @@ from chronotope.cli.terminal import (
     Command,
     Commands,
     option,
+    progress,
     say,
     show,
 )
+from chronotope.errors import LEFT_OUT
 
 __all__ = ["chronotope", "main"]
 
@@ -34,7 +36,7 @@ STAGES = {
     "train": ["train"],
     "use": ["generate", "reconstruct"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
-    "look": ["info"],
+    "look": ["info", "check"],
 }
 CLOSING = """
 First time:  bash runs/tiny.sh           the whole pipeline on two CPU cores, in minutes
@@ -133,12 +135,7 @@ def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     Each clip is an .mp4 (some are pictures, .png) with captions at three levels of detail, the spec it was rendered
     from, the ground truth of every frame and masks. The same seed gives the same clips.
     """
-    from chronotope.cli.world import render_dataset
-    from chronotope.worlds.write import DatasetRequest
-
-    render_dataset(out, workers, DatasetRequest(world="stage", count=count, **request))
-    say(f"{out} holds {count} {'clip' if count == 1 else 'clips'}")
-    click.echo(out)
+    _render_dataset(out, workers, {"world": "stage", "count": count, **request})
 
 
 @world.command(
@@ -173,11 +170,16 @@ def table(out: Path, count: int, workers: int, **request: Any) -> None:
     The files are those of `world stage`, with depth, contacts and the camera as well. The same seed gives the same
     clips on one machine. It needs MuJoCo: pip install 'chronotope[table]'.
     """
-    from chronotope.cli.world import render_dataset
-    from chronotope.worlds.write import DatasetRequest
+    _render_dataset(out, workers, {"world": "table", "scope": "table", "count": count, **request})
 
-    render_dataset(out, workers, DatasetRequest(world="table", scope="table", count=count, **request))
-    say(f"{out} holds {count} {'clip' if count == 1 else 'clips'}")
+
+def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
+    """Render a dataset, or the rest of it, and say how many clips the folder then holds."""
+    from chronotope.worlds.write import DatasetRequest, write_dataset
+
+    with progress("rendering", "clips") as report:
+        held = write_dataset(out, DatasetRequest(**request), report, workers)
+    say(f"{out} holds {held} {'clip' if held == 1 else 'clips'}")
     click.echo(out)
 
 
@@ -199,19 +201,24 @@ def table(out: Path, count: int, workers: int, **request: Any) -> None:
     metavar="SHARE",
     help="Cut this share of the clips into slices at random places, to train models that take pictures at any time.",
 )
-def encode(data: Path, out: Path, model: str, shuffled: float) -> None:
+@option("--strict", is_flag=True, help="Stop at the first clip that cannot be read, instead of leaving it out.")
+def encode(data: Path, out: Path, model: str, shuffled: float, strict: bool) -> int:
     """Compress clips to latents, once, for fast training.
 
-    DATA is a folder of videos and pictures of any sizes. Captions are read from NAME.json or NAME.txt beside each.
+    DATA is a folder of videos and pictures of any sizes. Captions are read from NAME.json or NAME.txt beside each. The
+    same command again encodes what is new or changed and removes what is gone. The exit status is 3 where clips were
+    left out.
     """
     from chronotope.cli.train import encode_clips
     from chronotope.cli.use import device
     from chronotope.generate.pipeline import find_model, load_autoencoder
 
     autoencoder = load_autoencoder(find_model(model)).to(device())
-    count = encode_clips(data, out, autoencoder, shuffled)
-    say(f"{out} holds the latents of {count} {'clip' if count == 1 else 'clips'}")
+    encoded = encode_clips(data, out, autoencoder, shuffled, strict)
+    if encoded.captioned < encoded.clips:
+        say(f"note: {encoded.clips - encoded.captioned} of {encoded.clips} clips have no caption")
     click.echo(out)
+    return LEFT_OUT if encoded.left_out else 0
 
 
 # Train
@@ -294,7 +301,7 @@ def autoencoder(
     start: str | None,
     dry_run: bool,
     as_json: bool,
-) -> None:
+) -> int:
     """Train the video compression network on folders of clips, into OUT/autoencoder."""
     from chronotope.cli.train import autoencoder_config, run_autoencoder
 
@@ -303,8 +310,8 @@ def autoencoder(
         from chronotope.cli.costs import autoencoder_costs
 
         show_training(preset, config, autoencoder_costs(config), as_json)
-        return
-    result(run_autoencoder(config, data, train_folders(data, out), start), as_json)
+        return 0
+    return result(*run_autoencoder(config, data, train_folders(data, out), start), as_json)
 
 
 @train.command(
@@ -338,7 +345,7 @@ def dit(
     start: str | None,
     dry_run: bool,
     as_json: bool,
-) -> None:
+) -> int:
     """Train the transformer on latents, into OUT/dit; samples appear in OUT/dit/samples.
 
     Folders of latents come from `chronotope encode`. A folder of clips is encoded first, with OUT/autoencoder, into
@@ -351,8 +358,8 @@ def dit(
         from chronotope.cli.costs import dit_costs
 
         show_training(preset, config, dit_costs(config), as_json)
-        return
-    result(run_dit(config, data, train_folders(data, out), source, start), as_json)
+        return 0
+    return result(*run_dit(config, data, train_folders(data, out), source, start), as_json)
 
 
 def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool) -> None:
@@ -363,11 +370,14 @@ def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool
     show({"preset": preset, "about": find_preset(preset).about, "settings": to_dict(config), "costs": costs}, as_json)
 
 
-def result(run: Path, as_json: bool) -> None:
-    """Print the folder of a finished training, or its description as JSON."""
+def result(run: Path, left_out: int, as_json: bool) -> int:
+    """Print the folder of a finished training, or its description as JSON; return the exit status."""
     from chronotope.cli.info import describe
 
     click.echo(json.dumps(describe(run), indent=1) if as_json else run)
+    if left_out:
+        say(f"note: {left_out} {'clip was' if left_out == 1 else 'clips were'} left out, as listed above")
+    return LEFT_OUT if left_out else 0
 
 
 # Use
@@ -441,3 +451,23 @@ def info(path: Path, as_json: bool) -> None:
     from chronotope.cli.info import describe
 
     show(describe(path), as_json)
+
+
+@chronotope.command(
+    cls=Command,
+    examples="""
+    chronotope check data/holiday
+    chronotope check data/holiday-latents
+    chronotope check runs/mine
+    """,
+)
+@click.argument("path", type=FILE, metavar="FOLDER")
+@JSON
+def check(path: Path, as_json: bool) -> int:
+    """Find everything that is wrong with a dataset, latents, a run or a report, and say how to mend it.
+
+    Decodes every clip and verifies every hash. Exit status 1 if something is wrong; notes alone are no error.
+    """
+    from chronotope.cli.check import check as examine
+
+    return examine(path, as_json)

@@ -206,7 +206,7 @@ def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
     """
     autoencoder = load_autoencoder(find_model(model)).to(device())
     geometry = Geometry(stride=autoencoder.config.stride)
-    clips, rows = find_clips(data), []
+    clips, rows = [clip for folder in data for clip in find_clips(folder)], []
     with progress("through the autoencoder", "clips") as report:
         for number, clip in enumerate(clips, start=1):
             frames = video.read(clip.path).frames

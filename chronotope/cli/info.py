@@ -12,7 +12,8 @@ from typing import Any
 
 from chronotope import checkpoint
 from chronotope.cli.knowledge import describe_training, summarise
-from chronotope.data.clips import SUFFIXES, find_clips, read_captions
+from chronotope.data.captions import read_captions
+from chronotope.data.clips import PICTURES, scan_folder
 from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.evaluate.report import read_report
 from chronotope.generate.pipeline import PICKLES, WEIGHTS
@@ -136,14 +137,9 @@ def _report(folder: Path) -> dict[str, Any]:
 
 
 def _dataset(folder: Path) -> dict[str, Any]:
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and ".part" not in path.name and path.name[0] != "."
-    )
-    if not files:
-        find_clips([folder])  # raises the error that says what is missing
-    pictures = sum(path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp") for path in files)
+    found = scan_folder(folder)
+    files = [clip.path for clip in found.clips]
+    pictures = sum(path.suffix.lower() in PICTURES for path in files)
     about = folder / "dataset.json"
     facts: dict[str, Any] = {
         "kind": "dataset",
@@ -163,14 +159,21 @@ def _dataset(folder: Path) -> dict[str, Any]:
             probed.append(video.probe(path))
         except FileProblem as problem:
             unreadable.append(str(problem))
-    if unreadable:
-        facts["unreadable"] = unreadable
     facts["sizes"] = _counted(f"{info.width}x{info.height}" for info in probed)
     facts["num_frames"] = _spread([info.num_frames for info in probed])
     facts["fps"] = _counted(f"{info.fps:g}" for info in probed if info.num_frames > 1)
-    captions = [read_captions(path) for path in chosen]
+    captions = []
+    for path in chosen:
+        try:
+            captions.append(read_captions(path))
+        except FileProblem as problem:
+            unreadable.append(str(problem))
     levels = Counter(level for by_level in captions for level, texts in by_level.items() if texts)
     facts["captions"] = {level: f"{count} of {len(captions)} clips" for level, count in levels.items()} or "none"
+    if unreadable:
+        facts["unreadable"] = unreadable
+    if found.left_out:
+        facts["left_out"] = found.notes()
     facts["examples"] = [by_level["sentence"][0] for by_level in captions if by_level.get("sentence")][:3]
     return facts
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,8 @@ from chronotope.cli.interrupt import stoppable
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.use import device
 from chronotope.config import override, to_dict
-from chronotope.data.latents import LatentDataset, encode_dataset, fingerprint
+from chronotope.data.encode import Encoded, encode_dataset
+from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder, model_description
 from chronotope.geometry import Geometry
@@ -34,16 +36,26 @@ from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import Sampler, check_compatible, train_dit
 
+FEW_CAPTIONS = 0.9  # the share of captioned clips below which training says so
+
+
 __all__ = ["autoencoder_config", "dit_config", "encode_clips", "run_autoencoder", "run_dit"]
 
 
 # Data
 
 
-def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: float) -> int:
-    """Encode a folder of clips, or continue; return the number of clips."""
+def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: float, strict: bool = False) -> Encoded:
+    """Bring the latents of a folder of clips up to date, and say what was found, left out and not captioned."""
+    geometry = Geometry(stride=autoencoder.config.stride)
     with progress(f"encoding {data.name}", "clips") as report:
-        return encode_dataset(data, out, autoencoder, Geometry(stride=autoencoder.config.stride), shuffled, report)
+        encoded = encode_dataset(
+            data, out, autoencoder, geometry, shuffled, report, lambda sentence: say(f"note: {sentence}"), strict
+        )
+    for item in encoded.left_out:
+        say(f"left out: {item.key}: {item.reason}")
+    say(f"{out}: {encoded.in_words()}")
+    return encoded
 
 
 # Train
@@ -73,8 +85,13 @@ def _preset(name: str) -> Preset:
     return preset
 
 
-def run_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, start_from: str | None = None) -> Path:
-    """Train `out`/autoencoder, or continue it; with `start_from`, train the decoder of that model further."""
+def run_autoencoder(
+    config: AutoencoderRun, data: Sequence[Path], out: Path, start_from: str | None = None
+) -> tuple[Path, int]:
+    """Train `out`/autoencoder, or continue it; with `start_from`, train the decoder of that model further.
+
+    Returns the run and how many clips were left out, because they cannot be read.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("the autoencoder is trained in one process; start `train autoencoder` without torchrun")
     run, start = out / "autoencoder", None
@@ -91,16 +108,17 @@ def run_autoencoder(config: AutoencoderRun, data: Sequence[Path], out: Path, sta
         if (folder / "latents.json").is_file():
             raise UsageError(f"{folder} holds latents; the autoencoder is trained on the videos they were made from")
     with _writing(run):
-        _train(run, config, lambda stopping: train_autoencoder(config, data, run, start, stopping=stopping))
-    return run
+        numbers = _train(run, config, lambda stopping: train_autoencoder(config, data, run, start, stopping=stopping))
+    return run, int(numbers.get("left_out", 0))
 
 
 def run_dit(
     config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None, start_from: str | None
-) -> Path:
+) -> tuple[Path, int]:
     """Train `out`/dit, or continue it; folders of clips are encoded into `out`/latents first.
 
-    With `start_from`, training starts from that model's transformer and uses its autoencoder.
+    With `start_from`, training starts from that model's transformer and uses its autoencoder. Returns the run and how
+    many clips were left out, because they cannot be read.
     """
     with _writing(out / "dit"):
         return _run_dit(config, data, out, autoencoder_from, start_from)
@@ -108,7 +126,7 @@ def run_dit(
 
 def _run_dit(
     config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None, start_from: str | None
-) -> Path:
+) -> tuple[Path, int]:
     run, ranks = out / "dit", join_ranks()
     start = find_model(start_from) / "dit" if start_from else None
     if start is not None:
@@ -121,12 +139,10 @@ def _run_dit(
         _provide_autoencoder(out, autoencoder_from or start_from)
     wait_for_all(ranks)
     autoencoder = load_autoencoder(out).to(device())
-    latents = [folder if (folder / "latents.json").is_file() else _encoded(folder, out, autoencoder) for folder in data]
-    if len(set(latents)) != len(latents):
-        raise UsageError(
-            f"two --data folders are called {latents[-1].name}; rename one, or encode them with `chronotope encode`"
-        )
+    latents, left_out = _latents_of(data, out, autoencoder)
     dataset = LatentDataset(latents)
+    if ranks.first:
+        _say_captions(dataset)
     if dataset.about[0]["autoencoder"] != fingerprint(autoencoder):
         raise UsageError(
             f"{latents[0]} was encoded by autoencoder {dataset.about[0]['autoencoder']}, but {out / 'autoencoder'} is "
@@ -135,7 +151,7 @@ def _run_dit(
         )
     sampler = progress_sampler(run, autoencoder, _two_prompts(dataset))
     _train(run, config, lambda stopping: train_dit(config, latents, run, sampler, start, stopping=stopping))
-    return run
+    return run, left_out
 
 
 @contextlib.contextmanager
@@ -172,17 +188,39 @@ def _provide_autoencoder(out: Path, source: str | None) -> None:
         say(f"{folder}: copied from {found}")
 
 
-def _encoded(data: Path, out: Path, autoencoder: Autoencoder) -> Path:
-    """Encode a folder of clips and return the folder of its latents."""
+def _latents_of(data: Sequence[Path], out: Path, autoencoder: Autoencoder) -> tuple[list[Path], int]:
+    """Return the folders of latents to train on, and how many clips were left out; folders of clips are encoded."""
+    clips = [folder for folder in data if not (folder / "latents.json").is_file()]
+    names = Counter(folder.resolve().name for folder in clips)
+    if double := [name for name, count in names.items() if count > 1]:
+        raise UsageError(
+            f"two --data folders are called {double[0]}; rename one, or encode them with `chronotope encode`"
+        )
+    encoded = {folder: _encoded(folder, out, autoencoder) for folder in clips}
+    left_out = sum(count for _, count in encoded.values())
+    return [encoded[folder][0] if folder in encoded else folder for folder in data], left_out
+
+
+def _encoded(data: Path, out: Path, autoencoder: Autoencoder) -> tuple[Path, int]:
+    """Encode a folder of clips; return the folder of its latents and how many clips were left out."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
             f"{data} holds clips, and one process has to encode them: "
             f"chronotope encode {data} --model {out} --out LATENTS"
         )
     target = out / "latents" / data.resolve().name
-    count = encode_clips(data, target, autoencoder, SHUFFLED)
-    say(f"{data} holds clips, not latents: {count} of them are now encoded in {target}")
-    return target
+    say(f"{data} holds clips, not latents: they are encoded in {target} first")
+    encoded = encode_clips(data, target, autoencoder, SHUFFLED)
+    return target, len(encoded.left_out)
+
+
+def _say_captions(dataset: LatentDataset) -> None:
+    """Say where a model will learn little from text, because few clips have captions."""
+    captioned = sum(any(clip.captions.values()) for clip in dataset.clips)
+    if captioned == 0:
+        say("note: no clip has a caption, so the model learns nothing from text and ignores prompts")
+    elif captioned < FEW_CAPTIONS * len(dataset):
+        say(f"note: only {captioned} of {len(dataset)} clips have captions; the model learns text from these alone")
 
 
 def _two_prompts(dataset: LatentDataset) -> list[str]:
@@ -215,8 +253,8 @@ def progress_sampler(run: Path, autoencoder: Autoencoder, prompts: Sequence[str]
     return sampler
 
 
-def _train(run: Path, config: Any, train: Callable[[Callable[[], bool]], Any]) -> None:
-    """Start training or continue it; do nothing if it is finished.
+def _train(run: Path, config: Any, train: Callable[[Callable[[], bool]], dict[str, Any]]) -> dict[str, Any]:
+    """Start training or continue it, and return what it returns; do nothing if it is finished.
 
     After a signal, training saves its state after the current step; then the program exits with status 0 after SIGTERM
     and with 130 after Ctrl-C.
@@ -224,7 +262,7 @@ def _train(run: Path, config: Any, train: Callable[[Callable[[], bool]], Any]) -
     done, steps = _finished_steps(run), config.train.steps
     if done >= steps:
         say(f"{run} is trained already ({done} steps); to train on: --set train.steps={2 * done}")
-        return
+        return {}
     step = _last_step(run)
     if step and join_ranks().first:
         say(f"going on with {run} after step {step} of {steps}")
@@ -232,9 +270,10 @@ def _train(run: Path, config: Any, train: Callable[[Callable[[], bool]], Any]) -
             say(f"note: {change}")
     try:
         with stoppable("lose the steps since the last checkpoint", begun=False) as stop:
-            train(stop.poll)
+            numbers = train(stop.poll)
             if stop.requested and _finished_steps(run) < steps:
                 raise KeyboardInterrupt
+            return numbers
     except KeyboardInterrupt:
         say(f"stopped; the same command goes on after step {_last_step(run)}")
         if stop.signal == signal.SIGTERM:

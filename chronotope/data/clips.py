@@ -1,60 +1,156 @@
-"""Find the videos and pictures below a folder, and read their captions.
+"""Find the videos and pictures below a folder: any folder of them is a dataset.
 
-Any folder of videos and pictures is a dataset. The captions of a file are read from `name.json` beside it ({"captions":
-{level: [texts]}} or {"caption": text}) or from `name.txt`; both may be missing. A level is a level of detail, such as
-`sentence`.
+Every file is taken or named: what is no video or picture by its ending, what is hidden and what is still being written
+is listed with the reason why it is left out.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from chronotope.errors import FileProblem
+from chronotope.errors import FileProblem, UsageError
 from chronotope.storage import read_json
 
-__all__ = ["SUFFIXES", "Clip", "find_clips", "read_captions"]
+__all__ = ["PICTURES", "SUFFIXES", "Clip", "Folder", "check_complete", "find_clips", "read_datasets", "scan_folder"]
 
-SUFFIXES = frozenset(".mp4 .mkv .webm .mov .avi .mpg .mpeg .m4v .gif .png .jpg .jpeg .webp".split())
+PICTURES = frozenset(".png .apng .jpg .jpeg .webp .bmp .tif .tiff".split())
+SUFFIXES = PICTURES | frozenset(
+    ".mp4 .mkv .webm .mov .avi .mpg .mpeg .m4v .gif .ts .mts .m2ts .wmv .asf .flv .3gp .3g2 .ogv .vob .y4m .mxf".split()
+)
+# Files of these endings stand beside clips and are no clips: captions, truth, settings, tables, notes.
+_BESIDE = frozenset(
+    ".json .jsonl .txt .npz .npy .csv .tsv .md .toml .yaml .yml .srt .vtt .html .log .lock .parquet".split()
+)
+_UNFINISHED = re.compile(r"\.part$|\.(crdownload|download|tmp)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One video or picture, and its captions by level of detail (tags, sentence, paragraph, story, or another)."""
+    """One video or picture. `key` names it in its dataset, `file` is its POSIX path below the folder of the dataset."""
 
     key: str
     path: Path
-    captions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    file: str
 
 
-def find_clips(folders: Sequence[Path]) -> tuple[Clip, ...]:
-    """Find all clips below `folders`, sorted by path in each; raise FileProblem for a folder without clips."""
-    clips = []
-    for folder in folders:
-        if not folder.is_dir():
-            raise FileProblem(f"{folder} is not a folder of clips")
-        files = sorted(
-            path
-            for path in folder.rglob("*")
-            if path.suffix.lower() in SUFFIXES and ".part" not in path.name and path.name[0] != "."
-        )
-        if not files:
-            raise FileProblem(f"{folder} holds no videos or pictures ({' '.join(sorted(SUFFIXES))})")
-        clips += [
-            Clip(f"{folder.name}/{path.relative_to(folder).with_suffix('')}", path, read_captions(path))
-            for path in files
+@dataclass(frozen=True)
+class Folder:
+    """The clips of a folder in the order of their paths, and the files that were left out, by reason."""
+
+    path: Path
+    clips: tuple[Clip, ...]
+    left_out: dict[str, tuple[str, ...]]
+
+    def notes(self) -> list[str]:
+        """Return one sentence for each reason to leave files out."""
+        return [
+            f"{self.path}: {_files(names)} left out, {reason}: {_first(names)}"
+            for reason, names in self.left_out.items()
         ]
-    return tuple(clips)
 
 
-def read_captions(path: Path) -> dict[str, tuple[str, ...]]:
-    """Read the captions of one clip by level of detail; {} where it has none."""
-    sidecar = path.with_suffix(".json")
-    if sidecar.is_file():
-        data = read_json(sidecar)
-        if "captions" in data:
-            return {level: tuple(texts) for level, texts in data["captions"].items()}
-        return {"sentence": (data["caption"],)} if "caption" in data else {}
-    text = path.with_suffix(".txt")
-    return {"sentence": (text.read_text().strip(),)} if text.is_file() else {}
+def find_clips(folder: Path) -> tuple[Clip, ...]:
+    """Find all clips below a folder, in the order of their paths; raise FileProblem for a folder without clips."""
+    return scan_folder(folder).clips
+
+
+def scan_folder(folder: Path) -> Folder:
+    """Find all clips below a folder, and what is left out; raise FileProblem for a folder without clips.
+
+    Raises UsageError for a dataset that `chronotope world` has not finished.
+    """
+    if not folder.is_dir():
+        raise FileProblem(f"{folder} is not a folder of clips")
+    taken: list[str] = []
+    left_out: dict[str, list[str]] = {}
+    for file in _files_below(folder):
+        reason = _reason_to_leave_out(folder, file)
+        if reason is None:
+            taken.append(file)
+        elif reason:
+            left_out.setdefault(reason, []).append(file)
+    sorted_out = {reason: tuple(names) for reason, names in left_out.items()}
+    if not taken:
+        also = "".join(f"; {note}" for note in Folder(folder, (), sorted_out).notes())
+        raise FileProblem(f"{folder} holds no videos or pictures ({' '.join(sorted(SUFFIXES))}){also}")
+    check_complete(folder)
+    name = folder.resolve().name
+    clips = tuple(Clip(f"{name}/{key}", folder / file, file) for key, file in zip(_keys(taken), taken, strict=True))
+    return Folder(folder, clips, sorted_out)
+
+
+def check_complete(folder: Path) -> None:
+    """Raise UsageError where the folder holds, or is part of, a dataset of a world that was interrupted."""
+    for about, found in read_datasets(folder):
+        if found.get("complete") is False:
+            raise UsageError(
+                f"{about.parent} is a dataset whose rendering was interrupted; run the same `chronotope world` command "
+                f"again to complete its {found.get('count')} clips"
+            )
+
+
+def read_datasets(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Read every `dataset.json` below a folder, or that of the dataset which the folder is a part of.
+
+    Files of that name which another program wrote, and which hold no JSON object, are ignored.
+    """
+    files = sorted(folder.rglob("dataset.json")) or [folder.resolve().parent / "dataset.json"]
+    found = []
+    for file in files:
+        with contextlib.suppress(FileProblem):
+            about = read_json(file)
+            if isinstance(about, dict):
+                found.append((file, about))
+    return found
+
+
+def _files_below(folder: Path) -> list[str]:
+    """Return the POSIX paths of all files and linked folders below a folder, sorted by their parts."""
+    found = []
+    for parent, folders, files in os.walk(folder):
+        here = Path(parent)
+        hidden = [name for name in folders if name.startswith(".")]
+        linked = [name for name in folders if (here / name).is_symlink()]
+        found += [(here / name).relative_to(folder) for name in {*hidden, *linked, *files}]
+        folders[:] = [name for name in folders if name not in hidden]
+    return [path.as_posix() for path in sorted(found)]
+
+
+def _reason_to_leave_out(folder: Path, file: str) -> str | None:
+    """Return why a file is left out: None if it is taken, "" if it is no clip and need not be named."""
+    path = Path(file)
+    hidden, suffix = path.name.startswith("."), path.suffix.lower()
+    if (folder / file).is_dir():
+        return "a hidden folder" if hidden else "a link to a folder"
+    if hidden:
+        return "hidden" if suffix in SUFFIXES else ""
+    if suffix in SUFFIXES:
+        return "still being written, by its name" if _UNFINISHED.search(path.stem) else None
+    if suffix in _BESIDE:
+        return ""
+    if _UNFINISHED.search(path.name):
+        return "still being written, by its name"
+    return "no video or picture by its ending"
+
+
+def _keys(files: Sequence[str]) -> list[str]:
+    """Return a different key for each file: its path without the ending, or with it where two files share one."""
+    stems = [Path(file).with_suffix("").as_posix() for file in files]
+    count, whole = Counter(stems), set(files)
+    return [stem if count[stem] == 1 and stem not in whole else file for stem, file in zip(stems, files, strict=True)]
+
+
+def _files(names: Sequence[str]) -> str:
+    return f"{len(names)} {'file is' if len(names) == 1 else 'files are'}"
+
+
+def _first(names: Sequence[str], most: int = 3) -> str:
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

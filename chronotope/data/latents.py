@@ -1,37 +1,45 @@
-"""Encode captioned clips once and keep their latents on disk, so that training the transformer reads no pixels.
+"""Latents on disk -> a dataset for training the transformer, which reads no pixels.
 
-A folder holds `latents.json` (autoencoder, geometry, worlds), `index.jsonl` (a line a clip: size, slices, rate,
-captions) and `latents-00000.safetensors`, ... (one half-precision tensor [s, c, h, w] a clip).
+A folder holds `latents.json` (autoencoder, geometry, worlds, hash of the index), `index.jsonl` (a sealed line a clip:
+source, size, slices, rate, captions, hash of its latents) and `latents-00000.safetensors`, ... (one half-precision
+tensor [s, c, h, w] a clip). `data/encode.py` writes it. Every tensor is compared with its hash when it is read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from chronotope.data.clips import Clip, find_clips
+from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Geometry, Slice
-from chronotope.media import video
+from chronotope.manifest import manifest_hash, read_manifest
 from chronotope.models.autoencoder import Autoencoder
-from chronotope.progress import Progress
-from chronotope.storage import append_jsonl, atomic_file, read_json, read_jsonl, write_json
+from chronotope.storage import read_json
 
-__all__ = ["LatentClip", "LatentDataset", "encode_dataset", "encode_frames", "fingerprint"]
-
-SHARD_CLIPS = 1000  # clips in one safetensors file
+__all__ = [
+    "LatentClip",
+    "LatentDataset",
+    "encode_frames",
+    "fingerprint",
+    "latents_hash",
+    "read_header",
+    "read_index",
+    "read_latents",
+    "shard_path",
+]
 
 
 def fingerprint(model: torch.nn.Module) -> str:
@@ -60,6 +68,7 @@ class LatentClip:
     width: int
     fps: float
     captions: dict[str, list[str]]
+    sha256: str
 
 
 def encode_frames(
@@ -75,81 +84,98 @@ def encode_frames(
     return autoencoder.encode(torch.from_numpy(padded), slices or geometry.slices(len(frames)))
 
 
-def encode_dataset(
-    data: Path,
-    out: Path,
-    autoencoder: Autoencoder,
-    geometry: Geometry,
-    shuffled: float = 0.0,
-    progress: Progress | None = None,
-) -> int:
-    """Encode every clip below `data` into `out`; continue a run that was interrupted. Returns the number of clips.
-
-    In a share `shuffled` of the clips, still slices are at random places, so that a model learns them at any place.
-    Raises UsageError where `out` holds latents of another autoencoder or of another share.
-    """
-    if not 0 <= shuffled <= 1:
-        raise UsageError(f"the share of clips that are cut at random places must lie between 0 and 1, got {shuffled}")
-    clips = find_clips([data])
-    out.mkdir(parents=True, exist_ok=True)
-    about = {
-        "autoencoder": fingerprint(autoencoder),
-        "stride": list(geometry.stride),
-        "channels": autoencoder.config.channels,
-        "shuffled": shuffled,
-    }
-    header = out / "latents.json"
-    if header.exists():
-        old = read_json(header)
-        if {**old, "worlds": None} != {**about, "worlds": None}:
-            other = (
-                "latents of another autoencoder"
-                if old["autoencoder"] != about["autoencoder"]
-                else "clips that were cut otherwise"
-            )
-            raise UsageError(f"{out} holds {other}; give another --out or delete the folder")
-    write_json(header, {**about, "worlds": find_worlds(data)})
-    index = out / "index.jsonl"
-    rows = read_jsonl(index) if index.exists() else []
-    first = rows[-1]["shard"] + 1 if rows else 0
-    for shard, start in enumerate(range(len(rows), len(clips), SHARD_CLIPS), first):
-        tensors, new_rows = {}, []
-        for clip in clips[start : start + SHARD_CLIPS]:
-            content = video.read(clip.path)
-            slices = _cut(clip, len(content.frames), geometry, shuffled)
-            tensors[clip.key] = encode_frames(autoencoder, geometry, content.frames, slices).half()
-            new_rows.append(_index_row(clip, content, shard, slices))
-            if progress:
-                progress(start + len(new_rows), len(clips))
-        with atomic_file(out / f"latents-{shard:05d}.safetensors") as partial:
-            save_file(tensors, partial)
-        append_jsonl(index, *new_rows)
-    return len(clips)
+def latents_hash(latents: Tensor) -> str:
+    """Return the SHA-256 of a tensor's type, shape and values, in hex."""
+    digest = hashlib.sha256(f"{latents.dtype} {list(latents.shape)}".encode())
+    digest.update(latents.contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
-def find_worlds(data: Path) -> list[str]:
-    """Name the simulators and scopes that rendered the clips below `data`, such as "stage small"."""
-    files = sorted(data.rglob("dataset.json")) or [data.resolve().parent / "dataset.json"]  # of one part of a dataset
-    datasets = [read_json(file) for file in files if file.is_file()]
-    return sorted({f"{about['world']} {about.get('scope', '')}".strip() for about in datasets if "world" in about})
+def shard_path(folder: Path, number: int) -> Path:
+    """Return the file that holds the latents of a shard."""
+    return folder / f"latents-{number:05d}.safetensors"
 
 
-def _cut(clip: Clip, num_frames: int, geometry: Geometry, shuffled: float) -> tuple[Slice, ...]:
-    """Cut a clip into slices; the random choice depends on the key of the clip only."""
-    rng = np.random.default_rng(zlib.crc32(clip.key.encode()))
-    return geometry.shuffled_slices(num_frames, rng) if rng.random() < shuffled else geometry.slices(num_frames)
+@lru_cache(maxsize=256)  # each holds an open file
+def _open_shard(path: Path, inode: int) -> safe_open:  # type: ignore[valid-type]
+    del inode  # a file that was replaced is opened again
+    return safe_open(path, "pt")
 
 
-def _index_row(clip: Clip, content: video.Video, shard: int, slices: Sequence[Slice]) -> dict[str, object]:
-    return {
-        "key": clip.key,
-        "shard": shard,
-        "slices": [piece.num_frames for piece in slices],
-        "height": content.height,
-        "width": content.width,
-        "fps": content.fps,
-        "captions": clip.captions,
-    }
+def read_latents(folder: Path, shard: int, key: str, sha256: str) -> Float[Tensor, "s c h w"]:
+    """Read the latents of a clip; raise FileProblem unless they are whole and have the hash of the index."""
+    path = shard_path(folder, shard)
+    try:
+        latents = _open_shard(path, path.stat().st_ino).get_tensor(key)
+    except FileNotFoundError as problem:
+        raise FileProblem(f"{path} is missing; {_MEND}") from problem
+    except (OSError, SafetensorError) as problem:
+        raise FileProblem(f"{path} is damaged or lacks {key} ({problem}); {_MEND}") from problem
+    if latents_hash(latents) != sha256:
+        raise FileProblem(f"{path} is damaged: the latents of {key} are not those that were written; {_MEND}")
+    return latents
+
+
+_MEND = "delete the file and run the `chronotope encode` command again"
+
+
+def read_index(folder: Path, on_damage: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
+    """Read the sealed rows of an index, see `read_manifest`; raise FileProblem for an index of an older version."""
+    index = folder / "index.jsonl"
+    if index.is_file():
+        with index.open("rb") as file, contextlib.suppress(ValueError, RecursionError):
+            first = json.loads(file.readline())
+            if isinstance(first, dict) and "key" in first and "seal" not in first:
+                raise FileProblem(
+                    f"{folder} was encoded by an older version; delete the folder and encode the clips again"
+                )
+    return read_manifest(index, on_damage)
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """Read what `latents.json` says of a folder; raise FileProblem unless it describes complete latents."""
+    file = folder / "latents.json"
+    if not file.is_file():
+        raise FileProblem(f"{folder} holds no latents; make them with: chronotope encode FOLDER --out {folder}")
+    about = read_json(file)
+    try:
+        header = from_dict(_Header, {name: about[name] for name in _HEADER if name in about})
+    except (TypeError, UsageError) as problem:
+        raise FileProblem(f"{file} does not describe latents: {problem}; encode the clips again") from problem
+    if header.manifest is not None:
+        return dict(about)
+    if (folder / "index.jsonl").is_file():
+        read_index(folder)  # raises the error that says what is wrong with it
+    raise FileProblem(
+        f"{folder} is not complete: its encoding was interrupted; run the `chronotope encode` command again"
+    )
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The fields of `latents.json` that reading relies on; `clips` and `manifest` stand in a complete folder only."""
+
+    autoencoder: str
+    stride: tuple[int, int, int]
+    channels: int
+    clips: int | None = None
+    manifest: str | None = None
+
+
+_HEADER = tuple(field.name for field in fields(_Header))
+
+
+def clip_of(row: Mapping[str, Any], folder: Path) -> LatentClip:
+    """Build the entry of a clip from its row of the index; raise FileProblem where a field is missing or mistyped."""
+    try:
+        return from_dict(LatentClip, {name: row[name] for name in _CLIP if name in row})
+    except UsageError as problem:
+        raise FileProblem(
+            f"{folder / 'index.jsonl'}: {problem}; delete the folder and encode the clips again"
+        ) from problem
+
+
+_CLIP = tuple(field.name for field in fields(LatentClip))
 
 
 class LatentDataset:
@@ -167,25 +193,30 @@ class LatentDataset:
             )
 
     def _open(self, folder: Path) -> dict[str, Any]:
-        if not (folder / "latents.json").is_file():
-            raise FileProblem(f"{folder} holds no latents; make them with: chronotope encode FOLDER --out {folder}")
-        for row in read_jsonl(folder / "index.jsonl"):
-            if "slices" not in row:
-                raise FileProblem(
-                    f"{folder} was encoded by an older version; delete the folder and encode the clips again"
-                )
-            self.clips.append(LatentClip(**{**row, "slices": tuple(row["slices"])}))
+        about = read_header(folder)
+        rows = read_index(folder)
+        if manifest_hash(rows) != about["manifest"]:
+            raise FileProblem(
+                f"{folder / 'index.jsonl'} has {len(rows)} clips and is not the index of {about['clips']} clips that "
+                "latents.json describes; run the `chronotope encode` command again"
+            )
+        for row in rows:
+            self.clips.append(clip_of(row, folder))
             self._folder_of.append(folder)
-        about: dict[str, Any] = read_json(folder / "latents.json")
         return about
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def latents(self, index: int) -> Float[Tensor, "s c h w"]:
-        """Read the latents of one clip, in single precision."""
+        """Read the latents of one clip, in single precision; raise FileProblem where they are damaged or not finite."""
         clip = self.clips[index]
-        return _shard(self._folder_of[index] / f"latents-{clip.shard:05d}.safetensors").get_tensor(clip.key).float()
+        latents = read_latents(self._folder_of[index], clip.shard, clip.key, clip.sha256)
+        if not torch.isfinite(latents).all():
+            raise FileProblem(
+                f"the latents of {clip.key} in {self._folder_of[index]} are not finite; encode them again"
+            )
+        return latents.float()
 
     def deviation(self, clips: int = 500) -> tuple[float, ...]:
         """Measure the root mean square of each channel over at most `clips` clips, evenly spaced in the dataset."""
@@ -207,8 +238,3 @@ class LatentDataset:
             for level, texts in clip.captions.items():
                 if level != "story" or len(clip.captions) == 1:
                     yield from texts
-
-
-@cache
-def _shard(path: Path) -> safe_open:  # type: ignore[valid-type]
-    return safe_open(path, "pt")

@@ -7,15 +7,16 @@ cropped), so a film and ten thousand small clips need the same memory. A batch i
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from chronotope.data.clips import Clip
-from chronotope.errors import UsageError
+from chronotope.errors import ChronotopeError, UsageError
+from chronotope.manifest import LeftOut
 from chronotope.media import video
 
 __all__ = ["PixelPool", "PoolConfig", "load_pool"]
@@ -60,15 +61,9 @@ class PixelPool:
         rng = np.random.default_rng((seed, step, 1))
         frames, height, width = self.config.shapes[rng.integers(len(self.config.shapes))]
         count = max(1, self.config.batch_pixels // (frames * height * width))
-        large_enough = [
-            [(window, key) for window, key in zip(group, keys, strict=True) if _covers(window, frames, height, width)]
-            for group, keys in zip(self.groups, self.keys, strict=True)
-        ]
-        large_enough = [group for group in large_enough if group]
+        large_enough = self._large_enough(frames, height, width)
         if not large_enough:
-            raise UsageError(
-                f"no clip is as large as {frames} frames of {width}x{height}; set pool.shapes to smaller sizes"
-            )
+            raise UsageError(_too_small([(frames, height, width)]))
         windows = []
         for i in range(count):
             group = large_enough[i % len(large_enough)]
@@ -79,13 +74,48 @@ class PixelPool:
             windows.append((window[t : t + frames, y : y + height, x : x + width], key))
         return windows
 
+    def _large_enough(self, frames: int, height: int, width: int) -> list[list[tuple[np.ndarray, str]]]:
+        """Return the windows that hold a shape, with their keys, by dataset, without the datasets that have none."""
+        covering = [
+            [(window, key) for window, key in zip(group, keys, strict=True) if _covers(window, frames, height, width)]
+            for group, keys in zip(self.groups, self.keys, strict=True)
+        ]
+        return [group for group in covering if group]
+
+    def check_shapes(self) -> None:
+        """Raise UsageError, before any work, where no window holds one of the shapes of the batches."""
+        missing = [shape for shape in self.config.shapes if not self._large_enough(*shape)]
+        if missing:
+            raise UsageError(_too_small(missing))
+
+    def with_covered_shapes(self) -> tuple[PixelPool, str]:
+        """Return the pool with only the shapes that its windows hold, and a sentence on those that it lacks, or ""."""
+        covered = tuple(shape for shape in self.config.shapes if self._large_enough(*shape))
+        if len(covered) == len(self.config.shapes):
+            return self, ""
+        missing = [shape for shape in self.config.shapes if shape not in covered]
+        return replace(self, config=replace(self.config, shapes=covered)), _too_small(missing)
+
+
+def _too_small(shapes: Sequence[tuple[int, int, int]]) -> str:
+    sizes = ", ".join(f"{frames} frames of {width}x{height}" for frames, height, width in shapes)
+    return f"no clip is as large as {sizes}; set pool.shapes to smaller sizes, or add larger clips"
+
 
 def _covers(window: np.ndarray, frames: int, height: int, width: int) -> bool:
     return window.shape[0] >= frames and window.shape[1] >= height and window.shape[2] >= width
 
 
-def load_pool(datasets: Sequence[Sequence[Clip]], config: PoolConfig, seed: int) -> PixelPool:
-    """Decode clips in random order into memory, about `megabytes` in total, with an equal share for each dataset."""
+def load_pool(
+    datasets: Sequence[Sequence[Clip]],
+    config: PoolConfig,
+    seed: int,
+    leave_out: Callable[[LeftOut], None] | None = None,
+) -> PixelPool:
+    """Decode clips in random order into memory, about `megabytes` in total, with an equal share for each dataset.
+
+    `leave_out` receives each clip that cannot be read; without it such a clip raises FileProblem.
+    """
     share = config.megabytes * 1_000_000 // len(datasets)
     groups, keys = [], []
     for number, clips in enumerate(datasets):
@@ -96,7 +126,13 @@ def load_pool(datasets: Sequence[Sequence[Clip]], config: PoolConfig, seed: int)
         for index in order:
             if used > share:
                 break
-            windows = _windows(clips[index], config, np.random.default_rng((seed, number, int(index), 3)))
+            try:
+                windows = _windows(clips[index], config, np.random.default_rng((seed, number, int(index), 3)))
+            except ChronotopeError as problem:
+                if leave_out is None:
+                    raise
+                leave_out(LeftOut(clips[index].key, str(problem)))
+                continue
             group += windows
             group_keys += [clips[index].key] * len(windows)
             used += sum(window.nbytes for window in windows)

@@ -5,17 +5,30 @@ Training writes it into `model.json` as `trained_on`. It describes the weights a
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from chronotope import checkpoint
 from chronotope.config import from_dict
+from chronotope.data.clips import Clip
 from chronotope.data.latents import LatentClip, LatentDataset
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Geometry
 
-__all__ = ["TrainingRecord", "read_record", "record_of", "words_of"]
+__all__ = [
+    "TrainingRecord",
+    "changes_in_data",
+    "data_of_clips",
+    "data_of_latents",
+    "read_record",
+    "record_of",
+    "words_of",
+]
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -81,6 +94,34 @@ def record_of(dataset: LatentDataset, geometry: Geometry, max_sample_tokens: int
         _sorted(clip.fps for clip in videos),
         _sorted(world for about in dataset.about for world in about.get("worlds", ())),
     )
+
+
+def data_of_latents(dataset: LatentDataset) -> list[dict[str, Any]]:
+    """Name the training data of a transformer: the number of clips and the manifest hash of each folder of latents."""
+    return [{"clips": about["clips"], "manifest": about["manifest"]} for about in dataset.about]
+
+
+def data_of_clips(datasets: Sequence[Sequence[Clip]]) -> list[dict[str, Any]]:
+    """Name the training data of an autoencoder: the clips of each folder, by a hash of their paths and sizes."""
+    found = []
+    for clips in datasets:
+        listing = [[clip.file, clip.path.stat().st_size] for clip in clips]
+        digest = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+        found.append({"clips": len(clips), "listing": digest})
+    return found
+
+
+def changes_in_data(run: Path, now: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say in a sentence where the training data differ from those that the newest checkpoint of a run names."""
+    latest = checkpoint.latest_checkpoint(run)
+    before = checkpoint.read_description(latest).get("data") if latest else None
+    if not isinstance(before, list) or list(before) == list(now):
+        return []
+    counts = [[about.get("clips") for about in data if isinstance(about, Mapping)] for data in (before, now)]
+    return [
+        f"note: the training data have changed since the last checkpoint (clips then {counts[0]}, now {counts[1]}); "
+        "the rest of the training uses the new data"
+    ]
 
 
 def read_record(description: Mapping[str, Any]) -> TrainingRecord | None:

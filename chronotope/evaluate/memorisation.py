@@ -62,7 +62,7 @@ def gather(source: str) -> Iterator[NamedFrames]:
     acts:9000:31:dissolves=0.4.
     """
     if Path(source).is_dir():
-        yield from ((clip.key, video.read(clip.path).frames) for clip in find_clips([Path(source)]))
+        yield from ((clip.key, video.read(clip.path).frames) for clip in find_clips(Path(source)))
         return
     name, *rest = source.split(":")
     if len(rest) < 2 or not all(part.isdecimal() for part in rest[:2]):

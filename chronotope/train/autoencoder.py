@@ -23,7 +23,9 @@ from chronotope.config import to_dict
 from chronotope.data.clips import Clip, find_clips
 from chronotope.data.latents import fingerprint
 from chronotope.data.pixels import PixelPool, PoolConfig, load_pool
-from chronotope.errors import UsageError
+from chronotope.data.record import changes_in_data, data_of_clips
+from chronotope.errors import FileProblem, UsageError
+from chronotope.manifest import LeftOut
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
 from chronotope.storage import write_toml
@@ -87,11 +89,33 @@ def held_out(clip: Clip) -> bool:
     return crc32(clip.key.encode()) % 40 == 0
 
 
-def load_pools(datasets: Sequence[Sequence[Clip]], config: PoolConfig, seed: int) -> tuple[PixelPool, PixelPool]:
-    """Load the pool for training and the pool for validation; a dataset too small to divide is used for both."""
+def load_pools(
+    datasets: Sequence[Sequence[Clip]], config: PoolConfig, seed: int, say: Callable[[str], None]
+) -> tuple[PixelPool, PixelPool, tuple[LeftOut, ...]]:
+    """Load the pools for training and validation, and name the clips that cannot be read.
+
+    A dataset too small to divide is used for both; where no held-out clip can be read, or none is as large as a shape
+    of the batches, validation uses the training clips, or the other shapes, which `say` is told. Raises FileProblem
+    for a dataset without readable clips, UsageError where no training clip is as large as one of the shapes.
+    """
     training = [[clip for clip in clips if not held_out(clip)] or list(clips) for clips in datasets]
     validation = [[clip for clip in clips if held_out(clip)] or list(clips[:1]) for clips in datasets]
-    return load_pool(training, config, seed), load_pool(validation, config, seed)
+    left_out: dict[str, LeftOut] = {}
+
+    def leave_out(item: LeftOut) -> None:
+        if item.key not in left_out:
+            say(f"left out: {item.key}: {item.reason}")
+        left_out[item.key] = item
+
+    pool = load_pool(training, config, seed, leave_out)
+    for clips, windows in zip(training, pool.groups, strict=True):
+        if not windows:
+            raise FileProblem(f"none of {len(clips)} clips beside {clips[0].path} can be read")
+    pool.check_shapes()
+    validation_pool, missing = load_pool(validation, config, seed, leave_out).with_covered_shapes()
+    if missing:
+        say(f"note: of the held-out clips, {missing}")
+    return pool, validation_pool if validation_pool.config.shapes else pool, tuple(left_out.values())
 
 
 def reconstruct_windows(
@@ -289,7 +313,7 @@ def train_autoencoder(
     config, description = prepare_run(config, out, start)
     train, seed = config.train, config.seed
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    datasets = [find_clips([folder]) for folder in data]
+    datasets = [find_clips(folder) for folder in data]
 
     # model, optimizers and state
     torch.manual_seed(seed)
@@ -298,14 +322,15 @@ def train_autoencoder(
         checkpoint.load_model(start, model)
     optimizers = make_optimizers(model, train)
     state = TrainState(model, optimizers)
-    notes = state.resume(out)
+    description["data"] = data_of_clips(datasets)
+    notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
     model.encoder.requires_grad_(state.step < train.freeze_encoder_from)
 
     with TrainingLog(out, "autoencoder", train.steps, state.step, quiet) as log:
         for note in notes:
             log.say(note)
         log.say(f"reading clips into memory, out of {sum(map(len, datasets))}")
-        pool, validation_pool = load_pools(datasets, config.pool, seed)
+        pool, validation_pool, left_out = load_pools(datasets, config.pool, seed, log.say)
         if state.step == 0 and start is None:
             initialise_linear_paths(model, pool, seed)
             state = TrainState(model, optimizers)
@@ -357,4 +382,4 @@ def train_autoencoder(
     if state.step == train.steps:
         trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, **state.numbers}
         checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
-    return state.numbers
+    return {**state.numbers, "left_out": len(left_out)}

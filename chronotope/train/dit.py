@@ -15,7 +15,7 @@ from torch import Tensor
 from chronotope import checkpoint
 from chronotope.config import to_dict
 from chronotope.data.latents import LatentDataset, fingerprint
-from chronotope.data.record import TrainingRecord, read_record, record_of
+from chronotope.data.record import TrainingRecord, changes_in_data, data_of_latents, read_record, record_of
 from chronotope.errors import UsageError
 from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer, learn_vocabulary
@@ -140,6 +140,7 @@ def describe(run: PreparedRun, dataset: LatentDataset) -> dict[str, Any]:
         "defaults": to_dict(config.defaults),
         "started_from": run.started_from,
         "trained_on": to_dict(run.record),
+        "data": data_of_latents(dataset),
     }
 
 
@@ -176,9 +177,9 @@ def train_dit(
         run = replace(run, started_from=fingerprint(model))
     optimizers = make_optimizers(model, train, ranks)
     state = TrainState(model, optimizers)
-    notes = state.resume(out)
-    network = torch.compile(model, dynamic=True) if train.compile else model
     description = describe(run, dataset)
+    notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
+    network = torch.compile(model, dynamic=True) if train.compile else model
     check_batch_tokens(config, dataset, ranks)
     batches = stream_batches(config, dataset, tokenizer, state.step, state.clips, ranks)
     with TrainingLog(out, "transformer", train.steps, state.step, quiet, writes=ranks.first) as log:

@@ -63,7 +63,7 @@ class TrainingLog:
 
     def say(self, text: str) -> None:
         """Print a sentence above the progress bar."""
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def advance(self, step: int) -> None:
         """Move the progress bar to `step`."""

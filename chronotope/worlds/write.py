@@ -1,16 +1,19 @@
 """Write a dataset of a world: video or picture, captions, spec, truth and arrays of every clip. It can be interrupted
-and run again.
+and run again; a folder says what fills it, and refuses another request.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
 import json
 import math
-from collections.abc import Callable, Iterable
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,13 +23,27 @@ from PIL import Image
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
+from chronotope.manifest import manifest_hash, read_manifest, seal
 from chronotope.media import video
+from chronotope.processes import die_with_parent
 from chronotope.progress import Progress
-from chronotope.storage import write_atomically
+from chronotope.storage import (
+    append_jsonl,
+    locked,
+    read_json,
+    remove_partials,
+    write_atomically,
+    write_json,
+    write_jsonl,
+)
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.splits import Split, split_rng
 
 __all__ = ["DatasetRequest", "clip_seed", "write_dataset"]
+
+SAVE_CLIPS, SAVE_SECONDS = 32, 5.0  # lines of the manifest are written after so many clips or seconds
+
+Row = dict[str, Any]  # of the manifest: index, key, files with their hashes and sizes, seal
 
 
 @dataclass(frozen=True)
@@ -63,64 +80,155 @@ def clip_seed(seed: int, index: int) -> int:
     return seed * 1_000_003 + index
 
 
-def write_dataset(out: Path, request: DatasetRequest, progress: Progress | None = None, workers: int = 1) -> None:
-    """Write the clips of a dataset that are not there yet, and `dataset.json` at the end.
+def write_dataset(out: Path, request: DatasetRequest, progress: Progress | None = None, workers: int = 1) -> int:
+    """Render the clips of a dataset that are not there yet; return how many clips the folder then holds.
 
-    Raises UsageError for a request that makes no sense, FileProblem where nothing can be written.
+    `dataset.json` says from the first moment what fills the folder, and whether it is complete; `manifest.jsonl` holds
+    a sealed line for each clip with the hashes of its files. A complete folder keeps its clips where fewer are asked
+    for. Raises UsageError for a request that makes no sense and for a folder that holds something else,
+    FileProblem where nothing can be written.
     """
     if request.count < 1:
         raise UsageError(f"count = {request.count}: expected at least 1")
     world = find_world(request.world)
-    world.scope(request.scope)
+    world.scope(request.scope, request.size, pictures=request.pictures, dissolves=request.dissolves)
     split_rng(0, request.split)  # refuses an unknown split before any work
-    job = functools.partial(_write_clip, out, request)
+    if why := world.unavailable():
+        raise FileProblem(why)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        for done, _ in enumerate(_in_processes(job, request.count, workers), start=1):
-            if progress:
-                progress(done, request.count)
-        write_atomically(out / "dataset.json", json.dumps(request.described(), indent=1))
+        with locked(out):
+            request = replace(request, count=max(request.count, _check_folder(out, request)))
+            for place in (out, *out.glob("[0-9]*")):
+                remove_partials(place)
+            known = _whole_clips(out)
+            missing = [index for index in range(request.count) if index not in known]
+            if missing or not (out / "manifest.jsonl").is_file():
+                write_json(out / "dataset.json", {**request.described(), "complete": False})
+                clips = {**known, **_render(out, request, missing, progress, workers)}
+                rows = [clips[index] for index in range(request.count)]
+                write_jsonl(out / "manifest.jsonl", rows)
+                about = {**request.described(), "complete": True, "manifest": manifest_hash(rows)}
+                write_json(out / "dataset.json", about)
     except OSError as problem:
         raise FileProblem(f"{out} cannot be written: {problem.strerror or problem}") from problem
+    return request.count
 
 
-def _in_processes(job: Callable[[int], None], count: int, workers: int) -> Iterable[None]:
-    """Do the job for every number below `count` in `workers` processes; yield after each."""
+def _check_folder(out: Path, request: DatasetRequest) -> int:
+    """Return how many clips a complete folder holds or held, 0 for one that is new or incomplete.
+
+    Raises UsageError where the folder holds another dataset, or files that are none of this program's datasets.
+    """
+    about = out / "dataset.json"
+    if not about.is_file():
+        if any(not path.name.startswith(".") for path in out.iterdir()):
+            raise UsageError(f"{out} already holds other files and no dataset of a world; give another --out")
+        return 0
+    found, wanted = read_json(about), request.described()
+    if not isinstance(found, dict):
+        raise UsageError(f"{about} describes no dataset of a world; give another --out")
+    names = ("world", "scope", "split", "seed", "size", "dissolves", "pictures")
+    different = [f"{name} {found[name]}" for name in names if name in found and found[name] != wanted.get(name)]
+    different += [f"no {name}" for name in names if name in wanted and name not in found and name != "scope"]
+    if different:
+        raise UsageError(f"{out} already holds a dataset of {', '.join(different)}; give another --out")
+    count = found.get("count")
+    if not isinstance(count, int):
+        raise UsageError(f"{about} does not say how many clips there are; give another --out")
+    if found.get("complete", True):
+        return count
+    if count > request.count:
+        raise UsageError(
+            f"{out} is an interrupted dataset of {count} clips; complete it with --count {count}, or give another --out"
+        )
+    return 0
+
+
+def _render(
+    out: Path, request: DatasetRequest, missing: Sequence[int], progress: Progress | None, workers: int
+) -> dict[int, Row]:
+    """Render the missing clips; return their rows by index. The rows are saved every few clips."""
+    rows: dict[int, Row] = {}
+    waiting: list[Row] = []
+    saved = time.monotonic()
+    done = request.count - len(missing)
+    job = functools.partial(_write_clip, out, request)
+    try:
+        for row in _in_processes(job, missing, workers):
+            rows[row["index"]] = row
+            waiting.append(row)
+            if len(waiting) >= SAVE_CLIPS or time.monotonic() - saved > SAVE_SECONDS:
+                append_jsonl(out / "manifest.jsonl", *waiting)
+                waiting, saved = [], time.monotonic()
+            if progress:
+                progress(done + len(rows), request.count)
+    finally:
+        append_jsonl(out / "manifest.jsonl", *waiting)
+    return rows
+
+
+def _whole_clips(out: Path) -> dict[int, Row]:
+    """Return the undamaged rows of the manifest whose files are there in their full length, by index."""
+    manifest = out / "manifest.jsonl"
+    rows: dict[int, Row] = {}
+    for row in read_manifest(manifest, lambda _: None) if manifest.is_file() else []:
+        sizes = {out / name: about["bytes"] for name, about in row["files"].items()}
+        if all(path.is_file() and path.stat().st_size == size for path, size in sizes.items()):
+            rows[row["index"]] = row
+    return rows
+
+
+def _in_processes(job: Callable[[int], Row], indices: Sequence[int], workers: int) -> Iterable[Row]:
+    """Do the job for every index in `workers` processes, and yield the results in order."""
     if workers <= 1:
-        yield from map(job, range(count))
+        yield from map(job, indices)
         return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(job, range(count), chunksize=max(1, min(64, math.ceil(count / workers / 4))))
+    with ProcessPoolExecutor(workers, initializer=die_with_parent, initargs=(os.getpid(),)) as pool:
+        chunk = max(1, min(64, math.ceil(len(indices) / workers / 4)))
+        try:
+            yield from pool.map(job, indices, chunksize=chunk)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
-def _write_clip(out: Path, request: DatasetRequest, index: int) -> None:
+def _write_clip(out: Path, request: DatasetRequest, index: int) -> Row:
+    """Render one clip, write its files, and return its sealed row of the manifest."""
     world = find_world(request.world)
     scope = world.scope(request.scope, request.size, pictures=request.pictures, dissolves=request.dissolves)
     spec = world.sample(clip_seed(request.seed, index), scope, cast(Split, request.split))
-    folder, key = out / f"{index // 1000:04d}", world.key(spec)
-    if (folder / f"{key}.json").exists():
-        return
-    folder.mkdir(exist_ok=True)
+    place, key = f"{index // 1000:04d}", world.key(spec)
+    (out / place).mkdir(exist_ok=True)
     clip = world.render(spec)
-    _put_pixels(folder, key, clip.frames, spec.fps)
+    files = [_put_pixels(out / place, key, clip.frames, spec.fps)]
     for suffix, arrays in clip.arrays.items():
-        _put_arrays(folder / f"{key}.{suffix}.npz", **arrays)
-    # The JSON comes last: where it stands, the clip is whole.
+        files.append(_put_arrays(out / place / f"{key}.{suffix}.npz", **arrays))
     record = {"captions": to_dict(world.captions(spec)), **clip.record}
-    write_atomically(folder / f"{key}.json", json.dumps(record, separators=(",", ":")).encode())
+    files.append(out / place / f"{key}.json")
+    write_atomically(files[-1], json.dumps(record, separators=(",", ":")).encode())
+    facts = {f"{place}/{path.name}": _facts(path) for path in files}
+    return seal({"index": index, "key": f"{place}/{key}", "files": facts})
 
 
-def _put_pixels(folder: Path, key: str, frames: Frames, fps: float) -> None:
-    """Write one frame as KEY.png, more as KEY.mp4."""
+def _facts(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+
+def _put_pixels(folder: Path, key: str, frames: Frames, fps: float) -> Path:
+    """Write one frame as KEY.png, more as KEY.mp4; return the path."""
     if len(frames) > 1:
-        video.write(folder / f"{key}.mp4", frames, fps)  # itself writes beside, then renames
-        return
-    packed = io.BytesIO()
+        path = folder / f"{key}.mp4"
+        video.write(path, frames, fps)  # itself writes beside, then renames
+        return path
+    path, packed = folder / f"{key}.png", io.BytesIO()
     Image.fromarray(frames[0]).save(packed, "PNG")
-    write_atomically(folder / f"{key}.png", packed.getvalue())
+    write_atomically(path, packed.getvalue())
+    return path
 
 
-def _put_arrays(path: Path, **arrays: np.ndarray) -> None:
+def _put_arrays(path: Path, **arrays: np.ndarray) -> Path:
     packed = io.BytesIO()
     np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
     write_atomically(path, packed.getvalue())
+    return path

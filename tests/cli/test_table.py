@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from chronotope.config import from_dict
+from chronotope.data.captions import read_captions
 from chronotope.data.clips import find_clips
 from chronotope.media import video
 from chronotope.worlds.splits import spec_key, split_of
@@ -46,8 +47,8 @@ def test_a_dataset_of_tables() -> None:
         assert (matrix @ place)[:2] / (matrix @ place)[2] == pytest.approx(
             [record["truth"][a][0][0] for a in "xy"], abs=0.1
         )
-    found = find_clips([Path("tables")])
-    assert len(found) == 2 and all({"tags", "sentence", "paragraph"} <= set(clip.captions) for clip in found)
+    found = find_clips(Path("tables"))
+    assert len(found) == 2 and all({"tags", "sentence", "paragraph"} <= set(read_captions(clip.path)) for clip in found)
     lost = records[0].read_bytes()
     records[0].unlink()
     assert run(*WORDS, "tables").exit_code == 0 and records[0].read_bytes() == lost

@@ -113,10 +113,10 @@ def test_a_stage_is_made_once_and_the_same_every_time() -> None:
 
 def test_a_stage_does_not_mix_with_other_files(clips: Path) -> None:
     before = files_in(clips)
-    assert "already holds other videos" in refused("world", "stage", "--count", "1", "--out", clips, status=2)
+    assert "already holds other files" in refused("world", "stage", "--count", "1", "--out", clips, status=2)
     assert files_in(clips) == before
     Path("file").touch()
-    assert "cannot be written" in refused("world", "stage", "--count", "1", "--out", "file", status=1)
+    assert "cannot be created" in refused("world", "stage", "--count", "1", "--out", "file", status=1)
 
 
 # encode
@@ -144,13 +144,74 @@ def test_encode_refuses(clips: Path, model: Path) -> None:
     shutil.copytree(clips, "damaged")
     whole = Path("damaged/1.mp4").read_bytes()
     Path("damaged/1.mp4").write_bytes(whole[: len(whole) // 2])
-    assert "damaged/1.mp4" in refused("encode", "damaged", "--model", model, "--out", "x", status=1)
-    assert not {name for name in files_in(Path("x")) if "part" in name or name.endswith("safetensors")}
+    assert "damaged/1.mp4" in refused("encode", "damaged", "--model", model, "--out", "x", "--strict", status=1)
+    assert not [name for name in files_in(Path("x")) if "part" in name]  # the clips before it are kept
     Path("damaged/1.mp4").write_bytes(whole)
     assert run("encode", "damaged", "--model", model, "--out", "x").exit_code == 0
 
 
+def test_a_damaged_clip_is_left_out_and_named(clips: Path, model: Path) -> None:
+    shutil.copytree(clips, "cut")
+    whole = Path("cut/1.mp4").read_bytes()
+    Path("cut/1.mp4").write_bytes(whole[: len(whole) // 2])
+    result = run("encode", "cut", "--model", model, "--out", "x")
+    assert (result.exit_code, result.stdout) == (3, "x\n")
+    assert "left out: cut/1: cut/1.mp4 is cut short" in result.stderr
+    assert "3 clips: 3 new, 1 left out" in result.stderr and "1 of 3 clips have no caption" in result.stderr
+
+
+# check
+
+
+def test_check_says_all_that_is_wrong_and_how_to_mend_it(clips: Path, model: Path) -> None:
+    shutil.copytree(clips, "d")
+    assert (result := run("check", "d")).exit_code == 0 and "d: dataset, nothing is wrong" in result.stdout
+    assert "1 of 4 clips have no caption" in result.stderr
+    assert run("encode", "d", "--model", model, "--out", "latents").exit_code == 0
+    assert run("check", "latents").exit_code == 0 and run("check", model).exit_code == 0
+    whole = Path("d/1.mp4").read_bytes()
+    Path("d/1.mp4").write_bytes(whole[: len(whole) // 2])
+    Path("d/0.json").write_text('{"caption": 3}')
+    shutil.copyfile("d/2.mp4", "d/copy.mp4")
+    found = run("check", "d", "--json")
+    assert found.exit_code == 1
+    wrong = [row["what"] for row in json.loads(found.stdout)["findings"] if row["serious"]]
+    notes = [row["what"] for row in json.loads(found.stdout)["findings"] if not row["serious"]]
+    assert len(wrong) == 2 and "d/0.json" in wrong[0] and "d/1.mp4" in wrong[1]
+    assert any("copy.mp4 has the same content as 2.mp4" in note for note in notes)
+    stale = run("check", "latents")
+    assert stale.exit_code == 1 and "1 new, 1 changed" in stale.stderr and "chronotope encode" in stale.stderr
+    shard = Path("latents/latents-00000.safetensors")
+    shard.write_bytes(shard.read_bytes()[:-8] + bytes(8))
+    assert "are not those that were written" in run("check", "latents").stderr
+    assert refused("check", "missing", status=1)
+
+
 # train
+
+
+def test_training_leaves_out_what_cannot_be_read(clips: Path, tmp_path: Path) -> None:
+    shutil.copytree(clips, "some")
+    whole = Path("some/1.mp4").read_bytes()
+    Path("some/1.mp4").write_bytes(whole[: len(whole) // 2])
+    words = ["train", "autoencoder", "--preset", "tiny", "--data", "some", "--out", "left"]
+    settings = [*SMALL_AUTOENCODER, "pool.shapes=[[4,32,32],[1,32,32]]", "train.steps=2", "train.save_every=1"]
+    result = run(*words, "--set", *settings)
+    assert result.exit_code == 3 and result.stderr.count("left out: some/1: ") == 1
+    assert "1 clip was left out" in result.stderr
+    shutil.copyfile("some/0.mp4", "some/new.mp4")
+    again = run(*words, "--set", *settings[:-2], "train.steps=4", "train.save_every=1")
+    assert "the training data have changed since the last checkpoint (clips then [4], now [5])" in again.stderr
+    message = refused(*words[:-1], "other", "--set", *settings, "pool.shapes=[[4,32,32],[99,32,32]]", status=2)
+    assert "no clip is as large as 99 frames of 32x32" in message
+
+
+def test_two_folders_of_one_name_are_refused_before_the_work(clips: Path, model: Path) -> None:
+    for place in ("one", "two"):
+        shutil.copytree(clips, Path(place) / "clips")
+    words = ("train", "dit", "--preset", "tiny", "--data", "one/clips", "two/clips", "--autoencoder", model)
+    assert "two --data folders are called clips" in refused(*words, "--out", "same", status=2)
+    assert not Path("same/latents").exists()
 
 
 def test_training_goes_on_as_if_never_interrupted(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +228,7 @@ def test_training_goes_on_as_if_never_interrupted(clips: Path, monkeypatch: pyte
         on = train(what, clips, "broken")
         assert (on.exit_code, on.stdout) == (0, f"broken/{what}\n"), on.stderr
         assert f"going on with broken/{what} after step 2 of 4" in on.stderr
-        assert "note:" not in on.stderr
+        assert "and is now" not in on.stderr
         assert weights(f"whole/{what}") == weights(f"broken/{what}")
         done = train(what, clips, "broken")
         assert (done.exit_code, done.stdout) == (0, f"broken/{what}\n")

@@ -12,7 +12,8 @@ import torch
 
 from chronotope.checkpoint import load_tensors
 from chronotope.config import override
-from chronotope.data.latents import LatentDataset, encode_dataset, fingerprint
+from chronotope.data.encode import encode_dataset
+from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.geometry import Geometry

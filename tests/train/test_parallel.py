@@ -9,7 +9,9 @@ import torch
 
 from chronotope.checkpoint import load_tensors
 from chronotope.config import override
-from chronotope.storage import write_json
+from chronotope.data.latents import latents_hash
+from chronotope.manifest import manifest_hash, seal
+from chronotope.storage import write_json, write_jsonl
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import train_dit
 
@@ -43,17 +45,19 @@ def write_latents(folder):
 
     generator = torch.Generator().manual_seed(0)
     folder.mkdir()
-    tensors, lines = {}, []
+    tensors, rows = {}, []
     for i, (frames, height, width) in enumerate(
         [(9, 32, 48), (8, 32, 32), (1, 48, 48), (12, 32, 32), (4, 64, 32), (9, 32, 32)]
     ):
         slices = [4] * (frames // 4) + [1] * (frames % 4)
         tensors[f"c/{i}"] = torch.randn(len(slices), 4, height // 8, width // 8, generator=generator).half()
         about = {"key": f"c/{i}", "shard": 0, "slices": slices, "height": height, "width": width, "fps": 8.0}
-        lines.append(json.dumps({**about, "captions": {"sentence": [f"clip {i}"]}}))
+        about |= {"source": {}, "sha256": latents_hash(tensors[f"c/{i}"])}
+        rows.append(seal({**about, "captions": {"sentence": [f"clip {i}"]}}))
     save_file(tensors, folder / "latents-00000.safetensors")
-    (folder / "index.jsonl").write_text("".join(line + "\n" for line in lines))
-    write_json(folder / "latents.json", {"autoencoder": "none", "stride": [4, 8, 8], "channels": 4})
+    write_jsonl(folder / "index.jsonl", rows)
+    about = {"autoencoder": "none", "stride": [4, 8, 8], "channels": 4}
+    write_json(folder / "latents.json", {**about, "clips": len(rows), "manifest": manifest_hash(rows)})
 
 
 def test_two_processes_equal_one(tmp_path):

@@ -47,6 +47,8 @@ class Table(World):
         if name not in self.scopes:
             raise UsageError(f"unknown scope '{name}' of the table: its one scope is 'table'")
         changes: dict[str, Any] = {} if size is None else {"sizes": (size,)}
+        if shares.get("dissolves"):
+            raise UsageError(f"dissolves = {shares['dissolves']}: clips of the table do not dissolve; leave it at 0")
         if shares.get("pictures") is not None:
             changes["picture_share"] = shares["pictures"]
         return dataclasses.replace(TableScope(), **changes)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from chronotope.data.captions import read_captions
 from chronotope.data.clips import find_clips
 from chronotope.prompt import read_story
 from chronotope.worlds.splits import split_of
@@ -55,10 +56,10 @@ def test_the_story_names_the_second_clip_while_it_appears() -> None:
 
 def test_dataset_has_its_share_of_dissolves(tmp_path: Path) -> None:
     write_dataset(tmp_path, DatasetRequest("stage", "small", "train", 2, 24, dissolves=0.5))
-    clips = find_clips([tmp_path])
+    clips = find_clips(tmp_path)
     pairs = [clip for clip in clips if not clip.path.with_suffix(".masks.npz").exists()]
     assert len(clips) == 24 and 6 <= len(pairs) <= 18
-    assert all(set(clip.captions) == {"sentence", "story"} for clip in pairs)
+    assert all(set(read_captions(clip.path)) == {"sentence", "story"} for clip in pairs)
     before = {
         path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file() and path.name != "dataset.json"
     }

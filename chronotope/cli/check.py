@@ -1,0 +1,106 @@
+"""What `chronotope check` does: a dataset, latents, a model, a run or a report -> what is wrong, and how to mend it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from chronotope import checkpoint
+from chronotope.cli.terminal import progress, say
+from chronotope.data.audit import Finding, audit_dataset, audit_latents
+from chronotope.errors import ChronotopeError, FileProblem
+from chronotope.evaluate.report import read_report
+from chronotope.generate.pipeline import Generator, find_model
+from chronotope.storage import read_jsonl
+
+__all__ = ["check"]
+
+
+def check(path: Path, as_json: bool) -> int:
+    """Print all that is wrong with a folder; return the exit status, 1 if anything is."""
+    kind, findings = find_problems(path)
+    serious = [finding for finding in findings if finding.serious]
+    if as_json:
+        rows = [{"serious": finding.serious, "what": finding.what, "mend": finding.mend} for finding in findings]
+        click.echo(json.dumps({"kind": kind, "path": str(path), "findings": rows}, indent=1))
+    else:
+        for finding in findings:
+            say(f"{'wrong' if finding.serious else 'note'}: {finding}")
+        verdict = f"{len(serious)} wrong" if serious else "nothing is wrong"
+        click.echo(f"{path}: {kind}, {verdict}")
+    return 1 if serious else 0
+
+
+def find_problems(path: Path) -> tuple[str, list[Finding]]:
+    """Return the kind of a folder and all that is wrong with it."""
+    folder = path if path.is_dir() else path.parent
+    if not path.exists():
+        folder = find_model(path)  # the name of a model inside the package, or the error that says what is missing
+    with progress(f"checking {folder.name}", "clips") as report:
+        if (folder / "latents.json").is_file():
+            return "latents", list(audit_latents(folder, report))
+        if (folder / "report.json").is_file():
+            return "report", list(_audit_report(folder))
+        if any((folder / name).is_dir() for name in ("autoencoder", "dit")):
+            return "run", list(_audit_run(folder))
+        if any((folder / name).exists() for name in ("model.json", "config.toml", "checkpoints")):
+            return "model", list(_audit_part(folder))
+        return "dataset", list(audit_dataset(folder, report))
+
+
+def _audit_report(folder: Path) -> Iterator[Finding]:
+    try:
+        read_report(folder)
+    except ChronotopeError as problem:
+        yield Finding(str(problem))
+
+
+def _audit_run(folder: Path) -> Iterator[Finding]:
+    """Check the parts of a run on their own, then whether they fit together and to the latents."""
+    parts = [folder / name for name in ("autoencoder", "dit") if (folder / name).is_dir()]
+    found = [finding for part in parts for finding in _audit_part(part)]
+    yield from found
+    finished = all((part / "model.json").is_file() for part in parts)
+    if len(parts) == 2 and finished and not any(finding.serious for finding in found):
+        try:
+            Generator.load(folder)
+        except ChronotopeError as problem:
+            yield Finding(str(problem))
+    for latents in sorted(folder.glob("latents/*/latents.json")):
+        yield from audit_latents(latents.parent)
+
+
+def _audit_part(folder: Path) -> Iterator[Finding]:
+    """Check the weights, the checkpoints, the settings and the log of one model."""
+    again = "run the `chronotope train` command again"
+    if (folder / "model.json").is_file():
+        yield from _audit_weights(folder, "copy it again or train it again")
+    elif not (folder / "checkpoints").is_dir():
+        yield Finding(f"{folder} holds neither a model nor a checkpoint", again)
+    else:
+        yield Finding(f"{folder} has not finished training", again, serious=False)
+    for saved in sorted((folder / "checkpoints").glob("[0-9]*")):
+        yield from _audit_weights(saved, f"delete it; training goes on from an older checkpoint: {again}")
+        try:
+            checkpoint.load_state(saved)
+        except FileProblem as problem:
+            yield Finding(str(problem), f"delete {saved}; {again}")
+    log = folder / "log.jsonl"
+    if log.is_file():
+        try:
+            torn: list[str] = []
+            read_jsonl(log, torn.append)
+            for sentence in torn:
+                yield Finding(sentence, serious=False)
+        except FileProblem as problem:
+            yield Finding(str(problem), "only the curves of the training are lost")
+
+
+def _audit_weights(folder: Path, mend: str) -> Iterator[Finding]:
+    try:
+        checkpoint.verify_model(folder)
+    except ChronotopeError as problem:
+        yield Finding(str(problem), mend)

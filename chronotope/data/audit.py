@@ -1,0 +1,175 @@
+"""A dataset or latents -> everything that is wrong with them, and how to mend it, before any work is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chronotope.data.captions import read_captions
+from chronotope.data.clips import Clip, scan_folder
+from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
+from chronotope.errors import ChronotopeError, FileProblem
+from chronotope.manifest import identify, manifest_hash, read_manifest, source_of
+from chronotope.media import video
+from chronotope.progress import Progress
+from chronotope.storage import file_sha256, read_json
+
+__all__ = ["Finding", "audit_dataset", "audit_latents"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong (`serious`) or worth knowing, in one sentence, and what to do about it."""
+
+    what: str
+    mend: str = ""
+    serious: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.mend}" if self.mend else self.what
+
+
+def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Finding]:
+    """Yield what is wrong with a folder of clips; every clip is decoded to its end."""
+    try:
+        found = scan_folder(folder)
+    except ChronotopeError as problem:
+        yield Finding(str(problem))
+        return
+    for note in found.notes():
+        yield Finding(note, "rename or move them if they belong to the dataset", serious=False)
+    yield from _audit_manifest(folder)
+    uncaptioned: list[str] = []
+    by_content: dict[str, str] = {}
+    for number, clip in enumerate(found.clips, start=1):
+        yield from _audit_clip(clip, uncaptioned, by_content)
+        if progress:
+            progress(number, len(found.clips))
+    if uncaptioned:
+        some = ", ".join(uncaptioned[:3]) + (", ..." if len(uncaptioned) > 3 else "")
+        yield Finding(
+            f"{len(uncaptioned)} of {len(found.clips)} clips have no caption ({some})",
+            "write one into NAME.txt beside each clip",
+            serious=False,
+        )
+
+
+def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str]) -> Iterator[Finding]:
+    try:
+        content = identify(clip.path, clip.file).sha256
+        info = video.probe(clip.path)
+        for _ in video.stream(clip.path):
+            pass
+    except ChronotopeError as problem:
+        yield Finding(str(problem), "replace or remove the file")
+        return
+    if content in by_content:
+        yield Finding(f"{clip.file} has the same content as {by_content[content]}", "remove one", serious=False)
+    by_content.setdefault(content, clip.file)
+    if info.variable_frame_rate:
+        yield Finding(f"the frame rate of {clip.file} varies; `encode` resamples it to a constant one", serious=False)
+    try:
+        notes: list[str] = []
+        if not read_captions(clip.path, notes.append):
+            uncaptioned.append(clip.file)
+        for note in notes:
+            yield Finding(note, serious=False)
+    except FileProblem as problem:
+        yield Finding(str(problem), "correct the caption file")
+
+
+def _audit_manifest(folder: Path) -> Iterator[Finding]:
+    """Compare the files of a dataset of a world with the hashes in its manifest."""
+    manifest = folder / "manifest.jsonl"
+    if not manifest.is_file():
+        return
+    again = "run the `chronotope world` command that made it again"
+    try:
+        rows = read_manifest(manifest)
+        about = read_json(folder / "dataset.json")
+        files = [pair for row in rows for pair in row["files"].items()]
+        if about["manifest"] != manifest_hash(rows):
+            yield Finding(f"{manifest} is not the one that dataset.json describes", again)
+        listed = {name for name, _ in files}
+        for name, facts in files:
+            yield from _audit_file(folder / name, facts["sha256"])
+    except FileProblem as problem:
+        yield Finding(str(problem), again)
+    except (KeyError, TypeError, AttributeError) as problem:
+        yield Finding(f"{manifest} or dataset.json is not as this program writes it ({problem!r})", again)
+    else:
+        yield from _audit_strangers(folder, listed)
+
+
+def _audit_file(path: Path, sha256: str) -> Iterator[Finding]:
+    if not path.is_file():
+        yield Finding(f"{path} is missing", "run the `chronotope world` command again")
+    elif file_sha256(path) != sha256:
+        yield Finding(f"{path} is not as it was rendered", "delete it and run the `chronotope world` command again")
+
+
+def _audit_strangers(folder: Path, listed: set[str]) -> Iterator[Finding]:
+    for clip in scan_folder(folder).clips:
+        if clip.file not in listed:
+            yield Finding(f"{clip.file} is in the folder of a rendered dataset and not listed in its manifest")
+
+
+def audit_latents(folder: Path, progress: Progress | None = None) -> Iterator[Finding]:
+    """Yield what is wrong with latents; every tensor is read, and the clips are compared where they are still there."""
+    try:
+        header, rows = read_header(folder), read_index(folder)
+        clips = [clip_of(row, folder) for row in rows]
+    except FileProblem as problem:
+        yield Finding(str(problem))
+        return
+    if manifest_hash(rows) != header["manifest"]:
+        yield Finding(
+            f"{folder / 'index.jsonl'} is not the index that latents.json describes",
+            "run the `chronotope encode` command again",
+        )
+    for number, clip in enumerate(clips, start=1):
+        try:
+            read_latents(folder, clip.shard, clip.key, clip.sha256)
+        except FileProblem as problem:
+            yield Finding(str(problem))
+        if progress:
+            progress(number, len(clips))
+    for path in sorted(set(folder.glob("latents-*.safetensors")) - {shard_path(folder, clip.shard) for clip in clips}):
+        yield Finding(f"{path} belongs to no clip", "the next `chronotope encode` removes it", serious=False)
+    for item in header.get("left_out", ()):
+        yield Finding(f"{item['key']} was left out: {item['reason']}", serious=False)
+    captioned = sum(any(clip.captions.values()) for clip in clips)
+    if captioned < len(clips):
+        yield Finding(f"{len(clips) - captioned} of {len(clips)} clips have no caption", serious=False)
+    yield from _audit_freshness(folder, header, rows)
+
+
+def _audit_freshness(folder: Path, header: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
+    """Compare latents with the folder of clips that they were made from, if it is still there."""
+    data = Path(str(header.get("data", "")))
+    if not header.get("data") or not data.is_dir():
+        return
+    again = f"run `chronotope encode {data} --out {folder}` again"
+    try:
+        found = {clip.key: clip for clip in scan_folder(data).clips}
+    except ChronotopeError as problem:
+        yield Finding(str(problem))
+        return
+    known = {row["key"]: row for row in rows}
+    left_out = {item["key"] for item in header.get("left_out", ())}
+    new = len(found.keys() - known.keys() - left_out)
+    gone = len(known.keys() - found.keys())
+    changed = 0
+    for key in found.keys() & known.keys():
+        try:
+            source, captions = source_of(known[key]), read_captions(found[key].path)
+            same = source is not None and identify(found[key].path, source.file, source).sha256 == source.sha256
+            changed += not same or {name: list(texts) for name, texts in captions.items()} != known[key]["captions"]
+        except FileProblem as problem:
+            yield Finding(str(problem))
+    counts = {"new": new, "changed": changed, "gone": gone}
+    if any(counts.values()):
+        words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        yield Finding(f"the clips in {data} are not those that were encoded: {words}", again)

@@ -1,0 +1,365 @@
+"""Captioned clips -> latents on disk. The same command again encodes what is new or changed, and removes what is gone.
+
+Every clip is an item by identity (see `manifest`): its file, the hash of its content, its captions. Progress is saved
+every few clips: first a file of latents, then the lines of the index that name it. When all clips are done, small files
+of latents are merged, the index is sorted, and its hash goes into `latents.json`, which marks the folder as complete.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from chronotope.data.captions import Captions, read_captions
+from chronotope.data.clips import Clip, read_datasets, scan_folder
+from chronotope.data.latents import (
+    encode_frames,
+    fingerprint,
+    latents_hash,
+    read_index,
+    read_latents,
+    shard_path,
+)
+from chronotope.errors import ChronotopeError, FileProblem, UsageError
+from chronotope.geometry import Geometry, Slice
+from chronotope.manifest import LeftOut, Source, described, identify, manifest_hash, seal, source_of
+from chronotope.media import video
+from chronotope.models.autoencoder import Autoencoder
+from chronotope.progress import Progress
+from chronotope.storage import (
+    append_jsonl,
+    locked,
+    read_json,
+    remove_partials,
+    write_atomically,
+    write_json,
+    write_jsonl,
+)
+
+__all__ = ["Encoded", "encode_dataset", "find_worlds"]
+
+SHARD_CLIPS = 1000  # most clips in one safetensors file
+SHARD_BYTES = 2**28  # most bytes of latents in one safetensors file, but for a single larger clip
+SAVE_CLIPS, SAVE_SECONDS = 16, 10.0  # progress is saved after so many clips or seconds, whichever comes first
+
+Row = dict[str, Any]
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What a run found in the folder of clips, compared with the latents that were there, and what it left out."""
+
+    clips: int
+    new: int
+    changed: int
+    recaptioned: int
+    gone: int
+    captioned: int
+    left_out: tuple[LeftOut, ...]
+
+    def in_words(self) -> str:
+        """Return one line such as "40 clips: 3 new, 1 changed, 1 gone"."""
+        counts = {"new": self.new, "changed": self.changed, "with new captions": self.recaptioned, "gone": self.gone}
+        parts = [f"{count} {name}" for name, count in counts.items() if count]
+        if self.left_out:
+            parts.append(f"{len(self.left_out)} left out")
+        clips = f"{self.clips} {'clip' if self.clips == 1 else 'clips'}"
+        return f"{clips}: {', '.join(parts) or 'nothing has changed'}"
+
+
+def encode_dataset(
+    data: Path,
+    out: Path,
+    autoencoder: Autoencoder,
+    geometry: Geometry,
+    shuffled: float = 0.0,
+    progress: Progress | None = None,
+    note: Note | None = None,
+    strict: bool = False,
+) -> Encoded:
+    """Bring the latents in `out` up to date with the clips below `data`.
+
+    In a share `shuffled` of the clips, still slices are at random places, so that a model learns them at any place.
+    A clip that cannot be read or encoded is left out and named in the result; with `strict` it stops the run. `note`
+    receives sentences for the user. Raises UsageError where `out` holds latents of another autoencoder, of another
+    share or of another dataset, FileProblem where no clip can be encoded or nothing can be written.
+    """
+    if not 0 <= shuffled <= 1:
+        raise UsageError(f"the share of clips that are cut at random places must lie between 0 and 1, got {shuffled}")
+    note = note or (lambda _: None)
+    folder = scan_folder(data)
+    for sentence in folder.notes():
+        note(sentence)
+    about = {
+        "autoencoder": fingerprint(autoencoder),
+        "stride": list(geometry.stride),
+        "channels": autoencoder.config.channels,
+        "shuffled": shuffled,
+        "data": str(data.resolve()),
+        "worlds": find_worlds(data, note),
+    }
+    with locked(out):
+        remove_partials(out)
+        writer = _Writer(out, about, note)
+        writer.check_folder(folder.clips)
+        return _bring_up_to_date(writer, folder.clips, autoencoder, geometry, progress, strict)
+
+
+def _bring_up_to_date(
+    writer: _Writer,
+    clips: Sequence[Clip],
+    autoencoder: Autoencoder,
+    geometry: Geometry,
+    progress: Progress | None,
+    strict: bool,
+) -> Encoded:
+    old = {row["key"]: row for row in writer.rows}
+    kept: list[Row] = []
+    left_out: list[LeftOut] = []
+    counts = {"new": 0, "changed": 0, "recaptioned": 0}
+    with writer:
+        for number, clip in enumerate(clips, start=1):
+            before = old.get(clip.key)
+            try:
+                row, latents = _item(clip, before, autoencoder, geometry, writer)
+            except ChronotopeError as problem:
+                if strict:
+                    raise
+                left_out.append(LeftOut(clip.key, str(problem)))
+            else:
+                if latents is not None:
+                    row = writer.add(row, latents)
+                    counts["changed" if before else "new"] += 1
+                elif before is not None:
+                    counts["recaptioned"] += row["captions"] != before["captions"]
+                kept.append(row)
+            if progress:
+                progress(number, len(clips))
+    if not kept:
+        raise FileProblem(f"none of the {len(clips)} clips can be encoded; the first: {left_out[0].reason}")
+    writer.complete(kept, left_out)
+    return Encoded(
+        clips=len(kept),
+        gone=len(old.keys() - {clip.key for clip in clips}),
+        captioned=sum(bool(row["captions"]) for row in kept),
+        left_out=tuple(left_out),
+        **counts,
+    )
+
+
+def _item(
+    clip: Clip, before: Row | None, autoencoder: Autoencoder, geometry: Geometry, writer: _Writer
+) -> tuple[Row, Tensor | None]:
+    """Return the row of a clip, and its latents where they are new; `before` is its row in the index."""
+    known = source_of(before) if before else None
+    source = identify(clip.path, clip.file, known)
+    captions = read_captions(clip.path, writer.note)
+    if before is None or known is None or known.sha256 != source.sha256:
+        return _encode(clip, source, captions, autoencoder, geometry, writer)
+    return seal({**before, "source": described(source), "captions": _plain(captions)}), None
+
+
+def _plain(captions: Captions) -> dict[str, list[str]]:
+    return {level: list(texts) for level, texts in captions.items()}
+
+
+def _encode(
+    clip: Clip, source: Source, captions: Captions, autoencoder: Autoencoder, geometry: Geometry, writer: _Writer
+) -> tuple[Row, Tensor]:
+    """Encode one clip; a clip whose frame rate varies is first resampled to a constant one, so that times are true."""
+    content = _read(clip.path, writer.note)
+    slices = _cut(clip, content.num_frames, geometry, writer.about["shuffled"])
+    latents = encode_frames(autoencoder, geometry, content.frames, slices).half()
+    if not torch.isfinite(latents).all():
+        raise FileProblem(f"the latents of {clip.path} are not finite numbers; check the autoencoder")
+    row = {
+        "key": clip.key,
+        "source": described(source),
+        "slices": [piece.num_frames for piece in slices],
+        "height": content.height,
+        "width": content.width,
+        "fps": content.fps,
+        "captions": _plain(captions),
+        "sha256": latents_hash(latents),
+    }
+    return row, latents
+
+
+def _read(path: Path, note: Note) -> video.Video:
+    info = video.probe(path)
+    if not info.variable_frame_rate:
+        return video.read(path)
+    rate = float(max(1, round(info.fps + 0.499)))
+    note(f"the frame rate of {path} varies, {info.fps:.3g} a second on average; it was resampled to {rate:g} a second")
+    return video.read(path, fps=rate)
+
+
+def _cut(clip: Clip, num_frames: int, geometry: Geometry, shuffled: float) -> tuple[Slice, ...]:
+    """Cut a clip into slices; the random choice depends on the key of the clip only."""
+    rng = np.random.default_rng(zlib.crc32(clip.key.encode()))
+    return geometry.shuffled_slices(num_frames, rng) if rng.random() < shuffled else geometry.slices(num_frames)
+
+
+class _Writer:
+    """Writes a folder of latents: shards and index lines while clips are encoded, and the complete state at the end.
+
+    As a context manager it saves what was added when the block ends, whether or not it fails.
+    """
+
+    def __init__(self, out: Path, about: dict[str, Any], note: Note) -> None:
+        self.out, self.about, self.note = out, about, note
+        self.header, self.index = out / "latents.json", out / "index.jsonl"
+        self.before: dict[str, Any] = read_json(self.header) if self.header.is_file() else {}
+        self.rows = _usable_rows(out, note) if self.index.is_file() else []
+        self.tensors: dict[str, Tensor] = {}
+        self.added: list[Row] = []
+        self.saved_at = time.monotonic()
+
+    def check_folder(self, clips: Sequence[Clip]) -> None:
+        """Raise UsageError unless the folder is new or holds latents of the same autoencoder, cut and dataset."""
+        if not self.before:
+            return
+        other = None
+        if self.before.get("autoencoder") != self.about["autoencoder"]:
+            other = "latents of another autoencoder"
+        elif any(self.before.get(name) != self.about[name] for name in ("stride", "channels", "shuffled")):
+            other = "clips that were cut otherwise"
+        elif self.rows and self.before.get("data") != self.about["data"]:
+            if not self._knows_any(clips):
+                other = f"latents of other clips, those of {self.before.get('data')}"
+        if other:
+            raise UsageError(f"{self.out} holds {other}; give another --out or delete the folder")
+
+    def _knows_any(self, clips: Sequence[Clip]) -> bool:
+        """Return whether the content of any of these clips was encoded before: their folder may have been moved."""
+        known = {row["key"]: source_of(row) for row in self.rows}
+        for clip in clips:
+            source = known.get(clip.key)
+            if source and identify(clip.path, clip.file, source).sha256 == source.sha256:
+                return True
+        return False
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.save()
+
+    def add(self, row: Row, latents: Tensor) -> Row:
+        """Take the latents of one clip; save all that are waiting when there are enough. Return the sealed row."""
+        if not self.added:
+            self.shard = _next_shard(self.out)
+        row = seal({**row, "shard": self.shard})
+        self.tensors[row["key"]] = latents
+        self.added.append(row)
+        waiting = sum(tensor.nbytes for tensor in self.tensors.values())
+        late = time.monotonic() - self.saved_at > SAVE_SECONDS
+        if late or len(self.added) >= SAVE_CLIPS or waiting > SHARD_BYTES:
+            self.save()
+        return row
+
+    def save(self) -> None:
+        """Write the latents that are waiting, then their lines of the index."""
+        if self.added:
+            if self.before.get("manifest"):  # from now on the folder is not complete
+                self.before = {}
+            if not self.before:
+                self.before = self.about
+                write_json(self.header, self.about)
+            _write_shard(self.out, self.shard, self.tensors)
+            append_jsonl(self.index, *self.added)
+        self.tensors, self.added, self.saved_at = {}, [], time.monotonic()
+
+    def complete(self, rows: list[Row], left_out: Sequence[LeftOut]) -> None:
+        """Merge small shards, write the index of all rows in order and the header of the complete folder."""
+        rows = self._merged(rows)
+        header = {
+            **self.about,
+            "clips": len(rows),
+            "manifest": manifest_hash(rows),
+            "left_out": [{"key": item.key, "reason": item.reason} for item in left_out],
+        }
+        if header != self.before or rows != self.rows:
+            write_jsonl(self.index, rows)
+            write_json(self.header, header)
+        used = {shard_path(self.out, row["shard"]) for row in rows}
+        for path in set(self.out.glob("latents-*.safetensors")) - used:
+            path.unlink()
+
+    def _merged(self, rows: list[Row]) -> list[Row]:
+        """Rewrite the shards that hold latents of removed clips, or few clips where there are several such."""
+        by_shard: dict[int, list[Row]] = {}
+        for row in rows:
+            by_shard.setdefault(row["shard"], []).append(row)
+        sizes = {shard: shard_path(self.out, shard).stat().st_size for shard in by_shard}
+        stale = {shard for shard, held in by_shard.items() if _keys_of(self.out, shard) != {row["key"] for row in held}}
+        small = {shard for shard in by_shard if len(by_shard[shard]) < SHARD_CLIPS and sizes[shard] < SHARD_BYTES}
+        rewritten = stale | (small if len(small) > 1 else set())
+        moved: dict[str, int] = {}
+        number = _next_shard(self.out)
+        tensors: dict[str, Tensor] = {}
+        for row in rows:
+            if row["shard"] not in rewritten:
+                continue
+            tensors[row["key"]] = read_latents(self.out, row["shard"], row["key"], row["sha256"])
+            moved[row["key"]] = number
+            if len(tensors) == SHARD_CLIPS or sum(tensor.nbytes for tensor in tensors.values()) > SHARD_BYTES:
+                _write_shard(self.out, number, tensors)
+                number, tensors = number + 1, {}
+        if tensors:
+            _write_shard(self.out, number, tensors)
+        return [{**row, "shard": moved.get(row["key"], row["shard"])} for row in rows]
+
+
+def _usable_rows(out: Path, note: Note) -> list[Row]:
+    """Return the undamaged rows of an index whose latents are there; the others are encoded again."""
+    rows = read_index(out, note)
+    held = {number: _keys_of(out, number) for number in {row["shard"] for row in rows}}
+    usable = [row for row in rows if row["key"] in held[row["shard"]]]
+    if len(usable) < len(rows):
+        note(f"{out}: the latents of {len(rows) - len(usable)} clips are missing or damaged; they are encoded again")
+    return usable
+
+
+def _keys_of(out: Path, shard: int) -> set[str]:
+    """Return the keys of the clips in a shard; none where the file is missing or damaged."""
+    try:
+        with safe_open(shard_path(out, shard), "pt") as file:
+            return set(file.keys())
+    except (OSError, SafetensorError):
+        return set()
+
+
+def _write_shard(out: Path, number: int, tensors: dict[str, Tensor]) -> None:
+    write_atomically(shard_path(out, number), save(tensors))
+
+
+def _next_shard(out: Path) -> int:
+    """Return a number above those of all files of latents, so that none is overwritten."""
+    return max((int(path.stem.split("-")[1]) for path in out.glob("latents-*.safetensors")), default=-1) + 1
+
+
+def find_worlds(data: Path, note: Note | None = None) -> list[str]:
+    """Name the simulators and scopes that rendered the clips below `data`, such as "stage small".
+
+    `note` receives a sentence for each dataset of a split that is meant for evaluation.
+    """
+    worlds = set[str]()
+    for file, about in read_datasets(data):
+        world, scope, split = about.get("world"), about.get("scope", ""), about.get("split", "train")
+        if isinstance(world, str) and isinstance(scope, str):
+            worlds.add(f"{world} {scope}".strip())
+            if split != "train" and note is not None:
+                note(f"{file.parent} is of split {split}, whose clips are meant for evaluation, not for training")
+    return sorted(worlds)

@@ -1,0 +1,119 @@
+"""Items by identity: the record of a file that something is made from, and lines that notice when they were changed.
+
+A manifest is a file of JSON lines, one item a line. Each line carries a seal, a hash of its other fields, so that a
+damaged line is detected. The hash of a whole manifest is the hash of its seals in order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from chronotope.config import from_dict
+from chronotope.errors import FileProblem, UsageError
+
+__all__ = ["LeftOut", "Source", "described", "identify", "manifest_hash", "read_manifest", "seal", "source_of"]
+
+_UNSEALED = ("seal", "shard")  # `shard` only says where the data of an item lie, which may change
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that an item was made from: its content, and the facts by which an unchanged file is recognised.
+
+    `file` is a POSIX path relative to the folder of the dataset. `modified` and `changed` are times in nanoseconds.
+    """
+
+    file: str
+    sha256: str
+    bytes: int
+    modified: int
+    changed: int
+
+    def unchanged(self, path: Path) -> bool:
+        """Return whether the file system reports the same size and times, so that the content need not be read."""
+        facts = path.stat()
+        return (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns) == (self.bytes, self.modified, self.changed)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An item that could not be used, and the reason in one sentence."""
+
+    key: str
+    reason: str
+
+
+def identify(path: Path, file: str, known: Source | None = None) -> Source:
+    """Return the identity of a file; its content is hashed unless size and times equal those of `known`.
+
+    Raises FileProblem where the file cannot be read.
+    """
+    try:
+        if known is not None and known.unchanged(path):
+            return replace(known, file=file)
+        facts = path.stat()
+        with path.open("rb") as opened:
+            content = hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as problem:
+        raise FileProblem(f"{path} cannot be read: {problem.strerror or problem}") from problem
+    return Source(file, content, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+
+
+def source_of(row: Mapping[str, Any]) -> Source | None:
+    """Return the source that a row of a manifest names; None where it names none."""
+    try:
+        return from_dict(Source, row["source"])
+    except (KeyError, TypeError, AttributeError, UsageError):
+        return None
+
+
+def seal(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with its seal, 16 hex digits of the SHA-256 of its other fields (`shard` is left out)."""
+    return {**row, "seal": _seal_of(row)}
+
+
+def read_manifest(path: Path, on_damage: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
+    """Read the sealed rows of a manifest. Raises FileProblem where the file is missing or cannot be read.
+
+    A damaged line raises FileProblem too, or, with `on_damage`, is left out and named in a sentence for it.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError as problem:
+        raise FileProblem(f"{path} is missing") from problem
+    except OSError as problem:
+        raise FileProblem(f"{path} cannot be read: {problem.strerror or problem}") from problem
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict) and row.get("seal") == _seal_of(row):
+            rows.append(row)
+            continue
+        sentence = f"{path}, line {number}, was changed or damaged: its content does not agree with its seal"
+        if on_damage is None:
+            raise FileProblem(sentence)
+        on_damage(sentence)
+    return rows
+
+
+def manifest_hash(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the SHA-256 of the seals of all rows in order, in hex."""
+    return hashlib.sha256("".join(row["seal"] for row in rows).encode()).hexdigest()
+
+
+def _seal_of(row: Mapping[str, Any]) -> str:
+    content = {name: value for name, value in row.items() if name not in _UNSEALED}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def described(source: Source) -> dict[str, Any]:
+    """Return a source as plain values, as a row of a manifest holds it."""
+    return asdict(source)

@@ -1,0 +1,328 @@
+"""Latents follow the folder of clips, whatever was added, changed, removed or killed: what is there is listed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from chronotope.data import encode as encoding
+from chronotope.data.encode import Encoded, encode_dataset
+from chronotope.data.latents import LatentDataset
+from chronotope.errors import FileProblem, UsageError
+from chronotope.geometry import Geometry
+from chronotope.media import video
+from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+
+GEOMETRY = Geometry()
+CONFIG = AutoencoderConfig(widths=(8, 12), encoder_blocks=(1, 1), decoder_blocks=(1, 1), channels=4)
+
+
+def autoencoder(seed: int = 0) -> Autoencoder:
+    torch.manual_seed(seed)
+    return Autoencoder(CONFIG).eval()
+
+
+def save_clip(path: Path, frames: int = 5, side: int = 32, colour: int = 200, caption: str | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.full((frames, side, side, 3), colour, np.uint8)
+    video.write(path, pixels, 8.0) if frames > 1 else video.write_image(path, pixels[0])
+    if caption is not None:
+        path.with_suffix(".txt").write_text(caption)
+    return path
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    folder = tmp_path / "d"
+    for number, name in enumerate("abc"):
+        save_clip(folder / f"{name}.mp4", frames=4 + number, colour=60 * (number + 1), caption=f"clip {name}")
+    return folder
+
+
+def encode(clips: Path, notes: list[str] | None = None, **options: Any) -> Encoded:
+    note = None if notes is None else notes.append
+    return encode_dataset(clips, clips.parent / "lat", autoencoder(), GEOMETRY, note=note, **options)
+
+
+def listed(clips: Path) -> dict[str, dict[str, Any]]:
+    """Return the rows of the index by key, after checking that files and index hold the same clips, each once."""
+    out = clips.parent / "lat"
+    rows = [json.loads(line) for line in (out / "index.jsonl").read_text().splitlines()]
+    tensors: list[str] = []
+    for path in out.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            tensors += file.keys()
+    assert sorted(tensors) == sorted(row["key"] for row in rows) == sorted({row["key"] for row in rows})
+    return {row["key"]: row for row in rows}
+
+
+def content(clips: Path) -> dict[str, Any]:
+    """Return all that training sees of the latents, in order."""
+    data = LatentDataset([clips.parent / "lat"])
+    assert [clip.key for clip in data.clips] == list(listed(clips))
+    return {
+        clip.key: (clip.slices, clip.width, clip.fps, clip.captions, data.latents(i).numpy().tobytes())
+        for i, clip in enumerate(data.clips)
+    }
+
+
+def counts(encoded: Encoded) -> tuple[int, int, int, int, int]:
+    return encoded.clips, encoded.new, encoded.changed, encoded.recaptioned, encoded.gone
+
+
+def test_what_is_there_is_what_is_listed(clips: Path) -> None:
+    assert counts(encode(clips)) == (3, 3, 0, 0, 0)
+    files = {path: path.stat().st_mtime_ns for path in (clips.parent / "lat").glob("[a-z]*")}
+    again = encode(clips)
+    assert counts(again) == (3, 0, 0, 0, 0) and again.in_words() == "3 clips: nothing has changed"
+    assert files == {path: path.stat().st_mtime_ns for path in (clips.parent / "lat").glob("[a-z]*")}
+    before = content(clips)
+
+    save_clip(clips / "aa.mp4", frames=8, caption="clip aa")  # sorts between the others
+    save_clip(clips / "b.mp4", frames=12, side=48)
+    (clips / "c.txt").write_text("new words")
+    found = encode(clips)
+    assert counts(found) == (4, 1, 1, 1, 0) and found.in_words() == "4 clips: 1 new, 1 changed, 1 with new captions"
+    rows, after = listed(clips), content(clips)
+    assert list(rows) == ["d/a", "d/aa", "d/b", "d/c"]
+    assert sum(rows["d/b"]["slices"]) == 12 and rows["d/b"]["width"] == 48
+    assert rows["d/c"]["captions"] == {"sentence": ["new words"]}
+    assert after["d/a"] == before["d/a"] and after["d/c"][4] == before["d/c"][4]
+
+    (clips / "a.mp4").unlink()
+    assert counts(encode(clips)) == (3, 0, 0, 0, 1)
+    assert list(content(clips)) == ["d/aa", "d/b", "d/c"]
+
+
+def test_the_result_does_not_depend_on_how_it_was_reached(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode(clips)
+    at_once = content(clips)
+    header = json.loads((clips.parent / "lat" / "latents.json").read_text())
+    shutil.rmtree(clips.parent / "lat")
+    monkeypatch.setattr(encoding, "SAVE_CLIPS", 1)
+    kept = clips.parent / "kept"
+    kept.mkdir()
+    for name in "bc":
+        shutil.move(clips / f"{name}.mp4", kept / f"{name}.mp4")
+    for name in "cb":
+        encode(clips)
+        shutil.move(kept / f"{name}.mp4", clips / f"{name}.mp4")
+    encode(clips)
+    assert content(clips) == at_once
+    assert json.loads((clips.parent / "lat" / "latents.json").read_text())["manifest"] != ""
+    assert header["clips"] == 3
+
+
+def test_two_files_of_one_name_are_two_clips(tmp_path: Path) -> None:
+    save_clip(tmp_path / "d" / "IMG_1.mov", colour=40)
+    save_clip(tmp_path / "d" / "IMG_1.mp4", colour=220)
+    save_clip(tmp_path / "d" / "IMG_1.png", frames=1, side=48)
+    encode(tmp_path / "d")
+    found = content(tmp_path / "d")
+    assert list(found) == ["d/IMG_1.mov", "d/IMG_1.mp4", "d/IMG_1.png"]
+    assert len({value[4] for value in found.values()}) == 3
+
+
+def test_unreadable_clips_are_named_and_the_others_kept(clips: Path) -> None:
+    whole = (clips / "b.mp4").read_bytes()
+    (clips / "b.mp4").write_bytes(whole[: len(whole) // 2])
+    (clips / "c.json").write_text("{")
+    found = encode(clips)
+    assert counts(found)[:2] == (1, 1) and [item.key for item in found.left_out] == ["d/b", "d/c"]
+    assert "b.mp4" in found.left_out[0].reason and "c.json" in found.left_out[1].reason
+    assert [item["key"] for item in json.loads((clips.parent / "lat/latents.json").read_text())["left_out"]] == [
+        "d/b",
+        "d/c",
+    ]
+    with pytest.raises(FileProblem, match=r"b\.mp4"):
+        encode(clips, strict=True)
+    (clips / "b.mp4").write_bytes(whole)
+    (clips / "c.json").unlink()
+    assert counts(encode(clips)) == (3, 2, 0, 0, 0)
+    for name in "abc":
+        (clips / f"{name}.mp4").write_bytes(b"no video")
+    with pytest.raises(FileProblem, match="none of the 3 clips"):
+        encode(clips)
+
+
+def test_latents_that_are_no_numbers_are_refused(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = encoding.encode_frames
+    monkeypatch.setattr(encoding, "encode_frames", lambda *given: real(*given) * float("nan"))
+    with pytest.raises(FileProblem, match="not finite"):
+        encode(clips)
+
+
+def test_a_varying_frame_rate_is_resampled_and_said(tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "d" / "a.mkv"
+    path.parent.mkdir()
+    times = [50 * i if i < 10 else 500 + 200 * (i - 10) for i in range(20)]  # milliseconds
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("libx264", rate=20)
+        track.width = track.height = 32
+        track.pix_fmt, track.codec_context.time_base = "yuv420p", Fraction(1, 1000)
+        for index, time_ms in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 12 * index, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = time_ms, track.codec_context.time_base
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    notes: list[str] = []
+    encode(tmp_path / "d", notes)
+    (row,) = listed(tmp_path / "d").values()
+    assert sum(row["slices"]) / row["fps"] == pytest.approx(2.5, abs=0.12)
+    assert len(notes) == 1 and "varies" in notes[0] and "a.mkv" in notes[0]
+
+
+def test_another_dataset_or_autoencoder_is_refused(clips: Path, tmp_path: Path) -> None:
+    encode(clips)
+    with pytest.raises(UsageError, match="another autoencoder"):
+        encode_dataset(clips, tmp_path / "lat", autoencoder(1), GEOMETRY)
+    with pytest.raises(UsageError, match="cut otherwise"):
+        encode_dataset(clips, tmp_path / "lat", autoencoder(), GEOMETRY, shuffled=0.5)
+    save_clip(tmp_path / "other" / "z.mp4")
+    save_clip(tmp_path / "elsewhere" / "d" / "a.mp4", colour=99)  # the same names, other clips
+    before = content(clips)
+    for other in (tmp_path / "other", tmp_path / "elsewhere" / "d"):
+        with pytest.raises(UsageError, match="other clips"):
+            encode_dataset(other, tmp_path / "lat", autoencoder(), GEOMETRY)
+    assert content(clips) == before
+    shutil.copytree(clips, tmp_path / "moved" / "d")  # the same clips elsewhere, with other times
+    found = encode_dataset(tmp_path / "moved" / "d", tmp_path / "lat", autoencoder(), GEOMETRY)
+    assert counts(found) == (3, 0, 0, 0, 0) and content(clips) == before
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "zero", "remove"])
+def test_damaged_latents_are_never_read(clips: Path, damage: str) -> None:
+    encode(clips)
+    before = content(clips)
+    (shard,) = (clips.parent / "lat").glob("*.safetensors")
+    data = bytearray(shard.read_bytes())
+    if damage == "flip":
+        data[-9] ^= 4
+    elif damage == "cut":
+        del data[-40:]
+    elif damage == "zero":
+        data[-64:] = bytes(64)
+    shard.write_bytes(data)
+    if damage == "remove":
+        shard.unlink()
+    dataset = LatentDataset([clips.parent / "lat"])
+    with pytest.raises(FileProblem, match="run the `chronotope encode` command again"):
+        [dataset.latents(i) for i in range(3)]
+    shard.unlink(missing_ok=True)
+    encode(clips)
+    assert content(clips) == before
+
+
+def test_a_changed_index_is_never_read(clips: Path) -> None:
+    encode(clips)
+    before, index = content(clips), clips.parent / "lat" / "index.jsonl"
+    text = index.read_text()
+    lines = text.splitlines(keepends=True)
+    for changed in (
+        text.replace("clip a", "clip b", 1),
+        text.replace('"fps": 8.0', '"fps": 9.0', 1),
+        "".join(lines[:2]),
+        "".join([lines[1], lines[0], lines[2]]),
+        text[:-30],
+        "",
+    ):
+        index.write_text(changed)
+        with pytest.raises(FileProblem, match=r"index\.jsonl"):
+            LatentDataset([clips.parent / "lat"])
+        encode(clips)
+        assert content(clips) == before, changed
+
+
+def test_an_interrupted_folder_is_not_trained_on(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "SAVE_CLIPS", 1)
+    real, calls = encoding.encode_frames, list[int]()
+
+    def interrupted(*given: Any) -> Any:
+        calls.append(0)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(encoding, "encode_frames", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        encode(clips)
+    assert list(listed(clips)) == ["d/a", "d/b"]
+    with pytest.raises(FileProblem, match="not complete"):
+        LatentDataset([clips.parent / "lat"])
+    assert counts(encode(clips)) == (3, 1, 0, 0, 0)
+    assert list(content(clips)) == ["d/a", "d/b", "d/c"]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from data.test_encode import GEOMETRY, autoencoder
+from chronotope.data import encode
+encode.SAVE_CLIPS = 1
+print("begun", flush=True)
+encode.encode_dataset(Path(sys.argv[1]), Path(sys.argv[2]), autoencoder(), GEOMETRY)
+"""
+
+
+def test_killed_at_any_moment_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    clips = tmp_path / "d"
+    for number in range(6):
+        save_clip(clips / f"{number}.mp4", frames=9 + number, colour=30 * number, caption=f"clip {number}")
+    encode(clips)
+    whole = content(clips)
+    shutil.rmtree(tmp_path / "lat")
+    script = KILLED.format(tests=str(Path(__file__).parents[1]))
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        job = subprocess.Popen([sys.executable, "-c", script, clips, tmp_path / "lat"], stdout=subprocess.PIPE)
+        assert job.stdout is not None and job.stdout.readline() == b"begun\n"
+        time.sleep(float(rng.uniform(0, 0.15)))
+        os.kill(job.pid, signal.SIGKILL)
+        job.communicate()
+    encode(clips)
+    assert content(clips) == whole
+    assert {path.name for path in (tmp_path / "lat").glob("*")} - {".lock"} == {
+        "latents.json",
+        "index.jsonl",
+        *(path.name for path in (tmp_path / "lat").glob("latents-*.safetensors")),
+    }
+
+
+def test_a_full_disk_is_one_sentence_and_what_was_encoded_is_kept(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "SAVE_CLIPS", 1)
+    real, calls = encoding.write_atomically, list[Path]()
+
+    def full(path: Path, data: bytes) -> None:
+        calls.append(path)
+        if len(calls) >= 2:
+            raise FileProblem(f"{path} cannot be written: No space left on device")
+        real(path, data)
+
+    monkeypatch.setattr(encoding, "write_atomically", full)
+    with pytest.raises(FileProblem, match=r"latents-00001\.safetensors cannot be written: No space"):
+        encode(clips)
+    monkeypatch.setattr(encoding, "write_atomically", real)
+    assert counts(encode(clips)) == (3, 2, 0, 0, 0)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{", '{"world": 3}', '{"world": null}', '{"world": ["x"]}', '"a"'])
+def test_a_stranger_dataset_json_names_no_world(clips: Path, content: str) -> None:
+    (clips / "dataset.json").write_text(content)
+    encode(clips)
+    assert LatentDataset([clips.parent / "lat"]).about[0]["worlds"] == []
