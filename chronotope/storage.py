@@ -26,6 +26,7 @@ from chronotope.errors import FileProblem, UsageError
 
 __all__ = [
     "LOCK",
+    "MAX_NAME_BYTES",
     "append_jsonl",
     "atomic_file",
     "file_sha256",

@@ -15,6 +15,7 @@ from chronotope.cli.terminal import (
     FILE,
     JSON,
     MODEL,
+    OVERWRITE,
     PRESETS,
     SEED,
     SHUFFLED,
@@ -408,9 +409,10 @@ chronotope.add_command(generate.generate)
     metavar="S",
     help="Only the first seconds.  [default: all]",
 )
+@OVERWRITE
 @MODEL
 @JSON
-def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_json: bool) -> None:
+def reconstruct(file: Path, output: Path, seconds: float | None, overwrite: bool, model: str, as_json: bool) -> None:
     """Encode and decode a video with the autoencoder, and measure.
 
     At native size, slice by slice, in constant memory. Prints PSNR and SSIM.
@@ -418,7 +420,7 @@ def reconstruct(file: Path, output: Path, seconds: float | None, model: str, as_
     from chronotope.cli import use
     from chronotope.generate.pipeline import find_model
 
-    scores = use.reconstruct(file, output, seconds, find_model(model))
+    scores = use.reconstruct(file, output, seconds, find_model(model), overwrite)
     click.echo(json.dumps(scores, indent=1) if as_json else f"{output}\n{use.scores_in_words(file, scores)}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from chronotope.cli.terminal import FILE, JSON, MODEL, SEED, SIZE, Command, option, show
+from chronotope.cli.terminal import FILE, JSON, MODEL, OVERWRITE, SEED, SIZE, Command, option, show
 
 __all__ = ["generate"]
 
@@ -29,7 +29,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
         ),
         "shape": ["size", "seconds", "fps"],
         "sampling": ["draft", "steps", "guidance", "solver", "negative", "seed", "count"],
-        "files": ["output", "model", "dry_run", "as_json"],
+        "files": ["output", "overwrite", "model", "dry_run", "as_json"],
     },
     examples="""
     chronotope generate "a fox walks right past a tree" -o fox.mp4
@@ -164,6 +164,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     metavar="FILE",
     help="A video (.mp4 .mov .mkv .webm .gif) or a picture (.png .jpg .webp).",
 )
+@OVERWRITE
 @MODEL
 @option(
     "--dry-run",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from chronotope.cli.terminal import check_finite, refuse_overwriting, say
+from chronotope.cli.terminal import check_finite, refuse_overwriting, refuse_replacing, say
 from chronotope.errors import UsageError
 from chronotope.generate.memory import available_bytes
 from chronotope.geometry import Geometry
@@ -31,6 +31,7 @@ class Options:
     """What stands on the command line beside the prompt; None stands for the model's default."""
 
     output: Path | None = None
+    overwrite: bool = False
     images: tuple[Path, ...] = ()
     at: tuple[float, ...] = ()
     extend: Path | None = None
@@ -87,11 +88,12 @@ class Options:
             check_finite(f"--{name}", getattr(self, name))
         check_finite("--from", self.start)
         check_finite("--to", self.stop)
-        if self.output is not None:
-            check_writable(self.output, {**VIDEO_FORMATS, **PICTURE_FORMATS})
+        for output in self.outputs:
+            check_writable(output, {**VIDEO_FORMATS, **PICTURE_FORMATS})
             for path in self.files:
-                refuse_overwriting(path, self.output)
-        elif not dry_run:
+                refuse_overwriting(path, output)
+            refuse_replacing(output, self.overwrite)
+        if self.output is None and not dry_run:
             raise UsageError("name the file to write, for example: -o video.mp4")
         self._check_task()
         self._check_companions()

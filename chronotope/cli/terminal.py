@@ -12,13 +12,15 @@ from typing import Any
 
 import click
 
-from chronotope.errors import ChronotopeError, UsageError, suggest
+from chronotope.errors import ChronotopeError, FileProblem, UsageError, suggest
 from chronotope.progress import Progress
+from chronotope.storage import read_json
 
 __all__ = [
     "FILE",
     "JSON",
     "MODEL",
+    "OVERWRITE",
     "PRESETS",
     "SEED",
     "SHUFFLED",
@@ -30,6 +32,7 @@ __all__ = [
     "option",
     "progress",
     "refuse_overwriting",
+    "refuse_replacing",
     "say",
     "show",
 ]
@@ -259,6 +262,7 @@ SEED = option(
     show_default=True,
     help="Seed of everything random.",
 )
+OVERWRITE = option("--overwrite", is_flag=True, help="Also replace a file that this program did not make.")
 JSON = option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 
@@ -311,3 +315,28 @@ def refuse_overwriting(source: Path, output: Path) -> None:
     """Refuse to write over the file that is read."""
     if source.exists() and output.exists() and output.samefile(source):
         raise UsageError(f"{output} is the file to read; give another name with -o")
+
+
+def refuse_replacing(output: Path, overwrite: bool) -> None:
+    """Refuse to replace a file, a sidecar or a link that this program did not make, unless `overwrite`."""
+    from chronotope.media.picture import sidecar
+
+    for path in () if overwrite else (output, sidecar(output)):
+        if path.is_symlink():
+            raise UsageError(f"{path} is a link; give another name with -o, or --overwrite to replace the link itself")
+        if path.exists() and path.stat().st_size and not _made_here(path, is_sidecar=path != output):
+            raise UsageError(
+                f"{path} exists and was not made by this program; give another name with -o, or --overwrite to "
+                "replace it"
+            )
+
+
+def _made_here(path: Path, is_sidecar: bool) -> bool:
+    """Return whether the settings in a file or sidecar say that this program made it."""
+    from chronotope.media import video
+
+    try:
+        origin = read_json(path) if is_sidecar else video.read_origin(path)
+    except FileProblem:
+        return False
+    return isinstance(origin, dict) and str(origin.get("program", "")).startswith("chronotope ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from chronotope.cli.costs import sampling_costs
 from chronotope.cli.inputs import Options
 from chronotope.cli.interrupt import Stop, StoppedError, stoppable
 from chronotope.cli.knowledge import training_notes
-from chronotope.cli.terminal import check_finite, progress, refuse_overwriting, say
+from chronotope.cli.terminal import check_finite, progress, refuse_overwriting, refuse_replacing, say
 from chronotope.data.latents import fingerprint
 from chronotope.errors import UsageError
 from chronotope.evaluate.reconstruction import measure_reconstruction
@@ -25,11 +26,12 @@ from chronotope.generate.pipeline import Generator, Stream, load_autoencoder
 from chronotope.generate.plan import Plan
 from chronotope.geometry import Geometry
 from chronotope.media import video
-from chronotope.media.picture import PICTURE_FORMATS, check_writable, partial_path
+from chronotope.media.picture import PICTURE_FORMATS, check_writable, sidecar
 from chronotope.media.video import VIDEO_FORMATS
 from chronotope.models.costs import SampleSize
 from chronotope.progress import Progress
 from chronotope.prompt import Prompt
+from chronotope.storage import locked_output, remove_partials
 
 __all__ = ["describe_plan", "device", "generate", "plan_video", "reconstruct", "scores_in_words"]
 
@@ -104,15 +106,13 @@ def generate(prompts: tuple[Prompt, ...], options: Options, generator: Generator
     written: list[dict[str, Any]] = []
     with stoppable() as stop:
         for number, path in enumerate(options.outputs):
-            with progress(path.name, "steps") as report:
+            with _writing(path), progress(path.name, "steps") as report:
 
                 def report_step(step: int, report: Progress = report) -> None:
                     report(step + 1, total)
                     stop.check()
 
                 stream = generator.stream(plan, options.seed + number, report_step)
-                if watchable and number == 0 and path.suffix.lower() != ".gif":
-                    say(f"note: {partial_path(path)} can be watched while it grows")
                 origin = write_stream(path, replace(stream, origin={**stream.origin, **inputs}), stop, watchable)
             if origin is None:
                 say(f"note: stopped before the first frame of {path}; it was not written")
@@ -124,6 +124,15 @@ def generate(prompts: tuple[Prompt, ...], options: Options, generator: Generator
             if stop.requested:
                 break
     return written, not stop.requested
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Let no other process write this file, and delete what a killed one left half-written of it."""
+    with locked_output(path):
+        for target in (path, sidecar(path)):
+            remove_partials(path.parent, target)
+        yield
 
 
 def write_stream(path: Path, stream: Stream, stop: Stop, watchable: bool) -> dict[str, Any] | None:
@@ -145,6 +154,8 @@ def write_stream(path: Path, stream: Stream, stop: Stop, watchable: bool) -> dic
             for piece in stream.pieces:
                 for frame in piece:
                     writer.add(frame)
+                    if watchable and writer.num_frames == 1 and path.suffix.lower() != ".gif":
+                        say(f"note: {writer.growing} can be watched while it grows")
                     if writer.num_frames < origin["num_frames"]:
                         stop.check()
         except StoppedError:
@@ -172,11 +183,17 @@ def _summary(origin: dict[str, Any]) -> str:
 # Reconstruct
 
 
-def reconstruct(source: Path, output: Path, seconds: float | None, model: Path) -> dict[str, Any]:
-    """Write the original and its reconstruction side by side; return the scores."""
+def reconstruct(
+    source: Path, output: Path, seconds: float | None, model: Path, overwrite: bool = False
+) -> dict[str, Any]:
+    """Write the original and its reconstruction side by side; return the scores.
+
+    Only with `overwrite` a file is replaced that this program did not make.
+    """
     check_finite("--seconds", seconds)
     check_writable(output, {**VIDEO_FORMATS, **PICTURE_FORMATS})
     refuse_overwriting(source, output)
+    refuse_replacing(output, overwrite)
     info = video.probe(source)
     num_frames = info.num_frames if seconds is None else sum(1 for _ in video.stream(source, seconds=seconds))
     to_picture = output.suffix.lower() in PICTURE_FORMATS
@@ -199,6 +216,7 @@ def reconstruct(source: Path, output: Path, seconds: float | None, model: Path) 
         "model": {"autoencoder": fingerprint(autoencoder)},
     }
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_writing(output))
         report = stack.enter_context(progress(output.name, "frames"))
         pairs: list[np.ndarray] = []
         writer = None if to_picture else stack.enter_context(video.VideoWriter(output, info.fps, metadata=origin))

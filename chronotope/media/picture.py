@@ -7,6 +7,7 @@ public functions.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import struct
@@ -19,6 +20,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from chronotope.errors import FileProblem, UsageError, suggest
+from chronotope.storage import MAX_NAME_BYTES, atomic_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -64,6 +66,7 @@ def check_writable(path: str | Path, suffixes: dict[str, Any]) -> Path:
         raise UsageError(
             f"{path} {got}, which names no format that can be written here. {suggest(path.suffix.lower(), suffixes)}"
         )
+    _check_name(path)
     if path.is_dir():
         raise FileProblem(f"{path} is a folder; give the path of a file to write.")
     if not path.parent.is_dir():
@@ -75,6 +78,19 @@ def check_writable(path: str | Path, suffixes: dict[str, Any]) -> Path:
             f"the folder {path.parent} is not writable, so {path.name} cannot be written; choose another."
         )
     return path
+
+
+def _check_name(path: Path) -> None:
+    """Raise FileProblem where the file system has no room for the name of the sidecar, the longest that is needed."""
+    try:
+        sidecar(path).lstat()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            return
+        raise FileProblem(
+            f"{path} cannot be written ({reason(error)}): its settings are stored beside it under a name of "
+            f"{len(os.fsencode(sidecar(path).name))} bytes, and a name has at most {MAX_NAME_BYTES}."
+        ) from None
 
 
 def check_size(path: Path, width: int, height: int) -> None:
@@ -104,11 +120,6 @@ def reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
 
 
-def partial_path(path: Path) -> Path:
-    """Return the path of a file while it is being written; the suffix is kept, because encoders depend on it."""
-    return path.with_name(f"{path.stem}.part{path.suffix}")
-
-
 def sidecar(path: Path) -> Path:
     """Return the path of the JSON file beside a file, which holds the settings that the file was made with."""
     return path.with_name(path.name + ".json")
@@ -128,27 +139,23 @@ def settings_json(path: Path, metadata: dict[str, Any] | None) -> str:
 def file_with_sidecar(path: Path, settings: Callable[[], str]) -> Iterator[Path]:
     """Yield a partial path to write to; then rename it to `path` and write `settings()` into the sidecar of `path`.
 
-    When the block or the writing fails, no file is left. Empty settings delete an existing sidecar, which described the
-    old file.
+    The partial path keeps the suffix, because encoders depend on it. When the block or the writing fails, no file is
+    left. Empty settings delete an existing sidecar, which described the old file.
     """
-    growing, partial_sidecar = partial_path(path), partial_path(sidecar(path))
     try:
-        yield growing
-        text = settings()
-        if text:
-            partial_sidecar.write_text(text + "\n")
-        growing.replace(path)
-        if text:
-            partial_sidecar.replace(sidecar(path))
-        else:
-            sidecar(path).unlink(missing_ok=True)
+        with contextlib.ExitStack() as files:
+            # entered first, so that it is renamed last
+            described = files.enter_context(atomic_file(sidecar(path)))
+            growing = files.enter_context(atomic_file(path, keep_suffix=True))
+            yield growing
+            text = settings()
+            described.write_text(text + "\n" if text else "")
+        if not text:
+            sidecar(path).unlink()
     except (OSError, ValueError) as error:
         raise FileProblem(
             f"{path} cannot be written ({reason(error)}); check the folder, the disk and the frame size."
         ) from error
-    finally:
-        growing.unlink(missing_ok=True)
-        partial_sidecar.unlink(missing_ok=True)
 
 
 # Pictures

@@ -240,7 +240,7 @@ def write(
 class VideoWriter:
     """Write a video frame by frame; the file gets its name when it is complete, and a failure leaves no file.
 
-    A `watchable` file can be played while it is written (under the name `picture.partial_path`), and after a crash.
+    A `watchable` file can be played while it is written (as `growing`, from the first frame on), and after a crash.
     Otherwise an .mp4 file is reordered at the end (faststart), so that browsers can start to play it before all of it
     is loaded.
     """
@@ -295,7 +295,7 @@ class VideoWriter:
         with self._or_abort():
             if not self._shape:
                 self._shape = frame.shape
-                self._growing = self._files.enter_context(file_with_sidecar(self.path, lambda: self._text))
+                self.growing = self._files.enter_context(file_with_sidecar(self.path, lambda: self._text))
                 self._start(frame.shape[0], frame.shape[1])
             self._container.mux(self._track.encode(self._converted(frame)))
         self.num_frames += 1
@@ -351,8 +351,8 @@ class VideoWriter:
         if muxer in ("mp4", "mov"):
             options["movflags"] = "use_metadata_tags+" + ("hybrid_fragmented" if self.watchable else "faststart")
         if self.codec == "gif" and self._text:
-            self._files.callback(comment_gif, self._growing, self._text)  # runs after the container is closed
-        self._container = av.open(str(self._growing), "w", format=muxer, options=options)
+            self._files.callback(comment_gif, self.growing, self._text)  # runs after the container is closed
+        self._container = av.open(str(self.growing), "w", format=muxer, options=options)
         self._files.callback(self._container.close)
         if self._text:
             self._container.metadata["comment"] = self._text

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from chronotope.media import video
+from chronotope.storage import is_partial
 from tests.cli.models import files_in, program, save_run
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -50,13 +51,17 @@ def wait_until(process: subprocess.Popen[str], reached: Callable[[], bool]) -> N
         time.sleep(0.02)
 
 
-def begin(start: Start, model: Path, growing: Path, *more: object) -> subprocess.Popen[str]:
-    """Start a video of an hour; return when the file `growing` shows its first frames."""
+def begin(start: Start, model: Path, folder: Path, *more: object) -> subprocess.Popen[str]:
+    """Start a video of an hour in a folder; return when its growing file shows its first frames."""
     options = ("--model", model, "--seconds", 3600, "--steps", 4, "-o", "long.mp4", *more)
     chronotope = Path(sys.executable).with_name("chronotope")
     process = start(chronotope, "--threads", 1, "generate", "a red ball", *options)
-    wait_until(process, lambda: playable(growing) > 0)
+    wait_until(process, lambda: any(playable(path) > 0 for path in growing(folder)))
     return process
+
+
+def growing(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.mp4") if is_partial(path.name)]
 
 
 def playable(path: Path) -> int:
@@ -69,7 +74,7 @@ def playable(path: Path) -> int:
 
 
 def test_ctrl_c_leaves_a_complete_video_of_the_finished_frames(start: Start, model: Path, tmp_path: Path) -> None:
-    process = begin(start, model, tmp_path / "long.part.mp4")  # which is watched while it grows
+    process = begin(start, model, tmp_path)  # which is watched while it grows
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate()
     assert process.returncode == 130 and stdout == "long.mp4\n"
@@ -85,7 +90,7 @@ def test_ctrl_c_leaves_a_complete_video_of_the_finished_frames(start: Start, mod
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_no_video_is_started_after_a_stop(start: Start, model: Path, tmp_path: Path, number: int) -> None:
-    process = begin(start, model, tmp_path / "long-0.part.mp4", "--count", 3)
+    process = begin(start, model, tmp_path, "--count", 3)
     process.send_signal(number)
     stdout, _ = process.communicate()
     assert (process.returncode, stdout) == (130, "long-0.mp4\n")
@@ -123,10 +128,25 @@ chronotope.main(sys.argv[1:])
 
 
 def test_finished_frames_survive_a_kill(start: Start, model: Path, tmp_path: Path) -> None:
-    process = begin(start, model, tmp_path / "long.part.mp4")
+    """And the same command removes what the killed one left."""
+    process = begin(start, model, tmp_path)
     process.kill()
     process.communicate()
-    assert playable(tmp_path / "long.part.mp4") > 0
+    (partial,) = growing(tmp_path)
+    assert playable(partial) > 0
+    again = program("generate", "a red ball", "--model", model, "--steps", 1, "-o", tmp_path / "long.mp4")
+    assert again.returncode == 0, again.stderr
+    assert files_in(tmp_path) == {"long.mp4", "long.mp4.json"}
+
+
+def test_two_processes_do_not_write_one_file(start: Start, model: Path, tmp_path: Path) -> None:
+    process = begin(start, model, tmp_path)
+    second = program("generate", "a red ball", "--model", model, "-o", tmp_path / "long.mp4")
+    assert (second.returncode, second.stdout) == (2, "")
+    assert f"long.mp4 is being written by process {process.pid} on " in second.stderr
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert files_in(tmp_path) == {"long.mp4", "long.mp4.json"}
 
 
 def test_videos_of_two_lengths_begin_alike(model: Path, tmp_path: Path) -> None:

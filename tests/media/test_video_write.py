@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -257,10 +258,12 @@ def test_failure_at_the_very_end_leaves_nothing(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk is reported in one line."""
-    monkeypatch.setattr(
-        "chronotope.media.picture.partial_path", lambda path: Path("/dev/full") if path.suffix == ".mkv" else path
-    )
-    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
+
+    @contextlib.contextmanager
+    def full(path: Path, settings: Callable[[], str]) -> Iterator[Path]:
+        yield Path("/dev/full")
+
+    monkeypatch.setattr("chronotope.media.video.file_with_sidecar", full)
     with pytest.raises(FileProblem, match=r"cannot be written .*No space left"):
         video.write(tmp_path / "a.mkv", np.random.default_rng(0).integers(0, 255, (60, 96, 96, 3), np.uint8), 8)
 
