@@ -69,7 +69,7 @@ class Geometry:
             raise UsageError(f"a video has 1 to {MAX_FRAMES} frames, got {num_frames}")
         length = self.stride[0]
         stills = num_frames % length if length > 1 else num_frames
-        moving = range(stills, num_frames, length) if length > 1 else ()
+        moving = range(stills, num_frames, length)
         return tuple(Slice(start + i, 1) for i in range(stills)) + tuple(
             Slice(start + first, length) for first in moving
         )

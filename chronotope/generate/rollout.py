@@ -123,18 +123,18 @@ def guidance_scales(
     continues the same prompt is not guided, and one with a new prompt by `limit` at most. A negative prompt counts as a
     new prompt everywhere, since it has no effect without guidance.
     """
-    generated: set[int] = set()
+    done = 0  # the end of what earlier windows generated
     previous: set[str] = set()
     scales = []
     for span in windows:
         texts = {prompt.text for prompt in excerpt(canvas, *span.place(len(canvas.slices))).prompts}
-        if generated.isdisjoint(range(span.first, span.begin)):
+        if span.first >= done:
             scales.append(scale)
         elif negative_prompt or not texts <= previous:
             scales.append(min(scale, limit))
         else:
             scales.append(min(scale, 1.0))
-        generated |= set(range(span.begin, span.end))
+        done = span.end
         previous = texts  # only of the last window: a story that returns to an earlier prompt counts as new
     return scales
 

@@ -41,14 +41,19 @@ class AutoencoderConfig:
     decoder_blocks: tuple[int, ...] = (3, 3)
 
     def __post_init__(self) -> None:
-        halvings = len(self.widths) - 1
-        if self.stride[1] != self.stride[2] or self.fold * 2**halvings != self.stride[1]:
+        side = self.fold * self.step
+        if set(self.stride[1:]) != {side}:
             raise UsageError(
-                f"fold {self.fold} and {halvings} halvings of the resolution give stride {self.fold * 2**halvings}, "
+                f"fold {self.fold} and {len(self.widths) - 1} halvings of the resolution give stride {side}, "
                 f"expected {self.stride[1:]}"
             )
         if not len(self.widths) == len(self.encoder_blocks) == len(self.decoder_blocks):
             raise UsageError("widths, encoder_blocks and decoder_blocks must have one entry per resolution")
+
+    @property
+    def step(self) -> int:
+        """The side of the square of folded pixel blocks that one latent covers: each new resolution halves it."""
+        return 2 ** (len(self.widths) - 1)
 
     @property
     def folded_channels(self) -> int:
@@ -109,8 +114,7 @@ class Encoder(nn.Module):
             )
         )
         self.layers = nn.Sequential(*layers)
-        step = config.stride[1] // config.fold
-        self.linear = nn.Conv2d(config.folded_channels, config.channels, step, stride=step)
+        self.linear = nn.Conv2d(config.folded_channels, config.channels, config.step, stride=config.step)
 
     def forward(self, folded: Float[Tensor, "b f h w"]) -> tuple[Tensor, Tensor]:
         mean, log_variance = self.layers(folded).chunk(2, dim=1)
@@ -136,8 +140,7 @@ class Decoder(nn.Module):
             )
         )
         self.layers = nn.Sequential(*layers)
-        step = config.stride[1] // config.fold
-        self.linear = nn.ConvTranspose2d(config.channels, config.folded_channels, step, stride=step)
+        self.linear = nn.ConvTranspose2d(config.channels, config.folded_channels, config.step, stride=config.step)
         self.current = slice(config.channels + 1, 2 * config.channels + 1)
         # the largest standard deviation of latent noise that these weights were trained with
         self.register_buffer("trained_noise", torch.zeros(()))
@@ -179,7 +182,7 @@ class Autoencoder(nn.Module):
 
     def corners(self, folded: Float[Tensor, "b f h w"]) -> Float[Tensor, "n v"]:
         """Return whole blocks of `stride` pixels as rows of values, in the order of the weights of the linear paths."""
-        step = self.config.stride[1] // self.config.fold
+        step = self.config.step
         return rearrange(folded, "b f (h i) (w j) -> (b h w) (f i j)", i=step, j=step)
 
     @torch.no_grad()

@@ -143,7 +143,7 @@ def by_piece(x: Float[Tensor, "n d"], function: Callable[[slice], tuple[Tensor, 
     count, piece = len(x), PIECE if x.device.type == "cpu" else 16 * PIECE
     if count <= piece or torch.is_grad_enabled():
         return function(slice(None))
-    first = function(slice(0, piece))
+    first = function(slice(piece))
     wholes = tuple(part.new_empty(count, *part.shape[1:]) for part in first)
     for start in range(0, count, piece):
         parts = first if start == 0 else function(slice(start, start + piece))
@@ -185,7 +185,7 @@ class DiT(nn.Module):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        nn.init.normal_(self.text.embedding.weight, std=1.0)
+        nn.init.normal_(self.text.embedding.weight)
         for module in (
             self.modulation,
             self.final_modulation,

@@ -27,7 +27,7 @@ def canvas_of(pattern, lengths=None, prompts=FOX):
 def numbers(canvas, window=WINDOW):
     """(first, begin, end, stop) of every window, and whether they run backward."""
     found = spans(canvas, window)
-    assert len({span.backward for span in found}) <= 1
+    assert {span.backward for span in found} in (set(), {False}, {True})
     return [(span.first, span.begin, span.end, span.stop) for span in found], any(span.backward for span in found)
 
 
@@ -44,6 +44,8 @@ def numbers(canvas, window=WINDOW):
         ("##########....", [(2, 10, 12, 12), (11, 12, 14, 14)], False),
         # the same from behind, counted from the end
         (".......#", [(0, 1, 4, 4), (3, 4, 7, 7), (6, 7, 8, 8)], True),
+        (".#########", [(1, 9, 10, 10)], True),
+        (".....####", [(0, 4, 6, 6), (5, 6, 9, 9)], True),
         # known in two places: one window up to twice the length, a way between two within it, else one after the other
         ("#......#", [(0, 0, 8, 8)], False),
         ("##......##", [(1, 2, 8, 9)], False),
@@ -61,6 +63,7 @@ def test_windows_by_hand(pattern, wanted, backward):
 
 def test_a_cycle_is_one_window_at_any_length():
     assert numbers(replace(canvas_of("." * 20), cycle=True)) == ([(0, 0, 20, 20)], False)
+    assert Span(0, 0, 20, 20).backward is False
 
 
 def test_windows_count_frames_and_not_slices():
