@@ -60,6 +60,7 @@ TESTS = {
         "tests/models/test_dit.py",
         "tests/models/test_packing.py",
     ],
+    "chronotope/models/linear.py": ["tests/models/test_linear.py"],
     "chronotope/models/packing.py": [
         "tests/models/test_written_out.py",
         "tests/models/test_packing.py",
@@ -68,10 +69,13 @@ TESTS = {
     "chronotope/models/patches.py": ["tests/models/test_packing.py"],
     "chronotope/models/refinement.py": ["tests/models/test_refinement.py"],
     "chronotope/models/rope.py": ["tests/models/test_rope.py", "tests/models/test_attention.py"],
+    "chronotope/models/text.py": ["tests/models/test_text.py"],
     "chronotope/generate/canvas.py": ["tests/generate/test_canvas.py", "tests/generate/test_sampler.py"],
+    "chronotope/generate/colours.py": ["tests/generate/test_colours.py"],
     "chronotope/generate/noise.py": ["tests/generate/test_noise.py"],
     "chronotope/generate/rollout.py": ["tests/generate/test_windows.py", "tests/generate/test_rollout.py"],
     "chronotope/generate/sampler.py": ["tests/generate/test_sampling.py", "tests/generate/test_sampler.py"],
+    "chronotope/generate/tasks.py": ["tests/generate/test_tasks.py"],
 }
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from chronotope.errors import UsageError
 from chronotope.geometry import Slice
+from chronotope.models.linear import PointwiseConv2d
 
 __all__ = ["Autoencoder", "AutoencoderConfig"]
 
@@ -110,7 +111,7 @@ class Encoder(nn.Module):
             layers += [Block(width) for _ in range(config.encoder_blocks[level])]
         layers.append(
             _initialise_constant(
-                nn.Conv2d(widths[-1], 2 * config.channels, 1), config.channels * [0.0] + config.channels * [-6.0]
+                PointwiseConv2d(widths[-1], 2 * config.channels), config.channels * [0.0] + config.channels * [-6.0]
             )
         )
         self.layers = nn.Sequential(*layers)
@@ -133,7 +134,7 @@ class Decoder(nn.Module):
         for level in reversed(range(len(widths))):
             layers += [Block(widths[level]) for _ in range(config.decoder_blocks[level])]
             if level > 0:
-                layers += [nn.Conv2d(widths[level], 4 * widths[level - 1], 1), nn.PixelShuffle(2)]
+                layers += [PointwiseConv2d(widths[level], 4 * widths[level - 1]), nn.PixelShuffle(2)]
         layers.append(
             _initialise_constant(
                 nn.Conv2d(widths[0], config.folded_channels, 3, padding=1), config.folded_channels * [0.0]

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from chronotope.models.attention import Segments, packed_attention
+from chronotope.models.linear import Linear
 from chronotope.models.rope import rotary_angles, rotate
 
 __all__ = ["TextEncoder", "Tokenizer", "learn_vocabulary"]
@@ -82,10 +83,10 @@ class TextBlock(nn.Module):
     def __init__(self, width: int, head_dim: int) -> None:
         super().__init__()
         self.head_dim = head_dim
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
-        self.up = nn.Linear(width, 4 * width, bias=False)
-        self.down = nn.Linear(2 * width, width, bias=False)
+        self.qkv = Linear(width, 3 * width, bias=False)
+        self.out = Linear(width, width, bias=False)
+        self.up = Linear(width, 4 * width, bias=False)
+        self.down = Linear(2 * width, width, bias=False)
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], segments: Segments) -> Tensor:
         normed = F.rms_norm(x, x.shape[-1:])

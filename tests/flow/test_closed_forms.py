@@ -115,6 +115,12 @@ def test_times_of_sampling_are_the_nearest_numbers_of_single_precision():
 
 
 def test_training_times_come_from_their_generator_alone():
+    """Normal numbers, uniform ones, then a third draw that decides between the two."""
+    twin = torch.Generator().manual_seed(4)
+    normal, uniform, choice = torch.randn(50, generator=twin), *(torch.rand(50, generator=twin) for _ in range(2))
+    wanted = torch.where(choice < 0.3, uniform, 1 / (1 + torch.exp(-0.5 - 2 * normal)))
+    found = sample_timesteps(50, torch.Generator().manual_seed(4), mean=0.5, deviation=2.0, uniform=0.3)
+    torch.testing.assert_close(found, wanted)
     torch.manual_seed(0)
     first = sample_timesteps(50, torch.Generator().manual_seed(4), uniform=0.5)
     torch.manual_seed(1)

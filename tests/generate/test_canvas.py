@@ -31,6 +31,11 @@ def test_a_canvas_on_which_nothing_is_known(canvas):
     assert canvas.fixed.shape == (2, 2, 3) and canvas.fixed.untyped_storage().nbytes() == 1
 
 
+def test_a_canvas_ends_with_its_last_slice():
+    slices = (Slice(0, 1), Slice(1, 4), Slice(5, 4), Slice(9, 4))
+    assert Canvas.unknown(GEOMETRY, 1, slices, 16, 24, 8.0, PROMPTS).num_frames == 13
+
+
 def test_fixed_tokens_are_those_that_end_at_the_level_they_start_from(canvas):
     level = torch.tensor([[[0.0, 0.5, 1.0], [1.0, 0.0, 0.25]]]).repeat(2, 1, 1)
     assert torch.equal(replace(canvas, level=level).fixed, level == 0)

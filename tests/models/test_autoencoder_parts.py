@@ -72,6 +72,16 @@ def test_layers_in_order(fresh):
     ]
     assert told(fresh.encoder.linear) == (192, 6, *halving) and told(fresh.decoder.linear) == (6, 192, *halving)
     assert (len(Autoencoder().encoder.layers), len(Autoencoder().decoder.layers)) == (7, 10)
+    blocks = dict(encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1))
+    deeper = Autoencoder(AutoencoderConfig(stride=(4, 16, 16), channels=3, widths=(4, 5, 6), **blocks))
+    assert [told(layer) for layer in deeper.encoder.layers] == [
+        *((192, 4, *three_by_three), 4, (4, 5, *halving), 5, (5, 6, *halving), 6, (6, 2 * 3, *one_by_one)),
+    ]
+    assert [told(layer) for layer in deeper.decoder.layers] == [
+        *((3 * 4, 6, *three_by_three), 6, (6, 4 * 5, *one_by_one), (2, 2), 5),
+        *((5, 4 * 4, *one_by_one), (2, 2), 4, (4, 192, *three_by_three)),
+    ]
+    assert told(deeper.encoder.linear) == (192, 3, 4, 4, 4, 4, 0, 0)  # one latent covers 4 x 4 folded blocks
 
 
 def test_at_first_only_the_linear_path_speaks(fresh):
