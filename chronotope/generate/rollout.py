@@ -104,7 +104,8 @@ def _stretch(lengths: list[int], fixed: list[bool], begin: int, end: int, window
         first = max(0, first - window.context)
     done, room = begin, max(window.frames, sum(lengths[first:begin]) + window.frames // 2)
     while done < end:
-        until = min(end, max(done + 1, first + _count(lengths[first:], room)))
+        # of the slices only as many as could fit, so that the time does not grow with the square of the length
+        until = min(end, max(done + 1, first + _count(lengths[first : first + room], room)))
         yield Span(first, done, until, until + _count(future, window.frames // 2) if until == end else until)
         done, first, room = until, max(0, until - window.context), window.frames
 
