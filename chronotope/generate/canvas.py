@@ -76,8 +76,8 @@ class Canvas:
         """Return a canvas on which nothing is known yet."""
         rows, columns = geometry.token_grid(height, width)
         # One number, expanded: an hour of unknown slices takes no memory.
-        known = torch.zeros(1, 1, 1, 1).expand(len(slices), channels, *geometry.latent_size(height, width))
-        level = torch.ones(1, 1, 1).expand(len(slices), rows, columns)
+        known = torch.zeros(()).expand(len(slices), channels, *geometry.latent_size(height, width))
+        level = torch.ones(()).expand(len(slices), rows, columns)
         return Canvas(slices, height, width, fps, prompts, known, level)
 
 

@@ -104,7 +104,8 @@ def _stretch(lengths: list[int], fixed: list[bool], begin: int, end: int, window
         first = max(0, first - window.context)
     done, room = begin, max(window.frames, sum(lengths[first:begin]) + window.frames // 2)
     while done < end:
-        until = min(end, max(done + 1, first + _count(lengths[first:], room)))
+        # of the slices only as many as could fit, so that the time does not grow with the square of the length
+        until = min(end, max(done + 1, first + _count(lengths[first : first + room], room)))
         yield Span(first, done, until, until + _count(future, window.frames // 2) if until == end else until)
         done, first, room = until, max(0, until - window.context), window.frames
 
@@ -123,18 +124,18 @@ def guidance_scales(
     continues the same prompt is not guided, and one with a new prompt by `limit` at most. A negative prompt counts as a
     new prompt everywhere, since it has no effect without guidance.
     """
-    generated: set[int] = set()
+    done = 0  # the end of what earlier windows generated
     previous: set[str] = set()
     scales = []
     for span in windows:
         texts = {prompt.text for prompt in excerpt(canvas, *span.place(len(canvas.slices))).prompts}
-        if generated.isdisjoint(range(span.first, span.begin)):
+        if span.first >= done:
             scales.append(scale)
         elif negative_prompt or not texts <= previous:
             scales.append(min(scale, limit))
         else:
             scales.append(min(scale, 1.0))
-        generated |= set(range(span.begin, span.end))
+        done = span.end
         previous = texts  # only of the last window: a story that returns to an earlier prompt counts as new
     return scales
 

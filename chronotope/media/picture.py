@@ -33,6 +33,7 @@ MAX_FILE_PIXELS = 2**28
 PICTURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 ANIMATED = {"GIF", "WEBP", "PNG", "TIFF"}  # not JPEG: further pictures in a phone's JPEG are previews, not later frames
 EXIF_ORIENTATION, EXIF_DESCRIPTION = 0x0112, 0x010E
+TIMINGS = "seconds"  # where it is a table, it holds how long each part of the work took
 
 Frame = UInt8[np.ndarray, "h w 3"]
 Number = int | float  # the runtime type check in tests does not accept an int as a float
@@ -133,6 +134,13 @@ def settings_json(path: Path, metadata: dict[str, Any] | None) -> str:
         raise UsageError(
             f"the settings to store in {path} are not JSON ({error}); use texts, numbers, lists and dicts."
         ) from None
+
+
+def tag_json(path: Path, metadata: dict[str, Any] | None) -> str:
+    """Return the settings for a tag inside the file: all but timings, so that the same video is the same bytes."""
+    if metadata is not None and isinstance(metadata.get(TIMINGS), dict):
+        metadata = {name: value for name, value in metadata.items() if name != TIMINGS}
+    return settings_json(path, metadata)
 
 
 @contextlib.contextmanager
@@ -276,7 +284,7 @@ def write_image(path: str | Path, frame: Frame, metadata: dict[str, Any] | None 
 
     path = check_writable(path, PICTURE_FORMATS)
     check_frame(path, frame)
-    kind, text = PICTURE_FORMATS[path.suffix.lower()], settings_json(path, metadata)
+    kind, text = PICTURE_FORMATS[path.suffix.lower()], tag_json(path, metadata)
     options: dict[str, Any] = {"PNG": {}, "JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}[kind]
     if text and kind == "PNG":
         options["pnginfo"] = PngImagePlugin.PngInfo()
@@ -286,7 +294,7 @@ def write_image(path: str | Path, frame: Frame, metadata: dict[str, Any] | None 
         options["exif"][EXIF_DESCRIPTION] = text
     elif len(text) < 65000:  # the longest comment that a JPEG can hold; the sidecar holds any length
         options["comment"] = text
-    with file_with_sidecar(path, lambda: text) as growing:
+    with file_with_sidecar(path, lambda: settings_json(path, metadata)) as growing:
         Image.fromarray(frame).save(growing, format=kind, **options)
 
 

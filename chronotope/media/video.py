@@ -45,6 +45,7 @@ from chronotope.media.picture import (
     resize,
     settings_json,
     sidecar,
+    tag_json,
     write_image,
 )
 
@@ -70,6 +71,7 @@ __all__ = [
 
 MAX_READ_BYTES = 2**34
 KEYFRAME_EVERY = 12  # frames; few, so that reading a clip from the middle of a file is fast
+ENCODER_THREADS = "4"  # always, since the bytes of H.264 and VP9 depend on it; by default it follows the processors
 
 VIDEO_FORMATS = {
     ".mp4": ("mp4", "libx264"),
@@ -266,7 +268,7 @@ class VideoWriter:
         self.crf = crf
         self.num_frames = 0
         self.watchable = watchable
-        self._text = settings_json(self.path, metadata)
+        self._tag, self._text = tag_json(self.path, metadata), settings_json(self.path, metadata)
         self._shape: tuple[int, ...] = ()
         self._files = contextlib.ExitStack()
         self._closed = False
@@ -347,15 +349,17 @@ class VideoWriter:
 
         av.logging.set_libav_level(av.logging.PANIC)
         muxer = VIDEO_FORMATS[self.path.suffix.lower()][0]
-        options = {"flush_packets": "1"} if self.watchable else {}
+        options = {"fflags": "+bitexact"}  # no random numbers and dates, which Matroska would hold
+        if self.watchable:
+            options["flush_packets"] = "1"
         if muxer in ("mp4", "mov"):
             options["movflags"] = "use_metadata_tags+" + ("hybrid_fragmented" if self.watchable else "faststart")
-        if self.codec == "gif" and self._text:
-            self._files.callback(comment_gif, self.growing, self._text)  # runs after the container is closed
+        if self.codec == "gif" and self._tag:
+            self._files.callback(comment_gif, self.growing, self._tag)  # runs after the container is closed
         self._container = av.open(str(self.growing), "w", format=muxer, options=options)
         self._files.callback(self._container.close)
-        if self._text:
-            self._container.metadata["comment"] = self._text
+        if self._tag:
+            self._container.metadata["comment"] = self._tag
         # H.264 in 4:2:0 allows only even sizes: an odd edge is repeated once, and a tag tells our reader the true size
         self._pad = ((0, height % 2), (0, width % 2), (0, 0)) if self.codec == "libx264" else ((0, 0), (0, 0), (0, 0))
         if np.any(self._pad):
@@ -376,10 +380,12 @@ class VideoWriter:
     def _options(self) -> dict[str, str]:
         """Return the options of the encoder."""
         if self.codec == "libvpx-vp9":  # its crf runs to 63; adding 8 gives about the same quality
-            return {"crf": str(self.crf + 8), "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
+            quality = {"crf": str(self.crf + 8), "b": "0", "deadline": "good", "cpu-used": "4"}
+            return {**quality, "row-mt": "1", "threads": ENCODER_THREADS}
         if self.codec == "libx264":
             # the macroblock tree of x264 reads uninitialised memory: small videos would differ from run to run
-            return {"crf": str(self.crf), "preset": "medium", "x264-params": "mbtree=0"}
+            quality = {"crf": str(self.crf), "preset": "medium"}
+            return {**quality, "x264-params": "mbtree=0", "threads": ENCODER_THREADS}
         return {}
 
     def _converted(self, frame: Frame) -> av.VideoFrame:
