@@ -17,7 +17,7 @@ import pytest
 
 from chronotope.errors import UsageError
 from chronotope.media import video
-from chronotope.media.frames import open_source, select_frames
+from chronotope.media.display import Reading
 from tests.media.files import CONTAINERS, encode, numbered, numbers
 from tests.real_clips import CLIPS, available
 
@@ -49,7 +49,7 @@ def test_real_count_by_another_reader(name: str) -> None:
     """Decoding yields as many frames as OpenCV does."""
     capture = cv2.VideoCapture(str(real(name)))
     count = sum(1 for _ in iter(capture.grab, False))
-    assert sum(1 for _ in open_source(real(name), 0).frames) == count == CLIPS[name].frames
+    assert sum(1 for _ in video.stream(real(name))) == count == CLIPS[name].frames
 
 
 @pytest.mark.parametrize("name", [name for name in CLIPS if name != "bbb.mp4"])
@@ -57,7 +57,7 @@ def test_real_middle_is_the_same_as_from_the_start(name: str) -> None:
     """Seeking gives the same bits as decoding from the beginning; cockatoo.mp4 breaks naive seeking."""
     info = video.probe(real(name))
     first = int(max(info.seconds * 0.6 - 0.5, 0) * 10)
-    whole = [timed.pixels() for timed in itertools.islice(select_frames(real(name), 10, 0, None)[1], first, first + 5)]
+    whole = list(itertools.islice(video.stream(real(name), fps=10), first, first + 5))
     part = list(video.stream(real(name), fps=10, start=first / 10, seconds=0.5))
     assert len(part) == 5
     assert all(np.array_equal(one, other) for one, other in zip(part, whole, strict=True))
@@ -81,7 +81,7 @@ def test_real_timestamps_in_decoding_order_are_corrected() -> None:
     with av.open(str(real("box.mp4"))) as container:
         stamps = [frame.pts for frame in container.decode(video=0)]
     assert stamps != sorted(stamps)  # type: ignore[type-var]
-    times = [timed.time for timed in open_source(real("box.mp4"), 0).frames]
+    times = [frame.time for frame in Reading(real("box.mp4"), None, 0, None)]
     assert len(times) == len(stamps)
     assert np.diff(times[:-1]).min() > 0.03
     assert np.diff(times[:-1]).max() < 0.04
