@@ -15,6 +15,7 @@ from chronotope.errors import UsageError
 __all__ = ["as_flag", "as_number", "as_pixels", "as_seconds", "as_text", "as_whole", "described"]
 
 MAX_SIDE = 16384  # pixels of a picture or clip that is given, as of a file that is read
+MAX_BITS = 128  # of whole numbers, so that a message can show them
 MAX_SECONDS = 1e9  # a million frames, the longest video, at a hundredth of a frame a second are 1e8
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
@@ -28,7 +29,10 @@ def described(value: Any) -> str:
         return f"the class {value.__name__}"
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{kind} of {value.dtype} with shape {list(value.shape)}"
-    shown = _SHORT.repr(value).encode("ascii", "backslashreplace").decode()
+    try:
+        shown = _SHORT.repr(value).encode("ascii", "backslashreplace").decode()
+    except ValueError:  # Python shows no whole number of more than 4300 digits
+        return kind
     return shown if value is None or isinstance(value, str | bytes) else f"{shown} ({kind})"
 
 
@@ -36,7 +40,10 @@ def as_whole(name: str, value: Any) -> int:
     """Return a whole number as an int, one of numpy as well; truth values and floats are refused."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise UsageError(f"{name} must be a whole number, got {described(value)}")
-    return int(value)
+    found = int(value)
+    if found.bit_length() > MAX_BITS:
+        raise UsageError(f"{name} must be a whole number, got one of {found.bit_length()} bits")
+    return found
 
 
 def as_number(name: str, value: Any) -> float:

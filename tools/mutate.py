@@ -105,6 +105,7 @@ EQUIVALENT = (
         "chronotope/generate/rollout.py", "// 2", "window.frames / 2", "it is compared with whole numbers alone"
     ),
     Equivalent("chronotope/generate/rollout.py", "// 2", "spare / 2", "it is compared with whole numbers alone"),
+    Equivalent("chronotope/generate/rollout.py", "previous: set", "= None", "the first window does not read it"),
     Equivalent("", ".dtype)", ".to(None)", "parameters have the precision of what they meet, unless on a GPU"),
     Equivalent("chronotope/models/attention.py", "if q.is_cuda and", "", "a GPU only"),
     Equivalent("chronotope/models/attention.py", "return _variable_length", "", "a GPU only"),

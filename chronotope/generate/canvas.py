@@ -59,6 +59,14 @@ class Canvas:
         return self.level == self.rest
 
     @property
+    def fixed_slices(self) -> list[bool]:
+        """Whether the sampler returns every token of a slice unchanged, for each slice."""
+        fixed = self.fixed
+        if fixed.stride()[1:] == (0, 0):  # one number a slice, expanded: a long canvas of large frames takes no time
+            fixed = fixed[:, :1, :1]
+        return fixed.flatten(1).all(dim=1).tolist()
+
+    @property
     def num_frames(self) -> int:
         """Frames from the beginning to the end of the last slice."""
         return self.slices[-1].stop

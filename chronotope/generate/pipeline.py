@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import unicodedata
@@ -30,7 +31,7 @@ from chronotope.generate.rollout import rollout
 from chronotope.generate.sampler import sample
 from chronotope.geometry import AnyFrames, Frames, Geometry, Picture, Slice
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
-from chronotope.models.costs import sampling_bytes
+from chronotope.models.costs import FLOAT, sampling_bytes
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer
 from chronotope.prompt import read_prompts
@@ -197,9 +198,11 @@ class Generator:
 
     def to(self, device: str | torch.device) -> Generator:
         """Move both networks to a device; raises `UsageError` for one that is not there."""
+        if not isinstance(device, str | torch.device):
+            raise UsageError(f"a device is named by a text such as cpu or cuda, got {described(device)}")
         try:
             torch.empty(0, device=device)
-        except (RuntimeError, AssertionError, TypeError) as problem:  # what torch raises depends on how it was built
+        except (RuntimeError, AssertionError) as problem:  # which of them depends on how torch was built
             reason = str(problem).splitlines()[0]
             raise UsageError(f"device {described(device)} cannot be used ({reason}); give cpu or cuda") from None
         self.autoencoder.to(device)
@@ -301,13 +304,17 @@ class Generator:
         ]
 
     def _least_memory(self, request: Request, shape: Shape) -> int:
-        """Return bytes that a request takes at least, before it is laid out: one window, and the pixels of a clip."""
+        """Return bytes that a request takes at least, before it is laid out: one window, and what is known."""
         slices = -(-min(shape.on_canvas, shape.window.frames) // self.geometry.stride[0])
         guided = request.guidance_scale != 1
         configs = self.dit.config, self.autoencoder.config
         sampling = sampling_bytes(*configs, self.geometry, shape.height, shape.width, slices, guided)
-        pixels = 0 if request.inputs.video is None else 3 * shape.on_canvas * shape.height * shape.width
-        return sampling + pixels
+        inputs, known = request.inputs, 0
+        if inputs.video is not None or inputs.images:
+            latents = math.prod(self.geometry.latent_size(shape.height, shape.width)) * self.autoencoder.config.channels
+            known = FLOAT * latents * (shape.on_canvas // self.geometry.stride[0])
+        pixels = 0 if inputs.video is None else 3 * shape.on_canvas * shape.height * shape.width
+        return sampling + known + pixels
 
     def _encode(self, frames: AnyFrames, slices: Sequence[Slice]) -> Tensor:
         return encode_frames(self.autoencoder, self.geometry, frames, slices).cpu()

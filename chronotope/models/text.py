@@ -38,7 +38,7 @@ def learn_vocabulary(texts: Iterable[str], size: int) -> tuple[str, ...]:
 
     learner = Trained(BPE())
     # The library refuses lone surrogates, which JSON files may contain: "?" replaces them.
-    words = (_words(text.encode("utf-8", "replace").decode("utf-8")) for text in texts)
+    words = (_words(text.encode(errors="replace").decode()) for text in texts)
     learner.train_from_iterator(words, BpeTrainer(vocab_size=size, initial_alphabet=ALPHABET, show_progress=False))
     numbers = learner.get_vocab()
     return tuple(sorted(numbers, key=numbers.__getitem__))

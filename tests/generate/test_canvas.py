@@ -36,6 +36,21 @@ def test_a_canvas_ends_with_its_last_slice():
     assert Canvas.unknown(GEOMETRY, 1, slices, 16, 24, 8.0, PROMPTS).num_frames == 13
 
 
+def test_a_slice_is_fixed_where_all_of_its_tokens_are(canvas):
+    assert canvas.fixed_slices == [False, False]
+    level = torch.ones(2, 2, 3)
+    level[1] = 0.0
+    assert replace(canvas, level=level).fixed_slices == [False, True]
+    level[1, 1, 2] = 0.5
+    assert replace(canvas, level=level).fixed_slices == [False, False]
+    a_number_a_slice = torch.tensor([[[0.0]], [[1.0]]]).expand(2, 2, 3)
+    assert replace(canvas, level=a_number_a_slice).fixed_slices == [True, False]
+    for shape in ((2, 1, 3), (2, 2, 1)):  # one number a row, and one a column
+        level = torch.zeros(shape)
+        level[0].flatten()[-1] = 1.0
+        assert replace(canvas, level=level.expand(2, 2, 3)).fixed_slices == [False, True]
+
+
 def test_fixed_tokens_are_those_that_end_at_the_level_they_start_from(canvas):
     level = torch.tensor([[[0.0, 0.5, 1.0], [1.0, 0.0, 0.25]]]).repeat(2, 1, 1)
     assert torch.equal(replace(canvas, level=level).fixed, level == 0)

@@ -16,6 +16,7 @@ from chronotope.generate.tasks import (
     extend,
     extend_backward,
     keyframes,
+    lay_out,
     loop,
     retake,
     start_unknown_from,
@@ -149,6 +150,13 @@ def test_the_shortest_videos_of_each_task():
         keyframes(FRAME, [(-1, torch.ones(1, 4, 6, 8))], 4)
     assert lengths(extend(FRAME, clip(4), 0)) == [4] and lengths(connect(FRAME, clip(4), clip(1), 0)) == [4, 1]
     assert lengths(text_to_video(FRAME, 7)) == [1, 1, 1, 4] and not text_to_video(FRAME, 7).cycle
+
+
+def test_what_follows_a_known_clip_is_cut_like_any_video():
+    """Ten frames of which four are known: two stills and a moving slice follow, unless whole slices are asked for."""
+    assert lengths(lay_out(FRAME, 10, [clip(4)])) == [4, 1, 1, 4]
+    assert lengths(lay_out(FRAME, 10, [clip(4)], whole_slices=True)) == [4, 4, 4]
+    assert lay_out(FRAME, 10, [clip(4)]).slices[1] == Slice(4, 1)
 
 
 def test_latents_and_slices_belong_together():

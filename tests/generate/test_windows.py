@@ -138,6 +138,22 @@ def test_a_window_sees_what_was_generated_as_history(pattern, past, values):
     assert bool((canvas.level[canvas.level != 0] == 1).all())  # the canvas itself is as it was
 
 
+def test_history_keeps_the_levels_at_which_other_tokens_rest():
+    canvas = canvas_of("......")
+    canvas = replace(canvas, rest=torch.full_like(canvas.level, 0.125))
+    _, (first, second) = filled(canvas, Window(16, 1, 0.25))
+    assert first.rest.flatten().tolist() == [0.125] * 4
+    assert second.rest.flatten().tolist() == [0.25, 0.125, 0.125]
+    assert second.level.flatten().tolist() == [0.25, 1, 1] and bool((canvas.rest == 0.125).all())
+
+
+def test_a_million_frames_are_laid_out_at_once():
+    """In time that grows with the length alone: with its square they would take minutes."""
+    canvas = Canvas.unknown(GEOMETRY, 1, GEOMETRY.slices(1_000_000), 8192, 8192, 8.0, FOX)
+    windows = spans(canvas, Window(32, 2))
+    assert len(windows) == 1 + -(-(250_000 - 8) // 6) and windows[-1].stop == 250_000
+
+
 def test_an_excerpt_counts_from_its_own_beginning():
     prompts = (Prompt("a"), Prompt("b", 1.0), Prompt("c", 2.0))
     canvas = canvas_of("......", prompts=prompts)

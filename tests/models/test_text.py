@@ -164,3 +164,11 @@ def test_a_tokenizer_counts_its_two_special_ids():
     assert Tokenizer([]).longest == 1 and Tokenizer([]).encode("xy") == [0, 1, 1, 1]
     # longest pieces first; a character that no piece has is one unknown token
     assert Tokenizer([START, "a", "ab", "abc"]).encode("abcab_a") == [0, 2, 5, 4, 2, 1, 2, 3]
+
+
+def test_characters_that_become_the_unknown_token_are_told():
+    tokenizer = Tokenizer([START, "a", "ab"])
+    assert tokenizer.unknown_characters("ab a B b! \u72d0b") == ["b", "!", "\u72d0"]
+    assert tokenizer.unknown_characters("Ab a AB") == [] and tokenizer.unknown_characters("") == []
+    for text in ("ab\u72d0 b", "\U0001f98a", "a b"):
+        assert bool(tokenizer.unknown_characters(text)) == (1 in tokenizer.encode(text))
