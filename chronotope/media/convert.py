@@ -77,7 +77,7 @@ class Converter:
             ) from None
         stride = converted.planes[0].line_size
         layout = Layout(kind, width, height, stride, *self.clean, self.matrix)  # type: ignore[arg-type]
-        views = [memoryview(plane) for plane in converted.planes]  # type: ignore[arg-type]
+        views = [memoryview(plane) for plane in converted.planes]
 
         def rows(start: int, stop: int) -> list[memoryview]:
             return [view[start * stride : stop * stride] for view in views]
