@@ -254,6 +254,7 @@ def serve(channel_number: int, memory_number: int, parent: int) -> None:
     os.chdir("/")
     _load_video()
     _limit_everything()
+    channel.send({"alive": True})
     while (received := channel.request()) is not None:
         order, descriptor = received
         channel.free = SLOTS

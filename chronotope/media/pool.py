@@ -29,13 +29,17 @@ from chronotope.media.files import open_regular
 __all__ = ["STALL_SECONDS", "Task", "ask"]
 
 STALL_SECONDS = 10.0  # a child that gives no sign of life for as long is ended
-STARVED_SECONDS = 60.0  # ... or for as long, where other programs left it less computing time than STALL_SECONDS
-BUSY_SHARE = 0.05  # of the time that a child computed: below, it waits for something and is not merely slow
+# ... or for as long, while it starts, waits for a disk, or gets no computing time because of other programs
+STARVED_SECONDS = 60.0
 MAX_CHILDREN = 64
 MAX_IDLE = 4  # children that wait for the next file
 MAX_MESSAGE = 2**26  # bytes
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from chronotope.media.child import serve; serve({})"
 FEW_THREADS = {"MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1"}  # every further arena takes address space
+
+
+class _CrashProblem(FileProblem):
+    """A child ended in the middle of a request."""
 
 
 class _Child:
@@ -61,6 +65,8 @@ class _Child:
             finally:
                 os.close(number)
         self.received = b""
+        self.started = False
+        self.served = False  # it has finished an earlier request
         self.unfinished = False  # it still works on a request that nobody waits for
         self.retire = False
 
@@ -72,11 +78,16 @@ class _Child:
 
     def receive(self, path: str | Path) -> dict[str, Any]:
         """Return the next message; raise FileProblem about the file where the child crashed or hangs."""
-        since, computed = time.monotonic(), self._computed()
+        since, computed, runnable = time.monotonic(), self._computed(), 0
         while b"\n" not in self.received:
             readable, _, _ = select.select([self.socket], [], [], 1.0)
             if not readable:
-                self._check_alive(path, time.monotonic() - since, self._computed() - computed)
+                runnable += self._runnable()
+                waited = time.monotonic() - since
+                busy = self._computed() - computed >= STALL_SECONDS
+                starved = not busy and (not self.started or 2 * runnable >= waited)
+                if waited > (STARVED_SECONDS if starved else STALL_SECONDS):
+                    raise self._given_up(path, waited)
                 continue
             data = b""
             with contextlib.suppress(ConnectionError):
@@ -86,30 +97,37 @@ class _Child:
             self.received += data
         line, self.received = self.received.split(b"\n", 1)
         message: dict[str, Any] = json.loads(line)
+        self.started = True
         if message.get("last"):
             self.unfinished = False
             self.retire = bool(message.get("retire"))
         return message
 
-    def _check_alive(self, path: str | Path, waited: float, computed: float) -> None:
-        """Raise FileProblem where a child has made no progress for too long, and not for want of computing time."""
-        starved = BUSY_SHARE * waited < computed < STALL_SECONDS
-        if waited > (STARVED_SECONDS if starved else STALL_SECONDS):
-            self.end()
-            raise FileProblem(
-                f"{path} cannot be decoded: there was no progress for {waited:.0f} seconds, so it was given up."
-                " It is damaged, or made to keep programs busy; get a complete copy, or re-encode it with ffmpeg."
-            )
-
     def _computed(self) -> float:
-        """Return the seconds of computing time so far; infinity where the system does not tell."""
+        """Return the seconds of computing time so far; 0 where the system does not tell."""
         try:
             fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
             return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         except (OSError, IndexError, ValueError):
             return 0.0
 
-    def _crash(self, path: str | Path) -> FileProblem:
+    def _runnable(self) -> bool:
+        """Return whether a thread of the child runs, waits for a processor, or waits for a disk."""
+        states = set()
+        for thread in Path(f"/proc/{self.process.pid}/task").glob("*/stat"):
+            with contextlib.suppress(OSError, IndexError):
+                states.add(thread.read_text().rsplit(")", 1)[1].split()[0])
+        return bool(states & {"R", "D"})
+
+    def _given_up(self, path: str | Path, waited: float) -> FileProblem:
+        """End a child that makes no progress, and return what to say of its file."""
+        self.end()
+        return FileProblem(
+            f"{path} cannot be decoded: there was no progress for {waited:.0f} seconds, so it was given up."
+            " It is damaged, or made to keep programs busy; get a complete copy, or re-encode it with ffmpeg."
+        )
+
+    def _crash(self, path: str | Path) -> _CrashProblem:
         """End a child that broke off, and return what to say of its file."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(STALL_SECONDS)
@@ -119,7 +137,7 @@ class _Child:
         if status is not None and status < 0:
             with contextlib.suppress(ValueError):
                 how = signal.Signals(-status).name
-        return FileProblem(
+        return _CrashProblem(
             f"{path} cannot be decoded: it made the decoder crash ({how}). It is damaged, or made to do so; get a"
             " complete copy, or re-encode it with ffmpeg."
         )
@@ -223,25 +241,29 @@ class Task:
 
     def __init__(self, path: str | Path, order: dict[str, Any]) -> None:
         self.path = path
-        self.child: _Child | None = None
         self.result: dict[str, Any] = {}
         self.owner = os.getpid()
-        descriptor = open_regular(path)
-        self.size = os.fstat(descriptor).st_size
+        self.child: _Child | None = None
+        self._line = json.dumps({**order, "path": str(path)}).encode()
+        self._descriptor = open_regular(path)  # until the first message, because the request may be repeated
         try:
-            line = json.dumps({**order, "path": str(path)}).encode()
-            for attempt in range(2):
-                self.child = _take()
-                try:
-                    self.child.unfinished = True
-                    self.child.send(line, descriptor)
-                    break
-                except OSError:  # it died while it waited
-                    self.child.end()
-                    if attempt:
-                        raise
-        finally:
-            os.close(descriptor)
+            self.size = os.fstat(self._descriptor).st_size
+            self._begin()
+        except BaseException:
+            self._close_file()
+            raise
+
+    def _begin(self) -> None:
+        """Hand the request to a child."""
+        self.child = _take()
+        self.child.unfinished = True
+        with contextlib.suppress(OSError):  # it died while it waited; `receive` will notice
+            self.child.send(self._line, self._descriptor)
+
+    def _close_file(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
 
     def receive(self) -> dict[str, Any] | None:
         """Return the next message, or None after the last one; raise what the child raised."""
@@ -250,22 +272,36 @@ class Task:
         if os.getpid() != self.owner:
             raise UsageError(f"{self.path} was opened before this process was forked; open it again here.")
         try:
-            message = self.child.receive(self.path)
-            while "alive" in message:
-                message = self.child.receive(self.path)
+            message = self._next_message(self.child)
         except BaseException:  # also Ctrl-C: the rest of an answer would confuse the next request
             child, self.child = self.child, None
             child.end()
+            self._close_file()
             raise
         if not message.get("last"):
             return message
         child, self.child = self.child, None
+        child.served = True
         _give_back(child)
         if "problem" in message:
             kind = getattr(errors, str(message.get("kind")), FileProblem)
             raise kind(message["problem"]) if issubclass(kind, ChronotopeError) else FileProblem(message["problem"])
         self.result = message.get("result", {})
         return None
+
+    def _next_message(self, child: _Child) -> dict[str, Any]:
+        message = {"alive": True}
+        while "alive" in message:  # a sign of life without a frame
+            try:
+                message = child.receive(self.path)
+            except _CrashProblem:
+                if not child.served or self._descriptor < 0:
+                    raise
+                self._begin()  # it died while it waited, or of what an earlier file left in it
+                assert self.child is not None
+                child = self.child
+        self._close_file()
+        return message
 
     def free_slot(self) -> None:
         """Tell the child that a slot has been copied."""
@@ -276,6 +312,7 @@ class Task:
     def close(self) -> None:
         """Stop the child's work; do nothing where it has finished."""
         child, self.child = self.child, None
+        self._close_file()
         if child is not None and os.getpid() == self.owner:
             try:
                 child.send(STOP)
