@@ -6,10 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
-
 from chronotope import checkpoint
-from chronotope.cli.terminal import progress, say
+from chronotope.cli.terminal import echo, progress, say
 from chronotope.data.audit import Finding, audit_dataset, audit_latents
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.report import read_report
@@ -25,12 +23,12 @@ def check(path: Path, as_json: bool) -> int:
     serious = [finding for finding in findings if finding.serious]
     if as_json:
         rows = [{"serious": finding.serious, "what": finding.what, "mend": finding.mend} for finding in findings]
-        click.echo(json.dumps({"kind": kind, "path": str(path), "findings": rows}, indent=1))
+        echo(json.dumps({"kind": kind, "path": str(path), "findings": rows}, indent=1))
     else:
         for finding in findings:
             say(f"{'wrong' if finding.serious else 'note'}: {finding}")
         verdict = f"{len(serious)} wrong" if serious else "nothing is wrong"
-        click.echo(f"{path}: {kind}, {verdict}")
+        echo(f"{path}: {kind}, {verdict}")
     return 1 if serious else 0
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from chronotope.cli.terminal import progress, say
 from chronotope.cli.use import device
-from chronotope.evaluate.exports.export import export, finished, num_frames
+from chronotope.evaluate.exports.export import check_before, export, num_frames
 from chronotope.evaluate.exports.layouts import find_format, plan
 from chronotope.evaluate.exports.manifest import MANIFEST
 from chronotope.evaluate.exports.requests import ExportRequest, VideoMaker, VideoRequest
@@ -20,6 +20,7 @@ __all__ = ["check_suite", "export_suite", "plan_suite"]
 def plan_suite(request: ExportRequest) -> dict[str, Any]:
     """Describe what would be made, and how much of it is there already."""
     videos, maker = plan(request), _maker(request.model)
+    there = check_before(request, videos, maker)
     lengths = sorted({num_frames(request, planned, maker) for planned in videos})
     from_pictures = any(planned.image is not None for planned in videos)
     rules = find_format(request.format)
@@ -29,7 +30,7 @@ def plan_suite(request: ExportRequest) -> dict[str, Any]:
     return {
         "format": rules.about,
         "videos": len(videos),
-        "already_there": len(finished(request, videos, maker)),
+        "already_there": len(there),
         "frames": lengths if len(lengths) < 9 else f"{lengths[0]} to {lengths[-1]}",
         "fps": maker.fps,
         "from": "words and the first picture" if from_pictures else "words",

@@ -84,7 +84,7 @@ def test_a_stranger_scores_a_folder_and_compares(smoke: Path, tmp_path: Path) ->
     assert json.loads(run("info", str(plan), "--json").stdout)["videos"] == 24
     assert json.loads(run("info", str(smoke / "ledger.jsonl"), "--json").stdout)["lines"]["done"] == 24
     (tmp_path / "cut.json").write_text('{"version": 1}')
-    assert "it lacks about" in refused("compare", str(tmp_path / "cut.json"), str(out), status=1)
+    assert "lacks 'about'" in refused("compare", str(tmp_path / "cut.json"), str(out), status=1)
     next(videos.glob("*.mp4")).unlink()
     assert "is missing" in refused(
         "evaluate", "--videos", str(videos), "--specs", str(plan), "--out", str(out), status=1
@@ -139,15 +139,15 @@ def test_videos_elsewhere_are_found_again(tmp_path: Path) -> None:
     assert (
         json.loads((out / "report.json").read_text())["about"]["folder"] == "../theirs/made" and NO_VIDEO not in before
     )
-    result = run("memorisation", str(out), "--data", "small:8:3", "--baseline", "small:8:4", "--json")
+    clips = ("--data", "small:8:3", "--baseline", "small:8:4")
+    assert "name the folder with --folder" in refused("memorisation", str(out), *clips, status=1)
+    result = run("memorisation", str(out), *clips, "--folder", str(videos), "--json")
     assert result.exit_code == 0 and json.loads(result.stdout)["videos"] == len(CASES), result.output
     page = (out / "index.html").read_text()
     assert page.count("data:video") == before.count("data:video") > 0 and NO_VIDEO not in page
     validator().validate(json.loads((out / "report.json").read_text()))
     videos.rename(tmp_path / "gone")
-    assert "should lie in" in refused(
-        "memorisation", str(out), "--data", "small:8:3", "--baseline", "small:8:4", status=1
-    )
+    assert "should lie in" in refused("memorisation", str(out), *clips, "--folder", str(videos), status=1)
 
 
 def test_reconstruction_of_a_folder(tmp_path: Path) -> None:
