@@ -165,7 +165,7 @@ class _Slots:
 def _read(file: MediaFile, order: dict[str, Any], channel: _Channel, memory: mmap.mmap) -> dict[str, Any]:
     """Send the frames of a window."""
     source, chosen = select_frames(file, order["fps"], order["start"], order["seconds"])
-    channel.send({"opened": [source.rate, source.tick, source.facts["pixel_aspect"]]})
+    channel.send({"opened": [source.rate, source.tick, source.facts["pixel_aspect"], source.exact]})
     slots = _Slots(channel, memory)
     try:
         frames = itertools.islice(chosen, order["count"])
@@ -211,7 +211,7 @@ def _probe(file: MediaFile, order: dict[str, Any], channel: _Channel, memory: mm
     opened = open_source(file, 0.0)
     spans = frame_spans(file, opened.facts) or [(frame.time, frame.seconds) for frame in opened.frames]
     times, last = [time for time, _ in spans], spans[-1][1]
-    fps, variable = measure_rate(times, last, opened.rate, opened.tick)
+    fps, variable = measure_rate(times, last, opened.rate, opened.tick, opened.exact)
     seconds = times[-1] - times[0] + last if variable else len(times) / fps
     facts = {**opened.facts, "metadata": _limited(opened.facts["metadata"])}
     return {**facts, "num_frames": len(times), "fps": fps, "variable_frame_rate": variable, "seconds": seconds}

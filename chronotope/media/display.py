@@ -58,7 +58,7 @@ class Reading:
     ) -> None:
         check_window(fps, start, seconds)
         self.path = path
-        self.rate = self.tick = self.pixel_aspect = 1.0
+        self.rate = self.tick = self.pixel_aspect = self.exact = 1.0
         self._allocate = allocate
         self._ready: deque[DecodedFrame] = deque()
         self._layout: Layout | None = None
@@ -102,7 +102,7 @@ class Reading:
             if message is None:
                 return
             if "opened" in message:
-                self.rate, self.tick, self.pixel_aspect = map(float, message["opened"])
+                self.rate, self.tick, self.pixel_aspect, self.exact = map(float, message["opened"])
             elif "layout" in message:
                 self._layout = _checked_layout(self.path, message["layout"])
             else:

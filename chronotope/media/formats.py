@@ -34,14 +34,14 @@ DEMUXERS = (*VIDEO_DEMUXERS, *PICTURE_DEMUXERS, *SOUND_DEMUXERS)
 
 DECODERS = frozenset(
     """
-    8bps aasc aic amv apng apv asv1 asv2 av1 avrn avrp avui bink binkvideo bmp camstudio camtasia cavs cfhd cinepak
+    8bps aasc aic amv apng apv asv1 asv2 av1 avrn avrp avui binkvideo bmp camstudio camtasia cavs cfhd cinepak
     cljr dds dirac dnxhd dpx dvvideo dxv exr ffv1 ffvhuff fic fits flashsv flashsv2 flic flv fmvc fraps g2m gif h261
     h263 h263i h263p h264 hap hdr hevc hq_hqa hqx huffyuv hymt indeo2 indeo3 indeo4 indeo5 interplayvideo jpeg2000
     jpegls kmvc lagarith libdav1d libvpx libvpx-vp9 libwebp ljpeg loco magicyuv mimic mjpeg mjpegb mpeg1video mpeg2video
     mpeg4 mpegvideo msa1 mscc msmpeg4 msmpeg4v1 msmpeg4v2 msrle mss1 mss2 msvideo1 mszh mts2 mvc1 mvc2 mxpeg notchlc nuv
     pam pbm pcx pfm pgm pgx phm pixlet png ppm prores prosumer psd qdraw qoi qpeg qtrle r10k r210 rawvideo roqvideo rpza
     rv10 rv20 rv30 rv40 rv60 screenpresso sgi sheervideo smackvid smc snow sp5x speedhq sunrast svq1 svq3 targa tdsc
-    theora tiff truemotion1 truemotion2 truemotion2rt tscc tscc2 ultimotion utvideo v210 v210x v308 v408 v410 vble vc1
+    theora tiff truemotion1 truemotion2 truemotion2rt tscc2 ultimotion utvideo v210 v210x v308 v408 v410 vble vc1
     vc1image vc2 vcr1 vmnc vp3 vp4 vp5 vp6 vp6a vp6f vp7 vp8 vp9 vvc webp wmv1 wmv2 wmv3 wmv3image wnv1 xbm xpm xwd y41p
     ylc yuv4 zerocodec zlib zmbv
     """.split()

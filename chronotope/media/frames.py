@@ -53,13 +53,17 @@ class TimedFrame(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A file opened for reading: facts, declared frame rate, unit of its timestamps in seconds, frames."""
+    """A file opened for reading: facts, declared frame rate, unit of its timestamps in seconds, frames.
+
+    Its durations are `exact` where they are stored, and not guessed from the rate.
+    """
 
     facts: dict[str, Any]
     rate: float
     tick: float
     frames: Iterator[TimedFrame]
     still: bool
+    exact: bool
 
 
 # Files to timed frames
@@ -73,14 +77,14 @@ def open_source(file: MediaFile, start: Number) -> Source:
             TimedFrame(time, seconds, functools.partial(_itself, planes))
             for time, seconds, planes in picture_frames(file)
         )
-        return Source(facts, 1.0, 0.01, stills, still)  # the time unit of a GIF is 0.01 s
+        return Source(facts, 1.0, 0.01, stills, still, exact=True)  # the time unit of a GIF is 0.01 s
     container, track, decoder = open_video(file)
     decoded = _decoded(container, track, decoder, file)
     first = next(decoded, None)
     if first is None:
         raise FileProblem(f"{file.path} holds no frame that can be decoded; a video with at least one frame is needed.")
     converter, rate, tick = Converter(file, container, first), _declared_rate(track), float(track.time_base or 0)
-    aspect = float(track.codec_context.sample_aspect_ratio or 1)
+    aspect = float(track.sample_aspect_ratio or track.codec_context.sample_aspect_ratio or 1)
     height, width = converter.displayed
     facts = dict(
         container=container.format.name,
@@ -96,7 +100,7 @@ def open_source(file: MediaFile, start: Number) -> Source:
     if start >= SEEK_FROM and first.pts is not None and tick and _has(container, INDEXED):
         frames = _frames_from_keyframe(file, first.pts + int(start / tick)) or frames
     timed = _timed(frames, None if first.pts is None else first.pts * tick, rate, tick, converter)
-    return Source(facts, rate, tick, timed, still=False)
+    return Source(facts, rate, tick, timed, still=False, exact=False)
 
 
 def _itself(planes: Planes) -> Planes:
@@ -295,20 +299,24 @@ def _slack(tick: float, rate: float) -> float:
     return min(max(tick, 0.001) * 1.01, 0.34 / rate)
 
 
-def measure_rate(times: list[float], last: float, declared: float, tick: float) -> tuple[float, bool]:
+def measure_rate(
+    times: list[float], last: float, declared: float, tick: float, exact: bool = False
+) -> tuple[float, bool]:
     """Return the frame rate, and whether it varies by more than the rounding of timestamps.
 
-    `times` are the starts of the frames, `last` is the duration of the last one, all in seconds.
+    `times` are the starts of the frames, `last` is the duration of the last one, all in seconds. Where durations are
+    `exact`, as in animated pictures, the end counts as a further timestamp.
     """
     if len(times) == 1:
         return declared, False
-    span = max(times[-1] - times[0], 1e-6)
-    mean = (len(times) - 1) / span
+    marks = [*times, times[-1] + last] if exact else times
+    span = max(marks[-1] - marks[0], 1e-6)
+    mean = (len(marks) - 1) / span
     for rate in (declared, float(round(mean) or mean), mean):
         slack = _slack(tick, rate)
-        if all(abs(time - times[0] - index / rate) <= slack for index, time in enumerate(times)):
+        if all(abs(time - marks[0] - index / rate) <= slack for index, time in enumerate(marks)):
             return rate, False
-    return len(times) / (span + last), True
+    return len(times) / (span if exact else span + last), True
 
 
 def check_window(fps: Number | None, start: Number, seconds: Number | None) -> None:

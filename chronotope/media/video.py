@@ -161,7 +161,7 @@ def read(
         ) from None
     finally:
         reading.close()
-    rate = float(fps or measure_rate(times, last, reading.rate, reading.tick)[0])
+    rate = float(fps or measure_rate(times, last, reading.rate, reading.tick, bool(reading.exact))[0])
     aspect = reading.pixel_aspect
     del reading, frame  # they refer to the last frames, and unused memory can only go back without it
     frames = memory.frames()
