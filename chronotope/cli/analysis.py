@@ -12,9 +12,10 @@ from chronotope.errors import FileProblem
 from chronotope.evaluate.attribution import attribution, check_comparable, named
 from chronotope.evaluate.memorisation import NamedFrames, gather_all, memorisation, signatures_of
 from chronotope.evaluate.report import read_report
+from chronotope.storage import locked
 from chronotope.worlds.taxonomy import FAILURES
 
-__all__ = ["attribute", "attribution_text", "measure_memorisation", "memorisation_text"]
+__all__ = ["attribute", "attribution_text", "folder_of_videos", "measure_memorisation", "memorisation_text"]
 
 
 def attribute(
@@ -42,7 +43,7 @@ def measure_memorisation(
     measured = folder
     if has_report:
         report = read_report(folder)
-        measured = videos or _videos_of(report, folder)
+        measured = videos or folder_of_videos(report, folder)
         if not measured.is_dir():
             raise FileProblem(
                 f"the videos of {folder}/report.json should lie in {measured}, which is no folder; "
@@ -58,7 +59,7 @@ def measure_memorisation(
     return found
 
 
-def _videos_of(report: Mapping[str, Any], folder: Path) -> Path:
+def folder_of_videos(report: Mapping[str, Any], folder: Path) -> Path:
     """The folder of a report's videos; FileProblem where it lies outside of the folder of the report.
 
     A report can come from anybody, and its page would carry whatever lies there.
@@ -85,14 +86,15 @@ def _add(folder: Path, name: str, found: dict[str, Any], videos: Path | None) ->
     """Add a section to report.json and write the page again."""
     if not folder.is_dir():
         return
-    report = {**read_report(folder), name: found}
-    if videos is None:
-        try:
-            videos = _videos_of(report, folder)
-        except FileProblem as problem:
-            say(f"note: the page shows no videos: {problem}")
-            videos = folder
-    save_report(report, videos, folder)
+    with locked(folder):
+        report = {**read_report(folder), name: found}
+        if videos is None:
+            try:
+                videos = folder_of_videos(report, folder)
+            except FileProblem as problem:
+                say(f"note: the page shows no videos: {problem}")
+                videos = folder
+        save_report(report, videos, folder)
 
 
 # Text

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from chronotope import checkpoint
+from chronotope.cli.analysis import folder_of_videos
 from chronotope.cli.terminal import echo, progress, say
 from chronotope.data.audit import Finding, audit_dataset, audit_latents
 from chronotope.errors import ChronotopeError, FileProblem
+from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.report import read_report
 from chronotope.generate.pipeline import Generator, find_model
-from chronotope.storage import read_jsonl
+from chronotope.storage import file_sha256, read_jsonl
 
 __all__ = ["check"]
 
@@ -50,10 +52,24 @@ def find_problems(path: Path) -> tuple[str, list[Finding]]:
 
 
 def _audit_report(folder: Path) -> Iterator[Finding]:
+    """Check a report, its ledger and the videos that the ledger names."""
+    again = "restore the folder from a copy, or run the `chronotope evaluate` command with another --out"
     try:
-        read_report(folder)
+        report = read_report(folder)
+        if "ledger" not in report["about"]:
+            return
+        ledger = Ledger(folder / "ledger.jsonl", report["about"]["ledger"])
+        ledger.check_whole()
+        videos = folder_of_videos(report, folder)
     except ChronotopeError as problem:
         yield Finding(str(problem))
+        return
+    for row in ledger.of("done").values():
+        try:
+            if file_sha256(videos / row["file"]) != row["sha256"]:
+                yield Finding(f"{videos / row['file']} is not the video that the ledger names", again)
+        except FileProblem as problem:
+            yield Finding(str(problem), again)
 
 
 def _audit_run(folder: Path) -> Iterator[Finding]:

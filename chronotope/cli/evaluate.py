@@ -33,6 +33,7 @@ from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.metrics.statistics import Rate
 from chronotope.models.autoencoder import Autoencoder
+from chronotope.storage import locked, remove_partials
 from chronotope.worlds.case import Case
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.taxonomy import FAILURES
@@ -125,6 +126,13 @@ def plan_suite(request: EvaluateRequest, path: Path) -> int:
 def evaluate(request: EvaluateRequest) -> dict[str, Any]:
     """Sample where there is a model to sample, judge every video, and write report.json and index.html."""
     cases = request.cases()
+    with locked(request.out):
+        for folder in (request.out, request.out / "videos"):
+            remove_partials(folder)  # of a run that was killed
+        return _evaluate(request, cases)
+
+
+def _evaluate(request: EvaluateRequest, cases: list[Case]) -> dict[str, Any]:
     about: dict[str, Any] = {"program": f"chronotope {__version__}"}
     earlier = _earlier_report(request.out)
     if request.videos is None:

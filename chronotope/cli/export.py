@@ -13,6 +13,7 @@ from chronotope.evaluate.exports.requests import ExportRequest, VideoMaker, Vide
 from chronotope.evaluate.exports.validation import validate
 from chronotope.generate.pipeline import Generation, Generator
 from chronotope.media import video
+from chronotope.storage import locked
 
 __all__ = ["check_suite", "export_suite", "plan_suite"]
 
@@ -43,7 +44,7 @@ def plan_suite(request: ExportRequest) -> dict[str, Any]:
 def export_suite(request: ExportRequest) -> list[str]:
     """Make the videos that are not there yet, then check all; return the defects."""
     maker = _maker(request.model)
-    with progress(request.format, "videos") as report:
+    with locked(request.out), progress(request.format, "videos") as report:
         made = export(request, maker, report)
     say(f"{request.out}: {made} videos made; those that were already there and whole are kept")
     return check_suite(request)

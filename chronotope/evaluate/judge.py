@@ -18,11 +18,12 @@ from typing import Any
 from chronotope.data.clips import SUFFIXES
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.ledger import MAX_STARTS, Ledger
-from chronotope.evaluate.make import Make, Workers, check_bytes, check_file, one_by_one, sha256
+from chronotope.evaluate.make import Make, Workers, check_bytes, check_file, one_by_one
 from chronotope.evaluate.selection import disk_problem
 from chronotope.evaluate.suite import suite_of
 from chronotope.media import video
 from chronotope.progress import Progress
+from chronotope.storage import file_sha256
 from chronotope.worlds.case import Case
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import Check, succeeds
@@ -223,7 +224,7 @@ def judge_folder(
     made = [case for case in cases if case.id not in failed]
     for case in made if ledger is not None else ():
         path = folder / case.file
-        if not path.is_file() or sha256(path) != done[case.id]["sha256"]:
+        if not path.is_file() or file_sha256(path) != done[case.id]["sha256"]:
             raise FileProblem(f"{path} is not the video that the ledger names; it was changed or removed")
     checked = workers.check(made, folder) if workers else (check_file(case, folder / case.file) for case in made)
     verdicts = []

@@ -92,7 +92,7 @@ class Ledger:
         for row in rows:
             last = _link(last, row)
             lines.append({**row, "hash": last})
-        if self.torn:
+        if self.torn and self.path.exists():
             os.truncate(self.path, self._size)
         self.torn = True  # until all of it is written: a full disk may stop it in the middle of a line
         append_jsonl(self.path, *lines)

@@ -6,8 +6,8 @@ processes use the CPU; a GPU makes one video after the other.
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -25,7 +25,9 @@ from chronotope.generate.pipeline import Generator
 from chronotope.geometry import Frames, Geometry
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
+from chronotope.processes import die_with_parent
 from chronotope.prompt import read_story
+from chronotope.storage import file_sha256
 from chronotope.worlds.case import Case, TaskInputs
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import Check
@@ -39,7 +41,6 @@ __all__ = [
     "check_file",
     "maker",
     "one_by_one",
-    "sha256",
     "through_autoencoder",
 ]
 
@@ -122,7 +123,7 @@ def _attempt(make: Make, case: Case, path: Path) -> Row:
         if refusal:
             return {"kind": "failed", "case": case.id, "reason": refusal}
         seconds = round(time.perf_counter() - started, 3)
-        return {"kind": "done", "case": case.id, "file": case.file, "sha256": sha256(path), "seconds": seconds}
+        return {"kind": "done", "case": case.id, "file": case.file, "sha256": file_sha256(path), "seconds": seconds}
     except (OSError, ChronotopeError) as problem:
         raise disk_problem(problem) or problem from problem
 
@@ -144,11 +145,6 @@ def _make_video(make: Make, case: Case, path: Path) -> str:
     return ""
 
 
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hex digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def one_by_one(make: Make, cases: Sequence[Case], folder: Path) -> Iterator[tuple[Case, Row | None]]:
     """Yield each case twice: at its start without a row, at its end with one."""
     for case in cases:
@@ -163,7 +159,7 @@ class Workers:
         self.count = count
         start = multiprocessing.get_context("spawn")  # a forked torch may wait for threads that it no longer has
         self.pool = ProcessPoolExecutor(
-            count, mp_context=start, initializer=_start_worker, initargs=(model, layer, sampled)
+            count, mp_context=start, initializer=_start_worker, initargs=(os.getpid(), model, layer, sampled)
         )
 
     def __enter__(self) -> Workers:
@@ -195,7 +191,8 @@ class Workers:
 _WORKER: dict[str, Any] = {}  # in a worker process: the function that makes videos
 
 
-def _start_worker(model: Path | None, layer: str, sampled: Sampled) -> None:
+def _start_worker(parent: int, model: Path | None, layer: str, sampled: Sampled) -> None:
+    die_with_parent(parent)
     torch.set_num_threads(1)
     _WORKER["make"] = model and maker(Generator.load(model), layer, sampled)
 

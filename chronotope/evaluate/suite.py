@@ -131,6 +131,8 @@ def _read(where: str, row: Mapping[str, Any]) -> Case:
         world = find_world(case.world)
         if why := world.not_checkable(case):
             raise FileProblem(f"{where} cannot be judged: {why}")
+        if case.task and "inputs" not in row:
+            raise UsageError("it lacks 'inputs', which a case with a task has")
         named = ["file", "width", "height", "num_frames", "fps", *(["inputs"] if case.task else [])]
         said, wanted = {name: row[name] for name in named}, _row(case)
         split = world.split(case.spec)
@@ -152,8 +154,6 @@ def _read(where: str, row: Mapping[str, Any]) -> Case:
 def _case(row: Mapping[str, Any]) -> Case:
     """Read the case of a row whose words this program knows; a row without task or kind asks for words alone."""
     world, spec = _spec(row)
-    if row.get("task") and "inputs" not in row:
-        raise UsageError("it lacks 'inputs', which a case with a task has")
     if (pixels := spec.width * spec.height * spec.num_frames) > MAX_PIXELS:
         raise UsageError(f"the video has {pixels:,} pixels in all, expected at most {MAX_PIXELS:,}")
     run, index, seed, task, kind = row["run"], row["index"], row["seed"], row.get("task", ""), row.get("kind", "")
