@@ -184,20 +184,25 @@ def locked(folder: Path) -> Iterator[None]:
     Raises UsageError where another process has locked it. The lock ends with the process, however it ends. A process
     that has locked a folder may lock it again.
     """
-    folder = folder.resolve()
+    existed = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise FileProblem(f"{folder} cannot be created: {problem.strerror}") from problem
-    with _locked(folder / LOCK, folder):
-        yield
+    try:
+        with _locked(folder.resolve() / LOCK, folder):
+            yield
+    finally:
+        if not existed:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # where nothing was written
 
 
 @contextlib.contextmanager
 def locked_output(path: Path) -> Iterator[None]:
     """Let no other process write the file `path`, in a folder that exists, while the block runs; see `locked`."""
-    path = path.parent.resolve() / path.name
-    with _locked(_name_beside(path, ".", path.name, LOCK), path):
+    lock = _name_beside(path, ".", path.name, LOCK)
+    with _locked(lock.parent.resolve() / lock.name, path):
         yield
 
 

@@ -41,6 +41,21 @@ with locked(Path({folder!r})):
     print("locked", flush=True)
     input()
 """
+COUNT = """
+import time
+from pathlib import Path
+from chronotope.errors import UsageError
+from chronotope.storage import locked
+folder, done = Path({folder!r}), 0
+print("ready", flush=True)
+while done < 20:
+    try:
+        with locked(folder):
+            (folder / "counter").write_text(str(int((folder / "counter").read_text()) + 1))
+            done += 1
+    except UsageError:
+        time.sleep(0.001)
+"""
 WRITE = """
 from pathlib import Path
 from chronotope.storage import write_folder
@@ -272,11 +287,14 @@ def test_a_locked_folder_is_refused_to_others_with_the_holder(tmp_path: Path) ->
     with pytest.raises(UsageError, match=f"run is being written by process {holder.pid} on .*; wait"), locked(folder):
         pytest.fail("locked twice")
     with locked(folder / "below"), locked(tmp_path):
-        pass
+        (folder / "below" / "file").touch()
     assert finish(holder) == 0
     with locked(folder), locked(folder):
         assert names(folder) == [".lock", "below"]
     assert names(folder) == ["below"]
+    with locked(tmp_path / "another"):
+        pass
+    assert names(tmp_path) == ["new"]  # a folder in which nothing was written does not stay
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
@@ -317,22 +335,8 @@ def _can_lock(folder: Path) -> bool:
 def test_many_processes_take_turns(tmp_path: Path) -> None:
     """A counter that is read and written under the lock loses no increment, while locks are made and deleted."""
     (tmp_path / "counter").write_text("0")
-
-    def count() -> None:
-        done = 0
-        while done < 20:
-            try:
-                with locked(tmp_path):
-                    (tmp_path / "counter").write_text(str(int((tmp_path / "counter").read_text()) + 1))
-                    done += 1
-            except UsageError:
-                pass
-
-    processes = [multiprocessing.get_context("fork").Process(target=count) for _ in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
+    processes = [start(COUNT, tmp_path)[0] for _ in range(4)]
+    assert [finish(process) for process in processes] == [0, 0, 0, 0]
     assert (tmp_path / "counter").read_text() == "80"
     assert names(tmp_path) == ["counter"]
 

@@ -6,15 +6,15 @@ Generation keeps its finished frames, training saves its state.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from chronotope.cli.terminal import say
-
 __all__ = ["Stop", "StoppedError", "stoppable"]
 
+STDERR = 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -56,7 +56,9 @@ class Stop:
         self.signal = signal.Signals(number)
         if not self.begun:
             raise KeyboardInterrupt
-        say(f"stopping after this step; press Ctrl-C again to stop at once and {self.loses}")
+        # not through sys.stderr, which may be in the middle of a write when the signal comes
+        message = f"stopping after this step; press Ctrl-C again to stop at once and {self.loses}\n"
+        os.write(STDERR, message.encode())
 
 
 @contextlib.contextmanager

@@ -248,7 +248,9 @@ def progress_sampler(run: Path, autoencoder: Autoencoder, prompts: Sequence[str]
                 words.pop()
             made = generator.generate(" ".join(words), seed=seed)
             suffix = ".mp4" if len(made.frames) > 1 else ".png"
-            video.write(folder / f"{seed}{suffix}", made.frames, made.fps, metadata=made.origin)
+            # without the seconds that it took, so that a resumed training writes the same bytes
+            settings = {name: value for name, value in made.origin.items() if name != "seconds"}
+            video.write(folder / f"{seed}{suffix}", made.frames, made.fps, metadata=settings)
 
     return sampler
 

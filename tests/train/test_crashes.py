@@ -1,0 +1,82 @@
+"""Training and generation killed at random moments lose nothing; `benchmarks.crashes` has the large numbers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from benchmarks.crashes import COMMANDS, damage_checkpoints, end_of, kill_commands, prepare, start
+from chronotope import checkpoint
+from chronotope.storage import is_partial
+from tests.cli.models import refused
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    prepare(folder / "start")
+    return folder
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.slow)])
+def test_kills_cost_nothing_but_time(folder: Path, kills: int) -> None:
+    for row in kill_commands(kills, 0, folder):
+        counts = {name: row[name] for name in ("kills", "lost", "doubled", "differing", "failed", "litter")}
+        assert counts == {"kills": kills, "lost": 0, "doubled": 0, "differing": 0, "failed": 0, "litter": 0}
+
+
+@pytest.mark.parametrize("cases", [60, pytest.param(1000, marks=pytest.mark.slow)])
+def test_damage_is_detected(folder: Path, cases: int) -> None:
+    found = damage_checkpoints(cases, 0, folder)
+    assert (found["cases"], found["silent"], found["crashed"]) == (cases, 0, 0)
+    assert found["detected"] > 0.9 * cases
+
+
+def words_of(number: int, out: str) -> list[str]:
+    return [out if word == "run" else word for word in COMMANDS[number].words]
+
+
+def begin(folder: Path, number: int, out: str) -> BaseProcess:
+    """Start a training of many steps; return when it has made its first checkpoints."""
+    words = ["train.steps=100000" if word == "train.steps=8" else word for word in words_of(number, out)]
+    process = start(words, folder)
+    run = folder / out / ("autoencoder", "dit")[number]
+    while len(checkpoint.checkpoints(run)) < 2:
+        assert process.is_alive(), (folder / "stderr").read_text()
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize(("part", "number", "status"), [(0, signal.SIGTERM, 0), (1, signal.SIGINT, 130)])
+def test_a_signal_saves_after_the_current_step_and_two_processes_do_not_mix(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, part: int, number: signal.Signals, status: int
+) -> None:
+    work, out = folder / "start", f"signal-{part}"
+    if part == 1:
+        (work / out).mkdir()
+        (work / out / "autoencoder").symlink_to(work / "model" / "autoencoder")
+    run = work / out / ("autoencoder", "dit")[part]
+    process = begin(work, part, out)
+    monkeypatch.chdir(work)
+    sentence = refused(*words_of(part, out), status=2)
+    assert sentence.startswith(f"{out}/{run.name} is being written by process {process.pid} on ")
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    assert end_of(process) == status
+    stderr = (work / "stderr").read_text()
+    last = checkpoint.checkpoints(run)[-1]
+    assert f"goes on after step {int(last.name)}\n" in stderr and "stopping after this step" in stderr
+    checkpoint.verify_checkpoint(last)
+    assert not [path for path in run.rglob("*") if is_partial(path.name) or path.name == ".lock"]
+
+
+def test_the_autoencoder_refuses_several_processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder / "start")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "is trained in one process" in refused(*words_of(0, "ranks"), status=2)
+    assert not Path("ranks").exists()
