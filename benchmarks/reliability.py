@@ -1,4 +1,4 @@
-"""Run every reliability benchmark and gather the results in reliability.json, from which the documentation's table is made.
+"""Run every reliability benchmark and gather the results in reliability.json, which the documentation shows as a table.
 
     python -m benchmarks.reliability                 everything, about two hours on two cores
     python -m benchmarks.reliability --share 0.05    a twentieth of the cases

@@ -87,7 +87,7 @@ class _Child:
                 busy = self._computed() - computed >= STALL_SECONDS
                 starved = not busy and (not self.started or 2 * runnable >= waited)
                 if waited > (STARVED_SECONDS if starved else STALL_SECONDS):
-                    raise self._given_up(path, waited)
+                    raise self._no_progress(path, waited)
                 continue
             data = b""
             with contextlib.suppress(ConnectionError):
@@ -119,7 +119,7 @@ class _Child:
                 states.add(thread.read_text().rsplit(")", 1)[1].split()[0])
         return bool(states & {"R", "D"})
 
-    def _given_up(self, path: str | Path, waited: float) -> FileProblem:
+    def _no_progress(self, path: str | Path, waited: float) -> FileProblem:
         """End a child that makes no progress, and return what to say of its file."""
         self.end()
         return FileProblem(
