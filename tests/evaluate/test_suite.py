@@ -61,6 +61,7 @@ def test_strata_cover_what_they_name() -> None:
     assert {"P1 inertia", "P2 gravity", "P3 two bodies", "P5 irreversible"} <= set(levels["physics"])
 
 
+@pytest.mark.slow
 def test_a_fifth_does_a_deed_of_its_own_each_in_its_turn() -> None:
     cases = standard()
     done = Counter(event.kind for case in cases for event in case.spec.events if event.kind in ACTIONS)
