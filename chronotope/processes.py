@@ -41,7 +41,9 @@ def _exit_after(parent: int) -> None:
     try:
         handle = os.pidfd_open(parent)  # Linux; elsewhere the attribute is missing
         if os.getppid() == parent:  # the number was not given to another process in the meantime
-            select.select([handle], [], [])
+            poll = select.poll()
+            poll.register(handle, select.POLLIN)
+            poll.poll()
     except (AttributeError, OSError, ValueError):
         while os.getppid() == parent:
             time.sleep(POLL_SECONDS)

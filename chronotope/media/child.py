@@ -7,6 +7,7 @@ the one that it was handed. Messages are lines of JSON; `pool.py` is the other s
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import json
 import mmap
@@ -56,6 +57,8 @@ class _Channel:
 
     def __init__(self, channel: socket.socket) -> None:
         self.socket = channel
+        self.readable = select.poll()
+        self.readable.register(channel, select.POLLIN)
         self.received = b""
         self.sending = threading.Lock()
         self.sent_at = time.monotonic()
@@ -87,7 +90,7 @@ class _Channel:
 
     def poll(self, wait: bool) -> None:
         """Read what the parent says meanwhile: that slots are free again, or that it needs no more."""
-        while select.select([self.socket], [], [], None if wait else 0)[0]:
+        while self.readable.poll(None if wait else 0):
             data = self.socket.recv(2**16)
             if not data:
                 os._exit(0)
@@ -103,6 +106,7 @@ class _Slots:
     def __init__(self, channel: _Channel, memory: mmap.mmap) -> None:
         self.channel = channel
         self.memory = memory
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
         self.slot = 0
         self.used = 0
         self.parts: list[list[float | int]] = []  # time, seconds, first row, last row, offset in the slot
@@ -142,11 +146,18 @@ class _Slots:
             at = offset = self.slot * SLOT_BYTES + self.used
             for plane in planes.rows(row, row + count):
                 size = count * layout.stride
-                self.memory[at : at + size] = plane[:size]
+                self._write(at, plane, size)
                 at += size
             self._append(timed, row, row + count, offset)
             self.used = at - self.slot * SLOT_BYTES
             row += count
+
+    def _write(self, at: int, source: bytes | memoryview, size: int) -> None:
+        """Copy bytes to the shared memory; unlike a slice, memmove lets the decoding thread go on meanwhile."""
+        if isinstance(source, memoryview) and not source.readonly and len(source) >= size:
+            ctypes.memmove(self.address + at, ctypes.addressof(ctypes.c_char.from_buffer(source)), size)
+        else:
+            self.memory[at : at + size] = source[:size]
 
     def _append(self, timed: TimedFrame, first: int, last: int, offset: int) -> None:
         if not self.parts:

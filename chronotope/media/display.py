@@ -23,7 +23,7 @@ from chronotope.media.pool import Task
 __all__ = ["DecodedFrame", "FrameMemory", "FullError", "OtherSizeError", "Reading"]
 
 FIRST_BYTES = 2**24  # of a block of frames, where the system reserves no more
-HUGE_BYTES = 2**24  # from here on, memory is taken from the system in huge pages, which is faster
+HUGE_BYTES = 2**22  # from here on, memory is taken from the system in huge pages, which is faster
 SMALL_BYTES = 2**20  # a block up to this size is copied to ordinary memory
 LINUX_MAP_NORESERVE = 0x4000
 

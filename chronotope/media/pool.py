@@ -59,11 +59,13 @@ class _Child:
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     pass_fds=(other.fileno(), number),
-                    env={**os.environ, **FEW_THREADS},
+                    env=_environment(),
                     process_group=0,  # Ctrl-C in a terminal goes to this process alone
                 )
             finally:
                 os.close(number)
+        self._readable = select.poll()
+        self._readable.register(self.socket, select.POLLIN)
         self.received = b""
         self.started = False
         self.served = False  # it has finished an earlier request
@@ -80,14 +82,13 @@ class _Child:
         """Return the next message; raise FileProblem about the file where the child crashed or hangs."""
         since, computed, runnable = time.monotonic(), self._computed(), 0
         while b"\n" not in self.received:
-            readable, _, _ = select.select([self.socket], [], [], 1.0)
-            if not readable:
+            if not self._readable.poll(1000):
                 runnable += self._runnable()
                 waited = time.monotonic() - since
                 busy = self._computed() - computed >= STALL_SECONDS
                 starved = not busy and (not self.started or 2 * runnable >= waited)
                 if waited > (STARVED_SECONDS if starved else STALL_SECONDS):
-                    raise self._no_progress(path, waited)
+                    raise self._abandoned(path, waited)
                 continue
             data = b""
             with contextlib.suppress(ConnectionError):
@@ -119,7 +120,7 @@ class _Child:
                 states.add(thread.read_text().rsplit(")", 1)[1].split()[0])
         return bool(states & {"R", "D"})
 
-    def _no_progress(self, path: str | Path, waited: float) -> FileProblem:
+    def _abandoned(self, path: str | Path, waited: float) -> FileProblem:
         """End a child that makes no progress, and return what to say of its file."""
         self.end()
         return FileProblem(
@@ -160,6 +161,19 @@ class _Child:
 _lock = threading.Lock()
 _children: set[_Child] = set()  # all that run
 _idle: list[_Child] = []
+
+
+def _environment() -> dict[str, str]:
+    """Return the variables for a child: few threads, and no library from the current folder.
+
+    OpenCV adds an empty part to the search path of libraries when it is imported, and that means the current folder.
+    """
+    parts = os.environ.get("LD_LIBRARY_PATH", "").split(":")
+    return {
+        **os.environ,
+        **FEW_THREADS,
+        "LD_LIBRARY_PATH": ":".join(part for part in parts if os.path.isabs(part)),
+    }
 
 
 def _shared_file(size: int) -> int:
