@@ -147,7 +147,9 @@ def _bring_up_to_date(
             if progress:
                 progress(number, len(clips))
     if not kept:
-        raise FileProblem(f"none of the {len(clips)} clips can be encoded; the first: {left_out[0].reason}")
+        raise FileProblem(
+            f"none of the {len(clips)} clips can be encoded into {writer.out}; the first: {left_out[0].reason}"
+        )
     writer.complete(kept, left_out)
     return Encoded(
         clips=len(kept),

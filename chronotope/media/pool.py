@@ -24,7 +24,7 @@ from typing import Any
 from chronotope import errors
 from chronotope.errors import ChronotopeError, FileProblem, UsageError
 from chronotope.media.child import FREE, SLOT_BYTES, SLOTS, STOP
-from chronotope.media.files import open_regular
+from chronotope.media.files import open_regular, reason
 
 __all__ = ["STALL_SECONDS", "Task", "ask"]
 
@@ -216,7 +216,13 @@ def _take() -> _Child:
         raise UsageError(
             f"{MAX_CHILDREN} videos are being read at once, which is the limit; finish or close some of them first."
         )
-    child = _Child()
+    try:
+        child = _Child()
+    except OSError as error:
+        raise FileProblem(
+            f"the process that decodes media files cannot be started ({reason(error)}); it needs memory for frames, "
+            "which limits on processes, open files and file sizes (ulimit) must allow."
+        ) from error
     with _lock:
         _children.add(child)
     return child

@@ -278,3 +278,14 @@ def test_memory_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert not video.read_image(tmp_path / "small.png").any()
     pool._end_all()
     pool._idle.clear()
+
+
+def test_a_child_that_cannot_be_started_is_one_sentence(clip: Path) -> None:
+    """A limit on the size of files also limits the memory that frames are handed over in."""
+    code = (
+        "import resource, sys\nfrom chronotope.errors import FileProblem\nfrom chronotope.media import video\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "try: video.read(sys.argv[1])\nexcept FileProblem as problem: print(problem)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(clip)], capture_output=True, text=True, check=True)
+    assert "cannot be started (File too large)" in done.stdout
