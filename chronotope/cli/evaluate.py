@@ -310,7 +310,7 @@ def _rate_text(rate: dict[str, Any]) -> str:
     return f"{rate['share']:.1%} {_interval_text(rate['interval'])} of {rate['of']}"
 
 
-def _interval_text(bounds: list[float]) -> str:
+def _interval_text(bounds: Sequence[int | float]) -> str:
     return f"[{bounds[0]:.1%}, {bounds[1]:.1%}]"
 
 

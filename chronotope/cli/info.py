@@ -14,7 +14,7 @@ from chronotope.cli.knowledge import describe_training, summarise
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import PICTURES, scan_folder
 from chronotope.errors import FileProblem, UsageError, nearest
-from chronotope.evaluate.documents import check_document, read_rows
+from chronotope.evaluate.documents import check_document, parse_json, read_file, read_rows
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.report import read_report
 from chronotope.generate.pipeline import PICKLES, WEIGHTS
@@ -145,7 +145,7 @@ def _dataset(folder: Path) -> dict[str, Any]:
         "bytes": _bytes(files),
     }
     if about.is_file():
-        facts["dataset"] = read_json(about)
+        facts["dataset"] = parse_json(read_file(about), str(about))
     chosen = files[:: math.ceil(len(files) / MAX_OPENED)]
     facts["opened"] = len(chosen)
     probed: list[video.VideoInfo] = []

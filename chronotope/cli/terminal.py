@@ -85,8 +85,12 @@ def say(text: str) -> None:
 
 
 def show(facts: dict[str, Any], as_json: bool) -> None:
-    """Print a result on stdout."""
-    echo(json.dumps(facts, indent=1) if as_json else facts_text(facts))
+    """Print a result on stdout; raise FileProblem for facts of a file that are nested beyond all measure."""
+    try:
+        text = json.dumps(facts, indent=1) if as_json else facts_text(facts)
+    except RecursionError as problem:
+        raise FileProblem("the file holds lists and objects that are nested too deeply to be shown") from problem
+    echo(text)
 
 
 def facts_text(facts: dict[str, Any]) -> str:

@@ -11,10 +11,16 @@ from typing import Any
 import pytest
 from jinja2 import UndefinedError
 
+from chronotope.cli.analysis import attribution_text, memorisation_text
+from chronotope.cli.evaluate import comparison_text, report_text
+from chronotope.cli.info import describe
+from chronotope.errors import FileProblem
 from chronotope.evaluate.attribution import attribution
 from chronotope.evaluate.page.html import TEMPLATES, write_page
 from chronotope.evaluate.page.plots import distribution_plot, drift_rows, survival_plot
+from chronotope.evaluate.report import compare, read_report
 from tests.evaluate.test_attribution import BACK, MODEL, TRUTH
+from tests.evaluate.test_documents import mutants
 
 ATTACK = (
     """</script><script>alert(1)</script><img src=x onerror=alert(2)> "onload=alert(3) 'onclick=alert(4) {{ 7*7 }}"""
@@ -32,8 +38,10 @@ def whole_report() -> dict[str, Any]:
     report["summary"]["permanence"] = dict.fromkeys(("gate", "success_given_gate", "success_and_gate"), RATE)
     report["layers"] = attribution(MODEL, BACK, TRUTH, {"steps 60": MODEL})
     nearest = [{"video": "of no case", "clip": "c", "distance": 1.0, "percentile": 0.1}]
-    counts = {"training_clips": 3, "baseline_clips": 3, "below": RATE, "copies": RATE, "space": "pixels"}
-    curves = {"threshold": 1.0, "baseline": [0.0, 2.0], "distances": [1.0, 4.0], "nearest": nearest}
+    counts = {"training_clips": 3, "baseline_clips": 3, "videos": 5, "below": RATE, "copies": RATE, "space": "pixels"}
+    quantiles = [place / 50 for place in range(101)]
+    curves = {"threshold": 1.0, "baseline": quantiles, "distances": [2 * one for one in quantiles], "nearest": nearest}
+    curves["median_percentile"] = 0.5
     return {**report, "memorisation": {**counts, **curves}}
 
 
@@ -207,3 +215,27 @@ def test_a_missing_number_is_an_error_and_not_an_empty_cell(tmp_path: Path) -> N
     with pytest.raises(UndefinedError, match="cases"):
         write_page(report, tmp_path, tmp_path / "index.html")
     assert not (tmp_path / "index.html").exists()
+
+
+@pytest.mark.parametrize("count", [30, pytest.param(4000, marks=pytest.mark.slow)])
+def test_what_is_read_can_be_shown(tmp_path: Path, count: int) -> None:
+    """A report with anything exchanged in it is refused in one sentence, or shown everywhere without a fault."""
+    (tmp_path / "index.html").touch()
+    shown = 0
+    for what, changed in (("nothing", whole_report()), *mutants(whole_report(), count, 8)):
+        (tmp_path / "report.json").write_text(json.dumps(changed))
+        try:
+            report = read_report(tmp_path)
+        except FileProblem as problem:
+            assert what != "nothing" and str(problem).startswith(str(tmp_path)) and len(str(problem)) < 600
+            continue
+        write_page(report, tmp_path, tmp_path / "index.html")
+        report_text(report, tmp_path)
+        comparison_text(compare(report, report))
+        describe(tmp_path)
+        if "layers" in report:
+            attribution_text(report["layers"])
+        if "memorisation" in report:
+            memorisation_text(report["memorisation"])
+        shown += 1
+    assert shown > count // 20

@@ -114,12 +114,13 @@ def _lengths(summary: Mapping[str, Any]) -> list[str]:
 
 def _drift_by_measure(
     summary: Mapping[str, Any], cases: Sequence[Mapping[str, Any]]
-) -> dict[str, list[tuple[float, str]]]:
+) -> dict[str, list[tuple[plots.Number, str]]]:
     """Per measure of drift, the change in each long video and the file of that video.
 
     In a report of several worlds the name of a measure begins with that of its world.
     """
-    found: dict[str, list[tuple[float, str]]] = {name: [] for name in summary.get("long_range", {}).get("measures", {})}
+    measures = summary.get("long_range", {}).get("measures", {})
+    found: dict[str, list[tuple[plots.Number, str]]] = {name: [] for name in measures}
     for case in cases:
         prefix = f"{case.get('world', '')}: "
         names = [name for name in found if name.startswith(prefix)] or list(found)

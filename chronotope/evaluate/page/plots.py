@@ -8,6 +8,8 @@ from typing import Any
 
 __all__ = ["CurvePlot", "DriftRow", "distribution_plot", "drift_rows", "survival_plot"]
 
+Number = int | float  # JSON may write 1.0 as 1
+
 LEFT, TOP, WIDTH, HEIGHT = 52.0, 10.0, 600.0, 240.0  # of the plot area of a CurvePlot
 STRIP_LEFT, STRIP_WIDTH, STRIP_STEP = 120.0, 500.0, 46.0
 
@@ -31,17 +33,18 @@ class CurvePlot:
         return [(TOP + HEIGHT * (1 - part / 4), f"{25 * part} %") for part in range(5)]
 
 
-def _points(pairs: Sequence[tuple[float, float]], longest: float) -> str:
+def _points(pairs: Sequence[tuple[Number, Number]], longest: float) -> str:
     places = [(LEFT + WIDTH * min(x / (longest or 1.0), 1.0), TOP + HEIGHT * (1 - min(y, 1.0))) for x, y in pairs]
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
 
 def survival_plot(data: Mapping[str, Any]) -> CurvePlot:
     """A Kaplan-Meier curve, which steps down where videos fail, with its 95 % band."""
-    longest = data["longest"]
+    longest = float(data["longest"])
 
-    def steps(values: Sequence[float]) -> list[tuple[float, float]]:
-        pairs, before = [(0.0, 1.0)], 1.0
+    def steps(values: Sequence[Number]) -> list[tuple[Number, Number]]:
+        pairs: list[tuple[Number, Number]] = [(0.0, 1.0)]
+        before: Number = 1.0
         for time, value in zip(data["times"], values, strict=True):
             pairs += [(time, before), (time, value)]
             before = value
@@ -51,9 +54,9 @@ def survival_plot(data: Mapping[str, Any]) -> CurvePlot:
     return CurvePlot(longest, "%.1f s", {"dark": _points(steps(data["alive"]), longest)}, band)
 
 
-def distribution_plot(baseline: Sequence[float], values: Sequence[float], marker: float) -> CurvePlot:
+def distribution_plot(baseline: Sequence[Number], values: Sequence[Number], marker: Number) -> CurvePlot:
     """Two cumulative distributions, each given by its quantiles at equal steps from 0 to 100 %."""
-    longest = max(baseline[-1], values[-1])
+    longest = float(max(baseline[-1], values[-1]))
     curves = {}
     for name, quantiles in (("grey", baseline), ("dark", values)):
         pairs = [(value, place / (len(quantiles) - 1)) for place, value in enumerate(quantiles)]
@@ -73,7 +76,7 @@ class DriftRow:
     dots: Sequence[tuple[float, str, bool]]  # x, file, whether it is outside of the band
 
 
-def drift_rows(measures: Mapping[str, Any], changes: Mapping[str, Sequence[tuple[float, str]]]) -> list[DriftRow]:
+def drift_rows(measures: Mapping[str, Any], changes: Mapping[str, Sequence[tuple[Number, str]]]) -> list[DriftRow]:
     """Place the changes of every measure; `measures` gives the spread of true clips in each."""
     rows = []
     centre = STRIP_LEFT + STRIP_WIDTH / 2
