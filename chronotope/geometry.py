@@ -68,8 +68,8 @@ class Geometry:
         if not 1 <= num_frames <= MAX_FRAMES:
             raise UsageError(f"a video has 1 to {MAX_FRAMES} frames, got {num_frames}")
         length = self.stride[0]
-        stills = num_frames % length if length > 1 else num_frames
-        moving = range(stills, num_frames, length) if length > 1 else ()
+        stills = num_frames % length
+        moving = range(stills, num_frames, length)
         return tuple(Slice(start + i, 1) for i in range(stills)) + tuple(
             Slice(start + first, length) for first in moving
         )

@@ -6,9 +6,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chronotope.arguments import as_seconds, as_text, described
 from chronotope.errors import UsageError
 
-__all__ = ["Prompt", "prompts_between", "read_prompts", "read_story"]
+__all__ = [
+    "MAX_PROMPT_BYTES",
+    "Prompt",
+    "check_length",
+    "check_prompts",
+    "prompts_between",
+    "read_prompts",
+    "read_story",
+]
+
+MAX_PROMPT_BYTES = 100_000  # of all texts of a request together, in UTF-8; models read a few hundred
 
 _BEAT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*s?\s*:\s*(.*)", re.DOTALL)
 
@@ -19,6 +30,10 @@ class Prompt:
 
     text: str
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        as_text("the text of a prompt", self.text)
+        object.__setattr__(self, "seconds", as_seconds("the seconds of a prompt", self.seconds))
 
 
 def prompts_between(prompts: Sequence[Prompt], start: float, stop: float) -> tuple[Prompt, ...]:
@@ -32,17 +47,42 @@ def prompts_between(prompts: Sequence[Prompt], start: float, stop: float) -> tup
 
 
 def read_prompts(prompt: str | Sequence[tuple[float, str]]) -> tuple[Prompt, ...]:
-    """Read a text, or (seconds, text) pairs in the order of their times; raises `UsageError` for empty texts."""
+    """Read a text, or (seconds, text) pairs in the order of their times; raises `UsageError`, see `check_prompts`."""
     if isinstance(prompt, str):
-        prompts: tuple[Prompt, ...] = (Prompt(prompt),)
-    else:
-        prompts = tuple(Prompt(text, float(seconds)) for seconds, text in prompt)
+        return check_prompts((Prompt(prompt),))
+    if not isinstance(prompt, list | tuple):
+        raise UsageError(f"a prompt is a text, or a list of (seconds, text) pairs, got {described(prompt)}")
+    for beat in prompt:
+        if not isinstance(beat, list | tuple) or len(beat) != 2:
+            raise UsageError(f"a story is a list of (seconds, text) pairs, got {described(beat)} in it")
+    return check_prompts(tuple(Prompt(words, seconds) for seconds, words in prompt))
+
+
+def check_prompts(prompts: tuple[Prompt, ...]) -> tuple[Prompt, ...]:
+    """Return the prompts of a video.
+
+    Raises `UsageError` for no prompts, empty or too long texts, and times that do not rise.
+    """
+    if not isinstance(prompts, tuple) or not all(isinstance(prompt, Prompt) for prompt in prompts):
+        raise UsageError(f"prompts must be a tuple of Prompt, as read_prompts returns, got {described(prompts)}")
     if not prompts or not all(prompt.text.strip() for prompt in prompts):
         raise UsageError('the prompt is empty; say what should be seen, for example "a red ball rolls right"')
+    check_length(*(prompt.text for prompt in prompts))
     times = [prompt.seconds for prompt in prompts]
     if times != sorted(set(times)) or times[0] < 0:
-        raise UsageError(f"the prompts of a story need rising times, got {', '.join(f'{time:g} s' for time in times)}")
+        raise UsageError(f"the prompts of a story need rising times, got {_shown(times)}")
     return prompts
+
+
+def check_length(*texts: str) -> None:
+    """Raise `UsageError` where texts have too many bytes to be prompts."""
+    size = sum(len(words.encode("utf-8", "surrogatepass")) for words in texts)
+    if size > MAX_PROMPT_BYTES:
+        raise UsageError(f"the prompt has {size:,} bytes, at most {MAX_PROMPT_BYTES:,} are read; shorten it")
+
+
+def _shown(times: Sequence[float]) -> str:
+    return ", ".join([f"{time:g} s" for time in times[:10]] + ["..."] * (len(times) > 10))
 
 
 def read_story(beats: Sequence[str]) -> tuple[tuple[float, str], ...]:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool
 
+from chronotope.arguments import as_flag, as_number, as_pixels, as_seconds, as_text, as_whole, described
 from chronotope.errors import UsageError, suggest
-from chronotope.geometry import AnyFrames, Picture
-from chronotope.prompt import Prompt
+from chronotope.geometry import MAX_FRAMES, MAX_SIDE, AnyFrames, Picture
+from chronotope.prompt import Prompt, check_length, check_prompts
 
-__all__ = ["TASKS", "Defaults", "Inputs", "Mask", "Request", "Task"]
+__all__ = ["SOLVERS", "TASKS", "Defaults", "Inputs", "Mask", "Request", "Task"]
 
 Task = Literal["extend", "extend_backward", "connect", "loop", "edit", "retake", "outpaint"]
 TASKS: tuple[Task, ...] = get_args(Task)
 Mask = Bool[np.ndarray, "_ _ _"]
+Number = int | float  # the runtime type check in tests does not accept an int as a float
+SOLVERS = ("euler", "heun")
+NUM_STEPS = (1, 1000)
+FPS = (0.01, 240)
+GUIDANCE_SCALES = (0, 1000)
 
 # Inputs that only some tasks use.
 TASKS_USING = {
@@ -35,7 +42,8 @@ class Inputs:
     `images` are pictures and their times in seconds. `video` is the clip that the task works on, at the frame rate of
     the request; `into` is the second clip of `connect`. `context` is how many seconds of a clip the model sees (None:
     see `context_frames`). A retake replaces the frames of `span` (start and stop in seconds), the pixels where `mask`
-    is true, or their intersection. Raises `UsageError` for inputs that do not go together.
+    is true, or their intersection. Raises `UsageError` for inputs of other types and shapes, and for those that do not
+    go together.
     """
 
     task: Task | None = None
@@ -48,6 +56,7 @@ class Inputs:
     mask: Mask | None = None
 
     def __post_init__(self) -> None:
+        self._check_types()
         if self.task is not None and self.task not in TASKS:
             raise UsageError(f"unknown task '{self.task}'. {suggest(self.task, TASKS)}")
         if self.task is None and self.video is not None:
@@ -67,6 +76,22 @@ class Inputs:
         for name, users in TASKS_USING.items():
             if getattr(self, name) is not None and self.task not in users:
                 raise UsageError(f"'{name}' goes with {' or '.join(users)}, not with {self.task or 'a plain prompt'}")
+
+    def _check_types(self) -> None:
+        """Convert every field to its type, or raise a `UsageError` that names it."""
+        if self.task is not None:
+            as_text("task", self.task)
+        _set(self, "images", _timed_pictures(self.images))
+        for name in ("video", "into"):
+            _convert(self, name, lambda name, value: as_pixels(name, value, "frames, height, width"))
+        _convert(self, "strength", as_number)
+        _convert(self, "context", as_seconds)
+        _convert(self, "span", _span)
+        _convert(self, "mask", _mask)
+        if self.strength is not None and not 0 <= self.strength <= 1:
+            raise UsageError(f"strength lies between 0 (keep everything) and 1 (keep nothing), got {self.strength:g}")
+        if self.context is not None and self.context < 0:
+            raise UsageError(f"context is a number of seconds of at least 0, got {self.context:g}")
 
     def _one_loop_source(self) -> bool:
         """Whether a loop has at most one source, and a picture stands at its beginning."""
@@ -98,12 +123,52 @@ class Inputs:
         return num_frames + sum(min(len(clip), context) for clip in ends)
 
 
+def _set(instance: Any, name: str, value: Any) -> None:
+    """Set a field of a frozen dataclass while it is made."""
+    object.__setattr__(instance, name, value)
+
+
+def _convert(instance: Any, name: str, convert: Callable[[str, Any], Any]) -> None:
+    """Convert a field that may be None."""
+    value = getattr(instance, name)
+    if value is not None:
+        _set(instance, name, convert(name, value))
+
+
+def _timed_pictures(images: Any) -> tuple[tuple[float, Picture], ...]:
+    if not isinstance(images, list | tuple):
+        raise UsageError(f"images must be a list of (seconds, picture) pairs, got {described(images)}")
+    for pair in images:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise UsageError(f"image must be a picture, or a list of (seconds, picture) pairs, got {described(pair)}")
+    return tuple(
+        (as_seconds("the seconds of an image", seconds), as_pixels("image", picture, "height, width"))
+        for seconds, picture in images
+    )
+
+
+def _span(name: str, value: Any) -> tuple[float, float]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise UsageError(f"span must be a pair of seconds (start, stop), got {described(value)}")
+    return as_seconds("the start of the span", value[0]), as_seconds("the stop of the span", value[1])
+
+
+def _mask(name: str, value: Any) -> Mask:
+    if not isinstance(value, np.ndarray) or value.dtype != np.bool_ or value.ndim != 3 or 0 in value.shape:
+        raise UsageError(
+            f"mask must be a numpy array, bool [frames, height, width], got {described(value)}; "
+            "one frame for the whole clip is mask[None], and brightness > 127 makes it of a grey picture"
+        )
+    return np.ascontiguousarray(value)
+
+
 @dataclass(frozen=True)
 class Request:
     """One video to generate; None stands for the model's default.
 
     `num_frames` counts the new frames where a clip is extended, connected or looped, else all of them. Height and width
-    are in pixels. A `draft` has about the model's own size and a third of the steps.
+    are in pixels. A `draft` has about the model's own size and a third of the steps. Raises `UsageError` for values of
+    other types or out of range.
     """
 
     prompts: tuple[Prompt, ...]
@@ -117,6 +182,29 @@ class Request:
     solver: Literal["euler", "heun"] = "euler"
     negative_prompt: str = ""
     draft: bool = False
+
+    def __post_init__(self) -> None:
+        check_prompts(self.prompts)
+        if not isinstance(self.inputs, Inputs):
+            raise UsageError(f"inputs must be an Inputs, got {described(self.inputs)}")
+        for name in ("height", "width", "num_frames", "num_steps"):
+            _convert(self, name, as_whole)
+        for name in ("fps", "guidance_scale"):
+            _convert(self, name, as_number)
+        for name in ("height", "width"):
+            self._check_range(name, (1, MAX_SIDE), "a frame has {} to {} pixels a side")
+        self._check_range("num_frames", (1, MAX_FRAMES), "a video has {} to {} frames")
+        for name, limits in (("num_steps", NUM_STEPS), ("fps", FPS), ("guidance_scale", GUIDANCE_SCALES)):
+            self._check_range(name, limits, f"{name} must be between {{}} and {{}}")
+        if as_text("solver", self.solver) not in SOLVERS:
+            raise UsageError(f"unknown solver '{self.solver}'. {suggest(self.solver, SOLVERS)}")
+        check_length(as_text("negative_prompt", self.negative_prompt))
+        _set(self, "draft", as_flag("draft", self.draft))
+
+    def _check_range(self, name: str, limits: tuple[Number, Number], expected: str) -> None:
+        value = getattr(self, name)
+        if value is not None and not limits[0] <= value <= limits[1]:
+            raise UsageError(f"{expected.format(*limits)}, got {value}")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import signal
+import threading
 
 import hypothesis
 import numpy
@@ -12,6 +14,9 @@ import torch
 hypothesis.settings.register_profile("chronotope", deadline=None, derandomize=True, database=None, max_examples=50)
 hypothesis.settings.load_profile("chronotope")
 torch.set_num_threads(1)
+if threading.current_thread() is threading.main_thread():
+    # a shell starts what runs in the background without Ctrl-C, which the processes of the tests would inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -157,3 +157,17 @@ def test_half_of_the_shuffled_cuts_have_one_moving_slice_less():
     assert {cut.index(1) for cut in cuts if len(cut) == 3} == {0, 1, 2}
     assert Geometry(stride=(1, 8, 8)).shuffled_slices(3, np.random.default_rng(0)) == Geometry((1, 8, 8)).slices(3)
     assert {len(GEOMETRY.shuffled_slices(4, np.random.default_rng(i))) for i in range(20)} == {1, 4}
+
+
+def test_moving_slices_of_two_frames_are_shuffled_as_well():
+    geometry = Geometry(stride=(2, 8, 8))
+    cuts = [geometry.shuffled_slices(5, np.random.default_rng(i)) for i in range(40)]
+    assert {tuple(sorted(piece.num_frames for piece in cut)) for cut in cuts} == {(1, 2, 2), (1, 1, 1, 2)}
+
+
+def test_a_picture_has_no_moving_slice_to_shuffle():
+    """Stills are permuted, and nothing else is drawn: the next number of the generator shows it."""
+    stride_one, rng, twin = Geometry((1, 8, 8)), np.random.default_rng(3), np.random.default_rng(3)
+    assert stride_one.shuffled_slices(3, rng) == stride_one.slices(3)
+    twin.permutation([1, 1, 1])
+    assert rng.random() == twin.random()

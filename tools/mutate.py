@@ -60,6 +60,7 @@ TESTS = {
         "tests/models/test_dit.py",
         "tests/models/test_packing.py",
     ],
+    "chronotope/models/linear.py": ["tests/models/test_linear.py"],
     "chronotope/models/packing.py": [
         "tests/models/test_written_out.py",
         "tests/models/test_packing.py",
@@ -68,10 +69,13 @@ TESTS = {
     "chronotope/models/patches.py": ["tests/models/test_packing.py"],
     "chronotope/models/refinement.py": ["tests/models/test_refinement.py"],
     "chronotope/models/rope.py": ["tests/models/test_rope.py", "tests/models/test_attention.py"],
+    "chronotope/models/text.py": ["tests/models/test_text.py"],
     "chronotope/generate/canvas.py": ["tests/generate/test_canvas.py", "tests/generate/test_sampler.py"],
+    "chronotope/generate/colours.py": ["tests/generate/test_colours.py"],
     "chronotope/generate/noise.py": ["tests/generate/test_noise.py"],
     "chronotope/generate/rollout.py": ["tests/generate/test_windows.py", "tests/generate/test_rollout.py"],
     "chronotope/generate/sampler.py": ["tests/generate/test_sampling.py", "tests/generate/test_sampler.py"],
+    "chronotope/generate/tasks.py": ["tests/generate/test_tasks.py"],
 }
 
 
@@ -91,6 +95,17 @@ class Equivalent:
 
 EQUIVALENT = (
     Equivalent("", ".to(device)", ".to(None)", "tests run on one device"),
+    Equivalent("", "device = model.patch_in.weight.device", "device = None", "tests run on one device"),
+    Equivalent("", "bias=False", "bias=None", "None is as false as False"),
+    Equivalent("chronotope/models/attention.py", "init=False, repr=False", "=None", "None is as false as False"),
+    Equivalent(
+        "chronotope/generate/sampler.py", "lambda step: None", "lambda step: 0", "the result of a callback is not used"
+    ),
+    Equivalent(
+        "chronotope/generate/rollout.py", "// 2", "window.frames / 2", "it is compared with whole numbers alone"
+    ),
+    Equivalent("chronotope/generate/rollout.py", "// 2", "spare / 2", "it is compared with whole numbers alone"),
+    Equivalent("chronotope/generate/rollout.py", "previous: set", "= None", "the first window does not read it"),
     Equivalent("", ".dtype)", ".to(None)", "parameters have the precision of what they meet, unless on a GPU"),
     Equivalent("chronotope/models/attention.py", "if q.is_cuda and", "", "a GPU only"),
     Equivalent("chronotope/models/attention.py", "return _variable_length", "", "a GPU only"),
@@ -98,7 +113,11 @@ EQUIVALENT = (
     Equivalent("chronotope/models/attention.py", "attended: Tensor", "", "a GPU only"),
     Equivalent("chronotope/models/attention.py", "_VARLEN = None", "", "an older torch only"),
     Equivalent("chronotope/models/attention.py", "len(outputs) > 1", "", "joining one piece gives that piece"),
-    Equivalent("chronotope/models/attention.py", "pin_memory", "is not", "a GPU only"),
+    Equivalent("chronotope/models/attention.py", "pin_memory", ".to(None", "a GPU only"),
+    Equivalent("chronotope/models/attention.py", "pin_memory", "XXcuda", "a GPU only"),
+    Equivalent("chronotope/models/attention.py", "pin_memory", '"CUDA"', "a GPU only"),
+    Equivalent("chronotope/models/attention.py", "pin_memory", "and False", "a GPU only"),
+    Equivalent("chronotope/geometry.py", "grid.reshape(-1, 3)", "2", "numpy takes every negative length for -1"),
     Equivalent("chronotope/models/dit.py", "PIECE = 4096", "", "any number fits some memory"),
     Equivalent("chronotope/models/dit.py", ": int = ", "", "sizes of the model are free"),
     Equivalent("chronotope/models/dit.py", "patch_size: tuple[int, int, int] = ", "", "sizes of the model are free"),
@@ -110,7 +129,6 @@ EQUIVALENT = (
     Equivalent("chronotope/generate/rollout.py", "    guidance: float = 2.0", "", "a default of the user"),
     Equivalent("chronotope/generate/sampler.py", "    num_steps: int = 30", "", "a default of the user"),
     Equivalent("chronotope/generate/sampler.py", "    solver: SolverName", "", "a default of the user"),
-    Equivalent("chronotope/generate/canvas.py", "torch.zeros(1, 1, 1, 1)", "torch.zeros(1, 1, 1)", "it is expanded"),
     Equivalent("chronotope/flow/guidance.py", "scale: float = 3.0", "", "a default of the user"),
 )
 

@@ -2,50 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chronotope.cli.terminal import progress
+from chronotope.cli.evaluate import save_report
+from chronotope.cli.terminal import progress, say, visible
 from chronotope.errors import FileProblem
-from chronotope.evaluate.attribution import attribution, check_comparable, in_words, named
+from chronotope.evaluate.attribution import attribution, check_comparable, named
 from chronotope.evaluate.memorisation import NamedFrames, gather_all, memorisation, signatures_of
-from chronotope.evaluate.page.html import write_page
-from chronotope.evaluate.report import read_report, write_report
+from chronotope.evaluate.report import read_report
+from chronotope.storage import locked
+from chronotope.worlds.taxonomy import FAILURES
 
-__all__ = ["attribute", "in_words", "measure_memorisation", "memorisation_in_words"]
+__all__ = ["attribute", "attribution_text", "folder_of_videos", "measure_memorisation", "memorisation_text"]
 
 
-def attribute(model: Path, autoencoder: Path, truth: Path, switched: Sequence[Path]) -> dict[str, Any]:
-    """Compare the reports of the layers; add the result to the first report if that is a folder."""
+def attribute(
+    model: Path, autoencoder: Path, truth: Path, switched: Sequence[Path], videos: Path | None = None
+) -> dict[str, Any]:
+    """Compare the reports of the layers; add the result to the first report if that is a folder.
+
+    `videos` is the folder of the videos of that report, where it does not lie below the report.
+    """
     first, decoded, true, *others = (read_report(path) for path in (model, autoencoder, truth, *switched))
     check_comparable(first, decoded, true, others)
     found = attribution(first, decoded, true, named(first, others))
-    _add(model, "layers", found)
+    _add(model, "layers", found, videos)
     return found
 
 
-def measure_memorisation(videos: Path, data: Sequence[str], baseline: Sequence[str]) -> dict[str, Any]:
-    """Measure a folder of videos; add the result to its report if it has one."""
-    has_report = (videos / "report.json").is_file()
-    folder = _videos_of(read_report(videos), videos) if has_report else videos
+def measure_memorisation(
+    folder: Path, data: Sequence[str], baseline: Sequence[str], videos: Path | None = None
+) -> dict[str, Any]:
+    """Measure a folder of videos, or that of a report, to which the result is added.
+
+    `videos` is the folder of the videos of a report, where it does not lie below the report.
+    """
+    has_report = (folder / "report.json").is_file()
+    measured = folder
+    if has_report:
+        report = read_report(folder)
+        measured = videos or folder_of_videos(report, folder)
+        if not measured.is_dir():
+            raise FileProblem(
+                f"the videos of {folder}/report.json should lie in {measured}, which is no folder; "
+                "put them there, or evaluate again"
+            )
     found = memorisation(
-        signatures_of(gather_all([str(folder)])),
+        signatures_of(gather_all([str(measured)])),
         signatures_of(_with_progress(gather_all(data), "training clips")),
         signatures_of(_with_progress(gather_all(baseline), "held-out clips")),
     )
     if has_report:
-        _add(videos, "memorisation", found)
+        _add(folder, "memorisation", found, videos)
     return found
 
 
-def _videos_of(report: dict[str, Any], folder: Path) -> Path:
-    """The folder of a report's videos; FileProblem if it is not there."""
-    found = folder / report["about"].get("folder", "videos")
-    if not found.is_dir():
+def folder_of_videos(report: Mapping[str, Any], folder: Path) -> Path:
+    """The folder of a report's videos; FileProblem where it lies outside of the folder of the report.
+
+    A report can come from anybody, and its page would carry whatever lies there.
+    """
+    named_folder = report["about"].get("folder", "videos")
+    found = folder / named_folder
+    if "\0" in named_folder or not found.resolve().is_relative_to(folder.resolve()):
         raise FileProblem(
-            f"the videos of {folder}/report.json should lie in {found}, which is no folder; "
-            "put them there, or evaluate again"
+            f"{folder}/report.json names the folder {named_folder} for its videos, outside of its own; "
+            "if these are its videos, name the folder with --folder"
         )
     return found
 
@@ -58,15 +82,51 @@ def _with_progress(clips: Iterable[NamedFrames], what: str) -> Iterator[NamedFra
             report(number, number)
 
 
-def _add(folder: Path, name: str, found: dict[str, Any]) -> None:
+def _add(folder: Path, name: str, found: dict[str, Any], videos: Path | None) -> None:
     """Add a section to report.json and write the page again."""
-    if folder.is_dir():
+    if not folder.is_dir():
+        return
+    with locked(folder):
         report = {**read_report(folder), name: found}
-        write_report(report, folder)
-        write_page(report, folder / report["about"].get("folder", "videos"), folder / "index.html")
+        if videos is None:
+            try:
+                videos = folder_of_videos(report, folder)
+            except FileProblem as problem:
+                say(f"note: the page shows no videos: {problem}")
+                videos = folder
+        save_report(report, videos, folder)
 
 
-def memorisation_in_words(found: dict[str, Any]) -> str:
+# Text
+
+
+def attribution_text(layers: Mapping[str, Any]) -> str:
+    """Write the table of an attribution for the terminal, a line for each class."""
+    return "\n".join(_attribution_lines(layers))
+
+
+def _attribution_lines(layers: Mapping[str, Any]) -> Iterator[str]:
+    failed = layers["failed"]
+    yield (
+        f"of {layers['cases']} cases fail: model {failed['model']}, autoencoder {failed['autoencoder']}, "
+        f"truth {failed['truth']}"
+    )
+    yield f"decoder artefacts (DEC-ART) in {layers['decoder_artefacts']['right']}"
+    yield "class    videos  transformer  decoder  checks"
+    for code, row in layers["classes"].items():
+        counts = f"{row['videos']:6} {row['transformer']:12} {row['decoder']:8} {row['checks']:7}"
+        yield f"{code}  {counts}  {FAILURES[code].name}"
+    for other in layers["switched"]:
+        yield (
+            f"{visible(other['name'])}: success {other['success']['share']:.1%}; cured {other['only_second']}, "
+            f"broken {other['only_first']}, p {other['p_value']:.2g}"
+        )
+        for code, row in other["classes"].items():
+            if row["model"] != row["switched"]:
+                yield f"  {code}  {row['model']} -> {row['switched']}  {FAILURES[code].name}"
+
+
+def memorisation_text(found: dict[str, Any]) -> str:
     """Write the share of near videos and the nearest ones for the terminal."""
     below, copies = found["below"], found["copies"]["right"]
     low, high = below["interval"]
@@ -77,5 +137,7 @@ def memorisation_in_words(found: dict[str, Any]) -> str:
         f"median distance to the nearest of {found['training_clips']} training clips: {found['distances'][50]:.1f}; "
         f"of {found['baseline_clips']} held-out clips: {found['baseline'][50]:.1f}",
     ]
-    lines += [f"  {row['distance']:5.1f}  {row['video']}  {row['clip']}" for row in found["nearest"][:5]]
+    lines += [
+        f"  {row['distance']:5.1f}  {visible(row['video'])}  {visible(row['clip'])}" for row in found["nearest"][:5]
+    ]
     return "\n".join(lines)

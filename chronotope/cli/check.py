@@ -6,15 +6,15 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
-
 from chronotope import checkpoint
-from chronotope.cli.terminal import progress, say
+from chronotope.cli.analysis import folder_of_videos
+from chronotope.cli.terminal import echo, progress, say
 from chronotope.data.audit import Finding, audit_dataset, audit_latents
 from chronotope.errors import ChronotopeError, FileProblem
+from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.report import read_report
 from chronotope.generate.pipeline import Generator, find_model
-from chronotope.storage import read_jsonl
+from chronotope.storage import file_sha256, read_jsonl
 
 __all__ = ["check"]
 
@@ -25,12 +25,12 @@ def check(path: Path, as_json: bool) -> int:
     serious = [finding for finding in findings if finding.serious]
     if as_json:
         rows = [{"serious": finding.serious, "what": finding.what, "mend": finding.mend} for finding in findings]
-        click.echo(json.dumps({"kind": kind, "path": str(path), "findings": rows}, indent=1))
+        echo(json.dumps({"kind": kind, "path": str(path), "findings": rows}, indent=1))
     else:
         for finding in findings:
             say(f"{'wrong' if finding.serious else 'note'}: {finding}")
         verdict = f"{len(serious)} wrong" if serious else "nothing is wrong"
-        click.echo(f"{path}: {kind}, {verdict}")
+        echo(f"{path}: {kind}, {verdict}")
     return 1 if serious else 0
 
 
@@ -52,10 +52,24 @@ def find_problems(path: Path) -> tuple[str, list[Finding]]:
 
 
 def _audit_report(folder: Path) -> Iterator[Finding]:
+    """Check a report, its ledger and the videos that the ledger names."""
+    again = "restore the folder from a copy, or run the `chronotope evaluate` command with another --out"
     try:
-        read_report(folder)
+        report = read_report(folder)
+        if "ledger" not in report["about"]:
+            return
+        ledger = Ledger(folder / "ledger.jsonl", report["about"]["ledger"])
+        ledger.check_whole()
+        videos = folder_of_videos(report, folder)
     except ChronotopeError as problem:
         yield Finding(str(problem))
+        return
+    for row in ledger.of("done").values():
+        try:
+            if file_sha256(videos / row["file"]) != row["sha256"]:
+                yield Finding(f"{videos / row['file']} is not the video that the ledger names", again)
+        except FileProblem as problem:
+            yield Finding(str(problem), again)
 
 
 def _audit_run(folder: Path) -> Iterator[Finding]:

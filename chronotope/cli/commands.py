@@ -22,6 +22,7 @@ from chronotope.cli.terminal import (
     SIZE,
     Command,
     Commands,
+    echo,
     option,
     progress,
     say,
@@ -180,7 +181,7 @@ def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
     with progress("rendering", "clips") as report:
         held = write_dataset(out, DatasetRequest(**request), report, workers)
     say(f"{out} holds {held} {'clip' if held == 1 else 'clips'}")
-    click.echo(out)
+    echo(out)
 
 
 @chronotope.command(
@@ -217,7 +218,7 @@ def encode(data: Path, out: Path, model: str, shuffled: float, strict: bool) -> 
     encoded = encode_clips(data, out, autoencoder, shuffled, strict)
     if encoded.captioned < encoded.clips:
         say(f"note: {encoded.clips - encoded.captioned} of {encoded.clips} clips have no caption")
-    click.echo(out)
+    echo(out)
     return LEFT_OUT if encoded.left_out else 0
 
 
@@ -374,7 +375,7 @@ def result(run: Path, left_out: int, as_json: bool) -> int:
     """Print the folder of a finished training, or its description as JSON; return the exit status."""
     from chronotope.cli.info import describe
 
-    click.echo(json.dumps(describe(run), indent=1) if as_json else run)
+    echo(json.dumps(describe(run), indent=1) if as_json else run)
     if left_out:
         say(f"note: {left_out} {'clip was' if left_out == 1 else 'clips were'} left out, as listed above")
     return LEFT_OUT if left_out else 0
@@ -421,7 +422,7 @@ def reconstruct(file: Path, output: Path, seconds: float | None, overwrite: bool
     from chronotope.generate.pipeline import find_model
 
     scores = use.reconstruct(file, output, seconds, find_model(model), overwrite)
-    click.echo(json.dumps(scores, indent=1) if as_json else f"{output}\n{use.scores_in_words(file, scores)}")
+    echo(json.dumps(scores, indent=1) if as_json else f"{output}\n{use.scores_in_words(file, scores)}")
 
 
 # Judge

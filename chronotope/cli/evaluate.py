@@ -1,4 +1,4 @@
-"""What the judging commands do: sample a suite or take somebody's videos, check them, and report."""
+"""Implement `evaluate`, `compare` and `validate-checks`: make or take videos, check them, and report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 
 from chronotope import __version__
 from chronotope.checkpoint import weights_hash
-from chronotope.cli.terminal import progress
+from chronotope.cli.terminal import progress, say
 from chronotope.cli.use import device
 from chronotope.data.clips import find_clips
 from chronotope.errors import FileProblem, UsageError
@@ -26,13 +26,14 @@ from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.evaluate.report import Comparison, compare, make_report, read_report, write_report
 from chronotope.evaluate.selection import Sampled
 from chronotope.evaluate.suite import make_suite, name_of, read_cases, write_cases
-from chronotope.evaluate.trial import BARS, Trial, try_checks
+from chronotope.evaluate.trial import BARS, FEWEST, Trial, try_checks
 from chronotope.flow.solvers import SolverName
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.metrics.statistics import Rate
 from chronotope.models.autoencoder import Autoencoder
+from chronotope.storage import locked, remove_partials
 from chronotope.worlds.case import Case
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.taxonomy import FAILURES
@@ -41,21 +42,24 @@ from chronotope.worlds.world import World
 __all__ = [
     "EvaluateRequest",
     "compare_reports",
-    "comparison_in_words",
+    "comparison_text",
     "evaluate",
-    "in_words",
     "measure_autoencoder",
-    "measures_in_words",
     "plan_suite",
+    "reconstruction_text",
     "report_name",
-    "trial_in_words",
+    "report_text",
+    "save_report",
+    "trial_text",
     "try_the_checks",
 ]
+
+ADDED_SECTIONS = ("layers", "memorisation")  # of a report, by the commands of these names
 
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """A model and a suite, or somebody's videos and the specs they were made for."""
+    """A model and a suite, or videos that were made elsewhere and the plan they were made for."""
 
     model: str | None
     suite: str
@@ -122,48 +126,71 @@ def plan_suite(request: EvaluateRequest, path: Path) -> int:
 def evaluate(request: EvaluateRequest) -> dict[str, Any]:
     """Sample where there is a model to sample, judge every video, and write report.json and index.html."""
     cases = request.cases()
+    with locked(request.out):
+        for folder in (request.out, request.out / "videos"):
+            remove_partials(folder)  # of a run that was killed
+        return _evaluate(request, cases)
+
+
+def _evaluate(request: EvaluateRequest, cases: list[Case]) -> dict[str, Any]:
     about: dict[str, Any] = {"program": f"chronotope {__version__}"}
+    earlier = _earlier_report(request.out)
     if request.videos is None:
-        verdicts = _sampled(request, cases, about)
+        verdicts = _sampled(request, cases, about, earlier["about"].get("ledger", "") if earlier else "")
         videos = request.out / "videos"
     else:
         videos = request.videos
-        if (request.out / "ledger.jsonl").exists():
-            raise FileProblem(
-                f"{request.out} holds videos that a model was sampled for, and their report; give another --out"
-            )
-        check_folder(videos, cases, others=request.first is not None)
-        plan = hashlib.sha256(request.specs.read_bytes()).hexdigest()[:16] if request.specs else ""
-        about |= {"model": f"videos in {videos.name}", "plan": f"{request.specs}, sha256 {plan}", "videos": len(cases)}
-        about |= {
-            "suite": name_of(cases) or f"not a whole suite of this program: {len(cases)} cases",
-            "seeds": "unknown: made elsewhere",
-        }
-        with _helpers(request) as helpers, progress("judging", "videos") as report:
-            verdicts = judge_folder(videos, cases, None, report, helpers)
+        verdicts = _submitted(request, videos, cases, about)
     about["folder"] = os.path.relpath(videos.resolve(), request.out.resolve())
-    found = {**make_report(verdicts, about), **_added_before(request.out, about)}
-    write_report(found, request.out)
-    write_page(found, videos, request.out / "index.html")
+    found = make_report(verdicts, about)
+    if earlier and "ledger" in about and earlier["about"].get("ledger") == about["ledger"]:
+        found |= {name: earlier[name] for name in ADDED_SECTIONS if name in earlier}  # they are of these very videos
+    save_report(found, videos, request.out)
     return found
 
 
-def _added_before(out: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """What `layers` and `memorisation` added to an earlier report of these very videos, which a ledger names."""
-    if "ledger" not in about or not (out / "report.json").is_file():
-        return {}
+def save_report(report: dict[str, Any], videos: Path, out: Path) -> None:
+    """Write report.json and the page that shows its videos; say which files the page leaves out."""
+    write_report(report, out)
+    outside = write_page(report, videos, out / "index.html")
+    if outside:
+        count = f"{len(outside)} video{'' if len(outside) == 1 else 's'}"
+        say(f"note: the page leaves out {count} that do not lie in {videos} itself, first {outside[0]}")
+
+
+def _earlier_report(out: Path) -> dict[str, Any] | None:
+    """Read the report of an earlier run into this folder, if there is a readable one."""
+    if not (out / "report.json").exists():
+        return None
     try:
-        earlier = read_report(out)
-    except FileProblem:  # of another version
-        return {}
-    return {
-        key: earlier[key]
-        for key in ("layers", "memorisation")
-        if key in earlier and earlier["about"].get("ledger") == about["ledger"]
+        return read_report(out)
+    except FileProblem as problem:
+        say(f"note: {problem}; it is written again")
+        return None
+
+
+def _submitted(request: EvaluateRequest, videos: Path, cases: list[Case], about: dict[str, Any]) -> list[Judged]:
+    """Judge videos that were made elsewhere, and add to `about` what they are."""
+    if (request.out / "ledger.jsonl").exists():
+        raise FileProblem(
+            f"{request.out} holds videos that a model was sampled for, and their report; give another --out"
+        )
+    damaged = check_folder(videos, cases, others=request.first is not None)
+    if damaged:
+        first = next(iter(damaged.values()))
+        say(f"note: {len(damaged)} of {len(cases)} videos cannot be decoded and count as failed, first: {first}")
+    plan = hashlib.sha256(request.specs.read_bytes()).hexdigest()[:16] if request.specs else ""
+    about |= {"model": f"videos in {videos.name}", "plan": f"{request.specs}, sha256 {plan}", "videos": len(cases)}
+    about |= {
+        "suite": name_of(cases) or f"not a whole suite of this program: {len(cases)} cases",
+        "seeds": "unknown: made elsewhere",
     }
+    with _workers(request) as workers, progress("judging", "videos") as report:
+        return judge_folder(videos, cases, None, report, workers)
 
 
-def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any]) -> list[Judged]:
+def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any], ledger_line: str) -> list[Judged]:
+    """Sample a model for the cases and judge its videos; `ledger_line` is a hash that the ledger must hold."""
     model = request.model or "small"
     if request.workers > 1 and device().type == "cuda":
         raise UsageError(
@@ -181,18 +208,17 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any])
         "device": str(device()),
         **request.sampled.described(find_world(cases[0].world).selector),
     }
-    with _helpers(request, folder) as helpers:
+    make = maker(generator, request.layer, request.sampled)
+    begun = {**about, "torch": torch.__version__}
+    with _workers(request, folder) as workers:
         with progress("sampling", "videos") as report:
-            begun = {**about, "torch": torch.__version__}
-            ledger = sample_cases(
-                maker(generator, request.layer, request.sampled), cases, request.out, report, begun, helpers
-            )
+            ledger = sample_cases(make, cases, request.out, report, begun, workers, ledger_line)
         about["ledger"] = ledger.head
         with progress("judging", "videos") as report:
-            return judge_folder(request.out / "videos", cases, ledger, report, helpers)
+            return judge_folder(request.out / "videos", cases, ledger, report, workers)
 
 
-def _helpers(request: EvaluateRequest, model: Path | None = None) -> contextlib.AbstractContextManager[Workers | None]:
+def _workers(request: EvaluateRequest, model: Path | None = None) -> contextlib.AbstractContextManager[Workers | None]:
     return (
         Workers(request.workers, model, request.layer, request.sampled)
         if request.workers > 1
@@ -242,7 +268,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return round(sum(finite) / len(finite), 4) if finite else None
 
 
-def measures_in_words(found: dict[str, Any]) -> str:
+def reconstruction_text(found: dict[str, Any]) -> str:
     """A line a clip, and the means."""
 
     def line(row: dict[str, Any]) -> str:
@@ -262,13 +288,14 @@ def measures_in_words(found: dict[str, Any]) -> str:
     )
 
 
-def in_words(report: dict[str, Any], out: Path) -> str:
-    """The main numbers."""
+def report_text(report: dict[str, Any], out: Path) -> str:
+    """Write the main numbers of a report for the terminal."""
     summary = report["summary"]
-    lines = [f"success {_say(summary['success'])}; over specs {_interval(summary['success']['interval_over_specs'])}"]
+    success = summary["success"]
+    lines = [f"success {_rate_text(success)}; over specs {_interval_text(success['interval_over_specs'])}"]
     lines.append(f"all checks {summary['graded']:.1%}")
     for name, levels in summary["strata"].items():
-        lines += [f"  {name}: {level:{max(map(len, levels))}}  {_say(rate)}" for level, rate in levels.items()]
+        lines += [f"  {name}: {level:{max(map(len, levels))}}  {_rate_text(rate)}" for level, rate in levels.items()]
     wrong = sorted(
         ((code, rate) for code, rate in summary["failures"].items() if rate["right"]),
         key=lambda item: -item[1]["right"],
@@ -278,11 +305,12 @@ def in_words(report: dict[str, Any], out: Path) -> str:
     return "\n".join([*lines, f"of {', '.join(of)}", str(out / "index.html")])
 
 
-def _say(rate: dict[str, Any]) -> str:
-    return f"{rate['share']:.1%} {_interval(rate['interval'])} of {rate['of']}"
+def _rate_text(rate: dict[str, Any]) -> str:
+    """Write a share with its interval and the number of videos."""
+    return f"{rate['share']:.1%} {_interval_text(rate['interval'])} of {rate['of']}"
 
 
-def _interval(bounds: list[float]) -> str:
+def _interval_text(bounds: list[float]) -> str:
     return f"[{bounds[0]:.1%}, {bounds[1]:.1%}]"
 
 
@@ -300,7 +328,7 @@ def report_name(path: Path) -> dict[str, Any]:
     }
 
 
-def comparison_in_words(rows: list[Comparison]) -> str:
+def comparison_text(rows: list[Comparison]) -> str:
     """A line a stratum; those that differ beyond chance are marked."""
     width = max(len(row.stratum) for row in rows)
     lines = [f"{'':{width}}   first  second  only first  only second  p (Holm)"]
@@ -326,20 +354,29 @@ def try_the_checks(count: int, name: str = "stage") -> Trial:
         return try_checks(world, cases, report)
 
 
-def trial_in_words(trial: Trial) -> str:
-    """Write what passes, what is caught, and what is not as promised."""
+def trial_text(trial: Trial) -> str:
+    """Write what passes, what is caught, what could not be tested, and what is not as promised."""
+    problems, untested = trial.missed(), trial.untested()
+
+    def measured(name: str, rate: Rate) -> str:
+        if name not in untested:
+            return str(rate)
+        return f"not tested: {untested[name]} of at least {FEWEST} clips"
+
     lines = [
         f"truth passes {trial.predicates} of its predicates (asked: {BARS['truth']:.1%}), {trial.truth} of its clips"
     ]
     if len(trial.groups) > 1:
         lines += [f"  {group}: {rate}" for group, rate in trial.groups.items()]
     for name, rate in trial.controls.items():
-        lines.append(f"{name:24} fails {rate} (asked: {BARS['control']:.0%})")
+        lines.append(f"{name:24} fails {measured(name, rate)} (asked: {BARS['control']:.0%})")
     lines.append("fault    caught, where injected                   raised on truth   raised beside it")
-    for code in trial.injected:
-        others = _also_raised(trial, code)
-        lines.append(f"{code}  {trial.recall(code)!s:40} {trial.false_positive_rate(code).share:14.1%}   {others}")
-    problems, untested = trial.missed(), trial.untested()
+    for code in dict.fromkeys([*trial.injected, *trial.codes]):
+        raised = f"{trial.false_positive_rate(code).share:14.1%}"
+        if code in untested:
+            lines.append(f"{code}  {measured(code, Rate(0, 0)):40} {raised}")
+        else:
+            lines.append(f"{code}  {trial.recall(code)!s:40} {raised}   {_also_raised(trial, code)}")
     if untested:
         lines.append(f"too few clips to say anything about {', '.join(untested)}; give a larger --count")
     kept = "every promise that could be tested is kept" if untested else "every promise is kept"

@@ -6,13 +6,14 @@ from typing import Any
 
 from chronotope.cli.terminal import progress, say
 from chronotope.cli.use import device
-from chronotope.evaluate.exports.export import export, finished, num_frames
+from chronotope.evaluate.exports.export import check_before, export, num_frames
 from chronotope.evaluate.exports.layouts import find_format, plan
 from chronotope.evaluate.exports.manifest import MANIFEST
 from chronotope.evaluate.exports.requests import ExportRequest, VideoMaker, VideoRequest
 from chronotope.evaluate.exports.validation import validate
 from chronotope.generate.pipeline import Generation, Generator
 from chronotope.media import video
+from chronotope.storage import locked
 
 __all__ = ["check_suite", "export_suite", "plan_suite"]
 
@@ -20,6 +21,7 @@ __all__ = ["check_suite", "export_suite", "plan_suite"]
 def plan_suite(request: ExportRequest) -> dict[str, Any]:
     """Describe what would be made, and how much of it is there already."""
     videos, maker = plan(request), _maker(request.model)
+    there = check_before(request, videos, maker)
     lengths = sorted({num_frames(request, planned, maker) for planned in videos})
     from_pictures = any(planned.image is not None for planned in videos)
     rules = find_format(request.format)
@@ -29,7 +31,7 @@ def plan_suite(request: ExportRequest) -> dict[str, Any]:
     return {
         "format": rules.about,
         "videos": len(videos),
-        "already_there": len(finished(request, videos, maker)),
+        "already_there": len(there),
         "frames": lengths if len(lengths) < 9 else f"{lengths[0]} to {lengths[-1]}",
         "fps": maker.fps,
         "from": "words and the first picture" if from_pictures else "words",
@@ -42,7 +44,7 @@ def plan_suite(request: ExportRequest) -> dict[str, Any]:
 def export_suite(request: ExportRequest) -> list[str]:
     """Make the videos that are not there yet, then check all; return the defects."""
     maker = _maker(request.model)
-    with progress(request.format, "videos") as report:
+    with locked(request.out), progress(request.format, "videos") as report:
         made = export(request, maker, report)
     say(f"{request.out}: {made} videos made; those that were already there and whole are kept")
     return check_suite(request)

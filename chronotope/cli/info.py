@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,13 +14,15 @@ from chronotope.cli.knowledge import describe_training, summarise
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import PICTURES, scan_folder
 from chronotope.errors import FileProblem, UsageError, nearest
+from chronotope.evaluate.documents import check_document, read_rows
+from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.report import read_report
 from chronotope.generate.pipeline import PICKLES, WEIGHTS
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.storage import read_json, read_jsonl
 
-__all__ = ["describe", "in_words"]
+__all__ = ["describe"]
 
 MAX_OPENED = 100  # files of a dataset that are opened; the others are only counted
 # A file of one of these names stands for its folder.
@@ -77,19 +78,19 @@ def _folder(folder: Path) -> dict[str, Any]:
 
 def _lines(path: Path) -> dict[str, Any]:
     """Describe the plan or the ledger of an evaluation."""
-    try:
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        if rows and "spec" in rows[0]:
-            return {
-                "kind": "plan of videos to be made",
-                "path": str(path),
-                "videos": len(rows),
-                "first prompt": rows[0]["prompt"],
-            }
-        counts = Counter(str(row["kind"]) for row in rows)
-        return {"kind": "ledger of an evaluation", "path": str(path), "lines": dict(counts)}
-    except (ValueError, KeyError, TypeError) as problem:
-        raise FileProblem(f"{path} is neither a plan nor a ledger of an evaluation: {problem!r}") from problem
+    _, first = next(read_rows(path, "line of a plan or a ledger"), ("", {}))
+    if not first:
+        raise FileProblem(f"{path} is empty; the plan or the ledger of an evaluation is expected")
+    if "spec" in first:
+        rows = list(read_rows(path, "case of a suite"))
+        for where, row in rows:
+            check_document(row, "plan_line", f"{where} is no case of a suite:")
+        facts: dict[str, Any] = {"kind": "plan of videos to be made", "path": str(path), "videos": len(rows)}
+        return {**facts, "first prompt": first["prompt"]}
+    ledger = Ledger(path)
+    counts = dict(Counter(row["kind"] for row in ledger.rows))
+    facts = {"kind": "ledger of an evaluation", "path": str(path), "lines": counts, "hash": ledger.head}
+    return {**facts, "last line": "half written, left out"} if ledger.torn else facts
 
 
 def _media(path: Path) -> dict[str, Any]:
@@ -120,16 +121,11 @@ def _media(path: Path) -> dict[str, Any]:
 def _report(folder: Path) -> dict[str, Any]:
     """Describe what a report is about, and its first number."""
     report = read_report(folder)
-    try:
-        about, success = report["about"], report["summary"]["success"]
-        names = ("model", "suite", "layer", "videos", "weights", "program")
-        subject = {name: about[name] for name in names if name in about}
-        low, high = success["interval_over_specs"]
-        rate = f"{success['share']:.1%} [{low:.1%}, {high:.1%}] of {success['of']}"
-    except (KeyError, TypeError, ValueError) as problem:
-        raise FileProblem(
-            f"{folder / 'report.json'} is no report of this program: it lacks {problem}; evaluate again"
-        ) from problem
+    about, success = report["about"], report["summary"]["success"]
+    names = ("model", "suite", "layer", "videos", "weights", "program")
+    subject = {name: about[name] for name in names if name in about}
+    low, high = success["interval_over_specs"]
+    rate = f"{success['share']:.1%} [{low:.1%}, {high:.1%}] of {success['of']}"
     return {"kind": "report", "path": str(folder), **subject, "success": rate, "page": str(folder / "index.html")}
 
 
@@ -311,59 +307,3 @@ def _part_of_run(folder: Path) -> dict[str, Any]:
         "samples",
     )
     return {name: facts[name] for name in wanted if name in facts}
-
-
-# Text
-
-
-def in_words(facts: dict[str, Any]) -> str:
-    """Lay facts out for people: a line a fact, tables within are indented."""
-    if "summary" in facts:
-        facts = _for_users(facts)
-    elif isinstance(training := facts.get("training"), dict):
-        facts = {**facts, "trained_on": None, "training": training["in_words"]}
-    return _table(facts)
-
-
-def _for_users(run: dict[str, Any]) -> dict[str, Any]:
-    """Of a run that holds a finished model: what the model makes and knows, and its training where that goes on."""
-    parts = {name: run[name] for name in ("autoencoder", "dit") if name in run}
-    sizes = [f"{name} {part['parameters'] / 1e6:.1f} M" for name, part in parts.items() if "parameters" in part]
-    shown = {"model": run["path"], **run["summary"], "parameters": ", ".join(sizes)}
-    for name, part in parts.items():
-        progress = {key: part[key] for key in ("checkpoint", "last_log", "samples") if key in part}
-        if progress:
-            shown[f"run of {name}"] = progress
-    return shown
-
-
-def _table(facts: dict[str, Any], indent: str = "", parent: str = "") -> str:
-    width = max((len(name) for name, value in facts.items() if not isinstance(value, dict)), default=0) + 2
-    lines = []
-    for name, value in facts.items():
-        label = name.replace("_", " ")
-        if isinstance(value, dict) and value:
-            lines += [f"{indent}{label}", _table(value, indent + "  ", name)]
-        elif isinstance(value, list | tuple) and value and isinstance(value[0], str):
-            lines += [f"{indent}{label}", *(f"{indent}  {item}" for item in value)]
-        elif value not in (None, [], {}):
-            lines.append(f"{indent}{label:{width}}{_formatted(name, value, parent)}")
-    return "\n".join(lines)
-
-
-def _formatted(name: str, value: Any, parent: str) -> str:
-    """A value with its unit, which its name or that of the table around it tells."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int) and "seed" not in name:
-        if name == "bytes" or "memory" in (name, parent):
-            return _scaled(value, "B")
-        return _scaled(value, "FLOP") if name.startswith("flops") else f"{value:,}"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _scaled(value: int, unit: str) -> str:
-    """Three digits and a prefix: 1.23 GB."""
-    prefixes = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
-    power = min(max(0, (len(str(value)) - 1) // 3), len(prefixes) - 1)
-    return f"{value / 1000**power:.3g} {prefixes[power]}{unit}"

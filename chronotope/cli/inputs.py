@@ -13,7 +13,7 @@ import numpy as np
 from chronotope.cli.terminal import check_finite, refuse_overwriting, refuse_replacing, say
 from chronotope.errors import UsageError
 from chronotope.generate.memory import available_bytes
-from chronotope.geometry import Geometry
+from chronotope.geometry import Frames, Geometry
 from chronotope.media import video
 from chronotope.media.picture import PICTURE_FORMATS, check_writable
 from chronotope.media.video import VIDEO_FORMATS
@@ -173,13 +173,13 @@ class Options:
         source = self.clip or (self.images[0] if self.images and self.loop else None)
         if self.size or source is None:
             return self.size or default
-        info = video.probe(source)
-        if info.width <= default[0] and info.height <= default[1]:
-            return info.width, info.height
-        scale = math.sqrt(default[0] * default[1] / (info.width * info.height))
+        source_width, source_height = video.probe(source).square_size
+        if source_width <= default[0] and source_height <= default[1]:
+            return source_width, source_height
+        scale = math.sqrt(default[0] * default[1] / (source_width * source_height))
         cell_height, cell_width = cell
-        width = max(cell_width, round(info.width * scale / cell_width) * cell_width)
-        height = max(cell_height, round(info.height * scale / cell_height) * cell_height)
+        width = max(cell_width, round(source_width * scale / cell_width) * cell_width)
+        height = max(cell_height, round(source_height * scale / cell_height) * cell_height)
         return width, height
 
     def _num_frames(self, defaults: Defaults, fps: float, slice_frames: int, beats: Sequence[float]) -> int:
@@ -215,19 +215,22 @@ class Options:
     # Files
 
     def _read_inputs(self, fps: float) -> Inputs:
-        """Read every file at this frame rate."""
+        """Read every file at this frame rate, with pixels that are square, as players show it."""
         task = self._task()
         check_memory([path for path in (self.clip, self.connect and self.connect[1], self.mask) if path], fps)
-        clip = video.read(self.clip, fps=fps).frames if self.clip else None
+        clip = _read_clip(self.clip, fps) if self.clip else None
         span = None
         if task == "retake" and clip is not None and (self.start is not None or self.stop is not None):
             span = (self.start or 0.0, len(clip) / fps if self.stop is None else self.stop)
         times = self.at or (0.0,) * len(self.images)
         return Inputs(
             task=task,
-            images=tuple((seconds, video.read_image(path)) for seconds, path in zip(times, self.images, strict=True)),
+            images=tuple(
+                (seconds, video.read_image(path, square_pixels=True))
+                for seconds, path in zip(times, self.images, strict=True)
+            ),
             video=clip,
-            into=video.read(self.connect[1], fps=fps).frames if self.connect else None,
+            into=_read_clip(self.connect[1], fps) if self.connect else None,
             strength=self.strength,
             context=self.context,
             span=span,
@@ -251,11 +254,10 @@ class Options:
         """Return whether a --retake only has the surroundings of its clip to fill."""
         if self.mask or self.start is not None or self.stop is not None:
             return False
-        info = video.probe(clip)
-        if self.size is None or (self.size[0] <= info.width and self.size[1] <= info.height):
+        width, height = video.probe(clip).square_size
+        if self.size is None or (self.size[0] <= width and self.size[1] <= height):
             raise UsageError(
-                "say what to remake: a span (--from 1 --to 2), a --mask, "
-                f"or a --size larger than {info.width}x{info.height}"
+                f"say what to remake: a span (--from 1 --to 2), a --mask, or a --size larger than {width}x{height}"
             )
         return True
 
@@ -274,9 +276,14 @@ def check_memory(paths: Sequence[Path], fps: float) -> None:
         )
 
 
+def _read_clip(path: Path, fps: float) -> Frames:
+    """Read a clip that `check_memory` has approved, whatever the size of its file."""
+    return video.read(path, fps=fps, square_pixels=True, max_bytes=video.MAX_READ_BYTES).frames
+
+
 def _read_mask(path: Path, fps: float) -> Mask:
     """Read a mask: true where its frames are brighter than half."""
-    frames = video.read(path, fps=fps).frames
+    frames = _read_clip(path, fps)
     if int(np.ptp(frames, axis=3).max()) > MAX_COLOUR:
         say(f"note: {path} has colours; what is brighter than half is remade")
     return np.asarray(frames.mean(axis=3) >= 128)

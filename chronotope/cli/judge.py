@@ -8,9 +8,19 @@ from typing import Any
 
 import click
 
-from chronotope.cli.terminal import FILE, JSON, MODEL, Command, option, say
+from chronotope.cli.terminal import FILE, JSON, MODEL, Command, echo, facts_text, option, say, visible
 
 __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "validate_checks"]
+
+# Larger numbers are slips of the keyboard: they would take days or all memory before they fail.
+MAX_STEPS, MAX_TRIES, MAX_WORKERS, MAX_TRIAL = 10_000, 1000, 256, 100_000
+
+FOLDER = option(
+    "--folder",
+    type=FILE,
+    metavar="DIR",
+    help="Where the videos of the report lie, if not below its own folder: the page shows no others.",
+)
 
 
 @click.command(
@@ -52,7 +62,12 @@ __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "val
 @option(
     "--first", type=click.IntRange(min=1), metavar="N", help="Only the first N videos of the suite; the report says so."
 )
-@option("--steps", type=click.IntRange(min=1), metavar="N", help="Steps of the sampler.  [default: the model's]")
+@option(
+    "--steps",
+    type=click.IntRange(min=1, max=MAX_STEPS),
+    metavar="N",
+    help="Steps of the sampler.  [default: the model's]",
+)
 @option(
     "--guidance",
     type=click.FloatRange(min=0),
@@ -68,7 +83,7 @@ __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "val
 )
 @option(
     "--best-of",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=MAX_TRIES),
     metavar="N",
     default=1,
     show_default=True,
@@ -77,7 +92,7 @@ __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "val
 )
 @option(
     "--workers",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=MAX_WORKERS),
     metavar="N",
     default=1,
     show_default=True,
@@ -129,15 +144,15 @@ def evaluate(
         )
     if reconstruction is not None:
         found = work.measure_autoencoder(reconstruction, data)
-        click.echo(json.dumps(found, indent=1) if as_json else work.measures_in_words(found))
+        echo(json.dumps(found, indent=1) if as_json else work.reconstruction_text(found))
         return
     asked = work.EvaluateRequest(model, **request)
     if plan is not None:
         say(f"{plan} plans {work.plan_suite(asked, plan)} videos")
-        click.echo(plan)
+        echo(plan)
         return
     report = work.evaluate(asked)
-    click.echo(json.dumps(report["summary"], indent=1) if as_json else work.in_words(report, asked.out))
+    echo(json.dumps(report["summary"], indent=1) if as_json else work.report_text(report, asked.out))
 
 
 @click.command(
@@ -161,7 +176,7 @@ def compare(first: Path, second: Path, as_json: bool) -> None:
     rows = work.compare_reports(first, second)
     plain = [{**vars(row), "first": row.first.share, "second": row.second.share} for row in rows]
     found = {"first": work.report_name(first), "second": work.report_name(second), "comparisons": plain}
-    click.echo(json.dumps(found, indent=1) if as_json else work.comparison_in_words(rows))
+    echo(json.dumps(found, indent=1) if as_json else work.comparison_text(rows))
 
 
 @click.command(
@@ -175,8 +190,11 @@ def compare(first: Path, second: Path, as_json: bool) -> None:
 @click.argument("autoencoder", type=FILE)
 @click.argument("truth", type=FILE)
 @click.argument("switched", type=FILE, nargs=-1)
+@FOLDER
 @JSON
-def layers(model: Path, autoencoder: Path, truth: Path, switched: tuple[Path, ...], as_json: bool) -> None:
+def layers(
+    model: Path, autoencoder: Path, truth: Path, switched: tuple[Path, ...], folder: Path | None, as_json: bool
+) -> None:
     """Attribute failures to the transformer, the decoder or the checks.
 
     MODEL, AUTOENCODER and TRUTH are reports of the same cases by chronotope evaluate --layer model, autoencoder and
@@ -187,8 +205,8 @@ def layers(model: Path, autoencoder: Path, truth: Path, switched: tuple[Path, ..
     """
     from chronotope.cli import analysis as work
 
-    found = work.attribute(model, autoencoder, truth, switched)
-    click.echo(json.dumps(found, indent=1) if as_json else work.in_words(found))
+    found = work.attribute(model, autoencoder, truth, switched, folder)
+    echo(json.dumps(found, indent=1) if as_json else work.attribution_text(found))
 
 
 @click.command(
@@ -209,8 +227,11 @@ def layers(model: Path, autoencoder: Path, truth: Path, switched: tuple[Path, ..
     metavar="CLIPS...",
     help="True clips of the same kind, held out from training.",
 )
+@FOLDER
 @JSON
-def memorisation(videos: Path, data: tuple[str, ...], baseline: tuple[str, ...], as_json: bool) -> None:
+def memorisation(
+    videos: Path, data: tuple[str, ...], baseline: tuple[str, ...], folder: Path | None, as_json: bool
+) -> None:
     """Measure how near each video is to its nearest training clip.
 
     The same is measured for held-out clips: a copy is nearer than almost all of them. VIDEOS is a folder of videos, or
@@ -219,8 +240,8 @@ def memorisation(videos: Path, data: tuple[str, ...], baseline: tuple[str, ...],
     """
     from chronotope.cli import analysis as work
 
-    found = work.measure_memorisation(videos, data, baseline)
-    click.echo(json.dumps(found, indent=1) if as_json else work.memorisation_in_words(found))
+    found = work.measure_memorisation(videos, data, baseline, folder)
+    echo(json.dumps(found, indent=1) if as_json else work.memorisation_text(found))
 
 
 @click.command(
@@ -282,15 +303,14 @@ def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry
     compbench            CATEGORY.txt or CATEGORY.json, as for evalcrafter, or a folder of them
     """
     from chronotope.cli import export as work
-    from chronotope.cli.info import in_words
     from chronotope.evaluate.exports.requests import ExportRequest
 
     request = ExportRequest(name, prompts, out, model, seed)
     if dry_run:
-        click.echo(in_words(work.plan_suite(request)))
+        echo(facts_text(work.plan_suite(request)))
         return 0
     defects = work.check_suite(request) if validate else work.export_suite(request)
-    click.echo("\n".join(defects or [str(out)]))
+    echo("\n".join(map(visible, defects or [str(out)])))
     return 1 if defects else 0
 
 
@@ -305,7 +325,7 @@ def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry
 )
 @option(
     "--count",
-    type=click.IntRange(min=2),
+    type=click.IntRange(min=2, max=MAX_TRIAL),
     default=100,
     show_default=True,
     metavar="N",
@@ -329,5 +349,5 @@ def validate_checks(count: int, world: str) -> int:
     from chronotope.cli import evaluate as work
 
     trial = work.try_the_checks(count, world)
-    click.echo(work.trial_in_words(trial))
+    echo(work.trial_text(trial))
     return 1 if trial.missed() else 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from chronotope.data.record import TrainingRecord, read_record
+from chronotope.errors import FileProblem
 from chronotope.generate.pipeline import WEIGHTS
 from chronotope.generate.plan import Plan
+from chronotope.media import video
 from chronotope.storage import read_json
 from chronotope.worlds.catalogue import all_worlds
 
@@ -18,14 +21,16 @@ LISTED_SIZES = 8  # of a model of more sizes only the smallest and the largest a
 LISTED_WORDS = 40  # of a model of no known world
 
 
-def training_notes(model: Path | None, plan: Plan) -> list[str]:
+def training_notes(model: Path | None, plan: Plan, files: Sequence[Path] = ()) -> list[str]:
     """Say what a request has that the model was not trained on; it is generated all the same.
 
-    A model without a record of its training gives no notes.
+    `files` are the pictures and clips that it was made from. A model without a record of its training gives one note.
     """
-    record = read_record(read_json(model / "dit" / "model.json")) if model else None
-    if model is None or record is None:
+    if model is None:
         return []
+    record = read_record(read_json(model / "dit" / "model.json"))
+    if record is None:
+        return ["the model has no record of its training, so no note says which words, sizes and lengths it knows"]
     inputs, canvas, notes = plan.request.inputs, plan.canvas, []
     if (canvas.width, canvas.height) not in record.sizes:
         size = f"{canvas.width}x{canvas.height}"
@@ -40,7 +45,25 @@ def training_notes(model: Path | None, plan: Plan) -> list[str]:
     if unknown := record.unknown_words(" ".join(texts)):
         where = f"`chronotope info {_name(model)}` lists those known"
         notes.append(f"no caption in training had these words: {', '.join(unknown)}; {where}")
+    foreign = [path for path in files if not _is_rendered(path)] if record.only_worlds else []
+    if foreign:
+        worlds = " and ".join(sorted({entry.partition(" ")[0] for entry in record.worlds}))
+        notes.append(
+            f"{' and '.join(map(str, foreign))}: not made by this program, and this model knows only clips of its "
+            f"simulated {worlds}; expect lower quality from photos and camera clips"
+        )
     return notes
+
+
+def _is_rendered(path: Path) -> bool:
+    """Whether this program generated a file, or rendered it for a dataset."""
+    if video.read_origin(path) is not None:
+        return True
+    beside = path.with_suffix(".json")
+    with contextlib.suppress(FileProblem):
+        record = read_json(beside) if beside.is_file() else None
+        return isinstance(record, dict) and "spec" in record
+    return False
 
 
 def summarise(folder: Path) -> dict[str, str]:

@@ -1,4 +1,8 @@
-"""The terminal: help with examples, errors as one sentence and an exit status, progress on stderr, shared options."""
+"""The terminal: help with examples, errors as one sentence and an exit status, progress on stderr, shared options.
+
+Names, captions and messages can come from anybody's files. Whatever is printed goes through `visible`, so that no text
+moves the cursor, changes colours, hides a line or reverses the order of its letters.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import contextlib
 import functools
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,27 +34,115 @@ __all__ = [
     "Commands",
     "Option",
     "check_finite",
+    "echo",
+    "facts_text",
     "option",
     "progress",
     "refuse_overwriting",
     "refuse_replacing",
     "say",
     "show",
+    "visible",
 ]
 
 SHUFFLED = 0.3  # share of clips that `encode` cuts into slices at random places, see `Geometry.shuffled_slices`
 
 
+JOINERS = "\u200c\u200d"  # invisible, but emoji and some scripts are written with them
+CONTROL_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, marks of direction, halves of characters, separators
+MAX_SENTENCE = 4000  # characters of an error
+
+
+def visible(text: str, keep: str = "") -> str:
+    """Replace control characters, bidirectional marks and halves of characters by escapes such as \\x1b.
+
+    Characters in `keep` stay.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(one if one in keep or not _is_control(one) else _escape(one) for one in text)
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in CONTROL_CATEGORIES and character not in JOINERS
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def echo(text: object) -> None:
+    """Print a result of one or more lines on stdout."""
+    click.echo(visible(str(text), keep="\n"))
+
+
 def say(text: str) -> None:
     """Print a sentence on stderr; stdout holds results only."""
-    click.echo(text, err=True)
+    click.echo(visible(text, keep="\n"), err=True)
 
 
 def show(facts: dict[str, Any], as_json: bool) -> None:
     """Print a result on stdout."""
-    from chronotope.cli.info import in_words
+    echo(json.dumps(facts, indent=1) if as_json else facts_text(facts))
 
-    click.echo(json.dumps(facts, indent=1) if as_json else in_words(facts))
+
+def facts_text(facts: dict[str, Any]) -> str:
+    """Lay facts out for people: a line a fact, tables within are indented.
+
+    Names and texts come from files, so control characters and line ends within them are shown as escapes.
+    """
+    if "summary" in facts:
+        facts = _for_users(facts)
+    elif isinstance(training := facts.get("training"), dict):
+        facts = {**facts, "trained_on": None, "training": training["in_words"]}
+    return _table(facts)
+
+
+def _for_users(run: dict[str, Any]) -> dict[str, Any]:
+    """Of a run that holds a finished model: what the model makes and knows, and its training where that goes on."""
+    parts = {name: run[name] for name in ("autoencoder", "dit") if name in run}
+    sizes = [f"{name} {part['parameters'] / 1e6:.1f} M" for name, part in parts.items() if "parameters" in part]
+    shown = {"model": run["path"], **run["summary"], "parameters": ", ".join(sizes)}
+    for name, part in parts.items():
+        progress = {key: part[key] for key in ("checkpoint", "last_log", "samples") if key in part}
+        if progress:
+            shown[f"run of {name}"] = progress
+    return shown
+
+
+def _table(facts: dict[str, Any], indent: str = "", parent: str = "") -> str:
+    width = max((len(name) for name, value in facts.items() if not isinstance(value, dict)), default=0) + 2
+    lines = []
+    for name, value in facts.items():
+        label = visible(name.replace("_", " "))
+        if isinstance(value, dict) and value:
+            lines += [f"{indent}{label}", _table(value, indent + "  ", name)]
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], str):
+            lines += [f"{indent}{label}", *(f"{indent}  {visible(str(item))}" for item in value)]
+        elif value not in (None, [], {}):
+            lines.append(f"{indent}{label:{width}}{_formatted(name, value, parent)}")
+    return "\n".join(lines)
+
+
+def _formatted(name: str, value: Any, parent: str) -> str:
+    """A value with its unit, which its name or that of the table around it tells."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and "seed" not in name:
+        if name == "bytes" or "memory" in (name, parent):
+            return _scaled(value, "B")
+        return _scaled(value, "FLOP") if name.startswith("flops") else f"{value:,}"
+    return f"{value:.6g}" if isinstance(value, float) else visible(str(value))
+
+
+def _scaled(value: int, unit: str) -> str:
+    """Three digits and a prefix: 1.23 GB."""
+    prefixes = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
+    power = min(max(0, (len(str(value)) - 1) // 3), len(prefixes) - 1)
+    return f"{value / 1000**power:.3g} {prefixes[power]}{unit}"
 
 
 # Help
@@ -205,7 +298,7 @@ def _status(run: Callable[[], Any], debug: bool) -> int:
         if debug:
             raise
         known = problem.filename and problem.strerror
-        what = f"{problem.filename}: {problem.strerror}" if known else _one_line(str(problem))
+        what = _one_line(f"{problem.filename}: {problem.strerror}" if known else str(problem))
         say(f"chronotope: {what}; check the path, its permissions and the disk")
         return 1
     except Exception as problem:
@@ -220,7 +313,9 @@ def _status(run: Callable[[], Any], debug: bool) -> int:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Write a message in one line; a very long one, as about a text of megabytes, is cut."""
+    line = " ".join(text[:MAX_SENTENCE].split())
+    return f"{line} ..." if len(text) > MAX_SENTENCE else line
 
 
 # Values
@@ -285,7 +380,7 @@ def progress(what: str, unit: str) -> Iterator[Progress]:
     console = Console(stderr=True)
     speed = TextColumn("{task.fields[speed]}")
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         speed,
@@ -293,7 +388,7 @@ def progress(what: str, unit: str) -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as line:
-        task = line.add_task(what, total=None, speed="")
+        task = line.add_task(visible(what), total=None, speed="")
 
         def report(done: int, total: int) -> None:
             speed = line.tasks[0].finished_speed or line.tasks[0].speed

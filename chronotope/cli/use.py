@@ -47,7 +47,8 @@ def device() -> torch.device:
 def plan_video(prompts: tuple[Prompt, ...], options: Options, generator: Generator, encode: bool = True) -> Plan:
     """Read the files, plan the video, and add notes on what the model was not trained on."""
     plan = generator.plan(options.request(prompts, generator.defaults, generator.geometry), encode)
-    return replace(plan, notes=(*plan.notes, *training_notes(generator.folder, plan)))
+    files = [path for path in options.files if path != options.mask]
+    return replace(plan, notes=(*plan.notes, *training_notes(generator.folder, plan, files)))
 
 
 def describe_plan(options: Options, generator: Generator, plan: Plan) -> dict[str, Any]:

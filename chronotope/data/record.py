@@ -39,7 +39,7 @@ class TrainingRecord:
 
     `words` are all words of all captions, in lower case, without numbers. `num_frames` are the fewest and the most
     frames of a video as the model saw it, None if it saw only pictures. `worlds` name the simulators and scopes that
-    rendered the clips.
+    rendered clips; `others` tells whether a dataset held clips that none of them rendered.
     """
 
     words: tuple[str, ...]
@@ -48,6 +48,7 @@ class TrainingRecord:
     num_frames: tuple[int, int] | None
     fps: tuple[float, ...]
     worlds: tuple[str, ...] = ()
+    others: bool = False
 
     def __or__(self, other: TrainingRecord) -> TrainingRecord:
         lengths = [length for record in (self, other) if record.num_frames for length in record.num_frames]
@@ -58,7 +59,13 @@ class TrainingRecord:
             (min(lengths), max(lengths)) if lengths else None,
             _sorted(self.fps + other.fps),
             _sorted(self.worlds + other.worlds),
+            self.others or other.others,
         )
+
+    @property
+    def only_worlds(self) -> bool:
+        """Whether simulators rendered every clip."""
+        return bool(self.worlds) and not self.others
 
     def knows_length(self, num_frames: int, fps: float) -> bool:
         """Tell whether a picture, or a video of this length and rate, lies within what was shown."""
@@ -93,6 +100,7 @@ def record_of(dataset: LatentDataset, geometry: Geometry, max_sample_tokens: int
         (min(lengths), max(lengths)) if lengths else None,
         _sorted(clip.fps for clip in videos),
         _sorted(world for about in dataset.about for world in about.get("worlds", ())),
+        not all(about.get("worlds") for about in dataset.about),
     )
 
 

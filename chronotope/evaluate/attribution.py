@@ -7,7 +7,7 @@ another solver, the best of several) say which failures that setting cures and w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chronotope.errors import FileProblem
@@ -15,7 +15,7 @@ from chronotope.evaluate.make import LAYERS
 from chronotope.evaluate.report import compare, over_scenes, paired, scene_of
 from chronotope.worlds.taxonomy import FAILURES
 
-__all__ = ["attribution", "changed_settings", "check_comparable", "compare_setting", "in_words", "named"]
+__all__ = ["attribution", "changed_settings", "check_comparable", "compare_setting", "named"]
 
 JsonReport = dict[str, Any]
 # what may differ between two reports without being a setting of the sampler
@@ -136,29 +136,3 @@ def changed_settings(model: JsonReport, other: JsonReport) -> str:
             continue
         words.append(f"{name} by default, not {before}" if after is None else f"{name} {after}")
     return ", ".join(words) or "the same again"
-
-
-def in_words(layers: Mapping[str, Any]) -> str:
-    """Write the table for the terminal, a line for each class."""
-    return "\n".join(_lines(layers))
-
-
-def _lines(layers: Mapping[str, Any]) -> Iterator[str]:
-    failed = layers["failed"]
-    yield (
-        f"of {layers['cases']} cases fail: model {failed['model']}, autoencoder {failed['autoencoder']}, "
-        f"truth {failed['truth']}"
-    )
-    yield f"decoder artefacts (DEC-ART) in {layers['decoder_artefacts']['right']}"
-    yield "class    videos  transformer  decoder  checks"
-    for code, row in layers["classes"].items():
-        counts = f"{row['videos']:6} {row['transformer']:12} {row['decoder']:8} {row['checks']:7}"
-        yield f"{code}  {counts}  {FAILURES[code].name}"
-    for other in layers["switched"]:
-        yield (
-            f"{other['name']}: success {other['success']['share']:.1%}; cured {other['only_second']}, "
-            f"broken {other['only_first']}, p {other['p_value']:.2g}"
-        )
-        for code, row in other["classes"].items():
-            if row["model"] != row["switched"]:
-                yield f"  {code}  {row['model']} -> {row['switched']}  {FAILURES[code].name}"

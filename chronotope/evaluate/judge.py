@@ -1,4 +1,5 @@
-"""Turn videos on disk into verdicts; videos that are missing or of the wrong form are refused with a list.
+"""Turn videos on disk into verdicts; videos that are missing or of the wrong form are refused with a list, and those
+that cannot be decoded fail.
 
 The model's own videos are checked as files, as those of any other system, so the same video always gets the same
 verdict.
@@ -6,6 +7,7 @@ verdict.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -15,11 +17,13 @@ from typing import Any
 
 from chronotope.data.clips import SUFFIXES
 from chronotope.errors import ChronotopeError, FileProblem
-from chronotope.evaluate.ledger import Ledger
-from chronotope.evaluate.make import Make, Workers, check_file, one_by_one, sha256
+from chronotope.evaluate.ledger import MAX_STARTS, Ledger
+from chronotope.evaluate.make import Make, Workers, check_bytes, check_file, one_by_one
+from chronotope.evaluate.selection import disk_problem
 from chronotope.evaluate.suite import suite_of
 from chronotope.media import video
 from chronotope.progress import Progress
+from chronotope.storage import file_sha256
 from chronotope.worlds.case import Case
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import Check, succeeds
@@ -72,13 +76,66 @@ def sample_cases(
     report: Progress,
     about: dict[str, Any],
     workers: Workers | None = None,
+    expected: str = "",
 ) -> Ledger:
     """Make the videos of all cases that are not there yet, in order, one try each; with `workers`, several at a time.
 
-    The whole plan is in the ledger before the first video is made. Raises FileProblem where the folder holds another
-    plan.
+    The whole plan is in the ledger before the first video is made. `expected` is the hash of a line of the ledger that
+    an earlier report names. Raises FileProblem where the folder holds another plan, and where the disk fails: that is
+    no verdict, and the same command continues.
     """
-    ledger = Ledger(folder / "ledger.jsonl")
+    ledger, videos = Ledger(folder / "ledger.jsonl", expected), folder / "videos"
+    if not ledger.rows and videos.is_dir() and any(videos.iterdir()):
+        raise FileProblem(
+            f"{folder} holds videos, and its ledger, which says how they were made, is gone; give another --out"
+        )
+    _plan(ledger, cases, folder, about)
+    for name, starts in ledger.unfinished().items():
+        # The seed and the weights are the same, so another try makes the same video and selects nothing.
+        if starts >= MAX_STARTS:
+            reason = f"the program was killed {starts} times while this video was made"
+            ledger.write({"kind": "failed", "case": name, "reason": reason})
+    ended = ledger.ended()
+    missing = [case for case in cases if case.id not in ended]
+    done, running = len(cases) - len(missing), set[str]()
+    try:
+        for case, row in workers.make(missing, videos) if workers else one_by_one(make, missing, videos):
+            if row is None:
+                running.add(case.id)
+                ledger.write({"kind": "started", "case": case.id})
+            else:
+                ledger.write(row)
+                running.remove(case.id)
+                done += 1
+            report(done, len(cases))
+    except KeyboardInterrupt:
+        _allow_again(ledger, running)
+        raise
+    except (
+        BrokenProcessPool
+    ) as problem:  # the pool ends with its first killed worker, and so do the cases of the others
+        _allow_again(ledger, running, reason="a worker was killed")
+        raise FileProblem(
+            "a worker process was killed, mostly for lack of memory; run again with fewer --workers to continue"
+        ) from problem
+    except (OSError, FileProblem) as problem:
+        if not (found := disk_problem(problem)):
+            raise
+        _allow_again(ledger, running, reason="the disk failed")
+        raise FileProblem(
+            f"{str(found).rstrip('.')}; this is no verdict: once it is mended, run the same command to continue"
+        ) from problem
+    return ledger
+
+
+def _allow_again(ledger: Ledger, cases: set[str], **why: str) -> None:
+    """Record that the cases that were being made may be tried again."""
+    with contextlib.suppress(OSError, FileProblem):  # the disk may be full: then they count as killed once
+        ledger.write(*({"kind": "interrupted", "case": name, **why} for name in sorted(cases)))
+
+
+def _plan(ledger: Ledger, cases: Sequence[Case], folder: Path, about: dict[str, Any]) -> None:
+    """Write into the ledger what is to be made, or check that it is what was planned there."""
     planned = [(row["case"], row["seed"], row["prompt"]) for row in ledger.rows if row["kind"] == "planned"]
     wanted = [(case.id, case.seed, case.prompt) for case in cases]
     if planned != wanted[: len(planned)] or (len(planned) < len(wanted) and ledger.of("started")):
@@ -86,78 +143,66 @@ def sample_cases(
             f"{folder} was planned for {len(planned)} videos, now {len(wanted)} or others are wanted; "
             "a plan is never changed: give another --out"
         )
-    beginning = {"kind": "began", "case": "", **about}
     if ledger.rows:
-        earlier = next(row for row in ledger.rows if row["kind"] == "began")
+        began = {name: value for name, value in ledger.rows[0].items() if name not in ("kind", "case", "head")}
         other = [
-            f"{name} {earlier.get(name)}, now {value}" for name, value in about.items() if earlier.get(name) != value
+            f"{name} {began.get(name, 'unsaid')}, now {about.get(name, 'unsaid')}"
+            for name in {**began, **about}
+            if began.get(name) != about.get(name)
         ]
-        if earlier != beginning:
+        if other:
             raise FileProblem(f"{folder} was begun with {'; '.join(other)}; give another --out")
     else:
-        ledger.write(beginning)
+        ledger.write({"kind": "began", "case": "", **about})
     unplanned = wanted[len(planned) :]
     ledger.write(*({"kind": "planned", "case": name, "seed": seed, "prompt": text} for name, seed, text in unplanned))
-    for name in ledger.unfinished():
-        ledger.write({"kind": "failed", "case": name, "reason": "the program was killed while this video was made"})
-    ended = ledger.ended()
-    missing, videos = [case for case in cases if case.id not in ended], folder / "videos"
-    done, running = len(cases) - len(missing), set[str]()
-    try:
-        for case, row in workers.make(missing, videos) if workers else one_by_one(make, missing, videos):
-            ledger.write(row or {"kind": "started", "case": case.id})
-            (running.add if row is None else running.remove)(case.id)
-            done += row is not None
-            report(done, len(cases))
-    except KeyboardInterrupt:  # this would allow another try, so the ledger shows it
-        ledger.write(*({"kind": "interrupted", "case": name} for name in sorted(running)))
-        raise
-    except (
-        BrokenProcessPool
-    ) as problem:  # the pool ends with its first killed worker, and so do the cases of the others
-        ledger.write(
-            *({"kind": "interrupted", "case": name, "reason": "a worker was killed"} for name in sorted(running))
-        )
-        raise FileProblem(
-            "a worker process was killed, mostly for lack of memory; run again with fewer --workers to continue"
-        ) from problem
-    return ledger
 
 
-def check_folder(folder: Path, cases: Sequence[Case], others: bool = False) -> None:
+def check_folder(folder: Path, cases: Sequence[Case], others: bool = False) -> dict[str, str]:
     """Raise FileProblem where videos are missing or of the wrong form, or (unless `others` are allowed) belong to no
     case.
+
+    Returns the videos that cannot be decoded, each with the reason: they count as failed. A folder of nothing else is
+    refused.
     """
     if not folder.is_dir():
         raise FileProblem(f"{folder} is not a folder of videos")
     present = {path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
     wanted = {case.file for case in cases}
     problems = [f"{name} is missing" for name in sorted(wanted - present)]
-    problems += [] if others else [f"{name} belongs to no case" for name in sorted(present - wanted)]
+    if not others:
+        problems += [f"{name} belongs to no case" for name in sorted(present - wanted)]
+    damaged: dict[str, str] = {}
     for case in cases:
-        if case.file in present:
-            problems += _misfits(folder / case.file, case)
-    if problems:
+        path = folder / case.file
+        if case.file not in present:
+            continue
+        check_bytes(path)
+        try:
+            misfits = _misfits(case, video.probe(path))  # before all of it is decoded
+            if not misfits:
+                video.read(path)
+            problems += misfits
+        except ChronotopeError as problem:
+            damaged[case.file] = str(problem)
+    if problems or len(damaged) == len(cases):
+        problems += damaged.values()
         shown = "; ".join(problems[:20]) + (f"; and {len(problems) - 20} more" if len(problems) > 20 else "")
         raise FileProblem(f"{folder} is not what the specs ask for ({len(problems)} problems): {shown}")
+    return damaged
 
 
-def _misfits(path: Path, case: Case) -> list[str]:
+def _misfits(case: Case, info: video.VideoInfo) -> list[str]:
     spec = case.spec
-    try:
-        content = video.read(path)
-    except ChronotopeError as problem:
-        return [str(problem)]
-    count, height, width = content.frames.shape[:3]
-    found = {"frames": count, "height": height, "width": width}
+    found = {"frames": info.num_frames, "height": info.height, "width": info.width}
     wanted = {"frames": spec.num_frames, "height": spec.height, "width": spec.width}
     wrong = [
-        f"{path.name} has {name} {found[name]}, expected {wanted[name]}"
+        f"{case.file} has {name} {found[name]}, expected {wanted[name]}"
         for name in found
         if found[name] != wanted[name]
     ]
-    if spec.num_frames > 1 and abs(content.fps - spec.fps) > 0.01 * spec.fps:
-        wrong.append(f"{path.name} runs at {content.fps:g} frames a second, expected {spec.fps:g}")
+    if spec.num_frames > 1 and abs(info.fps - spec.fps) > 0.01 * spec.fps:
+        wrong.append(f"{case.file} runs at {info.fps:g} frames a second, expected {spec.fps:g}")
     return wrong
 
 
@@ -179,7 +224,7 @@ def judge_folder(
     made = [case for case in cases if case.id not in failed]
     for case in made if ledger is not None else ():
         path = folder / case.file
-        if not path.is_file() or sha256(path) != done[case.id]["sha256"]:
+        if not path.is_file() or file_sha256(path) != done[case.id]["sha256"]:
             raise FileProblem(f"{path} is not the video that the ledger names; it was changed or removed")
     checked = workers.check(made, folder) if workers else (check_file(case, folder / case.file) for case in made)
     verdicts = []

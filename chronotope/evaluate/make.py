@@ -6,8 +6,8 @@ processes use the CPU; a GPU makes one video after the other.
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -18,23 +18,36 @@ from typing import Any
 import torch
 
 from chronotope.data.latents import encode_frames
-from chronotope.errors import UsageError, suggest
-from chronotope.evaluate.selection import REFUSALS, Sampled, best_of
+from chronotope.errors import ChronotopeError, FileProblem, UsageError, suggest
+from chronotope.evaluate.selection import REFUSALS, Sampled, best_of, disk_problem
 from chronotope.evaluate.suite import truth_of
 from chronotope.generate.pipeline import Generator
 from chronotope.geometry import Frames, Geometry
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
+from chronotope.processes import die_with_parent
 from chronotope.prompt import read_story
+from chronotope.storage import file_sha256
 from chronotope.worlds.case import Case, TaskInputs
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import Check
 
-__all__ = ["LAYERS", "Make", "Row", "Workers", "check_file", "maker", "one_by_one", "sha256", "through_autoencoder"]
+__all__ = [
+    "LAYERS",
+    "Make",
+    "Row",
+    "Workers",
+    "check_bytes",
+    "check_file",
+    "maker",
+    "one_by_one",
+    "through_autoencoder",
+]
 
 Make = Callable[[Case], tuple[Frames, dict[str, Any]]]
 Row = dict[str, Any]
 LAYERS = ("model", "autoencoder", "truth")
+READ_BYTES = 2**20  # at a time
 SAMPLED = Sampled()  # the defaults of the model, first try
 
 
@@ -100,24 +113,36 @@ def _task_arguments(task: TaskInputs) -> dict[str, Any]:
 
 
 def _attempt(make: Make, case: Case, path: Path) -> Row:
-    """Make the video of a case, at the only try; return the row for the ledger."""
-    started, spec = time.perf_counter(), case.spec
+    """Make the video of a case, at the only try; return the row for the ledger.
+
+    Raises DiskProblem where the disk fails, which says nothing about the system.
+    """
+    started = time.perf_counter()
+    try:
+        refusal = _make_video(make, case, path)
+        if refusal:
+            return {"kind": "failed", "case": case.id, "reason": refusal}
+        seconds = round(time.perf_counter() - started, 3)
+        return {"kind": "done", "case": case.id, "file": case.file, "sha256": file_sha256(path), "seconds": seconds}
+    except (OSError, ChronotopeError) as problem:
+        raise disk_problem(problem) or problem from problem
+
+
+def _make_video(make: Make, case: Case, path: Path) -> str:
+    """Make a video and write it; return why the system did not make it, or nothing."""
+    spec = case.spec
     try:
         frames, origin = make(case)
         wanted = (spec.num_frames, spec.height, spec.width, 3)
         if frames.shape != wanted:
             raise RuntimeError(f"the system made frames of shape {frames.shape}, expected {wanted}")
     except REFUSALS as problem:  # a refusal is a failure of the system, not of the case
-        return {"kind": "failed", "case": case.id, "reason": f"{type(problem).__name__}: {problem}"}
+        if disk_problem(problem):
+            raise
+        return f"{type(problem).__name__}: {problem}"
     path.parent.mkdir(parents=True, exist_ok=True)
     video.write(path, frames, spec.fps, metadata={**origin, "case": case.id})
-    seconds = round(time.perf_counter() - started, 3)
-    return {"kind": "done", "case": case.id, "file": case.file, "sha256": sha256(path), "seconds": seconds}
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hex digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return ""
 
 
 def one_by_one(make: Make, cases: Sequence[Case], folder: Path) -> Iterator[tuple[Case, Row | None]]:
@@ -134,7 +159,7 @@ class Workers:
         self.count = count
         start = multiprocessing.get_context("spawn")  # a forked torch may wait for threads that it no longer has
         self.pool = ProcessPoolExecutor(
-            count, mp_context=start, initializer=_start_worker, initargs=(model, layer, sampled)
+            count, mp_context=start, initializer=_start_worker, initargs=(os.getpid(), model, layer, sampled)
         )
 
     def __enter__(self) -> Workers:
@@ -166,7 +191,8 @@ class Workers:
 _WORKER: dict[str, Any] = {}  # in a worker process: the function that makes videos
 
 
-def _start_worker(model: Path | None, layer: str, sampled: Sampled) -> None:
+def _start_worker(parent: int, model: Path | None, layer: str, sampled: Sampled) -> None:
+    die_with_parent(parent)
     torch.set_num_threads(1)
     _WORKER["make"] = model and maker(Generator.load(model), layer, sampled)
 
@@ -180,5 +206,23 @@ def _check_in_worker(case: Case, path: Path) -> tuple[Check, ...]:
 
 
 def check_file(case: Case, path: Path) -> tuple[Check, ...]:
-    """Check one video on disk."""
-    return find_world(case.world).check(case, video.read(path).frames)
+    """Check one video on disk; one whose bytes can be read and not decoded fails.
+
+    Raises FileProblem where the disk fails, which says nothing about the video.
+    """
+    check_bytes(path)
+    try:
+        frames = video.read(path).frames
+    except ChronotopeError:
+        return (Check("is readable", "", "SYS-RUN", 0),)
+    return find_world(case.world).check(case, frames)
+
+
+def check_bytes(path: Path) -> None:
+    """Read the bytes of a file, which tells a failing disk from a damaged video; raise FileProblem where it fails."""
+    try:
+        with path.open("rb") as file:
+            while file.read(READ_BYTES):
+                pass
+    except OSError as problem:
+        raise FileProblem(f"{path} cannot be read: {problem.strerror or problem}; check the disk") from problem

@@ -2,24 +2,27 @@
 
 report.json holds `version`, `about`, `summary` (success, strata, cube, checks, failures, survival, long range) and
 `cases`, a row a video; `memorisation` and `layers` where they were measured. `report.schema.json` beside this module
-describes all of it (JSON Schema 2020-12), and the lines of plans and ledgers too.
+describes all of it (JSON Schema 2020-12), and the lines of plans and ledgers too; reports are checked against it when
+they are read.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from chronotope.errors import FileProblem
+from chronotope.evaluate.documents import check_document, parse_json, read_file
 from chronotope.evaluate.judge import Judged
+from chronotope.evaluate.schema import SCHEMA, shown
 from chronotope.metrics.statistics import Rate, clustered, holm, mcnemar, sign_flip, survival
 from chronotope.storage import write_json
 from chronotope.worlds.case import LENGTHS
-from chronotope.worlds.catalogue import all_worlds, find_world
+from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import DRIFT_CHECK
 from chronotope.worlds.taxonomy import FAILURES
 
@@ -40,7 +43,6 @@ __all__ = [
 ]
 
 VERSION = 1
-SCHEMA = Path(__file__).with_name("report.schema.json")
 # A video that was not made has failed from the start
 SURVIVAL_CODES = tuple(
     code for code in FAILURES if code.startswith(("OBJ-", "ID-COL", "MOT-JMP", "MOT-SHK", "SYS-RUN"))
@@ -149,11 +151,16 @@ def _summary(verdicts: Sequence[Judged]) -> dict[str, Any]:
 
 
 def _extra_rates(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
-    """Return the rates that only the worlds of these cases know."""
-    rates: dict[str, Rate] = {}
-    for world in all_worlds():
-        rates |= world.extra_rates(v.checks for v in verdicts if v.case.world == world.name)
-    return {name: as_row(rate) for name, rate in rates.items()}
+    """Return the rates that only the worlds of these cases know.
+
+    A name that two worlds have begins with the name of the world.
+    """
+    found: list[tuple[str, str, Rate]] = []
+    for world in dict.fromkeys(v.case.world for v in verdicts):
+        rates = find_world(world).extra_rates(v.checks for v in verdicts if v.case.world == world)
+        found += [(world, name, rate) for name, rate in rates.items()]
+    counts = Counter(name for _, name, _ in found)
+    return {f"{world}: {name}" if counts[name] > 1 else name: as_row(rate) for world, name, rate in found}
 
 
 def _by_check(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
@@ -191,7 +198,7 @@ def _cube(verdicts: Sequence[Judged]) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, list[Judged]]] = {}
     for verdict in verdicts:
         strata = verdict.strata
-        table.setdefault(strata.get("deeds", ""), {}).setdefault(strata["length"], []).append(verdict)
+        table.setdefault(strata.get("deeds", ""), {}).setdefault(strata.get("length", ""), []).append(verdict)
     return {deeds: {length: _level(row[length]) for length in _in_order(row)} for deeds, row in sorted(table.items())}
 
 
@@ -233,26 +240,32 @@ def _survival(verdicts: Sequence[Judged]) -> dict[str, Any]:
 def _long_range(verdicts: Sequence[Judged]) -> dict[str, Any]:
     """Of the videos long enough: how far the end is from the beginning in each measure, beside what true clips stay
     within.
+
+    Where videos are of several worlds, whose true clips differ, the name of a measure begins with that of its world.
     """
     long = [(v, check.measured) for v in verdicts for check in v.checks if check.name == DRIFT_CHECK and check.measured]
     if not long:
         return {}
-    rows, scenes = [measured for _, measured in long], [_scene(verdict) for verdict, _ in long]
-    found = {}
-    for name, spread in find_world(long[0][0].case.world).drift_spread.items():
-        changes = [row[name] for row in rows]
-        slope = statistics.median(row[f"{name} a second"] for row in rows)
-        within = over_scenes([abs(change) <= spread for change in changes], scenes)
-        found[name] = {
-            "spread": spread,
-            "median": round(statistics.median(changes), 4),
-            "slope": round(slope, 4),
-            "within": within,
-        }
+    worlds = list(dict.fromkeys(verdict.case.world for verdict, _ in long))
+    measures: dict[str, Any] = {}
+    for world in worlds:
+        rows = [(_scene(verdict), measured) for verdict, measured in long if verdict.case.world == world]
+        for name, spread in find_world(world).drift_spread.items():
+            measures[name if len(worlds) == 1 else f"{world}: {name}"] = _drift(rows, name, spread)
+    drifting = over_scenes(["LNG-DRF" in v.codes for v, _ in long], [_scene(verdict) for verdict, _ in long])
+    return {"videos": len(long), "drifting": drifting, "measures": measures}
+
+
+def _drift(rows: Sequence[tuple[Hashable, Mapping[str, float]]], name: str, spread: float) -> dict[str, Any]:
+    """Summarise one measure over long videos, each with its scene."""
+    changes = [measured[name] for _, measured in rows]
+    within = over_scenes([abs(change) <= spread for change in changes], [scene for scene, _ in rows])
+    slope = statistics.median(measured[f"{name} a second"] for _, measured in rows)
     return {
-        "videos": len(rows),
-        "drifting": over_scenes(["LNG-DRF" in v.codes for v, _ in long], scenes),
-        "measures": found,
+        "spread": spread,
+        "median": round(statistics.median(changes), 4),
+        "slope": round(slope, 4),
+        "within": within,
     }
 
 
@@ -263,20 +276,41 @@ def write_report(report: dict[str, Any], folder: Path) -> None:
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """A report, given as its folder or its JSON file."""
+    """Read a report, given as its folder or its JSON file.
+
+    Raises FileProblem unless it is as the schema says and agrees with itself.
+    """
     path = path / "report.json" if path.is_dir() else path
-    try:
-        report: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError as problem:
-        raise FileProblem(f"{path} is missing; make a report with: chronotope evaluate MODEL --out FOLDER") from problem
-    except ValueError as problem:
-        raise FileProblem(f"{path} is not readable JSON: {problem}") from problem
+    if not path.exists():
+        raise FileProblem(f"{path} is missing; make a report with: chronotope evaluate MODEL --out FOLDER")
+    report = parse_json(read_file(path), str(path))
     if not isinstance(report, dict) or report.get("version") != VERSION:
-        got = report.get("version", "none") if isinstance(report, dict) else "none"
+        got = shown(report.get("version", "none")) if isinstance(report, dict) else "none"
         raise FileProblem(f"{path} is a report of version {got}, this program reads version {VERSION}; evaluate again")
-    if lacking := [name for name in ("about", "summary", "cases") if name not in report]:
-        raise FileProblem(f"{path} is no whole report: it lacks {', '.join(lacking)}; evaluate again")
+    check_document(report, "", f"{path} is no whole report:")
+    if problem := next(_contradictions(report), ""):
+        raise FileProblem(f"{path} contradicts itself: {problem}; evaluate again")
     return report
+
+
+def _contradictions(report: Mapping[str, Any]) -> Iterator[str]:
+    """Say where a report does not fit the taxonomy or itself, beyond what a schema can express."""
+    cases, summary, layers = report["cases"], report["summary"], report.get("layers", {"classes": {}, "switched": []})
+    name, count = Counter(case["id"] for case in cases).most_common(1)[0]
+    if count > 1:
+        yield f"cases holds {name} {count} times"
+    codes = dict.fromkeys([*summary["failures"], *(fault["code"] for case in cases for fault in case["failures"])])
+    for classes in (layers["classes"], *(other["classes"] for other in layers["switched"])):
+        codes |= dict.fromkeys(classes)
+    for code in codes:
+        if code not in FAILURES:
+            yield f"it names the failure {shown(code)}, which is none of the taxonomy"
+    right, success = sum(case["success"] for case in cases), summary["success"]
+    if (success["right"], success["of"]) != (right, len(cases)):
+        yield f"summary.success is {success['right']} of {success['of']}, by its cases {right} of {len(cases)}"
+    curve = summary["survival"]
+    if curve and len({len(curve[name]) for name in ("times", "alive", "low", "high")}) > 1:
+        yield "the lists of summary.survival have different lengths"
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chronotope.errors import ChronotopeError, UsageError
+from chronotope.errors import ChronotopeError, FileProblem, UsageError
 from chronotope.flow.solvers import SolverName
 from chronotope.geometry import Frames
 from chronotope.worlds.case import Case
 from chronotope.worlds.catalogue import find_world
 
-__all__ = ["REFUSALS", "Sampled", "best_of", "candidate_seeds"]
+__all__ = ["REFUSALS", "DiskProblem", "Sampled", "best_of", "candidate_seeds", "disk_problem"]
 
 REFUSALS = (ChronotopeError, MemoryError, RuntimeError, ValueError)  # by which a system fails to make a video
 Make = Callable[[Case], tuple[Frames, dict[str, Any]]]
@@ -45,6 +45,21 @@ class Sampled:
         return {name: value for name, value in found.items() if value is not None}
 
 
+class DiskProblem(FileProblem):
+    """The disk or its permissions failed, not the system that is evaluated: this is no verdict on a video."""
+
+
+def disk_problem(problem: BaseException) -> DiskProblem | None:
+    """Return an error as a DiskProblem where it, or what caused it, came from the disk, else None."""
+    cause: BaseException | None = problem
+    while cause is not None and not isinstance(cause, OSError | DiskProblem):
+        cause = cause.__cause__
+    if cause is None:
+        return None
+    known = isinstance(problem, OSError) and problem.filename and problem.strerror
+    return DiskProblem(f"{problem.filename}: {problem.strerror}" if known else str(problem))  # type: ignore[attr-defined]
+
+
 def candidate_seeds(seed: int, count: int) -> list[int]:
     """Return the case's own seed, followed by others by hash."""
     digests = (hashlib.sha256(f"chronotope candidate|{seed}|{number}".encode()).digest() for number in range(1, count))
@@ -70,6 +85,8 @@ def best_of(make: Make, tries: int) -> Make:
             try:
                 frames, origin = make(replace(case, seed=seed))
             except REFUSALS as problem:
+                if disk_problem(problem):
+                    raise
                 problems.append(problem)
                 records.append({"seed": seed, "failed": f"{type(problem).__name__}: {problem}"})
                 continue

@@ -8,13 +8,16 @@ written to a file, a plan, that anybody can fill with videos of any other model.
 from __future__ import annotations
 
 import hashlib
-import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from chronotope.config import to_dict
-from chronotope.errors import FileProblem, UsageError, suggest
+from chronotope.errors import ChronotopeError, FileProblem, UsageError, suggest
+from chronotope.evaluate.documents import check_document, read_rows
+from chronotope.evaluate.schema import shown
 from chronotope.evaluate.tasks import describe_inputs, write_inputs
 from chronotope.geometry import Frames
 from chronotope.storage import write_jsonl
@@ -26,6 +29,7 @@ from chronotope.worlds.world import World
 __all__ = ["make_suite", "name_of", "read_cases", "suite_names", "suite_of", "truth_of", "write_cases"]
 
 VERSION = 2
+MAX_PIXELS = 2**30  # of all frames of a video that is judged: 3 GiB
 
 
 def suite_names() -> list[str]:
@@ -108,35 +112,39 @@ def read_cases(path: Path) -> list[Case]:
 
     Raises FileProblem for a file that is no plan, and for a line that cannot be checked or contradicts itself.
     """
-    try:
-        lines = path.read_text().splitlines()
-    except UnicodeDecodeError as problem:
-        raise FileProblem(f"{path} is no text; a plan is written with: chronotope evaluate --plan FILE") from problem
-    except FileNotFoundError as problem:
-        raise FileProblem(f"{path} is missing; write one with: chronotope evaluate --plan {path}") from problem
-    cases = [_read(f"{path}, line {number},", line) for number, line in enumerate(lines, start=1)]
+    if not path.exists():
+        raise FileProblem(f"{path} is missing; write one with: chronotope evaluate --plan {path}")
+    cases = [_read(where, row) for where, row in read_rows(path, "case of a suite")]
     if not cases:
-        raise FileProblem(f"{path} holds no cases")
-    names = [case.id for case in cases]
-    if len(set(names)) < len(names):
-        raise FileProblem(f"{path} holds {next(name for name in names if names.count(name) > 1)} twice")
+        raise FileProblem(f"{path} holds no cases; a plan is written with: chronotope evaluate --plan FILE")
+    name, count = Counter(case.id for case in cases).most_common(1)[0]
+    if count > 1:
+        raise FileProblem(f"{path} holds {name} twice; every case has one line")
     return cases
 
 
-def _read(where: str, line: str) -> Case:
+def _read(where: str, row: Mapping[str, Any]) -> Case:
     """Read one line of a plan; `where` names it in errors."""
+    check_document(row, "plan_line", f"{where} is no case of a suite:")
     try:
-        row = json.loads(line)
         case = _case(row)
         world = find_world(case.world)
         if why := world.not_checkable(case):
             raise FileProblem(f"{where} cannot be judged: {why}")
+        if case.task and "inputs" not in row:
+            raise UsageError("it lacks 'inputs', which a case with a task has")
         named = ["file", "width", "height", "num_frames", "fps", *(["inputs"] if case.task else [])]
         said, wanted = {name: row[name] for name in named}, _row(case)
-    except (ValueError, KeyError, TypeError, UsageError) as problem:
+        split = world.split(case.spec)
+    except FileProblem:
+        raise
+    except ChronotopeError as problem:
         raise FileProblem(f"{where} is no case of a suite: {problem}") from problem
-    if case.split != world.split(case.spec):
-        raise FileProblem(f"{where} contradicts itself: split is {case.split}, by its spec {world.split(case.spec)}")
+    except (ArithmeticError, LookupError, TypeError, ValueError) as problem:  # by a simulator, for a senseless spec
+        reason = f"its spec cannot be simulated ({type(problem).__name__}: {problem})"
+        raise FileProblem(f"{where} is no case of a suite: {reason}") from problem
+    if case.split != split:
+        raise FileProblem(f"{where} contradicts itself: split is {case.split}, by its spec {split}")
     wrong = [f"{name} is {said[name]}, by its spec {wanted[name]}" for name in said if said[name] != wanted[name]]
     if wrong:
         raise FileProblem(f"{where} contradicts itself: {'; '.join(wrong)}")
@@ -146,29 +154,41 @@ def _read(where: str, line: str) -> Case:
 def _case(row: Mapping[str, Any]) -> Case:
     """Read the case of a row whose words this program knows; a row without task or kind asks for words alone."""
     world, spec = _spec(row)
-    run, index, seed = (int(row[name]) for name in ("run", "index", "seed"))
-    task, kind = row.get("task", ""), row.get("kind", "")
+    if (pixels := spec.width * spec.height * spec.num_frames) > MAX_PIXELS:
+        raise UsageError(f"the video has {pixels:,} pixels in all, expected at most {MAX_PIXELS:,}")
+    run, index, seed, task, kind = row["run"], row["index"], row["seed"], row.get("task", ""), row.get("kind", "")
     case = Case(world.name, spec, row["prompt"], row["form"], row["split"], run, index, seed, task, kind)
-    if case.form not in (*FORMS, "story", *PROMPT_FORMS) or not case.prompt.strip() or not 0 <= case.seed < 2**63:
-        raise ValueError(f"form {case.form!r}, seed {case.seed}, prompt {case.prompt!r}")
+    forms = dict.fromkeys((*FORMS, "story", *PROMPT_FORMS))
+    if case.form not in forms:
+        raise UsageError(f"form is {shown(case.form)}, expected one of {', '.join(forms)}")
+    if not case.prompt.strip():
+        raise UsageError(f"prompt is {shown(case.prompt)}, expected words")
     kinds = [kind for members in world.kinds.values() for kind in members]
     for what, value, known in (("task", case.task, world.tasks), ("kind", case.kind, kinds)):
+        if value and not known:
+            raise UsageError(f"{what} is {shown(value)}, and the world '{world.name}' has no {what}s; leave it out")
         if value and value not in known:
-            raise ValueError(f"unknown {what} '{value}'. {suggest(value, known)}")
+            raise UsageError(f"unknown {what} {shown(value)}. {suggest(value, known)}")
     return case
 
 
 def _spec(row: Mapping[str, Any]) -> tuple[World, Any]:
     """Read the spec of a row; plans of earlier versions name no world, so the first world that can read the spec is
     taken.
+
+    Where none can, the problem is that of the world whose spec shares most keys with this one.
     """
     if "world" in row:
         world = find_world(row["world"])
         return world, world.read_spec(row["spec"])
-    problems = []
+    problems: dict[World, UsageError] = {}
     for world in all_worlds():
         try:
             return world, world.read_spec(row["spec"])
         except UsageError as problem:
-            problems.append(problem)
-    raise problems[0]
+            problems[world] = problem
+    raise problems[max(problems, key=lambda world: len(_keys(world) & row["spec"].keys()))]
+
+
+def _keys(world: World) -> set[str]:
+    return {field.name for field in fields(world.spec_type)}

@@ -17,7 +17,7 @@ from chronotope.worlds.check import Check, succeeds
 from chronotope.worlds.taxonomy import FAILURES
 from chronotope.worlds.world import World
 
-__all__ = ["BARS", "Trial", "try_checks"]
+__all__ = ["BARS", "FEWEST", "Trial", "try_checks"]
 
 BARS = {"truth": 0.995, "recall": 0.95, "false alarm": 0.02, "control": 0.95}
 ENOUGH = 60  # clips with one fault, of specs and of tasks each: no more are needed
@@ -45,11 +45,11 @@ class Trial:
         """Return how often a failure is raised on true clips."""
         return Rate(self.alarms[code], self.truth.trials)
 
-    def untested(self) -> list[str]:
-        """Return the failures and controls with too few clips to say anything."""
+    def untested(self) -> dict[str, int]:
+        """Return the failures and controls with too few clips to say anything, each with the number of its clips."""
         counts = {code: self.injected.get(code, 0) for code in self.codes}
         counts |= {name: rate.trials for name, rate in self.controls.items()}
-        return [name for name, count in counts.items() if count < FEWEST]
+        return {name: count for name, count in counts.items() if count < FEWEST}
 
     def note_truth(self, group: str, found: Sequence[Check]) -> None:
         """Count the checks of one more true clip."""

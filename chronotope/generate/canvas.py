@@ -59,6 +59,14 @@ class Canvas:
         return self.level == self.rest
 
     @property
+    def fixed_slices(self) -> list[bool]:
+        """Whether the sampler returns every token of a slice unchanged, for each slice."""
+        fixed = self.fixed
+        if fixed.stride()[1:] == (0, 0):  # one number a slice, expanded: a long canvas of large frames takes no time
+            fixed = fixed[:, :1, :1]
+        return fixed.flatten(1).all(dim=1).tolist()
+
+    @property
     def num_frames(self) -> int:
         """Frames from the beginning to the end of the last slice."""
         return self.slices[-1].stop
@@ -76,8 +84,8 @@ class Canvas:
         """Return a canvas on which nothing is known yet."""
         rows, columns = geometry.token_grid(height, width)
         # One number, expanded: an hour of unknown slices takes no memory.
-        known = torch.zeros(1, 1, 1, 1).expand(len(slices), channels, *geometry.latent_size(height, width))
-        level = torch.ones(1, 1, 1).expand(len(slices), rows, columns)
+        known = torch.zeros(()).expand(len(slices), channels, *geometry.latent_size(height, width))
+        level = torch.ones(()).expand(len(slices), rows, columns)
         return Canvas(slices, height, width, fps, prompts, known, level)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from chronotope.errors import UsageError
 from chronotope.generate import tasks
 from chronotope.generate.canvas import Canvas
+from chronotope.generate.memory import available_bytes
 from chronotope.generate.tasks import Frame, Known
 from chronotope.geometry import AnyFrames, Picture, Slice
 from chronotope.media.picture import fit
@@ -23,6 +24,7 @@ from chronotope.request import Inputs, Mask
 __all__ = ["Encode", "Layout", "dissolve", "lay_out_inputs"]
 
 Encode = Callable[[AnyFrames, Sequence[Slice]], Tensor]
+MAX_RESIZED_SIDE = 32_767  # of OpenCV
 CONNECT_STRENGTH, EDIT_STRENGTH, RETAKE_STRENGTH = 0.4, 0.6, 1.0  # where the request gives none
 
 
@@ -326,7 +328,18 @@ def _outpainting(frame: Frame, clip: AnyFrames) -> Layout:
 
 
 def _fit(frames: AnyFrames, frame: Frame, notes: list[str]) -> AnyFrames:
-    """Return frames scaled and cropped to the size of the video, with a note if anything was done."""
+    """Return frames scaled and cropped to the size of the video, with a note if anything was done.
+
+    Raises `UsageError` for frames of such another shape that covering the video with them takes too much memory.
+    """
+    height, width = frames.shape[1:3]
+    scale = max(frame.height / height, frame.width / width)
+    tall, wide = height * scale, width * scale
+    if max(tall, wide) > MAX_RESIZED_SIDE or 3 * len(frames) * tall * wide > available_bytes():
+        raise UsageError(
+            f"an input of {width}x{height} cannot cover {frame.width}x{frame.height}: it would be scaled to "
+            f"{wide:.0f}x{tall:.0f}; cut it to about the shape of the video first"
+        )
     fitted, note = fit(frames, frame.height, frame.width)
     if frames.shape[1:3] != (frame.height, frame.width):
         notes.append(note)

@@ -14,19 +14,19 @@ __all__ = ["enlarge", "starting_noise"]
 
 
 def starting_noise(
-    shape: tuple[int, int, int, int], seed: int, enlargement: int = 1, patch_size: tuple[int, int, int] = (1, 1, 1)
+    shape: tuple[int, int, int, int], seed: int, enlargement: int = 1, patch: tuple[int, int] = (1, 1)
 ) -> Float[Tensor, "s c h w"]:
     """Return white noise for latents of this shape.
 
-    With an enlargement k it is the noise of a canvas of 1/k the height and width, rounded up to whole patches,
-    enlarged.
+    With an enlargement k it is the noise of a canvas of 1/k the height and width, rounded up to whole patches (height
+    and width in latents), enlarged.
     """
     generator = torch.Generator().manual_seed(seed)
     if enlargement == 1:
         return torch.randn(shape, generator=generator)
     slices, channels, height, width = shape
     coarse_height, coarse_width = (
-        side * -(-size // (side * enlargement)) for side, size in zip(patch_size[1:], (height, width), strict=True)
+        side * -(-size // (side * enlargement)) for side, size in zip(patch, (height, width), strict=True)
     )
     coarse = torch.randn(slices, channels, coarse_height, coarse_width, generator=generator)
     return enlarge(coarse, enlargement, generator)[..., :height, :width].contiguous()

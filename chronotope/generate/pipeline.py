@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +18,7 @@ import torch
 from torch import Tensor
 
 from chronotope import __version__, checkpoint
+from chronotope.arguments import as_whole, described
 from chronotope.config import from_dict
 from chronotope.data.latents import encode_frames, fingerprint
 from chronotope.errors import FileProblem, UsageError, nearest
@@ -22,11 +26,12 @@ from chronotope.flow.path import FlowConfig
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.colours import ColourStabilizer
 from chronotope.generate.memory import available_bytes, video_bytes
-from chronotope.generate.plan import Plan, make_plan
+from chronotope.generate.plan import Plan, Shape, make_plan, shape_of
 from chronotope.generate.rollout import rollout
 from chronotope.generate.sampler import sample
 from chronotope.geometry import AnyFrames, Frames, Geometry, Picture, Slice
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+from chronotope.models.costs import FLOAT, sampling_bytes
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer
 from chronotope.prompt import read_prompts
@@ -46,6 +51,8 @@ __all__ = [
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}  # never opened: loading one runs the code in it
 
+MAX_NAMED = 8  # characters that a note names
+
 T = TypeVar("T")
 _DESCRIBED = {
     "autoencoder": ("config",),
@@ -61,19 +68,25 @@ def find_model(name: str | Path) -> Path:
 
     Raises `UsageError` for a file, `FileProblem` if there is no such model.
     """
+    if not isinstance(name, str | os.PathLike) or not os.fspath(name):
+        raise UsageError(f"a model is named by a folder, or by its name in the package, got {described(name)}")
     folder = Path(name)
-    if folder.is_file():
+    try:
+        is_file, is_folder = folder.is_file(), folder.is_dir()
+    except OSError as problem:  # a name that is too long, a folder that may not be searched
+        raise FileProblem(f"there is no model {described(str(name))} ({problem.strerror})") from None
+    if is_file:
         kind = (
             "a pickle, which is never loaded, since that runs the code in it" if folder.suffix in PICKLES else "a file"
         )
         raise UsageError(f"{folder} is {kind}, not a model; give the folder of a run, with autoencoder/ and dit/ in it")
-    if folder.is_dir():
+    if is_folder:
         return folder
     if len(folder.parts) == 1 and (WEIGHTS / folder).is_dir():
         return WEIGHTS / folder
     inside = sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())
     missing = (
-        f"there is no model '{name}': neither a folder nor a model inside the package "
+        f"there is no model {described(str(name))}: neither a folder nor a model inside the package "
         f"({', '.join(inside) or 'none yet'})"
     )
     if near := nearest(str(name), inside):
@@ -184,7 +197,14 @@ class Generator:
         return cls(autoencoder, dit, Tokenizer(description["vocabulary"]), flow, geometry, defaults, folder)
 
     def to(self, device: str | torch.device) -> Generator:
-        """Move both networks to a device."""
+        """Move both networks to a device; raises `UsageError` for one that is not there."""
+        if not isinstance(device, str | torch.device):
+            raise UsageError(f"a device is named by a text such as cpu or cuda, got {described(device)}")
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as problem:  # which of them depends on how torch was built
+            reason = str(problem).splitlines()[0]
+            raise UsageError(f"device {described(device)} cannot be used ({reason}); give cpu or cuda") from None
         self.autoencoder.to(device)
         self.dit.to(device)
         return self
@@ -226,7 +246,8 @@ class Generator:
         The `seed` is 0 unless it is given or drawn from a torch `generator`. `report(step)` is called after each step.
         Names are those of diffusers where it has them.
         """
-        images = () if image is None else ((0.0, image),) if isinstance(image, np.ndarray) else tuple(image)
+        seed, report = _seed(seed, generator), _callback(report)
+        images = () if image is None else tuple(image) if isinstance(image, list | tuple) else ((0.0, image),)
         request = Request(
             prompts=read_prompts(prompt),
             inputs=Inputs(task, images, video, into, strength, context, span, mask),
@@ -240,7 +261,6 @@ class Generator:
             negative_prompt=negative_prompt,
             draft=draft,
         )
-        seed = _seed(seed, generator)
         stream = self.stream(self.plan(request), seed, report)
         origin = stream.origin
         frame_bytes = 3 * origin["num_frames"] * origin["height"] * origin["width"]
@@ -254,19 +274,47 @@ class Generator:
         Without `encode` no network is used: enough to describe the plan, not to generate from it. Raises `UsageError`
         for what cannot be generated, before anything is encoded.
         """
-        length = max(len(self.tokenizer.encode(prompt.text)) for prompt in request.prompts)
-        if length > self.dit.config.max_text_tokens:
-            raise UsageError(
-                f"the prompt has {length} tokens, "
-                f"this model reads at most {self.dit.config.max_text_tokens}; shorten it"
-            )
+        if not isinstance(request, Request):
+            raise UsageError(f"plan takes a Request, got {described(request)}; generate() takes a prompt")
+        notes = self._read_texts(request)
+        on_cpu = self.dit.patch_in.weight.device.type == "cpu"
+        if on_cpu:
+            shape = shape_of(request, self.defaults, self.geometry)
+            _check_free(self._least_memory(request, shape), _asked(shape.width, shape.height))
         plan = make_plan(request, self.defaults, self.geometry, self.autoencoder.config.channels)
-        if self.dit.patch_in.weight.device.type == "cpu":
-            canvas = plan.canvas
-            shorter = ", or a shorter loop" if canvas.cycle else ""
-            what = f"to generate {canvas.width}x{canvas.height}; ask for a smaller --size{shorter}"
-            _check_free(self.memory(plan), what)
+        plan = replace(plan, notes=(*plan.notes, *notes))
+        if on_cpu:
+            shorter = ", or a shorter loop" if plan.canvas.cycle else ""
+            _check_free(self.memory(plan), _asked(plan.canvas.width, plan.canvas.height) + shorter)
         return replace(plan, layout=plan.layout.encoded(self._encode)) if encode else plan
+
+    def _read_texts(self, request: Request) -> list[str]:
+        """Return notes on what the model cannot read of its texts; raise `UsageError` for texts that are too long."""
+        texts, most = [prompt.text for prompt in request.prompts], self.dit.config.max_text_tokens
+        for what, words in [("prompt", text) for text in texts] + [("negative prompt", request.negative_prompt)]:
+            if (length := len(self.tokenizer.encode(words))) > most:
+                raise UsageError(f"the {what} has {length} tokens, this model reads at most {most}; shorten it")
+        unknown = self.tokenizer.unknown_characters("".join([*texts, request.negative_prompt]))
+        if not unknown:
+            return []
+        named = [f"U+{ord(char):04X} {unicodedata.name(char, '')}".rstrip() for char in unknown[:MAX_NAMED]]
+        more = f" and {len(unknown) - MAX_NAMED} more" if len(unknown) > MAX_NAMED else ""
+        return [
+            f"the model cannot read these characters, and takes each for the same unknown one: {', '.join(named)}{more}"
+        ]
+
+    def _least_memory(self, request: Request, shape: Shape) -> int:
+        """Return bytes that a request takes at least, before it is laid out: one window, and what is known."""
+        slices = -(-min(shape.on_canvas, shape.window.frames) // self.geometry.stride[0])
+        guided = request.guidance_scale != 1
+        configs = self.dit.config, self.autoencoder.config
+        sampling = sampling_bytes(*configs, self.geometry, shape.height, shape.width, slices, guided)
+        inputs, known = request.inputs, 0
+        if inputs.video is not None or inputs.images:
+            latents = math.prod(self.geometry.latent_size(shape.height, shape.width)) * self.autoencoder.config.channels
+            known = FLOAT * latents * (shape.on_canvas // self.geometry.stride[0])
+        pixels = 0 if inputs.video is None else 3 * shape.on_canvas * shape.height * shape.width
+        return sampling + known + pixels
 
     def _encode(self, frames: AnyFrames, slices: Sequence[Slice]) -> Tensor:
         return encode_frames(self.autoencoder, self.geometry, frames, slices).cpu()
@@ -282,8 +330,9 @@ class Generator:
 
         `report(step)` is called after each step; an exception that it raises stops the work.
         """
-        if not 0 <= seed < 2**63:
-            raise UsageError(f"a seed is a whole number from 0 to 2^63 - 1, got {seed}")
+        if not isinstance(plan, Plan):
+            raise UsageError(f"stream takes what plan() returns, got {described(plan)}")
+        seed, report = _seed(seed, None), _callback(report)
         origin = {
             "program": f"chronotope {__version__}",
             "task": plan.layout.task,
@@ -295,6 +344,7 @@ class Generator:
             "later_guidance_scales": sorted(set(plan.scales[1:])),
             "notes": list(plan.notes),
             "model": self.names,
+            "computed_with": computed_with(self.dit.patch_in.weight.device),
             "generated_by_ai": True,
         }
         seconds = {"sampling": 0.0, "decoding": 0.0}
@@ -359,10 +409,32 @@ def _check_free(needed: int, what: str) -> None:
         raise UsageError(f"about {needed / 1e9:.1f} GB are needed {what}. This machine has {free / 1e9:.1f} GB free")
 
 
+def _asked(width: int, height: int) -> str:
+    return f"to generate {width}x{height}; ask for a smaller --size"
+
+
+def computed_with(device: torch.device) -> str:
+    """Name what the bytes of a sample depend on beside the model, the settings and the seed."""
+    if device.type == "cuda":
+        return f"torch {torch.__version__} on {torch.cuda.get_device_name(device)}"
+    return f"torch {torch.__version__} on {device.type} {torch.backends.cpu.get_cpu_capability()}"
+
+
 def _seed(seed: int | None, generator: torch.Generator | None) -> int:
-    """Return the seed itself, or the next number of a generator."""
-    if generator is None:
-        return seed or 0
-    if seed is not None:
-        raise UsageError("give a seed or a generator, not both")
-    return int(torch.randint(2**62, (), generator=generator))
+    """Return the seed itself, or the next number of a generator; 0 for neither."""
+    if generator is not None:
+        if seed is not None:
+            raise UsageError("give a seed or a generator, not both")
+        if not isinstance(generator, torch.Generator):
+            raise UsageError(f"generator must be a torch.Generator, got {described(generator)}")
+        return int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    seed = 0 if seed is None else as_whole("seed", seed)
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"a seed is a whole number from 0 to 2^63 - 1, got {described(seed)}")
+    return seed
+
+
+def _callback(report: Callable[[int], None]) -> Callable[[int], None]:
+    if not callable(report):
+        raise UsageError(f"report must be a function of the step, got {described(report)}")
+    return report

@@ -15,10 +15,9 @@ from chronotope.generate.tasks import Frame
 from chronotope.geometry import MAX_FRAMES, Geometry
 from chronotope.request import Defaults, Request
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["Plan", "Shape", "make_plan", "shape_of"]
 
 DRAFT_STEPS = 3  # a draft takes a third of the steps
-MAX_FPS = 240
 T = TypeVar("T")
 
 
@@ -78,30 +77,45 @@ class Plan:
         }
 
 
-def make_plan(request: Request, defaults: Defaults, geometry: Geometry, channels: int) -> Plan:
-    """Resolve a request and lay it out, for latents of so many `channels`; raises `UsageError` if it is impossible."""
+@dataclass(frozen=True)
+class Shape:
+    """The numbers of a video: those of the request, or the model's; `on_canvas` counts new frames and their context."""
+
+    height: int
+    width: int
+    num_frames: int
+    fps: float
+    num_steps: int
+    on_canvas: int
+    window: Window
+
+
+def shape_of(request: Request, defaults: Defaults, geometry: Geometry) -> Shape:
+    """Resolve the numbers of a request, before anything is laid out; raises `UsageError` if they are impossible."""
     height = _resolve(request.height, defaults.height)
     width = _resolve(request.width, defaults.width)
     num_frames = _resolve(request.num_frames, defaults.num_frames)
     fps = _resolve(request.fps, defaults.fps)
     num_steps = _resolve(request.num_steps, defaults.num_steps)
-    guidance = Guidance(_resolve(request.guidance_scale, defaults.guidance_scale))
     if request.draft:
         num_steps = max(1, -(-num_steps // DRAFT_STEPS))
         # Outpainting needs a frame larger than its clip, so only its steps are reduced.
         shrink = 1 if request.inputs.task == "outpaint" else defaults.enlargement(height, width)
         height, width = -(-height // shrink), -(-width // shrink)
-
     window = _window(defaults, geometry)
-    geometry.token_grid(height, width)  # refuses impossible sizes
-    if not 0 < fps <= MAX_FPS:
-        raise UsageError(f"fps must be above 0 and at most {MAX_FPS}, got {fps}")
     on_canvas = request.inputs.canvas_frames(num_frames, fps, window.frames)
-    if num_frames < 1 or on_canvas > MAX_FRAMES:
-        raise UsageError(f"a video has 1 to {MAX_FRAMES} frames, got {num_frames if num_frames < 1 else on_canvas}")
+    if on_canvas > MAX_FRAMES:
+        raise UsageError(f"a video has 1 to {MAX_FRAMES} frames, got {on_canvas}")
+    return Shape(height, width, num_frames, fps, num_steps, on_canvas, window)
 
+
+def make_plan(request: Request, defaults: Defaults, geometry: Geometry, channels: int) -> Plan:
+    """Resolve a request and lay it out, for latents of so many `channels`; raises `UsageError` if it is impossible."""
+    shape = shape_of(request, defaults, geometry)
+    height, width, num_frames, fps, window = shape.height, shape.width, shape.num_frames, shape.fps, shape.window
+    guidance = Guidance(_resolve(request.guidance_scale, defaults.guidance_scale))
     enlargement = defaults.enlargement(height, width)
-    sampling = Sampling(num_steps, request.solver, guidance, request.negative_prompt, enlargement)
+    sampling = Sampling(shape.num_steps, request.solver, guidance, request.negative_prompt, enlargement)
     # The first prompt holds from the beginning, whatever its time.
     prompts = (replace(request.prompts[0], seconds=0.0), *request.prompts[1:])
     frame = Frame(geometry, channels, height, width, fps, prompts)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, takewhile
+from operator import itemgetter
 
 import torch
 from jaxtyping import Float
@@ -18,7 +19,7 @@ from torch import Tensor
 from chronotope.errors import UsageError
 from chronotope.generate.canvas import Canvas
 from chronotope.geometry import Slice
-from chronotope.prompt import prompts_between
+from chronotope.prompt import Prompt, prompts_between
 
 __all__ = ["Span", "Window", "excerpt", "guidance_scales", "rollout", "spans"]
 
@@ -69,7 +70,7 @@ def spans(canvas: Canvas, window: Window) -> list[Span]:
     known content in several places, since the way between two known places is planned as one. Otherwise each unknown
     stretch has its own windows, which run backward where only the end is known.
     """
-    total, fixed = len(canvas.slices), canvas.fixed.all(dim=2).all(dim=1).tolist()
+    total, fixed = len(canvas.slices), canvas.fixed_slices
     lengths = [piece.num_frames for piece in canvas.slices]
     if all(fixed):
         return []
@@ -91,22 +92,27 @@ def spans(canvas: Canvas, window: Window) -> list[Span]:
 
 def _stretch(lengths: list[int], fixed: list[bool], begin: int, end: int, window: Window) -> Iterator[Span]:
     """Yield the windows that generate the unknown slices from `begin` to `end` and see the known ones on both sides."""
-    before = next((n for n in range(begin) if not fixed[begin - 1 - n]), begin)
-    after = next((n for n in range(len(fixed) - end) if not fixed[end + n]), len(fixed) - end)
-    past, future = lengths[begin - before : begin][::-1], lengths[end : end + after]
+    past = _until_unknown(lengths[:begin][::-1], fixed[:begin][::-1])
+    future = _until_unknown(lengths[end:], fixed[end:])
     spare = 2 * window.frames - sum(lengths[begin:end])
     if past and future and spare >= past[0] + future[0]:  # the way between the two fits into one window
         yield Span(begin - _count(past, spare // 2), begin, end, end + _count(future, spare // 2))
         return
     # The first window sees a known past of up to twice its length, and has room for half a window of new frames.
     first = begin - _count(past, 2 * window.frames)
-    if first == begin - before:  # the slices before it are generated: see as many of them as any window does
+    if first == begin - len(past):  # the slices before it are generated: see as many of them as any window does
         first = max(0, first - window.context)
     done, room = begin, max(window.frames, sum(lengths[first:begin]) + window.frames // 2)
     while done < end:
-        until = min(end, max(done + 1, first + _count(lengths[first:], room)))
+        # of the slices only as many as could fit, so that the time does not grow with the square of the length
+        until = min(end, max(done + 1, first + _count(lengths[first : first + room], room)))
         yield Span(first, done, until, until + _count(future, window.frames // 2) if until == end else until)
         done, first, room = until, max(0, until - window.context), window.frames
+
+
+def _until_unknown(lengths: Sequence[int], fixed: Sequence[bool]) -> list[int]:
+    """Return the lengths of the known slices at the beginning."""
+    return [length for length, _ in takewhile(itemgetter(1), zip(lengths, fixed, strict=True))]
 
 
 def _count(lengths: Sequence[int], frames: int) -> int:
@@ -123,18 +129,18 @@ def guidance_scales(
     continues the same prompt is not guided, and one with a new prompt by `limit` at most. A negative prompt counts as a
     new prompt everywhere, since it has no effect without guidance.
     """
-    generated: set[int] = set()
+    done = 0  # the end of what earlier windows generated
     previous: set[str] = set()
     scales = []
     for span in windows:
-        texts = {prompt.text for prompt in excerpt(canvas, *span.place(len(canvas.slices))).prompts}
-        if generated.isdisjoint(range(span.first, span.begin)):
+        texts = {prompt.text for prompt in _prompts(canvas, *span.place(len(canvas.slices)))}
+        if span.first >= done:
             scales.append(scale)
         elif negative_prompt or not texts <= previous:
             scales.append(min(scale, limit))
         else:
             scales.append(min(scale, 1.0))
-        generated |= set(range(span.begin, span.end))
+        done = span.end
         previous = texts  # only of the last window: a story that returns to an earlier prompt counts as new
     return scales
 
@@ -171,16 +177,21 @@ def excerpt(canvas: Canvas, first: int, stop: int) -> Canvas:
     """Return some slices as a canvas of their own: times begin at 0, with the prompts of that time."""
     begin = canvas.slices[first].start
     slices = tuple(Slice(piece.start - begin, piece.num_frames) for piece in canvas.slices[first:stop])
-    prompts = prompts_between(canvas.prompts, begin / canvas.fps, (begin + slices[-1].stop) / canvas.fps)
     rest = None if canvas.rest is None else canvas.rest[first:stop]
     return replace(
         canvas,
         slices=slices,
-        prompts=prompts,
+        prompts=_prompts(canvas, first, stop),
         known=canvas.known[first:stop],
         level=canvas.level[first:stop],
         rest=rest,
     )
+
+
+def _prompts(canvas: Canvas, first: int, stop: int) -> tuple[Prompt, ...]:
+    """Return the prompts of some slices, with times that count from the first of them."""
+    begin, end = canvas.slices[first].start, canvas.slices[stop - 1].stop
+    return prompts_between(canvas.prompts, begin / canvas.fps, end / canvas.fps)
 
 
 def _with_history(part: Canvas, past: dict[int, Tensor], history: float) -> Canvas:

@@ -67,7 +67,7 @@ def sample(
         return canvas.known.clone()
     device = model.patch_in.weight.device
     known = patchify(canvas.known, geometry.patch_size)
-    noise = starting_noise(tuple(canvas.known.shape), seed, sampling.enlargement, geometry.patch_size)  # type: ignore[arg-type]
+    noise = starting_noise(tuple(canvas.known.shape), seed, sampling.enlargement, geometry.patch_size[1:])  # type: ignore[arg-type]
     noise = patchify(noise, geometry.patch_size)
     level = canvas.level.reshape(-1, 1)
     rest = torch.zeros_like(level) if canvas.rest is None else canvas.rest.reshape(-1, 1)

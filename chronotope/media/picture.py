@@ -1,7 +1,6 @@
-"""Read, write and resize pictures; size limits, partial files and stored settings, which videos share.
+"""Write and resize pictures; partial files and stored settings, which videos share.
 
-A picture is read as 8-bit RGB, oriented by its EXIF data, with transparency over white. `video.py` re-exports the
-public functions.
+`video.py` re-exports the public functions.
 """
 
 from __future__ import annotations
@@ -10,52 +9,29 @@ import contextlib
 import errno
 import json
 import os
-import struct
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from chronotope.errors import FileProblem, UsageError, suggest
+from chronotope.media.files import MAX_FILE_SIDE, reason
+from chronotope.media.stills import EXIF_DESCRIPTION
 from chronotope.storage import MAX_NAME_BYTES, atomic_file
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 __all__ = ["fit", "resize", "write_image"]
 
-MAX_FILE_SIDE = 16384
-MAX_FILE_PIXELS = 2**28
+MAX_FRAME_PIXELS = 2**28  # that are written
 
 PICTURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-ANIMATED = {"GIF", "WEBP", "PNG", "TIFF"}  # not JPEG: further pictures in a phone's JPEG are previews, not later frames
-EXIF_ORIENTATION, EXIF_DESCRIPTION = 0x0112, 0x010E
+TIMINGS = "seconds"  # where it is a table, it holds how long each part of the work took
 
 Frame = UInt8[np.ndarray, "h w 3"]
-Number = int | float  # the runtime type check in tests does not accept an int as a float
 
 
 # Files
-
-
-def check_readable(path: str | Path) -> Path:
-    """Return the path of an existing file that is not empty; raise FileProblem otherwise."""
-    path = Path(path)
-    if path.is_dir():
-        raise FileProblem(f"{path} is a folder; give the path of a video or picture file in it.")
-    try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except FileNotFoundError:
-        raise FileProblem(f"{path} does not exist; give the path of a video or picture file.") from None
-    except OSError as error:
-        raise FileProblem(f"{path} cannot be read ({reason(error)}); check the path and its permissions.") from None
-    if empty:
-        raise FileProblem(f"{path} is empty (0 bytes); a video or picture file is needed.")
-    return path
 
 
 def check_writable(path: str | Path, suffixes: dict[str, Any]) -> Path:
@@ -93,31 +69,16 @@ def _check_name(path: Path) -> None:
         ) from None
 
 
-def check_size(path: Path, width: int, height: int) -> None:
-    """Raise FileProblem for an absurd frame size, before memory is allocated for it."""
-    if max(width, height) > MAX_FILE_SIDE or width * height > MAX_FILE_PIXELS:
-        raise FileProblem(
-            f"{path} declares frames of {width}x{height} pixels; at most {MAX_FILE_SIDE} a side and"
-            f" {MAX_FILE_PIXELS / 1e6:.0f} million in total are accepted."
-            " If the file is not damaged, scale it down first."
-        )
-
-
 def check_frame(path: Path, frame: Frame) -> None:
     """Raise UsageError unless `frame` is an 8-bit RGB frame of an acceptable size."""
     shape = tuple(getattr(frame, "shape", ()))
     if len(shape) != 3 or shape[2] != 3 or 0 in shape or frame.dtype != np.uint8:
         got = f"{frame.dtype} {list(shape)}" if shape else type(frame).__name__
         raise UsageError(f"a frame for {path} is {got}; uint8 [height, width, 3] is needed.")
-    if max(shape) > MAX_FILE_SIDE or shape[0] * shape[1] > MAX_FILE_PIXELS:
+    if max(shape) > MAX_FILE_SIDE or shape[0] * shape[1] > MAX_FRAME_PIXELS:
         raise UsageError(
             f"a frame for {path} is {shape[1]}x{shape[0]} pixels; at most {MAX_FILE_SIDE} a side can be written."
         )
-
-
-def reason(error: Exception) -> str:
-    """Return the message of a system or library error, without error numbers and paths."""
-    return str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
 
 
 def sidecar(path: Path) -> Path:
@@ -133,6 +94,13 @@ def settings_json(path: Path, metadata: dict[str, Any] | None) -> str:
         raise UsageError(
             f"the settings to store in {path} are not JSON ({error}); use texts, numbers, lists and dicts."
         ) from None
+
+
+def tag_json(path: Path, metadata: dict[str, Any] | None) -> str:
+    """Return the settings for a tag inside the file: all but timings, so that the same video is the same bytes."""
+    if metadata is not None and isinstance(metadata.get(TIMINGS), dict):
+        metadata = {name: value for name, value in metadata.items() if name != TIMINGS}
+    return settings_json(path, metadata)
 
 
 @contextlib.contextmanager
@@ -161,106 +129,6 @@ def file_with_sidecar(path: Path, settings: Callable[[], str]) -> Iterator[Path]
 # Pictures
 
 
-def is_picture(path: Path) -> bool:
-    """Return whether Pillow should read this file, by its first bytes rather than its name."""
-    with path.open("rb") as file:
-        head = file.read(12)
-    webp = head[:4] == b"RIFF" and head[8:] == b"WEBP"
-    motion_jpeg = path.suffix.lower() in (".mjpeg", ".mjpg")  # concatenated pictures, which FFmpeg reads as a video
-    return webp or (
-        not motion_jpeg and head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*"))
-    )
-
-
-@contextlib.contextmanager
-def open_picture(path: Path) -> Iterator[Image.Image]:
-    """Open a picture whose size is accepted; raise FileProblem for every error of Pillow."""
-    from PIL import Image, UnidentifiedImageError
-
-    limit = Image.MAX_IMAGE_PIXELS
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of unusual metadata
-            Image.MAX_IMAGE_PIXELS = None  # check_size applies our own limit, and its message names the size
-            with Image.open(path, formats=["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]) as image:
-                check_size(path, *image.size)
-                yield image
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
-        why = "it is damaged or has another format" if isinstance(error, UnidentifiedImageError) else reason(error)
-        raise FileProblem(
-            f"{path} cannot be read as a picture ({why}); a complete PNG, JPEG, WebP, GIF or TIFF is needed."
-        ) from None
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-
-
-def picture_frames(path: Path) -> Iterator[tuple[float, float, Frame]]:
-    """Yield (time, seconds on screen, pixels) of each frame; a still picture is one frame of one second."""
-    with open_picture(path) as image:
-        count, time = _num_frames(image), 0.0
-        for index in range(count):
-            image.seek(index)
-            image.load()
-            seconds = float(image.info.get("duration", 0)) / 1000 if count > 1 else 1.0
-            seconds = seconds if seconds > 0.01 else 0.1  # browsers play shorter durations as 0.1 s
-            yield time, seconds, _to_rgb(image, path)
-            time += seconds
-
-
-def _num_frames(image: Image.Image) -> int:
-    return getattr(image, "n_frames", 1) if image.format in ANIMATED else 1
-
-
-def _to_rgb(image: Image.Image, path: Path) -> Frame:
-    """Convert one picture to 8-bit RGB, oriented by its EXIF data, with transparency over white."""
-    from PIL import ImageOps
-
-    image = ImageOps.exif_transpose(image)
-    if image.mode == "F":
-        raise FileProblem(f"{path} holds floating-point values; a picture with 8 or 16 bits a channel is needed.")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        return np.repeat(((grey * 255 + 32767) // 65535).astype(np.uint8)[..., None], 3, axis=2)
-    if image.has_transparency_data:
-        return over_white(np.asarray(image.convert("RGBA")))
-    return np.array(image.convert("RGB"))
-
-
-def over_white(rgba: UInt8[np.ndarray, "h w 4"]) -> Frame:
-    """Composite a transparent picture over white."""
-    alpha = rgba[..., 3:].astype(np.uint32)
-    return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-
-def picture_facts(path: Path) -> tuple[dict[str, Any], bool]:
-    """Return the fields of VideoInfo that a picture's header holds, and whether the picture has one frame."""
-    with open_picture(path) as image:
-        kind = (image.format or "picture").lower()
-        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
-        upright = orientation < 5 or image.format == "TIFF"  # Pillow has already rotated the size of a TIFF
-        facts = dict(
-            path=path,
-            container=kind,
-            codec=kind,
-            pixel_format=image.mode.lower(),
-            width=image.width if upright else image.height,
-            height=image.height if upright else image.width,
-            rotation={3: 180, 6: 90, 8: 270}.get(orientation, 0),
-            pixel_aspect=1.0,
-            metadata={
-                str(key): str(value) for key, value in image.info.items() if isinstance(value, str | int | float)
-            },
-        )
-        return facts, _num_frames(image) == 1
-
-
-def picture_comments(path: Path) -> list[str]:
-    """Return the texts in a picture that may hold its settings."""
-    with open_picture(path) as image:
-        texts = [image.info.get("comment", ""), image.getexif().get(EXIF_DESCRIPTION, "")]
-    return [text.decode(errors="replace") if isinstance(text, bytes) else str(text) for text in texts]
-
-
 def comment_gif(path: Path, text: str) -> None:
     """Insert a comment before the first frame of a GIF, where readers expect it; FFmpeg does not write comments."""
     data, content = text.encode("ascii"), path.read_bytes()
@@ -276,7 +144,7 @@ def write_image(path: str | Path, frame: Frame, metadata: dict[str, Any] | None 
 
     path = check_writable(path, PICTURE_FORMATS)
     check_frame(path, frame)
-    kind, text = PICTURE_FORMATS[path.suffix.lower()], settings_json(path, metadata)
+    kind, text = PICTURE_FORMATS[path.suffix.lower()], tag_json(path, metadata)
     options: dict[str, Any] = {"PNG": {}, "JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}[kind]
     if text and kind == "PNG":
         options["pnginfo"] = PngImagePlugin.PngInfo()
@@ -286,7 +154,7 @@ def write_image(path: str | Path, frame: Frame, metadata: dict[str, Any] | None 
         options["exif"][EXIF_DESCRIPTION] = text
     elif len(text) < 65000:  # the longest comment that a JPEG can hold; the sidecar holds any length
         options["comment"] = text
-    with file_with_sidecar(path, lambda: text) as growing:
+    with file_with_sidecar(path, lambda: settings_json(path, metadata)) as growing:
         Image.fromarray(frame).save(growing, format=kind, **options)
 
 

@@ -1,59 +1,32 @@
 """Read any file that FFmpeg decodes as RGB frames, and write frames to files that browsers play.
 
 A picture is a video of one frame. Times are seconds since the first frame on screen. Frames are rotated as the file
-declares and never rescaled. Frames are streamed one at a time; only `read` holds all of them in memory.
+declares. Frames are streamed one at a time; only `read` holds all of them in memory. A guarded child process decodes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
-from chronotope.media.frames import (
-    SIZE_TAG,
-    conversion_flags,
-    frame_spans,
-    measure_rate,
-    open_source,
-    open_video,
-    select_frames,
-)
-from chronotope.media.picture import (
-    PICTURE_FORMATS,
-    Frame,
-    Number,
-    check_frame,
-    check_readable,
-    check_writable,
-    comment_gif,
-    file_with_sidecar,
-    fit,
-    is_picture,
-    picture_comments,
-    reason,
-    resize,
-    settings_json,
-    sidecar,
-    write_image,
-)
-
-if TYPE_CHECKING:
-    import av
-    import av.container
-    import av.filter
+from chronotope.media.display import FrameMemory, FullError, OtherSizeError, Reading
+from chronotope.media.files import check_readable, reason
+from chronotope.media.frames import Number, measure_rate
+from chronotope.media.picture import Frame, fit, resize, sidecar, write_image
+from chronotope.media.pool import ask
+from chronotope.media.writer import VIDEO_FORMATS, VideoWriter, write
 
 __all__ = [
+    "MAX_READ_BYTES",
+    "VIDEO_FORMATS",
     "Video",
     "VideoInfo",
     "VideoWriter",
@@ -69,16 +42,10 @@ __all__ = [
 ]
 
 MAX_READ_BYTES = 2**34
-KEYFRAME_EVERY = 12  # frames; few, so that reading a clip from the middle of a file is fast
-
-VIDEO_FORMATS = {
-    ".mp4": ("mp4", "libx264"),
-    ".m4v": ("mp4", "libx264"),
-    ".mov": ("mov", "libx264"),
-    ".mkv": ("matroska", "libx264"),
-    ".webm": ("webm", "libvpx-vp9"),
-    ".gif": ("gif", "gif"),
-}
+SMALL_READ_BYTES = 2**29  # that every file may fill
+PIXELS_PER_BYTE = 2048  # bytes of pixels that `read` accepts for a byte of the file beyond SMALL_READ_BYTES
+MAX_PIXEL_ASPECT = 10  # a larger one is taken for damage
+MAX_SIDECAR = 2**26  # bytes
 
 
 @dataclass(frozen=True)
@@ -123,6 +90,16 @@ class VideoInfo:
     pixel_aspect: float  # width / height of one pixel
     metadata: dict[str, str]
 
+    @property
+    def square_size(self) -> tuple[int, int]:
+        """Width and height in pixels that are square, as players show them."""
+        return _square_width(self.width, self.pixel_aspect), self.height
+
+
+def _square_width(width: int, aspect: float) -> int:
+    plausible = 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT
+    return max(1, round(width * aspect)) if plausible else width
+
 
 # Reading
 
@@ -131,50 +108,85 @@ def stream(
     path: str | Path, *, fps: Number | None = None, start: Number = 0.0, seconds: Number | None = None
 ) -> Iterator[Frame]:
     """Yield the frames that begin in a window; with `fps`, the frame on screen at every output time."""
-    _, chosen = select_frames(path, fps, start, seconds)
-    return (timed.pixels() for timed in chosen)
+    return _Frames(Reading(path, fps, start, seconds).begin())
 
 
-def read(path: str | Path, *, fps: Number | None = None, start: Number = 0.0, seconds: Number | None = None) -> Video:
+class _Frames(Iterator[Frame]):
+    """The pixels of a reading; closing it, or dropping it, ends the decoding."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+
+    def __next__(self) -> Frame:
+        return next(self.reading).pixels
+
+    def close(self) -> None:
+        self.reading.close()
+
+
+def read(
+    path: str | Path,
+    *,
+    fps: Number | None = None,
+    start: Number = 0.0,
+    seconds: Number | None = None,
+    square_pixels: bool = False,
+    max_bytes: int | None = None,
+) -> Video:
     """Read a video into memory; without `fps`, every frame once and the file's average rate.
 
-    Raises UsageError beyond 16 GiB of pixels and FileProblem where frames differ in size.
+    With `square_pixels`, frames whose pixels are not square are resampled in width, as players show them. Raises
+    UsageError beyond `max_bytes` of pixels and FileProblem where frames differ in size. The default limit is 512 MiB,
+    or 2,048 bytes of pixels for each byte of the file if that is more, and at most 16 GiB: a small file of a stranger
+    must not fill the memory.
     """
-    opened, chosen = select_frames(path, fps, start, seconds)
-    pixels, last = bytearray(), 0.0
-    times: list[float] = []
-    shape: tuple[int, ...] = ()
-    for timed in chosen:
-        time, last, frame = timed.time, timed.seconds, timed.pixels()
-        shape = shape or frame.shape
-        if frame.shape != shape:
-            raise FileProblem(
-                f"{path} changes size at frame {len(times)}; all frames must be {shape[1]}x{shape[0]} like the first."
-            )
-        times.append(time)
-        pixels += frame.data
-        if len(pixels) > MAX_READ_BYTES:
-            limit = f"{MAX_READ_BYTES >> 30} GiB were full after {time:.0f} seconds"
-            raise UsageError(
-                f"{path} is too long to hold in memory ({limit}); read fewer seconds or a lower fps, or use stream()."
-            )
-    rate = fps or measure_rate(times, last, opened.rate, opened.tick)[0]
-    return Video(np.frombuffer(pixels, np.uint8).reshape(-1, *shape), float(rate))
+    memory = FrameMemory()
+    reading = Reading(path, fps, start, seconds, allocate=memory.append)
+    allowed = max(SMALL_READ_BYTES, reading.file_bytes * PIXELS_PER_BYTE)
+    memory.most_bytes = max_bytes or min(MAX_READ_BYTES, allowed)
+    times, last = list[float](), 0.0
+    try:
+        for frame in reading:
+            times.append(frame.time)
+            last = frame.seconds
+    except OtherSizeError:
+        raise FileProblem(
+            f"{path} changes size at frame {len(times)}; all frames must be"
+            f" {memory.shape[1]}x{memory.shape[0]} like the first."
+        ) from None
+    except FullError:
+        limit = f"{memory.most_bytes / 2**30:.3g} GiB were full after {times[-1] if times else 0:.0f} seconds"
+        raise UsageError(
+            f"{path} is too long to hold in memory ({limit}); read fewer seconds or a lower fps, or use stream()."
+        ) from None
+    finally:
+        reading.close()
+    rate = float(fps or measure_rate(times, last, reading.rate, reading.tick, bool(reading.exact))[0])
+    aspect = reading.pixel_aspect
+    del reading, frame  # they refer to the last frames, and unused memory can only go back without it
+    frames = memory.frames()
+    return Video(_squared(frames, aspect) if square_pixels else frames, rate)
 
 
-def read_image(path: str | Path) -> Frame:
-    """Read a picture, or the first frame of a video; transparency is composited over white."""
-    return next(stream(path))
+def read_image(path: str | Path, *, square_pixels: bool = False) -> Frame:
+    """Read a picture, or the first frame of a video; transparency is composited over white.
+
+    With `square_pixels`, it is resampled in width where its pixels are not square.
+    """
+    reading = Reading(path, None, 0.0, None, count=1)
+    frame = next(reading).pixels
+    return _squared(frame, reading.pixel_aspect) if square_pixels else frame
+
+
+def _squared(frames: np.ndarray, aspect: float) -> np.ndarray:
+    """Resample one frame or many to square pixels."""
+    height, width = frames.shape[-3:-1]
+    return resize(frames, height, _square_width(width, aspect))
 
 
 def probe(path: str | Path) -> VideoInfo:
     """Return the facts about a video or picture file, with its exact number of frames."""
-    opened = open_source(path, 0.0)
-    spans = frame_spans(opened.facts) or [(frame.time, frame.seconds) for frame in opened.frames]
-    times, last = [time for time, _ in spans], spans[-1][1]
-    fps, variable = measure_rate(times, last, opened.rate, opened.tick)
-    seconds = times[-1] - times[0] + last if variable else len(times) / fps
-    return VideoInfo(**opened.facts, num_frames=len(times), fps=fps, variable_frame_rate=variable, seconds=seconds)
+    return VideoInfo(path=Path(path), **ask(path, "probe"))
 
 
 def read_origin(path: str | Path) -> dict[str, Any] | None:
@@ -185,13 +197,9 @@ def read_origin(path: str | Path) -> dict[str, Any] | None:
     path = check_readable(path)
     texts: list[str] = []
     with contextlib.suppress(FileProblem):  # a damaged file may still have a sidecar
-        if is_picture(path):
-            texts = picture_comments(path)
-        else:
-            with open_video(path)[0] as container:
-                texts = [text for key, text in container.metadata.items() if key.lower() == "comment"]
+        texts = ask(path, "comments")["texts"]
     tags = next(filter(None, map(_settings, texts)), None)
-    beside = _settings(sidecar(path).read_text(errors="replace")) if sidecar(path).is_file() else None
+    beside = _settings(_sidecar_text(sidecar(path)))
     if tags is None or beside is None:
         return tags if beside is None else beside
     # the tags of an interrupted file hold the planned number of frames, the sidecar the actual number
@@ -199,230 +207,20 @@ def read_origin(path: str | Path) -> dict[str, Any] | None:
     return beside if agree else tags
 
 
+def _sidecar_text(path: Path) -> str:
+    """Return the text of a sidecar; "" where there is none."""
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_SIDECAR:
+            return ""
+        return path.read_text(errors="replace")
+    except OSError as error:
+        raise FileProblem(f"{path} cannot be read ({reason(error)}); check the file and its permissions.") from None
+
+
 def _settings(text: str) -> dict[str, Any] | None:
     """Parse a comment as settings; None where it is not a JSON object."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):  # the second by a stranger's deeply nested list
         origin = json.loads(text)
         if isinstance(origin, dict):
             return origin
     return None
-
-
-# Writing
-
-
-def write(
-    path: str | Path,
-    frames: Frames | Iterable[Frame],
-    fps: Number,
-    *,
-    metadata: dict[str, Any] | None = None,
-    crf: int = 16,
-) -> None:
-    """Write frames as a video (.mp4 .m4v .mov .mkv .webm .gif), or a single frame as a picture (.png .jpg .jpeg .webp).
-
-    `metadata` is stored in the file and in a sidecar JSON; `crf` is the quality, from 1 (best) to 51 (smallest file).
-    """
-    path = Path(path)
-    if path.suffix.lower() in PICTURE_FORMATS:
-        found = list(itertools.islice(frames, 2))
-        if len(found) != 1:
-            raise UsageError(
-                f"{path} must hold exactly one frame and got {'more' if found else 'none'}; use .mp4 for a video."
-            )
-        write_image(path, found[0], metadata)
-        return
-    with VideoWriter(path, fps, metadata=metadata, crf=crf) as writer:
-        for frame in frames:
-            writer.add(frame)
-
-
-class VideoWriter:
-    """Write a video frame by frame; the file gets its name when it is complete, and a failure leaves no file.
-
-    A `watchable` file can be played while it is written (as `growing`, from the first frame on), and after a crash.
-    Otherwise an .mp4 file is reordered at the end (faststart), so that browsers can start to play it before all of it
-    is loaded.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        fps: Number,
-        *,
-        metadata: dict[str, Any] | None = None,
-        crf: int = 16,
-        watchable: bool = False,
-    ) -> None:
-        self.path = check_writable(path, VIDEO_FORMATS)
-        self.codec = VIDEO_FORMATS[self.path.suffix.lower()][1]
-        if not 0.01 <= fps <= 1000:
-            raise UsageError(f"fps is {fps:g}; it must be between 0.01 and 1000.")
-        if self.codec == "gif" and fps > 50:
-            raise UsageError(f"fps is {fps:g}; a GIF shows at most 50 frames a second. Use .mp4.")
-        if not 1 <= crf <= 51:
-            raise UsageError(f"crf is {crf}; it must be between 1 (best) and 51 (smallest).")
-        self.rate = Fraction(fps).limit_denominator(100_000)
-        self.crf = crf
-        self.num_frames = 0
-        self.watchable = watchable
-        self._text = settings_json(self.path, metadata)
-        self._shape: tuple[int, ...] = ()
-        self._files = contextlib.ExitStack()
-        self._closed = False
-
-    def __enter__(self) -> VideoWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.finish()
-        else:
-            self.abort()
-
-    def add(self, frame: Frame) -> None:
-        """Append one frame; every frame must have the size of the first."""
-        if self._closed:
-            raise UsageError(f"{self.path} is already closed, so no frame can be added to it.")
-        check_frame(self.path, frame)
-        if self._shape and frame.shape != self._shape:
-            raise UsageError(
-                f"frame {self.num_frames} for {self.path} is {frame.shape[1]}x{frame.shape[0]} and the first was"
-                f" {self._shape[1]}x{self._shape[0]}; all frames must have the same size."
-            )
-        with self._or_abort():
-            if not self._shape:
-                self._shape = frame.shape
-                self.growing = self._files.enter_context(file_with_sidecar(self.path, lambda: self._text))
-                self._start(frame.shape[0], frame.shape[1])
-            self._container.mux(self._track.encode(self._converted(frame)))
-        self.num_frames += 1
-
-    def finish(self, metadata: dict[str, Any] | None = None) -> None:
-        """Complete the file and rename it to its path; do nothing if it is already closed.
-
-        `metadata` replaces the settings in the sidecar, for facts that are known only at the end.
-        """
-        if self._closed:
-            return
-        self._text = self._text if metadata is None else settings_json(self.path, metadata)
-        if not self._shape:
-            self._closed = True
-            raise UsageError(f"no frames were given for {self.path}, so it was not written; at least one is needed.")
-        try:
-            with self._or_abort():
-                self._container.mux(self._track.encode(None))
-                self._files.close()  # closes the container, then renames the file
-            self._closed = True
-        finally:
-            self.abort()  # does nothing after success
-
-    def abort(self) -> None:
-        """Delete what was written so far; do nothing if the file is already closed."""
-        if self._closed:
-            return
-        self._closed = True
-        with contextlib.suppress(Exception):  # libav may complain about its interrupted file
-            self._files.__exit__(_AbortedError, _AbortedError(), None)
-
-    @contextlib.contextmanager
-    def _or_abort(self) -> Iterator[None]:
-        """On an error of libav or the disk, delete what was written and raise FileProblem."""
-        import av
-
-        try:
-            yield
-        except (av.FFmpegError, OSError) as error:
-            self.abort()
-            size = f"{self._shape[1]}x{self._shape[0]}"
-            raise FileProblem(
-                f"{self.path} cannot be written ({reason(error)}); check the disk, and that the format allows {size}."
-            ) from error
-
-    def _start(self, height: int, width: int) -> None:
-        """Open the file; called at the first frame, when the size is known."""
-        import av
-
-        av.logging.set_libav_level(av.logging.PANIC)
-        muxer = VIDEO_FORMATS[self.path.suffix.lower()][0]
-        options = {"flush_packets": "1"} if self.watchable else {}
-        if muxer in ("mp4", "mov"):
-            options["movflags"] = "use_metadata_tags+" + ("hybrid_fragmented" if self.watchable else "faststart")
-        if self.codec == "gif" and self._text:
-            self._files.callback(comment_gif, self.growing, self._text)  # runs after the container is closed
-        self._container = av.open(str(self.growing), "w", format=muxer, options=options)
-        self._files.callback(self._container.close)
-        if self._text:
-            self._container.metadata["comment"] = self._text
-        # H.264 in 4:2:0 allows only even sizes: an odd edge is repeated once, and a tag tells our reader the true size
-        self._pad = ((0, height % 2), (0, width % 2), (0, 0)) if self.codec == "libx264" else ((0, 0), (0, 0), (0, 0))
-        if np.any(self._pad):
-            self._container.metadata[SIZE_TAG] = f"{width}x{height}"
-        track: av.VideoStream
-        track = self._container.add_stream(self.codec, rate=self.rate, options=self._options())  # type: ignore[assignment]
-        track.height, track.width = height + self._pad[0][1], width + self._pad[1][1]
-        track.pix_fmt = "pal8" if self.codec == "gif" else "yuv420p"
-        if self.codec == "gif":
-            self._palette = _palette_graph(width, height, 1 / self.rate)
-        else:
-            context = track.codec_context
-            context.gop_size = KEYFRAME_EVERY
-            # 1 means BT.709 for the first three and studio range for the last
-            context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
-        self._track = track
-
-    def _options(self) -> dict[str, str]:
-        """Return the options of the encoder."""
-        if self.codec == "libvpx-vp9":  # its crf runs to 63; adding 8 gives about the same quality
-            return {"crf": str(self.crf + 8), "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
-        if self.codec == "libx264":
-            # the macroblock tree of x264 reads uninitialised memory: small videos would differ from run to run
-            return {"crf": str(self.crf), "preset": "medium", "x264-params": "mbtree=0"}
-        return {}
-
-    def _converted(self, frame: Frame) -> av.VideoFrame:
-        """Convert a frame to the pixel format of the encoder."""
-        import av
-        from av.video.reformatter import ColorRange, Colorspace
-
-        if np.any(self._pad):
-            frame = np.pad(frame, self._pad, mode="edge")
-        image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        image.pts, image.time_base = self.num_frames, 1 / self.rate
-        if self.codec == "gif":
-            self._palette.vpush(image)
-            return self._palette.vpull()
-        return image.reformat(
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            interpolation=conversion_flags(sharp=True),
-            threads=1,
-        )
-
-
-class _AbortedError(Exception):
-    """Raised into the context of the open file to delete it instead of renaming it."""
-
-
-def _palette_graph(width: int, height: int, tick: Fraction) -> av.filter.Graph:
-    """Build a filter that chooses the 256 colours of every frame of a GIF separately."""
-    import av
-    import av.filter
-
-    graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("rgb24"), time_base=tick)
-    split, make, use = (
-        graph.add("split"),
-        graph.add("palettegen", "stats_mode=single"),
-        graph.add("paletteuse", "new=1"),
-    )
-    source.link_to(split)
-    split.link_to(make, 0, 0)
-    split.link_to(use, 1, 0)
-    make.link_to(use, 0, 1)
-    use.link_to(graph.add("buffersink"))
-    graph.configure()
-    return graph

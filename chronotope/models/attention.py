@@ -25,7 +25,7 @@ class Segments:
     """
 
     lengths: tuple[int, ...]
-    _ends: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _ends: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def ends(self, device: torch.device) -> Int[Tensor, " ends"]:
         """Return 0 and the end of each sample (cumulative lengths); copied to each device once, asynchronously."""

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from chronotope.errors import UsageError
 from chronotope.geometry import Slice
+from chronotope.models.linear import PointwiseConv2d
 
 __all__ = ["Autoencoder", "AutoencoderConfig"]
 
@@ -41,14 +42,19 @@ class AutoencoderConfig:
     decoder_blocks: tuple[int, ...] = (3, 3)
 
     def __post_init__(self) -> None:
-        halvings = len(self.widths) - 1
-        if self.stride[1] != self.stride[2] or self.fold * 2**halvings != self.stride[1]:
+        side = self.fold * self.step
+        if set(self.stride[1:]) != {side}:
             raise UsageError(
-                f"fold {self.fold} and {halvings} halvings of the resolution give stride {self.fold * 2**halvings}, "
+                f"fold {self.fold} and {len(self.widths) - 1} halvings of the resolution give stride {side}, "
                 f"expected {self.stride[1:]}"
             )
         if not len(self.widths) == len(self.encoder_blocks) == len(self.decoder_blocks):
             raise UsageError("widths, encoder_blocks and decoder_blocks must have one entry per resolution")
+
+    @property
+    def step(self) -> int:
+        """The side of the square of folded pixel blocks that one latent covers: each new resolution halves it."""
+        return 2 ** (len(self.widths) - 1)
 
     @property
     def folded_channels(self) -> int:
@@ -105,12 +111,11 @@ class Encoder(nn.Module):
             layers += [Block(width) for _ in range(config.encoder_blocks[level])]
         layers.append(
             _initialise_constant(
-                nn.Conv2d(widths[-1], 2 * config.channels, 1), config.channels * [0.0] + config.channels * [-6.0]
+                PointwiseConv2d(widths[-1], 2 * config.channels), config.channels * [0.0] + config.channels * [-6.0]
             )
         )
         self.layers = nn.Sequential(*layers)
-        step = config.stride[1] // config.fold
-        self.linear = nn.Conv2d(config.folded_channels, config.channels, step, stride=step)
+        self.linear = nn.Conv2d(config.folded_channels, config.channels, config.step, stride=config.step)
 
     def forward(self, folded: Float[Tensor, "b f h w"]) -> tuple[Tensor, Tensor]:
         mean, log_variance = self.layers(folded).chunk(2, dim=1)
@@ -129,15 +134,14 @@ class Decoder(nn.Module):
         for level in reversed(range(len(widths))):
             layers += [Block(widths[level]) for _ in range(config.decoder_blocks[level])]
             if level > 0:
-                layers += [nn.Conv2d(widths[level], 4 * widths[level - 1], 1), nn.PixelShuffle(2)]
+                layers += [PointwiseConv2d(widths[level], 4 * widths[level - 1]), nn.PixelShuffle(2)]
         layers.append(
             _initialise_constant(
                 nn.Conv2d(widths[0], config.folded_channels, 3, padding=1), config.folded_channels * [0.0]
             )
         )
         self.layers = nn.Sequential(*layers)
-        step = config.stride[1] // config.fold
-        self.linear = nn.ConvTranspose2d(config.channels, config.folded_channels, step, stride=step)
+        self.linear = nn.ConvTranspose2d(config.channels, config.folded_channels, config.step, stride=config.step)
         self.current = slice(config.channels + 1, 2 * config.channels + 1)
         # the largest standard deviation of latent noise that these weights were trained with
         self.register_buffer("trained_noise", torch.zeros(()))
@@ -179,7 +183,7 @@ class Autoencoder(nn.Module):
 
     def corners(self, folded: Float[Tensor, "b f h w"]) -> Float[Tensor, "n v"]:
         """Return whole blocks of `stride` pixels as rows of values, in the order of the weights of the linear paths."""
-        step = self.config.stride[1] // self.config.fold
+        step = self.config.step
         return rearrange(folded, "b f (h i) (w j) -> (b h w) (f i j)", i=step, j=step)
 
     @torch.no_grad()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from chronotope.errors import UsageError
 from chronotope.models.attention import Segments, packed_attention
+from chronotope.models.linear import Linear
 from chronotope.models.refinement import Grid, Refinement
 from chronotope.models.rope import rotary_angles, rotate
 from chronotope.models.text import TextEncoder
@@ -92,12 +93,12 @@ class Block(nn.Module):
         super().__init__()
         self.head_dim = config.head_dim
         self.offset = nn.Parameter(torch.zeros(6 * config.width))
-        self.qkv = nn.Linear(config.width, 3 * config.width, bias=False)
+        self.qkv = Linear(config.width, 3 * config.width, bias=False)
         self.q_scale = nn.Parameter(torch.ones(config.head_dim))
         self.k_scale = nn.Parameter(torch.ones(config.head_dim))
-        self.out = nn.Linear(config.width, config.width, bias=False)
-        self.up = nn.Linear(config.width, 2 * config.hidden, bias=False)
-        self.down = nn.Linear(config.hidden, config.width, bias=False)
+        self.out = Linear(config.width, config.width, bias=False)
+        self.up = Linear(config.width, 2 * config.hidden, bias=False)
+        self.down = Linear(config.hidden, config.width, bias=False)
 
     def forward(
         self,
@@ -107,9 +108,7 @@ class Block(nn.Module):
         angles: tuple[Tensor, Tensor],
         segments: Segments,
     ) -> Float[Tensor, "n d"]:
-        before, after = (modulation + self.offset.to(modulation.dtype)).split(
-            [2 * x.shape[-1], 4 * x.shape[-1]], dim=-1
-        )
+        before, after = (modulation + self.offset.to(modulation.dtype)).split([2 * x.shape[1], 4 * x.shape[1]], dim=1)
         q, k, v = by_piece(x, lambda p: self.queries_keys_values(x[p], before[row[p]], (angles[0][p], angles[1][p])))
         attended = packed_attention(q, k, v, segments).flatten(1)
         del q, k, v
@@ -119,7 +118,7 @@ class Block(nn.Module):
         self, x: Float[Tensor, "n d"], modulation: Float[Tensor, "n 2*d"], angles: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, ...]:
         """Compute queries, keys and values, [n, heads, k] each."""
-        q, k, v = self.qkv(_modulate(x, *modulation.chunk(2, dim=-1))).unflatten(-1, (3, -1, self.head_dim)).unbind(1)
+        q, k, v = self.qkv(_modulate(x, *modulation.chunk(2, dim=1))).unflatten(1, (3, -1, self.head_dim)).unbind(1)
         q = rotate(F.rms_norm(q, (self.head_dim,), self.q_scale.to(q.dtype)), *angles)
         k = rotate(F.rms_norm(k, (self.head_dim,), self.k_scale.to(k.dtype)), *angles)
         return q, k, v
@@ -128,9 +127,9 @@ class Block(nn.Module):
         self, x: Float[Tensor, "n d"], attended: Float[Tensor, "n d"], modulation: Float[Tensor, "n 4*d"]
     ) -> Float[Tensor, "n d"]:
         """Add the output of attention and of the MLP to the residual stream."""
-        gate_a, shift_m, scale_m, gate_m = modulation.chunk(4, dim=-1)
+        gate_a, shift_m, scale_m, gate_m = modulation.chunk(4, dim=1)
         x = x + gate_a * self.out(attended)
-        gate, value = self.up(_modulate(x, shift_m, scale_m)).chunk(2, dim=-1)
+        gate, value = self.up(_modulate(x, shift_m, scale_m)).chunk(2, dim=1)
         return x + gate_m * self.down(F.silu(gate) * value)
 
 
@@ -143,7 +142,7 @@ def by_piece(x: Float[Tensor, "n d"], function: Callable[[slice], tuple[Tensor, 
     count, piece = len(x), PIECE if x.device.type == "cpu" else 16 * PIECE
     if count <= piece or torch.is_grad_enabled():
         return function(slice(None))
-    first = function(slice(0, piece))
+    first = function(slice(piece))
     wholes = tuple(part.new_empty(count, *part.shape[1:]) for part in first)
     for start in range(0, count, piece):
         parts = first if start == 0 else function(slice(start, start + piece))
@@ -154,7 +153,7 @@ def by_piece(x: Float[Tensor, "n d"], function: Callable[[slice], tuple[Tensor, 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     # the residual stream is in single precision; the input of a matrix product has the precision of the product
-    return torch.addcmul(shift, F.rms_norm(x, x.shape[-1:]).to(shift.dtype), 1 + scale)
+    return torch.addcmul(shift, F.rms_norm(x, x.shape[1:]).to(shift.dtype), 1 + scale)
 
 
 class DiT(nn.Module):
@@ -165,14 +164,14 @@ class DiT(nn.Module):
         self.config = config
         width = config.width
         self.text = TextEncoder(config.vocabulary_size, width, config.text_depth, config.head_dim)
-        self.patch_in = nn.Linear(config.token_size, width)
-        self.level_in = nn.Linear(256, width)
-        self.signals_in = nn.Linear(NUM_SIGNALS, width)
-        self.row_out = nn.Linear(width, width)
-        self.modulation = nn.Linear(width, 6 * width)
+        self.patch_in = Linear(config.token_size, width)
+        self.level_in = Linear(256, width)
+        self.signals_in = Linear(NUM_SIGNALS, width)
+        self.row_out = Linear(width, width)
+        self.modulation = Linear(width, 6 * width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
-        self.final_modulation = nn.Linear(width, 2 * width)
-        self.patch_out = nn.Linear(width, config.token_size)
+        self.final_modulation = Linear(width, 2 * width)
+        self.patch_out = Linear(width, config.token_size)
         # the attribute keeps its first name, because weights on disk are stored under it
         self.seams = Refinement(width, config.channels, config.patch_size, config.seam_width)
         self.initialise()
@@ -185,7 +184,7 @@ class DiT(nn.Module):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        nn.init.normal_(self.text.embedding.weight, std=1.0)
+        nn.init.normal_(self.text.embedding.weight)
         for module in (
             self.modulation,
             self.final_modulation,
@@ -212,7 +211,7 @@ class DiT(nn.Module):
         segments = Segments(batch.lengths)
         for block in self.blocks:
             x = block(x, modulation, batch.row, angles, segments)
-        shift, scale = self.final_modulation(rows)[batch.row].chunk(2, dim=-1)
+        shift, scale = self.final_modulation(rows)[batch.row].chunk(2, dim=1)
         # gather visual tokens by index rather than by mask: the size of a masked result would synchronise with the GPU
         place = torch.empty_like(batch.order).index_copy_(
             0, batch.order, torch.arange(len(batch.order), device=x.device)

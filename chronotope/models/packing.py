@@ -111,4 +111,4 @@ def unpack(
 ) -> list[Float[Tensor, "w p"]]:
     """Split the values of the visual tokens of a pack into samples, in the order that `pack` was given."""
     pieces = values.split([len(samples[i].noisy) for i in arranged])
-    return [piece for _, piece in sorted(zip(arranged, pieces, strict=True), key=lambda pair: pair[0])]
+    return [pieces[arranged.index(i)] for i in range(len(samples))]

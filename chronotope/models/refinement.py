@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from chronotope.models.linear import Linear
 from chronotope.models.patches import patchify, unpatchify
 
 __all__ = ["Grid", "Refinement"]
@@ -35,7 +36,7 @@ class Refinement(nn.Module):
     def __init__(self, width: int, channels: int, patch_size: tuple[int, int, int], hidden: int) -> None:
         super().__init__()
         self.patch_size = patch_size
-        self.spread = nn.Linear(width, patch_size[1] * patch_size[2] * hidden)
+        self.spread = Linear(width, patch_size[1] * patch_size[2] * hidden)
         self.gather = nn.Conv2d(hidden + channels, hidden, 3, padding=1)
         # output channels: first what a slice sends to the next slice, then what it sends to the previous one
         self.gather_in_time = nn.Conv2d(hidden + channels, 2 * hidden, 3, padding=1, bias=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from chronotope.models.attention import Segments, packed_attention
+from chronotope.models.linear import Linear
 from chronotope.models.rope import rotary_angles, rotate
 
 __all__ = ["TextEncoder", "Tokenizer", "learn_vocabulary"]
@@ -37,7 +38,7 @@ def learn_vocabulary(texts: Iterable[str], size: int) -> tuple[str, ...]:
 
     learner = Trained(BPE())
     # The library refuses lone surrogates, which JSON files may contain: "?" replaces them.
-    words = (_words(text.encode("utf-8", "replace").decode("utf-8")) for text in texts)
+    words = (_words(text.encode(errors="replace").decode()) for text in texts)
     learner.train_from_iterator(words, BpeTrainer(vocab_size=size, initial_alphabet=ALPHABET, show_progress=False))
     numbers = learner.get_vocab()
     return tuple(sorted(numbers, key=numbers.__getitem__))
@@ -61,19 +62,22 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text; those of the empty text are the opening token alone."""
-        ids = [0]
+        return [0, *(self.ids.get(piece, 1) for piece in self._pieces(text))]
+
+    def unknown_characters(self, text: str) -> list[str]:
+        """Return the characters of a text that have the id 1, each once, in lower case."""
+        return list(dict.fromkeys(piece for piece in self._pieces(text) if piece not in self.ids))
+
+    def _pieces(self, text: str) -> Iterator[str]:
+        """Yield the longest pieces of the vocabulary, and single characters where none begins."""
         for word in _words(text):
             start = 0
             while start < len(word):
                 for stop in range(min(len(word), start + self.longest), start, -1):
                     if word[start:stop] in self.ids:
-                        ids.append(self.ids[word[start:stop]])
-                        start = stop
                         break
-                else:
-                    ids.append(1)
-                    start += 1
-        return ids
+                yield word[start:stop]  # one character if the loop has found nothing
+                start = stop
 
 
 class TextBlock(nn.Module):
@@ -82,10 +86,10 @@ class TextBlock(nn.Module):
     def __init__(self, width: int, head_dim: int) -> None:
         super().__init__()
         self.head_dim = head_dim
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
-        self.up = nn.Linear(width, 4 * width, bias=False)
-        self.down = nn.Linear(2 * width, width, bias=False)
+        self.qkv = Linear(width, 3 * width, bias=False)
+        self.out = Linear(width, width, bias=False)
+        self.up = Linear(width, 4 * width, bias=False)
+        self.down = Linear(2 * width, width, bias=False)
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], segments: Segments) -> Tensor:
         normed = F.rms_norm(x, x.shape[-1:])

@@ -15,11 +15,12 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from chronotope.config import from_dict
 from chronotope.geometry import Frames
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.case import Case, SuiteItem, TaskInputs, basic_strata
 from chronotope.worlds.check import Check
-from chronotope.worlds.splits import Split, spec_key
+from chronotope.worlds.splits import Split, spec_key, split_of
 
 __all__ = ["Inject", "Rendered", "World"]
 
@@ -44,6 +45,7 @@ class World(ABC):
     name: ClassVar[str]
     licence: ClassVar[str]
     scopes: ClassVar[tuple[str, ...]]  # names of what a dataset may contain; the first is the default
+    spec_type: ClassVar[type[Any]]  # the dataclass of a spec
     suites: ClassVar[Mapping[str, Callable[[], Iterable[SuiteItem]]]] = {}
     tasks: ClassVar[tuple[str, ...]] = ()  # the tasks that a case of this world may have
     kinds: ClassVar[
@@ -63,20 +65,22 @@ class World(ABC):
         """Return the spec of this seed within a scope and a split."""
 
     @abstractmethod
-    def read_spec(self, data: Mapping[str, Any]) -> Any:
-        """Read a spec back from plain values; `config.to_dict` writes them."""
-
-    @abstractmethod
-    def split(self, spec: Any) -> Split:
-        """Return the split that a spec belongs to; this depends on the spec alone."""
-
-    @abstractmethod
     def render(self, spec: Any) -> Rendered:
         """Render a spec; the same spec gives the same bytes on one machine."""
 
     @abstractmethod
     def captions(self, spec: Any, count: int = 4) -> Mapping[str, tuple[str, ...]]:
         """Return up to `count` wordings of each level of detail, written from the spec."""
+
+    def read_spec(self, data: Mapping[str, Any]) -> Any:
+        """Read a spec back from plain values; `config.to_dict` writes them."""
+        return from_dict(self.spec_type, dict(data))
+
+    def split(self, spec: Any) -> Split:
+        """Return the split that a spec belongs to; this depends on the spec alone. The default reads its actors and
+        events.
+        """
+        return split_of(spec)
 
     def key(self, spec: Any) -> str:
         """Return the file name of a clip in a dataset, without suffix."""

@@ -39,7 +39,7 @@ LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(
 
 def test_all_commands_exist() -> None:
     expected = (
-        "generate, reconstruct, world stage, world table, encode, train autoencoder, train dit, info, "
+        "generate, reconstruct, world stage, world table, encode, train autoencoder, train dit, info, check, "
         "evaluate, compare, layers, memorisation, export-suite, validate-checks"
     ).split(", ")
     assert set(map(" ".join, LEAVES)) == set(expected)

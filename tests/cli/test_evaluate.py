@@ -5,16 +5,23 @@ trial of the checks.
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from chronotope.cli.evaluate import trial_text
 from chronotope.evaluate.attribution import attribution
 from chronotope.evaluate.report import write_report
 from chronotope.evaluate.suite import Case, read_cases, write_cases
+from chronotope.evaluate.trial import FEWEST, Trial
 from chronotope.media import video
+from chronotope.worlds.check import Check
 from chronotope.worlds.stage.render import render
-from tests.cli.models import refused, run
+from tests.cli.models import files_in, refused, run
+from tests.evaluate.suites import DYNAMIC, prompts_for
 from tests.evaluate.test_attribution import BACK, CASES, MODEL, TRUTH
 from tests.evaluate.test_report import validator
 
@@ -84,7 +91,7 @@ def test_a_stranger_scores_a_folder_and_compares(smoke: Path, tmp_path: Path) ->
     assert json.loads(run("info", str(plan), "--json").stdout)["videos"] == 24
     assert json.loads(run("info", str(smoke / "ledger.jsonl"), "--json").stdout)["lines"]["done"] == 24
     (tmp_path / "cut.json").write_text('{"version": 1}')
-    assert "it lacks about" in refused("compare", str(tmp_path / "cut.json"), str(out), status=1)
+    assert "lacks 'about'" in refused("compare", str(tmp_path / "cut.json"), str(out), status=1)
     next(videos.glob("*.mp4")).unlink()
     assert "is missing" in refused(
         "evaluate", "--videos", str(videos), "--specs", str(plan), "--out", str(out), status=1
@@ -139,15 +146,15 @@ def test_videos_elsewhere_are_found_again(tmp_path: Path) -> None:
     assert (
         json.loads((out / "report.json").read_text())["about"]["folder"] == "../theirs/made" and NO_VIDEO not in before
     )
-    result = run("memorisation", str(out), "--data", "small:8:3", "--baseline", "small:8:4", "--json")
+    clips = ("--data", "small:8:3", "--baseline", "small:8:4")
+    assert "name the folder with --folder" in refused("memorisation", str(out), *clips, status=1)
+    result = run("memorisation", str(out), *clips, "--folder", str(videos), "--json")
     assert result.exit_code == 0 and json.loads(result.stdout)["videos"] == len(CASES), result.output
     page = (out / "index.html").read_text()
     assert page.count("data:video") == before.count("data:video") > 0 and NO_VIDEO not in page
     validator().validate(json.loads((out / "report.json").read_text()))
     videos.rename(tmp_path / "gone")
-    assert "should lie in" in refused(
-        "memorisation", str(out), "--data", "small:8:3", "--baseline", "small:8:4", status=1
-    )
+    assert "should lie in" in refused("memorisation", str(out), *clips, "--folder", str(videos), status=1)
 
 
 def test_reconstruction_of_a_folder(tmp_path: Path) -> None:
@@ -187,7 +194,69 @@ def test_requests_that_make_no_sense(words: tuple[str, ...], says: str) -> None:
 
 
 def test_the_trial_prints_what_is_not_as_promised() -> None:
-    result = run("validate-checks", "--count", "4")
+    result = run("validate-checks", "--count", "2")
     assert "truth passes" in result.stdout and "frozen first frame" in result.stdout
     assert "too few clips to say anything about" in result.stdout and "every promise is kept" not in result.stdout
     assert (result.exit_code == 0) == ("every promise that could be tested is kept" in result.stdout)
+
+
+def test_rows_that_could_not_be_tested_say_so() -> None:
+    """No perfect score stands beside a fault that was injected three times."""
+    trial = Trial(codes=("MOT-DIR", "ID-COL", "SEAM"))
+    fails, holds = [Check("moves", "", "MOT-DIR", 0)], [Check("moves")]
+    for number in range(FEWEST):
+        trial.note_truth("all", holds)
+        trial.note_injected("MOT-DIR", fails)
+        if number < 3:
+            trial.note_injected("ID-COL", [Check("keeps its colour", "", "ID-COL", 0)])
+            trial.note_control("blank", fails)
+    lines = {line.split()[0]: line for line in trial_text(trial).splitlines()}
+    assert "100.0%" in lines["MOT-DIR"] and "not tested" not in lines["MOT-DIR"]
+    assert "not tested: 3 of at least 10 clips" in lines["ID-COL"] and "100.0%" not in lines["ID-COL"]
+    assert "not tested: 0 of at least 10 clips" in lines["SEAM"]
+    assert "fails not tested: 3 of at least 10 clips" in lines["blank"]
+
+
+def test_a_dry_run_refuses_what_the_export_refuses(tmp_path: Path) -> None:
+    prompts = prompts_for("worldscore", tmp_path)
+    words = ["export-suite", "--format", "worldscore", "--prompts", prompts, "--out", tmp_path / "out"]
+    for damage in (b"no picture", None):
+        picture = tmp_path / "data" / DYNAMIC["image"]
+        if damage is None:
+            picture.unlink()
+        else:
+            picture.write_bytes(damage)
+        said = {refused(*words, *more, status=1) for more in (("--dry-run",), ())}
+        assert len(said) == 1 and "007.png" in said.pop()
+    assert not (tmp_path / "out").exists() or not files_in(tmp_path / "out")
+    plain = ["export-suite", "--format", "evalcrafter", "--prompts", prompts_for("evalcrafter", tmp_path)]
+    assert "no folder" in refused(*plain, "--out", prompts, "--dry-run", status=1)
+    assert "seed is" in refused(*plain, "--out", tmp_path / "x", "--seed", str(2**63), "--dry-run", status=2)
+
+
+def test_a_report_and_its_ledger_and_videos_are_checked(smoke: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copied"
+    shutil.copytree(smoke, folder)
+    assert "nothing is wrong" in run("check", folder).stdout
+    first = json.loads((folder / "report.json").read_text())["cases"][0]["file"]
+    (folder / "videos" / first).write_bytes(b"other bytes")
+    result = run("check", folder)
+    assert result.exit_code == 1 and "is not the video that the ledger names" in result.stderr
+    lines = (folder / "ledger.jsonl").read_text().splitlines(keepends=True)
+    (folder / "ledger.jsonl").write_text("".join(lines[:-1]))
+    assert "was cut" in run("check", folder).stderr
+    assert "was cut" in refused("info", folder / "ledger.jsonl", status=1)
+    assert "was cut" in refused("evaluate", "small", "--suite", "smoke", "--out", folder, status=1)
+
+
+def test_two_evaluations_do_not_write_one_folder(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from chronotope.storage import locked\n"
+    code += "with locked(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()"
+    command = [sys.executable, "-c", code, tmp_path]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdin and holder.stdout and holder.stdout.readline() == "held\n"
+    words = ("evaluate", "small", "--suite", "smoke", "--first", "1", "--out", tmp_path)
+    assert "is being written by process" in refused(*words, status=2)
+    holder.stdin.close()
+    holder.stdout.close()
+    assert holder.wait() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_the_record_of_the_shipped_model_is_that_of_its_scopes() -> None:
 
 def test_info_says_what_the_shipped_model_makes_and_knows() -> None:
     facts, text = answer("info", "small"), run("info", "small").stdout
-    assert facts["trained_on"] == to_dict(record_of_small())
+    assert read_record(facts) == record_of_small()
     assert "rocket, balloon" in facts["summary"]["nouns"] and "circle or ball" in facts["summary"]["shapes"]
     assert "164" in facts["summary"]["words"] and "5 shapes, 12 nouns, 6 colours" in facts["summary"]["words"]
     assert "videos of 4 to 17 frames at 8 a second; 64x64, 64x96, 96x64" in text
@@ -95,7 +96,7 @@ def test_notes_on_what_the_shipped_model_was_not_trained_on(
     words: list[str], expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    video.write("a.mp4", np.zeros((24, 64, 96, 3), np.uint8), 8)
+    video.write("a.mp4", np.zeros((24, 64, 96, 3), np.uint8), 8, metadata={"prompt": "a fox"})
     notes = answer("generate", *words, "--dry-run")["notes"]
     assert len(notes) == len(expected), notes
     assert all(part in note for part, note in zip(expected, notes, strict=True))
@@ -110,9 +111,50 @@ def test_notes_go_to_stderr_and_the_video_is_made(tmp_path: Path) -> None:
     assert f"`chronotope info {model}`" in notes[1]
 
 
-def test_a_model_without_a_record_gives_no_notes(tmp_path: Path) -> None:
+def test_a_model_without_a_record_says_so_once(tmp_path: Path) -> None:
     model: Any = save_run(tmp_path / "model")
-    assert answer("generate", "a red dragon", "--size", "80x48", "--model", model, "--dry-run")["notes"] == []
+    notes = answer("generate", "a red dragon", "--size", "80x48", "--model", model, "--dry-run")["notes"]
+    assert notes == ["the model has no record of its training, so no note says which words, sizes and lengths it knows"]
+
+
+def test_photos_and_camera_clips_are_nothing_that_a_model_of_a_simulated_world_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 64, 96, 3), np.uint8)
+    video.write("camera.mp4", pixels, 8)
+    video.write_image("photo.jpg", pixels[0])
+    video.write("made.mp4", pixels, 8, metadata={"program": "chronotope", "prompt": "a fox"})
+    video.write("world.mp4", pixels, 8)
+    write_json(Path("world.json"), {"captions": {}, "spec": {}})
+    video.write("other.mp4", pixels, 8)
+    write_json(Path("other.json"), {"caption": "a fox"})
+
+    def noted(*words: str, model: Any = "small") -> list[str]:
+        notes = answer("generate", "a fox", *words, "--model", model, "--dry-run")["notes"]
+        return [note for note in notes if "photos and camera clips" in note]
+
+    (note,) = noted("--image", "photo.jpg")
+    assert note.startswith("photo.jpg: not made by this program") and "simulated stage;" in note
+    assert noted("--edit", "made.mp4") == noted("--extend", "world.mp4", "--seconds", "1") == noted() == []
+    (note,) = noted("--connect", "made.mp4", "camera.mp4", "--seconds", "1")
+    assert note.startswith("camera.mp4: ")
+    (note,) = noted("--edit", "other.mp4")
+    assert noted("--retake", "made.mp4", "--mask", "photo.jpg") == []  # a mask is shown to nobody
+    both = save_recorded_run(tmp_path / "both", replace(RECORD, worlds=("stage small",), others=True))
+    assert noted("--image", "photo.jpg", model=both) == []  # it has seen camera clips as well
+    only = save_recorded_run(tmp_path / "only", replace(RECORD, worlds=("stage small", "table table")))
+    assert "simulated stage and table;" in noted("--image", "photo.jpg", model=only)[0]
+
+
+def test_characters_without_a_token_are_named(tmp_path: Path) -> None:
+    for words in (["a fox \U0001f98a, \u72d0"], ["a fox", "--negative", "\u72d0\U0001f98a\U0001f98a"]):
+        (note,) = [note for note in answer("generate", *words, "--dry-run")["notes"] if "cannot read" in note]
+        assert "U+1F98A FOX FACE" in note and "U+72D0 CJK UNIFIED IDEOGRAPH-72D0" in note and note.isascii()
+    many = "".join(map(chr, range(0x1F600, 0x1F610)))
+    (note,) = [note for note in answer("generate", f"a fox {many}", "--dry-run")["notes"] if "cannot read" in note]
+    assert note.count("U+") == 8 and note.endswith(" and 8 more")
+    assert not [note for note in answer("generate", "A Fox; 2 balls_", "--dry-run")["notes"] if "cannot read" in note]
 
 
 def test_records_of_two_runs_are_joined() -> None:
@@ -122,6 +164,7 @@ def test_records_of_two_runs_are_joined() -> None:
         ("a", "ball", "dragon", "red"), ((48, 32), (64, 64)), True, (4, 8), (8.0,), ("table",)
     )
     assert both.knows_length(1, 30.0) and both.knows_length(8, 8.0) and not both.knows_length(9, 8.0)
+    assert (RECORD | replace(pictures, others=True)).others and not both.others
     assert not RECORD.knows_length(1, 8.0) and not pictures.knows_length(8, 8.0)
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from chronotope.cli.analysis import attribution_text
 from chronotope.errors import FileProblem
 from chronotope.evaluate.attribution import (
     attribution,
     changed_settings,
     check_comparable,
     compare_setting,
-    in_words,
     named,
 )
 from chronotope.evaluate.judge import Judged
@@ -50,7 +50,7 @@ def test_each_failure_is_laid_to_the_layer_that_brought_it() -> None:
         found["decoder_artefacts"]["right"] == 3
     )  # the second, the third and the last: absent in truth, there after the decoder
     assert found["failed"] == {"model": 3, "autoencoder": 2, "truth": 1}  # blur alone blocks nothing
-    assert "OBJ-DIS" in in_words(found) and "DEC-ART" in in_words(found)
+    assert "OBJ-DIS" in attribution_text(found) and "DEC-ART" in attribution_text(found)
 
 
 def test_a_switch_is_compared_on_the_cases_it_has() -> None:

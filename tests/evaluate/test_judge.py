@@ -27,7 +27,7 @@ from chronotope.media import video
 from chronotope.worlds.stage.render import render
 
 CASES = make_suite("smoke")[:12]
-ABOUT = {"model": "somebody"}
+ABOUT = {"program": "chronotope", "model": "somebody", "suite": "smoke", "videos": len(CASES)}
 
 
 def quiet(done: int, total: int) -> None:
@@ -116,7 +116,7 @@ def test_a_model_is_sampled_once_planned_first_and_goes_on_where_it_stopped(mode
     with pytest.raises(FileProblem, match="a plan is never changed"):
         sample_cases(generator, [*cases[:2], reworded], tmp_path, quiet, ABOUT)
     with pytest.raises(FileProblem, match="begun with model somebody, now another"):
-        sample_cases(generator, cases, tmp_path, quiet, {"model": "another"})
+        sample_cases(generator, cases, tmp_path, quiet, {**ABOUT, "model": "another"})
     video.write(tmp_path / "videos" / cases[2].file, render(cases[2].spec).frames, 8.0)
     with pytest.raises(FileProblem, match="not the video that the ledger names"):
         judge_folder(tmp_path / "videos", cases, ledger, quiet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from html.parser import HTMLParser
 from pathlib import Path
@@ -39,6 +40,8 @@ def whole_report() -> dict[str, Any]:
 def poisoned(value: Any, key: str = "", named: bool = False) -> Any:
     """The same with the attack at the end of every text, and of every key that names something."""
     if isinstance(value, str):
+        if key == "file":
+            return value + ATTACK.replace("/", "")  # with a slash it would be left out
         return value if key == "code" else value + ATTACK
     if isinstance(value, list):
         return [poisoned(one, key, named) for one in value]
@@ -58,12 +61,14 @@ class Structure(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, ...]] = []
         self.addresses: list[str] = []
+        self.styles: list[str] = []
         self.texts: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, *(name for name, _ in attrs)))
         self.addresses += [value or "" for name, value in attrs if name in ("href", "src")]
+        self.styles += [value or "" for name, value in attrs if name == "style"]
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
@@ -88,6 +93,42 @@ def test_a_hostile_report_is_shown_as_text(tmp_path: Path) -> None:
         assert any(text + ATTACK in shown for shown in bad.texts), text
 
 
+URLS = (
+    "javascript:alert(1)",
+    "data:text/html,<script>alert(2)</script>",
+    "//evil.example/x.mp4",
+    "https://evil.example",
+)
+STYLES = ("50%;background:url(//evil.example)", "</style><script>alert(3)</script>", "expression(alert(4))")
+SCRIPTS = ("]]><script>", "<!--<script>", "\u2028alert(5)//", "\\u003c/script>", "\0<svg/onload=alert(6)>")
+
+
+@pytest.mark.parametrize("attack", [*URLS, *STYLES, *SCRIPTS])
+def test_no_element_attribute_or_address_comes_from_any_text_of_a_report(tmp_path: Path, attack: str) -> None:
+    """Every text, every name and every file is exchanged for the attack, in all sections."""
+
+    def exchanged(value: Any, key: str = "", named: bool = False) -> Any:
+        if isinstance(value, dict):
+            return {
+                attack + name if named and name not in RATE else name: exchanged(one, name, named or name in NAMES)
+                for name, one in value.items()
+            }
+        if isinstance(value, list):
+            return [exchanged(one, key) for one in value]
+        return attack if isinstance(value, str) and key != "code" else value
+
+    pages = []
+    for name, report in (("clean", whole_report()), ("hostile", exchanged(whole_report()))):
+        write_page(report, tmp_path, tmp_path / name)
+        pages.append(Structure((tmp_path / name).read_text()))
+    good, bad = pages
+    allowed = {tag for tag in good.tags if tag[0] not in ("a", "option")}
+    assert set(bad.tags) <= {*allowed, ("a", "href"), ("p", "class"), ("td", "class")}
+    assert sum(tag[0] == "script" for tag in bad.tags) == sum(tag[0] == "style" for tag in bad.tags) + 1 == 2
+    assert all(address.startswith(("#", "./")) or address == "." for address in bad.addresses)
+    assert all("url(" not in style and "expression" not in style for style in bad.styles)
+
+
 def test_a_video_that_has_a_hostile_name_is_played(tmp_path: Path) -> None:
     report, name = whole_report(), "\"onerror='alert(1)'<b>.mp4"
     report["cases"][0]["file"] = name
@@ -98,6 +139,40 @@ def test_a_video_that_has_a_hostile_name_is_played(tmp_path: Path) -> None:
     assert ("video", "src", "autoplay", "loop", "muted", "playsinline") in page.tags
     linked = [address for address in page.addresses if address == "./%22onerror%3D%27alert%281%29%27%3Cb%3E.mp4"]
     assert len(linked) == 2  # the dot of its drift, and its line among those nearest to training clips
+
+
+@pytest.mark.parametrize("way", ["up", "absolute", "link", "loop", "nothing"])
+def test_files_outside_of_the_folder_are_neither_embedded_nor_linked(tmp_path: Path, way: str) -> None:
+    report, folder, secret = whole_report(), tmp_path / "report" / "videos", tmp_path / "secret.mp4"
+    folder.mkdir(parents=True)
+    secret.write_bytes(b"a secret of this machine")
+    case = report["cases"][0]
+    names = {"up": "../../secret.mp4", "absolute": str(secret), "link": "link.mp4", "loop": "loop.mp4", "nothing": ""}
+    case["file"] = names[way]
+    report["memorisation"]["nearest"][0]["video"] = case["id"]
+    (folder / "link.mp4").symlink_to(secret)
+    (folder / "loop.mp4").symlink_to("loop.mp4")
+    left_out = write_page(report, folder, tmp_path / "report" / "index.html")
+    assert left_out == [case["file"]]
+    text = (tmp_path / "report" / "index.html").read_text()
+    assert (
+        "secret" not in text and "data:video" not in text and base64.b64encode(secret.read_bytes()).decode() not in text
+    )
+    page = Structure(text)
+    assert not any(".." in address or address.endswith("link.mp4") for address in page.addresses)
+    listing = next(json.loads(shown) for shown in page.texts if shown.startswith('{"folder"'))
+    assert listing["rows"][0][2] == ""
+
+
+def test_joined_plans_have_all_their_strata(tmp_path: Path) -> None:
+    report = whole_report()
+    del report["summary"]["strata"]["length"]
+    report["cases"][0]["strata"] = {"story": "chase"}
+    write_page(report, tmp_path, tmp_path / "index.html")
+    page = Structure((tmp_path / "index.html").read_text())
+    listing = next(json.loads(text) for text in page.texts if text.startswith('{"folder"'))
+    assert listing["strata"][0] == "story" and "length" in listing["strata"]
+    assert listing["rows"][0][6] == ["chase", *[""] * (len(listing["strata"]) - 1)] and listing["rows"][1][6][0] == ""
 
 
 def test_lengths_stand_in_the_order_of_the_report() -> None:

@@ -17,14 +17,18 @@ import pytest
 from benchmarks.judging import judged
 from chronotope.evaluate.judge import Judged
 from chronotope.evaluate.ledger import Ledger
+from chronotope.evaluate.page.html import _drift_by_measure
 from chronotope.evaluate.report import SCHEMA, make_report
-from chronotope.evaluate.suite import make_suite, write_cases
-from chronotope.metrics.statistics import wilson
+from chronotope.evaluate.suite import make_suite, read_cases, write_cases
+from chronotope.metrics.statistics import Rate, wilson
 from chronotope.worlds.check import DRIFT_CHECK, Check
 from chronotope.worlds.stage.checks.drift import MEASURES
 from chronotope.worlds.stage.suites.trial import task_cases
+from chronotope.worlds.stage.world import STAGE
+from chronotope.worlds.table.world import TABLE
 from tools.keep_suites import rate_of, survival_by_second
 
+SAVED = Path(__file__).parent / "saved"
 CASES = make_suite("smoke")[:6]
 ABOUT = {"program": "chronotope 0.1.0", "model": "somebody", "suite": "some", "videos": len(CASES)}
 MAPS = {"about", "checks", "strata", "cube", "failures", "measured", "measures", DRIFT_CHECK}
@@ -129,7 +133,7 @@ def test_lines_of_plans_and_ledgers_too(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
     for row in rows:
         validator("ledger_line").validate(row)
-        for name in row.keys() - set(ABOUT):
+        for name in row.keys() - {*ABOUT, "head"}:
             assert not validator("ledger_line").is_valid({key: value for key, value in row.items() if key != name}), (
                 row["kind"],
                 name,
@@ -198,3 +202,24 @@ def test_the_judging_benchmark_is_of_the_clips_that_the_docs_name() -> None:
     assert (len(specs), sum(spec.num_frames for spec in specs)) == (16, 283)
     page = (Path(__file__).parents[2] / "docs" / "evaluation" / "checks.md").read_text()
     assert "the same 16 held-out clips with 283 frames" in " ".join(page.split())
+
+
+def test_rates_and_drift_of_two_worlds_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each world has its own spread of true clips, and may name a rate as another does."""
+    numbers = dict.fromkeys(MEASURES, 1.5) | {f"{name} a second": 0.1 for name in MEASURES}
+    monkeypatch.setattr(TABLE, "drift_spread", dict.fromkeys(STAGE.drift_spread, 1.0), raising=False)
+    monkeypatch.setattr(TABLE, "extra_rates", lambda checks: {"gate": Rate(len(list(checks)), 9)}, raising=False)
+    tables = read_cases(SAVED / "plan.jsonl")[4:5]
+    long = (Check(DRIFT_CHECK, "", None, None, numbers), Check("goes out of sight", "a"), Check("comes back", "a"))
+    report = json.loads(json.dumps(make_report([Judged(case, long) for case in [*CASES, *tables]], ABOUT)))
+    validator().validate(report)
+    measures, rates = report["summary"]["long_range"]["measures"], report["summary"]["permanence"]
+    assert set(measures) == {f"{world}: {name}" for world in ("stage", "table") for name in MEASURES}
+    assert measures["table: noise"]["spread"] == 1.0 and measures["table: noise"]["within"]["of"] == 1
+    assert measures["stage: noise"]["spread"] == STAGE.drift_spread["noise"]
+    assert measures["stage: noise"]["within"]["of"] == len(CASES)
+    assert rates["table: gate"]["right"] == 1 and rates["stage: gate"]["of"] == len(CASES)
+    drawn = _drift_by_measure(report["summary"], report["cases"])
+    assert [len(drawn[f"{world}: noise"]) for world in ("stage", "table")] == [len(CASES), 1]
+    alone = make_report([Judged(case, long) for case in CASES], ABOUT)["summary"]
+    assert set(alone["long_range"]["measures"]) == set(MEASURES) and "gate" in alone["permanence"]

@@ -294,11 +294,11 @@ def test_a_plan_of_tasks_brings_what_is_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"task": "extend sideways"}, "unknown task 'extend sideways'"),
+        ({"task": "extend sideways"}, 'unknown task "extend sideways"'),
         ({"task": "connect"}, "contradicts itself: inputs"),
-        ({"kind": "smell"}, "unknown kind 'smell'"),
+        ({"kind": "smell"}, 'unknown kind "smell"'),
         ({"kind": "a size never trained"}, "by its spec a trained size"),
-        ({"form": "long"}, "form 'long'"),
+        ({"form": "long"}, 'form is "long"'),
     ],
 )
 def test_a_plan_of_tasks_that_contradicts_itself_is_refused(

@@ -1,7 +1,9 @@
 """Paths, preconditioning, solvers, times and guidance with numbers worked out by hand."""
 
 import math
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 
@@ -60,6 +62,13 @@ def test_preconditioning_takes_a_deviation_per_value_and_never_gives_zero():
     assert found.scale_out[1].tolist() == pytest.approx([0.5**0.5, 3 * 0.5 / 2.5**0.5])
 
 
+def test_preconditioning_has_the_precision_of_its_times():
+    """A deviation of 0.1 in double precision is no number of single precision."""
+    found = balance(FlowConfig(prediction="clean", deviation=(0.1,)), number(0.5))
+    assert found.skip.item() == pytest.approx(0.5 * 0.01 / (0.0025 + 0.25), rel=1e-14)
+    assert found.scale_out.item() == pytest.approx(0.1 * 0.5 / math.sqrt(0.0025 + 0.25), rel=1e-14)
+
+
 def test_a_flow_is_rectified_and_not_shifted_unless_said_otherwise():
     flow = FlowConfig()
     assert (flow.path, flow.prediction, flow.deviation) == ("rectified", "velocity", (1.0,))
@@ -97,6 +106,25 @@ def test_times_are_shifted_towards_noise():
     assert times.dtype == torch.float32
     assert times.tolist() == pytest.approx([1, 9 / 10, 3 / 4, 1 / 2, 0])
     assert schedule(4).tolist() == [1.0, 0.75, 0.5, 0.25, 0.0]
+
+
+def test_times_of_sampling_are_the_nearest_numbers_of_single_precision():
+    """Exact fractions, rounded once: t' = 5 t / (2 + 3 t) for a shift of 2.5."""
+    exact = [Fraction(5 * k, 2 * 30 + 3 * k) for k in range(30, -1, -1)]
+    assert schedule(30, 2.5).tolist() == [float(np.float32(float(time))) for time in exact]
+
+
+def test_training_times_come_from_their_generator_alone():
+    """Normal numbers, uniform ones, then a third draw that decides between the two."""
+    twin = torch.Generator().manual_seed(4)
+    normal, uniform, choice = torch.randn(50, generator=twin), *(torch.rand(50, generator=twin) for _ in range(2))
+    wanted = torch.where(choice < 0.3, uniform, 1 / (1 + torch.exp(-0.5 - 2 * normal)))
+    found = sample_timesteps(50, torch.Generator().manual_seed(4), mean=0.5, deviation=2.0, uniform=0.3)
+    torch.testing.assert_close(found, wanted)
+    torch.manual_seed(0)
+    first = sample_timesteps(50, torch.Generator().manual_seed(4), uniform=0.5)
+    torch.manual_seed(1)
+    assert torch.equal(sample_timesteps(50, torch.Generator().manual_seed(4), uniform=0.5), first)
 
 
 def test_training_times_by_default_are_one_tenth_uniform():

@@ -91,3 +91,53 @@ def test_equal_cells_depend_on_the_deviation_of_the_latents() -> None:
         stabilize(window(*[SCENE] * 4), CANVAS)
         far = window(*[SCENE + 1.2] * 4)
         assert torch.allclose(stabilize(far, CANVAS), far if scale == 1.0 else window(*[SCENE] * 4), atol=1e-6)
+
+
+def test_a_shift_is_the_mean_of_the_equal_cells_among_25() -> None:
+    """With 6 cells of 25 the mean of those, with 5 nothing; cells two rows or columns away count, three do not."""
+    difference = torch.arange(77.0).reshape(1, 7, 11)
+    equal = torch.zeros(7, 11, dtype=torch.bool)
+    equal[1, 1:5] = equal[5, 4:6] = True
+    found = local_shift(difference, equal)
+    assert found[0, 3, 3].item() == difference[0][equal].mean().item()  # all six: rows 1 to 5, columns 1 to 5
+    equal[5, 5] = False
+    assert not local_shift(difference, equal).any()
+    equal[5, 5], equal[1, 1] = True, False
+    equal[2, 0] = True  # three columns away
+    assert local_shift(difference, equal)[0, 3, 3].item() == 0
+    assert local_shift(difference, equal)[0, 3, 2].item() == 0  # here column 5 is too far
+    two = torch.cat([difference, 2 * difference])
+    assert torch.equal(local_shift(two, torch.ones(7, 11, dtype=torch.bool))[1, 3, 5], two[1, 3, 5])
+
+
+def test_cells_are_equal_below_eight_tenths_of_a_deviation() -> None:
+    """The root mean square over the channels: of (0.8 * 2, 0, 0, 0) it is 0.8."""
+    for offset, changed in ((1.59, True), (1.61, False)):
+        stabilize = ColourStabilizer(torch.ones(4))
+        stabilize(window(*[SCENE] * 4), CANVAS)
+        made = window(*[SCENE + torch.tensor([offset, 0, 0, 0])[:, None, None]] * 4)
+        assert bool((stabilize(made, CANVAS) != made).any()) == changed
+
+
+def test_a_scene_is_new_where_less_than_a_quarter_is_equal() -> None:
+    """Of 96 cells 24 are a quarter."""
+    for rows, kept in ((2, True), (1, False)):
+        stabilize, other = ColourStabilizer(torch.ones(4)), SCENE + 9
+        stabilize(window(*[SCENE] * 4), CANVAS)
+        other[:, :rows] = SCENE[:, :rows]
+        stabilize(window(*[other] * 4), CANVAS)
+        assert stabilize.reference is not None and torch.equal(stabilize.reference, SCENE if kept else other)
+
+
+def test_the_reference_is_the_last_known_moving_slice_or_the_last_moving_one() -> None:
+    scenes = window(*(SCENE + number for number in range(4)))
+    for fixed, wanted in (([0, 1], 1), ([0], 0), ([], 3)):
+        level = torch.ones_like(CANVAS.level)
+        level[fixed] = 0.0
+        level[2, 0, 0] = 0.0  # a slice that is known in part counts as new
+        stabilize = ColourStabilizer(torch.ones(4))
+        stabilize(scenes, replace(CANVAS, level=level))
+        assert stabilize.reference is not None and torch.equal(stabilize.reference, scenes[wanted])
+    stabilize = ColourStabilizer(torch.ones(4))
+    stabilize(scenes[:3], text_to_video(FRAME, 3))
+    assert stabilize.reference is None  # stills give none

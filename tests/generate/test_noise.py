@@ -21,6 +21,14 @@ def test_blocks_of_the_large_noise_have_the_small_noise_as_their_mean(k):
     torch.testing.assert_close(torch.nn.functional.avg_pool2d(large, k) * k, small, atol=1e-5, rtol=1e-5)
 
 
+def test_a_patch_is_one_latent_unless_said_otherwise():
+    """Latents of 9 x 15 at a third of the size are 3 x 5, and in patches of 2 x 2 they would be 4 x 6."""
+    coarse = torch.randn(1, 2, 3, 5, generator=torch.Generator().manual_seed(8))
+    noise = starting_noise((1, 2, 9, 15), 8, 3)
+    torch.testing.assert_close(torch.nn.functional.avg_pool2d(noise, 3) * 3, coarse, atol=1e-5, rtol=1e-5)
+    assert torch.equal(starting_noise((1, 2, 9, 15), 8), starting_noise((1, 2, 9, 15), 8, 1))
+
+
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_enlarged_noise_is_white(k):
     noise = starting_noise((40, 4, 36, 36), 1, k).double()
@@ -48,7 +56,7 @@ def test_a_draft_of_any_size_has_the_noise_that_the_full_size_enlarges(height, w
     assert draft.sampling.enlargement == 1 and draft.sampling.num_steps == 10
     grids = [GEOMETRY.latent_size(plan.canvas.height, plan.canvas.width) for plan in (full, draft)]
     small = starting_noise((1, 1, *grids[1]), 3)
-    large = starting_noise((1, 1, *grids[0]), 3, k, GEOMETRY.patch_size)
+    large = starting_noise((1, 1, *grids[0]), 3, k, GEOMETRY.patch_size[1:])
     whole = [side // k for side in grids[0]]
     pooled = torch.nn.functional.avg_pool2d(large, k) * k
     torch.testing.assert_close(

@@ -158,7 +158,7 @@ def test_the_noise_of_a_sample_can_be_enlarged():
     canvas = text_to_video(FRAME, 4)
     model = Exact(FlowConfig(), torch.zeros(6, 16))
     run(model, canvas, seed=4, enlargement=2)
-    torch.testing.assert_close(model.batches[0].noisy, tokens(starting_noise((1, 4, 4, 6), 4, 2, (1, 2, 2))))
+    torch.testing.assert_close(model.batches[0].noisy, tokens(starting_noise((1, 4, 4, 6), 4, 2, (2, 2))))
 
 
 def test_what_is_known_completely_needs_no_network():

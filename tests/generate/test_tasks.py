@@ -16,8 +16,10 @@ from chronotope.generate.tasks import (
     extend,
     extend_backward,
     keyframes,
+    lay_out,
     loop,
     retake,
+    start_unknown_from,
     text_to_video,
 )
 from chronotope.geometry import Geometry, Slice
@@ -119,3 +121,47 @@ def test_every_frame_is_on_the_canvas_once(before, after, between):
         piece.num_frames for piece, known in zip(canvas.slices, known_slices(canvas), strict=True) if known
     )
     assert known_frames == before + after
+
+
+def test_unknown_slices_start_from_latents_in_order():
+    canvas = connect(FRAME, clip(4, 1.0), clip(4, 2.0), 8)
+    latents = torch.stack([torch.full((4, 6, 8), value) for value in (5.0, 6.0)])
+    started = start_unknown_from(canvas, latents, 0.4)
+    assert started.known[:, 0, 0, 0].tolist() == [1, 5, 6, 2]
+    assert started.level[:, 0, 0].tolist() == [0, *[pytest.approx(0.4)] * 2, 0]
+    assert canvas.known[:, 0, 0, 0].tolist() == [1, 0, 0, 2]  # the canvas itself is as it was
+    for strength in (0.0, 1.0):
+        assert start_unknown_from(canvas, latents, strength).level[1, 0, 0] == strength
+    with pytest.raises(UsageError, match="strength lies between"):
+        start_unknown_from(canvas, latents, 1.01)
+
+
+def test_a_retake_starts_from_noise_unless_said_otherwise():
+    replaced = torch.zeros(2, 3, 4, dtype=torch.bool)
+    replaced[1] = True
+    assert retake(FRAME, clip(8), replaced).level.unique().tolist() == [0, 1]
+    assert retake(FRAME, clip(8), replaced, 0.5).level.unique().tolist() == [0, 0.5]
+
+
+def test_the_shortest_videos_of_each_task():
+    assert lengths(keyframes(FRAME, [(0, torch.ones(1, 4, 6, 8))], 2)) == [1, 4]
+    assert lengths(keyframes(FRAME, [(1, torch.ones(1, 4, 6, 8))], 2)) == [1, 1]
+    with pytest.raises(UsageError, match="frame -1"):
+        keyframes(FRAME, [(-1, torch.ones(1, 4, 6, 8))], 4)
+    assert lengths(extend(FRAME, clip(4), 0)) == [4] and lengths(connect(FRAME, clip(4), clip(1), 0)) == [4, 1]
+    assert lengths(text_to_video(FRAME, 7)) == [1, 1, 1, 4] and not text_to_video(FRAME, 7).cycle
+
+
+def test_what_follows_a_known_clip_is_cut_like_any_video():
+    """Ten frames of which four are known: two stills and a moving slice follow, unless whole slices are asked for."""
+    assert lengths(lay_out(FRAME, 10, [clip(4)])) == [4, 1, 1, 4]
+    assert lengths(lay_out(FRAME, 10, [clip(4)], whole_slices=True)) == [4, 4, 4]
+    assert lay_out(FRAME, 10, [clip(4)]).slices[1] == Slice(4, 1)
+
+
+def test_latents_and_slices_belong_together():
+    with pytest.raises(UsageError, match="0 slices need as many latents"):
+        Known((), torch.ones(0, 4, 6, 8))
+    with pytest.raises(UsageError, match="2 slices need as many latents, got 1"):
+        Known(GEOMETRY.slices(8), torch.ones(1, 4, 6, 8))
+    assert clip(6).stop == 6 and clip(6).starting_at(3).slices == (Slice(3, 1), Slice(4, 1), Slice(5, 4))

@@ -27,7 +27,7 @@ def canvas_of(pattern, lengths=None, prompts=FOX):
 def numbers(canvas, window=WINDOW):
     """(first, begin, end, stop) of every window, and whether they run backward."""
     found = spans(canvas, window)
-    assert len({span.backward for span in found}) <= 1
+    assert {span.backward for span in found} in (set(), {False}, {True})
     return [(span.first, span.begin, span.end, span.stop) for span in found], any(span.backward for span in found)
 
 
@@ -44,6 +44,8 @@ def numbers(canvas, window=WINDOW):
         ("##########....", [(2, 10, 12, 12), (11, 12, 14, 14)], False),
         # the same from behind, counted from the end
         (".......#", [(0, 1, 4, 4), (3, 4, 7, 7), (6, 7, 8, 8)], True),
+        (".#########", [(1, 9, 10, 10)], True),
+        (".....####", [(0, 4, 6, 6), (5, 6, 9, 9)], True),
         # known in two places: one window up to twice the length, a way between two within it, else one after the other
         ("#......#", [(0, 0, 8, 8)], False),
         ("##......##", [(1, 2, 8, 9)], False),
@@ -61,12 +63,18 @@ def test_windows_by_hand(pattern, wanted, backward):
 
 def test_a_cycle_is_one_window_at_any_length():
     assert numbers(replace(canvas_of("." * 20), cycle=True)) == ([(0, 0, 20, 20)], False)
+    assert Span(0, 0, 20, 20).backward is False
 
 
 def test_windows_count_frames_and_not_slices():
     """Stills are short: 16 frames hold three of them and three moving slices."""
     assert numbers(canvas_of(".......", [1, 1, 1, 4, 4, 4, 4])) == ([(0, 0, 6, 6), (5, 6, 7, 7)], False)
     assert numbers(canvas_of("......", [4] * 6), Window(17, 2)) == ([(0, 0, 4, 4), (2, 4, 6, 6)], False)
+    # of a known past the nearest 32 frames are seen: eight moving slices, no stills
+    lengths = [1, 1, 1, *[4] * 9, *[4] * 4]
+    assert numbers(canvas_of("#" * 12 + "....", lengths)) == ([(4, 12, 14, 14), (13, 14, 16, 16)], False)
+    # backward the short ones come last
+    assert numbers(canvas_of("......#", [1, 1, 1, 4, 4, 4, 4])) == ([(0, 1, 4, 4), (3, 4, 7, 7)], True)
     # a window smaller than its context and one slice still generates one
     assert numbers(canvas_of("....", [4] * 4), Window(3, 2)) == (
         [(0, 0, 1, 1), (0, 1, 2, 2), (0, 2, 3, 3), (1, 3, 4, 4)],
@@ -130,10 +138,27 @@ def test_a_window_sees_what_was_generated_as_history(pattern, past, values):
     assert bool((canvas.level[canvas.level != 0] == 1).all())  # the canvas itself is as it was
 
 
+def test_history_keeps_the_levels_at_which_other_tokens_rest():
+    canvas = canvas_of("......")
+    canvas = replace(canvas, rest=torch.full_like(canvas.level, 0.125))
+    _, (first, second) = filled(canvas, Window(16, 1, 0.25))
+    assert first.rest.flatten().tolist() == [0.125] * 4
+    assert second.rest.flatten().tolist() == [0.25, 0.125, 0.125]
+    assert second.level.flatten().tolist() == [0.25, 1, 1] and bool((canvas.rest == 0.125).all())
+
+
+def test_a_million_frames_are_laid_out_at_once():
+    """In time that grows with the length alone: with its square they would take minutes."""
+    canvas = Canvas.unknown(GEOMETRY, 1, GEOMETRY.slices(1_000_000), 8192, 8192, 8.0, FOX)
+    windows = spans(canvas, Window(32, 2))
+    assert len(windows) == 1 + -(-(250_000 - 8) // 6) and windows[-1].stop == 250_000
+
+
 def test_an_excerpt_counts_from_its_own_beginning():
     prompts = (Prompt("a"), Prompt("b", 1.0), Prompt("c", 2.0))
     canvas = canvas_of("......", prompts=prompts)
     canvas = replace(canvas, rest=canvas.level * 0.5)
+    assert excerpt(canvas, 0, 6).prompts == (Prompt("a"), Prompt("b", 1.0), Prompt("c", 2.0))  # to its last slice
     part = excerpt(canvas, 1, 4)  # frames 4 to 16, seconds 0.5 to 2
     assert part.slices == (Slice(0, 4), Slice(4, 4), Slice(8, 4))
     assert part.prompts == (Prompt("a"), Prompt("b", 0.5))

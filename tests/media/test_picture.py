@@ -101,6 +101,24 @@ def test_animations(suffix: str, tmp_path: Path) -> None:
         assert got == shown
 
 
+def test_cover_of_an_animation(tmp_path: Path) -> None:
+    """The still picture that an animated PNG shows to programs without animation is no frame of it."""
+    red, green, blue = (Image.new("RGB", (16, 8), colour) for colour in ("red", "lime", "blue"))
+    for frames, shown in (([green, blue], [(0, 255, 0), (0, 0, 255)]), ([green], [(0, 255, 0)])):
+        red.save(tmp_path / "a.png", save_all=True, append_images=frames, default_image=True, duration=[100, 200])
+        info = video.probe(tmp_path / "a.png")
+        assert info.num_frames == len(frames)
+        assert [tuple(frame[0, 0]) for frame in video.stream(tmp_path / "a.png")] == shown
+    red.save(tmp_path / "b.png", save_all=True, append_images=[green, blue], default_image=True, duration=[100, 200])
+    assert video.probe(tmp_path / "b.png").seconds == pytest.approx(0.3)
+
+
+def test_targa(tmp_path: Path) -> None:
+    """A TGA picture, which has no signature, is told by its suffix."""
+    Image.fromarray(RAMP).save(tmp_path / "a.tga")
+    assert np.array_equal(video.read_image(tmp_path / "a.tga"), RAMP)
+
+
 def test_first_frame_of_a_video(tmp_path: Path) -> None:
     """read_image returns the first frame of a video."""
     video.write(tmp_path / "a.mp4", np.stack([RAMP, RAMP[::-1]]), 8, crf=1)

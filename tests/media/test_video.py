@@ -17,7 +17,10 @@ import pytest
 
 from chronotope.errors import UsageError
 from chronotope.media import video
-from chronotope.media.frames import open_source, select_frames
+from chronotope.media.convert import Converter
+from chronotope.media.display import Reading
+from chronotope.media.files import MediaFile
+from chronotope.media.frames import _timed
 from tests.media.files import CONTAINERS, encode, numbered, numbers
 from tests.real_clips import CLIPS, available
 
@@ -49,7 +52,7 @@ def test_real_count_by_another_reader(name: str) -> None:
     """Decoding yields as many frames as OpenCV does."""
     capture = cv2.VideoCapture(str(real(name)))
     count = sum(1 for _ in iter(capture.grab, False))
-    assert sum(1 for _ in open_source(real(name), 0).frames) == count == CLIPS[name].frames
+    assert sum(1 for _ in video.stream(real(name))) == count == CLIPS[name].frames
 
 
 @pytest.mark.parametrize("name", [name for name in CLIPS if name != "bbb.mp4"])
@@ -57,7 +60,7 @@ def test_real_middle_is_the_same_as_from_the_start(name: str) -> None:
     """Seeking gives the same bits as decoding from the beginning; cockatoo.mp4 breaks naive seeking."""
     info = video.probe(real(name))
     first = int(max(info.seconds * 0.6 - 0.5, 0) * 10)
-    whole = [timed.pixels() for timed in itertools.islice(select_frames(real(name), 10, 0, None)[1], first, first + 5)]
+    whole = list(itertools.islice(video.stream(real(name), fps=10), first, first + 5))
     part = list(video.stream(real(name), fps=10, start=first / 10, seconds=0.5))
     assert len(part) == 5
     assert all(np.array_equal(one, other) for one, other in zip(part, whole, strict=True))
@@ -81,7 +84,7 @@ def test_real_timestamps_in_decoding_order_are_corrected() -> None:
     with av.open(str(real("box.mp4"))) as container:
         stamps = [frame.pts for frame in container.decode(video=0)]
     assert stamps != sorted(stamps)  # type: ignore[type-var]
-    times = [timed.time for timed in open_source(real("box.mp4"), 0).frames]
+    times = [frame.time for frame in Reading(real("box.mp4"), None, 0, None)]
     assert len(times) == len(stamps)
     assert np.diff(times[:-1]).min() > 0.03
     assert np.diff(times[:-1]).max() < 0.04
@@ -298,6 +301,70 @@ def test_start_offset_is_subtracted(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mkv", numbered(48), stamps=list(range(240, 288)))
     assert numbers(video.stream(path, start=1, seconds=0.5)) == list(range(24, 36))
     assert video.probe(path).seconds == pytest.approx(2)
+
+
+def test_first_frames_without_timestamps(tmp_path: Path) -> None:
+    """Frames without a timestamp follow each other at the declared rate, before, between and after those with one."""
+    frames = [av.VideoFrame(16, 16, "rgb24") for _ in range(8)]
+    for frame, stamp in zip(frames, [None, None, 242, 243, None, 245, None, None], strict=True):
+        frame.pts = stamp
+    converter = Converter(MediaFile("a.mkv", ".mkv", -1, 0), av.open(str(tmp_path / "a.mkv"), "w"), frames[0])
+    times = [timed.time for timed in _timed(iter(frames), None, 24.0, 1 / 24, converter)]
+    assert times == pytest.approx([index / 24 for index in range(8)])
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_transparency_of_webm(codec: str, tmp_path: Path) -> None:
+    """The transparency of VP8 and VP9, which FFmpeg's own decoders hide, is laid over white."""
+    rgba = np.zeros((6, 32, 64, 4), np.uint8)
+    rgba[..., 0] = 200
+    rgba[:, :, 32:, 3] = 255
+    options = {"cpu-used": "8", "deadline": "realtime", "auto-alt-ref": "0"}
+    path = encode(tmp_path / "a.webm", rgba, codec, "yuva420p", source="rgba", options=options)
+    with av.open(str(path)) as container:
+        if "alpha_mode" not in container.streams.video[0].metadata:
+            pytest.skip("this FFmpeg writes no transparency")
+    shown = video.read(path).frames.astype(int)
+    assert shown.shape == (6, 32, 64, 3)
+    assert (shown[:, 8:24, 4:28] > 245).all()
+    assert np.abs(shown[:, 8:24, 36:60] - (200, 0, 0)).max() < 24
+
+
+def test_the_default_track_is_read(tmp_path: Path) -> None:
+    """Of several video tracks the one that is marked as default is read, as players do."""
+    for chosen in (0, 1):
+        path = tmp_path / f"{chosen}.mkv"
+        with av.open(str(path), "w") as container:
+            tracks: list[Any] = [container.add_stream("libx264", rate=24) for _ in range(2)]
+            for index, track in enumerate(tracks):
+                track.width, track.height, track.pix_fmt = 64, 48, "yuv420p"
+                track.disposition = av.stream.Disposition.default if index == chosen else av.stream.Disposition(0)
+            for number, array in enumerate(numbered(12)):
+                for index, track in enumerate(tracks):
+                    image = av.VideoFrame.from_ndarray(array if index == chosen else array * 0)
+                    image.pts, image.time_base = number, Fraction(1, 24)
+                    container.mux(track.encode(image))
+            for track in tracks:
+                container.mux(track.encode(None))
+        assert numbers(video.stream(path)) == list(range(12))
+
+
+@pytest.mark.parametrize(("aspect", "width"), [(Fraction(2), 128), (Fraction(1, 2), 32), (Fraction(12), 64)])
+def test_pixels_that_are_not_square(aspect: Fraction, width: int, tmp_path: Path) -> None:
+    """Reading keeps stored pixels; on request they become square, unless their aspect is absurd."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        track: Any = container.add_stream("libx264", rate=24)
+        track.width, track.height, track.pix_fmt = 64, 48, "yuv420p"
+        track.codec_context.sample_aspect_ratio = aspect
+        for array in numbered(5):
+            container.mux(track.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(array))))
+        container.mux(track.encode(None))
+    info = video.probe(path)
+    assert (info.width, info.pixel_aspect, info.square_size) == (64, aspect, (width, 48))
+    assert video.read(path).frames.shape == (5, 48, 64, 3)
+    assert video.read_image(path, square_pixels=True).shape == (48, width, 3)
+    assert numbers(video.read(path, square_pixels=True).frames) == list(range(5))
 
 
 # One frame, one pixel, odd sizes

@@ -263,7 +263,7 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, settings: Callable[[], str]) -> Iterator[Path]:
         yield Path("/dev/full")
 
-    monkeypatch.setattr("chronotope.media.video.file_with_sidecar", full)
+    monkeypatch.setattr("chronotope.media.writer.file_with_sidecar", full)
     with pytest.raises(FileProblem, match=r"cannot be written .*No space left"):
         video.write(tmp_path / "a.mkv", np.random.default_rng(0).integers(0, 255, (60, 96, 96, 3), np.uint8), 8)
 

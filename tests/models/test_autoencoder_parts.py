@@ -17,10 +17,10 @@ def fresh():
 
 
 def test_sizes_by_hand():
-    assert CONFIG.folded_channels == 4 * 4 * 4 * 3
+    assert CONFIG.folded_channels == 4 * 4 * 4 * 3 and CONFIG.step == 8 // 4
     AutoencoderConfig(stride=(4, 16, 16), widths=(8, 8, 8), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1))
     AutoencoderConfig(stride=(4, 4, 4), widths=(8,), encoder_blocks=(1,), decoder_blocks=(1,))
-    for wrong in (dict(stride=(4, 8, 16)), dict(stride=(4, 16, 16)), dict(fold=2)):
+    for wrong in (dict(stride=(4, 8, 16)), dict(stride=(4, 16, 8)), dict(stride=(4, 16, 16)), dict(fold=2)):
         with pytest.raises(UsageError, match="1 halvings"):
             AutoencoderConfig(**wrong)
     for wrong in (dict(encoder_blocks=(1,)), dict(decoder_blocks=(1,)), dict(encoder_blocks=(1,), decoder_blocks=(1,))):
@@ -72,6 +72,16 @@ def test_layers_in_order(fresh):
     ]
     assert told(fresh.encoder.linear) == (192, 6, *halving) and told(fresh.decoder.linear) == (6, 192, *halving)
     assert (len(Autoencoder().encoder.layers), len(Autoencoder().decoder.layers)) == (7, 10)
+    blocks = dict(encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1))
+    deeper = Autoencoder(AutoencoderConfig(stride=(4, 16, 16), channels=3, widths=(4, 5, 6), **blocks))
+    assert [told(layer) for layer in deeper.encoder.layers] == [
+        *((192, 4, *three_by_three), 4, (4, 5, *halving), 5, (5, 6, *halving), 6, (6, 2 * 3, *one_by_one)),
+    ]
+    assert [told(layer) for layer in deeper.decoder.layers] == [
+        *((3 * 4, 6, *three_by_three), 6, (6, 4 * 5, *one_by_one), (2, 2), 5),
+        *((5, 4 * 4, *one_by_one), (2, 2), 4, (4, 192, *three_by_three)),
+    ]
+    assert told(deeper.encoder.linear) == (192, 3, 4, 4, 4, 4, 0, 0)  # one latent covers 4 x 4 folded blocks
 
 
 def test_at_first_only_the_linear_path_speaks(fresh):
@@ -215,4 +225,18 @@ def test_every_slice_is_decoded_between_its_neighbours(fresh, monkeypatch):
         (1, 2, 3, False, (0.5, 0.25, 0.0)),
         (None, 3, None, False, (0.0, 0.0, 0.0)),
     ]
+    calls.clear()
+    list(fresh.stream_decode(grids[:1], slices[:1], [0.5]))
+    assert calls == [(None, 0, None, True, (0.0, 0.5, 0.0))]  # where there is no slice there is no noise
     assert list(fresh.stream_decode([], [])) == []
+
+
+def test_decoding_at_once_is_decoding_slice_by_slice_with_the_same_noise(fresh):
+    for parameter in fresh.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    fresh.decoder.trained_noise.fill_(1.0)
+    latents, slices = torch.randn(3, 6, 2, 2), (Slice(0, 1), Slice(1, 4), Slice(5, 4))
+    exact, noisy = fresh.decode(latents, slices), fresh.decode(latents, slices, [0.0, 0.9, 0.9])
+    assert torch.equal(exact, torch.cat(list(fresh.stream_decode(latents, slices))))
+    assert torch.equal(noisy, torch.cat(list(fresh.stream_decode(latents, slices, [0.0, 0.9, 0.9]))))
+    assert exact.shape == (9, 16, 16, 3) and not torch.equal(exact, noisy)

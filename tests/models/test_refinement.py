@@ -1,5 +1,6 @@
 """Corrections where tokens meet: across the edges of tokens and from slice to slice, never from sample to sample."""
 
+import pytest
 import torch
 
 from chronotope.models.patches import patchify, unpatchify
@@ -62,22 +63,37 @@ def test_turning_a_cycle_turns_what_is_said():
     torch.testing.assert_close(turned, seams(tokens, noisy, (grid,)).roll(6, 0), atol=1e-6, rtol=1e-5)
 
 
-def test_it_agrees_with_a_convolution_in_space_and_time_written_out():
+@pytest.mark.parametrize(
+    "grid", [Grid(4, 2, 3), Grid(2, 2, 3), Grid(1, 2, 3), Grid(2, 2, 3, True), Grid(1, 2, 3, True)]
+)
+def test_it_agrees_with_a_convolution_in_space_and_time_written_out(grid):
     seams, tokens, noisy = made(1)
-    place = slice(0, count(GRIDS[0]))
-    spread = seams.spread(tokens[place]).view(
-        4, 2, 3, 2, 2, 8
-    )  # slice, row, column, row and column in the patch, number
-    own = noisy[place].view(4, 2, 3, 2, 2, 4)
-    both = torch.cat([spread, own], dim=-1).permute(5, 0, 1, 3, 2, 4).reshape(1, 12, 4, 4, 6)
+    tokens, noisy, slices = tokens[: count(grid)], noisy[: count(grid)], grid.slices
+    # axes: slice, row, column, row and column in the patch, number
+    spread, own = seams.spread(tokens).view(slices, 2, 3, 2, 2, 8), noisy.view(slices, 2, 3, 2, 2, 4)
+    both = torch.cat([spread, own], dim=-1).permute(5, 0, 1, 3, 2, 4).reshape(1, 12, slices, 4, 6)
+    beyond = both if grid.cycle else torch.zeros_like(both)  # what precedes the first slice and follows the last
+    both = torch.cat([beyond[:, :, -1:], both, beyond[:, :, :1]], dim=2)
     to_next, to_previous = seams.gather_in_time.weight.chunk(2)
-    kernel = torch.stack(
-        [to_next, seams.gather.weight, to_previous], dim=2
-    )  # over the slice before, this one, the one after
-    gathered = torch.nn.functional.conv3d(both, kernel, seams.gather.bias, padding=1)
+    # over the slice before, this one, the one after
+    kernel = torch.stack([to_next, seams.gather.weight, to_previous], dim=2)
+    gathered = torch.nn.functional.conv3d(both, kernel, seams.gather.bias, padding=(0, 1, 1))
     wanted = seams.correct(torch.nn.functional.silu(gathered[0].transpose(0, 1)))
-    ours = unpatchify(seams(tokens, noisy, GRIDS)[place], PATCH, 2, 3)
-    torch.testing.assert_close(ours, wanted, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(unpatchify(seams(tokens, noisy, (grid,)), PATCH, 2, 3), wanted, atol=1e-6, rtol=1e-5)
+
+
+def test_pictures_cost_no_convolution_over_their_neighbours():
+    seams, tokens, noisy = made()
+    calls = []
+    seams.gather_in_time.register_forward_hook(lambda *_: calls.append(1))
+    seams(tokens[:12], noisy[:12], (Grid(1, 2, 3), Grid(1, 2, 3)))
+    assert not calls
+    seams(tokens[:12], noisy[:12], (Grid(1, 2, 3), Grid(1, 2, 3, cycle=True)))
+    assert calls
+
+
+def test_a_sample_is_not_a_cycle_unless_said_so():
+    assert Grid(2, 3, 4) == (2, 3, 4, False)
 
 
 def test_patches_of_unequal_sides_by_hand():

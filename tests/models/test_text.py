@@ -131,3 +131,44 @@ def test_word_order_matters():
     encoder = TextEncoder(TOKENIZER.size, 32, 2, 16).eval()
     one, other = (encoder(torch.tensor(TOKENIZER.encode(text)), [3])[2] for text in ("red fox", "fox red"))
     assert not torch.allclose(one, other)
+
+
+def rms(x):
+    return x / (x.square().mean(dim=-1, keepdim=True) + torch.finfo(x.dtype).eps).sqrt()
+
+
+def test_a_text_encoder_written_out():
+    """Pre-norm attention with rotations by the place of a token, and SwiGLU; no modulation, no biases."""
+    encoder = TextEncoder(30, 24, 2, 12).requires_grad_(False)
+    ids = torch.tensor([3, 7, 7, 11, 2])
+    frequencies = torch.tensor([0.05, 8.0])  # a head of 6 pairs turns 2 by time; tokens have no other axis
+    turn = torch.polar(torch.ones(5, 2), torch.arange(5.0)[:, None] * frequencies)
+    turn = torch.cat([turn, torch.ones(5, 4)], dim=1)[:, None]
+    x = encoder.embedding.weight[ids]
+    for block in encoder.blocks:
+        q, k, v = (rms(x) @ block.qkv.weight.T).view(5, 3, 2, 12).unbind(1)
+        q, k = (torch.complex(*rms(one).chunk(2, dim=2)) * turn for one in (q, k))
+        weights = torch.einsum("nhk,mhk->hnm", q, k.conj()).real.div(12**0.5).softmax(dim=-1)
+        x = x + torch.einsum("hnm,mhk->nhk", weights, v).flatten(1) @ block.out.weight.T
+        gate, value = (rms(x) @ block.up.weight.T).chunk(2, dim=1)
+        x = x + (gate * torch.sigmoid(gate) * value) @ block.down.weight.T
+        assert block.up.weight.shape == (4 * 24, 24) and block.down.weight.shape == (24, 2 * 24)
+        assert [layer.bias for layer in (block.qkv, block.out, block.up, block.down)] == [None] * 4
+    torch.testing.assert_close(encoder(ids, [5]), rms(x), atol=1e-5, rtol=1e-5)
+    assert len(encoder.blocks) == 2
+
+
+def test_a_tokenizer_counts_its_two_special_ids():
+    tokenizer = Tokenizer(["a", "bcd"])
+    assert (tokenizer.size, tokenizer.longest, tokenizer.ids) == (4, 3, {"a": 2, "bcd": 3})
+    assert Tokenizer([]).longest == 1 and Tokenizer([]).encode("xy") == [0, 1, 1, 1]
+    # longest pieces first; a character that no piece has is one unknown token
+    assert Tokenizer([START, "a", "ab", "abc"]).encode("abcab_a") == [0, 2, 5, 4, 2, 1, 2, 3]
+
+
+def test_characters_that_become_the_unknown_token_are_told():
+    tokenizer = Tokenizer([START, "a", "ab"])
+    assert tokenizer.unknown_characters("ab a B b! \u72d0b") == ["b", "!", "\u72d0"]
+    assert tokenizer.unknown_characters("Ab a AB") == [] and tokenizer.unknown_characters("") == []
+    for text in ("ab\u72d0 b", "\U0001f98a", "a b"):
+        assert bool(tokenizer.unknown_characters(text)) == (1 in tokenizer.encode(text))

@@ -88,6 +88,9 @@ def test_segments_by_hand():
     assert segments.ends(torch.device("cpu")) is ends
     assert segments.places().tolist() == [0, 1, 0, 1, 2, 0, 1, 2, 0]
     assert segments.runs() == [(1, 2), (2, 3), (1, 1)]
+    assert repr(segments) == "Segments(lengths=(2, 3, 3, 1))"  # what was computed from the lengths is not shown
+    with pytest.raises(TypeError):
+        Segments((2, 3), {})  # nor can it be given
 
 
 def test_attention_is_in_single_precision_and_leaves_in_its_values_precision():

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from chronotope.config import from_dict, to_dict
+from chronotope.config import to_dict
 from chronotope.worlds.case import Case, SuiteItem
 from chronotope.worlds.check import Check
 from chronotope.worlds.splits import spec_key, split_by, split_rng
@@ -30,7 +30,7 @@ class DotSpec:
 class Dots(World):
     """A white dot on black."""
 
-    name, licence, scopes = "dots", "CC0-1.0", ("dots",)
+    name, licence, scopes, spec_type = "dots", "CC0-1.0", ("dots",), DotSpec
 
     def scope(self, name: str, size: tuple[int, int] | None = None, **shares: float | None) -> tuple[int, int]:
         return size or (96, 64)
@@ -41,9 +41,6 @@ class Dots(World):
             spec = DotSpec(*scope, 8.0, 9, int(rng.integers(24, scope[0] - 24)), str(rng.choice(["left", "right"])))
             if self.split(spec) == split:
                 return spec
-
-    def read_spec(self, data: Any) -> DotSpec:
-        return from_dict(DotSpec, dict(data))
 
     def split(self, spec: DotSpec) -> Any:
         return split_by(spec_key(spec), [])

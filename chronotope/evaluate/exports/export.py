@@ -5,6 +5,7 @@ A video that is present and whole and has its line in manifest.jsonl is kept, so
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -19,7 +20,7 @@ from chronotope.media import video
 from chronotope.progress import Progress
 from chronotope.storage import append_jsonl, write_jsonl
 
-__all__ = ["export", "finished", "num_frames"]
+__all__ = ["check_before", "export", "num_frames"]
 
 MAKING = "making"  # the folder in which a video is made before it is moved into place
 
@@ -33,19 +34,10 @@ def num_frames(request: ExportRequest, planned: PlannedVideo, maker: VideoMaker)
 def export(request: ExportRequest, maker: VideoMaker, report: Progress) -> int:
     """Make every video that is not there yet and return how many were made.
 
-    Raises FileProblem if first pictures are missing or the folder holds another export; UsageError if the model
-    cannot make videos of the format's length.
+    Raises as `check_before` does, before anything is written.
     """
     videos = plan(request)
-    missing = [planned.image for planned in videos if planned.image and not planned.image.is_file()]
-    if missing:
-        raise FileProblem(
-            f"{len(missing)} pictures from which videos start are missing, first {missing[0]}; "
-            "put the benchmark's pictures there"
-        )
-    for planned in videos:
-        num_frames(request, planned, maker)  # raises UsageError before anything is written
-    kept = finished(request, videos, maker)
+    kept = check_before(request, videos, maker)
     request.out.mkdir(parents=True, exist_ok=True)
     write_jsonl(request.out / MANIFEST, kept.values())
     made = 0
@@ -55,6 +47,31 @@ def export(request: ExportRequest, maker: VideoMaker, report: Progress) -> int:
             made += 1
         report(number, len(videos))
     return made
+
+
+def check_before(
+    request: ExportRequest, videos: Sequence[PlannedVideo], maker: VideoMaker
+) -> dict[str, dict[str, Any]]:
+    """Refuse what could not be made, for a dry run as for an export; return what `finished` does.
+
+    Raises FileProblem if first pictures are missing or damaged, or the folder cannot be written or holds another
+    export; UsageError if the model cannot make videos of the format's length.
+    """
+    pictures = dict.fromkeys(planned.image for planned in videos if planned.image)
+    missing = [path for path in pictures if not path.is_file()]
+    if missing:
+        raise FileProblem(
+            f"{len(missing)} pictures from which videos start are missing, first {missing[0]}; "
+            "put the benchmark's pictures there"
+        )
+    for path in pictures:
+        video.probe(path)
+    for planned in videos:
+        num_frames(request, planned, maker)
+    place = next(path for path in (request.out, *request.out.absolute().parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise FileProblem(f"{place} is {'not writable' if place.is_dir() else 'no folder'}; give another --out")
+    return finished(request, videos, maker)
 
 
 def finished(request: ExportRequest, videos: Sequence[PlannedVideo], maker: VideoMaker) -> dict[str, dict[str, Any]]:

@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from chronotope.errors import FileProblem
+from chronotope.evaluate.documents import check_document, read_rows
 
 __all__ = ["MANIFEST", "file_hash", "read_manifest"]
 
 MANIFEST = "manifest.jsonl"
-FIELDS = ("file", "prompt", "sample", "seed", "sha256", "frames", "size", "fps", "model")
 
 
 def read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
     """Read the lines by file, without a last line that was cut off; None if there is no manifest.
 
-    Raises FileProblem for a malformed line.
+    Raises FileProblem for a line that is not as report.schema.json says, and for a video that is named twice.
     """
     path = folder / MANIFEST
-    if not path.is_file():
+    if not path.exists():
         return None
-    text = path.read_text()
-    rows = {}
-    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            lacking = [name for name in FIELDS if name not in row]
-        except (ValueError, TypeError) as problem:
-            raise FileProblem(_malformed(path, number, repr(problem))) from problem
-        if lacking:
-            raise FileProblem(_malformed(path, number, f"it lacks {', '.join(lacking)}"))
-        rows[row["file"]] = row
+    rows: dict[str, dict[str, Any]] = {}
+    try:
+        for where, row in read_rows(path, "line of a manifest", whole=True):
+            check_document(row, "manifest_line", f"{where} is no line of a manifest:")
+            if row["file"] in rows:
+                raise FileProblem(f"{where} names {row['file']} a second time")
+            rows[row["file"]] = row
+    except FileProblem as problem:
+        raise FileProblem(f"{problem}; remove the line and run again") from problem
     return rows
-
-
-def _malformed(path: Path, number: int, reason: str) -> str:
-    return f"{path}, line {number}, is no line of a manifest ({reason}); remove it and run again"
 
 
 def file_hash(path: Path) -> str:

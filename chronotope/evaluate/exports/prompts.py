@@ -6,13 +6,13 @@ A folder means all prompt files in it, in the order of their names.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from chronotope.errors import FileProblem
+from chronotope.evaluate.documents import parse_json, read_file
 
 __all__ = ["BenchmarkPrompt", "read_prompts", "read_table", "text_of"]
 
@@ -64,9 +64,9 @@ def _from_lines(path: Path) -> Iterator[BenchmarkPrompt]:
 
 def _from_list(path: Path, key: str) -> Iterator[BenchmarkPrompt]:
     try:
-        entries = json.loads(_read(path))
-    except ValueError as problem:
-        raise FileProblem(f"{path} is not readable JSON: {problem}; copy it again from the benchmark") from problem
+        entries = parse_json(_read(path), str(path))
+    except FileProblem as problem:
+        raise FileProblem(f"{problem}; copy it again from the benchmark") from problem
     if not isinstance(entries, list) or not entries:
         raise FileProblem(
             f"{path} holds {_kind(entries)}; a list of objects is expected, one a prompt, as the benchmark ships it"
@@ -97,27 +97,26 @@ def text_of(where: str, entry: Mapping[str, Any], key: str) -> str:
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """The rows of a CSV file, each with its place; FileProblem if one of these columns is missing or empty."""
     rows = csv.DictReader(_read(path).splitlines())
-    lacking = [column for column in columns if column not in (rows.fieldnames or ())]
-    if lacking:
-        got = ", ".join(rows.fieldnames or ()) or "nothing"
-        verb = "is" if len(lacking) == 1 else "are"
-        raise FileProblem(f"{path}, line 1, has the columns {got}; {', '.join(lacking)} {verb} missing")
-    for row in rows:
-        where = f"{path}, line {rows.line_num}"
-        for column in columns:
-            text_of(where, row, column)
-        yield where, row
+    try:
+        lacking = [column for column in columns if column not in (rows.fieldnames or ())]
+        if lacking:
+            got = ", ".join(rows.fieldnames or ()) or "nothing"
+            verb = "is" if len(lacking) == 1 else "are"
+            raise FileProblem(f"{path}, line 1, has the columns {got}; {', '.join(lacking)} {verb} missing")
+        for row in rows:
+            where = f"{path}, line {rows.line_num}"
+            for column in columns:
+                text_of(where, row, column)
+            yield where, row
+    except csv.Error as problem:
+        raise FileProblem(f"{path}, line {rows.line_num}, is not readable CSV: {problem}") from problem
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as problem:
-        raise FileProblem(f"{path} is missing; give the prompt file of the benchmark") from problem
-    except UnicodeDecodeError as problem:
-        raise FileProblem(
-            f"{path} is no text in UTF-8 ({problem.reason} at byte {problem.start}); give the prompt file itself"
-        ) from problem
+        return read_file(path)
+    except FileProblem as problem:
+        raise FileProblem(f"{problem}; give the prompt file of the benchmark") from problem
 
 
 def _kind(value: Any) -> str:

@@ -15,6 +15,7 @@ __all__ = ["ExportRequest", "LengthRule", "PlannedVideo", "VideoMaker", "VideoRe
 
 TOLERANCE = 0.001  # seconds, where a format prescribes an exact length
 ROUNDING = 1e-9
+MAX_SEED = 2**62  # a hash below 2^32 is added for each video, and the sum is below 2^63
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class ExportRequest:
     out: Path
     model: str = "small"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < MAX_SEED:
+            raise UsageError(f"seed is {self.seed}, expected a whole number from 0 to less than 2^62")
 
 
 @dataclass(frozen=True)

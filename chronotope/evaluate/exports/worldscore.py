@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from chronotope.errors import FileProblem, suggest
+from chronotope.evaluate.documents import parse_json, read_file
 from chronotope.evaluate.exports.prompts import BenchmarkPrompt, text_of
 from chronotope.generate.pipeline import Generation
 from chronotope.media import video
@@ -228,6 +229,6 @@ def _table_problems(
 def _load(path: Path) -> Any:
     """Read a JSON file; None if it is missing or malformed."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        return parse_json(read_file(path), str(path))
+    except FileProblem:
         return None

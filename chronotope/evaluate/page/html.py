@@ -23,6 +23,7 @@ from chronotope.worlds.taxonomy import FAILURES
 __all__ = ["TEMPLATES", "write_page"]
 
 GALLERY_SIZE = 12  # videos
+MAX_EMBEDDED = 2**26  # bytes of one video
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -35,10 +36,16 @@ TEMPLATES.filters["percent"] = lambda share, digits=1: f"{share:.{digits}%}"
 TEMPLATES.globals["plots"] = plots
 
 
-def write_page(report: dict[str, Any], videos: Path, out: Path) -> None:
-    """Write the page of a report to the file `out`; the videos that it shows are in the folder `videos`."""
-    cases = report["cases"]
-    folder = quote(Path(os.path.relpath(videos.resolve(), out.resolve().parent)).as_posix())
+def write_page(report: dict[str, Any], videos: Path, out: Path) -> list[str]:
+    """Write the page of a report to the file `out`; the videos that it shows are in the folder `videos`.
+
+    Files that are named in the report but do not lie in that folder are neither embedded nor linked; returns their
+    names.
+    """
+    root = videos.resolve()
+    outside = {case["file"] for case in report["cases"] if not _lies_in(root, case["file"])}
+    cases = [{**case, "file": ""} if case["file"] in outside else case for case in report["cases"]]
+    folder = quote(Path(os.path.relpath(root, out.resolve().parent)).as_posix())
     page = TEMPLATES.get_template("report.html.jinja").render(
         report=report,
         first=[case for case in cases if case["run"] == cases[0]["run"]][:GALLERY_SIZE],
@@ -46,17 +53,32 @@ def write_page(report: dict[str, Any], videos: Path, out: Path) -> None:
         folder=folder,
         files={case["id"]: case["file"] for case in cases},
         listing={"folder": folder, **_listing(cases)},
-        drift=_drift_by_measure(report),
+        lengths=_lengths(report["summary"]),
+        drift=_drift_by_measure(report["summary"], cases),
         classes=FAILURES,
-        embed=lambda file: _data_url(videos / file),
+        embed=lambda file: _data_url(root / file) if file else "",
         describe=_describe,
     )
     write_atomically(out, page)
+    return sorted(outside)
+
+
+def _lies_in(folder: Path, file: str) -> bool:
+    """Whether a name is of one file of this folder, which no link leads elsewhere; the file may be missing.
+
+    `folder` is resolved.
+    """
+    if file in ("", ".", "..") or any(character in file for character in "/\\\0"):
+        return False
+    try:
+        return (folder / file).resolve().parent == folder
+    except (OSError, RuntimeError):  # a circle of links
+        return False
 
 
 def _data_url(path: Path) -> str:
-    """A picture or video as a data URL; empty if there is no such file."""
-    if not path.is_file():
+    """A picture or video as a data URL; empty if there is no such file, or a very large one."""
+    if not path.is_file() or path.stat().st_size > MAX_EMBEDDED:
         return ""
     kind = "image/png" if path.suffix == ".png" else "video/mp4"
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
@@ -72,24 +94,38 @@ def _describe(failures: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _listing(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What page.js needs to list and filter all videos."""
-    strata = list(cases[0]["strata"]) if cases else []
+    """What page.js needs to list and filter all videos; of joined plans not every case has every stratum."""
+    strata = list(dict.fromkeys(name for case in cases for name in case["strata"]))
     rows = []
     for case in cases:
         codes = list(dict.fromkeys(failure["code"] for failure in case["failures"]))
-        levels = [case["strata"][name] for name in strata]
+        levels = [case["strata"].get(name, "") for name in strata]
         rows.append([case["id"], case["index"], case["file"], case["prompt"], case["success"], codes, levels])
     return {"strata": strata, "rows": rows}
 
 
-def _drift_by_measure(report: dict[str, Any]) -> dict[str, list[tuple[float, str]]]:
-    """Per measure of drift, the change in each long video and the file of that video."""
-    measures = report["summary"].get("long_range", {}).get("measures", {})
-    found: dict[str, list[tuple[float, str]]] = {name: [] for name in measures}
-    for case in report["cases"]:
+def _lengths(summary: Mapping[str, Any]) -> list[str]:
+    """The columns of the two-way table, in the order of the report."""
+    columns = dict.fromkeys(summary["strata"].get("length", ()))
+    for row in summary["cube"].values():
+        columns |= dict.fromkeys(row)
+    return list(columns)
+
+
+def _drift_by_measure(
+    summary: Mapping[str, Any], cases: Sequence[Mapping[str, Any]]
+) -> dict[str, list[tuple[float, str]]]:
+    """Per measure of drift, the change in each long video and the file of that video.
+
+    In a report of several worlds the name of a measure begins with that of its world.
+    """
+    found: dict[str, list[tuple[float, str]]] = {name: [] for name in summary.get("long_range", {}).get("measures", {})}
+    for case in cases:
+        prefix = f"{case.get('world', '')}: "
+        names = [name for name in found if name.startswith(prefix)] or list(found)
         for values in case.get("measured", {}).values():
-            if not found.keys() <= values.keys():
+            if not {name.removeprefix(prefix) for name in names} <= values.keys():
                 continue  # the numbers of another check
-            for name, changes in found.items():
-                changes.append((values[name], case["file"]))
+            for name in names:
+                found[name].append((values[name.removeprefix(prefix)], case["file"]))
     return found

@@ -8,10 +8,12 @@ function matches([id, , , , success, codes, levels], query) {
   return query.every(([name, value]) => name in fixed ? fixed[name](value) : levels[strata.indexOf(name)] === value);
 }
 function figure([, index, file, prompt, success, codes]) {
-  const whole = document.createElement("figure"), media = document.createElement(file.endsWith(".png") ? "img" : "video");
-  media.src = folder + "/" + encodeURIComponent(file);
+  const whole = document.createElement("figure");
+  const media = document.createElement(!file ? "p" : file.endsWith(".png") ? "img" : "video");
+  if (!file) Object.assign(media, { className: "no", textContent: "no video" });
+  else media.src = folder + "/" + encodeURIComponent(file);
   if (media.tagName === "VIDEO") Object.assign(media, { autoplay: true, loop: true, muted: true, playsInline: true });
-  else media.loading = "lazy";
+  else if (file) media.loading = "lazy";
   const caption = document.createElement("figcaption"), verdict = document.createElement("span");
   verdict.className = success ? "ok" : "no";
   verdict.textContent = codes.join(", ") || "all checks hold";

@@ -73,9 +73,9 @@ def test_a_plan_is_filled_with_truth_and_judged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"task": "connect"}, "unknown task 'connect'. Choose from: animate a picture"),
-        ({"task": ""}, "has the task 'animate a picture' and no kind"),
-        ({"kind": "count"}, "unknown kind 'count'"),
+        ({"task": "connect"}, 'unknown task "connect". Choose from: animate a picture'),
+        ({"task": ""}, "task has 0 characters"),
+        ({"kind": "count"}, 'kind is "count", and the world .table. has no kinds'),
         ({"form": "story"}, "is worded as one of"),
         ({"split": "train"}, "by its spec heldout"),
         ({"num_frames": 3}, "num_frames is 3, by its spec"),

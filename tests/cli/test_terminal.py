@@ -1,0 +1,129 @@
+"""What the terminal shows: no text of a file moves the cursor, hides a line or reverses its letters."""
+
+from __future__ import annotations
+
+import ast
+import json
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chronotope
+from chronotope.cli.terminal import MAX_SENTENCE, facts_text, visible
+from chronotope.evaluate.report import write_report
+from tests.cli.models import refused, run, save_clips
+from tests.evaluate.test_attribution import BACK, MODEL, TRUTH
+
+ATTACK = "\x1b[2J\x1b]0;owned\x07\r\x08\x7f\x9b1m\u202eevil\u2066\u2028last\ufeff"
+SAVED = Path(__file__).parents[1] / "evaluate" / "saved"
+PRINTERS = {"click.echo", "click.secho", "print", "sys.stdout.write", "sys.stderr.write"}
+
+
+def clean(text: str) -> bool:
+    """Whether a text holds no control character but the ends of its lines."""
+    return not any(unicodedata.category(one) in ("Cc", "Cf", "Cs", "Zl", "Zp") for one in text if one != "\n")
+
+
+def test_control_characters_become_visible() -> None:
+    assert visible(ATTACK) == ("\\x1b[2J\\x1b]0;owned\\x07\\x0d\\x08\\x7f\\x9b1m\\u202eevil\\u2066\\u2028last\\ufeff")
+    assert visible("a\nb") == "a\\x0ab" and visible("a\nb", keep="\n") == "a\nb"
+    assert visible("\udc80.mp4 \U000e0041") == "\\udc80.mp4 \\U000e0041"
+    for kept in (
+        "a red ball",
+        "M\u00fcller, \u6f22\u5b57, \u0641\u0627\u0631\u0633\u06cc\u200c",
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+    ):
+        assert visible(kept) == kept
+
+
+def test_facts_are_a_line_each_whatever_their_texts_hold() -> None:
+    text = facts_text({"kind\n": "dataset", "a": "1\nb: 2", "list": ["x\ny", "z\r"], "table": {"k\x1b": "v\u202e"}})
+    assert clean(text) and len(text.splitlines()) == 7
+
+
+def test_only_the_terminal_prints() -> None:
+    """Everything else passes through its functions."""
+    folder = Path(chronotope.__file__).parent / "cli"
+    for path in folder.glob("*.py"):
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        names = {ast.unparse(call) for call in calls}
+        if path.name != "terminal.py":
+            assert names.isdisjoint({"click.echo", "click.secho", "print", "sys.stdout.write", "sys.stderr.write"}), (
+                path
+            )
+
+
+def hostile_report(folder: Path, report: dict[str, Any], **about: Any) -> str:
+    report = json.loads(json.dumps(report))
+    report["about"] |= {"model": "m" + ATTACK, "suite": "s" + ATTACK, **about}
+    for case in report["cases"]:
+        case["strata"] = {name + ATTACK: level + ATTACK for name, level in case["strata"].items()}
+        case["prompt"] += ATTACK
+    write_report(report, folder)
+    (folder / "index.html").touch()
+    return str(folder)
+
+
+def test_commands_that_show_a_strangers_texts(tmp_path: Path) -> None:
+    reports = [
+        hostile_report(tmp_path / name, report, **about)
+        for name, report, about in (
+            ("model", MODEL, {}),
+            ("back", BACK, {}),
+            ("truth", TRUTH, {}),
+            ("more", MODEL, {"steps" + ATTACK: "60" + ATTACK}),
+        )
+    ]
+    row = json.loads((SAVED / "plan.jsonl").read_text().splitlines()[0])
+    (tmp_path / "plan.jsonl").write_text(json.dumps({**row, "prompt": row["prompt"] + ATTACK}) + "\n")
+    clips = save_clips(tmp_path / "clips", 1)
+    (clips / "0.txt").write_text("a ball" + ATTACK.replace("\u2028", ""))
+    (clips / "0.mp4").rename(clips / "0\x1b[31m.mp4")
+    (clips / "0.txt").rename(clips / "0\x1b[31m.txt")
+    for words in (
+        ("info", reports[0]),
+        ("info", tmp_path / "plan.jsonl"),
+        ("info", clips),
+        ("info", clips / "0\x1b[31m.mp4"),
+        ("compare", *reports[:2]),
+        ("layers", *reports),
+    ):
+        for more in ((), ("--json",)):
+            result = run(*words, *more)
+            assert result.exit_code == 0, result.output
+            assert clean(result.stdout) and clean(result.stderr), (words, result.output)
+            assert more or "\\x1b" in result.stdout, words
+
+
+def test_errors_name_strange_files_visibly_and_in_one_line(tmp_path: Path) -> None:
+    name = tmp_path / "no\x1b[1mne\u202e"
+    for words in (("info", name), ("compare", name, name), ("evaluate", "--videos", name, "--specs", name)):
+        said = refused(*words, status=1)
+        assert clean(said) and "\\x1b[1mne\\u202e" in said
+    (tmp_path / "plan.jsonl").write_text(json.dumps({"file": "x" * 90_000}) + "\n")
+    said = refused("info", tmp_path / "plan.jsonl", status=1)
+    assert len(said) < 400
+    row = json.loads((SAVED / "plan.jsonl").read_text().splitlines()[0])
+    row["spec"]["backdrop" + "x" * 90_000] = ATTACK
+    (tmp_path / "plan.jsonl").write_text(json.dumps(row) + "\n")
+    said = refused("evaluate", "--videos", tmp_path, "--specs", tmp_path / "plan.jsonl", status=1)
+    assert len(said) < MAX_SENTENCE + 10 and clean(said)
+
+
+# Bounds before work
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("validate-checks", "--count", "1000000000000"),
+        ("evaluate", "small", "--workers", "1000000"),
+        ("evaluate", "small", "--best-of", "1000000000"),
+        ("evaluate", "small", "--steps", "1000000000"),
+        ("evaluate", "small", "--first", "1" + "0" * 40),
+    ],
+)
+def test_numbers_beyond_all_bounds_are_refused_before_work(words: tuple[str, ...]) -> None:
+    assert "0000" in refused(*words, status=2)
