@@ -98,7 +98,7 @@ class TrainState:
         if self.skipped >= MAX_SKIPPED:
             raise ChronotopeError(
                 f"the loss or its gradient was not finite in {self.skipped} steps in a row, up to step {self.step}; "
-                "their clips are in quarantine.jsonl and the last checkpoint is intact: train again with lower "
+                "their clips are in quarantine.jsonl and earlier checkpoints are intact: train again with lower "
                 "learning rates, or without these clips"
             )
 
