@@ -256,7 +256,7 @@ def look_at_a_run() -> None:
     assert "0000004" in run("info", "whole").stdout
     for folder in ("whole", "broken"):
         record = read_record(read_json(Path(folder, "dit/model.json")))
-        assert record == TrainingRecord(words_of_captions(), ((32, 32),), True, (9, 9), (8.0,))
+        assert record == TrainingRecord(words_of_captions(), ((32, 32),), True, (9, 9), (8.0,), others=True)
     Path("whole/autoencoder/model.json").unlink()
     assert answer("info", "whole/autoencoder")["kind"] == "training without a result yet"
 

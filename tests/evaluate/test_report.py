@@ -108,6 +108,8 @@ def damaged(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tupl
 
 def test_damaged_reports_are_refused(report: dict[str, Any]) -> None:
     every = list(damaged({**report, "cases": report["cases"][2:4]}))
+    # cases of earlier versions name no world
+    every = [(where, changed) for where, changed in every if where[0] != "cases" or where[2:] != ("without", "world")]
     assert len(every) > 200
     sure = {("cases", 1, "measured", DRIFT_CHECK, "noise"), ("summary", "survival", "without", "alive"), ("version",)}
     some = random.Random(0).sample(every, 60) + [one for one in every if one[0] in sure]
