@@ -206,7 +206,7 @@ def train_dit(
             if state.optimizer_step(loss, factor, train.clip_norm, train.precision):
                 state.update_average(train.average_decay)
             else:
-                log.skip(state.step, float(loss), batch.keys)
+                log.skip(state.step, float(loss), sorted(set(batch.keys)))
                 state.check_skipped()
             state.clips += len(batch.keys)
             state.tokens += batch.num_tokens

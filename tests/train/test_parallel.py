@@ -7,11 +7,11 @@ import sys
 
 import torch
 
-from chronotope.checkpoint import load_tensors
+from chronotope.checkpoint import checkpoints, load_tensors
 from chronotope.config import override
 from chronotope.data.latents import latents_hash
 from chronotope.manifest import manifest_hash, seal
-from chronotope.storage import write_json, write_jsonl
+from chronotope.storage import read_jsonl, write_json, write_jsonl
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import train_dit
 
@@ -37,6 +37,28 @@ from chronotope.train.dit import train_dit
 torch.set_num_threads(1)
 train_dit(override(DiTRun(), {SETTINGS!r} + sys.argv[3:]), [Path(sys.argv[1])], Path(sys.argv[2]), quiet=True)
 """
+
+# The loss of the second process is NaN in its second step, and only the first process is asked to stop, after step 4.
+SPOILT = """
+import os
+from chronotope.train import dit
+rank, calls, loss = int(os.environ["RANK"]), iter(range(100)), dit.flow_loss
+dit.flow_loss = lambda *arguments: loss(*arguments) * (float("nan") if next(calls) == 1 and rank == 1 else 1.0)
+polls = iter(range(1, 100))
+def train_dit(*arguments, **named):
+    dit.train_dit(*arguments, **named, stopping=lambda: next(polls) == 4 and rank == 0)
+    print(f"rank {rank} ended after step {next(polls) - 1}", flush=True)
+"""
+
+
+def torchrun(script, *arguments):
+    """Run a script in two processes."""
+    command = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", script)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    words = [str(part) for part in (*command, *arguments)]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def write_latents(folder):
@@ -66,20 +88,7 @@ def test_two_processes_equal_one(tmp_path):
     train_dit(override(DiTRun(), SETTINGS), [data], one, quiet=True)
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--standalone",
-        script,
-        data,
-        two,
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
+    torchrun(script, data, two)
     ours, theirs = (load_tensors(folder / "checkpoints" / "0000005" / "model.safetensors") for folder in (one, two))
     for name, tensor in ours.items():
         torch.testing.assert_close(theirs[name], tensor, atol=2e-4, rtol=2e-3)
@@ -88,6 +97,18 @@ def test_two_processes_equal_one(tmp_path):
     ]
     assert len(losses[0]) == 5
     torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), atol=1e-4, rtol=1e-4)
+
+
+def test_all_processes_skip_the_same_step_and_stop_after_the_same_step(tmp_path):
+    data, script, run = tmp_path / "latents", tmp_path / "train.py", tmp_path / "run"
+    write_latents(data)
+    script.write_text(SCRIPT.replace("from chronotope.train.dit import train_dit\n", SPOILT))
+    done = torchrun(script, data, run)
+    assert sorted(done.stdout.split("\n"))[-2:] == ["rank 0 ended after step 4", "rank 1 ended after step 4"]
+    (row,) = read_jsonl(run / "quarantine.jsonl")
+    assert (row["step"], row["loss"]) == (2, "nan") and len(row["clips"]) == len(set(row["clips"])) > 1
+    assert [path.name for path in checkpoints(run)] == ["0000004"]
+    assert [("loss" in row) for row in read_jsonl(run / "log.jsonl")] == [True, False, True, True]
 
 
 def test_batches_from_worker_processes_are_the_same(tmp_path):
