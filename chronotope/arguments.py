@@ -17,9 +17,20 @@ __all__ = ["as_flag", "as_number", "as_pixels", "as_seconds", "as_text", "as_who
 MAX_SIDE = 16384  # pixels of a picture or clip that is given, as of a file that is read
 MAX_BITS = 128  # of whole numbers, so that a message can show them
 MAX_SECONDS = 1e9  # a million frames, the longest video, at a hundredth of a frame a second are 1e8
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 60
-_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 3
+
+
+class _Short(reprlib.Repr):
+    """A short `repr` in which an array is its type and shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 100
+        self.maxlist = self.maxtuple = self.maxdict = 3
+
+    def repr1(self, x: Any, level: int) -> str:
+        if hasattr(x, "dtype") and hasattr(x, "shape") and not isinstance(x, type):
+            return f"{type(x).__name__} of {x.dtype} with shape {list(x.shape)}"
+        return super().repr1(x, level)
 
 
 def described(value: Any) -> str:
@@ -27,13 +38,12 @@ def described(value: Any) -> str:
     kind = type(value).__name__
     if isinstance(value, type):
         return f"the class {value.__name__}"
-    if hasattr(value, "dtype") and hasattr(value, "shape"):
-        return f"{kind} of {value.dtype} with shape {list(value.shape)}"
     try:
-        shown = _SHORT.repr(value).encode("ascii", "backslashreplace").decode()
+        shown = _Short().repr(value)
     except ValueError:  # Python shows no whole number of more than 4300 digits
         return kind
-    return shown if value is None or isinstance(value, str | bytes) else f"{shown} ({kind})"
+    shown = " ".join(shown.encode("ascii", "backslashreplace").decode().split())
+    return shown if value is None or isinstance(value, str | bytes) or hasattr(value, "dtype") else f"{shown} ({kind})"
 
 
 def as_whole(name: str, value: Any) -> int:

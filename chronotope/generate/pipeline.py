@@ -87,7 +87,7 @@ def find_model(name: str | Path) -> Path:
         return WEIGHTS / folder
     inside = sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())
     missing = (
-        f"there is no model '{name}': neither a folder nor a model inside the package "
+        f"there is no model {described(str(name))}: neither a folder nor a model inside the package "
         f"({', '.join(inside) or 'none yet'})"
     )
     if near := nearest(str(name), inside):

@@ -212,14 +212,16 @@ def test_deviations_from_the_request_are_noted(model: Path) -> None:
     message = run("generate", *late, "--model", model, "-o", "late.mp4").stderr
     assert "note: the story has no prompt before 0.5 s, so its first prompt holds from the beginning" in message
     assert np.array_equal(video.read("soon.mp4").frames, video.read("late.mp4").frames)
-    assert (
-        answer("generate", *late, "--model", model, "--dry-run")["notes"]
-        and not answer("generate", *soon, "--model", model, "--dry-run")["notes"]
-    )
-    stretch = [PROMPT, "--retake", "a.mp4", "--from", "1", "--model", model, "--dry-run", "--to"]
-    (note,) = answer("generate", *stretch, "9")["notes"]
+
+    def notes(*words: str) -> list[str]:
+        found = answer("generate", *words, "--model", model, "--dry-run")["notes"]
+        return [note for note in found if "no record of its training" not in note]
+
+    assert notes(*late) and not notes(*soon)
+    stretch = [PROMPT, "--retake", "a.mp4", "--from", "1", "--to"]
+    (note,) = notes(*stretch, "9")
     assert note == "the clip ends at 1.5 s, before 9 s: remade to its end, and not made longer"
-    assert not answer("generate", *stretch, "1.5")["notes"]
+    assert not notes(*stretch, "1.5")
 
 
 def test_a_story_is_as_long_as_its_last_beat(model: Path) -> None:
