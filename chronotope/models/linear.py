@@ -1,8 +1,8 @@
 """Matrix products that round the same with any number of threads.
 
-Two kernels of torch on a CPU depend on the number of threads in the last bit (measured with torch 2.13, 2 to 16
-threads): a matrix product of fewer than 32 rows, which threads divide among them until other code handles the rest, and
-a 1 x 1 convolution. So products of few rows run in one thread, and a 1 x 1 convolution is computed as a product.
+Two kernels of torch on a CPU depend on the number of threads in the last bit (measured with torch 2.13 and 2 to 64
+threads): a matrix product of few rows for each thread, which other code computes than that of many rows, and a 1 x 1
+convolution. So products of few rows run in one thread, and a 1 x 1 convolution is computed as a product.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from torch import Tensor, nn
 
 __all__ = ["Linear", "PointwiseConv2d", "linear"]
 
-FEW_ROWS = 256  # more than 8 rows for each of 31 threads; so few rows take less than a millisecond in one thread
+ROWS_PER_THREAD = 8  # products of up to 5.5 rows a thread depended on the threads, of 2 to 64
 
 
 def linear(x: Float[Tensor, "*n i"], weight: Float[Tensor, "o i"], bias: Tensor | None = None) -> Float[Tensor, "*n o"]:
     """Return `x @ weight.T + bias`; without gradients on a CPU, products of few rows run in one thread."""
     # Training keeps its threads: it promises the same bits for the same number of threads only.
-    if torch.is_grad_enabled() or x.device.type != "cpu" or x.numel() > FEW_ROWS * x.shape[-1]:
+    if torch.is_grad_enabled() or x.device.type != "cpu":
         return F.linear(x, weight, bias)
     threads = torch.get_num_threads()
+    if x.numel() > ROWS_PER_THREAD * threads * x.shape[-1]:
+        return F.linear(x, weight, bias)
     torch.set_num_threads(1)
     try:
         return F.linear(x, weight, bias)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from chronotope.models import linear as module
-from chronotope.models.linear import FEW_ROWS, Linear, PointwiseConv2d, linear
+from chronotope.models.linear import ROWS_PER_THREAD, Linear, PointwiseConv2d, linear
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +26,10 @@ def with_threads(count: int, function: object, *values: torch.Tensor) -> torch.T
     return made
 
 
-@pytest.mark.parametrize("rows", [1, 4, 5, 6, 7, 9, 11, 17, 27, 64, FEW_ROWS, FEW_ROWS + 1])
+@pytest.mark.parametrize("rows", [1, 4, 5, 6, 7, 9, 10, 11, 17, 27, 50, 51, 64, 122, 170, 257])
 def test_a_product_has_the_same_bits_with_any_number_of_threads(rows: int) -> None:
     layer, x = Linear(96, 160), torch.randn(rows, 96)
-    made = [with_threads(threads, layer, x) for threads in (1, 2, 3, 8)]
+    made = [with_threads(threads, layer, x) for threads in (1, 2, 3, 8, 16, 64)]
     assert all(torch.equal(one, made[0]) for one in made)
     assert torch.equal(made[0], with_threads(1, F.linear, x, layer.weight, layer.bias))  # those of one thread
 
@@ -55,9 +55,9 @@ def test_only_few_rows_run_in_one_thread_and_training_never_does(monkeypatch: py
 
     monkeypatch.setattr(module.F, "linear", watched)
     torch.set_num_threads(2)
-    weight = torch.randn(3, 5)
+    weight, few = torch.randn(3, 5), 2 * ROWS_PER_THREAD
     with torch.no_grad():
-        for shape in ((FEW_ROWS, 5), (2, FEW_ROWS // 2, 5), (FEW_ROWS + 1, 5), (5,)):
+        for shape in ((few, 5), (2, few // 2, 5), (few + 1, 5), (5,)):
             assert linear(torch.randn(shape), weight).shape == (*shape[:-1], 3)
         linear(torch.randn(4, 5, device="meta"), weight.to("meta"))
     linear(torch.randn(4, 5), weight.requires_grad_()).sum().backward()
