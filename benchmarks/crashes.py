@@ -1,4 +1,4 @@
-"""Kill training and generation at random moments and damage checkpoints; write what was lost to crashes.json.
+"""Kill the commands that write at random moments and damage checkpoints; write what was lost to crashes.json.
 
 python -m benchmarks.crashes --kills 200 --damages 1000
 
@@ -10,139 +10,23 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib
 import json
-import multiprocessing
-import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
+from benchmarks.jobs import COMMANDS, Command, end_of, fresh, litter, prepare, start, whole_content
 from chronotope import checkpoint
-from chronotope.cli.commands import chronotope
 from chronotope.errors import FileProblem
-from chronotope.media import video
-from chronotope.storage import is_partial, read_jsonl, write_json
+from chronotope.storage import read_jsonl, write_json
 
 __all__ = ["damage_checkpoints", "kill_commands", "main"]
-
-# Loaded before processes are forked, so that kills strike the work and not the imports.
-MODULES = (
-    "chronotope.cli.train",
-    "chronotope.cli.use",
-    "chronotope.cli.inputs",
-    "chronotope.data.encode",
-    "rich.progress",
-)
-MAX_KILLS = 6  # of one folder; then the command may end
-STEPS = ("train.steps=8", "train.save_every=2", "train.check_every=8", "train.log_every=3", "train.warmup=2")
-AUTOENCODER = (
-    *("model.widths=[16,32]", "model.encoder_blocks=[1,1]", "model.decoder_blocks=[1,1]", "pool.megabytes=5"),
-    *("pool.shapes=[[4,32,32],[1,32,32]]", "pool.batch_pixels=8192", "train.freeze_encoder_from=4", *STEPS),
-)
-DIT = (
-    *("model.width=64", "model.depth=1", "model.text_depth=1", "model.vocabulary_size=120", "train.batch_tokens=60"),
-    *("defaults.height=32", "defaults.width=32", "defaults.num_frames=4", "defaults.num_steps=2", *STEPS),
-)
-TIMED = ("seconds", "clips/s", "tokens/s")  # what the clock determines
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command line, the folder that it fills, and what must be in that folder before."""
-
-    name: str
-    words: tuple[str, ...]
-    folder: str
-    needs: tuple[str, ...] = ()
-
-
-COMMANDS = (
-    Command(
-        "train autoencoder",
-        ("train", "autoencoder", "--preset", "tiny", "--data", "clips", "--out", "run", "--set", *AUTOENCODER),
-        "run/autoencoder",
-    ),
-    Command(
-        "train dit",
-        ("train", "dit", "--preset", "tiny", "--data", "latents", "--out", "run", "--set", *DIT),
-        "run/dit",
-        ("run/autoencoder",),
-    ),
-    Command(
-        "generate",
-        ("generate", "a red ball", "--model", "model", "--seconds", "1", "--steps", "4", "-o", "made/ball.mp4"),
-        "made",
-    ),
-)
-
-
-# Commands in processes of their own
-
-
-def start(words: Sequence[str], folder: Path) -> multiprocessing.process.BaseProcess:
-    """Run a command line in a forked process, which has all modules loaded."""
-    process = multiprocessing.get_context("fork").Process(target=_run, args=(tuple(words), folder))
-    process.start()
-    return process
-
-
-def _run(words: tuple[str, ...], folder: Path) -> None:
-    os.chdir(folder)
-    with Path(os.devnull).open("w") as nowhere, (folder / "stderr").open("a") as errors:
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(errors.fileno(), 2)
-    sys.stdout, sys.stderr = (
-        os.fdopen(number, "w", closefd=False) for number in (1, 2)
-    )  # not those that a test captures
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        chronotope.main(list(words))
-    except SystemExit as end:
-        sys.stderr.flush()
-        os._exit(end.code if isinstance(end.code, int) else 1)
-
-
-def end_of(process: multiprocessing.process.BaseProcess, seconds: float | None = None) -> int | None:
-    """Wait for a process; kill it after `seconds` and return None, else return its exit status."""
-    process.join(seconds)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        return None
-    return process.exitcode
-
-
-def prepare(folder: Path) -> None:
-    """Write the clips, and train the model that the commands start from."""
-    for name in MODULES:
-        importlib.import_module(name)
-    clips = folder / "clips"
-    clips.mkdir(parents=True)
-    for number in range(4):
-        frames = np.full((9, 32, 32, 3), 40 * number, np.uint8)
-        for moment, frame in enumerate(frames):
-            frame[8:20, 2 * moment : 2 * moment + 12] = (250, 40, 40)
-        video.write(clips / f"{number}.mp4", frames, 8.0)
-        (clips / f"{number}.txt").write_text("a red ball moves to the right")
-    (folder / "made").mkdir()
-    encode = ("encode", "clips", "--model", "run", "--out", "latents")
-    for words in (COMMANDS[0].words, encode, COMMANDS[1].words):
-        if end_of(start(words, folder)) != 0:
-            raise SystemExit(f"{' '.join(words)}: {(folder / 'stderr').read_text()}")
-    shutil.move(folder / "run", folder / "model")
 
 
 # Kills
@@ -156,18 +40,14 @@ def kill_commands(kills: int, seed: int, work: Path, commands: Sequence[Command]
 
 
 def _kill_command(command: Command, kills: int, rng: random.Random, work: Path) -> dict[str, Any]:
-    folder = _fresh(command, work / "start", work / "whole")
     begun = time.perf_counter()
-    status = end_of(start(command.words, folder))
+    expected = whole_content(command, work)
     seconds = time.perf_counter() - begun
-    if status != 0:
-        raise SystemExit(f"{command.name} failed: {(folder / 'stderr').read_text()}")
-    expected = _content(folder / command.folder)
     row: Counter[str] = Counter(kills=0, ended=0, lost=0, doubled=0, differing=0, failed=0, litter=0)
     while row["kills"] < kills:
-        folder, killed, best = _fresh(command, work / "start", work / "broken"), 0, 0
+        folder, killed, best = fresh(command, work / "start", work / "broken"), 0, 0
         while True:
-            may_end = killed == MAX_KILLS or row["kills"] == kills
+            may_end = killed == command.max_kills or row["kills"] == kills
             status = end_of(start(command.words, folder), None if may_end else rng.uniform(0, 1.05 * seconds))
             step = _last_step(folder / command.folder)
             row["lost"] += step < best
@@ -178,22 +58,10 @@ def _kill_command(command: Command, kills: int, rng: random.Random, work: Path) 
             row["kills"] += 1
         row["ended"] += 1
         row["failed"] += status != 0
-        row["litter"] += len(_litter(folder))
+        row["litter"] += len(litter(folder))
         row["doubled"] += _doubled(folder / command.folder)
-        row["differing"] += _content(folder / command.folder) != expected
+        row["differing"] += command.content(folder / command.folder) != expected
     return {"command": command.name, "seconds": round(seconds, 2), **row}
-
-
-def _fresh(command: Command, source: Path, target: Path) -> Path:
-    """Return a new folder in which the command can start."""
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir()
-    for name in ("clips", "latents", "model"):
-        (target / name).symlink_to(source / name)
-    (target / "made").mkdir()
-    for name in command.needs:
-        shutil.copytree(source / name.replace("run", "model"), target / name)
-    return target
 
 
 def _last_step(run: Path) -> int:
@@ -204,41 +72,11 @@ def _last_step(run: Path) -> int:
     return int(latest.name) if latest else 0
 
 
-def _litter(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if is_partial(path.name) or path.name.endswith(".lock")]
-
-
 def _doubled(run: Path) -> int:
     """Count the rows of the log that stand there twice; a step is logged again with the PSNR."""
     log = run / "log.jsonl"
     rows = Counter((row["step"], "psnr" in row) for row in read_jsonl(log)) if log.is_file() else Counter()
     return sum(count - 1 for count in rows.values())
-
-
-def _content(folder: Path) -> dict[str, str]:
-    """Return a hash of every file below a folder, of JSON without what the clock determines."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(_lasting_part(path)).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def _lasting_part(path: Path) -> bytes:
-    if path.suffix not in (".json", ".jsonl"):
-        return path.read_bytes()
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.suffix == ".jsonl" else None
-    return json.dumps(_untimed(json.loads(path.read_text()) if rows is None else rows), sort_keys=True).encode()
-
-
-def _untimed(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_untimed(item) for item in value]
-    if isinstance(value, dict):
-        # checksums cover the times
-        names = [name for name in value if name not in (*TIMED, "checksum", "files")]
-        return {name: _untimed(value[name]) for name in names}
-    return value
 
 
 # Damage

@@ -35,6 +35,7 @@ __all__ = [
     "json_text",
     "locked",
     "locked_output",
+    "partial_folder",
     "read_json",
     "read_jsonl",
     "remove_folder",
@@ -306,17 +307,28 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
     write its files with the functions of this module, which put them on disk. Raises FileProblem where the file system
     refuses.
     """
+    with partial_folder(target) as partial:
+        try:
+            fill(partial)
+            sync_folder(partial)
+            _replace_folder(partial, target)
+            sync_folder(target.parent)
+        except FileProblem as problem:  # of a file in the partial folder
+            raise FileProblem(str(problem).replace(str(partial), str(target))) from problem
+
+
+@contextlib.contextmanager
+def partial_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target` in which it can be made; delete at the end what is left of it.
+
+    Raises FileProblem, which names `target`, where the file system refuses.
+    """
     partial, descriptor = None, None
     try:
         partial, descriptor = _create_partial(target, folder=True)
-        fill(partial)
-        sync_folder(partial)
-        _replace_folder(partial, target)
-        sync_folder(target.parent)
+        yield partial
     except OSError as problem:
         raise FileProblem(f"{target} cannot be written: {problem.strerror or problem}") from problem
-    except FileProblem as problem:  # of a file in the partial folder
-        raise FileProblem(str(problem).replace(str(partial), str(target))) from problem
     finally:
         if partial is not None and descriptor is not None:
             shutil.rmtree(partial, ignore_errors=True)

@@ -5,11 +5,23 @@ from __future__ import annotations
 import random
 import signal
 import threading
+from pathlib import Path
 
 import hypothesis
 import numpy
 import pytest
 import torch
+from jaxtyping import install_import_hook
+
+
+def modules_with_shapes() -> list[str]:
+    """Return the names of the modules whose signatures state shapes of arrays; the types of others mypy checks."""
+    package = Path(__file__).parents[1] / "chronotope"
+    files = [file for file in sorted(package.rglob("*.py")) if "from jaxtyping import" in file.read_text()]
+    return [".".join(file.relative_to(package.parent).with_suffix("").parts) for file in files]
+
+
+install_import_hook(modules_with_shapes(), "beartype.beartype")  # before any of them is imported
 
 hypothesis.settings.register_profile("chronotope", deadline=None, derandomize=True, database=None, max_examples=50)
 hypothesis.settings.load_profile("chronotope")

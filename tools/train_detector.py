@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import math
 import sys
 import time
@@ -137,8 +138,10 @@ def _save(detector: Detector, folder: Path, about: dict[str, object]) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: t.half().contiguous() if t.is_floating_point() else t for name, t in detector.state_dict().items()}
-    write_atomically(folder / "detector.safetensors", save(tensors))
+    weights = save(tensors)
+    write_atomically(folder / "detector.safetensors", weights)
     description = {"kind": "probe", "kinds": list(KINDS), "short_side": SHORT_SIDE, "cell": CELL, **about}
+    description["sha256"] = hashlib.sha256(weights).hexdigest()
     write_json(folder / "detector.json", description)
 
 

@@ -13,6 +13,7 @@ from chronotope import checkpoint
 from chronotope.cli.knowledge import describe_training, summarise
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import PICTURES, scan_folder
+from chronotope.data.latents import LatentDataset
 from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.evaluate.documents import check_document, parse_json, read_file, read_rows
 from chronotope.evaluate.ledger import Ledger
@@ -175,19 +176,18 @@ def _dataset(folder: Path) -> dict[str, Any]:
 
 
 def _latents(folder: Path) -> dict[str, Any]:
-    about = read_json(folder / "latents.json")
+    dataset = LatentDataset([folder])
+    about, clips = dataset.about[0], dataset.clips
     geometry = Geometry(stride=tuple(about["stride"]))
-    index = folder / "index.jsonl"
-    rows = read_jsonl(index) if index.is_file() else []
     return {
         "kind": "latents",
         "path": str(folder),
         **about,
-        "clips": len(rows),
-        "tokens": sum(len(row["slices"]) * math.prod(geometry.token_grid(row["height"], row["width"])) for row in rows),
-        "sizes": _counted(f"{row['width']}x{row['height']}" for row in rows),
-        "num_frames": _spread([sum(row["slices"]) for row in rows]),
-        "captioned": sum(bool(row["captions"]) for row in rows),
+        "clips": len(clips),
+        "tokens": sum(len(clip.slices) * math.prod(geometry.token_grid(clip.height, clip.width)) for clip in clips),
+        "sizes": _counted(f"{clip.width}x{clip.height}" for clip in clips),
+        "num_frames": _spread([sum(clip.slices) for clip in clips]),
+        "captioned": sum(bool(clip.captions) for clip in clips),
         "bytes": _bytes(folder.glob("latents-*.safetensors")),
     }
 
@@ -212,7 +212,7 @@ def _run(folder: Path, parts: Sequence[Path]) -> dict[str, Any]:
     facts = {"kind": "run", "path": str(folder), **{part.name: _part_of_run(part) for part in parts}}
     if (folder / "dit" / "model.json").is_file():
         facts["summary"] = summarise(folder)
-        facts["trained_on"] = read_json(folder / "dit" / "model.json").get("trained_on")
+        facts["trained_on"] = checkpoint.read_description(folder / "dit").get("trained_on")
     return facts
 
 

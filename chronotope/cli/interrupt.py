@@ -9,12 +9,14 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
 __all__ = ["Stop", "StoppedError", "stoppable"]
 
 STDERR = 2
+RELAY_SECONDS = 2.0  # torchrun sends each signal on to the ranks, which a terminal has sent it to already
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -33,6 +35,7 @@ class Stop:
         self.loses = loses
         self.begun = begun
         self.signal: signal.Signals | None = None
+        self._time = 0.0
 
     @property
     def requested(self) -> bool:
@@ -52,8 +55,10 @@ class Stop:
         """Note the first signal; raise `KeyboardInterrupt` at the second, and before the work has begun."""
         del frame
         if self.requested:
+            if "TORCHELASTIC_RUN_ID" in os.environ and time.monotonic() - self._time < RELAY_SECONDS:
+                return
             raise KeyboardInterrupt
-        self.signal = signal.Signals(number)
+        self.signal, self._time = signal.Signals(number), time.monotonic()
         if not self.begun:
             raise KeyboardInterrupt
         # not through sys.stderr, which may be in the middle of a write when the signal comes

@@ -19,6 +19,7 @@ from chronotope.data.clips import Clip
 from chronotope.data.latents import LatentClip, LatentDataset
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Geometry
+from chronotope.storage import file_sha256
 
 __all__ = [
     "TrainingRecord",
@@ -110,13 +111,21 @@ def data_of_latents(dataset: LatentDataset) -> list[dict[str, Any]]:
 
 
 def data_of_clips(datasets: Sequence[Sequence[Clip]]) -> list[dict[str, Any]]:
-    """Name the training data of an autoencoder: the clips of each folder, by a hash of their paths and sizes."""
+    """Name the training data of an autoencoder: the clips of each folder, by a hash of their paths and contents."""
     found = []
     for clips in datasets:
-        listing = [[clip.file, clip.path.stat().st_size] for clip in clips]
+        listing = [[clip.file, _content_hash(clip)] for clip in clips]
         digest = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
         found.append({"clips": len(clips), "listing": digest})
     return found
+
+
+def _content_hash(clip: Clip) -> str | None:
+    """Return the hash of a clip's file; None where it cannot be read, so that training leaves it out."""
+    try:
+        return file_sha256(clip.path)
+    except FileProblem:
+        return None
 
 
 def changes_in_data(run: Path, now: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pytest
 
+from chronotope.cli.interrupt import Stop
 from chronotope.media import video
 from chronotope.storage import is_partial
 from tests.cli.models import files_in, program, save_run
@@ -158,3 +159,23 @@ def test_videos_of_two_lengths_begin_alike(model: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     short, long = (video.read(tmp_path / f"{seconds}.mkv").frames for seconds in (6, 9))
     assert np.array_equal(short[:44], long[:44])  # the last slice of the shorter one has no neighbour behind it
+
+
+def test_a_signal_that_torchrun_sends_on_is_no_second_one(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("chronotope.cli.interrupt.time.monotonic", lambda: now[0])
+    for relayed in (True, False):
+        stop = Stop("keep nothing")
+        if relayed:
+            monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+            stop.handle(signal.SIGINT, None)
+            stop.handle(signal.SIGINT, None)
+            assert stop.signal is signal.SIGINT and capfd.readouterr().err.count("stopping after this step") == 1
+            now[0] = 3.0
+        else:
+            monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+            stop.handle(signal.SIGINT, None)
+        with pytest.raises(KeyboardInterrupt):
+            stop.handle(signal.SIGINT, None)

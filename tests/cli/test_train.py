@@ -202,6 +202,9 @@ def test_training_leaves_out_what_cannot_be_read(clips: Path, tmp_path: Path) ->
     shutil.copyfile("some/0.mp4", "some/new.mp4")
     again = run(*words, "--set", *settings[:-2], "train.steps=4", "train.save_every=1")
     assert "the training data have changed since the last checkpoint (clips then [4], now [5])" in again.stderr
+    shutil.copyfile("some/0.mp4", "some/2.mp4")  # other content under the same name
+    settings[-2:] = ["train.steps=5", "train.save_every=1"]
+    assert "(clips then [5], now [5])" in run(*words, "--set", *settings).stderr
     message = refused(*words[:-1], "other", "--set", *settings, "pool.shapes=[[4,32,32],[99,32,32]]", status=2)
     assert "no clip is as large as 99 frames of 32x32" in message
 

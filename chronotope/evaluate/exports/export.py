@@ -6,7 +6,6 @@ A video that is present and whole and has its line in manifest.jsonl is kept, so
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,11 +17,9 @@ from chronotope.evaluate.exports.manifest import MANIFEST, file_hash, read_manif
 from chronotope.evaluate.exports.requests import ExportRequest, PlannedVideo, VideoMaker, VideoRequest
 from chronotope.media import video
 from chronotope.progress import Progress
-from chronotope.storage import append_jsonl, write_jsonl
+from chronotope.storage import append_jsonl, partial_folder, remove_folder, remove_partials, sync_folder, write_jsonl
 
 __all__ = ["check_before", "export", "num_frames"]
-
-MAKING = "making"  # the folder in which a video is made before it is moved into place
 
 
 def num_frames(request: ExportRequest, planned: PlannedVideo, maker: VideoMaker) -> int:
@@ -39,6 +36,8 @@ def export(request: ExportRequest, maker: VideoMaker, report: Progress) -> int:
     videos = plan(request)
     kept = check_before(request, videos, maker)
     request.out.mkdir(parents=True, exist_ok=True)
+    for folder in {(request.out / planned.unit).parent for planned in videos}:
+        remove_partials(folder)  # of an export that was killed
     write_jsonl(request.out / MANIFEST, kept.values())
     made = 0
     for number, planned in enumerate(videos, start=1):
@@ -118,27 +117,23 @@ def _make(request: ExportRequest, planned: PlannedVideo, maker: VideoMaker) -> d
     prompt = tuple((scene * (scene_frames - 1) / maker.fps, text) for scene, text in enumerate(planned.texts))
     made = maker.make(VideoRequest(prompt, planned.seed, total, planned.image))
     assert (len(made.frames), made.fps) == (total, maker.fps), "the maker was asked for another length"
-    making, target = request.out / MAKING, request.out / planned.unit
-    shutil.rmtree(making, ignore_errors=True)
-    try:
-        instance = making / "instance"
-        instance.mkdir(parents=True)
+    target = request.out / planned.unit
+    with partial_folder(target) as making:
         # a short name: a file name of 255 bytes leaves no room for the suffix of a file that is being written
         ready = making / "made.mp4"
         video.write(ready, made.frames, made.fps, metadata=made.origin)
         digest = file_hash(ready)
         if planned.folder:
             assert planned.image is not None
+            instance = making / "instance"
             inside = instance / PurePosixPath(planned.file).relative_to(planned.folder)
             inside.parent.mkdir(parents=True)
             ready.replace(inside)
             worldscore.write_instance(planned.entry, planned.image, made, scene_frames, instance)
-            shutil.rmtree(target, ignore_errors=True)
+            remove_folder(target)
             ready = instance
-        target.parent.mkdir(parents=True, exist_ok=True)
         ready.replace(target)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
+        sync_folder(target.parent)
     row = {
         "file": planned.file,
         "prompt": planned.prompt,

@@ -8,7 +8,6 @@ with one matrix for each frame.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,6 +20,7 @@ from chronotope.evaluate.documents import parse_json, read_file
 from chronotope.evaluate.exports.prompts import BenchmarkPrompt, text_of
 from chronotope.generate.pipeline import Generation
 from chronotope.media import video
+from chronotope.storage import write_json
 
 __all__ = ["MOVES", "camera_path", "first_picture", "instance_folder", "problems", "texts", "write_instance"]
 
@@ -168,8 +168,8 @@ def write_instance(entry: Mapping[str, Any], image: Path, made: Generation, fram
     table = {**entry, "num_scenes": scenes, "total_frames": len(made.frames)}
     if entry["visual_movement"] == "static":
         table["anchor_frame_idx"] = [scene * (frames - 1) for scene in range(scenes + 1)]
-        (folder / "camera_data.json").write_text(json.dumps(camera_path(entry["camera_path"], frames), indent=1) + "\n")
-    (folder / "image_data.json").write_text(json.dumps(table, indent=1) + "\n")
+        write_json(folder / "camera_data.json", camera_path(entry["camera_path"], frames))
+    write_json(folder / "image_data.json", table)
 
 
 def problems(entry: Mapping[str, Any], folder: Path, num_frames: int | None) -> Iterator[str]:

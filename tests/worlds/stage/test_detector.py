@@ -5,6 +5,7 @@ and a training that learns.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,15 @@ def test_the_shipped_weights_are_small_and_say_what_they_are() -> None:
 def test_a_probe_of_another_cast_is_refused(tmp_path: Path) -> None:
     (tmp_path / "detector.json").write_text('{"kinds": ["a cat"]}')
     with pytest.raises(FileProblem, match="another cast"):
+        load_detector(tmp_path)
+
+
+def test_weights_that_are_not_those_that_were_saved_are_refused(tmp_path: Path) -> None:
+    weights = bytearray((weights_folder() / "detector.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (tmp_path / "detector.safetensors").write_bytes(weights)
+    shutil.copy(weights_folder() / "detector.json", tmp_path)
+    with pytest.raises(FileProblem, match=r"detector\.safetensors is damaged"):
         load_detector(tmp_path)
 
 

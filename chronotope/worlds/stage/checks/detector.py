@@ -19,7 +19,7 @@ from chronotope.checkpoint import load_tensors
 from chronotope.errors import FileProblem
 from chronotope.geometry import Frames
 from chronotope.media.picture import resize
-from chronotope.storage import read_json
+from chronotope.storage import file_sha256, read_json
 from chronotope.worlds.stage.scope import SCOPES
 
 __all__ = [
@@ -123,7 +123,7 @@ def weights_folder() -> Path:
 def load_detector(folder: Path | None = None) -> Detector:
     """Load a trained detector, in evaluation mode.
 
-    Raises FileProblem where it was trained for another cast.
+    Raises FileProblem where it was trained for another cast, or its weights are not those that were saved.
     """
     folder = folder or weights_folder()
     about = read_json(folder / "detector.json")
@@ -131,6 +131,8 @@ def load_detector(folder: Path | None = None) -> Detector:
         raise FileProblem(
             f"{folder}/detector.json was trained for another cast; train it again: python -m tools.train_detector"
         )
+    if file_sha256(folder / "detector.safetensors") != about["sha256"]:
+        raise FileProblem(f"{folder}/detector.safetensors is damaged; install the package again")
     detector = Detector()
     tensors = load_tensors(folder / "detector.safetensors")
     detector.load_state_dict({key: x.float() if x.is_floating_point() else x for key, x in tensors.items()})
