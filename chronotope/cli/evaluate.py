@@ -127,9 +127,15 @@ def evaluate(request: EvaluateRequest) -> dict[str, Any]:
     """Sample where there is a model to sample, judge every video, and write report.json and index.html."""
     cases = request.cases()
     with locked(request.out):
-        for folder in (request.out, request.out / "videos"):
-            remove_partials(folder)  # of a run that was killed
-        return _evaluate(request, cases)
+        _remove_partials(request.out)  # of a run that was killed
+        found = _evaluate(request, cases)
+        _remove_partials(request.out)  # of its processes that outlived it by a moment
+    return found
+
+
+def _remove_partials(out: Path) -> None:
+    for folder in (out, out / "videos"):
+        remove_partials(folder)
 
 
 def _evaluate(request: EvaluateRequest, cases: list[Case]) -> dict[str, Any]:

@@ -28,10 +28,14 @@ from tests.evaluate.test_report import validator
 NO_VIDEO = "<p class=no>no video</p>"
 
 
+FIRST = ("--suite", "smoke", "--first", "6")
+
+
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the shipped model on the first cases of the smoke suite, in few steps."""
     folder = tmp_path_factory.mktemp("smoke")
-    result = run("evaluate", "small", "--suite", "smoke", "--out", str(folder))
+    result = run("evaluate", "small", *FIRST, "--steps", "8", "--out", str(folder))
     assert result.exit_code == 0 and result.stdout.startswith("success "), result.output
     assert result.stdout.rstrip().endswith("index.html")
     return folder
@@ -41,7 +45,7 @@ def test_the_smoke_suite_of_the_shipped_model(smoke: Path) -> None:
     report = json.loads((smoke / "report.json").read_text())
     assert (
         len(report["cases"])
-        == 24
+        == 6
         == len(list((smoke / "videos").glob("*.*"))) - len(list((smoke / "videos").glob("*.json")))
     )
     assert report["about"]["selection"].startswith("none") and len(report["about"]["ledger"]) == 64
@@ -50,16 +54,14 @@ def test_the_smoke_suite_of_the_shipped_model(smoke: Path) -> None:
         validator("ledger_line").validate(json.loads(line))
     layers = attribution(report, report, report)
     write_report({**report, "layers": layers}, smoke)
-    again = run(
-        "evaluate", "small", "--suite", "smoke", "--out", str(smoke), "--json"
-    )  # everything is there: only judged
+    # everything is there: only judged
+    again = run("evaluate", "small", *FIRST, "--steps", "8", "--out", str(smoke), "--json")
     assert json.loads(again.stdout) == report["summary"]
     assert json.loads((smoke / "report.json").read_text())["layers"] == layers  # what was added stays
     told = json.loads(run("info", str(smoke), "--json").stdout)
-    assert (told["kind"], told["suite"], told["videos"]) == ("report", "smoke", 24)
-    assert told["success"].startswith(f"{report['summary']['success']['share']:.1%} [") and told["success"].endswith(
-        "] of 24"
-    )
+    assert (told["kind"], told["suite"], told["videos"]) == ("report", "the first 6 videos of smoke", 6)
+    assert told["success"].startswith(f"{report['summary']['success']['share']:.1%} [")
+    assert told["success"].endswith("] of 6")
 
 
 def test_more_than_a_suite_holds_is_refused() -> None:
@@ -69,7 +71,7 @@ def test_more_than_a_suite_holds_is_refused() -> None:
 
 def test_a_stranger_scores_a_folder_and_compares(smoke: Path, tmp_path: Path) -> None:
     plan = tmp_path / "specs.jsonl"
-    assert run("evaluate", "--suite", "smoke", "--plan", str(plan)).stdout.strip() == str(plan)
+    assert run("evaluate", *FIRST, "--plan", str(plan)).stdout.strip() == str(plan)
     videos = tmp_path / "videos"
     videos.mkdir()
     for case in read_cases(plan):
@@ -87,9 +89,9 @@ def test_a_stranger_scores_a_folder_and_compares(smoke: Path, tmp_path: Path) ->
     assert "give another --out" in refused(
         "evaluate", "--videos", str(videos), "--specs", str(plan), "--out", str(smoke), status=1
     )
-    assert json.loads((out / "report.json").read_text())["about"]["suite"] == "smoke"
-    assert json.loads(run("info", str(plan), "--json").stdout)["videos"] == 24
-    assert json.loads(run("info", str(smoke / "ledger.jsonl"), "--json").stdout)["lines"]["done"] == 24
+    assert json.loads((out / "report.json").read_text())["about"]["suite"] == "the first 6 videos of smoke"
+    assert json.loads(run("info", str(plan), "--json").stdout)["videos"] == 6
+    assert json.loads(run("info", str(smoke / "ledger.jsonl"), "--json").stdout)["lines"]["done"] == 6
     (tmp_path / "cut.json").write_text('{"version": 1}')
     assert "lacks 'about'" in refused("compare", str(tmp_path / "cut.json"), str(out), status=1)
     next(videos.glob("*.mp4")).unlink()
@@ -157,6 +159,7 @@ def test_videos_elsewhere_are_found_again(tmp_path: Path) -> None:
     assert "should lie in" in refused("memorisation", str(out), *clips, "--folder", str(videos), status=1)
 
 
+@pytest.mark.slow
 def test_reconstruction_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     for case in read_plan(tmp_path)[:3]:
@@ -193,6 +196,7 @@ def test_requests_that_make_no_sense(words: tuple[str, ...], says: str) -> None:
     assert says in refused(*words, status=2)
 
 
+@pytest.mark.slow
 def test_the_trial_prints_what_is_not_as_promised() -> None:
     result = run("validate-checks", "--count", "2")
     assert "truth passes" in result.stdout and "frozen first frame" in result.stdout

@@ -93,6 +93,7 @@ def test_cases_are_the_first_held_out_ones_and_their_variants_render() -> None:
         assert abs(ends.x[-1, 0] - begins.x[0, 0]) < 0.1 * case.spec.width
 
 
+@pytest.mark.slow
 def test_every_section_runs_on_a_tiny_untrained_model(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

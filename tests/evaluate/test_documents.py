@@ -130,7 +130,7 @@ def test_the_schema_is_checked_as_the_reference_implementation_does(part: str, v
     reference = jsonschema.Draft202012Validator(whole)
     assert first_problem(value, part) == ""
     refused = 0
-    for what, changed in mutants(value, 120 if part else 400, 5):
+    for what, changed in mutants(value, 60 if part else 150, 5):
         problem = first_problem(changed, part)
         # "$" of Python's patterns also matches before a last line feed, which no text here has
         assert bool(problem) == (not reference.is_valid(changed)), (what, problem)

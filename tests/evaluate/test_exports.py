@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,15 @@ from chronotope.evaluate.exports.validation import validate
 from chronotope.generate.pipeline import Generation
 from chronotope.media import video
 from tests.cli.models import files_in, refused, run
-from tests.evaluate.suites import FOX, NAMES, RED, maker, prompts_for, quiet, write
+from tests.evaluate.suites import FOX, NAMES, PHYSICS_VIDEOS, RED, maker, prompts_for, quiet, write
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_videos() -> Iterator[None]:
+    """Exports for Physics-IQ have fewer videos than the benchmark asks for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FORMATS, "physics-iq", dataclasses.replace(FORMATS["physics-iq"], count=PHYSICS_VIDEOS))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.crashes import COMMANDS, damage_checkpoints, end_of, kill_commands, prepare, start
+from benchmarks.crashes import damage_checkpoints, kill_commands
+from benchmarks.jobs import COMMANDS, end_of, prepare, start
 from chronotope import checkpoint
 from chronotope.storage import is_partial
 from tests.cli.models import refused
@@ -37,8 +38,11 @@ def test_damage_is_detected(folder: Path, cases: int) -> None:
     assert found["detected"] > 0.9 * cases
 
 
+TRAININGS = [command for command in COMMANDS if command.name.startswith("train")]
+
+
 def words_of(number: int, out: str) -> list[str]:
-    return [out if word == "run" else word for word in COMMANDS[number].words]
+    return [out if word == "run" else word for word in TRAININGS[number].words]
 
 
 def begin(folder: Path, number: int, out: str) -> BaseProcess:

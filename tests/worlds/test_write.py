@@ -163,6 +163,10 @@ def test_an_interrupted_dataset_says_so_until_it_is_whole(tmp_path: Path, monkey
     assert seen == [1, 2, 3]  # the two clips that were done are not rendered again
     write_dataset(tmp_path / "whole", request)
     assert rows_of(tmp_path / "d") == rows_of(tmp_path / "whole")
+    about = tmp_path / "d/dataset.json"  # killed before the last file was written
+    about.write_text(json.dumps({**json.loads(about.read_text()), "complete": False}))
+    write_dataset(tmp_path / "d", request)
+    assert json.loads(about.read_text())["complete"] is True
     assert len(find_clips(tmp_path / "d")) == 3
 
 

@@ -1,0 +1,139 @@
+"""Measure what the guarantees of docs/reliability.md cost: processor time of commands, before and after they came.
+
+    python -m benchmarks.overhead --base 24086f7 --pairs 5
+
+`--base` is a revision of this repository; 24086f7 is the last one without the guarantees. Its commands and today's run
+in turns on the same clips, one thread each. Processor time counts all processes that a command starts. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.jobs import AUTOENCODER, DIT
+from chronotope.storage import write_json
+
+__all__ = ["main"]
+
+ROOT = Path(__file__).parents[1]
+PR_SET_CHILD_SUBREAPER = 36  # what outlives its parent becomes a child of this process, and is counted
+STEPS = 200  # of the longer training; that of a tenth is taken off, which leaves the steps alone
+
+
+def _commands(name: str) -> dict[str, tuple[str, ...]]:
+    """Return the measured commands; each tree has its own folder of results, `name`."""
+    steps = ("train.save_every=100", "train.check_every=1000", "train.log_every=50", "train.warmup=2")
+    train = ("train", "dit", "--preset", "tiny", "--data", f"{name}/latents")
+    settings = (*DIT[:5], "train.batch_tokens=600", *DIT[6:10], *steps)
+    out = f"{name}/again"
+    return {
+        "encode": ("encode", "clips", "--model", f"{name}/run", "--out", out),
+        "train long": (*train, "--out", f"{name}/run", "--set", *settings, f"train.steps={STEPS}"),
+        "train short": (*train, "--out", f"{name}/run", "--set", *settings, f"train.steps={STEPS // 10}"),
+        "generate": ("generate", "a red ball", "--model", "small", "--steps", "4", "-o", f"{out}.mp4"),
+    }
+
+
+def _run(tree: Path, words: Sequence[str], folder: Path) -> float:
+    """Run a command of a tree; return its processor time in seconds, that of its children included."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "chronotope", "--threads", "1", *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(words)} in {tree}: {done.stderr}")
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _measure(trees: Mapping[str, Path], pairs: int, folder: Path) -> dict[str, dict[str, list[float]]]:
+    """Return the seconds of each command in each tree, one for each round; the order changes every round."""
+    seconds: dict[str, dict[str, list[float]]] = {command: {name: [] for name in trees} for command in _commands("old")}
+    for number in range(pairs):
+        order = list(trees) if number % 2 else list(trees)[::-1]
+        for command in seconds:
+            for name in order:
+                shutil.rmtree(folder / name / "again", ignore_errors=True)
+                shutil.rmtree(folder / name / "run" / "dit", ignore_errors=True)
+                seconds[command][name].append(_run(trees[name], _commands(name)[command], folder))
+        print(json.dumps({command: {name: row[-1] for name, row in by.items()} for command, by in seconds.items()}))
+    return seconds
+
+
+@contextlib.contextmanager
+def _checked_out(revision: str, folder: Path) -> Iterator[Path]:
+    git = ["git", "-C", str(ROOT), "worktree"]
+    subprocess.run([*git, "add", "--detach", str(folder), revision], check=True, capture_output=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run([*git, "remove", "--force", str(folder)], check=True)
+
+
+def main(base: str, pairs: int = 5, clips: int = 60) -> dict[str, Any]:
+    """Measure, print and write the ratios of processor time, today's over that of the base."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    with tempfile.TemporaryDirectory() as name, _checked_out(base, Path(name) / "tree") as tree:
+        folder, trees = Path(name), {"old": tree, "new": ROOT}
+        _run(ROOT, ("world", "stage", "--count", str(clips), "--scope", "shapes", "--out", "clips"), folder)
+        for which, root in trees.items():
+            train = ("train", "autoencoder", "--preset", "tiny", "--data", "clips", "--out", f"{which}/run")
+            _run(root, (*train, "--set", *AUTOENCODER), folder)
+            _run(root, ("encode", "clips", "--model", f"{which}/run", "--out", f"{which}/latents"), folder)
+        seconds = _measure(trees, pairs, folder)
+    found = _summary(seconds)
+    write_json(Path(__file__).with_suffix(".json"), {"base": base, "pairs": pairs, **found})
+    print(json.dumps(found, indent=1))
+    return found
+
+
+def _summary(seconds: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Any]:
+    """Return medians over the rounds: ratios for a folder and a training step, a difference for one `generate`."""
+    by_tree = {
+        name: [
+            long - short for long, short in zip(seconds["train long"][name], seconds["train short"][name], strict=True)
+        ]
+        for name in ("old", "new")
+    }
+    encode, generate = seconds["encode"], seconds["generate"]
+    ratios = [new / old for old, new in zip(encode["old"], encode["new"], strict=True)]
+    steps = [new / old for old, new in zip(by_tree["old"], by_tree["new"], strict=True)]
+    more = [new - old for old, new in zip(generate["old"], generate["new"], strict=True)]
+    return {
+        "encode, ratio": [round(statistics.median(ratios), 3), *_range(ratios)],
+        "a training step, ratio": [round(statistics.median(steps), 3), *_range(steps)],
+        "generate, seconds more": [round(statistics.median(more), 3), *_range(more)],
+    }
+
+
+def _range(values: Sequence[float]) -> list[float]:
+    return [round(min(values), 3), round(max(values), 3)]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--base", default="24086f7", help="a revision to compare with")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--clips", type=int, default=60)
+    main(**vars(parser.parse_args()))
