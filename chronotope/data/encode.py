@@ -199,12 +199,18 @@ def _encode(
 
 
 def _read(path: Path, note: Note) -> video.Video:
+    """Read a clip at a constant frame rate and with square pixels, as players show it; say where that changes it."""
     info = video.probe(path)
-    if not info.variable_frame_rate:
-        return video.read(path)
-    rate = float(max(1, round(info.fps + 0.499)))
-    note(f"the frame rate of {path} varies, {info.fps:.3g} a second on average; it was resampled to {rate:g} a second")
-    return video.read(path, fps=rate)
+    rate = None
+    if info.variable_frame_rate:
+        rate = float(max(1, round(info.fps + 0.499)))
+        note(f"the frame rate of {path} varies ({info.fps:.3g} a second on average); it was resampled to {rate:g}")
+    if info.square_size != (info.width, info.height):
+        width, height = info.square_size
+        note(
+            f"the pixels of {path} are not square; it was resampled from {info.width}x{info.height} to {width}x{height}"
+        )
+    return video.read(path, fps=rate, square_pixels=True)
 
 
 def _cut(clip: Clip, num_frames: int, geometry: Geometry, shuffled: float) -> tuple[Slice, ...]:

@@ -187,6 +187,26 @@ def test_a_varying_frame_rate_is_resampled_and_said(tmp_path: Path) -> None:
     assert len(notes) == 1 and "varies" in notes[0] and "a.mkv" in notes[0]
 
 
+def test_pixels_that_are_not_square_are_made_square_and_said(tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "d" / "a.mp4"
+    path.parent.mkdir()
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("libx264", rate=8)
+        track.width, track.height, track.pix_fmt = 32, 48, "yuv420p"
+        track.codec_context.sample_aspect_ratio = Fraction(2)
+        for index in range(5):
+            shown = np.full((48, 32, 3), 40 * index, np.uint8)
+            container.mux(track.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
+        container.mux(track.encode(None))
+    notes: list[str] = []
+    encode(tmp_path / "d", notes)
+    (row,) = listed(tmp_path / "d").values()
+    assert (row["width"], row["height"]) == (64, 48)
+    assert notes == [f"the pixels of {path} are not square; it was resampled from 32x48 to 64x48"]
+
+
 def test_another_dataset_or_autoencoder_is_refused(clips: Path, tmp_path: Path) -> None:
     encode(clips)
     with pytest.raises(UsageError, match="another autoencoder"):
