@@ -1,6 +1,6 @@
 """Kill the commands that write at random moments and damage checkpoints; write what was lost to crashes.json.
 
-python -m benchmarks.crashes --kills 200 --damages 1000
+python -m benchmarks.crashes --kills 35 --damages 1000
 
 Every command is started again after each kill until it ends; the result must equal that of an undisturbed run, and
 nothing half-written may be left.
@@ -142,20 +142,21 @@ def _damages() -> Iterator[Callable[[Path, random.Random], None]]:
     yield from (flip_bit, truncate, zero_range, swap)
 
 
-def main(kills: int = 200, damages: int = 1000, seed: int = 0) -> dict[str, Any]:
+def main(kills: int = 35, damages: int = 1000, seed: int = 0, out: Path | None = None) -> dict[str, Any]:
     """Kill every command `kills` times and damage `damages` files; write and return the counts."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         rows = kill_commands(kills, seed, work)
         found = {"seed": seed, "kills": rows, "damages": damage_checkpoints(damages, seed, work)}
-    write_json(Path(__file__).with_suffix(".json"), found)
+    write_json(out or Path(__file__).with_suffix(".json"), found)
     print(json.dumps(found, indent=1))
     return found
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=35, help="of each command")
     parser.add_argument("--damages", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
     main(**vars(parser.parse_args()))

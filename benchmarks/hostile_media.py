@@ -1,6 +1,6 @@
 """Hostile media -> how many cases were read, refused, crashed, hung or opened other files, as a table and JSON.
 
-`python -m benchmarks.hostile_media --count 2000 --seed 0 --output hostile.json` takes about 20 cases a second. Where
+`python -m benchmarks.hostile_media --count 2000 --seed 0 --out hostile.json` takes about 20 cases a second. Where
 strace is installed, every system call that opens a file or an address is looked at.
 """
 
@@ -192,11 +192,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--kept", type=Path)
     parser.add_argument("--batch", type=Path, help="a list of files to check in this process")
     chosen = parser.parse_args()
     if chosen.batch:
         print(json.dumps(_check_all([Path(path) for path in json.loads(chosen.batch.read_text())])))
     else:
-        main(chosen.count, chosen.seed, chosen.output, chosen.kept)
+        main(chosen.count, chosen.seed, chosen.out, chosen.kept)

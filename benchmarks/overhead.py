@@ -91,7 +91,7 @@ def _checked_out(revision: str, folder: Path) -> Iterator[Path]:
         subprocess.run([*git, "remove", "--force", str(folder)], check=True)
 
 
-def main(base: str, pairs: int = 5, clips: int = 60) -> dict[str, Any]:
+def main(base: str, pairs: int = 5, clips: int = 60, out: Path | None = None) -> dict[str, Any]:
     """Measure, print and write the ratios of processor time, today's over that of the base."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     with tempfile.TemporaryDirectory() as name, _checked_out(base, Path(name) / "tree") as tree:
@@ -103,7 +103,7 @@ def main(base: str, pairs: int = 5, clips: int = 60) -> dict[str, Any]:
             _run(root, ("encode", "clips", "--model", f"{which}/run", "--out", f"{which}/latents"), folder)
         seconds = _measure(trees, pairs, folder)
     found = _summary(seconds)
-    write_json(Path(__file__).with_suffix(".json"), {"base": base, "pairs": pairs, **found})
+    write_json(out or Path(__file__).with_suffix(".json"), {"base": base, "pairs": pairs, **found})
     print(json.dumps(found, indent=1))
     return found
 
@@ -136,4 +136,5 @@ if __name__ == "__main__":
     parser.add_argument("--base", default="24086f7", help="a revision to compare with")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--clips", type=int, default=60)
+    parser.add_argument("--out", type=Path)
     main(**vars(parser.parse_args()))

@@ -1,10 +1,11 @@
-"""Run every reliability benchmark and gather the results in reliability.json, which the documentation shows as a table.
+"""Run every reliability benchmark and gather the results in reliability.json, which docs/reliability.md shows.
 
     python -m benchmarks.reliability                 everything, about two hours on two cores
     python -m benchmarks.reliability --share 0.05    a twentieth of the cases
 
-`benchmarks.datasets` kills and damages datasets and latents, `benchmarks.crashes` training and generation,
-`benchmarks.hostile_media` reads mutated and handmade media files.
+`benchmarks.crashes` kills the commands that write and damages checkpoints, `benchmarks.datasets` starts commands twice
+and damages datasets and latents, `benchmarks.failing_disk` lets every write fail, `benchmarks.hostile_media` reads
+mutated and handmade media files, `benchmarks.overhead` measures what the guarantees cost.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from chronotope.storage import write_json
 
 __all__ = ["main"]
 
-KILLS, DAMAGES, PAIRS, MEDIA = 100, 500, 20, 10_000
+# Kills and pairs of each command, damages of each kind of file, failing calls of each command, media files, rounds.
+COUNTS = {"kills": 35, "pairs": 10, "damages": 500, "calls": 10_000, "media": 10_000, "rounds": 5}
 OUTPUT = Path(__file__).with_suffix(".json")
 
 
@@ -36,29 +38,24 @@ def _run(module: str, *words: str) -> float:
 
 def main(share: float = 1.0, seed: int = 0) -> dict[str, Any]:
     """Run all benchmarks on a share of their cases; write and return what they found."""
-    count = {name: str(max(2, round(most * share))) for name, most in vars(_counts()).items()}
+    count = {name: str(max(2, round(most * share))) for name, most in COUNTS.items()}
     found: dict[str, Any] = {"seed": seed, "share": share, "machine": f"{platform.machine()}, {platform.system()}"}
     seconds: dict[str, float] = {}
+    options = {
+        "crashes": ("--kills", count["kills"], "--damages", count["damages"], "--seed", str(seed)),
+        "datasets": ("--pairs", count["pairs"], "--damages", count["damages"], "--seed", str(seed)),
+        "failing_disk": ("--calls", count["calls"], "--seed", str(seed)),
+        "hostile_media": ("--count", count["media"], "--seed", str(seed)),
+        "overhead": ("--pairs", count["rounds"]),
+    }
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        data, media = folder / "data.json", folder / "media.json"
-        words = ("--kills", count["kills"], "--damages", count["damages"], "--pairs", count["pairs"])
-        seconds["datasets"] = _run("datasets", *words, "--seed", str(seed), "--out", str(data))
-        words = ("--kills", count["kills"], "--damages", count["damages"])
-        seconds["crashes"] = _run("crashes", *words, "--seed", str(seed))
-        seconds["hostile_media"] = _run(
-            "hostile_media", "--count", count["media"], "--seed", str(seed), "--output", str(media)
-        )
-        found["datasets"] = json.loads(data.read_text())
-        found["crashes"] = json.loads((OUTPUT.parent / "crashes.json").read_text())
-        found["hostile_media"] = json.loads(media.read_text())
+        for module, words in options.items():
+            output = Path(name) / f"{module}.json"
+            seconds[module] = _run(module, *words, "--out", str(output))
+            found[module] = json.loads(output.read_text())
     found["seconds"] = seconds
     write_json(OUTPUT, found)
     return found
-
-
-def _counts() -> argparse.Namespace:
-    return argparse.Namespace(kills=KILLS, damages=DAMAGES, pairs=PAIRS, media=MEDIA)
 
 
 if __name__ == "__main__":
