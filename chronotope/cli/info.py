@@ -209,7 +209,7 @@ def _bytes(files: Iterable[Path]) -> int:
 
 
 def _run(folder: Path, parts: Sequence[Path]) -> dict[str, Any]:
-    facts = {"kind": "run", "path": str(folder), **{part.name: _part_of_run(part) for part in parts}}
+    facts: dict[str, Any] = {"kind": "run", "path": str(folder), **{part.name: _part_of_run(part) for part in parts}}
     if (folder / "dit" / "model.json").is_file():
         facts["summary"] = summarise(folder)
         facts["trained_on"] = checkpoint.read_description(folder / "dit").get("trained_on")
