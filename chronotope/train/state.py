@@ -26,6 +26,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 COUNTERS = ("step", "clips", "tokens", "seconds", "skipped", "numbers")  # fields of TrainState in state.json
 MAX_SKIPPED = 3  # steps in a row without a finite gradient end a run
+KEPT = 2  # checkpoints of a run
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
@@ -120,8 +121,8 @@ class TrainState:
         for average, current in zip(self.average.buffers(), self.model.buffers(), strict=True):
             average.copy_(current)
 
-    def save(self, run: Path, description: dict[str, Any], keep: int = 2) -> None:
-        """Write a checkpoint folder named by the step, and delete damaged ones and all but the `keep` newest.
+    def save(self, run: Path, description: dict[str, Any]) -> None:
+        """Write a checkpoint folder named by the step, and delete damaged ones and all but the two newest.
 
         Raises NotFiniteError and FileProblem, and deletes nothing, where it cannot be written.
         """
@@ -139,8 +140,7 @@ class TrainState:
             if damaged != target:
                 remove_folder(damaged)
         self._damaged.clear()
-        for old in checkpoint.checkpoints(run)[:-keep]:
-            remove_folder(old)
+        _remove_old(run)
 
     def resume(self, run: Path) -> list[str]:
         """Load the newest whole checkpoint of the run folder, if there is one.
@@ -169,6 +169,8 @@ class TrainState:
         self.losses = list(tensors.get("losses", torch.zeros(0)).to(next(self.model.parameters()).device))
         for name in COUNTERS:
             setattr(self, name, counters.get(name, getattr(self, name)))  # earlier versions saved fewer
+        if not self._damaged:
+            _remove_old(run)  # which a run that was stopped at its last save left
         return notes
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -194,3 +196,9 @@ class TrainState:
                         torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
                     )
             optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _remove_old(run: Path) -> None:
+    """Delete all checkpoints but the two newest."""
+    for old in checkpoint.checkpoints(run)[:-KEPT]:
+        remove_folder(old)

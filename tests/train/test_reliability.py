@@ -407,6 +407,19 @@ def test_a_disk_that_fails_at_any_call_of_a_save_costs_nothing(
     assert calls > 15
 
 
+def test_checkpoints_that_could_not_be_deleted_are_deleted_later(
+    finished: tuple[TrainState, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, description = finished
+    with monkeypatch.context() as patch:
+        patch.setattr("chronotope.train.state.remove_folder", lambda folder: None)
+        for state.step in (7, 8, 9):
+            state.save(tmp_path, description)
+    assert len(checkpoint.checkpoints(tmp_path)) == 3
+    state.resume(tmp_path)
+    assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["0000008", "0000009"]
+
+
 def test_a_file_that_may_not_grow_is_one_sentence(finished: tuple[TrainState, dict[str, Any]], tmp_path: Path) -> None:
     """A limit of the system in a real process, in the middle of the second checkpoint."""
     state, description = finished
