@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--damages", type=int, default=500, help="of each folder")
     parser.add_argument("--pairs", type=int, default=10, help="of each command")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
@@ -131,8 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         table |= damage_folders(options.damages, np.random.default_rng(options.seed), work)
     for title, counts in table.items():
         print(f"{title}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
-    if options.out:
-        write_json(options.out, {title: dict(counts) for title, counts in table.items()})
+    write_json(options.out, {title: dict(counts) for title, counts in table.items()})
 
 
 if __name__ == "__main__":

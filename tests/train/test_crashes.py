@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from multiprocessing.process import BaseProcess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.crashes import damage_checkpoints, kill_commands
+from benchmarks.failing_disk import fail_every_write
 from benchmarks.jobs import COMMANDS, Command, end_of, prepare, start
 from chronotope import checkpoint
 from chronotope.storage import is_partial
@@ -33,6 +35,17 @@ def test_kills_cost_nothing_but_time(folder: Path, kills: int, commands: tuple[C
     for row in kill_commands(kills, 0, folder, commands):
         counts = {name: row[name] for name in ("kills", "lost", "doubled", "differing", "failed", "litter")}
         assert counts == {"kills": kills, "lost": 0, "doubled": 0, "differing": 0, "failed": 0, "litter": 0}
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.parametrize(
+    ("name", "calls"), [("encode", 3), *(pytest.param(c.name, 1000, marks=pytest.mark.slow) for c in COMMANDS)]
+)
+def test_a_disk_that_fails_at_any_write_costs_nothing(folder: Path, name: str, calls: int) -> None:
+    command = next(command for command in COMMANDS if command.name == name)
+    found = fail_every_write(command, calls, 0, folder.resolve())
+    assert found["failed"] >= 2 * calls or found["failed"] == 2 * found["calls"] > 30
+    assert [found[wrong] for wrong in ("missed", "wrong", "different", "litter")] == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("cases", [60, pytest.param(1000, marks=pytest.mark.slow)])
