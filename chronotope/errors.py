@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["LEFT_OUT", "ChronotopeError", "FileProblem", "UsageError", "nearest", "suggest"]
+__all__ = ["LEFT_OUT", "ChronotopeError", "DecoderUnavailableError", "FileProblem", "UsageError", "nearest", "suggest"]
 
 LEFT_OUT = 3  # exit status of a command that is done, but left out items that could not be read
 
@@ -24,6 +24,10 @@ class UsageError(ChronotopeError):
 
 class FileProblem(ChronotopeError):
     """A file is missing, truncated, of the wrong kind, or cannot be written (exit status 1)."""
+
+
+class DecoderUnavailableError(ChronotopeError):
+    """This machine cannot decode media files now, which says nothing about the file that was to be read."""
 
 
 def suggest(word: str, choices: Iterable[str]) -> str:

@@ -15,8 +15,19 @@ from typing import Any
 
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
+from chronotope.storage import check_regular, file_sha256
 
-__all__ = ["LeftOut", "Source", "described", "identify", "manifest_hash", "read_manifest", "seal", "source_of"]
+__all__ = [
+    "LeftOut",
+    "Source",
+    "described",
+    "identify",
+    "is_sealed",
+    "manifest_hash",
+    "read_manifest",
+    "seal",
+    "source_of",
+]
 
 _UNSEALED = ("seal", "shard")  # `shard` only says where the data of an item lie, which may change
 
@@ -57,11 +68,9 @@ def identify(path: Path, file: str, known: Source | None = None) -> Source:
         if known is not None and known.unchanged(path):
             return replace(known, file=file)
         facts = path.stat()
-        with path.open("rb") as opened:
-            content = hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as problem:
         raise FileProblem(f"{path} cannot be read: {problem.strerror or problem}") from problem
-    return Source(file, content, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    return Source(file, file_sha256(path), facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
 
 
 def source_of(row: Mapping[str, Any]) -> Source | None:
@@ -77,11 +86,17 @@ def seal(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "seal": _seal_of(row)}
 
 
+def is_sealed(row: Mapping[str, Any]) -> bool:
+    """Return whether the seal of a row is that of its other fields."""
+    return row.get("seal") == _seal_of(row)
+
+
 def read_manifest(path: Path, on_damage: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
     """Read the sealed rows of a manifest. Raises FileProblem where the file is missing or cannot be read.
 
     A damaged line raises FileProblem too, or, with `on_damage`, is left out and named in a sentence for it.
     """
+    check_regular(path)
     try:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError as problem:
@@ -94,7 +109,7 @@ def read_manifest(path: Path, on_damage: Callable[[str], None] | None = None) ->
             row = json.loads(line)
         except (ValueError, RecursionError):
             row = None
-        if isinstance(row, dict) and row.get("seal") == _seal_of(row):
+        if isinstance(row, dict) and is_sealed(row):
             rows.append(row)
             continue
         sentence = f"{path}, line {number}, was changed or damaged: its content does not agree with its seal"

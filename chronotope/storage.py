@@ -1,4 +1,4 @@
-"""Write files and folders atomically and durably, lock folders, and read and write JSON, JSON lines and TOML.
+"""Write files and folders atomically and durably, lock folders, and read and write JSON and JSON lines.
 
 A file or folder receives its final name only when it is complete and on disk: it is written beside its target under a
 random name, flushed and then renamed. A reader therefore finds the old content or the new content, never a part of it.
@@ -16,12 +16,12 @@ import re
 import secrets
 import shutil
 import socket
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "MAX_NAME_BYTES",
     "append_jsonl",
     "atomic_file",
+    "check_regular",
     "file_sha256",
     "free_space_for",
     "is_partial",
@@ -45,7 +46,6 @@ __all__ = [
     "write_folder",
     "write_json",
     "write_jsonl",
-    "write_toml",
 ]
 
 LOCK = ".lock"  # the name of a folder's lock file; the lock file of an output file ends in it
@@ -220,7 +220,8 @@ def _locked(lock: Path, what: Path) -> Iterator[None]:
     finally:
         _lock_files.remove(lock)
         with contextlib.suppress(OSError):
-            lock.unlink(missing_ok=True)
+            if _is_open_as(descriptor, lock):  # else another process made it after this one's was removed
+                lock.unlink(missing_ok=True)
         _release(descriptor)
 
 
@@ -370,8 +371,16 @@ def free_space_for(folder: Path, num_bytes: int) -> None:
         )
 
 
+def check_regular(path: Path) -> None:
+    """Raise FileProblem for pipes, devices and sockets, from which reading may wait forever."""
+    mode = path.stat().st_mode if path.exists() else stat.S_IFREG
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise FileProblem(f"{path} is a pipe, a device or a socket; save its content to a file first")
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content in hex; raise FileProblem where it is missing or cannot be read."""
+    check_regular(path)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -386,6 +395,7 @@ def file_sha256(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file; raise FileProblem where it is missing or not JSON."""
+    check_regular(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as problem:
@@ -486,14 +496,3 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
-
-
-def write_toml(path: Path, config: Any) -> None:
-    """Write a config dataclass as TOML, atomically; raise UsageError where TOML has no such value (None)."""
-    import tomli_w
-
-    try:
-        text = tomli_w.dumps(to_dict(config))
-    except TypeError as problem:
-        raise UsageError(f"{path} cannot be written, TOML has no such value: {problem}") from problem
-    write_atomically(path, text)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from chronotope.config import from_dict, override, to_dict
 from chronotope.errors import ChronotopeError, FileProblem, UsageError, suggest
-from chronotope.storage import write_toml
+from chronotope.train.log import write_toml
 
 
 @dataclass(frozen=True)

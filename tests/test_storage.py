@@ -17,6 +17,7 @@ import pytest
 
 from chronotope.errors import FileProblem, UsageError
 from chronotope.storage import (
+    LOCK,
     append_jsonl,
     atomic_file,
     file_sha256,
@@ -395,3 +396,17 @@ def run_in_child(function: object) -> None:
     process.start()
     process.join()
     assert process.exitcode == 0
+
+
+def test_a_lock_that_another_process_made_is_not_deleted(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        (tmp_path / LOCK).unlink()
+        (tmp_path / LOCK).write_text("another holds it")
+    assert (tmp_path / LOCK).read_text() == "another holds it"
+
+
+def test_pipes_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for read in (file_sha256, read_json):
+        with pytest.raises(FileProblem, match="is a pipe, a device or a socket"):
+            read(tmp_path / "pipe")

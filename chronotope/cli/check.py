@@ -96,7 +96,7 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
         yield Finding(f"{folder} holds neither a model nor a checkpoint", again)
     else:
         yield Finding(f"{folder} has not finished training", again, serious=False)
-    for saved in sorted((folder / "checkpoints").glob("[0-9]*")):
+    for saved in checkpoint.checkpoints(folder):
         yield from _audit_weights(saved, f"delete it; training goes on from an older checkpoint: {again}")
         try:
             checkpoint.load_state(saved)

@@ -20,7 +20,7 @@ from chronotope.cli.interrupt import stoppable
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.use import device
 from chronotope.config import override, to_dict
-from chronotope.data.encode import Encoded, encode_dataset
+from chronotope.data.encode import Encoded, encode_dataset, find_worlds
 from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder, model_description
@@ -107,6 +107,7 @@ def run_autoencoder(
     for folder in data:
         if (folder / "latents.json").is_file():
             raise UsageError(f"{folder} holds latents; the autoencoder is trained on the videos they were made from")
+        find_worlds(folder, lambda sentence: say(f"note: {sentence}"))  # of a split that is meant for evaluation
     with _writing(run):
         numbers = _train(run, config, lambda stopping: train_autoencoder(config, data, run, start, stopping=stopping))
     return run, int(numbers.get("left_out", 0))

@@ -138,12 +138,20 @@ def audit_latents(folder: Path, progress: Progress | None = None) -> Iterator[Fi
             progress(number, len(clips))
     for path in sorted(set(folder.glob("latents-*.safetensors")) - {shard_path(folder, clip.shard) for clip in clips}):
         yield Finding(f"{path} belongs to no clip", "the next `chronotope encode` removes it", serious=False)
-    for item in header.get("left_out", ()):
+    for item in _left_out(header):
         yield Finding(f"{item['key']} was left out: {item['reason']}", serious=False)
     captioned = sum(any(clip.captions.values()) for clip in clips)
     if captioned < len(clips):
         yield Finding(f"{len(clips) - captioned} of {len(clips)} clips have no caption", serious=False)
     yield from _audit_freshness(folder, header, rows)
+
+
+def _left_out(header: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the items that a header names as left out; what was edited into another form is ignored."""
+    items = header.get("left_out")
+    if not isinstance(items, list):
+        return []
+    return [item for item in items if isinstance(item, dict) and {"key", "reason"} <= item.keys()]
 
 
 def _audit_freshness(folder: Path, header: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
@@ -158,7 +166,7 @@ def _audit_freshness(folder: Path, header: dict[str, Any], rows: Sequence[dict[s
         yield Finding(str(problem))
         return
     known = {row["key"]: row for row in rows}
-    left_out = {item["key"] for item in header.get("left_out", ())}
+    left_out = {item["key"] for item in _left_out(header)}
     new = len(found.keys() - known.keys() - left_out)
     gone = len(known.keys() - found.keys())
     changed = 0

@@ -98,7 +98,7 @@ def captions_of(data: Any, where: str) -> Captions:
             by_level = data["captions"].items()
             levels = {level: _texts(texts, f"{where}, level {level},") for level, texts in by_level}
             return {level: texts for level, texts in levels.items() if texts}
-        data = next((data[key] for key in ("captions", *_SINGLE) if data.get(key) is not None), None)
+        data = next((data[key] for key in ("captions", *_SINGLE) if data.get(key)), None)
     texts = _texts(data, where)
     return {"sentence": texts} if texts else {}
 

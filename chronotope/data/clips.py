@@ -6,7 +6,6 @@ is listed with the reason why it is left out.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections import Counter
@@ -99,28 +98,46 @@ def check_complete(folder: Path) -> None:
 def read_datasets(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Read every `dataset.json` below a folder, or that of the dataset which the folder is a part of.
 
-    Files of that name which another program wrote, and which hold no JSON object, are ignored.
+    Files of that name which another program wrote, and which hold no JSON object, are ignored. Raises FileProblem
+    where that of a world is damaged.
     """
     files = sorted(folder.rglob("dataset.json")) or [folder.resolve().parent / "dataset.json"]
     found = []
     for file in files:
-        with contextlib.suppress(FileProblem):
+        try:
             about = read_json(file)
-            if isinstance(about, dict):
-                found.append((file, about))
+        except FileProblem:
+            if (file.parent / "manifest.jsonl").is_file():  # of a world, and damaged
+                raise
+            continue
+        if isinstance(about, dict):
+            found.append((file, about))
     return found
 
 
 def _files_below(folder: Path) -> list[str]:
     """Return the POSIX paths of all files and linked folders below a folder, sorted by their parts."""
     found = []
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=_refuse_unreadable):
         here = Path(parent)
         hidden = [name for name in folders if name.startswith(".")]
         linked = [name for name in folders if (here / name).is_symlink()]
         found += [(here / name).relative_to(folder) for name in {*hidden, *linked, *files}]
         folders[:] = [name for name in folders if name not in hidden]
     return [path.as_posix() for path in sorted(found)]
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse_unreadable(problem: OSError) -> None:
+    """Stop where a folder cannot be listed: its clips must not be taken for deleted ones."""
+    raise FileProblem(f"{problem.filename} cannot be read: {problem.strerror or problem}") from problem
 
 
 def _reason_to_leave_out(folder: Path, file: str) -> str | None:
@@ -131,6 +148,8 @@ def _reason_to_leave_out(folder: Path, file: str) -> str | None:
         return "a hidden folder" if hidden else "a link to a folder"
     if hidden:
         return "hidden" if suffix in SUFFIXES else ""
+    if suffix in SUFFIXES and not _is_utf8(file):
+        return "its name is not UTF-8; rename it"
     if suffix in SUFFIXES:
         return "still being written, by its name" if _UNFINISHED.search(path.stem) else None
     if suffix in _BESIDE:

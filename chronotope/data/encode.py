@@ -23,6 +23,7 @@ from torch import Tensor
 from chronotope.data.captions import Captions, read_captions
 from chronotope.data.clips import Clip, read_datasets, scan_folder
 from chronotope.data.latents import (
+    clip_of,
     encode_frames,
     fingerprint,
     latents_hash,
@@ -30,7 +31,7 @@ from chronotope.data.latents import (
     read_latents,
     shard_path,
 )
-from chronotope.errors import ChronotopeError, FileProblem, UsageError
+from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.geometry import Geometry, Slice
 from chronotope.manifest import LeftOut, Source, described, identify, manifest_hash, seal, source_of
 from chronotope.media import video
@@ -133,6 +134,8 @@ def _bring_up_to_date(
             before = old.get(clip.key)
             try:
                 row, latents = _item(clip, before, autoencoder, geometry, writer)
+            except DecoderUnavailableError:
+                raise
             except ChronotopeError as problem:
                 if strict:
                     raise
@@ -182,7 +185,13 @@ def _encode(
     """Encode one clip; a clip whose frame rate varies is first resampled to a constant one, so that times are true."""
     content = _read(clip.path, writer.note)
     slices = _cut(clip, content.num_frames, geometry, writer.about["shuffled"])
-    latents = encode_frames(autoencoder, geometry, content.frames, slices).half()
+    try:
+        latents = encode_frames(autoencoder, geometry, content.frames, slices).half()
+    except (MemoryError, RuntimeError) as problem:
+        if not isinstance(problem, MemoryError) and "memory" not in str(problem):
+            raise
+        size = f"{content.num_frames} frames of {content.width}x{content.height}"
+        raise FileProblem(f"{clip.path}, {size}, is too large for the memory of this machine; cut it") from problem
     if not torch.isfinite(latents).all():
         raise FileProblem(f"the latents of {clip.path} are not finite numbers; check the autoencoder")
     row = {
@@ -228,11 +237,28 @@ class _Writer:
     def __init__(self, out: Path, about: dict[str, Any], note: Note) -> None:
         self.out, self.about, self.note = out, about, note
         self.header, self.index = out / "latents.json", out / "index.jsonl"
-        self.before: dict[str, Any] = read_json(self.header) if self.header.is_file() else {}
-        self.rows = _usable_rows(out, note) if self.index.is_file() else []
+        self.before: dict[str, Any] = self._read_header()
+        self.damaged = False  # whether the index holds lines that cannot be used
+        self.rows = _usable_rows(out, self._note_damage) if self.index.is_file() else []
         self.tensors: dict[str, Tensor] = {}
         self.added: list[Row] = []
         self.saved_at = time.monotonic()
+
+    def _read_header(self) -> dict[str, Any]:
+        """Return the header of the folder, {} of a new one; raise FileProblem where it does not say who made it."""
+        told = read_json(self.header) if self.header.is_file() else None
+        if isinstance(told, dict) and isinstance(told.get("autoencoder"), str):
+            return told
+        if told is not None or self.index.is_file() or any(self.out.glob("latents-*.safetensors")):
+            raise FileProblem(
+                f"{self.header} is missing or damaged, so nothing says which autoencoder made the latents of "
+                f"{self.out}; delete the folder and run the command again"
+            )
+        return {}
+
+    def _note_damage(self, sentence: str) -> None:
+        self.damaged = True
+        self.note(sentence)
 
     def check_folder(self, clips: Sequence[Clip]) -> None:
         """Raise UsageError unless the folder is new or holds latents of the same autoencoder, cut and dataset."""
@@ -298,7 +324,8 @@ class _Writer:
             "manifest": manifest_hash(rows),
             "left_out": [{"key": item.key, "reason": item.reason} for item in left_out],
         }
-        if header != self.before or rows != self.rows:
+        header = seal(header)
+        if header != self.before or rows != self.rows or self.damaged:
             write_jsonl(self.index, rows)
             write_json(self.header, header)
         used = {shard_path(self.out, row["shard"]) for row in rows}
@@ -332,12 +359,22 @@ class _Writer:
 
 def _usable_rows(out: Path, note: Note) -> list[Row]:
     """Return the undamaged rows of an index whose latents are there; the others are encoded again."""
-    rows = read_index(out, note)
+    rows = [row for row in read_index(out, note) if _fits(row, out, note)]
     held = {number: _keys_of(out, number) for number in {row["shard"] for row in rows}}
     usable = [row for row in rows if row["key"] in held[row["shard"]]]
     if len(usable) < len(rows):
         note(f"{out}: the latents of {len(rows) - len(usable)} clips are missing or damaged; they are encoded again")
     return usable
+
+
+def _fits(row: Row, out: Path, note: Note) -> bool:
+    """Return whether a row has all fields in their types; say where it has not."""
+    try:
+        clip_of(row, out)
+    except FileProblem as problem:
+        note(str(problem))
+        return False
+    return True
 
 
 def _keys_of(out: Path, shard: int) -> set[str]:

@@ -25,7 +25,7 @@ from torch import Tensor
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Geometry, Slice
-from chronotope.manifest import manifest_hash, read_manifest
+from chronotope.manifest import is_sealed, manifest_hash, read_manifest
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.storage import read_json
 
@@ -143,6 +143,8 @@ def read_header(folder: Path) -> dict[str, Any]:
     except (TypeError, UsageError) as problem:
         raise FileProblem(f"{file} does not describe latents: {problem}; encode the clips again") from problem
     if header.manifest is not None:
+        if "seal" in about and not is_sealed(about):  # earlier versions wrote none
+            raise FileProblem(f"{file} was changed or damaged; run the `chronotope encode` command again")
         return dict(about)
     if (folder / "index.jsonl").is_file():
         read_index(folder)  # raises the error that says what is wrong with it

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.data.clips import SUFFIXES
-from chronotope.errors import ChronotopeError, FileProblem
+from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem
 from chronotope.evaluate.ledger import MAX_STARTS, Ledger
 from chronotope.evaluate.make import Make, Workers, check_bytes, check_file, one_by_one
 from chronotope.evaluate.selection import disk_problem
@@ -183,6 +183,8 @@ def check_folder(folder: Path, cases: Sequence[Case], others: bool = False) -> d
             if not misfits:
                 video.read(path)
             problems += misfits
+        except DecoderUnavailableError:
+            raise
         except ChronotopeError as problem:
             damaged[case.file] = str(problem)
     if problems or len(damaged) == len(cases):

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from chronotope.data.latents import encode_frames
-from chronotope.errors import ChronotopeError, FileProblem, UsageError, suggest
+from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError, suggest
 from chronotope.evaluate.selection import REFUSALS, Sampled, best_of, disk_problem
 from chronotope.evaluate.suite import truth_of
 from chronotope.generate.pipeline import Generator
@@ -27,7 +27,7 @@ from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.processes import die_with_parent
 from chronotope.prompt import read_story
-from chronotope.storage import file_sha256
+from chronotope.storage import check_regular, file_sha256
 from chronotope.worlds.case import Case, TaskInputs
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import Check
@@ -213,6 +213,8 @@ def check_file(case: Case, path: Path) -> tuple[Check, ...]:
     check_bytes(path)
     try:
         frames = video.read(path).frames
+    except DecoderUnavailableError:
+        raise
     except ChronotopeError:
         return (Check("is readable", "", "SYS-RUN", 0),)
     return find_world(case.world).check(case, frames)
@@ -220,6 +222,7 @@ def check_file(case: Case, path: Path) -> tuple[Check, ...]:
 
 def check_bytes(path: Path) -> None:
     """Read the bytes of a file, which tells a failing disk from a damaged video; raise FileProblem where it fails."""
+    check_regular(path)
     try:
         with path.open("rb") as file:
             while file.read(READ_BYTES):

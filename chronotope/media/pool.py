@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope import errors
-from chronotope.errors import ChronotopeError, FileProblem, UsageError
+from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.media.child import FREE, SLOT_BYTES, SLOTS, STOP
 from chronotope.media.files import open_regular, reason
 
@@ -51,10 +51,10 @@ class _Child:
             number = _shared_file(SLOTS * SLOT_BYTES)
             try:
                 self.memory = mmap.mmap(number, SLOTS * SLOT_BYTES)
-                # isolated (-I): no file in the current folder and no variable can replace a module of the child
+                # isolated (-I), and without the current folder: no file there and no variable replaces a module
                 call = START.format(f"{other.fileno()}, {number}, {os.getpid()}")
                 self.process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-c", call, json.dumps([os.path.abspath(part) for part in sys.path])],
+                    [sys.executable, "-I", "-S", "-c", call, json.dumps(_module_folders())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
@@ -88,7 +88,7 @@ class _Child:
                 busy = self._computed() - computed >= STALL_SECONDS
                 starved = not busy and (not self.started or 2 * runnable >= waited)
                 if waited > (STARVED_SECONDS if starved else STALL_SECONDS):
-                    raise self._abandoned(path, waited)
+                    raise self._starved(path, waited) if starved else self._abandoned(path, waited)
                 continue
             data = b""
             with contextlib.suppress(ConnectionError):
@@ -119,6 +119,14 @@ class _Child:
             with contextlib.suppress(OSError, IndexError):
                 states.add(thread.read_text().rsplit(")", 1)[1].split()[0])
         return bool(states & {"R", "D"})
+
+    def _starved(self, path: str | Path, waited: float) -> DecoderUnavailableError:
+        """End a child that got no computing time; this says nothing about its file."""
+        self.end()
+        return DecoderUnavailableError(
+            f"{path} cannot be decoded now: other programs left no computing time for {waited:.0f} seconds; "
+            "run the command again when they have ended"
+        )
 
     def _abandoned(self, path: str | Path, waited: float) -> FileProblem:
         """End a child that makes no progress, and return what to say of its file."""
@@ -161,6 +169,16 @@ class _Child:
 _lock = threading.Lock()
 _children: set[_Child] = set()  # all that run
 _idle: list[_Child] = []
+
+
+def _module_folders() -> list[str]:
+    """Return the folders in which a child looks for modules: the one of this package, then those of this process.
+
+    The current folder is left out, unless the package lies in it: a stranger's folder may hold an `av.py`.
+    """
+    here = os.getcwd()
+    folders = [os.path.abspath(part) for part in sys.path if part]
+    return [str(Path(__file__).resolve().parents[2]), *(folder for folder in folders if folder != here)]
 
 
 def _environment() -> dict[str, str]:
@@ -213,13 +231,13 @@ def _take() -> _Child:
             return child
         child.end()
     if len(_children) >= MAX_CHILDREN:
-        raise UsageError(
+        raise DecoderUnavailableError(
             f"{MAX_CHILDREN} videos are being read at once, which is the limit; finish or close some of them first."
         )
     try:
         child = _Child()
     except OSError as error:
-        raise FileProblem(
+        raise DecoderUnavailableError(
             f"the process that decodes media files cannot be started ({reason(error)}); it needs memory for frames, "
             "which limits on processes, open files and file sizes (ulimit) must allow."
         ) from error

@@ -28,8 +28,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import LeftOut
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
-from chronotope.storage import write_toml
-from chronotope.train.log import TrainingLog
+from chronotope.train.log import TrainingLog, write_toml
 from chronotope.train.muon import Muon
 from chronotope.train.state import Precision, TrainState, autocast, random_generator
 

@@ -6,6 +6,7 @@ processes, and an interrupted run continues with the same batches.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -233,8 +234,16 @@ def stream_batches(
         num_workers=workers,
         prefetch_factor=4,
         collate_fn=_identity,  # type: ignore[arg-type]
+        worker_init_fn=_ignore_signals,
     )
     return iter(loader)
+
+
+def _ignore_signals(worker: int) -> None:
+    """Leave Ctrl-C, which a terminal sends to every process, to the training process: it needs batches to its end."""
+    del worker
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _identity(batch: Any) -> Any:

@@ -20,10 +20,10 @@ from chronotope.errors import UsageError
 from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks, join_ranks, leave_ranks, split_over_ranks, sum_gradients, sum_over_ranks
-from chronotope.storage import write_json, write_toml
+from chronotope.storage import write_json
 from chronotope.train.batches import TrainingBatch, check_batch_tokens, stream_batches, to_device
 from chronotope.train.config import DiTRun, DiTTraining
-from chronotope.train.log import TrainingLog
+from chronotope.train.log import TrainingLog, write_toml
 from chronotope.train.muon import Muon, orthogonalise
 from chronotope.train.state import TrainState, autocast
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from chronotope.errors import FileProblem
-from chronotope.storage import append_jsonl, read_jsonl, write_jsonl
+from chronotope.config import to_dict
+from chronotope.errors import FileProblem, UsageError
+from chronotope.storage import append_jsonl, read_jsonl, write_atomically, write_jsonl
 
-__all__ = ["TrainingLog"]
+__all__ = ["TrainingLog", "write_toml"]
 
 
 class TrainingLog:
@@ -84,3 +86,14 @@ class TrainingLog:
         self.progress.update(self.task, completed=step, numbers=shown)
         if not self.console.is_terminal:
             self.console.print(f"step {step}  {shown}", highlight=False)
+
+
+def write_toml(path: Path, config: Any) -> None:
+    """Write the configuration of a run as TOML; raise UsageError where TOML has no such value (None)."""
+    import tomli_w
+
+    try:
+        text = tomli_w.dumps(to_dict(config))
+    except TypeError as problem:
+        raise UsageError(f"{path} cannot be written, TOML has no such value: {problem}") from problem
+    write_atomically(path, text)

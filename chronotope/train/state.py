@@ -137,7 +137,7 @@ class TrainState:
         target = run / "checkpoints" / f"{self.step:07d}"
         write_folder(target, fill)
         for damaged in self._damaged:
-            if damaged != target:
+            if damaged != target and not _is_whole(damaged):  # it may only have been out of reach for a moment
                 remove_folder(damaged)
         self._damaged.clear()
         _remove_old(run)
@@ -196,6 +196,14 @@ class TrainState:
                         torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
                     )
             optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        checkpoint.verify_checkpoint(folder)
+    except FileProblem:
+        return False
+    return True
 
 
 def _remove_old(run: Path) -> None:

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -41,6 +42,7 @@ from chronotope.worlds.splits import Split, split_rng
 
 __all__ = ["DatasetRequest", "clip_seed", "write_dataset"]
 
+MAX_CLIPS = 10_000_000  # of one dataset
 SAVE_CLIPS, SAVE_SECONDS = 32, 5.0  # lines of the manifest are written after so many clips or seconds
 
 Row = dict[str, Any]  # of the manifest: index, key, files with their hashes and sizes, seal
@@ -88,8 +90,8 @@ def write_dataset(out: Path, request: DatasetRequest, progress: Progress | None 
     for. Raises UsageError for a request that makes no sense and for a folder that holds something else,
     FileProblem where nothing can be written.
     """
-    if request.count < 1:
-        raise UsageError(f"count = {request.count}: expected at least 1")
+    if not 1 <= request.count <= MAX_CLIPS:
+        raise UsageError(f"count = {request.count}: expected 1 to {MAX_CLIPS}")
     world = find_world(request.world)
     world.scope(request.scope, request.size, pictures=request.pictures, dissolves=request.dissolves)
     split_rng(0, request.split)  # refuses an unknown split before any work
@@ -191,6 +193,7 @@ def _whole_clips(out: Path) -> dict[int, Row]:
 
 def _in_processes(job: Callable[[int], Row], indices: Sequence[int], workers: int) -> Iterable[Row]:
     """Do the job for every index in `workers` processes, and yield the results in order."""
+    workers = min(workers, len(indices))
     if workers <= 1:
         yield from map(job, indices)
         return
@@ -198,6 +201,11 @@ def _in_processes(job: Callable[[int], Row], indices: Sequence[int], workers: in
         chunk = max(1, min(64, math.ceil(len(indices) / workers / 4)))
         try:
             yield from pool.map(job, indices, chunksize=chunk)
+        except BrokenProcessPool as problem:
+            raise FileProblem(
+                "a process that renders clips was killed, perhaps for want of memory; run the same command again, "
+                "with fewer --workers"
+            ) from problem
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from safetensors import safe_open
 from chronotope.data import encode as encoding
 from chronotope.data.encode import Encoded, encode_dataset
 from chronotope.data.latents import LatentDataset
-from chronotope.errors import FileProblem, UsageError
+from chronotope.errors import DecoderUnavailableError, FileProblem, UsageError
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
@@ -346,3 +347,90 @@ def test_a_stranger_dataset_json_names_no_world(clips: Path, content: str) -> No
     (clips / "dataset.json").write_text(content)
     encode(clips)
     assert LatentDataset([clips.parent / "lat"]).about[0]["worlds"] == []
+
+
+# What a review found: each was silently wrong, or stopped the run, before
+
+
+@pytest.mark.parametrize("header", [None, "{}", "[]", '{"autoencoder": 3}'])
+def test_latents_of_an_unknown_maker_are_refused(clips: Path, tmp_path: Path, header: str | None) -> None:
+    """Without its header nothing tells a folder from that of another autoencoder."""
+    encode(clips)
+    (tmp_path / "lat" / "latents.json").unlink()
+    if header is not None:
+        (tmp_path / "lat" / "latents.json").write_text(header)
+    with pytest.raises(FileProblem, match="which autoencoder made the latents"):
+        encode_dataset(clips, tmp_path / "lat", autoencoder(1), GEOMETRY)
+
+
+def test_an_edited_header_is_never_read(clips: Path, tmp_path: Path) -> None:
+    encode(clips)
+    header = tmp_path / "lat" / "latents.json"
+    header.write_text(json.dumps({**json.loads(header.read_text()), "worlds": ["stage small"]}))
+    with pytest.raises(FileProblem, match=r"latents\.json was changed or damaged"):
+        LatentDataset([tmp_path / "lat"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs pipes with names and names of bytes")
+def test_pipes_devices_and_names_that_are_no_text_are_left_out(clips: Path) -> None:
+    os.mkfifo(clips / "pipe.mp4")
+    (clips / "zero.mp4").symlink_to("/dev/zero")
+    Path(os.fsdecode(os.fsencode(clips) + b"/\xff.mp4")).write_bytes(b"x")
+    notes: list[str] = []
+    found = encode(clips, notes)
+    assert found.clips == 3 and {item.key for item in found.left_out} == {"d/pipe", "d/zero"}
+    assert all("is a pipe, a device or a socket" in item.reason for item in found.left_out)
+    assert any("not UTF-8" in note for note in notes)
+
+
+def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (clips / "sub").mkdir()
+    save_clip(clips / "sub" / "x.mp4")
+    encode(clips)
+    before, scandir = content(clips), os.scandir
+
+    def refuse(folder: Any = ".") -> Any:
+        if str(folder).endswith("sub"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scandir(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        with pytest.raises(FileProblem, match="sub cannot be read: Permission denied"):
+            encode(clips)
+    assert content(clips) == before
+
+
+def test_a_line_that_is_no_row_is_removed_from_the_index(clips: Path, tmp_path: Path) -> None:
+    encode(clips)
+    before, index = content(clips), tmp_path / "lat" / "index.jsonl"
+    with index.open("a") as file:
+        file.write("\n")
+    with pytest.raises(FileProblem, match="line 4"):
+        LatentDataset([tmp_path / "lat"])
+    notes: list[str] = []
+    encode(clips, notes)
+    assert len(notes) == 1 and content(clips) == before
+    LatentDataset([tmp_path / "lat"])
+
+
+def test_one_clip_that_is_too_large_does_not_stop_the_run(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = encoding.encode_frames
+
+    def encode_small(model: Autoencoder, geometry: Geometry, frames: np.ndarray, slices: Any) -> Any:
+        if len(frames) == 5:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return whole(model, geometry, frames, slices)
+
+    monkeypatch.setattr(encoding, "encode_frames", encode_small)
+    (item,) = encode(clips).left_out
+    assert item.key == "d/b" and "5 frames of 32x32, is too large for the memory" in item.reason
+
+
+def test_a_machine_that_cannot_decode_leaves_nothing_out(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(path: Path) -> Any:
+        raise DecoderUnavailableError("the process that decodes media files cannot be started")
+
+    monkeypatch.setattr(video, "probe", unavailable)
+    with pytest.raises(DecoderUnavailableError):
+        encode(clips)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chronotope.errors import FileProblem, UsageError
+from chronotope.errors import DecoderUnavailableError, FileProblem, UsageError
 from chronotope.media import pool, video
 from tests.media.files import encode, numbered, numbers
 from tests.test_processes import gone
@@ -120,7 +120,7 @@ def test_many_streams_at_once(clip: Path) -> None:
 def test_too_many_streams(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the limit on children the next one is refused, until others are closed."""
     monkeypatch.setattr(pool, "MAX_CHILDREN", len(pool._children) - len(pool._idle) + 2)
-    with pytest.raises(UsageError, match="at once"):
+    with pytest.raises(DecoderUnavailableError, match="at once"):
         kept = [video.stream(clip) for _ in range(9)]
     assert "kept" not in locals()
     assert len(list(video.stream(clip))) == 60
@@ -284,9 +284,29 @@ def test_memory_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_child_that_cannot_be_started_is_one_sentence(clip: Path) -> None:
     """A limit on the size of files also limits the memory that frames are handed over in."""
     code = (
-        "import resource, sys\nfrom chronotope.errors import FileProblem\nfrom chronotope.media import video\n"
+        "import resource, sys\nfrom chronotope.errors import DecoderUnavailableError\n"
+        "from chronotope.media import video\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-        "try: video.read(sys.argv[1])\nexcept FileProblem as problem: print(problem)\n"
+        "try: video.read(sys.argv[1])\nexcept DecoderUnavailableError as problem: print(problem)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(clip)], capture_output=True, text=True, check=True)
     assert "cannot be started (File too large)" in done.stdout
+
+
+def test_modules_in_the_current_folder_are_not_imported(clip: Path, tmp_path: Path) -> None:
+    """A stranger's folder of clips may hold a file with the name of a library."""
+    for name in ("av", "cv2", "numpy"):
+        (tmp_path / f"{name}.py").write_text("open('imported', 'w').close()")
+    code = f"""
+import sys
+here = sys.path.pop(0)
+import av, cv2, numpy
+from chronotope.media import video
+sys.path.insert(0, here)
+video.read({str(clip)!r})
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "imported").exists()

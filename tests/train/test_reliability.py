@@ -420,6 +420,28 @@ def test_checkpoints_that_could_not_be_deleted_are_deleted_later(
     assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["0000008", "0000009"]
 
 
+def test_a_checkpoint_that_was_out_of_reach_for_a_moment_is_not_deleted(
+    finished: tuple[TrainState, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, description = finished
+    for state.step in (7, 8):
+        state.save(tmp_path, description)
+    verify = checkpoint.verify_checkpoint
+
+    def refuse(folder: Path) -> Any:
+        if folder.name == "0000008":
+            raise FileProblem("Too many open files")
+        return verify(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "verify_checkpoint", refuse)
+        patch.setattr(checkpoint, "load_state", lambda folder: (state._tensors(), {"step": 7}))
+        state.resume(tmp_path)
+    state.step = 9
+    state.save(tmp_path, description)
+    assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["0000008", "0000009"]
+
+
 def test_a_file_that_may_not_grow_is_one_sentence(finished: tuple[TrainState, dict[str, Any]], tmp_path: Path) -> None:
     """A limit of the system in a real process, in the middle of the second checkpoint."""
     state, description = finished
