@@ -55,6 +55,7 @@ __all__ = [
 ]
 
 ADDED_SECTIONS = ("layers", "memorisation")  # of a report, by the commands of these names
+SCORES = ("psnr", "ssim", "temporal_psnr", "moving_psnr")  # of a reconstructed clip
 
 
 @dataclass(frozen=True)
@@ -243,12 +244,12 @@ def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
         for number, clip in enumerate(clips, start=1):
             frames = video.read(clip.path).frames
             found = measure_reconstruction(autoencoder, geometry, frames, len(frames))
-            scores = {name: getattr(found, name) for name in ("psnr", "ssim", "temporal_psnr")}
+            scores = {name: getattr(found, name) for name in SCORES}
             rows.append(
                 {"clip": clip.key, "frames": len(frames), "size": f"{frames.shape[2]}x{frames.shape[1]}", **scores}
             )
             report(number, len(clips))
-    means = {name: _mean([row[name] for row in rows]) for name in ("psnr", "ssim", "temporal_psnr")}
+    means = {name: _mean([row[name] for row in rows]) for name in SCORES}
     about = {"ratio": round(found.values_ratio, 2), "channels": found.channels}
     return {"clips": rows, "means": means, **about, "ceiling": _ceiling(autoencoder, geometry)}
 
@@ -279,6 +280,7 @@ def reconstruction_text(found: dict[str, Any]) -> str:
 
     def line(row: dict[str, Any]) -> str:
         temporal = "" if row["temporal_psnr"] is None else f", motion {row['temporal_psnr']:.2f} dB"
+        temporal += "" if row["moving_psnr"] is None else f", moving pixels {row['moving_psnr']:.2f} dB"
         return (
             f"{row['psnr']:.2f} dB, SSIM {row['ssim']:.4f}{temporal}"
             if row["psnr"] is not None

@@ -245,6 +245,7 @@ def scores_in_words(source: Path, scores: dict[str, Any]) -> str:
     """Return the scores as two lines of text."""
     psnr = "every pixel is exact" if scores["psnr"] is None else f"PSNR {scores['psnr']:.2f} dB"
     motion = "" if scores["temporal_psnr"] is None else f"   PSNR of the motion {scores['temporal_psnr']:.2f} dB"
+    motion += "" if scores["moving_psnr"] is None else f", of moving pixels {scores['moving_psnr']:.2f} dB"
     return (
         f"{psnr}   SSIM {scores['ssim']:.4f}{motion}\n"
         f"{source.name}: {scores['num_frames']} frames of {scores['size']}; {scores['channels']} channels, "

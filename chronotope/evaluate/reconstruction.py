@@ -1,7 +1,9 @@
-"""A video through the autoencoder and back: PSNR, SSIM and temporal PSNR, measured slice by slice in constant memory.
+"""A video through the autoencoder and back: PSNR, SSIM and what motion costs, slice by slice in constant memory.
 
 PSNR is over all pixels and channels of the video together, SSIM (Wang et al. 2004) is the mean over the frames, and
-temporal PSNR is the PSNR of the differences between successive frames. The peak is 255 in all of them.
+temporal PSNR is the PSNR of the differences between successive frames. Moving PSNR is over the pixels that differ from
+the frame before (`metrics.similarity.moving_pixels`): most of a video stands still, and what moves is what is lost
+first. The peak is 255 in all of them.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from torch import Tensor
 from chronotope.data.latents import encode_frames
 from chronotope.errors import UsageError
 from chronotope.geometry import Frames, Geometry, Slice
-from chronotope.metrics.similarity import decibels, ssim
+from chronotope.metrics.similarity import decibels, moving_pixels, ssim
 from chronotope.models.autoencoder import Autoencoder
 
 __all__ = ["Meter", "Reconstruction", "measure_reconstruction", "reconstruct"]
@@ -35,6 +37,7 @@ class Reconstruction:
     psnr: float  # dB; infinite if all pixels are equal
     ssim: float
     temporal_psnr: float | None  # dB; None for a single frame
+    moving_psnr: float | None  # dB; None where no pixel moves
     num_frames: int
     seconds: float  # spent encoding and decoding
     values_ratio: float  # values of the video over values of the latents
@@ -46,9 +49,9 @@ class Meter:
     """Sums the errors of a video that is given in pieces."""
 
     def __init__(self) -> None:
-        self.num_frames, self.num_values, self.num_differences = 0, 0, 0
-        self.squares, self.difference_squares, self.similarity = 0.0, 0.0, 0.0
-        self._last: np.ndarray | None = None
+        self.num_frames, self.num_values, self.num_differences, self.num_moving = 0, 0, 0, 0
+        self.squares, self.difference_squares, self.moving_squares, self.similarity = 0.0, 0.0, 0.0, 0.0
+        self._last: tuple[np.ndarray, np.ndarray] | None = None  # the original of the last frame, and its error
 
     def add(self, original: np.ndarray, decoded: np.ndarray) -> None:
         """Add the errors of the next frames; the sums do not depend on how the video is cut into pieces."""
@@ -63,9 +66,13 @@ class Meter:
             self.similarity += ssim(true, seen)
             if self._last is not None:
                 # The error of the difference of two frames is the difference of their errors.
-                self.difference_squares += float(((error - self._last) ** 2).sum())
+                original_before, error_before = self._last
+                self.difference_squares += float(((error - error_before) ** 2).sum())
                 self.num_differences += error.size
-            self._last = error
+                moving = error[moving_pixels(original_before, true)]
+                self.moving_squares += float((moving**2).sum())
+                self.num_moving += moving.size
+            self._last = true, error
             self.num_frames += 1
 
     @property
@@ -79,6 +86,10 @@ class Meter:
     @property
     def temporal_psnr(self) -> float | None:
         return decibels(self.difference_squares / self.num_differences) if self.num_differences else None
+
+    @property
+    def moving_psnr(self) -> float | None:
+        return decibels(self.moving_squares / self.num_moving) if self.num_moving else None
 
 
 def reconstruct(
@@ -131,5 +142,13 @@ def measure_reconstruction(
     latent_values = len(geometry.slices(num_frames)) * channels * math.prod(geometry.latent_size(*size))
     ratio = values / latent_values
     return Reconstruction(
-        meter.psnr, meter.ssim, meter.temporal_psnr, meter.num_frames, seconds, ratio, ratio * 8 / 16, channels
+        psnr=meter.psnr,
+        ssim=meter.ssim,
+        temporal_psnr=meter.temporal_psnr,
+        moving_psnr=meter.moving_psnr,
+        num_frames=meter.num_frames,
+        seconds=seconds,
+        values_ratio=ratio,
+        bits_ratio=ratio * 8 / 16,
+        channels=channels,
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
-__all__ = ["decibels", "psnr", "ssim"]
+__all__ = ["decibels", "moving_pixels", "psnr", "ssim"]
 
+MOVING_LEVELS = 24  # a pixel moves where a channel changes by so many levels of 255; compression changes fewer
 WINDOW, SIGMA = 11, 1.5  # pixels
 LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue, ITU-R BT.601
 
@@ -21,6 +22,12 @@ def decibels(mean_square: float) -> float:
 def psnr(one: UInt8[np.ndarray, "*any"], other: UInt8[np.ndarray, "*any"]) -> float:
     """Return the peak signal to noise ratio in dB over all values together."""
     return decibels(float(np.mean((one.astype(np.float64) - other) ** 2)))
+
+
+def moving_pixels(before: UInt8[np.ndarray, "*any 3"], after: UInt8[np.ndarray, "*any 3"]) -> Bool[np.ndarray, "*any"]:
+    """Return which pixels of a frame differ visibly from those of the frame before."""
+    change = np.abs(after.astype(np.int16) - before)
+    return np.asarray(change.max(axis=-1) >= MOVING_LEVELS)
 
 
 def ssim(one: UInt8[np.ndarray, "h w 3"], other: UInt8[np.ndarray, "h w 3"]) -> float:

@@ -27,6 +27,7 @@ from chronotope.data.record import changes_in_data, data_of_clips
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import LeftOut
 from chronotope.media import video
+from chronotope.metrics.similarity import decibels, moving_pixels
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
 from chronotope.train.log import TrainingLog, write_toml
 from chronotope.train.muon import Muon
@@ -195,20 +196,29 @@ def pixel_sensitivity(model: Autoencoder, latents: Tensor, generator: torch.Gene
 
 
 @torch.no_grad()
-def validate(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -> tuple[float, Tensor]:
-    """Return the PSNR in dB on validation windows, and a picture of originals above their reconstructions."""
-    errors, picture = [], None
+def validate(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -> tuple[dict[str, float], Tensor]:
+    """Return PSNR in dB on validation windows, and a picture of originals above their reconstructions.
+
+    `psnr` is the mean over windows, `psnr_moving` is over the moving pixels of all windows together, if there are any.
+    """
+    errors, moving, picture = list[Tensor](), list[Tensor](), None
     for step in range(batches):
         windows = pool.batch(seed + 2, step).to(model.latent_mean.device)
         output, _, _ = reconstruct_windows(model, windows.float() / 127.5 - 1, None)
         pixels = ((output + 1) * 127.5).round().clamp(0, 255)
-        errors.append(((pixels - windows) ** 2).mean(dim=(1, 2, 3, 4)))
+        error = (pixels - windows) ** 2
+        errors.append(error.mean(dim=(1, 2, 3, 4)))
+        shown = windows.cpu().numpy()
+        moves = torch.from_numpy(moving_pixels(shown[:, :-1], shown[:, 1:]))
+        moving.append(error[:, 1:].cpu()[moves].flatten())
         if picture is None:
             rows = torch.cat([windows[:6, 0].float(), pixels[:6, 0]], dim=1)
             picture = rearrange(rows, "b h w c -> h (b w) c").to(torch.uint8).cpu()
-    psnr = 10 * torch.log10(255**2 / torch.cat(errors)).mean()
     assert picture is not None
-    return float(psnr), picture
+    found = {"psnr": float(10 * torch.log10(255**2 / torch.cat(errors)).mean())}
+    if all_moving := torch.cat(moving).numel():
+        found["psnr_moving"] = decibels(float(torch.cat(moving).sum()) / all_moving)
+    return found, picture
 
 
 @torch.no_grad()
@@ -367,8 +377,8 @@ def train_autoencoder(
                 log.write(state.step, state.numbers)
             if state.step % train.check_every == 0 or last:
                 assert isinstance(state.average, Autoencoder)
-                psnr, picture = validate(state.average, validation_pool, seed)
-                state.numbers["psnr"] = psnr
+                found, picture = validate(state.average, validation_pool, seed)
+                state.numbers |= found
                 log.write(state.step, state.numbers)
                 video.write_image(out / "samples" / f"{state.step:07d}.png", picture.numpy())
             if state.step == train.freeze_encoder_from or (last and state.step < train.freeze_encoder_from):

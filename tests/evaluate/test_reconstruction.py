@@ -46,6 +46,22 @@ def test_temporal_psnr_sees_flicker_that_psnr_does_not() -> None:
     assert flicker.temporal_psnr == pytest.approx(20 * math.log10(255 / 8))
 
 
+def test_moving_psnr_is_of_the_pixels_that_change() -> None:
+    """A square of 4 pixels' side moves by 4: the decoded one is 10 levels off, the ground 1 level."""
+    frames, decoded = np.full((3, 16, 16, 3), 100, np.uint8), np.full((3, 16, 16, 3), 101, np.uint8)
+    for time in range(3):
+        frames[time, 4:8, 4 * time : 4 * time + 4] = 200
+        decoded[time, 4:8, 4 * time : 4 * time + 4] = 210
+    whole, pieces, still = Meter(), Meter(), Meter()
+    whole.add(frames, decoded)
+    for time in range(3):
+        pieces.add(frames[time : time + 1], decoded[time : time + 1])
+    # of two equal parts, the square left one and covers the other
+    assert whole.moving_psnr == pieces.moving_psnr == pytest.approx(10 * math.log10(255**2 / ((10**2 + 1) / 2)))
+    still.add(frames[:1], decoded[:1])
+    assert still.moving_psnr is None
+
+
 def test_frames_of_two_sizes_are_refused() -> None:
     with pytest.raises(UsageError, match="cannot be compared"):
         Meter().add(noise(1, 8, 8, 3), noise(1, 8, 9, 3))
