@@ -63,26 +63,26 @@ TIMED = ("seconds", "clips/s", "tokens/s")  # what the clock determines
 def read_files(folder: Path) -> dict[str, str]:
     """Return a hash of every file below a folder, of JSON without what the clock determines."""
     return {
-        str(path.relative_to(folder)): hashlib.sha256(_lasting_part(path)).hexdigest()
+        str(path.relative_to(folder)): hashlib.sha256(_content_without_times(path)).hexdigest()
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
 
 
-def _lasting_part(path: Path) -> bytes:
+def _content_without_times(path: Path) -> bytes:
     if path.suffix not in (".json", ".jsonl"):
         return path.read_bytes()
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.suffix == ".jsonl" else None
-    return json.dumps(_untimed(json.loads(path.read_text()) if rows is None else rows), sort_keys=True).encode()
+    return json.dumps(_without_times(json.loads(path.read_text()) if rows is None else rows), sort_keys=True).encode()
 
 
-def _untimed(value: Any) -> Any:
+def _without_times(value: Any) -> Any:
     if isinstance(value, list):
-        return [_untimed(item) for item in value]
+        return [_without_times(item) for item in value]
     if isinstance(value, dict):
         # checksums cover the times
         names = [name for name in value if name not in (*TIMED, "checksum", "files")]
-        return {name: _untimed(value[name]) for name in names}
+        return {name: _without_times(value[name]) for name in names}
     return value
 
 
@@ -129,7 +129,7 @@ def read_judged(folder: Path) -> dict[str, str]:
     return {
         **{path.name: _pixel_hash(path) for path in sorted((folder / "videos").iterdir())},
         "files": repr(sorted(path.name for path in folder.iterdir())),
-        "report": json.dumps(_untimed(report), sort_keys=True),
+        "report": json.dumps(_without_times(report), sort_keys=True),
         "doubled": repr(len(done) - len(set(done))),
     }
 

@@ -37,7 +37,7 @@ def _commands(name: str) -> dict[str, tuple[str, ...]]:
     """Return the measured commands; each tree has its own folder of results, `name`."""
     steps = ("train.save_every=100", "train.check_every=1000", "train.log_every=50", "train.warmup=2")
     train = ("train", "dit", "--preset", "tiny", "--data", f"{name}/latents")
-    settings = (*DIT[:5], "train.batch_tokens=600", *DIT[6:10], *steps)
+    settings = (*DIT, "train.batch_tokens=600", *steps)
     out = f"{name}/again"
     return {
         "encode": ("encode", "clips", "--model", f"{name}/run", "--out", out),

@@ -62,13 +62,13 @@ def is_partial(name: str) -> bool:
     return _PARTIAL.fullmatch(name) is not None
 
 
-def remove_partials(folder: Path, target: Path | None = None) -> list[Path]:
-    """Delete the partial files and folders directly in `folder` whose writers were killed; return their paths.
+def remove_partials(*folders: Path, target: Path | None = None) -> list[Path]:
+    """Delete the partial files and folders directly in `folders` whose writers were killed; return their paths.
 
     With `target` only those that were to become this file.
     """
     removed = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for path in sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir()):
         match = _PARTIAL.fullmatch(path.name)
         if match is None:
             continue

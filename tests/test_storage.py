@@ -33,6 +33,7 @@ from chronotope.storage import (
     write_json,
     write_jsonl,
 )
+from tests.test_processes import alive
 
 # Processes that work in a folder: each says what it has done on stdout and then waits for a line on stdin.
 HOLD = """
@@ -235,7 +236,7 @@ def test_only_the_partial_files_of_one_target_are_removed(tmp_path: Path) -> Non
     mark = "0123456789abcdef.part"
     for name in (f"fox.{mark}.mp4", f".fox.mp4.{mark}", f"box.{mark}.mp4", f"fox.{mark}.gif"):
         (tmp_path / name).touch()
-    remove_partials(tmp_path, tmp_path / "fox.mp4")
+    remove_partials(tmp_path, target=tmp_path / "fox.mp4")
     assert names(tmp_path) == [f"box.{mark}.mp4", f"fox.{mark}.gif"]
 
 
@@ -320,6 +321,7 @@ def test_a_lock_ends_with_its_process_and_not_with_its_workers(tmp_path: Path) -
     try:
         while not _can_lock(tmp_path):  # until the forked worker has run far enough to let go of its copy
             time.sleep(0.05)
+        assert alive(int(worker))
     finally:
         os.kill(int(worker), signal.SIGKILL)
         holder.communicate()

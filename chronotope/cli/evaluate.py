@@ -128,15 +128,10 @@ def evaluate(request: EvaluateRequest) -> dict[str, Any]:
     """Sample where there is a model to sample, judge every video, and write report.json and index.html."""
     cases = request.cases()
     with locked(request.out):
-        _remove_partials(request.out)  # of a run that was killed
+        remove_partials(request.out, request.out / "videos")  # of a run that was killed
         found = _evaluate(request, cases)
-        _remove_partials(request.out)  # of its processes that outlived it by a moment
+        remove_partials(request.out, request.out / "videos")  # of its processes that outlived it by a moment
     return found
-
-
-def _remove_partials(out: Path) -> None:
-    for folder in (out, out / "videos"):
-        remove_partials(folder)
 
 
 def _evaluate(request: EvaluateRequest, cases: list[Case]) -> dict[str, Any]:

@@ -162,8 +162,7 @@ def _writing(run: Path) -> Iterator[None]:
         yield
         return
     with locked(run):
-        for folder in (run, *(path for path in run.rglob("*") if path.is_dir())):
-            remove_partials(folder)
+        remove_partials(run, *(path for path in run.rglob("*") if path.is_dir()))
         yield
 
 

@@ -132,7 +132,7 @@ def _writing(path: Path) -> Iterator[None]:
     """Let no other process write this file, and delete what a killed one left half-written of it."""
     with locked_output(path):
         for target in (path, sidecar(path)):
-            remove_partials(path.parent, target)
+            remove_partials(path.parent, target=target)
         yield
 
 

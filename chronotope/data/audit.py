@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import Clip, scan_folder
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
+from chronotope.data.rendered import listed_files
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.manifest import identify, manifest_hash, read_manifest, source_of
 from chronotope.media import video
@@ -89,18 +90,17 @@ def _audit_manifest(folder: Path) -> Iterator[Finding]:
     try:
         rows = read_manifest(manifest)
         about = read_json(folder / "dataset.json")
-        files = [pair for row in rows for pair in row["files"].items()]
+        listed = listed_files(manifest)
         if about["manifest"] != manifest_hash(rows):
             yield Finding(f"{manifest} is not the one that dataset.json describes", again)
-        listed = {name for name, _ in files}
-        for name, facts in files:
-            yield from _audit_file(folder / name, facts["sha256"])
+        for name, sha256 in listed.items():
+            yield from _audit_file(folder / name, sha256)
     except FileProblem as problem:
         yield Finding(str(problem), again)
     except (KeyError, TypeError, AttributeError) as problem:
         yield Finding(f"{manifest} or dataset.json is not as this program writes it ({problem!r})", again)
     else:
-        yield from _audit_strangers(folder, listed)
+        yield from _audit_strangers(folder, listed.keys())
 
 
 def _audit_file(path: Path, sha256: str) -> Iterator[Finding]:
@@ -110,7 +110,7 @@ def _audit_file(path: Path, sha256: str) -> Iterator[Finding]:
         yield Finding(f"{path} is not as it was rendered", "delete it and run the `chronotope world` command again")
 
 
-def _audit_strangers(folder: Path, listed: set[str]) -> Iterator[Finding]:
+def _audit_strangers(folder: Path, listed: Collection[str]) -> Iterator[Finding]:
     for clip in scan_folder(folder).clips:
         if clip.file not in listed:
             yield Finding(f"{clip.file} is in the folder of a rendered dataset and not listed in its manifest")

@@ -31,6 +31,7 @@ from chronotope.data.latents import (
     read_latents,
     shard_path,
 )
+from chronotope.data.rendered import changes_since_rendering
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.geometry import Geometry, Slice
 from chronotope.manifest import LeftOut, Source, described, identify, manifest_hash, seal, source_of
@@ -153,6 +154,9 @@ def _bring_up_to_date(
         raise FileProblem(
             f"none of the {len(clips)} clips can be encoded into {writer.out}; the first: {left_out[0].reason}"
         )
+    for sentence in changes_since_rendering(Path(writer.about["data"]), kept):
+        writer.note(sentence)
+        writer.about["worlds"] = []  # the model must not claim to know only what worlds rendered
     writer.complete(kept, left_out)
     return Encoded(
         clips=len(kept),

@@ -100,7 +100,7 @@ def write_dataset(out: Path, request: DatasetRequest, progress: Progress | None 
     try:
         with locked(out):
             request = replace(request, count=max(request.count, _check_folder(out, request)))
-            _remove_partials(out)
+            remove_partials(out, *out.glob("[0-9]*"))
             known = _whole_clips(out)
             missing = [index for index in range(request.count) if index not in known]
             if missing or not _is_complete(out):
@@ -110,7 +110,7 @@ def write_dataset(out: Path, request: DatasetRequest, progress: Progress | None 
                 write_jsonl(out / "manifest.jsonl", rows)
                 about = {**request.described(), "complete": True, "manifest": manifest_hash(rows)}
                 write_json(out / "dataset.json", about)
-                _remove_partials(out)  # of workers that outlived a killed run by a moment
+                remove_partials(out, *out.glob("[0-9]*"))  # of workers that outlived a killed run by a moment
     except OSError as problem:
         raise FileProblem(f"{out} cannot be written: {problem.strerror or problem}") from problem
     return request.count
@@ -120,11 +120,6 @@ def _is_complete(out: Path) -> bool:
     """Return whether a folder whose clips are all there says so, or is of a version that said nothing."""
     described = (out / "dataset.json").is_file() and (out / "manifest.jsonl").is_file()
     return described and bool(read_json(out / "dataset.json").get("complete", True))
-
-
-def _remove_partials(out: Path) -> None:
-    for place in (out, *out.glob("[0-9]*")):
-        remove_partials(place)
 
 
 def _check_folder(out: Path, request: DatasetRequest) -> int:

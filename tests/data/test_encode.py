@@ -26,6 +26,7 @@ from chronotope.errors import DecoderUnavailableError, FileProblem, UsageError
 from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+from chronotope.worlds.write import DatasetRequest, write_dataset
 
 GEOMETRY = Geometry()
 CONFIG = AutoencoderConfig(widths=(8, 12), encoder_blocks=(1, 1), decoder_blocks=(1, 1), channels=4)
@@ -434,3 +435,22 @@ def test_a_machine_that_cannot_decode_leaves_nothing_out(clips: Path, monkeypatc
     monkeypatch.setattr(video, "probe", unavailable)
     with pytest.raises(DecoderUnavailableError):
         encode(clips)
+
+
+def test_a_rendered_dataset_that_was_changed_is_said_and_claims_no_world(tmp_path: Path) -> None:
+    """Clips of another split, a replaced clip and a corrected caption: the model would claim what is not true."""
+    data = tmp_path / "d"
+    write_dataset(data, DatasetRequest("stage", "shapes", "train", 1, 5))
+    notes: list[str] = []
+    encode(data, notes)
+    assert notes == [] and LatentDataset([tmp_path / "lat"]).about[0]["worlds"] == ["stage shapes"]
+    first, second, third = sorted(data.glob("0000/*.mp4"))[:3]
+    save_clip(data / "0000" / "foreign.mp4")
+    save_clip(first)
+    caption = second.with_suffix(".json")
+    caption.write_text(caption.read_text().replace("red", "green") + " ")
+    third.unlink()
+    encode(data, notes)
+    (note,) = notes
+    assert "(clips from elsewhere: 1, changed clips: 1, changed captions: 1, missing clips: 1)" in note
+    assert LatentDataset([tmp_path / "lat"]).about[0]["worlds"] == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -101,3 +103,23 @@ def test_the_autoencoder_refuses_several_processes(folder: Path, monkeypatch: py
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert "is trained in one process" in refused(*words_of(0, "ranks"), status=2)
     assert not Path("ranks").exists()
+
+
+def test_ctrl_c_in_a_terminal_reaches_the_loaders_too_and_loses_nothing(folder: Path) -> None:
+    """A terminal sends the signal to every process of the group."""
+    work, run = folder / "start", folder / "start" / "loaders" / "dit"
+    run.parent.mkdir()
+    (run.parent / "autoencoder").symlink_to(work / "model" / "autoencoder")
+    words = ["train.steps=100000" if word == "train.steps=8" else word for word in words_of(1, "loaders")]
+    command = [sys.executable, "-m", "chronotope", *words, "train.workers=1"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        command, cwd=work, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not checkpoint.checkpoints(run):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate()[1]
+    assert process.returncode == 130, said
+    assert f"goes on after step {int(checkpoint.checkpoints(run)[-1].name)}" in said

@@ -36,8 +36,7 @@ def export(request: ExportRequest, maker: VideoMaker, report: Progress) -> int:
     videos = plan(request)
     kept = check_before(request, videos, maker)
     request.out.mkdir(parents=True, exist_ok=True)
-    for folder in {(request.out / planned.unit).parent for planned in videos}:
-        remove_partials(folder)  # of an export that was killed
+    remove_partials(*{(request.out / planned.unit).parent for planned in videos})  # of an export that was killed
     write_jsonl(request.out / MANIFEST, kept.values())
     made = 0
     for number, planned in enumerate(videos, start=1):

@@ -1,0 +1,65 @@
+"""Rendered datasets -> whether the clips in them, and their captions, are still those that a world rendered.
+
+Somebody may replace a clip, correct a caption, or copy other clips into the folder. Latents of such a folder must not
+claim that a world made them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chronotope.data.clips import SUFFIXES, read_datasets
+from chronotope.errors import FileProblem
+from chronotope.manifest import read_manifest
+from chronotope.storage import file_sha256
+
+__all__ = ["changes_since_rendering", "listed_files"]
+
+
+def listed_files(manifest: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that a world wrote, by its path below the dataset.
+
+    Raises FileProblem for a manifest that is damaged or not as this program writes it.
+    """
+    try:
+        return {name: facts["sha256"] for row in read_manifest(manifest) for name, facts in row["files"].items()}
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise FileProblem(f"{manifest} is not as this program writes it ({problem!r})") from problem
+
+
+def changes_since_rendering(data: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say in a sentence for each rendered dataset below `data`, or around it, how its clips were changed since.
+
+    `rows` are the clips that were encoded, with their sources. Datasets of versions without a manifest are not judged.
+    """
+    sentences = []
+    encoded = {(data / row["source"]["file"]).resolve(): row["source"]["sha256"] for row in rows}
+    for file, about in read_datasets(data):
+        base, manifest = file.parent.resolve(), file.with_name("manifest.jsonl")
+        if "world" not in about or not manifest.is_file():
+            continue
+        listed = {base / name: sha256 for name, sha256 in listed_files(manifest).items()}
+        inside = {path: sha256 for path, sha256 in encoded.items() if path.is_relative_to(base)}
+        counts = {
+            "clips from elsewhere": sum(path not in listed for path in inside),
+            "changed clips": sum(listed.get(path, sha256) != sha256 for path, sha256 in inside.items()),
+            "changed captions": sum(_caption_changed(path, listed) for path in inside if path in listed),
+            "missing clips": len({path for path in listed if _is_clip(path, data)} - encoded.keys()),
+        }
+        if any(counts.values()):
+            told = ", ".join(f"{what}: {count}" for what, count in counts.items() if count)
+            sentences.append(
+                f"{file.parent} is not as a world rendered it ({told}); `chronotope check {file.parent}` names them"
+            )
+    return sentences
+
+
+def _caption_changed(clip: Path, listed: Mapping[Path, str]) -> bool:
+    caption = clip.with_suffix(".json")
+    return caption in listed and not (caption.is_file() and file_sha256(caption) == listed[caption])
+
+
+def _is_clip(path: Path, data: Path) -> bool:
+    return path.suffix in SUFFIXES and path.is_relative_to(data.resolve())
