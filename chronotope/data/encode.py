@@ -135,8 +135,8 @@ def _bring_up_to_date(
             before = old.get(clip.key)
             try:
                 row, latents = _item(clip, before, autoencoder, geometry, writer)
-            except DecoderUnavailableError:
-                raise
+            except DecoderUnavailableError as problem:
+                raise DecoderUnavailableError(f"{writer.out} is not complete: {problem}") from problem
             except ChronotopeError as problem:
                 if strict:
                     raise

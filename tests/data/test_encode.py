@@ -433,7 +433,7 @@ def test_a_machine_that_cannot_decode_leaves_nothing_out(clips: Path, monkeypatc
         raise DecoderUnavailableError("the process that decodes media files cannot be started")
 
     monkeypatch.setattr(video, "probe", unavailable)
-    with pytest.raises(DecoderUnavailableError):
+    with pytest.raises(DecoderUnavailableError, match=r"lat is not complete: the process that decodes .* started$"):
         encode(clips)
 
 
