@@ -1,21 +1,50 @@
-"""Convert frozen dataclasses to and from plain dicts and apply `--set path=value` settings, with strict types."""
+"""Convert frozen dataclasses to and from plain dicts and apply `--set path=value` settings, with strict types.
+
+A number states its range where it is declared, `steps: Annotated[int, Range(1, 1000)]`; a number outside it is refused.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 from chronotope.errors import UsageError, suggest
 
-__all__ = ["from_dict", "override", "to_dict"]
+__all__ = ["Count", "NotNegative", "Positive", "Range", "Seed", "Share", "from_dict", "override", "to_dict"]
 
 T = TypeVar("T")
 NoneType = type(None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The values that a number may have: from `low` to `high`, without the ends that are `open`."""
+
+    low: float
+    high: float
+    open: Literal["", "low", "high", "both"] = ""
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.open in ("low", "both") else value >= self.low
+        return above and (value < self.high if self.open in ("high", "both") else value <= self.high)
+
+    def __str__(self) -> str:
+        low = f"above {self.low:,g}" if self.open in ("low", "both") else f"at least {self.low:,g}"
+        return f"{low} and {'below' if self.open in ('high', 'both') else 'at most'} {self.high:,g}"
+
+
+MOST = 10**9  # of steps, pixels and other counts: more is a slip of the keyboard
+Count = Annotated[int, Range(1, MOST)]
+NotNegative = Annotated[float, Range(0, MOST)]
+Positive = Annotated[float, Range(0, MOST, open="low")]
+Share = Annotated[float, Range(0, 1)]
+Seed = Annotated[int, Range(0, 2**63, open="high")]
 
 
 def to_dict(obj: Any) -> Any:
@@ -46,7 +75,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
 
     `where` is the prefix of the key names in error messages.
     """
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls, include_extras=True)
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
     for key in data:
         if key not in fields:
@@ -63,6 +92,9 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:
+    if typing.get_origin(hint) is Annotated:
+        kind, *ranges = typing.get_args(hint)
+        return _within(_convert(value, kind, where), ranges, where)
     origin, args = typing.get_origin(hint) or hint, typing.get_args(hint)
     if origin in (Union, types.UnionType):
         return _convert_union(value, args, where)
@@ -81,11 +113,29 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         return value
     if hint is Path:
         return Path(_expect(value, str | Path, "a path", where))
-    if hint is float and type(value) is int:
-        return float(value)
+    if hint is float and type(value) in (int, float):
+        return _finite(value, where)
     if hint is not bool and isinstance(value, bool):
         raise UsageError(f"{where} = {value!r}: expected {hint.__name__}, got bool")
     return _expect(value, hint, hint.__name__, where)
+
+
+def _finite(value: float, where: str) -> float:
+    """Return a number as a float; a whole number may have more digits than a float has."""
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf
+    if not math.isfinite(found):
+        raise UsageError(f"{where} = {found}: expected a finite number")
+    return found
+
+
+def _within(value: Any, ranges: Iterable[Any], where: str) -> Any:
+    for allowed in ranges:
+        if isinstance(allowed, Range) and value not in allowed:
+            raise UsageError(f"{where} = {value:,g}: expected a number {allowed}")
+    return value
 
 
 def _expect(value: Any, kind: Any, words: str, where: str) -> Any:
@@ -139,25 +189,28 @@ def override(obj: T, assignments: Iterable[str]) -> T:
 
     Values have TOML syntax; a bare word is a string, and a bare `none` is None where the field may be None.
     """
+    data = to_dict(obj)
     for assignment in assignments:
         path, sign, text = assignment.partition("=")
         if not sign:
             raise UsageError(f"'{assignment}' is not a setting; write path=value, for example train.steps=500")
-        obj = _replace(obj, path.strip().split("."), text.strip(), path.strip())
-    return obj
+        _set(obj, data, path.strip().split("."), text.strip(), path.strip())
+    return from_dict(type(obj), data)  # at the end, because settings can be right together and wrong one by one
 
 
-def _replace(obj: Any, path: list[str], text: str, whole: str) -> Any:
+def _set(obj: Any, data: dict[str, Any], path: list[str], text: str, whole: str) -> None:
+    """Set one value in `data`, the plain form of `obj`."""
     names = [f.name for f in dataclasses.fields(obj) if f.init]
     name, *rest = path
     if name not in names:
         raise UsageError(f"unknown setting '{whole}'. {suggest(name, names)}")
     if not rest:
-        return dataclasses.replace(obj, **{name: _parse(text, typing.get_type_hints(type(obj))[name], whole)})
+        data[name] = to_dict(_parse(text, typing.get_type_hints(type(obj), include_extras=True)[name], whole))
+        return
     current = getattr(obj, name)
     if not dataclasses.is_dataclass(current):
         raise UsageError(f"unknown setting '{whole}': '{name}' has no parts")
-    return dataclasses.replace(obj, **{name: _replace(current, rest, text, whole)})
+    _set(current, data[name], rest, text, whole)
 
 
 def _parse(text: str, hint: Any, where: str) -> Any:

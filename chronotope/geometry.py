@@ -57,9 +57,10 @@ class Geometry:
     patch_size: tuple[int, int, int] = (1, 2, 2)
 
     def __post_init__(self) -> None:
-        if min(self.stride) < 1 or min(self.patch_size) < 1 or self.patch_size[0] != 1:
+        lengths = self.stride + self.patch_size
+        if min(lengths) < 1 or max(lengths) > MAX_SIDE or self.patch_size[0] != 1:
             raise UsageError(
-                f"stride {self.stride} and patch_size {self.patch_size} must be positive, "
+                f"stride {self.stride} and patch_size {self.patch_size} must lie between 1 and {MAX_SIDE}, "
                 "and a patch spans one slice: patch_size[0] must be 1"
             )
 

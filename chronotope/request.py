@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool
 
 from chronotope.arguments import as_flag, as_number, as_pixels, as_seconds, as_text, as_whole, described
+from chronotope.config import Range
 from chronotope.errors import UsageError, suggest
 from chronotope.geometry import MAX_FRAMES, MAX_SIDE, AnyFrames, Picture
 from chronotope.prompt import Prompt, check_length, check_prompts
@@ -214,13 +215,13 @@ class Defaults:
     `decoder_noise` is the error of generated latents that the decoder expects, at most that of its training.
     """
 
-    height: int = 64
-    width: int = 96
-    num_frames: int = 17
-    fps: float = 8.0
-    num_steps: int = 30
-    guidance_scale: float = 3.0
-    decoder_noise: float = 0.1
+    height: Annotated[int, Range(1, MAX_SIDE)] = 64
+    width: Annotated[int, Range(1, MAX_SIDE)] = 96
+    num_frames: Annotated[int, Range(1, MAX_FRAMES)] = 17
+    fps: Annotated[float, Range(*FPS)] = 8.0
+    num_steps: Annotated[int, Range(*NUM_STEPS)] = 30
+    guidance_scale: Annotated[float, Range(*GUIDANCE_SCALES)] = 3.0
+    decoder_noise: Annotated[float, Range(0, 1, open="high")] = 0.1
 
     def enlargement(self, height: int, width: int) -> int:
         """Return how many times a frame is larger than the model's own along each side, rounded; at least 1."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,9 @@ from hypothesis import strategies as st
 
 from chronotope.config import from_dict, override, to_dict
 from chronotope.errors import ChronotopeError, FileProblem, UsageError, suggest
+from chronotope.presets import PRESETS, find_preset
+from chronotope.train.autoencoder import AutoencoderRun
+from chronotope.train.config import DiTRun
 from chronotope.train.log import write_toml
 
 
@@ -58,7 +63,7 @@ class Run:
 RUN = Run(name="first", seed=7)
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-number = st.floats(allow_nan=False)
+number = st.floats(allow_nan=False, allow_infinity=False)
 integer = st.integers(-(2**63), 2**63 - 1)
 things = st.one_of(
     st.builds(Ball, kind=st.just("ball"), radius=number),
@@ -231,3 +236,66 @@ def test_suggest() -> None:
     assert suggest("tinny", ["tiny", "small"]) == "Did you mean 'tiny'?"
     assert suggest("vast", ["tiny", "small"]) == "Choose from: tiny, small."
     assert suggest("vast", []) == "There is nothing to choose from."
+
+
+def numbers(cls: type, path: str = "") -> Iterator[tuple[str, type]]:
+    """Yield the path and the type of every number of a configuration, without the places of a tuple."""
+    for name, hint in get_type_hints(cls).items():
+        kind = hint
+        while get_args(kind) and get_origin(kind) is tuple:
+            kind = get_args(kind)[0]
+        if dataclasses.is_dataclass(kind):
+            yield from numbers(kind, f"{path}{name}.")
+        elif kind in (int, float):
+            yield f"{path}{name}", kind
+
+
+def setting(run: Any, path: str, value: str) -> str:
+    """Write the setting of one number, or of all numbers of a tuple, however deep."""
+    for name in path.split("."):
+        run = getattr(run, name)
+
+    def filled(current: Any) -> str:
+        return f"[{','.join(map(filled, current))}]" if isinstance(current, tuple) else value
+
+    return f"{path}={filled(run)}"
+
+
+@pytest.mark.parametrize("run", [AutoencoderRun(), DiTRun()], ids=["autoencoder", "dit"])
+def test_every_number_of_a_training_has_a_range(run: AutoencoderRun | DiTRun) -> None:
+    paths = dict(numbers(type(run)))
+    assert len(paths) > 20
+    for path, kind in paths.items():
+        for value in ("-1000000000000", "10000000000000000000000", *(("nan", "inf", "-inf") if kind is float else ())):
+            with pytest.raises(UsageError, match=path.rpartition(".")[2]) as refused:
+                override(run, [setting(run, path, value)])
+            assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (["captions.dropout=7"], "captions.dropout = 7: expected a number at least 0 and at most 1"),
+        (["train.average_decay=1"], "train.average_decay = 1: expected a number at least 0 and below 1"),
+        (["train.clip_norm=0"], "train.clip_norm = 0: expected a number above 0"),
+        (["train.adam_rate=inf"], "train.adam_rate = inf: expected a finite number"),
+        (["seed=-1"], "seed = -1: expected a number at least 0"),
+        (["defaults.fps=0"], "defaults.fps = 0: expected a number at least 0.01 and at most 240"),
+        ([f"captions.{level}=0" for level in ("tags", "sentence", "paragraph", "story")], "must be above 0"),
+    ],
+)
+def test_a_number_out_of_range_is_named_with_its_range(settings: list[str], expected: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(expected)):
+        override(DiTRun(), settings)
+
+
+def test_a_batch_holds_the_largest_window() -> None:
+    with pytest.raises(UsageError, match=r"pool\.batch_pixels = 1 must hold one window .* 32768 pixels"):
+        override(AutoencoderRun(), ["pool.batch_pixels=1"])
+
+
+def test_the_presets_are_in_range() -> None:
+    for name in PRESETS:
+        preset = find_preset(name)
+        for run in (preset.autoencoder, preset.dit):
+            assert from_dict(type(run), to_dict(run)) == run

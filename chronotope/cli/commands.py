@@ -304,14 +304,15 @@ def autoencoder(
     as_json: bool,
 ) -> int:
     """Train the video compression network on folders of clips, into OUT/autoencoder."""
+    from chronotope.cli.costs import autoencoder_costs, check_memory
     from chronotope.cli.train import autoencoder_config, run_autoencoder
 
     config = autoencoder_config(preset, seed, settings)
+    costs = autoencoder_costs(config)
     if dry_run:
-        from chronotope.cli.costs import autoencoder_costs
-
-        show_training(preset, config, autoencoder_costs(config), as_json)
+        show_training(preset, config, costs, as_json)
         return 0
+    check_memory(costs)
     return result(*run_autoencoder(config, data, train_folders(data, out), start), as_json)
 
 
@@ -352,22 +353,26 @@ def dit(
     Folders of latents come from `chronotope encode`. A folder of clips is encoded first, with OUT/autoencoder, into
     OUT/latents.
     """
+    from chronotope.cli.costs import check_memory, dit_costs
     from chronotope.cli.train import dit_config, run_dit
 
     config = dit_config(preset, seed, settings)
+    costs = dit_costs(config)
     if dry_run:
-        from chronotope.cli.costs import dit_costs
-
-        show_training(preset, config, dit_costs(config), as_json)
+        show_training(preset, config, costs, as_json)
         return 0
+    check_memory(costs)
     return result(*run_dit(config, data, train_folders(data, out), source, start), as_json)
 
 
 def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool) -> None:
     """Print what --dry-run says of a training."""
+    from chronotope.cli.costs import memory_problem
     from chronotope.config import to_dict
     from chronotope.presets import find_preset
 
+    if problem := memory_problem(costs):
+        say(f"note: this training would be refused here: {problem}")
     show({"preset": preset, "about": find_preset(preset).about, "settings": to_dict(config), "costs": costs}, as_json)
 
 

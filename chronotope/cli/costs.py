@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from chronotope.errors import UsageError
+from chronotope.generate.memory import available_bytes
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.costs import (
     SampleSize,
@@ -24,7 +26,7 @@ from chronotope.train.autoencoder import AutoencoderRun, reconstruct_windows
 from chronotope.train.config import DiTRun
 from chronotope.train.muon import Muon
 
-__all__ = ["autoencoder_costs", "dit_costs", "sampling_costs"]
+__all__ = ["autoencoder_costs", "check_memory", "dit_costs", "memory_problem", "sampling_costs"]
 
 TEXT_TOKENS = 32  # of a typical caption
 BYTES_PER_PARAMETER = 12  # the weight, its gradient and its running average, in single precision
@@ -96,6 +98,30 @@ def _memory(
         **(more or {}),
     }
     return {**memory, "in all": sum(memory.values())}
+
+
+def memory_problem(costs: dict[str, Any]) -> str | None:
+    """Return why a training does not fit this machine, or None.
+
+    Activations do not count, because smaller steps reduce them.
+    """
+    memory = costs["memory"]
+    needed = memory["weights, gradients, average"] + memory["optimizer"]
+    on_gpu = torch.cuda.is_available()
+    has = torch.cuda.get_device_properties(0).total_memory if on_gpu else available_bytes()
+    if needed <= has:
+        return None
+    owner = "this GPU has" if on_gpu else "this machine has free"
+    return (
+        f"{costs['parameters']:,} parameters need {needed / 1e9:,.1f} GB for weights, gradients and optimizer, and "
+        f"{owner} {has / 1e9:,.1f} GB; make model.width or model.depth smaller"
+    )
+
+
+def check_memory(costs: dict[str, Any]) -> None:
+    """Raise UsageError, before any work, where the state of a training does not fit this machine."""
+    if problem := memory_problem(costs):
+        raise UsageError(problem)
 
 
 def sampling_costs(

@@ -74,9 +74,4 @@ def _maker(model: str) -> VideoMaker:
 
 def _shortened(generator: Generator, text: str) -> str:
     """Drop the last words of a text that is longer than the model reads; the manifest states the text that was used."""
-    words, limit = text.split(), generator.dit.config.max_text_tokens
-    if len(generator.tokenizer.encode(text)) <= limit:
-        return text
-    while len(words) > 1 and len(generator.tokenizer.encode(" ".join(words))) > limit:
-        words.pop()
-    return " ".join(words)
+    return generator.tokenizer.shortened(text, generator.dit.config.max_text_tokens)

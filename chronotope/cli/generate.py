@@ -12,6 +12,8 @@ from chronotope.cli.terminal import FILE, JSON, MODEL, OVERWRITE, SEED, SIZE, Co
 
 __all__ = ["generate"]
 
+MAX_COUNT = 100_000  # videos of one command
+
 
 def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Path] | None) -> tuple[Path, Path] | None:
     """Refuse --connect with one clip, which would take the next option for the other."""
@@ -151,7 +153,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 @SEED
 @option(
     "--count",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=MAX_COUNT),
     default=1,
     show_default=True,
     metavar="K",

@@ -31,6 +31,7 @@ from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer
 from chronotope.parallel import join_ranks, wait_for_all
 from chronotope.presets import Preset, find_preset
+from chronotope.prompt import MAX_PROMPT_BYTES
 from chronotope.storage import locked, read_json, remove_partials
 from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
 from chronotope.train.config import DiTRun
@@ -243,10 +244,10 @@ def progress_sampler(run: Path, autoencoder: Autoencoder, prompts: Sequence[str]
         tokenizer = Tokenizer(read_json(run / "vocabulary.json"))
         generator = Generator(autoencoder, model, tokenizer, config.flow, config.geometry, config.defaults)
         for seed, prompt in enumerate(prompts):
-            words = prompt.split()
-            while len(tokenizer.encode(" ".join(words))) > config.model.max_text_tokens:
-                words.pop()
-            made = generator.generate(" ".join(words), seed=seed)
+            words = tokenizer.shortened(prompt[:MAX_PROMPT_BYTES], config.model.max_text_tokens)
+            if not words:  # one word of more tokens than the model reads
+                continue
+            made = generator.generate(words, seed=seed)
             suffix = ".mp4" if len(made.frames) > 1 else ".png"
             # without the seconds that it took, so that a resumed training writes the same bytes
             settings = {name: value for name, value in made.origin.items() if name != "seconds"}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chronotope.data.captions import caption_names
 from chronotope.errors import FileProblem, UsageError
 from chronotope.storage import read_json
 
@@ -27,6 +28,7 @@ SUFFIXES = PICTURES | frozenset(
 _BESIDE = frozenset(
     ".json .jsonl .txt .npz .npy .csv .tsv .md .toml .yaml .yml .srt .vtt .html .log .lock .parquet".split()
 )
+_OURS = ("dataset.json", "latents.json", "model.json", "report.json")
 _UNFINISHED = re.compile(r"\.part$|\.(crdownload|download|tmp)$", re.IGNORECASE)
 
 
@@ -69,8 +71,10 @@ def scan_folder(folder: Path) -> Folder:
         raise FileProblem(f"{folder} is not a folder of clips")
     taken: list[str] = []
     left_out: dict[str, list[str]] = {}
-    for file in _files_below(folder):
-        reason = _reason_to_leave_out(folder, file)
+    files = _files_below(folder)
+    beside = {name for file in files if Path(file).suffix.lower() in SUFFIXES for name in caption_names(file)}
+    for file in files:
+        reason = _reason_to_leave_out(folder, file, beside)
         if reason is None:
             taken.append(file)
         elif reason:
@@ -140,8 +144,11 @@ def _refuse_unreadable(problem: OSError) -> None:
     raise FileProblem(f"{problem.filename} cannot be read: {problem.strerror or problem}") from problem
 
 
-def _reason_to_leave_out(folder: Path, file: str) -> str | None:
-    """Return why a file is left out: None if it is taken, "" if it is no clip and need not be named."""
+def _reason_to_leave_out(folder: Path, file: str, beside: set[str]) -> str | None:
+    """Return why a file is left out: None if it is taken, "" if it is no clip and need not be named.
+
+    `beside` are the names that caption files of the clips can have.
+    """
     path = Path(file)
     hidden, suffix = path.name.startswith("."), path.suffix.lower()
     if (folder / file).is_dir():
@@ -152,6 +159,8 @@ def _reason_to_leave_out(folder: Path, file: str) -> str | None:
         return "its name is not UTF-8; rename it"
     if suffix in SUFFIXES:
         return "still being written, by its name" if _UNFINISHED.search(path.stem) else None
+    if suffix in (".txt", ".json") and path.name not in _OURS:
+        return "a text beside no clip of its name" if file not in beside else ""
     if suffix in _BESIDE:
         return ""
     if _UNFINISHED.search(path.name):

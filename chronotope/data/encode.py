@@ -52,6 +52,7 @@ __all__ = ["Encoded", "encode_dataset", "find_worlds"]
 
 SHARD_CLIPS = 1000  # most clips in one safetensors file
 SHARD_BYTES = 2**28  # most bytes of latents in one safetensors file, but for a single larger clip
+MAX_NOTES = 20  # sentences of one run
 SAVE_CLIPS, SAVE_SECONDS = 16, 10.0  # progress is saved after so many clips or seconds, whichever comes first
 
 Row = dict[str, Any]
@@ -99,7 +100,8 @@ def encode_dataset(
     """
     if not 0 <= shuffled <= 1:
         raise UsageError(f"the share of clips that are cut at random places must lie between 0 and 1, got {shuffled}")
-    note = note or (lambda _: None)
+    notes = _Notes(note or (lambda _: None))
+    note = notes.write
     folder = scan_folder(data)
     for sentence in folder.notes():
         note(sentence)
@@ -115,7 +117,25 @@ def encode_dataset(
         remove_partials(out)
         writer = _Writer(out, about, note)
         writer.check_folder(folder.clips)
-        return _bring_up_to_date(writer, folder.clips, autoencoder, geometry, progress, strict)
+        encoded = _bring_up_to_date(writer, folder.clips, autoencoder, geometry, progress, strict)
+    notes.close()
+    return encoded
+
+
+class _Notes:
+    """Passes on the first sentences, and the number of the others, so that ten thousand notes do not hide the rest."""
+
+    def __init__(self, note: Note) -> None:
+        self.note, self.count = note, 0
+
+    def write(self, sentence: str) -> None:
+        self.count += 1
+        if self.count <= MAX_NOTES:
+            self.note(sentence)
+
+    def close(self) -> None:
+        if self.count > MAX_NOTES:
+            self.note(f"{self.count - MAX_NOTES} more notes of this kind; `chronotope check` prints all of them")
 
 
 def _bring_up_to_date(

@@ -7,15 +7,19 @@ cropped), so a film and ten thousand small clips need the same memory. A batch i
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from chronotope.config import Count, Range
 from chronotope.data.clips import Clip
 from chronotope.errors import ChronotopeError, UsageError
+from chronotope.geometry import MAX_FRAMES, MAX_SIDE
 from chronotope.manifest import LeftOut
 from chronotope.media import video
 
@@ -23,18 +27,28 @@ __all__ = ["PixelPool", "PoolConfig", "load_pool"]
 
 # (scale, probability): film is used at several scales, because edges are sharper in small pictures than in large ones
 _SCALES = ((1.0, 0.4), (0.5, 0.4), (0.25, 0.2))
+Side = Annotated[int, Range(1, MAX_SIDE)]
+Shape = tuple[Annotated[int, Range(1, MAX_FRAMES)], Side, Side]
 
 
 @dataclass(frozen=True)
 class PoolConfig:
     """Sizes of the pool, its windows and its batches; `shapes` are (frames, height, width), used equally often."""
 
-    megabytes: int = 2000
-    window_frames: int = 12
-    window_side: int = 160
-    windows_per_clip: int = 3
-    batch_pixels: int = 400_000
-    shapes: tuple[tuple[int, int, int], ...] = ((8, 64, 64), (12, 48, 48), (4, 64, 96), (4, 96, 64), (1, 64, 64))
+    megabytes: Annotated[int, Range(1, 10**7)] = 2000
+    window_frames: Annotated[int, Range(1, MAX_FRAMES)] = 12
+    window_side: Side = 160
+    windows_per_clip: Annotated[int, Range(1, 10**6)] = 3
+    batch_pixels: Count = 400_000
+    shapes: tuple[Shape, ...] = ((8, 64, 64), (12, 48, 48), (4, 64, 96), (4, 96, 64), (1, 64, 64))
+
+    def __post_init__(self) -> None:
+        largest = max((math.prod(shape) for shape in self.shapes), default=0)
+        if largest > self.batch_pixels:
+            raise UsageError(
+                f"pool.batch_pixels = {self.batch_pixels} must hold one window of each of pool.shapes, of which the "
+                f"largest has {largest} pixels"
+            )
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,8 @@ class PixelPool:
     def check_shapes(self) -> None:
         """Raise UsageError, before any work, where no window holds one of the shapes of the batches."""
         missing = [shape for shape in self.config.shapes if not self._large_enough(*shape)]
+        if not self.config.shapes:
+            raise UsageError("pool.shapes is empty; give it at least one (frames, height, width)")
         if missing:
             raise UsageError(_too_small(missing))
 

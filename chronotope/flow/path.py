@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
+
+from chronotope.config import Positive, Range
 
 __all__ = [
     "Balance",
@@ -45,8 +47,8 @@ class FlowConfig:
 
     path: PathName = "rectified"
     prediction: Prediction = "velocity"
-    shift: float = 1.0
-    deviation: tuple[float, ...] = (1.0,)
+    shift: Annotated[float, Range(0.01, 100)] = 1.0
+    deviation: tuple[Positive, ...] = (1.0,)
 
 
 # alpha and sigma are clamped to this minimum before a division by them

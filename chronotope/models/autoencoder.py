@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -21,11 +22,16 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from chronotope.config import Range
 from chronotope.errors import UsageError
 from chronotope.geometry import Slice
 from chronotope.models.linear import PointwiseConv2d
 
 __all__ = ["Autoencoder", "AutoencoderConfig"]
+
+Size = Annotated[int, Range(1, 2**20)]
+Blocks = Annotated[int, Range(0, 1024)]
+Length = Annotated[int, Range(1, 1024)]  # in frames or pixels
 
 EXACT = (0.0, 0.0, 0.0)  # noise deviation of the previous, current and following latents
 
@@ -34,12 +40,12 @@ EXACT = (0.0, 0.0, 0.0)  # noise deviation of the previous, current and followin
 class AutoencoderConfig:
     """Sizes of the autoencoder; `fold` is the side of the first pixel block, `widths` has one entry per resolution."""
 
-    stride: tuple[int, int, int] = (4, 8, 8)
-    channels: int = 16
-    fold: int = 4
-    widths: tuple[int, ...] = (128, 256)
-    encoder_blocks: tuple[int, ...] = (2, 2)
-    decoder_blocks: tuple[int, ...] = (3, 3)
+    stride: tuple[Length, Length, Length] = (4, 8, 8)
+    channels: Size = 16
+    fold: Length = 4
+    widths: tuple[Size, ...] = (128, 256)
+    encoder_blocks: tuple[Blocks, ...] = (2, 2)
+    decoder_blocks: tuple[Blocks, ...] = (3, 3)
 
     def __post_init__(self) -> None:
         side = self.fold * self.step

@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from chronotope.config import Range
 from chronotope.errors import UsageError
 from chronotope.models.attention import Segments, packed_attention
 from chronotope.models.linear import Linear
@@ -31,6 +33,9 @@ __all__ = ["NUM_SIGNALS", "PIECE", "SIGNAL_STILL", "SIGNAL_TEXT", "DiT", "DiTCon
 NUM_SIGNALS = 5
 SIGNAL_STILL, SIGNAL_TEXT = 0, 1
 
+Size = Annotated[int, Range(1, 2**20)]
+Length = Annotated[int, Range(1, 64)]  # of a patch, in latents
+
 PIECE = 4096  # tokens that pass through the matrices of a block at once in sampling; on a GPU 16 times as many
 
 
@@ -41,16 +46,16 @@ class DiTConfig:
     `seam_width` is the number of hidden channels of the refinement (`models.refinement`).
     """
 
-    width: int = 256
-    depth: int = 8
-    head_dim: int = 64
-    mlp_ratio: float = 8 / 3
-    text_depth: int = 2
-    seam_width: int = 48
-    max_text_tokens: int = 128
-    vocabulary_size: int = 2048
-    channels: int = 16
-    patch_size: tuple[int, int, int] = (1, 2, 2)
+    width: Size = 256
+    depth: Annotated[int, Range(1, 1024)] = 8
+    head_dim: Annotated[int, Range(2, 4096)] = 64
+    mlp_ratio: Annotated[float, Range(0.1, 100)] = 8 / 3
+    text_depth: Annotated[int, Range(0, 1024)] = 2
+    seam_width: Size = 48
+    max_text_tokens: Size = 128
+    vocabulary_size: Size = 2048
+    channels: Size = 16
+    patch_size: tuple[Length, Length, Length] = (1, 2, 2)
 
     def __post_init__(self) -> None:
         if self.width % self.head_dim or self.head_dim % 2:

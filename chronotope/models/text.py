@@ -64,6 +64,17 @@ class Tokenizer:
         """Return the token ids of a text; those of the empty text are the opening token alone."""
         return [0, *(self.ids.get(piece, 1) for piece in self._pieces(text))]
 
+    def shortened(self, text: str, most: int) -> str:
+        """Return a text that has at most `most` ids: the text itself, or its first words, which can be none."""
+        kept: list[str] = []
+        count = 1
+        for word in text.split():
+            count += len(self.encode(word)) - 1
+            if count > most:
+                return " ".join(kept)
+            kept.append(word)
+        return text
+
     def unknown_characters(self, text: str) -> list[str]:
         """Return the characters of a text that have the id 1, each once, in lower case."""
         return list(dict.fromkeys(piece for piece in self._pieces(text) if piece not in self.ids))

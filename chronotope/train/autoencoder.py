@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from zlib import crc32
 
 import torch
@@ -19,7 +19,7 @@ from einops import rearrange
 from torch import Tensor
 
 from chronotope import checkpoint
-from chronotope.config import to_dict
+from chronotope.config import MOST, Count, NotNegative, Positive, Range, Seed, Share, to_dict
 from chronotope.data.clips import Clip, find_clips
 from chronotope.data.latents import fingerprint
 from chronotope.data.pixels import PixelPool, PoolConfig, load_pool
@@ -49,36 +49,30 @@ class AutoencoderTraining:
     transformer spends less on channels with little visible effect.
     """
 
-    steps: int = 2000
-    freeze_encoder_from: int = 1000
-    muon_rate: float = 0.006
-    adam_rate: float = 2e-4
-    warmup: int = 50
-    clip_norm: float = 1.0
-    mse: float = 2.0
-    motion: float = 0.5
-    seams: float = 0.0
-    kl: float = 1e-4
-    emphasis: float = 0.5
-    decoder_noise: float = 0.3
-    average_decay: float = 0.995
+    steps: Count = 2000
+    freeze_encoder_from: Annotated[int, Range(0, MOST)] = 1000
+    muon_rate: Share = 0.006
+    adam_rate: Share = 2e-4
+    warmup: Count = 50
+    clip_norm: Positive = 1.0
+    mse: NotNegative = 2.0
+    motion: NotNegative = 0.5
+    seams: NotNegative = 0.0
+    kl: NotNegative = 1e-4
+    emphasis: Share = 0.5
+    decoder_noise: Annotated[float, Range(0, 1, open="high")] = 0.3
+    average_decay: Annotated[float, Range(0, 1, open="high")] = 0.995
     precision: Precision = "auto"
-    log_every: int = 20
-    check_every: int = 250
-    save_every: int = 250
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UsageError(f"a training has at least 1 step, got {self.steps}")
-        if not 0 <= self.decoder_noise < 1:
-            raise UsageError(f"decoder_noise must be at least 0 and below 1, got {self.decoder_noise}")
+    log_every: Count = 20
+    check_every: Count = 250
+    save_every: Count = 250
 
 
 @dataclass(frozen=True)
 class AutoencoderRun:
     """Everything that determines the result of a run, beside its data."""
 
-    seed: int = 0
+    seed: Seed = 0
     model: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     pool: PoolConfig = field(default_factory=PoolConfig)
     train: AutoencoderTraining = field(default_factory=AutoencoderTraining)

@@ -6,6 +6,7 @@ processes, and an interrupted run continues with the same batches.
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from chronotope.train.noise_levels import sample_noise_levels
 __all__ = [
     "BatchPlan",
     "TrainingBatch",
+    "caption_notes",
     "check_batch_tokens",
     "choose_caption",
     "clip_window",
@@ -95,6 +97,28 @@ def choose_caption(
         return read_prompts(read_story(text.splitlines())) if level == "story" else (Prompt(text),)
     except UsageError:  # a user's level of that name, which is not divided into parts
         return (Prompt(text),)
+
+
+def caption_notes(dataset: LatentDataset, tokenizer: Tokenizer, config: DiTRun) -> list[str]:
+    """Return sentences on captions that are longer than the model reads, and on levels without a share of their own."""
+    notes, most = [], config.model.max_text_tokens
+    long = [text for text in dataset.captions() if len(text) >= most and len(tokenizer.encode(text)) > most]
+    if long:
+        count = f"{len(long)} caption{' has' if len(long) == 1 else 's have'}"
+        kept = len(tokenizer.shortened(long[0], most).split())
+        notes.append(
+            f"note: {count} more than the {most} tokens that the model reads, so their ends are cut; the first one "
+            f"keeps {kept} of {len(long[0].split())} words"
+        )
+    own = {field.name for field in dataclasses.fields(config.captions)} - {"dropout"}
+    others = sorted({level for clip in dataset.clips for level in clip.captions} - own)
+    if others:
+        levels = f"level{'' if len(others) == 1 else 's'} {', '.join(others)}"
+        notes.append(
+            f"note: captions of the {levels} are used with a share of 1; "
+            f"[captions] has shares for {', '.join(sorted(own))}"
+        )
+    return notes
 
 
 def _max_slices(max_tokens: int, tokens_per_slice: int) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from chronotope.config import from_dict
+from chronotope.config import MOST, Count, NotNegative, Positive, Range, Seed, Share, from_dict
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
 from chronotope.geometry import Geometry
@@ -17,16 +17,22 @@ from chronotope.train.state import Precision
 
 __all__ = ["CaptionConfig", "DiTRun", "DiTTraining", "read_run"]
 
+MAX_WORKERS = 256  # processes that prepare batches
+
 
 @dataclass(frozen=True)
 class CaptionConfig:
     """Relative frequencies of the caption levels, and the share `dropout` of samples without a caption."""
 
-    tags: float = 0.25
-    sentence: float = 0.6
-    paragraph: float = 0.15
-    story: float = 0.6
-    dropout: float = 0.1
+    tags: NotNegative = 0.25
+    sentence: NotNegative = 0.6
+    paragraph: NotNegative = 0.15
+    story: NotNegative = 0.6
+    dropout: Share = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.tags + self.sentence + self.paragraph + self.story > 0:
+            raise UsageError("captions: one of tags, sentence, paragraph and story must be above 0, got 0 for each")
 
 
 @dataclass(frozen=True)
@@ -38,34 +44,28 @@ class DiTTraining:
     small clips per second); they do not change the result.
     """
 
-    steps: int = 2000
-    batch_tokens: int = 3800
-    max_sample_tokens: int = 4096
-    muon_rate: float = 0.01
-    adam_rate: float = 1e-3
-    warmup: int = 50
-    decay_from: float = 0.3
-    clip_norm: float = 1.0
-    average_decay: float = 0.997
+    steps: Count = 2000
+    batch_tokens: Count = 3800
+    max_sample_tokens: Count = 4096
+    muon_rate: Share = 0.01
+    adam_rate: Share = 1e-3
+    warmup: Annotated[int, Range(0, MOST)] = 50
+    decay_from: Share = 0.3
+    clip_norm: Positive = 1.0
+    average_decay: Annotated[float, Range(0, 1, open="high")] = 0.997
     compile: bool = False
-    workers: int = 0
+    workers: Annotated[int, Range(0, MAX_WORKERS)] = 0
     precision: Precision = "auto"
-    log_every: int = 20
-    check_every: int = 500
-    save_every: int = 500
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch_tokens < 1:
-            raise UsageError(
-                f"a training has at least 1 step of at least 1 token, got {self.steps} of {self.batch_tokens}"
-            )
+    log_every: Count = 20
+    check_every: Count = 500
+    save_every: Count = 500
 
 
 @dataclass(frozen=True)
 class DiTRun:
     """Everything that determines the result of a run, beside its data."""
 
-    seed: int = 0
+    seed: Seed = 0
     geometry: Geometry = field(default_factory=Geometry)
     model: DiTConfig = field(default_factory=DiTConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)

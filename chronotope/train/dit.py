@@ -21,7 +21,7 @@ from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks, join_ranks, leave_ranks, split_over_ranks, sum_gradients, sum_over_ranks
 from chronotope.storage import write_json
-from chronotope.train.batches import TrainingBatch, check_batch_tokens, stream_batches, to_device
+from chronotope.train.batches import TrainingBatch, caption_notes, check_batch_tokens, stream_batches, to_device
 from chronotope.train.config import DiTRun, DiTTraining
 from chronotope.train.log import TrainingLog, write_toml
 from chronotope.train.muon import Muon, orthogonalise
@@ -183,7 +183,7 @@ def train_dit(
     check_batch_tokens(config, dataset, ranks)
     batches = stream_batches(config, dataset, tokenizer, state.step, state.clips, ranks)
     with TrainingLog(out, "transformer", train.steps, state.step, quiet, writes=ranks.first) as log:
-        for note in notes:
+        for note in (*notes, *caption_notes(dataset, tokenizer, config)):
             log.say(note)
         log.say(f"{len(dataset)} clips, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
         stop = False

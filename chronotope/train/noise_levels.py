@@ -12,11 +12,13 @@ Known tokens are clean or, as the past of a sliding window, slightly noised; the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from chronotope.config import Range, Share
 from chronotope.errors import UsageError
 from chronotope.flow.timesteps import sample_timesteps
 
@@ -32,25 +34,19 @@ class NoiseLevelConfig:
     clean.
     """
 
-    forcing: float = 0.1
-    context: float = 0.25
-    region: float = 0.1
-    mean: float = 0.3
-    deviation: float = 1.2
-    flat: float = 0.1
-    history_share: float = 0.4
-    history: float = 0.1
+    forcing: Share = 0.1
+    context: Share = 0.25
+    region: Share = 0.1
+    mean: Annotated[float, Range(-10, 10)] = 0.3
+    deviation: Annotated[float, Range(0, 10)] = 1.2
+    flat: Share = 0.1
+    history_share: Share = 0.4
+    history: Annotated[float, Range(0, 1, open="high")] = 0.1
 
     def __post_init__(self) -> None:
         shares = (self.forcing, self.context, self.region)
-        if min(shares) < 0 or sum(shares) > 1:
-            raise UsageError(
-                f"the shares of forcing, context and region must be 0 or more and sum to at most 1, got {shares}"
-            )
-        if not (0 <= self.history_share <= 1 and 0 <= self.history < 1):
-            raise UsageError(
-                f"history_share must lie in [0, 1] and history in [0, 1), got {self.history_share} and {self.history}"
-            )
+        if sum(shares) > 1:
+            raise UsageError(f"the shares of forcing, context and region must sum to at most 1, got {shares}")
 
 
 @dataclass(frozen=True)

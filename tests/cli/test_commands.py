@@ -152,7 +152,7 @@ def test_the_program_answers() -> None:
         (["generate", "x", "--fps", "0"], "0<x<=240"),
         (["generate", "x", "--steps", "0"], "1<=x<=1000"),
         (["generate", "x", "--seed", "-1"], "x>=0"),
-        (["generate", "x", "--count", "0"], "x>=1"),
+        (["generate", "x", "--count", "0"], "1<=x<=100000"),
         (["generate", "x", "--solver", "rk4"], "'euler', 'heun'"),
         (["train", "dit", "--preset", "smal", "--dry-run"], "unknown preset 'smal'. Did you mean 'small'?"),
         (["train", "autoencoder", "--preset", "tiny", "--set", "train.step=3", "--dry-run"], "Did you mean 'steps'?"),

@@ -205,7 +205,15 @@ def test_training_leaves_out_what_cannot_be_read(clips: Path, tmp_path: Path) ->
     shutil.copyfile("some/0.mp4", "some/2.mp4")  # other content under the same name
     settings[-2:] = ["train.steps=5", "train.save_every=1"]
     assert "(clips then [5], now [5])" in run(*words, "--set", *settings).stderr
-    message = refused(*words[:-1], "other", "--set", *settings, "pool.shapes=[[4,32,32],[99,32,32]]", status=2)
+    message = refused(
+        *words[:-1],
+        "other",
+        "--set",
+        *settings,
+        "pool.shapes=[[4,32,32],[99,32,32]]",
+        "pool.batch_pixels=200000",
+        status=2,
+    )
     assert "no clip is as large as 99 frames of 32x32" in message
 
 
@@ -346,7 +354,9 @@ def test_train_refuses(clips: Path) -> None:
     assert "missing is not a folder" in last_line(train("autoencoder", Path("missing"), "run"), 1)
     Path("file").touch()
     assert "file" in last_line(train("autoencoder", clips, "file"), 1)
-    assert "no clip is as large" in last_line(train("autoencoder", clips, "run", "pool.shapes=[[40,64,64]]"), 2)
+    assert "no clip is as large" in last_line(
+        train("autoencoder", clips, "run", "pool.shapes=[[40,64,64]]", "pool.batch_pixels=200000"), 2
+    )
     assert not {name for name in files_in(Path("run")) if "part" in name or name.endswith("safetensors")}
 
 

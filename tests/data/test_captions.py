@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,61 @@ def test_the_text_file_speaks_where_the_json_has_no_caption(tmp_path: Path) -> N
 def test_errors_begin_with_the_place() -> None:
     with pytest.raises(FileProblem, match=r"^row 3 holds 4"):
         captions_of(4, "row 3")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"prompt": TEXT},
+        {"Caption": TEXT},
+        {" TEXT ": [TEXT]},
+        {"Captions": {"sentence": TEXT}},
+        {"caption": "", "text": TEXT},
+    ],
+)
+def test_keys_of_other_programs_are_read(tmp_path: Path, data: dict[str, object]) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    assert read_captions(tmp_path / "a.mp4") == {"sentence": (TEXT,)}
+
+
+@pytest.mark.parametrize("name", ["a.TXT", "a.mp4.TXT", "a.mp4.txt", "a.JSON", "a.mp4.json"])
+def test_endings_in_capitals_and_after_the_whole_name_are_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(json.dumps(TEXT) if "json" in name.lower() else TEXT, encoding="utf-8")
+    assert read_captions(tmp_path / "a.mp4") == {"sentence": (TEXT,)}
+
+
+def test_a_second_file_with_other_captions_is_named(tmp_path: Path) -> None:
+    notes: list[str] = []
+    (tmp_path / "a.json").write_text('{"caption": "a red ball"}')
+    (tmp_path / "a.txt").write_text("a red ball")
+    read_captions(tmp_path / "a.mp4", notes.append)
+    assert notes == []
+    (tmp_path / "a.txt").write_text("a blue ball")
+    assert read_captions(tmp_path / "a.mp4", notes.append) == {"sentence": ("a red ball",)}
+    assert notes == [f"{tmp_path / 'a.txt'} is not used, for {tmp_path / 'a.json'} has captions too"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"title": "a", "url": "b"}', "holds no caption ('title', 'url')"),
+        ("{}", "holds no caption (it is empty)"),
+        ('{"caption": "x", "caption": "y"}', "has the key 'caption' more than once"),
+    ],
+)
+def test_what_is_strange_about_an_object_is_said(tmp_path: Path, text: str, expected: str) -> None:
+    notes: list[str] = []
+    (tmp_path / "a.json").write_text(text)
+    read_captions(tmp_path / "a.mp4", notes.append)
+    assert len(notes) == 1
+    assert expected in notes[0]
+    assert str(tmp_path / "a.json") in notes[0]
+
+
+def test_what_is_no_regular_file_is_refused_without_being_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.txt")
+    (tmp_path / "b.json").mkdir()
+    (tmp_path / "c.txt").symlink_to(tmp_path / "missing")
+    for name in ("a", "b", "c"):
+        with pytest.raises(FileProblem, match=rf"{name}\.(txt|json)"):
+            read_captions(tmp_path / f"{name}.mp4")

@@ -86,3 +86,10 @@ def test_an_interrupted_dataset_is_refused(tmp_path: Path) -> None:
             find_clips(place)
         about.write_text(json.dumps({"world": "stage", "count": 9, "complete": True}))
         assert len(find_clips(place)) == 1
+
+
+def test_texts_beside_no_clip_are_named(tmp_path: Path) -> None:
+    for name in ("a.png", "a.txt", "b.PNG", "b.PNG.TXT", "c.txt", "sub/a.json", "dataset.json", "notes.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert scan_folder(tmp_path).left_out == {"a text beside no clip of its name": ("c.txt", "sub/a.json")}

@@ -451,6 +451,7 @@ def test_a_rendered_dataset_that_was_changed_is_said_and_claims_no_world(tmp_pat
     caption.write_text(caption.read_text().replace("red", "green") + " ")
     third.unlink()
     encode(data, notes)
-    (note,) = notes
+    orphan, note = notes
+    assert f"1 file is left out, a text beside no clip of its name: 0000/{third.stem}.json" in orphan
     assert "(clips from elsewhere: 1, changed clips: 1, changed captions: 1, missing clips: 1)" in note
     assert LatentDataset([tmp_path / "lat"]).about[0]["worlds"] == []

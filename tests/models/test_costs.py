@@ -9,8 +9,9 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from chronotope.cli.costs import TEXT_TOKENS, autoencoder_costs, dit_costs
+from chronotope.cli.costs import TEXT_TOKENS, autoencoder_costs, check_memory, dit_costs, memory_problem
 from chronotope.config import override
+from chronotope.errors import UsageError
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.costs import (
@@ -81,7 +82,7 @@ def test_operations_and_memory_of_the_autoencoder() -> None:
     seen = counted(lambda: reconstruct_windows(model, frames, None))
     assert seen == pytest.approx((encoding + decoding) * frames.numel() / 3, rel=1e-6)
     run = replace(PRESETS["tiny"].autoencoder, model=AUTOENCODER)
-    run = override(run, ["pool.batch_pixels=24576"])
+    run = override(run, ["pool.batch_pixels=24576", "pool.shapes=[[8,32,48]]"])
     kept = kept_bytes(model, lambda: reconstruct_windows(model, frames, None))
     assert autoencoder_costs(run)["memory"]["activations"] == pytest.approx(kept, rel=0.05)
     assert autoencoder_costs(run)["parameters"] == sum(p.numel() for p in model.parameters())
@@ -122,3 +123,10 @@ def test_settings_change_the_count() -> None:
     assert "multiple of head_dim" in refused(
         "train", "dit", "--preset", "tiny", "--dry-run", "--set", "model.width=100", status=2
     )
+
+
+def test_a_model_that_no_machine_holds_is_a_problem() -> None:
+    assert memory_problem(dit_costs(PRESETS["tiny"].dit)) is None
+    costs = dit_costs(override(PRESETS["tiny"].dit, ["model.width=1000000", "model.head_dim=64"]))
+    with pytest.raises(UsageError, match=r"need [0-9,]{7,}\.[0-9] GB .* this (machine|GPU) has"):
+        check_memory(costs)

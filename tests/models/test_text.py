@@ -172,3 +172,21 @@ def test_characters_that_become_the_unknown_token_are_told():
     assert tokenizer.unknown_characters("Ab a AB") == [] and tokenizer.unknown_characters("") == []
     for text in ("ab\u72d0 b", "\U0001f98a", "a b"):
         assert bool(tokenizer.unknown_characters(text)) == (1 in tokenizer.encode(text))
+
+
+@given(st.lists(st.sampled_from(["a", "red", "ball", "rolls", "xylophone", "!"]), max_size=30), st.integers(1, 40))
+def test_a_shortened_text_is_the_longest_beginning_that_fits(words, most):
+    text = " ".join(words)
+    kept = TOKENIZER.shortened(text, most)
+    assert text.startswith(kept)
+    assert len(TOKENIZER.encode(kept)) <= most
+    if kept != text:
+        assert len(TOKENIZER.encode(" ".join(words[: len(kept.split()) + 1]))) > most
+
+
+def test_a_long_text_is_shortened_in_linear_time():
+    counted = []
+    tokenizer = Tokenizer(VOCABULARY)
+    tokenizer.encode = lambda text: counted.append(text) or [0, 5]
+    assert tokenizer.shortened("ball " * 20_000, 128) == " ".join(["ball"] * 127)
+    assert len(counted) == 128

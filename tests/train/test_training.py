@@ -31,7 +31,7 @@ from chronotope.train.autoencoder import (
     sample_decoder_noise,
     train_autoencoder,
 )
-from chronotope.train.batches import choose_caption, clip_window, make_sample
+from chronotope.train.batches import caption_notes, choose_caption, clip_window, make_sample
 from chronotope.train.config import CaptionConfig, DiTRun
 from chronotope.train.dit import train_dit
 from chronotope.train.log import TrainingLog
@@ -353,3 +353,15 @@ def test_a_run_can_start_from_a_trained_one(run, tmp_path):
         train_dit(
             override(DIT, ["model.width=48"]), [run / "latents"], tmp_path / "other", start=run / "dit", quiet=True
         )
+
+
+def test_captions_that_are_cut_and_levels_without_a_share_are_said(run):
+    dataset = LatentDataset([run / "latents"])
+    tokenizer = Tokenizer(learn_vocabulary(dataset.captions(), 78))
+    assert caption_notes(dataset, tokenizer, DIT) == []
+    long = replace(dataset.clips[0], captions={"sentence": ["a red ball rolls " * 100], "french": ["une balle"]})
+    dataset.clips = [long, *dataset.clips[1:]]
+    cut, level = caption_notes(dataset, tokenizer, DIT)
+    assert cut.startswith(f"note: 1 caption has more than the {DIT.model.max_text_tokens} tokens")
+    assert " of 400 words" in cut
+    assert "level french are used with a share of 1" in level
