@@ -113,11 +113,16 @@ class Block(nn.Module):
         angles: tuple[Tensor, Tensor],
         segments: Segments,
     ) -> Float[Tensor, "n d"]:
+        # F.embedding gathers rows as an index does, and its backward pass on a CPU is several times faster
         before, after = (modulation + self.offset.to(modulation.dtype)).split([2 * x.shape[1], 4 * x.shape[1]], dim=1)
-        q, k, v = by_piece(x, lambda p: self.queries_keys_values(x[p], before[row[p]], (angles[0][p], angles[1][p])))
+
+        def project(p: slice) -> tuple[Tensor, ...]:
+            return self.queries_keys_values(x[p], F.embedding(row[p], before), (angles[0][p], angles[1][p]))
+
+        q, k, v = by_piece(x, project)
         attended = packed_attention(q, k, v, segments).flatten(1)
         del q, k, v
-        return by_piece(x, lambda p: (self.residuals(x[p], attended[p], after[row[p]]),))[0]
+        return by_piece(x, lambda p: (self.residuals(x[p], attended[p], F.embedding(row[p], after)),))[0]
 
     def queries_keys_values(
         self, x: Float[Tensor, "n d"], modulation: Float[Tensor, "n 2*d"], angles: tuple[Tensor, Tensor]
@@ -208,7 +213,7 @@ class DiT(nn.Module):
         """Return the output for every visual token, in the order of `batch.noisy`; see `flow.path.balance`."""
         if text is None:
             text = self.encode_text(batch.text_ids, batch.text_lengths)
-        x = torch.cat([text, self.patch_in(batch.noisy)])[batch.order]
+        x = F.embedding(batch.order, torch.cat([text, self.patch_in(batch.noisy)]))
         rows = self.level_in(_level_features(batch.level)) + self.signals_in(batch.signals)
         rows = F.silu(self.row_out(F.silu(rows)))
         modulation = self.modulation(rows)
@@ -216,7 +221,7 @@ class DiT(nn.Module):
         segments = Segments(batch.lengths)
         for block in self.blocks:
             x = block(x, modulation, batch.row, angles, segments)
-        shift, scale = self.final_modulation(rows)[batch.row].chunk(2, dim=1)
+        shift, scale = F.embedding(batch.row, self.final_modulation(rows)).chunk(2, dim=1)
         # gather visual tokens by index rather than by mask: the size of a masked result would synchronise with the GPU
         place = torch.empty_like(batch.order).index_copy_(
             0, batch.order, torch.arange(len(batch.order), device=x.device)
