@@ -9,7 +9,7 @@ Earlier versions wrote neither: their files are loaded unverified.
 from __future__ import annotations
 
 import hashlib
-import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from chronotope.errors import ChronotopeError, FileProblem
+from chronotope.sealed import has_seal, read_sealed, seal
 from chronotope.storage import atomic_file, file_sha256, free_space_for, json_text, read_json, write_atomically
 
 __all__ = [
@@ -37,13 +38,14 @@ __all__ = [
     "verify_checkpoint",
     "verify_model",
     "weights_hash",
-    "write_description",
 ]
 
 MODEL_FILES = ("model.safetensors",)  # that the checksums in model.json cover
 STATE_FILES = ("state.safetensors", "model.json", "model.safetensors")  # that those in state.json cover
-SEAL = ("files", "checksum")
-UNHASHED = ("trained_on", "data", "licence", *SEAL)  # fields of model.json that do not change what the model computes
+# Fields of model.json that do not change what the model computes.
+UNHASHED = ("trained_on", "data", "licence", "files", "checksum")
+
+_MEND = "copy it again or train it again"
 
 
 class NotFiniteError(ChronotopeError):
@@ -97,54 +99,51 @@ def _bytes_of(what: str, tensors: Mapping[str, Tensor]) -> bytes:
 # Checksums in the JSON files
 
 
-def _sealed(content: Mapping[str, Any], files: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the sizes and hashes of files, and the checksum of all of it, to the content of a JSON file."""
-    content = {name: value for name, value in content.items() if name not in SEAL} | {"files": dict(files)}
-    return content | {"checksum": _checksum(content)}
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    rest = {name: value for name, value in content.items() if name != "checksum"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
 def _facts(data: bytes) -> dict[str, Any]:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _read_sealed(path: Path) -> dict[str, Any]:
-    """Read a JSON file and verify its own checksum, if it has one."""
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise FileProblem(f"{path} is not a JSON object; copy it again or train it again")
-    if is_verified(content) and content["checksum"] != _checksum(content):
-        raise FileProblem(
-            f"{path} is damaged or was edited: its content does not fit its checksum; copy it again or train it again, "
-            'or, if you edited it, delete its line "checksum"'
-        )
-    return content
+def _text_of(content: Mapping[str, Any], files: Mapping[str, Any]) -> str:
+    """Return a JSON file with the sizes and hashes of other files, and the checksum of all of it."""
+    return json_text(seal({**content, "files": dict(files)}, "checksum"))
 
 
 def is_verified(content: Mapping[str, Any]) -> bool:
     """Return whether a model.json or state.json has checksums; those of earlier versions have none."""
-    return "checksum" in content
+    return has_seal(content)
 
 
-def _verify_files(folder: Path, content: Mapping[str, Any], names: tuple[str, ...]) -> None:
+_hashes: dict[tuple[Path, int, int, int, int], str] = {}  # of files that were read, by the facts that a change changes
+_SETTLED_SECONDS = 2  # a file that was changed later may be changed again under the same time
+
+
+def _sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, which is read once in a process unless it changes."""
+    facts = path.stat()
+    key = (path.resolve(), facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    if key in _hashes:
+        return _hashes[key]
+    found = file_sha256(path)
+    if time.time() - max(facts.st_mtime, facts.st_ctime) > _SETTLED_SECONDS:
+        _hashes[key] = found
+    return found
+
+
+def _verify_files(description: Path, content: Mapping[str, Any], names: tuple[str, ...]) -> None:
     """Raise FileProblem unless the files have the sizes and hashes in `content`; without them, unless they load."""
     for name in names:
-        path = folder / name
+        path = description.with_name(name)
         if not is_verified(content):
             if path.suffix == ".safetensors":
                 load_tensors(path)
             continue
         expected = content.get("files", {}).get(name, {})
         if not path.is_file():
-            raise FileProblem(f"{path} is missing; copy it again or train it again")
-        if path.stat().st_size != expected.get("bytes") or file_sha256(path) != expected.get("sha256"):
+            raise FileProblem(f"{path} is missing; {_MEND}")
+        if path.stat().st_size != expected.get("bytes") or _sha256_of(path) != expected.get("sha256"):
             raise FileProblem(
                 f"{path} is damaged, cut off, or not the file that was saved with it: its SHA-256 is not the one in "
-                f"{folder.name}; copy it again or train it again"
+                f"{description}; {_MEND}"
             )
 
 
@@ -167,7 +166,7 @@ def save_model(
 
 def _write_model(folder: Path, weights: bytes, description: Mapping[str, Any]) -> None:
     """Write both files of a model; both are on disk before the first gets its name."""
-    text = json_text(_sealed(description, {"model.safetensors": _facts(weights)}))
+    text = _text_of(description, {"model.safetensors": _facts(weights)})
     free_space_for(folder, len(weights) + len(text))
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -180,19 +179,13 @@ def _write_model(folder: Path, weights: bytes, description: Mapping[str, Any]) -
 
 def read_description(folder: Path) -> dict[str, Any]:
     """Return the content of a model.json; raise FileProblem where it is missing or damaged."""
-    return _read_sealed(folder / "model.json")
-
-
-def write_description(folder: Path, description: Mapping[str, Any]) -> None:
-    """Replace the model.json of existing weights."""
-    weights = (folder / "model.safetensors").read_bytes()
-    write_atomically(folder / "model.json", json_text(_sealed(description, {"model.safetensors": _facts(weights)})))
+    return read_sealed(folder / "model.json", _MEND)
 
 
 def verify_model(folder: Path) -> dict[str, Any]:
     """Verify both files of a model and return its description; raise FileProblem where one is damaged."""
     description = read_description(folder)
-    _verify_files(folder, description, MODEL_FILES)
+    _verify_files(folder / "model.json", description, MODEL_FILES)
     return description
 
 
@@ -245,7 +238,7 @@ def save_state(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[st
     files = {"state.safetensors": _facts(data)}
     for name in STATE_FILES[1:]:
         files[name] = _facts((folder / name).read_bytes())
-    write_atomically(folder / "state.json", json_text(_sealed(counters, files)))
+    write_atomically(folder / "state.json", _text_of(counters, files))
 
 
 def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -256,8 +249,8 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def verify_checkpoint(folder: Path) -> dict[str, Any]:
     """Verify all files of a checkpoint and return its counters; raise FileProblem where one is damaged."""
-    counters = _read_sealed(folder / "state.json")
-    _verify_files(folder, counters, STATE_FILES)
+    counters = read_sealed(folder / "state.json", _MEND)
+    _verify_files(folder / "state.json", counters, STATE_FILES)
     read_description(folder)
     missing = [name for name in ("step", "clips", "tokens", "seconds") if name not in counters]
     if missing or counters["step"] != int(folder.name):

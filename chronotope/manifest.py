@@ -15,6 +15,7 @@ from typing import Any
 
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
+from chronotope.sealed import digest
 from chronotope.storage import check_regular, file_sha256
 
 __all__ = [
@@ -22,14 +23,11 @@ __all__ = [
     "Source",
     "described",
     "identify",
-    "is_sealed",
     "manifest_hash",
     "read_manifest",
     "seal",
     "source_of",
 ]
-
-_UNSEALED = ("seal", "shard")  # `shard` only says where the data of an item lie, which may change
 
 
 @dataclass(frozen=True)
@@ -82,13 +80,8 @@ def source_of(row: Mapping[str, Any]) -> Source | None:
 
 
 def seal(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with its seal, 16 hex digits of the SHA-256 of its other fields (`shard` is left out)."""
+    """Return a row with its seal, a hash of its other fields but `shard`, which only says where its data lie."""
     return {**row, "seal": _seal_of(row)}
-
-
-def is_sealed(row: Mapping[str, Any]) -> bool:
-    """Return whether the seal of a row is that of its other fields."""
-    return row.get("seal") == _seal_of(row)
 
 
 def read_manifest(path: Path, on_damage: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
@@ -109,7 +102,7 @@ def read_manifest(path: Path, on_damage: Callable[[str], None] | None = None) ->
             row = json.loads(line)
         except (ValueError, RecursionError):
             row = None
-        if isinstance(row, dict) and is_sealed(row):
+        if isinstance(row, dict) and row.get("seal") == _seal_of(row):
             rows.append(row)
             continue
         sentence = f"{path}, line {number}, was changed or damaged: its content does not agree with its seal"
@@ -125,8 +118,7 @@ def manifest_hash(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _seal_of(row: Mapping[str, Any]) -> str:
-    content = {name: value for name, value in row.items() if name not in _UNSEALED}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return digest({name: value for name, value in row.items() if name != "shard"})[:16]
 
 
 def described(source: Source) -> dict[str, Any]:

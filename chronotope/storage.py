@@ -1,4 +1,4 @@
-"""Write files and folders atomically and durably, lock folders, and read and write JSON and JSON lines.
+"""Write files and folders atomically and durably, lock folders, and read and write JSON.
 
 A file or folder receives its final name only when it is complete and on disk: it is written beside its target under a
 random name, flushed and then renamed. A reader therefore finds the old content or the new content, never a part of it.
@@ -18,7 +18,7 @@ import shutil
 import socket
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from chronotope.errors import FileProblem, UsageError
 __all__ = [
     "LOCK",
     "MAX_NAME_BYTES",
-    "append_jsonl",
     "atomic_file",
     "check_regular",
     "file_sha256",
@@ -38,14 +37,12 @@ __all__ = [
     "locked_output",
     "partial_folder",
     "read_json",
-    "read_jsonl",
     "remove_folder",
     "remove_partials",
     "sync_folder",
     "write_atomically",
     "write_folder",
     "write_json",
-    "write_jsonl",
 ]
 
 LOCK = ".lock"  # the name of a folder's lock file; the lock file of an output file ends in it
@@ -256,11 +253,12 @@ def _holder(lock: Path) -> str:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path, keep_suffix: bool = False) -> Iterator[Path]:
+def atomic_file(path: Path, keep_suffix: bool = False, allow: Callable[[], None] | None = None) -> Iterator[Path]:
     """Yield the path of an empty partial file; rename it to `path` when the block succeeds, delete it when it fails.
 
-    The content is on disk (fsync) before the name changes. A link at `path` is replaced and not followed. Raises
-    FileProblem where the file system refuses.
+    The content is on disk (fsync) before the name changes. A link at `path` is replaced and not followed. `allow` is
+    called right before: it raises where what is at `path` by then must not be replaced. Raises FileProblem where the
+    file system refuses.
     """
     partial, descriptor = None, None
     try:
@@ -268,7 +266,7 @@ def atomic_file(path: Path, keep_suffix: bool = False) -> Iterator[Path]:
         yield partial
         with partial.open("rb") as file:  # not `descriptor`: safetensors replaces the file that it writes
             os.fsync(file.fileno())
-        partial.replace(path)
+        _rename(partial, path, allow)
         sync_folder(path.parent)
     except OSError as problem:
         raise FileProblem(f"{path} cannot be written: {problem.strerror or problem}") from problem
@@ -277,6 +275,22 @@ def atomic_file(path: Path, keep_suffix: bool = False) -> Iterator[Path]:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
             _release(descriptor)
+
+
+def _rename(partial: Path, path: Path, allow: Callable[[], None] | None) -> None:
+    """Rename a file to `path`; with `allow`, nothing that appears during its call is replaced without another call."""
+    if allow:
+        absent = not os.path.lexists(path)
+        allow()
+        if absent:
+            try:
+                os.link(partial, path, follow_symlinks=False)  # unlike a rename, it replaces nothing
+                return
+            except FileExistsError:
+                allow()
+            except OSError:  # some file systems have no links
+                pass
+    partial.replace(path)
 
 
 def sync_folder(folder: Path) -> None:
@@ -412,87 +426,3 @@ def write_json(path: Path, data: Any) -> None:
 def json_text(data: Any) -> str:
     """Return indented JSON, as `write_json` writes it."""
     return json.dumps(data, indent=1) + "\n"
-
-
-def read_jsonl(path: Path, on_torn: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
-    """Read one JSON object a line; raise FileProblem where the file is missing or a line is no JSON object.
-
-    A last line without its line break that is not whole was cut off when its writer was killed: it is left out, and
-    `on_torn` is called with a sentence that says so.
-    """
-    try:
-        *lines, last = path.read_bytes().split(b"\n")
-    except FileNotFoundError as problem:
-        raise FileProblem(f"{path} is missing") from problem
-    except OSError as problem:
-        raise FileProblem(f"{path} cannot be read: {problem.strerror or problem}") from problem
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        row = _row(line)
-        if row is None:
-            raise FileProblem(f"{path}, line {number}, is not a JSON object; the file was damaged or edited")
-        rows.append(row)
-    row = _row(last)
-    if row is not None:
-        rows.append(row)
-    elif last and on_torn:
-        on_torn(f"{path}: the last line, {len(rows) + 1}, was cut off while it was written and is left out")
-    return rows
-
-
-def _row(line: bytes) -> dict[str, Any] | None:
-    """Parse a line; None where it is no JSON object."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) else None
-
-
-def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write one JSON object a line, atomically."""
-    write_atomically(path, _lines(rows))
-
-
-def append_jsonl(path: Path, *rows: Mapping[str, Any]) -> None:
-    """Append one JSON object a line; the lines are on disk (fsync) when this returns.
-
-    A torn last line, see `read_jsonl`, is deleted first. Raises FileProblem, and leaves the file as it was, where the
-    file system refuses.
-    """
-    data = _lines(rows).encode()
-    try:
-        with path.open("a+b", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            end = _end_of_rows(file.fileno(), size)
-            if end is None:
-                end, data = size, b"\n" + data  # the last row is whole, only its line break is missing
-            if end < size:
-                file.truncate(end)
-            try:
-                _write_all(file.fileno(), data)
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(end)
-                raise
-    except OSError as problem:
-        raise FileProblem(f"{path} cannot be written: {problem.strerror or problem}") from problem
-
-
-def _end_of_rows(descriptor: int, size: int) -> int | None:
-    """Return where the next row of a file is to be written; None after a whole row without a line break."""
-    tail = b""
-    while len(tail) < size and b"\n" not in tail:
-        length = min(size - len(tail), max(4096, len(tail)))
-        tail = os.pread(descriptor, length, size - len(tail) - length) + tail
-    last = tail.rpartition(b"\n")[2]
-    return None if last and _row(last) is not None else size - len(last)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row) + "\n" for row in rows)

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from chronotope.errors import FileProblem, UsageError
+from chronotope.jsonl import append_jsonl, read_jsonl, write_jsonl
 from chronotope.storage import (
     LOCK,
-    append_jsonl,
     atomic_file,
     file_sha256,
     free_space_for,
@@ -26,12 +26,10 @@ from chronotope.storage import (
     locked,
     locked_output,
     read_json,
-    read_jsonl,
     remove_partials,
     write_atomically,
     write_folder,
     write_json,
-    write_jsonl,
 )
 from tests.test_processes import alive
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from chronotope import checkpoint
 from chronotope.cli.analysis import folder_of_videos
 from chronotope.cli.terminal import echo, progress, say
-from chronotope.data.audit import Finding, audit_dataset, audit_latents
+from chronotope.data.audit import UNSEALED, Finding, audit_dataset, audit_latents
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.report import read_report
 from chronotope.generate.pipeline import Generator, find_model
-from chronotope.storage import file_sha256, read_jsonl
+from chronotope.jsonl import read_jsonl
+from chronotope.sealed import has_seal
+from chronotope.storage import file_sha256, read_json
 
 __all__ = ["check"]
 
@@ -44,6 +46,8 @@ def find_problems(path: Path) -> tuple[str, list[Finding]]:
             return "latents", list(audit_latents(folder, report))
         if (folder / "report.json").is_file():
             return "report", list(_audit_report(folder))
+        if (folder / "ledger.jsonl").is_file():
+            return "report", list(_audit_ledger(folder))
         if any((folder / name).is_dir() for name in ("autoencoder", "dit")):
             return "run", list(_audit_run(folder))
         if any((folder / name).exists() for name in ("model.json", "config.toml", "checkpoints")):
@@ -56,6 +60,8 @@ def _audit_report(folder: Path) -> Iterator[Finding]:
     again = "restore the folder from a copy, or run the `chronotope evaluate` command with another --out"
     try:
         report = read_report(folder)
+        if not has_seal(read_json(folder / "report.json")):
+            yield Finding(UNSEALED.format(folder / "report.json"), serious=False)
         if "ledger" not in report["about"]:
             return
         ledger = Ledger(folder / "ledger.jsonl", report["about"]["ledger"])
@@ -70,6 +76,15 @@ def _audit_report(folder: Path) -> Iterator[Finding]:
                 yield Finding(f"{videos / row['file']} is not the video that the ledger names", again)
         except FileProblem as problem:
             yield Finding(str(problem), again)
+
+
+def _audit_ledger(folder: Path) -> Iterator[Finding]:
+    """Check an evaluation without its report: it was interrupted, or the report was lost."""
+    yield Finding(f"{folder / 'report.json'} is missing", "run the `chronotope evaluate` command that made it again")
+    try:
+        Ledger(folder / "ledger.jsonl")
+    except ChronotopeError as problem:
+        yield Finding(str(problem))
 
 
 def _audit_run(folder: Path) -> Iterator[Finding]:
@@ -115,6 +130,7 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
 
 def _audit_weights(folder: Path, mend: str) -> Iterator[Finding]:
     try:
-        checkpoint.verify_model(folder)
+        if not checkpoint.is_verified(checkpoint.verify_model(folder)):
+            yield Finding(UNSEALED.format(folder / "model.json"), serious=False)
     except ChronotopeError as problem:
         yield Finding(str(problem), mend)

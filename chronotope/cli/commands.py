@@ -179,7 +179,7 @@ def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
     from chronotope.worlds.write import DatasetRequest, write_dataset
 
     with progress("rendering", "clips") as report:
-        held = write_dataset(out, DatasetRequest(**request), report, workers)
+        held = write_dataset(out, DatasetRequest(**request), report, workers, f"chronotope {__version__}")
     say(f"{out} holds {held} {'clip' if held == 1 else 'clips'}")
     echo(out)
 

@@ -20,8 +20,9 @@ from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.report import read_report
 from chronotope.generate.pipeline import PICKLES, WEIGHTS
 from chronotope.geometry import Geometry
+from chronotope.jsonl import read_jsonl
 from chronotope.media import video
-from chronotope.storage import read_json, read_jsonl
+from chronotope.storage import read_json
 
 __all__ = ["describe"]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,9 @@ def generate(prompts: tuple[Prompt, ...], options: Options, generator: Generator
                     stop.check()
 
                 stream = generator.stream(plan, options.seed + number, report_step)
-                origin = write_stream(path, replace(stream, origin={**stream.origin, **inputs}), stop, watchable)
+                stream = replace(stream, origin={**stream.origin, **inputs})
+                allow = functools.partial(refuse_replacing, path, options.overwrite)
+                origin = write_stream(path, stream, stop, watchable, allow)
             if origin is None:
                 say(f"note: stopped before the first frame of {path}; it was not written")
                 break
@@ -136,8 +139,12 @@ def _writing(path: Path) -> Iterator[None]:
         yield
 
 
-def write_stream(path: Path, stream: Stream, stop: Stop, watchable: bool) -> dict[str, Any] | None:
+def write_stream(
+    path: Path, stream: Stream, stop: Stop, watchable: bool, allow: Callable[[], None] | None = None
+) -> dict[str, Any] | None:
     """Write frames as they are generated; a stopped file holds those that were finished.
+
+    `allow` is called before a file is replaced, and raises where it must not be.
 
     Returns the settings of the file, or None if it was stopped before its first frame.
     """
@@ -148,9 +155,9 @@ def write_stream(path: Path, stream: Stream, stop: Stop, watchable: bool) -> dic
         except StoppedError:
             return None
         origin = {**origin, "seconds": _rounded(stream.seconds)}
-        video.write_image(path, frames[0], origin)
+        video.write_image(path, frames[0], origin, allow)
         return origin
-    with video.VideoWriter(path, stream.fps, metadata=origin, watchable=watchable) as writer:
+    with video.VideoWriter(path, stream.fps, metadata=origin, watchable=watchable, allow=allow) as writer:
         try:
             for piece in stream.pieces:
                 for frame in piece:
@@ -194,7 +201,8 @@ def reconstruct(
     check_finite("--seconds", seconds)
     check_writable(output, {**VIDEO_FORMATS, **PICTURE_FORMATS})
     refuse_overwriting(source, output)
-    refuse_replacing(output, overwrite)
+    allow = functools.partial(refuse_replacing, output, overwrite)
+    allow()
     info = video.probe(source)
     num_frames = info.num_frames if seconds is None else sum(1 for _ in video.stream(source, seconds=seconds))
     to_picture = output.suffix.lower() in PICTURE_FORMATS
@@ -220,7 +228,11 @@ def reconstruct(
         stack.enter_context(_writing(output))
         report = stack.enter_context(progress(output.name, "frames"))
         pairs: list[np.ndarray] = []
-        writer = None if to_picture else stack.enter_context(video.VideoWriter(output, info.fps, metadata=origin))
+        writer = (
+            None
+            if to_picture
+            else stack.enter_context(video.VideoWriter(output, info.fps, metadata=origin, allow=allow))
+        )
         done = 0
 
         def watch(original: np.ndarray, decoded: np.ndarray) -> None:
@@ -235,7 +247,7 @@ def reconstruct(
 
         found = measure_reconstruction(autoencoder, geometry, video.stream(source, seconds=seconds), num_frames, watch)
     if to_picture:
-        video.write_image(output, pairs[0], origin)
+        video.write_image(output, pairs[0], origin, allow)
     # JSON has no infinity: an exact reconstruction has no PSNR.
     finite = {name: None if value in (math.inf, -math.inf) else value for name, value in asdict(found).items()}
     return {"path": str(output), "size": f"{info.width}x{info.height}", "fps": info.fps, **finite}

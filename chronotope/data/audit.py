@@ -15,9 +15,14 @@ from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.manifest import identify, manifest_hash, read_manifest, source_of
 from chronotope.media import video
 from chronotope.progress import Progress
-from chronotope.storage import file_sha256, read_json
+from chronotope.sealed import has_seal, read_sealed
+from chronotope.storage import file_sha256
+from chronotope.worlds.write import LOST
 
-__all__ = ["Finding", "audit_dataset", "audit_latents"]
+__all__ = ["UNSEALED", "Finding", "audit_dataset", "audit_latents"]
+
+# Of a file from an earlier version, or of somebody's own.
+UNSEALED = "{} has no seal, so nothing tells whether it was changed since it was written"
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,14 @@ def _audit_manifest(folder: Path) -> Iterator[Finding]:
         return
     again = "run the `chronotope world` command that made it again"
     try:
+        about = read_sealed(folder / "dataset.json", LOST)
+    except FileProblem as problem:
+        yield Finding(str(problem)) if (folder / "dataset.json").exists() else Finding(str(problem), LOST)
+        return
+    if not has_seal(about):
+        yield Finding(UNSEALED.format(folder / "dataset.json"), serious=False)
+    try:
         rows = read_manifest(manifest)
-        about = read_json(folder / "dataset.json")
         listed = listed_files(manifest)
         if about["manifest"] != manifest_hash(rows):
             yield Finding(f"{manifest} is not the one that dataset.json describes", again)
@@ -124,6 +135,8 @@ def audit_latents(folder: Path, progress: Progress | None = None) -> Iterator[Fi
     except FileProblem as problem:
         yield Finding(str(problem))
         return
+    if not has_seal(header):
+        yield Finding(UNSEALED.format(folder / "latents.json"), serious=False)
     if manifest_hash(rows) != header["manifest"]:
         yield Finding(
             f"{folder / 'index.jsonl'} is not the index that latents.json describes",

@@ -16,7 +16,9 @@ from typing import Any
 
 from chronotope.data.captions import caption_names
 from chronotope.errors import FileProblem, UsageError
+from chronotope.sealed import check_seal
 from chronotope.storage import read_json
+from chronotope.worlds.write import LOST
 
 __all__ = ["PICTURES", "SUFFIXES", "Clip", "Folder", "check_complete", "find_clips", "read_datasets", "scan_folder"]
 
@@ -103,7 +105,7 @@ def read_datasets(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Read every `dataset.json` below a folder, or that of the dataset which the folder is a part of.
 
     Files of that name which another program wrote, and which hold no JSON object, are ignored. Raises FileProblem
-    where that of a world is damaged.
+    where that of a world is damaged or was edited.
     """
     files = sorted(folder.rglob("dataset.json")) or [folder.resolve().parent / "dataset.json"]
     found = []
@@ -115,7 +117,7 @@ def read_datasets(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
                 raise
             continue
         if isinstance(about, dict):
-            found.append((file, about))
+            found.append((file, check_seal(about, file, LOST) if "world" in about else about))
     return found
 
 

@@ -34,19 +34,13 @@ from chronotope.data.latents import (
 from chronotope.data.rendered import changes_since_rendering
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.geometry import Geometry, Slice
+from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import LeftOut, Source, described, identify, manifest_hash, seal, source_of
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.progress import Progress
-from chronotope.storage import (
-    append_jsonl,
-    locked,
-    read_json,
-    remove_partials,
-    write_atomically,
-    write_json,
-    write_jsonl,
-)
+from chronotope.sealed import write_sealed
+from chronotope.storage import locked, read_json, remove_partials, write_atomically
 
 __all__ = ["Encoded", "encode_dataset", "find_worlds"]
 
@@ -334,7 +328,7 @@ class _Writer:
                 self.before = {}
             if not self.before:
                 self.before = self.about
-                write_json(self.header, self.about)
+                write_sealed(self.header, self.about)
             _write_shard(self.out, self.shard, self.tensors)
             append_jsonl(self.index, *self.added)
         self.tensors, self.added, self.saved_at = {}, [], time.monotonic()
@@ -351,7 +345,7 @@ class _Writer:
         header = seal(header)
         if header != self.before or rows != self.rows or self.damaged:
             write_jsonl(self.index, rows)
-            write_json(self.header, header)
+            write_sealed(self.header, header)
         used = {shard_path(self.out, row["shard"]) for row in rows}
         for path in set(self.out.glob("latents-*.safetensors")) - used:
             path.unlink()

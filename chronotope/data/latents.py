@@ -25,9 +25,9 @@ from torch import Tensor
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Geometry, Slice
-from chronotope.manifest import is_sealed, manifest_hash, read_manifest
+from chronotope.manifest import manifest_hash, read_manifest
 from chronotope.models.autoencoder import Autoencoder
-from chronotope.storage import read_json
+from chronotope.sealed import read_sealed
 
 __all__ = [
     "LatentClip",
@@ -137,15 +137,13 @@ def read_header(folder: Path) -> dict[str, Any]:
     file = folder / "latents.json"
     if not file.is_file():
         raise FileProblem(f"{folder} holds no latents; make them with: chronotope encode FOLDER --out {folder}")
-    about = read_json(file)
+    about = read_sealed(file, "run the `chronotope encode` command again")
     try:
         header = from_dict(_Header, {name: about[name] for name in _HEADER if name in about})
     except (TypeError, UsageError) as problem:
         raise FileProblem(f"{file} does not describe latents: {problem}; encode the clips again") from problem
     if header.manifest is not None:
-        if "seal" in about and not is_sealed(about):  # earlier versions wrote none
-            raise FileProblem(f"{file} was changed or damaged; run the `chronotope encode` command again")
-        return dict(about)
+        return about
     if (folder / "index.jsonl").is_file():
         read_index(folder)  # raises the error that says what is wrong with it
     raise FileProblem(

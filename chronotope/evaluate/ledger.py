@@ -17,7 +17,8 @@ from typing import Any
 
 from chronotope.errors import FileProblem
 from chronotope.evaluate.documents import check_document, parse_json, read_document, read_file
-from chronotope.storage import append_jsonl, write_json
+from chronotope.jsonl import append_jsonl
+from chronotope.storage import write_json
 
 __all__ = ["MAX_STARTS", "Ledger"]
 

@@ -20,7 +20,7 @@ from chronotope.evaluate.documents import check_document, parse_json, read_file
 from chronotope.evaluate.judge import Judged
 from chronotope.evaluate.schema import SCHEMA, shown
 from chronotope.metrics.statistics import Rate, clustered, holm, mcnemar, sign_flip, survival
-from chronotope.storage import write_json
+from chronotope.sealed import check_seal, write_sealed
 from chronotope.worlds.case import LENGTHS
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import DRIFT_CHECK
@@ -270,15 +270,15 @@ def _drift(rows: Sequence[tuple[Hashable, Mapping[str, float]]], name: str, spre
 
 
 def write_report(report: dict[str, Any], folder: Path) -> None:
-    """report.json in the folder, whole or not at all."""
+    """report.json in the folder, whole or not at all, with its seal."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "report.json", report)
+    write_sealed(folder / "report.json", report)
 
 
 def read_report(path: Path) -> dict[str, Any]:
     """Read a report, given as its folder or its JSON file.
 
-    Raises FileProblem unless it is as the schema says and agrees with itself.
+    Raises FileProblem unless it is as the schema says and agrees with its seal, if it has one, and with itself.
     """
     path = path / "report.json" if path.is_dir() else path
     if not path.exists():
@@ -290,7 +290,8 @@ def read_report(path: Path) -> dict[str, Any]:
     check_document(report, "", f"{path} is no whole report:")
     if problem := next(_contradictions(report), ""):
         raise FileProblem(f"{path} contradicts itself: {problem}; evaluate again")
-    return report
+    check_seal(report, path, "make it again with `chronotope evaluate`, or take it from a copy")
+    return {name: value for name, value in report.items() if name != "seal"}
 
 
 def _contradictions(report: Mapping[str, Any]) -> Iterator[str]:

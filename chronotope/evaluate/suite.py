@@ -20,7 +20,7 @@ from chronotope.evaluate.documents import check_document, read_rows
 from chronotope.evaluate.schema import shown
 from chronotope.evaluate.tasks import describe_inputs, write_inputs
 from chronotope.geometry import Frames
-from chronotope.storage import write_jsonl
+from chronotope.jsonl import write_jsonl
 from chronotope.worlds.case import FORMS, PROMPT_FORMS, Case, SuiteItem
 from chronotope.worlds.catalogue import all_worlds, find_world
 from chronotope.worlds.splits import spec_key

@@ -104,22 +104,21 @@ def tag_json(path: Path, metadata: dict[str, Any] | None) -> str:
 
 
 @contextlib.contextmanager
-def file_with_sidecar(path: Path, settings: Callable[[], str]) -> Iterator[Path]:
+def file_with_sidecar(path: Path, settings: Callable[[], str], allow: Callable[[], None] | None) -> Iterator[Path]:
     """Yield a partial path to write to; then rename it to `path` and write `settings()` into the sidecar of `path`.
 
     The partial path keeps the suffix, because encoders depend on it. When the block or the writing fails, no file is
-    left. Empty settings delete an existing sidecar, which described the old file.
+    left. Empty settings delete an existing sidecar, which described the old file. `allow` is that of `atomic_file`.
     """
     try:
-        with contextlib.ExitStack() as files:
-            # entered first, so that it is renamed last
-            described = files.enter_context(atomic_file(sidecar(path)))
-            growing = files.enter_context(atomic_file(path, keep_suffix=True))
+        # the sidecar is written before the file gets its name, and gets its own after it
+        with contextlib.ExitStack() as described, atomic_file(path, keep_suffix=True, allow=allow) as growing:
             yield growing
             text = settings()
-            described.write_text(text + "\n" if text else "")
-        if not text:
-            sidecar(path).unlink()
+            if text:
+                described.enter_context(atomic_file(sidecar(path))).write_text(text + "\n")
+            else:
+                sidecar(path).unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         raise FileProblem(
             f"{path} cannot be written ({reason(error)}); check the folder, the disk and the frame size."
@@ -138,8 +137,16 @@ def comment_gif(path: Path, text: str) -> None:
     path.write_bytes(content[: 13 + colours] + comment + content[13 + colours :])
 
 
-def write_image(path: str | Path, frame: Frame, metadata: dict[str, Any] | None = None) -> None:
-    """Write a PNG, JPEG or WebP picture, with the settings `metadata` in the file and in a sidecar JSON."""
+def write_image(
+    path: str | Path,
+    frame: Frame,
+    metadata: dict[str, Any] | None = None,
+    allow: Callable[[], None] | None = None,
+) -> None:
+    """Write a PNG, JPEG or WebP picture, with the settings `metadata` in the file and in a sidecar JSON.
+
+    `allow` is called before a file is replaced, and raises where it must not be.
+    """
     from PIL import Image, PngImagePlugin
 
     path = check_writable(path, PICTURE_FORMATS)
@@ -154,7 +161,7 @@ def write_image(path: str | Path, frame: Frame, metadata: dict[str, Any] | None 
         options["exif"][EXIF_DESCRIPTION] = text
     elif len(text) < 65000:  # the longest comment that a JPEG can hold; the sidecar holds any length
         options["comment"] = text
-    with file_with_sidecar(path, lambda: settings_json(path, metadata)) as growing:
+    with file_with_sidecar(path, lambda: settings_json(path, metadata), allow) as growing:
         Image.fromarray(frame).save(growing, format=kind, **options)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -84,7 +84,7 @@ class VideoWriter:
 
     A `watchable` file can be played while it is written (as `growing`, from the first frame on), and after a crash.
     Otherwise an .mp4 file is reordered at the end (faststart), so that browsers can start to play it before all of it
-    is loaded.
+    is loaded. `allow` is called before a file is replaced, and raises where it must not be.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class VideoWriter:
         metadata: dict[str, Any] | None = None,
         crf: int = 16,
         watchable: bool = False,
+        allow: Callable[[], None] | None = None,
     ) -> None:
         self.path = check_writable(path, VIDEO_FORMATS)
         self.codec = VIDEO_FORMATS[self.path.suffix.lower()][1]
@@ -107,7 +108,7 @@ class VideoWriter:
         self.rate = Fraction(fps).limit_denominator(100_000)
         self.crf = crf
         self.num_frames = 0
-        self.watchable = watchable
+        self.watchable, self._allow = watchable, allow
         self._tag, self._text = tag_json(self.path, metadata), settings_json(self.path, metadata)
         self._shape: tuple[int, ...] = ()
         self._files = contextlib.ExitStack()
@@ -137,7 +138,7 @@ class VideoWriter:
         with self._or_abort():
             if not self._shape:
                 self._shape = frame.shape
-                self.growing = self._files.enter_context(file_with_sidecar(self.path, lambda: self._text))
+                self.growing = self._files.enter_context(file_with_sidecar(self.path, lambda: self._text, self._allow))
                 self._start(frame.shape[0], frame.shape[1])
             self._container.mux(self._track.encode(self._converted(frame)))
         self.num_frames += 1

@@ -12,7 +12,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
-from chronotope.storage import append_jsonl, read_jsonl, write_atomically, write_jsonl
+from chronotope.jsonl import append_jsonl, read_jsonl, write_jsonl
+from chronotope.storage import write_atomically
 
 __all__ = ["TrainingLog", "write_toml"]
 

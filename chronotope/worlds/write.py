@@ -24,25 +24,20 @@ from PIL import Image
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
+from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import manifest_hash, read_manifest, seal
 from chronotope.media import video
 from chronotope.processes import die_with_parent
 from chronotope.progress import Progress
-from chronotope.storage import (
-    append_jsonl,
-    locked,
-    read_json,
-    remove_partials,
-    write_atomically,
-    write_json,
-    write_jsonl,
-)
+from chronotope.sealed import read_sealed, write_sealed
+from chronotope.storage import locked, remove_partials, write_atomically
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.splits import Split, split_rng
 
-__all__ = ["DatasetRequest", "clip_seed", "write_dataset"]
+__all__ = ["LOST", "DatasetRequest", "clip_seed", "write_dataset"]
 
 MAX_CLIPS = 10_000_000  # of one dataset
+LOST = "take it from a copy, or make the dataset again in another folder"  # the mend of a `dataset.json`
 SAVE_CLIPS, SAVE_SECONDS = 32, 5.0  # lines of the manifest are written after so many clips or seconds
 
 Row = dict[str, Any]  # of the manifest: index, key, files with their hashes and sizes, seal
@@ -82,13 +77,15 @@ def clip_seed(seed: int, index: int) -> int:
     return seed * 1_000_003 + index
 
 
-def write_dataset(out: Path, request: DatasetRequest, progress: Progress | None = None, workers: int = 1) -> int:
+def write_dataset(
+    out: Path, request: DatasetRequest, progress: Progress | None = None, workers: int = 1, program: str = ""
+) -> int:
     """Render the clips of a dataset that are not there yet; return how many clips the folder then holds.
 
     `dataset.json` says from the first moment what fills the folder, and whether it is complete; `manifest.jsonl` holds
-    a sealed line for each clip with the hashes of its files. A complete folder keeps its clips where fewer are asked
-    for. Raises UsageError for a request that makes no sense and for a folder that holds something else,
-    FileProblem where nothing can be written.
+    a sealed line for each clip with the hashes of its files. `program`, if given, is recorded as its writer. A complete
+    folder keeps its clips where fewer are asked for. Raises UsageError for a request that makes no sense and for a
+    folder that holds something else, FileProblem where nothing can be written.
     """
     if not 1 <= request.count <= MAX_CLIPS:
         raise UsageError(f"count = {request.count}: expected 1 to {MAX_CLIPS}")
@@ -104,12 +101,13 @@ def write_dataset(out: Path, request: DatasetRequest, progress: Progress | None 
             known = _whole_clips(out)
             missing = [index for index in range(request.count) if index not in known]
             if missing or not _is_complete(out):
-                write_json(out / "dataset.json", {**request.described(), "complete": False})
+                wrote = {"program": program} if program else {}
+                write_sealed(out / "dataset.json", {**request.described(), **wrote, "complete": False})
                 clips = {**known, **_render(out, request, missing, progress, workers)}
                 rows = [clips[index] for index in range(request.count)]
                 write_jsonl(out / "manifest.jsonl", rows)
-                about = {**request.described(), "complete": True, "manifest": manifest_hash(rows)}
-                write_json(out / "dataset.json", about)
+                about = {**request.described(), **wrote, "complete": True, "manifest": manifest_hash(rows)}
+                write_sealed(out / "dataset.json", about)
                 remove_partials(out, *out.glob("[0-9]*"))  # of workers that outlived a killed run by a moment
     except OSError as problem:
         raise FileProblem(f"{out} cannot be written: {problem.strerror or problem}") from problem
@@ -119,7 +117,7 @@ def write_dataset(out: Path, request: DatasetRequest, progress: Progress | None 
 def _is_complete(out: Path) -> bool:
     """Return whether a folder whose clips are all there says so, or is of a version that said nothing."""
     described = (out / "dataset.json").is_file() and (out / "manifest.jsonl").is_file()
-    return described and bool(read_json(out / "dataset.json").get("complete", True))
+    return described and bool(read_sealed(out / "dataset.json", LOST).get("complete", True))
 
 
 def _check_folder(out: Path, request: DatasetRequest) -> int:
@@ -129,17 +127,20 @@ def _check_folder(out: Path, request: DatasetRequest) -> int:
     """
     about = out / "dataset.json"
     if not about.is_file():
+        if (out / "manifest.jsonl").is_file():
+            raise FileProblem(f"{about} is missing, and {out} holds clips that a world rendered; {LOST}")
         if any(not path.name.startswith(".") for path in out.iterdir()):
             raise UsageError(f"{out} already holds other files and no dataset of a world; give another --out")
         return 0
-    found, wanted = read_json(about), request.described()
-    if not isinstance(found, dict):
-        raise UsageError(f"{about} describes no dataset of a world; give another --out")
+    found, wanted = read_sealed(about, LOST), request.described()
     names = ("world", "scope", "split", "seed", "size", "dissolves", "pictures")
-    different = [f"{name} {found[name]}" for name in names if name in found and found[name] != wanted.get(name)]
-    different += [f"no {name}" for name in names if name in wanted and name not in found and name != "scope"]
+    different = [
+        f"{name} {found.get(name, 'not given')}, asked for {wanted.get(name, 'none')}"
+        for name in names
+        if found.get(name) != wanted.get(name) and (name in found or name != "scope")  # once there was one scope
+    ]
     if different:
-        raise UsageError(f"{out} already holds a dataset of {', '.join(different)}; give another --out")
+        raise UsageError(f"{out} already holds another dataset ({'; '.join(different)}); give another --out")
     count = found.get("count")
     if not isinstance(count, int):
         raise UsageError(f"{about} does not say how many clips there are; give another --out")

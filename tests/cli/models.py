@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import learn_vocabulary
 from chronotope.request import Defaults
+from chronotope.sealed import write_sealed
+from chronotope.storage import read_json
 
 WORDS = ("a red ball moves to the right", "a fox walks past a tree at night")
 AUTOENCODER = AutoencoderConfig(widths=(16, 32), encoder_blocks=(1, 1), decoder_blocks=(1, 1))
@@ -54,6 +57,13 @@ def save_run(folder: Path, seed: int = 0) -> Path:
     }
     checkpoint.save_model(folder / "dit", dit, description, torch.float16)
     return folder
+
+
+def reseal(folder: Path, **changes: Any) -> None:
+    """Change a model.json and make its checksums right again, of its weights and of itself."""
+    weights = (folder / "model.safetensors").read_bytes()
+    files = {"model.safetensors": {"bytes": len(weights), "sha256": hashlib.sha256(weights).hexdigest()}}
+    write_sealed(folder / "model.json", {**read_json(folder / "model.json"), **changes, "files": files}, "checksum")
 
 
 def save_clips(folder: Path, count: int = 3, size: tuple[int, int] = (32, 32)) -> Path:

@@ -18,7 +18,7 @@ from chronotope.storage import read_json, write_json
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES
-from tests.cli.models import answer, run, save_run
+from tests.cli.models import answer, reseal, run, save_run
 
 SCOPES_OF_SMALL = ("small", "acts", "deeds")  # runs/small.sh, then runs/longer.sh
 RECORD = TrainingRecord(("a", "ball", "red"), ((48, 32),), False, (4, 8), (8.0,), ())
@@ -27,7 +27,7 @@ RECORD = TrainingRecord(("a", "ball", "red"), ((48, 32),), False, (4, 8), (8.0,)
 def save_recorded_run(folder: Path, record: TrainingRecord = RECORD) -> Path:
     """A run folder whose model says what it was trained on."""
     dit = save_run(folder) / "dit"
-    checkpoint.write_description(dit, {**checkpoint.read_description(dit), "trained_on": to_dict(record)})
+    reseal(dit, trained_on=to_dict(record))
     return folder
 
 

@@ -53,7 +53,7 @@ def test_a_dataset_of_tables() -> None:
     records[0].unlink()
     assert run(*WORDS, "tables").exit_code == 0 and records[0].read_bytes() == lost
     assert answer("info", "tables")["dataset"]["world"] == "table"
-    assert "already holds a dataset of seed 4" in refused(*WORDS, "tables", "--seed", "5", status=2)
+    assert "already holds another dataset (seed 4, asked for 5)" in refused(*WORDS, "tables", "--seed", "5", status=2)
     assert "world table" in refused("world", "stage", "--count", "1", "--out", "tables", status=2)
 
 

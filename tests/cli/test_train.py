@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronotope import checkpoint
 from chronotope.config import to_dict
 from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.generate.pipeline import load_autoencoder
@@ -25,6 +24,7 @@ from tests.cli.models import (
     files_in,
     program,
     refused,
+    reseal,
     run,
     save_clips,
     save_run,
@@ -108,7 +108,7 @@ def test_a_stage_is_made_once_and_the_same_every_time() -> None:
     assert (facts["kind"], facts["clips"], facts["dataset"]["scope"]) == ("dataset", 3, "shapes")
     assert facts["sizes"] == {"32x32": 3}
     assert set(facts["captions"]) == {"tags", "sentence", "paragraph"}
-    assert "already holds a dataset of seed 4" in refused(*words, "stage", "--seed", "5", status=2)
+    assert "already holds another dataset (seed 4, asked for 5)" in refused(*words, "stage", "--seed", "5", status=2)
 
 
 def test_a_stage_does_not_mix_with_other_files(clips: Path) -> None:
@@ -322,7 +322,7 @@ def test_training_on_keeps_the_record_of_the_start(clips: Path, model: Path) -> 
     shutil.copytree(model, "start")
     dit = Path("start/dit")
     before = TrainingRecord(("dragon",), ((64, 64),), False, (12, 17), (24.0,), ("stage small",))
-    checkpoint.write_description(dit, {**read_json(dit / "model.json"), "trained_on": to_dict(before)})
+    reseal(dit, trained_on=to_dict(before))
     shutil.copytree(clips, "clips")
     Path("clips/dataset.json").write_text('{"world": "stage", "scope": "shapes"}')
     settings = "model.max_text_tokens=24", "train.steps=1", "train.max_sample_tokens=8"  # 2 of 3 slices of 4 tokens

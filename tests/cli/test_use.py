@@ -21,7 +21,7 @@ from chronotope.generate.pipeline import Generator
 from chronotope.media import video
 from chronotope.models.costs import SampleSize, dit_flops
 from chronotope.storage import read_json, write_json
-from tests.cli.models import answer, files_in, program, refused, run, save_run
+from tests.cli.models import answer, files_in, program, refused, reseal, run, save_run
 
 PROMPT = "a red ball"
 
@@ -246,7 +246,7 @@ def break_tensors(kind: str, folder: Path) -> None:
     else:
         tensors["patch_in.weight"][1, 2] = math.nan
     save_file(tensors, folder / "model.safetensors")
-    checkpoint.write_description(folder, read_json(folder / "model.json"))
+    reseal(folder)
 
 
 def break_description(kind: str, file: Path) -> None:
@@ -256,7 +256,7 @@ def break_description(kind: str, file: Path) -> None:
         case "edited":
             file.write_text(file.read_text().replace('"depth": 1', '"depth": 2'))
         case "config":
-            checkpoint.write_description(file.parent, {**description, "config": {**description["config"], "widht": 3}})
+            reseal(file.parent, config={**description["config"], "widht": 3})
         case "not a description":
             write_json(file, {"kind": "dit"})
         case "json":

@@ -368,7 +368,7 @@ def test_an_edited_header_is_never_read(clips: Path, tmp_path: Path) -> None:
     encode(clips)
     header = tmp_path / "lat" / "latents.json"
     header.write_text(json.dumps({**json.loads(header.read_text()), "worlds": ["stage small"]}))
-    with pytest.raises(FileProblem, match=r"latents\.json was changed or damaged"):
+    with pytest.raises(FileProblem, match=r"latents\.json is damaged or was edited.*chronotope encode"):
         LatentDataset([tmp_path / "lat"])
 
 

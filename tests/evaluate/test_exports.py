@@ -270,6 +270,20 @@ def test_a_maker_that_fails_leaves_nothing_half_written(tmp_path: Path) -> None:
     assert files_in(request.out) == {MANIFEST} and not rows_of(request)
 
 
+def test_what_appears_during_an_export_is_not_replaced(tmp_path: Path) -> None:
+    request = ExportRequest("vbench", prompts_for("vbench", tmp_path), tmp_path / "out")
+    good, target = maker(), tmp_path / "out" / plan(ExportRequest("vbench", request.prompts, request.out))[0].file
+
+    def make(asked: VideoRequest) -> Generation:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("a stranger's")
+        return good.make(asked)
+
+    with pytest.raises(FileProblem, match="appeared during the export"):
+        export(request, dataclasses.replace(good, make=make), quiet)
+    assert target.read_text() == "a stranger's" and not rows_of(request)
+
+
 def test_a_folder_of_another_export_is_refused(copied: Callable[[str], ExportRequest], tmp_path: Path) -> None:
     request = copied("evalcrafter")
     other = write(tmp_path, "other.txt", f"{RED}\n{RED}\n{RED}\n")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronotope import storage
+from chronotope import jsonl
 from chronotope.errors import FileProblem
 from chronotope.evaluate import ledger as ledger_module
 from chronotope.evaluate.judge import check_folder, judge_folder, sample_cases
@@ -160,7 +160,7 @@ def full_once(number: int, real: Any) -> Callable[..., None]:
         if len(calls) != number:
             real(*given, **named)
             return
-        if real is storage.append_jsonl:
+        if real is jsonl.append_jsonl:
             with given[0].open("a") as file:
                 file.write('{"kind": "sta')  # a full disk takes a part of a line
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")

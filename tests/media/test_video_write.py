@@ -260,7 +260,7 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk is reported in one line."""
 
     @contextlib.contextmanager
-    def full(path: Path, settings: Callable[[], str]) -> Iterator[Path]:
+    def full(path: Path, settings: Callable[[], str], allow: Callable[[], None] | None) -> Iterator[Path]:
         yield Path("/dev/full")
 
     monkeypatch.setattr("chronotope.media.writer.file_with_sidecar", full)
@@ -399,3 +399,46 @@ def test_same_frames_same_bytes(tmp_path: Path) -> None:
         video.write(tmp_path / "a.mp4", frames, 8)
         seen.add((tmp_path / "a.mp4").read_bytes())
     assert len(seen) == 1
+
+
+# What others put in the place of a file while it was made
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.png"])
+def test_what_appears_while_a_file_is_made_is_replaced_only_where_that_is_allowed(tmp_path: Path, name: str) -> None:
+    """`allow` is asked at the last moment, and what appears even after it is not replaced either."""
+    path, frames = tmp_path / name, scene(1)
+
+    def appear() -> None:
+        if path.exists():
+            raise UsageError("not ours")
+        path.write_text("a stranger's")
+
+    def write(allow: Callable[[], None]) -> None:
+        if name == "a.png":
+            video.write_image(path, frames[0], SETTINGS, allow)
+            return
+        with video.VideoWriter(path, 8, metadata=SETTINGS, allow=allow) as writer:
+            writer.add(frames[0])
+
+    with pytest.raises(UsageError, match="not ours"):
+        write(appear)
+    assert path.read_text() == "a stranger's" and list(tmp_path.iterdir()) == [path]
+    write(lambda: None)
+    assert video.read_origin(path) == SETTINGS and len(list(tmp_path.iterdir())) == 2
+
+
+def test_no_sidecar_is_ever_there_without_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the program is killed: each name is given to a file that has its content, also where none is stored."""
+    seen: list[list[int]] = []
+    real = os.fsync
+
+    def look(descriptor: int) -> None:
+        seen.append([path.stat().st_size for path in tmp_path.glob("a.mp4.json")])
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", look)
+    for settings in (None, SETTINGS, None):
+        video.write(tmp_path / "a.mp4", scene(2), 8, metadata=settings)
+        assert (tmp_path / "a.mp4.json").exists() == (settings is not None)
+    assert len(seen) >= 6 and not any(0 in sizes for sizes in seen)

@@ -10,8 +10,9 @@ import torch
 from chronotope.checkpoint import checkpoints, load_tensors
 from chronotope.config import override
 from chronotope.data.latents import latents_hash
+from chronotope.jsonl import read_jsonl, write_jsonl
 from chronotope.manifest import manifest_hash, seal
-from chronotope.storage import read_jsonl, write_json, write_jsonl
+from chronotope.storage import write_json
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import train_dit
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import nn
 
-from chronotope import checkpoint, storage
+from chronotope import checkpoint, jsonl, storage
 from chronotope.config import override
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.train import autoencoder, dit
@@ -56,7 +56,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rows(path: Path) -> list[dict[str, Any]]:
     """The lines of a log without what the clock determines."""
     timed = ("seconds", "clips/s", "tokens/s")
-    return [{name: row[name] for name in row if name not in timed} for row in storage.read_jsonl(path)]
+    return [{name: row[name] for name in row if name not in timed} for row in jsonl.read_jsonl(path)]
 
 
 def same_result(ours: Path, theirs: Path) -> bool:
@@ -102,7 +102,7 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_counters(
     spoil({2, 3, 5}, monkeypatch, value)
     train_dit(DIT, [latents], tmp_path, quiet=True)
     assert len(before) == 8
-    skipped = storage.read_jsonl(tmp_path / "quarantine.jsonl")
+    skipped = jsonl.read_jsonl(tmp_path / "quarantine.jsonl")
     assert [row["step"] for row in skipped] == [3, 4, 6]
     assert all(row["clips"] and set(row["clips"]) <= {f"c/{i}" for i in range(6)} for row in skipped)
     assert all(math.isfinite(row["loss"]) for row in rows(tmp_path / "log.jsonl"))
@@ -156,7 +156,7 @@ def test_the_autoencoder_skips_such_steps_too(clips: Path, tmp_path: Path, monke
     with monkeypatch.context() as patch:
         spoil({2}, patch, part=autoencoder)
         train_autoencoder(AUTOENCODER, [clips], tmp_path, quiet=True)
-    (row,) = storage.read_jsonl(tmp_path / "quarantine.jsonl")
+    (row,) = jsonl.read_jsonl(tmp_path / "quarantine.jsonl")
     assert (row["step"], row["loss"]) == (3, "nan")
     assert set(row["clips"]) <= {"clips/0", "clips/1", "clips/2", "clips/still"}
 
@@ -474,3 +474,23 @@ def test_a_full_disk_is_noticed_before_anything_is_written(
 def test_saved_files_have_the_usual_mode(whole: Path) -> None:
     modes = {stat.S_IMODE(path.stat().st_mode) for path in whole.rglob("*") if path.is_file()}
     assert len(modes) == 1
+
+
+def test_a_checkpoint_is_hashed_once_and_again_when_it_changed(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, hashed, real = tmp_path / "run", list[str](), checkpoint.file_sha256
+    shutil.copytree(whole, run)
+    monkeypatch.setattr(checkpoint, "file_sha256", lambda path: hashed.append(path.name) or real(path))
+    monkeypatch.setattr(checkpoint, "_SETTLED_SECONDS", -10)  # as files that were written long ago
+    for _ in range(2):
+        newest = checkpoint.latest_checkpoint(run)
+        assert newest is not None
+        checkpoint.load_state(newest)
+        checkpoint.load_tensors(newest / "state.safetensors")
+    assert sorted(hashed) == sorted(checkpoint.STATE_FILES)
+    weights = newest / "model.safetensors"
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(FileProblem, match=rf"{newest.name}/model\.safetensors is damaged.*{newest.name}/state\.json"):
+        checkpoint.verify_checkpoint(newest)

@@ -20,6 +20,7 @@ from chronotope.data.clips import find_clips
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import manifest_hash
 from chronotope.media import video
+from chronotope.sealed import write_sealed
 from chronotope.worlds.splits import spec_key
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.render import render
@@ -136,7 +137,7 @@ def test_a_larger_count_adds_clips_and_a_smaller_one_keeps_them(tmp_path: Path) 
 def test_two_datasets_never_mix(tmp_path: Path, other: DatasetRequest) -> None:
     write_dataset(tmp_path, DatasetRequest("stage", "shapes", "train", 1, 2))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name[0] != "."}
-    with pytest.raises(UsageError, match="already holds a dataset"):
+    with pytest.raises(UsageError, match="already holds another dataset"):
         write_dataset(tmp_path, other)
     assert before == {path: path.read_bytes() for path in before}
     with pytest.raises(UsageError, match="already holds other files"):
@@ -164,7 +165,7 @@ def test_an_interrupted_dataset_says_so_until_it_is_whole(tmp_path: Path, monkey
     write_dataset(tmp_path / "whole", request)
     assert rows_of(tmp_path / "d") == rows_of(tmp_path / "whole")
     about = tmp_path / "d/dataset.json"  # killed before the last file was written
-    about.write_text(json.dumps({**json.loads(about.read_text()), "complete": False}))
+    write_sealed(about, {**json.loads(about.read_text()), "complete": False})
     write_dataset(tmp_path / "d", request)
     assert json.loads(about.read_text())["complete"] is True
     assert len(find_clips(tmp_path / "d")) == 3

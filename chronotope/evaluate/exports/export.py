@@ -15,9 +15,10 @@ from chronotope.evaluate.exports import worldscore
 from chronotope.evaluate.exports.layouts import find_format, plan
 from chronotope.evaluate.exports.manifest import MANIFEST, file_hash, read_manifest
 from chronotope.evaluate.exports.requests import ExportRequest, PlannedVideo, VideoMaker, VideoRequest
+from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.media import video
 from chronotope.progress import Progress
-from chronotope.storage import append_jsonl, partial_folder, remove_folder, remove_partials, sync_folder, write_jsonl
+from chronotope.storage import partial_folder, remove_folder, remove_partials, sync_folder
 
 __all__ = ["check_before", "export", "num_frames"]
 
@@ -38,10 +39,11 @@ def export(request: ExportRequest, maker: VideoMaker, report: Progress) -> int:
     request.out.mkdir(parents=True, exist_ok=True)
     remove_partials(*{(request.out / planned.unit).parent for planned in videos})  # of an export that was killed
     write_jsonl(request.out / MANIFEST, kept.values())
+    before = {planned.unit for planned in videos if planned.file not in kept and (request.out / planned.unit).exists()}
     made = 0
     for number, planned in enumerate(videos, start=1):
         if planned.file not in kept:
-            append_jsonl(request.out / MANIFEST, _make(request, planned, maker))
+            append_jsonl(request.out / MANIFEST, _make(request, planned, maker, planned.unit in before))
             made += 1
         report(number, len(videos))
     return made
@@ -109,8 +111,11 @@ def _is_whole(out: Path, planned: PlannedVideo, row: Mapping[str, Any]) -> bool:
     return not planned.folder or not any(worldscore.problems(planned.entry, out / planned.folder, row["frames"]))
 
 
-def _make(request: ExportRequest, planned: PlannedVideo, maker: VideoMaker) -> dict[str, Any]:
-    """Make one video aside, move it into place with all that belongs to it, and return its line of the manifest."""
+def _make(request: ExportRequest, planned: PlannedVideo, maker: VideoMaker, replace: bool) -> dict[str, Any]:
+    """Make one video aside, move it into place with all that belongs to it, and return its line of the manifest.
+
+    Raises FileProblem, unless `replace`, where something else has its place by then.
+    """
     total, scenes = num_frames(request, planned, maker), len(planned.texts)
     scene_frames = (total - 1) // scenes + 1
     prompt = tuple((scene * (scene_frames - 1) / maker.fps, text) for scene, text in enumerate(planned.texts))
@@ -129,8 +134,11 @@ def _make(request: ExportRequest, planned: PlannedVideo, maker: VideoMaker) -> d
             inside.parent.mkdir(parents=True)
             ready.replace(inside)
             worldscore.write_instance(planned.entry, planned.image, made, scene_frames, instance)
-            remove_folder(target)
             ready = instance
+        if target.exists() and not replace:
+            raise FileProblem(f"{target} appeared during the export and is not replaced; move it away and run it again")
+        if planned.folder:
+            remove_folder(target)
         ready.replace(target)
         sync_folder(target.parent)
     row = {

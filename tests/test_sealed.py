@@ -1,0 +1,91 @@
+"""A value that was edited in any of the program's own JSON documents is noticed by all that reads it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chronotope.cli.check import find_problems
+from chronotope.data.clips import scan_folder
+from chronotope.errors import FileProblem
+from chronotope.evaluate.report import read_report, write_report
+from chronotope.sealed import check_seal, has_seal, read_sealed, seal, write_sealed
+from chronotope.storage import read_json, write_json
+from chronotope.worlds.write import DatasetRequest, write_dataset
+
+SAVED = Path(__file__).parent / "evaluate/saved/stage"
+REQUEST = DatasetRequest("stage", "shapes", "train", 1, 1, size=(32, 32), pictures=1.0)
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    content = read_json(path)
+    change(content)
+    write_json(path, content)
+
+
+@pytest.mark.parametrize("name", ["seal", "checksum"])
+def test_a_seal_holds_until_a_value_changes(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x.json"
+    write_sealed(path, {"b": (1, 2.5), "a": {10: "x", 9: None}}, name)
+    content = read_sealed(path, "mend it")
+    assert content["b"] == [1, 2.5] and content["a"] == {"10": "x", "9": None} and has_seal(content)
+    write_json(path, dict(reversed(content.items())))  # another order of keys says the same
+    assert read_sealed(path, "mend it") == content
+    edit(path, lambda content: content.update(b=[1, 2]))
+    with pytest.raises(FileProblem, match=rf"x\.json is damaged or was edited.*{name}; mend it"):
+        read_sealed(path, "mend it")
+    with pytest.raises(FileProblem, match="not a JSON object; mend it"):
+        check_seal([], path, "mend it")
+    assert check_seal({"b": 3}, path, "") == {"b": 3} and not has_seal({"b": 3})
+    assert seal(seal({"b": 3})) == seal({"b": 3})  # a seal is no part of what it seals
+
+
+def test_a_report_that_was_edited_is_refused_and_a_strangers_is_named(tmp_path: Path) -> None:
+    shutil.copy(SAVED / "report.json", tmp_path)
+    theirs = read_report(tmp_path)  # without a seal
+    ours = tmp_path / "ours"
+    write_report(theirs, ours)
+    assert read_report(ours) == theirs
+    kind, findings = find_problems(ours)
+    assert kind == "report" and not any("no seal" in finding.what for finding in findings)
+    assert [finding.serious for finding in find_problems(tmp_path)[1] if "no seal" in finding.what] == [False]
+    edit(ours / "report.json", lambda report: report["cases"][0].update(seed=77))
+    with pytest.raises(FileProblem, match=r"report\.json is damaged or was edited.*chronotope evaluate"):
+        read_report(ours)
+    assert any(finding.serious and "was edited" in finding.what for finding in find_problems(ours)[1])
+
+
+def test_a_dataset_that_was_edited_is_refused(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "d", REQUEST, program="chronotope 7")
+    about = tmp_path / "d" / "dataset.json"
+    assert read_json(about)["program"] == "chronotope 7" and has_seal(read_json(about))
+    assert find_problems(tmp_path / "d")[1] == []
+    edit(about, lambda content: content.update(seed=2))
+    for read in (lambda: scan_folder(tmp_path / "d"), lambda: write_dataset(tmp_path / "d", REQUEST)):
+        with pytest.raises(FileProblem, match=r"dataset\.json is damaged or was edited.*in another folder"):
+            read()
+    assert any("was edited" in finding.what for finding in find_problems(tmp_path / "d")[1])
+    edit(about, lambda content: (content.pop("seal"), content.update(seed=1)))  # as earlier versions wrote it
+    assert write_dataset(tmp_path / "d", REQUEST) == 1
+    assert [(finding.serious, "no seal" in finding.what) for finding in find_problems(tmp_path / "d")[1]] == [
+        (False, True)
+    ]
+
+
+def test_the_advice_for_a_lost_dataset_json_is_what_the_command_accepts(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "d", REQUEST)
+    (tmp_path / "d" / "dataset.json").unlink()
+    (finding,) = (finding for finding in find_problems(tmp_path / "d")[1] if finding.serious)
+    assert "dataset.json is missing" in str(finding) and "another folder" in finding.mend
+    with pytest.raises(FileProblem, match=r"dataset\.json is missing.*another folder"):
+        write_dataset(tmp_path / "d", REQUEST)
+
+
+def test_an_evaluation_without_its_report_is_no_dataset(tmp_path: Path) -> None:
+    shutil.copy(SAVED / "ledger.jsonl", tmp_path)
+    kind, findings = find_problems(tmp_path)
+    assert kind == "report" and "report.json is missing" in findings[0].what
