@@ -24,6 +24,7 @@ from chronotope.sealed import has_seal, read_sealed, seal
 from chronotope.storage import atomic_file, file_sha256, free_space_for, json_text, read_json, write_atomically
 
 __all__ = [
+    "MEND",
     "NotFiniteError",
     "checkpoints",
     "copy_model",
@@ -45,7 +46,7 @@ STATE_FILES = ("state.safetensors", "model.json", "model.safetensors")  # that t
 # Fields of model.json that do not change what the model computes.
 UNHASHED = ("trained_on", "data", "licence", "files", "checksum")
 
-_MEND = "copy it again or train it again"
+MEND = "copy it again or train it again"
 
 
 class NotFiniteError(ChronotopeError):
@@ -139,11 +140,11 @@ def _verify_files(description: Path, content: Mapping[str, Any], names: tuple[st
             continue
         expected = content.get("files", {}).get(name, {})
         if not path.is_file():
-            raise FileProblem(f"{path} is missing; {_MEND}")
+            raise FileProblem(f"{path} is missing; {MEND}")
         if path.stat().st_size != expected.get("bytes") or _sha256_of(path) != expected.get("sha256"):
             raise FileProblem(
                 f"{path} is damaged, cut off, or not the file that was saved with it: its SHA-256 is not the one in "
-                f"{description}; {_MEND}"
+                f"{description}; {MEND}"
             )
 
 
@@ -179,7 +180,7 @@ def _write_model(folder: Path, weights: bytes, description: Mapping[str, Any]) -
 
 def read_description(folder: Path) -> dict[str, Any]:
     """Return the content of a model.json; raise FileProblem where it is missing or damaged."""
-    return read_sealed(folder / "model.json", _MEND)
+    return read_sealed(folder / "model.json", MEND)
 
 
 def verify_model(folder: Path) -> dict[str, Any]:
@@ -249,7 +250,7 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def verify_checkpoint(folder: Path) -> dict[str, Any]:
     """Verify all files of a checkpoint and return its counters; raise FileProblem where one is damaged."""
-    counters = read_sealed(folder / "state.json", _MEND)
+    counters = read_sealed(folder / "state.json", MEND)
     _verify_files(folder / "state.json", counters, STATE_FILES)
     read_description(folder)
     missing = [name for name in ("step", "clips", "tokens", "seconds") if name not in counters]

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
-__all__ = ["LEFT_OUT", "ChronotopeError", "DecoderUnavailableError", "FileProblem", "UsageError", "nearest", "suggest"]
+__all__ = [
+    "LEFT_OUT",
+    "ChronotopeError",
+    "DecoderUnavailableError",
+    "FileProblem",
+    "UsageError",
+    "nearest",
+    "suggest",
+    "visible",
+]
 
 LEFT_OUT = 3  # exit status of a command that is done, but left out items that could not be read
+
+JOINERS = "\u200c\u200d"  # invisible, but emoji and some scripts are written with them
+CONTROL_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, marks of direction, halves of characters, separators
 
 
 class ChronotopeError(Exception):
@@ -42,3 +55,24 @@ def suggest(word: str, choices: Iterable[str]) -> str:
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """Return the choice most similar to a word, or None when none is similar."""
     return next(iter(difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)), None)
+
+
+def visible(text: str, keep: str = "") -> str:
+    """Replace control characters, bidirectional marks and halves of characters by escapes such as \\x1b.
+
+    Characters in `keep` stay.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(one if one in keep or not _is_control(one) else _escape(one) for one in text)
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in CONTROL_CATEGORIES and character not in JOINERS
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

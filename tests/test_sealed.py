@@ -9,13 +9,20 @@ from typing import Any
 
 import pytest
 
+from chronotope import checkpoint
+from chronotope.cli import train as training
 from chronotope.cli.check import find_problems
 from chronotope.data.clips import scan_folder
-from chronotope.errors import FileProblem
+from chronotope.data.encode import encode_dataset
+from chronotope.data.latents import LatentDataset
+from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.report import read_report, write_report
+from chronotope.geometry import Geometry
+from chronotope.models.autoencoder import Autoencoder
 from chronotope.sealed import check_seal, has_seal, read_sealed, seal, write_sealed
 from chronotope.storage import read_json, write_json
 from chronotope.worlds.write import DatasetRequest, write_dataset
+from tests.cli.models import AUTOENCODER, save_clips
 
 SAVED = Path(__file__).parent / "evaluate/saved/stage"
 REQUEST = DatasetRequest("stage", "shapes", "train", 1, 1, size=(32, 32), pictures=1.0)
@@ -89,3 +96,48 @@ def test_an_evaluation_without_its_report_is_no_dataset(tmp_path: Path) -> None:
     shutil.copy(SAVED / "ledger.jsonl", tmp_path)
     kind, findings = find_problems(tmp_path)
     assert kind == "report" and "report.json is missing" in findings[0].what
+
+
+# Folders that are taken for what they are
+
+
+def test_only_folders_of_clips_are_encoded_and_never_into_themselves(tmp_path: Path) -> None:
+    clips = save_clips(tmp_path / "clips")
+    autoencoder, geometry = Autoencoder(AUTOENCODER), Geometry()
+    for out in (clips, clips / "latents"):
+        with pytest.raises(UsageError, match=r"lies in .*clips, the folder of the clips"):
+            encode_dataset(clips, out, autoencoder, geometry)
+    assert not (clips / "latents").exists() and not (clips / "latents.json").exists()
+    for what, name in (("latents", "latents.json"), ("a run", "dit/log.jsonl"), ("a model", "model.json")):
+        folder = save_clips(tmp_path / what)
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("{}")
+        with pytest.raises(UsageError, match=f"holds {what}, not clips"):
+            encode_dataset(folder, tmp_path / "out", autoencoder, geometry)
+
+
+def test_a_damaged_checkpoint_is_one_finding_with_one_mend(tmp_path: Path) -> None:
+    saved = tmp_path / "checkpoints/0000003"
+    checkpoint.save_model(saved, Autoencoder(AUTOENCODER), {"kind": "autoencoder"})
+    checkpoint.save_state(saved, {}, {"step": 3, "clips": 1, "tokens": 1, "seconds": 1.0})
+    (saved / "model.safetensors").write_bytes(b"cut off")
+    (finding,) = (finding for finding in find_problems(tmp_path)[1] if finding.serious)
+    assert "state.json" in finding.what and f"delete {saved}" in finding.mend and "copy it again" not in str(finding)
+
+
+def test_latents_of_clips_that_changed_are_named(tmp_path: Path) -> None:
+    clips, latents = save_clips(tmp_path / "clips"), tmp_path / "latents"
+    encode_dataset(clips, latents, Autoencoder(AUTOENCODER), Geometry())
+    caption = next(path for path in clips.iterdir() if path.suffix in (".txt", ".json"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        said: list[str] = []
+        patch.setattr(training, "say", said.append)
+        training._say_changes([latents], LatentDataset([latents]))
+        assert said == []
+        caption.write_text('"another caption"' if caption.suffix == ".json" else "another caption")
+        training._say_changes([latents], LatentDataset([latents]))
+        assert len(said) == 1 and "1 changed" in said[0] and "chronotope encode" in said[0]
+        shutil.rmtree(clips)
+        training._say_changes([latents], LatentDataset([latents]))
+        assert len(said) == 1  # nothing tells

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chronotope import checkpoint
 from chronotope.cli.analysis import folder_of_videos
-from chronotope.cli.terminal import echo, progress, say
+from chronotope.cli.terminal import echo, progress, say, visible
 from chronotope.data.audit import UNSEALED, Finding, audit_dataset, audit_latents
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.ledger import Ledger
@@ -32,7 +32,7 @@ def check(path: Path, as_json: bool) -> int:
         for finding in findings:
             say(f"{'wrong' if finding.serious else 'note'}: {finding}")
         verdict = f"{len(serious)} wrong" if serious else "nothing is wrong"
-        echo(f"{path}: {kind}, {verdict}")
+        echo(f"{visible(str(path))}: {kind}, {verdict}")
     return 1 if serious else 0
 
 
@@ -106,17 +106,17 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
     """Check the weights, the checkpoints, the settings and the log of one model."""
     again = "run the `chronotope train` command again"
     if (folder / "model.json").is_file():
-        yield from _audit_weights(folder, "copy it again or train it again")
+        yield from _audit_weights(folder)
     elif not (folder / "checkpoints").is_dir():
         yield Finding(f"{folder} holds neither a model nor a checkpoint", again)
     else:
         yield Finding(f"{folder} has not finished training", again, serious=False)
     for saved in checkpoint.checkpoints(folder):
-        yield from _audit_weights(saved, f"delete it; training goes on from an older checkpoint: {again}")
         try:
             checkpoint.load_state(saved)
         except FileProblem as problem:
-            yield Finding(str(problem), f"delete {saved}; {again}")
+            what = str(problem).partition(f"; {checkpoint.MEND}")[0]
+            yield Finding(what, f"delete {saved}; training goes on from an older checkpoint: {again}")
     log = folder / "log.jsonl"
     if log.is_file():
         try:
@@ -128,9 +128,9 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
             yield Finding(str(problem), "only the curves of the training are lost")
 
 
-def _audit_weights(folder: Path, mend: str) -> Iterator[Finding]:
+def _audit_weights(folder: Path) -> Iterator[Finding]:
     try:
         if not checkpoint.is_verified(checkpoint.verify_model(folder)):
             yield Finding(UNSEALED.format(folder / "model.json"), serious=False)
     except ChronotopeError as problem:
-        yield Finding(str(problem), mend)
+        yield Finding(str(problem))

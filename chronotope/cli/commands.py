@@ -28,7 +28,7 @@ from chronotope.cli.terminal import (
     say,
     show,
 )
-from chronotope.errors import LEFT_OUT
+from chronotope.errors import LEFT_OUT, visible
 
 __all__ = ["chronotope", "main"]
 
@@ -427,7 +427,7 @@ def reconstruct(file: Path, output: Path, seconds: float | None, overwrite: bool
     from chronotope.generate.pipeline import find_model
 
     scores = use.reconstruct(file, output, seconds, find_model(model), overwrite)
-    echo(json.dumps(scores, indent=1) if as_json else f"{output}\n{use.scores_in_words(file, scores)}")
+    echo(json.dumps(scores, indent=1) if as_json else f"{visible(str(output))}\n{use.scores_in_words(file, scores)}")
 
 
 # Judge

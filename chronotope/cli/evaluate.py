@@ -18,7 +18,7 @@ from chronotope.checkpoint import weights_hash
 from chronotope.cli.terminal import progress, say
 from chronotope.cli.use import device
 from chronotope.data.clips import find_clips
-from chronotope.errors import FileProblem, UsageError
+from chronotope.errors import FileProblem, UsageError, visible
 from chronotope.evaluate.judge import Judged, check_folder, judge_folder, sample_cases
 from chronotope.evaluate.make import Workers, maker, through_autoencoder
 from chronotope.evaluate.page.html import write_page
@@ -304,8 +304,8 @@ def report_text(report: dict[str, Any], out: Path) -> str:
         key=lambda item: -item[1]["right"],
     )
     lines += [f"  {code} {FAILURES[code].name}: {rate['share']:.1%}" for code, rate in wrong]
-    of = [str(report["about"][name]) for name in ("model", "suite", "layer") if name in report["about"]]
-    return "\n".join([*lines, f"of {', '.join(of)}", str(out / "index.html")])
+    of = [visible(str(report["about"][name])) for name in ("model", "suite", "layer") if name in report["about"]]
+    return "\n".join([*lines, f"of {', '.join(of)}", visible(str(out / "index.html"))])
 
 
 def _rate_text(rate: dict[str, Any]) -> str:

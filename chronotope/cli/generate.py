@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from chronotope.cli.terminal import FILE, JSON, MODEL, OVERWRITE, SEED, SIZE, Command, echo, option, show
+from chronotope.cli.terminal import FILE, JSON, MODEL, OVERWRITE, SEED, SIZE, Command, echo, option, show, visible
 
 __all__ = ["generate"]
 
@@ -202,5 +202,5 @@ def generate(
         show(use.describe_plan(chosen, generator, plan), as_json)
         return 0
     written, complete = use.generate(prompts, chosen, generator)
-    echo(json.dumps({"files": written}, indent=1) if as_json else "\n".join(file["path"] for file in written))
+    echo(json.dumps({"files": written}, indent=1) if as_json else "\n".join(visible(file["path"]) for file in written))
     return 0 if complete else 130

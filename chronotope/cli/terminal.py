@@ -10,14 +10,13 @@ import contextlib
 import functools
 import json
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from chronotope.errors import ChronotopeError, FileProblem, UsageError, suggest
+from chronotope.errors import ChronotopeError, FileProblem, UsageError, suggest, visible
 from chronotope.progress import Progress
 from chronotope.storage import read_json
 
@@ -48,40 +47,17 @@ __all__ = [
 SHUFFLED = 0.3  # share of clips that `encode` cuts into slices at random places, see `Geometry.shuffled_slices`
 
 
-JOINERS = "\u200c\u200d"  # invisible, but emoji and some scripts are written with them
-CONTROL_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, marks of direction, halves of characters, separators
 MAX_SENTENCE = 4000  # characters of an error
 
 
-def visible(text: str, keep: str = "") -> str:
-    """Replace control characters, bidirectional marks and halves of characters by escapes such as \\x1b.
-
-    Characters in `keep` stay.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(one if one in keep or not _is_control(one) else _escape(one) for one in text)
-
-
-def _is_control(character: str) -> bool:
-    return unicodedata.category(character) in CONTROL_CATEGORIES and character not in JOINERS
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
 def echo(text: object) -> None:
-    """Print a result of one or more lines on stdout."""
-    click.echo(visible(str(text), keep="\n"))
+    """Print a result on stdout: a text of one or more lines, or a path, in one line whatever its name."""
+    click.echo(visible(str(text), keep="\n" if isinstance(text, str) else ""))
 
 
 def say(text: str) -> None:
-    """Print a sentence on stderr; stdout holds results only."""
-    click.echo(visible(text, keep="\n"), err=True)
+    """Print a sentence on stderr, in one line; stdout holds results only."""
+    click.echo(visible(text), err=True)
 
 
 def show(facts: dict[str, Any], as_json: bool) -> None:

@@ -20,8 +20,9 @@ from chronotope.cli.interrupt import stoppable
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.use import device
 from chronotope.config import override, to_dict
+from chronotope.data.audit import audit_freshness
 from chronotope.data.encode import Encoded, encode_dataset, find_worlds
-from chronotope.data.latents import LatentDataset, fingerprint
+from chronotope.data.latents import LatentDataset, fingerprint, read_index
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder, model_description
 from chronotope.geometry import Geometry
@@ -145,6 +146,7 @@ def _run_dit(
     dataset = LatentDataset(latents)
     if ranks.first:
         _say_captions(dataset)
+        _say_changes(latents, dataset)
     if dataset.about[0]["autoencoder"] != fingerprint(autoencoder):
         raise UsageError(
             f"{latents[0]} was encoded by autoencoder {dataset.about[0]['autoencoder']}, but {out / 'autoencoder'} is "
@@ -222,6 +224,13 @@ def _say_captions(dataset: LatentDataset) -> None:
         say("note: no clip has a caption, so the model learns nothing from text and ignores prompts")
     elif captioned < FEW_CAPTIONS * len(dataset):
         say(f"note: only {captioned} of {len(dataset)} clips have captions; the model learns text from these alone")
+
+
+def _say_changes(latents: Sequence[Path], dataset: LatentDataset) -> None:
+    """Say in a line for each folder where its clips, if they are still there, are no longer those of the latents."""
+    for folder, header in zip(latents, dataset.about, strict=True):
+        if found := next(audit_freshness(folder, header, read_index(folder)), None):
+            say(f"note: {folder}: {found}")
 
 
 def _two_prompts(dataset: LatentDataset) -> list[str]:

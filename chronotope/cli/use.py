@@ -20,7 +20,7 @@ from chronotope.cli.interrupt import Stop, StoppedError, stoppable
 from chronotope.cli.knowledge import training_notes
 from chronotope.cli.terminal import check_finite, progress, refuse_overwriting, refuse_replacing, say
 from chronotope.data.latents import fingerprint
-from chronotope.errors import UsageError
+from chronotope.errors import UsageError, visible
 from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator, Stream, load_autoencoder
@@ -260,7 +260,7 @@ def scores_in_words(source: Path, scores: dict[str, Any]) -> str:
     motion += "" if scores["moving_psnr"] is None else f", of moving pixels {scores['moving_psnr']:.2f} dB"
     return (
         f"{psnr}   SSIM {scores['ssim']:.4f}{motion}\n"
-        f"{source.name}: {scores['num_frames']} frames of {scores['size']}; {scores['channels']} channels, "
+        f"{visible(source.name)}: {scores['num_frames']} frames of {scores['size']}; {scores['channels']} channels, "
         f"{scores['values_ratio']:.1f} times fewer values ({scores['bits_ratio']:.1f} times fewer bits); "
         f"{scores['num_frames'] / max(scores['seconds'], 1e-9):.1f} frames/s"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from chronotope.sealed import has_seal, read_sealed
 from chronotope.storage import file_sha256
 from chronotope.worlds.write import LOST
 
-__all__ = ["UNSEALED", "Finding", "audit_dataset", "audit_latents"]
+__all__ = ["UNSEALED", "Finding", "audit_dataset", "audit_freshness", "audit_latents"]
 
 # Of a file from an earlier version, or of somebody's own.
 UNSEALED = "{} has no seal, so nothing tells whether it was changed since it was written"
@@ -34,7 +34,7 @@ class Finding:
     serious: bool = True
 
     def __str__(self) -> str:
-        return f"{self.what}; {self.mend}" if self.mend else self.what
+        return f"{self.what}; {self.mend}" if self.mend and self.mend not in self.what else self.what
 
 
 def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Finding]:
@@ -156,10 +156,10 @@ def audit_latents(folder: Path, progress: Progress | None = None) -> Iterator[Fi
     captioned = sum(any(clip.captions.values()) for clip in clips)
     if captioned < len(clips):
         yield Finding(f"{len(clips) - captioned} of {len(clips)} clips have no caption", serious=False)
-    yield from _audit_freshness(folder, header, rows)
+    yield from audit_freshness(folder, header, rows)
 
 
-def _left_out(header: dict[str, Any]) -> list[dict[str, str]]:
+def _left_out(header: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return the items that a header names as left out; what was edited into another form is ignored."""
     items = header.get("left_out")
     if not isinstance(items, list):
@@ -167,7 +167,7 @@ def _left_out(header: dict[str, Any]) -> list[dict[str, str]]:
     return [item for item in items if isinstance(item, dict) and {"key", "reason"} <= item.keys()]
 
 
-def _audit_freshness(folder: Path, header: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
+def audit_freshness(folder: Path, header: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
     """Compare latents with the folder of clips that they were made from, if it is still there."""
     data = Path(str(header.get("data", "")))
     if not header.get("data") or not data.is_dir():

@@ -31,6 +31,10 @@ _BESIDE = frozenset(
     ".json .jsonl .txt .npz .npy .csv .tsv .md .toml .yaml .yml .srt .vtt .html .log .lock .parquet".split()
 )
 _OURS = ("dataset.json", "latents.json", "model.json", "report.json")
+# Files of folders that this program fills with something else.
+_NO_CLIPS = {"latents.json": "latents", "model.json": "a model"} | {
+    f"{part}/{name}": "a run" for part in ("autoencoder", "dit") for name in ("model.json", "log.jsonl")
+}
 _UNFINISHED = re.compile(r"\.part$|\.(crdownload|download|tmp)$", re.IGNORECASE)
 
 
@@ -67,10 +71,13 @@ def find_clips(folder: Path) -> tuple[Clip, ...]:
 def scan_folder(folder: Path) -> Folder:
     """Find all clips below a folder, and what is left out; raise FileProblem for a folder without clips.
 
-    Raises UsageError for a dataset that `chronotope world` has not finished.
+    Raises UsageError for a dataset that `chronotope world` has not finished, and for latents, models and runs, in which
+    pictures of the training may lie.
     """
     if not folder.is_dir():
         raise FileProblem(f"{folder} is not a folder of clips")
+    if what := next((what for name, what in _NO_CLIPS.items() if (folder / name).is_file()), None):
+        raise UsageError(f"{folder} holds {what}, not clips; name a folder of videos and pictures")
     taken: list[str] = []
     left_out: dict[str, list[str]] = {}
     files = _files_below(folder)

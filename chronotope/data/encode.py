@@ -90,13 +90,16 @@ def encode_dataset(
     In a share `shuffled` of the clips, still slices are at random places, so that a model learns them at any place.
     A clip that cannot be read or encoded is left out and named in the result; with `strict` it stops the run. `note`
     receives sentences for the user. Raises UsageError where `out` holds latents of another autoencoder, of another
-    share or of another dataset, FileProblem where no clip can be encoded or nothing can be written.
+    share or of another dataset, or lies among the clips, FileProblem where no clip can be encoded or nothing can be
+    written.
     """
     if not 0 <= shuffled <= 1:
         raise UsageError(f"the share of clips that are cut at random places must lie between 0 and 1, got {shuffled}")
     notes = _Notes(note or (lambda _: None))
     note = notes.write
     folder = scan_folder(data)
+    if out.resolve().is_relative_to(data.resolve()):
+        raise UsageError(f"{out} lies in {data}, the folder of the clips; give another --out")
     for sentence in folder.notes():
         note(sentence)
     about = {

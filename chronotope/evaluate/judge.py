@@ -111,13 +111,9 @@ def sample_cases(
     except KeyboardInterrupt:
         _allow_again(ledger, running)
         raise
-    except (
-        BrokenProcessPool
-    ) as problem:  # the pool ends with its first killed worker, and so do the cases of the others
+    except BrokenProcessPool as problem:  # it ends with its first killed worker, and so do the cases of the others
         _allow_again(ledger, running, reason="a worker was killed")
-        raise FileProblem(
-            "a worker process was killed, mostly for lack of memory; run again with fewer --workers to continue"
-        ) from problem
+        raise FileProblem(_KILLED) from problem
     except (OSError, FileProblem) as problem:
         if not (found := disk_problem(problem)):
             raise
@@ -126,6 +122,9 @@ def sample_cases(
             f"{str(found).rstrip('.')}; this is no verdict: once it is mended, run the same command to continue"
         ) from problem
     return ledger
+
+
+_KILLED = "a worker process was killed, mostly for lack of memory; run again with fewer --workers to continue"
 
 
 def _allow_again(ledger: Ledger, cases: set[str], **why: str) -> None:
@@ -217,7 +216,8 @@ def judge_folder(
 ) -> list[Judged]:
     """Return a verdict on every case.
 
-    With a ledger, the videos must be those that it names, and a case that failed there counts as failed.
+    With a ledger, the videos must be those that it names, and a case that failed there counts as failed. Raises
+    FileProblem where a worker is killed, which is no verdict.
     """
     done, failed = {}, {}
     if ledger is not None:
@@ -230,7 +230,10 @@ def judge_folder(
             raise FileProblem(f"{path} is not the video that the ledger names; it was changed or removed")
     checked = workers.check(made, folder) if workers else (check_file(case, folder / case.file) for case in made)
     verdicts = []
-    for number, case in enumerate(cases, start=1):
-        verdicts.append(failed_to_run(case) if case.id in failed else Judged(case, next(checked)))
-        report(number, len(cases))
+    try:
+        for number, case in enumerate(cases, start=1):
+            verdicts.append(failed_to_run(case) if case.id in failed else Judged(case, next(checked)))
+            report(number, len(cases))
+    except BrokenProcessPool as problem:
+        raise FileProblem(_KILLED) from problem
     return verdicts

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,7 +211,7 @@ def read_origin(path: str | Path) -> dict[str, Any] | None:
 def _sidecar_text(path: Path) -> str:
     """Return the text of a sidecar; "" where there is none."""
     try:
-        if not path.is_file() or path.stat().st_size > MAX_SIDECAR:
+        if not os.path.isfile(path) or path.stat().st_size > MAX_SIDECAR:
             return ""
         return path.read_text(errors="replace")
     except OSError as error:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from chronotope.config import to_dict
-from chronotope.errors import FileProblem, UsageError
+from chronotope.errors import FileProblem, UsageError, visible
 from chronotope.jsonl import append_jsonl, read_jsonl, write_jsonl
 from chronotope.storage import write_atomically
 
@@ -66,7 +66,7 @@ class TrainingLog:
 
     def say(self, text: str) -> None:
         """Print a sentence above the progress bar."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
 
     def advance(self, step: int) -> None:
         """Move the progress bar to `step`."""

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 import chronotope
-from chronotope.cli.terminal import MAX_SENTENCE, facts_text, visible
+from chronotope.cli.check import check
+from chronotope.cli.terminal import MAX_SENTENCE, echo, facts_text, say, visible
 from chronotope.evaluate.report import write_report
+from chronotope.train.log import TrainingLog
 from tests.cli.models import refused, run, save_clips
 from tests.evaluate.test_attribution import BACK, MODEL, TRUTH
 
@@ -36,6 +38,19 @@ def test_control_characters_become_visible() -> None:
         "\U0001f468\u200d\U0001f469\u200d\U0001f467",
     ):
         assert visible(kept) == kept
+
+
+def test_a_name_with_line_ends_is_printed_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Sentences, paths, the log of a training and the verdict of a check: none is more than its line."""
+    name = "a\nchronotope: all is well\x1b[2K"
+    say(f"left out: {name}")
+    echo(Path(name))
+    TrainingLog(tmp_path, "dit", 1, 0).say(name)
+    (tmp_path / name).mkdir()
+    check(tmp_path / name, as_json=False)
+    out, err = capsys.readouterr()
+    assert clean(out) and len(out.splitlines()) == 2
+    assert clean(err) and all("a\\x0achronotope" in line for line in err.splitlines()) and len(err.splitlines()) == 3
 
 
 def test_facts_are_a_line_each_whatever_their_texts_hold() -> None:

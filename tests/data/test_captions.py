@@ -185,3 +185,13 @@ def test_what_is_no_regular_file_is_refused_without_being_opened(tmp_path: Path)
     for name in ("a", "b", "c"):
         with pytest.raises(FileProblem, match=rf"{name}\.(txt|json)"):
             read_captions(tmp_path / f"{name}.mp4")
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".png"])
+def test_a_clip_with_the_longest_name_has_no_caption_or_a_short_one(tmp_path: Path, ending: str) -> None:
+    """NAME.mp4.txt would be too long a name; that stops nothing."""
+    clip = tmp_path / ("n" * (255 - len(ending)) + ending)
+    clip.write_bytes(b"")
+    assert read_captions(clip) == {}
+    clip.with_suffix(".txt").write_text("a red ball")
+    assert read_captions(clip) == {"sentence": ("a red ball",)}

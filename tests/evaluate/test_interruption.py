@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from chronotope.errors import FileProblem
 from chronotope.evaluate import ledger as ledger_module
 from chronotope.evaluate.judge import check_folder, judge_folder, sample_cases
 from chronotope.evaluate.ledger import MAX_STARTS, Ledger
-from chronotope.evaluate.make import check_file
+from chronotope.evaluate.make import Workers, check_file
 from chronotope.evaluate.selection import best_of
 from chronotope.evaluate.suite import make_suite
 from chronotope.media import video
 from chronotope.worlds.case import Case
+from chronotope.worlds.check import Check
 
 CASES = make_suite("smoke")[:3]
 ABOUT: dict[str, Any] = {"program": "chronotope", "model": "noise"}
@@ -255,3 +257,16 @@ def test_a_damaged_video_fails_and_a_failing_disk_does_not(tmp_path: Path, monke
     monkeypatch.setattr(Path, "open", broken)
     with pytest.raises(FileProblem, match="Input/output error; check the disk"):
         check_file(moving, videos / moving.file)
+
+
+def test_a_worker_that_is_killed_while_it_judges_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = sampled(tmp_path)
+
+    def killed(*_: object) -> Iterator[tuple[Check, ...]]:
+        yield check_file(CASES[0], tmp_path / "videos" / CASES[0].file)
+        raise BrokenProcessPool("A process in the process pool was terminated abruptly")
+
+    workers = Workers(1)
+    monkeypatch.setattr(workers, "check", killed)
+    with pytest.raises(FileProblem, match=r"worker process was killed.*fewer --workers"):
+        judge_folder(tmp_path / "videos", CASES, ledger, quiet, workers)
