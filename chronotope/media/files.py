@@ -23,6 +23,7 @@ __all__ = [
     "check_picture_size",
     "check_readable",
     "check_size",
+    "check_total_pixels",
     "open_regular",
     "reason",
 ]
@@ -32,6 +33,9 @@ MAX_FILE_PIXELS = 2**27  # of a still picture: 134 million, more than any camera
 MAX_VIDEO_PIXELS = 8192 * 4320  # of a moving one: 8K. A decoder holds up to 17 frames.
 SPARSE_PIXELS = 2**25  # a larger picture needs at least one byte in the file for PIXELS_A_BYTE pixels
 PIXELS_A_BYTE = 256  # photographs have 2 to 20
+# All frames together. A minute of black has 13,700 a byte as 1280x720 in H.264; ten seconds in 3840x2160, 29,700.
+MANY_PIXELS = 2**28  # are decoded in seconds, whatever the size of the file
+MOVING_PIXELS_A_BYTE = 2**17
 
 KERNEL_FOLDERS = ("/proc", "/sys")  # their files look regular, and reading one may block or change something
 
@@ -163,4 +167,14 @@ def check_picture_size(file: MediaFile, width: int, height: int, moving: bool) -
             f"{file.path} declares {width}x{height} pixels in {file.size} bytes; a picture of more than"
             f" {SPARSE_PIXELS / 1e6:.0f} million pixels needs at least one byte for {PIXELS_A_BYTE} of them."
             " If it is no trap, scale it down first."
+        )
+
+
+def check_total_pixels(file: MediaFile, pixels: int) -> None:
+    """Raise FileProblem where the frames of a moving picture have more pixels than its few bytes can mean."""
+    if pixels > max(MANY_PIXELS, file.size * MOVING_PIXELS_A_BYTE):
+        raise FileProblem(
+            f"{file.path} holds frames of more than {pixels / 1e6:.0f} million pixels in {file.size} bytes; beyond"
+            f" {MANY_PIXELS / 1e6:.0f} million, one byte is needed for {MOVING_PIXELS_A_BYTE} of them."
+            " If it is no trap, scale it down or cut it first."
         )

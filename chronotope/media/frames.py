@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chronotope.errors import FileProblem, UsageError
 from chronotope.media.convert import Converter
-from chronotope.media.files import MediaFile, reason
+from chronotope.media.files import MediaFile, check_total_pixels, reason
 from chronotope.media.formats import open_video
 from chronotope.media.planes import Planes
 from chronotope.media.stills import is_picture, picture_facts, picture_frames
@@ -187,7 +187,7 @@ def _decoded(
     """Yield every frame that can be decoded; then raise FileProblem if the file is damaged or cut short."""
     import av
 
-    shown, unread, key, lead = 0, "", None, None
+    shown, pixels, unread, key, lead = 0, 0, "", None, None
     stamps: deque[int | None] = deque()
     # AVI has no display times for reordered frames, and some MP4 writers omit them. Timestamps then rise in decoding
     # order and are assigned to frames in display order below.
@@ -211,6 +211,8 @@ def _decoded(
                 unread = reason(error)  # a capture that begins between keyframes: these frames cannot be decoded
                 continue
             for frame in frames:
+                pixels += frame.width * frame.height
+                check_total_pixels(file, pixels)
                 if in_decoding_order and stamps:
                     frame.pts = stamps.popleft()
                 if after_seek and (frame.pts is None or key is None or frame.pts < key):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from chronotope.errors import FileProblem
-from chronotope.media.files import MediaFile, check_picture_size, reason
+from chronotope.media.files import MediaFile, check_picture_size, check_total_pixels, reason
 from chronotope.media.planes import Layout, Planes
 
 if TYPE_CHECKING:
@@ -64,7 +64,10 @@ def open_picture(file: MediaFile) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")  # Pillow warns of unusual metadata
             Image.MAX_IMAGE_PIXELS = None  # check_picture_size applies our own limit, and its message names the size
             with Image.open(file.reader(), formats=formats) as image:  # type: ignore[arg-type]
-                check_picture_size(file, *image.size, moving=_num_frames(image) > 1)
+                count = _num_frames(image)
+                check_picture_size(file, *image.size, moving=count > 1)
+                if count > 1:
+                    check_total_pixels(file, count * image.width * image.height)
                 yield image
     except (FileProblem, MemoryError):
         raise
@@ -81,11 +84,14 @@ def open_picture(file: MediaFile) -> Iterator[Image.Image]:
 def picture_frames(file: MediaFile) -> Iterator[tuple[float, float, Planes]]:
     """Yield (time, seconds on screen, pixels) of each frame; a still picture is one frame of one second."""
     with open_picture(file) as image:
-        first, count, time = _first_frame(image), _num_frames(image), 0.0
+        first, count, time, pixels = _first_frame(image), _num_frames(image), 0.0, 0
         for index in range(first, first + count):
             file.progress()
             image.seek(index)
             check_picture_size(file, *image.size, moving=count > 1)  # the pages of a TIFF differ in size
+            pixels += image.width * image.height
+            if count > 1:
+                check_total_pixels(file, pixels)
             image.load()
             seconds = float(image.info.get("duration", 0)) / 1000 if count > 1 else 1.0
             seconds = seconds if seconds > 0.01 else 0.1  # browsers play shorter durations as 0.1 s

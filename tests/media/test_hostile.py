@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from benchmarks.hostile_media import check
 from chronotope.errors import FileProblem
 from chronotope.media import files, formats, video
+from chronotope.media.frames import open_source
 from tests.media import hostile
 from tests.media.files import encode, numbered, numbers
 
@@ -174,6 +176,40 @@ def test_a_small_file_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pyte
         video.read(path)
     assert video.read(path, max_bytes=video.MAX_READ_BYTES).num_frames == 60
     assert sum(1 for _ in video.stream(path)) == 60
+
+
+def gif_of_few_bytes(width: int, height: int, frames: int) -> bytes:
+    """An animated GIF whose canvas is large and whose frames have one pixel."""
+    header = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6)
+    frame = b"!\xf9\x04\0\x05\0\0\0" + b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02D\x01\0"
+    return header + frame * frames + b";"
+
+
+def test_a_few_bytes_do_not_keep_the_decoder_busy(tmp_path: Path) -> None:
+    """A GIF of 700 bytes that means a billion pixels is refused before any is decoded; a small long clip is read."""
+    trap = tmp_path / "trap.gif"
+    trap.write_bytes(gif_of_few_bytes(6000, 5500, 28))
+    assert trap.stat().st_size < 720
+    for read in (video.probe, video.read):
+        with pytest.raises(FileProblem, match=r"million pixels in 6\d\d bytes"):
+            read(trap)
+    trap.write_bytes(gif_of_few_bytes(64, 48, 28))
+    assert video.probe(trap).num_frames == 28
+    # a minute of black as H.264, and ten seconds of 4K, encoded once: four times as many pixels are accepted
+    for size, pixels in ((97_145, 1440 * 1280 * 720), (67_028, 240 * 3840 * 2160)):
+        files.check_total_pixels(files.MediaFile("a.mp4", ".mp4", -1, size), 4 * pixels)
+    with pytest.raises(FileProblem, match="million pixels in 700 bytes"):
+        files.check_total_pixels(files.MediaFile("a.mp4", ".mp4", -1, 700), 2**28 + 1)
+
+
+def test_decoding_a_video_ends_at_the_limit_too(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", [np.zeros((64, 64, 3), np.uint8)] * 30)
+    with path.open("rb") as opened, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "MANY_PIXELS", 20 * 64 * 64)
+        patch.setattr(files, "MOVING_PIXELS_A_BYTE", 1)
+        file = files.MediaFile(str(path), ".mp4", opened.fileno(), path.stat().st_size)
+        with pytest.raises(FileProblem, match="If it is no trap"):
+            list(open_source(file, 0).frames)
 
 
 def test_the_lists_of_formats() -> None:
