@@ -114,6 +114,7 @@ def _media(path: Path) -> dict[str, Any]:
         "seconds": round(info.seconds, 3),
         "rotation": info.rotation,
         "pixel_aspect": round(info.pixel_aspect, 4),
+        **({"remarks": list(info.remarks)} if info.remarks else {}),
         "slices": f"{stills} still + {len(slices) - stills} moving, {tokens} tokens",
     }
     origin = video.read_origin(path)

@@ -74,6 +74,8 @@ def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str]) 
     if content in by_content:
         yield Finding(f"{clip.file} has the same content as {by_content[content]}", "remove one", serious=False)
     by_content.setdefault(content, clip.file)
+    for remark in info.remarks:
+        yield Finding(f"{clip.file}: {remark}", serious=False)
     if info.variable_frame_rate:
         yield Finding(f"the frame rate of {clip.file} varies; `encode` resamples it to a constant one", serious=False)
     try:

@@ -232,6 +232,8 @@ def _read(path: Path, note: Note) -> video.Video:
     """Read a clip at a constant frame rate and with square pixels, as players show it; say where that changes it."""
     info = video.probe(path)
     rate = None
+    for remark in info.remarks:
+        note(f"{path}: {remark}")
     if info.variable_frame_rate:
         rate = float(max(1, round(info.fps + 0.499)))
         note(f"the frame rate of {path} varies ({info.fps:.3g} a second on average); it was resampled to {rate:g}")

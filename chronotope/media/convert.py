@@ -44,6 +44,7 @@ class Converter:
         self.transposed = abs(self.matrix[1]) > abs(self.matrix[0])
         self.displayed = self.clean if self.transposed else self.clean[::-1]
         self.rotation = round(math.degrees(math.atan2(self.matrix[1], self.matrix[0])) / 90) * 90 % 360
+        self.remarks = _remarks(first.interlaced_frame, self.matrix, self.rotation)
         self.reformatter = VideoReformatter()
 
     def planes(self, frame: av.VideoFrame) -> Planes:
@@ -83,6 +84,17 @@ class Converter:
             return [view[start * stride : stop * stride] for view in views]
 
         return Planes(layout, rows)
+
+
+def _remarks(interlaced: bool, matrix: Matrix, rotation: int) -> list[str]:
+    """Return sentences on what players show and this program does not."""
+    remarks = []
+    if interlaced:
+        remarks.append("its frames are interlaced, each holds two moments; deinterlace it first (ffmpeg -vf bwdif)")
+    asked = math.degrees(math.atan2(matrix[1], matrix[0])) % 360
+    if abs((asked - rotation + 180) % 360 - 180) > 1:
+        remarks.append(f"it asks to be shown turned by {asked:.0f} degrees, and is read turned by {rotation}")
+    return remarks
 
 
 def _display_matrix(frame: av.VideoFrame) -> Matrix:

@@ -93,6 +93,7 @@ def open_source(file: MediaFile, start: Number) -> Source:
         width=width,
         height=height,
         rotation=converter.rotation,
+        remarks=converter.remarks,
         pixel_aspect=1 / aspect if converter.transposed else aspect,
         metadata={**track.metadata, **container.metadata},
     )

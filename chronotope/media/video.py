@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,7 @@ class VideoInfo:
     rotation: int  # degrees clockwise by which stored frames are rotated for display
     pixel_aspect: float  # width / height of one pixel
     metadata: dict[str, str]
+    remarks: Sequence[str] = ()  # what players show and `read` does not
 
     @property
     def square_size(self) -> tuple[int, int]:

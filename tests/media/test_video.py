@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import struct
 import subprocess
 import sys
@@ -172,11 +173,11 @@ def test_colour_matrix(height: int, tagged: int, tmp_path: Path) -> None:
 # Rotation
 
 
-def with_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
+def with_matrix(path: Path, a: float, b: float, c: float, d: float) -> Path:
     """Write a display matrix into the track header of an MP4 file, as phones do."""
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 40
-    data[at : at + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    data[at : at + 36] = struct.pack(">9i", *(round(x * 2**16) for x in (a, b, 0, c, d, 0, 0, 0, 2**14)))
     path.write_bytes(data)
     return path
 
@@ -204,6 +205,17 @@ def test_rotation(matrix: tuple[int, int, int, int], turned: Any, degrees: int |
     assert np.array_equal(back.frames, expected)
     assert (info.height, info.width) == back.frames.shape[1:3]
     assert degrees is None or info.rotation == degrees
+    assert info.remarks == []
+
+
+def test_what_players_show_and_is_not_read_is_said(tmp_path: Path) -> None:
+    frames = numbered(3)
+    turned = with_matrix(encode(tmp_path / "turned.mp4", frames), 0.707, 0.707, -0.707, 0.707)
+    (remark,) = video.probe(turned).remarks
+    assert re.fullmatch("it asks to be shown turned by 45 degrees, and is read turned by (0|90)", remark)
+    interlaced = encode(tmp_path / "b.mp4", frames, options={"x264-params": "interlaced=1:log-level=-1"})
+    (remark,) = video.probe(interlaced).remarks
+    assert "interlaced" in remark
 
 
 # Time
