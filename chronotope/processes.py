@@ -10,7 +10,9 @@ import sys
 import threading
 import time
 
-__all__ = ["die_with_parent", "watch_parent"]
+__all__ = ["MAX_WORKERS", "die_with_parent", "watch_parent"]
+
+MAX_WORKERS = 256  # processes that one command starts; a larger number is a slip of the keyboard
 
 POLL_SECONDS = 0.5  # where the system cannot wait for the end of another process
 PR_SET_PDEATHSIG = 1  # from linux/prctl.h

@@ -248,6 +248,8 @@ def numbers(cls: type, path: str = "") -> Iterator[tuple[str, type]]:
             yield from numbers(kind, f"{path}{name}.")
         elif kind in (int, float):
             yield f"{path}{name}", kind
+        else:
+            assert not {int, float} & {kind, *get_args(kind)}, f"{path}{name}: extend this test to {hint}"
 
 
 def setting(run: Any, path: str, value: str) -> str:

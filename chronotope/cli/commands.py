@@ -22,6 +22,7 @@ from chronotope.cli.terminal import (
     SIZE,
     Command,
     Commands,
+    Number,
     echo,
     option,
     progress,
@@ -29,6 +30,7 @@ from chronotope.cli.terminal import (
     show,
 )
 from chronotope.errors import LEFT_OUT, visible
+from chronotope.processes import MAX_WORKERS
 
 __all__ = ["chronotope", "main"]
 
@@ -39,6 +41,14 @@ STAGES = {
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
     "look": ["info", "check"],
 }
+WORKERS = option(
+    "--workers",
+    type=click.IntRange(min=1, max=MAX_WORKERS),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Number of processes.",
+)
 CLOSING = """
 First time:  bash runs/tiny.sh           the whole pipeline on two CPU cores, in minutes
 Help:        chronotope COMMAND --help   every command's help ends with examples
@@ -116,20 +126,20 @@ def world() -> None:
 @option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: the sizes of the scope]")
 @option(
     "--pictures",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     metavar="SHARE",
     help="This share of the clips are pictures.  [default: the scope's]",
 )
 @option(
     "--dissolves",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=0.0,
     show_default=True,
     metavar="SHARE",
     help="This share of the clips dissolve from one scene into another; they have captions, but no ground truth.",
 )
 @SEED
-@option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Number of processes.")
+@WORKERS
 def stage(out: Path, count: int, workers: int, **request: Any) -> None:
     """Render clips of actors on a stage.
 
@@ -159,12 +169,12 @@ def stage(out: Path, count: int, workers: int, **request: Any) -> None:
 @option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: five sizes from 64x64 to 128x128]")
 @option(
     "--pictures",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     metavar="SHARE",
     help="This share of the clips are pictures.  [default: 0.1]",
 )
 @SEED
-@option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Number of processes.")
+@WORKERS
 def table(out: Path, count: int, workers: int, **request: Any) -> None:
     """Render clips of solids that roll, fall and collide on a table, in three dimensions.
 
@@ -196,7 +206,7 @@ def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
 @MODEL
 @option(
     "--shuffled",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=SHUFFLED,
     show_default=True,
     metavar="SHARE",
@@ -411,7 +421,7 @@ chronotope.add_command(generate.generate)
 )
 @option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     metavar="S",
     help="Only the first seconds.  [default: all]",
 )

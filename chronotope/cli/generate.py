@@ -8,7 +8,20 @@ from typing import Any
 
 import click
 
-from chronotope.cli.terminal import FILE, JSON, MODEL, OVERWRITE, SEED, SIZE, Command, echo, option, show, visible
+from chronotope.cli.terminal import (
+    FILE,
+    JSON,
+    MODEL,
+    OVERWRITE,
+    SEED,
+    SIZE,
+    Command,
+    Number,
+    echo,
+    option,
+    show,
+    visible,
+)
 
 __all__ = ["generate"]
 
@@ -63,7 +76,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 )
 @option(
     "--at",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     multiple=True,
     metavar="S",
     help="Time in seconds of a picture, one for each.",
@@ -72,7 +85,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 @option("--backward", is_flag=True, help="Generate what precedes it instead.")
 @option(
     "--context",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     metavar="S",
     help="Seconds of the clip that the model sees.  [default: the model's]",
 )
@@ -92,7 +105,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 @option("--edit", type=FILE, metavar="FILE", help="Change this video to what the prompt says.")
 @option(
     "--strength",
-    type=float,
+    type=Number(),
     metavar="0..1",
     help="How much of the clip may change. Of 100 clips edited to another colour, 39 changed at 0.6, 75 at 0.8 and "
     "all at 1; the higher, the less of the scene is kept.  [default: edit 0.6; retake 1; connect 0.4]",
@@ -101,12 +114,12 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 @option(
     "--from",
     "start",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     metavar="S",
     help="Remake from this second. Whole slices of four frames are remade: of 17 frames at 8 fps, 1 to 2 s becomes "
     "0.625 to 2.125 s.  [default: the beginning]",
 )
-@option("--to", "stop", type=click.FloatRange(min=0), metavar="S", help="Remake to this second.  [default: the end]")
+@option("--to", "stop", type=Number(min=0), metavar="S", help="Remake to this second.  [default: the end]")
 @option("--mask", type=FILE, metavar="FILE", help="Remake where this picture or video is white.")
 @option("--story", multiple=True, metavar="'S: TEXT'...", help="Several prompts, each with the second it begins at.")
 @option(
@@ -114,13 +127,13 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 )
 @option(
     "--seconds",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     metavar="S",
     help="Length, or what is added to a clip; 0 is a picture.  [default: the model's, also for a story's last prompt]",
 )
 @option(
     "--fps",
-    type=click.FloatRange(min=0, min_open=True, max=240),
+    type=Number(min=0, min_open=True, max=240),
     metavar="F",
     help="Frames a second.  [default: the model's]",
 )
@@ -138,7 +151,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 )
 @option(
     "--guidance",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     metavar="G",
     help="How closely the prompt is followed; 1 is no guidance.  [default: the model's]",
 )

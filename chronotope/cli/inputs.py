@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from chronotope.cli.terminal import check_finite, refuse_overwriting, refuse_replacing, say
+from chronotope.cli.terminal import refuse_overwriting, refuse_replacing, say
 from chronotope.errors import UsageError
 from chronotope.generate.memory import available_bytes
 from chronotope.geometry import Frames, Geometry
@@ -84,10 +84,6 @@ class Options:
 
     def check(self, dry_run: bool) -> None:
         """Refuse what no model could do, before one is loaded."""
-        for name in ("seconds", "fps", "guidance", "context", "strength"):
-            check_finite(f"--{name}", getattr(self, name))
-        check_finite("--from", self.start)
-        check_finite("--to", self.stop)
         for output in self.outputs:
             check_writable(output, {**VIDEO_FORMATS, **PICTURE_FORMATS})
             for path in self.files:

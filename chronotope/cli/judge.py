@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
-from chronotope.cli.terminal import FILE, JSON, MODEL, Command, echo, facts_text, option, say, visible
+from chronotope.cli.terminal import FILE, JSON, MODEL, Command, Number, echo, facts_text, option, say, visible
+from chronotope.processes import MAX_WORKERS
 
 __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "validate_checks"]
 
 # Larger numbers are slips of the keyboard: they would take days or all memory before they fail.
-MAX_STEPS, MAX_TRIES, MAX_WORKERS, MAX_TRIAL = 10_000, 1000, 256, 100_000
+MAX_STEPS, MAX_TRIES, MAX_TRIAL = 10_000, 1000, 100_000
 
 FOLDER = option(
     "--folder",
@@ -70,7 +71,7 @@ FOLDER = option(
 )
 @option(
     "--guidance",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     metavar="X",
     help="Guidance scale: how strongly the prompt is followed.  [default: the model's]",
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,8 +32,8 @@ __all__ = [
     "SIZE",
     "Command",
     "Commands",
+    "Number",
     "Option",
-    "check_finite",
     "echo",
     "facts_text",
     "option",
@@ -316,6 +317,16 @@ class Size(click.ParamType):
 SIZE = Size()
 
 
+class Number(click.FloatRange):
+    """A finite number in a range; the ranges of click accept NaN, and infinity where an end is open."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{number} is not a finite number", param, ctx)
+        return number
+
+
 # Options of several commands
 
 FILE = click.Path(path_type=Path)
@@ -378,12 +389,6 @@ def progress(what: str, unit: str) -> Iterator[Progress]:
 
 
 # Checks
-
-
-def check_finite(name: str, value: float | None) -> None:
-    """Refuse infinities and NaN, which click's ranges accept."""
-    if value is not None and not abs(value) < float("inf"):
-        raise UsageError(f"{name} is {value}; a finite number is needed")
 
 
 def refuse_overwriting(source: Path, output: Path) -> None:

@@ -8,7 +8,6 @@ import signal
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +64,17 @@ def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: floa
 
 def autoencoder_config(preset: str, seed: int | None, settings: Sequence[str]) -> AutoencoderRun:
     """Return the autoencoder's run of a preset, changed by a seed and by `--set` settings."""
-    config = override(_preset(preset).autoencoder, settings)
-    return config if seed is None else replace(config, seed=seed)
+    return override(_preset(preset).autoencoder, _with_seed(settings, seed))
 
 
 def dit_config(preset: str, seed: int | None, settings: Sequence[str]) -> DiTRun:
     """Return the transformer's run of a preset, changed by a seed and by `--set` settings."""
-    config = override(_preset(preset).dit, settings)
-    return config if seed is None else replace(config, seed=seed)
+    return override(_preset(preset).dit, _with_seed(settings, seed))
+
+
+def _with_seed(settings: Sequence[str], seed: int | None) -> list[str]:
+    """Return the settings with that of --seed at the end, which is thus checked as they are."""
+    return [*settings, *([] if seed is None else [f"seed={seed}"])]
 
 
 def _preset(name: str) -> Preset:

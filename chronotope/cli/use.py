@@ -18,7 +18,7 @@ from chronotope.cli.costs import sampling_costs
 from chronotope.cli.inputs import Options
 from chronotope.cli.interrupt import Stop, StoppedError, stoppable
 from chronotope.cli.knowledge import training_notes
-from chronotope.cli.terminal import check_finite, progress, refuse_overwriting, refuse_replacing, say
+from chronotope.cli.terminal import progress, refuse_overwriting, refuse_replacing, say
 from chronotope.data.latents import fingerprint
 from chronotope.errors import UsageError, visible
 from chronotope.evaluate.reconstruction import measure_reconstruction
@@ -198,7 +198,6 @@ def reconstruct(
 
     Only with `overwrite` a file is replaced that this program did not make.
     """
-    check_finite("--seconds", seconds)
     check_writable(output, {**VIDEO_FORMATS, **PICTURE_FORMATS})
     refuse_overwriting(source, output)
     allow = functools.partial(refuse_replacing, output, overwrite)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chronotope.data.captions import read_captions
+from chronotope.data.captions import CaptionNote, read_captions
 from chronotope.data.clips import Clip, scan_folder
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
 from chronotope.data.rendered import listed_files
@@ -78,12 +78,14 @@ def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str]) 
         yield Finding(f"{clip.file}: {remark}", serious=False)
     if info.variable_frame_rate:
         yield Finding(f"the frame rate of {clip.file} varies; `encode` resamples it to a constant one", serious=False)
+    if info.square_size != (info.width, info.height):
+        yield Finding(f"the pixels of {clip.file} are not square; `encode` resamples it", serious=False)
     try:
-        notes: list[str] = []
+        notes: list[CaptionNote] = []
         if not read_captions(clip.path, notes.append):
             uncaptioned.append(clip.file)
         for note in notes:
-            yield Finding(note, serious=False)
+            yield Finding(str(note), serious=False)
     except FileProblem as problem:
         yield Finding(str(problem), "correct the caption file")
 

@@ -1,8 +1,9 @@
 """The files beside a clip -> its captions by level of detail, as people and programs save them.
 
 `NAME.json` holds {"captions": {level: [texts]}}, {"caption": text}, {"text": text}, {"prompt": text}, a list of texts,
-or one text. `NAME.txt` and `NAME.mp4.txt` hold one text, a `sentence`. Text is UTF-8 with or without a byte order mark,
-UTF-16, or Windows-1252. Where several files hold captions, the first of this order is used, and the others are named.
+one text, or a story, a list of [seconds, text]. `NAME.txt` and `NAME.mp4.txt` hold one text, a `sentence`. Text is
+UTF-8 with or without a byte order mark, UTF-16, or Windows-1252. Where several files or keys hold captions, the first
+of this order is used, and the others are named.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chronotope.arguments import described
 from chronotope.errors import FileProblem
 
-__all__ = ["Captions", "caption_files", "caption_names", "captions_of", "decode_text", "read_captions"]
+__all__ = ["CaptionNote", "Captions", "caption_files", "caption_names", "captions_of", "decode_text", "read_captions"]
 
 Captions = dict[str, tuple[str, ...]]
-Note = Callable[[str], None]
+Say = Callable[[str], None]
 
 MAX_BYTES = 2**24  # of one caption file
 _MARKS = (
@@ -31,25 +34,49 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _KEYS = ("captions", "caption", "text", "prompt")  # of texts, in any letter case, by preference
+_EXAMPLE = '{"captions": {"sentence": ["a red ball rolls"]}}'
+
+
+@dataclass(frozen=True)
+class CaptionNote:
+    """What is worth knowing about a caption file; files of one kind have the same `reason`, so that it is said once."""
+
+    file: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.reason}"
+
+
+Note = Callable[[CaptionNote], None]
 
 
 def read_captions(path: Path, note: Note = lambda _: None) -> Captions:
     """Read the captions of the clip at `path` by level of detail; {} where it has none.
 
-    `note` receives a sentence for each file whose encoding had to be guessed, that holds no caption, or whose captions
-    are not used because another file has some. Raises FileProblem, which names the file, for content that is no
-    caption.
+    `note` receives what is worth knowing: a file whose encoding had to be guessed, that holds no caption, or whose
+    captions are not used because another file or key has some. Raises FileProblem, which names the file, for content
+    that is no caption.
     """
     used: Path | None = None
     captions: Captions = {}
     for file in caption_files(path):
-        text = decode_text(file, note)
-        found = _from_json(file, text, note) if file.suffix.lower() == ".json" else captions_of(text, str(file))
+
+        def say(reason: str, file: Path = file) -> None:
+            note(CaptionNote(file, reason))
+
+        text = decode_text(file, say)
+        found = _from_json(file, text, say) if file.suffix.lower() == ".json" else captions_of(text, str(file))
         if used is None and found:
             used, captions = file, found
-        elif not _all_texts(found) <= _all_texts(captions):
-            note(f"{file} is not used, for {used} has captions too")
+        elif used is not None and not _all_texts(found) <= _all_texts(captions):
+            say(f"not used, because the {_ending(used, path)} of the same clip holds other captions")
     return captions
+
+
+def _ending(file: Path, clip: Path) -> str:
+    """Return what a caption file adds to the name of its clip: ".json", or ".mp4.json" where it adds that."""
+    return f"{clip.suffix}{file.suffix}" if file.stem == clip.name else file.suffix
 
 
 def caption_files(path: Path) -> list[Path]:
@@ -72,8 +99,8 @@ def _all_texts(captions: Captions) -> set[str]:
     return {text for texts in captions.values() for text in texts}
 
 
-def decode_text(path: Path, note: Note = lambda _: None) -> str:
-    """Read a text file in the encoding that it is in; raise FileProblem where no text can be read from it."""
+def decode_text(path: Path, say: Say = lambda _: None) -> str:
+    """Read a text file in the encoding that it is in, and say a guess; raise FileProblem where it holds no text."""
     if path.exists() and not path.is_file():  # a folder, or a pipe, whose reader would wait for ever
         raise FileProblem(f"{path} is no regular file, so no captions can be read from it; remove it")
     try:
@@ -91,7 +118,7 @@ def decode_text(path: Path, note: Note = lambda _: None) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         text = _decoded(path, data, "cp1252")
-        note(f"{path} is not UTF-8 and was read as Windows-1252; save it as UTF-8 if letters are wrong")
+        say("read as Windows-1252, because it is not UTF-8; save it as UTF-8 if letters are wrong")
         return text
 
 
@@ -105,14 +132,14 @@ def _decoded(path: Path, data: bytes, encoding: str) -> str:
     return text
 
 
-def _from_json(file: Path, text: str, note: Note) -> Captions:
+def _from_json(file: Path, text: str, say: Say) -> Captions:
     if not text.strip():
         return {}
 
     def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         count = Counter(key for key, _ in pairs)
         if twice := [key for key in count if count[key] > 1]:
-            note(f"{file} has the key {twice[0]!r} more than once, of which the last is read")
+            say(f"the key {described(twice[0])} is there more than once, of which the last is read")
         return dict(pairs)
 
     try:
@@ -120,32 +147,54 @@ def _from_json(file: Path, text: str, note: Note) -> Captions:
     except (ValueError, RecursionError) as problem:
         why = str(problem) or "it is nested too deeply"
         raise FileProblem(f"{file} is not readable JSON ({why}); expected captions such as {_EXAMPLE}") from problem
-    if isinstance(data, dict) and _caption_key(data) is None:
-        keys = ", ".join(map(repr, list(data)[:3]))
-        note(f"{file} holds no caption ({keys or 'it is empty'}); expected captions such as {_EXAMPLE}")
-    return captions_of(data, str(file))
+    return captions_of(data, str(file), say)
 
 
-_EXAMPLE = '{"captions": {"sentence": ["a red ball rolls"]}}'
+def captions_of(data: Any, where: str, say: Say = lambda _: None) -> Captions:
+    """Read captions from parsed JSON or a text; raise FileProblem, which begins with `where`, for anything else.
+
+    `say` receives what is not read of an object: all of it where no key is known, and keys beside the one that is used.
+    """
+    if not isinstance(data, dict):
+        return _by_level(data, where)
+    keys = [key for name in _KEYS for key in data if key.strip().lower() == name]
+    if not keys:
+        found = ", ".join(map(described, list(data)[:3]))
+        say(f"holds no caption ({found or 'it is empty'}); expected captions such as {_EXAMPLE}")
+    captions: Captions = {}
+    for number, key in enumerate(keys, start=1):
+        if captions := _by_level(data[key], where):
+            others = [other for other in keys[number:] if not _is_held(data[other], captions)]
+            if others:
+                say(f"{described(key)} is read, and {', '.join(map(described, others))}, which holds others, is not")
+            break
+    return captions
 
 
-def captions_of(data: Any, where: str) -> Captions:
-    """Read captions from parsed JSON or a text; raise FileProblem, which begins with `where`, for anything else."""
-    if isinstance(data, dict):
-        key = _caption_key(data)
-        data = None if key is None else data[key]
+def _is_held(data: Any, captions: Captions) -> bool:
+    """Return whether `captions` hold all texts that stand under another key of the same object."""
+    try:
+        return _all_texts(_by_level(data, "")) <= _all_texts(captions)
+    except FileProblem:  # not captions, but not read either
+        return False
+
+
+def _by_level(data: Any, where: str) -> Captions:
     if isinstance(data, dict):
         levels = {level: _texts(texts, f"{where}, level {level},") for level, texts in data.items()}
         return {level: texts for level, texts in levels.items() if texts}
+    if isinstance(data, list) and data and all(map(_is_beat, data)):  # as `generate` writes beside its videos
+        return {"story": ("\n".join(f"{seconds}: {' '.join(words.split())}" for seconds, words in data),)}
     texts = _texts(data, where)
     return {"sentence": texts} if texts else {}
 
 
-def _caption_key(data: dict[str, Any]) -> str | None:
-    """Return the key under which an object holds captions: the first of the known ones that is not empty, or there."""
-    written = {key.strip().lower(): key for key in reversed(data)}
-    known = [written[key] for key in _KEYS if key in written]
-    return next((key for key in known if data[key]), known[0] if known else None)
+def _is_beat(data: Any) -> bool:
+    """Return whether this is one part of a story, [seconds, text]."""
+    if not isinstance(data, list) or len(data) != 2:
+        return False
+    seconds, words = data
+    return isinstance(seconds, int | float) and not isinstance(seconds, bool) and isinstance(words, str)
 
 
 def _texts(data: Any, where: str) -> tuple[str, ...]:

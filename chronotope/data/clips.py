@@ -20,7 +20,17 @@ from chronotope.sealed import check_seal
 from chronotope.storage import read_json
 from chronotope.worlds.write import LOST
 
-__all__ = ["PICTURES", "SUFFIXES", "Clip", "Folder", "check_complete", "find_clips", "read_datasets", "scan_folder"]
+__all__ = [
+    "PICTURES",
+    "SUFFIXES",
+    "Clip",
+    "Folder",
+    "check_complete",
+    "find_clips",
+    "first_names",
+    "read_datasets",
+    "scan_folder",
+]
 
 PICTURES = frozenset(".png .apng .jpg .jpeg .webp .bmp .tif .tiff".split())
 SUFFIXES = PICTURES | frozenset(
@@ -58,7 +68,7 @@ class Folder:
     def notes(self) -> list[str]:
         """Return one sentence for each reason to leave files out."""
         return [
-            f"{self.path}: {_files(names)} left out, {reason}: {_first(names)}"
+            f"{self.path}: {_files(names)} left out, {reason}: {first_names(names)}"
             for reason, names in self.left_out.items()
         ]
 
@@ -188,6 +198,7 @@ def _files(names: Sequence[str]) -> str:
     return f"{len(names)} {'file is' if len(names) == 1 else 'files are'}"
 
 
-def _first(names: Sequence[str], most: int = 3) -> str:
+def first_names(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names of a list in words, and the number of the others."""
     more = f", and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

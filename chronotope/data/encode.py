@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from chronotope.data.captions import Captions, read_captions
-from chronotope.data.clips import Clip, read_datasets, scan_folder
+from chronotope.data.captions import CaptionNote, Captions, read_captions
+from chronotope.data.clips import Clip, first_names, read_datasets, scan_folder
 from chronotope.data.latents import (
     clip_of,
     encode_frames,
@@ -46,7 +46,7 @@ __all__ = ["Encoded", "encode_dataset", "find_worlds"]
 
 SHARD_CLIPS = 1000  # most clips in one safetensors file
 SHARD_BYTES = 2**28  # most bytes of latents in one safetensors file, but for a single larger clip
-MAX_NOTES = 20  # sentences of one run
+MAX_NOTES = 20  # sentences on single clips, and kinds of remarks on caption files, of one run
 SAVE_CLIPS, SAVE_SECONDS = 16, 10.0  # progress is saved after so many clips or seconds, whichever comes first
 
 Row = dict[str, Any]
@@ -95,8 +95,7 @@ def encode_dataset(
     """
     if not 0 <= shuffled <= 1:
         raise UsageError(f"the share of clips that are cut at random places must lie between 0 and 1, got {shuffled}")
-    notes = _Notes(note or (lambda _: None))
-    note = notes.write
+    note = note or (lambda _: None)
     folder = scan_folder(data)
     if out.resolve().is_relative_to(data.resolve()):
         raise UsageError(f"{out} lies in {data}, the folder of the clips; give another --out")
@@ -114,25 +113,33 @@ def encode_dataset(
         remove_partials(out)
         writer = _Writer(out, about, note)
         writer.check_folder(folder.clips)
-        encoded = _bring_up_to_date(writer, folder.clips, autoencoder, geometry, progress, strict)
-    notes.close()
-    return encoded
+        return _bring_up_to_date(writer, folder.clips, autoencoder, geometry, progress, strict)
 
 
-class _Notes:
-    """Passes on the first sentences, and the number of the others, so that ten thousand notes do not hide the rest."""
+class _ClipNotes:
+    """Says what is remarkable about single clips in a few lines, so that ten thousand of them hide nothing else."""
 
-    def __init__(self, note: Note) -> None:
-        self.note, self.count = note, 0
+    def __init__(self, note: Note, data: Path) -> None:
+        self.note, self.data, self.clips = note, data, 0
+        self.files: dict[str, list[str]] = {}  # of captions, by the remark
 
-    def write(self, sentence: str) -> None:
-        self.count += 1
-        if self.count <= MAX_NOTES:
+    def clip(self, sentence: str) -> None:
+        self.clips += 1
+        if self.clips <= MAX_NOTES:
             self.note(sentence)
 
+    def captions(self, found: CaptionNote) -> None:
+        self.files.setdefault(found.reason, []).append(found.file.name)
+
     def close(self) -> None:
-        if self.count > MAX_NOTES:
-            self.note(f"{self.count - MAX_NOTES} more notes of this kind; `chronotope check` prints all of them")
+        if self.clips > MAX_NOTES:
+            self.note(f"{self.clips - MAX_NOTES} more sentences on clips; `chronotope check` prints all of them")
+        kinds = sorted(self.files.items(), key=lambda kind: -len(kind[1]))
+        for reason, names in kinds[:MAX_NOTES]:
+            files = f"{len(names)} caption file{'' if len(names) == 1 else 's'}"
+            self.note(f"{self.data}: {files} ({first_names(names)}): {reason}")
+        if others := sum(len(names) for _, names in kinds[MAX_NOTES:]):
+            self.note(f"{others} more sentences on caption files; `chronotope check` prints all of them")
 
 
 def _bring_up_to_date(
@@ -167,6 +174,7 @@ def _bring_up_to_date(
                 kept.append(row)
             if progress:
                 progress(number, len(clips))
+    writer.clip_notes.close()
     if not kept:
         raise FileProblem(
             f"none of the {len(clips)} clips can be encoded into {writer.out}; the first: {left_out[0].reason}"
@@ -190,7 +198,7 @@ def _item(
     """Return the row of a clip, and its latents where they are new; `before` is its row in the index."""
     known = source_of(before) if before else None
     source = identify(clip.path, clip.file, known)
-    captions = read_captions(clip.path, writer.note)
+    captions = read_captions(clip.path, writer.clip_notes.captions)
     if before is None or known is None or known.sha256 != source.sha256:
         return _encode(clip, source, captions, autoencoder, geometry, writer)
     return seal({**before, "source": described(source), "captions": _plain(captions)}), None
@@ -204,7 +212,7 @@ def _encode(
     clip: Clip, source: Source, captions: Captions, autoencoder: Autoencoder, geometry: Geometry, writer: _Writer
 ) -> tuple[Row, Tensor]:
     """Encode one clip; a clip whose frame rate varies is first resampled to a constant one, so that times are true."""
-    content = _read(clip.path, writer.note)
+    content = _read(clip.path, writer.clip_notes.clip)
     slices = _cut(clip, content.num_frames, geometry, writer.about["shuffled"])
     try:
         latents = encode_frames(autoencoder, geometry, content.frames, slices).half()
@@ -259,6 +267,7 @@ class _Writer:
 
     def __init__(self, out: Path, about: dict[str, Any], note: Note) -> None:
         self.out, self.about, self.note = out, about, note
+        self.clip_notes = _ClipNotes(note, Path(about["data"]))
         self.header, self.index = out / "latents.json", out / "index.jsonl"
         self.before: dict[str, Any] = self._read_header()
         self.damaged = False  # whether the index holds lines that cannot be used

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -22,8 +23,8 @@ START = "\u2581"  # marks the start of a word inside a piece, as in sentencepiec
 ALPHABET = [START, *(char for char in map(chr, range(33, 127)) if not char.isupper())]
 
 
-def _words(text: str) -> list[str]:
-    return [START + word for word in _WORD.findall(text.lower())]
+def _words(text: str) -> Iterator[str]:
+    return (START + found[0] for found in _WORD.finditer(text.lower()))
 
 
 def learn_vocabulary(texts: Iterable[str], size: int) -> tuple[str, ...]:
@@ -38,7 +39,7 @@ def learn_vocabulary(texts: Iterable[str], size: int) -> tuple[str, ...]:
 
     learner = Trained(BPE())
     # The library refuses lone surrogates, which JSON files may contain: "?" replaces them.
-    words = (_words(text.encode(errors="replace").decode()) for text in texts)
+    words = (list(_words(text.encode(errors="replace").decode())) for text in texts)
     learner.train_from_iterator(words, BpeTrainer(vocab_size=size, initial_alphabet=ALPHABET, show_progress=False))
     numbers = learner.get_vocab()
     return tuple(sorted(numbers, key=numbers.__getitem__))
@@ -60,16 +61,20 @@ class Tokenizer:
     def size(self) -> int:
         return len(self.ids) + 2
 
-    def encode(self, text: str) -> list[int]:
-        """Return the token ids of a text; those of the empty text are the opening token alone."""
-        return [0, *(self.ids.get(piece, 1) for piece in self._pieces(text))]
+    def encode(self, text: str, most: int | None = None) -> list[int]:
+        """Return the token ids of a text, or the first `most`; those of the empty text are the opening token alone.
+
+        A model reads a few hundred, and a caption file may hold millions: what is not read takes no time.
+        """
+        pieces = islice(self._pieces(text), None if most is None else most - 1)
+        return [0, *(self.ids.get(piece, 1) for piece in pieces)]
 
     def shortened(self, text: str, most: int) -> str:
         """Return a text that has at most `most` ids: the text itself, or its first words, which can be none."""
         kept: list[str] = []
         count = 1
         for word in text.split():
-            count += len(self.encode(word)) - 1
+            count += len(self.encode(word, most + 1)) - 1
             if count > most:
                 return " ".join(kept)
             kept.append(word)

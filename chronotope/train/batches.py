@@ -100,9 +100,9 @@ def choose_caption(
 
 
 def caption_notes(dataset: LatentDataset, tokenizer: Tokenizer, config: DiTRun) -> list[str]:
-    """Return sentences on captions that are longer than the model reads, and on levels without a share of their own."""
+    """Return sentences on captions that are longer than the model reads, and on levels whose shares say little."""
     notes, most = [], config.model.max_text_tokens
-    long = [text for text in dataset.captions() if len(text) >= most and len(tokenizer.encode(text)) > most]
+    long = [text for text in dataset.captions() if len(text) >= most and len(tokenizer.encode(text, most + 1)) > most]
     if long:
         count = f"{len(long)} caption{' has' if len(long) == 1 else 's have'}"
         kept = len(tokenizer.shortened(long[0], most).split())
@@ -117,6 +117,12 @@ def caption_notes(dataset: LatentDataset, tokenizer: Tokenizer, config: DiTRun) 
         notes.append(
             f"note: captions of the {levels} are used with a share of 1; "
             f"[captions] has shares for {', '.join(sorted(own))}"
+        )
+    off = {level for level in own if getattr(config.captions, level) == 0}
+    if alone := sum(bool(clip.captions) and clip.captions.keys() <= off for clip in dataset.clips):
+        clips = f"{alone} clip{' has' if alone == 1 else 's have'}"
+        notes.append(
+            f"note: {clips} captions of levels with a share of 0 alone ({', '.join(sorted(off))}), which are used there"
         )
     return notes
 
@@ -164,7 +170,7 @@ def make_sample(
     prompts = choose_caption(clip.captions, config.captions, rng)
     prompts = prompts_between(prompts, start / clip.fps, (start + slices[-1].stop) / clip.fps)
     texts = tuple(
-        (prompt.seconds, tuple(tokenizer.encode(prompt.text)[: config.model.max_text_tokens])) for prompt in prompts
+        (prompt.seconds, tuple(tokenizer.encode(prompt.text, config.model.max_text_tokens))) for prompt in prompts
     )
     sample = Sample(scales.scale_in * noisy, positions, row, rows[:, 1], signals, texts, Grid(len(slices), *grid))
     unknown = ~noise_levels.known.reshape(-1, 1)

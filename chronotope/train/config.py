@@ -11,13 +11,12 @@ from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
 from chronotope.geometry import Geometry
 from chronotope.models.dit import DiTConfig
+from chronotope.processes import MAX_WORKERS
 from chronotope.request import Defaults
 from chronotope.train.noise_levels import NoiseLevelConfig
 from chronotope.train.state import Precision
 
 __all__ = ["CaptionConfig", "DiTRun", "DiTTraining", "read_run"]
-
-MAX_WORKERS = 256  # processes that prepare batches
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from chronotope.geometry import Frames
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import manifest_hash, read_manifest, seal
 from chronotope.media import video
-from chronotope.processes import die_with_parent
+from chronotope.processes import MAX_WORKERS, die_with_parent
 from chronotope.progress import Progress
 from chronotope.sealed import read_sealed, write_sealed
 from chronotope.storage import locked, remove_partials, write_atomically
@@ -89,6 +89,8 @@ def write_dataset(
     """
     if not 1 <= request.count <= MAX_CLIPS:
         raise UsageError(f"count = {request.count}: expected 1 to {MAX_CLIPS}")
+    if not 1 <= workers <= MAX_WORKERS:
+        raise UsageError(f"workers = {workers}: expected 1 to {MAX_WORKERS}")
     world = find_world(request.world)
     world.scope(request.scope, request.size, pictures=request.pictures, dissolves=request.dissolves)
     split_rng(0, request.split)  # refuses an unknown split before any work

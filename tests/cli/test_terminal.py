@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import json
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import chronotope
+from chronotope.cli import commands
 from chronotope.cli.check import check
 from chronotope.cli.terminal import MAX_SENTENCE, echo, facts_text, say, visible
 from chronotope.evaluate.report import write_report
@@ -138,7 +141,25 @@ def test_errors_name_strange_files_visibly_and_in_one_line(tmp_path: Path) -> No
         ("evaluate", "small", "--best-of", "1000000000"),
         ("evaluate", "small", "--steps", "1000000000"),
         ("evaluate", "small", "--first", "1" + "0" * 40),
+        ("world", "stage", "--count", "5", "--scope", "small", "--out", "o", "--workers", "1000000"),
+        ("world", "table", "--count", "5", "--out", "o", "--workers", "1000000"),
+        ("generate", "a ball", "--count", "1000000000"),
+        ("train", "dit", "--preset", "tiny", "--dry-run", "--seed", "1" + "0" * 40),
     ],
 )
 def test_numbers_beyond_all_bounds_are_refused_before_work(words: tuple[str, ...]) -> None:
     assert "0000" in refused(*words, status=2)
+
+
+def test_no_option_takes_what_is_no_finite_number() -> None:
+    def options(command: click.Command) -> Iterator[click.Parameter]:
+        for inner in getattr(command, "commands", {}).values():
+            yield from options(inner)
+        yield from command.params
+
+    numbers = [found for found in options(commands.chronotope) if isinstance(found.type, click.types.FloatParamType)]
+    assert len(numbers) > 10
+    for found in numbers:
+        for word in ("nan", "inf", "-inf"):
+            with pytest.raises(click.BadParameter):
+                found.type.convert(word, found, None)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chronotope.data.captions import captions_of, read_captions
+from chronotope.data.captions import CaptionNote, captions_of, read_captions
 from chronotope.errors import FileProblem
+from chronotope.prompt import read_story
 
 TEXT = "a caf\u00e9 with a na\u00efve ball \u2013 moving"
 
@@ -54,12 +55,12 @@ def _encoding(data: bytes) -> str:
 
 
 def test_a_guessed_encoding_is_said(tmp_path: Path) -> None:
-    notes: list[str] = []
+    notes: list[CaptionNote] = []
     (tmp_path / "a.txt").write_bytes("caf\u00e9".encode("cp1252"))
     (tmp_path / "b.txt").write_bytes("caf\u00e9".encode())
     assert read_captions(tmp_path / "a.mp4", notes.append) == {"sentence": ("caf\u00e9",)}
     read_captions(tmp_path / "b.mp4", notes.append)
-    assert len(notes) == 1 and "a.txt" in notes[0] and "Windows-1252" in notes[0]
+    assert len(notes) == 1 and notes[0].file == tmp_path / "a.txt" and "Windows-1252" in notes[0].reason
 
 
 @pytest.mark.parametrize(
@@ -151,14 +152,22 @@ def test_endings_in_capitals_and_after_the_whole_name_are_read(tmp_path: Path, n
 
 
 def test_a_second_file_with_other_captions_is_named(tmp_path: Path) -> None:
-    notes: list[str] = []
+    notes: list[CaptionNote] = []
     (tmp_path / "a.json").write_text('{"caption": "a red ball"}')
     (tmp_path / "a.txt").write_text("a red ball")
     read_captions(tmp_path / "a.mp4", notes.append)
     assert notes == []
     (tmp_path / "a.txt").write_text("a blue ball")
     assert read_captions(tmp_path / "a.mp4", notes.append) == {"sentence": ("a red ball",)}
-    assert notes == [f"{tmp_path / 'a.txt'} is not used, for {tmp_path / 'a.json'} has captions too"]
+    reason = "not used, because the .json of the same clip holds other captions"
+    assert notes == [CaptionNote(tmp_path / "a.txt", reason)]
+    (tmp_path / "a.mp4.txt").write_text("a green ball")
+    (tmp_path / "a.json").unlink()
+    notes.clear()
+    read_captions(tmp_path / "a.mp4", notes.append)
+    assert [str(note) for note in notes] == [
+        f"{tmp_path / 'a.txt'}: not used, because the .mp4.txt of the same clip holds other captions"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -166,16 +175,33 @@ def test_a_second_file_with_other_captions_is_named(tmp_path: Path) -> None:
     [
         ('{"title": "a", "url": "b"}', "holds no caption ('title', 'url')"),
         ("{}", "holds no caption (it is empty)"),
-        ('{"caption": "x", "caption": "y"}', "has the key 'caption' more than once"),
+        ('{"caption": "x", "caption": "y"}', "the key 'caption' is there more than once"),
+        ('{"text": "x", "caption": "y"}', "'caption' is read, and 'text', which holds others, is not"),
+        ('{"Caption": "x", "caption": "y"}', "'Caption' is read, and 'caption', which holds others, is not"),
+        ('{"captions": ["x"], "prompt": {"a": 1}}', "'captions' is read, and 'prompt', which holds others, is not"),
     ],
 )
 def test_what_is_strange_about_an_object_is_said(tmp_path: Path, text: str, expected: str) -> None:
-    notes: list[str] = []
+    notes: list[CaptionNote] = []
     (tmp_path / "a.json").write_text(text)
     read_captions(tmp_path / "a.mp4", notes.append)
     assert len(notes) == 1
-    assert expected in notes[0]
-    assert str(tmp_path / "a.json") in notes[0]
+    assert expected in notes[0].reason
+    assert notes[0].file == tmp_path / "a.json"
+
+
+def test_a_key_without_a_text_hides_no_other_key(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"captions": {"sentence": []}, "caption": "x", "prompt": ["x"]}')
+    notes: list[CaptionNote] = []
+    assert read_captions(tmp_path / "a.mp4", notes.append) == {"sentence": ("x",)}
+    assert notes == []
+
+
+def test_the_settings_beside_a_generated_story_are_a_story(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"prompt": [[0.0, "a fox\\nwalks in"], [2.5, "it eats"]], "seed": 3}')
+    captions = read_captions(tmp_path / "a.mp4")
+    assert captions == {"story": ("0.0: a fox walks in\n2.5: it eats",)}
+    assert read_story(captions["story"][0].splitlines()) == ((0.0, "a fox walks in"), (2.5, "it eats"))
 
 
 def test_what_is_no_regular_file_is_refused_without_being_opened(tmp_path: Path) -> None:

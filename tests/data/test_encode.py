@@ -463,3 +463,18 @@ def test_a_rendered_dataset_that_was_changed_is_said_and_claims_no_world(tmp_pat
     assert f"1 file is left out, a text beside no clip of its name: 0000/{third.stem}.json" in orphan
     assert "(clips from elsewhere: 1, changed clips: 1, changed captions: 1, missing clips: 1)" in note
     assert LatentDataset([tmp_path / "lat"]).about[0]["worlds"] == []
+
+
+def test_remarks_on_captions_are_one_line_a_kind_and_hide_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    for number in range(25):
+        clip = save_clip(folder / f"{number:02}.png", frames=1, colour=number, caption="a blue ball")
+        clip.with_suffix(".json").write_text('{"caption": "a red ball"}')
+    (folder / "05.txt").write_text("a red ball")
+    (folder / "07.json").write_text('{"title": "a"}')
+    (folder / "08.json").write_text('{"title": "b"}')
+    notes: list[str] = []
+    encode(folder, notes)
+    both, unknown = notes
+    assert both.startswith(f"{folder}: 22 caption files (00.txt, 01.txt, 02.txt, and 19 more): not used, because")
+    assert unknown.startswith(f"{folder}: 2 caption files (07.json, 08.json): holds no caption ('title')")

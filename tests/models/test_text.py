@@ -187,6 +187,22 @@ def test_a_shortened_text_is_the_longest_beginning_that_fits(words, most):
 def test_a_long_text_is_shortened_in_linear_time():
     counted = []
     tokenizer = Tokenizer(VOCABULARY)
-    tokenizer.encode = lambda text: counted.append(text) or [0, 5]
+    tokenizer.encode = lambda text, most: counted.append(text) or [0, 5]
     assert tokenizer.shortened("ball " * 20_000, 128) == " ".join(["ball"] * 127)
     assert len(counted) == 128
+
+
+@given(st.text("ab RED ball!", max_size=40), st.integers(1, 50))
+def test_the_first_ids_are_the_beginning_of_all_ids(text, most):
+    assert TOKENIZER.encode(text, most) == TOKENIZER.encode(text)[:most]
+
+
+@pytest.mark.parametrize("text", ["a red ball rolls " * 100_000, "x" * 1_000_000], ids=["words", "one word"])
+def test_what_the_model_does_not_read_of_a_text_is_not_looked_up(text):
+    tokenizer = Tokenizer(VOCABULARY)
+    looked_up = []
+    tokenizer.ids = type("Counting", (dict,), {"get": lambda *words: looked_up.append(words) or 5})(tokenizer.ids)
+    assert len(tokenizer.encode(text, 128)) == 128
+    assert len(looked_up) == 127
+    tokenizer.shortened(text, 128)
+    assert len(looked_up) < 600

@@ -365,3 +365,7 @@ def test_captions_that_are_cut_and_levels_without_a_share_are_said(run):
     assert cut.startswith(f"note: 1 caption has more than the {DIT.model.max_text_tokens} tokens")
     assert " of 400 words" in cut
     assert "level french are used with a share of 1" in level
+    off = replace(DIT, captions=CaptionConfig(tags=0, sentence=0))
+    dataset.clips = [replace(long, captions={"sentence": ["a ball"]}), replace(long, captions={"story": ["a ball"]})]
+    (alone,) = caption_notes(dataset, tokenizer, off)
+    assert alone.startswith("note: 1 clip has captions of levels with a share of 0 alone (sentence, tags)")
