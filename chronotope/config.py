@@ -35,8 +35,16 @@ class Range:
         return above and (value < self.high if self.open in ("high", "both") else value <= self.high)
 
     def __str__(self) -> str:
-        low = f"above {self.low:,g}" if self.open in ("low", "both") else f"at least {self.low:,g}"
-        return f"{low} and {'below' if self.open in ('high', 'both') else 'at most'} {self.high:,g}"
+        low = "above" if self.open in ("low", "both") else "at least"
+        high = "below" if self.open in ("high", "both") else "at most"
+        return f"{low} {_exact(self.low)} and {high} {_exact(self.high)}"
+
+
+def _exact(value: float) -> str:
+    """Write a number with all its digits, so that one just beyond a bound looks other than the bound."""
+    if abs(value) < 10**20:
+        return f"{value:,}".removesuffix(".0")
+    return f"{value:g}" if isinstance(value, float) else f"a number of {int(value).bit_length()} bits"
 
 
 MOST = 10**9  # of steps, pixels and other counts: more is a slip of the keyboard
@@ -134,7 +142,7 @@ def _finite(value: float, where: str) -> float:
 def _within(value: Any, ranges: Iterable[Any], where: str) -> Any:
     for allowed in ranges:
         if isinstance(allowed, Range) and value not in allowed:
-            raise UsageError(f"{where} = {value:,g}: expected a number {allowed}")
+            raise UsageError(f"{where} = {_exact(value)}: expected a number {allowed}")
     return value
 
 
@@ -220,7 +228,7 @@ def _parse(text: str, hint: Any, where: str) -> Any:
         return None
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # no TOML, or a number of more than 4300 digits
         return _convert(text, hint, where)
     try:
         return _convert(value, hint, where)

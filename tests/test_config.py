@@ -282,6 +282,13 @@ def test_every_number_of_a_training_has_a_range(run: AutoencoderRun | DiTRun) ->
         (["train.clip_norm=0"], "train.clip_norm = 0: expected a number above 0"),
         (["train.adam_rate=inf"], "train.adam_rate = inf: expected a finite number"),
         (["seed=-1"], "seed = -1: expected a number at least 0"),
+        (
+            ["seed=9223372036854775808"],
+            "= 9,223,372,036,854,775,808: expected a number at least 0 and below 9,223,372,03",
+        ),
+        ([f"seed={10**400}"], "seed = a number of 1329 bits: expected a number at least 0"),
+        (["seed=" + "1" * 5000], "expected int, got str"),
+        (["model.width=1048577"], "model.width = 1,048,577: expected a number at least 1 and at most 1,048,576"),
         (["defaults.fps=0"], "defaults.fps = 0: expected a number at least 0.01 and at most 240"),
         ([f"captions.{level}=0" for level in ("tags", "sentence", "paragraph", "story")], "must be above 0"),
     ],

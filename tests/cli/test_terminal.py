@@ -144,11 +144,11 @@ def test_errors_name_strange_files_visibly_and_in_one_line(tmp_path: Path) -> No
         ("world", "stage", "--count", "5", "--scope", "small", "--out", "o", "--workers", "1000000"),
         ("world", "table", "--count", "5", "--out", "o", "--workers", "1000000"),
         ("generate", "a ball", "--count", "1000000000"),
-        ("train", "dit", "--preset", "tiny", "--dry-run", "--seed", "1" + "0" * 40),
+        ("train", "dit", "--preset", "tiny", "--dry-run", "--seed", "9223372036854780000"),
     ],
 )
 def test_numbers_beyond_all_bounds_are_refused_before_work(words: tuple[str, ...]) -> None:
-    assert "0000" in refused(*words, status=2)
+    assert "0000" in refused(*words, status=2).replace(",", "")
 
 
 def test_no_option_takes_what_is_no_finite_number() -> None:
