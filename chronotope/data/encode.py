@@ -39,7 +39,7 @@ from chronotope.manifest import LeftOut, Source, described, identify, manifest_h
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.progress import Progress
-from chronotope.sealed import write_sealed
+from chronotope.sealed import check_seal, write_sealed
 from chronotope.storage import locked, read_json, remove_partials, write_atomically
 
 __all__ = ["Encoded", "encode_dataset", "find_worlds"]
@@ -305,6 +305,7 @@ class _Writer:
             if not self._knows_any(clips):
                 other = f"latents of other clips, those of {self.before.get('data')}"
         if other:
+            check_seal(self.before, self.header, f"delete the folder {self.out} and run the command again")
             raise UsageError(f"{self.out} holds {other}; give another --out or delete the folder")
 
     def _knows_any(self, clips: Sequence[Clip]) -> bool:

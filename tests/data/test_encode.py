@@ -378,6 +378,11 @@ def test_an_edited_header_is_never_read(clips: Path, tmp_path: Path) -> None:
     header.write_text(json.dumps({**json.loads(header.read_text()), "worlds": ["stage small"]}))
     with pytest.raises(FileProblem, match=r"latents\.json is damaged or was edited.*chronotope encode"):
         LatentDataset([tmp_path / "lat"])
+    encode(clips)  # as the message says
+    assert LatentDataset([tmp_path / "lat"]).about[0]["worlds"] == []
+    header.write_text(json.dumps({**json.loads(header.read_text()), "channels": 8}))
+    with pytest.raises(FileProblem, match=r"does not fit its seal; delete the folder .*lat and run the command again"):
+        encode(clips)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs pipes with names and names of bytes")
