@@ -36,6 +36,9 @@ from chronotope.train.state import Precision, TrainState, autocast, random_gener
 __all__ = ["AutoencoderRun", "AutoencoderTraining", "reconstruct_windows", "train_autoencoder"]
 
 
+ROUNDING = 1 / 12  # the mean square error of rounding to whole levels
+
+
 @dataclass(frozen=True)
 class AutoencoderTraining:
     """Length of the training, learning rates and the weights of the terms of the loss.
@@ -209,7 +212,9 @@ def validate(model: Autoencoder, pool: PixelPool, seed: int, batches: int = 8) -
             rows = torch.cat([windows[:6, 0].float(), pixels[:6, 0]], dim=1)
             picture = rearrange(rows, "b h w c -> h (b w) c").to(torch.uint8).cpu()
     assert picture is not None
-    found = {"psnr": float(10 * torch.log10(255**2 / torch.cat(errors)).mean())}
+    # a window that comes back to the bit has the error of rounding, not none: its PSNR would be infinite
+    means = torch.cat(errors).clamp(min=ROUNDING)
+    found = {"psnr": float(10 * torch.log10(255**2 / means).mean())}
     if all_moving := torch.cat(moving).numel():
         found["psnr_moving"] = decibels(float(torch.cat(moving).sum()) / all_moving)
     return found, picture

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from chronotope import train
 from chronotope.checkpoint import load_tensors
 from chronotope.config import override
 from chronotope.data.clips import find_clips
@@ -369,3 +370,12 @@ def test_captions_that_are_cut_and_levels_without_a_share_are_said(run):
     dataset.clips = [replace(long, captions={"sentence": ["a ball"]}), replace(long, captions={"story": ["a ball"]})]
     (alone,) = caption_notes(dataset, tokenizer, off)
     assert alone.startswith("note: 1 clip has captions of levels with a share of 0 alone (sentence, tags)")
+
+
+def test_windows_that_come_back_to_the_bit_have_a_finite_psnr(clips, run, monkeypatch):
+    monkeypatch.setattr(
+        train.autoencoder, "reconstruct_windows", lambda model, windows, generator: (windows, None, None)
+    )
+    pool = load_pool([find_clips(clips)], AUTOENCODER.pool, seed=0)
+    found, _ = train.autoencoder.validate(load_autoencoder(run), pool, seed=0, batches=2)
+    assert found["psnr"] == pytest.approx(10 * math.log10(255**2 * 12))
