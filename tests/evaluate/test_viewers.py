@@ -1,0 +1,40 @@
+"""Agreement with viewers: the sample, the sheets, and kappa in closed form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.viewers import VERDICTS, agreement, chosen_cases, report, sheet
+from chronotope.media import video
+
+
+def test_kappa_is_one_where_all_agree_and_zero_where_answers_are_independent() -> None:
+    assert agreement([True, False], [True, False])[1] == 1.0
+    assert agreement([True, True, False, False], [True, False, True, False])[1] == 0.0
+    assert agreement([True, False], [False, True])[1] == -1.0
+
+
+def test_the_stored_verdicts_are_of_the_sample_and_give_the_published_agreement() -> None:
+    rows = json.loads(VERDICTS.read_text())["videos"]
+    cases = chosen_cases()
+    assert {row["id"] for row in rows} == {case.id for case in cases}
+    assert len({repr(case.spec) for case in cases}) == len(rows) == 200
+    text = report(rows, [row["checks"] for row in rows])
+    assert "viewer A and viewer B agree on 88.5%" in text and text.count("kappa") == 3
+    assert agreement([row["A"]["good"] for row in rows], [row["B"]["good"] for row in rows])[1] == pytest.approx(
+        0.77, abs=0.005
+    )
+
+
+def test_a_sheet_shows_every_video_with_its_frames(tmp_path: Path) -> None:
+    cases = chosen_cases(2)
+    for number, case in enumerate(cases):
+        (tmp_path / case.file).parent.mkdir(parents=True, exist_ok=True)
+        video.write(tmp_path / case.file, np.full((9, 48, 64, 3), 40 + 100 * number, np.uint8), 8.0)
+    drawn = sheet(cases, tmp_path, 1)
+    assert drawn.shape[1:] == (8 * 190, 3)
+    assert {40, 140} <= {int(value) for value in np.unique(drawn.round(-1))}
