@@ -42,6 +42,7 @@ _ROWS = (
     Failure("OBJ-DUP", "duplicate", 4, "two patches of one kind for a quarter of a second or more"),
     Failure("ID-COL", "colour drift", 3, "the colours of the first and the last quarter differ visibly"),
     Failure("ID-SHP", "changed into another thing", 3, "a thing of another kind replaces it for the next three frames"),
+    Failure("ID-FRM", "malformed", 3, "lacks a part, has one twice or is a lump in a quarter of its frames"),
     Failure("ID-SWP", "identity swap", 4, "after two actors cross, each continues where the other should"),
     Failure("PRM-OCC", "lost out of sight", 4, "does not come back from behind a thing or from outside the frame"),
     Failure("PRM-RET", "wrong return", 4, "comes back in another place, kind, colour or size, or half a second off"),

@@ -16,7 +16,7 @@ from chronotope.worlds.stage.simulate import simulate
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.tracks import Scene
 
-__all__ = ["StageClip", "Truth", "render"]
+__all__ = ["StageClip", "Truth", "backdrop_frames", "render"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +82,11 @@ def render(spec: Spec) -> StageClip:
         for i in lamps:
             _apply_light(frames[t], views[i], t, float(scene.light[t]))
     return StageClip(frames, masks, _truth(spec, views, whole, visible, scene))
+
+
+def backdrop_frames(spec: Spec) -> np.ndarray:
+    """Draw the same frames without actors and strokes, in full light."""
+    return _backdrop_frames(spec, camera_path(spec, simulate(spec).tracks))
 
 
 _DARK = (0.26, 0.28, 0.42)  # factors of red, green and blue in a dark room

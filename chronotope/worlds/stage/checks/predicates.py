@@ -34,6 +34,7 @@ from chronotope.worlds.stage.checks.detector import Detector, scaled
 from chronotope.worlds.stage.checks.drift import MIN_SECONDS, check_drift, gradients
 from chronotope.worlds.stage.checks.identity import identity_checks
 from chronotope.worlds.stage.checks.interactions import MEETINGS, interaction_checks
+from chronotope.worlds.stage.checks.likeness import check_form, stands_malformed
 from chronotope.worlds.stage.checks.permanence import (
     MAX_SIZE_CHANGE,
     MIN_GROWTH,
@@ -97,7 +98,9 @@ def _actor_checks(scene: TrackedClip, index: int, track: TrackedActor) -> Iterat
     shown = visible >= MIN_SHOWN
     seen = track.trail.seen_share >= MIN_SEEN_SHARE * shown.mean()
     there = track.found.any() and (seen or steadily_seen(track.found, persistent_frames(scene.spec.fps)))
-    missing = None if there else ("TXT-CNT", int(np.argmax(shown)))
+    missing = None
+    if not there:
+        missing = ("ID-FRM" if stands_malformed(scene) else "TXT-CNT", int(np.argmax(shown)))
     predicates = tuple(_predicates(scene, index, track))
     yield Check.of("is there", missing, track.actor.id)
     for name, evaluate in predicates:
@@ -125,6 +128,8 @@ def _predicates(scene: TrackedClip, index: int, track: TrackedActor) -> Predicat
     yield from permanence_checks(scene, index, track)
     yield from absence_checks(scene, track)
     yield from identity_checks(scene, index, track)
+    if "spin" not in kinds:  # the detector knows upright drawings
+        yield "keeps its form", partial(check_form, scene, index)
     yield "is one", lambda: first_run("OBJ-DUP", track.doubles, scene.spec.fps)
     if scene.num_frames > 1:
         all_kinds = event_kinds(events, away)

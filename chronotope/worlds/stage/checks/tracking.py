@@ -32,6 +32,7 @@ __all__ = [
     "Predicates",
     "TrackedActor",
     "TrackedClip",
+    "largest_patch",
     "overlaps",
     "track_actors",
     "true_way",
@@ -180,7 +181,7 @@ def _track_actor(
     hidden_by_overlap: Bool[np.ndarray, " t"],
 ) -> TrackedActor:
     areas = np.where(trail.found, trail.cells.sum(axis=(1, 2)), np.nan)
-    rest = np.array([_largest(cells) for cells in (probability >= MIN_PROBABILITY) & ~trail.cells])
+    rest = np.array([largest_patch(cells) for cells in (probability >= MIN_PROBABILITY) & ~trail.cells])
     # Where the actor is not found its area is NaN, the comparison false, and no patch a duplicate.
     doubles = (rest >= MIN_STRANGER_CELLS) & (rest >= MIN_DUPLICATE_SHARE * areas)
     edge = trail.cells[:, [0, -1]].any(axis=(1, 2)) | trail.cells[:, :, [0, -1]].any(axis=(1, 2))
@@ -192,7 +193,7 @@ def _track_actor(
     return TrackedActor(actor, trail, areas, doubles, np.asarray(edge), np.asarray(near), touched)
 
 
-def _largest(cells: Bool[np.ndarray, "rows columns"]) -> int:
+def largest_patch(cells: Bool[np.ndarray, "rows columns"]) -> int:
     """Return the size of the largest connected patch, in cells."""
     count, _, stats, _ = cv2.connectedComponentsWithStats(cells.astype(np.uint8), connectivity=8)
     return int(stats[1:, cv2.CC_STAT_AREA].max()) if count > 1 else 0

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 
 from chronotope.geometry import Frames
@@ -18,6 +19,7 @@ from chronotope.worlds.stage.checks.tracking import overlaps, truth_of
 from chronotope.worlds.stage.faults.edits import OPPOSITE, changed, played, steady_actors, without
 from chronotope.worlds.stage.occlusion import Absence, absences
 from chronotope.worlds.stage.reappearance import FAST, SLOW
+from chronotope.worlds.stage.render import backdrop_frames, render
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import RETURN_OF, Event, Spec
 from chronotope.worlds.stage.sprites import aspect
@@ -142,6 +144,18 @@ def _reshaped(spec: Spec, rng: np.random.Generator) -> Frames | None:
     return splice(played(spec), played(other), moment)
 
 
+def _halved(spec: Spec, rng: np.random.Generator) -> Frames | None:
+    """Leave out the left or the right half of an actor."""
+    actor = pick(steady_actors(spec, "spin", "enter", "leave"), rng)
+    if actor is None:
+        return None
+    clip, index, left = render(spec), spec.actors.index(actor), rng.random() < 0.5
+    side = (np.arange(spec.width) < clip.truth.x[:, index, None]) == left
+    whole = [cv2.dilate((mask == index + 1).astype(np.uint8), np.ones((3, 3), np.uint8)) for mask in clip.masks]
+    half = (np.stack(whole) > 0) & side[:, None]
+    return np.where(half[..., None], backdrop_frames(spec), clip.frames)
+
+
 def _sides_exchanged(spec: Spec, rng: np.random.Generator) -> Frames | None:
     """Exchange the places of two actors that are next to each other."""
     event = next((event for event in spec.events if event.kind == "beside"), None)
@@ -185,6 +199,7 @@ IDENTITY_FAULTS: dict[str, Callable[[Spec, np.random.Generator], Frames | None]]
     "PRM-OCC": _never_back,
     "PRM-RET": _back_wrong,
     "ID-SHP": _reshaped,
+    "ID-FRM": _halved,
     "ID-SWP": _exchanged,
     "TXT-REL": _sides_exchanged,
     "TXT-NEG": _back_after_all,
