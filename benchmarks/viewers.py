@@ -5,7 +5,8 @@
     python -m benchmarks.viewers --judge out/viewers    judge them by the present checks, and compare again
 
 A viewer sees eight frames of each video in the order of time, and its prompt, and says whether a person who wrote the
-prompt would accept it. Neither viewer knew the verdicts of the checks or of the other.
+prompt would accept it. Viewers A and B knew neither the verdicts of the checks nor each other's; viewer C knew the
+project, but no verdicts.
 """
 
 from __future__ import annotations
