@@ -24,7 +24,8 @@ from typing import Any
 from benchmarks.jobs import COMMANDS, Command, end_of, fresh, litter, prepare, start, whole_content
 from chronotope import checkpoint
 from chronotope.errors import FileProblem
-from chronotope.storage import read_jsonl, write_json
+from chronotope.jsonl import read_jsonl
+from chronotope.storage import write_json
 
 __all__ = ["damage_checkpoints", "kill_commands", "main"]
 

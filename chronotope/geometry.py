@@ -58,9 +58,9 @@ class Geometry:
 
     def __post_init__(self) -> None:
         lengths = self.stride + self.patch_size
-        if min(lengths) < 1 or max(lengths) > MAX_SIDE or self.patch_size[0] != 1:
+        if min(lengths) < 1 or max(lengths) > MAX_FRAMES or self.patch_size[0] != 1:
             raise UsageError(
-                f"stride {self.stride} and patch_size {self.patch_size} must lie between 1 and {MAX_SIDE}, "
+                f"stride {self.stride} and patch_size {self.patch_size} must lie between 1 and {MAX_FRAMES}, "
                 "and a patch spans one slice: patch_size[0] must be 1"
             )
 

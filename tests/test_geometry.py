@@ -143,7 +143,7 @@ def test_sizes_at_the_edge_of_what_is_allowed():
         GEOMETRY.slices(1_000_001)
     assert Geometry((1, 1, 1), (1, 1, 1)).cell == (1, 1)
     for stride, patch_size in (((4, 0, 8), (1, 2, 2)), ((4, 8, 8), (1, 0, 2)), ((4, 8, 8), (2, 2, 2))):
-        with pytest.raises(UsageError, match="must be positive"):
+        with pytest.raises(UsageError, match="must lie between 1 and 1000000"):
             Geometry(stride, patch_size)
     GEOMETRY.positions((Slice(0, 1),), 16, 16, 0.5)
     with pytest.raises(UsageError, match="fps must be above 0"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.viewers import VERDICTS, agreement, chosen_cases, report, sheet
+from chronotope.evaluate.suite import make_suite
 from chronotope.media import video
 
 
@@ -31,7 +32,7 @@ def test_the_stored_verdicts_are_of_the_sample_and_give_the_published_agreement(
 
 
 def test_a_sheet_shows_every_video_with_its_frames(tmp_path: Path) -> None:
-    cases = chosen_cases(2)
+    cases = make_suite("smoke")[:2]
     for number, case in enumerate(cases):
         (tmp_path / case.file).parent.mkdir(parents=True, exist_ok=True)
         video.write(tmp_path / case.file, np.full((9, 48, 64, 3), 40 + 100 * number, np.uint8), 8.0)
