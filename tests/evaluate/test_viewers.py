@@ -19,20 +19,22 @@ def test_kappa_is_one_where_all_agree_and_zero_where_answers_are_independent() -
     assert agreement([True, False], [False, True])[1] == -1.0
 
 
-def test_the_stored_verdicts_are_of_the_sample_and_give_the_published_agreement() -> None:
+def test_the_stored_verdicts_give_the_published_agreement() -> None:
     rows = json.loads(VERDICTS.read_text())["videos"]
-    cases = chosen_cases()
-    assert {row["id"] for row in rows} == {case.id for case in cases}
-    assert len({repr(case.spec) for case in cases}) == len(rows) == 200
+    assert len({row["id"] for row in rows}) == len(rows) == 200
     text = report(rows, [row["checks"] for row in rows])
     assert "viewer A and viewer B agree on 88.5%" in text and text.count("kappa") == 3
-    assert agreement([row["A"]["good"] for row in rows], [row["B"]["good"] for row in rows])[1] == pytest.approx(
-        0.77, abs=0.005
-    )
+
+
+@pytest.mark.slow
+def test_the_sample_is_drawn_again() -> None:
+    rows, cases = json.loads(VERDICTS.read_text())["videos"], chosen_cases()
+    assert {row["id"] for row in rows} == {case.id for case in cases}
+    assert len({repr(case.spec) for case in cases}) == 200
 
 
 def test_a_sheet_shows_every_video_with_its_frames(tmp_path: Path) -> None:
-    cases = make_suite("smoke")[:2]
+    cases = [case for case in make_suite("smoke") if case.spec.num_frames > 1][:2]
     for number, case in enumerate(cases):
         (tmp_path / case.file).parent.mkdir(parents=True, exist_ok=True)
         video.write(tmp_path / case.file, np.full((9, 48, 64, 3), 40 + 100 * number, np.uint8), 8.0)
