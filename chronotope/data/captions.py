@@ -112,10 +112,10 @@ def decode_text(path: Path, say: Say = lambda _: None) -> str:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _decoded(path, data[len(mark) :], encoding)
-    if b"\0" in data:  # ASCII letters in UTF-16 have zeros in every second place
+    if data.count(0) * 8 > len(data):  # ASCII letters in UTF-16 have zeros in every second place
         return _decoded(path, data, "utf-16-be" if data[::2].count(0) > data[1::2].count(0) else "utf-16-le")
     try:
-        return data.decode("utf-8")
+        return _decoded(path, data, "utf-8") if b"\0" in data else data.decode("utf-8")
     except UnicodeDecodeError:
         text = _decoded(path, data, "cp1252")
         say("read as Windows-1252, because it is not UTF-8; save it as UTF-8 if letters are wrong")

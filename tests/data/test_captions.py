@@ -221,3 +221,9 @@ def test_a_clip_with_the_longest_name_has_no_caption_or_a_short_one(tmp_path: Pa
     assert read_captions(clip) == {}
     clip.with_suffix(".txt").write_text("a red ball")
     assert read_captions(clip) == {"sentence": ("a red ball",)}
+
+
+def test_one_zero_byte_makes_no_utf_16(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"a red\0 ball rolls")
+    with pytest.raises(FileProblem, match=r"a\.txt holds zero bytes"):
+        read_captions(tmp_path / "a.mp4")
