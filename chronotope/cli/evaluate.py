@@ -237,7 +237,10 @@ def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
     clips, rows = [clip for folder in data for clip in find_clips(folder)], []
     with progress("through the autoencoder", "clips") as report:
         for number, clip in enumerate(clips, start=1):
-            frames = video.read(clip.path).frames
+            content = video.read(clip.path)
+            if content.damage:
+                say(f"note: {clip.path}: {content.damage}")
+            frames = content.frames
             found = measure_reconstruction(autoencoder, geometry, frames, len(frames))
             scores = {name: getattr(found, name) for name in SCORES}
             rows.append(

@@ -274,7 +274,10 @@ def check_memory(paths: Sequence[Path], fps: float) -> None:
 
 def _read_clip(path: Path, fps: float) -> Frames:
     """Read a clip that `check_memory` has approved, whatever the size of its file."""
-    return video.read(path, fps=fps, square_pixels=True, max_bytes=video.MAX_READ_BYTES).frames
+    content = video.read(path, fps=fps, square_pixels=True, max_bytes=video.MAX_READ_BYTES)
+    if content.damage:
+        say(f"note: {path}: {content.damage}")
+    return content.frames
 
 
 def _read_mask(path: Path, fps: float) -> Mask:

@@ -244,7 +244,10 @@ def reconstruct(
             done += len(original)
             report(done, num_frames)
 
-        found = measure_reconstruction(autoencoder, geometry, video.stream(source, seconds=seconds), num_frames, watch)
+        frames = video.stream(source, seconds=seconds)
+        found = measure_reconstruction(autoencoder, geometry, frames, num_frames, watch)
+    if frames.damage:
+        say(f"note: {source}: {frames.damage}")
     if to_picture:
         video.write_image(output, pairs[0], origin, allow)
     # JSON has no infinity: an exact reconstruction has no PSNR.

@@ -14,6 +14,7 @@ from chronotope.data.rendered import listed_files
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.manifest import identify, manifest_hash, read_manifest, source_of
 from chronotope.media import video
+from chronotope.media.damage import DAMAGE_ADVICE
 from chronotope.progress import Progress
 from chronotope.sealed import has_seal, read_sealed
 from chronotope.storage import file_sha256
@@ -66,14 +67,18 @@ def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str]) 
     try:
         content = identify(clip.path, clip.file).sha256
         info = video.probe(clip.path)
-        for _ in video.stream(clip.path):
-            pass
+        frames = video.stream(clip.path)
+        total = sum(frame.nbytes for frame in frames)
     except ChronotopeError as problem:
         yield Finding(str(problem), "replace or remove the file")
         return
     if content in by_content:
         yield Finding(f"{clip.file} has the same content as {by_content[content]}", "remove one", serious=False)
     by_content.setdefault(content, clip.file)
+    if total > video.most_read_bytes(clip.path.stat().st_size):
+        yield Finding(f"{clip.file} is too long to encode: {total / 2**30:.3g} GiB of pixels", "cut it")
+    if frames.damage:
+        yield Finding(f"{clip.file}: {frames.damage}", DAMAGE_ADVICE)
     for remark in info.remarks:
         yield Finding(f"{clip.file}: {remark}", serious=False)
     if info.variable_frame_rate:

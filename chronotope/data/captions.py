@@ -1,9 +1,10 @@
 """The files beside a clip -> its captions by level of detail, as people and programs save them.
 
 `NAME.json` holds {"captions": {level: [texts]}}, {"caption": text}, {"text": text}, {"prompt": text}, a list of texts,
-one text, or a story, a list of [seconds, text]. `NAME.txt` and `NAME.mp4.txt` hold one text, a `sentence`. Text is
-UTF-8 with or without a byte order mark, UTF-16, or Windows-1252. Where several files or keys hold captions, the first
-of this order is used, and the others are named.
+one text, or a story, a list of [seconds, text]. `NAME.txt` and `NAME.mp4.txt` hold one text, a `sentence`, or the same
+JSON. Line ends are spaces, and characters that no text has are left out. Text is UTF-8 with or without a byte order
+mark, UTF-16, or Windows-1252. Where several files or keys hold captions, the first of this order is used, and the
+others are named.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,7 +68,7 @@ def read_captions(path: Path, note: Note = lambda _: None) -> Captions:
             note(CaptionNote(file, reason))
 
         text = decode_text(file, say)
-        found = _from_json(file, text, say) if file.suffix.lower() == ".json" else captions_of(text, str(file))
+        found = _from_json(file, text, say) if file.suffix.lower() == ".json" else _from_text(file, text, say)
         if used is None and found:
             used, captions = file, found
         elif used is not None and not _all_texts(found) <= _all_texts(captions):
@@ -132,6 +134,18 @@ def _decoded(path: Path, data: bytes, encoding: str) -> str:
     return text
 
 
+def _from_text(file: Path, text: str, say: Say) -> Captions:
+    if text.lstrip().startswith(("{", "[", '"')):
+        try:
+            return _from_json(file, text, say)
+        except FileProblem:  # a text that begins with a quotation mark or a bracket
+            if not text.lstrip().startswith('"'):
+                say("begins like JSON and is none that holds captions; it is read as a text")
+    if len(text.strip().splitlines()) > 1:
+        say("several lines are read as one caption; write several captions into NAME.json, as a list of texts")
+    return captions_of(text, str(file), say)
+
+
 def _from_json(file: Path, text: str, say: Say) -> Captions:
     if not text.strip():
         return {}
@@ -156,14 +170,14 @@ def captions_of(data: Any, where: str, say: Say = lambda _: None) -> Captions:
     `say` receives what is not read of an object: all of it where no key is known, and keys beside the one that is used.
     """
     if not isinstance(data, dict):
-        return _by_level(data, where)
+        return _by_level(data, where, say)
     keys = [key for name in _KEYS for key in data if key.strip().lower() == name]
     if not keys:
         found = ", ".join(map(described, list(data)[:3]))
         say(f"holds no caption ({found or 'it is empty'}); expected captions such as {_EXAMPLE}")
     captions: Captions = {}
     for number, key in enumerate(keys, start=1):
-        if captions := _by_level(data[key], where):
+        if captions := _by_level(data[key], where, say):
             others = [other for other in keys[number:] if not _is_held(data[other], captions)]
             if others:
                 say(f"{described(key)} is read, and {', '.join(map(described, others))}, which holds others, is not")
@@ -179,13 +193,15 @@ def _is_held(data: Any, captions: Captions) -> bool:
         return False
 
 
-def _by_level(data: Any, where: str) -> Captions:
+def _by_level(data: Any, where: str, say: Say = lambda _: None) -> Captions:
     if isinstance(data, dict):
-        levels = {level: _texts(texts, f"{where}, level {level},") for level, texts in data.items()}
+        levels = {
+            level: _texts(texts, f"{where}, level {level},", say, level == "story") for level, texts in data.items()
+        }
         return {level: texts for level, texts in levels.items() if texts}
     if isinstance(data, list) and data and all(map(_is_beat, data)):  # as `generate` writes beside its videos
         return {"story": ("\n".join(f"{seconds}: {' '.join(words.split())}" for seconds, words in data),)}
-    texts = _texts(data, where)
+    texts = _texts(data, where, say)
     return {"sentence": texts} if texts else {}
 
 
@@ -197,14 +213,24 @@ def _is_beat(data: Any) -> bool:
     return isinstance(seconds, int | float) and not isinstance(seconds, bool) and isinstance(words, str)
 
 
-def _texts(data: Any, where: str) -> tuple[str, ...]:
-    """Read one text, a list of texts, or null; texts of spaces alone are left out."""
+def _texts(data: Any, where: str, say: Say, lines: bool = False) -> tuple[str, ...]:
+    """Read one text, a list of texts, or null; texts of spaces alone are left out. With `lines`, line ends stay."""
     if data is None:
         return ()
     texts = [data] if isinstance(data, str) else data
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise FileProblem(f"{where} holds {_short(data)} where a text or a list of texts is expected, as in {_EXAMPLE}")
-    return tuple(text.strip() for text in texts if text.strip())
+    cleaned = [_cleaned(text, say, lines) for text in texts]
+    return tuple(text for text in cleaned if text)
+
+
+def _cleaned(text: str, say: Say, lines: bool) -> str:
+    """Return a text of one line, or with `lines` of several, without control characters and halves of characters."""
+    kept = "".join(char for char in text if char.isspace() or unicodedata.category(char) not in ("Cc", "Cs"))
+    if kept != text:
+        say("holds control characters or halves of characters, which are left out")
+    parts = kept.splitlines() if lines else [kept]
+    return "\n".join(" ".join(part.split()) for part in parts).strip()
 
 
 def _short(data: Any) -> str:

@@ -37,6 +37,7 @@ from chronotope.geometry import Geometry, Slice
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import LeftOut, Source, described, identify, manifest_hash, seal, source_of
 from chronotope.media import video
+from chronotope.media.damage import DAMAGE_ADVICE
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.progress import Progress
 from chronotope.sealed import check_seal, write_sealed
@@ -250,7 +251,10 @@ def _read(path: Path, note: Note) -> video.Video:
         note(
             f"the pixels of {path} are not square; it was resampled from {info.width}x{info.height} to {width}x{height}"
         )
-    return video.read(path, fps=rate, square_pixels=True)
+    content = video.read(path, fps=rate, square_pixels=True)
+    if content.damage:
+        note(f"{path}: {content.damage}; {DAMAGE_ADVICE}")
+    return content
 
 
 def _cut(clip: Clip, num_frames: int, geometry: Geometry, shuffled: float) -> tuple[Slice, ...]:

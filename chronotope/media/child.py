@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.errors import ChronotopeError
+from chronotope.media.damage import DamageLog
 from chronotope.media.files import MediaFile, reason
 from chronotope.media.formats import open_video
 from chronotope.media.frames import TimedFrame, frame_spans, measure_rate, open_source, select_frames
@@ -187,7 +188,7 @@ def _read(file: MediaFile, order: dict[str, Any], channel: _Channel, memory: mma
             _add_meanwhile(slots, frames)
     finally:
         slots.flush()  # what was decoded before the damage is handed over too
-    return {}
+    return {"damage": file.damage.sentence()}
 
 
 def _add_meanwhile(slots: _Slots, frames: Iterator[TimedFrame]) -> None:
@@ -263,24 +264,28 @@ def serve(channel_number: int, memory_number: int, parent: int) -> None:
     memory = mmap.mmap(memory_number, SLOTS * SLOT_BYTES)
     os.close(memory_number)
     os.chdir("/")
+    damage = DamageLog()
+    damage.capture()
     _load_video()
     _limit_everything()
     channel.send({"alive": True})
     while (received := channel.request()) is not None:
         order, descriptor = received
         channel.free = SLOTS
-        message = _answer(order, descriptor, channel, memory)
+        message = _answer(order, descriptor, channel, memory, damage)
         with contextlib.suppress(OSError):
             os.close(descriptor)
         _limit_open_files(OPEN_FILES)
         channel.send({"retire": _peak_bytes() > RETIRE_BYTES, **message, "last": True})
 
 
-def _answer(order: dict[str, Any], descriptor: int, channel: _Channel, memory: mmap.mmap) -> dict[str, Any]:
+def _answer(
+    order: dict[str, Any], descriptor: int, channel: _Channel, memory: mmap.mmap, damage: DamageLog
+) -> dict[str, Any]:
     """Carry out one request, and return the last message: its result, or what is wrong with the file."""
     path = order["path"]
     suffix, size = Path(path).suffix.lower(), os.fstat(descriptor).st_size
-    file = MediaFile(path, suffix, descriptor, size, channel.progress)
+    file = MediaFile(path, suffix, descriptor, size, channel.progress, damage)
     try:
         if is_picture(file):
             load_pillow()
@@ -315,7 +320,8 @@ def _load_video() -> None:
     import av.subtitles.codeccontext
     import av.subtitles.stream
 
-    av.logging.set_libav_level(av.logging.PANIC)
+    av.logging.restore_default_callback()  # which writes to standard error
+    av.logging.set_libav_level(av.logging.ERROR)
 
 
 def _limit_everything() -> None:

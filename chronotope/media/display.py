@@ -26,6 +26,7 @@ FIRST_BYTES = 2**24  # of a block of frames, where the system reserves no more
 HUGE_BYTES = 2**22  # from here on, memory is taken from the system in huge pages, which is faster
 SMALL_BYTES = 2**20  # a block up to this size is copied to ordinary memory
 LINUX_MAP_NORESERVE = 0x4000
+MAX_SENTENCE = 400  # characters of what the decoder reports
 
 
 class DecodedFrame(NamedTuple):
@@ -43,7 +44,8 @@ def _new_frame(height: int, width: int) -> Frame:
 class Reading:
     """The frames of a window of a file, one after the other.
 
-    `allocate` returns the array for a new frame of a height and width.
+    `allocate` returns the array for a new frame of a height and width. After the last frame, `damage` says what the
+    decoder reported and concealed.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Reading:
         check_window(fps, start, seconds)
         self.path = path
         self.rate = self.tick = self.pixel_aspect = self.exact = 1.0
+        self.damage = ""
         self._allocate = allocate
         self._ready: deque[DecodedFrame] = deque()
         self._layout: Layout | None = None
@@ -100,6 +103,7 @@ class Reading:
         while not self._ready:
             message = self._task.receive()
             if message is None:
+                self.damage = str(self._task.result.get("damage", ""))[:MAX_SENTENCE]
                 return
             if "opened" in message:
                 self.rate, self.tick, self.pixel_aspect, self.exact = map(float, message["opened"])

@@ -9,10 +9,11 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chronotope.errors import FileProblem
+from chronotope.media.damage import DamageLog
 
 __all__ = [
     "MAX_FILE_PIXELS",
@@ -99,7 +100,8 @@ def _refuse_irregular(path: str | Path, status: os.stat_result) -> None:
 class MediaFile:
     """An opened file: its path for messages, its suffix in lower case, its descriptor and its size in bytes.
 
-    Whoever decodes it calls `progress` for every packet, which may raise to end the work.
+    Whoever decodes it calls `progress` for every packet, which may raise to end the work, and tells `damage` of every
+    frame.
     """
 
     path: str
@@ -107,6 +109,7 @@ class MediaFile:
     descriptor: int
     size: int
     progress: Callable[[], None] = lambda: None
+    damage: DamageLog = field(default_factory=DamageLog)
 
     def reader(self) -> FileReader:
         """Return a file object at the beginning of the file; several read independently of each other."""

@@ -73,7 +73,6 @@ def open_video(file: MediaFile) -> tuple[av.container.InputContainer, av.VideoSt
     """
     import av
 
-    av.logging.set_libav_level(av.logging.PANIC)
     source = file.reader()
     source.name += file.suffix if file.suffix in SUFFIXES else ""
     try:

@@ -192,12 +192,14 @@ def _decoded(
     stamps: deque[int | None] = deque()
     # AVI has no display times for reordered frames, and some MP4 writers omit them. Timestamps then rise in decoding
     # order and are assigned to frames in display order below.
+    file.damage.begin("" if after_seek else decoder.name)
     suspect = container.format.name == "avi" or "mov" in container.format.name
     in_decoding_order = (
         suspect and track.codec_context.has_b_frames and track.codec_context.name in {*COUNTABLE_CODECS, "mpeg4"}
     )
     try:
         for packet in _packets(container, track, file, after_seek):
+            file.damage.packet(packet.is_keyframe)
             key = packet.pts if key is None else key
             if in_decoding_order and packet.pts is not None and packet.dts is not None:
                 lead = packet.pts - packet.dts if lead is None else lead
@@ -212,6 +214,7 @@ def _decoded(
                 unread = reason(error)  # a capture that begins between keyframes: these frames cannot be decoded
                 continue
             for frame in frames:
+                file.damage.frame(frame.is_corrupt)
                 pixels += frame.width * frame.height
                 check_total_pixels(file, pixels)
                 if in_decoding_order and stamps:

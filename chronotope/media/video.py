@@ -28,10 +28,12 @@ from chronotope.media.writer import VIDEO_FORMATS, VideoWriter, write
 __all__ = [
     "MAX_READ_BYTES",
     "VIDEO_FORMATS",
+    "FrameStream",
     "Video",
     "VideoInfo",
     "VideoWriter",
     "fit",
+    "most_read_bytes",
     "probe",
     "read",
     "read_image",
@@ -51,10 +53,14 @@ MAX_SIDECAR = 2**26  # bytes
 
 @dataclass(frozen=True)
 class Video:
-    """Frames in memory and their rate in frames per second."""
+    """Frames in memory and their rate in frames per second.
+
+    `damage` says which damage the decoder reported and concealed; "" where it reported none.
+    """
 
     frames: Frames
     fps: Number
+    damage: str = ""
 
     @property
     def num_frames(self) -> int:
@@ -108,19 +114,35 @@ def _square_width(width: int, aspect: float) -> int:
 
 def stream(
     path: str | Path, *, fps: Number | None = None, start: Number = 0.0, seconds: Number | None = None
-) -> Iterator[Frame]:
-    """Yield the frames that begin in a window; with `fps`, the frame on screen at every output time."""
-    return _Frames(Reading(path, fps, start, seconds).begin())
+) -> FrameStream:
+    """Yield the frames that begin in a window; with `fps`, the frame on screen at every output time.
+
+    Raises FileProblem at a frame that differs in size from the first.
+    """
+    return FrameStream(Reading(path, fps, start, seconds).begin())
 
 
-class _Frames(Iterator[Frame]):
+class FrameStream(Iterator[Frame]):
     """The pixels of a reading; closing it, or dropping it, ends the decoding."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
+        self.count = 0
+        self.shape = (0, 0)
 
     def __next__(self) -> Frame:
-        return next(self.reading).pixels
+        frame = next(self.reading).pixels
+        self.shape = self.shape if self.count else frame.shape[:2]
+        if frame.shape[:2] != self.shape:
+            self.close()
+            raise _changed_size(self.reading.path, self.count, self.shape)
+        self.count += 1
+        return frame
+
+    @property
+    def damage(self) -> str:
+        """Which damage the decoder reported and concealed; complete after the last frame."""
+        return self.reading.damage
 
     def close(self) -> None:
         self.reading.close()
@@ -144,18 +166,14 @@ def read(
     """
     memory = FrameMemory()
     reading = Reading(path, fps, start, seconds, allocate=memory.append)
-    allowed = max(SMALL_READ_BYTES, reading.file_bytes * PIXELS_PER_BYTE)
-    memory.most_bytes = max_bytes or min(MAX_READ_BYTES, allowed)
+    memory.most_bytes = max_bytes or most_read_bytes(reading.file_bytes)
     times, last = list[float](), 0.0
     try:
         for frame in reading:
             times.append(frame.time)
             last = frame.seconds
     except OtherSizeError:
-        raise FileProblem(
-            f"{path} changes size at frame {len(times)}; all frames must be"
-            f" {memory.shape[1]}x{memory.shape[0]} like the first."
-        ) from None
+        raise _changed_size(path, len(times), memory.shape) from None
     except FullError:
         limit = f"{memory.most_bytes / 2**30:.3g} GiB were full after {times[-1] if times else 0:.0f} seconds"
         raise UsageError(
@@ -164,10 +182,20 @@ def read(
     finally:
         reading.close()
     rate = float(fps or measure_rate(times, last, reading.rate, reading.tick, bool(reading.exact))[0])
-    aspect = reading.pixel_aspect
+    aspect, damage = reading.pixel_aspect, reading.damage
     del reading, frame  # they refer to the last frames, and unused memory can only go back without it
     frames = memory.frames()
-    return Video(_squared(frames, aspect) if square_pixels else frames, rate)
+    return Video(_squared(frames, aspect) if square_pixels else frames, rate, damage)
+
+
+def _changed_size(path: str | Path, number: int, shape: tuple[int, ...]) -> FileProblem:
+    height, width = shape
+    return FileProblem(f"{path} changes size at frame {number}; all frames must be {width}x{height} like the first.")
+
+
+def most_read_bytes(file_bytes: int) -> int:
+    """Return how many bytes of pixels `read` accepts for a file of this size."""
+    return min(MAX_READ_BYTES, max(SMALL_READ_BYTES, file_bytes * PIXELS_PER_BYTE))
 
 
 def read_image(path: str | Path, *, square_pixels: bool = False) -> Frame:

@@ -227,3 +227,32 @@ def test_one_zero_byte_makes_no_utf_16(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"a red\0 ball rolls")
     with pytest.raises(FileProblem, match=r"a\.txt holds zero bytes"):
         read_captions(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "said"),
+    [
+        ('{"caption": "a red ball"}', {"sentence": ("a red ball",)}, ""),
+        (' ["a red ball", "a ball"]\n', {"sentence": ("a red ball", "a ball")}, ""),
+        ('"a red ball"', {"sentence": ("a red ball",)}, ""),
+        ('"A ball!" she said', {"sentence": ('"A ball!" she said',)}, ""),
+        ("{a red ball}", {"sentence": ("{a red ball}",)}, "begins like JSON"),
+        ('{"fps": 8}', {}, "holds no caption"),
+        ("a red ball\na blue ball\n", {"sentence": ("a red ball a blue ball",)}, "several lines are read as one"),
+        ("a red ball\r\n", {"sentence": ("a red ball",)}, ""),
+        ("a red\rball", {"sentence": ("a red ball",)}, "several lines are read as one"),
+        ("a \x1b[31mred\x07  ball", {"sentence": ("a [31mred ball",)}, "control characters"),
+        ('{"caption": "a \\ud800ball"}', {"sentence": ("a ball",)}, "halves of characters"),
+    ],
+)
+def test_a_text_file_holds_one_text_or_json(tmp_path: Path, text: str, expected: object, said: str) -> None:
+    """What is read otherwise than it stands is said; what is read as it stands is not."""
+    (tmp_path / "a.txt").write_bytes(text.encode())
+    notes: list[CaptionNote] = []
+    assert read_captions(tmp_path / "a.mp4", notes.append) == expected
+    assert [said in note.reason for note in notes] == [True] * bool(said)
+
+
+def test_the_lines_of_a_story_stay(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"captions": {"story": "0: a\n1:  b", "sentence": "a\nb"}}))
+    assert read_captions(tmp_path / "a.mp4") == {"story": ("0: a\n1: b",), "sentence": ("a b",)}

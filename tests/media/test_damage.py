@@ -141,3 +141,45 @@ def test_libav_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> No
     with pytest.raises(FileProblem):
         video.read(cut(path, 0.9))
     assert capfd.readouterr() == ("", "")
+
+
+CHECKED = {  # share of spoiled files that a decoder must notice; formats without redundancy hide nearly all damage
+    "a.avi": ({"codec": "mpeg4"}, 0.8),
+    "a.mkv": ({"codec": "ffv1", "muxer": "matroska"}, 1.0),
+    "a.mp4": ({"codec": "libx264"}, 0.2),
+}
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_damage_that_a_decoder_conceals(name: str, tmp_path: Path) -> None:
+    """Bytes overwritten in the middle leave the number of frames as it was: `damage` says that frames are spoiled."""
+    noise = np.random.default_rng(0).integers(0, 255, (30, 48, 64, 3), np.uint8)
+    options, least = CHECKED[name]
+    path = encode(tmp_path / name, noise, **options)  # type: ignore[arg-type]
+    whole = video.read(path)
+    assert whole.damage == ""
+    data, rng, spoiled, noticed = path.read_bytes(), np.random.default_rng(1), 0, 0
+    for _ in range(12):
+        at = int(len(data) * rng.uniform(0.2, 0.8))
+        path.write_bytes(data[:at] + rng.bytes(200) + data[at + 200 :])
+        try:
+            frames = video.stream(path)
+            different = not np.array_equal(np.stack(list(frames)), whole.frames)
+        except FileProblem:
+            continue
+        spoiled += different
+        noticed += different and bool(frames.damage)
+    assert spoiled >= 4
+    assert noticed >= least * spoiled
+
+
+def test_whole_files_report_no_damage(tmp_path: Path) -> None:
+    """Every container, also one that is read from a later start and one that begins between two key frames."""
+    for name, options in CONTAINERS.items():
+        path = encode(tmp_path / name, numbered(40), **options)
+        assert video.read(path).damage == "", name
+        assert video.read(path, start=0.5, seconds=0.5).damage == "", name
+    path = encode(tmp_path / "b.ts", numbered(60), muxer="mpegts", options={"g": "20", "bf": "0", "sc_threshold": "0"})
+    data = path.read_bytes()
+    path.write_bytes(data[188 * (len(data) // 188 // 2) :])
+    assert video.read(path).damage == ""

@@ -1,0 +1,78 @@
+"""`check` finds before any work what `encode` would leave out, or take with a note."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from chronotope.data.audit import audit_dataset
+from chronotope.data.encode import encode_dataset
+from chronotope.geometry import Geometry
+from chronotope.media import video
+from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+
+CONFIG = AutoencoderConfig(widths=(8, 12), encoder_blocks=(1, 1), decoder_blocks=(1, 1), channels=4)
+
+
+def encode(clips: Path) -> tuple[dict[str, str], list[str]]:
+    """Return the clips that are left out with the reasons, and the notes."""
+    torch.manual_seed(0)
+    notes: list[str] = []
+    found = encode_dataset(clips, clips.parent / "lat", Autoencoder(CONFIG).eval(), Geometry(), note=notes.append)
+    return {item.key: item.reason for item in found.left_out}, notes
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """A folder with one whole clip."""
+    folder = tmp_path / "d"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (12, 64, 64, 3), np.uint8)
+    video.write(folder / "whole.mkv", noise, 8.0)
+    (folder / "whole.txt").write_text("noise")
+    return folder
+
+
+def test_a_whole_folder_is_found_whole(clips: Path) -> None:
+    assert list(audit_dataset(clips)) == []
+    assert encode(clips) == ({}, [])
+
+
+def test_pages_of_different_sizes(clips: Path) -> None:
+    """The reason that `encode` gives is the one that `check` gives."""
+    first, *others = (Image.new("RGB", (side, side)) for side in (32, 32, 48))
+    first.save(clips / "pages.tiff", save_all=True, append_images=others)
+    (clips / "pages.txt").write_text("pages")
+    left_out, _ = encode(clips)
+    findings = [finding for finding in audit_dataset(clips) if finding.serious]
+    assert "changes size at frame 2; all frames must be 32x32" in left_out["d/pages"]
+    assert [finding.what for finding in findings] == list(left_out.values())
+
+
+def test_more_pixels_than_encode_takes(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "SMALL_READ_BYTES", 10_000)
+    monkeypatch.setattr(video, "PIXELS_PER_BYTE", 0)
+    (finding,) = audit_dataset(clips)
+    assert finding.serious and "whole.mkv is too long to encode" in finding.what
+    with pytest.raises(Exception, match="too long to hold in memory"):
+        encode(clips)
+
+
+def test_concealed_damage_is_said(clips: Path) -> None:
+    """A spoiled frame is taken with a note, and `check` calls it wrong."""
+    path = clips / "whole.mkv"
+    data = path.read_bytes()
+    for start in range(len(data) // 4, len(data), len(data) // 16):
+        path.write_bytes(data[:start] + bytes(60) + data[start + 60 :])
+        if video.read(path).damage:
+            break
+    (finding,) = audit_dataset(clips)
+    assert finding.serious and "whole.mkv: the decoder h264 reports damage" in finding.what
+    left_out, notes = encode(clips)
+    assert not left_out
+    (note,) = notes
+    assert "the decoder h264 reports damage" in note and "re-encode it with ffmpeg" in note
