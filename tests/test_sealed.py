@@ -19,6 +19,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.report import read_report, write_report
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder
+from chronotope.presets import find_preset
 from chronotope.sealed import check_seal, has_seal, read_sealed, seal, write_sealed
 from chronotope.storage import read_json, write_json
 from chronotope.worlds.write import DatasetRequest, write_dataset
@@ -103,11 +104,17 @@ def test_an_evaluation_without_its_report_is_no_dataset(tmp_path: Path) -> None:
 
 def test_only_folders_of_clips_are_encoded_and_never_into_themselves(tmp_path: Path) -> None:
     clips = save_clips(tmp_path / "clips")
+    before = sorted(path.name for path in clips.rglob("*"))
     autoencoder, geometry = Autoencoder(AUTOENCODER), Geometry()
     for out in (clips, clips / "latents"):
         with pytest.raises(UsageError, match=r"lies in .*clips, the folder of the clips"):
             encode_dataset(clips, out, autoencoder, geometry)
-    assert not (clips / "latents").exists() and not (clips / "latents.json").exists()
+    preset = find_preset("tiny")
+    with pytest.raises(UsageError, match=r"lies in .*clips, the folder of the clips"):
+        training.run_autoencoder(preset.autoencoder, [clips], clips)
+    with pytest.raises(UsageError, match=r"lies in .*clips, the folder of the clips"):
+        training.run_dit(preset.dit, [clips], clips / "run", "small", None)
+    assert sorted(path.name for path in clips.rglob("*")) == before
     for what, name in (("latents", "latents.json"), ("a run", "dit/log.jsonl"), ("a model", "model.json")):
         folder = save_clips(tmp_path / what)
         (folder / name).parent.mkdir(exist_ok=True)

@@ -20,6 +20,7 @@ from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.use import device
 from chronotope.config import override, to_dict
 from chronotope.data.audit import audit_freshness
+from chronotope.data.clips import check_outside
 from chronotope.data.encode import Encoded, encode_dataset, find_worlds
 from chronotope.data.latents import LatentDataset, fingerprint, read_index
 from chronotope.errors import FileProblem, UsageError
@@ -109,6 +110,7 @@ def run_autoencoder(
                 "take the preset it was trained with"
             )
     for folder in data:
+        check_outside(out, folder)
         if (folder / "latents.json").is_file():
             raise UsageError(f"{folder} holds latents; the autoencoder is trained on the videos they were made from")
         find_worlds(folder, lambda sentence: say(f"note: {sentence}"))  # of a split that is meant for evaluation
@@ -125,6 +127,11 @@ def run_dit(
     With `start_from`, training starts from that model's transformer and uses its autoencoder. Returns the run and how
     many clips were left out, because they cannot be read.
     """
+    for folder in data:
+        if not folder.is_dir():
+            raise FileProblem(f"{folder} is no folder; give folders of clips or of latents with --data")
+        if not (folder / "latents.json").is_file():
+            check_outside(out, folder)
     with _writing(out / "dit"):
         return _run_dit(config, data, out, autoencoder_from, start_from)
 
@@ -137,9 +144,6 @@ def _run_dit(
     if start is not None:
         model_description(start, "dit")  # refuses what is no transformer
         check_compatible(config, start)
-    for folder in data:
-        if not folder.is_dir():
-            raise FileProblem(f"{folder} is no folder; give folders of clips or of latents with --data")
     if ranks.first:
         _provide_autoencoder(out, autoencoder_from or start_from)
     wait_for_all(ranks)

@@ -35,7 +35,7 @@ class Finding:
     serious: bool = True
 
     def __str__(self) -> str:
-        return f"{self.what}; {self.mend}" if self.mend and self.mend not in self.what else self.what
+        return f"{self.what.rstrip('.')}; {self.mend}" if self.mend and self.mend not in self.what else self.what
 
 
 def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ __all__ = [
     "Clip",
     "Folder",
     "check_complete",
+    "check_outside",
     "find_clips",
     "first_names",
     "read_datasets",
@@ -71,6 +72,12 @@ class Folder:
             f"{self.path}: {_files(names)} left out, {reason}: {first_names(names)}"
             for reason, names in self.left_out.items()
         ]
+
+
+def check_outside(out: Path, data: Path) -> None:
+    """Raise UsageError where an output lies among the clips: its files would be taken for clips, or hide them."""
+    if out.resolve().is_relative_to(data.resolve()):
+        raise UsageError(f"{out} lies in {data}, the folder of the clips; give another --out")
 
 
 def find_clips(folder: Path) -> tuple[Clip, ...]:

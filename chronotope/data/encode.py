@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from chronotope.data.captions import CaptionNote, Captions, read_captions
-from chronotope.data.clips import Clip, first_names, read_datasets, scan_folder
+from chronotope.data.clips import Clip, check_outside, first_names, read_datasets, scan_folder
 from chronotope.data.latents import (
     clip_of,
     encode_frames,
@@ -98,8 +98,7 @@ def encode_dataset(
         raise UsageError(f"the share of clips that are cut at random places must lie between 0 and 1, got {shuffled}")
     note = note or (lambda _: None)
     folder = scan_folder(data)
-    if out.resolve().is_relative_to(data.resolve()):
-        raise UsageError(f"{out} lies in {data}, the folder of the clips; give another --out")
+    check_outside(out, data)
     for sentence in folder.notes():
         note(sentence)
     about = {

@@ -286,6 +286,7 @@ def _answer(
     path = order["path"]
     suffix, size = Path(path).suffix.lower(), os.fstat(descriptor).st_size
     file = MediaFile(path, suffix, descriptor, size, channel.progress, damage)
+    damage.begin("")  # nothing of an earlier file is said of this one
     try:
         if is_picture(file):
             load_pillow()

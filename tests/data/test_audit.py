@@ -65,6 +65,8 @@ def test_more_pixels_than_encode_takes(clips: Path, monkeypatch: pytest.MonkeyPa
 def test_concealed_damage_is_said(clips: Path) -> None:
     """A spoiled frame is taken with a note, and `check` calls it wrong."""
     path = clips / "whole.mkv"
+    Image.new("RGB", (32, 32)).save(clips / "zzz.png")  # read by the same child afterwards
+    (clips / "zzz.txt").write_text("a picture")
     data = path.read_bytes()
     for start in range(len(data) // 4, len(data), len(data) // 16):
         path.write_bytes(data[:start] + bytes(60) + data[start + 60 :])
