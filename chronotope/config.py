@@ -193,16 +193,20 @@ def _nearest(value: Any, args: tuple[Any, ...], problems: list[UsageError]) -> U
 
 
 def override(obj: T, assignments: Iterable[str]) -> T:
-    """Apply `path=value` settings to a nested frozen dataclass; raise UsageError for unknown paths and wrong types.
+    """Apply `path=value` settings to a nested frozen dataclass; raise UsageError for unknown or repeated paths and
+    wrong types.
 
     Values have TOML syntax; a bare word is a string, and a bare `none` is None where the field may be None.
     """
-    data = to_dict(obj)
+    data, seen = to_dict(obj), dict[str, str]()
     for assignment in assignments:
-        path, sign, text = assignment.partition("=")
+        path, sign, text = map(str.strip, assignment.partition("="))
         if not sign:
             raise UsageError(f"'{assignment}' is not a setting; write path=value, for example train.steps=500")
-        _set(obj, data, path.strip().split("."), text.strip(), path.strip())
+        if path in seen:
+            raise UsageError(f"{path} is set twice, to {seen[path]} and to {text}; set it once")
+        seen[path] = text
+        _set(obj, data, path.split("."), text, path)
     return from_dict(type(obj), data)  # at the end, because settings can be right together and wrong one by one
 
 

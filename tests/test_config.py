@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from chronotope.config import from_dict, override, to_dict
 from chronotope.errors import ChronotopeError, FileProblem, UsageError, suggest
+from chronotope.models.text import MIN_VOCABULARY
 from chronotope.presets import PRESETS, find_preset
 from chronotope.train.autoencoder import AutoencoderRun
 from chronotope.train.config import DiTRun
@@ -201,6 +202,11 @@ def test_a_field_without_default_may_be_none() -> None:
     assert from_dict(Run, {"name": "a"}).seed is None
 
 
+def test_a_setting_is_given_once() -> None:
+    with pytest.raises(UsageError, match=r"train\.steps is set twice, to 1 and to 2; set it once"):
+        override(RUN, ["train.steps=1", "name=x", "train.steps = 2"])
+
+
 def test_override_leaves_the_original() -> None:
     assert override(RUN, ["train.steps=5"]).train.steps == 5
     assert RUN.train.steps == 100
@@ -291,6 +297,13 @@ def test_every_number_of_a_training_has_a_range(run: AutoencoderRun | DiTRun) ->
         (["model.width=1048577"], "model.width = 1,048,577: expected a number at least 1 and at most 1,048,576"),
         (["defaults.fps=0"], "defaults.fps = 0: expected a number at least 0.01 and at most 240"),
         ([f"captions.{level}=0" for level in ("tags", "sentence", "paragraph", "story")], "must be above 0"),
+        (["captions.dropout=1"], "captions.dropout = 1 leaves out every caption"),
+        (["train.decay_from=1"], "train.decay_from = 1: expected a number at least 0 and below 1"),
+        (["train.muon_rate=0", "train.adam_rate=1e-300"], "train.adam_rate = 1e-300 change no weight"),
+        ([f"model.vocabulary_size={MIN_VOCABULARY - 1}"], f"expected at least {MIN_VOCABULARY}"),
+        (["model.max_text_tokens=1"], "model.max_text_tokens = 1: expected a number at least 2"),
+        (["model.patch_size=[1,4,4]"], "geometry.patch_size is [1, 2, 2] and model.patch_size [1, 4, 4]"),
+        (["noise_levels.deviation=0", "noise_levels.flat=0"], "all t would be one number"),
     ],
 )
 def test_a_number_out_of_range_is_named_with_its_range(settings: list[str], expected: str) -> None:
@@ -298,9 +311,23 @@ def test_a_number_out_of_range_is_named_with_its_range(settings: list[str], expe
         override(DiTRun(), settings)
 
 
-def test_a_batch_holds_the_largest_window() -> None:
-    with pytest.raises(UsageError, match=r"pool\.batch_pixels = 1 must hold one window .* 32768 pixels"):
-        override(AutoencoderRun(), ["pool.batch_pixels=1"])
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (["pool.batch_pixels=1"], r"pool\.batch_pixels = 1 must hold one window .* 32768 pixels"),
+        (["pool.shapes=[]"], r"pool\.shapes needs a shape of 4 frames or more"),
+        (["pool.shapes=[[1,64,64]]"], r"pool\.shapes needs a shape of 4 frames or more"),
+        (["pool.shapes=[[4,64,64],[5,64,64]]"], r"pool\.shapes: \[5, 64, 64\] is no whole number of latents"),
+        (["pool.shapes=[[4,60,64]]"], r"pool\.shapes: \[4, 60, 64\] is no whole number of latents"),
+        (["pool.window_side=63"], r"at most 94\.5 pixels a side, and pool\.shapes has 96"),
+        (["train.freeze_encoder_from=0"], r"train\.freeze_encoder_from = 0: expected a number at least 1"),
+        (["train.muon_rate=0", "train.adam_rate=0"], r"change no weight"),
+    ],
+)
+def test_an_autoencoder_that_would_learn_nothing_is_refused(settings: list[str], expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
+        override(AutoencoderRun(), settings)
+    override(AutoencoderRun(), ["pool.window_side=64", "train.muon_rate=0"])
 
 
 def test_the_presets_are_in_range() -> None:

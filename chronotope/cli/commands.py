@@ -18,6 +18,7 @@ from chronotope.cli.terminal import (
     OVERWRITE,
     PRESETS,
     SEED,
+    SEEDS,
     SHUFFLED,
     SIZE,
     Command,
@@ -29,6 +30,7 @@ from chronotope.cli.terminal import (
     say,
     show,
 )
+from chronotope.config import MOST
 from chronotope.errors import LEFT_OUT, visible
 from chronotope.processes import MAX_WORKERS
 
@@ -257,7 +259,7 @@ def train_options(command: Any) -> Any:
         option("--out", type=FILE, metavar="DIR", help="The run folder; the same command again resumes."),
         option(
             "--seed",
-            type=click.IntRange(min=0),
+            type=SEEDS,
             metavar="N",
             help="Seed of everything random.  [default: the preset's]",
         ),
@@ -315,15 +317,16 @@ def autoencoder(
 ) -> int:
     """Train the video compression network on folders of clips, into OUT/autoencoder."""
     from chronotope.cli.costs import autoencoder_costs, check_memory
-    from chronotope.cli.train import autoencoder_config, run_autoencoder
+    from chronotope.cli.train import autoencoder_config, autoencoder_start, run_autoencoder
 
     config = autoencoder_config(preset, seed, settings)
+    source = autoencoder_start(config, start) if start else None
     costs = autoencoder_costs(config)
     if dry_run:
         show_training(preset, config, costs, as_json)
         return 0
     check_memory(costs)
-    return result(*run_autoencoder(config, data, train_folders(data, out), start), as_json)
+    return result(*run_autoencoder(config, data, train_folders(data, out), source), as_json)
 
 
 @train.command(
@@ -364,9 +367,10 @@ def dit(
     OUT/latents.
     """
     from chronotope.cli.costs import check_memory, dit_costs
-    from chronotope.cli.train import dit_config, run_dit
+    from chronotope.cli.train import check_sources, dit_config, run_dit
 
     config = dit_config(preset, seed, settings)
+    check_sources(config, data, out, source, start)
     costs = dit_costs(config)
     if dry_run:
         show_training(preset, config, costs, as_json)
@@ -421,7 +425,7 @@ chronotope.add_command(generate.generate)
 )
 @option(
     "--seconds",
-    type=Number(min=0, min_open=True),
+    type=Number(min=0, min_open=True, max=MOST),
     metavar="S",
     help="Only the first seconds.  [default: all]",
 )

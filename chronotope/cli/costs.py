@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,23 +104,33 @@ def _memory(
 def memory_problem(costs: dict[str, Any]) -> str | None:
     """Return why a training does not fit this machine, or None.
 
-    Activations do not count, because smaller steps reduce them.
+    Of the activations of a step half are counted, of several processes the share of one: bfloat16 and clips with less
+    text need less than `dit_costs` says, and no training that fits may be refused.
     """
     memory = costs["memory"]
     needed = memory["weights, gradients, average"] + memory["optimizer"]
+    step = memory["activations"] / 2 / int(os.environ.get("WORLD_SIZE", "1"))
     on_gpu = torch.cuda.is_available()
     has = torch.cuda.get_device_properties(0).total_memory if on_gpu else available_bytes()
-    if needed <= has:
+    if needed + step <= has:
         return None
     owner = "this GPU has" if on_gpu else "this machine has free"
+    if needed > has:
+        what, smaller = "weights, gradients and optimizer", "model.width or model.depth"
+    else:
+        needed += step
+        what = "weights, gradients, optimizer and the activations of a step"
+        smaller = "pool.batch_pixels"
+        if samples := costs.get("samples_per_step"):
+            smaller = "train.batch_tokens" if samples > 1 else "train.max_sample_tokens"
     return (
-        f"{costs['parameters']:,} parameters need {needed / 1e9:,.1f} GB for weights, gradients and optimizer, and "
-        f"{owner} {has / 1e9:,.1f} GB; make model.width or model.depth smaller"
+        f"{costs['parameters']:,} parameters need {needed / 1e9:,.1f} GB for {what}, and "
+        f"{owner} {has / 1e9:,.1f} GB; make {smaller} smaller"
     )
 
 
 def check_memory(costs: dict[str, Any]) -> None:
-    """Raise UsageError, before any work, where the state of a training does not fit this machine."""
+    """Raise UsageError, before any work, where a training does not fit this machine."""
     if problem := memory_problem(costs):
         raise UsageError(problem)
 

@@ -13,8 +13,10 @@ from chronotope.cli.terminal import (
     JSON,
     MODEL,
     OVERWRITE,
+    SECONDS,
     SEED,
     SIZE,
+    STEPS,
     Command,
     Number,
     echo,
@@ -76,7 +78,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 )
 @option(
     "--at",
-    type=Number(min=0),
+    type=SECONDS,
     multiple=True,
     metavar="S",
     help="Time in seconds of a picture, one for each.",
@@ -85,7 +87,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 @option("--backward", is_flag=True, help="Generate what precedes it instead.")
 @option(
     "--context",
-    type=Number(min=0),
+    type=SECONDS,
     metavar="S",
     help="Seconds of the clip that the model sees.  [default: the model's]",
 )
@@ -114,12 +116,12 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 @option(
     "--from",
     "start",
-    type=Number(min=0),
+    type=SECONDS,
     metavar="S",
     help="Remake from this second. Whole slices of four frames are remade: of 17 frames at 8 fps, 1 to 2 s becomes "
     "0.625 to 2.125 s.  [default: the beginning]",
 )
-@option("--to", "stop", type=Number(min=0), metavar="S", help="Remake to this second.  [default: the end]")
+@option("--to", "stop", type=SECONDS, metavar="S", help="Remake to this second.  [default: the end]")
 @option("--mask", type=FILE, metavar="FILE", help="Remake where this picture or video is white.")
 @option("--story", multiple=True, metavar="'S: TEXT'...", help="Several prompts, each with the second it begins at.")
 @option(
@@ -127,7 +129,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 )
 @option(
     "--seconds",
-    type=Number(min=0),
+    type=SECONDS,
     metavar="S",
     help="Length, or what is added to a clip; 0 is a picture.  [default: the model's, also for a story's last prompt]",
 )
@@ -145,7 +147,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 )
 @option(
     "--steps",
-    type=click.IntRange(1, 1000),
+    type=STEPS,
     metavar="N",
     help="Sampling steps; more are slower and more exact.  [default: the model's]",
 )

@@ -95,6 +95,8 @@ class Options:
         self._check_companions()
         if (self.files or self.loop) and (self.to_picture or self.seconds == 0):
             raise UsageError("a video from these inputs needs --seconds above 0 and a video file such as -o video.mp4")
+        if (last := self.seed + self.count - 1) >= 2**63:
+            raise UsageError(f"--seed {self.seed} with --count {self.count} ends at seed {last}, beyond 2^63 - 1")
 
     def _check_task(self) -> None:
         """Refuse inputs that belong to different tasks."""

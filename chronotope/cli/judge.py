@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from chronotope.cli.terminal import FILE, JSON, MODEL, Command, Number, echo, facts_text, option, say, visible
+from chronotope.cli.terminal import FILE, JSON, MODEL, STEPS, Command, Number, echo, facts_text, option, say, visible
 from chronotope.processes import MAX_WORKERS
 
 __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "validate_checks"]
 
 # Larger numbers are slips of the keyboard: they would take days or all memory before they fail.
-MAX_STEPS, MAX_TRIES, MAX_TRIAL = 10_000, 1000, 100_000
+MAX_TRIES, MAX_TRIAL = 1000, 100_000
 
 FOLDER = option(
     "--folder",
@@ -65,7 +65,7 @@ FOLDER = option(
 )
 @option(
     "--steps",
-    type=click.IntRange(min=1, max=MAX_STEPS),
+    type=STEPS,
     metavar="N",
     help="Steps of the sampler.  [default: the model's]",
 )

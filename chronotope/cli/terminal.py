@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import click
 
+from chronotope.config import MOST
 from chronotope.errors import ChronotopeError, FileProblem, UsageError, suggest, visible
 from chronotope.progress import Progress
 from chronotope.storage import read_json
@@ -27,9 +29,12 @@ __all__ = [
     "MODEL",
     "OVERWRITE",
     "PRESETS",
+    "SECONDS",
     "SEED",
+    "SEEDS",
     "SHUFFLED",
     "SIZE",
+    "STEPS",
     "Command",
     "Commands",
     "Number",
@@ -308,10 +313,17 @@ class Size(click.ParamType):
     name = "WxH"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        width, _, height = str(value).lower().partition("x")
-        if not (width.isdecimal() and height.isdecimal()):
-            self.fail(f"'{value}' is not a size; write WIDTHxHEIGHT in pixels, for example 128x72", param, ctx)
-        return int(width), int(height)
+        from chronotope.geometry import MAX_SIDE
+
+        found = re.fullmatch(r"(\d{1,9})x(\d{1,9})", str(value).lower())
+        width, height = map(int, found.groups()) if found else (0, 0)
+        if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+            self.fail(
+                f"'{value}' is not a size; write WIDTHxHEIGHT, each 1 to {MAX_SIDE} pixels, for example 128x72",
+                param,
+                ctx,
+            )
+        return width, height
 
 
 SIZE = Size()
@@ -326,6 +338,10 @@ class Number(click.FloatRange):
             self.fail(f"{number} is not a finite number", param, ctx)
         return number
 
+
+SECONDS = Number(min=0, max=MOST)
+SEEDS = click.IntRange(0, 2**63 - 1)  # as `config.Seed`
+STEPS = click.IntRange(1, 1000)  # as `request.NUM_STEPS`
 
 # Options of several commands
 
@@ -342,7 +358,7 @@ MODEL = option(
 )
 SEED = option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=SEEDS,
     metavar="N",
     default=0,
     show_default=True,

@@ -9,7 +9,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import torch
@@ -22,7 +22,7 @@ from chronotope.config import override, to_dict
 from chronotope.data.audit import audit_freshness
 from chronotope.data.clips import check_outside
 from chronotope.data.encode import Encoded, encode_dataset, find_worlds
-from chronotope.data.latents import LatentDataset, fingerprint, read_index
+from chronotope.data.latents import LatentDataset, fingerprint, read_header, read_index
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder, model_description
 from chronotope.geometry import Geometry
@@ -36,12 +36,21 @@ from chronotope.prompt import MAX_PROMPT_BYTES
 from chronotope.storage import locked, read_json, remove_partials
 from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
 from chronotope.train.config import DiTRun
-from chronotope.train.dit import Sampler, check_compatible, train_dit
+from chronotope.train.dit import Sampler, check_compatible, check_latents, train_dit
 
+Run = TypeVar("Run", AutoencoderRun, DiTRun)
 FEW_CAPTIONS = 0.9  # the share of captioned clips below which training says so
 
 
-__all__ = ["autoencoder_config", "dit_config", "encode_clips", "run_autoencoder", "run_dit"]
+__all__ = [
+    "autoencoder_config",
+    "autoencoder_start",
+    "check_sources",
+    "dit_config",
+    "encode_clips",
+    "run_autoencoder",
+    "run_dit",
+]
 
 
 # Data
@@ -65,17 +74,30 @@ def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: floa
 
 def autoencoder_config(preset: str, seed: int | None, settings: Sequence[str]) -> AutoencoderRun:
     """Return the autoencoder's run of a preset, changed by a seed and by `--set` settings."""
-    return override(_preset(preset).autoencoder, _with_seed(settings, seed))
+    return _with_settings(_preset(preset).autoencoder, seed, settings)
 
 
 def dit_config(preset: str, seed: int | None, settings: Sequence[str]) -> DiTRun:
     """Return the transformer's run of a preset, changed by a seed and by `--set` settings."""
-    return override(_preset(preset).dit, _with_seed(settings, seed))
+    run = _with_settings(_preset(preset).dit, seed, settings)
+    width, height, most = run.defaults.width, run.defaults.height, run.train.max_sample_tokens
+    if (tokens := run.geometry.num_tokens(1, height, width)) > most:
+        say(
+            f"note: a slice of {width}x{height} has {tokens} tokens, more than train.max_sample_tokens={most}, so "
+            "training shows one slice at a time of a clip of that size"
+        )
+    return run
 
 
-def _with_seed(settings: Sequence[str], seed: int | None) -> list[str]:
-    """Return the settings with that of --seed at the end, which is thus checked as they are."""
-    return [*settings, *([] if seed is None else [f"seed={seed}"])]
+def _with_settings(run: Run, seed: int | None, settings: Sequence[str]) -> Run:
+    """Change a run, by --seed as by a setting; say where its learning rates never reach their value."""
+    run = override(run, [*settings, *([] if seed is None else [f"seed={seed}"])])
+    if run.train.warmup >= run.train.steps:
+        say(
+            f"note: the warm-up of the learning rates (train.warmup={run.train.warmup}) takes the whole training "
+            f"(train.steps={run.train.steps})"
+        )
+    return run
 
 
 def _preset(name: str) -> Preset:
@@ -90,25 +112,29 @@ def _preset(name: str) -> Preset:
     return preset
 
 
+def autoencoder_start(config: AutoencoderRun, name: str) -> Path:
+    """Return the folder of the autoencoder to train on; raise UsageError for one of other sizes than the config."""
+    start = find_model(name)
+    start = start / "autoencoder" if (start / "autoencoder").is_dir() else start
+    trained = load_autoencoder(start)
+    if trained.config != config.model:
+        raise UsageError(
+            f"{start} has other sizes than the preset: {trained.config} and not {config.model}; "
+            "take the preset it was trained with"
+        )
+    return start
+
+
 def run_autoencoder(
-    config: AutoencoderRun, data: Sequence[Path], out: Path, start_from: str | None = None
+    config: AutoencoderRun, data: Sequence[Path], out: Path, start: Path | None = None
 ) -> tuple[Path, int]:
-    """Train `out`/autoencoder, or continue it; with `start_from`, train the decoder of that model further.
+    """Train `out`/autoencoder, or continue it; with `start`, train the decoder of that autoencoder further.
 
     Returns the run and how many clips were left out, because they cannot be read.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("the autoencoder is trained in one process; start `train autoencoder` without torchrun")
-    run, start = out / "autoencoder", None
-    if start_from is not None:
-        start = find_model(start_from)
-        start = start / "autoencoder" if (start / "autoencoder").is_dir() else start
-        trained = load_autoencoder(start)
-        if trained.config != config.model:
-            raise UsageError(
-                f"{start} has other sizes than the preset: {trained.config} and not {config.model}; "
-                "take the preset it was trained with"
-            )
+    run = out / "autoencoder"
     for folder in data:
         check_outside(out, folder)
         if (folder / "latents.json").is_file():
@@ -117,6 +143,25 @@ def run_autoencoder(
     with _writing(run):
         numbers = _train(run, config, lambda stopping: train_autoencoder(config, data, run, start, stopping=stopping))
     return run, int(numbers.get("left_out", 0))
+
+
+def check_sources(
+    config: DiTRun, data: Sequence[Path], out: Path | None, source: str | None, start_from: str | None
+) -> None:
+    """Refuse, before any work, the weights, the autoencoder and the latents that do not fit the transformer."""
+    if start_from:
+        start = find_model(start_from) / "dit"
+        model_description(start, "dit")  # refuses what is no transformer
+        check_compatible(config, start)
+    named = source or start_from
+    folder = find_model(named) if named else out
+    if folder and (named or (folder / "autoencoder" / "model.json").is_file()):
+        autoencoder = load_autoencoder(folder).config
+        check_latents(config, autoencoder.channels, autoencoder.stride)
+    for latents in data:
+        if (latents / "latents.json").is_file():
+            about = read_header(latents)
+            check_latents(config, about["channels"], about["stride"])
 
 
 def run_dit(
@@ -141,9 +186,6 @@ def _run_dit(
 ) -> tuple[Path, int]:
     run, ranks = out / "dit", join_ranks()
     start = find_model(start_from) / "dit" if start_from else None
-    if start is not None:
-        model_description(start, "dit")  # refuses what is no transformer
-        check_compatible(config, start)
     if ranks.first:
         _provide_autoencoder(out, autoencoder_from or start_from)
     wait_for_all(ranks)

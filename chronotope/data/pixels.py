@@ -27,6 +27,7 @@ __all__ = ["PixelPool", "PoolConfig", "load_pool"]
 
 # (scale, probability): film is used at several scales, because edges are sharper in small pictures than in large ones
 _SCALES = ((1.0, 0.4), (0.5, 0.4), (0.25, 0.2))
+WHOLE = 1.5  # clips of so many window sides are small: they are kept whole
 Side = Annotated[int, Range(1, MAX_SIDE)]
 Shape = tuple[Annotated[int, Range(1, MAX_FRAMES)], Side, Side]
 
@@ -48,6 +49,12 @@ class PoolConfig:
             raise UsageError(
                 f"pool.batch_pixels = {self.batch_pixels} must hold one window of each of pool.shapes, of which the "
                 f"largest has {largest} pixels"
+            )
+        side = max((max(shape[1:]) for shape in self.shapes), default=0)
+        if side > self.window_side * WHOLE:
+            raise UsageError(
+                f"pool.window_side = {self.window_side}: windows have at most {self.window_side * WHOLE:g} pixels a "
+                f"side, and pool.shapes has {side}; make one larger or the other smaller"
             )
 
 
@@ -99,8 +106,6 @@ class PixelPool:
     def check_shapes(self) -> None:
         """Raise UsageError, before any work, where no window holds one of the shapes of the batches."""
         missing = [shape for shape in self.config.shapes if not self._large_enough(*shape)]
-        if not self.config.shapes:
-            raise UsageError("pool.shapes is empty; give it at least one (frames, height, width)")
         if missing:
             raise UsageError(_too_small(missing))
 
@@ -115,7 +120,10 @@ class PixelPool:
 
 def _too_small(shapes: Sequence[tuple[int, int, int]]) -> str:
     sizes = ", ".join(f"{frames} frames of {width}x{height}" for frames, height, width in shapes)
-    return f"no clip is as large as {sizes}; set pool.shapes to smaller sizes, or add larger clips"
+    return (
+        f"no clip is as large as {sizes}; set pool.shapes to smaller sizes, add larger clips, or raise "
+        "pool.window_frames and pool.window_side"
+    )
 
 
 def _covers(window: np.ndarray, frames: int, height: int, width: int) -> bool:
@@ -162,7 +170,7 @@ def _windows(clip: Clip, config: PoolConfig, rng: np.random.Generator) -> list[n
     max_bytes = config.window_frames * config.window_side**2 * 3 * config.windows_per_clip
     stream = video.stream(clip.path)
     first = next(stream)
-    if first.shape[0] <= config.window_side * 1.5 and first.shape[1] <= config.window_side * 1.5:
+    if max(first.shape[:2]) <= config.window_side * WHOLE:
         frames = list(itertools.islice(stream, max(0, max_bytes // first.nbytes - 1)))
         return [np.stack([first, *frames])]
     windows: list[np.ndarray] = []

@@ -14,6 +14,7 @@ from typing import Any
 from chronotope.errors import ChronotopeError, FileProblem, UsageError
 from chronotope.flow.solvers import SolverName
 from chronotope.geometry import Frames
+from chronotope.request import GUIDANCE_SCALES, NUM_STEPS
 from chronotope.worlds.case import Case
 from chronotope.worlds.catalogue import find_world
 
@@ -33,8 +34,15 @@ class Sampled:
     tries: int = 1
 
     def __post_init__(self) -> None:
-        if self.tries < 1 or (self.steps is not None and self.steps < 1):
-            raise UsageError(f"{self.steps} steps and the best of {self.tries}: expected at least 1")
+        if self.tries < 1:
+            raise UsageError(f"the best of {self.tries}: expected at least 1")
+        # every video would fail in its turn, and count as a failure of the model
+        for name, value, (low, high) in (
+            ("steps", self.steps, NUM_STEPS),
+            ("guidance", self.guidance, GUIDANCE_SCALES),
+        ):
+            if value is not None and not low <= value <= high:
+                raise UsageError(f"{name} must be between {low} and {high}, got {value}")
 
     def described(self, selector: str) -> dict[str, Any]:
         """Return what a report says of it: only what differs from the defaults."""

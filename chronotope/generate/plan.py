@@ -114,6 +114,10 @@ def make_plan(request: Request, defaults: Defaults, geometry: Geometry, channels
     shape = shape_of(request, defaults, geometry)
     height, width, num_frames, fps, window = shape.height, shape.width, shape.num_frames, shape.fps, shape.window
     guidance = Guidance(_resolve(request.guidance_scale, defaults.guidance_scale))
+    if request.negative_prompt and guidance.scale == 1:
+        raise UsageError(
+            "the negative prompt has no effect at guidance 1, which is no guidance; give more guidance, or leave it out"
+        )
     enlargement = defaults.enlargement(height, width)
     sampling = Sampling(shape.num_steps, request.solver, guidance, request.negative_prompt, enlargement)
     # The first prompt holds from the beginning, whatever its time.
@@ -159,9 +163,13 @@ def _frame_notes(frame: Frame, request: Request) -> list[str]:
 
 
 def _guidance_notes(scales: tuple[float, ...], scale: float, default: float) -> list[str]:
-    """Say where an explicit guidance scale is reduced; the default is reduced without a note."""
+    """Say where an explicit guidance scale is reduced, or leaves out the prompt; the default is without a note."""
     reduced = sorted({other for other in scales[1:] if other != scale})
-    if not reduced or scale == default:
+    if scale == default:
+        return []
+    if scale == 0:
+        return ["guidance 0 leaves out the prompt; 1 follows it without guidance"]
+    if not reduced:
         return []
     shown = " or ".join(f"{other:g}" for other in reduced)
     return [

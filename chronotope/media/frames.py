@@ -341,7 +341,8 @@ def select_frames(
     """Open a file and select its frames in a window: with `fps`, the frame on screen at every output time."""
     opened = open_source(file, start)
     slack = _slack(opened.tick, opened.rate)
-    stop = float("inf") if seconds is None else float(start + seconds)
+    # at least the frame at the start: a window within the tolerance would hold none
+    stop = float("inf") if seconds is None else float(start + max(seconds, 2 * slack))
     if fps is None or opened.still:
         chosen = _in_window(opened.frames, float(start), stop, slack)
     else:

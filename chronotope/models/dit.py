@@ -52,7 +52,7 @@ class DiTConfig:
     mlp_ratio: Annotated[float, Range(0.1, 100)] = 8 / 3
     text_depth: Annotated[int, Range(0, 1024)] = 2
     seam_width: Size = 48
-    max_text_tokens: Size = 128
+    max_text_tokens: Annotated[int, Range(2, 2**20)] = 128  # the first one opens the text
     vocabulary_size: Size = 2048
     channels: Size = 16
     patch_size: tuple[Length, Length, Length] = (1, 2, 2)

@@ -15,12 +15,13 @@ from chronotope.models.attention import Segments, packed_attention
 from chronotope.models.linear import Linear
 from chronotope.models.rope import rotary_angles, rotate
 
-__all__ = ["TextEncoder", "Tokenizer", "learn_vocabulary"]
+__all__ = ["MIN_VOCABULARY", "TextEncoder", "Tokenizer", "learn_vocabulary"]
 
 _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
 START = "\u2581"  # marks the start of a word inside a piece, as in sentencepiece
 # Every vocabulary can spell ASCII, so that words that no caption had are unusual, but never unknown.
 ALPHABET = [START, *(char for char in map(chr, range(33, 127)) if not char.isupper())]
+MIN_VOCABULARY = len(ALPHABET) + 2  # with the ids 0 and 1 of `Tokenizer`
 
 
 def _words(text: str) -> Iterator[str]:

@@ -19,7 +19,7 @@ from einops import rearrange
 from torch import Tensor
 
 from chronotope import checkpoint
-from chronotope.config import MOST, Count, NotNegative, Positive, Range, Seed, Share, to_dict
+from chronotope.config import Count, NotNegative, Positive, Range, Seed, Share, to_dict
 from chronotope.data.clips import Clip, find_clips
 from chronotope.data.latents import fingerprint
 from chronotope.data.pixels import PixelPool, PoolConfig, load_pool
@@ -31,7 +31,7 @@ from chronotope.metrics.similarity import decibels, moving_pixels
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
 from chronotope.train.log import TrainingLog, write_toml
 from chronotope.train.muon import Muon
-from chronotope.train.state import Precision, TrainState, autocast, random_generator
+from chronotope.train.state import Precision, TrainState, autocast, check_rates, random_generator
 
 __all__ = ["AutoencoderRun", "AutoencoderTraining", "reconstruct_windows", "train_autoencoder"]
 
@@ -53,7 +53,7 @@ class AutoencoderTraining:
     """
 
     steps: Count = 2000
-    freeze_encoder_from: Annotated[int, Range(0, MOST)] = 1000
+    freeze_encoder_from: Count = 1000
     muon_rate: Share = 0.006
     adam_rate: Share = 2e-4
     warmup: Count = 50
@@ -70,6 +70,9 @@ class AutoencoderTraining:
     check_every: Count = 250
     save_every: Count = 250
 
+    def __post_init__(self) -> None:
+        check_rates(self.muon_rate, self.adam_rate)
+
 
 @dataclass(frozen=True)
 class AutoencoderRun:
@@ -79,6 +82,17 @@ class AutoencoderRun:
     model: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     pool: PoolConfig = field(default_factory=PoolConfig)
     train: AutoencoderTraining = field(default_factory=AutoencoderTraining)
+
+    def __post_init__(self) -> None:
+        stride = self.model.stride
+        for frames, height, width in self.pool.shapes:
+            if (frames > 1 and frames % stride[0]) or height % stride[1] or width % stride[2]:
+                raise UsageError(
+                    f"pool.shapes: {[frames, height, width]} is no whole number of latents; a shape has 1 frame or a "
+                    f"multiple of {stride[0]}, and multiples of {stride[1]} and {stride[2]} pixels"
+                )
+        if max((frames for frames, _, _ in self.pool.shapes), default=0) < stride[0]:
+            raise UsageError(f"pool.shapes needs a shape of {stride[0]} frames or more, to learn motion from")
 
 
 def held_out(clip: Clip) -> bool:

@@ -11,10 +11,11 @@ from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
 from chronotope.geometry import Geometry
 from chronotope.models.dit import DiTConfig
+from chronotope.models.text import MIN_VOCABULARY
 from chronotope.processes import MAX_WORKERS
 from chronotope.request import Defaults
 from chronotope.train.noise_levels import NoiseLevelConfig
-from chronotope.train.state import Precision
+from chronotope.train.state import Precision, check_rates
 
 __all__ = ["CaptionConfig", "DiTRun", "DiTTraining", "read_run"]
 
@@ -32,6 +33,8 @@ class CaptionConfig:
     def __post_init__(self) -> None:
         if not self.tags + self.sentence + self.paragraph + self.story > 0:
             raise UsageError("captions: one of tags, sentence, paragraph and story must be above 0, got 0 for each")
+        if self.dropout == 1:
+            raise UsageError("captions.dropout = 1 leaves out every caption, so no text would be learned; give less")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class DiTTraining:
     muon_rate: Share = 0.01
     adam_rate: Share = 1e-3
     warmup: Annotated[int, Range(0, MOST)] = 50
-    decay_from: Share = 0.3
+    decay_from: Annotated[float, Range(0, 1, open="high")] = 0.3
     clip_norm: Positive = 1.0
     average_decay: Annotated[float, Range(0, 1, open="high")] = 0.997
     compile: bool = False
@@ -58,6 +61,9 @@ class DiTTraining:
     log_every: Count = 20
     check_every: Count = 500
     save_every: Count = 500
+
+    def __post_init__(self) -> None:
+        check_rates(self.muon_rate, self.adam_rate)
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,18 @@ class DiTRun:
     captions: CaptionConfig = field(default_factory=CaptionConfig)
     train: DiTTraining = field(default_factory=DiTTraining)
     defaults: Defaults = field(default_factory=Defaults)
+
+    def __post_init__(self) -> None:
+        if self.model.vocabulary_size < MIN_VOCABULARY:
+            raise UsageError(
+                f"model.vocabulary_size = {self.model.vocabulary_size}: expected at least {MIN_VOCABULARY}, for the "
+                "characters that every vocabulary spells words with"
+            )
+        if self.geometry.patch_size != self.model.patch_size:
+            raise UsageError(
+                f"geometry.patch_size is {list(self.geometry.patch_size)} and model.patch_size "
+                f"{list(self.model.patch_size)}; set both to the same"
+            )
 
 
 def read_run(data: Mapping[str, Any]) -> DiTRun:

@@ -27,7 +27,7 @@ from chronotope.train.log import TrainingLog, write_toml
 from chronotope.train.muon import Muon, orthogonalise
 from chronotope.train.state import TrainState, autocast
 
-__all__ = ["Sampler", "check_compatible", "make_optimizers", "train_dit"]
+__all__ = ["Sampler", "check_compatible", "check_latents", "make_optimizers", "train_dit"]
 
 Sampler = Callable[[DiTRun, DiT, Path], None]  # draws samples into a folder
 
@@ -79,11 +79,7 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     Raises UsageError where the latents, the config and the start model do not fit together.
     """
     about = dataset.about[0]
-    if (about["channels"], tuple(about["stride"])) != (config.model.channels, config.geometry.stride):  # type: ignore[arg-type]
-        raise UsageError(
-            f"the latents have {about['channels']} channels at stride {about['stride']}, the preset expects "
-            f"{config.model.channels} at {list(config.geometry.stride)}"
-        )
+    check_latents(config, about["channels"], about["stride"])  # type: ignore[arg-type]
     source, started_from = checkpoint.latest_checkpoint(out), None
     if source is None and start is not None:
         _check_start(config, about, start)
@@ -102,6 +98,16 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     model = replace(config.model, vocabulary_size=len(vocabulary) + 2)
     config = replace(config, model=model, flow=replace(config.flow, deviation=deviation))
     return PreparedRun(config, vocabulary, record, started_from)
+
+
+def check_latents(config: DiTRun, channels: int, stride: Sequence[int]) -> None:
+    """Raise UsageError for latents of other channels or another stride than those of the config."""
+    if (channels, tuple(stride)) != (config.model.channels, config.geometry.stride):
+        raise UsageError(
+            f"the latents have {channels} channels at stride {list(stride)}, the preset expects "
+            f"{config.model.channels} at {list(config.geometry.stride)}; change model.channels and geometry.stride, or "
+            "take another autoencoder"
+        )
 
 
 def _check_start(config: DiTRun, about: dict[str, Any], start: Path) -> None:

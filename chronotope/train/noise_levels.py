@@ -47,6 +47,8 @@ class NoiseLevelConfig:
         shares = (self.forcing, self.context, self.region)
         if sum(shares) > 1:
             raise UsageError(f"the shares of forcing, context and region must sum to at most 1, got {shares}")
+        if self.deviation == self.flat == 0:
+            raise UsageError("noise_levels: deviation and flat are 0, so all t would be one number; raise one of them")
 
 
 @dataclass(frozen=True)

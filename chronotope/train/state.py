@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from chronotope import checkpoint
-from chronotope.errors import ChronotopeError, FileProblem
+from chronotope.errors import ChronotopeError, FileProblem, UsageError
 from chronotope.storage import free_space_for, remove_folder, write_folder
 
-__all__ = ["Precision", "TrainState", "autocast", "random_generator"]
+__all__ = ["Precision", "TrainState", "autocast", "check_rates", "random_generator"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -38,6 +38,15 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(
         device.type, torch.bfloat16, enabled=precision == "bfloat16" or (precision == "auto" and fast)
     )
+
+
+def check_rates(muon: float, adam: float) -> None:
+    """Raise UsageError for learning rates that move no weight; one of them may be 0, which freezes its weights."""
+    if max(muon, adam) < torch.finfo(torch.float32).tiny:
+        raise UsageError(
+            f"train.muon_rate = {muon:g} and train.adam_rate = {adam:g} change no weight in single precision, so "
+            "nothing would be learned; give at least one that does, such as the preset's"
+        )
 
 
 def random_generator(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:

@@ -10,14 +10,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
 
+from chronotope.arguments import MAX_SECONDS
 from chronotope.cli import commands as cli
 from chronotope.cli import terminal
+from chronotope.config import Seed
 from chronotope.errors import FileProblem
+from chronotope.geometry import MAX_SIDE
 from chronotope.presets import PRESETS
+from chronotope.request import NUM_STEPS
 from chronotope.worlds.stage.scope import SCOPES
 from tests.cli.models import program, refused, run
 
@@ -146,12 +151,19 @@ def test_the_program_answers() -> None:
         (["generate", "x", "--size", "128"], "for example 128x72"),
         (["generate", "x", "--size", "axb"], "for example 128x72"),
         (["generate", "x", "--size", "-4x4"], "for example 128x72"),
-        (["generate", "x", "--seconds", "-1"], "x>=0"),
+        (["generate", "x", "--seconds", "-1"], "0<=x<=1000000000"),
+        (["generate", "x", "--seconds", "1e300", "--dry-run"], "'--seconds': 1e+300 is not in the range"),
+        (["generate", "x", "--at", "1e308", "--fps", "240", "--dry-run"], "'--at': 1e+308 is not in the range"),
+        (["reconstruct", "x.mp4", "-o", "y.mp4", "--seconds", "1e300"], "0<x<=1000000000"),
         (["generate", "x", "--seconds", "nan", "--dry-run"], "finite"),
-        (["generate", "x", "--seconds", "inf", "--dry-run"], "finite"),
+        (["generate", "x", "--guidance", "inf", "--dry-run"], "finite"),
         (["generate", "x", "--fps", "0"], "0<x<=240"),
         (["generate", "x", "--steps", "0"], "1<=x<=1000"),
-        (["generate", "x", "--seed", "-1"], "x>=0"),
+        (["generate", "x", "--seed", "-1"], "0<=x<=9223372036854775807"),
+        (["generate", "x", "--seed", str(2**63 - 1), "--count", "2", "-o", "x.mp4"], "beyond 2^63 - 1"),
+        (["world", "stage", "--count", "1", "--out", "x", "--seed", str(2**63)], "0<=x<=9223372036854775807"),
+        (["evaluate", "--steps", "1001", "--out", "x"], "1<=x<=1000"),
+        (["evaluate", "--guidance", "1001", "--out", "x"], "guidance must be between 0 and 1000, got 1001"),
         (["generate", "x", "--count", "0"], "1<=x<=100000"),
         (["generate", "x", "--solver", "rk4"], "'euler', 'heun'"),
         (["train", "dit", "--preset", "smal", "--dry-run"], "unknown preset 'smal'. Did you mean 'small'?"),
@@ -172,6 +184,21 @@ def test_wrong_usage_is_refused(
     monkeypatch.chdir(tmp_path)
     assert message in refused(*words, status=2)
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+SIZED = [path for path, command in LEAVES.items() if any(param.name == "size" for param in command.params)]
+
+
+@pytest.mark.parametrize("path", SIZED, ids=" ".join)
+@pytest.mark.parametrize("size", ["0x0", "0x64", "64x0", f"{MAX_SIDE + 1}x8", "8x" + "9" * 500])
+def test_every_size_has_pixels(path: tuple[str, ...], size: str) -> None:
+    assert f"write WIDTHxHEIGHT, each 1 to {MAX_SIDE} pixels" in refused(*path, "--size", size, status=2)
+
+
+def test_the_command_line_has_the_limits_of_the_interface() -> None:
+    assert (terminal.STEPS.min, terminal.STEPS.max) == NUM_STEPS
+    assert terminal.SEEDS.max in get_args(Seed)[1] and terminal.SEEDS.max + 1 not in get_args(Seed)[1]
+    assert terminal.SECONDS.max == MAX_SECONDS
 
 
 def test_every_error_has_its_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,8 +158,8 @@ def test_dry_run_counts_and_writes_nothing(model: Path, photo: Path) -> None:
         ([PROMPT, "-o", "x.mp5"], 2, "Did you mean '.mp4'?"),
         ([PROMPT, "-o", "nowhere/x.mp4"], 1, "the folder nowhere does not exist"),
         ([PROMPT, "-o", "folder.mp4"], 1, "is a folder"),
-        ([PROMPT, "-o", "x.mp4", "--size", "100000x64"], 2, "1 to 8192 pixels a side"),
-        ([PROMPT, "-o", "x.mp4", "--size", "0x64"], 2, "1 to 8192 pixels a side"),
+        ([PROMPT, "-o", "x.mp4", "--size", "100000x64"], 2, "each 1 to 8192 pixels"),
+        ([PROMPT, "-o", "x.mp4", "--size", "0x64"], 2, "each 1 to 8192 pixels"),
         (
             [PROMPT, "-o", "x.mp4", "--size", "8192x8192", "--seconds", "3600", "--loop"],
             2,

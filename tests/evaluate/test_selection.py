@@ -108,3 +108,6 @@ def test_what_is_switched_is_said() -> None:
     )
     with pytest.raises(UsageError, match="at least 1"):
         Sampled(tries=0)
+    for asked in ({"steps": 0}, {"steps": 1001}, {"guidance": -1.0}, {"guidance": 1001.0}):
+        with pytest.raises(UsageError, match=f"{next(iter(asked))} must be between"):
+            Sampled(**asked)  # type: ignore[arg-type]

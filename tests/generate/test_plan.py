@@ -96,6 +96,7 @@ def test_settings_hold_every_part_of_the_request(generator):
         ({"seed": -1}, "a seed is a whole number from 0"),
         ({"seed": 2**64}, "a seed is a whole number from 0"),
         ({"seed": 1, "generator": torch.Generator()}, "not both"),
+        ({"guidance_scale": 1.0, "negative_prompt": "fog"}, "the negative prompt has no effect at guidance 1"),
         ({"strength": 0.5}, "'strength' goes with edit or retake or connect"),
         ({"video": clip(8), "task": "outpaint", "strength": 0.3}, "not with outpaint"),
         ({"image": [(2.0, clip(1)[0])], "task": "loop"}, "from one picture at 0 s"),
@@ -244,6 +245,12 @@ def test_later_windows_are_guided_less(generator, monkeypatch, scale, prompt, ne
     monkeypatch.setattr("chronotope.generate.pipeline.sample", sample_nothing)
     made = generator.generate(prompt, negative_prompt=negative, num_frames=20, guidance_scale=scale, **SIZE)
     assert scales == [scale, *later] and made.origin["later_guidance_scales"] == sorted(set(later))
+
+
+def test_guidance_of_0_is_said_to_leave_out_the_prompt(generator):
+    one, other = (generator.generate(prompt, guidance_scale=0.0, **SIZE) for prompt in ("a red ball", "a fox walks"))
+    assert np.array_equal(one.frames, other.frames)
+    assert "guidance 0 leaves out the prompt; 1 follows it without guidance" in one.origin["notes"]
 
 
 def test_the_model_supplies_the_defaults_of_a_request(generator):

@@ -93,6 +93,8 @@ def test_a_sample_depends_on_prompt_guidance_and_negative_prompt(model):
     assert not torch.equal(run(model, canvas), run(model, other))
     assert not torch.equal(run(model, canvas, guidance=Guidance(1.0)), run(model, canvas, guidance=Guidance(3.0)))
     assert not torch.equal(run(model, canvas, negative_prompt="dull"), run(model, canvas))
+    one = {"guidance": Guidance(1.0)}  # no guidance: such a request is refused
+    assert torch.equal(run(model, canvas, negative_prompt="dull", **one), run(model, canvas, **one))
 
 
 def test_guidance_outside_its_interval_is_no_guidance(model):

@@ -267,6 +267,9 @@ def test_window(tmp_path: Path) -> None:
     assert numbers(video.stream(path, start=2.99)) == [71]
     assert video.read(path, fps=8, start=1, seconds=1).frames.shape[0] == 8
     assert video.read(path, start=2.5, seconds=9).num_frames == 12
+    for rate in (None, 8):  # no window is too short for the frame at its start
+        assert numbers(video.stream(path, fps=rate, seconds=1e-9)) == [0]
+        assert numbers(video.stream(path, fps=rate, start=1, seconds=1e-9)) == [24]
     assert video.read(path, fps=5).seconds == pytest.approx(3)
     with pytest.raises(UsageError, match="ends before 3 seconds"):
         video.stream(path, start=3)

@@ -31,6 +31,7 @@ from chronotope.train.dit import make_optimizers
 from tests.cli.models import AUTOENCODER, SMALL_AUTOENCODER, answer, refused
 
 SIZE = SampleSize(visual=24, text=5, slices=4)
+LONG, LARGE = ("batch_tokens", "max_sample_tokens"), ["defaults.num_frames=1000000", "defaults.width=2048"]
 
 
 def packed(config: DiTConfig, size: SampleSize, copies: int) -> PackedTokens:
@@ -130,3 +131,25 @@ def test_a_model_that_no_machine_holds_is_a_problem() -> None:
     costs = dit_costs(override(PRESETS["tiny"].dit, ["model.width=1000000", "model.head_dim=64"]))
     with pytest.raises(UsageError, match=r"need [0-9,]{7,}\.[0-9] GB .* this (machine|GPU) has"):
         check_memory(costs)
+
+
+def test_a_step_that_no_machine_holds_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no preset that trains is refused with 3 GB, which a machine of 4 GiB has free."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("chronotope.cli.costs.available_bytes", lambda: 3_000_000_000)
+    trained = [preset for preset in PRESETS.values() if not preset.shape_only]
+    assert len(trained) == 2
+    for preset in trained:
+        assert memory_problem(dit_costs(preset.dit)) is None
+        assert memory_problem(autoencoder_costs(preset.autoencoder)) is None
+        for costs, setting in (
+            (dit_costs(override(preset.dit, ["train.batch_tokens=100000000"])), "train.batch_tokens"),
+            (dit_costs(override(preset.dit, [f"train.{name}=100000000" for name in LONG] + LARGE)), "max_sample"),
+            (autoencoder_costs(override(preset.autoencoder, ["pool.batch_pixels=100000000"])), "pool.batch_pixels"),
+        ):
+            with pytest.raises(UsageError, match=f"activations of a step, and this machine has free 3.0 GB.*{setting}"):
+                check_memory(costs)
+    costs = dit_costs(override(PRESETS["tiny"].dit, ["train.batch_tokens=100000"]))
+    assert memory_problem(costs)
+    monkeypatch.setenv("WORLD_SIZE", "4")  # each process has a quarter of a step
+    assert memory_problem(costs) is None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chronotope import storage
 from chronotope.generate.pipeline import WEIGHTS
-from chronotope.models.text import START, TextEncoder, Tokenizer, learn_vocabulary
+from chronotope.models.text import MIN_VOCABULARY, START, TextEncoder, Tokenizer, learn_vocabulary
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES
@@ -53,6 +53,7 @@ def test_the_most_frequent_pairs_are_merged_first():
     """The example of Sennrich et al. 2016, with a mark of the start of a word in place of its end."""
     texts = ["low"] * 5 + ["lower"] * 2 + ["newest"] * 6 + ["widest"] * 3
     characters = learn_vocabulary([], 0)
+    assert Tokenizer(characters).size == MIN_VOCABULARY
     learnt = learn_vocabulary(texts, len(characters) + 6)
     assert learnt == (*characters, "es", "est", "lo", START + "lo", START + "low", "ew")
     assert characters == tuple(sorted(characters)) and START in characters and "A" not in characters

@@ -30,7 +30,7 @@ from tests.cli.models import save_clips
 from tests.train.test_parallel import SETTINGS, write_latents
 from tests.train.test_training import AUTOENCODER
 
-DIT = override(dit.DiTRun(), [*SETTINGS, "train.steps=8", "train.save_every=2", "train.log_every=3"])
+DIT = override(override(dit.DiTRun(), SETTINGS), ["train.steps=8", "train.save_every=2", "train.log_every=3"])
 
 
 @pytest.fixture(scope="module")

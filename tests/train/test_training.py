@@ -345,8 +345,8 @@ def test_the_decoder_depends_on_the_noise_of_latents(run):
 
 
 def test_a_run_can_start_from_a_trained_one(run, tmp_path):
-    """With learning rates of 0 the weights stay those of the start model; another size is refused."""
-    still = override(DIT, ["train.steps=1", "train.muon_rate=0.0", "train.adam_rate=0.0"])
+    """With a rate that half precision does not hold the weights stay those of the start; another size is refused."""
+    still = override(DIT, ["train.steps=1", "train.muon_rate=0.0", "train.adam_rate=1e-30"])
     train_dit(still, [run / "latents"], tmp_path / "same", start=run / "dit", quiet=True)
     before, after = (load_tensors(folder / "model.safetensors") for folder in (run / "dit", tmp_path / "same"))
     assert all(torch.equal(before[name], after[name]) for name in before)  # bytes may differ: averaging makes 0 of -0
@@ -354,6 +354,14 @@ def test_a_run_can_start_from_a_trained_one(run, tmp_path):
         train_dit(
             override(DIT, ["model.width=48"]), [run / "latents"], tmp_path / "other", start=run / "dit", quiet=True
         )
+
+
+def test_a_rate_of_0_freezes_its_weights(run, tmp_path):
+    frozen = override(DIT, ["train.steps=2", "train.muon_rate=0"])
+    train_dit(frozen, [run / "latents"], tmp_path / "frozen", start=run / "dit", quiet=True)
+    before, after = (load_tensors(folder / "model.safetensors") for folder in (run / "dit", tmp_path / "frozen"))
+    same = {name: torch.equal(before[name], after[name]) for name in before}
+    assert all(same[name] == (".blocks." in f".{name}" and before[name].ndim == 2) for name in same), same
 
 
 def test_captions_that_are_cut_and_levels_without_a_share_are_said(run):
