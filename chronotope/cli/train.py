@@ -37,6 +37,7 @@ from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import Sampler, check_compatible, train_dit
 
+RUN_FILES = ("config.toml", "log.jsonl", "quarantine.jsonl", "model.json", "model.safetensors")  # beside checkpoints
 FEW_CAPTIONS = 0.9  # the share of captioned clips below which training says so
 
 
@@ -167,14 +168,34 @@ def _writing(run: Path) -> Iterator[None]:
         yield
         return
     with locked(run):
+        _refuse_strangers(run)
         remove_partials(run, *(path for path in run.rglob("*") if path.is_dir()))
         yield
+
+
+def _refuse_strangers(run: Path) -> None:
+    """Refuse a folder in which a run would replace files that this program did not write."""
+    found = next((path for path in map(run.joinpath, RUN_FILES) if os.path.lexists(path)), None)
+    if found is not None and not _is_run(run):
+        raise UsageError(f"{found} exists and is of no training of this program; give another --out")
+
+
+def _is_run(run: Path) -> bool:
+    """Return whether a folder holds a checkpoint, a model or the settings of a training."""
+    if checkpoint.checkpoints(run):
+        return True
+    with contextlib.suppress(FileProblem, TypeError):
+        if {"kind", "config"} <= set(read_json(run / "model.json")):
+            return True
+    with contextlib.suppress(OSError, ValueError):
+        return {"seed", "model", "train"} <= tomllib.loads((run / "config.toml").read_text(encoding="utf-8")).keys()
+    return False
 
 
 def _provide_autoencoder(out: Path, source: str | None) -> None:
     """Check that the run folder has an autoencoder; copy that of `source`, if given, so that the folder is complete."""
     folder = out / "autoencoder"
-    there = (folder / "model.json").is_file()
+    there = all((folder / name).is_file() for name in ("model.json", "model.safetensors"))
     if source is None and not there:
         raise FileProblem(
             f"{folder} holds no trained autoencoder, which the transformer builds on; train it first: chronotope train "

@@ -288,7 +288,7 @@ class _Writer:
         if told is not None or self.index.is_file() or any(self.out.glob("latents-*.safetensors")):
             raise FileProblem(
                 f"{self.header} is missing or damaged, so nothing says which autoencoder made the latents of "
-                f"{self.out}; delete the folder and run the command again"
+                f"{self.out}; give another --out, or delete the folder if it holds nothing else"
             )
         return {}
 

@@ -161,6 +161,8 @@ def write_image(
         options["exif"][EXIF_DESCRIPTION] = text
     elif len(text) < 65000:  # the longest comment that a JPEG can hold; the sidecar holds any length
         options["comment"] = text
+    elif metadata is not None:
+        options["comment"] = settings_json(path, {name: metadata[name] for name in metadata if name == "program"})
     with file_with_sidecar(path, lambda: settings_json(path, metadata), allow) as growing:
         Image.fromarray(frame).save(growing, format=kind, **options)
 

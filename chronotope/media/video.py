@@ -38,6 +38,7 @@ __all__ = [
     "read",
     "read_image",
     "read_origin",
+    "read_tags",
     "resize",
     "stream",
     "write",
@@ -219,16 +220,21 @@ def probe(path: str | Path) -> VideoInfo:
     return VideoInfo(path=Path(path), **ask(path, "probe"))
 
 
+def read_tags(path: str | Path) -> dict[str, Any] | None:
+    """Read the settings that a file was made with from its tags alone; None where they hold none or are damaged."""
+    texts: list[str] = []
+    with contextlib.suppress(FileProblem):
+        texts = ask(path, "comments")["texts"]
+    return next(filter(None, map(_settings, texts)), None)
+
+
 def read_origin(path: str | Path) -> dict[str, Any] | None:
     """Read the settings that a file was made with, from its tags or its sidecar JSON; None where neither holds any.
 
     The sidecar is preferred where it agrees with the tags.
     """
     path = check_readable(path)
-    texts: list[str] = []
-    with contextlib.suppress(FileProblem):  # a damaged file may still have a sidecar
-        texts = ask(path, "comments")["texts"]
-    tags = next(filter(None, map(_settings, texts)), None)
+    tags = read_tags(path)  # a damaged file may still have a sidecar
     beside = _settings(_sidecar_text(sidecar(path)))
     if tags is None or beside is None:
         return tags if beside is None else beside
