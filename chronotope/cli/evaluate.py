@@ -16,7 +16,7 @@ import torch
 from chronotope import __version__
 from chronotope.checkpoint import weights_hash
 from chronotope.cli.terminal import is_own_video, progress, refuse_strangers, say
-from chronotope.cli.use import device
+from chronotope.cli.use import device, say_unsealed
 from chronotope.data.clips import find_clips
 from chronotope.errors import FileProblem, UsageError, visible
 from chronotope.evaluate.judge import Judged, check_folder, judge_folder, sample_cases
@@ -219,6 +219,7 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any],
         )
     folder = find_model(model)
     generator = Generator.load(folder).to(device())
+    say_unsealed(folder)
     asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
     names = [f"{part} {weights_hash(folder / part)}" for part in ("autoencoder", "dit")]
     about |= {"model": model, "weights": ", ".join(names), "suite": asked}
