@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from chronotope.arguments import as_flag, as_path, as_whole
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
 from chronotope.media.display import FrameMemory, FullError, OtherSizeError, Reading
@@ -165,9 +166,10 @@ def read(
     or 2,048 bytes of pixels for each byte of the file if that is more, and at most 16 GiB: a small file of a stranger
     must not fill the memory.
     """
+    square_pixels = as_flag("square_pixels", square_pixels)
     memory = FrameMemory()
     reading = Reading(path, fps, start, seconds, allocate=memory.append)
-    memory.most_bytes = max_bytes or most_read_bytes(reading.file_bytes)
+    memory.most_bytes = (max_bytes and as_whole("max_bytes", max_bytes)) or most_read_bytes(reading.file_bytes)
     times, last = list[float](), 0.0
     try:
         for frame in reading:
@@ -217,7 +219,7 @@ def _squared(frames: np.ndarray, aspect: float) -> np.ndarray:
 
 def probe(path: str | Path) -> VideoInfo:
     """Return the facts about a video or picture file, with its exact number of frames."""
-    return VideoInfo(path=Path(path), **ask(path, "probe"))
+    return VideoInfo(path=as_path("path", path), **ask(path, "probe"))
 
 
 def read_tags(path: str | Path) -> dict[str, Any] | None:
@@ -233,7 +235,7 @@ def read_origin(path: str | Path) -> dict[str, Any] | None:
 
     The sidecar is preferred where it agrees with the tags.
     """
-    path = check_readable(path)
+    path = check_readable(as_path("path", path))
     tags = read_tags(path)  # a damaged file may still have a sidecar
     beside = _settings(_sidecar_text(sidecar(path)))
     if tags is None or beside is None:
