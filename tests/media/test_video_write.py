@@ -411,7 +411,7 @@ def test_bad_settings(tmp_path: Path) -> None:
     """Impossible rates, qualities and settings, and pictures of several frames, are refused."""
     good = scene(2)
     for wrong in ({"fps": 0}, {"fps": -3}, {"fps": 5000}, {"fps": float("nan")}, {"crf": 0}, {"crf": 52}):
-        with pytest.raises(UsageError, match="must be (between|a finite number)"):
+        with pytest.raises(UsageError, match=r"must be (between|a finite number)"):
             video.write(tmp_path / "a.mp4", good, **{"fps": 8, **wrong})  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="at most 50"):
         video.write(tmp_path / "a.gif", good, 60)
