@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import reprlib
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from chronotope.errors import UsageError
 
-__all__ = ["as_flag", "as_number", "as_pixels", "as_seconds", "as_text", "as_whole", "described"]
+__all__ = ["as_flag", "as_number", "as_path", "as_pixels", "as_seconds", "as_text", "as_whole", "described"]
 
 MAX_SIDE = 16384  # pixels of a picture or clip that is given, as of a file that is read
 MAX_BITS = 128  # of whole numbers, so that a message can show them
@@ -86,6 +88,13 @@ def as_flag(name: str, value: Any) -> bool:
     if isinstance(value, bool | np.bool_):
         return bool(value)
     raise UsageError(f"{name} must be True or False, got {described(value)}")
+
+
+def as_path(name: str, value: Any) -> Path:
+    """Return a path; bytes, and numbers, which the system takes for open files, are refused."""
+    if isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str):
+        return Path(value)
+    raise UsageError(f"{name} must be a path, a text or a pathlib.Path, got {described(value)}")
 
 
 def as_pixels(name: str, value: Any, axes: str) -> np.ndarray:

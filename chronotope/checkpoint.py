@@ -166,14 +166,14 @@ def save_model(
 
 
 def _write_model(folder: Path, weights: bytes, description: Mapping[str, Any]) -> None:
-    """Write both files of a model; both are on disk before the first gets its name."""
+    """Write both files of a model; both are on disk before the first, `model.json`, gets its name."""
     text = _text_of(description, {"model.safetensors": _facts(weights)})
     free_space_for(folder, len(weights) + len(text))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise FileProblem(f"{folder} cannot be created: {problem.strerror}") from problem
-    with atomic_file(folder / "model.json") as described, atomic_file(folder / "model.safetensors") as weighed:
+    with atomic_file(folder / "model.safetensors") as weighed, atomic_file(folder / "model.json") as described:
         described.write_text(text, encoding="utf-8")
         weighed.write_bytes(weights)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.errors import FileProblem
-from chronotope.storage import write_atomically
+from chronotope.storage import parse_json, write_atomically
 
 __all__ = ["append_jsonl", "read_jsonl", "write_jsonl"]
 
@@ -43,8 +43,8 @@ def read_jsonl(path: Path, on_torn: Callable[[str], None] | None = None) -> list
 def _row(line: bytes) -> dict[str, Any] | None:
     """Parse a line; None where it is no JSON object."""
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
+        row = parse_json(line)
+    except ValueError:
         return None
     return row if isinstance(row, dict) else None
 

@@ -7,7 +7,6 @@ damaged line is detected. The hash of a whole manifest is the hash of its seals 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.sealed import digest
-from chronotope.storage import check_regular, file_sha256
+from chronotope.storage import check_regular, file_sha256, parse_json
 
 __all__ = [
     "LeftOut",
@@ -99,13 +98,16 @@ def read_manifest(path: Path, on_damage: Callable[[str], None] | None = None) ->
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = parse_json(line)
+        except ValueError:
             row = None
         if isinstance(row, dict) and row.get("seal") == _seal_of(row):
             rows.append(row)
             continue
-        sentence = f"{path}, line {number}, was changed or damaged: its content does not agree with its seal"
+        if isinstance(row, dict) and "seal" not in row:
+            sentence = f"{path}, line {number}, has no seal, which was deleted or which an older version did not write"
+        else:
+            sentence = f"{path}, line {number}, was changed or damaged: its content does not agree with its seal"
         if on_damage is None:
             raise FileProblem(sentence)
         on_damage(sentence)

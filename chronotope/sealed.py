@@ -14,7 +14,7 @@ from typing import Any
 from chronotope.errors import FileProblem
 from chronotope.storage import json_text, read_json, write_atomically
 
-__all__ = ["check_seal", "digest", "has_seal", "read_sealed", "seal", "write_sealed"]
+__all__ = ["check_seal", "digest", "has_seal", "read_sealed", "seal", "unsealed", "write_sealed"]
 
 # Hex digits of the SHA-256 in a seal, by the name of its field. Descriptions of models have the whole hash.
 SEALS = {"seal": 16, "checksum": 64}
@@ -36,6 +36,15 @@ def seal(content: Mapping[str, Any], name: str = "seal") -> dict[str, Any]:
 def has_seal(content: Mapping[str, Any]) -> bool:
     """Return whether a document has a seal, right or wrong."""
     return any(name in content for name in SEALS)
+
+
+def unsealed(*paths: Path) -> list[str]:
+    """Say in a sentence for each of these documents that has no seal, as strangers and earlier versions write them."""
+    return [
+        f"{path} has no seal, so nothing tells whether it was changed since it was written"
+        for path in paths
+        if not has_seal(read_json(path))
+    ]
 
 
 def check_seal(content: Any, path: Path, mend: str) -> dict[str, Any]:

@@ -35,6 +35,7 @@ __all__ = [
     "json_text",
     "locked",
     "locked_output",
+    "parse_json",
     "partial_folder",
     "read_json",
     "remove_folder",
@@ -407,14 +408,26 @@ def file_sha256(path: Path) -> str:
 # Formats
 
 
+def parse_json(text: str | bytes, object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """Parse JSON; raise ValueError, in words that help whoever wrote it, for anything else."""
+    try:
+        return json.loads(text, object_pairs_hook=object_pairs_hook)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except ValueError as problem:
+        if isinstance(problem, json.JSONDecodeError | UnicodeDecodeError):
+            raise
+        raise ValueError(f"it holds a whole number of more than {sys.get_int_max_str_digits()} digits") from None
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file; raise FileProblem where it is missing or not JSON."""
     check_regular(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as problem:
         raise FileProblem(f"{path} is missing") from problem
-    except (OSError, ValueError, RecursionError) as problem:
+    except (OSError, ValueError) as problem:
         raise FileProblem(f"{path} is not readable JSON: {problem}") from problem
 
 

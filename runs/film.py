@@ -31,6 +31,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="stop after this many seconds, for example before the credits")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    if any(options.out.iterdir()):
+        parser.error(f"{options.out} holds files already, which shots could replace; give another --out")
 
     info = video.probe(options.film)
     width = round(info.width * options.height / info.height / 2) * 2

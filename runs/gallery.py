@@ -14,6 +14,7 @@ from chronotope.media import video
 from chronotope.storage import write_atomically
 
 SUFFIXES = {".mp4", ".webm", ".gif", ".png", ".jpg", ".webp"}
+TITLE = "Chronotope: first light"
 SCALE = 4  # CSS pixels on the page per pixel of the video
 
 PAGE = """<!doctype html>
@@ -93,9 +94,12 @@ def main() -> None:
     about = f"Made by {first['program']} from the prompt under each: transformer {first['model']['dit']}, "
     about += f"autoencoder {first['model']['autoencoder']}."
     figures = "\n".join(shown for _, shown, _ in found)
-    page = PAGE.format(title="Chronotope: first light", about=html.escape(about), figures=figures, caption=96 * SCALE)
-    write_atomically(folder / "index.html", page)
-    print(folder / "index.html")
+    page = PAGE.format(title=TITLE, about=html.escape(about), figures=figures, caption=96 * SCALE)
+    index = folder / "index.html"
+    if index.exists() and TITLE not in index.read_text(errors="replace"):
+        raise SystemExit(f"{index} exists and was not made by this program; move it away")
+    write_atomically(index, page)
+    print(index)
 
 
 if __name__ == "__main__":

@@ -174,6 +174,8 @@ def main() -> None:
     options = parser.parse_args()
     if len(options.models) < 2:
         parser.error("give at least two models; a curve cannot be fitted to one")
+    if (options.out / "index.html").exists() and not (options.out / "scaling.json").exists():
+        parser.error(f"{options.out} holds a page that this program did not make; give another --out")
     specs, detector = judgeable_specs(options.specs), load_detector()
     outcomes = [outcome(folder, specs, detector, options.out) for folder in options.models]
     fitted = trend([found.flops for found in outcomes], [found.right for found in outcomes])

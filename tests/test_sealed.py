@@ -23,7 +23,7 @@ from chronotope.presets import find_preset
 from chronotope.sealed import check_seal, has_seal, read_sealed, seal, write_sealed
 from chronotope.storage import read_json, write_json
 from chronotope.worlds.write import DatasetRequest, write_dataset
-from tests.cli.models import AUTOENCODER, save_clips
+from tests.cli.models import AUTOENCODER, SMALL_DIT, run, save_clips, save_run
 
 SAVED = Path(__file__).parent / "evaluate/saved/stage"
 REQUEST = DatasetRequest("stage", "shapes", "train", 1, 1, size=(32, 32), pictures=1.0)
@@ -147,4 +147,35 @@ def test_latents_of_clips_that_changed_are_named(tmp_path: Path) -> None:
         assert len(said) == 1 and "1 changed" in said[0] and "chronotope encode" in said[0]
         shutil.rmtree(clips)
         training._say_changes([latents], LatentDataset([latents]))
-        assert len(said) == 1  # nothing tells
+        assert len(said) == 2 and "nothing tells whether they were changed" in said[1] and str(clips) in said[1]
+        assert [(found.what, found.serious) for found in find_problems(latents)[1] if "caption" not in found.what] == [
+            (said[1].removeprefix("note: "), False)
+        ]
+        said.clear()
+        edit(latents / "latents.json", lambda content: (content.pop("seal"), content.update(worlds=["stage x"])))  # type: ignore[func-returns-value]
+        training._say_changes([latents], LatentDataset([latents]))
+        assert len(said) == 2 and "latents.json has no seal" in said[0]
+
+
+def test_what_has_no_seal_is_said_by_all_that_uses_it(tmp_path: Path) -> None:
+    """A seal that is deleted says "I edited it": all goes on, with a note."""
+    model, clips = save_run(tmp_path / "model"), tmp_path / "clips"
+    write_dataset(clips, REQUEST)
+    for name in (model / "dit/model.json", model / "autoencoder/model.json"):
+        edit(name, lambda content: content.pop("checksum"))
+    edit(model / "dit/model.json", lambda content: content["vocabulary"].reverse())
+    edit(clips / "dataset.json", lambda content: content.pop("seal"))
+    kind, findings = find_problems(model)
+    assert kind == "run" and [(found.serious, "has no seal" in found.what) for found in findings] == [(False, True)] * 2
+    generated = run("generate", "a red ball", "--model", model, "-o", tmp_path / "x.mp4")
+    encoded = run("encode", clips, "--model", model, "--out", tmp_path / "latents")
+    words = ("--preset", "tiny", "--data", tmp_path / "latents", "--out", model, "--set", "train.steps=1")
+    trained = run("train", "dit", *words, "--set", *SMALL_DIT)
+    for result, names in (
+        (generated, ("autoencoder/model.json", "dit/model.json")),
+        (encoded, ("autoencoder/model.json", "dit/model.json", "dataset.json")),
+        (trained, ("autoencoder/model.json", "dit/model.json")),
+    ):
+        said = [line for line in result.stderr.splitlines() if "has no seal" in line]
+        assert result.exit_code == 0 and len(said) == len(names), result.stderr
+        assert all(line.startswith("note: ") and name in line for line, name in zip(said, names, strict=True))

@@ -121,6 +121,9 @@ def test_json_round_trip_and_problems(tmp_path: Path) -> None:
     write_json(path, {"b": [1, None]})
     assert read_json(path) == {"b": [1, None]}
     path.write_text("{")
+    (tmp_path / "long.json").write_text("9" * 10_000)
+    with pytest.raises(FileProblem, match=r"long\.json is not readable JSON: it holds a whole number of more than"):
+        read_json(tmp_path / "long.json")
     with pytest.raises(FileProblem, match=r"a\.json is not readable JSON"):
         read_json(path)
 

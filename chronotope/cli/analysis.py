@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chronotope.cli.evaluate import save_report
+from chronotope.cli.evaluate import refuse_strangers_in, save_report
 from chronotope.cli.terminal import progress, say, visible
 from chronotope.errors import FileProblem
 from chronotope.evaluate.attribution import attribution, check_comparable, named
@@ -26,6 +26,7 @@ def attribute(
     `videos` is the folder of the videos of that report, where it does not lie below the report.
     """
     first, decoded, true, *others = (read_report(path) for path in (model, autoencoder, truth, *switched))
+    refuse_strangers_in(model)
     check_comparable(first, decoded, true, others)
     found = attribution(first, decoded, true, named(first, others))
     _add(model, "layers", found, videos)
@@ -43,6 +44,7 @@ def measure_memorisation(
     measured = folder
     if has_report:
         report = read_report(folder)
+        refuse_strangers_in(folder)
         measured = videos or folder_of_videos(report, folder)
         if not measured.is_dir():
             raise FileProblem(

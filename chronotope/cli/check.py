@@ -9,14 +9,14 @@ from pathlib import Path
 from chronotope import checkpoint
 from chronotope.cli.analysis import folder_of_videos
 from chronotope.cli.terminal import echo, progress, say, visible
-from chronotope.data.audit import UNSEALED, Finding, audit_dataset, audit_latents
+from chronotope.data.audit import Finding, audit_dataset, audit_latents
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.report import read_report
 from chronotope.generate.pipeline import Generator, find_model
 from chronotope.jsonl import read_jsonl
-from chronotope.sealed import has_seal
-from chronotope.storage import file_sha256, read_json
+from chronotope.sealed import unsealed
+from chronotope.storage import file_sha256
 
 __all__ = ["check"]
 
@@ -60,8 +60,7 @@ def _audit_report(folder: Path) -> Iterator[Finding]:
     again = "restore the folder from a copy, or run the `chronotope evaluate` command with another --out"
     try:
         report = read_report(folder)
-        if not has_seal(read_json(folder / "report.json")):
-            yield Finding(UNSEALED.format(folder / "report.json"), serious=False)
+        yield from (Finding(note, serious=False) for note in unsealed(folder / "report.json"))
         if "ledger" not in report["about"]:
             return
         ledger = Ledger(folder / "ledger.jsonl", report["about"]["ledger"])
@@ -114,6 +113,7 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
     for saved in checkpoint.checkpoints(folder):
         try:
             checkpoint.load_state(saved)
+            yield from (Finding(note, serious=False) for note in unsealed(saved / "state.json"))
         except FileProblem as problem:
             what = str(problem).partition(f"; {checkpoint.MEND}")[0]
             yield Finding(what, f"delete {saved}; training goes on from an older checkpoint: {again}")
@@ -130,7 +130,7 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
 
 def _audit_weights(folder: Path) -> Iterator[Finding]:
     try:
-        if not checkpoint.is_verified(checkpoint.verify_model(folder)):
-            yield Finding(UNSEALED.format(folder / "model.json"), serious=False)
+        checkpoint.verify_model(folder)
+        yield from (Finding(note, serious=False) for note in unsealed(folder / "model.json"))
     except ChronotopeError as problem:
         yield Finding(str(problem))

@@ -223,10 +223,12 @@ def encode(data: Path, out: Path, model: str, shuffled: float, strict: bool) -> 
     left out.
     """
     from chronotope.cli.train import encode_clips
-    from chronotope.cli.use import device
+    from chronotope.cli.use import device, say_unsealed
     from chronotope.generate.pipeline import find_model, load_autoencoder
 
-    autoencoder = load_autoencoder(find_model(model)).to(device())
+    folder = find_model(model)
+    autoencoder = load_autoencoder(folder).to(device())
+    say_unsealed(folder)
     encoded = encode_clips(data, out, autoencoder, shuffled, strict)
     if encoded.captioned < encoded.clips:
         say(f"note: {encoded.clips - encoded.captioned} of {encoded.clips} clips have no caption")

@@ -15,17 +15,17 @@ import torch
 
 from chronotope import __version__
 from chronotope.checkpoint import weights_hash
-from chronotope.cli.terminal import progress, say
-from chronotope.cli.use import device
+from chronotope.cli.terminal import is_own_video, progress, refuse_strangers, say
+from chronotope.cli.use import device, say_unsealed
 from chronotope.data.clips import find_clips
 from chronotope.errors import FileProblem, UsageError, visible
 from chronotope.evaluate.judge import Judged, check_folder, judge_folder, sample_cases
 from chronotope.evaluate.make import Workers, maker, through_autoencoder
-from chronotope.evaluate.page.html import write_page
+from chronotope.evaluate.page.html import is_page, write_page
 from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.evaluate.report import Comparison, compare, make_report, read_report, write_report
 from chronotope.evaluate.selection import Sampled
-from chronotope.evaluate.suite import make_suite, name_of, read_cases, write_cases
+from chronotope.evaluate.suite import is_plan, make_suite, name_of, read_cases, write_cases
 from chronotope.evaluate.trial import BARS, FEWEST, Trial, try_checks
 from chronotope.flow.solvers import SolverName
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
@@ -33,7 +33,7 @@ from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.metrics.statistics import Rate
 from chronotope.models.autoencoder import Autoencoder
-from chronotope.storage import locked, remove_partials
+from chronotope.storage import locked, read_json, remove_partials
 from chronotope.worlds.case import Case
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.taxonomy import FAILURES
@@ -47,6 +47,7 @@ __all__ = [
     "measure_autoencoder",
     "plan_suite",
     "reconstruction_text",
+    "refuse_strangers_in",
     "report_name",
     "report_text",
     "save_report",
@@ -120,6 +121,7 @@ class EvaluateRequest:
 def plan_suite(request: EvaluateRequest, path: Path) -> int:
     """Write what has to be made, and by which seeds; returns how many videos."""
     cases = request.cases()
+    refuse_strangers(path, is_plan, "give another file with --plan")
     write_cases(cases, path)
     return len(cases)
 
@@ -127,6 +129,7 @@ def plan_suite(request: EvaluateRequest, path: Path) -> int:
 def evaluate(request: EvaluateRequest) -> dict[str, Any]:
     """Sample where there is a model to sample, judge every video, and write report.json and index.html."""
     cases = request.cases()
+    refuse_strangers_in(request.out)
     with locked(request.out):
         remove_partials(request.out, request.out / "videos")  # of a run that was killed
         found = _evaluate(request, cases)
@@ -149,6 +152,22 @@ def _evaluate(request: EvaluateRequest, cases: list[Case]) -> dict[str, Any]:
         found |= {name: earlier[name] for name in ADDED_SECTIONS if name in earlier}  # they are of these very videos
     save_report(found, videos, request.out)
     return found
+
+
+def refuse_strangers_in(out: Path) -> None:
+    """Refuse, before the work, a folder in which `save_report` would replace what this program did not write."""
+    page = out / "index.html"
+
+    def is_report(path: Path) -> bool:
+        if (out / "ledger.jsonl").is_file() or is_page(page):  # then a damaged report is one of this program too
+            return True
+        with contextlib.suppress(FileProblem):
+            found = read_json(path)
+            return isinstance(found, dict) and {"version", "about", "summary", "cases"} <= found.keys()
+        return False
+
+    for path, made_here in ((out / "report.json", is_report), (page, is_page)):
+        refuse_strangers(path, made_here, "move it away, or write the report into another folder")
 
 
 def save_report(report: dict[str, Any], videos: Path, out: Path) -> None:
@@ -200,6 +219,7 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any],
         )
     folder = find_model(model)
     generator = Generator.load(folder).to(device())
+    say_unsealed(folder)
     asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
     names = [f"{part} {weights_hash(folder / part)}" for part in ("autoencoder", "dit")]
     about |= {"model": model, "weights": ", ".join(names), "suite": asked}
@@ -211,6 +231,9 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any],
         **request.sampled.described(find_world(cases[0].world).selector),
     }
     make = maker(generator, request.layer, request.sampled)
+    if not (request.out / "ledger.jsonl").exists():
+        for case in cases:
+            refuse_strangers(request.out / "videos" / case.file, is_own_video, "give another --out")
     begun = {**about, "torch": torch.__version__}
     with _workers(request, folder) as workers:
         with progress("sampling", "videos") as report:

@@ -264,7 +264,7 @@ def _weights(path: Path) -> dict[str, Any]:
 def _verified(folder: Path) -> str:
     """Say whether the files are those that were saved."""
     if not checkpoint.is_verified(checkpoint.read_description(folder)):
-        return "no: saved by an earlier version, without checksums"
+        return "no: it has no checksum, which was deleted or which an earlier version did not write"
     try:
         checkpoint.verify_model(folder)
     except FileProblem as problem:

@@ -12,6 +12,7 @@ from chronotope.errors import FileProblem
 from chronotope.generate.pipeline import WEIGHTS
 from chronotope.generate.plan import Plan
 from chronotope.media import video
+from chronotope.sealed import unsealed
 from chronotope.storage import read_json
 from chronotope.worlds.catalogue import all_worlds
 
@@ -22,16 +23,20 @@ LISTED_WORDS = 40  # of a model of no known world
 
 
 def training_notes(model: Path | None, plan: Plan, files: Sequence[Path] = ()) -> list[str]:
-    """Say what a request has that the model was not trained on; it is generated all the same.
+    """Say what is unsealed in a model, and what a request has that it was not trained on; it is generated all the same.
 
     `files` are the pictures and clips that it was made from. A model without a record of its training gives one note.
     """
     if model is None:
         return []
     record = read_record(read_json(model / "dit" / "model.json"))
+    notes = unsealed(model / "autoencoder" / "model.json", model / "dit" / "model.json")
     if record is None:
-        return ["the model has no record of its training, so no note says which words, sizes and lengths it knows"]
-    inputs, canvas, notes = plan.request.inputs, plan.canvas, []
+        return [
+            *notes,
+            "the model has no record of its training, so no note says which words, sizes and lengths it knows",
+        ]
+    inputs, canvas = plan.request.inputs, plan.canvas
     if (canvas.width, canvas.height) not in record.sizes:
         size = f"{canvas.width}x{canvas.height}"
         notes.append(f"the model was trained on {_sizes(record)} and not on {size}; expect lower quality")

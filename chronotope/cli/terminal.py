@@ -41,10 +41,12 @@ __all__ = [
     "Option",
     "echo",
     "facts_text",
+    "is_own_video",
     "option",
     "progress",
     "refuse_overwriting",
     "refuse_replacing",
+    "refuse_strangers",
     "say",
     "show",
     "visible",
@@ -413,26 +415,36 @@ def refuse_overwriting(source: Path, output: Path) -> None:
         raise UsageError(f"{output} is the file to read; give another name with -o")
 
 
+def refuse_strangers(path: Path, made_here: Callable[[Path], bool], instead: str) -> None:
+    """Refuse to replace a link, or a file that this program did not make; `instead` says what to do about it."""
+    if path.is_symlink():
+        raise UsageError(f"{path} is a link; {instead}")
+    if path.exists() and path.stat().st_size and not made_here(path):
+        raise UsageError(f"{path} exists and was not made by this program; {instead}")
+
+
 def refuse_replacing(output: Path, overwrite: bool) -> None:
-    """Refuse to replace a file, a sidecar or a link that this program did not make, unless `overwrite`."""
+    """Refuse to replace a video or picture, a sidecar or a link that this program did not make, unless `overwrite`."""
     from chronotope.media.picture import sidecar
 
-    for path in () if overwrite else (output, sidecar(output)):
-        if path.is_symlink():
-            raise UsageError(f"{path} is a link; give another name with -o, or --overwrite to replace the link itself")
-        if path.exists() and path.stat().st_size and not _made_here(path, is_sidecar=path != output):
-            raise UsageError(
-                f"{path} exists and was not made by this program; give another name with -o, or --overwrite to "
-                "replace it"
-            )
+    instead = "give another name with -o, or --overwrite to replace it"
+    for path, made_here in () if overwrite else ((output, is_own_video), (sidecar(output), _is_own_sidecar)):
+        refuse_strangers(path, made_here, instead)
 
 
-def _made_here(path: Path, is_sidecar: bool) -> bool:
-    """Return whether the settings in a file or sidecar say that this program made it."""
+def is_own_video(path: Path) -> bool:
+    """Return whether the tags of a video or picture say that this program made it; a sidecar may be of another one."""
     from chronotope.media import video
 
+    return _names_us(video.read_tags(path))
+
+
+def _is_own_sidecar(path: Path) -> bool:
     try:
-        origin = read_json(path) if is_sidecar else video.read_origin(path)
+        return _names_us(read_json(path))
     except FileProblem:
         return False
+
+
+def _names_us(origin: Any) -> bool:
     return isinstance(origin, dict) and str(origin.get("program", "")).startswith("chronotope ")

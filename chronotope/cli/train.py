@@ -8,6 +8,7 @@ import signal
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,12 +18,13 @@ import torch
 from chronotope import checkpoint
 from chronotope.cli.interrupt import stoppable
 from chronotope.cli.terminal import SHUFFLED, progress, say
-from chronotope.cli.use import device
+from chronotope.cli.use import device, say_unsealed
 from chronotope.config import override, to_dict
-from chronotope.data.audit import audit_freshness
-from chronotope.data.clips import check_outside
+from chronotope.data.audit import audit_freshness, audit_header
+from chronotope.data.clips import check_outside, find_clips
 from chronotope.data.encode import Encoded, encode_dataset, find_worlds
 from chronotope.data.latents import LatentDataset, fingerprint, read_header, read_index
+from chronotope.data.record import changes_in_data, data_of_clips, data_of_latents
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder, model_description
 from chronotope.geometry import Geometry
@@ -33,11 +35,13 @@ from chronotope.models.text import Tokenizer
 from chronotope.parallel import join_ranks, wait_for_all
 from chronotope.presets import Preset, find_preset
 from chronotope.prompt import MAX_PROMPT_BYTES
+from chronotope.sealed import unsealed
 from chronotope.storage import locked, read_json, remove_partials
 from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import Sampler, check_compatible, check_latents, train_dit
 
+RUN_FILES = ("config.toml", "log.jsonl", "quarantine.jsonl", "model.json", "model.safetensors")  # beside checkpoints
 Run = TypeVar("Run", AutoencoderRun, DiTRun)
 FEW_CAPTIONS = 0.9  # the share of captioned clips below which training says so
 
@@ -117,6 +121,7 @@ def autoencoder_start(config: AutoencoderRun, name: str) -> Path:
     start = find_model(name)
     start = start / "autoencoder" if (start / "autoencoder").is_dir() else start
     trained = load_autoencoder(start)
+    say_unsealed(start)
     if trained.config != config.model:
         raise UsageError(
             f"{start} has other sizes than the preset: {trained.config} and not {config.model}; "
@@ -140,8 +145,12 @@ def run_autoencoder(
         if (folder / "latents.json").is_file():
             raise UsageError(f"{folder} holds latents; the autoencoder is trained on the videos they were made from")
         find_worlds(folder, lambda sentence: say(f"note: {sentence}"))  # of a split that is meant for evaluation
+
+    def train(stopping: Callable[[], bool]) -> dict[str, Any]:
+        return train_autoencoder(config, data, run, start, stopping=stopping)
+
     with _writing(run):
-        numbers = _train(run, config, lambda stopping: train_autoencoder(config, data, run, start, stopping=stopping))
+        numbers = _train(run, config, lambda: data_of_clips([find_clips(folder) for folder in data]), train)
     return run, int(numbers.get("left_out", 0))
 
 
@@ -190,6 +199,8 @@ def _run_dit(
         _provide_autoencoder(out, autoencoder_from or start_from)
     wait_for_all(ranks)
     autoencoder = load_autoencoder(out).to(device())
+    if ranks.first:
+        say_unsealed(out, *([start] if start else []))
     latents, left_out = _latents_of(data, out, autoencoder)
     dataset = LatentDataset(latents)
     if ranks.first:
@@ -201,8 +212,12 @@ def _run_dit(
             f"{fingerprint(autoencoder)}; encode the clips again: "
             f"chronotope encode FOLDER --model {out} --out {latents[0]}"
         )
-    sampler = progress_sampler(run, autoencoder, _two_prompts(dataset))
-    _train(run, config, lambda stopping: train_dit(config, latents, run, sampler, start, stopping=stopping))
+    sampler = progress_sampler(autoencoder, _two_prompts(dataset))
+
+    def train(stopping: Callable[[], bool]) -> dict[str, Any]:
+        return train_dit(config, latents, run, sampler, start, stopping=stopping)
+
+    _train(run, config, lambda: data_of_latents(dataset), train)
     return run, left_out
 
 
@@ -213,14 +228,34 @@ def _writing(run: Path) -> Iterator[None]:
         yield
         return
     with locked(run):
+        _refuse_strangers(run)
         remove_partials(run, *(path for path in run.rglob("*") if path.is_dir()))
         yield
+
+
+def _refuse_strangers(run: Path) -> None:
+    """Refuse a folder in which a run would replace files that this program did not write."""
+    found = next((path for path in map(run.joinpath, RUN_FILES) if os.path.lexists(path)), None)
+    if found is not None and not _is_run(run):
+        raise UsageError(f"{found} exists and is of no training of this program; give another --out")
+
+
+def _is_run(run: Path) -> bool:
+    """Return whether a folder holds a checkpoint, a model or the settings of a training."""
+    if checkpoint.checkpoints(run):
+        return True
+    with contextlib.suppress(FileProblem, TypeError):
+        if {"kind", "config"} <= set(read_json(run / "model.json")):
+            return True
+    with contextlib.suppress(OSError, ValueError):
+        return {"seed", "model", "train"} <= tomllib.loads((run / "config.toml").read_text(encoding="utf-8")).keys()
+    return False
 
 
 def _provide_autoencoder(out: Path, source: str | None) -> None:
     """Check that the run folder has an autoencoder; copy that of `source`, if given, so that the folder is complete."""
     folder = out / "autoencoder"
-    there = (folder / "model.json").is_file()
+    there = all((folder / name).is_file() for name in ("model.json", "model.safetensors"))
     if source is None and not there:
         raise FileProblem(
             f"{folder} holds no trained autoencoder, which the transformer builds on; train it first: chronotope train "
@@ -275,10 +310,10 @@ def _say_captions(dataset: LatentDataset) -> None:
 
 
 def _say_changes(latents: Sequence[Path], dataset: LatentDataset) -> None:
-    """Say in a line for each folder where its clips, if they are still there, are no longer those of the latents."""
+    """Say where latents cannot be verified, and in a line a folder where they are not of the clips as they are now."""
     for folder, header in zip(latents, dataset.about, strict=True):
-        if found := next(audit_freshness(folder, header, read_index(folder)), None):
-            say(f"note: {folder}: {found}")
+        for found in (*audit_header(folder, header), *islice(audit_freshness(folder, header, read_index(folder)), 1)):
+            say(f"note: {found}" if str(folder) in found.what else f"note: {folder}: {found}")
 
 
 def _two_prompts(dataset: LatentDataset) -> list[str]:
@@ -293,12 +328,11 @@ def _caption(captions: dict[str, list[str]]) -> str:
     return next(texts[0] for texts in (captions.get("sentence"), *captions.values()) if texts)
 
 
-def progress_sampler(run: Path, autoencoder: Autoencoder, prompts: Sequence[str]) -> Sampler:
+def progress_sampler(autoencoder: Autoencoder, prompts: Sequence[str]) -> Sampler:
     """Return what `train_dit` calls now and then: it generates the same prompts from the same seeds every time."""
 
-    def sampler(config: DiTRun, model: DiT, folder: Path) -> None:
+    def sampler(config: DiTRun, model: DiT, tokenizer: Tokenizer, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        tokenizer = Tokenizer(read_json(run / "vocabulary.json"))
         generator = Generator(autoencoder, model, tokenizer, config.flow, config.geometry, config.defaults)
         for seed, prompt in enumerate(prompts):
             words = tokenizer.shortened(prompt[:MAX_PROMPT_BYTES], config.model.max_text_tokens)
@@ -313,19 +347,32 @@ def progress_sampler(run: Path, autoencoder: Autoencoder, prompts: Sequence[str]
     return sampler
 
 
-def _train(run: Path, config: Any, train: Callable[[Callable[[], bool]], dict[str, Any]]) -> dict[str, Any]:
+def _train(
+    run: Path,
+    config: Any,
+    data: Callable[[], list[dict[str, Any]]],
+    train: Callable[[Callable[[], bool]], dict[str, Any]],
+) -> dict[str, Any]:
     """Start training or continue it, and return what it returns; do nothing if it is finished.
 
+    Settings and data that are not those of a finished training are said; `data` names those of now.
     After a signal, training saves its state after the current step; then the program exits with status 0 after SIGTERM
     and with 130 after Ctrl-C.
     """
     done, steps = _finished_steps(run), config.train.steps
     if done >= steps:
-        say(f"{run} is trained already ({done} steps); to train on: --set train.steps={2 * done}")
+        if join_ranks().first:
+            say(f"{run} is trained already ({done} steps); to train on: --set train.steps={2 * done}")
+            for change in _changes(run, config):
+                say(f"note: not used: {change}")
+            for sentence in changes_in_data(run, data(), finished=True):
+                say(sentence)
         return {}
     step = _last_step(run)
     if step and join_ranks().first:
         say(f"going on with {run} after step {step} of {steps}")
+        for sentence in unsealed(run / "checkpoints" / f"{step:07d}" / "state.json"):
+            say(f"note: {sentence}")
         for change in _changes(run, config):
             say(f"note: {change}")
     try:

@@ -32,14 +32,23 @@ from chronotope.media.video import VIDEO_FORMATS
 from chronotope.models.costs import SampleSize
 from chronotope.progress import Progress
 from chronotope.prompt import Prompt
+from chronotope.sealed import unsealed
 from chronotope.storage import locked_output, remove_partials
 
-__all__ = ["describe_plan", "device", "generate", "plan_video", "reconstruct", "scores_in_words"]
+__all__ = ["describe_plan", "device", "generate", "plan_video", "reconstruct", "say_unsealed", "scores_in_words"]
 
 
 def device() -> torch.device:
     """Return the GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def say_unsealed(*folders: Path) -> None:
+    """Say in a note for each model.json of a model, or of its parts, that it has no seal."""
+    for folder in folders:
+        paths = (folder / part / "model.json" for part in ("", "autoencoder", "dit"))
+        for sentence in unsealed(*(path for path in paths if path.is_file())):
+            say(f"note: {sentence}")
 
 
 # Generate
@@ -210,6 +219,7 @@ def reconstruct(
     if info.variable_frame_rate:
         say(f"note: the frame rate of {source} varies; the pair plays at its average, {info.fps:g} frames a second")
     autoencoder = load_autoencoder(model).to(device())
+    say_unsealed(model)
     geometry = Geometry(stride=autoencoder.config.stride)
     covered = geometry.covered_size(info.height, info.width)
     if covered != (info.height, info.width):

@@ -16,14 +16,11 @@ from chronotope.manifest import identify, manifest_hash, read_manifest, source_o
 from chronotope.media import video
 from chronotope.media.damage import DAMAGE_ADVICE
 from chronotope.progress import Progress
-from chronotope.sealed import has_seal, read_sealed
+from chronotope.sealed import read_sealed, unsealed
 from chronotope.storage import file_sha256
 from chronotope.worlds.write import LOST
 
-__all__ = ["UNSEALED", "Finding", "audit_dataset", "audit_freshness", "audit_latents"]
-
-# Of a file from an earlier version, or of somebody's own.
-UNSEALED = "{} has no seal, so nothing tells whether it was changed since it was written"
+__all__ = ["Finding", "audit_dataset", "audit_freshness", "audit_header", "audit_latents"]
 
 
 @dataclass(frozen=True)
@@ -106,8 +103,7 @@ def _audit_manifest(folder: Path) -> Iterator[Finding]:
     except FileProblem as problem:
         yield Finding(str(problem)) if (folder / "dataset.json").exists() else Finding(str(problem), LOST)
         return
-    if not has_seal(about):
-        yield Finding(UNSEALED.format(folder / "dataset.json"), serious=False)
+    yield from (Finding(note, serious=False) for note in unsealed(folder / "dataset.json"))
     try:
         rows = read_manifest(manifest)
         listed = listed_files(manifest)
@@ -144,8 +140,7 @@ def audit_latents(folder: Path, progress: Progress | None = None) -> Iterator[Fi
     except FileProblem as problem:
         yield Finding(str(problem))
         return
-    if not has_seal(header):
-        yield Finding(UNSEALED.format(folder / "latents.json"), serious=False)
+    yield from audit_header(folder, header)
     if manifest_hash(rows) != header["manifest"]:
         yield Finding(
             f"{folder / 'index.jsonl'} is not the index that latents.json describes",
@@ -174,6 +169,19 @@ def _left_out(header: Mapping[str, Any]) -> list[dict[str, str]]:
     if not isinstance(items, list):
         return []
     return [item for item in items if isinstance(item, dict) and {"key", "reason"} <= item.keys()]
+
+
+def audit_header(folder: Path, header: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what cannot be verified of latents: an unsealed header, and clips that lie elsewhere now."""
+    for note in unsealed(folder / "latents.json"):
+        yield Finding(note, serious=False)
+    data = header.get("data")
+    if not data or not Path(str(data)).is_dir():
+        yield Finding(
+            f"the clips of {folder} are not in {data or 'any folder that its latents.json names'} on this machine, so "
+            "nothing tells whether they were changed since they were encoded",
+            serious=False,
+        )
 
 
 def audit_freshness(folder: Path, header: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:

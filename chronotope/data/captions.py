@@ -21,6 +21,7 @@ from typing import Any
 
 from chronotope.arguments import described
 from chronotope.errors import FileProblem
+from chronotope.storage import parse_json
 
 __all__ = ["CaptionNote", "Captions", "caption_files", "caption_names", "captions_of", "decode_text", "read_captions"]
 
@@ -157,10 +158,9 @@ def _from_json(file: Path, text: str, say: Say) -> Captions:
         return dict(pairs)
 
     try:
-        data = json.loads(text, object_pairs_hook=table)
-    except (ValueError, RecursionError) as problem:
-        why = str(problem) or "it is nested too deeply"
-        raise FileProblem(f"{file} is not readable JSON ({why}); expected captions such as {_EXAMPLE}") from problem
+        data = parse_json(text, object_pairs_hook=table)
+    except ValueError as problem:
+        raise FileProblem(f"{file} is not readable JSON ({problem}); expected captions such as {_EXAMPLE}") from problem
     return captions_of(data, str(file), say)
 
 

@@ -40,7 +40,7 @@ from chronotope.media import video
 from chronotope.media.damage import DAMAGE_ADVICE
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.progress import Progress
-from chronotope.sealed import check_seal, write_sealed
+from chronotope.sealed import check_seal, unsealed, write_sealed
 from chronotope.storage import locked, read_json, remove_partials, write_atomically
 
 __all__ = ["Encoded", "encode_dataset", "find_worlds"]
@@ -287,13 +287,13 @@ class _Writer:
         if told is not None or self.index.is_file() or any(self.out.glob("latents-*.safetensors")):
             raise FileProblem(
                 f"{self.header} is missing or damaged, so nothing says which autoencoder made the latents of "
-                f"{self.out}; delete the folder and run the command again"
+                f"{self.out}; give another --out, or delete the folder if it holds nothing else"
             )
         return {}
 
     def _note_damage(self, sentence: str) -> None:
         self.damaged = True
-        self.note(sentence)
+        self.clip_notes.clip(sentence)
 
     def check_folder(self, clips: Sequence[Clip]) -> None:
         """Raise UsageError unless the folder is new or holds latents of the same autoencoder, cut and dataset."""
@@ -396,11 +396,20 @@ class _Writer:
 def _usable_rows(out: Path, note: Note) -> list[Row]:
     """Return the undamaged rows of an index whose latents are there; the others are encoded again."""
     rows = [row for row in read_index(out, note) if _fits(row, out, note)]
-    held = {number: _keys_of(out, number) for number in {row["shard"] for row in rows}}
-    usable = [row for row in rows if row["key"] in held[row["shard"]]]
-    if len(usable) < len(rows):
-        note(f"{out}: the latents of {len(rows) - len(usable)} clips are missing or damaged; they are encoded again")
+    usable = [row for row in rows if _is_whole(row, out)]
+    if lost := len(rows) - len(usable):
+        clips = "1 clip" if lost == 1 else f"{lost} clips"
+        note(f"{out}: the latents of {clips} are missing or damaged; they are encoded again")
     return usable
+
+
+def _is_whole(row: Row, out: Path) -> bool:
+    """Return whether the latents of a row are there and have its hash."""
+    try:
+        read_latents(out, row["shard"], row["key"], row["sha256"])
+    except FileProblem:
+        return False
+    return True
 
 
 def _fits(row: Row, out: Path, note: Note) -> bool:
@@ -431,16 +440,18 @@ def _next_shard(out: Path) -> int:
     return max((int(path.stem.split("-")[1]) for path in out.glob("latents-*.safetensors")), default=-1) + 1
 
 
-def find_worlds(data: Path, note: Note | None = None) -> list[str]:
+def find_worlds(data: Path, note: Note = lambda _: None) -> list[str]:
     """Name the simulators and scopes that rendered the clips below `data`, such as "stage small".
 
-    `note` receives a sentence for each dataset of a split that is meant for evaluation.
+    `note` receives a sentence for each dataset without a seal, and of a split that is meant for evaluation.
     """
     worlds = set[str]()
     for file, about in read_datasets(data):
         world, scope, split = about.get("world"), about.get("scope", ""), about.get("split", "train")
         if isinstance(world, str) and isinstance(scope, str):
             worlds.add(f"{world} {scope}".strip())
-            if split != "train" and note is not None:
+            for sentence in unsealed(file):
+                note(sentence)
+            if split != "train":
                 note(f"{file.parent} is of split {split}, whose clips are meant for evaluation, not for training")
     return sorted(worlds)

@@ -7,9 +7,7 @@ tensor [s, c, h, w] a clip). `data/encode.py` writes it. Every tensor is compare
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -116,20 +114,15 @@ def read_latents(folder: Path, shard: int, key: str, sha256: str) -> Float[Tenso
     return latents
 
 
-_MEND = "delete the file and run the `chronotope encode` command again"
+_MEND = "run the `chronotope encode` command again"
 
 
 def read_index(folder: Path, on_damage: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
-    """Read the sealed rows of an index, see `read_manifest`; raise FileProblem for an index of an older version."""
-    index = folder / "index.jsonl"
-    if index.is_file():
-        with index.open("rb") as file, contextlib.suppress(ValueError, RecursionError):
-            first = json.loads(file.readline())
-            if isinstance(first, dict) and "key" in first and "seal" not in first:
-                raise FileProblem(
-                    f"{folder} was encoded by an older version; delete the folder and encode the clips again"
-                )
-    return read_manifest(index, on_damage)
+    """Read the sealed rows of an index, see `read_manifest`."""
+    try:
+        return read_manifest(folder / "index.jsonl", on_damage)
+    except FileProblem as problem:
+        raise FileProblem(f"{problem}; {_MEND}") from problem
 
 
 def read_header(folder: Path) -> dict[str, Any]:

@@ -128,17 +128,24 @@ def _content_hash(clip: Clip) -> str | None:
         return None
 
 
-def changes_in_data(run: Path, now: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say in a sentence where the training data differ from those that the newest checkpoint of a run names."""
-    latest = checkpoint.latest_checkpoint(run)
-    before = checkpoint.read_description(latest).get("data") if latest else None
+def changes_in_data(run: Path, now: Sequence[Mapping[str, Any]], finished: bool = False) -> list[str]:
+    """Say in a sentence where the training data differ from those of the newest checkpoint, or the `finished` model."""
+    source = run if finished else checkpoint.latest_checkpoint(run)
+    before = checkpoint.read_description(source).get("data") if source else None
     if not isinstance(before, list) or list(before) == list(now):
         return []
-    counts = [[about.get("clips") for about in data if isinstance(about, Mapping)] for data in (before, now)]
+    then, new = (" and ".join(_named(about) for about in data if isinstance(about, Mapping)) for data in (before, now))
+    if finished:
+        return [f"note: {run} was trained on {then}, and not on the data named now, {new}"]
     return [
-        f"note: the training data have changed since the last checkpoint (clips then {counts[0]}, now {counts[1]}); "
+        f"note: the training data have changed since the last checkpoint (then {then}, now {new}); "
         "the rest of the training uses the new data"
     ]
+
+
+def _named(about: Mapping[str, Any]) -> str:
+    """Name one folder of training data in a few words: data of as many clips may still be others."""
+    return f"{about.get('clips')} clips (sha256 {str(about.get('manifest', about.get('listing')))[:8]})"
 
 
 def read_record(description: Mapping[str, Any]) -> TrainingRecord | None:

@@ -26,7 +26,7 @@ from chronotope.worlds.catalogue import all_worlds, find_world
 from chronotope.worlds.splits import spec_key
 from chronotope.worlds.world import World
 
-__all__ = ["make_suite", "name_of", "read_cases", "suite_names", "suite_of", "truth_of", "write_cases"]
+__all__ = ["is_plan", "make_suite", "name_of", "read_cases", "suite_names", "suite_of", "truth_of", "write_cases"]
 
 VERSION = 2
 MAX_PIXELS = 2**30  # of all frames of a video that is judged: 3 GiB
@@ -93,6 +93,16 @@ def write_cases(cases: Sequence[Case], path: Path) -> None:
         if task := find_world(case.world).task_inputs(case):
             write_inputs(task, case.id, path.parent)
     write_jsonl(path, map(_row, cases))
+
+
+def is_plan(path: Path) -> bool:
+    """Return whether every line of a file is one of a plan."""
+    try:
+        for where, row in read_rows(path, "case of a suite"):
+            check_document(row, "plan_line", where)
+    except FileProblem:
+        return False
+    return True
 
 
 def _row(case: Case) -> dict[str, Any]:

@@ -6,13 +6,16 @@ can read them. White pixels of a mask are generated again.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from chronotope.errors import UsageError
 from chronotope.geometry import Frames
 from chronotope.media import video
+from chronotope.media.picture import Frame
 from chronotope.worlds.case import TaskInputs
 
 __all__ = ["describe_inputs", "write_inputs"]
@@ -35,16 +38,24 @@ def describe_inputs(task: TaskInputs, name: str) -> dict[str, Any]:
 
 
 def write_inputs(task: TaskInputs, name: str, folder: Path) -> None:
-    """Write the files into `folder`/inputs."""
+    """Write the files into `folder`/inputs; raise UsageError where another picture has the name of one."""
     for what, frames in _files(task).items():
         path = folder / _path(name, what)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix:
-            video.write_image(path, frames[0])
+            _write(path, frames[0])
             continue
         path.mkdir(exist_ok=True)
         for number, frame in enumerate(frames):
-            video.write_image(path / f"{number:04d}.png", frame)
+            _write(path / f"{number:04d}.png", frame)
+
+
+def _write(path: Path, frame: Frame) -> None:
+    """Write a picture, unless it is there already, as by another plan of the same cases."""
+    if not os.path.lexists(path):
+        video.write_image(path, frame)
+    elif not np.array_equal(video.read_image(path), frame):
+        raise UsageError(f"{path} exists and is another picture than the plan needs; plan in another folder")
 
 
 def _path(name: str, what: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -94,6 +95,26 @@ def find_model(name: str | Path) -> Path:
     raise FileProblem(f"{missing}; train one with `bash runs/tiny.sh`, then name its folder, out/tiny")
 
 
+@contextlib.contextmanager
+def own_settings(device: str = "cpu") -> Iterator[None]:
+    """Compute in single precision, on the CPU unless a device is named, whatever the caller's defaults in torch say.
+
+    They are as they were afterwards.
+    """
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with contextlib.ExitStack() as stack:
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+            if torch.get_default_device().type != "cpu":  # else it would only cost time
+                stack.enter_context(torch.device("cpu"))
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+@own_settings()
 def load_autoencoder(folder: Path) -> Autoencoder:
     """Load the autoencoder in `folder` or in its subfolder `autoencoder`."""
     folder = folder / "autoencoder" if (folder / "autoencoder").is_dir() else folder
@@ -178,6 +199,7 @@ class Generator:
         self.names = {"dit": fingerprint(dit), "autoencoder": fingerprint(autoencoder)}
 
     @classmethod
+    @own_settings()
     def load(cls, name: str | Path) -> Generator:
         """Load a model by its name or from its folder, see `find_model`."""
         folder = find_model(name)
@@ -195,6 +217,10 @@ class Generator:
         dit.eval().requires_grad_(False)
         flow, geometry, defaults = read("flow", FlowConfig), read("geometry", Geometry), read("defaults", Defaults)
         return cls(autoencoder, dit, Tokenizer(description["vocabulary"]), flow, geometry, defaults, folder)
+
+    @property
+    def _device(self) -> str:
+        return self.dit.patch_in.weight.device.type
 
     def to(self, device: str | torch.device) -> Generator:
         """Move both networks to a device; raises `UsageError` for one that is not there."""
@@ -276,8 +302,12 @@ class Generator:
         """
         if not isinstance(request, Request):
             raise UsageError(f"plan takes a Request, got {described(request)}; generate() takes a prompt")
+        with own_settings(self._device):
+            return self._plan(request, encode)
+
+    def _plan(self, request: Request, encode: bool) -> Plan:
         notes = self._read_texts(request)
-        on_cpu = self.dit.patch_in.weight.device.type == "cpu"
+        on_cpu = self._device == "cpu"
         if on_cpu:
             shape = shape_of(request, self.defaults, self.geometry)
             _check_free(self._least_memory(request, shape), _asked(shape.width, shape.height))
@@ -360,7 +390,8 @@ class Generator:
         pieces = plan.layout.finish(cropped, self.geometry.cell)
         while True:
             started, sampling = time.perf_counter(), seconds["sampling"]
-            piece = next(pieces, None)
+            with own_settings(self._device):  # between two pieces the caller computes
+                piece = next(pieces, None)
             seconds["decoding"] += time.perf_counter() - started - (seconds["sampling"] - sampling)
             if piece is None:
                 return

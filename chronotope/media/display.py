@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from chronotope.arguments import as_number
 from chronotope.errors import FileProblem
 from chronotope.media.files import MAX_FILE_PIXELS, MAX_FILE_SIDE
 from chronotope.media.frames import Number, check_window
@@ -58,6 +59,9 @@ class Reading:
         count: int | None = None,
         allocate: Callable[[int, int], Frame] = _new_frame,
     ) -> None:
+        fps = None if fps is None else as_number("fps", fps)
+        seconds = None if seconds is None else as_number("seconds", seconds)
+        start = as_number("start", start)
         check_window(fps, start, seconds)
         self.path = path
         self.rate = self.tick = self.pixel_aspect = self.exact = 1.0

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from chronotope.arguments import as_path, described
 from chronotope.errors import FileProblem, UsageError, suggest
 from chronotope.media.files import MAX_FILE_SIDE, reason
 from chronotope.media.stills import EXIF_DESCRIPTION
@@ -36,7 +37,7 @@ Frame = UInt8[np.ndarray, "h w 3"]
 
 def check_writable(path: str | Path, suffixes: dict[str, Any]) -> Path:
     """Return the path of a file that can be written; raise UsageError for its suffix, FileProblem for its folder."""
-    path = Path(path)
+    path = as_path("path", path)
     if path.suffix.lower() not in suffixes:
         got = f"ends in '{path.suffix}'" if path.suffix else "has no suffix"
         raise UsageError(
@@ -88,6 +89,8 @@ def sidecar(path: Path) -> Path:
 
 def settings_json(path: Path, metadata: dict[str, Any] | None) -> str:
     """Return the settings as one line of ASCII, which every kind of tag can hold; "" where there are none."""
+    if not isinstance(metadata, dict | None):
+        raise UsageError(f"metadata must be a dict or None, got {described(metadata)}")
     try:
         return "" if metadata is None else json.dumps(metadata)
     except (TypeError, ValueError) as error:
@@ -98,7 +101,7 @@ def settings_json(path: Path, metadata: dict[str, Any] | None) -> str:
 
 def tag_json(path: Path, metadata: dict[str, Any] | None) -> str:
     """Return the settings for a tag inside the file: all but timings, so that the same video is the same bytes."""
-    if metadata is not None and isinstance(metadata.get(TIMINGS), dict):
+    if isinstance(metadata, dict) and isinstance(metadata.get(TIMINGS), dict):
         metadata = {name: value for name, value in metadata.items() if name != TIMINGS}
     return settings_json(path, metadata)
 
@@ -161,6 +164,8 @@ def write_image(
         options["exif"][EXIF_DESCRIPTION] = text
     elif len(text) < 65000:  # the longest comment that a JPEG can hold; the sidecar holds any length
         options["comment"] = text
+    elif metadata is not None:
+        options["comment"] = settings_json(path, {name: metadata[name] for name in metadata if name == "program"})
     with file_with_sidecar(path, lambda: settings_json(path, metadata), allow) as growing:
         Image.fromarray(frame).save(growing, format=kind, **options)
 

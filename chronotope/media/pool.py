@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope import errors
+from chronotope.arguments import as_path
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.media.child import FREE, SLOT_BYTES, SLOTS, STOP
 from chronotope.media.files import open_regular, reason
@@ -278,12 +279,12 @@ class Task:
     """One request that a child works on; iterate over its messages, and close it."""
 
     def __init__(self, path: str | Path, order: dict[str, Any]) -> None:
-        self.path = path
+        self.path = as_path("path", path)
         self.result: dict[str, Any] = {}
         self.owner = os.getpid()
         self.child: _Child | None = None
         self._line = json.dumps({**order, "path": str(path)}).encode()
-        self._descriptor = open_regular(path)  # until the first message, because the request may be repeated
+        self._descriptor = open_regular(self.path)  # until the first message, because the request may be repeated
         try:
             self.size = os.fstat(self._descriptor).st_size
             self._begin()

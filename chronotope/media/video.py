@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from chronotope.arguments import as_flag, as_path, as_whole
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
 from chronotope.media.display import FrameMemory, FullError, OtherSizeError, Reading
@@ -38,6 +39,7 @@ __all__ = [
     "read",
     "read_image",
     "read_origin",
+    "read_tags",
     "resize",
     "stream",
     "write",
@@ -164,9 +166,10 @@ def read(
     or 2,048 bytes of pixels for each byte of the file if that is more, and at most 16 GiB: a small file of a stranger
     must not fill the memory.
     """
+    square_pixels = as_flag("square_pixels", square_pixels)
     memory = FrameMemory()
     reading = Reading(path, fps, start, seconds, allocate=memory.append)
-    memory.most_bytes = max_bytes or most_read_bytes(reading.file_bytes)
+    memory.most_bytes = (max_bytes and as_whole("max_bytes", max_bytes)) or most_read_bytes(reading.file_bytes)
     times, last = list[float](), 0.0
     try:
         for frame in reading:
@@ -216,7 +219,15 @@ def _squared(frames: np.ndarray, aspect: float) -> np.ndarray:
 
 def probe(path: str | Path) -> VideoInfo:
     """Return the facts about a video or picture file, with its exact number of frames."""
-    return VideoInfo(path=Path(path), **ask(path, "probe"))
+    return VideoInfo(path=as_path("path", path), **ask(path, "probe"))
+
+
+def read_tags(path: str | Path) -> dict[str, Any] | None:
+    """Read the settings that a file was made with from its tags alone; None where they hold none or are damaged."""
+    texts: list[str] = []
+    with contextlib.suppress(FileProblem):
+        texts = ask(path, "comments")["texts"]
+    return next(filter(None, map(_settings, texts)), None)
 
 
 def read_origin(path: str | Path) -> dict[str, Any] | None:
@@ -224,11 +235,8 @@ def read_origin(path: str | Path) -> dict[str, Any] | None:
 
     The sidecar is preferred where it agrees with the tags.
     """
-    path = check_readable(path)
-    texts: list[str] = []
-    with contextlib.suppress(FileProblem):  # a damaged file may still have a sidecar
-        texts = ask(path, "comments")["texts"]
-    tags = next(filter(None, map(_settings, texts)), None)
+    path = check_readable(as_path("path", path))
+    tags = read_tags(path)  # a damaged file may still have a sidecar
     beside = _settings(_sidecar_text(sidecar(path)))
     if tags is None or beside is None:
         return tags if beside is None else beside

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chronotope.arguments import as_number, as_path, as_whole, described
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
 from chronotope.media.convert import SIZE_TAG, conversion_flags
@@ -65,7 +66,9 @@ def write(
 
     `metadata` is stored in the file and in a sidecar JSON; `crf` is the quality, from 1 (best) to 51 (smallest file).
     """
-    path = Path(path)
+    path = as_path("path", path)
+    if not isinstance(frames, Iterable):
+        raise UsageError(f"frames must be an array or frames one after the other, got {described(frames)}")
     if path.suffix.lower() in PICTURE_FORMATS:
         found = list(itertools.islice(frames, 2))
         if len(found) != 1:
@@ -98,6 +101,7 @@ class VideoWriter:
         allow: Callable[[], None] | None = None,
     ) -> None:
         self.path = check_writable(path, VIDEO_FORMATS)
+        fps, crf = as_number("fps", fps), as_whole("crf", crf)
         self.codec = VIDEO_FORMATS[self.path.suffix.lower()][1]
         if not 0.01 <= fps <= 1000:
             raise UsageError(f"fps is {fps:g}; it must be between 0.01 and 1000.")

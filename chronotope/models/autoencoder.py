@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from chronotope.config import Range
 from chronotope.errors import UsageError
 from chronotope.geometry import Slice
-from chronotope.models.linear import PointwiseConv2d
+from chronotope.models.linear import PointwiseConv2d, silu
 
 __all__ = ["Autoencoder", "AutoencoderConfig"]
 
@@ -101,7 +101,7 @@ class Block(nn.Module):
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        return x + self.conv_out(F.silu(self.conv_in(self.norm(x))))
+        return x + self.conv_out(silu(self.conv_in(self.norm(x))))
 
 
 class Encoder(nn.Module):

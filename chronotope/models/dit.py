@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from chronotope.config import Range
 from chronotope.errors import UsageError
 from chronotope.models.attention import Segments, packed_attention
-from chronotope.models.linear import Linear
+from chronotope.models.linear import Linear, silu
 from chronotope.models.refinement import Grid, Refinement
 from chronotope.models.rope import rotary_angles, rotate
 from chronotope.models.text import TextEncoder
@@ -140,7 +140,7 @@ class Block(nn.Module):
         gate_a, shift_m, scale_m, gate_m = modulation.chunk(4, dim=1)
         x = x + gate_a * self.out(attended)
         gate, value = self.up(_modulate(x, shift_m, scale_m)).chunk(2, dim=1)
-        return x + gate_m * self.down(F.silu(gate) * value)
+        return x + gate_m * self.down(silu(gate) * value)
 
 
 def by_piece(x: Float[Tensor, "n d"], function: Callable[[slice], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
@@ -215,7 +215,7 @@ class DiT(nn.Module):
             text = self.encode_text(batch.text_ids, batch.text_lengths)
         x = F.embedding(batch.order, torch.cat([text, self.patch_in(batch.noisy)]))
         rows = self.level_in(_level_features(batch.level)) + self.signals_in(batch.signals)
-        rows = F.silu(self.row_out(F.silu(rows)))
+        rows = silu(self.row_out(silu(rows)))
         modulation = self.modulation(rows)
         angles = rotary_angles(batch.positions, self.config.head_dim)
         segments = Segments(batch.lengths)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from chronotope.models.linear import Linear
+from chronotope.models.linear import Linear, silu
 from chronotope.models.patches import patchify, unpatchify
 
 __all__ = ["Grid", "Refinement"]
@@ -57,7 +57,7 @@ class Refinement(nn.Module):
             gathered = self.gather(latents)
             if any(grids[i].slices > 1 or grids[i].cycle for i in members):  # a picture has no neighbours in time
                 gathered = gathered + _from_neighbours(self.gather_in_time(latents), [grids[i] for i in members])
-            corrected = patchify(self.correct(F.silu(gathered)), self.patch_size)
+            corrected = patchify(self.correct(silu(gathered)), self.patch_size)
             corrections |= zip(members, corrected.split([len(pieces[i]) for i in members]), strict=True)
         return torch.cat([corrections[i] for i in range(len(grids))])
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from chronotope.models.attention import Segments, packed_attention
-from chronotope.models.linear import Linear
+from chronotope.models.linear import Linear, silu
 from chronotope.models.rope import rotary_angles, rotate
 
 __all__ = ["MIN_VOCABULARY", "TextEncoder", "Tokenizer", "learn_vocabulary"]
@@ -114,7 +114,7 @@ class TextBlock(nn.Module):
         q, k = (rotate(F.rms_norm(y, (self.head_dim,)), *angles) for y in (q, k))
         x = x + self.out(packed_attention(q, k, v, segments).flatten(1))
         gate, value = self.up(F.rms_norm(x, x.shape[-1:])).chunk(2, dim=-1)
-        return x + self.down(F.silu(gate) * value)
+        return x + self.down(silu(gate) * value)
 
 
 class TextEncoder(nn.Module):

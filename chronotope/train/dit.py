@@ -20,7 +20,6 @@ from chronotope.errors import UsageError
 from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks, join_ranks, leave_ranks, split_over_ranks, sum_gradients, sum_over_ranks
-from chronotope.storage import write_json
 from chronotope.train.batches import TrainingBatch, caption_notes, check_batch_tokens, stream_batches, to_device
 from chronotope.train.config import DiTRun, DiTTraining
 from chronotope.train.log import TrainingLog, write_toml
@@ -29,7 +28,7 @@ from chronotope.train.state import TrainState, autocast
 
 __all__ = ["Sampler", "check_compatible", "check_latents", "make_optimizers", "train_dit"]
 
-Sampler = Callable[[DiTRun, DiT, Path], None]  # draws samples into a folder
+Sampler = Callable[[DiTRun, DiT, Tokenizer, Path], None]  # draws samples into a folder
 
 
 def flow_loss(output: Tensor, batch: TrainingBatch, num_noised: Tensor) -> Tensor:
@@ -161,9 +160,9 @@ def train_dit(
 ) -> dict[str, Any]:
     """Run or continue a training in the folder `out`; returns the last logged numbers.
 
-    `data` are latents folders. `sampler(config, model, folder)` draws samples every `train.check_every` steps. `start`
-    is the folder of a trained transformer to start from, instead of random weights. When `stopping()` is true in any
-    process, the state is saved after the step and training ends.
+    `data` are latents folders. `sampler(config, model, tokenizer, folder)` draws samples every `train.check_every`
+    steps. `start` is the folder of a trained transformer to start from, instead of random weights. When `stopping()` is
+    true in any process, the state is saved after the step and training ends.
     """
     # setup: folder, data, vocabulary, device
     (out / "samples").mkdir(parents=True, exist_ok=True)
@@ -172,7 +171,6 @@ def train_dit(
     config, train, seed, tokenizer = run.config, config.train, config.seed, Tokenizer(run.vocabulary)
     if ranks.first:
         write_toml(out / "config.toml", config)
-        write_json(out / "vocabulary.json", list(run.vocabulary))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     # model, optimizers and state
@@ -227,7 +225,7 @@ def train_dit(
                 log.write(state.step, state.numbers)
             if ranks.first and sampler is not None and (state.step % train.check_every == 0 or last):
                 assert isinstance(state.average, DiT)
-                sampler(config, state.average, out / "samples" / f"{state.step:07d}")
+                sampler(config, state.average, tokenizer, out / "samples" / f"{state.step:07d}")
             if ranks.first and (state.step % train.save_every == 0 or last or stop):
                 state.save(out, description)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chronotope.errors import UsageError
+from chronotope.evaluate.tasks import write_inputs
 from chronotope.media import video
+from chronotope.request import Inputs
 from chronotope.storage import is_partial
-from tests.cli.models import files_in, refused, run, save_run
+from chronotope.worlds.case import TaskInputs
+from tests.cli.models import files_in, refused, run, save_clips, save_run
 
 PROMPT = "a red ball"
 
@@ -63,6 +68,19 @@ def test_what_others_made_is_replaced_only_when_told_to(model: Path) -> None:
         assert video.read_origin(name)["prompt"] == PROMPT  # type: ignore[index]
         assert run(*generate(model, name, *more)).exit_code == 0  # its own file needs no permission
         before = {path.name: path.read_bytes() for path in Path().iterdir()}
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif", ".png", ".jpg"])
+def test_a_sidecar_of_another_file_makes_a_video_no_file_of_ours(model: Path, suffix: str) -> None:
+    more = () if suffix in (".mp4", ".gif") else ("--seconds", 0)
+    assert run(*generate(model, f"ours{suffix}", *more)).exit_code == 0
+    video.write(f"theirs{suffix}", np.zeros((1, 32, 32, 3), np.uint8), 8)
+    shutil.copy(f"ours{suffix}.json", f"theirs{suffix}.json")
+    whole = Path(f"theirs{suffix}").read_bytes()
+    assert "was not made by this program" in refused(*generate(model, f"theirs{suffix}", *more), status=2)
+    assert Path(f"theirs{suffix}").read_bytes() == whole
+    Path(f"ours{suffix}.json").unlink()
+    assert run(*generate(model, f"ours{suffix}", *more)).exit_code == 0  # the tags alone say whose it is
 
 
 def test_every_output_of_several_is_checked_before_the_work(model: Path) -> None:
@@ -127,3 +145,61 @@ def test_a_file_that_waits_at_the_former_partial_name_is_untouched(model: Path) 
     assert run(*generate(model, "x.mp4")).exit_code == 0
     assert Path("precious").read_text() == "precious"
     assert not any(map(is_partial, files_in(Path())))
+
+
+EVALUATE = ("evaluate", "small", "--suite", "smoke", "--first", 1, "--layer", "truth")
+
+
+def test_pages_reports_and_videos_of_others_are_kept() -> None:
+    for name in ("report.json", "index.html"):
+        folder = Path(name).with_suffix("")
+        folder.mkdir()
+        (folder / name).write_text('{"version": 1}')
+        assert f"{name} exists and was not made" in refused(*EVALUATE, "--out", folder, status=2)
+        assert files_in(folder) == {name} and (folder / name).read_text() == '{"version": 1}'
+    assert run(*EVALUATE, "--out", "out").exit_code == 0
+    Path("out/index.html").write_text("my page")
+    for words in (
+        (*EVALUATE, "--out", "out"),
+        ("layers", "out", "out", "out"),
+        ("memorisation", "out", "--data", "small:1:1", "--baseline", "small:1:2:heldout"),
+    ):
+        refused(*words, status=2)
+        assert Path("out/index.html").read_text() == "my page"
+    Path("out/index.html").unlink()
+    Path("out/report.json").write_text('{"cut of')  # of ours, as the ledger beside it says
+    assert run(*EVALUATE, "--out", "out").exit_code == 0 and "ledger" in Path("out/report.json").read_text()
+    Path("other/videos").mkdir(parents=True)
+    (made,) = Path("out/videos").glob("*.mp4")
+    stranger = camera_video(str(Path("other/videos") / made.name))
+    assert "give another --out" in refused(*EVALUATE, "--out", "other", status=2)
+    assert Path("other/videos", made.name).read_bytes() == stranger
+
+
+def test_plans_and_inputs_of_others_are_kept() -> None:
+    words = ("evaluate", "--suite", "smoke", "--first", 1, "--plan", "plan.jsonl")
+    Path("plan.jsonl").write_text("my notes")
+    assert "plan.jsonl exists and was not made" in refused(*words, status=2)
+    assert Path("plan.jsonl").read_text() == "my notes"
+    Path("plan.jsonl").unlink()
+    assert run(*words).exit_code == 0 and run(*words).exit_code == 0
+    task = TaskInputs(Inputs(images=((0.0, np.full((8, 8, 3), 7, np.uint8)),)), 4)
+    for _ in range(2):
+        write_inputs(task, "one", Path())
+    picture = Path("inputs/one-image-0.png")
+    Image.new("RGB", (8, 8)).save(picture)
+    whole = picture.read_bytes()
+    with pytest.raises(UsageError, match="is another picture"):
+        write_inputs(task, "one", Path())
+    assert picture.read_bytes() == whole
+
+
+@pytest.mark.parametrize("name", ["config.toml", "model.json", "log.jsonl", "model.safetensors"])
+def test_a_folder_named_dit_of_another_project_is_kept(name: str, model: Path) -> None:
+    save_clips(Path("clips"))
+    Path("dit").mkdir()
+    Path("dit", name).write_text('{"model_type": "DiT-XL"}')
+    words = ("train", "dit", "--preset", "tiny", "--data", "clips", "--out", ".", "--autoencoder", model)
+    assert f"{name} exists and is of no training of this program" in refused(*words, status=2)
+    assert Path("dit", name).read_text() == '{"model_type": "DiT-XL"}'
+    assert files_in(Path("dit")) == {name}

@@ -102,6 +102,11 @@ def test_what_is_no_caption_is_named(tmp_path: Path, data: object) -> None:
     ("name", "data", "message"),
     [
         ("a.json", b"{", "not readable JSON"),
+        (
+            "a.json",
+            b'{"text": %s}' % (b"9" * 10_000),
+            "a whole number of more than 4300 digits",
+        ),
         ("a.json", b"[" * 100_000, "not readable JSON"),
         ("a.json", b'{"caption": "\xff\xfe', "not readable JSON"),
         ("a.txt", b"\x81\x8d\x8f", "no text"),

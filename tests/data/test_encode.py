@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -244,9 +245,14 @@ def test_damaged_latents_are_never_read(clips: Path, damage: str) -> None:
     dataset = LatentDataset([clips.parent / "lat"])
     with pytest.raises(FileProblem, match="run the `chronotope encode` command again"):
         [dataset.latents(i) for i in range(3)]
-    shard.unlink(missing_ok=True)
-    encode(clips)
-    assert content(clips) == before
+    notes: list[str] = []
+    found = encode(clips, notes)
+    lost = found.new
+    assert content(clips) == before and lost in {"flip": (1,), "zero": (1,), "cut": (1, 3), "remove": (3,)}[damage]
+    assert notes == [
+        f"{clips.parent / 'lat'}: the latents of {lost} clip{'' if lost == 1 else 's'} are missing or damaged; "
+        "they are encoded again"
+    ]
 
 
 def test_a_changed_index_is_never_read(clips: Path) -> None:
@@ -261,9 +267,11 @@ def test_a_changed_index_is_never_read(clips: Path) -> None:
         "".join([lines[1], lines[0], lines[2]]),
         text[:-30],
         "",
+        re.sub(', "seal": "\\w+"', "", text, count=1),
+        None,
     ):
-        index.write_text(changed)
-        with pytest.raises(FileProblem, match=r"index\.jsonl"):
+        index.unlink() if changed is None else index.write_text(changed)
+        with pytest.raises(FileProblem, match=r"index\.jsonl.*run the `chronotope encode` command again"):
             LatentDataset([clips.parent / "lat"])
         encode(clips)
         assert content(clips) == before, changed

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+
+from chronotope import Generator
+from chronotope.prompt import read_prompts
+from chronotope.request import Request
 
 SCRIPT = """
 import hashlib, json, os, sys
@@ -58,6 +67,39 @@ def hashes_with(threads: int, folder: Path) -> dict[str, str]:
     )
     found: dict[str, str] = json.loads(done.stdout)
     return found
+
+
+@contextlib.contextmanager
+def default(set_to: Callable[[Any], None], value: Any, before: Any) -> Iterator[None]:
+    set_to(value)
+    try:
+        yield
+    finally:
+        set_to(before)
+
+
+def test_frames_do_not_depend_on_the_defaults_that_the_caller_chose() -> None:
+    """Nor on the number of threads, where it does not divide the values of a layer; the defaults stay the caller's."""
+    request = Request(read_prompts("a red ball"), height=64, width=96, num_frames=17, num_steps=1)
+
+    def frames() -> np.ndarray:
+        generator = Generator.load("small")
+        state = torch.get_default_dtype(), torch.get_default_device(), torch.is_autocast_enabled("cpu")
+        pieces = []
+        for piece in generator.stream(generator.plan(request), 3).pieces:
+            assert state == (torch.get_default_dtype(), torch.get_default_device(), torch.is_autocast_enabled("cpu"))
+            pieces.append(piece)
+        return np.concatenate(pieces)
+
+    expected = frames()
+    for chosen in (
+        default(torch.set_num_threads, 3, 1),
+        default(torch.set_default_dtype, torch.float64, torch.float32),
+        default(torch.set_default_device, "meta", None),
+        torch.autocast("cpu", torch.bfloat16),
+    ):
+        with chosen:
+            assert np.array_equal(frames(), expected)
 
 
 @pytest.mark.parametrize("threads", [2, pytest.param(3, marks=pytest.mark.slow)])

@@ -373,11 +373,45 @@ def test_bad_frames(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+BAD_ARGUMENTS = [
+    ("video.write('a.mp4', good, fps='8')", "fps must be a finite number, got '8'"),
+    ("video.write('a.mp4', good, None)", "fps must be a finite number, got None"),
+    ("video.write('a.mp4', good, 8, crf=3.5)", "crf must be a whole number, got 3.5 (float)"),
+    ("video.write('a.mp4', good, 8, metadata='x')", "metadata must be a dict or None, got 'x'"),
+    ("video.write_image('a.png', good[0], [1])", "metadata must be a dict or None, got [1] (list)"),
+    ("video.write('a.mp4', None, 8)", "frames must be an array or frames one after the other, got None"),
+    ("video.write(None, good, 8)", "path must be a path, a text or a pathlib.Path, got None"),
+    ("video.write_image(b'a.png', good[0])", "path must be a path, a text or a pathlib.Path, got b'a.png'"),
+    ("video.VideoWriter(5, 8)", "path must be a path, a text or a pathlib.Path, got 5 (int)"),
+    ("video.read(5)", "path must be a path, a text or a pathlib.Path, got 5 (int)"),
+    ("video.stream(None)", "path must be a path, a text or a pathlib.Path, got None"),
+    ("video.probe(0)", "path must be a path, a text or a pathlib.Path, got 0 (int)"),
+    ("video.read_image(True)", "path must be a path, a text or a pathlib.Path, got True (bool)"),
+    ("video.read_origin(3)", "path must be a path, a text or a pathlib.Path, got 3 (int)"),
+    ("video.read('a.mp4', fps='8')", "fps must be a finite number, got '8'"),
+    ("video.stream('a.mp4', start=None)", "start must be a finite number, got None"),
+    ("video.read('a.mp4', seconds='1')", "seconds must be a finite number, got '1'"),
+    ("video.read('a.mp4', square_pixels='no')", "square_pixels must be True or False, got 'no'"),
+    ("video.read(__file__, max_bytes='9')", "max_bytes must be a whole number, got '9'"),
+]
+
+
+def test_arguments_of_other_types_are_refused(tmp_path: Path) -> None:
+    """Also a number as a path, which the system would take for an open file; in a new process, as above."""
+    code = "import numpy as np; from chronotope.media import video; good = np.zeros((2, 48, 64, 3), np.uint8)\n"
+    code += "__file__ = np.__file__\n"
+    for call, _ in BAD_ARGUMENTS:
+        code += f"try: {call}\nexcept video.UsageError as error: print(error)\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=HERE)
+    assert done.stdout.splitlines() == [said for _, said in BAD_ARGUMENTS], done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_bad_settings(tmp_path: Path) -> None:
     """Impossible rates, qualities and settings, and pictures of several frames, are refused."""
     good = scene(2)
     for wrong in ({"fps": 0}, {"fps": -3}, {"fps": 5000}, {"fps": float("nan")}, {"crf": 0}, {"crf": 52}):
-        with pytest.raises(UsageError, match="must be between"):
+        with pytest.raises(UsageError, match=r"must be (between|a finite number)"):
             video.write(tmp_path / "a.mp4", good, **{"fps": 8, **wrong})  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="at most 50"):
         video.write(tmp_path / "a.gif", good, 60)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from chronotope.models import linear as module
-from chronotope.models.linear import ROWS_PER_THREAD, Linear, PointwiseConv2d, linear
+from chronotope.models.linear import ROWS_PER_THREAD, Linear, PointwiseConv2d, linear, silu
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +43,18 @@ def test_a_pointwise_convolution_has_the_same_bits_with_any_number_of_threads(si
     wanted = F.conv2d(x, layer.weight, layer.bias)
     torch.testing.assert_close(made[0], wanted, atol=1e-5, rtol=1e-5)
     assert made[0].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("shape", [(148, 512), (1, 128, 32, 32), (301, 170), (33000,), (7, 3, 5, 777), (3, 0)])
+@pytest.mark.parametrize("layout", ["dense", "half of each row", "channels last"])
+def test_silu_has_the_same_bits_with_any_number_of_threads(shape: tuple[int, ...], layout: str) -> None:
+    x = torch.randn(*shape[:-1], 2 * shape[-1]).chunk(2, dim=-1)[0]
+    if layout != "half of each row":
+        last = layout == "channels last" and len(shape) == 4
+        x = x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+    wanted = with_threads(1, F.silu, x)
+    for threads in (1, 2, 3, 5, 8, 12, 64):
+        assert torch.equal(with_threads(threads, silu, x), wanted), threads
 
 
 def test_only_few_rows_run_in_one_thread_and_training_never_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,7 +137,7 @@ def test_the_transformer_resumes_to_the_bit(run, tmp_path):
     target = tmp_path / "dit"
     calls = []
 
-    def stop_at_the_second_check(config, model, folder):
+    def stop_at_the_second_check(config, model, tokenizer, folder):
         del config, model
         calls.append(folder)
         if len(calls) == 2:
@@ -290,7 +290,10 @@ def test_latents_of_an_older_version_are_refused(run, tmp_path):
     for row in rows:
         del row["source"], row["seal"], row["sha256"]
     index.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(FileProblem, match="older version"):
+    with pytest.raises(
+        FileProblem,
+        match=r"line 1, has no seal, which was deleted .* older version .*; run the `chronotope encode`",
+    ):
         LatentDataset([tmp_path / "old"])
 
 

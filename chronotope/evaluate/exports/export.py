@@ -78,7 +78,7 @@ def finished(request: ExportRequest, videos: Sequence[PlannedVideo], maker: Vide
     """The lines of the videos that are there and whole, by file; FileProblem if the folder holds another export."""
     rows = read_manifest(request.out)
     if rows is None:
-        unknown = [planned.file for planned in videos if (request.out / planned.file).exists()]
+        unknown = [planned.file for planned in videos if (request.out / planned.unit).exists()]
         if unknown:
             raise FileProblem(
                 f"{request.out} holds {unknown[0]} but no {MANIFEST} that says where it is from; give another --out"

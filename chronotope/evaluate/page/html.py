@@ -20,10 +20,11 @@ from chronotope.evaluate.page import plots
 from chronotope.storage import write_atomically
 from chronotope.worlds.taxonomy import FAILURES
 
-__all__ = ["TEMPLATES", "write_page"]
+__all__ = ["TEMPLATES", "is_page", "write_page"]
 
 GALLERY_SIZE = 12  # videos
 MAX_EMBEDDED = 2**26  # bytes of one video
+MARK = b'<script type="application/json" id=cases>'  # every page of a report holds it
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -61,6 +62,11 @@ def write_page(report: dict[str, Any], videos: Path, out: Path) -> list[str]:
     )
     write_atomically(out, page)
     return sorted(outside)
+
+
+def is_page(path: Path) -> bool:
+    """Return whether a file is a page that `write_page` wrote."""
+    return path.is_file() and MARK in path.read_bytes()
 
 
 def _lies_in(folder: Path, file: str) -> bool:
