@@ -166,16 +166,16 @@ def save_model(
 
 
 def _write_model(folder: Path, weights: bytes, description: Mapping[str, Any]) -> None:
-    """Write both files of a model; both are on disk before the first, `model.json`, gets its name."""
+    """Write both files of a model; `model.json`, which says what the other must be, gets its name first."""
     text = _text_of(description, {"model.safetensors": _facts(weights)})
     free_space_for(folder, len(weights) + len(text))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise FileProblem(f"{folder} cannot be created: {problem.strerror}") from problem
-    with atomic_file(folder / "model.safetensors") as weighed, atomic_file(folder / "model.json") as described:
-        described.write_text(text, encoding="utf-8")
+    with atomic_file(folder / "model.safetensors") as weighed:
         weighed.write_bytes(weights)
+        write_atomically(folder / "model.json", text)
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
                 raise FileProblem(f"{where} names {row['file']} a second time")
             rows[row["file"]] = row
     except FileProblem as problem:
-        raise FileProblem(f"{problem}; remove the line and run again") from problem
+        raise FileProblem(f"{problem}; remove the line and run again, or give another --out") from problem
     return rows
 
 
