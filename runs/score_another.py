@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from chronotope.jsonl import read_jsonl
 from chronotope.media import video
-from chronotope.storage import read_jsonl
 
 # (prompt, seed, frames, height, width) -> uint8 [frames, height, width, 3]
 Pipeline = Callable[[str, int, int, int, int], np.ndarray]

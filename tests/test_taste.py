@@ -347,6 +347,24 @@ def test_every_module_imports_silently() -> None:
     assert not set(loaded) & HEAVY
 
 
+def test_scripts_import_names_that_exist() -> None:
+    """No script of runs, tools, docs or benchmarks names a function that has moved; they are not executed."""
+    names = []
+    for source in sources():
+        if source.path.parts[0] in ("runs", "tools", "docs", "benchmarks"):
+            for node in ast.walk(source.tree):
+                if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in FOLDERS:
+                    names += [(str(source.path), node.module, alias.name) for alias in node.names]
+    assert any(path.startswith("runs") for path, _, _ in names)
+    missing = python(
+        "import importlib, importlib.util\n"
+        "def exists(module, name):\n"
+        "    return hasattr(importlib.import_module(module), name) or importlib.util.find_spec(f'{module}.{name}')\n"
+        f"print([row for row in {names} if not exists(*row[1:])])"
+    )
+    assert missing == "[]\n"
+
+
 def test_help_loads_no_heavy_package() -> None:
     """`chronotope --help` imports click and nothing larger; `python -m benchmarks.startup` measures its time."""
     shown = python(
