@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from chronotope import checkpoint
 from chronotope.cli import train as training
 from chronotope.cli.check import find_problems
 from chronotope.data.clips import scan_folder
-from chronotope.data.encode import encode_dataset
+from chronotope.data.encode import encode_dataset, find_worlds
 from chronotope.data.latents import LatentDataset
+from chronotope.data.rendered import changes_since_rendering
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.report import read_report, write_report
 from chronotope.geometry import Geometry
@@ -91,6 +93,40 @@ def test_the_advice_for_a_lost_dataset_json_is_what_the_command_accepts(tmp_path
     assert "dataset.json is missing" in str(finding) and "another folder" in finding.mend
     with pytest.raises(FileProblem, match=r"dataset\.json is missing.*another folder"):
         write_dataset(tmp_path / "d", REQUEST)
+
+
+def test_what_was_changed_since_the_rendering_is_not_replaced(tmp_path: Path) -> None:
+    """A corrected caption may be somebody's work: the same command names it, and renders only what is missing."""
+    out = tmp_path / "d"
+    write_dataset(out, REQUEST)
+    (caption,) = out.glob("0000/*.json")
+    rendered = caption.read_bytes()
+    for corrected in (rendered.replace(b"a ", b"A "), rendered + b" "):
+        caption.write_bytes(corrected)
+        with pytest.raises(FileProblem, match=rf"1 files of .* were changed since .*{caption.name}.*delete them"):
+            write_dataset(out, replace(REQUEST, count=2))
+        assert caption.read_bytes() == corrected and len(list(out.glob("0000/*.json"))) == 1
+    caption.unlink()
+    assert write_dataset(out, REQUEST) == 1 and caption.read_bytes() == rendered
+
+
+def test_a_dataset_that_lost_a_file_about_it_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    """Without its manifest nothing tells whether a clip was replaced, without dataset.json not of which split it is."""
+    out = tmp_path / "d"
+    write_dataset(out, REQUEST)
+    notes: list[str] = []
+    assert find_worlds(out, notes.append) == ["stage shapes"] and notes == []
+    kept = (out / "manifest.jsonl").read_bytes()
+    (out / "manifest.jsonl").unlink()
+    (finding,) = find_problems(out)[1]
+    assert finding.serious and "manifest.jsonl is missing" in finding.what
+    (sentence,) = changes_since_rendering(out, [])
+    assert "manifest.jsonl is missing" in sentence
+    (out / "manifest.jsonl").write_bytes(kept)
+    assert find_problems(out)[1] == []
+    (out / "dataset.json").unlink()
+    assert find_worlds(out, notes.append) == []
+    assert len(notes) == 1 and "dataset.json is missing" in notes[0]
 
 
 def test_an_evaluation_without_its_report_is_no_dataset(tmp_path: Path) -> None:

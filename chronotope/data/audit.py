@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from chronotope.media import video
 from chronotope.media.damage import DAMAGE_ADVICE
 from chronotope.progress import Progress
 from chronotope.sealed import read_sealed, unsealed
-from chronotope.storage import file_sha256
+from chronotope.storage import file_sha256, read_json
 from chronotope.worlds.write import LOST
 
 __all__ = ["Finding", "audit_dataset", "audit_freshness", "audit_header", "audit_latents"]
@@ -95,7 +96,7 @@ def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str]) 
 def _audit_manifest(folder: Path) -> Iterator[Finding]:
     """Compare the files of a dataset of a world with the hashes in its manifest."""
     manifest = folder / "manifest.jsonl"
-    if not manifest.is_file():
+    if not manifest.is_file() and "manifest" not in _described(folder):  # of a version without one, or no dataset
         return
     again = "run the `chronotope world` command that made it again"
     try:
@@ -117,6 +118,14 @@ def _audit_manifest(folder: Path) -> Iterator[Finding]:
         yield Finding(f"{manifest} or dataset.json is not as this program writes it ({problem!r})", again)
     else:
         yield from _audit_strangers(folder, listed.keys())
+
+
+def _described(folder: Path) -> Mapping[str, Any]:
+    """Return what `dataset.json` says; {} where it is missing, damaged or of another program."""
+    with contextlib.suppress(FileProblem):
+        about = read_json(folder / "dataset.json") if (folder / "dataset.json").is_file() else {}
+        return about if isinstance(about, dict) else {}
+    return {}
 
 
 def _audit_file(path: Path, sha256: str) -> Iterator[Finding]:

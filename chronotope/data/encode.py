@@ -31,7 +31,7 @@ from chronotope.data.latents import (
     read_latents,
     shard_path,
 )
-from chronotope.data.rendered import changes_since_rendering
+from chronotope.data.rendered import changes_since_rendering, lost_descriptions
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.geometry import Geometry, Slice
 from chronotope.jsonl import append_jsonl, write_jsonl
@@ -443,9 +443,12 @@ def _next_shard(out: Path) -> int:
 def find_worlds(data: Path, note: Note = lambda _: None) -> list[str]:
     """Name the simulators and scopes that rendered the clips below `data`, such as "stage small".
 
-    `note` receives a sentence for each dataset without a seal, and of a split that is meant for evaluation.
+    `note` receives a sentence for each dataset that lost its description or its seal, and for one of a split that is
+    meant for evaluation.
     """
     worlds = set[str]()
+    for sentence in lost_descriptions(data):
+        note(sentence)
     for file, about in read_datasets(data):
         world, scope, split = about.get("world"), about.get("scope", ""), about.get("split", "train")
         if isinstance(world, str) and isinstance(scope, str):

@@ -6,6 +6,7 @@ claim that a world made them.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from chronotope.errors import FileProblem
 from chronotope.manifest import read_manifest
 from chronotope.storage import file_sha256
 
-__all__ = ["changes_since_rendering", "listed_files"]
+__all__ = ["changes_since_rendering", "listed_files", "lost_descriptions"]
 
 
 def listed_files(manifest: Path) -> dict[str, str]:
@@ -38,7 +39,11 @@ def changes_since_rendering(data: Path, rows: Sequence[Mapping[str, Any]]) -> li
     encoded = {(data / row["source"]["file"]).resolve(): row["source"]["sha256"] for row in rows}
     for file, about in read_datasets(data):
         base, manifest = file.parent.resolve(), file.with_name("manifest.jsonl")
-        if "world" not in about or not manifest.is_file():
+        if "world" not in about:
+            continue
+        if not manifest.is_file():
+            if "manifest" in about:  # its hash; versions without a manifest have none
+                sentences.append(f"{manifest} is missing, so nothing tells whether the clips are as they were rendered")
             continue
         listed = {base / name: sha256 for name, sha256 in listed_files(manifest).items()}
         inside = {path: sha256 for path, sha256 in encoded.items() if path.is_relative_to(base)}
@@ -53,6 +58,19 @@ def changes_since_rendering(data: Path, rows: Sequence[Mapping[str, Any]]) -> li
             sentences.append(
                 f"{file.parent} is not as a world rendered it ({told}); `chronotope check {file.parent}` names them"
             )
+    return sentences
+
+
+def lost_descriptions(data: Path) -> list[str]:
+    """Say for each manifest of a world below `data` that its `dataset.json` is missing, and with it the split."""
+    sentences = []
+    for manifest in sorted(data.rglob("manifest.jsonl")):
+        about = manifest.with_name("dataset.json")
+        with contextlib.suppress(FileProblem):  # a file of another program
+            if not about.exists() and listed_files(manifest):
+                sentences.append(
+                    f"{about} is missing, so nothing tells which world and split the clips beside it are of"
+                )
     return sentences
 
 

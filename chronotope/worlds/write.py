@@ -179,13 +179,23 @@ def _render(
 
 
 def _whole_clips(out: Path) -> dict[int, Row]:
-    """Return the undamaged rows of the manifest whose files are there in their full length, by index."""
+    """Return the undamaged rows of the manifest whose files are all there, by index.
+
+    Raises FileProblem where a file is not as it was rendered: it may be somebody's correction, which is not replaced.
+    """
     manifest = out / "manifest.jsonl"
     rows: dict[int, Row] = {}
+    changed: list[str] = []
     for row in read_manifest(manifest, lambda _: None) if manifest.is_file() else []:
-        sizes = {out / name: about["bytes"] for name, about in row["files"].items()}
-        if all(path.is_file() and path.stat().st_size == size for path, size in sizes.items()):
+        there = {name: about for name, about in row["files"].items() if (out / name).is_file()}
+        changed += [name for name, about in there.items() if _facts(out / name) != about]
+        if len(there) == len(row["files"]):
             rows[row["index"]] = row
+    if changed:
+        raise FileProblem(
+            f"{len(changed)} files of {out} were changed since they were rendered ({', '.join(changed[:3])}"
+            f"{', ...' if len(changed) > 3 else ''}); delete them, and they are rendered again, or give another --out"
+        )
     return rows
 
 
