@@ -28,7 +28,7 @@ from chronotope.errors import ChronotopeError
 from chronotope.media.damage import DamageLog
 from chronotope.media.files import MediaFile, reason
 from chronotope.media.formats import open_video
-from chronotope.media.frames import TimedFrame, frame_spans, measure_rate, open_source, select_frames
+from chronotope.media.frames import TimedFrame, find_gaps, frame_spans, measure_rate, open_source, select_frames
 from chronotope.media.planes import Layout, Planes
 from chronotope.media.stills import is_picture, load_pillow, picture_comments
 from chronotope.processes import watch_parent
@@ -225,7 +225,8 @@ def _probe(file: MediaFile, order: dict[str, Any], channel: _Channel, memory: mm
     times, last = [time for time, _ in spans], spans[-1][1]
     fps, variable = measure_rate(times, last, opened.rate, opened.tick, opened.exact)
     seconds = times[-1] - times[0] + last if variable else len(times) / fps
-    facts = {**opened.facts, "metadata": _limited(opened.facts["metadata"])}
+    remarks = [*opened.facts.get("remarks", ()), *find_gaps(times)]
+    facts = {**opened.facts, "metadata": _limited(opened.facts["metadata"]), "remarks": remarks}
     return {**facts, "num_frames": len(times), "fps": fps, "variable_frame_rate": variable, "seconds": seconds}
 
 

@@ -19,7 +19,9 @@ MOST_BYTES = 2**18  # of errors that are looked at for one file; a damaged one m
 # "[h264 @ 0x7f31c4002d80] error while decoding MB 3 2, bytestream -5"
 _LINE = re.compile(r"^\[([^]@]+) @ 0x[0-9a-f]+\] (.*)$")
 # These are logged for files that every decoder shows in full.
-_HARMLESS = re.compile(r"unspecified|not implemented|unsupported|deprecated|experimental|skipping|sei|side data", re.I)
+_HARMLESS = re.compile(
+    r"unspecified|not implemented|unsupported|deprecated|experimental|skipping|sei|side data|non-intra slice", re.I
+)
 
 
 class DamageLog:
@@ -32,6 +34,7 @@ class DamageLog:
         self._read = 0
         self._marked = 0
         self._packets = 0
+        self._noticed = ""
 
     def capture(self) -> None:
         """Turn standard error of this process into a pipe that keeps what libav writes."""
@@ -45,12 +48,17 @@ class DamageLog:
         """Forget what was logged before, and look at the errors of a decoder from now on; "" looks at none."""
         self._drain()
         self._decoder, self._texts, self._read, self._marked, self._packets = decoder, {}, 0, 0, 0
+        self._noticed = ""
 
     def packet(self, key: bool) -> None:
         """Count a packet; where the first one is no key frame, what it refers to is missing, which is no damage."""
         if not key and self._packets == 0:
             self._decoder = ""
         self._packets += 1
+
+    def add(self, sentence: str) -> None:
+        """Keep what the reader noticed itself."""
+        self._noticed = sentence
 
     def frame(self, marked: bool) -> None:
         """Count a frame that the decoder marks as damaged."""
@@ -73,13 +81,13 @@ class DamageLog:
                 self._texts.setdefault(re.sub(r"-?\d+", "#", found[2].strip()))
 
     def sentence(self) -> str:
-        """Return what to say of the file; "" where the decoder reported nothing."""
+        """Return what to say of the file; "" where nothing was noticed."""
         self._drain()
-        if not self._decoder or not (self._texts or self._marked):
+        if not self._decoder or not (self._texts or self._marked or self._noticed):
             return ""
-        parts = []
+        parts = [self._noticed] if self._noticed else []
         if self._marked:
             parts.append(f"{self._marked} {'frame' if self._marked == 1 else 'frames'} marked as damaged")
         if self._texts:
             parts.append(next(iter(self._texts)).replace("#", "N"))
-        return f"the decoder {self._decoder} reports damage ({'; '.join(parts)})"
+        return f"its {self._decoder} video seems damaged ({'; '.join(parts)})"

@@ -29,6 +29,7 @@ __all__ = [
     "Source",
     "TimedFrame",
     "check_window",
+    "find_gaps",
     "frame_spans",
     "measure_rate",
     "open_source",
@@ -37,6 +38,8 @@ __all__ = [
 
 Number = int | float  # the runtime type check in tests does not accept an int as a float
 
+GAP_STEPS = 2.5  # times the usual distance of two frames
+MOST_GAPS = 3  # with more, the frame rate varies on purpose
 SEEK_FROM = 2.0  # seconds; for an earlier start, decoding from the beginning is faster than seeking
 
 # In these codecs one packet is one displayed frame, so frames can be counted without decoding.
@@ -147,12 +150,15 @@ def _packets(
     """Yield the complete packets of a track; then raise _CutShortError if the header announces more."""
     import av
 
-    count, end, tick, rate = 0, 0.0, float(track.time_base or 0), _declared_rate(track)
+    count, end, tick, rate, partial = 0, 0.0, float(track.time_base or 0), _declared_rate(track), False
     indexed = track.frames if "mov" in container.format.name and not after_seek else 0
     try:
         for packet in container.demux(track):
             if packet.is_corrupt and container.format.name != "mpegts":  # broadcasts begin and end with partial packets
                 raise _CutShortError("a frame is cut off")
+            if partial and packet.size:
+                file.damage.add("a packet in the middle is incomplete")
+            partial = packet.is_corrupt and count > 0
             file.progress()
             count += packet.size > 0
             end = max(end, ((packet.pts or 0) + (packet.duration or 0)) * tick)
@@ -164,6 +170,20 @@ def _packets(
         raise _CutShortError(f"{indexed} frames are announced")
     if end < announced - max(1.5 / rate, 0.05):
         raise _CutShortError(f"{announced:.2f} seconds are announced, {end:.2f} are there")
+    if end < _declared_seconds(container, track) - max(1.5 / rate, 0.05):
+        file.damage.add(f"{_declared_seconds(container, track):.2f} seconds are announced, {end:.2f} are there")
+
+
+def _declared_seconds(container: av.container.InputContainer, track: av.VideoStream) -> float:
+    """Return the duration in seconds that the header of an AVI, ASF or FLV file declares, for its video alone; or 0.
+
+    Programs write it less reliably than that of Matroska, so a shorter video is worth a remark and no error.
+    """
+    if container.format.name == "avi":
+        return float((track.duration or 0) * (track.time_base or 0))
+    if container.format.name in ("asf", "flv") and len(container.streams) == 1:
+        return (container.duration or 0) / 1e6
+    return 0.0
 
 
 def _announced_seconds(container: av.container.InputContainer, track: av.VideoStream) -> float:
@@ -323,6 +343,18 @@ def measure_rate(
         if all(abs(time - marks[0] - index / rate) <= slack for index, time in enumerate(marks)):
             return rate, False
     return len(times) / (span if exact else span + last), True
+
+
+def find_gaps(times: list[float]) -> list[str]:
+    """Say where frames are missing: where the starts of all others, in seconds, follow each other regularly."""
+    steps = [after - before for before, after in itertools.pairwise(times)]
+    usual = sorted(steps)[len(steps) // 2] if steps else 0.0
+    gaps = [index for index, step in enumerate(steps) if step > GAP_STEPS * usual]
+    regular = sum(abs(step - usual) <= 0.1 * usual + 0.002 for step in steps)
+    if not 0 < len(gaps) <= MOST_GAPS or regular < len(steps) - len(gaps):
+        return []
+    where = ", ".join(f"{times[index]:.2f} and {times[index + 1]:.2f} s" for index in gaps)
+    return [f"has no frames between {where}, and one every {usual:.3g} s elsewhere; it may be damaged there"]
 
 
 def check_window(fps: Number | None, start: Number, seconds: Number | None) -> None:

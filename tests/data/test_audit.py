@@ -73,8 +73,8 @@ def test_concealed_damage_is_said(clips: Path) -> None:
         if video.read(path).damage:
             break
     (finding,) = audit_dataset(clips)
-    assert finding.serious and "whole.mkv: the decoder h264 reports damage" in finding.what
+    assert finding.serious and "whole.mkv: its h264 video seems damaged" in finding.what
     left_out, notes = encode(clips)
     assert not left_out
     (note,) = notes
-    assert "the decoder h264 reports damage" in note and "re-encode it with ffmpeg" in note
+    assert "its h264 video seems damaged" in note and "re-encode it with ffmpeg" in note

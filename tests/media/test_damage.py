@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from chronotope.errors import FileProblem
 from chronotope.media import video
+from chronotope.media.frames import find_gaps
 from tests.media.files import CONTAINERS, encode, numbered, numbers
 
 
@@ -183,3 +185,35 @@ def test_whole_files_report_no_damage(tmp_path: Path) -> None:
     data = path.read_bytes()
     path.write_bytes(data[188 * (len(data) // 188 // 2) :])
     assert video.read(path).damage == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "muxer"), [("a.wmv", "wmv2", "asf"), ("a.avi", "mpeg4", "avi"), ("a.ts", "libx264", "mpegts")]
+)
+def test_a_hole_that_takes_frames_away(name: str, codec: str, muxer: str, tmp_path: Path) -> None:
+    """Where a demultiplexer skips what it does not understand, fewer frames are read, which is said."""
+    noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
+    path = encode(tmp_path / name, noise, codec, muxer=muxer, options={"b": "100000"})
+    assert video.read(path).damage == ""
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 3] + bytes(len(data) // 4) + data[len(data) // 3 + len(data) // 4 :])
+    found, remarks = video.read(path), " ".join(video.probe(path).remarks)
+    assert found.num_frames < 40
+    assert found.damage or "has no frames between" in remarks
+
+
+def test_less_than_the_header_of_a_wmv_announces(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
+    short = cut(encode(tmp_path / "a.wmv", noise, "wmv2", muxer="asf"), 0.6)
+    found = video.read(short)
+    assert 10 < found.num_frames < 30
+    assert re.search(r"1\.67 seconds are announced, [01]\.\d+ are there", found.damage)
+
+
+def test_gaps_are_told_from_varying_rates() -> None:
+    regular = [index / 8 for index in range(20)]
+    assert find_gaps(regular) == find_gaps([]) == find_gaps([0.0]) == []
+    (sentence,) = find_gaps(regular[:5] + regular[9:])
+    assert "between 0.50 and 1.12 s, and one every 0.125 s" in sentence
+    assert find_gaps([index**1.5 for index in range(20)]) == []  # every step is another one
+    assert find_gaps([index + (index // 3) * 9 for index in range(20)]) == []  # pauses are the rule
