@@ -204,8 +204,10 @@ def test_a_hole_that_takes_frames_away(name: str, codec: str, muxer: str, tmp_pa
 
 def test_less_than_the_header_of_a_wmv_announces(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
-    short = cut(encode(tmp_path / "a.wmv", noise, "wmv2", muxer="asf"), 0.6)
-    found = video.read(short)
+    path = encode(tmp_path / "a.wmv", noise, "wmv2", muxer="asf")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 3 // 5] + bytes(len(data) - len(data) * 3 // 5))
+    found = video.read(path)
     assert 10 < found.num_frames < 30
     assert re.search(r"1\.67 seconds are announced, [01]\.\d+ are there", found.damage)
 
