@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.arguments import described
-from chronotope.errors import FileProblem
+from chronotope.errors import FileProblem, UsageError
+from chronotope.prompt import read_prompts, read_story
 from chronotope.storage import parse_json
 
 __all__ = ["CaptionNote", "Captions", "caption_files", "caption_names", "captions_of", "decode_text", "read_captions"]
@@ -195,6 +196,8 @@ def _is_held(data: Any, captions: Captions) -> bool:
 
 def _by_level(data: Any, where: str, say: Say = lambda _: None) -> Captions:
     if isinstance(data, dict):
+        if not all(map(_is_story, _listed(data.get("story")))):
+            say("a story in it has no beats such as '0: a fox walks in' with rising seconds; it is read as one text")
         levels = {
             level: _texts(texts, f"{where}, level {level},", say, level == "story") for level, texts in data.items()
         }
@@ -203,6 +206,19 @@ def _by_level(data: Any, where: str, say: Say = lambda _: None) -> Captions:
         return {"story": ("\n".join(f"{seconds}: {' '.join(words.split())}" for seconds, words in data),)}
     texts = _texts(data, where, say)
     return {"sentence": texts} if texts else {}
+
+
+def _listed(texts: Any) -> list[str]:
+    """Return the texts of a level; what is no text is refused elsewhere."""
+    return [text for text in (texts if isinstance(texts, list) else [texts]) if isinstance(text, str)]
+
+
+def _is_story(text: str) -> bool:
+    try:
+        read_prompts(read_story(text.splitlines()))
+    except UsageError:
+        return False
+    return True
 
 
 def _is_beat(data: Any) -> bool:

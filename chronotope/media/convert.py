@@ -53,6 +53,8 @@ class Converter:
         from av.video.reformatter import Colorspace
 
         width, height = self.coded
+        if (frame.width, frame.height) != self.coded:
+            self.file.damage.add(f"its frames change size, and are scaled to {width}x{height}")
         # where a file does not name its colour matrix, players assume BT.709 for large frames and BT.601 for small ones
         unnamed = Colorspace.ITU709 if height >= 720 else Colorspace.ITU601
         name = frame.format.name

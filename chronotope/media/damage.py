@@ -34,7 +34,7 @@ class DamageLog:
         self._read = 0
         self._marked = 0
         self._packets = 0
-        self._noticed = ""
+        self._noticed: dict[str, None] = {}
 
     def capture(self) -> None:
         """Turn standard error of this process into a pipe that keeps what libav writes."""
@@ -48,7 +48,7 @@ class DamageLog:
         """Forget what was logged before, and look at the errors of a decoder from now on; "" looks at none."""
         self._drain()
         self._decoder, self._texts, self._read, self._marked, self._packets = decoder, {}, 0, 0, 0
-        self._noticed = ""
+        self._noticed = {}
 
     def packet(self, key: bool) -> None:
         """Count a packet; where the first one is no key frame, what it refers to is missing, which is no damage."""
@@ -57,8 +57,8 @@ class DamageLog:
         self._packets += 1
 
     def add(self, sentence: str) -> None:
-        """Keep what the reader noticed itself."""
-        self._noticed = sentence
+        """Keep what the reader noticed itself, as a sentence that begins with the file's name."""
+        self._noticed.setdefault(sentence)
 
     def frame(self, marked: bool) -> None:
         """Count a frame that the decoder marks as damaged."""
@@ -83,11 +83,12 @@ class DamageLog:
     def sentence(self) -> str:
         """Return what to say of the file; "" where nothing was noticed."""
         self._drain()
-        if not self._decoder or not (self._texts or self._marked or self._noticed):
-            return ""
-        parts = [self._noticed] if self._noticed else []
+        noticed = list(self._noticed)
+        if not self._decoder or not (self._texts or self._marked):
+            return "; ".join(noticed)
+        parts = []
         if self._marked:
             parts.append(f"{self._marked} {'frame' if self._marked == 1 else 'frames'} marked as damaged")
         if self._texts:
             parts.append(next(iter(self._texts)).replace("#", "N"))
-        return f"its {self._decoder} video seems damaged ({'; '.join(parts)})"
+        return "; ".join([*noticed, f"its {self._decoder} video seems damaged ({', '.join(parts)})"])

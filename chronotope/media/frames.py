@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -40,6 +41,7 @@ Number = int | float  # the runtime type check in tests does not accept an int a
 
 GAP_STEPS = 2.5  # times the usual distance of two frames
 MOST_GAPS = 3  # with more, the frame rate varies on purpose
+LONGEST_FRAME_LINE = 80  # bytes before the pixels of a frame in a y4m file
 SEEK_FROM = 2.0  # seconds; for an earlier start, decoding from the beginning is faster than seeking
 
 # In these codecs one packet is one displayed frame, so frames can be counted without decoding.
@@ -121,17 +123,23 @@ def _timed(
     """Yield the frames with their times since the first frame; `zero` is its timestamp in seconds, if it has one.
 
     A frame without a timestamp follows the one before at the declared rate. Where the first frames have none, the
-    first timestamp is placed where they lead to, so that the times of a file that begins late begin at 0 too.
+    first timestamp is placed where they lead to, so that the times of a file that begins late begin at 0 too. Where
+    timestamps begin again, as in files that were joined, the later part follows the earlier one.
     """
     known, since = 0.0, 0  # the time of the last frame with a timestamp, and how many came after it
+    before = -math.inf  # the time of the last frame
     for index, frame in enumerate(frames):
         if frame.pts is None:
             time = known + since / rate
         else:
             zero = frame.pts * tick - index / rate if zero is None else zero
+            if frame.pts * tick - zero < before - 0.5 / rate:
+                converter.file.damage.add("its times begin again, as where files were joined or parts are lost")
+                zero = frame.pts * tick - before - 1 / rate
             time = known = frame.pts * tick - zero
             since = 0
         since += 1
+        before = time
         yield TimedFrame(time, (frame.duration or 0) * tick or 1 / rate, functools.partial(converter.planes, frame))
 
 
@@ -151,35 +159,39 @@ def _packets(
     import av
 
     count, end, tick, rate, partial = 0, 0.0, float(track.time_base or 0), _declared_rate(track), False
+    read_to = 0
     indexed = track.frames if "mov" in container.format.name and not after_seek else 0
     try:
         for packet in container.demux(track):
             if packet.is_corrupt and container.format.name != "mpegts":  # broadcasts begin and end with partial packets
                 raise _CutShortError("a frame is cut off")
             if partial and packet.size:
-                file.damage.add("a packet in the middle is incomplete")
+                file.damage.add("a packet in its middle is incomplete")
             partial = packet.is_corrupt and count > 0
             file.progress()
             count += packet.size > 0
+            read_to = max(read_to, (packet.pos or 0) + packet.size)
             end = max(end, ((packet.pts or 0) + (packet.duration or 0)) * tick)
             yield packet
     except av.FFmpegError as error:
         raise _damage(error) from None
     announced = _announced_seconds(container, track)
+    if container.format.name == "yuv4mpegpipe" and file.size - read_to > LONGEST_FRAME_LINE:
+        raise _CutShortError("a frame is cut off")
     if count < indexed:
         raise _CutShortError(f"{indexed} frames are announced")
     if end < announced - max(1.5 / rate, 0.05):
         raise _CutShortError(f"{announced:.2f} seconds are announced, {end:.2f} are there")
     if end < _declared_seconds(container, track) - max(1.5 / rate, 0.05):
-        file.damage.add(f"{_declared_seconds(container, track):.2f} seconds are announced, {end:.2f} are there")
+        file.damage.add(f"it announces {_declared_seconds(container, track):.2f} seconds and has {end:.2f}")
 
 
 def _declared_seconds(container: av.container.InputContainer, track: av.VideoStream) -> float:
-    """Return the duration in seconds that the header of an AVI, ASF or FLV file declares, for its video alone; or 0.
+    """Return the duration in seconds that the header of AVI, MXF, ASF or FLV declares, for the video alone; or 0.
 
     Programs write it less reliably than that of Matroska, so a shorter video is worth a remark and no error.
     """
-    if container.format.name == "avi":
+    if container.format.name in ("avi", "mxf"):
         return float((track.duration or 0) * (track.time_base or 0))
     if container.format.name in ("asf", "flv") and len(container.streams) == 1:
         return (container.duration or 0) / 1e6
@@ -305,7 +317,10 @@ def frame_spans(file: MediaFile, facts: dict[str, Any]) -> list[tuple[float, flo
                     spans.append((packet.pts * tick, (packet.duration or 0) * tick or 1 / rate))
     except _CutShortError:
         return []  # decoding will report how many frames there are
-    return sorted(spans)
+    spans.sort()
+    if any(after <= before for (before, _), (after, _) in itertools.pairwise(spans)):
+        return []  # joined files, or damage: decoding tells which frame follows which
+    return spans
 
 
 def _declared_rate(track: av.VideoStream) -> float:

@@ -177,6 +177,11 @@ def resize(frames: UInt8[np.ndarray, "*t h w 3"], height: int, width: int) -> UI
     """Resample one frame or many: by area averaging to shrink, by cubic interpolation to enlarge."""
     import cv2
 
+    if frames.dtype != np.uint8 or frames.ndim not in (3, 4) or min(height, width) < 1:
+        raise UsageError(
+            f"frames are uint8 [..., height, width, 3] and sizes at least 1, got {frames.dtype} {list(frames.shape)}"
+            f" for {width}x{height}; convert floats of 0 to 1 first, (255 * x).round()"
+        )
     if frames.ndim == 4:
         resized = np.empty((len(frames), height, width, 3), np.uint8)
         for index, frame in enumerate(frames):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXIF_DESCRIPTION", "is_picture", "load_pillow", "picture_comments", "picture_facts", "picture_frames"]
 
-FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]
+FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "ICO"]
 ANIMATED = {"GIF", "WEBP", "PNG", "TIFF"}  # not JPEG: further pictures in a phone's JPEG are previews, not later frames
 EXIF_ORIENTATION, EXIF_DESCRIPTION = 0x0112, 0x010E
 
@@ -29,7 +29,7 @@ def is_picture(file: MediaFile) -> bool:
     head = file.head()
     webp = head[:4] == b"RIFF" and head[8:] == b"WEBP"
     motion_jpeg = file.suffix in (".mjpeg", ".mjpg")  # concatenated pictures, which FFmpeg reads as a video
-    signed = head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*"))
+    signed = head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\1\0"))
     return webp or (signed and not motion_jpeg) or file.suffix == ".tga"
 
 
@@ -39,7 +39,9 @@ def load_pillow() -> None:
         BmpImagePlugin,
         ExifTags,
         GifImagePlugin,
+        IcoImagePlugin,
         Image,
+        ImageCms,
         ImageOps,
         JpegImagePlugin,
         MpoImagePlugin,
@@ -116,6 +118,12 @@ def _planes(image: Image.Image, file: MediaFile, moving: bool) -> Planes:
         image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise FileProblem(f"{file.path} holds floating-point values; a picture with 8 or 16 bits a channel is needed.")
+    if image.mode == "I":
+        low, high = cast(tuple[float, float], image.getextrema())
+        if low < 0 or high > 65535:
+            raise FileProblem(
+                f"{file.path} holds integers from {low:g} to {high:g}; a picture with 8 or 16 bits a channel is needed."
+            )
     mode, kind, size = "RGB", "rgb24", 3
     if image.mode == "I" or image.mode.startswith("I;16"):
         mode, kind, size = "I", "grey32", 4

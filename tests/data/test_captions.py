@@ -261,3 +261,11 @@ def test_a_text_file_holds_one_text_or_json(tmp_path: Path, text: str, expected:
 def test_the_lines_of_a_story_stay(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"captions": {"story": "0: a\n1:  b", "sentence": "a\nb"}}))
     assert read_captions(tmp_path / "a.mp4") == {"story": ("0: a\n1: b",), "sentence": ("a b",)}
+
+
+@pytest.mark.parametrize("story", ["5: a\n0.5: b", "-1: a", "nan: a", "no times"])
+def test_a_story_without_rising_times_is_said(tmp_path: Path, story: str) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"captions": {"story": [story]}}))
+    notes: list[CaptionNote] = []
+    read_captions(tmp_path / "a.mp4", notes.append)
+    assert len(notes) == 1 and "read as one text" in notes[0].reason

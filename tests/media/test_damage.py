@@ -209,7 +209,7 @@ def test_less_than_the_header_of_a_wmv_announces(tmp_path: Path) -> None:
     path.write_bytes(data[: len(data) * 3 // 5] + bytes(len(data) - len(data) * 3 // 5))
     found = video.read(path)
     assert 10 < found.num_frames < 30
-    assert re.search(r"1\.67 seconds are announced, [01]\.\d+ are there", found.damage)
+    assert re.search(r"it announces 1\.67 seconds and has [01]\.\d+", found.damage)
 
 
 def test_gaps_are_told_from_varying_rates() -> None:
@@ -219,3 +219,35 @@ def test_gaps_are_told_from_varying_rates() -> None:
     assert "between 0.50 and 1.12 s, and one every 0.125 s" in sentence
     assert find_gaps([index**1.5 for index in range(20)]) == []  # every step is another one
     assert find_gaps([index + (index // 3) * 9 for index in range(20)]) == []  # pauses are the rule
+
+
+def test_joined_files_play_one_after_the_other(tmp_path: Path) -> None:
+    """Timestamps that begin again do not lay the second part over the first."""
+    for name, muxer in (("a.ts", "mpegts"), ("a.mkv", "matroska")):
+        options = {"muxer": muxer, "options": {"bf": "0"}}
+        first, second = encode(tmp_path / name, numbered(12), **options), tmp_path / f"b{name}"  # type: ignore[arg-type]
+        data = first.read_bytes()
+        second.write_bytes(data + data)
+        found = video.read(second, fps=24)
+        assert numbers(found.frames) == [*range(12), *range(12)], name
+        assert "its times begin again" in found.damage
+        assert video.probe(second).num_frames == 24
+
+
+def test_frames_that_change_size_are_said(tmp_path: Path) -> None:
+    """They are scaled to the size of the first, as players do."""
+    parts = []
+    for side in (32, 48):
+        frames = np.full((4, side, side, 3), 90, np.uint8)
+        parts.append(encode(tmp_path / f"{side}.ts", frames, "mpeg2video", muxer="mpegts").read_bytes())
+    (tmp_path / "a.ts").write_bytes(parts[0] + parts[1])
+    found = video.read(tmp_path / "a.ts")
+    assert found.num_frames >= 7 and found.frames.shape[1:] == (32, 32, 3)
+    assert "its frames change size, and are scaled to 32x32" in found.damage
+
+
+def test_a_y4m_file_that_is_cut_inside_a_frame(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.y4m", numbered(9), "rawvideo", muxer="yuv4mpegpipe")
+    assert len(video.read(path).frames) == 9
+    with pytest.raises(FileProblem, match=r"a frame is cut off.* 4 frames"):
+        video.read(cut(path, 0.5))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from chronotope.errors import FileProblem
+from chronotope.errors import FileProblem, UsageError
 from chronotope.media import video
 
 RAMP = np.linspace(0, 255, 24 * 40 * 3).reshape(24, 40, 3).astype(np.uint8)
@@ -198,3 +198,29 @@ def test_fit_keeps_the_middle() -> None:
     assert done == "200x50 scaled to 200x50 and its middle 50x50 kept (75% cut off)"
     assert video.fit(cut, 50, 50)[1] == "50x50 used as it is"
     assert video.fit(cut, 25, 25)[1] == "50x50 scaled to 25x25"
+
+
+def test_integers_beyond_16_bits_are_refused(tmp_path: Path) -> None:
+    for ramp in (np.arange(64) * 30_000_000, np.arange(64) - 5):
+        Image.fromarray(ramp.reshape(8, 8).astype(np.int32)).save(tmp_path / "a.tif")
+        with pytest.raises(FileProblem, match=r"integers from .* to .*; a picture with 8 or 16 bits"):
+            video.read(tmp_path / "a.tif")
+
+
+def test_lab_and_icons_are_read(tmp_path: Path) -> None:
+    """Pillow loads further parts of itself for these, which the guarded child can no longer do while it decodes."""
+    Image.new("LAB", (8, 8), (128, 128, 128)).save(tmp_path / "lab.tif")
+    assert np.ptp(video.read_image(tmp_path / "lab.tif")) < 12
+    Image.new("RGB", (32, 32), (200, 30, 30)).save(tmp_path / "a.ico")
+    (tmp_path / "a.ico").rename(tmp_path / "a.png")
+    found = video.read(tmp_path / "a.png")
+    assert found.frames.shape == (1, 32, 32, 3) and found.fps == 1 and found.frames[0, 9, 9].tolist() == [200, 30, 30]
+
+
+def test_only_uint8_frames_are_resized() -> None:
+    """In use `resize` says so itself; under test the types of the arrays are checked before."""
+    for wrong in (np.full((8, 8, 3), 0.4), np.full((8, 8, 3), np.nan), np.zeros((8, 8, 3), np.int64)):
+        with pytest.raises(Exception, match=r"(?i)uint8"):
+            video.fit(wrong, 4, 4)
+    with pytest.raises(UsageError, match=r"sizes at least 1, got uint8 \[8, 8, 3\] for 5x0"):
+        video.resize(np.zeros((8, 8, 3), np.uint8), 0, 5)
