@@ -23,7 +23,7 @@ from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.presets import find_preset
 from chronotope.sealed import check_seal, has_seal, read_sealed, seal, write_sealed
-from chronotope.storage import read_json, write_json
+from chronotope.storage import file_sha256, read_json, write_json
 from chronotope.worlds.write import DatasetRequest, write_dataset
 from tests.cli.models import AUTOENCODER, SMALL_DIT, run, save_clips, save_run
 
@@ -123,7 +123,13 @@ def test_a_dataset_that_lost_a_file_about_it_is_not_taken_for_a_whole_one(tmp_pa
     (sentence,) = changes_since_rendering(out, [])
     assert "manifest.jsonl is missing" in sentence
     (out / "manifest.jsonl").write_bytes(kept)
-    assert find_problems(out)[1] == []
+    assert find_problems(out)[1] == [] and changes_since_rendering(out, []) != []  # the clip is among no rows
+    (clip,) = out.rglob("*.png")
+    row = {"source": {"file": clip.relative_to(out).as_posix(), "sha256": file_sha256(clip)}}
+    assert changes_since_rendering(out, [row]) == []
+    (out / "manifest.jsonl").write_bytes(kept + kept)
+    (sentence,) = changes_since_rendering(out, [row])
+    assert "is not the one that dataset.json describes" in sentence
     (out / "dataset.json").unlink()
     assert find_worlds(out, notes.append) == []
     assert len(notes) == 1 and "dataset.json is missing" in notes[0]

@@ -13,7 +13,7 @@ from typing import Any
 
 from chronotope.data.clips import SUFFIXES, read_datasets
 from chronotope.errors import FileProblem
-from chronotope.manifest import read_manifest
+from chronotope.manifest import manifest_hash, read_manifest
 from chronotope.storage import file_sha256
 
 __all__ = ["changes_since_rendering", "listed_files", "lost_descriptions"]
@@ -45,6 +45,8 @@ def changes_since_rendering(data: Path, rows: Sequence[Mapping[str, Any]]) -> li
             if "manifest" in about:  # its hash; versions without a manifest have none
                 sentences.append(f"{manifest} is missing, so nothing tells whether the clips are as they were rendered")
             continue
+        if "manifest" in about and about["manifest"] != manifest_hash(read_manifest(manifest)):
+            sentences.append(f"{manifest} is not the one that dataset.json describes; `chronotope check` says more")
         listed = {base / name: sha256 for name, sha256 in listed_files(manifest).items()}
         inside = {path: sha256 for path, sha256 in encoded.items() if path.is_relative_to(base)}
         counts = {

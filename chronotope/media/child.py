@@ -225,7 +225,7 @@ def _probe(file: MediaFile, order: dict[str, Any], channel: _Channel, memory: mm
     times, last = [time for time, _ in spans], spans[-1][1]
     fps, variable = measure_rate(times, last, opened.rate, opened.tick, opened.exact)
     seconds = times[-1] - times[0] + last if variable else len(times) / fps
-    remarks = [*opened.facts.get("remarks", ()), *find_gaps(times)]
+    remarks = [*opened.facts.get("remarks", ()), *([] if opened.exact else find_gaps(times))]
     facts = {**opened.facts, "metadata": _limited(opened.facts["metadata"]), "remarks": remarks}
     return {**facts, "num_frames": len(times), "fps": fps, "variable_frame_rate": variable, "seconds": seconds}
 

@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from chronotope.errors import FileProblem
 from chronotope.media import video
@@ -251,3 +252,10 @@ def test_a_y4m_file_that_is_cut_inside_a_frame(tmp_path: Path) -> None:
     assert len(video.read(path).frames) == 9
     with pytest.raises(FileProblem, match=r"a frame is cut off.* 4 frames"):
         video.read(cut(path, 0.5))
+
+
+def test_pauses_of_a_gif_are_no_gaps(tmp_path: Path) -> None:
+    """A GIF says how long it shows each frame."""
+    first, *others = (Image.new("L", (8, 8), grey) for grey in (0, 60, 120, 180, 240))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=others, duration=[100, 100, 700, 100, 100])
+    assert list(video.probe(tmp_path / "a.gif").remarks) == []
