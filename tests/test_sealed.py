@@ -130,6 +130,8 @@ def test_a_dataset_that_lost_a_file_about_it_is_not_taken_for_a_whole_one(tmp_pa
     (out / "manifest.jsonl").write_bytes(kept + kept)
     (sentence,) = changes_since_rendering(out, [row])
     assert "is not the one that dataset.json describes" in sentence
+    assert write_dataset(out, REQUEST) == 1 and (out / "manifest.jsonl").read_bytes() == kept  # as `check` advises
+    assert find_problems(out)[1] == []
     (out / "dataset.json").unlink()
     assert find_worlds(out, notes.append) == []
     assert len(notes) == 1 and "dataset.json is missing" in notes[0]

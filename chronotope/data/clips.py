@@ -41,6 +41,8 @@ SUFFIXES = PICTURES | frozenset(
 _BESIDE = frozenset(
     ".json .jsonl .txt .npz .npy .csv .tsv .md .toml .yaml .yml .srt .vtt .html .log .lock .parquet".split()
 )
+_TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+_OUR_TABLES = ("manifest.jsonl", "log.jsonl", "ledger.jsonl", "plan.jsonl", "quarantine.jsonl")
 _OURS = ("dataset.json", "latents.json", "model.json", "report.json")
 # Files of folders that this program fills with something else.
 _NO_CLIPS = {"latents.json": "latents", "model.json": "a model"} | {
@@ -187,6 +189,8 @@ def _reason_to_leave_out(folder: Path, file: str, beside: set[str]) -> str | Non
         return "still being written, by its name" if _UNFINISHED.search(path.stem) else None
     if suffix in (".txt", ".json") and path.name not in _OURS:
         return "a text beside no clip of its name" if file not in beside else ""
+    if suffix in _TABLES and path.name not in _OUR_TABLES:
+        return "a table, which is not read (captions stand beside their clips, in NAME.txt or NAME.json)"
     if suffix in _BESIDE:
         return ""
     if _UNFINISHED.search(path.name):

@@ -182,14 +182,15 @@ def _packets(
         raise _CutShortError(f"{indexed} frames are announced")
     if end < announced - max(1.5 / rate, 0.05):
         raise _CutShortError(f"{announced:.2f} seconds are announced, {end:.2f} are there")
-    if end < _declared_seconds(container, track) - max(1.5 / rate, 0.05):
-        file.damage.add(f"it announces {_declared_seconds(container, track):.2f} seconds and has {end:.2f}")
+    declared = _declared_seconds(container, track)
+    if declared and abs(end - declared) > max(1.5 / rate, 0.05):
+        file.damage.add(f"it announces {declared:.2f} seconds and has {end:.2f}")
 
 
 def _declared_seconds(container: av.container.InputContainer, track: av.VideoStream) -> float:
     """Return the duration in seconds that the header of AVI, MXF, ASF or FLV declares, for the video alone; or 0.
 
-    Programs write it less reliably than that of Matroska, so a shorter video is worth a remark and no error.
+    Programs write it less reliably than that of Matroska, so another length is worth a remark and no error.
     """
     if container.format.name in ("avi", "mxf"):
         return float((track.duration or 0) * (track.time_base or 0))

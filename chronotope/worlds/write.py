@@ -118,8 +118,11 @@ def write_dataset(
 
 def _is_complete(out: Path) -> bool:
     """Return whether a folder whose clips are all there says so, or is of a version that said nothing."""
-    described = (out / "dataset.json").is_file() and (out / "manifest.jsonl").is_file()
-    return described and bool(read_sealed(out / "dataset.json", LOST).get("complete", True))
+    if not ((out / "dataset.json").is_file() and (out / "manifest.jsonl").is_file()):
+        return False
+    about = read_sealed(out / "dataset.json", LOST)
+    listed = manifest_hash(read_manifest(out / "manifest.jsonl", lambda _: None))
+    return bool(about.get("complete", True)) and about.get("manifest", listed) == listed
 
 
 def _check_folder(out: Path, request: DatasetRequest) -> int:

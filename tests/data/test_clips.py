@@ -93,3 +93,12 @@ def test_texts_beside_no_clip_are_named(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert scan_folder(tmp_path).left_out == {"a text beside no clip of its name": ("c.txt", "sub/a.json")}
+
+
+def test_tables_of_captions_are_named(tmp_path: Path) -> None:
+    """Other programs keep captions in one table; that it is not read must be said. Tables of this program are known."""
+    for name in ("a.mp4", "metadata.jsonl", "captions.csv", "manifest.jsonl", "readme.md"):
+        (tmp_path / name).write_bytes(b"x")
+    found = scan_folder(tmp_path)
+    (names,) = found.left_out.values()
+    assert sorted(names) == ["captions.csv", "metadata.jsonl"]

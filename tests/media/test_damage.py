@@ -259,3 +259,13 @@ def test_pauses_of_a_gif_are_no_gaps(tmp_path: Path) -> None:
     first, *others = (Image.new("L", (8, 8), grey) for grey in (0, 60, 120, 180, 240))
     first.save(tmp_path / "a.gif", save_all=True, append_images=others, duration=[100, 100, 700, 100, 100])
     assert list(video.probe(tmp_path / "a.gif").remarks) == []
+
+
+def test_joined_avi_files_are_longer_than_announced(tmp_path: Path) -> None:
+    """Their frames are counted on, so that no time begins again."""
+    path = encode(tmp_path / "a.avi", numbered(17), "mpeg4", muxer="avi")
+    assert video.read(path).damage == ""
+    path.write_bytes(path.read_bytes() * 2)
+    found = video.read(path)
+    assert found.num_frames == 34
+    assert "it announces 0.71 seconds and has 1.42" in found.damage
