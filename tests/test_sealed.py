@@ -95,6 +95,12 @@ def test_the_advice_for_a_lost_dataset_json_is_what_the_command_accepts(tmp_path
         write_dataset(tmp_path / "d", REQUEST)
 
 
+def test_latents_without_their_header_are_no_clips(tmp_path: Path) -> None:
+    (tmp_path / "latents-00000.safetensors").write_bytes(b"x")
+    kind, (finding,) = find_problems(tmp_path)
+    assert kind == "latents" and "make them with: chronotope encode" in finding.what
+
+
 def test_what_was_changed_since_the_rendering_is_not_replaced(tmp_path: Path) -> None:
     """A corrected caption may be somebody's work: the same command names it, and renders only what is missing."""
     out = tmp_path / "d"

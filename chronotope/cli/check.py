@@ -42,7 +42,7 @@ def find_problems(path: Path) -> tuple[str, list[Finding]]:
     if not path.exists():
         folder = find_model(path)  # the name of a model inside the package, or the error that says what is missing
     with progress(f"checking {folder.name}", "clips") as report:
-        if (folder / "latents.json").is_file():
+        if (folder / "latents.json").is_file() or any(folder.glob("latents-*.safetensors")):
             return "latents", list(audit_latents(folder, report))
         if (folder / "report.json").is_file():
             return "report", list(_audit_report(folder))

@@ -108,10 +108,10 @@ def scan_folder(folder: Path) -> Folder:
         elif reason:
             left_out.setdefault(reason, []).append(file)
     sorted_out = {reason: tuple(names) for reason, names in left_out.items()}
+    check_complete(folder)
     if not taken:
         also = "".join(f"; {note}" for note in Folder(folder, (), sorted_out).notes())
         raise FileProblem(f"{folder} holds no videos or pictures ({' '.join(sorted(SUFFIXES))}){also}")
-    check_complete(folder)
     name = folder.resolve().name
     clips = tuple(Clip(f"{name}/{key}", folder / file, file) for key, file in zip(_keys(taken), taken, strict=True))
     return Folder(folder, clips, sorted_out)

@@ -130,7 +130,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     file = folder / "latents.json"
     if not file.is_file():
         raise FileProblem(f"{folder} holds no latents; make them with: chronotope encode FOLDER --out {folder}")
-    about = read_sealed(file, "run the `chronotope encode` command again")
+    about = read_sealed(file, "delete the folder and run the `chronotope encode` command again")
     try:
         header = from_dict(_Header, {name: about[name] for name in _HEADER if name in about})
     except (TypeError, UsageError) as problem:

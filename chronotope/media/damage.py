@@ -20,7 +20,7 @@ MOST_BYTES = 2**18  # of errors that are looked at for one file; a damaged one m
 _LINE = re.compile(r"^\[([^]@]+) @ 0x[0-9a-f]+\] (.*)$")
 # These are logged for files that every decoder shows in full.
 _HARMLESS = re.compile(
-    r"unspecified|not implemented|unsupported|deprecated|experimental|skipping|sei|side data|non-intra slice", re.I
+    r"unspecified|not implemented|unsupported|deprecated|experimental|skipping|\bsei\b|side data|non-intra slice", re.I
 )
 
 

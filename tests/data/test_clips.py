@@ -88,6 +88,14 @@ def test_an_interrupted_dataset_is_refused(tmp_path: Path) -> None:
         assert len(find_clips(place)) == 1
 
 
+def test_a_dataset_that_was_killed_before_its_first_clip_is_interrupted(tmp_path: Path) -> None:
+    """It says what to do, and not that it holds no clips."""
+    (tmp_path / "dataset.json").write_text(json.dumps({"world": "stage", "count": 3, "complete": False}))
+    (tmp_path / "manifest.jsonl").write_text("")
+    with pytest.raises(UsageError, match=r"was interrupted; run the same `chronotope world` command"):
+        scan_folder(tmp_path)
+
+
 def test_texts_beside_no_clip_are_named(tmp_path: Path) -> None:
     for name in ("a.png", "a.txt", "b.PNG", "b.PNG.TXT", "c.txt", "sub/a.json", "dataset.json", "notes.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -67,6 +67,14 @@ def test_real_middle_is_the_same_as_from_the_start(name: str) -> None:
     assert all(np.array_equal(one, other) for one, other in zip(part, whole, strict=True))
 
 
+@pytest.mark.parametrize("name", [name for name in CLIPS if name != "bbb.mp4"])
+def test_real_clips_are_whole(name: str) -> None:
+    """No decoder reports damage, and no reader misses anything, in a clip from a camera."""
+    frames = video.stream(real(name))
+    assert sum(1 for _ in frames) == CLIPS[name].frames
+    assert frames.damage == ""
+
+
 def test_real_film_is_cut_quickly() -> None:
     """A position nine minutes into a film is reached through its index."""
     frames = list(video.stream(real("bbb.mp4"), start=540.0, seconds=0.5))
