@@ -80,8 +80,8 @@ def _without_times(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_times(item) for item in value]
     if isinstance(value, dict):
-        # checksums cover the times
-        names = [name for name in value if name not in (*TIMED, "checksum", "files")]
+        # seals and checksums cover the times
+        names = [name for name in value if name not in (*TIMED, "checksum", "seal", "files")]
         return {name: _without_times(value[name]) for name in names}
     return value
 
