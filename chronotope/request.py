@@ -105,6 +105,11 @@ class Inputs:
         """Whether the video has the length of the clip, so that no number of frames is asked for."""
         return self.task in ("edit", "retake", "outpaint")
 
+    @property
+    def video_frames(self) -> int:
+        """How many frames the clip has that the task works on; 0 without one."""
+        return 0 if self.video is None else len(self.video)
+
     def context_frames(self, fps: float, window_frames: int) -> int:
         """Return how many frames of a clip the model sees: half a window, a quarter at each of two known ends."""
         if self.context is not None:
@@ -192,6 +197,11 @@ class Request:
             _convert(self, name, as_whole)
         for name in ("fps", "guidance_scale"):
             _convert(self, name, as_number)
+        if self.num_frames is not None and self.inputs.keeps_length and self.num_frames != self.inputs.video_frames:
+            raise UsageError(
+                f"the task '{self.inputs.task}' keeps the {self.inputs.video_frames} frames of its video, and "
+                f"num_frames asks for {self.num_frames}; leave num_frames out"
+            )
         for name in ("height", "width"):
             self._check_range(name, (1, MAX_SIDE), "a frame has {} to {} pixels a side")
         self._check_range("num_frames", (1, MAX_FRAMES), "a video has {} to {} frames")

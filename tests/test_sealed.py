@@ -116,6 +116,21 @@ def test_what_was_changed_since_the_rendering_is_not_replaced(tmp_path: Path) ->
     assert write_dataset(out, REQUEST) == 1 and caption.read_bytes() == rendered
 
 
+def test_corrected_captions_are_kept_where_the_manifest_is_lost_too(tmp_path: Path) -> None:
+    """Without a manifest, what a killed rendering left is known by what it holds; a correction is not replaced."""
+    out = tmp_path / "d"
+    write_dataset(out, REQUEST)
+    (caption,) = out.glob("0000/*.json")
+    rendered, whole = caption.read_bytes(), (out / "manifest.jsonl").read_bytes()
+    (out / "manifest.jsonl").unlink()
+    caption.write_bytes(rendered.replace(b"a ", b"A "))
+    with pytest.raises(FileProblem, match=rf"{caption.name} is not as it was rendered, and no manifest lists it"):
+        write_dataset(out, REQUEST)
+    assert caption.read_bytes() != rendered
+    caption.write_bytes(rendered)
+    assert write_dataset(out, REQUEST) == 1 and (out / "manifest.jsonl").read_bytes() == whole
+
+
 def test_a_dataset_that_lost_a_file_about_it_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
     """Without its manifest nothing tells whether a clip was replaced, without dataset.json not of which split it is."""
     out = tmp_path / "d"

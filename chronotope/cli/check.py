@@ -12,13 +12,14 @@ from chronotope.cli.terminal import echo, progress, say, visible
 from chronotope.data.audit import Finding, audit_dataset, audit_latents
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.ledger import Ledger
+from chronotope.evaluate.page.html import is_page
 from chronotope.evaluate.report import read_report
 from chronotope.generate.pipeline import Generator, find_model
 from chronotope.jsonl import read_jsonl
 from chronotope.sealed import unsealed
 from chronotope.storage import file_sha256
 
-__all__ = ["check"]
+__all__ = ["check", "say_problems_of_report"]
 
 
 def check(path: Path, as_json: bool) -> int:
@@ -34,6 +35,17 @@ def check(path: Path, as_json: bool) -> int:
         verdict = f"{len(serious)} wrong" if serious else "nothing is wrong"
         echo(f"{visible(str(path))}: {kind}, {verdict}")
     return 1 if serious else 0
+
+
+def say_problems_of_report(path: Path) -> None:
+    """Say, before its numbers are used, that something is wrong with a report whose ledger lies beside it."""
+    folder = path if path.is_dir() else path.parent
+    if not (folder / "ledger.jsonl").is_file():
+        return
+    serious = [finding for finding in _audit_report(folder) if finding.serious]
+    if serious:
+        what = "1 thing is wrong" if len(serious) == 1 else f"{len(serious)} things are wrong"
+        say(f"note: {what} with the report {path}, see `chronotope check {folder}`; first: {serious[0]}")
 
 
 def find_problems(path: Path) -> tuple[str, list[Finding]]:
@@ -75,6 +87,17 @@ def _audit_report(folder: Path) -> Iterator[Finding]:
                 yield Finding(f"{videos / row['file']} is not the video that the ledger names", again)
         except FileProblem as problem:
             yield Finding(str(problem), again)
+    yield from _audit_page(folder / "index.html")
+
+
+def _audit_page(page: Path) -> Iterator[Finding]:
+    """Check that the page of a report is there, and is one that this program wrote."""
+    if not page.is_file():
+        yield Finding(
+            f"{page} is missing", "run the `chronotope evaluate` command again, which keeps the videos", False
+        )
+    elif not is_page(page):
+        yield Finding(f"{page} was not written by this program, so it is not the page of this report", "move it away")
 
 
 def _audit_ledger(folder: Path) -> Iterator[Finding]:

@@ -152,11 +152,13 @@ class Options:
         beats = [prompt.seconds for prompt in prompts]
         width, height = self._frame_size((defaults.width, defaults.height), geometry.cell)
         fps = self.fps or defaults.fps
+        keeps_length = self.edit or self.retake
+        num_frames = None if keeps_length else self._num_frames(defaults, fps, geometry.stride[0], beats)
         return Request(
             prompts=prompts,
             height=height,
             width=width,
-            num_frames=self._num_frames(defaults, fps, geometry.stride[0], beats),
+            num_frames=num_frames,
             inputs=self._read_inputs(fps),
             fps=fps,
             num_steps=self.steps,
@@ -189,7 +191,7 @@ class Options:
         else:
             num_frames = self._open_length(defaults, fps, slice_frames, beats)
         late = [seconds for seconds in beats if seconds * fps >= num_frames]
-        if late and not (self.edit or self.retake):
+        if late:
             raise UsageError(
                 f"the story goes on at {late[0]:g} s, after the end of the new part of {num_frames / fps:g} s; "
                 "give more --seconds"

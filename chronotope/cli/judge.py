@@ -173,8 +173,11 @@ def compare(first: Path, second: Path, as_json: bool) -> None:
     With --json, both reports are named with the model and suite that they evaluate.
     """
     from chronotope.cli import evaluate as work
+    from chronotope.cli.check import say_problems_of_report
 
     rows = work.compare_reports(first, second)
+    say_problems_of_report(first)
+    say_problems_of_report(second)
     plain = [{**vars(row), "first": row.first.share, "second": row.second.share} for row in rows]
     found = {"first": work.report_name(first), "second": work.report_name(second), "comparisons": plain}
     echo(json.dumps(found, indent=1) if as_json else work.comparison_text(rows))
@@ -205,8 +208,11 @@ def layers(
     the report MODEL.
     """
     from chronotope.cli import analysis as work
+    from chronotope.cli.check import say_problems_of_report
 
     found = work.attribute(model, autoencoder, truth, switched, folder)
+    for report in (model, autoencoder, truth, *switched):
+        say_problems_of_report(report)
     echo(json.dumps(found, indent=1) if as_json else work.attribution_text(found))
 
 

@@ -45,6 +45,7 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
         return
     for note in found.notes():
         yield Finding(note, "rename or move them if they belong to the dataset", serious=False)
+    yield from (Finding(note, serious=False) for note in found.notes_on_captions())
     yield from _audit_manifest(folder)
     uncaptioned: list[str] = []
     by_content: dict[str, str] = {}

@@ -24,11 +24,21 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.prompt import read_prompts, read_story
 from chronotope.storage import parse_json
 
-__all__ = ["CaptionNote", "Captions", "caption_files", "caption_names", "captions_of", "decode_text", "read_captions"]
+__all__ = [
+    "LEVELS",
+    "CaptionNote",
+    "Captions",
+    "caption_files",
+    "caption_names",
+    "captions_of",
+    "decode_text",
+    "read_captions",
+]
 
 Captions = dict[str, tuple[str, ...]]
 Say = Callable[[str], None]
 
+LEVELS = ("tags", "sentence", "paragraph", "story")  # of detail, which the settings of a training know
 MAX_BYTES = 2**24  # of one caption file
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -201,7 +211,13 @@ def _by_level(data: Any, where: str, say: Say = lambda _: None) -> Captions:
         levels = {
             level: _texts(texts, f"{where}, level {level},", say, level == "story") for level, texts in data.items()
         }
-        return {level: texts for level, texts in levels.items() if texts}
+        found = {level: texts for level, texts in levels.items() if texts}
+        if others := [level for level in found if level not in LEVELS]:
+            say(
+                f"its level{'' if len(others) == 1 else 's'} {', '.join(map(described, others))} will be captions too; "
+                f"the levels of detail are {', '.join(LEVELS)}"
+            )
+        return found
     if isinstance(data, list) and data and all(map(_is_beat, data)):  # as `generate` writes beside its videos
         return {"story": ("\n".join(f"{seconds}: {' '.join(words.split())}" for seconds, words in data),)}
     texts = _texts(data, where, say)

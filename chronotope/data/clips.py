@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,17 +62,32 @@ class Clip:
 
 @dataclass(frozen=True)
 class Folder:
-    """The clips of a folder in the order of their paths, and the files that were left out, by reason."""
+    """The clips of a folder in the order of their paths, and the files that were left out, by reason.
+
+    `shared` are the caption files that belong to several clips, as `a.txt` to `a.mp4` and `a.png`, with those clips.
+    """
 
     path: Path
     clips: tuple[Clip, ...]
     left_out: dict[str, tuple[str, ...]]
+    shared: dict[str, tuple[str, ...]]
 
     def notes(self) -> list[str]:
         """Return one sentence for each reason to leave files out."""
         return [
             f"{self.path}: {_files(names)} left out, {reason}: {first_names(names)}"
             for reason, names in self.left_out.items()
+        ]
+
+    def notes_on_captions(self) -> list[str]:
+        """Return a sentence where captions of one clip are those of another one, too."""
+        if not self.shared:
+            return []
+        (file, clips), count = next(iter(self.shared.items())), len(self.shared)
+        used = "1 caption file is" if count == 1 else f"{count} caption files are"
+        return [
+            f"{self.path}: {used} used for several clips each: {file} of {' and '.join(clips)}; name it {clips[0]}.txt "
+            f"or {clips[0]}.json if it is of {clips[0]} alone"
         ]
 
 
@@ -100,7 +115,10 @@ def scan_folder(folder: Path) -> Folder:
     taken: list[str] = []
     left_out: dict[str, list[str]] = {}
     files = _files_below(folder)
-    beside = {name for file in files if Path(file).suffix.lower() in SUFFIXES for name in caption_names(file)}
+    beside: dict[str, list[str]] = {}
+    for file in files:
+        for name in caption_names(file) if Path(file).suffix.lower() in SUFFIXES else ():
+            beside.setdefault(name, []).append(file)
     for file in files:
         reason = _reason_to_leave_out(folder, file, beside)
         if reason is None:
@@ -110,11 +128,13 @@ def scan_folder(folder: Path) -> Folder:
     sorted_out = {reason: tuple(names) for reason, names in left_out.items()}
     check_complete(folder)
     if not taken:
-        also = "".join(f"; {note}" for note in Folder(folder, (), sorted_out).notes())
+        also = "".join(f"; {note}" for note in Folder(folder, (), sorted_out, {}).notes())
         raise FileProblem(f"{folder} holds no videos or pictures ({' '.join(sorted(SUFFIXES))}){also}")
     name = folder.resolve().name
     clips = tuple(Clip(f"{name}/{key}", folder / file, file) for key, file in zip(_keys(taken), taken, strict=True))
-    return Folder(folder, clips, sorted_out)
+    whole = set(taken)
+    owners = {name: tuple(file for file in beside.get(name, ()) if file in whole) for name in files}
+    return Folder(folder, clips, sorted_out, {name: some for name, some in owners.items() if len(some) > 1})
 
 
 def check_complete(folder: Path) -> None:
@@ -172,7 +192,7 @@ def _refuse_unreadable(problem: OSError) -> None:
     raise FileProblem(f"{problem.filename} cannot be read: {problem.strerror or problem}") from problem
 
 
-def _reason_to_leave_out(folder: Path, file: str, beside: set[str]) -> str | None:
+def _reason_to_leave_out(folder: Path, file: str, beside: Container[str]) -> str | None:
     """Return why a file is left out: None if it is taken, "" if it is no clip and need not be named.
 
     `beside` are the names that caption files of the clips can have.

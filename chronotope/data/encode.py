@@ -100,7 +100,7 @@ def encode_dataset(
     note = note or (lambda _: None)
     folder = scan_folder(data)
     check_outside(out, data)
-    for sentence in folder.notes():
+    for sentence in [*folder.notes(), *folder.notes_on_captions()]:
         note(sentence)
     about = {
         "autoencoder": fingerprint(autoencoder),

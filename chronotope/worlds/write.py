@@ -230,14 +230,29 @@ def _write_clip(out: Path, request: DatasetRequest, index: int) -> Row:
     place, key = f"{index // 1000:04d}", world.key(spec)
     (out / place).mkdir(exist_ok=True)
     clip = world.render(spec)
+    record = {"captions": to_dict(world.captions(spec)), **clip.record}
+    about = json.dumps(record, separators=(",", ":")).encode()
+    _refuse_corrected(out / place / f"{key}.json", about)
     files = [_put_pixels(out / place, key, clip.frames, spec.fps)]
     for suffix, arrays in clip.arrays.items():
         files.append(_put_arrays(out / place / f"{key}.{suffix}.npz", **arrays))
-    record = {"captions": to_dict(world.captions(spec)), **clip.record}
     files.append(out / place / f"{key}.json")
-    write_atomically(files[-1], json.dumps(record, separators=(",", ":")).encode())
+    write_atomically(files[-1], about)
     facts = {f"{place}/{path.name}": _facts(path) for path in files}
     return seal({"index": index, "key": f"{place}/{key}", "files": facts})
+
+
+def _refuse_corrected(path: Path, rendered: bytes) -> None:
+    """Raise FileProblem where captions are there that no manifest lists and that are not those of the clip.
+
+    A rendering that was killed leaves the same ones; others are somebody's corrections of a dataset that lost its
+    manifest.
+    """
+    if path.is_file() and path.read_bytes() != rendered:
+        raise FileProblem(
+            f"{path} is not as it was rendered, and no manifest lists it; delete it, and it is rendered again, or give "
+            "another --out"
+        )
 
 
 def _facts(path: Path) -> dict[str, Any]:

@@ -246,6 +246,14 @@ def test_a_report_and_its_ledger_and_videos_are_checked(smoke: Path, tmp_path: P
     (folder / "videos" / first).write_bytes(b"other bytes")
     result = run("check", folder)
     assert result.exit_code == 1 and "is not the video that the ledger names" in result.stderr
+    compared = run("compare", smoke, folder / "report.json")
+    assert compared.exit_code == 0 and compared.stderr.count("1 thing is wrong with the report") == 1
+    assert f"chronotope check {folder}" in compared.stderr and compared.stdout == run("compare", smoke, smoke).stdout
+    (folder / "index.html").write_text("another page")
+    assert "was not written by this program" in run("check", folder).stderr
+    (folder / "index.html").unlink()
+    result = run("check", folder)
+    assert "note: " in result.stderr and "index.html is missing" in result.stderr and "1 wrong" in result.stdout
     lines = (folder / "ledger.jsonl").read_text().splitlines(keepends=True)
     (folder / "ledger.jsonl").write_text("".join(lines[:-1]))
     assert "was cut" in run("check", folder).stderr

@@ -41,8 +41,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield start
     for process in started:
-        process.kill()
-        process.wait()
+        with process:  # which closes its pipes
+            process.kill()
 
 
 def wait_until(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
@@ -142,10 +142,12 @@ def test_finished_frames_survive_a_kill(start: Start, model: Path, tmp_path: Pat
 
 def test_two_processes_do_not_write_one_file(start: Start, model: Path, tmp_path: Path) -> None:
     process = begin(start, model, tmp_path)
+    process.send_signal(signal.SIGSTOP)  # or it could be done before the second one has started
     second = program("generate", "a red ball", "--model", model, "-o", tmp_path / "long.mp4")
     assert (second.returncode, second.stdout) == (2, "")
     assert f"long.mp4 is being written by process {process.pid} on " in second.stderr
     process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGCONT)
     process.communicate()
     assert files_in(tmp_path) == {"long.mp4", "long.mp4.json"}
 

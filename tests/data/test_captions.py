@@ -269,3 +269,13 @@ def test_a_story_without_rising_times_is_said(tmp_path: Path, story: str) -> Non
     notes: list[CaptionNote] = []
     read_captions(tmp_path / "a.mp4", notes.append)
     assert len(notes) == 1 and "read as one text" in notes[0].reason
+
+
+def test_levels_that_no_training_knows_are_said(tmp_path: Path) -> None:
+    """As a file of another program has them, in which not every text is a caption."""
+    notes: list[CaptionNote] = []
+    (tmp_path / "a.json").write_text(json.dumps({"captions": {"sentence": [TEXT], "license": ["CC0"], "url": ["x"]}}))
+    found = read_captions(tmp_path / "a.mp4", notes.append)
+    assert found == {"sentence": (TEXT,), "license": ("CC0",), "url": ("x",)}
+    (note,) = notes
+    assert "its levels 'license', 'url' will be captions too" in note.reason and "paragraph" in note.reason

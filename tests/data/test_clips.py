@@ -110,3 +110,12 @@ def test_tables_of_captions_are_named(tmp_path: Path) -> None:
     found = scan_folder(tmp_path)
     (names,) = found.left_out.values()
     assert sorted(names) == ["captions.csv", "metadata.jsonl"]
+
+
+def test_captions_of_two_clips_are_named(tmp_path: Path) -> None:
+    found = scan_folder(
+        touch(tmp_path / "d", "a.mp4", "a.png", "a.txt", "b.mp4", "b.txt", "c.mp4", "c.png", "c.mp4.txt")
+    )
+    assert found.shared == {"a.txt": ("a.mp4", "a.png")}
+    (note,) = found.notes_on_captions()
+    assert "1 caption file is used for several clips each: a.txt of a.mp4 and a.png; name it a.mp4.txt" in note

@@ -24,6 +24,7 @@ SAID = {
     "width: truth value": "width must be a whole number, got True (bool)",
     "width: array": "width must be a whole number, got ndarray of int64 with shape [2]",
     "num_frames: 1e+06": "1 to 1000000 frames, got 1000001",
+    "num_frames: of an edit": "'edit' keeps the 8 frames of its video, and num_frames asks for 4; leave num_frames out",
     "seed: 9e+18": "a seed is a whole number from 0 to 2^63 - 1",
     "fps: NaN": "fps must be a finite number, got nan",
     "fps: 1e-300": "fps must be between 0.01 and 240, got 1e-300",
