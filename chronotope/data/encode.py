@@ -214,6 +214,8 @@ def _encode(
 ) -> tuple[Row, Tensor]:
     """Encode one clip; a clip whose frame rate varies is first resampled to a constant one, so that times are true."""
     content = _read(clip.path, writer.clip_notes.clip)
+    if not source.unchanged(clip.path):  # else these frames could be recorded as those of another content
+        raise FileProblem(f"{clip.path} was changed while it was read; run the same command again")
     slices = _cut(clip, content.num_frames, geometry, writer.about["shuffled"])
     try:
         latents = encode_frames(autoencoder, geometry, content.frames, slices).half()
