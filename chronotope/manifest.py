@@ -44,7 +44,7 @@ class Source:
 
     def unchanged(self, path: Path) -> bool:
         """Return whether the file system reports the same size and times, so that the content need not be read."""
-        facts = path.stat()
+        facts = path.stat()  # the time of the change cannot be set back, unlike that of the modification
         return (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns) == (self.bytes, self.modified, self.changed)
 
 

@@ -1,0 +1,1 @@
+"""Language: anybody's prompt -> the captions that a model was taught."""

@@ -1,0 +1,142 @@
+"""A prompt in anybody's words -> a caption as the loaded model was taught them, and what became of every word.
+
+What captions already say passes through unchanged. Every fact that the user stated is kept or named: a word is written
+as the word of captions that means the same (a kitten is a cat), what is only alike is suggested and never put in its
+place (a hare is no rabbit), what shall not be there becomes the negative prompt, and the rest is left out, in words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import tomllib
+import unicodedata
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from chronotope.caption import grammar
+from chronotope.caption.compose import compose
+from chronotope.caption.lexicon import Lexicon, is_english, load_lexicon
+from chronotope.caption.parse import Parser, tokens_of
+
+__all__ = ["Expansion", "expand"]
+
+MAX_LETTERS = 20_000  # of a prompt; what is longer is no sentence
+_WEIGHTED = re.compile(r"[([{]+\s*([^()\[\]{}]*?)\s*(?::\s*[0-9.]+)?\s*[)\]}]+")
+_SIMILAR = 0.8  # of the letters of a word with a typing error
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The caption for a prompt, and what became of the prompt's words.
+
+    `read` pairs what was said with what stands for it, typing errors included; `left_out` are words that are not in the
+    caption; `suggestions` names for each word that cannot be drawn what is alike and can.
+    """
+
+    given: str
+    prompt: str
+    negative: str = ""
+    read: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[str, ...] = ()
+    suggestions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        return self.prompt != self.given or bool(self.negative)
+
+    def notes(self) -> list[str]:
+        """Return what became of the words, a sentence for each kind."""
+        found = []
+        if self.read:
+            found.append("read as: " + ", ".join(f"{said} -> {word}" for said, word in self.read))
+        for word, alike in self.suggestions:
+            instead = f"; what is alike and known: {', '.join(alike[:5])}" if alike else ""
+            found.append(f"no caption had '{word}'{instead}")
+        if self.negative:
+            found.append(f"not to be there: {self.negative}")
+        if self.left_out:
+            found.append(f"left out: {', '.join(self.left_out)}")
+        return found
+
+
+def expand(prompt: str, known: Collection[str]) -> Expansion:
+    """Write the caption for a prompt, in the words `known` of the captions that a model was taught."""
+    lexicon, known = load_lexicon(), frozenset(known)
+    plain = _plain(prompt[:MAX_LETTERS])
+    tokens, corrected = _corrected(tokens_of(plain), lexicon, known)
+    scene = Parser(lexicon, known).parse(tokens)
+    read = [(said, word) for said, word in scene.read if not set(said.split()) <= known]
+    scene = dataclasses.replace(scene, read=(*corrected, *read))
+    if _is_caption(tokens, known) and plain == " ".join(prompt.split()):
+        return Expansion(prompt, prompt)
+    text = compose(scene, known, _place_phrases())
+    absent = {thing.noun for thing in scene.absent}
+    suggestions = tuple((word, tuple(lexicon.alike(word, known))) for word, _ in scene.alike if word not in absent)
+    if not text:  # nothing in it was understood
+        return Expansion(prompt, prompt, left_out=scene.unread, suggestions=suggestions)
+    negative = ", ".join(" ".join(filter(None, (thing.colour, thing.noun))) for thing in scene.absent)
+    return Expansion(prompt, text, negative, scene.read, scene.unread, suggestions)
+
+
+def _is_caption(tokens: list[str], known: Collection[str]) -> bool:
+    """Return whether a prompt is in the words of captions and begins as they do."""
+    words = [part for token in tokens if token[0].isalpha() for part in token.split("-")]
+    begins = bool(tokens) and (tokens[0] in grammar.DETERMINERS or tokens[0] in grammar.COUNTS)
+    return begins and all(word in known or word in grammar.COUNTS for word in words)
+
+
+def _plain(text: str) -> str:
+    """Return a text without control characters and weights such as '(red:1.4)'; emoji become their names."""
+    text = unicodedata.normalize("NFKC", text)
+    text = _WEIGHTED.sub(r"\1", text)
+    parts = []
+    for char in text:
+        if unicodedata.category(char) == "So":
+            parts.append(f" {_emoji_name(char)} ")
+        elif char.isspace():
+            parts.append(" ")
+        elif unicodedata.category(char)[0] != "C":
+            parts.append(char)
+    return " ".join("".join(parts).split())
+
+
+def _emoji_name(char: str) -> str:
+    """Return 'fox' for U+1F98A FOX FACE, and 'red circle' for U+1F534 LARGE RED CIRCLE."""
+    words = unicodedata.name(char, "").lower().split()
+    return " ".join(word for word in words if word not in ("face", "large", "heavy", "black", "suit", "symbol", "sign"))
+
+
+def _corrected(tokens: list[str], lexicon: Lexicon, known: Collection[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Correct typing errors in words that neither English nor the captions have; return them too."""
+    corrected, found = [], []
+    for token in tokens:
+        better = token
+        if token[0].isalpha() and len(token) > 2 and not _is_word(token, lexicon, known):
+            better = next(iter(difflib.get_close_matches(token, _candidates(), n=1, cutoff=_SIMILAR)), token)
+        if better != token:
+            found.append((token, better))
+        corrected.append(better)
+    return corrected, found
+
+
+def _is_word(token: str, lexicon: Lexicon, known: Collection[str]) -> bool:
+    return token in known or bool(lexicon.find(token)) or token in _candidates() or is_english(token)
+
+
+@cache
+def _candidates() -> tuple[str, ...]:
+    """Return the words that a typing error can be meant as."""
+    words = [word for phrase in load_lexicon().meanings for word in phrase.split()]
+    tables = (grammar.COUNTS, grammar.SIZES, grammar.DIRECTIONS, grammar.RELATIONS, grammar.SIDES)
+    words += [word for table in tables for phrase in table for word in phrase.split()]
+    return tuple(dict.fromkeys([*words, *grammar.IGNORED, *grammar.CAMERA, *grammar.BACKGROUNDS]))
+
+
+@cache
+def _place_phrases() -> dict[str, tuple[str, ...]]:
+    text = resources.files("chronotope.caption").joinpath("words.toml").read_text(encoding="utf-8")
+    return {place: tuple(words.split(", ")) for place, words in tomllib.loads(text)["place_phrases"].items()}

@@ -1,0 +1,52 @@
+"""The small words of English that say where, which way, how many, in which order and what not, from `grammar.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from typing import Any
+
+__all__ = [
+    "BACKGROUNDS",
+    "CAMERA",
+    "COUNTS",
+    "DETERMINERS",
+    "DIRECTIONS",
+    "FRAME",
+    "IGNORED",
+    "INTO",
+    "NOT",
+    "NOT_THERE",
+    "OUT",
+    "PRONOUNS",
+    "RELATIONS",
+    "SIDES",
+    "SIZES",
+    "STILL",
+    "THEN",
+    "TOWARDS",
+    "ZOOMS",
+]
+
+_TABLES: dict[str, Any] = tomllib.loads(
+    resources.files("chronotope.caption").joinpath("grammar.toml").read_text(encoding="utf-8")
+)
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(_TABLES["sets"][name])
+
+
+def _meanings(name: str) -> dict[str, str]:
+    """Return the meaning of each phrase of a table."""
+    return {phrase: meaning for meaning, phrases in _TABLES[name].items() for phrase in phrases}
+
+
+DETERMINERS, PRONOUNS = _words("determiners"), _words("pronouns")
+NOT, NOT_THERE = _words("not"), _words("not_there")
+OUT, INTO, FRAME, BACKGROUNDS = _words("out"), _words("into"), _words("frame"), _words("backgrounds")
+THEN, STILL, TOWARDS = _words("then"), _words("still"), _words("towards")
+CAMERA, IGNORED = _words("camera"), _words("ignored")
+COUNTS, SIZES = _meanings("counts"), _meanings("sizes")
+DIRECTIONS, SIDES, RELATIONS = _meanings("directions"), _meanings("sides"), _meanings("relations")
+ZOOMS = _meanings("zooms")

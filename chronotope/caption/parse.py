@@ -1,0 +1,438 @@
+"""A prompt in anybody's words -> the facts in it, read from left to right by the places of words in a sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from chronotope.caption import grammar
+from chronotope.caption.lexicon import MAX_PHRASE, Lexicon, Meaning
+from chronotope.caption.scene import Camera, Deed, Relation, Scene, Thing
+
+__all__ = ["Parser", "tokens_of"]
+
+_TOKEN = re.compile(r"[a-z0-9][a-z0-9'-]*|[.,;:!?\n]")
+_TRANSITIVE = ("eat", "meet", "hit", "push")
+_SOURCES = {"from left": "right", "from right": "left", "from up": "down", "from down": "up"}
+
+
+def tokens_of(text: str) -> list[str]:
+    """Return the words and marks of a text, in lower case."""
+    return _TOKEN.findall(text.lower().replace("\u2019", "'"))
+
+
+class Parser:
+    """Reads one prompt; `known` are the words of the captions that the model was taught."""
+
+    def __init__(self, lexicon: Lexicon, known: Collection[str]) -> None:
+        self.lexicon, self.known = lexicon, known
+        self.things: list[Thing] = []
+        self.deeds: list[Deed] = []
+        self.relations: list[Relation] = []
+        self.absent: list[Thing] = []
+        self.read: list[tuple[str, str]] = []
+        self.unread: list[str] = []
+        self.alike: list[tuple[str, str]] = []
+        self.place, self.bare = "", False
+        self.camera: Camera | None = None
+        self._subjects: list[int] = []
+        self._targets: list[int] = []
+        self._start_clause()
+        self._forget_adjectives()
+
+    def parse(self, tokens: Sequence[str]) -> Scene:
+        """Read all tokens."""
+        at = 0
+        while at < len(tokens):
+            at += self._step(tokens, at)
+        self._start_clause()
+        return Scene(
+            tuple(self.things), tuple(self.deeds), tuple(self.relations), self.place, self.camera, tuple(self.absent),
+            tuple(dict.fromkeys(self.read)), tuple(dict.fromkeys(self.unread)), tuple(dict.fromkeys(self.alike)),
+            self.bare,
+        )  # fmt: skip
+
+    # Clauses
+
+    def _start_clause(self) -> None:
+        """Forget what belongs to one clause only."""
+        self._filming = False
+        self._negated = False
+        self._said_place = ""
+        self._relation = ""
+        self._link = ""
+        self._direction = ""
+        self._before_noun: list[Meaning] = []
+        self._deed: int | None = None
+        self._joined = False
+
+    def _forget_adjectives(self) -> None:
+        self._colour = self._size = self._count = ""
+        self._definite = self._determined = False
+        self._strange: list[str] = []
+
+    # Steps
+
+    def _step(self, tokens: Sequence[str], at: int) -> int:
+        """Read what begins at one token; return how many tokens it has."""
+        for length in range(min(MAX_PHRASE, len(tokens) - at), 0, -1):
+            phrase = " ".join(tokens[at : at + length])
+            for step in (self._small_words, self._by_table):
+                if step(phrase, tokens[at + length : at + length + 4], tokens[at - 1] if at else ""):
+                    return length
+        self._strange_word(tokens[at], tokens[at + 1 : at + 4])
+        return 1
+
+    def _small_words(self, phrase: str, after: Sequence[str], before: str) -> bool:
+        """Read a phrase of the grammar; return whether it is one."""
+        steps: tuple[Callable[[str, Sequence[str], str], bool], ...] = (
+            self._mark, self._camera_word, self._negation, self._where, self._quantity, self._order,
+        )  # fmt: skip
+        if any(step(phrase, after, before) for step in steps):
+            return True
+        if phrase in grammar.TOWARDS and self._deed is not None:
+            self._link = "into" if phrase in ("into", "against") else "toward"
+            return True
+        if phrase in grammar.BACKGROUNDS and self.place and before in (self.place, self._said_place):
+            return True
+        if phrase in grammar.STILL:
+            self._joined = False
+            return True
+        return phrase in grammar.IGNORED
+
+    def _mark(self, phrase: str, after: Sequence[str], before: str) -> bool:
+        if phrase in (".", ";", "!", "?", "\n", ":", "while", "as"):
+            self._finish_noun(after)
+            subjects = self._subjects
+            self._start_clause()
+            self._subjects = subjects if phrase != "while" else []
+            return True
+        if phrase == ",":
+            self._finish_noun(after)
+            self._negated = self._filming = False
+            self._joined = True
+            self._relation = ""
+            return True
+        if phrase == "and":
+            self._joined = True
+            return True
+        return False
+
+    def _order(self, phrase: str, after: Sequence[str], before: str) -> bool:
+        if phrase not in grammar.THEN:
+            return False
+        self._joined, self._relation = False, ""
+        return True
+
+    def _quantity(self, phrase: str, after: Sequence[str], before: str) -> bool:
+        if phrase in grammar.PRONOUNS:
+            self._refer()
+            return True
+        if phrase in grammar.DETERMINERS:
+            self._determined = True
+            self._definite = phrase not in ("a", "an", "some", "another")
+            return True
+        if phrase in grammar.SIZES and self._noun_follows(after):
+            self._size = self._put(phrase, grammar.SIZES[phrase])
+            return True
+        if phrase in grammar.COUNTS:
+            word = grammar.COUNTS[phrase]
+            if not self._noun_follows(after) and len(self._subjects) == 1 and not self._filming:  # 'comes to three'
+                self._change_subjects(count="" if word == "one" else word, plural=False)
+            else:
+                self._count, self._determined = ("" if word == "one" else word), True
+            return True
+        return False
+
+    def _refer(self) -> None:
+        """Take a pronoun for the target of a deed that wants one, else for the subject."""
+        deed = self.deeds[self._deed] if self._deed is not None else None
+        if deed is not None and deed.target is None and deed.verb in _TRANSITIVE:
+            others = [index for index in self._targets if index != deed.actor]
+            if others:
+                self._aim(others[-1], "")
+        self._joined = False
+
+    def _negation(self, phrase: str, after: Sequence[str], before: str) -> bool:
+        if phrase in grammar.NOT_THERE and self._subjects:
+            for index in sorted(self._subjects[-1:], reverse=True):
+                self.absent.append(self._remove(index))
+            return True
+        if phrase not in grammar.NOT:
+            return False
+        self._negated = True
+        return True
+
+    def _where(self, phrase: str, after: Sequence[str], before: str) -> bool:
+        if phrase in grammar.RELATIONS:
+            self._relation = grammar.RELATIONS[phrase]
+            return True
+        if phrase in grammar.OUT or phrase in grammar.INTO:
+            self._through_the_edge("leave" if phrase in grammar.OUT else "enter")
+            return True
+        if phrase in grammar.SIDES:
+            self._at_side(grammar.SIDES[phrase])
+            return True
+        if phrase == "left" and self._means_leaving(after, before):
+            return False
+        if phrase in ("up", "down", "left", "right") and after and after[0] in grammar.DETERMINERS:
+            return phrase in ("up", "down")  # 'down a road'
+        if phrase in grammar.DIRECTIONS and not self._filming:
+            self._toward(grammar.DIRECTIONS[phrase], phrase)
+            return True
+        return False
+
+    def _means_leaving(self, after: Sequence[str], before: str) -> bool:
+        """Return whether 'left' is of 'leave': it follows a noun, and what is left follows it."""
+        return self._deed is None and bool(self._subjects) and bool(after) and after[0] in ("the", "his", "its", "home")
+
+    def _through_the_edge(self, verb: str) -> None:
+        """Make the last deeds a leaving or an entering."""
+        for index in self._current_deeds():
+            self.deeds[index] = dataclasses.replace(self.deeds[index], verb=verb, said=verb)
+
+    def _at_side(self, side: str) -> None:
+        if side in _SOURCES:
+            self._direction = _SOURCES[side]
+            if self._deed is not None and not self.deeds[self._deed].direction:
+                self.deeds[self._deed] = dataclasses.replace(self.deeds[self._deed], direction=_SOURCES[side])
+        elif self._subjects:
+            last = self._subjects[-1]
+            self.things[last] = dataclasses.replace(self.things[last], side=side)
+
+    def _toward(self, direction: str, phrase: str) -> None:
+        if phrase in ("to its left", "to its right") and len(self.things) > 1:
+            # 'X has Y to its left': Y is on the left of X
+            self.relations.append(Relation(len(self.things) - 1, f"to the {direction} of", len(self.things) - 2))
+        elif self._deed is None:
+            self._direction = direction
+        elif not self.deeds[self._deed].direction:
+            for index in self._current_deeds():
+                self.deeds[index] = dataclasses.replace(self.deeds[index], direction=direction)
+
+    def _change_subjects(self, **changes: Any) -> None:
+        for index in self._subjects:
+            self.things[index] = dataclasses.replace(self.things[index], **changes)
+
+    def _current_deeds(self) -> list[int]:
+        """Return the deeds of all subjects that share the last verb."""
+        if self._deed is None:
+            return []
+        verb, count = self.deeds[self._deed].verb, len(self._subjects)
+        last = range(max(0, self._deed + 1 - count), self._deed + 1)
+        return [index for index in last if self.deeds[index].verb == verb and self.deeds[index].actor in self._subjects]
+
+    # The camera
+
+    def _camera_word(self, phrase: str, after: Sequence[str], before: str) -> bool:
+        if phrase in grammar.CAMERA:
+            self._filming, self._determined = True, False
+            self._joined = False
+            if phrase.startswith("pan"):
+                self.camera = Camera("pan")
+            return True
+        if not self._filming:
+            return False
+        if phrase in grammar.ZOOMS and (self.camera is None or self.camera.kind != "zoom"):
+            self.camera = Camera("zoom", grammar.ZOOMS[phrase])
+            return True
+        if self.camera is not None and phrase != "in" and grammar.ZOOMS.get(phrase) == self.camera.direction:
+            return True
+        if phrase in grammar.DIRECTIONS:
+            self.camera = Camera("pan", grammar.DIRECTIONS[phrase])
+            return True
+        if phrase in ("follows", "following", "follow", "tracks", "tracking"):
+            self.camera = Camera("follow")
+            return True
+        return any(meaning.kind == "verb" for meaning in self.lexicon.find(phrase)) or phrase in ("on", "of", "draw")
+
+    # Words of the table
+
+    def _by_table(self, phrase: str, after: Sequence[str], before: str) -> bool:
+        meanings = {meaning.kind: meaning for meaning in reversed(self.lexicon.find(phrase))}
+        if not meanings:
+            return False
+        verb, noun = meanings.get("verb"), meanings.get("noun") or meanings.get("alike")
+        if "colour" in meanings and (not noun or self._noun_follows(after)):
+            self._found_colour(phrase, meanings["colour"].word, after, before)
+            return True
+        if "place" in meanings and not (noun and self._determined and self._relation):
+            self._found_place(phrase, meanings["place"].word)
+            return True
+        if verb and (not noun or self._verb_stands_here(verb, after)):
+            self._found_verb(phrase, verb)
+            return True
+        if noun:
+            self._found_noun(phrase, noun)
+            return True
+        return False
+
+    def _found_colour(self, phrase: str, word: str, after: Sequence[str], before: str) -> None:
+        """Keep a colour for the noun or the background that follows, or give it to the subject of 'is'."""
+        if after and after[0] in grammar.BACKGROUNDS:
+            self.place, self._said_place = self._put(phrase, word), phrase.split()[-1]
+            self._determined = False
+        elif self._noun_follows(after):
+            self._colour = self._put(phrase, word)
+        elif before in ("is", "are") and self._subjects:
+            self._change_subjects(colour=self._put(phrase, word))
+        else:
+            self.unread.append(phrase)
+
+    def _verb_stands_here(self, verb: Meaning, after: Sequence[str]) -> bool:
+        """Return whether a word that is a noun and a verb is a verb here: no article before it, but a subject."""
+        if self._determined or self._colour or self._size:
+            return False
+        return bool(self._subjects) and not self._joined
+
+    def _put(self, said: str, word: str) -> str:
+        """Note that a word of captions stands for what was said."""
+        if said != word:
+            self.read.append((said, word))
+        return word
+
+    def _found_place(self, phrase: str, word: str) -> None:
+        if self.place and self.place != word:
+            self.unread.append(phrase)
+        else:
+            self.place = self._put(phrase, word)
+        self._forget_adjectives()
+        self._relation = ""
+        self._joined = False
+
+    def _found_verb(self, phrase: str, verb: Meaning) -> None:
+        if verb.base != verb.word:
+            self.read.append((phrase, verb.word))
+        if not self._subjects or (self._determined and verb.form == "ing"):
+            self._before_noun.append(verb)
+            return
+        self._deed = None
+        for subject in self._subjects:
+            self.deeds.append(Deed(subject, verb.word, verb.base, self._direction))
+            self._deed = len(self.deeds) - 1
+        self._direction, self._relation, self._joined = "", "", False
+
+    def _found_noun(self, phrase: str, noun: Meaning) -> None:
+        word = noun.word
+        if noun.kind == "alike":
+            word = phrase
+            self.alike.append((phrase, noun.word))
+        elif word not in self.known and not set(word.split()) <= set(self.known):
+            other = self.lexicon.kinds.get(word, "")
+            if other in self.known:
+                word = other
+            else:
+                self.alike.append((phrase, word))
+                word = phrase
+        if word != phrase and not noun.plural:
+            self.read.append((phrase, word))
+        self._add(Thing(word, self._colour, self._size, self._count, plural=noun.plural))
+
+    def _add(self, thing: Thing) -> None:
+        """Take a noun phrase for a new thing, a known one, what shall not be there, or the target of a deed."""
+        definite, determined, verbs = self._definite, self._determined, self._before_noun
+        self._before_noun = []
+        for word in self._strange:
+            self.unread.append(word)
+        self._forget_adjectives()
+        if self._negated:
+            self.absent.append(thing)
+            self._negated = self._joined
+            return
+        if not determined and not thing.plural:
+            self.bare = True
+        index = self._known_thing(thing) if definite else None
+        if index is None:
+            index = len(self.things)
+            self.things.append(thing)
+        if self._filming and self.camera:
+            self.camera = dataclasses.replace(self.camera, target=index)
+            return
+        self._connect(index)
+        for verb in verbs:
+            self.deeds.append(Deed(index, verb.word, verb.base, self._direction))
+            self._deed = len(self.deeds) - 1
+
+    def _known_thing(self, thing: Thing) -> int | None:
+        for index, other in enumerate(self.things):
+            if other.noun == thing.noun and thing.colour in ("", other.colour):
+                return index
+        return None
+
+    def _connect(self, index: int) -> None:
+        """Make a thing the target of the last deed, the other side of a relation, or a subject."""
+        deed = self.deeds[self._deed] if self._deed is not None else None
+        if (
+            self._relation
+            and deed is not None
+            and index != deed.actor
+            and self._relation in ("past", "behind", "in front of")
+        ):
+            self._aim(index, self._relation)
+        elif deed is not None and deed.target is None and index != deed.actor and self._is_target(deed):
+            self._aim(index, self._link if deed.verb not in _TRANSITIVE else "")
+        elif self._relation and self._subjects:
+            self.relations.append(Relation(self._subjects[-1], self._relation, index))
+        elif self._joined and self._deed is None and self._subjects:
+            self._subjects.append(index)
+        else:
+            self._subjects, self._deed = [index], None
+        self._relation, self._link, self._joined = "", "", False
+
+    def _is_target(self, deed: Deed) -> bool:
+        return (deed.verb in _TRANSITIVE or bool(self._link)) and not self._joined
+
+    def _aim(self, target: int, relation: str) -> None:
+        self._targets.append(target)
+        for index in self._current_deeds() or ([self._deed] if self._deed is not None else []):
+            self.deeds[index] = dataclasses.replace(self.deeds[index], relation=relation, target=target)
+
+    def _remove(self, index: int) -> Thing:
+        """Take back a thing that a later word says is not there."""
+        thing = self.things.pop(index)
+        self.deeds = [deed for deed in self.deeds if deed.actor != index]
+        self._subjects = [subject for subject in self._subjects if subject != index]
+        return thing
+
+    # Words without a meaning here
+
+    def _strange_word(self, word: str, after: Sequence[str]) -> None:
+        """Keep an unknown noun where it stands; leave other unknown words out."""
+        if word in grammar.FRAME or (word in self.known and not self._determined):
+            self._forget_adjectives()
+            self._relation = ""
+            return
+        if self._determined and not self._noun_follows(after):
+            self.alike.append((word, ""))
+            self._add(Thing(word, self._colour, self._size, self._count))
+        elif self._determined:
+            self._strange.append(word)
+        else:
+            self.unread.append(word)
+
+    def _finish_noun(self, after: Sequence[str]) -> None:
+        self.unread += self._strange
+        self._forget_adjectives()
+
+    def _noun_follows(self, after: Sequence[str]) -> bool:
+        """Return whether a noun, a place or a background begins among the next words, after adjectives alone."""
+        for at, word in enumerate(after):
+            kinds = {
+                meaning.kind
+                for length in range(len(after) - at, 0, -1)
+                for meaning in self.lexicon.find(" ".join(after[at : at + length]))
+            }
+            if kinds & {"noun", "alike", "place"} or word in grammar.BACKGROUNDS:
+                return True
+            adjective = word in grammar.SIZES or "colour" in kinds or self._is_strange(word)
+            if not (adjective or word == ","):
+                return False
+        return False
+
+    def _is_strange(self, word: str) -> bool:
+        """Return whether a word has no meaning here, so that it can be an adjective."""
+        tables = (grammar.STILL, grammar.IGNORED, grammar.RELATIONS, grammar.DIRECTIONS, grammar.TOWARDS, grammar.NOT)
+        small = any(word in table for table in (*tables, grammar.PRONOUNS, grammar.DETERMINERS, grammar.COUNTS))
+        return word.isalpha() and not small and not self.lexicon.find(word)
