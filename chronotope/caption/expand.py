@@ -37,16 +37,17 @@ class Expansion:
     caption; `suggestions` names for each word that cannot be drawn what is alike and can.
     """
 
-    given: str
+    typed: str
     prompt: str
     negative: str = ""
     read: tuple[tuple[str, str], ...] = ()
     left_out: tuple[str, ...] = ()
     suggestions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    foreign: bool = False  # most words are not English
 
     @property
     def changed(self) -> bool:
-        return self.prompt != self.given or bool(self.negative)
+        return self.prompt != self.typed or bool(self.negative)
 
     def notes(self) -> list[str]:
         """Return what became of the words, a sentence for each kind."""
@@ -60,6 +61,8 @@ class Expansion:
             found.append(f"not to be there: {self.negative}")
         if self.left_out:
             found.append(f"left out: {', '.join(self.left_out)}")
+        if self.foreign:
+            found.append("only English is read; write the prompt in English")
         return found
 
 
@@ -67,19 +70,23 @@ def expand(prompt: str, known: Collection[str]) -> Expansion:
     """Write the caption for a prompt, in the words `known` of the captions that a model was taught."""
     lexicon, known = load_lexicon(), frozenset(known)
     plain = _plain(prompt[:MAX_LETTERS])
-    tokens, corrected = _corrected(tokens_of(plain), lexicon, known)
+    tokens, corrected = tokens_of(plain), []
+    foreign = _is_foreign(tokens, lexicon, known)
+    if not foreign:
+        tokens, corrected = _corrected(tokens, lexicon, known)
     scene = Parser(lexicon, known).parse(tokens)
     read = [(said, word) for said, word in scene.read if not set(said.split()) <= known]
     scene = dataclasses.replace(scene, read=(*corrected, *read))
-    if _is_caption(tokens, known) and plain == " ".join(prompt.split()):
-        return Expansion(prompt, prompt)
-    text = compose(scene, known, _place_phrases())
     absent = {thing.noun for thing in scene.absent}
     suggestions = tuple((word, tuple(lexicon.alike(word, known))) for word, _ in scene.alike if word not in absent)
+    strange = {part for word, _ in scene.alike if word not in absent for part in word.split()}
+    if _is_caption(tokens, known | strange) and plain == " ".join(prompt.split()):
+        return Expansion(prompt, prompt, suggestions=suggestions)
+    text = compose(scene, known, _place_phrases())
     if not text:  # nothing in it was understood
-        return Expansion(prompt, prompt, left_out=scene.unread, suggestions=suggestions)
+        return Expansion(prompt, prompt, "", (), scene.unread, suggestions, foreign)
     negative = ", ".join(" ".join(filter(None, (thing.colour, thing.noun))) for thing in scene.absent)
-    return Expansion(prompt, text, negative, scene.read, scene.unread, suggestions)
+    return Expansion(prompt, text, negative, scene.read, scene.unread, suggestions, foreign)
 
 
 def _is_caption(tokens: list[str], known: Collection[str]) -> bool:
@@ -91,12 +98,13 @@ def _is_caption(tokens: list[str], known: Collection[str]) -> bool:
 
 def _plain(text: str) -> str:
     """Return a text without control characters and weights such as '(red:1.4)'; emoji become their names."""
-    text = unicodedata.normalize("NFKC", text)
-    text = _WEIGHTED.sub(r"\1", text)
+    text = _WEIGHTED.sub(r"\1", unicodedata.normalize("NFKC", text))
+    said = set(tokens_of(text))
     parts = []
     for char in text:
         if unicodedata.category(char) == "So":
-            parts.append(f" {_emoji_name(char)} ")
+            name = _emoji_name(char)
+            parts.append(" " if name.split(" ")[-1] in said else f" {name} ")  # not 'a fox' and a fox once more
         elif char.isspace():
             parts.append(" ")
         elif unicodedata.category(char)[0] != "C":
@@ -121,6 +129,13 @@ def _corrected(tokens: list[str], lexicon: Lexicon, known: Collection[str]) -> t
             found.append((token, better))
         corrected.append(better)
     return corrected, found
+
+
+def _is_foreign(tokens: list[str], lexicon: Lexicon, known: Collection[str]) -> bool:
+    """Return whether half of the words are not English, which so many typing errors are not."""
+    words = [token for token in tokens if token[0].isalpha()]
+    strange = sum(not _is_word(word, lexicon, known) for word in words)
+    return strange > 0 and 2 * strange >= len(words) and (strange > 2 or not "".join(words).isascii())
 
 
 def _is_word(token: str, lexicon: Lexicon, known: Collection[str]) -> bool:

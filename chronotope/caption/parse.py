@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -13,14 +14,16 @@ from chronotope.caption.scene import Camera, Deed, Relation, Scene, Thing
 
 __all__ = ["Parser", "tokens_of"]
 
-_TOKEN = re.compile(r"[a-z0-9][a-z0-9'-]*|[.,;:!?\n]")
+_TOKEN = re.compile(r"[^\W_][\w'-]*|[.,;:!?\n]")
+_ACCENTED = re.compile("([a-z])[\u0300-\u036f]+")
 _TRANSITIVE = ("eat", "meet", "hit", "push")
 _SOURCES = {"from left": "right", "from right": "left", "from up": "down", "from down": "up"}
 
 
 def tokens_of(text: str) -> list[str]:
-    """Return the words and marks of a text, in lower case."""
-    return _TOKEN.findall(text.lower().replace("\u2019", "'"))
+    """Return the words and marks of a text, in lower case and without accents."""
+    plain = _ACCENTED.sub(r"\1", unicodedata.normalize("NFD", text.lower().replace("\u2019", "'")))
+    return _TOKEN.findall(unicodedata.normalize("NFC", plain))
 
 
 class Parser:

@@ -11,6 +11,7 @@ import click
 
 from chronotope import __version__
 from chronotope.cli import generate, judge
+from chronotope.cli.language import commands as language
 from chronotope.cli.terminal import (
     FILE,
     JSON,
@@ -39,7 +40,7 @@ __all__ = ["chronotope", "main"]
 STAGES = {
     "make a dataset": ["world", "encode"],
     "train": ["train"],
-    "use": ["generate", "reconstruct"],
+    "use": ["generate", "expand", "reconstruct"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
     "look": ["info", "check"],
 }
@@ -406,6 +407,7 @@ def result(run: Path, left_out: int, as_json: bool) -> int:
 
 
 chronotope.add_command(generate.generate)
+chronotope.add_command(language.expand)
 
 
 @chronotope.command(

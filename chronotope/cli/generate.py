@@ -165,6 +165,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     help="heun takes twice the time a step.",
 )
 @option("--negative", default="", metavar="TEXT", help="What should not be seen.")
+@option("--no-expand", is_flag=True, help="Tell the model the prompt as it is typed; see chronotope expand.")
 @SEED
 @option(
     "--count",
@@ -191,12 +192,19 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 )
 @JSON
 def generate(
-    prompt: str | None, story: tuple[str, ...], model: str, dry_run: bool, as_json: bool, **options: Any
+    prompt: str | None,
+    story: tuple[str, ...],
+    no_expand: bool,
+    model: str,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
 ) -> int:
     """Make a video or a picture from a prompt, pictures or clips.
 
-    What is not remade of a clip stays unchanged, to the bit before the file is compressed. Every file carries its
-    settings, in its tags and in FILE.json beside it. `chronotope info small` lists the words that the shipped model
+    A prompt is first written as a caption of the model's training (see chronotope expand), and what became of its words
+    is said. What is not remade of a clip stays unchanged, to the bit before the file is compressed. Every file carries
+    its settings, in its tags and in FILE.json beside it. `chronotope info small` lists the words that the shipped model
     knows.
     """
     from chronotope.cli import use
@@ -212,6 +220,7 @@ def generate(
     chosen = Options(**options)
     chosen.check(dry_run)
     generator = Generator.load(model).to(use.device())
+    prompts, chosen = use.told(prompts, chosen, generator, expand=not no_expand)
     if dry_run:
         plan = use.plan_video(prompts, chosen, generator, encode=False)
         show(use.describe_plan(chosen, generator, plan), as_json)

@@ -47,6 +47,8 @@ class Options:
     mask: Path | None = None
     size: tuple[int, int] | None = None
     seconds: float | None = None
+    typed: str = ""  # what the user typed, where the model is told something else
+    word_notes: tuple[str, ...] = ()  # what became of the user's words
     fps: float | None = None
     steps: int | None = None
     guidance: float | None = None

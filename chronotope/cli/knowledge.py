@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chronotope.data.record import TrainingRecord, read_record
+from chronotope.caption.lexicon import load_lexicon, third_person
+from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.errors import FileProblem
 from chronotope.generate.pipeline import WEIGHTS
 from chronotope.generate.plan import Plan
@@ -22,10 +24,13 @@ LISTED_SIZES = 8  # of a model of more sizes only the smallest and the largest a
 LISTED_WORDS = 40  # of a model of no known world
 
 
-def training_notes(model: Path | None, plan: Plan, files: Sequence[Path] = ()) -> list[str]:
+def training_notes(
+    model: Path | None, plan: Plan, files: Sequence[Path] = (), on_words: Sequence[str] = ()
+) -> list[str]:
     """Say what is unsealed in a model, and what a request has that it was not trained on; it is generated all the same.
 
-    `files` are the pictures and clips that it was made from. A model without a record of its training gives one note.
+    `files` are the pictures and clips that it was made from, `on_words` the notes that name words already. A model
+    without a record of its training gives one note.
     """
     if model is None:
         return []
@@ -47,7 +52,8 @@ def training_notes(model: Path | None, plan: Plan, files: Sequence[Path] = ()) -
         asked = "a picture" if count == 1 else f"{count} frames at {canvas.fps:g} frames a second"
         notes.append(f"the model was trained on {_lengths(record)}, and not on {asked}; expect lower quality")
     texts = [prompt.text for prompt in plan.request.prompts] + [plan.sampling.negative_prompt]
-    if unknown := record.unknown_words(" ".join(texts)):
+    unknown = _unnamed(record, " ".join(texts), " ".join(on_words))
+    if unknown:
         where = f"`chronotope info {_name(model)}` lists those known"
         notes.append(f"no caption in training had these words: {', '.join(unknown)}; {where}")
     foreign = [path for path in files if not _is_rendered(path)] if record.only_worlds else []
@@ -58,6 +64,19 @@ def training_notes(model: Path | None, plan: Plan, files: Sequence[Path] = ()) -
             f"simulated {worlds}; expect lower quality from photos and camera clips"
         )
     return notes
+
+
+def _unnamed(record: TrainingRecord, text: str, named: str) -> list[str]:
+    """Return the words that no caption had, in any form, and that no note names yet."""
+    known = frozenset(record.words)
+
+    def is_form(word: str) -> bool:  # 'rabbits' of 'rabbit', 'hop' of 'hops'
+        return bool(named) and any(
+            other in known for m in load_lexicon().find(word) for other in (m.word, third_person(m.word))
+        )
+
+    told = set(words_of(named.partition("not to be there: ")[2])) | set(re.findall(r"'(\w+)'", named))
+    return [word for word in record.unknown_words(text) if word not in told and not is_form(word)]
 
 
 def _is_rendered(path: Path) -> bool:

@@ -18,6 +18,7 @@ from chronotope.cli.costs import sampling_costs
 from chronotope.cli.inputs import Options
 from chronotope.cli.interrupt import Stop, StoppedError, stoppable
 from chronotope.cli.knowledge import training_notes
+from chronotope.cli.language.expand import expand_prompts, words_of_model
 from chronotope.cli.terminal import progress, refuse_overwriting, refuse_replacing, say
 from chronotope.data.latents import fingerprint
 from chronotope.errors import UsageError, visible
@@ -35,7 +36,16 @@ from chronotope.prompt import Prompt
 from chronotope.sealed import unsealed
 from chronotope.storage import locked_output, remove_partials
 
-__all__ = ["describe_plan", "device", "generate", "plan_video", "reconstruct", "say_unsealed", "scores_in_words"]
+__all__ = [
+    "describe_plan",
+    "device",
+    "generate",
+    "plan_video",
+    "reconstruct",
+    "say_unsealed",
+    "scores_in_words",
+    "told",
+]
 
 
 def device() -> torch.device:
@@ -54,11 +64,25 @@ def say_unsealed(*folders: Path) -> None:
 # Generate
 
 
+def told(
+    prompts: tuple[Prompt, ...], options: Options, generator: Generator, expand: bool
+) -> tuple[tuple[Prompt, ...], Options]:
+    """Return the prompts that the model is told, and the options with what its user typed and what became of it."""
+    known = words_of_model(generator.folder) if expand else frozenset()
+    if not known:
+        return prompts, options
+    guidance = generator.defaults.guidance_scale if options.guidance is None else options.guidance
+    found = expand_prompts(prompts, options.negative, guidance != 1, known)
+    changes = {"negative": found.negative, "typed": found.typed, "word_notes": found.notes}
+    return found.prompts, replace(options, **changes)  # type: ignore[arg-type]
+
+
 def plan_video(prompts: tuple[Prompt, ...], options: Options, generator: Generator, encode: bool = True) -> Plan:
     """Read the files, plan the video, and add notes on what the model was not trained on."""
     plan = generator.plan(options.request(prompts, generator.defaults, generator.geometry), encode)
     files = [path for path in options.files if path != options.mask]
-    return replace(plan, notes=(*plan.notes, *training_notes(generator.folder, plan, files)))
+    notes = training_notes(generator.folder, plan, files, options.word_notes)
+    return replace(plan, notes=(*options.word_notes, *plan.notes, *notes))
 
 
 def describe_plan(options: Options, generator: Generator, plan: Plan) -> dict[str, Any]:
@@ -76,6 +100,7 @@ def describe_plan(options: Options, generator: Generator, plan: Plan) -> dict[st
     costs = sampling_costs(configs, size, pixels, sampling.num_steps, heun, negative, guided)
     stills = sum(piece.still for piece in canvas.slices)
     return {
+        **({"typed_prompt": options.typed} if options.typed else {}),
         **plan.settings(),
         "task": plan.layout.task,
         "num_frames": plan.num_frames,
@@ -110,7 +135,9 @@ def generate(prompts: tuple[Prompt, ...], options: Options, generator: Generator
         say(f"note: a single frame is a picture; {options.output} is a video of one frame")
     for note in plan.notes:
         say(f"note: {note}")
-    inputs = {"given": [str(path) for path in options.files]} if options.files else {}
+    inputs: dict[str, Any] = {"typed_prompt": options.typed} if options.typed else {}
+    if options.files:
+        inputs["given"] = [str(path) for path in options.files]
     total = len(plan.windows) * plan.sampling.num_steps
     # A video of several windows is written as it grows, unless its beginning is generated last.
     watchable = len(plan.windows) > 1 and not plan.windows[0].backward

@@ -491,26 +491,3 @@ def test_remarks_on_captions_are_one_line_a_kind_and_hide_nothing(tmp_path: Path
     both, unknown = notes
     assert both.startswith(f"{folder}: 22 caption files (00.txt, 01.txt, 02.txt, and 19 more): not used, because")
     assert unknown.startswith(f"{folder}: 2 caption files (07.json, 08.json): holds no caption ('title')")
-
-
-def test_a_clip_that_is_replaced_and_put_back_while_it_is_read_is_left_out(
-    clips: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else the frames of one content would be listed under the hash of another, which nothing could tell later."""
-    kept, real = (clips / "a.mp4").read_bytes(), video.read
-
-    def read(path: Path, **options: Any) -> video.Video:
-        if path.name != "a.mp4":
-            return real(path, **options)
-        path.write_bytes((clips / "b.mp4").read_bytes())
-        found = real(path, **options)
-        path.write_bytes(kept)
-        return found
-
-    with monkeypatch.context() as patch:
-        patch.setattr(encoding.video, "read", read)
-        found = encode(clips)
-    (left_out,) = found.left_out
-    assert left_out.key == "d/a" and "was changed while it was read" in left_out.reason
-    assert list(listed(clips)) == ["d/b", "d/c"]
-    assert counts(encode(clips)) == (3, 1, 0, 0, 0)  # the same command again

@@ -1,0 +1,49 @@
+"""What `chronotope expand` does, and `generate` with the words of its user: anybody's prompt -> captions of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chronotope.caption.expand import Expansion, expand
+from chronotope.data.record import read_record
+from chronotope.prompt import Prompt
+from chronotope.storage import read_json
+
+__all__ = ["Expanded", "expand_prompts", "words_of_model"]
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """What a model is told, what its user typed where that is another text (else empty), and notes on the words."""
+
+    prompts: tuple[Prompt, ...]
+    negative: str
+    typed: str
+    notes: tuple[str, ...]
+
+
+def words_of_model(folder: Path | None) -> frozenset[str]:
+    """Return the words of the captions that a model was taught; none where they are not those of a world alone.
+
+    A model of the user's own captions is told what its user types: the table knows the words of the worlds.
+    """
+    record = read_record(read_json(folder / "dit" / "model.json")) if folder else None
+    return frozenset(record.words) if record is not None and record.only_worlds else frozenset()
+
+
+def expand_prompts(prompts: Sequence[Prompt], negative: str, guided: bool, known: Collection[str]) -> Expanded:
+    """Write every prompt of a video as a caption; without guidance nothing can be told not to be there."""
+    found: list[Expansion] = [expand(prompt.text, known) for prompt in prompts]
+    absent = [text for text in dict.fromkeys(expansion.negative for expansion in found) if text]
+    told = tuple(Prompt(one.prompt, prompt.seconds) for one, prompt in zip(found, prompts, strict=True))
+    changed = any(expansion.changed for expansion in found)
+    notes = [f'the model is told: "{one.prompt}"' for one in found if one.prompt != one.typed]
+    for expansion in found:
+        notes += [note for note in expansion.notes() if note not in notes]
+    if absent and not guided:
+        notes.append("without guidance nothing can be told not to be there; leave out --guidance 1")
+        absent = []
+    typed = "\n".join(f"{prompt.seconds:g}: {prompt.text}" if len(prompts) > 1 else prompt.text for prompt in prompts)
+    return Expanded(told, ", ".join(filter(None, (negative, *absent))), typed if changed else "", tuple(notes))
