@@ -70,7 +70,8 @@ def expand(prompt: str, known: Collection[str]) -> Expansion:
     """Write the caption for a prompt, in the words `known` of the captions that a model was taught."""
     lexicon, known = load_lexicon(), frozenset(known)
     plain = _plain(prompt[:MAX_LETTERS])
-    tokens, corrected = tokens_of(plain), []
+    tokens = tokens_of(plain)
+    corrected: list[tuple[str, str]] = []
     foreign = _is_foreign(tokens, lexicon, known)
     if not foreign:
         tokens, corrected = _corrected(tokens, lexicon, known)
@@ -78,7 +79,11 @@ def expand(prompt: str, known: Collection[str]) -> Expansion:
     read = [(said, word) for said, word in scene.read if not set(said.split()) <= known]
     scene = dataclasses.replace(scene, read=(*corrected, *read))
     absent = {thing.noun for thing in scene.absent}
-    suggestions = tuple((word, tuple(lexicon.alike(word, known))) for word, _ in scene.alike if word not in absent)
+    suggestions = tuple(
+        (said, tuple(lexicon.alike(said, known) or lexicon.alike(word, known)))
+        for said, word in scene.alike
+        if said not in absent
+    )
     strange = {part for word, _ in scene.alike if word not in absent for part in word.split()}
     if _is_caption(tokens, known | strange) and plain == " ".join(prompt.split()):
         return Expansion(prompt, prompt, suggestions=suggestions)
@@ -92,7 +97,7 @@ def expand(prompt: str, known: Collection[str]) -> Expansion:
 def _is_caption(tokens: list[str], known: Collection[str]) -> bool:
     """Return whether a prompt is in the words of captions and begins as they do."""
     words = [part for token in tokens if token[0].isalpha() for part in token.split("-")]
-    begins = bool(tokens) and (tokens[0] in grammar.DETERMINERS or tokens[0] in grammar.COUNTS)
+    begins = bool(tokens) and (tokens[0] in grammar.DETERMINERS or grammar.COUNTS.get(tokens[0], "one") != "one")
     return begins and all(word in known or word in grammar.COUNTS for word in words)
 
 

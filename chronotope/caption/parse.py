@@ -403,7 +403,7 @@ class Parser:
 
     def _strange_word(self, word: str, after: Sequence[str]) -> None:
         """Keep an unknown noun where it stands; leave other unknown words out."""
-        if word in grammar.FRAME or (word in self.known and not self._determined):
+        if word in grammar.FRAME or word in self.known:
             self._forget_adjectives()
             self._relation = ""
             return

@@ -1,0 +1,190 @@
+"""Anybody's words become captions: every fact is kept or named, and what captions say passes through unchanged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chronotope.caption.expand import expand
+from chronotope.caption.lexicon import is_english, load_lexicon, third_person
+from chronotope.data.record import read_record
+from chronotope.generate.pipeline import find_model
+from chronotope.storage import read_json
+from chronotope.worlds.stage.captions import captions
+from chronotope.worlds.stage.cast import CAST, SHAPES
+from chronotope.worlds.stage.sample import sample_spec
+from chronotope.worlds.stage.scope import SCOPES
+from chronotope.worlds.stage.spec import Spec
+from chronotope.worlds.stage.suites.prompts import PROMPT_KINDS, prompts_of
+from chronotope.worlds.table.spec import SOLIDS
+from tests.cli.models import refused, run
+
+RECORD = read_record(read_json(find_model("small") / "dit" / "model.json"))
+assert RECORD is not None
+KNOWN = RECORD.words
+
+
+@pytest.mark.parametrize(
+    ("typed", "caption"),
+    [
+        ("kitten strolls by the shore", "a cat walks by the sea"),
+        ("A DOG runs on the beach", "a dog runs by the sea"),  # its user's word, since no caption had it
+        ("two bunnies hopping through a meadow", "two rabbits hop in green hills"),
+        ("a rabit hops across the feild", "a rabbit hops in green hills"),
+        ("a crimson sphere bounces on black background", "a red ball bounces on a black background"),
+        ("sportscar driving to the left, city", "a car drives to the left on a street"),
+        ("a \U0001f98a walks past a \U0001f333", "a fox walks past a tree"),
+        ("a fox \U0001f98a at night", "a fox at night"),
+        ("the spaceship takes off into the sky", "a rocket flies in the sky"),
+        ("a goldfish swims from left to right under the sea", "a fish swims to the right by the sea"),
+        ("(red:1.4) ball on [white] background", "a red ball on a white background"),
+        ("cat and rabbit run to the left", "a cat runs to the left and a rabbit runs to the left"),
+        ("penguin waddles toward an apple and eats it", "a penguin walks toward an apple and then eats the apple"),
+        ("camera zooms in on a fox in green hills", "a fox in green hills, the camera zooms in on the fox"),
+        ("ball, which is red", "a red ball"),
+        ("there is a movie star", "a movie star"),  # who is no star
+        ("a caf\u00e9 and a fir", "a cafe and a tree"),
+        ("fox,\r\nhills\t", "a fox in green hills"),
+        ("we come closer while a tree stands at night", "a tree at night, the camera zooms in"),
+        ("kitty moves out of the picture to the right", "a cat leaves to the right"),
+    ],
+)
+def test_words_become_those_of_captions(typed: str, caption: str) -> None:
+    found = expand(typed, KNOWN)
+    assert found.prompt == caption, found
+    assert expand(found.prompt, KNOWN).prompt == caption  # and it is a caption
+
+
+@pytest.mark.parametrize(
+    ("typed", "caption", "negative"),
+    [
+        ("a fox without a tree at night", "a fox at night", "tree"),
+        ("no kitten, fox in the sky", "a fox in the sky", "cat"),
+        ("a rabbit at sea, where an owl is nowhere to be found", "a rabbit by the sea", "owl"),
+        ("a house. There is no red ball.", "a house", "red ball"),
+        ("a ball that does not move", "a ball", ""),
+    ],
+)
+def test_what_shall_not_be_there_leaves_the_prompt(typed: str, caption: str, negative: str) -> None:
+    found = expand(typed, KNOWN)
+    assert (found.prompt, found.negative) == (caption, negative)
+
+
+def facts(spec: Spec) -> Iterator[str]:
+    """Yield nouns and colours that every sentence of a spec has."""
+    for actor in spec.actors:
+        yield actor.noun
+        if actor.colour:
+            yield actor.colour
+
+
+@pytest.mark.parametrize("scope", ["small", "acts", "deeds"])
+def test_captions_pass_through_unchanged(scope: str) -> None:
+    """All but keywords, which are no sentences; those keep who is there."""
+    for seed in range(40):
+        spec = sample_spec(seed, SCOPES[scope], "train")
+        for level, texts in captions(spec).items():
+            for text in texts:
+                found = expand(text, KNOWN)
+                if level in ("sentence", "paragraph"):
+                    assert found.prompt == text and not found.notes(), found
+                elif level == "tags":
+                    assert all(fact in found.prompt or fact == "circle" for fact in facts(spec)), found
+
+
+@pytest.mark.parametrize("kind", PROMPT_KINDS)
+def test_other_words_for_a_scene_become_its_caption(kind: str) -> None:
+    """Whatever the form, the caption is the same, with the facts of the spec and what shall not be there apart."""
+    for seed in range(4_700_000, 4_700_006):
+        spec = next(PROMPT_KINDS[kind](seed))
+        forms = prompts_of(kind, spec)
+        short, other = expand(forms["short"], KNOWN), expand(forms["paraphrased"], KNOWN)
+        assert (short.prompt, short.negative) == (other.prompt, other.negative), (forms, short, other)
+        assert not other.left_out and not other.suggestions, other
+        for fact in facts(spec):
+            assert fact in other.prompt or (fact == "circle" and "ball" in other.prompt), (forms, other)
+        assert bool(other.negative) == (kind == "absence")
+        assert bool(spec.camera.kind != "still") == ("camera" in other.prompt)
+
+
+def test_every_word_is_kept_or_named() -> None:
+    found = expand("A majestic hare strolls proudly by a fir, golden hour, 4k", KNOWN)
+    assert found.prompt == "a hare walks by a tree" or found.prompt == "a hare walks past a tree"
+    assert set(found.left_out) == {"majestic", "proudly", "golden", "hour", "4k"}
+    assert found.suggestions[0][0] == "hare" and "rabbit" in found.suggestions[0][1]
+    said = " | ".join(found.notes())
+    assert "strolls -> walk" in said and "fir -> tree" in said and "no caption had 'hare'; what is alike" in said
+
+
+@pytest.mark.parametrize(
+    "typed", ["\u8d64\u3044\u30dc\u30fc\u30eb", "un renard court sur la plage ce soir", "...", "qwrtz"]
+)
+def test_what_is_not_understood_stays_as_it_was_typed(typed: str) -> None:
+    found = expand(typed, KNOWN)
+    assert found.prompt == typed and found.negative == ""
+    assert any("only English" in note for note in found.notes()) == (typed not in ("...", "qwrtz"))
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_expanded(text: str) -> None:
+    found = expand(text, KNOWN)
+    assert expand(text, KNOWN) == found  # the same every time
+    assert found.prompt == text or (found.prompt and "\n" not in found.prompt)
+
+
+def test_a_long_text_takes_no_time() -> None:
+    assert expand("a fox and a tree " * 10_000, KNOWN).prompt
+    assert expand("x" * 10**6, KNOWN).prompt == "x" * 10**6
+
+
+def test_the_table_covers_the_worlds_and_says_each_thing_once() -> None:
+    lexicon = load_lexicon()
+    nouns = set(lexicon.nouns())
+    assert {*CAST, *SHAPES, *SOLIDS} <= nouns
+    for phrase, meanings in lexicon.meanings.items():
+        kinds = [meaning.kind for meaning in meanings]
+        assert len(kinds) == len(set(kinds)), (phrase, meanings)
+        assert phrase == phrase.lower().strip() and "  " not in phrase
+    assert set(lexicon.kinds) | set(lexicon.kinds.values()) <= nouns
+    assert all(any(word in group for group in lexicon.near.values()) for word in nouns)
+
+
+def test_forms_of_words() -> None:
+    lexicon = load_lexicon()
+    for verb, form in (("ran", "past"), ("hopping", "ing"), ("flies", "s"), ("strolled", "past"), ("gliding", "ing")):
+        assert {m.form for m in lexicon.find(verb) if m.kind == "verb"} == {form}
+    for many, one in (("foxes", "fox"), ("bunnies", "rabbit"), ("wolves", "wolf"), ("mice", "mouse"), ("buses", "bus")):
+        assert [(m.word, m.plural) for m in lexicon.find(many) if m.kind == "noun"] == [(one, True)]
+    assert [third_person(verb) for verb in ("fly", "pass", "go", "play", "catch")] == [
+        "flies", "passes", "goes", "plays", "catches",
+    ]  # fmt: skip
+    assert is_english("meadow") and is_english("hot-air") and not is_english("feild")
+
+
+def test_the_command_and_generate_tell_the_model_the_same(tmp_path: Path) -> None:
+    result = run("expand", "kitten strolls by the shore, no fox", "--why")
+    assert result.stdout == "a cat walks by the sea\n" and "kitten -> cat" in result.stderr
+    assert "kitten" not in run("expand", "kitten strolls by the shore").stderr
+    found = json.loads(run("expand", "kitten by the shore, no fox", "--json").stdout)
+    assert (found["prompt"], found["negative"]) == ("a cat by the sea", "fox")
+    words = ("generate", "kitten by the shore, no fox", "--dry-run", "--json")
+    plan = json.loads(run(*words).stdout)
+    assert (plan["prompt"], plan["negative_prompt"], plan["typed_prompt"]) == (
+        "a cat by the sea", "fox", "kitten by the shore, no fox",
+    )  # fmt: skip
+    assert 'the model is told: "a cat by the sea"' in plan["notes"]
+    assert json.loads(run(*words, "--negative", "star").stdout)["negative_prompt"] == "star, fox"
+    unguided = json.loads(run(*words, "--guidance", "1").stdout)
+    assert unguided["negative_prompt"] == "" and any("without guidance" in note for note in unguided["notes"])
+    typed = json.loads(run(*words, "--no-expand").stdout)
+    assert typed["prompt"] == "kitten by the shore, no fox" and "typed_prompt" not in typed
+    assert "Missing argument" in refused("expand", status=2)
+    video = tmp_path / "cat.png"
+    run("generate", "kitten by the shore", "--seconds", 0, "--steps", 1, "-o", video)
+    sidecar = json.loads((tmp_path / "cat.png.json").read_text())
+    assert (sidecar["prompt"], sidecar["typed_prompt"]) == ("a cat by the sea", "kitten by the shore")
