@@ -296,7 +296,10 @@ def test_every_number_of_a_training_has_a_range(run: AutoencoderRun | DiTRun) ->
         (["seed=" + "1" * 5000], "expected int, got str"),
         (["model.width=1048577"], "model.width = 1,048,577: expected a number at least 1 and at most 1,048,576"),
         (["defaults.fps=0"], "defaults.fps = 0: expected a number at least 0.01 and at most 240"),
-        ([f"captions.{level}=0" for level in ("tags", "sentence", "paragraph", "story")], "must be above 0"),
+        (
+            [f"captions.{level}=0" for level in ("tags", "sentence", "paragraph", "story", "descriptive")],
+            "must be above 0",
+        ),
         (["captions.dropout=1"], "captions.dropout = 1 leaves out every caption"),
         (["train.decay_from=1"], "train.decay_from = 1: expected a number at least 0 and below 1"),
         (["train.muon_rate=0", "train.adam_rate=1e-300"], "train.adam_rate = 1e-300 change no weight"),

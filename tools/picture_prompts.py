@@ -1,4 +1,4 @@
-"""The picture of docs/prompts.md: the same prompts and seed as they are typed and expanded, first tries, nothing picked.
+"""The picture of docs/prompts.md: prompts as typed and expanded, with one seed, first tries, nothing picked.
 
 python tools/picture_prompts.py            writes docs/prompts.png: the middle frame of each
 """

@@ -100,7 +100,7 @@ def _forms(lexicon: Lexicon, phrase: str) -> tuple[Meaning, ...]:
     found = list(lexicon.meanings.get(phrase, ()))
     found = [Meaning("verb", m.word, form="base", base=phrase) if m.kind == "verb" else m for m in found]
     for singular in _singulars(phrase):
-        plural = [m for m in lexicon.meanings.get(singular, ()) if m.kind in ("noun", "alike")]
+        plural = [m for m in lexicon.meanings.get(singular, ()) if m.kind in ("noun", "place", "alike")]
         found += [Meaning(m.kind, m.word, plural=True) for m in plural]
     first, _, rest = phrase.partition(" ")
     for base, form in _bases(first):
@@ -120,7 +120,7 @@ def _singulars(phrase: str) -> Iterator[str]:
         return
     if last.endswith("ies"):
         yield f"{before}{last[:-3]}y"
-    if last.endswith("es"):
+    if last.endswith(("ses", "xes", "zes", "ches", "shes", "oes")):
         yield before + last[:-2]
     yield before + last[:-1]
 

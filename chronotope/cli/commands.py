@@ -38,7 +38,7 @@ from chronotope.processes import MAX_WORKERS
 __all__ = ["chronotope", "main"]
 
 STAGES = {
-    "make a dataset": ["world", "encode"],
+    "make a dataset": ["world", "caption", "encode"],
     "train": ["train"],
     "use": ["generate", "expand", "reconstruct"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
@@ -408,6 +408,7 @@ def result(run: Path, left_out: int, as_json: bool) -> int:
 
 chronotope.add_command(generate.generate)
 chronotope.add_command(language.expand)
+chronotope.add_command(language.caption)
 
 
 @chronotope.command(

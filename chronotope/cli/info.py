@@ -14,6 +14,7 @@ from chronotope.cli.knowledge import describe_training, summarise
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import PICTURES, scan_folder
 from chronotope.data.latents import LatentDataset
+from chronotope.data.recaptions import Recaptions
 from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.evaluate.documents import check_document, parse_json, read_file, read_rows
 from chronotope.evaluate.ledger import Ledger
@@ -169,6 +170,9 @@ def _dataset(folder: Path) -> dict[str, Any]:
             unreadable.append(str(problem))
     levels = Counter(level for by_level in captions for level, texts in by_level.items() if texts)
     facts["captions"] = {level: f"{count} of {len(captions)} clips" for level, count in levels.items()} or "none"
+    if written := [row for row in Recaptions(folder).rows.values() if row["text"]]:
+        facts["written captions"] = len(written)
+        facts["written by"] = _counted(str(row["author"].get("model", "unknown")) for row in written)
     if unreadable:
         facts["unreadable"] = unreadable
     if found.left_out:

@@ -11,6 +11,7 @@ from typing import Any
 from chronotope.data.captions import CaptionNote, read_captions
 from chronotope.data.clips import Clip, scan_folder
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
+from chronotope.data.recaptions import Recaptions
 from chronotope.data.rendered import listed_files
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.manifest import identify, manifest_hash, read_manifest, source_of
@@ -49,6 +50,7 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
     yield from _audit_manifest(folder)
     uncaptioned: list[str] = []
     by_content: dict[str, str] = {}
+    yield from _audit_recaptions(folder, found.clips)
     for number, clip in enumerate(found.clips, start=1):
         yield from _audit_clip(clip, uncaptioned, by_content)
         if progress:
@@ -60,6 +62,30 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
             "write one into NAME.txt beside each clip",
             serious=False,
         )
+
+
+def _audit_recaptions(folder: Path, clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Yield what is wrong with captions that a captioner wrote, and those that belong to no clip as it is now."""
+    damaged: list[str] = []
+    written = Recaptions(folder, damaged.append)
+    yield from (Finding(sentence, "run the `chronotope caption` command again") for sentence in damaged)
+    files = {clip.file: clip.path for clip in clips}
+    stale = failed = 0
+    for row in written.rows.values():
+        path = files.get(row["file"])
+        failed += not row["text"]
+        try:
+            stale += path is None or identify(path, row["file"]).sha256 != row["sha256"]
+        except FileProblem:  # said with the clip
+            continue
+    if stale:
+        yield Finding(
+            f"{written.path}: {stale} captions are of clips that were changed or are gone, and are not used",
+            "run the `chronotope caption` command again",
+            serious=False,
+        )
+    if failed:
+        yield Finding(f"{written.path}: {failed} clips got no caption", "run the command again", serious=False)
 
 
 def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str]) -> Iterator[Finding]:
@@ -206,6 +232,7 @@ def audit_freshness(folder: Path, header: Mapping[str, Any], rows: Sequence[dict
         yield Finding(str(problem))
         return
     known = {row["key"]: row for row in rows}
+    written = Recaptions(data)
     left_out = {item["key"] for item in _left_out(header)}
     new = len(found.keys() - known.keys() - left_out)
     gone = len(known.keys() - found.keys())
@@ -213,6 +240,7 @@ def audit_freshness(folder: Path, header: Mapping[str, Any], rows: Sequence[dict
     for key in found.keys() & known.keys():
         try:
             source, captions = source_of(known[key]), read_captions(found[key].path)
+            captions = written.merged(captions, found[key].file, source.sha256 if source else "")
             same = source is not None and identify(found[key].path, source.file, source).sha256 == source.sha256
             changed += not same or {name: list(texts) for name, texts in captions.items()} != known[key]["captions"]
         except FileProblem as problem:

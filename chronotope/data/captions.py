@@ -38,7 +38,7 @@ __all__ = [
 Captions = dict[str, tuple[str, ...]]
 Say = Callable[[str], None]
 
-LEVELS = ("tags", "sentence", "paragraph", "story")  # of detail, which the settings of a training know
+LEVELS = ("tags", "sentence", "paragraph", "story", "descriptive")  # of detail, which the settings of a training know
 MAX_BYTES = 2**24  # of one caption file
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),

@@ -31,6 +31,7 @@ from chronotope.data.latents import (
     read_latents,
     shard_path,
 )
+from chronotope.data.recaptions import Recaptions
 from chronotope.data.rendered import changes_since_rendering, lost_descriptions
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.geometry import Geometry, Slice
@@ -199,7 +200,8 @@ def _item(
     """Return the row of a clip, and its latents where they are new; `before` is its row in the index."""
     known = source_of(before) if before else None
     source = identify(clip.path, clip.file, known)
-    captions = read_captions(clip.path, writer.clip_notes.captions)
+    beside = read_captions(clip.path, writer.clip_notes.captions)
+    captions = writer.recaptions.merged(beside, clip.file, source.sha256)
     if before is None or known is None or known.sha256 != source.sha256:
         return _encode(clip, source, captions, autoencoder, geometry, writer)
     return seal({**before, "source": described(source), "captions": _plain(captions)}), None
@@ -274,6 +276,7 @@ class _Writer:
     def __init__(self, out: Path, about: dict[str, Any], note: Note) -> None:
         self.out, self.about, self.note = out, about, note
         self.clip_notes = _ClipNotes(note, Path(about["data"]))
+        self.recaptions = Recaptions(Path(about["data"]), note)
         self.header, self.index = out / "latents.json", out / "index.jsonl"
         self.before: dict[str, Any] = self._read_header()
         self.damaged = False  # whether the index holds lines that cannot be used

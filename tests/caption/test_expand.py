@@ -163,6 +163,7 @@ def test_forms_of_words() -> None:
     assert [third_person(verb) for verb in ("fly", "pass", "go", "play", "catch")] == [
         "flies", "passes", "goes", "plays", "catches",
     ]  # fmt: skip
+    assert not any(m.kind == "noun" for m in lexicon.find("stares"))  # which are no stars
     assert is_english("meadow") and is_english("hot-air") and not is_english("feild")
 
 

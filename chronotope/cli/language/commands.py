@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
-from chronotope.cli.terminal import JSON, MODEL, Command, echo, option, say
+from chronotope.cli.terminal import FILE, JSON, MODEL, Command, Number, echo, option, say, visible
+from chronotope.errors import LEFT_OUT
 
-__all__ = ["expand"]
+__all__ = ["caption", "expand"]
 
 
 @click.command(
@@ -51,3 +53,57 @@ def expand(prompt: str, model: str, why: bool, as_json: bool) -> None:
         if why or not sentence.startswith("read as"):
             say(f"note: {sentence}")
     echo(text)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    chronotope caption data/holiday --captioner http://localhost:8000/v1#my-model
+    chronotope caption data/holiday --captioner http://localhost:8000/v1#my-model --detail paragraph --workers 8
+    chronotope encode data/holiday --model small --out data/holiday-latents
+    """,
+)
+@click.argument("data", type=FILE, metavar="DATA")
+@option(
+    "--captioner",
+    required=True,
+    metavar="ADDRESS",
+    help="http://HOST/v1#MODEL: an OpenAI-compatible endpoint that takes pictures. Its key is read from "
+    "CHRONOTOPE_API_KEY.",
+)
+@option(
+    "--detail",
+    type=click.Choice(["tags", "sentence", "paragraph"]),
+    default="sentence",
+    show_default=True,
+    help="What is asked for.",
+)
+@option(
+    "--workers",
+    type=click.IntRange(min=1, max=64),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Clips that are with the captioner at once.",
+)
+@option("--per-minute", type=Number(min=0), default=0.0, metavar="N", help="Most requests a minute; 0 is no limit.")
+def caption(data: Path, captioner: str, detail: str, workers: int, per_minute: float) -> int:
+    """Let a captioner describe every clip of a folder; what is beside the clips is never changed.
+
+    Its captions go into recaptions.jsonl, each with its author; run the same command again to go on. `encode` then has
+    them as the level `descriptive`, which trainings mix with the captions beside the clips. An answer that is empty,
+    refuses or repeats itself is no caption, and counted (exit status 3).
+    """
+    from chronotope.caption.endpoint import Endpoint
+    from chronotope.cli.language.caption import caption_folder
+
+    found = caption_folder(data, Endpoint(captioner, detail, per_minute), detail, workers)
+    for file, reason in list(found.failed.items())[:20]:
+        say(f"no caption: {file}: {reason}")
+    if len(found.failed) > 20:
+        say(f"and {len(found.failed) - 20} more")
+    say(f"{visible(str(data))}: {found.in_words()}")
+    if found.stopped:
+        say("note: stopped; run the same command again to go on")
+        return 130
+    return LEFT_OUT if found.failed else 0

@@ -1,0 +1,124 @@
+"""What `chronotope caption` does: every clip of a folder is described by a captioner; what is there already is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chronotope.caption.captioner import Answer, Captioner, NoCaptionError, caption_of
+from chronotope.cli.interrupt import Stop, stoppable
+from chronotope.cli.terminal import progress, say
+from chronotope.data.clips import Clip, scan_folder
+from chronotope.data.recaptions import Recaptions
+from chronotope.errors import FileProblem
+from chronotope.manifest import identify
+from chronotope.media import video
+from chronotope.progress import Progress
+from chronotope.storage import locked
+
+__all__ = ["Captioned", "caption_folder"]
+
+MAX_SECONDS = 60.0  # of a clip that are looked at
+
+
+@dataclass
+class Captioned:
+    """How many clips were described now and before, which were not, and the tokens that it took."""
+
+    clips: int
+    new: int = 0
+    kept: int = 0
+    tokens: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    stopped: bool = False
+
+    def in_words(self) -> str:
+        """Return the counts as a sentence."""
+        parts = [f"{self.new} captioned", f"{self.kept} kept", f"{len(self.failed)} without a caption"]
+        tokens = f"; {self.tokens:,} tokens" if self.tokens else ""
+        return f"{self.clips} clips: {', '.join(parts)}{tokens}"
+
+
+def caption_folder(data: Path, captioner: Captioner, detail: str, at_once: int) -> Captioned:
+    """Describe the clips that have no caption by this captioner yet, `at_once` at a time; each is saved at once.
+
+    Raises CaptionerError where the captioner cannot be asked; what it has written until then is kept.
+    """
+    folder = scan_folder(data)
+    for sentence in folder.notes():
+        say(f"note: {sentence}")
+    with locked(data), stoppable() as stop, progress("captioning", "clips") as report:
+        written = Recaptions(data, lambda sentence: say(f"note: {sentence}; it is written again"))
+        work = _Work(captioner, detail, written, Captioned(len(folder.clips)), report)
+        with ThreadPoolExecutor(at_once) as pool:
+            try:
+                work.run(folder.clips, pool, at_once, stop)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return work.found
+
+
+@dataclass
+class _Work:
+    """The clips that are with the captioner, and where its answers go."""
+
+    captioner: Captioner
+    detail: str
+    written: Recaptions
+    found: Captioned
+    report: Progress
+    waiting: dict[Future[Answer], tuple[Clip, str]] = field(default_factory=dict)
+    done: int = 0
+
+    def run(self, clips: Sequence[Clip], pool: ThreadPoolExecutor, at_once: int, stop: Stop) -> None:
+        """Keep `at_once` clips with the captioner, and save each answer when it comes."""
+        for clip in clips:
+            if stop.poll():
+                self.found.stopped = True
+                break
+            try:
+                self._send(clip, pool)
+            except FileProblem as problem:
+                self._fail(clip, str(problem))
+            if len(self.waiting) >= at_once:
+                self._save(wait(self.waiting, return_when=FIRST_COMPLETED).done)
+        self._save(wait(self.waiting).done)
+
+    def _send(self, clip: Clip, pool: ThreadPoolExecutor) -> None:
+        source = identify(clip.path, clip.file)
+        if self.written.has(clip.file, source.sha256, self.detail, self.captioner.author):
+            self.found.kept += 1
+            self._count()
+            return
+        content = video.read(clip.path, seconds=MAX_SECONDS, square_pixels=True)
+        if not source.unchanged(clip.path):
+            raise FileProblem(f"{clip.path} was changed while it was read; run the same command again")
+        self.waiting[pool.submit(self.captioner.ask, content.frames, content.fps)] = (clip, source.sha256)
+
+    def _save(self, finished: Iterable[Future[Answer]]) -> None:
+        for future in finished:
+            clip, sha256 = self.waiting.pop(future)
+            text = reason = ""
+            try:
+                answer = future.result()
+                self.found.tokens += answer.tokens
+                text = caption_of(answer.text, self.detail)
+            except NoCaptionError as problem:
+                reason = str(problem)
+            self.written.add(clip.file, sha256, self.detail, self.captioner.author, text, reason)
+            if text:
+                self.found.new += 1
+                self._count()
+            else:
+                self._fail(clip, reason)
+
+    def _fail(self, clip: Clip, reason: str) -> None:
+        self.found.failed[clip.file] = reason
+        self._count()
+
+    def _count(self) -> None:
+        self.done += 1
+        self.report(self.done, self.found.clips)

@@ -1,0 +1,60 @@
+"""Captions that a captioner wrote for the clips of a folder: `recaptions.jsonl`, a sealed line a clip and level.
+
+What people wrote beside their clips is never touched. A line belongs to a clip of one content: after the clip was
+replaced it is not used, and is written again. Every line says who wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from chronotope.data.captions import Captions
+from chronotope.jsonl import append_jsonl
+from chronotope.manifest import read_manifest, seal
+
+__all__ = ["RECAPTIONS", "WRITTEN", "Recaptions"]
+
+RECAPTIONS = "recaptions.jsonl"
+WRITTEN = "descriptive"  # the level of detail of these captions in a training
+
+
+class Recaptions:
+    """The written captions of a folder. A damaged line is left out, and named to `note`."""
+
+    def __init__(self, folder: Path, note: Callable[[str], None] = lambda _: None) -> None:
+        self.path = folder / RECAPTIONS
+        self.rows: dict[tuple[str, str], dict[str, Any]] = {}  # by file and asked detail; a later line replaces
+        for row in read_manifest(self.path, note) if self.path.is_file() else []:
+            if _is_row(row):
+                self.rows[row["file"], row["detail"]] = row
+            else:
+                note(f"{self.path} holds a line that is none of this program's")
+
+    def texts(self, file: str, sha256: str) -> tuple[str, ...]:
+        """Return the captions written for a clip of this content."""
+        rows = [row for (name, _), row in self.rows.items() if name == file and row["sha256"] == sha256]
+        return tuple(row["text"] for row in rows if row["text"])
+
+    def merged(self, captions: Captions, file: str, sha256: str) -> Captions:
+        """Return the captions beside a clip, and the written ones as a level of their own."""
+        texts = self.texts(file, sha256)
+        return {**captions, WRITTEN: texts} if texts else captions
+
+    def has(self, file: str, sha256: str, detail: str, author: Mapping[str, Any]) -> bool:
+        """Return whether this author has written this caption of this content already."""
+        row = self.rows.get((file, detail))
+        return row is not None and bool(row["text"]) and (row["sha256"], row["author"]) == (sha256, dict(author))
+
+    def add(self, file: str, sha256: str, detail: str, author: Mapping[str, Any], text: str, failed: str = "") -> None:
+        """Append a caption, or why there is none; it is on disk when this returns."""
+        facts = {"file": file, "sha256": sha256, "detail": detail, "text": text, "failed": failed}
+        row = seal({**facts, "author": dict(author)})
+        append_jsonl(self.path, row)
+        self.rows[file, detail] = row
+
+
+def _is_row(row: Mapping[str, Any]) -> bool:
+    texts = all(isinstance(row.get(name), str) for name in ("file", "sha256", "detail", "text", "failed"))
+    return texts and isinstance(row.get("author"), dict)
