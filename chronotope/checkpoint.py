@@ -34,6 +34,7 @@ __all__ = [
     "load_state",
     "load_tensors",
     "read_description",
+    "same_weights",
     "save_model",
     "save_state",
     "verify_checkpoint",
@@ -212,6 +213,14 @@ def load_model(folder: Path, model: nn.Module) -> None:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise FileProblem(f"{folder / 'model.safetensors'} does not fit its model.json: {problems[0]}{more}")
     model.load_state_dict(tensors)
+
+
+def same_weights(checkpoint: Path, model: Path) -> bool:
+    """Return whether a model, perhaps of half precision, holds the averaged weights of a checkpoint."""
+    average, weights = (load_tensors(folder / "model.safetensors") for folder in (checkpoint, model))
+    return average.keys() == weights.keys() and all(
+        torch.equal(average[name].to(tensor.dtype), tensor) for name, tensor in weights.items()
+    )
 
 
 def weights_hash(folder: Path) -> str:

@@ -37,7 +37,7 @@ _AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)  # statuses that may pass
 
 
 class Endpoint:
-    """Asks `http://HOST/v1#MODEL`; `pause` waits between tries."""
+    """Asks `http://localhost:8000/v1#MODEL`; `pause` waits between tries."""
 
     def __init__(
         self, address: str, detail: str = "sentence", per_minute: float = 0, pause: Callable[[float], None] = time.sleep
@@ -45,7 +45,7 @@ class Endpoint:
         url, _, self.model = address.partition("#")
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc or not self.model:
-            raise UsageError(f"a captioner's address is http://HOST/v1#MODEL, got '{address}'")
+            raise UsageError(f"a captioner's address is http://localhost:8000/v1#MODEL, got '{address}'")
         if parts.username or parts.password:
             raise UsageError(f"an address holds no password, because it is recorded; put the key into {KEY}")
         if detail not in DETAILS:

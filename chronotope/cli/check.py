@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +134,7 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
         yield Finding(f"{folder} holds neither a model nor a checkpoint", again)
     else:
         yield Finding(f"{folder} has not finished training", again, serious=False)
+    yield from _audit_model_of_run(folder)
     for saved in checkpoint.checkpoints(folder):
         try:
             checkpoint.load_state(saved)
@@ -148,7 +150,22 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
             for sentence in torn:
                 yield Finding(sentence, serious=False)
         except FileProblem as problem:
-            yield Finding(str(problem), "only the curves of the training are lost")
+            yield Finding(str(problem), "delete that line, or the file: only curves are lost, but training refuses it")
+
+
+def _audit_model_of_run(folder: Path) -> Iterator[Finding]:
+    """Compare a finished model with the checkpoints beside it: it may have been copied from another run."""
+    saved = {int(path.name): path for path in checkpoint.checkpoints(folder)}
+    if not saved or not (folder / "model.json").is_file():
+        return
+    with contextlib.suppress(ChronotopeError):  # said of each file on its own
+        training = checkpoint.read_description(folder).get("training", {})
+        steps = int(training.get("run", {}).get("train", {}).get("steps", 0))
+        other = f"{folder / 'model.json'} is not the model of the checkpoints beside it: it is of another run, or newer"
+        if steps > max(saved):
+            yield Finding(f"{other} ones were lost (a model of {steps} steps, checkpoints up to {max(saved)})")
+        elif steps in saved and not checkpoint.same_weights(saved[steps], folder):
+            yield Finding(f"{other} ones were lost (both are of {steps} steps)", "restore the files of one run")
 
 
 def _audit_weights(folder: Path) -> Iterator[Finding]:

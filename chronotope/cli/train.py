@@ -140,6 +140,7 @@ def run_autoencoder(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("the autoencoder is trained in one process; start `train autoencoder` without torchrun")
     run = out / "autoencoder"
+    _check_once(data)
     for folder in data:
         check_outside(out, folder)
         if (folder / "latents.json").is_file():
@@ -150,8 +151,17 @@ def run_autoencoder(
         return train_autoencoder(config, data, run, start, stopping=stopping)
 
     with _writing(run):
-        numbers = _train(run, config, lambda: data_of_clips([find_clips(folder) for folder in data]), train)
+        numbers = _train(
+            run, config, lambda: data_of_clips([find_clips(folder) for folder in data]), train, anew=start is not None
+        )
     return run, int(numbers.get("left_out", 0))
+
+
+def _check_once(data: Sequence[Path]) -> None:
+    """Refuse a folder that is named twice: its clips would count and be shown twice, without a word."""
+    counts = Counter(folder.resolve() for folder in data)
+    if twice := [folder for folder in data if counts[folder.resolve()] > 1]:
+        raise UsageError(f"--data names {twice[0]} more than once; name each folder once")
 
 
 def check_sources(
@@ -181,6 +191,7 @@ def run_dit(
     With `start_from`, training starts from that model's transformer and uses its autoencoder. Returns the run and how
     many clips were left out, because they cannot be read.
     """
+    _check_once(data)
     for folder in data:
         if not folder.is_dir():
             raise FileProblem(f"{folder} is no folder; give folders of clips or of latents with --data")
@@ -198,6 +209,8 @@ def _run_dit(
     if ranks.first:
         _provide_autoencoder(out, autoencoder_from or start_from)
     wait_for_all(ranks)
+    if start:
+        _check_same_start(run, start)
     autoencoder = load_autoencoder(out).to(device())
     if ranks.first:
         say_unsealed(out, *([start] if start else []))
@@ -219,6 +232,18 @@ def _run_dit(
 
     _train(run, config, lambda: data_of_latents(dataset), train)
     return run, left_out
+
+
+def _check_same_start(run: Path, start: Path) -> None:
+    """Refuse weights to start from where the run began from others, or from none: they would not be used."""
+    begun = checkpoint.latest_checkpoint(run) or (run if (run / "model.json").is_file() else None)
+    if begun is None:
+        return
+    before, now = checkpoint.read_description(begun).get("started_from"), fingerprint(Generator.load(start.parent).dit)
+    if before is None:
+        raise UsageError(f"{run} was begun without weights to start from; leave --from out, or give another --out")
+    if before != now:
+        raise UsageError(f"{run} was begun from the weights {before}, and {start} are {now}; give another --out")
 
 
 @contextlib.contextmanager
@@ -311,6 +336,11 @@ def _say_captions(dataset: LatentDataset) -> None:
 
 def _say_changes(latents: Sequence[Path], dataset: LatentDataset) -> None:
     """Say where latents cannot be verified, and in a line a folder where they are not of the clips as they are now."""
+    same = Counter(str(header.get("manifest")) for header in dataset.about)
+    if copies := [
+        folder for folder, header in zip(latents, dataset.about, strict=True) if same[header["manifest"]] > 1
+    ]:
+        say(f"note: {' and '.join(map(str, copies))} hold the same clips, which are shown that much more often")
     for folder, header in zip(latents, dataset.about, strict=True):
         for found in (*audit_header(folder, header), *islice(audit_freshness(folder, header, read_index(folder)), 1)):
             say(f"note: {found}" if str(folder) in found.what else f"note: {folder}: {found}")
@@ -352,9 +382,11 @@ def _train(
     config: Any,
     data: Callable[[], list[dict[str, Any]]],
     train: Callable[[Callable[[], bool]], dict[str, Any]],
+    anew: bool = False,
 ) -> dict[str, Any]:
     """Start training or continue it, and return what it returns; do nothing if it is finished.
 
+    A finished model whose checkpoints are gone is not trained again from the start, unless `anew`.
     Settings and data that are not those of a finished training are said; `data` names those of now.
     After a signal, training saves its state after the current step; then the program exits with status 0 after SIGTERM
     and with 130 after Ctrl-C.
@@ -362,19 +394,16 @@ def _train(
     done, steps = _finished_steps(run), config.train.steps
     if done >= steps:
         if join_ranks().first:
-            say(f"{run} is trained already ({done} steps); to train on: --set train.steps={2 * done}")
-            for change in _changes(run, config):
-                say(f"note: not used: {change}")
-            for sentence in changes_in_data(run, data(), finished=True):
-                say(sentence)
+            _say_finished(run, config, done, data())
         return {}
     step = _last_step(run)
+    if done and not step and not anew:
+        raise FileProblem(
+            f"{run} holds a model of {done} steps and no checkpoint from which it could go on; restore "
+            f"{run / 'checkpoints'}, or start from the model with --from {run.parent} and another --out"
+        )
     if step and join_ranks().first:
-        say(f"going on with {run} after step {step} of {steps}")
-        for sentence in unsealed(run / "checkpoints" / f"{step:07d}" / "state.json"):
-            say(f"note: {sentence}")
-        for change in _changes(run, config):
-            say(f"note: {change}")
+        _say_resumed(run, config, step, done)
     try:
         with stoppable("lose the steps since the last checkpoint", begun=False) as stop:
             numbers = train(stop.poll)
@@ -388,6 +417,26 @@ def _train(
         raise
     except torch.OutOfMemoryError as problem:
         raise FileProblem("the GPU is out of memory; train with smaller steps, see --dry-run") from problem
+
+
+def _say_finished(run: Path, config: Any, done: int, data: list[dict[str, Any]]) -> None:
+    """Say that a training is finished, and which settings and data of now are not used."""
+    say(f"{run} is trained already ({done} steps); to train on: --set train.steps={2 * done}")
+    for change in _changes(run, config):
+        say(f"note: not used: {change}")
+    for sentence in changes_in_data(run, data, finished=True):
+        say(sentence)
+
+
+def _say_resumed(run: Path, config: Any, step: int, done: int) -> None:
+    """Say where a training goes on, and what is not as it was."""
+    say(f"going on with {run} after step {step} of {config.train.steps}")
+    if done > step:
+        say(f"note: {run / 'model.json'} is a model of {done} steps; this training, of {step}, will replace it")
+    for sentence in unsealed(run / "checkpoints" / f"{step:07d}" / "state.json"):
+        say(f"note: {sentence}")
+    for change in _changes(run, config):
+        say(f"note: {change}")
 
 
 def _last_step(run: Path) -> int:
@@ -409,16 +458,29 @@ def _finished_steps(run: Path) -> int:
 
 
 def _changes(run: Path, config: Any) -> list[str]:
-    """Name the settings that differ from those the run began with."""
-    file = run / "config.toml"
-    try:
-        old = _flat(tomllib.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
-    except ValueError:
-        return [f"{file} was damaged and is written again"]
+    """Name the settings that differ from those of the newest checkpoint, or of the finished model."""
+    old = _settings_of(run)
+    if old is None:
+        return [
+            f"{run / 'config.toml'} is missing or damaged, so nothing tells whether the settings are those of before"
+        ]
     new = _flat(to_dict(config))
     measured = {"model.vocabulary_size", "flow.deviation"}  # taken from the captions and latents when the run began
     compared = [name for name in new if name in old and name not in measured]
     return [f"{name} was {old[name]} and is now {new[name]}" for name in compared if old[name] != new[name]]
+
+
+def _settings_of(run: Path) -> dict[str, Any] | None:
+    """Return the settings that a run had last, by its checkpoint, or by config.toml where an older version wrote it."""
+    latest = checkpoint.latest_checkpoint(run)
+    if latest and (settings := checkpoint.read_description(latest).get("settings")):
+        return _flat(settings)
+    with contextlib.suppress(FileProblem, AttributeError):
+        if settings := checkpoint.read_description(run).get("training", {}).get("run"):
+            return _flat(settings)
+    with contextlib.suppress(OSError, ValueError):
+        return _flat(tomllib.loads((run / "config.toml").read_text(encoding="utf-8")))
+    return None
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -399,7 +399,7 @@ def train_autoencoder(
                 checkpoint.save_model(out, state.average, description, torch.float16)
                 log.say(f"the encoder is frozen: latents encoded with {out} stay valid from now on")
             if state.step % train.save_every == 0 or last or stop:
-                state.save(out, description)
+                state.save(out, {**description, "settings": to_dict(config)})
 
     if state.step == train.steps:
         trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, **state.numbers}

@@ -227,7 +227,7 @@ def train_dit(
                 assert isinstance(state.average, DiT)
                 sampler(config, state.average, tokenizer, out / "samples" / f"{state.step:07d}")
             if ranks.first and (state.step % train.save_every == 0 or last or stop):
-                state.save(out, description)
+                state.save(out, {**description, "settings": to_dict(config)})
 
     leave_ranks()
     trained = {

@@ -4,6 +4,7 @@ and run again; a folder says what fills it, and refuses another request.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -38,6 +39,7 @@ __all__ = ["LOST", "DatasetRequest", "clip_seed", "write_dataset"]
 
 MAX_CLIPS = 10_000_000  # of one dataset
 LOST = "take it from a copy, or make the dataset again in another folder"  # the mend of a `dataset.json`
+SAME_LEVELS = 8  # of 255, the mean difference of a video from what was rendered; compression takes less
 SAVE_CLIPS, SAVE_SECONDS = 32, 5.0  # lines of the manifest are written after so many clips or seconds
 
 Row = dict[str, Any]  # of the manifest: index, key, files with their hashes and sizes, seal
@@ -232,7 +234,7 @@ def _write_clip(out: Path, request: DatasetRequest, index: int) -> Row:
     clip = world.render(spec)
     record = {"captions": to_dict(world.captions(spec)), **clip.record}
     about = json.dumps(record, separators=(",", ":")).encode()
-    _refuse_corrected(out / place / f"{key}.json", about)
+    _refuse_corrected(out / place, key, about, clip.frames)
     files = [_put_pixels(out / place, key, clip.frames, spec.fps)]
     for suffix, arrays in clip.arrays.items():
         files.append(_put_arrays(out / place / f"{key}.{suffix}.npz", **arrays))
@@ -242,16 +244,23 @@ def _write_clip(out: Path, request: DatasetRequest, index: int) -> Row:
     return seal({"index": index, "key": f"{place}/{key}", "files": facts})
 
 
-def _refuse_corrected(path: Path, rendered: bytes) -> None:
-    """Raise FileProblem where captions are there that no manifest lists and that are not those of the clip.
+def _refuse_corrected(folder: Path, key: str, rendered: bytes, frames: Frames) -> None:
+    """Raise FileProblem where captions or a video are there that no manifest lists and that are not those of the clip.
 
     A rendering that was killed leaves the same ones; others are somebody's corrections of a dataset that lost its
-    manifest.
+    manifest. Bytes of videos may differ from run to run, so pixels are compared.
     """
-    if path.is_file() and path.read_bytes() != rendered:
+    record, video_file = folder / f"{key}.json", folder / f"{key}.mp4"
+    changed = record if record.is_file() and record.read_bytes() != rendered else None
+    if changed is None and video_file.is_file():
+        with contextlib.suppress(FileProblem):  # damaged, so it is nobody's work
+            found = video.read(video_file).frames
+            same = found.shape == frames.shape and np.abs(found.astype(int) - frames).mean() < SAME_LEVELS
+            changed = None if same else video_file
+    if changed is not None:
         raise FileProblem(
-            f"{path} is not as it was rendered, and no manifest lists it; delete it, and it is rendered again, or give "
-            "another --out"
+            f"{changed} is not as it was rendered, and no manifest lists it; delete it, and it is rendered again, or "
+            "give another --out"
         )
 
 

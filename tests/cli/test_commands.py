@@ -44,8 +44,8 @@ LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(
 
 def test_all_commands_exist() -> None:
     expected = (
-        "generate, expand, reconstruct, world stage, world table, caption, encode, train autoencoder, train dit, info, check, "
-        "evaluate, compare, layers, memorisation, export-suite, validate-checks"
+        "generate, expand, reconstruct, world stage, world table, caption, encode, train autoencoder, train dit, info, "
+        "check, evaluate, compare, layers, memorisation, export-suite, validate-checks"
     ).split(", ")
     assert set(map(" ".join, LEAVES)) == set(expected)
 

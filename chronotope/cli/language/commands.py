@@ -60,7 +60,6 @@ def expand(prompt: str, model: str, why: bool, as_json: bool) -> None:
     examples="""
     chronotope caption data/holiday --captioner http://localhost:8000/v1#my-model
     chronotope caption data/holiday --captioner http://localhost:8000/v1#my-model --detail paragraph --workers 8
-    chronotope encode data/holiday --model small --out data/holiday-latents
     """,
 )
 @click.argument("data", type=FILE, metavar="DATA")
@@ -68,7 +67,7 @@ def expand(prompt: str, model: str, why: bool, as_json: bool) -> None:
     "--captioner",
     required=True,
     metavar="ADDRESS",
-    help="http://HOST/v1#MODEL: an OpenAI-compatible endpoint that takes pictures. Its key is read from "
+    help="http://localhost:8000/v1#MODEL: any OpenAI-compatible endpoint that takes pictures. Its key is read from "
     "CHRONOTOPE_API_KEY.",
 )
 @option(
