@@ -33,6 +33,7 @@ TASKS_USING = {
     "span": ("retake",),
     "mask": ("retake",),
     "into": ("connect",),
+    "context": ("extend", "extend_backward", "connect", "loop"),
 }
 
 

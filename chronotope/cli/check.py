@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from chronotope import checkpoint
 from chronotope.cli.analysis import folder_of_videos
 from chronotope.cli.terminal import echo, progress, say, visible
 from chronotope.data.audit import Finding, audit_dataset, audit_latents
 from chronotope.errors import ChronotopeError, FileProblem
+from chronotope.evaluate.judge import content_of
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.page.html import is_page
 from chronotope.evaluate.report import read_report
@@ -75,6 +77,7 @@ def _audit_report(folder: Path) -> Iterator[Finding]:
         report = read_report(folder)
         yield from (Finding(note, serious=False) for note in unsealed(folder / "report.json"))
         if "ledger" not in report["about"]:
+            yield from _audit_submitted(folder, report)
             return
         ledger = Ledger(folder / "ledger.jsonl", report["about"]["ledger"])
         ledger.check_whole()
@@ -88,6 +91,20 @@ def _audit_report(folder: Path) -> Iterator[Finding]:
                 yield Finding(f"{videos / row['file']} is not the video that the ledger names", again)
         except FileProblem as problem:
             yield Finding(str(problem), again)
+    yield from _audit_page(folder / "index.html")
+
+
+def _audit_submitted(folder: Path, report: Mapping[str, Any]) -> Iterator[Finding]:
+    """Compare the videos of others with those that were judged, where they still are where they were."""
+    about = report["about"]
+    files = [case["file"] for case in report["cases"] if Path(case["file"]).name == case["file"]]
+    videos = folder / str(about.get("folder", "videos"))
+    if "content" not in about or "\0" in str(videos) or not videos.is_dir():
+        yield Finding(
+            f"the videos of {folder} are not at hand, so nothing tells whether they were changed", serious=False
+        )
+    elif content_of(videos, files) != about["content"]:
+        yield Finding(f"the videos in {videos} are not those that were judged", "evaluate them again")
     yield from _audit_page(folder / "index.html")
 
 

@@ -197,6 +197,9 @@ def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
     echo(out)
 
 
+chronotope.add_command(language.caption)
+
+
 @chronotope.command(
     cls=Command,
     examples="""
@@ -408,7 +411,6 @@ def result(run: Path, left_out: int, as_json: bool) -> int:
 
 chronotope.add_command(generate.generate)
 chronotope.add_command(language.expand)
-chronotope.add_command(language.caption)
 
 
 @chronotope.command(

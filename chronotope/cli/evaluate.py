@@ -19,7 +19,7 @@ from chronotope.cli.terminal import is_own_video, progress, refuse_strangers, sa
 from chronotope.cli.use import device, say_unsealed
 from chronotope.data.clips import find_clips
 from chronotope.errors import FileProblem, UsageError, visible
-from chronotope.evaluate.judge import Judged, check_folder, judge_folder, sample_cases
+from chronotope.evaluate.judge import Judged, check_folder, content_of, judge_folder, sample_cases
 from chronotope.evaluate.make import Workers, maker, through_autoencoder
 from chronotope.evaluate.page.html import is_page, write_page
 from chronotope.evaluate.reconstruction import measure_reconstruction
@@ -196,7 +196,9 @@ def _submitted(request: EvaluateRequest, videos: Path, cases: list[Case], about:
         raise FileProblem(
             f"{request.out} holds videos that a model was sampled for, and their report; give another --out"
         )
-    damaged = check_folder(videos, cases, others=request.first is not None)
+    damaged = check_folder(
+        videos, cases, others=request.first is not None, note=lambda sentence: say(f"note: {sentence}")
+    )
     if damaged:
         first = next(iter(damaged.values()))
         say(f"note: {len(damaged)} of {len(cases)} videos cannot be decoded and count as failed, first: {first}")
@@ -205,6 +207,7 @@ def _submitted(request: EvaluateRequest, videos: Path, cases: list[Case], about:
     about |= {
         "suite": name_of(cases) or f"not a whole suite of this program: {len(cases)} cases",
         "seeds": "unknown: made elsewhere",
+        "content": content_of(videos, [case.file for case in cases]),
     }
     with _workers(request) as workers, progress("judging", "videos") as report:
         return judge_folder(videos, cases, None, report, workers)

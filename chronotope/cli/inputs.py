@@ -281,8 +281,8 @@ def check_memory(paths: Sequence[Path], fps: float) -> None:
 def _read_clip(path: Path, fps: float) -> Frames:
     """Read a clip that `check_memory` has approved, whatever the size of its file."""
     content = video.read(path, fps=fps, square_pixels=True, max_bytes=video.MAX_READ_BYTES)
-    if content.damage:
-        say(f"note: {path}: {content.damage}")
+    for sentence in filter(None, (*video.probe(path).remarks, content.damage)):
+        say(f"note: {path}: {sentence}")
     return content.frames
 
 

@@ -13,6 +13,7 @@ from chronotope.processes import MAX_WORKERS
 
 __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "validate_checks"]
 
+COMMANDLINE = click.core.ParameterSource.COMMANDLINE
 # Larger numbers are slips of the keyboard: they would take days or all memory before they fail.
 MAX_TRIES, MAX_TRIAL = 1000, 100_000
 
@@ -144,6 +145,11 @@ def evaluate(
             "--reconstruction and --data need each other: a model, and folders of clips to encode and decode"
         )
     if reconstruction is not None:
+        context = click.get_current_context()
+        given = [name for name in (*request, "model", "plan") if context.get_parameter_source(name) is COMMANDLINE]
+        if given:
+            words = ", ".join("MODEL" if name == "model" else f"--{name.replace('_', '-')}" for name in given)
+            raise click.UsageError(f"--reconstruction goes with --data alone; leave out {words}")
         found = work.measure_autoencoder(reconstruction, data)
         echo(json.dumps(found, indent=1) if as_json else work.reconstruction_text(found))
         return

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from chronotope.caption import grammar
 from chronotope.caption.lexicon import load_lexicon, third_person
 from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.errors import FileProblem
@@ -71,9 +72,9 @@ def _unnamed(record: TrainingRecord, text: str, named: str) -> list[str]:
     known = frozenset(record.words)
 
     def is_form(word: str) -> bool:  # 'rabbits' of 'rabbit', 'hop' of 'hops'
-        return bool(named) and any(
-            other in known for m in load_lexicon().find(word) for other in (m.word, third_person(m.word))
-        )
+        meanings = load_lexicon().find(word) if named else ()
+        small = bool(named) and word in grammar.IGNORED
+        return small or any(other in known for m in meanings for other in (m.word, third_person(m.word)))
 
     told = set(words_of(named.partition("not to be there: ")[2])) | set(re.findall(r"'(\w+)'", named))
     return [word for word in record.unknown_words(text) if word not in told and not is_form(word)]

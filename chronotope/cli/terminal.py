@@ -419,6 +419,8 @@ def refuse_strangers(path: Path, made_here: Callable[[Path], bool], instead: str
     """Refuse to replace a link, or a file that this program did not make; `instead` says what to do about it."""
     if path.is_symlink():
         raise UsageError(f"{path} is a link; {instead}")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no regular file; {instead}")
     if path.exists() and path.stat().st_size and not made_here(path):
         raise UsageError(f"{path} exists and was not made by this program; {instead}")
 

@@ -243,6 +243,10 @@ def reconstruct(
     to_picture = output.suffix.lower() in PICTURE_FORMATS
     if to_picture and num_frames > 1:
         raise UsageError(f"{output} holds one frame and {source} has {num_frames}; write a video (.mp4)")
+    for remark in info.remarks:
+        say(f"note: {source}: {remark}")
+    if info.square_size != (info.width, info.height):
+        say(f"note: the pixels of {source} are not square; those of {output} are, so it looks wider or narrower")
     if info.variable_frame_rate:
         say(f"note: the frame rate of {source} varies; the pair plays at its average, {info.fps:g} frames a second")
     autoencoder = load_autoencoder(model).to(device())
@@ -283,6 +287,8 @@ def reconstruct(
 
         frames = video.stream(source, seconds=seconds)
         found = measure_reconstruction(autoencoder, geometry, frames, num_frames, watch)
+        for _ in frames:  # damage is known only at the end
+            pass
     if frames.damage:
         say(f"note: {source}: {frames.damage}")
     if to_picture:

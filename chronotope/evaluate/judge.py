@@ -8,7 +8,8 @@ verdict.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +29,7 @@ from chronotope.worlds.case import Case
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import Check, succeeds
 
-__all__ = ["Judged", "check_folder", "judge_folder", "sample_cases"]
+__all__ = ["Judged", "check_folder", "content_of", "judge_folder", "sample_cases"]
 
 
 @dataclass(frozen=True)
@@ -157,12 +158,14 @@ def _plan(ledger: Ledger, cases: Sequence[Case], folder: Path, about: dict[str, 
     ledger.write(*({"kind": "planned", "case": name, "seed": seed, "prompt": text} for name, seed, text in unplanned))
 
 
-def check_folder(folder: Path, cases: Sequence[Case], others: bool = False) -> dict[str, str]:
+def check_folder(
+    folder: Path, cases: Sequence[Case], others: bool = False, note: Callable[[str], None] = lambda _: None
+) -> dict[str, str]:
     """Raise FileProblem where videos are missing or of the wrong form, or (unless `others` are allowed) belong to no
     case.
 
     Returns the videos that cannot be decoded, each with the reason: they count as failed. A folder of nothing else is
-    refused.
+    refused. `note` receives a sentence for each video that is damaged inside.
     """
     if not folder.is_dir():
         raise FileProblem(f"{folder} is not a folder of videos")
@@ -179,8 +182,8 @@ def check_folder(folder: Path, cases: Sequence[Case], others: bool = False) -> d
         check_bytes(path)
         try:
             misfits = _misfits(case, video.probe(path))  # before all of it is decoded
-            if not misfits:
-                video.read(path)
+            if not misfits and (damage := video.read(path).damage):
+                note(f"{path}: {damage}")
             problems += misfits
         except DecoderUnavailableError:
             raise
@@ -191,6 +194,18 @@ def check_folder(folder: Path, cases: Sequence[Case], others: bool = False) -> d
         shown = "; ".join(problems[:20]) + (f"; and {len(problems) - 20} more" if len(problems) > 20 else "")
         raise FileProblem(f"{folder} is not what the specs ask for ({len(problems)} problems): {shown}")
     return damaged
+
+
+def content_of(folder: Path, files: Iterable[str]) -> str:
+    """Hash the videos of a report, by name; one that is missing or cannot be read counts as such."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        try:
+            found = file_sha256(folder / name)
+        except FileProblem:
+            found = "unreadable"
+        digest.update(f"{name} {found}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def _misfits(case: Case, info: video.VideoInfo) -> list[str]:

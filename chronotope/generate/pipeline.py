@@ -273,6 +273,8 @@ class Generator:
         Names are those of diffusers where it has them.
         """
         seed, report = _seed(seed, generator), _callback(report)
+        if isinstance(image, list | tuple) and not image:
+            raise UsageError("image is an empty list; leave it out, or give a picture")
         images = () if image is None else tuple(image) if isinstance(image, list | tuple) else ((0.0, image),)
         request = Request(
             prompts=read_prompts(prompt),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from chronotope.errors import FileProblem
@@ -42,6 +43,7 @@ def load_pillow() -> None:
         IcoImagePlugin,
         Image,
         ImageCms,
+        ImageMath,
         ImageOps,
         JpegImagePlugin,
         MpoImagePlugin,
@@ -112,7 +114,7 @@ def _num_frames(image: Image.Image) -> int:
 
 def _planes(image: Image.Image, file: MediaFile, moving: bool) -> Planes:
     """Return the pixels of one picture, oriented by its EXIF data; rows are converted when they are asked for."""
-    from PIL import ImageOps
+    from PIL import ImageMath, ImageOps
 
     if moving or image.getexif().get(EXIF_ORIENTATION, 1) != 1:  # this copies, and the next frame overwrites `image`
         image = ImageOps.exif_transpose(image)
@@ -131,11 +133,22 @@ def _planes(image: Image.Image, file: MediaFile, moving: bool) -> Planes:
         mode, kind, size = "RGBA", "rgba", 4
     width, height = image.size
 
+    clear = image.info.get("transparency") if mode == "I" else None  # the level that is transparent (tRNS of PNG)
+
     def rows(start: int, stop: int) -> list[bytes]:
         part = image if stop - start == height else image.crop((0, start, width, stop))
-        return [part.convert(mode).tobytes()]
+        converted = part.convert(mode)
+        if isinstance(clear, int):  # white in its place, over which transparency is laid
+            operation = partial(_whitened, clear=clear)
+            converted = ImageMath.lambda_eval(operation, levels=converted)
+        return [converted.tobytes()]
 
     return Planes(Layout(cast(Any, kind), width, height, size * width, width, height), rows)
+
+
+def _whitened(images: dict[str, Any], clear: int) -> Any:
+    """Return levels of 16 bits with one of them white; Pillow computes it, since the child has no numpy."""
+    return images["levels"] + (images["levels"] == clear) * (65535 - clear)
 
 
 def picture_facts(file: MediaFile) -> tuple[dict[str, Any], bool]:

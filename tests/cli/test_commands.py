@@ -57,6 +57,7 @@ def test_top_help_groups_commands_in_the_order_of_the_pipeline() -> None:
         result.stdout.index(f"\n    {name} ")
         for name in (
             "world",
+            "caption",
             "encode",
             "train",
             "generate",

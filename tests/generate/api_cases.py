@@ -179,7 +179,7 @@ def unusual_fields() -> dict[str, dict[str, Any]]:
         "numpy numbers": {"height": np.int64(32), "width": np.uint16(48), "fps": np.float32(8), "seed": np.int32(7)},
         "more numpy numbers": {"num_frames": np.int8(4), "guidance_scale": np.float64(2), "draft": np.bool_(True)},
         "an int for a float": {"fps": 8, "guidance_scale": 2},
-        "a list of pairs": {"prompt": [[0, "a red ball"], [1, "a fox"]]},
+        "a list of pairs": {"prompt": [[0, "a red ball"], [1, "a fox"]], "num_frames": 12},
         "pictures in a tuple": {"image": ((0, PICTURE), (1, PICTURE)), "num_frames": 9},
         "a frozen picture": {"image": frozen},
         "a flipped clip": {"video": CLIP[::-1, ::-1], "task": "extend", "num_frames": 4},
