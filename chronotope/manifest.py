@@ -33,7 +33,8 @@ __all__ = [
 class Source:
     """A file that an item was made from: its content, and the facts by which an unchanged file is recognised.
 
-    `file` is a POSIX path relative to the folder of the dataset. `modified` and `changed` are times in nanoseconds.
+    `file` is a POSIX path relative to the folder of the dataset. `modified` and `changed` are times in nanoseconds. Two
+    files that were written within a tick of the clock have equal times, so the number of the file is compared too.
     """
 
     file: str
@@ -41,11 +42,13 @@ class Source:
     bytes: int
     modified: int
     changed: int
+    inode: int = 0  # of the file; older versions wrote none, so that its content is read once more
 
     def unchanged(self, path: Path) -> bool:
         """Return whether the file system reports the same size and times, so that the content need not be read."""
         facts = path.stat()  # the time of the change cannot be set back, unlike that of the modification
-        return (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns) == (self.bytes, self.modified, self.changed)
+        found = facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino
+        return found == (self.bytes, self.modified, self.changed, self.inode)
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def identify(path: Path, file: str, known: Source | None = None) -> Source:
         facts = path.stat()
     except OSError as problem:
         raise FileProblem(f"{path} cannot be read: {problem.strerror or problem}") from problem
-    return Source(file, file_sha256(path), facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    return Source(file, file_sha256(path), facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
 
 
 def source_of(row: Mapping[str, Any]) -> Source | None:

@@ -8,7 +8,7 @@ from chronotope.caption.lexicon import third_person
 from chronotope.caption.scene import Camera, Deed, Scene, Thing
 from chronotope.worlds.language import article, join
 
-__all__ = ["compose"]
+__all__ = ["compose", "plural"]
 
 # What can be written for a verb, the best first: the first whose words the model knows is taken.
 _WORDINGS: dict[str, tuple[str, ...]] = {
@@ -20,6 +20,7 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
     "meet": ("meets",), "hit": ("hits", "bumps into"), "eat": ("eats",), "push": ("pushes",), "hide": ("hides",),
     "paint": ("paints", "draws"),
 }  # fmt: skip
+_THEN = "then "  # before a clause of what comes later
 _OPPOSITE = {"left": "right", "right": "left", "up": "bottom", "down": "top"}
 
 
@@ -27,7 +28,7 @@ def compose(scene: Scene, known: Collection[str], place_phrases: Mapping[str, Se
     """Write one sentence; empty where the scene has neither things nor a place."""
     parts = _clauses(scene, known)
     where = _place(scene.place, known, place_phrases)
-    text = f"{join(parts)} {where}".strip() if parts else where
+    text = f"{_joined(parts)} {where}".strip() if parts else where
     camera = _camera(scene)
     return f"{text}, {camera}" if text and camera else text or camera
 
@@ -46,7 +47,7 @@ def _clauses(scene: Scene, known: Collection[str]) -> list[str]:
         for deed in deeds:
             actions.append(_action(scene, deed, known, named))
             named |= set() if deed.target is None else {deed.target}
-        parts.append(f"{name} {' and then '.join(actions)}")
+        parts.append(f"{_THEN if deeds[0].later and parts else ''}{name} {' and then '.join(actions)}")
     for relation in scene.relations:
         one, other = scene.things[relation.one], scene.things[relation.other]
         first = _the(one) if relation.one in named else _name(one)
@@ -57,26 +58,38 @@ def _clauses(scene: Scene, known: Collection[str]) -> list[str]:
     return parts + [_name(thing) for index, thing in enumerate(scene.things) if index not in named]
 
 
+def _joined(parts: list[str]) -> str:
+    """Join clauses by 'and', and by 'and then' what comes later."""
+    text, together = "", [parts[0]]
+    for part in parts[1:]:
+        if part.startswith(_THEN):
+            text, together = f"{text}{join(together)} and then ", [part.removeprefix(_THEN)]
+        else:
+            together.append(part)
+    return text + join(together)
+
+
 def _name(thing: Thing) -> str:
     """Return 'a red ball', 'two red balls' or 'foxes on the left'."""
     words = " ".join(filter(None, (thing.size, thing.colour, thing.noun)))
     side = {"left": " on the left", "right": " on the right", "middle": " in the middle"}.get(thing.side, "")
     if thing.count or thing.plural:
-        return f"{thing.count} {_plural(words)}{side}".strip()
+        return f"{thing.count} {plural(words)}{side}".strip()
     return f"{article(words)} {words}{side}"
 
 
 def _the(thing: Thing) -> str:
     words = " ".join(filter(None, (thing.colour, thing.noun)))
-    return f"the {_plural(words) if thing.count or thing.plural else words}"
+    return f"the {plural(words) if thing.count or thing.plural else words}"
 
 
-def _plural(words: str) -> str:
+def plural(words: str) -> str:
+    """Return 'red balls' of 'red ball'."""
     if words.endswith(("fish", "sheep", "deer", "bison", "grapes", "shrimp")):
         return words
     irregular = {"mouse": "mice", "goose": "geese", "wolf": "wolves", "ox": "oxen", "die": "dice"}
     for one, many in irregular.items():
-        if words.endswith(one):
+        if words == one or words.endswith(f" {one}"):
             return words.removesuffix(one) + many
     return third_person(words)  # nouns and verbs take their s alike
 

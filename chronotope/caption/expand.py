@@ -18,15 +18,20 @@ from functools import cache
 from importlib import resources
 
 from chronotope.caption import grammar
-from chronotope.caption.compose import compose
-from chronotope.caption.lexicon import Lexicon, is_english, load_lexicon
+from chronotope.caption.compose import compose, plural
+from chronotope.caption.lexicon import MAX_PHRASE, Lexicon, is_english, load_lexicon, third_person
 from chronotope.caption.parse import Parser, tokens_of
+from chronotope.worlds.language import gerund
 
 __all__ = ["Expansion", "expand"]
 
 MAX_LETTERS = 20_000  # of a prompt; what is longer is no sentence
 _WEIGHTED = re.compile(r"[([{]+\s*([^()\[\]{}]*?)\s*(?::\s*[0-9.]+)?\s*[)\]}]+")
-_SIMILAR = 0.8  # of the letters of a word with a typing error
+# Words of other languages that are more frequent than any, and none of English; "la" and "die" are.
+_FOREIGN = frozenset(
+    "un une le la les des du der die das ein eine einen und el los las una il et y sur auf en con".split()
+)
+_SIMILAR = 0.85  # of the letters of a word with a typing error
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def expand(prompt: str, known: Collection[str]) -> Expansion:
     plain = _plain(prompt[:MAX_LETTERS])
     tokens = tokens_of(plain)
     corrected: list[tuple[str, str]] = []
-    foreign = _is_foreign(tokens, lexicon, known)
+    foreign = _is_foreign(tokens)
     if not foreign:
         tokens, corrected = _corrected(tokens, lexicon, known)
     scene = Parser(lexicon, known).parse(tokens)
@@ -85,13 +90,52 @@ def expand(prompt: str, known: Collection[str]) -> Expansion:
         if said not in absent
     )
     strange = {part for word, _ in scene.alike if word not in absent for part in word.split()}
-    if _is_caption(tokens, known | strange) and plain == " ".join(prompt.split()):
-        return Expansion(prompt, prompt, suggestions=suggestions)
+    if _is_caption(tokens, known | strange):
+        text = _joined(tokens) if corrected or plain != " ".join(prompt.split()) else prompt
+        return Expansion(prompt, text, read=tuple(corrected), suggestions=suggestions)
+    if scene.hard:
+        text, read = _in_place(tokens, lexicon, known)
+        return Expansion(prompt, text, "", (*corrected, *read), (), suggestions, foreign)
     text = compose(scene, known, _place_phrases())
     if not text:  # nothing in it was understood
         return Expansion(prompt, prompt, "", (), scene.unread, suggestions, foreign)
     negative = ", ".join(" ".join(filter(None, (thing.colour, thing.noun))) for thing in scene.absent)
     return Expansion(prompt, text, negative, scene.read, scene.unread, suggestions, foreign)
+
+
+def _in_place(tokens: list[str], lexicon: Lexicon, known: Collection[str]) -> tuple[str, list[tuple[str, str]]]:
+    """Write words as those of captions where they stand, and keep all others; return what was written for what."""
+    words: list[str] = []
+    read: list[tuple[str, str]] = []
+    at = 0
+    while at < len(tokens):
+        for length in range(min(MAX_PHRASE, len(tokens) - at), 0, -1):
+            said = " ".join(tokens[at : at + length])
+            word = _word_for(said, lexicon, known)
+            if word is not None or length == 1:
+                break
+        at += length
+        words.append(word or said)
+        read += [(said, word)] if word and word != said else []
+    return _joined(words), read
+
+
+def _joined(words: list[str]) -> str:
+    return re.sub(r" ([.,;:!?])", r"\1", " ".join(words))
+
+
+def _word_for(said: str, lexicon: Lexicon, known: Collection[str]) -> str | None:
+    """Return the word of captions for a phrase, in the same form; None for one that has none, or is known itself."""
+    if set(said.split()) <= set(known):
+        return None
+    for meaning in lexicon.find(said):
+        word = meaning.word if meaning.word in known else lexicon.kinds.get(meaning.word, "")
+        if meaning.kind in ("noun", "colour") and word in known:
+            return plural(word) if meaning.plural else word
+        third = third_person(meaning.word)
+        if meaning.kind == "verb" and third in known and meaning.word != meaning.base:
+            return {"base": meaning.word, "ing": gerund(third)}.get(meaning.form, third)
+    return None
 
 
 def _is_caption(tokens: list[str], known: Collection[str]) -> bool:
@@ -120,27 +164,45 @@ def _plain(text: str) -> str:
 def _emoji_name(char: str) -> str:
     """Return 'fox' for U+1F98A FOX FACE, and 'red circle' for U+1F534 LARGE RED CIRCLE."""
     words = unicodedata.name(char, "").lower().split()
+    if "arrow" in words:
+        return next((f"to the {side}" for side in ("left", "right") if f"{side}wards" in words), "")
     return " ".join(word for word in words if word not in ("face", "large", "heavy", "black", "suit", "symbol", "sign"))
 
 
 def _corrected(tokens: list[str], lexicon: Lexicon, known: Collection[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Correct typing errors in words that neither English nor the captions have; return them too."""
+    """Correct typing errors in words that neither English nor the captions have; return them too.
+
+    A short word is corrected by one letter that was added, left out, changed, or exchanged with the next.
+    """
     corrected, found = [], []
     for token in tokens:
         better = token
-        if token[0].isalpha() and len(token) > 2 and not _is_word(token, lexicon, known):
-            better = next(iter(difflib.get_close_matches(token, _candidates(), n=1, cutoff=_SIMILAR)), token)
+        if token.isalpha() and token.isascii() and len(token) > 2 and not _is_word(token, lexicon, known):
+            near = difflib.get_close_matches(token, (*known, *_candidates()), n=8, cutoff=0.6)
+            near = [word for word in near if _one_slip(token, word) or _is_similar(token, word)]
+            better = next((word for word in near if word in known), near[0] if near else token)
         if better != token:
             found.append((token, better))
         corrected.append(better)
     return corrected, found
 
 
-def _is_foreign(tokens: list[str], lexicon: Lexicon, known: Collection[str]) -> bool:
-    """Return whether half of the words are not English, which so many typing errors are not."""
+def _is_similar(token: str, word: str) -> bool:
+    return len(word) > 6 and difflib.SequenceMatcher(None, token, word).ratio() >= _SIMILAR
+
+
+def _one_slip(token: str, word: str) -> bool:
+    """Return whether one slip of the keyboard makes a word another."""
+    same = next((at for at, (a, b) in enumerate(zip(token, word, strict=False)) if a != b), min(len(token), len(word)))
+    rest, other = token[same:], word[same:]
+    swapped = rest[:2] == other[1::-1] if len(other) > 1 else False
+    return rest[1:] == other[1:] or rest[1:] == other or rest == other[1:] or (swapped and rest[2:] == other[2:])
+
+
+def _is_foreign(tokens: list[str]) -> bool:
+    """Return whether a text is of another language, by its letters or its most frequent words."""
     words = [token for token in tokens if token[0].isalpha()]
-    strange = sum(not _is_word(word, lexicon, known) for word in words)
-    return strange > 0 and 2 * strange >= len(words) and (strange > 2 or not "".join(words).isascii())
+    return sum(word in _FOREIGN for word in words) > 1 or 2 * sum(not word.isascii() for word in words) > len(words)
 
 
 def _is_word(token: str, lexicon: Lexicon, known: Collection[str]) -> bool:

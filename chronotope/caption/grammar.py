@@ -13,6 +13,7 @@ __all__ = [
     "DETERMINERS",
     "DIRECTIONS",
     "FRAME",
+    "HARD",
     "IGNORED",
     "INTO",
     "NOT",
@@ -42,7 +43,7 @@ def _meanings(name: str) -> dict[str, str]:
     return {phrase: meaning for meaning, phrases in _TABLES[name].items() for phrase in phrases}
 
 
-DETERMINERS, PRONOUNS = _words("determiners"), _words("pronouns")
+DETERMINERS, PRONOUNS, HARD = _words("determiners"), _words("pronouns"), _words("hard")
 NOT, NOT_THERE = _words("not"), _words("not_there")
 OUT, INTO, FRAME, BACKGROUNDS = _words("out"), _words("into"), _words("frame"), _words("backgrounds")
 THEN, STILL, TOWARDS = _words("then"), _words("still"), _words("towards")

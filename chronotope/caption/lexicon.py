@@ -70,6 +70,10 @@ class Lexicon:
         found = [other for group in self.near.values() if word in group for other in group if other in known]
         return list(dict.fromkeys(other for other in found if other != word))
 
+    def singular(self, phrase: str) -> str:
+        """Return the singular of a plural in the table; the phrase itself where there is none."""
+        return next((one for one in _singulars(phrase) if one in self.meanings), phrase)
+
     def nouns(self) -> list[str]:
         """Return the nouns of captions."""
         return [word for word, found in self.meanings.items() if Meaning("noun", word) in found]

@@ -16,6 +16,7 @@ __all__ = ["Parser", "tokens_of"]
 
 _TOKEN = re.compile(r"[^\W_][\w'-]*|[.,;:!?\n]")
 _ACCENTED = re.compile("([a-z])[\u0300-\u036f]+")
+_AFTER = ("and", "from", "then", "to", "while")  # what 'walks in' can stand before
 _TRANSITIVE = ("eat", "meet", "hit", "push")
 _SOURCES = {"from left": "right", "from right": "left", "from up": "down", "from down": "up"}
 
@@ -39,9 +40,13 @@ class Parser:
         self.unread: list[str] = []
         self.alike: list[tuple[str, str]] = []
         self.place, self.bare = "", False
+        self.hard = False  # whether something was said that is not read here, such as "is eaten by"
         self.camera: Camera | None = None
         self._subjects: list[int] = []
         self._targets: list[int] = []
+        self._last: int | None = None  # the thing that was named last
+        self._direction = ""
+        self._later = False
         self._start_clause()
         self._forget_adjectives()
 
@@ -54,13 +59,15 @@ class Parser:
         return Scene(
             tuple(self.things), tuple(self.deeds), tuple(self.relations), self.place, self.camera, tuple(self.absent),
             tuple(dict.fromkeys(self.read)), tuple(dict.fromkeys(self.unread)), tuple(dict.fromkeys(self.alike)),
-            self.bare,
+            self.bare, self.hard,
         )  # fmt: skip
 
     # Clauses
 
     def _start_clause(self) -> None:
-        """Forget what belongs to one clause only."""
+        """Forget what belongs to one clause only; a direction without a verb is one of a movement."""
+        if self._direction and self._subjects and self._deed is None:
+            self.deeds += [Deed(subject, "move", "", self._direction) for subject in self._subjects]
         self._filming = False
         self._negated = False
         self._said_place = ""
@@ -70,6 +77,10 @@ class Parser:
         self._before_noun: list[Meaning] = []
         self._deed: int | None = None
         self._joined = False
+        self._listed = False  # whether the subjects are joined by commas alone
+        self._side = ""
+        self._front: tuple[str, int] | None = None  # 'in front of the tree', before its subject
+        self._absent = False  # whether what was named last shall not be there
 
     def _forget_adjectives(self) -> None:
         self._colour = self._size = self._count = ""
@@ -93,7 +104,9 @@ class Parser:
         steps: tuple[Callable[[str, Sequence[str], str], bool], ...] = (
             self._mark, self._camera_word, self._negation, self._where, self._quantity, self._order,
         )  # fmt: skip
-        if any(step(phrase, after, before) for step in steps):
+        if phrase in grammar.HARD or self._is_passive(phrase, after):
+            self.hard = True
+        if self._relative(phrase, after, before) or any(step(phrase, after, before) for step in steps):
             return True
         if phrase in grammar.TOWARDS and self._deed is not None:
             self._link = "into" if phrase in ("into", "against") else "toward"
@@ -105,6 +118,19 @@ class Parser:
             return True
         return phrase in grammar.IGNORED
 
+    def _is_passive(self, phrase: str, after: Sequence[str]) -> bool:
+        """Return whether 'is eaten by' begins here: who does it is named last."""
+        return phrase in ("is", "are", "gets", "was") and len(after) > 1 and after[1] == "by"
+
+    def _relative(self, phrase: str, after: Sequence[str], before: str) -> bool:
+        """Read 'that walks left', whose subject is what was named last."""
+        verb = bool(after) and (after[0] in grammar.STILL or any(m.kind == "verb" for m in self.lexicon.find(after[0])))
+        if self._last is None or not (phrase in ("which", "who") or (phrase == "that" and verb)):
+            return False
+        self._filming, self._joined, self._relation, self._link = False, False, "", ""
+        self._subjects, self._deed = [self._last], None
+        return True
+
     def _mark(self, phrase: str, after: Sequence[str], before: str) -> bool:
         if phrase in (".", ";", "!", "?", "\n", ":", "while", "as"):
             self._finish_noun(after)
@@ -115,18 +141,18 @@ class Parser:
         if phrase == ",":
             self._finish_noun(after)
             self._negated = self._filming = False
-            self._joined = True
+            self._joined = self._listed = True
             self._relation = ""
             return True
         if phrase == "and":
-            self._joined = True
+            self._joined, self._listed = True, False
             return True
         return False
 
     def _order(self, phrase: str, after: Sequence[str], before: str) -> bool:
         if phrase not in grammar.THEN:
             return False
-        self._joined, self._relation = False, ""
+        self._joined, self._relation, self._later = False, "", True
         return True
 
     def _quantity(self, phrase: str, after: Sequence[str], before: str) -> bool:
@@ -166,6 +192,9 @@ class Parser:
         if phrase not in grammar.NOT:
             return False
         self._negated = True
+        following = [m.kind for m in self.lexicon.find(after[0])] if after else []
+        if not after or "verb" in following or after[0] in grammar.COUNTS or after[0] in grammar.DIRECTIONS:
+            self.hard = True  # 'does not walk', 'not two'
         return True
 
     def _where(self, phrase: str, after: Sequence[str], before: str) -> bool:
@@ -176,7 +205,7 @@ class Parser:
             self._through_the_edge("leave" if phrase in grammar.OUT else "enter")
             return True
         if phrase in grammar.SIDES:
-            self._at_side(grammar.SIDES[phrase])
+            self._at_side(grammar.SIDES[phrase], phrase, before)
             return True
         if phrase == "left" and self._means_leaving(after, before):
             return False
@@ -196,11 +225,15 @@ class Parser:
         for index in self._current_deeds():
             self.deeds[index] = dataclasses.replace(self.deeds[index], verb=verb, said=verb)
 
-    def _at_side(self, side: str) -> None:
-        if side in _SOURCES:
+    def _at_side(self, side: str, phrase: str, before: str) -> None:
+        if self._absent:
+            self.unread.append(phrase)
+        elif side in _SOURCES:
             self._direction = _SOURCES[side]
             if self._deed is not None and not self.deeds[self._deed].direction:
                 self.deeds[self._deed] = dataclasses.replace(self.deeds[self._deed], direction=_SOURCES[side])
+        elif before in ("", ",", ";", ".", "and") or not self._subjects:
+            self._side = side  # of what is named next
         elif self._subjects:
             last = self._subjects[-1]
             self.things[last] = dataclasses.replace(self.things[last], side=side)
@@ -211,7 +244,9 @@ class Parser:
             self.relations.append(Relation(len(self.things) - 1, f"to the {direction} of", len(self.things) - 2))
         elif self._deed is None:
             self._direction = direction
-        elif not self.deeds[self._deed].direction:
+        elif self.deeds[self._deed].direction:
+            self.unread += [phrase] if self.deeds[self._deed].direction != direction else []
+        else:
             for index in self._current_deeds():
                 self.deeds[index] = dataclasses.replace(self.deeds[index], direction=direction)
 
@@ -231,6 +266,8 @@ class Parser:
 
     def _camera_word(self, phrase: str, after: Sequence[str], before: str) -> bool:
         if phrase in grammar.CAMERA:
+            if self.camera is not None and not self._filming:
+                self.unread.append(f"camera {self.camera.kind} {self.camera.direction}".strip())
             self._filming, self._determined = True, False
             self._joined = False
             if phrase.startswith("pan"):
@@ -247,6 +284,8 @@ class Parser:
             self.camera = Camera("pan", grammar.DIRECTIONS[phrase])
             return True
         if phrase in ("follows", "following", "follow", "tracks", "tracking"):
+            if self.camera is not None:
+                self.unread.append(f"camera {self.camera.kind} {self.camera.direction}".strip())
             self.camera = Camera("follow")
             return True
         return any(meaning.kind == "verb" for meaning in self.lexicon.find(phrase)) or phrase in ("on", "of", "draw")
@@ -254,6 +293,8 @@ class Parser:
     # Words of the table
 
     def _by_table(self, phrase: str, after: Sequence[str], before: str) -> bool:
+        if phrase.endswith(" in") and after and after[0].isalnum() and after[0] not in _AFTER:
+            return False  # 'walks in the snow'
         meanings = {meaning.kind: meaning for meaning in reversed(self.lexicon.find(phrase))}
         if not meanings:
             return False
@@ -312,15 +353,17 @@ class Parser:
             self._before_noun.append(verb)
             return
         self._deed = None
+        if len(self._subjects) > 1 and (self._listed or verb.form == "s"):  # 'a ball, a cat runs'
+            self._subjects = self._subjects[-1:]
         for subject in self._subjects:
-            self.deeds.append(Deed(subject, verb.word, verb.base, self._direction))
+            self.deeds.append(Deed(subject, verb.word, verb.base, self._direction, later=self._later))
             self._deed = len(self.deeds) - 1
-        self._direction, self._relation, self._joined = "", "", False
+        self._direction, self._relation, self._joined, self._later = "", "", False, False
 
     def _found_noun(self, phrase: str, noun: Meaning) -> None:
         word = noun.word
         if noun.kind == "alike":
-            word = phrase
+            word = self.lexicon.singular(phrase) if noun.plural else phrase
             self.alike.append((phrase, noun.word))
         elif word not in self.known and not set(word.split()) <= set(self.known):
             other = self.lexicon.kinds.get(word, "")
@@ -328,7 +371,7 @@ class Parser:
                 word = other
             else:
                 self.alike.append((phrase, word))
-                word = phrase
+                word = word if noun.plural else phrase
         if word != phrase and not noun.plural:
             self.read.append((phrase, word))
         self._add(Thing(word, self._colour, self._size, self._count, plural=noun.plural))
@@ -342,14 +385,17 @@ class Parser:
         self._forget_adjectives()
         if self._negated:
             self.absent.append(thing)
-            self._negated = self._joined
+            self._negated, self._absent = self._joined, True
             return
+        if self._side:
+            thing, self._side = dataclasses.replace(thing, side=self._side), ""
         if not determined and not thing.plural:
             self.bare = True
         index = self._known_thing(thing) if definite else None
         if index is None:
             index = len(self.things)
             self.things.append(thing)
+        self._last, self._absent = index, False
         if self._filming and self.camera:
             self.camera = dataclasses.replace(self.camera, target=index)
             return
@@ -367,14 +413,16 @@ class Parser:
     def _connect(self, index: int) -> None:
         """Make a thing the target of the last deed, the other side of a relation, or a subject."""
         deed = self.deeds[self._deed] if self._deed is not None else None
-        if (
-            self._relation
-            and deed is not None
-            and index != deed.actor
-            and self._relation in ("past", "behind", "in front of")
-        ):
+        aimed = deed is not None and index != deed.actor
+        if self._front is not None:
+            how, anchor = self._front
+            self.relations.append(Relation(index, how, anchor))
+            self._front, self._subjects, self._deed = None, [index], None
+        elif self._relation and deed is None and (not self._subjects or self._joined):
+            self._front = self._relation, index  # 'in front of the tree a cat': its subject follows
+        elif aimed and self._relation in ("past", "behind", "in front of"):
             self._aim(index, self._relation)
-        elif deed is not None and deed.target is None and index != deed.actor and self._is_target(deed):
+        elif deed is not None and aimed and deed.target is None and self._is_target(deed):
             self._aim(index, self._link if deed.verb not in _TRANSITIVE else "")
         elif self._relation and self._subjects:
             self.relations.append(Relation(self._subjects[-1], self._relation, index))
@@ -404,9 +452,12 @@ class Parser:
     def _strange_word(self, word: str, after: Sequence[str]) -> None:
         """Keep an unknown noun where it stands; leave other unknown words out."""
         if word in grammar.FRAME or word in self.known:
+            self.unread += self._strange
             self._forget_adjectives()
             self._relation = ""
             return
+        if self._is_strange_verb(word, after):
+            self.hard = True
         if self._determined and not self._noun_follows(after):
             self.alike.append((word, ""))
             self._add(Thing(word, self._colour, self._size, self._count))
@@ -414,6 +465,12 @@ class Parser:
             self._strange.append(word)
         else:
             self.unread.append(word)
+
+    def _is_strange_verb(self, word: str, after: Sequence[str]) -> bool:
+        """Return whether an unknown word is what the subject does: it stands behind it, and an object may follow."""
+        if self._determined or self._deed is not None or not self._subjects or self._joined:
+            return False
+        return word.endswith(("s", "ed", "ing")) and not self._noun_follows(after)
 
     def _finish_noun(self, after: Sequence[str]) -> None:
         self.unread += self._strange

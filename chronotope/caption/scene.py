@@ -32,6 +32,7 @@ class Deed:
     direction: str = ""
     relation: str = ""
     target: int | None = None
+    later: bool = False  # after what was said before it
 
 
 @dataclass(frozen=True)
@@ -70,3 +71,4 @@ class Scene:
     unread: tuple[str, ...] = ()
     alike: tuple[tuple[str, str], ...] = ()
     bare: bool = False  # a noun stands without an article, as in keywords
+    hard: bool = False  # something was said that facts do not hold, such as what is not done

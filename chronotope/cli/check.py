@@ -132,6 +132,8 @@ def _audit_run(folder: Path) -> Iterator[Finding]:
     parts = [folder / name for name in ("autoencoder", "dit") if (folder / name).is_dir()]
     found = [finding for part in parts for finding in _audit_part(part)]
     yield from found
+    if folder / "autoencoder" not in parts and (folder / "dit" / "model.json").is_file():
+        yield Finding(f"{folder} holds no autoencoder, without which its transformer makes nothing", "copy it there")
     finished = all((part / "model.json").is_file() for part in parts)
     if len(parts) == 2 and finished and not any(finding.serious for finding in found):
         try:

@@ -110,6 +110,12 @@ def caption_notes(dataset: LatentDataset, tokenizer: Tokenizer, config: DiTRun) 
             f"note: {count} more than the {most} tokens that the model reads, so their ends are cut; the first one "
             f"keeps {kept} of {len(long[0].split())} words"
         )
+    lost = sum(bool(tokenizer.unknown_characters(text)) for text in dataset.captions() if not text.isascii())
+    if lost:
+        notes.append(
+            f"note: {lost} caption{' has' if lost == 1 else 's have'} characters that the model's vocabulary lacks, which "
+            "are all one token to it"
+        )
     own = {field.name for field in dataclasses.fields(config.captions)} - {"dropout"}
     others = sorted({level for clip in dataset.clips for level in clip.captions} - own)
     if others:

@@ -52,6 +52,18 @@ KNOWN = RECORD.words
         ("fox,\r\nhills\t", "a fox in green hills"),
         ("we come closer while a tree stands at night", "a tree at night, the camera zooms in"),
         ("kitty moves out of the picture to the right", "a cat leaves to the right"),
+        ("on the left a fox, on the right a cat", "a fox on the left and a cat on the right"),
+        ("left of the tree a cat", "a cat to the left of a tree"),
+        ("a house and a fox that walks left", "a fox walks to the left and a house"),
+        ("a fox beside a cat that runs right", "a cat runs to the right and a fox next to the cat"),
+        ("red ball, cat runs left", "a cat runs to the left and a red ball"),
+        ("fox: walks left; cat: walks right", "a fox walks to the left and a cat walks to the right"),
+        ("a fox walks right, then a cat jumps", "a fox walks to the right and then a cat jumps"),
+        ("two red foxes walk right", "two red foxes walk to the right"),
+        ("fox, left to right", "a fox moves to the right"),
+        ("a yelow star", "a yellow star"),
+        ("a fxo wlaks rihgt", "a fox walks right"),
+        ("fox walks in the snow", "a fox walks in the snow"),
     ],
 )
 def test_words_become_those_of_captions(typed: str, caption: str) -> None:
@@ -73,6 +85,36 @@ def test_words_become_those_of_captions(typed: str, caption: str) -> None:
 def test_what_shall_not_be_there_leaves_the_prompt(typed: str, caption: str, negative: str) -> None:
     found = expand(typed, KNOWN)
     assert (found.prompt, found.negative) == (caption, negative)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "a fox never walks right", "a star doesn't grow", "a fox walks without stopping", "one red star, not two",
+        "an apple is eaten by a fox", "a cat is hit by a car", "after a fox walks left a star grows",
+        "a fox walks right before a cat walks left", "nothing moves, a red star", "instead of a cat, a fox walks right",
+        "a fox chases a rabbit to the right", "a fox can't fly",
+    ],
+)  # fmt: skip
+def test_what_is_not_read_is_left_as_it_is(typed: str) -> None:
+    """A sentence whose meaning would be lost keeps its words where they stand; only words are exchanged."""
+    assert expand(typed, KNOWN).prompt == typed
+    other = expand(typed.replace("fox", "kitten").replace("star", "sphere"), KNOWN)
+    assert other.prompt == typed.replace("fox", "cat").replace("star", "ball")
+
+
+def test_what_a_story_says_later_is_no_negative_of_the_whole() -> None:
+    words = (
+        "generate",
+        "--story",
+        "0: a house, no fox",
+        "1: a fox walks left, no house, no tree",
+        "--dry-run",
+        "--json",
+    )
+    assert json.loads(run(*words).stdout)["negative_prompt"] == ""
+    words = ("generate", "--story", "0: a house, no tree", "1: a fox walks left", "--dry-run", "--json")
+    assert json.loads(run(*words).stdout)["negative_prompt"] == "tree"
 
 
 def facts(spec: Spec) -> Iterator[str]:

@@ -36,7 +36,12 @@ def words_of_model(folder: Path | None) -> frozenset[str]:
 def expand_prompts(prompts: Sequence[Prompt], negative: str, guided: bool, known: Collection[str]) -> Expanded:
     """Write every prompt of a video as a caption; without guidance nothing can be told not to be there."""
     found: list[Expansion] = [expand(prompt.text, known) for prompt in prompts]
-    absent = [text for text in dict.fromkeys(expansion.negative for expansion in found) if text]
+    absent = [
+        text for text in dict.fromkeys(name for expansion in found for name in expansion.negative.split(", ")) if text
+    ]
+    elsewhere = " ".join(expansion.prompt for expansion in found).split()
+    if len(found) > 1 and (now := [text for text in absent if set(text.split()) & set(elsewhere)]):
+        absent = [text for text in absent if text not in now]  # of one part of a story, and there in another
     told = tuple(Prompt(one.prompt, prompt.seconds) for one, prompt in zip(found, prompts, strict=True))
     changed = any(expansion.changed for expansion in found)
     notes = [f'the model is told: "{one.prompt}"' for one in found if one.prompt != one.typed]
