@@ -113,8 +113,8 @@ def caption_notes(dataset: LatentDataset, tokenizer: Tokenizer, config: DiTRun) 
     lost = sum(bool(tokenizer.unknown_characters(text)) for text in dataset.captions() if not text.isascii())
     if lost:
         notes.append(
-            f"note: {lost} caption{' has' if lost == 1 else 's have'} characters that are not in the vocabulary, all of "
-            "which are one token to the model"
+            f"note: {lost} captions have characters that are not in the vocabulary, "
+            "all of which are one token to the model"
         )
     own = {field.name for field in dataclasses.fields(config.captions)} - {"dropout"}
     others = sorted({level for clip in dataset.clips for level in clip.captions} - own)
