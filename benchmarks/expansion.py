@@ -43,12 +43,13 @@ def main() -> None:
     cases = [case for case in make_suite("prompts") if case.index < options.first]
     options.rows.parent.mkdir(parents=True, exist_ok=True)
     rows = read_jsonl(options.rows) if options.rows.is_file() else []
-    done = {(row["case"], row["arm"]) for row in rows}
+    done = {(row["case"], row["arm"], row.get("prompt", "")) for row in rows}
     for case in sorted(cases, key=lambda case: case.index):
         expansion = expand(case.prompt, record.words)
         for arm in ARMS if expansion.changed else ARMS[:1]:
-            if (case.id, arm) not in done:
-                row = {"case": case.id, "form": case.form, "kind": case.kind, "arm": arm, "index": case.index}
+            told = expansion.prompt if arm == "expanded" else case.prompt
+            if (case.id, arm, told) not in done:
+                row = {"case": case.id, "form": case.form, "kind": case.kind, "arm": arm, "prompt": told}
                 row["success"] = _succeeds(generator, case, expansion if arm == "expanded" else None)
                 append_jsonl(options.rows, row)
                 rows.append(row)

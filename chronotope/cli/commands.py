@@ -16,7 +16,6 @@ from chronotope.cli.terminal import (
     FILE,
     JSON,
     MODEL,
-    OVERWRITE,
     PRESETS,
     SEED,
     SEEDS,
@@ -31,8 +30,7 @@ from chronotope.cli.terminal import (
     say,
     show,
 )
-from chronotope.config import MOST
-from chronotope.errors import LEFT_OUT, visible
+from chronotope.errors import LEFT_OUT
 from chronotope.processes import MAX_WORKERS
 
 __all__ = ["chronotope", "main"]
@@ -411,44 +409,7 @@ def result(run: Path, left_out: int, as_json: bool) -> int:
 
 chronotope.add_command(generate.generate)
 chronotope.add_command(language.expand)
-
-
-@chronotope.command(
-    cls=Command,
-    examples="""
-    chronotope reconstruct holiday.mp4 -o pair.mp4
-    chronotope reconstruct film.mkv --seconds 4 --model runs/mine -o pair.mp4 --json
-    chronotope reconstruct photo.jpg -o pair.png
-    """,
-)
-@click.argument("file", type=FILE)
-@option(
-    "-o",
-    "--output",
-    type=FILE,
-    required=True,
-    metavar="FILE",
-    help="The original and its reconstruction, side by side.",
-)
-@option(
-    "--seconds",
-    type=Number(min=0, min_open=True, max=MOST),
-    metavar="S",
-    help="Only the first seconds.  [default: all]",
-)
-@OVERWRITE
-@MODEL
-@JSON
-def reconstruct(file: Path, output: Path, seconds: float | None, overwrite: bool, model: str, as_json: bool) -> None:
-    """Encode and decode a video with the autoencoder, and measure.
-
-    At native size, slice by slice, in constant memory. Prints PSNR and SSIM.
-    """
-    from chronotope.cli import use
-    from chronotope.generate.pipeline import find_model
-
-    scores = use.reconstruct(file, output, seconds, find_model(model), overwrite)
-    echo(json.dumps(scores, indent=1) if as_json else f"{visible(str(output))}\n{use.scores_in_words(file, scores)}")
+chronotope.add_command(generate.reconstruct)
 
 
 # Judge
@@ -491,7 +452,7 @@ def info(path: Path, as_json: bool) -> None:
 @click.argument("path", type=FILE, metavar="FOLDER")
 @JSON
 def check(path: Path, as_json: bool) -> int:
-    """Find everything that is wrong with a dataset, latents, a run or a report, and say how to mend it.
+    """Find what is wrong with a dataset, latents, a run or a report, and how to mend it.
 
     Decodes every clip and verifies every hash. Exit status 1 if something is wrong; notes alone are no error.
     """

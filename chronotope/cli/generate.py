@@ -1,4 +1,4 @@
-"""The declaration of `chronotope generate`: its options and help; `use` does the work."""
+"""The declarations of `chronotope generate` and `chronotope reconstruct`; `use` does the work."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from chronotope.cli.terminal import (
     show,
     visible,
 )
+from chronotope.config import MOST
 
-__all__ = ["generate"]
+__all__ = ["generate", "reconstruct"]
 
 MAX_COUNT = 100_000  # videos of one command
 
@@ -45,7 +46,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
             "images at extend backward context connect loop edit strength retake start stop mask story".split()
         ),
         "shape": ["size", "seconds", "fps"],
-        "sampling": ["draft", "steps", "guidance", "solver", "negative", "seed", "count"],
+        "sampling": ["draft", "steps", "guidance", "solver", "negative", "no_expand", "seed", "count"],
         "files": ["output", "overwrite", "model", "dry_run", "as_json"],
     },
     examples="""
@@ -228,3 +229,41 @@ def generate(
     written, complete = use.generate(prompts, chosen, generator)
     echo(json.dumps({"files": written}, indent=1) if as_json else "\n".join(visible(file["path"]) for file in written))
     return 0 if complete else 130
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    chronotope reconstruct holiday.mp4 -o pair.mp4
+    chronotope reconstruct film.mkv --seconds 4 --model runs/mine -o pair.mp4 --json
+    chronotope reconstruct photo.jpg -o pair.png
+    """,
+)
+@click.argument("file", type=FILE)
+@option(
+    "-o",
+    "--output",
+    type=FILE,
+    required=True,
+    metavar="FILE",
+    help="The original and its reconstruction, side by side.",
+)
+@option(
+    "--seconds",
+    type=Number(min=0, min_open=True, max=MOST),
+    metavar="S",
+    help="Only the first seconds.  [default: all]",
+)
+@OVERWRITE
+@MODEL
+@JSON
+def reconstruct(file: Path, output: Path, seconds: float | None, overwrite: bool, model: str, as_json: bool) -> None:
+    """Encode and decode a video with the autoencoder, and measure.
+
+    At native size, slice by slice, in constant memory. Prints PSNR and SSIM.
+    """
+    from chronotope.cli import use
+    from chronotope.generate.pipeline import find_model
+
+    scores = use.reconstruct(file, output, seconds, find_model(model), overwrite)
+    echo(json.dumps(scores, indent=1) if as_json else f"{visible(str(output))}\n{use.scores_in_words(file, scores)}")

@@ -87,9 +87,9 @@ def expand(prompt: str, model: str, why: bool, as_json: bool) -> None:
 )
 @option("--per-minute", type=Number(min=0), default=0.0, metavar="N", help="Most requests a minute; 0 is no limit.")
 def caption(data: Path, captioner: str, detail: str, workers: int, per_minute: float) -> int:
-    """Let a captioner describe every clip of a folder; what is beside the clips is never changed.
+    """Let a captioner describe every clip of a folder.
 
-    Its captions go into recaptions.jsonl, each with its author; run the same command again to go on. `encode` then has
+    What is beside the clips is never changed. Its captions go into recaptions.jsonl, each with its author; run the same command again to go on. `encode` then has
     them as the level `descriptive`, which trainings mix with the captions beside the clips. An answer that is empty,
     refuses or repeats itself is no caption, and counted (exit status 3).
     """
