@@ -93,7 +93,8 @@ def expand(prompt: str, known: Collection[str]) -> Expansion:
     if _is_caption(tokens, known | strange):
         text = _joined(tokens) if corrected or plain != " ".join(prompt.split()) else prompt
         return Expansion(prompt, text, read=tuple(corrected), suggestions=suggestions)
-    if scene.hard:
+    strangers = sum(not group for _, group in scene.alike)  # nouns of no group: most are no nouns
+    if scene.hard or strangers > 1:
         text, read = _in_place(tokens, lexicon, known)
         return Expansion(prompt, text, "", (*corrected, *read), (), suggestions, foreign)
     text = compose(scene, known, _place_phrases())
@@ -180,7 +181,7 @@ def _corrected(tokens: list[str], lexicon: Lexicon, known: Collection[str]) -> t
         if token.isalpha() and token.isascii() and len(token) > 2 and not _is_word(token, lexicon, known):
             near = difflib.get_close_matches(token, (*known, *_candidates()), n=8, cutoff=0.6)
             near = [word for word in near if _one_slip(token, word) or _is_similar(token, word)]
-            better = next((word for word in near if word in known), near[0] if near else token)
+            better = max(near, key=lambda word: (_swapped(token, word), word in known), default=token)
         if better != token:
             found.append((token, better))
         corrected.append(better)
@@ -195,8 +196,14 @@ def _one_slip(token: str, word: str) -> bool:
     """Return whether one slip of the keyboard makes a word another."""
     same = next((at for at, (a, b) in enumerate(zip(token, word, strict=False)) if a != b), min(len(token), len(word)))
     rest, other = token[same:], word[same:]
-    swapped = rest[:2] == other[1::-1] if len(other) > 1 else False
-    return rest[1:] == other[1:] or rest[1:] == other or rest == other[1:] or (swapped and rest[2:] == other[2:])
+    changed = rest[1:] == other[1:] or rest[1:] == other or rest == other[1:]
+    return _swapped(token, word) or (changed and same > 0 and len(token) > 3)
+
+
+def _swapped(token: str, word: str) -> bool:
+    """Return whether two neighbouring letters are exchanged."""
+    pairs = [at for at, (a, b) in enumerate(zip(token, word, strict=False)) if a != b]
+    return len(token) == len(word) and len(pairs) == 2 and sorted(token) == sorted(word) and pairs[1] == pairs[0] + 1
 
 
 def _is_foreign(tokens: list[str]) -> bool:

@@ -89,9 +89,9 @@ def expand(prompt: str, model: str, why: bool, as_json: bool) -> None:
 def caption(data: Path, captioner: str, detail: str, workers: int, per_minute: float) -> int:
     """Let a captioner describe every clip of a folder.
 
-    What is beside the clips is never changed. Its captions go into recaptions.jsonl, each with its author; run the same command again to go on. `encode` then has
-    them as the level `descriptive`, which trainings mix with the captions beside the clips. An answer that is empty,
-    refuses or repeats itself is no caption, and counted (exit status 3).
+    What is beside the clips is never changed. The captions go into recaptions.jsonl, each with its author; run the same
+    command again to go on. `encode` then has them as the level `descriptive`, which trainings mix with the captions
+    beside the clips. An answer that is empty, refuses or repeats itself is no caption, and counted (exit status 3).
     """
     from chronotope.caption.endpoint import Endpoint
     from chronotope.cli.language.caption import caption_folder
