@@ -9,7 +9,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 CLIPS := $(wildcard tests/real_clips.py)
 
 help:  ## list the verbs

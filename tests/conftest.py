@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
 import signal
 import threading
 from pathlib import Path
+
+# Threads that wait for each other sleep: where more of them than cores wait in a loop, a busy machine stands still.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import hypothesis
 import numpy

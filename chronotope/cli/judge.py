@@ -146,9 +146,9 @@ def evaluate(
         )
     if reconstruction is not None:
         context = click.get_current_context()
-        given = [name for name in (*request, "model", "plan") if context.get_parameter_source(name) is COMMANDLINE]
-        if given:
-            words = ", ".join("MODEL" if name == "model" else f"--{name.replace('_', '-')}" for name in given)
+        others = [name for name in (*request, "model", "plan") if context.get_parameter_source(name) is COMMANDLINE]
+        if others:
+            words = ", ".join("MODEL" if name == "model" else f"--{name.replace('_', '-')}" for name in others)
             raise click.UsageError(f"--reconstruction goes with --data alone; leave out {words}")
         found = work.measure_autoencoder(reconstruction, data)
         echo(json.dumps(found, indent=1) if as_json else work.reconstruction_text(found))

@@ -122,13 +122,13 @@ def make_plan(request: Request, defaults: Defaults, geometry: Geometry, channels
     sampling = Sampling(shape.num_steps, request.solver, guidance, request.negative_prompt, enlargement)
     # The first prompt holds from the beginning, whatever its time.
     prompts = (replace(request.prompts[0], seconds=0.0), *request.prompts[1:])
+    frame = Frame(geometry, channels, height, width, fps, prompts)
+    layout = lay_out_inputs(frame, request.inputs, num_frames, window.frames)
     length = request.inputs.video_frames if request.inputs.keeps_length else num_frames
     if late := [prompt.seconds for prompt in prompts if round(prompt.seconds * fps, 6) >= max(1, length)]:
         raise UsageError(
             f"the story goes on at {late[0]:g} s, after the end of {length / fps:g} s; give more frames or less story"
         )
-    frame = Frame(geometry, channels, height, width, fps, prompts)
-    layout = lay_out_inputs(frame, request.inputs, num_frames, window.frames)
     windows = tuple(spans(layout.canvas, window))
     scales = tuple(
         guidance_scales(layout.canvas, windows, guidance.scale, window.guidance, bool(request.negative_prompt))

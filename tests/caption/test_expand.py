@@ -58,7 +58,7 @@ KNOWN = RECORD.words
         ("a fox beside a cat that runs right", "a cat runs to the right and a fox next to the cat"),
         ("red ball, cat runs left", "a cat runs to the left and a red ball"),
         ("fox: walks left; cat: walks right", "a fox walks to the left and a cat walks to the right"),
-        ("a fox walks right, then a cat jumps", "a fox walks to the right and then a cat jumps"),
+        ("a fox walks right, then a kitten jumps", "a fox walks to the right and then a cat jumps"),
         ("two red foxes walk right", "two red foxes walk to the right"),
         ("fox, left to right", "a fox moves to the right"),
         ("a yelow star", "a yellow star"),

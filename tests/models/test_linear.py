@@ -29,7 +29,7 @@ def with_threads(count: int, function: object, *values: torch.Tensor) -> torch.T
 @pytest.mark.parametrize("rows", [1, 4, 5, 6, 7, 9, 10, 11, 17, 27, 50, 51, 64, 122, 170, 257])
 def test_a_product_has_the_same_bits_with_any_number_of_threads(rows: int) -> None:
     layer, x = Linear(96, 160), torch.randn(rows, 96)
-    made = [with_threads(threads, layer, x) for threads in (1, 2, 3, 8, 16, 64)]
+    made = [with_threads(threads, layer, x) for threads in (1, 2, 3, 8)]
     assert all(torch.equal(one, made[0]) for one in made)
     assert torch.equal(made[0], with_threads(1, F.linear, x, layer.weight, layer.bias))  # those of one thread
 
@@ -53,7 +53,7 @@ def test_silu_has_the_same_bits_with_any_number_of_threads(shape: tuple[int, ...
         last = layout == "channels last" and len(shape) == 4
         x = x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
     wanted = with_threads(1, F.silu, x)
-    for threads in (1, 2, 3, 5, 8, 12, 64):
+    for threads in (1, 2, 3, 5, 8, 12):
         assert torch.equal(with_threads(threads, silu, x), wanted), threads
 
 
