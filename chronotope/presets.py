@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from chronotope.data.pixels import PoolConfig
 from chronotope.errors import UsageError, suggest
 from chronotope.models.autoencoder import AutoencoderConfig
+from chronotope.models.captioner import CaptionerConfig
 from chronotope.models.dit import DiTConfig
 from chronotope.request import Defaults
 from chronotope.train.autoencoder import AutoencoderRun, AutoencoderTraining
+from chronotope.train.captioner import CaptionerRun, CaptionerTraining
 from chronotope.train.config import DiTRun, DiTTraining
 
 __all__ = ["PRESETS", "Preset", "find_preset"]
@@ -27,13 +29,14 @@ __all__ = ["PRESETS", "Preset", "find_preset"]
 
 @dataclass(frozen=True)
 class Preset:
-    """The training runs of an autoencoder and its transformer, and a line about them.
+    """The training runs of an autoencoder, its transformer and its captioner, and a line about them.
 
     A preset that is `shape_only` can be counted with --dry-run; training it is not supported yet.
     """
 
     autoencoder: AutoencoderRun
     dit: DiTRun
+    captioner: CaptionerRun
     about: str
     shape_only: bool
 
@@ -55,6 +58,7 @@ class _Row:
     num_frames: int
     fps: float
     about: str
+    captioner: tuple[int, int, int, int] = (192, 3, 4, 3000)  # width, blocks of encoder and decoder, steps
     ae_rates: tuple[float, float] = (0.006, 2e-4)
     rates: tuple[float, float] = (0.01, 1e-3)
     shape_only: bool = False
@@ -65,13 +69,16 @@ _ROWS = {
     #              autoencoder                              transformer
     #              widths     steps    frozen   pixels      width depth head steps    tokens     size, frames, fps
     "tiny":  _Row((48, 96),   900,     600,     100_000,    128,  4,    64,  900,     2_500,     (64, 64), 17, 8.0,
-                  "two CPU cores, 15 minutes: coloured shapes that move", (0.02, 5e-4), (0.02, 2e-3)),
+                  "two CPU cores, 15 minutes: coloured shapes that move", (128, 2, 2, 1200),
+                  (0.02, 5e-4), (0.02, 2e-3)),
     "small": _Row((128, 256), 3000,    2500,    400_000,    192,  8,    64,  12_500,  3_800,     (96, 64), 17, 8.0,
                   "two CPU cores, five to six hours: shapes and a dozen nouns; the weights inside the package"),
     "base":  _Row((192, 384), 200_000, 150_000, 8_000_000,  1024, 24,   128, 400_000, 500_000,   (512, 288), 97, 24.0,
-                  "shape only, its transformer cannot be trained yet: a size for eight GPUs", shape_only=True),
+                  "shape only, its transformer cannot be trained yet: a size for eight GPUs", (512, 8, 8, 100_000),
+                  shape_only=True),
     "large": _Row((256, 512), 400_000, 300_000, 16_000_000, 3072, 40,   128, 600_000, 8_000_000, (1280, 720), 121, 24.0,
-                  "shape only, its transformer cannot be trained yet: a size for a cluster", shape_only=True),
+                  "shape only, its transformer cannot be trained yet: a size for a cluster", (1024, 12, 12, 200_000),
+                  shape_only=True),
 }
 # fmt: on
 
@@ -91,7 +98,11 @@ def _preset(row: _Row) -> Preset:
         ),
         defaults=Defaults(height=row.size[1], width=row.size[0], num_frames=row.num_frames, fps=row.fps),
     )
-    return Preset(autoencoder, dit, row.about, row.shape_only)
+    width, depth, text_depth, steps = row.captioner
+    captioner = CaptionerRun(
+        model=CaptionerConfig(width=width, depth=depth, text_depth=text_depth), train=CaptionerTraining(steps=steps)
+    )
+    return Preset(autoencoder, dit, captioner, row.about, row.shape_only)
 
 
 PRESETS: dict[str, Preset] = {name: _preset(row) for name, row in _ROWS.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,7 @@ from chronotope.cli.terminal import (
     FILE,
     JSON,
     MODEL,
-    PRESETS,
     SEED,
-    SEEDS,
     SHUFFLED,
     SIZE,
     Command,
@@ -30,6 +27,7 @@ from chronotope.cli.terminal import (
     say,
     show,
 )
+from chronotope.cli.train import commands as training
 from chronotope.errors import LEFT_OUT
 from chronotope.processes import MAX_WORKERS
 
@@ -224,7 +222,7 @@ def encode(data: Path, out: Path, model: str, shuffled: float, strict: bool) -> 
     same command again encodes what is new or changed and removes what is gone. The exit status is 3 where clips were
     left out.
     """
-    from chronotope.cli.train import encode_clips
+    from chronotope.cli.train.latents import encode_clips
     from chronotope.cli.use import device, say_unsealed
     from chronotope.generate.pipeline import find_model, load_autoencoder
 
@@ -241,167 +239,7 @@ def encode(data: Path, out: Path, model: str, shuffled: float, strict: bool) -> 
 # Train
 
 
-@chronotope.group(
-    cls=Commands,
-    closing="Train the autoencoder first, then the transformer on its latents. The same command again resumes.",
-)
-def train() -> None:
-    """Train `autoencoder` or `dit`; the same command again resumes."""
-
-
-def train_options(command: Any) -> Any:
-    """Add the options that both trainings have."""
-    options = (
-        option("--preset", required=True, metavar="NAME", help=f"Sizes and recipe: {PRESETS}."),
-        option(
-            "--data",
-            type=FILE,
-            multiple=True,
-            metavar="FOLDER...",
-            help="Folders to train on, sampled equally often.",
-        ),
-        option("--out", type=FILE, metavar="DIR", help="The run folder; the same command again resumes."),
-        option(
-            "--seed",
-            type=SEEDS,
-            metavar="N",
-            help="Seed of everything random.  [default: the preset's]",
-        ),
-        option(
-            "--set",
-            "settings",
-            multiple=True,
-            metavar="PATH=VALUE...",
-            help="Change settings of the preset; --dry-run lists them all.",
-        ),
-        option("--dry-run", is_flag=True, help="Print the settings and what a step costs, then stop."),
-        JSON,
-    )
-    for decorate in reversed(options):
-        command = decorate(command)
-    return command
-
-
-def train_folders(data: tuple[Path, ...], out: Path | None) -> Path:
-    """Return the run folder, or refuse a training without data or run folder."""
-    if not data:
-        raise click.UsageError("name the training data, for example: --data data/stage")
-    if out is None:
-        raise click.UsageError("name the run folder, for example: --out runs/mine")
-    return out
-
-
-@train.command(
-    cls=Command,
-    spread=("--data", "--set"),
-    examples="""
-    chronotope train autoencoder --preset tiny --data data/stage --out runs/mine
-    chronotope train autoencoder --preset small --data data/stage data/film --out runs/mine
-    chronotope train autoencoder --preset tiny --data data/stage --out runs/mine --set train.steps=500 train.seams=1
-    chronotope train autoencoder --preset small --data data/stage --from small --out runs/sharper --set train.seams=1
-    chronotope train autoencoder --preset base --dry-run
-    """,
-)
-@train_options
-@option(
-    "--from",
-    "start",
-    metavar="DIR",
-    help="Continue training the decoder of this model; its encoder, and so all latents, stay the same.",
-)
-def autoencoder(
-    preset: str,
-    data: tuple[Path, ...],
-    out: Path | None,
-    seed: int | None,
-    settings: tuple[str, ...],
-    start: str | None,
-    dry_run: bool,
-    as_json: bool,
-) -> int:
-    """Train the video compression network on folders of clips, into OUT/autoencoder."""
-    from chronotope.cli.costs import autoencoder_costs, check_memory
-    from chronotope.cli.train import autoencoder_config, autoencoder_start, run_autoencoder
-
-    config = autoencoder_config(preset, seed, settings)
-    source = autoencoder_start(config, start) if start else None
-    costs = autoencoder_costs(config)
-    if dry_run:
-        show_training(preset, config, costs, as_json)
-        return 0
-    check_memory(costs)
-    return result(*run_autoencoder(config, data, train_folders(data, out), source), as_json)
-
-
-@train.command(
-    cls=Command,
-    spread=("--data", "--set"),
-    examples="""
-    chronotope train dit --preset tiny --data data/stage-latents --out runs/mine
-    chronotope train dit --preset tiny --data data/stage --out runs/mine --set train.steps=500
-    chronotope train dit --preset small --data ~/holiday --autoencoder small --out runs/holiday
-    chronotope train dit --preset small --data data/stage --from small --out runs/longer
-    chronotope train dit --preset base --dry-run
-    """,
-)
-@train_options
-@option(
-    "--autoencoder", "source", metavar="DIR", help="Copy this model's autoencoder into OUT.  [default: OUT has its own]"
-)
-@option(
-    "--from",
-    "start",
-    metavar="DIR",
-    help="Start from the weights of this model, its autoencoder included.",
-)
-def dit(
-    preset: str,
-    data: tuple[Path, ...],
-    out: Path | None,
-    seed: int | None,
-    settings: tuple[str, ...],
-    source: str | None,
-    start: str | None,
-    dry_run: bool,
-    as_json: bool,
-) -> int:
-    """Train the transformer on latents, into OUT/dit; samples appear in OUT/dit/samples.
-
-    Folders of latents come from `chronotope encode`. A folder of clips is encoded first, with OUT/autoencoder, into
-    OUT/latents.
-    """
-    from chronotope.cli.costs import check_memory, dit_costs
-    from chronotope.cli.train import check_sources, dit_config, run_dit
-
-    config = dit_config(preset, seed, settings)
-    check_sources(config, data, out, source, start)
-    costs = dit_costs(config)
-    if dry_run:
-        show_training(preset, config, costs, as_json)
-        return 0
-    check_memory(costs)
-    return result(*run_dit(config, data, train_folders(data, out), source, start), as_json)
-
-
-def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool) -> None:
-    """Print what --dry-run says of a training."""
-    from chronotope.cli.costs import memory_problem
-    from chronotope.config import to_dict
-    from chronotope.presets import find_preset
-
-    if problem := memory_problem(costs):
-        say(f"note: this training would be refused here: {problem}")
-    show({"preset": preset, "about": find_preset(preset).about, "settings": to_dict(config), "costs": costs}, as_json)
-
-
-def result(run: Path, left_out: int, as_json: bool) -> int:
-    """Print the folder of a finished training, or its description as JSON; return the exit status."""
-    from chronotope.cli.info import describe
-
-    echo(json.dumps(describe(run), indent=1) if as_json else run)
-    if left_out:
-        say(f"note: {left_out} {'clip was' if left_out == 1 else 'clips were'} left out, as listed above")
-    return LEFT_OUT if left_out else 0
+chronotope.add_command(training.train)
 
 
 # Use

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from chronotope.errors import UsageError
 from chronotope.generate.memory import available_bytes
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+from chronotope.models.captioner import DETAILS, LatentCaptioner, VisualTokens
 from chronotope.models.costs import (
     SampleSize,
     autoencoder_flops,
@@ -22,14 +24,17 @@ from chronotope.models.costs import (
     velocity_flops,
 )
 from chronotope.models.dit import DiT, DiTConfig
-from chronotope.train import autoencoder, dit
+from chronotope.train import autoencoder
 from chronotope.train.autoencoder import AutoencoderRun, reconstruct_windows
+from chronotope.train.captioner import CaptionerRun
 from chronotope.train.config import DiTRun
 from chronotope.train.muon import Muon
+from chronotope.train.optimizers import make_optimizers
 
 __all__ = ["autoencoder_costs", "check_memory", "dit_costs", "memory_problem", "sampling_costs"]
 
 TEXT_TOKENS = 32  # of a typical caption
+CLIP_TOKENS = 100  # of a typical clip that the captioner sees
 BYTES_PER_PARAMETER = 12  # the weight, its gradient and its running average, in single precision
 MUON_BYTES, ADAM_BYTES = 4, 8  # a parameter: the momentum; both moments
 BACKWARD = 3  # a training step takes three times the FLOPs of its forward pass
@@ -46,7 +51,7 @@ def dit_costs(run: DiTRun) -> dict[str, Any]:
     tokens = size.visual + size.text
     flops = dit_flops(run.model, size) + text_flops(run.model, size.text)
     with torch.device("meta"):
-        optimizers = dit.make_optimizers(DiT(run.model), run.train)
+        optimizers = make_optimizers(DiT(run.model), run.train)
     parameters = count_parameters(run.model)
     clip = f"{defaults.num_frames} frames of {defaults.width}x{defaults.height}: "
     clip += f"{slices} slices of {rows}x{columns} tokens"
@@ -61,6 +66,34 @@ def dit_costs(run: DiTRun) -> dict[str, Any]:
         "flops_per_step": BACKWARD * flops * samples,
         "flops_in_all": BACKWARD * flops * samples * run.train.steps,
         "memory": _memory(parameters, optimizers, samples * dit_activations(run.model, size)),
+    }
+
+
+def captioner_costs(run: CaptionerRun) -> dict[str, Any]:
+    """Count one training step of the captioner, on clips as many as fit it, each with a caption of every detail."""
+    train, model = run.train, run.model
+    clips = max(1, train.batch_tokens // CLIP_TOKENS)
+    with torch.device("meta"):
+        network = LatentCaptioner(model)
+        visual = VisualTokens(
+            torch.empty(clips * CLIP_TOKENS, model.token_size),
+            torch.empty(clips * CLIP_TOKENS),
+            torch.empty(clips * CLIP_TOKENS, 3),
+            (CLIP_TOKENS,) * clips,
+        )
+        ids = {detail: torch.zeros(clips, TEXT_TOKENS, dtype=torch.long) for detail in DETAILS}
+        with FlopCounterMode(display=False) as counter:
+            network(visual, ids)
+        activations = kept_bytes(network, lambda: list(network(visual, ids).values()))
+        optimizers = make_optimizers(network, train)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    flops = BACKWARD * counter.get_total_flops()
+    return {
+        "parameters": parameters,
+        "samples_per_step": clips,
+        "flops_per_step": flops,
+        "flops_in_all": flops * train.steps,
+        "memory": _memory(parameters, optimizers, activations),
     }
 
 

@@ -18,6 +18,7 @@ from chronotope.models.rope import rotary_angles, rotate
 __all__ = ["MIN_VOCABULARY", "TextEncoder", "Tokenizer", "learn_vocabulary"]
 
 _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
+_BEFORE_MARK = re.compile(r" (?=[.,;:!?'])|(?<=') ")
 START = "\u2581"  # marks the start of a word inside a piece, as in sentencepiece
 # Every vocabulary can spell ASCII, so that words that no caption had are unusual, but never unknown.
 ALPHABET = [START, *(char for char in map(chr, range(33, 127)) if not char.isupper())]
@@ -56,6 +57,7 @@ class Tokenizer:
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         self.ids = {piece: number + 2 for number, piece in enumerate(vocabulary)}
+        self._texts = tuple(vocabulary)
         self.longest = max(map(len, vocabulary), default=1)
 
     @property
@@ -69,6 +71,12 @@ class Tokenizer:
         """
         pieces = islice(self._pieces(text), None if most is None else most - 1)
         return [0, *(self.ids.get(piece, 1) for piece in pieces)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Write ids as a text, in lower case; marks such as full stops join the word before them."""
+        pieces = [self._texts[i - 2] for i in ids if i >= 2]
+        words = "".join(pieces).replace(START, " ")
+        return _BEFORE_MARK.sub("", words).strip()
 
     def shortened(self, text: str, most: int) -> str:
         """Return a text that has at most `most` ids: the text itself, or its first words, which can be none."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -209,15 +209,17 @@ def check_batch_tokens(config: DiTRun, dataset: LatentDataset, ranks: Ranks) -> 
         )
 
 
-def plan_batches(config: DiTRun, dataset: LatentDataset, step: int = 0, first: int = 0) -> Iterator[BatchPlan]:
-    """Yield plans without end: the next clips in order, at least one, up to the budget of visual tokens."""
-    sizes, budget = window_sizes(config, dataset), config.train.batch_tokens
+def plan_batches(sizes: Sequence[int], budget: int, seed: int, step: int = 0, first: int = 0) -> Iterator[BatchPlan]:
+    """Yield plans without end: the next clips in order, at least one, up to the budget of visual tokens.
+
+    `sizes` are the numbers of tokens of all clips of the dataset.
+    """
     while True:
         clips: list[int] = []
         room, place = budget, first
         while True:
-            epoch, offset = divmod(place, len(dataset))
-            index = int(_epoch_order(len(dataset), config.seed, epoch)[offset])
+            epoch, offset = divmod(place, len(sizes))
+            index = int(_epoch_order(len(sizes), seed, epoch)[offset])
             if clips and sizes[index] > room:
                 break
             clips.append(index)
@@ -260,7 +262,7 @@ def stream_batches(
 ) -> Iterator[TrainingBatch]:
     """Return an endless iterator of batches, prepared in `train.workers` processes (0: in this one)."""
     batches, workers = _PlannedBatches(config, dataset, tokenizer, ranks), config.train.workers
-    plans = plan_batches(config, dataset, step, first)
+    plans = plan_batches(window_sizes(config, dataset), config.train.batch_tokens, config.seed, step, first)
     if workers == 0:
         return map(batches.__getitem__, plans)
     loader = DataLoader(

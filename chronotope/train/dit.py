@@ -19,14 +19,14 @@ from chronotope.data.record import TrainingRecord, changes_in_data, data_of_late
 from chronotope.errors import UsageError
 from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer, learn_vocabulary
-from chronotope.parallel import Ranks, join_ranks, leave_ranks, split_over_ranks, sum_gradients, sum_over_ranks
+from chronotope.parallel import join_ranks, leave_ranks, sum_gradients, sum_over_ranks
 from chronotope.train.batches import TrainingBatch, caption_notes, check_batch_tokens, stream_batches, to_device
-from chronotope.train.config import DiTRun, DiTTraining
+from chronotope.train.config import DiTRun
 from chronotope.train.log import TrainingLog, write_toml
-from chronotope.train.muon import Muon, orthogonalise
+from chronotope.train.optimizers import learning_rate_factor, make_optimizers
 from chronotope.train.state import TrainState, autocast
 
-__all__ = ["Sampler", "check_compatible", "check_latents", "make_optimizers", "train_dit"]
+__all__ = ["Sampler", "check_compatible", "check_latents", "train_dit"]
 
 Sampler = Callable[[DiTRun, DiT, Tokenizer, Path], None]  # draws samples into a folder
 
@@ -34,29 +34,6 @@ Sampler = Callable[[DiTRun, DiT, Tokenizer, Path], None]  # draws samples into a
 def flow_loss(output: Tensor, batch: TrainingBatch, num_noised: Tensor) -> Tensor:
     """Compute the mean squared error of the prediction over the `num_noised` unknown tokens of all processes."""
     return (batch.scale * output.float() - batch.residual).square().mean(dim=1).sum() / num_noised.clamp(min=1)
-
-
-def make_optimizers(model: DiT, train: DiTTraining, ranks: Ranks | None = None) -> tuple[Muon, torch.optim.AdamW]:
-    """Create Muon for the matrices inside blocks and AdamW for all other parameters."""
-    by_split: dict[int, list[Tensor]] = {1: [], 2: [], 3: []}  # by the number of projections stacked in a matrix
-    rest = []
-    for name, parameter in model.named_parameters():
-        if parameter.ndim == 2 and ".blocks." in f".{name}":
-            stacked = {"qkv": 3, "up": 2}.get(name.split(".")[-2], 1)
-            by_split[stacked].append(parameter)
-        else:
-            rest.append(parameter)
-    groups = [{"params": group, "split": split} for split, group in by_split.items()]
-    muon = Muon(groups, lr=train.muon_rate, make_orthogonal=split_over_ranks(orthogonalise, ranks or Ranks()))
-    adam = torch.optim.AdamW(rest, lr=train.adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
-    return muon, adam
-
-
-def learning_rate_factor(train: DiTTraining, step: int) -> float:
-    """Return the factor of the learning rates: linear warm-up, 1, and linear decay after `decay_from` of the steps."""
-    if step < train.warmup:
-        return (step + 1) / train.warmup
-    return min(1.0, (1 - step / train.steps) / (1 - train.decay_from)) + 1e-3
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from chronotope.models.packing import Sample, pack, row_signals
 from chronotope.models.refinement import Grid
 from chronotope.presets import PRESETS
 from chronotope.train.autoencoder import reconstruct_windows
-from chronotope.train.dit import make_optimizers
+from chronotope.train.optimizers import make_optimizers
 from tests.cli.models import AUTOENCODER, SMALL_AUTOENCODER, answer, refused
 
 SIZE = SampleSize(visual=24, text=5, slices=4)

@@ -20,7 +20,7 @@ from chronotope.geometry import Geometry
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks
 from chronotope.train.autoencoder import AutoencoderTraining, reconstruction_loss, train_autoencoder
-from chronotope.train.batches import check_batch_tokens, make_batch, plan_batches
+from chronotope.train.batches import check_batch_tokens, make_batch, plan_batches, window_sizes
 from chronotope.train.state import TrainState
 from tests.train.test_training import AUTOENCODER, DIT, clips, run, weights
 
@@ -91,9 +91,9 @@ def latents(run: Path, clips: Path, tmp_path: Path) -> LatentDataset:
 
 
 def test_plans_continue_from_any_step(latents: LatentDataset) -> None:
-    plans = plan_batches(DIT, latents)
+    plans = plan_batches(window_sizes(DIT, latents), DIT.train.batch_tokens, DIT.seed)
     first = [next(plans) for _ in range(5)]
-    again = plan_batches(DIT, latents, first[3].step, first[3].first)
+    again = plan_batches(window_sizes(DIT, latents), DIT.train.batch_tokens, DIT.seed, first[3].step, first[3].first)
     assert [next(again), next(again)] == first[3:]
     everything = [place for plan in first for place in plan.clips]
     assert sorted(everything[: len(latents)]) == list(range(len(latents)))  # an epoch shows every clip once
@@ -102,7 +102,7 @@ def test_plans_continue_from_any_step(latents: LatentDataset) -> None:
 
 def test_shares_of_all_processes_make_the_batch(latents: LatentDataset) -> None:
     tokenizer = Tokenizer(learn_vocabulary(latents.captions(), 60))
-    plan = next(plan_batches(override(DIT, ["train.batch_tokens=60"]), latents))
+    plan = next(plan_batches(window_sizes(DIT, latents), 60, DIT.seed))
     whole = make_batch(DIT, latents, tokenizer, plan)
     shares = [make_batch(DIT, latents, tokenizer, plan, Ranks(rank, 2)) for rank in range(2)]
     assert sum(share.num_noised for share in shares) == whole.num_noised

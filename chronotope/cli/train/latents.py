@@ -1,0 +1,163 @@
+"""The latents that a training needs: folders of clips are encoded, and what is worth knowing of them is said."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from chronotope import checkpoint
+from chronotope.cli.terminal import SHUFFLED, progress, say
+from chronotope.cli.train.resume import writing_run
+from chronotope.cli.use import device, say_unsealed
+from chronotope.data.audit import audit_freshness, audit_header
+from chronotope.data.clips import check_outside
+from chronotope.data.encode import Encoded, encode_dataset
+from chronotope.data.latents import LatentDataset, fingerprint, read_index
+from chronotope.errors import FileProblem, UsageError
+from chronotope.generate.pipeline import find_model, load_autoencoder
+from chronotope.geometry import Geometry
+from chronotope.models.autoencoder import Autoencoder
+from chronotope.parallel import join_ranks, wait_for_all
+
+__all__ = ["Sources", "check_folders", "check_once", "encode_clips", "prepare_sources"]
+
+FEW_CAPTIONS = 0.9  # the share of captioned clips below which training says so
+
+
+def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: float, strict: bool = False) -> Encoded:
+    """Bring the latents of a folder of clips up to date, and say what was found, left out and not captioned."""
+    geometry = Geometry(stride=autoencoder.config.stride)
+    with progress(f"encoding {data.name}", "clips") as report:
+        encoded = encode_dataset(
+            data, out, autoencoder, geometry, shuffled, report, lambda sentence: say(f"note: {sentence}"), strict
+        )
+    for item in encoded.left_out:
+        say(f"left out: {item.key}: {item.reason}")
+    say(f"{out}: {encoded.in_words()}")
+    return encoded
+
+
+def check_once(data: Sequence[Path]) -> None:
+    """Refuse a folder that is named twice: its clips would count and be shown twice, without a word."""
+    counts = Counter(folder.resolve() for folder in data)
+    if twice := [folder for folder in data if counts[folder.resolve()] > 1]:
+        raise UsageError(f"--data names {twice[0]} more than once; name each folder once")
+
+
+def check_folders(data: Sequence[Path], out: Path) -> None:
+    """Refuse, before any work, folders that are missing, named twice, or that the run folder lies in."""
+    check_once(data)
+    for folder in data:
+        if not folder.is_dir():
+            raise FileProblem(f"{folder} is no folder; give folders of clips or of latents with --data")
+        if not (folder / "latents.json").is_file():
+            check_outside(out, folder)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a network is trained on: latents of all folders and their autoencoder; `left_out` clips cannot be read."""
+
+    autoencoder: Autoencoder
+    latents: list[Path]
+    dataset: LatentDataset
+    left_out: int
+
+
+def prepare_sources(data: Sequence[Path], out: Path, autoencoder_from: str | None) -> Sources:
+    """Return the latents of folders of latents or clips, which are encoded with `out`/autoencoder into `out`/latents.
+
+    `autoencoder_from` names the model whose autoencoder is copied into `out` where there is none.
+    """
+    ranks = join_ranks()
+    if ranks.first:
+        _provide_autoencoder(out, autoencoder_from)
+    wait_for_all(ranks)
+    autoencoder = load_autoencoder(out).to(device())
+    if ranks.first:
+        say_unsealed(out)
+    latents, left_out = _latents_of(data, out, autoencoder)
+    dataset = LatentDataset(latents)
+    if ranks.first:
+        _say_captions(dataset)
+        _say_changes(latents, dataset)
+    if dataset.about[0]["autoencoder"] != fingerprint(autoencoder):
+        raise UsageError(
+            f"{latents[0]} was encoded by autoencoder {dataset.about[0]['autoencoder']}, but {out / 'autoencoder'} is "
+            f"{fingerprint(autoencoder)}; encode the clips again: "
+            f"chronotope encode FOLDER --model {out} --out {latents[0]}"
+        )
+    return Sources(autoencoder, latents, dataset, left_out)
+
+
+def _provide_autoencoder(out: Path, source: str | None) -> None:
+    """Check that the run folder has an autoencoder; copy that of `source`, if given, so that the folder is complete."""
+    folder = out / "autoencoder"
+    there = all((folder / name).is_file() for name in ("model.json", "model.safetensors"))
+    if source is None and not there:
+        raise FileProblem(
+            f"{folder} holds no trained autoencoder, which the transformer builds on; train it first: chronotope train "
+            f"autoencoder --data FOLDER --out {out} (or take the shipped one with --autoencoder small)"
+        )
+    if source is None:
+        return
+    found = find_model(source)
+    found = found / "autoencoder" if (found / "autoencoder").is_dir() else found
+    autoencoder = load_autoencoder(found)
+    if there and fingerprint(autoencoder) != fingerprint(load_autoencoder(folder)):
+        raise UsageError(f"{folder} is another autoencoder than that of {source}; give another --out")
+    if not there:
+        with writing_run(folder):
+            checkpoint.copy_model(found, folder)
+        say(f"{folder}: copied from {found}")
+
+
+def _latents_of(data: Sequence[Path], out: Path, autoencoder: Autoencoder) -> tuple[list[Path], int]:
+    """Return the folders of latents to train on, and how many clips were left out; folders of clips are encoded."""
+    clips = [folder for folder in data if not (folder / "latents.json").is_file()]
+    names = Counter(folder.resolve().name for folder in clips)
+    if double := [name for name, count in names.items() if count > 1]:
+        raise UsageError(
+            f"two --data folders are called {double[0]}; rename one, or encode them with `chronotope encode`"
+        )
+    encoded = {folder: _encoded(folder, out, autoencoder) for folder in clips}
+    left_out = sum(count for _, count in encoded.values())
+    return [encoded[folder][0] if folder in encoded else folder for folder in data], left_out
+
+
+def _encoded(data: Path, out: Path, autoencoder: Autoencoder) -> tuple[Path, int]:
+    """Encode a folder of clips; return the folder of its latents and how many clips were left out."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            f"{data} holds clips, and one process has to encode them: "
+            f"chronotope encode {data} --model {out} --out LATENTS"
+        )
+    target = out / "latents" / data.resolve().name
+    say(f"{data} holds clips, not latents: they are encoded in {target} first")
+    encoded = encode_clips(data, target, autoencoder, SHUFFLED)
+    return target, len(encoded.left_out)
+
+
+def _say_captions(dataset: LatentDataset) -> None:
+    """Say where a model will learn little from text, because few clips have captions."""
+    captioned = sum(any(clip.captions.values()) for clip in dataset.clips)
+    if captioned == 0:
+        say("note: no clip has a caption, so the model learns nothing from text and ignores prompts")
+    elif captioned < FEW_CAPTIONS * len(dataset):
+        say(f"note: only {captioned} of {len(dataset)} clips have captions; the model learns text from these alone")
+
+
+def _say_changes(latents: Sequence[Path], dataset: LatentDataset) -> None:
+    """Say where latents cannot be verified, and in a line a folder where they are not of the clips as they are now."""
+    same = Counter(str(header.get("manifest")) for header in dataset.about)
+    if copies := [
+        folder for folder, header in zip(latents, dataset.about, strict=True) if same[header["manifest"]] > 1
+    ]:
+        say(f"note: {' and '.join(map(str, copies))} hold the same clips, which are shown that much more often")
+    for folder, header in zip(latents, dataset.about, strict=True):
+        for found in (*audit_header(folder, header), *islice(audit_freshness(folder, header, read_index(folder)), 1)):
+            say(f"note: {found}" if str(folder) in found.what else f"note: {folder}: {found}")

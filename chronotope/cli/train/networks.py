@@ -1,0 +1,246 @@
+"""What `train autoencoder` and `train dit` do: settings and data -> trained models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from chronotope import checkpoint
+from chronotope.cli.terminal import say
+from chronotope.cli.train.latents import check_folders, check_once, prepare_sources
+from chronotope.cli.train.resume import train_or_resume, writing_run
+from chronotope.cli.use import say_unsealed
+from chronotope.config import override
+from chronotope.data.clips import check_outside, find_clips
+from chronotope.data.encode import find_worlds
+from chronotope.data.latents import LatentDataset, fingerprint, read_header
+from chronotope.data.record import data_of_clips, data_of_latents
+from chronotope.errors import UsageError
+from chronotope.generate.pipeline import Generator, find_model, load_autoencoder, model_description
+from chronotope.media import video
+from chronotope.models.autoencoder import Autoencoder
+from chronotope.models.dit import DiT
+from chronotope.models.text import Tokenizer
+from chronotope.parallel import join_ranks
+from chronotope.presets import Preset, find_preset
+from chronotope.prompt import MAX_PROMPT_BYTES
+from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
+from chronotope.train.captioner import CaptionerRun, train_captioner
+from chronotope.train.config import DiTRun
+from chronotope.train.dit import Sampler, check_compatible, check_latents, train_dit
+
+__all__ = [
+    "autoencoder_config",
+    "autoencoder_start",
+    "captioner_config",
+    "check_sources",
+    "dit_config",
+    "run_autoencoder",
+    "run_captioner",
+    "run_dit",
+]
+
+Run = TypeVar("Run", AutoencoderRun, CaptionerRun, DiTRun)
+
+
+def autoencoder_config(preset: str, seed: int | None, settings: Sequence[str]) -> AutoencoderRun:
+    """Return the autoencoder's run of a preset, changed by a seed and by `--set` settings."""
+    return with_settings(preset_of(preset).autoencoder, seed, settings)
+
+
+def dit_config(preset: str, seed: int | None, settings: Sequence[str]) -> DiTRun:
+    """Return the transformer's run of a preset, changed by a seed and by `--set` settings."""
+    run = with_settings(preset_of(preset).dit, seed, settings)
+    width, height, most = run.defaults.width, run.defaults.height, run.train.max_sample_tokens
+    if (tokens := run.geometry.num_tokens(1, height, width)) > most:
+        say(
+            f"note: a slice of {width}x{height} has {tokens} tokens, more than train.max_sample_tokens={most}, so "
+            "training shows one slice at a time of a clip of that size"
+        )
+    return run
+
+
+def with_settings(run: Run, seed: int | None, settings: Sequence[str]) -> Run:
+    """Change a run, by --seed as by a setting; say where its learning rates never reach their value."""
+    run = override(run, [*settings, *([] if seed is None else [f"seed={seed}"])])
+    if run.train.warmup >= run.train.steps:
+        say(
+            f"note: the warm-up of the learning rates (train.warmup={run.train.warmup}) takes the whole training "
+            f"(train.steps={run.train.steps})"
+        )
+    return run
+
+
+def preset_of(name: str) -> Preset:
+    """Find a preset; warn of one that cannot be trained as it is."""
+    preset = find_preset(name)
+    if preset.shape_only:
+        say(
+            f"note: preset {name} is shape only, to be counted with --dry-run: a step of its transformer needs more "
+            f"memory than its hardware has, and cuts clips to train.max_sample_tokens="
+            f"{preset.dit.train.max_sample_tokens}"
+        )
+    return preset
+
+
+def autoencoder_start(config: AutoencoderRun, name: str) -> Path:
+    """Return the folder of the autoencoder to train on; raise UsageError for one of other sizes than the config."""
+    start = find_model(name)
+    start = start / "autoencoder" if (start / "autoencoder").is_dir() else start
+    trained = load_autoencoder(start)
+    say_unsealed(start)
+    if trained.config != config.model:
+        raise UsageError(
+            f"{start} has other sizes than the preset: {trained.config} and not {config.model}; "
+            "take the preset it was trained with"
+        )
+    return start
+
+
+def run_autoencoder(
+    config: AutoencoderRun, data: Sequence[Path], out: Path, start: Path | None = None
+) -> tuple[Path, int]:
+    """Train `out`/autoencoder, or continue it; with `start`, train the decoder of that autoencoder further.
+
+    Returns the run and how many clips were left out, because they cannot be read.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("the autoencoder is trained in one process; start `train autoencoder` without torchrun")
+    run = out / "autoencoder"
+    check_once(data)
+    for folder in data:
+        check_outside(out, folder)
+        if (folder / "latents.json").is_file():
+            raise UsageError(f"{folder} holds latents; the autoencoder is trained on the videos they were made from")
+        find_worlds(folder, lambda sentence: say(f"note: {sentence}"))  # of a split that is meant for evaluation
+
+    def train(stopping: Callable[[], bool]) -> dict[str, Any]:
+        return train_autoencoder(config, data, run, start, stopping=stopping)
+
+    with writing_run(run):
+        numbers = train_or_resume(
+            run, config, lambda: data_of_clips([find_clips(folder) for folder in data]), train, anew=start is not None
+        )
+    return run, int(numbers.get("left_out", 0))
+
+
+def check_sources(
+    config: DiTRun, data: Sequence[Path], out: Path | None, source: str | None, start_from: str | None
+) -> None:
+    """Refuse, before any work, the weights, the autoencoder and the latents that do not fit the transformer."""
+    if start_from:
+        start = find_model(start_from) / "dit"
+        model_description(start, "dit")  # refuses what is no transformer
+        check_compatible(config, start)
+    named = source or start_from
+    folder = find_model(named) if named else out
+    if folder and (named or (folder / "autoencoder" / "model.json").is_file()):
+        autoencoder = load_autoencoder(folder).config
+        check_latents(config, autoencoder.channels, autoencoder.stride)
+    for latents in data:
+        if (latents / "latents.json").is_file():
+            about = read_header(latents)
+            check_latents(config, about["channels"], about["stride"])
+
+
+def run_dit(
+    config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None, start_from: str | None
+) -> tuple[Path, int]:
+    """Train `out`/dit, or continue it; folders of clips are encoded into `out`/latents first.
+
+    With `start_from`, training starts from that model's transformer and uses its autoencoder. Returns the run and how
+    many clips were left out, because they cannot be read.
+    """
+    check_folders(data, out)
+    with writing_run(out / "dit"):
+        return _run_dit(config, data, out, autoencoder_from, start_from)
+
+
+def _run_dit(
+    config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None, start_from: str | None
+) -> tuple[Path, int]:
+    run = out / "dit"
+    start = find_model(start_from) / "dit" if start_from else None
+    found = prepare_sources(data, out, autoencoder_from or start_from)
+    if start:
+        _check_same_start(run, start)
+        if join_ranks().first:
+            say_unsealed(start)
+    sampler = progress_sampler(found.autoencoder, _two_prompts(found.dataset))
+
+    def train(stopping: Callable[[], bool]) -> dict[str, Any]:
+        return train_dit(config, found.latents, run, sampler, start, stopping=stopping)
+
+    train_or_resume(run, config, lambda: data_of_latents(found.dataset), train)
+    return run, found.left_out
+
+
+def _check_same_start(run: Path, start: Path) -> None:
+    """Refuse weights to start from where the run began from others, or from none: they would not be used."""
+    begun = checkpoint.latest_checkpoint(run) or (run if (run / "model.json").is_file() else None)
+    if begun is None:
+        return
+    before, now = checkpoint.read_description(begun).get("started_from"), fingerprint(Generator.load(start.parent).dit)
+    if before is None:
+        raise UsageError(f"{run} was begun without weights to start from; leave --from out, or give another --out")
+    if before != now:
+        raise UsageError(f"{run} was begun from the weights {before}, and {start} are {now}; give another --out")
+
+
+def captioner_config(preset: str, seed: int | None, settings: Sequence[str]) -> CaptionerRun:
+    """Return the captioner's run of a preset, changed by a seed and by `--set` settings."""
+    return with_settings(preset_of(preset).captioner, seed, settings)
+
+
+def run_captioner(
+    config: CaptionerRun, data: Sequence[Path], out: Path, autoencoder_from: str | None
+) -> tuple[Path, int]:
+    """Train `out`/captioner, or continue it; folders of clips are encoded into `out`/latents first.
+
+    Returns the run and how many clips were left out, because they cannot be read.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("the captioner is trained in one process; start `train captioner` without torchrun")
+    check_folders(data, out)
+    run = out / "captioner"
+    with writing_run(run):
+        found = prepare_sources(data, out, autoencoder_from)
+
+        def train(stopping: Callable[[], bool]) -> dict[str, Any]:
+            return train_captioner(config, found.latents, run, stopping=stopping)
+
+        train_or_resume(run, config, lambda: data_of_latents(found.dataset), train)
+    return run, found.left_out
+
+
+def _two_prompts(dataset: LatentDataset) -> list[str]:
+    """Return a caption, if possible a sentence, of the first and of the middle captioned clip."""
+    captioned = [clip.captions for clip in dataset.clips if any(clip.captions.values())]
+    if not captioned:
+        return []
+    return [_caption(captioned[0]), _caption(captioned[len(captioned) // 2])]
+
+
+def _caption(captions: dict[str, list[str]]) -> str:
+    return next(texts[0] for texts in (captions.get("sentence"), *captions.values()) if texts)
+
+
+def progress_sampler(autoencoder: Autoencoder, prompts: Sequence[str]) -> Sampler:
+    """Return what `train_dit` calls now and then: it generates the same prompts from the same seeds every time."""
+
+    def sampler(config: DiTRun, model: DiT, tokenizer: Tokenizer, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        generator = Generator(autoencoder, model, tokenizer, config.flow, config.geometry, config.defaults)
+        for seed, prompt in enumerate(prompts):
+            words = tokenizer.shortened(prompt[:MAX_PROMPT_BYTES], config.model.max_text_tokens)
+            if not words:  # one word of more tokens than the model reads
+                continue
+            made = generator.generate(words, seed=seed)
+            suffix = ".mp4" if len(made.frames) > 1 else ".png"
+            # without the seconds that it took, so that a resumed training writes the same bytes
+            settings = {name: value for name, value in made.origin.items() if name != "seconds"}
+            video.write(folder / f"{seed}{suffix}", made.frames, made.fps, metadata=settings)
+
+    return sampler

@@ -1,0 +1,226 @@
+"""Train the captioner on latents and the captions beside them: short captions first, then all levels of detail."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from chronotope import checkpoint
+from chronotope.caption.tokens import slice_budget
+from chronotope.config import MOST, Count, Positive, Range, Seed, Share, to_dict
+from chronotope.data.latents import LatentDataset
+from chronotope.data.record import changes_in_data, data_of_latents
+from chronotope.errors import UsageError
+from chronotope.geometry import Geometry
+from chronotope.models.captioner import DETAILS, CaptionerConfig, LatentCaptioner
+from chronotope.models.text import MIN_VOCABULARY, Tokenizer, learn_vocabulary
+from chronotope.train.batches import plan_batches
+from chronotope.train.log import TrainingLog, write_toml
+from chronotope.train.optimizers import learning_rate_factor, make_optimizers
+from chronotope.train.state import Precision, TrainState, autocast, check_rates
+from chronotope.train.texts import IGNORED, CaptionBatch, caption_batch, detail_of
+
+__all__ = ["CaptionerRun", "CaptionerTraining", "train_captioner"]
+
+SHORT = ("tags", "sentence")  # what the first phase learns
+
+
+@dataclass(frozen=True)
+class CaptionerTraining:
+    """Length of the training, size of a step and learning rates.
+
+    In the first `short_share` of the steps the captioner learns short captions alone, which name the subject and what
+    it does (two phases, as Betker et al. 2023). A clip of more than `max_sample_tokens` shows that many, evenly spaced
+    in time.
+    """
+
+    steps: Count = 3000
+    batch_tokens: Count = 2400
+    max_sample_tokens: Count = 2048
+    short_share: Share = 0.3
+    muon_rate: Share = 0.01
+    adam_rate: Share = 1e-3
+    warmup: Annotated[int, Range(0, MOST)] = 50
+    decay_from: Annotated[float, Range(0, 1, open="high")] = 0.5
+    clip_norm: Positive = 1.0
+    average_decay: Annotated[float, Range(0, 1, open="high")] = 0.997
+    precision: Precision = "auto"
+    log_every: Count = 20
+    save_every: Count = 500
+
+    def __post_init__(self) -> None:
+        check_rates(self.muon_rate, self.adam_rate)
+
+
+@dataclass(frozen=True)
+class CaptionerRun:
+    """Everything that determines the result of a run, beside its data."""
+
+    seed: Seed = 0
+    geometry: Geometry = field(default_factory=Geometry)
+    model: CaptionerConfig = field(default_factory=CaptionerConfig)
+    train: CaptionerTraining = field(default_factory=CaptionerTraining)
+
+    def __post_init__(self) -> None:
+        if self.model.vocabulary_size < MIN_VOCABULARY:
+            raise UsageError(
+                f"model.vocabulary_size = {self.model.vocabulary_size}: expected at least {MIN_VOCABULARY}, for the "
+                "characters that every vocabulary spells words with"
+            )
+        if self.geometry.patch_size != self.model.patch_size:
+            raise UsageError(
+                f"geometry.patch_size is {list(self.geometry.patch_size)} and model.patch_size "
+                f"{list(self.model.patch_size)}; set both to the same"
+            )
+
+
+def caption_loss(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+    """Return the mean cross-entropy of all tokens that have a target, of all levels of detail together."""
+    rows = torch.cat([logits[detail].flatten(0, 1) for detail in targets]).float()
+    return F.cross_entropy(rows, torch.cat([ids.flatten() for ids in targets.values()]), ignore_index=IGNORED)
+
+
+def prepare_run(
+    config: CaptionerRun, dataset: LatentDataset, out: Path
+) -> tuple[CaptionerRun, tuple[str, ...], tuple[float, ...]]:
+    """Return the config with its vocabulary's size, the vocabulary, and the deviation of every value of a token.
+
+    Raises UsageError for latents of another kind, and for clips without captions to learn.
+    """
+    about = dataset.about[0]
+    if (about["channels"], tuple(about["stride"])) != (config.model.channels, config.geometry.stride):
+        raise UsageError(
+            f"the latents have {about['channels']} channels at stride {about['stride']}, the preset expects "
+            f"{config.model.channels} at {list(config.geometry.stride)}; change model.channels and geometry.stride, or "
+            "take another autoencoder"
+        )
+    if not any(detail_of(level) for clip in dataset.clips for level, texts in clip.captions.items() if texts):
+        raise UsageError("no clip has a caption to learn from; put texts beside the clips and encode them again")
+    latest = checkpoint.latest_checkpoint(out)
+    if latest is None:
+        vocabulary = learn_vocabulary(dataset.captions(), config.model.vocabulary_size - 2)
+        deviation = dataset.deviation() * math.prod(config.geometry.patch_size)
+    else:
+        trained = checkpoint.read_description(latest)
+        vocabulary, deviation = tuple(trained["vocabulary"]), tuple(trained["deviation"])
+    model = replace(config.model, vocabulary_size=len(vocabulary) + 2)
+    return replace(config, model=model), vocabulary, deviation
+
+
+def shown_clips(dataset: LatentDataset) -> dict[str, float]:
+    """Return the most common rate and the most common area in pixels of the clips, at which others are shown later."""
+    rates = Counter(clip.fps for clip in dataset.clips)
+    areas = Counter(clip.height * clip.width for clip in dataset.clips)
+    return {"fps": rates.most_common(1)[0][0], "area": areas.most_common(1)[0][0]}
+
+
+def shown_at(train: CaptionerTraining, step: int, present: Sequence[str]) -> tuple[str, ...]:
+    """Return the levels of detail, of those `present` in the data, that a step learns."""
+    short = tuple(detail for detail in present if detail in SHORT)
+    return short if short and step < train.short_share * train.steps else tuple(present)
+
+
+def batches_of(
+    config: CaptionerRun, dataset: LatentDataset, tokenizer: Tokenizer, deviation: Sequence[float], state: TrainState
+) -> Iterator[CaptionBatch]:
+    """Yield batches without end, from the step of the state on."""
+    train, geometry = config.train, config.geometry
+    details = {detail_of(level) for clip in dataset.clips for level, texts in clip.captions.items() if texts}
+    present = [detail for detail in DETAILS if detail in details]
+    sizes = []
+    for clip in dataset.clips:
+        rows, columns = geometry.token_grid(clip.height, clip.width)
+        most = slice_budget(geometry, clip.height, clip.width, train.max_sample_tokens)
+        sizes.append(min(len(clip.slices), most) * rows * columns)
+    limits = (train.max_sample_tokens, config.model.max_text_tokens)
+    for plan in plan_batches(sizes, train.batch_tokens, config.seed, state.step, state.clips):
+        shown = shown_at(train, plan.step, present)
+        yield caption_batch(plan, dataset, tokenizer, geometry, deviation, limits, shown, config.seed)
+
+
+def train_captioner(
+    config: CaptionerRun,
+    data: Sequence[Path],
+    out: Path,
+    quiet: bool = False,
+    stopping: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Run or continue a training in the folder `out`, on latents folders; returns the last logged numbers.
+
+    When `stopping()` is true, the state is saved after the step and training ends.
+    """
+    # setup: folder, data, vocabulary
+    out.mkdir(parents=True, exist_ok=True)
+    dataset = LatentDataset(data)
+    config, vocabulary, deviation = prepare_run(config, dataset, out)
+    train, tokenizer = config.train, Tokenizer(vocabulary)
+    write_toml(out / "config.toml", config)
+    description = {
+        "kind": "captioner",
+        "config": to_dict(config.model),
+        "geometry": to_dict(config.geometry),
+        "deviation": list(deviation),
+        "max_sample_tokens": train.max_sample_tokens,
+        "shown": shown_clips(dataset),
+        "autoencoder": dataset.about[0]["autoencoder"],
+        "vocabulary": list(vocabulary),
+        "data": data_of_latents(dataset),
+    }
+
+    # model, optimizers and state
+    torch.manual_seed(config.seed)
+    device = torch.device("cpu")  # a step is a few small products, which a GPU would spend its time waiting for
+    model = LatentCaptioner(config.model)
+    state = TrainState(model, make_optimizers(model, train))
+    notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
+    batches = batches_of(config, dataset, tokenizer, deviation, state)
+    with TrainingLog(out, "captioner", train.steps, state.step, quiet) as log:
+        for note in notes:
+            log.say(note)
+        log.say(f"{len(dataset)} clips, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
+        stop = False
+        while state.step < train.steps and not stop:
+            # one step; all random numbers depend on (seed, step)
+            started = time.perf_counter()
+            factor = learning_rate_factor(train, state.step)
+            batch = next(batches)
+            with autocast(device, train.precision):
+                logits = model(batch.clips, batch.ids)
+            loss = caption_loss(logits, batch.targets)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if state.optimizer_step(loss, factor, train.clip_norm, train.precision):
+                state.update_average(train.average_decay)
+            else:
+                log.skip(state.step, float(loss), sorted(set(batch.keys)))
+                state.check_skipped()
+            state.clips += len(batch.keys)
+            state.tokens += len(batch.clips.values)
+            state.seconds += time.perf_counter() - started
+            stop = stopping()
+
+            # log and save
+            log.advance(state.step)
+            last = state.step == train.steps
+            if state.step % train.log_every == 0 or last:
+                state.numbers = {
+                    **state.mean_loss(),
+                    "clips/s": state.clips / state.seconds,
+                    "seconds": state.seconds,
+                }
+                log.write(state.step, state.numbers)
+            if state.step % train.save_every == 0 or last or stop:
+                state.save(out, {**description, "settings": to_dict(config)})
+
+    trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, **state.numbers}
+    if state.step == train.steps:
+        checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
+    return state.numbers
