@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from chronotope.errors import UsageError
 from chronotope.generate.memory import available_bytes
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
-from chronotope.models.captioner import DETAILS, LatentCaptioner, VisualTokens
+from chronotope.models.captioner import DETAILS, LatentCaptioner
 from chronotope.models.costs import (
     SampleSize,
     autoencoder_flops,
+    captioner_activations,
+    captioner_flops,
     count_parameters,
     dit_activations,
     dit_flops,
@@ -70,24 +71,15 @@ def dit_costs(run: DiTRun) -> dict[str, Any]:
 
 
 def captioner_costs(run: CaptionerRun) -> dict[str, Any]:
-    """Count one training step of the captioner, on clips as many as fit it, each with a caption of every detail."""
-    train, model = run.train, run.model
+    """Count one training step of the captioner, on typical clips with a typical caption of every level of detail."""
+    train, model, details = run.train, run.model, len(DETAILS)
     clips = max(1, train.batch_tokens // CLIP_TOKENS)
     with torch.device("meta"):
-        network = LatentCaptioner(model)
-        visual = VisualTokens(
-            torch.empty(clips * CLIP_TOKENS, model.token_size),
-            torch.empty(clips * CLIP_TOKENS),
-            torch.empty(clips * CLIP_TOKENS, 3),
-            (CLIP_TOKENS,) * clips,
-        )
-        ids = {detail: torch.zeros(clips, TEXT_TOKENS, dtype=torch.long) for detail in DETAILS}
-        with FlopCounterMode(display=False) as counter:
-            network(visual, ids)
-        activations = kept_bytes(network, lambda: list(network(visual, ids).values()))
-        optimizers = make_optimizers(network, train)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    flops = BACKWARD * counter.get_total_flops()
+        optimizers = make_optimizers(LatentCaptioner(model), train)
+    parameters = count_parameters(model)
+    activations = clips * captioner_activations(model, CLIP_TOKENS, details, TEXT_TOKENS)
+    once, twice = (captioner_flops(model, CLIP_TOKENS, TEXT_TOKENS * texts) for texts in (1, 2))
+    flops = BACKWARD * clips * (once + (details - 1) * (twice - once))
     return {
         "parameters": parameters,
         "samples_per_step": clips,

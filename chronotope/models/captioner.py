@@ -183,7 +183,11 @@ class LatentCaptioner(nn.Module):
         for block in self.blocks:
             x = block(x, angles, segments)
         seen = _normed(x)
-        return Memory(tuple(block.keys_values(seen, angles) for block in self.text_blocks), segments)
+        keys_values = []
+        for block in self.text_blocks:
+            assert isinstance(block, CaptionBlock)
+            keys_values.append(block.keys_values(seen, angles))
+        return Memory(tuple(keys_values), segments)
 
     def begin(self, detail: str, texts: int) -> Float[Tensor, "texts 1 d"]:
         """Return the input that opens captions of a level of detail."""

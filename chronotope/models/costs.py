@@ -16,11 +16,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+from chronotope.models.captioner import CaptionerConfig, LatentCaptioner
 from chronotope.models.dit import NUM_SIGNALS, PIECE, DiT, DiTConfig
 
 __all__ = [
     "SampleSize",
     "autoencoder_flops",
+    "captioner_activations",
+    "captioner_flops",
     "count_parameters",
     "decoding_bytes",
     "dit_activations",
@@ -47,11 +50,17 @@ class SampleSize:
     slices: int
 
 
-def count_parameters(config: DiTConfig | AutoencoderConfig) -> int:
+def count_parameters(config: DiTConfig | AutoencoderConfig | CaptionerConfig) -> int:
     """Count the trainable numbers of a model, built on the meta device, which takes no memory."""
     with torch.device("meta"):
-        model = DiT(config) if isinstance(config, DiTConfig) else Autoencoder(config)
+        model = _network(config)
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _network(config: DiTConfig | AutoencoderConfig | CaptionerConfig) -> nn.Module:
+    if isinstance(config, CaptionerConfig):
+        return LatentCaptioner(config)
+    return DiT(config) if isinstance(config, DiTConfig) else Autoencoder(config)
 
 
 # FLOPs
@@ -82,6 +91,15 @@ def velocity_flops(config: DiTConfig, size: SampleSize, negative_tokens: int | N
     return flops + dit_flops(config, replace(size, text=negative_tokens))
 
 
+def captioner_flops(config: CaptionerConfig, visual: int, text: int) -> int:
+    """FLOPs of one forward pass of the captioner over a clip of `visual` tokens and one text of `text` tokens."""
+    width = config.width
+    encoder = config.depth * (20 * width**2 * visual + 4 * width * visual**2)
+    decoder = config.text_depth * (24 * width**2 * text + 4 * width**2 * visual + 4 * width * text * (text + visual))
+    ends = 2 * width * ((config.token_size + 3) * visual + config.vocabulary_size * text)
+    return encoder + decoder + ends
+
+
 def autoencoder_flops(config: AutoencoderConfig) -> tuple[float, float]:
     """FLOPs of (encoding, decoding) one pixel of one frame, counted on the real networks on the meta device."""
     with torch.device("meta"):
@@ -105,6 +123,15 @@ def dit_activations(config: DiTConfig, size: SampleSize) -> int:
     blocks = config.depth * tokens * (96 * config.width + 16 * config.hidden)
     text = config.text_depth * size.text * 104 * config.width
     return blocks + text + tokens * (24 * config.width + 4 * config.token_size)
+
+
+def captioner_activations(config: CaptionerConfig, visual: int, texts: int, text: int) -> int:
+    """Bytes that the captioner keeps for the backward pass for one clip with `texts` texts, within a few percent."""
+    width = config.width
+    encoder = config.depth * visual * 74 * width
+    decoder = config.text_depth * (texts * text * 98 * width + visual * 14 * width)
+    ends = texts * text * (2 * width + 4 * config.vocabulary_size) + visual * 12 * config.token_size
+    return encoder + decoder + ends
 
 
 def kept_bytes(model: nn.Module, forward: Callable[[], Any]) -> int:

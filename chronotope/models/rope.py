@@ -31,7 +31,7 @@ def rotary_angles(positions: Float[Tensor, "n 3"], head_dim: int) -> tuple[Tenso
     return angle.cos(), angle.sin()
 
 
-def rotate(x: Float[Tensor, "n heads k"], cosines: Tensor, sines: Tensor) -> Float[Tensor, "n heads k"]:
+def rotate(x: Float[Tensor, "*n heads k"], cosines: Tensor, sines: Tensor) -> Float[Tensor, "*n heads k"]:
     """Rotate each pair of channels (i, i + head_dim / 2) by its angle."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cosines - second * sines, second * cosines + first * sines], dim=-1)
