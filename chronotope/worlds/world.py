@@ -20,6 +20,7 @@ from chronotope.geometry import Frames
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.case import Case, SuiteItem, TaskInputs, basic_strata
 from chronotope.worlds.check import Check
+from chronotope.worlds.facts import Fact
 from chronotope.worlds.splits import Split, spec_key, split_of
 
 __all__ = ["Inject", "Rendered", "World"]
@@ -75,6 +76,14 @@ class World(ABC):
     def read_spec(self, data: Mapping[str, Any]) -> Any:
         """Read a spec back from plain values; `config.to_dict` writes them."""
         return from_dict(self.spec_type, dict(data))
+
+    def facts(self, spec: Any) -> frozenset[Fact]:
+        """Return what captions of a spec can truly claim; empty where the world does not say."""
+        return frozenset()
+
+    def read_facts(self, caption: str) -> frozenset[Fact]:
+        """Return what a caption in the world's own words claims."""
+        return frozenset()
 
     def split(self, spec: Any) -> Split:
         """Return the split that a spec belongs to; this depends on the spec alone. The default reads its actors and

@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from chronotope.cli.terminal import FILE, JSON, MODEL, Command, Number, echo, option, say, visible
+from chronotope.cli.terminal import show as show_facts
 from chronotope.errors import LEFT_OUT
 
-__all__ = ["caption", "expand"]
+__all__ = ["caption", "expand", "score_captions"]
 
 
 @click.command(
@@ -58,6 +59,8 @@ def expand(prompt: str, model: str, why: bool, as_json: bool) -> None:
 @click.command(
     cls=Command,
     examples="""
+    chronotope caption data/stage
+    chronotope caption data/stage --captioner runs/captioner --detail paragraph
     chronotope caption data/holiday --captioner http://localhost:8000/v1#my-model
     chronotope caption data/holiday --captioner http://localhost:8000/v1#my-model --detail paragraph --workers 8
     """,
@@ -65,9 +68,11 @@ def expand(prompt: str, model: str, why: bool, as_json: bool) -> None:
 @click.argument("data", type=FILE, metavar="DATA")
 @option(
     "--captioner",
-    required=True,
-    metavar="ADDRESS",
-    help="http://localhost:8000/v1#MODEL: any OpenAI-compatible endpoint that takes pictures. Its key is read from "
+    default="builtin",
+    show_default=True,
+    metavar="NAME",
+    help="builtin: the one in the package, which knows the stage. A folder of `train captioner`. "
+    "http://localhost:8000/v1#MODEL: any OpenAI-compatible endpoint that takes pictures; its key is read from "
     "CHRONOTOPE_API_KEY.",
 )
 @option(
@@ -93,10 +98,10 @@ def caption(data: Path, captioner: str, detail: str, workers: int, per_minute: f
     command again to go on. `encode` then has them as the level `descriptive`, which trainings mix with the captions
     beside the clips. An answer that is empty, refuses or repeats itself is no caption, and counted (exit status 3).
     """
-    from chronotope.caption.endpoint import Endpoint
     from chronotope.cli.language.caption import caption_folder
+    from chronotope.cli.language.captioners import find_captioner
 
-    found = caption_folder(data, Endpoint(captioner, detail, per_minute), detail, workers)
+    found = caption_folder(data, find_captioner(captioner, detail, per_minute), detail, workers)
     for file, reason in list(found.failed.items())[:20]:
         say(f"no caption: {file}: {reason}")
     if len(found.failed) > 20:
@@ -106,3 +111,38 @@ def caption(data: Path, captioner: str, detail: str, workers: int, per_minute: f
         say("note: stopped; run the same command again to go on")
         return 130
     return LEFT_OUT if found.failed else 0
+
+
+@click.command(
+    "score-captions",
+    cls=Command,
+    examples="""
+    chronotope score-captions data/stage
+    chronotope score-captions data/stage --show 20 --json
+    """,
+)
+@click.argument("data", type=FILE, metavar="DATA")
+@option(
+    "--show",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="How many captions that are not true are printed, of each author and level.",
+)
+@JSON
+def score_captions(data: Path, show: int, as_json: bool) -> None:
+    """Say how true and how complete the captions of rendered clips are.
+
+    What a caption claims is compared with what the world rendered, by class of fact: `true` is the share of claims that
+    are true, `found` the share of facts that are claimed, each with an interval. Captions beside the clips and those of
+    `chronotope caption` are scored, each author alone.
+    """
+    from chronotope.cli.language.score import score_folder
+
+    found = [scored.facts(show) for scored in score_folder(data)]
+    if as_json:
+        echo(json.dumps(found, indent=1))
+        return
+    for facts in found:
+        show_facts(facts, False)

@@ -79,12 +79,12 @@ class StageWriter(PhraseWriter):
         if event.kind not in _TRAVEL_EVENTS or event.direction not in ("left", "right"):
             return ""
         for other in self.spec.actors:
-            how = self._crossing(actor, event, other)
+            how = self.crossing(actor, event, other)
             if how:
                 return f" {self.pick((how, how, 'past'))} {self.the(other) if definite else self.a(other)}"
         return ""
 
-    def _crossing(self, actor: Actor, event: Event, other: Actor) -> str:
+    def crossing(self, actor: Actor, event: Event, other: Actor) -> str:
         """Return 'behind', 'in front of' or 'past' if the actor passes the other, or an empty string.
 
         The other actor does not move, or moves the opposite way and is described later.

@@ -17,6 +17,7 @@ from chronotope.geometry import Frames
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.case import Case, SuiteItem, TaskInputs, basic_strata
 from chronotope.worlds.check import Check
+from chronotope.worlds.facts import Fact
 from chronotope.worlds.language import DIRECTIONS
 from chronotope.worlds.splits import Split, spec_key
 from chronotope.worlds.stage import captions as wording
@@ -24,6 +25,7 @@ from chronotope.worlds.stage.checks import selector
 from chronotope.worlds.stage.checks.case import check_case
 from chronotope.worlds.stage.checks.coverage import coverage
 from chronotope.worlds.stage.checks.drift import SPREAD
+from chronotope.worlds.stage.facts import facts_of, read_facts
 from chronotope.worlds.stage.faults.appearance import FAULTS, controls, inject
 from chronotope.worlds.stage.faults.tasks import TASK_FAULTS, inject_into_case
 from chronotope.worlds.stage.render import render
@@ -103,6 +105,16 @@ class Stage(World):
     def captions(self, spec: Spec | Dissolve, count: int = 4) -> Mapping[str, tuple[str, ...]]:
         """Return the wordings of each level of detail."""
         return spec.captions(count) if isinstance(spec, Dissolve) else wording.captions(spec, count)
+
+    def facts(self, spec: Spec | Dissolve) -> frozenset[Fact]:
+        """Return what captions can truly claim; of a dissolve what they can of one of its two clips."""
+        if isinstance(spec, Dissolve):
+            return facts_of(spec.first) | facts_of(spec.second)
+        return facts_of(spec)
+
+    def read_facts(self, caption: str) -> frozenset[Fact]:
+        """Return what a caption in the stage's own words claims."""
+        return read_facts(caption)
 
     def vocabulary(self, scopes: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """Return the shapes, nouns, colours, places, actions and directions of these scopes, each with its synonyms."""
