@@ -47,8 +47,8 @@ class CaptionerTraining:
     batch_tokens: Count = 2400
     max_sample_tokens: Count = 2048
     short_share: Share = 0.3
-    muon_rate: Share = 0.01
-    adam_rate: Share = 1e-3
+    muon_rate: Share = 0.02
+    adam_rate: Share = 3e-3
     warmup: Annotated[int, Range(0, MOST)] = 50
     decay_from: Annotated[float, Range(0, 1, open="high")] = 0.5
     clip_norm: Positive = 1.0
