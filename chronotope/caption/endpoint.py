@@ -19,15 +19,14 @@ import numpy as np
 from PIL import Image
 
 from chronotope.caption.captioner import DETAILS, Answer, CaptionerError, NoCaptionError
+from chronotope.caption.pictures import MAX_SIDE, question, shown_pictures
 from chronotope.errors import UsageError
 from chronotope.geometry import Frames
-from chronotope.media.picture import resize
 
 __all__ = ["KEY", "Endpoint"]
 
 KEY = "CHRONOTOPE_API_KEY"  # the name of the variable that holds the key
 MAX_PICTURES = 8  # of one clip, evenly spaced
-MAX_SIDE = 512  # pixels of a picture that is sent
 MAX_TOKENS = 500  # of an answer
 SECONDS = 120.0  # that one answer may take
 TRIES = 5
@@ -131,13 +130,10 @@ class Endpoint:
         return (text.replace(self._key, "KEY") if self._key else text)[:160] or "nothing"
 
     def _request(self, frames: Frames, fps: float) -> dict[str, Any]:
-        chosen = np.unique(np.linspace(0, len(frames) - 1, MAX_PICTURES).round().astype(int))
-        if len(frames) == 1:
-            about = "One picture."
-        else:
-            about = f"{len(chosen)} pictures of one clip of {len(frames) / fps:.3g} seconds, in order of time."
-        content: list[dict[str, Any]] = [{"type": "text", "text": f"{about} {DETAILS[self.detail]}"}]
-        content += [{"type": "image_url", "image_url": {"url": _data_url(frames[index])}} for index in chosen]
+        pictures = shown_pictures(frames, MAX_PICTURES)
+        asked = question(len(pictures), len(frames) / fps, self.detail)
+        content: list[dict[str, Any]] = [{"type": "text", "text": asked}]
+        content += [{"type": "image_url", "image_url": {"url": _data_url(picture)}} for picture in pictures]
         messages = [{"role": "user", "content": content}]
         return {"model": self.model, "messages": messages, "max_tokens": MAX_TOKENS, "temperature": 0, "seed": 0}
 
@@ -152,11 +148,7 @@ def _limited(response: Any) -> bytes:
     return body
 
 
-def _data_url(frame: np.ndarray) -> str:
-    height, width = frame.shape[:2]
-    scale = min(1.0, MAX_SIDE / max(height, width))
-    if scale < 1:
-        frame = resize(frame, max(1, round(height * scale)), max(1, round(width * scale)))
+def _data_url(picture: np.ndarray) -> str:
     packed = io.BytesIO()
-    Image.fromarray(frame).save(packed, "JPEG", quality=90)
+    Image.fromarray(picture).save(packed, "JPEG", quality=90)
     return f"data:image/jpeg;base64,{base64.b64encode(packed.getvalue()).decode()}"

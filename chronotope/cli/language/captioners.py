@@ -22,7 +22,14 @@ BUILTIN = "small"  # the model in the package whose captioner is used
 
 
 def find_captioner(name: str, detail: str, per_minute: float) -> Captioner:
-    """Return the captioner of a name: `builtin`, the folder of a trained one, or the address of an endpoint."""
+    """Return the captioner of a name.
+
+    `builtin`, the folder of a trained one, the address of an endpoint, or `hf:` and a model of `transformers`.
+    """
+    if name.startswith("hf:"):
+        from chronotope.caption.hub import VisionLanguageModel
+
+        return VisionLanguageModel(name.removeprefix("hf:"), detail)
     if name.startswith(("http:", "https:")):
         return Endpoint(name, detail, per_minute)
     return load_captioner(find_model(BUILTIN if name == "builtin" else name), detail)

@@ -62,6 +62,7 @@ def expand(prompt: str, model: str, why: bool, as_json: bool) -> None:
     chronotope caption data/stage
     chronotope caption data/stage --captioner runs/captioner --detail paragraph
     chronotope caption data/holiday --captioner http://localhost:8000/v1#my-model
+    chronotope caption data/holiday --captioner hf:models/my-captioner
     chronotope caption data/holiday --captioner http://localhost:8000/v1#my-model --detail paragraph --workers 8
     """,
 )
@@ -73,7 +74,7 @@ def expand(prompt: str, model: str, why: bool, as_json: bool) -> None:
     metavar="NAME",
     help="builtin: the one in the package, which knows the stage. A folder of `train captioner`. "
     "http://localhost:8000/v1#MODEL: any OpenAI-compatible endpoint that takes pictures; its key is read from "
-    "CHRONOTOPE_API_KEY.",
+    "CHRONOTOPE_API_KEY. hf:NAME or hf:FOLDER: a vision-language model of transformers.",
 )
 @option(
     "--detail",
