@@ -13,7 +13,9 @@ from chronotope.caption.beams import log_likelihoods
 from chronotope.models.captioner import LatentCaptioner, Memory
 from chronotope.models.text import Tokenizer
 
-__all__ = ["Agreement", "agreement"]
+__all__ = ["DOUBT", "Agreement", "agreement"]
+
+DOUBT = -3.0  # nats, below which 5 % of true captions of held-out clips are (benchmarks/captions.py)
 
 
 @dataclass(frozen=True)

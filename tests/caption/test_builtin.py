@@ -217,5 +217,24 @@ def test_captions_of_rendered_clips_are_scored(tmp_path: Path) -> None:
     row = next(row for row in found if row["level"] == "sentence")
     assert row["without a false claim"] == f"{row['captions'] - 1} of {row['captions']}"
     assert "snow" in row["not true"][0] and "cat" in row["not true"][0]  # a kitten is a cat
-    clips = save_clips(tmp_path / "clips")
-    assert "no clips of which a world knows the truth" in refused("score-captions", clips, status=2)
+
+
+def test_a_captioner_doubts_what_a_clip_does_not_show(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    model, clips = trained
+    data = Path(shutil.copytree(clips, tmp_path / "clips"))
+    for file in data.glob("*.json"):
+        text = json.loads(file.read_text())["captions"]["sentence"][0]
+        file.write_text(json.dumps({"captions": {"sentence": [text]}}))
+    asked = ("score-captions", data, "--captioner", model, "--json")
+    row = json.loads(run(*asked).stdout)[0]
+    assert row["captions"] == 6 and row["doubted"] == []
+    (data / "red-left.json").write_text('["a green square moves left"]')
+    (data / "blue-right.json").write_text('["a blue square moves left"]')
+    row = json.loads(run(*asked).stdout)[0]
+    assert sorted(row["doubted"]) == [
+        "blue-right.mp4: 'left', expected 'right': a blue square moves left",
+        "red-left.mp4: 'green', expected 'red': a green square moves left",
+    ]
+    for file in data.glob("*.json"):
+        file.unlink()
+    assert "holds no captions to score" in refused(*asked, status=2)

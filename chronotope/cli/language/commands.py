@@ -131,17 +131,28 @@ def caption(data: Path, captioner: str, detail: str, workers: int, per_minute: f
     metavar="N",
     help="How many captions that are not true are printed, of each author and level.",
 )
+@option(
+    "--captioner",
+    default="builtin",
+    show_default=True,
+    metavar="NAME",
+    help="builtin, or a folder of `train captioner`; it says which words it doubts, of clips whose truth is not known.",
+)
 @JSON
-def score_captions(data: Path, show: int, as_json: bool) -> None:
-    """Say how true and how complete the captions of rendered clips are.
+def score_captions(data: Path, show: int, captioner: str, as_json: bool) -> None:
+    """Say how true and how complete the captions of clips are.
 
-    What a caption claims is compared with what the world rendered, by class of fact: `true` is the share of claims that
-    are true, `found` the share of facts that are claimed, each with an interval. Captions beside the clips and those of
-    `chronotope caption` are scored, each author alone.
+    Of rendered clips, what a caption claims is compared with what the world rendered, by class of fact: `true` is the
+    share of claims that are true, `found` the share of facts that are claimed, each with an interval. Of other clips,
+    the captioner says which words it doubts. Captions beside the clips and those of `chronotope caption` are scored,
+    each author alone.
     """
+    from chronotope.cli.language.captioners import BUILTIN, load_captioner
     from chronotope.cli.language.score import score_folder
+    from chronotope.generate.pipeline import find_model
 
-    found = [scored.facts(show) for scored in score_folder(data)]
+    folder = BUILTIN if captioner == "builtin" else captioner
+    found = [scored.facts(show) for scored in score_folder(data, lambda: load_captioner(find_model(folder)))]
     if as_json:
         echo(json.dumps(found, indent=1))
         return

@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from chronotope.caption.agreement import DOUBT, agreement
+from chronotope.caption.builtin import BuiltIn
 from chronotope.caption.expand import expand
 from chronotope.caption.parse import tokens_of
 from chronotope.caption.score import CaptionScore, score_caption, tally
 from chronotope.cli.terminal import say
-from chronotope.data.captions import captions_of
+from chronotope.data.captions import read_captions
 from chronotope.data.clips import Clip, read_datasets, scan_folder
 from chronotope.data.recaptions import Recaptions
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import identify
+from chronotope.media import video
+from chronotope.models.captioner import Memory
 from chronotope.storage import read_json
+from chronotope.train.texts import detail_of
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.facts import Fact
 from chronotope.worlds.world import World
 
-__all__ = ["Scored", "claims_of", "score_folder"]
+__all__ = ["Compared", "Scored", "claims_of", "score_folder"]
 
+Written = tuple[str, str, str]  # who wrote a caption, its level of detail, and its text
+OTHERS = 4  # clips with which each is compared
+MAX_SECONDS = 60.0  # of a clip that are looked at
 READ_AS = {"descriptive": "paragraph"}  # by what a full caption of a level is measured
 
 
@@ -61,42 +69,87 @@ class Scored:
         }
 
 
-def score_folder(data: Path) -> list[Scored]:
-    """Score the captions beside the clips of a rendered folder, and those that captioners wrote for them.
+@dataclass
+class Compared:
+    """The captions of one author at one level of detail that the captioner was asked about, and those it doubts."""
 
-    Raises UsageError for a folder of which no world knows the truth.
+    author: str
+    level: str
+    captions: int = 0
+    doubted: list[str] = field(default_factory=list)
+
+    def facts(self, shown: int) -> dict[str, Any]:
+        """Return what is printed."""
+        return {
+            "author": self.author,
+            "level": self.level,
+            "captions": self.captions,
+            "doubted by the captioner": f"{len(self.doubted)} of {self.captions}",
+            "doubted": self.doubted[:shown],
+        }
+
+
+def score_folder(data: Path, captioner: Callable[[], BuiltIn]) -> list[Scored | Compared]:
+    """Score the captions beside the clips of a folder, and those that captioners wrote for them.
+
+    Of rendered clips the truth is known; of all others the captioner, which is loaded only for them, says which words
+    it doubts. Raises UsageError for a folder without captions.
     """
     found: dict[tuple[str, str], Scored] = {}
-    worlds = _worlds(data)
-    recaptions = Recaptions(data, lambda sentence: say(f"note: {sentence}"))
-    unknown = 0
+    worlds, recaptions = _worlds(data), Recaptions(data, lambda sentence: say(f"note: {sentence}"))
+    others: list[tuple[Clip, list[Written]]] = []
     for clip in scan_folder(data).clips:
+        written = _written(clip, recaptions)
         world = next((world for base, world in worlds.items() if clip.path.resolve().is_relative_to(base)), None)
         truth = _truth(world, clip) if world else None
         if world is None or truth is None:
-            unknown += 1
+            others += [(clip, written)] if written else []
             continue
-        facts, wanted, captions = truth
-        written = [("beside the clip", level, text) for level, texts in captions.items() for text in texts]
-        sha256 = identify(clip.path, clip.file).sha256
-        for (file, detail), row in recaptions.rows.items():
-            if file == clip.file and row["sha256"] == sha256 and row["text"]:
-                written.append((_author(row["author"]), detail, row["text"]))
         for author, level, text in written:
-            if level == "story":
-                continue
-            score = score_caption(claims_of(world, text), facts, wanted.get(READ_AS.get(level, level), facts))
+            score = score_caption(claims_of(world, text), truth[0], truth[1].get(READ_AS.get(level, level), truth[0]))
             scored = found.setdefault((author, level), Scored(author, level))
             scored.scores.append(score)
             scored.words += len(text.split())
             scored.untrue += [] if score.true else [(clip.file, text, score)]
-    if not found:
-        raise UsageError(
-            f"{data} holds no clips of which a world knows the truth; render some: chronotope world stage --out FOLDER"
-        )
-    if unknown:
-        say(f"note: {unknown} clips are left out, because no world knows what they show")
+    if not found and not others:
+        raise UsageError(f"{data} holds no captions to score; write some: chronotope caption {data}")
+    return [*found.values(), *(compare_captions(others, captioner()) if others else ())]
+
+
+def compare_captions(clips: Sequence[tuple[Clip, list[Written]]], captioner: BuiltIn) -> list[Compared]:
+    """Ask a captioner which words of captions it doubts, by comparing each clip with a few others of the folder."""
+    if len(clips) == 1:
+        raise UsageError("agreement compares clips with one another, and this folder has one; add others")
+    say(
+        "note: no world knows what these clips show, so the captioner says which words it doubts; it knows its own data"
+    )
+    memories: dict[str, Memory] = {}
+    for clip, _ in clips:
+        content = video.read(clip.path, seconds=MAX_SECONDS, square_pixels=True)
+        memories[clip.file] = captioner.look(content.frames, content.fps)
+    found: dict[tuple[str, str], Compared] = {}
+    names = list(memories)
+    for place, (clip, written) in enumerate(clips):
+        near = [memories[names[(place + step) % len(names)]] for step in range(1, min(OTHERS, len(names) - 1) + 1)]
+        for author, level, text in written:
+            detail = detail_of(level) or "sentence"
+            how = agreement(captioner.network, captioner.tokenizer, memories[clip.file], near, detail, text)
+            compared = found.setdefault((author, level), Compared(author, level))
+            compared.captions += 1
+            if how.worst < DOUBT:
+                compared.doubted.append(f"{clip.file}: '{how.word}', expected '{how.instead}': {text}")
     return list(found.values())
+
+
+def _written(clip: Clip, recaptions: Recaptions) -> list[Written]:
+    """Return the captions beside a clip and those that captioners wrote for its present content."""
+    captions = read_captions(clip.path)
+    found = [("beside the clip", level, text) for level, texts in captions.items() for text in texts]
+    sha256 = identify(clip.path, clip.file).sha256
+    for (file, detail), row in recaptions.rows.items():
+        if file == clip.file and row["sha256"] == sha256 and row["text"]:
+            found.append((_author(row["author"]), detail, row["text"]))
+    return [written for written in found if written[1] != "story"]
 
 
 def claims_of(world: World, text: str) -> frozenset[Fact]:
@@ -129,12 +182,11 @@ def _worlds(data: Path) -> dict[Path, World]:
     return found
 
 
-def _truth(world: World, clip: Clip) -> tuple[frozenset[Fact], dict[str, frozenset[Fact]], Mapping[str, Any]] | None:
-    """Return the facts of a clip, those that a full caption of each level has, and the captions beside the clip."""
+def _truth(world: World, clip: Clip) -> tuple[frozenset[Fact], dict[str, frozenset[Fact]]] | None:
+    """Return the facts of a clip and those that a full caption of each level has; None where the world does not say."""
     try:
         record = read_json(clip.path.with_suffix(".json"))
         spec = world.read_spec(record["spec"])
-        captions = captions_of(record, str(clip.path))
     except (FileProblem, KeyError, TypeError):
         return None
     facts = world.facts(spec)
@@ -144,7 +196,7 @@ def _truth(world: World, clip: Clip) -> tuple[frozenset[Fact], dict[str, frozens
     for level, texts in world.captions(spec, 8).items():
         if level != "story":
             wanted[level] = facts & frozenset().union(*map(world.read_facts, texts))
-    return facts, wanted, captions
+    return facts, wanted
 
 
 def _author(author: Mapping[str, Any]) -> str:
