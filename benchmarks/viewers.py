@@ -24,7 +24,7 @@ from chronotope.evaluate.make import check_file, maker, one_by_one
 from chronotope.evaluate.suite import make_suite
 from chronotope.generate.pipeline import Generator, find_model
 from chronotope.media import picture, video
-from chronotope.metrics.statistics import Rate
+from chronotope.metrics.statistics import Rate, cohen_kappa
 from chronotope.storage import read_json
 from chronotope.worlds.case import Case
 
@@ -81,10 +81,8 @@ def make(model: str, out: Path) -> None:
 
 def agreement(one: Sequence[bool], other: Sequence[bool]) -> tuple[Rate, float]:
     """Return how often two verdicts agree, and Cohen's kappa: the agreement beyond that expected by chance."""
-    first, second = np.array(one, bool), np.array(other, bool)
-    share = float((first == second).mean())
-    chance = float(first.mean() * second.mean() + (1 - first.mean()) * (1 - second.mean()))
-    return Rate(int((first == second).sum()), len(first)), (share - chance) / (1 - chance)
+    same = sum(a == b for a, b in zip(one, other, strict=True))
+    return Rate(same, len(one)), cohen_kappa(one, other)
 
 
 def report(rows: Sequence[dict[str, Any]], checks: Sequence[bool]) -> str:

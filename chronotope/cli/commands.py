@@ -34,7 +34,7 @@ from chronotope.processes import MAX_WORKERS
 __all__ = ["chronotope", "main"]
 
 STAGES = {
-    "make a dataset": ["world", "caption", "score-captions", "encode"],
+    "make a dataset": ["world", "caption", "review", "score-captions", "encode"],
     "train": ["train"],
     "use": ["generate", "expand", "reconstruct"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
@@ -194,6 +194,7 @@ def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
 
 
 chronotope.add_command(language.caption)
+chronotope.add_command(language.review)
 chronotope.add_command(language.score_captions)
 
 

@@ -42,7 +42,9 @@ _BESIDE = frozenset(
     ".json .jsonl .txt .npz .npy .csv .tsv .md .toml .yaml .yml .srt .vtt .html .log .lock .parquet".split()
 )
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
-_OUR_TABLES = ("manifest.jsonl", "log.jsonl", "ledger.jsonl", "plan.jsonl", "quarantine.jsonl", "recaptions.jsonl")
+_OUR_TABLES = tuple(
+    f"{name}.jsonl" for name in ("manifest", "log", "ledger", "plan", "quarantine", "recaptions", "reviews")
+)
 _OURS = ("dataset.json", "latents.json", "model.json", "report.json")
 # Files of folders that this program fills with something else.
 _NO_CLIPS = {"latents.json": "latents", "model.json": "a model"} | {

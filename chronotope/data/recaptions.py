@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.data.captions import Captions
+from chronotope.data.reviews import Reviews
 from chronotope.jsonl import append_jsonl
 from chronotope.manifest import read_manifest, seal
 
@@ -25,6 +26,7 @@ class Recaptions:
 
     def __init__(self, folder: Path, note: Callable[[str], None] = lambda _: None) -> None:
         self.path = folder / RECAPTIONS
+        self.reviews = Reviews(folder, note)
         self.rows: dict[tuple[str, str], dict[str, Any]] = {}  # by file and asked detail; a later line replaces
         for row in read_manifest(self.path, note) if self.path.is_file() else []:
             if _is_row(row):
@@ -33,9 +35,10 @@ class Recaptions:
                 note(f"{self.path} holds a line that is none of this program's")
 
     def texts(self, file: str, sha256: str) -> tuple[str, ...]:
-        """Return the captions written for a clip of this content."""
+        """Return the captions written for a clip of this content, as their reviewers left them."""
         rows = [row for (name, _), row in self.rows.items() if name == file and row["sha256"] == sha256]
-        return tuple(row["text"] for row in rows if row["text"])
+        texts = (self.reviews.text_for(file, sha256, row["detail"], row["text"]) for row in rows if row["text"])
+        return tuple(dict.fromkeys(text for text in texts if text))
 
     def merged(self, captions: Captions, file: str, sha256: str) -> Captions:
         """Return the captions beside a clip, and the written ones as a level of their own."""

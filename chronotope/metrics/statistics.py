@@ -24,9 +24,11 @@ __all__ = [
     "Trend",
     "bootstrap",
     "clustered",
+    "cohen_kappa",
     "design_effect",
     "holm",
     "mcnemar",
+    "sample_for",
     "sign_flip",
     "specs_needed",
     "survival",
@@ -185,6 +187,22 @@ def sign_flip(differences: Sequence[float], clusters: Sequence[Hashable], flips:
         signs = rng.integers(0, 2, (1000, len(values))) * 2 - 1
         extreme += int((np.abs(signs @ values) >= observed).sum())
     return (extreme + 1) / (rounds * 1000 + 1)
+
+
+def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
+    """Return by how much two raters agree beyond chance (Cohen 1960); NaN where chance alone makes them agree."""
+    one, two = list(first), list(second)
+    if len(one) != len(two) or not one:
+        raise ValueError(f"two raters rate the same items, at least one: got {len(one)} and {len(two)} ratings")
+    agreed = sum(a == b for a, b in zip(one, two, strict=True)) / len(one)
+    chance = sum(one.count(rating) * two.count(rating) for rating in {*one, *two}) / len(one) ** 2
+    return (agreed - chance) / (1 - chance) if chance < 1 else math.nan
+
+
+def sample_for(half_width: float, population: int, z: float = NORMAL_95) -> int:
+    """Return how many of a finite population show a share, of any size, within `half_width` (Cochran 1977)."""
+    endless = z**2 / (4 * half_width**2)
+    return math.ceil(endless / (1 + (endless - 1) / population)) if population else 0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from chronotope.cli.terminal import FILE, JSON, MODEL, Command, Number, echo, option, say, visible
+from chronotope.cli.terminal import FILE, JSON, MODEL, SEEDS, Command, Number, echo, option, say, visible
 from chronotope.cli.terminal import show as show_facts
 from chronotope.errors import LEFT_OUT
 
-__all__ = ["caption", "expand", "score_captions"]
+__all__ = ["caption", "expand", "review", "score_captions"]
 
 
 @click.command(
@@ -158,3 +158,50 @@ def score_captions(data: Path, show: int, captioner: str, as_json: bool) -> None
         return
     for facts in found:
         show_facts(facts, False)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    chronotope review data/holiday --as ada
+    chronotope review data/holiday --as ben --sample 200
+    chronotope review data/holiday --summary
+    """,
+)
+@click.argument("data", type=FILE, metavar="DATA")
+@option("--as", "reviewer", default="", metavar="NAME", help="Who judges; every verdict bears the name.")
+@option("--sample", type=click.IntRange(min=1), metavar="N", help="Judge N captions, drawn at random.  [default: all]")
+@option("--seed", type=SEEDS, default=0, show_default=True, metavar="N", help="Seed of the order and the sample.")
+@option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="Port of the page.  [default: one that is free]",
+)
+@option("--summary", is_flag=True, help="Print the verdicts so far, and how far reviewers agree, and stop.")
+@JSON
+def review(data: Path, reviewer: str, sample: int | None, seed: int, port: int, summary: bool, as_json: bool) -> None:
+    """Judge the captions that a captioner wrote, on a page of this machine alone.
+
+    Each clip is shown with its caption: keep it, mend it or reject it. Nothing is overwritten: verdicts go into
+    reviews.jsonl with the name of their author, and the last one on a caption decides what `encode` takes. Two
+    reviewers with the same --seed and --sample judge the same captions and do not see each other's verdicts; --summary
+    says how far they agree. Ctrl-C ends.
+    """
+    from chronotope.cli.language.review import open_page, reviewed
+    from chronotope.storage import locked
+
+    if summary:
+        show_facts(reviewed(data).facts(), as_json)
+        return
+    if not reviewer.strip():
+        raise click.UsageError("say who judges, for example: --as ada")
+    with locked(data), open_page(data, reviewer, sample, seed, port) as page:
+        say(f"{len(page.items)} captions; open this page, and press Ctrl-C when you are done:")
+        echo(page.address)
+        try:
+            page.serve_forever()
+        except KeyboardInterrupt:
+            say("")
+    show_facts(reviewed(data).facts(), as_json)

@@ -1,0 +1,91 @@
+"""What people think of captions that a captioner wrote: `reviews.jsonl`, a sealed line a verdict.
+
+Captions are never overwritten: a verdict is of one text about one content, and says who gave it. The last verdict on a
+text decides: it is kept, used as mended, or not used.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from chronotope.errors import UsageError
+from chronotope.jsonl import append_jsonl
+from chronotope.manifest import read_manifest, seal
+from chronotope.metrics.statistics import cohen_kappa
+
+__all__ = ["REVIEWS", "VERDICTS", "Reviews", "Verdict"]
+
+REVIEWS = "reviews.jsonl"
+Verdict = Literal["keep", "mend", "reject"]
+VERDICTS: tuple[Verdict, ...] = ("keep", "mend", "reject")
+MAX_CHARACTERS = 5000  # of a mended text
+
+_Key = tuple[str, str, str, str]  # file, hash of its content, level of detail, text
+
+
+class Reviews:
+    """The verdicts of a folder. A damaged line is left out, and named to `note`."""
+
+    def __init__(self, folder: Path, note: Callable[[str], None] = lambda _: None) -> None:
+        self.path = folder / REVIEWS
+        self.by_text: dict[_Key, dict[str, Mapping[str, Any]]] = defaultdict(dict)  # the last verdict of each reviewer
+        for row in read_manifest(self.path, note) if self.path.is_file() else []:
+            if _is_row(row):
+                self._take(row)
+            else:
+                note(f"{self.path} holds a line that is none of this program's")
+
+    def _take(self, row: Mapping[str, Any]) -> None:
+        verdicts = self.by_text[row["file"], row["sha256"], row["detail"], row["text"]]
+        verdicts.pop(row["reviewer"], None)  # so that the last one stands last
+        verdicts[row["reviewer"]] = row
+
+    def text_for(self, file: str, sha256: str, detail: str, text: str) -> str:
+        """Return the text that is used in place of a caption, by the last verdict on it; empty where it is rejected."""
+        verdicts = self.by_text.get((file, sha256, detail, text))
+        if not verdicts:
+            return text
+        last = list(verdicts.values())[-1]
+        return {"keep": text, "mend": str(last["mended"]), "reject": ""}[last["verdict"]]
+
+    def add(self, caption: Mapping[str, Any], verdict: Verdict, reviewer: str, mended: str = "") -> Mapping[str, Any]:
+        """Append a verdict on a row of `Recaptions`; it is on disk when this returns."""
+        text, reviewer = " ".join(mended.split()), " ".join(reviewer.split())
+        if verdict not in VERDICTS:
+            raise UsageError(f"a verdict is one of {', '.join(VERDICTS)}, got '{verdict}'")
+        if not reviewer or len(reviewer) > 80:
+            raise UsageError("a verdict needs the name of its reviewer, of at most 80 characters")
+        if (verdict == "mend") != bool(text) or len(text) > MAX_CHARACTERS:
+            raise UsageError(f"a mended caption, and no other, has a text of 1 to {MAX_CHARACTERS} characters")
+        facts = {name: caption[name] for name in ("file", "sha256", "detail", "text")}
+        row = seal({**facts, "verdict": verdict, "mended": text, "reviewer": reviewer})
+        append_jsonl(self.path, row)
+        self._take(row)
+        return row
+
+    def rows(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the last verdict of every reviewer on every text."""
+        for verdicts in self.by_text.values():
+            yield from verdicts.values()
+
+    def agreements(self) -> dict[str, tuple[int, float]]:
+        """Return, for every two reviewers, how many texts both have judged, and their kappa on keeping them as is."""
+        both: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
+        for verdicts in self.by_text.values():
+            names = sorted(verdicts)
+            for place, one in enumerate(names):
+                for two in names[place + 1 :]:
+                    pair = tuple(verdicts[name]["verdict"] == "keep" for name in (one, two))
+                    both[f"{one} and {two}"].append((pair[0], pair[1]))
+        return {
+            names: (len(pairs), cohen_kappa([one for one, _ in pairs], [two for _, two in pairs]))
+            for names, pairs in both.items()
+        }
+
+
+def _is_row(row: Mapping[str, Any]) -> bool:
+    names = ("file", "sha256", "detail", "text", "verdict", "mended", "reviewer")
+    return all(isinstance(row.get(name), str) for name in names) and row["verdict"] in VERDICTS

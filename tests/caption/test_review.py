@@ -1,0 +1,177 @@
+"""Captions judged by people: a real server, its page, its verdicts, and what becomes of them."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import math
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chronotope.cli.language.review import Page, open_page
+from chronotope.data.latents import LatentDataset
+from chronotope.data.recaptions import WRITTEN, Recaptions
+from chronotope.data.reviews import REVIEWS
+from chronotope.manifest import identify
+from chronotope.metrics.statistics import cohen_kappa, sample_for
+from tests.cli.models import answer, refused, run, save_clips, save_run
+
+AUTHOR = {"kind": "endpoint", "model": "m"}
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """Four clips with captions by a captioner, one of them about a content that is there no more."""
+    folder = save_clips(tmp_path / "clips")
+    written = Recaptions(folder)
+    for name in ("0.mp4", "1.mp4", "2.mp4"):
+        sha256 = identify(folder / name, name).sha256
+        written.add(name, sha256, "sentence", AUTHOR, f"caption <b>of</b> {name}")
+    written.add("still.png", "0" * 64, "sentence", AUTHOR, "of an older picture")
+    return folder
+
+
+@pytest.fixture
+def page(clips: Path) -> Iterator[Page]:
+    with open_page(clips, "ada") as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def ask(
+    page: Page, path: str, body: object = None, host: str | None = None, origin: str | None = None, token: bool = True
+) -> tuple[int, dict[str, str], bytes]:
+    """Send one request as a browser would; return status, headers and body."""
+    parts = urlsplit(page.address)
+    connection = http.client.HTTPConnection("127.0.0.1", parts.port or 0, timeout=20)
+    headers = {"Host": host or parts.netloc} | ({"Origin": origin} if origin else {})
+    data = None if body is None else json.dumps(body) if not isinstance(body, str) else body
+    connection.request("GET" if body is None else "POST", (parts.path if token else "/") + path, data, headers)
+    response = connection.getresponse()
+    found = response.status, dict(response.getheaders()), response.read()
+    connection.close()
+    return found
+
+
+def judge(page: Page, file: str, verdict: str, mended: str = "") -> int:
+    item = next(number for number, item in enumerate(page.items) if item["file"] == file)
+    return ask(page, "verdict", {"item": item, "verdict": verdict, "mended": mended})[0]
+
+
+def test_verdicts_decide_what_is_encoded(page: Page, clips: Path, tmp_path: Path) -> None:
+    before = {path.name: path.read_bytes() for path in clips.iterdir() if path.is_file()}
+    assert judge(page, "0.mp4", "keep") == 200
+    assert judge(page, "1.mp4", "mend", "a  better\ncaption") == 200
+    assert judge(page, "2.mp4", "reject") == 200
+    after = {path.name: path.read_bytes() for path in clips.iterdir() if path.name in before}
+    assert after == before  # nothing is overwritten
+    model = save_run(tmp_path / "model")
+    encode = ("encode", clips, "--model", model, "--out", tmp_path / "lat")
+    assert run(*encode).exit_code == 0
+    levels = {clip.key: clip.captions.get(WRITTEN) for clip in LatentDataset([tmp_path / "lat"]).clips}
+    assert levels == {
+        "clips/0": ["caption <b>of</b> 0.mp4"], "clips/1": ["a better caption"], "clips/2": None, "clips/still": None,
+    }  # fmt: skip
+    assert judge(page, "2.mp4", "keep") == 200  # on second thoughts
+    assert "1 with new captions" in run(*encode).stderr
+    facts = answer("review", clips, "--summary")
+    assert (facts["judged"], facts["keep"], facts["mend"], facts["reject"]) == (3, 2, 1, 0)
+    rows = [json.loads(line) for line in (clips / REVIEWS).read_text().splitlines()]
+    assert len(rows) == 4 and {row["reviewer"] for row in rows} == {"ada"}
+    assert "nothing is wrong" in run("check", clips).stdout or "not used" in run("check", clips).output
+
+
+def test_the_page_holds_captions_as_text_and_shows_clips(page: Page) -> None:
+    status, headers, body = ask(page, "")
+    assert status == 200 and headers["Content-Security-Policy"].startswith("default-src 'none'")
+    text = body.decode()
+    assert "<b>of</b>" not in text and "of an older picture" not in text
+    shown = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    assert {item["text"] for item in shown} == {f"caption <b>of</b> {name}.mp4" for name in range(3)}
+    assert all(item["beside"] for item in shown)
+    for number in range(3):
+        status, headers, body = ask(page, f"clip/{number}.webp")
+        picture = Image.open(io.BytesIO(body))
+        assert status == 200 and headers["Content-Type"] == "image/webp"
+        assert picture.n_frames == 9 and picture.size == (32, 32)  # type: ignore[attr-defined]
+        assert np.asarray(picture.convert("RGB"))[14, 6, 0] > 200  # the red square at the left
+
+
+def test_requests_from_elsewhere_are_refused(page: Page, clips: Path) -> None:
+    verdict = {"item": 0, "verdict": "reject"}
+    assert ask(page, "", token=False)[0] == 403
+    assert ask(page, "", host="evil.example")[0] == 403
+    assert ask(page, "verdict", verdict, origin="http://evil.example")[0] == 403
+    assert ask(page, "verdict", verdict, token=False)[0] == 403
+    assert not (clips / REVIEWS).exists()
+    for path in ("clip/9.webp", "clip/-1.webp", "clip/../0.webp", "clip/0.mp4", "../clips/0.txt", "nothing"):
+        assert ask(page, path)[0] == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "", "{", "[]", "[" * 3000, {"item": 0}, {"item": 99, "verdict": "keep"}, {"item": -1, "verdict": "keep"},
+        {"item": True, "verdict": "keep"}, {"item": 0, "verdict": "love"}, {"item": 0, "verdict": "mend"},
+        {"item": 0, "verdict": "mend", "mended": " "}, {"item": 0, "verdict": "keep", "mended": "x"},
+        {"item": 0, "verdict": "mend", "mended": "x" * 5001}, {"item": 0, "verdict": "mend", "mended": 3},
+        "x" * 70_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_verdict_is_refused(page: Page, clips: Path, body: object) -> None:
+    status, _, said = ask(page, "verdict", body)
+    assert status == 400 and said
+    assert not (clips / REVIEWS).exists()
+
+
+def test_reviewers_judge_the_same_sample_and_do_not_see_each_other(page: Page, clips: Path) -> None:
+    assert judge(page, "0.mp4", "keep") == 200 and judge(page, "1.mp4", "reject") == 200
+    with open_page(clips, "ben", sample=2, seed=5) as other, open_page(clips, "cleo", sample=2, seed=5) as third:
+        assert [item["file"] for item in other.items] == [item["file"] for item in third.items]
+        assert len(other.items) == 2 and all(not item["verdict"] for item in other.items)
+    with open_page(clips, "ben") as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        assert judge(other, "0.mp4", "keep") == 200 and judge(other, "1.mp4", "keep") == 200
+        other.shutdown()
+    facts = answer("review", clips, "--summary")
+    assert facts["reviewers"] == {"ada and ben": "kappa 0.00 on 2 captions"}
+    with open_page(clips, "ada") as again:  # own verdicts are shown again
+        assert {item["file"]: item["verdict"] for item in again.items} == {
+            "0.mp4": "keep", "1.mp4": "reject", "2.mp4": "",
+        }  # fmt: skip
+
+
+def test_damage_and_wrong_use_are_said(clips: Path, page: Page, tmp_path: Path) -> None:
+    judge(page, "0.mp4", "reject")
+    path = clips / REVIEWS
+    path.write_text(path.read_text().replace("reject", "keep"))
+    assert "was changed or damaged" in run("check", clips).stderr
+    assert "say who judges" in run("review", clips).stderr
+    (tmp_path / "none").mkdir()
+    save_clips(tmp_path / "none" / "clips")
+    assert "holds no captions to judge" in refused("review", tmp_path / "none", "--as", "ada", status=2)
+
+
+def test_kappa_and_sample_sizes() -> None:
+    assert cohen_kappa("yynn", "yynn") == 1
+    assert cohen_kappa("yynn", "ynyn") == 0
+    # Cohen's own example: 20 and 15 agreed of 50, by chance 25
+    one, two = "y" * 25 + "n" * 25, "y" * 20 + "n" * 5 + "y" * 10 + "n" * 15
+    assert cohen_kappa(one, two) == pytest.approx(0.4)
+    assert math.isnan(cohen_kappa("yy", "yy"))
+    with pytest.raises(ValueError, match="rate the same items"):
+        cohen_kappa("y", "yy")
+    assert (sample_for(0.05, 10**9), sample_for(0.05, 1000), sample_for(0.05, 3), sample_for(0.05, 0)) == (
+        385,
+        278,
+        3,
+        0,
+    )
