@@ -53,6 +53,7 @@ def main() -> None:
     torch.set_num_threads(1)
     captioner = load_captioner(find_model(options.model))
     table: dict[str, Any] = {"model": options.model, "clips of a set": options.count, "sets": {}}
+    paragraphs: list[CaptionScore] = []
     true: list[tuple[Spec, Memory]] = []
     for name, (scope, split) in SETS.items():
         specs = [STAGE.sample(options.seed + k, STAGE.scope(scope), split) for k in range(options.count)]
@@ -60,19 +61,23 @@ def main() -> None:
         table["sets"][name] = {}
         for detail in DETAILS:
             captioner.detail = detail
-            found = describe(captioner, specs, clips)
+            found, scores = describe(captioner, specs, clips)
             table["sets"][name][detail] = found
+            paragraphs += scores if detail == "paragraph" else []
             say(f"{name:12} {detail:10} {found}")
         if split == "heldout":
             true += [(spec, captioner.look(frames, spec.fps)) for spec, frames in zip(specs, clips, strict=True)]
+    table["bias"] = bias(paragraphs)
     table["agreement"] = detection(captioner, true)
     for name, rate in table["agreement"].items():
         say(f"{name:12} {rate}")
     write_json(options.out, table)
 
 
-def describe(captioner: BuiltIn, specs: Sequence[Spec], clips: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Caption every clip; return rates by class, and what it took."""
+def describe(
+    captioner: BuiltIn, specs: Sequence[Spec], clips: Sequence[np.ndarray]
+) -> tuple[dict[str, Any], list[CaptionScore]]:
+    """Caption every clip; return rates by class and what it took, and the scores."""
     scores: list[CaptionScore] = []
     failed, started = 0, time.process_time()
     texts = []
@@ -94,13 +99,30 @@ def describe(captioner: BuiltIn, specs: Sequence[Spec], clips: Sequence[np.ndarr
     wrong = [
         f"{text} | {', '.join(map(str, sorted(s.wrong)))}" for text, s in zip(texts, scores, strict=True) if s.wrong
     ]
-    return {
+    rates = {
         "without a false claim": str(Rate(sum(score.true for score in scores), len(scores))),
         "no caption": failed,
         "clips a second": round(len(clips) / seconds, 2),
         "classes": classes,
         "first that are not true": wrong[:5],
     }
+    return rates, scores
+
+
+def bias(scores: Sequence[CaptionScore]) -> dict[str, dict[str, list[int]]]:
+    """Return how often each thing, colour, place and motion is claimed, and how often it is true."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for kind in ("object", "colour", "size", "motion", "interaction", "place"):
+        counts: dict[str, list[int]] = {}
+        for score in scores:
+            for place, facts in ((0, score.right | score.wrong), (1, score.right | score.missing)):
+                for fact in facts:
+                    if fact.kind == kind:
+                        word = fact.name if kind == "object" else f"{fact.what} {fact.other}".strip()
+                        word = fact.what if kind == "interaction" else word
+                        counts.setdefault(word, [0, 0])[place] += 1
+        found[kind] = dict(sorted(counts.items()))
+    return found
 
 
 def injected(text: str, spec: Spec, rng: np.random.Generator) -> Iterator[tuple[str, str]]:

@@ -227,6 +227,47 @@ def _accepted_by_viewers() -> str:
     return f"| 200 of its scenes: a viewer accepts the video (two viewers) | {'; '.join(shares)} | | `python -m benchmarks.viewers` |"
 
 
+def captions() -> str:
+    """Return the table of what captions of the shipped captioner claim, by class of fact and set of clips."""
+    found = _kept("captions")["sets"]
+    head = ["| class of fact |", "|---|"]
+    for name in found:
+        head = [head[0] + f" {name}: true | found |", head[1] + "---|---|"]
+    lines = []
+    for kind in next(iter(found.values()))["paragraph"]["classes"]:
+        line = f"| {kind} |"
+        for details in found.values():
+            rates = details["paragraph"]["classes"].get(kind, {"true": "", "found": ""})
+            line += f" {rates['true'] or '-'} | {rates['found'] or '-'} |"
+        lines.append(line)
+    whole = "| **captions without a false claim** |"
+    for details in found.values():
+        whole += f" {details['paragraph']['without a false claim']} | |"
+    return "\n".join([*head, *lines, whole])
+
+
+def doubts() -> str:
+    """Return the table of the injected errors that the captioner doubts."""
+    found = _kept("captions")["agreement"]
+    rows = [
+        f"| {'none: the caption is true' if name == 'true' else name} | {rate} |"
+        for name, rate in found.items()
+        if name != "threshold"
+    ]
+    return "\n".join(["| injected error | doubted |", "|---|---|", *rows])
+
+
+def bias() -> str:
+    """Return, by kind of fact, what the captioner says most too often and most too seldom."""
+    rows = ["| kind | said too often | said too seldom |", "|---|---|---|"]
+    for kind, counts in _kept("captions")["bias"].items():
+        ratios = sorted(counts.items(), key=lambda item: item[1][0] / max(1, item[1][1]))
+        often = ", ".join(f"{name} ({said} for {true})" for name, (said, true) in reversed(ratios[-3:]) if said > true)
+        seldom = ", ".join(f"{name} ({said} for {true})" for name, (said, true) in ratios[:3] if said < true)
+        rows.append(f"| {kind} | {often or 'nothing'} | {seldom or 'nothing'} |")
+    return "\n".join(rows)
+
+
 def _kept(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((ROOT / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
     return found
