@@ -12,15 +12,17 @@ from chronotope import checkpoint
 from chronotope.cli.analysis import folder_of_videos
 from chronotope.cli.terminal import echo, progress, say, visible
 from chronotope.data.audit import Finding, audit_dataset, audit_latents
+from chronotope.data.latents import fingerprint, read_header
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.judge import content_of
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.page.html import is_page
 from chronotope.evaluate.report import read_report
-from chronotope.generate.pipeline import Generator, find_model
+from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
 from chronotope.jsonl import read_jsonl
 from chronotope.sealed import unsealed
 from chronotope.storage import file_sha256
+from chronotope.train.same_run import strange_checkpoints
 
 __all__ = ["check", "say_problems_of_report"]
 
@@ -140,8 +142,23 @@ def _audit_run(folder: Path) -> Iterator[Finding]:
             Generator.load(folder)
         except ChronotopeError as problem:
             yield Finding(str(problem))
+    yield from _audit_encodings(folder)
     for latents in sorted(folder.glob("latents/*/latents.json")):
         yield from audit_latents(latents.parent)
+
+
+def _audit_encodings(folder: Path) -> Iterator[Finding]:
+    """Compare the autoencoder of a run with that of its latents and of its transformer's checkpoints."""
+    with contextlib.suppress(ChronotopeError):  # said of each file on its own
+        present = fingerprint(load_autoencoder(folder))
+        for path in sorted(folder.glob("latents/*/latents.json")):
+            if (found := read_header(path.parent)["autoencoder"]) != present:
+                what = f"{path.parent} was encoded by autoencoder {found}, and {folder / 'autoencoder'} is {present}"
+                yield Finding(what, "training encodes the clips again, as does `chronotope encode`")
+        for saved in checkpoint.checkpoints(folder / "dit"):
+            if (found := checkpoint.read_description(saved).get("autoencoder")) != present:
+                what = f"{saved} is of a transformer on autoencoder {found}, and {folder / 'autoencoder'} is {present}"
+                yield Finding(what, "restore the autoencoder, or train the transformer again with another --out")
 
 
 def _audit_part(folder: Path) -> Iterator[Finding]:
@@ -154,6 +171,8 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
     else:
         yield Finding(f"{folder} has not finished training", again, serious=False)
     yield from _audit_model_of_run(folder)
+    for sentence in strange_checkpoints(folder):
+        yield Finding(sentence, "delete the files that were copied here from another run, or restore those of this one")
     for saved in checkpoint.checkpoints(folder):
         try:
             checkpoint.load_state(saved)

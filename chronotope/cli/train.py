@@ -19,13 +19,14 @@ from chronotope import checkpoint
 from chronotope.cli.interrupt import stoppable
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.use import device, say_unsealed
-from chronotope.config import override, to_dict
+from chronotope.config import override
 from chronotope.data.audit import audit_freshness, audit_header
 from chronotope.data.clips import check_outside, find_clips
 from chronotope.data.encode import Encoded, encode_dataset, find_worlds
 from chronotope.data.latents import LatentDataset, fingerprint, read_header, read_index
 from chronotope.data.record import changes_in_data, data_of_clips, data_of_latents
 from chronotope.errors import FileProblem, UsageError
+from chronotope.flow.path import FlowConfig
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder, model_description
 from chronotope.geometry import Geometry
 from chronotope.media import video
@@ -40,6 +41,7 @@ from chronotope.storage import locked, read_json, remove_partials
 from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import Sampler, check_compatible, check_latents, train_dit
+from chronotope.train.same_run import changes_in_settings, check_same_run
 
 RUN_FILES = ("config.toml", "log.jsonl", "quarantine.jsonl", "model.json", "model.safetensors")  # beside checkpoints
 Run = TypeVar("Run", AutoencoderRun, DiTRun)
@@ -85,6 +87,8 @@ def dit_config(preset: str, seed: int | None, settings: Sequence[str]) -> DiTRun
     """Return the transformer's run of a preset, changed by a seed and by `--set` settings."""
     run = _with_settings(_preset(preset).dit, seed, settings)
     width, height, most = run.defaults.width, run.defaults.height, run.train.max_sample_tokens
+    if run.flow.deviation != FlowConfig().deviation:
+        raise UsageError("flow.deviation is measured on the latents when a training begins; leave it out")
     if (tokens := run.geometry.num_tokens(1, height, width)) > most:
         say(
             f"note: a slice of {width}x{height} has {tokens} tokens, more than train.max_sample_tokens={most}, so "
@@ -402,6 +406,7 @@ def _train(
             f"{run} holds a model of {done} steps and no checkpoint from which it could go on; restore "
             f"{run / 'checkpoints'}, or start from the model with --from {run.parent} and another --out"
         )
+    check_same_run(run, config)
     if step and join_ranks().first:
         _say_resumed(run, config, step, done)
     try:
@@ -422,7 +427,7 @@ def _train(
 def _say_finished(run: Path, config: Any, done: int, data: list[dict[str, Any]]) -> None:
     """Say that a training is finished, and which settings and data of now are not used."""
     say(f"{run} is trained already ({done} steps); to train on: --set train.steps={2 * done}")
-    for change in _changes(run, config):
+    for change in changes_in_settings(run, config):
         say(f"note: not used: {change}")
     for sentence in changes_in_data(run, data, finished=True):
         say(sentence)
@@ -435,7 +440,7 @@ def _say_resumed(run: Path, config: Any, step: int, done: int) -> None:
         say(f"note: {run / 'model.json'} is a model of {done} steps; this training, of {step}, will replace it")
     for sentence in unsealed(run / "checkpoints" / f"{step:07d}" / "state.json"):
         say(f"note: {sentence}")
-    for change in _changes(run, config):
+    for change in changes_in_settings(run, config):
         say(f"note: {change}")
 
 
@@ -455,37 +460,3 @@ def _finished_steps(run: Path) -> int:
         say(f"note: {problem}; it is made again from the last checkpoint")
         return 0
     return int(training.get("run", {}).get("train", {}).get("steps", 0))
-
-
-def _changes(run: Path, config: Any) -> list[str]:
-    """Name the settings that differ from those of the newest checkpoint, or of the finished model."""
-    old = _settings_of(run)
-    if old is None:
-        return [
-            f"{run / 'config.toml'} is missing or damaged, so nothing tells whether the settings are those of before"
-        ]
-    new = _flat(to_dict(config))
-    measured = {"model.vocabulary_size", "flow.deviation"}  # taken from the captions and latents when the run began
-    compared = [name for name in new if name in old and name not in measured]
-    return [f"{name} was {old[name]} and is now {new[name]}" for name in compared if old[name] != new[name]]
-
-
-def _settings_of(run: Path) -> dict[str, Any] | None:
-    """Return the settings that a run had last, by its checkpoint, or by config.toml where an older version wrote it."""
-    latest = checkpoint.latest_checkpoint(run)
-    if latest and (settings := checkpoint.read_description(latest).get("settings")):
-        return _flat(settings)
-    with contextlib.suppress(FileProblem, AttributeError):
-        if settings := checkpoint.read_description(run).get("training", {}).get("run"):
-            return _flat(settings)
-    with contextlib.suppress(OSError, ValueError):
-        return _flat(tomllib.loads((run / "config.toml").read_text(encoding="utf-8")))
-    return None
-
-
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one, with dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in table.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
