@@ -21,7 +21,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
 from chronotope.media.display import FrameMemory, FullError, OtherSizeError, Reading
 from chronotope.media.files import check_readable, reason
-from chronotope.media.frames import Number, measure_rate
+from chronotope.media.frames import Number, constant_rate, measure_rate
 from chronotope.media.picture import Frame, fit, resize, sidecar, write_image
 from chronotope.media.pool import ask
 from chronotope.media.writer import VIDEO_FORMATS, VideoWriter, write
@@ -99,6 +99,22 @@ class VideoInfo:
     pixel_aspect: float  # width / height of one pixel
     metadata: dict[str, str]
     remarks: Sequence[str] = ()  # what players show and `read` does not
+    skipped_frames: int = 0  # that are too short to be seen at `constant_fps`
+
+    @property
+    def constant_fps(self) -> float:
+        """The constant rate at which a video of varying rate is read, so that times are true."""
+        return constant_rate(self.fps)
+
+    @property
+    def skipped(self) -> str:
+        """What is to be said of frames that are not seen at the constant rate; "" where all are."""
+        if not self.skipped_frames:
+            return ""
+        return (
+            f"{self.skipped_frames} of its {self.num_frames} frames are too short to be seen at {self.constant_fps:g} "
+            "frames a second, and are not used"
+        )
 
     @property
     def square_size(self) -> tuple[int, int]:
