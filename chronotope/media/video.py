@@ -34,6 +34,7 @@ __all__ = [
     "VideoInfo",
     "VideoWriter",
     "fit",
+    "has_other_sidecar",
     "most_read_bytes",
     "probe",
     "read",
@@ -41,6 +42,7 @@ __all__ = [
     "read_origin",
     "read_tags",
     "resize",
+    "sidecar",
     "stream",
     "write",
     "write_image",
@@ -256,9 +258,22 @@ def read_origin(path: str | Path) -> dict[str, Any] | None:
     beside = _settings(_sidecar_text(sidecar(path)))
     if tags is None or beside is None:
         return tags if beside is None else beside
+    return beside if _agree(tags, beside) else tags
+
+
+def has_other_sidecar(path: str | Path) -> bool:
+    """Return whether the JSON file beside a file is there and is not of it, as its tags tell."""
+    path = as_path("path", path)
+    text = _sidecar_text(sidecar(path))
+    if not text:
+        return False
+    tags, beside = read_tags(path), _settings(text)
+    return tags is not None and (beside is None or not _agree(tags, beside))
+
+
+def _agree(tags: dict[str, Any], beside: dict[str, Any]) -> bool:
     # the tags of an interrupted file hold the planned number of frames, the sidecar the actual number
-    agree = all(beside.get(name) == value for name, value in tags.items() if name != "num_frames")
-    return beside if agree else tags
+    return all(beside.get(name) == value for name, value in tags.items() if name != "num_frames")
 
 
 def _sidecar_text(path: Path) -> str:
