@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chronotope.cli.evaluate import refuse_strangers_in, save_report
+from chronotope.cli.evaluate import refuse_strangers_in, save_report, say_selection
 from chronotope.cli.terminal import progress, say, visible
 from chronotope.errors import FileProblem
 from chronotope.evaluate.attribution import attribution, check_comparable, named
@@ -44,6 +44,7 @@ def measure_memorisation(
     measured = folder
     if has_report:
         report = read_report(folder)
+        say_selection(folder)
         refuse_strangers_in(folder)
         measured = videos or folder_of_videos(report, folder)
         if not measured.is_dir():

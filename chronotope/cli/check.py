@@ -12,15 +12,19 @@ from chronotope import checkpoint
 from chronotope.cli.analysis import folder_of_videos
 from chronotope.cli.terminal import echo, progress, say, visible
 from chronotope.data.audit import Finding, audit_dataset, audit_latents
+from chronotope.data.latents import fingerprint, read_header
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.judge import content_of
 from chronotope.evaluate.ledger import Ledger
-from chronotope.evaluate.page.html import is_page
+from chronotope.evaluate.page.html import is_page, is_page_of
 from chronotope.evaluate.report import read_report
-from chronotope.generate.pipeline import Generator, find_model
+from chronotope.evaluate.unfinished import describe_evaluation, describe_export, is_export, lost_in_export
+from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
 from chronotope.jsonl import read_jsonl
+from chronotope.media import video
 from chronotope.sealed import unsealed
 from chronotope.storage import file_sha256
+from chronotope.train.same_run import strange_checkpoints
 
 __all__ = ["check", "say_problems_of_report"]
 
@@ -62,7 +66,9 @@ def find_problems(path: Path) -> tuple[str, list[Finding]]:
         if (folder / "report.json").is_file():
             return "report", list(_audit_report(folder))
         if (folder / "ledger.jsonl").is_file():
-            return "report", list(_audit_ledger(folder))
+            return "evaluation without a report yet", list(_audit_ledger(folder))
+        if is_export(folder):
+            return "export for another benchmark", list(_audit_export(folder))
         if any((folder / name).is_dir() for name in ("autoencoder", "dit")):
             return "run", list(_audit_run(folder))
         if any((folder / name).exists() for name in ("model.json", "config.toml", "checkpoints")):
@@ -72,7 +78,6 @@ def find_problems(path: Path) -> tuple[str, list[Finding]]:
 
 def _audit_report(folder: Path) -> Iterator[Finding]:
     """Check a report, its ledger and the videos that the ledger names."""
-    again = "restore the folder from a copy, or run the `chronotope evaluate` command with another --out"
     try:
         report = read_report(folder)
         yield from (Finding(note, serious=False) for note in unsealed(folder / "report.json"))
@@ -85,13 +90,8 @@ def _audit_report(folder: Path) -> Iterator[Finding]:
     except ChronotopeError as problem:
         yield Finding(str(problem))
         return
-    for row in ledger.of("done").values():
-        try:
-            if file_sha256(videos / row["file"]) != row["sha256"]:
-                yield Finding(f"{videos / row['file']} is not the video that the ledger names", again)
-        except FileProblem as problem:
-            yield Finding(str(problem), again)
-    yield from _audit_page(folder / "index.html")
+    yield from _audit_videos(ledger, videos)
+    yield from _audit_page(folder / "index.html", report)
 
 
 def _audit_submitted(folder: Path, report: Mapping[str, Any]) -> Iterator[Finding]:
@@ -105,10 +105,10 @@ def _audit_submitted(folder: Path, report: Mapping[str, Any]) -> Iterator[Findin
         )
     elif content_of(videos, files) != about["content"]:
         yield Finding(f"the videos in {videos} are not those that were judged", "evaluate them again")
-    yield from _audit_page(folder / "index.html")
+    yield from _audit_page(folder / "index.html", report)
 
 
-def _audit_page(page: Path) -> Iterator[Finding]:
+def _audit_page(page: Path, report: Mapping[str, Any]) -> Iterator[Finding]:
     """Check that the page of a report is there, and is one that this program wrote."""
     if not page.is_file():
         yield Finding(
@@ -116,15 +116,47 @@ def _audit_page(page: Path) -> Iterator[Finding]:
         )
     elif not is_page(page):
         yield Finding(f"{page} was not written by this program, so it is not the page of this report", "move it away")
+    elif not is_page_of(page, report):
+        yield Finding(
+            f"{page} is the page of another report, or older than this one",
+            "run the `chronotope evaluate` command again, which keeps the videos",
+        )
 
 
 def _audit_ledger(folder: Path) -> Iterator[Finding]:
     """Check an evaluation without its report: it was interrupted, or the report was lost."""
-    yield Finding(f"{folder / 'report.json'} is missing", "run the `chronotope evaluate` command that made it again")
     try:
-        Ledger(folder / "ledger.jsonl")
+        found = describe_evaluation(folder)
     except ChronotopeError as problem:
-        yield Finding(str(problem))
+        yield Finding(f"{folder / 'report.json'} is missing, and its ledger is damaged: {problem}")
+        return
+    yield Finding(
+        f"{folder / 'report.json'} is missing, and so are {found['missing']} of {found['planned']} planned videos",
+        f"the same command goes on: {found['go_on']}",
+    )
+    yield from _audit_videos(Ledger(folder / "ledger.jsonl"), folder / "videos")
+
+
+def _audit_videos(ledger: Ledger, videos: Path) -> Iterator[Finding]:
+    """Compare the videos of an evaluation with the ledger, and the files beside them with the videos."""
+    again = "restore the folder from a copy, or run the `chronotope evaluate` command with another --out"
+    for row in ledger.of("done").values():
+        path = videos / row["file"]
+        try:
+            if file_sha256(path) != row["sha256"]:
+                yield Finding(f"{path} is not the video that the ledger names", again)
+            elif video.has_other_sidecar(path):
+                yield Finding(f"{video.sidecar(path)} tells of another video than {path}", again)
+        except FileProblem as problem:
+            yield Finding(str(problem), again)
+
+
+def _audit_export(folder: Path) -> Iterator[Finding]:
+    """Check the videos that an export lists; which others it lacks, its prompts tell."""
+    go_on = str(describe_export(folder)["go_on"])
+    for file in lost_in_export(folder):
+        yield Finding(f"{folder / file} is missing, or is not as it was made", f"run {go_on}")
+    yield Finding(f"whether {folder} holds every video of its benchmark, its prompts tell", f"run {go_on}", False)
 
 
 def _audit_run(folder: Path) -> Iterator[Finding]:
@@ -140,8 +172,23 @@ def _audit_run(folder: Path) -> Iterator[Finding]:
             Generator.load(folder)
         except ChronotopeError as problem:
             yield Finding(str(problem))
+    yield from _audit_encodings(folder)
     for latents in sorted(folder.glob("latents/*/latents.json")):
         yield from audit_latents(latents.parent)
+
+
+def _audit_encodings(folder: Path) -> Iterator[Finding]:
+    """Compare the autoencoder of a run with that of its latents and of its transformer's checkpoints."""
+    with contextlib.suppress(ChronotopeError):  # said of each file on its own
+        present = fingerprint(load_autoencoder(folder))
+        for path in sorted(folder.glob("latents/*/latents.json")):
+            if (found := read_header(path.parent)["autoencoder"]) != present:
+                what = f"{path.parent} was encoded by autoencoder {found}, and {folder / 'autoencoder'} is {present}"
+                yield Finding(what, "training encodes the clips again, as does `chronotope encode`")
+        for saved in checkpoint.checkpoints(folder / "dit"):
+            if (found := checkpoint.read_description(saved).get("autoencoder")) != present:
+                what = f"{saved} is of a transformer on autoencoder {found}, and {folder / 'autoencoder'} is {present}"
+                yield Finding(what, "restore the autoencoder, or train the transformer again with another --out")
 
 
 def _audit_part(folder: Path) -> Iterator[Finding]:
@@ -154,6 +201,8 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
     else:
         yield Finding(f"{folder} has not finished training", again, serious=False)
     yield from _audit_model_of_run(folder)
+    for sentence in strange_checkpoints(folder):
+        yield Finding(sentence, "delete the files that were copied here from another run, or restore those of this one")
     for saved in checkpoint.checkpoints(folder):
         try:
             checkpoint.load_state(saved)

@@ -51,6 +51,7 @@ __all__ = [
     "report_name",
     "report_text",
     "save_report",
+    "say_selection",
     "trial_text",
     "try_the_checks",
 ]
@@ -356,8 +357,15 @@ def report_name(path: Path) -> dict[str, Any]:
     about = read_report(path)["about"]
     return {
         "report": str(path),
-        **{name: about[name] for name in ("model", "weights", "suite", "layer") if name in about},
+        **{name: about[name] for name in ("model", "weights", "suite", "layer", "selection") if name in about},
     }
+
+
+def say_selection(path: Path) -> None:
+    """Say that the videos of a report are the best of several tries, so that nobody takes them for first tries."""
+    chosen = str(read_report(path)["about"].get("selection", ""))
+    if chosen.startswith("best of "):
+        say(f"note: the videos of {path} were selected: {chosen}; these are not the numbers of first tries")
 
 
 def comparison_text(rows: list[Comparison]) -> str:

@@ -19,6 +19,7 @@ from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.evaluate.documents import check_document, parse_json, read_file, read_rows
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.report import read_report
+from chronotope.evaluate.unfinished import describe_evaluation, describe_export, is_export
 from chronotope.generate.pipeline import PICKLES, WEIGHTS
 from chronotope.geometry import Geometry
 from chronotope.jsonl import read_jsonl
@@ -68,6 +69,10 @@ def _folder(folder: Path) -> dict[str, Any]:
         return _run(folder, parts)
     if (folder / "report.json").is_file() and (folder / "index.html").is_file():
         return _report(folder)
+    if (folder / "ledger.jsonl").is_file() and not (folder / "report.json").exists():
+        return describe_evaluation(folder)
+    if is_export(folder):
+        return describe_export(folder)
     try:
         return _dataset(folder)
     except FileProblem as problem:

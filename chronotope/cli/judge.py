@@ -184,6 +184,8 @@ def compare(first: Path, second: Path, as_json: bool) -> None:
     rows = work.compare_reports(first, second)
     say_problems_of_report(first)
     say_problems_of_report(second)
+    for report in (first, second):
+        work.say_selection(report)
     plain = [{**vars(row), "first": row.first.share, "second": row.second.share} for row in rows]
     found = {"first": work.report_name(first), "second": work.report_name(second), "comparisons": plain}
     echo(json.dumps(found, indent=1) if as_json else work.comparison_text(rows))

@@ -108,6 +108,8 @@ def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str]) 
         yield Finding(f"{clip.file}: {remark}", serious=False)
     if info.variable_frame_rate:
         yield Finding(f"the frame rate of {clip.file} varies; `encode` resamples it to a constant one", serious=False)
+    if info.skipped:
+        yield Finding(f"{clip.file}: {info.skipped} by `encode`", serious=False)
     if info.square_size != (info.width, info.height):
         yield Finding(f"the pixels of {clip.file} are not square; `encode` resamples it", serious=False)
     try:

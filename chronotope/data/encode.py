@@ -48,7 +48,6 @@ __all__ = ["Encoded", "encode_dataset", "find_worlds"]
 
 SHARD_CLIPS = 1000  # most clips in one safetensors file
 SHARD_BYTES = 2**28  # most bytes of latents in one safetensors file, but for a single larger clip
-MOST_FPS = 1000  # that a video is resampled to
 MAX_NOTES = 20  # sentences on single clips, and kinds of remarks on caption files, of one run
 SAVE_CLIPS, SAVE_SECONDS = 16, 10.0  # progress is saved after so many clips or seconds, whichever comes first
 
@@ -248,8 +247,10 @@ def _read(path: Path, note: Note) -> video.Video:
     for remark in info.remarks:
         note(f"{path}: {remark}")
     if info.variable_frame_rate:
-        rate = float(min(MOST_FPS, max(1, round(info.fps + 0.499))))
+        rate = info.constant_fps
         note(f"the frame rate of {path} varies ({info.fps:.3g} a second on average); it was resampled to {rate:g}")
+    if info.skipped:
+        note(f"{path}: {info.skipped}")
     if info.square_size != (info.width, info.height):
         width, height = info.square_size
         note(

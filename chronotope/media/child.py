@@ -28,7 +28,16 @@ from chronotope.errors import ChronotopeError
 from chronotope.media.damage import DamageLog
 from chronotope.media.files import MediaFile, reason
 from chronotope.media.formats import open_video
-from chronotope.media.frames import TimedFrame, find_gaps, frame_spans, measure_rate, open_source, select_frames
+from chronotope.media.frames import (
+    TimedFrame,
+    constant_rate,
+    count_skipped,
+    find_gaps,
+    frame_spans,
+    measure_rate,
+    open_source,
+    select_frames,
+)
 from chronotope.media.planes import Layout, Planes
 from chronotope.media.stills import is_picture, load_pillow, picture_comments
 from chronotope.processes import watch_parent
@@ -227,7 +236,9 @@ def _probe(file: MediaFile, order: dict[str, Any], channel: _Channel, memory: mm
     seconds = times[-1] - times[0] + last if variable else len(times) / fps
     remarks = [*opened.facts.get("remarks", ()), *([] if opened.exact else find_gaps(times))]
     facts = {**opened.facts, "metadata": _limited(opened.facts["metadata"]), "remarks": remarks}
-    return {**facts, "num_frames": len(times), "fps": fps, "variable_frame_rate": variable, "seconds": seconds}
+    skipped = count_skipped(times, last, opened.rate, opened.tick, constant_rate(fps)) if variable else 0
+    rate = {"fps": fps, "variable_frame_rate": variable, "skipped_frames": skipped}
+    return {**facts, **rate, "num_frames": len(times), "seconds": seconds}
 
 
 def _comments(file: MediaFile, order: dict[str, Any], channel: _Channel, memory: mmap.mmap) -> dict[str, Any]:

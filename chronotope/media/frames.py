@@ -30,6 +30,8 @@ __all__ = [
     "Source",
     "TimedFrame",
     "check_window",
+    "constant_rate",
+    "count_skipped",
     "find_gaps",
     "frame_spans",
     "measure_rate",
@@ -40,6 +42,7 @@ __all__ = [
 Number = int | float  # the runtime type check in tests does not accept an int as a float
 
 GAP_STEPS = 2.5  # times the usual distance of two frames
+MOST_RATE = 1000  # that a video is read at
 MOST_GAPS = 3  # with more, the frame rate varies on purpose
 LONGEST_FRAME_LINE = 80  # bytes before the pixels of a frame in a y4m file
 SEEK_FROM = 2.0  # seconds; for an earlier start, decoding from the beginning is faster than seeking
@@ -361,6 +364,20 @@ def measure_rate(
     return len(times) / (span if exact else span + last), True
 
 
+def constant_rate(fps: float) -> float:
+    """Return the constant rate at which a video of varying rate is read: its average, rounded up."""
+    return float(min(MOST_RATE, max(1, round(fps + 0.499))))
+
+
+def count_skipped(times: list[float], last: float, declared: float, tick: float, fps: float) -> int:
+    """Count the frames that are on screen at no time k / fps; the other arguments are those of `measure_rate`."""
+    slack, read, skipped = _slack(tick, declared), 0, 0
+    for until in [*times[1:], times[-1] + last]:
+        before, read = read, max(read, math.ceil((until - times[0] - slack) * fps))
+        skipped += read == before
+    return skipped
+
+
 def find_gaps(times: list[float]) -> list[str]:
     """Say where frames are missing: where the starts of all others, in seconds, follow each other regularly."""
     steps = [after - before for before, after in itertools.pairwise(times)]
@@ -375,8 +392,8 @@ def find_gaps(times: list[float]) -> list[str]:
 
 def check_window(fps: Number | None, start: Number, seconds: Number | None) -> None:
     """Raise UsageError for a rate or a window that cannot be read."""
-    if fps is not None and not 0 < fps <= 1000:
-        raise UsageError(f"fps is {fps:g}; it must be above 0 and at most 1000.")
+    if fps is not None and not 0 < fps <= MOST_RATE:
+        raise UsageError(f"fps is {fps:g}; it must be above 0 and at most {MOST_RATE}.")
     if seconds is not None and not seconds > 0:
         raise UsageError(f"seconds is {seconds:g}; it must be above 0.")
     if not 0 <= start < float("inf"):

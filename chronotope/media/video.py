@@ -21,7 +21,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
 from chronotope.media.display import FrameMemory, FullError, OtherSizeError, Reading
 from chronotope.media.files import check_readable, reason
-from chronotope.media.frames import Number, measure_rate
+from chronotope.media.frames import Number, constant_rate, measure_rate
 from chronotope.media.picture import Frame, fit, resize, sidecar, write_image
 from chronotope.media.pool import ask
 from chronotope.media.writer import VIDEO_FORMATS, VideoWriter, write
@@ -34,6 +34,7 @@ __all__ = [
     "VideoInfo",
     "VideoWriter",
     "fit",
+    "has_other_sidecar",
     "most_read_bytes",
     "probe",
     "read",
@@ -41,6 +42,7 @@ __all__ = [
     "read_origin",
     "read_tags",
     "resize",
+    "sidecar",
     "stream",
     "write",
     "write_image",
@@ -99,6 +101,22 @@ class VideoInfo:
     pixel_aspect: float  # width / height of one pixel
     metadata: dict[str, str]
     remarks: Sequence[str] = ()  # what players show and `read` does not
+    skipped_frames: int = 0  # that are too short to be seen at `constant_fps`
+
+    @property
+    def constant_fps(self) -> float:
+        """The constant rate at which a video of varying rate is read, so that times are true."""
+        return constant_rate(self.fps)
+
+    @property
+    def skipped(self) -> str:
+        """What is to be said of frames that are not seen at the constant rate; "" where all are."""
+        if not self.skipped_frames:
+            return ""
+        return (
+            f"{self.skipped_frames} of its {self.num_frames} frames are too short to be seen at {self.constant_fps:g} "
+            "frames a second, and are not used"
+        )
 
     @property
     def square_size(self) -> tuple[int, int]:
@@ -240,9 +258,22 @@ def read_origin(path: str | Path) -> dict[str, Any] | None:
     beside = _settings(_sidecar_text(sidecar(path)))
     if tags is None or beside is None:
         return tags if beside is None else beside
+    return beside if _agree(tags, beside) else tags
+
+
+def has_other_sidecar(path: str | Path) -> bool:
+    """Return whether the JSON file beside a file is there and is not of it, as its tags tell."""
+    path = as_path("path", path)
+    text = _sidecar_text(sidecar(path))
+    if not text:
+        return False
+    tags, beside = read_tags(path), _settings(text)
+    return tags is not None and (beside is None or not _agree(tags, beside))
+
+
+def _agree(tags: dict[str, Any], beside: dict[str, Any]) -> bool:
     # the tags of an interrupted file hold the planned number of frames, the sidecar the actual number
-    agree = all(beside.get(name) == value for name, value in tags.items() if name != "num_frames")
-    return beside if agree else tags
+    return all(beside.get(name) == value for name, value in tags.items() if name != "num_frames")
 
 
 def _sidecar_text(path: Path) -> str:

@@ -7,7 +7,7 @@ divergence.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +31,7 @@ from chronotope.metrics.similarity import decibels, moving_pixels
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
 from chronotope.train.log import TrainingLog, write_toml
 from chronotope.train.muon import Muon
+from chronotope.train.same_run import check_same_run, settings_of_run
 from chronotope.train.state import Precision, TrainState, autocast, check_rates, random_generator
 
 __all__ = ["AutoencoderRun", "AutoencoderTraining", "reconstruct_windows", "train_autoencoder"]
@@ -280,6 +281,11 @@ def make_optimizers(model: Autoencoder, train: AutoencoderTraining) -> tuple[Muo
     return muon, torch.optim.AdamW(rest, lr=train.adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
 
 
+def is_frozen(weights: Mapping[str, Tensor]) -> bool:
+    """Return whether an encoder was frozen: only then the deviations of its latents are measured."""
+    return bool((weights["latent_deviation"] != 1).any())
+
+
 @torch.no_grad()
 def freeze_encoder(state: TrainState, pool: PixelPool, seed: int, emphasis: float) -> None:
     """Continue with the averaged weights, set the statistics of the latents, and stop training the encoder."""
@@ -295,11 +301,11 @@ def freeze_encoder(state: TrainState, pool: PixelPool, seed: int, emphasis: floa
     model.encoder.requires_grad_(False)
 
 
-def prepare_run(config: AutoencoderRun, out: Path, start: Path | None) -> tuple[AutoencoderRun, dict[str, Any]]:
-    """Write config.toml; return the config and the description for model.json.
+def prepare_run(config: AutoencoderRun, out: Path, start: Path | None) -> dict[str, Any]:
+    """Write config.toml; return the description for model.json.
 
-    Raises UsageError where the folder holds a run that began with a model to start from and `start` is None, or the
-    reverse.
+    Raises UsageError where the folder holds another run: of another seed or model, begun with a model to start from
+    where `start` is None, or the reverse, or with a frozen encoder that the config would train again.
     """
     latest = checkpoint.latest_checkpoint(out)
     description: dict[str, Any] = {"kind": "autoencoder", "config": to_dict(config.model)}
@@ -308,13 +314,59 @@ def prepare_run(config: AutoencoderRun, out: Path, start: Path | None) -> tuple[
             f"{out} was begun {'without' if start else 'with'} a model to train on; "
             "continue in the same way, or give another --out"
         )
+    check_same_run(out, config)
     if start is not None:
-        config = replace(config, train=replace(config.train, freeze_encoder_from=0))
         model = Autoencoder(config.model)
         checkpoint.load_model(start, model)
         description["started_from"] = fingerprint(model)
+    elif latest is not None:
+        _check_freezing(config.train, latest, settings_of_run(out) or {})
     write_toml(out / "config.toml", config)
-    return config, description
+    return description
+
+
+def _check_freezing(train: AutoencoderTraining, latest: Path, before: Mapping[str, Any]) -> None:
+    """Raise UsageError for a new setting that would train a frozen encoder again: latents encoded with it are in use.
+
+    The same setting is no such wish: a finished training freezes the encoder at its end, and may be made longer.
+    """
+    then, now, step = before.get("train.freeze_encoder_from"), train.freeze_encoder_from, int(latest.name)
+    if then in (None, now) or now <= step:
+        return
+    if is_frozen(checkpoint.load_tensors(latest / "model.safetensors")):
+        raise UsageError(
+            f"train.freeze_encoder_from was {then} and is now {now}, but the encoder of {latest} is frozen already and "
+            "latents encoded with it have to stay valid; leave the setting as it was, or give another --out"
+        )
+
+
+def keep_frozen(
+    state: TrainState, train: AutoencoderTraining, started: bool, say: Callable[[str], None]
+) -> AutoencoderTraining:
+    """Keep an encoder as it is that was frozen before, as that of a run which `started` from a model always is.
+
+    Returns the settings with the step from which on it is frozen now.
+    """
+    model = state.model
+    assert isinstance(model, Autoencoder)
+    if not started and not is_frozen(model.state_dict()):
+        return train
+    model.encoder.requires_grad_(False)
+    if not started and state.step < train.freeze_encoder_from:
+        say("note: the encoder was frozen before and stays so, so that latents encoded with it stay valid")
+    return replace(train, freeze_encoder_from=min(state.step, train.freeze_encoder_from))
+
+
+def freeze_if_due(
+    state: TrainState, train: AutoencoderTraining, pool: PixelPool, seed: int, write: Callable[[], None]
+) -> None:
+    """Freeze the encoder after its last step, and `write` the model; also where that step was set to one gone by."""
+    model = state.model
+    assert isinstance(model, Autoencoder)
+    trains = any(parameter.requires_grad for parameter in model.encoder.parameters())
+    if trains and state.step >= min(train.freeze_encoder_from, train.steps):
+        freeze_encoder(state, pool, seed, train.emphasis)
+        write()
 
 
 def train_autoencoder(
@@ -332,7 +384,7 @@ def train_autoencoder(
     """
     # setup: folder, device, data
     (out / "samples").mkdir(parents=True, exist_ok=True)
-    config, description = prepare_run(config, out, start)
+    description = prepare_run(config, out, start)
     train, seed = config.train, config.seed
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     datasets = [find_clips(folder) for folder in data]
@@ -346,7 +398,7 @@ def train_autoencoder(
     state = TrainState(model, optimizers)
     description["data"] = data_of_clips(datasets)
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
-    model.encoder.requires_grad_(state.step < train.freeze_encoder_from)
+    train = keep_frozen(state, train, start is not None, notes.append)
 
     with TrainingLog(out, "autoencoder", train.steps, state.step, quiet) as log:
         for note in notes:
@@ -356,6 +408,12 @@ def train_autoencoder(
         if state.step == 0 and start is None:
             initialise_linear_paths(model, pool, seed)
             state = TrainState(model, optimizers)
+
+        def write_frozen() -> None:
+            checkpoint.save_model(out, state.average, description, torch.float16)
+            log.say(f"the encoder is frozen: latents encoded with {out} stay valid from now on")
+
+        freeze_if_due(state, train, validation_pool, seed, write_frozen)
         stop = False
         while state.step < train.steps and not stop:
             # one step; all random numbers depend on (seed, step)
@@ -394,10 +452,7 @@ def train_autoencoder(
                 state.numbers |= found
                 log.write(state.step, state.numbers)
                 video.write_image(out / "samples" / f"{state.step:07d}.png", picture.numpy())
-            if state.step == train.freeze_encoder_from or (last and state.step < train.freeze_encoder_from):
-                freeze_encoder(state, validation_pool, seed, train.emphasis)
-                checkpoint.save_model(out, state.average, description, torch.float16)
-                log.say(f"the encoder is frozen: latents encoded with {out} stay valid from now on")
+            freeze_if_due(state, train, validation_pool, seed, write_frozen)
             if state.step % train.save_every == 0 or last or stop:
                 state.save(out, {**description, "settings": to_dict(config)})
 

@@ -161,9 +161,10 @@ def train_captioner(
     # setup: folder, data, vocabulary
     out.mkdir(parents=True, exist_ok=True)
     dataset = LatentDataset(data)
+    asked = config
     config, vocabulary, deviation = prepare_run(config, dataset, out)
     train, tokenizer = config.train, Tokenizer(vocabulary)
-    write_toml(out / "config.toml", config)
+    write_toml(out / "config.toml", asked)
     description = {
         "kind": "captioner",
         "config": to_dict(config.model),
@@ -218,7 +219,7 @@ def train_captioner(
                 }
                 log.write(state.step, state.numbers)
             if state.step % train.save_every == 0 or last or stop:
-                state.save(out, {**description, "settings": to_dict(config)})
+                state.save(out, {**description, "settings": to_dict(asked)})
 
     trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, **state.numbers}
     if state.step == train.steps:

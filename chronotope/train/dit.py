@@ -17,13 +17,14 @@ from chronotope.config import to_dict
 from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.record import TrainingRecord, changes_in_data, data_of_latents, read_record, record_of
 from chronotope.errors import UsageError
-from chronotope.models.dit import DiT
+from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import join_ranks, leave_ranks, sum_gradients, sum_over_ranks
 from chronotope.train.batches import TrainingBatch, caption_notes, check_batch_tokens, stream_batches, to_device
 from chronotope.train.config import DiTRun
 from chronotope.train.log import TrainingLog, write_toml
 from chronotope.train.optimizers import learning_rate_factor, make_optimizers
+from chronotope.train.same_run import check_same_run
 from chronotope.train.state import TrainState, autocast
 
 __all__ = ["Sampler", "check_compatible", "check_latents", "train_dit"]
@@ -38,7 +39,7 @@ def flow_loss(output: Tensor, batch: TrainingBatch, num_noised: Tensor) -> Tenso
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run whose config fits its data, its vocabulary, and the fingerprint of the weights that it starts from.
+    """A run whose config fits its data, its vocabulary, the fingerprint of the weights that it starts from, notes.
 
     `record` describes the training data of this run and of all runs before it; None if an earlier run left no record.
     """
@@ -47,18 +48,23 @@ class PreparedRun:
     vocabulary: tuple[str, ...]
     record: TrainingRecord | None
     started_from: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None) -> PreparedRun:
     """Take vocabulary and deviations from the checkpoint or start model, or measure them on the dataset.
 
-    Raises UsageError where the latents, the config and the start model do not fit together.
+    Raises UsageError where the latents, the config, the checkpoint and the start model do not fit together.
     """
     about = dataset.about[0]
     check_latents(config, about["channels"], about["stride"])  # type: ignore[arg-type]
+    check_same_run(out, config)
     source, started_from = checkpoint.latest_checkpoint(out), None
-    if source is None and start is not None:
-        _check_start(config, about, start)
+    if source is not None:
+        _check_autoencoder(about, source)
+    elif start is not None:
+        check_compatible(config, start)
+        _check_autoencoder(about, start)
         source = start
     shown = record_of(dataset, config.geometry, config.train.max_sample_tokens)
     if source is None:
@@ -71,9 +77,13 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
         started_from = trained.get("started_from")
         before = read_record(trained)
         record = before | shown if before else None
-    model = replace(config.model, vocabulary_size=len(vocabulary) + 2)
+    asked, size = config.model.vocabulary_size, len(vocabulary) + 2
+    notes: tuple[str, ...] = ()
+    if (start or started_from) and asked not in (size, DiTConfig().vocabulary_size):
+        notes = (f"note: not used: model.vocabulary_size = {asked}; the vocabulary of {source} is kept, of {size}",)
+    model = replace(config.model, vocabulary_size=size)
     config = replace(config, model=model, flow=replace(config.flow, deviation=deviation))
-    return PreparedRun(config, vocabulary, record, started_from)
+    return PreparedRun(config, vocabulary, record, started_from, notes)
 
 
 def check_latents(config: DiTRun, channels: int, stride: Sequence[int]) -> None:
@@ -86,14 +96,13 @@ def check_latents(config: DiTRun, channels: int, stride: Sequence[int]) -> None:
         )
 
 
-def _check_start(config: DiTRun, about: dict[str, Any], start: Path) -> None:
-    """Raise UsageError for a start model of other sizes or of another autoencoder."""
-    check_compatible(config, start)
-    trained = checkpoint.read_description(start)
+def _check_autoencoder(about: dict[str, Any], source: Path) -> None:
+    """Raise UsageError for latents of another autoencoder than that of a start model or a checkpoint."""
+    trained = checkpoint.read_description(source)
     if trained["autoencoder"] != about["autoencoder"]:
         raise UsageError(
-            f"{start} was trained on latents of autoencoder {trained['autoencoder']}, these latents are of "
-            f"{about['autoencoder']}; encode the clips with the autoencoder of {start}"
+            f"{source} was trained on latents of autoencoder {trained['autoencoder']}, these latents are of "
+            f"{about['autoencoder']}; encode the clips with the autoencoder of {source}, or give another --out"
         )
 
 
@@ -144,7 +153,7 @@ def train_dit(
     # setup: folder, data, vocabulary, device
     (out / "samples").mkdir(parents=True, exist_ok=True)
     ranks, dataset = join_ranks(), LatentDataset(data)
-    run = prepare_run(config, dataset, out, start)
+    run, settings = prepare_run(config, dataset, out, start), to_dict(config)
     config, train, seed, tokenizer = run.config, config.train, config.seed, Tokenizer(run.vocabulary)
     if ranks.first:
         write_toml(out / "config.toml", config)
@@ -164,7 +173,7 @@ def train_dit(
     check_batch_tokens(config, dataset, ranks)
     batches = stream_batches(config, dataset, tokenizer, state.step, state.clips, ranks)
     with TrainingLog(out, "transformer", train.steps, state.step, quiet, writes=ranks.first) as log:
-        for note in (*notes, *caption_notes(dataset, tokenizer, config)):
+        for note in (*run.notes, *notes, *caption_notes(dataset, tokenizer, config)):
             log.say(note)
         log.say(f"{len(dataset)} clips, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
         stop = False
@@ -204,7 +213,7 @@ def train_dit(
                 assert isinstance(state.average, DiT)
                 sampler(config, state.average, tokenizer, out / "samples" / f"{state.step:07d}")
             if ranks.first and (state.step % train.save_every == 0 or last or stop):
-                state.save(out, {**description, "settings": to_dict(config)})
+                state.save(out, {**description, "settings": settings})
 
     leave_ranks()
     trained = {

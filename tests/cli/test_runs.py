@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chronotope.storage import read_json, write_json
 from tests.cli.models import refused, run, save_clips, save_run
 from tests.cli.test_train import train, weights
 
@@ -73,8 +74,105 @@ def test_settings_are_compared_with_those_of_the_checkpoint(copied: Path, data: 
         config.unlink()
     else:
         config.write_text(re.sub("muon_rate = .*", "muon_rate = 0.017", config.read_text()))
-    said = fit(data, copied, "train.steps=5", "train.muon_rate=0.017", "seed=9").stderr
-    assert re.search(r"train.muon_rate was 0.0\d+ and is now 0.017", said) and "seed was 0 and is now 9" in said
+    said = fit(data, copied, "train.steps=5", "train.muon_rate=0.017", "captions.tags=3").stderr
+    assert re.search(r"train.muon_rate was 0.0\d+ and is now 0.017", said), said
+    assert "captions.tags was 0.25 and is now 3.0" in said
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("seed=9", "seed 0 and not 9"),
+        ("model.vocabulary_size=90", "model.vocabulary_size 120 and not 90"),
+        ("model.vocabulary_size=300", "model.vocabulary_size 120 and not 300"),  # more than the captions have
+        ("model.head_dim=32", "model.head_dim 64 and not 32"),  # the same shapes, another computation
+        ("flow.path=variance_preserving", "flow.path rectified and not variance_preserving"),
+        ("train.steps=3", "is after the last step"),
+    ],
+)
+def test_a_run_goes_on_only_with_the_seed_and_the_model_that_it_began_with(
+    copied: Path, data: Path, setting: str, says: str
+) -> None:
+    (copied / "dit" / "model.json").unlink()  # so that it is not finished
+    before = (copied / "dit" / "config.toml").read_bytes()
+    changed = ["train.steps=5", setting] if "steps" not in setting else [setting]
+    result = fit(data, copied, *changed)
+    assert result.exit_code == 2 and says in result.stderr, result.stderr
+    assert (copied / "dit" / "config.toml").read_bytes() == before
+    assert "is now" not in result.stderr and "going on" not in result.stderr
+
+
+def test_a_finished_run_says_which_vocabulary_is_not_used(copied: Path, data: Path) -> None:
+    said = fit(data, copied, "model.vocabulary_size=90")
+    assert said.exit_code == 0 and "note: not used: model.vocabulary_size was 120 and is now 90" in said.stderr
+    assert "not used" not in fit(data, copied).stderr
+
+
+def test_the_vocabulary_of_the_start_is_kept_and_said(data: Path, trained: Path, tmp_path: Path) -> None:
+    size = read_json(trained / "dit" / "model.json")["config"]["vocabulary_size"]
+    for setting, says in (("model.vocabulary_size=77", True), (f"model.vocabulary_size={size}", False)):
+        result = fit(data, tmp_path / setting, "train.steps=1", setting, source=("--from", trained))
+        assert result.exit_code == 0, result.stderr
+        assert ("not used: model.vocabulary_size = 77; the vocabulary of" in result.stderr) == says
+        made = read_json(tmp_path / setting / "dit" / "model.json")
+        assert made["config"]["vocabulary_size"] == size == len(made["vocabulary"]) + 2
+
+
+def test_a_measured_setting_is_refused(data: Path, tmp_path: Path) -> None:
+    result = fit(data, tmp_path / "run", "flow.deviation=[2.0]")
+    assert result.exit_code == 2 and "flow.deviation is measured on the latents" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_checkpoints_of_earlier_versions_have_a_measured_vocabulary_which_is_not_compared(
+    copied: Path, data: Path
+) -> None:
+    saved = copied / "dit" / "checkpoints" / "0000004"
+    about = read_json(saved / "model.json")
+    assert about["settings"]["model"]["vocabulary_size"] == 120 != about["config"]["vocabulary_size"]
+    model = {**about["settings"]["model"], "vocabulary_size": about["config"]["vocabulary_size"]}
+    flow = {**about["settings"]["flow"], "deviation": about["flow"]["deviation"]}
+    for name, old in (
+        ("model.json", {**about, "settings": {**about["settings"], "model": model, "flow": flow}}),
+        ("state.json", read_json(saved / "state.json")),
+    ):
+        write_json(saved / name, {key: value for key, value in old.items() if key not in ("files", "checksum")})
+    result = fit(data, copied, "train.steps=5")
+    assert result.exit_code == 0 and "after step 4 of 5" in result.stderr, result.stderr
+    assert "vocabulary" not in result.stderr and "deviation" not in result.stderr
+
+
+def test_a_checkpoint_of_another_run_is_found(copied: Path, data: Path, tmp_path: Path) -> None:
+    other, run_folder = tmp_path / "other", copied / "dit"
+    assert fit(data, other, "seed=1", "train.steps=6").exit_code == 0
+    shutil.copytree(other / "dit" / "checkpoints" / "0000006", run_folder / "checkpoints" / "0000006")
+    for name in ("model.json", "model.safetensors"):
+        (run_folder / name).unlink()
+    found = run("check", copied)
+    assert found.exit_code == 1 and "0000006 is of another run than" in found.stderr, found.stderr
+    assert "seed is 1 and not 0" in found.stderr
+    result = fit(data, copied, "train.steps=8")
+    assert result.exit_code == 2 and "0000006 is of a run with seed 1 and not 0" in result.stderr
+    for own in ("0000002", "0000004"):  # and with no other checkpoint, against config.toml
+        shutil.rmtree(run_folder / "checkpoints" / own)
+    found = run("check", copied)
+    assert found.exit_code == 1 and "config.toml is of another run than" in found.stderr
+
+
+def test_a_checkpoint_on_another_autoencoder_is_refused_and_found(copied: Path, data: Path, tmp_path: Path) -> None:
+    model = save_run(tmp_path / "model", seed=1)
+    for name in ("model.json", "model.safetensors"):
+        shutil.copy(model / "autoencoder" / name, copied / "autoencoder" / name)
+        (copied / "dit" / name).unlink()
+    found = run("check", copied)
+    assert found.exit_code == 1 and "0000004 is of a transformer on autoencoder" in found.stderr
+    latents = tmp_path / "latents"
+    assert run("encode", data / "clips", "--model", copied, "--out", latents).exit_code == 0
+    result = train("dit", latents, str(copied), "train.steps=5", "--autoencoder", str(model))
+    assert result.exit_code == 2 and "0000004 was trained on latents of autoencoder" in result.stderr
+    (copied / "latents").mkdir()
+    shutil.copytree(data / "latents", copied / "latents" / "clips")
+    assert "clips was encoded by autoencoder" in run("check", copied).stderr
 
 
 def test_a_model_of_another_run_is_found(copied: Path, data: Path, trained: Path, tmp_path: Path) -> None:

@@ -53,6 +53,19 @@ def test_pages_of_different_sizes(clips: Path) -> None:
     assert [finding.what for finding in findings] == list(left_out.values())
 
 
+def test_frames_that_encode_does_not_use_are_said(clips: Path) -> None:
+    """One frame of an animation is shorter than a frame at the constant rate; those of a regular one are not."""
+    frames = [Image.new("RGB", (32, 32), (40 * index, 20, 90)) for index in range(5)]
+    for name, durations in (("uneven", [100, 200, 50, 300, 150]), ("even", [20] * 5)):
+        frames[0].save(clips / f"{name}.gif", save_all=True, append_images=frames[1:], duration=durations)
+        (clips / f"{name}.txt").write_text(name)
+    _, notes = encode(clips)
+    expected = "uneven.gif: 1 of its 5 frames are too short to be seen at 7 frames a second, and are not used"
+    assert [note for note in notes if "too short" in note] == [f"{clips}/{expected}"]
+    found = [finding for finding in audit_dataset(clips) if "too short" in finding.what]
+    assert [(finding.what, finding.serious) for finding in found] == [(f"{expected} by `encode`", False)]
+
+
 def test_more_pixels_than_encode_takes(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "SMALL_READ_BYTES", 10_000)
     monkeypatch.setattr(video, "PIXELS_PER_BYTE", 0)

@@ -22,7 +22,7 @@ from chronotope.evaluate.exports.requests import ExportRequest, LengthRule, Vide
 from chronotope.evaluate.exports.validation import validate
 from chronotope.generate.pipeline import Generation
 from chronotope.media import video
-from tests.cli.models import files_in, refused, run
+from tests.cli.models import answer, files_in, refused, run
 from tests.evaluate.suites import FOX, NAMES, PHYSICS_VIDEOS, RED, maker, prompts_for, quiet, write
 
 
@@ -316,7 +316,15 @@ def test_the_command_samples_a_model_checks_and_goes_on(model: str, tmp_path: Pa
     assert "told" not in rows[0] and rows[1]["prompt"].startswith(rows[1]["told"]) and len(rows[1]["told"]) > 20
     assert video.read_origin(out / rows[0]["file"])["seed"] == rows[0]["seed"]  # type: ignore[index]
     assert "0 videos made" in run(*words).stderr
+    facts = answer("info", out)
+    assert facts["kind"] == "export for another benchmark" and facts["missing_or_changed"] == []
+    looked = run("check", out)
+    assert looked.exit_code == 0 and "export for another benchmark, nothing is wrong" in looked.stdout
+    assert f"run chronotope export-suite --format NAME --prompts FILE --model DIR --out {out}" in looked.stderr
     (out / "videos/0000.mp4").rename(out / "videos/0.mp4")
+    assert answer("info", out)["missing_or_changed"] == ["videos/0000.mp4"]
+    looked = run("check", out)
+    assert looked.exit_code == 1 and "videos/0000.mp4 is missing, or is not as it was made" in looked.stderr
     checked = run(*words, "--validate")
     assert (
         checked.exit_code == 1

@@ -99,6 +99,7 @@ def test_animations(suffix: str, tmp_path: Path) -> None:
         shown = [int(np.searchsorted(ends, time + 0.001, side="right")) for time in np.arange(16) / 20]
         got = [round(frame[4, 8, 0] / 40) for frame in video.stream(path, fps=20)]
         assert got == shown
+        assert info.skipped_frames == 1  # that of 50 ms falls between two of the 7 a second
 
 
 def test_cover_of_an_animation(tmp_path: Path) -> None:

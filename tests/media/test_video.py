@@ -250,6 +250,19 @@ def test_resampling_follows_the_clock(suffix: str, fps: float, tmp_path: Path) -
     assert all(low <= number <= high for low, number, high in zip(exact, got, near, strict=True))
     assert len(got) == pytest.approx(info.seconds * fps, abs=1)
     assert numbers(video.stream(path)) == list(range(40))
+    unseen = set(range(40)) - set(numbers(video.stream(path, fps=info.constant_fps)))
+    assert info.skipped_frames == len(unseen) > 0
+    assert info.skipped.startswith(f"{len(unseen)} of its 40 frames are too short to be seen at {info.constant_fps:g} ")
+
+
+@pytest.mark.parametrize("fps", [8, 23.976, 60])
+def test_no_frame_of_a_constant_rate_counts_as_too_short(fps: float, tmp_path: Path) -> None:
+    """Neither do those that a lower rate leaves out, which whoever asks for it expects."""
+    path = tmp_path / "a.mp4"
+    video.write(path, numbered(30), fps)
+    assert len(numbers(video.stream(path, fps=8))) == pytest.approx(30 / fps * 8, abs=1)
+    info = video.probe(path)
+    assert (info.skipped_frames, info.skipped) == (0, "")
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "avi", "gif"])

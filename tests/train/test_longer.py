@@ -19,7 +19,7 @@ from chronotope.generate.pipeline import load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks
-from chronotope.train.autoencoder import AutoencoderTraining, reconstruction_loss, train_autoencoder
+from chronotope.train.autoencoder import AutoencoderTraining, is_frozen, reconstruction_loss, train_autoencoder
 from chronotope.train.batches import check_batch_tokens, make_batch, plan_batches, window_sizes
 from chronotope.train.state import TrainState
 from tests.train.test_training import AUTOENCODER, DIT, clips, run, weights
@@ -60,6 +60,48 @@ def _interrupted_after(steps: int) -> Callable[..., bool]:
         return original(state, *arguments)
 
     return step
+
+
+def frozen(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What determines latents."""
+    return {name: tensor for name, tensor in weights.items() if not name.startswith("decoder.")}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("first", [4, 600])  # in the midst of the training, or at its end
+def test_a_frozen_encoder_is_never_trained_again(
+    clips: Path, tmp_path: Path, first: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "autoencoder"
+    begun = override(AUTOENCODER, [f"train.freeze_encoder_from={first}"])
+    train_autoencoder(begun, [clips], out, quiet=True)
+    before = load_tensors(out / "model.safetensors")
+    files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    thawed = override(begun, ["train.steps=9", f"train.freeze_encoder_from={first + 4}"])
+    with pytest.raises(UsageError, match=f"freeze_encoder_from was {first} and is now {first + 4}, but the encoder of"):
+        train_autoencoder(thawed, [clips], out, quiet=True)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == files
+    train_autoencoder(override(begun, ["train.steps=9"]), [clips], out)
+    assert ("the encoder was frozen before and stays so" in capsys.readouterr().err) == (first == 600)
+    after = load_tensors(out / "model.safetensors")
+    assert same(frozen(before), frozen(after)) and not same(before, after)
+    assert float(after["decoder.trained_noise"]) > 0
+
+
+@pytest.mark.parametrize("asked", [1, 3, 5])  # before the checkpoint, at it, after it
+def test_the_step_of_freezing_may_be_changed_until_it_is_done(clips: Path, tmp_path: Path, asked: int) -> None:
+    out = tmp_path / "autoencoder"
+    steps = iter([False, False, True])
+    begun = override(AUTOENCODER, ["train.freeze_encoder_from=6"])
+    train_autoencoder(begun, [clips], out, quiet=True, stopping=lambda: next(steps))
+    assert not is_frozen(load_tensors(out / "checkpoints" / "0000003" / "model.safetensors"))
+    on = override(begun, [f"train.freeze_encoder_from={asked}", "train.save_every=1"])
+    train_autoencoder(on, [clips], out, quiet=True)
+    saved = [load_tensors(out / "checkpoints" / name / "model.safetensors") for name in ("0000005", "0000006")]
+    assert is_frozen(saved[1]) and same(frozen(saved[0]), frozen(saved[1])) and not same(*saved)
 
 
 def test_seams_weigh_frame_differences_across_slices() -> None:

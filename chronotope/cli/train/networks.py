@@ -18,6 +18,7 @@ from chronotope.data.encode import find_worlds
 from chronotope.data.latents import LatentDataset, fingerprint, read_header
 from chronotope.data.record import data_of_clips, data_of_latents
 from chronotope.errors import UsageError
+from chronotope.flow.path import FlowConfig
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder, model_description
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
@@ -54,6 +55,8 @@ def dit_config(preset: str, seed: int | None, settings: Sequence[str]) -> DiTRun
     """Return the transformer's run of a preset, changed by a seed and by `--set` settings."""
     run = with_settings(preset_of(preset).dit, seed, settings)
     width, height, most = run.defaults.width, run.defaults.height, run.train.max_sample_tokens
+    if run.flow.deviation != FlowConfig().deviation:
+        raise UsageError("flow.deviation is measured on the latents when a training begins; leave it out")
     if (tokens := run.geometry.num_tokens(1, height, width)) > most:
         say(
             f"note: a slice of {width}x{height} has {tokens} tokens, more than train.max_sample_tokens={most}, so "

@@ -16,12 +16,12 @@ import torch
 from chronotope import checkpoint
 from chronotope.cli.interrupt import stoppable
 from chronotope.cli.terminal import say
-from chronotope.config import to_dict
 from chronotope.data.record import changes_in_data
 from chronotope.errors import FileProblem, UsageError
 from chronotope.parallel import join_ranks
 from chronotope.sealed import unsealed
 from chronotope.storage import locked, read_json, remove_partials
+from chronotope.train.same_run import changes_in_settings, check_same_run
 
 __all__ = ["train_or_resume", "writing_run"]
 
@@ -84,6 +84,7 @@ def train_or_resume(
             f"{run} holds a model of {done} steps and no checkpoint from which it could go on; restore "
             f"{run / 'checkpoints'}, or start from the model with --from {run.parent} and another --out"
         )
+    check_same_run(run, config)
     if step and join_ranks().first:
         _say_resumed(run, config, step, done)
     try:
@@ -104,7 +105,7 @@ def train_or_resume(
 def _say_finished(run: Path, config: Any, done: int, data: list[dict[str, Any]]) -> None:
     """Say that a training is finished, and which settings and data of now are not used."""
     say(f"{run} is trained already ({done} steps); to train on: --set train.steps={2 * done}")
-    for change in _changes(run, config):
+    for change in changes_in_settings(run, config):
         say(f"note: not used: {change}")
     for sentence in changes_in_data(run, data, finished=True):
         say(sentence)
@@ -117,7 +118,7 @@ def _say_resumed(run: Path, config: Any, step: int, done: int) -> None:
         say(f"note: {run / 'model.json'} is a model of {done} steps; this training, of {step}, will replace it")
     for sentence in unsealed(run / "checkpoints" / f"{step:07d}" / "state.json"):
         say(f"note: {sentence}")
-    for change in _changes(run, config):
+    for change in changes_in_settings(run, config):
         say(f"note: {change}")
 
 
@@ -137,37 +138,3 @@ def _finished_steps(run: Path) -> int:
         say(f"note: {problem}; it is made again from the last checkpoint")
         return 0
     return int(training.get("run", {}).get("train", {}).get("steps", 0))
-
-
-def _changes(run: Path, config: Any) -> list[str]:
-    """Name the settings that differ from those of the newest checkpoint, or of the finished model."""
-    old = _settings_of(run)
-    if old is None:
-        return [
-            f"{run / 'config.toml'} is missing or damaged, so nothing tells whether the settings are those of before"
-        ]
-    new = _flat(to_dict(config))
-    measured = {"model.vocabulary_size", "flow.deviation"}  # taken from the captions and latents when the run began
-    compared = [name for name in new if name in old and name not in measured]
-    return [f"{name} was {old[name]} and is now {new[name]}" for name in compared if old[name] != new[name]]
-
-
-def _settings_of(run: Path) -> dict[str, Any] | None:
-    """Return the settings that a run had last, by its checkpoint, or by config.toml where an older version wrote it."""
-    latest = checkpoint.latest_checkpoint(run)
-    if latest and (settings := checkpoint.read_description(latest).get("settings")):
-        return _flat(settings)
-    with contextlib.suppress(FileProblem, AttributeError):
-        if settings := checkpoint.read_description(run).get("training", {}).get("run"):
-            return _flat(settings)
-    with contextlib.suppress(OSError, ValueError):
-        return _flat(tomllib.loads((run / "config.toml").read_text(encoding="utf-8")))
-    return None
-
-
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one, with dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in table.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

@@ -7,6 +7,8 @@ beside this module escape everything that comes from a report: prompts, file nam
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,10 +22,11 @@ from chronotope.evaluate.page import plots
 from chronotope.storage import write_atomically
 from chronotope.worlds.taxonomy import FAILURES
 
-__all__ = ["TEMPLATES", "is_page", "write_page"]
+__all__ = ["TEMPLATES", "is_page", "is_page_of", "write_page"]
 
 GALLERY_SIZE = 12  # videos
 MAX_EMBEDDED = 2**26  # bytes of one video
+NAME = "<!-- page of the report "  # its hash follows, at the end of the page
 MARK = b'<script type="application/json" id=cases>'  # every page of a report holds it
 
 TEMPLATES = Environment(
@@ -60,6 +63,7 @@ def write_page(report: dict[str, Any], videos: Path, out: Path) -> list[str]:
         embed=lambda file: _data_url(root / file) if file else "",
         describe=_describe,
     )
+    page += f"{_name_of(report)}\n"
     write_atomically(out, page)
     return sorted(outside)
 
@@ -67,6 +71,24 @@ def write_page(report: dict[str, Any], videos: Path, out: Path) -> list[str]:
 def is_page(path: Path) -> bool:
     """Return whether a file is a page that `write_page` wrote."""
     return path.is_file() and MARK in path.read_bytes()
+
+
+def is_page_of(path: Path, report: Mapping[str, Any]) -> bool:
+    """Return whether a page is that of a report; pages of earlier versions are known by their list of videos."""
+    page = path.read_text(encoding="utf-8", errors="replace")
+    if NAME in page:
+        return page.rstrip().endswith(_name_of(report))
+    found = page.partition(MARK.decode())[2].partition("</script>")[0]
+    try:
+        return bool(json.loads(found)["rows"] == json.loads(json.dumps(_listing(report["cases"])["rows"])))
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _name_of(report: Mapping[str, Any]) -> str:
+    """Return the comment that names a report in its page."""
+    plain = json.loads(json.dumps(report))  # as it is read again
+    return f"{NAME}{hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()} -->"
 
 
 def _lies_in(folder: Path, file: str) -> bool:
