@@ -56,7 +56,7 @@ def test_about_five_percent_are_held_out() -> None:
     """Of the specs without a novel pair."""
     import numpy as np
 
-    from chronotope.worlds.stage.compose import compose
+    from chronotope.worlds.stage.sample import compose
 
     rng = np.random.default_rng(0)
     counts = Counter(split_of(compose(rng, SCOPES["shapes"])) for _ in range(800))
