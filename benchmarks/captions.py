@@ -24,8 +24,9 @@ import torch
 
 from benchmarks.harness import HERE, say
 from chronotope.caption.agreement import agreement
+from chronotope.caption.answers import caption_of
 from chronotope.caption.builtin import BuiltIn
-from chronotope.caption.captioner import NoCaptionError, caption_of
+from chronotope.caption.captioner import NoCaptionError
 from chronotope.caption.score import CaptionScore, score_caption, tally
 from chronotope.cli.language.captioners import load_captioner
 from chronotope.generate.pipeline import find_model

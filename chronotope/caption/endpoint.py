@@ -113,7 +113,8 @@ class Endpoint:
     def _answer(self, body: bytes) -> Answer:
         try:
             found = json.loads(body)
-            text = found["choices"][0]["message"]["content"]
+            choice = found["choices"][0]
+            text, ended = choice["message"]["content"], choice.get("finish_reason")
             usage = found.get("usage") or {}
             tokens = int(usage.get("total_tokens") or 0)
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as problem:
@@ -122,6 +123,8 @@ class Endpoint:
             ) from problem
         if not isinstance(text, str):
             raise NoCaptionError("the answer holds no text")
+        if ended not in (None, "", "stop", "eos", "end_turn"):
+            raise NoCaptionError(f"the answer did not come to its end ({ended!s:.40}): {' '.join(text.split())[:80]}")
         return Answer(text, tokens)
 
     def _shown(self, body: bytes) -> str:

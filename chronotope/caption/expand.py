@@ -49,6 +49,7 @@ class Expansion:
     left_out: tuple[str, ...] = ()
     suggestions: tuple[tuple[str, tuple[str, ...]], ...] = ()
     foreign: bool = False  # most words are not English
+    kept: tuple[str, ...] = ()  # words such as "not" and "or" that stay where they are, without an effect on the rest
 
     @property
     def changed(self) -> bool:
@@ -66,6 +67,9 @@ class Expansion:
             found.append(f"not to be there: {self.negative}")
         if self.left_out:
             found.append(f"left out: {', '.join(self.left_out)}")
+        if self.kept:
+            words = ", ".join(f"'{word}'" for word in self.kept)
+            found.append(f"not understood: {words}; the sentence stays as it is, and what is denied may be shown")
         if self.foreign:
             found.append("only English is read; write the prompt in English")
         return found
@@ -92,16 +96,27 @@ def expand(prompt: str, known: Collection[str]) -> Expansion:
     strange = {part for word, _ in scene.alike if word not in absent for part in word.split()}
     if _is_caption(tokens, known | strange):
         text = _joined(tokens) if corrected or plain != " ".join(prompt.split()) else prompt
-        return Expansion(prompt, text, read=tuple(corrected), suggestions=suggestions)
+        return Expansion(prompt, text, read=tuple(corrected), suggestions=suggestions, kept=_logic(tokens, known))
     strangers = sum(not group for _, group in scene.alike)  # nouns of no group: most are no nouns
     if scene.hard or strangers > 1:
         text, read = _in_place(tokens, lexicon, known)
-        return Expansion(prompt, text, "", (*corrected, *read), (), suggestions, foreign)
+        return Expansion(prompt, text, "", (*corrected, *read), (), suggestions, foreign, _logic(tokens, known))
     text = compose(scene, known, _place_phrases())
     if not text:  # nothing in it was understood
         return Expansion(prompt, prompt, "", (), scene.unread, suggestions, foreign)
     negative = ", ".join(" ".join(filter(None, (thing.colour, thing.noun))) for thing in scene.absent)
     return Expansion(prompt, text, negative, scene.read, scene.unread, suggestions, foreign)
+
+
+def _logic(tokens: list[str], known: Collection[str]) -> tuple[str, ...]:
+    """Return the words that deny, choose or relate in time, beside those of phrases that captions have."""
+    said = []
+    for before, word, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False):
+        # 'the camera does not move', 'not there at first'
+        in_captions = after == "there" or (before == "does" and after in ("move", "come", "return"))
+        if (word in grammar.HARD and word not in known) or (word in grammar.NOT and not in_captions):
+            said.append(word)
+    return tuple(dict.fromkeys(said))
 
 
 def _in_place(tokens: list[str], lexicon: Lexicon, known: Collection[str]) -> tuple[str, list[tuple[str, str]]]:

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from chronotope.caption import endpoint
-from chronotope.caption.captioner import CaptionerError, NoCaptionError, caption_of
+from chronotope.caption.answers import caption_of
+from chronotope.caption.captioner import CaptionerError, NoCaptionError
 from chronotope.caption.endpoint import KEY, Endpoint
 from chronotope.data.captions import LEVELS
 from chronotope.data.latents import LatentDataset
@@ -159,6 +160,17 @@ def test_what_is_no_captioner_is_said_at_once(server: Server, reply: Reply, mess
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("reason", ["length", "content_filter", "tool_calls"])
+def test_an_answer_that_was_cut_off_is_none(server: Server, reason: str) -> None:
+    choice = {"message": {"content": "A red square moves towards the"}, "finish_reason": reason}
+    server.replies = [status(200, json.dumps({"choices": [choice]}))]
+    with pytest.raises(NoCaptionError, match=f"did not come to its end .{reason}."):
+        ask(server)
+    choice["finish_reason"] = "stop"
+    server.replies = [status(200, json.dumps({"choices": [choice]}))]
+    assert ask(server) == "A red square moves towards the"
+
+
 def test_the_key_is_never_shown(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY, "secret-2")
     server.replies = [status(400, "your key secret-2 is odd")]
@@ -195,6 +207,11 @@ def test_addresses_that_are_none_are_refused(address: str) -> None:
         ('"A fox."', "A fox."),
         ("**fox**, tree", "fox , tree"),
         ("this image depicts a cat", "a cat"),
+        ("<think>The user wants a caption.</think> A square moves.", "A square moves."),
+        ("A square moves. Let me know if you need anything else!", "A square moves."),
+        ("A fox runs. I hope this helps.", "A fox runs."),
+        ("A frame hangs on a wall beside one picture", "A frame hangs on a wall beside one picture"),
+        ("A sign says 1. Then 3 cars pass", "A sign says 1. Then 3 cars pass"),
     ],
 )
 def test_openings_are_left_out(answer: str, caption: str) -> None:
@@ -212,6 +229,16 @@ def test_openings_are_left_out(answer: str, caption: str) -> None:
         "no image was provided",
         "a " * 90,
         "the fox runs and " * 8,
+        "I don't see any image attached. Please upload it.",
+        "None",
+        "null.",
+        '{"caption": "a square moves"}',
+        '```json\n{"caption": "a square"}\n```',
+        "<|im_start|>assistant A square<|im_end|>",
+        "<think>The user wants",
+        "Here are three options: 1. A square. 2. A box. 3. A cube.",
+        "1. A square moves. 2. A red box moves.",
+        "Frame 1: a square. Frame 2: a square. Frame 3: a square.",
     ],
 )
 def test_what_is_no_caption_is_refused(answer: str) -> None:

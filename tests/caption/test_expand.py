@@ -223,3 +223,23 @@ def test_the_command_and_generate_tell_the_model_the_same(tmp_path: Path) -> Non
     run("generate", "kitten by the shore", "--seconds", 0, "--steps", 1, "-o", video)
     sidecar = json.loads((tmp_path / "cat.png.json").read_text())
     assert (sidecar["prompt"], sidecar["typed_prompt"]) == ("a cat by the sea", "kitten by the shore")
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("a red circle moves left, not right", ("not",)),
+        ("a cat or a fox walks left", ("or",)),
+        ("a fox never walks left, not right", ("never", "not")),
+        ("a kitten or a bunny hops", ("or",)),
+        ("either a fox or a cat", ("either", "or")),
+        ("a fox walks left", ()),
+        ("The camera does not move. A fox walks left.", ()),
+        ("a fox walks left, no cat", ()),  # which becomes the negative prompt
+    ],
+)
+def test_denials_and_choices_that_stay_are_said(typed: str, words: tuple[str, ...]) -> None:
+    found = expand(typed, KNOWN)
+    assert found.kept == words
+    assert any(note.startswith("not understood: ") for note in found.notes()) == bool(words)
+    assert " and " not in found.prompt  # "or" does not become "and"

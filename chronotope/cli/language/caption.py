@@ -7,7 +7,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chronotope.caption.captioner import Answer, Captioner, NoCaptionError, caption_of
+from chronotope.caption.answers import caption_of
+from chronotope.caption.captioner import Answer, Captioner, NoCaptionError
 from chronotope.cli.interrupt import Stop, stoppable
 from chronotope.cli.terminal import progress, say
 from chronotope.data.clips import Clip, scan_folder
@@ -58,6 +59,9 @@ def caption_folder(data: Path, captioner: Captioner, detail: str, at_once: int) 
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        others = {detail for _, detail in written.rows} - {detail}
+    if others and detail:
+        say(f"note: captions of the level {', '.join(sorted(others))} that were written before are used as well")
     return work.found
 
 
