@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,9 @@ __all__ = [
     "told",
 ]
 
+CORE_FLOPS = 2e11  # a second, more than a processor core has
+MAX_DAYS = 60.0  # of a generation; what takes longer is a slip of the keyboard
+
 
 def device() -> torch.device:
     """Return the GPU if there is one, else the CPU."""
@@ -87,17 +91,12 @@ def plan_video(prompts: tuple[Prompt, ...], options: Options, generator: Generat
 
 def describe_plan(options: Options, generator: Generator, plan: Plan) -> dict[str, Any]:
     """Return what --dry-run prints: the settings, and what one window and the whole video cost."""
-    geometry, sampling, canvas = generator.geometry, plan.sampling, plan.canvas
+    geometry, canvas = generator.geometry, plan.canvas
     rows, columns = geometry.token_grid(canvas.height, canvas.width)
     covered = geometry.covered_size(canvas.height, canvas.width)
-    text = sum(len(generator.tokenizer.encode(prompt.text)) for prompt in canvas.prompts)
-    negative = len(generator.tokenizer.encode(sampling.negative_prompt))
-    size = SampleSize(plan.window_slices * rows * columns, text, plan.window_slices)
-    pixels = geometry.stride[0] * len(canvas.slices) * covered[0] * covered[1]
-    configs = generator.dit.config, generator.autoencoder.config
-    guided = [scale != 1 for scale in plan.scales]
-    heun = sampling.solver == "heun"
-    costs = sampling_costs(configs, size, pixels, sampling.num_steps, heun, negative, guided)
+    size, costs = _costs(generator, plan)
+    if problem := _endless(costs, options.count):
+        say(f"note: this would be refused here: {problem}")
     stills = sum(piece.still for piece in canvas.slices)
     return {
         **({"typed_prompt": options.typed} if options.typed else {}),
@@ -127,6 +126,35 @@ def describe_plan(options: Options, generator: Generator, plan: Plan) -> dict[st
     }
 
 
+def _costs(generator: Generator, plan: Plan) -> tuple[SampleSize, dict[str, Any]]:
+    """Count the tokens of the largest window of a plan, and what its video costs."""
+    geometry, sampling, canvas = generator.geometry, plan.sampling, plan.canvas
+    rows, columns = geometry.token_grid(canvas.height, canvas.width)
+    height, width = geometry.covered_size(canvas.height, canvas.width)
+    text = sum(len(generator.tokenizer.encode(prompt.text)) for prompt in canvas.prompts)
+    negative = len(generator.tokenizer.encode(sampling.negative_prompt))
+    size = SampleSize(plan.window_slices * rows * columns, text, plan.window_slices)
+    pixels = geometry.stride[0] * len(canvas.slices) * height * width
+    configs = generator.dit.config, generator.autoencoder.config
+    guided = [scale != 1 for scale in plan.scales]
+    costs = sampling_costs(configs, size, pixels, sampling.num_steps, sampling.solver == "heun", negative, guided)
+    return size, costs
+
+
+def _endless(costs: Mapping[str, Any], count: int) -> str:
+    """Say how long videos take at least where that is no time that anybody waits; empty otherwise."""
+    if device().type != "cpu":
+        return ""
+    flops, cores = count * (costs["flops_sampling"] + costs["flops_decoding"]), os.cpu_count() or 1
+    days = flops / (CORE_FLOPS * cores) / 86_400
+    if days <= MAX_DAYS:
+        return ""
+    return (
+        f"it takes {flops:.1e} floating-point operations, which are at least {days:,.0f} days of {cores} processor "
+        "cores; ask for fewer --seconds, a smaller --size or fewer --steps"
+    )
+
+
 def generate(prompts: tuple[Prompt, ...], options: Options, generator: Generator) -> tuple[list[dict[str, Any]], bool]:
     """Generate and write one video a seed; return their paths and settings, and whether all of them are complete."""
     return_large_blocks()
@@ -135,6 +163,8 @@ def generate(prompts: tuple[Prompt, ...], options: Options, generator: Generator
         say(f"note: a single frame is a picture; {options.output} is a video of one frame")
     for note in plan.notes:
         say(f"note: {note}")
+    if problem := _endless(_costs(generator, plan)[1], options.count):
+        raise UsageError(problem)
     inputs: dict[str, Any] = {"typed_prompt": options.typed} if options.typed else {}
     if options.files:
         inputs["given"] = [str(path) for path in options.files]

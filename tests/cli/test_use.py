@@ -381,3 +381,16 @@ def test_the_program_itself(model: Path) -> None:
     assert "\x1b" not in made.stderr
     wrong = program("generate", PROMPT, "--model", "missing", "-o", "x.mp4")
     assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (1, "", 1)
+
+
+def test_what_would_take_years_is_refused_before_work(tmp_path: Path) -> None:
+    model = save_run(tmp_path / "model")
+    asked = ("generate", "a fox", "--model", model, "--seconds", 120000, "--size", "8000x8000",
+             "--steps", 200, "-o", tmp_path / "a.mp4")  # fmt: skip
+    said = refused(*asked, status=2)
+    assert re.search(r"floating-point operations, which are at least [0-9,]+ days of \d+ processor cores", said)
+    assert not (tmp_path / "a.mp4").exists()
+    dry = run(*asked, "--dry-run")
+    assert dry.exit_code == 0 and "this would be refused here" in dry.stderr
+    long = run("generate", "a fox", "--model", model, "--seconds", 3600, "-o", tmp_path / "b.mp4", "--dry-run")
+    assert "refused" not in long.stderr  # an hour of a small model is hours of work
