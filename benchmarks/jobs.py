@@ -42,7 +42,7 @@ __all__ = [
 
 # Loaded before processes are forked, so that what happens to them strikes the work and not the imports.
 MODULES = (
-    *("chronotope.cli.train", "chronotope.cli.use", "chronotope.cli.inputs", "chronotope.cli.evaluate"),
+    *("chronotope.cli.train.networks", "chronotope.cli.use", "chronotope.cli.inputs", "chronotope.cli.evaluate"),
     *("chronotope.data.encode", "chronotope.worlds.write", "chronotope.worlds.stage.world", "rich.progress"),
 )
 STEPS = ("train.steps=8", "train.save_every=2", "train.check_every=8", "train.log_every=3", "train.warmup=2")

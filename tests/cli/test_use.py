@@ -385,8 +385,8 @@ def test_the_program_itself(model: Path) -> None:
 
 def test_what_would_take_years_is_refused_before_work(tmp_path: Path) -> None:
     model = save_run(tmp_path / "model")
-    asked = ("generate", "a fox", "--model", model, "--seconds", 120000, "--size", "8000x8000",
-             "--steps", 200, "-o", tmp_path / "a.mp4")  # fmt: skip
+    asked = ("generate", "a fox", "--model", model, "--seconds", 2000, "--size", "8000x8000",
+             "--steps", 1000, "-o", tmp_path / "a.mp4")  # fmt: skip
     said = refused(*asked, status=2)
     assert re.search(r"floating-point operations, which are at least [0-9,]+ days of \d+ processor cores", said)
     assert not (tmp_path / "a.mp4").exists()
