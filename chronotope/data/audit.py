@@ -12,7 +12,7 @@ from chronotope.data.captions import CaptionNote, read_captions
 from chronotope.data.clips import Clip, scan_folder
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
 from chronotope.data.recaptions import Recaptions
-from chronotope.data.rendered import listed_files
+from chronotope.data.rendered import find_splits, listed_files, meant_for_evaluation
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.manifest import identify, manifest_hash, read_manifest, source_of
 from chronotope.media import video
@@ -210,9 +210,12 @@ def _left_out(header: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def audit_header(folder: Path, header: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what cannot be verified of latents: an unsealed header, and clips that lie elsewhere now."""
+    """Yield what is worth knowing of latents: an unsealed header, clips that lie elsewhere now, or are of a split that
+    is not for training.
+    """
     for note in unsealed(folder / "latents.json"):
         yield Finding(note, serious=False)
+    yield from (Finding(note, serious=False) for note in meant_for_evaluation(folder, _splits(header)))
     data = header.get("data")
     if not data or not Path(str(data)).is_dir():
         yield Finding(
@@ -220,6 +223,19 @@ def audit_header(folder: Path, header: Mapping[str, Any]) -> Iterator[Finding]:
             "nothing tells whether they were changed since they were encoded",
             serious=False,
         )
+
+
+def _splits(header: Mapping[str, Any]) -> list[str]:
+    """Return the splits of latents; of older ones, whose header names none, those of their clips where they still are.
+
+    What was edited into another form is ignored.
+    """
+    splits, data = header.get("splits"), header.get("data")
+    if isinstance(splits, list):
+        return [str(split) for split in splits]
+    with contextlib.suppress(ChronotopeError):  # said where the clips are compared
+        return find_splits(Path(str(data))) if data and Path(str(data)).is_dir() else []
+    return []
 
 
 def audit_freshness(folder: Path, header: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:

@@ -33,7 +33,12 @@ from chronotope.data.latents import (
 )
 from chronotope.data.notes import ClipNotes
 from chronotope.data.recaptions import Recaptions
-from chronotope.data.rendered import changes_since_rendering, lost_descriptions
+from chronotope.data.rendered import (
+    changes_since_rendering,
+    find_splits,
+    lost_descriptions,
+    meant_for_evaluation,
+)
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.geometry import Geometry, Slice
 from chronotope.jsonl import append_jsonl, write_jsonl
@@ -109,6 +114,7 @@ def encode_dataset(
         "shuffled": shuffled,
         "data": str(data.resolve()),
         "worlds": find_worlds(data, note),
+        "splits": find_splits(data),
     }
     with locked(out):
         remove_partials(out)
@@ -437,6 +443,6 @@ def find_worlds(data: Path, note: Note = lambda _: None) -> list[str]:
             worlds.add(f"{world} {scope}".strip())
             for sentence in unsealed(file):
                 note(sentence)
-            if split != "train":
-                note(f"{file.parent} is of split {split}, whose clips are meant for evaluation, not for training")
+            for sentence in meant_for_evaluation(file.parent, [str(split)]):
+                note(sentence)
     return sorted(worlds)
