@@ -11,6 +11,7 @@ from typing import Any
 from chronotope.data.captions import CaptionNote, read_captions
 from chronotope.data.clips import Clip, scan_folder
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
+from chronotope.data.notes import Kinds
 from chronotope.data.recaptions import Recaptions
 from chronotope.data.rendered import find_splits, listed_files, meant_for_evaluation
 from chronotope.errors import ChronotopeError, FileProblem
@@ -50,11 +51,13 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
     yield from _audit_manifest(folder)
     uncaptioned: list[str] = []
     by_content: dict[str, str] = {}
+    common = Kinds(folder, "caption file")
     yield from _audit_recaptions(folder, found.clips)
     for number, clip in enumerate(found.clips, start=1):
-        yield from _audit_clip(clip, uncaptioned, by_content)
+        yield from _audit_clip(clip, uncaptioned, by_content, common)
         if progress:
             progress(number, len(found.clips))
+    yield from (Finding(line, serious=False) for line in common.lines())
     if uncaptioned:
         some = ", ".join(uncaptioned[:3]) + (", ..." if len(uncaptioned) > 3 else "")
         yield Finding(
@@ -88,7 +91,7 @@ def _audit_recaptions(folder: Path, clips: Sequence[Clip]) -> Iterator[Finding]:
         yield Finding(f"{written.path}: {failed} clips got no caption", "run the command again", serious=False)
 
 
-def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str]) -> Iterator[Finding]:
+def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str], common: Kinds) -> Iterator[Finding]:
     try:
         content = identify(clip.path, clip.file).sha256
         info = video.probe(clip.path)
@@ -112,12 +115,19 @@ def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str]) 
         yield Finding(f"{clip.file}: {info.skipped} by `encode`", serious=False)
     if info.square_size != (info.width, info.height):
         yield Finding(f"the pixels of {clip.file} are not square; `encode` resamples it", serious=False)
+    yield from _audit_captions(clip, uncaptioned, common)
+
+
+def _audit_captions(clip: Clip, uncaptioned: list[str], common: Kinds) -> Iterator[Finding]:
     try:
         notes: list[CaptionNote] = []
         if not read_captions(clip.path, notes.append):
             uncaptioned.append(clip.file)
         for note in notes:
-            yield Finding(str(note), serious=False)
+            if note.common:
+                common.add(note.file.name, note.reason)
+            else:
+                yield Finding(str(note), serious=False)
     except FileProblem as problem:
         yield Finding(str(problem), "correct the caption file")
 
