@@ -56,6 +56,7 @@ def measure_memorisation(
         signatures_of(gather_all([str(measured)])),
         signatures_of(_with_progress(gather_all(data), "training clips")),
         signatures_of(_with_progress(gather_all(baseline), "held-out clips")),
+        lambda sentence: say(f"note: {sentence}"),
     )
     if has_report:
         _add(folder, "memorisation", found, videos)

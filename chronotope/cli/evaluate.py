@@ -265,8 +265,8 @@ def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
     with progress("through the autoencoder", "clips") as report:
         for number, clip in enumerate(clips, start=1):
             content = video.read(clip.path)
-            if content.damage:
-                say(f"note: {clip.path}: {content.damage}")
+            for sentence in filter(None, (*content.remarks, content.damage)):
+                say(f"note: {clip.path}: {sentence}")
             frames = content.frames
             found = measure_reconstruction(autoencoder, geometry, frames, len(frames))
             scores = {name: getattr(found, name) for name in SCORES}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chronotope.cli.inputs import read_image
 from chronotope.cli.terminal import progress, say
 from chronotope.cli.use import device
 from chronotope.evaluate.exports.export import check_before, export, num_frames
@@ -12,7 +13,6 @@ from chronotope.evaluate.exports.manifest import MANIFEST
 from chronotope.evaluate.exports.requests import ExportRequest, VideoMaker, VideoRequest
 from chronotope.evaluate.exports.validation import validate
 from chronotope.generate.pipeline import Generation, Generator
-from chronotope.media import video
 from chronotope.storage import locked
 
 __all__ = ["check_suite", "export_suite", "plan_suite"]
@@ -64,7 +64,7 @@ def _maker(model: str) -> VideoMaker:
 
     def make(request: VideoRequest) -> Generation:
         prompt = [(seconds, _shortened(generator, text)) for seconds, text in request.prompt]
-        image = video.read_image(request.image) if request.image else None
+        image = read_image(request.image) if request.image else None
         made = generator.generate(prompt, image=image, num_frames=request.num_frames, seed=request.seed)
         # a picture is followed by whole slices, which can be more frames than requested
         return Generation(made.frames[: request.num_frames], made.fps, made.origin)

@@ -167,6 +167,8 @@ def _dataset(folder: Path) -> dict[str, Any]:
     facts["sizes"] = _counted(f"{info.width}x{info.height}" for info in probed)
     facts["num_frames"] = _spread([info.num_frames for info in probed])
     facts["fps"] = _counted(f"{info.fps:g}" for info in probed if info.num_frames > 1)
+    if remarks := _counted(remark for info in probed for remark in info.remarks):
+        facts["remarks"] = remarks
     captions = []
     for path in chosen:
         try:

@@ -15,12 +15,12 @@ from chronotope.errors import UsageError
 from chronotope.generate.memory import available_bytes
 from chronotope.geometry import Frames, Geometry
 from chronotope.media import video
-from chronotope.media.picture import PICTURE_FORMATS, check_writable
+from chronotope.media.picture import PICTURE_FORMATS, Frame, check_writable
 from chronotope.media.video import VIDEO_FORMATS
 from chronotope.prompt import Prompt
 from chronotope.request import Defaults, Inputs, Mask, Request, Task
 
-__all__ = ["Options", "check_memory"]
+__all__ = ["Options", "check_memory", "read_image"]
 
 COPIES = 3  # of the frames of a clip are in memory at most: as read, fitted to the size, and put back into the video
 MAX_COLOUR = 48  # levels between the channels of a grey pixel after compression
@@ -227,10 +227,7 @@ class Options:
         times = self.at or (0.0,) * len(self.images)
         return Inputs(
             task=task,
-            images=tuple(
-                (seconds, video.read_image(path, square_pixels=True))
-                for seconds, path in zip(times, self.images, strict=True)
-            ),
+            images=tuple((seconds, read_image(path)) for seconds, path in zip(times, self.images, strict=True)),
             video=clip,
             into=_read_clip(self.connect[1], fps) if self.connect else None,
             strength=self.strength,
@@ -276,6 +273,11 @@ def check_memory(paths: Sequence[Path], fps: float) -> None:
             f"{clips}: at {fps:g} frames a second that takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
             f"cut to {seconds:.0f} s, or make it smaller, first"
         )
+
+
+def read_image(path: Path) -> Frame:
+    """Read a picture, or the first frame of a video, and say what players show and it does not."""
+    return video.read_image(path, square_pixels=True, note=lambda sentence: say(f"note: {path}: {sentence}"))
 
 
 def _read_clip(path: Path, fps: float) -> Frames:

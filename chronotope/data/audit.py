@@ -11,8 +11,9 @@ from typing import Any
 from chronotope.data.captions import CaptionNote, read_captions
 from chronotope.data.clips import Clip, scan_folder
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
+from chronotope.data.notes import Kinds
 from chronotope.data.recaptions import Recaptions
-from chronotope.data.rendered import listed_files
+from chronotope.data.rendered import find_splits, listed_files, meant_for_evaluation
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.manifest import identify, manifest_hash, read_manifest, source_of
 from chronotope.media import video
@@ -50,11 +51,13 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
     yield from _audit_manifest(folder)
     uncaptioned: list[str] = []
     by_content: dict[str, str] = {}
+    common = Kinds(folder, "caption file")
     yield from _audit_recaptions(folder, found.clips)
     for number, clip in enumerate(found.clips, start=1):
-        yield from _audit_clip(clip, uncaptioned, by_content)
+        yield from _audit_clip(clip, uncaptioned, by_content, common)
         if progress:
             progress(number, len(found.clips))
+    yield from (Finding(line, serious=False) for line in common.lines())
     if uncaptioned:
         some = ", ".join(uncaptioned[:3]) + (", ..." if len(uncaptioned) > 3 else "")
         yield Finding(
@@ -88,7 +91,7 @@ def _audit_recaptions(folder: Path, clips: Sequence[Clip]) -> Iterator[Finding]:
         yield Finding(f"{written.path}: {failed} clips got no caption", "run the command again", serious=False)
 
 
-def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str]) -> Iterator[Finding]:
+def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str], common: Kinds) -> Iterator[Finding]:
     try:
         content = identify(clip.path, clip.file).sha256
         info = video.probe(clip.path)
@@ -112,12 +115,19 @@ def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str]) 
         yield Finding(f"{clip.file}: {info.skipped} by `encode`", serious=False)
     if info.square_size != (info.width, info.height):
         yield Finding(f"the pixels of {clip.file} are not square; `encode` resamples it", serious=False)
+    yield from _audit_captions(clip, uncaptioned, common)
+
+
+def _audit_captions(clip: Clip, uncaptioned: list[str], common: Kinds) -> Iterator[Finding]:
     try:
         notes: list[CaptionNote] = []
         if not read_captions(clip.path, notes.append):
             uncaptioned.append(clip.file)
         for note in notes:
-            yield Finding(str(note), serious=False)
+            if note.common:
+                common.add(note.file.name, note.reason)
+            else:
+                yield Finding(str(note), serious=False)
     except FileProblem as problem:
         yield Finding(str(problem), "correct the caption file")
 
@@ -210,9 +220,12 @@ def _left_out(header: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def audit_header(folder: Path, header: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what cannot be verified of latents: an unsealed header, and clips that lie elsewhere now."""
+    """Yield what is worth knowing of latents: an unsealed header, clips that lie elsewhere now, or are of a split that
+    is not for training.
+    """
     for note in unsealed(folder / "latents.json"):
         yield Finding(note, serious=False)
+    yield from (Finding(note, serious=False) for note in meant_for_evaluation(folder, _splits(header)))
     data = header.get("data")
     if not data or not Path(str(data)).is_dir():
         yield Finding(
@@ -220,6 +233,19 @@ def audit_header(folder: Path, header: Mapping[str, Any]) -> Iterator[Finding]:
             "nothing tells whether they were changed since they were encoded",
             serious=False,
         )
+
+
+def _splits(header: Mapping[str, Any]) -> list[str]:
+    """Return the splits of latents; of older ones, whose header names none, those of their clips where they still are.
+
+    What was edited into another form is ignored.
+    """
+    splits, data = header.get("splits"), header.get("data")
+    if isinstance(splits, list):
+        return [str(split) for split in splits]
+    with contextlib.suppress(ChronotopeError):  # said where the clips are compared
+        return find_splits(Path(str(data))) if data and Path(str(data)).is_dir() else []
+    return []
 
 
 def audit_freshness(folder: Path, header: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:

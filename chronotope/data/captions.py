@@ -12,14 +12,16 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chronotope.arguments import described
+from chronotope.data.doubtful import doubts
 from chronotope.errors import FileProblem, UsageError
 from chronotope.prompt import read_prompts, read_story
 from chronotope.storage import parse_json
@@ -48,15 +50,23 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _KEYS = ("captions", "caption", "text", "prompt")  # of texts, in any letter case, by preference
+_NAMES = re.compile(
+    r"caption|prompt|stor(y|ies)|text|descri|sentence|paragraph|title|summary", re.IGNORECASE
+)  # of others
+_OUR_SETTINGS = ("negative_prompt",)  # of our own sidecars
 _EXAMPLE = '{"captions": {"sentence": ["a red ball rolls"]}}'
 
 
 @dataclass(frozen=True)
 class CaptionNote:
-    """What is worth knowing about a caption file; files of one kind have the same `reason`, so that it is said once."""
+    """What is worth knowing about a caption file; files of one kind have the same `reason`, so that it is said once.
+
+    What is `common` may be said of very many files, and `check` counts them, too.
+    """
 
     file: Path
     reason: str
+    common: bool = False
 
     def __str__(self) -> str:
         return f"{self.file}: {self.reason}"
@@ -85,6 +95,8 @@ def read_captions(path: Path, note: Note = lambda _: None) -> Captions:
             used, captions = file, found
         elif used is not None and not _all_texts(found) <= _all_texts(captions):
             say(f"not used, because the {_ending(used, path)} of the same clip holds other captions")
+    for reason in dict.fromkeys(doubt for text in sorted(_all_texts(captions)) for doubt in doubts(text)):
+        note(CaptionNote(used or path, f"a text {reason}; it is used as it is, so correct it, or remove it", True))
     return captions
 
 
@@ -189,11 +201,26 @@ def captions_of(data: Any, where: str, say: Say = lambda _: None) -> Captions:
     captions: Captions = {}
     for number, key in enumerate(keys, start=1):
         if captions := _by_level(data[key], where, say):
-            others = [other for other in keys[number:] if not _is_held(data[other], captions)]
+            named = [other for other in data if other not in keys and _NAMES.search(other)]
+            others = [other for other in [*keys[number:], *named] if _is_unread(other, data[other], captions, keys)]
             if others:
                 say(f"{described(key)} is read, and {', '.join(map(described, others))}, which holds others, is not")
             break
     return captions
+
+
+def _is_unread(key: str, data: Any, captions: Captions, known: Container[str]) -> bool:
+    """Return whether texts under another key of an object are not among `captions`; other values are settings."""
+    if key in known:
+        return not _is_held(data, captions)
+    return key not in _OUR_SETTINGS and _has_words(data) and not _is_held(data, captions)
+
+
+def _has_words(data: Any) -> bool:
+    """Return whether a value, or a part of it, is a text."""
+    if isinstance(data, dict | list):
+        return any(map(_has_words, data.values() if isinstance(data, dict) else data))
+    return isinstance(data, str) and bool(data.strip())
 
 
 def _is_held(data: Any, captions: Captions) -> bool:

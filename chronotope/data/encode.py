@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from chronotope.data.captions import CaptionNote, Captions, read_captions
-from chronotope.data.clips import Clip, check_outside, first_names, read_datasets, scan_folder
+from chronotope.data.captions import Captions, read_captions
+from chronotope.data.clips import Clip, check_outside, read_datasets, scan_folder
 from chronotope.data.latents import (
     clip_of,
     encode_frames,
@@ -31,8 +31,14 @@ from chronotope.data.latents import (
     read_latents,
     shard_path,
 )
+from chronotope.data.notes import ClipNotes
 from chronotope.data.recaptions import Recaptions
-from chronotope.data.rendered import changes_since_rendering, lost_descriptions
+from chronotope.data.rendered import (
+    changes_since_rendering,
+    find_splits,
+    lost_descriptions,
+    meant_for_evaluation,
+)
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.geometry import Geometry, Slice
 from chronotope.jsonl import append_jsonl, write_jsonl
@@ -48,7 +54,6 @@ __all__ = ["Encoded", "encode_dataset", "find_worlds"]
 
 SHARD_CLIPS = 1000  # most clips in one safetensors file
 SHARD_BYTES = 2**28  # most bytes of latents in one safetensors file, but for a single larger clip
-MAX_NOTES = 20  # sentences on single clips, and kinds of remarks on caption files, of one run
 SAVE_CLIPS, SAVE_SECONDS = 16, 10.0  # progress is saved after so many clips or seconds, whichever comes first
 
 Row = dict[str, Any]
@@ -109,38 +114,13 @@ def encode_dataset(
         "shuffled": shuffled,
         "data": str(data.resolve()),
         "worlds": find_worlds(data, note),
+        "splits": find_splits(data),
     }
     with locked(out):
         remove_partials(out)
         writer = _Writer(out, about, note)
         writer.check_folder(folder.clips)
         return _bring_up_to_date(writer, folder.clips, autoencoder, geometry, progress, strict)
-
-
-class _ClipNotes:
-    """Says what is remarkable about single clips in a few lines, so that ten thousand of them hide nothing else."""
-
-    def __init__(self, note: Note, data: Path) -> None:
-        self.note, self.data, self.clips = note, data, 0
-        self.files: dict[str, list[str]] = {}  # of captions, by the remark
-
-    def clip(self, sentence: str) -> None:
-        self.clips += 1
-        if self.clips <= MAX_NOTES:
-            self.note(sentence)
-
-    def captions(self, found: CaptionNote) -> None:
-        self.files.setdefault(found.reason, []).append(found.file.name)
-
-    def close(self) -> None:
-        if self.clips > MAX_NOTES:
-            self.note(f"{self.clips - MAX_NOTES} more sentences on clips; `chronotope check` prints all of them")
-        kinds = sorted(self.files.items(), key=lambda kind: -len(kind[1]))
-        for reason, names in kinds[:MAX_NOTES]:
-            files = f"{len(names)} caption file{'' if len(names) == 1 else 's'}"
-            self.note(f"{self.data}: {files} ({first_names(names)}): {reason}")
-        if others := sum(len(names) for _, names in kinds[MAX_NOTES:]):
-            self.note(f"{others} more sentences on caption files; `chronotope check` prints all of them")
 
 
 def _bring_up_to_date(
@@ -175,7 +155,6 @@ def _bring_up_to_date(
                 kept.append(row)
             if progress:
                 progress(number, len(clips))
-    writer.clip_notes.close()
     if not kept:
         raise FileProblem(
             f"none of the {len(clips)} clips can be encoded into {writer.out}; the first: {left_out[0].reason}"
@@ -214,7 +193,7 @@ def _encode(
     clip: Clip, source: Source, captions: Captions, autoencoder: Autoencoder, geometry: Geometry, writer: _Writer
 ) -> tuple[Row, Tensor]:
     """Encode one clip; a clip whose frame rate varies is first resampled to a constant one, so that times are true."""
-    content = _read(clip.path, writer.clip_notes.clip)
+    content = _read(clip, writer.clip_notes)
     if not source.unchanged(clip.path):  # else these frames could be recorded as those of another content
         raise FileProblem(f"{clip.path} was changed while it was read; run the same command again")
     slices = _cut(clip, content.num_frames, geometry, writer.about["shuffled"])
@@ -240,12 +219,13 @@ def _encode(
     return row, latents
 
 
-def _read(path: Path, note: Note) -> video.Video:
+def _read(clip: Clip, notes: ClipNotes) -> video.Video:
     """Read a clip at a constant frame rate and with square pixels, as players show it; say where that changes it."""
+    path, note = clip.path, notes.clip
     info = video.probe(path)
     rate = None
     for remark in info.remarks:
-        note(f"{path}: {remark}")
+        notes.remarks.add(clip.file, remark)
     if info.variable_frame_rate:
         rate = info.constant_fps
         note(f"the frame rate of {path} varies ({info.fps:.3g} a second on average); it was resampled to {rate:g}")
@@ -276,7 +256,7 @@ class _Writer:
 
     def __init__(self, out: Path, about: dict[str, Any], note: Note) -> None:
         self.out, self.about, self.note = out, about, note
-        self.clip_notes = _ClipNotes(note, Path(about["data"]))
+        self.clip_notes = ClipNotes(note, Path(about["data"]))
         self.recaptions = Recaptions(Path(about["data"]), note)
         self.header, self.index = out / "latents.json", out / "index.jsonl"
         self.before: dict[str, Any] = self._read_header()
@@ -331,6 +311,7 @@ class _Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.clip_notes.close()  # also of an interrupted run: a clip that is encoded is not opened again
         self.save()
 
     def add(self, row: Row, latents: Tensor) -> Row:
@@ -462,6 +443,6 @@ def find_worlds(data: Path, note: Note = lambda _: None) -> list[str]:
             worlds.add(f"{world} {scope}".strip())
             for sentence in unsealed(file):
                 note(sentence)
-            if split != "train":
-                note(f"{file.parent} is of split {split}, whose clips are meant for evaluation, not for training")
+            for sentence in meant_for_evaluation(file.parent, [str(split)]):
+                note(sentence)
     return sorted(worlds)

@@ -135,10 +135,12 @@ def load_pool(
     config: PoolConfig,
     seed: int,
     leave_out: Callable[[LeftOut], None] | None = None,
+    remark: Callable[[str, str], None] = lambda *_: None,
 ) -> PixelPool:
     """Decode clips in random order into memory, about `megabytes` in total, with an equal share for each dataset.
 
-    `leave_out` receives each clip that cannot be read; without it such a clip raises FileProblem.
+    `leave_out` receives each clip that cannot be read; without it such a clip raises FileProblem. `remark` receives the
+    key of a clip and what players show of it and its pixels do not.
     """
     share = config.megabytes * 1_000_000 // len(datasets)
     groups, keys = [], []
@@ -151,12 +153,15 @@ def load_pool(
             if used > share:
                 break
             try:
-                windows = _windows(clips[index], config, np.random.default_rng((seed, number, int(index), 3)))
+                stream = video.stream(clips[index].path)
+                windows = _windows(stream, config, np.random.default_rng((seed, number, int(index), 3)))
             except ChronotopeError as problem:
                 if leave_out is None:
                     raise
                 leave_out(LeftOut(clips[index].key, str(problem)))
                 continue
+            for sentence in stream.remarks:
+                remark(clips[index].key, sentence)
             group += windows
             group_keys += [clips[index].key] * len(windows)
             used += sum(window.nbytes for window in windows)
@@ -165,10 +170,9 @@ def load_pool(
     return PixelPool(tuple(groups), tuple(keys), config)
 
 
-def _windows(clip: Clip, config: PoolConfig, rng: np.random.Generator) -> list[np.ndarray]:
+def _windows(stream: video.FrameStream, config: PoolConfig, rng: np.random.Generator) -> list[np.ndarray]:
     """Decode a small clip whole, up to the bytes of all windows of a large clip; decode windows of a large clip."""
     max_bytes = config.window_frames * config.window_side**2 * 3 * config.windows_per_clip
-    stream = video.stream(clip.path)
     first = next(stream)
     if max(first.shape[:2]) <= config.window_side * WHOLE:
         frames = list(itertools.islice(stream, max(0, max_bytes // first.nbytes - 1)))

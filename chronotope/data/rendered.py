@@ -16,7 +16,7 @@ from chronotope.errors import FileProblem
 from chronotope.manifest import manifest_hash, read_manifest
 from chronotope.storage import file_sha256
 
-__all__ = ["changes_since_rendering", "listed_files", "lost_descriptions"]
+__all__ = ["changes_since_rendering", "find_splits", "listed_files", "lost_descriptions", "meant_for_evaluation"]
 
 
 def listed_files(manifest: Path) -> dict[str, str]:
@@ -61,6 +61,18 @@ def changes_since_rendering(data: Path, rows: Sequence[Mapping[str, Any]]) -> li
                 f"{file.parent} is not as a world rendered it ({told}); `chronotope check {file.parent}` names them"
             )
     return sentences
+
+
+def find_splits(data: Path) -> list[str]:
+    """Name the splits of the rendered datasets below `data`, or of the one around it, such as "heldout"."""
+    return sorted({str(about.get("split", "train")) for _, about in read_datasets(data) if "world" in about})
+
+
+def meant_for_evaluation(where: Path, splits: Sequence[str]) -> list[str]:
+    """Say in a sentence which of these splits, in a folder of clips or latents, are not meant for training."""
+    if not (others := [split for split in splits if split != "train"]):
+        return []
+    return [f"{where} is of split {' and '.join(others)}, whose clips are meant for evaluation, not for training"]
 
 
 def lost_descriptions(data: Path) -> list[str]:

@@ -182,8 +182,10 @@ def check_folder(
         check_bytes(path)
         try:
             misfits = _misfits(case, video.probe(path))  # before all of it is decoded
-            if not misfits and (damage := video.read(path).damage):
-                note(f"{path}: {damage}")
+            if not misfits:
+                content = video.read(path)
+                for sentence in filter(None, (*content.remarks, content.damage)):
+                    note(f"{path}: {sentence}")
             problems += misfits
         except DecoderUnavailableError:
             raise

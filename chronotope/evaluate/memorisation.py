@@ -8,7 +8,7 @@ another place does not.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -27,13 +27,22 @@ from chronotope.worlds.catalogue import all_worlds
 from chronotope.worlds.splits import Split
 from chronotope.worlds.write import clip_seed
 
-__all__ = ["ClipSignatures", "gather", "gather_all", "memorisation", "nearest", "signature", "signatures_of"]
+__all__ = [
+    "ClipSignatures",
+    "gather",
+    "gather_all",
+    "memorisation",
+    "nearest",
+    "signature",
+    "signatures_of",
+]
 
 MOMENTS, SIDE = 8, 16
 SPACE = f"{MOMENTS} moments of {SIDE} x {SIDE} pixels, root mean square difference in levels of 255"
 NEAR_QUANTILE = 0.01  # a video counts as near if it is nearer than this share of the held-out clips
 COPY = 0.5  # of that distance: a video that is nearer counts as a copy
-MIN_THRESHOLD = 1.0  # levels; held-out clips that are nearer are training clips
+SAME = 4.0  # levels; a clip that is nearer is the same one, or the same one coded again: H.264 at CRF 23 changes 3
+ENOUGH = round(1 / NEAR_QUANTILE)  # held-out clips, of which the nearest is the first percentile
 SHARES = ("dissolves", "pictures")  # of the clips of a dataset
 LISTED = 20  # videos named in the report, the nearest first
 
@@ -118,25 +127,57 @@ def nearest(
     return place, np.array(distances, dtype=float)
 
 
-def memorisation(videos: ClipSignatures, training: ClipSignatures, baseline: ClipSignatures) -> dict[str, Any]:
+def _held_out(
+    training: ClipSignatures, baseline: ClipSignatures, note: Callable[[str], None] = lambda _: None
+) -> Float[np.ndarray, " n"]:
+    """Return the distances of the baseline's clips to their nearest training clips, without those that are the same.
+
+    `note` receives how many are left out, and that too few are left for a percentile. Raises UsageError where none is.
+    """
+    place, distance = nearest(baseline.signatures, training.signatures)
+    same = distance < SAME
+    if same.any():
+        first = int(same.argmax())
+        note(
+            f"{int(same.sum())} of {len(same)} baseline clips are training clips too, or the same coded again, and are "
+            f"left out; the first: {baseline.names[first]}, which is {distance[first]:.1f} levels from "
+            f"{training.names[place[first]]}"
+        )
+    if same.all():
+        raise UsageError(
+            f"all {len(same)} baseline clips are training clips, too (nearer than {SAME:g} levels to one); give clips "
+            "that were held out, such as SCOPE:COUNT:SEED:heldout"
+        )
+    left = distance[~same]
+    if len(left) < ENOUGH:
+        note(
+            f"the baseline has {len(left)} clip{'' if len(left) == 1 else 's'} to compare with, too few for a first "
+            f"percentile, which needs {ENOUGH}: about the distance of its nearest clip is used, {left.min():.1f} levels"
+        )
+    return left
+
+
+def memorisation(
+    videos: ClipSignatures,
+    training: ClipSignatures,
+    baseline: ClipSignatures,
+    note: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
     """Count the videos that are nearer to a training clip than 1 % of the held-out clips are; returns JSON values.
 
-    `copies` are those at less than half of that distance. Raises UsageError if the baseline holds training clips.
+    `copies` are those at less than half of that distance. Clips of the baseline that are training clips are left out,
+    see `_held_out`, which tells `note`; raises UsageError where none is left.
     """
-    _, baseline_distance = nearest(baseline.signatures, training.signatures)
+    baseline_distance = _held_out(training, baseline, note)
     place, distance = nearest(videos.signatures, training.signatures)
     percentile = np.searchsorted(np.sort(baseline_distance), distance, side="left") / len(baseline_distance)
     threshold = float(np.quantile(baseline_distance, NEAR_QUANTILE))
-    if threshold < MIN_THRESHOLD:
-        raise UsageError(
-            f"1 % of the baseline are nearer than {threshold:.2g} levels to a training clip, so they are training "
-            "clips; give clips that were held out, such as SCOPE:COUNT:SEED:heldout"
-        )
     order = np.argsort(distance, kind="stable")[:LISTED]
     return {
         "space": SPACE,
         "training_clips": len(training.names),
-        "baseline_clips": len(baseline.names),
+        "baseline_clips": len(baseline_distance),
+        "baseline_left_out": len(baseline.names) - len(baseline_distance),
         "videos": len(videos.names),
         "threshold": round(threshold, 4),
         "below": as_row(Rate(int((distance < threshold).sum()), len(distance))),

@@ -186,7 +186,9 @@ class _Slots:
 def _read(file: MediaFile, order: dict[str, Any], channel: _Channel, memory: mmap.mmap) -> dict[str, Any]:
     """Send the frames of a window."""
     source, chosen = select_frames(file, order["fps"], order["start"], order["seconds"])
-    channel.send({"opened": [source.rate, source.tick, source.facts["pixel_aspect"], source.exact]})
+    facts = source.facts
+    opened = [source.rate, source.tick, facts["pixel_aspect"], source.exact]
+    channel.send({"opened": opened, "remarks": facts.get("remarks", ())})
     slots = _Slots(channel, memory)
     try:
         frames = itertools.islice(chosen, order["count"])

@@ -26,6 +26,10 @@ SIZE_TAG = "chronotope_size"  # the true size of a file whose odd size VideoWrit
 PLANAR_FORMATS = frozenset("yuv420p yuvj420p yuv422p yuvj422p yuv444p yuvj444p yuv420p10le nv12".split())
 
 
+# Transfer characteristics of HDR, by their number in ITU-T H.273
+HDR = {16: "PQ, SMPTE ST 2084", 18: "HLG, ARIB STD-B67"}
+
+
 class Converter:
     """Converts the frames of a file: colours, transparency, rotation, and removal of padding."""
 
@@ -44,7 +48,7 @@ class Converter:
         self.transposed = abs(self.matrix[1]) > abs(self.matrix[0])
         self.displayed = self.clean if self.transposed else self.clean[::-1]
         self.rotation = round(math.degrees(math.atan2(self.matrix[1], self.matrix[0])) / 90) * 90 % 360
-        self.remarks = _remarks(first.interlaced_frame, self.matrix, self.rotation)
+        self.remarks = _remarks(first, self.matrix, self.rotation)
         self.reformatter = VideoReformatter()
 
     def planes(self, frame: av.VideoFrame) -> Planes:
@@ -88,10 +92,15 @@ class Converter:
         return Planes(layout, rows)
 
 
-def _remarks(interlaced: bool, matrix: Matrix, rotation: int) -> list[str]:
+def _remarks(first: av.VideoFrame, matrix: Matrix, rotation: int) -> list[str]:
     """Return sentences on what players show and this program does not."""
     remarks = []
-    if interlaced:
+    if hdr := HDR.get(int(first.color_trc)):
+        remarks.append(
+            f"it is HDR ({hdr}) and is read without tone mapping, so its colours and brightness are wrong; "
+            "convert it to SDR (BT.709) first"
+        )
+    if first.interlaced_frame:
         remarks.append("its frames are interlaced, each holds two moments; deinterlace it first (ffmpeg -vf bwdif)")
     asked = math.degrees(math.atan2(matrix[1], matrix[0])) % 360
     if abs((asked - rotation + 180) % 360 - 180) > 1:

@@ -45,8 +45,8 @@ def _new_frame(height: int, width: int) -> Frame:
 class Reading:
     """The frames of a window of a file, one after the other.
 
-    `allocate` returns the array for a new frame of a height and width. After the last frame, `damage` says what the
-    decoder reported and concealed.
+    `allocate` returns the array for a new frame of a height and width. From the first frame on, `remarks` say what
+    players show and the frames do not; after the last one, `damage` says what the decoder reported and concealed.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Reading:
         self.path = path
         self.rate = self.tick = self.pixel_aspect = self.exact = 1.0
         self.damage = ""
+        self.remarks: tuple[str, ...] = ()
         self._allocate = allocate
         self._ready: deque[DecodedFrame] = deque()
         self._layout: Layout | None = None
@@ -111,6 +112,7 @@ class Reading:
                 return
             if "opened" in message:
                 self.rate, self.tick, self.pixel_aspect, self.exact = map(float, message["opened"])
+                self.remarks = tuple(str(remark)[:MAX_SENTENCE] for remark in message["remarks"])
             elif "layout" in message:
                 self._layout = _checked_layout(self.path, message["layout"])
             else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,14 @@ MAX_SIDECAR = 2**26  # bytes
 class Video:
     """Frames in memory and their rate in frames per second.
 
-    `damage` says which damage the decoder reported and concealed; "" where it reported none.
+    `damage` says which damage the decoder reported and concealed; "" where it reported none. `remarks` say what players
+    show and the frames do not.
     """
 
     frames: Frames
     fps: Number
     damage: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def num_frames(self) -> int:
@@ -164,6 +166,11 @@ class FrameStream(Iterator[Frame]):
         """Which damage the decoder reported and concealed; complete after the last frame."""
         return self.reading.damage
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What players show and the frames do not, as HDR."""
+        return self.reading.remarks
+
     def close(self) -> None:
         self.reading.close()
 
@@ -203,10 +210,10 @@ def read(
     finally:
         reading.close()
     rate = float(fps or measure_rate(times, last, reading.rate, reading.tick, bool(reading.exact))[0])
-    aspect, damage = reading.pixel_aspect, reading.damage
+    aspect, damage, remarks = reading.pixel_aspect, reading.damage, reading.remarks
     del reading, frame  # they refer to the last frames, and unused memory can only go back without it
     frames = memory.frames()
-    return Video(_squared(frames, aspect) if square_pixels else frames, rate, damage)
+    return Video(_squared(frames, aspect) if square_pixels else frames, rate, damage, remarks)
 
 
 def _changed_size(path: str | Path, number: int, shape: tuple[int, ...]) -> FileProblem:
@@ -219,13 +226,16 @@ def most_read_bytes(file_bytes: int) -> int:
     return min(MAX_READ_BYTES, max(SMALL_READ_BYTES, file_bytes * PIXELS_PER_BYTE))
 
 
-def read_image(path: str | Path, *, square_pixels: bool = False) -> Frame:
+def read_image(path: str | Path, *, square_pixels: bool = False, note: Callable[[str], None] = lambda _: None) -> Frame:
     """Read a picture, or the first frame of a video; transparency is composited over white.
 
-    With `square_pixels`, it is resampled in width where its pixels are not square.
+    With `square_pixels`, it is resampled in width where its pixels are not square. `note` receives what players show
+    and the picture does not, as HDR.
     """
     reading = Reading(path, None, 0.0, None, count=1)
     frame = next(reading).pixels
+    for remark in reading.remarks:
+        note(remark)
     return _squared(frame, reading.pixel_aspect) if square_pixels else frame
 
 

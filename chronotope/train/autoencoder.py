@@ -22,6 +22,7 @@ from chronotope import checkpoint
 from chronotope.config import Count, NotNegative, Positive, Range, Seed, Share, to_dict
 from chronotope.data.clips import Clip, find_clips
 from chronotope.data.latents import fingerprint
+from chronotope.data.notes import Kinds
 from chronotope.data.pixels import PixelPool, PoolConfig, load_pool
 from chronotope.data.record import changes_in_data, data_of_clips
 from chronotope.errors import FileProblem, UsageError
@@ -119,11 +120,14 @@ def load_pools(
             say(f"left out: {item.key}: {item.reason}")
         left_out[item.key] = item
 
-    pool = load_pool(training, config, seed, leave_out)
+    remarks = Kinds("in the training", "clip")
+    pool = load_pool(training, config, seed, leave_out, remarks.add)
     for clips, windows in zip(training, pool.groups, strict=True):
         if not windows:
             raise FileProblem(f"none of {len(clips)} clips beside {clips[0].path} can be read")
     pool.check_shapes()
+    for line in remarks.lines():
+        say(f"note: {line}")
     validation_pool, missing = load_pool(validation, config, seed, leave_out).with_covered_shapes()
     if missing:
         say(f"note: of the held-out clips, {missing}")

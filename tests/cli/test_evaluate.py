@@ -132,7 +132,9 @@ def test_layers_and_memorisation_become_part_of_the_report(tmp_path: Path) -> No
         for name in ("layers", "memorisation", "ends" if report["summary"]["long_range"] else "all")
     )
     assert "no folder" in refused("memorisation", folders[0], "--data", "nowhere", "--baseline", "small:2:1", status=2)
-    assert "held out" in refused("memorisation", folders[0], "--data", "small:8:4", "--baseline", "small:8:4", status=2)
+    assert "all 8 baseline clips are training clips, too" in refused(
+        "memorisation", folders[0], "--data", "small:8:4", "--baseline", "small:8:4", status=2
+    )
 
 
 def test_videos_elsewhere_are_found_again(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from chronotope.data.captions import CaptionNote, captions_of, read_captions
+from chronotope.data.doubtful import doubts
 from chronotope.errors import FileProblem
 from chronotope.prompt import read_story
 
@@ -279,3 +280,53 @@ def test_levels_that_no_training_knows_are_said(tmp_path: Path) -> None:
     assert found == {"sentence": (TEXT,), "license": ("CC0",), "url": ("x",)}
     (note,) = notes
     assert "its levels 'license', 'url' will be captions too" in note.reason and "paragraph" in note.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        *[(text, "says nothing") for text in ("nan", "None", "null", "#N/A", "#NAME?", "-", "...")],
+        ("????", "question marks"),
+        ("a ???? walks", "question marks"),
+        ("a caf\ufffd at night", "U+FFFD"),
+        ("a caf\u00c3\u00a9 at night", "another encoding"),
+        ("a dog\u00e2\u20ac\u2122s tail", "another encoding"),
+        ("<html><head><title>404 Not Found</title></head></html>", "HTML"),
+        ("Error: 429 Too Many Requests", "message of an error"),
+        ("I'm sorry, but I can't assist with that.", "refusal"),
+        ("I\u2019m unable to view this video.", "refusal"),
+        ("As an AI language model, I see no videos.", "refusal"),
+        ("1 00:00:01,000 --> 00:00:04,000 a fox", "subtitles"),
+        ("a red\u200b ball", "unseen"),
+        ("a red\u202e ball", "unseen"),
+    ],
+)
+def test_texts_that_are_hardly_descriptions_are_used_and_named(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"caption": [text, "a red ball", text]}))
+    notes: list[CaptionNote] = []
+    assert read_captions(tmp_path / "a.mp4", notes.append) == {"sentence": (text, "a red ball", text)}
+    assert any(reason in note.reason for note in notes) and all(note.common for note in notes)
+    assert len({note.reason for note in notes}) == len(notes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    """a red ball|Is it a dog?|a caf\u00e9 in S\u00e3o Paulo, na\u00efve|\u72d7\u5728\u8dd1
+    |a family \U0001f468\u200d\U0001f469
+    |nobody, none of them, walks|an error page on a screen|I see a dog that cannot walk|sorry sight: a wet dog
+    |\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645|a < b and c > d
+    |two men, 3 balls, at 10:30|\u00c3 la carte|a null island
+    """.split("|"),
+)
+def test_ordinary_texts_are_not_doubted(text: str) -> None:
+    assert doubts(text.strip()) == []
+
+
+@pytest.mark.parametrize("key", ["story", "stories", "long_caption", "Description"])
+def test_keys_of_texts_that_are_not_read_are_named(key: str) -> None:
+    notes: list[str] = []
+    captions_of({"prompt": "a ball", key: ["0: a fox"], "fps": 8, "seed": 3, "prompt_tokens": 7}, "x", notes.append)
+    assert len(notes) == 1 and f"'{key}', which holds others, is not" in notes[0]
+    captions_of({"prompt": "a ball", key: "a ball", "model": {"name": "small"}}, "x", notes.append)
+    captions_of({"prompt": "a ball", "negative_prompt": "blur", "program": "chronotope 1"}, "x", notes.append)
+    assert len(notes) == 1

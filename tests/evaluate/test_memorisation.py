@@ -75,6 +75,35 @@ def test_copies_are_caught_and_held_out_truth_is_not(
     assert found["median_percentile"] < 0.01 < 0.2 < true["median_percentile"] < 0.8
 
 
+def test_a_baseline_that_shares_clips_with_the_training_hides_no_copy(
+    training: ClipSignatures, baseline: ClipSignatures, tmp_path: Path
+) -> None:
+    """Two shared clips, one of them coded again, would set the first percentile to 0, below which nothing lies."""
+    (_, one), (_, other) = [(name, frames) for name, frames in gather("small:8:5") if len(frames) > 1][:2]
+    video.write(tmp_path / "coded.mp4", other, 8.0)
+    mixed = [("one", one), ("coded", video.read(tmp_path / "coded.mp4").frames)]
+    shared = signatures_of(mixed)
+    names, rows = baseline.names + shared.names, np.concatenate([baseline.signatures, shared.signatures])
+    notes: list[str] = []
+    copies = signatures_of(mixed)
+    found = memorisation(copies, training, ClipSignatures(names, rows), notes.append)
+    assert found["copies"]["right"] == 2 and found["threshold"] == memorisation(copies, training, baseline)["threshold"]
+    assert (found["baseline_clips"], found["baseline_left_out"]) == (240, 2)
+    (note,) = notes
+    assert note.startswith("2 of 242 baseline clips are training clips too") and "the first: one, which is 0.0" in note
+    with pytest.raises(UsageError, match="all 2 baseline clips are training clips"):
+        memorisation(copies, training, shared)
+
+
+@pytest.mark.parametrize("count", [1, 99, 100])
+def test_a_baseline_of_few_clips_is_said(count: int, training: ClipSignatures, baseline: ClipSignatures) -> None:
+    notes: list[str] = []
+    few = ClipSignatures(baseline.names[:count], baseline.signatures[:count])
+    memorisation(few, training, few, notes.append)
+    said = f"the baseline has {count} clip{'' if count == 1 else 's'} to compare with, too few for a first percentile"
+    assert [note.startswith(said) for note in notes] == ([True] if count < 100 else [])
+
+
 def test_the_stages_clips_are_those_of_the_folder(tmp_path: Path) -> None:
     write_dataset(tmp_path / "data", DatasetRequest("stage", "small", "train", 5, 6))
     folder, stage = signatures_of(gather(str(tmp_path / "data"))), signatures_of(gather("small:6:5"))

@@ -65,16 +65,19 @@ def encode(
     muxing: dict[str, str] | None = None,
     muxer: str | None = None,
     colours: int = 2,
+    transfer: int = 2,
 ) -> Path:
     """Write a file with PyAV alone."""
     with av.open(str(path), "w", format=muxer, options=muxing or {}) as container:
         track: Any = container.add_stream(codec, rate=24, options=options or {})
         track.height, track.width = frames[0].shape[:2]
         track.pix_fmt, track.codec_context.time_base, track.codec_context.colorspace = pixels, tick, colours
+        track.codec_context.color_trc = transfer
         # libav converts RGB to grey in full range
         track.codec_context.color_range = 2 if pixels.startswith("gray") else 0
         for index, array in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format=source)
+            frame.color_trc = transfer
             frame.pts, frame.time_base = (index if stamps is None else stamps[index]), tick
             container.mux(track.encode(frame))
         container.mux(track.encode(None))

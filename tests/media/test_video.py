@@ -226,6 +226,16 @@ def test_what_players_show_and_is_not_read_is_said(tmp_path: Path) -> None:
     assert "interlaced" in remark
 
 
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG"), (1, ""), (2, "")])
+def test_hdr_is_said_wherever_frames_are_read(transfer: int, name: str, tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", numbered(3), "libx265", "yuv420p10le", transfer=transfer)
+    said: list[str] = []
+    video.read_image(path, note=said.append)
+    found = [list(video.probe(path).remarks), list(video.read(path).remarks), list(video.stream(path).remarks), said]
+    assert found == [found[0]] * 4
+    assert [bool(re.match(rf"it is HDR \({name}, ", remark)) for remark in found[0]] == ([True] if name else [])
+
+
 # Time
 
 

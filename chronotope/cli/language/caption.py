@@ -12,6 +12,7 @@ from chronotope.caption.captioner import Answer, Captioner, NoCaptionError
 from chronotope.cli.interrupt import Stop, stoppable
 from chronotope.cli.terminal import progress, say
 from chronotope.data.clips import Clip, scan_folder
+from chronotope.data.notes import Kinds
 from chronotope.data.recaptions import Recaptions
 from chronotope.errors import FileProblem
 from chronotope.manifest import identify
@@ -52,7 +53,7 @@ def caption_folder(data: Path, captioner: Captioner, detail: str, at_once: int) 
         say(f"note: {sentence}")
     with locked(data), stoppable() as stop, progress("captioning", "clips") as report:
         written = Recaptions(data, lambda sentence: say(f"note: {sentence}; it is written again"))
-        work = _Work(captioner, detail, written, Captioned(len(folder.clips)), report)
+        work = _Work(captioner, detail, written, Captioned(len(folder.clips)), report, Kinds(data, "clip"))
         with ThreadPoolExecutor(at_once) as pool:
             try:
                 work.run(folder.clips, pool, at_once, stop)
@@ -62,6 +63,8 @@ def caption_folder(data: Path, captioner: Captioner, detail: str, at_once: int) 
         others = {detail for _, detail in written.rows} - {detail}
     if others and detail:
         say(f"note: captions of the level {', '.join(sorted(others))} that were written before are used as well")
+    for line in work.remarks.lines():
+        say(f"note: {line}")
     return work.found
 
 
@@ -74,6 +77,7 @@ class _Work:
     written: Recaptions
     found: Captioned
     report: Progress
+    remarks: Kinds
     waiting: dict[Future[Answer], tuple[Clip, str]] = field(default_factory=dict)
     done: int = 0
 
@@ -98,6 +102,8 @@ class _Work:
             self._count()
             return
         content = video.read(clip.path, seconds=MAX_SECONDS, square_pixels=True)
+        for remark in content.remarks:
+            self.remarks.add(clip.file, remark)
         if not source.unchanged(clip.path):
             raise FileProblem(f"{clip.path} was changed while it was read; run the same command again")
         self.waiting[pool.submit(self.captioner.ask, content.frames, content.fps)] = (clip, source.sha256)
