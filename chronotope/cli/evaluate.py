@@ -349,7 +349,10 @@ def _interval_text(bounds: Sequence[int | float]) -> str:
 
 def compare_reports(first: Path, second: Path) -> list[Comparison]:
     """Read two reports and compare them."""
-    return compare(read_report(first), read_report(second))
+    ours, theirs = read_report(first), read_report(second)
+    if ours == theirs:
+        say(f"note: {first} and {second} are the same report, so nothing differs; name two different ones")
+    return compare(ours, theirs)
 
 
 def report_name(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from chronotope.data.captions import CaptionNote, read_captions
 from chronotope.data.clips import Clip, scan_folder
+from chronotope.data.contradictions import contradictions
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
 from chronotope.data.notes import Kinds
 from chronotope.data.recaptions import Recaptions
@@ -115,14 +116,17 @@ def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str], 
         yield Finding(f"{clip.file}: {info.skipped} by `encode`", serious=False)
     if info.square_size != (info.width, info.height):
         yield Finding(f"the pixels of {clip.file} are not square; `encode` resamples it", serious=False)
-    yield from _audit_captions(clip, uncaptioned, common)
+    yield from _audit_captions(clip, info, uncaptioned, common)
 
 
-def _audit_captions(clip: Clip, uncaptioned: list[str], common: Kinds) -> Iterator[Finding]:
+def _audit_captions(clip: Clip, info: video.VideoInfo, uncaptioned: list[str], common: Kinds) -> Iterator[Finding]:
     try:
         notes: list[CaptionNote] = []
-        if not read_captions(clip.path, notes.append):
+        captions = read_captions(clip.path, notes.append)
+        if not captions:
             uncaptioned.append(clip.file)
+        size = f"{info.width}x{info.height}"
+        notes += contradictions(clip.path, captions, info.num_frames, info.fps, size)
         for note in notes:
             if note.common:
                 common.add(note.file.name, note.reason)

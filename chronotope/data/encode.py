@@ -22,6 +22,7 @@ from torch import Tensor
 
 from chronotope.data.captions import Captions, read_captions
 from chronotope.data.clips import Clip, check_outside, read_datasets, scan_folder
+from chronotope.data.contradictions import contradictions
 from chronotope.data.latents import (
     clip_of,
     encode_frames,
@@ -178,11 +179,17 @@ def _item(
     """Return the row of a clip, and its latents where they are new; `before` is its row in the index."""
     known = source_of(before) if before else None
     source = identify(clip.path, clip.file, known)
+    latents: Tensor | None
     beside = read_captions(clip.path, writer.clip_notes.captions)
     captions = writer.recaptions.merged(beside, clip.file, source.sha256)
     if before is None or known is None or known.sha256 != source.sha256:
-        return _encode(clip, source, captions, autoencoder, geometry, writer)
-    return seal({**before, "source": described(source), "captions": _plain(captions)}), None
+        row, latents = _encode(clip, source, captions, autoencoder, geometry, writer)
+    else:
+        row, latents = seal({**before, "source": described(source), "captions": _plain(captions)}), None
+    size = f"{row['width']}x{row['height']}"
+    for found in contradictions(clip.path, captions, sum(row["slices"]), row["fps"], size):
+        writer.clip_notes.captions(found)
+    return row, latents
 
 
 def _plain(captions: Captions) -> dict[str, list[str]]:

@@ -39,6 +39,7 @@ __all__ = [
     "check_batch_tokens",
     "choose_caption",
     "clip_window",
+    "length_notes",
     "make_batch",
     "make_sample",
     "plan_batches",
@@ -100,8 +101,8 @@ def choose_caption(
 
 
 def caption_notes(dataset: LatentDataset, tokenizer: Tokenizer, config: DiTRun) -> list[str]:
-    """Return sentences on captions that are longer than the model reads, and on levels whose shares say little."""
-    notes, most = [], config.model.max_text_tokens
+    """Return sentences on clips and captions longer than the model reads, and on levels whose shares say little."""
+    notes, most = length_notes(dataset, config), config.model.max_text_tokens
     long = [text for text in dataset.captions() if len(text) >= most and len(tokenizer.encode(text, most + 1)) > most]
     if long:
         count = f"{len(long)} caption{' has' if len(long) == 1 else 's have'}"
@@ -131,6 +132,24 @@ def caption_notes(dataset: LatentDataset, tokenizer: Tokenizer, config: DiTRun) 
             f"note: {clips} captions of levels with a share of 0 alone ({', '.join(sorted(off))}), which are used there"
         )
     return notes
+
+
+def length_notes(dataset: LatentDataset, config: DiTRun) -> list[str]:
+    """Return a sentence on captioned clips of which a step shows only a part, while the caption is of all of it."""
+    most = config.train.max_sample_tokens
+    shown: list[tuple[int, int]] = []  # slices in all, and of a step
+    for clip in dataset.clips:
+        rows, columns = config.geometry.token_grid(clip.height, clip.width)
+        if any(clip.captions.values()) and len(clip.slices) > (count := _max_slices(most, rows * columns)):
+            shown.append((len(clip.slices), count))
+    if not shown:
+        return []
+    slices, count = max(shown)
+    return [
+        f"note: {len(shown)} of {len(dataset)} clips are longer than train.max_sample_tokens={most}: a step shows a "
+        f"random part, of the longest {count} of {slices} slices, while its caption describes all of it; cut them into "
+        "shorter clips with captions of their own, or give them stories"
+    ]
 
 
 def _max_slices(max_tokens: int, tokens_per_slice: int) -> int:

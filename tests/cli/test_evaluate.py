@@ -80,7 +80,9 @@ def test_a_stranger_scores_a_folder_and_compares(smoke: Path, tmp_path: Path) ->
     result = run("evaluate", "--videos", str(videos), "--specs", str(plan), "--out", str(out))
     assert result.exit_code == 0, result.output
     assert json.loads((out / "report.json").read_text())["summary"]["success"]["share"] > 0.85
+    assert "are the same report" in run("compare", str(smoke), str(smoke)).stderr
     compared = run("compare", str(smoke), str(out))
+    assert "same report" not in compared.stderr
     assert compared.exit_code == 0 and compared.stdout.splitlines()[1].startswith("all cases"), compared.output
     told = json.loads(run("compare", str(smoke), str(out), "--json").stdout)
     assert (told["first"]["report"], told["first"]["model"]) == (str(smoke), "small")

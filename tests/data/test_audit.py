@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +92,32 @@ def test_concealed_damage_is_said(clips: Path) -> None:
     assert not left_out
     (note,) = notes
     assert "its h264 video seems damaged" in note and "re-encode it with ffmpeg" in note
+
+
+def test_files_that_contradict_their_clip_are_said(tmp_path: Path) -> None:
+    """Exchanged sidecars, the record of another clip, and a story that goes on after the end; each in one line."""
+    folder = tmp_path / "d"
+    folder.mkdir()
+    frames = np.random.default_rng(0).integers(0, 255, (8, 32, 48, 3), np.uint8)
+    for name in ("a", "b"):
+        video.write(folder / f"{name}.mp4", frames, 8.0, metadata={"program": "chronotope 0", "prompt": name})
+    for name, count, beat in (("whole", 8, "0.5"), ("other", 12, "1.0")):
+        video.write(folder / f"{name}.mkv", frames[:, ::-1], 8.0)
+        spec = {"num_frames": count, "height": 32, "width": 48}
+        story = f"0: a fox\n{beat}: it sits"
+        (folder / f"{name}.json").write_text(json.dumps({"captions": {"story": [story]}, "spec": spec}))
+    right, left = folder / "a.mp4.json", folder / "b.mp4.json"
+
+    def said() -> tuple[str, str]:
+        found = "\n".join(str(finding) for finding in audit_dataset(folder))
+        return found, "\n".join(encode(folder)[1])
+
+    for found in said():
+        assert "tells of other settings" not in found
+        assert "1 caption file (other.json): its spec has another number of frames" in found
+        assert "1 caption file (other.mkv): a story goes on after the end" in found
+    first, second = right.read_bytes(), left.read_bytes()
+    right.write_bytes(second)
+    left.write_bytes(first)
+    for found in said():
+        assert "2 caption files (a.mp4.json, b.mp4.json): tells of other settings than the tags of its video" in found

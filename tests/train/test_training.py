@@ -32,7 +32,7 @@ from chronotope.train.autoencoder import (
     sample_decoder_noise,
     train_autoencoder,
 )
-from chronotope.train.batches import caption_notes, choose_caption, clip_window, make_sample
+from chronotope.train.batches import caption_notes, choose_caption, clip_window, length_notes, make_sample
 from chronotope.train.config import CaptionConfig, DiTRun
 from chronotope.train.dit import train_dit
 from chronotope.train.log import TrainingLog
@@ -381,6 +381,17 @@ def test_captions_that_are_cut_and_levels_without_a_share_are_said(run):
     dataset.clips = [replace(long, captions={"sentence": ["a ball"]}), replace(long, captions={"story": ["a ball"]})]
     (alone,) = caption_notes(dataset, tokenizer, off)
     assert alone.startswith("note: 1 clip has captions of levels with a share of 0 alone (sentence, tags)")
+
+
+def test_clips_of_which_a_step_shows_a_part_are_said(run):
+    dataset = LatentDataset([run / "latents"])
+    rows, columns = DIT.geometry.token_grid(dataset.clips[0].height, dataset.clips[0].width)
+    long = replace(dataset.clips[0], slices=(4,) * 9, captions={"sentence": ["a ball"]})
+    dataset.clips = [long, replace(long, captions={}), replace(long, slices=(4, 4))]
+    two = override(DIT, [f"train.max_sample_tokens={2 * rows * columns}"])
+    (note,) = length_notes(dataset, two)
+    assert note.startswith("note: 1 of 3 clips are longer") and "of the longest 2 of 9 slices" in note
+    assert length_notes(dataset, override(DIT, [f"train.max_sample_tokens={9 * rows * columns}"])) == []
 
 
 def test_windows_that_come_back_to_the_bit_have_a_finite_psnr(clips, run, monkeypatch):

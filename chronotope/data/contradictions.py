@@ -1,0 +1,57 @@
+"""A clip and the files beside it -> where they contradict each other: those of two clips may have been exchanged."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from chronotope.data.captions import CaptionNote, Captions
+from chronotope.errors import FileProblem, UsageError
+from chronotope.media import video
+from chronotope.prompt import read_story
+from chronotope.storage import read_json
+
+__all__ = ["contradictions"]
+
+_EXCHANGED = "it may be of another clip, so compare it with the clip and put the right one there"
+
+
+def contradictions(path: Path, captions: Captions, num_frames: int, fps: float, size: str) -> Iterator[CaptionNote]:
+    """Yield what the clip at `path` and the files beside it tell differently; `size` is such as "64x48"."""
+    beside = video.sidecar(path)
+    if _is_ours(beside) and video.has_other_sidecar(path):
+        yield CaptionNote(beside, f"tells of other settings than the tags of its video; {_EXCHANGED}", True)
+    record = path.with_suffix(".json")
+    spec = _table(_object(record).get("spec"))
+    told = spec.get("num_frames", num_frames), f"{spec.get('width')}x{spec.get('height')}"
+    if spec and (told[0] != num_frames or ("width" in spec and "height" in spec and told[1] != size)):
+        yield CaptionNote(record, f"its spec has another number of frames, or size, than its clip; {_EXCHANGED}", True)
+    seconds = num_frames / fps
+    if any(_last_beat(text) >= seconds for text in captions.get("story", ())):
+        reason = "a story goes on after the end of its clip, so its last beats are never shown; correct their seconds"
+        yield CaptionNote(path, reason, True)
+
+
+def _object(file: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; {} where there is none."""
+    with contextlib.suppress(FileProblem):
+        return _table(read_json(file)) if file.is_file() else {}
+    return {}
+
+
+def _table(data: Any) -> dict[str, Any]:
+    return data if isinstance(data, dict) else {}
+
+
+def _is_ours(file: Path) -> bool:
+    return str(_object(file).get("program", "")).startswith("chronotope")
+
+
+def _last_beat(text: str) -> float:
+    """Return the second of the last beat of a story; 0 for a text without beats."""
+    try:
+        return read_story(text.splitlines())[-1][0]
+    except (UsageError, IndexError):
+        return 0.0
