@@ -1,7 +1,8 @@
 """Measure the captioner on clips that it was not trained on: how true and complete its captions are, and its agreement.
 
-Three sets of clips, rendered here: `small` and `deeds` held out, and `combinations` of colour and noun that no training
-clip has. Every clip is captioned at each level of detail, first tries; what is claimed is compared with the spec.
+Three sets of clips, rendered here: `small` and `deeds` held out by their hash, and `combinations` of colour and noun,
+or noun and direction, that no training clip has. Every clip is captioned at each level of detail, first tries; what is
+claimed is compared with the spec.
 
 Agreement (`caption.agreement`) is asked for true captions and for the same with one injected error, of clips without
 looking at their truth: the threshold is that at which 5 % of the true ones are doubted, on a half of the clips, and
@@ -47,7 +48,7 @@ def main() -> None:
     """Caption, score and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="small")
-    parser.add_argument("--count", type=int, default=300, help="clips of each set")
+    parser.add_argument("--count", type=int, default=100, help="clips of each set")
     parser.add_argument("--seed", type=int, default=40_000)
     parser.add_argument("--out", type=Path, default=HERE / "captions.json")
     options = parser.parse_args()

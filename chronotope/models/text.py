@@ -18,7 +18,8 @@ from chronotope.models.rope import rotary_angles, rotate
 __all__ = ["MIN_VOCABULARY", "TextEncoder", "Tokenizer", "learn_vocabulary"]
 
 _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
-_BEFORE_MARK = re.compile(r" (?=[.,;:!?'])|(?<=') ")
+# spaces that no text has: before marks, around hyphens and apostrophes in words, and within decimal numbers
+_NO_SPACE = re.compile(r" (?=[.,;:!?'])|(?<=') |(?<=\w) (?=- \w)|(?<=\w -) (?=\w)|(?<=\d \.) (?=\d)")
 START = "\u2581"  # marks the start of a word inside a piece, as in sentencepiece
 # Every vocabulary can spell ASCII, so that words that no caption had are unusual, but never unknown.
 ALPHABET = [START, *(char for char in map(chr, range(33, 127)) if not char.isupper())]
@@ -76,7 +77,7 @@ class Tokenizer:
         """Write ids as a text, in lower case; marks such as full stops join the word before them."""
         pieces = [self._texts[i - 2] for i in ids if i >= 2]
         words = "".join(pieces).replace(START, " ")
-        return _BEFORE_MARK.sub("", words).strip()
+        return _NO_SPACE.sub("", words).strip()
 
     def shortened(self, text: str, most: int) -> str:
         """Return a text that has at most `most` ids: the text itself, or its first words, which can be none."""

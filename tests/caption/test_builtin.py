@@ -156,12 +156,19 @@ def test_levels_and_slices() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a fox walks past a tree.", "the fox, which is red; it isn't there: yes!", "don't stop", "x-ray at 3.5 km"]
+    "text",
+    [
+        "a fox walks past a tree.",
+        "the fox, which is red; it isn't there: yes!",
+        "don't stop",
+        "x-ray at 3.5 km",
+        "the fox is medium-sized. after 0.6 seconds, it stops. 3 cars pass",
+        "a well-to-do cat",
+    ],
 )
 def test_texts_come_back_from_their_ids(text: str) -> None:
     tokenizer = Tokenizer(learn_vocabulary([text], 200))
-    again = tokenizer.decode(tokenizer.encode(text))
-    assert tokenizer.encode(again) == tokenizer.encode(text)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 # Wrong inputs
