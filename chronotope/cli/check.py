@@ -10,6 +10,7 @@ from typing import Any
 
 from chronotope import checkpoint
 from chronotope.cli.analysis import folder_of_videos
+from chronotope.cli.language.captioners import load_captioner
 from chronotope.cli.terminal import echo, progress, say, visible
 from chronotope.data.audit import Finding, audit_dataset, audit_latents
 from chronotope.data.latents import fingerprint, read_header
@@ -69,7 +70,7 @@ def find_problems(path: Path) -> tuple[str, list[Finding]]:
             return "evaluation without a report yet", list(_audit_ledger(folder))
         if is_export(folder):
             return "export for another benchmark", list(_audit_export(folder))
-        if any((folder / name).is_dir() for name in ("autoencoder", "dit")):
+        if any((folder / name).is_dir() for name in checkpoint.PARTS):
             return "run", list(_audit_run(folder))
         if any((folder / name).exists() for name in ("model.json", "config.toml", "checkpoints")):
             return "model", list(_audit_part(folder))
@@ -161,15 +162,24 @@ def _audit_export(folder: Path) -> Iterator[Finding]:
 
 def _audit_run(folder: Path) -> Iterator[Finding]:
     """Check the parts of a run on their own, then whether they fit together and to the latents."""
-    parts = [folder / name for name in ("autoencoder", "dit") if (folder / name).is_dir()]
+    parts = [folder / name for name in checkpoint.PARTS if (folder / name).is_dir()]
     found = [finding for part in parts for finding in _audit_part(part)]
     yield from found
     if folder / "autoencoder" not in parts and (folder / "dit" / "model.json").is_file():
         yield Finding(f"{folder} holds no autoencoder, without which its transformer makes nothing", "copy it there")
     finished = all((part / "model.json").is_file() for part in parts)
-    if len(parts) == 2 and finished and not any(finding.serious for finding in found):
+    if (
+        {folder / "autoencoder", folder / "dit"} <= set(parts)
+        and finished
+        and not any(finding.serious for finding in found)
+    ):
         try:
             Generator.load(folder)
+        except ChronotopeError as problem:
+            yield Finding(str(problem))
+    if whole and folder / "captioner" in parts:
+        try:
+            load_captioner(folder)
         except ChronotopeError as problem:
             yield Finding(str(problem))
     yield from _audit_encodings(folder)
@@ -185,10 +195,10 @@ def _audit_encodings(folder: Path) -> Iterator[Finding]:
             if (found := read_header(path.parent)["autoencoder"]) != present:
                 what = f"{path.parent} was encoded by autoencoder {found}, and {folder / 'autoencoder'} is {present}"
                 yield Finding(what, "training encodes the clips again, as does `chronotope encode`")
-        for saved in checkpoint.checkpoints(folder / "dit"):
+        for saved in (*checkpoint.checkpoints(folder / "dit"), *checkpoint.checkpoints(folder / "captioner")):
             if (found := checkpoint.read_description(saved).get("autoencoder")) != present:
-                what = f"{saved} is of a transformer on autoencoder {found}, and {folder / 'autoencoder'} is {present}"
-                yield Finding(what, "restore the autoencoder, or train the transformer again with another --out")
+                what = f"{saved} was trained on autoencoder {found}, and {folder / 'autoencoder'} is {present}"
+                yield Finding(what, "restore the autoencoder, or train again with another --out")
 
 
 def _audit_part(folder: Path) -> Iterator[Finding]:

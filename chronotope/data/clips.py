@@ -48,7 +48,7 @@ _OUR_TABLES = tuple(
 _OURS = ("dataset.json", "latents.json", "model.json", "report.json")
 # Files of folders that this program fills with something else.
 _NO_CLIPS = {"latents.json": "latents", "model.json": "a model"} | {
-    f"{part}/{name}": "a run" for part in ("autoencoder", "dit") for name in ("model.json", "log.jsonl")
+    f"{part}/{name}": "a run" for part in ("autoencoder", "dit", "captioner") for name in ("model.json", "log.jsonl")
 }
 _UNFINISHED = re.compile(r"\.part$|\.(crdownload|download|tmp)$", re.IGNORECASE)
 

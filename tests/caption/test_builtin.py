@@ -182,8 +182,10 @@ def test_what_is_no_captioner_is_refused(trained: tuple[Path, Path], tmp_path: P
     shutil.rmtree(other / "autoencoder")
     shutil.copytree(save_run(tmp_path / "seed", seed=1) / "autoencoder", other / "autoencoder")
     assert "was trained on latents of autoencoder" in refused("caption", clips, "--captioner", other, status=1)
+    assert "was trained on latents of autoencoder" in run("check", other).stderr
     weights = other / "captioner" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-9])
+    assert "captioner" in run("check", other).stderr
     refused("caption", clips, "--captioner", other, status=1)
 
 

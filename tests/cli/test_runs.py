@@ -165,7 +165,7 @@ def test_a_checkpoint_on_another_autoencoder_is_refused_and_found(copied: Path, 
         shutil.copy(model / "autoencoder" / name, copied / "autoencoder" / name)
         (copied / "dit" / name).unlink()
     found = run("check", copied)
-    assert found.exit_code == 1 and "0000004 is of a transformer on autoencoder" in found.stderr
+    assert found.exit_code == 1 and "0000004 was trained on autoencoder" in found.stderr
     latents = tmp_path / "latents"
     assert run("encode", data / "clips", "--model", copied, "--out", latents).exit_code == 0
     result = train("dit", latents, str(copied), "train.steps=5", "--autoencoder", str(model))
