@@ -168,11 +168,8 @@ def _audit_run(folder: Path) -> Iterator[Finding]:
     if folder / "autoencoder" not in parts and (folder / "dit" / "model.json").is_file():
         yield Finding(f"{folder} holds no autoencoder, without which its transformer makes nothing", "copy it there")
     finished = all((part / "model.json").is_file() for part in parts)
-    if (
-        {folder / "autoencoder", folder / "dit"} <= set(parts)
-        and finished
-        and not any(finding.serious for finding in found)
-    ):
+    whole = finished and not any(finding.serious for finding in found)
+    if whole and {folder / "autoencoder", folder / "dit"} <= set(parts):
         try:
             Generator.load(folder)
         except ChronotopeError as problem:
