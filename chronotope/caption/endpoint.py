@@ -18,8 +18,15 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from chronotope.caption.captioner import DETAILS, Answer, CaptionerError, NoCaptionError
-from chronotope.caption.pictures import MAX_SIDE, question, shown_pictures
+from chronotope.caption.captioner import (
+    DETAILS,
+    MAX_SIDE,
+    Answer,
+    CaptionerError,
+    NoCaptionError,
+    question,
+    shown_pictures,
+)
 from chronotope.errors import UsageError
 from chronotope.geometry import Frames
 

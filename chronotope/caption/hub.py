@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from chronotope.caption.captioner import DETAILS, Answer, CaptionerError, NoCaptionError
-from chronotope.caption.pictures import question, shown_pictures
+from chronotope.caption.captioner import DETAILS, Answer, CaptionerError, NoCaptionError, question, shown_pictures
 from chronotope.errors import UsageError
 from chronotope.geometry import Frames
 

@@ -43,7 +43,7 @@ def doubts(text: str) -> list[str]:
 
 
 def _is_misread(text: str) -> bool:
-    """Return whether letters of UTF-8 were read as Windows-1252 or Latin-1, as in "cafÃ©"."""
+    """Return whether letters of UTF-8 were read as Windows-1252 or Latin-1."""
     return any(_is_utf8(run, encoding) for run in re.findall(r"[^\x00-\x7f]{2,}", text) for encoding in _SINGLE_BYTES)
 
 

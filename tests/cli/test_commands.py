@@ -17,6 +17,7 @@ import pytest
 from chronotope.arguments import MAX_SECONDS
 from chronotope.cli import commands as cli
 from chronotope.cli import terminal
+from chronotope.cli.terminal import PRESETS as NAMED
 from chronotope.config import Seed
 from chronotope.errors import FileProblem
 from chronotope.geometry import MAX_SIDE
@@ -43,8 +44,9 @@ LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(
 
 def test_all_commands_exist() -> None:
     expected = (
-        "generate, expand, reconstruct, world stage, world table, caption, encode, train autoencoder, train dit, info, "
-        "check, evaluate, compare, layers, memorisation, export-suite, validate-checks"
+        "generate, expand, reconstruct, world stage, world table, caption, review, score-captions, encode, "
+        "train autoencoder, train dit, train captioner, info, check, evaluate, compare, layers, "
+        "memorisation, export-suite, validate-checks"
     ).split(", ")
     assert set(map(" ".join, LEAVES)) == set(expected)
 
@@ -57,6 +59,8 @@ def test_top_help_groups_commands_in_the_order_of_the_pipeline() -> None:
         for name in (
             "world",
             "caption",
+            "review",
+            "score-captions",
             "encode",
             "train",
             "generate",
@@ -104,7 +108,7 @@ def test_every_option_is_explained_once(path: tuple[str, ...]) -> None:
 
 
 def test_help_names_all_presets_and_scopes() -> None:
-    assert all(name in cli.PRESETS for name in PRESETS)
+    assert all(name in NAMED for name in PRESETS)
     text = run("world", "stage", "--help").stdout
     assert all(re.search(rf"\b{name}\b", text) for name in SCOPES)
 
@@ -138,7 +142,7 @@ def test_the_program_answers() -> None:
     ("words", "message"),
     [
         (["genrate", "x"], "Did you mean 'generate'?"),
-        (["quux"], "Choose from: world, caption, encode, train"),
+        (["quux"], "Choose from: world, caption, review, score-captions, encode, train"),
         (["train", "autoencodr"], "Did you mean 'autoencoder'?"),
         (["world", "stge"], "Did you mean 'stage'?"),
         (["generate", "x", "--sede", "4"], "--seed"),
