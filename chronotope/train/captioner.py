@@ -179,8 +179,8 @@ def train_captioner(
 
     # model, optimizers and state
     torch.manual_seed(config.seed)
-    device = torch.device("cpu")  # a step is a few small products, which a GPU would spend its time waiting for
-    model = LatentCaptioner(config.model)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = LatentCaptioner(config.model).to(device)
     state = TrainState(model, make_optimizers(model, train))
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
     batches = batches_of(config, dataset, tokenizer, deviation, state)
@@ -193,7 +193,7 @@ def train_captioner(
             # one step; all random numbers depend on (seed, step)
             started = time.perf_counter()
             factor = learning_rate_factor(train, state.step)
-            batch = next(batches)
+            batch = next(batches).to(device)
             with autocast(device, train.precision):
                 logits = model(batch.clips, batch.ids)
             loss = caption_loss(logits, batch.targets)

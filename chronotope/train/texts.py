@@ -37,6 +37,15 @@ class CaptionBatch:
     targets: dict[str, Int[Tensor, "clips _"]]
     keys: tuple[str, ...]
 
+    def to(self, device: torch.device) -> CaptionBatch:
+        """Copy the batch to a device."""
+        if device.type == "cpu":
+            return self
+        seen = self.clips
+        clips = VisualTokens(seen.values.to(device), seen.still.to(device), seen.positions.to(device), seen.lengths)
+        ids, targets = ({name: x.to(device) for name, x in texts.items()} for texts in (self.ids, self.targets))
+        return CaptionBatch(clips, ids, targets, self.keys)
+
 
 def detail_of(level: str) -> str | None:
     """Return the level of detail of captions of a level in a dataset; None for a story, which is no description."""
