@@ -135,6 +135,15 @@ def test_batches_hold_each_text_and_its_end(trained: tuple[Path, Path]) -> None:
     batch = next(
         training.batches_of(override(config, ["train.batch_tokens=400"]), dataset, tokenizer, deviation, state)
     )
+    moved = batch.to(torch.device("meta"))
+    tensors = (
+        moved.clips.values,
+        moved.clips.still,
+        moved.clips.positions,
+        *moved.ids.values(),
+        *moved.targets.values(),
+    )
+    assert all(tensor.is_meta for tensor in tensors)
     assert sum(batch.clips.lengths) == len(batch.clips.values) == len(batch.clips.positions)
     for detail, targets in batch.targets.items():
         for row, key in enumerate(batch.keys):
