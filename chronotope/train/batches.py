@@ -44,6 +44,7 @@ __all__ = [
     "make_sample",
     "plan_batches",
     "stream_batches",
+    "text_notes",
     "to_device",
     "window_sizes",
 ]
@@ -100,9 +101,9 @@ def choose_caption(
         return (Prompt(text),)
 
 
-def caption_notes(dataset: LatentDataset, tokenizer: Tokenizer, config: DiTRun) -> list[str]:
-    """Return sentences on clips and captions longer than the model reads, and on levels whose shares say little."""
-    notes, most = length_notes(dataset, config), config.model.max_text_tokens
+def text_notes(dataset: LatentDataset, tokenizer: Tokenizer, most: int) -> list[str]:
+    """Return sentences on captions of more than `most` tokens, and on characters that are not in the vocabulary."""
+    notes: list[str] = []
     long = [text for text in dataset.captions() if len(text) >= most and len(tokenizer.encode(text, most + 1)) > most]
     if long:
         count = f"{len(long)} caption{' has' if len(long) == 1 else 's have'}"
@@ -117,6 +118,12 @@ def caption_notes(dataset: LatentDataset, tokenizer: Tokenizer, config: DiTRun) 
             f"note: {lost} captions have characters that are not in the vocabulary, "
             "all of which are one token to the model"
         )
+    return notes
+
+
+def caption_notes(dataset: LatentDataset, tokenizer: Tokenizer, config: DiTRun) -> list[str]:
+    """Return sentences on clips and captions longer than the model reads, and on levels whose shares say little."""
+    notes = length_notes(dataset, config) + text_notes(dataset, tokenizer, config.model.max_text_tokens)
     own = {field.name for field in dataclasses.fields(config.captions)} - {"dropout"}
     others = sorted({level for clip in dataset.clips for level in clip.captions} - own)
     if others:

@@ -22,10 +22,12 @@ from chronotope.data.record import changes_in_data, data_of_latents
 from chronotope.errors import UsageError
 from chronotope.geometry import Geometry
 from chronotope.models.captioner import DETAILS, CaptionerConfig, LatentCaptioner
-from chronotope.models.text import MIN_VOCABULARY, Tokenizer, learn_vocabulary
-from chronotope.train.batches import plan_batches
+from chronotope.models.text import Tokenizer, learn_vocabulary
+from chronotope.train.batches import plan_batches, text_notes
+from chronotope.train.fit import check_autoencoder, check_latents, check_model
 from chronotope.train.log import TrainingLog, write_toml
 from chronotope.train.optimizers import learning_rate_factor, make_optimizers
+from chronotope.train.same_run import check_same_run
 from chronotope.train.state import Precision, TrainState, autocast, check_rates
 from chronotope.train.texts import IGNORED, CaptionBatch, caption_batch, detail_of
 
@@ -71,16 +73,7 @@ class CaptionerRun:
     train: CaptionerTraining = field(default_factory=CaptionerTraining)
 
     def __post_init__(self) -> None:
-        if self.model.vocabulary_size < MIN_VOCABULARY:
-            raise UsageError(
-                f"model.vocabulary_size = {self.model.vocabulary_size}: expected at least {MIN_VOCABULARY}, for the "
-                "characters that every vocabulary spells words with"
-            )
-        if self.geometry.patch_size != self.model.patch_size:
-            raise UsageError(
-                f"geometry.patch_size is {list(self.geometry.patch_size)} and model.patch_size "
-                f"{list(self.model.patch_size)}; set both to the same"
-            )
+        check_model(self.model, self.geometry)
 
 
 def caption_loss(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
@@ -97,12 +90,8 @@ def prepare_run(
     Raises UsageError for latents of another kind, and for clips without captions to learn.
     """
     about = dataset.about[0]
-    if (about["channels"], tuple(about["stride"])) != (config.model.channels, config.geometry.stride):
-        raise UsageError(
-            f"the latents have {about['channels']} channels at stride {about['stride']}, the preset expects "
-            f"{config.model.channels} at {list(config.geometry.stride)}; change model.channels and geometry.stride, or "
-            "take another autoencoder"
-        )
+    check_latents(config, about["channels"], about["stride"])
+    check_same_run(out, config)
     if not any(detail_of(level) for clip in dataset.clips for level, texts in clip.captions.items() if texts):
         raise UsageError("no clip has a caption to learn from; put texts beside the clips and encode them again")
     latest = checkpoint.latest_checkpoint(out)
@@ -110,6 +99,7 @@ def prepare_run(
         vocabulary = learn_vocabulary(dataset.captions(), config.model.vocabulary_size - 2)
         deviation = dataset.deviation() * math.prod(config.geometry.patch_size)
     else:
+        check_autoencoder(about, latest)
         trained = checkpoint.read_description(latest)
         vocabulary, deviation = tuple(trained["vocabulary"]), tuple(trained["deviation"])
     model = replace(config.model, vocabulary_size=len(vocabulary) + 2)
@@ -183,6 +173,7 @@ def train_captioner(
     model = LatentCaptioner(config.model).to(device)
     state = TrainState(model, make_optimizers(model, train))
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
+    notes += text_notes(dataset, tokenizer, config.model.max_text_tokens)
     batches = batches_of(config, dataset, tokenizer, deviation, state)
     with TrainingLog(out, "captioner", train.steps, state.step, quiet) as log:
         for note in notes:

@@ -11,9 +11,9 @@ from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
 from chronotope.geometry import Geometry
 from chronotope.models.dit import DiTConfig
-from chronotope.models.text import MIN_VOCABULARY
 from chronotope.processes import MAX_WORKERS
 from chronotope.request import Defaults
+from chronotope.train.fit import check_model
 from chronotope.train.noise_levels import NoiseLevelConfig
 from chronotope.train.state import Precision, check_rates
 
@@ -87,16 +87,7 @@ class DiTRun:
     defaults: Defaults = field(default_factory=Defaults)
 
     def __post_init__(self) -> None:
-        if self.model.vocabulary_size < MIN_VOCABULARY:
-            raise UsageError(
-                f"model.vocabulary_size = {self.model.vocabulary_size}: expected at least {MIN_VOCABULARY}, for the "
-                "characters that every vocabulary spells words with"
-            )
-        if self.geometry.patch_size != self.model.patch_size:
-            raise UsageError(
-                f"geometry.patch_size is {list(self.geometry.patch_size)} and model.patch_size "
-                f"{list(self.model.patch_size)}; set both to the same"
-            )
+        check_model(self.model, self.geometry)
 
 
 def read_run(data: Mapping[str, Any]) -> DiTRun:

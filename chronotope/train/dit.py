@@ -22,12 +22,13 @@ from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import join_ranks, leave_ranks, sum_gradients, sum_over_ranks
 from chronotope.train.batches import TrainingBatch, caption_notes, check_batch_tokens, stream_batches, to_device
 from chronotope.train.config import DiTRun
+from chronotope.train.fit import check_autoencoder, check_latents
 from chronotope.train.log import TrainingLog, write_toml
 from chronotope.train.optimizers import learning_rate_factor, make_optimizers
 from chronotope.train.same_run import check_same_run
 from chronotope.train.state import TrainState, autocast
 
-__all__ = ["Sampler", "check_compatible", "check_latents", "train_dit"]
+__all__ = ["Sampler", "check_compatible", "train_dit"]
 
 Sampler = Callable[[DiTRun, DiT, Tokenizer, Path], None]  # draws samples into a folder
 
@@ -57,14 +58,14 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     Raises UsageError where the latents, the config, the checkpoint and the start model do not fit together.
     """
     about = dataset.about[0]
-    check_latents(config, about["channels"], about["stride"])  # type: ignore[arg-type]
+    check_latents(config, about["channels"], about["stride"])
     check_same_run(out, config)
     source, started_from = checkpoint.latest_checkpoint(out), None
     if source is not None:
-        _check_autoencoder(about, source)
+        check_autoencoder(about, source)
     elif start is not None:
         check_compatible(config, start)
-        _check_autoencoder(about, start)
+        check_autoencoder(about, start)
         source = start
     shown = record_of(dataset, config.geometry, config.train.max_sample_tokens)
     if source is None:
@@ -84,26 +85,6 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     model = replace(config.model, vocabulary_size=size)
     config = replace(config, model=model, flow=replace(config.flow, deviation=deviation))
     return PreparedRun(config, vocabulary, record, started_from, notes)
-
-
-def check_latents(config: DiTRun, channels: int, stride: Sequence[int]) -> None:
-    """Raise UsageError for latents of other channels or another stride than those of the config."""
-    if (channels, tuple(stride)) != (config.model.channels, config.geometry.stride):
-        raise UsageError(
-            f"the latents have {channels} channels at stride {list(stride)}, the preset expects "
-            f"{config.model.channels} at {list(config.geometry.stride)}; change model.channels and geometry.stride, or "
-            "take another autoencoder"
-        )
-
-
-def _check_autoencoder(about: dict[str, Any], source: Path) -> None:
-    """Raise UsageError for latents of another autoencoder than that of a start model or a checkpoint."""
-    trained = checkpoint.read_description(source)
-    if trained["autoencoder"] != about["autoencoder"]:
-        raise UsageError(
-            f"{source} was trained on latents of autoencoder {trained['autoencoder']}, these latents are of "
-            f"{about['autoencoder']}; encode the clips with the autoencoder of {source}, or give another --out"
-        )
 
 
 def check_compatible(config: DiTRun, start: Path) -> None:

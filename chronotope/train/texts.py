@@ -83,19 +83,21 @@ def caption_batch(
         torch.cat([clip.positions for clip in clips]),
         tuple(clip.lengths[0] for clip in clips),
     )
-    padded = {detail: _padded(found) for detail, found in texts.items()}
+    padded = {detail: _padded(found, max_ids - 1) for detail, found in texts.items()}
     ids, targets = ({detail: pair[part] for detail, pair in padded.items()} for part in (0, 1))
     return CaptionBatch(together, ids, targets, tuple(keys))
 
 
-def _padded(texts: Sequence[list[int] | None]) -> tuple[Tensor, Tensor]:
-    """Return ids [texts, l] and targets [texts, l + 1]."""
-    longest = max((len(ids) for ids in texts if ids), default=0)
+def _padded(texts: Sequence[list[int] | None], most: int) -> tuple[Tensor, Tensor]:
+    """Return ids [texts, l] and targets [texts, l + 1], of texts of which at most `most` ids are read."""
+    longest = min(most, max((len(ids) for ids in texts if ids), default=0))
     ids, targets = torch.zeros(len(texts), longest, dtype=torch.long), torch.full((len(texts), longest + 1), IGNORED)
     for row, text in enumerate(texts):
         if text is not None:
-            ids[row, : len(text)] = torch.tensor(text)
-            targets[row, : len(text) + 1] = torch.tensor([*text, END])
+            read = text[:most]
+            ids[row, : len(read)] = torch.tensor(read)
+            targets[row, : len(read)] = torch.tensor(read)
+            targets[row, len(read)] = END if read == text else IGNORED  # a text that is cut does not end there
     return ids, targets
 
 
@@ -106,4 +108,4 @@ def _ids(
     texts = [text for level, found in captions.items() if detail_of(level) == detail for text in found]
     if not texts:
         return None
-    return tokenizer.encode(texts[int(rng.integers(len(texts)))], most)[1:]
+    return tokenizer.encode(texts[int(rng.integers(len(texts)))], most + 1)[1:]

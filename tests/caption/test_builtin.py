@@ -18,12 +18,14 @@ from chronotope.config import override
 from chronotope.data.captions import captions_of
 from chronotope.data.latents import LatentDataset
 from chronotope.data.recaptions import Recaptions
+from chronotope.errors import UsageError
 from chronotope.media import video
 from chronotope.models.captioner import END, CaptionerConfig
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.train import captioner as training
 from chronotope.train.captioner import CaptionerRun, CaptionerTraining, shown_at, train_captioner
 from chronotope.train.texts import IGNORED, detail_of
+from chronotope.train.texts import _padded as texts_padded
 from tests.cli.models import refused, run, save_clips, save_run
 
 SETTINGS = (
@@ -152,6 +154,24 @@ def test_batches_hold_each_text_and_its_end(trained: tuple[Path, Path]) -> None:
             assert batch.ids[detail][row, : len(ids) - 1].tolist() == ids[:-1]
             clip = next(clip for clip in dataset.clips if clip.key == key)
             assert tokenizer.decode(ids[:-1]) in [text.lower() for text in clip.captions[detail]]
+
+
+def test_a_text_that_is_cut_does_not_end_there() -> None:
+    ids, targets = texts_padded([[5, 6, 7, 8], [5], None], 3)
+    assert ids.tolist() == [[5, 6, 7], [5, 0, 0], [0, 0, 0]]
+    cut, whole, none = targets.tolist()
+    assert (cut, whole) == ([5, 6, 7, IGNORED], [5, END, IGNORED, IGNORED]) and set(none) == {IGNORED}
+
+
+def test_latents_of_another_autoencoder_do_not_continue_a_run(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    train_captioner(RUN, [trained[0] / "latents" / "clips"], tmp_path / "run", quiet=True)
+    other = save_run(tmp_path / "seed", seed=1)
+    assert run("encode", trained[1], "--model", other, "--out", tmp_path / "lat").exit_code == 0
+    longer = override(RUN, ["train.steps=12"])
+    with pytest.raises(UsageError, match="was trained on latents of autoencoder"):
+        train_captioner(longer, [tmp_path / "lat"], tmp_path / "run", quiet=True)
+    with pytest.raises(UsageError, match="seed 0 and not 1"):
+        train_captioner(override(longer, ["seed=1"]), [tmp_path / "lat"], tmp_path / "run", quiet=True)
 
 
 def test_levels_and_slices() -> None:

@@ -30,7 +30,8 @@ from chronotope.prompt import MAX_PROMPT_BYTES
 from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
 from chronotope.train.captioner import CaptionerRun, train_captioner
 from chronotope.train.config import DiTRun
-from chronotope.train.dit import Sampler, check_compatible, check_latents, train_dit
+from chronotope.train.dit import Sampler, check_compatible, train_dit
+from chronotope.train.fit import check_latents
 
 __all__ = [
     "autoencoder_config",

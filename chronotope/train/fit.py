@@ -1,0 +1,50 @@
+"""Does a run fit its own parts, its latents, and the weights that it goes on from? Raises UsageError where not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chronotope import checkpoint
+from chronotope.errors import UsageError
+from chronotope.geometry import Geometry
+from chronotope.models.captioner import CaptionerConfig
+from chronotope.models.dit import DiTConfig
+from chronotope.models.text import MIN_VOCABULARY
+
+__all__ = ["check_autoencoder", "check_latents", "check_model"]
+
+
+def check_model(model: DiTConfig | CaptionerConfig, geometry: Geometry) -> None:
+    """Refuse a model of a vocabulary that cannot spell, or of other patches than the geometry's."""
+    if model.vocabulary_size < MIN_VOCABULARY:
+        raise UsageError(
+            f"model.vocabulary_size = {model.vocabulary_size}: expected at least {MIN_VOCABULARY}, for the characters "
+            "that every vocabulary spells words with"
+        )
+    if geometry.patch_size != model.patch_size:
+        raise UsageError(
+            f"geometry.patch_size is {list(geometry.patch_size)} and model.patch_size {list(model.patch_size)}; "
+            "set both to the same"
+        )
+
+
+def check_latents(config: Any, channels: int, stride: Sequence[int]) -> None:
+    """Refuse latents of other channels or another stride than those of the run `config`."""
+    if (channels, tuple(stride)) != (config.model.channels, config.geometry.stride):
+        raise UsageError(
+            f"the latents have {channels} channels at stride {list(stride)}, the preset expects "
+            f"{config.model.channels} at {list(config.geometry.stride)}; change model.channels and geometry.stride, or "
+            "take another autoencoder"
+        )
+
+
+def check_autoencoder(about: Mapping[str, Any], source: Path) -> None:
+    """Refuse latents of another autoencoder than that of a start model or a checkpoint."""
+    trained = checkpoint.read_description(source)
+    if trained["autoencoder"] != about["autoencoder"]:
+        raise UsageError(
+            f"{source} was trained on latents of autoencoder {trained['autoencoder']}, these latents are of "
+            f"{about['autoencoder']}; encode the clips with the autoencoder of {source}, or give another --out"
+        )
