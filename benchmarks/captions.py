@@ -34,6 +34,7 @@ from chronotope.generate.pipeline import find_model
 from chronotope.metrics.statistics import Rate
 from chronotope.models.captioner import DETAILS, Memory
 from chronotope.storage import write_json
+from chronotope.worlds.facts import of_class
 from chronotope.worlds.stage.scope import SCOPES
 from chronotope.worlds.stage.spec import Spec
 from chronotope.worlds.stage.world import STAGE
@@ -70,6 +71,7 @@ def main() -> None:
         if split == "heldout":
             true += [(spec, captioner.look(frames, spec.fps)) for spec, frames in zip(specs, clips, strict=True)]
     table["bias"] = bias(paragraphs)
+    table["reader"] = readings()
     table["agreement"] = detection(captioner, true)
     for name, rate in table["agreement"].items():
         say(f"{name:12} {rate}")
@@ -109,6 +111,29 @@ def describe(
         "first that are not true": wrong[:5],
     }
     return rates, scores
+
+
+def readings(count: int = 150) -> dict[str, dict[str, int]]:
+    """Return, by scope, how many claims are read in true captions of `count` specs, how many of them wrong, and the
+    facts of motion and order of sentences and paragraphs that are not read.
+    """
+    found = {}
+    for name in ("small", "acts", "deeds", "full", "returns"):
+        counts = {"claims": 0, "wrong": 0, "motions": 0, "motions missed": 0, "orders": 0, "orders missed": 0}
+        for seed in range(count):
+            spec = STAGE.sample(seed, STAGE.scope(name), "heldout")
+            truth, captions = STAGE.facts(spec), STAGE.captions(spec, 2)
+            for level in DETAILS:
+                for text in captions[level]:
+                    said = STAGE.read_facts(text)
+                    counts["claims"] += len(said)
+                    counts["wrong"] += len(said - truth)
+                    for kind in ("motion", "order") if level != "tags" else ():
+                        wanted = of_class(truth, kind)
+                        counts[f"{kind}s"] += len(wanted)
+                        counts[f"{kind}s missed"] += len(wanted - said)
+        found[name] = counts
+    return found
 
 
 def bias(scores: Sequence[CaptionScore]) -> dict[str, dict[str, list[int]]]:
