@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -30,6 +31,8 @@ class VisionLanguageModel:
     def __init__(self, name: str, detail: str = "sentence") -> None:
         if not name:
             raise UsageError("hf: is followed by the name or the folder of a model, as in hf:models/my-captioner")
+        if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
+            raise CaptionerError(f"there is no folder {name}; hf: is followed by a folder or the name of a model")
         if detail not in DETAILS:
             raise UsageError(f"detail is one of {', '.join(DETAILS)}, got '{detail}'")
         try:
@@ -39,6 +42,7 @@ class VisionLanguageModel:
             raise CaptionerError("an hf: captioner needs transformers: pip install 'chronotope[caption]'") from problem
         logging.set_verbosity_error()
         logging.disable_progress_bar()
+        name = str(Path(name).expanduser()) if name.startswith("~") else name
         self.name, self.detail, self._lock = name, detail, Lock()  # clips are described one at a time
         try:
             # no code of a stranger's model is run, and weights are read from safetensors alone

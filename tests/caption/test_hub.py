@@ -127,6 +127,7 @@ def test_an_incomplete_folder_is_refused_in_one_sentence(model: Path, tmp_path: 
     said = refused("caption", clips, "--captioner", f"hf:{tmp_path / 'empty'}", status=1)
     assert "cannot be loaded as a vision-language model" in said
     refused("caption", clips, "--captioner", "hf:", status=2)
+    assert "there is no folder" in refused("caption", clips, "--captioner", f"hf:{tmp_path / 'none'}", status=1)
     broken = tmp_path / "broken"
     broken.mkdir()
     for file in model.iterdir():
