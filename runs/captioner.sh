@@ -12,16 +12,15 @@ mkdir -p "$out"
 export OMP_NUM_THREADS=1
 
 # 1. Clips of the scopes that the shipped model knows, and their latents.
-clips() {
-    chronotope world stage --scope "$2" --count "$3" --seed "$4" --out "$out/world/$1" "${@:5}"
-    chronotope encode "$out/world/$1" --model small --out "$out/latents/$1"
-}
-clips small-1 small 1500 7001
-clips small-2 small 2500 7002
-clips deeds-1 deeds 1000 7101
-clips deeds-2 deeds 1500 7102
-clips acts acts 500 7201 --dissolves 0.05
-clips pictures small 800 7301 --pictures 1
+chronotope world stage --scope small --count 1500 --seed 7001 --out "$out/world/small-1"
+chronotope world stage --scope small --count 2500 --seed 7002 --out "$out/world/small-2"
+chronotope world stage --scope deeds --count 1000 --seed 7101 --out "$out/world/deeds-1"
+chronotope world stage --scope deeds --count 1500 --seed 7102 --out "$out/world/deeds-2"
+chronotope world stage --scope acts --count 500 --dissolves 0.05 --seed 7201 --out "$out/world/acts"
+chronotope world stage --scope small --count 800 --pictures 1 --seed 7301 --out "$out/world/pictures"
+for clips in "$out"/world/*; do
+    chronotope encode "$clips" --model small --out "$out/latents/$(basename "$clips")"
+done
 
 # 2. The captioner: short captions first, then all levels of detail.
 chronotope train captioner --preset small --data "$out"/latents/* --autoencoder small --out "$out" --set train.steps="${STEPS:-1600}"
