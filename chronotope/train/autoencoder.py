@@ -353,7 +353,7 @@ def keep_frozen(
     """
     model = state.model
     assert isinstance(model, Autoencoder)
-    if not started and not is_frozen(model.state_dict()):
+    if not is_frozen(model.state_dict()):
         return train
     model.encoder.requires_grad_(False)
     if not started and state.step < train.freeze_encoder_from:

@@ -1,0 +1,69 @@
+"""Make weights for shorter slices and more latent channels out of a trained model, to be trained further.
+
+python runs/grow.py autoencoder --model small --frames 2 --channels 32 --data out/world/small --out out/grown
+chronotope train autoencoder --from out/grown --set "model.stride=[2,8,8]" model.channels=32 ... --out out
+chronotope encode out/world/small --model out --out out/latents/small
+python runs/grow.py dit --model small --data out/latents/small --out out/grown
+chronotope train dit --from out/grown --set "geometry.stride=[2,8,8]" model.channels=32 ... --out out
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from chronotope import checkpoint
+from chronotope.config import to_dict
+from chronotope.data.clips import find_clips
+from chronotope.data.latents import LatentDataset
+from chronotope.data.pixels import PoolConfig, load_pool
+from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
+from chronotope.train.grow import fit_new_channels, grow_autoencoder, grow_dit
+
+
+def grow_an_autoencoder(model: str, frames: int, channels: int, data: list[Path], out: Path) -> None:
+    """Write the grown autoencoder to `out`/autoencoder; `data` are the clips that its new channels are fitted to."""
+    old = load_autoencoder(find_model(model))
+    new = grow_autoencoder(old, frames, channels)
+    if channels > old.config.channels:
+        shapes = ((frames, 32, 32),)
+        pool = load_pool([find_clips(folder)[:200] for folder in data], PoolConfig(shapes=shapes), 0, print)
+        fit_new_channels(new, pool.batch(0, 0).float() / 127.5 - 1, old.config.channels)
+    checkpoint.save_model(out / "autoencoder", new, {"kind": "autoencoder", "config": to_dict(new.config)})
+
+
+def grow_a_transformer(model: str, data: list[Path], out: Path) -> None:
+    """Write the grown transformer to `out`/dit; `data` are latents of the autoencoder that it will work with."""
+    folder, dataset = find_model(model) / "dit", LatentDataset(data)
+    about, description = dataset.about[0], checkpoint.read_description(folder)
+    old = Generator.load(model).dit
+    new = grow_dit(old, about["channels"])
+    deviation = dataset.deviation() * math.prod(new.config.patch_size)
+    description |= {
+        "config": to_dict(new.config),
+        "flow": description["flow"] | {"deviation": list(deviation)},
+        "geometry": description["geometry"] | {"stride": list(about["stride"])},
+        "autoencoder": about["autoencoder"],
+    }
+    checkpoint.save_model(out / "dit", new, description)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("autoencoder", "dit"))
+    parser.add_argument("--model", default="small", help="the trained model")
+    parser.add_argument("--frames", type=int, default=2, help="frames of a slice")
+    parser.add_argument("--channels", type=int, default=32, help="channels of the latents")
+    parser.add_argument("--data", type=Path, nargs="+", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    asked = parser.parse_args()
+    if asked.part == "autoencoder":
+        grow_an_autoencoder(asked.model, asked.frames, asked.channels, asked.data, asked.out)
+    else:
+        grow_a_transformer(asked.model, asked.data, asked.out)
+
+
+if __name__ == "__main__":
+    main()

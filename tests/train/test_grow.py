@@ -1,0 +1,162 @@
+"""Grown weights compute what the old ones compute, and a grown model can be trained further and generate."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from einops import reduce
+
+from chronotope.config import override
+from chronotope.data.encode import encode_dataset
+from chronotope.errors import UsageError
+from chronotope.generate.pipeline import Generator, load_autoencoder
+from chronotope.geometry import Geometry
+from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+from chronotope.models.dit import DiT, DiTConfig, PackedTokens
+from chronotope.models.refinement import Grid
+from chronotope.train.autoencoder import train_autoencoder
+from chronotope.train.dit import train_dit
+from chronotope.train.grow import fit_new_channels, grow_autoencoder, grow_dit
+from tests.train.test_training import AUTOENCODER, DIT, clips, run
+
+__all__ = ["clips", "run"]  # fixtures
+CONFIG = AutoencoderConfig(widths=(8, 12), encoder_blocks=(1, 1), decoder_blocks=(1, 1), channels=3)
+
+
+def random_weights(model: torch.nn.Module) -> None:
+    """Draw every weight, those that begin at zero too."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape) / parameter[0].numel() ** 0.5)
+
+
+@pytest.fixture
+def old() -> Autoencoder:
+    model = Autoencoder(CONFIG)
+    random_weights(model)
+    return model
+
+
+@pytest.mark.parametrize(("frames", "channels"), [(1, 3), (2, 3), (2, 5), (4, 8)])
+def test_a_grown_autoencoder_does_what_the_old_one_does_for_repeated_frames(
+    old: Autoencoder, frames: int, channels: int
+) -> None:
+    new = grow_autoencoder(old, frames, channels)
+    assert new.config == replace(CONFIG, stride=(frames, 8, 8), channels=channels)
+    pixels = torch.rand(2, frames, 16, 24, 3) * 2 - 1
+    mean, log_variance = new.encoder(new.fold(pixels))
+    before, variance_before = old.encoder(old.fold(pixels.repeat_interleave(4 // frames, dim=1)))
+    torch.testing.assert_close(mean[:, :3], before)
+    torch.testing.assert_close(log_variance[:, :3], variance_before)
+    assert not mean[:, 3:].any() and (log_variance[:, 3:] == -6).all()
+    noise = torch.randn(2, channels - 3, 2, 3)  # in new channels: the decoder does not look at them yet
+    latents = torch.cat([mean[:, :3], noise], dim=1)
+    decoded = new.unfold(new.decoder(new.window(latents, latents, None, (0.2, 0.1, 0.0))))
+    decoded_before = old.unfold(old.decoder(old.window(before, before, None, (0.2, 0.1, 0.0))))
+    expected = reduce(decoded_before, "b (t r) h w c -> b t h w c", "mean", t=frames)
+    torch.testing.assert_close(decoded, expected)
+
+
+@pytest.mark.parametrize(("frames", "channels"), [(3, 3), (8, 3), (2, 2)])
+def test_what_cannot_be_grown_is_refused(old: Autoencoder, frames: int, channels: int) -> None:
+    with pytest.raises(UsageError, match=f"got {frames} frames and {channels} channels"):
+        grow_autoencoder(old, frames, channels)
+
+
+def test_new_channels_are_the_best_linear_correction(old: Autoencoder) -> None:
+    """As many new channels as a block has values: what is left is the residual of least squares."""
+    config = AutoencoderConfig(stride=(1, 4, 4), widths=(8,), encoder_blocks=(1,), decoder_blocks=(1,), channels=3)
+    small = Autoencoder(config)
+    random_weights(small)
+    pixels = torch.rand(40, 1, 16, 24, 3) * 2 - 1
+    pixels[..., 1] = 0.5 * pixels[..., 0]
+    new = grow_autoencoder(small, 1, 3 + 48)
+    before = errors(new, pixels)
+    fit_new_channels(new, pixels, kept=3, ridge=1e-9)
+    after = errors(new, pixels)
+    inputs = new.corners(new.fold(pixels))
+    design = torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1).double()
+    solution = torch.linalg.lstsq(design, before.double(), driver="gelsd").solution
+    residual = before.double() - design @ solution
+    # the decoder has one bias a channel, so the mean error of a block stays
+    centred = after.double() - after.double().mean(dim=0)
+    assert float(centred.square().mean()) == pytest.approx(float(residual.square().mean()), rel=1e-2)
+    assert float(after.square().mean()) < float(before.square().mean())
+    # the first of them correct most
+    fewer = grow_autoencoder(small, 1, 3 + 6)
+    fit_new_channels(fewer, pixels, kept=3)
+    assert float(after.square().mean()) < float(errors(fewer, pixels).square().mean()) < float(before.square().mean())
+
+
+@torch.no_grad()
+def errors(model: Autoencoder, pixels: torch.Tensor) -> torch.Tensor:
+    folded = model.fold(pixels)
+    mean, _ = model.encoder(folded)
+    return model.corners(folded) - model.corners(model.decoder(model.window(None, mean, None)))
+
+
+def test_a_grown_transformer_predicts_the_old_channels_as_before() -> None:
+    old = DiT(DiTConfig(width=32, depth=2, head_dim=16, text_depth=1, vocabulary_size=80, channels=3))
+    random_weights(old)
+    new = grow_dit(old, 5)
+    noisy = torch.randn(12, 4, 5)  # 12 tokens of 4 latents
+
+    def predict(model: DiT, channels: int) -> torch.Tensor:
+        lengths = (15,)
+        with torch.no_grad():
+            output = model(
+                PackedTokens(
+                    noisy=noisy[..., :channels].flatten(1),
+                    text_ids=torch.tensor([0, 5, 9]),
+                    text_lengths=(3,),
+                    order=torch.arange(15),
+                    lengths=lengths,
+                    positions=torch.randn(15, 3, generator=torch.Generator().manual_seed(1)),
+                    row=torch.tensor([2] * 3 + [0] * 6 + [1] * 6),
+                    level=torch.tensor([0.3, 0.6, 0.0]),
+                    signals=torch.randn(3, 5, generator=torch.Generator().manual_seed(2)),
+                    grids=(Grid(2, 2, 3),),
+                )
+            )
+        return output.unflatten(1, (4, channels))
+
+    before, after = predict(old, 3), predict(new, 5)
+    torch.testing.assert_close(after[..., :3], before)
+    assert not after[..., 3:].any()
+    with pytest.raises(UsageError, match="of 3 channels can be grown to more, got 2"):
+        grow_dit(old, 2)
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    path = Path(__file__).parents[2] / "runs" / "grow.py"
+    spec = importlib.util.spec_from_file_location("grow", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_grown_model_is_trained_and_generates(run: Path, clips: Path, tmp_path: Path, script: ModuleType) -> None:
+    grown, out = tmp_path / "grown", tmp_path / "out"
+    script.grow_an_autoencoder(str(run), 2, 6, [clips], grown)
+    start = load_autoencoder(grown)
+    latents = override(AUTOENCODER, ["model.stride=[2,8,8]", "model.channels=6"])
+    train_autoencoder(latents, [clips], out / "autoencoder", grown / "autoencoder", quiet=True)
+    trained = load_autoencoder(out)
+    # the encoder of a grown model was not frozen, so it is trained until it is
+    assert not torch.equal(start.encoder.layers[0].weight, trained.encoder.layers[0].weight)  # type: ignore[arg-type]
+    assert (trained.latent_deviation != 1).all()
+    geometry = Geometry(stride=(2, 8, 8))
+    encode_dataset(clips, tmp_path / "latents", trained, geometry)
+    script.grow_a_transformer(str(run), [tmp_path / "latents"], grown)
+    config = override(DIT, ["geometry.stride=[2,8,8]", "model.channels=6"])
+    train_dit(config, [tmp_path / "latents"], out / "dit", start=grown / "dit", quiet=True)
+    made = Generator.load(out).generate("block 1 moves", height=32, width=48, num_frames=9, num_inference_steps=2)
+    assert made.frames.shape == (9, 32, 48, 3)
