@@ -4,9 +4,9 @@ Three sets of clips, rendered here: `small` and `deeds` held out by their hash, 
 or noun and direction, that no training clip has. Every clip is captioned at each level of detail, first tries; what is
 claimed is compared with the spec.
 
-Agreement (`caption.agreement`) is asked for true captions and for the same with one injected error, of clips without
-looking at their truth: the threshold is that at which 5 % of the true ones are doubted, on a half of the clips, and
-what is detected is counted on the other half.
+Agreement (`caption.captioners.agreement`) is asked for true captions and the same with one injected error, of clips
+without looking at their truth: the threshold is that at which 5 % of the true ones are doubted, on a half of the clips,
+and what is detected is counted on the other half.
 
     python -m benchmarks.captions --model small       writes captions.json
 """
@@ -24,10 +24,10 @@ import numpy as np
 import torch
 
 from benchmarks.harness import HERE, say
-from chronotope.caption.agreement import agreement
-from chronotope.caption.answers import caption_of
-from chronotope.caption.builtin import BuiltIn
-from chronotope.caption.captioner import NoCaptionError
+from chronotope.caption.captioners.agreement import agreement
+from chronotope.caption.captioners.answers import caption_of
+from chronotope.caption.captioners.builtin import BuiltIn
+from chronotope.caption.captioners.captioner import NoCaptionError
 from chronotope.caption.score import CaptionScore, score_caption, tally
 from chronotope.cli.language.captioners import load_captioner
 from chronotope.generate.pipeline import find_model

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from chronotope.caption.builtin import sentences
+from chronotope.caption.captioners.builtin import sentences
 from chronotope.caption.tokens import shown_slices
 from chronotope.checkpoint import load_tensors, read_description
 from chronotope.cli.language.captioners import load_captioner

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chronotope.caption import endpoint
-from chronotope.caption.answers import caption_of
-from chronotope.caption.captioner import CaptionerError, NoCaptionError
-from chronotope.caption.endpoint import KEY, Endpoint
+from chronotope.caption.captioners import chat
+from chronotope.caption.captioners.answers import caption_of
+from chronotope.caption.captioners.captioner import CaptionerError, NoCaptionError
+from chronotope.caption.captioners.chat import KEY
+from chronotope.caption.captioners.endpoint import Endpoint
 from chronotope.data.captions import LEVELS
 from chronotope.data.latents import LatentDataset
 from chronotope.data.recaptions import RECAPTIONS, WRITTEN, Recaptions
@@ -125,7 +126,7 @@ def test_a_slow_or_absent_server_is_said(server: Server, monkeypatch: pytest.Mon
     gone = Endpoint("http://127.0.0.1:9/v1#m", pause=lambda seconds: None)
     with pytest.raises(CaptionerError, match=r"127\.0\.0\.1:9/v1 did not answer after 5 tries: it cannot be reached"):
         gone.ask(FRAMES, 8.0)
-    monkeypatch.setattr(endpoint, "SECONDS", 0.2)
+    monkeypatch.setattr(chat, "SECONDS", 0.2)
     event = threading.Event()
 
     def sleeps(request: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:

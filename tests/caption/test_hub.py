@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from chronotope.caption.captioner import MAX_SIDE, CaptionerError, NoCaptionError, question, shown_pictures
-from chronotope.caption.hub import COUNT, VisionLanguageModel
+from chronotope.caption.captioners.captioner import MAX_SIDE, CaptionerError, NoCaptionError, question, shown_pictures
+from chronotope.caption.captioners.hub import COUNT, VisionLanguageModel
 from chronotope.data.recaptions import Recaptions
 from tests.cli.models import refused, run, save_clips
 

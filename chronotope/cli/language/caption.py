@@ -7,8 +7,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chronotope.caption.answers import caption_of
-from chronotope.caption.captioner import Answer, Captioner, NoCaptionError
+from chronotope.caption.captioners.answers import caption_of
+from chronotope.caption.captioners.captioner import Answer, Captioner, NoCaptionError
 from chronotope.cli.interrupt import Stop, stoppable
 from chronotope.cli.terminal import progress, say
 from chronotope.data.clips import Clip, scan_folder

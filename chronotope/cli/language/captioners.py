@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from chronotope import checkpoint
-from chronotope.caption.builtin import BuiltIn
-from chronotope.caption.captioner import Captioner
-from chronotope.caption.endpoint import Endpoint
+from chronotope.caption.captioners.builtin import BuiltIn
+from chronotope.caption.captioners.captioner import Captioner
+from chronotope.caption.captioners.endpoint import Endpoint
 from chronotope.config import from_dict
 from chronotope.data.latents import encode_frames, fingerprint
 from chronotope.errors import FileProblem
@@ -27,7 +27,7 @@ def find_captioner(name: str, detail: str, per_minute: float) -> Captioner:
     `builtin`, the folder of a trained one, the address of an endpoint, or `hf:` and a model of `transformers`.
     """
     if name.startswith("hf:"):
-        from chronotope.caption.hub import VisionLanguageModel
+        from chronotope.caption.captioners.hub import VisionLanguageModel
 
         return VisionLanguageModel(name.removeprefix("hf:"), detail)
     if name.startswith(("http:", "https:")):

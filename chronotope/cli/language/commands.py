@@ -21,29 +21,38 @@ __all__ = ["caption", "expand", "review", "score_captions"]
     chronotope expand "kitten strolls by the shore"
     chronotope expand "two bunnies hop across a feild, no fox" --why
     chronotope expand "a crimson sphere bounces" --model runs/mine --json
+    chronotope expand "a lonely penguin" --with http://localhost:8000/v1#my-model --seed 3
     """,
 )
 @click.argument("prompt")
 @MODEL
+@option(
+    "--with",
+    "writer",
+    default="builtin",
+    show_default=True,
+    metavar="NAME",
+    help="Who writes. builtin: a table and rules, which add nothing. http://localhost:8000/v1#MODEL: an "
+    "OpenAI-compatible endpoint; its key is read from CHRONOTOPE_API_KEY. hf:NAME or hf:FOLDER: a language model of "
+    "transformers.",
+)
+@option("--seed", type=SEEDS, metavar="N", help="Let the language model vary its words; the same N gives the same.")
 @option("--why", is_flag=True, help="Say what became of every word.")
 @JSON
-def expand(prompt: str, model: str, why: bool, as_json: bool) -> None:
+def expand(prompt: str, model: str, writer: str, seed: int | None, why: bool, as_json: bool) -> None:
     """Write a prompt in anybody's words as the caption that the model is told.
 
     `generate` does the same. A word is written as the word of captions that means the same; what is only alike is
     suggested and never put in its place; what shall not be there becomes the negative prompt. A caption passes through
-    unchanged.
+    unchanged. A language model (--with) is told what the video model knows, and may add what the prompt leaves open;
+    what it writes is taken only where every fact of the prompt that can be shown is in it.
     """
-    from chronotope.caption.expand import expand as write
-    from chronotope.cli.language.expand import words_of_model
+    from chronotope.cli.language.expand import expand_with
     from chronotope.generate.pipeline import find_model
 
-    known = words_of_model(find_model(model))
-    if not known:
-        say(
-            f"note: {model} was not taught by captions of the worlds alone, so prompts are told to it as they are typed"
-        )
-    found = write(prompt, known) if known else None
+    found, notes = expand_with(prompt, find_model(model), writer, seed)
+    for note in notes:
+        say(f"note: {note}")
     text = found.prompt if found else prompt
     if as_json:
         facts: dict[str, Any] = {"typed": prompt, "prompt": text, "negative": found.negative if found else ""}

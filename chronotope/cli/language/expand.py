@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chronotope.caption.expand import Expansion, expand
-from chronotope.data.record import read_record
+from chronotope.data.record import TrainingRecord, read_record
 from chronotope.prompt import Prompt
 from chronotope.storage import read_json
 
-__all__ = ["Expanded", "expand_prompts", "words_of_model"]
+__all__ = ["Expanded", "expand_prompts", "expand_with", "words_of_model"]
+
+BUILTIN = "builtin"  # the writer that is a table and rules
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,45 @@ def words_of_model(folder: Path | None) -> frozenset[str]:
 
     A model of the user's own captions is told what its user types: the table knows the words of the worlds.
     """
-    record = read_record(read_json(folder / "dit" / "model.json")) if folder else None
-    return frozenset(record.words) if record is not None and record.only_worlds else frozenset()
+    record = _record_of_worlds(folder) if folder else None
+    return frozenset(record.words) if record else frozenset()
+
+
+def _record_of_worlds(folder: Path) -> TrainingRecord | None:
+    """Return what a model was shown, where that was clips of the worlds alone."""
+    record = read_record(read_json(folder / "dit" / "model.json"))
+    return record if record is not None and record.only_worlds else None
+
+
+def expand_with(
+    prompt: str, folder: Path, writer: str = BUILTIN, seed: int | None = None
+) -> tuple[Expansion | None, list[str]]:
+    """Write a prompt for the model in `folder` by the table and rules, or by the language model of this name.
+
+    Returns the expansion, None for a model whose words are not known, and what there is to say of it.
+    """
+    record = _record_of_worlds(folder)
+    if record is None:
+        told = f"{folder.name} was not taught by captions of the worlds alone, so prompts are told to it as they are"
+        return None, [f"{told} typed"]
+    if writer == BUILTIN:
+        ignored = ["--seed is not used: the table and the rules write the same for every seed"]
+        return expand(prompt, frozenset(record.words)), ignored if seed is not None else []
+    from chronotope.caption.rewrite import rewrite
+    from chronotope.caption.writers import find_writer
+    from chronotope.worlds.catalogue import find_world
+
+    worlds = {name.split()[0] for name in record.worlds}
+    readers = [find_world(name).read_facts for name in sorted(worlds)]
+    found = rewrite(
+        prompt,
+        frozenset(record.words),
+        find_writer(writer),
+        lambda caption: frozenset(fact for read in readers for fact in read(caption)),
+        seed,
+    )
+    notes = [] if found.written else [f"{found.reason}; the table and the rules wrote the caption instead"]
+    return found.expansion, notes
 
 
 def expand_prompts(prompts: Sequence[Prompt], negative: str, guided: bool, known: Collection[str]) -> Expanded:

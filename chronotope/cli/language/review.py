@@ -18,7 +18,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from chronotope.caption.captioner import shown_pictures
+from chronotope.caption.captioners.captioner import shown_pictures
 from chronotope.cli.terminal import say
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import scan_folder

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from chronotope.caption.agreement import DOUBT, agreement
-from chronotope.caption.builtin import BuiltIn
+from chronotope.caption.captioners.agreement import DOUBT, agreement
+from chronotope.caption.captioners.builtin import BuiltIn
 from chronotope.caption.expand import expand
 from chronotope.caption.parse import tokens_of
 from chronotope.caption.score import CaptionScore, score_caption, tally

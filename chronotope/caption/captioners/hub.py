@@ -11,7 +11,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from chronotope.caption.captioner import DETAILS, Answer, CaptionerError, NoCaptionError, question, shown_pictures
+from chronotope.caption.captioners.captioner import (
+    DETAILS,
+    Answer,
+    CaptionerError,
+    NoCaptionError,
+    question,
+    shown_pictures,
+)
 from chronotope.errors import UsageError
 from chronotope.geometry import Frames
 

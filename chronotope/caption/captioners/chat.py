@@ -1,4 +1,4 @@
-"""A captioner behind an OpenAI-compatible endpoint: `/chat/completions` with frames as pictures in the request.
+"""One question to an OpenAI-compatible endpoint: `/chat/completions`, asked again where a failure may pass.
 
 vLLM, SGLang, Ollama, llama.cpp and most services speak this protocol. The key is read from the environment and never
 written anywhere.
@@ -6,34 +6,19 @@ written anywhere.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-from PIL import Image
-
-from chronotope.caption.captioner import (
-    DETAILS,
-    MAX_SIDE,
-    Answer,
-    CaptionerError,
-    NoCaptionError,
-    question,
-    shown_pictures,
-)
+from chronotope.caption.captioners.captioner import Answer, CaptionerError, NoCaptionError
 from chronotope.errors import UsageError
-from chronotope.geometry import Frames
 
-__all__ = ["KEY", "Endpoint"]
+__all__ = ["KEY", "Chat"]
 
 KEY = "CHRONOTOPE_API_KEY"  # the name of the variable that holds the key
-MAX_PICTURES = 8  # of one clip, evenly spaced
 MAX_TOKENS = 500  # of an answer
 SECONDS = 120.0  # that one answer may take
 TRIES = 5
@@ -42,41 +27,35 @@ MAX_BYTES = 2**20  # of an answer
 _AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)  # statuses that may pass
 
 
-class Endpoint:
-    """Asks `http://localhost:8000/v1#MODEL`; `pause` waits between tries."""
+class Chat:
+    """Asks the model of `http://localhost:8000/v1#MODEL`; `pause` waits between tries.
 
-    def __init__(
-        self, address: str, detail: str = "sentence", per_minute: float = 0, pause: Callable[[float], None] = time.sleep
-    ) -> None:
+    Raises UsageError for an address of another form, and CaptionerError where the endpoint cannot be asked at all.
+    """
+
+    def __init__(self, address: str, per_minute: float = 0, pause: Callable[[float], None] = time.sleep) -> None:
         url, _, self.model = address.partition("#")
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc or not self.model:
-            raise UsageError(f"a captioner's address is http://localhost:8000/v1#MODEL, got '{address}'")
+            raise UsageError(f"an endpoint's address is http://localhost:8000/v1#MODEL, got '{address}'")
         if parts.username or parts.password:
             raise UsageError(f"an address holds no password, because it is recorded; put the key into {KEY}")
-        if detail not in DETAILS:
-            raise UsageError(f"detail is one of {', '.join(DETAILS)}, got '{detail}'")
         try:
             import httpx
         except ImportError as problem:
             raise CaptionerError("an endpoint needs httpx: pip install 'chronotope[caption]'") from problem
         key = os.environ.get(KEY, "").strip()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.url, self.detail, self._key, self._pause = url.rstrip("/"), detail, key, pause
+        self.url, self._key, self._pause = url.rstrip("/"), key, pause
         self._between = 60 / per_minute if per_minute else 0.0
         self._last, self._after = -self._between, 0.0
         # no proxies or keys of other programs from the environment
         self._client = httpx.Client(timeout=SECONDS, headers=headers, trust_env=False, follow_redirects=False)
 
-    @property
-    def author(self) -> Mapping[str, Any]:
-        """What writes these captions, without the key."""
-        settings = {"temperature": 0, "pictures": MAX_PICTURES, "side": MAX_SIDE}
-        return {"kind": "endpoint", "url": self.url, "model": self.model, "asked": DETAILS[self.detail], **settings}
-
-    def ask(self, frames: Frames, fps: float) -> Answer:
-        """Ask for the caption of a clip, again where a failure may pass."""
-        request = self._request(frames, fps)
+    def ask(self, messages: Sequence[Mapping[str, Any]], temperature: float = 0, seed: int = 0) -> Answer:
+        """Return the answer to the last of the messages; raise NoCaptionError where it holds none, or half of one."""
+        request = {"model": self.model, "messages": list(messages), "max_tokens": MAX_TOKENS}
+        request |= {"temperature": temperature, "seed": seed}
         reason = ""
         for number in range(TRIES):
             if number:
@@ -139,14 +118,6 @@ class Endpoint:
         text = " ".join(body[:400].decode("utf-8", "replace").split())
         return (text.replace(self._key, "KEY") if self._key else text)[:160] or "nothing"
 
-    def _request(self, frames: Frames, fps: float) -> dict[str, Any]:
-        pictures = shown_pictures(frames, MAX_PICTURES)
-        asked = question(len(pictures), len(frames) / fps, self.detail)
-        content: list[dict[str, Any]] = [{"type": "text", "text": asked}]
-        content += [{"type": "image_url", "image_url": {"url": _data_url(picture)}} for picture in pictures]
-        messages = [{"role": "user", "content": content}]
-        return {"model": self.model, "messages": messages, "max_tokens": MAX_TOKENS, "temperature": 0, "seed": 0}
-
 
 def _limited(response: Any) -> bytes:
     """Return the body of a response, at most `MAX_BYTES` of it."""
@@ -154,11 +125,5 @@ def _limited(response: Any) -> bytes:
     for piece in response.iter_bytes():
         body += piece
         if len(body) > MAX_BYTES:
-            raise CaptionerError(f"an answer of the captioner has more than {MAX_BYTES} bytes")
+            raise CaptionerError(f"an answer has more than {MAX_BYTES} bytes")
     return body
-
-
-def _data_url(picture: np.ndarray) -> str:
-    packed = io.BytesIO()
-    Image.fromarray(picture).save(packed, "JPEG", quality=90)
-    return f"data:image/jpeg;base64,{base64.b64encode(packed.getvalue()).decode()}"

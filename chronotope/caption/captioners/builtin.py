@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from chronotope.caption.beams import beam_search
-from chronotope.caption.captioner import Answer, NoCaptionError
+from chronotope.caption.captioners.captioner import Answer, NoCaptionError
 from chronotope.caption.tokens import visual_tokens
 from chronotope.config import from_dict
 from chronotope.errors import UsageError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from chronotope.caption.captioner import NoCaptionError
+from chronotope.caption.captioners.captioner import NoCaptionError
 
 __all__ = ["caption_of"]
 

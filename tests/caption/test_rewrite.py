@@ -1,0 +1,165 @@
+"""Prompts written by language models: a real endpoint, a real small model of transformers, and what is taken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import Result
+
+from chronotope.caption.captioners.captioner import CaptionerError, NoCaptionError
+from chronotope.caption.writers import LanguageModel
+from tests.caption.test_caption import Reply, Server, says, status
+from tests.cli.models import refused, run
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+
+
+def expanded(server: Server, prompt: str, reply: str | Reply, *options: str) -> Result:
+    server.replies = [says(reply) if isinstance(reply, str) else reply]
+    return run("expand", prompt, "--with", f"{server.address}#m", *options)
+
+
+def test_a_caption_with_every_stated_fact_is_taken(server: Server) -> None:
+    written = "A small orange cat walks to the right in front of a tree at night."
+    found = expanded(server, "kitten strolls to the right", f'Sure! Here is the caption: "{written}"')
+    assert (found.exit_code, found.stdout.strip(), found.stderr) == (0, written, "")
+    (request,) = server.requests
+    system, user = request["messages"]
+    assert (system["role"], user) == ("system", {"role": "user", "content": "kitten strolls to the right"})
+    assert "a red ball bounces at night" in system["content"] and ", fox, " in system["content"]
+    assert (request["temperature"], request["seed"]) == (0, 0)
+
+
+def test_a_seed_is_for_the_language_model(server: Server) -> None:
+    assert expanded(server, "a cat", "A red cat walks.", "--seed", "3").exit_code == 0
+    assert (server.requests[0]["temperature"], server.requests[0]["seed"]) == (0.7, 3)
+    found = run("expand", "a kitten walks", "--seed", "3")
+    assert found.stdout.strip() == "a cat walks" and "--seed is not used" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("prompt", "written", "said"),
+    [
+        ("a red ball bounces", "A blue ball bounces.", "loses: circle red"),
+        ("a fox walks to the left", "A fox walks to the right.", "loses: fox go left"),
+        ("a cat and a rabbit", "A cat runs.", "loses: rabbit"),
+        ("a fox, no tree", "A fox walks in front of a tree.", "shows what shall not be there: tree"),
+        ("a fox, no red ball", "A fox walks past a red ball.", "shows what shall not be there: red ball"),
+        ("a fox", "A dragon sleeps on gold.", "has words that no caption had: dragon, sleeps"),
+        ("a fox", "There.", "says nothing that can be shown: There."),
+        ("a fox", "I'm sorry, I cannot help with that.", "no caption was written: the answer refuses"),
+        ("a fox", "", "no caption was written: the answer is empty"),
+    ],
+)
+def test_a_caption_that_is_not_true_to_the_prompt_is_not_taken(
+    server: Server, prompt: str, written: str, said: str
+) -> None:
+    plain = run("expand", prompt, "--json")
+    found = expanded(server, prompt, written, "--json")
+    assert found.exit_code == 0 and json.loads(found.stdout) == json.loads(plain.stdout)
+    assert said in found.stderr and "the table and the rules wrote the caption instead" in found.stderr
+
+
+def test_what_shall_not_be_there_stays_said(server: Server) -> None:
+    found = expanded(server, "a fox, no red ball", "A fox walks at night, no trees.", "--json")
+    facts = json.loads(found.stdout)
+    assert found.stderr == "" and facts["prompt"] == "a fox walks at night"
+    assert facts["negative"] == "red ball, tree"
+
+
+def test_a_prompt_of_another_language_can_be_written_in_english(server: Server) -> None:
+    typed = "ein roter Ball und ein Fuchs auf der Wiese"
+    found = expanded(server, typed, "A red ball and a fox on a green meadow.")
+    assert found.stdout.strip() == "A red ball and a fox on a green meadow."
+    assert "wrote the caption instead" not in found.stderr
+
+
+def test_words_that_the_model_does_not_know_are_written_as_those_it_does(server: Server) -> None:
+    assert expanded(server, "a cat", "A crimson kitty walks.").stdout.strip() == "a red cat walks"
+
+
+def test_an_endpoint_that_cannot_be_asked_is_an_error(server: Server) -> None:
+    assert "no OpenAI-compatible endpoint" in refused("expand", "a", "--with", f"{html(server)}#m", status=1)
+    assert "address is http://" in refused("expand", "a fox", "--with", "http://127.0.0.1/v1", status=2)
+    assert "a writer is builtin, hf:" in refused("expand", "a fox", "--with", "gpt", status=2)
+
+
+def html(server: Server) -> str:
+    server.replies = [status(200, "<html>welcome</html>")]
+    return server.address
+
+
+# A model of transformers
+
+WORDS = ["<pad>", "<s>", "</s>", "<unk>", "Caption:", "assistant", "a", "red", "cat", "walks", "loops", "blue"]
+
+
+def save_model(folder: Path, chain: dict[str, tuple[str, ...]], template: str | None) -> str:
+    """Save a Llama that says after each word one of the next words of a chain, all as likely."""
+    pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+    tokenizer.chat_template = template
+    config = LlamaConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
+        vocab_size=len(WORDS), bos_token_id=1, eos_token_id=2, pad_token_id=0,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.model.layers[0].self_attn.o_proj.weight.zero_()
+        model.model.layers[0].mlp.down_proj.weight.zero_()
+        model.model.embed_tokens.weight.copy_(torch.eye(len(WORDS), 16))
+        model.lm_head.weight.zero_()
+        for word, following in chain.items():
+            for other in following:
+                model.lm_head.weight[WORDS.index(other), WORDS.index(word)] = 5
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+CHAIN = {"a": ("red",), "red": ("cat",), "blue": ("cat",), "cat": ("walks",), "walks": ("</s>",)}
+CHAT = "{% for m in messages %}{{ m.content }} {% endfor %}assistant"
+
+
+@pytest.mark.parametrize(("last", "template"), [("assistant", CHAT), ("Caption:", None)])
+def test_a_model_of_transformers_writes(tmp_path: Path, last: str, template: str | None) -> None:
+    folder = save_model(tmp_path / "model", {**CHAIN, last: ("a",)}, template)
+    found = run("expand", "a kitten", "--with", f"hf:{folder}")
+    assert (found.exit_code, found.stdout.strip(), found.stderr) == (0, "a red cat walks", "")
+
+
+def test_a_seed_makes_sampling_repeatable(tmp_path: Path) -> None:
+    writer = LanguageModel(save_model(tmp_path, {**CHAIN, "Caption:": ("a",), "a": ("red", "blue")}, None))
+    state = torch.random.get_rng_state()
+    answers = [writer.write("task", "a cat", seed) for seed in range(12)]
+    assert answers == [writer.write("task", "a cat", seed) for seed in range(12)]
+    assert set(answers) == {"a red cat walks", "a blue cat walks"}
+    assert torch.equal(state, torch.random.get_rng_state())  # nothing else draws other numbers
+
+
+def test_models_that_do_not_end_or_are_none(tmp_path: Path) -> None:
+    writer = LanguageModel(save_model(tmp_path / "one", {"Caption:": ("loops",), "loops": ("loops",)}, None))
+    with pytest.raises(NoCaptionError, match="does not end within"):
+        writer.write("task", "a cat", None)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CaptionerError, match="cannot be loaded as a language model"):
+        LanguageModel(str(tmp_path / "empty"))
+    with pytest.raises(CaptionerError, match="there is no folder"):
+        LanguageModel(str(tmp_path / "missing"))
