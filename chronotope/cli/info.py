@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,13 +179,21 @@ def _dataset(folder: Path) -> dict[str, Any]:
     facts["captions"] = {level: f"{count} of {len(captions)} clips" for level, count in levels.items()} or "none"
     if written := [row for row in Recaptions(folder).rows.values() if row["text"]]:
         facts["written captions"] = len(written)
-        facts["written by"] = _counted(str(row["author"].get("model", "unknown")) for row in written)
+        facts["written by"] = _counted(_author(row["author"]) for row in written)
     if unreadable:
         facts["unreadable"] = unreadable
     if found.left_out:
         facts["left_out"] = found.notes()
     facts["examples"] = [by_level["sentence"][0] for by_level in captions if by_level.get("sentence")][:3]
     return facts
+
+
+def _author(author: Mapping[str, Any]) -> str:
+    """Name the captioner that wrote a caption: the model of others, and the weights of one that was trained here."""
+    kind = str(author.get("kind", "unknown"))
+    if "model" in author:
+        return str(author["model"])
+    return f"{kind} captioner, weights {author['weights']}" if "weights" in author else kind
 
 
 def _latents(folder: Path) -> dict[str, Any]:

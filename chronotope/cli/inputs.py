@@ -291,6 +291,8 @@ def _read_clip(path: Path, fps: float) -> Frames:
 def _read_mask(path: Path, fps: float) -> Mask:
     """Read a mask: true where its frames are brighter than half."""
     frames = _read_clip(path, fps)
+    if video.probe(path).transparent:
+        say(f"note: {path} can be transparent; what is transparent in it counts as white, and is remade")
     if int(np.ptp(frames, axis=3).max()) > MAX_COLOUR:
         say(f"note: {path} has colours; what is brighter than half is remade")
     return np.asarray(frames.mean(axis=3) >= 128)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from chronotope.media import video
 from chronotope.sealed import unsealed
 from chronotope.storage import read_json
 from chronotope.worlds.catalogue import all_worlds
+from chronotope.worlds.language import gerund
 
 __all__ = ["describe_training", "summarise", "training_notes"]
 
@@ -125,7 +126,7 @@ def describe_training(description: Mapping[str, Any]) -> str:
 
 
 def _vocabulary(record: TrainingRecord) -> dict[str, str]:
-    """Return the words of a model; those of a world's scopes by what they name."""
+    """Return the words of a model; those of a world's scopes by what they name, where its captions had them."""
     scopes: dict[str, list[str]] = {}
     for entry in record.worlds:
         name, _, scope = entry.partition(" ")
@@ -133,6 +134,7 @@ def _vocabulary(record: TrainingRecord) -> dict[str, str]:
     kinds: dict[str, Sequence[str]] = {}
     for world in all_worlds():
         kinds |= world.vocabulary(scopes[world.name]) if world.name in scopes else {}
+    kinds = {kind: [name for name in names if _was_said(name, record.words)] for kind, names in kinds.items()}
     if kinds:
         counts = ", ".join(f"{len(words)} {kind}" for kind, words in kinds.items())
         lists = {kind: ", ".join(words) for kind, words in kinds.items() if words}
@@ -140,6 +142,16 @@ def _vocabulary(record: TrainingRecord) -> dict[str, str]:
     more = len(record.words) - LISTED_WORDS
     rest = f" and {more} more (--json lists all)" if more > 0 else ""
     return {"words": f"{len(record.words)}: {', '.join(record.words[:LISTED_WORDS])}{rest}"}
+
+
+def _was_said(name: str, words: Collection[str]) -> bool:
+    """Return whether captions of these words can have named a thing or an action, such as "circle or ball", "fly"."""
+
+    def has(word: str) -> bool:
+        third = third_person(word)
+        return any(form in words for form in (word, third, gerund(third)))
+
+    return any(all(map(has, one.split())) for one in name.replace("-", " ").split(" or "))
 
 
 def _sizes(record: TrainingRecord) -> str:

@@ -14,7 +14,7 @@ from chronotope.data.contradictions import contradictions
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
 from chronotope.data.notes import Kinds
 from chronotope.data.recaptions import Recaptions
-from chronotope.data.rendered import find_splits, listed_files, meant_for_evaluation
+from chronotope.data.rendered import find_splits, listed_files, lost_descriptions, meant_for_evaluation
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.manifest import identify, manifest_hash, read_manifest, source_of
 from chronotope.media import video
@@ -50,6 +50,11 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
         yield Finding(note, "rename or move them if they belong to the dataset", serious=False)
     yield from (Finding(note, serious=False) for note in found.notes_on_captions())
     yield from _audit_manifest(folder)
+    for file in sorted(folder.rglob("dataset.json")):
+        if file.parent != folder and "world" in _described(file.parent):
+            yield from _audit_manifest(file.parent)
+    if not (folder / "manifest.jsonl").is_file():  # else its own description is looked at above
+        yield from (Finding(sentence, LOST) for sentence in lost_descriptions(folder))
     uncaptioned: list[str] = []
     by_content: dict[str, str] = {}
     common = Kinds(folder, "caption file")

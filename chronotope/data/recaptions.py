@@ -41,9 +41,9 @@ class Recaptions:
         return tuple(dict.fromkeys(text for text in texts if text))
 
     def merged(self, captions: Captions, file: str, sha256: str) -> Captions:
-        """Return the captions beside a clip, and the written ones as a level of their own."""
-        texts = self.texts(file, sha256)
-        return {**captions, WRITTEN: texts} if texts else captions
+        """Return the captions beside a clip, and the written ones as a level of their own, after any of its user's."""
+        texts = dict.fromkeys((*captions.get(WRITTEN, ()), *self.texts(file, sha256)))
+        return {**captions, WRITTEN: tuple(texts)} if texts else captions
 
     def has(self, file: str, sha256: str, detail: str, author: Mapping[str, Any]) -> bool:
         """Return whether this author has written this caption of this content already."""

@@ -106,6 +106,11 @@ class VideoInfo:
     skipped_frames: int = 0  # that are too short to be seen at `constant_fps`
 
     @property
+    def transparent(self) -> bool:
+        """Whether the format of its pixels has transparency, which is shown over white."""
+        return self.pixel_format == "pal8" or "a" in self.pixel_format.replace("gray", "")
+
+    @property
     def constant_fps(self) -> float:
         """The constant rate at which a video of varying rate is read, so that times are true."""
         return constant_rate(self.fps)

@@ -26,7 +26,7 @@ from chronotope.train import captioner as training
 from chronotope.train.captioner import CaptionerRun, CaptionerTraining, shown_at, train_captioner
 from chronotope.train.texts import IGNORED, detail_of
 from chronotope.train.texts import _padded as texts_padded
-from tests.cli.models import refused, run, save_clips, save_run
+from tests.cli.models import answer, refused, run, save_clips, save_run
 
 SETTINGS = (
     *("model.width=32", "model.head_dim=16", "model.depth=1", "model.text_depth=1", "model.vocabulary_size=160"),
@@ -86,6 +86,12 @@ def test_it_learns_six_clips_by_heart(trained: tuple[Path, Path], tmp_path: Path
             assert row["text"].lower() == truth.lower()
             assert row["author"]["kind"] == "builtin" and len(row["author"]["weights"]) >= 16
     assert "6 clips: 0 captioned, 6 kept" in run("caption", data, "--captioner", model, "--detail", detail).stderr
+    written = answer("info", data)["written by"]
+    assert written == {f"builtin captioner, weights {row['author']['weights']}": 6 * len(written_details(rows))}
+
+
+def written_details(rows: dict[tuple[str, str], object]) -> set[str]:
+    return {detail for _, detail in rows}
 
 
 def test_captions_do_not_depend_on_company_or_workers(trained: tuple[Path, Path], tmp_path: Path) -> None:

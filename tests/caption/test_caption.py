@@ -25,7 +25,7 @@ from chronotope.data.latents import LatentDataset
 from chronotope.data.recaptions import RECAPTIONS, WRITTEN, Recaptions
 from chronotope.errors import UsageError
 from chronotope.train.config import CaptionConfig
-from tests.cli.models import refused, run, save_clips, save_run
+from tests.cli.models import answer, refused, run, save_clips, save_run
 
 FRAMES = np.zeros((9, 32, 48, 3), np.uint8)
 Reply = Callable[[dict[str, Any]], tuple[int, dict[str, str], bytes]]
@@ -330,3 +330,18 @@ def test_trainings_know_the_level() -> None:
     shares = CaptionConfig()
     others = shares.tags + shares.sentence + shares.paragraph
     assert shares.descriptive / (shares.descriptive + others) == pytest.approx(0.95)
+
+
+def test_captions_of_that_level_beside_a_clip_stay(server: Server, tmp_path: Path) -> None:
+    """A user may have descriptive captions already: what a captioner writes is added."""
+    clips, model = save_clips(tmp_path / "clips"), save_run(tmp_path / "run")
+    own = {"captions": {"descriptive": ["my own words"]}}
+    (clips / "0.json").write_text(json.dumps(own))
+    assert run("caption", clips, "--captioner", f"{server.address}#m").exit_code == 0
+    made = run("encode", clips, "--model", model, "--out", tmp_path / "latents")
+    assert made.exit_code == 0, made.output
+    texts = {clip.key.split(".")[0]: clip.captions.get(WRITTEN, ()) for clip in LatentDataset([tmp_path / "latents"]).clips}
+    assert texts["0"] == ("my own words", "A red ball rolls to the right.")
+    assert texts["1"] == ("A red ball rolls to the right.",)
+    facts = answer("info", clips)
+    assert facts["written by"] == {"m": 4}

@@ -95,3 +95,20 @@ def test_numbers_of_selected_videos_say_so(selected: Path, tmp_path: Path) -> No
     measured = run("memorisation", selected, *clips)
     assert measured.exit_code == 0 and said in measured.stderr, measured.output
     assert "were selected" not in run("memorisation", other, *clips).stderr
+
+
+def test_datasets_below_a_folder_are_checked_as_on_their_own(tmp_path: Path) -> None:
+    """As `encode` does, which takes the clips of all of them."""
+    for name, seed in (("one", 1), ("two", 2)):
+        made = run("world", "stage", "--scope", "small", "--count", 2, "--seed", seed, "--out", tmp_path / name)
+        assert made.exit_code == 0, made.output
+    assert "nothing is wrong" in run("check", tmp_path).stdout
+    first, second = sorted((tmp_path / "two").rglob("*.mp4"))
+    first.unlink()
+    shutil.copyfile(next((tmp_path / "one").rglob("*.mp4")), second)
+    found = run("check", tmp_path)
+    assert found.exit_code == 1 and f"{first} is missing" in found.stderr
+    assert f"{second} is not as it was rendered" in found.stderr
+    (tmp_path / "one" / "dataset.json").unlink()
+    found = run("check", tmp_path)
+    assert f"{tmp_path / 'one' / 'dataset.json'} is missing" in found.stderr

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from chronotope.cli import inputs
 from chronotope.data.latents import encode_frames
@@ -228,3 +229,15 @@ def test_a_story_is_as_long_as_its_last_beat(model: Path) -> None:
     assert answer("generate", *beats, "--seconds", 5, "--model", model, "--dry-run")["num_frames"] == 40
     message = refused("generate", *beats, "--seconds", 3, "--model", model, "-o", "x.mp4", status=2)
     assert "goes on at 4 s" in message and "more --seconds" in message
+
+
+@pytest.mark.parametrize(("mode", "said"), [("RGBA", True), ("LA", True), ("P", True), ("L", False), ("1", False)])
+def test_a_mask_that_can_be_transparent_says_what_that_means(model: Path, mode: str, said: bool) -> None:
+    """Transparent parts are shown over white, as everywhere, and white is remade."""
+    painted = Image.new("RGBA", (48, 32), (0, 0, 0, 0 if said else 255))
+    painted.paste((255, 255, 255, 255), (0, 0, 16, 32))
+    painted.convert(mode).save(f"{mode}.png", **({"transparency": 0} if mode == "P" else {}))
+    result = run("generate", PROMPT, "--model", model, "--retake", "a.mp4", "--mask", f"{mode}.png", "--dry-run")
+    assert result.exit_code == 0, result.output
+    note = f"note: {mode}.png can be transparent; what is transparent in it counts as white, and is remade"
+    assert (note in result.stderr) == said
