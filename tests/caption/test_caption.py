@@ -340,8 +340,8 @@ def test_captions_of_that_level_beside_a_clip_stay(server: Server, tmp_path: Pat
     assert run("caption", clips, "--captioner", f"{server.address}#m").exit_code == 0
     made = run("encode", clips, "--model", model, "--out", tmp_path / "latents")
     assert made.exit_code == 0, made.output
-    texts = [clip.captions.get(WRITTEN, ()) for clip in LatentDataset([tmp_path / "latents"]).clips]
+    texts = [list(clip.captions.get(WRITTEN, ())) for clip in LatentDataset([tmp_path / "latents"]).clips]
     written = "A red ball rolls to the right."
-    assert sorted(texts) == [(written,), (written,), (written,), ("my own words", written)]
+    assert sorted(texts) == [[written], [written], [written], ["my own words", written]]
     facts = answer("info", clips)
     assert facts["written by"] == {"m": 4}
