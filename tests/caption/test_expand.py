@@ -243,3 +243,22 @@ def test_denials_and_choices_that_stay_are_said(typed: str, words: tuple[str, ..
     assert found.kept == words
     assert any(note.startswith("not understood: ") for note in found.notes()) == bool(words)
     assert " and " not in found.prompt  # "or" does not become "and"
+
+
+@pytest.mark.parametrize(
+    ("typed", "told", "alike"),
+    [
+        ("a maroon square", "a red square", ()),
+        ("a tangerine star", "an orange star", ()),
+        ("a midnight blue rocket", "a blue rocket", ()),
+        ("a teal ball", "a teal ball", (("teal", ("green", "blue")),)),
+        ("a cyan heart", "a cyan heart", (("cyan", ("blue", "green")),)),  # no slip of 'can'
+        ("the ball is turquoise", "the ball is turquoise", (("turquoise", ("blue", "green")),)),
+        ("a reddish-brown fox", "a brown fox", (("brown", ("orange", "red")),)),
+    ],
+)
+def test_a_colour_between_those_of_captions_is_never_put_in_the_place_of_one(
+    typed: str, told: str, alike: tuple[tuple[str, tuple[str, ...]], ...]
+) -> None:
+    found = expand(typed, KNOWN)
+    assert (found.prompt, found.suggestions, found.left_out) == (told, alike, ())
