@@ -13,6 +13,7 @@ from chronotope.cli.analysis import folder_of_videos
 from chronotope.cli.language.captioners import load_captioner
 from chronotope.cli.terminal import echo, progress, say, visible
 from chronotope.data.audit import Finding, audit_dataset, audit_latents
+from chronotope.data.clips import scan_folder
 from chronotope.data.latents import fingerprint, read_header
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.judge import content_of
@@ -27,7 +28,7 @@ from chronotope.sealed import unsealed
 from chronotope.storage import file_sha256
 from chronotope.train.same_run import strange_checkpoints
 
-__all__ = ["check", "say_problems_of_report"]
+__all__ = ["check", "refuse_other_videos", "say_problems_of_report"]
 
 
 def check(path: Path, as_json: bool) -> int:
@@ -54,6 +55,27 @@ def say_problems_of_report(path: Path) -> None:
     if serious:
         what = "1 thing is wrong" if len(serious) == 1 else f"{len(serious)} things are wrong"
         say(f"note: {what} with the report {path}, see `chronotope check {folder}`; first: {serious[0]}")
+
+
+def refuse_other_videos(folder: Path, videos: Path | None) -> None:
+    """Raise FileProblem where the videos of a report are not those that were judged, or others lie beside them.
+
+    `videos` is their folder where it does not lie below the report.
+    """
+    report = read_report(folder)
+    about, found = report["about"], videos or folder_of_videos(report, folder)
+    files = [case["file"] for case in report["cases"]]
+    if "ledger" in about:
+        ledger = Ledger(folder / "ledger.jsonl", about["ledger"])
+        problems = [str(finding.what) for finding in _audit_videos(ledger, found) if finding.serious]
+    elif "content" in about and content_of(found, files) != about["content"]:
+        problems = [f"the videos in {found} are not those that were judged"]
+    else:
+        problems = []
+    strange = sorted(clip.file for clip in scan_folder(found).clips if clip.file not in files)
+    problems += [f"{found / file} is no video of the report" for file in strange]
+    if problems:
+        raise FileProblem(f"{problems[0]}; restore the folder, or evaluate again (`chronotope check {folder}`)")
 
 
 def find_problems(path: Path) -> tuple[str, list[Finding]]:
@@ -191,7 +213,7 @@ def _audit_encodings(folder: Path) -> Iterator[Finding]:
         for path in sorted(folder.glob("latents/*/latents.json")):
             if (found := read_header(path.parent)["autoencoder"]) != present:
                 what = f"{path.parent} was encoded by autoencoder {found}, and {folder / 'autoencoder'} is {present}"
-                yield Finding(what, "training encodes the clips again, as does `chronotope encode`")
+                yield Finding(what, f"delete {path.parent}; training encodes the clips again")
         for saved in (*checkpoint.checkpoints(folder / "dit"), *checkpoint.checkpoints(folder / "captioner")):
             if (found := checkpoint.read_description(saved).get("autoencoder")) != present:
                 what = f"{saved} was trained on autoencoder {found}, and {folder / 'autoencoder'} is {present}"

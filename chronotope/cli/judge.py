@@ -254,7 +254,10 @@ def memorisation(
     world renders with these options; other options follow after colons: a split, dissolves=SHARE, pictures=SHARE.
     """
     from chronotope.cli import analysis as work
+    from chronotope.cli.check import refuse_other_videos
 
+    if (videos / "report.json").is_file():
+        refuse_other_videos(videos, folder)
     found = work.measure_memorisation(videos, data, baseline, folder)
     echo(json.dumps(found, indent=1) if as_json else work.memorisation_text(found))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from chronotope.data.captions import Captions
 from chronotope.data.reviews import Reviews
-from chronotope.jsonl import append_jsonl
+from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import read_manifest, seal
 
 __all__ = ["RECAPTIONS", "WRITTEN", "Recaptions"]
@@ -33,6 +33,10 @@ class Recaptions:
                 self.rows[row["file"], row["detail"]] = row
             else:
                 note(f"{self.path} holds a line that is none of this program's")
+
+    def mend(self) -> None:
+        """Write the file again without its damaged lines; all others stay, those that were replaced too."""
+        write_jsonl(self.path, [row for row in read_manifest(self.path, lambda _: None) if _is_row(row)])
 
     def texts(self, file: str, sha256: str) -> tuple[str, ...]:
         """Return the captions written for a clip of this content, as their reviewers left them."""

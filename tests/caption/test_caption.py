@@ -317,6 +317,8 @@ def test_damaged_lines_are_named_and_written_again(server: Server, clips: Path) 
     assert "was changed or damaged" in run("check", clips).stderr
     said = caption(server, clips)
     assert "was changed or damaged" in said and "1 captioned, 3 kept" in said
+    assert "the line is removed" in said
+    assert "was changed or damaged" not in run("check", clips).stderr  # what `check` advised has mended it
 
 
 def test_unreadable_clips_are_counted(server: Server, clips: Path) -> None:

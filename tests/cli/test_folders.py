@@ -10,7 +10,7 @@ import pytest
 
 from chronotope.evaluate.ledger import Ledger
 from chronotope.storage import read_json
-from tests.cli.models import answer, run
+from tests.cli.models import answer, refused, run
 
 
 def words(out: Path, *more: str) -> list[str]:
@@ -112,3 +112,23 @@ def test_datasets_below_a_folder_are_checked_as_on_their_own(tmp_path: Path) -> 
     (tmp_path / "one" / "dataset.json").unlink()
     found = run("check", tmp_path)
     assert f"{tmp_path / 'one' / 'dataset.json'} is missing" in found.stderr
+
+
+def test_a_report_of_other_videos_is_not_measured(copied: Path) -> None:
+    """`memorisation` adds its numbers to the report, so they must be of the videos that were judged."""
+    measure = ("memorisation", copied, "--data", "small:2:1", "--baseline", "small:2:1:heldout")
+    one = next((copied / "videos").glob("*.mp4"))
+    kept = one.read_bytes()
+    one.write_bytes(kept + b"more")
+    assert f"{one} is not the video that the ledger names; restore the folder" in refused(*measure, status=1)
+    one.unlink()
+    assert str(one) in refused(*measure, status=1)
+    one.write_bytes(kept)
+    strange = copied / "videos" / "strange.mp4"
+    strange.write_bytes(kept)
+    assert f"{strange} is no video of the report" in refused(*measure, status=1)
+    strange.unlink()
+    assert "memorisation" not in read_json(copied / "report.json")
+    done = run(*measure)
+    assert done.exit_code == 0, done.output
+    assert "memorisation" in read_json(copied / "report.json")

@@ -52,7 +52,7 @@ def caption_folder(data: Path, captioner: Captioner, detail: str, at_once: int) 
     for sentence in folder.notes():
         say(f"note: {sentence}")
     with locked(data), stoppable() as stop, progress("captioning", "clips") as report:
-        written = Recaptions(data, lambda sentence: say(f"note: {sentence}; it is written again"))
+        written = _read_written(data)
         work = _Work(captioner, detail, written, Captioned(len(folder.clips)), report, Kinds(data, "clip"))
         with ThreadPoolExecutor(at_once) as pool:
             try:
@@ -66,6 +66,18 @@ def caption_folder(data: Path, captioner: Captioner, detail: str, at_once: int) 
     for line in work.remarks.lines():
         say(f"note: {line}")
     return work.found
+
+
+def _read_written(data: Path) -> Recaptions:
+    """Read the captions that were written before; damaged lines are said and removed."""
+    damaged: list[str] = []
+    written = Recaptions(data, damaged.append)
+    removed = [sentence for sentence in damaged if sentence.startswith(str(written.path))]
+    if removed:
+        written.mend()
+    for sentence in damaged:
+        say(f"note: {sentence}; {'the line is removed' if sentence in removed else 'it is not used'}")
+    return written
 
 
 @dataclass
