@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chronotope.data.captions import CaptionNote, read_captions
+from chronotope.data.captions import CaptionNote, Captions, read_captions
 from chronotope.data.clips import Clip, scan_folder
 from chronotope.data.contradictions import contradictions
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
@@ -55,7 +55,7 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
             yield from _audit_manifest(file.parent)
     if not (folder / "manifest.jsonl").is_file():  # else its own description is looked at above
         yield from (Finding(sentence, LOST) for sentence in lost_descriptions(folder))
-    uncaptioned: list[str] = []
+    uncaptioned: list[tuple[str, str]] = []  # file and content
     by_content: dict[str, str] = {}
     common = Kinds(folder, "caption file")
     yield from _audit_recaptions(folder, found.clips)
@@ -64,10 +64,12 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
         if progress:
             progress(number, len(found.clips))
     yield from (Finding(line, serious=False) for line in common.lines())
-    if uncaptioned:
-        some = ", ".join(uncaptioned[:3]) + (", ..." if len(uncaptioned) > 3 else "")
+    written = Recaptions(folder)
+    bare = [file for file, content in uncaptioned if not written.texts(file, content)]
+    if bare:
+        some = ", ".join(bare[:3]) + (", ..." if len(bare) > 3 else "")
         yield Finding(
-            f"{len(uncaptioned)} of {len(found.clips)} clips have no caption ({some})",
+            f"{len(bare)} of {len(found.clips)} clips have no caption ({some})",
             "write one into NAME.txt beside each clip",
             serious=False,
         )
@@ -97,7 +99,9 @@ def _audit_recaptions(folder: Path, clips: Sequence[Clip]) -> Iterator[Finding]:
         yield Finding(f"{written.path}: {failed} clips got no caption", "run the command again", serious=False)
 
 
-def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str], common: Kinds) -> Iterator[Finding]:
+def _audit_clip(
+    clip: Clip, uncaptioned: list[tuple[str, str]], by_content: dict[str, str], common: Kinds
+) -> Iterator[Finding]:
     try:
         content = identify(clip.path, clip.file).sha256
         info = video.probe(clip.path)
@@ -121,15 +125,16 @@ def _audit_clip(clip: Clip, uncaptioned: list[str], by_content: dict[str, str], 
         yield Finding(f"{clip.file}: {info.skipped} by `encode`", serious=False)
     if info.square_size != (info.width, info.height):
         yield Finding(f"the pixels of {clip.file} are not square; `encode` resamples it", serious=False)
-    yield from _audit_captions(clip, info, uncaptioned, common)
+    if not (yield from _audit_captions(clip, info, common)):
+        uncaptioned.append((clip.file, content))
 
 
-def _audit_captions(clip: Clip, info: video.VideoInfo, uncaptioned: list[str], common: Kinds) -> Iterator[Finding]:
+def _audit_captions(clip: Clip, info: video.VideoInfo, common: Kinds) -> Generator[Finding, None, bool]:
+    """Yield what is wrong with the captions beside a clip; return whether there are any, or cannot be read."""
+    captions: Captions = {}
     try:
         notes: list[CaptionNote] = []
         captions = read_captions(clip.path, notes.append)
-        if not captions:
-            uncaptioned.append(clip.file)
         size = f"{info.width}x{info.height}"
         notes += contradictions(clip.path, captions, info.num_frames, info.fps, size)
         for note in notes:
@@ -139,6 +144,8 @@ def _audit_captions(clip: Clip, info: video.VideoInfo, uncaptioned: list[str], c
                 yield Finding(str(note), serious=False)
     except FileProblem as problem:
         yield Finding(str(problem), "correct the caption file")
+        return True
+    return bool(captions)
 
 
 def _audit_manifest(folder: Path) -> Iterator[Finding]:

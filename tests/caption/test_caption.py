@@ -347,3 +347,6 @@ def test_captions_of_that_level_beside_a_clip_stay(server: Server, tmp_path: Pat
     assert sorted(texts) == [[written], [written], [written], ["my own words", written]]
     facts = answer("info", clips)
     assert facts["written by"] == {"m": 4}
+    (clips / "1.json").unlink(missing_ok=True)
+    (clips / "1.txt").unlink(missing_ok=True)
+    assert "have no caption" not in run("check", clips).stderr  # the written one is its caption
