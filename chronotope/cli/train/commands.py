@@ -80,7 +80,8 @@ def train_folders(data: tuple[Path, ...], out: Path | None) -> Path:
     "--from",
     "start",
     metavar="DIR",
-    help="Continue training the decoder of this model; its encoder, and so all latents, stay the same.",
+    help="Continue training the decoder of this model; its encoder, and so all latents, stay the same. The encoder of a "
+    "model that was grown (runs/grow.py) is trained too.",
 )
 def autoencoder(
     preset: str,
