@@ -35,7 +35,7 @@ from chronotope.train.muon import Muon
 from chronotope.train.same_run import check_same_run, settings_of_run
 from chronotope.train.state import Precision, TrainState, autocast, check_rates, random_generator
 
-__all__ = ["AutoencoderRun", "AutoencoderTraining", "reconstruct_windows", "train_autoencoder"]
+__all__ = ["AutoencoderRun", "AutoencoderTraining", "is_frozen", "reconstruct_windows", "train_autoencoder"]
 
 
 ROUNDING = 1 / 12  # the mean square error of rounding to whole levels

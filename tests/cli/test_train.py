@@ -378,6 +378,9 @@ def test_settings_that_only_look_sensible_are_said_before_the_work(clips: Path, 
     assert "has width 64, the preset 128" in refused(*dry, "--from", model, status=2)
     other = ("train", "autoencoder", "--preset", "tiny", "--dry-run", "--from", model)
     assert "has other sizes than the preset" in refused(*other, status=2)
+    longer = ("train", "autoencoder", "--preset", "small", "--dry-run", "--from", "small")
+    assert "not used: train.freeze_encoder_from" in run(*longer, "--set", "train.freeze_encoder_from=9").stderr
+    assert "not used" not in run(*longer, "--set", "train.steps=9").stderr
 
 
 def last_line(result: Any, status: int) -> str:

@@ -80,7 +80,7 @@ def train_folders(data: tuple[Path, ...], out: Path | None) -> Path:
     "--from",
     "start",
     metavar="DIR",
-    help="Continue training the decoder of this model; its encoder, and so all latents, stay the same. The encoder of a "
+    help="Continue training the decoder of this model; its encoder, and so all latents, stay the same. That of a "
     "model that was grown (runs/grow.py) is trained too.",
 )
 def autoencoder(
@@ -98,7 +98,7 @@ def autoencoder(
     from chronotope.cli.train.networks import autoencoder_config, autoencoder_start, run_autoencoder
 
     config = autoencoder_config(preset, seed, settings)
-    source = autoencoder_start(config, start) if start else None
+    source = autoencoder_start(config, start, settings) if start else None
     costs = autoencoder_costs(config)
     if dry_run:
         show_training(preset, config, costs, as_json)

@@ -27,7 +27,7 @@ from chronotope.models.text import Tokenizer
 from chronotope.parallel import join_ranks
 from chronotope.presets import Preset, find_preset
 from chronotope.prompt import MAX_PROMPT_BYTES
-from chronotope.train.autoencoder import AutoencoderRun, train_autoencoder
+from chronotope.train.autoencoder import AutoencoderRun, is_frozen, train_autoencoder
 from chronotope.train.captioner import CaptionerRun, train_captioner
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import Sampler, check_compatible, train_dit
@@ -89,8 +89,11 @@ def preset_of(name: str) -> Preset:
     return preset
 
 
-def autoencoder_start(config: AutoencoderRun, name: str) -> Path:
-    """Return the folder of the autoencoder to train on; raise UsageError for one of other sizes than the config."""
+def autoencoder_start(config: AutoencoderRun, name: str, settings: Sequence[str] = ()) -> Path:
+    """Return the folder of the autoencoder to train on; say where a setting has no effect on it.
+
+    Raises UsageError for one of other sizes than the config.
+    """
     start = find_model(name)
     start = start / "autoencoder" if (start / "autoencoder").is_dir() else start
     trained = load_autoencoder(start)
@@ -100,6 +103,8 @@ def autoencoder_start(config: AutoencoderRun, name: str) -> Path:
             f"{start} has other sizes than the preset: {trained.config} and not {config.model}; "
             "take the preset it was trained with"
         )
+    if is_frozen(trained.state_dict()) and any(one.startswith("train.freeze_encoder_from=") for one in settings):
+        say(f"note: not used: train.freeze_encoder_from; the encoder of {start} is frozen")
     return start
 
 
