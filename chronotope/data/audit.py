@@ -49,12 +49,7 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
     for note in found.notes():
         yield Finding(note, "rename or move them if they belong to the dataset", serious=False)
     yield from (Finding(note, serious=False) for note in found.notes_on_captions())
-    yield from _audit_manifest(folder)
-    for file in sorted(folder.rglob("dataset.json")):
-        if file.parent != folder and "world" in _described(file.parent):
-            yield from _audit_manifest(file.parent)
-    if not (folder / "manifest.jsonl").is_file():  # else its own description is looked at above
-        yield from (Finding(sentence, LOST) for sentence in lost_descriptions(folder))
+    yield from _audit_rendered(folder)
     uncaptioned: list[tuple[str, str]] = []  # file and content
     by_content: dict[str, str] = {}
     common = Kinds(folder, "caption file")
@@ -148,8 +143,23 @@ def _audit_captions(clip: Clip, info: video.VideoInfo, common: Kinds) -> Generat
     return bool(captions)
 
 
-def _audit_manifest(folder: Path) -> Iterator[Finding]:
-    """Compare the files of a dataset of a world with the hashes in its manifest."""
+def _audit_rendered(folder: Path) -> Iterator[Finding]:
+    """Check the datasets of worlds in a folder and below it, or the part that the folder is of one above it."""
+    yield from _audit_manifest(folder)
+    for file in sorted(folder.rglob("dataset.json")):
+        if file.parent != folder and "world" in _described(file.parent):
+            yield from _audit_manifest(file.parent)
+    if (folder / "manifest.jsonl").is_file():
+        return
+    lost = lost_descriptions(folder)
+    yield from (Finding(sentence, LOST) for sentence in lost)
+    above = folder.resolve().parent
+    if not lost and (above / "manifest.jsonl").is_file() and "world" in _described(above):
+        yield from _audit_manifest(above, folder.resolve())
+
+
+def _audit_manifest(folder: Path, within: Path | None = None) -> Iterator[Finding]:
+    """Compare the files of a dataset of a world with the hashes in its manifest; only those `within` a part of it."""
     manifest = folder / "manifest.jsonl"
     if not manifest.is_file() and "manifest" not in _described(folder):  # of a version without one, or no dataset
         return
@@ -166,13 +176,14 @@ def _audit_manifest(folder: Path) -> Iterator[Finding]:
         if about["manifest"] != manifest_hash(rows):
             yield Finding(f"{manifest} is not the one that dataset.json describes", again)
         for name, sha256 in listed.items():
-            yield from _audit_file(folder / name, sha256)
+            if within is None or (folder / name).is_relative_to(within):
+                yield from _audit_file(folder / name, sha256)
     except FileProblem as problem:
         yield Finding(str(problem), again)
     except (KeyError, TypeError, AttributeError) as problem:
         yield Finding(f"{manifest} or dataset.json is not as this program writes it ({problem!r})", again)
     else:
-        yield from _audit_strangers(folder, listed.keys())
+        yield from _audit_strangers(folder, listed.keys(), within)
 
 
 def _described(folder: Path) -> Mapping[str, Any]:
@@ -190,9 +201,9 @@ def _audit_file(path: Path, sha256: str) -> Iterator[Finding]:
         yield Finding(f"{path} is not as it was rendered", "delete it and run the `chronotope world` command again")
 
 
-def _audit_strangers(folder: Path, listed: Collection[str]) -> Iterator[Finding]:
+def _audit_strangers(folder: Path, listed: Collection[str], within: Path | None) -> Iterator[Finding]:
     for clip in scan_folder(folder).clips:
-        if clip.file not in listed:
+        if clip.file not in listed and (within is None or clip.path.is_relative_to(within)):
             yield Finding(f"{clip.file} is in the folder of a rendered dataset and not listed in its manifest")
 
 

@@ -109,6 +109,10 @@ def test_datasets_below_a_folder_are_checked_as_on_their_own(tmp_path: Path) -> 
     found = run("check", tmp_path)
     assert found.exit_code == 1 and f"{first} is missing" in found.stderr
     assert f"{second} is not as it was rendered" in found.stderr
+    part = run("check", second.parent)  # a part of a dataset is compared with the manifest above it
+    assert part.exit_code == 1 and f"{second} is not as it was rendered" in part.stderr
+    whole = next(path.parent for path in (tmp_path / "one").rglob("*.mp4"))
+    assert "nothing is wrong" in run("check", whole).stdout
     (tmp_path / "one" / "dataset.json").unlink()
     found = run("check", tmp_path)
     assert f"{tmp_path / 'one' / 'dataset.json'} is missing" in found.stderr
