@@ -283,8 +283,11 @@ def read_image(path: Path) -> Frame:
 def _read_clip(path: Path, fps: float) -> Frames:
     """Read a clip that `check_memory` has approved, whatever the size of its file."""
     content = video.read(path, fps=fps, square_pixels=True, max_bytes=video.MAX_READ_BYTES)
-    for sentence in filter(None, (*video.probe(path).remarks, content.damage)):
+    info = video.probe(path)
+    for sentence in filter(None, (*info.remarks, content.damage)):
         say(f"note: {path}: {sentence}")
+    if info.num_frames > 1 and content.num_frames != info.num_frames:
+        say(f"note: {path}: its {info.num_frames} frames are read as {content.num_frames}, at {fps:g} a second")
     return content.frames
 
 

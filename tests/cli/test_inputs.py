@@ -241,3 +241,12 @@ def test_a_mask_that_can_be_transparent_says_what_that_means(model: Path, mode: 
     assert result.exit_code == 0, result.output
     note = f"note: {mode}.png can be transparent; what is transparent in it counts as white, and is remade"
     assert (note in result.stderr) == said
+
+
+def test_frames_of_a_clip_that_are_not_used_are_said(model: Path) -> None:
+    """The model makes 8 frames a second: of a clip of 24 it sees every third."""
+    video.write("fast.mp4", np.zeros((24, 32, 48, 3), np.uint8), 24.0)
+    words = ("generate", PROMPT, "--model", model, "--retake", "fast.mp4", "--from", "0.5", "--to", "1", "--dry-run")
+    assert "note: fast.mp4: its 24 frames are read as 8, at 8 a second" in run(*words).stderr
+    slow = [word if word != "fast.mp4" else "a.mp4" for word in words]
+    assert "frames are read as" not in run(*slow).stderr
