@@ -23,6 +23,7 @@ from chronotope.data.record import read_record
 from chronotope.generate.pipeline import find_model
 from chronotope.metrics.statistics import Rate
 from chronotope.storage import read_json, write_json
+from chronotope.worlds.palette import COLOURS
 
 FOLDER = HERE / "language"
 # Verbs that say the same of a drawing: a balloon that rises flies, floats or moves up.
@@ -51,8 +52,8 @@ def words(path: Path) -> dict[str, Any]:
     for line in path.read_text(encoding="utf-8").splitlines():
         word, kind, expected = line.split("\t")
         found = [meaning for meaning in lexicon.find(word.lower()) if meaning.kind != "alike"]
-        # a colour between those of captions is not read as another one: it stays, and what is alike is suggested
-        meanings = [m for m in found if not (m.word == word.lower() and m.word in lexicon.near) or m.word == expected]
+        # a colour that no caption has is not read as another one: it stays, and what is alike is suggested
+        meanings = [m for m in found if m.word not in lexicon.near or m.word in COLOURS]
         chosen = [meaning.word for meaning in meanings if meaning.kind == kind] or [m.word for m in meanings]
         read = chosen[0] if chosen else "none"
         counts["words"] += 1

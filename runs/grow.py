@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from pathlib import Path
 
 from chronotope import checkpoint
 from chronotope.config import to_dict
 from chronotope.data.clips import find_clips
-from chronotope.data.latents import LatentDataset
+from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.pixels import PoolConfig, load_pool
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
 from chronotope.train.grow import fit_new_channels, grow_autoencoder, grow_dit
@@ -33,10 +34,15 @@ def grow_an_autoencoder(model: str, frames: int, channels: int, data: list[Path]
     checkpoint.save_model(out / "autoencoder", new, {"kind": "autoencoder", "config": to_dict(new.config)})
 
 
-def grow_a_transformer(model: str, data: list[Path], out: Path) -> None:
-    """Write the grown transformer to `out`/dit; `data` are latents of the autoencoder that it will work with."""
+def grow_a_transformer(model: str, autoencoder: Path, data: list[Path], out: Path) -> None:
+    """Write the grown transformer to `out`/dit, beside the trained autoencoder that it will work with.
+
+    `data` are latents of that autoencoder.
+    """
     folder, dataset = find_model(model) / "dit", LatentDataset(data)
     about, description = dataset.about[0], checkpoint.read_description(folder)
+    if about["autoencoder"] != (found := fingerprint(load_autoencoder(autoencoder))):
+        sys.exit(f"grow.py: {data[0]} was encoded by autoencoder {about['autoencoder']}, and {autoencoder} is {found}")
     old = Generator.load(model).dit
     new = grow_dit(old, about["channels"])
     deviation = dataset.deviation() * math.prod(new.config.patch_size)
@@ -47,6 +53,7 @@ def grow_a_transformer(model: str, data: list[Path], out: Path) -> None:
         "autoencoder": about["autoencoder"],
     }
     checkpoint.save_model(out / "dit", new, description)
+    checkpoint.copy_model(autoencoder / "autoencoder", out / "autoencoder")
 
 
 def main() -> None:
@@ -54,6 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=("autoencoder", "dit"))
     parser.add_argument("--model", default="small", help="the trained model")
+    parser.add_argument("--autoencoder", type=Path, help="dit: the model whose autoencoder made the latents")
     parser.add_argument("--frames", type=int, default=2, help="frames of a slice")
     parser.add_argument("--channels", type=int, default=32, help="channels of the latents")
     parser.add_argument("--data", type=Path, nargs="+", required=True)
@@ -61,8 +69,10 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.part == "autoencoder":
         grow_an_autoencoder(asked.model, asked.frames, asked.channels, asked.data, asked.out)
+    elif asked.autoencoder is None:
+        parser.error("dit needs --autoencoder: the model whose autoencoder made the latents")
     else:
-        grow_a_transformer(asked.model, asked.data, asked.out)
+        grow_a_transformer(asked.model, asked.autoencoder, asked.data, asked.out)
 
 
 if __name__ == "__main__":

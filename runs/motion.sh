@@ -10,10 +10,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH="$PWD/.venv/bin:$PATH"
 out=${1:?the folder of this leg is missing}
 before=${2:-}
-seed=$(printf %s "$out" | cksum | cut -c1-5) # of the clips: another one for each leg
 mkdir -p "$out"
+if [ ! -e "$out/seed" ]; then echo $((RANDOM % 9000 + 1000)) >"$out/seed"; fi
+seed=$(<"$out/seed") # of the clips: another one for each leg
 export OMP_NUM_THREADS=1
-sizes=("model.channels=32")
 
 # 1. Clips of all scopes of the model. Scope `full` and the film are for the autoencoder only.
 chronotope world stage --scope small --count 3500 --seed "1$seed" --out "$out/world/small"
@@ -39,7 +39,7 @@ if [ -z "$before" ]; then
     fi
     chronotope train autoencoder --preset small --from "$before" --out "$out" \
         --data "$out/world/small" "$out/world/deeds" "$out/full" "${film[@]}" \
-        --set "model.stride=[2,8,8]" "${sizes[@]}" train.steps=2000 train.freeze_encoder_from=1300 train.seams=0.5 \
+        --set "model.stride=[2,8,8]" model.channels=32 train.steps=2000 train.freeze_encoder_from=1300 train.seams=0.5 \
         train.muon_rate=0.002 train.adam_rate=0.0001
     coder="$out"
 else
@@ -51,14 +51,12 @@ for clips in "$out"/world/*; do
     chronotope encode "$clips" --model "$coder" --out "$out/latents/$(basename "$clips")"
 done
 if [ "$before" = "$out/grown" ] && [ ! -e "$out/start/dit/model.json" ]; then
-    mkdir -p "$out/start/autoencoder"
-    cp "$out"/autoencoder/model.{json,safetensors} "$out/start/autoencoder/"
-    python runs/grow.py dit --data "$out"/latents/{small,deeds} --out "$out/start"
+    python runs/grow.py dit --autoencoder "$out" --data "$out"/latents/{small,deeds} --out "$out/start"
 fi
 [ "$before" = "$out/grown" ] && before="$out/start"
 
 # 4. The transformer, on all of them equally often.
 chronotope train dit --preset small --from "$before" --data "$out"/latents/* --out "$out" \
-    --set "geometry.stride=[2,8,8]" "${sizes[@]}" noise_levels.mean=0.8 flow.shift=2 train.steps="${STEPS:-3000}" \
+    --set "geometry.stride=[2,8,8]" model.channels=32 noise_levels.mean=0.8 flow.shift=2 train.steps="${STEPS:-3000}" \
     train.decay_from=0.5 train.muon_rate=0.006 train.adam_rate=0.0006 train.average_decay=0.995
 chronotope info "$out"

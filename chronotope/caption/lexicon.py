@@ -66,8 +66,9 @@ class Lexicon:
         return _forms(self, phrase)
 
     def alike(self, word: str, known: Collection[str]) -> list[str]:
-        """Return the known words of the group that bears a word as its name, or else of the groups that it is in."""
-        groups = [self.near[word]] if word in self.near else [group for group in self.near.values() if word in group]
+        """Return the known words of the groups that a word is in; of a colour, those that it lies between."""
+        is_colour = Meaning("colour", word) in self.meanings.get(word, ())
+        groups = [self.near[word]] if is_colour and word in self.near else [g for g in self.near.values() if word in g]
         found = [other for group in groups for other in group if other in known]
         return list(dict.fromkeys(other for other in found if other != word))
 

@@ -299,7 +299,8 @@ class Parser:
         if not meanings:
             return False
         verb, noun = meanings.get("verb"), meanings.get("noun") or meanings.get("alike")
-        if "colour" in meanings and (not noun or self._noun_follows(after)):
+        thing = self._determined and phrase not in self.known  # 'a lime bounces'
+        if "colour" in meanings and (self._noun_follows(after) or not (noun or thing)):
             self._found_colour(phrase, meanings["colour"].word, after, before)
             return True
         if "place" in meanings and not (noun and self._determined and self._relation):
@@ -335,8 +336,7 @@ class Parser:
         """Note that a word of captions stands for what was said."""
         if said != word:
             self.read.append((said, word))
-        if word not in self.known:
-            self.alike.append((word, word))
+        self.alike += [] if word in self.known or self._negated else [(word, word)]
         return word
 
     def _found_place(self, phrase: str, word: str) -> None:

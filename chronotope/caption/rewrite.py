@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from chronotope.caption.captioners.answers import caption_of
 from chronotope.caption.captioners.captioner import NoCaptionError
 from chronotope.caption.expand import Expansion, expand
+from chronotope.caption.lexicon import load_lexicon
+from chronotope.caption.parse import Parser, tokens_of
+from chronotope.caption.scene import Scene
+from chronotope.caption.stated import lost, shown_though_absent
 from chronotope.caption.writers import Writer
-from chronotope.worlds.facts import Fact
 
 __all__ = ["Rewritten", "rewrite"]
 
-MAX_WORDS = 1000  # words that a writer is told
+MAX_TOLD = 1000  # words that a writer is told
+MAX_WORDS = 60  # of a written caption
 _TASK = """You write prompts for a small video model. It knows only captions such as:
 {examples}
 It knows only these words:
 {words}
-Write one caption of one to four such sentences, of at most 60 words. Keep every fact that the user states: each \
-subject, colour, number, action, direction, order and place. Do not name what the user does not want to see. You may \
-add what the user left open: a place, a colour, how something moves. Answer with the caption alone, in English."""
-_EXAMPLES = ("red ball bounces, night", "brown fox runs right past a tree, camera still", "two blue stars spin")
-
-Facts = Callable[[str], frozenset[Fact]]
+Write one caption of one to four such sentences, of at most {most} words. Keep every fact that the user states: each \
+subject, colour, size, number, action, direction, order and place. Do not name what the user does not want to see. \
+You may add what the user left open: a place, a colour, how something moves. Answer in English, with the caption \
+alone."""
+_EXAMPLES = ("red ball bounces, night", "orange fox walks right in front of a tree", "blue star spins")
 
 
 @dataclass(frozen=True)
@@ -37,38 +39,67 @@ class Rewritten:
     reason: str = ""
 
 
-def rewrite(
-    prompt: str, known: Collection[str], writer: Writer, read_facts: Facts, seed: int | None = None
-) -> Rewritten:
+def rewrite(prompt: str, known: Collection[str], writer: Writer, seed: int | None = None) -> Rewritten:
     """Let a language model write the caption for a prompt, in the words `known` of the captions of a video model.
 
-    Its caption is read as a prompt is. Where it has words that the video model does not know, loses a fact that the
-    built-in expansion keeps, or names what shall not be there, the built-in expansion stands. A prompt of another
-    language, which the built-in expansion does not read, has no facts to compare.
+    Its caption is read as a prompt is, and compared with the built-in expansion, which stands where the caption is not
+    true to it or where the prompt holds what cannot be compared: a denied deed, a word that no caption had. A prompt
+    of another language, which the built-in expansion does not read, is taken as it was written.
     """
+    known = frozenset(known)
     found = expand(prompt, known)
-    examples = [expand(example, known).prompt for example in _EXAMPLES]
-    words = sorted(word for word in known if word.isalpha())[:MAX_WORDS]
-    task = _TASK.format(examples="\n".join(examples), words=", ".join(words))
+    stated = _scene(found.prompt, known)
+    if not found.foreign and (reason := _not_comparable(found, stated)):
+        return Rewritten(found, False, reason)
     try:
-        answer = caption_of(writer.write(task, prompt, seed), "paragraph")
+        answer = caption_of(writer.write(_task(known), prompt, seed), "paragraph")
     except NoCaptionError as problem:
         return Rewritten(found, False, f"no caption was written: {problem}")
     written = expand(answer, known)
-    facts, stated = read_facts(written.prompt), frozenset() if found.foreign else read_facts(found.prompt)
-    if not facts:
-        return Rewritten(found, False, f"the written caption says nothing that can be shown: {answer[:80]}")
-    if strange := sorted(set(re.findall(r"[^\W\d_]+", written.prompt.lower())) - frozenset(known)):
-        return Rewritten(found, False, f"the written caption has words that no caption had: {', '.join(strange)}")
-    if lost := sorted(stated - facts):
-        return Rewritten(found, False, f"the written caption loses: {', '.join(map(str, lost))}")
-    shown = [name for name in found.negative.split(", ") if name and _specific(read_facts(f"a {name}")) & facts]
-    if shown:
-        return Rewritten(found, False, f"the written caption shows what shall not be there: {', '.join(shown)}")
+    scene = _scene(written.prompt, known)
+    reason = _not_true(found, stated, written, scene, known)
+    if reason:
+        return Rewritten(found, False, reason)
     negative = ", ".join(dict.fromkeys(filter(None, (found.negative, written.negative))))
-    return Rewritten(dataclasses.replace(found, prompt=written.prompt, negative=negative, kept=()), True)
+    return Rewritten(Expansion(prompt, written.prompt, negative, found.read), True)
 
 
-def _specific(facts: frozenset[Fact]) -> frozenset[Fact]:
-    """Return the facts on how a thing is, where there are any: without a red ball there may be a ball."""
-    return frozenset(fact for fact in facts if fact.kind != "object") or facts
+def _task(known: frozenset[str]) -> str:
+    examples = [expand(example, known).prompt for example in _EXAMPLES]
+    examples = [example for example in examples if not _strange(example, known)]
+    words = sorted(word for word in known if word.isalpha())[:MAX_TOLD]
+    return _TASK.format(examples="\n".join(examples), words=", ".join(words), most=MAX_WORDS)
+
+
+def _scene(text: str, known: frozenset[str]) -> Scene:
+    return Parser(load_lexicon(), known).parse(tokens_of(text))
+
+
+def _not_comparable(found: Expansion, stated: Scene) -> str:
+    """Say why nothing can tell whether a caption is true to a prompt; empty where something can."""
+    if found.kept or stated.hard:
+        return "the prompt denies, chooses or relates in a way that is not understood, so no caption can be compared"
+    if found.suggestions:
+        words = ", ".join(word for word, _ in found.suggestions)
+        return f"the prompt has words that no caption had, which nothing may replace: {words}"
+    return "" if stated.things else "the prompt names nothing that can be shown, so no caption can be compared"
+
+
+def _not_true(found: Expansion, stated: Scene, written: Expansion, scene: Scene, known: frozenset[str]) -> str:
+    """Say why a written caption is not taken; empty where it is."""
+    if strange := _strange(written.prompt, known):
+        return f"the written caption has words that no caption had: {', '.join(strange)}"
+    if (count := len(written.prompt.split())) > MAX_WORDS:
+        return f"the written caption has {count} words, more than {MAX_WORDS}"
+    if not scene.things or written.kept or scene.hard:
+        return f"the written caption cannot be read as one: {written.prompt[:80]}"
+    if not found.foreign and (missing := lost(stated, scene)):
+        return f"the written caption loses: {', '.join(missing)}"
+    if shown := shown_though_absent(_scene(found.typed, known).absent, scene):
+        return f"the written caption shows what shall not be there: {', '.join(shown)}"
+    return ""
+
+
+def _strange(text: str, known: frozenset[str]) -> list[str]:
+    """Return the words of a text that the model does not know, in the order of the alphabet."""
+    return sorted(set(re.findall(r"[^\W\d_]+", text.lower())) - known)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from chronotope.cli.evaluate import refuse_strangers_in, save_report, say_selection
 from chronotope.cli.terminal import progress, say, visible
+from chronotope.data.clips import find_clips
 from chronotope.errors import FileProblem
 from chronotope.evaluate.attribution import attribution, check_comparable, named
 from chronotope.evaluate.memorisation import NamedFrames, gather_all, memorisation, signatures_of
 from chronotope.evaluate.report import read_report
+from chronotope.media import video
 from chronotope.storage import locked
 from chronotope.worlds.taxonomy import FAILURES
 
@@ -34,11 +36,16 @@ def attribute(
 
 
 def measure_memorisation(
-    folder: Path, data: Sequence[str], baseline: Sequence[str], videos: Path | None = None
+    folder: Path,
+    data: Sequence[str],
+    baseline: Sequence[str],
+    videos: Path | None,
+    refuse_others: Callable[[Path, Mapping[str, Any], Path], None],
 ) -> dict[str, Any]:
     """Measure a folder of videos, or that of a report, to which the result is added.
 
-    `videos` is the folder of the videos of a report, where it does not lie below the report.
+    `videos` is the folder of the videos of a report, where it does not lie below the report; of a report, the videos
+    that it judged are measured and no others, after `refuse_others` has compared them with it.
     """
     has_report = (folder / "report.json").is_file()
     measured = folder
@@ -52,8 +59,10 @@ def measure_memorisation(
                 f"the videos of {folder}/report.json should lie in {measured}, which is no folder; "
                 "put them there, or evaluate again"
             )
+        refuse_others(folder, report, measured)
+    judged = {case["file"] for case in report["cases"]} if has_report else None
     found = memorisation(
-        signatures_of(gather_all([str(measured)])),
+        signatures_of(gather_all([str(measured)]) if judged is None else _judged(measured, judged)),
         signatures_of(_with_progress(gather_all(data), "training clips")),
         signatures_of(_with_progress(gather_all(baseline), "held-out clips")),
         lambda sentence: say(f"note: {sentence}"),
@@ -61,6 +70,11 @@ def measure_memorisation(
     if has_report:
         _add(folder, "memorisation", found, videos)
     return found
+
+
+def _judged(folder: Path, files: Collection[str]) -> Iterator[NamedFrames]:
+    """Yield those videos of a folder that were judged."""
+    yield from ((clip.key, video.read(clip.path).frames) for clip in find_clips(folder) if clip.file in files)
 
 
 def folder_of_videos(report: Mapping[str, Any], folder: Path) -> Path:

@@ -13,7 +13,6 @@ from chronotope.cli.analysis import folder_of_videos
 from chronotope.cli.language.captioners import load_captioner
 from chronotope.cli.terminal import echo, progress, say, visible
 from chronotope.data.audit import Finding, audit_dataset, audit_latents
-from chronotope.data.clips import scan_folder
 from chronotope.data.latents import fingerprint, read_header
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.judge import content_of
@@ -57,23 +56,15 @@ def say_problems_of_report(path: Path) -> None:
         say(f"note: {what} with the report {path}, see `chronotope check {folder}`; first: {serious[0]}")
 
 
-def refuse_other_videos(folder: Path, videos: Path | None) -> None:
-    """Raise FileProblem where the videos of a report are not those that were judged, or others lie beside them.
-
-    `videos` is their folder where it does not lie below the report.
-    """
-    report = read_report(folder)
-    about, found = report["about"], videos or folder_of_videos(report, folder)
-    files = [case["file"] for case in report["cases"]]
+def refuse_other_videos(folder: Path, report: Mapping[str, Any], videos: Path) -> None:
+    """Raise FileProblem where the videos of a report in the folder `videos` are not those that were judged."""
+    about, files = report["about"], [case["file"] for case in report["cases"]]
+    problems: list[str] = []
     if "ledger" in about:
         ledger = Ledger(folder / "ledger.jsonl", about["ledger"])
-        problems = [str(finding.what) for finding in _audit_videos(ledger, found) if finding.serious]
-    elif "content" in about and content_of(found, files) != about["content"]:
-        problems = [f"the videos in {found} are not those that were judged"]
-    else:
-        problems = []
-    strange = sorted(clip.file for clip in scan_folder(found).clips if clip.file not in files)
-    problems += [f"{found / file} is no video of the report" for file in strange]
+        problems = [finding.what for finding in _audit_videos(ledger, videos) if finding.serious]
+    elif "content" in about and content_of(videos, files) != about["content"]:
+        problems = [f"the videos in {videos} are not those that were judged"]
     if problems:
         raise FileProblem(f"{problems[0]}; restore the folder, or evaluate again (`chronotope check {folder}`)")
 

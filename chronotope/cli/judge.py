@@ -256,9 +256,7 @@ def memorisation(
     from chronotope.cli import analysis as work
     from chronotope.cli.check import refuse_other_videos
 
-    if (videos / "report.json").is_file():
-        refuse_other_videos(videos, folder)
-    found = work.measure_memorisation(videos, data, baseline, folder)
+    found = work.measure_memorisation(videos, data, baseline, folder, refuse_other_videos)
     echo(json.dumps(found, indent=1) if as_json else work.memorisation_text(found))
 
 

@@ -74,7 +74,9 @@ def _audit_recaptions(folder: Path, clips: Sequence[Clip]) -> Iterator[Finding]:
     """Yield what is wrong with captions that a captioner wrote, and those that belong to no clip as it is now."""
     damaged: list[str] = []
     written = Recaptions(folder, damaged.append)
-    yield from (Finding(sentence, "run the `chronotope caption` command again") for sentence in damaged)
+    for sentence in damaged:
+        again = "delete the line, and judge the caption again with `chronotope review`"
+        yield Finding(sentence, "run the `chronotope caption` command again" if sentence in written.damaged else again)
     files = {clip.file: clip.path for clip in clips}
     stale = failed = 0
     for row in written.rows.values():
@@ -204,7 +206,7 @@ def _audit_file(path: Path, sha256: str) -> Iterator[Finding]:
 def _audit_strangers(folder: Path, listed: Collection[str], within: Path | None) -> Iterator[Finding]:
     for clip in scan_folder(folder).clips:
         if clip.file not in listed and (within is None or clip.path.is_relative_to(within)):
-            yield Finding(f"{clip.file} is in the folder of a rendered dataset and not listed in its manifest")
+            yield Finding(f"{clip.path} is in the folder of a rendered dataset and not listed in its manifest")
 
 
 def audit_latents(folder: Path, progress: Progress | None = None) -> Iterator[Finding]:

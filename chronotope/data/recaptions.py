@@ -14,6 +14,7 @@ from chronotope.data.captions import Captions
 from chronotope.data.reviews import Reviews
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import read_manifest, seal
+from chronotope.storage import write_atomically
 
 __all__ = ["RECAPTIONS", "WRITTEN", "Recaptions"]
 
@@ -26,17 +27,26 @@ class Recaptions:
 
     def __init__(self, folder: Path, note: Callable[[str], None] = lambda _: None) -> None:
         self.path = folder / RECAPTIONS
+        self.damaged: list[str] = []  # a sentence for each damaged line of this file
         self.reviews = Reviews(folder, note)
         self.rows: dict[tuple[str, str], dict[str, Any]] = {}  # by file and asked detail; a later line replaces
-        for row in read_manifest(self.path, note) if self.path.is_file() else []:
+        for row in read_manifest(self.path, self.damaged.append) if self.path.is_file() else []:
             if _is_row(row):
                 self.rows[row["file"], row["detail"]] = row
             else:
-                note(f"{self.path} holds a line that is none of this program's")
+                self.damaged.append(f"{self.path} holds a line that is none of this program's")
+        for sentence in self.damaged:
+            note(sentence)
 
-    def mend(self) -> None:
-        """Write the file again without its damaged lines; all others stay, those that were replaced too."""
+    def mend(self) -> Path:
+        """Write the file again without its damaged lines; return the copy of it as it was.
+
+        All other lines stay, those that were replaced too.
+        """
+        copy = self.path.with_name(f"{self.path.name}.damaged")
+        write_atomically(copy, self.path.read_bytes())
         write_jsonl(self.path, [row for row in read_manifest(self.path, lambda _: None) if _is_row(row)])
+        return copy
 
     def texts(self, file: str, sha256: str) -> tuple[str, ...]:
         """Return the captions written for a clip of this content, as their reviewers left them."""

@@ -98,6 +98,7 @@ def open_source(file: MediaFile, start: Number) -> Source:
         container=container.format.name,
         codec=track.codec_context.name,
         pixel_format=first.format.name,
+        transparent=first.format.name == "pal8" or any(part.is_alpha for part in first.format.components),
         width=width,
         height=height,
         rotation=converter.rotation,

@@ -160,7 +160,8 @@ def picture_facts(file: MediaFile) -> tuple[dict[str, Any], bool]:
         facts = dict(
             container=kind,
             codec=kind,
-            pixel_format=_mode_of(image),
+            pixel_format=image.mode.lower(),
+            transparent=image.has_transparency_data,
             width=image.height if swapped else image.width,
             height=image.width if swapped else image.height,
             rotation={3: 180, 6: 90, 8: 270}.get(orientation, 0),
@@ -170,12 +171,6 @@ def picture_facts(file: MediaFile) -> tuple[dict[str, Any], bool]:
             },
         )
         return facts, _num_frames(image) == 1
-
-
-def _mode_of(image: Image.Image) -> str:
-    """Return the mode of a picture; with an "a" at its end where the file names one colour that is transparent."""
-    mode = image.mode.lower()
-    return f"{mode}a" if image.has_transparency_data and not mode.endswith("a") else mode
 
 
 def picture_comments(file: MediaFile) -> list[str]:

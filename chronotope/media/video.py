@@ -104,11 +104,7 @@ class VideoInfo:
     metadata: dict[str, str]
     remarks: Sequence[str] = ()  # what players show and `read` does not
     skipped_frames: int = 0  # that are too short to be seen at `constant_fps`
-
-    @property
-    def transparent(self) -> bool:
-        """Whether the format of its pixels has transparency, which is shown over white."""
-        return self.pixel_format == "pal8" or "a" in self.pixel_format.replace("gray", "")
+    transparent: bool = False  # whether pixels can be transparent, which are shown over white
 
     @property
     def constant_fps(self) -> float:

@@ -323,7 +323,7 @@ def prepare_run(config: AutoencoderRun, out: Path, start: Path | None) -> dict[s
         model = Autoencoder(config.model)
         checkpoint.load_model(start, model)
         description["started_from"] = fingerprint(model)
-    elif latest is not None:
+    if latest is not None and (start is None or not is_frozen(checkpoint.load_tensors(start / "model.safetensors"))):
         _check_freezing(config.train, latest, settings_of_run(out) or {})
     write_toml(out / "config.toml", config)
     return description
@@ -347,7 +347,7 @@ def _check_freezing(train: AutoencoderTraining, latest: Path, before: Mapping[st
 def keep_frozen(
     state: TrainState, train: AutoencoderTraining, started: bool, say: Callable[[str], None]
 ) -> AutoencoderTraining:
-    """Keep an encoder as it is that was frozen before, as that of a run which `started` from a model always is.
+    """Keep an encoder as it is that was frozen before, as that of a run which `started` from a model is, if not grown.
 
     Returns the settings with the step from which on it is frozen now.
     """
@@ -384,7 +384,8 @@ def train_autoencoder(
     """Run or continue a training in the folder `out`; returns the last logged numbers.
 
     `start` is the folder of a trained autoencoder whose decoder is trained further; its encoder, and with it all
-    latents that it made, do not change. When `stopping()` is true after a step, the state is saved and training ends.
+    latents that it made, do not change, unless it was grown and so never frozen. When `stopping()` is true after a
+    step, the state is saved and training ends.
     """
     # setup: folder, device, data
     (out / "samples").mkdir(parents=True, exist_ok=True)

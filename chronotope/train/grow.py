@@ -28,13 +28,13 @@ def grow_autoencoder(old: Autoencoder, frames: int, channels: int) -> Autoencode
     """Return an autoencoder for slices of `frames` frames; the first of its `channels` channels are the old ones.
 
     Its statistics of the latents are unset, as those of an autoencoder whose encoder is still trained. Raises
-    UsageError for frames that do not divide those of the old slices, and for fewer channels.
+    UsageError for frames that do not divide those of the old slices, for fewer channels, and where nothing grows.
     """
     length, kept = old.config.stride[0], old.config.channels
-    if length % frames or channels < kept:
+    if frames < 1 or length % frames or channels < kept or (frames, channels) == (length, kept):
         raise UsageError(
-            f"slices of {length} frames with {kept} channels can be grown to frames that divide {length} and to "
-            f"{kept} channels or more, got {frames} frames and {channels} channels"
+            f"slices of {length} frames with {kept} channels can be grown to fewer frames that divide {length}, or to "
+            f"more channels, got {frames} frames and {channels} channels"
         )
     new = Autoencoder(replace(old.config, stride=(frames, *old.config.stride[1:]), channels=channels))
     repeat, more = length // frames, channels - kept

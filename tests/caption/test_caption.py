@@ -317,7 +317,8 @@ def test_damaged_lines_are_named_and_written_again(server: Server, clips: Path) 
     assert "was changed or damaged" in run("check", clips).stderr
     said = caption(server, clips)
     assert "was changed or damaged" in said and "1 captioned, 3 kept" in said
-    assert "the line is removed" in said
+    copy = path.with_name("recaptions.jsonl.damaged")
+    assert f"damaged lines were removed; the file as it was is {copy}" in said and "red bell" in copy.read_text()
     assert "was changed or damaged" not in run("check", clips).stderr  # what `check` advised has mended it
 
 

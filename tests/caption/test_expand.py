@@ -262,3 +262,22 @@ def test_a_colour_between_those_of_captions_is_never_put_in_the_place_of_one(
 ) -> None:
     found = expand(typed, KNOWN)
     assert (found.prompt, found.suggestions, found.left_out) == (told, alike, ())
+
+
+@pytest.mark.parametrize(
+    ("typed", "told", "alike"),
+    [
+        ("a fox and an apricot", "a fox and an apricot", ("apricot",)),
+        ("a lime and a fox walk", "a lime walks and a fox walks", ("lime",)),
+        ("a coral bounces", "a coral bounces", ("coral",)),
+        ("a lime ball", "a green ball", ()),
+    ],
+)
+def test_a_colour_word_that_stands_as_a_noun_is_one(typed: str, told: str, alike: tuple[str, ...]) -> None:
+    found = expand(typed, KNOWN)
+    assert (found.prompt, tuple(word for word, _ in found.suggestions), found.left_out) == (told, alike, ())
+
+
+def test_nothing_is_suggested_for_a_colour_that_shall_not_be_there() -> None:
+    assert expand("a fox, no brown ball", KNOWN).suggestions == ()
+    assert dict(expand("a bird flies", KNOWN).suggestions)["bird"] == ("penguin", "butterfly")

@@ -63,7 +63,7 @@ def test_a_grown_autoencoder_does_what_the_old_one_does_for_repeated_frames(
     torch.testing.assert_close(decoded, expected)
 
 
-@pytest.mark.parametrize(("frames", "channels"), [(3, 3), (8, 3), (2, 2)])
+@pytest.mark.parametrize(("frames", "channels"), [(3, 3), (8, 3), (2, 2), (0, 3), (4, 3)])
 def test_what_cannot_be_grown_is_refused(old: Autoencoder, frames: int, channels: int) -> None:
     with pytest.raises(UsageError, match=f"got {frames} frames and {channels} channels"):
         grow_autoencoder(old, frames, channels)
@@ -155,8 +155,9 @@ def test_a_grown_model_is_trained_and_generates(run: Path, clips: Path, tmp_path
     assert (trained.latent_deviation != 1).all()
     geometry = Geometry(stride=(2, 8, 8))
     encode_dataset(clips, tmp_path / "latents", trained, geometry)
-    script.grow_a_transformer(str(run), [tmp_path / "latents"], grown)
+    script.grow_a_transformer(str(run), out, [tmp_path / "latents"], tmp_path / "start")
     config = override(DIT, ["geometry.stride=[2,8,8]", "model.channels=6"])
-    train_dit(config, [tmp_path / "latents"], out / "dit", start=grown / "dit", quiet=True)
+    Generator.load(tmp_path / "start").generate("a block", height=32, width=48, num_frames=5, num_inference_steps=1)
+    train_dit(config, [tmp_path / "latents"], out / "dit", start=tmp_path / "start" / "dit", quiet=True)
     made = Generator.load(out).generate("block 1 moves", height=32, width=48, num_frames=9, num_inference_steps=2)
     assert made.frames.shape == (9, 32, 48, 3)

@@ -69,14 +69,10 @@ def caption_folder(data: Path, captioner: Captioner, detail: str, at_once: int) 
 
 
 def _read_written(data: Path) -> Recaptions:
-    """Read the captions that were written before; damaged lines are said and removed."""
-    damaged: list[str] = []
-    written = Recaptions(data, damaged.append)
-    removed = [sentence for sentence in damaged if sentence.startswith(str(written.path))]
-    if removed:
-        written.mend()
-    for sentence in damaged:
-        say(f"note: {sentence}; {'the line is removed' if sentence in removed else 'it is not used'}")
+    """Read the captions that were written before; damaged lines are said, and leave the file for a copy of it."""
+    written = Recaptions(data, lambda sentence: say(f"note: {sentence}; it is not used"))
+    if written.damaged:
+        say(f"note: damaged lines were removed; the file as it was is {written.mend()}")
     return written
 
 

@@ -42,10 +42,11 @@ __all__ = ["caption", "expand", "review", "score_captions"]
 def expand(prompt: str, model: str, writer: str, seed: int | None, why: bool, as_json: bool) -> None:
     """Write a prompt in anybody's words as the caption that the model is told.
 
-    `generate` does the same. A word is written as the word of captions that means the same; what is only alike is
-    suggested and never put in its place; what shall not be there becomes the negative prompt. A caption passes through
-    unchanged. A language model (--with) is told what the video model knows, and may add what the prompt leaves open;
-    what it writes is taken only where every fact of the prompt that can be shown is in it.
+    `generate` does the same, by the table and the rules. A word is written as the word of captions that means the same;
+    what is only alike is suggested and never put in its place; what shall not be there becomes the negative prompt. A
+    caption passes through unchanged. A language model (--with) is told what the video model knows, and may add what the
+    prompt leaves open; what it writes is taken only where every fact of the prompt is in it, and where the prompt can
+    be compared at all.
     """
     from chronotope.cli.language.expand import expand_with
     from chronotope.generate.pipeline import find_model

@@ -48,26 +48,20 @@ def expand_with(
 
     Returns the expansion, None for a model whose words are not known, and what there is to say of it.
     """
+    if writer != BUILTIN:
+        from chronotope.caption.rewrite import rewrite
+        from chronotope.caption.writers import find_writer
+
+        asked = find_writer(writer)
     record = _record_of_worlds(folder)
     if record is None:
-        told = f"{folder.name} was not taught by captions of the worlds alone, so prompts are told to it as they are"
-        return None, [f"{told} typed"]
+        told = f"{folder.name} was not taught by captions of the worlds alone, so prompts are told as they are typed"
+        return None, [told if writer == BUILTIN else f"{told}; --with is not used"]
+    known = frozenset(record.words)
     if writer == BUILTIN:
         ignored = ["--seed is not used: the table and the rules write the same for every seed"]
-        return expand(prompt, frozenset(record.words)), ignored if seed is not None else []
-    from chronotope.caption.rewrite import rewrite
-    from chronotope.caption.writers import find_writer
-    from chronotope.worlds.catalogue import find_world
-
-    worlds = {name.split()[0] for name in record.worlds}
-    readers = [find_world(name).read_facts for name in sorted(worlds)]
-    found = rewrite(
-        prompt,
-        frozenset(record.words),
-        find_writer(writer),
-        lambda caption: frozenset(fact for read in readers for fact in read(caption)),
-        seed,
-    )
+        return expand(prompt, known), ignored if seed is not None else []
+    found = rewrite(prompt, known, asked, seed)
     notes = [] if found.written else [f"{found.reason}; the table and the rules wrote the caption instead"]
     return found.expansion, notes
 
