@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 # Threads that wait for each other sleep: where more of them than cores wait in a loop, a busy machine stands still.
@@ -56,3 +57,11 @@ def seeded() -> None:
     random.seed(0)
     numpy.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def scheduled_as_before() -> Iterator[None]:
+    """No test leaves the process with another scheduling policy, as encoders do that ask for real time."""
+    policy = os.sched_getscheduler(0) if hasattr(os, "sched_getscheduler") else None
+    yield
+    assert policy is None or os.sched_getscheduler(0) == policy

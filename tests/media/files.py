@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,23 @@ def numbers(frames: Iterable[np.ndarray]) -> list[int]:
     return [int((one * (1 << np.arange(8))).sum()) for one in bits]
 
 
+@contextlib.contextmanager
+def same_scheduling() -> Iterator[None]:
+    """Give this process back its scheduling policy: for root, the encoder of AV1 makes it a real-time process.
+
+    Threads of such a process that wait for each other in a loop never let another one run, so that a product of
+    matrices in several threads does not end.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def encode(
     path: Path,
     frames: Sequence[np.ndarray],
@@ -68,7 +87,7 @@ def encode(
     transfer: int = 2,
 ) -> Path:
     """Write a file with PyAV alone."""
-    with av.open(str(path), "w", format=muxer, options=muxing or {}) as container:
+    with same_scheduling(), av.open(str(path), "w", format=muxer, options=muxing or {}) as container:
         track: Any = container.add_stream(codec, rate=24, options=options or {})
         track.height, track.width = frames[0].shape[:2]
         track.pix_fmt, track.codec_context.time_base, track.codec_context.colorspace = pixels, tick, colours
