@@ -40,7 +40,7 @@ def measure(options: Options) -> dict[str, Any]:
     autoencoder = find_autoencoder(options.model)
     geometry = Geometry(stride=autoencoder.config.stride)
     results: dict[str, list[dict[str, Any]]] = {}
-    for scope in ("small", "full"):
+    for scope in ("small", "deeds", "full"):
         say(f"  stage, {scope}")
         specs = [sample_spec(seed, SCOPES[scope], "heldout") for seed in range(options.clips // 2)]
         results[f"stage, {scope}"] = [

@@ -19,8 +19,8 @@ from importlib import resources
 
 from chronotope.caption import grammar
 from chronotope.caption.compose import compose, plural
-from chronotope.caption.lexicon import MAX_PHRASE, Lexicon, is_english, load_lexicon, third_person
-from chronotope.caption.parse import Parser, tokens_of
+from chronotope.caption.lexicon import MAX_PHRASE, Lexicon, is_english, load_lexicon, third_person, tokens_of
+from chronotope.caption.parse import Parser
 from chronotope.worlds.language import gerund
 
 __all__ = ["Expansion", "expand"]

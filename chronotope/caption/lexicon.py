@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import functools
 import lzma
+import re
 import tomllib
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
-__all__ = ["Lexicon", "Meaning", "is_english", "load_lexicon", "third_person"]
+__all__ = ["Lexicon", "Meaning", "is_english", "load_lexicon", "third_person", "tokens_of"]
 
 Kind = Literal["noun", "colour", "verb", "place", "alike"]
 MAX_PHRASE = 8  # words of the longest phrase
+_TOKEN = re.compile(r"[^\W_][\w'-]*|[.,;:!?\n]")
+_ACCENTED = re.compile("([a-z])[\u0300-\u036f]+")
 
 _IRREGULAR_VERBS = {
     "ate": "eat", "eaten": "eat", "bent": "bend", "blew": "blow", "blown": "blow", "came": "come", "crept": "creep",
@@ -79,6 +83,12 @@ class Lexicon:
     def nouns(self) -> list[str]:
         """Return the nouns of captions."""
         return [word for word, found in self.meanings.items() if Meaning("noun", word) in found]
+
+
+def tokens_of(text: str) -> list[str]:
+    """Return the words and marks of a text, in lower case and without accents."""
+    plain = _ACCENTED.sub(r"\1", unicodedata.normalize("NFD", text.lower().replace("\u2019", "'")))
+    return _TOKEN.findall(unicodedata.normalize("NFC", plain))
 
 
 @functools.cache

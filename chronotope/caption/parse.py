@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -12,19 +10,11 @@ from chronotope.caption import grammar
 from chronotope.caption.lexicon import MAX_PHRASE, Lexicon, Meaning
 from chronotope.caption.scene import Camera, Deed, Relation, Scene, Thing
 
-__all__ = ["Parser", "tokens_of"]
+__all__ = ["Parser"]
 
-_TOKEN = re.compile(r"[^\W_][\w'-]*|[.,;:!?\n]")
-_ACCENTED = re.compile("([a-z])[\u0300-\u036f]+")
 _AFTER = ("and", "from", "then", "to", "while")  # what 'walks in' can stand before
 _TRANSITIVE = ("eat", "meet", "hit", "push")
 _SOURCES = {"from left": "right", "from right": "left", "from up": "down", "from down": "up"}
-
-
-def tokens_of(text: str) -> list[str]:
-    """Return the words and marks of a text, in lower case and without accents."""
-    plain = _ACCENTED.sub(r"\1", unicodedata.normalize("NFD", text.lower().replace("\u2019", "'")))
-    return _TOKEN.findall(unicodedata.normalize("NFC", plain))
 
 
 class Parser:

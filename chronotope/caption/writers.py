@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Protocol
 
-from chronotope.caption.captioners.captioner import CaptionerError, NoCaptionError
+from chronotope.caption.captioners.captioner import NoCaptionError
 from chronotope.caption.captioners.chat import Chat
+from chronotope.caption.captioners.pretrained import load_pretrained, one_sentence
 from chronotope.errors import UsageError
 
 __all__ = ["LanguageModel", "Writer", "find_writer"]
@@ -45,43 +45,16 @@ class LanguageModel:
     """Asks a model in this process, by its name or folder; it is loaded when this is made."""
 
     def __init__(self, name: str) -> None:
-        if not name:
-            raise UsageError("hf: is followed by the name or the folder of a model, as in hf:models/my-writer")
-        if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
-            raise CaptionerError(f"there is no folder {name}; hf: is followed by a folder or the name of a model")
-        try:
-            import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-            from transformers.utils import logging
-        except ImportError as problem:
-            raise CaptionerError("an hf: writer needs transformers: pip install 'chronotope[caption]'") from problem
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        name = str(Path(name).expanduser()) if name.startswith("~") else name
-        try:
-            # no code of a stranger's model is run, and weights are read from safetensors alone
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-            self._model: Any = AutoModelForCausalLM.from_pretrained(
-                name, trust_remote_code=False, use_safetensors=True, dtype="auto"
-            )
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as problem:
-            reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
-            raise CaptionerError(f"{name} cannot be loaded as a language model ({reason})") from problem
-        self._model = self._model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        self.name = name
+        self._tokenizer, self._model = load_pretrained(name, "language model", "AutoTokenizer", "AutoModelForCausalLM")
 
     def write(self, task: str, question: str, seed: int | None) -> str:
         """Ask as a user would where the model has a chat; other models go on with the text."""
         import torch
 
-        if getattr(self._tokenizer, "chat_template", None):
-            chat = [{"role": "user", "content": f"{task}\n\n{question}"}]  # not every chat has a place for the task
-            text = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
-            inputs = self._tokenizer(text, return_tensors="pt", add_special_tokens=False)
-        else:
-            inputs = self._tokenizer(f"{task}\n\n{question}\nCaption:", return_tensors="pt")
-        inputs = {name: inputs[name].to(self._model.device) for name in ("input_ids", "attention_mask")}
         sampling = {} if seed is None else {"temperature": WARMTH, "top_k": 50}
-        with torch.random.fork_rng(), torch.no_grad():
+        with torch.random.fork_rng(), torch.no_grad(), one_sentence(f"{self.name} does not answer"):
+            inputs = self._inputs(task, question)
             torch.manual_seed(seed or 0)
             ids = self._model.generate(
                 **inputs, max_new_tokens=MAX_TOKENS, do_sample=seed is not None, pad_token_id=0, **sampling
@@ -90,3 +63,12 @@ class LanguageModel:
         if len(said) >= MAX_TOKENS:
             raise NoCaptionError(f"the answer does not end within {MAX_TOKENS} tokens")
         return str(self._tokenizer.decode(said, skip_special_tokens=True)).strip()
+
+    def _inputs(self, task: str, question: str) -> dict[str, Any]:
+        if getattr(self._tokenizer, "chat_template", None):
+            chat = [{"role": "user", "content": f"{task}\n\n{question}"}]  # not every chat has a place for the task
+            text = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+            inputs = self._tokenizer(text, return_tensors="pt", add_special_tokens=False)
+        else:
+            inputs = self._tokenizer(f"{task}\n\n{question}\nCaption:", return_tensors="pt")
+        return {name: inputs[name].to(self._model.device) for name in ("input_ids", "attention_mask")}

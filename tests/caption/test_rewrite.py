@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,10 @@ from click.testing import Result
 
 from chronotope.caption.captioners.captioner import CaptionerError, NoCaptionError
 from chronotope.caption.writers import LanguageModel
-from tests.caption.test_caption import Reply, Server, says, status
+from tests.caption.test_caption import Reply, Server, says, server, status
 from tests.cli.models import refused, run
 
+__all__ = ["server"]  # a fixture
 MANY = (
     "A fox walks to the left. A cat runs to the right. A red ball bounces at the top. A blue star spins in the middle. "
     "A rabbit hops up. A penguin is walking down. A fish swims near a house. A rocket flies upward past a tree. "
@@ -22,12 +22,8 @@ MANY = (
 )
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
+def plain(prompt: str) -> str:
+    return str(run("expand", prompt, "--json").stdout)
 
 
 def expanded(server: Server, prompt: str, reply: str | Reply, *options: str) -> Result:
@@ -81,9 +77,8 @@ def test_a_seed_is_for_the_language_model(server: Server) -> None:
 def test_a_caption_that_is_not_true_to_the_prompt_is_not_taken(
     server: Server, prompt: str, written: str, said: str
 ) -> None:
-    plain = run("expand", prompt, "--json")
     found = expanded(server, prompt, written, "--json")
-    assert found.exit_code == 0 and json.loads(found.stdout) == json.loads(plain.stdout)
+    assert found.exit_code == 0 and json.loads(found.stdout) == json.loads(plain(prompt))
     assert said in found.stderr and "the table and the rules wrote the caption instead" in found.stderr
 
 
@@ -107,6 +102,7 @@ def test_what_shall_not_be_there_stays_said(server: Server) -> None:
     found = expanded(server, "a fox, no red ball", "A fox walks at night, no trees.", "--json")
     facts = json.loads(found.stdout)
     assert found.stderr == "" and facts["prompt"] == "a fox walks at night"
+    assert facts["written_by"] == f"{server.address}#m" and json.loads(plain("a fox"))["written_by"] == "builtin"
     assert facts["negative"] == "red ball, tree"
 
 
@@ -195,3 +191,6 @@ def test_models_that_do_not_end_or_are_none(tmp_path: Path) -> None:
         LanguageModel(str(tmp_path / "empty"))
     with pytest.raises(CaptionerError, match="there is no folder"):
         LanguageModel(str(tmp_path / "missing"))
+    broken = LanguageModel(save_model(tmp_path / "two", CHAIN, "{{ raise_exception('no system role') }}"))
+    with pytest.raises(CaptionerError, match=r"two does not answer \(no system role\)"):
+        broken.write("task", "a cat", None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -11,14 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from chronotope.caption.captioners.captioner import (
-    DETAILS,
-    Answer,
-    CaptionerError,
-    NoCaptionError,
-    question,
-    shown_pictures,
-)
+from chronotope.caption.captioners.captioner import DETAILS, Answer, NoCaptionError, question, shown_pictures
+from chronotope.caption.captioners.pretrained import load_pretrained, one_sentence
 from chronotope.errors import UsageError
 from chronotope.geometry import Frames
 
@@ -36,31 +29,11 @@ class VisionLanguageModel:
     """
 
     def __init__(self, name: str, detail: str = "sentence") -> None:
-        if not name:
-            raise UsageError("hf: is followed by the name or the folder of a model, as in hf:models/my-captioner")
-        if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
-            raise CaptionerError(f"there is no folder {name}; hf: is followed by a folder or the name of a model")
         if detail not in DETAILS:
             raise UsageError(f"detail is one of {', '.join(DETAILS)}, got '{detail}'")
-        try:
-            from transformers import AutoModelForImageTextToText, AutoProcessor
-            from transformers.utils import logging
-        except ImportError as problem:
-            raise CaptionerError("an hf: captioner needs transformers: pip install 'chronotope[caption]'") from problem
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        name = str(Path(name).expanduser()) if name.startswith("~") else name
+        loaded = load_pretrained(name, "vision-language model", "AutoProcessor", "AutoModelForImageTextToText")
+        self._processor, self._model = loaded
         self.name, self.detail, self._lock = name, detail, Lock()  # clips are described one at a time
-        try:
-            # no code of a stranger's model is run, and weights are read from safetensors alone
-            self._processor: Any = AutoProcessor.from_pretrained(name, trust_remote_code=False)
-            self._model: Any = AutoModelForImageTextToText.from_pretrained(
-                name, trust_remote_code=False, use_safetensors=True, dtype="auto"
-            )
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as problem:
-            reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
-            raise CaptionerError(f"{name} cannot be loaded as a vision-language model ({reason})") from problem
-        self._model = self._model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
         self._chats = bool(getattr(self._processor, "chat_template", None))
 
     @property
@@ -74,12 +47,12 @@ class VisionLanguageModel:
     @torch.no_grad()
     def ask(self, frames: Frames, fps: float) -> Answer:
         """Describe one clip."""
-        inputs = self._inputs([Image.fromarray(frame) for frame in self._chosen(frames)], len(frames), fps)
-        inputs = inputs.to(self._model.device)
-        for name, value in inputs.items():
-            if torch.is_tensor(value) and value.is_floating_point():
-                inputs[name] = value.to(self._model.dtype)
-        with self._lock:
+        with self._lock, one_sentence(f"{self.name} does not answer"):
+            inputs = self._inputs([Image.fromarray(frame) for frame in self._chosen(frames)], len(frames), fps)
+            inputs = inputs.to(self._model.device)
+            for name, value in inputs.items():
+                if torch.is_tensor(value) and value.is_floating_point():
+                    inputs[name] = value.to(self._model.dtype)
             ids = self._model.generate(**inputs, max_new_tokens=MAX_TOKENS, do_sample=False)
         asked = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
         said = ids[0, asked:] if ids.shape[1] > asked else ids[0]

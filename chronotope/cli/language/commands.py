@@ -51,12 +51,13 @@ def expand(prompt: str, model: str, writer: str, seed: int | None, why: bool, as
     from chronotope.cli.language.expand import expand_with
     from chronotope.generate.pipeline import find_model
 
-    found, notes = expand_with(prompt, find_model(model), writer, seed)
+    found, author, notes = expand_with(prompt, find_model(model), writer, seed)
     for note in notes:
         say(f"note: {note}")
     text = found.prompt if found else prompt
     if as_json:
         facts: dict[str, Any] = {"typed": prompt, "prompt": text, "negative": found.negative if found else ""}
+        facts["written_by"] = author or "its user"
         facts |= {"read": found.read, "left_out": found.left_out, "alike": found.suggestions} if found else {}
         echo(json.dumps(facts, indent=1))
         return

@@ -43,10 +43,10 @@ def _record_of_worlds(folder: Path) -> TrainingRecord | None:
 
 def expand_with(
     prompt: str, folder: Path, writer: str = BUILTIN, seed: int | None = None
-) -> tuple[Expansion | None, list[str]]:
+) -> tuple[Expansion | None, str, list[str]]:
     """Write a prompt for the model in `folder` by the table and rules, or by the language model of this name.
 
-    Returns the expansion, None for a model whose words are not known, and what there is to say of it.
+    Returns the expansion, None for a model whose words are not known, who wrote it, and what there is to say of it.
     """
     if writer != BUILTIN:
         from chronotope.caption.rewrite import rewrite
@@ -56,14 +56,14 @@ def expand_with(
     record = _record_of_worlds(folder)
     if record is None:
         told = f"{folder.name} was not taught by captions of the worlds alone, so prompts are told as they are typed"
-        return None, [told if writer == BUILTIN else f"{told}; --with is not used"]
+        return None, "", [told if writer == BUILTIN else f"{told}; --with is not used"]
     known = frozenset(record.words)
     if writer == BUILTIN:
         ignored = ["--seed is not used: the table and the rules write the same for every seed"]
-        return expand(prompt, known), ignored if seed is not None else []
+        return expand(prompt, known), BUILTIN, ignored if seed is not None else []
     found = rewrite(prompt, known, asked, seed)
     notes = [] if found.written else [f"{found.reason}; the table and the rules wrote the caption instead"]
-    return found.expansion, notes
+    return found.expansion, writer if found.written else BUILTIN, notes
 
 
 def expand_prompts(prompts: Sequence[Prompt], negative: str, guided: bool, known: Collection[str]) -> Expanded:

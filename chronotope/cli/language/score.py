@@ -13,7 +13,7 @@ from typing import Any
 from chronotope.caption.captioners.agreement import DOUBT, agreement
 from chronotope.caption.captioners.builtin import BuiltIn
 from chronotope.caption.expand import expand
-from chronotope.caption.parse import tokens_of
+from chronotope.caption.lexicon import tokens_of
 from chronotope.caption.score import CaptionScore, score_caption, tally
 from chronotope.cli.terminal import say
 from chronotope.data.captions import read_captions

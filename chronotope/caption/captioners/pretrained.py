@@ -1,0 +1,51 @@
+"""Models of the `transformers` library by their name or folder, for captions and for prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from chronotope.caption.captioners.captioner import CaptionerError
+from chronotope.errors import UsageError
+
+__all__ = ["load_pretrained", "one_sentence"]
+
+
+def load_pretrained(name: str, what: str, reader: str, model: str) -> tuple[Any, Any]:
+    """Load what prepares the inputs and the network, by the names of their classes in `transformers`.
+
+    `what` names such a model in messages. No code of a stranger's model is run, and weights are read from safetensors
+    alone. Raises UsageError without a name, and CaptionerError where it cannot be loaded.
+    """
+    if not name:
+        raise UsageError("hf: is followed by the name or the folder of a model, as in hf:models/my-model")
+    if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
+        raise CaptionerError(f"there is no folder {name}; hf: is followed by a folder or the name of a model")
+    try:
+        import torch
+        import transformers
+    except ImportError as problem:
+        raise CaptionerError("hf: needs transformers: pip install 'chronotope[caption]'") from problem
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    name = str(Path(name).expanduser()) if name.startswith("~") else name
+    with one_sentence(f"{name} cannot be loaded as a {what}"):
+        prepare: Any = getattr(transformers, reader).from_pretrained(name, trust_remote_code=False)
+        network: Any = getattr(transformers, model).from_pretrained(
+            name, trust_remote_code=False, use_safetensors=True, dtype="auto"
+        )
+    return prepare, network.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def one_sentence(what: str) -> Iterator[None]:
+    """Raise CaptionerError for the errors of `transformers`, which has no class of its own for them."""
+    try:
+        yield
+    except CaptionerError:
+        raise
+    except Exception as problem:  # templates raise those of Jinja, tokenizers those of Rust, models any
+        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        raise CaptionerError(f"{what} ({reason})") from problem
