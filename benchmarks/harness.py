@@ -127,7 +127,7 @@ def run(page: Page, arguments: list[str] | None = None) -> None:
     parser.add_argument("--scope", default="small", help="scope of the stage that the model was trained on")
     parser.add_argument("--specs", type=int, default=page.specs, help="held-out specs to measure on")
     parser.add_argument("--combination", type=int, default=0, help="specs of the combination split, for words")
-    parser.add_argument("--clips", type=int, default=60, help="half as many stage clips of each scope for the autoencoder")
+    parser.add_argument("--clips", type=int, default=60, help="stage clips for the autoencoder; half of it a scope")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds of timed sections")
     parser.add_argument("--threads", type=int, help="threads of each section, instead of its own number")
     parser.add_argument("--keep", type=Path, help="folder to keep the generated videos in")

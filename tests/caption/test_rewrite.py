@@ -119,6 +119,7 @@ def test_words_that_the_model_does_not_know_are_written_as_those_it_does(server:
 def test_an_endpoint_that_cannot_be_asked_is_an_error(server: Server) -> None:
     assert "no OpenAI-compatible endpoint" in refused("expand", "a fox", "--with", f"{html(server)}#m", status=1)
     assert "address is http://" in refused("expand", "a fox", "--with", "http://127.0.0.1/v1", status=2)
+    assert "the prompt is empty" in refused("expand", "  ", status=2)
     assert "a writer is builtin, hf:" in refused("expand", "a fox", "--with", "gpt", status=2)
 
 

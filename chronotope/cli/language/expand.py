@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chronotope.caption.expand import Expansion, expand
 from chronotope.data.record import TrainingRecord, read_record
-from chronotope.prompt import Prompt
+from chronotope.prompt import Prompt, read_prompts
 from chronotope.storage import read_json
 
 __all__ = ["Expanded", "expand_prompts", "expand_with", "words_of_model"]
@@ -48,6 +48,7 @@ def expand_with(
 
     Returns the expansion, None for a model whose words are not known, who wrote it, and what there is to say of it.
     """
+    read_prompts(prompt)  # refuses what `generate` refuses: an empty prompt, and one that is too long
     if writer != BUILTIN:
         from chronotope.caption.rewrite import rewrite
         from chronotope.caption.writers import find_writer

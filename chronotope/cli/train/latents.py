@@ -100,7 +100,7 @@ def _provide_autoencoder(out: Path, source: str | None) -> None:
     there = all((folder / name).is_file() for name in ("model.json", "model.safetensors"))
     if source is None and not there:
         raise FileProblem(
-            f"{folder} holds no trained autoencoder, which the transformer builds on; train it first: chronotope train "
+            f"{folder} holds no trained autoencoder, whose latents are needed; train it first: chronotope train "
             f"autoencoder --data FOLDER --out {out} (or take the shipped one with --autoencoder small)"
         )
     if source is None:
