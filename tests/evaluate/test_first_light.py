@@ -64,7 +64,12 @@ def test_the_autoencoder_is_judged_on_stage_and_camera(
     monkeypatch.setattr(autoencoder, "CLIPS", clips)
     options = Options(model, "small", specs=0, combination=0, clips=2, rounds=1, keep=None)
     found = autoencoder.measure(options)["results"]
-    assert {name: len(scores) for name, scores in found.items()} == {"stage, small": 1, "stage, full": 1, "camera": 1}
+    assert {name: len(scores) for name, scores in found.items()} == {
+        "stage, small": 1,
+        "stage, deeds": 1,
+        "stage, full": 1,
+        "camera": 1,
+    }
     assert (found["camera"][0]["name"], found["camera"][0]["size"], found["camera"][0]["frames"]) == (
         "street.mp4",
         "34x26",
