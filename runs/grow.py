@@ -5,6 +5,8 @@ chronotope train autoencoder --from out/grown --set "model.stride=[2,8,8]" model
 chronotope encode out/world/small --model out --out out/latents/small
 python runs/grow.py dit --model small --data out/latents/small --out out/grown
 chronotope train dit --from out/grown --set "geometry.stride=[2,8,8]" model.channels=32 ... --out out
+python runs/grow.py captioner --model small --autoencoder out --data out/latents/small --out out/grown
+chronotope train captioner --from out/grown --set "geometry.stride=[2,8,8]" model.channels=32 ... --out out
 """
 
 from __future__ import annotations
@@ -15,12 +17,15 @@ import sys
 from pathlib import Path
 
 from chronotope import checkpoint
+from chronotope.cli.language.captioners import load_captioner
 from chronotope.config import to_dict
 from chronotope.data.clips import find_clips
 from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.pixels import PoolConfig, load_pool
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
-from chronotope.train.grow import fit_new_channels, grow_autoencoder, grow_dit
+from chronotope.models.captioner import LatentCaptioner
+from chronotope.models.dit import DiT
+from chronotope.train.grow import fit_new_channels, grow_autoencoder, grow_captioner, grow_dit
 
 
 def grow_an_autoencoder(model: str, frames: int, channels: int, data: list[Path], out: Path) -> None:
@@ -34,34 +39,41 @@ def grow_an_autoencoder(model: str, frames: int, channels: int, data: list[Path]
     checkpoint.save_model(out / "autoencoder", new, {"kind": "autoencoder", "config": to_dict(new.config)})
 
 
-def grow_a_transformer(model: str, autoencoder: Path, data: list[Path], out: Path) -> None:
-    """Write the grown transformer to `out`/dit, beside the trained autoencoder that it will work with.
+def grow_on_latents(part: str, model: str, autoencoder: Path, data: list[Path], out: Path) -> None:
+    """Write the grown transformer or captioner to `out`, beside the trained autoencoder that it will work with.
 
     `data` are latents of that autoencoder.
     """
-    folder, dataset = find_model(model) / "dit", LatentDataset(data)
+    folder, dataset = find_model(model) / part, LatentDataset(data)
     about, description = dataset.about[0], checkpoint.read_description(folder)
     if about["autoencoder"] != (found := fingerprint(load_autoencoder(autoencoder))):
         sys.exit(f"grow.py: {data[0]} was encoded by autoencoder {about['autoencoder']}, and {autoencoder} is {found}")
-    old = Generator.load(model).dit
-    new = grow_dit(old, about["channels"])
-    deviation = dataset.deviation() * math.prod(new.config.patch_size)
+    new: DiT | LatentCaptioner
+    if part == "dit":
+        new = grow_dit(Generator.load(model).dit, about["channels"])
+    else:
+        new = grow_captioner(load_captioner(find_model(model)).network, about["channels"])
+    deviation = list(dataset.deviation() * math.prod(new.config.patch_size))
+    description |= (
+        {"flow": description["flow"] | {"deviation": deviation}} if part == "dit" else {"deviation": deviation}
+    )
     description |= {
         "config": to_dict(new.config),
-        "flow": description["flow"] | {"deviation": list(deviation)},
         "geometry": description["geometry"] | {"stride": list(about["stride"])},
         "autoencoder": about["autoencoder"],
     }
-    checkpoint.save_model(out / "dit", new, description)
+    checkpoint.save_model(out / part, new, description)
     checkpoint.copy_model(autoencoder / "autoencoder", out / "autoencoder")
 
 
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("autoencoder", "dit"))
+    parser.add_argument("part", choices=("autoencoder", "dit", "captioner"))
     parser.add_argument("--model", default="small", help="the trained model")
-    parser.add_argument("--autoencoder", type=Path, help="dit: the model whose autoencoder made the latents")
+    parser.add_argument(
+        "--autoencoder", type=Path, help="dit and captioner: the model whose autoencoder made the latents"
+    )
     parser.add_argument("--frames", type=int, default=2, help="frames of a slice")
     parser.add_argument("--channels", type=int, default=32, help="channels of the latents")
     parser.add_argument("--data", type=Path, nargs="+", required=True)
@@ -70,9 +82,9 @@ def main() -> None:
     if asked.part == "autoencoder":
         grow_an_autoencoder(asked.model, asked.frames, asked.channels, asked.data, asked.out)
     elif asked.autoencoder is None:
-        parser.error("dit needs --autoencoder: the model whose autoencoder made the latents")
+        parser.error(f"{asked.part} needs --autoencoder: the model whose autoencoder made the latents")
     else:
-        grow_a_transformer(asked.model, asked.autoencoder, asked.data, asked.out)
+        grow_on_latents(asked.part, asked.model, asked.autoencoder, asked.data, asked.out)
 
 
 if __name__ == "__main__":

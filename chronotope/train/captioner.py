@@ -17,7 +17,7 @@ from torch import Tensor
 from chronotope import checkpoint
 from chronotope.caption.tokens import slice_budget
 from chronotope.config import MOST, Count, Positive, Range, Seed, Share, to_dict
-from chronotope.data.latents import LatentDataset
+from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.record import changes_in_data, data_of_latents
 from chronotope.errors import UsageError
 from chronotope.geometry import Geometry
@@ -42,13 +42,17 @@ class CaptionerTraining:
 
     In the first `short_share` of the steps the captioner learns short captions alone, which name the subject and what
     it does (two phases, as Betker et al. 2023). A clip of more than `max_sample_tokens` shows that many, evenly spaced
-    in time.
+    in time. `hidden_words` is the share of tokens that the decoder does not see when it writes the next one, so that it
+    looks at the clip; `blind_share` that of clips it does not see, from which it learns how captions go in general (for
+    guidance, Kornblith et al. 2023, arXiv 2307.16686).
     """
 
     steps: Count = 3000
     batch_tokens: Count = 2400
     max_sample_tokens: Count = 2048
     short_share: Share = 0.3
+    hidden_words: Annotated[float, Range(0, 1, open="high")] = 0.0
+    blind_share: Annotated[float, Range(0, 1, open="high")] = 0.0
     muon_rate: Share = 0.02
     adam_rate: Share = 3e-3
     warmup: Annotated[int, Range(0, MOST)] = 50
@@ -82,12 +86,23 @@ def caption_loss(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) ->
     return F.cross_entropy(rows, torch.cat([ids.flatten() for ids in targets.values()]), ignore_index=IGNORED)
 
 
-def prepare_run(
-    config: CaptionerRun, dataset: LatentDataset, out: Path
-) -> tuple[CaptionerRun, tuple[str, ...], tuple[float, ...]]:
-    """Return the config with its vocabulary's size, the vocabulary, and the deviation of every value of a token.
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run whose config knows its vocabulary's size, with what is measured on the data or taken from a model.
 
-    Raises UsageError for latents of another kind, and for clips without captions to learn.
+    `deviation` is of every value of a token.
+    """
+
+    config: CaptionerRun
+    vocabulary: tuple[str, ...]
+    deviation: tuple[float, ...]
+    started_from: str | None
+
+
+def prepare_run(config: CaptionerRun, dataset: LatentDataset, out: Path, start: Path | None = None) -> PreparedRun:
+    """Take vocabulary and deviations from the checkpoint or the start model, or measure them on the dataset.
+
+    Raises UsageError for latents of another kind and for clips without captions to learn.
     """
     about = dataset.about[0]
     check_latents(config, about["channels"], about["stride"])
@@ -95,15 +110,36 @@ def prepare_run(
     if not any(detail_of(level) for clip in dataset.clips for level, texts in clip.captions.items() if texts):
         raise UsageError("no clip has a caption to learn from; put texts beside the clips and encode them again")
     latest = checkpoint.latest_checkpoint(out)
-    if latest is None:
+    if source := latest or start:
+        check_autoencoder(about, source)
+        trained = checkpoint.read_description(source)
+        vocabulary, deviation = tuple(trained["vocabulary"]), tuple(trained["deviation"])
+    else:
         vocabulary = learn_vocabulary(dataset.captions(), config.model.vocabulary_size - 2)
         deviation = dataset.deviation() * math.prod(config.geometry.patch_size)
+    config = replace(config, model=replace(config.model, vocabulary_size=len(vocabulary) + 2))
+    if latest:
+        started_from = trained.get("started_from")
     else:
-        check_autoencoder(about, latest)
-        trained = checkpoint.read_description(latest)
-        vocabulary, deviation = tuple(trained["vocabulary"]), tuple(trained["deviation"])
-    model = replace(config.model, vocabulary_size=len(vocabulary) + 2)
-    return replace(config, model=model), vocabulary, deviation
+        started_from = fingerprint(_model_of(config.model, start)) if start else None
+    return PreparedRun(config, vocabulary, deviation, started_from)
+
+
+def check_sizes(model: CaptionerConfig, start: Path) -> None:
+    """Raise UsageError for a start model of other sizes than the config's."""
+    found = checkpoint.read_description(start)["config"]
+    for name, value in to_dict(model).items():
+        if name != "vocabulary_size" and found.get(name) != value:
+            raise UsageError(
+                f"{start} has {name} {found.get(name)}, the preset {value}; use the preset that it was trained with"
+            )
+
+
+def _model_of(config: CaptionerConfig, start: Path | None) -> LatentCaptioner:
+    model = LatentCaptioner(config)
+    if start:
+        checkpoint.load_model(start, model)
+    return model
 
 
 def shown_clips(dataset: LatentDataset) -> dict[str, float]:
@@ -134,47 +170,51 @@ def batches_of(
     limits = (train.max_sample_tokens, config.model.max_text_tokens)
     for plan in plan_batches(sizes, train.batch_tokens, config.seed, state.step, state.clips):
         shown = shown_at(train, plan.step, present)
-        yield caption_batch(plan, dataset, tokenizer, geometry, deviation, limits, shown, config.seed)
+        hidden = (train.hidden_words, train.blind_share)
+        yield caption_batch(plan, dataset, tokenizer, geometry, deviation, limits, shown, config.seed, hidden)
 
 
 def train_captioner(
     config: CaptionerRun,
     data: Sequence[Path],
     out: Path,
+    start: Path | None = None,
     quiet: bool = False,
     stopping: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Run or continue a training in the folder `out`, on latents folders; returns the last logged numbers.
 
-    When `stopping()` is true, the state is saved after the step and training ends.
+    `start` is the folder of a trained captioner to start from, instead of random weights. When `stopping()` is true,
+    the state is saved after the step and training ends.
     """
     # setup: folder, data, vocabulary
     out.mkdir(parents=True, exist_ok=True)
     dataset = LatentDataset(data)
     asked = config
-    config, vocabulary, deviation = prepare_run(config, dataset, out)
-    train, tokenizer = config.train, Tokenizer(vocabulary)
+    run = prepare_run(config, dataset, out, start)
+    config, train, tokenizer = run.config, run.config.train, Tokenizer(run.vocabulary)
     write_toml(out / "config.toml", asked)
     description = {
         "kind": "captioner",
         "config": to_dict(config.model),
         "geometry": to_dict(config.geometry),
-        "deviation": list(deviation),
+        "deviation": list(run.deviation),
         "max_sample_tokens": train.max_sample_tokens,
         "shown": shown_clips(dataset),
         "autoencoder": dataset.about[0]["autoencoder"],
-        "vocabulary": list(vocabulary),
+        "vocabulary": list(run.vocabulary),
+        "started_from": run.started_from,
         "data": data_of_latents(dataset),
     }
 
     # model, optimizers and state
     torch.manual_seed(config.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = LatentCaptioner(config.model).to(device)
+    model = _model_of(config.model, start).to(device)
     state = TrainState(model, make_optimizers(model, train))
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
     notes += text_notes(dataset, tokenizer, config.model.max_text_tokens)
-    batches = batches_of(config, dataset, tokenizer, deviation, state)
+    batches = batches_of(config, dataset, tokenizer, run.deviation, state)
     with TrainingLog(out, "captioner", train.steps, state.step, quiet) as log:
         for note in notes:
             log.say(note)

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from chronotope.errors import UsageError
 from chronotope.models.autoencoder import Autoencoder
+from chronotope.models.captioner import LatentCaptioner
 from chronotope.models.dit import DiT
 
-__all__ = ["fit_new_channels", "grow_autoencoder", "grow_dit"]
+__all__ = ["fit_new_channels", "grow_autoencoder", "grow_captioner", "grow_dit"]
 
 
 @torch.no_grad()
@@ -114,18 +115,34 @@ def grow_dit(old: DiT, channels: int) -> DiT:
         raise UsageError(f"a transformer of {kept} channels can be grown to more, got {channels}")
     new, weights, more = DiT(replace(old.config, channels=channels)), old.state_dict(), channels - kept
 
-    def extend(name: str, pattern: str, order: str) -> None:
-        """Add zeros for the new channels of every latent of a token; `pattern` has the channels last."""
-        values = rearrange(weights[name], f"{order} -> {pattern}", p=patch)
-        values = torch.cat([values, values.new_zeros(*values.shape[:-1], more)], dim=-1)
-        weights[name] = rearrange(values, f"{pattern} -> {order}")
-
-    extend("patch_in.weight", "d p c", "d (p c)")
-    extend("patch_out.weight", "d p c", "(p c) d")
-    extend("patch_out.bias", "p c", "(p c)")
+    _add_zeros(weights, "patch_in.weight", "d p c", "d (p c)", patch, more)
+    _add_zeros(weights, "patch_out.weight", "d p c", "(p c) d", patch, more)
+    _add_zeros(weights, "patch_out.bias", "p c", "(p c)", patch, more)
     for name in ("seams.gather.weight", "seams.gather_in_time.weight"):
         weights[name] = torch.cat([weights[name], weights[name].new_zeros(len(weights[name]), more, 3, 3)], dim=1)
     for name in ("seams.correct.weight", "seams.correct.bias"):
         weights[name] = torch.cat([weights[name], weights[name].new_zeros(more, *weights[name].shape[1:])])
     new.load_state_dict(weights)
     return new
+
+
+@torch.no_grad()
+def grow_captioner(old: LatentCaptioner, channels: int) -> LatentCaptioner:
+    """Return a captioner for latents of `channels` channels; it does not look at the new ones.
+
+    Raises UsageError for fewer channels.
+    """
+    kept, patch = old.config.channels, math.prod(old.config.patch_size)
+    if channels < kept:
+        raise UsageError(f"a captioner of {kept} channels can be grown to more, got {channels}")
+    new, weights = LatentCaptioner(replace(old.config, channels=channels)), old.state_dict()
+    _add_zeros(weights, "patch_in.weight", "d p c", "d (p c)", patch, channels - kept)
+    new.load_state_dict(weights)
+    return new
+
+
+def _add_zeros(weights: dict[str, Tensor], name: str, pattern: str, order: str, patch: int, more: int) -> None:
+    """Add zeros for new channels to a weight whose axes are `order`; `pattern` has the channels last."""
+    values = rearrange(weights[name], f"{order} -> {pattern}", p=patch)
+    values = torch.cat([values, values.new_zeros(*values.shape[:-1], more)], dim=-1)
+    weights[name] = rearrange(values, f"{pattern} -> {order}")

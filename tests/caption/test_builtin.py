@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from chronotope.caption.beams import Guidance, beam_search
 from chronotope.caption.captioners.builtin import sentences
 from chronotope.caption.tokens import shown_slices
 from chronotope.checkpoint import load_tensors, read_description
 from chronotope.cli.language.captioners import load_captioner
 from chronotope.config import override
 from chronotope.data.captions import captions_of
-from chronotope.data.latents import LatentDataset
+from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.recaptions import Recaptions
 from chronotope.errors import UsageError
 from chronotope.media import video
@@ -24,7 +25,7 @@ from chronotope.models.captioner import END, CaptionerConfig
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.train import captioner as training
 from chronotope.train.captioner import CaptionerRun, CaptionerTraining, shown_at, train_captioner
-from chronotope.train.texts import IGNORED, detail_of
+from chronotope.train.texts import IGNORED, CaptionBatch, detail_of
 from chronotope.train.texts import _padded as texts_padded
 from tests.cli.models import answer, refused, run, save_clips, save_run
 
@@ -138,11 +139,10 @@ def test_short_captions_come_first() -> None:
 def test_batches_hold_each_text_and_its_end(trained: tuple[Path, Path]) -> None:
     dataset = LatentDataset([trained[0] / "latents" / "clips"])
     tokenizer = Tokenizer(learn_vocabulary(dataset.captions(), 160))
-    config, _, deviation = training.prepare_run(RUN, dataset, Path("none"))
+    prepared = training.prepare_run(RUN, dataset, Path("none"))
+    config = override(prepared.config, ["train.batch_tokens=400"])
     state = type("State", (), {"step": 5, "clips": 0})()
-    batch = next(
-        training.batches_of(override(config, ["train.batch_tokens=400"]), dataset, tokenizer, deviation, state)
-    )
+    batch = next(training.batches_of(config, dataset, tokenizer, prepared.deviation, state))
     moved = batch.to(torch.device("meta"))
     tensors = (
         moved.clips.values,
@@ -160,6 +160,73 @@ def test_batches_hold_each_text_and_its_end(trained: tuple[Path, Path]) -> None:
             assert batch.ids[detail][row, : len(ids) - 1].tolist() == ids[:-1]
             clip = next(clip for clip in dataset.clips if clip.key == key)
             assert tokenizer.decode(ids[:-1]) in [text.lower() for text in clip.captions[detail]]
+
+
+def test_some_words_and_some_clips_are_hidden(trained: tuple[Path, Path]) -> None:
+    dataset = LatentDataset([trained[0] / "latents" / "clips"])
+    tokenizer = Tokenizer(learn_vocabulary(dataset.captions(), 160))
+    run = override(RUN, ["train.batch_tokens=4000"])
+    prepared = training.prepare_run(run, dataset, Path("none"))
+    state = type("State", (), {"step": 5, "clips": 0})()
+
+    def batch(*settings: str) -> CaptionBatch:
+        config = override(prepared.config, settings)
+        return next(training.batches_of(config, dataset, tokenizer, prepared.deviation, state))
+
+    whole, hidden = batch(), batch("train.hidden_words=0.25", "train.blind_share=0.4")
+    assert whole.keys == hidden.keys
+    for detail, ids in whole.ids.items():
+        assert torch.equal(hidden.targets[detail], whole.targets[detail])  # what is to be written stays
+        changed = hidden.ids[detail] != ids
+        assert (hidden.ids[detail][changed] == END).all()
+        assert 0.1 < changed.float().mean() < 0.4
+    clips = zip(*(each.clips.values.split(list(each.clips.lengths)) for each in (whole, hidden)), strict=True)
+    seen = [bool(now.any()) for _, now in clips]
+    assert 0.2 < 1 - sum(seen) / len(seen) < 0.6
+    for seen_before, now in zip(*(b.clips.values.split(list(b.clips.lengths)) for b in (whole, hidden)), strict=True):
+        assert not now.any() or torch.equal(seen_before, now)
+
+
+def test_guidance_is_the_distance_from_what_captions_say_in_general(trained: tuple[Path, Path]) -> None:
+    model, clips = trained
+    captioner = load_captioner(model)
+    assert captioner.guidance == 0  # it never learned to write without a clip
+    network, tokenizer = captioner.network, captioner.tokenizer
+    one, other = (captioner.look(video.read(clips / f"{name}.mp4").frames, 8.0) for name in ("red-left", "green-right"))
+    # against itself nothing is left to exaggerate
+    for against in (Guidance(one, 2.0), Guidance(other, 0.0)):
+        assert beam_search(network, one, "tags", guidance=against).ids == beam_search(network, one, "tags").ids
+    # one beam is the best token at every place, by the log probabilities as they are defined
+    scale, ids = 1.5, list[int]()
+    found = beam_search(network, one, "tags", beams=1, guidance=Guidance(other, scale))
+    for chosen in (*found.ids, END):
+        x = torch.cat([network.begin("tags", 1), network.embed(torch.tensor([ids], dtype=torch.long))], dim=1)
+        here, there = (network.write(x, memory)[0][0, -1].log_softmax(-1) for memory in (one, other))
+        assert int((here + scale * (here - there)).argmax()) == chosen
+        ids.append(chosen)
+    assert tokenizer.decode(found.ids) == "red square, moving left"
+
+
+def test_a_training_goes_on_from_another_captioner(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    model, clips = trained
+    few = ("train", "captioner", "--preset", "tiny", "--data", clips, "--set", *SETTINGS[:5], "train.steps=1")
+    started = (*few, "train.muon_rate=1e-9", "train.adam_rate=1e-9", "--from", model)
+    result = run(*started, "--out", tmp_path / "on")
+    assert result.exit_code == 0, result.output
+    before, now = (load_captioner(folder) for folder in (model, tmp_path / "on"))
+    frames = video.read(clips / "blue-right.mp4").frames
+    assert before.ask(frames, 8.0) == now.ask(frames, 8.0)
+    assert read_description(tmp_path / "on" / "captioner")["started_from"] == fingerprint(before.network)
+    # what began from other weights, or from none, does not go on
+    other = tmp_path / "other"
+    assert run(*few, "--autoencoder", model, "--out", other).exit_code == 0
+    assert "was begun without weights to start from" in refused(*few, "--from", model, "--out", other, status=2)
+    assert "was begun from the weights" in refused(*few, "--from", other, "--out", tmp_path / "on", status=2)
+    sizes = ("--preset", "tiny", "--data", clips, "--from", model)
+    assert "has width 32, the preset" in refused("train", "captioner", *sizes, "--out", tmp_path / "no", status=2)
+    assert "holds no captioner" in refused(
+        *few, "--from", save_run(tmp_path / "bare"), "--out", tmp_path / "no", status=1
+    )
 
 
 def test_a_text_that_is_cut_does_not_end_there() -> None:

@@ -17,11 +17,12 @@ from chronotope.errors import UsageError
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
+from chronotope.models.captioner import CaptionerConfig, LatentCaptioner, VisualTokens
 from chronotope.models.dit import DiT, DiTConfig, PackedTokens
 from chronotope.models.refinement import Grid
 from chronotope.train.autoencoder import train_autoencoder
 from chronotope.train.dit import train_dit
-from chronotope.train.grow import fit_new_channels, grow_autoencoder, grow_dit
+from chronotope.train.grow import fit_new_channels, grow_autoencoder, grow_captioner, grow_dit
 from tests.train.test_training import AUTOENCODER, DIT, clips, run
 
 __all__ = ["clips", "run"]  # fixtures
@@ -133,6 +134,23 @@ def test_a_grown_transformer_predicts_the_old_channels_as_before() -> None:
         grow_dit(old, 2)
 
 
+def test_a_grown_captioner_writes_as_before() -> None:
+    config = CaptionerConfig(width=32, depth=1, text_depth=1, head_dim=16, vocabulary_size=80, channels=3)
+    old = LatentCaptioner(config)
+    random_weights(old)
+    new, values = grow_captioner(old, 5), torch.randn(6, 4, 5)
+
+    def write(model: LatentCaptioner, channels: int) -> torch.Tensor:
+        positions = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
+        clips = VisualTokens(values[..., :channels].flatten(1), torch.zeros(6), positions, (6,))
+        with torch.no_grad():
+            return model(clips, {"sentence": torch.tensor([[5, 9, 7]])})["sentence"]
+
+    torch.testing.assert_close(write(new, 5), write(old, 3))
+    with pytest.raises(UsageError, match="of 3 channels can be grown to more, got 2"):
+        grow_captioner(old, 2)
+
+
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     path = Path(__file__).parents[2] / "runs" / "grow.py"
@@ -155,7 +173,7 @@ def test_a_grown_model_is_trained_and_generates(run: Path, clips: Path, tmp_path
     assert (trained.latent_deviation != 1).all()
     geometry = Geometry(stride=(2, 8, 8))
     encode_dataset(clips, tmp_path / "latents", trained, geometry)
-    script.grow_a_transformer(str(run), out, [tmp_path / "latents"], tmp_path / "start")
+    script.grow_on_latents("dit", str(run), out, [tmp_path / "latents"], tmp_path / "start")
     config = override(DIT, ["geometry.stride=[2,8,8]", "model.channels=6"])
     Generator.load(tmp_path / "start").generate("a block", height=32, width=48, num_frames=5, num_inference_steps=1)
     train_dit(config, [tmp_path / "latents"], out / "dit", start=tmp_path / "start" / "dit", quiet=True)

@@ -163,12 +163,19 @@ def dit(
     examples="""
     chronotope train captioner --preset small --data data/stage --autoencoder small --out runs/captioner
     chronotope train captioner --preset tiny --data data/stage-latents --autoencoder small --out runs/captioner
+    chronotope train captioner --preset small --data data/mine --from small --out runs/captioner
     chronotope train captioner --preset small --dry-run
     """,
 )
 @train_options
 @option(
     "--autoencoder", "source", metavar="DIR", help="Copy this model's autoencoder into OUT.  [default: OUT has its own]"
+)
+@option(
+    "--from",
+    "start",
+    metavar="DIR",
+    help="Start from the captioner of this model, its autoencoder included.",
 )
 def captioner(
     preset: str,
@@ -177,6 +184,7 @@ def captioner(
     seed: int | None,
     settings: tuple[str, ...],
     source: str | None,
+    start: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -185,15 +193,16 @@ def captioner(
     `chronotope caption DATA --captioner OUT` uses it. It learns short captions first, then all levels of detail.
     """
     from chronotope.cli.costs import captioner_costs, check_memory
-    from chronotope.cli.train.networks import captioner_config, run_captioner
+    from chronotope.cli.train.networks import captioner_config, captioner_start, run_captioner
 
     config = captioner_config(preset, seed, settings)
+    origin = captioner_start(config, start) if start else None
     costs = captioner_costs(config)
     if dry_run:
         show_training(preset, config, costs, as_json)
         return 0
     check_memory(costs)
-    return result(*run_captioner(config, data, train_folders(data, out), source), as_json)
+    return result(*run_captioner(config, data, train_folders(data, out), source, origin), as_json)
 
 
 def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool) -> None:

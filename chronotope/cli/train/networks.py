@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from chronotope import checkpoint
+from chronotope.cli.language.captioners import load_captioner
 from chronotope.cli.terminal import say
 from chronotope.cli.train.latents import check_folders, check_once, prepare_sources
 from chronotope.cli.train.resume import train_or_resume, writing_run
@@ -28,7 +29,7 @@ from chronotope.parallel import join_ranks
 from chronotope.presets import Preset, find_preset
 from chronotope.prompt import MAX_PROMPT_BYTES
 from chronotope.train.autoencoder import AutoencoderRun, is_frozen, train_autoencoder
-from chronotope.train.captioner import CaptionerRun, train_captioner
+from chronotope.train.captioner import CaptionerRun, check_sizes, train_captioner
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import Sampler, check_compatible, train_dit
 from chronotope.train.fit import check_latents
@@ -37,6 +38,7 @@ __all__ = [
     "autoencoder_config",
     "autoencoder_start",
     "captioner_config",
+    "captioner_start",
     "check_sources",
     "dit_config",
     "run_autoencoder",
@@ -174,7 +176,7 @@ def _run_dit(
     start = find_model(start_from) / "dit" if start_from else None
     found = prepare_sources(data, out, autoencoder_from or start_from)
     if start:
-        _check_same_start(run, start)
+        _check_same_start(run, start, lambda: fingerprint(Generator.load(start.parent).dit))
         if join_ranks().first:
             say_unsealed(start)
     sampler = progress_sampler(found.autoencoder, _two_prompts(found.dataset))
@@ -186,12 +188,15 @@ def _run_dit(
     return run, found.left_out
 
 
-def _check_same_start(run: Path, start: Path) -> None:
-    """Refuse weights to start from where the run began from others, or from none: they would not be used."""
+def _check_same_start(run: Path, start: Path, weights: Callable[[], str]) -> None:
+    """Refuse weights to start from where the run began from others, or from none: they would not be used.
+
+    `weights()` is the fingerprint of those in `start`.
+    """
     begun = checkpoint.latest_checkpoint(run) or (run if (run / "model.json").is_file() else None)
     if begun is None:
         return
-    before, now = checkpoint.read_description(begun).get("started_from"), fingerprint(Generator.load(start.parent).dit)
+    before, now = checkpoint.read_description(begun).get("started_from"), weights()
     if before is None:
         raise UsageError(f"{run} was begun without weights to start from; leave --from out, or give another --out")
     if before != now:
@@ -203,22 +208,38 @@ def captioner_config(preset: str, seed: int | None, settings: Sequence[str]) -> 
     return with_settings(preset_of(preset).captioner, seed, settings)
 
 
+def captioner_start(config: CaptionerRun, name: str) -> Path:
+    """Return the folder of the captioner to train on; raise UsageError for one of other sizes than the config."""
+    start = find_model(name) / "captioner"
+    load_captioner(start.parent)
+    check_sizes(config.model, start)
+    say_unsealed(start)
+    return start
+
+
 def run_captioner(
-    config: CaptionerRun, data: Sequence[Path], out: Path, autoencoder_from: str | None
+    config: CaptionerRun,
+    data: Sequence[Path],
+    out: Path,
+    autoencoder_from: str | None,
+    start: Path | None = None,
 ) -> tuple[Path, int]:
     """Train `out`/captioner, or continue it; folders of clips are encoded into `out`/latents first.
 
-    Returns the run and how many clips were left out, because they cannot be read.
+    With `start`, training starts from that captioner and uses its autoencoder. Returns the run and how many clips were
+    left out, because they cannot be read.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("the captioner is trained in one process; start `train captioner` without torchrun")
     check_folders(data, out)
     run = out / "captioner"
     with writing_run(run):
-        found = prepare_sources(data, out, autoencoder_from)
+        if start:
+            _check_same_start(run, start, lambda: fingerprint(load_captioner(start.parent).network))
+        found = prepare_sources(data, out, autoencoder_from or (str(start.parent) if start else None))
 
         def train(stopping: Callable[[], bool]) -> dict[str, Any]:
-            return train_captioner(config, found.latents, run, stopping=stopping)
+            return train_captioner(config, found.latents, run, start, stopping=stopping)
 
         train_or_resume(run, config, lambda: data_of_latents(found.dataset), train)
     return run, found.left_out
