@@ -34,9 +34,10 @@ STEPS = 200  # of the longer training; that of a tenth is taken off, which leave
 
 def _commands(name: str) -> dict[str, tuple[str, ...]]:
     """Return the measured commands; each tree has its own folder of results, `name`."""
-    steps = ("train.save_every=100", "train.check_every=1000", "train.log_every=50", "train.warmup=2")
+    steps = {"batch_tokens": 600, "save_every": 100, "check_every": 1000, "log_every": 50, "warmup": 2}
+    settings = [each for each in DIT if each.partition("=")[0] not in {f"train.{name}" for name in ("steps", *steps)}]
+    settings += [f"train.{name}={value}" for name, value in steps.items()]
     train = ("train", "dit", "--preset", "tiny", "--data", f"{name}/latents")
-    settings = (*DIT, "train.batch_tokens=600", *steps)
     out = f"{name}/again"
     return {
         "encode": ("encode", "clips", "--model", f"{name}/run", "--out", out),

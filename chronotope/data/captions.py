@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import os
 import re
 import unicodedata
@@ -200,13 +201,24 @@ def captions_of(data: Any, where: str, say: Say = lambda _: None) -> Captions:
         say(f"holds no caption ({found or 'it is empty'}); expected captions such as {_EXAMPLE}")
     captions: Captions = {}
     for number, key in enumerate(keys, start=1):
-        if captions := _by_level(data[key], where, say):
+        if captions := _by_level(_in_time(data[key], data.get("story_from")), where, say):
             named = [other for other in data if other not in keys and _NAMES.search(other)]
             others = [other for other in [*keys[number:], *named] if _is_unread(other, data[other], captions, keys)]
             if others:
                 say(f"{described(key)} is read, and {', '.join(map(described, others))}, which holds others, is not")
             break
     return captions
+
+
+def _in_time(texts: Any, story_from: Any) -> Any:
+    """Return the beats of a story that counts from a later second of its video, with times of the video.
+
+    So `generate` writes it where it extends, connects or loops a clip: the first beat holds from the beginning.
+    """
+    counted = isinstance(story_from, int | float) and math.isfinite(story_from)
+    if not counted or not isinstance(texts, list) or not all(map(_is_beat, texts)):
+        return texts
+    return [[round(seconds + story_from, 6) if seconds else seconds, words] for seconds, words in texts]
 
 
 def _is_unread(key: str, data: Any, captions: Captions, known: Container[str]) -> bool:
@@ -285,7 +297,9 @@ def _texts(data: Any, where: str, say: Say, lines: bool = False) -> tuple[str, .
 
 def _cleaned(text: str, say: Say, lines: bool) -> str:
     """Return a text of one line, or with `lines` of several, without control characters and halves of characters."""
-    kept = "".join(char for char in text if char.isspace() or unicodedata.category(char) not in ("Cc", "Cs"))
+    kept = text
+    if not text.isprintable():  # which is fast, and false for control characters, halves of characters and line ends
+        kept = "".join(char for char in text if char.isspace() or unicodedata.category(char) not in ("Cc", "Cs"))
     if kept != text:
         say("holds control characters or halves of characters, which are left out")
     parts = kept.splitlines() if lines else [kept]

@@ -86,10 +86,10 @@ class Folder:
         if not self.shared:
             return []
         (file, clips), count = next(iter(self.shared.items())), len(self.shared)
-        used = "1 caption file is" if count == 1 else f"{count} caption files are"
+        named = "1 caption file has" if count == 1 else f"{count} caption files have"
         return [
-            f"{self.path}: {used} used for several clips each: {file} of {' and '.join(clips)}; name it {clips[0]}.txt "
-            f"or {clips[0]}.json if it is of {clips[0]} alone"
+            f"{self.path}: {named} the name of several clips each: {file} that of {' and '.join(clips)}; name it "
+            f"{clips[0]}.txt or {clips[0]}.json if it is of {clips[0]} alone"
         ]
 
 

@@ -34,7 +34,8 @@ class Layout:
 
     `sources` are clips and the frame of the canvas at which each begins; their latents are missing until `encoded`.
     `pixels` are frames for the whole canvas, shown wherever tokens are fixed. `before` and `after` are frames of the
-    clip outside the canvas. The last `repeated` frames of the canvas equal its first ones and are not shown again.
+    clip outside the canvas. The last `repeated` frames of the canvas equal its first ones and are not shown again. The
+    times of a story count from frame `story_from` of the finished video.
     """
 
     task: str
@@ -45,6 +46,7 @@ class Layout:
     before: AnyFrames | None = None
     after: AnyFrames | None = None
     repeated: int = 0
+    story_from: int = 0
 
     @property
     def num_frames(self) -> int:
@@ -153,6 +155,7 @@ def _extension(frame: Frame, clip: AnyFrames, num_new: int, context: int, backwa
         _pixels_of(canvas, sources),
         before=None if backward else far,
         after=far if backward else None,
+        story_from=0 if backward else len(clip),
     )
 
 
@@ -186,6 +189,7 @@ def _connection(
         np.concatenate([tail, between, head]),
         before=first[: len(first) - tail_length],
         after=second[head_length:],
+        story_from=len(first),
     )
 
 
@@ -233,7 +237,8 @@ def _loop_of_clip(frame: Frame, clip: AnyFrames, num_frames: int, context: int) 
     notes += _rounding_note(frame, new, num_frames)
     sources = ((0, tail), (count + new, head))
     pixels = _pixels_of(canvas, sources)
-    return Layout("loop", canvas, tuple(notes), sources, pixels, before=clip[: len(clip) - count], repeated=count)
+    before, story_from = clip[: len(clip) - count], len(clip)
+    return Layout("loop", canvas, tuple(notes), sources, pixels, before, repeated=count, story_from=story_from)
 
 
 def _edit(frame: Frame, clip: AnyFrames, strength: float) -> Layout:

@@ -58,11 +58,13 @@ class Plan:
         inputs, beats = self.request.inputs, [[prompt.seconds, prompt.text] for prompt in self.request.prompts]
         optional: dict[str, Any] = {
             "at": [seconds for seconds, _ in inputs.images],
+            # the second of the video from which the times of a story count, where that is not its beginning
+            "story_from": (self.layout.story_from / self.canvas.fps or None) if len(beats) > 1 else None,
             "strength": inputs.strength,
             "context": inputs.context,
             "span": None if inputs.span is None else list(inputs.span),
-            "masked": inputs.mask is not None,
-            "draft": self.request.draft,
+            "masked": inputs.mask is not None or None,
+            "draft": self.request.draft or None,
         }
         return {
             "prompt": beats[0][1] if len(beats) == 1 and beats[0][0] == 0 else beats,
@@ -73,7 +75,7 @@ class Plan:
             "width": self.canvas.width,
             "height": self.canvas.height,
             "fps": self.canvas.fps,
-            **{name: value for name, value in optional.items() if value not in (None, False, [])},
+            **{name: value for name, value in optional.items() if value is not None and value != []},
         }
 
 

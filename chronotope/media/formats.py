@@ -66,10 +66,13 @@ ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders
 MAX_THREADS = 4  # of one decoder; each costs memory
 
 
-def open_video(file: MediaFile) -> tuple[av.container.InputContainer, av.VideoStream, av.VideoCodecContext]:
+def open_video(
+    file: MediaFile, edited: bool = True
+) -> tuple[av.container.InputContainer, av.VideoStream, av.VideoCodecContext]:
     """Open a container, the video track that players choose, and its decoder; raise FileProblem for every error.
 
-    The track is the first one that is marked as default, or else the first. Its declared size is checked.
+    The track is the first one that is marked as default, or else the first. Its declared size is checked. With `edited`
+    it has the frames that the edit list of an MP4 file shows, otherwise all that are stored.
     """
     import av
 
@@ -85,6 +88,7 @@ def open_video(file: MediaFile) -> tuple[av.container.InputContainer, av.VideoSt
                 "format_whitelist": ",".join(DEMUXERS),
                 "codec_whitelist": ",".join([*DECODERS, *SOUND_DECODERS]),
                 "protocol_whitelist": "none",
+                **({} if edited else {"ignore_editlist": "1"}),
             },
             io_open=_refuse,
         )

@@ -164,7 +164,7 @@ def _packets(
 
     count, end, tick, rate, partial = 0, 0.0, float(track.time_base or 0), _declared_rate(track), False
     read_to = 0
-    indexed = track.frames if "mov" in container.format.name and not after_seek else 0
+    indexed = _indexed(file, track) if "mov" in container.format.name and not after_seek else 0
     try:
         for packet in container.demux(track):
             if packet.is_corrupt and container.format.name != "mpegts":  # broadcasts begin and end with partial packets
@@ -189,6 +189,16 @@ def _packets(
     declared = _declared_seconds(container, track)
     if declared and abs(end - declared) > max(1.5 / rate, 0.05):
         file.damage.add(f"it announces {declared:.2f} seconds and has {end:.2f}")
+
+
+def _indexed(file: MediaFile, track: av.VideoStream) -> int:
+    """Return how many frames of an MP4 file its header announces; an edit list may show fewer than are stored."""
+    shown, stored = len(track.index_entries), track.frames
+    if shown < stored:
+        container, whole, _ = open_video(file, edited=False)
+        with container:
+            return shown if len(whole.index_entries) == stored else stored
+    return stored
 
 
 def _declared_seconds(container: av.container.InputContainer, track: av.VideoStream) -> float:

@@ -81,12 +81,13 @@ class _Child:
 
     def receive(self, path: str | Path) -> dict[str, Any]:
         """Return the next message; raise FileProblem about the file where the child crashed or hangs."""
-        since, computed, runnable = time.monotonic(), self._computed(), 0
+        since, computed, runnable = time.monotonic(), 0.0, 0
         while b"\n" not in self.received:
             if not self._readable.poll(1000):
+                computed = computed or self._computed()  # only now, since most messages are there at once
                 runnable += self._runnable()
                 waited = time.monotonic() - since
-                busy = self._computed() - computed >= STALL_SECONDS
+                busy = self._computed() - computed >= STALL_SECONDS - 1
                 starved = not busy and (not self.started or 2 * runnable >= waited)
                 if waited > (STARVED_SECONDS if starved else STALL_SECONDS):
                     raise self._starved(path, waited) if starved else self._abandoned(path, waited)

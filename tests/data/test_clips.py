@@ -118,4 +118,4 @@ def test_captions_of_two_clips_are_named(tmp_path: Path) -> None:
     )
     assert found.shared == {"a.txt": ("a.mp4", "a.png")}
     (note,) = found.notes_on_captions()
-    assert "1 caption file is used for several clips each: a.txt of a.mp4 and a.png; name it a.mp4.txt" in note
+    assert "1 caption file has the name of several clips each: a.txt that of a.mp4 and a.png; name it a.mp4.txt" in note

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from chronotope.data.captions import captions_of
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate import pipeline
 from chronotope.generate.layout import dissolve
 from chronotope.generate.pipeline import Generator
-from chronotope.prompt import read_prompts
+from chronotope.prompt import read_prompts, read_story
 from chronotope.request import Inputs, Request
 from tests.cli.models import save_run
 
@@ -139,6 +140,28 @@ def test_a_clip_and_a_picture_become_loops(generator):
     assert len(made.frames) == 16 + 8 and np.array_equal(made.frames[:16], source)
     picture = generator.generate("a red ball", image=source[0], task="loop", num_frames=9, **SIZE)
     assert len(picture.frames) == 9  # the picture itself comes back as the next round's first frame
+
+
+@pytest.mark.parametrize("task", ["extend", "extend_backward", "connect", "loop"])
+def test_the_times_of_a_story_are_those_of_the_video(generator, task):
+    """What a dataset reads beside a finished video are the times at which the canvas has the prompts."""
+    story = read_prompts([(0.0, "a ball rests"), (0.5, "a ball rolls")])
+    into = clip(8, 1) if task == "connect" else None
+    inputs = Inputs(task, video=clip(24), into=into, context=1.0)
+    plan = generator.plan(Request(story, inputs, 32, 48, 8, 8.0))
+    (text,) = captions_of(plan.settings(), "beside")["story"]
+    beats = list(read_story(text.splitlines()))
+    before = 0 if plan.layout.before is None else len(plan.layout.before)
+    first, second = plan.canvas.prompts
+    assert beats == [(0.0, "a ball rests"), (second.seconds + before / 8, "a ball rolls")]
+    assert beats[1][0] == (0.5 if task == "extend_backward" else 3.5)
+    alone = generator.plan(Request(read_prompts("a ball rests"), inputs, 32, 48, 8, 8.0))
+    assert captions_of(alone.settings(), "beside") == {"sentence": ("a ball rests",)}
+
+
+def test_a_strength_of_0_is_written(generator):
+    inputs = Inputs("edit", video=clip(9), strength=0.0)
+    assert generator.plan(Request(read_prompts("x"), inputs, 32, 48, None, 8.0)).settings()["strength"] == 0
 
 
 def test_an_edit_with_strength_0_is_the_clip(generator):

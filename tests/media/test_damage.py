@@ -51,6 +51,22 @@ def test_truncated(name: str, share: float, tmp_path: Path) -> None:
             video.read(short, start=2.25, seconds=5)
 
 
+@pytest.mark.parametrize("bframes", [0, 2])
+def test_an_end_that_an_edit_list_hides_is_not_missing(bframes: int, tmp_path: Path) -> None:
+    """Editors trim in the header alone; a file that lacks stored frames is still damaged, trimmed or not."""
+    options = {"x264-params": f"bframes={bframes}:keyint=24:log-level=-1"}
+    path = encode(tmp_path / "whole.mp4", numbered(24), options=options, muxing={"movflags": "faststart"})
+    data = bytearray(path.read_bytes())
+    place = data.index(b"elst") + 12  # after the name, the flags and the count: the duration of the first edit
+    ticks = struct.unpack(">I", data[data.index(b"mvhd") + 16 :][:4])[0]  # a second
+    struct.pack_into(">I", data, place, ticks * 10 // 24)
+    trimmed = tmp_path / "trimmed.mp4"
+    trimmed.write_bytes(data)
+    assert numbers(video.read(trimmed).frames) == list(range(10))
+    with pytest.raises(FileProblem, match="cut short or damaged"):
+        video.read(cut(trimmed, 0.5))
+
+
 def test_no_index_at_all(tmp_path: Path) -> None:
     """The error for an MP4 file without its index says that it is cut short."""
     path = encode(tmp_path / "a.mp4", numbered(20))
