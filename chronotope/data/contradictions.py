@@ -1,4 +1,4 @@
-"""A clip and the files beside it -> where they contradict each other: those of two clips may have been exchanged."""
+"""A clip and the files beside it -> where they contradict each other, and clips that are meant for evaluation."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.media import video
 from chronotope.prompt import read_story
 from chronotope.storage import read_json
+from chronotope.worlds.splits import split_of_record
 
 __all__ = ["contradictions"]
 
@@ -19,7 +20,10 @@ _EXCHANGED = "it may be of another clip, so compare it with the clip and put the
 
 
 def contradictions(path: Path, captions: Captions, num_frames: int, fps: float, size: str) -> Iterator[CaptionNote]:
-    """Yield what the clip at `path` and the files beside it tell differently; `size` is such as "64x48"."""
+    """Yield what the clip at `path` and the files beside it tell differently; `size` is such as "64x48".
+
+    A clip of a world that was copied out of its dataset is said to be of a split that is not for training.
+    """
     beside = video.sidecar(path)
     if _is_ours(beside) and video.has_other_sidecar(path):
         yield CaptionNote(beside, f"tells of other settings than the tags of its video; {_EXCHANGED}", True)
@@ -28,10 +32,18 @@ def contradictions(path: Path, captions: Captions, num_frames: int, fps: float, 
     told = spec.get("num_frames", num_frames), f"{spec.get('width')}x{spec.get('height')}"
     if spec and (told[0] != num_frames or ("width" in spec and "height" in spec and told[1] != size)):
         yield CaptionNote(record, f"its spec has another number of frames, or size, than its clip; {_EXCHANGED}", True)
+    if (split := split_of_record(spec)) != "train" and not _in_dataset(path):
+        reason = f"its spec is of split {split}, whose clips are meant for evaluation, not for training"
+        yield CaptionNote(record, reason, True)
     seconds = num_frames / fps
     if any(_last_beat(text) >= seconds for text in captions.get("story", ())):
         reason = "a story goes on after the end of its clip, so its last beats are never shown; correct their seconds"
         yield CaptionNote(path, reason, True)
+
+
+def _in_dataset(path: Path) -> bool:
+    """Return whether a clip lies in the dataset of a world, whose description names the split."""
+    return any((folder / "dataset.json").is_file() for folder in path.absolute().parents[:2])
 
 
 def _object(file: Path) -> dict[str, Any]:

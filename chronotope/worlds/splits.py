@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ __all__ = [
     "spec_key",
     "split_by",
     "split_of",
+    "split_of_record",
     "split_rng",
     "to_json",
 ]
@@ -27,12 +28,20 @@ __all__ = [
 
 def to_json(spec: object) -> str:
     """Write a spec as canonical JSON: sorted keys, no spaces."""
-    return json.dumps(to_dict(spec), sort_keys=True, separators=(",", ":"))
+    return _canonical(to_dict(spec))
 
 
 def spec_key(spec: object) -> str:
     """Return the SHA-256 of the canonical JSON of a spec, in hex digits."""
-    return hashlib.sha256(to_json(spec).encode()).hexdigest()
+    return _key(to_dict(spec))
+
+
+def _canonical(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))
+
+
+def _key(data: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical(data).encode()).hexdigest()
 
 
 Split = Literal["train", "heldout", "combination"]
@@ -52,6 +61,22 @@ def attribute_pairs(spec: Any) -> set[tuple[str, str]]:
     nouns = {actor.id: actor.noun for actor in spec.actors}
     pairs = {(actor.colour, actor.noun) for actor in spec.actors if actor.colour}
     return pairs | {(nouns[event.actor], event.direction) for event in spec.events if event.direction}
+
+
+def split_of_record(spec: Mapping[str, Any]) -> Split:
+    """Return the split of a spec as it is written beside its clip, by `split_of` where it holds what a spec holds."""
+    actors, events = (
+        [row for row in found if isinstance(row, Mapping)] if isinstance(found := spec.get(name), list) else []
+        for name in ("actors", "events")
+    )
+    nouns = {str(actor.get("id")): str(actor.get("noun")) for actor in actors}
+    pairs = {(str(actor["colour"]), str(actor.get("noun"))) for actor in actors if actor.get("colour")}
+    pairs |= {
+        (nouns[str(event.get("actor"))], str(event["direction"]))
+        for event in events
+        if event.get("direction") and str(event.get("actor")) in nouns
+    }
+    return split_by(_key(spec), pairs) if actors else "train"
 
 
 def split_by(key: str, pairs: Iterable[tuple[str, str]]) -> Split:

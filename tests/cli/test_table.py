@@ -13,7 +13,7 @@ from chronotope.config import from_dict
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import find_clips
 from chronotope.media import video
-from chronotope.worlds.splits import spec_key, split_of
+from chronotope.worlds.splits import spec_key, split_of, split_of_record
 from chronotope.worlds.table.spec import TableSpec
 from tests.cli.models import answer, files_in, refused, run
 from tests.worlds.table.tables import needs_pictures
@@ -37,6 +37,7 @@ def test_a_dataset_of_tables() -> None:
         record = json.loads(path.read_text())
         spec = from_dict(TableSpec, record["spec"])
         assert path.stem == spec_key(spec)[:16] and split_of(spec) == "heldout"
+        assert split_of_record(record["spec"]) == "heldout"
         frames = 1 if spec.num_frames == 1 else len(video.read(path.with_suffix(".mp4")).frames)
         masks = np.load(path.with_suffix(".masks.npz"))["masks"]
         depth = np.load(path.with_suffix(".depth.npz"))["millimetres"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chronotope.data.audit import audit_latents
+from chronotope.data.audit import audit_dataset, audit_latents
 from chronotope.data.encode import encode_dataset
 from chronotope.data.latents import read_header
 from chronotope.geometry import Geometry
@@ -35,6 +36,25 @@ def test_latents_know_the_split_of_their_clips(split: Any, tmp_path: Path) -> No
     (latents / "latents.json").unlink()
     write_sealed(latents / "latents.json", {**old, "data": str(tmp_path / "moved")})
     assert not any("of split" in finding.what for finding in audit_latents(latents))
+
+
+def test_clips_copied_out_of_a_split_for_evaluation_are_said(tmp_path: Path) -> None:
+    copied = tmp_path / "copied"
+    copied.mkdir()
+    for split in ("train", "heldout", "combination"):
+        write_dataset(tmp_path / split, DatasetRequest("stage", "shapes", split, 1, 2))  # type: ignore[arg-type]
+        for file in (tmp_path / split / "0000").iterdir():
+            shutil.copy(file, copied)
+    notes: list[str] = []
+    encode_dataset(copied, tmp_path / "latents", autoencoder(), Geometry(), note=notes.append)
+    checked = "\n".join(finding.what for finding in audit_dataset(copied))
+    for split in ("heldout", "combination"):
+        assert f"its spec is of split {split}, whose clips are meant for evaluation" in "\n".join(notes)
+        assert f"its spec is of split {split}, whose clips are meant for evaluation" in checked
+    assert len(notes) == 2 and all("2 caption files (" in note for note in notes)
+    notes.clear()
+    encode_dataset(tmp_path / "heldout", tmp_path / "lat", autoencoder(), Geometry(), note=notes.append)
+    assert not any("its spec" in note for note in notes)  # the dataset says so
 
 
 def test_remarks_on_captions_are_one_line_a_kind_and_hide_nothing(tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 
 import pytest
 
 from chronotope.errors import UsageError
-from chronotope.worlds.splits import attribute_pairs, spec_key, split_of
+from chronotope.worlds.splits import attribute_pairs, spec_key, split_of, split_of_record, to_json
 from chronotope.worlds.stage import sample
 from chronotope.worlds.stage.render import render
 from chronotope.worlds.stage.sample import sample_spec
@@ -42,6 +43,7 @@ def test_splits_share_nothing(name: str) -> None:
     for split in ("train", "heldout", "combination"):
         specs = [sample_spec(seed, scope, split) for seed in range(30 if split == "train" else 12)]
         assert {split_of(spec) for spec in specs} == {split}
+        assert {split_of_record(json.loads(to_json(spec))) for spec in specs} == {split}
         keys[split] = {spec_key(spec) for spec in specs}
         pairs[split] = set().union(*map(attribute_pairs, specs))
     assert not keys["train"] & keys["heldout"] and not keys["train"] & keys["combination"]
