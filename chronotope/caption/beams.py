@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chronotope.models.captioner import END, LatentCaptioner, Memory, Past
+from chronotope.models.captioner import END, LatentCaptioner, Memory
 
-__all__ = ["Found", "Guidance", "beam_search", "log_likelihoods"]
+__all__ = ["Found", "beam_search", "log_likelihoods"]
 
 
 @dataclass(frozen=True)
@@ -25,27 +25,8 @@ class Found:
         return self.log_probability / (len(self.ids) + 1) ** power
 
 
-@dataclass(frozen=True)
-class Guidance:
-    """How much more a text is to say what this clip shows than what captions say in general (`blind`, a clip unseen).
-
-    The log probabilities of the next token are those of the clip plus `scale` times their distance from those of
-    `blind` (classifier-free guidance; for captions Kornblith et al. 2023, arXiv 2307.16686).
-    """
-
-    blind: Memory
-    scale: float
-
-
 @torch.no_grad()
-def beam_search(
-    network: LatentCaptioner,
-    memory: Memory,
-    detail: str,
-    beams: int = 4,
-    power: float = 0.7,
-    guidance: Guidance | None = None,
-) -> Found:
+def beam_search(network: LatentCaptioner, memory: Memory, detail: str, beams: int = 4, power: float = 0.7) -> Found:
     """Return the best text about the one clip in `memory`; of a text without an end the ids up to the limit.
 
     At every place the `beams` best beginnings go on (Sutskever et al. 2014, arXiv 1409.3215; the power is that of Wu
@@ -53,12 +34,11 @@ def beam_search(
     """
     beginnings: list[Found] = [Found((), 0.0, ended=False)]
     ended: list[Found] = []
-    writers = [_Writer(network, memory)] + ([_Writer(network, guidance.blind)] if guidance else [])
-    x = network.begin(detail, 1)
+    x, past = network.begin(detail, 1), None
     for _ in range(network.config.max_text_tokens):
-        logits = [writer.write(x) for writer in writers]
-        guided = logits[0] + guidance.scale * (logits[0] - logits[1]) if guidance else logits[0]
-        scores = torch.tensor([found.log_probability for found in beginnings])[:, None] + guided.log_softmax(-1)
+        logits, past = network.write(x, memory, past)
+        scores = torch.tensor([found.log_probability for found in beginnings])[:, None]
+        scores = scores + logits[:, -1].float().log_softmax(-1)
         best = scores.flatten().topk(min(2 * beams, scores.numel()))
         following: list[tuple[int, Found]] = []
         for value, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
@@ -71,29 +51,10 @@ def beam_search(
         beginnings = [found for _, found in following]
         if len(ended) >= beams and max(f.score(power) for f in ended) >= beginnings[0].score(power):
             break
-        for writer in writers:
-            writer.keep([row for row, _ in following])
+        rows = torch.tensor([row for row, _ in following])
+        past = tuple((k[rows], v[rows]) for k, v in past)
         x = network.embed(torch.tensor([[found.ids[-1]] for found in beginnings]))
     return max(ended or beginnings, key=lambda found: found.score(power))
-
-
-class _Writer:
-    """The network with what it has computed of the beginnings so far."""
-
-    def __init__(self, network: LatentCaptioner, memory: Memory) -> None:
-        self.network, self.memory = network, memory
-        self.past: tuple[Past, ...] | None = None
-
-    def write(self, x: Tensor) -> Tensor:
-        """Return the log probabilities of the token after every beginning, whose last token `x` is."""
-        logits, self.past = self.network.write(x, self.memory, self.past)
-        return logits[:, -1].float().log_softmax(-1)
-
-    def keep(self, rows: list[int]) -> None:
-        """Go on with these beginnings."""
-        assert self.past is not None
-        chosen = torch.tensor(rows)
-        self.past = tuple((k[chosen], v[chosen]) for k, v in self.past)
 
 
 @torch.no_grad()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from chronotope.geometry import Geometry, Slice
 from chronotope.models.captioner import VisualTokens
 from chronotope.models.patches import patchify
 
-__all__ = ["blind", "shown_slices", "slice_budget", "visual_tokens"]
+__all__ = ["shown_slices", "slice_budget", "visual_tokens"]
 
 
 def slice_budget(geometry: Geometry, height: int, width: int, max_tokens: int) -> int:
@@ -47,8 +46,3 @@ def visual_tokens(
     positions = torch.from_numpy(geometry.positions(chosen, height, width, fps))
     still = torch.tensor([float(piece.still) for piece in chosen]).repeat_interleave(len(values) // len(chosen))
     return VisualTokens(values, still, positions, (len(values),))
-
-
-def blind(clips: VisualTokens) -> VisualTokens:
-    """Return clips of the same shape that show nothing."""
-    return replace(clips, values=torch.zeros_like(clips.values), still=torch.zeros_like(clips.still))

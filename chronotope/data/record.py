@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,12 @@ from chronotope.storage import file_sha256
 __all__ = [
     "TrainingRecord",
     "changes_in_data",
+    "data_and_repetitions",
     "data_of_clips",
     "data_of_latents",
     "read_record",
     "record_of",
+    "repeated_clips",
     "words_of",
 ]
 
@@ -112,12 +114,33 @@ def data_of_latents(dataset: LatentDataset) -> list[dict[str, Any]]:
 
 def data_of_clips(datasets: Sequence[Sequence[Clip]]) -> list[dict[str, Any]]:
     """Name the training data of an autoencoder: the clips of each folder, by a hash of their paths and contents."""
-    found = []
-    for clips in datasets:
-        listing = [[clip.file, _content_hash(clip)] for clip in clips]
-        digest = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
-        found.append({"clips": len(clips), "listing": digest})
-    return found
+    return [_named_by_content(zip(clips, map(_content_hash, clips), strict=True)) for clips in datasets]
+
+
+def data_and_repetitions(datasets: Sequence[Sequence[Clip]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return `data_of_clips` and what `repeated_clips` says of them, after reading each clip once."""
+    contents = [[(clip, _content_hash(clip)) for clip in clips] for clips in datasets]
+    named = ((str(clip.path), content) for clips in contents for clip, content in clips)
+    return [_named_by_content(clips) for clips in contents], repeated_clips(named)
+
+
+def _named_by_content(clips: Iterable[tuple[Clip, str | None]]) -> dict[str, Any]:
+    listing = [[clip.file, content] for clip, content in clips]
+    return {"clips": len(listing), "listing": hashlib.sha256(json.dumps(listing).encode()).hexdigest()}
+
+
+def repeated_clips(contents: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Say in a sentence how many clips are in the data more than once; `contents` are names and hashes of files."""
+    places: dict[str, list[str]] = {}
+    for name, content in contents:
+        if content:
+            places.setdefault(content, []).append(name)
+    repeated = [names for names in places.values() if len(names) > 1]
+    if not repeated:
+        return []
+    first, count = repeated[0], len(repeated)
+    clips = "1 clip is" if count == 1 else f"{count} clips are"
+    return [f"note: {clips} in the data more than once, such as {first[0]} and {first[1]}; they are shown as often"]
 
 
 def _content_hash(clip: Clip) -> str | None:

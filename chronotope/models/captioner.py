@@ -24,7 +24,7 @@ from chronotope.models.linear import Linear, silu
 from chronotope.models.rope import rotary_angles, rotate
 from chronotope.models.text import TextBlock
 
-__all__ = ["DETAILS", "END", "CaptionerConfig", "LatentCaptioner", "Memory", "Past", "VisualTokens"]
+__all__ = ["DETAILS", "END", "CaptionerConfig", "LatentCaptioner", "Memory", "VisualTokens"]
 
 DETAILS = ("tags", "sentence", "paragraph")  # the levels of detail that it can be asked for
 END = 0  # the id that opens a text for the tokenizer, and ends one here

@@ -24,7 +24,7 @@ from chronotope.data.clips import Clip, find_clips
 from chronotope.data.latents import fingerprint
 from chronotope.data.notes import Kinds
 from chronotope.data.pixels import PixelPool, PoolConfig, load_pool
-from chronotope.data.record import changes_in_data, data_of_clips
+from chronotope.data.record import changes_in_data, data_and_repetitions
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import LeftOut
 from chronotope.media import video
@@ -401,8 +401,8 @@ def train_autoencoder(
         checkpoint.load_model(start, model)
     optimizers = make_optimizers(model, train)
     state = TrainState(model, optimizers)
-    description["data"] = data_of_clips(datasets)
-    notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
+    description["data"], repetitions = data_and_repetitions(datasets)
+    notes = [*changes_in_data(out, description["data"]), *state.resume(out), *repetitions]
     train = keep_frozen(state, train, start is not None, notes.append)
 
     with TrainingLog(out, "autoencoder", train.steps, state.step, quiet) as log:

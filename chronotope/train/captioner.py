@@ -42,17 +42,13 @@ class CaptionerTraining:
 
     In the first `short_share` of the steps the captioner learns short captions alone, which name the subject and what
     it does (two phases, as Betker et al. 2023). A clip of more than `max_sample_tokens` shows that many, evenly spaced
-    in time. `hidden_words` is the share of tokens that the decoder does not see when it writes the next one, so that it
-    looks at the clip; `blind_share` that of clips it does not see, from which it learns how captions go in general (for
-    guidance, Kornblith et al. 2023, arXiv 2307.16686).
+    in time.
     """
 
     steps: Count = 3000
     batch_tokens: Count = 2400
     max_sample_tokens: Count = 2048
     short_share: Share = 0.3
-    hidden_words: Annotated[float, Range(0, 1, open="high")] = 0.0
-    blind_share: Annotated[float, Range(0, 1, open="high")] = 0.0
     muon_rate: Share = 0.02
     adam_rate: Share = 3e-3
     warmup: Annotated[int, Range(0, MOST)] = 50
@@ -170,8 +166,7 @@ def batches_of(
     limits = (train.max_sample_tokens, config.model.max_text_tokens)
     for plan in plan_batches(sizes, train.batch_tokens, config.seed, state.step, state.clips):
         shown = shown_at(train, plan.step, present)
-        hidden = (train.hidden_words, train.blind_share)
-        yield caption_batch(plan, dataset, tokenizer, geometry, deviation, limits, shown, config.seed, hidden)
+        yield caption_batch(plan, dataset, tokenizer, geometry, deviation, limits, shown, config.seed)
 
 
 def train_captioner(

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from chronotope.caption.tokens import blind, visual_tokens
+from chronotope.caption.tokens import visual_tokens
 from chronotope.data.latents import LatentDataset
 from chronotope.geometry import Geometry
 from chronotope.models.captioner import DETAILS, END, VisualTokens
@@ -63,12 +63,8 @@ def caption_batch(
     limits: tuple[int, int],
     details: Sequence[str],
     seed: int,
-    hidden: tuple[float, float] = (0.0, 0.0),
 ) -> CaptionBatch:
-    """Build the batch of a plan, with captions of `details`; `limits` are visual tokens of a clip and ids of a text.
-
-    `hidden` are the share of tokens that the decoder does not see, and that of clips it does not see.
-    """
+    """Build the batch of a plan, with captions of `details`; `limits` are visual tokens of a clip and ids of a text."""
     max_tokens, max_ids = limits
     clips, keys = [], []
     texts: dict[str, list[list[int] | None]] = {detail: [] for detail in details}
@@ -77,8 +73,7 @@ def caption_batch(
         clip = dataset.clips[index]
         rng = np.random.default_rng((seed, plan.step, place, 6))
         slices, size = geometry.cut(clip.slices), (clip.height, clip.width)
-        seen = visual_tokens(dataset.latents(index), slices, size, clip.fps, geometry, deviation, max_tokens)
-        clips.append(blind(seen) if rng.random() < hidden[1] else seen)
+        clips.append(visual_tokens(dataset.latents(index), slices, size, clip.fps, geometry, deviation, max_tokens))
         keys.append(clip.key)
         for detail in details:
             texts[detail].append(_ids(clip.captions, detail, tokenizer, max_ids, rng))
@@ -90,9 +85,6 @@ def caption_batch(
     )
     padded = {detail: _padded(found, max_ids - 1) for detail, found in texts.items()}
     ids, targets = ({detail: pair[part] for detail, pair in padded.items()} for part in (0, 1))
-    rng = np.random.default_rng((seed, plan.step, 7))
-    for found in ids.values():
-        found[torch.from_numpy(rng.random(tuple(found.shape)) < hidden[0])] = END
     return CaptionBatch(together, ids, targets, tuple(keys))
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from chronotope.caption.beams import Guidance, beam_search
 from chronotope.caption.captioners.builtin import sentences
 from chronotope.caption.tokens import shown_slices
 from chronotope.checkpoint import load_tensors, read_description
@@ -25,7 +24,7 @@ from chronotope.models.captioner import END, CaptionerConfig
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.train import captioner as training
 from chronotope.train.captioner import CaptionerRun, CaptionerTraining, shown_at, train_captioner
-from chronotope.train.texts import IGNORED, CaptionBatch, detail_of
+from chronotope.train.texts import IGNORED, detail_of
 from chronotope.train.texts import _padded as texts_padded
 from tests.cli.models import answer, refused, run, save_clips, save_run
 
@@ -160,51 +159,6 @@ def test_batches_hold_each_text_and_its_end(trained: tuple[Path, Path]) -> None:
             assert batch.ids[detail][row, : len(ids) - 1].tolist() == ids[:-1]
             clip = next(clip for clip in dataset.clips if clip.key == key)
             assert tokenizer.decode(ids[:-1]) in [text.lower() for text in clip.captions[detail]]
-
-
-def test_some_words_and_some_clips_are_hidden(trained: tuple[Path, Path]) -> None:
-    dataset = LatentDataset([trained[0] / "latents" / "clips"])
-    tokenizer = Tokenizer(learn_vocabulary(dataset.captions(), 160))
-    run = override(RUN, ["train.batch_tokens=4000"])
-    prepared = training.prepare_run(run, dataset, Path("none"))
-    state = type("State", (), {"step": 5, "clips": 0})()
-
-    def batch(*settings: str) -> CaptionBatch:
-        config = override(prepared.config, settings)
-        return next(training.batches_of(config, dataset, tokenizer, prepared.deviation, state))
-
-    whole, hidden = batch(), batch("train.hidden_words=0.25", "train.blind_share=0.4")
-    assert whole.keys == hidden.keys
-    for detail, ids in whole.ids.items():
-        assert torch.equal(hidden.targets[detail], whole.targets[detail])  # what is to be written stays
-        changed = hidden.ids[detail] != ids
-        assert (hidden.ids[detail][changed] == END).all()
-        assert 0.1 < changed.float().mean() < 0.4
-    clips = zip(*(each.clips.values.split(list(each.clips.lengths)) for each in (whole, hidden)), strict=True)
-    seen = [bool(now.any()) for _, now in clips]
-    assert 0.2 < 1 - sum(seen) / len(seen) < 0.6
-    for seen_before, now in zip(*(b.clips.values.split(list(b.clips.lengths)) for b in (whole, hidden)), strict=True):
-        assert not now.any() or torch.equal(seen_before, now)
-
-
-def test_guidance_is_the_distance_from_what_captions_say_in_general(trained: tuple[Path, Path]) -> None:
-    model, clips = trained
-    captioner = load_captioner(model)
-    assert captioner.guidance == 0  # it never learned to write without a clip
-    network, tokenizer = captioner.network, captioner.tokenizer
-    one, other = (captioner.look(video.read(clips / f"{name}.mp4").frames, 8.0) for name in ("red-left", "green-right"))
-    # against itself nothing is left to exaggerate
-    for against in (Guidance(one, 2.0), Guidance(other, 0.0)):
-        assert beam_search(network, one, "tags", guidance=against).ids == beam_search(network, one, "tags").ids
-    # one beam is the best token at every place, by the log probabilities as they are defined
-    scale, ids = 1.5, list[int]()
-    found = beam_search(network, one, "tags", beams=1, guidance=Guidance(other, scale))
-    for chosen in (*found.ids, END):
-        x = torch.cat([network.begin("tags", 1), network.embed(torch.tensor([ids], dtype=torch.long))], dim=1)
-        here, there = (network.write(x, memory)[0][0, -1].log_softmax(-1) for memory in (one, other))
-        assert int((here + scale * (here - there)).argmax()) == chosen
-        ids.append(chosen)
-    assert tokenizer.decode(found.ids) == "red square, moving left"
 
 
 def test_a_training_goes_on_from_another_captioner(trained: tuple[Path, Path], tmp_path: Path) -> None:

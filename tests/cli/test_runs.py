@@ -198,4 +198,12 @@ def test_data_named_twice_are_refused_and_copies_are_said(data: Path, tmp_path: 
     shutil.copytree(latents, tmp_path / "copy")
     also = ("--autoencoder", str(data / "model"), "--data", str(tmp_path / "copy"))
     result = train("dit", latents, str(tmp_path / "y"), *also)
-    assert result.exit_code == 0 and "hold the same clips, which are shown that much more often" in result.stderr
+    assert result.exit_code == 0 and "4 clips are in the data more than once" in result.stderr
+    some = tmp_path / "some"  # a folder that shares a clip with another one
+    some.mkdir()
+    first = sorted((data / "clips").rglob("*.mp4"))[0]
+    shutil.copy(first, some / "renamed.mp4")
+    shutil.copytree(data / "clips", tmp_path / "clips")
+    result = train("autoencoder", tmp_path / "clips", str(tmp_path / "z"), "--data", str(some))
+    assert result.exit_code == 0, result.output
+    assert "1 clip is in the data more than once" in result.stderr and "renamed.mp4" in result.stderr

@@ -152,7 +152,7 @@ def test_the_times_of_a_story_are_those_of_the_video(generator, task):
     (text,) = captions_of(plan.settings(), "beside")["story"]
     beats = list(read_story(text.splitlines()))
     before = 0 if plan.layout.before is None else len(plan.layout.before)
-    first, second = plan.canvas.prompts
+    _, second = plan.canvas.prompts
     assert beats == [(0.0, "a ball rests"), (second.seconds + before / 8, "a ball rolls")]
     assert beats[1][0] == (0.5 if task == "extend_backward" else 3.5)
     alone = generator.plan(Request(read_prompts("a ball rests"), inputs, 32, 48, 8, 8.0))

@@ -10,19 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chronotope.caption.beams import Guidance, beam_search
+from chronotope.caption.beams import beam_search
 from chronotope.caption.captioners.captioner import Answer, NoCaptionError
-from chronotope.caption.tokens import blind, visual_tokens
+from chronotope.caption.tokens import visual_tokens
 from chronotope.config import from_dict
 from chronotope.errors import UsageError
 from chronotope.geometry import Frames, Geometry, Slice
 from chronotope.media.picture import resize
-from chronotope.models.captioner import DETAILS, LatentCaptioner, Memory, VisualTokens
+from chronotope.models.captioner import DETAILS, LatentCaptioner, Memory
 from chronotope.models.text import Tokenizer
 
 __all__ = ["BuiltIn", "Encode"]
 
-GUIDANCE = 0.5
 Encode = Callable[[Frames, Sequence[Slice]], Tensor]  # frames and how they are cut -> latents [s, c, h, w]
 
 
@@ -30,8 +29,7 @@ class BuiltIn:
     """A trained captioner; `encode` is the autoencoder whose latents it reads, and `description` its model.json.
 
     A clip is shown at the rate and at about the area of the clips that it was trained on. `power` prefers longer texts
-    where it is larger (see `beams.Found.score`). `guidance` is the scale of `beams.Guidance`; a captioner that never
-    learned how captions go without a clip (`blind_share`) has none.
+    where it is larger (see `beams.Found.score`).
     """
 
     def __init__(
@@ -43,7 +41,6 @@ class BuiltIn:
         beams: int = 4,
         power: float = 0.7,
         weights: str = "",
-        guidance: float = GUIDANCE,
     ) -> None:
         if detail not in DETAILS:
             raise UsageError(f"detail is one of {', '.join(DETAILS)}, got '{detail}'")
@@ -54,9 +51,6 @@ class BuiltIn:
         self.max_tokens = int(description["max_sample_tokens"])
         self.fps, self.area = float(description["shown"]["fps"]), int(description["shown"]["area"])
         self.detail, self.beams, self.power, self.weights = detail, beams, power, weights
-        training = description.get("training") or {}
-        knows_blind = training.get("run", {}).get("train", {}).get("blind_share", 0) > 0
-        self.guidance = guidance if knows_blind else 0.0
 
     @property
     def author(self) -> Mapping[str, Any]:
@@ -67,16 +61,11 @@ class BuiltIn:
             "detail": self.detail,
             "beams": self.beams,
             "power": self.power,
-            "guidance": self.guidance,
         }
 
     def ask(self, frames: Frames, fps: float) -> Answer:
         """Describe one clip."""
-        with torch.no_grad():
-            tokens = self.tokens(frames, fps)
-            memory = self.network.look(tokens)
-            guidance = Guidance(self.network.look(blind(tokens)), self.guidance) if self.guidance else None
-        found = beam_search(self.network, memory, self.detail, self.beams, self.power, guidance)
+        found = beam_search(self.network, self.look(frames, fps), self.detail, self.beams, self.power)
         text = self.tokenizer.decode(found.ids)
         if not found.ended:
             raise NoCaptionError(f"the caption does not end: {text[:80]}")
@@ -85,14 +74,11 @@ class BuiltIn:
     @torch.no_grad()
     def look(self, frames: Frames, fps: float) -> Memory:
         """Encode one clip, at the rate and the area that the captioner was trained at."""
-        return self.network.look(self.tokens(frames, fps))
-
-    def tokens(self, frames: Frames, fps: float) -> VisualTokens:
-        """Return what the network sees of one clip."""
         shown, rate = self._shown(frames, fps)
         slices, size = self.geometry.slices(len(shown)), (shown.shape[1], shown.shape[2])
         latents = self.encode(shown, slices)
-        return visual_tokens(latents, slices, size, rate, self.geometry, self.deviation, self.max_tokens)
+        tokens = visual_tokens(latents, slices, size, rate, self.geometry, self.deviation, self.max_tokens)
+        return self.network.look(tokens)
 
     def _shown(self, frames: Frames, fps: float) -> tuple[Frames, float]:
         """Return the frames at the rate and area of the training; a clip of a lower rate keeps its own."""

@@ -17,6 +17,7 @@ from chronotope.data.audit import audit_freshness, audit_header
 from chronotope.data.clips import check_outside
 from chronotope.data.encode import Encoded, encode_dataset
 from chronotope.data.latents import LatentDataset, fingerprint, read_index
+from chronotope.data.record import repeated_clips
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import find_model, load_autoencoder
 from chronotope.geometry import Geometry
@@ -153,11 +154,14 @@ def _say_captions(dataset: LatentDataset) -> None:
 
 def _say_changes(latents: Sequence[Path], dataset: LatentDataset) -> None:
     """Say where latents cannot be verified, and in a line a folder where they are not of the clips as they are now."""
-    same = Counter(str(header.get("manifest")) for header in dataset.about)
-    if copies := [
-        folder for folder, header in zip(latents, dataset.about, strict=True) if same[header["manifest"]] > 1
-    ]:
-        say(f"note: {' and '.join(map(str, copies))} hold the same clips, which are shown that much more often")
-    for folder, header in zip(latents, dataset.about, strict=True):
-        for found in (*audit_header(folder, header), *islice(audit_freshness(folder, header, read_index(folder)), 1)):
+    indexes = [read_index(folder) for folder in latents]
+    contents = [
+        (f"{folder}: {row['key']}", str((row.get("source") or {}).get("sha256") or "") or None)
+        for folder, rows in zip(latents, indexes, strict=True)
+        for row in rows
+    ]
+    for sentence in repeated_clips(contents):
+        say(sentence)
+    for folder, header, rows in zip(latents, dataset.about, indexes, strict=True):
+        for found in (*audit_header(folder, header), *islice(audit_freshness(folder, header, rows), 1)):
             say(f"note: {found}" if str(folder) in found.what else f"note: {folder}: {found}")
