@@ -21,8 +21,8 @@ from chronotope.models.captioner import CaptionerConfig
 from chronotope.models.dit import DiTConfig
 from chronotope.request import Defaults
 from chronotope.train.autoencoder import AutoencoderRun, AutoencoderTraining
-from chronotope.train.captioner import CaptionerRun, CaptionerTraining
 from chronotope.train.config import DiTRun, DiTTraining
+from chronotope.train.language.captioner import CaptionerRun, CaptionerTraining
 
 __all__ = ["PRESETS", "Preset", "find_preset"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chronotope.models.captioner import END, LatentCaptioner, Memory
+from chronotope.models.captioner import END, CaptionDecoder, Memory
 
 __all__ = ["Found", "beam_search", "log_likelihoods"]
 
@@ -26,7 +26,7 @@ class Found:
 
 
 @torch.no_grad()
-def beam_search(network: LatentCaptioner, memory: Memory, detail: str, beams: int = 4, power: float = 0.7) -> Found:
+def beam_search(network: CaptionDecoder, memory: Memory, detail: str, beams: int = 4, power: float = 0.7) -> Found:
     """Return the best text about the one clip in `memory`; of a text without an end the ids up to the limit.
 
     At every place the `beams` best beginnings go on (Sutskever et al. 2014, arXiv 1409.3215; the power is that of Wu
@@ -35,7 +35,7 @@ def beam_search(network: LatentCaptioner, memory: Memory, detail: str, beams: in
     beginnings: list[Found] = [Found((), 0.0, ended=False)]
     ended: list[Found] = []
     x, past = network.begin(detail, 1), None
-    for _ in range(network.config.max_text_tokens):
+    for _ in range(network.max_text_tokens):
         logits, past = network.write(x, memory, past)
         scores = torch.tensor([found.log_probability for found in beginnings])[:, None]
         scores = scores + logits[:, -1].float().log_softmax(-1)
@@ -58,7 +58,7 @@ def beam_search(network: LatentCaptioner, memory: Memory, detail: str, beams: in
 
 
 @torch.no_grad()
-def log_likelihoods(network: LatentCaptioner, memory: Memory, detail: str, ids: Tensor) -> Tensor:
+def log_likelihoods(network: CaptionDecoder, memory: Memory, detail: str, ids: Tensor) -> Tensor:
     """Return the log probability of every token of a text [l] about the one clip in `memory`, and of its end, [l+1]."""
     x = torch.cat([network.begin(detail, 1), network.embed(ids[None])], dim=1)
     logits = network.write(x, memory)[0][0].float().log_softmax(-1)

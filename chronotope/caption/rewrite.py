@@ -15,7 +15,7 @@ from chronotope.caption.scene import Scene
 from chronotope.caption.stated import lost, shown_though_absent
 from chronotope.caption.writers import Writer
 
-__all__ = ["Rewritten", "rewrite"]
+__all__ = ["Rewritten", "not_comparable", "rewrite", "scene_of", "strange_words"]
 
 MAX_TOLD = 1000  # words that a writer is told
 MAX_WORDS = 60  # of a written caption
@@ -48,15 +48,15 @@ def rewrite(prompt: str, known: Collection[str], writer: Writer, seed: int | Non
     """
     known = frozenset(known)
     found = expand(prompt, known)
-    stated = _scene(found.prompt, known)
-    if not found.foreign and (reason := _not_comparable(found, stated)):
+    stated = scene_of(found.prompt, known)
+    if not found.foreign and (reason := not_comparable(found, stated)):
         return Rewritten(found, False, reason)
     try:
         answer = caption_of(writer.write(_task(known), prompt, seed), "paragraph")
     except NoCaptionError as problem:
         return Rewritten(found, False, f"no caption was written: {problem}")
     written = expand(answer, known)
-    scene = _scene(written.prompt, known)
+    scene = scene_of(written.prompt, known)
     reason = _not_true(found, stated, written, scene, known)
     if reason:
         return Rewritten(found, False, reason)
@@ -66,16 +66,16 @@ def rewrite(prompt: str, known: Collection[str], writer: Writer, seed: int | Non
 
 def _task(known: frozenset[str]) -> str:
     examples = [expand(example, known).prompt for example in _EXAMPLES]
-    examples = [example for example in examples if not _strange(example, known)]
+    examples = [example for example in examples if not strange_words(example, known)]
     words = sorted(word for word in known if word.isalpha())[:MAX_TOLD]
     return _TASK.format(examples="\n".join(examples), words=", ".join(words), most=MAX_WORDS)
 
 
-def _scene(text: str, known: frozenset[str]) -> Scene:
+def scene_of(text: str, known: frozenset[str]) -> Scene:
     return Parser(load_lexicon(), known).parse(tokens_of(text))
 
 
-def _not_comparable(found: Expansion, stated: Scene) -> str:
+def not_comparable(found: Expansion, stated: Scene) -> str:
     """Say why nothing can tell whether a caption is true to a prompt; empty where something can."""
     if found.kept or stated.hard:
         return "the prompt denies, chooses or relates in a way that is not understood, so no caption can be compared"
@@ -87,7 +87,7 @@ def _not_comparable(found: Expansion, stated: Scene) -> str:
 
 def _not_true(found: Expansion, stated: Scene, written: Expansion, scene: Scene, known: frozenset[str]) -> str:
     """Say why a written caption is not taken; empty where it is."""
-    if strange := _strange(written.prompt, known):
+    if strange := strange_words(written.prompt, known):
         return f"the written caption has words that no caption had: {', '.join(strange)}"
     if (count := len(written.prompt.split())) > MAX_WORDS:
         return f"the written caption has {count} words, more than {MAX_WORDS}"
@@ -95,11 +95,11 @@ def _not_true(found: Expansion, stated: Scene, written: Expansion, scene: Scene,
         return f"the written caption cannot be read as one: {written.prompt[:80]}"
     if not found.foreign and (missing := lost(stated, scene)):
         return f"the written caption loses: {', '.join(missing)}"
-    if shown := shown_though_absent(_scene(found.typed, known).absent, scene):
+    if shown := shown_though_absent(scene_of(found.typed, known).absent, scene):
         return f"the written caption shows what shall not be there: {', '.join(shown)}"
     return ""
 
 
-def _strange(text: str, known: frozenset[str]) -> list[str]:
+def strange_words(text: str, known: frozenset[str]) -> list[str]:
     """Return the words of a text that the model does not know, in the order of the alphabet."""
     return sorted(set(re.findall(r"[^\W\d_]+", text.lower())) - known)

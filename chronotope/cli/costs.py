@@ -27,8 +27,8 @@ from chronotope.models.costs import (
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.train import autoencoder
 from chronotope.train.autoencoder import AutoencoderRun, reconstruct_windows
-from chronotope.train.captioner import CaptionerRun
 from chronotope.train.config import DiTRun
+from chronotope.train.language.captioner import CaptionerRun
 from chronotope.train.muon import Muon
 from chronotope.train.optimizers import make_optimizers
 

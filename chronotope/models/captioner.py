@@ -24,7 +24,7 @@ from chronotope.models.linear import Linear, silu
 from chronotope.models.rope import rotary_angles, rotate
 from chronotope.models.text import TextBlock
 
-__all__ = ["DETAILS", "END", "CaptionerConfig", "LatentCaptioner", "Memory", "VisualTokens"]
+__all__ = ["DETAILS", "END", "CaptionDecoder", "CaptionerConfig", "LatentCaptioner", "Memory", "VisualTokens"]
 
 DETAILS = ("tags", "sentence", "paragraph")  # the levels of detail that it can be asked for
 END = 0  # the id that opens a text for the tokenizer, and ends one here
@@ -146,25 +146,20 @@ class CaptionBlock(nn.Module):
         return torch.cat(outputs)
 
 
-class LatentCaptioner(nn.Module):
-    """Encoder of clips and decoder of their captions."""
+class CaptionDecoder(nn.Module):
+    """Writes texts token by token about what an encoder saw: the half that every network that writes captions has."""
 
-    def __init__(self, config: CaptionerConfig) -> None:
-        super().__init__()
-        self.config = config
-        width = config.width
-        self.patch_in = Linear(config.token_size, width)
-        self.position_in = Linear(3, width, bias=False)
-        self.still = nn.Parameter(torch.zeros(width))
-        self.blocks = nn.ModuleList(TextBlock(width, config.head_dim) for _ in range(config.depth))
+    def add_decoder(self, vocabulary_size: int, width: int, depth: int, head_dim: int, max_text_tokens: int) -> None:
+        """Make the modules, after those of the encoder, and draw all weights."""
+        self.head_dim, self.max_text_tokens = head_dim, max_text_tokens
         self.openings = nn.Embedding(len(DETAILS), width)
-        self.embedding = nn.Embedding(config.vocabulary_size, width)
-        self.text_blocks = nn.ModuleList(CaptionBlock(width, config.head_dim) for _ in range(config.text_depth))
-        self.token_out = Linear(width, config.vocabulary_size)
-        self.initialise()
+        self.embedding = nn.Embedding(vocabulary_size, width)
+        self.text_blocks = nn.ModuleList(CaptionBlock(width, head_dim) for _ in range(depth))
+        self.token_out = Linear(width, vocabulary_size)
+        self._initialise()
 
     @torch.no_grad()
-    def initialise(self) -> None:
+    def _initialise(self) -> None:
         """Draw matrices with deviation 1/sqrt(inputs); zero all outputs, which makes blocks the identity."""
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
@@ -172,17 +167,13 @@ class LatentCaptioner(nn.Module):
                 nn.init.normal_(module.weight, std=0.0 if out else module.in_features**-0.5)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for embedding in (self.openings, self.embedding):
-            nn.init.normal_(embedding.weight)
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight)
 
-    def look(self, clips: VisualTokens) -> Memory:
-        """Encode clips; the result serves all texts about them."""
-        angles = rotary_angles(clips.positions, self.config.head_dim)
-        segments = Segments(clips.lengths)
-        x = self.patch_in(clips.values) + self.position_in(clips.positions) + clips.still[:, None] * self.still
-        for block in self.blocks:
-            x = block(x, angles, segments)
-        seen = _normed(x)
+    def remember(self, seen: Float[Tensor, "v d"], angles: tuple[Tensor, Tensor], segments: Segments) -> Memory:
+        """Return what all blocks need of the encoder's output, whose tokens have these angles."""
+        seen = _normed(seen)
         keys_values = []
         for block in self.text_blocks:
             assert isinstance(block, CaptionBlock)
@@ -203,23 +194,52 @@ class LatentCaptioner(nn.Module):
         """Return the logits of the token after each input, and what the next call needs as its `past`."""
         start = 0 if past is None else past[0][0].shape[1]
         places = torch.arange(start, start + x.shape[1], device=x.device, dtype=torch.float32)
-        angles = rotary_angles(F.pad(places[:, None], (0, 2)), self.config.head_dim)
+        angles = rotary_angles(F.pad(places[:, None], (0, 2)), self.head_dim)
         kept = []
         for number, block in enumerate(self.text_blocks):
             x, now = block(x, angles, memory.keys_values[number], memory.segments, past[number] if past else None)
             kept.append(now)
         return self.token_out(_normed(x)), tuple(kept)
 
-    def forward(
-        self, clips: VisualTokens, texts: Mapping[str, Int[Tensor, "clips _"]]
+    def teach(
+        self, memory: Memory, texts: Mapping[str, Int[Tensor, "clips _"]]
     ) -> dict[str, Float[Tensor, "clips _ vocabulary"]]:
-        """Return, by level of detail, the logits of every token of the clips' texts, and of the one after the last."""
-        memory = self.look(clips)
+        """Return, by level of detail, the logits of every token of the texts, and of the one after the last."""
         logits = {}
         for detail, ids in texts.items():
             x = torch.cat([self.begin(detail, len(ids)), self.embed(ids)], dim=1)
             logits[detail] = self.write(x, memory)[0]
         return logits
+
+
+class LatentCaptioner(CaptionDecoder):
+    """Encoder of clips and decoder of their captions."""
+
+    def __init__(self, config: CaptionerConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.patch_in = Linear(config.token_size, width)
+        self.position_in = Linear(3, width, bias=False)
+        self.still = nn.Parameter(torch.zeros(width))
+        self.blocks = nn.ModuleList(TextBlock(width, config.head_dim) for _ in range(config.depth))
+        sizes = (config.text_depth, config.head_dim, config.max_text_tokens)
+        self.add_decoder(config.vocabulary_size, width, *sizes)
+
+    def look(self, clips: VisualTokens) -> Memory:
+        """Encode clips; the result serves all texts about them."""
+        angles = rotary_angles(clips.positions, self.config.head_dim)
+        segments = Segments(clips.lengths)
+        x = self.patch_in(clips.values) + self.position_in(clips.positions) + clips.still[:, None] * self.still
+        for block in self.blocks:
+            x = block(x, angles, segments)
+        return self.remember(x, angles, segments)
+
+    def forward(
+        self, clips: VisualTokens, texts: Mapping[str, Int[Tensor, "clips _"]]
+    ) -> dict[str, Float[Tensor, "clips _ vocabulary"]]:
+        """Return, by level of detail, the logits of every token of the clips' texts, and of the one after the last."""
+        return self.teach(self.look(clips), texts)
 
 
 def _normed(x: Tensor) -> Tensor:

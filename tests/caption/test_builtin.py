@@ -22,10 +22,10 @@ from chronotope.errors import UsageError
 from chronotope.media import video
 from chronotope.models.captioner import END, CaptionerConfig
 from chronotope.models.text import Tokenizer, learn_vocabulary
-from chronotope.train import captioner as training
-from chronotope.train.captioner import CaptionerRun, CaptionerTraining, shown_at, train_captioner
-from chronotope.train.texts import IGNORED, detail_of
-from chronotope.train.texts import _padded as texts_padded
+from chronotope.train.language import captioner as training
+from chronotope.train.language.captioner import CaptionerRun, CaptionerTraining, shown_at, train_captioner
+from chronotope.train.language.texts import IGNORED, detail_of
+from chronotope.train.language.texts import padded as texts_padded
 from tests.cli.models import answer, refused, run, save_clips, save_run
 
 SETTINGS = (

@@ -24,7 +24,7 @@ from chronotope.manifest import identify
 from chronotope.media import video
 from chronotope.models.captioner import Memory
 from chronotope.storage import read_json
-from chronotope.train.texts import detail_of
+from chronotope.train.language.texts import detail_of
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.facts import Fact
 from chronotope.worlds.world import World

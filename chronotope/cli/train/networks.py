@@ -29,10 +29,10 @@ from chronotope.parallel import join_ranks
 from chronotope.presets import Preset, find_preset
 from chronotope.prompt import MAX_PROMPT_BYTES
 from chronotope.train.autoencoder import AutoencoderRun, is_frozen, train_autoencoder
-from chronotope.train.captioner import CaptionerRun, check_sizes, train_captioner
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import Sampler, check_compatible, train_dit
 from chronotope.train.fit import check_latents
+from chronotope.train.language.captioner import CaptionerRun, check_sizes, train_captioner
 
 __all__ = [
     "autoencoder_config",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,11 +24,12 @@ from chronotope.models.captioner import DETAILS, CaptionerConfig, LatentCaptione
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.train.batches import plan_batches, text_notes
 from chronotope.train.fit import check_autoencoder, check_latents, check_model
+from chronotope.train.language.loop import take_steps
+from chronotope.train.language.texts import IGNORED, CaptionBatch, caption_batch, detail_of
 from chronotope.train.log import TrainingLog, write_toml
-from chronotope.train.optimizers import learning_rate_factor, make_optimizers
+from chronotope.train.optimizers import make_optimizers
 from chronotope.train.same_run import check_same_run
 from chronotope.train.state import Precision, TrainState, autocast, check_rates
-from chronotope.train.texts import IGNORED, CaptionBatch, caption_batch, detail_of
 
 __all__ = ["CaptionerRun", "CaptionerTraining", "train_captioner"]
 
@@ -210,42 +210,18 @@ def train_captioner(
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
     notes += text_notes(dataset, tokenizer, config.model.max_text_tokens)
     batches = batches_of(config, dataset, tokenizer, run.deviation, state)
+
+    def loss_of(batch: CaptionBatch) -> Tensor:
+        batch = batch.to(device)
+        with autocast(device, train.precision):
+            logits = model(batch.clips, batch.ids)
+        return caption_loss(logits, batch.targets)
+
     with TrainingLog(out, "captioner", train.steps, state.step, quiet) as log:
         for note in notes:
             log.say(note)
         log.say(f"{len(dataset)} clips, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
-        stop = False
-        while state.step < train.steps and not stop:
-            # one step; all random numbers depend on (seed, step)
-            started = time.perf_counter()
-            factor = learning_rate_factor(train, state.step)
-            batch = next(batches).to(device)
-            with autocast(device, train.precision):
-                logits = model(batch.clips, batch.ids)
-            loss = caption_loss(logits, batch.targets)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if state.optimizer_step(loss, factor, train.clip_norm, train.precision):
-                state.update_average(train.average_decay)
-            else:
-                log.skip(state.step, float(loss), sorted(set(batch.keys)))
-                state.check_skipped()
-            state.clips += len(batch.keys)
-            state.tokens += len(batch.clips.values)
-            state.seconds += time.perf_counter() - started
-            stop = stopping()
-
-            # log and save
-            log.advance(state.step)
-            last = state.step == train.steps
-            if state.step % train.log_every == 0 or last:
-                state.numbers = {
-                    **state.mean_loss(),
-                    "clips/s": state.clips / state.seconds,
-                    "seconds": state.seconds,
-                }
-                log.write(state.step, state.numbers)
-            if state.step % train.save_every == 0 or last or stop:
-                state.save(out, {**description, "settings": to_dict(asked)})
+        take_steps(state, train, log, batches, loss_of, out, {**description, "settings": to_dict(asked)}, stopping)
 
     trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, **state.numbers}
     if state.step == train.steps:

@@ -20,7 +20,7 @@ from chronotope.models.captioner import DETAILS, END, VisualTokens
 from chronotope.models.text import Tokenizer
 from chronotope.train.batches import BatchPlan
 
-__all__ = ["CaptionBatch", "caption_batch", "detail_of"]
+__all__ = ["CaptionBatch", "caption_batch", "detail_of", "padded"]
 
 IGNORED = -100  # the target of a place without loss
 
@@ -36,6 +36,10 @@ class CaptionBatch:
     ids: dict[str, Int[Tensor, "clips _"]]
     targets: dict[str, Int[Tensor, "clips _"]]
     keys: tuple[str, ...]
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.clips.values)
 
     def to(self, device: torch.device) -> CaptionBatch:
         """Copy the batch to a device."""
@@ -83,12 +87,12 @@ def caption_batch(
         torch.cat([clip.positions for clip in clips]),
         tuple(clip.lengths[0] for clip in clips),
     )
-    padded = {detail: _padded(found, max_ids - 1) for detail, found in texts.items()}
+    padded = {detail: padded(found, max_ids - 1) for detail, found in texts.items()}
     ids, targets = ({detail: pair[part] for detail, pair in padded.items()} for part in (0, 1))
     return CaptionBatch(together, ids, targets, tuple(keys))
 
 
-def _padded(texts: Sequence[list[int] | None], most: int) -> tuple[Tensor, Tensor]:
+def padded(texts: Sequence[list[int] | None], most: int) -> tuple[Tensor, Tensor]:
     """Return ids [texts, l] and targets [texts, l + 1], of texts of which at most `most` ids are read."""
     longest = min(most, max((len(ids) for ids in texts if ids), default=0))
     ids, targets = torch.zeros(len(texts), longest, dtype=torch.long), torch.full((len(texts), longest + 1), IGNORED)

@@ -1,0 +1,1 @@
+"""Trainings that end in text: the captioner, and the expander of prompts."""
