@@ -25,7 +25,6 @@ from chronotope.storage import atomic_file, file_sha256, free_space_for, json_te
 
 __all__ = [
     "MEND",
-    "PARTS",
     "NotFiniteError",
     "checkpoints",
     "copy_model",
@@ -43,7 +42,6 @@ __all__ = [
     "weights_hash",
 ]
 
-PARTS = ("autoencoder", "dit", "captioner")  # the networks of a run, by the names of their folders
 MODEL_FILES = ("model.safetensors",)  # that the checksums in model.json cover
 STATE_FILES = ("state.safetensors", "model.json", "model.safetensors")  # that those in state.json cover
 # Fields of model.json that do not change what the model computes.

@@ -19,17 +19,19 @@ from chronotope.errors import UsageError, suggest
 from chronotope.models.autoencoder import AutoencoderConfig
 from chronotope.models.captioner import CaptionerConfig
 from chronotope.models.dit import DiTConfig
+from chronotope.models.expander import ExpanderConfig
 from chronotope.request import Defaults
 from chronotope.train.autoencoder import AutoencoderRun, AutoencoderTraining
 from chronotope.train.config import DiTRun, DiTTraining
 from chronotope.train.language.captioner import CaptionerRun, CaptionerTraining
+from chronotope.train.language.expander import ExpanderRun, ExpanderTraining
 
 __all__ = ["PRESETS", "Preset", "find_preset"]
 
 
 @dataclass(frozen=True)
 class Preset:
-    """The training runs of an autoencoder, its transformer and its captioner, and a line about them.
+    """The training runs of an autoencoder, its transformer, its captioner and its expander, and a line about them.
 
     A preset that is `shape_only` can be counted with --dry-run; training it is not supported yet.
     """
@@ -37,6 +39,7 @@ class Preset:
     autoencoder: AutoencoderRun
     dit: DiTRun
     captioner: CaptionerRun
+    expander: ExpanderRun
     about: str
     shape_only: bool
 
@@ -59,6 +62,7 @@ class _Row:
     fps: float
     about: str
     captioner: tuple[int, int, int, int] = (192, 3, 4, 3000)  # width, blocks of encoder and decoder, steps
+    expander: tuple[int, int, int] = (128, 2, 1000)  # width, blocks of encoder and of decoder, steps
     ae_rates: tuple[float, float] = (0.006, 2e-4)
     rates: tuple[float, float] = (0.01, 1e-3)
     shape_only: bool = False
@@ -69,16 +73,16 @@ _ROWS = {
     #              autoencoder                              transformer
     #              widths     steps    frozen   pixels      width depth head steps    tokens     size, frames, fps
     "tiny":  _Row((48, 96),   900,     600,     100_000,    128,  4,    64,  900,     2_500,     (64, 64), 17, 8.0,
-                  "two CPU cores, 15 minutes: coloured shapes that move", (128, 2, 2, 1200),
+                  "two CPU cores, 15 minutes: coloured shapes that move", (128, 2, 2, 1200), (128, 2, 1000),
                   (0.02, 5e-4), (0.02, 2e-3)),
     "small": _Row((128, 256), 3000,    2500,    400_000,    192,  8,    64,  12_500,  3_800,     (96, 64), 17, 8.0,
                   "two CPU cores, five to six hours: shapes and a dozen nouns; the weights inside the package"),
     "base":  _Row((192, 384), 200_000, 150_000, 8_000_000,  1024, 24,   128, 400_000, 500_000,   (512, 288), 97, 24.0,
                   "shape only, its transformer cannot be trained yet: a size for eight GPUs", (512, 8, 8, 100_000),
-                  shape_only=True),
+                  (256, 4, 10_000), shape_only=True),
     "large": _Row((256, 512), 400_000, 300_000, 16_000_000, 3072, 40,   128, 600_000, 8_000_000, (1280, 720), 121, 24.0,
                   "shape only, its transformer cannot be trained yet: a size for a cluster", (1024, 12, 12, 200_000),
-                  shape_only=True),
+                  (512, 6, 50_000), shape_only=True),
 }
 # fmt: on
 
@@ -102,7 +106,11 @@ def _preset(row: _Row) -> Preset:
     captioner = CaptionerRun(
         model=CaptionerConfig(width=width, depth=depth, text_depth=text_depth), train=CaptionerTraining(steps=steps)
     )
-    return Preset(autoencoder, dit, captioner, row.about, row.shape_only)
+    width, depth, steps = row.expander
+    expander = ExpanderRun(
+        model=ExpanderConfig(width=width, depth=depth, text_depth=depth), train=ExpanderTraining(steps=steps)
+    )
+    return Preset(autoencoder, dit, captioner, expander, row.about, row.shape_only)
 
 
 PRESETS: dict[str, Preset] = {name: _preset(row) for name, row in _ROWS.items()}

@@ -27,6 +27,7 @@ from chronotope.errors import FileProblem, UsageError
 __all__ = [
     "LOCK",
     "MAX_NAME_BYTES",
+    "PARTS",
     "atomic_file",
     "check_regular",
     "file_sha256",
@@ -45,6 +46,8 @@ __all__ = [
     "write_folder",
     "write_json",
 ]
+
+PARTS = ("autoencoder", "dit", "captioner", "expander")  # the networks of a run, by the names of their folders
 
 LOCK = ".lock"  # the name of a folder's lock file; the lock file of an output file ends in it
 MAX_NAME_BYTES = 255  # of a file name, on all common file systems

@@ -1,4 +1,4 @@
-"""Beam search: the texts that a captioner finds most likely, each with its likelihood."""
+"""Beam search and sampling: texts of a network that writes, each with its likelihood."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from chronotope.models.captioner import END, CaptionDecoder, Memory
 
-__all__ = ["Found", "beam_search", "log_likelihoods"]
+__all__ = ["Found", "beam_search", "log_likelihoods", "sample"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,25 @@ def beam_search(network: CaptionDecoder, memory: Memory, detail: str, beams: int
         past = tuple((k[rows], v[rows]) for k, v in past)
         x = network.embed(torch.tensor([[found.ids[-1]] for found in beginnings]))
     return max(ended or beginnings, key=lambda found: found.score(power))
+
+
+@torch.no_grad()
+def sample(
+    network: CaptionDecoder, memory: Memory, detail: str, temperature: float, generator: torch.Generator
+) -> Found:
+    """Return a text about what is in `memory`, drawn token by token; colder is nearer to the likeliest one."""
+    ids: list[int] = []
+    total, x, past = 0.0, network.begin(detail, 1), None
+    for _ in range(network.max_text_tokens):
+        logits, past = network.write(x, memory, past)
+        likelihoods = logits[0, -1].float().log_softmax(-1)
+        token = int(torch.multinomial((likelihoods / temperature).softmax(-1), 1, generator=generator))
+        total += float(likelihoods[token])
+        if token == END:
+            return Found(tuple(ids), total)
+        ids.append(token)
+        x = network.embed(torch.tensor([[token]]))
+    return Found(tuple(ids), total, ended=False)
 
 
 @torch.no_grad()

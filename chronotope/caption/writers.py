@@ -29,7 +29,7 @@ def find_writer(name: str) -> Writer:
         return _Endpoint(Chat(name))
     if name.startswith("hf:"):
         return LanguageModel(name.removeprefix("hf:"))
-    raise UsageError(f"a writer is builtin, hf:NAME_OR_FOLDER or http://localhost:8000/v1#MODEL, got '{name}'")
+    raise UsageError(f"a language model is hf:NAME_OR_FOLDER or http://localhost:8000/v1#MODEL, got '{name}'")
 
 
 class _Endpoint:

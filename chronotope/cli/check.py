@@ -11,6 +11,7 @@ from typing import Any
 from chronotope import checkpoint
 from chronotope.cli.analysis import folder_of_videos
 from chronotope.cli.language.captioners import load_captioner
+from chronotope.cli.language.expanders import load_expander
 from chronotope.cli.terminal import echo, progress, say, visible
 from chronotope.data.audit import Finding, audit_dataset, audit_latents
 from chronotope.data.latents import fingerprint, read_header
@@ -24,7 +25,7 @@ from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
 from chronotope.jsonl import read_jsonl
 from chronotope.media import video
 from chronotope.sealed import unsealed
-from chronotope.storage import file_sha256
+from chronotope.storage import PARTS, file_sha256
 from chronotope.train.same_run import strange_checkpoints
 
 __all__ = ["check", "refuse_other_videos", "say_problems_of_report"]
@@ -83,7 +84,7 @@ def find_problems(path: Path) -> tuple[str, list[Finding]]:
             return "evaluation without a report yet", list(_audit_ledger(folder))
         if is_export(folder):
             return "export for another benchmark", list(_audit_export(folder))
-        if any((folder / name).is_dir() for name in checkpoint.PARTS):
+        if any((folder / name).is_dir() for name in PARTS):
             return "run", list(_audit_run(folder))
         if any((folder / name).exists() for name in ("model.json", "config.toml", "checkpoints")):
             return "model", list(_audit_part(folder))
@@ -175,7 +176,7 @@ def _audit_export(folder: Path) -> Iterator[Finding]:
 
 def _audit_run(folder: Path) -> Iterator[Finding]:
     """Check the parts of a run on their own, then whether they fit together and to the latents."""
-    parts = [folder / name for name in checkpoint.PARTS if (folder / name).is_dir()]
+    parts = [folder / name for name in PARTS if (folder / name).is_dir()]
     found = [finding for part in parts for finding in _audit_part(part)]
     yield from found
     if folder / "autoencoder" not in parts and (folder / "dit" / "model.json").is_file():
@@ -187,11 +188,12 @@ def _audit_run(folder: Path) -> Iterator[Finding]:
             Generator.load(folder)
         except ChronotopeError as problem:
             yield Finding(str(problem))
-    if whole and folder / "captioner" in parts:
-        try:
-            load_captioner(folder)
-        except ChronotopeError as problem:
-            yield Finding(str(problem))
+    for name, load in (("captioner", load_captioner), ("expander", load_expander)):
+        if whole and folder / name in parts:
+            try:
+                load(folder)
+            except ChronotopeError as problem:
+                yield Finding(str(problem))
     yield from _audit_encodings(folder)
     for latents in sorted(folder.glob("latents/*/latents.json")):
         yield from audit_latents(latents.parent)

@@ -20,21 +20,26 @@ from chronotope.models.costs import (
     count_parameters,
     dit_activations,
     dit_flops,
+    expander_activations,
+    expander_flops,
     kept_bytes,
     text_flops,
     velocity_flops,
 )
 from chronotope.models.dit import DiT, DiTConfig
+from chronotope.models.expander import PromptExpander
 from chronotope.train import autoencoder
 from chronotope.train.autoencoder import AutoencoderRun, reconstruct_windows
 from chronotope.train.config import DiTRun
 from chronotope.train.language.captioner import CaptionerRun
+from chronotope.train.language.expander import ExpanderRun
 from chronotope.train.muon import Muon
 from chronotope.train.optimizers import make_optimizers
 
 __all__ = ["autoencoder_costs", "check_memory", "dit_costs", "memory_problem", "sampling_costs"]
 
 TEXT_TOKENS = 32  # of a typical caption
+SHORT_TOKENS = 16  # of a typical sentence
 CLIP_TOKENS = 100  # of a typical clip that the captioner sees
 BYTES_PER_PARAMETER = 12  # the weight, its gradient and its running average, in single precision
 MUON_BYTES, ADAM_BYTES = 4, 8  # a parameter: the momentum; both moments
@@ -86,6 +91,22 @@ def captioner_costs(run: CaptionerRun) -> dict[str, Any]:
         "flops_per_step": flops,
         "flops_in_all": flops * train.steps,
         "memory": _memory(parameters, optimizers, activations),
+    }
+
+
+def expander_costs(run: ExpanderRun) -> dict[str, Any]:
+    """Count one training step of the expander, on pairs of a typical sentence and a typical descriptive caption."""
+    train, model, pairs = run.train, run.model, run.train.batch_pairs
+    with torch.device("meta"):
+        optimizers = make_optimizers(PromptExpander(model), train)
+    flops = BACKWARD * pairs * expander_flops(model, SHORT_TOKENS, TEXT_TOKENS)
+    parameters = count_parameters(model)
+    return {
+        "parameters": parameters,
+        "samples_per_step": pairs,
+        "flops_per_step": flops,
+        "flops_in_all": flops * train.steps,
+        "memory": _memory(parameters, optimizers, pairs * expander_activations(model, SHORT_TOKENS, TEXT_TOKENS)),
     }
 
 

@@ -24,7 +24,7 @@ from chronotope.generate.pipeline import PICKLES, WEIGHTS
 from chronotope.geometry import Geometry
 from chronotope.jsonl import read_jsonl
 from chronotope.media import video
-from chronotope.storage import read_json
+from chronotope.storage import PARTS, read_json
 
 __all__ = ["describe"]
 
@@ -64,7 +64,7 @@ def _folder(folder: Path) -> dict[str, Any]:
         return _model(folder)
     if (folder / "config.toml").is_file() or (folder / "checkpoints").is_dir():
         return {"kind": "training without a result yet", "path": str(folder), **_progress(folder)}
-    parts = [folder / name for name in checkpoint.PARTS if (folder / name).is_dir()]
+    parts = [folder / name for name in PARTS if (folder / name).is_dir()]
     if parts:
         return _run(folder, parts)
     if (folder / "report.json").is_file() and (folder / "index.html").is_file():

@@ -21,7 +21,7 @@ import click
 from chronotope.config import MOST
 from chronotope.errors import ChronotopeError, FileProblem, UsageError, suggest, visible
 from chronotope.progress import Progress
-from chronotope.storage import read_json
+from chronotope.storage import PARTS, read_json
 
 __all__ = [
     "FILE",
@@ -91,7 +91,7 @@ def facts_text(facts: dict[str, Any]) -> str:
 
 def _for_users(run: dict[str, Any]) -> dict[str, Any]:
     """Of a run that holds a finished model: what the model makes and knows, and its training where that goes on."""
-    parts = {name: run[name] for name in ("autoencoder", "dit", "captioner") if name in run}
+    parts = {name: run[name] for name in PARTS if name in run}
     sizes = [f"{name} {part['parameters'] / 1e6:.1f} M" for name, part in parts.items() if "parameters" in part]
     shown = {"model": run["path"], **run["summary"], "parameters": ", ".join(sizes)}
     for name, part in parts.items():

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from chronotope import __version__, checkpoint
+from chronotope import __version__
 from chronotope.cli.costs import sampling_costs
 from chronotope.cli.inputs import Options
 from chronotope.cli.interrupt import Stop, StoppedError, stoppable
@@ -35,7 +35,7 @@ from chronotope.models.costs import SampleSize
 from chronotope.progress import Progress
 from chronotope.prompt import Prompt
 from chronotope.sealed import unsealed
-from chronotope.storage import locked_output, remove_partials
+from chronotope.storage import PARTS, locked_output, remove_partials
 
 __all__ = [
     "describe_plan",
@@ -60,7 +60,7 @@ def device() -> torch.device:
 def say_unsealed(*folders: Path) -> None:
     """Say in a note for each model.json of a model, or of its parts, that it has no seal."""
     for folder in folders:
-        paths = (folder / part / "model.json" for part in ("", *checkpoint.PARTS))
+        paths = (folder / part / "model.json" for part in ("", *PARTS))
         for sentence in unsealed(*(path for path in paths if path.is_file())):
             say(f"note: {sentence}")
 

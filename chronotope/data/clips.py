@@ -17,7 +17,7 @@ from typing import Any
 from chronotope.data.captions import caption_names
 from chronotope.errors import FileProblem, UsageError
 from chronotope.sealed import check_seal
-from chronotope.storage import read_json
+from chronotope.storage import PARTS, read_json
 from chronotope.worlds.write import LOST
 
 __all__ = [
@@ -48,7 +48,7 @@ _OUR_TABLES = tuple(
 _OURS = ("dataset.json", "latents.json", "model.json", "report.json")
 # Files of folders that this program fills with something else.
 _NO_CLIPS = {"latents.json": "latents", "model.json": "a model"} | {
-    f"{part}/{name}": "a run" for part in ("autoencoder", "dit", "captioner") for name in ("model.json", "log.jsonl")
+    f"{part}/{name}": "a run" for part in PARTS for name in ("model.json", "log.jsonl")
 }
 _UNFINISHED = re.compile(r"\.part$|\.(crdownload|download|tmp)$", re.IGNORECASE)
 

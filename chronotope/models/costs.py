@@ -18,6 +18,7 @@ from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.captioner import CaptionerConfig, LatentCaptioner
 from chronotope.models.dit import NUM_SIGNALS, PIECE, DiT, DiTConfig
+from chronotope.models.expander import ExpanderConfig, PromptExpander
 
 __all__ = [
     "SampleSize",
@@ -28,6 +29,8 @@ __all__ = [
     "decoding_bytes",
     "dit_activations",
     "dit_flops",
+    "expander_activations",
+    "expander_flops",
     "forward_bytes",
     "kept_bytes",
     "sampling_bytes",
@@ -50,16 +53,18 @@ class SampleSize:
     slices: int
 
 
-def count_parameters(config: DiTConfig | AutoencoderConfig | CaptionerConfig) -> int:
+def count_parameters(config: DiTConfig | AutoencoderConfig | CaptionerConfig | ExpanderConfig) -> int:
     """Count the trainable numbers of a model, built on the meta device, which takes no memory."""
     with torch.device("meta"):
         model = _network(config)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _network(config: DiTConfig | AutoencoderConfig | CaptionerConfig) -> nn.Module:
+def _network(config: DiTConfig | AutoencoderConfig | CaptionerConfig | ExpanderConfig) -> nn.Module:
     if isinstance(config, CaptionerConfig):
         return LatentCaptioner(config)
+    if isinstance(config, ExpanderConfig):
+        return PromptExpander(config)
     return DiT(config) if isinstance(config, DiTConfig) else Autoencoder(config)
 
 
@@ -93,11 +98,20 @@ def velocity_flops(config: DiTConfig, size: SampleSize, negative_tokens: int | N
 
 def captioner_flops(config: CaptionerConfig, visual: int, text: int) -> int:
     """FLOPs of one forward pass of the captioner over a clip of `visual` tokens and one text of `text` tokens."""
+    return _writing_flops(config, visual, text) + 2 * config.width * (config.token_size + 3) * visual
+
+
+def expander_flops(config: ExpanderConfig, short: int, text: int) -> int:
+    """FLOPs of one forward pass of the expander over a pair of texts of `short` and of `text` tokens."""
+    return _writing_flops(config, short, text)
+
+
+def _writing_flops(config: CaptionerConfig | ExpanderConfig, seen: int, text: int) -> int:
+    """FLOPs of an encoder of `seen` tokens and the decoder of one text about them, with its logits."""
     width = config.width
-    encoder = config.depth * (20 * width**2 * visual + 4 * width * visual**2)
-    decoder = config.text_depth * (24 * width**2 * text + 4 * width**2 * visual + 4 * width * text * (text + visual))
-    ends = 2 * width * ((config.token_size + 3) * visual + config.vocabulary_size * text)
-    return encoder + decoder + ends
+    encoder = config.depth * (20 * width**2 * seen + 4 * width * seen**2)
+    decoder = config.text_depth * (24 * width**2 * text + 4 * width**2 * seen + 4 * width * text * (text + seen))
+    return encoder + decoder + 2 * width * config.vocabulary_size * text
 
 
 def autoencoder_flops(config: AutoencoderConfig) -> tuple[float, float]:
@@ -127,11 +141,19 @@ def dit_activations(config: DiTConfig, size: SampleSize) -> int:
 
 def captioner_activations(config: CaptionerConfig, visual: int, texts: int, text: int) -> int:
     """Bytes that the captioner keeps for the backward pass for one clip with `texts` texts, within a few percent."""
+    return _writing_activations(config, visual, texts * text) + visual * 12 * config.token_size
+
+
+def expander_activations(config: ExpanderConfig, short: int, text: int) -> int:
+    """Bytes that the expander keeps for the backward pass for one pair of texts, within a few percent."""
+    return _writing_activations(config, short, text)
+
+
+def _writing_activations(config: CaptionerConfig | ExpanderConfig, seen: int, text: int) -> int:
     width = config.width
-    encoder = config.depth * visual * 74 * width
-    decoder = config.text_depth * (texts * text * 98 * width + visual * 14 * width)
-    ends = texts * text * (2 * width + 4 * config.vocabulary_size) + visual * 12 * config.token_size
-    return encoder + decoder + ends
+    encoder = config.depth * seen * 74 * width
+    decoder = config.text_depth * (text * 98 * width + seen * 14 * width)
+    return encoder + decoder + text * (2 * width + 4 * config.vocabulary_size)
 
 
 def kept_bytes(model: nn.Module, forward: Callable[[], Any]) -> int:

@@ -21,6 +21,7 @@ __all__ = ["caption", "expand", "review", "score_captions"]
     chronotope expand "kitten strolls by the shore"
     chronotope expand "two bunnies hop across a feild, no fox" --why
     chronotope expand "a crimson sphere bounces" --model runs/mine --json
+    chronotope expand "a fox walks left" --with small --seed 3
     chronotope expand "a lonely penguin" --with http://localhost:8000/v1#my-model --seed 3
     """,
 )
@@ -32,11 +33,17 @@ __all__ = ["caption", "expand", "review", "score_captions"]
     default="builtin",
     show_default=True,
     metavar="NAME",
-    help="Who writes. builtin: a table and rules, which add nothing. http://localhost:8000/v1#MODEL: an "
+    help="Who writes. builtin: a table and rules, which add nothing. small, or the DIR of a model: its expander (see "
+    "`chronotope train expander`). http://localhost:8000/v1#MODEL: an "
     "OpenAI-compatible endpoint; its key is read from CHRONOTOPE_API_KEY. hf:NAME or hf:FOLDER: a language model of "
     "transformers.",
 )
-@option("--seed", type=SEEDS, metavar="N", help="Let the language model vary its words; the same N gives the same.")
+@option(
+    "--seed",
+    type=SEEDS,
+    metavar="N",
+    help="Let the expander or the language model vary its words; the same N gives the same.",
+)
 @option("--why", is_flag=True, help="Say what became of every word.")
 @JSON
 def expand(prompt: str, model: str, writer: str, seed: int | None, why: bool, as_json: bool) -> None:
@@ -44,9 +51,8 @@ def expand(prompt: str, model: str, writer: str, seed: int | None, why: bool, as
 
     `generate` does the same, by the table and the rules. A word is written as the word of captions that means the same;
     what is only alike is suggested and never put in its place; what shall not be there becomes the negative prompt. A
-    caption passes through unchanged. A language model (--with) is told what the video model knows, and may add what the
-    prompt leaves open; what it writes is taken only where every fact of the prompt is in it, and where the prompt can
-    be compared at all.
+    caption passes through unchanged. An expander or a language model (--with) may add what the prompt leaves open; what
+    it writes is taken only where every fact of the prompt is in it, and where the prompt can be compared at all.
     """
     from chronotope.cli.language.expand import expand_with
     from chronotope.generate.pipeline import find_model

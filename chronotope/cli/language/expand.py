@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chronotope.caption.expand import Expansion, expand
 from chronotope.data.record import TrainingRecord, read_record
 from chronotope.prompt import Prompt, read_prompts
 from chronotope.storage import read_json
+
+if TYPE_CHECKING:
+    from chronotope.caption.rewrite import Rewritten
 
 __all__ = ["Expanded", "expand_prompts", "expand_with", "words_of_model"]
 
@@ -44,27 +48,49 @@ def _record_of_worlds(folder: Path) -> TrainingRecord | None:
 def expand_with(
     prompt: str, folder: Path, writer: str = BUILTIN, seed: int | None = None
 ) -> tuple[Expansion | None, str, list[str]]:
-    """Write a prompt for the model in `folder` by the table and rules, or by the language model of this name.
+    """Write a prompt for the model in `folder` by the table and rules, or by the writer of this name.
 
-    Returns the expansion, None for a model whose words are not known, who wrote it, and what there is to say of it.
+    That is a trained expander, by the folder of its model, or a language model. Returns the expansion, None for a model
+    whose words are not known, who wrote it, and what there is to say of it.
     """
     read_prompts(prompt)  # refuses what `generate` refuses: an empty prompt, and one that is too long
-    if writer != BUILTIN:
-        from chronotope.caption.rewrite import rewrite
-        from chronotope.caption.writers import find_writer
-
-        asked = find_writer(writer)
+    write = None if writer == BUILTIN else _writing(writer, seed)
     record = _record_of_worlds(folder)
     if record is None:
         told = f"{folder.name} was not taught by captions of the worlds alone, so prompts are told as they are typed"
         return None, "", [told if writer == BUILTIN else f"{told}; --with is not used"]
-    known = frozenset(record.words)
-    if writer == BUILTIN:
+    if write is None:
         ignored = ["--seed is not used: the table and the rules write the same for every seed"]
-        return expand(prompt, known), BUILTIN, ignored if seed is not None else []
-    found = rewrite(prompt, known, asked, seed)
+        return expand(prompt, frozenset(record.words)), BUILTIN, ignored if seed is not None else []
+    found = write(prompt, record)
     notes = [] if found.written else [f"{found.reason}; the table and the rules wrote the caption instead"]
     return found.expansion, writer if found.written else BUILTIN, notes
+
+
+def _writing(name: str, seed: int | None) -> Callable[[str, TrainingRecord], Rewritten]:
+    """Return what writes prompts for a model of this record; it is loaded first, so that what fails, fails early."""
+    if name.startswith(("http:", "https:", "hf:")):
+        from chronotope.caption.rewrite import rewrite
+        from chronotope.caption.writers import find_writer
+
+        writer = find_writer(name)
+        return lambda prompt, record: rewrite(prompt, frozenset(record.words), writer, seed)
+    from chronotope.caption.describe import describe
+    from chronotope.caption.rewrite import Rewritten
+    from chronotope.cli.language.expanders import load_expander
+    from chronotope.generate.pipeline import find_model
+    from chronotope.worlds.catalogue import find_world
+
+    expander = load_expander(find_model(name))
+
+    def write(prompt: str, record: TrainingRecord) -> Rewritten:
+        worlds = [find_world(name) for name in dict.fromkeys(scope.split()[0] for scope in record.worlds)]
+        if len(worlds) != 1:  # captions of several worlds are read by none of them alone
+            found = expand(prompt, frozenset(record.words))
+            return Rewritten(found, False, "captions of more than one world cannot be compared")
+        return describe(prompt, frozenset(record.words), expander, worlds[0].read_facts, seed)
+
+    return write
 
 
 def expand_prompts(prompts: Sequence[Prompt], negative: str, guided: bool, known: Collection[str]) -> Expanded:

@@ -16,10 +16,11 @@ __all__ = ["train"]
 
 @click.group(
     cls=Commands,
-    closing="Train the autoencoder first, then the transformer or the captioner on its latents.",
+    closing="Train the autoencoder first, then the transformer or the captioner on its latents; the "
+    "expander needs captions alone.",
 )
 def train() -> None:
-    """Train `autoencoder`, `dit` or `captioner`; the same command again resumes."""
+    """Train `autoencoder`, `dit`, `captioner` or `expander`; the same command again resumes."""
 
 
 def train_options(command: Any) -> Any:
@@ -203,6 +204,42 @@ def captioner(
         return 0
     check_memory(costs)
     return result(*run_captioner(config, data, train_folders(data, out), source, origin), as_json)
+
+
+@train.command(
+    cls=Command,
+    spread=("--data", "--set"),
+    examples="""
+    chronotope train expander --preset small --data data/stage --out runs/expander
+    chronotope expand "a fox walks left" --with runs/expander --seed 3
+    chronotope train expander --preset small --dry-run
+    """,
+)
+@train_options
+def expander(
+    preset: str,
+    data: tuple[Path, ...],
+    out: Path | None,
+    seed: int | None,
+    settings: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Train the network that writes short prompts as descriptive captions, into OUT/expander.
+
+    It learns from the captions alone, of folders of clips or latents whose clips have short captions and descriptive
+    ones. `chronotope expand PROMPT --with OUT` uses it.
+    """
+    from chronotope.cli.costs import check_memory, expander_costs
+    from chronotope.cli.train.networks import expander_config, run_expander
+
+    config = expander_config(preset, seed, settings)
+    costs = expander_costs(config)
+    if dry_run:
+        show_training(preset, config, costs, as_json)
+        return 0
+    check_memory(costs)
+    return result(*run_expander(config, data, train_folders(data, out)), as_json)
 
 
 def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""What `train autoencoder` and `train dit` do: settings and data -> trained models."""
+"""What the commands of `chronotope train` do: settings and data -> trained models."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ from chronotope.train.config import DiTRun
 from chronotope.train.dit import Sampler, check_compatible, train_dit
 from chronotope.train.fit import check_latents
 from chronotope.train.language.captioner import CaptionerRun, check_sizes, train_captioner
+from chronotope.train.language.expander import ExpanderRun, train_expander
+from chronotope.train.language.pairs import read_pairs
 
 __all__ = [
     "autoencoder_config",
@@ -41,12 +43,14 @@ __all__ = [
     "captioner_start",
     "check_sources",
     "dit_config",
+    "expander_config",
     "run_autoencoder",
     "run_captioner",
     "run_dit",
+    "run_expander",
 ]
 
-Run = TypeVar("Run", AutoencoderRun, CaptionerRun, DiTRun)
+Run = TypeVar("Run", AutoencoderRun, CaptionerRun, DiTRun, ExpanderRun)
 
 
 def autoencoder_config(preset: str, seed: int | None, settings: Sequence[str]) -> AutoencoderRun:
@@ -243,6 +247,26 @@ def run_captioner(
 
         train_or_resume(run, config, lambda: data_of_latents(found.dataset), train)
     return run, found.left_out
+
+
+def expander_config(preset: str, seed: int | None, settings: Sequence[str]) -> ExpanderRun:
+    """Return the expander's run of a preset, changed by a seed and by `--set` settings."""
+    return with_settings(preset_of(preset).expander, seed, settings)
+
+
+def run_expander(config: ExpanderRun, data: Sequence[Path], out: Path) -> tuple[Path, int]:
+    """Train `out`/expander on the captions in folders of clips or latents, or continue it; returns the run, and 0."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("the expander is trained in one process; start `train expander` without torchrun")
+    check_folders(data, out)
+    run = out / "expander"
+
+    def train(stopping: Callable[[], bool]) -> dict[str, Any]:
+        return train_expander(config, data, run, stopping=stopping)
+
+    with writing_run(run):
+        train_or_resume(run, config, lambda: list(read_pairs(data).data), train)
+    return run, 0
 
 
 def _two_prompts(dataset: LatentDataset) -> list[str]:
