@@ -22,6 +22,9 @@ __all__ = [
 MAX_PROMPT_BYTES = 100_000  # of all texts of a request together, in UTF-8; models read a few hundred
 
 _BEAT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*s?\s*:\s*(.*)", re.DOTALL)
+_CLOCK = re.compile(
+    r"\s*(?:([0-9]+):)?([0-9]+):([0-9]{2}(?:\.[0-9]+)?)\s*(?::|\s)\s*(.*)", re.DOTALL
+)  # 1:30 or 0:01:30
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,18 @@ def _shown(times: Sequence[float]) -> str:
 
 
 def read_story(beats: Sequence[str]) -> tuple[tuple[float, str], ...]:
-    """Read beats such as '2: it eats the berry' as (seconds, text) pairs."""
+    """Read beats such as '2: it eats the berry' or '0:02: it eats the berry' as (seconds, text) pairs."""
     story = []
     for beat in beats:
-        found = _BEAT.fullmatch(beat)
-        if not found or not found[2].strip():
+        if clock := _CLOCK.fullmatch(f"{beat} "):
+            seconds, text = 3600 * int(clock[1] or 0) + 60 * int(clock[2]) + float(clock[3]), clock[4]
+        elif found := _BEAT.fullmatch(beat):
+            seconds, text = float(found[1]), found[2]
+        else:
+            seconds, text = 0.0, ""
+        if not text.strip():
             raise UsageError(f"a story has beats such as '0: a fox walks in' '2: it eats the berry', got '{beat}'")
-        story.append((float(found[1]), found[2].strip()))
+        story.append((seconds, text.strip()))
     times = [seconds for seconds, _ in story]
     if times != sorted(set(times)):
         raise UsageError(f"the beats of a story need rising times, got {', '.join(f'{time:g}' for time in times)} s")

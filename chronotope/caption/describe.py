@@ -82,6 +82,21 @@ def _not_true(
     things, asked = (Counter(fact.name for fact in some if fact.kind == "object") for some in (facts, stated))
     if things != asked:
         return f"the written caption shows other things: {', '.join(sorted((things - asked).elements()))}"
+    if added := _deeds_added(stated, facts):
+        return f"the written caption adds: {', '.join(map(str, added))}"
     if shown := shown_though_absent(scene_of(found.typed, known).absent, scene_of(text, known)):
         return f"the written caption shows what shall not be there: {', '.join(shown)}"
     return ""
+
+
+def _deeds_added(stated: frozenset[Fact], facts: frozenset[Fact]) -> list[Fact]:
+    """Return what things do in a caption that was not left open: how they move or meet is, where nothing was said of it.
+
+    A thing that meets itself is a slip of the writer.
+    """
+    moving = {fact.name for fact in stated if fact.kind in ("motion", "interaction")}
+    meeting = any(fact.kind == "interaction" for fact in stated)
+    added = facts - stated
+    moves = [fact for fact in added if fact.kind == "motion" and fact.name in moving]
+    meets = [fact for fact in added if fact.kind == "interaction" and (meeting or fact.name == fact.other)]
+    return sorted([*moves, *meets])

@@ -21,6 +21,7 @@ from chronotope.caption import grammar
 from chronotope.caption.compose import compose, plural
 from chronotope.caption.lexicon import MAX_PHRASE, Lexicon, is_english, load_lexicon, third_person, tokens_of
 from chronotope.caption.parse import Parser
+from chronotope.errors import UsageError
 from chronotope.worlds.language import gerund
 
 __all__ = ["Expansion", "expand"]
@@ -39,7 +40,8 @@ class Expansion:
     """The caption for a prompt, and what became of the prompt's words.
 
     `read` pairs what was said with what stands for it, typing errors included; `left_out` are words that are not in the
-    caption; `suggestions` names for each word that cannot be drawn what is alike and can.
+    caption; `suggestions` names for each word that cannot be drawn what is alike and can. `prompt` is empty where only
+    was said what shall not be there.
     """
 
     typed: str
@@ -50,10 +52,19 @@ class Expansion:
     suggestions: tuple[tuple[str, tuple[str, ...]], ...] = ()
     foreign: bool = False  # most words are not English
     kept: tuple[str, ...] = ()  # words such as "not" and "or" that stay where they are, without an effect on the rest
+    unread: tuple[str, ...] = ()  # words of a prompt that stays as it is, since nothing in it was understood
 
     @property
     def changed(self) -> bool:
         return self.prompt != self.typed or bool(self.negative)
+
+    def check_shows_something(self) -> None:
+        """Raise UsageError where the prompt names only what shall not be there."""
+        if not self.prompt:
+            raise UsageError(
+                f"'{self.typed}' says only what shall not be there ({self.negative}); say also what shall be there, or "
+                "give this as the negative prompt"
+            )
 
     def notes(self) -> list[str]:
         """Return what became of the words, a sentence for each kind."""
@@ -67,6 +78,8 @@ class Expansion:
             found.append(f"not to be there: {self.negative}")
         if self.left_out:
             found.append(f"left out: {', '.join(self.left_out)}")
+        if self.unread:
+            found.append(f"not understood, so the prompt stays as it is: {', '.join(self.unread)}")
         if self.kept:
             words = ", ".join(f"'{word}'" for word in self.kept)
             found.append(f"not understood: {words}; the sentence stays as it is, and what is denied may be shown")
@@ -102,9 +115,9 @@ def expand(prompt: str, known: Collection[str]) -> Expansion:
         text, read = _in_place(tokens, lexicon, known)
         return Expansion(prompt, text, "", (*corrected, *read), (), suggestions, foreign, _logic(tokens, known))
     text = compose(scene, known, _place_phrases())
-    if not text:  # nothing in it was understood
-        return Expansion(prompt, prompt, "", (), scene.unread, suggestions, foreign)
     negative = ", ".join(" ".join(filter(None, (thing.colour, thing.noun))) for thing in scene.absent)
+    if not text and not negative:  # nothing in it was understood, so it stays as it is
+        return Expansion(prompt, prompt, suggestions=suggestions, foreign=foreign, unread=scene.unread)
     return Expansion(prompt, text, negative, scene.read, scene.unread, suggestions, foreign)
 
 

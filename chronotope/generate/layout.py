@@ -125,6 +125,8 @@ def _keyframes(frame: Frame, images: Sequence[tuple[float, Picture]], num_frames
         index, pixels = round(seconds * frame.fps), _fit(picture[None], frame, notes)
         sources.append((index, pixels))
         known.append((index, _missing(frame, 1)))
+        if abs(index / frame.fps - seconds) > 1e-3:
+            notes.append(f"the picture for {seconds:g} s stands at frame {index}, which is at {index / frame.fps:g} s")
     canvas = tasks.keyframes(frame, known, num_frames)
     if canvas.num_frames != num_frames:
         length = frame.geometry.stride[0]

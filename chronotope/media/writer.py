@@ -198,7 +198,9 @@ class VideoWriter:
         if self.watchable:
             options["flush_packets"] = "1"
         if muxer in ("mp4", "mov"):
-            options["movflags"] = "use_metadata_tags+" + ("hybrid_fragmented" if self.watchable else "faststart")
+            # a file that grows has no edit list, so its first frame is at 0 s only with negative offsets
+            growing = "hybrid_fragmented+negative_cts_offsets"
+            options["movflags"] = "use_metadata_tags+" + (growing if self.watchable else "faststart")
         if self.codec == "gif" and self._tag:
             self._files.callback(comment_gif, self.growing, self._tag)  # runs after the container is closed
         file = _Output(self.growing)

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from chronotope.caption.expand import expand
 from chronotope.caption.lexicon import is_english, load_lexicon, third_person
+from chronotope.cli.language.expand import expand_prompts
 from chronotope.data.record import read_record
+from chronotope.errors import UsageError
 from chronotope.generate.pipeline import find_model
+from chronotope.prompt import read_prompts, read_story
 from chronotope.storage import read_json
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.cast import CAST, SHAPES
@@ -107,6 +110,25 @@ def test_what_a_story_says_later_is_no_negative_of_the_whole() -> None:
     story = ("0: a house, no fox", "1: a fox walks left, no house, no tree")
     found = json.loads(run("generate", "--story", *story, "--dry-run", "--json").stdout)
     assert found["negative_prompt"] == "tree"
+    notes = expand_prompts(read_prompts(read_story(story)), "", True, KNOWN).notes
+    assert [note for note in notes if note.startswith("not to")] == [
+        "not told: no fox; it is in another part of the story",
+        "not to be there: tree",
+        "not told: no house; it is in another part of the story",
+    ]
+    unguided = expand_prompts(read_prompts("a fox, no tree"), "", False, KNOWN)
+    assert not unguided.negative and not any("not to be there: tree" in note for note in unguided.notes)
+
+
+@pytest.mark.parametrize("typed", ["no fox", "without any kittens", "no red balls, only blue ones"])
+def test_a_prompt_of_what_shall_not_be_there_alone_is_refused(typed: str) -> None:
+    """To tell it to the model would be to ask for it."""
+    found = expand(typed, KNOWN)
+    assert not found.prompt and found.negative
+    said = f"says only what shall not be there ({found.negative})"
+    assert said in refused("expand", typed, status=2) and said in refused("generate", typed, "-o", "x.mp4", status=2)
+    with pytest.raises(UsageError, match="says only what shall not be there"):
+        expand_prompts(read_prompts([(0.0, "a cat"), (1.0, typed)]), "", True, KNOWN)
 
 
 def facts(spec: Spec) -> Iterator[str]:
@@ -161,6 +183,7 @@ def test_every_word_is_kept_or_named() -> None:
 def test_what_is_not_understood_stays_as_it_was_typed(typed: str) -> None:
     found = expand(typed, KNOWN)
     assert found.prompt == typed and found.negative == ""
+    assert not found.left_out and bool(found.unread) == any("stays as it is" in note for note in found.notes())
     assert any("only English" in note for note in found.notes()) == (typed not in ("...", "qwrtz"))
 
 
@@ -168,7 +191,8 @@ def test_what_is_not_understood_stays_as_it_was_typed(typed: str) -> None:
 def test_any_text_is_expanded(text: str) -> None:
     found = expand(text, KNOWN)
     assert expand(text, KNOWN) == found  # the same every time
-    assert found.prompt == text or (found.prompt and "\n" not in found.prompt)
+    assert found.prompt == text or "\n" not in found.prompt
+    assert found.prompt or not text or found.negative
 
 
 def test_a_long_text_takes_no_time() -> None:

@@ -147,6 +147,9 @@ FOX = "A fox in the hills. The fox is large and starts on the right near the bot
         ("a red ball rolls left", "A blue ball in the hills. The ball rolls left.", "loses: circle red"),
         ("a cat walks left", FOX, "loses"),
         ("a fox walks left", f"{FOX} The cat is small.", "shows other things: cat"),
+        ("a fox walks left", f"{FOX} The fox stops.", "adds: fox stop"),
+        ("a red ball rolls left", "A red ball. The red ball rolls left into the red ball.", "adds: .*hit"),
+        ("a fox at night", "A fox at night. The fox is small and starts on the left. The fox walks right.", ""),
         ("a fox walks left at night", FOX, "loses: night"),
         ("a fox walks left", "A fox walks left majestically.", "words that no caption had: majestically"),
         ("a fox walks left", "", "no caption was written that ends"),
@@ -196,7 +199,7 @@ def test_the_command_uses_it(trained: Path) -> None:
     told = run("expand", "a zebra yodels", "--with", trained)
     assert told.exit_code == 0 and "the table and the rules wrote the caption instead" in told.stderr
     assert "holds no expander" in refused("expand", "a fox", "--with", trained / "expander", status=1)
-    assert "there is no model" in refused("expand", "a fox", "--with", "nobody", status=1)
+    assert "--with is builtin" in refused("expand", "a fox", "--with", "nobody", status=2)
 
 
 def test_what_cannot_be_trained_is_refused(pictures: Path, tmp_path: Path) -> None:

@@ -89,13 +89,17 @@ def test_a_caption_that_is_not_true_to_the_prompt_is_not_taken(
         ("a hare and a fox", "which nothing may replace: hare"),
         ("a fox, not at night", "denies, chooses or relates in a way that is not understood"),
         ("a fox that does not walk", "denies, chooses or relates in a way that is not understood"),
-        ("no ball", "names nothing that can be shown"),
     ],
 )
 def test_prompts_that_cannot_be_compared_are_not_written_by_others(server: Server, prompt: str, said: str) -> None:
     found = expanded(server, prompt, "A red ball bounces.")
     assert found.exit_code == 0 and said in found.stderr and not server.requests
     assert found.stdout == run("expand", prompt).stdout
+
+
+def test_a_prompt_of_what_shall_not_be_there_is_refused(server: Server) -> None:
+    found = expanded(server, "no ball", "A red ball bounces.")
+    assert found.exit_code == 2 and "says only what shall not be there (ball)" in found.stderr and not server.requests
 
 
 def test_what_shall_not_be_there_stays_said(server: Server) -> None:
@@ -120,7 +124,7 @@ def test_an_endpoint_that_cannot_be_asked_is_an_error(server: Server) -> None:
     assert "no OpenAI-compatible endpoint" in refused("expand", "a fox", "--with", f"{html(server)}#m", status=1)
     assert "address is http://" in refused("expand", "a fox", "--with", "http://127.0.0.1/v1", status=2)
     assert "the prompt is empty" in refused("expand", "  ", status=2)
-    assert "a writer is builtin, hf:" in refused("expand", "a fox", "--with", "gpt", status=2)
+    assert "--with is builtin, a model with an expander" in refused("expand", "a fox", "--with", "gpt", status=2)
 
 
 def html(server: Server) -> str:

@@ -159,6 +159,13 @@ def test_the_times_of_a_story_are_those_of_the_video(generator, task):
     assert captions_of(alone.settings(), "beside") == {"sentence": ("a ball rests",)}
 
 
+def test_a_picture_between_two_frames_is_said(generator):
+    for seconds, said in ((1.0, False), (1.3, True)):
+        inputs = Inputs(images=((seconds, clip(1)[0]),))
+        notes = generator.plan(Request(read_prompts("x"), inputs, 32, 48, 16, 8.0)).notes
+        assert any("stands at frame 10, which is at 1.25 s" in note for note in notes) == said
+
+
 def test_a_strength_of_0_is_written(generator):
     inputs = Inputs("edit", video=clip(9), strength=0.0)
     assert generator.plan(Request(read_prompts("x"), inputs, 32, 48, None, 8.0)).settings()["strength"] == 0

@@ -23,7 +23,7 @@ from chronotope.generate.tasks import (
     text_to_video,
 )
 from chronotope.geometry import Geometry, Slice
-from chronotope.prompt import Prompt
+from chronotope.prompt import Prompt, read_story
 
 GEOMETRY = Geometry()
 FRAME = Frame(GEOMETRY, 4, 40, 64, 8.0, (Prompt("a fox"),))
@@ -165,3 +165,13 @@ def test_latents_and_slices_belong_together():
     with pytest.raises(UsageError, match="2 slices need as many latents, got 1"):
         Known(GEOMETRY.slices(8), torch.ones(1, 4, 6, 8))
     assert clip(6).stop == 6 and clip(6).starting_at(3).slices == (Slice(3, 1), Slice(4, 1), Slice(5, 4))
+
+
+def test_times_of_a_story_are_seconds_or_a_clock():
+    beats = ["0: a fox", "2.5s: 30 foxes", "0:04: it sits", "1:30 it walks", "1:00:05.5: it sleeps"]
+    assert [seconds for seconds, _ in read_story(beats)] == [0, 2.5, 4, 90, 3605.5]
+    assert [text for _, text in read_story(beats)] == ["a fox", "30 foxes", "it sits", "it walks", "it sleeps"]
+    assert read_story(["0: 30: a fox"]) == ((0.0, "30: a fox"),)
+    for wrong in ("a fox", "0:", "1:30", "1:30: ", "0:01"):
+        with pytest.raises(UsageError, match="a story has beats such as"):
+            read_story([wrong])

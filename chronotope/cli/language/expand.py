@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chronotope.caption.expand import Expansion, expand
 from chronotope.data.record import TrainingRecord, read_record
+from chronotope.errors import FileProblem, UsageError
 from chronotope.prompt import Prompt, read_prompts
 from chronotope.storage import read_json
 
@@ -61,8 +62,11 @@ def expand_with(
         return None, "", [told if writer == BUILTIN else f"{told}; --with is not used"]
     if write is None:
         ignored = ["--seed is not used: the table and the rules write the same for every seed"]
-        return expand(prompt, frozenset(record.words)), BUILTIN, ignored if seed is not None else []
+        expansion = expand(prompt, frozenset(record.words))
+        expansion.check_shows_something()
+        return expansion, BUILTIN, ignored if seed is not None else []
     found = write(prompt, record)
+    found.expansion.check_shows_something()
     notes = [] if found.written else [f"{found.reason}; the table and the rules wrote the caption instead"]
     return found.expansion, writer if found.written else BUILTIN, notes
 
@@ -81,7 +85,14 @@ def _writing(name: str, seed: int | None) -> Callable[[str, TrainingRecord], Rew
     from chronotope.generate.pipeline import find_model
     from chronotope.worlds.catalogue import find_world
 
-    expander = load_expander(find_model(name))
+    try:
+        folder = find_model(name)
+    except FileProblem as problem:
+        raise UsageError(
+            "--with is builtin, a model with an expander (small, or a folder), hf:NAME_OR_FOLDER or "
+            f"http://localhost:8000/v1#MODEL, got '{name}'"
+        ) from problem
+    expander = load_expander(folder)
 
     def write(prompt: str, record: TrainingRecord) -> Rewritten:
         worlds = [find_world(name) for name in dict.fromkeys(scope.split()[0] for scope in record.worlds)]
@@ -95,18 +106,23 @@ def _writing(name: str, seed: int | None) -> Callable[[str, TrainingRecord], Rew
 
 def expand_prompts(prompts: Sequence[Prompt], negative: str, guided: bool, known: Collection[str]) -> Expanded:
     """Write every prompt of a video as a caption; without guidance nothing can be told not to be there."""
-    found: list[Expansion] = [expand(prompt.text, known) for prompt in prompts]
-    absent = [
-        text for text in dict.fromkeys(name for expansion in found for name in expansion.negative.split(", ")) if text
-    ]
-    elsewhere = " ".join(expansion.prompt for expansion in found).split()
-    if len(found) > 1 and (now := [text for text in absent if set(text.split()) & set(elsewhere)]):
-        absent = [text for text in absent if text not in now]  # of one part of a story, and there in another
+    found = [expand(prompt.text, known) for prompt in prompts]
+    for expansion in found:
+        expansion.check_shows_something()
     told = tuple(Prompt(one.prompt, prompt.seconds) for one, prompt in zip(found, prompts, strict=True))
     changed = any(expansion.changed for expansion in found)
     notes = [f'the model is told: "{one.prompt}"' for one in found if one.prompt != one.typed]
+    shown = set(" ".join(expansion.prompt for expansion in found).split()) if len(found) > 1 else set[str]()
+    absent: list[str] = []
     for expansion in found:
-        notes += [note for note in expansion.notes() if note not in notes]
+        named = [text for text in expansion.negative.split(", ") if text]
+        gone = [text for text in named if not set(text.split()) & shown]
+        absent += [text for text in gone if text not in absent]
+        notes += [
+            note for note in replace(expansion, negative=", ".join(gone if guided else ())).notes() if note not in notes
+        ]
+        if there := [text for text in named if text not in gone]:
+            notes.append(f"not told: no {', no '.join(there)}; it is in another part of the story")
     if absent and not guided:
         notes.append("without guidance nothing can be told not to be there; leave out --guidance 1")
         absent = []
