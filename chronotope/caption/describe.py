@@ -90,7 +90,7 @@ def _not_true(
 
 
 def _deeds_added(stated: frozenset[Fact], facts: frozenset[Fact]) -> list[Fact]:
-    """Return what things do in a caption that was not left open: how they move or meet is, where nothing was said of it.
+    """Return what things do in a caption that was not left open: how they move or meet is, if nothing was said of it.
 
     A thing that meets itself is a slip of the writer.
     """

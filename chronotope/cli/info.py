@@ -13,14 +13,14 @@ from chronotope import checkpoint
 from chronotope.cli.knowledge import describe_training, summarise
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import PICTURES, scan_folder
-from chronotope.data.latents import LatentDataset
+from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.recaptions import Recaptions
 from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.evaluate.documents import check_document, parse_json, read_file, read_rows
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.report import read_report
 from chronotope.evaluate.unfinished import describe_evaluation, describe_export, is_export
-from chronotope.generate.pipeline import PICKLES, WEIGHTS
+from chronotope.generate.pipeline import PICKLES, WEIGHTS, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.jsonl import read_jsonl
 from chronotope.media import video
@@ -124,7 +124,11 @@ def _media(path: Path) -> dict[str, Any]:
         "slices": f"{stills} still + {len(slices) - stills} moving, {tokens} tokens",
     }
     origin = video.read_origin(path)
-    return {**facts, "origin": origin if origin and str(origin.get("program", "")).startswith("chronotope") else None}
+    origin = origin if origin and str(origin.get("program", "")).startswith("chronotope") else None
+    beside = video.sidecar(path)
+    if beside.is_file() and (video.has_other_sidecar(path) or origin is None):
+        facts["beside"] = f"{beside.name} is no record of this file, and is not used"
+    return {**facts, "origin": origin}
 
 
 def _report(folder: Path) -> dict[str, Any]:
@@ -232,9 +236,19 @@ def _bytes(files: Iterable[Path]) -> int:
 def _run(folder: Path, parts: Sequence[Path]) -> dict[str, Any]:
     facts: dict[str, Any] = {"kind": "run", "path": str(folder), **{part.name: _part_of_run(part) for part in parts}}
     if (folder / "dit" / "model.json").is_file():
-        facts["summary"] = summarise(folder)
+        facts["summary"] = summarise(folder) | _misfit(folder)
         facts["trained_on"] = checkpoint.read_description(folder / "dit").get("trained_on")
     return facts
+
+
+def _misfit(folder: Path) -> dict[str, str]:
+    """Say where a run makes nothing, since its transformer was trained with another autoencoder than is there."""
+    trained = checkpoint.read_description(folder / "dit").get("autoencoder")
+    with contextlib.suppress(FileProblem, UsageError):
+        if (present := fingerprint(load_autoencoder(folder))) != trained:
+            other = f"its transformer was trained with autoencoder {trained}, and {folder / 'autoencoder'} is {present}"
+            return {"makes": f"nothing: {other}; restore the one that belongs to it"}
+    return {}
 
 
 def _model(folder: Path) -> dict[str, Any]:

@@ -27,6 +27,8 @@ def contradictions(path: Path, captions: Captions, num_frames: int, fps: float, 
     beside = video.sidecar(path)
     if _is_ours(beside) and video.has_other_sidecar(path):
         yield CaptionNote(beside, f"tells of other settings than the tags of its video; {_EXCHANGED}", True)
+    elif _is_ours(beside) and video.read_origin(path) is None:
+        yield CaptionNote(beside, f"tells of another size, rate or number of frames than its clip; {_EXCHANGED}", True)
     record = path.with_suffix(".json")
     spec = _table(_object(record).get("spec"))
     told = spec.get("num_frames", num_frames), f"{spec.get('width')}x{spec.get('height')}"

@@ -7,6 +7,8 @@ that name other files (playlists, concatenation lists, numbered pictures) are no
 from __future__ import annotations
 
 import os
+import struct
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from chronotope.errors import FileProblem
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     import av.container
     import av.video.codeccontext
 
-__all__ = ["DECODERS", "DEMUXERS", "open_video"]
+__all__ = ["DECODERS", "DEMUXERS", "edit_remarks", "open_video"]
 
 VIDEO_DEMUXERS = """
     mov matroska avi mpegts mpeg mpegvideo flv asf ogg gif apng mxf gxf dv nut nsv rm swf wtv ivf obu av1 h264 hevc vvc
@@ -63,6 +65,8 @@ SUFFIXES = frozenset(
     """.split()
 )
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders drop the transparency of WebM
+MAX_BOXES = 2000  # beside each other in an MP4 file that are looked at
+MAX_EDITS = 2**16  # bytes of an edit list that are read
 MAX_THREADS = 4  # of one decoder; each costs memory
 
 
@@ -141,3 +145,50 @@ def _decoder(file: MediaFile, track: av.VideoStream) -> av.VideoCodecContext:
     context.options = {"max_pixels": str(MAX_VIDEO_PIXELS)}
     context.thread_count = min(os.cpu_count() or 1, MAX_THREADS)
     return context
+
+
+# Edit lists of MP4 files (ISO/IEC 14496-12, 8.6.6)
+
+
+def edit_remarks(file: MediaFile) -> list[str]:
+    """Say where the edit list of a video track pauses, holds a frame or changes the speed, which FFmpeg ignores."""
+    for track in _boxes(file, 0, file.size, ("moov", "trak")):
+        handlers = [_content(file, *box) for box in _boxes(file, *track, ("mdia", "hdlr"))]
+        if any(handler[8:12] == b"vide" for handler in handlers):
+            for box in _boxes(file, *track, ("edts", "elst")):
+                if _is_followed(_content(file, *box)):
+                    continue
+                return ["its edit list pauses, holds a frame or changes the speed, which is not followed"]
+    return []
+
+
+def _boxes(file: MediaFile, start: int, stop: int, names: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+    """Yield where the content of each box begins and ends that is reached by these names, one below the other."""
+    for _ in range(MAX_BOXES):
+        head = os.pread(file.descriptor, 16, start)
+        if len(head) < 8 or start + 8 > stop:
+            return
+        size, skipped = int.from_bytes(head[:4], "big"), 8
+        if size == 1 and len(head) == 16:
+            size, skipped = int.from_bytes(head[8:], "big"), 16
+        size = size or stop - start  # 0: to the end
+        if size < skipped or start + size > stop:
+            return
+        if head[4:8] == names[0].encode():
+            inside = (start + skipped, start + size)
+            yield from _boxes(file, *inside, names[1:]) if len(names) > 1 else [inside]
+        start += size
+
+
+def _content(file: MediaFile, start: int, stop: int) -> bytes:
+    return os.pread(file.descriptor, min(stop - start, MAX_EDITS), start)
+
+
+def _is_followed(edits: bytes) -> bool:
+    """Return whether the content of an `elst` box only cuts and orders its media, after a delay at most."""
+    row = struct.Struct(">Qqhh" if edits[:1] == b"\x01" else ">Iihh")
+    rows = edits[8 : 8 + (len(edits) - 8) // row.size * row.size]
+    for place, (_, begin, rate, part) in enumerate(row.iter_unpack(rows)):
+        if (rate, part) != (1, 0) or (begin < 0 and place > 0):
+            return False
+    return True

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from chronotope.errors import FileProblem, UsageError
 from chronotope.media.convert import Converter
 from chronotope.media.files import MediaFile, check_total_pixels, reason
-from chronotope.media.formats import open_video
+from chronotope.media.formats import edit_remarks, open_video
 from chronotope.media.planes import Planes
 from chronotope.media.stills import is_picture, picture_facts, picture_frames
 
@@ -102,7 +102,7 @@ def open_source(file: MediaFile, start: Number) -> Source:
         width=width,
         height=height,
         rotation=converter.rotation,
-        remarks=converter.remarks,
+        remarks=converter.remarks + (edit_remarks(file) if _has(container, ("mov",)) else []),
         pixel_aspect=1 / aspect if converter.transposed else aspect,
         metadata={**track.metadata, **container.metadata},
     )
@@ -376,8 +376,11 @@ def measure_rate(
 
 
 def constant_rate(fps: float) -> float:
-    """Return the constant rate at which a video of varying rate is read: its average, rounded up."""
-    return float(min(MOST_RATE, max(1, round(fps + 0.499))))
+    """Return the constant rate at which a video of varying rate is read: its average, rounded up.
+
+    An average that is hardly above a whole rate is that of times which jitter.
+    """
+    return float(min(MOST_RATE, max(1, math.ceil(0.998 * fps))))
 
 
 def count_skipped(times: list[float], last: float, declared: float, tick: float, fps: float) -> int:

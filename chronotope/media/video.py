@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ __all__ = [
     "Video",
     "VideoInfo",
     "VideoWriter",
+    "describes",
     "fit",
     "has_other_sidecar",
     "most_read_bytes",
@@ -262,14 +263,32 @@ def read_tags(path: str | Path) -> dict[str, Any] | None:
 def read_origin(path: str | Path) -> dict[str, Any] | None:
     """Read the settings that a file was made with, from its tags or its sidecar JSON; None where neither holds any.
 
-    The sidecar is preferred where it agrees with the tags.
+    The sidecar is preferred where it agrees with the tags. That of a file without tags is believed where it has the
+    size, the rate and the number of frames of the file.
     """
     path = check_readable(as_path("path", path))
     tags = read_tags(path)  # a damaged file may still have a sidecar
     beside = _settings(_sidecar_text(sidecar(path)))
-    if tags is None or beside is None:
-        return tags if beside is None else beside
-    return beside if _agree(tags, beside) else tags
+    if tags is not None and beside is not None:
+        return beside if _agree(tags, beside) else tags
+    if beside is not None:
+        with contextlib.suppress(FileProblem):
+            info = probe(path)
+            return beside if describes(beside, (info.width, info.height), info.num_frames, info.fps) else None
+    return tags if beside is None else beside
+
+
+def describes(settings: Mapping[str, Any], size: tuple[int, int], num_frames: int, fps: float) -> bool:
+    """Return whether settings can be those of a file of this size (width, height), number of frames and rate."""
+    expected: dict[str, tuple[float, float]] = {
+        "width": (size[0], 1),
+        "height": (size[1], 1),
+        "num_frames": (num_frames, 0),
+    }
+    if num_frames > 1:
+        expected["fps"] = (fps, 0.02 * fps)
+    told = {name: settings[name] for name in expected if isinstance(settings.get(name), int | float)}
+    return all(abs(value - expected[name][0]) <= expected[name][1] for name, value in told.items())
 
 
 def has_other_sidecar(path: str | Path) -> bool:

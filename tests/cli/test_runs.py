@@ -188,6 +188,14 @@ def test_a_model_of_another_run_is_found(copied: Path, data: Path, trained: Path
     assert "is a model of 8 steps; this training, of 4, will replace it" in said
 
 
+def test_a_run_whose_parts_do_not_belong_together_makes_nothing(copied: Path, tmp_path: Path) -> None:
+    assert "videos and pictures" in run("info", copied).stdout
+    shutil.rmtree(copied / "autoencoder")
+    shutil.copytree(save_run(tmp_path / "other", seed=1) / "autoencoder", copied / "autoencoder")
+    said = run("info", copied).stdout
+    assert "nothing: its transformer was trained with autoencoder" in said and "videos and pictures" not in said
+
+
 def test_data_named_twice_are_refused_and_copies_are_said(data: Path, tmp_path: Path) -> None:
     words = ("--preset", "tiny", "--out", tmp_path / "x")
     latents = data / "latents"

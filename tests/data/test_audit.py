@@ -121,3 +121,9 @@ def test_files_that_contradict_their_clip_are_said(tmp_path: Path) -> None:
     left.write_bytes(first)
     for found in said():
         assert "2 caption files (a.mp4.json, b.mp4.json): tells of other settings than the tags of its video" in found
+    for file in (right, left):  # and where a file has no tags
+        video.write(file.with_suffix(""), frames, 8.0)
+        facts = {"program": "chronotope 0", "prompt": "x", "num_frames": 17 if file == right else 8}
+        file.write_text(json.dumps(facts))
+    for found in said():
+        assert "1 caption file (a.mp4.json): tells of another size, rate or number of frames than its clip" in found

@@ -67,6 +67,34 @@ def test_an_end_that_an_edit_list_hides_is_not_missing(bframes: int, tmp_path: P
         video.read(cut(trimmed, 0.5))
 
 
+@pytest.mark.parametrize(
+    ("edits", "followed"),
+    [
+        ([(1000, 0, 1, 0)], True),
+        ([(500, -1, 1, 0), (1000, 0, 1, 0)], True),  # a delay
+        ([(1000, 0, 0, 2**14)], False),  # a quarter of the speed
+        ([(1000, 0, 2, 0)], False),
+        ([(500, 0, 1, 0), (500, 0, 0, 0), (500, 1024, 1, 0)], False),  # a frame is held
+        ([(500, 0, 1, 0), (500, -1, 1, 0), (500, 1024, 1, 0)], False),  # a pause
+    ],
+)
+def test_edits_that_are_not_followed_are_said(
+    edits: list[tuple[int, int, int, int]], followed: bool, tmp_path: Path
+) -> None:
+    path = encode(tmp_path / "a.mp4", numbered(24))
+    data = path.read_bytes()
+    place = data.index(b"elst") - 4
+    old = data[place : place + int.from_bytes(data[place : place + 4], "big")]
+    content = b"elst" + struct.pack(">II", 0, len(edits)) + b"".join(struct.pack(">Iihh", *edit) for edit in edits)
+    new, change = struct.pack(">I", len(content) + 4) + content, len(content) + 4 - len(old)
+    changed = bytearray(data.replace(old, new))
+    for name in (b"edts", b"trak", b"moov"):  # the index is behind the frames, so no offset changes
+        at = data.index(name) - 4
+        struct.pack_into(">I", changed, at, int.from_bytes(data[at : at + 4], "big") + change)
+    path.write_bytes(changed)
+    assert any("its edit list" in remark for remark in video.probe(path).remarks) != followed
+
+
 def test_no_index_at_all(tmp_path: Path) -> None:
     """The error for an MP4 file without its index says that it is cut short."""
     path = encode(tmp_path / "a.mp4", numbered(20))

@@ -21,7 +21,7 @@ from chronotope.media import video
 from chronotope.media.convert import Converter
 from chronotope.media.display import Reading
 from chronotope.media.files import MediaFile
-from chronotope.media.frames import _timed
+from chronotope.media.frames import _timed, constant_rate
 from tests.media.files import CONTAINERS, encode, numbered, numbers
 from tests.real_clips import CLIPS, available
 
@@ -273,6 +273,17 @@ def test_no_frame_of_a_constant_rate_counts_as_too_short(fps: float, tmp_path: P
     assert len(numbers(video.stream(path, fps=8))) == pytest.approx(30 / fps * 8, abs=1)
     info = video.probe(path)
     assert (info.skipped_frames, info.skipped) == (0, "")
+
+
+def test_times_that_jitter_around_a_rate_are_of_that_rate(tmp_path: Path) -> None:
+    """No frame comes twice where a camera's clock is off by 2 ms; a higher average is still rounded up."""
+    jitter = np.random.default_rng(0).integers(-2, 3, 45)
+    stamps = (np.arange(45) * 1000 / 30 + jitter).round().astype(int).tolist()
+    path = encode(tmp_path / "a.mkv", numbered(45), stamps=stamps, tick=Fraction(1, 1000))
+    info = video.probe(path)
+    assert info.variable_frame_rate and info.constant_fps == 30
+    assert len(numbers(video.stream(path, fps=info.constant_fps))) <= 46  # the last may last until a 46th begins
+    assert [constant_rate(fps) for fps in (29.97, 30.02, 30.2, 0.2, 5000)] == [30, 30, 31, 1, 1000]
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "avi", "gif"])

@@ -294,18 +294,6 @@ def test_writer(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "a.mp4.json"]
 
 
-@pytest.mark.parametrize("watchable", [False, True])
-def test_the_first_frame_is_at_the_beginning(watchable: bool, tmp_path: Path) -> None:
-    """For other players too, also of a file that grows, which has no edit list."""
-    with video.VideoWriter(tmp_path / "a.mp4", 8, watchable=watchable) as writer:
-        for frame in scene(30):
-            writer.add(frame)
-        writer.finish()
-    with av.open(str(tmp_path / "a.mp4"), options={"ignore_editlist": "1"} if watchable else {}) as container:
-        times = [frame.time for frame in container.decode(video=0)]
-    assert times == [number / 8 for number in range(30)]
-
-
 def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
