@@ -19,6 +19,9 @@ from chronotope.worlds.facts import Fact
 __all__ = ["Describer", "ReadFacts", "describe"]
 
 TRIES = 8  # captions that are written before the prompt stays as it is
+_TRAVEL = frozenset(
+    "walk run move slide glide roll fly float drift drive sail swim hop jump crawl creep dash slither".split()
+)
 ReadFacts = Callable[[str], frozenset[Fact]]
 
 
@@ -56,6 +59,16 @@ def _agree(scene: Scene, facts: Collection[Fact]) -> bool:
     """Return whether the facts hold all that a scene says, as far as both can be counted."""
     if scene.relations or any(thing.count or thing.plural for thing in scene.things):
         return False
+    deeds = set[tuple[int, str]]()  # as facts tell them: to enter walking left is to enter, and to go left
+    for deed in scene.deeds:
+        if deed.direction:
+            deeds.add((deed.actor, f"go {deed.direction}"))
+        if deed.target is not None:
+            deeds.add((deed.actor, f"with {deed.target}"))
+        elif deed.verb not in _TRAVEL:
+            deeds.add((deed.actor, deed.verb))
+        elif not deed.direction:  # no fact says that somebody walks, and not where to
+            return False
     kinds = Counter(fact.kind for fact in facts)
     told = {
         "object": len(scene.things),
@@ -65,8 +78,7 @@ def _agree(scene: Scene, facts: Collection[Fact]) -> bool:
         "place": bool(scene.place),
         "camera": scene.camera is not None,
     }
-    deeds = kinds["motion"] + kinds["interaction"]
-    return deeds == len(scene.deeds) and all(kinds[kind] == count for kind, count in told.items())
+    return kinds["motion"] + kinds["interaction"] == len(deeds) and all(kinds[kind] == n for kind, n in told.items())
 
 
 def _not_true(
