@@ -157,7 +157,11 @@ FOX = "A fox in the hills. The fox is large and starts on the right near the bot
         ("a fox walks", FOX, "says more than is compared"),  # no fact says that it walks
         ("a fox next to a cat", "A fox and a cat.", "says more than is compared"),
         ("a fox walks left into the frame", FOX, "loses: fox enter"),
-        ("a fox enters and walks left", "A fox at night. The fox comes in from the right, walking left.", ""),
+        (
+            "a fox enters from the right and walks left",
+            "A fox at night. The fox comes in from the right, walking left.",
+            "",
+        ),
         ("a ball rolls left and hits a cat", "A ball and a cat. The ball rolls left.", "loses: circle hit cat"),
         ("a fox walks left, no cat", f"{FOX} A cat.", "other things: cat"),
         ("a fox that does not walk", FOX, "cannot be compared|no caption can be compared"),
