@@ -6,6 +6,8 @@ words of one world (`World.read_facts`). So nothing is lost that one of them doe
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Protocol
@@ -22,6 +24,7 @@ TRIES = 8  # captions that are written before the prompt stays as it is
 _TRAVEL = frozenset(
     "walk run move slide glide roll fly float drift drive sail swim hop jump crawl creep dash slither".split()
 )
+_WITH_ITSELF = re.compile(r"\bthe ([\w -]+) is [\w ]+ than the \1\b")
 ReadFacts = Callable[[str], frozenset[Fact]]
 
 
@@ -59,6 +62,8 @@ def _agree(scene: Scene, facts: Collection[Fact]) -> bool:
     """Return whether the facts hold all that a scene says, as far as both can be counted."""
     if scene.relations or any(thing.count or thing.plural for thing in scene.things):
         return False
+    if any(deed.later and deed.actor != before.actor for before, deed in itertools.pairwise(scene.deeds)):
+        return False  # no fact says that one thing acts after another one
     deeds = set[tuple[int, str]]()  # as facts tell them: to enter walking left is to enter, and to go left
     for deed in scene.deeds:
         if deed.direction:
@@ -89,6 +94,8 @@ def _not_true(
         return "no caption was written that ends"
     if strange := strange_words(text, known):
         return f"the written caption has words that no caption had: {', '.join(strange)}"
+    if slip := _slip(found.prompt, text):
+        return slip
     if missing := stated - facts:
         return f"the written caption loses: {', '.join(map(str, sorted(missing)))}"
     things, asked = (Counter(fact.name for fact in some if fact.kind == "object") for some in (facts, stated))
@@ -98,6 +105,15 @@ def _not_true(
         return f"the written caption adds: {', '.join(map(str, added))}"
     if shown := shown_though_absent(scene_of(found.typed, known).absent, scene_of(text, known)):
         return f"the written caption shows what shall not be there: {', '.join(shown)}"
+    return ""
+
+
+def _slip(prompt: str, text: str) -> str:
+    """Say where a caption is nonsense, or of a picture where none was asked for; empty where it is neither."""
+    if found := _WITH_ITSELF.search(text.lower()):
+        return f"the written caption compares a thing with itself: {found[0]}"
+    if "picture" in text.lower().split() and "picture" not in prompt.lower().split():
+        return "the written caption is of a picture"
     return ""
 
 

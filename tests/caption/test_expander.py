@@ -154,6 +154,10 @@ FOX = "A fox in the hills. The fox is large and starts on the right near the bot
         ("a fox walks left", "A fox walks left majestically.", "words that no caption had: majestically"),
         ("a fox walks left", "", "no caption was written that ends"),
         ("three red balls", "A red ball.", "says more than is compared"),
+        ("a fox walks left, then a cat walks right", FOX, "says more than is compared"),  # of two things
+        ("a fox", "This picture shows a fox on a black background.", "is of a picture"),
+        ("a picture of a fox", "This picture shows a fox on a black background.", ""),
+        ("a fox", "A fox. The fox is closer than the fox.", "compares a thing with itself"),
         ("a fox walks", FOX, "says more than is compared"),  # no fact says that it walks
         ("a fox next to a cat", "A fox and a cat.", "says more than is compared"),
         ("a fox walks left into the frame", FOX, "loses: fox enter"),
@@ -193,12 +197,12 @@ def test_true_captions_are_taken_and_those_of_others_are_not(scope: str) -> None
     for place, spec in enumerate(specs):
         prompt = STAGE.captions(spec, 1)["tags"][0]
         found = describe(prompt, KNOWN, Says(paragraphs[place]), STAGE.read_facts)
-        assert found.written or "compared" in found.reason, (prompt, found.reason)
+        assert found.written or "compared" in found.reason or "picture" in found.reason, (prompt, found.reason)
         taken += found.written
         other = paragraphs[(place + 1) % len(specs)]
         if describe(prompt, KNOWN, Says(other), STAGE.read_facts).written:
             assert STAGE.read_facts(prompt) <= STAGE.read_facts(other)
-    assert taken > 30
+    assert taken >= 28
 
 
 def test_the_command_uses_it(trained: Path) -> None:
