@@ -28,6 +28,7 @@ __all__ = ["Expansion", "expand"]
 
 MAX_LETTERS = 20_000  # of a prompt; what is longer is no sentence
 _WEIGHTED = re.compile(r"[([{]+\s*([^()\[\]{}]*?)\s*(?::\s*[0-9.]+)?\s*[)\]}]+")
+_CONTRACTED = re.compile(r"\b(is|are|was|were|do|does|did|ca|wo|has|have)nt\b", re.IGNORECASE)  # typed in a hurry
 # Words of other languages that are more frequent than any, and none of English; "la" and "die" are.
 _FOREIGN = frozenset(
     "un une le la les des du der die das ein eine einen und el los las una il et y sur auf en con".split()
@@ -177,6 +178,7 @@ def _is_caption(tokens: list[str], known: Collection[str]) -> bool:
 def _plain(text: str) -> str:
     """Return a text without control characters and weights such as '(red:1.4)'; emoji become their names."""
     text = _WEIGHTED.sub(r"\1", unicodedata.normalize("NFKC", text))
+    text = _CONTRACTED.sub(r"\1n't", text)
     said = set(tokens_of(text))
     parts = []
     for char in text:

@@ -83,6 +83,9 @@ def test_words_become_those_of_captions(typed: str, caption: str) -> None:
         ("a rabbit at sea, where an owl is nowhere to be found", "a rabbit by the sea", "owl"),
         ("a house. There is no red ball.", "a house", "red ball"),
         ("a ball that does not move", "a ball", ""),
+        ("a cat, dont show a fox", "a cat", "fox"),
+        ("a fox that isnt red", "a fox", ""),
+        ("the fox doesnt walk", "the fox doesn't walk", ""),
     ],
 )
 def test_what_shall_not_be_there_leaves_the_prompt(typed: str, caption: str, negative: str) -> None:
