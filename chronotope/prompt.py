@@ -21,10 +21,8 @@ __all__ = [
 
 MAX_PROMPT_BYTES = 100_000  # of all texts of a request together, in UTF-8; models read a few hundred
 
-_BEAT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*s?\s*:\s*(.*)", re.DOTALL)
-_CLOCK = re.compile(
-    r"\s*(?:([0-9]+):)?([0-9]+):([0-9]{2}(?:\.[0-9]+)?)\s*(?::|\s)\s*(.*)", re.DOTALL
-)  # 1:30 or 0:01:30
+_BEAT = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,20})?|\.[0-9]{1,20})\s*s?\s*:\s*(.*)", re.DOTALL)
+_CLOCK = re.compile(r"\s*(?:([0-9]{1,4}):)?([0-9]{1,4}):([0-5][0-9](?:\.[0-9]+)?)\s*s?\s*:\s*(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def read_story(beats: Sequence[str]) -> tuple[tuple[float, str], ...]:
     """Read beats such as '2: it eats the berry' or '0:02: it eats the berry' as (seconds, text) pairs."""
     story = []
     for beat in beats:
-        if clock := _CLOCK.fullmatch(f"{beat} "):
+        if clock := _CLOCK.fullmatch(beat):
             seconds, text = 3600 * int(clock[1] or 0) + 60 * int(clock[2]) + float(clock[3]), clock[4]
         elif found := _BEAT.fullmatch(beat):
             seconds, text = float(found[1]), found[2]

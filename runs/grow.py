@@ -62,6 +62,8 @@ def grow_on_latents(part: str, model: str, autoencoder: Path, data: list[Path], 
         "geometry": description["geometry"] | {"stride": list(about["stride"])},
         "autoencoder": about["autoencoder"],
     }
+    for name in ("data", "training", "started_from"):  # of the weights that it was grown from
+        description.pop(name, None)
     checkpoint.save_model(out / part, new, description)
     checkpoint.copy_model(autoencoder / "autoencoder", out / "autoencoder")
 

@@ -24,7 +24,7 @@ from chronotope.caption.parse import Parser
 from chronotope.errors import UsageError
 from chronotope.worlds.language import gerund
 
-__all__ = ["Expansion", "expand"]
+__all__ = ["Expansion", "expand", "place_phrases"]
 
 MAX_LETTERS = 20_000  # of a prompt; what is longer is no sentence
 _WEIGHTED = re.compile(r"[([{]+\s*([^()\[\]{}]*?)\s*(?::\s*[0-9.]+)?\s*[)\]}]+")
@@ -63,8 +63,9 @@ class Expansion:
         """Raise UsageError where the prompt names only what shall not be there."""
         if not self.prompt:
             raise UsageError(
-                f"'{self.typed}' says only what shall not be there ({self.negative}); say also what shall be there, or "
-                "give this as the negative prompt"
+                f"'{self.typed}' says only what shall not be there ({self.negative})"
+                + (f", and what is not understood: {', '.join(self.left_out)}" if self.left_out else "")
+                + "; say also what shall be there, in other words, or give this as the negative prompt"
             )
 
     def notes(self) -> list[str]:
@@ -115,7 +116,7 @@ def expand(prompt: str, known: Collection[str]) -> Expansion:
     if scene.hard or strangers > 1:
         text, read = _in_place(tokens, lexicon, known)
         return Expansion(prompt, text, "", (*corrected, *read), (), suggestions, foreign, _logic(tokens, known))
-    text = compose(scene, known, _place_phrases())
+    text = compose(scene, known, place_phrases())
     negative = ", ".join(" ".join(filter(None, (thing.colour, thing.noun))) for thing in scene.absent)
     if not text and not negative:  # nothing in it was understood, so it stays as it is
         return Expansion(prompt, prompt, suggestions=suggestions, foreign=foreign, unread=scene.unread)
@@ -256,6 +257,7 @@ def _candidates() -> tuple[str, ...]:
 
 
 @cache
-def _place_phrases() -> dict[str, tuple[str, ...]]:
+def place_phrases() -> dict[str, tuple[str, ...]]:
+    """Return how captions name each place."""
     text = resources.files("chronotope.caption").joinpath("words.toml").read_text(encoding="utf-8")
     return {place: tuple(words.split(", ")) for place, words in tomllib.loads(text)["place_phrases"].items()}

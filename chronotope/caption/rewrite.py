@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chronotope.caption.captioners.answers import caption_of
 from chronotope.caption.captioners.captioner import NoCaptionError
@@ -61,7 +61,7 @@ def rewrite(prompt: str, known: Collection[str], writer: Writer, seed: int | Non
     if reason:
         return Rewritten(found, False, reason)
     negative = ", ".join(dict.fromkeys(filter(None, (found.negative, written.negative))))
-    return Rewritten(Expansion(prompt, written.prompt, negative, found.read), True)
+    return Rewritten(replace(found, prompt=written.prompt, negative=negative, foreign=False), True)
 
 
 def _task(known: frozenset[str]) -> str:

@@ -13,6 +13,7 @@ from chronotope import checkpoint
 from chronotope.cli.knowledge import describe_training, summarise
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import PICTURES, scan_folder
+from chronotope.data.contradictions import is_our_record
 from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.recaptions import Recaptions
 from chronotope.errors import FileProblem, UsageError, nearest
@@ -126,7 +127,7 @@ def _media(path: Path) -> dict[str, Any]:
     origin = video.read_origin(path)
     origin = origin if origin and str(origin.get("program", "")).startswith("chronotope") else None
     beside = video.sidecar(path)
-    if beside.is_file() and (video.has_other_sidecar(path) or origin is None):
+    if is_our_record(beside) and (video.has_other_sidecar(path) or origin is None):
         facts["beside"] = f"{beside.name} is no record of this file, and is not used"
     return {**facts, "origin": origin}
 

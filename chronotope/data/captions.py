@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import codecs
 import json
-import math
 import os
 import re
 import unicodedata
@@ -55,6 +54,7 @@ _NAMES = re.compile(
     r"caption|prompt|stor(y|ies)|text|descri|sentence|paragraph|title|summary", re.IGNORECASE
 )  # of others
 _OUR_SETTINGS = ("negative_prompt",)  # of our own sidecars
+MAX_SECONDS = 10**7  # of a video
 _EXAMPLE = '{"captions": {"sentence": ["a red ball rolls"]}}'
 
 
@@ -215,10 +215,17 @@ def _in_time(texts: Any, story_from: Any) -> Any:
 
     So `generate` writes it where it extends, connects or loops a clip: the first beat holds from the beginning.
     """
-    counted = isinstance(story_from, int | float) and math.isfinite(story_from)
-    if not counted or not isinstance(texts, list) or not all(map(_is_beat, texts)):
+    if not isinstance(texts, list) or not all(map(_is_beat, texts)) or not _is_time(story_from):
         return texts
-    return [[round(seconds + story_from, 6) if seconds else seconds, words] for seconds, words in texts]
+    return [
+        [round(seconds + story_from, 6) if seconds and _is_time(seconds) else seconds, words]
+        for seconds, words in texts
+    ]
+
+
+def _is_time(value: Any) -> bool:
+    """Return whether this is a number of seconds that a video can have."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_SECONDS
 
 
 def _is_unread(key: str, data: Any, captions: Captions, known: Container[str]) -> bool:

@@ -12,9 +12,9 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.media import video
 from chronotope.prompt import read_story
 from chronotope.storage import read_json
-from chronotope.worlds.splits import split_of_record
+from chronotope.worlds.splits import key_of_record, split_of_record
 
-__all__ = ["contradictions"]
+__all__ = ["contradictions", "is_our_record"]
 
 _EXCHANGED = "it may be of another clip, so compare it with the clip and put the right one there"
 
@@ -25,16 +25,17 @@ def contradictions(path: Path, captions: Captions, num_frames: int, fps: float, 
     A clip of a world that was copied out of its dataset is said to be of a split that is not for training.
     """
     beside = video.sidecar(path)
-    if _is_ours(beside) and video.has_other_sidecar(path):
+    if is_our_record(beside) and video.has_other_sidecar(path):
         yield CaptionNote(beside, f"tells of other settings than the tags of its video; {_EXCHANGED}", True)
-    elif _is_ours(beside) and video.read_origin(path) is None:
+    elif is_our_record(beside) and video.read_origin(path) is None:
         yield CaptionNote(beside, f"tells of another size, rate or number of frames than its clip; {_EXCHANGED}", True)
     record = path.with_suffix(".json")
     spec = _table(_object(record).get("spec"))
     told = spec.get("num_frames", num_frames), f"{spec.get('width')}x{spec.get('height')}"
     if spec and (told[0] != num_frames or ("width" in spec and "height" in spec and told[1] != size)):
         yield CaptionNote(record, f"its spec has another number of frames, or size, than its clip; {_EXCHANGED}", True)
-    if (split := split_of_record(spec)) != "train" and not _in_dataset(path):
+    split = split_of_record(spec) if path.stem == key_of_record(spec)[:16] else "train"  # named as worlds name clips
+    if split != "train" and not _in_dataset(path):
         reason = f"its spec is of split {split}, whose clips are meant for evaluation, not for training"
         yield CaptionNote(record, reason, True)
     seconds = num_frames / fps
@@ -59,7 +60,8 @@ def _table(data: Any) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _is_ours(file: Path) -> bool:
+def is_our_record(file: Path) -> bool:
+    """Return whether a file is the record that this program writes beside what it makes."""
     return str(_object(file).get("program", "")).startswith("chronotope")
 
 

@@ -6,6 +6,7 @@ that name other files (playlists, concatenation lists, numbered pictures) are no
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ SUFFIXES = frozenset(
     """.split()
 )
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders drop the transparency of WebM
-MAX_BOXES = 2000  # beside each other in an MP4 file that are looked at
+MAX_BOXES = 200  # beside each other in an MP4 file that are looked at
 MAX_EDITS = 2**16  # bytes of an edit list that are read
 MAX_THREADS = 4  # of one decoder; each costs memory
 
@@ -152,21 +153,38 @@ def _decoder(file: MediaFile, track: av.VideoStream) -> av.VideoCodecContext:
 
 def edit_remarks(file: MediaFile) -> list[str]:
     """Say where the edit list of a video track pauses, holds a frame or changes the speed, which FFmpeg ignores."""
-    for track in _boxes(file, 0, file.size, ("moov", "trak")):
-        handlers = [_content(file, *box) for box in _boxes(file, *track, ("mdia", "hdlr"))]
-        if any(handler[8:12] == b"vide" for handler in handlers):
-            for box in _boxes(file, *track, ("edts", "elst")):
-                if _is_followed(_content(file, *box)):
-                    continue
-                return ["its edit list pauses, holds a frame or changes the speed, which is not followed"]
+    for start, stop, name in itertools.islice(_boxes(file, 0, file.size), MAX_BOXES):
+        if name == b"moov":  # FFmpeg reads the first one
+            tracks = itertools.islice(_boxes(file, start, stop), MAX_BOXES)
+            shown = (_edits_of_video(file, *place) for *place, kind in tracks if kind == b"trak")
+            if all(map(_is_followed, shown)):
+                break
+            return ["its edit list pauses, holds a frame or changes the speed, which is not followed"]
     return []
 
 
-def _boxes(file: MediaFile, start: int, stop: int, names: tuple[str, ...]) -> Iterator[tuple[int, int]]:
-    """Yield where the content of each box begins and ends that is reached by these names, one below the other."""
-    for _ in range(MAX_BOXES):
+def _edits_of_video(file: MediaFile, start: int, stop: int) -> bytes:
+    """Return the content of the edit list of a video track; empty where there is none, and for other tracks."""
+    inside = {name: place for *place, name in itertools.islice(_boxes(file, start, stop), MAX_BOXES)}
+    handler, edits = (
+        _first(file, inside.get(outer), inner) for outer, inner in ((b"mdia", b"hdlr"), (b"edts", b"elst"))
+    )
+    return edits if handler[8:12] == b"vide" else b""
+
+
+def _first(file: MediaFile, place: list[int] | None, name: bytes) -> bytes:
+    """Return the beginning of the content of the first box of a name inside another one."""
+    for start, stop, found in itertools.islice(_boxes(file, *place), MAX_BOXES) if place else ():
+        if found == name:
+            return os.pread(file.descriptor, min(stop - start, MAX_EDITS), start)
+    return b""
+
+
+def _boxes(file: MediaFile, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
+    """Yield where the content of each box begins and ends, and its name."""
+    while start + 8 <= stop:
         head = os.pread(file.descriptor, 16, start)
-        if len(head) < 8 or start + 8 > stop:
+        if len(head) < 8:
             return
         size, skipped = int.from_bytes(head[:4], "big"), 8
         if size == 1 and len(head) == 16:
@@ -174,21 +192,15 @@ def _boxes(file: MediaFile, start: int, stop: int, names: tuple[str, ...]) -> It
         size = size or stop - start  # 0: to the end
         if size < skipped or start + size > stop:
             return
-        if head[4:8] == names[0].encode():
-            inside = (start + skipped, start + size)
-            yield from _boxes(file, *inside, names[1:]) if len(names) > 1 else [inside]
+        yield start + skipped, start + size, head[4:8]
         start += size
-
-
-def _content(file: MediaFile, start: int, stop: int) -> bytes:
-    return os.pread(file.descriptor, min(stop - start, MAX_EDITS), start)
 
 
 def _is_followed(edits: bytes) -> bool:
     """Return whether the content of an `elst` box only cuts and orders its media, after a delay at most."""
     row = struct.Struct(">Qqhh" if edits[:1] == b"\x01" else ">Iihh")
-    rows = edits[8 : 8 + (len(edits) - 8) // row.size * row.size]
-    for place, (_, begin, rate, part) in enumerate(row.iter_unpack(rows)):
+    count = min(int.from_bytes(edits[4:8], "big"), max(0, len(edits) - 8) // row.size)
+    for place, (_, begin, rate, part) in enumerate(row.iter_unpack(edits[8 : 8 + count * row.size])):
         if (rate, part) != (1, 0) or (begin < 0 and place > 0):
             return False
     return True

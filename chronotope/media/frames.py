@@ -380,7 +380,7 @@ def constant_rate(fps: float) -> float:
 
     An average that is hardly above a whole rate is that of times which jitter.
     """
-    return float(min(MOST_RATE, max(1, math.ceil(0.998 * fps))))
+    return float(min(MOST_RATE, max(1, round(fps), math.ceil(0.998 * fps))))
 
 
 def count_skipped(times: list[float], last: float, declared: float, tick: float, fps: float) -> int:

@@ -287,8 +287,8 @@ def describes(settings: Mapping[str, Any], size: tuple[int, int], num_frames: in
     }
     if num_frames > 1:
         expected["fps"] = (fps, 0.02 * fps)
-    told = {name: settings[name] for name in expected if isinstance(settings.get(name), int | float)}
-    return all(abs(value - expected[name][0]) <= expected[name][1] for name, value in told.items())
+    told = [(settings[name], place) for name, place in expected.items() if isinstance(settings.get(name), int | float)]
+    return all(abs(value) < 2**53 and abs(value - near) <= slack for value, (near, slack) in told)
 
 
 def has_other_sidecar(path: str | Path) -> bool:

@@ -17,6 +17,7 @@ __all__ = [
     "HELDOUT_SHARE",
     "Split",
     "attribute_pairs",
+    "key_of_record",
     "spec_key",
     "split_by",
     "split_of",
@@ -33,14 +34,15 @@ def to_json(spec: object) -> str:
 
 def spec_key(spec: object) -> str:
     """Return the SHA-256 of the canonical JSON of a spec, in hex digits."""
-    return _key(to_dict(spec))
+    return key_of_record(to_dict(spec))
 
 
 def _canonical(data: Mapping[str, Any]) -> str:
     return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
 
-def _key(data: Mapping[str, Any]) -> str:
+def key_of_record(data: Mapping[str, Any]) -> str:
+    """Return the key of a spec as it is written beside its clip."""
     return hashlib.sha256(_canonical(data).encode()).hexdigest()
 
 
@@ -76,7 +78,7 @@ def split_of_record(spec: Mapping[str, Any]) -> Split:
         for event in events
         if event.get("direction") and str(event.get("actor")) in nouns
     }
-    return split_by(_key(spec), pairs) if actors else "train"
+    return split_by(key_of_record(spec), pairs) if actors else "train"
 
 
 def split_by(key: str, pairs: Iterable[tuple[str, str]]) -> Split:

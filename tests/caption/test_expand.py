@@ -115,20 +115,29 @@ def test_what_a_story_says_later_is_no_negative_of_the_whole() -> None:
     assert found["negative_prompt"] == "tree"
     notes = expand_prompts(read_prompts(read_story(story)), "", True, KNOWN).notes
     assert [note for note in notes if note.startswith("not to")] == [
-        "not told: no fox; it is in another part of the story",
+        "not told: no fox; another part of the story shows it",
         "not to be there: tree",
-        "not told: no house; it is in another part of the story",
+        "not told: no house; another part of the story shows it",
     ]
+    stopped = expand_prompts(read_prompts([(0.0, "a house, no fox"), (1.0, "a fox.")]), "", True, KNOWN)
+    assert not stopped.negative
+    colours = expand_prompts(read_prompts([(0.0, "a house, no red fox"), (1.0, "a red ball")]), "", True, KNOWN)
+    assert colours.negative == "red fox"
     unguided = expand_prompts(read_prompts("a fox, no tree"), "", False, KNOWN)
     assert not unguided.negative and not any("not to be there: tree" in note for note in unguided.notes)
 
 
-@pytest.mark.parametrize("typed", ["no fox", "without any kittens", "no red balls, only blue ones"])
+@pytest.mark.parametrize(
+    "typed", ["no fox", "without any kittens", "no red balls, only blue ones", "sunset, no people"]
+)
 def test_a_prompt_of_what_shall_not_be_there_alone_is_refused(typed: str) -> None:
     """To tell it to the model would be to ask for it."""
     found = expand(typed, KNOWN)
     assert not found.prompt and found.negative
     said = f"says only what shall not be there ({found.negative})"
+    assert found.left_out == {"no red balls, only blue ones": ("blue", "ones"), "sunset, no people": ("sunset",)}.get(
+        typed, ()
+    )
     assert said in refused("expand", typed, status=2) and said in refused("generate", typed, "-o", "x.mp4", status=2)
     with pytest.raises(UsageError, match="says only what shall not be there"):
         expand_prompts(read_prompts([(0.0, "a cat"), (1.0, typed)]), "", True, KNOWN)

@@ -135,7 +135,7 @@ class Says:
 
 
 KNOWN = words_of_model(find_model("small"))
-FOX = "A fox in the hills. The fox is large and starts on the right near the bottom. The fox runs left."
+FOX = "A fox in the hills. The fox is large and starts on the right near the bottom. The fox walks left."
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,22 @@ FOX = "A fox in the hills. The fox is large and starts on the right near the bot
         ("a fox", "This picture shows a fox on a black background.", "is of a picture"),
         ("a picture of a fox", "This picture shows a fox on a black background.", ""),
         ("a fox", "A fox. The fox is closer than the fox.", "compares a thing with itself"),
+        # what a reviewer could pass off as true
+        ("a red ball", "A red ball. A ball.", "another circle"),
+        ("a fox, no red ball", "A fox. A fox.", "another fox"),
+        ("a fox, the camera is still", "A fox. The camera moves left.", "says more than is compared"),
+        ("a fox stays still", FOX, "says more than is compared"),
+        ("a fox walks behind a tree", "A fox and a tree. The fox walks in front of the tree.", "says more than"),
+        ("a fox walks and a cat walks left into a tree", "A fox, a cat and a tree.", "says more than"),
+        ("a fox near the bottom", "A fox. The fox starts near the top.", "says more than is compared"),
+        ("a fox and a tree, the fox is smaller than the tree", "A fox and a tree.", "says more than is compared"),
+        ("a fox at night", "A fox at night in the sky.", "contradicts itself: place"),
+        ("a fox walks left", "A fox. The fox is small. The fox is large. The fox walks left.", "contradicts itself"),
+        ("a fox walks left", "A fox not walks left.", "denies: not"),
+        ("a fox", "Gone. Not a fox.", "denies"),
+        ("a fox hops left", "A fox. The fox drives left.", "loses: fox hop"),
+        ("a fish swims left", "A fish. The fish flies left.", "loses: fish swim"),
+        ("a ball, no red ball", "A red ball.", "what shall not be there: red ball"),
         ("a fox walks", FOX, "says more than is compared"),  # no fact says that it walks
         ("a fox next to a cat", "A fox and a cat.", "says more than is compared"),
         ("a fox walks left into the frame", FOX, "loses: fox enter"),
@@ -192,23 +208,30 @@ def test_it_is_asked_again_with_other_seeds() -> None:
 @pytest.mark.parametrize("scope", ["small", "deeds"])
 def test_true_captions_are_taken_and_those_of_others_are_not(scope: str) -> None:
     specs = [STAGE.sample(seed, STAGE.scope(scope), "train") for seed in range(40)]
-    paragraphs = [STAGE.captions(spec, 1)["paragraph"][0] for spec in specs]
+    paragraphs = [STAGE.captions(spec, 4)["paragraph"] for spec in specs]
     taken = 0
     for place, spec in enumerate(specs):
         prompt = STAGE.captions(spec, 1)["tags"][0]
-        found = describe(prompt, KNOWN, Says(paragraphs[place]), STAGE.read_facts)
-        assert found.written or "compared" in found.reason or "picture" in found.reason, (prompt, found.reason)
+        found = describe(prompt, KNOWN, Says(*paragraphs[place]), STAGE.read_facts)
+        excused = ("more than is compared", "is of a picture", " walk", " run")  # all four say the other verb
+        assert found.written or any(said in found.reason for said in excused), (prompt, found.reason)
         taken += found.written
-        other = paragraphs[(place + 1) % len(specs)]
-        if describe(prompt, KNOWN, Says(other), STAGE.read_facts).written:
-            assert STAGE.read_facts(prompt) <= STAGE.read_facts(other)
-    assert taken >= 28
+        other = paragraphs[(place + 1) % len(specs)][0]
+        if describe(prompt, KNOWN, Says(other), STAGE.read_facts).written:  # then both clips show what is asked
+            shown = [STAGE.facts(one) for one in (spec, specs[(place + 1) % len(specs)])]
+            kinds = ("object", "colour", "place", "motion", "interaction")
+            asked = {fact for fact in STAGE.read_facts(prompt) if fact.kind in kinds}
+            assert asked <= shown[0] and asked <= shown[1]
+    assert taken >= 25
 
 
 def test_the_command_uses_it(trained: Path) -> None:
     prompt = STAGE.captions(STAGE.sample(0, STAGE.scope("small"), "train"), 1)["sentence"][0]
     found = answer("expand", prompt, "--with", trained)
-    assert found["written_by"] in (str(trained), "builtin")
+    reason = describe(prompt, KNOWN, load_expander(trained), STAGE.read_facts).reason
+    assert found["written_by"] == ("builtin" if reason else str(trained))
+    kept = describe("a fluffy fox walks left", KNOWN, Says(FOX), STAGE.read_facts)
+    assert kept.written and kept.expansion.left_out == ("fluffy",)  # and said
     told = run("expand", "a zebra yodels", "--with", trained)
     assert told.exit_code == 0 and "the table and the rules wrote the caption instead" in told.stderr
     assert "holds no expander" in refused("expand", "a fox", "--with", trained / "expander", status=1)

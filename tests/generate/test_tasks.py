@@ -168,10 +168,11 @@ def test_latents_and_slices_belong_together():
 
 
 def test_times_of_a_story_are_seconds_or_a_clock():
-    beats = ["0: a fox", "2.5s: 30 foxes", "0:04: it sits", "1:30 it walks", "1:00:05.5: it sleeps"]
+    beats = ["0: a fox", "2.5s: 30 foxes", "0:04: it sits", "1:30: it walks", "1:00:05.5: it sleeps"]
     assert [seconds for seconds, _ in read_story(beats)] == [0, 2.5, 4, 90, 3605.5]
     assert [text for _, text in read_story(beats)] == ["a fox", "30 foxes", "it sits", "it walks", "it sleeps"]
     assert read_story(["0: 30: a fox"]) == ((0.0, "30: a fox"),)
-    for wrong in ("a fox", "0:", "1:30", "1:30: ", "0:01"):
+    assert read_story(["0:10 red balls fall"]) == ((0.0, "10 red balls fall"),)
+    for wrong in ("a fox", "0:", "1:30:", f"{10**400}:00:", f"{10**400}: x"):
         with pytest.raises(UsageError, match="a story has beats such as"):
             read_story([wrong])

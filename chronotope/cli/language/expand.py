@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,8 +90,7 @@ def _writing(name: str, seed: int | None) -> Callable[[str, TrainingRecord], Rew
         folder = find_model(name)
     except FileProblem as problem:
         raise UsageError(
-            "--with is builtin, a model with an expander (small, or a folder), hf:NAME_OR_FOLDER or "
-            f"http://localhost:8000/v1#MODEL, got '{name}'"
+            f"{problem} (--with is builtin, a model with an expander, hf:NAME_OR_FOLDER or http://localhost:8000/v1#MODEL)"
         ) from problem
     expander = load_expander(folder)
 
@@ -112,19 +112,24 @@ def expand_prompts(prompts: Sequence[Prompt], negative: str, guided: bool, known
     told = tuple(Prompt(one.prompt, prompt.seconds) for one, prompt in zip(found, prompts, strict=True))
     changed = any(expansion.changed for expansion in found)
     notes = [f'the model is told: "{one.prompt}"' for one in found if one.prompt != one.typed]
-    shown = set(" ".join(expansion.prompt for expansion in found).split()) if len(found) > 1 else set[str]()
     absent: list[str] = []
-    for expansion in found:
+    for place, expansion in enumerate(found):
+        others = [one.prompt for at, one in enumerate(found) if at != place]
         named = [text for text in expansion.negative.split(", ") if text]
-        gone = [text for text in named if not set(text.split()) & shown]
+        there = [text for text in named if any(_shows(other, text) for other in others)]
+        gone = [text for text in named if text not in there]
         absent += [text for text in gone if text not in absent]
-        notes += [
-            note for note in replace(expansion, negative=", ".join(gone if guided else ())).notes() if note not in notes
-        ]
-        if there := [text for text in named if text not in gone]:
-            notes.append(f"not told: no {', no '.join(there)}; it is in another part of the story")
+        said = replace(expansion, negative=", ".join(gone if guided else ())).notes()
+        notes += [note for note in said if note not in notes]
+        if there:
+            notes.append(f"not told: no {', no '.join(there)}; another part of the story shows it")
     if absent and not guided:
         notes.append("without guidance nothing can be told not to be there; leave out --guidance 1")
         absent = []
     typed = "\n".join(f"{prompt.seconds:g}: {prompt.text}" if len(prompts) > 1 else prompt.text for prompt in prompts)
     return Expanded(told, ", ".join(filter(None, (negative, *absent))), typed if changed else "", tuple(notes))
+
+
+def _shows(caption: str, thing: str) -> bool:
+    """Return whether a caption names a thing, such as "red ball", with its colour where it has one."""
+    return re.search(rf"\b{re.escape(thing)}s?\b", caption) is not None

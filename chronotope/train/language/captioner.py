@@ -122,10 +122,11 @@ def prepare_run(config: CaptionerRun, dataset: LatentDataset, out: Path, start: 
 
 
 def check_sizes(model: CaptionerConfig, start: Path) -> None:
-    """Raise UsageError for a start model of other sizes than the config's."""
+    """Raise UsageError for a start model of other sizes than the config's; its vocabulary is kept."""
     found = checkpoint.read_description(start)["config"]
     for name, value in to_dict(model).items():
-        if name != "vocabulary_size" and found.get(name) != value:
+        own = name == "vocabulary_size" and value == CaptionerConfig().vocabulary_size  # not asked for
+        if found.get(name) != value and not own:
             raise UsageError(
                 f"{start} has {name} {found.get(name)}, the preset {value}; use the preset that it was trained with"
             )

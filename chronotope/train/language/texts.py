@@ -87,8 +87,8 @@ def caption_batch(
         torch.cat([clip.positions for clip in clips]),
         tuple(clip.lengths[0] for clip in clips),
     )
-    padded = {detail: padded(found, max_ids - 1) for detail, found in texts.items()}
-    ids, targets = ({detail: pair[part] for detail, pair in padded.items()} for part in (0, 1))
+    pairs = {detail: padded(found, max_ids - 1) for detail, found in texts.items()}
+    ids, targets = ({detail: pair[part] for detail, pair in pairs.items()} for part in (0, 1))
     return CaptionBatch(together, ids, targets, tuple(keys))
 
 
