@@ -101,10 +101,10 @@ def choose_caption(
         return (Prompt(text),)
 
 
-def text_notes(dataset: LatentDataset, tokenizer: Tokenizer, most: int) -> list[str]:
+def text_notes(texts: Sequence[str], tokenizer: Tokenizer, most: int) -> list[str]:
     """Return sentences on captions of more than `most` tokens, and on characters that are not in the vocabulary."""
     notes: list[str] = []
-    long = [text for text in dataset.captions() if len(text) >= most and len(tokenizer.encode(text, most + 1)) > most]
+    long = [text for text in texts if len(text) >= most and len(tokenizer.encode(text, most + 1)) > most]
     if long:
         count = f"{len(long)} caption{' has' if len(long) == 1 else 's have'}"
         kept = len(tokenizer.shortened(long[0], most).split())
@@ -112,7 +112,7 @@ def text_notes(dataset: LatentDataset, tokenizer: Tokenizer, most: int) -> list[
             f"note: {count} more than the {most} tokens that the model reads, so their ends are cut; the first one "
             f"keeps {kept} of {len(long[0].split())} words"
         )
-    lost = sum(bool(tokenizer.unknown_characters(text)) for text in dataset.captions() if not text.isascii())
+    lost = sum(bool(tokenizer.unknown_characters(text)) for text in texts if not text.isascii())
     if lost:
         notes.append(
             f"note: {lost} captions have characters that are not in the vocabulary, "
@@ -123,7 +123,9 @@ def text_notes(dataset: LatentDataset, tokenizer: Tokenizer, most: int) -> list[
 
 def caption_notes(dataset: LatentDataset, tokenizer: Tokenizer, config: DiTRun) -> list[str]:
     """Return sentences on clips and captions longer than the model reads, and on levels whose shares say little."""
-    notes = length_notes(dataset, config) + text_notes(dataset, tokenizer, config.model.max_text_tokens)
+    notes = length_notes(dataset, config) + text_notes(
+        tuple(dataset.captions()), tokenizer, config.model.max_text_tokens
+    )
     own = {field.name for field in dataclasses.fields(config.captions)} - {"dropout"}
     others = sorted({level for clip in dataset.clips for level in clip.captions} - own)
     if others:

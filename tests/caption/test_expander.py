@@ -79,6 +79,14 @@ def test_an_interrupted_training_gives_the_same_weights(pictures: Path, tmp_path
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_what_is_not_learned_is_said(pictures: Path, tmp_path: Path) -> None:
+    few = (*SETTINGS[:5], "train.steps=1", "train.warmup=0", "model.max_text_tokens=12")
+    result = run("train", "expander", "--preset", "tiny", "--data", pictures, "--out", tmp_path, "--set", *few)
+    assert result.exit_code == 0, result.output
+    assert "1 of 8 clips lack a short or a descriptive caption and are not used" in result.stderr
+    assert "captions have more than the 12 tokens that the model reads, so their ends are cut" in result.stderr
+
+
 def test_pairs_are_of_one_clip(pictures: Path, tmp_path: Path) -> None:
     pairs = read_pairs([pictures])
     assert len(pairs.keys) == 7 and pairs.data[0]["clips"] == 8

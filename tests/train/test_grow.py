@@ -11,8 +11,11 @@ import pytest
 import torch
 from einops import reduce
 
+from chronotope.checkpoint import read_description
+from chronotope.cli.language.captioners import load_captioner
 from chronotope.config import override
 from chronotope.data.encode import encode_dataset
+from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import Generator, load_autoencoder
 from chronotope.geometry import Geometry
@@ -23,6 +26,8 @@ from chronotope.models.refinement import Grid
 from chronotope.train.autoencoder import train_autoencoder
 from chronotope.train.dit import train_dit
 from chronotope.train.grow import fit_new_channels, grow_autoencoder, grow_captioner, grow_dit
+from chronotope.train.language.captioner import CaptionerRun, CaptionerTraining, train_captioner
+from tests.cli.models import save_run
 from tests.train.test_training import AUTOENCODER, DIT, clips, run
 
 __all__ = ["clips", "run"]  # fixtures
@@ -179,3 +184,23 @@ def test_a_grown_model_is_trained_and_generates(run: Path, clips: Path, tmp_path
     train_dit(config, [tmp_path / "latents"], out / "dit", start=tmp_path / "start" / "dit", quiet=True)
     made = Generator.load(out).generate("block 1 moves", height=32, width=48, num_frames=9, num_inference_steps=2)
     assert made.frames.shape == (9, 32, 48, 3)
+
+
+def test_a_captioner_grows_with_its_latents(clips: Path, tmp_path: Path, script: ModuleType) -> None:
+    model, other, latents = save_run(tmp_path / "model"), save_run(tmp_path / "other", seed=1), tmp_path / "latents"
+    for name, coder in (("lat", model), ("latents", other)):
+        encode_dataset(clips, tmp_path / name, load_autoencoder(coder), Geometry())
+    config = CaptionerRun(
+        model=CaptionerConfig(width=32, head_dim=16, depth=1, text_depth=1, vocabulary_size=160),
+        train=CaptionerTraining(steps=2, warmup=1, batch_tokens=40),
+    )
+    channels = load_autoencoder(model).config.channels
+    config = override(config, [f"model.channels={channels}"])
+    train_captioner(config, [tmp_path / "lat"], model / "captioner", quiet=True)
+    script.grow_on_latents("captioner", str(model), other, [latents], tmp_path / "grown")
+    about = read_description(tmp_path / "grown" / "captioner")
+    assert about["autoencoder"] == fingerprint(load_autoencoder(other))
+    assert not {"data", "training", "started_from"} & about.keys()
+    assert load_captioner(tmp_path / "grown").deviation == LatentDataset([latents]).deviation() * 4
+    with pytest.raises(SystemExit, match="was encoded by autoencoder"):
+        script.grow_on_latents("captioner", str(model), model, [latents], tmp_path / "no")

@@ -14,6 +14,7 @@ from chronotope.cli.train.latents import check_folders, check_once, prepare_sour
 from chronotope.cli.train.resume import train_or_resume, writing_run
 from chronotope.cli.use import say_unsealed
 from chronotope.config import override
+from chronotope.data.audit import audit_header
 from chronotope.data.clips import check_outside, find_clips
 from chronotope.data.encode import find_worlds
 from chronotope.data.latents import LatentDataset, fingerprint, read_header
@@ -260,6 +261,12 @@ def run_expander(config: ExpanderRun, data: Sequence[Path], out: Path) -> tuple[
         raise UsageError("the expander is trained in one process; start `train expander` without torchrun")
     check_folders(data, out)
     run = out / "expander"
+    for folder in data:  # those of a split that is meant for evaluation
+        if (folder / "latents.json").is_file():
+            for found in audit_header(folder, read_header(folder)):
+                say(f"note: {found}")
+        else:
+            find_worlds(folder, lambda sentence: say(f"note: {sentence}"))
 
     def train(stopping: Callable[[], bool]) -> dict[str, Any]:
         return train_expander(config, data, run, stopping=stopping)

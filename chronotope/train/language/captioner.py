@@ -209,7 +209,7 @@ def train_captioner(
     model = _model_of(config.model, start).to(device)
     state = TrainState(model, make_optimizers(model, train))
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
-    notes += text_notes(dataset, tokenizer, config.model.max_text_tokens)
+    notes += text_notes(tuple(dataset.captions()), tokenizer, config.model.max_text_tokens)
     batches = batches_of(config, dataset, tokenizer, run.deviation, state)
 
     def loss_of(batch: CaptionBatch) -> Tensor:

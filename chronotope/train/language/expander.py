@@ -16,6 +16,7 @@ from chronotope.data.record import changes_in_data
 from chronotope.errors import UsageError
 from chronotope.models.expander import ExpanderConfig, PromptExpander
 from chronotope.models.text import MIN_VOCABULARY, Tokenizer, learn_vocabulary
+from chronotope.train.batches import text_notes
 from chronotope.train.language.captioner import caption_loss
 from chronotope.train.language.loop import take_steps
 from chronotope.train.language.pairs import DESCRIPTIVE, CaptionPairs, PairBatch, pair_batches, read_pairs
@@ -93,6 +94,7 @@ def train_expander(
     model = PromptExpander(config.model).to(device)
     state = TrainState(model, make_optimizers(model, train))
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
+    notes += _notes(pairs, tokenizer, config.model.max_text_tokens)
     batches = pair_batches(pairs, tokenizer, train.batch_pairs, config.model.max_text_tokens, config.seed, state.step)
 
     def loss_of(batch: PairBatch) -> Tensor:
@@ -111,6 +113,14 @@ def train_expander(
     if state.step == train.steps:
         checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
     return state.numbers
+
+
+def _notes(pairs: CaptionPairs, tokenizer: Tokenizer, most: int) -> list[str]:
+    """Return sentences on clips without both kinds of caption, and on captions longer than the model reads."""
+    notes, clips = [], sum(int(about["clips"]) for about in pairs.data)
+    if (without := clips - len(pairs.keys)) > 0:
+        notes.append(f"note: {without} of {clips} clips lack a short or a descriptive caption and are not used")
+    return notes + text_notes(tuple(pairs.texts()), tokenizer, most)
 
 
 def _vocabulary(config: ExpanderRun, pairs: CaptionPairs, out: Path) -> tuple[str, ...]:
