@@ -29,6 +29,23 @@ __all__ = ["Expansion", "expand", "place_phrases"]
 MAX_LETTERS = 20_000  # of a prompt; what is longer is no sentence
 _WEIGHTED = re.compile(r"[([{]+\s*([^()\[\]{}]*?)\s*(?::\s*[0-9.]+)?\s*[)\]}]+")
 _CONTRACTED = re.compile(r"\b(is|are|was|were|do|does|did|ca|wo|has|have)nt\b", re.IGNORECASE)  # typed in a hurry
+_NUMBER = r"(?:[0-9]+(?:[.,][0-9]+)?|one|two|three|four|five|six|seven|eight|nine|ten|a couple of|several|many)"
+_UNIT = (
+    r"(?:seconds?|secs?|s|minutes?|mins?|hours?|meters?|metres?|m|km|cm|feet|foot|inch(?:es)?|times|steps?|laps?|"
+    r"o'clock|degrees?|percent|frames?|fps|px|pixels?|days?|years?)"
+)
+# What is measured, and corners of the picture: no count of things, and no direction.
+_ASIDE = re.compile(
+    rf"\b(?:(?:for|in|after|at|within|over|every|about) )?{_NUMBER}[ -]?{_UNIT}(?![\w'])"
+    r"|\b(?:(?:in|at|from|on|to|into|near) )?(?:the )?(?:upper|lower|top|bottom)[ -](?:left|right)"
+    r"(?:[ -](?:corner|side))?\b"
+    r"|\b(?:all right|alright)\b",
+    re.IGNORECASE,
+)
+_PART = re.compile(
+    r"\b(?:one|two|three|some|all|both|none|most|half) of\b|, (?:one|the other|another|both) (?=\w+s\b)", re.IGNORECASE
+)  # 'one of three foxes', 'two foxes, one walks'
+_NOT_THERE_NOW = re.compile(r"\bnot there(?! at first)\b")
 # Words of other languages that are more frequent than any, and none of English; "la" and "die" are.
 _FOREIGN = frozenset(
     "un une le la les des du der die das ein eine einen und el los las una il et y sur auf en con".split()
@@ -99,7 +116,14 @@ def expand(prompt: str, known: Collection[str]) -> Expansion:
     foreign = _is_foreign(tokens)
     if not foreign:
         tokens, corrected = _corrected(tokens, lexicon, known)
+    aside: list[str] = []
+    if not foreign and not _is_caption(tokens, known):
+        aside = [" ".join(found.group().split()) for found in _ASIDE.finditer(plain)]
+        tokens = tokens_of(_ASIDE.sub(" ", plain)) if aside else tokens
+        if aside:
+            tokens, corrected = _corrected(tokens, lexicon, known)
     scene = Parser(lexicon, known).parse(tokens)
+    scene = dataclasses.replace(scene, unread=(*scene.unread, *aside))
     read = [(said, word) for said, word in scene.read if not set(said.split()) <= known]
     scene = dataclasses.replace(scene, read=(*corrected, *read))
     absent = {thing.noun for thing in scene.absent}
@@ -110,12 +134,15 @@ def expand(prompt: str, known: Collection[str]) -> Expansion:
     )
     strange = {part for word, _ in scene.alike if word not in absent for part in word.split()}
     if _is_caption(tokens, known | strange):
-        text = _joined(tokens) if corrected or plain != " ".join(prompt.split()) else prompt
-        return Expansion(prompt, text, read=tuple(corrected), suggestions=suggestions, kept=_logic(tokens, known))
+        text = _joined(tokens) if corrected or aside or plain != " ".join(prompt.split()) else prompt
+        kept = _logic(tokens, known)
+        return Expansion(prompt, text, "", tuple(corrected), tuple(aside), suggestions, kept=kept)
     strangers = sum(not group for _, group in scene.alike)  # nouns of no group: most are no nouns
-    if scene.hard or strangers > 1:
+    part = _PART.search(plain)
+    if scene.hard or strangers > 1 or part:
         text, read = _in_place(tokens, lexicon, known)
-        return Expansion(prompt, text, "", (*corrected, *read), (), suggestions, foreign, _logic(tokens, known))
+        kept = (*_logic(tokens, known), *((part.group().strip(" ,"),) if part else ()))
+        return Expansion(prompt, text, "", (*corrected, *read), tuple(aside), suggestions, foreign, kept)
     text = compose(scene, known, place_phrases())
     negative = ", ".join(" ".join(filter(None, (thing.colour, thing.noun))) for thing in scene.absent)
     if not text and not negative:  # nothing in it was understood, so it stays as it is
@@ -152,7 +179,7 @@ def _in_place(tokens: list[str], lexicon: Lexicon, known: Collection[str]) -> tu
 
 
 def _joined(words: list[str]) -> str:
-    return re.sub(r" ([.,;:!?])", r"\1", " ".join(words))
+    return re.sub(r" ([.,;:!?])", r"\1", " ".join(words)).strip(" ,")
 
 
 def _word_for(said: str, lexicon: Lexicon, known: Collection[str]) -> str | None:
@@ -173,12 +200,15 @@ def _is_caption(tokens: list[str], known: Collection[str]) -> bool:
     """Return whether a prompt is in the words of captions and begins as they do."""
     words = [part for token in tokens if token[0].isalpha() for part in token.split("-")]
     begins = bool(tokens) and (tokens[0] in grammar.DETERMINERS or grammar.COUNTS.get(tokens[0], "one") != "one")
+    if _NOT_THERE_NOW.search(" ".join(tokens)):
+        return False  # but 'not there at first' is what captions say of a thing that enters
     return begins and all(word in known or word in grammar.COUNTS for word in words)
 
 
 def _plain(text: str) -> str:
     """Return a text without control characters and weights such as '(red:1.4)'; emoji become their names."""
     text = _WEIGHTED.sub(r"\1", unicodedata.normalize("NFKC", text))
+    text = re.sub(r"(?<=[0-9]),(?=[0-9]{3}\b)", "", text)  # 1,000
     text = _CONTRACTED.sub(r"\1n't", text)
     said = set(tokens_of(text))
     parts = []

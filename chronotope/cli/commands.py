@@ -127,7 +127,7 @@ def world() -> None:
     "--pictures",
     type=Number(0, 1),
     metavar="SHARE",
-    help="This share of the clips are pictures.  [default: the scope's]",
+    help="This share of the clips that do not dissolve are pictures.  [default: the scope's]",
 )
 @option(
     "--dissolves",

@@ -109,6 +109,49 @@ def test_what_is_not_read_is_left_as_it_is(typed: str) -> None:
     assert other.prompt == typed.replace("fox", "cat").replace("star", "ball")
 
 
+@pytest.mark.parametrize(
+    ("typed", "caption", "left_out"),
+    [
+        ("a fox walks left for 3 seconds", "a fox walks left", ("for 3 seconds",)),
+        ("a fox walks left for two seconds then stops", "a fox walks left then stops", ("for two seconds",)),
+        ("a fox hops three times", "a fox hops", ("three times",)),
+        ("a fox walks two steps to the left", "a fox walks to the left", ("two steps",)),
+        ("a fox at 2 o'clock", "a fox", ("at 2 o'clock",)),
+        ("a fox walks left, 2 meters", "a fox walks left", ("2 meters",)),
+        ("a kitten in the upper left corner grows", "a cat grows", ("in the upper left corner",)),
+        ("a star in the bottom right corner", "a star", ("in the bottom right corner",)),
+        ("all right, a kitten", "a cat", ("all right",)),
+        ("1,000 stars", "stars", ("1000",)),
+        ("a few red hearts", "red hearts", ("few",)),
+    ],
+)
+def test_measures_and_corners_are_no_counts_and_no_directions(
+    typed: str, caption: str, left_out: tuple[str, ...]
+) -> None:
+    found = expand(typed, KNOWN)
+    assert (found.prompt, found.left_out) == (caption, left_out)
+
+
+@pytest.mark.parametrize(
+    ("typed", "caption", "negative"),
+    [
+        ("a red ball isn't there, only a cat", "a cat", "red ball"),
+        ("a cat and a red fox isn't there", "a cat", "red fox"),
+        ("a cat rather than a fox", "a cat", "fox"),
+        ("a red fox is not there", "", "red fox"),
+    ],
+)
+def test_what_is_not_there_is_not_asked_for(typed: str, caption: str, negative: str) -> None:
+    found = expand(typed, KNOWN)
+    assert (found.prompt, found.negative) == (caption, negative)
+
+
+@pytest.mark.parametrize("typed", ["two foxes, one walks left", "one of three foxes walks left", "two of them are red"])
+def test_parts_of_a_number_are_not_read(typed: str) -> None:
+    found = expand(typed, KNOWN)
+    assert found.prompt == typed and found.kept
+
+
 def test_what_a_story_says_later_is_no_negative_of_the_whole() -> None:
     story = ("0: a house, no fox", "1: a fox walks left, no house, no tree")
     found = json.loads(run("generate", "--story", *story, "--dry-run", "--json").stdout)

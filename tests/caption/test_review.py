@@ -105,6 +105,17 @@ def test_the_page_holds_captions_as_text_and_shows_clips(page: Page) -> None:
         assert np.asarray(picture.convert("RGB"))[14, 6, 0] > 200  # the red square at the left
 
 
+def test_a_clip_that_was_replaced_is_neither_shown_nor_judged(page: Page, clips: Path) -> None:
+    item = next(number for number, item in enumerate(page.items) if item["file"] == "1.mp4")
+    assert "none yet; a second one" in answer("review", clips, "--summary")["reviewers"]
+    (clips / "1.mp4").write_bytes((clips / "0.mp4").read_bytes())
+    assert ask(page, f"clip/{page.items[item]['clip']}.webp")[0] == 500
+    status, _, said = ask(page, "verdict", {"item": item, "verdict": "keep", "mended": ""})
+    assert status == 400 and b"1.mp4 was replaced since this page was opened" in said
+    assert not (clips / REVIEWS).exists()
+    assert answer("review", clips, "--summary")["captions"] == 2  # as the page would have
+
+
 def test_requests_from_elsewhere_are_refused(page: Page, clips: Path) -> None:
     verdict = {"item": 0, "verdict": "reject"}
     assert ask(page, "", token=False)[0] == 403
@@ -122,7 +133,7 @@ def test_requests_from_elsewhere_are_refused(page: Page, clips: Path) -> None:
         "", "{", "[]", "[" * 3000, {"item": 0}, {"item": 99, "verdict": "keep"}, {"item": -1, "verdict": "keep"},
         {"item": True, "verdict": "keep"}, {"item": 0, "verdict": "love"}, {"item": 0, "verdict": "mend"},
         {"item": 0, "verdict": "mend", "mended": " "}, {"item": 0, "verdict": "keep", "mended": "x"},
-        {"item": 0, "verdict": "mend", "mended": "x" * 5001}, {"item": 0, "verdict": "mend", "mended": 3},
+        {"item": 0, "verdict": "mend", "mended": "a\x1b[31mfox"}, {"item": 0, "verdict": "mend", "mended": "x" * 5001}, {"item": 0, "verdict": "mend", "mended": 3},
         "x" * 70_000,
     ],
 )  # fmt: skip

@@ -53,8 +53,11 @@ class Reviewed:
             **self.verdicts,
             "kept as they are": str(Rate(self.verdicts["keep"], judged)),
             "to judge, to know that share within 5 points": sample_for(WITHIN, self.captions),
-            "reviewers": agreed or "one; a second one, who does not see the first one's verdicts, shows what they mean",
+            "reviewers": agreed or (f"{'one' if judged else 'none yet'}; {_SECOND}"),
         }
+
+
+_SECOND = "a second one, who does not see the first one's verdicts, shows what they mean"
 
 
 def reviewed(data: Path) -> Reviewed:
@@ -63,8 +66,7 @@ def reviewed(data: Path) -> Reviewed:
     verdicts = {"keep": 0, "mend": 0, "reject": 0}
     for found in written.reviews.by_text.values():
         verdicts[list(found.values())[-1]["verdict"]] += 1
-    captions = sum(bool(row["text"]) for row in written.rows.values())
-    return Reviewed(captions, verdicts, written.reviews.agreements())
+    return Reviewed(len(_current(data, written)[0]), verdicts, written.reviews.agreements())
 
 
 class Page(ThreadingHTTPServer):
@@ -82,6 +84,7 @@ class Page(ThreadingHTTPServer):
         )
         self.template = loader.get_template("review.html.jinja")
         self.name = data.resolve().name
+        self.hashes = {item["clip"]: row["sha256"] for item, row in zip(self.items, self.rows, strict=True)}
         super().__init__(("127.0.0.1", port), _Handler)
 
     @property
@@ -96,6 +99,7 @@ class Page(ThreadingHTTPServer):
     def animation(self, number: int) -> bytes:
         """Return a clip as an animated picture, which every browser shows, whatever the file is."""
         content = video.read(self.clips[number], seconds=SECONDS, square_pixels=True)
+        self._check_unchanged(number)
         chosen = shown_pictures(content.frames, FRAMES)
         pictures = [Image.fromarray(frame) for frame in chosen]
         for picture in pictures:
@@ -104,6 +108,12 @@ class Page(ThreadingHTTPServer):
         packed = io.BytesIO()
         pictures[0].save(packed, "WEBP", save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0)
         return packed.getvalue()
+
+    def _check_unchanged(self, number: int) -> None:
+        """Raise UsageError where a clip is not the one that its caption was written for."""
+        path = self.clips[number]
+        if identify(path, path.name).sha256 != self.hashes[number]:
+            raise UsageError(f"{path.name} was replaced since this page was opened; run `chronotope review` again")
 
     def judge(self, body: bytes) -> None:
         """Take a verdict, {"item": number, "verdict": word, "mended": text}; raise UsageError for anything else."""
@@ -114,6 +124,9 @@ class Page(ThreadingHTTPServer):
             raise UsageError('expected {"item": 0, "verdict": "keep", "mended": ""}') from problem
         if type(number) is not int or not 0 <= number < len(self.rows) or not isinstance(mended, str):
             raise UsageError(f"there is no caption {number!r:.40}")
+        if not mended.replace("\n", " ").isprintable():
+            raise UsageError("a mended caption holds no control characters")
+        self._check_unchanged(self.items[number]["clip"])
         with self.writing:
             self.written.reviews.add(self.rows[number], verdict, self.reviewer, mended)
             self.items[number] |= {"verdict": verdict, "mended": mended}
@@ -131,9 +144,7 @@ def _items(
 
     Verdicts of others are not told, so that reviewers judge independently.
     """
-    files = {clip.file: clip.path for clip in scan_folder(data).clips}
-    rows = [row for row in written.rows.values() if row["text"] and row["file"] in files]
-    rows = [row for row in rows if identify(files[row["file"]], row["file"]).sha256 == row["sha256"]]
+    rows, files = _current(data, written)
     if not rows:
         raise UsageError(f"{data} holds no captions to judge; write some: chronotope caption {data}")
     order = np.random.default_rng(seed).permutation(len(rows))[:sample]
@@ -158,6 +169,13 @@ def _items(
             }
         )
     return rows, [files[file] for file in clips], items
+
+
+def _current(data: Path, written: Recaptions) -> tuple[list[dict[str, Any]], dict[str, Path]]:
+    """Return the rows whose clip is still the one that they were written for, and the path of every clip."""
+    files = {clip.file: clip.path for clip in scan_folder(data).clips}
+    rows = [row for row in written.rows.values() if row["text"] and row["file"] in files]
+    return [row for row in rows if identify(files[row["file"]], row["file"]).sha256 == row["sha256"]], files
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -121,7 +121,8 @@ def compare_captions(clips: Sequence[tuple[Clip, list[Written]]], captioner: Bui
     if len(clips) == 1:
         raise UsageError("agreement compares clips with one another, and this folder has one; add others")
     say(
-        "note: no world knows what these clips show, so the captioner says which words it doubts; it knows its own data"
+        "note: no truth is read for these captions, so the captioner says which words it doubts; it knows only what it "
+        "was trained on"
     )
     memories: dict[str, Memory] = {}
     for clip, _ in clips:
