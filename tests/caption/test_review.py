@@ -133,7 +133,8 @@ def test_requests_from_elsewhere_are_refused(page: Page, clips: Path) -> None:
         "", "{", "[]", "[" * 3000, {"item": 0}, {"item": 99, "verdict": "keep"}, {"item": -1, "verdict": "keep"},
         {"item": True, "verdict": "keep"}, {"item": 0, "verdict": "love"}, {"item": 0, "verdict": "mend"},
         {"item": 0, "verdict": "mend", "mended": " "}, {"item": 0, "verdict": "keep", "mended": "x"},
-        {"item": 0, "verdict": "mend", "mended": "a\x1b[31mfox"}, {"item": 0, "verdict": "mend", "mended": "x" * 5001}, {"item": 0, "verdict": "mend", "mended": 3},
+        {"item": 0, "verdict": "mend", "mended": "a\x1b[31mfox"},
+        {"item": 0, "verdict": "mend", "mended": "x" * 5001}, {"item": 0, "verdict": "mend", "mended": 3},
         "x" * 70_000,
     ],
 )  # fmt: skip
