@@ -45,7 +45,7 @@ LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(
 def test_all_commands_exist() -> None:
     expected = (
         "generate, expand, reconstruct, world stage, world table, caption, review, score-captions, encode, "
-        "train autoencoder, train dit, train captioner, info, check, evaluate, compare, layers, "
+        "train autoencoder, train dit, train captioner, train expander, info, check, evaluate, compare, layers, "
         "memorisation, export-suite, validate-checks"
     ).split(", ")
     assert set(map(" ".join, LEAVES)) == set(expected)

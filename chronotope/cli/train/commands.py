@@ -197,7 +197,7 @@ def captioner(
     from chronotope.cli.train.networks import captioner_config, captioner_start, run_captioner
 
     config = captioner_config(preset, seed, settings)
-    origin = captioner_start(config, start) if start else None
+    origin = captioner_start(config, start, settings) if start else None
     costs = captioner_costs(config)
     if dry_run:
         show_training(preset, config, costs, as_json)
@@ -211,7 +211,7 @@ def captioner(
     spread=("--data", "--set"),
     examples="""
     chronotope train expander --preset small --data data/stage --out runs/expander
-    chronotope expand "a fox walks left" --with runs/expander --seed 3
+    chronotope train expander --preset small --data data/stage-latents data/mine --out runs/expander
     chronotope train expander --preset small --dry-run
     """,
 )

@@ -213,12 +213,17 @@ def captioner_config(preset: str, seed: int | None, settings: Sequence[str]) -> 
     return with_settings(preset_of(preset).captioner, seed, settings)
 
 
-def captioner_start(config: CaptionerRun, name: str) -> Path:
-    """Return the folder of the captioner to train on; raise UsageError for one of other sizes than the config."""
+def captioner_start(config: CaptionerRun, name: str, settings: Sequence[str] = ()) -> Path:
+    """Return the folder of the captioner to train on; say where a setting has no effect on it.
+
+    Raises UsageError for one of other sizes than the config.
+    """
     start = find_model(name) / "captioner"
     load_captioner(start.parent)
     check_sizes(config.model, start)
     say_unsealed(start)
+    if any(one.startswith("model.vocabulary_size=") for one in settings):
+        say(f"note: not used: model.vocabulary_size; the vocabulary of {start} is kept")
     return start
 
 

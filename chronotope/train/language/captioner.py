@@ -125,8 +125,7 @@ def check_sizes(model: CaptionerConfig, start: Path) -> None:
     """Raise UsageError for a start model of other sizes than the config's; its vocabulary is kept."""
     found = checkpoint.read_description(start)["config"]
     for name, value in to_dict(model).items():
-        own = name == "vocabulary_size" and value == CaptionerConfig().vocabulary_size  # not asked for
-        if found.get(name) != value and not own:
+        if name != "vocabulary_size" and found.get(name) != value:
             raise UsageError(
                 f"{start} has {name} {found.get(name)}, the preset {value}; use the preset that it was trained with"
             )
