@@ -23,8 +23,9 @@ chronotope encode "$out/world" --model small --out "$out/latents"
 # 2. The same clips, steps and seed; only the shares of the captions differ.
 none="captions.sentence=0 captions.story=0"
 for share in 0 50 95 100; do
+    rest=$((100 - share))
     chronotope train dit --preset tiny --data "$out/latents" --autoencoder small --out "$out/descriptive-$share" \
-        --set train.steps="${STEPS:-960}" $none captions.paragraph=0 captions.tags=$((100 - share)) captions.descriptive=$share
+        --set train.steps="${STEPS:-960}" $none captions.paragraph=0 captions.tags=$rest captions.descriptive=$share
 done
 chronotope train dit --preset tiny --data "$out/latents" --autoencoder small --out "$out/true-95" \
     --set train.steps="${STEPS:-960}" $none captions.descriptive=0 captions.tags=5 captions.paragraph=95
