@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -100,10 +100,8 @@ def _agree(scene: Scene, facts: Collection[Fact]) -> bool:
             deeds.add((deed.actor, f"go {deed.direction}"))
         if deed.target is not None:
             deeds.add((deed.actor, f"with {deed.target}"))
-        elif deed.verb not in _TRAVEL:
+        elif deed.verb not in _TRAVEL:  # no fact says that somebody walks and not where to: `_verbs_lost` asks for it
             deeds.add((deed.actor, deed.verb))
-        elif not deed.direction:  # no fact says that somebody walks, and not where to
-            return False
     kinds = Counter(fact.kind for fact in facts)
     told = {
         "object": len(scene.things),
@@ -165,16 +163,21 @@ def _contradiction(facts: frozenset[Fact]) -> str:
 
 
 def _verbs_lost(scene: Scene, text: str) -> list[str]:
-    """Return what things do in a prompt in words that no sentence about them has: to walk is not to fly."""
+    """Return how things travel in a prompt, where no sentence that begins with them says so: to walk is not to fly."""
     sentences = [tokens_of(sentence) for sentence in re.split(r"[.!?] ?", text)]
     lost = []
     for deed in scene.deeds:
         noun, verbs = scene.things[deed.actor].noun, _alike(deed.verb)
         forms = {form for verb in verbs for form in (verb, third_person(verb), gerund(third_person(verb)))}
-        about = [words for words in sentences if _alike(noun) & set(words)]
+        about = [words for words in sentences if _first_thing(words, scene) in _alike(noun)]
         if deed.verb in _TRAVEL and not any(forms & set(words) for words in about):
             lost.append(f"{noun} {deed.verb}")
     return lost
+
+
+def _first_thing(words: Sequence[str], scene: Scene) -> str:
+    nouns = set[str]().union(*(_alike(thing.noun) for thing in scene.things))
+    return next((word for word in words if word in nouns), "")
 
 
 def _alike(word: str) -> set[str]:

@@ -13,20 +13,25 @@ from chronotope.models.captioner import CaptionerConfig
 from chronotope.models.dit import DiTConfig
 from chronotope.models.text import MIN_VOCABULARY
 
-__all__ = ["check_autoencoder", "check_latents", "check_model"]
+__all__ = ["check_autoencoder", "check_latents", "check_model", "check_vocabulary"]
 
 
 def check_model(model: DiTConfig | CaptionerConfig, geometry: Geometry) -> None:
     """Refuse a model of a vocabulary that cannot spell, or of other patches than the geometry's."""
-    if model.vocabulary_size < MIN_VOCABULARY:
-        raise UsageError(
-            f"model.vocabulary_size = {model.vocabulary_size}: expected at least {MIN_VOCABULARY}, for the characters "
-            "that every vocabulary spells words with"
-        )
+    check_vocabulary(model.vocabulary_size)
     if geometry.patch_size != model.patch_size:
         raise UsageError(
             f"geometry.patch_size is {list(geometry.patch_size)} and model.patch_size {list(model.patch_size)}; "
             "set both to the same"
+        )
+
+
+def check_vocabulary(size: int) -> None:
+    """Refuse a vocabulary that cannot spell."""
+    if size < MIN_VOCABULARY:
+        raise UsageError(
+            f"model.vocabulary_size = {size}: expected at least {MIN_VOCABULARY}, for the characters that every "
+            "vocabulary spells words with"
         )
 
 

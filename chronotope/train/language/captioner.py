@@ -15,7 +15,7 @@ from torch import Tensor
 
 from chronotope import checkpoint
 from chronotope.caption.tokens import slice_budget
-from chronotope.config import MOST, Count, Positive, Range, Seed, Share, to_dict
+from chronotope.config import Count, Range, Seed, Share, to_dict
 from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.record import changes_in_data, data_of_latents
 from chronotope.errors import UsageError
@@ -24,12 +24,12 @@ from chronotope.models.captioner import DETAILS, CaptionerConfig, LatentCaptione
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.train.batches import plan_batches, text_notes
 from chronotope.train.fit import check_autoencoder, check_latents, check_model
-from chronotope.train.language.loop import take_steps
+from chronotope.train.language.loop import Record, Steps, train_to_the_end
 from chronotope.train.language.texts import IGNORED, CaptionBatch, caption_batch, detail_of
-from chronotope.train.log import TrainingLog, write_toml
+from chronotope.train.log import write_toml
 from chronotope.train.optimizers import make_optimizers
 from chronotope.train.same_run import check_same_run
-from chronotope.train.state import Precision, TrainState, autocast, check_rates
+from chronotope.train.state import TrainState, autocast
 
 __all__ = ["CaptionerRun", "CaptionerTraining", "train_captioner"]
 
@@ -37,7 +37,7 @@ SHORT = ("tags", "sentence")  # what the first phase learns
 
 
 @dataclass(frozen=True)
-class CaptionerTraining:
+class CaptionerTraining(Steps):
     """Length of the training, size of a step and learning rates.
 
     In the first `short_share` of the steps the captioner learns short captions alone, which name the subject and what
@@ -46,21 +46,10 @@ class CaptionerTraining:
     """
 
     steps: Count = 3000
+    average_decay: Annotated[float, Range(0, 1, open="high")] = 0.997
     batch_tokens: Count = 2400
     max_sample_tokens: Count = 2048
     short_share: Share = 0.3
-    muon_rate: Share = 0.02
-    adam_rate: Share = 3e-3
-    warmup: Annotated[int, Range(0, MOST)] = 50
-    decay_from: Annotated[float, Range(0, 1, open="high")] = 0.5
-    clip_norm: Positive = 1.0
-    average_decay: Annotated[float, Range(0, 1, open="high")] = 0.997
-    precision: Precision = "auto"
-    log_every: Count = 20
-    save_every: Count = 500
-
-    def __post_init__(self) -> None:
-        check_rates(self.muon_rate, self.adam_rate)
 
 
 @dataclass(frozen=True)
@@ -217,13 +206,6 @@ def train_captioner(
             logits = model(batch.clips, batch.ids)
         return caption_loss(logits, batch.targets)
 
-    with TrainingLog(out, "captioner", train.steps, state.step, quiet) as log:
-        for note in notes:
-            log.say(note)
-        log.say(f"{len(dataset)} clips, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
-        take_steps(state, train, log, batches, loss_of, out, {**description, "settings": to_dict(asked)}, stopping)
-
-    trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, **state.numbers}
-    if state.step == train.steps:
-        checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
-    return state.numbers
+    notes.append(f"{len(dataset)} clips, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
+    record = Record("captioner", description, to_dict(asked), to_dict(config))
+    return train_to_the_end(state, train, batches, loss_of, out, record, notes, quiet, stopping)

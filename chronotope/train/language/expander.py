@@ -5,47 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from chronotope import checkpoint
-from chronotope.config import MOST, Count, Positive, Range, Seed, Share, to_dict
+from chronotope.config import Count, Seed, to_dict
 from chronotope.data.record import changes_in_data
-from chronotope.errors import UsageError
 from chronotope.models.expander import ExpanderConfig, PromptExpander
-from chronotope.models.text import MIN_VOCABULARY, Tokenizer, learn_vocabulary
+from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.train.batches import text_notes
+from chronotope.train.fit import check_vocabulary
 from chronotope.train.language.captioner import caption_loss
-from chronotope.train.language.loop import take_steps
+from chronotope.train.language.loop import Record, Steps, train_to_the_end
 from chronotope.train.language.pairs import DESCRIPTIVE, CaptionPairs, PairBatch, pair_batches, read_pairs
-from chronotope.train.log import TrainingLog, write_toml
+from chronotope.train.log import write_toml
 from chronotope.train.optimizers import make_optimizers
 from chronotope.train.same_run import check_same_run
-from chronotope.train.state import Precision, TrainState, autocast, check_rates
+from chronotope.train.state import TrainState, autocast
 
 __all__ = ["ExpanderRun", "ExpanderTraining", "train_expander"]
 
 
 @dataclass(frozen=True)
-class ExpanderTraining:
+class ExpanderTraining(Steps):
     """Length of the training, pairs of a step and learning rates."""
 
-    steps: Count = 1000
     batch_pairs: Count = 48
-    muon_rate: Share = 0.02
-    adam_rate: Share = 3e-3
-    warmup: Annotated[int, Range(0, MOST)] = 50
-    decay_from: Annotated[float, Range(0, 1, open="high")] = 0.5
-    clip_norm: Positive = 1.0
-    average_decay: Annotated[float, Range(0, 1, open="high")] = 0.99
-    precision: Precision = "auto"
-    log_every: Count = 20
-    save_every: Count = 500
-
-    def __post_init__(self) -> None:
-        check_rates(self.muon_rate, self.adam_rate)
 
 
 @dataclass(frozen=True)
@@ -57,11 +44,7 @@ class ExpanderRun:
     train: ExpanderTraining = field(default_factory=ExpanderTraining)
 
     def __post_init__(self) -> None:
-        if self.model.vocabulary_size < MIN_VOCABULARY:
-            raise UsageError(
-                f"model.vocabulary_size = {self.model.vocabulary_size}: expected at least {MIN_VOCABULARY}, for the "
-                "characters that every vocabulary spells words with"
-            )
+        check_vocabulary(self.model.vocabulary_size)
 
 
 def train_expander(
@@ -103,16 +86,9 @@ def train_expander(
             logits = model(batch.ids, batch.lengths, {DESCRIPTIVE: batch.texts})
         return caption_loss(logits, {DESCRIPTIVE: batch.targets})
 
-    with TrainingLog(out, "expander", train.steps, state.step, quiet) as log:
-        for note in notes:
-            log.say(note)
-        log.say(f"{len(pairs.keys)} clips, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
-        take_steps(state, train, log, batches, loss_of, out, {**description, "settings": to_dict(asked)}, stopping)
-
-    trained = {"run": to_dict(config), "seconds": state.seconds, "clips": state.clips, **state.numbers}
-    if state.step == train.steps:
-        checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
-    return state.numbers
+    notes.append(f"{len(pairs.keys)} clips, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
+    record = Record("expander", description, to_dict(asked), to_dict(config))
+    return train_to_the_end(state, train, batches, loss_of, out, record, notes, quiet, stopping)
 
 
 def _notes(pairs: CaptionPairs, tokenizer: Tokenizer, most: int) -> list[str]:

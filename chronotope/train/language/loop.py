@@ -1,38 +1,42 @@
-"""The steps of a training of one process: losses of batches -> weights, log and checkpoints."""
+"""The steps of a training of one process: losses of batches -> weights, log, checkpoints and the finished model."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
+from chronotope import checkpoint
+from chronotope.config import MOST, Count, Positive, Range, Share
 from chronotope.train.log import TrainingLog
-from chronotope.train.optimizers import Rates, learning_rate_factor
-from chronotope.train.state import Precision, TrainState
+from chronotope.train.optimizers import learning_rate_factor
+from chronotope.train.state import Precision, TrainState, check_rates
 
-__all__ = ["Batch", "Steps", "take_steps"]
+__all__ = ["Batch", "Record", "Steps", "train_to_the_end"]
 
 
-class Steps(Rates, Protocol):
-    """The settings of a training that the loop needs."""
+@dataclass(frozen=True)
+class Steps:
+    """Length of a training and learning rates, of Muon and AdamW."""
 
-    @property
-    def clip_norm(self) -> float: ...
+    steps: Count = 1000
+    muon_rate: Share = 0.02
+    adam_rate: Share = 3e-3
+    warmup: Annotated[int, Range(0, MOST)] = 50
+    decay_from: Annotated[float, Range(0, 1, open="high")] = 0.5
+    clip_norm: Positive = 1.0
+    average_decay: Annotated[float, Range(0, 1, open="high")] = 0.99
+    precision: Precision = "auto"
+    log_every: Count = 20
+    save_every: Count = 500
 
-    @property
-    def average_decay(self) -> float: ...
-
-    @property
-    def precision(self) -> Precision: ...
-
-    @property
-    def log_every(self) -> int: ...
-
-    @property
-    def save_every(self) -> int: ...
+    def __post_init__(self) -> None:
+        check_rates(self.muon_rate, self.adam_rate)
 
 
 class Batch(Protocol):
@@ -48,7 +52,42 @@ class Batch(Protocol):
 B = TypeVar("B", bound=Batch)
 
 
-def take_steps(
+@dataclass(frozen=True)
+class Record:
+    """What is written of a training: its name, the description of its model, the settings that were asked for, and the
+    run with what was measured on the data.
+    """
+
+    name: str
+    description: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    run: Mapping[str, Any]
+
+
+def train_to_the_end(
+    state: TrainState,
+    train: Steps,
+    batches: Iterator[B],
+    loss_of: Callable[[B], Tensor],
+    out: Path,
+    record: Record,
+    notes: Sequence[str],
+    quiet: bool,
+    stopping: Callable[[], bool],
+) -> dict[str, Any]:
+    """Say `notes`, take the steps that are left, and save the model after the last one; returns the logged numbers."""
+    with TrainingLog(out, record.name, train.steps, state.step, quiet) as log:
+        for note in notes:
+            log.say(note)
+        checkpoint_of = {**record.description, "settings": record.settings}
+        _take_steps(state, train, log, batches, loss_of, out, checkpoint_of, stopping)
+    if state.step == train.steps:
+        trained = {"run": record.run, "seconds": state.seconds, "clips": state.clips, **state.numbers}
+        checkpoint.save_model(out, state.average, {**record.description, "training": trained}, torch.float16)
+    return state.numbers
+
+
+def _take_steps(
     state: TrainState,
     train: Steps,
     log: TrainingLog,
