@@ -13,11 +13,12 @@ from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import descriptive
 from chronotope.caption.beams import beam_search, sample
 from chronotope.caption.describe import TRIES, describe
 from chronotope.checkpoint import load_tensors
 from chronotope.cli.language.expand import words_of_model
-from chronotope.cli.language.expanders import load_expander
+from chronotope.cli.language.expanders import TrainedExpander, load_expander
 from chronotope.data.captions import read_captions
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import find_model
@@ -275,3 +276,16 @@ def test_costs_are_those_of_the_network(short: int, text: int) -> None:
     assert expander_activations(config, short, text) == pytest.approx(kept, rel=0.1)
     costs = answer("train", "expander", "--preset", "small", "--dry-run")["costs"]
     assert costs["parameters"] == count_parameters(ExpanderConfig()) and costs["flops_per_step"] > 1e9
+
+
+def test_the_benchmark_counts_what_is_compared_and_written() -> None:
+    class Silent(TrainedExpander):
+        def write(self, caption: str, seed: int | None) -> str:
+            return ""
+
+    silent = Silent(PromptExpander(MODEL), Tokenizer(()))
+    counts = descriptive.written(silent, KNOWN, 3)
+    assert counts["captions"] == 12 and counts["compared"] > 6
+    assert (counts["written"], counts["at the first try"]) == (0, 0)
+    true = descriptive.written(load_expander(find_model("small")), KNOWN, 3)
+    assert true["compared"] == counts["compared"] and 0 < true["at the first try"] <= true["written"]
