@@ -18,6 +18,7 @@ from chronotope.sealed import digest
 from chronotope.storage import check_regular, file_sha256, parse_json
 
 __all__ = [
+    "LOST",
     "LeftOut",
     "Source",
     "described",
@@ -27,6 +28,8 @@ __all__ = [
     "seal",
     "source_of",
 ]
+
+LOST = "take it from a copy, or make the dataset again in another folder"  # the mend of a `dataset.json`
 
 
 @dataclass(frozen=True)

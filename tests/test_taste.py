@@ -26,7 +26,7 @@ BANNED_WORDS = {"x0", "x1", "vae", "utils", "misc", "cfg"}
 PRIVATE_WORDS = set(
     "antics belonging lasting asks draws fitting hold taught manners afterwards given somebody nobody everybody".split()
 )
-HEAVY = {"accelerate", "diffusers", "torchaudio", "torchvision", "transformers"}
+HEAVY = {"accelerate", "diffusers", "torch._dynamo", "torchaudio", "torchvision", "transformers"}
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]", "0.0.0.0"}
 NAMESPACES = {"www.w3.org"}  # SVG and XML name it; no program connects to it
 REGISTRIES = (

@@ -17,7 +17,6 @@ from chronotope.generate.plan import Plan
 from chronotope.media import video
 from chronotope.sealed import unsealed
 from chronotope.storage import read_json
-from chronotope.worlds.catalogue import all_worlds
 from chronotope.worlds.language import gerund
 
 __all__ = ["describe_training", "summarise", "training_notes"]
@@ -127,6 +126,8 @@ def describe_training(description: Mapping[str, Any]) -> str:
 
 def _vocabulary(record: TrainingRecord) -> dict[str, str]:
     """Return the words of a model; those of a world's scopes by what they name, where its captions had them."""
+    from chronotope.worlds.catalogue import all_worlds  # most commands need no simulator
+
     scopes: dict[str, list[str]] = {}
     for entry in record.worlds:
         name, _, scope = entry.partition(" ")

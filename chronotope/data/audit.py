@@ -16,13 +16,12 @@ from chronotope.data.notes import Kinds
 from chronotope.data.recaptions import Recaptions
 from chronotope.data.rendered import find_splits, listed_files, lost_descriptions, meant_for_evaluation
 from chronotope.errors import ChronotopeError, FileProblem
-from chronotope.manifest import identify, manifest_hash, read_manifest, source_of
+from chronotope.manifest import LOST, identify, manifest_hash, read_manifest, source_of
 from chronotope.media import video
 from chronotope.media.damage import DAMAGE_ADVICE
 from chronotope.progress import Progress
 from chronotope.sealed import read_sealed, unsealed
 from chronotope.storage import file_sha256, read_json
-from chronotope.worlds.write import LOST
 
 __all__ = ["Finding", "audit_dataset", "audit_freshness", "audit_header", "audit_latents"]
 

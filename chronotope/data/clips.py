@@ -16,9 +16,9 @@ from typing import Any
 
 from chronotope.data.captions import caption_names
 from chronotope.errors import FileProblem, UsageError
+from chronotope.manifest import LOST
 from chronotope.sealed import check_seal
 from chronotope.storage import PARTS, read_json
-from chronotope.worlds.write import LOST
 
 __all__ = [
     "PICTURES",

@@ -229,21 +229,20 @@ def _encode(
 def _read(clip: Clip, notes: ClipNotes) -> video.Video:
     """Read a clip at a constant frame rate and with square pixels, as players show it; say where that changes it."""
     path, note = clip.path, notes.clip
-    info = video.probe(path)
-    rate = None
-    for remark in info.remarks:
+    content = video.read(path, square_pixels=True)
+    for remark in content.remarks:
         notes.remarks.add(clip.file, remark)
-    if info.variable_frame_rate:
-        rate = info.constant_fps
-        note(f"the frame rate of {path} varies ({info.fps:.3g} a second on average); it was resampled to {rate:g}")
-    if info.skipped:
-        note(f"{path}: {info.skipped}")
-    if info.square_size != (info.width, info.height):
-        width, height = info.square_size
-        note(
-            f"the pixels of {path} are not square; it was resampled from {info.width}x{info.height} to {width}x{height}"
-        )
-    content = video.read(path, fps=rate, square_pixels=True)
+    if content.variable_frame_rate or content.pixel_aspect != 1:
+        info = video.probe(path)
+        if info.square_size != (info.width, info.height):
+            sizes = "{}x{} to {}x{}".format(info.width, info.height, *info.square_size)
+            note(f"the pixels of {path} are not square; it was resampled from {sizes}")
+        if info.variable_frame_rate:
+            rate = info.constant_fps
+            note(f"the frame rate of {path} varies ({info.fps:.3g} a second on average); it was resampled to {rate:g}")
+            content = video.read(path, fps=rate, square_pixels=True)
+        if info.skipped:
+            note(f"{path}: {info.skipped}")
     if content.damage:
         note(f"{path}: {content.damage}; {DAMAGE_ADVICE}")
     return content

@@ -27,7 +27,7 @@ from typing import Any
 from chronotope.errors import ChronotopeError
 from chronotope.media.damage import DamageLog
 from chronotope.media.files import MediaFile, reason
-from chronotope.media.formats import open_video
+from chronotope.media.formats import THREADED_PIXELS, open_video
 from chronotope.media.frames import (
     TimedFrame,
     constant_rate,
@@ -49,7 +49,6 @@ FREE, STOP = b"f", b"s"  # lines of the parent during a request: it has copied a
 SLOTS = 4  # the child works ahead of the parent by as many
 ADDRESS_SPACE = 3 * 2**30  # bytes
 OPEN_FILES = 64  # while the child starts; during a request no further file can be opened
-THREADED_PIXELS = 2**16  # of a frame; from this size on one thread decodes while another converts
 DECODED_AHEAD = 3  # frames
 LATEST = 0.02  # seconds; frames that are ready wait for further ones in their slot for this long
 MOST_FRAMES = 64  # in a slot
@@ -113,14 +112,15 @@ class _Channel:
 class _Slots:
     """Collects frames in the slots of the shared memory and announces every slot that is full or waits too long."""
 
-    def __init__(self, channel: _Channel, memory: mmap.mmap) -> None:
+    def __init__(self, channel: _Channel, memory: mmap.mmap, whole: bool) -> None:
         self.channel = channel
         self.memory = memory
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
         self.slot = 0
         self.used = 0
         self.parts: list[list[float | int]] = []  # time, seconds, first row, last row, offset in the slot
-        self.most = 1  # frames in the next message: few at first, so that the first frame arrives at once
+        # frames in the next message: few at first, so that the first frame arrives at once where it is wanted
+        self.most = MOST_FRAMES if whole else 1
         self.layout: Layout | None = None
         self.planes: Planes | None = None
         self.begun = 0.0
@@ -189,7 +189,7 @@ def _read(file: MediaFile, order: dict[str, Any], channel: _Channel, memory: mma
     facts = source.facts
     opened = [source.rate, source.tick, facts["pixel_aspect"], source.exact]
     channel.send({"opened": opened, "remarks": facts.get("remarks", ())})
-    slots = _Slots(channel, memory)
+    slots = _Slots(channel, memory, order["whole"])
     try:
         frames = itertools.islice(chosen, order["count"])
         if source.facts["width"] * source.facts["height"] < THREADED_PIXELS or order["count"] == 1:

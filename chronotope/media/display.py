@@ -45,8 +45,9 @@ def _new_frame(height: int, width: int) -> Frame:
 class Reading:
     """The frames of a window of a file, one after the other.
 
-    `allocate` returns the array for a new frame of a height and width. From the first frame on, `remarks` say what
-    players show and the frames do not; after the last one, `damage` says what the decoder reported and concealed.
+    `allocate` returns the array for a new frame of a height and width. With `whole`, all frames are wanted, so the
+    first need not come before the others. From the first frame on, `remarks` say what players show and the frames do
+    not; after the last one, `damage` says what the decoder reported and concealed.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Reading:
         seconds: Number | None,
         *,
         count: int | None = None,
+        whole: bool = False,
         allocate: Callable[[int, int], Frame] = _new_frame,
     ) -> None:
         fps = None if fps is None else as_number("fps", fps)
@@ -72,7 +74,7 @@ class Reading:
         self._layout: Layout | None = None
         self._frame: Frame | None = None
         self._problem: Exception | None = None
-        order = {"do": "read", "fps": fps, "start": start, "seconds": seconds, "count": count}
+        order = {"do": "read", "fps": fps, "start": start, "seconds": seconds, "count": count, "whole": whole}
         self._task = Task(path, order)
 
     def begin(self) -> Reading:

@@ -68,6 +68,7 @@ SUFFIXES = frozenset(
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders drop the transparency of WebM
 MAX_BOXES = 200  # beside each other in an MP4 file that are looked at
 MAX_EDITS = 2**16  # bytes of an edit list that are read
+THREADED_PIXELS = 2**16  # of a frame; smaller ones are decoded and converted in one thread, which is faster
 MAX_THREADS = 4  # of one decoder; each costs memory
 
 
@@ -144,7 +145,8 @@ def _decoder(file: MediaFile, track: av.VideoStream) -> av.VideoCodecContext:
     if track.metadata.get("alpha_mode", track.metadata.get("ALPHA_MODE")) == "1" and context.name in ALPHA_DECODERS:
         context = cast(av.VideoCodecContext, av.CodecContext.create(ALPHA_DECODERS[context.name], "r"))
     context.options = {"max_pixels": str(MAX_VIDEO_PIXELS)}
-    context.thread_count = min(os.cpu_count() or 1, MAX_THREADS)
+    small = context.width * context.height < THREADED_PIXELS
+    context.thread_count = 1 if small else min(os.cpu_count() or 1, MAX_THREADS)
     return context
 
 

@@ -21,7 +21,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
 from chronotope.media.display import FrameMemory, FullError, OtherSizeError, Reading
 from chronotope.media.files import check_readable, reason
-from chronotope.media.frames import Number, constant_rate, measure_rate
+from chronotope.media.frames import Number, constant_rate, find_gaps, measure_rate
 from chronotope.media.picture import Frame, fit, resize, sidecar, write_image
 from chronotope.media.pool import ask
 from chronotope.media.writer import VIDEO_FORMATS, VideoWriter, write
@@ -61,13 +61,15 @@ class Video:
     """Frames in memory and their rate in frames per second.
 
     `damage` says which damage the decoder reported and concealed; "" where it reported none. `remarks` say what players
-    show and the frames do not.
+    show and the frames do not. `variable_frame_rate` and `pixel_aspect` are those of the file.
     """
 
     frames: Frames
     fps: Number
     damage: str = ""
     remarks: tuple[str, ...] = ()
+    variable_frame_rate: bool = False
+    pixel_aspect: float = 1.0  # width / height of one pixel
 
     @property
     def num_frames(self) -> int:
@@ -195,7 +197,7 @@ def read(
     """
     square_pixels = as_flag("square_pixels", square_pixels)
     memory = FrameMemory()
-    reading = Reading(path, fps, start, seconds, allocate=memory.append)
+    reading = Reading(path, fps, start, seconds, whole=True, allocate=memory.append)
     memory.most_bytes = (max_bytes and as_whole("max_bytes", max_bytes)) or most_read_bytes(reading.file_bytes)
     times, last = list[float](), 0.0
     try:
@@ -211,11 +213,13 @@ def read(
         ) from None
     finally:
         reading.close()
-    rate = float(fps or measure_rate(times, last, reading.rate, reading.tick, bool(reading.exact))[0])
-    aspect, damage, remarks = reading.pixel_aspect, reading.damage, reading.remarks
+    rate, varies = measure_rate(times, last, reading.rate, reading.tick, bool(reading.exact))
+    gaps = find_gaps(times) if fps is None and not reading.exact else []
+    aspect, damage, remarks = reading.pixel_aspect, reading.damage, (*reading.remarks, *gaps)
     del reading, frame  # they refer to the last frames, and unused memory can only go back without it
     frames = memory.frames()
-    return Video(_squared(frames, aspect) if square_pixels else frames, rate, damage, remarks)
+    pixels = _squared(frames, aspect) if square_pixels else frames
+    return Video(pixels, float(fps or rate), damage, remarks, varies and fps is None, aspect)
 
 
 def _changed_size(path: str | Path, number: int, shape: tuple[int, ...]) -> FileProblem:

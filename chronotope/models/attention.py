@@ -6,7 +6,9 @@ CUDA in half precision, the same function calls one variable-length kernel.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import accumulate, groupby
 
 import torch
@@ -44,13 +46,20 @@ class Segments:
         return [(len(list(run)), length) for length, run in groupby(self.lengths)]
 
 
-@torch.compiler.disable
 def packed_attention(
     q: Float[Tensor, "n heads k"], k: Float[Tensor, "n heads k"], v: Float[Tensor, "n heads k"], segments: Segments
 ) -> Float[Tensor, "n heads k"]:
-    """Compute attention within each sample; returns the dtype of `v`."""
-    if q.is_cuda and v.dtype in (torch.bfloat16, torch.float16) and _VARLEN is not None:
-        return _variable_length(q.to(v.dtype), k.to(v.dtype), v, segments)
+    """Compute attention within each sample; returns the dtype of `v`. It stays outside of compiled graphs."""
+    if torch.compiler.is_compiling():  # as a decorator it would import torch._dynamo, 1.3 s, where nothing is compiled
+        return torch.compiler.disable(_attend)(q, k, v, segments)  # type: ignore[no-any-return]
+    return _attend(q, k, v, segments)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
+    if q.is_cuda and v.dtype in (torch.bfloat16, torch.float16) and (kernel := _variable_length_kernel()):
+        ends, longest = segments.ends(q.device), max(segments.lengths)
+        attended: Tensor = kernel(q.to(v.dtype), k.to(v.dtype), v, ends, ends, longest, longest)
+        return attended
     # single precision, because the backward pass of the fused CPU kernel is 2.5 times slower in bfloat16
     with torch.autocast(q.device.type, enabled=False):
         return _by_sample(q.float(), k.float(), v.float(), segments).to(v.dtype)
@@ -67,13 +76,11 @@ def _by_sample(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
     return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
 
-def _variable_length(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
-    ends, longest = segments.ends(q.device), max(segments.lengths)
-    attended: Tensor = _VARLEN(q, k, v, ends, ends, longest, longest)  # type: ignore[misc, assignment]
-    return attended
-
-
-try:
-    from torch.nn.attention.varlen import varlen_attn as _VARLEN
-except ImportError:  # this torch has no such kernel: use the reference path
-    _VARLEN = None  # type: ignore[assignment]
+@cache
+def _variable_length_kernel() -> Callable[..., Tensor] | None:
+    """Return the kernel for samples of different lengths; None where this torch has none. Importing it takes 1.3 s."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    return varlen_attn  # type: ignore[return-value]

@@ -26,7 +26,7 @@ from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
 from chronotope.jsonl import append_jsonl, write_jsonl
-from chronotope.manifest import manifest_hash, read_manifest, seal
+from chronotope.manifest import LOST, manifest_hash, read_manifest, seal
 from chronotope.media import video
 from chronotope.processes import MAX_WORKERS, die_with_parent
 from chronotope.progress import Progress
@@ -35,10 +35,9 @@ from chronotope.storage import locked, remove_partials, write_atomically
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.splits import Split, split_rng
 
-__all__ = ["LOST", "DatasetRequest", "clip_seed", "write_dataset"]
+__all__ = ["DatasetRequest", "clip_seed", "write_dataset"]
 
 MAX_CLIPS = 10_000_000  # of one dataset
-LOST = "take it from a copy, or make the dataset again in another folder"  # the mend of a `dataset.json`
 SAME_LEVELS = 8  # of 255, the mean difference of a video from what was rendered; compression takes less
 SAVE_CLIPS, SAVE_SECONDS = 32, 5.0  # lines of the manifest are written after so many clips or seconds
 

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -36,6 +39,26 @@ def test_a_sample_never_sees_another():
     after = packed_attention(q, k, v, Segments(LENGTHS))
     changed = (before != after).any(dim=2).any(dim=1)
     assert changed[16:33].all() and not changed[:16].any() and not changed[33:].any()
+
+
+def test_attention_stays_outside_of_compiled_graphs():
+    """A fresh interpreter, without the checks of shapes: the same values, and one graph for all lengths of samples."""
+    code = f"""
+import sys, torch
+from chronotope.models.attention import Segments, packed_attention
+assert "torch._dynamo" not in sys.modules  # it takes 1.3 s to import
+from torch._dynamo.testing import CompileCounter
+counter = CompileCounter()
+def doubled(x, segments):
+    return 2 * packed_attention(x, x, x, segments)
+compiled = torch.compile(doubled, dynamic=True, backend=counter)
+x = torch.randn(sum({LENGTHS}), 3, 16)
+for lengths in ({LENGTHS}, {LENGTHS}[::-1], (sum({LENGTHS}),)):
+    assert torch.equal(compiled(x, Segments(lengths)), doubled(x, Segments(lengths)))
+print(counter.frame_count, counter.op_count)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1 1\n"), done.stderr
 
 
 @pytest.mark.gpu
