@@ -185,7 +185,7 @@ class _Slots:
 
 def _read(file: MediaFile, order: dict[str, Any], channel: _Channel, memory: mmap.mmap) -> dict[str, Any]:
     """Send the frames of a window."""
-    source, chosen = select_frames(file, order["fps"], order["start"], order["seconds"])
+    source, chosen = select_frames(file, order["fps"], order["start"], order["seconds"], order["max_side"])
     facts = source.facts
     opened = [source.rate, source.tick, facts["pixel_aspect"], source.exact]
     channel.send({"opened": opened, "remarks": facts.get("remarks", ())})

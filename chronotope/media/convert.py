@@ -31,9 +31,18 @@ HDR = {16: "PQ, SMPTE ST 2084", 18: "HLG, ARIB STD-B67"}
 
 
 class Converter:
-    """Converts the frames of a file: colours, transparency, rotation, and removal of padding."""
+    """Converts the frames of a file: colours, transparency, rotation, and removal of padding.
 
-    def __init__(self, file: MediaFile, container: av.container.InputContainer, first: av.VideoFrame) -> None:
+    Frames whose longer side is above `max_side` pixels are scaled down to it, by area.
+    """
+
+    def __init__(
+        self,
+        file: MediaFile,
+        container: av.container.InputContainer,
+        first: av.VideoFrame,
+        max_side: int | None = None,
+    ) -> None:
         from av.video.reformatter import VideoReformatter
 
         self.file = file
@@ -49,6 +58,12 @@ class Converter:
         self.displayed = self.clean if self.transposed else self.clean[::-1]
         self.rotation = round(math.degrees(math.atan2(self.matrix[1], self.matrix[0])) / 90) * 90 % 360
         self.remarks = _remarks(first, self.matrix, self.rotation)
+        self.stored, self.shown = self.coded, self.clean  # of the converted frames
+        if max_side is not None and max(self.clean) > max_side:
+            scale = max_side / max(self.clean)
+            self.shown = _scaled(self.clean[0], scale), _scaled(self.clean[1], scale)
+            # the padding of an odd size is less than a pixel, so it is scaled with the rest
+            self.stored = self.shown[0] + self.shown[0] % 2, self.shown[1] + self.shown[1] % 2
         self.reformatter = VideoReformatter()
 
     def planes(self, frame: av.VideoFrame) -> Planes:
@@ -56,16 +71,17 @@ class Converter:
         import av
         from av.video.reformatter import Colorspace
 
-        width, height = self.coded
+        width, height = self.stored
+        scaled = (frame.width, frame.height) != self.stored
         if (frame.width, frame.height) != self.coded:
-            self.file.damage.add(f"its frames change size, and are scaled to {width}x{height}")
+            self.file.damage.add("its frames change size, and are scaled to {}x{}".format(*self.coded))
         # where a file does not name its colour matrix, players assume BT.709 for large frames and BT.601 for small ones
-        unnamed = Colorspace.ITU709 if height >= 720 else Colorspace.ITU601
+        unnamed = Colorspace.ITU709 if self.coded[1] >= 720 else Colorspace.ITU601
         name = frame.format.name
         kind, target = "rgb24", "rgb24"
         if name == "pal8" or any(part.is_alpha for part in frame.format.components):
             kind, target = "rgba", "rgba"
-        elif name in PLANAR_FORMATS and (frame.width, frame.height) == self.coded and not (width % 2 or height % 2):
+        elif name in PLANAR_FORMATS and (not scaled or self.stored != self.coded) and not (width % 2 or height % 2):
             kind, target = "gbrp", "gbrp"
         try:
             converted = self.reformatter.reformat(
@@ -74,7 +90,7 @@ class Converter:
                 height,
                 target,
                 src_colorspace=unnamed if frame.colorspace == 2 else None,
-                interpolation=conversion_flags(sharp=False),
+                interpolation=conversion_flags(sharp=False, shrink=self.stored != self.coded),
                 threads=1,
             )
         except av.FFmpegError as error:
@@ -83,7 +99,7 @@ class Converter:
                 " convert the video first."
             ) from None
         stride = converted.planes[0].line_size
-        layout = Layout(kind, width, height, stride, *self.clean, self.matrix)  # type: ignore[arg-type]
+        layout = Layout(kind, width, height, stride, *self.shown, self.matrix)  # type: ignore[arg-type]
         views = [memoryview(plane) for plane in converted.planes]
 
         def rows(start: int, stop: int) -> list[memoryview]:
@@ -120,12 +136,18 @@ def _display_matrix(frame: av.VideoFrame) -> Matrix:
         return turns[clockwise]
 
 
-def conversion_flags(sharp: bool) -> int:
-    """Return flags for accurate colour conversion.
+def _scaled(side: int, scale: float) -> int:
+    return max(1, round(side * scale))
+
+
+def conversion_flags(sharp: bool, shrink: bool = False) -> int:
+    """Return flags for accurate colour conversion; with `shrink`, pixels are averaged by area.
 
     The defaults of libav darken pixels by 1 of 255 and lose 8 dB in an RGB round trip.
     """
     from av.video.reformatter import Interpolation
 
     exact = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+    if shrink:
+        return exact | Interpolation.AREA
     return exact | (Interpolation.BICUBIC if sharp else Interpolation.BILINEAR)

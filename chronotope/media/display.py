@@ -45,9 +45,10 @@ def _new_frame(height: int, width: int) -> Frame:
 class Reading:
     """The frames of a window of a file, one after the other.
 
-    `allocate` returns the array for a new frame of a height and width. With `whole`, all frames are wanted, so the
-    first need not come before the others. From the first frame on, `remarks` say what players show and the frames do
-    not; after the last one, `damage` says what the decoder reported and concealed.
+    `allocate` returns the array for a new frame of a height and width. Frames of a video are scaled down to `max_side`
+    pixels. With `whole`, all frames are wanted, so the first need not come before the others. From the first frame on,
+    `remarks` say what players show and the frames do not; after the last one, `damage` says what the decoder reported
+    and concealed.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Reading:
         *,
         count: int | None = None,
         whole: bool = False,
+        max_side: int | None = None,
         allocate: Callable[[int, int], Frame] = _new_frame,
     ) -> None:
         fps = None if fps is None else as_number("fps", fps)
@@ -74,7 +76,8 @@ class Reading:
         self._layout: Layout | None = None
         self._frame: Frame | None = None
         self._problem: Exception | None = None
-        order = {"do": "read", "fps": fps, "start": start, "seconds": seconds, "count": count, "whole": whole}
+        window = {"fps": fps, "start": start, "seconds": seconds, "count": count}
+        order = {"do": "read", **window, "whole": whole, "max_side": max_side}
         self._task = Task(path, order)
 
     def begin(self) -> Reading:

@@ -77,8 +77,11 @@ class Source(NamedTuple):
 # Files to timed frames
 
 
-def open_source(file: MediaFile, start: Number) -> Source:
-    """Open a video or a picture; the first frame is decoded, because it determines how the file is displayed."""
+def open_source(file: MediaFile, start: Number, max_side: int | None = None) -> Source:
+    """Open a video or a picture; the first frame is decoded, because it determines how the file is displayed.
+
+    The frames of a video are scaled down to `max_side` pixels; pictures are not.
+    """
     if is_picture(file):
         facts, still = picture_facts(file)
         stills = (
@@ -91,7 +94,8 @@ def open_source(file: MediaFile, start: Number) -> Source:
     first = next(decoded, None)
     if first is None:
         raise FileProblem(f"{file.path} holds no frame that can be decoded; a video with at least one frame is needed.")
-    converter, rate, tick = Converter(file, container, first), _declared_rate(track), float(track.time_base or 0)
+    converter = Converter(file, container, first, max_side)
+    rate, tick = _declared_rate(track), float(track.time_base or 0)
     aspect = float(track.sample_aspect_ratio or track.codec_context.sample_aspect_ratio or 1)
     height, width = converter.displayed
     facts = dict(
@@ -415,10 +419,10 @@ def check_window(fps: Number | None, start: Number, seconds: Number | None) -> N
 
 
 def select_frames(
-    file: MediaFile, fps: Number | None, start: Number, seconds: Number | None
+    file: MediaFile, fps: Number | None, start: Number, seconds: Number | None, max_side: int | None = None
 ) -> tuple[Source, Iterator[TimedFrame]]:
     """Open a file and select its frames in a window: with `fps`, the frame on screen at every output time."""
-    opened = open_source(file, start)
+    opened = open_source(file, start, max_side)
     slack = _slack(opened.tick, opened.rate)
     # at least the frame at the start: a window within the tolerance would hold none
     stop = float("inf") if seconds is None else float(start + max(seconds, 2 * slack))

@@ -139,25 +139,35 @@ def _square_width(width: int, aspect: float) -> int:
 
 
 def stream(
-    path: str | Path, *, fps: Number | None = None, start: Number = 0.0, seconds: Number | None = None
+    path: str | Path,
+    *,
+    fps: Number | None = None,
+    start: Number = 0.0,
+    seconds: Number | None = None,
+    max_side: int | None = None,
 ) -> FrameStream:
     """Yield the frames that begin in a window; with `fps`, the frame on screen at every output time.
 
-    Raises FileProblem at a frame that differs in size from the first.
+    Frames whose longer side is above `max_side` pixels are scaled down to it, by area. Raises FileProblem at a frame
+    that differs in size from the first.
     """
-    return FrameStream(Reading(path, fps, start, seconds).begin())
+    max_side = _checked_side(max_side)
+    return FrameStream(Reading(path, fps, start, seconds, max_side=max_side).begin(), max_side)
 
 
 class FrameStream(Iterator[Frame]):
     """The pixels of a reading; closing it, or dropping it, ends the decoding."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, max_side: int | None = None) -> None:
         self.reading = reading
+        self.max_side = max_side
         self.count = 0
         self.shape = (0, 0)
+        self.time = 0.0  # seconds, of the last frame
 
     def __next__(self) -> Frame:
-        frame = next(self.reading).pixels
+        self.time, _, frame = next(self.reading)
+        frame = _within(frame, self.max_side)
         self.shape = self.shape if self.count else frame.shape[:2]
         if frame.shape[:2] != self.shape:
             self.close()
@@ -220,6 +230,21 @@ def read(
     frames = memory.frames()
     pixels = _squared(frames, aspect) if square_pixels else frames
     return Video(pixels, float(fps or rate), damage, remarks, varies and fps is None, aspect)
+
+
+def _checked_side(max_side: int | None) -> int | None:
+    if max_side is not None and as_whole("max_side", max_side) < 1:
+        raise UsageError(f"max_side is {max_side} pixels; it must be at least 1.")
+    return max_side
+
+
+def _within(frame: Frame, max_side: int | None) -> Frame:
+    """Scale a picture down to `max_side`; the frames of videos are scaled where they are decoded."""
+    height, width = frame.shape[:2]
+    if max_side is None or max(height, width) <= max_side:
+        return frame
+    scale = max_side / max(height, width)
+    return resize(frame, max(1, round(height * scale)), max(1, round(width * scale)))
 
 
 def _changed_size(path: str | Path, number: int, shape: tuple[int, ...]) -> FileProblem:

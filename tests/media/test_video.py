@@ -446,3 +446,26 @@ def test_importing_is_cheap() -> None:
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_frames_are_scaled_down_where_they_are_decoded(turned: bool, tmp_path: Path) -> None:
+    """The same pixels as averages of areas of whole frames, at the same times; smaller files stay as they are."""
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 255, (6, 6, 10, 3), np.uint8)
+    frames = coarse.repeat(16, axis=1).repeat(16, axis=2)  # 96 rows, 160 columns
+    path = encode(tmp_path / "a.mp4", frames)
+    if turned:
+        with_matrix(path, 0, 1, -1, 0)
+    whole = video.stream(path)
+    frames, times = zip(*((frame, whole.time) for frame in whole), strict=True)
+    small = video.stream(path, max_side=40)
+    scaled, small_times = zip(*((frame, small.time) for frame in small), strict=True)
+    assert small_times == times
+    shape = (40, 24, 3) if turned else (24, 40, 3)
+    assert {frame.shape for frame in scaled} == {shape}
+    averages = [video.resize(frame, *shape[:2]) for frame in frames]
+    assert np.abs(np.stack(averages).astype(int) - np.stack(scaled)).max() <= 2
+    assert np.array_equal(np.stack(list(video.stream(path, max_side=160))), np.stack(frames))
+    with pytest.raises(UsageError, match="max_side is 0 pixels"):
+        video.stream(path, max_side=0)
