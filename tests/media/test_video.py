@@ -452,7 +452,7 @@ def test_importing_is_cheap() -> None:
 def test_frames_are_scaled_down_where_they_are_decoded(turned: bool, tmp_path: Path) -> None:
     """The same pixels as averages of areas of whole frames, at the same times; smaller files stay as they are."""
     generator = np.random.default_rng(0)
-    coarse = generator.integers(0, 255, (6, 6, 10, 3), np.uint8)
+    coarse = generator.integers(90, 160, (6, 6, 10, 3), np.uint8)  # averages of colours out of range would differ
     frames = coarse.repeat(16, axis=1).repeat(16, axis=2)  # 96 rows, 160 columns
     path = encode(tmp_path / "a.mp4", frames)
     if turned:
