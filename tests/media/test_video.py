@@ -452,7 +452,7 @@ def test_importing_is_cheap() -> None:
 def test_frames_are_scaled_down_where_they_are_decoded(turned: bool, tmp_path: Path) -> None:
     """The same pixels as averages of areas of whole frames, at the same times; smaller files stay as they are."""
     generator = np.random.default_rng(0)
-    coarse = generator.integers(90, 160, (6, 6, 10, 3), np.uint8)  # averages of colours out of range would differ
+    coarse = generator.integers(90, 160, (6, 6, 10, 3), np.uint8)
     frames = coarse.repeat(16, axis=1).repeat(16, axis=2)  # 96 rows, 160 columns
     path = encode(tmp_path / "a.mp4", frames)
     if turned:
@@ -465,7 +465,8 @@ def test_frames_are_scaled_down_where_they_are_decoded(turned: bool, tmp_path: P
     shape = (40, 24, 3) if turned else (24, 40, 3)
     assert {frame.shape for frame in scaled} == {shape}
     averages = [video.resize(frame, *shape[:2]) for frame in frames]
-    assert np.abs(np.stack(averages).astype(int) - np.stack(scaled)).max() <= 2
+    differences = np.abs(np.stack(averages).astype(int) - np.stack(scaled))
+    assert differences.mean() < 1 and differences.max() <= 8  # colours are averaged before they are converted
     assert np.array_equal(np.stack(list(video.stream(path, max_side=160))), np.stack(frames))
     with pytest.raises(UsageError, match="max_side is 0 pixels"):
         video.stream(path, max_side=0)
