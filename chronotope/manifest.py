@@ -7,7 +7,7 @@ damaged line is detected. The hash of a whole manifest is the hash of its seals 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ __all__ = [
     "described",
     "identify",
     "manifest_hash",
+    "merkle_root",
     "read_manifest",
     "seal",
     "source_of",
@@ -123,6 +124,23 @@ def read_manifest(path: Path, on_damage: Callable[[str], None] | None = None) ->
 def manifest_hash(rows: Iterable[Mapping[str, Any]]) -> str:
     """Return the SHA-256 of the seals of all rows in order, in hex."""
     return hashlib.sha256("".join(row["seal"] for row in rows).encode()).hexdigest()
+
+
+def merkle_root(seals: Sequence[str]) -> str:
+    """Return the root of the Merkle tree over seals in order, as RFC 9162 defines it, in hex.
+
+    Whoever knows the root can be shown that an item is in the list by a number of hashes that grows with its logarithm.
+    """
+    if not seals:
+        return hashlib.sha256(b"").hexdigest()
+    return _tree([hashlib.sha256(b"\x00" + seal.encode()).digest() for seal in seals]).hex()
+
+
+def _tree(leaves: Sequence[bytes]) -> bytes:
+    if len(leaves) == 1:
+        return leaves[0]
+    half = 1 << (len(leaves) - 1).bit_length() - 1  # the largest power of two below their number
+    return hashlib.sha256(b"\x01" + _tree(leaves[:half]) + _tree(leaves[half:])).digest()
 
 
 def _seal_of(row: Mapping[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""Raw videos -> clips: shots, scores, near-duplicates, rights, and a manifest that accounts for every file."""

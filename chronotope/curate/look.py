@@ -1,0 +1,173 @@
+"""One pass over a video or a picture: its shots, and the measures and hashes of each, from small frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from chronotope.curate import scores
+from chronotope.curate.fingerprints import fingerprint
+from chronotope.curate.shots import CutFinder, equal_parts
+from chronotope.media import video
+from chronotope.media.picture import Frame
+
+__all__ = ["LOOK_SIDE", "Looked", "Scores", "Shot", "look"]
+
+LOOK_SIDE = 256  # pixels of the longer side of the frames that are looked at
+EVERY = 0.5  # seconds between two frames that are measured and hashed
+MOST_HASHES = 32  # of a shot
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a shot looks like; see `scores` for the units. `borders` is the share of the picture that is black edge.
+
+    `repeated` is the share of frames that repeat the one before them.
+    """
+
+    motion: float
+    sharpness: float
+    brightness: float
+    contrast: float
+    borders: float
+    repeated: float
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A part of a file without a cut: where it lies, in frames and in seconds, and what it looks like.
+
+    `whole` tells that it is all of the file.
+    """
+
+    start: float
+    seconds: float
+    frames: int
+    whole: bool
+    scores: Scores
+    hashes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A file and its shots; `damage` and `remarks` are those of reading it."""
+
+    width: int
+    height: int
+    fps: float
+    frames: int
+    picture: bool
+    variable_frame_rate: bool
+    metadata: dict[str, str]
+    shots: tuple[Shot, ...]
+    damage: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+def look(path: Path, max_seconds: float, alive: Callable[[], None] = lambda: None) -> Looked:
+    """Read a file once and find its shots; those longer than `max_seconds` are cut into equal parts.
+
+    Raises FileProblem where the file cannot be read. `alive` is called for every frame.
+    """
+    info = video.probe(path)
+    width, height = info.square_size
+    stream = video.stream(path, max_side=LOOK_SIDE)
+    finder = CutFinder(min(max(info.fps, 1.0), 240.0))
+    measured = _Measures(info.fps)
+    times = []
+    for frame in stream:
+        times.append(stream.time)
+        finder.add(frame)
+        measured.add(frame, stream.time)
+        alive()
+    end = max(info.seconds, times[-1] + 1 / max(info.fps, 1.0)) if len(times) > 1 else 1 / max(info.fps, 1.0)
+    most = max(1, int(max_seconds * info.fps))
+    spans = [part for bounds in finder.bounds() for part in equal_parts(*bounds, most)]
+    edges = [*times, end]
+    shots = tuple(
+        Shot(times[first], edges[last] - times[first], last - first, len(spans) == 1, *measured.shot(first, last))
+        for first, last in spans
+    )
+    return Looked(
+        width=width,
+        height=height,
+        fps=info.fps,
+        frames=len(times),
+        picture=len(times) == 1,
+        variable_frame_rate=info.variable_frame_rate,
+        metadata=dict(info.metadata),
+        shots=shots,
+        damage=stream.damage,
+        remarks=tuple(info.remarks),
+    )
+
+
+@dataclass
+class _Sample:
+    """What was measured at one frame, `number`."""
+
+    number: int
+    sharpness: float
+    brightness: float
+    contrast: float
+    hash: str | None
+    grey: scores.Grey
+    pair: tuple[scores.Grey, scores.Grey] | None = None
+
+
+class _Measures:
+    """Measures some frames of a film, and which of all frames repeat the one before."""
+
+    def __init__(self, fps: float) -> None:
+        self.fps = fps
+        self.samples: list[_Sample] = []
+        self.repeated: list[bool] = []
+        self._last: Frame | None = None
+        self._due = 0.0
+        self._open: _Sample | None = None
+
+    def add(self, frame: Frame, time: float) -> None:
+        """Measure the next frame if one is due."""
+        self.repeated.append(self._last is not None and scores.repeats(self._last, frame))
+        if self._open is not None:
+            self._open.pair = self._open.grey, scores.grey(frame)
+            self._open = None
+        if time >= self._due:
+            self._due = time + EVERY
+            self._sample(scores.grey(frame))
+        self._last = frame
+
+    def _sample(self, grey: scores.Grey) -> None:
+        number = len(self.repeated) - 1
+        light = scores.sharpness(grey), scores.brightness(grey), scores.contrast(grey)
+        self._open = _Sample(number, *light, fingerprint(grey), grey)
+        self.samples.append(self._open)
+
+    def shot(self, first: int, last: int) -> tuple[Scores, tuple[str, ...]]:
+        """Return the measures and hashes of the frames from `first` up to `last`."""
+        samples = [each for each in self.samples if first <= each.number < last]
+        if not samples:  # shorter than the time between two samples: the nearest frame
+            samples = [min(self.samples, key=lambda each: abs(each.number - first))]
+        pairs = [each.pair for each in samples if each.pair is not None and each.number + 1 < last]
+        repeated = self.repeated[first + 1 : last]
+        brightest = np.maximum.reduce([each.grey for each in samples])
+        top, bottom, left, right = scores.borders(brightest)
+        found = Scores(
+            motion=_rounded(scores.motion(pairs, self.fps)),
+            sharpness=_rounded(float(np.median([each.sharpness for each in samples]))),
+            brightness=_rounded(float(np.mean([each.brightness for each in samples]))),
+            contrast=_rounded(max(each.contrast for each in samples)),
+            borders=_rounded(1 - (1 - top - bottom) * (1 - left - right)) if max(top, bottom, left, right) else 0.0,
+            repeated=_rounded(float(np.mean(repeated)) if repeated else 0.0),
+        )
+        hashes = [each.hash for each in samples if each.hash]
+        step = -(-len(hashes) // MOST_HASHES) or 1
+        return found, tuple(hashes[::step])
+
+
+def _rounded(value: float) -> float:
+    """Round what is stored, so that a record is the same wherever the last bits of a float differ."""
+    return float(f"{value:.4g}")

@@ -1,0 +1,249 @@
+"""Who owns a file, under which licence it is used, and whether somebody has asked that no model is trained on it.
+
+A `rights.toml` names licences by patterns of file names, and what is allowed:
+
+    allow = ["CC0-1.0", "CC-BY-4.0", "LicenseRef-own"]    # without it: every licence that is named
+    [[files]]
+    match = "holiday/*.mp4"
+    licence = "CC-BY-4.0"                                  # SPDX, https://spdx.org/licenses
+    holder = "Jane Doe"
+    source = "https://example.org/holiday"
+    consent = "all persons shown have agreed in writing"
+
+Signals against training are read from the file (C2PA `training-mining` assertions, tags) and from beside it
+(`tdmrep.json`, `ai.txt`, `robots.txt`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import functools
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chronotope.errors import FileProblem, UsageError, suggest
+from chronotope.storage import parse_json
+
+__all__ = ["OWN", "Policy", "Rights", "described_rights", "opt_out_signals", "own_footage", "read_policy"]
+
+OWN = "LicenseRef-own"  # the licence of footage that its holder declares as their own
+EDGE_BYTES = 2**21  # at both ends of a file that are searched for signals
+MAX_RULES_BYTES = 2**22  # of a rights.toml
+_FIELDS = ("match", "licence", "holder", "source", "consent")
+_TRAINING = re.compile(rb"(?:c2pa|cawg)\.(?:training-mining|ai_generative_training|ai_training)")
+_NOT_ALLOWED = re.compile(rb"not\W?allowed", re.IGNORECASE)
+_TAG_SIGNALS = re.compile(
+    r"\bno[ -]?ai\b|tdm-?reservation\W{0,4}1|do not train|no (?:ai|machine) training", re.IGNORECASE
+)
+_AI_AGENTS = re.compile(r"^(\*|.*(gpt|ai|claude|ccbot|google-extended|anthropic|bytespider).*)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What is known of the rights in a file; "" where it is not. `signals` are requests not to train on it."""
+
+    licence: str = ""
+    holder: str = ""
+    source: str = ""
+    consent: str = ""
+    signals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What may be used: rules by file name, the allowed licences (None: all that are named), unknown ones or not."""
+
+    rules: tuple[Mapping[str, str], ...] = ()
+    allow: frozenset[str] | None = None
+    own: str = ""  # the holder of files that no rule names
+    allow_unknown: bool = False
+    path: Path | None = field(default=None, compare=False)
+
+    def rights(self, file: str, signals: Sequence[str] = ()) -> Rights:
+        """Return the rights in a file, by its POSIX path below its folder; raise UsageError where rules disagree."""
+        found = [rule for rule in self.rules if fnmatch.fnmatchcase(file, rule["match"])]
+        merged: dict[str, str] = {}
+        for rule in found:
+            for name in _FIELDS[1:]:
+                if rule.get(name) and merged.setdefault(name, rule[name]) != rule[name]:
+                    raise UsageError(
+                        f"{self.path} contradicts itself: {file} has the {name} '{merged[name]}' by "
+                        f"'{found[0]['match']}' and '{rule[name]}' by '{rule['match']}'; make the patterns narrower"
+                    )
+        if not merged.get("licence") and self.own:
+            merged = {"holder": self.own, "consent": "declared by the holder", **merged, "licence": OWN}
+        return Rights(**merged, signals=tuple(signals))
+
+    def refusal(self, rights: Rights) -> str:
+        """Return why a file of these rights is not used; "" where it may be."""
+        if rights.signals:
+            return f"its owner asks not to train on it ({rights.signals[0]})"
+        if not rights.licence:
+            return "" if self.allow_unknown else "its licence is unknown"
+        if self.allow is not None and not self._allowed(rights.licence):
+            return f"its licence {rights.licence} is not among the allowed ones"
+        return ""
+
+    def _allowed(self, licence: str) -> bool:
+        """Return whether a licence, or one choice of an expression such as "MIT OR CC0-1.0", is allowed."""
+        choices = re.split(r"\s+OR\s+", licence.strip("()"))
+        return any(set(re.split(r"\s+AND\s+", choice.strip("()"))) <= (self.allow or set()) for choice in choices)
+
+
+def own_footage(holder: str) -> Policy:
+    """Return the policy for files that all belong to one holder, who is the user or has their agreement."""
+    if not holder.strip():
+        raise UsageError("--holder needs a name, such as --holder 'My Lab'")
+    return Policy(own=holder.strip())
+
+
+def read_policy(path: Path, holder: str = "", allow_unknown: bool = False) -> Policy:
+    """Read a `rights.toml`; raise FileProblem where it cannot be read, UsageError for what it does not say right."""
+    try:
+        if path.stat().st_size > MAX_RULES_BYTES:
+            raise FileProblem(f"{path} is larger than {MAX_RULES_BYTES >> 20} MiB; a rights file names patterns")
+        told = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as problem:
+        raise FileProblem(f"{path} cannot be read: {problem.strerror or problem}") from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise FileProblem(f"{path} is no TOML file ({problem})") from problem
+    for name in told:
+        if name not in ("allow", "files"):
+            raise UsageError(f"{path} has an unknown entry '{name}'. {suggest(name, ('allow', 'files'))}")
+    files = told.get("files", [])
+    if not isinstance(files, list) or not all(isinstance(rule, dict) for rule in files):
+        raise UsageError(f"{path}: files must be tables, [[files]] with match and licence")
+    allow = told.get("allow")
+    if allow is not None and not (isinstance(allow, list) and all(isinstance(name, str) for name in allow)):
+        raise UsageError(f'{path}: allow must be a list of licences, such as ["CC0-1.0"]')
+    allowed = None if allow is None else frozenset(check_licence(name, f"{path}: allow") for name in allow)
+    rules = tuple(_checked_rule(rule, number, path) for number, rule in enumerate(files, start=1))
+    return Policy(rules, allowed, holder.strip(), allow_unknown, path)
+
+
+def _checked_rule(rule: Mapping[str, Any], number: int, path: Path) -> Mapping[str, str]:
+    where = f"{path}: [[files]] number {number}"
+    for name, value in rule.items():
+        if name not in _FIELDS:
+            raise UsageError(f"{where} has an unknown entry '{name}'. {suggest(name, _FIELDS)}")
+        if not isinstance(value, str) or not value.strip():
+            raise UsageError(f"{where}: {name} must be a text, got {value!r}")
+    if missing := [name for name in ("match", "licence") if name not in rule]:
+        raise UsageError(f"{where} has no {missing[0]}")
+    return {**rule, "licence": check_licence(rule["licence"], where)}
+
+
+def check_licence(licence: str, where: str) -> str:
+    """Return an SPDX expression as it is spelled in the list; raise UsageError where it is none."""
+    own = re.sub(r"LicenseRef-[\w.-]+", "MIT", licence)
+    if not _licensing().validate(own, strict=True).errors:
+        return licence if own != licence else str(_licensing().parse(licence))
+    near = difflib.get_close_matches(licence, _licensing().known_symbols, 1, 0.7)
+    meant = f"did you mean {near[0]}?" if near else "examples are CC0-1.0, CC-BY-4.0 and LicenseRef-NAME"
+    raise UsageError(f"{where}: '{licence}' is no licence of the SPDX list (spdx.org/licenses); {meant}")
+
+
+@functools.cache
+def _licensing() -> Any:
+    from license_expression import get_spdx_licensing
+
+    return get_spdx_licensing()
+
+
+# Signals against training
+
+
+def opt_out_signals(folder: Path, file: str, metadata: Mapping[str, str]) -> list[str]:
+    """Return the requests not to train on a file: in it, in its tags, in files beside it and above, up to `folder`."""
+    path = folder / file
+    found = [f"tag {key}: {value[:80]}" for key, value in metadata.items() if _TAG_SIGNALS.search(f"{key}={value}")]
+    if _forbids_training(path):
+        found.append("a C2PA assertion in the file")
+    place = path.parent
+    while True:
+        found += _signals_beside(place, path)
+        if place == folder or place.parent == place:
+            return found
+        place = place.parent
+
+
+def _forbids_training(path: Path) -> bool:
+    """Return whether the ends of a file hold a C2PA assertion that training is not allowed."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(EDGE_BYTES)
+            file.seek(max(0, path.stat().st_size - EDGE_BYTES))
+            data += file.read(EDGE_BYTES)
+    except OSError:
+        return False  # said where the file is read
+    return any(_NOT_ALLOWED.search(data, place.end(), place.end() + 200) for place in _TRAINING.finditer(data))
+
+
+def _signals_beside(place: Path, path: Path) -> list[str]:
+    inner = "/" + path.relative_to(place).as_posix()
+    found = []
+    for name in ("tdmrep.json", ".well-known/tdmrep.json"):
+        if _reserved(_text(place / name), inner):
+            found.append(f"{place / name} reserves its rights (TDMRep)")
+    for name in ("ai.txt", "robots.txt"):
+        if _disallowed(_text(place / name), inner):
+            found.append(f"{place / name} disallows it")
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size < MAX_RULES_BYTES else ""
+    except OSError:
+        return ""
+
+
+def _reserved(text: str, file: str) -> bool:
+    """Return whether a TDMRep file (W3C, 2024) reserves the rights in a file: the most specific location decides."""
+    rules: Any = []
+    if text:
+        try:
+            rules = parse_json(text)
+        except (ValueError, FileProblem):
+            return False
+    fitting = [
+        (len(rule["location"]), rule.get("tdm-reservation"))
+        for rule in (rules if isinstance(rules, list) else [rules])
+        if isinstance(rule, dict) and isinstance(rule.get("location"), str) and _matches(rule["location"], file)
+    ]
+    return bool(fitting) and max(fitting, key=lambda rule: rule[0])[1] in (1, "1", True)
+
+
+def _matches(pattern: str, file: str) -> bool:
+    """Return whether a pattern of robots.txt (RFC 9309) matches a path: `*` is anything, `$` the end."""
+    start = "/" + pattern.removeprefix("/").removesuffix("$")
+    parts = (".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", start))
+    return re.match("".join(parts) + ("$" if pattern.endswith("$") else ""), file) is not None
+
+
+def _disallowed(text: str, file: str) -> bool:
+    """Return whether a robots.txt disallows a file for every agent, or for one of those that gather training data."""
+    agents: list[str] = []
+    rules: list[tuple[str, bool]] = []
+    reading = False
+    for line in text.splitlines():
+        name, _, value = (part.strip() for part in line.split("#")[0].partition(":"))
+        if name.lower() == "user-agent":
+            agents = [value] if reading else [*agents, value]
+            reading = False
+        elif name.lower() in ("disallow", "allow"):
+            reading = True
+            if value and any(_AI_AGENTS.match(agent) for agent in agents) and _matches(value, file):
+                rules.append((value, name.lower() == "disallow"))
+    return bool(rules) and max(rules, key=lambda rule: (len(rule[0]), not rule[1]))[1]
+
+
+def described_rights(rights: Rights) -> dict[str, Any]:
+    """Return what is known of the rights as plain values."""
+    named = {name: getattr(rights, name) for name in _FIELDS[1:] if getattr(rights, name)}
+    return {**named, **({"signals": list(rights.signals)} if rights.signals else {})}

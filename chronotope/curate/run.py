@@ -1,0 +1,287 @@
+"""Folders of raw videos -> a dataset: clips in `train/` and `heldout/`, and a manifest that accounts for every file.
+
+    sources.jsonl     what every source file looks like; a line is added when a file has been looked at
+    curation.jsonl    the manifest: a sealed line for every shot, kept or not, and every file that cannot be used
+    curation.json     how the dataset was made, and the Merkle root of the clips that are kept
+
+The same command again looks at what is new or changed only. The result does not depend on interruptions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from chronotope.config import from_dict, to_dict
+from chronotope.curate.decide import Decision, Filters, Item, decide, keys_of
+from chronotope.curate.look import Looked, look
+from chronotope.curate.rights import Policy, Rights, described_rights, opt_out_signals
+from chronotope.curate.write import Planned, write_clips
+from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
+from chronotope.jsonl import append_jsonl, write_jsonl
+from chronotope.manifest import Source, described, identify, manifest_hash, merkle_root, read_manifest, seal, source_of
+from chronotope.progress import Progress
+from chronotope.sealed import read_sealed, write_sealed
+from chronotope.storage import locked, remove_partials
+
+__all__ = ["Curated", "RawFile", "curate"]
+
+Row = dict[str, Any]
+Note = Callable[[str], None]
+CaptionsOf = Callable[[Path], Mapping[str, Sequence[str]]]
+MEND = "run the same `chronotope curate` command again"
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A source file: `name` is its POSIX path with the name of its folder, `folder` is where rights files may lie."""
+
+    name: str
+    path: Path
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Curated:
+    """What a curation found: how many files and clips, and how many were left out for which reason."""
+
+    files: int
+    looked_at: int
+    kept: int
+    heldout: int
+    reasons: Mapping[str, int]
+    gone: int
+
+    def in_words(self) -> str:
+        """Return one line such as "20 files (3 new): 41 clips, 4 of them held out; left out: 2 still, 1 duplicate"."""
+        files = f"{self.files} {'file' if self.files == 1 else 'files'} ({self.looked_at} new or changed)"
+        clips = f"{self.kept} {'clip' if self.kept == 1 else 'clips'}, {self.heldout} of them held out"
+        left_out = ", ".join(f"{count} {reason}" for reason, count in sorted(self.reasons.items()))
+        gone = f"; {self.gone} gone" if self.gone else ""
+        return f"{files}: {clips}{f'; left out: {left_out}' if left_out else ''}{gone}"
+
+
+def curate(
+    files: Sequence[RawFile],
+    out: Path,
+    filters: Filters,
+    policy: Policy,
+    captions_of: CaptionsOf,
+    version: str,
+    copy: bool = False,
+    progress: Progress | None = None,
+    note: Note = lambda _: None,
+) -> Curated:
+    """Bring the dataset in `out` up to date with the source files; returns what was found.
+
+    Raises UsageError where no file may be used or `out` holds something else, FileProblem where no clip is left.
+    """
+    if not files:
+        raise FileProblem("there are no videos or pictures to curate")
+    policy_rights = {file.name: policy.rights(_inner(file)) for file in files}
+    _check_rights(policy, policy_rights)
+    with locked(out):
+        remove_partials(out, out / "train", out / "heldout")
+        _check_folder(out)
+        seen = _look_at_all(files, out, filters, progress, note)
+        rights = {
+            file.name: replace(policy_rights[file.name], signals=tuple(_signals(file, seen.get(file.name))))
+            for file in files
+        }
+        rows, planned = _decided(files, seen, rights, policy, filters, captions_of)
+        gone = write_clips(out, planned, copy, progress)
+        _finish(out, rows, filters, policy, version)
+    kept = [row for row in rows if row["state"] == "kept"]
+    if not kept:
+        reasons = ", ".join(f"{row['file']}: {row['why']}" for row in rows[:3])
+        raise FileProblem(f"no clip is left of {len(files)} files ({reasons}); see {out / 'curation.jsonl'}")
+    return Curated(
+        files=len(files),
+        looked_at=sum(one.new for one in seen.values()),
+        kept=len(kept),
+        heldout=sum(row["split"] == "heldout" for row in kept),
+        reasons=Counter(row["reason"] for row in rows if row["state"] != "kept"),
+        gone=gone,
+    )
+
+
+def _inner(file: RawFile) -> str:
+    return file.path.relative_to(file.folder).as_posix()
+
+
+def _check_rights(policy: Policy, rights: Mapping[str, Rights]) -> None:
+    """Refuse, before anything is decoded, a run of which no file may be used."""
+    refused = {name: policy.refusal(found) for name, found in rights.items()}
+    if all(refused.values()):
+        name, why = next(iter(refused.items()))
+        raise UsageError(
+            f"none of the {len(refused)} files may be used: {name}: {why}. Say --holder NAME for your own footage, "
+            "--rights FILE for licences by file name, or --allow-unknown, which is recorded"
+        )
+
+
+def _check_folder(out: Path) -> None:
+    header = out / "curation.json"
+    if header.is_file():
+        read_sealed(header, MEND)
+    elif not (out / "sources.jsonl").is_file() and any(not path.name.startswith(".") for path in out.iterdir()):
+        raise UsageError(f"{out} holds other files; give a new folder with --out")
+
+
+# Look
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is known of a source file: its identity, what it looks like or what is `wrong` with it."""
+
+    source: Source
+    looked: Looked | None
+    wrong: str = ""
+    new: bool = False
+
+
+def _look_at_all(
+    files: Sequence[RawFile], out: Path, filters: Filters, progress: Progress | None, note: Note
+) -> dict[str, _Seen]:
+    listing = out / "sources.jsonl"
+    known = {row["name"]: row for row in read_manifest(listing, note)} if listing.is_file() else {}
+    seen: dict[str, _Seen] = {}
+    for number, file in enumerate(files, start=1):
+        before = _known(known.get(file.name), filters)
+        source = identify(file.path, file.name, before.source if before else None)
+        if before is not None and before.source.sha256 == source.sha256:
+            seen[file.name] = replace(before, source=source)
+        else:
+            seen[file.name] = found = _look_at(file, source, filters)
+            row = {"name": file.name, "max_seconds": filters.max_seconds, "source": described(source)}
+            row |= {"wrong": found.wrong, "looked": to_dict(found.looked) if found.looked else None}
+            append_jsonl(listing, seal(row))
+        if progress:
+            progress(number, len(files))
+    return seen
+
+
+def _known(row: Row | None, filters: Filters) -> _Seen | None:
+    """Return what an earlier run saw of a file; None where it was cut by other rules, or the line is of another form."""
+    source = source_of(row) if row else None
+    if row is None or source is None or row.get("max_seconds") != filters.max_seconds:
+        return None
+    try:
+        looked = from_dict(Looked, row["looked"]) if row.get("looked") else None
+    except UsageError:
+        return None
+    return _Seen(source, looked, str(row.get("wrong", "")))
+
+
+def _look_at(file: RawFile, source: Source, filters: Filters) -> _Seen:
+    try:
+        looked = look(file.path, filters.max_seconds)
+    except DecoderUnavailableError:
+        raise
+    except ChronotopeError as problem:
+        return _Seen(source, None, str(problem), new=True)
+    if not source.unchanged(file.path):
+        return _Seen(source, None, "it was changed while it was read; run the same command again", new=True)
+    return _Seen(source, looked, new=True)
+
+
+def _signals(file: RawFile, seen: _Seen | None) -> list[str]:
+    metadata = seen.looked.metadata if seen and seen.looked else {}
+    return opt_out_signals(file.folder, _inner(file), metadata)
+
+
+# Decide
+
+
+def _decided(
+    files: Sequence[RawFile],
+    seen: Mapping[str, _Seen],
+    rights: Mapping[str, Rights],
+    policy: Policy,
+    filters: Filters,
+    captions_of: CaptionsOf,
+) -> tuple[list[Row], list[Planned]]:
+    """Return the lines of the manifest, and the clips that are to be written."""
+    rows: list[Row] = []
+    usable: dict[str, RawFile] = {}
+    for file in files:
+        found = seen[file.name]
+        refusal = policy.refusal(rights[file.name])
+        if found.looked is None or refusal:
+            state, reason = ("refused", "rights") if refusal else ("unreadable", "unreadable")
+            rows.append(_row(file.name, found, rights[file.name], state, reason, refusal or found.wrong))
+        else:
+            usable[file.name] = file
+    items = _items(usable, seen)
+    decisions = decide(items, filters)
+    planned = []
+    for item in items:
+        file, decision = usable[item.file], decisions[item.key]
+        captions = {level: list(texts) for level, texts in captions_of(file.path).items()} if item.shot.whole else {}
+        row = _clip_row(item, decision, seen[item.file], rights[item.file], captions)
+        if not decision.reason:
+            planned.append(Planned(row["clip"], file.path, item.looked, item.shot, captions, seen[item.file].source))
+        rows.append(row)
+    rows.sort(key=lambda row: (row["file"], row["key"]))
+    return [seal(row) for row in rows], planned
+
+
+def _items(usable: Mapping[str, RawFile], seen: Mapping[str, _Seen]) -> list[Item]:
+    looked = {name: found.looked for name in usable if (found := seen[name]).looked is not None}
+    keys = keys_of(list(looked), {name: len(one.shots) for name, one in looked.items() if one})
+    return [
+        Item(key, name, seen[name].source.sha256, number, one, shot)
+        for name, one in looked.items()
+        if one is not None
+        for number, (key, shot) in enumerate(zip(keys[name], one.shots, strict=True))
+    ]
+
+
+def _row(name: str, found: _Seen, rights: Rights, state: str, reason: str, why: str) -> Row:
+    source = {"sha256": found.source.sha256, "bytes": found.source.bytes}
+    row: Row = {"key": name, "file": name, "state": state, "reason": reason, "why": why, "source": source}
+    return {**row, "rights": described_rights(rights)}
+
+
+def _clip_row(item: Item, decision: Decision, found: _Seen, rights: Rights, captions: Mapping[str, Any]) -> Row:
+    state = "left out" if decision.reason else "kept"
+    row = _row(item.file, found, rights, state, decision.reason, decision.why)
+    looked, shot = item.looked, item.shot
+    row |= {
+        "key": item.key,
+        "split": decision.split,
+        "start": shot.start,
+        "seconds": shot.seconds,
+        "frames": shot.frames,
+        "width": looked.width,
+        "height": looked.height,
+        "fps": looked.fps,
+        "picture": looked.picture,
+        "scores": asdict(shot.scores),
+        "captions": dict(captions),
+    }
+    if decision.duplicate_of:
+        row["duplicate_of"] = decision.duplicate_of
+    if state == "kept":
+        suffix = Path(item.file).suffix.lower() if shot.whole else ".mp4"
+        row["clip"] = f"{decision.split}/{item.key}{suffix}"
+    return row
+
+
+def _finish(out: Path, rows: Sequence[Row], filters: Filters, policy: Policy, version: str) -> None:
+    kept = [row for row in rows if row["state"] == "kept"]
+    header = {
+        "made_with": version,
+        "filters": to_dict(filters),
+        "allow_unknown": policy.allow_unknown,
+        "clips": len(kept),
+        "listed": len(rows),
+        "manifest": manifest_hash(rows),
+        "merkle_root": merkle_root([row["seal"] for row in kept]),
+    }
+    write_jsonl(out / "curation.jsonl", rows)
+    write_sealed(out / "curation.json", header)
