@@ -10,6 +10,7 @@ import click
 
 from chronotope import __version__
 from chronotope.cli import generate, judge
+from chronotope.cli.datasets import commands as datasets
 from chronotope.cli.language import commands as language
 from chronotope.cli.terminal import (
     FILE,
@@ -34,7 +35,7 @@ from chronotope.processes import MAX_WORKERS
 __all__ = ["chronotope", "main"]
 
 STAGES = {
-    "make a dataset": ["world", "caption", "review", "score-captions", "encode"],
+    "make a dataset": ["world", "curate", "caption", "review", "score-captions", "encode"],
     "train": ["train"],
     "use": ["generate", "expand", "reconstruct"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
@@ -193,6 +194,7 @@ def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
     echo(out)
 
 
+chronotope.add_command(datasets.curate)
 chronotope.add_command(language.caption)
 chronotope.add_command(language.review)
 chronotope.add_command(language.score_captions)

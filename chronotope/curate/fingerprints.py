@@ -65,7 +65,7 @@ def near_duplicates(clips: Sequence[Fingerprinted]) -> dict[str, str]:
 
 def _signs(hashes: Sequence[str]) -> Float32[np.ndarray, "n 256"]:
     """Return the bits of hashes as 1 and -1, so that a product counts equal bits."""
-    packed = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(len(hashes), -1)
+    packed = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, LOW * LOW // 8)
     return np.unpackbits(packed, axis=1).astype(np.float32) * 2 - 1
 
 

@@ -95,11 +95,9 @@ class Policy:
         return any(set(re.split(r"\s+AND\s+", choice.strip("()"))) <= (self.allow or set()) for choice in choices)
 
 
-def own_footage(holder: str) -> Policy:
-    """Return the policy for files that all belong to one holder, who is the user or has their agreement."""
-    if not holder.strip():
-        raise UsageError("--holder needs a name, such as --holder 'My Lab'")
-    return Policy(own=holder.strip())
+def own_footage(holder: str, allow_unknown: bool = False) -> Policy:
+    """Return the policy for files that all belong to one holder; "" where nobody says so."""
+    return Policy(own=holder.strip(), allow_unknown=allow_unknown)
 
 
 def read_policy(path: Path, holder: str = "", allow_unknown: bool = False) -> Policy:

@@ -53,6 +53,7 @@ class Curated:
     kept: int
     heldout: int
     reasons: Mapping[str, int]
+    unusable: tuple[tuple[str, str], ...]  # files that cannot be read or may not be used, and why
     gone: int
 
     def in_words(self) -> str:
@@ -104,6 +105,7 @@ def curate(
         kept=len(kept),
         heldout=sum(row["split"] == "heldout" for row in kept),
         reasons=Counter(row["reason"] for row in rows if row["state"] != "kept"),
+        unusable=tuple((row["file"], row["why"]) for row in rows if row["state"] in ("refused", "unreadable")),
         gone=gone,
     )
 
@@ -166,7 +168,7 @@ def _look_at_all(
 
 
 def _known(row: Row | None, filters: Filters) -> _Seen | None:
-    """Return what an earlier run saw of a file; None where it was cut by other rules, or the line is of another form."""
+    """Return what an earlier run saw of a file; None where it cut by other rules, or the line has another form."""
     source = source_of(row) if row else None
     if row is None or source is None or row.get("max_seconds") != filters.max_seconds:
         return None

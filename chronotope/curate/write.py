@@ -13,11 +13,11 @@ from typing import Any
 from chronotope.curate.look import Looked, Shot
 from chronotope.errors import FileProblem
 from chronotope.jsonl import append_jsonl
-from chronotope.manifest import Source, read_manifest, seal
+from chronotope.manifest import Source, described, identify, read_manifest, seal, source_of
 from chronotope.media import video
 from chronotope.media.frames import constant_rate
 from chronotope.progress import Progress
-from chronotope.storage import atomic_file, file_sha256, free_space_for, write_json
+from chronotope.storage import atomic_file, free_space_for, write_json
 
 __all__ = ["Planned", "write_clips"]
 
@@ -51,32 +51,40 @@ def write_clips(out: Path, planned: Sequence[Planned], copy: bool, progress: Pro
     """
     listing = out / WRITTEN
     rows = read_manifest(listing, lambda _: None) if listing.is_file() else []
-    written = {row["clip"]: row for row in rows}
-    wanted = {one.clip for one in planned}
-    gone = 0
-    for clip, row in written.items():
-        if clip not in wanted and (out / clip).is_file() and file_sha256(out / clip) == row["sha256"]:
-            (out / clip).unlink()
-            _sidecar(out / clip).unlink(missing_ok=True)
-            gone += 1
+    written = {row["clip"]: row for row in rows}  # of several lines, the last one
+    gone = _remove_unplanned(out, written, {one.clip for one in planned})
     for number, one in enumerate(planned, start=1):
-        row = written.get(one.clip)
-        if row is None or row["origin"] != one.origin or not _is_there(out / one.clip, row):
-            if (out / one.clip).exists() and row is None:
-                raise FileProblem(f"{out / one.clip} is there and was not written by `chronotope curate`; move it away")
-            (out / one.clip).parent.mkdir(parents=True, exist_ok=True)
-            _write(one, out / one.clip, copy)
-            found = {"clip": one.clip, "origin": one.origin, "sha256": file_sha256(out / one.clip)}
-            append_jsonl(listing, seal(found))
-        _write_captions(one, out / one.clip)
+        known, target = written.get(one.clip), out / one.clip
+        if known is None or known["origin"] != one.origin or not _is_there(target, known):
+            if target.exists() and known is None:
+                raise FileProblem(f"{target} is there and was not written by `chronotope curate`; move it away")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            row = {"clip": one.clip, "origin": one.origin}
+            append_jsonl(listing, seal({**row, "source": None}))  # before: an interrupted run knows what it began
+            _write(one, target, copy)
+            append_jsonl(listing, seal({**row, "source": described(identify(target, one.clip))}))
+        _write_captions(one, target)
         if progress:
             progress(number, len(planned))
     _remove_empty(out)
     return gone
 
 
+def _remove_unplanned(out: Path, written: Mapping[str, Mapping[str, Any]], wanted: set[str]) -> int:
+    """Remove the clips that were written and are planned no longer, unless somebody changed them."""
+    gone = 0
+    for clip, row in written.items():
+        if clip not in wanted and _is_there(out / clip, row):
+            (out / clip).unlink()
+            _sidecar(out / clip).unlink(missing_ok=True)
+            gone += 1
+    return gone
+
+
 def _is_there(path: Path, row: Mapping[str, Any]) -> bool:
-    return path.is_file() and file_sha256(path) == row["sha256"]
+    """Return whether a clip has the content that was written."""
+    known = source_of(row)
+    return known is not None and path.is_file() and identify(path, known.file, known).sha256 == known.sha256
 
 
 def _sidecar(path: Path) -> Path:
@@ -96,14 +104,14 @@ def _write(one: Planned, target: Path, copy: bool) -> None:
 
 
 def _frames(one: Planned, rate: float) -> Iterator[Any]:
-    """Yield the frames of a span; those of a varying rate at a constant one, pixels as they are stored."""
+    """Yield the frames of a span, those of a varying rate at a constant one, with square pixels."""
     resampled = rate if one.looked.variable_frame_rate else None
     frames = video.stream(one.path, fps=resampled, start=one.shot.start, seconds=one.shot.seconds)
     limit = one.shot.frames if resampled is None else None
     for number, frame in enumerate(frames):
         if limit is not None and number >= limit:
             break
-        yield frame
+        yield video.resize(frame, one.looked.height, one.looked.width)
     frames.close()
 
 

@@ -43,9 +43,10 @@ _BESIDE = frozenset(
 )
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 _OUR_TABLES = tuple(
-    f"{name}.jsonl" for name in ("manifest", "log", "ledger", "plan", "quarantine", "recaptions", "reviews")
+    f"{name}.jsonl" for name in "clips curation ledger log manifest plan quarantine recaptions reviews sources".split()
 )
-_OURS = ("dataset.json", "latents.json", "model.json", "report.json")
+_OURS = ("curation.json", "dataset.json", "latents.json", "model.json", "report.json")
+_HELD_OUT = "heldout/"  # below a curated dataset: the clips that are set aside for tests
 # Files of folders that this program fills with something else.
 _NO_CLIPS = {"latents.json": "latents", "model.json": "a model"} | {
     f"{part}/{name}": "a run" for part in PARTS for name in ("model.json", "log.jsonl")
@@ -201,6 +202,8 @@ def _reason_to_leave_out(folder: Path, file: str, beside: Container[str]) -> str
     """
     path = Path(file)
     hidden, suffix = path.name.startswith("."), path.suffix.lower()
+    if file.startswith(_HELD_OUT) and (folder / "curation.json").is_file():
+        return "held out for tests" if suffix in SUFFIXES else ""
     if (folder / file).is_dir():
         return "a hidden folder" if hidden else "a link to a folder"
     if hidden:

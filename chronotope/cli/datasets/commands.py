@@ -1,0 +1,87 @@
+"""The commands that make a dataset of somebody's own videos: curate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chronotope import __version__
+from chronotope.cli.terminal import FILE, Command, Number, echo, option, progress, say
+from chronotope.errors import LEFT_OUT, UsageError
+
+__all__ = ["curate"]
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    chronotope curate ~/videos --out data/mine --holder "My Lab"
+    chronotope curate ~/films ~/phone --out data/mine --rights rights.toml
+    chronotope curate ~/videos --out data/mine --holder "My Lab" --keep still --keep dark --max-seconds 10
+    """,
+)
+@click.argument("folders", type=FILE, nargs=-1, required=True)
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
+@option("--holder", default="", metavar="NAME", help="All files without another licence are this holder's own footage.")
+@option("--rights", type=FILE, metavar="FILE", help="A rights.toml with licences by file name, and those allowed.")
+@option("--allow-unknown", is_flag=True, help="Use files whose licence is unknown, too; this is recorded.")
+@option("--min-seconds", type=Number(0, 3600), metavar="S", help="Leave out shorter shots.  [default: 0.5]")
+@option("--max-seconds", type=Number(0.1, 36000), metavar="S", help="Cut longer shots into equal parts.  [default: 60]")
+@option("--heldout", type=Number(0, 0.9), metavar="SHARE", help="Set aside this share of the files.  [default: 0.1]")
+@option("--keep", multiple=True, metavar="REASON", help="Keep shots that are short, small, still, dark, bright, flat, "
+        "blurred, repeated or duplicate; may be given several times.")  # fmt: skip
+@option("--copy", is_flag=True, help="Copy whole files instead of linking to the same content on disk.")
+def curate(
+    folders: tuple[Path, ...],
+    out: Path,
+    holder: str,
+    rights: Path | None,
+    allow_unknown: bool,
+    min_seconds: float | None,
+    max_seconds: float | None,
+    heldout: float | None,
+    keep: tuple[str, ...],
+    copy: bool,
+) -> int:
+    """Cut raw videos into shots, leave out what teaches nothing, and list everything with its rights.
+
+    FOLDERS hold videos and pictures of any kind. Nothing is cropped, scaled or changed in speed; a file without a cut
+    is used as it is. What is left out stays listed in curation.jsonl, with the reason; the sources stay as they are.
+    Sound is not used. The exit status is 3 where files cannot be read or may not be used.
+    """
+    from chronotope.cli.datasets.sources import raw_files
+    from chronotope.curate.decide import Filters
+    from chronotope.curate.rights import own_footage, read_policy
+    from chronotope.curate.run import curate as bring_up_to_date
+    from chronotope.data.captions import read_captions
+
+    given = {"min_seconds": min_seconds, "max_seconds": max_seconds, "heldout": heldout}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    filters = replace(Filters(keep=keep), **chosen)
+    if filters.min_seconds > filters.max_seconds:
+        raise UsageError(
+            f"--min-seconds {filters.min_seconds:g} is above --max-seconds {filters.max_seconds:g}: no shot would fit"
+        )
+    policy = own_footage(holder, allow_unknown) if rights is None else read_policy(rights, holder, allow_unknown)
+    files = raw_files(folders, out)
+    with progress("curating", "files") as report:
+        found = bring_up_to_date(
+            files, out, filters, policy, read_captions, f"chronotope {__version__}", copy, report, _note
+        )
+    for name, why in found.unusable[:MOST_NAMED]:
+        say(f"left out: {name}: {why}")
+    if len(found.unusable) > MOST_NAMED:
+        say(f"and {len(found.unusable) - MOST_NAMED} more files, listed in {out / 'curation.jsonl'}")
+    say(f"{out}: {found.in_words()}")
+    echo(out)
+    return LEFT_OUT if found.unusable else 0
+
+
+MOST_NAMED = 20  # files that cannot be used
+
+
+def _note(sentence: str) -> None:
+    say(f"note: {sentence}")

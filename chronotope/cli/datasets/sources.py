@@ -1,0 +1,41 @@
+"""The folders that a user names -> the files to curate, and what is said of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from chronotope.cli.terminal import say
+from chronotope.curate.run import RawFile
+from chronotope.data.clips import check_outside, scan_folder
+from chronotope.errors import FileProblem, UsageError
+
+__all__ = ["raw_files"]
+
+
+def raw_files(folders: Sequence[Path], out: Path) -> list[RawFile]:
+    """Return all videos and pictures below the folders, in order; say which files are left out.
+
+    With several folders, the name of a file begins with that of its folder. Raises UsageError for a folder that is
+    named twice or lies in another one, and for an `out` among the sources.
+    """
+    resolved = [folder.resolve() for folder in folders]
+    for number, folder in enumerate(resolved):
+        others = resolved[:number] + resolved[number + 1 :]
+        if inside := next((other for other in others if folder.is_relative_to(other)), None):
+            what = "is named twice" if inside == folder else f"lies in {inside}, which is named as well"
+            raise UsageError(f"{folder} {what}; name each folder once")
+    names = [folder.name for folder in resolved]
+    if len(set(names)) < len(names):
+        raise UsageError(f"two folders are called {max(names, key=names.count)}; rename one of them")
+    files: list[RawFile] = []
+    for folder, place in zip(folders, resolved, strict=True):
+        if not folder.is_dir():
+            raise FileProblem(f"{folder} is no folder; name folders of videos and pictures")
+        check_outside(out, folder)
+        found = scan_folder(folder)
+        for sentence in (*found.notes(), *found.notes_on_captions()):
+            say(f"note: {sentence}")
+        start = f"{place.name}/" if len(folders) > 1 else ""
+        files += [RawFile(f"{start}{clip.file}", clip.path, folder) for clip in found.clips]
+    return files
