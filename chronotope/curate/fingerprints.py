@@ -11,71 +11,100 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from chronotope.curate.scores import Grey
 
-__all__ = ["NEAR_BITS", "Fingerprinted", "fingerprint", "near_duplicates"]
+__all__ = ["NEAR_BITS", "Fingerprinted", "Small", "fingerprints", "near_duplicates", "shrunk"]
 
 SIDE, LOW = 64, 16  # pixels of the small picture, and frequencies of a side
-FLAT = 0.02  # contrast below which a frame has nothing to be recognised by
+FLAT = 5.0  # deviation in levels of 255 below which a frame has nothing to be recognised by
+STIR = 1.5  # mean difference from the background, in levels, below which nothing moves in a frame
 NEAR_BITS = 84  # of 256 that differ at most between frames of the same; in 50,000 unrelated pairs the least is 94
+NEAR_MOVING_BITS = 96  # ... between what moves in them
 SAME_SHARE = 0.6  # of the frames of a clip that have such a frame in the other clip
+BITS, HEX = LOW * LOW, LOW * LOW // 4
 ROWS = 4096  # of hashes that are compared at a time
 
+Small = UInt8[np.ndarray, "64 64"]
 
-def fingerprint(frame: Grey) -> str | None:
-    """Return the hash of a frame in 64 hex digits; None for a frame of nearly one colour."""
-    if frame.std() / 255 < FLAT:
-        return None
-    small = cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    low = cv2.dct(small)[1 : LOW + 1, 1 : LOW + 1]  # without the mean of rows and columns
+
+def shrunk(frame: Grey) -> Small:
+    """Return a frame as it is compared."""
+    return cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def fingerprints(frames: UInt8[np.ndarray, "n 64 64"]) -> tuple[str, ...]:
+    """Return the hashes of some frames of a shot, in hex: of each frame, then of what moves in it.
+
+    What moves is the difference from the median of all of them, so that two events before the same background differ.
+    Where nothing moves, the second hash is left out. Frames of nearly one colour have none.
+    """
+    background = np.median(frames, axis=0)
+    found = []
+    for frame in frames.astype(np.float32):
+        if frame.std() >= FLAT:
+            moving = np.abs(frame - background).astype(np.float32)
+            found.append(_hash(frame) + (_hash(moving) if moving.mean() >= STIR else ""))
+    return tuple(found)
+
+
+def _hash(picture: Float32[np.ndarray, "64 64"]) -> str:
+    low = cv2.dct(picture)[1 : LOW + 1, 1 : LOW + 1]  # without the mean of rows and columns
     return np.packbits(low > np.median(low)).tobytes().hex()
 
 
 @dataclass(frozen=True)
 class Fingerprinted:
-    """A clip as it is compared: the hashes of its frames, and `rank`, the lower the better worth keeping."""
+    """A clip as it is compared: the hashes of its frames, and `rank`, the lower the better worth keeping.
+
+    Clips of the same `source` are not compared: parts of one film are alike and no copies.
+    """
 
     key: str
     hashes: tuple[str, ...]
     rank: tuple[float | str, ...] = ()
+    source: str = ""
 
 
 def near_duplicates(clips: Sequence[Fingerprinted]) -> dict[str, str]:
     """Return the clips that show nearly the same as a better one, with the key of that one.
 
-    A clip is left out if most of its frames have a frame of a better clip that is kept, within `NEAR_BITS`.
+    A clip is left out if most of its frames have such a frame in a better clip that is kept.
     """
     ordered = sorted((clip for clip in clips if clip.hashes), key=lambda clip: (clip.rank, clip.key))
-    owners = np.repeat(np.arange(len(ordered)), [len(clip.hashes) for clip in ordered])
-    signs = _signs([each for clip in ordered for each in clip.hashes])
+    hashes = [each for clip in ordered for each in clip.hashes]
+    scenes, moving = (_signs([each[part] for each in hashes]) for part in (slice(0, HEX), slice(HEX, None)))
+    places = np.cumsum([0, *(len(clip.hashes) for clip in ordered)])
+    owners = np.repeat(np.arange(len(ordered)), np.diff(places))
     kept: set[int] = set()
     found: dict[str, str] = {}
-    places = np.cumsum([0, *(len(clip.hashes) for clip in ordered)])
     for number, clip in enumerate(ordered):
-        own = signs[places[number] : places[number + 1]]
-        original = _original(own, signs[: places[number]], owners, kept)
-        if original is None:
-            kept.add(number)
+        own = slice(places[number], places[number + 1])
+        matches: dict[int, set[int]] = {}  # frames of this clip that an earlier one has
+        for first in range(0, int(places[number]), ROWS):
+            others = slice(first, min(first + ROWS, places[number]))
+            near = scenes[own] @ scenes[others].T >= BITS - 2 * NEAR_BITS
+            # rows of zeros are frames in which nothing moves: their product is 0, which is far
+            both = np.add.outer(moving[own].any(axis=1), moving[others].any(axis=1))
+            near &= ~both | (moving[own] @ moving[others].T >= BITS - 2 * NEAR_MOVING_BITS)
+            for frame, place in zip(*np.nonzero(near), strict=True):
+                matches.setdefault(int(owners[first + place]), set()).add(int(frame))
+        shares = {
+            owner: len(frames) / len(clip.hashes)
+            for owner, frames in matches.items()
+            if owner in kept and (not clip.source or ordered[owner].source != clip.source)
+        }
+        best = max(shares, key=lambda owner: (shares[owner], -owner), default=None)
+        if best is not None and shares[best] >= SAME_SHARE:
+            found[clip.key] = ordered[best].key
         else:
-            found[clip.key] = ordered[original].key
+            kept.add(number)
     return found
 
 
 def _signs(hashes: Sequence[str]) -> Float32[np.ndarray, "n 256"]:
-    """Return the bits of hashes as 1 and -1, so that a product counts equal bits."""
-    packed = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, LOW * LOW // 8)
-    return np.unpackbits(packed, axis=1).astype(np.float32) * 2 - 1
-
-
-def _original(own: np.ndarray, earlier: np.ndarray, owners: np.ndarray, kept: set[int]) -> int | None:
-    """Return the number of the kept clip that has most of the frames of another one; None where none has enough."""
-    frames: dict[int, set[int]] = {}
-    for first in range(0, len(earlier), ROWS):
-        near = own @ earlier[first : first + ROWS].T >= 256 - 2 * NEAR_BITS
-        for frame, place in zip(*np.nonzero(near), strict=True):
-            frames.setdefault(int(owners[first + place]), set()).add(int(frame))
-    shares = {owner: len(seen) / len(own) for owner, seen in frames.items() if owner in kept}
-    best = max(shares, key=lambda owner: (shares[owner], -owner), default=None)
-    return best if best is not None and shares[best] >= SAME_SHARE else None
+    """Return the bits of hashes as 1 and -1, so that a product counts equal bits; a missing one as zeros."""
+    packed = np.frombuffer(bytes.fromhex("".join(each or "00" * (BITS // 8) for each in hashes)), np.uint8)
+    signs = np.unpackbits(packed.reshape(-1, BITS // 8), axis=1).astype(np.float32) * 2 - 1
+    return signs * np.array([bool(each) for each in hashes], np.float32)[:, None]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from chronotope.curate import scores
-from chronotope.curate.fingerprints import fingerprint
+from chronotope.curate.fingerprints import Small, fingerprints, shrunk
 from chronotope.curate.shots import CutFinder, equal_parts
 from chronotope.media import video
 from chronotope.media.picture import Frame
@@ -17,8 +17,8 @@ from chronotope.media.picture import Frame
 __all__ = ["LOOK_SIDE", "Looked", "Scores", "Shot", "look"]
 
 LOOK_SIDE = 256  # pixels of the longer side of the frames that are looked at
-EVERY = 0.5  # seconds between two frames that are measured and hashed
-MOST_HASHES = 32  # of a shot
+EVERY = 0.25  # seconds between two frames that are measured and hashed
+MOST_HASHES = 48  # of a shot
 
 
 @dataclass(frozen=True)
@@ -107,15 +107,14 @@ def look(path: Path, max_seconds: float, alive: Callable[[], None] = lambda: Non
 
 @dataclass
 class _Sample:
-    """What was measured at one frame, `number`."""
+    """What was measured at one frame, `number`; `motion` to the next one, None where there is none."""
 
     number: int
     sharpness: float
     brightness: float
     contrast: float
-    hash: str | None
-    grey: scores.Grey
-    pair: tuple[scores.Grey, scores.Grey] | None = None
+    small: Small
+    motion: float | None = None
 
 
 class _Measures:
@@ -127,13 +126,14 @@ class _Measures:
         self.repeated: list[bool] = []
         self._last: Frame | None = None
         self._due = 0.0
-        self._open: _Sample | None = None
+        self._open: tuple[_Sample, scores.Grey] | None = None
 
     def add(self, frame: Frame, time: float) -> None:
         """Measure the next frame if one is due."""
         self.repeated.append(self._last is not None and scores.repeats(self._last, frame))
         if self._open is not None:
-            self._open.pair = self._open.grey, scores.grey(frame)
+            sample, grey = self._open
+            sample.motion = scores.motion(grey, scores.grey(frame)) * self.fps
             self._open = None
         if time >= self._due:
             self._due = time + EVERY
@@ -143,29 +143,27 @@ class _Measures:
     def _sample(self, grey: scores.Grey) -> None:
         number = len(self.repeated) - 1
         light = scores.sharpness(grey), scores.brightness(grey), scores.contrast(grey)
-        self._open = _Sample(number, *light, fingerprint(grey), grey)
-        self.samples.append(self._open)
+        self.samples.append(_Sample(number, *light, shrunk(grey)))  # small, since a film may last for hours
+        self._open = self.samples[-1], grey
 
     def shot(self, first: int, last: int) -> tuple[Scores, tuple[str, ...]]:
         """Return the measures and hashes of the frames from `first` up to `last`."""
         samples = [each for each in self.samples if first <= each.number < last]
         if not samples:  # shorter than the time between two samples: the nearest frame
             samples = [min(self.samples, key=lambda each: abs(each.number - first))]
-        pairs = [each.pair for each in samples if each.pair is not None and each.number + 1 < last]
+        motions = [each.motion for each in samples if each.motion is not None and each.number + 1 < last]
         repeated = self.repeated[first + 1 : last]
-        brightest = np.maximum.reduce([each.grey for each in samples])
-        top, bottom, left, right = scores.borders(brightest)
+        small = np.stack([each.small for each in samples])
+        top, bottom, left, right = scores.borders(small.max(axis=0))
         found = Scores(
-            motion=_rounded(scores.motion(pairs, self.fps)),
+            motion=_rounded(float(np.median(motions)) if motions else 0.0),
             sharpness=_rounded(float(np.median([each.sharpness for each in samples]))),
             brightness=_rounded(float(np.mean([each.brightness for each in samples]))),
             contrast=_rounded(max(each.contrast for each in samples)),
             borders=_rounded(1 - (1 - top - bottom) * (1 - left - right)) if max(top, bottom, left, right) else 0.0,
             repeated=_rounded(float(np.mean(repeated)) if repeated else 0.0),
         )
-        hashes = [each.hash for each in samples if each.hash]
-        step = -(-len(hashes) // MOST_HASHES) or 1
-        return found, tuple(hashes[::step])
+        return found, fingerprints(small[:: -(-len(small) // MOST_HASHES)])
 
 
 def _rounded(value: float) -> float:

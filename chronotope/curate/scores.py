@@ -5,8 +5,6 @@ All of them look at frames of at most 256 pixels, which is what training sees.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from jaxtyping import UInt8
@@ -29,16 +27,8 @@ def grey(frame: Frame) -> Grey:
     return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]
 
 
-def motion(pairs: Sequence[tuple[Grey, Grey]], fps: float) -> float:
-    """Return how fast the picture moves, in widths a second: the mean optical flow, in the median of pairs of frames.
-
-    The frames of a pair follow each other. The flow is that of Farneback (2003).
-    """
-    speeds = [_mean_flow(*pair) for pair in pairs]
-    return float(np.median(speeds)) * fps if speeds else 0.0
-
-
-def _mean_flow(before: Grey, after: Grey) -> float:
+def motion(before: Grey, after: Grey) -> float:
+    """Return how far the picture moves between two frames, in widths: the mean optical flow of Farneback (2003)."""
     scale = min(1.0, FLOW_SIDE / max(before.shape))
     size = max(8, round(before.shape[1] * scale)), max(8, round(before.shape[0] * scale))
     small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in (before, after)]
@@ -70,7 +60,7 @@ def repeats(before: Frame, after: Frame) -> bool:
 def borders(brightest: Grey) -> tuple[float, float, float, float]:
     """Return the width of black borders as shares of the picture: top, bottom, left, right.
 
-    `brightest` holds the brightest value of each pixel in all frames that were looked at.
+    `brightest` holds the brightest value of each pixel in all frames that were looked at, small ones will do.
     """
     if (black := brightest <= BLACK_LEVEL).mean() > BLACK_SHARE:
         return 0.0, 0.0, 0.0, 0.0  # all of it is black, which is no border

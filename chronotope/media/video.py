@@ -197,17 +197,20 @@ def read(
     seconds: Number | None = None,
     square_pixels: bool = False,
     max_bytes: int | None = None,
+    max_side: int | None = None,
 ) -> Video:
     """Read a video into memory; without `fps`, every frame once and the file's average rate.
 
-    With `square_pixels`, frames whose pixels are not square are resampled in width, as players show them. Raises
+    With `square_pixels`, frames whose pixels are not square are resampled in width, as players show them. Frames whose
+    longer side is above `max_side` pixels are scaled down to it, by area, as they are stored. Raises
     UsageError beyond `max_bytes` of pixels and FileProblem where frames differ in size. The default limit is 512 MiB,
     or 2,048 bytes of pixels for each byte of the file if that is more, and at most 16 GiB: a small file of a stranger
     must not fill the memory.
     """
     square_pixels = as_flag("square_pixels", square_pixels)
     memory = FrameMemory()
-    reading = Reading(path, fps, start, seconds, whole=True, allocate=memory.append)
+    max_side = _checked_side(max_side)
+    reading = Reading(path, fps, start, seconds, whole=True, max_side=max_side, allocate=memory.append)
     memory.most_bytes = (max_bytes and as_whole("max_bytes", max_bytes)) or most_read_bytes(reading.file_bytes)
     times, last = list[float](), 0.0
     try:
@@ -227,7 +230,7 @@ def read(
     gaps = find_gaps(times) if fps is None and not reading.exact else []
     aspect, damage, remarks = reading.pixel_aspect, reading.damage, (*reading.remarks, *gaps)
     del reading, frame  # they refer to the last frames, and unused memory can only go back without it
-    frames = memory.frames()
+    frames = _within(memory.frames(), max_side)
     pixels = _squared(frames, aspect) if square_pixels else frames
     return Video(pixels, float(fps or rate), damage, remarks, varies and fps is None, aspect)
 
@@ -238,13 +241,13 @@ def _checked_side(max_side: int | None) -> int | None:
     return max_side
 
 
-def _within(frame: Frame, max_side: int | None) -> Frame:
-    """Scale a picture down to `max_side`; the frames of videos are scaled where they are decoded."""
-    height, width = frame.shape[:2]
+def _within(frames: np.ndarray, max_side: int | None) -> np.ndarray:
+    """Scale one picture or many down to `max_side`; the frames of videos are scaled where they are decoded."""
+    height, width = frames.shape[-3:-1]
     if max_side is None or max(height, width) <= max_side:
-        return frame
+        return frames
     scale = max_side / max(height, width)
-    return resize(frame, max(1, round(height * scale)), max(1, round(width * scale)))
+    return resize(frames, max(1, round(height * scale)), max(1, round(width * scale)))
 
 
 def _changed_size(path: str | Path, number: int, shape: tuple[int, ...]) -> FileProblem:
