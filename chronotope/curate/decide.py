@@ -115,7 +115,8 @@ def _filtered(item: Item, filters: Filters) -> Decision:
 def _fingerprinted(item: Item) -> Fingerprinted:
     """Return an item as it is compared; more pixels, then more seconds are worth keeping."""
     pixels = item.looked.width * item.looked.height
-    return Fingerprinted(item.key, item.shot.hashes, (-float(pixels), -item.shot.seconds), item.file)
+    shot = item.shot
+    return Fingerprinted(item.key, shot.hashes, (-float(pixels), -shot.seconds), item.file, shot.colour)
 
 
 def _heldout(items: Sequence[Item], copies: Mapping[str, str], share: float) -> set[str]:

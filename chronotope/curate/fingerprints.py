@@ -13,12 +13,15 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from chronotope.curate.scores import Grey
+from chronotope.media.picture import Frame
 
-__all__ = ["NEAR_BITS", "Fingerprinted", "Small", "fingerprints", "near_duplicates", "shrunk"]
+__all__ = ["NEAR_BITS", "Fingerprinted", "Small", "fingerprints", "main_colour", "near_duplicates", "shrunk"]
 
 SIDE, LOW = 64, 16  # pixels of the small picture, and frequencies of a side
 FLAT = 5.0  # deviation in levels of 255 below which a frame has nothing to be recognised by
+STIR_PIXEL = 12.0  # levels from which a pixel is part of what moves
+VIVID = 60.0  # levels between the channels of a pixel that has a colour
+OTHER_COLOUR = 40  # levels by which red, green or blue differ at most between copies
 STIR = 1.5  # mean difference from the background, in levels, below which nothing moves in a frame
 NEAR_BITS = 84  # of 256 that differ at most between frames of the same; in 50,000 unrelated pairs the least is 94
 NEAR_MOVING_BITS = 96  # ... between what moves in them
@@ -26,10 +29,10 @@ SAME_SHARE = 0.6  # of the frames of a clip that have such a frame in the other 
 BITS, HEX = LOW * LOW, LOW * LOW // 4
 ROWS = 4096  # of hashes that are compared at a time
 
-Small = UInt8[np.ndarray, "64 64"]
+Small = UInt8[np.ndarray, "64 64 3"]
 
 
-def shrunk(frame: Grey) -> Small:
+def shrunk(frame: Frame) -> Small:
     """Return a frame as it is compared."""
     return cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
@@ -49,6 +52,21 @@ def fingerprints(frames: UInt8[np.ndarray, "n 64 64"]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def main_colour(frames: UInt8[np.ndarray, "n 64 64 3"]) -> tuple[int, ...]:
+    """Return the mean colour of what moves in some frames of a shot, red, green and blue.
+
+    Where nothing moves, it is that of the vivid pixels; () where there are none.
+    """
+    pixels = frames.astype(np.float32)
+    moving = np.abs(pixels - np.median(frames, axis=0)).mean(axis=3)
+    vivid = pixels.max(axis=3) - pixels.min(axis=3)
+    for weight, least in ((moving, STIR_PIXEL), (vivid, VIVID)):
+        weight[weight < least] = 0
+        if weight.any():
+            return tuple(map(int, np.round((weight[..., None] * pixels).sum(axis=(0, 1, 2)) / weight.sum())))
+    return ()
+
+
 def _hash(picture: Float32[np.ndarray, "64 64"]) -> str:
     low = cv2.dct(picture)[1 : LOW + 1, 1 : LOW + 1]  # without the mean of rows and columns
     return np.packbits(low > np.median(low)).tobytes().hex()
@@ -65,6 +83,7 @@ class Fingerprinted:
     hashes: tuple[str, ...]
     rank: tuple[float | str, ...] = ()
     source: str = ""
+    colour: tuple[int, ...] = ()
 
 
 def near_duplicates(clips: Sequence[Fingerprinted]) -> dict[str, str]:
@@ -93,7 +112,7 @@ def near_duplicates(clips: Sequence[Fingerprinted]) -> dict[str, str]:
         shares = {
             owner: len(frames) / len(clip.hashes)
             for owner, frames in matches.items()
-            if owner in kept and (not clip.source or ordered[owner].source != clip.source)
+            if owner in kept and _may_be_copies(clip, ordered[owner])
         }
         best = max(shares, key=lambda owner: (shares[owner], -owner), default=None)
         if best is not None and shares[best] >= SAME_SHARE:
@@ -101,6 +120,12 @@ def near_duplicates(clips: Sequence[Fingerprinted]) -> dict[str, str]:
         else:
             kept.add(number)
     return found
+
+
+def _may_be_copies(one: Fingerprinted, other: Fingerprinted) -> bool:
+    if one.source and one.source == other.source:
+        return False
+    return all(abs(a - b) <= OTHER_COLOUR for a, b in zip(one.colour, other.colour, strict=False))
 
 
 def _signs(hashes: Sequence[str]) -> Float32[np.ndarray, "n 256"]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from chronotope.curate import scores
-from chronotope.curate.fingerprints import Small, fingerprints, shrunk
+from chronotope.curate.fingerprints import Small, fingerprints, main_colour, shrunk
 from chronotope.curate.shots import CutFinder, equal_parts
 from chronotope.media import video
 from chronotope.media.picture import Frame
@@ -18,6 +18,7 @@ __all__ = ["LOOK_SIDE", "Looked", "Scores", "Shot", "look"]
 
 LOOK_SIDE = 256  # pixels of the longer side of the frames that are looked at
 EVERY = 0.25  # seconds between two frames that are measured and hashed
+MOST_SAMPLES = 20_000  # of a file that are held in memory, 12 KiB each
 MOST_HASHES = 48  # of a shot
 
 
@@ -40,7 +41,7 @@ class Scores:
 class Shot:
     """A part of a file without a cut: where it lies, in frames and in seconds, and what it looks like.
 
-    `whole` tells that it is all of the file.
+    `whole` tells that it is all of the file. `hashes` and `colour` are those of `fingerprints`.
     """
 
     start: float
@@ -49,6 +50,7 @@ class Shot:
     whole: bool
     scores: Scores
     hashes: tuple[str, ...]
+    colour: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class _Measures:
         self.samples: list[_Sample] = []
         self.repeated: list[bool] = []
         self._last: Frame | None = None
-        self._due = 0.0
+        self._due, self._every = 0.0, EVERY
         self._open: tuple[_Sample, scores.Grey] | None = None
 
     def add(self, frame: Frame, time: float) -> None:
@@ -136,25 +138,27 @@ class _Measures:
             sample.motion = scores.motion(grey, scores.grey(frame)) * self.fps
             self._open = None
         if time >= self._due:
-            self._due = time + EVERY
-            self._sample(scores.grey(frame))
+            self._due = time + self._every
+            self._sample(frame)
         self._last = frame
 
-    def _sample(self, grey: scores.Grey) -> None:
-        number = len(self.repeated) - 1
+    def _sample(self, frame: Frame) -> None:
+        number, grey = len(self.repeated) - 1, scores.grey(frame)
         light = scores.sharpness(grey), scores.brightness(grey), scores.contrast(grey)
-        self.samples.append(_Sample(number, *light, shrunk(grey)))  # small, since a film may last for hours
+        self.samples.append(_Sample(number, *light, shrunk(frame)))
         self._open = self.samples[-1], grey
+        if len(self.samples) > MOST_SAMPLES:  # of a film of hours, a sample in two is enough
+            self.samples, self._every = self.samples[::2], 2 * self._every
 
-    def shot(self, first: int, last: int) -> tuple[Scores, tuple[str, ...]]:
-        """Return the measures and hashes of the frames from `first` up to `last`."""
+    def shot(self, first: int, last: int) -> tuple[Scores, tuple[str, ...], tuple[int, ...]]:
+        """Return the measures, the hashes and the main colour of the frames from `first` up to `last`."""
         samples = [each for each in self.samples if first <= each.number < last]
         if not samples:  # shorter than the time between two samples: the nearest frame
             samples = [min(self.samples, key=lambda each: abs(each.number - first))]
         motions = [each.motion for each in samples if each.motion is not None and each.number + 1 < last]
         repeated = self.repeated[first + 1 : last]
         small = np.stack([each.small for each in samples])
-        top, bottom, left, right = scores.borders(small.max(axis=0))
+        top, bottom, left, right = scores.borders(small.max(axis=(0, 3)))
         found = Scores(
             motion=_rounded(float(np.median(motions)) if motions else 0.0),
             sharpness=_rounded(float(np.median([each.sharpness for each in samples]))),
@@ -163,7 +167,8 @@ class _Measures:
             borders=_rounded(1 - (1 - top - bottom) * (1 - left - right)) if max(top, bottom, left, right) else 0.0,
             repeated=_rounded(float(np.mean(repeated)) if repeated else 0.0),
         )
-        return found, fingerprints(small[:: -(-len(small) // MOST_HASHES)])
+        few = small[:: -(-len(small) // MOST_HASHES)]
+        return found, fingerprints(np.stack([scores.grey(each) for each in few])), main_colour(few)
 
 
 def _rounded(value: float) -> float:
