@@ -43,7 +43,7 @@ _BESIDE = frozenset(
 )
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 _OUR_TABLES = tuple(
-    f"{name}.jsonl" for name in ("manifest", "log", "ledger", "plan", "quarantine", "recaptions", "reviews")
+    f"{name}.jsonl" for name in ("manifest", "log", "ledger", "plan", "quarantine", "recaptions", "reviews", "imported")
 )
 _OURS = ("dataset.json", "latents.json", "model.json", "report.json")
 # Files of folders that this program fills with something else.
