@@ -128,7 +128,10 @@ class Reading:
 
     def allowed(self, path: Path) -> bool:
         """Return whether a path may be followed: it stays in the folder, links included, or the user allows all."""
-        return self.follow or path.resolve().is_relative_to(self.real)
+        try:
+            return self.follow or path.resolve().is_relative_to(self.real)
+        except (OSError, RuntimeError):  # links in a circle
+            return False
 
     def path(self, name: object, base: Path) -> Path:
         """Return the path that a row names; raise FileProblem, a reason, where it names none that may be followed."""
@@ -156,7 +159,7 @@ class Reading:
             real = str(path.resolve(strict=True))
             self._named.add(real)
             _check_media(path)
-        except OSError:
+        except (OSError, RuntimeError):  # the latter for links in a circle
             self.leave_out(where, f"{label} is missing", label)
             return
         except FileProblem as problem:
@@ -178,7 +181,9 @@ class Reading:
             else:
                 self.note(row.where[0], "a row without a caption names a clip that has one")
             return
-        for reason in dict.fromkeys(doubt for texts in row.captions.values() for text in texts for doubt in doubts(text)):
+        for reason in dict.fromkeys(
+            doubt for texts in row.captions.values() for text in texts for doubt in doubts(text)
+        ):
             self.note(row.where[0], f"a text {reason}; it is used as it is, so correct it, or remove it")
         if (old := self._rows.get(identity)) is not None:
             captions = joined(old.captions, row.captions)
