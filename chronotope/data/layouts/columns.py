@@ -14,7 +14,7 @@ from typing import Any
 
 from chronotope.data.captions import Captions, captions_of
 
-__all__ = ["FILES", "Columns", "known_file_column", "read_columns"]
+__all__ = ["FILES", "Columns", "file_of", "known_file_column", "read_columns"]
 
 FILES = tuple(
     "file_name filename video_path video_file video media_path file_path filepath path file clip_path clip "
@@ -32,9 +32,8 @@ _BESIDE = re.compile(r"(embed|path|file|length|tokens|score|_id|lang|model|bytes
 
 @dataclass(frozen=True)
 class Columns:
-    """What a row holds: the name of a file, captions, and a sentence on the choice where there was one."""
+    """The captions that a row holds, and a sentence on the choice of columns where there was one."""
 
-    file: Any
     captions: Captions
     choice: str
 
@@ -44,15 +43,29 @@ def known_file_column(name: str) -> bool:
     return _plain(name) in FILES
 
 
-def read_columns(row: Mapping[str, Any], say: Callable[[str], None]) -> Columns:
-    """Read the file and the captions of a row; raise FileProblem, whose subject is "it", for captions that are none."""
+def file_of(row: Mapping[str, Any]) -> Any:
+    """Return what the first column of files that holds something names; None where no column does."""
+    names = _file_columns(row)
+    file = row[names[0]] if names else None
+    return file.get("path") if isinstance(file, Mapping) else file  # as `datasets` writes a file that is elsewhere
+
+
+def _file_columns(row: Mapping[str, Any]) -> list[str]:
+    columns = _columns(row)
+    return [columns[name] for name in FILES if name in columns and _holds(row[columns[name]])]
+
+
+def _columns(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the columns of a row by their plain names."""
     columns: dict[str, str] = {}
     for name in row:
         columns.setdefault(_plain(name), name)
-    file_columns = [columns[name] for name in FILES if name in columns and _holds(row[columns[name]])]
-    file = row[file_columns[0]] if file_columns else None
-    if isinstance(file, Mapping):  # as `datasets` writes a file whose content is elsewhere
-        file = file.get("path")
+    return columns
+
+
+def read_columns(row: Mapping[str, Any], say: Callable[[str], None]) -> Columns:
+    """Read the captions of a row; raise FileProblem, whose subject is "it", for captions that are none."""
+    columns, file_columns = _columns(row), _file_columns(row)
     captions: Captions = {}
     used: dict[str, str] = {}
     for level, names in _LEVELS.items():
@@ -65,7 +78,7 @@ def read_columns(row: Mapping[str, Any], say: Callable[[str], None]) -> Columns:
     others = [name for name in row if name not in used and name not in file_columns and _is_caption(name, row[name])]
     if not captions and len(others) == 1:
         captions, used, others = _captions(row[others[0]], "sentence", say), {others[0]: "sentence"}, []
-    return Columns(file, captions, _choice(file_columns, used, others))
+    return Columns(captions, _choice(file_columns, used, others))
 
 
 def _choice(files: list[str], used: Mapping[str, str], others: list[str]) -> str:

@@ -1,8 +1,7 @@
-"""Texts that belong to clips by name or by line: clip.txt beside clip.mp4, captions/ beside videos/, two lists of lines."""
+"""Texts that belong to clips by name or by line: clip.txt beside clip.mp4, captions/ beside videos/, two lists."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from chronotope.data.captions import Captions, caption_names, captions_of
 from chronotope.data.layouts.reading import Layout, Reading, is_media
 from chronotope.errors import FileProblem, UsageError
 
-__all__ = ["LINES", "PAIRS", "add_pair"]
+__all__ = ["LINES", "PAIRS", "add_pair", "unpaired_list"]
 
 _CAPTION_FOLDERS = ("captions", "caption", "texts", "text", "txt", "labels", "prompts")
 _MEDIA_FOLDERS = ("videos", "video", "clips", "images")
@@ -99,8 +98,8 @@ def _read_lines(reading: Reading, folder: Path, found: Sequence[Path]) -> None:
     names, lines = (_lines(reading.text(file)) for file in (media, captions))
     if len(names) != len(lines):
         raise UsageError(
-            f"{media} has {len(names)} lines and {captions} has {len(lines)}; a line of one belongs to the same line of "
-            "the other, so their numbers must agree"
+            f"{media} has {len(names)} lines and {captions} has {len(lines)}; a line of one belongs to the same line "
+            "of the other, so their numbers must agree"
         )
     for number, (name, line) in enumerate(zip(names, lines, strict=True), start=1):
         where = f"{reading.label(media)}, line {number}"
@@ -121,10 +120,7 @@ def _lines(text: str) -> list[str]:
 
 def unpaired_list(reading: Reading, folder: Path) -> str:
     """Return the name of a list of captions that no list of files accompanies, so that its order says nothing."""
-    return next(
-        (os.fspath(file.name) for file in reading.below(folder) if file.name.lower() in _CAPTION_LISTS),
-        "",
-    )
+    return next((file.name for file in reading.below(folder) if file.name.lower() in _CAPTION_LISTS), "")
 
 
 LINES = Layout("lines", _find_lines, _read_lines, "captions.txt or prompts.txt with videos.txt, line by line")

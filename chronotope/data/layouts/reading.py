@@ -168,6 +168,11 @@ class Reading:
         name = label if not Path(label).is_absolute() else "/".join(path.parts[-2:])
         self._keep(real, Row(label, name, (where,), path, captions))
 
+    def add_unread(self, where: str, path: Path, reason: str) -> None:
+        """List a clip whose captions cannot be read."""
+        self._named.add(str(path.resolve()))
+        self.leave_out(where, reason, self.label(path))
+
     def add_member(self, where: str, member: Member, captions: Captions) -> None:
         """Add a clip inside of a shard, in a folder with the name of the shard."""
         shard = self.label(member.shard)
@@ -181,9 +186,8 @@ class Reading:
             else:
                 self.note(row.where[0], "a row without a caption names a clip that has one")
             return
-        for reason in dict.fromkeys(
-            doubt for texts in row.captions.values() for text in texts for doubt in doubts(text)
-        ):
+        texts = [text for level in row.captions.values() for text in level]
+        for reason in dict.fromkeys(doubt for text in texts for doubt in doubts(text)):
             self.note(row.where[0], f"a text {reason}; it is used as it is, so correct it, or remove it")
         if (old := self._rows.get(identity)) is not None:
             captions = joined(old.captions, row.captions)

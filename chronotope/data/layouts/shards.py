@@ -50,13 +50,18 @@ def _read_shard(reading: Reading, shard: Path, where: str) -> None:
             for info in archive:
                 if info.isdir():
                     continue
-                if problem := _refusal(info, size, names):
-                    reading.leave_out(f"{where}/{info.name}", problem, f"{where}/{info.name}")
-                    continue
-                names.add(info.name)
                 name = PurePosixPath(info.name)
+                if problem := _refusal(info, size, names):
+                    reading.leave_out(f"{where}/{name}", problem, f"{where}/{name}")
+                    continue
+                names.add(str(name))
                 key = str(name.parent / name.name.split(".")[0])
-                samples.setdefault(key, []).append(Member(shard, info.name, info.offset_data, info.size))
+                samples.setdefault(key, []).append(Member(shard, str(name), info.offset_data, info.size))
+            end = archive.offset
+        with shard.open("rb") as file:
+            file.seek(end)
+            if any(file.read(tarfile.BLOCKSIZE)):  # tarfile takes a damaged header for the end
+                reading.leave_out_unread(where, f"damaged at byte {end}, so the rest of it is not read")
     except (tarfile.TarError, OSError, ValueError, EOFError) as problem:
         reading.leave_out_unread(where, f"not readable as a tar file to its end ({problem})")
     for members in samples.values():
@@ -72,7 +77,7 @@ def _refusal(info: tarfile.TarInfo, size: int, names: set[str]) -> str:
         return "no regular file"
     if name.is_absolute() or ".." in name.parts or "\\" in info.name or "\0" in info.name or not name.name:
         return "its name leads out of the shard"
-    if info.name in names:
+    if str(name) in names:
         return "the same name is in the shard twice; the first is read"
     if info.size < 0 or info.offset_data < 0 or info.offset_data + info.size > size:
         return "cut off: the shard ends before it"
@@ -117,7 +122,7 @@ def _captions(reading: Reading, member: Member, place: str) -> Captions:
         raise FileProblem(f"not readable as JSON ({problem})") from problem
     if not isinstance(data, dict):
         return captions_of(data, "it", reading.say(place))
-    found = read_columns({name: value for name, value in data.items()}, lambda reason: reading.note(place, reason))
+    found = read_columns(data, reading.say(place))
     if found.choice:
         reading.note(place, found.choice)
     return found.captions

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.data.captions import MAX_BYTES, decode_bytes
-from chronotope.data.layouts.columns import FILES, known_file_column, read_columns
+from chronotope.data.layouts.columns import FILES, file_of, known_file_column, read_columns
 from chronotope.data.layouts.reading import Layout, Reading, is_media
 from chronotope.errors import FileProblem
 from chronotope.storage import parse_json
@@ -82,18 +82,19 @@ def read_tables(reading: Reading, folder: Path, tables: Sequence[Path]) -> None:
 
 
 def _read_row(reading: Reading, table: Path, where: str, row: dict[str, Any], choices: Counter[str]) -> None:
+    name = file_of(row)
+    try:
+        path = _file(reading, table, name)
+    except FileProblem as problem:
+        known = isinstance(name, str) and "\0" not in name
+        reading.leave_out(where, str(problem), reading.label(table.parent / str(name).strip()) if known else "")
+        return
     try:
         found = read_columns(row, reading.say(where))
     except FileProblem as problem:
-        reading.leave_out_unread(where, str(problem))
+        reading.add_unread(where, path, str(problem))
         return
     choices[found.choice] += 1
-    try:
-        path = _file(reading, table, found.file)
-    except FileProblem as problem:
-        label = reading.label(table.parent / found.file.strip()) if isinstance(found.file, str) else ""
-        reading.leave_out(where, str(problem), label)
-        return
     reading.add(where, path, found.captions)
 
 
@@ -209,9 +210,7 @@ def _csv_rows(reading: Reading, text: str, where: str, delimiter: str) -> Rows:
         if not header:
             header = [cell.strip() for cell in cells]
             if not any(map(known_file_column, header)):
-                reading.leave_out_unread(
-                    where, f"its first line names no column of files, as file_name; it is {header}"
-                )
+                reading.leave_out_unread(where, f"no column of files, such as file_name, in its first line {header}")
                 return
             if twice := [name for name, count in Counter(header).items() if count > 1]:
                 reading.note(where, f"the columns {twice} are there more than once, and the last of each is read")
@@ -230,9 +229,7 @@ def _csv_rows(reading: Reading, text: str, where: str, delimiter: str) -> Rows:
 def _parquet_rows(reading: Reading, table: Path, where: str) -> Rows:
     """Yield the rows of a Parquet file, which needs a library that this program does not install."""
     if importlib.util.find_spec("pyarrow") is None:
-        reading.leave_out_unread(
-            where, "Parquet is read with pyarrow alone, which is not installed: pip install pyarrow"
-        )
+        reading.leave_out_unread(where, "not read, because Parquet needs pyarrow: pip install pyarrow")
         return
     if not reading.allowed(table):
         reading.leave_out_unread(where, "a link out of the folder; --follow-paths follows it")
