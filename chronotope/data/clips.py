@@ -23,6 +23,7 @@ from chronotope.storage import PARTS, read_json
 __all__ = [
     "PICTURES",
     "SUFFIXES",
+    "UNFINISHED",
     "Clip",
     "Folder",
     "check_complete",
@@ -50,7 +51,7 @@ _OURS = ("dataset.json", "latents.json", "model.json", "report.json")
 _NO_CLIPS = {"latents.json": "latents", "model.json": "a model"} | {
     f"{part}/{name}": "a run" for part in PARTS for name in ("model.json", "log.jsonl")
 }
-_UNFINISHED = re.compile(r"\.part$|\.(crdownload|download|tmp)$", re.IGNORECASE)
+UNFINISHED = re.compile(r"\.part$|\.(crdownload|download|tmp)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -208,14 +209,14 @@ def _reason_to_leave_out(folder: Path, file: str, beside: Container[str]) -> str
     if suffix in SUFFIXES and not _is_utf8(file):
         return "its name is not UTF-8; rename it"
     if suffix in SUFFIXES:
-        return "still being written, by its name" if _UNFINISHED.search(path.stem) else None
+        return "still being written, by its name" if UNFINISHED.search(path.stem) else None
     if suffix in (".txt", ".json") and path.name not in _OURS:
         return "a text beside no clip of its name" if file not in beside else ""
     if suffix in _TABLES and path.name not in _OUR_TABLES:
         return "a table, which is not read (captions stand beside their clips, in NAME.txt or NAME.json)"
     if suffix in _BESIDE:
         return ""
-    if _UNFINISHED.search(path.name):
+    if UNFINISHED.search(path.name):
         return "still being written, by its name"
     return "no video or picture by its ending"
 

@@ -85,10 +85,11 @@ def _choice(files: list[str], used: Mapping[str, str], others: list[str]) -> str
     """Say which columns are read where there was a choice."""
     known = {name for names in _LEVELS.values() for name in names[:3]}
     parts = []
+    levels = [f"{name!r} (level {level})" for name, level in used.items()]
     if len(files) > 1:
         parts.append(f"the files are those of {files[0]!r}, and those of {_listed(files[1:])} are not imported")
     if len(used) > 1 or others or any(_plain(name) not in known for name in used):
-        parts += [f"{name!r} is read as the caption, level {level}" for name, level in used.items()]
+        parts.append(f"the captions are those of {' and '.join(levels)}" if levels else "no column is one of captions")
     if others:
         parts.append(f"{_listed(others)} {'is' if len(others) == 1 else 'are'} not read")
     return "; ".join(parts)

@@ -7,7 +7,7 @@ from pathlib import Path
 from chronotope.data.layouts.pairs import unpaired_list
 from chronotope.data.layouts.reading import Layout, Reading
 from chronotope.data.layouts.settings import FINETRAINERS, KOHYA, PLAIN
-from chronotope.errors import FileProblem, UsageError
+from chronotope.errors import UsageError
 
 __all__ = ["LAYOUTS", "read_layout"]
 
@@ -22,7 +22,7 @@ def read_layout(folder: Path, name: str | None = None, follow: bool = False) -> 
     if folder.is_file():
         raise UsageError(f"{folder} is a file; give the folder that it lies in")
     if not folder.is_dir():
-        raise FileProblem(f"{folder} is not a folder")
+        raise UsageError(f"{folder} is not a folder")
     reading = Reading(folder, follow)
     fitting = [(layout, found) for layout in LAYOUTS if (found := layout.find(reading, folder))]
     chosen = [(layout, found) for layout, found in fitting if name in (None, layout.name)]

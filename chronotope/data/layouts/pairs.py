@@ -56,8 +56,14 @@ def _find_pairs(reading: Reading, folder: Path) -> list[Path]:
 
 
 def _read_pairs(reading: Reading, folder: Path, found: Sequence[Path]) -> None:
+    owners: dict[Path, list[str]] = {}
     for clip, texts in _texts_of(reading, folder).items():
         add_pair(reading, clip, texts)
+        for text in texts[:1]:
+            owners.setdefault(text, []).append(clip.name)
+    for text, clips in owners.items():
+        if len(clips) > 1:
+            reading.note(reading.label(text), "has the name of several clips, and is read as the caption of each")
     used = set(found)
     for file in reading.below(folder):
         if file.suffix.lower() in _TEXTS and file not in used and not _ABOUT.search(file.stem):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chronotope.data.captions import Captions, decode_text, read_caption_file
-from chronotope.data.clips import SUFFIXES
+from chronotope.data.clips import SUFFIXES, UNFINISHED
 from chronotope.data.doubtful import doubts
 from chronotope.errors import FileProblem
 from chronotope.manifest import LeftOut
@@ -24,7 +24,6 @@ __all__ = ["Layout", "Member", "Reading", "Row", "is_media", "joined"]
 MAX_TABLE = 2**30  # bytes of one table of captions
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _POINTER = b"version https://git-lfs"  # the first bytes of a file that Git LFS has not fetched
-_UNFINISHED = re.compile(r"\.part$|\.(crdownload|download|tmp)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -176,13 +175,20 @@ class Reading:
     def add_member(self, where: str, member: Member, captions: Captions) -> None:
         """Add a clip inside of a shard, in a folder with the name of the shard."""
         shard = self.label(member.shard)
+        if UNFINISHED.search(Path(member.name).stem):
+            self.leave_out(where, "still being written, by its name", f"{shard}/{member.name}")
+            return
         name = f"{Path(shard).with_suffix('') if not Path(shard).is_absolute() else member.shard.stem}/{member.name}"
         self._keep(f"{shard}\0{member.name}", Row(f"{shard}/{member.name}", name, (where,), member, captions))
 
     def _keep(self, identity: str, row: Row) -> None:
         if not any(row.captions.values()):
             if identity not in self._rows:
-                self.leave_out(row.where[0], f"{row.label} has no caption", row.label)
+                self.leave_out(
+                    row.where[0],
+                    "no caption" if row.where[0] == row.label else f"{row.label} has no caption",
+                    row.label,
+                )
             else:
                 self.note(row.where[0], "a row without a caption names a clip that has one")
             return
@@ -245,7 +251,7 @@ def _check_media(path: Path) -> None:
         raise FileProblem("is no regular file")
     if not is_media(path):
         raise FileProblem("is no video or picture by its ending")
-    if _UNFINISHED.search(path.stem):
+    if UNFINISHED.search(path.stem):
         raise FileProblem("is still being written, by its name")
     try:
         with path.open("rb") as file:

@@ -6,16 +6,16 @@ By this record the same command again recognises what is unchanged, and removes 
 from __future__ import annotations
 
 import hashlib
-import re
+import itertools
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from chronotope.config import from_dict
 from chronotope.data.captions import caption_names
-from chronotope.errors import FileProblem, UsageError
+from chronotope.errors import UsageError
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import Source, described, read_manifest, seal
 
@@ -23,7 +23,7 @@ __all__ = ["IMPORTED", "Entry", "Names", "Record"]
 
 IMPORTED = "imported.jsonl"
 MAX_STEM = 200  # bytes of a name without its ending, so that the names of files beside it are short enough, too
-_RESERVED = ("dataset", "latents", "model", "report", "training")  # whose NAME.json means something else
+_RESERVED = ("dataset", "latents", "model", "report")  # whose NAME.json means something else
 
 
 @dataclass(frozen=True)
@@ -54,17 +54,21 @@ class Entry:
 
 
 class Record:
-    """The record of a folder that clips are imported into. `about` says from which folder, in which layout."""
+    """The record of a folder that clips are imported into. `about` says from which folder, in which layout.
 
-    def __init__(self, out: Path, about: Mapping[str, Any]) -> None:
+    A damaged line is named to `note` and left out: its clip is recognised by its content and recorded again.
+    """
+
+    def __init__(self, out: Path, about: Mapping[str, Any], note: Callable[[str, str], None]) -> None:
         self.path, self.about = out / IMPORTED, dict(about)
         self.entries: dict[str, Entry] = {}  # by the label of the source
         self._rows: list[dict[str, Any]] = []
-        for row in read_manifest(self.path, self._refuse) if self.path.is_file() else []:
+        damaged: list[str] = []
+        for row in read_manifest(self.path, damaged.append) if self.path.is_file() else []:
             try:
                 entry = _entry(row)
             except (KeyError, TypeError, AttributeError, UsageError):
-                self._refuse(f"{self.path} holds a line that is none of this program's")
+                damaged.append(f"{self.path} holds a line that is none of this program's")
                 continue
             self.entries[entry.source.file] = entry
             self._rows.append(row)
@@ -75,8 +79,8 @@ class Record:
                         f"if that folder was moved, delete {self.path}: what is still the same is kept"
                     )
 
-    def _refuse(self, sentence: str) -> None:
-        raise FileProblem(f"{sentence}; delete {self.path} and import again: what is still the same is kept")
+        for sentence in damaged:
+            note(IMPORTED, f"{sentence}; its clip is recognised by its content")
 
     def append(self, *entries: Entry) -> None:
         """Add lines; they are on disk when this returns."""
@@ -111,16 +115,17 @@ class Names:
 
     def new(self, name: str) -> str:
         """Return a name for a clip, close to that of its source, and take it."""
-        path = PurePosixPath(*map(_visible, PurePosixPath(name).parts))
-        stem, suffix = _short(path.stem), path.suffix
-        kind = suffix.removeprefix(".").lower()
-        tries = (stem, f"{stem}-{kind}", *(f"{stem}-{kind}-{number}" for number in range(2, len(self._taken) + 3)))
-        for stem in tries:
-            key = str(path.with_name(f"{stem}{suffix}"))
-            if stem.lower() not in _RESERVED and self._taken.isdisjoint(map(_folded, (key, *caption_names(key)))):
-                self.take(key)
-                return key
-        raise AssertionError("more names than clips are tried")
+        source = PurePosixPath(name)
+        folder = PurePosixPath(*map(_visible, source.parent.parts))
+        stem, kind = _visible(source.stem), source.suffix.removeprefix(".").lower()
+        for number in itertools.count():
+            end = "" if number == 0 else f"-{kind}" if number == 1 else f"-{kind}-{number}"
+            key = str(folder / f"{stem}{end}{source.suffix}")
+            is_free = self._taken.isdisjoint(map(_folded, (key, *caption_names(key))))
+            if is_free and f"{stem}{end}".lower() not in _RESERVED:
+                break
+        self.take(key)
+        return key
 
 
 def _folded(name: str) -> str:
@@ -138,6 +143,5 @@ def _short(text: str) -> str:
     """Return a name of at most MAX_STEM bytes; a hash replaces the end of a longer one."""
     if len(text.encode()) <= MAX_STEM:
         return text
-    suffix = re.search(r"(\.\w{1,5})?$", text)
-    end = f"-{hashlib.sha256(text.encode()).hexdigest()[:8]}{suffix[0] if suffix else ''}"
+    end = f"-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     return text.encode()[: MAX_STEM - len(end)].decode("utf-8", "ignore") + end

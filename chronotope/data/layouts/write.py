@@ -72,7 +72,7 @@ def import_dataset(
         raise UsageError(f"{out} holds {other}, so it is filled with something else; give another --out")
     found, reading = read_layout(folder, layout, follow)
     with locked(out):
-        record = Record(out, {"folder": str(folder.resolve()), "layout": found.name})
+        record = Record(out, {"folder": str(folder.resolve()), "layout": found.name}, reading.note)
         return _Import(out, reading, record, copy).run(found.name, progress)
 
 
@@ -95,9 +95,8 @@ class _Import:
         rows = self.reading.rows
         keys = {row.label: self._key(row) for row in rows}
         remove_partials(*{(self.out / key).parent for key in keys.values()}, self.out)
-        if self.copy:
-            new = [row for row in rows if not (self.out / keys[row.label]).exists()]
-            free_space_for(self.out, sum(_size(row) for row in new))
+        new = [row for row in rows if not (self.out / keys[row.label]).exists()]
+        free_space_for(self.out, sum(_bytes_to_copy(row, self.out, self.copy) for row in new))
         waiting: list[Entry] = []
         saved = time.monotonic()
         try:
@@ -174,7 +173,10 @@ class _Import:
         return source, media, "changed" if exists else "new"
 
     def _write(self, row: Row, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as problem:
+            raise _NotImported(f"{target.parent} is no folder; remove it, or give another --out") from problem
         content = row.content
         with atomic_file(target) as partial:
             if isinstance(content, Member):
@@ -220,8 +222,12 @@ class _Import:
             del self.entries[label]
 
 
-def _size(row: Row) -> int:
-    return row.content.size if isinstance(row.content, Member) else row.content.stat().st_size
+def _bytes_to_copy(row: Row, out: Path, copy: bool) -> int:
+    """Return how many bytes a new clip takes on the disk: none where it is a link."""
+    if isinstance(row.content, Member):
+        return row.content.size
+    facts = row.content.stat()
+    return facts.st_size if copy or facts.st_dev != out.stat().st_dev else 0
 
 
 def _is_linked(row: Row, target: Path) -> bool:
