@@ -6,8 +6,10 @@ included, unless the user allows more.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -127,10 +129,7 @@ class Reading:
 
     def allowed(self, path: Path) -> bool:
         """Return whether a path may be followed: it stays in the folder, links included, or the user allows all."""
-        try:
-            return self.follow or path.resolve().is_relative_to(self.real)
-        except (OSError, RuntimeError):  # links in a circle
-            return False
+        return self.follow or Path(os.path.realpath(path)).is_relative_to(self.real)
 
     def path(self, name: object, base: Path) -> Path:
         """Return the path that a row names; raise FileProblem, a reason, where it names none that may be followed."""
@@ -153,14 +152,10 @@ class Reading:
 
         A clip that is named again keeps the captions of all rows.
         """
-        label = self.label(path)
+        label, real = self.label(path), os.path.realpath(path)
+        self._named.add(real)
         try:
-            real = str(path.resolve(strict=True))
-            self._named.add(real)
             _check_media(path)
-        except (OSError, RuntimeError):  # the latter for links in a circle
-            self.leave_out(where, f"{label} is missing", label)
-            return
         except FileProblem as problem:
             self.leave_out(where, f"{label} {problem}", label)
             return
@@ -169,7 +164,7 @@ class Reading:
 
     def add_unread(self, where: str, path: Path, reason: str) -> None:
         """List a clip whose captions cannot be read."""
-        self._named.add(str(path.resolve()))
+        self._named.add(os.path.realpath(path))
         self.leave_out(where, reason, self.label(path))
 
     def add_member(self, where: str, member: Member, captions: Captions) -> None:
@@ -218,7 +213,7 @@ class Reading:
         """List the videos and pictures of the folder that no row names, and linked folders that no row leads into."""
         labels = {item.key for item in self.left_out}
         for file in self.files:
-            if is_media(file) and str(file.resolve()) not in self._named and self.label(file) not in labels:
+            if is_media(file) and os.path.realpath(file) not in self._named and self.label(file) not in labels:
                 self.leave_out(self.label(file), "no caption names it", self.label(file))
         used = {str(parent) for row in self._rows.values() for parent in Path(row.label).parents}
         for folder in self.linked:
@@ -247,7 +242,12 @@ def _forms(name: str) -> list[str]:
 
 def _check_media(path: Path) -> None:
     """Raise FileProblem, the end of a sentence about it, for a file that cannot be a clip. Nothing is decoded."""
-    if not path.is_file():
+    try:
+        mode = path.stat().st_mode
+    except OSError as problem:
+        known = problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+        raise FileProblem("is missing" if known else f"cannot be read: {problem.strerror}") from problem
+    if not stat.S_ISREG(mode):
         raise FileProblem("is no regular file")
     if not is_media(path):
         raise FileProblem("is no video or picture by its ending")

@@ -61,7 +61,8 @@ def _entries(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield whole
         for subset in subsets if isinstance(subsets, list) else []:
             if isinstance(subset, dict):
-                yield {**whole, **subset}
+                data = (*_FOLDERS, *_TABLES)
+                yield {**{name: value for name, value in whole.items() if name not in data}, **subset}
 
 
 def _read_entry(reading: Reading, folder: Path, entry: dict[str, Any], where: str) -> None:
