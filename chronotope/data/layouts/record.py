@@ -135,7 +135,7 @@ def _folded(name: str) -> str:
 
 def _visible(part: str) -> str:
     """Return a part of a path that is not hidden, does not climb, and is UTF-8."""
-    text = part.encode("utf-8", "replace").decode("utf-8").replace("\0", "?")
+    text = part.encode("utf-8", "replace").decode("utf-8").replace("\0", "?").replace("/", "")
     return _short(text.lstrip(".")) or "clip"
 
 

@@ -33,7 +33,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def texts(out: Path) -> dict[str, tuple[str, ...]]:
-    return {clip.file: read_captions(clip.path)["sentence"] for clip in scan_folder(out).clips}
+    return {clip.file: read_captions(clip.path).get("sentence", ()) for clip in scan_folder(out).clips}
 
 
 def notes(imported: Imported) -> str:
