@@ -143,7 +143,7 @@ def test_the_program_answers() -> None:
     ("words", "message"),
     [
         (["genrate", "x"], "Did you mean 'generate'?"),
-        (["quux"], "Choose from: world, caption, review, score-captions, encode, train"),
+        (["quux"], "Choose from: world, import, caption, review, score-captions, encode, train"),
         (["train", "autoencodr"], "Did you mean 'autoencoder'?"),
         (["world", "stge"], "Did you mean 'stage'?"),
         (["generate", "x", "--sede", "4"], "--seed"),

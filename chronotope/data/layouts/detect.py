@@ -24,12 +24,12 @@ def read_layout(folder: Path, name: str | None = None, follow: bool = False) -> 
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder")
     reading = Reading(folder, follow)
-    fitting = [(layout, found) for layout in LAYOUTS if (found := layout.find(reading, folder))]
-    chosen = [(layout, found) for layout, found in fitting if name in (None, layout.name)]
+    matching = [(layout, found) for layout in LAYOUTS if (found := layout.find(reading, folder))]
+    chosen = [(layout, found) for layout, found in matching if name in (None, layout.name)]
     if not chosen:
-        raise UsageError(_no_layout(reading, folder, name, [layout.name for layout, _ in fitting]))
+        raise UsageError(_no_layout(reading, folder, name, [layout.name for layout, _ in matching]))
     layout, found = chosen[0]
-    if others := [other.name for other, _ in fitting if other is not layout]:
+    if others := [other.name for other, _ in matching if other is not layout]:
         options = " or ".join(f"--layout {other}" for other in others)
         reading.note(str(folder), f"it is read as {layout.name}, and {options} would fit, too")
     layout.read(reading, folder, found)
@@ -37,10 +37,10 @@ def read_layout(folder: Path, name: str | None = None, follow: bool = False) -> 
     return layout, reading
 
 
-def _no_layout(reading: Reading, folder: Path, name: str | None, fitting: list[str]) -> str:
+def _no_layout(reading: Reading, folder: Path, name: str | None, matching: list[str]) -> str:
     if name is not None:
         needs = next((layout.needs for layout in LAYOUTS if layout.name == name), "")
-        also = f"; it has the layout {', '.join(fitting)}" if fitting else ""
+        also = f"; it has the layout {', '.join(matching)}" if matching else ""
         return f"{folder} has not the layout {name} ({needs}){also}"
     if texts := unpaired_list(reading, folder):
         return (

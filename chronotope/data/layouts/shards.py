@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from chronotope.data.captions import MAX_BYTES, Captions, captions_of, decode_bytes
-from chronotope.data.layouts.columns import read_columns
+from chronotope.data.layouts.columns import known_file_column, read_columns
 from chronotope.data.layouts.reading import Layout, Member, Reading, is_media, joined
 from chronotope.errors import FileProblem
 from chronotope.storage import parse_json
@@ -122,7 +122,8 @@ def _captions(reading: Reading, member: Member, place: str) -> Captions:
         raise FileProblem(f"not readable as JSON ({problem})") from problem
     if not isinstance(data, dict):
         return captions_of(data, "it", reading.say(place))
-    found = read_columns(data, reading.say(place))
+    texts = {name: value for name, value in data.items() if not known_file_column(name)}  # which name other files
+    found = read_columns(texts, reading.say(place))
     if found.choice:
         reading.note(place, found.choice)
     return found.captions
