@@ -178,10 +178,14 @@ class _Import:
         except (FileExistsError, NotADirectoryError) as problem:
             raise _NotImported(f"{target.parent} is no folder; remove it, or give another --out") from problem
         content = row.content
+        if isinstance(content, Path) and not self.copy and not target.exists() and _link(content, target):
+            return  # a link is there at once and whole, and its content is on disk
         with atomic_file(target) as partial:
             if isinstance(content, Member):
                 _extract(content, partial)
-            elif self.copy or not _link(content, partial):
+                return
+            partial.unlink()
+            if self.copy or not _link(content, partial):
                 shutil.copyfile(content, partial)
 
     def _captions(self, row: Row, key: str, old: Entry | None) -> tuple[str, bool]:
@@ -282,12 +286,10 @@ def _extract(member: Member, target: Path) -> None:
             file.write(block)
 
 
-def _link(source: Path, partial: Path) -> bool:
-    """Make the empty file `partial` a hard link to a file; return False where the file system has none."""
+def _link(source: Path, target: Path) -> bool:
+    """Make `target`, which does not exist, a hard link to a file; return False where the file system has none."""
     try:
-        real = source.resolve(strict=True)
-        partial.unlink()
-        os.link(real, partial)
+        os.link(source.resolve(strict=True), target)
     except OSError:
         return False
     return True
