@@ -35,7 +35,7 @@ from chronotope.processes import MAX_WORKERS
 __all__ = ["chronotope", "main"]
 
 STAGES = {
-    "make a dataset": ["world", "curate", "caption", "review", "score-captions", "encode"],
+    "make a dataset": ["world", "import", "curate", "caption", "review", "score-captions", "encode"],
     "train": ["train"],
     "use": ["generate", "expand", "reconstruct"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
@@ -194,6 +194,7 @@ def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
     echo(out)
 
 
+chronotope.add_command(datasets.import_)
 chronotope.add_command(datasets.curate)
 chronotope.add_command(language.caption)
 chronotope.add_command(language.review)

@@ -33,7 +33,9 @@ __all__ = [
     "caption_files",
     "caption_names",
     "captions_of",
+    "decode_bytes",
     "decode_text",
+    "read_caption_file",
     "read_captions",
 ]
 
@@ -90,8 +92,7 @@ def read_captions(path: Path, note: Note = lambda _: None) -> Captions:
         def say(reason: str, file: Path = file) -> None:
             note(CaptionNote(file, reason))
 
-        text = decode_text(file, say)
-        found = _from_json(file, text, say) if file.suffix.lower() == ".json" else _from_text(file, text, say)
+        found = read_caption_file(file, say)
         if used is None and found:
             used, captions = file, found
         elif used is not None and not _all_texts(found) <= _all_texts(captions):
@@ -99,6 +100,12 @@ def read_captions(path: Path, note: Note = lambda _: None) -> Captions:
     for reason in dict.fromkeys(doubt for text in sorted(_all_texts(captions)) for doubt in doubts(text)):
         note(CaptionNote(used or path, f"a text {reason}; it is used as it is, so correct it, or remove it", True))
     return captions
+
+
+def read_caption_file(file: Path, say: Say = lambda _: None) -> Captions:
+    """Read the captions of one file, JSON by its ending `.json`, else a text; raise FileProblem for anything else."""
+    text = decode_text(file, say)
+    return _from_json(file, text, say) if file.suffix.lower() == ".json" else _from_text(file, text, say)
 
 
 def _ending(file: Path, clip: Path) -> str:
@@ -126,36 +133,44 @@ def _all_texts(captions: Captions) -> set[str]:
     return {text for texts in captions.values() for text in texts}
 
 
-def decode_text(path: Path, say: Say = lambda _: None) -> str:
-    """Read a text file in the encoding that it is in, and say a guess; raise FileProblem where it holds no text."""
+def decode_text(path: Path, say: Say = lambda _: None, most: int = MAX_BYTES) -> str:
+    """Read a text file in the encoding that it is in, and say a guess; raise FileProblem where it holds no text.
+
+    It is raised for a file of more than `most` bytes, too.
+    """
     if path.exists() and not path.is_file():  # a folder, or a pipe, whose reader would wait for ever
         raise FileProblem(f"{path} is no regular file, so no captions can be read from it; remove it")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise FileProblem(f"{path} has {path.stat().st_size} bytes; a caption file has at most {MAX_BYTES}")
+        if path.stat().st_size > most:
+            raise FileProblem(f"{path} has {path.stat().st_size} bytes; a caption file has at most {most}")
         data = path.read_bytes()
     except OSError as problem:
         raise FileProblem(f"{path} cannot be read: {problem.strerror or problem}") from problem
+    return decode_bytes(data, str(path), say)
+
+
+def decode_bytes(data: bytes, where: str, say: Say = lambda _: None) -> str:
+    """Return the text of bytes as `decode_text` does; an error begins with `where`."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
-            return _decoded(path, data[len(mark) :], encoding)
+            return _decoded(where, data[len(mark) :], encoding)
     if data.count(0) * 8 > len(data):  # ASCII letters in UTF-16 have zeros in every second place
-        return _decoded(path, data, "utf-16-be" if data[::2].count(0) > data[1::2].count(0) else "utf-16-le")
+        return _decoded(where, data, "utf-16-be" if data[::2].count(0) > data[1::2].count(0) else "utf-16-le")
     try:
-        return _decoded(path, data, "utf-8") if b"\0" in data else data.decode("utf-8")
+        return _decoded(where, data, "utf-8") if b"\0" in data else data.decode("utf-8")
     except UnicodeDecodeError:
-        text = _decoded(path, data, "cp1252")
+        text = _decoded(where, data, "cp1252")
         say("read as Windows-1252, because it is not UTF-8; save it as UTF-8 if letters are wrong")
         return text
 
 
-def _decoded(path: Path, data: bytes, encoding: str) -> str:
+def _decoded(where: str, data: bytes, encoding: str) -> str:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as problem:
-        raise FileProblem(f"{path} is no text in UTF-8, UTF-16 or Windows-1252; save it as UTF-8") from problem
+        raise FileProblem(f"{where} is no text in UTF-8, UTF-16 or Windows-1252; save it as UTF-8") from problem
     if "\0" in text:
-        raise FileProblem(f"{path} holds zero bytes, so it is no text; save it as UTF-8")
+        raise FileProblem(f"{where} holds zero bytes, so it is no text; save it as UTF-8")
     return text
 
 

@@ -23,6 +23,7 @@ from chronotope.storage import PARTS, read_json
 __all__ = [
     "PICTURES",
     "SUFFIXES",
+    "UNFINISHED",
     "Clip",
     "Folder",
     "check_complete",
@@ -43,7 +44,8 @@ _BESIDE = frozenset(
 )
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 _OUR_TABLES = tuple(
-    f"{name}.jsonl" for name in "clips curation ledger log manifest plan quarantine recaptions reviews sources".split()
+    f"{name}.jsonl"
+    for name in "clips curation imported ledger log manifest plan quarantine recaptions reviews sources".split()
 )
 _OURS = ("curation.json", "dataset.json", "latents.json", "model.json", "report.json")
 _HELD_OUT = "heldout/"  # below a curated dataset: the clips that are set aside for tests
@@ -51,7 +53,7 @@ _HELD_OUT = "heldout/"  # below a curated dataset: the clips that are set aside 
 _NO_CLIPS = {"latents.json": "latents", "model.json": "a model"} | {
     f"{part}/{name}": "a run" for part in PARTS for name in ("model.json", "log.jsonl")
 }
-_UNFINISHED = re.compile(r"\.part$|\.(crdownload|download|tmp)$", re.IGNORECASE)
+UNFINISHED = re.compile(r"\.part$|\.(crdownload|download|tmp)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -211,14 +213,14 @@ def _reason_to_leave_out(folder: Path, file: str, beside: Container[str]) -> str
     if suffix in SUFFIXES and not _is_utf8(file):
         return "its name is not UTF-8; rename it"
     if suffix in SUFFIXES:
-        return "still being written, by its name" if _UNFINISHED.search(path.stem) else None
+        return "still being written, by its name" if UNFINISHED.search(path.stem) else None
     if suffix in (".txt", ".json") and path.name not in _OURS:
         return "a text beside no clip of its name" if file not in beside else ""
     if suffix in _TABLES and path.name not in _OUR_TABLES:
         return "a table, which is not read (captions stand beside their clips, in NAME.txt or NAME.json)"
     if suffix in _BESIDE:
         return ""
-    if _UNFINISHED.search(path.name):
+    if UNFINISHED.search(path.name):
         return "still being written, by its name"
     return "no video or picture by its ending"
 

@@ -23,6 +23,7 @@ _PATTERNS = (
         r"\b(assist|help|comply|fulfil|process|view|see|watch|access|describe)\b|^\W*as an ai\b",
         "is the refusal of a captioner",
     ),
+    (r"^\W*((https?|ftps?|file|s3|gs|hf)://|www\.)\S+$", "is an address"),
     (r"\d:\d\d[,.]\d{3}\s*-->|^webvtt\b", "holds the times of subtitles"),
     (r"\ufffd", "holds U+FFFD, which stands for lost letters"),
     (r"\?{3,}", "holds question marks in the place of lost letters"),

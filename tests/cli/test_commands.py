@@ -44,7 +44,7 @@ LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(
 
 def test_all_commands_exist() -> None:
     expected = (
-        "generate, expand, reconstruct, world stage, world table, caption, review, score-captions, encode, "
+        "generate, expand, reconstruct, world stage, world table, import, caption, review, score-captions, encode, "
         "train autoencoder, train dit, train captioner, train expander, info, check, evaluate, compare, layers, "
         "memorisation, export-suite, validate-checks"
     ).split(", ")
@@ -58,6 +58,7 @@ def test_top_help_groups_commands_in_the_order_of_the_pipeline() -> None:
         result.stdout.index(f"\n    {name} ")
         for name in (
             "world",
+            "import",
             "caption",
             "review",
             "score-captions",
@@ -142,7 +143,7 @@ def test_the_program_answers() -> None:
     ("words", "message"),
     [
         (["genrate", "x"], "Did you mean 'generate'?"),
-        (["quux"], "Choose from: world, caption, review, score-captions, encode, train"),
+        (["quux"], "Choose from: world, import, caption, review, score-captions, encode, train"),
         (["train", "autoencodr"], "Did you mean 'autoencoder'?"),
         (["world", "stge"], "Did you mean 'stage'?"),
         (["generate", "x", "--sede", "4"], "--seed"),

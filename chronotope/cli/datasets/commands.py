@@ -1,4 +1,4 @@
-"""The commands that make a dataset of somebody's own videos: curate."""
+"""The commands that make a dataset of somebody's own videos: import and curate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,57 @@ from chronotope import __version__
 from chronotope.cli.terminal import FILE, Command, Number, echo, option, progress, say
 from chronotope.errors import LEFT_OUT, UsageError
 
-__all__ = ["curate"]
+__all__ = ["curate", "import_"]
+
+LAYOUTS = (
+    "kohya",
+    "finetrainers",
+    "videofolder",
+    "lines",
+    "webdataset",
+    "table",
+    "pairs",
+)  # as `data.layouts` has them
+
+
+@click.command(
+    "import",
+    cls=Command,
+    examples="""
+    chronotope import ~/downloads/dances --out data/dances
+    chronotope import ~/musubi --follow-paths --copy --out data/mine
+    chronotope import ~/openvid --layout table --out data/openvid
+    """,
+)
+@click.argument("folder", type=FILE)
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again updates it.")
+@option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    metavar="NAME",
+    help=f"Read FOLDER in this layout: {', '.join(LAYOUTS)}.  [default: the first that fits]",
+)
+@option("--copy", is_flag=True, help="Copy the clips, instead of linking them where the file system allows that.")
+@option("--follow-paths", "follow", is_flag=True, help="Also read files outside of FOLDER that it names or links to.")
+def import_(folder: Path, out: Path, layout: str | None, copy: bool, follow: bool) -> int:
+    """Import captioned videos from the layouts of other trainers.
+
+    FOLDER is a videofolder of Hugging Face, clips with texts beside them, lists of lines, a table, tar shards of
+    WebDataset, or settings of kohya, musubi or finetrainers. DIR receives the clips, NAME.json with the captions beside
+    each, and imported.jsonl. What was left out is listed, and the exit status then is 3.
+    """
+    from chronotope.data.layouts.write import import_dataset
+
+    with progress("importing", "clips") as report:
+        imported = import_dataset(folder, out, layout, copy, follow, report)
+    say(f"{folder} is read as {imported.layout}")
+    for sentence in imported.notes:
+        say(f"note: {sentence}")
+    for item in imported.left_out:
+        say(f"left out: {item.key}: {item.reason}")
+    say(f"{out}: {imported.in_words()}")
+    echo(out)
+    return LEFT_OUT if imported.left_out else 0
 
 
 @click.command(

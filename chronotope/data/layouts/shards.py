@@ -1,0 +1,132 @@
+"""Tar shards of WebDataset: `key.mp4` with `key.txt` or `key.json` inside `000.tar`.
+
+A shard comes from anybody. Nothing is unpacked by its own names: only regular members are taken, whose names stay in
+the shard and whose bytes lie in it.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from chronotope.data.captions import MAX_BYTES, Captions, captions_of, decode_bytes
+from chronotope.data.layouts.columns import known_file_column, read_columns
+from chronotope.data.layouts.reading import Layout, Member, Reading, is_media, joined
+from chronotope.errors import FileProblem
+from chronotope.storage import parse_json
+
+__all__ = ["WEBDATASET"]
+
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_TEXTS = (".txt", ".caption", ".cap", ".json")
+
+
+def _find_shards(reading: Reading, folder: Path) -> list[Path]:
+    endings = (".tar", *_COMPRESSED)
+    return [file for file in reading.below(folder) if file.name.lower().endswith(endings)]
+
+
+def _read_shards(reading: Reading, folder: Path, shards: Sequence[Path]) -> None:
+    del folder  # shards lie anywhere below it
+    for shard in shards:
+        where = reading.label(shard)
+        if shard.name.lower().endswith(_COMPRESSED):
+            reading.leave_out_unread(where, "a compressed shard; unpack it to a .tar first, as with gunzip")
+        elif not reading.allowed(shard):
+            reading.leave_out_unread(where, "a link out of the folder; --follow-paths follows it")
+        elif not shard.is_file():
+            reading.leave_out_unread(where, "no regular file")
+        else:
+            _read_shard(reading, shard, where)
+
+
+def _read_shard(reading: Reading, shard: Path, where: str) -> None:
+    samples: dict[str, list[Member]] = {}
+    names: set[str] = set()
+    try:
+        size = shard.stat().st_size
+        with tarfile.open(shard, "r:") as archive:
+            for info in archive:
+                if info.isdir():
+                    continue
+                name = PurePosixPath(info.name)
+                if problem := _refusal(info, size, names):
+                    reading.leave_out(f"{where}/{name}", problem, f"{where}/{name}")
+                    continue
+                names.add(str(name))
+                key = str(name.parent / name.name.split(".")[0])
+                samples.setdefault(key, []).append(Member(shard, str(name), info.offset_data, info.size))
+            end = archive.offset
+        with shard.open("rb") as file:
+            file.seek(end)
+            if any(file.read(tarfile.BLOCKSIZE)):  # tarfile takes a damaged header for the end
+                reading.leave_out_unread(where, f"damaged at byte {end}, so the rest of it is not read")
+    except (tarfile.TarError, OSError, ValueError, EOFError) as problem:
+        reading.leave_out_unread(where, f"not readable as a tar file to its end ({problem})")
+    for members in samples.values():
+        _read_sample(reading, where, members)
+
+
+def _refusal(info: tarfile.TarInfo, size: int, names: set[str]) -> str:
+    """Return why a member of a shard of `size` bytes is not taken; "" where it is."""
+    name = PurePosixPath(info.name)
+    if info.issym() or info.islnk():
+        return "a link"
+    if not info.isreg() or info.issparse():
+        return "no regular file"
+    if name.is_absolute() or ".." in name.parts or "\\" in info.name or "\0" in info.name or not name.name:
+        return "its name leads out of the shard"
+    if str(name) in names:
+        return "the same name is in the shard twice; the first is read"
+    if info.size < 0 or info.offset_data < 0 or info.offset_data + info.size > size:
+        return "cut off: the shard ends before it"
+    return ""
+
+
+def _read_sample(reading: Reading, where: str, members: Sequence[Member]) -> None:
+    """Add the clips of one key with the captions of its texts."""
+    clips = [member for member in members if is_media(Path(member.name))]
+    texts = [member for member in members if PurePosixPath(member.name).suffix.lower() in _TEXTS]
+    captions: Captions = {}
+    for member in texts if clips else ():
+        place = f"{where}/{member.name}"
+        try:
+            found = _captions(reading, member, place)
+        except FileProblem as problem:
+            reading.leave_out(place, str(problem), f"{where}/{clips[0].name}")
+            continue
+        if captions and joined(captions, found) != captions:
+            reading.note(place, "holds other captions than the text beside it; all are kept")
+        captions = joined(captions, found)
+    for clip in clips:
+        if clip.size:
+            reading.add_member(f"{where}/{clip.name}", clip, captions)
+        else:
+            reading.leave_out(f"{where}/{clip.name}", "is empty", f"{where}/{clip.name}")
+    if not clips:
+        reading.leave_out(f"{where}/{members[0].name}", "a key without a video or picture")
+
+
+def _captions(reading: Reading, member: Member, place: str) -> Captions:
+    if member.size > MAX_BYTES:
+        raise FileProblem(f"it has {member.size} bytes; a caption file has at most {MAX_BYTES}")
+    with member.shard.open("rb") as file:
+        file.seek(member.offset)
+        text = decode_bytes(file.read(member.size), "it", reading.say(place))
+    if not member.name.lower().endswith(".json"):
+        return captions_of(text, "it", reading.say(place))
+    try:
+        data = parse_json(text)
+    except ValueError as problem:
+        raise FileProblem(f"not readable as JSON ({problem})") from problem
+    if not isinstance(data, dict):
+        return captions_of(data, "it", reading.say(place))
+    texts = {name: value for name, value in data.items() if not known_file_column(name)}  # which name other files
+    found = read_columns(texts, reading.say(place))
+    if found.choice:
+        reading.note(place, found.choice)
+    return found.captions
+
+
+WEBDATASET = Layout("webdataset", _find_shards, _read_shards, "tar shards with key.mp4 and key.txt or key.json")

@@ -1,0 +1,302 @@
+"""Rows of a layout -> a plain dataset: each clip, linked or copied, and its captions in NAME.json beside it.
+
+The same command again adds what is new, replaces what was changed at its source, and removes what no row names any
+more. What somebody edited in the new dataset stays as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from chronotope.data.clips import check_outside, first_names
+from chronotope.data.layouts.detect import read_layout
+from chronotope.data.layouts.reading import Member, Reading, Row
+from chronotope.data.layouts.record import Entry, Names, Record
+from chronotope.errors import FileProblem, UsageError
+from chronotope.manifest import LeftOut, Source, identify
+from chronotope.progress import Progress
+from chronotope.storage import atomic_file, free_space_for, json_text, locked, remove_partials, write_atomically
+
+__all__ = ["Imported", "import_dataset"]
+
+SAVE_CLIPS, SAVE_SECONDS = 64, 10.0  # a killed import loses the record of at most as many clips, and takes it up again
+_OTHERS = ("latents.json", "dataset.json", "model.json", "ledger.jsonl")  # of folders that this program fills otherwise
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import found and did. `notes` and `left_out` are in the order in which they are to be said."""
+
+    layout: str
+    clips: int
+    new: int
+    changed: int
+    recaptioned: int
+    gone: int
+    notes: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+
+    def in_words(self) -> str:
+        """Return one line such as "12 clips: 3 new, 1 changed, 1 gone"."""
+        counts = {"new": self.new, "changed": self.changed, "with new captions": self.recaptioned, "gone": self.gone}
+        parts = [f"{count} {name}" for name, count in counts.items() if count]
+        if self.left_out:
+            parts.append(f"{len(self.left_out)} left out")
+        return f"{self.clips} {'clip' if self.clips == 1 else 'clips'}: {', '.join(parts) or 'nothing has changed'}"
+
+
+def import_dataset(
+    folder: Path,
+    out: Path,
+    layout: str | None = None,
+    copy: bool = False,
+    follow: bool = False,
+    progress: Progress | None = None,
+) -> Imported:
+    """Read a folder in somebody's layout and bring the dataset `out` up to date with it.
+
+    Clips are hard links where the file system allows, unless `copy`. Raises UsageError for a folder in no known layout,
+    and for an `out` that holds something else.
+    """
+    check_outside(out, folder)
+    if folder.resolve().is_relative_to(out.resolve()):
+        raise UsageError(f"{folder} lies in {out}, the folder to fill; give another --out")
+    if other := next((name for name in _OTHERS if (out / name).exists()), None):
+        raise UsageError(f"{out} holds {other}, so it is filled with something else; give another --out")
+    found, reading = read_layout(folder, layout, follow)
+    with locked(out):
+        record = Record(out, {"folder": str(folder.resolve()), "layout": found.name}, reading.note)
+        return _Import(out, reading, record, copy).run(found.name, progress)
+
+
+class _NotImported(Exception):
+    """A clip cannot be imported, for the reason that this says."""
+
+
+class _Import:
+    """One run: the rows of a reading, the record of the runs before, and what is counted on the way."""
+
+    def __init__(self, out: Path, reading: Reading, record: Record, copy: bool) -> None:
+        self.out, self.reading, self.record, self.copy = out, reading, record, copy
+        self.entries = dict(record.entries)
+        self.counts = dict.fromkeys(("new", "changed", "recaptioned", "gone"), 0)
+        self.names = Names()
+        for entry in self.entries.values():
+            self.names.take(entry.key)
+
+    def run(self, layout: str, progress: Progress | None) -> Imported:
+        rows = self.reading.rows
+        keys = {row.label: self._key(row) for row in rows}
+        remove_partials(*{(self.out / key).parent for key in keys.values()}, self.out)
+        new = [row for row in rows if not (self.out / keys[row.label]).exists()]
+        free_space_for(self.out, sum(_bytes_to_copy(row, self.out, self.copy) for row in new))
+        waiting: list[Entry] = []
+        saved = time.monotonic()
+        try:
+            for number, row in enumerate(rows, start=1):
+                if (entry := self._import_row(row, keys[row.label])) is not None:
+                    waiting.append(entry)
+                if len(waiting) >= SAVE_CLIPS or time.monotonic() - saved > SAVE_SECONDS:
+                    self.record.append(*waiting)
+                    waiting, saved = [], time.monotonic()
+                if progress:
+                    progress(number, len(rows))
+        finally:
+            self.record.append(*waiting)
+        self._remove_gone({row.label for row in rows})
+        self.record.write(self.entries)
+        notes = [f"{first_names(places)}: {reason}" for reason, places in self.reading.notes.items()]
+        return Imported(layout, len(self.entries), **self.counts, notes=tuple(notes), left_out=self._left_out())
+
+    def _left_out(self) -> tuple[LeftOut, ...]:
+        return tuple(dict.fromkeys(self.reading.left_out))
+
+    def _key(self, row: Row) -> str:
+        """Return the name of a clip in the new dataset, which it keeps from run to run."""
+        if (entry := self.entries.get(row.label)) is not None:
+            return entry.key
+        key = self.names.new(row.name)
+        if key != row.name:
+            self.reading.note(f"{row.label} -> {key}", "the name is another one in the new dataset")
+        return key
+
+    def _import_row(self, row: Row, key: str) -> Entry | None:
+        """Bring one clip and its captions up to date; return its line for the record where that is a new one."""
+        old = self.entries.get(row.label)
+        try:
+            source, media, what = self._media(row, key, old)
+            captions, recaptioned = self._captions(row, key, old)
+        except _NotImported as problem:
+            self.reading.leave_out(row.label, str(problem), row.label)
+            return None
+        if what or recaptioned:
+            self.counts[what or "recaptioned"] += 1
+        entry = Entry(key, source, media, captions, row.where)
+        if entry == old:
+            return None
+        self.entries[row.label] = entry
+        return entry
+
+    def _media(self, row: Row, key: str, old: Entry | None) -> tuple[Source, Source, str]:
+        """Return the identities of the source and of the clip, and "new" or "changed" where the clip was written."""
+        target = self.out / key
+        if target.is_symlink() or (target.exists() and not target.is_file()):
+            raise _NotImported(f"{target} is no regular file of this program; remove it, or give another --out")
+        exists = target.is_file()
+        if exists and _is_linked(row, target):
+            media = identify(target, key, old.media if old else None)
+            changed = old is not None and media.sha256 != old.media.sha256
+            return replace(media, file=row.label), media, "changed" if changed else "" if old else "new"
+        source = _identify(row, old.source if old else None)
+        if exists:
+            media = identify(target, key, old.media if old else None)
+            if old is None and media.sha256 != source.sha256:
+                raise _NotImported(f"{target} exists with another content, and this command did not write it")
+            if old is None:
+                return source, media, "new"
+            if media.sha256 != old.media.sha256:
+                self.reading.note(key, "edited since it was imported, so it stays as it is")
+                return source, old.media, ""
+            if source.sha256 == old.source.sha256:
+                return source, media, ""
+        self._write(row, target)
+        media = identify(target, key)
+        if not isinstance(row.content, Member):
+            source = _identify(row, None if _is_linked(row, target) else source)  # a link changes the times of both
+        return source, media, "changed" if exists else "new"
+
+    def _write(self, row: Row, target: Path) -> None:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as problem:
+            raise _NotImported(f"{target.parent} is no folder; remove it, or give another --out") from problem
+        content = row.content
+        if isinstance(content, Path) and not self.copy and not target.exists() and _link(content, target):
+            return  # a link is there at once and whole, and its content is on disk
+        with atomic_file(target) as partial:
+            if isinstance(content, Member):
+                _extract(content, partial)
+                return
+            partial.unlink()
+            if self.copy or not _link(content, partial):
+                shutil.copyfile(content, partial)
+
+    def _captions(self, row: Row, key: str, old: Entry | None) -> tuple[str, bool]:
+        """Write the caption file unless somebody edited it; return its hash, and whether a known clip has a new one."""
+        target = (self.out / key).with_suffix(".json")
+        levels = {level: list(row.captions[level]) for level in sorted(row.captions)}
+        text = json_text({"captions": levels})
+        expected = hashlib.sha256(text.encode()).hexdigest()
+        found = _sha256(target)
+        if found == expected:
+            return expected, False
+        if os.path.lexists(target) and (old is None or found != old.captions):
+            name = str(target.relative_to(self.out))
+            self.reading.note(name, "not written by this command, or edited since, so it stays as it is")
+            return old.captions if old else expected, False
+        write_atomically(target, text)
+        return expected, old is not None
+
+    def _remove_gone(self, labels: set[str]) -> None:
+        """Remove the clips that no row names any more, unless somebody edited them or some rows could not be read."""
+        for label in sorted(self.entries.keys() - labels - self.reading.pending):
+            entry = self.entries[label]
+            clip = self.out / entry.key
+            captions = clip.with_suffix(".json")
+            if self.reading.uncertain:
+                self.reading.note(entry.key, "no row names it any more; it stays, because some rows could not be read")
+                continue
+            if not _is_unchanged(clip, entry) or _sha256(captions) not in (None, entry.captions):
+                self.reading.note(entry.key, "no row names it any more; it stays, because it was edited")
+                continue
+            for file in (clip, captions):
+                file.unlink(missing_ok=True)
+            for parent in clip.relative_to(self.out).parents[:-1]:
+                with contextlib.suppress(OSError):  # what still holds files stays
+                    (self.out / parent).rmdir()
+            self.reading.note(entry.key, "removed, because no row names it any more")
+            self.counts["gone"] += 1
+            del self.entries[label]
+
+
+def _bytes_to_copy(row: Row, out: Path, copy: bool) -> int:
+    """Return how many bytes a new clip takes on the disk: none where it is a link."""
+    if isinstance(row.content, Member):
+        return row.content.size
+    facts = row.content.stat()
+    return facts.st_size if copy or facts.st_dev != out.stat().st_dev else 0
+
+
+def _is_linked(row: Row, target: Path) -> bool:
+    """Return whether the clip is a hard link to its source."""
+    return not isinstance(row.content, Member) and os.path.samefile(row.content, target)
+
+
+def _is_unchanged(clip: Path, entry: Entry) -> bool:
+    """Return whether a clip is as it was written, or was deleted."""
+    if not os.path.lexists(clip):
+        return True
+    if clip.is_symlink() or not clip.is_file():
+        return False
+    return identify(clip, entry.key, entry.media).sha256 == entry.media.sha256
+
+
+def _identify(row: Row, known: Source | None) -> Source:
+    """Return the identity of the source of a row. That of a member has its hash, and the facts of its shard."""
+    content = row.content
+    path = content.shard if isinstance(content, Member) else content
+    try:
+        if known is not None and known.unchanged(path):
+            return known
+        if not isinstance(content, Member):
+            return identify(content, row.label)
+        facts = path.stat()
+        digest = hashlib.sha256()
+        for block in _blocks(content):
+            digest.update(block)
+    except (OSError, FileProblem) as problem:
+        raise _NotImported(str(problem)) from problem
+    times = facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino
+    return Source(row.label, digest.hexdigest(), facts.st_size, *times)
+
+
+def _blocks(member: Member, size: int = 2**20) -> Iterator[bytes]:
+    """Yield the bytes of a member of a shard."""
+    with member.shard.open("rb") as file:
+        file.seek(member.offset)
+        left = member.size
+        while left:
+            block = file.read(min(size, left))
+            if not block:
+                raise FileProblem(f"{member.shard} was cut off while it was read")
+            left -= len(block)
+            yield block
+
+
+def _extract(member: Member, target: Path) -> None:
+    with target.open("wb") as file:
+        for block in _blocks(member):
+            file.write(block)
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Make `target`, which does not exist, a hard link to a file; return False where the file system has none."""
+    try:
+        os.link(source.resolve(strict=True), target)
+    except OSError:
+        return False
+    return True
+
+
+def _sha256(path: Path) -> str | None:
+    """Return the hash of a small file; None where it is missing or no regular file."""
+    if path.is_symlink() or not path.is_file():
+        return None
+    return hashlib.sha256(path.read_bytes()).hexdigest()

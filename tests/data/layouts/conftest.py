@@ -1,0 +1,35 @@
+"""One small clip, which all layouts of these tests use."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chronotope.media import video
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    video.write(path, np.full((4, 32, 32, 3), 120, np.uint8), 8.0)
+    return path
+
+
+@pytest.fixture
+def place(clip: Path) -> Callable[..., Path]:
+    """`place(folder, names..., files={name: text})`: copies of the clip, and files of these contents."""
+
+    def fill(folder: Path, *names: str, files: dict[str, str | bytes] | None = None) -> Path:
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(clip, folder / name)
+        for name, text in (files or {}).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        return folder
+
+    return fill
