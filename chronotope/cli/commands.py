@@ -35,7 +35,7 @@ from chronotope.processes import MAX_WORKERS
 __all__ = ["chronotope", "main"]
 
 STAGES = {
-    "make a dataset": ["world", "import", "curate", "caption", "review", "score-captions", "encode"],
+    "make a dataset": ["world", "import", "curate", "inspect", "caption", "review", "score-captions", "encode"],
     "train": ["train"],
     "use": ["generate", "expand", "reconstruct"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
@@ -196,6 +196,7 @@ def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
 
 chronotope.add_command(datasets.import_)
 chronotope.add_command(datasets.curate)
+chronotope.add_command(datasets.inspect)
 chronotope.add_command(language.caption)
 chronotope.add_command(language.review)
 chronotope.add_command(language.score_captions)

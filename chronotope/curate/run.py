@@ -27,7 +27,7 @@ from chronotope.progress import Progress
 from chronotope.sealed import read_sealed, write_sealed
 from chronotope.storage import locked, remove_partials
 
-__all__ = ["Curated", "RawFile", "curate"]
+__all__ = ["Curated", "RawFile", "Row", "curate", "read_curation", "source_paths"]
 
 Row = dict[str, Any]
 Note = Callable[[str], None]
@@ -110,6 +110,25 @@ def curate(
     )
 
 
+def read_curation(out: Path) -> tuple[dict[str, Any], list[Row]]:
+    """Read how a dataset was curated, and the lines of its manifest; raise FileProblem where it was not, or not to the
+    end, or where somebody has changed it.
+    """
+    if not (out / "curation.json").is_file():
+        raise FileProblem(f"{out} is no curated dataset, or was not finished; make it with `chronotope curate`")
+    header, rows = read_sealed(out / "curation.json", MEND), read_manifest(out / "curation.jsonl")
+    if header.get("manifest") != manifest_hash(rows):
+        raise FileProblem(f"{out / 'curation.jsonl'} is not the one that curation.json describes; {MEND}")
+    return header, rows
+
+
+def source_paths(out: Path) -> dict[str, Path]:
+    """Return where the source files lay when they were looked at, by their names."""
+    listing = out / "sources.jsonl"
+    rows = read_manifest(listing, lambda _: None) if listing.is_file() else []
+    return {row["name"]: Path(str(row.get("path", ""))) for row in rows}
+
+
 def _inner(file: RawFile) -> str:
     return file.path.relative_to(file.folder).as_posix()
 
@@ -159,7 +178,12 @@ def _look_at_all(
             seen[file.name] = replace(before, source=source)
         else:
             seen[file.name] = found = _look_at(file, source, filters)
-            row = {"name": file.name, "max_seconds": filters.max_seconds, "source": described(source)}
+            row = {
+                "name": file.name,
+                "path": str(file.path.resolve()),
+                "max_seconds": filters.max_seconds,
+                "source": described(source),
+            }
             row |= {"wrong": found.wrong, "looked": to_dict(found.looked) if found.looked else None}
             append_jsonl(listing, seal(row))
         if progress:

@@ -12,7 +12,7 @@ from chronotope import __version__
 from chronotope.cli.terminal import FILE, Command, Number, echo, option, progress, say
 from chronotope.errors import LEFT_OUT, UsageError
 
-__all__ = ["curate", "import_"]
+__all__ = ["curate", "import_", "inspect"]
 
 LAYOUTS = (
     "kohya",
@@ -135,3 +135,24 @@ MOST_NAMED = 20  # files that cannot be used
 
 def _note(sentence: str) -> None:
     say(f"note: {sentence}")
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    chronotope inspect data/mine
+    chronotope inspect data/mine --out /tmp/mine.html
+    """,
+)
+@click.argument("data", type=FILE)
+@option("--out", type=FILE, metavar="FILE", help="The page to write.  [default: inspection.html in DATA]")
+def inspect(data: Path, out: Path | None) -> None:
+    """Write a page about a curated dataset: what is used, what is not and why, rights, sizes, words, costs.
+
+    DATA is a folder that `chronotope curate` made. The page is one file, with pictures inside.
+    """
+    from chronotope.cli.datasets.inspection import write_inspection
+
+    page = out or data / "inspection.html"
+    write_inspection(data, page)
+    echo(page)
