@@ -34,13 +34,14 @@ class CutFinder:
     count: int = 0
 
     def __post_init__(self) -> None:
-        self._detectors = _detectors(max(MIN_SHOT_FRAMES, round(MIN_SHOT_SECONDS * self.fps)))
+        self._min_frames = max(MIN_SHOT_FRAMES, round(MIN_SHOT_SECONDS * self.fps))
+        self._detectors = _detectors(self._min_frames)
 
     def add(self, frame: Frame) -> None:
         """Take the next frame; a cut may be found some frames later."""
         from scenedetect import FrameTimecode
 
-        time = FrameTimecode(self.count, self.fps)
+        time = FrameTimecode(self.count, float(self.fps))
         blue_first = np.ascontiguousarray(frame[..., ::-1])
         for detector in self._detectors:
             self._take(detector.process_frame(time, blue_first))
@@ -51,7 +52,10 @@ class CutFinder:
 
     def bounds(self) -> list[tuple[int, int]]:
         """Return the first frame of each shot and the one after its last."""
-        starts = sorted({0, *(cut for cut in self.cuts if 0 < cut < self.count)})
+        starts = [0]
+        for cut in sorted(self.cuts):  # the detectors may find the same one some frames apart
+            if starts[-1] + self._min_frames <= cut < self.count:
+                starts.append(cut)
         return list(zip(starts, [*starts[1:], self.count], strict=True))
 
 
