@@ -80,7 +80,8 @@ def decide(items: Sequence[Item], filters: Filters) -> dict[str, Decision]:
     if "duplicate" not in filters.keep:
         for key, original in copies.items():
             found[key] = Decision("duplicate", f"nearly the same as {original}", duplicate_of=original)
-    heldout = _heldout(items, copies, filters.heldout)
+    used = {item.file for item in items if not found[item.key].reason}
+    heldout = _heldout(items, copies, used, filters.heldout)
     return {
         item.key: Decision(
             found[item.key].reason,
@@ -119,8 +120,8 @@ def _fingerprinted(item: Item) -> Fingerprinted:
     return Fingerprinted(item.key, shot.hashes, (-float(pixels), -shot.seconds), item.file, shot.colour)
 
 
-def _heldout(items: Sequence[Item], copies: Mapping[str, str], share: float) -> set[str]:
-    """Return the files of the held-out split: by a hash of their content, at least one where there are several.
+def _heldout(items: Sequence[Item], copies: Mapping[str, str], used: set[str], share: float) -> set[str]:
+    """Return the files of the held-out split: by a hash of their content, at least one of several that are `used`.
 
     Files that are linked by near-duplicates are one source.
     """
@@ -137,10 +138,12 @@ def _heldout(items: Sequence[Item], copies: Mapping[str, str], share: float) -> 
         first, second = sorted((root(of_key[key]), root(of_key[original])))
         source[second] = first
     places = {file: _place(files[root(file)]) for file in files}
-    if share == 0 or len(set(map(root, files))) < 2:
+    if share == 0 or len({root(file) for file in used}) < 2:
         return set()
-    chosen = {file for file, place in places.items() if place < share}
-    return chosen or {file for file, place in places.items() if place == min(places.values())}
+    least = min(places[file] for file in used)
+    chosen = {file for file, place in places.items() if place < max(share, least) or place == least}
+    # at least one source is left for training
+    return chosen if used - chosen else {file for file, place in places.items() if place == least}
 
 
 def _place(sha256: str) -> float:

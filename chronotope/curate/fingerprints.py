@@ -22,9 +22,9 @@ FLAT = 5.0  # deviation in levels of 255 below which a frame has nothing to be r
 STIR_PIXEL = 12.0  # levels from which a pixel is part of what moves
 VIVID = 60.0  # levels between the channels of a pixel that has a colour
 OTHER_COLOUR = 40  # levels by which red, green or blue differ at most between copies
-STIR = 1.5  # mean difference from the background, in levels, below which nothing moves in a frame
+STIR_SHARE = 0.003  # of the pixels of a frame in which something moves
 NEAR_BITS = 84  # of 256 that differ at most between frames of the same; in 50,000 unrelated pairs the least is 94
-NEAR_MOVING_BITS = 96  # ... between what moves in them
+NEAR_MOVING_BITS = 92  # ... between what moves in them
 SAME_SHARE = 0.6  # of the frames of a clip that have such a frame in the other clip
 BITS, HEX = LOW * LOW, LOW * LOW // 4
 ROWS = 4096  # of hashes that are compared at a time
@@ -48,7 +48,8 @@ def fingerprints(frames: UInt8[np.ndarray, "n 64 64"]) -> tuple[str, ...]:
     for frame in frames.astype(np.float32):
         if frame.std() >= FLAT:
             moving = np.abs(frame - background).astype(np.float32)
-            found.append(_hash(frame) + (_hash(moving) if moving.mean() >= STIR else ""))
+            stirs = (moving >= STIR_PIXEL).mean() >= STIR_SHARE
+            found.append(_hash(frame) + (_hash(moving) if stirs else ""))
     return tuple(found)
 
 

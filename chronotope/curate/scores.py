@@ -19,7 +19,7 @@ FLOW_SIDE = 96  # pixels of the frames between which motion is measured
 SAME_LEVELS = 0.35  # mean difference of two frames, in levels of 255, up to which one repeats the other
 BLACK_LEVEL = 24  # of 255, up to which a pixel is black
 BLACK_SHARE = 0.98  # of the pixels of a row or column that is part of a border
-STILL = 1e-3  # pixels of flow that are noise
+STILL = 1e-2  # pixels of flow that are noise
 
 
 def grey(frame: Frame) -> Grey:

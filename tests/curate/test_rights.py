@@ -1,0 +1,105 @@
+"""Rights: who says what may be used, and who asks that it is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from chronotope.curate.rights import OWN, Policy, check_licence, opt_out_signals, own_footage, read_policy
+from chronotope.errors import FileProblem, UsageError
+
+
+def policy(folder: Path, text: str, **options: object) -> Policy:
+    (folder / "rights.toml").write_text(text)
+    return read_policy(folder / "rights.toml", **options)  # type: ignore[arg-type]
+
+
+def test_rules_by_name_and_what_is_allowed(tmp_path: Path) -> None:
+    found = policy(
+        tmp_path,
+        'allow = ["cc-by-4.0", "LicenseRef-own"]\n'
+        '[[files]]\nmatch = "holiday/*.mp4"\nlicence = "CC-BY-4.0"\nholder = "Jane"\n'
+        '[[files]]\nmatch = "film.mkv"\nlicence = "CC-BY-NC-4.0"\n'
+        '[[files]]\nmatch = "both.mkv"\nlicence = "CC-BY-NC-4.0 OR CC-BY-4.0"\n',
+        holder="My Lab",
+    )
+    assert found.rights("holiday/a.mp4").licence == "CC-BY-4.0" and found.rights("holiday/a.mp4").holder == "Jane"
+    assert found.rights("bench/1.mp4").licence == OWN and found.rights("bench/1.mp4").holder == "My Lab"
+    assert found.refusal(found.rights("holiday/a.mp4")) == found.refusal(found.rights("both.mkv")) == ""
+    assert "CC-BY-NC-4.0 is not among the allowed" in found.refusal(found.rights("film.mkv"))
+    assert "asks not to train on it" in found.refusal(found.rights("bench/1.mp4", ("robots.txt disallows it",)))
+
+
+def test_an_unknown_licence_is_refused_unless_it_is_allowed() -> None:
+    assert own_footage("").refusal(own_footage("").rights("a.mp4")) == "its licence is unknown"
+    assert own_footage("", allow_unknown=True).refusal(own_footage("").rights("a.mp4")) == ""
+    assert own_footage("Me").refusal(own_footage("Me").rights("a.mp4")) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("allow = 3", "allow must be a list"),
+        ("allows = []", "unknown entry 'allows'. Did you mean 'allow'"),
+        ('[[files]]\nmatch = "*"', "number 1 has no licence"),
+        ('[[files]]\nmatch = "*"\nlicence = 4', "licence must be a text"),
+        ('[[files]]\nmatch = "*"\nlicence = "CC-BY4"', "did you mean CC-BY-4.0"),
+        ('[[files]]\nmatch = "*"\nlicence = "public domain"', "no licence of the SPDX list"),
+        ("allow = [", "no TOML file"),
+    ],
+)
+def test_a_rights_file_that_says_it_wrong(text: str, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises((UsageError, FileProblem), match=sentence.replace("[", r"\[")):
+        policy(tmp_path, text)
+
+
+def test_a_rights_file_that_contradicts_itself(tmp_path: Path) -> None:
+    rules = '[[files]]\nmatch = "*.mp4"\nlicence = "MIT"\n[[files]]\nmatch = "a*"\nlicence = "CC0-1.0"\n'
+    found = policy(tmp_path, rules)
+    assert found.rights("b.mp4").licence == "MIT" and found.rights("a.mkv").licence == "CC0-1.0"
+    with pytest.raises(UsageError, match="contradicts itself: a.mp4 has the licence 'MIT' .* and 'CC0-1.0'"):
+        found.rights("a.mp4")
+
+
+def test_licences_are_spelled_as_in_the_list() -> None:
+    assert check_licence("cc-by-4.0", "here") == "CC-BY-4.0"
+    assert check_licence("LicenseRef-Lab.2", "here") == "LicenseRef-Lab.2"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "path", "signals"),
+    [
+        ("tdmrep.json", json.dumps([{"location": "/films/*", "tdm-reservation": 1}]), "films/a.mp4", 1),
+        ("tdmrep.json", json.dumps([{"location": "/films/*", "tdm-reservation": 1}]), "other/a.mp4", 0),
+        (
+            "tdmrep.json",
+            json.dumps([{"location": "/", "tdm-reservation": 1}, {"location": "/films/", "tdm-reservation": 0}]),
+            "films/a.mp4",
+            0,
+        ),
+        ("tdmrep.json", "{", "films/a.mp4", 0),
+        ("robots.txt", "User-agent: GPTBot\nDisallow: /films/", "films/a.mp4", 1),
+        ("robots.txt", "User-agent: *\nDisallow: /\nAllow: /films/*.mp4$", "films/a.mp4", 0),
+        ("robots.txt", "User-agent: Yahoo\nDisallow: /", "films/a.mp4", 0),
+        ("robots.txt", "User-agent: *\nDisallow:", "films/a.mp4", 0),
+        ("ai.txt", "User-Agent: *\nDisallow: *.mp4 # all", "films/a.mp4", 1),
+    ],
+)
+def test_signals_beside_a_file(name: str, text: str, path: str, signals: int, tmp_path: Path) -> None:
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_bytes(b"")
+    (tmp_path / name).write_text(text)
+    assert len(opt_out_signals(tmp_path, path, {})) == signals
+
+
+def test_signals_in_a_file_and_in_its_tags(tmp_path: Path) -> None:
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"\0" * 500 + b"c2pa.training-mining....cawg.ai_training\x00use\x00notAllowed" + b"\0" * 500)
+    assert opt_out_signals(tmp_path, "a.mp4", {}) == ["a C2PA assertion in the file"]
+    file.write_bytes(b"c2pa.training-mining allowed" + b"\0" * 500)
+    assert opt_out_signals(tmp_path, "a.mp4", {}) == []
+    assert opt_out_signals(tmp_path, "a.mp4", {"comment": "NoAI, please"}) == ["tag comment: NoAI, please"]
+    assert opt_out_signals(tmp_path, "a.mp4", {"tdm-reservation": "1"}) == ["tag tdm-reservation: 1"]
+    assert opt_out_signals(tmp_path, "a.mp4", {"comment": "a volcano in no airport"}) == []

@@ -1,0 +1,196 @@
+"""A whole curation: every file is accounted for, and the result does not depend on how it was reached."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chronotope.cli.datasets.sources import raw_files
+from chronotope.curate.decide import Filters
+from chronotope.curate.rights import own_footage, read_policy
+from chronotope.curate.run import Curated, curate, read_curation
+from chronotope.data.captions import read_captions
+from chronotope.data.clips import scan_folder
+from chronotope.errors import FileProblem, UsageError
+from chronotope.manifest import merkle_root
+from chronotope.media import video
+from tests.curate.films import film, scene
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two films with cuts, a clip with a caption, a copy of it at half the size, a still one, a picture, a wreck."""
+    folder = tmp_path_factory.mktemp("footage")
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        video.write(folder / f"film{number}.mp4", np.stack(film(number, 3)[0]), 12)
+    clip = np.stack(scene(rng, 30))
+    (folder / "phone").mkdir()
+    video.write(folder / "phone" / "dog.mp4", clip, 12)
+    (folder / "phone" / "dog.txt").write_text("a dog crosses the yard")
+    video.write(folder / "small.mp4", np.stack([video.resize(frame, 50, 88) for frame in clip]), 12)
+    video.write(folder / "still.mp4", np.stack([clip[0]] * 20), 12)
+    video.write(folder / "black.mp4", np.zeros((20, 64, 96, 3), np.uint8), 12)
+    video.write_image(folder / "photo.png", clip[5])
+    (folder / "wreck.mp4").write_bytes((folder / "film0.mp4").read_bytes()[:600])
+    (folder / "notes.docx").write_bytes(b"?")
+    return folder
+
+
+def run(folder: Path, out: Path, filters: Filters | None = None, **options: Any) -> Curated:
+    policy = options.pop("policy", own_footage("My Lab"))
+    return curate(raw_files([folder], out), out, filters or Filters(), policy, read_captions, "test", **options)
+
+
+def test_every_file_is_accounted_for(footage: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = run(footage, out)
+    header, rows = read_curation(out)
+    assert {row["file"] for row in rows} == {clip.file for clip in scan_folder(footage).clips}
+    reasons = {row["key"]: row["reason"] for row in rows}
+    assert reasons["small"] == "duplicate" and reasons["still"] in ("repeated", "still")
+    assert reasons["black"] == "dark" and reasons["wreck.mp4"] == "unreadable"
+    kept = [row for row in rows if row["state"] == "kept"]
+    assert found.kept == header["clips"] == len(kept) == 8 and found.files == 8
+    assert header["merkle_root"] == merkle_root([row["seal"] for row in kept])
+    assert {row["clip"] for row in kept} == {
+        path.relative_to(out).as_posix()
+        for split in ("train", "heldout")
+        for path in (out / split).rglob("*.*")
+        if path.suffix != ".json"
+    }
+    assert all(row["rights"]["holder"] == "My Lab" for row in rows)
+    splits = {}
+    for row in rows:
+        if "split" in row:
+            splits.setdefault("phone/dog.mp4" if row["file"] == "small.mp4" else row["file"], set()).add(row["split"])
+    assert all(len(split) == 1 for split in splits.values()) and found.heldout > 0
+    (dog,) = [row for row in kept if row["file"] == "phone/dog.mp4"]
+    assert os.path.samefile(out / dog["clip"], footage / "phone" / "dog.mp4")  # linked, not written anew
+    assert read_captions(out / dog["clip"]) == {"sentence": ("a dog crosses the yard",)}
+
+
+def test_a_shot_has_the_frames_between_its_cuts(footage: Path, tmp_path: Path) -> None:
+    run(footage, tmp_path / "out")
+    _, rows = read_curation(tmp_path / "out")
+    for number in range(2):
+        whole = video.read(footage / f"film{number}.mp4").frames
+        _, starts = film(number, 3)
+        shots = [row for row in rows if row["file"] == f"film{number}.mp4"]
+        assert [round(12 * row["start"]) for row in shots] == starts
+        for row, first in zip(shots, starts, strict=True):
+            clip = video.read(tmp_path / "out" / row["clip"])
+            assert clip.num_frames == row["frames"] and clip.fps == 12
+            expected = whole[first : first + row["frames"]].astype(int)
+            assert np.abs(clip.frames - expected).mean() < 3
+
+
+def content(out: Path) -> str:
+    """Return a hash of all that a curation wrote, but for where the sources lie and when."""
+    found = hashlib.sha256()
+    for path in sorted(out.rglob("*")):
+        if path.is_file() and path.name not in ("sources.jsonl", "clips.jsonl") and not path.name.startswith("."):
+            found.update(str(path.relative_to(out)).encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from chronotope.cli.datasets.sources import raw_files
+from chronotope.curate.decide import Filters
+from chronotope.curate.rights import own_footage
+from chronotope.curate.run import curate
+from chronotope.data.captions import read_captions
+folder, out = map(Path, sys.argv[1:])
+curate(raw_files([folder], out), out, Filters(), own_footage("My Lab"), read_captions, "test")
+"""
+
+
+def test_killed_at_random_moments_the_result_is_the_same(footage: Path, tmp_path: Path) -> None:
+    run(footage, tmp_path / "whole")
+    generator = random.Random(0)
+    for attempt in range(4):
+        out = tmp_path / str(attempt)
+        for _ in range(2):
+            process = subprocess.Popen(
+                [sys.executable, "-c", SCRIPT, str(footage), str(out)], stderr=subprocess.DEVNULL
+            )
+            time.sleep(generator.uniform(0.5, 3.0))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        run(footage, out)
+        assert content(out) == content(tmp_path / "whole")
+        assert not [path for path in out.rglob("*") if ".part" in path.name]
+
+
+def test_again_looks_at_what_changed_alone(footage: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "f", tmp_path / "out"
+    folder.mkdir()
+    for name in ("film0.mp4", "film1.mp4"):
+        (folder / name).write_bytes((footage / name).read_bytes())
+    assert run(folder, out).looked_at == 2
+    before = content(out)
+    assert run(folder, out).looked_at == 0 and content(out) == before
+    (folder / "new.mp4").write_bytes((footage / "phone" / "dog.mp4").read_bytes())
+    found = run(folder, out)
+    assert (found.looked_at, found.files, found.kept) == (1, 3, 7)
+    (folder / "new.mp4").unlink()
+    assert run(folder, out).gone == 1 and content(out) == before
+
+
+def test_what_the_user_changed_stays(footage: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "f", tmp_path / "out"
+    folder.mkdir()
+    for name in ("film0.mp4", "film1.mp4"):
+        (folder / name).write_bytes((footage / name).read_bytes())
+    run(folder, out)
+    clip = next(iter(sorted((out / "train").glob("*.mp4"))))
+    clip.with_suffix(".json").write_text('{"caption": "mine"}')
+    run(folder, out)
+    assert read_captions(clip)["sentence"] == ("mine",)
+    stranger = out / "train" / "film2.mp4"
+    stranger.write_bytes(b"x")
+    (folder / "film2.mp4").write_bytes((footage / "phone" / "dog.mp4").read_bytes())
+    with pytest.raises(FileProblem, match=r"film2.mp4 is there and was not written by"):
+        run(folder, out, Filters(heldout=0))
+
+
+def test_rights_are_asked_before_anything_is_decoded(footage: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"none of the 8 files may be used: .* its licence is unknown. Say --holder"):
+        run(footage, tmp_path / "out", policy=own_footage(""))
+    (tmp_path / "rights.toml").write_text('[[files]]\nmatch = "film0.mp4"\nlicence = "CC0-1.0"\n')
+    found = run(footage, tmp_path / "out", policy=read_policy(tmp_path / "rights.toml"))
+    assert len(found.unusable) == 7 and found.kept == 3
+    _, rows = read_curation(tmp_path / "out")
+    assert {row["state"] for row in rows if row["file"] != "film0.mp4"} == {"refused"}
+
+
+def test_the_training_split_alone_is_a_dataset(footage: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(footage, out)
+    folder = scan_folder(out)
+    assert folder.clips and all(clip.file.startswith("train/") for clip in folder.clips)
+    assert sum(map(len, folder.left_out.values())) == len(list((out / "heldout").rglob("*.*")))
+
+
+def test_a_changed_manifest_is_noticed(footage: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(footage, out)
+    listing = out / "curation.jsonl"
+    listing.write_text(listing.read_text().replace("My Lab", "My Club", 1))
+    with pytest.raises(FileProblem, match=r"line 1, was changed or damaged"):
+        read_curation(out)
+    listing.write_text("".join(listing.read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(FileProblem, match=r"is not the one that curation\.json describes"):
+        read_curation(out)
