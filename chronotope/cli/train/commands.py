@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from chronotope.cli.terminal import FILE, JSON, PRESETS, SEEDS, Command, Commands, echo, option, say, show
+from chronotope.cli.train.limits import check_limits, limit_options, limits_of
 from chronotope.errors import LEFT_OUT
 
 __all__ = ["train"]
@@ -115,6 +116,7 @@ def autoencoder(
     chronotope train dit --preset tiny --data data/stage-latents --out runs/mine
     chronotope train dit --preset tiny --data data/stage --out runs/mine --set train.steps=500
     chronotope train dit --preset small --data ~/holiday --autoencoder small --out runs/holiday
+    chronotope train dit --preset small --data ~/films --autoencoder small --out runs/films --max-side 96 --fps 8
     chronotope train dit --preset small --data data/stage --from small --out runs/longer
     chronotope train dit --preset base --dry-run
     """,
@@ -129,6 +131,7 @@ def autoencoder(
     metavar="DIR",
     help="Start from the weights of this model, its autoencoder included.",
 )
+@limit_options
 def dit(
     preset: str,
     data: tuple[Path, ...],
@@ -137,17 +140,22 @@ def dit(
     settings: tuple[str, ...],
     source: str | None,
     start: str | None,
+    max_side: int | None,
+    fps: float | None,
+    max_seconds: float | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:
     """Train the transformer on latents, into OUT/dit; samples appear in OUT/dit/samples.
 
     Folders of latents come from `chronotope encode`. A folder of clips is encoded first, with OUT/autoencoder, into
-    OUT/latents.
+    OUT/latents, within --max-side, --fps and --max-seconds.
     """
     from chronotope.cli.costs import check_memory, dit_costs
     from chronotope.cli.train.networks import check_sources, dit_config, run_dit
 
+    limits = limits_of(max_side, fps, max_seconds)
+    check_limits(limits, data)
     config = dit_config(preset, seed, settings)
     check_sources(config, data, out, source, start)
     costs = dit_costs(config)
@@ -155,7 +163,7 @@ def dit(
         show_training(preset, config, costs, as_json)
         return 0
     check_memory(costs)
-    return result(*run_dit(config, data, train_folders(data, out), source, start), as_json)
+    return result(*run_dit(config, data, train_folders(data, out), source, start, limits), as_json)
 
 
 @train.command(

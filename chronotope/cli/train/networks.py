@@ -11,13 +11,15 @@ from chronotope import checkpoint
 from chronotope.cli.language.captioners import load_captioner
 from chronotope.cli.terminal import say
 from chronotope.cli.train.latents import check_folders, check_once, prepare_sources
+from chronotope.cli.train.limits import say_far_larger
 from chronotope.cli.train.resume import train_or_resume, writing_run
 from chronotope.cli.use import say_unsealed
 from chronotope.config import override
 from chronotope.data.audit import audit_header
 from chronotope.data.clips import check_outside, find_clips
-from chronotope.data.encode import find_worlds
+from chronotope.data.encode import NO_LIMITS, find_worlds
 from chronotope.data.latents import LatentDataset, fingerprint, read_header
+from chronotope.data.limits import Limits
 from chronotope.data.record import data_of_clips, data_of_latents
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
@@ -162,24 +164,36 @@ def check_sources(
 
 
 def run_dit(
-    config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None, start_from: str | None
+    config: DiTRun,
+    data: Sequence[Path],
+    out: Path,
+    autoencoder_from: str | None,
+    start_from: str | None,
+    limits: Limits = NO_LIMITS,
 ) -> tuple[Path, int]:
-    """Train `out`/dit, or continue it; folders of clips are encoded into `out`/latents first.
+    """Train `out`/dit, or continue it; folders of clips are encoded into `out`/latents first, within the `limits`.
 
     With `start_from`, training starts from that model's transformer and uses its autoencoder. Returns the run and how
     many clips were left out, because they cannot be read.
     """
     check_folders(data, out)
     with writing_run(out / "dit"):
-        return _run_dit(config, data, out, autoencoder_from, start_from)
+        return _run_dit(config, data, out, autoencoder_from, start_from, limits)
 
 
 def _run_dit(
-    config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None, start_from: str | None
+    config: DiTRun,
+    data: Sequence[Path],
+    out: Path,
+    autoencoder_from: str | None,
+    start_from: str | None,
+    limits: Limits,
 ) -> tuple[Path, int]:
     run = out / "dit"
     start = find_model(start_from) / "dit" if start_from else None
-    found = prepare_sources(data, out, autoencoder_from or start_from)
+    found = prepare_sources(
+        data, out, autoencoder_from or start_from, limits, lambda folder: say_far_larger(folder, config, limits)
+    )
     if start:
         _check_same_start(run, start, lambda: fingerprint(Generator.load(start.parent).dit))
         if join_ranks().first:
