@@ -108,8 +108,11 @@ def record_of(dataset: LatentDataset, geometry: Geometry, max_sample_tokens: int
 
 
 def data_of_latents(dataset: LatentDataset) -> list[dict[str, Any]]:
-    """Name the training data of a transformer: the number of clips and the manifest hash of each folder of latents."""
-    return [{"clips": about["clips"], "manifest": about["manifest"]} for about in dataset.about]
+    """Name the training data of a transformer: clips, manifest hash and weight, if any, of each folder of latents."""
+    named: list[dict[str, Any]] = [{"clips": about["clips"], "manifest": about["manifest"]} for about in dataset.about]
+    if dataset.weights:
+        return [{**about, "weight": weight} for about, weight in zip(named, dataset.weights, strict=True)]
+    return named
 
 
 def data_of_clips(datasets: Sequence[Sequence[Clip]]) -> list[dict[str, Any]]:
@@ -168,7 +171,8 @@ def changes_in_data(run: Path, now: Sequence[Mapping[str, Any]], finished: bool 
 
 def _named(about: Mapping[str, Any]) -> str:
     """Name one folder of training data in a few words: data of as many clips may still be others."""
-    return f"{about.get('clips')} clips (sha256 {str(about.get('manifest', about.get('listing')))[:8]})"
+    weight = f" of weight {about['weight']:g}" if "weight" in about else ""
+    return f"{about.get('clips')} clips (sha256 {str(about.get('manifest', about.get('listing')))[:8]}){weight}"
 
 
 def read_record(description: Mapping[str, Any]) -> TrainingRecord | None:

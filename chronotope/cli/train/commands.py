@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import click
 
 from chronotope.cli.terminal import FILE, JSON, PRESETS, SEEDS, Command, Commands, echo, option, say, show
 from chronotope.cli.train.limits import check_limits, limit_options, limits_of
+from chronotope.cli.train.weights import read_weights, without_weights
 from chronotope.errors import LEFT_OUT
 
 __all__ = ["train"]
@@ -24,16 +26,19 @@ def train() -> None:
     """Train `autoencoder`, `dit`, `captioner` or `expander`; the same command again resumes."""
 
 
-def train_options(command: Any) -> Any:
-    """Add the options that all trainings have."""
+def train_options(command: Any, weighted: bool = False) -> Any:
+    """Add the options that all trainings have; with `weighted`, folders of data can have weights."""
+    shares = "Folders to train on; all clips are shown equally often."
+    if weighted:
+        shares = "Folders to train on. With a weight after =, folders are shown in these shares, others with weight 1."
     options = (
         option("--preset", required=True, metavar="NAME", help=f"Sizes and recipe: {PRESETS}."),
         option(
             "--data",
             type=FILE,
             multiple=True,
-            metavar="FOLDER...",
-            help="Folders to train on, sampled equally often.",
+            metavar="FOLDER[=WEIGHT]..." if weighted else "FOLDER...",
+            help=f"{shares}  [default: all clips equally often]" if weighted else shares,
         ),
         option("--out", type=FILE, metavar="DIR", help="The run folder; the same command again resumes."),
         option(
@@ -99,6 +104,7 @@ def autoencoder(
     from chronotope.cli.costs import autoencoder_costs, check_memory
     from chronotope.cli.train.networks import autoencoder_config, autoencoder_start, run_autoencoder
 
+    data = without_weights("autoencoder", data)
     config = autoencoder_config(preset, seed, settings)
     source = autoencoder_start(config, start, settings) if start else None
     costs = autoencoder_costs(config)
@@ -118,10 +124,11 @@ def autoencoder(
     chronotope train dit --preset small --data ~/holiday --autoencoder small --out runs/holiday
     chronotope train dit --preset small --data ~/films --autoencoder small --out runs/films --max-side 96 --fps 8
     chronotope train dit --preset small --data data/stage --from small --out runs/longer
+    chronotope train dit --preset small --data data/mine data/stage=0.3 --from small --out runs/mine
     chronotope train dit --preset base --dry-run
     """,
 )
-@train_options
+@functools.partial(train_options, weighted=True)
 @option(
     "--autoencoder", "source", metavar="DIR", help="Copy this model's autoencoder into OUT.  [default: OUT has its own]"
 )
@@ -154,6 +161,7 @@ def dit(
     from chronotope.cli.costs import check_memory, dit_costs
     from chronotope.cli.train.networks import check_sources, dit_config, run_dit
 
+    data, weights = read_weights(data)
     limits = limits_of(max_side, fps, max_seconds)
     check_limits(limits, data)
     config = dit_config(preset, seed, settings)
@@ -163,7 +171,7 @@ def dit(
         show_training(preset, config, costs, as_json)
         return 0
     check_memory(costs)
-    return result(*run_dit(config, data, train_folders(data, out), source, start, limits), as_json)
+    return result(*run_dit(config, data, train_folders(data, out), source, start, limits, weights), as_json)
 
 
 @train.command(
@@ -204,6 +212,7 @@ def captioner(
     from chronotope.cli.costs import captioner_costs, check_memory
     from chronotope.cli.train.networks import captioner_config, captioner_start, run_captioner
 
+    data = without_weights("captioner", data)
     config = captioner_config(preset, seed, settings)
     origin = captioner_start(config, start, settings) if start else None
     costs = captioner_costs(config)
@@ -241,6 +250,7 @@ def expander(
     from chronotope.cli.costs import check_memory, expander_costs
     from chronotope.cli.train.networks import expander_config, run_expander
 
+    data = without_weights("expander", data)
     config = expander_config(preset, seed, settings)
     costs = expander_costs(config)
     if dry_run:

@@ -92,6 +92,7 @@ def prepare_sources(
     autoencoder_from: str | None,
     limits: Limits = NO_LIMITS,
     before: Callable[[Path], None] = lambda _: None,
+    weights: Sequence[float] | None = None,
 ) -> Sources:
     """Return the latents of folders of latents or clips, which are encoded with `out`/autoencoder into `out`/latents.
 
@@ -106,7 +107,7 @@ def prepare_sources(
     if ranks.first:
         say_unsealed(out)
     latents, left_out = _latents_of(data, out, autoencoder, limits, before)
-    dataset = LatentDataset(latents)
+    dataset = LatentDataset(latents, weights)
     if ranks.first:
         _say_captions(dataset)
         _say_changes(latents, dataset)

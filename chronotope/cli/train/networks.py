@@ -170,6 +170,7 @@ def run_dit(
     autoencoder_from: str | None,
     start_from: str | None,
     limits: Limits = NO_LIMITS,
+    weights: Sequence[float] | None = None,
 ) -> tuple[Path, int]:
     """Train `out`/dit, or continue it; folders of clips are encoded into `out`/latents first, within the `limits`.
 
@@ -178,7 +179,7 @@ def run_dit(
     """
     check_folders(data, out)
     with writing_run(out / "dit"):
-        return _run_dit(config, data, out, autoencoder_from, start_from, limits)
+        return _run_dit(config, data, out, autoencoder_from, start_from, limits, weights)
 
 
 def _run_dit(
@@ -188,12 +189,15 @@ def _run_dit(
     autoencoder_from: str | None,
     start_from: str | None,
     limits: Limits,
+    weights: Sequence[float] | None,
 ) -> tuple[Path, int]:
     run = out / "dit"
     start = find_model(start_from) / "dit" if start_from else None
-    found = prepare_sources(
-        data, out, autoencoder_from or start_from, limits, lambda folder: say_far_larger(folder, config, limits)
-    )
+
+    def before(folder: Path) -> None:
+        say_far_larger(folder, config, limits)
+
+    found = prepare_sources(data, out, autoencoder_from or start_from, limits, before, weights)
     if start:
         _check_same_start(run, start, lambda: fingerprint(Generator.load(start.parent).dit))
         if join_ranks().first:
@@ -201,7 +205,7 @@ def _run_dit(
     sampler = progress_sampler(found.autoencoder, _two_prompts(found.dataset))
 
     def train(stopping: Callable[[], bool]) -> dict[str, Any]:
-        return train_dit(config, found.latents, run, sampler, start, stopping=stopping)
+        return train_dit(config, found.latents, run, sampler, start, stopping=stopping, weights=weights)
 
     train_or_resume(run, config, lambda: data_of_latents(found.dataset), train)
     return run, found.left_out
