@@ -26,19 +26,21 @@ def train() -> None:
     """Train `autoencoder`, `dit`, `captioner` or `expander`; the same command again resumes."""
 
 
-def train_options(command: Any, weighted: bool = False) -> Any:
-    """Add the options that all trainings have; with `weighted`, folders of data can have weights."""
-    shares = "Folders to train on; all clips are shown equally often."
-    if weighted:
-        shares = "Folders to train on. With a weight after =, folders are shown in these shares, others with weight 1."
+def train_options(command: Any, of_dit: bool = False) -> Any:
+    """Add the options that all trainings have; of a transformer, folders have weights and --from replaces --preset."""
+    sizes, folders = f"Sizes and recipe: {PRESETS}.", "Folders to train on; all clips are shown equally often."
+    if of_dit:
+        sizes += "  [default: those of --from]"
+        folders = "Folders to train on. With a weight after =, folders are shown in these shares, others with weight 1."
+        folders += "  [default: all clips equally often]"
     options = (
-        option("--preset", required=True, metavar="NAME", help=f"Sizes and recipe: {PRESETS}."),
+        option("--preset", required=not of_dit, metavar="NAME", help=sizes),
         option(
             "--data",
             type=FILE,
             multiple=True,
-            metavar="FOLDER[=WEIGHT]..." if weighted else "FOLDER...",
-            help=f"{shares}  [default: all clips equally often]" if weighted else shares,
+            metavar="FOLDER[=WEIGHT]..." if of_dit else "FOLDER...",
+            help=folders,
         ),
         option("--out", type=FILE, metavar="DIR", help="The run folder; the same command again resumes."),
         option(
@@ -124,11 +126,11 @@ def autoencoder(
     chronotope train dit --preset small --data ~/holiday --autoencoder small --out runs/holiday
     chronotope train dit --preset small --data ~/films --autoencoder small --out runs/films --max-side 96 --fps 8
     chronotope train dit --preset small --data data/stage --from small --out runs/longer
-    chronotope train dit --preset small --data data/mine data/stage=0.3 --from small --out runs/mine
+    chronotope train dit --from small --data data/mine data/stage=0.3 --out runs/mine
     chronotope train dit --preset base --dry-run
     """,
 )
-@functools.partial(train_options, weighted=True)
+@functools.partial(train_options, of_dit=True)
 @option(
     "--autoencoder", "source", metavar="DIR", help="Copy this model's autoencoder into OUT.  [default: OUT has its own]"
 )
@@ -140,7 +142,7 @@ def autoencoder(
 )
 @limit_options
 def dit(
-    preset: str,
+    preset: str | None,
     data: tuple[Path, ...],
     out: Path | None,
     seed: int | None,
@@ -164,14 +166,14 @@ def dit(
     data, weights = read_weights(data)
     limits = limits_of(max_side, fps, max_seconds)
     check_limits(limits, data)
-    config = dit_config(preset, seed, settings)
+    config = dit_config(preset, seed, settings, start)
     check_sources(config, data, out, source, start)
     costs = dit_costs(config)
     if dry_run:
         show_training(preset, config, costs, as_json)
         return 0
     check_memory(costs)
-    return result(*run_dit(config, data, train_folders(data, out), source, start, limits, weights), as_json)
+    return result(*run_dit(config, data, train_folders(data, out), source, start, limits, weights, settings), as_json)
 
 
 @train.command(
@@ -260,7 +262,7 @@ def expander(
     return result(*run_expander(config, data, train_folders(data, out)), as_json)
 
 
-def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool) -> None:
+def show_training(preset: str | None, config: Any, costs: dict[str, Any], as_json: bool) -> None:
     """Print what --dry-run says of a training."""
     from chronotope.cli.costs import memory_problem
     from chronotope.config import to_dict
@@ -268,7 +270,8 @@ def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool
 
     if problem := memory_problem(costs):
         say(f"note: this training would be refused here: {problem}")
-    show({"preset": preset, "about": find_preset(preset).about, "settings": to_dict(config), "costs": costs}, as_json)
+    about = {"preset": preset, "about": find_preset(preset).about} if preset else {}
+    show({**about, "settings": to_dict(config), "costs": costs}, as_json)
 
 
 def result(run: Path, left_out: int, as_json: bool) -> int:
