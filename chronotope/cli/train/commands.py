@@ -30,7 +30,7 @@ def train_options(command: Any, of_dit: bool = False) -> Any:
     """Add the options that all trainings have; of a transformer, folders have weights and --from replaces --preset."""
     sizes, folders = f"Sizes and recipe: {PRESETS}.", "Folders to train on; all clips are shown equally often."
     if of_dit:
-        sizes += "  [default: those of --from]"
+        sizes += "  [default: those of the model to start from]"
         folders = "Folders to train on. With a weight after =, folders are shown in these shares, others with weight 1."
         folders += "  [default: all clips equally often]"
     options = (
