@@ -158,7 +158,7 @@ def dit(
     """Train the transformer on latents, into OUT/dit; samples appear in OUT/dit/samples.
 
     Folders of latents come from `chronotope encode`. A folder of clips is encoded first, with OUT/autoencoder, into
-    OUT/latents, within --max-side, --fps and --max-seconds.
+    OUT/latents; the limits of its size, rate and length are those of `encode`.
     """
     from chronotope.cli.costs import check_memory, dit_costs
     from chronotope.cli.train.networks import check_sources, dit_config, run_dit
