@@ -29,6 +29,7 @@ from chronotope.cli.terminal import (
     show,
 )
 from chronotope.cli.train import commands as training
+from chronotope.cli.train.limits import limit_options, limits_of
 from chronotope.errors import LEFT_OUT
 from chronotope.processes import MAX_WORKERS
 
@@ -207,6 +208,7 @@ chronotope.add_command(language.score_captions)
     examples="""
     chronotope encode data/stage --out data/stage-latents
     chronotope encode ~/holiday --model runs/mine --out data/holiday-latents
+    chronotope encode ~/films --out data/films-latents --max-side 256 --fps 8 --max-seconds 4
     """,
 )
 @click.argument("data", type=FILE)
@@ -220,13 +222,23 @@ chronotope.add_command(language.score_captions)
     metavar="SHARE",
     help="Cut this share of the clips into slices at random places, to train models that take pictures at any time.",
 )
+@limit_options
 @option("--strict", is_flag=True, help="Stop at the first clip that cannot be read, instead of leaving it out.")
-def encode(data: Path, out: Path, model: str, shuffled: float, strict: bool) -> int:
+def encode(
+    data: Path,
+    out: Path,
+    model: str,
+    shuffled: float,
+    max_side: int | None,
+    fps: float | None,
+    max_seconds: float | None,
+    strict: bool,
+) -> int:
     """Compress clips to latents, once, for fast training.
 
     DATA is a folder of videos and pictures of any sizes. Captions are read from NAME.json or NAME.txt beside each. The
-    same command again encodes what is new or changed and removes what is gone. The exit status is 3 where clips were
-    left out.
+    same command again encodes what is new or changed and removes what is gone. Each part of a clip that is cut is an
+    item of its own, named by its start (NAME@12.0s). The exit status is 3 where clips were left out.
     """
     from chronotope.cli.train.latents import encode_clips
     from chronotope.cli.use import device, say_unsealed
@@ -235,7 +247,7 @@ def encode(data: Path, out: Path, model: str, shuffled: float, strict: bool) -> 
     folder = find_model(model)
     autoencoder = load_autoencoder(folder).to(device())
     say_unsealed(folder)
-    encoded = encode_clips(data, out, autoencoder, shuffled, strict)
+    encoded = encode_clips(data, out, autoencoder, shuffled, strict, limits_of(max_side, fps, max_seconds))
     if encoded.captioned < encoded.clips:
         say(f"note: {encoded.clips - encoded.captioned} of {encoded.clips} clips have no caption")
     echo(out)

@@ -12,6 +12,7 @@ from chronotope.data.captions import CaptionNote, Captions, read_captions
 from chronotope.data.clips import Clip, scan_folder
 from chronotope.data.contradictions import contradictions
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
+from chronotope.data.limits import captions_of_part, limits_in_header, rows_by_clip
 from chronotope.data.notes import Kinds
 from chronotope.data.recaptions import Recaptions
 from chronotope.data.rendered import find_splits, listed_files, lost_descriptions, meant_for_evaluation
@@ -110,7 +111,10 @@ def _audit_clip(
         yield Finding(f"{clip.file} has the same content as {by_content[content]}", "remove one", serious=False)
     by_content.setdefault(content, clip.file)
     if total > video.most_read_bytes(clip.path.stat().st_size):
-        yield Finding(f"{clip.file} is too long to encode: {total / 2**30:.3g} GiB of pixels", "cut it")
+        yield Finding(
+            f"{clip.file} is too long to encode: {total / 2**30:.3g} GiB of pixels",
+            "cut it, or encode it with --max-seconds",
+        )
     if frames.damage:
         yield Finding(f"{clip.file}: {frames.damage}", DAMAGE_ADVICE)
     for remark in info.remarks:
@@ -281,13 +285,14 @@ def audit_freshness(folder: Path, header: Mapping[str, Any], rows: Sequence[dict
     data = Path(str(header.get("data", "")))
     if not header.get("data") or not data.is_dir():
         return
-    again = f"run `chronotope encode {data} --out {folder}` again"
+    options = f" {limits}" if (limits := limits_in_header(header)) else ""
+    again = f"run `chronotope encode {data} --out {folder}{options}` again"
     try:
         found = {clip.key: clip for clip in scan_folder(data).clips}
     except ChronotopeError as problem:
         yield Finding(str(problem))
         return
-    known = {row["key"]: row for row in rows}
+    known = rows_by_clip(rows)
     written = Recaptions(data)
     left_out = {item["key"] for item in _left_out(header)}
     new = len(found.keys() - known.keys() - left_out)
@@ -295,13 +300,18 @@ def audit_freshness(folder: Path, header: Mapping[str, Any], rows: Sequence[dict
     changed = 0
     for key in found.keys() & known.keys():
         try:
-            source, captions = source_of(known[key]), read_captions(found[key].path)
+            source, captions = source_of(known[key][0]), read_captions(found[key].path)
             captions = written.merged(captions, found[key].file, source.sha256 if source else "")
             same = source is not None and identify(found[key].path, source.file, source).sha256 == source.sha256
-            changed += not same or {name: list(texts) for name, texts in captions.items()} != known[key]["captions"]
+            changed += not same or any(_captions_differ(row, captions) for row in known[key])
         except FileProblem as problem:
             yield Finding(str(problem))
     counts = {"new": new, "changed": changed, "gone": gone}
     if any(counts.values()):
         words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         yield Finding(f"the clips in {data} are not those that were encoded: {words}", again)
+
+
+def _captions_differ(row: Mapping[str, Any], captions: Captions) -> bool:
+    now = {name: list(texts) for name, texts in captions_of_part(captions, row).items()}
+    return bool(now != row["captions"])

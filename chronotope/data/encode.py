@@ -32,7 +32,17 @@ from chronotope.data.latents import (
     read_latents,
     shard_path,
 )
+from chronotope.data.limits import (
+    Limits,
+    captions_of_part,
+    clip_of_row,
+    limits_in_header,
+    part_key,
+    rows_by_clip,
+    what_was_limited,
+)
 from chronotope.data.notes import ClipNotes
+from chronotope.data.reading import Part, read_parts
 from chronotope.data.recaptions import Recaptions
 from chronotope.data.rendered import (
     changes_since_rendering,
@@ -44,17 +54,16 @@ from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProb
 from chronotope.geometry import Geometry, Slice
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import LeftOut, Source, described, identify, manifest_hash, seal, source_of
-from chronotope.media import video
-from chronotope.media.damage import DAMAGE_ADVICE
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.progress import Progress
 from chronotope.sealed import check_seal, unsealed, write_sealed
 from chronotope.storage import locked, read_json, remove_partials, write_atomically
 
-__all__ = ["Encoded", "encode_dataset", "find_worlds"]
+__all__ = ["NO_LIMITS", "Encoded", "encode_dataset", "find_worlds"]
 
 SHARD_CLIPS = 1000  # most clips in one safetensors file
 SHARD_BYTES = 2**28  # most bytes of latents in one safetensors file, but for a single larger clip
+NO_LIMITS = Limits()
 SAVE_CLIPS, SAVE_SECONDS = 16, 10.0  # progress is saved after so many clips or seconds, whichever comes first
 
 Row = dict[str, Any]
@@ -72,6 +81,7 @@ class Encoded:
     gone: int
     captioned: int
     left_out: tuple[LeftOut, ...]
+    items: int = 0  # with each part of a clip that was cut
 
     def in_words(self) -> str:
         """Return one line such as "40 clips: 3 new, 1 changed, 1 gone"."""
@@ -80,6 +90,8 @@ class Encoded:
         if self.left_out:
             parts.append(f"{len(self.left_out)} left out")
         clips = f"{self.clips} {'clip' if self.clips == 1 else 'clips'}"
+        if self.items > self.clips:
+            clips += f" in {self.items} items"
         return f"{clips}: {', '.join(parts) or 'nothing has changed'}"
 
 
@@ -92,17 +104,19 @@ def encode_dataset(
     progress: Progress | None = None,
     note: Note | None = None,
     strict: bool = False,
+    limits: Limits = NO_LIMITS,
 ) -> Encoded:
     """Bring the latents in `out` up to date with the clips below `data`.
 
     In a share `shuffled` of the clips, still slices are at random places, so that a model learns them at any place.
-    A clip that cannot be read or encoded is left out and named in the result; with `strict` it stops the run. `note`
-    receives sentences for the user. Raises UsageError where `out` holds latents of another autoencoder, of another
-    share or of another dataset, or lies among the clips, FileProblem where no clip can be encoded or nothing can be
-    written.
+    Clips beyond the `limits` are scaled down, resampled and cut into parts. A clip that cannot be read or encoded is
+    left out and named in the result; with `strict` it stops the run. `note` receives sentences for the user. Raises
+    UsageError where `out` holds latents of another autoencoder, of another share, of other limits or of another
+    dataset, or lies among the clips, FileProblem where no clip can be encoded or nothing can be written.
     """
     if not 0 <= shuffled <= 1:
         raise UsageError(f"the share of clips that are cut at random places must lie between 0 and 1, got {shuffled}")
+    limits.check_cell(geometry.cell)
     note = note or (lambda _: None)
     folder = scan_folder(data)
     check_outside(out, data)
@@ -113,13 +127,14 @@ def encode_dataset(
         "stride": list(geometry.stride),
         "channels": autoencoder.config.channels,
         "shuffled": shuffled,
+        **({"limits": limits.described()} if limits else {}),
         "data": str(data.resolve()),
         "worlds": find_worlds(data, note),
         "splits": find_splits(data),
     }
     with locked(out):
         remove_partials(out)
-        writer = _Writer(out, about, note)
+        writer = _Writer(out, about, note, limits, folder.clips)
         writer.check_folder(folder.clips)
         return _bring_up_to_date(writer, folder.clips, autoencoder, geometry, progress, strict)
 
@@ -132,15 +147,15 @@ def _bring_up_to_date(
     progress: Progress | None,
     strict: bool,
 ) -> Encoded:
-    old = {row["key"]: row for row in writer.rows}
+    old = rows_by_clip(writer.rows)
     kept: list[Row] = []
     left_out: list[LeftOut] = []
-    counts = {"new": 0, "changed": 0, "recaptioned": 0}
+    counts = {"clips": 0, "captioned": 0, "new": 0, "changed": 0, "recaptioned": 0}
     with writer:
         for number, clip in enumerate(clips, start=1):
-            before = old.get(clip.key)
+            before = old.get(clip.key, [])
             try:
-                row, latents = _item(clip, before, autoencoder, geometry, writer)
+                rows, encoded = _items(clip, before, autoencoder, geometry, writer)
             except DecoderUnavailableError as problem:
                 raise DecoderUnavailableError(f"{writer.out} is not complete: {problem}") from problem
             except ChronotopeError as problem:
@@ -148,12 +163,13 @@ def _bring_up_to_date(
                     raise
                 left_out.append(LeftOut(clip.key, str(problem)))
             else:
-                if latents is not None:
-                    row = writer.add(row, latents)
-                    counts["changed" if before else "new"] += 1
-                elif before is not None:
-                    counts["recaptioned"] += row["captions"] != before["captions"]
-                kept.append(row)
+                if encoded:
+                    counts["changed" if _is_changed(before, rows) else "new"] += 1
+                elif before:
+                    counts["recaptioned"] += [row["captions"] for row in rows] != [row["captions"] for row in before]
+                counts["clips"] += 1
+                counts["captioned"] += bool(rows[0]["captions"])
+                kept += rows
             if progress:
                 progress(number, len(clips))
     if not kept:
@@ -163,94 +179,100 @@ def _bring_up_to_date(
     for sentence in changes_since_rendering(Path(writer.about["data"]), kept):
         writer.note(sentence)
         writer.about["worlds"] = []  # the model must not claim to know only what worlds rendered
+    if limited := what_was_limited(kept, writer.limits):
+        writer.note(f"{writer.about['data']}: {limited}")
     writer.complete(kept, left_out)
-    return Encoded(
-        clips=len(kept),
-        gone=len(old.keys() - {clip.key for clip in clips}),
-        captioned=sum(bool(row["captions"]) for row in kept),
-        left_out=tuple(left_out),
-        **counts,
-    )
+    gone = len(old.keys() - writer.keys)
+    return Encoded(gone=gone, left_out=tuple(left_out), items=len(kept), **counts)
 
 
-def _item(
-    clip: Clip, before: Row | None, autoencoder: Autoencoder, geometry: Geometry, writer: _Writer
-) -> tuple[Row, Tensor | None]:
-    """Return the row of a clip, and its latents where they are new; `before` is its row in the index."""
-    known = source_of(before) if before else None
+def _is_changed(before: Sequence[Row], rows: Sequence[Row]) -> bool:
+    """Return whether the content of a clip that was encoded before is another one now."""
+    return bool(before) and rows[0]["source"]["sha256"] not in {made.sha256 for made in map(source_of, before) if made}
+
+
+def _items(
+    clip: Clip, before: Sequence[Row], autoencoder: Autoencoder, geometry: Geometry, writer: _Writer
+) -> tuple[list[Row], bool]:
+    """Return the rows of a clip, one a part, and whether any of them was encoded now.
+
+    `before` are its rows in the index: those of its content as it is now are kept, others are made again.
+    """
+    known = max((found for found in map(source_of, before) if found), key=lambda one: one.changed, default=None)
     source = identify(clip.path, clip.file, known)
-    latents: Tensor | None
     beside = read_captions(clip.path, writer.clip_notes.captions)
     captions = writer.recaptions.merged(beside, clip.file, source.sha256)
-    if before is None or known is None or known.sha256 != source.sha256:
-        row, latents = _encode(clip, source, captions, autoencoder, geometry, writer)
+    kept = {row["key"]: row for row in before if (made := source_of(row)) and made.sha256 == source.sha256}
+    encoded = False
+    if kept and len(kept) == next(iter(kept.values())).get("parts", 1):
+        rows = sorted(kept.values(), key=lambda row: float(row.get("start", 0)))
     else:
-        row, latents = seal({**before, "source": described(source), "captions": _plain(captions)}), None
-    size = f"{row['width']}x{row['height']}"
-    for found in contradictions(clip.path, captions, sum(row["slices"]), row["fps"], size):
+        rows = []
+        for part in read_parts(clip, writer.limits, geometry.cell, writer.clip_notes):
+            row = _about(clip, source, part)
+            if not source.unchanged(clip.path):  # else these frames could be recorded as those of another content
+                raise FileProblem(f"{clip.path} was changed while it was read; run the same command again")
+            if row["key"] in kept:  # of an interrupted run
+                rows.append(kept[row["key"]])
+                continue
+            if row["key"] != clip.key and row["key"] in writer.keys:
+                raise FileProblem(f"a part of {clip.path} has the name of another clip, {row['key']}; rename that one")
+            row, latents = _encode(clip, row, part, autoencoder, geometry, writer.about["shuffled"])
+            rows.append(writer.add({**row, "captions": _plain(captions_of_part(captions, row))}, latents))
+            encoded = True
+    rows = [
+        seal({**row, "source": described(source), "captions": _plain(captions_of_part(captions, row))}) for row in rows
+    ]
+    whole = rows[0].get("original") or {**rows[0], "num_frames": sum(rows[0]["slices"])}
+    size = f"{whole['width']}x{whole['height']}"
+    for found in contradictions(clip.path, captions, whole["num_frames"], whole["fps"], size):
         writer.clip_notes.captions(found)
-    return row, latents
+    return rows, encoded
 
 
 def _plain(captions: Captions) -> dict[str, list[str]]:
     return {level: list(texts) for level, texts in captions.items()}
 
 
+def _about(clip: Clip, source: Source, part: Part) -> Row:
+    """Return what a row of the index says of a part before it is encoded."""
+    row: Row = {"key": clip.key, "source": described(source)}
+    if part.count > 1:
+        row |= {"key": part_key(clip.key, part.start), "clip": clip.key, "start": part.start, "parts": part.count}
+    return row | ({"original": part.original} if part.original else {})
+
+
 def _encode(
-    clip: Clip, source: Source, captions: Captions, autoencoder: Autoencoder, geometry: Geometry, writer: _Writer
+    clip: Clip, row: Row, part: Part, autoencoder: Autoencoder, geometry: Geometry, shuffled: float
 ) -> tuple[Row, Tensor]:
-    """Encode one clip; a clip whose frame rate varies is first resampled to a constant one, so that times are true."""
-    content = _read(clip, writer.clip_notes)
-    if not source.unchanged(clip.path):  # else these frames could be recorded as those of another content
-        raise FileProblem(f"{clip.path} was changed while it was read; run the same command again")
-    slices = _cut(clip, content.num_frames, geometry, writer.about["shuffled"])
+    """Encode the frames of one item; return its row and its latents."""
+    num_frames, height, width = part.frames.shape[:3]
+    slices = _cut(row["key"], num_frames, geometry, shuffled)
     try:
-        latents = encode_frames(autoencoder, geometry, content.frames, slices).half()
+        latents = encode_frames(autoencoder, geometry, part.frames, slices).half()
     except (MemoryError, RuntimeError) as problem:
         if not isinstance(problem, MemoryError) and "memory" not in str(problem):
             raise
-        size = f"{content.num_frames} frames of {content.width}x{content.height}"
-        raise FileProblem(f"{clip.path}, {size}, is too large for the memory of this machine; cut it") from problem
+        size = f"{num_frames} frames of {width}x{height}"
+        raise FileProblem(
+            f"{clip.path}, {size}, is too large for the memory of this machine; cut it, or encode it with --max-side "
+            "and --max-seconds"
+        ) from problem
     if not torch.isfinite(latents).all():
         raise FileProblem(f"the latents of {clip.path} are not finite numbers; check the autoencoder")
-    row = {
-        "key": clip.key,
-        "source": described(source),
+    facts = {
         "slices": [piece.num_frames for piece in slices],
-        "height": content.height,
-        "width": content.width,
-        "fps": content.fps,
-        "captions": _plain(captions),
+        "height": height,
+        "width": width,
+        "fps": part.fps,
         "sha256": latents_hash(latents),
     }
-    return row, latents
+    return {**row, **facts}, latents
 
 
-def _read(clip: Clip, notes: ClipNotes) -> video.Video:
-    """Read a clip at a constant frame rate and with square pixels, as players show it; say where that changes it."""
-    path, note = clip.path, notes.clip
-    content = video.read(path, square_pixels=True)
-    for remark in content.remarks:
-        notes.remarks.add(clip.file, remark)
-    if content.variable_frame_rate or content.pixel_aspect != 1:
-        info = video.probe(path)
-        if info.square_size != (info.width, info.height):
-            sizes = "{}x{} to {}x{}".format(info.width, info.height, *info.square_size)
-            note(f"the pixels of {path} are not square; it was resampled from {sizes}")
-        if info.variable_frame_rate:
-            rate = info.constant_fps
-            note(f"the frame rate of {path} varies ({info.fps:.3g} a second on average); it was resampled to {rate:g}")
-            content = video.read(path, fps=rate, square_pixels=True)
-        if info.skipped:
-            note(f"{path}: {info.skipped}")
-    if content.damage:
-        note(f"{path}: {content.damage}; {DAMAGE_ADVICE}")
-    return content
-
-
-def _cut(clip: Clip, num_frames: int, geometry: Geometry, shuffled: float) -> tuple[Slice, ...]:
-    """Cut a clip into slices; the random choice depends on the key of the clip only."""
-    rng = np.random.default_rng(zlib.crc32(clip.key.encode()))
+def _cut(key: str, num_frames: int, geometry: Geometry, shuffled: float) -> tuple[Slice, ...]:
+    """Cut an item into slices; the random choice depends on its key only."""
+    rng = np.random.default_rng(zlib.crc32(key.encode()))
     return geometry.shuffled_slices(num_frames, rng) if rng.random() < shuffled else geometry.slices(num_frames)
 
 
@@ -260,8 +282,9 @@ class _Writer:
     As a context manager it saves what was added when the block ends, whether or not it fails.
     """
 
-    def __init__(self, out: Path, about: dict[str, Any], note: Note) -> None:
-        self.out, self.about, self.note = out, about, note
+    def __init__(self, out: Path, about: dict[str, Any], note: Note, limits: Limits, clips: Sequence[Clip]) -> None:
+        self.out, self.about, self.note, self.limits = out, about, note, limits
+        self.keys = frozenset(clip.key for clip in clips)
         self.clip_notes = ClipNotes(note, Path(about["data"]))
         self.recaptions = Recaptions(Path(about["data"]), note)
         self.header, self.index = out / "latents.json", out / "index.jsonl"
@@ -297,6 +320,9 @@ class _Writer:
             other = "latents of another autoencoder"
         elif any(self.before.get(name) != self.about[name] for name in ("stride", "channels", "shuffled")):
             other = "clips that were cut otherwise"
+        elif self.before.get("limits") != self.about.get("limits"):
+            then = limits_in_header(self.before)
+            other = f"clips that were scaled, resampled or cut otherwise (limits then: {then}; now: {self.limits})"
         elif self.rows and self.before.get("data") != self.about["data"]:
             if not self._knows_any(clips):
                 other = f"latents of other clips, those of {self.before.get('data')}"
@@ -306,7 +332,7 @@ class _Writer:
 
     def _knows_any(self, clips: Sequence[Clip]) -> bool:
         """Return whether the content of any of these clips was encoded before: their folder may have been moved."""
-        known = {row["key"]: source_of(row) for row in self.rows}
+        known = {clip_of_row(row): source_of(row) for row in self.rows}
         for clip in clips:
             source = known.get(clip.key)
             if source and identify(clip.path, clip.file, source).sha256 == source.sha256:

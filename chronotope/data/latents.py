@@ -8,6 +8,7 @@ tensor [s, c, h, w] a clip). `data/encode.py` writes it. Every tensor is compare
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -172,13 +173,25 @@ _CLIP = tuple(field.name for field in fields(LatentClip))
 
 
 class LatentDataset:
-    """Encoded clips of one or more latents folders; latents are read on demand."""
+    """Encoded clips of one or more latents folders; latents are read on demand.
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    `counts` are the clips of each folder. `weights` are the shares of the folders in the clips that training shows;
+    None where all clips are shown equally often.
+    """
+
+    def __init__(self, folders: Sequence[Path], weights: Sequence[float] | None = None) -> None:
         self.folders = tuple(folders)
+        self.weights = tuple(weights) if weights else None
         self.clips: list[LatentClip] = []
         self._folder_of: list[Path] = []
-        self.about = [self._open(folder) for folder in folders]
+        counts = [0]
+        self.about = []
+        for folder in folders:
+            self.about.append(self._open(folder))
+            counts.append(len(self.clips))
+        self.counts = tuple(after - before for before, after in itertools.pairwise(counts))
+        if self.weights and 0 in self.counts:
+            raise UsageError(f"{folders[self.counts.index(0)]} holds no clips, so it can have no weight; leave it out")
         if len({(about["autoencoder"], tuple(about["stride"])) for about in self.about}) != 1:
             raise UsageError(
                 f"{', '.join(map(str, folders))} were encoded by different autoencoders; "

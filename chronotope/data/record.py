@@ -27,6 +27,7 @@ __all__ = [
     "data_and_repetitions",
     "data_of_clips",
     "data_of_latents",
+    "frames_shown",
     "read_record",
     "record_of",
     "repeated_clips",
@@ -95,7 +96,7 @@ def record_of(dataset: LatentDataset, geometry: Geometry, max_sample_tokens: int
         word for clip in dataset.clips for texts in clip.captions.values() for text in texts for word in words_of(text)
     }
     videos = [clip for clip in dataset.clips if len(clip.slices) > 1 or clip.slices[0] > 1]
-    lengths = [_frames_shown(clip, geometry, max_sample_tokens) for clip in videos]
+    lengths = [frames_shown(clip, geometry, max_sample_tokens) for clip in videos]
     return TrainingRecord(
         _sorted(words),
         _sorted((clip.width, clip.height) for clip in dataset.clips),
@@ -108,8 +109,11 @@ def record_of(dataset: LatentDataset, geometry: Geometry, max_sample_tokens: int
 
 
 def data_of_latents(dataset: LatentDataset) -> list[dict[str, Any]]:
-    """Name the training data of a transformer: the number of clips and the manifest hash of each folder of latents."""
-    return [{"clips": about["clips"], "manifest": about["manifest"]} for about in dataset.about]
+    """Name the training data of a transformer: clips, manifest hash and weight, if any, of each folder of latents."""
+    named: list[dict[str, Any]] = [{"clips": about["clips"], "manifest": about["manifest"]} for about in dataset.about]
+    if dataset.weights:
+        return [{**about, "weight": weight} for about, weight in zip(named, dataset.weights, strict=True)]
+    return named
 
 
 def data_of_clips(datasets: Sequence[Sequence[Clip]]) -> list[dict[str, Any]]:
@@ -168,7 +172,8 @@ def changes_in_data(run: Path, now: Sequence[Mapping[str, Any]], finished: bool 
 
 def _named(about: Mapping[str, Any]) -> str:
     """Name one folder of training data in a few words: data of as many clips may still be others."""
-    return f"{about.get('clips')} clips (sha256 {str(about.get('manifest', about.get('listing')))[:8]})"
+    weight = f" of weight {about['weight']:g}" if "weight" in about else ""
+    return f"{about.get('clips')} clips (sha256 {str(about.get('manifest', about.get('listing')))[:8]}){weight}"
 
 
 def read_record(description: Mapping[str, Any]) -> TrainingRecord | None:
@@ -181,7 +186,7 @@ def read_record(description: Mapping[str, Any]) -> TrainingRecord | None:
         raise FileProblem(f"trained_on in model.json does not fit this version of the program: {problem}") from problem
 
 
-def _frames_shown(clip: LatentClip, geometry: Geometry, max_sample_tokens: int) -> int:
+def frames_shown(clip: LatentClip, geometry: Geometry, max_sample_tokens: int) -> int:
     """Return the most frames of a clip that one training sample holds."""
     rows, columns = geometry.token_grid(clip.height, clip.width)
     shown = max(1, max_sample_tokens // (rows * columns))

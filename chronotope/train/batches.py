@@ -10,7 +10,6 @@ import dataclasses
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from chronotope.parallel import Ranks
 from chronotope.prompt import Prompt, prompts_between, read_prompts, read_story
 from chronotope.train.config import CaptionConfig, DiTRun
 from chronotope.train.noise_levels import sample_noise_levels
+from chronotope.train.order import Mixture, clips_in_order, mixture_of
 
 __all__ = [
     "BatchPlan",
@@ -211,11 +211,6 @@ def make_sample(
     return sample, unknown * (target - scales.skip * noisy), unknown * scales.scale_out
 
 
-@lru_cache(maxsize=2)
-def _epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng((seed, epoch, 5)).permutation(count)
-
-
 def window_sizes(config: DiTRun, dataset: LatentDataset) -> list[int]:
     """Return the number of visual tokens that each clip contributes to a batch."""
     max_tokens = config.train.max_sample_tokens
@@ -237,24 +232,23 @@ def check_batch_tokens(config: DiTRun, dataset: LatentDataset, ranks: Ranks) -> 
         )
 
 
-def plan_batches(sizes: Sequence[int], budget: int, seed: int, step: int = 0, first: int = 0) -> Iterator[BatchPlan]:
+def plan_batches(
+    sizes: Sequence[int], budget: int, seed: int, step: int = 0, first: int = 0, mixture: Mixture | None = None
+) -> Iterator[BatchPlan]:
     """Yield plans without end: the next clips in order, at least one, up to the budget of visual tokens.
 
-    `sizes` are the numbers of tokens of all clips of the dataset.
+    `sizes` are the numbers of tokens of all clips of the dataset; with a `mixture`, its datasets have shares.
     """
+    order = clips_in_order(len(sizes), seed, first, mixture)
+    index = next(order)
     while True:
-        clips: list[int] = []
-        room, place = budget, first
-        while True:
-            epoch, offset = divmod(place, len(sizes))
-            index = int(_epoch_order(len(sizes), seed, epoch)[offset])
-            if clips and sizes[index] > room:
-                break
+        clips, room = list[int](), budget
+        while not clips or sizes[index] <= room:
             clips.append(index)
             room -= sizes[index]
-            place += 1
+            index = next(order)
         yield BatchPlan(step, first, tuple(clips), tuple(sizes[index] for index in clips))
-        step, first = step + 1, place
+        step, first = step + 1, first + len(clips)
 
 
 def make_batch(
@@ -290,7 +284,8 @@ def stream_batches(
 ) -> Iterator[TrainingBatch]:
     """Return an endless iterator of batches, prepared in `train.workers` processes (0: in this one)."""
     batches, workers = _PlannedBatches(config, dataset, tokenizer, ranks), config.train.workers
-    plans = plan_batches(window_sizes(config, dataset), config.train.batch_tokens, config.seed, step, first)
+    sizes, mixture = window_sizes(config, dataset), mixture_of(dataset)
+    plans = plan_batches(sizes, config.train.batch_tokens, config.seed, step, first, mixture)
     if workers == 0:
         return map(batches.__getitem__, plans)
     loader = DataLoader(

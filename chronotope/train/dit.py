@@ -25,6 +25,7 @@ from chronotope.train.config import DiTRun
 from chronotope.train.fit import check_autoencoder, check_latents
 from chronotope.train.log import TrainingLog, write_toml
 from chronotope.train.optimizers import learning_rate_factor, make_optimizers
+from chronotope.train.order import share_notes
 from chronotope.train.same_run import check_same_run
 from chronotope.train.state import TrainState, autocast
 
@@ -124,16 +125,18 @@ def train_dit(
     start: Path | None = None,
     quiet: bool = False,
     stopping: Callable[[], bool] = lambda: False,
+    weights: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """Run or continue a training in the folder `out`; returns the last logged numbers.
 
-    `data` are latents folders. `sampler(config, model, tokenizer, folder)` draws samples every `train.check_every`
-    steps. `start` is the folder of a trained transformer to start from, instead of random weights. When `stopping()` is
-    true in any process, the state is saved after the step and training ends.
+    `data` are latents folders, and `weights` their shares of the clips shown. `sampler(config, model, tokenizer,
+    folder)` draws samples every `train.check_every` steps. `start` is the folder of a trained transformer to start
+    from, instead of random weights. When `stopping()` is true in any process, the state is saved after the step and
+    training ends.
     """
     # setup: folder, data, vocabulary, device
     (out / "samples").mkdir(parents=True, exist_ok=True)
-    ranks, dataset = join_ranks(), LatentDataset(data)
+    ranks, dataset = join_ranks(), LatentDataset(data, weights)
     run, settings = prepare_run(config, dataset, out, start), to_dict(config)
     config, train, seed, tokenizer = run.config, config.train, config.seed, Tokenizer(run.vocabulary)
     if ranks.first:
@@ -154,7 +157,7 @@ def train_dit(
     check_batch_tokens(config, dataset, ranks)
     batches = stream_batches(config, dataset, tokenizer, state.step, state.clips, ranks)
     with TrainingLog(out, "transformer", train.steps, state.step, quiet, writes=ranks.first) as log:
-        for note in (*run.notes, *notes, *caption_notes(dataset, tokenizer, config)):
+        for note in (*run.notes, *notes, *caption_notes(dataset, tokenizer, config), *share_notes(dataset)):
             log.say(note)
         log.say(f"{len(dataset)} clips, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
         stop = False

@@ -452,7 +452,7 @@ def test_one_clip_that_is_too_large_does_not_stop_the_run(clips: Path, monkeypat
 
 
 def test_a_machine_that_cannot_decode_leaves_nothing_out(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unavailable(path: Path, **options: Any) -> Any:
+    def unavailable(path: Path, **_: Any) -> Any:
         raise DecoderUnavailableError("the process that decodes media files cannot be started")
 
     monkeypatch.setattr(video, "read", unavailable)

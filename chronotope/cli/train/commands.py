@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import click
 
 from chronotope.cli.terminal import FILE, JSON, PRESETS, SEEDS, Command, Commands, echo, option, say, show
+from chronotope.cli.train.limits import check_limits, limit_options, limits_of
+from chronotope.cli.train.weights import read_weights, without_weights
 from chronotope.errors import LEFT_OUT
 
 __all__ = ["train"]
@@ -23,16 +26,21 @@ def train() -> None:
     """Train `autoencoder`, `dit`, `captioner` or `expander`; the same command again resumes."""
 
 
-def train_options(command: Any) -> Any:
-    """Add the options that all trainings have."""
+def train_options(command: Any, of_dit: bool = False) -> Any:
+    """Add the options that all trainings have; of a transformer, folders have weights and --from replaces --preset."""
+    sizes, folders = f"Sizes and recipe: {PRESETS}.", "Folders to train on; all clips are shown equally often."
+    if of_dit:
+        sizes += "  [default: those of the model to start from]"
+        folders = "Folders to train on. With a weight after =, folders are shown in these shares, others with weight 1."
+        folders += "  [default: all clips equally often]"
     options = (
-        option("--preset", required=True, metavar="NAME", help=f"Sizes and recipe: {PRESETS}."),
+        option("--preset", required=not of_dit, metavar="NAME", help=sizes),
         option(
             "--data",
             type=FILE,
             multiple=True,
-            metavar="FOLDER...",
-            help="Folders to train on, sampled equally often.",
+            metavar="FOLDER[=WEIGHT]..." if of_dit else "FOLDER...",
+            help=folders,
         ),
         option("--out", type=FILE, metavar="DIR", help="The run folder; the same command again resumes."),
         option(
@@ -98,6 +106,7 @@ def autoencoder(
     from chronotope.cli.costs import autoencoder_costs, check_memory
     from chronotope.cli.train.networks import autoencoder_config, autoencoder_start, run_autoencoder
 
+    data = without_weights("autoencoder", data)
     config = autoencoder_config(preset, seed, settings)
     source = autoencoder_start(config, start, settings) if start else None
     costs = autoencoder_costs(config)
@@ -115,11 +124,13 @@ def autoencoder(
     chronotope train dit --preset tiny --data data/stage-latents --out runs/mine
     chronotope train dit --preset tiny --data data/stage --out runs/mine --set train.steps=500
     chronotope train dit --preset small --data ~/holiday --autoencoder small --out runs/holiday
+    chronotope train dit --preset small --data ~/films --autoencoder small --out runs/films --max-side 96 --fps 8
     chronotope train dit --preset small --data data/stage --from small --out runs/longer
+    chronotope train dit --from small --data data/mine data/stage=0.3 --out runs/mine
     chronotope train dit --preset base --dry-run
     """,
 )
-@train_options
+@functools.partial(train_options, of_dit=True)
 @option(
     "--autoencoder", "source", metavar="DIR", help="Copy this model's autoencoder into OUT.  [default: OUT has its own]"
 )
@@ -129,33 +140,40 @@ def autoencoder(
     metavar="DIR",
     help="Start from the weights of this model, its autoencoder included.",
 )
+@limit_options
 def dit(
-    preset: str,
+    preset: str | None,
     data: tuple[Path, ...],
     out: Path | None,
     seed: int | None,
     settings: tuple[str, ...],
     source: str | None,
     start: str | None,
+    max_side: int | None,
+    fps: float | None,
+    max_seconds: float | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:
     """Train the transformer on latents, into OUT/dit; samples appear in OUT/dit/samples.
 
     Folders of latents come from `chronotope encode`. A folder of clips is encoded first, with OUT/autoencoder, into
-    OUT/latents.
+    OUT/latents; the limits of its size, rate and length are those of `encode`.
     """
     from chronotope.cli.costs import check_memory, dit_costs
     from chronotope.cli.train.networks import check_sources, dit_config, run_dit
 
-    config = dit_config(preset, seed, settings)
+    data, weights = read_weights(data)
+    limits = limits_of(max_side, fps, max_seconds)
+    check_limits(limits, data)
+    config = dit_config(preset, seed, settings, start)
     check_sources(config, data, out, source, start)
     costs = dit_costs(config)
     if dry_run:
         show_training(preset, config, costs, as_json)
         return 0
     check_memory(costs)
-    return result(*run_dit(config, data, train_folders(data, out), source, start), as_json)
+    return result(*run_dit(config, data, train_folders(data, out), source, start, limits, weights, settings), as_json)
 
 
 @train.command(
@@ -196,6 +214,7 @@ def captioner(
     from chronotope.cli.costs import captioner_costs, check_memory
     from chronotope.cli.train.networks import captioner_config, captioner_start, run_captioner
 
+    data = without_weights("captioner", data)
     config = captioner_config(preset, seed, settings)
     origin = captioner_start(config, start, settings) if start else None
     costs = captioner_costs(config)
@@ -233,6 +252,7 @@ def expander(
     from chronotope.cli.costs import check_memory, expander_costs
     from chronotope.cli.train.networks import expander_config, run_expander
 
+    data = without_weights("expander", data)
     config = expander_config(preset, seed, settings)
     costs = expander_costs(config)
     if dry_run:
@@ -242,7 +262,7 @@ def expander(
     return result(*run_expander(config, data, train_folders(data, out)), as_json)
 
 
-def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool) -> None:
+def show_training(preset: str | None, config: Any, costs: dict[str, Any], as_json: bool) -> None:
     """Print what --dry-run says of a training."""
     from chronotope.cli.costs import memory_problem
     from chronotope.config import to_dict
@@ -250,7 +270,8 @@ def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool
 
     if problem := memory_problem(costs):
         say(f"note: this training would be refused here: {problem}")
-    show({"preset": preset, "about": find_preset(preset).about, "settings": to_dict(config), "costs": costs}, as_json)
+    about = {"preset": preset, "about": find_preset(preset).about} if preset else {}
+    show({**about, "settings": to_dict(config), "costs": costs}, as_json)
 
 
 def result(run: Path, left_out: int, as_json: bool) -> int:

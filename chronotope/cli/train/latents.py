@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from chronotope import checkpoint
 from chronotope.cli.terminal import SHUFFLED, progress, say
@@ -15,8 +16,9 @@ from chronotope.cli.train.resume import writing_run
 from chronotope.cli.use import device, say_unsealed
 from chronotope.data.audit import audit_freshness, audit_header
 from chronotope.data.clips import check_outside
-from chronotope.data.encode import Encoded, encode_dataset
+from chronotope.data.encode import NO_LIMITS, Encoded, encode_dataset
 from chronotope.data.latents import LatentDataset, fingerprint, read_index
+from chronotope.data.limits import Limits
 from chronotope.data.record import repeated_clips
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import find_model, load_autoencoder
@@ -29,12 +31,27 @@ __all__ = ["Sources", "check_folders", "check_once", "encode_clips", "prepare_so
 FEW_CAPTIONS = 0.9  # the share of captioned clips below which training says so
 
 
-def encode_clips(data: Path, out: Path, autoencoder: Autoencoder, shuffled: float, strict: bool = False) -> Encoded:
+def encode_clips(
+    data: Path,
+    out: Path,
+    autoencoder: Autoencoder,
+    shuffled: float,
+    strict: bool = False,
+    limits: Limits = NO_LIMITS,
+) -> Encoded:
     """Bring the latents of a folder of clips up to date, and say what was found, left out and not captioned."""
     geometry = Geometry(stride=autoencoder.config.stride)
     with progress(f"encoding {data.name}", "clips") as report:
         encoded = encode_dataset(
-            data, out, autoencoder, geometry, shuffled, report, lambda sentence: say(f"note: {sentence}"), strict
+            data,
+            out,
+            autoencoder,
+            geometry,
+            shuffled,
+            report,
+            lambda sentence: say(f"note: {sentence}"),
+            strict,
+            limits,
         )
     for item in encoded.left_out:
         say(f"left out: {item.key}: {item.reason}")
@@ -69,10 +86,18 @@ class Sources:
     left_out: int
 
 
-def prepare_sources(data: Sequence[Path], out: Path, autoencoder_from: str | None) -> Sources:
+def prepare_sources(
+    data: Sequence[Path],
+    out: Path,
+    autoencoder_from: str | None,
+    limits: Limits = NO_LIMITS,
+    before: Callable[[Path], None] = lambda _: None,
+    weights: Sequence[float] | None = None,
+) -> Sources:
     """Return the latents of folders of latents or clips, which are encoded with `out`/autoencoder into `out`/latents.
 
-    `autoencoder_from` names the model whose autoencoder is copied into `out` where there is none.
+    Clips are encoded within the `limits`; `before` is called with each folder of clips that is encoded for the first
+    time. `autoencoder_from` names the model whose autoencoder is copied into `out` where there is none.
     """
     ranks = join_ranks()
     if ranks.first:
@@ -81,8 +106,8 @@ def prepare_sources(data: Sequence[Path], out: Path, autoencoder_from: str | Non
     autoencoder = load_autoencoder(out).to(device())
     if ranks.first:
         say_unsealed(out)
-    latents, left_out = _latents_of(data, out, autoencoder)
-    dataset = LatentDataset(latents)
+    latents, left_out = _latents_of(data, out, autoencoder, limits, before)
+    dataset = LatentDataset(latents, weights)
     if ranks.first:
         _say_captions(dataset)
         _say_changes(latents, dataset)
@@ -117,7 +142,9 @@ def _provide_autoencoder(out: Path, source: str | None) -> None:
         say(f"{folder}: copied from {found}")
 
 
-def _latents_of(data: Sequence[Path], out: Path, autoencoder: Autoencoder) -> tuple[list[Path], int]:
+def _latents_of(
+    data: Sequence[Path], out: Path, autoencoder: Autoencoder, limits: Limits, before: Callable[[Path], None]
+) -> tuple[list[Path], int]:
     """Return the folders of latents to train on, and how many clips were left out; folders of clips are encoded."""
     clips = [folder for folder in data if not (folder / "latents.json").is_file()]
     names = Counter(folder.resolve().name for folder in clips)
@@ -125,21 +152,25 @@ def _latents_of(data: Sequence[Path], out: Path, autoencoder: Autoencoder) -> tu
         raise UsageError(
             f"two --data folders are called {double[0]}; rename one, or encode them with `chronotope encode`"
         )
-    encoded = {folder: _encoded(folder, out, autoencoder) for folder in clips}
+    encoded = {folder: _encoded(folder, out, autoencoder, limits, before) for folder in clips}
     left_out = sum(count for _, count in encoded.values())
     return [encoded[folder][0] if folder in encoded else folder for folder in data], left_out
 
 
-def _encoded(data: Path, out: Path, autoencoder: Autoencoder) -> tuple[Path, int]:
+def _encoded(
+    data: Path, out: Path, autoencoder: Autoencoder, limits: Limits, before: Callable[[Path], None]
+) -> tuple[Path, int]:
     """Encode a folder of clips; return the folder of its latents and how many clips were left out."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
             f"{data} holds clips, and one process has to encode them: "
-            f"chronotope encode {data} --model {out} --out LATENTS"
+            f"chronotope encode {data} --model {out} --out LATENTS{f' {limits}' if limits else ''}"
         )
     target = out / "latents" / data.resolve().name
     say(f"{data} holds clips, not latents: they are encoded in {target} first")
-    encoded = encode_clips(data, target, autoencoder, SHUFFLED)
+    if not (target / "index.jsonl").is_file():
+        before(data)
+    encoded = encode_clips(data, target, autoencoder, SHUFFLED, limits=limits)
     return target, len(encoded.left_out)
 
 
@@ -156,7 +187,7 @@ def _say_changes(latents: Sequence[Path], dataset: LatentDataset) -> None:
     """Say where latents cannot be verified, and in a line a folder where they are not of the clips as they are now."""
     indexes = [read_index(folder) for folder in latents]
     contents = [
-        (f"{folder}: {row['key']}", str((row.get("source") or {}).get("sha256") or "") or None)
+        (f"{folder}: {row['key']}", _content_of(row))
         for folder, rows in zip(latents, indexes, strict=True)
         for row in rows
     ]
@@ -165,3 +196,9 @@ def _say_changes(latents: Sequence[Path], dataset: LatentDataset) -> None:
     for folder, header, rows in zip(latents, dataset.about, indexes, strict=True):
         for found in (*audit_header(folder, header), *islice(audit_freshness(folder, header, rows), 1)):
             say(f"note: {found}" if str(folder) in found.what else f"note: {folder}: {found}")
+
+
+def _content_of(row: Mapping[str, Any]) -> str | None:
+    """Return the hash of the file of a row, and where its part begins; parts of one clip are different content."""
+    sha256 = (row.get("source") or {}).get("sha256")
+    return f"{sha256} {row.get('start', 0)}" if sha256 else None

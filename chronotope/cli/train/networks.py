@@ -11,13 +11,16 @@ from chronotope import checkpoint
 from chronotope.cli.language.captioners import load_captioner
 from chronotope.cli.terminal import say
 from chronotope.cli.train.latents import check_folders, check_once, prepare_sources
+from chronotope.cli.train.limits import say_far_larger
 from chronotope.cli.train.resume import train_or_resume, writing_run
+from chronotope.cli.train.start import inferred_run, with_defaults_of_clips
 from chronotope.cli.use import say_unsealed
 from chronotope.config import override
 from chronotope.data.audit import audit_header
 from chronotope.data.clips import check_outside, find_clips
-from chronotope.data.encode import find_worlds
+from chronotope.data.encode import NO_LIMITS, find_worlds
 from chronotope.data.latents import LatentDataset, fingerprint, read_header
+from chronotope.data.limits import Limits
 from chronotope.data.record import data_of_clips, data_of_latents
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
@@ -59,9 +62,19 @@ def autoencoder_config(preset: str, seed: int | None, settings: Sequence[str]) -
     return with_settings(preset_of(preset).autoencoder, seed, settings)
 
 
-def dit_config(preset: str, seed: int | None, settings: Sequence[str]) -> DiTRun:
-    """Return the transformer's run of a preset, changed by a seed and by `--set` settings."""
-    run = with_settings(preset_of(preset).dit, seed, settings)
+def dit_config(preset: str | None, seed: int | None, settings: Sequence[str], start: str | None = None) -> DiTRun:
+    """Return the transformer's run of a preset, changed by a seed and by `--set` settings.
+
+    Without a preset, the run is inferred from the model to start from, which is said.
+    """
+    if preset is not None:
+        run = preset_of(preset).dit
+    elif start is not None:
+        run, said = inferred_run(find_model(start) / "dit")
+        say(said)
+    else:
+        raise UsageError("name the sizes and the recipe with --preset, or a model to start from with --from")
+    run = with_settings(run, seed, settings)
     width, height, most = run.defaults.width, run.defaults.height, run.train.max_sample_tokens
     if run.flow.deviation != FlowConfig().deviation:
         raise UsageError("flow.deviation is measured on the latents when a training begins; leave it out")
@@ -162,32 +175,54 @@ def check_sources(
 
 
 def run_dit(
-    config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None, start_from: str | None
+    config: DiTRun,
+    data: Sequence[Path],
+    out: Path,
+    autoencoder_from: str | None,
+    start_from: str | None,
+    limits: Limits = NO_LIMITS,
+    weights: Sequence[float] | None = None,
+    settings: Sequence[str] = (),
 ) -> tuple[Path, int]:
-    """Train `out`/dit, or continue it; folders of clips are encoded into `out`/latents first.
+    """Train `out`/dit, or continue it; folders of clips are encoded into `out`/latents first, within the `limits`.
 
-    With `start_from`, training starts from that model's transformer and uses its autoencoder. Returns the run and how
+    With `start_from`, training starts from that model's transformer and uses its autoencoder, and samples have the size
+    of the user's clips, but for what `settings` say. Returns the run and how
     many clips were left out, because they cannot be read.
     """
     check_folders(data, out)
     with writing_run(out / "dit"):
-        return _run_dit(config, data, out, autoencoder_from, start_from)
+        return _run_dit(config, data, out, autoencoder_from, start_from, limits, weights, settings)
 
 
 def _run_dit(
-    config: DiTRun, data: Sequence[Path], out: Path, autoencoder_from: str | None, start_from: str | None
+    config: DiTRun,
+    data: Sequence[Path],
+    out: Path,
+    autoencoder_from: str | None,
+    start_from: str | None,
+    limits: Limits,
+    weights: Sequence[float] | None,
+    settings: Sequence[str],
 ) -> tuple[Path, int]:
     run = out / "dit"
     start = find_model(start_from) / "dit" if start_from else None
-    found = prepare_sources(data, out, autoencoder_from or start_from)
+
+    def before(folder: Path) -> None:
+        say_far_larger(folder, config, limits)
+
+    found = prepare_sources(data, out, autoencoder_from or start_from, limits, before, weights)
     if start:
         _check_same_start(run, start, lambda: fingerprint(Generator.load(start.parent).dit))
+        config, said = with_defaults_of_clips(config, found.dataset, settings)
         if join_ranks().first:
             say_unsealed(start)
+            if said:
+                say(said)
     sampler = progress_sampler(found.autoencoder, _two_prompts(found.dataset))
 
     def train(stopping: Callable[[], bool]) -> dict[str, Any]:
-        return train_dit(config, found.latents, run, sampler, start, stopping=stopping)
+        return train_dit(config, found.latents, run, sampler, start, stopping=stopping, weights=weights)
 
     train_or_resume(run, config, lambda: data_of_latents(found.dataset), train)
     return run, found.left_out

@@ -1,0 +1,121 @@
+"""A clip -> its frames as they are encoded: square pixels, a constant rate, within the limits, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chronotope.data.clips import Clip
+from chronotope.data.limits import Limits
+from chronotope.data.notes import ClipNotes
+from chronotope.errors import FileProblem, UsageError
+from chronotope.geometry import Frames
+from chronotope.media import video
+from chronotope.media.damage import DAMAGE_ADVICE
+
+__all__ = ["Part", "read_parts"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Frames that become one item: all of a clip, or one of `count` parts, which begins at frame `first`.
+
+    `original` are the size, rate and length of a clip that was scaled, resampled or cut; None of any other.
+    """
+
+    frames: Frames
+    fps: float
+    first: int = 0
+    count: int = 1
+    original: dict[str, Any] | None = None
+
+    @property
+    def start(self) -> float:
+        """Seconds of the clip at which the part begins."""
+        return self.first / self.fps
+
+
+def read_parts(clip: Clip, limits: Limits, cell: tuple[int, int], notes: ClipNotes) -> Iterator[Part]:
+    """Yield the parts of a clip as players show them, each as it is read; say where frames are not those of the file.
+
+    Without limits a clip is one part. Within limits it is streamed, and only the frames of one part, scaled, are in
+    memory. Raises UsageError for a part of more pixels than `video.read` accepts.
+    """
+    if not limits:
+        content = _read_whole(clip, notes)
+        yield Part(content.frames, float(content.fps))
+        return
+    info = video.probe(clip.path)
+    for remark in info.remarks:
+        notes.remarks.add(clip.file, remark)
+    own = info.constant_fps if info.variable_frame_rate else info.fps
+    fps = own if info.num_frames == 1 else limits.rate(own)
+    as_stored = fps == own and not info.variable_frame_rate
+    width, height = limits.size(*info.square_size, cell)
+    _say_resampling(info, (width, height), fps, notes)
+    lengths = limits.parts(info.num_frames if as_stored else limits.frames_at(info.seconds, fps), fps)
+    original: dict[str, Any] | None = None
+    own_frames = info.num_frames if own == info.fps else round(info.seconds * own)
+    if (width, height) != info.square_size or fps != own or len(lengths) > 1:
+        size = dict(zip(("width", "height"), info.square_size, strict=True))
+        original = {**size, "num_frames": own_frames, "fps": own}
+    stream = video.stream(clip.path, fps=None if as_stored else fps)
+    first = 0
+    for frames in _gathered(clip, stream, lengths, (height, width)):
+        yield Part(frames, float(fps), first, len(lengths), original)
+        first += len(frames)
+    if stream.damage:
+        notes.clip(f"{clip.path}: {stream.damage}; {DAMAGE_ADVICE}")
+
+
+def _gathered(clip: Clip, stream: video.FrameStream, lengths: list[int], size: tuple[int, int]) -> Iterator[Frames]:
+    """Yield the scaled frames of each part; the last one takes all that remain."""
+    most = video.most_read_bytes(clip.path.stat().st_size)
+    for index, length in enumerate(lengths):
+        last, frames, held = index == len(lengths) - 1, list[np.ndarray](), 0
+        while last or len(frames) < length:
+            frame = next(stream, None)
+            if frame is None:
+                break
+            frames.append(frame if frame.shape[:2] == size else video.resize(frame, *size))
+            held += frames[-1].nbytes
+            if held > most:
+                stream.close()
+                raise UsageError(
+                    f"{clip.path} is too long to hold in memory ({most / 2**30:.3g} GiB were full after {len(frames)} "
+                    "frames); encode it in parts, with a smaller --max-seconds"
+                )
+        if not frames:
+            raise FileProblem(f"{clip.path} has fewer frames than its header says; get a complete copy")
+        yield np.stack(frames)
+
+
+def _say_resampling(info: video.VideoInfo, size: tuple[int, int], fps: float, notes: ClipNotes) -> None:
+    """Say where pixels are not square and where the rate varies."""
+    if info.square_size != (info.width, info.height):
+        sizes = "{}x{} to {}x{}".format(info.width, info.height, *size)
+        notes.clip(f"the pixels of {info.path} are not square; it was resampled from {sizes}")
+    if info.variable_frame_rate:
+        varies = f"the frame rate of {info.path} varies ({info.fps:.3g} a second on average)"
+        notes.clip(f"{varies}; it was resampled to {fps:g}")
+    if info.skipped and fps == info.constant_fps:
+        notes.clip(f"{info.path}: {info.skipped}")
+
+
+def _read_whole(clip: Clip, notes: ClipNotes) -> video.Video:
+    """Read a clip at a constant frame rate and with square pixels, as players show it; say where that changes it."""
+    path = clip.path
+    content = video.read(path, square_pixels=True)
+    for remark in content.remarks:
+        notes.remarks.add(clip.file, remark)
+    if content.variable_frame_rate or content.pixel_aspect != 1:
+        info = video.probe(path)
+        _say_resampling(info, info.square_size, info.constant_fps, notes)
+        if info.variable_frame_rate:
+            content = video.read(path, fps=info.constant_fps, square_pixels=True)
+    if content.damage:
+        notes.clip(f"{path}: {content.damage}; {DAMAGE_ADVICE}")
+    return content

@@ -1,0 +1,160 @@
+"""The order of the clips: without weights as it always was, with weights each dataset in its share and its epochs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chronotope.checkpoint import load_tensors
+from chronotope.config import override
+from chronotope.data.latents import LatentDataset
+from chronotope.data.record import changes_in_data, data_of_latents
+from chronotope.errors import UsageError
+from chronotope.train.batches import BatchPlan, plan_batches
+from chronotope.train.config import DiTRun
+from chronotope.train.dit import train_dit
+from chronotope.train.order import Mixture, clips_in_order, share_notes
+from tests.train.test_parallel import SCRIPT, SETTINGS, torchrun, write_latents
+
+
+def taken(mixture: Mixture, first: int, count: int, seed: int = 0) -> list[int]:
+    return list(itertools.islice(clips_in_order(sum(mixture.counts), seed, first, mixture), count))
+
+
+def datasets_of(mixture: Mixture, clips: Sequence[int]) -> np.ndarray:
+    return np.searchsorted(np.cumsum(mixture.counts), clips, side="right")
+
+
+def plans_of_before(sizes: Sequence[int], budget: int, seed: int) -> Iterator[BatchPlan]:
+    """The plans of the version without weights, as it was written."""
+    step, first = 0, 0
+    while True:
+        clips: list[int] = []
+        room, place = budget, first
+        while True:
+            epoch, offset = divmod(place, len(sizes))
+            index = int(np.random.default_rng((seed, epoch, 5)).permutation(len(sizes))[offset])
+            if clips and sizes[index] > room:
+                break
+            clips.append(index)
+            room -= sizes[index]
+            place += 1
+        yield BatchPlan(step, first, tuple(clips), tuple(sizes[index] for index in clips))
+        step, first = step + 1, place
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=20), st.integers(1, 120), st.integers(0, 9))
+def test_without_weights_the_batches_are_those_of_before(sizes: list[int], budget: int, seed: int) -> None:
+    before = list(itertools.islice(plans_of_before(sizes, budget, seed), 12))
+    assert list(itertools.islice(plan_batches(sizes, budget, seed), 12)) == before
+    later = plan_batches(sizes, budget, seed, before[5].step, before[5].first)
+    assert list(itertools.islice(later, 4)) == before[5:9]
+
+
+MIXTURES = st.lists(
+    st.tuples(st.integers(1, 30), st.floats(0.01, 100).map(lambda weight: float(f"{weight:.3g}"))),
+    min_size=1,
+    max_size=5,
+).map(lambda rows: Mixture(tuple(count for count, _ in rows), tuple(weight for _, weight in rows)))
+
+
+@given(MIXTURES, st.integers(0, 5))
+def test_every_stretch_holds_each_dataset_in_its_share(mixture: Mixture, seed: int) -> None:
+    count = 600
+    of = datasets_of(mixture, taken(mixture, 0, count, seed))
+    for number, share in enumerate(mixture.shares):
+        shown = np.cumsum(of == number)
+        off = np.abs(shown - share * np.arange(1, count + 1))
+        assert off.max() <= len(mixture.counts) / 2 + 1
+        assert off[-1] <= 4 * math.sqrt(count * share * (1 - share)) + 2  # the bounds of a random choice
+
+
+@given(MIXTURES, st.integers(0, 5))
+def test_every_clip_is_shown_before_any_is_shown_again(mixture: Mixture, seed: int) -> None:
+    clips = taken(mixture, 0, 400, seed)
+    of = datasets_of(mixture, clips)
+    for number, count in enumerate(mixture.counts):
+        own = [clip for clip, dataset in zip(clips, of, strict=True) if dataset == number]
+        start = sum(mixture.counts[:number])
+        for epoch in range(len(own) // count):
+            assert sorted(own[epoch * count : (epoch + 1) * count]) == list(range(start, start + count))
+
+
+@given(MIXTURES, st.integers(0, 2000))
+def test_the_order_from_any_place_is_that_of_the_whole(mixture: Mixture, first: int) -> None:
+    assert taken(mixture, first, 20) == taken(mixture, 0, first + 20)[first:]
+
+
+def test_the_order_depends_on_the_seed_and_on_the_proportion_alone() -> None:
+    one, other = Mixture((20, 30), (1.0, 0.5)), Mixture((20, 30), (4.0, 2.0))
+    assert taken(one, 0, 90) == taken(other, 0, 90) != taken(one, 0, 90, seed=1)
+    assert Counter(datasets_of(one, taken(one, 0, 90))) == {0: 60, 1: 30}
+    far = 10**12  # the place is found without counting up to it
+    assert taken(one, far, 6) == taken(one, far - 3, 9)[3:]
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> list[Path]:
+    write_latents(tmp_path / "a")
+    write_latents(tmp_path / "b")
+    return [tmp_path / "a", tmp_path / "b"]
+
+
+WEIGHTS = [1.0, 0.25]
+WEIGHTED = SCRIPT.replace(
+    "[Path(sys.argv[1])], Path(sys.argv[2]), quiet=True",
+    f"[Path(sys.argv[1]) / name for name in 'ab'], Path(sys.argv[2]), quiet=True, weights={WEIGHTS}",
+)
+
+
+def test_a_weighted_training_that_was_stopped_goes_on_to_the_same_weights(two: list[Path], tmp_path: Path) -> None:
+    config = override(DiTRun(), SETTINGS)
+    train_dit(config, two, tmp_path / "whole", quiet=True, weights=WEIGHTS)
+    stops = iter([False, True])
+    train_dit(config, two, tmp_path / "parts", quiet=True, weights=WEIGHTS, stopping=lambda: next(stops))
+    train_dit(config, two, tmp_path / "parts", quiet=True, weights=WEIGHTS)
+    whole, parts = (tmp_path / name / "model.safetensors" for name in ("whole", "parts"))
+    assert whole.read_bytes() == parts.read_bytes()
+    description = json.loads((tmp_path / "parts" / "model.json").read_text())
+    assert [about["weight"] for about in description["data"]] == WEIGHTS
+    assert share_notes(LatentDataset(two, WEIGHTS)) == [
+        f"of the clips shown: {two[0]} 80.0% (6 clips), {two[1]} 20.0% (6 clips)"
+    ]
+    (said,) = changes_in_data(tmp_path / "parts", data_of_latents(LatentDataset(two, [1.0, 0.5])))
+    assert "of weight 1 and" in said and "of weight 0.25, now" in said and said.count("of weight 0.5") == 1
+    (said,) = changes_in_data(tmp_path / "parts", data_of_latents(LatentDataset(two)))
+    assert said.count("weight") == 2
+
+
+def test_a_weighted_training_in_two_processes_equals_one(two: list[Path], tmp_path: Path) -> None:
+    train_dit(override(DiTRun(), SETTINGS), two, tmp_path / "one", quiet=True, weights=WEIGHTS)
+    (tmp_path / "train.py").write_text(WEIGHTED)
+    torchrun(tmp_path / "train.py", tmp_path, tmp_path / "two")
+    ours, theirs = (load_tensors(tmp_path / run / "model.safetensors") for run in ("one", "two"))
+    for name, tensor in ours.items():
+        torch.testing.assert_close(theirs[name], tensor, atol=1e-3, rtol=1e-2)
+    losses = [
+        [json.loads(line)["loss"] for line in (tmp_path / run / "log.jsonl").read_text().splitlines()]
+        for run in ("one", "two")
+    ]
+    torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), atol=1e-4, rtol=1e-4)
+
+
+def test_a_folder_without_clips_has_no_weight(two: list[Path]) -> None:
+    header = json.loads((two[1] / "latents.json").read_text())
+    (two[1] / "index.jsonl").write_text("")
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # the SHA-256 of nothing
+    (two[1] / "latents.json").write_text(json.dumps({**header, "clips": 0, "manifest": empty}))
+    with pytest.raises(UsageError, match="b holds no clips, so it can have no weight"):
+        LatentDataset(two, WEIGHTS)
+    assert len(LatentDataset(two)) == 6
