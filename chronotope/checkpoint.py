@@ -2,9 +2,9 @@
 
 A model folder holds `model.safetensors` and `model.json` (kind, config, origin). A checkpoint folder holds those two
 files for the averaged weights, plus `state.safetensors` (weights, optimizer states) and `state.json` (step and
-counters). An adapter (`models.adapter`) has `adapter.safetensors` and the `adapter_config.json` of peft in place of
-`model.safetensors`, in both kinds of folder. A JSON file holds the size and SHA-256 of the other files (`files`) and of its own content (`checksum`).
-Earlier versions wrote neither: their files are loaded unverified.
+counters). In both kinds of folder an adapter (`models.adapter`) has `adapter.safetensors` and the `adapter_config.json`
+of peft in place of `model.safetensors`. A JSON file holds the size and SHA-256 of the other files (`files`) and of its
+own content (`checksum`). Earlier versions wrote neither: their files are loaded unverified.
 """
 
 from __future__ import annotations

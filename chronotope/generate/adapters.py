@@ -49,8 +49,8 @@ def find_adapter(name: str | Path) -> Path:
     folder = folder / "dit" if (folder / "dit" / "model.json").is_file() else folder
     if not (folder / "model.json").is_file():
         raise FileProblem(
-            f"{name} holds no trained adapter (no dit/model.json); train one with: chronotope train dit --adapter --from "
-            f"small --data FOLDER --out {name}"
+            f"{name} holds no trained adapter (no dit/model.json); train one with: "
+            f"chronotope train dit --from small --adapter --data FOLDER --out {name}"
         )
     return folder
 
@@ -72,8 +72,8 @@ def load_adapters(adapters: Mapping[str | Path, float], base: str, name: str) ->
         adapter = _load(find_adapter(key), float(weight), Path(key))
         if adapter.base != base:
             raise UsageError(
-                f"{key} is an adapter of the weights {adapter.base}, and the model {name} has {base}; name the model that "
-                "it was trained on"
+                f"{key} is an adapter of the weights {adapter.base}, and the model {name} has {base}; name the model "
+                "that it was trained on"
             )
         if twin := next((other for other in found if other.hash == adapter.hash), None):
             raise UsageError(f"{twin.folder} and {key} are the same adapter; name it once, with the sum of the weights")
@@ -95,6 +95,8 @@ def _load(folder: Path, weight: float, name: Path) -> Adapter:
 @torch.no_grad()
 def apply_adapters(model: DiT, adapters: tuple[Adapter, ...]) -> None:
     """Add the updates of adapters to the weights of a model; raise FileProblem for one that does not fit it."""
+    if not adapters:
+        return
     weights = model.state_dict()
     for adapter in adapters:
         try:

@@ -119,7 +119,9 @@ def describe(run: PreparedRun, dataset: LatentDataset, start: Path | None) -> di
     }
 
 
-def begin(run: PreparedRun, out: Path, start: Path | None, device: torch.device, ranks: Ranks) -> tuple[PreparedRun, DiT, TrainState]:
+def begin(
+    run: PreparedRun, out: Path, start: Path | None, device: torch.device, ranks: Ranks
+) -> tuple[PreparedRun, DiT, TrainState]:
     """Make the model and its state before the first step; an adapter needs the weights of its base each time."""
     config = run.config
     model = DiT(config.model).to(device)

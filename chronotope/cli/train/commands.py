@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from chronotope.errors import LEFT_OUT
 
 __all__ = ["train"]
 
+RANK = 16  # of an adapter whose rank is not stated
+
 
 @click.group(
     cls=Commands,
@@ -23,10 +26,10 @@ def train() -> None:
     """Train `autoencoder`, `dit`, `captioner` or `expander`; the same command again resumes."""
 
 
-def train_options(command: Any) -> Any:
+def train_options(command: Any, needs_preset: bool = True) -> Any:
     """Add the options that all trainings have."""
     options = (
-        option("--preset", required=True, metavar="NAME", help=f"Sizes and recipe: {PRESETS}."),
+        option("--preset", required=needs_preset, metavar="NAME", help=f"Sizes and recipe: {PRESETS}."),
         option(
             "--data",
             type=FILE,
@@ -116,10 +119,12 @@ def autoencoder(
     chronotope train dit --preset tiny --data data/stage --out runs/mine --set train.steps=500
     chronotope train dit --preset small --data ~/holiday --autoencoder small --out runs/holiday
     chronotope train dit --preset small --data data/stage --from small --out runs/longer
+    chronotope train dit --from small --adapter --data ~/holiday --out runs/mine --set train.steps=300
+    chronotope train dit --from small --adapter --rank 4 --data data/stage-latents --out runs/mine
     chronotope train dit --preset base --dry-run
     """,
 )
-@train_options
+@functools.partial(train_options, needs_preset=False)
 @option(
     "--autoencoder", "source", metavar="DIR", help="Copy this model's autoencoder into OUT.  [default: OUT has its own]"
 )
@@ -129,14 +134,28 @@ def autoencoder(
     metavar="DIR",
     help="Start from the weights of this model, its autoencoder included.",
 )
+@option(
+    "--adapter",
+    is_flag=True,
+    help="Train only a low-rank adapter (LoRA) of the --from model, for generate --adapter; the weights of that model "
+    "stay as they are, and --preset is not needed.",
+)
+@option(
+    "--rank",
+    type=click.IntRange(min=1),
+    metavar="R",
+    help=f"Rank of the adapter; more learns more, in a larger file.  [default: {RANK}]",
+)
 def dit(
-    preset: str,
+    preset: str | None,
     data: tuple[Path, ...],
     out: Path | None,
     seed: int | None,
     settings: tuple[str, ...],
     source: str | None,
     start: str | None,
+    adapter: bool,
+    rank: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -146,9 +165,16 @@ def dit(
     OUT/latents.
     """
     from chronotope.cli.costs import check_memory, dit_costs
-    from chronotope.cli.train.networks import check_sources, dit_config, run_dit
+    from chronotope.cli.train.networks import adapter_config, check_sources, dit_config, run_dit
 
-    config = dit_config(preset, seed, settings)
+    if adapter:
+        config = adapter_config(preset, start, rank or RANK, seed, settings)
+    elif preset is None:
+        raise click.UsageError(f"Missing option '--preset': sizes and recipe, {PRESETS}")
+    elif rank is not None:
+        raise click.UsageError("--rank is the rank of an adapter; give --adapter as well, or leave --rank out")
+    else:
+        config = dit_config(preset, seed, settings)
     check_sources(config, data, out, source, start)
     costs = dit_costs(config)
     if dry_run:
@@ -242,7 +268,7 @@ def expander(
     return result(*run_expander(config, data, train_folders(data, out)), as_json)
 
 
-def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool) -> None:
+def show_training(preset: str | None, config: Any, costs: dict[str, Any], as_json: bool) -> None:
     """Print what --dry-run says of a training."""
     from chronotope.cli.costs import memory_problem
     from chronotope.config import to_dict
@@ -250,7 +276,8 @@ def show_training(preset: str, config: Any, costs: dict[str, Any], as_json: bool
 
     if problem := memory_problem(costs):
         say(f"note: this training would be refused here: {problem}")
-    show({"preset": preset, "about": find_preset(preset).about, "settings": to_dict(config), "costs": costs}, as_json)
+    about = find_preset(preset).about if preset else "an adapter, of the sizes of --from"
+    show({"preset": preset, "about": about, "settings": to_dict(config), "costs": costs}, as_json)
 
 
 def result(run: Path, left_out: int, as_json: bool) -> int:

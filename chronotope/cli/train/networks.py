@@ -13,7 +13,7 @@ from chronotope.cli.terminal import say
 from chronotope.cli.train.latents import check_folders, check_once, prepare_sources
 from chronotope.cli.train.resume import train_or_resume, writing_run
 from chronotope.cli.use import say_unsealed
-from chronotope.config import override
+from chronotope.config import from_dict, override
 from chronotope.data.audit import audit_header
 from chronotope.data.clips import check_outside, find_clips
 from chronotope.data.encode import find_worlds
@@ -22,15 +22,17 @@ from chronotope.data.record import data_of_clips, data_of_latents
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder, model_description
+from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
-from chronotope.models.dit import DiT
+from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer
 from chronotope.parallel import join_ranks
 from chronotope.presets import Preset, find_preset
 from chronotope.prompt import MAX_PROMPT_BYTES
+from chronotope.request import Defaults
 from chronotope.train.autoencoder import AutoencoderRun, is_frozen, train_autoencoder
-from chronotope.train.config import DiTRun
+from chronotope.train.config import DiTRun, DiTTraining
 from chronotope.train.dit import Sampler, check_compatible, train_dit
 from chronotope.train.fit import check_latents
 from chronotope.train.language.captioner import CaptionerRun, check_sizes, train_captioner
@@ -38,6 +40,7 @@ from chronotope.train.language.expander import ExpanderRun, train_expander
 from chronotope.train.language.pairs import read_pairs
 
 __all__ = [
+    "adapter_config",
     "autoencoder_config",
     "autoencoder_start",
     "captioner_config",
@@ -51,6 +54,8 @@ __all__ = [
     "run_expander",
 ]
 
+ADAPTER_STEPS = 1000  # of an adapter without a preset
+
 Run = TypeVar("Run", AutoencoderRun, CaptionerRun, DiTRun, ExpanderRun)
 
 
@@ -61,7 +66,31 @@ def autoencoder_config(preset: str, seed: int | None, settings: Sequence[str]) -
 
 def dit_config(preset: str, seed: int | None, settings: Sequence[str]) -> DiTRun:
     """Return the transformer's run of a preset, changed by a seed and by `--set` settings."""
-    run = with_settings(preset_of(preset).dit, seed, settings)
+    return checked_dit(with_settings(preset_of(preset).dit, seed, settings))
+
+
+def adapter_config(
+    preset: str | None, start: str | None, rank: int, seed: int | None, settings: Sequence[str]
+) -> DiTRun:
+    """Return the run of an adapter of the model `start`: of a preset, or without one of the sizes of that model."""
+    if start is None:
+        raise UsageError("an adapter is trained on the weights of a model; name it, for example --from small")
+    if preset:
+        run = preset_of(preset).dit
+    else:
+        about = model_description(find_model(start) / "dit", "dit")
+        run = DiTRun(
+            geometry=from_dict(Geometry, about["geometry"]),
+            model=from_dict(DiTConfig, about["config"]),
+            flow=from_dict(FlowConfig, {**about["flow"], "deviation": FlowConfig().deviation}),
+            train=DiTTraining(steps=ADAPTER_STEPS),
+            defaults=from_dict(Defaults, about["defaults"]),
+        )
+    return checked_dit(with_settings(run, seed, [f"adapter.rank={rank}", *settings]))
+
+
+def checked_dit(run: DiTRun) -> DiTRun:
+    """Return a run of the transformer; refuse and note what does not go together in its settings."""
     width, height, most = run.defaults.width, run.defaults.height, run.train.max_sample_tokens
     if run.flow.deviation != FlowConfig().deviation:
         raise UsageError("flow.deviation is measured on the latents when a training begins; leave it out")
@@ -146,6 +175,8 @@ def check_sources(
     config: DiTRun, data: Sequence[Path], out: Path | None, source: str | None, start_from: str | None
 ) -> None:
     """Refuse, before any work, the weights, the autoencoder and the latents that do not fit the transformer."""
+    if config.adapter.rank and not start_from:
+        raise UsageError("an adapter is trained on the weights of a model; name it, for example --from small")
     if start_from:
         start = find_model(start_from) / "dit"
         model_description(start, "dit")  # refuses what is no transformer
