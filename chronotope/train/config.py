@@ -16,7 +16,7 @@ from chronotope.processes import MAX_WORKERS
 from chronotope.request import Defaults
 from chronotope.train.fit import check_model
 from chronotope.train.noise_levels import NoiseLevelConfig
-from chronotope.train.state import Precision, check_rates
+from chronotope.train.state import LEAST_RATE, Precision, check_rates
 
 __all__ = ["CaptionConfig", "DiTRun", "DiTTraining", "read_run"]
 
@@ -60,7 +60,7 @@ class DiTTraining:
     max_sample_tokens: Count = 4096
     muon_rate: Share = 0.01
     adam_rate: Share = 1e-3
-    adapter_rate: Share = 1e-3
+    adapter_rate: Share = 3e-3
     warmup: Annotated[int, Range(0, MOST)] = 50
     decay_from: Annotated[float, Range(0, 1, open="high")] = 0.3
     clip_norm: Positive = 1.0
@@ -97,8 +97,11 @@ class DiTRun:
                 f"adapter.rank = {self.adapter.rank} is more than the smaller side of a matrix of this model, {most}; "
                 "give less, such as 16"
             )
-        if self.adapter.rank:
-            check_rates(0.0, self.train.adapter_rate)
+        if self.adapter.rank and self.train.adapter_rate < LEAST_RATE:
+            raise UsageError(
+                f"train.adapter_rate = {self.train.adapter_rate:g} changes no weight in single precision; give more, "
+                "such as 0.003"
+            )
 
 
 def read_run(data: Mapping[str, Any]) -> DiTRun:

@@ -125,15 +125,17 @@ def begin(
     """Make the model and its state before the first step; an adapter needs the weights of its base each time."""
     config = run.config
     model = DiT(config.model).to(device)
-    if start is not None and (config.adapter.rank or checkpoint.latest_checkpoint(out) is None):
-        checkpoint.load_model(start, model)
-        run = replace(run, started_from=fingerprint(model))
     if not config.adapter.rank:
+        if start is not None and checkpoint.latest_checkpoint(out) is None:
+            checkpoint.load_model(start, model)
+            run = replace(run, started_from=fingerprint(model))
         return run, model, TrainState(model, make_optimizers(model, config.train, ranks))
-    if start is None or run.started_from is None:
-        raise UsageError("an adapter is trained on the weights of a base; name it, for example --from small")
-    run = replace(run, notes=(*run.notes, *new_words(start, run.record)))
-    return run, model, begin_adapter(model, run.started_from, config, out)
+    if start is None:
+        raise UsageError("an adapter is trained on the weights of a model; name it, for example --from small")
+    checkpoint.load_model(start, model)
+    base = fingerprint(model)
+    run = replace(run, started_from=base, notes=(*run.notes, *new_words(start, run.record)))
+    return run, model, begin_adapter(model, base, config, out)
 
 
 def train_dit(

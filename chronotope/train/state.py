@@ -20,11 +20,12 @@ from chronotope import checkpoint
 from chronotope.errors import ChronotopeError, FileProblem, UsageError
 from chronotope.storage import free_space_for, remove_folder, write_folder
 
-__all__ = ["Precision", "TrainState", "autocast", "check_rates", "random_generator"]
+__all__ = ["LEAST_RATE", "Precision", "TrainState", "autocast", "check_rates", "random_generator"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
 COUNTERS = ("step", "clips", "tokens", "seconds", "skipped", "numbers")  # fields of TrainState in state.json
+LEAST_RATE = torch.finfo(torch.float32).tiny  # of learning
 MAX_SKIPPED = 3  # steps in a row without a finite gradient end a run
 KEPT = 2  # checkpoints of a run
 
@@ -42,7 +43,7 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 def check_rates(muon: float, adam: float) -> None:
     """Raise UsageError for learning rates that move no weight; one of them may be 0, which freezes its weights."""
-    if max(muon, adam) < torch.finfo(torch.float32).tiny:
+    if max(muon, adam) < LEAST_RATE:
         raise UsageError(
             f"train.muon_rate = {muon:g} and train.adam_rate = {adam:g} change no weight in single precision, so "
             "nothing would be learned; give at least one that does, such as the preset's"
