@@ -60,7 +60,8 @@ class AdaptedLinear(Linear):
         nn.init.zeros_(self.lora_B.weight)
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input) + self.scale * self.lora_B(self.lora_A(input))
+        # scaled where it is small: an output of A has `rank` values
+        return super().forward(input) + self.lora_B(self.scale * self.lora_A(input))
 
 
 def adapted_modules(model: nn.Module) -> dict[str, nn.Linear]:
