@@ -2,8 +2,9 @@
 
 A model folder holds `model.safetensors` and `model.json` (kind, config, origin). A checkpoint folder holds those two
 files for the averaged weights, plus `state.safetensors` (weights, optimizer states) and `state.json` (step and
-counters). A JSON file holds the size and SHA-256 of the other files (`files`) and of its own content (`checksum`).
-Earlier versions wrote neither: their files are loaded unverified.
+counters). In both kinds of folder an adapter (`models.adapter`) has `adapter.safetensors` and the `adapter_config.json`
+of peft in place of `model.safetensors`. A JSON file holds the size and SHA-256 of the other files (`files`) and of its
+own content (`checksum`). Earlier versions wrote neither: their files are loaded unverified.
 """
 
 from __future__ import annotations
@@ -28,22 +29,28 @@ __all__ = [
     "NotFiniteError",
     "checkpoints",
     "copy_model",
+    "files_of",
     "is_verified",
     "latest_checkpoint",
+    "load_adapter",
     "load_model",
     "load_state",
     "load_tensors",
     "read_description",
     "same_weights",
+    "save_adapter",
     "save_model",
     "save_state",
     "verify_checkpoint",
     "verify_model",
     "weights_hash",
+    "weights_path",
 ]
 
-MODEL_FILES = ("model.safetensors",)  # that the checksums in model.json cover
-STATE_FILES = ("state.safetensors", "model.json", "model.safetensors")  # that those in state.json cover
+# Files that the checksums in model.json cover, the weights first; those in state.json cover all of a checkpoint.
+MODEL_FILES = ("model.safetensors",)
+ADAPTER_FILES = ("adapter.safetensors", "adapter_config.json")
+STATE_FILES = ("state.safetensors", "model.json", *MODEL_FILES)
 # Fields of model.json that do not change what the model computes.
 UNHASHED = ("trained_on", "data", "licence", "files", "checksum")
 
@@ -159,23 +166,46 @@ def save_model(
 
     Raises NotFiniteError for weights that are not finite, FileProblem where they cannot be written.
     """
-    tensors = {}
-    for name, tensor in model.state_dict().items():
+    weights = _bytes_of("model", _on_cpu(model.state_dict(), dtype))
+    _write_model(folder, {MODEL_FILES[0]: weights}, description)
+
+
+def save_adapter(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    description: Mapping[str, Any],
+    peft: Mapping[str, Any],
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write an adapter, its description (of kind "adapter") and its adapter_config.json, as `save_model` does."""
+    weights = _bytes_of("adapter", _on_cpu(tensors, dtype))
+    _write_model(folder, dict(zip(ADAPTER_FILES, (weights, json_text(peft).encode()), strict=True)), description)
+
+
+def _on_cpu(tensors: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:
+    found = {}
+    for name, tensor in tensors.items():
         tensor = tensor.detach().to("cpu")
-        tensors[name] = (tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor).contiguous()
-    _write_model(folder, _bytes_of("model", tensors), description)
+        found[name] = (tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor).contiguous()
+    return found
 
 
-def _write_model(folder: Path, weights: bytes, description: Mapping[str, Any]) -> None:
-    """Write both files of a model; `model.json`, which says what the other must be, gets its name first."""
-    text = _text_of(description, {"model.safetensors": _facts(weights)})
-    free_space_for(folder, len(weights) + len(text))
+def _write_model(folder: Path, files: Mapping[str, bytes], description: Mapping[str, Any]) -> None:
+    """Write the files of a model, its weights first; `model.json`, which says what they must be, gets its name first.
+
+    `atomic_file` gives the weights theirs last, so that a folder whose weights are new is whole.
+    """
+    (name, weights), *others = files.items()
+    text = _text_of(description, {name: _facts(data) for name, data in files.items()})
+    free_space_for(folder, sum(map(len, files.values())) + len(text))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise FileProblem(f"{folder} cannot be created: {problem.strerror}") from problem
-    with atomic_file(folder / "model.safetensors") as weighed:
+    with atomic_file(folder / name) as weighed:
         weighed.write_bytes(weights)
+        for other, data in others:
+            write_atomically(folder / other, data)
         write_atomically(folder / "model.json", text)
 
 
@@ -184,17 +214,27 @@ def read_description(folder: Path) -> dict[str, Any]:
     return read_sealed(folder / "model.json", MEND)
 
 
+def files_of(description: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the files of a model or an adapter beside its model.json, the weights first."""
+    return ADAPTER_FILES if description.get("kind") == "adapter" else MODEL_FILES
+
+
+def weights_path(folder: Path) -> Path:
+    """Return the file with the weights of the model or the adapter that a folder holds."""
+    return folder / files_of(read_description(folder))[0]
+
+
 def verify_model(folder: Path) -> dict[str, Any]:
-    """Verify both files of a model and return its description; raise FileProblem where one is damaged."""
+    """Verify all files of a model or adapter, return its description; raise FileProblem where one is damaged."""
     description = read_description(folder)
-    _verify_files(folder / "model.json", description, MODEL_FILES)
+    _verify_files(folder / "model.json", description, files_of(description))
     return description
 
 
 def copy_model(source: Path, target: Path) -> None:
     """Copy a model, verified, into a folder that exists or not."""
     description = verify_model(source)
-    _write_model(target, (source / "model.safetensors").read_bytes(), description)
+    _write_model(target, {name: (source / name).read_bytes() for name in files_of(description)}, description)
 
 
 def load_model(folder: Path, model: nn.Module) -> None:
@@ -215,9 +255,18 @@ def load_model(folder: Path, model: nn.Module) -> None:
     model.load_state_dict(tensors)
 
 
+def load_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors of an adapter and its description; raise FileProblem where one is damaged, or for a model."""
+    description = read_description(folder)
+    if description.get("kind") != "adapter":
+        raise FileProblem(f"{folder} holds a model of kind '{description.get('kind')}', expected 'adapter'")
+    verify_model(folder)
+    return load_tensors(folder / ADAPTER_FILES[0]), description
+
+
 def same_weights(checkpoint: Path, model: Path) -> bool:
     """Return whether a model, perhaps of half precision, holds the averaged weights of a checkpoint."""
-    average, weights = (load_tensors(folder / "model.safetensors") for folder in (checkpoint, model))
+    average, weights = (load_tensors(weights_path(folder)) for folder in (checkpoint, model))
     return average.keys() == weights.keys() and all(
         torch.equal(average[name].to(tensor.dtype), tensor) for name, tensor in weights.items()
     )
@@ -229,7 +278,7 @@ def weights_hash(folder: Path) -> str:
     What only tells people about the weights, or guards them (`UNHASHED`), is left out, so that it can be added later.
     """
     description = {name: value for name, value in read_json(folder / "model.json").items() if name not in UNHASHED}
-    content = (folder / "model.safetensors").read_bytes() + json_text(description).encode()
+    content = (folder / files_of(description)[0]).read_bytes() + json_text(description).encode()
     return hashlib.sha256(content).hexdigest()[:16]
 
 
@@ -241,12 +290,11 @@ def save_state(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[st
 
     Raises NotFiniteError for tensors that are not finite, FileProblem where they cannot be written.
     """
-    on_cpu = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    data = _bytes_of("training state", on_cpu)
+    data = _bytes_of("training state", _on_cpu(tensors, None))
     free_space_for(folder, len(data))
     write_atomically(folder / "state.safetensors", data)
     files = {"state.safetensors": _facts(data)}
-    for name in STATE_FILES[1:]:
+    for name in ("model.json", *files_of(read_description(folder))):
         files[name] = _facts((folder / name).read_bytes())
     write_atomically(folder / "state.json", _text_of(counters, files))
 
@@ -260,7 +308,8 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def verify_checkpoint(folder: Path) -> dict[str, Any]:
     """Verify all files of a checkpoint and return its counters; raise FileProblem where one is damaged."""
     counters = read_sealed(folder / "state.json", MEND)
-    _verify_files(folder / "state.json", counters, STATE_FILES)
+    kept = ADAPTER_FILES if ADAPTER_FILES[0] in counters.get("files", {}) else MODEL_FILES
+    _verify_files(folder / "state.json", counters, ("state.safetensors", "model.json", *kept))
     read_description(folder)
     missing = [name for name in ("step", "clips", "tokens", "seconds") if name not in counters]
     if missing or counters["step"] != int(folder.name):

@@ -179,11 +179,12 @@ def _audit_run(folder: Path) -> Iterator[Finding]:
     parts = [folder / name for name in PARTS if (folder / name).is_dir()]
     found = [finding for part in parts for finding in _audit_part(part)]
     yield from found
-    if folder / "autoencoder" not in parts and (folder / "dit" / "model.json").is_file():
+    adapter = _is_adapter(folder / "dit")
+    if folder / "autoencoder" not in parts and (folder / "dit" / "model.json").is_file() and not adapter:
         yield Finding(f"{folder} holds no autoencoder, without which its transformer makes nothing", "copy it there")
     finished = all((part / "model.json").is_file() for part in parts)
     whole = finished and not any(finding.serious for finding in found)
-    if whole and {folder / "autoencoder", folder / "dit"} <= set(parts):
+    if whole and {folder / "autoencoder", folder / "dit"} <= set(parts) and not adapter:
         try:
             Generator.load(folder)
         except ChronotopeError as problem:
@@ -197,6 +198,13 @@ def _audit_run(folder: Path) -> Iterator[Finding]:
     yield from _audit_encodings(folder)
     for latents in sorted(folder.glob("latents/*/latents.json")):
         yield from audit_latents(latents.parent)
+
+
+def _is_adapter(folder: Path) -> bool:
+    """Return whether a folder holds an adapter, which makes something only with its base."""
+    with contextlib.suppress(ChronotopeError):  # said of each file on its own
+        return checkpoint.read_description(folder).get("kind") == "adapter"
+    return False
 
 
 def _audit_encodings(folder: Path) -> Iterator[Finding]:

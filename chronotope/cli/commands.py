@@ -38,7 +38,7 @@ __all__ = ["chronotope", "main"]
 STAGES = {
     "make a dataset": ["world", "import", "curate", "inspect", "caption", "review", "score-captions", "encode"],
     "train": ["train"],
-    "use": ["generate", "expand", "reconstruct"],
+    "use": ["generate", "expand", "reconstruct", "merge"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
     "look": ["info", "check"],
 }
@@ -266,6 +266,7 @@ chronotope.add_command(training.train)
 chronotope.add_command(generate.generate)
 chronotope.add_command(language.expand)
 chronotope.add_command(generate.reconstruct)
+chronotope.add_command(generate.merge)
 
 
 # Judge

@@ -10,6 +10,7 @@ import torch
 
 from chronotope.errors import UsageError
 from chronotope.generate.memory import available_bytes
+from chronotope.models.adapter import add_adapter
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.captioner import DETAILS, LatentCaptioner
 from chronotope.models.costs import (
@@ -34,7 +35,7 @@ from chronotope.train.config import DiTRun
 from chronotope.train.language.captioner import CaptionerRun
 from chronotope.train.language.expander import ExpanderRun
 from chronotope.train.muon import Muon
-from chronotope.train.optimizers import make_optimizers
+from chronotope.train.optimizers import make_adapter_optimizers, make_optimizers
 
 __all__ = ["autoencoder_costs", "check_memory", "dit_costs", "memory_problem", "sampling_costs"]
 
@@ -42,8 +43,9 @@ TEXT_TOKENS = 32  # of a typical caption
 SHORT_TOKENS = 16  # of a typical sentence
 CLIP_TOKENS = 100  # of a typical clip that the captioner sees
 BYTES_PER_PARAMETER = 12  # the weight, its gradient and its running average, in single precision
+BYTES_FROZEN = 4  # the weight alone, which the model and its running average share
 MUON_BYTES, ADAM_BYTES = 4, 8  # a parameter: the momentum; both moments
-BACKWARD = 3  # a training step takes three times the FLOPs of its forward pass
+BACKWARD = 3  # a training step takes three times the FLOPs of its forward pass; that of an adapter fewer
 
 
 def dit_costs(run: DiTRun) -> dict[str, Any]:
@@ -56,22 +58,29 @@ def dit_costs(run: DiTRun) -> dict[str, Any]:
     samples = max(1, run.train.batch_tokens // size.visual)
     tokens = size.visual + size.text
     flops = dit_flops(run.model, size) + text_flops(run.model, size.text)
-    with torch.device("meta"):
-        optimizers = make_optimizers(DiT(run.model), run.train)
     parameters = count_parameters(run.model)
+    with torch.device("meta"):
+        model = DiT(run.model)
+        if run.adapter.rank:
+            optimizers: Sequence[torch.optim.Optimizer] = make_adapter_optimizers(add_adapter(model, run.adapter), 1.0)
+        else:
+            optimizers = make_optimizers(model, run.train)
+    trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
+    frozen = sum(each.numel() for each in model.parameters() if not each.requires_grad)
     clip = f"{defaults.num_frames} frames of {defaults.width}x{defaults.height}: "
     clip += f"{slices} slices of {rows}x{columns} tokens"
     if shown < slices:
         clip += f", of which training shows {shown} at a time (train.max_sample_tokens)"
     return {
         "parameters": parameters,
+        **({"trained_parameters": trained} if run.adapter.rank else {}),
         "a clip": clip,
         "samples_per_step": samples,
         "tokens_per_step": samples * tokens,
         "flops_per_token": flops // tokens,
         "flops_per_step": BACKWARD * flops * samples,
         "flops_in_all": BACKWARD * flops * samples * run.train.steps,
-        "memory": _memory(parameters, optimizers, samples * dit_activations(run.model, size)),
+        "memory": _memory(trained, optimizers, samples * dit_activations(run.model, size), frozen=frozen),
     }
 
 
@@ -131,15 +140,19 @@ def autoencoder_costs(run: AutoencoderRun) -> dict[str, Any]:
 
 
 def _memory(
-    parameters: int, optimizers: Sequence[torch.optim.Optimizer], activations: int, more: dict[str, int] | None = None
+    parameters: int,
+    optimizers: Sequence[torch.optim.Optimizer],
+    activations: int,
+    more: dict[str, int] | None = None,
+    frozen: int = 0,
 ) -> dict[str, int]:
-    """Bytes of a training step by what holds them, and their sum."""
+    """Bytes of a training step by what holds them, and their sum; beside the trained parameters some may be frozen."""
     state = 0
     for optimizer in optimizers:
         numbers = sum(parameter.numel() for group in optimizer.param_groups for parameter in group["params"])
         state += numbers * (MUON_BYTES if isinstance(optimizer, Muon) else ADAM_BYTES)
     memory = {
-        "weights, gradients, average": parameters * BYTES_PER_PARAMETER,
+        "weights, gradients, average": parameters * BYTES_PER_PARAMETER + frozen * BYTES_FROZEN,
         "optimizer": state,
         "activations": activations,
         **(more or {}),

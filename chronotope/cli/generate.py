@@ -1,4 +1,4 @@
-"""The declarations of `chronotope generate` and `chronotope reconstruct`; `use` does the work."""
+"""The declarations of `chronotope generate`, `chronotope reconstruct` and `chronotope merge`; `use` does the work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from chronotope.cli.terminal import (
 )
 from chronotope.config import MOST
 
-__all__ = ["generate", "reconstruct"]
+__all__ = ["generate", "merge", "reconstruct"]
 
 MAX_COUNT = 100_000  # videos of one command
 
@@ -47,7 +47,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
         ),
         "shape": ["size", "seconds", "fps"],
         "sampling": ["draft", "steps", "guidance", "solver", "negative", "no_expand", "seed", "count"],
-        "files": ["output", "overwrite", "model", "dry_run", "as_json"],
+        "files": ["output", "overwrite", "model", "adapters", "dry_run", "as_json"],
     },
     examples="""
     chronotope generate "a fox walks right past a tree" -o fox.mp4
@@ -65,6 +65,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     chronotope generate "a fox walks right" --seconds 60 -o minute.mp4
     chronotope generate "a fox walks right" --size 192x128 --draft -o draft.mp4
     chronotope generate "a yellow star grows at night" --model runs/mine --steps 50 --guidance 3 -o star.mp4
+    chronotope generate "a red ball" --adapter runs/mine --adapter runs/other=0.5 -o mixed.mp4
     chronotope generate "a fox walks right past a tree" --size 512x288 --dry-run
     """,
 )
@@ -186,6 +187,13 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 @OVERWRITE
 @MODEL
 @option(
+    "--adapter",
+    "adapters",
+    multiple=True,
+    metavar="DIR[=WEIGHT]",
+    help="Add what this adapter learned (train dit --adapter), times a weight (1); several are added up.",
+)
+@option(
     "--dry-run",
     is_flag=True,
     help="Print the settings, then the tokens and operations of the largest window (a long video is generated in "
@@ -197,6 +205,7 @@ def generate(
     story: tuple[str, ...],
     no_expand: bool,
     model: str,
+    adapters: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
     **options: Any,
@@ -220,7 +229,7 @@ def generate(
     prompts = read_prompts(read_story(story) if prompt is None else prompt)
     chosen = Options(**options)
     chosen.check(dry_run)
-    generator = Generator.load(model).to(use.device())
+    generator = Generator.load(model, use.weights_of_adapters(adapters)).to(use.device())
     prompts, chosen = use.told(prompts, chosen, generator, expand=not no_expand)
     if dry_run:
         plan = use.plan_video(prompts, chosen, generator, encode=False)
@@ -267,3 +276,32 @@ def reconstruct(file: Path, output: Path, seconds: float | None, overwrite: bool
 
     scores = use.reconstruct(file, output, seconds, find_model(model), overwrite)
     echo(json.dumps(scores, indent=1) if as_json else f"{visible(str(output))}\n{use.scores_in_words(file, scores)}")
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    chronotope merge small --adapter runs/mine --out runs/merged
+    chronotope merge runs/base --adapter runs/mine=0.7 --adapter runs/other=0.5 --out runs/merged
+    """,
+)
+@click.argument("model")
+@option(
+    "--adapter",
+    "adapters",
+    multiple=True,
+    required=True,
+    metavar="DIR[=WEIGHT]",
+    help="An adapter of the model (train dit --adapter), and its weight (1); several are added up.",
+)
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder of the new model; it must not exist.")
+@JSON
+def merge(model: str, adapters: tuple[str, ...], out: Path, as_json: bool) -> None:
+    """Write a model whose weights include adapters.
+
+    The new model needs no --adapter, and makes the same videos up to the rounding of its half-precision weights.
+    """
+    from chronotope.cli import use
+
+    written = use.merge(model, use.weights_of_adapters(adapters), out)
+    echo(json.dumps(written, indent=1) if as_json else out)

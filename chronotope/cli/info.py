@@ -29,10 +29,14 @@ from chronotope.storage import PARTS, read_json
 
 __all__ = ["describe"]
 
+MODEL_FACTS = (  # of a model.json that are shown as they are
+    "adapter base base_name merged flow geometry defaults autoencoder started_from licence trained_on".split()
+)
 MAX_OPENED = 100  # files of a dataset that are opened; the others are only counted
 # A file of one of these names stands for its folder.
 DESCRIPTIONS = frozenset(
-    "model.safetensors model.json state.safetensors state.json latents.json dataset.json report.json".split()
+    "model.safetensors adapter.safetensors adapter_config.json model.json state.safetensors state.json latents.json "
+    "dataset.json report.json".split()
 )
 
 
@@ -257,12 +261,12 @@ def _model(folder: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "kind": f"model: {description.get('kind', 'unknown')}",
         "path": str(folder),
-        **_weights(folder / "model.safetensors"),
+        **_weights(checkpoint.weights_path(folder)),
         "verified": _verified(folder),
-        "hash": checkpoint.weights_hash(folder) if (folder / "model.safetensors").is_file() else None,
+        "hash": checkpoint.weights_hash(folder) if checkpoint.weights_path(folder).is_file() else None,
         "config": description.get("config"),
     }
-    for name in ("flow", "geometry", "defaults", "autoencoder", "started_from", "licence", "trained_on"):
+    for name in MODEL_FACTS:
         if description.get(name):
             facts[name] = description[name]
     if "flow" in facts:  # one deviation a channel of a token is of use only to the program

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import operator
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from chronotope.caption import grammar
 from chronotope.caption.lexicon import load_lexicon, third_person
 from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.errors import FileProblem
+from chronotope.generate.adapters import Adapter, find_adapter
 from chronotope.generate.pipeline import WEIGHTS
 from chronotope.generate.plan import Plan
 from chronotope.media import video
@@ -19,14 +22,26 @@ from chronotope.sealed import unsealed
 from chronotope.storage import read_json
 from chronotope.worlds.language import gerund
 
-__all__ = ["describe_training", "summarise", "training_notes"]
+__all__ = ["describe_training", "record_of_model", "summarise", "training_notes"]
 
 LISTED_SIZES = 8  # of a model of more sizes only the smallest and the largest are named
 LISTED_WORDS = 40  # of a model of no known world
 
 
+def record_of_model(model: Path, adapters: Sequence[Adapter] = ()) -> TrainingRecord | None:
+    """Return what a model and its adapters were trained on; None where one of them has no record."""
+    folders = [model / "dit", *(find_adapter(adapter.folder) for adapter in adapters)]
+    records = [read_record(read_json(folder / "model.json")) for folder in folders]
+    known = [record for record in records if record is not None]
+    return functools.reduce(operator.or_, known) if len(known) == len(records) else None
+
+
 def training_notes(
-    model: Path | None, plan: Plan, files: Sequence[Path] = (), on_words: Sequence[str] = ()
+    model: Path | None,
+    plan: Plan,
+    files: Sequence[Path] = (),
+    on_words: Sequence[str] = (),
+    adapters: Sequence[Adapter] = (),
 ) -> list[str]:
     """Say what is unsealed in a model, and what a request has that it was not trained on; it is generated all the same.
 
@@ -35,8 +50,9 @@ def training_notes(
     """
     if model is None:
         return []
-    record = read_record(read_json(model / "dit" / "model.json"))
-    notes = unsealed(model / "autoencoder" / "model.json", model / "dit" / "model.json")
+    record = record_of_model(model, adapters)
+    sealed = [model / "autoencoder", model / "dit", *(find_adapter(adapter.folder) for adapter in adapters)]
+    notes = unsealed(*(folder / "model.json" for folder in sealed))
     if record is None:
         return [
             *notes,
@@ -94,6 +110,8 @@ def _is_rendered(path: Path) -> bool:
 def summarise(folder: Path) -> dict[str, str]:
     """Describe the model in `folder` to its user: what it makes and knows, its training, its scores and its licence."""
     description = read_json(folder / "dit" / "model.json")
+    if description.get("kind") == "adapter":
+        return _summarise_adapter(folder, description)
     record, facts = read_record(description), {"makes": "videos and pictures from a prompt"}
     if defaults := description.get("defaults"):
         size = f"{defaults['width']}x{defaults['height']}"
@@ -111,6 +129,19 @@ def summarise(folder: Path) -> dict[str, str]:
     return facts
 
 
+def _summarise_adapter(folder: Path, description: Mapping[str, Any]) -> dict[str, str]:
+    """Describe an adapter: what it changes and how it is used."""
+    record, base = read_record(description), description["base_name"]
+    facts = {
+        "changes": f"what the model {base} makes, of the weights {description['base']}",
+        "use": f"chronotope generate PROMPT --model {base} --adapter {folder}",
+        "rank": f"{description['adapter']['rank']}, alpha {description['adapter']['alpha']:g}",
+    }
+    if record is not None:
+        facts["trained on, with its base"] = f"{_lengths(record)}; {_sizes(record)}"
+    return {**facts, "training": describe_training(description)}
+
+
 def describe_training(description: Mapping[str, Any]) -> str:
     """Describe in one line the last training run of these weights, and the weights it started from."""
     training, start = description.get("training"), description.get("started_from")
@@ -121,6 +152,8 @@ def describe_training(description: Mapping[str, Any]) -> str:
         line += f" on {training['clips']:,} clips, repeats counted"
     if "seconds" in training:
         line += f", in {training['seconds'] / 60:.1f} minutes"
+    if merged := description.get("merged"):
+        line += f"; {len(merged)} {'adapter' if len(merged) == 1 else 'adapters'} merged in"
     return f"{line}; started from the weights {start}, whose training is not counted" if start else line
 
 

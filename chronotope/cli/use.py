@@ -1,4 +1,4 @@
-"""What `chronotope generate` and `chronotope reconstruct` do with a trained model."""
+"""What `chronotope generate`, `chronotope reconstruct` and `chronotope merge` do with a trained model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import functools
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from chronotope import __version__
+from chronotope import __version__, checkpoint
 from chronotope.cli.costs import sampling_costs
 from chronotope.cli.inputs import Options
 from chronotope.cli.interrupt import Stop, StoppedError, stoppable
-from chronotope.cli.knowledge import training_notes
+from chronotope.cli.knowledge import record_of_model, training_notes
 from chronotope.cli.language.expand import expand_prompts, words_of_model
 from chronotope.cli.terminal import progress, refuse_overwriting, refuse_replacing, say
+from chronotope.config import to_dict
 from chronotope.data.latents import fingerprint
-from chronotope.errors import UsageError, visible
+from chronotope.errors import FileProblem, UsageError, visible
 from chronotope.evaluate.reconstruction import measure_reconstruction
+from chronotope.generate.adapters import find_adapter
 from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator, Stream, load_autoencoder
 from chronotope.generate.plan import Plan
@@ -35,17 +37,19 @@ from chronotope.models.costs import SampleSize
 from chronotope.progress import Progress
 from chronotope.prompt import Prompt
 from chronotope.sealed import unsealed
-from chronotope.storage import PARTS, locked_output, remove_partials
+from chronotope.storage import PARTS, locked_output, remove_partials, write_folder
 
 __all__ = [
     "describe_plan",
     "device",
     "generate",
+    "merge",
     "plan_video",
     "reconstruct",
     "say_unsealed",
     "scores_in_words",
     "told",
+    "weights_of_adapters",
 ]
 
 CORE_FLOPS = 2e11  # a second, more than a processor core has
@@ -72,7 +76,7 @@ def told(
     prompts: tuple[Prompt, ...], options: Options, generator: Generator, expand: bool
 ) -> tuple[tuple[Prompt, ...], Options]:
     """Return the prompts that the model is told, and the options with what its user typed and what became of it."""
-    known = words_of_model(generator.folder) if expand else frozenset()
+    known = words_of_model(generator.folder, generator.adapters) if expand else frozenset()
     if not known:
         return prompts, options
     guidance = generator.defaults.guidance_scale if options.guidance is None else options.guidance
@@ -81,11 +85,30 @@ def told(
     return found.prompts, replace(options, **changes)  # type: ignore[arg-type]
 
 
+def weights_of_adapters(named: Sequence[str]) -> dict[str | Path, float]:
+    """Read DIR or DIR=WEIGHT of each --adapter."""
+    found: dict[str | Path, float] = {}
+    for text in named:
+        name, sign, number = text.rpartition("=")
+        if not sign or Path(text).is_dir():
+            name, number = text, "1"
+        try:
+            weight = float(number)
+        except ValueError:
+            raise UsageError(
+                f"--adapter {text}: '{number}' is no weight; write DIR or DIR=WEIGHT, as runs/a=0.5"
+            ) from None
+        if Path(name) in map(Path, found):
+            raise UsageError(f"--adapter names {name} more than once; name each adapter once")
+        found[name] = weight
+    return found
+
+
 def plan_video(prompts: tuple[Prompt, ...], options: Options, generator: Generator, encode: bool = True) -> Plan:
     """Read the files, plan the video, and add notes on what the model was not trained on."""
     plan = generator.plan(options.request(prompts, generator.defaults, generator.geometry), encode)
     files = [path for path in options.files if path != options.mask]
-    notes = training_notes(generator.folder, plan, files, options.word_notes)
+    notes = training_notes(generator.folder, plan, files, options.word_notes, generator.adapters)
     return replace(plan, notes=(*options.word_notes, *plan.notes, *notes))
 
 
@@ -252,6 +275,36 @@ def _summary(origin: dict[str, Any]) -> str:
     if origin["num_frames"] == 1:
         return f"a picture of {size}"
     return f"{origin['num_frames']} frames of {size} at {origin['fps']:g} fps"
+
+
+# Merge
+
+
+def merge(model: str, adapters: Mapping[str | Path, float], out: Path) -> dict[str, Any]:
+    """Write the model with adapters added to its weights into the new folder `out`; return where it came from."""
+    if os.path.lexists(out):
+        raise UsageError(f"{out} exists; give another --out for the merged model")
+    generator = Generator.load(model, adapters)
+    assert generator.folder is not None
+    source = generator.folder
+    say_unsealed(source, *(find_adapter(adapter.folder) for adapter in generator.adapters))
+    description = checkpoint.read_description(source / "dit")
+    record = record_of_model(source, generator.adapters)
+    origin = [adapter.origin for adapter in generator.adapters]
+    changes = {"trained_on": to_dict(record), "merged": [*description.get("merged", []), *origin]}
+
+    def fill(folder: Path) -> None:
+        checkpoint.copy_model(source / "autoencoder", folder / "autoencoder")
+        checkpoint.save_model(folder / "dit", generator.dit, {**description, **changes}, torch.float16)
+
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise FileProblem(f"{out} cannot be created: {problem.strerror}") from problem
+    with locked_output(out):
+        remove_partials(out.parent, target=out)
+        write_folder(out, fill)
+    return {"path": str(out), "model": Generator.load(out).names, "adapters": origin}
 
 
 # Reconstruct

@@ -24,6 +24,7 @@ from chronotope.config import from_dict
 from chronotope.data.latents import encode_frames, fingerprint
 from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.flow.path import FlowConfig
+from chronotope.generate.adapters import Adapter, apply_adapters, load_adapters
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.colours import ColourStabilizer
 from chronotope.generate.memory import available_bytes, video_bytes
@@ -134,6 +135,9 @@ def model_description(folder: Path, kind: str) -> dict[str, Any]:
     description = checkpoint.read_description(folder)
     if not isinstance(description, dict) or description.get("kind") != kind:
         found = description.get("kind") if isinstance(description, dict) else None
+        if found == "adapter":
+            base, run = description.get("base_name"), folder.parent
+            raise FileProblem(f"{folder} holds an adapter, not a whole model; give --model {base} --adapter {run}")
         raise FileProblem(f"{folder} holds a model of kind '{found}', expected '{kind}'")
     missing = [name for name in _DESCRIBED[kind] if name not in description]
     if not missing and kind == "dit" and "deviation" not in description["flow"]:
@@ -188,6 +192,7 @@ class Generator:
         geometry: Geometry,
         defaults: Defaults,
         folder: Path | None = None,
+        adapters: tuple[Adapter, ...] = (),
     ) -> None:
         self.autoencoder = autoencoder
         self.dit = dit
@@ -196,12 +201,16 @@ class Generator:
         self.geometry = geometry
         self.defaults = defaults
         self.folder = folder
+        self.adapters = adapters
         self.names = {"dit": fingerprint(dit), "autoencoder": fingerprint(autoencoder)}
 
     @classmethod
     @own_settings()
-    def load(cls, name: str | Path) -> Generator:
-        """Load a model by its name or from its folder, see `find_model`."""
+    def load(cls, name: str | Path, adapters: Mapping[str | Path, float] | None = None) -> Generator:
+        """Load a model by its name or from its folder; `adapters` names those that change it, with their weights.
+
+        `Generator.load("small", {"runs/mine": 1.0})` adds what `chronotope train dit --adapter` learned in runs/mine.
+        """
         folder = find_model(name)
         autoencoder = load_autoencoder(folder)
         description = model_description(folder / "dit", "dit")
@@ -214,9 +223,11 @@ class Generator:
         read = partial(_part, folder / "dit", description)
         dit = DiT(read("config", DiTConfig))
         checkpoint.load_model(folder / "dit", dit)
+        applied = load_adapters(adapters, fingerprint(dit), str(name)) if adapters is not None else ()
+        apply_adapters(dit, applied)
         dit.eval().requires_grad_(False)
         flow, geometry, defaults = read("flow", FlowConfig), read("geometry", Geometry), read("defaults", Defaults)
-        return cls(autoencoder, dit, Tokenizer(description["vocabulary"]), flow, geometry, defaults, folder)
+        return cls(autoencoder, dit, Tokenizer(description["vocabulary"]), flow, geometry, defaults, folder, applied)
 
     @property
     def _device(self) -> str:
@@ -376,6 +387,7 @@ class Generator:
             "later_guidance_scales": sorted(set(plan.scales[1:])),
             "notes": list(plan.notes),
             "model": self.names,
+            **({"adapters": [adapter.origin for adapter in self.adapters]} if self.adapters else {}),
             "computed_with": computed_with(self.dit.patch_in.weight.device),
             "generated_by_ai": True,
         }

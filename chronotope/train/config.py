@@ -10,12 +10,13 @@ from chronotope.config import MOST, Count, NotNegative, Positive, Range, Seed, S
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
 from chronotope.geometry import Geometry
+from chronotope.models.adapter import AdapterConfig
 from chronotope.models.dit import DiTConfig
 from chronotope.processes import MAX_WORKERS
 from chronotope.request import Defaults
 from chronotope.train.fit import check_model
 from chronotope.train.noise_levels import NoiseLevelConfig
-from chronotope.train.state import Precision, check_rates
+from chronotope.train.state import LEAST_RATE, Precision, check_rates
 
 __all__ = ["CaptionConfig", "DiTRun", "DiTTraining", "read_run"]
 
@@ -50,7 +51,8 @@ class DiTTraining:
 
     A step takes as many clips as fit `batch_tokens` visual tokens; a clip of more than `max_sample_tokens` contributes
     a random run of its slices. `workers` processes prepare batches, which a GPU needs (one core prepares 500 to 1,000
-    small clips per second); they do not change the result.
+    small clips per second); they do not change the result. `adapter_rate` is that of AdamW for an adapter, which leaves
+    the other two rates unused.
     """
 
     steps: Count = 2000
@@ -58,6 +60,7 @@ class DiTTraining:
     max_sample_tokens: Count = 4096
     muon_rate: Share = 0.01
     adam_rate: Share = 1e-3
+    adapter_rate: Share = 3e-3
     warmup: Annotated[int, Range(0, MOST)] = 50
     decay_from: Annotated[float, Range(0, 1, open="high")] = 0.3
     clip_norm: Positive = 1.0
@@ -80,6 +83,7 @@ class DiTRun:
     seed: Seed = 0
     geometry: Geometry = field(default_factory=Geometry)
     model: DiTConfig = field(default_factory=DiTConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     noise_levels: NoiseLevelConfig = field(default_factory=NoiseLevelConfig)
     captions: CaptionConfig = field(default_factory=CaptionConfig)
@@ -88,6 +92,16 @@ class DiTRun:
 
     def __post_init__(self) -> None:
         check_model(self.model, self.geometry)
+        if self.adapter.rank > (most := min(self.model.width, self.model.hidden)):
+            raise UsageError(
+                f"adapter.rank = {self.adapter.rank} is more than the smaller side of a matrix of this model, {most}; "
+                "give less, such as 16"
+            )
+        if self.adapter.rank and self.train.adapter_rate < LEAST_RATE:
+            raise UsageError(
+                f"train.adapter_rate = {self.train.adapter_rate:g} changes no weight in single precision; give more, "
+                "such as 0.003"
+            )
 
 
 def read_run(data: Mapping[str, Any]) -> DiTRun:

@@ -19,7 +19,8 @@ from chronotope.data.record import TrainingRecord, changes_in_data, data_of_late
 from chronotope.errors import UsageError
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer, learn_vocabulary
-from chronotope.parallel import join_ranks, leave_ranks, sum_gradients, sum_over_ranks
+from chronotope.parallel import Ranks, join_ranks, leave_ranks, sum_gradients, sum_over_ranks
+from chronotope.train.adapter import begin_adapter, describe_adapter, new_words
 from chronotope.train.batches import TrainingBatch, caption_notes, check_batch_tokens, stream_batches, to_device
 from chronotope.train.config import DiTRun
 from chronotope.train.fit import check_autoencoder, check_latents
@@ -100,9 +101,10 @@ def check_compatible(config: DiTRun, start: Path) -> None:
                 )
 
 
-def describe(run: PreparedRun, dataset: LatentDataset) -> dict[str, Any]:
+def describe(run: PreparedRun, dataset: LatentDataset, start: Path | None) -> dict[str, Any]:
     """Return the content of model.json: all that is needed to use the weights without the run folder."""
     config = run.config
+    adapter = describe_adapter(config, run.started_from, start) if start and config.adapter.rank else {}
     return {
         "kind": "dit",
         "config": to_dict(config.model),
@@ -114,7 +116,27 @@ def describe(run: PreparedRun, dataset: LatentDataset) -> dict[str, Any]:
         "started_from": run.started_from,
         "trained_on": to_dict(run.record),
         "data": data_of_latents(dataset),
+        **adapter,
     }
+
+
+def begin(
+    run: PreparedRun, out: Path, start: Path | None, device: torch.device, ranks: Ranks
+) -> tuple[PreparedRun, DiT, TrainState]:
+    """Make the model and its state before the first step; an adapter needs the weights of its base each time."""
+    config = run.config
+    model = DiT(config.model).to(device)
+    if not config.adapter.rank:
+        if start is not None and checkpoint.latest_checkpoint(out) is None:
+            checkpoint.load_model(start, model)
+            run = replace(run, started_from=fingerprint(model))
+        return run, model, TrainState(model, make_optimizers(model, config.train, ranks))
+    if start is None:
+        raise UsageError("an adapter is trained on the weights of a model; name it, for example --from small")
+    checkpoint.load_model(start, model)
+    base = fingerprint(model)
+    run = replace(run, started_from=base, notes=(*run.notes, *new_words(start, run.record)))
+    return run, model, begin_adapter(model, base, config, out)
 
 
 def train_dit(
@@ -131,8 +153,8 @@ def train_dit(
 
     `data` are latents folders, and `weights` their shares of the clips shown. `sampler(config, model, tokenizer,
     folder)` draws samples every `train.check_every` steps. `start` is the folder of a trained transformer to start
-    from, instead of random weights. When `stopping()` is true in any process, the state is saved after the step and
-    training ends.
+    from, instead of random weights; an adapter (`adapter.rank` above 0) is trained on it, and needs it when it is
+    resumed too. When `stopping()` is true in any process, the state is saved after the step and training ends.
     """
     # setup: folder, data, vocabulary, device
     (out / "samples").mkdir(parents=True, exist_ok=True)
@@ -145,13 +167,9 @@ def train_dit(
 
     # model, optimizers and state
     torch.manual_seed(seed)
-    model = DiT(config.model).to(device)
-    if start is not None and checkpoint.latest_checkpoint(out) is None:
-        checkpoint.load_model(start, model)
-        run = replace(run, started_from=fingerprint(model))
-    optimizers = make_optimizers(model, train, ranks)
-    state = TrainState(model, optimizers)
-    description = describe(run, dataset)
+    run, model, state = begin(run, out, start, device, ranks)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    description = describe(run, dataset, start)
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
     network = torch.compile(model, dynamic=True) if train.compile else model
     check_batch_tokens(config, dataset, ranks)
@@ -159,7 +177,7 @@ def train_dit(
     with TrainingLog(out, "transformer", train.steps, state.step, quiet, writes=ranks.first) as log:
         for note in (*run.notes, *notes, *caption_notes(dataset, tokenizer, config), *share_notes(dataset)):
             log.say(note)
-        log.say(f"{len(dataset)} clips, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
+        log.say(f"{len(dataset)} clips, {sum(p.numel() for p in trained) / 1e6:.2f} M parameters")
         stop = False
         while state.step < train.steps and not stop:
             # one step; all random numbers depend on (seed, step)
@@ -175,7 +193,7 @@ def train_dit(
             loss.backward()
             # the loss and the request to stop are summed as well, so that all processes decide alike
             shared = torch.stack([loss.detach(), torch.tensor(float(stopping()), device=device)])
-            loss, stop_votes = sum_gradients(model.parameters(), shared, ranks)
+            loss, stop_votes = sum_gradients(trained, shared, ranks)
             stop = bool(stop_votes)
             if state.optimizer_step(loss, factor, train.clip_norm, train.precision):
                 state.update_average(train.average_decay)
@@ -200,7 +218,7 @@ def train_dit(
                 state.save(out, {**description, "settings": settings})
 
     leave_ranks()
-    trained = {
+    training = {
         "run": to_dict(config),
         "seconds": state.seconds,
         "clips": state.clips,
@@ -208,5 +226,5 @@ def train_dit(
         **state.numbers,
     }
     if ranks.first and state.step == train.steps:
-        checkpoint.save_model(out, state.average, {**description, "training": trained}, torch.float16)
+        state.save_average(out, {**description, "training": training}, torch.float16)
     return state.numbers

@@ -1,4 +1,4 @@
-"""The optimizers of the networks made of blocks, and their learning rates over a run."""
+"""The optimizers of the networks made of blocks and of adapters, and their learning rates over a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from chronotope.parallel import Ranks, split_over_ranks
 from chronotope.train.muon import Muon, orthogonalise
 
-__all__ = ["Rates", "learning_rate_factor", "make_optimizers"]
+__all__ = ["Rates", "learning_rate_factor", "make_adapter_optimizers", "make_optimizers"]
 
 
 class Rates(Protocol):
@@ -46,6 +46,12 @@ def make_optimizers(model: nn.Module, train: Rates, ranks: Ranks | None = None) 
     muon = Muon(groups, lr=train.muon_rate, make_orthogonal=split_over_ranks(orthogonalise, ranks or Ranks()))
     adam = torch.optim.AdamW(rest, lr=train.adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     return muon, adam
+
+
+def make_adapter_optimizers(model: nn.Module, rate: float) -> tuple[torch.optim.AdamW]:
+    """Create AdamW for the parameters of an adapter, the only ones of the model that are trained."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return (torch.optim.AdamW(trained, lr=rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True),)
 
 
 def learning_rate_factor(train: Rates, step: int) -> float:

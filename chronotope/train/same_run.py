@@ -18,7 +18,13 @@ from chronotope.errors import FileProblem, UsageError
 
 __all__ = ["changes_in_settings", "check_same_run", "settings_of_run", "strange_checkpoints"]
 
-FIXED = ("seed", "model.", "geometry.", "flow.")  # settings, or tables of them, that a run keeps from its first step
+FIXED = (
+    "seed",
+    "model.",
+    "adapter.",
+    "geometry.",
+    "flow.",
+)  # settings, or tables of them, that a run keeps from its first step
 FREE = ("flow.shift",)  # the exception: it is of sampling
 MEASURED = ("model.vocabulary_size", "flow.deviation")  # earlier versions saved what was found, not what was asked
 

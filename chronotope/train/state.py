@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +20,12 @@ from chronotope import checkpoint
 from chronotope.errors import ChronotopeError, FileProblem, UsageError
 from chronotope.storage import free_space_for, remove_folder, write_folder
 
-__all__ = ["Precision", "TrainState", "autocast", "check_rates", "random_generator"]
+__all__ = ["LEAST_RATE", "Precision", "TrainState", "autocast", "check_rates", "random_generator"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
 COUNTERS = ("step", "clips", "tokens", "seconds", "skipped", "numbers")  # fields of TrainState in state.json
+LEAST_RATE = torch.finfo(torch.float32).tiny  # of learning
 MAX_SKIPPED = 3  # steps in a row without a finite gradient end a run
 KEPT = 2  # checkpoints of a run
 
@@ -42,7 +43,7 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 def check_rates(muon: float, adam: float) -> None:
     """Raise UsageError for learning rates that move no weight; one of them may be 0, which freezes its weights."""
-    if max(muon, adam) < torch.finfo(torch.float32).tiny:
+    if max(muon, adam) < LEAST_RATE:
         raise UsageError(
             f"train.muon_rate = {muon:g} and train.adam_rate = {adam:g} change no weight in single precision, so "
             "nothing would be learned; give at least one that does, such as the preset's"
@@ -76,9 +77,33 @@ class TrainState:
     average: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
-        self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self.average = self.copy_model().requires_grad_(False).eval()
         self._damaged: list[Path] = []  # checkpoints that were found damaged when the run was resumed
         self._base_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+
+    # What an adapter does in another way, because most of its weights are frozen and are those of its base
+
+    def copy_model(self) -> nn.Module:
+        """Return a copy of the model for the running average."""
+        return copy.deepcopy(self.model)
+
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the weights of the model, or of the average, that a checkpoint holds."""
+        return model.state_dict()
+
+    def save_average(self, folder: Path, description: Mapping[str, Any], dtype: torch.dtype | None = None) -> None:
+        """Write the averaged weights as a model; `dtype` converts them."""
+        checkpoint.save_model(folder, self.average, description, dtype)
+
+    def load_average(self, folder: Path) -> None:
+        """Fill the average with the weights of a checkpoint."""
+        checkpoint.load_model(folder, self.average)
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Fill the model with what `weights` returned."""
+        self.model.load_state_dict(weights)
+
+    # One step
 
     def optimizer_step(self, loss: Tensor, factor: float, clip_norm: float, precision: Precision) -> bool:
         """Clip the gradients, scale every learning rate by `factor`, update the weights, and clear the gradients.
@@ -130,17 +155,19 @@ class TrainState:
         for average, current in zip(self.average.buffers(), self.model.buffers(), strict=True):
             average.copy_(current)
 
+    # Checkpoints
+
     def save(self, run: Path, description: dict[str, Any]) -> None:
         """Write a checkpoint folder named by the step, and delete damaged ones and all but the two newest.
 
         Raises NotFiniteError and FileProblem, and deletes nothing, where it cannot be written.
         """
         tensors = self._tensors()
-        average = self.average.state_dict().values()
+        average = self.weights(self.average).values()
         free_space_for(run, sum(tensor.nbytes for tensor in (*tensors.values(), *average)))
 
         def fill(folder: Path) -> None:
-            checkpoint.save_model(folder, self.average, description)
+            self.save_average(folder, description)
             checkpoint.save_state(folder, tensors, {name: getattr(self, name) for name in COUNTERS})
 
         target = run / "checkpoints" / f"{self.step:07d}"
@@ -166,12 +193,12 @@ class TrainState:
         if folder is None:
             return notes
         tensors, counters = checkpoint.load_state(folder)
-        checkpoint.load_model(folder, self.average)
+        self.load_average(folder)
         weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
         try:
-            self.model.load_state_dict(weights)
+            self.load_weights(weights)
             self._load_optimizers(tensors)
-        except (RuntimeError, KeyError, ValueError, IndexError) as problem:
+        except (RuntimeError, KeyError, ValueError, IndexError, UsageError) as problem:
             raise FileProblem(
                 f"{folder} was written by a model of other shapes; use the same preset or another --out"
             ) from problem
@@ -183,7 +210,7 @@ class TrainState:
         return notes
 
     def _tensors(self) -> dict[str, Tensor]:
-        pairs = [(f"model.{name}", tensor) for name, tensor in self.model.state_dict().items()]
+        pairs = [(f"model.{name}", tensor) for name, tensor in self.weights(self.model).items()]
         pairs.append(("losses", torch.stack(self.losses) if self.losses else torch.zeros(0)))
         for number, optimizer in enumerate(self.optimizers):
             for index, state in optimizer.state_dict()["state"].items():

@@ -44,7 +44,8 @@ LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(
 
 def test_all_commands_exist() -> None:
     expected = (
-        "generate, expand, reconstruct, world stage, world table, import, caption, review, score-captions, encode, "
+        "generate, expand, reconstruct, merge, world stage, world table, import, curate, inspect, caption, review, "
+        "score-captions, encode, "
         "train autoencoder, train dit, train captioner, train expander, info, check, evaluate, compare, layers, "
         "memorisation, export-suite, validate-checks"
     ).split(", ")
@@ -67,6 +68,7 @@ def test_top_help_groups_commands_in_the_order_of_the_pipeline() -> None:
             "generate",
             "expand",
             "reconstruct",
+            "merge",
             "evaluate",
             "compare",
             "export-suite",

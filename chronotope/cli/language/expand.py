@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chronotope.caption.expand import Expansion, expand
-from chronotope.data.record import TrainingRecord, read_record
+from chronotope.cli.knowledge import record_of_model
+from chronotope.data.record import TrainingRecord
 from chronotope.errors import FileProblem, UsageError
 from chronotope.prompt import Prompt, read_prompts
-from chronotope.storage import read_json
 
 if TYPE_CHECKING:
     from chronotope.caption.rewrite import Rewritten
+    from chronotope.generate.adapters import Adapter
 
 __all__ = ["Expanded", "expand_prompts", "expand_with", "words_of_model"]
 
@@ -32,18 +33,18 @@ class Expanded:
     notes: tuple[str, ...]
 
 
-def words_of_model(folder: Path | None) -> frozenset[str]:
+def words_of_model(folder: Path | None, adapters: Sequence[Adapter] = ()) -> frozenset[str]:
     """Return the words of the captions that a model was taught; none where they are not those of a world alone.
 
     A model of the user's own captions is told what its user types: the table knows the words of the worlds.
     """
-    record = _record_of_worlds(folder) if folder else None
+    record = _record_of_worlds(folder, adapters) if folder else None
     return frozenset(record.words) if record else frozenset()
 
 
-def _record_of_worlds(folder: Path) -> TrainingRecord | None:
+def _record_of_worlds(folder: Path, adapters: Sequence[Adapter] = ()) -> TrainingRecord | None:
     """Return what a model was shown, where that was clips of the worlds alone."""
-    record = read_record(read_json(folder / "dit" / "model.json"))
+    record = record_of_model(folder, adapters)
     return record if record is not None and record.only_worlds else None
 
 

@@ -16,6 +16,8 @@ from chronotope.errors import LEFT_OUT
 
 __all__ = ["train"]
 
+RANK = 16  # of an adapter whose rank is not stated
+
 
 @click.group(
     cls=Commands,
@@ -127,6 +129,8 @@ def autoencoder(
     chronotope train dit --preset small --data ~/films --autoencoder small --out runs/films --max-side 96 --fps 8
     chronotope train dit --preset small --data data/stage --from small --out runs/longer
     chronotope train dit --from small --data data/mine data/stage=0.3 --out runs/mine
+    chronotope train dit --from small --adapter --data ~/holiday --out runs/mine --set train.steps=300
+    chronotope train dit --from small --adapter --rank 4 --data data/stage-latents --out runs/mine
     chronotope train dit --preset base --dry-run
     """,
 )
@@ -140,6 +144,18 @@ def autoencoder(
     metavar="DIR",
     help="Start from the weights of this model, its autoencoder included.",
 )
+@option(
+    "--adapter",
+    is_flag=True,
+    help="Train only a low-rank adapter (LoRA) of the --from model, for generate --adapter; the weights of that model "
+    "stay as they are, and --preset is not needed.",
+)
+@option(
+    "--rank",
+    type=click.IntRange(min=1),
+    metavar="R",
+    help=f"Rank of the adapter; more learns more, in a larger file.  [default: {RANK}]",
+)
 @limit_options
 def dit(
     preset: str | None,
@@ -149,6 +165,8 @@ def dit(
     settings: tuple[str, ...],
     source: str | None,
     start: str | None,
+    adapter: bool,
+    rank: int | None,
     max_side: int | None,
     fps: float | None,
     max_seconds: float | None,
@@ -161,12 +179,17 @@ def dit(
     OUT/latents; the limits of its size, rate and length are those of `encode`.
     """
     from chronotope.cli.costs import check_memory, dit_costs
-    from chronotope.cli.train.networks import check_sources, dit_config, run_dit
+    from chronotope.cli.train.networks import adapter_config, check_sources, dit_config, run_dit
 
     data, weights = read_weights(data)
     limits = limits_of(max_side, fps, max_seconds)
     check_limits(limits, data)
-    config = dit_config(preset, seed, settings, start)
+    if adapter:
+        config = adapter_config(preset, start, rank or RANK, seed, settings)
+    elif rank is not None:
+        raise click.UsageError("--rank is the rank of an adapter; give --adapter as well, or leave --rank out")
+    else:
+        config = dit_config(preset, seed, settings, start)
     check_sources(config, data, out, source, start)
     costs = dit_costs(config)
     if dry_run:

@@ -41,6 +41,7 @@ from chronotope.train.language.expander import ExpanderRun, train_expander
 from chronotope.train.language.pairs import read_pairs
 
 __all__ = [
+    "adapter_config",
     "autoencoder_config",
     "autoencoder_start",
     "captioner_config",
@@ -53,6 +54,8 @@ __all__ = [
     "run_dit",
     "run_expander",
 ]
+
+ADAPTER_STEPS = 1000  # of an adapter without a preset
 
 Run = TypeVar("Run", AutoencoderRun, CaptionerRun, DiTRun, ExpanderRun)
 
@@ -74,7 +77,21 @@ def dit_config(preset: str | None, seed: int | None, settings: Sequence[str], st
         say(said)
     else:
         raise UsageError("name the sizes and the recipe with --preset, or a model to start from with --from")
-    run = with_settings(run, seed, settings)
+    return checked_dit(with_settings(run, seed, settings))
+
+
+def adapter_config(
+    preset: str | None, start: str | None, rank: int, seed: int | None, settings: Sequence[str]
+) -> DiTRun:
+    """Return the run of an adapter of the model `start`: of a preset, or without one of the sizes of that model."""
+    if start is None:
+        raise UsageError("an adapter is trained on the weights of a model; name it, for example --from small")
+    steps = [] if preset else [f"train.steps={ADAPTER_STEPS}"]
+    return dit_config(preset, seed, [f"adapter.rank={rank}", *steps, *settings], start)
+
+
+def checked_dit(run: DiTRun) -> DiTRun:
+    """Return a run of the transformer; refuse and note what does not go together in its settings."""
     width, height, most = run.defaults.width, run.defaults.height, run.train.max_sample_tokens
     if run.flow.deviation != FlowConfig().deviation:
         raise UsageError("flow.deviation is measured on the latents when a training begins; leave it out")
@@ -159,6 +176,8 @@ def check_sources(
     config: DiTRun, data: Sequence[Path], out: Path | None, source: str | None, start_from: str | None
 ) -> None:
     """Refuse, before any work, the weights, the autoencoder and the latents that do not fit the transformer."""
+    if config.adapter.rank and not start_from:
+        raise UsageError("an adapter is trained on the weights of a model; name it, for example --from small")
     if start_from:
         start = find_model(start_from) / "dit"
         model_description(start, "dit")  # refuses what is no transformer
