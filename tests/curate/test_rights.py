@@ -59,7 +59,7 @@ def test_a_rights_file_that_contradicts_itself(tmp_path: Path) -> None:
     rules = '[[files]]\nmatch = "*.mp4"\nlicence = "MIT"\n[[files]]\nmatch = "a*"\nlicence = "CC0-1.0"\n'
     found = policy(tmp_path, rules)
     assert found.rights("b.mp4").licence == "MIT" and found.rights("a.mkv").licence == "CC0-1.0"
-    with pytest.raises(UsageError, match="contradicts itself: a.mp4 has the licence 'MIT' .* and 'CC0-1.0'"):
+    with pytest.raises(UsageError, match=r"contradicts itself: a.mp4 has the licence 'MIT' .* and 'CC0-1.0'"):
         found.rights("a.mp4")
 
 
