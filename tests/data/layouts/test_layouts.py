@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from chronotope.cli.commands import LAYOUTS as NAMES
+from chronotope.cli.datasets.commands import LAYOUTS as NAMES
 from chronotope.data.captions import Captions
 from chronotope.data.layouts.detect import LAYOUTS, read_layout
 from chronotope.data.layouts.reading import Reading
