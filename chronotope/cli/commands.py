@@ -37,7 +37,7 @@ __all__ = ["chronotope", "main"]
 
 STAGES = {
     "make a dataset": ["world", "import", "curate", "inspect", "caption", "review", "score-captions", "encode"],
-    "train": ["train"],
+    "train": ["train", "teach"],
     "use": ["generate", "expand", "reconstruct", "merge"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
     "look": ["info", "check"],
@@ -258,6 +258,7 @@ def encode(
 
 
 chronotope.add_command(training.train)
+chronotope.add_command(datasets.teach)
 
 
 # Use

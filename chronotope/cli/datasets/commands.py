@@ -1,4 +1,4 @@
-"""The commands that make a dataset of somebody's own videos: import and curate."""
+"""The commands that make a dataset, and a model, of somebody's own videos."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chronotope import __version__
 from chronotope.cli.terminal import FILE, Command, Number, echo, option, progress, say
 from chronotope.errors import LEFT_OUT, UsageError
 
-__all__ = ["curate", "import_", "inspect"]
+__all__ = ["curate", "import_", "inspect", "teach"]
 
 LAYOUTS = (
     "kohya",
@@ -156,3 +156,62 @@ def inspect(data: Path, out: Path | None) -> None:
     page = out or data / "inspection.html"
     write_inspection(data, page)
     echo(page)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    chronotope teach ~/videos --out runs/mine --holder "My Lab"
+    chronotope teach ~/videos --out runs/mine --holder "My Lab" --hours 2 --words "a robot arm at a bench"
+    chronotope teach ~/films --out runs/films --rights rights.toml --max-side 128 --fps 12
+    """,
+)
+@click.argument("folders", type=FILE, nargs=-1, required=True)
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder of the model; the same command continues.")
+@option("--holder", default="", metavar="NAME", help="All files without another licence are this holder's own footage.")
+@option("--rights", type=FILE, metavar="FILE", help="A rights.toml with licences by file name, and those allowed.")
+@option("--allow-unknown", is_flag=True, help="Use files whose licence is unknown, too; this is recorded.")
+@option("--hours", type=Number(0.01, 1000), default=1.0, show_default=True, metavar="H", help="Most hours of training.")
+@option("--words", default="", metavar="TEXT", help="A caption for clips that have none.  [default: their file's name]")
+@option("--from", "start", default="small", show_default=True, metavar="DIR", help="The model to start from.")
+@option("--heldout", type=Number(0, 0.9), default=0.1, show_default=True, metavar="SHARE",
+        help="Set aside this share of the files, to try the model on.")  # fmt: skip
+@option("--copy", is_flag=True, help="Copy whole files instead of linking to the same content on disk.")
+@option("--max-side", type=click.IntRange(min=16), default=96, show_default=True, metavar="N",
+        help="Scale clips of a longer side down to N pixels.")  # fmt: skip
+@option("--fps", type=Number(1, 240), default=8.0, show_default=True, metavar="R", help="Most frames a second.")
+@option("--max-seconds", type=Number(0.5, 600), default=4.0, show_default=True, metavar="S",
+        help="Cut longer clips into equal parts of at most S seconds.")  # fmt: skip
+def teach(
+    folders: tuple[Path, ...],
+    out: Path,
+    holder: str,
+    rights: Path | None,
+    allow_unknown: bool,
+    hours: float,
+    words: str,
+    start: str,
+    heldout: float,
+    copy: bool,
+    max_side: int,
+    fps: float,
+    max_seconds: float,
+) -> int:
+    """Train a model on your own videos: curate, caption, encode, train, samples, a page.
+
+    FOLDERS hold videos and pictures of any kind, with captions in NAME.txt where there are some. The sizes, rate and
+    lengths are those that the shipped model knows; the number of steps follows from a measurement on this machine.
+    OUT/index.html shows the result. The exit status is 3 where files cannot be read or may not be used.
+    """
+    from chronotope.cli.datasets.page import write_lesson
+    from chronotope.cli.datasets.teach import Lesson, check_lesson
+    from chronotope.cli.datasets.teach import teach as learn
+    from chronotope.curate.rights import own_footage, read_policy
+    from chronotope.data.limits import Limits
+
+    policy = own_footage(holder, allow_unknown) if rights is None else read_policy(rights, holder, allow_unknown)
+    lesson = Lesson(start, hours, Limits(max_side, fps, max_seconds), words.strip(), heldout, copy)
+    check_lesson(lesson, out)
+    done = learn(folders, out, policy, lesson)
+    echo(write_lesson(out, done))
+    return LEFT_OUT if done["unusable"] else 0

@@ -1,0 +1,232 @@
+"""What `chronotope teach` does: raw videos -> a dataset, captions, latents, a model trained on them, samples, a page.
+
+Every step is a command of its own; this is their order with defaults for a laptop. The same command again continues.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from chronotope import __version__
+from chronotope.cli.datasets.sources import raw_files
+from chronotope.cli.terminal import SHUFFLED, progress, say
+from chronotope.cli.train.latents import encode_clips
+from chronotope.cli.train.networks import dit_config, run_dit
+from chronotope.cli.use import device
+from chronotope.curate.decide import Filters
+from chronotope.curate.rights import Policy
+from chronotope.curate.run import curate, read_curation
+from chronotope.data.captions import read_captions
+from chronotope.data.latents import LatentDataset
+from chronotope.data.limits import Limits
+from chronotope.errors import FileProblem, UsageError
+from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
+from chronotope.media import video
+from chronotope.storage import read_json, write_json
+from chronotope.train.config import DiTRun
+from chronotope.train.dit import train_dit
+
+__all__ = ["Lesson", "check_lesson", "teach"]
+
+PROBED_STEPS = 6  # of training, whose time tells how many fit
+MOST_SHOWN = 400  # times that a clip is shown at most: more is learned by heart
+FEWEST_STEPS, MOST_STEPS = 100, 20_000
+SAMPLE_EVERY = 600.0  # seconds of training between two samples
+SAMPLED = 6  # captions of which the finished model makes a video
+# Names that cameras and phones give: they say nothing of what is shown.
+_CAMERA_NAME = re.compile(r"^(img|dsc[fn]?|vid|mov|mvi|pxl|gopr|gx|dji|dscn|clip|video|screen ?recording|whatsapp)\b")
+_WORD = re.compile(r"[^\W\d_]{2,}")
+
+
+DEFAULT_LIMITS = Limits(max_side=96, fps=8.0, max_seconds=4.0)  # what the shipped model knows
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is taught, and how: the model to start from, hours of training, limits of clips, words for bare clips."""
+
+    start: str = "small"
+    hours: float = 1.0
+    limits: Limits = DEFAULT_LIMITS
+    words: str = ""
+    heldout: float = 0.1
+    copy: bool = False
+
+
+def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) -> dict[str, Any]:
+    """Teach a model the videos in some folders; returns what was done. The model is in `out`."""
+    files = raw_files(folders, out)
+    size = sum(file.path.stat().st_size for file in files) / 2**20
+    say(
+        f"{len(files)} files, {size:,.0f} MB: they are cut into shots, captioned, encoded ({lesson.limits}), and "
+        f"{lesson.start} is trained on them for at most {lesson.hours:g} hours; then samples and {out / 'index.html'}"
+    )
+    data = out / "data"
+    with progress("curating", "files") as report:
+        found = curate(
+            files,
+            data,
+            Filters(heldout=lesson.heldout),
+            policy,
+            read_captions,
+            f"chronotope {__version__}",
+            lesson.copy,
+            report,
+            _note,
+        )
+    for name, why in found.unusable[:10]:
+        say(f"left out: {name}: {why}")
+    say(f"{data}: {found.in_words()}; see `chronotope inspect {data}`")
+    captions = _caption_bare_clips(data, lesson.words)
+    encoded, heldout = _encode(out, data, lesson)
+    config = _settings(out, lesson)
+    run_dit(config, [encoded], out, lesson.start, lesson.start)
+    made = _samples(out, data)
+    return {
+        "files": found.files,
+        "clips": found.kept,
+        "left_out": dict(found.reasons),
+        "unusable": len(found.unusable),
+        "captions": captions,
+        "latents": str(encoded),
+        "heldout_latents": str(heldout) if heldout else None,
+        "steps": config.train.steps,
+        "samples": made,
+    }
+
+
+def _note(sentence: str) -> None:
+    say(f"note: {sentence}")
+
+
+# Captions
+
+
+def _caption_bare_clips(data: Path, words: str) -> dict[str, int]:
+    """Write a caption beside each clip that has none: `words`, or the words of its file's name; returns counts."""
+    counts = {"own": 0, "words": 0, "name": 0, "none": 0}
+    _, rows = read_curation(data)
+    for row in rows:
+        if row["state"] != "kept":
+            continue
+        clip = data / row["clip"]
+        if any(read_captions(clip).values()):
+            counts["own"] += 1
+            continue
+        text, kind = (words, "words") if words else (words_of_name(row["file"]), "name")
+        if not text:
+            counts["none"] += 1
+            continue
+        write_json(clip.with_suffix(".json"), {"captions": {"sentence": [text]}})
+        counts[kind] += 1
+    if counts["name"]:
+        say(
+            f"note: {counts['name']} clips have no caption, and the words of their files' names are taken; better ones "
+            "go into NAME.txt beside each source, or --words for all of them, or `chronotope caption`"
+        )
+    if counts["none"]:
+        say(f"note: {counts['none']} clips have no caption: the model learns them without words")
+    return counts
+
+
+def words_of_name(file: str) -> str:
+    """Return the words in the name of a file; "" for names that cameras give, as IMG_1234.MOV."""
+    stem = re.sub(r"[_\-.+]+", " ", PurePosixPath(file).stem).strip().lower()
+    if _CAMERA_NAME.match(re.sub(r"\d+", " ", stem)):
+        return ""
+    words = _WORD.findall(stem)
+    return " ".join(words) if len(words) > 1 or (words and len(words[0]) > 3) else ""
+
+
+# Latents and settings
+
+
+def _encode(out: Path, data: Path, lesson: Lesson) -> tuple[Path, Path | None]:
+    """Encode the training clips and, where there are any, those held out; returns the folders of latents."""
+    folder = find_model(lesson.start)
+    autoencoder = load_autoencoder(folder).to(device())
+    latents = out / "latents" / "data"
+    if not encode_clips(data, latents, autoencoder, SHUFFLED, limits=lesson.limits).captioned:
+        say("note: no clip has a caption, so the model ignores prompts; name what is shown with --words")
+    if not any((data / "heldout").rglob("*.*")):
+        return latents, None
+    heldout = out / "latents" / "heldout"
+    encode_clips(data / "heldout", heldout, autoencoder, shuffled=0.0, limits=lesson.limits)
+    return latents, heldout
+
+
+def _settings(out: Path, lesson: Lesson) -> DiTRun:
+    """Return the run: as many steps as fit the hours, measured here; an interrupted run keeps its steps."""
+    plan = out / "teach.json"
+    latents = out / "latents" / "data"
+    count = len(LatentDataset([latents]))
+    if plan.is_file():
+        steps, seconds = int(read_json(plan)["steps"]), float(read_json(plan)["seconds_of_a_step"])
+    else:
+        seconds, clips = _measured(latents, lesson.start)
+        fitting = int(3600 * lesson.hours / seconds)
+        enough = math.ceil(MOST_SHOWN * count / clips)
+        steps = max(min(FEWEST_STEPS, fitting), min(fitting, enough, MOST_STEPS))
+        write_json(plan, {"steps": steps, "seconds_of_a_step": seconds, "hours": lesson.hours, "clips": count})
+        limit = "so long as to show every clip 400 times" if enough < fitting else f"all of the {lesson.hours:g} hours"
+        say(f"a step takes {seconds:.2f} s here and shows {clips:.0f} clips: {steps} steps, {limit}")
+    say(f"training {steps} steps, about {steps * seconds / 60:.0f} minutes on this machine")
+    every = max(20, round(SAMPLE_EVERY / seconds))
+    settings = [
+        f"train.steps={steps}",
+        f"train.check_every={every}",
+        f"train.save_every={max(10, min(500, round(120 / seconds)))}",
+        f"train.average_decay={min(0.997, max(0.9, 1 - 10 / steps)):.4f}",
+        f"train.warmup={min(50, steps // 4)}",
+    ]
+    return dit_config(None, None, settings, lesson.start)
+
+
+def _measured(latents: Path, start: str) -> tuple[float, float]:
+    """Train a few steps; return the seconds of one and how many clips it shows."""
+    config = dit_config(None, None, [f"train.steps={PROBED_STEPS}", "train.warmup=2", "train.log_every=1"], start)
+    train = replace(config.train, check_every=PROBED_STEPS + 1, save_every=PROBED_STEPS + 1)
+    with tempfile.TemporaryDirectory() as folder:
+        begin = find_model(start) / "dit"
+        numbers = train_dit(replace(config, train=train), [latents], Path(folder), start=begin, quiet=True)
+    return numbers["seconds"] / PROBED_STEPS, numbers["clips/s"] * numbers["seconds"] / PROBED_STEPS
+
+
+# Samples
+
+
+def _samples(out: Path, data: Path) -> list[dict[str, str]]:
+    """Make a video of some captions, those of held-out clips first, each with its own seed; return files and words."""
+    generator = Generator.load(out)
+    _, rows = read_curation(data)
+    kept = sorted((row for row in rows if row["state"] == "kept"), key=lambda row: row["split"] != "heldout")
+    clips: dict[str, dict[str, Any]] = {}
+    for row in kept:
+        texts = [text for texts in read_captions(data / row["clip"]).values() for text in texts]
+        if texts:
+            clips.setdefault(texts[0], row)
+    folder = out / "samples"
+    folder.mkdir(exist_ok=True)
+    made: list[dict[str, str]] = []
+    for seed, (text, row) in enumerate(list(clips.items())[:SAMPLED]):
+        result = generator.generate(text, seed=seed)
+        file = folder / f"{seed}{'.mp4' if len(result.frames) > 1 else '.png'}"
+        video.write(file, result.frames, result.fps, metadata=result.origin)
+        made.append({"file": f"samples/{file.name}", "text": text, "clip": row["clip"], "split": row["split"]})
+    if not made:
+        say("note: no samples, because no clip has a caption")
+    return made
+
+
+def check_lesson(lesson: Lesson, out: Path) -> None:
+    """Refuse hours and words that cannot be meant, and a folder that was taught something else."""
+    if not 0 < lesson.hours <= 1000:
+        raise UsageError(f"--hours must lie between 0 and 1000, got {lesson.hours:g}")
+    if (out / "teach.json").is_file() and not (out / "data" / "curation.json").is_file():
+        raise FileProblem(f"{out / 'data'} is gone, which {out / 'teach.json'} belongs to; give another --out")
