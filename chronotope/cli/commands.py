@@ -40,7 +40,7 @@ STAGES = {
     "train": ["train", "teach"],
     "use": ["generate", "expand", "reconstruct", "merge"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
-    "look": ["info", "check"],
+    "look": ["info", "check", "audit"],
 }
 WORKERS = option(
     "--workers",
@@ -317,3 +317,6 @@ def check(path: Path, as_json: bool) -> int:
     from chronotope.cli.check import check as examine
 
     return examine(path, as_json)
+
+
+chronotope.add_command(datasets.audit)

@@ -17,22 +17,22 @@ from typing import Any
 
 from chronotope.config import from_dict, to_dict
 from chronotope.curate.decide import Decision, Filters, Item, decide, keys_of
+from chronotope.curate.listing import MEND, Row, write_manifest
 from chronotope.curate.look import Looked, look
+from chronotope.curate.removal import removed_names, taken_out
 from chronotope.curate.rights import Policy, Rights, described_rights, opt_out_signals
 from chronotope.curate.write import Planned, write_clips
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
-from chronotope.jsonl import append_jsonl, write_jsonl
-from chronotope.manifest import Source, described, identify, manifest_hash, merkle_root, read_manifest, seal, source_of
+from chronotope.jsonl import append_jsonl
+from chronotope.manifest import Source, described, identify, read_manifest, seal, source_of
 from chronotope.progress import Progress
-from chronotope.sealed import read_sealed, write_sealed
+from chronotope.sealed import read_sealed
 from chronotope.storage import locked, remove_partials
 
-__all__ = ["Curated", "RawFile", "Row", "curate", "read_curation", "source_paths"]
+__all__ = ["Curated", "RawFile", "curate"]
 
-Row = dict[str, Any]
 Note = Callable[[str], None]
 CaptionsOf = Callable[[Path], Mapping[str, Sequence[str]]]
-MEND = "run the same `chronotope curate` command again"
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ def curate(
             for file in files
         }
         rows, planned = _decided(files, seen, rights, policy, filters, captions_of)
+        rows, planned = _without_removed(out, rows, planned)
         gone = write_clips(out, planned, copy, progress)
         _finish(out, rows, filters, policy, version)
     kept = [row for row in rows if row["state"] == "kept"]
@@ -110,23 +111,15 @@ def curate(
     )
 
 
-def read_curation(out: Path) -> tuple[dict[str, Any], list[Row]]:
-    """Read how a dataset was curated, and the lines of its manifest; raise FileProblem where it was not, or not to the
-    end, or where somebody has changed it.
-    """
-    if not (out / "curation.json").is_file():
-        raise FileProblem(f"{out} is no curated dataset, or was not finished; make it with `chronotope curate`")
-    header, rows = read_sealed(out / "curation.json", MEND), read_manifest(out / "curation.jsonl")
-    if header.get("manifest") != manifest_hash(rows):
-        raise FileProblem(f"{out / 'curation.jsonl'} is not the one that curation.json describes; {MEND}")
-    return header, rows
-
-
-def source_paths(out: Path) -> dict[str, Path]:
-    """Return where the source files lay when they were looked at, by their names."""
-    listing = out / "sources.jsonl"
-    rows = read_manifest(listing, lambda _: None) if listing.is_file() else []
-    return {row["name"]: Path(str(row.get("path", ""))) for row in rows}
+def _without_removed(out: Path, rows: list[Row], planned: list[Planned]) -> tuple[list[Row], list[Planned]]:
+    """Leave out what was taken out of the dataset on request."""
+    names = removed_names(out)
+    if not names:
+        return rows, planned
+    gone = {row["key"] for row in rows if row["state"] == "kept" and names & {row["key"], row["file"]}}
+    clips = {row["clip"] for row in rows if row["key"] in gone}
+    rows = [taken_out(row) if row["key"] in gone else row for row in rows]
+    return rows, [one for one in planned if one.clip not in clips]
 
 
 def _inner(file: RawFile) -> str:
@@ -299,15 +292,5 @@ def _clip_row(item: Item, decision: Decision, found: _Seen, rights: Rights, capt
 
 
 def _finish(out: Path, rows: Sequence[Row], filters: Filters, policy: Policy, version: str) -> None:
-    kept = [row for row in rows if row["state"] == "kept"]
-    header = {
-        "made_with": version,
-        "filters": to_dict(filters),
-        "allow_unknown": policy.allow_unknown,
-        "clips": len(kept),
-        "listed": len(rows),
-        "manifest": manifest_hash(rows),
-        "merkle_root": merkle_root([row["seal"] for row in kept]),
-    }
-    write_jsonl(out / "curation.jsonl", rows)
-    write_sealed(out / "curation.json", header)
+    made = {"made_with": version, "filters": to_dict(filters), "allow_unknown": policy.allow_unknown}
+    write_manifest(out, rows, made)

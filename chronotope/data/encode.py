@@ -56,7 +56,7 @@ from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import LeftOut, Source, described, identify, manifest_hash, seal, source_of
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.progress import Progress
-from chronotope.sealed import check_seal, unsealed, write_sealed
+from chronotope.sealed import check_seal, read_sealed, unsealed, write_sealed
 from chronotope.storage import locked, read_json, remove_partials, write_atomically
 
 __all__ = ["NO_LIMITS", "Encoded", "encode_dataset", "find_worlds"]
@@ -131,12 +131,21 @@ def encode_dataset(
         "data": str(data.resolve()),
         "worlds": find_worlds(data, note),
         "splits": find_splits(data),
+        **_curation(data),
     }
     with locked(out):
         remove_partials(out)
         writer = _Writer(out, about, note, limits, folder.clips)
         writer.check_folder(folder.clips)
         return _bring_up_to_date(writer, folder.clips, autoencoder, geometry, progress, strict)
+
+
+def _curation(data: Path) -> dict[str, str]:
+    """Return the Merkle root of the clips of a curated dataset, by which a model tells what it was trained on."""
+    header = data / "curation.json"
+    if not header.is_file():
+        return {}
+    return {"curation": str(read_sealed(header, "run the same `chronotope curate` command again").get("merkle_root"))}
 
 
 def _bring_up_to_date(

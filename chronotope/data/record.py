@@ -109,8 +109,12 @@ def record_of(dataset: LatentDataset, geometry: Geometry, max_sample_tokens: int
 
 
 def data_of_latents(dataset: LatentDataset) -> list[dict[str, Any]]:
-    """Name the training data of a transformer: clips, manifest hash and weight, if any, of each folder of latents."""
-    named: list[dict[str, Any]] = [{"clips": about["clips"], "manifest": about["manifest"]} for about in dataset.about]
+    """Name the training data of a transformer: clips, manifest hash and weight, if any, of each folder of latents.
+
+    Those of a curated dataset name its Merkle root, too.
+    """
+    fields = ("clips", "manifest", "curation")
+    named: list[dict[str, Any]] = [{name: about[name] for name in fields if name in about} for about in dataset.about]
     if dataset.weights:
         return [{**about, "weight": weight} for about, weight in zip(named, dataset.weights, strict=True)]
     return named

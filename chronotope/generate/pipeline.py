@@ -147,6 +147,13 @@ def model_description(folder: Path, kind: str) -> dict[str, Any]:
     return description
 
 
+def _curations(description: Mapping[str, Any]) -> dict[str, str]:
+    """Return the Merkle roots of the curated datasets that a model was trained on, for the origin of its videos."""
+    data = description.get("data")
+    roots = [str(about["curation"]) for about in data if "curation" in about] if isinstance(data, list) else []
+    return {"curation": " ".join(roots)} if roots else {}
+
+
 def _part(folder: Path, description: Mapping[str, Any], name: str, cls: type[T]) -> T:
     """Read one table of a description as the dataclass that it was written from."""
     try:
@@ -227,7 +234,9 @@ class Generator:
         apply_adapters(dit, applied)
         dit.eval().requires_grad_(False)
         flow, geometry, defaults = read("flow", FlowConfig), read("geometry", Geometry), read("defaults", Defaults)
-        return cls(autoencoder, dit, Tokenizer(description["vocabulary"]), flow, geometry, defaults, folder, applied)
+        found = cls(autoencoder, dit, Tokenizer(description["vocabulary"]), flow, geometry, defaults, folder, applied)
+        found.names |= _curations(description)
+        return found
 
     @property
     def _device(self) -> str:

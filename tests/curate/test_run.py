@@ -17,8 +17,9 @@ import pytest
 
 from chronotope.cli.datasets.sources import raw_files
 from chronotope.curate.decide import Filters
+from chronotope.curate.listing import read_curation
 from chronotope.curate.rights import own_footage, read_policy
-from chronotope.curate.run import Curated, curate, read_curation
+from chronotope.curate.run import Curated, curate
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import scan_folder
 from chronotope.errors import FileProblem, UsageError

@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from chronotope import __version__
-from chronotope.cli.terminal import FILE, Command, Number, echo, option, progress, say
+from chronotope.cli.terminal import FILE, Command, Number, echo, option, progress, say, show
 from chronotope.errors import LEFT_OUT, UsageError
 
-__all__ = ["curate", "import_", "inspect", "teach"]
+__all__ = ["audit", "curate", "import_", "inspect", "teach"]
 
 LAYOUTS = (
     "kohya",
@@ -215,3 +215,41 @@ def teach(
     done = learn(folders, out, policy, lesson)
     echo(write_lesson(out, done))
     return LEFT_OUT if done["unusable"] else 0
+
+
+@click.command(
+    cls=Command,
+    spread=("--data",),
+    examples="""
+    chronotope audit runs/mine
+    chronotope audit runs/mine --find clip.mp4
+    chronotope audit runs/mine --remove films/holiday.mp4
+    chronotope audit runs/longer --data data/mine-latents data/stage-latents --json
+    """,
+)
+@click.argument("run", type=FILE)
+@option("--data", type=FILE, multiple=True, metavar="DIR", help="Folders of latents.  [default: those in RUN/latents]")
+@option("--find", type=FILE, metavar="FILE", help="Say whether this video or picture, or a near copy, trained the run.")
+@option("--remove", metavar="NAME", help="Take a clip, or all of a source file, out of the curated dataset for good.")
+@option("--list", "listed", is_flag=True, help="Name every clip.")
+@option("--json", "as_json", is_flag=True, help="Print JSON.")
+def audit(
+    run: Path, data: tuple[Path, ...], find: Path | None, remove: str | None, listed: bool, as_json: bool
+) -> None:
+    """Say which clips trained a run, from which files and under which licences.
+
+    RUN is the folder of a training. Clips of a dataset that `chronotope curate` made have a source, a licence and a
+    holder; the Merkle root in the weights proves that the list is complete.
+    """
+    from chronotope.cli.datasets.lineage import audited, check_video, find_in, remove_from
+
+    if find and remove:
+        raise UsageError("--find and --remove are two questions; ask one after the other")
+    if find:
+        check_video(find)
+        show(find_in(run, data, find), as_json)
+    elif remove:
+        show(remove_from(run, data, remove), as_json)
+    else:
+        facts = audited(run, data)
+        show(facts if listed or as_json else {name: facts[name] for name in facts if name != "list"}, as_json)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from chronotope.curate.run import Row, read_curation, source_paths
+from chronotope.curate.listing import Row, read_curation, source_paths
 from chronotope.data.captions import read_captions
 from chronotope.data.record import words_of
 from chronotope.errors import ChronotopeError

@@ -20,8 +20,9 @@ from chronotope.cli.train.latents import encode_clips
 from chronotope.cli.train.networks import dit_config, run_dit
 from chronotope.cli.use import device
 from chronotope.curate.decide import Filters
+from chronotope.curate.listing import read_curation
 from chronotope.curate.rights import Policy
-from chronotope.curate.run import curate, read_curation
+from chronotope.curate.run import curate
 from chronotope.data.captions import read_captions
 from chronotope.data.latents import LatentDataset
 from chronotope.data.limits import Limits

@@ -1,0 +1,176 @@
+"""What `chronotope audit` does: which clips trained a run, under which licences; is a video one of them; remove one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chronotope import checkpoint
+from chronotope.curate.fingerprints import Fingerprinted, near_duplicates
+from chronotope.curate.listing import Row, looked_at, read_curation
+from chronotope.curate.look import look
+from chronotope.curate.removal import remove_source
+from chronotope.data.latents import read_header, read_index
+from chronotope.errors import FileProblem, UsageError
+from chronotope.storage import file_sha256
+
+__all__ = ["audited", "find_in", "remove_from"]
+
+FIND_SECONDS = 60.0  # of a part of the video that is looked for
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """One folder of latents that trained a run: its items, and the curated dataset behind it, if there is one."""
+
+    latents: Path
+    items: tuple[dict[str, Any], ...]
+    dataset: Path | None
+    curation: tuple[Row, ...]
+
+
+def audited(run: Path, data: Sequence[Path]) -> dict[str, Any]:
+    """Return the clips that trained a run, counted by licence and holder; `data` are further folders of latents."""
+    description = _description(run)
+    found, unknown = _trained_on(run, description, data)
+    rights: Counter[str] = Counter()
+    clips = []
+    for one in found:
+        by_clip = {row["clip"]: row for row in one.curation if row["state"] == "kept"}
+        for file, content in _sources(one).items():
+            row = by_clip.get(file)
+            licence, holder = _rights_of(row)
+            rights[f"{licence}, {holder}"] += 1
+            origin = {"from": row["file"], "start": row["start"], "seconds": row["seconds"]} if row else {}
+            clips.append({"clip": file, "sha256": content, "licence": licence, "holder": holder, **origin})
+    facts: dict[str, Any] = {
+        "run": str(run),
+        "clips": len(clips),
+        "items": sum(len(one.items) for one in found),
+        "rights": dict(rights.most_common()),
+        "datasets": {str(one.dataset or one.latents): one.latents.as_posix() for one in found},
+        "Merkle roots": [about["curation"] for about in description["data"] if "curation" in about] or "none",
+        "started from": description.get("started_from") or "random weights",
+    }
+    if unknown:
+        facts["not found"] = [
+            f"{about.get('clips')} items of manifest {str(about.get('manifest'))[:12]}; name their latents with --data"
+            for about in unknown
+        ]
+    return {**facts, "list": clips}
+
+
+def find_in(run: Path, data: Sequence[Path], file: Path) -> dict[str, Any]:
+    """Return the training clips that are a video or picture, or show nearly the same."""
+    found, unknown = _trained_on(run, _description(run), data)
+    content = file_sha256(file)
+    exact, near = [], []
+    looked = look(file, FIND_SECONDS)
+    for one in found:
+        exact += [name for name, sha256 in _sources(one).items() if sha256 == content]
+        exact += [row["clip"] for row in one.curation if row["state"] == "kept" and row["source"]["sha256"] == content]
+        near += _near(looked, one)
+    return {
+        "video": str(file),
+        "trained on it": sorted(set(exact)) or "no",
+        "nearly the same": sorted(set(near) - set(exact)) or ("none" if found else "not known"),
+        **({"not found": f"{len(unknown)} folders of latents; name them with --data"} if unknown else {}),
+    }
+
+
+def _near(looked: Any, one: _Trained) -> list[str]:
+    """Return the kept clips of a curated dataset of which the video shows most frames."""
+    if one.dataset is None:
+        return []
+    files = looked_at(one.dataset)
+    hashes = tuple(each for shot in looked.shots for each in shot.hashes)
+    near = []
+    for row in one.curation:
+        source = files.get(row["file"])
+        if row["state"] != "kept" or source is None or source.picture != looked.picture:
+            continue
+        shot = next((shot for shot in source.shots if shot.start == row["start"]), None)
+        if shot is None:
+            continue
+        clip = Fingerprinted("clip", shot.hashes, (1.0,), "", shot.colour)
+        colour = looked.shots[0].colour if len(looked.shots) == 1 else ()
+        if near_duplicates([Fingerprinted("video", hashes, (0.0,), "", colour), clip]):
+            near.append(row["clip"])
+    return near
+
+
+def remove_from(run: Path, data: Sequence[Path], name: str) -> dict[str, Any]:
+    """Take a clip, or all clips of a source file, out of the dataset; return the checkpoints that have seen it."""
+    found, _ = _trained_on(run, _description(run), data)
+    for one in found:
+        files = {name for row in one.curation for name in (row["file"], row.get("clip"), row["key"]) if name}
+        if one.dataset is not None and name in files:
+            removed = remove_source(one.dataset, name)
+            seen = [path.as_posix() for path in checkpoint.checkpoints(run / "dit")]
+            seen += [(run / "dit").as_posix()] if (run / "dit" / "model.json").is_file() else []
+            return {
+                "removed": removed,
+                "dataset": str(one.dataset),
+                "Merkle root now": read_curation(one.dataset)[0]["merkle_root"],
+                "weights that have seen it": seen,
+                "next": f"update the latents, `chronotope encode {one.dataset} --out {one.latents}`, and train again",
+            }
+    raise UsageError(
+        f"no clip or source file of the curated data of {run} is called {name}; `chronotope audit {run} --list` names "
+        "them"
+    )
+
+
+def _description(run: Path) -> dict[str, Any]:
+    """Return the description of the finished transformer of a run, or of its newest checkpoint."""
+    folder = run / "dit" if (run / "dit").is_dir() else run
+    source = folder if (folder / "model.json").is_file() else checkpoint.latest_checkpoint(folder)
+    if source is None:
+        raise FileProblem(f"{run} holds no trained transformer and no checkpoint of one")
+    description = checkpoint.read_description(source)
+    if not isinstance(description.get("data"), list):
+        raise FileProblem(
+            f"{source / 'model.json'} does not say which data it was trained on: an older version wrote it"
+        )
+    return description
+
+
+def _trained_on(
+    run: Path, description: dict[str, Any], data: Sequence[Path]
+) -> tuple[list[_Trained], list[dict[str, Any]]]:
+    """Return the folders of latents that trained a run, and what is said of those that are not found."""
+    places = [*(path.parent for path in sorted((run / "latents").glob("*/latents.json"))), *data]
+    by_manifest: dict[str, Path] = {}
+    for place in places:
+        by_manifest[str(read_header(place).get("manifest"))] = place
+    found, unknown = [], []
+    for about in description["data"]:
+        manifest = str(about.get("manifest"))
+        if manifest not in by_manifest:
+            unknown.append(about)
+            continue
+        place = by_manifest[manifest]
+        dataset = Path(str(read_header(place).get("data", "")))
+        curated = (dataset / "curation.json").is_file()
+        rows = read_curation(dataset)[1] if curated else []
+        found.append(_Trained(place, tuple(read_index(place)), dataset if curated else None, tuple(rows)))
+    return found, unknown
+
+
+def _sources(one: _Trained) -> dict[str, str]:
+    """Return the clip files of a folder of latents with the hashes of their contents; parts of a clip count once."""
+    return {row["source"]["file"]: row["source"]["sha256"] for row in one.items if row.get("source")}
+
+
+def _rights_of(row: Row | None) -> tuple[str, str]:
+    rights = row["rights"] if row else {}
+    return rights.get("licence") or "licence unknown", rights.get("holder") or "holder not named"
+
+
+def check_video(path: Path) -> None:
+    """Raise FileProblem for a file that is not there."""
+    if not path.is_file():
+        raise FileProblem(f"{path} is no file; name a video or a picture with --find")

@@ -1,0 +1,64 @@
+"""The manifest of a curated dataset, as it is read and written: `run` says which files there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chronotope.config import from_dict
+from chronotope.curate.look import Looked
+from chronotope.errors import FileProblem
+from chronotope.jsonl import write_jsonl
+from chronotope.manifest import manifest_hash, merkle_root, read_manifest
+from chronotope.sealed import read_sealed, write_sealed
+
+__all__ = ["MEND", "Row", "looked_at", "read_curation", "rewrite", "source_paths", "write_manifest"]
+
+Row = dict[str, Any]
+MEND = "run the same `chronotope curate` command again"
+
+
+def read_curation(out: Path) -> tuple[dict[str, Any], list[Row]]:
+    """Read how a dataset was curated, and the lines of its manifest; raise FileProblem where it was not, or not to the
+    end, or where somebody has changed it.
+    """
+    if not (out / "curation.json").is_file():
+        raise FileProblem(f"{out} is no curated dataset, or was not finished; make it with `chronotope curate`")
+    header, rows = read_sealed(out / "curation.json", MEND), read_manifest(out / "curation.jsonl")
+    if header.get("manifest") != manifest_hash(rows):
+        raise FileProblem(f"{out / 'curation.jsonl'} is not the one that curation.json describes; {MEND}")
+    return header, rows
+
+
+def source_paths(out: Path) -> dict[str, Path]:
+    """Return where the source files lay when they were looked at, by their names."""
+    listing = out / "sources.jsonl"
+    rows = read_manifest(listing, lambda _: None) if listing.is_file() else []
+    return {row["name"]: Path(str(row.get("path", ""))) for row in rows}
+
+
+def looked_at(out: Path) -> dict[str, Looked]:
+    """Return what the source files look like, by their names."""
+    listing = out / "sources.jsonl"
+    rows = read_manifest(listing, lambda _: None) if listing.is_file() else []
+    return {row["name"]: from_dict(Looked, row["looked"]) for row in rows if row.get("looked")}
+
+
+def write_manifest(out: Path, rows: Sequence[Row], made: Mapping[str, Any]) -> None:
+    kept = [row for row in rows if row["state"] == "kept"]
+    header = {
+        **made,
+        "clips": len(kept),
+        "listed": len(rows),
+        "manifest": manifest_hash(rows),
+        "merkle_root": merkle_root([row["seal"] for row in kept]),
+    }
+    write_jsonl(out / "curation.jsonl", rows)
+    write_sealed(out / "curation.json", header)
+
+
+def rewrite(out: Path, rows: Sequence[Row]) -> None:
+    """Write the lines of a manifest anew, and its header as it was, but for its numbers and hashes."""
+    header = read_sealed(out / "curation.json", MEND)
+    write_manifest(out, rows, {name: header[name] for name in ("made_with", "filters", "allow_unknown")})

@@ -1,0 +1,49 @@
+"""Take clips out of a curated dataset for good: on request, or because they should not have been there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chronotope.curate.listing import MEND, Row, read_curation, rewrite
+from chronotope.errors import UsageError
+from chronotope.jsonl import append_jsonl
+from chronotope.manifest import read_manifest, seal
+from chronotope.storage import locked
+
+__all__ = ["REMOVED", "remove_source", "removed_names", "taken_out"]
+
+REMOVED = "removed.jsonl"  # what was taken out; later curations leave it out, too
+
+
+def removed_names(out: Path) -> set[str]:
+    """Return the keys of clips and the names of source files that were taken out of a dataset."""
+    listing = out / REMOVED
+    return {row["name"] for row in read_manifest(listing)} if listing.is_file() else set()
+
+
+def remove_source(out: Path, name: str) -> list[str]:
+    """Take out the clip of a key or a path, or all clips of a source file; returns the clips, whose files are deleted.
+
+    The manifest is written anew, and names them with the state "removed". Raises UsageError where nothing is called so.
+    """
+    with locked(out):
+        _, rows = read_curation(out)
+        found = [row for row in rows if name in (row["file"], row["key"], row.get("clip")) and row["state"] == "kept"]
+        if not found:
+            raise UsageError(f"no clip of {out} is called {name}, or it was taken out before; {MEND}")
+        whole_file = any(row["file"] == name for row in found)
+        for each in [name] if whole_file else [row["key"] for row in found]:
+            append_jsonl(out / REMOVED, seal({"name": each}))
+        clips = [row["clip"] for row in found]
+        for clip in clips:
+            (out / clip).unlink(missing_ok=True)
+            (out / clip).with_suffix(".json").unlink(missing_ok=True)
+        keys = {row["key"] for row in found}
+        rewrite(out, [taken_out(row) if row["key"] in keys else row for row in rows])
+        return clips
+
+
+def taken_out(row: Row) -> Row:
+    """Return the line of a clip that was taken out."""
+    plain = {name: value for name, value in row.items() if name not in ("seal", "clip")}
+    return seal({**plain, "state": "removed", "reason": "removed", "why": "taken out on request"})
