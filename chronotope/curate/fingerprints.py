@@ -25,6 +25,7 @@ OTHER_COLOUR = 40  # levels by which red, green or blue differ at most between c
 STIR_SHARE = 0.003  # of the pixels of a frame in which something moves
 NEAR_BITS = 84  # of 256 that differ at most between frames of the same; in 50,000 unrelated pairs the least is 94
 NEAR_MOVING_BITS = 92  # ... between what moves in them
+VARIED_BITS = 90  # that differ on average between frames of a clip whose camera moves
 SAME_SHARE = 0.6  # of the frames of a clip that have such a frame in the other clip
 BITS, HEX = LOW * LOW, LOW * LOW // 4
 ROWS = 4096  # of hashes that are compared at a time
@@ -97,6 +98,7 @@ def near_duplicates(clips: Sequence[Fingerprinted]) -> dict[str, str]:
     scenes, moving = (_signs([each[part] for each in hashes]) for part in (slice(0, HEX), slice(HEX, None)))
     places = np.cumsum([0, *(len(clip.hashes) for clip in ordered)])
     owners = np.repeat(np.arange(len(ordered)), np.diff(places))
+    varied = np.concatenate([_varied(part) for part in np.split(scenes, places[1:-1])]) if ordered else owners
     kept: set[int] = set()
     found: dict[str, str] = {}
     for number, clip in enumerate(ordered):
@@ -106,8 +108,10 @@ def near_duplicates(clips: Sequence[Fingerprinted]) -> dict[str, str]:
             others = slice(first, min(first + ROWS, places[number]))
             near = scenes[own] @ scenes[others].T >= BITS - 2 * NEAR_BITS
             # rows of zeros are frames in which nothing moves: their product is 0, which is far
-            both = np.add.outer(moving[own].any(axis=1), moving[others].any(axis=1))
-            near &= ~both | (moving[own] @ moving[others].T >= BITS - 2 * NEAR_MOVING_BITS)
+            stirs = np.add.outer(moving[own].any(axis=1), moving[others].any(axis=1))
+            # where the camera moves, frames alone tell one clip from another
+            stirs &= ~np.logical_and.outer(varied[own], varied[others])
+            near &= ~stirs | (moving[own] @ moving[others].T >= BITS - 2 * NEAR_MOVING_BITS)
             for frame, place in zip(*np.nonzero(near), strict=True):
                 matches.setdefault(int(owners[first + place]), set()).add(int(frame))
         shares = {
@@ -121,6 +125,13 @@ def near_duplicates(clips: Sequence[Fingerprinted]) -> dict[str, str]:
         else:
             kept.add(number)
     return found
+
+
+def _varied(signs: Float32[np.ndarray, "n 256"]) -> np.ndarray:
+    """Return for each frame of a clip whether its frames differ much from each other, as where the camera moves."""
+    different = (BITS - signs @ signs.T) / 2
+    count = len(signs)
+    return np.full(count, count > 1 and different.sum() / (count * (count - 1)) >= VARIED_BITS)
 
 
 def _may_be_copies(one: Fingerprinted, other: Fingerprinted) -> bool:

@@ -95,9 +95,9 @@ def _near(looked: Any, one: _Trained) -> list[str]:
         shot = next((shot for shot in source.shots if shot.start == row["start"]), None)
         if shot is None:
             continue
-        clip = Fingerprinted("clip", shot.hashes, (1.0,), "", shot.colour)
+        clip = Fingerprinted("clip", shot.hashes, (0.0,), "", shot.colour)
         colour = looked.shots[0].colour if len(looked.shots) == 1 else ()
-        if near_duplicates([Fingerprinted("video", hashes, (0.0,), "", colour), clip]):
+        if near_duplicates([clip, Fingerprinted("video", hashes, (1.0,), "", colour)]):
             near.append(row["clip"])
     return near
 
