@@ -290,7 +290,7 @@ def test_python_refuses_what_names_no_adapter(adapters: Any) -> None:
 
 def test_training_refuses_what_is_no_adapter(data: Path, tmp_path: Path) -> None:
     train = ["train", "dit", "--data", data / "latents", "--out", tmp_path / "run"]
-    assert "Missing option '--preset'" in refused(*train, status=2)
+    assert "name the sizes and the recipe with --preset" in refused(*train, status=2)
     assert "name it, for example --from small" in refused(*train, "--adapter", status=2)
     assert "give --adapter as well" in refused(*train, "--preset", "tiny", "--rank", "3", status=2)
     said = refused(*train, "--preset", "tiny", "--set", "adapter.rank=4", "--autoencoder", data / "model", status=2)
