@@ -209,12 +209,12 @@ def _reserved(text: str, file: str) -> bool:
             rules = parse_json(text)
         except (ValueError, FileProblem):
             return False
-    fitting = [
+    matching = [
         (len(rule["location"]), rule.get("tdm-reservation"))
         for rule in (rules if isinstance(rules, list) else [rules])
         if isinstance(rule, dict) and isinstance(rule.get("location"), str) and _matches(rule["location"], file)
     ]
-    return bool(fitting) and max(fitting, key=lambda rule: rule[0])[1] in (1, "1", True)
+    return bool(matching) and max(matching, key=lambda rule: rule[0])[1] in (1, "1", True)
 
 
 def _matches(pattern: str, file: str) -> bool:

@@ -144,7 +144,7 @@ def test_the_program_answers() -> None:
     ("words", "message"),
     [
         (["genrate", "x"], "Did you mean 'generate'?"),
-        (["quux"], "Choose from: world, import, caption, review, score-captions, encode, train"),
+        (["quux"], "Choose from: world, import, curate, inspect, caption, review, score-captions, encode, tra"),
         (["train", "autoencodr"], "Did you mean 'autoencoder'?"),
         (["world", "stge"], "Did you mean 'stage'?"),
         (["generate", "x", "--sede", "4"], "--seed"),

@@ -108,8 +108,8 @@ def curate(
     from chronotope.curate.run import curate as bring_up_to_date
     from chronotope.data.captions import read_captions
 
-    given = {"min_seconds": min_seconds, "max_seconds": max_seconds, "heldout": heldout}
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    options = {"min_seconds": min_seconds, "max_seconds": max_seconds, "heldout": heldout}
+    chosen: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     filters = replace(Filters(keep=keep), **chosen)
     if filters.min_seconds > filters.max_seconds:
         raise UsageError(

@@ -86,8 +86,8 @@ def adapter_config(
     """Return the run of an adapter of the model `start`: of a preset, or without one of the sizes of that model."""
     if start is None:
         raise UsageError("an adapter is trained on the weights of a model; name it, for example --from small")
-    given = preset or any(setting.replace(" ", "").startswith("train.steps=") for setting in settings)
-    steps = [] if given else [f"train.steps={ADAPTER_STEPS}"]
+    settled = preset or any(setting.replace(" ", "").startswith("train.steps=") for setting in settings)
+    steps = [] if settled else [f"train.steps={ADAPTER_STEPS}"]
     return dit_config(preset, seed, [f"adapter.rank={rank}", *steps, *settings], start)
 
 
