@@ -175,7 +175,7 @@ def _settings(out: Path, lesson: Lesson) -> DiTRun:
         enough = math.ceil(MOST_SHOWN * count / clips)
         steps = max(min(FEWEST_STEPS, affordable), min(affordable, enough, MOST_STEPS))
         write_json(plan, {"steps": steps, "seconds_of_a_step": seconds, "hours": lesson.hours, "clips": count})
-        limit = "so long as to show every clip 400 times" if enough < affordable else f"all of the {lesson.hours:g} hours"
+        limit = f"every clip {MOST_SHOWN} times" if enough < affordable else f"all of the {lesson.hours:g} hours"
         say(f"a step takes {seconds:.2f} s here and shows {clips:.0f} clips: {steps} steps, {limit}")
     say(f"training {steps} steps, about {steps * seconds / 60:.0f} minutes on this machine")
     every = max(20, round(SAMPLE_EVERY / seconds))
