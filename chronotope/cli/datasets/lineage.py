@@ -153,11 +153,19 @@ def _trained_on(
             unknown.append(about)
             continue
         place = by_manifest[manifest]
-        dataset = Path(str(read_header(place).get("data", "")))
+        dataset = _dataset_of(run, read_header(place))
         curated = (dataset / "curation.json").is_file()
         rows = read_curation(dataset)[1] if curated else []
         found.append(_Trained(place, tuple(read_index(place)), dataset if curated else None, tuple(rows)))
     return found, unknown
+
+
+def _dataset_of(run: Path, header: dict[str, Any]) -> Path:
+    """Return the folder of clips that latents were made from: that of the run, which may have moved, or another."""
+    own = run / "data"
+    if (own / "curation.json").is_file() and read_curation(own)[0]["merkle_root"] == header.get("curation"):
+        return own
+    return Path(str(header.get("data", "")))
 
 
 def _sources(one: _Trained) -> dict[str, str]:

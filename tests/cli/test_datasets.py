@@ -1,0 +1,151 @@
+"""teach, curate, inspect and audit as a user types them, on small films and a small model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chronotope.cli.datasets.teach import words_of_name
+from chronotope.data.latents import read_header
+from chronotope.media import video
+from chronotope.sealed import read_sealed
+from chronotope.storage import read_json
+from tests.cli.models import run, save_run
+from tests.curate.films import film, scene
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of three shots, two clips with captions, one of a camera's name, a wreck."""
+    folder = tmp_path_factory.mktemp("footage")
+    rng = np.random.default_rng(0)
+    video.write(folder / "street_film.mp4", np.stack(film(0, 3)[0]), 12)
+    for name in ("dog", "cat", "IMG_0042"):
+        video.write(folder / f"{name}.mp4", np.stack(scene(rng, 24)), 12)
+    (folder / "dog.txt").write_text("a dog crosses the yard")
+    (folder / "cat.txt").write_text("a cat sleeps")
+    (folder / "wreck.mp4").write_bytes((folder / "dog.mp4").read_bytes()[:500])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_run(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def taught(footage: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("taught") / "mine"
+    result = run("teach", footage, "--out", out, "--holder", "My Lab", "--from", model, "--hours", "0.01",
+                 "--max-side", "32", "--heldout", "0.2")  # fmt: skip
+    assert result.exit_code == 3, result.output  # the wreck
+    assert "left out: wreck.mp4" in result.stderr and result.stdout.strip() == str(out / "index.html")
+    assert "3 clips have no caption, and the words of their files' names are taken" in result.stderr
+    return out
+
+
+def test_a_folder_becomes_a_model_samples_and_a_page(taught: Path) -> None:
+    assert (taught / "dit" / "model.safetensors").is_file()
+    samples = sorted(path.name for path in (taught / "samples").iterdir() if path.suffix in (".mp4", ".png"))
+    page = (taught / "index.html").read_text()
+    assert samples and all(f'src="samples/{name}"' in page for name in samples)
+    assert "a dog crosses the yard" in page and "1 unreadable" in page
+    assert "http" not in page.replace("https://www.w3.org", "")
+    root = read_sealed(taught / "data" / "curation.json", "")["merkle_root"]
+    assert read_header(taught / "latents" / "data")["curation"] == root
+    assert read_json(taught / "dit" / "model.json")["data"][0]["curation"] == root
+    made = video.read_origin(taught / "samples" / samples[0])
+    assert made is not None and made["model"]["curation"] == root
+
+
+def test_taught_again_it_stays_as_it_is(taught: Path, footage: Path, model: Path) -> None:
+    before = (taught / "dit" / "model.safetensors").read_bytes()
+    result = run("teach", footage, "--out", taught, "--holder", "My Lab", "--from", model, "--hours", "0.01",
+                 "--max-side", "32", "--heldout", "0.2")  # fmt: skip
+    assert result.exit_code == 3 and "(0 new or changed)" in result.stderr
+    assert (taught / "dit" / "model.safetensors").read_bytes() == before
+
+
+def test_audit_names_clips_and_rights(taught: Path, footage: Path, tmp_path: Path) -> None:
+    facts = json.loads(run("audit", taught, "--json").stdout)
+    assert facts["rights"] == {"LicenseRef-own, My Lab": facts["clips"]}
+    assert facts["Merkle roots"] == [read_sealed(taught / "data" / "curation.json", "")["merkle_root"]]
+    trained = {row["from"] for row in facts["list"]}
+    held = {path.stem for path in (taught / "data" / "heldout").rglob("*.mp4")}
+    assert trained and not {Path(name).stem for name in trained} & held
+    name = next(name for name in sorted(trained) if name != "street_film.mp4")
+    found = json.loads(run("audit", taught, "--find", footage / name, "--json").stdout)
+    assert found["trained on it"] == [f"train/{name}"]
+    small = video.read(footage / name).frames[2:-2, 1:-1, 2:-2]
+    video.write(tmp_path / "copy.mp4", np.stack([video.resize(frame, 56, 100) for frame in small]), 12)
+    found = json.loads(run("audit", taught, "--find", tmp_path / "copy.mp4", "--json").stdout)
+    assert (found["trained on it"], found["nearly the same"]) == ("no", [f"train/{name}"])
+    video.write(tmp_path / "other.mp4", np.stack(scene(np.random.default_rng(9), 24)), 12)
+    found = json.loads(run("audit", taught, "--find", tmp_path / "other.mp4", "--json").stdout)
+    assert (found["trained on it"], found["nearly the same"]) == ("no", "none")
+
+
+def test_a_clip_is_taken_out_for_good(taught: Path, footage: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "mine"
+    shutil.copytree(taught, copy)
+    root = read_sealed(copy / "data" / "curation.json", "")["merkle_root"]
+    told = json.loads(run("audit", copy, "--remove", "street_film.mp4", "--json").stdout)
+    assert len(told["removed"]) == 3 and str(copy / "dit") in told["weights that have seen it"]
+    assert read_sealed(copy / "data" / "curation.json", "")["merkle_root"] != root
+    assert not list((copy / "data").rglob("street_film*.mp4"))
+    again = run("curate", footage, "--out", copy / "data", "--holder", "My Lab", "--heldout", "0.2")
+    assert "3 removed" in again.stderr and not list((copy / "data").rglob("street_film*.mp4"))
+
+
+def test_inspect_accounts_for_every_file(taught: Path) -> None:
+    result = run("inspect", taught / "data")
+    page = Path(result.stdout.strip()).read_text()
+    assert result.exit_code == 0 and page.count("data:image/jpeg;base64,") >= 3
+    assert "unreadable: 1" in page and "wreck.mp4" in page and "LicenseRef-own" in page and "My Lab" in page
+    assert "--max-side 96 --fps 8 --max-seconds 4" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("curate", "{footage}", "--out", "{out}"), "Say --holder NAME for your own footage"),
+        (("curate", "{footage}", "{footage}", "--out", "{out}"), "is named twice; name each folder once"),
+        (("curate", "{footage}", "--out", "{footage}/out", "--holder", "x"), "lies in"),
+        (("curate", "{footage}/none", "--out", "{out}", "--holder", "x"), "is no folder"),
+        (("curate", "{footage}", "--out", "{out}", "--holder", "x", "--keep", "stil"), "Did you mean 'still'"),
+        (("curate", "{footage}", "--out", "{out}", "--holder", "x", "--min-seconds", "70"), "no shot would fit"),
+        (("curate", "{footage}", "--out", "{out}", "--rights", "{footage}/dog.txt"), "is no TOML file"),
+        (("teach", "{footage}", "--out", "{out}"), "Say --holder NAME"),
+        (("teach", "{footage}", "--out", "{out}", "--holder", "x", "--from", "nothing"), "nothing"),
+        (("inspect", "{footage}"), "is no curated dataset"),
+        (("audit", "{footage}"), "holds no trained transformer"),
+        (("audit", "{taught}", "--find", "nothing.mp4"), "is no file"),
+        (("audit", "{taught}", "--remove", "nothing"), "no clip or source file"),
+    ],
+)
+def test_wrong_input_is_refused_in_a_sentence(
+    words: tuple[str, ...], sentence: str, footage: Path, taught: Path, tmp_path: Path
+) -> None:
+    filled = [word.format(footage=footage, out=tmp_path / "out", taught=taught) for word in words]
+    result = run(*filled)
+    assert result.exit_code in (1, 2) and sentence in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("a/red_car-turns.mp4", "red car turns"),
+        ("IMG_0042.MOV", ""),
+        ("VID20240101_120000.mp4", ""),
+        ("2024-05-01 12.30.mp4", ""),
+        ("dog.mp4", ""),
+        ("cockatoo.mp4", "cockatoo"),
+        ("PXL_2023.mp4", ""),
+    ],
+)
+def test_names_that_say_something(file: str, words: str) -> None:
+    assert words_of_name(file) == words
