@@ -111,7 +111,7 @@ def _of(key: str, looked: Looked, rank: float = 0.0) -> Fingerprinted:
 
 def events(folder: Path) -> str:
     """Return the share of clips of the stage, on few backgrounds, that are wrongly taken for copies."""
-    write_dataset(folder / "stage", DatasetRequest(world="stage", scope="shapes", count=STAGE, seed=11))
+    write_dataset(folder / "stage", DatasetRequest(world="stage", scope="shapes", split="train", count=STAGE, seed=11))
     files = sorted(path for path in (folder / "stage").rglob("*") if path.suffix in (".mp4", ".png"))
     clips = [_of(path.stem, look(path, MINUTE)) for path in files if path.suffix == ".mp4"]
     return str(Rate(len(near_duplicates(clips)), len(clips)))
