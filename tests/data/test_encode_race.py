@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from chronotope.data import encode as encoding
 from chronotope.media import video
 from tests.data.test_encode import counts, encode, listed, save_clip
 
@@ -30,7 +29,7 @@ def test_a_clip_that_is_replaced_and_put_back_while_it_is_read_is_left_out(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(encoding.video, "read", read)
+        patch.setattr(video, "read", read)
         found = encode(clips)
     (left_out,) = found.left_out
     assert left_out.key == "d/a" and "was changed while it was read" in left_out.reason
