@@ -267,6 +267,8 @@ def _is_held(data: Any, captions: Captions) -> bool:
 
 def _by_level(data: Any, where: str, say: Say = lambda _: None) -> Captions:
     if isinstance(data, dict):
+        if _are_beats(data.get("story")):  # one story, as the command line takes it, and not several of one beat
+            data = {**data, "story": "\n".join(data["story"])}
         if not all(map(_is_story, _listed(data.get("story")))):
             say("a story in it has no beats such as '0: a fox walks in' with rising seconds; it is read as one text")
         levels = {
@@ -283,6 +285,14 @@ def _by_level(data: Any, where: str, say: Say = lambda _: None) -> Captions:
         return {"story": ("\n".join(f"{seconds}: {' '.join(words.split())}" for seconds, words in data),)}
     texts = _texts(data, where, say)
     return {"sentence": texts} if texts else {}
+
+
+def _are_beats(texts: Any) -> bool:
+    """Return whether a list of texts is the beats of one story, ["0: a fox walks in", "2: it sits down"]."""
+    if not isinstance(texts, list) or len(texts) < 2 or not all(isinstance(text, str) for text in texts):
+        return False
+    single = all(_is_story(text) and len(text.strip().splitlines()) == 1 for text in texts)
+    return single and _is_story("\n".join(texts))
 
 
 def _listed(texts: Any) -> list[str]:

@@ -382,6 +382,8 @@ class _Writer:
 
     def complete(self, rows: list[Row], left_out: Sequence[LeftOut]) -> None:
         """Merge small shards, write the index of all rows in order and the header of the complete folder."""
+        if unused := self.recaptions.unused({row["source"]["sha256"] for row in rows}):
+            self.note(unused)
         rows = self._merged(rows)
         header = {
             **self.about,

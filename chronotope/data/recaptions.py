@@ -6,7 +6,7 @@ replaced it is not used, and is written again. Every line says who wrote it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +50,23 @@ class Recaptions:
 
     def texts(self, file: str, sha256: str) -> tuple[str, ...]:
         """Return the captions written for a clip of this content, as their reviewers left them."""
-        rows = [row for (name, _), row in self.rows.items() if name == file and row["sha256"] == sha256]
-        texts = (self.reviews.text_for(file, sha256, row["detail"], row["text"]) for row in rows if row["text"])
+        same = [row for row in self.rows.values() if row["sha256"] == sha256]
+        rows = [row for row in same if row["file"] == file] or same  # a renamed clip keeps its captions
+        texts = (self.reviews.text_for(row["file"], sha256, row["detail"], row["text"]) for row in rows if row["text"])
         return tuple(dict.fromkeys(text for text in texts if text))
 
     def merged(self, captions: Captions, file: str, sha256: str) -> Captions:
         """Return the captions beside a clip, and the written ones as a level of their own, after any of its user's."""
         texts = dict.fromkeys((*captions.get(WRITTEN, ()), *self.texts(file, sha256)))
         return {**captions, WRITTEN: tuple(texts)} if texts else captions
+
+    def unused(self, contents: Collection[str]) -> str:
+        """Say how many captions belong to none of these contents of clips; "" where all do."""
+        count = sum(bool(row["text"]) and row["sha256"] not in contents for row in self.rows.values())
+        if not count:
+            return ""
+        captions = "1 caption is of a clip that was" if count == 1 else f"{count} captions are of clips that were"
+        return f"{self.path}: {captions} changed or removed, and not used; run `chronotope caption` again"
 
     def has(self, file: str, sha256: str, detail: str, author: Mapping[str, Any]) -> bool:
         """Return whether this author has written this caption of this content already."""

@@ -90,15 +90,19 @@ def choose_caption(
     if rng.random() < config.dropout or not captions:
         return (Prompt(""),)
     levels = list(captions)
-    shares = (
-        np.array([getattr(config, level, 1.0) for level in levels]) + 1e-9
-    )  # above 0, so that they can be normalised
+    shares = np.array([_share(config, level) for level in levels]) + 1e-9  # above 0, so that they can be normalised
     level = levels[rng.choice(len(levels), p=shares / shares.sum())]
     text = captions[level][rng.integers(len(captions[level]))]
     try:
         return read_prompts(read_story(text.splitlines())) if level == "story" else (Prompt(text),)
     except UsageError:  # a user's level of that name, which is not divided into parts
         return (Prompt(text),)
+
+
+def _share(config: CaptionConfig, level: str) -> float:
+    """Return the share of a level; a level of the user's own may have any name, that of a setting too."""
+    own = {field.name for field in dataclasses.fields(config)} - {"dropout"}
+    return float(getattr(config, level)) if level in own else 1.0
 
 
 def text_notes(texts: Sequence[str], tokenizer: Tokenizer, most: int) -> list[str]:

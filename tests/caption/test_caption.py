@@ -284,10 +284,17 @@ def test_a_folder_is_captioned_and_encoded_and_gone_on_with(server: Server, clip
     assert levels["clips/still"] == {WRITTEN: ["A blue square."]}
     assert "nothing is wrong" in run("check", tmp_path / "lat").stdout
 
-    (clips / "0.mp4").write_bytes((clips / "1.mp4").read_bytes())  # another content: what was written is not of it
-    noted = run("check", clips).stderr
-    assert "1 captions are of clips that were changed" in noted
-    assert "1 changed" in run(*encode).stderr
+    renamed = (clips / "1.mp4").rename(clips / "renamed.mp4")  # it keeps its captions
+    run(*encode)
+    assert WRITTEN in {clip.key: clip.captions for clip in LatentDataset([tmp_path / "lat"]).clips}["clips/renamed"]
+    renamed.rename(clips / "1.mp4")
+
+    # another content: what was written is not of it
+    (clips / "0.mp4").write_bytes((clips / "1.mp4").read_bytes() + b"\0\0\0\x08free")
+    noted = "1 caption is of a clip that was changed or removed, and not used; run `chronotope caption` again"
+    assert noted in run("check", clips).stderr
+    encoded = run(*encode).stderr
+    assert "1 changed" in encoded and noted in encoded
     assert WRITTEN not in LatentDataset([tmp_path / "lat"]).clips[0].captions
     assert "1 captioned, 3 kept" in caption(server, clips)
     assert "1 with new captions" in run(*encode).stderr

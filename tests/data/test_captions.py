@@ -330,3 +330,15 @@ def test_keys_of_texts_that_are_not_read_are_named(key: str) -> None:
     captions_of({"prompt": "a ball", key: "a ball", "model": {"name": "small"}}, "x", notes.append)
     captions_of({"prompt": "a ball", "negative_prompt": "blur", "program": "chronotope 1"}, "x", notes.append)
     assert len(notes) == 1
+
+
+def test_a_list_of_beats_is_one_story(tmp_path: Path) -> None:
+    """As on the command line, --story "0: ..." "0.5: ..."; two stories of a beat each stay two."""
+    clip = tmp_path / "a.mp4"
+    for beats, expected in (
+        (["0: a fox walks in", "0.5: it stops"], ("0: a fox walks in\n0.5: it stops",)),
+        (["0: a fox walks in", "0: it runs in"], ("0: a fox walks in", "0: it runs in")),
+        (["0: a fox\n1: a cat", "0: a dog\n1: a hen"], ("0: a fox\n1: a cat", "0: a dog\n1: a hen")),
+    ):
+        clip.with_suffix(".json").write_text(json.dumps({"captions": {"story": beats, "sentence": ["a fox"]}}))
+        assert read_captions(clip)["story"] == expected
