@@ -10,12 +10,13 @@ from pathlib import PurePosixPath
 from typing import Annotated
 
 from chronotope.config import NotNegative, Positive, Range, Share
-from chronotope.curate.fingerprints import Fingerprinted, near_duplicates
+from chronotope.curate.fingerprints import NEAR_BITS, Fingerprinted, near_duplicates
 from chronotope.curate.look import Looked, Shot
 from chronotope.errors import UsageError, suggest
 
 __all__ = ["REASONS", "Decision", "Filters", "Item", "decide"]
 
+NEAR_BITS_OF_PICTURES = 31  # they have one frame alone to be told by
 REASONS = ("short", "small", "still", "dark", "bright", "flat", "blurred", "repeated", "duplicate")
 
 
@@ -54,6 +55,7 @@ class Item:
     number: int
     looked: Looked
     shot: Shot
+    captioned: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,22 +68,24 @@ class Decision:
     duplicate_of: str = ""
 
 
-def decide(items: Sequence[Item], filters: Filters) -> dict[str, Decision]:
+def decide(items: Sequence[Item], filters: Filters, known: Mapping[str, str] | None = None) -> dict[str, Decision]:
     """Return the decision on every item by its key.
 
-    All shots of a file, and all files that show nearly the same, are in one split.
+    All shots of a file, and all files that show nearly the same, are in one split; `known` are the splits of contents,
+    by their hashes, in an earlier curation, which stay.
     """
     found = {item.key: _filtered(item, filters) for item in items}
     kept = [item for item in items if not found[item.key].reason]
     copies: dict[str, str] = {}
     for pictures in (False, True):  # a picture is no duplicate of the clip that it was taken from
         alike = [item for item in kept if item.looked.picture == pictures]
-        copies |= near_duplicates([_fingerprinted(item) for item in alike])
+        near = NEAR_BITS_OF_PICTURES if pictures else NEAR_BITS
+        copies |= near_duplicates([_fingerprinted(item) for item in alike], near)
     if "duplicate" not in filters.keep:
         for key, original in copies.items():
             found[key] = Decision("duplicate", f"nearly the same as {original}", duplicate_of=original)
     used = {item.file for item in items if not found[item.key].reason}
-    heldout = _heldout(items, copies, used, filters.heldout)
+    heldout = _heldout(items, copies, used, filters.heldout, known or {})
     return {
         item.key: Decision(
             found[item.key].reason,
@@ -98,7 +102,7 @@ def _filtered(item: Item, filters: Filters) -> Decision:
     moving = not looked.picture
     side = min(looked.width, looked.height)
     checks = (
-        ("short", moving and shot.seconds < filters.min_seconds, f"{shot.seconds:.2f} seconds"),
+        ("short", moving and shot.seconds < filters.min_seconds, f"{shot.seconds:.3g} seconds"),
         ("small", side < filters.min_side, f"{looked.width}x{looked.height}"),
         ("dark", scores.brightness < filters.min_brightness, f"mean light {scores.brightness:.3f}"),
         ("bright", scores.brightness > filters.max_brightness, f"mean light {scores.brightness:.3f}"),
@@ -114,16 +118,19 @@ def _filtered(item: Item, filters: Filters) -> Decision:
 
 
 def _fingerprinted(item: Item) -> Fingerprinted:
-    """Return an item as it is compared; more pixels, then more seconds are worth keeping."""
+    """Return an item as it is compared; one with a caption, then more pixels, then more seconds are worth keeping."""
     pixels = item.looked.width * item.looked.height
     shot = item.shot
-    return Fingerprinted(item.key, shot.hashes, (-float(pixels), -shot.seconds), item.file, shot.colour)
+    rank = (float(not item.captioned), -float(pixels), -shot.seconds)
+    return Fingerprinted(item.key, shot.hashes, rank, item.file, shot.colour)
 
 
-def _heldout(items: Sequence[Item], copies: Mapping[str, str], used: set[str], share: float) -> set[str]:
+def _heldout(
+    items: Sequence[Item], copies: Mapping[str, str], used: set[str], share: float, known: Mapping[str, str]
+) -> set[str]:
     """Return the files of the held-out split: by a hash of their content, at least one of several that are `used`.
 
-    Files that are linked by near-duplicates are one source.
+    Files that are linked by near-duplicates are one source. Training is left at least one.
     """
     files = {item.file: item.sha256 for item in items}
     source = {file: file for file in files}
@@ -137,13 +144,25 @@ def _heldout(items: Sequence[Item], copies: Mapping[str, str], used: set[str], s
     for key, original in copies.items():
         first, second = sorted((root(of_key[key]), root(of_key[original])))
         source[second] = first
-    places = {file: _place(files[root(file)]) for file in files}
-    if share == 0 or len({root(file) for file in used}) < 2:
+    groups: dict[str, list[str]] = {}
+    for file in files:
+        groups.setdefault(root(file), []).append(file)
+    in_use = {name: group for name, group in groups.items() if used & set(group)}
+    if share == 0 or len(in_use) < 2:
         return set()
-    least = min(places[file] for file in used)
-    chosen = {file for file, place in places.items() if place < max(share, least) or place == least}
-    # at least one source is left for training
-    return chosen if used - chosen else {file for file, place in places.items() if place == least}
+    places = {name: _place(files[name]) for name in groups}
+    before = {
+        name: splits
+        for name, group in groups.items()
+        if (splits := {known[files[file]] for file in group if files[file] in known})
+    }
+    chosen = {name for name in groups if (before[name] == {"heldout"} if name in before else places[name] < share)}
+    if not chosen & in_use.keys():
+        free = [name for name in in_use if name not in before] or ([] if before else list(in_use))
+        chosen |= set(sorted(free, key=places.__getitem__)[:1])
+    if in_use.keys() <= chosen:
+        chosen.discard(max(in_use, key=places.__getitem__))
+    return {file for name in chosen for file in groups[name]}
 
 
 def _place(sha256: str) -> float:

@@ -88,10 +88,10 @@ class Fingerprinted:
     colour: tuple[int, ...] = ()
 
 
-def near_duplicates(clips: Sequence[Fingerprinted]) -> dict[str, str]:
+def near_duplicates(clips: Sequence[Fingerprinted], near_bits: int = NEAR_BITS) -> dict[str, str]:
     """Return the clips that show nearly the same as a better one, with the key of that one.
 
-    A clip is left out if most of its frames have such a frame in a better clip that is kept.
+    A clip is left out if most of its frames have such a frame, within `near_bits`, in a better clip that is kept.
     """
     ordered = sorted((clip for clip in clips if clip.hashes), key=lambda clip: (clip.rank, clip.key))
     hashes = [each for clip in ordered for each in clip.hashes]
@@ -106,7 +106,7 @@ def near_duplicates(clips: Sequence[Fingerprinted]) -> dict[str, str]:
         matches: dict[int, set[int]] = {}  # frames of this clip that an earlier one has
         for first in range(0, int(places[number]), ROWS):
             others = slice(first, min(first + ROWS, places[number]))
-            near = scenes[own] @ scenes[others].T >= BITS - 2 * NEAR_BITS
+            near = scenes[own] @ scenes[others].T >= BITS - 2 * near_bits
             # rows of zeros are frames in which nothing moves: their product is 0, which is far
             stirs = np.add.outer(moving[own].any(axis=1), moving[others].any(axis=1))
             # where the camera moves, frames alone tell one clip from another

@@ -17,6 +17,7 @@ from chronotope.media.picture import Frame
 __all__ = ["LOOK_SIDE", "Looked", "Scores", "Shot", "look"]
 
 LOOK_SIDE = 256  # pixels of the longer side of the frames that are looked at
+LONGEST_HELD = 1.0  # seconds for which a moving picture may hold a frame, as in a time-lapse
 EVERY = 0.25  # seconds between two frames that are measured and hashed
 MOST_SAMPLES = 20_000  # of a file that are held in memory, 12 KiB each
 MOST_HASHES = 48  # of a shot
@@ -78,12 +79,11 @@ def look(path: Path, max_seconds: float, alive: Callable[[], None] = lambda: Non
     width, height = info.square_size
     stream = video.stream(path, max_side=LOOK_SIDE)
     finder = CutFinder(min(max(info.fps, 1.0), 240.0))
-    measured = _Measures(info.fps)
+    measured = _Measures()
     times = []
     for frame in stream:
         times.append(stream.time)
-        finder.add(frame)
-        measured.add(frame, stream.time)
+        finder.add(frame, measured.add(frame, stream.time))
         alive()
     end = max(info.seconds, times[-1] + 1 / max(info.fps, 1.0)) if len(times) > 1 else 1 / max(info.fps, 1.0)
     most = max(1, int(max_seconds * info.fps))
@@ -109,7 +109,7 @@ def look(path: Path, max_seconds: float, alive: Callable[[], None] = lambda: Non
 
 @dataclass
 class _Sample:
-    """What was measured at one frame, `number`; `motion` to the next one, None where there is none."""
+    """What was measured at one frame, `number`; `motion` up to the frame `until`, None where it is not known."""
 
     number: int
     sharpness: float
@@ -117,36 +117,40 @@ class _Sample:
     contrast: float
     small: Small
     motion: float | None = None
+    until: int = 0
 
 
 class _Measures:
     """Measures some frames of a film, and which of all frames repeat the one before."""
 
-    def __init__(self, fps: float) -> None:
-        self.fps = fps
+    def __init__(self) -> None:
         self.samples: list[_Sample] = []
         self.repeated: list[bool] = []
         self._last: Frame | None = None
         self._due, self._every = 0.0, EVERY
-        self._open: tuple[_Sample, scores.Grey] | None = None
+        self._open: tuple[_Sample, scores.Grey, float] | None = None  # whose motion is not known yet, and its time
 
-    def add(self, frame: Frame, time: float) -> None:
-        """Measure the next frame if one is due."""
-        self.repeated.append(self._last is not None and scores.repeats(self._last, frame))
+    def add(self, frame: Frame, time: float) -> bool:
+        """Measure the next frame if one is due; return whether it repeats the one before."""
+        repeats = self._last is not None and scores.repeats(self._last, frame)
+        self.repeated.append(repeats)
         if self._open is not None:
-            sample, grey = self._open
-            sample.motion = scores.motion(grey, scores.grey(frame)) * self.fps
-            self._open = None
+            sample, grey, since = self._open
+            if not repeats or time - since >= LONGEST_HELD:  # motion is that to the next picture
+                sample.motion = scores.motion(grey, scores.grey(frame)) / max(time - since, 1e-3)
+                sample.until = len(self.repeated) - 1
+                self._open = None
         if time >= self._due:
             self._due = time + self._every
-            self._sample(frame)
+            self._sample(frame, time)
         self._last = frame
+        return repeats
 
-    def _sample(self, frame: Frame) -> None:
+    def _sample(self, frame: Frame, time: float) -> None:
         number, grey = len(self.repeated) - 1, scores.grey(frame)
         light = scores.sharpness(grey), scores.brightness(grey), scores.contrast(grey)
         self.samples.append(_Sample(number, *light, shrunk(frame)))
-        self._open = self.samples[-1], grey
+        self._open = self._open or (self.samples[-1], grey, time)
         if len(self.samples) > MOST_SAMPLES:  # of a film of hours, a sample in two is enough
             self.samples, self._every = self.samples[::2], 2 * self._every
 
@@ -155,7 +159,7 @@ class _Measures:
         samples = [each for each in self.samples if first <= each.number < last]
         if not samples:  # shorter than the time between two samples: the nearest frame
             samples = [min(self.samples, key=lambda each: abs(each.number - first))]
-        motions = [each.motion for each in samples if each.motion is not None and each.number + 1 < last]
+        motions = [each.motion for each in samples if each.motion is not None and each.until < last]
         repeated = self.repeated[first + 1 : last]
         small = np.stack([each.small for each in samples])
         top, bottom, left, right = scores.borders(small.max(axis=(0, 3)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from chronotope.curate.listing import MEND, Row, read_curation, rewrite
@@ -10,15 +11,20 @@ from chronotope.jsonl import append_jsonl
 from chronotope.manifest import read_manifest, seal
 from chronotope.storage import locked
 
-__all__ = ["REMOVED", "remove_source", "removed_names", "taken_out"]
+__all__ = ["REMOVED", "is_removed", "removals", "remove_source", "taken_out"]
 
 REMOVED = "removed.jsonl"  # what was taken out; later curations leave it out, too
 
 
-def removed_names(out: Path) -> set[str]:
-    """Return the keys of clips and the names of source files that were taken out of a dataset."""
+def removals(out: Path) -> list[Row]:
+    """Return what was taken out of a dataset: contents of source files, and where a shot of them begins, or None."""
     listing = out / REMOVED
-    return {row["name"] for row in read_manifest(listing)} if listing.is_file() else set()
+    return read_manifest(listing) if listing.is_file() else []
+
+
+def is_removed(row: Row, removed: Sequence[Row]) -> bool:
+    """Return whether a line of the manifest is of what was taken out, whatever its file is called now."""
+    return any(one["sha256"] == row["source"]["sha256"] and one["start"] in (None, row["start"]) for one in removed)
 
 
 def remove_source(out: Path, name: str) -> list[str]:
@@ -32,8 +38,9 @@ def remove_source(out: Path, name: str) -> list[str]:
         if not found:
             raise UsageError(f"no clip of {out} is called {name}, or it was taken out before; {MEND}")
         whole_file = any(row["file"] == name for row in found)
-        for each in [name] if whole_file else [row["key"] for row in found]:
-            append_jsonl(out / REMOVED, seal({"name": each}))
+        for row in found:
+            start = None if whole_file else row["start"]
+            append_jsonl(out / REMOVED, seal({"name": name, "sha256": row["source"]["sha256"], "start": start}))
         clips = [row["clip"] for row in found]
         for clip in clips:
             (out / clip).unlink(missing_ok=True)

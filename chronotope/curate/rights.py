@@ -16,12 +16,13 @@ Signals against training are read from the file (C2PA `training-mining` assertio
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import fnmatch
 import functools
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,11 @@ _NOT_ALLOWED = re.compile(rb"not\W?allowed", re.IGNORECASE)
 _TAG_SIGNALS = re.compile(
     r"\bno[ -]?ai\b|tdm-?reservation\W{0,4}1|do not train|no (?:ai|machine) training", re.IGNORECASE
 )
-_AI_AGENTS = re.compile(r"^(\*|.*(gpt|ai|claude|ccbot|google-extended|anthropic|bytespider).*)$", re.IGNORECASE)
+_AI_AGENTS = re.compile(
+    r"\*$|.*(gpt|oai-|ccbot|google-extended|anthropic|claude|bytespider|applebot-extended|meta-external|cohere|"
+    r"perplexity|diffbot|img2dataset|\bai\b|ai2bot)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,23 @@ class Policy:
 
     def _allowed(self, licence: str) -> bool:
         """Return whether a licence, or one choice of an expression such as "MIT OR CC0-1.0", is allowed."""
-        choices = re.split(r"\s+OR\s+", licence.strip("()"))
-        return any(set(re.split(r"\s+AND\s+", choice.strip("()"))) <= (self.allow or set()) for choice in choices)
+        from license_expression import Licensing
+
+        return _holds(Licensing().parse(licence), self.allow or frozenset())
+
+    def unmatched(self, files: Collection[str]) -> list[str]:
+        """Return the patterns of rules that match no file, as by a wrong letter case."""
+        return [
+            rule["match"] for rule in self.rules if not any(fnmatch.fnmatchcase(file, rule["match"]) for file in files)
+        ]
+
+
+def _holds(expression: Any, allowed: Collection[str]) -> bool:
+    """Return whether an expression can be met by allowed licences alone: one part of an OR, all parts of an AND."""
+    parts = [_holds(part, allowed) for part in expression.args]
+    if not parts:
+        return str(expression) in allowed
+    return any(parts) if type(expression).__name__ == "OR" else all(parts)
 
 
 def own_footage(holder: str, allow_unknown: bool = False) -> Policy:
@@ -172,6 +192,8 @@ def opt_out_signals(folder: Path, file: str, metadata: Mapping[str, str]) -> lis
 
 def _forbids_training(path: Path) -> bool:
     """Return whether the ends of a file hold a C2PA assertion that training is not allowed."""
+    if not path.is_file():  # a pipe would block
+        return False
     try:
         with path.open("rb") as file:
             data = file.read(EDGE_BYTES)
@@ -195,24 +217,30 @@ def _signals_beside(place: Path, path: Path) -> list[str]:
 
 
 def _text(path: Path) -> str:
+    """Return a text with or without a byte order mark; "" where there is no such file."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size < MAX_RULES_BYTES else ""
+        data = path.read_bytes() if path.stat().st_size < MAX_RULES_BYTES else b""
     except OSError:
         return ""
+    wide = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
 
 
 def _reserved(text: str, file: str) -> bool:
-    """Return whether a TDMRep file (W3C, 2024) reserves the rights in a file: the most specific location decides."""
-    rules: Any = []
-    if text:
-        try:
-            rules = parse_json(text)
-        except (ValueError, FileProblem):
-            return False
+    """Return whether a TDMRep file (W3C, 2024) reserves the rights in a file: the most specific location decides.
+
+    One that cannot be parsed is taken for an objection: somebody meant to say something.
+    """
+    if not text.strip():
+        return False
+    try:
+        rules: Any = parse_json(text)
+    except (ValueError, FileProblem):
+        return True
     matching = [
-        (len(rule["location"]), rule.get("tdm-reservation"))
+        (len(str(rule.get("location", "/"))), rule.get("tdm-reservation"))
         for rule in (rules if isinstance(rules, list) else [rules])
-        if isinstance(rule, dict) and isinstance(rule.get("location"), str) and _matches(rule["location"], file)
+        if isinstance(rule, dict) and _matches(str(rule.get("location", "/")), file)
     ]
     return bool(matching) and max(matching, key=lambda rule: rule[0])[1] in (1, "1", True)
 
@@ -225,20 +253,24 @@ def _matches(pattern: str, file: str) -> bool:
 
 
 def _disallowed(text: str, file: str) -> bool:
-    """Return whether a robots.txt disallows a file for every agent, or for one of those that gather training data."""
+    """Return whether a robots.txt disallows a file for every agent, or for one of those that gather training data.
+
+    Each agent follows the rules of its own groups alone (RFC 9309), of which the longest that matches decides.
+    """
     agents: list[str] = []
-    rules: list[tuple[str, bool]] = []
+    rules: dict[str, list[tuple[int, bool]]] = {}
     reading = False
     for line in text.splitlines():
         name, _, value = (part.strip() for part in line.split("#")[0].partition(":"))
         if name.lower() == "user-agent":
-            agents = [value] if reading else [*agents, value]
+            agents = [value.lower()] if reading else [*agents, value.lower()]
             reading = False
         elif name.lower() in ("disallow", "allow"):
             reading = True
-            if value and any(_AI_AGENTS.match(agent) for agent in agents) and _matches(value, file):
-                rules.append((value, name.lower() == "disallow"))
-    return bool(rules) and max(rules, key=lambda rule: (len(rule[0]), not rule[1]))[1]
+            if value and _matches(value, file):
+                for agent in agents:
+                    rules.setdefault(agent, []).append((len(value), name.lower() == "allow"))
+    return any(_AI_AGENTS.match(agent) and not max(found)[1] for agent, found in rules.items())
 
 
 def described_rights(rights: Rights) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from chronotope.config import from_dict, to_dict
 from chronotope.curate.decide import Decision, Filters, Item, decide, keys_of
 from chronotope.curate.listing import MEND, Row, write_manifest
 from chronotope.curate.look import Looked, look
-from chronotope.curate.removal import removed_names, taken_out
+from chronotope.curate.removal import is_removed, removals, taken_out
 from chronotope.curate.rights import Policy, Rights, described_rights, opt_out_signals
 from chronotope.curate.write import Planned, write_clips
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
@@ -92,9 +92,16 @@ def curate(
             file.name: replace(policy_rights[file.name], signals=tuple(_signals(file, seen.get(file.name))))
             for file in files
         }
-        rows, planned = _decided(files, seen, rights, policy, filters, captions_of)
+        captions = {file.name: _captions(file, captions_of, note) for file in files}
+        rows, planned = _decided(files, seen, rights, policy, filters, captions, _known_splits(out, filters))
         rows, planned = _without_removed(out, rows, planned)
-        gone = write_clips(out, planned, copy, progress)
+        divided = {item["file"] for item in rows if item["state"] == "kept" and item["captions"] and not item["whole"]}
+        if divided:
+            note(f"the captions of {len(divided)} files that were cut are given to each of their shots")
+        for pattern in policy.unmatched([_inner(file) for file in files]):
+            note(f"{policy.path}: no file is called {pattern}")
+        (out / "curation.json").unlink(missing_ok=True)  # until the clips are those of the new manifest
+        gone = write_clips(out, planned, copy, progress, note)
         _finish(out, rows, filters, policy, version)
     kept = [row for row in rows if row["state"] == "kept"]
     if not kept:
@@ -112,11 +119,8 @@ def curate(
 
 
 def _without_removed(out: Path, rows: list[Row], planned: list[Planned]) -> tuple[list[Row], list[Planned]]:
-    """Leave out what was taken out of the dataset on request."""
-    names = removed_names(out)
-    if not names:
-        return rows, planned
-    gone = {row["key"] for row in rows if row["state"] == "kept" and names & {row["key"], row["file"]}}
+    """Leave out what was taken out of the dataset on request, by its content."""
+    gone = {row["key"] for row in rows if row["state"] == "kept" and is_removed(row, removals(out))}
     clips = {row["clip"] for row in rows if row["key"] in gone}
     rows = [taken_out(row) if row["key"] in gone else row for row in rows]
     return rows, [one for one in planned if one.clip not in clips]
@@ -166,7 +170,11 @@ def _look_at_all(
     seen: dict[str, _Seen] = {}
     for number, file in enumerate(files, start=1):
         before = _known(known.get(file.name), filters)
-        source = identify(file.path, file.name, before.source if before else None)
+        try:
+            source = identify(file.path, file.name, before.source if before else None)
+        except FileProblem as problem:  # a broken link, a pipe
+            seen[file.name] = _Seen(Source(file.name, "", 0, 0, 0), None, str(problem))
+            continue
         if before is not None and before.source.sha256 == source.sha256:
             seen[file.name] = replace(before, source=source)
         else:
@@ -222,7 +230,8 @@ def _decided(
     rights: Mapping[str, Rights],
     policy: Policy,
     filters: Filters,
-    captions_of: CaptionsOf,
+    captions: Mapping[str, Mapping[str, Sequence[str]]],
+    splits: Mapping[str, str],
 ) -> tuple[list[Row], list[Planned]]:
     """Return the lines of the manifest, and the clips that are to be written."""
     rows: list[Row] = []
@@ -235,18 +244,45 @@ def _decided(
             rows.append(_row(file.name, found, rights[file.name], state, reason, refusal or found.wrong))
         else:
             usable[file.name] = file
-    items = _items(usable, seen)
-    decisions = decide(items, filters)
+    items = [replace(item, captioned=bool(captions[item.file])) for item in _items(usable, seen)]
+    decisions = decide(items, filters, splits)
     planned = []
     for item in items:
         file, decision = usable[item.file], decisions[item.key]
-        captions = {level: list(texts) for level, texts in captions_of(file.path).items()} if item.shot.whole else {}
-        row = _clip_row(item, decision, seen[item.file], rights[item.file], captions)
+        words = _captions_of_shot(captions[item.file], item.shot.whole)
+        row = _clip_row(item, decision, seen[item.file], rights[item.file], words)
         if not decision.reason:
-            planned.append(Planned(row["clip"], file.path, item.looked, item.shot, captions, seen[item.file].source))
+            planned.append(Planned(row["clip"], file.path, item.looked, item.shot, words, seen[item.file].source))
         rows.append(row)
     rows.sort(key=lambda row: (row["file"], row["key"]))
     return [seal(row) for row in rows], planned
+
+
+def _captions(file: RawFile, captions_of: CaptionsOf, note: Note) -> Mapping[str, Sequence[str]]:
+    """Return the captions of a source file; one that cannot be read is said, and counts as none."""
+    try:
+        return captions_of(file.path)
+    except ChronotopeError as problem:
+        note(str(problem))
+        return {}
+
+
+def _captions_of_shot(captions: Mapping[str, Sequence[str]], whole: bool) -> dict[str, list[str]]:
+    """Return the captions of a shot: those of its file, but for a story, whose times are those of the whole file."""
+    return {level: list(texts) for level, texts in captions.items() if whole or level != "story"}
+
+
+def _known_splits(out: Path, filters: Filters) -> dict[str, str]:
+    """Return the splits of an earlier curation by the content of the source, so that what was shown is not held out.
+
+    Another share is another division.
+    """
+    if not (out / "curation.json").is_file() or not (out / "curation.jsonl").is_file():
+        return {}
+    if read_sealed(out / "curation.json", MEND).get("filters", {}).get("heldout") != filters.heldout:
+        return {}
+    rows = read_manifest(out / "curation.jsonl", lambda _: None)
+    return {row["source"]["sha256"]: row["split"] for row in rows if row["state"] == "kept"}
 
 
 def _items(usable: Mapping[str, RawFile], seen: Mapping[str, _Seen]) -> list[Item]:
@@ -280,6 +316,7 @@ def _clip_row(item: Item, decision: Decision, found: _Seen, rights: Rights, capt
         "height": looked.height,
         "fps": looked.fps,
         "picture": looked.picture,
+        "whole": shot.whole,
         "scores": asdict(shot.scores),
         "captions": dict(captions),
     }

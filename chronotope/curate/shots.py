@@ -32,23 +32,30 @@ class CutFinder:
     fps: float
     cuts: set[int] = field(default_factory=set)
     count: int = 0
+    _shown: list[int] = field(default_factory=list)  # the numbers of the frames that differ from the one before
 
     def __post_init__(self) -> None:
         self._min_frames = max(MIN_SHOT_FRAMES, round(MIN_SHOT_SECONDS * self.fps))
         self._detectors = _detectors(self._min_frames)
 
-    def add(self, frame: Frame) -> None:
-        """Take the next frame; a cut may be found some frames later."""
+    def add(self, frame: Frame, repeats: bool = False) -> None:
+        """Take the next frame; a cut may be found some frames later.
+
+        One that `repeats` the frame before is not looked at: the step after a held frame would stand out as a cut does.
+        """
         from scenedetect import FrameTimecode
 
-        time = FrameTimecode(self.count, float(self.fps))
+        self.count += 1
+        if repeats:
+            return
+        self._shown.append(self.count - 1)
+        time = FrameTimecode(len(self._shown) - 1, float(self.fps))
         blue_first = np.ascontiguousarray(frame[..., ::-1])
         for detector in self._detectors:
             self._take(detector.process_frame(time, blue_first))
-        self.count += 1
 
     def _take(self, found: list[Any]) -> None:
-        self.cuts |= {time.frame_num for time in found}
+        self.cuts |= {self._shown[time.frame_num] for time in found}
 
     def bounds(self) -> list[tuple[int, int]]:
         """Return the first frame of each shot and the one after its last."""

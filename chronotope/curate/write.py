@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from chronotope.manifest import Source, described, identify, read_manifest, seal
 from chronotope.media import video
 from chronotope.media.frames import constant_rate
 from chronotope.progress import Progress
-from chronotope.storage import atomic_file, free_space_for, write_json
+from chronotope.storage import atomic_file, file_sha256, free_space_for, read_json, write_json
 
 __all__ = ["Planned", "write_clips"]
 
@@ -43,7 +43,13 @@ class Planned:
         return [self.source.sha256, self.shot.start, self.shot.seconds, self.shot.whole]
 
 
-def write_clips(out: Path, planned: Sequence[Planned], copy: bool, progress: Progress | None = None) -> int:
+def write_clips(
+    out: Path,
+    planned: Sequence[Planned],
+    copy: bool,
+    progress: Progress | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> int:
     """Write the clips that are not there yet, and remove those that are planned no longer; returns their number.
 
     Whole files are hard-linked where the file system allows it; with `copy` they are copied. Raises FileProblem where a
@@ -52,33 +58,57 @@ def write_clips(out: Path, planned: Sequence[Planned], copy: bool, progress: Pro
     listing = out / WRITTEN
     rows = read_manifest(listing, lambda _: None) if listing.is_file() else []
     written = {row["clip"]: row for row in rows}  # of several lines, the last one
-    gone = _remove_unplanned(out, written, {one.clip for one in planned})
+    gone = _remove_unplanned(out, written, {one.clip for one in planned}, note)
     for number, one in enumerate(planned, start=1):
         known, target = written.get(one.clip), out / one.clip
         if known is None or known["origin"] != one.origin or not _is_there(target, known):
             if target.exists() and known is None:
                 raise FileProblem(f"{target} is there and was not written by `chronotope curate`; move it away")
             target.parent.mkdir(parents=True, exist_ok=True)
-            row = {"clip": one.clip, "origin": one.origin}
+            row = {"clip": one.clip, "origin": one.origin, "captions": _told(known)}
             append_jsonl(listing, seal({**row, "source": None}))  # before: an interrupted run knows what it began
             _write(one, target, copy)
-            append_jsonl(listing, seal({**row, "source": described(identify(target, one.clip))}))
-        _write_captions(one, target)
+            known = {**row, "source": described(identify(target, one.clip))}
+            append_jsonl(listing, seal(known))
+        text = _write_captions(one, target, _told(known))
+        if text != _told(known):
+            append_jsonl(listing, seal({**_unsealed(known), "captions": text}))
         if progress:
             progress(number, len(planned))
     _remove_empty(out)
     return gone
 
 
-def _remove_unplanned(out: Path, written: Mapping[str, Mapping[str, Any]], wanted: set[str]) -> int:
+def _remove_unplanned(
+    out: Path, written: Mapping[str, Mapping[str, Any]], wanted: set[str], note: Callable[[str], None]
+) -> int:
     """Remove the clips that were written and are planned no longer, unless somebody changed them."""
-    gone = 0
+    gone, kept = 0, []
     for clip, row in written.items():
         if clip not in wanted and _is_there(out / clip, row):
             (out / clip).unlink()
-            _sidecar(out / clip).unlink(missing_ok=True)
             gone += 1
+            beside = _sidecar(out / clip)
+            if beside.is_file() and _digest(beside) == _told(row):
+                beside.unlink()
+            elif beside.exists():
+                kept.append(beside.name)
+    if kept:
+        note(f"{len(kept)} caption files that were written by hand stay, though their clips are gone: {kept[0]}")
     return gone
+
+
+def _told(row: Mapping[str, Any] | None) -> str:
+    """Return the hash of the captions that were written beside a clip; "" where there were none."""
+    return str(row.get("captions", "")) if row else ""
+
+
+def _unsealed(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "seal"}
+
+
+def _digest(path: Path) -> str:
+    return file_sha256(path)[:16]
 
 
 def _is_there(path: Path, row: Mapping[str, Any]) -> bool:
@@ -120,16 +150,27 @@ def _link(source: Path, partial: Path, copy: bool) -> None:
     if not copy:
         with contextlib.suppress(OSError):
             partial.unlink()
-            os.link(source, partial)
+            os.link(source.resolve(), partial)  # not a link itself, which may be relative
             return
     free_space_for(partial.parent, source.stat().st_size)
     shutil.copyfile(source, partial)
 
 
-def _write_captions(one: Planned, clip: Path) -> None:
-    """Write the captions beside a clip where there are none: those that a user has changed stay."""
-    if one.captions and not _sidecar(clip).exists():
-        write_json(_sidecar(clip), {"captions": {level: list(texts) for level, texts in one.captions.items()}})
+def _write_captions(one: Planned, clip: Path, told: str) -> str:
+    """Write the captions beside a clip; those that a user wrote or changed stay. Return the hash of what was written.
+
+    `told` is that of an earlier run.
+    """
+    beside = _sidecar(clip)
+    if beside.exists() and (not told or _digest(beside) != told):
+        return told
+    if not one.captions:
+        beside.unlink(missing_ok=True)
+        return ""
+    text = {"captions": {level: list(texts) for level, texts in one.captions.items()}}
+    if not beside.exists() or read_json(beside) != text:
+        write_json(beside, text)
+    return _digest(beside)
 
 
 def _remove_empty(out: Path) -> None:

@@ -45,9 +45,10 @@ _BESIDE = frozenset(
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 _OUR_TABLES = tuple(
     f"{name}.jsonl"
-    for name in "clips curation imported ledger log manifest plan quarantine recaptions reviews sources".split()
+    for name in "clips curation imported ledger log manifest plan quarantine recaptions removed reviews sources".split()
 )
 _OURS = ("curation.json", "dataset.json", "latents.json", "model.json", "report.json")
+_RIGHTS = ("robots.txt", "ai.txt", "tdmrep.json")  # which `curate` reads
 _HELD_OUT = "heldout/"  # below a curated dataset: the clips that are set aside for tests
 # Files of folders that this program fills with something else.
 _NO_CLIPS = {"latents.json": "latents", "model.json": "a model"} | {
@@ -144,6 +145,10 @@ def scan_folder(folder: Path) -> Folder:
 
 def check_complete(folder: Path) -> None:
     """Raise UsageError where the folder holds, or is part of, a dataset of a world that was interrupted."""
+    if (folder / "sources.jsonl").is_file() and not (folder / "curation.json").is_file():
+        raise UsageError(
+            f"{folder} is a dataset whose curation was interrupted; run the same `chronotope curate` command again"
+        )
     for about, found in read_datasets(folder):
         if found.get("complete") is False:
             raise UsageError(
@@ -214,7 +219,7 @@ def _reason_to_leave_out(folder: Path, file: str, beside: Container[str]) -> str
         return "its name is not UTF-8; rename it"
     if suffix in SUFFIXES:
         return "still being written, by its name" if UNFINISHED.search(path.stem) else None
-    if suffix in (".txt", ".json") and path.name not in _OURS:
+    if suffix in (".txt", ".json") and path.name not in _OURS + _RIGHTS:
         return "a text beside no clip of its name" if file not in beside else ""
     if suffix in _TABLES and path.name not in _OUR_TABLES:
         return "a table, which is not read (captions stand beside their clips, in NAME.txt or NAME.json)"

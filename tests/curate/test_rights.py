@@ -79,7 +79,11 @@ def test_licences_are_spelled_as_in_the_list() -> None:
             "films/a.mp4",
             0,
         ),
-        ("tdmrep.json", "{", "films/a.mp4", 0),
+        ("tdmrep.json", "{", "films/a.mp4", 1),  # not to be parsed: somebody meant to say something
+        ("tdmrep.json", "\ufeff" + json.dumps([{"tdm-reservation": 1}]), "films/a.mp4", 1),
+        ("robots.txt", "User-agent: *\nAllow: /\n\nUser-agent: GPTBot\nDisallow: /", "films/a.mp4", 1),
+        ("robots.txt", "User-agent: Baiduspider\nDisallow: /", "films/a.mp4", 0),
+        ("robots.txt", "\ufeffUser-agent: CCBot\nDisallow: /", "films/a.mp4", 1),
         ("robots.txt", "User-agent: GPTBot\nDisallow: /films/", "films/a.mp4", 1),
         ("robots.txt", "User-agent: *\nDisallow: /\nAllow: /films/*.mp4$", "films/a.mp4", 0),
         ("robots.txt", "User-agent: Yahoo\nDisallow: /", "films/a.mp4", 0),
@@ -103,3 +107,20 @@ def test_signals_in_a_file_and_in_its_tags(tmp_path: Path) -> None:
     assert opt_out_signals(tmp_path, "a.mp4", {"comment": "NoAI, please"}) == ["tag comment: NoAI, please"]
     assert opt_out_signals(tmp_path, "a.mp4", {"tdm-reservation": "1"}) == ["tag tdm-reservation: 1"]
     assert opt_out_signals(tmp_path, "a.mp4", {"comment": "a volcano in no airport"}) == []
+
+
+@pytest.mark.parametrize(
+    ("licence", "used"),
+    [
+        ("CC0-1.0", True),
+        ("MIT OR CC0-1.0", True),
+        ("MIT AND CC0-1.0", False),
+        ("GPL-3.0-only AND (MIT OR CC0-1.0)", False),
+        ("(GPL-3.0-only AND MIT) OR CC0-1.0", True),
+        ("CC0-1.0 AND (CC0-1.0 OR MIT)", True),
+    ],
+)
+def test_an_expression_is_met_by_allowed_licences_alone(licence: str, used: bool, tmp_path: Path) -> None:
+    found = policy(tmp_path, f'allow = ["CC0-1.0"]\n[[files]]\nmatch = "*"\nlicence = "{licence}"\n')
+    assert (found.refusal(found.rights("a.mp4")) == "") == used
+    assert found.unmatched(["a.mp4"]) == [] and found.unmatched([]) == ["*"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ import pytest
 from chronotope.cli.datasets.sources import raw_files
 from chronotope.curate.decide import Filters
 from chronotope.curate.listing import read_curation
+from chronotope.curate.removal import remove_source
 from chronotope.curate.rights import own_footage, read_policy
 from chronotope.curate.run import Curated, curate
 from chronotope.data.captions import read_captions
@@ -195,3 +198,118 @@ def test_a_changed_manifest_is_noticed(footage: Path, tmp_path: Path) -> None:
     listing.write_text("".join(listing.read_text().splitlines(keepends=True)[1:]))
     with pytest.raises(FileProblem, match=r"is not the one that curation\.json describes"):
         read_curation(out)
+
+
+def small(folder: Path, count: int, start: int = 0) -> Path:
+    """Write clips of 20 frames, each with its number as caption."""
+    folder.mkdir(exist_ok=True)
+    for number in range(start, start + count):
+        frames = np.stack(scene(np.random.default_rng(100 + number), 20))
+        video.write(folder / f"c{number:02d}.mp4", frames, 12)
+        (folder / f"c{number:02d}.txt").write_text(f"words {number}")
+    return folder
+
+
+def captions(out: Path) -> dict[str, str]:
+    found = {path.stem: read_captions(path) for path in sorted(out.rglob("*.mp4"))}
+    return {name: texts["sentence"][0] for name, texts in found.items() if texts}
+
+
+def test_captions_follow_their_source_until_somebody_edits_them(tmp_path: Path) -> None:
+    folder, out = small(tmp_path / "f", 4), tmp_path / "out"
+    notes: list[str] = []
+    run(folder, out)
+    assert captions(out) == {f"c0{number}": f"words {number}" for number in range(4)}
+    (folder / "c01.txt").write_text("corrected")
+    (folder / "c02.txt").unlink()
+    shutil.copy(small(tmp_path / "g", 1, 7) / "c07.mp4", folder / "c03.mp4")
+    (folder / "c03.txt").write_text("another clip")
+    run(folder, out)
+    assert captions(out) == {"c00": "words 0", "c01": "corrected", "c03": "another clip"}
+    (edited,) = out.rglob("c00.json")
+    edited.write_text('{"caption": "mine"}')
+    run(folder, out, Filters(min_seconds=1.0, max_seconds=1.0))  # other clips, and back
+    run(folder, out, note=notes.append)
+    assert captions(out)["c00"] == "mine"
+    (folder / "c00.mp4").unlink()
+    run(folder, out, note=notes.append)
+    assert edited.exists() and "1 caption files that were written by hand stay" in " ".join(notes)
+
+
+def test_a_film_gives_its_caption_to_every_shot(footage: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "f"
+    folder.mkdir()
+    shutil.copy(footage / "film0.mp4", folder / "film0.mp4")
+    (folder / "film0.json").write_text(json.dumps({"captions": {"sentence": ["a film"], "story": ["0: a\n1: b"]}}))
+    notes: list[str] = []
+    run(folder, tmp_path / "out", note=notes.append)
+    clips = sorted((tmp_path / "out").rglob("*.mp4"))
+    assert len(clips) == 3 and all(read_captions(clip) == {"sentence": ("a film",)} for clip in clips)
+    assert any("the captions of 1 files that were cut are given to each" in sentence for sentence in notes)
+
+
+def test_sources_within_the_output_are_refused(tmp_path: Path) -> None:
+    folder, out = small(tmp_path / "f", 3), tmp_path / "out"
+    run(folder, out, copy=True)
+    before = content(out)
+    with pytest.raises(UsageError, match="the folder to fill; name the folder of the original files"):
+        raw_files([out / "train"], out)
+    assert content(out) == before
+
+
+def test_what_was_shown_is_never_held_out_later(tmp_path: Path) -> None:
+    folder, out = small(tmp_path / "f", 5), tmp_path / "out"
+    run(folder, out)
+    train = {path.name for path in (out / "train").glob("*.mp4")}
+    for path in (out / "heldout").glob("*.mp4"):
+        (folder / path.name).unlink()
+    small(folder, 4, start=5)
+    run(folder, out)
+    assert not train & {path.name for path in (out / "heldout").glob("*.mp4")}
+    many = tmp_path / "many"
+    found = run(folder, many, Filters(heldout=0.9))
+    assert found.heldout == found.kept - len(list((many / "train").glob("*.mp4"))) < found.kept
+
+
+def test_an_interrupted_curation_is_no_dataset(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(small(tmp_path / "f", 3), out)
+    (out / "curation.json").unlink()
+    with pytest.raises(UsageError, match="whose curation was interrupted; run the same `chronotope curate`"):
+        scan_folder(out)
+
+
+def test_a_removed_clip_does_not_come_back_under_another_name(tmp_path: Path) -> None:
+    folder, out = small(tmp_path / "f", 4), tmp_path / "out"
+    run(folder, out)
+    name = next(path.name for path in sorted((out / "train").glob("*.mp4")))
+    remove_source(out, name)
+    (folder / name).rename(folder / "other.mp4")
+    assert run(folder, out).reasons == {"removed": 1}
+    assert not list(out.rglob("other.mp4"))
+
+
+def test_held_frames_are_motion_and_no_cuts(tmp_path: Path) -> None:
+    """A film of 12 frames a second in a file of 48."""
+    folder = tmp_path / "f"
+    folder.mkdir()
+    frames = np.stack(scene(np.random.default_rng(3), 24))
+    video.write(folder / "smooth.mp4", frames, 12)
+    video.write(folder / "held.mkv", frames.repeat(4, axis=0), 48)
+    run(folder, tmp_path / "out", Filters(keep=("duplicate",)))
+    _, rows = read_curation(tmp_path / "out")
+    assert [row["state"] for row in rows] == ["kept", "kept"]
+    held, smooth = (row["scores"]["motion"] for row in rows)
+    assert held == pytest.approx(smooth, rel=0.3)
+
+
+def test_links_and_wrecks_stop_nothing(tmp_path: Path) -> None:
+    store, folder = small(tmp_path / "store", 3), tmp_path / "f"
+    folder.mkdir()
+    for path in store.glob("*.mp4"):
+        (folder / path.name).symlink_to(Path("..") / "store" / path.name)  # as the cache of a model hub has them
+    (folder / "gone.mp4").symlink_to("nowhere.mp4")
+    os.mkfifo(folder / "pipe.mp4")
+    found = run(folder, tmp_path / "out")
+    assert found.kept == 3 and sorted(name for name, _ in found.unusable) == ["gone.mp4", "pipe.mp4"]
+    assert not any(path.is_symlink() for path in (tmp_path / "out").rglob("*"))

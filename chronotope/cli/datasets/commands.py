@@ -233,13 +233,12 @@ def teach(
 @option("--remove", metavar="NAME", help="Take a clip, or all of a source file, out of the curated dataset for good.")
 @option("--list", "listed", is_flag=True, help="Name every clip.")
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
-def audit(
-    run: Path, data: tuple[Path, ...], find: Path | None, remove: str | None, listed: bool, as_json: bool
-) -> None:
+def audit(run: Path, data: tuple[Path, ...], find: Path | None, remove: str | None, listed: bool, as_json: bool) -> int:
     """Say which clips trained a run, from which files and under which licences.
 
     RUN is the folder of a training. Clips of a dataset that `chronotope curate` made have a source, a licence and a
-    holder; the Merkle root in the weights proves that the list is complete.
+    holder; the Merkle root in the weights is that of their list. The exit status is 3 where the latents of a training
+    are not found, so that the answer is not complete.
     """
     from chronotope.cli.datasets.lineage import audited, check_video, find_in, remove_from
 
@@ -247,9 +246,14 @@ def audit(
         raise UsageError("--find and --remove are two questions; ask one after the other")
     if find:
         check_video(find)
-        show(find_in(run, data, find), as_json)
+        facts = find_in(run, data, find)
     elif remove:
-        show(remove_from(run, data, remove), as_json)
+        facts = remove_from(run, data, remove)
     else:
         facts = audited(run, data)
-        show(facts if listed or as_json else {name: facts[name] for name in facts if name != "list"}, as_json)
+    clips = facts.pop("list", [])
+    show({**facts, "list": clips} if as_json and clips else facts, as_json)
+    if listed and not as_json:
+        for clip in clips:
+            echo(", ".join(str(clip[name]) for name in ("clip", "from", "licence", "holder", "sha256") if name in clip))
+    return LEFT_OUT if "not found" in facts else 0

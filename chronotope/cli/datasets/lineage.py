@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from chronotope import checkpoint
-from chronotope.curate.fingerprints import Fingerprinted, near_duplicates
+from chronotope.curate.decide import NEAR_BITS_OF_PICTURES
+from chronotope.curate.fingerprints import NEAR_BITS, Fingerprinted, near_duplicates
 from chronotope.curate.listing import Row, looked_at, read_curation
-from chronotope.curate.look import look
+from chronotope.curate.look import Looked, look
 from chronotope.curate.removal import remove_source
 from chronotope.data.latents import read_header, read_index
 from chronotope.errors import FileProblem, UsageError
@@ -51,7 +52,7 @@ def audited(run: Path, data: Sequence[Path]) -> dict[str, Any]:
         "clips": len(clips),
         "items": sum(len(one.items) for one in found),
         "rights": dict(rights.most_common()),
-        "datasets": {str(one.dataset or one.latents): one.latents.as_posix() for one in found},
+        "datasets": [f"{one.dataset or 'not curated'} ({one.latents})" for one in found],
         "Merkle roots": [about["curation"] for about in description["data"] if "curation" in about] or "none",
         "started from": description.get("started_from") or "random weights",
     }
@@ -70,35 +71,38 @@ def find_in(run: Path, data: Sequence[Path], file: Path) -> dict[str, Any]:
     exact, near = [], []
     looked = look(file, FIND_SECONDS)
     for one in found:
-        exact += [name for name, sha256 in _sources(one).items() if sha256 == content]
-        exact += [row["clip"] for row in one.curation if row["state"] == "kept" and row["source"]["sha256"] == content]
-        near += _near(looked, one)
-    return {
+        sources = _sources(one)
+        shown = [row for row in one.curation if row.get("clip") in sources]  # without those held out
+        exact += [name for name, sha256 in sources.items() if sha256 == content]
+        exact += [row["clip"] for row in shown if row["source"]["sha256"] == content]
+        near += _near(looked, one, shown)
+    known = not unknown and all(one.dataset is not None for one in found)
+    facts: dict[str, Any] = {
         "video": str(file),
-        "trained on it": sorted(set(exact)) or "no",
-        "nearly the same": sorted(set(near) - set(exact)) or ("none" if found else "not known"),
-        **({"not found": f"{len(unknown)} folders of latents; name them with --data"} if unknown else {}),
+        "trained on it": sorted(set(exact)) or ("not known" if unknown else "no"),
+        "nearly the same": sorted(set(near) - set(exact)) or ("none" if known else "not known"),
     }
+    if unknown:
+        facts["not found"] = f"{len(unknown)} of {len(unknown) + len(found)} folders of latents; name them with --data"
+    return facts
 
 
-def _near(looked: Any, one: _Trained) -> list[str]:
-    """Return the kept clips of a curated dataset of which the video shows most frames."""
+def _near(looked: Looked, one: _Trained, shown: Sequence[Row]) -> list[str]:
+    """Return the clips of a curated dataset of which a shot of the video shows most frames."""
     if one.dataset is None:
         return []
     files = looked_at(one.dataset)
-    hashes = tuple(each for shot in looked.shots for each in shot.hashes)
+    shots = [Fingerprinted("video", shot.hashes, (1.0,), "", shot.colour) for shot in looked.shots]
+    bits = NEAR_BITS_OF_PICTURES if looked.picture else NEAR_BITS
     near = []
-    for row in one.curation:
+    for row in shown:
         source = files.get(row["file"])
-        if row["state"] != "kept" or source is None or source.picture != looked.picture:
+        if source is None or source.picture != looked.picture:
             continue
-        shot = next((shot for shot in source.shots if shot.start == row["start"]), None)
-        if shot is None:
-            continue
-        clip = Fingerprinted("clip", shot.hashes, (0.0,), "", shot.colour)
-        colour = looked.shots[0].colour if len(looked.shots) == 1 else ()
-        if near_duplicates([clip, Fingerprinted("video", hashes, (1.0,), "", colour)]):
-            near.append(row["clip"])
+        for shot in (shot for shot in source.shots if shot.start == row["start"]):
+            clip = Fingerprinted("clip", shot.hashes, (0.0,), "", shot.colour)
+            if any(near_duplicates([clip, each], bits) for each in shots):
+                near.append(row["clip"])
     return near
 
 
@@ -116,7 +120,7 @@ def remove_from(run: Path, data: Sequence[Path], name: str) -> dict[str, Any]:
                 "dataset": str(one.dataset),
                 "Merkle root now": read_curation(one.dataset)[0]["merkle_root"],
                 "weights that have seen it": seen,
-                "next": f"update the latents, `chronotope encode {one.dataset} --out {one.latents}`, and train again",
+                "next": "train again in a new folder: these weights, and their latents, keep what they have seen",
             }
     raise UsageError(
         f"no clip or source file of the curated data of {run} is called {name}; `chronotope audit {run} --list` names "

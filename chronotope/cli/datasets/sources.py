@@ -33,6 +33,8 @@ def raw_files(folders: Sequence[Path], out: Path) -> list[RawFile]:
         if not folder.is_dir():
             raise FileProblem(f"{folder} is no folder; name folders of videos and pictures")
         check_outside(out, folder)
+        if place.is_relative_to(out.resolve()):
+            raise UsageError(f"{folder} lies in {out}, the folder to fill; name the folder of the original files")
         found = scan_folder(folder)
         for sentence in (*found.notes(), *found.notes_on_captions()):
             say(f"note: {sentence}")
