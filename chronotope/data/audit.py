@@ -23,6 +23,7 @@ from chronotope.media.damage import DAMAGE_ADVICE
 from chronotope.progress import Progress
 from chronotope.sealed import read_sealed, unsealed
 from chronotope.storage import file_sha256, read_json
+from chronotope.texts import STRANGE, is_clean
 
 __all__ = ["Finding", "audit_dataset", "audit_freshness", "audit_header", "audit_latents"]
 
@@ -77,6 +78,7 @@ def _audit_recaptions(folder: Path, clips: Sequence[Clip]) -> Iterator[Finding]:
     for sentence in damaged:
         again = "delete the line, and judge the caption again with `chronotope review`"
         yield Finding(sentence, "run the `chronotope caption` command again" if sentence in written.damaged else again)
+    yield from (Finding(line, serious=False) for line in written.remarks())
     files = {clip.file: clip.path for clip in clips}
     stale = failed = 0
     for row in written.rows.values():
@@ -237,6 +239,13 @@ def audit_latents(folder: Path, progress: Progress | None = None) -> Iterator[Fi
         yield Finding(f"{path} belongs to no clip", "the next `chronotope encode` removes it", serious=False)
     for item in _left_out(header):
         yield Finding(f"{item['key']} was left out: {item['reason']}", serious=False)
+    unclean = sum(not all(is_clean(text) for texts in clip.captions.values() for text in texts) for clip in clips)
+    if unclean:
+        yield Finding(
+            f"{folder / 'index.jsonl'}: captions of {unclean} of {len(clips)} clips hold {STRANGE}, as older versions "
+            "left them in",
+            "run the `chronotope encode` command again",
+        )
     captioned = sum(any(clip.captions.values()) for clip in clips)
     if captioned < len(clips):
         yield Finding(f"{len(clips) - captioned} of {len(clips)} clips have no caption", serious=False)
