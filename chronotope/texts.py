@@ -14,7 +14,7 @@ __all__ = ["STRANGE", "UNCLEAN", "cleaned", "is_clean"]
 STRANGE = "control characters, halves of characters or unseen characters"
 UNCLEAN = f"holds {STRANGE}, which are left out"
 _UNSEEN = re.compile(
-    r"[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]|(?:^|(?<=[\x00-\u024f]))[\u200c\u200d]+"
+    r"[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]|(?:^|(?<=[\x00-\u024f]))[\u200c\u200d]+"
 )
 
 

@@ -280,7 +280,9 @@ def _by_level(data: Any, where: str, say: Say = lambda _: None) -> Captions:
             )
         return found
     if isinstance(data, list) and data and all(map(_is_beat, data)):  # as `generate` writes beside its videos
-        return {"story": ("\n".join(f"{seconds}: {' '.join(words.split())}" for seconds, words in data),)}
+        if not all(is_clean(words) for _, words in data):
+            say(UNCLEAN)
+        return {"story": ("\n".join(f"{seconds}: {cleaned(words)}" for seconds, words in data),)}
     texts = _texts(data, where, say)
     return {"sentence": texts} if texts else {}
 
