@@ -19,7 +19,7 @@ CAPTION = "A red square moves right."
         f"user\nassistant\n{CAPTION}",
         f"Answer: {CAPTION}",
         f"Option 1: {CAPTION}",
-        f"{CAPTION} I hope this helps! Let me know if you need anything else, e.g. version 2.0.",
+        f"{CAPTION} I hope this helps! Let me know if you need version 2.0 of it.",
         f"{CAPTION}\n\n---\nWould you like a longer one? \U0001f60a",
         f"{CAPTION} If you\u2019d like another caption, I can write one.",
         f"{CAPTION} Feel free to ask. Thank you for the clip!",
@@ -60,6 +60,7 @@ def test_captions_stay_as_they_are(answer: str) -> None:
             for text in ("assistant", "assistant\n\n", "I hope this helps!", "\0\u200b", "Yes.", "No!")
         ],
         *[(text, "holds no words") for text in ("42", "42.", "7/10", "100 %", "?!")],
+        ("Let me know. " * 9000, "117[0-9]* characters, more than"),
         (f"{CAPTION}\nuser\nAnd then?", "marks of a dialogue"),
         ("User: describe it\nAssistant: a square", "marks of a dialogue"),
         *[

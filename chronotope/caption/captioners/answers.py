@@ -25,11 +25,12 @@ _ROLE = re.compile(
     re.IGNORECASE,
 )
 _CLOSING = re.compile(  # one sentence at the end, from its own beginning on
-    r"(?:^|\n|(?<=[.!?:\"'*)\]\u2019\u201d]))\s*(?:please )?(?:(?:so )?feel free|let me know|(?:i )?hope (?:this|that|it)|"
+    r"(?:^|\n|(?<=[.!?\"'*)\]\u2019\u201d]))\s*(?:please )?"
+    r"(?:(?:so )?feel free|let me know|(?:i )?hope (?:this|that|it)|"
     r"would you like|do you want me|is there anything else|anything else|if you(?:['\u2019]d| would| have| need| want)|"
     r"(?:i(?:['\u2019]m| am|['\u2019]d| would)(?: be)? )?(?:happy|glad) to (?:help|assist|provide|write|adjust|revise)|"
     r"(?:shall|should|can) i (?:help|write|provide|add|make|change)|i can also|thank(?:s| you) for)\b"
-    r"[^.!?]*(?:[.!?](?=\w)[^.!?]*)*[.!?]*\W*$",
+    r"(?:[^.!?]|[.!?](?=\w))*[.!?]*\W*$",
     re.IGNORECASE,
 )
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.IGNORECASE | re.DOTALL)
@@ -68,6 +69,7 @@ _REFUSALS = re.compile(
 _NOTHING = frozenset(
     "none null nan n/a na unknown undefined error empty yes no ok okay true false sure assistant user system".split()
 )
+MAX_CHARACTERS = 20_000  # of an answer without its thoughts that is looked at
 _LOOP = 4  # times that the same words may stand in an answer
 
 
@@ -79,6 +81,8 @@ def caption_of(text: str, detail: str) -> str:
     something (27 of them in a published list).
     """
     text = cleaned(_THOUGHT.sub(" ", cleaned(text, lines=True)), lines=True)
+    if len(text) > MAX_CHARACTERS:
+        raise NoCaptionError(f"the answer has {len(text)} characters, more than {MAX_CHARACTERS}")
     text = _until_it_stays(_ROLE, text)
     if reason := _reason(text):
         raise NoCaptionError(f"the answer {reason}: {' '.join(text.split())[:80]}")
