@@ -21,9 +21,9 @@ from chronotope.manifest import LOST, identify, manifest_hash, read_manifest, so
 from chronotope.media import video
 from chronotope.media.damage import DAMAGE_ADVICE
 from chronotope.progress import Progress
+from chronotope.prompt import STRANGE, is_clean
 from chronotope.sealed import read_sealed, unsealed
 from chronotope.storage import file_sha256, read_json
-from chronotope.texts import STRANGE, is_clean
 
 __all__ = ["Finding", "audit_dataset", "audit_freshness", "audit_header", "audit_latents"]
 

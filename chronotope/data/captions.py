@@ -22,9 +22,8 @@ from typing import Any
 from chronotope.arguments import described
 from chronotope.data.doubtful import doubts
 from chronotope.errors import FileProblem, UsageError
-from chronotope.prompt import read_prompts, read_story
+from chronotope.prompt import UNCLEAN, cleaned, is_clean, read_prompts, read_story
 from chronotope.storage import parse_json
-from chronotope.texts import UNCLEAN, cleaned, is_clean
 
 __all__ = [
     "LEVELS",

@@ -17,8 +17,8 @@ from chronotope.data.notes import Kinds
 from chronotope.data.reviews import Reviews
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import read_manifest, seal
+from chronotope.prompt import UNCLEAN, cleaned, is_clean
 from chronotope.storage import write_atomically
-from chronotope.texts import UNCLEAN, cleaned, is_clean
 
 __all__ = ["RECAPTIONS", "WRITTEN", "Recaptions"]
 

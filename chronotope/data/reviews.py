@@ -15,7 +15,7 @@ from chronotope.errors import UsageError
 from chronotope.jsonl import append_jsonl
 from chronotope.manifest import read_manifest, seal
 from chronotope.metrics.statistics import cohen_kappa
-from chronotope.texts import cleaned
+from chronotope.prompt import cleaned
 
 __all__ = ["REVIEWS", "VERDICTS", "Reviews", "Verdict"]
 

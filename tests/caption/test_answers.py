@@ -60,7 +60,7 @@ def test_captions_stay_as_they_are(answer: str) -> None:
             for text in ("assistant", "assistant\n\n", "I hope this helps!", "\0\u200b", "Yes.", "No!")
         ],
         *[(text, "holds no words") for text in ("42", "42.", "7/10", "100 %", "?!")],
-        ("Let me know. " * 9000, "117[0-9]* characters, more than"),
+        ("Let me know. " * 9000, "characters, more than 20000"),
         (f"{CAPTION}\nuser\nAnd then?", "marks of a dialogue"),
         ("User: describe it\nAssistant: a square", "marks of a dialogue"),
         *[

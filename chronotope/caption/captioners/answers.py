@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 
 from chronotope.caption.captioners.captioner import NoCaptionError
-from chronotope.texts import cleaned
+from chronotope.prompt import cleaned
 
 __all__ = ["caption_of"]
 

@@ -18,8 +18,8 @@ from chronotope.errors import FileProblem
 from chronotope.manifest import identify
 from chronotope.media import video
 from chronotope.progress import Progress
+from chronotope.prompt import UNCLEAN, is_clean
 from chronotope.storage import locked
-from chronotope.texts import UNCLEAN, is_clean
 
 __all__ = ["Captioned", "caption_folder"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chronotope.texts import cleaned, is_clean
+from chronotope.prompt import cleaned, is_clean
 
 
 @pytest.mark.parametrize(
