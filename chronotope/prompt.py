@@ -1,8 +1,14 @@
-"""Prompts and the seconds at which they begin: one text, or the beats of a story."""
+"""Prompts and the seconds at which they begin: one text, or the beats of a story.
+
+Characters that no reader sees are left out of captions: control characters, halves of characters (surrogates), marks of
+direction, and spaces and joiners of no width. A joiner stays between letters that are written with it, as in Persian,
+and in emoji.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,13 +17,23 @@ from chronotope.errors import UsageError
 
 __all__ = [
     "MAX_PROMPT_BYTES",
+    "STRANGE",
+    "UNCLEAN",
     "Prompt",
     "check_length",
     "check_prompts",
+    "cleaned",
+    "is_clean",
     "prompts_between",
     "read_prompts",
     "read_story",
 ]
+
+STRANGE = "control characters, halves of characters or unseen characters"
+UNCLEAN = f"holds {STRANGE}, which are left out"
+_UNSEEN = re.compile(
+    r"[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]|(?:^|(?<=[\x00-\u024f]))[\u200c\u200d]+"
+)
 
 MAX_PROMPT_BYTES = 100_000  # of all texts of a request together, in UTF-8; models read a few hundred
 
@@ -103,3 +119,22 @@ def read_story(beats: Sequence[str]) -> tuple[tuple[float, str], ...]:
     if times != sorted(set(times)):
         raise UsageError(f"the beats of a story need rising times, got {', '.join(f'{time:g}' for time in times)} s")
     return tuple(story)
+
+
+def cleaned(text: str, lines: bool = False) -> str:
+    """Return a text of one line, or with `lines` of several, with single spaces and without those characters."""
+    kept = _kept(text)
+    parts = kept.splitlines() if lines else [kept]
+    return "\n".join(" ".join(part.split()) for part in parts).strip()
+
+
+def is_clean(text: str) -> bool:
+    """Return whether `cleaned` leaves out no character of a text but spaces and line ends."""
+    return _kept(text) == text
+
+
+def _kept(text: str) -> str:
+    if text.isprintable():  # which is fast, and false for all of these and for line ends
+        return text
+    kept = "".join(char for char in text if char.isspace() or unicodedata.category(char) not in ("Cc", "Cs"))
+    return _UNSEEN.sub("", kept)

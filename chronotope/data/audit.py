@@ -21,6 +21,7 @@ from chronotope.manifest import LOST, identify, manifest_hash, read_manifest, so
 from chronotope.media import video
 from chronotope.media.damage import DAMAGE_ADVICE
 from chronotope.progress import Progress
+from chronotope.prompt import STRANGE, is_clean
 from chronotope.sealed import read_sealed, unsealed
 from chronotope.storage import file_sha256, read_json
 
@@ -79,6 +80,7 @@ def _audit_recaptions(folder: Path, clips: Sequence[Clip]) -> Iterator[Finding]:
         yield Finding(sentence, "run the `chronotope caption` command again" if sentence in written.damaged else again)
     if not written.rows:
         return
+    yield from (Finding(line, serious=False) for line in written.remarks())
     contents = set()
     for clip in clips:
         with contextlib.suppress(FileProblem):  # said with the clip
@@ -230,6 +232,13 @@ def audit_latents(folder: Path, progress: Progress | None = None) -> Iterator[Fi
         yield Finding(f"{path} belongs to no clip", "the next `chronotope encode` removes it", serious=False)
     for item in _left_out(header):
         yield Finding(f"{item['key']} was left out: {item['reason']}", serious=False)
+    unclean = sum(not all(is_clean(text) for texts in clip.captions.values() for text in texts) for clip in clips)
+    if unclean:
+        yield Finding(
+            f"{folder / 'index.jsonl'}: captions of {unclean} of {len(clips)} clips hold {STRANGE}, as older versions "
+            "left them in",
+            "run the `chronotope encode` command again",
+        )
     captioned = sum(any(clip.captions.values()) for clip in clips)
     if captioned < len(clips):
         yield Finding(f"{len(clips) - captioned} of {len(clips)} clips have no caption", serious=False)

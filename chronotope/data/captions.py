@@ -2,7 +2,7 @@
 
 `NAME.json` holds {"captions": {level: [texts]}}, {"caption": text}, {"text": text}, {"prompt": text}, a list of texts,
 one text, or a story, a list of [seconds, text]. `NAME.txt` and `NAME.mp4.txt` hold one text, a `sentence`, or the same
-JSON. Line ends are spaces, and characters that no text has are left out. Text is UTF-8 with or without a byte order
+JSON. Line ends are spaces, and characters that no reader sees are left out. Text is UTF-8 with or without a byte order
 mark, UTF-16, or Windows-1252. Where several files or keys hold captions, the first of this order is used, and the
 others are named.
 """
@@ -13,7 +13,6 @@ import codecs
 import json
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Container
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from typing import Any
 from chronotope.arguments import described
 from chronotope.data.doubtful import doubts
 from chronotope.errors import FileProblem, UsageError
-from chronotope.prompt import read_prompts, read_story
+from chronotope.prompt import UNCLEAN, cleaned, is_clean, read_prompts, read_story
 from chronotope.storage import parse_json
 
 __all__ = [
@@ -282,7 +281,9 @@ def _by_level(data: Any, where: str, say: Say = lambda _: None) -> Captions:
             )
         return found
     if isinstance(data, list) and data and all(map(_is_beat, data)):  # as `generate` writes beside its videos
-        return {"story": ("\n".join(f"{seconds}: {' '.join(words.split())}" for seconds, words in data),)}
+        if not all(is_clean(words) for _, words in data):
+            say(UNCLEAN)
+        return {"story": ("\n".join(f"{seconds}: {cleaned(words)}" for seconds, words in data),)}
     texts = _texts(data, where, say)
     return {"sentence": texts} if texts else {}
 
@@ -323,19 +324,10 @@ def _texts(data: Any, where: str, say: Say, lines: bool = False) -> tuple[str, .
     texts = [data] if isinstance(data, str) else data
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise FileProblem(f"{where} holds {_short(data)} where a text or a list of texts is expected, as in {_EXAMPLE}")
-    cleaned = [_cleaned(text, say, lines) for text in texts]
-    return tuple(text for text in cleaned if text)
-
-
-def _cleaned(text: str, say: Say, lines: bool) -> str:
-    """Return a text of one line, or with `lines` of several, without control characters and halves of characters."""
-    kept = text
-    if not text.isprintable():  # which is fast, and false for control characters, halves of characters and line ends
-        kept = "".join(char for char in text if char.isspace() or unicodedata.category(char) not in ("Cc", "Cs"))
-    if kept != text:
-        say("holds control characters or halves of characters, which are left out")
-    parts = kept.splitlines() if lines else [kept]
-    return "\n".join(" ".join(part.split()) for part in parts).strip()
+    if not all(map(is_clean, texts)):
+        say(UNCLEAN)
+    found = [cleaned(text, lines) for text in texts]
+    return tuple(text for text in found if text)
 
 
 def _short(data: Any) -> str:

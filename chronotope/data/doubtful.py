@@ -27,10 +27,6 @@ _PATTERNS = (
     (r"\d:\d\d[,.]\d{3}\s*-->|^webvtt\b", "holds the times of subtitles"),
     (r"\ufffd", "holds U+FFFD, which stands for lost letters"),
     (r"\?{3,}", "holds question marks in the place of lost letters"),
-    (
-        r"[\u200b\u2060\ufeff\u200e\u200f\u202a-\u202e\u2066-\u2069]|[\x20-\u024f][\u200c\u200d]",
-        "holds unseen characters",
-    ),
 )
 
 

@@ -296,6 +296,8 @@ class _Writer:
         self.keys = frozenset(clip.key for clip in clips)
         self.clip_notes = ClipNotes(note, Path(about["data"]))
         self.recaptions = Recaptions(Path(about["data"]), note)
+        for line in self.recaptions.remarks():
+            note(line)
         self.header, self.index = out / "latents.json", out / "index.jsonl"
         self.before: dict[str, Any] = self._read_header()
         self.damaged = False  # whether the index holds lines that cannot be used

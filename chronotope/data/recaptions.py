@@ -1,19 +1,23 @@
 """Captions that a captioner wrote for the clips of a folder: `recaptions.jsonl`, a sealed line a clip and level.
 
 What people wrote beside their clips is never touched. A line belongs to a clip of one content: after the clip was
-replaced it is not used, and is written again. Every line says who wrote it.
+replaced it is not used, and is written again. Every line says who wrote it. Characters that no reader sees are left
+out of the captions, as of those beside a clip, also of lines of older versions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from chronotope.data.captions import Captions
+from chronotope.data.doubtful import doubts
+from chronotope.data.notes import Kinds
 from chronotope.data.reviews import Reviews
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import read_manifest, seal
+from chronotope.prompt import UNCLEAN, cleaned, is_clean
 from chronotope.storage import write_atomically
 
 __all__ = ["RECAPTIONS", "WRITTEN", "Recaptions"]
@@ -29,14 +33,31 @@ class Recaptions:
         self.path = folder / RECAPTIONS
         self.damaged: list[str] = []  # a sentence for each damaged line of this file
         self.reviews = Reviews(folder, note)
+        self._unclean: set[tuple[str, str]] = set()  # the rows of which characters are left out
         self.rows: dict[tuple[str, str], dict[str, Any]] = {}  # by file and asked detail; a later line replaces
         for row in read_manifest(self.path, self.damaged.append) if self.path.is_file() else []:
             if _is_row(row):
-                self.rows[row["file"], row["detail"]] = row
+                self._take(row)
             else:
                 self.damaged.append(f"{self.path} holds a line that is none of this program's")
         for sentence in self.damaged:
             note(sentence)
+
+    def _take(self, row: Mapping[str, Any]) -> None:
+        key = row["file"], row["detail"]
+        (self._unclean.discard if is_clean(row["text"]) else self._unclean.add)(key)
+        self.rows[key] = {**row, "text": cleaned(row["text"])}
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what is worth knowing of captions that are used: characters that are left out, and doubts."""
+        kinds = Kinds(self.path, "caption")
+        for key, row in self.rows.items():
+            text = self.reviews.text_for(row["file"], row["sha256"], row["detail"], row["text"])
+            if key in self._unclean and text:
+                kinds.add(row["file"], UNCLEAN)
+            for doubt in doubts(text) if text else ():
+                kinds.add(row["file"], f"a text {doubt}; it is used as it is, so judge it with `chronotope review`")
+        yield from kinds.lines()
 
     def mend(self) -> Path:
         """Write the file again without its damaged lines; return the copy of it as it was.
@@ -75,10 +96,10 @@ class Recaptions:
 
     def add(self, file: str, sha256: str, detail: str, author: Mapping[str, Any], text: str, failed: str = "") -> None:
         """Append a caption, or why there is none; it is on disk when this returns."""
-        facts = {"file": file, "sha256": sha256, "detail": detail, "text": text, "failed": failed}
+        facts = {"file": file, "sha256": sha256, "detail": detail, "text": cleaned(text), "failed": failed}
         row = seal({**facts, "author": dict(author)})
         append_jsonl(self.path, row)
-        self.rows[file, detail] = row
+        self._take(row)
 
 
 def _is_row(row: Mapping[str, Any]) -> bool:

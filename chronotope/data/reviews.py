@@ -15,6 +15,7 @@ from chronotope.errors import UsageError
 from chronotope.jsonl import append_jsonl
 from chronotope.manifest import read_manifest, seal
 from chronotope.metrics.statistics import cohen_kappa
+from chronotope.prompt import cleaned
 
 __all__ = ["REVIEWS", "VERDICTS", "Reviews", "Verdict"]
 
@@ -39,13 +40,13 @@ class Reviews:
                 note(f"{self.path} holds a line that is none of this program's")
 
     def _take(self, row: Mapping[str, Any]) -> None:
-        verdicts = self.by_text[row["file"], row["sha256"], row["detail"], row["text"]]
+        verdicts = self.by_text[row["file"], row["sha256"], row["detail"], cleaned(row["text"])]
         verdicts.pop(row["reviewer"], None)  # so that the last one stands last
-        verdicts[row["reviewer"]] = row
+        verdicts[row["reviewer"]] = {**row, "text": cleaned(row["text"]), "mended": cleaned(row["mended"])}
 
     def text_for(self, file: str, sha256: str, detail: str, text: str) -> str:
         """Return the text that is used in place of a caption, by the last verdict on it; empty where it is rejected."""
-        verdicts = self.by_text.get((file, sha256, detail, text))
+        verdicts = self.by_text.get((file, sha256, detail, cleaned(text)))
         if not verdicts:
             return text
         last = list(verdicts.values())[-1]
@@ -53,7 +54,7 @@ class Reviews:
 
     def add(self, caption: Mapping[str, Any], verdict: Verdict, reviewer: str, mended: str = "") -> Mapping[str, Any]:
         """Append a verdict on a row of `Recaptions`; it is on disk when this returns."""
-        text, reviewer = " ".join(mended.split()), " ".join(reviewer.split())
+        text, reviewer = cleaned(mended), " ".join(reviewer.split())
         if verdict not in VERDICTS:
             raise UsageError(f"a verdict is one of {', '.join(VERDICTS)}, got '{verdict}'")
         if not reviewer or len(reviewer) > 80:

@@ -23,7 +23,10 @@ from chronotope.caption.captioners.endpoint import Endpoint
 from chronotope.data.captions import LEVELS
 from chronotope.data.latents import LatentDataset
 from chronotope.data.recaptions import RECAPTIONS, WRITTEN, Recaptions
+from chronotope.data.reviews import REVIEWS
 from chronotope.errors import UsageError
+from chronotope.jsonl import write_jsonl
+from chronotope.manifest import read_manifest, seal
 from chronotope.train.config import CaptionConfig
 from tests.cli.models import answer, refused, run, save_clips, save_run
 
@@ -358,3 +361,51 @@ def test_captions_of_that_level_beside_a_clip_stay(server: Server, tmp_path: Pat
     (clips / "1.json").unlink(missing_ok=True)
     (clips / "1.txt").unlink(missing_ok=True)
     assert "have no caption" not in run("check", clips).stderr  # the written one is its caption
+
+
+def test_the_first_choice_is_the_one_of_index_0(server: Server) -> None:
+    choices = [{"index": number, "message": {"content": f"Caption {number}"}} for number in (1, 0)]
+    server.replies = [status(200, json.dumps({"choices": choices}))]
+    assert ask(server) == "Caption 0"
+    for choice in choices:
+        del choice["index"]
+    server.replies = [status(200, json.dumps({"choices": choices}))]
+    assert ask(server) == "Caption 1"
+
+
+def test_unseen_characters_of_answers_are_left_out(server: Server, clips: Path, tmp_path: Path) -> None:
+    server.replies = [says("A red\0 square \u202emoves\u200b right."), says("A caf\ufffd."), says("42"), says("A fox.")]
+    said = caption(server, clips, status=3)
+    assert "0.mp4" in said and "the answer holds control characters" in said and "U+FFFD" in said
+    assert "3 captioned, 0 kept, 1 without" in said and "the answer holds no words: 42" in said
+    assert Recaptions(clips).rows["0.mp4", "sentence"]["text"] == "A red square moves right."
+    checked = run("check", clips).stderr
+    assert "U+FFFD" in checked and "control characters" not in checked
+
+
+def test_unseen_characters_of_older_lines_are_left_out(server: Server, clips: Path, tmp_path: Path) -> None:
+    """Lines of older versions, of which a person has judged two, as they are and with a mended text."""
+    caption(server, clips)
+    model, out = save_run(tmp_path / "model"), tmp_path / "lat"
+    rows = list(Recaptions(clips).rows.values())
+    raw = "A red\0 square \u202emoves\ud800."
+    older = [seal({**{name: row[name] for name in row if name != "seal"}, "text": raw}) for row in rows]
+    write_jsonl(clips / RECAPTIONS, older)
+    verdicts = (("1.mp4", "reject", ""), ("2.mp4", "mend", "A \u202ebox."))
+    facts = {row["file"]: {name: row[name] for name in ("file", "sha256", "detail", "text")} for row in older}
+    judged = [{**facts[file], "verdict": word, "mended": text, "reviewer": "ada"} for file, word, text in verdicts]
+    write_jsonl(clips / REVIEWS, map(seal, judged))
+    assert "recaptions.jsonl: 3 captions (0.mp4, 2.mp4, still.png): holds control" in run("check", clips).stderr
+    made = run("encode", clips, "--model", model, "--out", out)
+    assert "3 captions" in made.stderr and "which are left out" in made.stderr
+    texts = {clip.key: clip.captions.get(WRITTEN) for clip in LatentDataset([out]).clips}
+    good = ["A red square moves."]
+    assert texts == {"clips/0": good, "clips/1": None, "clips/2": ["A box."], "clips/still": good}
+    assert "0 captioned, 4 kept" in caption(server, clips)
+
+    index = read_manifest(out / "index.jsonl")  # as older versions wrote it
+    write_jsonl(out / "index.jsonl", [seal({**row, "captions": {WRITTEN: [raw]}}) for row in index])
+    found = run("check", out)
+    assert found.exit_code == 1 and "captions of 4 of 4 clips hold control characters" in found.stderr
+    run("encode", clips, "--model", model, "--out", out)
+    assert "hold control characters" not in run("check", out).stderr

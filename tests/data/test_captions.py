@@ -249,6 +249,8 @@ def test_one_zero_byte_makes_no_utf_16(tmp_path: Path) -> None:
         ("a red\rball", {"sentence": ("a red ball",)}, "several lines are read as one"),
         ("a \x1b[31mred\x07  ball", {"sentence": ("a [31mred ball",)}, "control characters"),
         ('{"caption": "a \\ud800ball"}', {"sentence": ("a ball",)}, "halves of characters"),
+        ("a \u202ered\u200b ball", {"sentence": ("a red ball",)}, "unseen characters"),
+        ('[[0, "a \\u0000red ball"]]', {"story": ("0: a red ball",)}, "control characters"),
     ],
 )
 def test_a_text_file_holds_one_text_or_json(tmp_path: Path, text: str, expected: object, said: str) -> None:
@@ -297,8 +299,6 @@ def test_levels_that_no_training_knows_are_said(tmp_path: Path) -> None:
         ("I\u2019m unable to view this video.", "refusal"),
         ("As an AI language model, I see no videos.", "refusal"),
         ("1 00:00:01,000 --> 00:00:04,000 a fox", "subtitles"),
-        ("a red\u200b ball", "unseen"),
-        ("a red\u202e ball", "unseen"),
     ],
 )
 def test_texts_that_are_hardly_descriptions_are_used_and_named(tmp_path: Path, text: str, reason: str) -> None:

@@ -99,7 +99,8 @@ class Chat:
     def _answer(self, body: bytes) -> Answer:
         try:
             found = json.loads(body)
-            choice = found["choices"][0]
+            choices = found["choices"]  # some servers send them in another order than they number them
+            choice = next((choice for choice in choices if choice.get("index") == 0), choices[0])
             text, ended = choice["message"]["content"], choice.get("finish_reason")
             usage = found.get("usage") or {}
             tokens = int(usage.get("total_tokens") or 0)

@@ -18,6 +18,7 @@ from chronotope.errors import FileProblem
 from chronotope.manifest import identify
 from chronotope.media import video
 from chronotope.progress import Progress
+from chronotope.prompt import UNCLEAN, is_clean
 from chronotope.storage import locked
 
 __all__ = ["Captioned", "caption_folder"]
@@ -63,7 +64,7 @@ def caption_folder(data: Path, captioner: Captioner, detail: str, at_once: int) 
         others = {detail for _, detail in written.rows} - {detail}
     if others and detail:
         say(f"note: captions of the level {', '.join(sorted(others))} that were written before are used as well")
-    for line in work.remarks.lines():
+    for line in (*work.remarks.lines(), *written.remarks()):
         say(f"note: {line}")
     return work.found
 
@@ -124,6 +125,8 @@ class _Work:
                 answer = future.result()
                 self.found.tokens += answer.tokens
                 text = caption_of(answer.text, self.detail)
+                if not is_clean(answer.text):
+                    self.remarks.add(clip.file, f"the answer {UNCLEAN}")
             except NoCaptionError as problem:
                 reason = str(problem)
             self.written.add(clip.file, sha256, self.detail, self.captioner.author, text, reason)
