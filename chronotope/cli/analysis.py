@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.cli.evaluate import refuse_strangers_in, save_report, say_selection
+from chronotope.cli.left_out import scan_and_say
 from chronotope.cli.terminal import progress, say, visible
 from chronotope.data.clips import find_clips
 from chronotope.errors import FileProblem
@@ -60,6 +61,9 @@ def measure_memorisation(
                 "put them there, or evaluate again"
             )
         refuse_others(folder, report, measured)
+    for source in dict.fromkeys(map(Path, (str(measured), *data, *baseline))):
+        if source.is_dir():  # others are scopes of worlds
+            scan_and_say(source)
     judged = {case["file"] for case in report["cases"]} if has_report else None
     found = memorisation(
         signatures_of(gather_all([str(measured)]) if judged is None else _judged(measured, judged)),

@@ -15,9 +15,9 @@ import torch
 
 from chronotope import __version__
 from chronotope.checkpoint import weights_hash
+from chronotope.cli.left_out import scan_and_say
 from chronotope.cli.terminal import is_own_video, progress, refuse_strangers, say
 from chronotope.cli.use import device, say_unsealed
-from chronotope.data.clips import find_clips
 from chronotope.errors import FileProblem, UsageError, visible
 from chronotope.evaluate.judge import Judged, check_folder, content_of, judge_folder, sample_cases
 from chronotope.evaluate.make import Workers, maker, through_autoencoder
@@ -261,7 +261,7 @@ def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
     """
     autoencoder = load_autoencoder(find_model(model)).to(device())
     geometry = Geometry(stride=autoencoder.config.stride)
-    clips, rows = [clip for folder in data for clip in find_clips(folder)], []
+    clips, rows = [clip for folder in data for clip in scan_and_say(folder).clips], []
     with progress("through the autoencoder", "clips") as report:
         for number, clip in enumerate(clips, start=1):
             content = video.read(clip.path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from chronotope.prompt import STRANGE, is_clean
 from chronotope.sealed import read_sealed, unsealed
 from chronotope.storage import file_sha256, read_json
 
-__all__ = ["Finding", "audit_dataset", "audit_freshness", "audit_header", "audit_latents"]
+__all__ = ["Finding", "audit_dataset", "audit_freshness", "audit_header", "audit_latents", "changes_since_encoding"]
 
 
 @dataclass(frozen=True)
@@ -312,6 +313,12 @@ def audit_freshness(folder: Path, header: Mapping[str, Any], rows: Sequence[dict
     if any(counts.values()):
         words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         yield Finding(f"the clips in {data} are not those that were encoded: {words}", again)
+
+
+def changes_since_encoding(folder: Path, header: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Say in a sentence each where latents cannot be verified, and in one where they are not of the clips of now."""
+    for found in (*audit_header(folder, header), *islice(audit_freshness(folder, header, rows), 1)):
+        yield str(found) if str(folder) in found.what else f"{folder}: {found}"
 
 
 def _captions_differ(row: Mapping[str, Any], captions: Captions) -> bool:

@@ -14,7 +14,7 @@ from chronotope.prompt import read_story
 from chronotope.storage import read_json
 from chronotope.worlds.splits import key_of_record, split_of_record
 
-__all__ = ["contradictions", "is_our_record"]
+__all__ = ["contradictions", "contradictions_beside", "is_our_record"]
 
 _EXCHANGED = "it may be of another clip, so compare it with the clip and put the right one there"
 
@@ -25,23 +25,30 @@ def contradictions(path: Path, captions: Captions, num_frames: int, fps: float, 
     A clip of a world that was copied out of its dataset is said to be of a split that is not for training.
     """
     beside = video.sidecar(path)
-    if is_our_record(beside) and video.has_other_sidecar(path):
-        yield CaptionNote(beside, f"tells of other settings than the tags of its video; {_EXCHANGED}", True)
-    elif is_our_record(beside) and video.read_origin(path) is None:
+    yield from contradictions_beside(path)
+    if is_our_record(beside) and video.read_origin(path) is None:
         yield CaptionNote(beside, f"tells of another size, rate or number of frames than its clip; {_EXCHANGED}", True)
     record = path.with_suffix(".json")
     spec = _table(_object(record).get("spec"))
     told = spec.get("num_frames", num_frames), f"{spec.get('width')}x{spec.get('height')}"
     if spec and (told[0] != num_frames or ("width" in spec and "height" in spec and told[1] != size)):
         yield CaptionNote(record, f"its spec has another number of frames, or size, than its clip; {_EXCHANGED}", True)
-    split = split_of_record(spec) if path.stem == key_of_record(spec)[:16] else "train"  # named as worlds name clips
-    if split != "train" and not _in_dataset(path):
-        reason = f"its spec is of split {split}, whose clips are meant for evaluation, not for training"
-        yield CaptionNote(record, reason, True)
     seconds = num_frames / fps
     if any(_last_beat(text) >= seconds for text in captions.get("story", ())):
         reason = "a story goes on after the end of its clip, so its last beats are never shown; correct their seconds"
         yield CaptionNote(path, reason, True)
+
+
+def contradictions_beside(path: Path) -> Iterator[CaptionNote]:
+    """Yield those of `contradictions` for which no frame is read: of its tags and its record."""
+    beside, record = video.sidecar(path), path.with_suffix(".json")
+    if is_our_record(beside) and video.has_other_sidecar(path):
+        yield CaptionNote(beside, f"tells of other settings than the tags of its video; {_EXCHANGED}", True)
+    spec = _table(_object(record).get("spec"))
+    split = split_of_record(spec) if path.stem == key_of_record(spec)[:16] else "train"  # named as worlds name clips
+    if split != "train" and not _in_dataset(path):
+        reason = f"its spec is of split {split}, whose clips are meant for evaluation, not for training"
+        yield CaptionNote(record, reason, True)
 
 
 def _in_dataset(path: Path) -> bool:

@@ -34,6 +34,7 @@ __all__ = [
     "encode_frames",
     "fingerprint",
     "latents_hash",
+    "read_folder",
     "read_header",
     "read_index",
     "read_latents",
@@ -145,6 +146,18 @@ def read_header(folder: Path) -> dict[str, Any]:
     )
 
 
+def read_folder(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Read header and index of complete latents; raise FileProblem unless they are of each other."""
+    about = read_header(folder)
+    rows = read_index(folder)
+    if manifest_hash(rows) != about["manifest"]:
+        raise FileProblem(
+            f"{folder / 'index.jsonl'} has {len(rows)} clips and is not the index of {about['clips']} clips that "
+            f"latents.json describes; {_MEND}"
+        )
+    return about, rows
+
+
 @dataclass(frozen=True)
 class _Header:
     """The fields of `latents.json` that reading relies on; `clips` and `manifest` stand in a complete folder only."""
@@ -199,13 +212,7 @@ class LatentDataset:
             )
 
     def _open(self, folder: Path) -> dict[str, Any]:
-        about = read_header(folder)
-        rows = read_index(folder)
-        if manifest_hash(rows) != about["manifest"]:
-            raise FileProblem(
-                f"{folder / 'index.jsonl'} has {len(rows)} clips and is not the index of {about['clips']} clips that "
-                "latents.json describes; run the `chronotope encode` command again"
-            )
+        about, rows = read_folder(folder)
         for row in rows:
             self.clips.append(clip_of(row, folder))
             self._folder_of.append(folder)

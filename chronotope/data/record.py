@@ -24,6 +24,7 @@ from chronotope.storage import file_sha256
 __all__ = [
     "TrainingRecord",
     "changes_in_data",
+    "content_of_row",
     "data_and_repetitions",
     "data_of_clips",
     "data_of_latents",
@@ -149,6 +150,12 @@ def repeated_clips(contents: Iterable[tuple[str, str | None]]) -> list[str]:
     first, count = repeated[0], len(repeated)
     clips = "1 clip is" if count == 1 else f"{count} clips are"
     return [f"note: {clips} in the data more than once, such as {first[0]} and {first[1]}; they are shown as often"]
+
+
+def content_of_row(row: Mapping[str, Any]) -> str | None:
+    """Return the hash of the file of a row of latents, and where its part begins: parts of a clip are other content."""
+    sha256 = (row.get("source") or {}).get("sha256")
+    return f"{sha256} {row.get('start', 0)}" if sha256 else None
 
 
 def _content_hash(clip: Clip) -> str | None:

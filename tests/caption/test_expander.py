@@ -71,11 +71,12 @@ def test_it_learns_pairs_by_heart(pictures: Path, trained: Path) -> None:
 
 
 def test_an_interrupted_training_gives_the_same_weights(pictures: Path, tmp_path: Path) -> None:
-    train_expander(RUN, [pictures], tmp_path / "whole", quiet=True)
+    pairs = read_pairs([pictures])
+    train_expander(RUN, pairs, tmp_path / "whole", quiet=True)
     asked = iter([False, False, True])
-    train_expander(RUN, [pictures], tmp_path / "parts", quiet=True, stopping=lambda: next(asked))
+    train_expander(RUN, pairs, tmp_path / "parts", quiet=True, stopping=lambda: next(asked))
     assert not (tmp_path / "parts" / "model.json").exists()
-    train_expander(RUN, [pictures], tmp_path / "parts", quiet=True)
+    train_expander(RUN, pairs, tmp_path / "parts", quiet=True)
     one, two = (load_tensors(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from chronotope.cli.terminal import say
+from chronotope.cli.left_out import scan_and_say
 from chronotope.curate.run import RawFile
-from chronotope.data.clips import check_outside, scan_folder
+from chronotope.data.clips import check_outside
 from chronotope.errors import FileProblem, UsageError
 
 __all__ = ["raw_files"]
@@ -35,9 +35,7 @@ def raw_files(folders: Sequence[Path], out: Path) -> list[RawFile]:
         check_outside(out, folder)
         if place.is_relative_to(out.resolve()):
             raise UsageError(f"{folder} lies in {out}, the folder to fill; name the folder of the original files")
-        found = scan_folder(folder)
-        for sentence in (*found.notes(), *found.notes_on_captions()):
-            say(f"note: {sentence}")
+        found = scan_and_say(folder, captions=True)
         start = f"{place.name}/" if len(folders) > 1 else ""
         files += [RawFile(f"{start}{clip.file}", clip.path, folder) for clip in found.clips]
     return files

@@ -10,8 +10,9 @@ from pathlib import Path
 from chronotope.caption.captioners.answers import caption_of
 from chronotope.caption.captioners.captioner import Answer, Captioner, NoCaptionError
 from chronotope.cli.interrupt import Stop, stoppable
+from chronotope.cli.left_out import scan_and_say
 from chronotope.cli.terminal import progress, say
-from chronotope.data.clips import Clip, scan_folder
+from chronotope.data.clips import Clip
 from chronotope.data.notes import Kinds
 from chronotope.data.recaptions import Recaptions
 from chronotope.errors import FileProblem
@@ -49,9 +50,7 @@ def caption_folder(data: Path, captioner: Captioner, detail: str, at_once: int) 
 
     Raises CaptionerError where the captioner cannot be asked; what it has written until then is kept.
     """
-    folder = scan_folder(data)
-    for sentence in folder.notes():
-        say(f"note: {sentence}")
+    folder = scan_and_say(data)
     with locked(data), stoppable() as stop, progress("captioning", "clips") as report:
         written = _read_written(data)
         work = _Work(captioner, detail, written, Captioned(len(folder.clips)), report, Kinds(data, "clip"))

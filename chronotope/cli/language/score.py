@@ -15,9 +15,10 @@ from chronotope.caption.captioners.builtin import BuiltIn
 from chronotope.caption.expand import expand
 from chronotope.caption.lexicon import tokens_of
 from chronotope.caption.score import CaptionScore, score_caption, tally
+from chronotope.cli.left_out import scan_and_say
 from chronotope.cli.terminal import say
 from chronotope.data.captions import read_captions
-from chronotope.data.clips import Clip, read_datasets, scan_folder
+from chronotope.data.clips import Clip, read_datasets
 from chronotope.data.recaptions import Recaptions
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import identify
@@ -98,7 +99,7 @@ def score_folder(data: Path, captioner: Callable[[], BuiltIn]) -> list[Scored | 
     found: dict[tuple[str, str], Scored] = {}
     worlds, recaptions = _worlds(data), Recaptions(data, lambda sentence: say(f"note: {sentence}"))
     others: list[tuple[Clip, list[Written]]] = []
-    for clip in scan_folder(data).clips:
+    for clip in scan_and_say(data, captions=True).clips:
         written = _written(clip, recaptions)
         world = next((world for base, world in worlds.items() if clip.path.resolve().is_relative_to(base)), None)
         truth = _truth(world, clip) if world else None

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from chronotope import checkpoint
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.train.resume import writing_run
 from chronotope.cli.use import device, say_unsealed
-from chronotope.data.audit import audit_freshness, audit_header
+from chronotope.data.audit import changes_since_encoding
 from chronotope.data.clips import check_outside
 from chronotope.data.encode import NO_LIMITS, Encoded, encode_dataset
 from chronotope.data.latents import LatentDataset, fingerprint, read_index
 from chronotope.data.limits import Limits
-from chronotope.data.record import repeated_clips
+from chronotope.data.record import content_of_row, repeated_clips
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import find_model, load_autoencoder
 from chronotope.geometry import Geometry
@@ -187,18 +185,12 @@ def _say_changes(latents: Sequence[Path], dataset: LatentDataset) -> None:
     """Say where latents cannot be verified, and in a line a folder where they are not of the clips as they are now."""
     indexes = [read_index(folder) for folder in latents]
     contents = [
-        (f"{folder}: {row['key']}", _content_of(row))
+        (f"{folder}: {row['key']}", content_of_row(row))
         for folder, rows in zip(latents, indexes, strict=True)
         for row in rows
     ]
     for sentence in repeated_clips(contents):
         say(sentence)
     for folder, header, rows in zip(latents, dataset.about, indexes, strict=True):
-        for found in (*audit_header(folder, header), *islice(audit_freshness(folder, header, rows), 1)):
-            say(f"note: {found}" if str(folder) in found.what else f"note: {folder}: {found}")
-
-
-def _content_of(row: Mapping[str, Any]) -> str | None:
-    """Return the hash of the file of a row, and where its part begins; parts of one clip are different content."""
-    sha256 = (row.get("source") or {}).get("sha256")
-    return f"{sha256} {row.get('start', 0)}" if sha256 else None
+        for sentence in changes_since_encoding(folder, header, rows):
+            say(f"note: {sentence}")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from chronotope import checkpoint
 from chronotope.cli.language.captioners import load_captioner
+from chronotope.cli.left_out import scan_and_say
 from chronotope.cli.terminal import say
 from chronotope.cli.train.latents import check_folders, check_once, prepare_sources
 from chronotope.cli.train.limits import say_far_larger
@@ -16,8 +17,7 @@ from chronotope.cli.train.resume import train_or_resume, writing_run
 from chronotope.cli.train.start import inferred_run, with_defaults_of_clips
 from chronotope.cli.use import say_unsealed
 from chronotope.config import override
-from chronotope.data.audit import audit_header
-from chronotope.data.clips import check_outside, find_clips
+from chronotope.data.clips import check_outside
 from chronotope.data.encode import NO_LIMITS, find_worlds
 from chronotope.data.latents import LatentDataset, fingerprint, read_header
 from chronotope.data.limits import Limits
@@ -156,20 +156,20 @@ def run_autoencoder(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("the autoencoder is trained in one process; start `train autoencoder` without torchrun")
     run = out / "autoencoder"
+    datasets = []
     check_once(data)
     for folder in data:
         check_outside(out, folder)
         if (folder / "latents.json").is_file():
             raise UsageError(f"{folder} holds latents; the autoencoder is trained on the videos they were made from")
+        datasets.append(scan_and_say(folder).clips)
         find_worlds(folder, lambda sentence: say(f"note: {sentence}"))  # of a split that is meant for evaluation
 
     def train(stopping: Callable[[], bool]) -> dict[str, Any]:
         return train_autoencoder(config, data, run, start, stopping=stopping)
 
     with writing_run(run):
-        numbers = train_or_resume(
-            run, config, lambda: data_of_clips([find_clips(folder) for folder in data]), train, anew=start is not None
-        )
+        numbers = train_or_resume(run, config, lambda: data_of_clips(datasets), train, anew=start is not None)
     return run, int(numbers.get("left_out", 0))
 
 
@@ -316,24 +316,24 @@ def expander_config(preset: str, seed: int | None, settings: Sequence[str]) -> E
 
 
 def run_expander(config: ExpanderRun, data: Sequence[Path], out: Path) -> tuple[Path, int]:
-    """Train `out`/expander on the captions in folders of clips or latents, or continue it; returns the run, and 0."""
+    """Train `out`/expander on the captions in folders of clips or latents, or continue it.
+
+    Returns the run and how many clips were left out, because their captions cannot be read.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("the expander is trained in one process; start `train expander` without torchrun")
     check_folders(data, out)
     run = out / "expander"
-    for folder in data:  # those of a split that is meant for evaluation
-        if (folder / "latents.json").is_file():
-            for found in audit_header(folder, read_header(folder)):
-                say(f"note: {found}")
-        else:
-            find_worlds(folder, lambda sentence: say(f"note: {sentence}"))
-
-    def train(stopping: Callable[[], bool]) -> dict[str, Any]:
-        return train_expander(config, data, run, stopping=stopping)
-
     with writing_run(run):
-        train_or_resume(run, config, lambda: list(read_pairs(data).data), train)
-    return run, 0
+        pairs = read_pairs(data, lambda sentence: say(f"note: {sentence}"))
+        for item in pairs.left_out:
+            say(f"left out: {item.key}: {item.reason}")
+
+        def train(stopping: Callable[[], bool]) -> dict[str, Any]:
+            return train_expander(config, pairs, run, stopping=stopping)
+
+        train_or_resume(run, config, lambda: list(pairs.data), train)
+    return run, len(pairs.left_out)
 
 
 def _two_prompts(dataset: LatentDataset) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from chronotope.train.batches import text_notes
 from chronotope.train.fit import check_vocabulary
 from chronotope.train.language.captioner import caption_loss
 from chronotope.train.language.loop import Record, Steps, train_to_the_end
-from chronotope.train.language.pairs import DESCRIPTIVE, CaptionPairs, PairBatch, pair_batches, read_pairs
+from chronotope.train.language.pairs import DESCRIPTIVE, CaptionPairs, PairBatch, pair_batches
 from chronotope.train.log import write_toml
 from chronotope.train.optimizers import make_optimizers
 from chronotope.train.same_run import check_same_run
@@ -49,18 +49,18 @@ class ExpanderRun:
 
 def train_expander(
     config: ExpanderRun,
-    data: Sequence[Path],
+    pairs: CaptionPairs,
     out: Path,
     quiet: bool = False,
     stopping: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Run or continue a training in the folder `out`, on folders of clips or latents; returns the last logged numbers.
+    """Run or continue a training in the folder `out`, on captions of clips; returns the last logged numbers.
 
     When `stopping()` is true, the state is saved after the step and training ends.
     """
     out.mkdir(parents=True, exist_ok=True)
     check_same_run(out, config)
-    pairs, asked, train = read_pairs(data), config, config.train
+    asked, train = config, config.train
     vocabulary = _vocabulary(config, pairs, out)
     config = replace(config, model=replace(config.model, vocabulary_size=len(vocabulary) + 2))
     tokenizer = Tokenizer(vocabulary)

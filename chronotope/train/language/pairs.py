@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,27 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from chronotope.data.audit import changes_since_encoding
 from chronotope.data.captions import Captions, read_captions
-from chronotope.data.clips import find_clips
-from chronotope.data.latents import clip_of, read_header, read_index
+from chronotope.data.clips import scan_folder
+from chronotope.data.contradictions import contradictions_beside
+from chronotope.data.encode import find_worlds
+from chronotope.data.latents import clip_of, read_folder
+from chronotope.data.notes import ClipNotes
 from chronotope.data.recaptions import Recaptions
-from chronotope.errors import UsageError
+from chronotope.data.record import content_of_row, repeated_clips
+from chronotope.data.rendered import changes_since_rendering
+from chronotope.errors import FileProblem, UsageError
+from chronotope.manifest import LeftOut, described, identify
 from chronotope.models.text import Tokenizer
-from chronotope.storage import file_sha256
 from chronotope.train.language.texts import detail_of, padded
 
 __all__ = ["DESCRIPTIVE", "CaptionPairs", "PairBatch", "pair_batches", "read_pairs"]
 
 DESCRIPTIVE = "paragraph"  # the level of detail that is written
 SHORT = ("tags", "sentence")  # those it is written from
+
+Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class CaptionPairs:
     short: tuple[tuple[str, ...], ...]
     descriptive: tuple[tuple[str, ...], ...]
     data: tuple[dict[str, Any], ...]
+    left_out: tuple[LeftOut, ...] = ()  # clips whose captions, or files, cannot be read
 
     def texts(self) -> Iterator[str]:
         """Yield every caption."""
@@ -67,12 +76,21 @@ class PairBatch:
         return PairBatch(*moved, self.keys)
 
 
-def read_pairs(folders: Sequence[Path]) -> CaptionPairs:
-    """Read the captions of folders of clips or of latents; raise UsageError where no clip has both kinds."""
+def read_pairs(folders: Sequence[Path], note: Note = lambda _: None) -> CaptionPairs:
+    """Read the captions of folders of clips or of latents; raise UsageError where no clip has both kinds.
+
+    `note` receives what `encode` says of clips without decoding them, what a training on latents says of them, and
+    that clips are in the data more than once. Clips whose captions cannot be read are in `left_out`. Raises FileProblem
+    for latents whose index is not whole.
+    """
     keys, short, descriptive, data = [], [], [], []
+    contents: list[tuple[str, str | None]] = []
+    left_out: list[LeftOut] = []
     for folder in folders:
         listing = []
-        for key, captions in _captions_in(folder):
+        in_latents = (folder / "latents.json").is_file()
+        read = _of_latents(folder, note, contents) if in_latents else _of_clips(folder, note, contents, left_out)
+        for key, captions in read:
             found: dict[str, list[str]] = {}
             for level, texts in captions.items():
                 found.setdefault(detail_of(level) or "", []).extend(texts)
@@ -85,25 +103,54 @@ def read_pairs(folders: Sequence[Path]) -> CaptionPairs:
                 descriptive.append(full)
         digest = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
         data.append({"clips": len(listing), "listing": digest})
+    for sentence in repeated_clips(contents):
+        note(sentence.removeprefix("note: "))
     if not keys:
+        cannot = f"; {len(left_out)} cannot be read, the first: {left_out[0].reason}" if left_out else ""
         raise UsageError(
             f"no clip in {', '.join(map(str, folders))} has a short caption (tags, sentence) and a descriptive one "
-            "(paragraph, descriptive), to learn the one from the other; write some with `chronotope caption`"
+            "(paragraph, descriptive), to learn the one from the other; write some with "
+            f"`chronotope caption`{cannot}"
         )
-    return CaptionPairs(tuple(keys), tuple(short), tuple(descriptive), tuple(data))
+    return CaptionPairs(tuple(keys), tuple(short), tuple(descriptive), tuple(data), tuple(left_out))
 
 
-def _captions_in(folder: Path) -> Iterator[tuple[str, Captions]]:
-    if (folder / "latents.json").is_file():
-        read_header(folder)
-        for row in read_index(folder):
-            clip = clip_of(row, folder)
-            yield clip.key, {level: tuple(texts) for level, texts in clip.captions.items()}
-        return
-    written = Recaptions(folder)
-    for one in find_clips(folder):
-        captions = read_captions(one.path)
-        yield one.key, written.merged(captions, one.file, file_sha256(one.path)) if written.rows else captions
+def _of_latents(folder: Path, note: Note, contents: list[tuple[str, str | None]]) -> Iterator[tuple[str, Captions]]:
+    """Yield the captions of latents; add to `contents` the names and hashes of their clips."""
+    header, rows = read_folder(folder)
+    for sentence in changes_since_encoding(folder, header, rows):
+        note(sentence)
+    for row in rows:
+        clip = clip_of(row, folder)
+        contents.append((f"{folder}: {clip.key}", content_of_row(row)))
+        yield clip.key, {level: tuple(texts) for level, texts in clip.captions.items()}
+
+
+def _of_clips(
+    data: Path, note: Note, contents: list[tuple[str, str | None]], left_out: list[LeftOut]
+) -> Iterator[tuple[str, Captions]]:
+    """Yield the captions beside clips and those written for them; add to `contents` and to `left_out`."""
+    folder = scan_folder(data)
+    for sentence in (*folder.notes(), *folder.notes_on_captions()):
+        note(sentence)
+    find_worlds(data, note)  # of a split that is meant for evaluation
+    written, clip_notes = Recaptions(data, note), ClipNotes(note, data)
+    rows = []
+    for clip in folder.clips:
+        try:
+            source = identify(clip.path, clip.file)
+            rows.append({"source": described(source)})
+            beside = read_captions(clip.path, clip_notes.captions)
+            for found in contradictions_beside(clip.path):
+                clip_notes.captions(found)
+        except FileProblem as problem:
+            left_out.append(LeftOut(clip.key, str(problem)))
+            continue
+        contents.append((str(clip.path), content_of_row(rows[-1])))
+        yield clip.key, written.merged(beside, clip.file, source.sha256)
+    clip_notes.close()
+    for sentence in changes_since_rendering(data, rows):
+        note(sentence)
 
 
 def pair_batches(
