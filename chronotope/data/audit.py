@@ -16,7 +16,13 @@ from chronotope.data.latents import clip_of, read_header, read_index, read_laten
 from chronotope.data.limits import captions_of_part, limits_in_header, rows_by_clip
 from chronotope.data.notes import Kinds
 from chronotope.data.recaptions import Recaptions
-from chronotope.data.rendered import find_splits, listed_files, lost_descriptions, meant_for_evaluation
+from chronotope.data.rendered import (
+    changes_since_curation,
+    find_splits,
+    listed_files,
+    lost_descriptions,
+    meant_for_evaluation,
+)
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.manifest import LOST, identify, manifest_hash, read_manifest, source_of
 from chronotope.media import video
@@ -52,6 +58,7 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
         yield Finding(note, "rename or move them if they belong to the dataset", serious=False)
     yield from (Finding(note, serious=False) for note in found.notes_on_captions())
     yield from _audit_rendered(folder)
+    yield from (Finding(sentence) for sentence in changes_since_curation(folder))
     uncaptioned: list[tuple[str, str]] = []  # file and content
     by_content: dict[str, str] = {}
     common = Kinds(folder, "caption file")

@@ -45,6 +45,7 @@ from chronotope.data.notes import ClipNotes
 from chronotope.data.reading import Part, read_parts
 from chronotope.data.recaptions import Recaptions
 from chronotope.data.rendered import (
+    changes_since_curation,
     changes_since_rendering,
     find_splits,
     lost_descriptions,
@@ -480,7 +481,7 @@ def find_worlds(data: Path, note: Note = lambda _: None) -> list[str]:
     meant for evaluation.
     """
     worlds = set[str]()
-    for sentence in lost_descriptions(data):
+    for sentence in (*lost_descriptions(data), *changes_since_curation(data)):
         note(sentence)
     for file, about in read_datasets(data):
         world, scope, split = about.get("world"), about.get("scope", ""), about.get("split", "train")

@@ -1,4 +1,4 @@
-"""Rendered datasets -> whether the clips in them, and their captions, are still those that a world rendered.
+"""Rendered and curated datasets -> whether the clips in them, and captions of worlds, are still those that were made.
 
 Somebody may replace a clip, correct a caption, or copy other clips into the folder. Latents of such a folder must not
 claim that a world made them.
@@ -13,10 +13,18 @@ from typing import Any
 
 from chronotope.data.clips import SUFFIXES, read_datasets
 from chronotope.errors import FileProblem
-from chronotope.manifest import manifest_hash, read_manifest
+from chronotope.manifest import Source, identify, manifest_hash, read_manifest, source_of
+from chronotope.sealed import read_sealed
 from chronotope.storage import file_sha256
 
-__all__ = ["changes_since_rendering", "find_splits", "listed_files", "lost_descriptions", "meant_for_evaluation"]
+__all__ = [
+    "changes_since_curation",
+    "changes_since_rendering",
+    "find_splits",
+    "listed_files",
+    "lost_descriptions",
+    "meant_for_evaluation",
+]
 
 
 def listed_files(manifest: Path) -> dict[str, str]:
@@ -61,6 +69,35 @@ def changes_since_rendering(data: Path, rows: Sequence[Mapping[str, Any]]) -> li
                 f"{file.parent} is not as a world rendered it ({told}); `chronotope check {file.parent}` names them"
             )
     return sentences
+
+
+def changes_since_curation(data: Path) -> list[str]:
+    """Say where the clips of a curated dataset are not those of its manifest; [] for other folders.
+
+    A clip may have been exchanged, edited through the link that it shares with its source, removed, or put there.
+    """
+    if not (data / "curation.json").is_file():
+        return []
+    again = "run the same `chronotope curate` command again"
+    try:
+        header = read_sealed(data / "curation.json", again)
+        rows = read_manifest(data / "curation.jsonl")
+        written = {row["clip"]: source_of(row) for row in read_manifest(data / "clips.jsonl")}
+    except FileProblem as problem:
+        return [str(problem)]
+    if header.get("manifest") != manifest_hash(rows):
+        return [f"{data / 'curation.jsonl'} is not the one that curation.json describes; {again}"]
+    listed = {row["clip"] for row in rows if row.get("clip")}
+    held = {path.relative_to(data).as_posix() for split in ("train", "heldout") for path in (data / split).rglob("*")}
+    others = sorted(file for file in held - listed if Path(file).suffix.lower() in SUFFIXES)
+    changed = sorted(file for file in listed & held if not _is_as_written(data / file, written.get(file)))
+    found = {"changed": changed, "missing": sorted(listed - held), "from elsewhere": others}
+    counts = [f"{len(files)} {name} (such as {files[0]})" for name, files in found.items() if files]
+    return [f"{data}: clips are not those of its manifest: {', '.join(counts)}; {again}"] if counts else []
+
+
+def _is_as_written(path: Path, known: Source | None) -> bool:
+    return known is not None and identify(path, known.file, known).sha256 == known.sha256
 
 
 def find_splits(data: Path) -> list[str]:

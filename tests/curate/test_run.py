@@ -25,6 +25,7 @@ from chronotope.curate.rights import own_footage, read_policy
 from chronotope.curate.run import Curated, curate
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import scan_folder
+from chronotope.data.rendered import changes_since_curation
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import merkle_root
 from chronotope.media import video
@@ -313,3 +314,25 @@ def test_links_and_wrecks_stop_nothing(tmp_path: Path) -> None:
     found = run(folder, tmp_path / "out")
     assert found.kept == 3 and sorted(name for name, _ in found.unusable) == ["gone.mp4", "pipe.mp4"]
     assert not any(path.is_symlink() for path in (tmp_path / "out").rglob("*"))
+
+
+def test_clips_that_are_not_those_of_the_manifest_are_said(tmp_path: Path) -> None:
+    """One edited through the link that it shares with its source, one put there, one removed."""
+    out = tmp_path / "out"
+    run(small(tmp_path / "f", 4), out, Filters(heldout=0))
+    assert changes_since_curation(out) == changes_since_curation(tmp_path / "f") == []
+    clips = sorted((out / "train").glob("*.mp4"))
+    data = clips[1].read_bytes()
+    with (tmp_path / "f" / clips[0].name).open("r+b") as file:  # in place
+        file.truncate()
+        file.write(data)
+    clips[2].unlink()
+    (out / "train" / "mine.mp4").write_bytes(data)
+    (said,) = changes_since_curation(out)
+    assert "1 changed (such as train/c00.mp4), 1 missing (such as train/c02.mp4), 1 from elsewhere" in said
+    (out / "train" / "mine.mp4").unlink()
+    run(tmp_path / "f", out, Filters(heldout=0))
+    assert changes_since_curation(out) == []
+    listing = out / "curation.jsonl"
+    listing.write_text(listing.read_text().replace("My Lab", "My Club", 1))
+    assert "was changed or damaged" in changes_since_curation(out)[0]
