@@ -137,7 +137,7 @@ def _description(run: Path) -> dict[str, Any]:
     description = checkpoint.read_description(source)
     if not isinstance(description.get("data"), list):
         raise FileProblem(
-            f"{source / 'model.json'} does not say which data it was trained on: an older version wrote it"
+            f"{source / 'model.json'} names no training data, as those of merged models and of older versions"
         )
     return description
 
