@@ -70,6 +70,12 @@ def test_taught_again_it_stays_as_it_is(taught: Path, footage: Path, model: Path
     assert (taught / "dit" / "model.safetensors").read_bytes() == before
 
 
+def test_another_share_held_out_is_refused(taught: Path, footage: Path, model: Path) -> None:
+    """Clips that the model was trained on would be shown as held-out ones."""
+    result = run("teach", footage, "--out", taught, "--holder", "My Lab", "--from", model, "--heldout", "0.5")
+    assert result.exit_code == 2 and "was begun with --heldout 0.2" in result.stderr
+
+
 def test_audit_names_clips_and_rights(taught: Path, footage: Path, tmp_path: Path) -> None:
     facts = json.loads(run("audit", taught, "--json").stdout)
     assert facts["rights"] == {"LicenseRef-own, My Lab": facts["clips"]}

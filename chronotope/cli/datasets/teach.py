@@ -229,5 +229,11 @@ def check_lesson(lesson: Lesson, out: Path) -> None:
     """Refuse hours and words that cannot be meant, and a folder that was taught something else."""
     if not 0 < lesson.hours <= 1000:
         raise UsageError(f"--hours must lie between 0 and 1000, got {lesson.hours:g}")
+    header = out / "data" / "curation.json"
+    if header.is_file() and (before := read_json(header).get("filters", {}).get("heldout")) != lesson.heldout:
+        raise UsageError(
+            f"{out} was begun with --heldout {before:g}; other clips would be set aside now, which the model may have "
+            "seen: give another --out"
+        )
     if (out / "teach.json").is_file() and not (out / "data" / "curation.json").is_file():
         raise FileProblem(f"{out / 'data'} is gone, which {out / 'teach.json'} belongs to; give another --out")
