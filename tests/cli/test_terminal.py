@@ -112,7 +112,8 @@ def test_commands_that_show_a_strangers_texts(tmp_path: Path) -> None:
             result = run(*words, *more)
             assert result.exit_code == 0, result.output
             assert clean(result.stdout) and clean(result.stderr), (words, result.output)
-            assert more or "\\x1b" in result.stdout or "\\u202e" in result.stdout, words
+            cleaned = words == ("info", clips)  # captions are read without such characters
+            assert more or cleaned or "\\x1b" in result.stdout or "\\u202e" in result.stdout, words
 
 
 def test_errors_name_strange_files_visibly_and_in_one_line(tmp_path: Path) -> None:
