@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,20 @@ from chronotope.jsonl import write_jsonl
 from chronotope.manifest import manifest_hash, merkle_root, read_manifest
 from chronotope.sealed import read_sealed, write_sealed
 
-__all__ = ["MEND", "Row", "looked_at", "read_curation", "rewrite", "source_paths", "write_manifest"]
+__all__ = [
+    "MEND",
+    "Row",
+    "earlier_header",
+    "looked_at",
+    "read_curation",
+    "rewrite",
+    "set_aside",
+    "source_paths",
+    "write_manifest",
+]
 
 Row = dict[str, Any]
+BEFORE = "curation.before.json"
 MEND = "run the same `chronotope curate` command again"
 
 
@@ -45,6 +58,21 @@ def looked_at(out: Path) -> dict[str, Looked]:
     return {row["name"]: from_dict(Looked, row["looked"]) for row in rows if row.get("looked")}
 
 
+def set_aside(out: Path) -> None:
+    """Take the header away until the clips are those of a new manifest: a dataset without it is not complete.
+
+    It is kept beside, so that an interrupted run knows how the clips were divided before.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(out / "curation.json", out / BEFORE)
+
+
+def earlier_header(out: Path) -> dict[str, Any]:
+    """Return the header of the last complete curation; {} where there was none."""
+    header = next((path for path in (out / "curation.json", out / BEFORE) if path.is_file()), None)
+    return read_sealed(header, MEND) if header else {}
+
+
 def write_manifest(out: Path, rows: Sequence[Row], made: Mapping[str, Any]) -> None:
     kept = [row for row in rows if row["state"] == "kept"]
     header = {
@@ -56,6 +84,7 @@ def write_manifest(out: Path, rows: Sequence[Row], made: Mapping[str, Any]) -> N
     }
     write_jsonl(out / "curation.jsonl", rows)
     write_sealed(out / "curation.json", header)
+    (out / BEFORE).unlink(missing_ok=True)
 
 
 def rewrite(out: Path, rows: Sequence[Row]) -> None:

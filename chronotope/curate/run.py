@@ -17,7 +17,7 @@ from typing import Any
 
 from chronotope.config import from_dict, to_dict
 from chronotope.curate.decide import Decision, Filters, Item, decide, keys_of
-from chronotope.curate.listing import MEND, Row, write_manifest
+from chronotope.curate.listing import MEND, Row, earlier_header, set_aside, write_manifest
 from chronotope.curate.look import Looked, look
 from chronotope.curate.removal import is_removed, removals, taken_out
 from chronotope.curate.rights import Policy, Rights, described_rights, opt_out_signals
@@ -100,13 +100,13 @@ def curate(
             note(f"the captions of {len(divided)} files that were cut are given to each of their shots")
         for pattern in policy.unmatched([_inner(file) for file in files]):
             note(f"{policy.path}: no file is called {pattern}")
-        (out / "curation.json").unlink(missing_ok=True)  # until the clips are those of the new manifest
+        if not planned:  # before anything is removed
+            reasons = ", ".join(f"{row['file']}: {row['why']}" for row in rows[:3])
+            raise FileProblem(f"no clip would be left of {len(files)} files ({reasons}); {out} stays as it was")
+        set_aside(out)
         gone = write_clips(out, planned, copy, progress, note)
         _finish(out, rows, filters, policy, version)
     kept = [row for row in rows if row["state"] == "kept"]
-    if not kept:
-        reasons = ", ".join(f"{row['file']}: {row['why']}" for row in rows[:3])
-        raise FileProblem(f"no clip is left of {len(files)} files ({reasons}); see {out / 'curation.jsonl'}")
     return Curated(
         files=len(files),
         looked_at=sum(one.new for one in seen.values()),
@@ -277,9 +277,8 @@ def _known_splits(out: Path, filters: Filters) -> dict[str, str]:
 
     Another share is another division.
     """
-    if not (out / "curation.json").is_file() or not (out / "curation.jsonl").is_file():
-        return {}
-    if read_sealed(out / "curation.json", MEND).get("filters", {}).get("heldout") != filters.heldout:
+    header = earlier_header(out)
+    if header.get("filters", {}).get("heldout") != filters.heldout or not (out / "curation.jsonl").is_file():
         return {}
     rows = read_manifest(out / "curation.jsonl", lambda _: None)
     return {row["source"]["sha256"]: row["split"] for row in rows if row["state"] == "kept"}

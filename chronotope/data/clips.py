@@ -47,7 +47,7 @@ _OUR_TABLES = tuple(
     f"{name}.jsonl"
     for name in "clips curation imported ledger log manifest plan quarantine recaptions removed reviews sources".split()
 )
-_OURS = ("curation.json", "dataset.json", "latents.json", "model.json", "report.json")
+_OURS = ("curation.json", "curation.before.json", "dataset.json", "latents.json", "model.json", "report.json")
 _RIGHTS = ("robots.txt", "ai.txt", "tdmrep.json")  # which `curate` reads
 _HELD_OUT = "heldout/"  # below a curated dataset: the clips that are set aside for tests
 # Files of folders that this program fills with something else.

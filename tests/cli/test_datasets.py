@@ -67,6 +67,7 @@ def test_taught_again_it_stays_as_it_is(taught: Path, footage: Path, model: Path
     result = run("teach", footage, "--out", taught, "--holder", "My Lab", "--from", model, "--hours", "0.01",
                  "--max-side", "32", "--heldout", "0.2")  # fmt: skip
     assert result.exit_code == 3 and "(0 new or changed)" in result.stderr
+    assert "3 clips have no caption, and the words of their files' names are taken" in result.stderr
     assert (taught / "dit" / "model.safetensors").read_bytes() == before
 
 

@@ -336,3 +336,33 @@ def test_clips_that_are_not_those_of_the_manifest_are_said(tmp_path: Path) -> No
     listing = out / "curation.jsonl"
     listing.write_text(listing.read_text().replace("My Lab", "My Club", 1))
     assert "was changed or damaged" in changes_since_curation(out)[0]
+
+
+def test_an_interrupted_update_keeps_the_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else clips that a model was trained on could be held out after a crash."""
+    folder, out = small(tmp_path / "f", 5), tmp_path / "out"
+    run(folder, out)
+    train = {path.name for path in (out / "train").glob("*.mp4")}
+    for path in (out / "heldout").glob("*.mp4"):
+        (folder / path.name).unlink()
+
+    def crash(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("chronotope.curate.run.write_clips", crash)
+        run(folder, out)
+    with pytest.raises(UsageError, match="was interrupted"):
+        scan_folder(out)
+    run(folder, out)
+    assert train == {path.name for path in (out / "train").glob("*.mp4")}
+    assert not (out / "curation.before.json").exists()
+
+
+def test_options_that_leave_nothing_change_nothing(tmp_path: Path) -> None:
+    folder, out = small(tmp_path / "f", 3), tmp_path / "out"
+    run(folder, out)
+    before = content(out)
+    with pytest.raises(FileProblem, match=r"no clip would be left of 3 files .* stays as it was"):
+        run(folder, out, Filters(min_seconds=30))
+    assert content(out) == before

@@ -12,7 +12,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from chronotope.curate.listing import Row, read_curation, source_paths
 from chronotope.data.captions import read_captions
@@ -27,7 +26,9 @@ __all__ = ["write_inspection"]
 EXAMPLES, FIRST = 6, 12  # of a reason, and of the clips that are used
 SIDE = 160  # pixels of a frame of an example
 BINS = 16
-CPU_SPEED = 2_300  # tokens a second of preset small on one core with bfloat16, docs/training.md
+CPU_SPEED = 2_300  # tokens a second of preset small on one bfloat16 core: 2,035 to 2,420 in runs of docs/log.md, 77 and 81
+    2_300  # tokens a second of preset small on one core with bfloat16 (docs/log.md, entries 77 and 81: 2,035 to 2,420)
+)
 ENCODINGS = ((64, 8.0, 4.0), (96, 8.0, 4.0), (128, 8.0, 8.0), (256, 24.0, 8.0))  # max side, fps, seconds
 
 MEANINGS = {
@@ -54,8 +55,7 @@ def write_inspection(data: Path, out: Path) -> None:
     words = Counter(word for texts in captions.values() for text in texts for word in words_of(text))
     train = [row for row in kept if row["split"] == "train"]
     page = (
-        _templates()
-        .get_template("inspection.html.jinja")
+        TEMPLATES.get_template("inspection.html.jinja")
         .render(
             name=data.resolve().name,
             header=header,
@@ -84,11 +84,6 @@ def write_inspection(data: Path, out: Path) -> None:
         )
     )
     write_atomically(out, page)
-
-
-def _templates() -> Environment:
-    loader = PackageLoader("chronotope.cli.datasets", ".")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
 
 
 def _captions(clip: Path) -> list[str]:

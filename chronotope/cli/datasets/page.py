@@ -12,18 +12,19 @@ from chronotope.data.clips import PICTURES
 from chronotope.jsonl import read_jsonl
 from chronotope.storage import write_atomically
 
-__all__ = ["write_lesson"]
+__all__ = ["TEMPLATES", "write_lesson"]
 
 POINTS = 200  # of the curve
+TEMPLATES = Environment(
+    loader=PackageLoader("chronotope.cli.datasets", "."), autoescape=True, undefined=StrictUndefined
+)
 
 
 def write_lesson(out: Path, done: Mapping[str, Any]) -> Path:
     """Write `index.html` of a taught model; samples and clips are shown from the folder."""
     log = [row for row in read_jsonl(out / "dit" / "log.jsonl") if "loss" in row]
     samples = [{**one, "picture": PurePosixPath(one["clip"]).suffix in PICTURES} for one in done["samples"]]
-    loader = PackageLoader("chronotope.cli.datasets", ".")
-    templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    page = templates.get_template("lesson.html.jinja").render(
+    page = TEMPLATES.get_template("lesson.html.jinja").render(
         name=out.resolve().name,
         folder=out,
         done=done,

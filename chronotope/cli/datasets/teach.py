@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,7 +22,7 @@ from chronotope.cli.use import device
 from chronotope.curate.decide import Filters
 from chronotope.curate.listing import read_curation
 from chronotope.curate.rights import Policy
-from chronotope.curate.run import curate
+from chronotope.curate.run import RawFile, curate
 from chronotope.data.captions import read_captions
 from chronotope.data.latents import LatentDataset
 from chronotope.data.limits import Limits
@@ -68,14 +68,14 @@ def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) ->
         f"{len(files)} files, {size:,.0f} MB: they are cut into shots, captioned, encoded ({lesson.limits}), and "
         f"{lesson.start} is trained on them for at most {lesson.hours:g} hours; then samples and {out / 'index.html'}"
     )
-    data = out / "data"
+    data, captions = out / "data", _Captions(lesson.words)
     with progress("curating", "files") as report:
         found = curate(
             files,
             data,
             Filters(heldout=lesson.heldout),
             policy,
-            read_captions,
+            captions,
             f"chronotope {__version__}",
             lesson.copy,
             report,
@@ -84,7 +84,7 @@ def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) ->
     for name, why in found.unusable[:10]:
         say(f"left out: {name}: {why}")
     say(f"{data}: {found.in_words()}; see `chronotope inspect {data}`")
-    captions = _caption_bare_clips(data, lesson.words)
+    counts = captions.counts(data, files)
     encoded, heldout = _encode(out, data, lesson)
     config = _settings(out, lesson)
     run_dit(config, [encoded], out, lesson.start, lesson.start)
@@ -94,7 +94,7 @@ def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) ->
         "clips": found.kept,
         "left_out": dict(found.reasons),
         "unusable": len(found.unusable),
-        "captions": captions,
+        "captions": counts,
         "latents": str(encoded),
         "heldout_latents": str(heldout) if heldout else None,
         "steps": config.train.steps,
@@ -109,31 +109,34 @@ def _note(sentence: str) -> None:
 # Captions
 
 
-def _caption_bare_clips(data: Path, words: str) -> dict[str, int]:
-    """Write a caption beside each clip that has none: `words`, or the words of its file's name; returns counts."""
-    counts = {"own": 0, "words": 0, "name": 0, "none": 0}
-    _, rows = read_curation(data)
-    for row in rows:
-        if row["state"] != "kept":
-            continue
-        clip = data / row["clip"]
-        if any(read_captions(clip).values()):
-            counts["own"] += 1
-            continue
-        text, kind = (words, "words") if words else (words_of_name(row["file"]), "name")
-        if not text:
-            counts["none"] += 1
-            continue
-        write_json(clip.with_suffix(".json"), {"captions": {"sentence": [text]}})
-        counts[kind] += 1
-    if counts["name"]:
-        say(
-            f"note: {counts['name']} clips have no caption, and the words of their files' names are taken; better ones "
-            "go into NAME.txt beside each source, or --words for all of them, or `chronotope caption`"
-        )
-    if counts["none"]:
-        say(f"note: {counts['none']} clips have no caption: the model learns them without words")
-    return counts
+class _Captions:
+    """The captions of source files: their own, or else `words`, or else the words of their names; how many of each."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+        self.kinds: dict[Path, str] = {}
+
+    def __call__(self, path: Path) -> Mapping[str, Sequence[str]]:
+        found = read_captions(path)
+        text, kind = (self.words, "words") if self.words else (words_of_name(path.name), "name")
+        self.kinds[path] = "own" if any(found.values()) else kind if text else "none"
+        return {"sentence": (text,)} if self.kinds[path] in ("words", "name") else found
+
+    def counts(self, data: Path, files: Sequence[RawFile]) -> dict[str, int]:
+        """Return how many clips have a caption of each kind, and say where there are better ways."""
+        paths = {file.name: file.path for file in files}
+        counts = dict.fromkeys(("own", "words", "name", "none"), 0)
+        for row in read_curation(data)[1]:
+            if row["state"] == "kept":
+                counts[self.kinds.get(paths[row["file"]], "none")] += 1
+        if counts["name"]:
+            say(
+                f"note: {counts['name']} clips have no caption, and the words of their files' names are taken; better "
+                "ones go into NAME.txt beside each source, or --words for all of them, or `chronotope caption`"
+            )
+        if counts["none"]:
+            say(f"note: {counts['none']} clips have no caption: the model learns them without words")
+        return counts
 
 
 def words_of_name(file: str) -> str:
