@@ -26,9 +26,7 @@ __all__ = ["write_inspection"]
 EXAMPLES, FIRST = 6, 12  # of a reason, and of the clips that are used
 SIDE = 160  # pixels of a frame of an example
 BINS = 16
-CPU_SPEED = 2_300  # tokens a second of preset small on one bfloat16 core: 2,035 to 2,420 in runs of docs/log.md, 77 and 81
-    2_300  # tokens a second of preset small on one core with bfloat16 (docs/log.md, entries 77 and 81: 2,035 to 2,420)
-)
+CPU_SPEED = 2_300  # tokens a second of preset small on one bfloat16 core, of docs/log.md, entries 77 and 81
 ENCODINGS = ((64, 8.0, 4.0), (96, 8.0, 4.0), (128, 8.0, 8.0), (256, 24.0, 8.0))  # max side, fps, seconds
 
 MEANINGS = {
@@ -54,34 +52,27 @@ def write_inspection(data: Path, out: Path) -> None:
     captions = {row["clip"]: _captions(data / row["clip"]) for row in kept}
     words = Counter(word for texts in captions.values() for text in texts for word in words_of(text))
     train = [row for row in kept if row["split"] == "train"]
-    page = (
-        TEMPLATES.get_template("inspection.html.jinja")
-        .render(
-            name=data.resolve().name,
-            header=header,
-            files=len({row["file"] for row in rows}),
-            shots=sum("split" in row for row in rows),
-            kept=len(kept),
-            seconds=_duration(sum(row["seconds"] for row in kept if not row["picture"])),
-            heldout=sum(row["split"] == "heldout" for row in kept),
-            left_out=sum(row["state"] == "left out" for row in rows),
-            unusable=sum(row["state"] in ("refused", "unreadable") for row in rows),
-            captioned=sum(bool(texts) for texts in captions.values()),
-            rights=Counter(
-                (row["rights"].get("licence", ""), row["rights"].get("holder", "")) for row in kept
-            ).most_common(),
-            reasons=[
-                _reason(reason, rows, paths) for reason in MEANINGS if any(row["reason"] == reason for row in rows)
-            ],
-            plots=_plots(kept),
-            sizes=Counter(f"{row['width']}x{row['height']}" for row in kept).most_common(20),
-            words=words.most_common(60),
-            first=[
-                _example(row, data / row["clip"], 0.0, next(iter(captions[row["clip"]]), "")) for row in kept[:FIRST]
-            ],
-            costs=[_cost(train, *encoding) for encoding in ENCODINGS],
-            speed=f"{CPU_SPEED:,}",
-        )
+    page = TEMPLATES.get_template("inspection.html.jinja").render(
+        name=data.resolve().name,
+        header=header,
+        files=len({row["file"] for row in rows}),
+        shots=sum("split" in row for row in rows),
+        kept=len(kept),
+        seconds=_duration(sum(row["seconds"] for row in kept if not row["picture"])),
+        heldout=sum(row["split"] == "heldout" for row in kept),
+        left_out=sum(row["state"] == "left out" for row in rows),
+        unusable=sum(row["state"] in ("refused", "unreadable") for row in rows),
+        captioned=sum(bool(texts) for texts in captions.values()),
+        rights=Counter(
+            (row["rights"].get("licence", ""), row["rights"].get("holder", "")) for row in kept
+        ).most_common(),
+        reasons=[_reason(reason, rows, paths) for reason in MEANINGS if any(row["reason"] == reason for row in rows)],
+        plots=_plots(kept),
+        sizes=Counter(f"{row['width']}x{row['height']}" for row in kept).most_common(20),
+        words=words.most_common(60),
+        first=[_example(row, data / row["clip"], 0.0, next(iter(captions[row["clip"]]), "")) for row in kept[:FIRST]],
+        costs=[_cost(train, *encoding) for encoding in ENCODINGS],
+        speed=f"{CPU_SPEED:,}",
     )
     write_atomically(out, page)
 
