@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from chronotope.cli.datasets.page import TEMPLATES
 from chronotope.curate.listing import Row, read_curation, source_paths
 from chronotope.data.captions import read_captions
 from chronotope.data.record import words_of
