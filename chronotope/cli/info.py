@@ -325,7 +325,8 @@ def _progress(run: Path) -> dict[str, Any]:
     log = run / "log.jsonl"
     rows = read_jsonl(log) if log.is_file() else []
     if rows:
-        facts["last_log"] = rows[-1]
+        last = [row for row in rows if row.get("step") == rows[-1].get("step")]  # of the loss, and of what is held out
+        facts["last_log"] = {name: value for row in last for name, value in row.items()}
     samples = sorted(path.name for path in (run / "samples").glob("*"))
     if samples:
         facts["samples"] = f"{len(samples)} in {run / 'samples'}, the last {samples[-1]}"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from chronotope import checkpoint
 from chronotope.config import to_dict
@@ -21,10 +20,11 @@ from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks, join_ranks, leave_ranks, sum_gradients, sum_over_ranks
 from chronotope.train.adapter import begin_adapter, describe_adapter, new_words
-from chronotope.train.batches import TrainingBatch, caption_notes, check_batch_tokens, stream_batches, to_device
+from chronotope.train.batches import caption_notes, check_batch_tokens, stream_batches, to_device
 from chronotope.train.config import DiTRun
 from chronotope.train.fit import check_autoencoder, check_latents
 from chronotope.train.log import TrainingLog, write_toml
+from chronotope.train.loss import flow_loss, hold_out
 from chronotope.train.optimizers import learning_rate_factor, make_optimizers
 from chronotope.train.order import share_notes
 from chronotope.train.same_run import check_same_run
@@ -33,11 +33,6 @@ from chronotope.train.state import TrainState, autocast
 __all__ = ["Sampler", "check_compatible", "train_dit"]
 
 Sampler = Callable[[DiTRun, DiT, Tokenizer, Path], None]  # draws samples into a folder
-
-
-def flow_loss(output: Tensor, batch: TrainingBatch, num_noised: Tensor) -> Tensor:
-    """Compute the mean squared error of the prediction over the `num_noised` unknown tokens of all processes."""
-    return (batch.scale * output.float() - batch.residual).square().mean(dim=1).sum() / num_noised.clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -148,10 +143,12 @@ def train_dit(
     quiet: bool = False,
     stopping: Callable[[], bool] = lambda: False,
     weights: Sequence[float] | None = None,
+    heldout: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Run or continue a training in the folder `out`; returns the last logged numbers.
 
-    `data` are latents folders, and `weights` their shares of the clips shown. `sampler(config, model, tokenizer,
+    `data` are latents folders, and `weights` their shares of the clips shown. The loss on the latents folders `heldout`
+    is logged before the first step and every `train.check_every` steps. `sampler(config, model, tokenizer,
     folder)` draws samples every `train.check_every` steps. `start` is the folder of a trained transformer to start
     from, instead of random weights; an adapter (`adapter.rank` above 0) is trained on it, and needs it when it is
     resumed too. When `stopping()` is true in any process, the state is saved after the step and training ends.
@@ -174,10 +171,13 @@ def train_dit(
     network = torch.compile(model, dynamic=True) if train.compile else model
     check_batch_tokens(config, dataset, ranks)
     batches = stream_batches(config, dataset, tokenizer, state.step, state.clips, ranks)
+    heldout_losses = hold_out(config, heldout, tokenizer) if heldout and ranks.first else None
     with TrainingLog(out, "transformer", train.steps, state.step, quiet, writes=ranks.first) as log:
         for note in (*run.notes, *notes, *caption_notes(dataset, tokenizer, config), *share_notes(dataset)):
             log.say(note)
         log.say(f"{len(dataset)} clips, {sum(p.numel() for p in trained) / 1e6:.2f} M parameters")
+        if heldout_losses and state.step == 0:
+            log.write(0, heldout_losses(state.average))
         stop = False
         while state.step < train.steps and not stop:
             # one step; all random numbers depend on (seed, step)
@@ -211,7 +211,10 @@ def train_dit(
                 speed = {"clips/s": state.clips / state.seconds, "tokens/s": state.tokens / state.seconds}
                 state.numbers = {**state.mean_loss(), **speed, "seconds": state.seconds}
                 log.write(state.step, state.numbers)
-            if ranks.first and sampler is not None and (state.step % train.check_every == 0 or last):
+            check = ranks.first and (state.step % train.check_every == 0 or last)
+            if check and heldout_losses:
+                log.write(state.step, heldout_losses(state.average))
+            if check and sampler is not None:
                 assert isinstance(state.average, DiT)
                 sampler(config, state.average, tokenizer, out / "samples" / f"{state.step:07d}")
             if ranks.first and (state.step % train.save_every == 0 or last or stop):

@@ -121,7 +121,7 @@ def autoencoder(
 
 @train.command(
     cls=Command,
-    spread=("--data", "--set"),
+    spread=("--data", "--set", "--heldout"),
     examples="""
     chronotope train dit --preset tiny --data data/stage-latents --out runs/mine
     chronotope train dit --preset tiny --data data/stage --out runs/mine --set train.steps=500
@@ -129,6 +129,7 @@ def autoencoder(
     chronotope train dit --preset small --data ~/films --autoencoder small --out runs/films --max-side 96 --fps 8
     chronotope train dit --preset small --data data/stage --from small --out runs/longer
     chronotope train dit --from small --data data/mine data/stage=0.3 --out runs/mine
+    chronotope train dit --from small --data data/mine --heldout data/mine/heldout --out runs/mine
     chronotope train dit --from small --adapter --data ~/holiday --out runs/mine --set train.steps=300
     chronotope train dit --from small --adapter --rank 4 --data data/stage-latents --out runs/mine
     chronotope train dit --preset base --dry-run
@@ -156,6 +157,14 @@ def autoencoder(
     metavar="R",
     help=f"Rank of the adapter; more learns more, in a larger file.  [default: {RANK}]",
 )
+@option(
+    "--heldout",
+    type=FILE,
+    multiple=True,
+    metavar="FOLDER...",
+    help="Clips or latents that are not trained on: their loss is logged as samples are made. Where it rises, the "
+    "model learns its clips by heart.",
+)
 @limit_options
 def dit(
     preset: str | None,
@@ -167,6 +176,7 @@ def dit(
     start: str | None,
     adapter: bool,
     rank: int | None,
+    heldout: tuple[Path, ...],
     max_side: int | None,
     fps: float | None,
     max_seconds: float | None,
@@ -190,13 +200,14 @@ def dit(
         raise click.UsageError("--rank is the rank of an adapter; give --adapter as well, or leave --rank out")
     else:
         config = dit_config(preset, seed, settings, start)
-    check_sources(config, data, out, source, start)
+    check_sources(config, (*data, *heldout), out, source, start)
     costs = dit_costs(config)
     if dry_run:
         show_training(preset, config, costs, as_json)
         return 0
     check_memory(costs)
-    return result(*run_dit(config, data, train_folders(data, out), source, start, limits, weights, settings), as_json)
+    run = run_dit(config, data, train_folders(data, out), source, start, limits, weights, settings, heldout)
+    return result(*run, as_json)
 
 
 @train.command(

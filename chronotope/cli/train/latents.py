@@ -15,7 +15,7 @@ from chronotope.cli.use import device, say_unsealed
 from chronotope.data.audit import changes_since_encoding
 from chronotope.data.clips import check_outside
 from chronotope.data.encode import NO_LIMITS, Encoded, encode_dataset
-from chronotope.data.latents import LatentDataset, fingerprint, read_index
+from chronotope.data.latents import LatentDataset, fingerprint, read_header, read_index
 from chronotope.data.limits import Limits
 from chronotope.data.record import content_of_row, repeated_clips
 from chronotope.errors import FileProblem, UsageError
@@ -24,7 +24,7 @@ from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.parallel import join_ranks, wait_for_all
 
-__all__ = ["Sources", "check_folders", "check_once", "encode_clips", "prepare_sources"]
+__all__ = ["Sources", "check_folders", "check_once", "encode_clips", "prepare_heldout", "prepare_sources"]
 
 FEW_CAPTIONS = 0.9  # the share of captioned clips below which training says so
 
@@ -109,13 +109,32 @@ def prepare_sources(
     if ranks.first:
         _say_captions(dataset)
         _say_changes(latents, dataset)
-    if dataset.about[0]["autoencoder"] != fingerprint(autoencoder):
-        raise UsageError(
-            f"{latents[0]} was encoded by autoencoder {dataset.about[0]['autoencoder']}, but {out / 'autoencoder'} is "
-            f"{fingerprint(autoencoder)}; encode the clips again: "
-            f"chronotope encode FOLDER --model {out} --out {latents[0]}"
-        )
+    _check_encoder(latents[0], dataset.about[0]["autoencoder"], out, autoencoder)
     return Sources(autoencoder, latents, dataset, left_out)
+
+
+def prepare_heldout(folders: Sequence[Path], found: Sources, out: Path, limits: Limits = NO_LIMITS) -> list[Path]:
+    """Return the latents of clips that are not trained on; folders of clips are encoded into `out`/latents first.
+
+    Says how many of them are trained on all the same.
+    """
+    latents, _ = _latents_of(folders, out, found.autoencoder, limits, lambda _: None)
+    trained = {content_of_row(row) for folder in found.latents for row in read_index(folder)}
+    for folder in latents:
+        _check_encoder(folder, read_header(folder)["autoencoder"], out, found.autoencoder)
+        rows = read_index(folder)
+        if seen := sum(content_of_row(row) in trained for row in rows):
+            say(f"note: {seen} of {len(rows)} clips in {folder} are trained on as well; --heldout means others")
+    return latents
+
+
+def _check_encoder(latents: Path, encoder: str, out: Path, autoencoder: Autoencoder) -> None:
+    """Refuse latents of another autoencoder than that of the run."""
+    if encoder != (own := fingerprint(autoencoder)):
+        raise UsageError(
+            f"{latents} was encoded by autoencoder {encoder}, but {out / 'autoencoder'} is {own}; encode the clips "
+            f"again: chronotope encode FOLDER --model {out} --out {latents}"
+        )
 
 
 def _provide_autoencoder(out: Path, source: str | None) -> None:

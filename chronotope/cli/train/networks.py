@@ -11,7 +11,7 @@ from chronotope import checkpoint
 from chronotope.cli.language.captioners import load_captioner
 from chronotope.cli.left_out import scan_and_say
 from chronotope.cli.terminal import say
-from chronotope.cli.train.latents import check_folders, check_once, prepare_sources
+from chronotope.cli.train.latents import check_folders, check_once, prepare_heldout, prepare_sources
 from chronotope.cli.train.limits import say_far_larger
 from chronotope.cli.train.resume import train_or_resume, writing_run
 from chronotope.cli.train.start import inferred_run, with_defaults_of_clips
@@ -203,16 +203,20 @@ def run_dit(
     limits: Limits = NO_LIMITS,
     weights: Sequence[float] | None = None,
     settings: Sequence[str] = (),
+    heldout: Sequence[Path] = (),
 ) -> tuple[Path, int]:
     """Train `out`/dit, or continue it; folders of clips are encoded into `out`/latents first, within the `limits`.
 
     With `start_from`, training starts from that model's transformer and uses its autoencoder, and samples have the size
-    of the user's clips, but for what `settings` say. Returns the run and how
-    many clips were left out, because they cannot be read.
+    of the user's clips, but for what `settings` say. The loss on the folders `heldout` is logged. Returns the run and
+    how many clips were left out, because they cannot be read.
     """
     check_folders(data, out)
+    check_folders(heldout, out)
+    if both := {folder.resolve() for folder in data} & {folder.resolve() for folder in heldout}:
+        raise UsageError(f"{min(both)} is named by --data and by --heldout; clips are trained on or held out")
     with writing_run(out / "dit"):
-        return _run_dit(config, data, out, autoencoder_from, start_from, limits, weights, settings)
+        return _run_dit(config, data, out, autoencoder_from, start_from, limits, weights, settings, heldout)
 
 
 def _run_dit(
@@ -224,6 +228,7 @@ def _run_dit(
     limits: Limits,
     weights: Sequence[float] | None,
     settings: Sequence[str],
+    heldout: Sequence[Path],
 ) -> tuple[Path, int]:
     run = out / "dit"
     start = find_model(start_from) / "dit" if start_from else None
@@ -241,8 +246,10 @@ def _run_dit(
                 say(said)
     sampler = progress_sampler(found.autoencoder, _two_prompts(found.dataset))
 
+    unseen = prepare_heldout(heldout, found, out, limits)
+
     def train(stopping: Callable[[], bool]) -> dict[str, Any]:
-        return train_dit(config, found.latents, run, sampler, start, stopping=stopping, weights=weights)
+        return train_dit(config, found.latents, run, sampler, start, False, stopping, weights, unseen)
 
     train_or_resume(run, config, lambda: data_of_latents(found.dataset), train)
     return run, found.left_out

@@ -1,0 +1,84 @@
+"""The loss of a batch, and that of clips which are never trained on: it rises where a model learns clips by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from chronotope.data.latents import LatentDataset
+from chronotope.models.text import Tokenizer
+from chronotope.parallel import Ranks
+from chronotope.train.batches import BatchPlan, TrainingBatch, make_batch, to_device, window_sizes
+from chronotope.train.config import DiTRun
+from chronotope.train.state import autocast
+
+__all__ = ["HeldOut", "flow_loss", "hold_out"]
+
+FEWEST_SAMPLES, MOST_CLIPS = 64, 256  # few clips are noised several times; of many, every n-th is taken
+FIRST_STEP = 2**40  # random numbers are functions of the step: these belong to no step of a training
+
+
+def flow_loss(output: Tensor, batch: TrainingBatch, num_noised: Tensor) -> Tensor:
+    """Compute the mean squared error of the prediction over the `num_noised` unknown tokens of all processes."""
+    return (batch.scale * output.float() - batch.residual).square().mean(dim=1).sum() / num_noised.clamp(min=1)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Noised clips of one folder, which are the same for every model, seed and step, and the name of the folder."""
+
+    name: str
+    batches: tuple[TrainingBatch, ...]
+
+    @torch.no_grad()
+    def loss(self, model: nn.Module, run: DiTRun, device: torch.device) -> float:
+        """Return the loss over all noised tokens."""
+        total, count = 0.0, 0
+        for batch in self.batches:
+            there = to_device(batch, device)
+            with autocast(device, run.train.precision):
+                output = model(there.tokens)
+            total += float(flow_loss(output, there, torch.ones(())))
+            count += batch.num_noised
+        return total / count
+
+
+def hold_out(run: DiTRun, folders: Sequence[Path], tokenizer: Tokenizer) -> Callable[[nn.Module], dict[str, float]]:
+    """Return the function from a model to its losses on folders of latents, by the names `heldout/FOLDER`."""
+    sets = [_noised(run, folder, tokenizer) for folder in folders]
+
+    def losses(model: nn.Module) -> dict[str, float]:
+        device = next(model.parameters()).device
+        return {f"heldout/{each.name}": each.loss(model, run, device) for each in sets}
+
+    return losses
+
+
+def _noised(run: DiTRun, folder: Path, tokenizer: Tokenizer) -> HeldOut:
+    dataset = LatentDataset([folder])
+    fixed = replace(run, seed=0)  # so that trainings of different seeds can be compared
+    sizes = window_sizes(fixed, dataset)
+    clips = range(len(dataset))[:: -(-len(dataset) // MOST_CLIPS)]
+    rounds = -(-FEWEST_SAMPLES // len(clips))
+    samples = [clip for _ in range(rounds) for clip in clips]
+    plans = [
+        BatchPlan(FIRST_STEP + number, 0, part, tuple(sizes[clip] for clip in part))
+        for number, part in enumerate(_parts(samples, sizes, run.train.batch_tokens))
+    ]
+    return HeldOut(folder.name, tuple(make_batch(fixed, dataset, tokenizer, plan, Ranks()) for plan in plans))
+
+
+def _parts(samples: Sequence[int], sizes: Sequence[int], budget: int) -> Iterator[tuple[int, ...]]:
+    """Divide samples into batches of at most `budget` tokens, or of one sample."""
+    part, room = list[int](), budget
+    for clip in samples:
+        if part and sizes[clip] > room:
+            yield tuple(part)
+            part, room = [], budget
+        part.append(clip)
+        room -= sizes[clip]
+    yield tuple(part)

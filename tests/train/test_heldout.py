@@ -1,0 +1,86 @@
+"""The loss on clips that are never trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from chronotope.config import override
+from chronotope.data.latents import LatentDataset
+from chronotope.jsonl import read_jsonl
+from chronotope.models.dit import DiT
+from chronotope.models.text import Tokenizer, learn_vocabulary
+from chronotope.parallel import Ranks
+from chronotope.storage import read_json
+from chronotope.train.batches import BatchPlan, make_batch, window_sizes
+from chronotope.train.dit import DiTRun, train_dit
+from chronotope.train.loss import FEWEST_SAMPLES, FIRST_STEP, flow_loss, hold_out
+from tests.cli.models import refused, run, save_clips, save_run
+from tests.cli.test_train import DIT_SETTINGS, STEPS
+from tests.train.test_parallel import SETTINGS, write_latents
+
+DIT = override(override(DiTRun(), SETTINGS), ["train.steps=8", "train.save_every=4", "train.check_every=3"])
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "latents"
+    write_latents(folder)
+    return folder
+
+
+def test_it_is_the_loss_of_all_samples_whatever_the_batches_and_the_seed(latents: Path) -> None:
+    dataset = LatentDataset([latents])
+    vocabulary = learn_vocabulary(dataset.captions(), 60)
+    tokenizer = Tokenizer(vocabulary)
+    torch.manual_seed(1)
+    model = DiT(replace(DIT.model, vocabulary_size=len(vocabulary) + 2)).eval()
+    found = hold_out(DIT, [latents], tokenizer)(model)["heldout/latents"]
+
+    clips = tuple(range(len(dataset))) * -(-FEWEST_SAMPLES // len(dataset))
+    sizes, budget = window_sizes(DIT, dataset), DIT.train.batch_tokens
+    total, tokens, place, step = 0.0, 0, 0, FIRST_STEP
+    while place < len(clips):  # the same samples, each batch filled by hand
+        count = 1
+        while place + count < len(clips) and sum(sizes[clip] for clip in clips[place : place + count + 1]) <= budget:
+            count += 1
+        part = clips[place : place + count]
+        plan = BatchPlan(step, 0, part, tuple(sizes[clip] for clip in part))
+        batch = make_batch(replace(DIT, seed=0), dataset, tokenizer, plan, Ranks())
+        with torch.no_grad():
+            error = flow_loss(model(batch.tokens), batch, torch.tensor(batch.num_noised))
+        total, tokens = total + float(error) * batch.num_noised, tokens + batch.num_noised
+        place, step = place + count, step + 1
+    assert found == pytest.approx(total / tokens, rel=1e-6)
+    assert hold_out(replace(DIT, seed=5), [latents], tokenizer)(model)["heldout/latents"] == found
+
+
+def test_it_is_logged_and_changes_nothing(latents: Path, tmp_path: Path) -> None:
+    train_dit(DIT, [latents], tmp_path / "with", quiet=True, heldout=[latents])
+    train_dit(DIT, [latents], tmp_path / "without", quiet=True)
+    files = [tmp_path / name / "model.safetensors" for name in ("with", "without")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    rows = [row for row in read_jsonl(tmp_path / "with" / "log.jsonl") if "heldout/latents" in row]
+    assert [row["step"] for row in rows] == [0, 3, 6, 8]
+    assert rows[-1]["heldout/latents"] < rows[0]["heldout/latents"]  # the very clips that were trained on
+
+
+def test_the_command_encodes_and_logs_what_is_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = save_run(tmp_path / "model")
+    save_clips(Path("mine"), size=(32, 32))
+    save_clips(Path("unseen"), size=(48, 32))
+    words = ("train", "dit", "--preset", "tiny", "--autoencoder", model, "--data", "mine", "--out")
+    done = run(*words, "run", "--heldout", "unseen", "mine/..", "--set", *DIT_SETTINGS, *STEPS)
+    assert done.exit_code != 0 and "lies in" in done.stderr  # a folder that holds the run
+    done = run(*words, "run", "--heldout", "unseen", "--set", *DIT_SETTINGS, *STEPS)
+    assert done.exit_code == 0, done.stderr
+    assert "heldout/unseen" in read_jsonl(Path("run/dit/log.jsonl"))[0]
+    assert [about["clips"] for about in read_json(Path("run/dit/model.json"))["data"]] == [4]  # of mine alone
+    same = refused(*words, "other", "--heldout", "mine", "--set", *DIT_SETTINGS, *STEPS, status=2)
+    assert "is named by --data and by --heldout" in same
+    seen = run(*words, "again", "--heldout", "run/latents/mine", "--set", *DIT_SETTINGS, *STEPS)
+    assert "note: 4 of 4 clips in run/latents/mine are trained on as well; --heldout means others" in seen.stderr
