@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 LOST = "take it from a copy, or make the dataset again in another folder"  # the mend of a `dataset.json`
+FILES = ("source", "media")  # the fields of rows that hold a Source
+TIMES = ("modified", "changed", "inode")  # the fields of a Source that are facts of one disk
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,12 @@ def source_of(row: Mapping[str, Any]) -> Source | None:
 
 
 def seal(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with its seal, a hash of its other fields but `shard`, which only says where its data lie."""
-    return {**row, "seal": _seal_of(row)}
+    """Return a row with its seal, a hash of its other fields.
+
+    What depends on the disk alone is left out, so that the same items have the same manifest wherever they lie: the
+    `shard` of the data, and the times and numbers of files.
+    """
+    return {**row, "seal": _seal_of(_lasting(row))}
 
 
 def read_manifest(path: Path, on_damage: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
@@ -108,7 +114,7 @@ def read_manifest(path: Path, on_damage: Callable[[str], None] | None = None) ->
             row = parse_json(line)
         except ValueError:
             row = None
-        if isinstance(row, dict) and row.get("seal") == _seal_of(row):
+        if isinstance(row, dict) and row.get("seal") in (_seal_of(_lasting(row)), _seal_of(row)):
             rows.append(row)
             continue
         if isinstance(row, dict) and "seal" not in row:
@@ -144,7 +150,17 @@ def _tree(leaves: Sequence[bytes]) -> bytes:
 
 
 def _seal_of(row: Mapping[str, Any]) -> str:
+    """Return the seal of a row as it is: earlier versions sealed the times of files too."""
     return digest({name: value for name, value in row.items() if name != "shard"})[:16]
+
+
+def _lasting(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row whose files have no times and numbers."""
+    return {name: _without_times(value) if name in FILES else value for name, value in row.items()}
+
+
+def _without_times(file: Any) -> Any:
+    return {name: value for name, value in file.items() if name not in TIMES} if isinstance(file, Mapping) else file
 
 
 def described(source: Source) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronotope.errors import FileProblem
-from chronotope.manifest import identify, manifest_hash, read_manifest, seal
+from chronotope.manifest import described, identify, manifest_hash, read_manifest, seal
+from chronotope.sealed import digest
 
 
 def test_a_file_is_identified_by_its_content(tmp_path: Path) -> None:
@@ -56,6 +57,26 @@ def test_a_seal_holds_for_its_row_alone(tmp_path_factory: Any, row: dict[str, An
         path.write_text(json.dumps({**other, "seal": seal(row)["seal"]}))
         with pytest.raises(FileProblem, match=r"line 1, was changed or damaged"):
             read_manifest(path)
+
+
+def test_the_same_items_have_the_same_manifest_on_another_disk(tmp_path: Path) -> None:
+    """A copy, and another link to the file, change times and numbers; the data of a model would not be found again."""
+    rows = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        (folder / "clip").write_bytes(b"one")
+        os.utime(folder / "clip", ns=(0, 1 if folder.name == "a" else 2))
+        rows.append(seal({"key": "clip", "source": described(identify(folder / "clip", "clip"))}))
+    assert rows[0]["source"] != rows[1]["source"] and manifest_hash(rows[:1]) == manifest_hash(rows[1:])
+    changed = {**rows[0], "source": {**rows[0]["source"], "sha256": "0"}}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(changed))
+    with pytest.raises(FileProblem, match="was changed or damaged"):
+        read_manifest(path)
+    older = {name: value for name, value in rows[0].items() if name != "seal"}
+    older |= {"seal": digest(older)[:16]}  # as versions before sealed them
+    path.write_text(json.dumps(older))
+    assert read_manifest(path) == [older]
 
 
 def test_a_damaged_line_is_named_and_the_others_are_read(tmp_path: Path) -> None:

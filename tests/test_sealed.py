@@ -179,7 +179,7 @@ def test_only_folders_of_clips_are_encoded_and_never_into_themselves(tmp_path: P
     with pytest.raises(UsageError, match=r"lies in .*clips, the folder of the clips"):
         networks.run_autoencoder(preset.autoencoder, [clips], clips)
     with pytest.raises(UsageError, match=r"lies in .*clips, the folder of the clips"):
-        networks.run_dit(preset.dit, [clips], clips / "run", "small", None)
+        networks.run_dit(preset.dit, networks.Shown([clips]), clips / "run", "small", None)
     assert sorted(path.name for path in clips.rglob("*")) == before
     for what, name in (("latents", "latents.json"), ("a run", "dit/log.jsonl"), ("a model", "model.json")):
         folder = save_clips(tmp_path / what)

@@ -11,6 +11,7 @@ import pytest
 
 from chronotope.cli.datasets.teach import words_of_name
 from chronotope.data.latents import read_header
+from chronotope.jsonl import read_jsonl
 from chronotope.media import video
 from chronotope.sealed import read_sealed
 from chronotope.storage import read_json
@@ -60,6 +61,24 @@ def test_a_folder_becomes_a_model_samples_and_a_page(taught: Path) -> None:
     assert read_json(taught / "dit" / "model.json")["data"][0]["curation"] == root
     made = video.read_origin(taught / "samples" / samples[0])
     assert made is not None and made["model"]["curation"] == root
+
+
+def test_the_page_shows_what_is_held_out_and_the_way(taught: Path) -> None:
+    rows = [row for row in read_jsonl(taught / "dit" / "log.jsonl") if "heldout/heldout" in row]
+    page = (taught / "index.html").read_text()
+    best = min(rows, key=lambda row: row["heldout/heldout"])["step"]
+    assert rows[0]["step"] == 0 and f"lowest at step {best}" in page
+    on_the_way = sorted((taught / "dit" / "samples").glob("0*/*.mp4"))
+    assert on_the_way and all(f'src="{path.relative_to(taught)}"' in page for path in on_the_way)
+
+
+def test_settings_and_kinds_of_shots_can_be_chosen(footage: Path, model: Path, tmp_path: Path) -> None:
+    words = ("teach", footage, "--out", tmp_path / "mine", "--holder", "My Lab", "--from", model, "--max-side", "32")
+    result = run(*words, "--keep", "still", "--set", "train.steps=3", "defaults.num_frames=5")
+    assert result.exit_code == 3 and "training 3 steps, about" in result.stderr
+    about = read_json(tmp_path / "mine" / "dit" / "model.json")
+    assert about["training"]["run"]["train"]["steps"] == 3 and about["defaults"]["num_frames"] == 5
+    assert read_sealed(tmp_path / "mine" / "data" / "curation.json", "")["filters"]["keep"] == ["still"]
 
 
 def test_taught_again_it_stays_as_it_is(taught: Path, footage: Path, model: Path) -> None:

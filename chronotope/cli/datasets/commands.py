@@ -24,6 +24,14 @@ LAYOUTS = (
     "pairs",
 )  # as `data.layouts` has them
 
+KEEP = option(
+    "--keep",
+    multiple=True,
+    metavar="REASON",
+    help="Keep shots that are short, small, still, dark, bright, flat, blurred, repeated or duplicate; may be given "
+    "several times.",
+)
+
 
 @click.command(
     "import",
@@ -81,8 +89,7 @@ def import_(folder: Path, out: Path, layout: str | None, copy: bool, follow: boo
 @option("--min-seconds", type=Number(0, 3600), metavar="S", help="Leave out shorter shots.  [default: 0.5]")
 @option("--max-seconds", type=Number(0.1, 36000), metavar="S", help="Cut longer shots into equal parts.  [default: 60]")
 @option("--heldout", type=Number(0, 0.9), metavar="SHARE", help="Set aside this share of the files.  [default: 0.1]")
-@option("--keep", multiple=True, metavar="REASON", help="Keep shots that are short, small, still, dark, bright, flat, "
-        "blurred, repeated or duplicate; may be given several times.")  # fmt: skip
+@KEEP
 @option("--copy", is_flag=True, help="Copy whole files instead of linking to the same content on disk.")
 def curate(
     folders: tuple[Path, ...],
@@ -160,10 +167,12 @@ def inspect(data: Path, out: Path | None) -> None:
 
 @click.command(
     cls=Command,
+    spread=("--set",),
     examples="""
     chronotope teach ~/videos --out runs/mine --holder "My Lab"
     chronotope teach ~/videos --out runs/mine --holder "My Lab" --hours 2 --words "a robot arm at a bench"
     chronotope teach ~/films --out runs/films --rights rights.toml --max-side 128 --fps 12
+    chronotope teach ~/bench --out runs/bench --holder "My Lab" --keep still --set train.muon_rate=0.003
     """,
 )
 @click.argument("folders", type=FILE, nargs=-1, required=True)
@@ -182,6 +191,9 @@ def inspect(data: Path, out: Path | None) -> None:
 @option("--fps", type=Number(1, 240), default=8.0, show_default=True, metavar="R", help="Most frames a second.")
 @option("--max-seconds", type=Number(0.5, 600), default=4.0, show_default=True, metavar="S",
         help="Cut longer clips into equal parts of at most S seconds.")  # fmt: skip
+@KEEP
+@option("--set", "settings", multiple=True, metavar="PATH=VALUE...", help="Change settings of the training, as in "
+        "`train dit`.")  # fmt: skip
 def teach(
     folders: tuple[Path, ...],
     out: Path,
@@ -196,6 +208,8 @@ def teach(
     max_side: int,
     fps: float,
     max_seconds: float,
+    keep: tuple[str, ...],
+    settings: tuple[str, ...],
 ) -> int:
     """Train a model on your own videos: curate, caption, encode, train, samples, a page.
 
@@ -203,17 +217,17 @@ def teach(
     lengths are those that the shipped model knows; the number of steps follows from a measurement on this machine.
     OUT/index.html shows the result. The exit status is 3 where files cannot be read or may not be used.
     """
-    from chronotope.cli.datasets.page import write_lesson
     from chronotope.cli.datasets.teach import Lesson, check_lesson
     from chronotope.cli.datasets.teach import teach as learn
     from chronotope.curate.rights import own_footage, read_policy
     from chronotope.data.limits import Limits
 
     policy = own_footage(holder, allow_unknown) if rights is None else read_policy(rights, holder, allow_unknown)
-    lesson = Lesson(start, hours, Limits(max_side, fps, max_seconds), words.strip(), heldout, copy)
+    limits = Limits(max_side, fps, max_seconds)
+    lesson = Lesson(start, hours, limits, words.strip(), heldout, copy, keep, settings)
     check_lesson(lesson, out)
     done = learn(folders, out, policy, lesson)
-    echo(write_lesson(out, done))
+    echo(out / "index.html")
     return LEFT_OUT if done["unusable"] else 0
 
 

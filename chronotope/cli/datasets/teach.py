@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from chronotope import __version__
+from chronotope.cli.datasets.page import write_lesson
 from chronotope.cli.datasets.sources import raw_files
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.train.latents import encode_clips
-from chronotope.cli.train.networks import dit_config, run_dit
+from chronotope.cli.train.networks import Shown, dit_config, run_dit
 from chronotope.cli.use import device
 from chronotope.curate.decide import Filters
 from chronotope.curate.listing import read_curation
@@ -58,6 +59,8 @@ class Lesson:
     words: str = ""
     heldout: float = 0.1
     copy: bool = False
+    keep: tuple[str, ...] = ()  # reasons to leave a shot out that do not count
+    settings: tuple[str, ...] = ()  # of the training, as those of --set
 
 
 def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) -> dict[str, Any]:
@@ -73,7 +76,7 @@ def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) ->
         found = curate(
             files,
             data,
-            Filters(heldout=lesson.heldout),
+            Filters(heldout=lesson.heldout, keep=lesson.keep),
             policy,
             captions,
             f"chronotope {__version__}",
@@ -87,19 +90,24 @@ def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) ->
     counts = captions.counts(data, files)
     encoded, heldout = _encode(out, data, lesson)
     config = _settings(out, lesson)
-    run_dit(config, [encoded], out, lesson.start, lesson.start)
-    made = _samples(out, data)
-    return {
+    done = {
         "files": found.files,
         "clips": found.kept,
         "left_out": dict(found.reasons),
         "unusable": len(found.unusable),
         "captions": counts,
-        "latents": str(encoded),
-        "heldout_latents": str(heldout) if heldout else None,
         "steps": config.train.steps,
-        "samples": made,
+        "samples": [],
     }
+
+    def watch() -> None:
+        write_lesson(out, done)
+
+    shown = Shown([encoded], heldout=[heldout] if heldout else [])
+    run_dit(config, shown, out, lesson.start, lesson.start, lesson.settings, watch)
+    done["samples"] = _samples(out, data)
+    write_lesson(out, done)
+    return done
 
 
 def _note(sentence: str) -> None:
@@ -180,16 +188,20 @@ def _settings(out: Path, lesson: Lesson) -> DiTRun:
         write_json(plan, {"steps": steps, "seconds_of_a_step": seconds, "hours": lesson.hours, "clips": count})
         limit = f"every clip {MOST_SHOWN} times" if enough < affordable else f"all of the {lesson.hours:g} hours"
         say(f"a step takes {seconds:.2f} s here and shows {clips:.0f} clips: {steps} steps, {limit}")
-    say(f"training {steps} steps, about {steps * seconds / 60:.0f} minutes on this machine")
     every = max(20, round(SAMPLE_EVERY / seconds))
-    settings = [
-        f"train.steps={steps}",
-        f"train.check_every={every}",
-        f"train.save_every={max(10, min(500, round(120 / seconds)))}",
-        f"train.average_decay={min(0.997, max(0.9, 1 - 10 / steps)):.4f}",
-        f"train.warmup={min(50, steps // 4)}",
-    ]
-    return dit_config(None, None, settings, lesson.start)
+    settings = {
+        "train.steps": f"{steps}",
+        "train.check_every": f"{every}",
+        "train.save_every": f"{max(10, min(500, round(120 / seconds)))}",
+        "train.average_decay": f"{min(0.997, max(0.9, 1 - 10 / steps)):.4f}",
+        "train.warmup": f"{min(50, steps // 4)}",
+    }
+    own = {setting.partition("=")[0].strip() for setting in lesson.settings}
+    computed = [f"{name}={value}" for name, value in settings.items() if name not in own]
+    config = dit_config(None, None, [*computed, *lesson.settings], lesson.start)
+    steps = config.train.steps
+    say(f"training {steps} steps, about {steps * seconds / 60:.0f} minutes on this machine")
+    return config
 
 
 def _measured(latents: Path, start: str) -> tuple[float, float]:

@@ -189,7 +189,7 @@ def dit(
     OUT/latents; the limits of its size, rate and length are those of `encode`.
     """
     from chronotope.cli.costs import check_memory, dit_costs
-    from chronotope.cli.train.networks import adapter_config, check_sources, dit_config, run_dit
+    from chronotope.cli.train.networks import Shown, adapter_config, check_sources, dit_config, run_dit
 
     data, weights = read_weights(data)
     limits = limits_of(max_side, fps, max_seconds)
@@ -206,8 +206,8 @@ def dit(
         show_training(preset, config, costs, as_json)
         return 0
     check_memory(costs)
-    run = run_dit(config, data, train_folders(data, out), source, start, limits, weights, settings, heldout)
-    return result(*run, as_json)
+    shown = Shown(data, weights, limits, heldout)
+    return result(*run_dit(config, shown, train_folders(data, out), source, start, settings), as_json)
 
 
 @train.command(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from chronotope.cli.terminal import say
 from chronotope.cli.train.latents import check_folders, check_once, prepare_heldout, prepare_sources
 from chronotope.cli.train.limits import say_far_larger
 from chronotope.cli.train.resume import train_or_resume, writing_run
+from chronotope.cli.train.samples import progress_sampler, prompts_to_watch
 from chronotope.cli.train.start import inferred_run, with_defaults_of_clips
 from chronotope.cli.use import say_unsealed
 from chronotope.config import override
@@ -25,22 +27,18 @@ from chronotope.data.record import data_of_clips, data_of_latents
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder, model_description
-from chronotope.media import video
-from chronotope.models.autoencoder import Autoencoder
-from chronotope.models.dit import DiT
-from chronotope.models.text import Tokenizer
 from chronotope.parallel import join_ranks
 from chronotope.presets import Preset, find_preset
-from chronotope.prompt import MAX_PROMPT_BYTES
 from chronotope.train.autoencoder import AutoencoderRun, is_frozen, train_autoencoder
 from chronotope.train.config import DiTRun
-from chronotope.train.dit import Sampler, check_compatible, train_dit
+from chronotope.train.dit import check_compatible, train_dit
 from chronotope.train.fit import check_latents
 from chronotope.train.language.captioner import CaptionerRun, check_sizes, train_captioner
 from chronotope.train.language.expander import ExpanderRun, train_expander
 from chronotope.train.language.pairs import read_pairs
 
 __all__ = [
+    "Shown",
     "adapter_config",
     "autoencoder_config",
     "autoencoder_start",
@@ -194,49 +192,55 @@ def check_sources(
             check_latents(config, about["channels"], about["stride"])
 
 
+@dataclass(frozen=True)
+class Shown:
+    """Folders of clips or latents with their weights, the limits of clips, and folders that are not trained on."""
+
+    folders: Sequence[Path]
+    weights: Sequence[float] | None = None
+    limits: Limits = NO_LIMITS
+    heldout: Sequence[Path] = ()
+
+
 def run_dit(
     config: DiTRun,
-    data: Sequence[Path],
+    shown: Shown,
     out: Path,
     autoencoder_from: str | None,
     start_from: str | None,
-    limits: Limits = NO_LIMITS,
-    weights: Sequence[float] | None = None,
     settings: Sequence[str] = (),
-    heldout: Sequence[Path] = (),
+    watch: Callable[[], None] = lambda: None,
 ) -> tuple[Path, int]:
-    """Train `out`/dit, or continue it; folders of clips are encoded into `out`/latents first, within the `limits`.
+    """Train `out`/dit, or continue it; folders of clips are encoded into `out`/latents first.
 
     With `start_from`, training starts from that model's transformer and uses its autoencoder, and samples have the size
-    of the user's clips, but for what `settings` say. The loss on the folders `heldout` is logged. Returns the run and
-    how many clips were left out, because they cannot be read.
+    of the user's clips, but for what `settings` say. `watch` is called after samples were made. Returns the run and how
+    many clips were left out, because they cannot be read.
     """
-    check_folders(data, out)
-    check_folders(heldout, out)
-    if both := {folder.resolve() for folder in data} & {folder.resolve() for folder in heldout}:
+    check_folders(shown.folders, out)
+    check_folders(shown.heldout, out)
+    if both := {folder.resolve() for folder in shown.folders} & {folder.resolve() for folder in shown.heldout}:
         raise UsageError(f"{min(both)} is named by --data and by --heldout; clips are trained on or held out")
     with writing_run(out / "dit"):
-        return _run_dit(config, data, out, autoencoder_from, start_from, limits, weights, settings, heldout)
+        return _run_dit(config, shown, out, autoencoder_from, start_from, settings, watch)
 
 
 def _run_dit(
     config: DiTRun,
-    data: Sequence[Path],
+    shown: Shown,
     out: Path,
     autoencoder_from: str | None,
     start_from: str | None,
-    limits: Limits,
-    weights: Sequence[float] | None,
     settings: Sequence[str],
-    heldout: Sequence[Path],
+    watch: Callable[[], None],
 ) -> tuple[Path, int]:
     run = out / "dit"
     start = find_model(start_from) / "dit" if start_from else None
 
     def before(folder: Path) -> None:
-        say_far_larger(folder, config, limits)
+        say_far_larger(folder, config, shown.limits)
 
-    found = prepare_sources(data, out, autoencoder_from or start_from, limits, before, weights)
+    found = prepare_sources(shown.folders, out, autoencoder_from or start_from, shown.limits, before, shown.weights)
     if start:
         _check_same_start(run, start, lambda: fingerprint(Generator.load(start.parent).dit))
         config, said = with_defaults_of_clips(config, found.dataset, settings)
@@ -244,12 +248,12 @@ def _run_dit(
             say_unsealed(start)
             if said:
                 say(said)
-    sampler = progress_sampler(found.autoencoder, _two_prompts(found.dataset))
-
-    unseen = prepare_heldout(heldout, found, out, limits)
+    heldout = prepare_heldout(shown.heldout, found, out, shown.limits)
+    prompts = prompts_to_watch(found.dataset, LatentDataset(heldout) if heldout else None)
+    sampler = progress_sampler(found.autoencoder, prompts, watch)
 
     def train(stopping: Callable[[], bool]) -> dict[str, Any]:
-        return train_dit(config, found.latents, run, sampler, start, False, stopping, weights, unseen)
+        return train_dit(config, found.latents, run, sampler, start, False, stopping, shown.weights, heldout)
 
     train_or_resume(run, config, lambda: data_of_latents(found.dataset), train)
     return run, found.left_out
@@ -341,34 +345,3 @@ def run_expander(config: ExpanderRun, data: Sequence[Path], out: Path) -> tuple[
 
         train_or_resume(run, config, lambda: list(pairs.data), train)
     return run, len(pairs.left_out)
-
-
-def _two_prompts(dataset: LatentDataset) -> list[str]:
-    """Return a caption, if possible a sentence, of the first and of the middle captioned clip."""
-    captioned = [clip.captions for clip in dataset.clips if any(clip.captions.values())]
-    if not captioned:
-        return []
-    return [_caption(captioned[0]), _caption(captioned[len(captioned) // 2])]
-
-
-def _caption(captions: dict[str, list[str]]) -> str:
-    return next(texts[0] for texts in (captions.get("sentence"), *captions.values()) if texts)
-
-
-def progress_sampler(autoencoder: Autoencoder, prompts: Sequence[str]) -> Sampler:
-    """Return what `train_dit` calls now and then: it generates the same prompts from the same seeds every time."""
-
-    def sampler(config: DiTRun, model: DiT, tokenizer: Tokenizer, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        generator = Generator(autoencoder, model, tokenizer, config.flow, config.geometry, config.defaults)
-        for seed, prompt in enumerate(prompts):
-            words = tokenizer.shortened(prompt[:MAX_PROMPT_BYTES], config.model.max_text_tokens)
-            if not words:  # one word of more tokens than the model reads
-                continue
-            made = generator.generate(words, seed=seed)
-            suffix = ".mp4" if len(made.frames) > 1 else ".png"
-            # without the seconds that it took, so that a resumed training writes the same bytes
-            settings = {name: value for name, value in made.origin.items() if name != "seconds"}
-            video.write(folder / f"{seed}{suffix}", made.frames, made.fps, metadata=settings)
-
-    return sampler
