@@ -12,7 +12,7 @@ from chronotope.config import from_dict
 from chronotope.curate.look import Looked
 from chronotope.errors import FileProblem
 from chronotope.jsonl import write_jsonl
-from chronotope.manifest import manifest_hash, merkle_root, read_manifest
+from chronotope.manifest import Source, manifest_hash, merkle_root, read_manifest, source_of
 from chronotope.sealed import read_sealed, write_sealed
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "read_curation",
     "rewrite",
     "set_aside",
+    "source_identities",
     "source_paths",
     "write_manifest",
 ]
@@ -49,6 +50,13 @@ def source_paths(out: Path) -> dict[str, Path]:
     listing = out / "sources.jsonl"
     rows = read_manifest(listing, lambda _: None) if listing.is_file() else []
     return {row["name"]: Path(str(row.get("path", ""))) for row in rows}
+
+
+def source_identities(out: Path) -> dict[str, Source]:
+    """Return the identities of the source files when they were looked at, by their names."""
+    listing = out / "sources.jsonl"
+    rows = read_manifest(listing, lambda _: None) if listing.is_file() else []
+    return {row["name"]: source for row in rows if (source := source_of(row))}
 
 
 def looked_at(out: Path) -> dict[str, Looked]:

@@ -28,10 +28,12 @@ __all__ = [
     "Folder",
     "check_complete",
     "check_outside",
+    "curated_datasets",
     "find_clips",
     "first_names",
     "read_datasets",
     "scan_folder",
+    "split_of_curation",
 ]
 
 PICTURES = frozenset(".png .apng .jpg .jpeg .webp .bmp .tif .tiff".split())
@@ -49,7 +51,7 @@ _OUR_TABLES = tuple(
 )
 _OURS = ("curation.json", "curation.before.json", "dataset.json", "latents.json", "model.json", "report.json")
 _RIGHTS = ("robots.txt", "ai.txt", "tdmrep.json")  # which `curate` reads
-_HELD_OUT = "heldout/"  # below a curated dataset: the clips that are set aside for tests
+_CURATED, _HELD_OUT = "curation.json", "heldout"  # a curated dataset, and its clips that are set aside for tests
 # Files of folders that this program fills with something else.
 _NO_CLIPS = {"latents.json": "latents", "model.json": "a model"} | {
     f"{part}/{name}": "a run" for part in PARTS for name in ("model.json", "log.jsonl")
@@ -125,8 +127,9 @@ def scan_folder(folder: Path) -> Folder:
     for file in files:
         for name in caption_names(file) if Path(file).suffix.lower() in SUFFIXES else ():
             beside.setdefault(name, []).append(file)
+    aside = tuple(f"{(Path(file).parent / _HELD_OUT).as_posix()}/" for file in files if Path(file).name == _CURATED)
     for file in files:
-        reason = _reason_to_leave_out(folder, file, beside)
+        reason = _reason_to_leave_out(folder, file, beside, aside)
         if reason is None:
             taken.append(file)
         elif reason:
@@ -145,16 +148,32 @@ def scan_folder(folder: Path) -> Folder:
 
 def check_complete(folder: Path) -> None:
     """Raise UsageError where the folder holds, or is part of, a dataset of a world that was interrupted."""
-    if (folder / "sources.jsonl").is_file() and not (folder / "curation.json").is_file():
-        raise UsageError(
-            f"{folder} is a dataset whose curation was interrupted; run the same `chronotope curate` command again"
-        )
+    for listing in sorted(folder.rglob("sources.jsonl")):
+        if not listing.with_name(_CURATED).is_file():
+            raise UsageError(
+                f"{listing.parent} is a dataset whose curation was interrupted; run the same `chronotope curate` "
+                "command again"
+            )
     for about, found in read_datasets(folder):
         if found.get("complete") is False:
             raise UsageError(
                 f"{about.parent} is a dataset whose rendering was interrupted; run the same `chronotope world` command "
                 f"again to complete its {found.get('count')} clips"
             )
+
+
+def curated_datasets(folder: Path) -> list[Path]:
+    """Return the folders of all curated datasets in a folder, itself included."""
+    return [file.parent for file in sorted(folder.rglob(_CURATED))]
+
+
+def split_of_curation(folder: Path) -> str:
+    """Return the split of the curated dataset around a folder, such as "heldout"; "" where there is none."""
+    place = folder.resolve()
+    for parent in place.parents:
+        if (parent / _CURATED).is_file():
+            return place.relative_to(parent).parts[0]
+    return ""
 
 
 def read_datasets(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
@@ -202,14 +221,14 @@ def _refuse_unreadable(problem: OSError) -> None:
     raise FileProblem(f"{problem.filename} cannot be read: {problem.strerror or problem}") from problem
 
 
-def _reason_to_leave_out(folder: Path, file: str, beside: Container[str]) -> str | None:
+def _reason_to_leave_out(folder: Path, file: str, beside: Container[str], aside: tuple[str, ...] = ()) -> str | None:
     """Return why a file is left out: None if it is taken, "" if it is no clip and need not be named.
 
-    `beside` are the names that caption files of the clips can have.
+    `beside` are the names that caption files of the clips can have, `aside` are folders of clips that are held out.
     """
     path = Path(file)
     hidden, suffix = path.name.startswith("."), path.suffix.lower()
-    if file.startswith(_HELD_OUT) and (folder / "curation.json").is_file():
+    if file.startswith(aside):
         return "held out for tests" if suffix in SUFFIXES else ""
     if (folder / file).is_dir():
         return "a hidden folder" if hidden else "a link to a folder"

@@ -35,7 +35,10 @@ def contradictions(path: Path, captions: Captions, num_frames: int, fps: float, 
         yield CaptionNote(record, f"its spec has another number of frames, or size, than its clip; {_EXCHANGED}", True)
     seconds = num_frames / fps
     if any(_last_beat(text) >= seconds for text in captions.get("story", ())):
-        reason = "a story goes on after the end of its clip, so its last beats are never shown; correct their seconds"
+        reason = (
+            "a story has beats after the end of its clip, which are never shown, but for a first beat, which holds "
+        )
+        reason += "from the beginning; correct their seconds"
         yield CaptionNote(path, reason, True)
 
 

@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from chronotope.data.captions import Captions, read_captions
-from chronotope.data.clips import Clip, check_outside, read_datasets, scan_folder
+from chronotope.data.clips import Clip, check_outside, read_datasets, scan_folder, split_of_curation
 from chronotope.data.contradictions import contradictions
 from chronotope.data.latents import (
     clip_of,
@@ -483,6 +483,9 @@ def find_worlds(data: Path, note: Note = lambda _: None) -> list[str]:
     worlds = set[str]()
     for sentence in (*lost_descriptions(data), *changes_since_curation(data)):
         note(sentence)
+    if split := split_of_curation(data):
+        for sentence in meant_for_evaluation(data, [split]):
+            note(sentence)
     for file, about in read_datasets(data):
         world, scope, split = about.get("world"), about.get("scope", ""), about.get("split", "train")
         if isinstance(world, str) and isinstance(scope, str):

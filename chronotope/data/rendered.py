@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chronotope.data.clips import SUFFIXES, read_datasets
+from chronotope.data.clips import SUFFIXES, curated_datasets, read_datasets, split_of_curation
 from chronotope.errors import FileProblem
 from chronotope.manifest import Source, identify, manifest_hash, read_manifest, source_of
 from chronotope.sealed import read_sealed
@@ -72,12 +72,14 @@ def changes_since_rendering(data: Path, rows: Sequence[Mapping[str, Any]]) -> li
 
 
 def changes_since_curation(data: Path) -> list[str]:
-    """Say where the clips of a curated dataset are not those of its manifest; [] for other folders.
+    """Say where clips of the curated datasets in a folder are not those of their manifests.
 
     A clip may have been exchanged, edited through the link that it shares with its source, removed, or put there.
     """
-    if not (data / "curation.json").is_file():
-        return []
+    return [sentence for dataset in curated_datasets(data) for sentence in _changes_of(dataset)]
+
+
+def _changes_of(data: Path) -> list[str]:
     again = "run the same `chronotope curate` command again"
     try:
         header = read_sealed(data / "curation.json", again)
@@ -101,8 +103,12 @@ def _is_as_written(path: Path, known: Source | None) -> bool:
 
 
 def find_splits(data: Path) -> list[str]:
-    """Name the splits of the rendered datasets below `data`, or of the one around it, such as "heldout"."""
-    return sorted({str(about.get("split", "train")) for _, about in read_datasets(data) if "world" in about})
+    """Name the splits of the rendered datasets below `data`, or of the one around it, such as "heldout".
+
+    That of a curated dataset around it counts too.
+    """
+    rendered = {str(about.get("split", "train")) for _, about in read_datasets(data) if "world" in about}
+    return sorted(rendered | ({split_of_curation(data)} - {""}))
 
 
 def meant_for_evaluation(where: Path, splits: Sequence[str]) -> list[str]:

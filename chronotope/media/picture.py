@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from chronotope.arguments import as_path, described
+from chronotope.arguments import as_path, as_pixels, as_whole, described
 from chronotope.errors import FileProblem, UsageError, suggest
 from chronotope.media.files import MAX_FILE_SIDE, reason
 from chronotope.media.stills import EXIF_DESCRIPTION
@@ -92,7 +92,7 @@ def settings_json(path: Path, metadata: dict[str, Any] | None) -> str:
     if not isinstance(metadata, dict | None):
         raise UsageError(f"metadata must be a dict or None, got {described(metadata)}")
     try:
-        return "" if metadata is None else json.dumps(metadata)
+        return "" if metadata is None else json.dumps(metadata, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UsageError(
             f"the settings to store in {path} are not JSON ({error}); use texts, numbers, lists and dicts."
@@ -173,19 +173,32 @@ def write_image(
 # Sizes
 
 
+def _frames(value: Any) -> UInt8[np.ndarray, "*t h w 3"]:
+    """Return one frame or many; raise UsageError for anything else."""
+    many = isinstance(value, np.ndarray) and value.ndim == 4
+    return as_pixels("frames" if many else "frame", value, "frames, height, width" if many else "height, width")
+
+
+def _side(name: str, value: Any) -> int:
+    side = as_whole(name, value)
+    if not 1 <= side <= MAX_FILE_SIDE:
+        raise UsageError(f"{name} must lie between 1 and {MAX_FILE_SIDE} pixels, got {side}")
+    return side
+
+
 def resize(frames: UInt8[np.ndarray, "*t h w 3"], height: int, width: int) -> UInt8[np.ndarray, "*t height width 3"]:
     """Resample one frame or many: by area averaging to shrink, by cubic interpolation to enlarge."""
+    frames, height, width = _frames(frames), _side("height", height), _side("width", width)
+    return _resized(frames, height, width)
+
+
+def _resized(frames: np.ndarray, height: int, width: int) -> UInt8[np.ndarray, "*t height width 3"]:
     import cv2
 
-    if frames.dtype != np.uint8 or frames.ndim not in (3, 4) or min(height, width) < 1:
-        raise UsageError(
-            f"frames are uint8 [..., height, width, 3] and sizes at least 1, got {frames.dtype} {list(frames.shape)}"
-            f" for {width}x{height}; convert floats of 0 to 1 first, (255 * x).round()"
-        )
     if frames.ndim == 4:
         resized = np.empty((len(frames), height, width, 3), np.uint8)
         for index, frame in enumerate(frames):
-            resized[index] = resize(frame, height, width)
+            resized[index] = _resized(frame, height, width)
         return resized
     low, narrow = min(height, frames.shape[0]), min(width, frames.shape[1])
     if (low, narrow) != frames.shape[:2]:
@@ -199,13 +212,14 @@ def fit(
     frames: UInt8[np.ndarray, "*t h w 3"], height: int, width: int
 ) -> tuple[UInt8[np.ndarray, "*t height width 3"], str]:
     """Scale frames to cover `height` x `width` and crop the centre; also return a sentence on what was done."""
+    frames, height, width = _frames(frames), _side("height", height), _side("width", width)
     old_height, old_width = frames.shape[-3:-1]
     if (old_height, old_width) == (height, width):
         return frames, f"{width}x{height} used as it is"
     scale = max(height / old_height, width / old_width)
     tall, wide = max(height, round(old_height * scale)), max(width, round(old_width * scale))
     top, left = (tall - height) // 2, (wide - width) // 2
-    cropped = resize(frames, tall, wide)[..., top : top + height, left : left + width, :]
+    cropped = _resized(frames, tall, wide)[..., top : top + height, left : left + width, :]
     done = f"{old_width}x{old_height} scaled to {wide}x{tall}"
     if (tall, wide) != (height, width):
         done += f" and its middle {width}x{height} kept ({1 - height * width / (tall * wide):.0%} cut off)"

@@ -81,13 +81,24 @@ def test_settings_and_kinds_of_shots_can_be_chosen(footage: Path, model: Path, t
     assert read_sealed(tmp_path / "mine" / "data" / "curation.json", "")["filters"]["keep"] == ["still"]
 
 
-def test_taught_again_it_stays_as_it_is(taught: Path, footage: Path, model: Path) -> None:
-    before = (taught / "dit" / "model.safetensors").read_bytes()
-    result = run("teach", footage, "--out", taught, "--holder", "My Lab", "--from", model, "--hours", "0.01",
-                 "--max-side", "32", "--heldout", "0.2")  # fmt: skip
-    assert result.exit_code == 3 and "(0 new or changed)" in result.stderr
-    assert "3 clips have no caption, and the words of their files' names are taken" in result.stderr
-    assert (taught / "dit" / "model.safetensors").read_bytes() == before
+def test_taught_again_it_stays_as_it_is(taught: Path, footage: Path, model: Path, tmp_path: Path) -> None:
+    """Also where files were changed since: the page would show clips that the model has never seen."""
+    kept = {
+        name: (taught / name).read_bytes() for name in ("dit/model.safetensors", "index.html", "data/curation.json")
+    }
+    words = ("--out", taught, "--holder", "My Lab", "--from", model, "--hours", "0.01", "--max-side", "32")
+    result = run("teach", footage, *words, "--heldout", "0.2")
+    assert result.exit_code == 3 and "is trained already" in result.stderr and "have changed" not in result.stderr
+    assert all((taught / name).read_bytes() == content for name, content in kept.items())
+    other = tmp_path / footage.name
+    shutil.copytree(footage, other)
+    (other / "cat.mp4").unlink()
+    (other / "dog.mp4").write_bytes((footage / "IMG_0042.mp4").read_bytes())
+    video.write(other / "gnu.mp4", np.stack(scene(np.random.default_rng(5), 24)), 12)
+    result = run("teach", other, *words, "--heldout", "0.2", "--words", "a yard")
+    assert "since the training began, files have changed (1 new, 1 changed, 1 gone)" in result.stderr
+    assert "note: not used: --words a yard; the training has begun with none" in result.stderr
+    assert all((taught / name).read_bytes() == content for name, content in kept.items())
 
 
 def test_another_share_held_out_is_refused(taught: Path, footage: Path, model: Path) -> None:

@@ -25,7 +25,8 @@ from chronotope.curate.rights import own_footage, read_policy
 from chronotope.curate.run import Curated, curate
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import scan_folder
-from chronotope.data.rendered import changes_since_curation
+from chronotope.data.encode import find_worlds
+from chronotope.data.rendered import changes_since_curation, find_splits
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import merkle_root
 from chronotope.media import video
@@ -189,6 +190,20 @@ def test_the_training_split_alone_is_a_dataset(footage: Path, tmp_path: Path) ->
     assert sum(map(len, folder.left_out.values())) == len(list((out / "heldout").rglob("*.*")))
 
 
+def test_held_out_clips_are_not_trained_on_by_way_of_another_folder(footage: Path, tmp_path: Path) -> None:
+    out = tmp_path / "all" / "mine"
+    run(footage, out)
+    above = scan_folder(tmp_path / "all")
+    assert above.clips and all(clip.file.startswith("mine/train/") for clip in above.clips)
+    assert "mine/heldout/" in next(iter(above.left_out["held out for tests"]))
+    said: list[str] = []
+    find_worlds(out / "heldout", said.append)
+    assert said == [f"{out / 'heldout'} is of split heldout, whose clips are meant for evaluation, not for training"]
+    assert (find_splits(out / "heldout"), find_splits(out)) == (["heldout"], [])
+    (out / "train" / "strange.mp4").write_bytes(b"?")
+    assert "1 from elsewhere (such as train/strange.mp4)" in changes_since_curation(tmp_path / "all")[0]
+
+
 def test_a_changed_manifest_is_noticed(footage: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(footage, out)
@@ -278,6 +293,8 @@ def test_an_interrupted_curation_is_no_dataset(tmp_path: Path) -> None:
     (out / "curation.json").unlink()
     with pytest.raises(UsageError, match="whose curation was interrupted; run the same `chronotope curate`"):
         scan_folder(out)
+    with pytest.raises(UsageError, match="whose curation was interrupted"):
+        scan_folder(tmp_path)  # a folder around it
 
 
 def test_a_removed_clip_does_not_come_back_under_another_name(tmp_path: Path) -> None:

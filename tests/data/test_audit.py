@@ -115,7 +115,7 @@ def test_files_that_contradict_their_clip_are_said(tmp_path: Path) -> None:
     for found in said():
         assert "tells of other settings" not in found
         assert "1 caption file (other.json): its spec has another number of frames" in found
-        assert "1 caption file (other.mkv): a story goes on after the end" in found
+        assert "1 caption file (other.mkv): a story has beats after the end" in found
     first, second = right.read_bytes(), left.read_bytes()
     right.write_bytes(second)
     left.write_bytes(first)

@@ -218,10 +218,36 @@ def test_lab_and_icons_are_read(tmp_path: Path) -> None:
     assert found.frames.shape == (1, 32, 32, 3) and found.fps == 1 and found.frames[0, 9, 9].tolist() == [200, 30, 30]
 
 
-def test_only_uint8_frames_are_resized() -> None:
-    """In use `resize` says so itself; under test the types of the arrays are checked before."""
-    for wrong in (np.full((8, 8, 3), 0.4), np.full((8, 8, 3), np.nan), np.zeros((8, 8, 3), np.int64)):
-        with pytest.raises(Exception, match=r"(?i)uint8"):
-            video.fit(wrong, 4, 4)
-    with pytest.raises(UsageError, match=r"sizes at least 1, got uint8 \[8, 8, 3\] for 5x0"):
-        video.resize(np.zeros((8, 8, 3), np.uint8), 0, 5)
+FRAME = np.zeros((8, 8, 3), np.uint8)
+
+
+@pytest.mark.parametrize("how", [video.fit, video.resize])
+@pytest.mark.parametrize(
+    ("value", "height", "width", "sentence"),
+    [
+        (FRAME, 0, 5, "height must lie between 1 and"),
+        (FRAME, 5, -3, "width must lie between 1 and"),
+        (FRAME, 5, 10**6, "width must lie between 1 and"),
+        (FRAME, 10.7, 5, "height must be a whole number, got 10.7"),
+        (FRAME, 5, "a", "width must be a whole number, got 'a'"),
+        (FRAME, None, 5, "height must be a whole number, got None"),
+        (FRAME[..., 0], 5, 5, "frame must be a numpy array"),
+        (FRAME[None, :0], 5, 5, "frames must be a numpy array"),
+        (np.full((8, 8, 3), 0.4), 5, 5, "convert it first"),
+    ],
+)
+def test_wrong_sizes_and_frames_are_refused(how: Any, value: Any, height: Any, width: Any, sentence: str) -> None:
+    """In use the functions say so themselves; under test the types of arrays and sizes are checked before."""
+    inner = getattr(how, "__wrapped__", how)
+    with pytest.raises(UsageError, match=sentence):
+        inner(value, height, width)
+
+
+def test_a_narrow_picture_may_become_wider_than_a_file_before_it_is_cut() -> None:
+    assert video.fit(np.zeros((1, 1000, 3), np.uint8), 64, 64)[0].shape == (64, 64, 3)
+
+
+def test_settings_with_numbers_that_json_lacks_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="are not JSON"):
+        video.write_image(tmp_path / "a.png", FRAME, metadata={"rate": float("nan")})
+    assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from chronotope import __version__
+from chronotope import __version__, checkpoint
 from chronotope.cli.datasets.page import write_lesson
 from chronotope.cli.datasets.sources import raw_files
 from chronotope.cli.terminal import SHUFFLED, progress, say
@@ -21,7 +21,7 @@ from chronotope.cli.train.latents import encode_clips
 from chronotope.cli.train.networks import Shown, dit_config, run_dit
 from chronotope.cli.use import device
 from chronotope.curate.decide import Filters
-from chronotope.curate.listing import read_curation
+from chronotope.curate.listing import read_curation, source_identities
 from chronotope.curate.rights import Policy
 from chronotope.curate.run import RawFile, curate
 from chronotope.data.captions import read_captions
@@ -29,6 +29,7 @@ from chronotope.data.latents import LatentDataset
 from chronotope.data.limits import Limits
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
+from chronotope.manifest import Source, identify
 from chronotope.media import video
 from chronotope.storage import read_json, write_json
 from chronotope.train.config import DiTRun
@@ -64,50 +65,101 @@ class Lesson:
 
 
 def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) -> dict[str, Any]:
-    """Teach a model the videos in some folders; returns what was done. The model is in `out`."""
+    """Teach a model the videos in some folders; returns what was done. The model is in `out`.
+
+    What a training has begun with stays: files that are new or changed since then are counted and not used.
+    """
     files = raw_files(folders, out)
+    plan = out / "teach.json"
+    if _begun(out) and plan.is_file() and (done := read_json(plan).get("done")):
+        _say_changes(files, out / "data")
+        _say_other_options(lesson, read_json(plan).get("options", {}))
+    else:
+        done = _prepare(files, out, policy, lesson)
+        write_json(plan, {**read_json(plan), "done": done, "options": _options(lesson)})
+    config = _settings(out, lesson)
+    done = {**done, "steps": config.train.steps, "samples": []}
+
+    def watch() -> None:
+        write_lesson(out, done)
+
+    heldout = out / "latents" / "heldout"
+    shown = Shown([out / "latents" / "data"], heldout=[heldout] if (heldout / "latents.json").is_file() else [])
+    run_dit(config, shown, out, lesson.start, lesson.start, lesson.settings, watch)
+    done["samples"] = _samples(out, out / "data")
+    write_lesson(out, done)
+    return done
+
+
+def _begun(out: Path) -> bool:
+    return (out / "dit" / "model.json").is_file() or bool(checkpoint.checkpoints(out / "dit"))
+
+
+def _say_changes(files: Sequence[RawFile], data: Path) -> None:
+    """Say which source files are not those that the training began with."""
+    known = source_identities(data)
+    found = {file.name: file.path for file in files if file.path.is_file()}  # no broken links, no pipes
+    changed = [name for name, path in found.items() if name in known and not _same(path, known[name])]
+    counts = {
+        "new": len(found.keys() - known.keys()),
+        "changed": len(changed),
+        "gone": len(known.keys() - found.keys()),
+    }
+    if any(counts.values()):
+        words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        say(
+            f"note: since the training began, files have changed ({words}); it goes on with the clips that it has: "
+            "teach them with another --out"
+        )
+
+
+def _options(lesson: Lesson) -> dict[str, str]:
+    """Return the options that decide what is taught, as they are typed."""
+    keep = " ".join(f"--keep {reason}" for reason in lesson.keep)
+    return {"--words": lesson.words, "limits": str(lesson.limits), "--keep": keep, "--hours": f"{lesson.hours:g}"}
+
+
+def _say_other_options(lesson: Lesson, before: Mapping[str, str]) -> None:
+    for name, value in _options(lesson).items():
+        if before.get(name, value) != value:
+            say(
+                f"note: not used: {name} {value or 'none'}; the training has begun with {before[name] or 'none'}: "
+                "give another --out"
+            )
+
+
+def _same(path: Path, known: Source) -> bool:
+    try:
+        return identify(path, known.file, known).sha256 == known.sha256
+    except FileProblem:  # a broken link, which was one before
+        return not known.sha256
+
+
+def _prepare(files: Sequence[RawFile], out: Path, policy: Policy, lesson: Lesson) -> dict[str, Any]:
+    """Make clips, captions and latents, and measure how many steps fit; returns what the page says of them."""
     size = sum(file.path.stat().st_size for file in files) / 2**20
     say(
         f"{len(files)} files, {size:,.0f} MB: they are cut into shots, captioned, encoded ({lesson.limits}), and "
         f"{lesson.start} is trained on them for at most {lesson.hours:g} hours; then samples and {out / 'index.html'}"
     )
     data, captions = out / "data", _Captions(lesson.words)
+    filters = Filters(heldout=lesson.heldout, keep=lesson.keep)
+    made_with = f"chronotope {__version__}"
     with progress("curating", "files") as report:
-        found = curate(
-            files,
-            data,
-            Filters(heldout=lesson.heldout, keep=lesson.keep),
-            policy,
-            captions,
-            f"chronotope {__version__}",
-            lesson.copy,
-            report,
-            _note,
-        )
+        found = curate(files, data, filters, policy, captions, made_with, lesson.copy, report, _note)
     for name, why in found.unusable[:10]:
         say(f"left out: {name}: {why}")
     say(f"{data}: {found.in_words()}; see `chronotope inspect {data}`")
     counts = captions.counts(data, files)
-    encoded, heldout = _encode(out, data, lesson)
-    config = _settings(out, lesson)
-    done = {
+    _encode(out, data, lesson)
+    _measure_steps(out, lesson)
+    return {
         "files": found.files,
         "clips": found.kept,
         "left_out": dict(found.reasons),
         "unusable": len(found.unusable),
         "captions": counts,
-        "steps": config.train.steps,
-        "samples": [],
     }
-
-    def watch() -> None:
-        write_lesson(out, done)
-
-    shown = Shown([encoded], heldout=[heldout] if heldout else [])
-    run_dit(config, shown, out, lesson.start, lesson.start, lesson.settings, watch)
-    done["samples"] = _samples(out, data)
-    write_lesson(out, done)
-    return done
 
 
 def _note(sentence: str) -> None:
@@ -159,35 +211,35 @@ def words_of_name(file: str) -> str:
 # Latents and settings
 
 
-def _encode(out: Path, data: Path, lesson: Lesson) -> tuple[Path, Path | None]:
-    """Encode the training clips and, where there are any, those held out; returns the folders of latents."""
+def _encode(out: Path, data: Path, lesson: Lesson) -> None:
+    """Encode the training clips and, where there are any, those held out."""
     folder = find_model(lesson.start)
     autoencoder = load_autoencoder(folder).to(device())
-    latents = out / "latents" / "data"
-    if not encode_clips(data, latents, autoencoder, SHUFFLED, limits=lesson.limits).captioned:
+    if not encode_clips(data, out / "latents" / "data", autoencoder, SHUFFLED, limits=lesson.limits).captioned:
         say("note: no clip has a caption, so the model ignores prompts; name what is shown with --words")
-    if not any((data / "heldout").rglob("*.*")):
-        return latents, None
-    heldout = out / "latents" / "heldout"
-    encode_clips(data / "heldout", heldout, autoencoder, shuffled=0.0, limits=lesson.limits)
-    return latents, heldout
+    if any((data / "heldout").rglob("*.*")):
+        encode_clips(data / "heldout", out / "latents" / "heldout", autoencoder, shuffled=0.0, limits=lesson.limits)
+
+
+def _measure_steps(out: Path, lesson: Lesson) -> None:
+    """Measure a step, and write how many fit the hours into teach.json, once."""
+    plan, latents = out / "teach.json", out / "latents" / "data"
+    if plan.is_file():
+        return
+    count = len(LatentDataset([latents]))
+    seconds, clips = _measured(latents, lesson.start)
+    affordable = int(3600 * lesson.hours / seconds)
+    enough = math.ceil(MOST_SHOWN * count / clips)
+    steps = max(min(FEWEST_STEPS, affordable), min(affordable, enough, MOST_STEPS))
+    write_json(plan, {"steps": steps, "seconds_of_a_step": seconds, "hours": lesson.hours, "clips": count})
+    limit = f"every clip {MOST_SHOWN} times" if enough < affordable else f"all of the {lesson.hours:g} hours"
+    say(f"a step takes {seconds:.2f} s here and shows {clips:.0f} clips: {steps} steps, {limit}")
 
 
 def _settings(out: Path, lesson: Lesson) -> DiTRun:
-    """Return the run: as many steps as fit the hours, measured here; an interrupted run keeps its steps."""
-    plan = out / "teach.json"
-    latents = out / "latents" / "data"
-    count = len(LatentDataset([latents]))
-    if plan.is_file():
-        steps, seconds = int(read_json(plan)["steps"]), float(read_json(plan)["seconds_of_a_step"])
-    else:
-        seconds, clips = _measured(latents, lesson.start)
-        affordable = int(3600 * lesson.hours / seconds)
-        enough = math.ceil(MOST_SHOWN * count / clips)
-        steps = max(min(FEWEST_STEPS, affordable), min(affordable, enough, MOST_STEPS))
-        write_json(plan, {"steps": steps, "seconds_of_a_step": seconds, "hours": lesson.hours, "clips": count})
-        limit = f"every clip {MOST_SHOWN} times" if enough < affordable else f"all of the {lesson.hours:g} hours"
-        say(f"a step takes {seconds:.2f} s here and shows {clips:.0f} clips: {steps} steps, {limit}")
+    """Return the run, whose number of steps was measured."""
+    measured = read_json(out / "teach.json")
+    steps, seconds = int(measured["steps"]), float(measured["seconds_of_a_step"])
     every = max(20, round(SAMPLE_EVERY / seconds))
     settings = {
         "train.steps": f"{steps}",

@@ -27,6 +27,9 @@ _LEVELS = {
 }
 _CAPTION_LIKE = re.compile(r"caption|prompt|text|descri|sentence|paragraph", re.IGNORECASE)
 _SETTINGS = ("negative_prompt", "text_bytes", "caption_score")
+_PART = re.compile(
+    r"(clip_|frame_|time_?)*(start|end|begin|stop)(_(time|sec|seconds|frame|s|ms|idx))?|frame_idx|timestamps?|crop|bbox"
+)
 _BESIDE = re.compile(r"(embed|path|file|length|tokens|score|_id|lang|model|bytes)", re.IGNORECASE)  # of no caption
 
 
@@ -78,10 +81,11 @@ def read_columns(row: Mapping[str, Any], say: Callable[[str], None]) -> Columns:
     others = [name for name in row if name not in used and name not in file_columns and _is_caption(name, row[name])]
     if not captions and len(others) == 1:
         captions, used, others = _captions(row[others[0]], "sentence", say), {others[0]: "sentence"}, []
-    return Columns(captions, _choice(file_columns, used, others))
+    spans = [name for name in row if _PART.fullmatch(_plain(name)) and _holds(row[name])]
+    return Columns(captions, _choice(file_columns, used, others, spans))
 
 
-def _choice(files: list[str], used: Mapping[str, str], others: list[str]) -> str:
+def _choice(files: list[str], used: Mapping[str, str], others: list[str], spans: list[str]) -> str:
     """Say which columns are read where there was a choice."""
     known = {name for names in _LEVELS.values() for name in names[:3]}
     parts = []
@@ -92,6 +96,11 @@ def _choice(files: list[str], used: Mapping[str, str], others: list[str]) -> str
         parts.append(f"the captions are those of {' and '.join(levels)}" if levels else "no column is one of captions")
     if others:
         parts.append(f"{_listed(others)} {'is' if len(others) == 1 else 'are'} not read")
+    if spans:
+        parts.append(
+            f"{_listed(spans)} {'is' if len(spans) == 1 else 'are'} not read, so each caption is taken for all of its "
+            "file; where rows are of parts of files, cut the files first"
+        )
     return "; ".join(parts)
 
 

@@ -149,8 +149,15 @@ def _line_rows(reading: Reading, text: str, where: str) -> Rows:
 
 def _json_rows(reading: Reading, text: str, where: str) -> Rows:
     """Yield the objects of a list, of the one list in an object, or of an object whose keys are files."""
+
+    def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        count = Counter(key for key, _ in pairs)
+        if twice := [key for key in count if count[key] > 1]:
+            reading.note(where, f"the keys {twice[:3]} are there more than once in one object, and the last is read")
+        return dict(pairs)
+
     try:
-        data = parse_json(text)
+        data = parse_json(text, table)
     except ValueError as problem:
         if "Extra data" in str(problem):  # JSON lines, whatever the name says
             yield from _line_rows(reading, text, where)

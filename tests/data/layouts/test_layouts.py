@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -121,6 +122,25 @@ def test_the_chosen_column_is_said(tmp_path: Path, place: Place) -> None:
     assert captions(reading) == {"a.mp4": {"sentence": ("one",), "paragraph": ("all of it",), "tags": ("x, y",)}}
     (note,) = reading.notes
     assert "'caption' (level sentence)" in note and "'title' is not read" in note and "embedding" not in note
+
+
+@pytest.mark.parametrize(
+    "columns", [{"start": 3, "end": 5}, {"timestamp": [0, 2]}, {"frame_idx": "0:49"}, {"crop": [0, 64, 0, 64]}]
+)
+def test_rows_of_parts_are_said(tmp_path: Path, place: Place, columns: dict[str, Any]) -> None:
+    row = json.dumps({"file_name": "a.mp4", "caption": "one", **columns})
+    reading = read(place(tmp_path, "a.mp4", files={"metadata.jsonl": row}), "videofolder")
+    (note,) = reading.notes
+    assert all(repr(name) in note for name in columns) and "each caption is taken for all of its file" in note
+
+
+def test_a_key_that_is_there_twice_is_said(tmp_path: Path, place: Place) -> None:
+    table = '{"a.mp4": "one", "b.mp4": "two", "a.mp4": "three"}'
+    reading = read(place(tmp_path, "a.mp4", "b.mp4", files={"list.json": table}), "table")
+    assert captions(reading)["a.mp4"] == sentences("three")
+    assert "the keys ['a.mp4'] are there more than once in one object, and the last is read" in next(
+        iter(reading.notes)
+    )
 
 
 def test_a_single_column_of_another_name_is_read_and_said(tmp_path: Path, place: Place) -> None:
