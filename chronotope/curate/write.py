@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -58,6 +59,7 @@ def write_clips(
     listing = out / WRITTEN
     rows = read_manifest(listing, lambda _: None) if listing.is_file() else []
     written = {row["clip"]: row for row in rows}  # of several lines, the last one
+    others: list[Path] = []
     gone = _remove_unplanned(out, written, {one.clip for one in planned}, note)
     for number, one in enumerate(planned, start=1):
         known, target = written.get(one.clip), out / one.clip
@@ -65,6 +67,8 @@ def write_clips(
             if target.exists() and known is None:
                 raise FileProblem(f"{target} is there and was not written by `chronotope curate`; move it away")
             target.parent.mkdir(parents=True, exist_ok=True)
+            if known is not None and known["origin"] != one.origin:
+                others += _set_aside(_sidecar(target), _told(known))
             row = {"clip": one.clip, "origin": one.origin, "captions": _told(known)}
             append_jsonl(listing, seal({**row, "source": None}))  # before: an interrupted run knows what it began
             _write(one, target, copy)
@@ -75,8 +79,24 @@ def write_clips(
             append_jsonl(listing, seal({**_unsealed(known), "captions": text}))
         if progress:
             progress(number, len(planned))
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        note(
+            f"captions written by hand are of shots that are other ones now, so they are kept as {others[0].name}{more}; "
+            "write them again where they still hold"
+        )
     _remove_empty(out)
     return gone
+
+
+def _set_aside(beside: Path, told: str) -> list[Path]:
+    """Rename captions that a user wrote or changed, and return where they are now."""
+    if not beside.exists() or (told and _digest(beside) == told):
+        return []
+    names = (beside.with_name(f"{beside.name}.old{number or ''}") for number in itertools.count())
+    target = next(name for name in names if not name.exists())
+    beside.rename(target)
+    return [target]
 
 
 def _remove_unplanned(

@@ -252,6 +252,23 @@ def test_captions_follow_their_source_until_somebody_edits_them(tmp_path: Path) 
     assert edited.exists() and "1 caption files that were written by hand stay" in " ".join(notes)
 
 
+def test_an_edited_caption_does_not_stand_beside_another_shot(footage: Path, tmp_path: Path) -> None:
+    """The second shot is another one where films are cut at other places, and where the film is another one."""
+    out, said = tmp_path / "out", list[str]()
+    films = tmp_path / "films"
+    films.mkdir()
+    shutil.copy(footage / "film0.mp4", films / "a.mp4")
+    run(films, out, Filters(heldout=0))
+    second = sorted((out / "train").glob("*.mp4"))[1]
+    second.with_suffix(".json").write_text('{"captions": {"sentence": ["a fox"]}}')
+    run(films, out, Filters(heldout=0), note=said.append)
+    assert read_captions(second) == {"sentence": ("a fox",)} and not said
+    run(films, out, Filters(heldout=0, max_seconds=1), note=said.append)
+    kept = second.with_suffix(".json.old")
+    assert not read_captions(second) and "a fox" in kept.read_text()
+    assert f"kept as {kept.name}; write them again where they still hold" in said[0]
+
+
 def test_a_film_gives_its_caption_to_every_shot(footage: Path, tmp_path: Path) -> None:
     folder = tmp_path / "f"
     folder.mkdir()
