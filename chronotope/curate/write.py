@@ -82,8 +82,8 @@ def write_clips(
     if others:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         note(
-            f"captions written by hand are of shots that are other ones now, so they are kept as {others[0].name}{more}; "
-            "write them again where they still hold"
+            f"captions written by hand are of shots that are other ones now, so they are kept as "
+            f"{others[0].name}{more}; write them again where they still hold"
         )
     _remove_empty(out)
     return gone

@@ -18,7 +18,7 @@ from chronotope.train.state import autocast
 
 __all__ = ["HeldOut", "flow_loss", "hold_out"]
 
-FEWEST_SAMPLES, MOST_CLIPS = 64, 256  # few clips are noised several times; of many, every n-th is taken
+SAMPLES = 64  # at least: few clips are noised several times; of many, every n-th is taken
 FIRST_STEP = 2**40  # random numbers are functions of the step: these belong to no step of a training
 
 
@@ -62,8 +62,8 @@ def _noised(run: DiTRun, folder: Path, tokenizer: Tokenizer) -> HeldOut:
     dataset = LatentDataset([folder])
     fixed = replace(run, seed=0)  # so that trainings of different seeds can be compared
     sizes = window_sizes(fixed, dataset)
-    clips = range(len(dataset))[:: -(-len(dataset) // MOST_CLIPS)]
-    rounds = -(-FEWEST_SAMPLES // len(clips))
+    clips = range(len(dataset))[:: max(1, len(dataset) // SAMPLES)]
+    rounds = -(-SAMPLES // len(clips))
     samples = [clip for _ in range(rounds) for clip in clips]
     plans = [
         BatchPlan(FIRST_STEP + number, 0, part, tuple(sizes[clip] for clip in part))

@@ -17,7 +17,7 @@ from chronotope.parallel import Ranks
 from chronotope.storage import read_json
 from chronotope.train.batches import BatchPlan, make_batch, window_sizes
 from chronotope.train.dit import DiTRun, train_dit
-from chronotope.train.loss import FEWEST_SAMPLES, FIRST_STEP, flow_loss, hold_out
+from chronotope.train.loss import FIRST_STEP, SAMPLES, flow_loss, hold_out
 from tests.cli.models import refused, run, save_clips, save_run
 from tests.cli.test_train import DIT_SETTINGS, STEPS
 from tests.train.test_parallel import SETTINGS, write_latents
@@ -40,7 +40,7 @@ def test_it_is_the_loss_of_all_samples_whatever_the_batches_and_the_seed(latents
     model = DiT(replace(DIT.model, vocabulary_size=len(vocabulary) + 2)).eval()
     found = hold_out(DIT, [latents], tokenizer)(model)["heldout/latents"]
 
-    clips = tuple(range(len(dataset))) * -(-FEWEST_SAMPLES // len(dataset))
+    clips = tuple(range(len(dataset))) * -(-SAMPLES // len(dataset))
     sizes, budget = window_sizes(DIT, dataset), DIT.train.batch_tokens
     total, tokens, place, step = 0.0, 0, 0, FIRST_STEP
     while place < len(clips):  # the same samples, each batch filled by hand
