@@ -10,7 +10,7 @@ The same command again looks at what is new or changed only. The result does not
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,8 @@ def curate(
         rows, planned = _decided(files, seen, rights, policy, filters, captions, _known_splits(out, filters))
         rows, planned = _without_removed(out, rows, planned)
         divided = {item["file"] for item in rows if item["state"] == "kept" and item["captions"] and not item["whole"]}
+        for sentence in _worth_knowing(rows, planned):
+            note(sentence)
         if divided:
             note(f"the captions of {len(divided)} files that were cut are given to each of their shots")
         for pattern in policy.unmatched([_inner(file) for file in files]):
@@ -116,6 +118,22 @@ def curate(
         unusable=tuple((row["file"], row["why"]) for row in rows if row["state"] in ("refused", "unreadable")),
         gone=gone,
     )
+
+
+def _worth_knowing(rows: Sequence[Row], planned: Sequence[Planned]) -> Iterator[str]:
+    """Say where clips are not what their sources are, and where copies had other captions."""
+    resampled = {one.source.file for one in planned if one.looked.variable_frame_rate and not one.shot.whole}
+    if resampled:
+        yield f"the frame rate of {min(resampled)} varies, and the clips cut from it have a constant one" + (
+            f"; so it is with {len(resampled) - 1} more files" if len(resampled) > 1 else ""
+        )
+    words = {row["key"]: row.get("captions") for row in rows}
+    other = [row for row in rows if row.get("duplicate_of") and row["captions"] not in ({}, words[row["duplicate_of"]])]
+    if other:
+        yield (
+            f"{len(other)} near-copies that are left out have other captions than the clips that are kept, such as "
+            f"{other[0]['key']} (that of {other[0]['duplicate_of']} is used)"
+        )
 
 
 def _without_removed(out: Path, rows: list[Row], planned: list[Planned]) -> tuple[list[Row], list[Planned]]:

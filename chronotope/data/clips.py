@@ -41,9 +41,8 @@ SUFFIXES = PICTURES | frozenset(
     ".mp4 .mkv .webm .mov .avi .mpg .mpeg .m4v .gif .ts .mts .m2ts .wmv .asf .flv .3gp .3g2 .ogv .vob .y4m .mxf".split()
 )
 # Files of these endings stand beside clips and are no clips: captions, truth, settings, tables, notes.
-_BESIDE = frozenset(
-    ".json .jsonl .txt .npz .npy .csv .tsv .md .toml .yaml .yml .srt .vtt .html .log .lock .parquet".split()
-)
+_BESIDE = frozenset(".json .jsonl .txt .npz .npy .csv .tsv .md .toml .yaml .yml .html .log .lock .parquet".split())
+_SUBTITLES = (".srt", ".vtt", ".ass", ".sub")
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 _OUR_TABLES = tuple(
     f"{name}.jsonl"
@@ -93,10 +92,11 @@ class Folder:
             return []
         (file, clips), count = next(iter(self.shared.items())), len(self.shared)
         named = "1 caption file has" if count == 1 else f"{count} caption files have"
-        return [
-            f"{self.path}: {named} the name of several clips each: {file} that of {' and '.join(clips)}; name it "
-            f"{clips[0]}.txt or {clips[0]}.json if it is of {clips[0]} alone"
-        ]
+        alone = [clip for clip in clips if file not in (f"{clip}.txt", f"{clip}.json")]
+        mend = f"name it {clips[0]}.txt or {clips[0]}.json if it is of {clips[0]} alone"
+        if len(alone) < len(clips):  # it has that name already
+            mend = f"rename {alone[0]} if it is not of that clip"
+        return [f"{self.path}: {named} the name of several clips each: {file} that of {' and '.join(clips)}; {mend}"]
 
 
 def check_outside(out: Path, data: Path) -> None:
@@ -242,6 +242,8 @@ def _reason_to_leave_out(folder: Path, file: str, beside: Container[str], aside:
         return "a text beside no clip of its name" if file not in beside else ""
     if suffix in _TABLES and path.name not in _OUR_TABLES:
         return "a table, which is not read (captions stand beside their clips, in NAME.txt or NAME.json)"
+    if suffix in _SUBTITLES:
+        return "subtitles, which are not read (captions stand in NAME.txt or NAME.json)"
     if suffix in _BESIDE:
         return ""
     if UNFINISHED.search(path.name):

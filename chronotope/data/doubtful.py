@@ -25,6 +25,9 @@ _PATTERNS = (
     ),
     (r"^\W*((https?|ftps?|file|s3|gs|hf)://|www\.)\S+$", "is an address"),
     (r"\d:\d\d[,.]\d{3}\s*-->|^webvtt\b", "holds the times of subtitles"),
+    (r"&(amp|lt|gt|quot|nbsp|#\d+);", "holds the codes of HTML for characters"),
+    (r"^=\s*[a-z]+\(", "is the formula of a spreadsheet"),
+    (r"^(caption|prompt|description|title|text)\s*:", "begins with a label, which would be learned as words"),
     (r"\ufffd", "holds U+FFFD, which stands for lost letters"),
     (r"\?{3,}", "holds question marks in the place of lost letters"),
 )

@@ -373,6 +373,8 @@ class Generator:
 
     def memory(self, plan: Plan) -> int:
         """Return the bytes that generating a plan takes, beside those that the process holds now."""
+        if not isinstance(plan, Plan):
+            raise UsageError(f"memory takes what plan() returns, got {described(plan)}")
         configs = self.dit.config, self.autoencoder.config
         guided = plan.sampling.guidance.scale != 1
         return video_bytes(*configs, self.geometry, plan.canvas, plan.window_slices, guided)

@@ -209,9 +209,9 @@ def read(
     """
     square_pixels = as_flag("square_pixels", square_pixels)
     memory = FrameMemory()
-    max_side = _checked_side(max_side)
+    max_side, most = _checked_side(max_side), _checked_bytes(max_bytes)
     reading = Reading(path, fps, start, seconds, whole=True, max_side=max_side, allocate=memory.append)
-    memory.most_bytes = (max_bytes and as_whole("max_bytes", max_bytes)) or most_read_bytes(reading.file_bytes)
+    memory.most_bytes = most_read_bytes(reading.file_bytes) if most is None else most
     times, last = list[float](), 0.0
     try:
         for frame in reading:
@@ -233,6 +233,12 @@ def read(
     frames = _within(memory.frames(), max_side)
     pixels = _squared(frames, aspect) if square_pixels else frames
     return Video(pixels, float(fps or rate), damage, remarks, varies and fps is None, aspect)
+
+
+def _checked_bytes(most: int | None) -> int | None:
+    if most is not None and as_whole("max_bytes", most) < 1:
+        raise UsageError(f"max_bytes is {most}; it must be at least 1, or None for a limit by the size of the file.")
+    return most
 
 
 def _checked_side(max_side: int | None) -> int | None:

@@ -32,7 +32,7 @@ def test_numbers_after_folders_are_weights(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf", "1e99", "much", "", "1e-9"])
 def test_weights_that_are_no_share_are_refused(weight: str) -> None:
     Path("a").mkdir()
-    with pytest.raises(UsageError, match=f"the weight of a must be a number of at least 1e-06, got '{weight}'"):
+    with pytest.raises(UsageError, match=f"the weight of a must be a number from 1e-06 to .*, got '{weight}'"):
         read_weights([Path(f"a={weight}")])
 
 

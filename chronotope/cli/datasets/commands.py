@@ -159,8 +159,11 @@ def inspect(data: Path, out: Path | None) -> None:
     DATA is a folder that `chronotope curate` made. The page is one file, with pictures inside.
     """
     from chronotope.cli.datasets.inspection import write_inspection
+    from chronotope.data.rendered import changes_since_curation
 
     page = out or data / "inspection.html"
+    for sentence in changes_since_curation(data):
+        say(f"note: {sentence}")
     write_inspection(data, page)
     echo(page)
 

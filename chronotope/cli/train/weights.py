@@ -51,7 +51,8 @@ def _split(path: Path) -> tuple[Path, float | None]:
         return path, None
     if weight is None or not LEAST <= weight <= MOST:
         raise UsageError(
-            f"the weight of {name} must be a number of at least {LEAST:g}, got '{text}'; write for example {name}=0.3"
+            f"the weight of {name} must be a number from {LEAST:g} to {MOST:g}, got '{text}'; write for example "
+            f"{name}=0.3"
         )
     return Path(name), weight
 
