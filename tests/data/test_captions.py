@@ -299,6 +299,9 @@ def test_levels_that_no_training_knows_are_said(tmp_path: Path) -> None:
         ("I\u2019m unable to view this video.", "refusal"),
         ("As an AI language model, I see no videos.", "refusal"),
         ("1 00:00:01,000 --> 00:00:04,000 a fox", "subtitles"),
+        ("a fox &amp; a hen &lt;outside&gt;", "codes of HTML"),
+        ('=CONCAT("a", "fox")', "formula of a spreadsheet"),
+        ("Caption: a fox walks", "begins with a label"),
     ],
 )
 def test_texts_that_are_hardly_descriptions_are_used_and_named(tmp_path: Path, text: str, reason: str) -> None:
@@ -315,7 +318,7 @@ def test_texts_that_are_hardly_descriptions_are_used_and_named(tmp_path: Path, t
     |a family \U0001f468\u200d\U0001f469
     |nobody, none of them, walks|an error page on a screen|I see a dog that cannot walk|sorry sight: a wet dog
     |\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645|a < b and c > d
-    |two men, 3 balls, at 10:30|\u00c3 la carte|a null island
+    |two men, 3 balls, at 10:30|black & white; a hen|a caption: text on a screen|x = 3|\u00c3 la carte|a null island
     """.split("|"),
 )
 def test_ordinary_texts_are_not_doubted(text: str) -> None:

@@ -42,6 +42,14 @@ def test_two_files_never_share_a_key(tmp_path: Path, names: tuple[str, ...], exp
     assert sorted(keys(tmp_path / "d")) == expected
 
 
+def test_subtitles_and_captions_of_two_clips_are_said(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "d", "a.mp4", "a.srt", "c.mp4", "c.mp4.mp4", "c.mp4.txt")
+    found = scan_folder(folder)
+    assert found.left_out == {"subtitles, which are not read (captions stand in NAME.txt or NAME.json)": ("a.srt",)}
+    (note,) = found.notes_on_captions()
+    assert note.endswith("c.mp4.txt that of c.mp4 and c.mp4.mp4; rename c.mp4.mp4 if it is not of that clip")
+
+
 def test_the_key_does_not_depend_on_how_the_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path / "d", "a.mp4")
     monkeypatch.chdir(tmp_path / "d")
