@@ -30,13 +30,13 @@ from chronotope.storage import PARTS, read_json
 __all__ = ["describe"]
 
 MODEL_FACTS = (  # of a model.json that are shown as they are
-    "adapter base base_name merged flow geometry defaults autoencoder started_from licence trained_on".split()
-)
+    "adapter base base_name merged flow geometry defaults autoencoder started_from licence data data_before trained_on"
+).split()
 MAX_OPENED = 100  # files of a dataset that are opened; the others are only counted
 # A file of one of these names stands for its folder.
 DESCRIPTIONS = frozenset(
-    "model.safetensors adapter.safetensors adapter_config.json model.json state.safetensors state.json latents.json "
-    "dataset.json report.json".split()
+    "model.safetensors adapter_model.safetensors adapter.safetensors adapter_config.json model.json state.safetensors "
+    "state.json latents.json dataset.json report.json".split()
 )
 
 

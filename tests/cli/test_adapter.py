@@ -80,9 +80,9 @@ def base_weights(data: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_run_holds_the_adapter_and_not_its_base(data: Path, trained: Path) -> None:
-    assert {"adapter.safetensors", "adapter_config.json", "model.json"} <= files_in(trained / "dit")
+    assert {"adapter_model.safetensors", "adapter_config.json", "model.json"} <= files_in(trained / "dit")
     assert not any("model.safetensors" in name for name in files_in(trained / "dit"))
-    tensors = load_tensors(trained / "dit" / "adapter.safetensors")
+    tensors = load_tensors(trained / "dit" / "adapter_model.safetensors")
     paths = set(adapted_modules(DiT(Generator.load(data / "model").dit.config)))
     assert set(tensors) == {f"{PREFIX}{path}.lora_{which}.weight" for path in paths for which in "AB"}
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
@@ -91,7 +91,7 @@ def test_a_run_holds_the_adapter_and_not_its_base(data: Path, trained: Path) -> 
     assert about["kind"] == "adapter" and about["adapter"] == {"rank": 4, "alpha": 16.0}
     assert about["base"] == about["started_from"] == fingerprint(Generator.load(data / "model").dit)
     assert about["vocabulary"] == read_json(data / "model" / "dit" / "model.json")["vocabulary"]
-    assert set(about["files"]) == {"adapter.safetensors", "adapter_config.json"}
+    assert set(about["files"]) == {"adapter_model.safetensors", "adapter_config.json"}
     peft = read_json(trained / "dit" / "adapter_config.json")
     assert (peft["peft_type"], peft["r"], peft["base_model_name_or_path"]) == ("LORA", 4, str(data / "model"))
 
@@ -100,12 +100,12 @@ def test_checkpoints_hold_the_adapter_its_average_and_its_moments_alone(data: Pa
     latest = checkpoint.latest_checkpoint(trained / "dit")
     assert latest is not None and latest.name == "0000004"
     state, _ = checkpoint.load_state(latest)
-    adapter = load_tensors(trained / "dit" / "adapter.safetensors")
+    adapter = load_tensors(trained / "dit" / "adapter_model.safetensors")
     count = sum(tensor.numel() for tensor in adapter.values())
     assert {name.removeprefix("model.") for name in state if name.startswith("model.")} == set(adapter)
     moments = [tensor for name, tensor in state.items() if name.startswith("optimizer.") and "exp_avg" in name]
     assert sum(tensor.numel() for tensor in moments) == 2 * count
-    average = load_tensors(latest / "adapter.safetensors")  # what is kept in the end is the average, rounded
+    average = load_tensors(latest / "adapter_model.safetensors")  # what is kept in the end is the average, rounded
     assert all(torch.equal(average[name].half(), tensor) for name, tensor in adapter.items())
     assert not all(torch.equal(average[name], state[f"model.{name}"]) for name in average)
 
@@ -121,7 +121,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     )
     result = fit(data, tmp_path / "run")
     assert result.exit_code == 0 and "after step 2 of 4" in result.stderr
-    for name in ("adapter.safetensors", "checkpoints/0000004/state.safetensors"):
+    for name in ("adapter_model.safetensors", "checkpoints/0000004/state.safetensors"):
         assert (tmp_path / "run" / "dit" / name).read_bytes() == (trained / "dit" / name).read_bytes()
     assert "is trained already (4 steps)" in fit(data, tmp_path / "run").stderr
 
@@ -201,7 +201,7 @@ def test_a_merged_model_is_its_base_and_the_adapter(data: Path, trained: Path, t
     about = answer("merge", data / "model", "--adapter", f"{trained}=5", "--out", out)
     assert about["adapters"][0]["weight"] == 5.0
     applied = Generator.load(data / "model", {trained: 5.0})
-    tensors = load_tensors(trained / "dit" / "adapter.safetensors")
+    tensors = load_tensors(trained / "dit" / "adapter_model.safetensors")
     expected = merge_adapter(base_weights(data), tensors, 5.0 * 16 / 4)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in applied.dit.state_dict().items())
     merged = Generator.load(out)
@@ -225,7 +225,7 @@ def test_info_and_check_know_adapters(data: Path, trained: Path, copied: Path) -
     assert facts["verified"] == "yes, by SHA-256" and facts["precision"] == "F16"
     checked = run("check", trained)
     assert checked.exit_code == 0, checked.output
-    damage(copied / "dit" / "adapter.safetensors")
+    damage(copied / "dit" / "adapter_model.safetensors")
     assert "its SHA-256 is not the one in" in run("check", copied).stderr
     assert answer("info", copied / "dit")["verified"].startswith("no: ")
 
@@ -250,7 +250,7 @@ def test_an_adapter_of_another_base_is_refused(trained: Path, tmp_path: Path) ->
     assert f"{trained} is an adapter of the weights {base}, and the model {other} has" in said
 
 
-@pytest.mark.parametrize("file", ["adapter.safetensors", "adapter_config.json"])
+@pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_config.json"])
 def test_a_damaged_adapter_is_refused(data: Path, copied: Path, file: str) -> None:
     damage(copied / "dit" / file)
     assert f"{file} is damaged" in generate("--model", data / "model", "--adapter", copied, status=1)
