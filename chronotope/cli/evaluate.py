@@ -363,11 +363,8 @@ def compare_reports(first: Path, second: Path) -> list[Comparison]:
 
 def report_name(path: Path) -> dict[str, Any]:
     """Where a report lies, and of what it is."""
-    about = read_report(path)["about"]
-    return {
-        "report": str(path),
-        **{name: about[name] for name in ("model", "weights", "suite", "layer", "selection") if name in about},
-    }
+    about, names = read_report(path)["about"], ("model", "weights", "adapters", "suite", "layer", "selection")
+    return {"report": str(path), **{name: about[name] for name in names if name in about}}
 
 
 def say_selection(path: Path) -> None:

@@ -140,7 +140,7 @@ def _report(folder: Path) -> dict[str, Any]:
     """Describe what a report is about, and its first number."""
     report = read_report(folder)
     about, success = report["about"], report["summary"]["success"]
-    names = ("model", "suite", "layer", "videos", "weights", "program")
+    names = ("model", "adapters", "suite", "layer", "videos", "weights", "program")
     subject = {name: about[name] for name in names if name in about}
     low, high = success["interval_over_specs"]
     rate = f"{success['share']:.1%} [{low:.1%}, {high:.1%}] of {success['of']}"

@@ -19,16 +19,7 @@ from chronotope.data.clips import find_clips
 from chronotope.errors import UsageError, suggest
 from chronotope.evaluate.report import as_row
 from chronotope.media import video
-from chronotope.metrics.near_copies import (
-    COPY,
-    MOMENTS,
-    NEAR_QUANTILE,
-    SAME,
-    SIDE,
-    near_distance,
-    nearest,
-    signature,
-)
+from chronotope.metrics.near_copies import MOMENTS, SAME, SIDE, nearest, signature
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.catalogue import all_worlds
 from chronotope.worlds.splits import Split
@@ -43,6 +34,8 @@ __all__ = [
 ]
 
 SPACE = f"{MOMENTS} moments of {SIDE} x {SIDE} pixels, root mean square difference in levels of 255"
+NEAR_QUANTILE = 0.01  # a video counts as near if it is nearer than this share of the held-out clips
+COPY = 0.5  # of that distance: a video that is nearer counts as a copy
 ENOUGH = round(1 / NEAR_QUANTILE)  # held-out clips, of which the nearest is the first percentile
 SHARES = ("dissolves", "pictures")  # of the clips of a dataset
 LISTED = 20  # videos named in the report, the nearest first
@@ -145,7 +138,7 @@ def memorisation(
     baseline_distance = _held_out(training, baseline, note)
     place, distance = nearest(videos.signatures, training.signatures)
     percentile = np.searchsorted(np.sort(baseline_distance), distance, side="left") / len(baseline_distance)
-    threshold = near_distance(baseline_distance)
+    threshold = float(np.quantile(baseline_distance, NEAR_QUANTILE))
     order = np.argsort(distance, kind="stable")[:LISTED]
     return {
         "space": SPACE,

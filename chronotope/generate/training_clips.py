@@ -30,7 +30,6 @@ from chronotope.geometry import Slice
 from chronotope.manifest import LeftOut
 from chronotope.media import video
 from chronotope.metrics.near_copies import (
-    COPY,
     MOMENTS,
     RATE,
     SAME,
@@ -39,7 +38,6 @@ from chronotope.metrics.near_copies import (
     Rows,
     best_alignment,
     moments_of,
-    near_distance,
     num_moments,
     part_distances,
     reduced,
@@ -60,7 +58,8 @@ __all__ = [
 
 FILE = "moments.safetensors"
 SAMPLED = 100  # clips of a folder, whose distances to the others are measured
-FARTHEST = 24.0  # levels; where clips are farther from each other than twice this, or all are of one film
+QUANTILE, SHARE = 0.05, 2 / 3  # see benchmarks/near_copies.py
+FARTHEST = 30.0  # levels; the threshold of clips that are far from each other, or all of one film
 
 
 @dataclass(frozen=True)
@@ -78,15 +77,21 @@ class TrainingClips:
     moments: Moments
     left_out: tuple[LeftOut, ...] = ()
 
-    def threshold(self, most: int) -> float:
-        """Return below which distance of parts of `most` moments a video counts as a copy of a clip."""
+    def threshold(self, most: int, quantile: float = QUANTILE, share: float = SHARE) -> float:
+        """Return below which distance of parts of `most` moments a video counts as a copy of a clip.
+
+        It is a `share` of the distance that all but a `quantile` of the clips keep from those of other films.
+        """
         chosen = np.arange(0, len(self.keys), math.ceil(len(self.keys) / SAMPLED))
-        distances = part_distances([self.moments.clip(int(at)) for at in chosen], RATE, self.moments, most)
+        clips = [self.moments.clip(int(at)) for at in chosen]
+        if most < MOMENTS:  # a video that is shorter than a part has no choice of parts
+            clips = [rows[max(0, (len(rows) - most) // 2) :][:most] for rows in clips]
+        distances = part_distances(clips, RATE, self.moments, most)
         films = np.array(self.films)
         distances[(films[chosen][:, None] == films) | (distances < SAME)] = np.inf
         nearest = distances.min(axis=1)
         nearest = nearest[np.isfinite(nearest)]
-        return min(FARTHEST, COPY * near_distance(nearest)) if len(nearest) else FARTHEST
+        return min(FARTHEST, share * float(np.quantile(nearest, quantile))) if len(nearest) else FARTHEST
 
 
 # Read

@@ -18,16 +18,13 @@ from jaxtyping import Float, Int, UInt8
 from chronotope.geometry import Frames, Picture
 
 __all__ = [
-    "COPY",
     "MOMENTS",
-    "NEAR_QUANTILE",
     "RATE",
     "SAME",
     "SIDE",
     "Moments",
     "best_alignment",
     "moments_of",
-    "near_distance",
     "nearest",
     "num_moments",
     "part_distances",
@@ -37,12 +34,10 @@ __all__ = [
 
 MOMENTS, SIDE = 8, 16
 RATE = 4.0  # moments a second, where parts are compared
-NEAR_QUANTILE = 0.01  # a video counts as near if it is nearer than this share of clips that are no copies
-COPY = 0.5  # of that distance: a video that is nearer counts as a copy
 SAME = 4.0  # levels; a clip that is nearer is the same one, or the same one coded again: H.264 at CRF 23 changes 3
 BLOCK = 2048  # rows that are compared at a time
 
-Rows = UInt8[np.ndarray, "n d"]
+Rows = UInt8[np.ndarray, "_ _"]  # a reduced frame a row
 
 
 def reduced(frame: Picture) -> UInt8[np.ndarray, "d"]:
@@ -77,7 +72,7 @@ def nearest(
     return place, np.array(distances, dtype=float)
 
 
-def _mean_squares(ours: Rows, theirs: Rows) -> Float[np.ndarray, "n m"]:
+def _mean_squares(ours: UInt8[np.ndarray, "n d"], theirs: UInt8[np.ndarray, "m d"]) -> Float[np.ndarray, "n m"]:
     """Return the mean square difference of every two rows, at least 0."""
     left, right = ours.astype(np.float32), theirs.astype(np.float32)
     found = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None] - 2 * left @ right.T
@@ -163,8 +158,3 @@ def best_alignment(video: Rows, fps: float, clip: Rows, most: int = MOMENTS) -> 
     found = _aligned(_mean_squares(video, clip), fps, length)
     frame, row = np.unravel_index(int(found.argmin()), found.shape)
     return float(frame / fps), float(row / RATE)
-
-
-def near_distance(distances: Float[np.ndarray, " n"]) -> float:
-    """Return the distance to their nearest clip that only a share of clips that are no copies stay below."""
-    return float(np.quantile(distances, NEAR_QUANTILE))

@@ -21,6 +21,7 @@ from chronotope.generate.pipeline import Generator
 from chronotope.media import video
 from chronotope.models.adapter import PREFIX, adapted_modules, merge_adapter
 from chronotope.models.dit import DiT
+from chronotope.sealed import write_sealed
 from chronotope.storage import read_json
 from chronotope.train.adapter import AdapterState, begin_adapter
 from chronotope.train.config import DiTRun
@@ -81,7 +82,7 @@ def base_weights(data: Path) -> dict[str, torch.Tensor]:
 
 def test_a_run_holds_the_adapter_and_not_its_base(data: Path, trained: Path) -> None:
     assert {"adapter_model.safetensors", "adapter_config.json", "model.json"} <= files_in(trained / "dit")
-    assert not any("model.safetensors" in name for name in files_in(trained / "dit"))
+    assert not any(Path(name).name == "model.safetensors" for name in files_in(trained / "dit"))
     tensors = load_tensors(trained / "dit" / "adapter_model.safetensors")
     paths = set(adapted_modules(DiT(Generator.load(data / "model").dit.config)))
     assert set(tensors) == {f"{PREFIX}{path}.lora_{which}.weight" for path in paths for which in "AB"}
@@ -228,6 +229,28 @@ def test_info_and_check_know_adapters(data: Path, trained: Path, copied: Path) -
     damage(copied / "dit" / "adapter_model.safetensors")
     assert "its SHA-256 is not the one in" in run("check", copied).stderr
     assert answer("info", copied / "dit")["verified"].startswith("no: ")
+
+
+def test_an_adapter_of_an_earlier_version_is_read(data: Path, trained: Path, copied: Path) -> None:
+    """Its weights had a name that peft does not read."""
+    folder = copied / "dit"
+    about = read_json(folder / "model.json")
+    (folder / "adapter_model.safetensors").rename(folder / "adapter.safetensors")
+    files = {name.replace("_model", ""): facts for name, facts in about["files"].items()}
+    write_sealed(folder / "model.json", {**about, "files": files}, "checksum")
+    old, new = (Generator.load(data / "model", {name: 1.0}) for name in (copied, trained))
+    assert old.names == new.names and run("check", copied).exit_code in (0, 3)
+    assert answer("info", folder)["verified"] == "yes, by SHA-256"
+
+
+def test_peft_adds_the_same_update(data: Path, trained: Path) -> None:
+    """The library for which the files are named; it is no dependency."""
+    peft = pytest.importorskip("peft")
+    model = peft.PeftModel.from_pretrained(Generator.load(data / "model").dit, str(trained / "dit"))
+    expected = Generator.load(data / "model", {trained: 1.0}).dit.state_dict()
+    found = model.merge_and_unload().state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.allclose(found[name], expected[name], atol=1e-5) for name in expected)
 
 
 def damage(file: Path) -> None:
