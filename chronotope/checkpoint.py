@@ -287,8 +287,9 @@ def weights_hash(folder: Path) -> str:
 
     What only tells people about the weights, or guards them (`UNHASHED`), is left out, so that it can be added later.
     """
-    description = {name: value for name, value in read_json(folder / "model.json").items() if name not in UNHASHED}
-    content = (folder / files_of(description)[0]).read_bytes() + json_text(description).encode()
+    description = read_json(folder / "model.json")
+    hashed = {name: value for name, value in description.items() if name not in UNHASHED}
+    content = (folder / files_of(description)[0]).read_bytes() + json_text(hashed).encode()
     return hashlib.sha256(content).hexdigest()[:16]
 
 

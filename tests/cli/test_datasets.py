@@ -134,9 +134,9 @@ def test_the_films_of_clips_are_those_that_they_were_cut_from(taught: Path, tmp_
     curated = [row for row in read_curation(taught / "data")[1] if row["state"] == "kept" and row["split"] == "train"]
     expected = {row["clip"]: (row["file"], row["start"]) for row in curated}
     rows = {row["key"]: row for row in read_folder(taught / "latents" / "data")[1]}
-    for key, film, start in zip(clips.keys, clips.films, clips.starts, strict=True):
+    for key, cut_from, start in zip(clips.keys, clips.films, clips.starts, strict=True):
         file, begins = expected[rows[key]["source"]["file"]]
-        assert (film, start) == (file, begins + rows[key].get("start", 0))
+        assert (cut_from, start) == (file, begins + rows[key].get("start", 0))
 
 
 def test_a_clip_is_taken_out_for_good(taught: Path, footage: Path, tmp_path: Path) -> None:
