@@ -156,8 +156,8 @@ def evaluate(
         )
     if reconstruction is not None:
         context = click.get_current_context()
-        given = (*request, "model", "adapters", "plan")
-        others = [name for name in given if context.get_parameter_source(name) is COMMANDLINE]
+        options = (*request, "model", "adapters", "plan")
+        others = [name for name in options if context.get_parameter_source(name) is COMMANDLINE]
         if others:
             said = {"model": "MODEL", "adapters": "--adapter"}
             words = ", ".join(said.get(name, f"--{name.replace('_', '-')}") for name in others)

@@ -16,6 +16,7 @@ from chronotope.checkpoint import load_tensors
 from chronotope.config import override
 from chronotope.data.latents import fingerprint
 from chronotope.errors import UsageError
+from chronotope.evaluate import make
 from chronotope.generate.adapters import load_adapters
 from chronotope.generate.pipeline import Generator
 from chronotope.media import video
@@ -229,6 +230,26 @@ def test_info_and_check_know_adapters(data: Path, trained: Path, copied: Path) -
     damage(copied / "dit" / "adapter_model.safetensors")
     assert "its SHA-256 is not the one in" in run("check", copied).stderr
     assert answer("info", copied / "dit")["verified"].startswith("no: ")
+
+
+def test_evaluate_names_the_adapter(data: Path, trained: Path, tmp_path: Path) -> None:
+    words = ["evaluate", data / "model", "--suite", "smoke", "--first", "1", "--steps", "1"]
+    adapted = ["--adapter", f"{trained}=90"]
+    assert run(*words, *adapted, "--out", tmp_path / "one").exit_code == 0
+    about = read_json(tmp_path / "one" / "report.json")["about"]
+    assert about["adapters"] == f"{trained}=90 {checkpoint.weights_hash(trained / 'dit')}"
+    assert f"adapters {about['adapters']}, now unsaid" in refused(*words, "--out", tmp_path / "one", status=1)
+    assert "leave it out here" in refused(*words[:2], *adapted, "--layer", "truth", "--out", tmp_path / "no", status=2)
+    assert answer("info", tmp_path / "one")["adapters"] == about["adapters"]
+
+
+def test_workers_sample_the_adapted_model(data: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make, "die_with_parent", lambda parent: None)
+    monkeypatch.setattr(make, "maker", lambda generator, layer, sampled: generator.names)
+    monkeypatch.setattr(make, "_WORKER", {})
+    make._start_worker(0, data / "model", "model", make.SAMPLED, {trained: 90.0})
+    assert make._WORKER["make"] == Generator.load(data / "model", {trained: 90.0}).names
+    assert make._WORKER["make"] != Generator.load(data / "model").names
 
 
 def test_an_adapter_of_an_earlier_version_is_read(data: Path, trained: Path, copied: Path) -> None:
