@@ -2,9 +2,10 @@
 
 A model folder holds `model.safetensors` and `model.json` (kind, config, origin). A checkpoint folder holds those two
 files for the averaged weights, plus `state.safetensors` (weights, optimizer states) and `state.json` (step and
-counters). In both kinds of folder an adapter (`models.adapter`) has `adapter.safetensors` and the `adapter_config.json`
-of peft in place of `model.safetensors`. A JSON file holds the size and SHA-256 of the other files (`files`) and of its
-own content (`checksum`). Earlier versions wrote neither: their files are loaded unverified.
+counters). In both kinds of folder an adapter (`models.adapter`) has the two files of the library peft in place of
+`model.safetensors`: `adapter_model.safetensors` (earlier `adapter.safetensors`) and `adapter_config.json`. A JSON file
+holds the size and SHA-256 of the other files (`files`) and of its own content (`checksum`). Earlier versions wrote
+neither: their files are loaded unverified.
 """
 
 from __future__ import annotations
@@ -49,10 +50,11 @@ __all__ = [
 
 # Files that the checksums in model.json cover, the weights first; those in state.json cover all of a checkpoint.
 MODEL_FILES = ("model.safetensors",)
-ADAPTER_FILES = ("adapter.safetensors", "adapter_config.json")
+ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")  # the names that peft reads
+EARLIER_ADAPTER_FILES = ("adapter.safetensors", "adapter_config.json")
 STATE_FILES = ("state.safetensors", "model.json", *MODEL_FILES)
 # Fields of model.json that do not change what the model computes.
-UNHASHED = ("trained_on", "data", "licence", "files", "checksum")
+UNHASHED = ("trained_on", "data", "data_before", "licence", "files", "checksum")
 
 MEND = "copy it again or train it again"
 
@@ -216,7 +218,15 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 def files_of(description: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the files of a model or an adapter beside its model.json, the weights first."""
-    return ADAPTER_FILES if description.get("kind") == "adapter" else MODEL_FILES
+    if description.get("kind") != "adapter":
+        return MODEL_FILES
+    return _named_in(description, ADAPTER_FILES)
+
+
+def _named_in(content: Mapping[str, Any], otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the files of an adapter by the checksums in a model.json or state.json; `otherwise` where it has none."""
+    named = content.get("files", {})
+    return next((files for files in (ADAPTER_FILES, EARLIER_ADAPTER_FILES) if files[0] in named), otherwise)
 
 
 def weights_path(folder: Path) -> Path:
@@ -261,7 +271,7 @@ def load_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if description.get("kind") != "adapter":
         raise FileProblem(f"{folder} holds a model of kind '{description.get('kind')}', expected 'adapter'")
     verify_model(folder)
-    return load_tensors(folder / ADAPTER_FILES[0]), description
+    return load_tensors(folder / files_of(description)[0]), description
 
 
 def same_weights(checkpoint: Path, model: Path) -> bool:
@@ -277,8 +287,9 @@ def weights_hash(folder: Path) -> str:
 
     What only tells people about the weights, or guards them (`UNHASHED`), is left out, so that it can be added later.
     """
-    description = {name: value for name, value in read_json(folder / "model.json").items() if name not in UNHASHED}
-    content = (folder / files_of(description)[0]).read_bytes() + json_text(description).encode()
+    description = read_json(folder / "model.json")
+    hashed = {name: value for name, value in description.items() if name not in UNHASHED}
+    content = (folder / files_of(description)[0]).read_bytes() + json_text(hashed).encode()
     return hashlib.sha256(content).hexdigest()[:16]
 
 
@@ -308,7 +319,7 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def verify_checkpoint(folder: Path) -> dict[str, Any]:
     """Verify all files of a checkpoint and return its counters; raise FileProblem where one is damaged."""
     counters = read_sealed(folder / "state.json", MEND)
-    kept = ADAPTER_FILES if ADAPTER_FILES[0] in counters.get("files", {}) else MODEL_FILES
+    kept = _named_in(counters, MODEL_FILES)
     _verify_files(folder / "state.json", counters, ("state.safetensors", "model.json", *kept))
     read_description(folder)
     missing = [name for name in ("step", "clips", "tokens", "seconds") if name not in counters]

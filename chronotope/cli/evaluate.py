@@ -6,8 +6,8 @@ import contextlib
 import hashlib
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from chronotope.evaluate.selection import Sampled
 from chronotope.evaluate.suite import is_plan, make_suite, name_of, read_cases, write_cases
 from chronotope.evaluate.trial import BARS, FEWEST, Trial, try_checks
 from chronotope.flow.solvers import SolverName
+from chronotope.generate.adapters import find_adapter
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.media import video
@@ -76,6 +77,7 @@ class EvaluateRequest:
     guidance: float | None = None
     solver: SolverName = "euler"
     best_of: int = 1
+    adapters: Mapping[str | Path, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.videos is None) != (self.specs is None):
@@ -86,6 +88,8 @@ class EvaluateRequest:
             raise UsageError("give a model to be sampled, or --videos that are there already; not both")
         if self.videos is not None and self.layer != "model":
             raise UsageError("--layer says what makes the videos; those of --videos are made already, so leave it out")
+        if self.adapters and (self.videos is not None or self.layer != "model"):
+            raise UsageError("--adapter changes a model that is sampled; leave it out here")
         if self.sampled != Sampled() and (self.videos is not None or self.layer != "model"):
             raise UsageError(
                 "--steps, --guidance, --solver and --best-of say how the model is sampled; leave them out here"
@@ -222,11 +226,13 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any],
             f"--workers {request.workers} is for CPUs; a GPU makes one video after the other, so leave it out"
         )
     folder = find_model(model)
-    generator = Generator.load(folder).to(device())
-    say_unsealed(folder)
+    generator = Generator.load(folder, request.adapters or None).to(device())
+    say_unsealed(folder, *(find_adapter(adapter.folder) for adapter in generator.adapters))
     asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
     names = [f"{part} {weights_hash(folder / part)}" for part in ("autoencoder", "dit")]
+    applied = [f"{adapter.folder}={adapter.weight:g} {adapter.hash}" for adapter in generator.adapters]
     about |= {"model": model, "weights": ", ".join(names), "suite": asked}
+    about |= {"adapters": ", ".join(applied)} if applied else {}
     about |= {
         "layer": request.layer,
         "videos": len(cases),
@@ -249,7 +255,7 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any],
 
 def _workers(request: EvaluateRequest, model: Path | None = None) -> contextlib.AbstractContextManager[Workers | None]:
     return (
-        Workers(request.workers, model, request.layer, request.sampled)
+        Workers(request.workers, model, request.layer, request.sampled, request.adapters or None)
         if request.workers > 1
         else contextlib.nullcontext()
     )
@@ -357,11 +363,8 @@ def compare_reports(first: Path, second: Path) -> list[Comparison]:
 
 def report_name(path: Path) -> dict[str, Any]:
     """Where a report lies, and of what it is."""
-    about = read_report(path)["about"]
-    return {
-        "report": str(path),
-        **{name: about[name] for name in ("model", "weights", "suite", "layer", "selection") if name in about},
-    }
+    about, names = read_report(path)["about"], ("model", "weights", "adapters", "suite", "layer", "selection")
+    return {"report": str(path), **{name: about[name] for name in names if name in about}}
 
 
 def say_selection(path: Path) -> None:

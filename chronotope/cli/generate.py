@@ -40,14 +40,14 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 
 @click.command(
     cls=Command,
-    spread=("--story",),
+    spread=("--story", "--compare"),
     sections={
         "inputs (none: the prompt alone)": (
             "images at extend backward context connect loop edit strength retake start stop mask story".split()
         ),
         "shape": ["size", "seconds", "fps"],
         "sampling": ["draft", "steps", "guidance", "solver", "negative", "no_expand", "seed", "count"],
-        "files": ["output", "overwrite", "model", "adapters", "dry_run", "as_json"],
+        "files": ["output", "overwrite", "model", "adapters", "compare", "no_compare", "dry_run", "as_json"],
     },
     examples="""
     chronotope generate "a fox walks right past a tree" -o fox.mp4
@@ -66,6 +66,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     chronotope generate "a fox walks right" --size 192x128 --draft -o draft.mp4
     chronotope generate "a yellow star grows at night" --model runs/mine --steps 50 --guidance 3 -o star.mp4
     chronotope generate "a red ball" --adapter runs/mine --adapter runs/other=0.5 -o mixed.mp4
+    chronotope generate "a fox walks" --model runs/mine --compare data/latents -o fox.mp4
     chronotope generate "a fox walks right past a tree" --size 512x288 --dry-run
     """,
 )
@@ -193,6 +194,16 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     metavar="DIR[=WEIGHT]",
     help="Add what this adapter learned (train dit --adapter), times a weight (1); several are added up.",
 )
+@option(
+    "--compare",
+    type=FILE,
+    multiple=True,
+    metavar="DATA...",
+    help="Say where a video is nearly a copy of a clip of these folders of latents, or of clips; FILE.json names the "
+    "nearest one. The latents in the folder of the model are compared in any case, where they are those that trained "
+    "it and are few or have been compared before.",
+)
+@option("--no-compare", is_flag=True, help="Compare with no clips.")
 @option(
     "--dry-run",
     is_flag=True,

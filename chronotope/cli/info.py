@@ -30,13 +30,13 @@ from chronotope.storage import PARTS, read_json
 __all__ = ["describe"]
 
 MODEL_FACTS = (  # of a model.json that are shown as they are
-    "adapter base base_name merged flow geometry defaults autoencoder started_from licence trained_on".split()
-)
+    "adapter base base_name merged flow geometry defaults autoencoder started_from licence data data_before trained_on"
+).split()
 MAX_OPENED = 100  # files of a dataset that are opened; the others are only counted
 # A file of one of these names stands for its folder.
 DESCRIPTIONS = frozenset(
-    "model.safetensors adapter.safetensors adapter_config.json model.json state.safetensors state.json latents.json "
-    "dataset.json report.json".split()
+    "model.safetensors adapter_model.safetensors adapter.safetensors adapter_config.json model.json state.safetensors "
+    "state.json latents.json dataset.json report.json".split()
 )
 
 
@@ -140,7 +140,7 @@ def _report(folder: Path) -> dict[str, Any]:
     """Describe what a report is about, and its first number."""
     report = read_report(folder)
     about, success = report["about"], report["summary"]["success"]
-    names = ("model", "suite", "layer", "videos", "weights", "program")
+    names = ("model", "adapters", "suite", "layer", "videos", "weights", "program")
     subject = {name: about[name] for name in names if name in about}
     low, high = success["interval_over_specs"]
     rate = f"{success['share']:.1%} [{low:.1%}, {high:.1%}] of {success['of']}"

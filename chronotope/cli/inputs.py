@@ -57,6 +57,8 @@ class Options:
     draft: bool = False
     seed: int = 0
     count: int = 1
+    compare: tuple[Path, ...] = ()
+    no_compare: bool = False
 
     @property
     def clip(self) -> Path | None:
@@ -93,6 +95,8 @@ class Options:
             refuse_replacing(output, self.overwrite)
         if self.output is None and not dry_run:
             raise UsageError("name the file to write, for example: -o video.mp4")
+        if self.compare and self.no_compare:
+            raise UsageError("--compare and --no-compare exclude each other; give one of them")
         self._check_task()
         self._check_companions()
         if (self.files or self.loop) and (self.to_picture or self.seconds == 0):

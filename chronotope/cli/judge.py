@@ -28,13 +28,14 @@ FOLDER = option(
 @click.command(
     cls=Command,
     sections={
-        "what is evaluated": ["suite", "layer", "first", "videos", "specs", "reconstruction", "data"],
+        "what is evaluated": ["adapters", "suite", "layer", "first", "videos", "specs", "reconstruction", "data"],
         "how the model is sampled": ["steps", "guidance", "solver", "best_of"],
         "what comes out": ["out", "plan", "workers", "as_json"],
     },
     examples="""
     chronotope evaluate small --suite smoke --out out/smoke
     chronotope evaluate runs/mine --suite standard --workers 2 --out out/standard
+    chronotope evaluate small --adapter runs/mine --suite smoke --out out/adapted
     chronotope evaluate small --suite tasks --out out/tasks
     chronotope evaluate --suite smoke --plan specs.jsonl
     chronotope evaluate --videos theirs --specs specs.jsonl --out out/theirs
@@ -44,6 +45,13 @@ FOLDER = option(
     spread=("--data",),
 )
 @click.argument("model", required=False)
+@option(
+    "--adapter",
+    "adapters",
+    multiple=True,
+    metavar="DIR[=WEIGHT]",
+    help="Evaluate the model with this adapter added, times a weight (1); several are added up.",
+)
 @option(
     "--suite",
     default="smoke",
@@ -126,6 +134,7 @@ FOLDER = option(
 @JSON
 def evaluate(
     model: str | None,
+    adapters: tuple[str, ...],
     plan: Path | None,
     reconstruction: str | None,
     data: tuple[Path, ...],
@@ -139,6 +148,7 @@ def evaluate(
     command again to continue after an interruption.
     """
     from chronotope.cli import evaluate as work
+    from chronotope.cli.use import weights_of_adapters
 
     if (reconstruction is None) != (not data):
         raise click.UsageError(
@@ -146,14 +156,16 @@ def evaluate(
         )
     if reconstruction is not None:
         context = click.get_current_context()
-        others = [name for name in (*request, "model", "plan") if context.get_parameter_source(name) is COMMANDLINE]
+        options = (*request, "model", "adapters", "plan")
+        others = [name for name in options if context.get_parameter_source(name) is COMMANDLINE]
         if others:
-            words = ", ".join("MODEL" if name == "model" else f"--{name.replace('_', '-')}" for name in others)
+            said = {"model": "MODEL", "adapters": "--adapter"}
+            words = ", ".join(said.get(name, f"--{name.replace('_', '-')}") for name in others)
             raise click.UsageError(f"--reconstruction goes with --data alone; leave out {words}")
         found = work.measure_autoencoder(reconstruction, data)
         echo(json.dumps(found, indent=1) if as_json else work.reconstruction_text(found))
         return
-    asked = work.EvaluateRequest(model, **request)
+    asked = work.EvaluateRequest(model, adapters=weights_of_adapters(adapters), **request)
     if plan is not None:
         say(f"{plan} plans {work.plan_suite(asked, plan)} videos")
         echo(plan)

@@ -22,17 +22,26 @@ from chronotope.cli.knowledge import record_of_model, training_notes
 from chronotope.cli.language.expand import expand_prompts, words_of_model
 from chronotope.cli.terminal import progress, refuse_overwriting, refuse_replacing, say
 from chronotope.config import to_dict
-from chronotope.data.latents import fingerprint
+from chronotope.data.latents import fingerprint, read_index
+from chronotope.data.record import merged_data
 from chronotope.errors import FileProblem, UsageError, visible
 from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.generate.adapters import find_adapter
 from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator, Stream, load_autoencoder
 from chronotope.generate.plan import Plan
-from chronotope.geometry import Geometry
+from chronotope.generate.training_clips import (
+    Comparison,
+    Nearest,
+    frames_to_decode,
+    latents_of_models,
+    read_training_clips,
+)
+from chronotope.geometry import AnyFrames, Geometry
 from chronotope.media import video
 from chronotope.media.picture import PICTURE_FORMATS, check_writable, sidecar
 from chronotope.media.video import VIDEO_FORMATS
+from chronotope.metrics.near_copies import reduced
 from chronotope.models.costs import SampleSize
 from chronotope.progress import Progress
 from chronotope.prompt import Prompt
@@ -53,6 +62,7 @@ __all__ = [
 ]
 
 CORE_FLOPS = 2e11  # a second, more than a processor core has
+MOST_DECODED = 3000  # frames of training clips that are decoded without being asked for: about a minute
 MAX_DAYS = 60.0  # of a generation; what takes longer is a slip of the keyboard
 
 
@@ -191,6 +201,7 @@ def generate(prompts: tuple[Prompt, ...], options: Options, generator: Generator
     inputs: dict[str, Any] = {"typed_prompt": options.typed} if options.typed else {}
     if options.files:
         inputs["given"] = [str(path) for path in options.files]
+    comparison = _comparison(generator, options)
     total = len(plan.windows) * plan.sampling.num_steps
     # A video of several windows is written as it grows, unless its beginning is generated last.
     watchable = len(plan.windows) > 1 and not plan.windows[0].backward
@@ -205,13 +216,17 @@ def generate(prompts: tuple[Prompt, ...], options: Options, generator: Generator
 
                 stream = generator.stream(plan, options.seed + number, report_step)
                 stream = replace(stream, origin={**stream.origin, **inputs})
+                watch = _Watch(comparison, stream, plan) if comparison else None
+                stream = replace(stream, pieces=watch.pieces()) if watch else stream
                 allow = functools.partial(refuse_replacing, path, options.overwrite)
-                origin = write_stream(path, stream, stop, watchable, allow)
+                origin = write_stream(path, stream, stop, watchable, allow, watch.found if watch else dict)
             if origin is None:
                 say(f"note: stopped before the first frame of {path}; it was not written")
                 break
             say(f"{path}: {_summary(origin)} in {sum(origin['seconds'].values()):.1f} s")
             written.append({"path": str(path), **origin})
+            if watch and watch.nearest and watch.nearest.is_copy:
+                say(f"note: {path} is nearly a copy of {_nearest_in_words(watch.nearest)}")
             if "stopped" in origin:
                 say(f"note: stopped {origin['stopped']}")
             if stop.requested:
@@ -228,12 +243,76 @@ def _writing(path: Path) -> Iterator[None]:
         yield
 
 
+# Is it a copy?
+
+
+def _comparison(generator: Generator, options: Options) -> Comparison | None:
+    """Return the clips to compare with: those that trained the model, where they are at hand, and those of --compare.
+
+    Clips that would take long to be decoded are compared only where they are named.
+    """
+    if options.no_compare:
+        return None
+    models = [generator.folder / "dit"] if generator.folder else []
+    models += [find_adapter(adapter.folder) for adapter in generator.adapters]
+    own, lacking = latents_of_models(models, options.compare)
+    folders = []
+    for folder in dict.fromkeys((*options.compare, *own)):
+        if folder not in options.compare and (frames := frames_to_decode(folder)) > MOST_DECODED:
+            count = len(read_index(folder))
+            lacking += count
+            say(
+                f"note: not compared with the {count} training clips in {folder}, of which {frames} frames would have "
+                f"to be decoded, once; --compare {folder} does so"
+            )
+            continue
+        with progress(f"reading {folder.name}", "clips") as report:
+            clips = read_training_clips(folder, generator.autoencoder, report, lambda text: say(f"note: {text}"))
+        for item in clips.left_out:
+            say(f"note: not compared with {item.key}: {item.reason}")
+        folders.append(clips)
+    return Comparison(tuple(folders), lacking) if folders else None
+
+
+class _Watch:
+    """Looks at the frames of a video while they are written; finds the training clip that is nearest to them."""
+
+    def __init__(self, comparison: Comparison, stream: Stream, plan: Plan) -> None:
+        self.comparison, self.stream, self.new = comparison, stream, plan.layout.new_frames
+        self.rows: list[np.ndarray] = []
+        self.nearest: Nearest | None = None
+
+    def pieces(self) -> Iterator[AnyFrames]:
+        for piece in self.stream.pieces:
+            self.rows += map(reduced, piece)
+            yield piece
+
+    def found(self) -> dict[str, Any]:
+        """Return what the sidecar says of the frames that were seen."""
+        if self.rows:
+            self.nearest = self.comparison.nearest(np.stack(self.rows), self.stream.fps, self.new)
+        return {"nearest": self.nearest.described()} if self.nearest else {}
+
+
+def _nearest_in_words(nearest: Nearest) -> str:
+    return (
+        f"the clip {nearest.clip} ({nearest.source}, from {nearest.source_seconds:g} s): {nearest.distance:.1f} levels "
+        f"of 255 from it; a copy is nearer than {nearest.threshold:.1f}; {nearest.compared} clips were compared"
+    )
+
+
 def write_stream(
-    path: Path, stream: Stream, stop: Stop, watchable: bool, allow: Callable[[], None] | None = None
+    path: Path,
+    stream: Stream,
+    stop: Stop,
+    watchable: bool,
+    allow: Callable[[], None] | None = None,
+    found: Callable[[], dict[str, Any]] = dict,
 ) -> dict[str, Any] | None:
     """Write frames as they are generated; a stopped file holds those that were finished.
 
-    `allow` is called before a file is replaced, and raises where it must not be.
+    `allow` is called before a file is replaced, and raises where it must not be. `found` is called after the last
+    frame, and returns more settings for the sidecar.
 
     Returns the settings of the file, or None if it was stopped before its first frame.
     """
@@ -243,7 +322,7 @@ def write_stream(
             frames = np.concatenate(list(stream.pieces))
         except StoppedError:
             return None
-        origin = {**origin, "seconds": _rounded(stream.seconds)}
+        origin = {**origin, **found(), "seconds": _rounded(stream.seconds)}
         video.write_image(path, frames[0], origin, allow)
         return origin
     with video.VideoWriter(path, stream.fps, metadata=origin, watchable=watchable, allow=allow) as writer:
@@ -261,7 +340,7 @@ def write_stream(
                 return None
             stopped = f"after {writer.num_frames} of {origin['num_frames']} frames"
             origin = {**origin, "num_frames": writer.num_frames, "stopped": stopped}
-        origin = {**origin, "seconds": _rounded(stream.seconds)}
+        origin = {**origin, **found(), "seconds": _rounded(stream.seconds)}
         writer.finish(origin)
     return origin
 
@@ -291,7 +370,10 @@ def merge(model: str, adapters: Mapping[str | Path, float], out: Path) -> dict[s
     description = checkpoint.read_description(source / "dit")
     record = record_of_model(source, generator.adapters)
     origin = [adapter.origin for adapter in generator.adapters]
-    changes = {"trained_on": to_dict(record), "merged": [*description.get("merged", []), *origin]}
+    models: list[tuple[Mapping[str, Any], str]] = [(description, generator.adapters[0].base)]
+    models += [(adapter.description, adapter.hash) for adapter in generator.adapters]
+    merged = {"merged": [*description.get("merged", []), *origin]}
+    changes = {"trained_on": to_dict(record), **merged_data(models), **merged}
 
     def fill(folder: Path) -> None:
         checkpoint.copy_model(source / "autoencoder", folder / "autoencoder")

@@ -5,6 +5,7 @@ Training writes it into `model.json` as `trained_on`. It describes the weights a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -16,7 +17,7 @@ from typing import Any
 from chronotope import checkpoint
 from chronotope.config import from_dict
 from chronotope.data.clips import Clip
-from chronotope.data.latents import LatentClip, LatentDataset
+from chronotope.data.latents import LatentClip, LatentDataset, read_header
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Geometry
 from chronotope.storage import file_sha256
@@ -26,12 +27,19 @@ __all__ = [
     "changes_in_data",
     "content_of_row",
     "data_and_repetitions",
+    "data_before",
+    "data_behind",
     "data_of_clips",
     "data_of_latents",
+    "find_latents",
     "frames_shown",
+    "latents_below",
+    "merged_data",
     "read_record",
     "record_of",
     "repeated_clips",
+    "resumed_data",
+    "roots_of",
     "words_of",
 ]
 
@@ -119,6 +127,89 @@ def data_of_latents(dataset: LatentDataset) -> list[dict[str, Any]]:
     if dataset.weights:
         return [{**about, "weight": weight} for about, weight in zip(named, dataset.weights, strict=True)]
     return named
+
+
+def data_behind(description: Mapping[str, Any], weights: str | None = None) -> list[dict[str, Any]]:
+    """Name all data that trained the weights of a `model.json`, those of its last training first, each once.
+
+    Weights of which nobody recorded the data, such as those of older versions, are named as {"weights": FINGERPRINT};
+    `weights` is the fingerprint of the model itself.
+    """
+    own = description.get("data")
+    if not isinstance(own, list):
+        return [{"weights": weights}]
+    return _each_once([*own, *data_before(description)])
+
+
+def data_before(description: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Name the data that trained the weights which the last training of a `model.json` began with."""
+    before = description.get("data_before")
+    if isinstance(before, list):
+        return list(before)
+    start = description.get("started_from")  # of a version that did not record what lies behind it
+    return [{"weights": start}] if start else []
+
+
+def resumed_data(description: Mapping[str, Any], now: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Name the data that a checkpoint has seen, without those of the training as it goes on `now`."""
+    known = {_identity(about) for about in now}
+    return [about for about in data_behind(description) if _identity(about) not in known]
+
+
+def merged_data(descriptions: Sequence[tuple[Mapping[str, Any], str]]) -> dict[str, Any]:
+    """Return the fields `data` and `data_before` of weights merged of several models with their fingerprints."""
+    own = [about for description, _ in descriptions for about in description.get("data") or ()]
+    all_of_them = [about for description, weights in descriptions for about in data_behind(description, weights)]
+    own = _each_once(own)
+    return {"data": own, "data_before": _each_once([*own, *all_of_them])[len(own) :]}
+
+
+def roots_of(data: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the Merkle roots of the curated datasets among training data, as the origin of a video names them."""
+    roots = dict.fromkeys(str(about["curation"]) for about in data if "curation" in about)
+    return {"curation": " ".join(roots)} if roots else {}
+
+
+def find_latents(data: Iterable[Mapping[str, Any]], folders: Iterable[Path]) -> tuple[list[Path], list[dict[str, Any]]]:
+    """Return the folders of latents that are the training data, and the data that are none of them.
+
+    Raises FileProblem for a folder that holds no complete latents.
+    """
+    by_manifest = {str(read_header(folder).get("manifest")): folder for folder in folders}
+    found, missing = [], []
+    for about in data:
+        folder = by_manifest.get(str(about.get("manifest")))
+        if folder is None:
+            missing.append(dict(about))
+        else:
+            found.append(folder)
+    return found, missing
+
+
+def latents_below(run: Path, description: Mapping[str, Any]) -> list[Path]:
+    """Return the folders of complete latents in a run folder, and in those of its base and of adapters merged into it.
+
+    `run` is the folder of a run, or its `dit` folder.
+    """
+    named = [description.get("base_name"), *(one.get("adapter") for one in description.get("merged") or ())]
+    runs = [run, run.parent, *(Path(str(name)) for name in named if name)]
+    found: dict[Path, None] = {}
+    for folder in [path.parent for one in runs for path in sorted((one / "latents").glob("*/latents.json"))]:
+        with contextlib.suppress(FileProblem):
+            read_header(folder)
+            found[folder] = None
+    return list(found)
+
+
+def _each_once(data: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for about in data:
+        found.setdefault(_identity(about), dict(about))
+    return list(found.values())
+
+
+def _identity(about: Mapping[str, Any]) -> str:
+    return str(about.get("manifest") or about.get("listing") or about.get("weights"))
 
 
 def data_of_clips(datasets: Sequence[Sequence[Clip]]) -> list[dict[str, Any]]:

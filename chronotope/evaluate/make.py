@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
@@ -155,11 +155,18 @@ def one_by_one(make: Make, cases: Sequence[Case], folder: Path) -> Iterator[tupl
 class Workers:
     """Processes that make and check videos, each with its own model and one thread; without a model they only check."""
 
-    def __init__(self, count: int, model: Path | None = None, layer: str = "model", sampled: Sampled = SAMPLED) -> None:
+    def __init__(
+        self,
+        count: int,
+        model: Path | None = None,
+        layer: str = "model",
+        sampled: Sampled = SAMPLED,
+        adapters: Mapping[str | Path, float] | None = None,
+    ) -> None:
         self.count = count
         start = multiprocessing.get_context("spawn")  # a forked torch may wait for threads that it no longer has
         self.pool = ProcessPoolExecutor(
-            count, mp_context=start, initializer=_start_worker, initargs=(os.getpid(), model, layer, sampled)
+            count, mp_context=start, initializer=_start_worker, initargs=(os.getpid(), model, layer, sampled, adapters)
         )
 
     def __enter__(self) -> Workers:
@@ -191,10 +198,16 @@ class Workers:
 _WORKER: dict[str, Any] = {}  # in a worker process: the function that makes videos
 
 
-def _start_worker(parent: int, model: Path | None, layer: str, sampled: Sampled) -> None:
+def _start_worker(
+    parent: int,
+    model: Path | None,
+    layer: str,
+    sampled: Sampled,
+    adapters: Mapping[str | Path, float] | None,
+) -> None:
     die_with_parent(parent)
     torch.set_num_threads(1)
-    _WORKER["make"] = model and maker(Generator.load(model), layer, sampled)
+    _WORKER["make"] = model and maker(Generator.load(model, adapters), layer, sampled)
 
 
 def _attempt_in_worker(case: Case, path: Path) -> Row:

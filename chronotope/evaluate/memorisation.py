@@ -1,8 +1,7 @@
 """Measure how near generated videos are to training clips, beside how near held-out true clips are.
 
-The distance is between pixels: eight moments of each clip, reduced to 16 x 16 pixels, root mean square difference in
-levels of 255. A copy that was recoded, slightly blurred or slowed down stays near; one that shows the same actor in
-another place does not.
+The distance is that between eight moments of each clip, see `metrics.near_copies`: a copy that was recoded, slightly
+blurred or slowed down stays near; one that shows the same actor in another place does not.
 """
 
 from __future__ import annotations
@@ -13,15 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
-import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
 from chronotope.data.clips import find_clips
 from chronotope.errors import UsageError, suggest
 from chronotope.evaluate.report import as_row
-from chronotope.geometry import Frames
 from chronotope.media import video
+from chronotope.metrics.near_copies import MOMENTS, SAME, SIDE, nearest, signature
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.catalogue import all_worlds
 from chronotope.worlds.splits import Split
@@ -32,16 +30,12 @@ __all__ = [
     "gather",
     "gather_all",
     "memorisation",
-    "nearest",
-    "signature",
     "signatures_of",
 ]
 
-MOMENTS, SIDE = 8, 16
 SPACE = f"{MOMENTS} moments of {SIDE} x {SIDE} pixels, root mean square difference in levels of 255"
 NEAR_QUANTILE = 0.01  # a video counts as near if it is nearer than this share of the held-out clips
 COPY = 0.5  # of that distance: a video that is nearer counts as a copy
-SAME = 4.0  # levels; a clip that is nearer is the same one, or the same one coded again: H.264 at CRF 23 changes 3
 ENOUGH = round(1 / NEAR_QUANTILE)  # held-out clips, of which the nearest is the first percentile
 SHARES = ("dissolves", "pictures")  # of the clips of a dataset
 LISTED = 20  # videos named in the report, the nearest first
@@ -55,13 +49,6 @@ class ClipSignatures:
 
     names: tuple[str, ...]
     signatures: UInt8[np.ndarray, "n d"]
-
-
-def signature(frames: Frames) -> UInt8[np.ndarray, " d"]:
-    """Reduce a clip of any size and length to a vector; d = 8 moments x 16 x 16 pixels x 3 channels."""
-    times = np.linspace(0, len(frames) - 1, MOMENTS).round().astype(int)
-    small = {t: cv2.resize(frames[t], (SIDE, SIDE), interpolation=cv2.INTER_AREA) for t in np.unique(times)}
-    return np.stack([small[t] for t in times]).ravel()
 
 
 def gather(source: str) -> Iterator[NamedFrames]:
@@ -105,26 +92,6 @@ def signatures_of(clips: Iterable[NamedFrames]) -> ClipSignatures:
     if not pairs:
         raise UsageError("there are no clips to compare with")
     return ClipSignatures(tuple(name for name, _ in pairs), np.stack([row for _, row in pairs]))
-
-
-def nearest(
-    ours: UInt8[np.ndarray, "n d"], theirs: UInt8[np.ndarray, "m d"], block: int = 2048
-) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """For each row of `ours`, the index of the nearest row of `theirs` and its distance in levels."""
-    left = ours.astype(np.float32)
-    squares, best = (left**2).sum(axis=1), np.full(len(ours), np.inf)
-    place = np.zeros(len(ours), int)
-    for start in range(0, len(theirs), block):
-        right = theirs[start : start + block].astype(np.float32)
-        found = squares[:, None] + (right**2).sum(axis=1)[None] - 2 * left @ right.T
-        closest = found.argmin(axis=1)
-        least = found[np.arange(len(ours)), closest]
-        place[least < best] = start + closest[least < best]
-        best = np.minimum(best, least)
-    # the expanded square loses precision for near rows, so the final distance is computed from the difference
-    pairs = zip(left, place, strict=True)
-    distances = [np.sqrt(((row - theirs[at].astype(np.float32)) ** 2).mean()) for row, at in pairs]
-    return place, np.array(distances, dtype=float)
 
 
 def _held_out(

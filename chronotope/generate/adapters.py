@@ -15,6 +15,7 @@ from torch import Tensor
 from chronotope import checkpoint
 from chronotope.arguments import described
 from chronotope.config import from_dict
+from chronotope.data.record import roots_of
 from chronotope.errors import FileProblem, UsageError
 from chronotope.models.adapter import AdapterConfig, merge_adapter
 from chronotope.models.dit import DiT
@@ -26,7 +27,10 @@ MAX_WEIGHT = 100.0  # in either direction; what is beyond is a slip of the keybo
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter that is applied to a model with a weight; `hash` is of its files, `base` names what it fits."""
+    """An adapter that is applied to a model with a weight; `hash` is of its files, `base` names what it fits.
+
+    `description` is its model.json, which names the data that trained it.
+    """
 
     folder: Path
     weight: float
@@ -34,15 +38,17 @@ class Adapter:
     base: str
     config: AdapterConfig
     tensors: Mapping[str, Tensor] = field(repr=False, compare=False)
+    description: Mapping[str, Any] = field(repr=False, compare=False)
 
     @property
     def origin(self) -> dict[str, Any]:
         """What the sidecar of a video says of it."""
-        return {"adapter": str(self.folder), "weight": self.weight, "hash": self.hash, "base": self.base}
+        named = {"adapter": str(self.folder), "weight": self.weight, "hash": self.hash, "base": self.base}
+        return named | roots_of(self.description.get("data") or ())
 
 
 def find_adapter(name: str | Path) -> Path:
-    """Return the folder with the adapter.safetensors of a run folder or of its dit folder; raise FileProblem."""
+    """Return the folder with the adapter of a run folder or of its dit folder; raise FileProblem."""
     if not isinstance(name, str | os.PathLike) or not os.fspath(name):
         raise UsageError(f"an adapter is named by the folder of its run, got {described(name)}")
     folder = Path(name)
@@ -89,7 +95,7 @@ def _load(folder: Path, weight: float, name: Path) -> Adapter:
         raise FileProblem(f"{folder / 'model.json'} does not describe an adapter: {problem}") from problem
     if not config.rank or not math.isfinite(config.scale):
         raise FileProblem(f"{folder / 'model.json'} does not describe an adapter: its rank is {config.rank}")
-    return Adapter(name, weight, checkpoint.weights_hash(folder), base, config, tensors)
+    return Adapter(name, weight, checkpoint.weights_hash(folder), base, config, tensors, description)
 
 
 @torch.no_grad()

@@ -54,6 +54,14 @@ class Layout:
         around = sum(len(part) for part in (self.before, self.after) if part is not None)
         return self.canvas.num_frames - self.repeated + around
 
+    @property
+    def new_frames(self) -> Bool[np.ndarray, " t"]:
+        """Which frames of the finished video were not given as they are."""
+        lengths = [piece.num_frames for piece in self.canvas.slices]
+        new = np.repeat(~self.canvas.fixed.numpy().all(axis=(1, 2)), lengths)
+        before, after = (0 if part is None else len(part) for part in (self.before, self.after))
+        return np.pad(new[: self.canvas.num_frames - self.repeated], (before, after))
+
     def encoded(self, encode: Encode) -> Layout:
         """Return the layout with the latents of every source on its canvas."""
         if not self.sources:

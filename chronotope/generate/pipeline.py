@@ -22,6 +22,7 @@ from chronotope import __version__, checkpoint
 from chronotope.arguments import as_whole, described
 from chronotope.config import from_dict
 from chronotope.data.latents import encode_frames, fingerprint
+from chronotope.data.record import data_behind, roots_of
 from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.flow.path import FlowConfig
 from chronotope.generate.adapters import Adapter, apply_adapters, load_adapters
@@ -147,13 +148,6 @@ def model_description(folder: Path, kind: str) -> dict[str, Any]:
     return description
 
 
-def _curations(description: Mapping[str, Any]) -> dict[str, str]:
-    """Return the Merkle roots of the curated datasets that a model was trained on, for the origin of its videos."""
-    data = description.get("data")
-    roots = [str(about["curation"]) for about in data if "curation" in about] if isinstance(data, list) else []
-    return {"curation": " ".join(roots)} if roots else {}
-
-
 def _part(folder: Path, description: Mapping[str, Any], name: str, cls: type[T]) -> T:
     """Read one table of a description as the dataclass that it was written from."""
     try:
@@ -235,7 +229,7 @@ class Generator:
         dit.eval().requires_grad_(False)
         flow, geometry, defaults = read("flow", FlowConfig), read("geometry", Geometry), read("defaults", Defaults)
         found = cls(autoencoder, dit, Tokenizer(description["vocabulary"]), flow, geometry, defaults, folder, applied)
-        found.names |= _curations(description)
+        found.names |= roots_of(data_behind(description))
         return found
 
     @property

@@ -28,6 +28,7 @@ MAX_FRAME_PIXELS = 2**28  # that are written
 
 PICTURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 TIMINGS = "seconds"  # where it is a table, it holds how long each part of the work took
+FINDINGS = "nearest"  # what a comparison with other clips found: the same video need not be compared with the same
 
 Frame = UInt8[np.ndarray, "h w 3"]
 
@@ -100,9 +101,10 @@ def settings_json(path: Path, metadata: dict[str, Any] | None) -> str:
 
 
 def tag_json(path: Path, metadata: dict[str, Any] | None) -> str:
-    """Return the settings for a tag inside the file: all but timings, so that the same video is the same bytes."""
-    if isinstance(metadata, dict) and isinstance(metadata.get(TIMINGS), dict):
-        metadata = {name: value for name, value in metadata.items() if name != TIMINGS}
+    """Return the settings for a tag inside the file: not what may differ where the video is the same to the bit."""
+    if isinstance(metadata, dict):
+        differing = [name for name in (TIMINGS, FINDINGS) if isinstance(metadata.get(name), dict)]
+        metadata = {name: value for name, value in metadata.items() if name not in differing}
     return settings_json(path, metadata)
 
 

@@ -14,7 +14,15 @@ import torch
 from chronotope import checkpoint
 from chronotope.config import to_dict
 from chronotope.data.latents import LatentDataset, fingerprint
-from chronotope.data.record import TrainingRecord, changes_in_data, data_of_latents, read_record, record_of
+from chronotope.data.record import (
+    TrainingRecord,
+    changes_in_data,
+    data_behind,
+    data_of_latents,
+    read_record,
+    record_of,
+    resumed_data,
+)
 from chronotope.errors import UsageError
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer, learn_vocabulary
@@ -40,6 +48,7 @@ class PreparedRun:
     """A run whose config fits its data, its vocabulary, the fingerprint of the weights that it starts from, notes.
 
     `record` describes the training data of this run and of all runs before it; None if an earlier run left no record.
+    `seen` names the data that a run which goes on has seen beside its own; None of a new run.
     """
 
     config: DiTRun
@@ -47,6 +56,7 @@ class PreparedRun:
     record: TrainingRecord | None
     started_from: str | None = None
     notes: tuple[str, ...] = ()
+    seen: tuple[dict[str, Any], ...] | None = None
 
 
 def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None) -> PreparedRun:
@@ -57,9 +67,10 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     about = dataset.about[0]
     check_latents(config, about["channels"], about["stride"])
     check_same_run(out, config)
-    source, started_from = checkpoint.latest_checkpoint(out), None
+    source, started_from, seen = checkpoint.latest_checkpoint(out), None, None
     if source is not None:
         check_autoencoder(about, source)
+        seen = tuple(resumed_data(checkpoint.read_description(source), data_of_latents(dataset)))
     elif start is not None:
         check_compatible(config, start)
         check_autoencoder(about, start)
@@ -81,7 +92,7 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
         notes = (f"note: not used: model.vocabulary_size = {asked}; the vocabulary of {source} is kept, of {size}",)
     model = replace(config.model, vocabulary_size=size)
     config = replace(config, model=model, flow=replace(config.flow, deviation=deviation))
-    return PreparedRun(config, vocabulary, record, started_from, notes)
+    return PreparedRun(config, vocabulary, record, started_from, notes, seen)
 
 
 def check_compatible(config: DiTRun, start: Path) -> None:
@@ -100,6 +111,9 @@ def describe(run: PreparedRun, dataset: LatentDataset, start: Path | None) -> di
     """Return the content of model.json: all that is needed to use the weights without the run folder."""
     config = run.config
     adapter = describe_adapter(config, run.started_from, start) if start and config.adapter.rank else {}
+    before = run.seen
+    if before is None:
+        before = tuple(data_behind(checkpoint.read_description(start), run.started_from)) if start else ()
     return {
         "kind": "dit",
         "config": to_dict(config.model),
@@ -111,6 +125,7 @@ def describe(run: PreparedRun, dataset: LatentDataset, start: Path | None) -> di
         "started_from": run.started_from,
         "trained_on": to_dict(run.record),
         "data": data_of_latents(dataset),
+        "data_before": list(before),
         **adapter,
     }
 

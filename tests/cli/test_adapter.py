@@ -16,11 +16,13 @@ from chronotope.checkpoint import load_tensors
 from chronotope.config import override
 from chronotope.data.latents import fingerprint
 from chronotope.errors import UsageError
+from chronotope.evaluate import make
 from chronotope.generate.adapters import load_adapters
 from chronotope.generate.pipeline import Generator
 from chronotope.media import video
 from chronotope.models.adapter import PREFIX, adapted_modules, merge_adapter
 from chronotope.models.dit import DiT
+from chronotope.sealed import write_sealed
 from chronotope.storage import read_json
 from chronotope.train.adapter import AdapterState, begin_adapter
 from chronotope.train.config import DiTRun
@@ -80,9 +82,9 @@ def base_weights(data: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_run_holds_the_adapter_and_not_its_base(data: Path, trained: Path) -> None:
-    assert {"adapter.safetensors", "adapter_config.json", "model.json"} <= files_in(trained / "dit")
-    assert not any("model.safetensors" in name for name in files_in(trained / "dit"))
-    tensors = load_tensors(trained / "dit" / "adapter.safetensors")
+    assert {"adapter_model.safetensors", "adapter_config.json", "model.json"} <= files_in(trained / "dit")
+    assert not any(Path(name).name == "model.safetensors" for name in files_in(trained / "dit"))
+    tensors = load_tensors(trained / "dit" / "adapter_model.safetensors")
     paths = set(adapted_modules(DiT(Generator.load(data / "model").dit.config)))
     assert set(tensors) == {f"{PREFIX}{path}.lora_{which}.weight" for path in paths for which in "AB"}
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
@@ -91,7 +93,7 @@ def test_a_run_holds_the_adapter_and_not_its_base(data: Path, trained: Path) -> 
     assert about["kind"] == "adapter" and about["adapter"] == {"rank": 4, "alpha": 16.0}
     assert about["base"] == about["started_from"] == fingerprint(Generator.load(data / "model").dit)
     assert about["vocabulary"] == read_json(data / "model" / "dit" / "model.json")["vocabulary"]
-    assert set(about["files"]) == {"adapter.safetensors", "adapter_config.json"}
+    assert set(about["files"]) == {"adapter_model.safetensors", "adapter_config.json"}
     peft = read_json(trained / "dit" / "adapter_config.json")
     assert (peft["peft_type"], peft["r"], peft["base_model_name_or_path"]) == ("LORA", 4, str(data / "model"))
 
@@ -100,12 +102,12 @@ def test_checkpoints_hold_the_adapter_its_average_and_its_moments_alone(data: Pa
     latest = checkpoint.latest_checkpoint(trained / "dit")
     assert latest is not None and latest.name == "0000004"
     state, _ = checkpoint.load_state(latest)
-    adapter = load_tensors(trained / "dit" / "adapter.safetensors")
+    adapter = load_tensors(trained / "dit" / "adapter_model.safetensors")
     count = sum(tensor.numel() for tensor in adapter.values())
     assert {name.removeprefix("model.") for name in state if name.startswith("model.")} == set(adapter)
     moments = [tensor for name, tensor in state.items() if name.startswith("optimizer.") and "exp_avg" in name]
     assert sum(tensor.numel() for tensor in moments) == 2 * count
-    average = load_tensors(latest / "adapter.safetensors")  # what is kept in the end is the average, rounded
+    average = load_tensors(latest / "adapter_model.safetensors")  # what is kept in the end is the average, rounded
     assert all(torch.equal(average[name].half(), tensor) for name, tensor in adapter.items())
     assert not all(torch.equal(average[name], state[f"model.{name}"]) for name in average)
 
@@ -121,7 +123,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     )
     result = fit(data, tmp_path / "run")
     assert result.exit_code == 0 and "after step 2 of 4" in result.stderr
-    for name in ("adapter.safetensors", "checkpoints/0000004/state.safetensors"):
+    for name in ("adapter_model.safetensors", "checkpoints/0000004/state.safetensors"):
         assert (tmp_path / "run" / "dit" / name).read_bytes() == (trained / "dit" / name).read_bytes()
     assert "is trained already (4 steps)" in fit(data, tmp_path / "run").stderr
 
@@ -201,7 +203,7 @@ def test_a_merged_model_is_its_base_and_the_adapter(data: Path, trained: Path, t
     about = answer("merge", data / "model", "--adapter", f"{trained}=5", "--out", out)
     assert about["adapters"][0]["weight"] == 5.0
     applied = Generator.load(data / "model", {trained: 5.0})
-    tensors = load_tensors(trained / "dit" / "adapter.safetensors")
+    tensors = load_tensors(trained / "dit" / "adapter_model.safetensors")
     expected = merge_adapter(base_weights(data), tensors, 5.0 * 16 / 4)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in applied.dit.state_dict().items())
     merged = Generator.load(out)
@@ -225,9 +227,51 @@ def test_info_and_check_know_adapters(data: Path, trained: Path, copied: Path) -
     assert facts["verified"] == "yes, by SHA-256" and facts["precision"] == "F16"
     checked = run("check", trained)
     assert checked.exit_code == 0, checked.output
-    damage(copied / "dit" / "adapter.safetensors")
+    damage(copied / "dit" / "adapter_model.safetensors")
     assert "its SHA-256 is not the one in" in run("check", copied).stderr
     assert answer("info", copied / "dit")["verified"].startswith("no: ")
+
+
+def test_evaluate_names_the_adapter(data: Path, trained: Path, tmp_path: Path) -> None:
+    words = ["evaluate", data / "model", "--suite", "smoke", "--first", "1", "--steps", "1"]
+    adapted = ["--adapter", f"{trained}=90"]
+    assert run(*words, *adapted, "--out", tmp_path / "one").exit_code == 0
+    about = read_json(tmp_path / "one" / "report.json")["about"]
+    assert about["adapters"] == f"{trained}=90 {checkpoint.weights_hash(trained / 'dit')}"
+    assert f"adapters {about['adapters']}, now unsaid" in refused(*words, "--out", tmp_path / "one", status=1)
+    assert "leave it out here" in refused(*words[:2], *adapted, "--layer", "truth", "--out", tmp_path / "no", status=2)
+    assert answer("info", tmp_path / "one")["adapters"] == about["adapters"]
+
+
+def test_workers_sample_the_adapted_model(data: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make, "die_with_parent", lambda parent: None)
+    monkeypatch.setattr(make, "maker", lambda generator, layer, sampled: generator.names)
+    monkeypatch.setattr(make, "_WORKER", {})
+    make._start_worker(0, data / "model", "model", make.SAMPLED, {trained: 90.0})
+    assert make._WORKER["make"] == Generator.load(data / "model", {trained: 90.0}).names
+    assert make._WORKER["make"] != Generator.load(data / "model").names
+
+
+def test_an_adapter_of_an_earlier_version_is_read(data: Path, trained: Path, copied: Path) -> None:
+    """Its weights had a name that peft does not read."""
+    folder = copied / "dit"
+    about = read_json(folder / "model.json")
+    (folder / "adapter_model.safetensors").rename(folder / "adapter.safetensors")
+    files = {name.replace("_model", ""): facts for name, facts in about["files"].items()}
+    write_sealed(folder / "model.json", {**about, "files": files}, "checksum")
+    old, new = (Generator.load(data / "model", {name: 1.0}) for name in (copied, trained))
+    assert old.names == new.names and run("check", copied).exit_code in (0, 3)
+    assert answer("info", folder)["verified"] == "yes, by SHA-256"
+
+
+def test_peft_adds_the_same_update(data: Path, trained: Path) -> None:
+    """The library for which the files are named; it is no dependency."""
+    peft = pytest.importorskip("peft")
+    model = peft.PeftModel.from_pretrained(Generator.load(data / "model").dit, str(trained / "dit"))
+    expected = Generator.load(data / "model", {trained: 1.0}).dit.state_dict()
+    found = model.merge_and_unload().state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.allclose(found[name], expected[name], atol=1e-5) for name in expected)
 
 
 def damage(file: Path) -> None:
@@ -250,7 +294,7 @@ def test_an_adapter_of_another_base_is_refused(trained: Path, tmp_path: Path) ->
     assert f"{trained} is an adapter of the weights {base}, and the model {other} has" in said
 
 
-@pytest.mark.parametrize("file", ["adapter.safetensors", "adapter_config.json"])
+@pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_config.json"])
 def test_a_damaged_adapter_is_refused(data: Path, copied: Path, file: str) -> None:
     damage(copied / "dit" / file)
     assert f"{file} is damaged" in generate("--model", data / "model", "--adapter", copied, status=1)

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from chronotope.cli.datasets.teach import words_of_name
-from chronotope.data.latents import read_header
+from chronotope.curate.listing import read_curation
+from chronotope.data.latents import read_folder, read_header
+from chronotope.generate.pipeline import load_autoencoder
+from chronotope.generate.training_clips import read_training_clips
 from chronotope.jsonl import read_jsonl
 from chronotope.media import video
 from chronotope.sealed import read_sealed
@@ -124,6 +127,46 @@ def test_audit_names_clips_and_rights(taught: Path, footage: Path, tmp_path: Pat
     video.write(tmp_path / "other.mp4", np.stack(scene(np.random.default_rng(9), 24)), 12)
     found = json.loads(run("audit", taught, "--find", tmp_path / "other.mp4", "--json").stdout)
     assert (found["trained on it"], found["nearly the same"]) == ("no", "none")
+
+
+def test_adapters_and_merged_models_name_what_trained_them(taught: Path, model: Path, tmp_path: Path) -> None:
+    root = read_sealed(taught / "data" / "curation.json", "")["merkle_root"]
+    latents, mine, merged = taught / "latents" / "data", tmp_path / "mine", tmp_path / "merged"
+    settings = ("train.steps=2", "train.save_every=2", "train.check_every=9", "train.warmup=1", "train.batch_tokens=60")
+    result = run("train", "dit", "--from", model, "--adapter", "--rank", "2", "--data", latents, "--out", mine,
+                 "--set", *settings)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert run("merge", model, "--adapter", mine, "--out", merged).exit_code == 0
+    whole = json.loads(run("audit", taught, "--json").stdout)
+    for folder in (mine, merged):
+        about = read_json(folder / "dit" / "model.json")
+        assert about["data"][0]["curation"] == root
+        (base,) = about["data_before"]  # an older version trained it, and no folder says what it was shown
+        facts = json.loads(run("audit", folder, "--data", latents, "--json").stdout)
+        assert facts["Merkle roots"] == [root] and facts["clips"] == whole["clips"]
+        assert facts["not recorded"] == [f"what trained the weights {base['weights']}"]
+        assert ("merged of" in facts) == (folder == merged)
+        alone = run("audit", folder, "--json")
+        assert alone.exit_code == 3 and "name their latents with --data" in alone.stdout
+        shown = json.loads(run("info", folder / "dit", "--json").stdout)
+        assert (shown["data"], shown["data_before"]) == (about["data"], about["data_before"])
+    words = ("generate", "a dog crosses the yard", "--seconds", "0", "--compare", latents)
+    assert run(*words, "--model", model, "--adapter", mine, "-o", tmp_path / "a.png").exit_code == 0
+    origin = read_json(tmp_path / "a.png.json")
+    assert origin["adapters"][0]["curation"] == root and "curation" not in origin["model"]
+    assert origin["nearest"]["compared"] == len(read_folder(latents)[1]) and origin["nearest"]["not_compared"] == 0
+    assert run(*words, "--model", merged, "-o", tmp_path / "b.png").exit_code == 0
+    assert read_json(tmp_path / "b.png.json")["model"]["curation"] == root
+
+
+def test_the_films_of_clips_are_those_that_they_were_cut_from(taught: Path, tmp_path: Path) -> None:
+    clips = read_training_clips(taught / "latents" / "data", load_autoencoder(taught))
+    curated = [row for row in read_curation(taught / "data")[1] if row["state"] == "kept" and row["split"] == "train"]
+    expected = {row["clip"]: (row["file"], row["start"]) for row in curated}
+    rows = {row["key"]: row for row in read_folder(taught / "latents" / "data")[1]}
+    for key, cut_from, start in zip(clips.keys, clips.films, clips.starts, strict=True):
+        file, begins = expected[rows[key]["source"]["file"]]
+        assert (cut_from, start) == (file, begins + rows[key].get("start", 0))
 
 
 def test_a_clip_is_taken_out_for_good(taught: Path, footage: Path, tmp_path: Path) -> None:

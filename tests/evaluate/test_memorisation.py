@@ -10,17 +10,9 @@ import numpy as np
 import pytest
 
 from chronotope.errors import UsageError
-from chronotope.evaluate.memorisation import (
-    MOMENTS,
-    SIDE,
-    ClipSignatures,
-    gather,
-    memorisation,
-    nearest,
-    signature,
-    signatures_of,
-)
+from chronotope.evaluate.memorisation import ClipSignatures, gather, memorisation, signatures_of
 from chronotope.media import video
+from chronotope.metrics.near_copies import nearest
 from chronotope.worlds.write import DatasetRequest, write_dataset
 
 TRAINING, HELD_OUT = "small:120:5", "small:240:6"  # other seeds are as unseen as the split, and sooner found
@@ -34,24 +26,6 @@ def training() -> ClipSignatures:
 @pytest.fixture(scope="module")
 def baseline() -> ClipSignatures:
     return signatures_of(gather(HELD_OUT))
-
-
-def test_signatures_do_not_ask_for_size_or_length() -> None:
-    frames = np.zeros((9, 32, 48, 3), np.uint8)
-    frames[:, :, 24:] = 200
-    same = np.zeros((17, 64, 64, 3), np.uint8)
-    same[:, :, 32:] = 200
-    assert len(signature(frames)) == MOMENTS * SIDE * SIDE * 3 and (signature(frames) == signature(same)).all()
-    assert (signature(frames[:1]) == signature(frames)).all()
-
-
-def test_the_nearest_is_the_nearest() -> None:
-    rng = np.random.default_rng(0)
-    ours, theirs = rng.integers(0, 256, (7, 60), np.uint8), rng.integers(0, 256, (50, 60), np.uint8)
-    every = np.sqrt(((ours[:, None].astype(float) - theirs[None]) ** 2).mean(axis=2))
-    place, distance = nearest(ours, theirs, block=8)
-    assert (place == every.argmin(axis=1)).all() and distance == pytest.approx(every.min(axis=1), abs=1e-3)
-    assert nearest(theirs, theirs)[1].max() == 0.0
 
 
 def test_copies_are_caught_and_held_out_truth_is_not(

@@ -15,7 +15,9 @@ from chronotope.curate.listing import Row, looked_at, read_curation
 from chronotope.curate.look import Looked, look
 from chronotope.curate.removal import remove_source
 from chronotope.data.latents import read_header, read_index
+from chronotope.data.record import data_behind, find_latents, latents_below, roots_of
 from chronotope.errors import FileProblem, UsageError
+from chronotope.generate.training_clips import dataset_of
 from chronotope.storage import file_sha256
 
 __all__ = ["audited", "find_in", "remove_from"]
@@ -47,15 +49,22 @@ def audited(run: Path, data: Sequence[Path]) -> dict[str, Any]:
             rights[f"{licence}, {holder}"] += 1
             origin = {"from": row["file"], "start": row["start"], "seconds": row["seconds"]} if row else {}
             clips.append({"clip": file, "sha256": content, "licence": licence, "holder": holder, **origin})
+    behind = data_behind(description)
     facts: dict[str, Any] = {
         "run": str(run),
         "clips": len(clips),
         "items": sum(len(one.items) for one in found),
         "rights": dict(rights.most_common()),
         "datasets": [f"{one.dataset or 'not curated'} ({one.latents})" for one in found],
-        "Merkle roots": [about["curation"] for about in description["data"] if "curation" in about] or "none",
+        "Merkle roots": roots_of(behind).get("curation", "").split() or "none",
         "started from": description.get("started_from") or "random weights",
     }
+    if merged := description.get("merged"):
+        facts["merged of"] = [
+            f"{one.get('adapter')}, weight {one.get('weight')}, hash {one.get('hash')}" for one in merged
+        ]
+    if lost := [about["weights"] for about in behind if "weights" in about]:
+        facts["not recorded"] = [f"what trained the weights {name or 'of this model'}" for name in lost]
     if unknown:
         facts["not found"] = [
             f"{about.get('clips')} items of manifest {str(about.get('manifest'))[:12]}; name their latents with --data"
@@ -135,10 +144,8 @@ def _description(run: Path) -> dict[str, Any]:
     if source is None:
         raise FileProblem(f"{run} holds no trained transformer and no checkpoint of one")
     description = checkpoint.read_description(source)
-    if not isinstance(description.get("data"), list):
-        raise FileProblem(
-            f"{source / 'model.json'} names no training data, as those of merged models and of older versions"
-        )
+    if not any("manifest" in about for about in data_behind(description)):
+        raise FileProblem(f"{source / 'model.json'} names no training data: an older version wrote it")
     return description
 
 
@@ -146,30 +153,15 @@ def _trained_on(
     run: Path, description: dict[str, Any], data: Sequence[Path]
 ) -> tuple[list[_Trained], list[dict[str, Any]]]:
     """Return the folders of latents that trained a run, and what is said of those that are not found."""
-    places = [*(path.parent for path in sorted((run / "latents").glob("*/latents.json"))), *data]
-    by_manifest: dict[str, Path] = {}
+    recorded = [about for about in data_behind(description) if "weights" not in about]
+    places, unknown = find_latents(recorded, [*latents_below(run, description), *data])
+    found = []
     for place in places:
-        by_manifest[str(read_header(place).get("manifest"))] = place
-    found, unknown = [], []
-    for about in description["data"]:
-        manifest = str(about.get("manifest"))
-        if manifest not in by_manifest:
-            unknown.append(about)
-            continue
-        place = by_manifest[manifest]
-        dataset = _dataset_of(run, read_header(place))
+        dataset = dataset_of(run, read_header(place))
         curated = (dataset / "curation.json").is_file()
         rows = read_curation(dataset)[1] if curated else []
         found.append(_Trained(place, tuple(read_index(place)), dataset if curated else None, tuple(rows)))
     return found, unknown
-
-
-def _dataset_of(run: Path, header: dict[str, Any]) -> Path:
-    """Return the folder of clips that latents were made from: that of the run, which may have moved, or another."""
-    own = run / "data"
-    if (own / "curation.json").is_file() and read_curation(own)[0]["merkle_root"] == header.get("curation"):
-        return own
-    return Path(str(header.get("data", "")))
 
 
 def _sources(one: _Trained) -> dict[str, str]:

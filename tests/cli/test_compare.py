@@ -1,0 +1,118 @@
+"""`generate` and clips that trained the model: what is compared, what is said, what the sidecar records."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chronotope.data.latents import read_folder
+from chronotope.media import video
+from chronotope.metrics.near_copies import Moments, moments_of, part_distances, reduced
+from tests.cli.models import refused, reseal, run, save_clips, save_run
+
+PROMPT = "a red ball moves to the right"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_run(tmp_path_factory.mktemp("model") / "run")
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def trained(model: Path, tmp_path: Path) -> Path:
+    """The run of a model, with the latents that it names as its data."""
+    run_folder = tmp_path / "trained"
+    shutil.copytree(model, run_folder)
+    clips = save_clips(tmp_path / "clips", count=4)
+    assert run("encode", clips, "--model", model, "--out", run_folder / "latents" / "clips").exit_code == 0
+    header = read_folder(run_folder / "latents" / "clips")[0]
+    reseal(run_folder / "dit", data=[{"clips": header["clips"], "manifest": header["manifest"]}])
+    return run_folder
+
+
+def made(out: str, *words: Any) -> tuple[dict[str, Any], str]:
+    """The sidecar of a generated file, and what was said."""
+    result = run("generate", PROMPT, "-o", out, "--overwrite", *words)
+    assert result.exit_code == 0, result.output
+    return json.loads(video.sidecar(Path(out)).read_text()), result.stderr
+
+
+def test_the_sidecar_names_the_nearest_clip(model: Path, tmp_path: Path) -> None:
+    clips = save_clips(tmp_path / "clips", count=4)
+    origin, said = made("ball.png", "--seconds", "0", "--model", model, "--compare", clips)
+    found = origin["nearest"]
+    frames = [video.read(path).frames for path in sorted(clips.glob("*.mp4"))] + [
+        video.read_image(clips / "still.png")[None]
+    ]
+    rows = [moments_of(np.stack([reduced(frame) for frame in clip]), 8.0) for clip in frames]
+    picture = reduced(video.read_image("ball.png"))[None]
+    distances = part_distances([picture], 8.0, Moments(np.concatenate(rows), tuple(map(len, rows))))[0]
+    assert found["distance"] == pytest.approx(distances.min(), abs=0.01)
+    assert found["source"] == [*(f"{number}.mp4" for number in range(4)), "still.png"][int(distances.argmin())]
+    assert (found["compared"], found["not_compared"], found["data"]) == (5, 0, str(clips))
+    assert found["nearly_a_copy"] == (found["distance"] < found["threshold"]) == ("nearly a copy" in said)
+
+
+def test_a_copy_is_said_and_recorded(model: Path, tmp_path: Path) -> None:
+    clips = save_clips(tmp_path / "clips", count=4)
+    _, said = made("first.mp4", "--model", model, "--seed", "3", "--no-compare")
+    shutil.copy("first.mp4", clips / "mine.mp4")
+    origin, said = made("again.mp4", "--model", model, "--seed", "3", "--compare", clips)
+    assert "note: again.mp4 is nearly a copy of the clip clips/mine (mine.mp4, from 0 s)" in said
+    assert origin["nearest"]["nearly_a_copy"] and origin["nearest"]["distance"] < 5
+    assert Path("again.mp4").read_bytes() == Path("first.mp4").read_bytes()  # a comparison changes no file
+    assert video.read_origin("again.mp4") == origin and not video.has_other_sidecar("again.mp4")
+    made("first.png", "--seconds", "0", "--model", model)
+    made("again.png", "--seconds", "0", "--model", model, "--compare", clips)
+    assert Path("again.png").read_bytes() == Path("first.png").read_bytes()
+
+
+def test_every_video_of_a_count_is_compared(model: Path, tmp_path: Path) -> None:
+    clips = save_clips(tmp_path / "clips", count=4)
+    result = run("generate", PROMPT, "-o", "a.mp4", "--model", model, "--count", "2", "--compare", clips, "--json")
+    files = json.loads(result.stdout)["files"]
+    assert [file["nearest"]["compared"] for file in files] == [5, 5]
+
+
+def test_what_trained_the_model_is_compared_by_itself(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    origin, _ = made("a.mp4", "--model", trained)
+    assert (origin["nearest"]["compared"], origin["nearest"]["not_compared"]) == (5, 0)
+    assert "nearest" not in made("a.mp4", "--model", trained, "--no-compare")[0]
+    (trained / "latents" / "clips" / "moments.safetensors").unlink()
+    monkeypatch.setattr("chronotope.cli.use.MOST_DECODED", 5)
+    origin, said = made("a.mp4", "--model", trained)
+    latents = trained / "latents" / "clips"
+    assert "nearest" not in origin
+    assert f"not compared with the 5 training clips in {latents}, of which 37 frames would have" in said
+    assert made("a.mp4", "--model", trained, "--compare", latents)[0]["nearest"]["compared"] == 5
+    assert made("a.mp4", "--model", trained)[0]["nearest"]["compared"] == 5  # they are kept now
+
+
+def test_clips_that_are_not_at_hand_are_counted(trained: Path, model: Path) -> None:
+    header = read_folder(trained / "latents" / "clips")[0]
+    mine = {"clips": header["clips"], "manifest": header["manifest"]}
+    reseal(trained / "dit", data=[mine, {"clips": 30, "manifest": "f" * 64}])
+    origin, _ = made("a.mp4", "--model", trained)
+    assert (origin["nearest"]["compared"], origin["nearest"]["not_compared"]) == (5, 30)
+    assert "nearest" not in made("a.mp4", "--model", model)[0]  # which trained on nothing that is known
+
+
+def test_what_cannot_be_compared_is_refused(trained: Path, tmp_path: Path) -> None:
+    words = ["generate", PROMPT, "-o", "a.mp4", "--model", trained]
+    assert "exclude each other" in refused(*words, "--compare", "x", "--no-compare", status=2)
+    assert "is not a folder of clips" in refused(*words, "--compare", "nothing", status=1)
+    other = save_run(tmp_path / "other", seed=1)
+    words[-1] = other
+    said = refused(*words, "--compare", trained / "latents" / "clips", status=2)
+    assert "holds latents of the autoencoder" in said and "--compare FOLDER" in said
+    assert not Path("a.mp4").exists()
