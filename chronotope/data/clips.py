@@ -30,6 +30,7 @@ __all__ = [
     "check_outside",
     "find_clips",
     "first_names",
+    "is_utf8",
     "read_datasets",
     "scan_folder",
 ]
@@ -43,13 +44,22 @@ _BESIDE = frozenset(
     ".json .jsonl .txt .npz .npy .csv .tsv .md .toml .yaml .yml .srt .vtt .html .log .lock .parquet".split()
 )
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
-_OUR_TABLES = tuple(
-    f"{name}.jsonl"
-    for name in "clips curation imported ledger log manifest plan quarantine recaptions removed reviews sources".split()
+_OUR_TABLES = (
+    *(
+        f"{name}.jsonl"
+        for name in (
+            "clips croissant curation imported ledger log manifest plan quarantine recaptions removed reviews sources"
+        ).split()
+    ),
+    "clips.parquet",
+    "curation.parquet",
 )
-_OURS = ("curation.json", "curation.before.json", "dataset.json", "latents.json", "model.json", "report.json")
+_OURS = tuple(
+    f"{name}.json" for name in "curation curation.before croissant dataset latents model report shards".split()
+)
 _RIGHTS = ("robots.txt", "ai.txt", "tdmrep.json")  # which `curate` reads
-_HELD_OUT = "heldout/"  # below a curated dataset: the clips that are set aside for tests
+_HELD_OUT = "heldout/"  # below a dataset of several splits: the clips that are set aside for tests
+_SPLIT = ("curation.json", "shards.json")  # of datasets that have splits: curated ones, and imported exports
 # Files of folders that this program fills with something else.
 _NO_CLIPS = {"latents.json": "latents", "model.json": "a model"} | {
     f"{part}/{name}": "a run" for part in PARTS for name in ("model.json", "log.jsonl")
@@ -189,7 +199,8 @@ def _files_below(folder: Path) -> list[str]:
     return [path.as_posix() for path in sorted(found)]
 
 
-def _is_utf8(name: str) -> bool:
+def is_utf8(name: str) -> bool:
+    """Return whether the name of a file can be written in UTF-8, as manifests are."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -209,13 +220,13 @@ def _reason_to_leave_out(folder: Path, file: str, beside: Container[str]) -> str
     """
     path = Path(file)
     hidden, suffix = path.name.startswith("."), path.suffix.lower()
-    if file.startswith(_HELD_OUT) and (folder / "curation.json").is_file():
+    if file.startswith(_HELD_OUT) and any((folder / name).is_file() for name in _SPLIT):
         return "held out for tests" if suffix in SUFFIXES else ""
     if (folder / file).is_dir():
         return "a hidden folder" if hidden else "a link to a folder"
     if hidden:
         return "hidden" if suffix in SUFFIXES else ""
-    if suffix in SUFFIXES and not _is_utf8(file):
+    if suffix in SUFFIXES and not is_utf8(file):
         return "its name is not UTF-8; rename it"
     if suffix in SUFFIXES:
         return "still being written, by its name" if UNFINISHED.search(path.stem) else None

@@ -1,0 +1,194 @@
+"""A folder of clips -> what is known of each clip: from the manifest that made the folder, else from the files.
+
+Nothing is exported of a dataset whose making was interrupted, or whose clips are not those of its manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from chronotope.data.captions import Captions, read_captions
+from chronotope.data.clips import PICTURES, Clip, check_complete, read_datasets, scan_folder
+from chronotope.data.rendered import changes_since_curation, changes_since_rendering
+from chronotope.errors import FileProblem, UsageError
+from chronotope.manifest import manifest_hash, read_curation, read_manifest, source_of
+from chronotope.media import video
+from chronotope.progress import Progress
+from chronotope.sealed import digest, read_sealed
+from chronotope.storage import file_sha256
+
+__all__ = ["Dataset", "Item", "read_dataset"]
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A clip: `file` is its POSIX path below the dataset, `sha256` and `bytes` are those of its file.
+
+    `rights` holds what is known of licence, holder, source and consent; `origin` the source file that the clip was cut
+    from, its SHA-256 and where the clip begins in it, in seconds.
+    """
+
+    file: str
+    path: Path
+    split: str
+    sha256: str
+    bytes: int
+    width: int
+    height: int
+    fps: float
+    frames: int
+    seconds: float
+    picture: bool
+    captions: Captions
+    rights: Mapping[str, Any]
+    origin: Mapping[str, Any]
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The clips of a folder in the order of their files, the document that describes it, and the lines of its manifest.
+
+    `about` is `curation.json` or `dataset.json`, {} for a plain folder; `rows` list what is left out, too.
+    """
+
+    folder: Path
+    kind: Literal["curated", "rendered", "plain"]
+    items: tuple[Item, ...]
+    about: Mapping[str, Any]
+    rows: tuple[Mapping[str, Any], ...]
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+    @property
+    def splits(self) -> list[str]:
+        """Return the names of the splits, in the order of the alphabet but for "train", which is the first."""
+        return sorted({item.split for item in self.items}, key=lambda split: (split != "train", split))
+
+    def in_split(self, split: str) -> list[Item]:
+        return [item for item in self.items if item.split == split]
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Return the hashes by which the state of the dataset is recognised; "content" covers clips and captions."""
+        found = {"content": digest({item.file: [item.split, item.sha256, item.captions] for item in self.items})}
+        if "merkle_root" in self.about:
+            found["merkle_root"] = str(self.about["merkle_root"])
+        elif self.rows:
+            found["manifest"] = manifest_hash(self.rows)
+        return found
+
+
+def read_dataset(folder: Path, progress: Progress | None = None, note: Note = lambda _: None) -> Dataset:
+    """Read what is known of the clips of a folder; clips of a world and of plain folders are hashed and probed.
+
+    `note` receives a sentence on files that are left out. Raises FileProblem where clips are missing, changed or cannot
+    be read, UsageError for a dataset that is not complete and for a part of one.
+    """
+    if not folder.is_dir():
+        raise FileProblem(f"{folder} is no folder of clips")
+    check_complete(folder)
+    if (folder / "curation.json").is_file():
+        return _curated(folder)
+    whole = folder.resolve().parent
+    if (whole / "curation.json").is_file():
+        raise UsageError(f"{folder} is a part of the curated dataset {whole}; export that, its splits are kept apart")
+    rendered = [file.parent for file, about in read_datasets(folder) if "world" in about]
+    if any(place.resolve() != folder.resolve() for place in rendered):
+        raise UsageError(f"{folder} is a part of a rendered dataset, or holds one: {rendered[0]}; export that one")
+    found = scan_folder(folder)
+    for sentence in found.notes():
+        note(sentence)
+    return _rendered(folder, found.clips, progress) if rendered else _plain(folder, found.clips, progress)
+
+
+def _curated(folder: Path) -> Dataset:
+    if changes := changes_since_curation(folder):
+        raise FileProblem(changes[0])
+    about, rows = read_curation(folder)
+    listing = read_manifest(folder / "clips.jsonl")
+    written = {row["clip"]: source for row in listing if (source := source_of(row)) is not None}
+    items = []
+    for row in rows:
+        if row["state"] == "kept":
+            source, clip = written[row["clip"]], row["clip"]
+            captions = read_captions(folder / clip)
+            items.append(_curated_item(folder / clip, row, source.sha256, source.bytes, captions))
+    return Dataset(folder, "curated", _sorted(items), about, tuple(rows))
+
+
+def _curated_item(path: Path, row: Mapping[str, Any], sha256: str, size: int, captions: Captions) -> Item:
+    return Item(
+        file=row["clip"],
+        path=path,
+        split=row["split"],
+        sha256=sha256,
+        bytes=size,
+        width=row["width"],
+        height=row["height"],
+        fps=row["fps"],
+        frames=row["frames"],
+        seconds=row["seconds"],
+        picture=row["picture"],
+        captions=captions,
+        rights=row["rights"],
+        origin={"file": row["file"], "sha256": row["source"]["sha256"], "start": row["start"]},
+        scores=row["scores"],
+    )
+
+
+def _rendered(folder: Path, clips: Sequence[Clip], progress: Progress | None) -> Dataset:
+    about = read_sealed(folder / "dataset.json", "render it again")
+    rights = {"licence": str(about["licence"])} if "licence" in about else {}
+    items = _probed(clips, str(about.get("split", "train")), rights, progress)
+    encoded = [{"source": {"file": item.file, "sha256": item.sha256}} for item in items]
+    if changes := changes_since_rendering(folder, encoded):
+        raise FileProblem(f"{changes[0]}; nothing is exported of it")
+    manifest = folder / "manifest.jsonl"
+    rows = read_manifest(manifest) if manifest.is_file() else []
+    return Dataset(folder, "rendered", _sorted(items), about, tuple(rows))
+
+
+def _plain(folder: Path, clips: Sequence[Clip], progress: Progress | None) -> Dataset:
+    return Dataset(folder, "plain", _sorted(_probed(clips, "train", {}, progress)), {}, ())
+
+
+def _probed(clips: Sequence[Clip], split: str, rights: Mapping[str, str], progress: Progress | None) -> Sequence[Item]:
+    """Return clips as their files are, all of one split and of equal rights."""
+    items = []
+    for number, clip in enumerate(clips, start=1):
+        info = video.probe(clip.path)
+        width, height = info.square_size
+        items.append(
+            Item(
+                file=clip.file,
+                path=clip.path,
+                split=split,
+                sha256=file_sha256(clip.path),
+                bytes=clip.path.stat().st_size,
+                width=width,
+                height=height,
+                fps=info.fps,
+                frames=info.num_frames,
+                seconds=info.seconds,
+                picture=clip.path.suffix.lower() in PICTURES and info.num_frames == 1,
+                captions=read_captions(clip.path),
+                rights=rights,
+                origin={},
+                scores={},
+            )
+        )
+        if progress:
+            progress(number, len(clips))
+    return items
+
+
+def _sorted(items: Iterable[Item]) -> tuple[Item, ...]:
+    return tuple(sorted(items, key=lambda item: item.file))
