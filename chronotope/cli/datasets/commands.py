@@ -178,13 +178,13 @@ def inspect(data: Path, out: Path | None) -> None:
 @option("--about", type=FILE, metavar="FILE", help="A TOML file with what you say of the dataset yourself.")
 @option(
     "--shard-size",
-    type=click.IntRange(1, 100_000),
+    type=Number(0.01, 100_000),
     default=1000,
     show_default=True,
     metavar="MB",
     help="The size of a tar shard in megabytes.",
 )
-def export(data: Path, name: str, out: Path | None, about: Path | None, shard_size: int) -> None:
+def export(data: Path, name: str, out: Path | None, about: Path | None, shard_size: float) -> None:
     """Write a dataset, or a description of it, for other programs.
 
     DATA is a folder that `chronotope curate` or `chronotope world` made, or any folder of clips. Videos of a model for

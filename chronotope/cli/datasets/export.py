@@ -24,7 +24,7 @@ MEGABYTE = 10**6
 FORMATS = ("webdataset", "croissant", "parquet", "card")
 
 
-def export_dataset(data: Path, name: str, out: Path | None, about: Path | None, shard_megabytes: int) -> Path:
+def export_dataset(data: Path, name: str, out: Path | None, about: Path | None, shard_megabytes: float) -> Path:
     """Write the export of a dataset and return its path.
 
     Raises UsageError for options that do not belong together, and what the reader and the writers raise.
@@ -36,7 +36,7 @@ def export_dataset(data: Path, name: str, out: Path | None, about: Path | None, 
     if name == "webdataset":
         assert out is not None
         with progress("exporting", "clips") as report:
-            exported = export_shards(dataset, out, shard_megabytes * MEGABYTE, report)
+            exported = export_shards(dataset, out, round(shard_megabytes * MEGABYTE), report)
         say(f"{out}: {exported.in_words()}")
         return out
     target = out or data / {"croissant": CROISSANT, "parquet": parquet_name(dataset), "card": CARD}[name]

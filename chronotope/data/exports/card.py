@@ -44,6 +44,7 @@ def card_of(dataset: Dataset, statement: Statement, program: str) -> str:
             sizes=facts.sizes[:MOST_ROWS],
             more_sizes=len(facts.sizes) - MOST_ROWS,
             rates=facts.rates[:MOST_ROWS],
+            captioners=dataset.captioners,
             captions=list(dict.fromkeys(text[:MAX_TEXT] for text in texts))[:MOST_EXAMPLES],
             duplicates=duplicates,
             process=process_of(dataset),

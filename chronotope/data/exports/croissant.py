@@ -89,7 +89,10 @@ def _responsibility(dataset: Dataset, facts: Facts, statement: Statement) -> Jso
         "rai:dataCollectionMissingData": f"Left out: {left_out}." if left_out else "",
         "rai:dataPreprocessingProtocol": steps,
         "rai:dataAnnotationProtocol": list(statement.annotation),
-        "rai:machineAnnotationTools": [f"{dataset.about.get('made_with')} (scores of the clips)"] if measured else [],
+        "rai:machineAnnotationTools": [
+            *([f"{dataset.about.get('made_with')} (scores of the clips)"] if measured else []),
+            *(f"{name} ({count} captions)" for name, count in dataset.captioners.items()),
+        ],
         "rai:dataLimitations": [*statement.limitations, *limitations_of(dataset, facts)],
         "rai:dataBiases": list(statement.biases),
         "rai:personalSensitiveInformation": [

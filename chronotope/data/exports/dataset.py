@@ -5,16 +5,18 @@ Nothing is exported of a dataset whose making was interrupted, or whose clips ar
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from chronotope.data.captions import Captions, read_captions
-from chronotope.data.clips import PICTURES, Clip, check_complete, read_datasets, scan_folder
+from chronotope.data.clips import Clip, check_complete, read_datasets, scan_folder
+from chronotope.data.recaptions import Recaptions, named_author
 from chronotope.data.rendered import changes_since_curation, changes_since_rendering
 from chronotope.errors import FileProblem, UsageError
-from chronotope.manifest import manifest_hash, read_curation, read_manifest, source_of
+from chronotope.manifest import LOST, Source, manifest_hash, read_curation, read_manifest, source_of
 from chronotope.media import video
 from chronotope.progress import Progress
 from chronotope.sealed import digest, read_sealed
@@ -22,6 +24,7 @@ from chronotope.storage import file_sha256
 
 __all__ = ["Dataset", "Item", "read_dataset"]
 
+Kind = Literal["curated", "rendered", "plain"]
 Note = Callable[[str], None]
 
 
@@ -54,14 +57,16 @@ class Item:
 class Dataset:
     """The clips of a folder in the order of their files, the document that describes it, and the lines of its manifest.
 
-    `about` is `curation.json` or `dataset.json`, {} for a plain folder; `rows` list what is left out, too.
+    `about` is `curation.json` or `dataset.json`, {} for a plain folder; `rows` list what is left out, too. `captioners`
+    are the programs that wrote captions, and how many captions of these clips each of them wrote.
     """
 
     folder: Path
-    kind: Literal["curated", "rendered", "plain"]
+    kind: Kind
     items: tuple[Item, ...]
     about: Mapping[str, Any]
     rows: tuple[Mapping[str, Any], ...]
+    captioners: Mapping[str, int]
 
     @property
     def name(self) -> str:
@@ -96,7 +101,7 @@ def read_dataset(folder: Path, progress: Progress | None = None, note: Note = la
         raise FileProblem(f"{folder} is no folder of clips")
     check_complete(folder)
     if (folder / "curation.json").is_file():
-        return _curated(folder)
+        return _curated(folder, note)
     whole = folder.resolve().parent
     if (whole / "curation.json").is_file():
         raise UsageError(f"{folder} is a part of the curated dataset {whole}; export that, its splits are kept apart")
@@ -106,46 +111,65 @@ def read_dataset(folder: Path, progress: Progress | None = None, note: Note = la
     found = scan_folder(folder)
     for sentence in found.notes():
         note(sentence)
-    return _rendered(folder, found.clips, progress) if rendered else _plain(folder, found.clips, progress)
+    if rendered:
+        return _rendered(folder, found.clips, progress, note)
+    return _dataset(folder, "plain", _probed(found.clips, "train", {}, progress), {}, (), note)
 
 
-def _curated(folder: Path) -> Dataset:
+def _dataset(
+    folder: Path,
+    kind: Kind,
+    items: Iterable[Item],
+    about: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    note: Note,
+) -> Dataset:
+    """Return the dataset with its clips in order, and with the captions that a captioner wrote for them."""
+    written = Recaptions(folder, note)
+    merged = [replace(item, captions=written.merged(item.captions, item.file, item.sha256)) for item in items]
+    ordered = tuple(sorted(merged, key=lambda item: item.file))
+    return Dataset(folder, kind, ordered, about, tuple(rows), _captioners(written, ordered))
+
+
+def _captioners(written: Recaptions, items: Sequence[Item]) -> dict[str, int]:
+    contents = {item.sha256 for item in items}
+    used = [row["author"] for row in written.rows.values() if row["text"] and row["sha256"] in contents]
+    return dict(sorted(Counter(map(named_author, used)).items()))
+
+
+def _curated(folder: Path, note: Note) -> Dataset:
     if changes := changes_since_curation(folder):
         raise FileProblem(changes[0])
     about, rows = read_curation(folder)
     listing = read_manifest(folder / "clips.jsonl")
     written = {row["clip"]: source for row in listing if (source := source_of(row)) is not None}
-    items = []
-    for row in rows:
-        if row["state"] == "kept":
-            source, clip = written[row["clip"]], row["clip"]
-            captions = read_captions(folder / clip)
-            items.append(_curated_item(folder / clip, row, source.sha256, source.bytes, captions))
-    return Dataset(folder, "curated", _sorted(items), about, tuple(rows))
+    kept = [row for row in rows if row["state"] == "kept"]
+    items = [_curated_item(folder / row["clip"], row, written[row["clip"]]) for row in kept]
+    return _dataset(folder, "curated", items, about, rows, note)
 
 
-def _curated_item(path: Path, row: Mapping[str, Any], sha256: str, size: int, captions: Captions) -> Item:
+def _curated_item(path: Path, row: Mapping[str, Any], clip: Source) -> Item:
     return Item(
         file=row["clip"],
         path=path,
         split=row["split"],
-        sha256=sha256,
-        bytes=size,
+        sha256=clip.sha256,
+        bytes=clip.bytes,
         width=row["width"],
         height=row["height"],
         fps=row["fps"],
         frames=row["frames"],
         seconds=row["seconds"],
         picture=row["picture"],
-        captions=captions,
+        captions=read_captions(path),
         rights=row["rights"],
         origin={"file": row["file"], "sha256": row["source"]["sha256"], "start": row["start"]},
         scores=row["scores"],
     )
 
 
-def _rendered(folder: Path, clips: Sequence[Clip], progress: Progress | None) -> Dataset:
-    about = read_sealed(folder / "dataset.json", "render it again")
+def _rendered(folder: Path, clips: Sequence[Clip], progress: Progress | None, note: Note) -> Dataset:
+    about = read_sealed(folder / "dataset.json", LOST)
     rights = {"licence": str(about["licence"])} if "licence" in about else {}
     items = _probed(clips, str(about.get("split", "train")), rights, progress)
     encoded = [{"source": {"file": item.file, "sha256": item.sha256}} for item in items]
@@ -153,14 +177,10 @@ def _rendered(folder: Path, clips: Sequence[Clip], progress: Progress | None) ->
         raise FileProblem(f"{changes[0]}; nothing is exported of it")
     manifest = folder / "manifest.jsonl"
     rows = read_manifest(manifest) if manifest.is_file() else []
-    return Dataset(folder, "rendered", _sorted(items), about, tuple(rows))
+    return _dataset(folder, "rendered", items, about, rows, note)
 
 
-def _plain(folder: Path, clips: Sequence[Clip], progress: Progress | None) -> Dataset:
-    return Dataset(folder, "plain", _sorted(_probed(clips, "train", {}, progress)), {}, ())
-
-
-def _probed(clips: Sequence[Clip], split: str, rights: Mapping[str, str], progress: Progress | None) -> Sequence[Item]:
+def _probed(clips: Sequence[Clip], split: str, rights: Mapping[str, str], progress: Progress | None) -> list[Item]:
     """Return clips as their files are, all of one split and of equal rights."""
     items = []
     for number, clip in enumerate(clips, start=1):
@@ -178,7 +198,7 @@ def _probed(clips: Sequence[Clip], split: str, rights: Mapping[str, str], progre
                 fps=info.fps,
                 frames=info.num_frames,
                 seconds=info.seconds,
-                picture=clip.path.suffix.lower() in PICTURES and info.num_frames == 1,
+                picture=info.num_frames == 1,
                 captions=read_captions(clip.path),
                 rights=rights,
                 origin={},
@@ -188,7 +208,3 @@ def _probed(clips: Sequence[Clip], split: str, rights: Mapping[str, str], progre
         if progress:
             progress(number, len(clips))
     return items
-
-
-def _sorted(items: Iterable[Item]) -> tuple[Item, ...]:
-    return tuple(sorted(items, key=lambda item: item.file))

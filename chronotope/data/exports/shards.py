@@ -33,12 +33,12 @@ from chronotope.prompt import cleaned
 from chronotope.sealed import read_sealed, write_sealed
 from chronotope.storage import atomic_file, file_sha256, free_space_for, locked, remove_partials, sync_folder
 
-__all__ = ["EXPORT", "MANIFESTS", "Exported", "export_shards", "main_caption"]
+__all__ = ["AGAIN", "EXPORT", "MANIFESTS", "Exported", "export_shards", "main_caption"]
 
 EXPORT = "shards.json"
 MANIFESTS = ("curation.jsonl", "curation.json")  # of a curated dataset, which the folder of shards holds as well
 STAGING, WRITTEN = ".export", "shards.jsonl"
-MEND = "delete the folder and export again"
+AGAIN = "delete the folder, and export the dataset again"
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def _check_folder(out: Path, about: Mapping[str, Any]) -> None:
             raise UsageError(f"{out} holds {other} and no export; give a new folder with --out")
         return
     for path in documents:
-        found = read_sealed(path, MEND)
+        found = read_sealed(path, AGAIN)
         different = [name for name in about if found.get(name) != about[name]]
         if different:
             what = "clips or captions" if "content" in different else f"{different[0].replace('_', ' ')}"
@@ -240,7 +240,7 @@ def _check_folder(out: Path, about: Mapping[str, Any]) -> None:
 def _known(out: Path) -> dict[str, Mapping[str, Any]]:
     """Return what is written of the shards that earlier runs made, by their names."""
     listing = out / STAGING / WRITTEN
-    rows: list[Mapping[str, Any]] = list(read_sealed(out / EXPORT, MEND)["shards"]) if (out / EXPORT).is_file() else []
+    rows: list[Mapping[str, Any]] = list(read_sealed(out / EXPORT, AGAIN)["shards"]) if (out / EXPORT).is_file() else []
     rows += read_manifest(listing, lambda _: None) if listing.is_file() else []
     return {row["file"]: {name: value for name, value in row.items() if name != "seal"} for row in rows}
 
