@@ -14,6 +14,7 @@ Nothing of this is guessed: what is not said here, and is not in the manifest, i
 from __future__ import annotations
 
 import datetime
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,6 +70,8 @@ class Statement:
                 datetime.date.fromisoformat(self.published)
             except ValueError:
                 raise UsageError(f"published = '{self.published}' is no date; write it as 2026-11-30") from None
+        if self.version and not re.fullmatch(r"\d+(\.\d+){0,2}([-+][\w.+-]+)?", self.version):
+            raise UsageError(f"version = '{self.version}' is no version; write it as 1.0.0")
 
 
 def read_statement(path: Path) -> Statement:

@@ -9,7 +9,8 @@ from typing import Any
 
 from chronotope.data.exports.about import Statement
 from chronotope.data.exports.dataset import Dataset
-from chronotope.data.exports.facts import describe_clips, duration, facts_of, limitations_of, process_of
+from chronotope.data.exports.facts import counted, describe_clips, duration, facts_of, limitations_of, process_of
+from chronotope.data.exports.shards import main_caption
 from chronotope.errors import visible
 from chronotope.storage import write_atomically
 
@@ -28,7 +29,7 @@ def write_card(dataset: Dataset, statement: Statement, path: Path, program: str)
 def card_of(dataset: Dataset, statement: Statement, program: str) -> str:
     """Return the card of a dataset in Markdown, in which texts of others are text and no markup."""
     facts = facts_of(dataset)
-    texts = [next(iter(listed)) for item in dataset.items for listed in item.captions.values() if listed]
+    texts = filter(None, (main_caption(item.captions) for item in dataset.items))
     duplicates = sum(one.count for one in facts.left_out if one.reason == "duplicate")
     return (
         _templates()
@@ -36,10 +37,11 @@ def card_of(dataset: Dataset, statement: Statement, program: str) -> str:
         .render(
             name=statement.name or dataset.name,
             kind=dataset.kind,
-            about=dataset.about,
+            made_with=dataset.about.get("made_with") or dataset.about.get("program", ""),
             facts=facts,
             statement=statement,
             summary=describe_clips(facts),
+            counted=counted,
             duration=duration,
             sizes=facts.sizes[:MOST_ROWS],
             more_sizes=len(facts.sizes) - MOST_ROWS,

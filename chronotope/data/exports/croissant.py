@@ -19,7 +19,7 @@ from typing import Any
 from chronotope.data.clips import PICTURES
 from chronotope.data.exports.about import Statement
 from chronotope.data.exports.dataset import Dataset
-from chronotope.data.exports.facts import Facts, describe_clips, facts_of, limitations_of, process_of
+from chronotope.data.exports.facts import Facts, counted, describe_clips, facts_of, limitations_of, process_of
 from chronotope.data.exports.table import COLUMNS, Column, clip_rows
 from chronotope.storage import file_sha256, json_text, write_atomically
 
@@ -79,7 +79,7 @@ def _licences(facts: Facts, listing: str) -> list[str]:
 def _responsibility(dataset: Dataset, facts: Facts, statement: Statement) -> Json:
     """Return the fields of the Responsible AI vocabulary."""
     steps = process_of(dataset)
-    collected = f"The clips were made of {facts.files} files." if facts.files else ""
+    collected = f"The clips were made of {counted(facts.files, 'file')}." if facts.files else ""
     left_out = "; ".join(f"{one.count} {one.reason} ({one.meaning})" for one in facts.left_out)
     consents = {one.consent: one.clips for one in facts.rights if one.consent}
     measured = dataset.kind == "curated"
@@ -91,13 +91,13 @@ def _responsibility(dataset: Dataset, facts: Facts, statement: Statement) -> Jso
         "rai:dataAnnotationProtocol": list(statement.annotation),
         "rai:machineAnnotationTools": [
             *([f"{dataset.about.get('made_with')} (scores of the clips)"] if measured else []),
-            *(f"{name} ({count} captions)" for name, count in dataset.captioners.items()),
+            *(f"{name} ({counted(count, 'caption')})" for name, count in dataset.captioners.items()),
         ],
         "rai:dataLimitations": [*statement.limitations, *limitations_of(dataset, facts)],
         "rai:dataBiases": list(statement.biases),
         "rai:personalSensitiveInformation": [
             *statement.personal_information,
-            *(f"Consent, of {clips} clips: {consent}" for consent, clips in consents.items()),
+            *(f"Consent, of {counted(clips, 'clip')}: {consent}" for consent, clips in consents.items()),
         ],
         "rai:dataUseCases": list(statement.use_cases),
         "rai:dataSocialImpact": statement.social_impact,

@@ -15,6 +15,7 @@ __all__ = [
     "Facts",
     "LeftOutCount",
     "RightsCount",
+    "counted",
     "describe_clips",
     "duration",
     "facts_of",
@@ -147,12 +148,11 @@ def process_of(dataset: Dataset) -> list[str]:
 
 def describe_clips(facts: Facts) -> str:
     """Return one sentence on what the clips are, by their numbers."""
-    pictures = f" and {facts.pictures} pictures" if facts.pictures else ""
+    what = [counted(facts.videos, "video clip")] if facts.videos or not facts.pictures else []
+    what += [counted(facts.pictures, "picture")] if facts.pictures else []
+    length = f", {duration(facts.seconds)} of video in all" if facts.videos else ""
     splits = ", ".join(f"{count} in {split}" for split, count in facts.splits.items())
-    return (
-        f"{facts.videos} video clips{pictures}, {duration(facts.seconds)} in all ({splits}); "
-        f"{facts.captioned} have captions."
-    )
+    return f"{' and '.join(what)}{length} ({splits}); {facts.captioned} of {facts.clips} have captions."
 
 
 def limitations_of(dataset: Dataset, facts: Facts) -> list[str]:
@@ -169,6 +169,11 @@ def limitations_of(dataset: Dataset, facts: Facts) -> list[str]:
         found.append("The clips show a simulated world and nothing else.")
     found.append("Sound was neither used nor examined.")
     return found
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun, such as "1 clip" or "1,200 clips"."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def duration(seconds: float) -> str:

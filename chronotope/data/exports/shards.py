@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 
 from chronotope.data.captions import LEVELS, Captions
 from chronotope.data.exports.dataset import Dataset, Item
+from chronotope.data.exports.facts import counted
 from chronotope.errors import FileProblem, UsageError
 from chronotope.jsonl import append_jsonl
 from chronotope.manifest import read_manifest, seal
@@ -51,12 +52,8 @@ class Exported:
 
     def in_words(self) -> str:
         """Return one line such as "41 clips in 3 shards, 1 of them new"."""
-        clips, shards = (_counted(self.clips, "clip"), _counted(self.shards, "shard"))
+        clips, shards = counted(self.clips, "clip"), counted(self.shards, "shard")
         return f"{clips} in {shards}, {self.written or 'none'} of them new"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 @dataclass(frozen=True)
