@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.data.exports.about import Statement
-from chronotope.data.exports.dataset import Dataset
+from chronotope.data.exports.dataset import Dataset, main_caption
 from chronotope.data.exports.facts import counted, describe_clips, duration, facts_of, limitations_of, process_of
-from chronotope.data.exports.shards import main_caption
 from chronotope.errors import visible
 from chronotope.storage import write_atomically
 

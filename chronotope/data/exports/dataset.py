@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from chronotope.data.captions import Captions, read_captions
+from chronotope.data.captions import LEVELS, Captions, read_captions
 from chronotope.data.clips import Clip, check_complete, read_datasets, scan_folder
 from chronotope.data.recaptions import Recaptions, named_author
 from chronotope.data.rendered import changes_since_curation, changes_since_rendering
@@ -19,10 +19,11 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import LOST, Source, manifest_hash, read_curation, read_manifest, source_of
 from chronotope.media import video
 from chronotope.progress import Progress
+from chronotope.prompt import cleaned
 from chronotope.sealed import digest, read_sealed
 from chronotope.storage import file_sha256
 
-__all__ = ["Dataset", "Item", "read_dataset"]
+__all__ = ["Dataset", "Item", "main_caption", "read_dataset"]
 
 Kind = Literal["curated", "rendered", "plain"]
 Note = Callable[[str], None]
@@ -208,3 +209,12 @@ def _probed(clips: Sequence[Clip], split: str, rights: Mapping[str, str], progre
         if progress:
             progress(number, len(clips))
     return items
+
+
+def main_caption(captions: Captions) -> str:
+    """Return the caption for programs that take one: the first sentence, else the first text; "" where there is none.
+
+    A story is returned in one line.
+    """
+    levels = ("sentence", "paragraph", "descriptive", *sorted(captions.keys() - LEVELS), "tags", "story")
+    return next((cleaned(text) for level in levels for text in captions.get(level, ())), "")

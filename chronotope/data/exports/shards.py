@@ -23,18 +23,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from chronotope.data.captions import LEVELS, Captions
-from chronotope.data.exports.dataset import Dataset, Item
+from chronotope.data.exports.dataset import Dataset, Item, main_caption
 from chronotope.data.exports.facts import counted
 from chronotope.errors import FileProblem, UsageError
 from chronotope.jsonl import append_jsonl
 from chronotope.manifest import read_manifest, seal
 from chronotope.progress import Progress
-from chronotope.prompt import cleaned
 from chronotope.sealed import read_sealed, write_sealed
 from chronotope.storage import atomic_file, file_sha256, free_space_for, locked, remove_partials, sync_folder
 
-__all__ = ["AGAIN", "EXPORT", "MANIFESTS", "Exported", "export_shards", "main_caption"]
+__all__ = ["AGAIN", "EXPORT", "MANIFESTS", "Exported", "export_shards"]
 
 EXPORT = "shards.json"
 MANIFESTS = ("curation.jsonl", "curation.json")  # of a curated dataset, which the folder of shards holds as well
@@ -157,15 +155,6 @@ def _texts(item: Item) -> list[tuple[str, bytes]]:
     }
     text = json.dumps(record, sort_keys=True) + "\n"
     return [(".json", text.encode()), (".txt", main_caption(item.captions).encode())]
-
-
-def main_caption(captions: Captions) -> str:
-    """Return the caption for programs that take one: the first sentence, else the first text; "" where there is none.
-
-    A story is returned in one line.
-    """
-    levels = ("sentence", "paragraph", "descriptive", *sorted(captions.keys() - LEVELS), "tags", "story")
-    return next((cleaned(text) for level in levels for text in captions.get(level, ())), "")
 
 
 def _write_shard(shard: _Shard, target: Path, done: int, total: int, progress: Progress | None) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chronotope.data.exports.dataset import Dataset, Item
-from chronotope.data.exports.shards import main_caption
+from chronotope.data.exports.dataset import Dataset, Item, main_caption
 from chronotope.errors import UsageError
 from chronotope.storage import atomic_file
 

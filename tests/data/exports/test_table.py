@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chronotope.data.exports.dataset import read_dataset
-from chronotope.data.exports.table import COLUMNS, clip_rows, main_caption, write_parquet
+from chronotope.data.exports.dataset import main_caption, read_dataset
+from chronotope.data.exports.table import COLUMNS, clip_rows, write_parquet
 from chronotope.data.exports.verify import stale_descriptions
 from chronotope.errors import UsageError
 from chronotope.manifest import merkle_root, read_curation
