@@ -67,6 +67,8 @@ def test_descriptions_lie_in_the_dataset_and_are_noticed_when_they_are_old(data:
     ):
         result = run("export", data, "--format", name, *options)
         assert result.exit_code == 0 and result.stdout == f"{data / file}\n", result.stderr
+        expects = "note: Croissant expects more, which --about can say: creators, published, url, version, citation"
+        assert (expects in result.stderr) == (name == "croissant")
     assert "Animals." in (data / "card.md").read_text() and "yards alone" in (data / "card.md").read_text()
     assert json.loads((data / "croissant.json").read_text())["rai:dataBiases"] == ["yards alone"]
     clean = run("check", data)

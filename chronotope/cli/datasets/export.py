@@ -9,7 +9,7 @@ from chronotope.cli.terminal import progress, say
 from chronotope.data.clips import check_outside
 from chronotope.data.exports.about import Statement, read_statement
 from chronotope.data.exports.card import CARD, write_card
-from chronotope.data.exports.croissant import CROISSANT, write_croissant
+from chronotope.data.exports.croissant import CROISSANT, missing_properties, write_croissant
 from chronotope.data.exports.dataset import Dataset, read_dataset
 from chronotope.data.exports.facts import facts_of, limitations_of
 from chronotope.data.exports.shards import export_shards
@@ -70,5 +70,5 @@ def _write(dataset: Dataset, name: str, target: Path, statement: Statement) -> N
         say(f"stated: {sentence}")
     if name == "card":
         write_card(dataset, statement, target, f"chronotope {__version__}")
-    else:
-        write_croissant(dataset, statement)
+    elif missing := missing_properties(write_croissant(dataset, statement)):
+        say(f"note: Croissant expects more, which --about can say: {', '.join(missing)}")

@@ -39,6 +39,7 @@ def card_of(dataset: Dataset, statement: Statement, program: str) -> str:
             made_with=dataset.about.get("made_with") or dataset.about.get("program", ""),
             facts=facts,
             statement=statement,
+            said=statement != Statement(),
             summary=describe_clips(facts),
             counted=counted,
             duration=duration,

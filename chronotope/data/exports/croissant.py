@@ -23,21 +23,36 @@ from chronotope.data.exports.facts import Facts, counted, describe_clips, facts_
 from chronotope.data.exports.table import COLUMNS, Column, clip_rows
 from chronotope.storage import file_sha256, json_text, write_atomically
 
-__all__ = ["CROISSANT", "TABLE", "croissant_of", "write_croissant"]
+__all__ = ["CROISSANT", "TABLE", "croissant_of", "missing_properties", "write_croissant"]
 
 CROISSANT, TABLE = "croissant.json", "croissant.jsonl"
 TYPES = {"text": "sc:Text", "texts": "sc:Text", "integer": "sc:Integer", "float": "sc:Float"}
 SPLITS = {"train": "cr:TrainingSplit", "heldout": "cr:TestSplit"}
 _SPDX = re.compile(r"[A-Za-z0-9.+-]+")
 _LINES = "application/jsonlines"
+REQUIRED = {  # properties, by their names in a statement
+    "license": "licence",
+    "creator": "creators",
+    "datePublished": "published",
+    "url": "url",
+    "version": "version",
+    "citeAs": "citation",
+}
 Json = dict[str, Any]
 
 
-def write_croissant(dataset: Dataset, statement: Statement) -> None:
-    """Write the table of the clips, then its description, into the folder of the dataset."""
+def write_croissant(dataset: Dataset, statement: Statement) -> Json:
+    """Write the table of the clips, then its description, into the folder of the dataset; return the description."""
     table = "".join(json.dumps(row) + "\n" for row in clip_rows(dataset))
     write_atomically(dataset.folder / TABLE, table)
-    write_atomically(dataset.folder / CROISSANT, json_text(croissant_of(dataset, statement, table)))
+    description = croissant_of(dataset, statement, table)
+    write_atomically(dataset.folder / CROISSANT, json_text(description))
+    return description
+
+
+def missing_properties(description: Json) -> list[str]:
+    """Return what Croissant requires or recommends and nobody said, by the names of the entries of a statement."""
+    return [entry for name, entry in REQUIRED.items() if name not in description]
 
 
 def croissant_of(dataset: Dataset, statement: Statement, table: str) -> Json:
