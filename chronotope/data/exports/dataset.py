@@ -133,9 +133,15 @@ def _dataset(
 
 
 def _captioners(written: Recaptions, items: Sequence[Item]) -> dict[str, int]:
+    """Return how many captions of these clips each program wrote, without those that a reviewer rejected."""
     contents = {item.sha256 for item in items}
-    used = [row["author"] for row in written.rows.values() if row["text"] and row["sha256"] in contents]
-    return dict(sorted(Counter(map(named_author, used)).items()))
+    used = [
+        named_author(row["author"])
+        for row in written.rows.values()
+        if row["sha256"] in contents
+        and written.reviews.text_for(row["file"], row["sha256"], row["detail"], row["text"])
+    ]
+    return dict(sorted(Counter(used).items()))
 
 
 def _curated(folder: Path, note: Note) -> Dataset:

@@ -81,6 +81,9 @@ def restore_manifest(folder: Path, out: Path, entries: Mapping[str, Entry]) -> l
     if missing := sorted(kept.keys() - imported.keys()):
         return [f"{len(missing)} clips of the manifest were not imported, such as {missing[0]}, so the rights and the "
                 "scores of the others are not taken over"]  # fmt: skip
+    for clip, row in kept.items():
+        if row["whole"] and row["source"]["sha256"] != imported[clip].media.sha256:
+            return [f"{clip} is not the clip of the manifest, so rights and scores are not taken over"]
     listing = [
         seal(
             {

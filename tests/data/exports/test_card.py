@@ -14,6 +14,7 @@ from chronotope.data.exports.about import Creator, Statement
 from chronotope.data.exports.card import card_of, write_card
 from chronotope.data.exports.dataset import Dataset, read_dataset
 from chronotope.data.recaptions import Recaptions
+from chronotope.data.reviews import Reviews
 from chronotope.manifest import read_curation
 from chronotope.worlds.write import DatasetRequest, write_dataset
 from tests.data.exports.conftest import HOSTILE
@@ -98,6 +99,9 @@ def test_captions_of_a_program_are_called_so(curated: Path) -> None:
     assert dataset.items[0].captions["descriptive"] == ("a disc on a carpet, in detail",)
     assert dataset.captioners == {"some/captioner_7b": 1}
     assert "Written by a program, some/captioner_7b: 1 caption." in Page(card(dataset)).text
+    row = Recaptions(curated).rows[item.file, "detailed"]
+    Reviews(curated).add(row, "reject", "Jane")
+    assert not read_dataset(curated).captioners and read_dataset(curated).items[0].captions == item.captions
 
 
 def test_a_rendered_dataset_has_a_card(tmp_path: Path) -> None:

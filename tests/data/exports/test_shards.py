@@ -331,3 +331,26 @@ def test_a_record_of_a_stranger_is_not_trusted(curated: Path, tmp_path: Path, ch
     assert [item.key for item in imported.left_out] == [f"train-000000.tar/{list(found)[1]}"]
     assert imported.clips == len(read_dataset(curated).items) - 1
     assert not (tmp_path / "outside.mp4").exists()
+
+
+def test_a_manifest_of_other_clips_is_not_restored(curated: Path, tmp_path: Path) -> None:
+    """A stranger may exchange a clip and its record; the manifest is that of the clips that were exported."""
+    out = tmp_path / "out"
+    export(curated, out, 10**9)
+    shard = out / "train-000000.tar"
+    found = members(shard)
+    whole = {row["clip"] for row in read_curation(curated)[1] if row["state"] == "kept" and row["whole"]}
+    records = {name: json.loads(data) for name, data in found.items() if name.endswith(".json")}
+    chosen = next(name for name, record in records.items() if record["file"] in whole)
+    clip = next(name for name in found if name.startswith(chosen.removesuffix("json")))
+    found[clip] += b"x"
+    found[chosen] = json.dumps(records[chosen] | {"sha256": hashlib.sha256(found[clip]).hexdigest()}).encode()
+    with tarfile.open(shard, "w") as archive:
+        for name, data in found.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    imported = import_dataset(out, tmp_path / "back")
+    assert f"{records[chosen]['file']} is not the clip of the manifest" in "\n".join(imported.notes)
+    assert not (tmp_path / "back" / "curation.json").exists()
+    assert scan_folder(tmp_path / "back").left_out["held out for tests"]
