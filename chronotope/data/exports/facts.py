@@ -167,7 +167,8 @@ def limitations_of(dataset: Dataset, facts: Facts) -> list[str]:
         found.append("On-screen text was not looked for.")
     if dataset.kind == "rendered":
         found.append("The clips show a simulated world and nothing else.")
-    found.append("Sound was neither used nor examined.")
+    else:
+        found.append("Sound was neither used nor examined.")
     return found
 
 
