@@ -43,6 +43,7 @@ __all__ = [
 # Loaded before processes are forked, so that what happens to them strikes the work and not the imports.
 MODULES = (
     *("chronotope.cli.train.networks", "chronotope.cli.use", "chronotope.cli.inputs", "chronotope.cli.evaluate"),
+    "chronotope.cli.datasets.export",
     *("chronotope.data.encode", "chronotope.worlds.write", "chronotope.worlds.stage.world", "rich.progress"),
 )
 STEPS = ("train.steps=8", "train.save_every=2", "train.check_every=8", "train.log_every=3", "train.warmup=2")
@@ -158,6 +159,11 @@ COMMANDS = (
         ("world", "stage", "--count", "12", "--scope", "shapes", "--workers", "2", "--out", "rendered"),
         "rendered",
         content=read_rendered,
+    ),
+    Command(
+        "export",
+        ("export", "many", "--format", "webdataset", "--shard-size", "0.05", "--out", "exported"),
+        "exported",
     ),
     Command(
         "encode",

@@ -14,10 +14,11 @@ from typing import Any
 
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
-from chronotope.sealed import digest
+from chronotope.sealed import digest, read_sealed
 from chronotope.storage import check_regular, file_sha256, parse_json
 
 __all__ = [
+    "CURATE_AGAIN",
     "LOST",
     "LeftOut",
     "Source",
@@ -25,11 +26,13 @@ __all__ = [
     "identify",
     "manifest_hash",
     "merkle_root",
+    "read_curation",
     "read_manifest",
     "seal",
     "source_of",
 ]
 
+CURATE_AGAIN = "run the same `chronotope curate` command again"
 LOST = "take it from a copy, or make the dataset again in another folder"  # the mend of a `dataset.json`
 FILES = ("source", "media")  # the fields of rows that hold a Source
 TIMES = ("modified", "changed", "inode")  # the fields of a Source that are facts of one disk
@@ -125,6 +128,18 @@ def read_manifest(path: Path, on_damage: Callable[[str], None] | None = None) ->
             raise FileProblem(sentence)
         on_damage(sentence)
     return rows
+
+
+def read_curation(out: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Read how a dataset was curated, and the lines of its manifest; raise FileProblem where it was not, or not to the
+    end, or where somebody has changed it.
+    """
+    if not (out / "curation.json").is_file():
+        raise FileProblem(f"{out} is no curated dataset, or was not finished; make it with `chronotope curate`")
+    header, rows = read_sealed(out / "curation.json", CURATE_AGAIN), read_manifest(out / "curation.jsonl")
+    if header.get("manifest") != manifest_hash(rows):
+        raise FileProblem(f"{out / 'curation.jsonl'} is not the one that curation.json describes; {CURATE_AGAIN}")
+    return header, rows
 
 
 def manifest_hash(rows: Iterable[Mapping[str, Any]]) -> str:

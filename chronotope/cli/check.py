@@ -14,6 +14,8 @@ from chronotope.cli.language.captioners import load_captioner
 from chronotope.cli.language.expanders import load_expander
 from chronotope.cli.terminal import echo, progress, say, visible
 from chronotope.data.audit import Finding, audit_dataset, audit_latents
+from chronotope.data.exports.shards import AGAIN
+from chronotope.data.exports.verify import is_shards, lost_shards, stale_descriptions
 from chronotope.data.latents import fingerprint, read_header
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.evaluate.judge import content_of
@@ -84,11 +86,23 @@ def find_problems(path: Path) -> tuple[str, list[Finding]]:
             return "evaluation without a report yet", list(_audit_ledger(folder))
         if is_export(folder):
             return "export for another benchmark", list(_audit_export(folder))
+        if is_shards(folder):
+            return "shards of a dataset", [
+                Finding(f"{name} is missing or changed", AGAIN) for name in lost_shards(folder)
+            ]
         if any((folder / name).is_dir() for name in PARTS):
             return "run", list(_audit_run(folder))
         if any((folder / name).exists() for name in ("model.json", "config.toml", "checkpoints")):
             return "model", list(_audit_part(folder))
-        return "dataset", list(audit_dataset(folder, report))
+        return "dataset", [*audit_dataset(folder, report), *_audit_descriptions(folder)]
+
+
+def _audit_descriptions(folder: Path) -> Iterator[Finding]:
+    """Say which descriptions in a curated dataset are of other clips."""
+    for name in stale_descriptions(folder):
+        yield Finding(
+            f"{folder / name} describes other clips than the manifest", "run `chronotope export` again", False
+        )
 
 
 def _audit_report(folder: Path) -> Iterator[Finding]:

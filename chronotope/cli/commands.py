@@ -36,7 +36,17 @@ from chronotope.processes import MAX_WORKERS
 __all__ = ["chronotope", "main"]
 
 STAGES = {
-    "make a dataset": ["world", "import", "curate", "inspect", "caption", "review", "score-captions", "encode"],
+    "make a dataset": [
+        "world",
+        "import",
+        "curate",
+        "inspect",
+        "caption",
+        "review",
+        "score-captions",
+        "export",
+        "encode",
+    ],
     "train": ["train", "teach"],
     "use": ["generate", "expand", "reconstruct", "merge"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
@@ -201,6 +211,7 @@ chronotope.add_command(datasets.inspect)
 chronotope.add_command(language.caption)
 chronotope.add_command(language.review)
 chronotope.add_command(language.score_captions)
+chronotope.add_command(datasets.export)
 
 
 @chronotope.command(

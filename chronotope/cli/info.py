@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from chronotope.cli.knowledge import describe_training, summarise
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import PICTURES, scan_folder
 from chronotope.data.contradictions import is_our_record
+from chronotope.data.exports.verify import describe_shards, is_shards
 from chronotope.data.latents import LatentDataset, fingerprint
-from chronotope.data.recaptions import Recaptions
+from chronotope.data.recaptions import Recaptions, named_author
 from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.evaluate.documents import check_document, parse_json, read_file, read_rows
 from chronotope.evaluate.ledger import Ledger
@@ -78,11 +79,13 @@ def _folder(folder: Path) -> dict[str, Any]:
         return describe_evaluation(folder)
     if is_export(folder):
         return describe_export(folder)
+    if is_shards(folder):
+        return describe_shards(folder)
     try:
         return _dataset(folder)
     except FileProblem as problem:
         raise FileProblem(
-            f"{folder} is none of: a dataset, latents, a model, a checkpoint, a run, a report ({problem})"
+            f"{folder} is none of: a dataset, shards, latents, a model, a checkpoint, a run, a report ({problem})"
         ) from problem
 
 
@@ -188,21 +191,13 @@ def _dataset(folder: Path) -> dict[str, Any]:
     facts["captions"] = {level: f"{count} of {len(captions)} clips" for level, count in levels.items()} or "none"
     if written := [row for row in Recaptions(folder).rows.values() if row["text"]]:
         facts["written captions"] = len(written)
-        facts["written by"] = _counted(_author(row["author"]) for row in written)
+        facts["written by"] = _counted(named_author(row["author"]) for row in written)
     if unreadable:
         facts["unreadable"] = unreadable
     if found.left_out:
         facts["left_out"] = found.notes()
     facts["examples"] = [by_level["sentence"][0] for by_level in captions if by_level.get("sentence")][:3]
     return facts
-
-
-def _author(author: Mapping[str, Any]) -> str:
-    """Name the captioner that wrote a caption: the model of others, and the weights of one that was trained here."""
-    kind = str(author.get("kind", "unknown"))
-    if "model" in author:
-        return str(author["model"])
-    return f"{kind} captioner, weights {author['weights']}" if "weights" in author else kind
 
 
 def _latents(folder: Path) -> dict[str, Any]:

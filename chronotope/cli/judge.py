@@ -312,6 +312,8 @@ def memorisation(
 def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry_run: bool, validate: bool) -> int:
     """Sample another benchmark's prompts into the folders that it reads.
 
+    It makes videos with a model; datasets are exported by `chronotope export`.
+
     Names, counts, lengths and tables are those of the benchmark; its prompts do not come with this program.
     manifest.jsonl states the prompt, seed, hash and weights of every video; seeds are hashes, so none is selected.
     Finally the folder is checked: one line for each defect, and exit status 1 if there are any. The folder of a
@@ -331,8 +333,12 @@ def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry
     compbench            CATEGORY.txt or CATEGORY.json, as for evalcrafter, or a folder of them
     """
     from chronotope.cli import export as work
+    from chronotope.cli.datasets.export import FORMATS
+    from chronotope.errors import UsageError
     from chronotope.evaluate.exports.requests import ExportRequest
 
+    if name in FORMATS:
+        raise UsageError(f"{name} is a format of datasets; write it with `chronotope export DATA --format {name}`")
     request = ExportRequest(name, prompts, out, model, seed)
     if dry_run:
         echo(facts_text(work.plan_suite(request)))

@@ -10,17 +10,14 @@ from typing import Any
 
 from chronotope.config import from_dict
 from chronotope.curate.look import Looked
-from chronotope.errors import FileProblem
 from chronotope.jsonl import write_jsonl
-from chronotope.manifest import Source, manifest_hash, merkle_root, read_manifest, source_of
+from chronotope.manifest import CURATE_AGAIN, Source, manifest_hash, merkle_root, read_manifest, source_of
 from chronotope.sealed import read_sealed, write_sealed
 
 __all__ = [
-    "MEND",
     "Row",
     "earlier_header",
     "looked_at",
-    "read_curation",
     "rewrite",
     "set_aside",
     "source_identities",
@@ -30,19 +27,6 @@ __all__ = [
 
 Row = dict[str, Any]
 BEFORE = "curation.before.json"
-MEND = "run the same `chronotope curate` command again"
-
-
-def read_curation(out: Path) -> tuple[dict[str, Any], list[Row]]:
-    """Read how a dataset was curated, and the lines of its manifest; raise FileProblem where it was not, or not to the
-    end, or where somebody has changed it.
-    """
-    if not (out / "curation.json").is_file():
-        raise FileProblem(f"{out} is no curated dataset, or was not finished; make it with `chronotope curate`")
-    header, rows = read_sealed(out / "curation.json", MEND), read_manifest(out / "curation.jsonl")
-    if header.get("manifest") != manifest_hash(rows):
-        raise FileProblem(f"{out / 'curation.jsonl'} is not the one that curation.json describes; {MEND}")
-    return header, rows
 
 
 def source_paths(out: Path) -> dict[str, Path]:
@@ -78,7 +62,7 @@ def set_aside(out: Path) -> None:
 def earlier_header(out: Path) -> dict[str, Any]:
     """Return the header of the last complete curation; {} where there was none."""
     header = next((path for path in (out / "curation.json", out / BEFORE) if path.is_file()), None)
-    return read_sealed(header, MEND) if header else {}
+    return read_sealed(header, CURATE_AGAIN) if header else {}
 
 
 def write_manifest(out: Path, rows: Sequence[Row], made: Mapping[str, Any]) -> None:
@@ -97,5 +81,5 @@ def write_manifest(out: Path, rows: Sequence[Row], made: Mapping[str, Any]) -> N
 
 def rewrite(out: Path, rows: Sequence[Row]) -> None:
     """Write the lines of a manifest anew, and its header as it was, but for its numbers and hashes."""
-    header = read_sealed(out / "curation.json", MEND)
+    header = read_sealed(out / "curation.json", CURATE_AGAIN)
     write_manifest(out, rows, {name: header[name] for name in ("made_with", "filters", "allow_unknown")})

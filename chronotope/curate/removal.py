@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from chronotope.curate.listing import MEND, Row, read_curation, rewrite
+from chronotope.curate.listing import Row, rewrite
 from chronotope.errors import UsageError
 from chronotope.jsonl import append_jsonl
-from chronotope.manifest import read_manifest, seal
+from chronotope.manifest import CURATE_AGAIN, read_curation, read_manifest, seal
 from chronotope.storage import locked
 
 __all__ = ["REMOVED", "is_removed", "removals", "remove_source", "taken_out"]
@@ -36,7 +36,7 @@ def remove_source(out: Path, name: str) -> list[str]:
         _, rows = read_curation(out)
         found = [row for row in rows if name in (row["file"], row["key"], row.get("clip")) and row["state"] == "kept"]
         if not found:
-            raise UsageError(f"no clip of {out} is called {name}, or it was taken out before; {MEND}")
+            raise UsageError(f"no clip of {out} is called {name}, or it was taken out before; {CURATE_AGAIN}")
         whole_file = any(row["file"] == name for row in found)
         for row in found:
             start = None if whole_file else row["start"]

@@ -17,14 +17,14 @@ from typing import Any
 
 from chronotope.config import from_dict, to_dict
 from chronotope.curate.decide import Decision, Filters, Item, decide, keys_of
-from chronotope.curate.listing import MEND, Row, earlier_header, set_aside, write_manifest
+from chronotope.curate.listing import Row, earlier_header, set_aside, write_manifest
 from chronotope.curate.look import Looked, look
 from chronotope.curate.removal import is_removed, removals, taken_out
 from chronotope.curate.rights import Policy, Rights, described_rights, opt_out_signals
 from chronotope.curate.write import Planned, write_clips
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.jsonl import append_jsonl
-from chronotope.manifest import Source, described, identify, read_manifest, seal, source_of
+from chronotope.manifest import CURATE_AGAIN, Source, described, identify, read_manifest, seal, source_of
 from chronotope.progress import Progress
 from chronotope.sealed import read_sealed
 from chronotope.storage import locked, remove_partials
@@ -162,7 +162,7 @@ def _check_rights(policy: Policy, rights: Mapping[str, Rights]) -> None:
 def _check_folder(out: Path) -> None:
     header = out / "curation.json"
     if header.is_file():
-        read_sealed(header, MEND)
+        read_sealed(header, CURATE_AGAIN)
     elif not (out / "sources.jsonl").is_file() and any(not path.name.startswith(".") for path in out.iterdir()):
         raise UsageError(f"{out} holds other files; give a new folder with --out")
 

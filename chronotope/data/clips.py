@@ -31,6 +31,7 @@ __all__ = [
     "curated_datasets",
     "find_clips",
     "first_names",
+    "is_utf8",
     "read_datasets",
     "scan_folder",
     "split_of_curation",
@@ -44,13 +45,22 @@ SUFFIXES = PICTURES | frozenset(
 _BESIDE = frozenset(".json .jsonl .txt .npz .npy .csv .tsv .md .toml .yaml .yml .html .log .lock .parquet".split())
 _SUBTITLES = (".srt", ".vtt", ".ass", ".sub")
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
-_OUR_TABLES = tuple(
-    f"{name}.jsonl"
-    for name in "clips curation imported ledger log manifest plan quarantine recaptions removed reviews sources".split()
+_OUR_TABLES = (
+    *(
+        f"{name}.jsonl"
+        for name in (
+            "clips croissant curation imported ledger log manifest plan quarantine recaptions removed reviews sources"
+        ).split()
+    ),
+    "clips.parquet",
+    "curation.parquet",
 )
-_OURS = ("curation.json", "curation.before.json", "dataset.json", "latents.json", "model.json", "report.json")
+_OURS = tuple(
+    f"{name}.json" for name in "curation curation.before croissant dataset latents model report shards".split()
+)
 _RIGHTS = ("robots.txt", "ai.txt", "tdmrep.json")  # which `curate` reads
-_CURATED, _HELD_OUT = "curation.json", "heldout"  # a curated dataset, and its clips that are set aside for tests
+_CURATED, _HELD_OUT = "curation.json", "heldout"  # a curated dataset, and clips that are set aside for tests
+_SPLIT = (_CURATED, "shards.json")  # of datasets that have splits: curated ones, and imported exports
 # Files of folders that this program fills with something else.
 _NO_CLIPS = {"latents.json": "latents", "model.json": "a model"} | {
     f"{part}/{name}": "a run" for part in PARTS for name in ("model.json", "log.jsonl")
@@ -127,7 +137,7 @@ def scan_folder(folder: Path) -> Folder:
     for file in files:
         for name in caption_names(file) if Path(file).suffix.lower() in SUFFIXES else ():
             beside.setdefault(name, []).append(file)
-    aside = tuple(f"{(Path(file).parent / _HELD_OUT).as_posix()}/" for file in files if Path(file).name == _CURATED)
+    aside = tuple(f"{(Path(file).parent / _HELD_OUT).as_posix()}/" for file in files if Path(file).name in _SPLIT)
     for file in files:
         reason = _reason_to_leave_out(folder, file, beside, aside)
         if reason is None:
@@ -171,7 +181,7 @@ def split_of_curation(folder: Path) -> str:
     """Return the split of the curated dataset around a folder, such as "heldout"; "" where there is none."""
     place = folder.resolve()
     for parent in place.parents:
-        if (parent / _CURATED).is_file():
+        if any((parent / name).is_file() for name in _SPLIT):
             return place.relative_to(parent).parts[0]
     return ""
 
@@ -208,7 +218,8 @@ def _files_below(folder: Path) -> list[str]:
     return [path.as_posix() for path in sorted(found)]
 
 
-def _is_utf8(name: str) -> bool:
+def is_utf8(name: str) -> bool:
+    """Return whether the name of a file can be written in UTF-8, as manifests are."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -234,7 +245,7 @@ def _reason_to_leave_out(folder: Path, file: str, beside: Container[str], aside:
         return "a hidden folder" if hidden else "a link to a folder"
     if hidden:
         return "hidden" if suffix in SUFFIXES else ""
-    if suffix in SUFFIXES and not _is_utf8(file):
+    if suffix in SUFFIXES and not is_utf8(file):
         return "its name is not UTF-8; rename it"
     if suffix in SUFFIXES:
         return "still being written, by its name" if UNFINISHED.search(path.stem) else None

@@ -20,7 +20,7 @@ from chronotope.manifest import read_manifest, seal
 from chronotope.prompt import UNCLEAN, cleaned, is_clean
 from chronotope.storage import write_atomically
 
-__all__ = ["RECAPTIONS", "WRITTEN", "Recaptions"]
+__all__ = ["RECAPTIONS", "WRITTEN", "Recaptions", "named_author"]
 
 RECAPTIONS = "recaptions.jsonl"
 WRITTEN = "descriptive"  # the level of detail of these captions in a training
@@ -100,6 +100,14 @@ class Recaptions:
         row = seal({**facts, "author": dict(author)})
         append_jsonl(self.path, row)
         self._take(row)
+
+
+def named_author(author: Mapping[str, Any]) -> str:
+    """Name the captioner that wrote a caption: the model of others, and the weights of one that was trained here."""
+    kind = str(author.get("kind", "unknown"))
+    if "model" in author:
+        return str(author["model"])
+    return f"{kind} captioner, weights {author['weights']}" if "weights" in author else kind
 
 
 def _is_row(row: Mapping[str, Any]) -> bool:

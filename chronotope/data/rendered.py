@@ -13,8 +13,7 @@ from typing import Any
 
 from chronotope.data.clips import SUFFIXES, curated_datasets, read_datasets, split_of_curation
 from chronotope.errors import FileProblem
-from chronotope.manifest import Source, identify, manifest_hash, read_manifest, source_of
-from chronotope.sealed import read_sealed
+from chronotope.manifest import CURATE_AGAIN, Source, identify, manifest_hash, read_curation, read_manifest, source_of
 from chronotope.storage import file_sha256
 
 __all__ = [
@@ -80,22 +79,18 @@ def changes_since_curation(data: Path) -> list[str]:
 
 
 def _changes_of(data: Path) -> list[str]:
-    again = "run the same `chronotope curate` command again"
     try:
-        header = read_sealed(data / "curation.json", again)
-        rows = read_manifest(data / "curation.jsonl")
+        _, rows = read_curation(data)
         written = {row["clip"]: source_of(row) for row in read_manifest(data / "clips.jsonl")}
     except FileProblem as problem:
         return [str(problem)]
-    if header.get("manifest") != manifest_hash(rows):
-        return [f"{data / 'curation.jsonl'} is not the one that curation.json describes; {again}"]
     listed = {row["clip"] for row in rows if row.get("clip")}
     held = {path.relative_to(data).as_posix() for split in ("train", "heldout") for path in (data / split).rglob("*")}
     others = sorted(file for file in held - listed if Path(file).suffix.lower() in SUFFIXES)
     changed = sorted(file for file in listed & held if not _is_as_written(data / file, written.get(file)))
     found = {"changed": changed, "missing": sorted(listed - held), "from elsewhere": others}
     counts = [f"{len(files)} {name} (such as {files[0]})" for name, files in found.items() if files]
-    return [f"{data}: clips are not those of its manifest: {', '.join(counts)}; {again}"] if counts else []
+    return [f"{data}: clips are not those of its manifest: {', '.join(counts)}; {CURATE_AGAIN}"] if counts else []
 
 
 def _is_as_written(path: Path, known: Source | None) -> bool:

@@ -21,13 +21,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from chronotope.checkpoint import read_description
-from chronotope.curate.listing import read_curation
 from chronotope.data.clips import Clip, find_clips
 from chronotope.data.latents import LatentClip, clip_of, fingerprint, read_folder, read_latents
 from chronotope.data.record import data_behind, find_latents, latents_below
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Slice
-from chronotope.manifest import LeftOut
+from chronotope.manifest import LeftOut, read_curation
 from chronotope.media import video
 from chronotope.metrics.near_copies import (
     MOMENTS,

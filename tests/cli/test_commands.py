@@ -45,8 +45,8 @@ LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(
 def test_all_commands_exist() -> None:
     expected = (
         "generate, expand, reconstruct, merge, world stage, world table, import, curate, inspect, caption, review, "
-        "score-captions, encode, train autoencoder, train dit, train captioner, train expander, teach, info, check, "
-        "audit, evaluate, compare, layers, memorisation, export-suite, validate-checks"
+        "score-captions, export, encode, train autoencoder, train dit, train captioner, train expander, teach, info, "
+        "check, audit, evaluate, compare, layers, memorisation, export-suite, validate-checks"
     ).split(", ")
     assert set(map(" ".join, LEAVES)) == set(expected)
 
@@ -62,6 +62,7 @@ def test_top_help_groups_commands_in_the_order_of_the_pipeline() -> None:
             "caption",
             "review",
             "score-captions",
+            "export",
             "encode",
             "train",
             "generate",
@@ -144,7 +145,7 @@ def test_the_program_answers() -> None:
     ("words", "message"),
     [
         (["genrate", "x"], "Did you mean 'generate'?"),
-        (["quux"], "Choose from: world, import, curate, inspect, caption, review, score-captions, encode, tra"),
+        (["quux"], "Choose from: world, import, curate, inspect, caption, review, score-captions, export, enc"),
         (["train", "autoencodr"], "Did you mean 'autoencoder'?"),
         (["world", "stge"], "Did you mean 'stage'?"),
         (["generate", "x", "--sede", "4"], "--seed"),

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from chronotope.cli.datasets.teach import words_of_name
-from chronotope.curate.listing import read_curation
 from chronotope.data.latents import read_folder, read_header
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.generate.training_clips import read_training_clips
 from chronotope.jsonl import read_jsonl
+from chronotope.manifest import read_curation
 from chronotope.media import video
 from chronotope.sealed import read_sealed
 from chronotope.storage import read_json

@@ -19,7 +19,6 @@ import pytest
 
 from chronotope.cli.datasets.sources import raw_files
 from chronotope.curate.decide import Filters
-from chronotope.curate.listing import read_curation
 from chronotope.curate.removal import remove_source
 from chronotope.curate.rights import own_footage, read_policy
 from chronotope.curate.run import Curated, curate
@@ -28,7 +27,7 @@ from chronotope.data.clips import scan_folder
 from chronotope.data.encode import find_worlds
 from chronotope.data.rendered import changes_since_curation, find_splits
 from chronotope.errors import FileProblem, UsageError
-from chronotope.manifest import merkle_root
+from chronotope.manifest import merkle_root, read_curation
 from chronotope.media import video
 from tests.curate.films import film, scene
 

@@ -12,7 +12,7 @@ from chronotope import __version__
 from chronotope.cli.terminal import FILE, Command, Number, echo, option, progress, say, show
 from chronotope.errors import LEFT_OUT, UsageError
 
-__all__ = ["audit", "curate", "import_", "inspect", "teach"]
+__all__ = ["audit", "curate", "export", "import_", "inspect", "teach"]
 
 LAYOUTS = (
     "kohya",
@@ -171,6 +171,50 @@ def inspect(data: Path, out: Path | None) -> None:
 @click.command(
     cls=Command,
     spread=("--set",),
+    examples="""
+    chronotope export data/mine --format webdataset --out shards/mine
+    chronotope export data/mine --format croissant --about about.toml
+    chronotope export data/mine --format card --about about.toml
+    chronotope export data/stage --format parquet
+    """,
+)
+@click.argument("data", type=FILE)
+@option("--format", "name", required=True, metavar="NAME", help="webdataset, croissant, parquet or card.")
+@option(
+    "--out",
+    type=FILE,
+    metavar="PATH",
+    help="The folder for shards, or the file to write.  [default: card.md or curation.parquet in DATA]",
+)
+@option("--about", type=FILE, metavar="FILE", help="A TOML file with what you say of the dataset yourself.")
+@option(
+    "--shard-size",
+    type=Number(0.01, 100_000),
+    default=1000,
+    show_default=True,
+    metavar="MB",
+    help="The size of a tar shard in megabytes.",
+)
+def export(data: Path, name: str, out: Path | None, about: Path | None, shard_size: float) -> None:
+    """Write a dataset, or a description of it, for other programs.
+
+    DATA is a folder that `chronotope curate` or `chronotope world` made, or any folder of clips. Videos of a model for
+    a benchmark, such as vbench, are made by `chronotope export-suite`.
+
+    \b
+    webdataset  tar shards, train-000000.tar and heldout-000000.tar ...: clips, captions, rights, scores;
+                `chronotope import` reads them back; the same command again resumes
+    croissant   croissant.json in DATA, for search engines and loaders, with croissant.jsonl, its list of clips
+    parquet     a table of the manifest, with what was left out (needs pyarrow)
+    card        card.md, a data card: what it is, where it is from, rights, what was left out, limits
+    """
+    from chronotope.cli.datasets.export import export_dataset
+
+    echo(export_dataset(data, name, out, about, shard_size))
+
+
+@click.command(
+    cls=Command,
     examples="""
     chronotope teach ~/videos --out runs/mine --holder "My Lab"
     chronotope teach ~/videos --out runs/mine --holder "My Lab" --hours 2 --words "a robot arm at a bench"

@@ -14,11 +14,13 @@ import cv2
 import numpy as np
 
 from chronotope.cli.datasets.page import TEMPLATES
-from chronotope.curate.listing import Row, read_curation, source_paths
+from chronotope.curate.listing import Row, source_paths
 from chronotope.data.captions import read_captions
+from chronotope.data.exports.facts import MEANINGS, duration
 from chronotope.data.record import words_of
 from chronotope.errors import ChronotopeError
 from chronotope.geometry import Geometry
+from chronotope.manifest import read_curation
 from chronotope.media import video
 from chronotope.storage import write_atomically
 
@@ -29,20 +31,6 @@ SIDE = 160  # pixels of a frame of an example
 BINS = 16
 CPU_SPEED = 2_300  # tokens a second of preset small on one bfloat16 core, of docs/log.md, entries 77 and 81
 ENCODINGS = ((64, 8.0, 4.0), (96, 8.0, 4.0), (128, 8.0, 8.0), (256, 24.0, 8.0))  # max side, fps, seconds
-
-MEANINGS = {
-    "short": "shorter than --min-seconds",
-    "small": "a side of too few pixels",
-    "still": "a video in which nothing moves",
-    "dark": "black, or nearly",
-    "bright": "white, or nearly",
-    "flat": "one colour, or nearly",
-    "blurred": "no detail",
-    "repeated": "a video whose frames repeat each other",
-    "duplicate": "nearly the same as a clip that is used",
-    "rights": "files that may not be used",
-    "unreadable": "files that cannot be read",
-}
 
 
 def write_inspection(data: Path, out: Path) -> None:
@@ -59,7 +47,7 @@ def write_inspection(data: Path, out: Path) -> None:
         files=len({row["file"] for row in rows}),
         shots=sum("split" in row for row in rows),
         kept=len(kept),
-        seconds=_duration(sum(row["seconds"] for row in kept if not row["picture"])),
+        seconds=duration(sum(row["seconds"] for row in kept if not row["picture"])),
         heldout=sum(row["split"] == "heldout" for row in kept),
         left_out=sum(row["state"] == "left out" for row in rows),
         unusable=sum(row["state"] in ("refused", "unreadable") for row in rows),
@@ -83,12 +71,6 @@ def _captions(clip: Path) -> list[str]:
         return [text for texts in read_captions(clip).values() for text in texts]
     except ChronotopeError:
         return []  # `check` says what is wrong with the file
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 # Examples

@@ -11,13 +11,14 @@ from typing import Any
 from chronotope import checkpoint
 from chronotope.curate.decide import NEAR_BITS_OF_PICTURES
 from chronotope.curate.fingerprints import NEAR_BITS, Fingerprinted, near_duplicates
-from chronotope.curate.listing import Row, looked_at, read_curation
+from chronotope.curate.listing import Row, looked_at
 from chronotope.curate.look import Looked, look
 from chronotope.curate.removal import remove_source
 from chronotope.data.latents import read_header, read_index
 from chronotope.data.record import data_behind, find_latents, latents_below, roots_of
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.training_clips import dataset_of
+from chronotope.manifest import read_curation
 from chronotope.storage import file_sha256
 
 __all__ = ["audited", "find_in", "remove_from"]

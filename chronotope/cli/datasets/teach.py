@@ -21,7 +21,7 @@ from chronotope.cli.train.latents import encode_clips
 from chronotope.cli.train.networks import Shown, dit_config, run_dit
 from chronotope.cli.use import device
 from chronotope.curate.decide import Filters
-from chronotope.curate.listing import read_curation, source_identities
+from chronotope.curate.listing import source_identities
 from chronotope.curate.rights import Policy
 from chronotope.curate.run import RawFile, curate
 from chronotope.data.captions import read_captions
@@ -29,7 +29,7 @@ from chronotope.data.latents import LatentDataset
 from chronotope.data.limits import Limits
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
-from chronotope.manifest import Source, identify
+from chronotope.manifest import Source, identify, read_curation
 from chronotope.media import video
 from chronotope.storage import read_json, write_json
 from chronotope.train.config import DiTRun

@@ -43,7 +43,7 @@ class Row:
     """A clip that a layout names. `label` is its path below the folder, or its absolute path outside of it.
 
     `where` are the places that name it, as "metadata.csv, line 3"; `name` is its POSIX path in the new dataset, which
-    may have to be changed.
+    may have to be changed unless it is `exact`. `sha256` is that which its content must have, "" where none is known.
     """
 
     label: str
@@ -51,6 +51,8 @@ class Row:
     where: tuple[str, ...]
     content: Path | Member
     captions: Captions
+    exact: bool = False
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,11 @@ class Reading:
             return
         name = f"{Path(shard).with_suffix('') if not Path(shard).is_absolute() else member.shard.stem}/{member.name}"
         self._keep(f"{shard}\0{member.name}", Row(f"{shard}/{member.name}", name, (where,), member, captions))
+
+    def add_exported(self, where: str, member: Member, captions: Captions, name: str, sha256: str) -> None:
+        """Add a clip of a shard that `chronotope export` wrote, under the name that it had; it may have no caption."""
+        label = f"{self.label(member.shard)}/{member.name}"
+        self._rows[label] = Row(label, name, (where,), member, captions, exact=True, sha256=sha256)
 
     def _keep(self, identity: str, row: Row) -> None:
         if not any(row.captions.values()):

@@ -113,6 +113,13 @@ class Names:
         """Keep a name, and those of its caption files, from being used again."""
         self._taken |= {_folded(name) for name in (key, *caption_names(key))}
 
+    def exact(self, name: str) -> bool:
+        """Take a name as it is and return True; return False where it, or one of its caption files, is taken."""
+        free = self._is_free(name)
+        if free:
+            self.take(name)
+        return free
+
     def new(self, name: str) -> str:
         """Return a name for a clip, close to that of its source, and take it."""
         source = PurePosixPath(name)
@@ -121,11 +128,13 @@ class Names:
         for number in itertools.count():
             end = "" if number == 0 else f"-{kind}" if number == 1 else f"-{kind}-{number}"
             key = str(folder / f"{stem}{end}{source.suffix}")
-            is_free = self._taken.isdisjoint(map(_folded, (key, *caption_names(key))))
-            if is_free and f"{stem}{end}".lower() not in _RESERVED:
+            if self._is_free(key) and f"{stem}{end}".lower() not in _RESERVED:
                 break
         self.take(key)
         return key
+
+    def _is_free(self, key: str) -> bool:
+        return self._taken.isdisjoint(map(_folded, (key, *caption_names(key))))
 
 
 def _folded(name: str) -> str:

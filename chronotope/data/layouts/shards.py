@@ -1,4 +1,4 @@
-"""Tar shards of WebDataset: `key.mp4` with `key.txt` or `key.json` inside `000.tar`.
+"""Tar shards of WebDataset: `key.mp4` with `key.txt` or `key.json` inside `000.tar`, those of `chronotope export` too.
 
 A shard comes from anybody. Nothing is unpacked by its own names: only regular members are taken, whose names stay in
 the shard and whose bytes lie in it.
@@ -9,9 +9,11 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from chronotope.data.captions import MAX_BYTES, Captions, captions_of, decode_bytes
 from chronotope.data.layouts.columns import known_file_column, read_columns
+from chronotope.data.layouts.exported import exported_shards, record_of_clip
 from chronotope.data.layouts.reading import Layout, Member, Reading, is_media, joined
 from chronotope.errors import FileProblem
 from chronotope.storage import parse_json
@@ -28,8 +30,10 @@ def _find_shards(reading: Reading, folder: Path) -> list[Path]:
 
 
 def _read_shards(reading: Reading, folder: Path, shards: Sequence[Path]) -> None:
-    del folder  # shards lie anywhere below it
-    for shard in shards:
+    exported = exported_shards(folder)
+    for name in sorted(exported - {reading.label(shard) for shard in shards}):
+        reading.leave_out_unread(name, "missing, and shards.json names it")
+    for shard in shards:  # anywhere below the folder
         where = reading.label(shard)
         if shard.name.lower().endswith(_COMPRESSED):
             reading.leave_out_unread(where, "a compressed shard; unpack it to a .tar first, as with gunzip")
@@ -38,10 +42,10 @@ def _read_shards(reading: Reading, folder: Path, shards: Sequence[Path]) -> None
         elif not shard.is_file():
             reading.leave_out_unread(where, "no regular file")
         else:
-            _read_shard(reading, shard, where)
+            _read_shard(reading, shard, where, where in exported)
 
 
-def _read_shard(reading: Reading, shard: Path, where: str) -> None:
+def _read_shard(reading: Reading, shard: Path, where: str, exported: bool) -> None:
     samples: dict[str, list[Member]] = {}
     names: set[str] = set()
     try:
@@ -65,7 +69,7 @@ def _read_shard(reading: Reading, shard: Path, where: str) -> None:
     except (tarfile.TarError, OSError, ValueError, EOFError) as problem:
         reading.leave_out_unread(where, f"not readable as a tar file to its end ({problem})")
     for members in samples.values():
-        _read_sample(reading, where, members)
+        _read_sample(reading, where, members, exported)
 
 
 def _refusal(info: tarfile.TarInfo, size: int, names: set[str]) -> str:
@@ -84,9 +88,13 @@ def _refusal(info: tarfile.TarInfo, size: int, names: set[str]) -> str:
     return ""
 
 
-def _read_sample(reading: Reading, where: str, members: Sequence[Member]) -> None:
-    """Add the clips of one key with the captions of its texts."""
+def _read_sample(reading: Reading, where: str, members: Sequence[Member], exported: bool) -> None:
+    """Add the clips of one key with the captions of its texts; one that we `exported` has the name that it had."""
     clips = [member for member in members if is_media(Path(member.name))]
+    records = [member for member in members if member.name.endswith(".json")]
+    if exported and len(clips) == len(records) == 1:
+        _read_exported(reading, where, clips[0], records[0])
+        return
     texts = [member for member in members if PurePosixPath(member.name).suffix.lower() in _TEXTS]
     captions: Captions = {}
     for member in texts if clips else ():
@@ -108,18 +116,36 @@ def _read_sample(reading: Reading, where: str, members: Sequence[Member]) -> Non
         reading.leave_out(f"{where}/{members[0].name}", "a key without a video or picture")
 
 
-def _captions(reading: Reading, member: Member, place: str) -> Captions:
+def _read_exported(reading: Reading, where: str, clip: Member, beside: Member) -> None:
+    place, label = f"{where}/{beside.name}", f"{where}/{clip.name}"
+    try:
+        record = record_of_clip(_parsed(reading, beside, place), clip.name)
+        captions = captions_of({"captions": record.captions}, "it", reading.say(place))
+    except FileProblem as problem:
+        reading.leave_out(place, str(problem), label)
+    else:
+        reading.add_exported(label, clip, captions, record.file, record.sha256)
+
+
+def _text(reading: Reading, member: Member, place: str) -> str:
     if member.size > MAX_BYTES:
         raise FileProblem(f"it has {member.size} bytes; a caption file has at most {MAX_BYTES}")
     with member.shard.open("rb") as file:
         file.seek(member.offset)
-        text = decode_bytes(file.read(member.size), "it", reading.say(place))
-    if not member.name.lower().endswith(".json"):
-        return captions_of(text, "it", reading.say(place))
+        return decode_bytes(file.read(member.size), "it", reading.say(place))
+
+
+def _parsed(reading: Reading, member: Member, place: str) -> Any:
     try:
-        data = parse_json(text)
+        return parse_json(_text(reading, member, place))
     except ValueError as problem:
         raise FileProblem(f"not readable as JSON ({problem})") from problem
+
+
+def _captions(reading: Reading, member: Member, place: str) -> Captions:
+    if not member.name.lower().endswith(".json"):
+        return captions_of(_text(reading, member, place), "it", reading.say(place))
+    data = _parsed(reading, member, place)
     if not isinstance(data, dict):
         return captions_of(data, "it", reading.say(place))
     texts = {name: value for name, value in data.items() if not known_file_column(name)}  # which name other files

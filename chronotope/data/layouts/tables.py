@@ -27,7 +27,10 @@ Rows = Iterator[tuple[str, dict[str, Any]]]
 
 _METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
-_PROGRAMS = ("training.json", "validation.json", "dataset_infos.json", "package.json", "config.json")  # no tables
+_PROGRAMS = tuple(
+    f"{name}.json" for name in "config curation croissant dataset_infos package shards training validation".split()
+)  # no tables
+_OURS = ("curation.jsonl", "croissant.jsonl")  # lists of a dataset whose captions stand beside its clips
 _FOLDERS = ("videos", "video", "clips", "images")  # beside a table, where its names alone are not found
 _HEAD = 2**16  # bytes by which a table is recognised
 _FILE_KEY = re.compile(rf'"({"|".join(FILES)})"\s*:', re.IGNORECASE)
@@ -46,7 +49,7 @@ def _find_tables(reading: Reading, folder: Path) -> list[Path]:
         file
         for file in files
         if file.suffix.lower() in _SUFFIXES
-        and file.name.lower() not in (*_METADATA, *_PROGRAMS)
+        and file.name.lower() not in (*_METADATA, *_PROGRAMS, *_OURS)
         and file.stem not in clips
         and reading.allowed(file)
         and _names_files(file)
@@ -236,7 +239,7 @@ def _csv_rows(reading: Reading, text: str, where: str, delimiter: str) -> Rows:
 def _parquet_rows(reading: Reading, table: Path, where: str) -> Rows:
     """Yield the rows of a Parquet file, which needs a library that this program does not install."""
     if importlib.util.find_spec("pyarrow") is None:
-        reading.leave_out_unread(where, "not read, because Parquet needs pyarrow: pip install pyarrow")
+        reading.leave_out_unread(where, "not read, because Parquet needs pyarrow: pip install 'chronotope[parquet]'")
         return
     if not reading.allowed(table):
         reading.leave_out_unread(where, "a link out of the folder; --follow-paths follows it")

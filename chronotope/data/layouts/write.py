@@ -17,8 +17,10 @@ from pathlib import Path
 
 from chronotope.data.clips import check_outside, first_names
 from chronotope.data.layouts.detect import read_layout
+from chronotope.data.layouts.exported import exported_shards, keep_apart, restore_manifest
 from chronotope.data.layouts.reading import Member, Reading, Row
 from chronotope.data.layouts.record import Entry, Names, Record
+from chronotope.data.layouts.shards import WEBDATASET
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import LeftOut, Source, identify
 from chronotope.progress import Progress
@@ -73,7 +75,13 @@ def import_dataset(
     found, reading = read_layout(folder, layout, follow)
     with locked(out):
         record = Record(out, {"folder": str(folder.resolve()), "layout": found.name}, reading.note)
-        return _Import(out, reading, record, copy).run(found.name, progress)
+        exported = found.name == WEBDATASET.name and exported_shards(folder)
+        if exported:
+            keep_apart(folder, out)
+        run = _Import(out, reading, record, copy)
+        imported = run.run(found.name, progress)
+        notes = restore_manifest(folder, out, run.entries) if exported else []
+        return replace(imported, notes=(*imported.notes, *notes))
 
 
 class _NotImported(Exception):
@@ -122,6 +130,8 @@ class _Import:
         """Return the name of a clip in the new dataset, which it keeps from run to run."""
         if (entry := self.entries.get(row.label)) is not None:
             return entry.key
+        if row.exact and self.names.exact(row.name):
+            return row.name
         key = self.names.new(row.name)
         if key != row.name:
             self.reading.note(f"{row.label} -> {key}", "the name is another one in the new dataset")
@@ -155,6 +165,8 @@ class _Import:
             changed = old is not None and media.sha256 != old.media.sha256
             return replace(media, file=row.label), media, "changed" if changed else "" if old else "new"
         source = _identify(row, old.source if old else None)
+        if row.sha256 not in ("", source.sha256):
+            raise _NotImported("its content is not the one that was exported; take the shard from a copy")
         if exists:
             media = identify(target, key, old.media if old else None)
             if old is None and media.sha256 != source.sha256:

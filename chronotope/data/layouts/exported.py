@@ -1,0 +1,102 @@
+"""Shards that `chronotope export` wrote -> what is restored of the dataset: names, splits, and the manifest.
+
+An export comes from anybody. A name is used only where it stays in the new dataset, and a manifest only where all clips
+that it names were imported with the content that was exported.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from chronotope.data.clips import is_utf8
+from chronotope.data.exports.shards import EXPORT, MANIFESTS
+from chronotope.data.layouts.record import Entry
+from chronotope.errors import FileProblem
+from chronotope.jsonl import write_jsonl
+from chronotope.manifest import described, read_curation, seal
+from chronotope.sealed import read_sealed
+from chronotope.storage import atomic_file, file_sha256
+
+__all__ = ["ClipRecord", "exported_shards", "keep_apart", "record_of_clip", "restore_manifest"]
+
+_MEND = "take the folder from a copy, or delete shards.json, and the shards are read as those of any program"
+
+
+@dataclass(frozen=True)
+class ClipRecord:
+    """What KEY.json says of a clip: its captions by level, its POSIX path in the dataset, and its SHA-256."""
+
+    captions: Mapping[str, Any]
+    file: str
+    sha256: str
+
+
+def exported_shards(folder: Path) -> set[str]:
+    """Return the names of the shards that an export of ours names; raise FileProblem where its document is damaged."""
+    document = folder / EXPORT
+    if not document.is_file():
+        return set()
+    found = read_sealed(document, _MEND)
+    try:
+        return {str(shard["file"]) for shard in found["shards"]} if found.get("format") == "webdataset" else set()
+    except (KeyError, TypeError) as problem:
+        raise FileProblem(f"{document} is no document of an export ({problem!r}); {_MEND}") from problem
+
+
+def record_of_clip(data: Any, member: str) -> ClipRecord:
+    """Check what is written beside a clip of a shard; raise FileProblem, which begins with "it", for anything else."""
+    if not isinstance(data, dict) or not isinstance(data.get("captions"), dict):
+        raise FileProblem("it does not hold the captions of a clip, as `chronotope export` writes them")
+    file, sha256 = data.get("file"), data.get("sha256")
+    if not isinstance(file, str) or not isinstance(sha256, str):
+        raise FileProblem("it does not name the file and the hash of its clip, as `chronotope export` does")
+    path = PurePosixPath(file)
+    hidden = any(part.startswith(".") for part in path.parts)
+    strange = "\0" in file or "\\" in file or not is_utf8(file) or str(path) != file
+    if path.is_absolute() or hidden or strange or path.suffix.lower() != PurePosixPath(member).suffix:
+        raise FileProblem(f"it names a file {file!r} that is no name of its clip in a dataset")
+    return ClipRecord(data["captions"], file, sha256)
+
+
+def keep_apart(folder: Path, out: Path) -> None:
+    """Copy the document of an export, by which readers of the new dataset leave out the clips in `heldout/`."""
+    with atomic_file(out / EXPORT) as partial:
+        shutil.copyfile(folder / EXPORT, partial)
+
+
+def restore_manifest(folder: Path, out: Path, entries: Mapping[str, Entry]) -> list[str]:
+    """Make an imported dataset the curated one that was exported, with its splits, rights and Merkle root.
+
+    `entries` are the imported clips. Returns sentences that say why this was not done, if it was not.
+    """
+    if not all((folder / name).is_file() for name in MANIFESTS):
+        return []
+    _, rows = read_curation(folder)
+    kept = {row["clip"]: row for row in rows if row.get("state") == "kept"}
+    imported = {entry.key: entry for entry in entries.values()}
+    if missing := sorted(kept.keys() - imported.keys()):
+        return [f"{len(missing)} clips of the manifest were not imported, such as {missing[0]}, so the rights and the "
+                "scores of the others are not taken over"]  # fmt: skip
+    for clip, row in kept.items():
+        if row["whole"] and row["source"]["sha256"] != imported[clip].media.sha256:
+            return [f"{clip} is not the clip of the manifest, so rights and scores are not taken over"]
+    listing = [
+        seal(
+            {
+                "clip": clip,
+                "origin": [row["source"]["sha256"], row["start"], row["seconds"], row["whole"]],
+                "captions": file_sha256((out / clip).with_suffix(".json"))[:16],
+                "source": described(imported[clip].media),
+            }
+        )
+        for clip, row in kept.items()
+    ]
+    write_jsonl(out / "clips.jsonl", listing)
+    for name in MANIFESTS:
+        with atomic_file(out / name) as partial:
+            shutil.copyfile(folder / name, partial)
+    return []

@@ -1,0 +1,76 @@
+"""The Parquet table holds the whole manifest."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from chronotope.data.exports.dataset import main_caption, read_dataset
+from chronotope.data.exports.table import COLUMNS, clip_rows, write_parquet
+from chronotope.data.exports.verify import stale_descriptions
+from chronotope.errors import UsageError
+from chronotope.manifest import merkle_root, read_curation
+
+parquet = pytest.importorskip("pyarrow.parquet")
+
+
+def test_the_manifest_can_be_made_again_from_the_table(curated: Path, tmp_path: Path) -> None:
+    header, rows = read_curation(curated)
+    dataset = read_dataset(curated)
+    assert write_parquet(dataset, tmp_path / "curation.parquet") == len(rows)
+    table = parquet.read_table(tmp_path / "curation.parquet")
+    found = table.to_pylist()
+    by_key = {row["key"]: row for row in rows}
+    assert {row["key"]: json.loads(row["record"]) for row in found} == by_key
+    assert Counter(row["state"] for row in found) == Counter(row["state"] for row in rows)
+    assert {"kept", "unreadable"} <= {row["state"] for row in rows}
+    kept = {row["file_name"]: row for row in found if row["state"] == "kept"}
+    for row in clip_rows(dataset):
+        assert {column.name: kept[row["file_name"]][column.name] for column in COLUMNS} == row
+    for item in dataset.items:
+        assert dict(kept[item.file]["levels"]) == {level: list(texts) for level, texts in item.captions.items()}
+    in_order = sorted(found, key=lambda row: rows.index(by_key[row["key"]]))
+    seals = [row["seal"] for row in in_order if row["state"] == "kept"]
+    assert merkle_root(seals) == header["merkle_root"] == table.schema.metadata[b"merkle_root"].decode()
+
+
+def test_types_do_not_depend_on_the_content(curated: Path, tmp_path: Path) -> None:
+    plain = read_dataset(curated).folder / "train"
+    (curated / "curation.json").rename(tmp_path / "kept.json")
+    (curated / "sources.jsonl").unlink()
+    write_parquet(read_dataset(plain), tmp_path / "plain.parquet")
+    (tmp_path / "kept.json").rename(curated / "curation.json")
+    write_parquet(read_dataset(curated), tmp_path / "curated.parquet")
+    assert parquet.read_schema(tmp_path / "plain.parquet").equals(parquet.read_schema(tmp_path / "curated.parquet"))
+
+
+def test_a_table_of_other_clips_is_noticed(curated: Path) -> None:
+    write_parquet(read_dataset(curated), curated / "curation.parquet")
+    (curated / "card.md").write_text("a card of another state")
+    assert list(stale_descriptions(curated)) == ["card.md"]
+
+
+def test_without_its_library_it_says_what_to_install(
+    curated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = read_dataset(curated)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'chronotope\[parquet\]'"):
+        write_parquet(dataset, tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize(
+    ("captions", "expected"),
+    [
+        ({}, ""),
+        ({"tags": ("a, b",), "paragraph": ("long",), "sentence": ("one", "two")}, "one"),
+        ({"story": ("0: a fox\n2: it sits",)}, "0: a fox 2: it sits"),
+        ({"tags": ("a, b",), "mood": ("calm",)}, "calm"),
+        ({"sentence": (), "descriptive": ("by a captioner",)}, "by a captioner"),
+    ],
+)
+def test_the_caption_for_programs_that_take_one(captions: dict[str, tuple[str, ...]], expected: str) -> None:
+    assert main_caption(captions) == expected
