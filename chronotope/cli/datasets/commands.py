@@ -170,7 +170,6 @@ def inspect(data: Path, out: Path | None) -> None:
 
 @click.command(
     cls=Command,
-    spread=("--set",),
     examples="""
     chronotope export data/mine --format webdataset --out shards/mine
     chronotope export data/mine --format croissant --about about.toml
@@ -215,6 +214,7 @@ def export(data: Path, name: str, out: Path | None, about: Path | None, shard_si
 
 @click.command(
     cls=Command,
+    spread=("--set",),
     examples="""
     chronotope teach ~/videos --out runs/mine --holder "My Lab"
     chronotope teach ~/videos --out runs/mine --holder "My Lab" --hours 2 --words "a robot arm at a bench"

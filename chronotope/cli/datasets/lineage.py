@@ -23,6 +23,7 @@ from chronotope.storage import file_sha256
 
 __all__ = ["audited", "find_in", "remove_from"]
 
+AS_RECORDED = ", as far as is recorded"
 FIND_SECONDS = 60.0  # of a part of the video that is looked for
 
 
@@ -64,8 +65,7 @@ def audited(run: Path, data: Sequence[Path]) -> dict[str, Any]:
         facts["merged of"] = [
             f"{one.get('adapter')}, weight {one.get('weight')}, hash {one.get('hash')}" for one in merged
         ]
-    if lost := [about["weights"] for about in behind if "weights" in about]:
-        facts["not recorded"] = [f"what trained the weights {name or 'of this model'}" for name in lost]
+    facts |= _not_recorded(description)
     if unknown:
         facts["not found"] = [
             f"{about.get('clips')} items of manifest {str(about.get('manifest'))[:12]}; name their latents with --data"
@@ -76,8 +76,9 @@ def audited(run: Path, data: Sequence[Path]) -> dict[str, Any]:
 
 def find_in(run: Path, data: Sequence[Path], file: Path) -> dict[str, Any]:
     """Return the training clips that are a video or picture, or show nearly the same."""
-    found, unknown = _trained_on(run, _description(run), data)
-    content = file_sha256(file)
+    description = _description(run)
+    found, unknown = _trained_on(run, description, data)
+    lost, content = _not_recorded(description), file_sha256(file)
     exact, near = [], []
     looked = look(file, FIND_SECONDS)
     for one in found:
@@ -89,12 +90,19 @@ def find_in(run: Path, data: Sequence[Path], file: Path) -> dict[str, Any]:
     known = not unknown and all(one.dataset is not None for one in found)
     facts: dict[str, Any] = {
         "video": str(file),
-        "trained on it": sorted(set(exact)) or ("not known" if unknown else "no"),
+        "trained on it": sorted(set(exact)) or ("not known" if unknown else f"no{AS_RECORDED if lost else ''}"),
         "nearly the same": sorted(set(near) - set(exact)) or ("none" if known else "not known"),
+        **lost,
     }
     if unknown:
         facts["not found"] = f"{len(unknown)} of {len(unknown) + len(found)} folders of latents; name them with --data"
     return facts
+
+
+def _not_recorded(description: dict[str, Any]) -> dict[str, Any]:
+    """Name the weights behind a model of which nobody recorded the training data, such as those of `small`."""
+    lost = [about["weights"] for about in data_behind(description) if "weights" in about]
+    return {"not recorded": [f"what trained the weights {name or 'of this model'}" for name in lost]} if lost else {}
 
 
 def _near(looked: Looked, one: _Trained, shown: Sequence[Row]) -> list[str]:

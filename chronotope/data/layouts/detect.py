@@ -23,6 +23,11 @@ def read_layout(folder: Path, name: str | None = None, follow: bool = False) -> 
         raise UsageError(f"{folder} is a file; give the folder that it lies in")
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder")
+    if (folder / "curation.json").is_file():
+        raise UsageError(
+            f"{folder} is a dataset that `chronotope curate` made: encode it and train on it as it is, or hand it on "
+            "with `chronotope export`"
+        )
     reading = Reading(folder, follow)
     matching = [(layout, found) for layout in LAYOUTS if (found := layout.find(reading, folder))]
     chosen = [(layout, found) for layout, found in matching if name in (None, layout.name)]

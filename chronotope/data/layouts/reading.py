@@ -83,8 +83,17 @@ class Reading:
     def __post_init__(self) -> None:
         self.real = self.folder.resolve()
         self.files, self.linked = _listing(self.folder)
+        self._leave_out_held_out()
         self._rows: dict[str, Row] = {}  # by the real path of the clip
         self._named: set[str] = set()  # real paths of files that were named
+
+    def _leave_out_held_out(self) -> None:
+        """Leave out the clips that curated datasets within the folder hold out."""
+        aside = [file.parent / "heldout" for file in self.files if file.name == "curation.json"]
+        held = {file for file in self.files if any(file.is_relative_to(folder) for folder in aside)}
+        self.files = [file for file in self.files if file not in held]
+        for file in sorted(file for file in held if is_media(file)):
+            self.leave_out(self.label(file), "held out for tests by `chronotope curate`", self.label(file))
 
     @property
     def rows(self) -> list[Row]:

@@ -69,7 +69,25 @@ def _read_shard(reading: Reading, shard: Path, where: str, exported: bool) -> No
     except (tarfile.TarError, OSError, ValueError, EOFError) as problem:
         reading.leave_out_unread(where, f"not readable as a tar file to its end ({problem})")
     for members in samples.values():
-        _read_sample(reading, where, members, exported)
+        for sample in _divided(members):
+            _read_sample(reading, where, sample, exported)
+
+
+def _divided(members: Sequence[Member]) -> list[list[Member]]:
+    """Divide the members of one key where its clips have different names, such as film.0001.mp4 and film.0002.mp4.
+
+    A key of WebDataset ends at the first point of a name. Texts of such a longer name belong to its clip alone, others
+    to each clip.
+    """
+    stems = dict.fromkeys(_stem(member) for member in members if is_media(Path(member.name)))
+    if len(stems) < 2:
+        return [list(members)]
+    shared = [member for member in members if _stem(member) not in stems]
+    return [[*(member for member in members if _stem(member) == stem), *shared] for stem in stems]
+
+
+def _stem(member: Member) -> str:
+    return str(PurePosixPath(member.name).with_suffix(""))
 
 
 def _refusal(info: tarfile.TarInfo, size: int, names: set[str]) -> str:

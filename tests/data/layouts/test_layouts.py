@@ -410,6 +410,34 @@ def test_shards(tmp_path: Path, clip: Path) -> None:
     assert "gunzip" in found["01.tar.gz"] and "not readable" in found["02.tar"]
 
 
+def test_clips_of_one_key_have_their_own_texts(tmp_path: Path, clip: Path) -> None:
+    """A key ends at the first point of a name, but film.0001.txt is the text of film.0001.mp4 alone."""
+    data = clip.read_bytes()
+    with tarfile.open(tmp_path / "00.tar", "w") as shard:
+        for number in range(3):
+            add_member(shard, f"film.{number:04}.mp4", data)
+            add_member(shard, f"film.{number:04}.txt", f"text {number}".encode())
+        for member in ("a.low.mp4", "a.high.mp4"):
+            add_member(shard, member, data)
+        add_member(shard, "a.txt", b"of both")
+        add_member(shard, "b.mp4", data)
+        add_member(shard, "b.caption.txt", b"of b")
+    texts = {f"film.{number:04}.mp4": f"text {number}" for number in range(3)}
+    texts |= {"a.low.mp4": "of both", "a.high.mp4": "of both", "b.mp4": "of b"}
+    assert captions(read(tmp_path, "webdataset")) == {f"00.tar/{name}": sentences(text) for name, text in texts.items()}
+
+
+def test_curated_datasets_are_not_imported(tmp_path: Path, place: Place) -> None:
+    """Clips that are held out would be trained on."""
+    files = {"mine/curation.json": "{}", "mine/train/a.txt": "one", "mine/heldout/b.txt": "two"}
+    place(tmp_path / "all", "mine/train/a.mp4", "mine/heldout/b.mp4", files=files)
+    reading = read(tmp_path / "all", "pairs")
+    assert captions(reading) == {"mine/train/a.mp4": sentences("one")}
+    assert left_out(reading) == {"mine/heldout/b.mp4": "held out for tests by `chronotope curate`"}
+    with pytest.raises(UsageError, match="is a dataset that `chronotope curate` made"):
+        read_layout(tmp_path / "all" / "mine")
+
+
 @pytest.mark.parametrize("damage", ["cut", "header"])
 def test_damaged_shards_are_said(tmp_path: Path, clip: Path, damage: str) -> None:
     path = tmp_path / "00.tar"
