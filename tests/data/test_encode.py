@@ -20,8 +20,10 @@ import torch
 from safetensors import safe_open
 
 from chronotope.data import encode as encoding
+from chronotope.data import reading
 from chronotope.data.encode import Encoded, encode_dataset
 from chronotope.data.latents import LatentDataset, read_index
+from chronotope.data.limits import Limits
 from chronotope.errors import DecoderUnavailableError, FileProblem, UsageError
 from chronotope.geometry import Geometry
 from chronotope.media import video
@@ -161,8 +163,8 @@ def test_unreadable_clips_are_named_and_the_others_kept(clips: Path) -> None:
 
 
 def test_latents_that_are_no_numbers_are_refused(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = encoding.encode_frames
-    monkeypatch.setattr(encoding, "encode_frames", lambda *given: real(*given) * float("nan"))
+    real = reading.encode_frames
+    monkeypatch.setattr(reading, "encode_frames", lambda *given: real(*given) * float("nan"))
     with pytest.raises(FileProblem, match="not finite"):
         encode(clips)
 
@@ -281,7 +283,7 @@ def test_a_changed_index_is_never_read(clips: Path) -> None:
 
 def test_an_interrupted_folder_is_not_trained_on(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "SAVE_CLIPS", 1)
-    real, calls = encoding.encode_frames, list[int]()
+    real, calls = reading.encode_frames, list[int]()
 
     def interrupted(*given: Any) -> Any:
         calls.append(0)
@@ -289,7 +291,7 @@ def test_an_interrupted_folder_is_not_trained_on(clips: Path, monkeypatch: pytes
             raise KeyboardInterrupt
         return real(*given)
 
-    monkeypatch.setattr(encoding, "encode_frames", interrupted)
+    monkeypatch.setattr(reading, "encode_frames", interrupted)
     with pytest.raises(KeyboardInterrupt):
         encode(clips)
     assert list(listed(clips)) == ["d/a", "d/b"]
@@ -439,14 +441,14 @@ def test_a_line_that_is_no_row_is_removed_from_the_index(clips: Path, tmp_path: 
 
 
 def test_one_clip_that_is_too_large_does_not_stop_the_run(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = encoding.encode_frames
+    whole = reading.encode_frames
 
     def encode_small(model: Autoencoder, geometry: Geometry, frames: np.ndarray, slices: Any) -> Any:
         if len(frames) == 5:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
         return whole(model, geometry, frames, slices)
 
-    monkeypatch.setattr(encoding, "encode_frames", encode_small)
+    monkeypatch.setattr(reading, "encode_frames", encode_small)
     (item,) = encode(clips).left_out
     assert item.key == "d/b" and "5 frames of 32x32, is too large for the memory" in item.reason
 
@@ -481,3 +483,48 @@ def test_a_rendered_dataset_that_was_changed_is_said_and_claims_no_world(tmp_pat
     assert f"1 file is left out, a text beside no clip of its name: 0000/{third.stem}.json" in orphan
     assert "(clips from elsewhere: 1, changed clips: 1, changed captions: 1, missing clips: 1)" in note
     assert LatentDataset([tmp_path / "lat"]).about[0]["worlds"] == []
+
+
+def test_workers_write_what_one_process_writes(tmp_path: Path) -> None:
+    """Also of a clip that cannot be read, and of films that are cut into parts."""
+    clips = tmp_path / "d"
+    for number in range(7):
+        save_clip(clips / f"{number}.mp4", frames=5 + 4 * number, colour=30 * number, caption=f"clip {number}")
+    (clips / "3.mp4").write_bytes(b"damaged")
+    limits = Limits(max_seconds=1.0)
+    found, notes = [], []
+    for workers in (1, 2):
+        shutil.rmtree(tmp_path / "lat", ignore_errors=True)
+        notes.append(list[str]())
+        told = encode(clips, notes[-1], limits=limits, workers=workers)
+        files = sorted(path.read_bytes() for path in (tmp_path / "lat").glob("latents*"))
+        found.append((told, content(clips), files))
+    assert found[0] == found[1] and sorted(notes[0]) == sorted(notes[1])
+    assert found[0][0].items > 6 and [item.key for item in found[0][0].left_out] == ["d/3"]
+
+
+WORKER_KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from data.test_encode import GEOMETRY, autoencoder
+from chronotope import background
+from chronotope.data import encode
+received = background._received
+def killed(connection):
+    os.kill(list(sys.modules["multiprocessing"].active_children())[0].pid, signal.SIGKILL)
+    return received(connection)
+if __name__ == "__main__":
+    background._received = killed
+    encode.encode_dataset(Path(sys.argv[1]), Path(sys.argv[2]), autoencoder(), GEOMETRY, workers=2)
+"""
+
+
+def test_a_killed_worker_is_one_sentence_and_the_run_goes_on(clips: Path, tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(WORKER_KILLED.format(tests=str(Path(__file__).parents[1])))
+    command = [sys.executable, script, clips, clips.parent / "lat"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    assert done.returncode == 1 and "with fewer --workers" in done.stderr, done.stderr
+    encode(clips)
+    assert list(content(clips)) == ["d/a", "d/b", "d/c"]
