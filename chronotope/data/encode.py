@@ -19,7 +19,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from chronotope.background import run_jobs
 from chronotope.data.captions import Captions, read_captions
 from chronotope.data.clips import Clip, check_outside, scan_folder
 from chronotope.data.contradictions import contradictions
@@ -41,7 +40,7 @@ from chronotope.geometry import Geometry
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import LeftOut, Source, described, identify, manifest_hash, seal, source_of
 from chronotope.models.autoencoder import Autoencoder
-from chronotope.processes import MAX_WORKERS
+from chronotope.processes import MAX_WORKERS, run_jobs
 from chronotope.progress import Progress
 from chronotope.sealed import check_seal, read_sealed, write_sealed
 from chronotope.storage import locked, read_json, remove_partials, write_atomically

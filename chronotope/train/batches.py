@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from chronotope.background import prepared_ahead
 from chronotope.data.latents import LatentDataset
 from chronotope.errors import UsageError
 from chronotope.models.dit import PackedTokens
 from chronotope.models.packing import pack
 from chronotope.models.text import Tokenizer
 from chronotope.parallel import Ranks
+from chronotope.processes import prepared_ahead
 from chronotope.train.config import DiTRun
 from chronotope.train.order import BatchPlan, mixture_of, plan_batches
 from chronotope.train.samples import make_samples

@@ -508,14 +508,14 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from data.test_encode import GEOMETRY, autoencoder
-from chronotope import background
+from chronotope import processes
 from chronotope.data import encode
-received = background._received
+received = processes._received
 def killed(connection):
     os.kill(list(sys.modules["multiprocessing"].active_children())[0].pid, signal.SIGKILL)
     return received(connection)
 if __name__ == "__main__":
-    background._received = killed
+    processes._received = killed
     encode.encode_dataset(Path(sys.argv[1]), Path(sys.argv[2]), autoencoder(), GEOMETRY, workers=2)
 """
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chronotope.background import prepared_ahead
+from chronotope.processes import prepared_ahead
 
 
 def threads() -> int:
