@@ -6,6 +6,7 @@ A number states its range where it is declared, `steps: Annotated[int, Range(1, 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import tomllib
 import types
@@ -83,8 +84,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
 
     `where` is the prefix of the key names in error messages.
     """
-    hints = typing.get_type_hints(cls, include_extras=True)
-    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    hints, fields = _hints(cls), _fields(cls)  # type: ignore[arg-type]
     for key in data:
         if key not in fields:
             raise UsageError(f"unknown key '{where}{key}' for {cls.__name__}. {suggest(str(key), fields)}")
@@ -99,7 +99,19 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
     return cls(**values)
 
 
+@functools.cache  # an index has a million rows of one class
+def _hints(cls: Any) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
+
+
+@functools.cache
+def _fields(cls: Any) -> dict[str, dataclasses.Field[Any]]:
+    return {field.name: field for field in dataclasses.fields(cls) if field.init}
+
+
 def _convert(value: Any, hint: Any, where: str) -> Any:
+    if type(value) is hint and hint in (str, int, bool):
+        return value
     if typing.get_origin(hint) is Annotated:
         kind, *ranges = typing.get_args(hint)
         return _within(_convert(value, kind, where), ranges, where)
@@ -119,6 +131,10 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         return {key: _convert(v, args[1], f"{where}.{key}") for key, v in table.items()} if args else dict(table)
     if hint is Any:
         return value
+    return _plain(value, hint, where)
+
+
+def _plain(value: Any, hint: Any, where: str) -> Any:
     if hint is Path:
         return Path(_expect(value, str | Path, "a path", where))
     if hint is float and type(value) in (int, float):
@@ -155,6 +171,8 @@ def _expect(value: Any, kind: Any, words: str, where: str) -> Any:
 def _convert_sequence(value: Any, kind: Any, args: tuple[Any, ...], where: str) -> Any:
     _expect(value, list | tuple, "a list", where)
     if kind is list or args[1:] == (Ellipsis,):
+        if args and args[0] in (str, int) and set(map(type, value)) == {args[0]}:  # so that long lists are fast
+            return kind(value)
         args = (args[:1] or (Any,)) * len(value)
     if len(args) != len(value):
         raise UsageError(f"{where} = {value!r}: expected {len(args)} values, got {len(value)}")

@@ -7,6 +7,7 @@ Axis letters: b batch, c channels, s slices, t frames, h height, w width, n toke
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from jaxtyping import UInt8
 
 from chronotope.errors import UsageError
 
-__all__ = ["MAX_FRAMES", "MAX_SIDE", "AnyFrames", "Frames", "Geometry", "Picture", "Slice", "num_frames_of"]
+__all__ = ["MAX_FRAMES", "MAX_SIDE", "AnyFrames", "Frames", "Geometry", "Picture", "Slice", "View", "num_frames_of"]
 
 Frames = UInt8[np.ndarray, "t h w 3"]  # RGB; all frames that one call takes and gives have the same size
 AnyFrames = UInt8[np.ndarray, "_ _ _ 3"]  # RGB; where one call takes clips of different sizes
@@ -42,6 +43,16 @@ class Slice:
     def seconds(self, fps: float) -> float:
         """The middle of the slice in seconds, where a frame is an instant at `index / fps`."""
         return (self.start + (self.num_frames - 1) / 2) / fps
+
+
+@dataclass(frozen=True)
+class View:
+    """What a sample shows: slices of a video of this size in pixels and rate."""
+
+    slices: tuple[Slice, ...]
+    height: int
+    width: int
+    fps: float
 
 
 def num_frames_of(slices: Sequence[Slice]) -> int:
@@ -86,8 +97,8 @@ class Geometry:
         """Slices of these numbers of frames, one after the other."""
         if not lengths or set(lengths) - {1, self.stride[0]}:
             raise UsageError(f"slices have 1 or {self.stride[0]} frames, got {list(lengths)}")
-        starts = np.cumsum([0, *lengths])
-        return tuple(Slice(int(start), length) for start, length in zip(starts, lengths, strict=False))
+        starts = itertools.accumulate(lengths, initial=0)
+        return tuple(Slice(start, length) for start, length in zip(starts, lengths, strict=False))
 
     def shuffled_slices(self, num_frames: int, rng: np.random.Generator) -> tuple[Slice, ...]:
         """Another cut of the same frames: stills anywhere, and half of the time one moving slice more as stills."""
@@ -129,12 +140,21 @@ class Geometry:
         y and x are measured from the middle of the frame in units of sqrt(height * width), so the same
         composition has the same positions at every size and an aspect ratio is an extent, not a mode.
         """
-        if not fps > 0:
-            raise UsageError(f"fps must be above 0, got {fps}")
-        rows, columns = self.token_grid(height, width)
-        unit = float(np.sqrt(height * width))
-        y = ((np.arange(rows) + 0.5) * self.cell[0] - height / 2) / unit
-        x = ((np.arange(columns) + 0.5) * self.cell[1] - width / 2) / unit
-        seconds = np.array([piece.seconds(fps) for piece in slices])
-        grid = np.stack(np.meshgrid(seconds, y, x, indexing="ij"), axis=-1)
-        return grid.reshape(-1, 3).astype(np.float32)
+        return self.positions_of([View(tuple(slices), height, width, fps)])
+
+    def positions_of(self, views: Sequence[View]) -> np.ndarray:
+        """The positions of the tokens of several samples, one after the other; see `positions`."""
+        if not min(view.fps for view in views) > 0:
+            raise UsageError(f"fps must be above 0, got {min(view.fps for view in views)}")
+        rows, columns = np.array([self.token_grid(view.height, view.width) for view in views]).T
+        of_slice = np.arange(len(views)).repeat([len(view.slices) for view in views])  # the sample of each slice
+        tokens = (rows * columns)[of_slice]
+        of_token = of_slice.repeat(tokens)
+        row, column = np.divmod(np.arange(tokens.sum()) - (tokens.cumsum() - tokens).repeat(tokens), columns[of_token])
+        height, width = (np.array([getattr(view, side) for view in views]) for side in ("height", "width"))
+        unit = np.sqrt(height * width)
+        positions = np.empty((len(row), 3), np.float32)
+        positions[:, 0] = np.repeat([piece.seconds(view.fps) for view in views for piece in view.slices], tokens)
+        positions[:, 1] = ((row + 0.5) * self.cell[0] - (height / 2)[of_token]) / unit[of_token]
+        positions[:, 2] = ((column + 0.5) * self.cell[1] - (width / 2)[of_token]) / unit[of_token]
+        return positions

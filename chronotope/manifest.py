@@ -7,7 +7,7 @@ damaged line is detected. The hash of a whole manifest is the hash of its seals 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ __all__ = [
     "read_manifest",
     "seal",
     "source_of",
+    "stream_manifest",
 ]
 
 CURATE_AGAIN = "run the same `chronotope curate` command again"
@@ -100,34 +101,48 @@ def seal(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_manifest(path: Path, on_damage: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
-    """Read the sealed rows of a manifest. Raises FileProblem where the file is missing or cannot be read.
+    """Read the sealed rows of a manifest, see `stream_manifest`."""
+    return [row for _, row in stream_manifest(path, on_damage)]
 
-    A damaged line raises FileProblem too, or, with `on_damage`, is left out and named in a sentence for it.
+
+def stream_manifest(
+    path: Path, on_damage: Callable[[str], None] | None = None
+) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
+    """Yield each sealed row of a manifest with the place of its line, as (first byte, number of bytes).
+
+    Raises FileProblem where the file is missing or cannot be read. A damaged line raises FileProblem too, or, with
+    `on_damage`, is left out and named in a sentence for it.
     """
     check_regular(path)
+    start = 0
     try:
-        lines = path.read_bytes().splitlines()
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                row = _sealed_row(line)
+                if isinstance(row, str):
+                    if on_damage is None:
+                        raise FileProblem(f"{path}, line {number}, {row}")
+                    on_damage(f"{path}, line {number}, {row}")
+                else:
+                    yield (start, len(line)), row
+                start += len(line)
     except FileNotFoundError as problem:
         raise FileProblem(f"{path} is missing") from problem
     except OSError as problem:
         raise FileProblem(f"{path} cannot be read: {problem.strerror or problem}") from problem
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = parse_json(line)
-        except ValueError:
-            row = None
-        if isinstance(row, dict) and row.get("seal") in (_seal_of(_lasting(row)), _seal_of(row)):
-            rows.append(row)
-            continue
-        if isinstance(row, dict) and "seal" not in row:
-            sentence = f"{path}, line {number}, has no seal, which was deleted or which an older version did not write"
-        else:
-            sentence = f"{path}, line {number}, was changed or damaged: its content does not agree with its seal"
-        if on_damage is None:
-            raise FileProblem(sentence)
-        on_damage(sentence)
-    return rows
+
+
+def _sealed_row(line: bytes) -> dict[str, Any] | str:
+    """Return the row of a line, or what is wrong with it."""
+    try:
+        row = parse_json(line)
+    except ValueError:
+        row = None
+    if isinstance(row, dict) and row.get("seal") in (_seal_of(_lasting(row)), _seal_of(row)):
+        return row
+    if isinstance(row, dict) and "seal" not in row:
+        return "has no seal, which was deleted or which an older version did not write"
+    return "was changed or damaged: its content does not agree with its seal"
 
 
 def read_curation(out: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

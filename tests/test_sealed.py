@@ -15,9 +15,9 @@ from chronotope.cli.check import find_problems
 from chronotope.cli.train import latents as training_data
 from chronotope.cli.train import networks
 from chronotope.data.clips import scan_folder
-from chronotope.data.encode import encode_dataset, find_worlds
+from chronotope.data.encode import encode_dataset
 from chronotope.data.latents import LatentDataset
-from chronotope.data.rendered import changes_since_rendering
+from chronotope.data.rendered import changes_since_rendering, find_worlds
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.report import read_report, write_report
 from chronotope.geometry import Geometry

@@ -234,6 +234,12 @@ chronotope.add_command(datasets.export)
     help="Cut this share of the clips into slices at random places, to train models that take pictures at any time.",
 )
 @limit_options
+@option(
+    "--workers",
+    type=click.IntRange(min=1, max=MAX_WORKERS),
+    metavar="N",
+    help="Number of processes.  [default: the cores, fewer for little work; 1 with a GPU]",
+)
 @option("--strict", is_flag=True, help="Stop at the first clip that cannot be read, instead of leaving it out.")
 def encode(
     data: Path,
@@ -243,6 +249,7 @@ def encode(
     max_side: int | None,
     fps: float | None,
     max_seconds: float | None,
+    workers: int | None,
     strict: bool,
 ) -> int:
     """Compress clips to latents, once, for fast training.
@@ -258,7 +265,7 @@ def encode(
     folder = find_model(model)
     autoencoder = load_autoencoder(folder).to(device())
     say_unsealed(folder)
-    encoded = encode_clips(data, out, autoencoder, shuffled, strict, limits_of(max_side, fps, max_seconds))
+    encoded = encode_clips(data, out, autoencoder, shuffled, strict, limits_of(max_side, fps, max_seconds), workers)
     if encoded.captioned < encoded.clips:
         say(f"note: {encoded.clips - encoded.captioned} of {encoded.clips} clips have no caption")
     echo(out)

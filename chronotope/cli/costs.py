@@ -34,8 +34,7 @@ from chronotope.train.autoencoder import AutoencoderRun, reconstruct_windows
 from chronotope.train.config import DiTRun
 from chronotope.train.language.captioner import CaptionerRun
 from chronotope.train.language.expander import ExpanderRun
-from chronotope.train.muon import Muon
-from chronotope.train.optimizers import make_adapter_optimizers, make_optimizers
+from chronotope.train.optimizers import Muon, make_adapter_optimizers, make_optimizers
 
 __all__ = ["autoencoder_costs", "check_memory", "dit_costs", "memory_problem", "sampling_costs"]
 

@@ -7,63 +7,49 @@ of latents are merged, the index is sorted, and its hash goes into `latents.json
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from chronotope.data.captions import Captions, read_captions
-from chronotope.data.clips import Clip, check_outside, read_datasets, scan_folder, split_of_curation
+from chronotope.data.clips import Clip, check_outside, scan_folder
 from chronotope.data.contradictions import contradictions
-from chronotope.data.latents import (
-    clip_of,
-    encode_frames,
-    fingerprint,
-    latents_hash,
-    read_index,
-    read_latents,
-    shard_path,
-)
+from chronotope.data.latents import clip_of, fingerprint, read_index, read_latents, shard_path
 from chronotope.data.limits import (
     Limits,
     captions_of_part,
     clip_of_row,
     limits_in_header,
-    part_key,
     rows_by_clip,
     what_was_limited,
 )
 from chronotope.data.notes import ClipNotes
-from chronotope.data.reading import Part, read_parts
+from chronotope.data.reading import ClipJob, EncodedPart, PartEncoder
 from chronotope.data.recaptions import Recaptions
-from chronotope.data.rendered import (
-    changes_since_curation,
-    changes_since_rendering,
-    find_splits,
-    lost_descriptions,
-    meant_for_evaluation,
-)
+from chronotope.data.rendered import changes_since_rendering, find_splits, find_worlds
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
-from chronotope.geometry import Geometry, Slice
+from chronotope.geometry import Geometry
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import LeftOut, Source, described, identify, manifest_hash, seal, source_of
 from chronotope.models.autoencoder import Autoencoder
+from chronotope.processes import MAX_WORKERS, run_jobs
 from chronotope.progress import Progress
-from chronotope.sealed import check_seal, read_sealed, unsealed, write_sealed
+from chronotope.sealed import check_seal, read_sealed, write_sealed
 from chronotope.storage import locked, read_json, remove_partials, write_atomically
 
-__all__ = ["NO_LIMITS", "Encoded", "encode_dataset", "find_worlds"]
+__all__ = ["NO_LIMITS", "Encoded", "encode_dataset"]
 
 SHARD_CLIPS = 1000  # most clips in one safetensors file
 SHARD_BYTES = 2**28  # most bytes of latents in one safetensors file, but for a single larger clip
+WORKER_CLIPS, WORKER_BYTES = 100, 2**24  # new clips, or bytes of their files, for which another process is started
 NO_LIMITS = Limits()
 SAVE_CLIPS, SAVE_SECONDS = 16, 10.0  # progress is saved after so many clips or seconds, whichever comes first
 
@@ -106,11 +92,13 @@ def encode_dataset(
     note: Note | None = None,
     strict: bool = False,
     limits: Limits = NO_LIMITS,
+    workers: int | None = None,
 ) -> Encoded:
     """Bring the latents in `out` up to date with the clips below `data`.
 
     In a share `shuffled` of the clips, still slices are at random places, so that a model learns them at any place.
-    Clips beyond the `limits` are scaled down, resampled and cut into parts. A clip that cannot be read or encoded is
+    Clips beyond the `limits` are scaled down, resampled and cut into parts. `workers` processes encode, with the same
+    result as one; None stands for the cores, or fewer for little work. A clip that cannot be read or encoded is
     left out and named in the result; with `strict` it stops the run. `note` receives sentences for the user. Raises
     UsageError where `out` holds latents of another autoencoder, of another share, of other limits or of another
     dataset, or lies among the clips, FileProblem where no clip can be encoded or nothing can be written.
@@ -138,7 +126,8 @@ def encode_dataset(
         remove_partials(out)
         writer = _Writer(out, about, note, limits, folder.clips)
         writer.check_folder(folder.clips)
-        return _bring_up_to_date(writer, folder.clips, autoencoder, geometry, progress, strict)
+        encoder = PartEncoder(autoencoder, geometry, limits, shuffled)
+        return _Update(writer, folder.clips, progress, strict).run(encoder, workers)
 
 
 def _curation(data: Path) -> dict[str, str]:
@@ -149,141 +138,158 @@ def _curation(data: Path) -> dict[str, str]:
     return {"curation": str(read_sealed(header, "run the same `chronotope curate` command again").get("merkle_root"))}
 
 
-def _bring_up_to_date(
-    writer: _Writer,
-    clips: Sequence[Clip],
-    autoencoder: Autoencoder,
-    geometry: Geometry,
-    progress: Progress | None,
-    strict: bool,
-) -> Encoded:
-    old = rows_by_clip(writer.rows)
-    kept: list[Row] = []
-    left_out: list[LeftOut] = []
-    counts = {"clips": 0, "captioned": 0, "new": 0, "changed": 0, "recaptioned": 0}
-    with writer:
-        for number, clip in enumerate(clips, start=1):
-            before = old.get(clip.key, [])
-            try:
-                rows, encoded = _items(clip, before, autoencoder, geometry, writer)
-            except DecoderUnavailableError as problem:
-                raise DecoderUnavailableError(f"{writer.out} is not complete: {problem}") from problem
-            except ChronotopeError as problem:
-                if strict:
-                    raise
-                left_out.append(LeftOut(clip.key, str(problem)))
-            else:
-                if encoded:
-                    counts["changed" if _is_changed(before, rows) else "new"] += 1
-                elif before:
-                    counts["recaptioned"] += [row["captions"] for row in rows] != [row["captions"] for row in before]
-                counts["clips"] += 1
-                counts["captioned"] += bool(rows[0]["captions"])
-                kept += rows
-            if progress:
-                progress(number, len(clips))
-    if not kept:
-        raise FileProblem(
-            f"none of the {len(clips)} clips can be encoded into {writer.out}; the first: {left_out[0].reason}"
-        )
-    for sentence in changes_since_rendering(Path(writer.about["data"]), kept):
-        writer.note(sentence)
-        writer.about["worlds"] = []  # the model must not claim to know only what worlds rendered
-    if limited := what_was_limited(kept, writer.limits):
-        writer.note(f"{writer.about['data']}: {limited}")
-    writer.complete(kept, left_out)
-    gone = len(old.keys() - writer.keys)
-    return Encoded(gone=gone, left_out=tuple(left_out), items=len(kept), **counts)
-
-
 def _is_changed(before: Sequence[Row], rows: Sequence[Row]) -> bool:
     """Return whether the content of a clip that was encoded before is another one now."""
     return bool(before) and rows[0]["source"]["sha256"] not in {made.sha256 for made in map(source_of, before) if made}
-
-
-def _items(
-    clip: Clip, before: Sequence[Row], autoencoder: Autoencoder, geometry: Geometry, writer: _Writer
-) -> tuple[list[Row], bool]:
-    """Return the rows of a clip, one a part, and whether any of them was encoded now.
-
-    `before` are its rows in the index: those of its content as it is now are kept, others are made again.
-    """
-    known = max((found for found in map(source_of, before) if found), key=lambda one: one.changed, default=None)
-    source = identify(clip.path, clip.file, known)
-    beside = read_captions(clip.path, writer.clip_notes.captions)
-    captions = writer.recaptions.merged(beside, clip.file, source.sha256)
-    kept = {row["key"]: row for row in before if (made := source_of(row)) and made.sha256 == source.sha256}
-    encoded = False
-    if kept and len(kept) == next(iter(kept.values())).get("parts", 1):
-        rows = sorted(kept.values(), key=lambda row: float(row.get("start", 0)))
-    else:
-        rows = []
-        for part in read_parts(clip, writer.limits, geometry.cell, writer.clip_notes):
-            row = _about(clip, source, part)
-            if not source.unchanged(clip.path):  # else these frames could be recorded as those of another content
-                raise FileProblem(f"{clip.path} was changed while it was read; run the same command again")
-            if row["key"] in kept:  # of an interrupted run
-                rows.append(kept[row["key"]])
-                continue
-            if row["key"] != clip.key and row["key"] in writer.keys:
-                raise FileProblem(f"a part of {clip.path} has the name of another clip, {row['key']}; rename that one")
-            row, latents = _encode(clip, row, part, autoencoder, geometry, writer.about["shuffled"])
-            rows.append(writer.add({**row, "captions": _plain(captions_of_part(captions, row))}, latents))
-            encoded = True
-    rows = [
-        seal({**row, "source": described(source), "captions": _plain(captions_of_part(captions, row))}) for row in rows
-    ]
-    whole = rows[0].get("original") or {**rows[0], "num_frames": sum(rows[0]["slices"])}
-    size = f"{whole['width']}x{whole['height']}"
-    for found in contradictions(clip.path, captions, whole["num_frames"], whole["fps"], size):
-        writer.clip_notes.captions(found)
-    return rows, encoded
 
 
 def _plain(captions: Captions) -> dict[str, list[str]]:
     return {level: list(texts) for level, texts in captions.items()}
 
 
-def _about(clip: Clip, source: Source, part: Part) -> Row:
-    """Return what a row of the index says of a part before it is encoded."""
-    row: Row = {"key": clip.key, "source": described(source)}
-    if part.count > 1:
-        row |= {"key": part_key(clip.key, part.start), "clip": clip.key, "start": part.start, "parts": part.count}
-    return row | ({"original": part.original} if part.original else {})
+@dataclass
+class _Work:
+    """A clip that is brought up to date: what it is now, its rows before, and its rows so far."""
+
+    clip: Clip
+    before: Sequence[Row]
+    source: Source
+    captions: Captions
+    rows: list[Row]
+    encoded: bool = False
 
 
-def _encode(
-    clip: Clip, row: Row, part: Part, autoencoder: Autoencoder, geometry: Geometry, shuffled: float
-) -> tuple[Row, Tensor]:
-    """Encode the frames of one item; return its row and its latents."""
-    num_frames, height, width = part.frames.shape[:3]
-    slices = _cut(row["key"], num_frames, geometry, shuffled)
-    try:
-        latents = encode_frames(autoencoder, geometry, part.frames, slices).half()
-    except (MemoryError, RuntimeError) as problem:
-        if not isinstance(problem, MemoryError) and "memory" not in str(problem):
-            raise
-        size = f"{num_frames} frames of {width}x{height}"
-        raise FileProblem(
-            f"{clip.path}, {size}, is too large for the memory of this machine; cut it, or encode it with --max-side "
-            "and --max-seconds"
-        ) from problem
-    if not torch.isfinite(latents).all():
-        raise FileProblem(f"the latents of {clip.path} are not finite numbers; check the autoencoder")
-    facts = {
-        "slices": [piece.num_frames for piece in slices],
-        "height": height,
-        "width": width,
-        "fps": part.fps,
-        "sha256": latents_hash(latents),
-    }
-    return {**row, **facts}, latents
+class _Update:
+    """Brings the latents up to date with the clips, in their order as far as one process does it."""
+
+    def __init__(self, writer: _Writer, clips: Sequence[Clip], progress: Progress | None, strict: bool) -> None:
+        self.writer, self.clips, self.progress, self.strict = writer, clips, progress, strict
+        self.old = rows_by_clip(writer.rows)
+        self.kept: dict[int, list[Row]] = {}  # rows by the number of the clip
+        self.left_out: dict[int, LeftOut] = {}
+        self.counts = {"clips": 0, "captioned": 0, "new": 0, "changed": 0, "recaptioned": 0}
+        self.work: dict[int, _Work] = {}
+
+    def run(self, encoder: PartEncoder, workers: int | None) -> Encoded:
+        """Encode what is new or changed, in `workers` processes, and complete the folder."""
+        writer, workers = self.writer, workers or self._workers(encoder)
+        with writer, contextlib.closing(run_jobs(encoder, self._jobs(), workers)) as messages:
+            for message in messages:
+                number, work = message.number, self.work.get(message.number)
+                if work is None:
+                    continue  # it was left out at an earlier part
+                try:
+                    if message.problem:
+                        raise message.problem
+                    if message.ended:
+                        self._finish(number, self.work.pop(number))
+                    else:
+                        self._take(work, message.result)
+                except ChronotopeError as problem:
+                    self._leave_out(number, problem)
+        rows = [row for number in sorted(self.kept) for row in self.kept[number]]
+        left_out = tuple(self.left_out[number] for number in sorted(self.left_out))
+        if not rows:
+            raise FileProblem(
+                f"none of the {len(self.clips)} clips can be encoded into {writer.out}; the first: {left_out[0].reason}"
+            )
+        for sentence in changes_since_rendering(Path(writer.about["data"]), rows):
+            writer.note(sentence)
+            writer.about["worlds"] = []  # the model must not claim to know only what worlds rendered
+        if limited := what_was_limited(rows, writer.limits):
+            writer.note(f"{writer.about['data']}: {limited}")
+        writer.complete(rows, left_out)
+        gone = len(self.old.keys() - writer.keys)
+        return Encoded(gone=gone, left_out=left_out, items=len(rows), **self.counts)
+
+    def _workers(self, encoder: PartEncoder) -> int:
+        """Return the number of cores, or less for little work, because a process takes seconds to start.
+
+        A GPU is used by one process.
+        """
+        if encoder.autoencoder.latent_mean.device.type != "cpu":
+            return 1
+        new = [clip for clip in self.clips if clip.key not in self.old]
+        num_bytes = sum(clip.path.stat().st_size for clip in new if clip.path.is_file())
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, min(cores, MAX_WORKERS, max(len(new) // WORKER_CLIPS, num_bytes // WORKER_BYTES)))
+
+    def _jobs(self) -> Iterator[tuple[int, ClipJob]]:
+        """Yield what is to be encoded; clips whose rows can be kept are finished on the way."""
+        for number, clip in enumerate(self.clips):
+            try:
+                work = self._look(clip)
+                kept = {row["key"]: row for row in work.before if _content(row) == work.source.sha256}
+                if not kept or len(kept) != next(iter(kept.values())).get("parts", 1):
+                    self.work[number] = work
+                    yield number, ClipJob(clip, work.source, kept)
+                    continue
+                work.rows = sorted(kept.values(), key=lambda row: float(row.get("start", 0)))
+                self._finish(number, work)
+            except ChronotopeError as problem:
+                self._leave_out(number, problem)
+
+    def _look(self, clip: Clip) -> _Work:
+        before = self.old.get(clip.key, [])
+        known = max((found for found in map(source_of, before) if found), key=lambda one: one.changed, default=None)
+        source = identify(clip.path, clip.file, known)
+        beside = read_captions(clip.path, self.writer.clip_notes.captions)
+        return _Work(clip, before, source, self.writer.recaptions.merged(beside, clip.file, source.sha256), [])
+
+    def _take(self, work: _Work, part: EncodedPart) -> None:
+        """Take a part of a clip: its remarks, and its latents unless an interrupted run wrote them."""
+        for sentence in part.sentences:
+            self.writer.clip_notes.clip(sentence)
+        for remark in part.remarks:
+            self.writer.clip_notes.remarks.add(work.clip.file, remark)
+        if part.latents is None:
+            work.rows += [part.row] if part.row else []
+            return
+        key = part.row["key"]
+        if key != work.clip.key and key in self.writer.keys:
+            raise FileProblem(f"a part of {work.clip.path} has the name of another clip, {key}; rename that one")
+        row = {**part.row, "captions": _plain(captions_of_part(work.captions, part.row))}
+        work.rows.append(self.writer.add(row, part.latents))
+        work.encoded = True
+
+    def _finish(self, number: int, work: _Work) -> None:
+        clip, before, captions = work.clip, work.before, work.captions
+        rows = [
+            seal({**row, "source": described(work.source), "captions": _plain(captions_of_part(captions, row))})
+            for row in work.rows
+        ]
+        whole = rows[0].get("original") or {**rows[0], "num_frames": sum(rows[0]["slices"])}
+        size = f"{whole['width']}x{whole['height']}"
+        for found in contradictions(clip.path, captions, whole["num_frames"], whole["fps"], size):
+            self.writer.clip_notes.captions(found)
+        if work.encoded:
+            self.counts["changed" if _is_changed(before, rows) else "new"] += 1
+        elif before:
+            self.counts["recaptioned"] += [row["captions"] for row in rows] != [row["captions"] for row in before]
+        self.counts["clips"] += 1
+        self.counts["captioned"] += bool(rows[0]["captions"])
+        self.kept[number] = rows
+        self._report()
+
+    def _leave_out(self, number: int, problem: ChronotopeError) -> None:
+        """Leave out a clip; raise the problem where it is not that of the clip, or where all clips must be there."""
+        self.work.pop(number, None)
+        if isinstance(problem, DecoderUnavailableError):
+            raise DecoderUnavailableError(f"{self.writer.out} is not complete: {problem}") from problem
+        if self.strict:
+            raise problem
+        self.left_out[number] = LeftOut(self.clips[number].key, str(problem))
+        self._report()
+
+    def _report(self) -> None:
+        if self.progress:
+            self.progress(len(self.kept) + len(self.left_out), len(self.clips))
 
 
-def _cut(key: str, num_frames: int, geometry: Geometry, shuffled: float) -> tuple[Slice, ...]:
-    """Cut an item into slices; the random choice depends on its key only."""
-    rng = np.random.default_rng(zlib.crc32(key.encode()))
-    return geometry.shuffled_slices(num_frames, rng) if rng.random() < shuffled else geometry.slices(num_frames)
+def _content(row: Row) -> str:
+    """Return the hash of the content of which a row is; nothing where it names none."""
+    source = source_of(row)
+    return source.sha256 if source else ""
 
 
 class _Writer:
@@ -472,26 +478,3 @@ def _write_shard(out: Path, number: int, tensors: dict[str, Tensor]) -> None:
 def _next_shard(out: Path) -> int:
     """Return a number above those of all files of latents, so that none is overwritten."""
     return max((int(path.stem.split("-")[1]) for path in out.glob("latents-*.safetensors")), default=-1) + 1
-
-
-def find_worlds(data: Path, note: Note = lambda _: None) -> list[str]:
-    """Name the simulators and scopes that rendered the clips below `data`, such as "stage small".
-
-    `note` receives a sentence for each dataset that lost its description or its seal, and for one of a split that is
-    meant for evaluation.
-    """
-    worlds = set[str]()
-    for sentence in (*lost_descriptions(data), *changes_since_curation(data)):
-        note(sentence)
-    if split := split_of_curation(data):
-        for sentence in meant_for_evaluation(data, [split]):
-            note(sentence)
-    for file, about in read_datasets(data):
-        world, scope, split = about.get("world"), about.get("scope", ""), about.get("split", "train")
-        if isinstance(world, str) and isinstance(scope, str):
-            worlds.add(f"{world} {scope}".strip())
-            for sentence in unsealed(file):
-                note(sentence)
-            for sentence in meant_for_evaluation(file.parent, [str(split)]):
-                note(sentence)
-    return sorted(worlds)

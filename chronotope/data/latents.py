@@ -7,13 +7,18 @@ tensor [s, c, h, w] a clip). `data/encode.py` writes it. Every tensor is compare
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import itertools
+import json
+import os
+import weakref
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -24,7 +29,7 @@ from torch import Tensor
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Geometry, Slice
-from chronotope.manifest import manifest_hash, read_manifest
+from chronotope.manifest import manifest_hash, stream_manifest
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.sealed import read_sealed
 
@@ -76,53 +81,76 @@ def encode_frames(
 ) -> Float[Tensor, "s c h w"]:
     """Encode uint8 frames [t, h, w, 3] of any size; the last rows and columns are repeated to fill whole tokens.
 
-    `slices` default to those of `geometry`.
+    `slices` default to those of `geometry`. On a CPU several go through the network in one pass, which takes less time,
+    where frames are large enough that each has the same bits as alone.
     """
     height, width = frames.shape[1:3]
     full_height, full_width = geometry.covered_size(height, width)
     padded = np.pad(frames, ((0, 0), (0, full_height - height), (0, full_width - width), (0, 0)), mode="edge")
-    return autoencoder.encode(torch.from_numpy(padded), slices or geometry.slices(len(frames)))
+    slices, pixels = slices or geometry.slices(len(frames)), torch.from_numpy(padded)
+    area = full_height * full_width
+    together = PASS_PIXELS // area if area >= LEAST_PIXELS and autoencoder.latent_mean.device.type == "cpu" else 1
+    passes = [slices[first : first + max(1, together)] for first in range(0, len(slices), max(1, together))]
+    return torch.cat([autoencoder.encode_slices([pixels[one.start : one.stop] for one in each]) for each in passes])
+
+
+# pixels of one frame each, of the slices of a pass; and the least of a frame, below which oneDNN chooses other kernels
+PASS_PIXELS, LEAST_PIXELS = 50_000, 6_144
 
 
 def latents_hash(latents: Tensor) -> str:
     """Return the SHA-256 of a tensor's type, shape and values, in hex."""
-    digest = hashlib.sha256(f"{latents.dtype} {list(latents.shape)}".encode())
-    digest.update(latents.contiguous().view(torch.uint8).numpy().data)
+    return _hash(f"{latents.dtype} {list(latents.shape)}", latents.contiguous().view(torch.uint8).numpy())
+
+
+def _hash(about: str, values: np.ndarray) -> str:
+    digest = hashlib.sha256(about.encode())
+    digest.update(values.data)
     return digest.hexdigest()
 
 
 def shard_path(folder: Path, number: int) -> Path:
     """Return the file that holds the latents of a shard."""
-    return folder / f"latents-{number:05d}.safetensors"
+    return folder / _shard_name(number)
+
+
+def _shard_name(number: int) -> str:
+    return f"latents-{number:05d}.safetensors"
 
 
 @lru_cache(maxsize=256)  # each holds an open file
-def _open_shard(path: Path, inode: int) -> safe_open:  # type: ignore[valid-type]
+def _open_shard(path: str, inode: int) -> safe_open:  # type: ignore[valid-type]
     del inode  # a file that was replaced is opened again
-    return safe_open(path, "pt")
+    return safe_open(path, "np")
 
 
 def read_latents(folder: Path, shard: int, key: str, sha256: str) -> Float[Tensor, "s c h w"]:
     """Read the latents of a clip; raise FileProblem unless they are whole and have the hash of the index."""
-    path = shard_path(folder, shard)
+    path = f"{folder}/{_shard_name(shard)}"
     try:
-        latents = _open_shard(path, path.stat().st_ino).get_tensor(key)
+        latents: np.ndarray = _open_shard(path, os.stat(path).st_ino).get_tensor(key)
     except FileNotFoundError as problem:
         raise FileProblem(f"{path} is missing; {_MEND}") from problem
     except (OSError, SafetensorError) as problem:
         raise FileProblem(f"{path} is damaged or lacks {key} ({problem}); {_MEND}") from problem
-    if latents_hash(latents) != sha256:
+    if _hash(f"torch.{latents.dtype} {list(latents.shape)}", latents) != sha256:
         raise FileProblem(f"{path} is damaged: the latents of {key} are not those that were written; {_MEND}")
-    return latents
+    return torch.from_numpy(latents)
 
 
 _MEND = "run the `chronotope encode` command again"
 
 
 def read_index(folder: Path, on_damage: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
-    """Read the sealed rows of an index, see `read_manifest`."""
+    """Read the sealed rows of an index, see `stream_manifest`."""
+    return [row for _, row in _stream_index(folder, on_damage)]
+
+
+def _stream_index(
+    folder: Path, on_damage: Callable[[str], None] | None = None
+) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
     try:
-        return read_manifest(folder / "index.jsonl", on_damage)
+        yield from stream_manifest(folder / "index.jsonl", on_damage)
     except FileProblem as problem:
         raise FileProblem(f"{problem}; {_MEND}") from problem
 
@@ -150,12 +178,16 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Read header and index of complete latents; raise FileProblem unless they are of each other."""
     about = read_header(folder)
     rows = read_index(folder)
-    if manifest_hash(rows) != about["manifest"]:
+    _check_index(folder, about, len(rows), manifest_hash(rows))
+    return about, rows
+
+
+def _check_index(folder: Path, about: Mapping[str, Any], clips: int, manifest: str) -> None:
+    if manifest != about["manifest"]:
         raise FileProblem(
-            f"{folder / 'index.jsonl'} has {len(rows)} clips and is not the index of {about['clips']} clips that "
+            f"{folder / 'index.jsonl'} has {clips} clips and is not the index of {about['clips']} clips that "
             f"latents.json describes; {_MEND}"
         )
-    return about, rows
 
 
 @dataclass(frozen=True)
@@ -185,6 +217,71 @@ def clip_of(row: Mapping[str, Any], folder: Path) -> LatentClip:
 _CLIP = tuple(field.name for field in fields(LatentClip))
 
 
+class ClipIndex(Sequence[LatentClip]):
+    """The clips of complete folders of latents, of which only sizes and the places of their lines are in memory.
+
+    Every line is verified once. A clip is read again from its line when it is asked for; the files stay open, so they
+    are those of the beginning, whatever replaces them. `slices`, `heights` and `widths` are those of all clips, `about`
+    the headers of the folders and `counts` their clips.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders, self.about, self._files, counts = tuple(folders), [], array("i"), list[int]()
+        places, sizes = array("q"), array("i")  # first byte and length of a line; slices, height and width of a clip
+        for folder in folders:
+            self.about.append(read_header(folder))
+            self._files.append(_open_index(folder))
+            weakref.finalize(self, os.close, self._files[-1])
+            seals, before = hashlib.sha256(), len(places)
+            for place, row in _stream_index(folder):
+                clip = clip_of(row, folder)
+                places.extend(place)
+                sizes.extend((len(clip.slices), clip.height, clip.width))
+                seals.update(row["seal"].encode())
+            counts.append((len(places) - before) // 2)
+            _check_index(folder, self.about[-1], counts[-1], seals.hexdigest())
+            if not os.path.samestat(os.fstat(self._files[-1]), (folder / "index.jsonl").stat()):
+                raise FileProblem(f"{folder / 'index.jsonl'} was replaced while it was read; run the command again")
+        self.counts, self._ends = tuple(counts), list(itertools.accumulate(counts))
+        self._places = np.array(places, np.int64).reshape(-1, 2)
+        self.slices, self.heights, self.widths = np.array(sizes, np.int32).reshape(-1, 3).T
+        self._read = lru_cache(maxsize=KEPT_CLIPS)(self._clip)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> LatentClip: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[LatentClip]: ...
+    def __getitem__(self, index: int | slice) -> LatentClip | list[LatentClip]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"clip {index} of {len(self)}")
+        return self._read(index % len(self))
+
+    def folder_of(self, index: int) -> Path:
+        """Return the folder of a clip."""
+        return self.folders[bisect.bisect_right(self._ends, index)]
+
+    def _clip(self, index: int) -> LatentClip:
+        start, length = self._places[index].tolist()
+        row = json.loads(os.pread(self._files[bisect.bisect_right(self._ends, index)], length, start))
+        found = {name: row[name] for name in _CLIP}  # which were verified
+        return LatentClip(**{**found, "slices": tuple(row["slices"]), "fps": float(row["fps"])})
+
+
+KEPT_CLIPS = 20_000  # clips whose entries an index keeps, about 50 MB where they have a dozen captions
+
+
+def _open_index(folder: Path) -> int:
+    try:
+        return os.open(folder / "index.jsonl", os.O_RDONLY)
+    except OSError as problem:
+        raise FileProblem(f"{folder / 'index.jsonl'} cannot be read: {problem.strerror}; {_MEND}") from problem
+
+
 class LatentDataset:
     """Encoded clips of one or more latents folders; latents are read on demand.
 
@@ -195,14 +292,9 @@ class LatentDataset:
     def __init__(self, folders: Sequence[Path], weights: Sequence[float] | None = None) -> None:
         self.folders = tuple(folders)
         self.weights = tuple(weights) if weights else None
-        self.clips: list[LatentClip] = []
-        self._folder_of: list[Path] = []
-        counts = [0]
-        self.about = []
-        for folder in folders:
-            self.about.append(self._open(folder))
-            counts.append(len(self.clips))
-        self.counts = tuple(after - before for before, after in itertools.pairwise(counts))
+        self.index = ClipIndex(folders)
+        self.clips: Sequence[LatentClip] = self.index
+        self.about, self.counts = self.index.about, self.index.counts
         if self.weights and 0 in self.counts:
             raise UsageError(f"{folders[self.counts.index(0)]} holds no clips, so it can have no weight; leave it out")
         if len({(about["autoencoder"], tuple(about["stride"])) for about in self.about}) != 1:
@@ -211,25 +303,22 @@ class LatentDataset:
                 "encode them again with one autoencoder"
             )
 
-    def _open(self, folder: Path) -> dict[str, Any]:
-        about, rows = read_folder(folder)
-        for row in rows:
-            self.clips.append(clip_of(row, folder))
-            self._folder_of.append(folder)
-        return about
-
     def __len__(self) -> int:
         return len(self.clips)
 
     def latents(self, index: int) -> Float[Tensor, "s c h w"]:
         """Read the latents of one clip, in single precision; raise FileProblem where they are damaged or not finite."""
         clip = self.clips[index]
-        latents = read_latents(self._folder_of[index], clip.shard, clip.key, clip.sha256)
+        latents = self.stored(index, clip)
         if not torch.isfinite(latents).all():
             raise FileProblem(
-                f"the latents of {clip.key} in {self._folder_of[index]} are not finite; encode them again"
+                f"the latents of {clip.key} in {self.index.folder_of(index)} are not finite; encode them again"
             )
         return latents.float()
+
+    def stored(self, index: int, clip: LatentClip) -> Float[Tensor, "s c h w"]:
+        """Read the latents of one clip as they are stored, in half precision; raise FileProblem for damaged ones."""
+        return read_latents(self.index.folder_of(index), clip.shard, clip.key, clip.sha256)
 
     def deviation(self, clips: int = 500) -> tuple[float, ...]:
         """Measure the root mean square of each channel over at most `clips` clips, evenly spaced in the dataset."""

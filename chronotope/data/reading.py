@@ -1,22 +1,32 @@
-"""A clip -> its frames as they are encoded: square pixels, a constant rate, within the limits, part by part."""
+"""A clip -> its frames as they are encoded, part by part, and their latents: a plain function of one clip.
+
+Frames have square pixels, a constant rate, and are within the limits.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from chronotope.data.clips import Clip
-from chronotope.data.limits import Limits
+from chronotope.data.latents import encode_frames, latents_hash
+from chronotope.data.limits import Limits, part_key
 from chronotope.data.notes import ClipNotes
 from chronotope.errors import FileProblem, UsageError
-from chronotope.geometry import Frames
+from chronotope.geometry import Frames, Geometry, Slice
+from chronotope.manifest import Source, described
 from chronotope.media import video
 from chronotope.media.damage import DAMAGE_ADVICE
+from chronotope.models.autoencoder import Autoencoder
 
-__all__ = ["Part", "read_parts"]
+__all__ = ["ClipJob", "EncodedPart", "Part", "PartEncoder", "read_parts"]
 
 
 @dataclass(frozen=True)
@@ -119,3 +129,89 @@ def _read_whole(clip: Clip, notes: ClipNotes) -> video.Video:
     if content.damage:
         notes.clip(f"{path}: {content.damage}; {DAMAGE_ADVICE}")
     return content
+
+
+@dataclass(frozen=True)
+class ClipJob:
+    """A clip to encode, the identity of its file, and the rows of its parts that an interrupted run wrote, by key."""
+
+    clip: Clip
+    source: Source
+    kept: Mapping[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class EncodedPart:
+    """The row of a part for the index, its latents (None where an interrupted run wrote them), and what is to be said.
+
+    Sentences are on the clip, remarks of a kind that other clips share. The last one of a clip may have no row.
+    """
+
+    row: dict[str, Any]
+    latents: Float[Tensor, "s c h w"] | None = None
+    sentences: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PartEncoder:
+    """Encodes the parts of clips; in a share `shuffled` of them, still slices are at random places."""
+
+    autoencoder: Autoencoder
+    geometry: Geometry
+    limits: Limits
+    shuffled: float
+
+    def __call__(self, job: ClipJob) -> Iterator[EncodedPart]:
+        """Yield the parts of a clip; raise FileProblem for one that cannot be read or encoded, or was changed."""
+        clip, sentences = job.clip, list[str]()
+        notes = ClipNotes(sentences.append, clip.path.parent)
+        for part in read_parts(clip, self.limits, self.geometry.cell, notes):
+            row = _about(clip, job.source, part)
+            if not job.source.unchanged(clip.path):  # else these frames could be recorded as those of another content
+                raise FileProblem(f"{clip.path} was changed while it was read; run the same command again")
+            said, sentences[:] = tuple(sentences), []
+            if row["key"] in job.kept:
+                yield EncodedPart(dict(job.kept[row["key"]]), None, said)
+            else:
+                yield EncodedPart(*self._encoded(clip, row, part), said)
+        yield EncodedPart({}, None, tuple(sentences), tuple(notes.remarks.files))
+
+    def _encoded(self, clip: Clip, row: dict[str, Any], part: Part) -> tuple[dict[str, Any], Tensor]:
+        """Encode the frames of one item; return its row and its latents."""
+        num_frames, height, width = part.frames.shape[:3]
+        slices = _cut(row["key"], num_frames, self.geometry, self.shuffled)
+        try:
+            latents = encode_frames(self.autoencoder, self.geometry, part.frames, slices).half().cpu()
+        except (MemoryError, RuntimeError) as problem:
+            if not isinstance(problem, MemoryError) and "memory" not in str(problem):
+                raise
+            size = f"{num_frames} frames of {width}x{height}"
+            raise FileProblem(
+                f"{clip.path}, {size}, is too large for the memory of this machine; cut it, or encode it with "
+                "--max-side and --max-seconds"
+            ) from problem
+        if not torch.isfinite(latents).all():
+            raise FileProblem(f"the latents of {clip.path} are not finite numbers; check the autoencoder")
+        facts = {
+            "slices": [piece.num_frames for piece in slices],
+            "height": height,
+            "width": width,
+            "fps": part.fps,
+            "sha256": latents_hash(latents),
+        }
+        return {**row, **facts}, latents
+
+
+def _about(clip: Clip, source: Source, part: Part) -> dict[str, Any]:
+    """Return what a row of the index says of a part before it is encoded."""
+    row: dict[str, Any] = {"key": clip.key, "source": described(source)}
+    if part.count > 1:
+        row |= {"key": part_key(clip.key, part.start), "clip": clip.key, "start": part.start, "parts": part.count}
+    return row | ({"original": part.original} if part.original else {})
+
+
+def _cut(key: str, num_frames: int, geometry: Geometry, shuffled: float) -> tuple[Slice, ...]:
+    """Cut an item into slices; the random choice depends on its key only."""
+    rng = np.random.default_rng(zlib.crc32(key.encode()))
+    return geometry.shuffled_slices(num_frames, rng) if rng.random() < shuffled else geometry.slices(num_frames)

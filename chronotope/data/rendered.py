@@ -7,19 +7,21 @@ claim that a world made them.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from chronotope.data.clips import SUFFIXES, curated_datasets, read_datasets, split_of_curation
 from chronotope.errors import FileProblem
 from chronotope.manifest import CURATE_AGAIN, Source, identify, manifest_hash, read_curation, read_manifest, source_of
+from chronotope.sealed import unsealed
 from chronotope.storage import file_sha256
 
 __all__ = [
     "changes_since_curation",
     "changes_since_rendering",
     "find_splits",
+    "find_worlds",
     "listed_files",
     "lost_descriptions",
     "meant_for_evaluation",
@@ -133,3 +135,26 @@ def _caption_changed(clip: Path, listed: Mapping[Path, str]) -> bool:
 
 def _is_clip(path: Path, data: Path) -> bool:
     return path.suffix in SUFFIXES and path.is_relative_to(data.resolve())
+
+
+def find_worlds(data: Path, note: Callable[[str], None] = lambda _: None) -> list[str]:
+    """Name the simulators and scopes that rendered the clips below `data`, such as "stage small".
+
+    `note` receives a sentence for each dataset that lost its description or its seal, and for one of a split that is
+    meant for evaluation.
+    """
+    worlds = set[str]()
+    for sentence in (*lost_descriptions(data), *changes_since_curation(data)):
+        note(sentence)
+    if around := split_of_curation(data):
+        for sentence in meant_for_evaluation(data, [around]):
+            note(sentence)
+    for file, about in read_datasets(data):
+        world, scope, split = about.get("world"), about.get("scope", ""), about.get("split", "train")
+        if isinstance(world, str) and isinstance(scope, str):
+            worlds.add(f"{world} {scope}".strip())
+            for sentence in unsealed(file):
+                note(sentence)
+            for sentence in meant_for_evaluation(file.parent, [str(split)]):
+                note(sentence)
+    return sorted(worlds)

@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["sample_timesteps", "schedule", "shift_timesteps"]
+__all__ = ["mixed_timesteps", "sample_timesteps", "schedule", "shift_timesteps", "timestep_noise"]
 
 
 def shift_timesteps(t: Tensor, shift: float) -> Tensor:
     """Shift t towards noise by the factor `shift` (1: no change); 0 and 1 are fixed points."""
-    return shift * t / (1 + (shift - 1) * t)
+    return t if shift == 1 else shift * t / (1 + (shift - 1) * t)
 
 
 def sample_timesteps(
@@ -27,11 +27,24 @@ def sample_timesteps(
     shift: float = 1.0,
 ) -> Float[Tensor, " count"]:
     """Draw `count` training timesteps in (0, 1): logit-normal, except for a share `uniform`, then shifted."""
-    normal = torch.randn(count, generator=generator, device=generator.device)
-    t = torch.sigmoid(mean + deviation * normal)
-    uniform_t = torch.rand(count, generator=generator, device=generator.device)
-    use_uniform = torch.rand(count, generator=generator, device=generator.device) < uniform
-    return shift_timesteps(torch.where(use_uniform, uniform_t, t), shift)
+    return shift_timesteps(mixed_timesteps(*timestep_noise(count, generator), mean, deviation, uniform), shift)
+
+
+def timestep_noise(count: int, generator: torch.Generator) -> tuple[Float[Tensor, " count"], Float[Tensor, "2 count"]]:
+    """Draw the normal and the uniform random numbers that `mixed_timesteps` turns into timesteps."""
+    device = generator.device
+    return torch.randn(count, generator=generator, device=device), torch.rand(
+        2, count, generator=generator, device=device
+    )
+
+
+def mixed_timesteps(
+    normal: Float[Tensor, " count"], flat: Float[Tensor, "2 count"], mean: float, deviation: float, uniform: float
+) -> Float[Tensor, " count"]:
+    """Return timesteps that are logit-normal, but for a share `uniform`; each is a function of its numbers alone."""
+    # every other value of memory: vector instructions, whose last bit differs, would be used for some values only
+    spread = torch.empty(2 * len(normal), device=normal.device)[::2].copy_(mean + deviation * normal)
+    return torch.where(flat[1] < uniform, flat[0], spread.sigmoid())
 
 
 def schedule(num_steps: int, shift: float = 1.0) -> Float[Tensor, " steps"]:

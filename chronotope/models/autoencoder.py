@@ -229,18 +229,27 @@ class Autoencoder(nn.Module):
             parts += [torch.zeros_like(current) if latents is None else latents, confidence]
         return torch.cat(parts, dim=1)
 
-    @torch.no_grad()
     def encode_slice(self, frames: Tensor) -> Float[Tensor, "c h w"]:
         """Encode one slice, uint8 [t, height, width, 3] with t = 1 or stride[0], to normalised latents."""
-        length, (_, side_h, side_w) = frames.shape[0], self.config.stride
-        if length not in (1, self.config.stride[0]) or frames.shape[1] % side_h or frames.shape[2] % side_w:
-            raise UsageError(
-                f"a slice has 1 or {self.config.stride[0]} frames of sides divisible by {side_h} and {side_w}, "
-                f"got {length} frames of {frames.shape[2]}x{frames.shape[1]}"
-            )
-        pixels = frames.to(self.latent_mean.device).float()[None] / 127.5 - 1
-        mean, _ = self.encoder(self.fold(pixels))
-        return self.normalise(mean)[0].contiguous()
+        return self.encode_slices([frames])[0]
+
+    @torch.no_grad()
+    def encode_slices(self, slices: Sequence[Tensor]) -> Float[Tensor, "s c h w"]:
+        """Encode slices of one size, see `encode_slice`, in one pass through the network.
+
+        Where frames are small, the last bit can differ from that of passes of one slice.
+        """
+        _, side_h, side_w = self.config.stride
+        for frames in slices:
+            if len(frames) not in (1, self.config.stride[0]) or frames.shape[1] % side_h or frames.shape[2] % side_w:
+                raise UsageError(
+                    f"a slice has 1 or {self.config.stride[0]} frames of sides divisible by {side_h} and {side_w}, "
+                    f"got {len(frames)} frames of {frames.shape[2]}x{frames.shape[1]}"
+                )
+        device = self.latent_mean.device
+        folded = [self.fold(frames.to(device).float()[None] / 127.5 - 1) for frames in slices]
+        mean, _ = self.encoder(torch.cat(folded))
+        return self.normalise(mean).contiguous()
 
     @torch.no_grad()
     def decode_slice(

@@ -9,15 +9,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from chronotope.geometry import Geometry, Slice
+from chronotope.geometry import Geometry, Slice, View
 from chronotope.models.dit import SIGNAL_STILL, SIGNAL_TEXT, PackedTokens
 from chronotope.models.refinement import Grid
 
-__all__ = ["Sample", "pack", "row_signals", "rows_of", "unpack"]
+__all__ = ["Sample", "group_rows", "pack", "row_signals", "rows_of", "signals_of", "unpack"]
 
 
 @dataclass(frozen=True)
@@ -50,60 +51,96 @@ def rows_of(*levels: Float[Tensor, "s rows columns"]) -> tuple[Float[Tensor, "r 
 
     Returns (slice index, levels...) of every row, and the row of every token in the order of `patchify`.
     """
-    of_slice = torch.arange(len(levels[0]), device=levels[0].device)[:, None, None].expand_as(levels[0])
-    columns = torch.stack([of_slice.to(levels[0].dtype), *levels], dim=-1).flatten(0, 2)
-    rows, row = torch.unique(columns, dim=0, return_inverse=True)
-    return rows, row
+    of_slice = torch.arange(len(levels[0]), device=levels[0].device).repeat_interleave(levels[0][0].numel())
+    return group_rows(of_slice, *(level.flatten() for level in levels))
+
+
+def group_rows(
+    of_slice: Int[Tensor, " v"], *levels: Float[Tensor, " v"]
+) -> tuple[Float[Tensor, "r k"], Int[Tensor, " v"]]:
+    """Do as `rows_of` for the tokens of several samples; `of_slice` counts the slices of all of them."""
+    code, found = of_slice, []
+    for level in levels:  # one number a token: sorting numbers is many times faster than sorting rows
+        values, rank = torch.unique(level, return_inverse=True)
+        code = code * len(values) + rank
+        found.append(values)
+    codes, row = torch.unique(code, return_inverse=True)
+    columns = list[Tensor]()
+    for values in reversed(found):
+        columns.insert(0, values[codes % len(values)])
+        codes = codes // len(values)
+    return torch.stack([codes.to(levels[0].dtype), *columns], dim=1), row
 
 
 def row_signals(
     geometry: Geometry, slices: Sequence[Slice], height: int, width: int, fps: float
 ) -> Float[Tensor, "s g"]:
     """Return the conditioning signals of the tokens of each slice (see `models.dit.NUM_SIGNALS`)."""
-    shared = [math.log2(fps / 8), math.log2(math.sqrt(height * width) / 64), math.log2(width / height)]
-    return torch.tensor([[float(piece.still), 0.0, *shared] for piece in slices])
+    return signals_of([View(tuple(slices), height, width, fps)])
+
+
+def signals_of(views: Sequence[View]) -> Float[Tensor, "s g"]:
+    """Return the conditioning signals of the slices of several samples, one after the other; see `row_signals`."""
+    shared = [
+        (
+            math.log2(view.fps / 8),
+            math.log2(math.sqrt(view.height * view.width) / 64),
+            math.log2(view.width / view.height),
+        )
+        for view in views
+    ]
+    return torch.tensor(
+        [
+            [float(piece.still), 0.0, *numbers]
+            for view, numbers in zip(views, shared, strict=True)
+            for piece in view.slices
+        ]
+    )
 
 
 def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
     """Concatenate samples into one sequence; also return the indices of the samples in their order in the sequence."""
     arranged = tuple(sorted(range(len(samples)), key=lambda i: (samples[i].num_tokens, samples[i].num_text_tokens)))
-    device = samples[0].noisy.device
-    ids: list[int] = []
-    text_lengths: list[int] = []
-    order, positions, row, level, signals = [], [], [], [], []
-    num_text = sum(sample.num_text_tokens for sample in samples)
-    text_seen, visual_seen, rows_seen = 0, num_text, 0
-    for index in arranged:
-        sample = samples[index]
-        length, visual = sample.num_text_tokens, len(sample.noisy)
-        order += [torch.arange(text_seen, text_seen + length), torch.arange(visual_seen, visual_seen + visual)]
-        text_seen, visual_seen = text_seen + length, visual_seen + visual
-        for seconds, words in sample.texts:
-            ids += words
-            text_lengths.append(len(words))
-            positions.append(torch.tensor([[seconds, 0.0, 0.0]]).expand(len(words), 3).to(device))
-        positions.append(sample.positions)
-        # text tokens form one row: noise level 0 and the signals that the slices of the sample share
-        num_rows = len(sample.level)
-        row += [torch.full((length,), rows_seen + num_rows), sample.row.cpu() + rows_seen]
-        level += [sample.level, sample.level.new_zeros(1)]
-        text_signals = sample.signals[:1].clone()
-        text_signals[0, SIGNAL_STILL], text_signals[0, SIGNAL_TEXT] = 0.0, 1.0
-        signals += [sample.signals, text_signals]
-        rows_seen += num_rows + 1
+    ordered, device = [samples[i] for i in arranged], samples[0].noisy.device
+    texts = [text for sample in ordered for text in sample.texts]
+    text_lengths = [len(ids) for _, ids in texts]
+    num_text = np.array([sample.num_text_tokens for sample in ordered])
+    num_visual = np.array([len(sample.noisy) for sample in ordered])
+    num_rows = np.array([len(sample.level) for sample in ordered])
+    order = _alternating(num_text, num_visual).to(device)
+    # text tokens form one row: noise level 0 and the signals that the slices of the sample share
+    row_order = _alternating(num_rows, np.ones_like(num_rows)).to(device)
+    text_row = np.cumsum(num_rows + 1) - 1
+    text_signals = torch.cat([sample.signals[:1] for sample in ordered])
+    text_signals[:, SIGNAL_STILL], text_signals[:, SIGNAL_TEXT] = 0.0, 1.0
+    text_positions = np.zeros((sum(text_lengths), 3), np.float32)
+    text_positions[:, 0] = np.repeat([seconds for seconds, _ in texts], text_lengths)
+    rows = [
+        torch.from_numpy(text_row.repeat(num_text)).to(device),
+        torch.cat([sample.row for sample in ordered])
+        + torch.from_numpy((text_row - num_rows).repeat(num_visual)).to(device),
+    ]
+    levels = [sample.level for sample in ordered]
     tokens = PackedTokens(
-        noisy=torch.cat([samples[i].noisy for i in arranged]),
-        text_ids=torch.tensor(ids, device=device),
+        noisy=torch.cat([sample.noisy for sample in ordered]),
+        text_ids=torch.tensor([number for _, ids in texts for number in ids], device=device),
         text_lengths=tuple(text_lengths),
-        order=torch.cat(order).to(device),
-        lengths=tuple(samples[i].num_tokens for i in arranged),
-        positions=torch.cat(positions),
-        row=torch.cat(row).to(device),
-        level=torch.cat(level),
-        signals=torch.cat(signals),
-        grids=tuple(samples[i].grid for i in arranged),
+        order=order,
+        lengths=tuple((num_text + num_visual).tolist()),
+        positions=torch.cat([torch.from_numpy(text_positions).to(device), *(one.positions for one in ordered)])[order],
+        row=torch.cat(rows)[order],
+        level=torch.cat([*levels, levels[0].new_zeros(len(ordered))])[row_order],
+        signals=torch.cat([*(sample.signals for sample in ordered), text_signals])[row_order],
+        grids=tuple(sample.grid for sample in ordered),
     )
     return tokens, arranged
+
+
+def _alternating(first: np.ndarray, second: np.ndarray) -> Int[Tensor, " n"]:
+    """Return the order that puts blocks of these lengths, first all of the one and then all of the other, in turns."""
+    lengths = np.stack([first, second], axis=1).reshape(-1)
+    starts = np.stack([np.cumsum(first) - first, first.sum() + np.cumsum(second) - second], axis=1).reshape(-1)
+    return torch.from_numpy(np.arange(lengths.sum()) + (starts - (np.cumsum(lengths) - lengths)).repeat(lengths))
 
 
 def unpack(

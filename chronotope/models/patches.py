@@ -11,8 +11,9 @@ __all__ = ["patchify", "unpatchify"]
 
 def patchify(latents: Float[Tensor, "s c h w"], patch_size: tuple[int, int, int]) -> Float[Tensor, "n p"]:
     """Convert latent grids to tokens, in the order of slices, then rows, then columns."""
-    _, ph, pw = patch_size
-    return rearrange(latents, "s c (h ph) (w pw) -> (s h w) (ph pw c)", ph=ph, pw=pw)
+    (s, c, h, w), (_, ph, pw) = latents.shape, patch_size
+    # without einops, whose own time counts: training calls this for every clip of a batch
+    return latents.reshape(s, c, h // ph, ph, w // pw, pw).permute(0, 2, 4, 3, 5, 1).reshape(-1, ph * pw * c)
 
 
 def unpatchify(

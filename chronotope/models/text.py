@@ -25,6 +25,8 @@ START = "\u2581"  # marks the start of a word inside a piece, as in sentencepiec
 ALPHABET = [START, *(char for char in map(chr, range(33, 127)) if not char.isupper())]
 MIN_VOCABULARY = len(ALPHABET) + 2  # with the ids 0 and 1 of `Tokenizer`
 
+KEPT_WORDS, KEPT_LETTERS = 100_000, 32  # words whose ids a tokenizer keeps, and the most letters of each
+
 
 def _words(text: str) -> Iterator[str]:
     return (START + found[0] for found in _WORD.finditer(text.lower()))
@@ -59,6 +61,7 @@ class Tokenizer:
     def __init__(self, vocabulary: Sequence[str]) -> None:
         self.ids = {piece: number + 2 for number, piece in enumerate(vocabulary)}
         self._texts = tuple(vocabulary)
+        self._kept: dict[str, tuple[int, ...]] = {}  # ids of words that were read
         self.longest = max(map(len, vocabulary), default=1)
 
     @property
@@ -70,8 +73,23 @@ class Tokenizer:
 
         A model reads a few hundred, and a caption file may hold millions: what is not read takes no time.
         """
-        pieces = islice(self._pieces(text), None if most is None else most - 1)
-        return [0, *(self.ids.get(piece, 1) for piece in pieces)]
+        ids = [0]
+        for word in _words(text):
+            if most is not None and len(ids) >= most:
+                break
+            ids += self._ids_of(word, most)
+        return ids[:most]
+
+    def _ids_of(self, word: str, most: int | None) -> Iterable[int]:
+        """Return the ids of a word; those of words of usual length are kept, because texts repeat them."""
+        if len(word) > KEPT_LETTERS:
+            return (self.ids.get(piece, 1) for piece in islice(self._pieces_of(word), most))
+        found = self._kept.get(word)
+        if found is None:
+            if len(self._kept) >= KEPT_WORDS:
+                self._kept.clear()
+            found = self._kept[word] = tuple(self.ids.get(piece, 1) for piece in self._pieces_of(word))
+        return found
 
     def decode(self, ids: Iterable[int]) -> str:
         """Write ids as a text, in lower case; marks such as full stops join the word before them."""
@@ -97,13 +115,16 @@ class Tokenizer:
     def _pieces(self, text: str) -> Iterator[str]:
         """Yield the longest pieces of the vocabulary, and single characters where none begins."""
         for word in _words(text):
-            start = 0
-            while start < len(word):
-                for stop in range(min(len(word), start + self.longest), start, -1):
-                    if word[start:stop] in self.ids:
-                        break
-                yield word[start:stop]  # one character if the loop has found nothing
-                start = stop
+            yield from self._pieces_of(word)
+
+    def _pieces_of(self, word: str) -> Iterator[str]:
+        start = 0
+        while start < len(word):
+            for stop in range(min(len(word), start + self.longest), start, -1):
+                if word[start:stop] in self.ids:
+                    break
+            yield word[start:stop]  # one character if the loop has found nothing
+            start = stop
 
 
 class TextBlock(nn.Module):

@@ -31,7 +31,7 @@ from chronotope.media import video
 from chronotope.metrics.similarity import decibels, moving_pixels
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
 from chronotope.train.log import TrainingLog, write_toml
-from chronotope.train.muon import Muon
+from chronotope.train.optimizers import Muon
 from chronotope.train.same_run import check_same_run, settings_of_run
 from chronotope.train.state import Precision, TrainState, autocast, check_rates, random_generator
 

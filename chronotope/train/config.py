@@ -49,15 +49,16 @@ class CaptionConfig:
 class DiTTraining:
     """Length of the training, size of a step and learning rates.
 
-    A step takes as many clips as fit `batch_tokens` visual tokens; a clip of more than `max_sample_tokens` contributes
-    a random run of its slices. `workers` processes prepare batches, which a GPU needs (one core prepares 500 to 1,000
-    small clips per second); they do not change the result. `adapter_rate` is that of AdamW for an adapter, which leaves
-    the other two rates unused.
+    A step takes as many clips as fit `batch_tokens` visual tokens; up to `look_ahead` clips that do not fit are passed
+    over, and come next. A clip of more than `max_sample_tokens` contributes a random run of its slices. `workers`
+    processes prepare batches, where 0 means a thread; they do not change the result. `adapter_rate` is that of AdamW
+    for an adapter, which leaves the other two rates unused.
     """
 
     steps: Count = 2000
     batch_tokens: Count = 3800
     max_sample_tokens: Count = 4096
+    look_ahead: Annotated[int, Range(0, 10_000)] = 0
     muon_rate: Share = 0.01
     adam_rate: Share = 1e-3
     adapter_rate: Share = 3e-3

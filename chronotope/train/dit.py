@@ -185,9 +185,11 @@ def train_dit(
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
     network = torch.compile(model, dynamic=True) if train.compile else model
     check_batch_tokens(config, dataset, ranks)
-    batches = stream_batches(config, dataset, tokenizer, state.step, state.clips, ranks)
     heldout_losses = hold_out(config, heldout, tokenizer) if heldout and ranks.first else None
-    with TrainingLog(out, "transformer", train.steps, state.step, quiet, writes=ranks.first) as log:
+    with (
+        stream_batches(config, dataset, tokenizer, state, ranks) as batches,
+        TrainingLog(out, "transformer", train.steps, state.step, quiet, writes=ranks.first) as log,
+    ):
         for note in (*run.notes, *notes, *caption_notes(dataset, tokenizer, config), *share_notes(dataset)):
             log.say(note)
         log.say(f"{len(dataset)} clips, {sum(p.numel() for p in trained) / 1e6:.2f} M parameters")
@@ -215,7 +217,7 @@ def train_dit(
             else:
                 log.skip(state.step, float(loss), sorted(set(batch.keys)))
                 state.check_skipped()
-            state.clips += len(batch.keys)
+            state.clips, state.waiting = state.clips + len(batch.keys), batch.waiting
             state.tokens += batch.num_tokens
             state.seconds += time.perf_counter() - started
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from chronotope.data.latents import LatentDataset
 from chronotope.models.text import Tokenizer
 from chronotope.parallel import Ranks
-from chronotope.train.batches import BatchPlan, TrainingBatch, make_batch, to_device, window_sizes
+from chronotope.train.batches import TrainingBatch, make_batch, to_device, window_sizes
 from chronotope.train.config import DiTRun
+from chronotope.train.order import BatchPlan
 from chronotope.train.state import autocast
 
 __all__ = ["HeldOut", "flow_loss", "hold_out"]
@@ -61,7 +62,7 @@ def hold_out(run: DiTRun, folders: Sequence[Path], tokenizer: Tokenizer) -> Call
 def _noised(run: DiTRun, folder: Path, tokenizer: Tokenizer) -> HeldOut:
     dataset = LatentDataset([folder])
     fixed = replace(run, seed=0)  # so that trainings of different seeds can be compared
-    sizes = window_sizes(fixed, dataset)
+    sizes = window_sizes(fixed, dataset).tolist()
     clips = range(len(dataset))[:: max(1, len(dataset) // SAMPLES)]
     rounds = -(-SAMPLES // len(clips))
     samples = [clip for _ in range(rounds) for clip in clips]

@@ -11,18 +11,20 @@ Known tokens are clean or, as the past of a sliding window, slightly noised; the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from chronotope.config import Range, Share
 from chronotope.errors import UsageError
-from chronotope.flow.timesteps import sample_timesteps
+from chronotope.flow.timesteps import mixed_timesteps, timestep_noise
 
-__all__ = ["NoiseLevelConfig", "NoiseLevels", "sample_noise_levels"]
+__all__ = ["NoiseLevelChoice", "NoiseLevelConfig", "NoiseLevels", "noise_levels", "sample_noise_levels"]
 
 
 @dataclass(frozen=True)
@@ -52,67 +54,92 @@ class NoiseLevelConfig:
 
 
 @dataclass(frozen=True)
-class NoiseLevels:
-    """The noise level of every token, in [0, 1), and which tokens are known."""
+class NoiseLevelChoice:
+    """The random choices of one sample: numbers of `timestep_noise`, known tokens and the noise level of these.
 
-    level: Float[Tensor, "s rows columns"]
-    known: Bool[Tensor, "s rows columns"]
+    There is one timestep for the sample, or one for each slice.
+    """
+
+    normal: Float[Tensor, " t"]
+    flat: Float[Tensor, "2 t"]
+    known: Bool[np.ndarray, "s rows columns"]
+    history: float
+
+
+@dataclass(frozen=True)
+class NoiseLevels:
+    """The noise level of every token, in [0, 1), and which tokens are known; tokens of several samples in a row."""
+
+    level: Float[Tensor, " v"]
+    known: Bool[Tensor, " v"]
 
 
 def sample_noise_levels(
     config: NoiseLevelConfig, num_slices: int, grid: tuple[int, int], generator: torch.Generator
-) -> NoiseLevels:
-    """Sample noise levels for `num_slices` slices of `grid` (rows, columns) tokens; at least one token is unknown."""
+) -> NoiseLevelChoice:
+    """Choose noise levels for `num_slices` slices of `grid` (rows, columns) tokens; at least one token is unknown."""
     kind = float(torch.rand((), generator=generator))
-    count = num_slices if kind < config.forcing else 1
-    level = sample_timesteps(count, generator, config.mean, config.deviation, config.flat)
-    level = level[:, None, None].expand(num_slices, *grid).clone()
-    known = torch.zeros(level.shape, dtype=torch.bool)
+    normal, flat = timestep_noise(num_slices if kind < config.forcing else 1, generator)
+    known = np.zeros((num_slices, *grid), bool)
     if config.forcing <= kind < config.forcing + config.context and num_slices > 1:
         known[_known_slices(num_slices, generator)] = True
     elif config.forcing + config.context <= kind < config.forcing + config.context + config.region:
         known = _known_region(num_slices, grid, generator)
-    history_is_noised = float(torch.rand((), generator=generator)) < config.history_share
-    history = config.history * float(torch.rand((), generator=generator)) * history_is_noised
-    return NoiseLevels(level.masked_fill(known, history), known)
+    chance, amount = torch.rand(2, generator=generator).tolist()
+    return NoiseLevelChoice(normal, flat, known, config.history * amount * (chance < config.history_share))
 
 
-def _known_slices(num_slices: int, generator: torch.Generator) -> Tensor:
+def noise_levels(config: NoiseLevelConfig, choices: Sequence[NoiseLevelChoice]) -> NoiseLevels:
+    """Return the noise levels of all tokens of several samples."""
+    normal, flat = torch.cat([each.normal for each in choices]), torch.cat([each.flat for each in choices], dim=1)
+    t = mixed_timesteps(normal, flat, config.mean, config.deviation, config.flat).numpy()
+    counts = [len(each.normal) for each in choices]
+    tokens = [each.known.size for each in choices]
+    of_timestep = np.repeat(np.floor_divide(tokens, counts), counts)
+    known = np.concatenate([each.known.reshape(-1) for each in choices])
+    history = np.array([each.history for each in choices], np.float32)
+    level = np.where(known, history.repeat(tokens), t.repeat(of_timestep))
+    return NoiseLevels(torch.from_numpy(level), torch.from_numpy(known))
+
+
+def _known_slices(num_slices: int, generator: torch.Generator) -> list[int]:
     """Choose known slices: the first one, several at the start, several at the end, both ends, or any."""
     kind = float(torch.rand((), generator=generator))
     count = _random_integer(1, num_slices - 1, generator)
     if kind < 0.35:
-        return torch.tensor([0])
+        return [0]
     if kind < 0.55:
-        return torch.arange(count)
+        return list(range(count))
     if kind < 0.7:
-        return torch.arange(num_slices - count, num_slices)
+        return list(range(num_slices - count, num_slices))
     if kind < 0.85 and num_slices > 2:
         head = _random_integer(1, num_slices - 2, generator)
         tail = _random_integer(1, num_slices - 1 - head, generator)
-        return torch.cat([torch.arange(head), torch.arange(num_slices - tail, num_slices)])
-    return torch.randperm(num_slices, generator=generator)[:count]
+        return [*range(head), *range(num_slices - tail, num_slices)]
+    return torch.randperm(num_slices, generator=generator)[:count].tolist()
 
 
-def _known_region(num_slices: int, grid: tuple[int, int], generator: torch.Generator) -> Tensor:
+def _known_region(
+    num_slices: int, grid: tuple[int, int], generator: torch.Generator
+) -> Bool[np.ndarray, "s rows columns"]:
     """Choose a box whose inside or outside is known; half of the time also the slices outside a span are known."""
-    inside = torch.ones(num_slices, *grid, dtype=torch.bool)
-    for axis, size in enumerate(grid, start=1):
-        within = _random_span(size, generator)
-        inside &= within.view([-1 if i == axis else 1 for i in range(3)])
-    other_slices = torch.zeros(num_slices, 1, 1, dtype=torch.bool)
+    box = tuple(_random_span(size, generator) for size in grid)
+    span = slice(None)
     if float(torch.rand((), generator=generator)) < 0.5:
-        other_slices = ~_random_span(num_slices, generator)[:, None, None]
-    known = other_slices | (~inside if float(torch.rand((), generator=generator)) < 0.5 else inside)
-    return known if not bool(known.all()) else torch.zeros_like(known)
+        span = _random_span(num_slices, generator)
+    outside = float(torch.rand((), generator=generator)) < 0.5
+    inside = np.zeros(grid, bool)
+    inside[box] = True
+    known = np.ones((num_slices, *grid), bool)
+    known[span] = ~inside if outside else inside
+    return known if not known.all() else np.zeros_like(known)
 
 
-def _random_span(size: int, generator: torch.Generator) -> Bool[Tensor, " n"]:
-    """Mark a random run of at least one of `size` places."""
+def _random_span(size: int, generator: torch.Generator) -> slice:
+    """Choose a random run of at least one of `size` places."""
     length = _random_integer(1, size, generator)
     first = _random_integer(0, size - length, generator)
-    place = torch.arange(size)
-    return (place >= first) & (place < first + length)
+    return slice(first, first + length)
 
 
 def _random_integer(low: int, high: int, generator: torch.Generator) -> int:

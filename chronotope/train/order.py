@@ -1,4 +1,6 @@
-"""The endless order in which clips are shown: a function of the seed and the place, for any number of processes.
+"""The endless order in which clips are shown, and which of them make a batch, for any number of processes.
+
+The clip at a place is a function of the seed and the place alone.
 
 Without weights every clip is shown once an epoch. With weights each dataset has its own epochs, and the datasets take
 turns: the clip number n of a dataset of share s is due at place (n + 1/2) / s, and what is due first comes first. So
@@ -17,7 +19,7 @@ import numpy as np
 
 from chronotope.data.latents import LatentDataset
 
-__all__ = ["Mixture", "clips_in_order", "mixture_of", "share_notes"]
+__all__ = ["BatchPlan", "Mixture", "clips_in_order", "mixture_of", "plan_batches", "share_notes"]
 
 
 @dataclass(frozen=True)
@@ -101,3 +103,60 @@ def _next_dataset(weights: Sequence[int], shown: Sequence[int]) -> int:
     """Return the dataset whose next clip is due first."""
     common = math.lcm(*weights)
     return min(range(len(weights)), key=lambda index: ((2 * shown[index] + 1) * (common // weights[index]), index))
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """The clips of one step, as indices into the dataset, and the number of visual tokens of each.
+
+    `first` is the number of clips in all earlier batches. `waiting` are the places in the order that were passed over
+    up to this batch, because their clips did not fit: with `first` and the number of clips, all that the next plan
+    depends on.
+    """
+
+    step: int
+    first: int
+    clips: tuple[int, ...]
+    sizes: tuple[int, ...]
+    waiting: tuple[int, ...] = ()
+
+
+def plan_batches(
+    sizes: Sequence[int] | np.ndarray,
+    budget: int,
+    seed: int,
+    step: int = 0,
+    first: int = 0,
+    mixture: Mixture | None = None,
+    look_ahead: int = 0,
+    waiting: Sequence[int] = (),
+) -> Iterator[BatchPlan]:
+    """Yield plans without end: clips up to the budget of visual tokens, at least one, first-fit in their order.
+
+    A clip that does not fit waits and begins the next batch; up to `look_ahead` clips after the first such one are
+    passed over as well, while smaller ones fill the batch. `sizes` are the numbers of tokens of all clips of the
+    dataset; with a `mixture`, its datasets have shares. Plans depend on `first` and `waiting`, not on how a run came to
+    them, nor on the number of processes.
+    """
+    place, smallest = first + len(waiting), int(min(sizes))
+    order = clips_in_order(len(sizes), seed, place, mixture)
+    held = [(earlier, next(clips_in_order(len(sizes), seed, earlier, mixture))) for earlier in waiting]
+    while True:
+        clips, room, passed = list[int](), budget, list[tuple[int, int]]()
+        earlier = iter(held)
+        while len(passed) <= look_ahead and not (clips and room < smallest):
+            if (found := next(earlier, None)) is None:
+                found, place = (place, next(order)), place + 1
+            if clips and sizes[found[1]] > room:
+                passed.append(found)
+            else:
+                clips.append(found[1])
+                room -= int(sizes[found[1]])
+        held = [*passed, *earlier]
+        taken = first + len(clips)
+        # the places that wait, but for those at the end, which nothing has passed
+        skipped = [at for at, _ in held]
+        while skipped and skipped[-1] == taken + len(skipped) - 1:
+            skipped.pop()
+        yield BatchPlan(step, first, tuple(clips), tuple(int(sizes[index]) for index in clips), tuple(skipped))
+        step, first = step + 1, taken

@@ -1,6 +1,7 @@
 """The resumable state of a training run in one object, with saving and loading.
 
-Data order and noise are functions of (seed, step), so the step is both the position in the data and the random state.
+Noise is a function of (seed, step), and the clips of a step are one of the seed, `clips` and `waiting`, so these are
+both the position in the data and the random state.
 A step whose loss or gradient is not finite changes nothing but the counters.
 """
 
@@ -24,7 +25,7 @@ __all__ = ["LEAST_RATE", "Precision", "TrainState", "autocast", "check_rates", "
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
-COUNTERS = ("step", "clips", "tokens", "seconds", "skipped", "numbers")  # fields of TrainState in state.json
+COUNTERS = ("step", "clips", "waiting", "tokens", "seconds", "skipped", "numbers")  # fields of TrainState in state.json
 LEAST_RATE = torch.finfo(torch.float32).tiny  # of learning
 MAX_SKIPPED = 3  # steps in a row without a finite gradient end a run
 KEPT = 2  # checkpoints of a run
@@ -61,14 +62,17 @@ def random_generator(seed: int, step: int, device: torch.device | str = "cpu") -
 class TrainState:
     """Weights, their running average, optimizers, and the counters of a run.
 
-    Learning rates at construction are the base rates, which `optimizer_step` scales. `skipped` counts the last steps
-    in a row that were skipped, `losses` are those since the last line of the log, `numbers` are the last logged ones.
+    Learning rates at construction are the base rates, which `optimizer_step` scales. `waiting` are the places in the
+    order of the clips that were passed over (see `train.order`), `clips` counts those that were shown. `skipped` counts
+    the last steps in a row that were skipped, `losses` are those since the last line of the log, `numbers` are the last
+    logged ones.
     """
 
     model: nn.Module
     optimizers: Sequence[torch.optim.Optimizer]
     step: int = 0
     clips: int = 0
+    waiting: Sequence[int] = ()
     tokens: int = 0
     seconds: float = 0.0
     skipped: int = 0

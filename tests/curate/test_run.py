@@ -24,8 +24,7 @@ from chronotope.curate.rights import own_footage, read_policy
 from chronotope.curate.run import Curated, curate
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import scan_folder
-from chronotope.data.encode import find_worlds
-from chronotope.data.rendered import changes_since_curation, find_splits
+from chronotope.data.rendered import changes_since_curation, find_splits, find_worlds
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import merkle_root, read_curation
 from chronotope.media import video

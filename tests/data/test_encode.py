@@ -20,6 +20,7 @@ import torch
 from safetensors import safe_open
 
 from chronotope.data import encode as encoding
+from chronotope.data import reading
 from chronotope.data.encode import Encoded, encode_dataset
 from chronotope.data.latents import LatentDataset, read_index
 from chronotope.errors import DecoderUnavailableError, FileProblem, UsageError
@@ -161,8 +162,8 @@ def test_unreadable_clips_are_named_and_the_others_kept(clips: Path) -> None:
 
 
 def test_latents_that_are_no_numbers_are_refused(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = encoding.encode_frames
-    monkeypatch.setattr(encoding, "encode_frames", lambda *given: real(*given) * float("nan"))
+    real = reading.encode_frames
+    monkeypatch.setattr(reading, "encode_frames", lambda *given: real(*given) * float("nan"))
     with pytest.raises(FileProblem, match="not finite"):
         encode(clips)
 
@@ -281,7 +282,7 @@ def test_a_changed_index_is_never_read(clips: Path) -> None:
 
 def test_an_interrupted_folder_is_not_trained_on(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "SAVE_CLIPS", 1)
-    real, calls = encoding.encode_frames, list[int]()
+    real, calls = reading.encode_frames, list[int]()
 
     def interrupted(*given: Any) -> Any:
         calls.append(0)
@@ -289,7 +290,7 @@ def test_an_interrupted_folder_is_not_trained_on(clips: Path, monkeypatch: pytes
             raise KeyboardInterrupt
         return real(*given)
 
-    monkeypatch.setattr(encoding, "encode_frames", interrupted)
+    monkeypatch.setattr(reading, "encode_frames", interrupted)
     with pytest.raises(KeyboardInterrupt):
         encode(clips)
     assert list(listed(clips)) == ["d/a", "d/b"]
@@ -439,14 +440,14 @@ def test_a_line_that_is_no_row_is_removed_from_the_index(clips: Path, tmp_path: 
 
 
 def test_one_clip_that_is_too_large_does_not_stop_the_run(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = encoding.encode_frames
+    whole = reading.encode_frames
 
     def encode_small(model: Autoencoder, geometry: Geometry, frames: np.ndarray, slices: Any) -> Any:
         if len(frames) == 5:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
         return whole(model, geometry, frames, slices)
 
-    monkeypatch.setattr(encoding, "encode_frames", encode_small)
+    monkeypatch.setattr(reading, "encode_frames", encode_small)
     (item,) = encode(clips).left_out
     assert item.key == "d/b" and "5 frames of 32x32, is too large for the memory" in item.reason
 

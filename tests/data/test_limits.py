@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from chronotope.data import encode as encoding
+from chronotope.data import reading
 from chronotope.data.audit import audit_freshness, audit_latents
 from chronotope.data.encode import Encoded, encode_dataset
 from chronotope.data.latents import LatentDataset, encode_frames, read_header, read_index
@@ -260,7 +261,7 @@ def test_an_interrupted_clip_goes_on_with_the_parts_that_are_missing(
     noise(clips / "a.mkv", 40, (32, 32), 8.0, "a walk")
     noise(clips / "b.mkv", 20, (32, 32), 8.0)
     encode(clips, Limits(max_seconds=1), out="whole")
-    real, calls = encoding.encode_frames, list[int]()
+    real, calls = reading.encode_frames, list[int]()
 
     def interrupted(model: Autoencoder, geometry: Geometry, frames: np.ndarray, slices: Any) -> Any:
         calls.append(len(frames))
@@ -269,7 +270,7 @@ def test_an_interrupted_clip_goes_on_with_the_parts_that_are_missing(
         return real(model, geometry, frames, slices)
 
     monkeypatch.setattr(encoding, "SAVE_CLIPS", 1)
-    monkeypatch.setattr(encoding, "encode_frames", interrupted)
+    monkeypatch.setattr(reading, "encode_frames", interrupted)
     with pytest.raises(KeyboardInterrupt):
         encode(clips, Limits(max_seconds=1))
     assert len(read_index(tmp_path / "lat")) == 3

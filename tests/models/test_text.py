@@ -204,6 +204,6 @@ def test_what_the_model_does_not_read_of_a_text_is_not_looked_up(text):
     looked_up = []
     tokenizer.ids = type("Counting", (dict,), {"get": lambda *words: looked_up.append(words) or 5})(tokenizer.ids)
     assert len(tokenizer.encode(text, 128)) == 128
-    assert len(looked_up) == 127
+    assert len(looked_up) < 127 + 32  # the word that is cut is looked up whole
     tokenizer.shortened(text, 128)
     assert len(looked_up) < 600

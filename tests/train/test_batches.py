@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chronotope.train.batches import choose_caption
 from chronotope.train.config import CaptionConfig
+from chronotope.train.samples import choose_caption
 
 
 @pytest.mark.parametrize("level", ["__class__", "dropout", "mine"])

@@ -15,9 +15,10 @@ from chronotope.models.dit import DiT
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks
 from chronotope.storage import read_json
-from chronotope.train.batches import BatchPlan, make_batch, window_sizes
+from chronotope.train.batches import make_batch, window_sizes
 from chronotope.train.dit import DiTRun, train_dit
 from chronotope.train.loss import FIRST_STEP, SAMPLES, flow_loss, hold_out
+from chronotope.train.order import BatchPlan
 from tests.cli.models import refused, run, save_clips, save_run
 from tests.cli.test_train import DIT_SETTINGS, STEPS
 from tests.train.test_parallel import SETTINGS, write_latents

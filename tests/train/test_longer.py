@@ -20,7 +20,8 @@ from chronotope.geometry import Geometry
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks
 from chronotope.train.autoencoder import AutoencoderTraining, is_frozen, reconstruction_loss, train_autoencoder
-from chronotope.train.batches import check_batch_tokens, make_batch, plan_batches, window_sizes
+from chronotope.train.batches import check_batch_tokens, make_batch, window_sizes
+from chronotope.train.order import plan_batches
 from chronotope.train.state import TrainState
 from tests.train.test_training import AUTOENCODER, DIT, clips, run, weights
 

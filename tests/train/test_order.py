@@ -20,10 +20,9 @@ from chronotope.config import override
 from chronotope.data.latents import LatentDataset
 from chronotope.data.record import changes_in_data, data_of_latents
 from chronotope.errors import UsageError
-from chronotope.train.batches import BatchPlan, plan_batches
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import train_dit
-from chronotope.train.order import Mixture, clips_in_order, share_notes
+from chronotope.train.order import BatchPlan, Mixture, clips_in_order, plan_batches, share_notes
 from tests.train.test_parallel import SCRIPT, SETTINGS, torchrun, write_latents
 
 
@@ -59,6 +58,44 @@ def test_without_weights_the_batches_are_those_of_before(sizes: list[int], budge
     assert list(itertools.islice(plan_batches(sizes, budget, seed), 12)) == before
     later = plan_batches(sizes, budget, seed, before[5].step, before[5].first)
     assert list(itertools.islice(later, 4)) == before[5:9]
+
+
+@given(
+    st.lists(st.integers(1, 90), min_size=1, max_size=20),
+    st.integers(1, 120),
+    st.integers(0, 8),
+    st.integers(0, 30),
+)
+def test_looking_ahead_keeps_every_clip_and_goes_on_from_any_step(
+    sizes: list[int], budget: int, look_ahead: int, stop: int
+) -> None:
+    plans = list(itertools.islice(plan_batches(sizes, budget, 3, look_ahead=look_ahead), 40))
+    taken = [clip for plan in plans for clip in plan.clips]
+    waiting, first = plans[-1].waiting, plans[-1].first + len(plans[-1].clips)
+    order = list(itertools.islice(clips_in_order(len(sizes), 3), first + len(waiting)))
+    assert len(waiting) <= look_ahead and first == len(taken)
+    assert Counter(taken) + Counter(order[place] for place in waiting) == Counter(order)
+    for plan in plans:
+        assert plan.sizes == tuple(sizes[clip] for clip in plan.clips)
+        assert sum(plan.sizes) <= budget or len(plan.clips) == 1
+    for before, plan in itertools.pairwise(plans):  # nothing waits for ever: what has waited longest begins a batch
+        if before.waiting:
+            assert plan.clips[0] == order[before.waiting[0]]
+    end = plans[stop]
+    later = plan_batches(
+        sizes, budget, 3, end.step + 1, end.first + len(end.clips), None, look_ahead, waiting=end.waiting
+    )
+    assert list(itertools.islice(later, 8)) == plans[stop + 1 : stop + 9]
+
+
+def test_looking_ahead_fills_what_large_clips_leave() -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.choice([24, 60, 120, 500, 1100, 1900], 2000).tolist()
+    shares = [
+        np.mean([sum(plan.sizes) for plan in itertools.islice(plan_batches(sizes, 3800, 0, look_ahead=n), 150)]) / 3800
+        for n in (0, 64)
+    ]
+    assert shares[0] < 0.9 and shares[1] > 0.99
 
 
 MIXTURES = st.lists(

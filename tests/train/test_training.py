@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,12 +33,13 @@ from chronotope.train.autoencoder import (
     sample_decoder_noise,
     train_autoencoder,
 )
-from chronotope.train.batches import caption_notes, choose_caption, clip_window, length_notes, make_sample
+from chronotope.train.batches import caption_notes, length_notes
 from chronotope.train.config import CaptionConfig, DiTRun
 from chronotope.train.dit import train_dit
 from chronotope.train.log import TrainingLog
-from chronotope.train.muon import orthogonalise
-from chronotope.train.noise_levels import NoiseLevelConfig, sample_noise_levels
+from chronotope.train.noise_levels import NoiseLevelConfig, noise_levels, sample_noise_levels
+from chronotope.train.optimizers import orthogonalise
+from chronotope.train.samples import choose_caption, clip_window, make_samples
 
 AUTOENCODER = override(
     AutoencoderRun(),
@@ -206,7 +208,9 @@ def kind_of(levels):
 def test_noise_levels_of_every_kind():
     generator = torch.Generator().manual_seed(0)
     config = NoiseLevelConfig(forcing=0.2, context=0.3, region=0.2, history_share=0.4, history=0.1)
-    drawn = [sample_noise_levels(config, 6, (3, 5), generator) for _ in range(3000)]
+    found = noise_levels(config, [sample_noise_levels(config, 6, (3, 5), generator) for _ in range(3000)])
+    both = zip(found.level.view(3000, 6, 3, 5), found.known.view(3000, 6, 3, 5), strict=True)
+    drawn = [SimpleNamespace(level=level, known=known) for level, known in both]
     kinds = [kind_of(levels) for levels in drawn]
     for kind, least, most in (
         ("forcing", 0.17, 0.23),
@@ -231,7 +235,7 @@ def test_noise_levels_of_every_kind():
         others = [i for i in range(6) if i not in wanted]
         assert bool((known_slices[:, wanted].all(dim=1) & ~known_slices[:, others].any(dim=1)).any()), name
     single = sample_noise_levels(NoiseLevelConfig(forcing=0.0, context=1.0, region=0.0), 1, (2, 2), generator)
-    assert not bool(single.known.any())  # one slice cannot be its own context
+    assert not single.known.any()  # one slice cannot be its own context
 
 
 def test_clips_cut_at_random_places_keep_all_frames(clips, run, tmp_path):
@@ -261,11 +265,12 @@ def test_a_story_becomes_prompts_at_their_times(run):
     index = max(range(len(dataset)), key=lambda i: sum(dataset.clips[i].slices))
     clip = dataset.clips[index]
     middle = sum(clip.slices) / 2 / clip.fps
+    dataset.clips = list(dataset.clips)
     dataset.clips[index] = replace(clip, captions={"story": [f"0: a fox walks right\n{middle:g}: it stops"]})
     prompts = choose_caption(dataset.clips[index].captions, CaptionConfig(dropout=0.0), np.random.default_rng(0))
     assert prompts == (Prompt("a fox walks right"), Prompt("it stops", middle))
     config = override(DIT, ["captions.dropout=0"])
-    whole, _, _ = make_sample(config, dataset, tokenizer, index, 0, 0)
+    (whole,) = make_samples(config, dataset, tokenizer, [(0, index)], 0).samples
     assert [seconds for seconds, _ in whole.texts] == [0.0, middle]
     tokens = math.prod(config.geometry.token_grid(clip.height, clip.width))
     short = override(config, [f"train.max_sample_tokens={tokens}"])
@@ -273,8 +278,8 @@ def test_a_story_becomes_prompts_at_their_times(run):
     for step in range(40):
         rng = np.random.default_rng((short.seed, step, 0, 4))
         rng.integers(2**62)
-        _, _, start = clip_window(dataset, index, short.geometry, tokens, rng)
-        (seconds, ids), *rest = make_sample(short, dataset, tokenizer, index, step, 0)[0].texts
+        _, start = clip_window(clip, 1, rng)
+        (seconds, ids), *rest = make_samples(short, dataset, tokenizer, [(0, index)], step).samples[0].texts
         late = start / clip.fps >= middle
         assert (seconds, rest) == (0.0, []) and ids == tuple(
             tokenizer.encode("it stops" if late else "a fox walks right")

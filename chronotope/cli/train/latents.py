@@ -36,6 +36,7 @@ def encode_clips(
     shuffled: float,
     strict: bool = False,
     limits: Limits = NO_LIMITS,
+    workers: int | None = None,
 ) -> Encoded:
     """Bring the latents of a folder of clips up to date, and say what was found, left out and not captioned."""
     geometry = Geometry(stride=autoencoder.config.stride)
@@ -50,6 +51,7 @@ def encode_clips(
             lambda sentence: say(f"note: {sentence}"),
             strict,
             limits,
+            workers,
         )
     for item in encoded.left_out:
         say(f"left out: {item.key}: {item.reason}")

@@ -20,10 +20,11 @@ from chronotope.cli.train.start import inferred_run, with_defaults_of_clips
 from chronotope.cli.use import say_unsealed
 from chronotope.config import override
 from chronotope.data.clips import check_outside
-from chronotope.data.encode import NO_LIMITS, find_worlds
+from chronotope.data.encode import NO_LIMITS
 from chronotope.data.latents import LatentDataset, fingerprint, read_header
 from chronotope.data.limits import Limits
 from chronotope.data.record import data_of_clips, data_of_latents
+from chronotope.data.rendered import find_worlds
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder, model_description

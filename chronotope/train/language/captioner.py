@@ -22,12 +22,13 @@ from chronotope.errors import UsageError
 from chronotope.geometry import Geometry
 from chronotope.models.captioner import DETAILS, CaptionerConfig, LatentCaptioner
 from chronotope.models.text import Tokenizer, learn_vocabulary
-from chronotope.train.batches import plan_batches, text_notes
+from chronotope.train.batches import text_notes
 from chronotope.train.fit import check_autoencoder, check_latents, check_model
 from chronotope.train.language.loop import Record, Steps, train_to_the_end
 from chronotope.train.language.texts import IGNORED, CaptionBatch, caption_batch, detail_of
 from chronotope.train.log import write_toml
 from chronotope.train.optimizers import make_optimizers
+from chronotope.train.order import plan_batches
 from chronotope.train.same_run import check_same_run
 from chronotope.train.state import TrainState, autocast
 

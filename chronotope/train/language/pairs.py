@@ -21,12 +21,11 @@ from chronotope.data.audit import changes_since_encoding
 from chronotope.data.captions import Captions, read_captions
 from chronotope.data.clips import scan_folder
 from chronotope.data.contradictions import contradictions_beside
-from chronotope.data.encode import find_worlds
 from chronotope.data.latents import clip_of, read_folder
 from chronotope.data.notes import ClipNotes
 from chronotope.data.recaptions import Recaptions
 from chronotope.data.record import content_of_row, repeated_clips
-from chronotope.data.rendered import changes_since_rendering
+from chronotope.data.rendered import changes_since_rendering, find_worlds
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import LeftOut, described, identify
 from chronotope.models.text import Tokenizer

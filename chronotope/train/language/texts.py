@@ -18,7 +18,7 @@ from chronotope.data.latents import LatentDataset
 from chronotope.geometry import Geometry
 from chronotope.models.captioner import DETAILS, END, VisualTokens
 from chronotope.models.text import Tokenizer
-from chronotope.train.batches import BatchPlan
+from chronotope.train.order import BatchPlan
 
 __all__ = ["CaptionBatch", "caption_batch", "detail_of", "padded"]
 

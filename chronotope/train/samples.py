@@ -1,0 +1,170 @@
+"""A clip and the random choices of one step -> noised tokens with their target, for all clips of a batch at once.
+
+All random numbers are functions of (seed, step, place in the batch). They are drawn clip by clip; the arithmetic on
+them is done on all tokens of the batch together, because a call costs more than the numbers of one small clip.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chronotope.data.latents import LatentClip, LatentDataset
+from chronotope.errors import UsageError
+from chronotope.flow.path import balance, interpolate, prediction_target
+from chronotope.geometry import Geometry, View
+from chronotope.models.packing import Sample, group_rows, signals_of
+from chronotope.models.patches import patchify
+from chronotope.models.refinement import Grid
+from chronotope.models.text import Tokenizer
+from chronotope.prompt import Prompt, prompts_between, read_prompts, read_story
+from chronotope.train.config import CaptionConfig, DiTRun
+from chronotope.train.noise_levels import NoiseLevelChoice, noise_levels, sample_noise_levels
+
+__all__ = ["NoisedSamples", "choose_caption", "clip_window", "make_samples"]
+
+
+def choose_caption(
+    captions: dict[str, list[str]], config: CaptionConfig, rng: np.random.Generator
+) -> tuple[Prompt, ...]:
+    """Choose a caption: a level by its share among the levels that the clip has, or no text in a share `dropout`.
+
+    A story becomes one prompt per part.
+    """
+    if rng.random() < config.dropout or not captions:
+        return (Prompt(""),)
+    levels = tuple(captions)
+    level = levels[bisect.bisect_right(_cumulative_shares(config, levels), rng.random())]
+    text = captions[level][rng.integers(len(captions[level]))]
+    try:
+        return read_prompts(read_story(text.splitlines())) if level == "story" else (Prompt(text),)
+    except UsageError:  # a user's level of that name, which is not divided into parts
+        return (Prompt(text),)
+
+
+@lru_cache(maxsize=4096)
+def _cumulative_shares(config: CaptionConfig, levels: tuple[str, ...]) -> list[float]:
+    """Return the sums of the shares up to each level, of which the last is 1."""
+    shares = np.array([_share(config, level) for level in levels]) + 1e-9  # above 0, so that they can be normalised
+    sums = np.cumsum(shares / shares.sum())
+    return list((sums / sums[-1]).tolist())
+
+
+def _share(config: CaptionConfig, level: str) -> float:
+    """Return the share of a level; a level of the user's own may have any name, that of a setting too."""
+    own = {field.name for field in dataclasses.fields(config)} - {"dropout"}
+    return float(getattr(config, level)) if level in own else 1.0
+
+
+def clip_window(clip: LatentClip, most: int, rng: np.random.Generator) -> tuple[slice, int]:
+    """Choose which slices of a clip a step shows, and return the frame where they start.
+
+    Of a clip of more than `most` slices, but at least one, a random run of so many is taken.
+    """
+    count = min(len(clip.slices), max(1, most))
+    first = int(rng.integers(len(clip.slices) - count + 1))
+    return slice(first, first + count), sum(clip.slices[:first])
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What one step shows of a clip: its slices, their latents, noise levels, noise [v, p] and texts."""
+
+    view: View
+    grid: Grid
+    latents: Tensor
+    levels: NoiseLevelChoice
+    noise: Tensor
+    texts: tuple[tuple[float, tuple[int, ...]], ...]
+
+    @property
+    def num_tokens(self) -> tuple[int, int]:
+        """The number of all tokens and of text tokens, by which `pack` sorts."""
+        num_text = sum(len(ids) for _, ids in self.texts)
+        return len(self.noise) + num_text, num_text
+
+
+def _choose(config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, index: int, step: int, place: int) -> _Choice:
+    """Make all random choices of a clip; they depend on (seed, step, place) only."""
+    rng = np.random.default_rng((config.seed, step, place, 4))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    clip, geometry = dataset.clips[index], config.geometry
+    rows, columns = geometry.token_grid(clip.height, clip.width)
+    window, start = clip_window(clip, config.train.max_sample_tokens // (rows * columns), rng)
+    view = View(geometry.cut(clip.slices[window]), clip.height, clip.width, clip.fps)
+    latents = dataset.stored(index, clip)[window]
+    levels = sample_noise_levels(config.noise_levels, len(view.slices), (rows, columns), generator)
+    num_tokens = len(view.slices) * rows * columns
+    noise = torch.randn(num_tokens, latents.numel() // num_tokens, generator=generator)
+    prompts = choose_caption(clip.captions, config.captions, rng)
+    prompts = prompts_between(prompts, start / clip.fps, (start + view.slices[-1].stop) / clip.fps)
+    most = config.model.max_text_tokens
+    texts = tuple((prompt.seconds, tuple(tokenizer.encode(prompt.text, most))) for prompt in prompts)
+    return _Choice(view, Grid(len(view.slices), rows, columns), latents, levels, noise, texts)
+
+
+@dataclass(frozen=True)
+class NoisedSamples:
+    """Samples in the order in which `pack` arranges them, with residual and scale of all their visual tokens, [v, p].
+
+    See `TrainingBatch`.
+    """
+
+    samples: tuple[Sample, ...]
+    residual: Tensor
+    scale: Tensor
+
+
+def make_samples(
+    config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, places: Iterable[tuple[int, int]], step: int
+) -> NoisedSamples:
+    """Noise the clips of a batch; `places` are (place in the batch, index in the dataset) of each.
+
+    Raises FileProblem where latents are damaged or not finite.
+    """
+    places = list(places)
+    choices = [_choose(config, dataset, tokenizer, index, step, place) for place, index in places]
+    choices.sort(key=lambda choice: choice.num_tokens)
+    flow = config.flow
+    clean = torch.cat([patchify(choice.latents, config.geometry.patch_size) for choice in choices]).float()
+    if not torch.isfinite(clean).all():
+        for _, index in places:
+            dataset.latents(index)  # raises the error that names the clip
+    noise = torch.cat([choice.noise for choice in choices])
+    levels = noise_levels(config.noise_levels, [choice.levels for choice in choices])
+    t, unknown = levels.level[:, None], ~levels.known[:, None]
+    noisy = interpolate(flow.path, clean, noise, t)
+    scales = balance(flow, t)
+    target = prediction_target(flow.path, flow.prediction, clean, noise, t)
+    samples = _split(config.geometry, choices, scales.scale_in * noisy, levels.level)
+    return NoisedSamples(samples, unknown * (target - scales.skip * noisy), unknown * scales.scale_out)
+
+
+def _split(geometry: Geometry, choices: Sequence[_Choice], noisy: Tensor, level: Tensor) -> tuple[Sample, ...]:
+    """Return the samples of a batch from the noisy tokens [v, p] and the noise level [v] of all of them."""
+    views = [choice.view for choice in choices]
+    num_tokens = [len(choice.noise) for choice in choices]
+    num_slices = np.array([len(view.slices) for view in views])
+    slice_tokens = (np.array(num_tokens) // num_slices).repeat(num_slices)
+    rows, row = group_rows(torch.from_numpy(np.arange(len(slice_tokens)).repeat(slice_tokens)), level)
+    slice_of_row = rows[:, 0].long()
+    sample_of_slice = np.arange(len(choices)).repeat(num_slices)
+    num_rows = np.bincount(sample_of_slice[slice_of_row.numpy()], minlength=len(choices))
+    row = row - torch.from_numpy((num_rows.cumsum() - num_rows).repeat(num_tokens))
+    columns = (
+        noisy.split(num_tokens),
+        torch.from_numpy(geometry.positions_of(views)).split(num_tokens),
+        row.split(num_tokens),
+        rows[:, 1].split(num_rows.tolist()),
+        signals_of(views)[slice_of_row].split(num_rows.tolist()),
+        [choice.texts for choice in choices],
+        [choice.grid for choice in choices],
+    )
+    return tuple(Sample(*fields) for fields in zip(*columns, strict=True))
