@@ -40,7 +40,7 @@ from chronotope.parallel import Ranks
 from chronotope.storage import read_json, write_json
 from chronotope.train.batches import make_batch, stream_batches, window_sizes
 from chronotope.train.config import DiTRun, read_run
-from chronotope.train.dit import flow_loss
+from chronotope.train.loss import flow_loss
 from chronotope.train.order import plan_batches
 from chronotope.train.state import TrainState, autocast
 

@@ -50,7 +50,7 @@ SCOPE = replace(
 )
 CLIPS, PROMPTS, PAIRS = 3000, 120, 12
 PICTURES, LEAST_WAY = 0.5, 0.1  # the share of still pictures; of a frame, to call it a movement
-STEPS, TOKENS, FRAMES = 1200, 2500, 5
+STEPS, TOKENS, FRAMES = 2400, 2500, 5
 WHOLE, DRAWN = 0.95, 0.02  # of the shape in the frame; of the frame that differs from its background
 AUTOENCODER = "small"
 MASTER = 128  # pixels of the drawing that is placed
