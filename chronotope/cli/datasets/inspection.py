@@ -33,6 +33,7 @@ ENCODINGS = ((64, 8.0, 4.0), (96, 8.0, 4.0), (128, 8.0, 8.0), (256, 24.0, 8.0)) 
 MEANINGS = {
     "short": "shorter than --min-seconds",
     "small": "a side of too few pixels",
+    "text": "text on the screen, such as subtitles or credits",
     "still": "a video in which nothing moves",
     "dark": "black, or nearly",
     "bright": "white, or nearly",
@@ -61,6 +62,7 @@ def write_inspection(data: Path, out: Path) -> None:
         kept=len(kept),
         seconds=_duration(sum(row["seconds"] for row in kept if not row["picture"])),
         heldout=sum(row["split"] == "heldout" for row in kept),
+        text=header["filters"].get("text", False),
         left_out=sum(row["state"] == "left out" for row in rows),
         unusable=sum(row["state"] in ("refused", "unreadable") for row in rows),
         captioned=sum(bool(texts) for texts in captions.values()),

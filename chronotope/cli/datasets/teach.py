@@ -59,6 +59,7 @@ class Lesson:
     words: str = ""
     heldout: float = 0.1
     copy: bool = False
+    text: bool = False  # whether on-screen text is looked for
     keep: tuple[str, ...] = ()  # reasons to leave a shot out that do not count
     settings: tuple[str, ...] = ()  # of the training, as those of --set
 
@@ -76,7 +77,7 @@ def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) ->
         found = curate(
             files,
             data,
-            Filters(heldout=lesson.heldout, keep=lesson.keep),
+            Filters(heldout=lesson.heldout, text=lesson.text, keep=lesson.keep),
             policy,
             captions,
             f"chronotope {__version__}",
