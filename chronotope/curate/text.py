@@ -19,7 +19,7 @@ from chronotope.media.picture import Frame
 
 __all__ = ["TEXT_SIDE", "check_installed", "text_share"]
 
-TEXT_SIDE = 512  # pixels of the longer side of frames that are searched: at 256, most subtitles of 5 % of the height are missed
+TEXT_SIDE = 512  # pixels of the longer side of frames that are searched: at 256, most subtitles are missed
 HIGHEST_LINE = 0.2  # of the shorter side of the frame; what is taken for a higher line is no text
 MODEL = "PP-OCRv6_det_small.onnx"
 INSTALL = "pip install 'chronotope[ocr]'"
