@@ -46,7 +46,7 @@ test: setup check  ## everything CI runs: setup, check, fast tests
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-all: setup check  ## the slow, end-to-end, GPU and mutation tests too
-	$(INSTALL) -e '.[mutation]'
+	$(INSTALL) -e '.[mutation,ocr]'
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile -m "" $(ARGS)
 
 demo: setup  ## videos from prompts and a photo, in out/demo/index.html

@@ -17,7 +17,7 @@ from chronotope.errors import UsageError, suggest
 __all__ = ["REASONS", "Decision", "Filters", "Item", "decide"]
 
 NEAR_BITS_OF_PICTURES = 31  # they have one frame alone to be told by
-REASONS = ("short", "small", "still", "dark", "bright", "flat", "blurred", "repeated", "duplicate")
+REASONS = ("short", "small", "text", "still", "dark", "bright", "flat", "blurred", "repeated", "duplicate")
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Filters:
     """What is left out; `keep` names reasons that do not count. Units are those of `scores`.
 
     `heldout` is the share of sources that are set aside for tests. Pictures are not judged by their length and motion.
+    With `text`, on-screen text is looked for.
     """
 
     min_seconds: NotNegative = 0.5
@@ -36,6 +37,8 @@ class Filters:
     min_contrast: Share = 0.02
     min_sharpness: NotNegative = 0.03
     max_repeated: Share = 0.95
+    text: bool = False
+    max_text: Share = 0.01
     heldout: Annotated[float, Range(0, 0.9)] = 0.1
     keep: tuple[str, ...] = ()
 
@@ -104,6 +107,7 @@ def _filtered(item: Item, filters: Filters) -> Decision:
     checks = (
         ("short", moving and shot.seconds < filters.min_seconds, f"{shot.seconds:.3g} seconds"),
         ("small", side < filters.min_side, f"{looked.width}x{looked.height}"),
+        ("text", scores.text is not None and scores.text > filters.max_text, f"text covers {scores.text or 0:.1%}"),
         ("dark", scores.brightness < filters.min_brightness, f"mean light {scores.brightness:.3f}"),
         ("bright", scores.brightness > filters.max_brightness, f"mean light {scores.brightness:.3f}"),
         ("flat", scores.contrast < filters.min_contrast, f"contrast {scores.contrast:.3f}"),

@@ -1,7 +1,8 @@
 """Frames -> hashes of what they show, and which clips show nearly the same.
 
 A hash is that of PDQ (Facebook, 2019) in its idea: the signs of the low frequencies of a small picture against their
-median, 256 bits. Half of the bits of two unrelated pictures differ.
+median, 256 bits. Half of the bits of two unrelated pictures differ. Mirroring a picture negates every second frequency
+across, so the hash of the mirrored picture is that of the picture with these bits inverted, but for a few bits.
 """
 
 from __future__ import annotations
@@ -15,7 +16,16 @@ from jaxtyping import Float32, UInt8
 
 from chronotope.media.picture import Frame
 
-__all__ = ["NEAR_BITS", "Fingerprinted", "Small", "fingerprints", "main_colour", "near_duplicates", "shrunk"]
+__all__ = [
+    "NEAR_BITS",
+    "Fingerprinted",
+    "Small",
+    "fingerprints",
+    "main_colour",
+    "near_duplicates",
+    "shrunk",
+    "within_borders",
+]
 
 SIDE, LOW = 64, 16  # pixels of the small picture, and frequencies of a side
 FLAT = 5.0  # deviation in levels of 255 below which a frame has nothing to be recognised by
@@ -24,11 +34,15 @@ VIVID = 60.0  # levels between the channels of a pixel that has a colour
 OTHER_COLOUR = 40  # levels by which red, green or blue differ at most between copies
 STIR_SHARE = 0.003  # of the pixels of a frame in which something moves
 NEAR_BITS = 84  # of 256 that differ at most between frames of the same; in 50,000 unrelated pairs the least is 94
+NEAR_MIRRORED_BITS = 20  # ... between frames and mirrored ones; two events in a symmetric scene differ by 24 and more
 NEAR_MOVING_BITS = 92  # ... between what moves in them
 VARIED_BITS = 90  # that differ on average between frames of a clip whose camera moves
 SAME_SHARE = 0.6  # of the frames of a clip that have such a frame in the other clip
 BITS, HEX = LOW * LOW, LOW * LOW // 4
 ROWS = 4096  # of hashes that are compared at a time
+MIRRORED = np.tile(
+    np.array([-1, 1], np.float32), BITS // 2
+)  # signs of a mirrored picture: odd frequencies across are negated
 
 Small = UInt8[np.ndarray, "64 64 3"]
 
@@ -36,6 +50,15 @@ Small = UInt8[np.ndarray, "64 64 3"]
 def shrunk(frame: Frame) -> Small:
     """Return a frame as it is compared."""
     return cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def within_borders(frames: UInt8[np.ndarray, "n 64 64 3"], borders: Sequence[float]) -> UInt8[np.ndarray, "n 64 64 3"]:
+    """Return what lies within black borders, their widths as `scores.borders` has them, enlarged to the whole size."""
+    if not any(borders):
+        return frames
+    top, bottom, left, right = (round(SIDE * width) for width in borders)
+    inside = frames[:, top : SIDE - bottom, left : SIDE - right]
+    return np.stack([cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) for frame in inside])
 
 
 def fingerprints(frames: UInt8[np.ndarray, "n 64 64"]) -> tuple[str, ...]:
@@ -91,7 +114,8 @@ class Fingerprinted:
 def near_duplicates(clips: Sequence[Fingerprinted], near_bits: int = NEAR_BITS) -> dict[str, str]:
     """Return the clips that show nearly the same as a better one, with the key of that one.
 
-    A clip is left out if most of its frames have such a frame, within `near_bits`, in a better clip that is kept.
+    A clip is left out if most of its frames, or most of them mirrored, have such a frame in a better clip that is kept:
+    within `near_bits`, and within fewer where they are mirrored.
     """
     ordered = sorted((clip for clip in clips if clip.hashes), key=lambda clip: (clip.rank, clip.key))
     hashes = [each for clip in ordered for each in clip.hashes]
@@ -101,24 +125,27 @@ def near_duplicates(clips: Sequence[Fingerprinted], near_bits: int = NEAR_BITS) 
     varied = np.concatenate([_varied(part) for part in np.split(scenes, places[1:-1])]) if ordered else owners
     kept: set[int] = set()
     found: dict[str, str] = {}
+    near_mirrored = min(near_bits, NEAR_MIRRORED_BITS)
     for number, clip in enumerate(ordered):
         own = slice(places[number], places[number + 1])
-        matches: dict[int, set[int]] = {}  # frames of this clip that an earlier one has
+        count = len(clip.hashes)
+        limits = np.repeat([near_bits, near_mirrored], count)[:, None]
+        both, both_moving = (np.concatenate([part[own], part[own] * MIRRORED]) for part in (scenes, moving))
+        matches: dict[tuple[int, int], set[int]] = {}  # frames of it, and of it mirrored, that an earlier clip has
         for first in range(0, int(places[number]), ROWS):
             others = slice(first, min(first + ROWS, places[number]))
-            near = scenes[own] @ scenes[others].T >= BITS - 2 * near_bits
+            near = both @ scenes[others].T >= BITS - 2 * limits
             # rows of zeros are frames in which nothing moves: their product is 0, which is far
-            stirs = np.add.outer(moving[own].any(axis=1), moving[others].any(axis=1))
+            stirs = np.add.outer(both_moving.any(axis=1), moving[others].any(axis=1))
             # where the camera moves, frames alone tell one clip from another
-            stirs &= ~np.logical_and.outer(varied[own], varied[others])
-            near &= ~stirs | (moving[own] @ moving[others].T >= BITS - 2 * NEAR_MOVING_BITS)
+            stirs &= ~np.logical_and.outer(np.tile(varied[own], 2), varied[others])
+            near &= ~stirs | (both_moving @ moving[others].T >= BITS - 2 * NEAR_MOVING_BITS)
             for frame, place in zip(*np.nonzero(near), strict=True):
-                matches.setdefault(int(owners[first + place]), set()).add(int(frame))
-        shares = {
-            owner: len(frames) / len(clip.hashes)
-            for owner, frames in matches.items()
-            if owner in kept and _may_be_copies(clip, ordered[owner])
-        }
+                matches.setdefault((int(owners[first + place]), int(frame // count)), set()).add(int(frame))
+        shares: dict[int, float] = {}
+        for (owner, _), frames in matches.items():
+            if owner in kept and _may_be_copies(clip, ordered[owner]):
+                shares[owner] = max(shares.get(owner, 0.0), len(frames) / count)
         best = max(shares, key=lambda owner: (shares[owner], -owner), default=None)
         if best is not None and shares[best] >= SAME_SHARE:
             found[clip.key] = ordered[best].key

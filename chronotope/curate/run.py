@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from chronotope.curate.listing import Row, earlier_header, set_aside, write_mani
 from chronotope.curate.look import Looked, look
 from chronotope.curate.removal import is_removed, removals, taken_out
 from chronotope.curate.rights import Policy, Rights, described_rights, opt_out_signals
+from chronotope.curate.text import check_installed
 from chronotope.curate.write import Planned, write_clips
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.jsonl import append_jsonl
@@ -84,6 +85,8 @@ def curate(
         raise FileProblem("there are no videos or pictures to curate")
     policy_rights = {file.name: policy.rights(_inner(file)) for file in files}
     _check_rights(policy, policy_rights)
+    if filters.text:
+        check_installed()
     with locked(out):
         remove_partials(out, out / "train", out / "heldout")
         _check_folder(out)
@@ -201,6 +204,7 @@ def _look_at_all(
                 "name": file.name,
                 "path": str(file.path.resolve()),
                 "max_seconds": filters.max_seconds,
+                "text": filters.text,
                 "source": described(source),
             }
             row |= {"wrong": found.wrong, "looked": to_dict(found.looked) if found.looked else None}
@@ -211,20 +215,24 @@ def _look_at_all(
 
 
 def _known(row: Row | None, filters: Filters) -> _Seen | None:
-    """Return what an earlier run saw of a file; None where it cut by other rules, or the line has another form."""
+    """Return what an earlier run saw of a file; None where it looked by other rules, or the line has another form."""
     source = source_of(row) if row else None
     if row is None or source is None or row.get("max_seconds") != filters.max_seconds:
+        return None
+    if row.get("text", False) != filters.text:
         return None
     try:
         looked = from_dict(Looked, row["looked"]) if row.get("looked") else None
     except UsageError:
         return None
+    if "text" not in row and looked and any(shot.scores.borders for shot in looked.shots):
+        return None  # an earlier version, which hashed borders too
     return _Seen(source, looked, str(row.get("wrong", "")))
 
 
 def _look_at(file: RawFile, source: Source, filters: Filters) -> _Seen:
     try:
-        looked = look(file.path, filters.max_seconds)
+        looked = look(file.path, filters.max_seconds, text=filters.text)
     except DecoderUnavailableError:
         raise
     except ChronotopeError as problem:
@@ -334,7 +342,7 @@ def _clip_row(item: Item, decision: Decision, found: _Seen, rights: Rights, capt
         "fps": looked.fps,
         "picture": looked.picture,
         "whole": shot.whole,
-        "scores": asdict(shot.scores),
+        "scores": to_dict(shot.scores),
         "captions": dict(captions),
     }
     if decision.duplicate_of:

@@ -26,7 +26,8 @@ from chronotope.data.captions import read_captions
 from chronotope.data.clips import scan_folder
 from chronotope.data.rendered import changes_since_curation, find_splits, find_worlds
 from chronotope.errors import FileProblem, UsageError
-from chronotope.manifest import merkle_root, read_curation
+from chronotope.jsonl import write_jsonl
+from chronotope.manifest import merkle_root, read_curation, read_manifest, seal
 from chronotope.media import video
 from tests.curate.films import film, scene
 
@@ -136,6 +137,22 @@ def test_killed_at_random_moments_the_result_is_the_same(footage: Path, tmp_path
         run(footage, out)
         assert content(out) == content(tmp_path / "whole")
         assert not [path for path in out.rglob("*") if ".part" in path.name]
+
+
+def test_an_older_record_is_read_unless_there_are_borders(tmp_path: Path) -> None:
+    """Earlier versions hashed black borders with the picture, and knew no `text`."""
+    folder, out = small(tmp_path / "f", 3), tmp_path / "out"
+    frames = np.stack(scene(np.random.default_rng(8), 20))
+    video.write(folder / "wide.mp4", np.pad(frames, ((0, 0), (20, 20), (0, 0), (0, 0))), 12)
+    run(folder, out)
+    before, listing = content(out), out / "sources.jsonl"
+    older = []
+    for row in read_manifest(listing):
+        del row["seal"], row["text"]
+        older.append(seal(row))
+    write_jsonl(listing, older)
+    assert run(folder, out).looked_at == 1 and content(out) == before
+    assert run(folder, out).looked_at == 0
 
 
 def test_again_looks_at_what_changed_alone(footage: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from chronotope.curate.fingerprints import (
     main_colour,
     near_duplicates,
     shrunk,
+    within_borders,
 )
 from tests.curate.films import scene
 
@@ -60,9 +61,9 @@ def test_repeats() -> None:
 
 def fingerprinted(key: str, frames: list[np.ndarray], rank: float = 0.0) -> Fingerprinted:
     small = np.stack([shrunk(frame) for frame in frames])
-    return Fingerprinted(
-        key, fingerprints(np.stack([scores.grey(each) for each in small])), (rank,), key, main_colour(small)
-    )
+    inside = within_borders(small, scores.borders(small.max(axis=(0, 3))))
+    hashes = fingerprints(np.stack([scores.grey(each) for each in inside]))
+    return Fingerprinted(key, hashes, (rank,), key, main_colour(small))
 
 
 def variants(frames: list[np.ndarray]) -> dict[str, list[np.ndarray]]:
@@ -72,6 +73,9 @@ def variants(frames: list[np.ndarray]) -> dict[str, list[np.ndarray]]:
         "compressed": [cv2.imdecode(cv2.imencode(".jpg", frame, [1, 20])[1], 1) for frame in frames],
         "brighter": [np.clip(1.15 * frame + 5, 0, 255).astype(np.uint8) for frame in frames],
         "cropped": [frame[2 : height - 2, 3 : width - 3] for frame in frames],
+        "mirrored": [frame[:, ::-1] for frame in frames],
+        "letterboxed": [np.pad(frame, ((10, 10), (0, 0), (0, 0))) for frame in frames],
+        "pillarboxed and mirrored": [np.pad(frame[:, ::-1], ((0, 0), (25, 25), (0, 0))) for frame in frames],
     }
 
 
@@ -84,6 +88,25 @@ def test_copies_are_found_and_others_are_not() -> None:
         for name, copy in variants(frames).items():
             found = near_duplicates([*clips, fingerprinted(f"copy {name}", copy, rank=1.0)])
             assert found == {f"copy {name}": key}, name
+
+
+def test_the_hash_of_a_mirrored_picture_follows_from_the_hash() -> None:
+    """Every second of the 16 bits of a row is inverted, but for coefficients near the median."""
+    rng = np.random.default_rng(6)
+    odd = int("aa" * 32, 16)
+    for _ in range(10):
+        small = scores.grey(shrunk(scene(rng, 1)[0]))
+        one, mirrored = (int(fingerprints(each[None])[0], 16) for each in (small, np.ascontiguousarray(small[:, ::-1])))
+        assert (one ^ mirrored ^ odd).bit_count() <= 24 < (one ^ mirrored).bit_count()
+
+
+def test_what_lies_within_borders_is_the_picture_without_them() -> None:
+    picture = shrunk(scene(np.random.default_rng(7), 1, 128, 128)[0])
+    padded = shrunk(np.pad(cv2.resize(picture, (128, 96)), ((16, 16), (0, 0), (0, 0))))[None]
+    borders = scores.borders(padded.max(axis=(0, 3)))
+    assert borders == (0.125, 0.125, 0.0, 0.0)
+    assert np.abs(within_borders(padded, borders)[0].astype(int) - picture).mean() < 4
+    assert np.array_equal(within_borders(picture[None], (0.0,) * 4)[0], picture)
 
 
 def test_events_before_the_same_background_are_no_copies() -> None:

@@ -28,9 +28,10 @@ KEEP = option(
     "--keep",
     multiple=True,
     metavar="REASON",
-    help="Keep shots that are short, small, still, dark, bright, flat, blurred, repeated or duplicate; may be given "
-    "several times.",
+    help="Keep shots that are short, small, text, still, dark, bright, flat, blurred, repeated or duplicate; may be "
+    "given several times.",
 )
+TEXT = option("--text", is_flag=True, help="Look for on-screen text, and leave out shots that show it.")
 
 
 @click.command(
@@ -79,6 +80,7 @@ def import_(folder: Path, out: Path, layout: str | None, copy: bool, follow: boo
     chronotope curate ~/videos --out data/mine --holder "My Lab"
     chronotope curate ~/films ~/phone --out data/mine --rights rights.toml
     chronotope curate ~/videos --out data/mine --holder "My Lab" --keep still --keep dark --max-seconds 10
+    chronotope curate ~/films --out data/films --holder "My Lab" --text
     """,
 )
 @click.argument("folders", type=FILE, nargs=-1, required=True)
@@ -89,6 +91,7 @@ def import_(folder: Path, out: Path, layout: str | None, copy: bool, follow: boo
 @option("--min-seconds", type=Number(0, 3600), metavar="S", help="Leave out shorter shots.  [default: 0.5]")
 @option("--max-seconds", type=Number(0.1, 36000), metavar="S", help="Cut longer shots into equal parts.  [default: 60]")
 @option("--heldout", type=Number(0, 0.9), metavar="SHARE", help="Set aside this share of the files.  [default: 0.1]")
+@TEXT
 @KEEP
 @option("--copy", is_flag=True, help="Copy whole files instead of linking to the same content on disk.")
 def curate(
@@ -100,6 +103,7 @@ def curate(
     min_seconds: float | None,
     max_seconds: float | None,
     heldout: float | None,
+    text: bool,
     keep: tuple[str, ...],
     copy: bool,
 ) -> int:
@@ -107,7 +111,8 @@ def curate(
 
     FOLDERS hold videos and pictures of any kind. Nothing is cropped, scaled or changed in speed; a file without a cut
     is used as it is. What is left out stays listed in curation.jsonl, with the reason; the sources stay as they are.
-    Sound is not used. The exit status is 3 where files cannot be read or may not be used.
+    Sound is not used. --text needs a detector: pip install 'chronotope[ocr]'. The exit status is 3 where files cannot
+    be read or may not be used.
     """
     from chronotope.cli.datasets.sources import raw_files
     from chronotope.curate.decide import Filters
@@ -117,7 +122,7 @@ def curate(
 
     options = {"min_seconds": min_seconds, "max_seconds": max_seconds, "heldout": heldout}
     chosen: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    filters = replace(Filters(keep=keep), **chosen)
+    filters = replace(Filters(text=text, keep=keep), **chosen)
     if filters.min_seconds > filters.max_seconds:
         raise UsageError(
             f"--min-seconds {filters.min_seconds:g} is above --max-seconds {filters.max_seconds:g}: no shot would fit"
@@ -238,6 +243,7 @@ def export(data: Path, name: str, out: Path | None, about: Path | None, shard_si
 @option("--fps", type=Number(1, 240), default=8.0, show_default=True, metavar="R", help="Most frames a second.")
 @option("--max-seconds", type=Number(0.5, 600), default=4.0, show_default=True, metavar="S",
         help="Cut longer clips into equal parts of at most S seconds.")  # fmt: skip
+@TEXT
 @KEEP
 @option("--set", "settings", multiple=True, metavar="PATH=VALUE...", help="Change settings of the training, as in "
         "`train dit`.")  # fmt: skip
@@ -255,6 +261,7 @@ def teach(
     max_side: int,
     fps: float,
     max_seconds: float,
+    text: bool,
     keep: tuple[str, ...],
     settings: tuple[str, ...],
 ) -> int:
@@ -271,7 +278,7 @@ def teach(
 
     policy = own_footage(holder, allow_unknown) if rights is None else read_policy(rights, holder, allow_unknown)
     limits = Limits(max_side, fps, max_seconds)
-    lesson = Lesson(start, hours, limits, words.strip(), heldout, copy, keep, settings)
+    lesson = Lesson(start, hours, limits, words.strip(), heldout, copy, text, keep, settings)
     check_lesson(lesson, out)
     done = learn(folders, out, policy, lesson)
     echo(out / "index.html")

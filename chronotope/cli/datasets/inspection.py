@@ -49,6 +49,7 @@ def write_inspection(data: Path, out: Path) -> None:
         kept=len(kept),
         seconds=duration(sum(row["seconds"] for row in kept if not row["picture"])),
         heldout=sum(row["split"] == "heldout" for row in kept),
+        text=header["filters"].get("text", False),
         left_out=sum(row["state"] == "left out" for row in rows),
         unusable=sum(row["state"] in ("refused", "unreadable") for row in rows),
         captioned=sum(bool(texts) for texts in captions.values()),

@@ -60,6 +60,7 @@ class Lesson:
     words: str = ""
     heldout: float = 0.1
     copy: bool = False
+    text: bool = False  # whether on-screen text is looked for
     keep: tuple[str, ...] = ()  # reasons to leave a shot out that do not count
     settings: tuple[str, ...] = ()  # of the training, as those of --set
 
@@ -143,7 +144,7 @@ def _prepare(files: Sequence[RawFile], out: Path, policy: Policy, lesson: Lesson
         f"{lesson.start} is trained on them for at most {lesson.hours:g} hours; then samples and {out / 'index.html'}"
     )
     data, captions = out / "data", _Captions(lesson.words)
-    filters = Filters(heldout=lesson.heldout, keep=lesson.keep)
+    filters = Filters(heldout=lesson.heldout, text=lesson.text, keep=lesson.keep)
     made_with = f"chronotope {__version__}"
     with progress("curating", "files") as report:
         found = curate(files, data, filters, policy, captions, made_with, lesson.copy, report, _note)

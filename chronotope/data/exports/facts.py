@@ -26,6 +26,7 @@ __all__ = [
 MEANINGS = {  # of the reasons for which `chronotope curate` leaves out a shot or a file
     "short": "shorter than --min-seconds",
     "small": "a side of too few pixels",
+    "text": "text on the screen, such as subtitles or credits",
     "still": "a video in which nothing moves",
     "dark": "black, or nearly",
     "bright": "white, or nearly",
