@@ -97,7 +97,7 @@ def seal(row: Mapping[str, Any]) -> dict[str, Any]:
     What depends on the disk alone is left out, so that the same items have the same manifest wherever they lie: the
     `shard` of the data, and the times and numbers of files.
     """
-    return {**row, "seal": _seal_of(_lasting(row))}
+    return {**row, "seal": _seal_of(_without_disk(row))}
 
 
 def read_manifest(path: Path, on_damage: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
@@ -138,7 +138,7 @@ def _sealed_row(line: bytes) -> dict[str, Any] | str:
         row = parse_json(line)
     except ValueError:
         row = None
-    if isinstance(row, dict) and row.get("seal") in (_seal_of(_lasting(row)), _seal_of(row)):
+    if isinstance(row, dict) and row.get("seal") in (_seal_of(_without_disk(row)), _seal_of(row)):
         return row
     if isinstance(row, dict) and "seal" not in row:
         return "has no seal, which was deleted or which an older version did not write"
@@ -184,7 +184,7 @@ def _seal_of(row: Mapping[str, Any]) -> str:
     return digest({name: value for name, value in row.items() if name != "shard"})[:16]
 
 
-def _lasting(row: Mapping[str, Any]) -> dict[str, Any]:
+def _without_disk(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row whose files have no times and numbers."""
     return {name: _without_times(value) if name in FILES else value for name, value in row.items()}
 

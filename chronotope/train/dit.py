@@ -32,7 +32,7 @@ from chronotope.train.batches import caption_notes, check_batch_tokens, stream_b
 from chronotope.train.config import DiTRun
 from chronotope.train.fit import check_autoencoder, check_latents
 from chronotope.train.log import TrainingLog, write_toml
-from chronotope.train.loss import flow_loss, hold_out
+from chronotope.train.loss import flow_loss, heldout_losses
 from chronotope.train.optimizers import learning_rate_factor, make_optimizers
 from chronotope.train.order import share_notes
 from chronotope.train.same_run import check_same_run
@@ -185,7 +185,7 @@ def train_dit(
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
     network = torch.compile(model, dynamic=True) if train.compile else model
     check_batch_tokens(config, dataset, ranks)
-    heldout_losses = hold_out(config, heldout, tokenizer) if heldout and ranks.first else None
+    losses_of = heldout_losses(config, heldout, tokenizer) if heldout and ranks.first else None
     with (
         stream_batches(config, dataset, tokenizer, state, ranks) as batches,
         TrainingLog(out, "transformer", train.steps, state.step, quiet, writes=ranks.first) as log,
@@ -193,8 +193,8 @@ def train_dit(
         for note in (*run.notes, *notes, *caption_notes(dataset, tokenizer, config), *share_notes(dataset)):
             log.say(note)
         log.say(f"{len(dataset)} clips, {sum(p.numel() for p in trained) / 1e6:.2f} M parameters")
-        if heldout_losses and state.step == 0:
-            log.write(0, heldout_losses(state.average))
+        if losses_of and state.step == 0:
+            log.write(0, losses_of(state.average))
         stop = False
         while state.step < train.steps and not stop:
             # one step; all random numbers depend on (seed, step)
@@ -229,8 +229,8 @@ def train_dit(
                 state.numbers = {**state.mean_loss(), **speed, "seconds": state.seconds}
                 log.write(state.step, state.numbers)
             check = ranks.first and (state.step % train.check_every == 0 or last)
-            if check and heldout_losses:
-                log.write(state.step, heldout_losses(state.average))
+            if check and losses_of:
+                log.write(state.step, losses_of(state.average))
             if check and sampler is not None:
                 assert isinstance(state.average, DiT)
                 sampler(config, state.average, tokenizer, out / "samples" / f"{state.step:07d}")

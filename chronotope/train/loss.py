@@ -17,7 +17,7 @@ from chronotope.train.config import DiTRun
 from chronotope.train.order import BatchPlan
 from chronotope.train.state import autocast
 
-__all__ = ["HeldOut", "flow_loss", "hold_out"]
+__all__ = ["HeldOut", "flow_loss", "heldout_losses"]
 
 SAMPLES = 64  # at least: few clips are noised several times; of many, every n-th is taken
 FIRST_STEP = 2**40  # random numbers are functions of the step: these belong to no step of a training
@@ -48,7 +48,9 @@ class HeldOut:
         return total / count
 
 
-def hold_out(run: DiTRun, folders: Sequence[Path], tokenizer: Tokenizer) -> Callable[[nn.Module], dict[str, float]]:
+def heldout_losses(
+    run: DiTRun, folders: Sequence[Path], tokenizer: Tokenizer
+) -> Callable[[nn.Module], dict[str, float]]:
     """Return the function from a model to its losses on folders of latents, by the names `heldout/FOLDER`."""
     sets = [_noised(run, folder, tokenizer) for folder in folders]
 

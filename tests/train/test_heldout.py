@@ -17,7 +17,7 @@ from chronotope.parallel import Ranks
 from chronotope.storage import read_json
 from chronotope.train.batches import make_batch, window_sizes
 from chronotope.train.dit import DiTRun, train_dit
-from chronotope.train.loss import FIRST_STEP, SAMPLES, flow_loss, hold_out
+from chronotope.train.loss import FIRST_STEP, SAMPLES, flow_loss, heldout_losses
 from chronotope.train.order import BatchPlan
 from tests.cli.models import refused, run, save_clips, save_run
 from tests.cli.test_train import DIT_SETTINGS, STEPS
@@ -39,7 +39,7 @@ def test_it_is_the_loss_of_all_samples_whatever_the_batches_and_the_seed(latents
     tokenizer = Tokenizer(vocabulary)
     torch.manual_seed(1)
     model = DiT(replace(DIT.model, vocabulary_size=len(vocabulary) + 2)).eval()
-    found = hold_out(DIT, [latents], tokenizer)(model)["heldout/latents"]
+    found = heldout_losses(DIT, [latents], tokenizer)(model)["heldout/latents"]
 
     clips = tuple(range(len(dataset))) * -(-SAMPLES // len(dataset))
     sizes, budget = window_sizes(DIT, dataset), DIT.train.batch_tokens
@@ -56,7 +56,7 @@ def test_it_is_the_loss_of_all_samples_whatever_the_batches_and_the_seed(latents
         total, tokens = total + float(error) * batch.num_noised, tokens + batch.num_noised
         place, step = place + count, step + 1
     assert found == pytest.approx(total / tokens, rel=1e-6)
-    assert hold_out(replace(DIT, seed=5), [latents], tokenizer)(model)["heldout/latents"] == found
+    assert heldout_losses(replace(DIT, seed=5), [latents], tokenizer)(model)["heldout/latents"] == found
 
 
 def test_it_is_logged_and_changes_nothing(latents: Path, tmp_path: Path) -> None:
