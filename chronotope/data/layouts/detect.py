@@ -23,7 +23,7 @@ def read_layout(folder: Path, name: str | None = None, follow: bool = False) -> 
         raise UsageError(f"{folder} is a file; give the folder that it lies in")
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder")
-    if (folder / "curation.json").is_file():
+    if (folder / "curation.json").is_file() and not (folder / "shards.json").is_file():
         raise UsageError(
             f"{folder} is a dataset that `chronotope curate` made: encode it and train on it as it is, or hand it on "
             "with `chronotope export`"
