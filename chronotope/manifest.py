@@ -138,7 +138,7 @@ def _sealed_row(line: bytes) -> dict[str, Any] | str:
         row = parse_json(line)
     except ValueError:
         row = None
-    if isinstance(row, dict) and row.get("seal") in (_seal_of(_without_disk(row)), _seal_of(row)):
+    if isinstance(row, dict) and (row.get("seal") == _seal_of(_without_disk(row)) or row.get("seal") == _seal_of(row)):
         return row
     if isinstance(row, dict) and "seal" not in row:
         return "has no seal, which was deleted or which an older version did not write"
