@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 from chronotope.cli.datasets.inspection import write_inspection
 from chronotope.curate import text
 from chronotope.curate.decide import Filters
-from chronotope.curate.listing import read_curation
 from chronotope.curate.look import look
+from chronotope.manifest import read_curation
 from chronotope.media import video
 from tests.cli.models import refused
 from tests.curate.films import scene

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import chronotope
 from chronotope.data.limits import Limits
 from tests.data.test_encode import clips, content, encode, save_clip
 
@@ -32,6 +33,7 @@ def test_workers_write_what_one_process_writes(tmp_path: Path) -> None:
     assert found[0][0].items > 6 and [item.key for item in found[0][0].left_out] == ["d/3"]
 
 
+HERE = Path(chronotope.__file__).parents[1]
 WORKER_KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -53,7 +55,7 @@ def test_a_killed_worker_is_one_sentence_and_the_run_goes_on(clips: Path, tmp_pa
     script = tmp_path / "killed.py"
     script.write_text(WORKER_KILLED.format(tests=str(Path(__file__).parents[1])))
     command = [sys.executable, script, clips, clips.parent / "lat"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(HERE)})
     assert done.returncode == 1 and "with fewer --workers" in done.stderr, done.stderr
     encode(clips)
     assert list(content(clips)) == ["d/a", "d/b", "d/c"]
