@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.data.captions import CaptionNote, Captions, read_captions
-from chronotope.data.clips import Clip, scan_folder
+from chronotope.data.clips import HELD_OUT, Clip, scan_folder
 from chronotope.data.contradictions import contradictions
 from chronotope.data.latents import clip_of, read_header, read_index, read_latents, shard_path
 from chronotope.data.limits import captions_of_part, limits_in_header, rows_by_clip
@@ -55,7 +55,8 @@ def audit_dataset(folder: Path, progress: Progress | None = None) -> Iterator[Fi
         yield Finding(str(problem))
         return
     for note in found.notes():
-        yield Finding(note, "rename or move them if they belong to the dataset", serious=False)
+        mend = "" if HELD_OUT in note else "rename or move them if they belong to the dataset"
+        yield Finding(note, mend, serious=False)
     yield from (Finding(note, serious=False) for note in found.notes_on_captions())
     yield from _audit_rendered(folder)
     yield from (Finding(sentence) for sentence in changes_since_curation(folder))

@@ -21,6 +21,7 @@ from chronotope.sealed import check_seal
 from chronotope.storage import PARTS, read_json
 
 __all__ = [
+    "HELD_OUT",
     "PICTURES",
     "SUFFIXES",
     "UNFINISHED",
@@ -60,6 +61,7 @@ _OURS = tuple(
 )
 _RIGHTS = ("robots.txt", "ai.txt", "tdmrep.json")  # which `curate` reads
 _CURATED, _HELD_OUT = "curation.json", "heldout"  # a curated dataset, and clips that are set aside for tests
+HELD_OUT = "held out for tests"  # the reason why those are left out
 _SPLIT = (_CURATED, "shards.json")  # of datasets that have splits: curated ones, and imported exports
 # Files of folders that this program fills with something else.
 _NO_CLIPS = {"latents.json": "latents", "model.json": "a model"} | {
@@ -240,7 +242,7 @@ def _reason_to_leave_out(folder: Path, file: str, beside: Container[str], aside:
     path = Path(file)
     hidden, suffix = path.name.startswith("."), path.suffix.lower()
     if file.startswith(aside):
-        return "held out for tests" if suffix in SUFFIXES else ""
+        return HELD_OUT if suffix in SUFFIXES else ""
     if (folder / file).is_dir():
         return "a hidden folder" if hidden else "a link to a folder"
     if hidden:

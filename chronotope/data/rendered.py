@@ -18,6 +18,7 @@ from chronotope.sealed import unsealed
 from chronotope.storage import file_sha256
 
 __all__ = [
+    "FOR_EVALUATION",
     "changes_since_curation",
     "changes_since_rendering",
     "find_splits",
@@ -26,6 +27,8 @@ __all__ = [
     "lost_descriptions",
     "meant_for_evaluation",
 ]
+
+FOR_EVALUATION = "meant for evaluation, not for training"
 
 
 def listed_files(manifest: Path) -> dict[str, str]:
@@ -112,7 +115,7 @@ def meant_for_evaluation(where: Path, splits: Sequence[str]) -> list[str]:
     """Say in a sentence which of these splits, in a folder of clips or latents, are not meant for training."""
     if not (others := [split for split in splits if split != "train"]):
         return []
-    return [f"{where} is of split {' and '.join(others)}, whose clips are meant for evaluation, not for training"]
+    return [f"{where} is of split {' and '.join(others)}, whose clips are {FOR_EVALUATION}"]
 
 
 def lost_descriptions(data: Path) -> list[str]:

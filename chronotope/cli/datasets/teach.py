@@ -86,8 +86,13 @@ def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) ->
 
     heldout = out / "latents" / "heldout"
     shown = Shown([out / "latents" / "data"], heldout=[heldout] if (heldout / "latents.json").is_file() else [])
+    finished = (out / "dit" / "model.json").read_bytes() if (out / "dit" / "model.json").is_file() else b""
     run_dit(config, shown, out, lesson.start, lesson.start, lesson.settings, watch)
-    done["samples"] = _samples(out, out / "data")
+    if finished and finished == (out / "dit" / "model.json").read_bytes() and read_json(plan).get("samples"):
+        done["samples"] = read_json(plan)["samples"]
+    else:
+        done["samples"] = _samples(out, out / "data")
+        write_json(plan, {**read_json(plan), "samples": done["samples"]})
     write_lesson(out, done)
     return done
 
@@ -219,7 +224,8 @@ def _encode(out: Path, data: Path, lesson: Lesson) -> None:
     if not encode_clips(data, out / "latents" / "data", autoencoder, SHUFFLED, limits=lesson.limits).captioned:
         say("note: no clip has a caption, so the model ignores prompts; name what is shown with --words")
     if any((data / "heldout").rglob("*.*")):
-        encode_clips(data / "heldout", out / "latents" / "heldout", autoencoder, shuffled=0.0, limits=lesson.limits)
+        latents = out / "latents" / "heldout"
+        encode_clips(data / "heldout", latents, autoencoder, shuffled=0.0, limits=lesson.limits, heldout=True)
 
 
 def _measure_steps(out: Path, lesson: Lesson) -> None:
@@ -235,6 +241,8 @@ def _measure_steps(out: Path, lesson: Lesson) -> None:
     write_json(plan, {"steps": steps, "seconds_of_a_step": seconds, "hours": lesson.hours, "clips": count})
     limit = f"every clip {MOST_SHOWN} times" if enough < affordable else f"all of the {lesson.hours:g} hours"
     say(f"a step takes {seconds:.2f} s here and shows {clips:.0f} clips: {steps} steps, {limit}")
+    if steps < FEWEST_STEPS:
+        say(f"note: {steps} steps teach little more than the colours of the clips; some hundreds take more --hours")
 
 
 def _settings(out: Path, lesson: Lesson) -> DiTRun:
@@ -271,10 +279,14 @@ def _measured(latents: Path, start: str) -> tuple[float, float]:
 
 
 def _samples(out: Path, data: Path) -> list[dict[str, str]]:
-    """Make a video of some captions, those of held-out clips first, each with its own seed; return files and words."""
+    """Make a video of some captions, each with its own seed; return files and words.
+
+    Those of held-out clips are the first, then those that a user wrote.
+    """
     generator = Generator.load(out)
     _, rows = read_curation(data)
-    kept = sorted((row for row in rows if row["state"] == "kept"), key=lambda row: row["split"] != "heldout")
+    kept = [row for row in rows if row["state"] == "kept"]
+    kept.sort(key=lambda row: (row["split"] != "heldout", _is_of_name(row)))
     clips: dict[str, dict[str, Any]] = {}
     for row in kept:
         texts = [text for texts in read_captions(data / row["clip"]).values() for text in texts]
@@ -291,6 +303,11 @@ def _samples(out: Path, data: Path) -> list[dict[str, str]]:
     if not made:
         say("note: no samples, because no clip has a caption")
     return made
+
+
+def _is_of_name(row: Mapping[str, Any]) -> bool:
+    """Return whether the caption of a clip is made of the words of its file's name."""
+    return bool(row["captions"] == {"sentence": [words_of_name(row["file"])]})
 
 
 def check_lesson(lesson: Lesson, out: Path) -> None:

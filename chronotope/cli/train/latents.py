@@ -18,6 +18,7 @@ from chronotope.data.encode import NO_LIMITS, Encoded, encode_dataset
 from chronotope.data.latents import LatentDataset, fingerprint, read_header, read_index
 from chronotope.data.limits import Limits
 from chronotope.data.record import content_of_row, repeated_clips
+from chronotope.data.rendered import FOR_EVALUATION
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import find_model, load_autoencoder
 from chronotope.geometry import Geometry
@@ -37,8 +38,17 @@ def encode_clips(
     strict: bool = False,
     limits: Limits = NO_LIMITS,
     workers: int | None = None,
+    heldout: bool = False,
 ) -> Encoded:
-    """Bring the latents of a folder of clips up to date, and say what was found, left out and not captioned."""
+    """Bring the latents of a folder of clips up to date, and say what was found, left out and not captioned.
+
+    That clips are of a split for evaluation is not said of those that are meant to be `heldout`.
+    """
+
+    def note(sentence: str) -> None:
+        if not (heldout and FOR_EVALUATION in sentence):
+            say(f"note: {sentence}")
+
     geometry = Geometry(stride=autoencoder.config.stride)
     with progress(f"encoding {data.name}", "clips") as report:
         encoded = encode_dataset(
@@ -48,7 +58,7 @@ def encode_clips(
             geometry,
             shuffled,
             report,
-            lambda sentence: say(f"note: {sentence}"),
+            note,
             strict,
             limits,
             workers,
@@ -120,7 +130,7 @@ def prepare_heldout(folders: Sequence[Path], found: Sources, out: Path, limits: 
 
     Says how many of them are trained on all the same.
     """
-    latents, _ = _latents_of(folders, out, found.autoencoder, limits, lambda _: None)
+    latents, _ = _latents_of(folders, out, found.autoencoder, limits, lambda _: None, heldout=True)
     trained = {content_of_row(row) for folder in found.latents for row in read_index(folder)}
     for folder in latents:
         _check_encoder(folder, read_header(folder)["autoencoder"], out, found.autoencoder)
@@ -162,7 +172,12 @@ def _provide_autoencoder(out: Path, source: str | None) -> None:
 
 
 def _latents_of(
-    data: Sequence[Path], out: Path, autoencoder: Autoencoder, limits: Limits, before: Callable[[Path], None]
+    data: Sequence[Path],
+    out: Path,
+    autoencoder: Autoencoder,
+    limits: Limits,
+    before: Callable[[Path], None],
+    heldout: bool = False,
 ) -> tuple[list[Path], int]:
     """Return the folders of latents to train on, and how many clips were left out; folders of clips are encoded."""
     clips = [folder for folder in data if not (folder / "latents.json").is_file()]
@@ -171,13 +186,13 @@ def _latents_of(
         raise UsageError(
             f"two --data folders are called {double[0]}; rename one, or encode them with `chronotope encode`"
         )
-    encoded = {folder: _encoded(folder, out, autoencoder, limits, before) for folder in clips}
+    encoded = {folder: _encoded(folder, out, autoencoder, limits, before, heldout) for folder in clips}
     left_out = sum(count for _, count in encoded.values())
     return [encoded[folder][0] if folder in encoded else folder for folder in data], left_out
 
 
 def _encoded(
-    data: Path, out: Path, autoencoder: Autoencoder, limits: Limits, before: Callable[[Path], None]
+    data: Path, out: Path, autoencoder: Autoencoder, limits: Limits, before: Callable[[Path], None], heldout: bool
 ) -> tuple[Path, int]:
     """Encode a folder of clips; return the folder of its latents and how many clips were left out."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -189,7 +204,7 @@ def _encoded(
     say(f"{data} holds clips, not latents: they are encoded in {target} first")
     if not (target / "index.jsonl").is_file():
         before(data)
-    encoded = encode_clips(data, target, autoencoder, SHUFFLED, limits=limits)
+    encoded = encode_clips(data, target, autoencoder, SHUFFLED, limits=limits, heldout=heldout)
     return target, len(encoded.left_out)
 
 

@@ -164,8 +164,9 @@ def limitations_of(dataset: Dataset, facts: Facts) -> list[str]:
     if facts.unknown_licence:
         found.append(f"The licence of {facts.unknown_licence} of {facts.clips} clips is unknown.")
     if dataset.kind == "curated":
-        found.append("Mirrored near-copies, and such with added borders, were not looked for.")
-        found.append("On-screen text was not looked for.")
+        found.append("Copies with larger crops, and clips in which one thing alone is copied, were not looked for.")
+        if not dataset.about.get("filters", {}).get("text"):
+            found.append("On-screen text was not looked for.")
     if dataset.kind == "rendered":
         found.append("The clips show a simulated world and nothing else.")
     else:
