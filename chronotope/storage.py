@@ -18,6 +18,7 @@ import shutil
 import socket
 import stat
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ __all__ = [
     "parse_json",
     "partial_folder",
     "read_json",
+    "read_toml",
     "remove_folder",
     "remove_partials",
     "sync_folder",
@@ -432,6 +434,19 @@ def read_json(path: Path) -> Any:
         raise FileProblem(f"{path} is missing") from problem
     except (OSError, ValueError) as problem:
         raise FileProblem(f"{path} is not readable JSON: {problem}") from problem
+
+
+def read_toml(path: Path, most_bytes: int) -> dict[str, Any]:
+    """Read a TOML file that a user wrote; raise FileProblem where it is missing, too large or not TOML."""
+    check_regular(path)
+    try:
+        if path.stat().st_size > most_bytes:
+            raise FileProblem(f"{path} is larger than {most_bytes >> 20} MiB, so it is hardly the file that is meant")
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as problem:
+        raise FileProblem(f"{path} cannot be read: {problem.strerror or problem}") from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise FileProblem(f"{path} is no TOML file ({problem})") from problem
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -26,6 +26,7 @@ from chronotope.storage import (
     locked,
     locked_output,
     read_json,
+    read_toml,
     remove_partials,
     write_atomically,
     write_folder,
@@ -416,3 +417,20 @@ def test_pipes_are_not_read(tmp_path: Path) -> None:
     for read in (file_sha256, read_json):
         with pytest.raises(FileProblem, match="is a pipe, a device or a socket"):
             read(tmp_path / "pipe")
+
+
+def test_toml_of_a_user_is_read_or_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('\ufeffname = "x"\n')
+    assert read_toml(path, 100) == {"name": "x"}
+    with pytest.raises(FileProblem, match="is larger than"):
+        read_toml(path, 3)
+    path.write_text("name =")
+    with pytest.raises(FileProblem, match="is no TOML file"):
+        read_toml(path, 100)
+    path.unlink()
+    with pytest.raises(FileProblem, match="cannot be read: No such file"):
+        read_toml(path, 100)
+    os.mkfifo(path)  # from which reading would wait for ever
+    with pytest.raises(FileProblem, match="is a pipe"):
+        read_toml(path, 100)

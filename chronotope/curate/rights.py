@@ -21,14 +21,13 @@ import difflib
 import fnmatch
 import functools
 import re
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from chronotope.errors import FileProblem, UsageError, suggest
-from chronotope.storage import parse_json
+from chronotope.storage import parse_json, read_toml
 
 __all__ = ["OWN", "Policy", "Rights", "described_rights", "opt_out_signals", "own_footage", "read_policy"]
 
@@ -122,14 +121,7 @@ def own_footage(holder: str, allow_unknown: bool = False) -> Policy:
 
 def read_policy(path: Path, holder: str = "", allow_unknown: bool = False) -> Policy:
     """Read a `rights.toml`; raise FileProblem where it cannot be read, UsageError for what it does not say right."""
-    try:
-        if path.stat().st_size > MAX_RULES_BYTES:
-            raise FileProblem(f"{path} is larger than {MAX_RULES_BYTES >> 20} MiB; a rights file names patterns")
-        told = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as problem:
-        raise FileProblem(f"{path} cannot be read: {problem.strerror or problem}") from problem
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise FileProblem(f"{path} is no TOML file ({problem})") from problem
+    told = read_toml(path, MAX_RULES_BYTES)
     for name in told:
         if name not in ("allow", "files"):
             raise UsageError(f"{path} has an unknown entry '{name}'. {suggest(name, ('allow', 'files'))}")

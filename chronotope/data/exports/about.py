@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import datetime
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from chronotope.config import from_dict
-from chronotope.errors import FileProblem, UsageError
+from chronotope.errors import UsageError
+from chronotope.storage import read_toml
 
 __all__ = ["Creator", "Statement", "read_statement"]
 
@@ -76,14 +76,7 @@ class Statement:
 
 def read_statement(path: Path) -> Statement:
     """Read the statement of a TOML file; raise FileProblem where it cannot be read, UsageError for unknown entries."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise FileProblem(f"{path} is larger than {MAX_BYTES >> 20} MiB; it holds some sentences on the dataset")
-        said = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as problem:
-        raise FileProblem(f"{path} cannot be read: {problem.strerror or problem}") from problem
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise FileProblem(f"{path} is no TOML file ({problem})") from problem
+    said = read_toml(path, MAX_BYTES)
     try:
         return from_dict(Statement, _with_texts(said))
     except UsageError as problem:
