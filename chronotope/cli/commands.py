@@ -22,6 +22,7 @@ from chronotope.cli.terminal import (
     Command,
     Commands,
     Number,
+    beside,
     echo,
     option,
     progress,
@@ -217,13 +218,18 @@ chronotope.add_command(datasets.export)
 @chronotope.command(
     cls=Command,
     examples="""
-    chronotope encode data/stage --out data/stage-latents
+    chronotope encode data/stage
     chronotope encode ~/holiday --model runs/mine --out data/holiday-latents
     chronotope encode ~/films --out data/films-latents --max-side 256 --fps 8 --max-seconds 4
     """,
 )
 @click.argument("data", type=FILE)
-@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
+@option(
+    "--out",
+    type=FILE,
+    metavar="DIR",
+    help="The folder to fill; the same command again resumes.  [default: DATA-latents]",
+)
 @MODEL
 @option(
     "--shuffled",
@@ -243,7 +249,7 @@ chronotope.add_command(datasets.export)
 @option("--strict", is_flag=True, help="Stop at the first clip that cannot be read, instead of leaving it out.")
 def encode(
     data: Path,
-    out: Path,
+    out: Path | None,
     model: str,
     shuffled: float,
     max_side: int | None,
@@ -262,7 +268,7 @@ def encode(
     from chronotope.cli.use import device, say_unsealed
     from chronotope.generate.pipeline import find_model, load_autoencoder
 
-    folder = find_model(model)
+    folder, out = find_model(model), out or beside(data, "latents")
     autoencoder = load_autoencoder(folder).to(device())
     say_unsealed(folder)
     encoded = encode_clips(data, out, autoencoder, shuffled, strict, limits_of(max_side, fps, max_seconds), workers)

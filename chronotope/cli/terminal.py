@@ -39,6 +39,7 @@ __all__ = [
     "Commands",
     "Number",
     "Option",
+    "beside",
     "echo",
     "facts_text",
     "is_own_video",
@@ -61,6 +62,12 @@ MAX_SENTENCE = 4000  # characters of an error
 def echo(text: object) -> None:
     """Print a result on stdout: a text of one or more lines, or a path, in one line whatever its name."""
     click.echo(visible(str(text), keep="\n" if isinstance(text, str) else ""))
+
+
+def beside(folder: Path, what: str) -> Path:
+    """Return the place of something made of a folder, beside it: data/mine-latents of data/mine."""
+    whole = folder if folder.name not in ("", "..") else folder.resolve()
+    return whole.with_name(f"{whole.name}-{what}")
 
 
 def say(text: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from chronotope.data.clips import Clip
 from chronotope.data.latents import LatentClip, LatentDataset, read_header
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Geometry
-from chronotope.storage import file_sha256
+from chronotope.storage import file_sha256, read_json, write_json
 
 __all__ = [
     "TrainingRecord",
@@ -33,8 +34,9 @@ __all__ = [
     "data_of_latents",
     "find_latents",
     "frames_shown",
-    "latents_below",
+    "latents_of_run",
     "merged_data",
+    "note_latents",
     "read_record",
     "record_of",
     "repeated_clips",
@@ -44,6 +46,9 @@ __all__ = [
 ]
 
 _WORD = re.compile(r"[^\W_]+")
+
+
+SHOWN = "shown.json"  # in the folder of a training: where its latents lie
 
 
 @dataclass(frozen=True)
@@ -186,15 +191,36 @@ def find_latents(data: Iterable[Mapping[str, Any]], folders: Iterable[Path]) -> 
     return found, missing
 
 
-def latents_below(run: Path, description: Mapping[str, Any]) -> list[Path]:
-    """Return the folders of complete latents in a run folder, and in those of its base and of adapters merged into it.
+def note_latents(run: Path, latents: Sequence[Path]) -> None:
+    """Write into the folder of a training where its latents lie, beside those of its earlier parts.
+
+    Paths are relative to it, and no part of the weights: `model.json`, which is handed on, names contents alone.
+    """
+    places = [os.path.relpath(folder, run) for folder in latents]
+    run.mkdir(parents=True, exist_ok=True)
+    write_json(run / SHOWN, {"latents": list(dict.fromkeys([*_noted(run), *places]))})
+
+
+def _noted(run: Path) -> list[str]:
+    with contextlib.suppress(FileProblem, TypeError, KeyError):
+        return [str(place) for place in read_json(run / SHOWN)["latents"]]
+    return []
+
+
+def latents_of_run(run: Path, description: Mapping[str, Any]) -> list[Path]:
+    """Return the folders of complete latents that a run names, and those in its folder; of its base and of adapters
+    merged into it, too.
 
     `run` is the folder of a run, or its `dit` folder.
     """
     named = [description.get("base_name"), *(one.get("adapter") for one in description.get("merged") or ())]
     runs = [run, run.parent, *(Path(str(name)) for name in named if name)]
     found: dict[Path, None] = {}
-    for folder in [path.parent for one in runs for path in sorted((one / "latents").glob("*/latents.json"))]:
+    noted = [
+        Path(os.path.normpath(part / place)) for one in runs for part in (one, one / "dit") for place in _noted(part)
+    ]
+    within = [path.parent for one in runs for path in sorted((one / "latents").glob("*/latents.json"))]
+    for folder in dict.fromkeys([*within, *noted]):
         with contextlib.suppress(FileProblem):
             read_header(folder)
             found[folder] = None

@@ -23,7 +23,7 @@ from safetensors.numpy import load, save
 from chronotope.checkpoint import read_description
 from chronotope.data.clips import Clip, find_clips
 from chronotope.data.latents import LatentClip, clip_of, fingerprint, read_folder, read_latents
-from chronotope.data.record import data_behind, find_latents, latents_below
+from chronotope.data.record import data_behind, find_latents, latents_of_run
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Slice
 from chronotope.manifest import LeftOut, read_curation
@@ -145,7 +145,7 @@ def latents_of_models(models: Sequence[Path], named: Sequence[Path] = ()) -> tup
     for model in models:
         description = read_description(model)
         behind |= {about["manifest"]: about for about in data_behind(description) if "manifest" in about}
-        places += latents_below(model, description)
+        places += latents_of_run(model, description)
     found, missing = find_latents(behind.values(), dict.fromkeys(reversed(places)))
     return found, sum(int(about["clips"]) for about in missing)
 

@@ -11,6 +11,7 @@ import pytest
 
 from chronotope.cli.datasets.teach import words_of_name
 from chronotope.data.latents import read_folder, read_header
+from chronotope.data.record import note_latents
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.generate.training_clips import read_training_clips
 from chronotope.jsonl import read_jsonl
@@ -151,8 +152,8 @@ def test_adapters_and_merged_models_name_what_trained_them(taught: Path, model: 
         assert facts["Merkle roots"] == [root] and facts["clips"] == whole["clips"]
         assert facts["not recorded"] == [f"what trained the weights {base['weights']}"]
         assert ("merged of" in facts) == (folder == merged)
-        alone = run("audit", folder, "--json")
-        assert alone.exit_code == 3 and "name their latents with --data" in alone.stdout
+        alone = run("audit", folder, "--json")  # the adapter's folder says where its latents lie
+        assert alone.exit_code == 0 and json.loads(alone.stdout)["clips"] == whole["clips"]
         shown = json.loads(run("info", folder / "dit", "--json").stdout)
         assert (shown["data"], shown["data_before"]) == (about["data"], about["data_before"])
     words = ("generate", "a dog crosses the yard", "--seconds", "0", "--compare", latents)
@@ -172,6 +173,33 @@ def test_the_films_of_clips_are_those_that_they_were_cut_from(taught: Path, tmp_
     for key, cut_from, start in zip(clips.keys, clips.films, clips.starts, strict=True):
         file, begins = expected[rows[key]["source"]["file"]]
         assert (cut_from, start) == (file, begins + rows[key].get("start", 0))
+
+
+def test_latents_that_lie_elsewhere_are_found(taught: Path, tmp_path: Path) -> None:
+    """The run remembers where its latents are; its weights, which are handed on, name their contents alone."""
+    here = tmp_path / "here"
+    shutil.copytree(taught / "dit", here / "runs" / "mine" / "dit")
+    shutil.copytree(taught / "latents" / "data", here / "data-latents")
+    run_folder = here / "runs" / "mine"
+    (run_folder / "dit" / "shown.json").unlink()
+    assert "not found" in json.loads(run("audit", run_folder, "--json").stdout)
+    note_latents(run_folder / "dit", [here / "nothing"])
+    note_latents(run_folder / "dit", [here / "data-latents"])  # of a later part
+    assert json.loads(run("audit", run_folder, "--json").stdout)["clips"] == 5
+    shutil.move(here, tmp_path / "there")
+    found = run("audit", tmp_path / "there" / "runs" / "mine", "--json")
+    assert found.exit_code == 0 and json.loads(found.stdout)["clips"] == 5
+    assert str(taught) not in (taught / "dit" / "model.json").read_text()
+    (tmp_path / "there" / "runs" / "mine" / "dit" / "shown.json").write_text('{"latents": 7}')
+    assert run("audit", tmp_path / "there" / "runs" / "mine").exit_code == 3
+
+
+def test_latents_and_shards_lie_beside_their_clips(taught: Path, model: Path, tmp_path: Path) -> None:
+    shutil.copytree(taught / "data", tmp_path / "mine")
+    made = run("encode", tmp_path / "mine", "--model", model, "--max-side", "32")
+    assert made.stdout.strip() == str(tmp_path / "mine-latents") and read_header(tmp_path / "mine-latents")["clips"]
+    made = run("export", tmp_path / "mine", "--format", "webdataset")
+    assert made.stdout.strip() == str(tmp_path / "mine-shards") and (tmp_path / "mine-shards" / "shards.json").is_file()
 
 
 def test_a_clip_is_taken_out_for_good(taught: Path, footage: Path, tmp_path: Path) -> None:

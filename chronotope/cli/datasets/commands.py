@@ -188,7 +188,7 @@ def inspect(data: Path, out: Path | None) -> None:
     "--out",
     type=FILE,
     metavar="PATH",
-    help="The folder for shards, or the file to write.  [default: card.md or curation.parquet in DATA]",
+    help="The folder for shards, or the file to write.  [default: DATA-shards; card.md or curation.parquet in DATA]",
 )
 @option("--about", type=FILE, metavar="FILE", help="A TOML file with what you say of the dataset yourself.")
 @option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from chronotope import __version__
-from chronotope.cli.terminal import progress, say
+from chronotope.cli.terminal import beside, progress, say
 from chronotope.data.clips import check_outside
 from chronotope.data.exports.about import Statement, read_statement
 from chronotope.data.exports.card import CARD, write_card
@@ -34,7 +34,7 @@ def export_dataset(data: Path, name: str, out: Path | None, about: Path | None, 
     with progress("reading", "clips") as report:
         dataset = read_dataset(data, report, lambda sentence: say(f"note: {sentence}"))
     if name == "webdataset":
-        assert out is not None
+        out = out or beside(data, "shards")
         with progress("exporting", "clips") as report:
             exported = export_shards(dataset, out, round(shard_megabytes * MEGABYTE), report)
         say(f"{out}: {exported.in_words()}")
@@ -53,9 +53,7 @@ def _check(data: Path, name: str, out: Path | None, about: Path | None) -> None:
     if about and name not in ("croissant", "card"):
         raise UsageError("--about is read for croissant and card, which describe the dataset in words; leave it out")
     if name == "webdataset":
-        if out is None:
-            raise UsageError("webdataset needs --out DIR, a folder for the shards")
-        check_outside(out, data)
+        check_outside(out or beside(data, "shards"), data)
     elif name == "croissant" and out is not None:
         raise UsageError(f"{CROISSANT} lies in the folder that it describes; leave out --out")
     elif out is not None and (out.is_dir() or not out.parent.is_dir()):

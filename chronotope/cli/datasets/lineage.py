@@ -15,7 +15,7 @@ from chronotope.curate.listing import Row, looked_at
 from chronotope.curate.look import Looked, look
 from chronotope.curate.removal import remove_source
 from chronotope.data.latents import read_header, read_index
-from chronotope.data.record import data_behind, find_latents, latents_below, roots_of
+from chronotope.data.record import data_behind, find_latents, latents_of_run, roots_of
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.training_clips import dataset_of
 from chronotope.manifest import read_curation
@@ -163,7 +163,7 @@ def _trained_on(
 ) -> tuple[list[_Trained], list[dict[str, Any]]]:
     """Return the folders of latents that trained a run, and what is said of those that are not found."""
     recorded = [about for about in data_behind(description) if "weights" not in about]
-    places, unknown = find_latents(recorded, [*latents_below(run, description), *data])
+    places, unknown = find_latents(recorded, [*latents_of_run(run, description), *data])
     found = []
     for place in places:
         dataset = dataset_of(run, read_header(place))

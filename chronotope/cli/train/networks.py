@@ -23,7 +23,7 @@ from chronotope.data.clips import check_outside
 from chronotope.data.encode import NO_LIMITS
 from chronotope.data.latents import LatentDataset, fingerprint, read_header
 from chronotope.data.limits import Limits
-from chronotope.data.record import data_of_clips, data_of_latents
+from chronotope.data.record import data_of_clips, data_of_latents, note_latents
 from chronotope.data.rendered import find_worlds
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
@@ -249,6 +249,8 @@ def _run_dit(
             say_unsealed(start)
             if said:
                 say(said)
+    if join_ranks().first:
+        note_latents(run, found.latents)
     heldout = prepare_heldout(shown.heldout, found, out, shown.limits)
     prompts = prompts_to_watch(found.dataset, LatentDataset(heldout) if heldout else None)
     sampler = progress_sampler(found.autoencoder, prompts, watch)
