@@ -13,10 +13,11 @@ from chronotope.jsonl import read_jsonl
 from chronotope.media import video
 from chronotope.storage import write_atomically
 
-__all__ = ["TEMPLATES", "write_lesson"]
+__all__ = ["FEWEST_STEPS", "TEMPLATES", "write_lesson"]
 
 POINTS = 200  # of a curve
 SHOWN = 5  # samples on the way
+FEWEST_STEPS = 100  # of a training whose samples can be like the clips
 HELDOUT = "heldout/"  # begins the names of the losses of clips that are held out
 Point = tuple[int, float]  # step and loss
 TEMPLATES = Environment(
@@ -40,6 +41,7 @@ def write_lesson(out: Path, done: Mapping[str, Any]) -> Path:
         way=_on_the_way(out),
         minutes=f"{max(row.get('seconds', 0) for row in rows) / 60:.0f}" if rows else "0",
         reached=max((row["step"] for row in rows), default=0),
+        fewest=FEWEST_STEPS,
         example=samples[0]["text"] if samples else "what your captions say",
     )
     write_atomically(out / "index.html", page)

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from chronotope import __version__, checkpoint
-from chronotope.cli.datasets.page import write_lesson
+from chronotope.cli.datasets.page import FEWEST_STEPS, write_lesson
 from chronotope.cli.datasets.sources import raw_files
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.train.latents import encode_clips
@@ -39,7 +39,7 @@ __all__ = ["Lesson", "check_lesson", "teach"]
 
 PROBED_STEPS = 6  # of training, whose time tells how many fit
 MOST_SHOWN = 400  # times that a clip is shown at most: more is learned by heart
-FEWEST_STEPS, MOST_STEPS = 100, 20_000
+MOST_STEPS = 20_000
 SAMPLE_EVERY = 600.0  # seconds of training between two samples
 SAMPLED = 6  # captions of which the finished model makes a video
 # Names that cameras and phones give: they say nothing of what is shown.
