@@ -52,7 +52,7 @@ CAPTIONS = {
     "vtest.avi": "people walk across a square",
 }
 CAMERA_HELDOUT = ("cockatoo.mp4", "cup.mp4", "jwpIntro.mp4")
-RUNS = tuple(f"{name}/{rate}" for name in ("table", "camera", "film") for rate in (1, 0.3, 0.1))
+RUNS = (*(f"{name}/{rate}" for name in ("table", "camera", "film") for rate in (1, 0.3)), "table/1/replay")
 
 
 # The sets
@@ -64,8 +64,6 @@ def prepare(work: Path) -> None:
     for name, write in (("film", _film), ("camera", _camera), ("table", _table), ("stage", _stage)):
         for part in ("train", "heldout"):
             clips, latents = work / "clips" / name / part, work / "latents" / name / part
-            if (latents / "index.jsonl").is_file():
-                continue
             if not (done := clips.with_suffix(".done")).is_file():
                 write(clips, part == "heldout")
                 done.write_text("")

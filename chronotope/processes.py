@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -123,6 +124,9 @@ class Message:
 
 
 Job = Callable[[Any], Iterator[Any]]
+KILLED = (
+    "a process of this command was killed, perhaps for want of memory; run the same command again, with fewer --workers"
+)
 
 
 def run_jobs(job: Job, items: Iterator[tuple[int, Any]], workers: int = 1) -> Generator[Message]:
@@ -150,7 +154,10 @@ def run_jobs(job: Job, items: Iterator[tuple[int, Any]], workers: int = 1) -> Ge
                     running[ours] = process
                     idle.append(ours)
                 connection = idle.pop()
-                connection.send(found)
+                try:
+                    connection.send(found)
+                except (BrokenPipeError, ConnectionResetError) as problem:
+                    raise FileProblem(KILLED) from problem
                 busy.add(connection)
             if not busy:
                 return
@@ -182,14 +189,20 @@ def _received(connection: Connection) -> Message:
     try:
         message = connection.recv()
     except (EOFError, OSError) as problem:
-        raise FileProblem(
-            "a process of this command was killed, perhaps for want of memory; run the same command again, with fewer "
-            "--workers"
-        ) from problem
+        raise FileProblem(KILLED) from problem
     if isinstance(message, BaseException):
         raise message
     assert isinstance(message, Message)
     return message
+
+
+def _sendable(problem: Exception) -> Exception:
+    """Return an error that another process can read: one of Python's own, or else its words."""
+    return (
+        problem
+        if type(problem).__module__ == "builtins"
+        else RuntimeError("".join(traceback.format_exception(problem)))
+    )
 
 
 def _work(job: Job, connection: Connection, parent: int) -> None:
@@ -208,4 +221,4 @@ def _work(job: Job, connection: Connection, parent: int) -> None:
             except (BrokenPipeError, ConnectionResetError):
                 return
             except Exception as problem:
-                connection.send(problem)
+                connection.send(_sendable(problem))

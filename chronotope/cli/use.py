@@ -22,7 +22,7 @@ from chronotope.cli.knowledge import record_of_model, training_notes
 from chronotope.cli.language.expand import expand_prompts, words_of_model
 from chronotope.cli.terminal import progress, refuse_overwriting, refuse_replacing, say
 from chronotope.config import to_dict
-from chronotope.data.latents import fingerprint, read_index
+from chronotope.data.latents import fingerprint, read_header, read_index
 from chronotope.data.record import merged_data
 from chronotope.errors import FileProblem, UsageError, visible
 from chronotope.evaluate.reconstruction import measure_reconstruction
@@ -33,6 +33,7 @@ from chronotope.generate.plan import Plan
 from chronotope.generate.training_clips import (
     Comparison,
     Nearest,
+    TrainingClips,
     frames_to_decode,
     latents_of_models,
     read_training_clips,
@@ -258,20 +259,34 @@ def _comparison(generator: Generator, options: Options) -> Comparison | None:
     own, lacking = latents_of_models(models, options.compare)
     folders = []
     for folder in dict.fromkeys((*options.compare, *own)):
-        if folder not in options.compare and (frames := frames_to_decode(folder)) > MOST_DECODED:
-            count = len(read_index(folder))
-            lacking += count
-            say(
-                f"note: not compared with the {count} training clips in {folder}, of which {frames} frames would have "
-                f"to be decoded, once; --compare {folder} does so"
-            )
-            continue
-        with progress(f"reading {folder.name}", "clips") as report:
-            clips = read_training_clips(folder, generator.autoencoder, report, lambda text: say(f"note: {text}"))
-        for item in clips.left_out:
-            say(f"note: not compared with {item.key}: {item.reason}")
-        folders.append(clips)
+        named = folder in options.compare
+        try:
+            clips = _training_clips(folder, generator, named)
+        except FileProblem as problem:
+            if named:
+                raise
+            say(f"note: not compared with the training clips in {folder}: {problem}")
+            clips = None
+        if clips is None:
+            lacking += read_header(folder).get("clips") or 1
+        else:
+            folders.append(clips)
     return Comparison(tuple(folders), lacking) if folders else None
+
+
+def _training_clips(folder: Path, generator: Generator, named: bool) -> TrainingClips | None:
+    """Return the clips of one folder; None where nobody named it and decoding it would take long."""
+    if not named and (frames := frames_to_decode(folder)) > MOST_DECODED:
+        say(
+            f"note: not compared with the {len(read_index(folder))} training clips in {folder}, of which {frames} "
+            f"frames would have to be decoded, once; --compare {folder} does so"
+        )
+        return None
+    with progress(f"reading {folder.name}", "clips") as report:
+        clips = read_training_clips(folder, generator.autoencoder, report, lambda text: say(f"note: {text}"))
+    for item in clips.left_out:
+        say(f"note: not compared with {item.key}: {item.reason}")
+    return clips
 
 
 class _Watch:

@@ -51,6 +51,7 @@ def remove_source(out: Path, name: str) -> list[str]:
 
 
 def taken_out(row: Row) -> Row:
-    """Return the line of a clip that was taken out."""
+    """Return the line of a clip that was taken out, without what was said of it and of its holder."""
     plain = {name: value for name, value in row.items() if name not in ("seal", "clip")}
+    plain |= {"captions": {}, "rights": {}}
     return seal({**plain, "state": "removed", "reason": "removed", "why": "taken out on request"})

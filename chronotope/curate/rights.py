@@ -176,7 +176,7 @@ def opt_out_signals(folder: Path, file: str, metadata: Mapping[str, str]) -> lis
         found.append("a C2PA assertion in the file")
     place = path.parent
     while True:
-        found += _signals_beside(place, path)
+        found += _signals_beside(place, path, folder)
         if place == folder or place.parent == place:
             return found
         place = place.parent
@@ -196,15 +196,16 @@ def _forbids_training(path: Path) -> bool:
     return any(_NOT_ALLOWED.search(data, place.end(), place.end() + 200) for place in _TRAINING.finditer(data))
 
 
-def _signals_beside(place: Path, path: Path) -> list[str]:
+def _signals_beside(place: Path, path: Path, folder: Path) -> list[str]:
+    """Return the requests in one folder; they name its files as they lie in `folder`, since manifests are handed on."""
     inner = "/" + path.relative_to(place).as_posix()
     found = []
     for name in ("tdmrep.json", ".well-known/tdmrep.json"):
         if _reserved(_text(place / name), inner):
-            found.append(f"{place / name} reserves its rights (TDMRep)")
+            found.append(f"{(place / name).relative_to(folder)} reserves its rights (TDMRep)")
     for name in ("ai.txt", "robots.txt"):
         if _disallowed(_text(place / name), inner):
-            found.append(f"{place / name} disallows it")
+            found.append(f"{(place / name).relative_to(folder)} disallows it")
     return found
 
 

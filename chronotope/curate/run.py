@@ -194,7 +194,7 @@ def _look_at_all(
         try:
             source = identify(file.path, file.name, before.source if before else None)
         except FileProblem as problem:  # a broken link, a pipe
-            seen[file.name] = _Seen(Source(file.name, "", 0, 0, 0), None, str(problem))
+            seen[file.name] = _Seen(Source(file.name, "", 0, 0, 0), None, _in_words(problem, file))
             continue
         if before is not None and before.source.sha256 == source.sha256:
             seen[file.name] = replace(before, source=source)
@@ -236,10 +236,15 @@ def _look_at(file: RawFile, source: Source, filters: Filters) -> _Seen:
     except DecoderUnavailableError:
         raise
     except ChronotopeError as problem:
-        return _Seen(source, None, str(problem), new=True)
+        return _Seen(source, None, _in_words(problem, file), new=True)
     if not source.unchanged(file.path):
         return _Seen(source, None, "it was changed while it was read; run the same command again", new=True)
     return _Seen(source, looked, new=True)
+
+
+def _in_words(problem: Exception, file: RawFile) -> str:
+    """Return what is wrong with a file by its name alone: manifests are handed on."""
+    return str(problem).replace(str(file.path), file.name)
 
 
 def _signals(file: RawFile, seen: _Seen | None) -> list[str]:

@@ -183,8 +183,9 @@ def split_of_curation(folder: Path) -> str:
     """Return the split of the curated dataset around a folder, such as "heldout"; "" where there is none."""
     place = folder.resolve()
     for parent in place.parents:
-        if any((parent / name).is_file() for name in _SPLIT):
-            return place.relative_to(parent).parts[0]
+        part = place.relative_to(parent).parts[0]
+        if part in ("train", _HELD_OUT) and any((parent / name).is_file() for name in _SPLIT):
+            return part
     return ""
 
 

@@ -58,7 +58,8 @@ __all__ = [
 FILE = "moments.safetensors"
 SAMPLED = 100  # clips of a folder, whose distances to the others are measured
 QUANTILE, SHARE = 0.05, 2 / 3  # see benchmarks/near_copies.py
-FARTHEST = 30.0  # levels; the threshold of clips that are far from each other, or all of one film
+FARTHEST = 30.0  # levels; the threshold of clips that are far from each other
+ONE_FILM = 12.0  # ... of clips that are all of one film, of which nothing tells how far others are
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class TrainingClips:
         distances[(films[chosen][:, None] == films) | (distances < SAME)] = np.inf
         nearest = distances.min(axis=1)
         nearest = nearest[np.isfinite(nearest)]
-        return min(FARTHEST, share * float(np.quantile(nearest, quantile))) if len(nearest) else FARTHEST
+        return min(FARTHEST, share * float(np.quantile(nearest, quantile))) if len(nearest) else ONE_FILM
 
 
 # Read

@@ -51,7 +51,7 @@ class TrainingLog:
         rows = read_jsonl(path, self.say) if path.exists() else []
         if not all(isinstance(row.get("step"), int) for row in rows):
             raise FileProblem(f"{path} holds a row without a step; it was damaged or edited: mend or delete it")
-        kept = [row for row in rows if row["step"] <= step]
+        kept = [row for row in rows if step and row["step"] <= step]  # one that begins anew writes all of them again
         if path.exists():
             write_jsonl(path, kept)
 

@@ -76,7 +76,11 @@ def test_descriptions_lie_in_the_dataset_and_are_noticed_when_they_are_old(data:
     assert clean.stderr.count("left out") == clean.stderr.count("left out, held out for tests")
     again = run("curate", data.parent / "films", "--out", data, "--holder", "Another", "--heldout", "0.3", "--copy")
     assert again.exit_code == 0, again.stderr
-    assert run("check", data).stderr.count("describes other clips than the manifest") == 3
+    assert run("check", data).stderr.count("describes other clips than the manifest") == 4  # croissant.jsonl, too
+    for theirs in (data.parent / "mine.md", data.parent / "notes.toml"):
+        theirs.write_text("of somebody else")
+        refusal = run("export", data, "--format", "card", "--out", theirs)
+        assert refusal.exit_code == 2 and theirs.read_text() == "of somebody else"
     written = run("export", data, "--format", "card", "--out", data.parent / "other.md")
     assert written.exit_code == 0 and (data.parent / "other.md").is_file()
 
@@ -88,8 +92,8 @@ def test_descriptions_lie_in_the_dataset_and_are_noticed_when_they_are_old(data:
         (["--format", "webdatset", "--out", "x"], 2, "Did you mean 'webdataset'?"),
         (["--format", "webdataset", "--out", "{data}/shards"], 2, "give another --out"),
         (["--format", "croissant", "--out", "x.json"], 2, "leave out --out"),
-        (["--format", "card", "--out", "missing/card.md"], 2, "a file in a folder that exists"),
-        (["--format", "card", "--out", "{data}"], 2, "a file in a folder that exists"),
+        (["--format", "card", "--out", "missing/card.md"], 2, "in a folder that exists"),
+        (["--format", "card", "--out", "{data}"], 2, "in a folder that exists"),
         (["--format", "parquet", "--about", "about.toml"], 2, "leave it out"),
         (["--format", "card", "--about", "missing.toml"], 1, "missing.toml cannot be read"),
         (["--format", "webdataset", "--out", "x", "--shard-size", "0"], 2, "0.01<=x<=100000"),

@@ -225,7 +225,7 @@ def test_two_folders_of_one_name_are_refused_before_the_work(clips: Path, model:
     for place in ("one", "two"):
         shutil.copytree(clips, Path(place) / "clips")
     words = ("train", "dit", "--preset", "tiny", "--data", "one/clips", "two/clips", "--autoencoder", model)
-    assert "two --data folders are called clips" in refused(*words, "--out", "same", status=2)
+    assert "two folders of --data and --heldout are called clips" in refused(*words, "--out", "same", status=2)
     assert not Path("same/latents").exists()
 
 

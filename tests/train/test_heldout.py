@@ -69,6 +69,17 @@ def test_it_is_logged_and_changes_nothing(latents: Path, tmp_path: Path) -> None
     assert rows[-1]["heldout/latents"] < rows[0]["heldout/latents"]  # the very clips that were trained on
 
 
+def test_a_run_that_begins_anew_writes_its_first_row_once(latents: Path, tmp_path: Path) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # before the first checkpoint
+        train_dit(DIT, [latents], tmp_path, sampler=killed, quiet=True, heldout=[latents])
+    train_dit(DIT, [latents], tmp_path, quiet=True, heldout=[latents])
+    rows = [row["step"] for row in read_jsonl(tmp_path / "log.jsonl") if "heldout/latents" in row]
+    assert rows == [0, 3, 6, 8]
+
+
 def test_the_command_encodes_and_logs_what_is_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     model = save_run(tmp_path / "model")
@@ -83,5 +94,9 @@ def test_the_command_encodes_and_logs_what_is_held_out(tmp_path: Path, monkeypat
     assert [about["clips"] for about in read_json(Path("run/dit/model.json"))["data"]] == [4]  # of mine alone
     same = refused(*words, "other", "--heldout", "mine", "--set", *DIT_SETTINGS, *STEPS, status=2)
     assert "is named by --data and by --heldout" in same
+    Path("deep").mkdir()
+    save_clips(Path("deep/mine"), size=(48, 32))
+    mixed = refused(*words, "mixed", "--heldout", "deep/mine", "--set", *DIT_SETTINGS, *STEPS, status=2)
+    assert "two folders of --data and --heldout are called mine" in mixed and not Path("mixed/latents").exists()
     seen = run(*words, "again", "--heldout", "run/latents/mine", "--set", *DIT_SETTINGS, *STEPS)
     assert "note: 4 of 4 clips in run/latents/mine are trained on as well; --heldout means others" in seen.stderr

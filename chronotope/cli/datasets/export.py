@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from chronotope import __version__
-from chronotope.cli.terminal import beside, progress, say
+from chronotope.cli.terminal import beside, progress, refuse_strangers, say
 from chronotope.data.clips import check_outside
 from chronotope.data.exports.about import Statement, read_statement
 from chronotope.data.exports.card import CARD, write_card
@@ -14,6 +14,7 @@ from chronotope.data.exports.dataset import Dataset, read_dataset
 from chronotope.data.exports.facts import facts_of, limitations_of
 from chronotope.data.exports.shards import export_shards
 from chronotope.data.exports.table import parquet_name, write_parquet
+from chronotope.data.exports.verify import names_us
 from chronotope.errors import UsageError, suggest
 from chronotope.evaluate.exports.layouts import FORMATS as OF_BENCHMARKS
 from chronotope.storage import locked_output
@@ -21,6 +22,7 @@ from chronotope.storage import locked_output
 __all__ = ["FORMATS", "export_dataset"]
 
 MEGABYTE = 10**6
+ENDINGS = {"card": ".md", "parquet": ".parquet"}
 FORMATS = ("webdataset", "croissant", "parquet", "card")
 
 
@@ -40,6 +42,7 @@ def export_dataset(data: Path, name: str, out: Path | None, about: Path | None, 
         say(f"{out}: {exported.in_words()}")
         return out
     target = out or data / {"croissant": CROISSANT, "parquet": parquet_name(dataset), "card": CARD}[name]
+    refuse_strangers(target, names_us, "give another --out, or move it away")
     with locked_output(target):
         _write(dataset, name, target, statement)
     return target
@@ -56,8 +59,8 @@ def _check(data: Path, name: str, out: Path | None, about: Path | None) -> None:
         check_outside(out or beside(data, "shards"), data)
     elif name == "croissant" and out is not None:
         raise UsageError(f"{CROISSANT} lies in the folder that it describes; leave out --out")
-    elif out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise UsageError(f"{out} must be a file in a folder that exists; give another --out")
+    elif out is not None and (out.is_dir() or not out.parent.is_dir() or out.suffix != ENDINGS[name]):
+        raise UsageError(f"{out} must be a file, NAME{ENDINGS[name]}, in a folder that exists; give another --out")
 
 
 def _write(dataset: Dataset, name: str, target: Path, statement: Statement) -> None:

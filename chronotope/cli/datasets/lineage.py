@@ -14,6 +14,7 @@ from chronotope.curate.fingerprints import NEAR_BITS, Fingerprinted, near_duplic
 from chronotope.curate.listing import Row, looked_at
 from chronotope.curate.look import Looked, look
 from chronotope.curate.removal import remove_source
+from chronotope.data.exports.verify import stale_descriptions
 from chronotope.data.latents import read_header, read_index
 from chronotope.data.record import data_behind, find_latents, latents_of_run, roots_of
 from chronotope.errors import FileProblem, UsageError
@@ -138,6 +139,7 @@ def remove_from(run: Path, data: Sequence[Path], name: str) -> dict[str, Any]:
                 "dataset": str(one.dataset),
                 "Merkle root now": read_curation(one.dataset)[0]["merkle_root"],
                 "weights that have seen it": seen,
+                "still describe it": list(stale_descriptions(one.dataset)) or "nothing",
                 "next": "train again in a new folder: these weights, and their latents, keep what they have seen",
             }
     raise UsageError(

@@ -122,7 +122,14 @@ def _say_changes(files: Sequence[RawFile], data: Path) -> None:
 def _options(lesson: Lesson) -> dict[str, str]:
     """Return the options that decide what is taught, as they are typed."""
     keep = " ".join(f"--keep {reason}" for reason in lesson.keep)
-    return {"--words": lesson.words, "limits": str(lesson.limits), "--keep": keep, "--hours": f"{lesson.hours:g}"}
+    text = "--text" if lesson.text else ""
+    return {
+        "--words": lesson.words,
+        "limits": str(lesson.limits),
+        "--keep": keep,
+        "--hours": f"{lesson.hours:g}",
+        "--text": text,
+    }
 
 
 def _say_other_options(lesson: Lesson, before: Mapping[str, str]) -> None:
@@ -231,10 +238,10 @@ def _encode(out: Path, data: Path, lesson: Lesson) -> None:
 def _measure_steps(out: Path, lesson: Lesson) -> None:
     """Measure a step, and write how many fit the hours into teach.json, once."""
     plan, latents = out / "teach.json", out / "latents" / "data"
-    if plan.is_file():
-        return
     count = len(LatentDataset([latents]))
-    seconds, clips = _measured(latents, lesson.start)
+    if plan.is_file() and (known := read_json(plan))["hours"] == lesson.hours and known["clips"] == count:
+        return
+    seconds, clips = _measured(latents, lesson)
     affordable = int(3600 * lesson.hours / seconds)
     enough = math.ceil(MOST_SHOWN * count / clips)
     steps = max(min(FEWEST_STEPS, affordable), min(affordable, enough, MOST_STEPS))
@@ -265,10 +272,12 @@ def _settings(out: Path, lesson: Lesson) -> DiTRun:
     return config
 
 
-def _measured(latents: Path, start: str) -> tuple[float, float]:
+def _measured(latents: Path, lesson: Lesson) -> tuple[float, float]:
     """Train a few steps; return the seconds of one and how many clips it shows."""
-    config = dit_config(None, None, [f"train.steps={PROBED_STEPS}", "train.warmup=2", "train.log_every=1"], start)
-    train = replace(config.train, check_every=PROBED_STEPS + 1, save_every=PROBED_STEPS + 1)
+    start = lesson.start
+    config = dit_config(None, None, lesson.settings, start)
+    never = PROBED_STEPS + 1
+    train = replace(config.train, steps=PROBED_STEPS, warmup=2, log_every=1, check_every=never, save_every=never)
     with tempfile.TemporaryDirectory() as folder:
         begin = find_model(start) / "dit"
         numbers = train_dit(replace(config, train=train), [latents], Path(folder), start=begin, quiet=True)

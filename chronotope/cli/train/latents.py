@@ -25,7 +25,15 @@ from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.parallel import join_ranks, wait_for_all
 
-__all__ = ["Sources", "check_folders", "check_once", "encode_clips", "prepare_heldout", "prepare_sources"]
+__all__ = [
+    "Sources",
+    "check_folders",
+    "check_names",
+    "check_once",
+    "encode_clips",
+    "prepare_heldout",
+    "prepare_sources",
+]
 
 FEW_CAPTIONS = 0.9  # the share of captioned clips below which training says so
 
@@ -74,6 +82,18 @@ def check_once(data: Sequence[Path]) -> None:
     counts = Counter(folder.resolve() for folder in data)
     if twice := [folder for folder in data if counts[folder.resolve()] > 1]:
         raise UsageError(f"--data names {twice[0]} more than once; name each folder once")
+
+
+def check_names(data: Sequence[Path], heldout: Sequence[Path]) -> None:
+    """Refuse folders of one name where that would mix them: latents lie in RUN/latents/NAME, losses under their name."""
+    clips = [folder.resolve().name for folder in (*data, *heldout) if not (folder / "latents.json").is_file()]
+    names = [folder.resolve().name for folder in heldout]
+    for name in (*clips, *names):
+        if clips.count(name) > 1 or names.count(name) > 1:
+            raise UsageError(
+                f"two folders of --data and --heldout are called {name}; rename one, or encode them with `chronotope "
+                "encode` into folders of different names"
+            )
 
 
 def check_folders(data: Sequence[Path], out: Path) -> None:
@@ -181,11 +201,7 @@ def _latents_of(
 ) -> tuple[list[Path], int]:
     """Return the folders of latents to train on, and how many clips were left out; folders of clips are encoded."""
     clips = [folder for folder in data if not (folder / "latents.json").is_file()]
-    names = Counter(folder.resolve().name for folder in clips)
-    if double := [name for name, count in names.items() if count > 1]:
-        raise UsageError(
-            f"two --data folders are called {double[0]}; rename one, or encode them with `chronotope encode`"
-        )
+    check_names(clips, ())
     encoded = {folder: _encoded(folder, out, autoencoder, limits, before, heldout) for folder in clips}
     left_out = sum(count for _, count in encoded.values())
     return [encoded[folder][0] if folder in encoded else folder for folder in data], left_out

@@ -12,7 +12,7 @@ from chronotope import checkpoint
 from chronotope.cli.language.captioners import load_captioner
 from chronotope.cli.left_out import scan_and_say
 from chronotope.cli.terminal import say
-from chronotope.cli.train.latents import check_folders, check_once, prepare_heldout, prepare_sources
+from chronotope.cli.train.latents import check_folders, check_names, check_once, prepare_heldout, prepare_sources
 from chronotope.cli.train.limits import say_far_larger
 from chronotope.cli.train.resume import train_or_resume, writing_run
 from chronotope.cli.train.samples import progress_sampler, prompts_to_watch
@@ -220,6 +220,7 @@ def run_dit(
     """
     check_folders(shown.folders, out)
     check_folders(shown.heldout, out)
+    check_names(shown.folders, shown.heldout)
     if both := {folder.resolve() for folder in shown.folders} & {folder.resolve() for folder in shown.heldout}:
         raise UsageError(f"{min(both)} is named by --data and by --heldout; clips are trained on or held out")
     with writing_run(out / "dit"):

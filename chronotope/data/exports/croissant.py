@@ -11,6 +11,7 @@ import hashlib
 import json
 import mimetypes
 import re
+from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import PurePosixPath
@@ -96,7 +97,10 @@ def _responsibility(dataset: Dataset, facts: Facts, statement: Statement) -> Jso
     steps = process_of(dataset)
     collected = f"The clips were made of {counted(facts.files, 'file')}." if facts.files else ""
     left_out = "; ".join(f"{one.count} {one.reason} ({one.meaning})" for one in facts.left_out)
-    consents = {one.consent: one.clips for one in facts.rights if one.consent}
+    consents = Counter[str]()
+    for one in facts.rights:
+        if one.consent:
+            consents[one.consent] += one.clips
     measured = dataset.kind == "curated"
     return {
         "rai:dataCollection": statement.collection or collected,

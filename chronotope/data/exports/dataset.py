@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chronotope.data.captions import LEVELS, Captions, read_captions
-from chronotope.data.clips import Clip, check_complete, read_datasets, scan_folder
+from chronotope.data.clips import Clip, check_complete, read_datasets, scan_folder, split_of_curation
 from chronotope.data.recaptions import Recaptions, named_author
 from chronotope.data.rendered import changes_since_curation, changes_since_rendering
 from chronotope.errors import FileProblem, UsageError
@@ -103,9 +103,11 @@ def read_dataset(folder: Path, progress: Progress | None = None, note: Note = la
     check_complete(folder)
     if (folder / "curation.json").is_file():
         return _curated(folder, note)
-    whole = folder.resolve().parent
-    if (whole / "curation.json").is_file():
-        raise UsageError(f"{folder} is a part of the curated dataset {whole}; export that, its splits are kept apart")
+    if split := split_of_curation(folder):
+        raise UsageError(
+            f"{folder} is a part of a curated dataset, of its split {split}; export all of that, in which splits are "
+            "kept apart"
+        )
     rendered = [file.parent for file, about in read_datasets(folder) if "world" in about]
     if any(place.resolve() != folder.resolve() for place in rendered):
         raise UsageError(f"{folder} is a part of a rendered dataset, or holds one: {rendered[0]}; export that one")

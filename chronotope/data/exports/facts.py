@@ -112,7 +112,7 @@ def facts_of(dataset: Dataset) -> Facts:
         levels=_counts(level for item in items for level, listed in item.captions.items() if listed),
         words=len({word for text in texts for word in text.lower().split()}),
         rights=_rights(items),
-        files=len({row["file"] for row in dataset.rows if "file" in row}),
+        files=len({row["file"] for row in dataset.rows if "file" in row and row.get("state", "kept") == "kept"}),
         left_out=_left_out(dataset.rows),
     )
 

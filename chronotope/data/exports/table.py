@@ -114,7 +114,8 @@ def write_parquet(dataset: Dataset, path: Path) -> int:
     columns = {**{column.name: column.kind for column in COLUMNS}, "levels": "levels"}
     columns |= dict.fromkeys(("key", "state", "reason", "why", "duplicate_of", "seal", "record"), "text")
     schema = pyarrow.schema(
-        [pyarrow.field(name, kinds[kind]) for name, kind in columns.items()], metadata=dataset.identity
+        [pyarrow.field(name, kinds[kind]) for name, kind in columns.items()],
+        metadata={**dataset.identity, "program": "chronotope"},
     )
     rows = list(_all_rows(dataset))
     with atomic_file(path) as partial:

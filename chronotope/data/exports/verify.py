@@ -9,14 +9,16 @@ from typing import Any
 
 from chronotope.data.exports.card import CARD
 from chronotope.data.exports.croissant import CROISSANT
+from chronotope.data.exports.croissant import TABLE as RECORDS
 from chronotope.data.exports.shards import AGAIN, EXPORT
 from chronotope.errors import FileProblem
 from chronotope.manifest import CURATE_AGAIN
 from chronotope.sealed import read_sealed
 from chronotope.storage import file_sha256
 
-__all__ = ["describe_shards", "is_shards", "lost_shards", "stale_descriptions"]
+__all__ = ["describe_shards", "is_shards", "lost_shards", "names_us", "stale_descriptions"]
 
+DESCRIPTIONS = (CARD, CROISSANT, "curation.parquet")
 EDGE_BYTES = 2**20  # at both ends of a description that are searched for a hash
 
 
@@ -59,9 +61,15 @@ def stale_descriptions(folder: Path) -> Iterator[str]:
     if not header.is_file():
         return
     root = str(read_sealed(header, CURATE_AGAIN).get("merkle_root")).encode()
-    for name in (CARD, CROISSANT, "curation.parquet"):
-        if (folder / name).is_file() and root not in _edges(folder / name):
-            yield name
+    stale = [name for name in DESCRIPTIONS if (folder / name).is_file() and root not in _edges(folder / name)]
+    yield from stale
+    if CROISSANT in stale and (folder / RECORDS).is_file():
+        yield RECORDS
+
+
+def names_us(path: Path) -> bool:
+    """Return whether a description names the program that wrote it, which is this one."""
+    return b"chronotope" in _edges(path)
 
 
 def _edges(path: Path) -> bytes:

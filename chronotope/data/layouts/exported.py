@@ -74,9 +74,12 @@ def restore_manifest(folder: Path, out: Path, entries: Mapping[str, Entry]) -> l
     `entries` are the imported clips. Returns sentences that say why this was not done, if it was not.
     """
     if not all((folder / name).is_file() for name in MANIFESTS):
-        return []
+        lost = "merkle_root" in read_sealed(folder / EXPORT, _MEND) if (folder / EXPORT).is_file() else False
+        return [f"{' or '.join(MANIFESTS)} is missing, so rights and scores are not taken over"] if lost else []
     _, rows = read_curation(folder)
     kept = {row["clip"]: row for row in rows if row.get("state") == "kept"}
+    if strange := [clip for clip, row in kept.items() if not {"whole", "start", "seconds", "source"} <= row.keys()]:
+        raise FileProblem(f"{folder}: the manifest's line of {strange[0]} is none of a curated clip; {_MEND}")
     imported = {entry.key: entry for entry in entries.values()}
     if missing := sorted(kept.keys() - imported.keys()):
         return [f"{len(missing)} clips of the manifest were not imported, such as {missing[0]}, so the rights and the "

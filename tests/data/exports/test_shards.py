@@ -252,8 +252,12 @@ def test_a_large_clip_is_never_in_memory(tmp_path: Path) -> None:
 
 
 def test_only_whole_datasets_are_exported(curated: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is a part of the curated dataset"):
+    with pytest.raises(UsageError, match="is a part of a curated dataset"):
         read_dataset(curated / "train")
+    (curated / "heldout" / "below").mkdir()
+    with pytest.raises(UsageError, match="of its split heldout"):
+        read_dataset(curated / "heldout" / "below")
+    (curated / "heldout" / "below").rmdir()
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileProblem, match="holds no videos or pictures"):
         read_dataset(tmp_path / "empty")
