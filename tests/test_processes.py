@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
+
+from chronotope.errors import FileProblem
+from chronotope.processes import run_jobs
 
 CHILD = """
 import os, sys, time
@@ -64,3 +69,34 @@ def test_a_parent_that_died_before_the_call() -> None:
     code = CHILD.format(function="watch_parent", work="time.sleep(600)")
     done = subprocess.run([sys.executable, "-c", code, "1"], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (1, "")
+
+
+class Unsendable(Exception):
+    """An error that another process cannot build again."""
+
+    def __init__(self, one: int, other: int) -> None:
+        super().__init__(f"{one} and {other}")
+
+
+def fails(item: int) -> Iterator[int]:
+    if item == 3:
+        raise Unsendable(item, 4)
+    yield item
+
+
+def test_an_error_of_a_worker_arrives_with_its_words() -> None:
+    with pytest.raises(RuntimeError, match="Unsendable: 3 and 4"):
+        list(run_jobs(fails, enumerate([1, 2, 3, 5]), workers=2))
+
+
+def test_the_end_of_a_worker_that_waits_is_one_sentence() -> None:
+    def items() -> Iterator[tuple[int, int]]:
+        yield 0, 1
+        yield 1, 2
+        for process in multiprocessing.active_children():  # both have ended their first item, or will not
+            os.kill(process.pid or 0, signal.SIGKILL)
+            process.join()
+        yield 2, 5
+
+    with pytest.raises(FileProblem, match="a process of this command was killed"):
+        list(run_jobs(fails, items(), workers=2))

@@ -415,3 +415,20 @@ def test_options_that_leave_nothing_change_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileProblem, match=r"no clip would be left of 3 files .* stays as it was"):
         run(folder, out, Filters(min_seconds=30))
     assert content(out) == before
+
+
+def test_a_manifest_names_no_path_of_the_machine_and_nobody_who_was_removed(tmp_path: Path) -> None:
+    """Manifests are handed on with shards and tables."""
+    folder, out = small(tmp_path / "of jane", 3), tmp_path / "out"
+    (folder / "wreck.mp4").write_bytes(b"?")
+    (folder / "no").mkdir()
+    shutil.copy(next(folder.glob("*.mp4")), folder / "no" / "asked.mp4")
+    (folder / "no" / "robots.txt").write_text("User-agent: *\nDisallow: /\n")
+    first = sorted(path.name for path in folder.glob("*.mp4") if path.name != "wreck.mp4")[0]
+    (folder / first).with_suffix(".txt").write_text("Jane Roe of Basel")
+    run(folder, out, Filters(heldout=0, keep=("duplicate",)), policy=own_footage("Jane Roe"))
+    text = (out / "curation.jsonl").read_text()
+    assert str(tmp_path) not in text and "no/robots.txt disallows it" in text and "Jane Roe of Basel" in text
+    remove_source(out, first)
+    gone = [row for row in read_curation(out)[1] if row["file"] == first]
+    assert gone and "Jane" not in json.dumps(gone)

@@ -85,7 +85,7 @@ def check_once(data: Sequence[Path]) -> None:
 
 
 def check_names(data: Sequence[Path], heldout: Sequence[Path]) -> None:
-    """Refuse folders of one name where that would mix them: latents lie in RUN/latents/NAME, losses under their name."""
+    """Refuse folders whose equal names would mix them: latents lie in RUN/latents/NAME, losses under their names."""
     clips = [folder.resolve().name for folder in (*data, *heldout) if not (folder / "latents.json").is_file()]
     names = [folder.resolve().name for folder in heldout]
     for name in (*clips, *names):

@@ -220,9 +220,9 @@ def run_dit(
     """
     check_folders(shown.folders, out)
     check_folders(shown.heldout, out)
-    check_names(shown.folders, shown.heldout)
     if both := {folder.resolve() for folder in shown.folders} & {folder.resolve() for folder in shown.heldout}:
         raise UsageError(f"{min(both)} is named by --data and by --heldout; clips are trained on or held out")
+    check_names(shown.folders, shown.heldout)
     with writing_run(out / "dit"):
         return _run_dit(config, shown, out, autoencoder_from, start_from, settings, watch)
 
