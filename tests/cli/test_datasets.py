@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chronotope.cli.datasets import replay
 from chronotope.cli.datasets.teach import words_of_name
-from chronotope.data.latents import read_folder, read_header
-from chronotope.data.record import note_latents
+from chronotope.config import to_dict
+from chronotope.data.latents import LatentDataset, read_folder, read_header
+from chronotope.data.record import TrainingRecord, note_latents
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.generate.training_clips import read_training_clips
 from chronotope.jsonl import read_jsonl
@@ -19,7 +21,7 @@ from chronotope.manifest import read_curation
 from chronotope.media import video
 from chronotope.sealed import read_sealed
 from chronotope.storage import read_json
-from tests.cli.models import run, save_run
+from tests.cli.models import reseal, run, save_run
 from tests.curate.films import film, scene
 
 AS_RECORDED = "no, as far as is recorded"  # the model that is taught further was not trained on a recorded dataset
@@ -85,6 +87,39 @@ def test_settings_and_kinds_of_shots_can_be_chosen(footage: Path, model: Path, t
     about = read_json(tmp_path / "mine" / "dit" / "model.json")
     assert about["training"]["run"]["train"]["steps"] == 3 and about["defaults"]["num_frames"] == 5
     assert read_sealed(tmp_path / "mine" / "data" / "curation.json", "")["filters"]["keep"] == ["still"]
+
+
+def test_what_the_model_knew_is_shown_again(
+    footage: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clips of its worlds are rendered and mixed in by the share asked for; samples still follow the user's clips."""
+    monkeypatch.setattr(replay, "REPLAYED", 5)
+    start = tmp_path / "start"
+    shutil.copytree(model, start)
+    record = TrainingRecord(("a", "red", "fox"), ((64, 64),), False, (4, 17), (8.0,), ("nowhere all", "stage small"))
+    reseal(start / "dit", trained_on=to_dict(record))
+    mine = tmp_path / "mine"
+    words = ("teach", footage, "--out", mine, "--holder", "My Lab", "--from", start, "--max-side", "32")
+    result = run(*words, "--replay", "0.5", "--set", "train.steps=4")
+    assert result.exit_code == 3, result.output
+    assert "clips of nowhere all, which" in result.stderr and "are not shown again: unknown world" in result.stderr
+    shares = result.stderr.partition("of the clips shown: ")[2]
+    assert "/data 66.7% (" in shares and "/replay-stage-small 33.3% (5 clips)" in shares
+    about = read_json(mine / "dit" / "model.json")
+    assert about["defaults"]["width"] == 32 and len(about["data"]) == 2
+    assert "0.5 of the drawn clips" in (mine / "index.html").read_text()
+    audit = json.loads(run("audit", mine, "--json").stdout)
+    assert audit["clips"] == len(LatentDataset([mine / "latents" / "data"])) + 5
+    assert {Path(one).parent.name for one in (mine / "samples").iterdir()} == {"samples"}
+    again = run(*words, "--replay", "0")
+    assert "note: not used: --replay 0; the training has begun with 0.5" in again.stderr
+
+
+def test_without_replay_nothing_is_rendered(footage: Path, model: Path, tmp_path: Path) -> None:
+    words = ("teach", footage, "--out", tmp_path / "mine", "--holder", "My Lab", "--max-side", "32", "--replay", "0")
+    result = run(*words, "--from", "small", "--set", "train.steps=1", "defaults.num_steps=1")
+    assert result.exit_code == 3, result.output
+    assert not (tmp_path / "mine" / "replay").exists()
 
 
 def test_taught_again_it_stays_as_it_is(taught: Path, footage: Path, model: Path, tmp_path: Path) -> None:

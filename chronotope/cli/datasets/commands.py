@@ -237,6 +237,8 @@ def export(data: Path, name: str, out: Path | None, about: Path | None, shard_si
 @option("--from", "start", default="small", show_default=True, metavar="DIR", help="The model to start from.")
 @option("--heldout", type=Number(0, 0.9), default=0.1, show_default=True, metavar="SHARE",
         help="Set aside this share of the files, to try the model on.")  # fmt: skip
+@option("--replay", type=Number(0, 10), default=0.3, show_default=True, metavar="R", help="Show R clips of the "
+        "worlds that the model knows for each of yours, so that it forgets less; 0 for none.")  # fmt: skip
 @option("--copy", is_flag=True, help="Copy whole files instead of linking to the same content on disk.")
 @option("--max-side", type=click.IntRange(min=16), default=96, show_default=True, metavar="N",
         help="Scale clips of a longer side down to N pixels.")  # fmt: skip
@@ -264,6 +266,7 @@ def teach(
     text: bool,
     keep: tuple[str, ...],
     settings: tuple[str, ...],
+    replay: float,
 ) -> int:
     """Train a model on your own videos: curate, caption, encode, train, samples, a page.
 
@@ -278,7 +281,7 @@ def teach(
 
     policy = own_footage(holder, allow_unknown) if rights is None else read_policy(rights, holder, allow_unknown)
     limits = Limits(max_side, fps, max_seconds)
-    lesson = Lesson(start, hours, limits, words.strip(), heldout, copy, text, keep, settings)
+    lesson = Lesson(start, hours, limits, words.strip(), heldout, copy, text, keep, settings, replay)
     check_lesson(lesson, out)
     done = learn(folders, out, policy, lesson)
     echo(out / "index.html")

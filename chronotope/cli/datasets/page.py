@@ -35,6 +35,7 @@ def write_lesson(out: Path, done: Mapping[str, Any]) -> Path:
         name=out.resolve().name,
         folder=out,
         done=done,
+        replay=done.get("replay", {"folders": []}),  # older runs had none
         samples=samples,
         curves=_curves(trained, heldout),
         best=min(heldout, key=lambda point: point[1]) if heldout else None,

@@ -15,6 +15,7 @@ from typing import Any
 
 from chronotope import __version__, checkpoint
 from chronotope.cli.datasets.page import FEWEST_STEPS, write_lesson
+from chronotope.cli.datasets.replay import Replay, write_replay
 from chronotope.cli.datasets.sources import raw_files
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.train.latents import encode_clips
@@ -63,6 +64,7 @@ class Lesson:
     text: bool = False  # whether on-screen text is looked for
     keep: tuple[str, ...] = ()  # reasons to leave a shot out that do not count
     settings: tuple[str, ...] = ()  # of the training, as those of --set
+    replay: float = 0.3  # clips of the worlds that the model knows, for each of the user's
 
 
 def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) -> dict[str, Any]:
@@ -84,8 +86,12 @@ def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) ->
     def watch() -> None:
         write_lesson(out, done)
 
-    heldout = out / "latents" / "heldout"
-    shown = Shown([out / "latents" / "data"], heldout=[heldout] if (heldout / "latents.json").is_file() else [])
+    heldout, replay = out / "latents" / "heldout", _replay_of(out, done)
+    shown = Shown(
+        [out / "latents" / "data", *replay.folders],
+        replay.weights if replay.folders else None,
+        heldout=[heldout] if (heldout / "latents.json").is_file() else [],
+    )
     finished = (out / "dit" / "model.json").read_bytes() if (out / "dit" / "model.json").is_file() else b""
     run_dit(config, shown, out, lesson.start, lesson.start, lesson.settings, watch)
     if finished and finished == (out / "dit" / "model.json").read_bytes() and read_json(plan).get("samples"):
@@ -95,6 +101,12 @@ def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) ->
         write_json(plan, {**read_json(plan), "samples": done["samples"]})
     write_lesson(out, done)
     return done
+
+
+def _replay_of(out: Path, done: Mapping[str, Any]) -> Replay:
+    """Return the replay that a training began with; older ones had none."""
+    known = done.get("replay", {"folders": [], "share": 0.0})
+    return Replay(tuple(out / "latents" / name for name in known["folders"]), known["share"])
 
 
 def _begun(out: Path) -> bool:
@@ -129,6 +141,7 @@ def _options(lesson: Lesson) -> dict[str, str]:
         "--keep": keep,
         "--hours": f"{lesson.hours:g}",
         "--text": text,
+        "--replay": f"{lesson.replay:g}",
     }
 
 
@@ -164,14 +177,15 @@ def _prepare(files: Sequence[RawFile], out: Path, policy: Policy, lesson: Lesson
         say(f"left out: {name}: {why}")
     say(f"{data}: {found.in_words()}; see `chronotope inspect {data}`")
     counts = captions.counts(data, files)
-    _encode(out, data, lesson)
-    _measure_steps(out, lesson)
+    replay = _encode(out, data, lesson)
+    _measure_steps(out, lesson, replay)
     return {
         "files": found.files,
         "clips": found.kept,
         "left_out": dict(found.reasons),
         "unusable": len(found.unusable),
         "captions": counts,
+        "replay": {"folders": [folder.name for folder in replay.folders], "share": replay.share},
     }
 
 
@@ -224,8 +238,8 @@ def words_of_name(file: str) -> str:
 # Latents and settings
 
 
-def _encode(out: Path, data: Path, lesson: Lesson) -> None:
-    """Encode the training clips and, where there are any, those held out."""
+def _encode(out: Path, data: Path, lesson: Lesson) -> Replay:
+    """Encode the training clips, where there are any those held out, and clips of the worlds that the model knows."""
     folder = find_model(lesson.start)
     autoencoder = load_autoencoder(folder).to(device())
     if not encode_clips(data, out / "latents" / "data", autoencoder, SHUFFLED, limits=lesson.limits).captioned:
@@ -233,21 +247,24 @@ def _encode(out: Path, data: Path, lesson: Lesson) -> None:
     if any((data / "heldout").rglob("*.*")):
         latents = out / "latents" / "heldout"
         encode_clips(data / "heldout", latents, autoencoder, shuffled=0.0, limits=lesson.limits, heldout=True)
+    return write_replay(lesson.start, lesson.replay, out, autoencoder)
 
 
-def _measure_steps(out: Path, lesson: Lesson) -> None:
+def _measure_steps(out: Path, lesson: Lesson, replay: Replay) -> None:
     """Measure a step, and write how many fit the hours into teach.json, once."""
     plan, latents = out / "teach.json", out / "latents" / "data"
     count = len(LatentDataset([latents]))
-    if plan.is_file() and (known := read_json(plan))["hours"] == lesson.hours and known["clips"] == count:
+    asked = {"hours": lesson.hours, "clips": count, "replay": replay.share}
+    if plan.is_file() and all(read_json(plan).get(name) == value for name, value in asked.items()):
         return
-    seconds, clips = _measured(latents, lesson)
+    seconds, clips = _measured(latents, lesson, replay)
     affordable = int(3600 * lesson.hours / seconds)
     enough = math.ceil(MOST_SHOWN * count / clips)
     steps = max(min(FEWEST_STEPS, affordable), min(affordable, enough, MOST_STEPS))
-    write_json(plan, {"steps": steps, "seconds_of_a_step": seconds, "hours": lesson.hours, "clips": count})
+    write_json(plan, {"steps": steps, "seconds_of_a_step": seconds, **asked})
     limit = f"every clip {MOST_SHOWN} times" if enough < affordable else f"all of the {lesson.hours:g} hours"
-    say(f"a step takes {seconds:.2f} s here and shows {clips:.0f} clips: {steps} steps, {limit}")
+    others = f" and {clips * replay.share:.0f} of those it was trained on" if replay.folders else ""
+    say(f"a step takes {seconds:.2f} s here and shows {clips:.0f} of your clips{others}: {steps} steps, {limit}")
     if steps < FEWEST_STEPS:
         say(f"note: {steps} steps teach little more than the colours of the clips; some hundreds take more --hours")
 
@@ -272,16 +289,24 @@ def _settings(out: Path, lesson: Lesson) -> DiTRun:
     return config
 
 
-def _measured(latents: Path, lesson: Lesson) -> tuple[float, float]:
-    """Train a few steps; return the seconds of one and how many clips it shows."""
+def _measured(latents: Path, lesson: Lesson, replay: Replay) -> tuple[float, float]:
+    """Train a few steps; return the seconds of one and how many of the user's clips it shows."""
     start = lesson.start
     config = dit_config(None, None, lesson.settings, start)
     never = PROBED_STEPS + 1
     train = replace(config.train, steps=PROBED_STEPS, warmup=2, log_every=1, check_every=never, save_every=never)
     with tempfile.TemporaryDirectory() as folder:
         begin = find_model(start) / "dit"
-        numbers = train_dit(replace(config, train=train), [latents], Path(folder), start=begin, quiet=True)
-    return numbers["seconds"] / PROBED_STEPS, numbers["clips/s"] * numbers["seconds"] / PROBED_STEPS
+        numbers = train_dit(
+            replace(config, train=train),
+            [latents, *replay.folders],
+            Path(folder),
+            start=begin,
+            quiet=True,
+            weights=replay.weights if replay.folders else None,
+        )
+    shown = numbers["clips/s"] * numbers["seconds"] / PROBED_STEPS
+    return numbers["seconds"] / PROBED_STEPS, shown / (1 + replay.share)
 
 
 # Samples

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from chronotope.data.latents import LatentDataset
+from chronotope.cli.train.start import own_clips
+from chronotope.data.latents import LatentClip, LatentDataset
 from chronotope.generate.pipeline import Generator
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
@@ -19,15 +20,19 @@ __all__ = ["progress_sampler", "prompts_to_watch"]
 
 
 def prompts_to_watch(trained: LatentDataset, heldout: LatentDataset | None) -> list[str]:
-    """Return a caption of the first captioned clip, and one that is held out, else that of the clip in the middle."""
-    seen, unseen = _captioned(trained), _captioned(heldout) if heldout else []
+    """Return a caption of the first captioned clip, and one that is held out, else that of the clip in the middle.
+
+    Clips that worlds rendered count only where there are no others.
+    """
+    seen = _captioned(own_clips(trained)) or _captioned(trained.clips)
+    unseen = _captioned(heldout.clips) if heldout else []
     if not seen:
         return []
     return [_caption(seen[0]), _caption(unseen[0] if unseen else seen[len(seen) // 2])]
 
 
-def _captioned(dataset: LatentDataset) -> list[dict[str, list[str]]]:
-    return [clip.captions for clip in dataset.clips if any(clip.captions.values())]
+def _captioned(clips: Iterable[LatentClip]) -> list[dict[str, list[str]]]:
+    return [clip.captions for clip in clips if any(clip.captions.values())]
 
 
 def _caption(captions: dict[str, list[str]]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from chronotope.config import from_dict
-from chronotope.data.latents import LatentDataset
+from chronotope.data.latents import LatentClip, LatentDataset
 from chronotope.data.record import frames_shown
 from chronotope.errors import UsageError
 from chronotope.flow.path import FlowConfig
@@ -22,7 +22,7 @@ from chronotope.train.config import DiTRun, read_run
 
 Value = TypeVar("Value", float, tuple[int, int])
 
-__all__ = ["inferred_run", "with_defaults_of_clips"]
+__all__ = ["inferred_run", "own_clips", "with_defaults_of_clips"]
 
 
 def inferred_run(start: Path) -> tuple[DiTRun, str]:
@@ -66,9 +66,7 @@ def with_defaults_of_clips(config: DiTRun, dataset: LatentDataset, settings: Seq
     far as a step shows it. What `settings` set, and clips that worlds rendered, change nothing.
     """
     fixed = {setting.partition("=")[0].strip().removeprefix("defaults.") for setting in settings}
-    rendered = [bool(about.get("worlds")) for about in dataset.about]
-    of_world = (world for world, count in zip(rendered, dataset.counts, strict=True) for _ in range(count))
-    clips = [clip for clip, world in zip(dataset.clips, of_world, strict=True) if not world]
+    clips = own_clips(dataset)
     if not clips:
         return config, ""
     width, height = _most_frequent([(clip.width, clip.height) for clip in clips])
@@ -97,6 +95,13 @@ def with_defaults_of_clips(config: DiTRun, dataset: LatentDataset, settings: Seq
         f"{defaults.fps:g} fps; to change it: --set defaults.num_frames={config.defaults.num_frames}"
     )
     return replace(config, defaults=defaults), said
+
+
+def own_clips(dataset: LatentDataset) -> list[LatentClip]:
+    """Return the clips that no world rendered."""
+    rendered = [bool(about.get("worlds")) for about in dataset.about]
+    of_world = (world for world, count in zip(rendered, dataset.counts, strict=True) for _ in range(count))
+    return [clip for clip, world in zip(dataset.clips, of_world, strict=True) if not world]
 
 
 def _most_frequent(values: Sequence[Value]) -> Value:
