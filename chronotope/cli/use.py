@@ -250,13 +250,20 @@ def _writing(path: Path) -> Iterator[None]:
 def _comparison(generator: Generator, options: Options) -> Comparison | None:
     """Return the clips to compare with: those that trained the model, where they are at hand, and those of --compare.
 
-    Clips that would take long to be decoded are compared only where they are named.
+    Only where they are named: clips that take long to decode, and rendered ones that were mixed with a user's.
     """
     if options.no_compare:
         return None
     models = [generator.folder / "dit"] if generator.folder else []
     models += [find_adapter(adapter.folder) for adapter in generator.adapters]
-    own, lacking = latents_of_models(models, options.compare)
+    known, lacking = latents_of_models(models, options.compare)
+    if lacking:
+        say(
+            f"note: not compared with {lacking} of the clips that trained the model, because their latents are not at "
+            "hand: --compare names their folder, --no-compare compares with none"
+        )
+    own = [folder for folder in known if not read_header(folder).get("worlds")] or known
+    lacking += sum(read_header(folder).get("clips") or 1 for folder in {*known} - {*own, *options.compare})
     folders = []
     for folder in dict.fromkeys((*options.compare, *own)):
         named = folder in options.compare
@@ -282,6 +289,8 @@ def _training_clips(folder: Path, generator: Generator, named: bool) -> Training
             f"frames would have to be decoded, once; --compare {folder} does so"
         )
         return None
+    if (folder / "latents.json").is_file() and frames_to_decode(folder):
+        say(f"the clips in {folder} are decoded, once, to compare with them")
     with progress(f"reading {folder.name}", "clips") as report:
         clips = read_training_clips(folder, generator.autoencoder, report, lambda text: say(f"note: {text}"))
     for item in clips.left_out:

@@ -39,6 +39,7 @@ from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer
 from chronotope.prompt import read_prompts
 from chronotope.request import Defaults, Inputs, Mask, Request, Task
+from chronotope.storage import PARTS
 
 __all__ = [
     "PICKLES",
@@ -69,7 +70,8 @@ _DESCRIBED = {
 def find_model(name: str | Path) -> Path:
     """Return the folder of a model: a path, or the name of a model inside the package.
 
-    Raises `UsageError` for a file, `FileProblem` if there is no such model.
+    A folder of that name comes first where it holds parts of a model, so that a folder of clips called `small` does not
+    hide the shipped model. Raises `UsageError` for a file, `FileProblem` if there is no such model.
     """
     if not isinstance(name, str | os.PathLike) or not os.fspath(name):
         raise UsageError(f"a model is named by a folder, or by its name in the package, got {described(name)}")
@@ -83,9 +85,10 @@ def find_model(name: str | Path) -> Path:
             "a pickle, which is never loaded, since that runs the code in it" if folder.suffix in PICKLES else "a file"
         )
         raise UsageError(f"{folder} is {kind}, not a model; give the folder of a run, with autoencoder/ and dit/ in it")
-    if is_folder:
+    shipped = len(folder.parts) == 1 and (WEIGHTS / folder).is_dir()
+    if is_folder and not (shipped and not any((folder / part).is_dir() for part in PARTS)):
         return folder
-    if len(folder.parts) == 1 and (WEIGHTS / folder).is_dir():
+    if shipped:
         return WEIGHTS / folder
     inside = sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())
     missing = (

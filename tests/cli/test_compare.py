@@ -102,9 +102,24 @@ def test_clips_that_are_not_at_hand_are_counted(trained: Path, model: Path) -> N
     header = read_folder(trained / "latents" / "clips")[0]
     mine = {"clips": header["clips"], "manifest": header["manifest"]}
     reseal(trained / "dit", data=[mine, {"clips": 30, "manifest": "f" * 64}])
-    origin, _ = made("a.mp4", "--model", trained)
+    origin, said = made("a.mp4", "--model", trained)
     assert (origin["nearest"]["compared"], origin["nearest"]["not_compared"]) == (5, 30)
-    assert "nearest" not in made("a.mp4", "--model", model)[0]  # which trained on nothing that is known
+    assert "note: not compared with 30 of the clips that trained the model, because their latents are not at" in said
+    origin, said = made("a.mp4", "--model", model)
+    assert "nearest" not in origin and "not compared" not in said  # which trained on nothing that is known
+
+
+def test_rendered_clips_beside_a_users_are_compared_where_they_are_named(trained: Path, tmp_path: Path) -> None:
+    drawn, latents = tmp_path / "drawn", trained / "latents" / "drawn"
+    assert run("world", "stage", "--count", "2", "--size", "32x32", "--out", drawn).exit_code == 0
+    assert run("encode", drawn, "--model", trained, "--out", latents).exit_code == 0
+    headers = [read_folder(trained / "latents" / name)[0] for name in ("clips", "drawn")]
+    reseal(trained / "dit", data=[{name: header[name] for name in ("clips", "manifest")} for header in headers])
+    origin, said = made("a.mp4", "--model", trained)
+    assert (origin["nearest"]["compared"], origin["nearest"]["not_compared"]) == (5, 2) and "not compared" not in said
+    assert made("a.mp4", "--model", trained, "--compare", latents)[0]["nearest"]["compared"] == 7
+    reseal(trained / "dit", data=[{name: headers[1][name] for name in ("clips", "manifest")}])
+    assert made("a.mp4", "--model", trained)[0]["nearest"]["compared"] == 2  # there is nothing else
 
 
 def test_what_cannot_be_compared_is_refused(trained: Path, tmp_path: Path) -> None:

@@ -330,9 +330,14 @@ def test_a_request_is_refused_before_anything_is_encoded(generator, monkeypatch)
         generator.generate([(1.0, "x"), (0.0, "y")], video=clip(8), task="edit", **SIZE)
 
 
-def test_models_are_found_by_name_or_folder(generator, tmp_path):
+def test_models_are_found_by_name_or_folder(generator, tmp_path, monkeypatch):
     assert Generator.load(generator.folder).names == generator.names
     assert pipeline.find_model("small") == pipeline.WEIGHTS / "small"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small" / "clips").mkdir(parents=True)  # of clips: it hides no model
+    assert pipeline.find_model("small") == pipeline.WEIGHTS / "small"
+    (tmp_path / "small" / "dit").mkdir()
+    assert pipeline.find_model("small").resolve() == tmp_path / "small"
     (tmp_path / "model.pt").write_bytes(b"")
     for name, error, message in (
         ("smal", FileProblem, "Did you mean 'small'"),
