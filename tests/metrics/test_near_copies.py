@@ -100,7 +100,7 @@ def test_a_part_of_a_clip_is_found_at_another_size_and_rate(tmp_path: Path) -> N
 def test_a_picture_is_found_in_a_clip_and_a_clip_beside_a_picture() -> None:
     clip, picture = rows_of(moving(1, 48, 24.0)), rows_of(moving(2, 1, 24.0))
     index = Moments(np.concatenate([moments_of(clip, 24.0), picture]), (len(moments_of(clip, 24.0)), 1))
-    assert part_distances([clip[30:31]], 24.0, index)[0] == pytest.approx([0, 60], abs=60)
-    assert part_distances([clip[30:31]], 24.0, index)[0].argmin() == 0
-    assert part_distances([picture], 24.0, index)[0][1] == 0.0
-    assert part_distances([rows_of(moving(2, 24, 24.0))], 24.0, index)[0].argmin() == 1
+    asked = (clip[30:31], picture, rows_of(moving(2, 24, 24.0)))
+    distances = np.array([part_distances([rows], 24.0, index)[0] for rows in asked])
+    same = np.array([[True, False], [False, True], [False, True]])
+    assert (distances[same] == 0).all() and (distances[~same] > 80).all()
