@@ -139,8 +139,8 @@ def hidden(corpus: Sequence[Path]) -> dict[str, Any]:
             waited += time.perf_counter() - began if number else 0.0  # nothing hides the first one
             began = time.perf_counter()
             with autocast(torch.device("cpu"), "auto"):
-                output = model(batch.tokens)
-            flow_loss(output, batch, torch.tensor(batch.num_noised)).backward()
+                output = model(batch.packs[0].tokens)
+            flow_loss(output, batch.packs[0], torch.tensor(batch.num_noised)).backward()
             model.zero_grad(set_to_none=True)
             worked += time.perf_counter() - began
     return {

@@ -2,20 +2,22 @@
 
 tiny    trains in minutes on two CPU cores: runs/tiny.sh
 small   trains in hours on two CPU cores: runs/small.sh; its weights are inside the package
-base    shape only: a size for one node of GPUs
+base    never trained: a step fits one GPU of 16 GB
+medium  never trained: a step fits one GPU of 48 GB
 large   shape only: a size for a cluster
 
-"Shape only" means that parameters, FLOPs and memory can be counted (--dry-run), but that training does not work: a step
-of the transformer needs more memory than the hardware has, and cuts clips to `max_sample_tokens`, less than a third of
-what the preset generates.
+Every preset trains on whole clips of the size that it generates by default. "Never trained" means that nobody has run
+it yet: its rates and steps are those of published models of its size. "Shape only" means that parameters, FLOPs and
+memory can be counted (--dry-run), and that a step fits no single GPU: weights are not divided among several yet.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chronotope.data.pixels import PoolConfig
 from chronotope.errors import UsageError, suggest
+from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import AutoencoderConfig
 from chronotope.models.captioner import CaptionerConfig
 from chronotope.models.dit import DiTConfig
@@ -33,7 +35,8 @@ __all__ = ["PRESETS", "Preset", "find_preset"]
 class Preset:
     """The training runs of an autoencoder, its transformer, its captioner and its expander, and a line about them.
 
-    A preset that is `shape_only` can be counted with --dry-run; training it is not supported yet.
+    A step takes at most `gigabytes`, of a machine or of a GPU; where these are None, no device holds it. `about`
+    says what it takes and gives.
     """
 
     autoencoder: AutoencoderRun
@@ -41,7 +44,12 @@ class Preset:
     captioner: CaptionerRun
     expander: ExpanderRun
     about: str
-    shape_only: bool
+    gigabytes: int | None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether this preset was trained, so that its result is known."""
+        return not self.about.startswith(("never trained", "shape only"))
 
 
 @dataclass(frozen=True)
@@ -61,11 +69,12 @@ class _Row:
     num_frames: int
     fps: float
     about: str
+    gigabytes: int | None
     captioner: tuple[int, int, int, int] = (192, 3, 4, 3000)  # width, blocks of encoder and decoder, steps
     expander: tuple[int, int, int] = (128, 2, 1000)  # width, blocks of encoder and of decoder, steps
     ae_rates: tuple[float, float] = (0.006, 2e-4)
     rates: tuple[float, float] = (0.01, 1e-3)
-    shape_only: bool = False
+    large: bool = False  # whole clips pass one at a time, and blocks are computed again in the backward pass
 
 
 # fmt: off
@@ -73,16 +82,20 @@ _ROWS = {
     #              autoencoder                              transformer
     #              widths     steps    frozen   pixels      width depth head steps    tokens     size, frames, fps
     "tiny":  _Row((48, 96),   900,     600,     100_000,    128,  4,    64,  900,     2_500,     (64, 64), 17, 8.0,
-                  "two CPU cores, 15 minutes: coloured shapes that move", (128, 2, 2, 1200), (128, 2, 1000),
+                  "two CPU cores, 15 minutes: coloured shapes that move", 4, (128, 2, 2, 1200), (128, 2, 1000),
                   (0.02, 5e-4), (0.02, 2e-3)),
     "small": _Row((128, 256), 3000,    2500,    400_000,    192,  8,    64,  12_500,  3_800,     (96, 64), 17, 8.0,
-                  "two CPU cores, five to six hours: shapes and a dozen nouns; the weights inside the package"),
+                  "two CPU cores, five to six hours: shapes and a dozen nouns; the weights inside the package",
+                  4),
     "base":  _Row((192, 384), 200_000, 150_000, 8_000_000,  1024, 24,   128, 400_000, 500_000,   (512, 288), 97, 24.0,
-                  "shape only, its transformer cannot be trained yet: a size for eight GPUs", (512, 8, 8, 100_000),
-                  (256, 4, 10_000), shape_only=True),
+                  "never trained: one GPU of 16 GB, or several; 1.6e21 operations", 16, (512, 8, 8, 100_000),
+                  (256, 4, 10_000), large=True),
+    "medium": _Row((192, 384), 200_000, 150_000, 8_000_000, 1792, 32,   128, 400_000, 1_000_000, (768, 432), 97, 24.0,
+                  "never trained: one GPU of 48 GB, or several; 1.5e22 operations", 48, (768, 8, 8, 100_000),
+                  (256, 4, 10_000), large=True),
     "large": _Row((256, 512), 400_000, 300_000, 16_000_000, 3072, 40,   128, 600_000, 8_000_000, (1280, 720), 121, 24.0,
-                  "shape only, its transformer cannot be trained yet: a size for a cluster", (1024, 12, 12, 200_000),
-                  (512, 6, 50_000), shape_only=True),
+                  "shape only: a step of its transformer fits no GPU; a size for a cluster", None,
+                  (1024, 12, 12, 200_000), (512, 6, 50_000), large=True),
 }
 # fmt: on
 
@@ -95,13 +108,14 @@ def _preset(row: _Row) -> Preset:
             steps=row.ae_steps, freeze_encoder_from=row.ae_frozen, muon_rate=row.ae_rates[0], adam_rate=row.ae_rates[1]
         ),
     )
-    dit = DiTRun(
-        model=DiTConfig(width=row.width, depth=row.depth, head_dim=row.head_dim),
-        train=DiTTraining(
-            steps=row.steps, batch_tokens=row.batch_tokens, muon_rate=row.rates[0], adam_rate=row.rates[1]
-        ),
-        defaults=Defaults(height=row.size[1], width=row.size[0], num_frames=row.num_frames, fps=row.fps),
-    )
+    defaults = Defaults(height=row.size[1], width=row.size[0], num_frames=row.num_frames, fps=row.fps)
+    geometry = Geometry()
+    train = DiTTraining(steps=row.steps, batch_tokens=row.batch_tokens, muon_rate=row.rates[0], adam_rate=row.rates[1])
+    if row.large:
+        whole = geometry.num_tokens(row.num_frames, row.size[1], row.size[0])
+        train = replace(train, max_sample_tokens=whole, pass_tokens=whole, recompute=True)
+    model = DiTConfig(width=row.width, depth=row.depth, head_dim=row.head_dim)
+    dit = DiTRun(geometry=geometry, model=model, train=train, defaults=defaults)
     width, depth, text_depth, steps = row.captioner
     captioner = CaptionerRun(
         model=CaptionerConfig(width=width, depth=depth, text_depth=text_depth), train=CaptionerTraining(steps=steps)
@@ -110,7 +124,7 @@ def _preset(row: _Row) -> Preset:
     expander = ExpanderRun(
         model=ExpanderConfig(width=width, depth=depth, text_depth=depth), train=ExpanderTraining(steps=steps)
     )
-    return Preset(autoencoder, dit, captioner, expander, row.about, row.shape_only)
+    return Preset(autoencoder, dit, captioner, expander, row.about, row.gigabytes)
 
 
 PRESETS: dict[str, Preset] = {name: _preset(row) for name, row in _ROWS.items()}

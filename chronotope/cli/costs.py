@@ -36,7 +36,7 @@ from chronotope.train.language.captioner import CaptionerRun
 from chronotope.train.language.expander import ExpanderRun
 from chronotope.train.optimizers import Muon, make_adapter_optimizers, make_optimizers
 
-__all__ = ["autoencoder_costs", "check_memory", "dit_costs", "memory_problem", "sampling_costs"]
+__all__ = ["autoencoder_costs", "check_memory", "dit_costs", "memory_here", "memory_problem", "sampling_costs"]
 
 TEXT_TOKENS = 32  # of a typical caption
 SHORT_TOKENS = 16  # of a typical sentence
@@ -45,18 +45,26 @@ BYTES_PER_PARAMETER = 12  # the weight, its gradient and its running average, in
 BYTES_FROZEN = 4  # the weight alone, which the model and its running average share
 MUON_BYTES, ADAM_BYTES = 4, 8  # a parameter: the momentum; both moments
 BACKWARD = 3  # a training step takes three times the FLOPs of its forward pass; that of an adapter fewer
+RECOMPUTED = 4  # ... or four times, where the backward pass computes the inside of blocks again
 
 
 def dit_costs(run: DiTRun) -> dict[str, Any]:
-    """Count one training step of the transformer, on clips of the size that the run generates by default."""
+    """Count one training step of the transformer, on clips of the size that the run generates by default.
+
+    The memory is that of one process; several share the clips of a step.
+    """
     defaults, geometry = run.defaults, run.geometry
     slices = len(geometry.slices(defaults.num_frames))
     rows, columns = geometry.token_grid(defaults.height, defaults.width)
     shown = min(slices, max(1, run.train.max_sample_tokens // (rows * columns)))
     size = SampleSize(shown * rows * columns, TEXT_TOKENS, shown)
     samples = max(1, run.train.batch_tokens // size.visual)
+    share = -(-samples // int(os.environ.get("WORLD_SIZE", "1")))
+    at_once = min(share, max(1, (run.train.pass_tokens or run.train.batch_tokens) // size.visual))
+    activations = at_once * dit_activations(run.model, size, run.train.recompute)
     tokens = size.visual + size.text
     flops = dit_flops(run.model, size) + text_flops(run.model, size.text)
+    passes = RECOMPUTED if run.train.recompute else BACKWARD
     parameters = count_parameters(run.model)
     with torch.device("meta"):
         model = DiT(run.model)
@@ -77,9 +85,10 @@ def dit_costs(run: DiTRun) -> dict[str, Any]:
         "samples_per_step": samples,
         "tokens_per_step": samples * tokens,
         "flops_per_token": flops // tokens,
-        "flops_per_step": BACKWARD * flops * samples,
-        "flops_in_all": BACKWARD * flops * samples * run.train.steps,
-        "memory": _memory(trained, optimizers, samples * dit_activations(run.model, size), frozen=frozen),
+        "samples_at_once": at_once,
+        "flops_per_step": passes * flops * samples,
+        "flops_in_all": passes * flops * samples * run.train.steps,
+        "memory": _memory(trained, optimizers, activations, frozen=frozen),
     }
 
 
@@ -159,27 +168,31 @@ def _memory(
     return {**memory, "in all": sum(memory.values())}
 
 
+def memory_here() -> tuple[int, str]:
+    """Return the bytes that a training can take, and whose they are, in words."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_properties(0).total_memory, "this GPU has"
+    return available_bytes(), "this machine has free"
+
+
 def memory_problem(costs: dict[str, Any]) -> str | None:
     """Return why a training does not fit this machine, or None.
 
-    Of the activations of a step half are counted, of several processes the share of one: bfloat16 and clips with less
-    text need less than `dit_costs` says, and no training that fits may be refused.
+    Of the activations of a step half are counted: bfloat16 and clips with less text need less than `dit_costs` says,
+    and no training that fits may be refused.
     """
-    memory = costs["memory"]
+    memory, (has, owner) = costs["memory"], memory_here()
     needed = memory["weights, gradients, average"] + memory["optimizer"]
-    step = memory["activations"] / 2 / int(os.environ.get("WORLD_SIZE", "1"))
-    on_gpu = torch.cuda.is_available()
-    has = torch.cuda.get_device_properties(0).total_memory if on_gpu else available_bytes()
+    step = memory["activations"] / 2
     if needed + step <= has:
         return None
-    owner = "this GPU has" if on_gpu else "this machine has free"
     if needed > has:
         what, smaller = "weights, gradients and optimizer", "model.width or model.depth"
     else:
         needed += step
         what = "weights, gradients, optimizer and the activations of a step"
         smaller = "pool.batch_pixels"
-        if samples := costs.get("samples_per_step"):
+        if samples := costs.get("samples_at_once", costs.get("samples_per_step")):
             smaller = "train.batch_tokens" if samples > 1 else "train.max_sample_tokens"
     return (
         f"{costs['parameters']:,} parameters need {needed / 1e9:,.1f} GB for {what}, and "

@@ -131,10 +131,14 @@ def autoencoder_flops(config: AutoencoderConfig) -> tuple[float, float]:
 # Bytes of training
 
 
-def dit_activations(config: DiTConfig, size: SampleSize) -> int:
-    """Bytes that one sample's forward pass keeps for the backward pass in single precision, within a few percent."""
+def dit_activations(config: DiTConfig, size: SampleSize, recompute: bool = False) -> int:
+    """Bytes that one sample's forward pass keeps for the backward pass in single precision, within a few percent.
+
+    With `recompute` these are the inputs of all blocks, and the inside of the one whose gradient is computed.
+    """
     tokens = size.visual + size.text
-    blocks = config.depth * tokens * (96 * config.width + 16 * config.hidden)
+    block = tokens * (96 * config.width + 16 * config.hidden)
+    blocks = block + config.depth * tokens * FLOAT * config.width if recompute else config.depth * block
     text = config.text_depth * size.text * 104 * config.width
     return blocks + text + tokens * (24 * config.width + 4 * config.token_size)
 

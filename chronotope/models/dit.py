@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from chronotope.config import Range
 from chronotope.errors import UsageError
@@ -167,11 +168,14 @@ def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 class DiT(nn.Module):
-    """The diffusion transformer with its text encoder and its latent refinement."""
+    """The diffusion transformer with its text encoder and its latent refinement.
+
+    With `recompute`, the backward pass computes the inside of each block again (Chen et al. 2016, arXiv 1604.06174).
+    """
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.recompute = config, False
         width = config.width
         self.text = TextEncoder(config.vocabulary_size, width, config.text_depth, config.head_dim)
         self.patch_in = Linear(config.token_size, width)
@@ -220,7 +224,11 @@ class DiT(nn.Module):
         angles = rotary_angles(batch.positions, self.config.head_dim)
         segments = Segments(batch.lengths)
         for block in self.blocks:
-            x = block(x, modulation, batch.row, angles, segments)
+            if self.recompute and torch.is_grad_enabled():
+                inputs = (x, modulation, batch.row, angles, segments)
+                x = checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = block(x, modulation, batch.row, angles, segments)
         shift, scale = F.embedding(batch.row, self.final_modulation(rows)).chunk(2, dim=1)
         # gather visual tokens by index rather than by mask: the size of a masked result would synchronise with the GPU
         place = torch.empty_like(batch.order).index_copy_(

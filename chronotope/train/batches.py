@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import signal
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from chronotope.train.state import TrainState
 
 __all__ = [
     "TrainingBatch",
+    "TrainingPack",
     "caption_notes",
     "check_batch_tokens",
     "length_notes",
@@ -44,17 +46,27 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class TrainingBatch:
+class TrainingPack:
     """A pack with the residual and the scale of every visual token, [v, p] each.
 
     The network output times `scale` is trained towards `residual`, the target minus its best linear estimate (see
-    `flow.path.balance`); both are 0 for known tokens. `keys` of the clips and `num_tokens` (visual) are those of all
-    processes; `num_noised` counts the tokens with loss in this process; `waiting` are the places of `BatchPlan`.
+    `flow.path.balance`); both are 0 for known tokens.
     """
 
     tokens: PackedTokens
     residual: Tensor
     scale: Tensor
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """The packs of a step, which pass through the network one after the other.
+
+    `keys` of the clips and `num_tokens` (visual) are those of all processes; `num_noised` counts the tokens with loss
+    in this process; `waiting` are the places of `BatchPlan`.
+    """
+
+    packs: tuple[TrainingPack, ...]
     keys: tuple[str, ...]
     num_tokens: int
     num_noised: int
@@ -151,11 +163,30 @@ def make_batch(
     ranks = ranks or Ranks()
     # clips are dealt in turn from the longest to the shortest, so that all processes have about the same work
     places = sorted(range(len(plan.clips)), key=lambda place: -plan.sizes[place])[ranks.rank :: ranks.size]
-    noised = make_samples(config, dataset, tokenizer, ((place, plan.clips[place]) for place in places), plan.step)
-    batch, _ = pack(noised.samples)
+    packs = []
+    for group in _groups(places, plan.sizes, config.train.pass_tokens):
+        noised = make_samples(config, dataset, tokenizer, ((place, plan.clips[place]) for place in group), plan.step)
+        packs.append(TrainingPack(pack(noised.samples)[0], noised.residual, noised.scale))
     keys = tuple(dataset.clips[index].key for index in plan.clips)
-    num_noised = int((noised.scale[:, 0] > 0).sum())
-    return TrainingBatch(batch, noised.residual, noised.scale, keys, sum(plan.sizes), num_noised, plan.waiting)
+    num_noised = sum(int((each.scale[:, 0] > 0).sum()) for each in packs)
+    return TrainingBatch(tuple(packs), keys, sum(plan.sizes), num_noised, plan.waiting)
+
+
+def _groups(places: Sequence[int], sizes: Sequence[int], most: int) -> list[list[int]]:
+    """Divide places into groups of at most `most` visual tokens, or of one clip that has more; 0: into one group.
+
+    Each goes into the first group with room (first fit), so from the longest to the shortest there are few groups.
+    """
+    groups: list[list[int]] = []
+    rooms: list[float] = []
+    for place in places:
+        at = next((number for number, room in enumerate(rooms) if sizes[place] <= room), len(groups))
+        if at == len(groups):
+            groups.append([])
+            rooms.append(most or math.inf)
+        groups[at].append(place)
+        rooms[at] -= sizes[place]
+    return groups
 
 
 @dataclass(frozen=True)
@@ -226,7 +257,10 @@ def to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
     def copy(value: Tensor) -> Tensor:
         return value.pin_memory().to(device, non_blocking=True)
 
-    moved: dict[str, Any] = {
-        name: copy(value) for name, value in vars(batch.tokens).items() if isinstance(value, Tensor)
-    }
-    return replace(batch, tokens=replace(batch.tokens, **moved), residual=copy(batch.residual), scale=copy(batch.scale))
+    def moved(each: TrainingPack) -> TrainingPack:
+        tokens: dict[str, Any] = {
+            name: copy(value) for name, value in vars(each.tokens).items() if isinstance(value, Tensor)
+        }
+        return TrainingPack(replace(each.tokens, **tokens), copy(each.residual), copy(each.scale))
+
+    return replace(batch, packs=tuple(map(moved, batch.packs)))

@@ -53,12 +53,18 @@ class DiTTraining:
     over, and come next. A clip of more than `max_sample_tokens` contributes a random run of its slices. `workers`
     processes prepare batches, where 0 means a thread; they do not change the result. `adapter_rate` is that of AdamW
     for an adapter, which leaves the other two rates unused.
+
+    Two settings trade time for memory, and change a result by rounding alone: at most `pass_tokens` visual tokens pass
+    through the network at once (0: all of a step), and with `recompute` the backward pass computes the inside of each
+    block again, instead of keeping it.
     """
 
     steps: Count = 2000
     batch_tokens: Count = 3800
     max_sample_tokens: Count = 4096
     look_ahead: Annotated[int, Range(0, 10_000)] = 0
+    pass_tokens: Annotated[int, Range(0, MOST)] = 0
+    recompute: bool = False
     muon_rate: Share = 0.01
     adam_rate: Share = 1e-3
     adapter_rate: Share = 3e-3

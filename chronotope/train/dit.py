@@ -183,6 +183,7 @@ def train_dit(
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     description = describe(run, dataset, start)
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
+    model.recompute = train.recompute
     network = torch.compile(model, dynamic=True) if train.compile else model
     check_batch_tokens(config, dataset, ranks)
     losses_of = heldout_losses(config, heldout, tokenizer) if heldout and ranks.first else None
@@ -204,12 +205,15 @@ def train_dit(
             # on the CPU for one process, which saves a synchronisation with the GPU
             counter = torch.tensor(batch.num_noised, device=device if ranks.size > 1 else "cpu")
             num_noised = sum_over_ranks(counter, ranks)
-            with autocast(device, train.precision):
-                output = network(batch.tokens)
-            loss = flow_loss(output, batch, num_noised)
-            loss.backward()
+            losses = []
+            for packed in batch.packs:
+                with autocast(device, train.precision):
+                    output = network(packed.tokens)
+                losses.append(flow_loss(output, packed, num_noised))
+                losses[-1].backward()
             # the loss and the request to stop are summed as well, so that all processes decide alike
-            shared = torch.stack([loss.detach(), torch.tensor(float(stopping()), device=device)])
+            loss = torch.stack(losses).detach().sum()
+            shared = torch.stack([loss, torch.tensor(float(stopping()), device=device)])
             loss, stop_votes = sum_gradients(trained, shared, ranks)
             stop = bool(stop_votes)
             if state.optimizer_step(loss, factor, train.clip_norm, train.precision):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from chronotope.data.latents import LatentDataset
 from chronotope.models.text import Tokenizer
 from chronotope.parallel import Ranks
-from chronotope.train.batches import TrainingBatch, make_batch, to_device, window_sizes
+from chronotope.train.batches import TrainingBatch, TrainingPack, make_batch, to_device, window_sizes
 from chronotope.train.config import DiTRun
 from chronotope.train.order import BatchPlan
 from chronotope.train.state import autocast
@@ -23,9 +23,9 @@ SAMPLES = 64  # at least: few clips are noised several times; of many, every n-t
 FIRST_STEP = 2**40  # random numbers are functions of the step: these belong to no step of a training
 
 
-def flow_loss(output: Tensor, batch: TrainingBatch, num_noised: Tensor) -> Tensor:
-    """Compute the mean squared error of the prediction over the `num_noised` unknown tokens of all processes."""
-    return (batch.scale * output.float() - batch.residual).square().mean(dim=1).sum() / num_noised.clamp(min=1)
+def flow_loss(output: Tensor, packed: TrainingPack, num_noised: Tensor) -> Tensor:
+    """Compute the share of a pack in the mean squared error over the `num_noised` unknown tokens of a step."""
+    return (packed.scale * output.float() - packed.residual).square().mean(dim=1).sum() / num_noised.clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class HeldOut:
         """Return the loss over all noised tokens."""
         total, count = 0.0, 0
         for batch in self.batches:
-            there = to_device(batch, device)
-            with autocast(device, run.train.precision):
-                output = model(there.tokens)
-            total += float(flow_loss(output, there, torch.ones(())))
+            for packed in to_device(batch, device).packs:
+                with autocast(device, run.train.precision):
+                    output = model(packed.tokens)
+                total += float(flow_loss(output, packed, torch.ones(())))
             count += batch.num_noised
         return total / count
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -117,6 +118,24 @@ def test_every_preset_can_be_counted(preset: str) -> None:
     assert all(costs["memory"]["in all"] > 4 * costs["parameters"] for costs in (dit["costs"], autoencoder["costs"]))
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_trained_on_what_it_generates_and_fits_its_device(name: str) -> None:
+    preset = PRESETS[name]
+    run = preset.dit
+    rows, columns = run.geometry.token_grid(run.defaults.height, run.defaults.width)
+    tokens = len(run.geometry.slices(run.defaults.num_frames)) * rows * columns
+    assert tokens <= run.train.max_sample_tokens
+    assert not run.train.pass_tokens or tokens <= run.train.pass_tokens <= run.train.batch_tokens
+    costs = dit_costs(run)
+    if preset.gigabytes is None:
+        assert preset.about.startswith("shape only") and costs["memory"]["in all"] > 180e9  # of the largest GPUs
+    else:
+        assert costs["memory"]["in all"] <= preset.gigabytes * 1e9
+        assert autoencoder_costs(preset.autoencoder)["memory"]["in all"] <= preset.gigabytes * 1e9
+    if operations := re.search(r"([\d.e]+) operations", preset.about):
+        assert costs["flops_in_all"] == pytest.approx(float(operations[1]), rel=0.05)
+
+
 def test_settings_change_the_count() -> None:
     small = answer("train", "autoencoder", "--preset", "tiny", "--dry-run", "--set", *SMALL_AUTOENCODER, "--seed", "5")
     assert small["costs"]["parameters"] == sum(p.numel() for p in Autoencoder(AUTOENCODER).parameters())
@@ -137,7 +156,7 @@ def test_a_step_that_no_machine_holds_is_a_problem(monkeypatch: pytest.MonkeyPat
     """And no preset that trains is refused with 3 GB, which a machine of 4 GiB has free."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr("chronotope.cli.costs.available_bytes", lambda: 3_000_000_000)
-    trained = [preset for preset in PRESETS.values() if not preset.shape_only]
+    trained = [preset for preset in PRESETS.values() if preset.is_trained]
     assert len(trained) == 2
     for preset in trained:
         assert memory_problem(dit_costs(preset.dit)) is None
@@ -149,7 +168,8 @@ def test_a_step_that_no_machine_holds_is_a_problem(monkeypatch: pytest.MonkeyPat
         ):
             with pytest.raises(UsageError, match=f"activations of a step, and this machine has free 3.0 GB.*{setting}"):
                 check_memory(costs)
-    costs = dit_costs(override(PRESETS["tiny"].dit, ["train.batch_tokens=100000"]))
-    assert memory_problem(costs)
+    large = override(PRESETS["tiny"].dit, ["train.batch_tokens=100000"])
+    assert memory_problem(dit_costs(large))
+    assert memory_problem(dit_costs(override(large, ["train.pass_tokens=25000"]))) is None
     monkeypatch.setenv("WORLD_SIZE", "4")  # each process has a quarter of a step
-    assert memory_problem(costs) is None
+    assert memory_problem(dit_costs(large)) is None

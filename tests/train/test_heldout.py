@@ -52,7 +52,8 @@ def test_it_is_the_loss_of_all_samples_whatever_the_batches_and_the_seed(latents
         plan = BatchPlan(step, 0, part, tuple(sizes[clip] for clip in part))
         batch = make_batch(replace(DIT, seed=0), dataset, tokenizer, plan, Ranks())
         with torch.no_grad():
-            error = flow_loss(model(batch.tokens), batch, torch.tensor(batch.num_noised))
+            (packed,) = batch.packs
+            error = flow_loss(model(packed.tokens), packed, torch.tensor(batch.num_noised))
         total, tokens = total + float(error) * batch.num_noised, tokens + batch.num_noised
         place, step = place + count, step + 1
     assert found == pytest.approx(total / tokens, rel=1e-6)

@@ -149,8 +149,8 @@ def test_shares_of_all_processes_make_the_batch(latents: LatentDataset) -> None:
     whole = make_batch(DIT, latents, tokenizer, plan)
     shares = [make_batch(DIT, latents, tokenizer, plan, Ranks(rank, 2)) for rank in range(2)]
     assert sum(share.num_noised for share in shares) == whole.num_noised
-    assert torch.cat([share.residual for share in shares]).square().sum() == pytest.approx(
-        float(whole.residual.square().sum()), rel=1e-5
+    assert torch.cat([share.packs[0].residual for share in shares]).square().sum() == pytest.approx(
+        float(whole.packs[0].residual.square().sum()), rel=1e-5
     )
     check_batch_tokens(DIT, latents, Ranks(0, 2))
     with pytest.raises(UsageError, match="fewer clips than there are processes"):

@@ -189,6 +189,7 @@ def dit(
     OUT/latents; the limits of its size, rate and length are those of `encode`.
     """
     from chronotope.cli.costs import check_memory, dit_costs
+    from chronotope.cli.train.memory import fitted_to_memory
     from chronotope.cli.train.networks import Shown, adapter_config, check_sources, dit_config, run_dit
 
     data, weights = read_weights(data)
@@ -201,6 +202,9 @@ def dit(
     else:
         config = dit_config(preset, seed, settings, start)
     check_sources(config, (*data, *heldout), out, source, start)
+    config, said = fitted_to_memory(config, out, settings)
+    if said:
+        say(said)
     costs = dit_costs(config)
     if dry_run:
         show_training(preset, config, costs, as_json)

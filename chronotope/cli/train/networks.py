@@ -115,14 +115,11 @@ def with_settings(run: Run, seed: int | None, settings: Sequence[str]) -> Run:
 
 
 def preset_of(name: str) -> Preset:
-    """Find a preset; warn of one that cannot be trained as it is."""
+    """Find a preset; warn of one that was never trained, or fits no device."""
     preset = find_preset(name)
-    if preset.shape_only:
-        say(
-            f"note: preset {name} is shape only, to be counted with --dry-run: a step of its transformer needs more "
-            f"memory than its hardware has, and cuts clips to train.max_sample_tokens="
-            f"{preset.dit.train.max_sample_tokens}"
-        )
+    if not preset.is_trained:
+        kept = "" if preset.gigabytes else "; --dry-run counts what it takes"
+        say(f"note: preset {name}: {preset.about}{kept}")
     return preset
 
 
