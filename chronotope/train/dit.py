@@ -136,6 +136,7 @@ def begin(
     """Make the model and its state before the first step; an adapter needs the weights of its base each time."""
     config = run.config
     model = DiT(config.model).to(device)
+    model.recompute = config.train.recompute
     if not config.adapter.rank:
         if start is not None and checkpoint.latest_checkpoint(out) is None:
             checkpoint.load_model(start, model)
@@ -183,7 +184,6 @@ def train_dit(
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     description = describe(run, dataset, start)
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
-    model.recompute = train.recompute
     network = torch.compile(model, dynamic=True) if train.compile else model
     check_batch_tokens(config, dataset, ranks)
     losses_of = heldout_losses(config, heldout, tokenizer) if heldout and ranks.first else None
@@ -208,12 +208,10 @@ def train_dit(
             losses = []
             for packed in batch.packs:
                 with autocast(device, train.precision):
-                    output = network(packed.tokens)
-                losses.append(flow_loss(output, packed, num_noised))
+                    losses.append(flow_loss(network(packed.tokens), packed, num_noised))
                 losses[-1].backward()
             # the loss and the request to stop are summed as well, so that all processes decide alike
-            loss = torch.stack(losses).detach().sum()
-            shared = torch.stack([loss, torch.tensor(float(stopping()), device=device)])
+            shared = torch.stack([torch.stack(losses).detach().sum(), torch.tensor(float(stopping()), device=device)])
             loss, stop_votes = sum_gradients(trained, shared, ranks)
             stop = bool(stop_votes)
             if state.optimizer_step(loss, factor, train.clip_norm, train.precision):

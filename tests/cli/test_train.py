@@ -354,9 +354,8 @@ def test_training_on_keeps_the_record_of_the_start(clips: Path, model: Path) -> 
 def test_presets_that_cannot_be_trained_say_so(clips: Path) -> None:
     for what in ("autoencoder", "dit"):
         result = run("train", what, "--preset", "base", "--data", "missing", "--out", "run")
-        assert (
-            result.exit_code in (1, 2) and "note: preset base: never trained" in result.stderr
-        )  # missing, or too large
+        assert result.exit_code in (1, 2)  # the data is missing, or a step is too large for this machine
+        assert "note: preset base: never trained" in result.stderr
         assert answer("train", what, "--preset", "large", "--dry-run")["about"].startswith("shape only")
         assert "base and medium, for GPUs, were never trained" in " ".join(run("train", what, "--help").stdout.split())
 

@@ -35,7 +35,7 @@ def fitted_to_memory(run: DiTRun, out: Path | None, settings: Sequence[str]) -> 
             parts = f", {at_once:,} visual tokens at once (train.pass_tokens)" if at_once else ""
             return candidate, (
                 f"a step needs up to {needed / 1e9:,.1f} GB, and {owner} {has / 1e9:,.1f} GB; so the backward pass "
-                f"computes blocks again (train.recompute){parts}: {less / 1e9:,.1f} GB, a third more time"
+                f"computes blocks again (train.recompute){parts}: {less / 1e9:,.1f} GB, up to a third more time"
             )
     return run, ""
 
