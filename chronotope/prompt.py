@@ -27,6 +27,7 @@ __all__ = [
     "prompts_between",
     "read_prompts",
     "read_story",
+    "story_between",
 ]
 
 STRANGE = "control characters, halves of characters or unseen characters"
@@ -119,6 +120,18 @@ def read_story(beats: Sequence[str]) -> tuple[tuple[float, str], ...]:
     if times != sorted(set(times)):
         raise UsageError(f"the beats of a story need rising times, got {', '.join(f'{time:g}' for time in times)} s")
     return tuple(story)
+
+
+def story_between(text: str, start: float, stop: float) -> str:
+    """Return the beats of a story in a span of seconds, with times from its start; a text without beats as it is."""
+    try:
+        prompts = read_prompts(read_story(text.splitlines()))
+    except UsageError:
+        return text
+    beats = {
+        f"{prompt.seconds:.6f}".rstrip("0").rstrip("."): prompt.text for prompt in prompts_between(prompts, start, stop)
+    }
+    return "\n".join(f"{seconds}: {words}" for seconds, words in beats.items())
 
 
 def cleaned(text: str, lines: bool = False) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chronotope.curate.listing import Row, rewrite
+from chronotope.curate.write import written_contents
 from chronotope.errors import UsageError
 from chronotope.jsonl import append_jsonl
 from chronotope.manifest import CURATE_AGAIN, read_curation, read_manifest, seal
@@ -13,7 +14,8 @@ from chronotope.storage import locked
 
 __all__ = ["REMOVED", "is_removed", "removals", "remove_source", "taken_out"]
 
-REMOVED = "removed.jsonl"  # what was taken out; later curations leave it out, too
+REMOVED = "removed.jsonl"  # what was taken out; later curations leave it out, too; it is not exported
+KEPT = ("clip", "file", "start", "seconds", "rights")  # for audits of runs that have seen a clip
 
 
 def removals(out: Path) -> list[Row]:
@@ -37,10 +39,12 @@ def remove_source(out: Path, name: str) -> list[str]:
         found = [row for row in rows if name in (row["file"], row["key"], row.get("clip")) and row["state"] == "kept"]
         if not found:
             raise UsageError(f"no clip of {out} is called {name}, or it was taken out before; {CURATE_AGAIN}")
-        whole_file = any(row["file"] == name for row in found)
+        whole_file, contents = any(row["file"] == name for row in found), written_contents(out)
         for row in found:
             start = None if whole_file else row["start"]
-            append_jsonl(out / REMOVED, seal({"name": name, "sha256": row["source"]["sha256"], "start": start}))
+            about = {"name": name, "sha256": row["source"]["sha256"], "start": start}
+            was = {"content": contents.get(row["clip"], ""), **{key: row[key] for key in KEPT}}
+            append_jsonl(out / REMOVED, seal({**about, "was": was}))
         clips = [row["clip"] for row in found]
         for clip in clips:
             (out / clip).unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from typing import Any
 from chronotope.config import from_dict, to_dict
 from chronotope.curate.decide import Decision, Filters, Item, decide, keys_of
 from chronotope.curate.listing import Row, earlier_header, set_aside, write_manifest
-from chronotope.curate.look import Looked, look
+from chronotope.curate.look import Looked, Shot, look
 from chronotope.curate.removal import is_removed, removals, taken_out
 from chronotope.curate.rights import Policy, Rights, described_rights, opt_out_signals
 from chronotope.curate.text import check_installed
@@ -27,6 +27,7 @@ from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProb
 from chronotope.jsonl import append_jsonl
 from chronotope.manifest import CURATE_AGAIN, Source, described, identify, read_manifest, seal, source_of
 from chronotope.progress import Progress
+from chronotope.prompt import story_between
 from chronotope.sealed import read_sealed
 from chronotope.storage import locked, remove_partials
 
@@ -130,8 +131,9 @@ def _worth_knowing(rows: Sequence[Row], planned: Sequence[Planned]) -> Iterator[
         yield f"the frame rate of {min(resampled)} varies, and the clips cut from it have a constant one" + (
             f"; so it is with {len(resampled) - 1} more files" if len(resampled) > 1 else ""
         )
-    words = {row["key"]: row.get("captions") for row in rows}
-    other = [row for row in rows if row.get("duplicate_of") and row["captions"] not in ({}, words[row["duplicate_of"]])]
+    words = {row["key"]: row["captions"] for row in rows if row["state"] == "kept"}
+    copies = [row for row in rows if row.get("duplicate_of") in words]
+    other = [row for row in copies if row["captions"] not in ({}, words[row["duplicate_of"]])]
     if other:
         yield (
             f"{len(other)} near-copies that are left out have other captions than the clips that are kept, such as "
@@ -280,7 +282,7 @@ def _decided(
     planned = []
     for item in items:
         file, decision = usable[item.file], decisions[item.key]
-        words = _captions_of_shot(captions[item.file], item.shot.whole)
+        words = _captions_of_shot(captions[item.file], item.shot)
         row = _clip_row(item, decision, seen[item.file], rights[item.file], words)
         if not decision.reason:
             planned.append(Planned(row["clip"], file.path, item.looked, item.shot, words, seen[item.file].source))
@@ -298,9 +300,13 @@ def _captions(file: RawFile, captions_of: CaptionsOf, note: Note) -> Mapping[str
         return {}
 
 
-def _captions_of_shot(captions: Mapping[str, Sequence[str]], whole: bool) -> dict[str, list[str]]:
-    """Return the captions of a shot: those of its file, but for a story, whose times are those of the whole file."""
-    return {level: list(texts) for level, texts in captions.items() if whole or level != "story"}
+def _captions_of_shot(captions: Mapping[str, Sequence[str]], shot: Shot) -> dict[str, list[str]]:
+    """Return the captions of a shot: those of its file, of stories the beats in its span."""
+    words = {level: list(texts) for level, texts in captions.items()}
+    if not shot.whole and "story" in words:
+        stop = shot.start + shot.seconds
+        words["story"] = [story_between(text, shot.start, stop) for text in words["story"]]
+    return words
 
 
 def _known_splits(out: Path, filters: Filters) -> dict[str, str]:

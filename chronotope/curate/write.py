@@ -20,7 +20,7 @@ from chronotope.media.frames import constant_rate
 from chronotope.progress import Progress
 from chronotope.storage import atomic_file, file_sha256, free_space_for, read_json, write_json
 
-__all__ = ["Planned", "write_clips"]
+__all__ = ["Planned", "write_clips", "written_contents"]
 
 QUALITY = 14  # crf of H.264: 42 dB and more; the clip is compressed once more when it is encoded
 SPLITS = ("train", "heldout")
@@ -42,6 +42,13 @@ class Planned:
     def origin(self) -> list[Any]:
         """What the content of the clip depends on."""
         return [self.source.sha256, self.shot.start, self.shot.seconds, self.shot.whole]
+
+
+def written_contents(out: Path) -> dict[str, str]:
+    """Return the hashes of the clips as they were written, by their paths below the dataset."""
+    listing = out / WRITTEN
+    rows = read_manifest(listing, lambda _: None) if listing.is_file() else []
+    return {row["clip"]: source.sha256 for row in rows if (source := source_of(row))}
 
 
 def write_clips(

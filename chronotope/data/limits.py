@@ -14,7 +14,7 @@ from chronotope.arguments import as_number, as_whole
 from chronotope.data.captions import Captions
 from chronotope.errors import UsageError
 from chronotope.geometry import MAX_SIDE
-from chronotope.prompt import prompts_between, read_prompts, read_story
+from chronotope.prompt import story_between
 from chronotope.request import FPS
 
 __all__ = [
@@ -146,19 +146,7 @@ def captions_of_part(captions: Captions, row: Row) -> Captions:
         return captions
     start = float(row["start"])
     stop = start + sum(row["slices"]) / row["fps"]
-    return {**captions, "story": tuple(_story_between(text, start, stop) for text in captions["story"])}
-
-
-def _story_between(text: str, start: float, stop: float) -> str:
-    """Return the beats of a story in a span of seconds, with times from its start; a text without beats as it is."""
-    try:
-        prompts = read_prompts(read_story(text.splitlines()))
-    except UsageError:
-        return text
-    beats = {
-        f"{prompt.seconds:.6f}".rstrip("0").rstrip("."): prompt.text for prompt in prompts_between(prompts, start, stop)
-    }
-    return "\n".join(f"{seconds}: {words}" for seconds, words in beats.items())
+    return {**captions, "story": tuple(story_between(text, start, stop) for text in captions["story"])}
 
 
 def what_was_limited(rows: Sequence[Row], limits: Limits) -> str:

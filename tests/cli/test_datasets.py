@@ -249,6 +249,36 @@ def test_a_clip_is_taken_out_for_good(taught: Path, footage: Path, tmp_path: Pat
     assert "3 removed" in again.stderr and not list((copy / "data").rglob("street_film*.mp4"))
 
 
+def test_what_a_run_has_seen_is_known_whatever_becomes_of_its_dataset(
+    footage: Path, model: Path, tmp_path: Path
+) -> None:
+    films, data, mine = tmp_path / "films", tmp_path / "data", tmp_path / "mine"
+    films.mkdir()
+    for name in ("dog.mp4", "cat.mp4", "IMG_0042.mp4"):
+        shutil.copy(footage / name, films)
+    words = ("curate", films, "--out", data, "--heldout", "0")
+    assert run(*words, "--holder", "My Lab").exit_code == 0
+    settings = ("--set", "train.steps=1", "train.batch_tokens=60", "defaults.num_steps=1")
+    assert run("train", "dit", "--from", model, "--data", data, "--out", mine, *settings).exit_code == 0
+    assert json.loads(run("audit", mine, "--json").stdout)["rights"] == {"LicenseRef-own, My Lab": 3}
+
+    # another film under a known name, and a new one
+    for number, name in enumerate(("cat.mp4", "gnu.mp4")):
+        (films / name).unlink(missing_ok=True)
+        video.write(films / name, np.stack(scene(np.random.default_rng(50 + number), 24)), 12)
+    assert run(*words, "--holder", "Another").exit_code == 0
+    facts = json.loads(run("audit", mine, "--json").stdout)
+    assert facts["rights"] == {"LicenseRef-own, Another": 2, "licence unknown, holder not named": 1}
+    told = json.loads(run("audit", mine, "--remove", "gnu.mp4", "--json").stdout)
+    assert told["removed"] == ["train/gnu.mp4"] and told["weights that have seen it"] == f"none of {mine}"
+    told = json.loads(run("audit", mine, "--remove", "dog.mp4", "--json").stdout)
+    assert told["removed"] == ["train/dog.mp4"] and str(mine / "dit") in told["weights that have seen it"]
+    assert run(*words, "--holder", "Another").exit_code == 0
+    facts = json.loads(run("audit", mine, "--json").stdout)
+    assert facts["rights"] == {"LicenseRef-own, Another": 2, "licence unknown, holder not named": 1}
+    assert {"dog.mp4", "IMG_0042.mp4"} <= {row.get("from") for row in facts["list"]}
+
+
 def test_inspect_accounts_for_every_file(taught: Path) -> None:
     result = run("inspect", taught / "data")
     page = Path(result.stdout.strip()).read_text()

@@ -339,6 +339,38 @@ def test_a_removed_clip_does_not_come_back_under_another_name(tmp_path: Path) ->
     assert not list(out.rglob("other.mp4"))
 
 
+def test_a_story_is_cut_with_its_film(tmp_path: Path) -> None:
+    """The beats of each shot, with times of the shot."""
+    folder, out = tmp_path / "f", tmp_path / "out"
+    folder.mkdir()
+    frames, starts = film(0, 2)
+    video.write(folder / "film.mp4", np.stack(frames), 12)
+    first = starts[1] / 12
+    story = f"0: one\n{first / 2:g}: two\n{first:g}: three"
+    (folder / "film.json").write_text(json.dumps({"captions": {"story": [story], "tags": ["film"]}}))
+    run(folder, out)
+    rows = [row for row in read_curation(out)[1] if row["state"] == "kept"]
+    assert [row["captions"] for row in rows] == [
+        {"story": [f"0: one\n{first / 2:g}: two"], "tags": ["film"]},
+        {"story": ["0: three"], "tags": ["film"]},
+    ]
+
+
+def test_a_note_on_captions_of_copies_names_no_removed_clip(tmp_path: Path) -> None:
+    folder, out, notes = small(tmp_path / "f", 3), tmp_path / "out", list[str]()
+    shutil.copy(folder / "c01.mp4", folder / "copy.mp4")
+    for name in ("c01", "copy"):
+        (folder / f"{name}.txt").write_text(f"words of {name}")
+    run(folder, out, note=notes.append)
+    files = {row["file"] for row in read_curation(out)[1] if row["state"] == "kept"}
+    (kept,) = files & {"c01.mp4", "copy.mp4"}
+    assert any("near-copies that are left out have other captions" in note for note in notes)
+    remove_source(out, kept)
+    notes.clear()
+    run(folder, out, note=notes.append)
+    assert not [note for note in notes if "near-copies" in note]
+
+
 def test_held_frames_are_motion_and_no_cuts(tmp_path: Path) -> None:
     """A film of 12 frames a second in a file of 48."""
     folder = tmp_path / "f"

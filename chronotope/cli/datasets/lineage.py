@@ -13,7 +13,8 @@ from chronotope.curate.decide import NEAR_BITS_OF_PICTURES
 from chronotope.curate.fingerprints import NEAR_BITS, Fingerprinted, near_duplicates
 from chronotope.curate.listing import Row, looked_at
 from chronotope.curate.look import Looked, look
-from chronotope.curate.removal import remove_source
+from chronotope.curate.removal import removals, remove_source
+from chronotope.curate.write import written_contents
 from chronotope.data.exports.verify import stale_descriptions
 from chronotope.data.latents import read_header, read_index
 from chronotope.data.record import data_behind, find_latents, latents_of_run, roots_of
@@ -25,6 +26,7 @@ from chronotope.storage import file_sha256
 __all__ = ["audited", "find_in", "remove_from"]
 
 AS_RECORDED = ", as far as is recorded"
+NEXT = "train again in a new folder: these weights, and their latents, keep what they have seen"
 FIND_SECONDS = 60.0  # of a part of the video that is looked for
 
 
@@ -45,9 +47,9 @@ def audited(run: Path, data: Sequence[Path]) -> dict[str, Any]:
     rights: Counter[str] = Counter()
     clips = []
     for one in found:
-        by_clip = {row["clip"]: row for row in one.curation if row["state"] == "kept"}
+        known = _rows_by_content(one)
         for file, content in _sources(one).items():
-            row = by_clip.get(file)
+            row = known.get((file, content))
             licence, holder = _rights_of(row)
             rights[f"{licence}, {holder}"] += 1
             origin = {"from": row["file"], "start": row["start"], "seconds": row["seconds"]} if row else {}
@@ -132,20 +134,26 @@ def remove_from(run: Path, data: Sequence[Path], name: str) -> dict[str, Any]:
         files = {name for row in one.curation for name in (row["file"], row.get("clip"), row["key"]) if name}
         if one.dataset is not None and name in files:
             removed = remove_source(one.dataset, name)
-            seen = [path.as_posix() for path in checkpoint.checkpoints(run / "dit")]
-            seen += [(run / "dit").as_posix()] if (run / "dit" / "model.json").is_file() else []
+            shown = {file for other in found if other.dataset == one.dataset for file in _sources(other)}
+            seen = _weights(run) if shown & {*removed} else []
             return {
                 "removed": removed,
                 "dataset": str(one.dataset),
                 "Merkle root now": read_curation(one.dataset)[0]["merkle_root"],
-                "weights that have seen it": seen,
+                "weights that have seen it": seen or f"none of {run}",
                 "still describe it": list(stale_descriptions(one.dataset)) or "nothing",
-                "next": "train again in a new folder: these weights, and their latents, keep what they have seen",
+                "next": NEXT if seen else "nothing: it was not trained on",
             }
     raise UsageError(
         f"no clip or source file of the curated data of {run} is called {name}; `chronotope audit {run} --list` names "
         "them"
     )
+
+
+def _weights(run: Path) -> list[str]:
+    """Return the checkpoints and the finished weights of a run."""
+    folders = [*checkpoint.checkpoints(run / "dit"), run / "dit"]
+    return [folder.as_posix() for folder in folders if (folder / "model.json").is_file()]
 
 
 def _description(run: Path) -> dict[str, Any]:
@@ -178,6 +186,20 @@ def _trained_on(
 def _sources(one: _Trained) -> dict[str, str]:
     """Return the clip files of a folder of latents with the hashes of their contents; parts of a clip count once."""
     return {row["source"]["file"]: row["source"]["sha256"] for row in one.items if row.get("source")}
+
+
+def _rows_by_content(one: _Trained) -> dict[tuple[str, str], Row]:
+    """Return what is known of clips by their files and contents, of those that were taken out since, too.
+
+    A file that another one has replaced since the training says nothing of what the training saw.
+    """
+    if one.dataset is None:
+        return {}
+    contents = written_contents(one.dataset)
+    kept = [row for row in one.curation if row["state"] == "kept"]
+    taken = [row["was"] for row in removals(one.dataset) if "was" in row]  # older lines lack it
+    found = {(row["clip"], row["content"]): row for row in taken}
+    return found | {(row["clip"], contents.get(row["clip"], "")): row for row in kept}
 
 
 def _rights_of(row: Row | None) -> tuple[str, str]:
