@@ -62,9 +62,9 @@ def facts_of(spec: Spec) -> frozenset[Fact]:
 
 
 def _name(spec: Spec, actor: Actor) -> str:
-    """Return the noun of an actor; with its colour where another actor has the same noun."""
-    double = sum(other.noun == actor.noun for other in spec.actors) > 1
-    return f"{actor.colour} {actor.noun}" if double and actor.colour else actor.noun
+    """Return the noun of an actor; with its colour where another actor of this noun has another colour."""
+    colours = {other.colour for other in spec.actors if other.noun == actor.noun}
+    return f"{actor.colour} {actor.noun}" if len(colours) > 1 and actor.colour else actor.noun
 
 
 def _facts_of_events(spec: Spec, writer: StageWriter, actor: Actor) -> Iterator[Fact]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from chronotope.worlds.facts import CLASSES, Fact, of_class
@@ -69,3 +71,24 @@ def test_two_things_of_one_noun_are_told_apart_by_colour() -> None:
 )
 def test_one_wrong_word_is_one_wrong_fact(right: str, wrong: str, kind: str) -> None:
     assert {fact.kind for fact in read_facts(wrong) - read_facts(right)} >= {kind}
+
+
+def test_two_things_that_are_alike_are_one_name() -> None:
+    """The captions of two red squares are true of them."""
+    found = 0
+    for seed in range(400):
+        spec = STAGE.sample(seed, STAGE.scope("shapes"), "heldout")
+        if len(spec.actors) != 2 or not all(actor.colour for actor in spec.actors):
+            continue
+        first, second = spec.actors
+        spec = replace(spec, actors=(first, replace(second, noun=first.noun, colour=first.colour)))
+        truth = facts_of(spec)
+        assert {fact.name for fact in of_class(truth, "object")} == {first.noun}
+        for texts in STAGE.captions(spec, 2).values():
+            for text in texts:
+                said = read_facts(text)
+                assert {kind: of_class(said, kind) - truth for kind in ALWAYS} == dict.fromkeys(ALWAYS, frozenset()), (
+                    text
+                )
+        found += 1
+    assert found > 20
