@@ -162,7 +162,7 @@ def evaluate(
     command again to continue after an interruption.
     """
     from chronotope.cli import evaluate as work
-    from chronotope.cli.use import weights_of_adapters
+    from chronotope.cli.inputs import weights_of_adapters
 
     if (reconstruction is None) != (not data):
         raise click.UsageError(

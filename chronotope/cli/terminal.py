@@ -29,6 +29,7 @@ __all__ = [
     "MODEL",
     "OVERWRITE",
     "PRECISION",
+    "PRECISIONS",
     "PRESETS",
     "SECONDS",
     "SEED",
@@ -374,9 +375,10 @@ SEED = option(
     show_default=True,
     help="Seed of everything random.",
 )
+PRECISIONS = click.Choice(["auto", "fp32", "bf16"])  # as `models.precision.PRECISIONS`, without importing torch
 PRECISION = option(
     "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
+    type=PRECISIONS,
     default="auto",
     show_default=True,
     help="Precision of matrix products: single precision, or bfloat16, which differs in the last bits of pixels. auto "

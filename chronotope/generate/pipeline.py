@@ -40,7 +40,7 @@ from chronotope.generate.rollout import rollout
 from chronotope.generate.sampler import sample
 from chronotope.geometry import AnyFrames, Frames, Geometry, Picture, Slice
 from chronotope.models.autoencoder import Autoencoder
-from chronotope.models.costs import FLOAT, sampling_bytes
+from chronotope.models.costs import FLOAT, HALF, sampling_bytes
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.precision import Precision, UsedPrecision, rounded, used_precision
 from chronotope.models.text import Tokenizer
@@ -283,7 +283,13 @@ class Generator:
             latents = math.prod(self.geometry.latent_size(shape.height, shape.width)) * self.autoencoder.config.channels
             known = FLOAT * latents * (shape.on_canvas // self.geometry.stride[0])
         pixels = 0 if inputs.video is None else 3 * shape.on_canvas * shape.height * shape.width
-        return sampling + known + pixels
+        return self._rounding_bytes() + sampling + known + pixels
+
+    def _rounding_bytes(self) -> int:
+        """Return the bytes of bfloat16 copies that are still to be made."""
+        if self.precision == "fp32" or self._networks is not None:
+            return 0
+        return HALF * sum(weight.numel() for model in (self.autoencoder, self.dit) for weight in model.parameters())
 
     def _encode(self, frames: AnyFrames, slices: Sequence[Slice]) -> Tensor:
         return encode_frames(self.networks[0], self.geometry, frames, slices).cpu()
@@ -294,7 +300,8 @@ class Generator:
             raise UsageError(f"memory takes what plan() returns, got {described(plan)}")
         configs = self.dit.config, self.autoencoder.config
         guided = plan.sampling.guidance.scale != 1
-        return video_bytes(*configs, self.geometry, plan.canvas, plan.window_slices, guided)
+        video = video_bytes(*configs, self.geometry, plan.canvas, plan.window_slices, guided)
+        return self._rounding_bytes() + video
 
     def stream(self, plan: Plan, seed: int = 0, report: Callable[[int], None] = lambda step: None) -> Stream:
         """Generate a video piece by piece: it is decoded while it is sampled, and finished frames are not held.

@@ -38,7 +38,7 @@ __all__ = [
     "velocity_flops",
 ]
 
-FLOAT = 4  # bytes of a number in single precision
+FLOAT, HALF = 4, 2  # bytes of a number in single precision, and in bfloat16
 BUFFERS = 12_000_000  # bytes that libraries take for themselves, at any size
 # The allocator keeps a share of the blocks that were freed, up to a limit. Both are measured.
 KEPT_SHARE, KEPT_LIMIT = 0.3, 60_000_000
@@ -171,7 +171,7 @@ def kept_bytes(model: nn.Module, forward: Callable[[], Any]) -> int:
     return sum(tensor.untyped_storage().nbytes() for storage, tensor in kept.items() if storage not in weights)
 
 
-# Bytes of sampling, each at its worst moment
+# Bytes of sampling, each at its worst moment; in bfloat16 too, where norms, rotations and attention stay as they are
 
 
 def forward_bytes(config: DiTConfig, tokens: int, moving: bool = True) -> int:
