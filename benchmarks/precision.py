@@ -218,7 +218,7 @@ def page(found: dict[str, Any]) -> str:
         lines.append(f"| {row['size']} | {row['frames']} | {row['precision']} | {row['peak']} | {row['estimate']} |")
     if of := found.get("success"):
         pairs = f"only fp32 {of['only fp32']}, only bf16 {of['only bf16']}, p {of['p']}"
-        apart = f"{of['decibels']['median']} dB apart (median), {of['decibels']['lowest']} dB at most"
+        apart = f"{of['decibels']['median']:.1f} dB apart (median), {of['decibels']['lowest']:.1f} dB where most"
         lines += ["", f"{of['suite']}: fp32 {of['fp32']}, bf16 {of['bf16']}; {pairs}; pixels {apart}"]
     return "\n".join(lines)
 
