@@ -35,6 +35,7 @@ from chronotope.generate.pipeline import find_model
 from chronotope.manifest import manifest_hash, seal
 from chronotope.models.dit import DiT
 from chronotope.models.packing import Sample, pack
+from chronotope.models.precision import autocast
 from chronotope.models.text import Tokenizer
 from chronotope.parallel import Ranks
 from chronotope.storage import read_json, write_json
@@ -42,7 +43,7 @@ from chronotope.train.batches import make_batch, stream_batches, window_sizes
 from chronotope.train.config import DiTRun, read_run
 from chronotope.train.loss import flow_loss
 from chronotope.train.order import plan_batches
-from chronotope.train.state import TrainState, autocast
+from chronotope.train.state import TrainState
 
 HERE = Path(__file__).resolve()
 STAGE, ENCODED, STEPS, ROUNDS, MILLION = 400, 120, 6, 3, 1_000_000

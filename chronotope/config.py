@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 
 from chronotope.errors import UsageError, suggest
 
-__all__ = ["Count", "NotNegative", "Positive", "Range", "Seed", "Share", "from_dict", "override", "to_dict"]
+__all__ = ["Count", "Formerly", "NotNegative", "Positive", "Range", "Seed", "Share", "from_dict", "override", "to_dict"]
 
 T = TypeVar("T")
 NoneType = type(None)
@@ -39,6 +39,13 @@ class Range:
         low = "above" if self.open in ("low", "both") else "at least"
         high = "below" if self.open in ("high", "both") else "at most"
         return f"{low} {_exact(self.low)} and {high} {_exact(self.high)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Formerly:
+    """Values that earlier versions wrote, each with what it is now: a run of theirs is read and goes on."""
+
+    values: tuple[tuple[str, str], ...]
 
 
 def _exact(value: float) -> str:
@@ -113,8 +120,8 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     if type(value) is hint and hint in (str, int, bool):
         return value
     if typing.get_origin(hint) is Annotated:
-        kind, *ranges = typing.get_args(hint)
-        return _within(_convert(value, kind, where), ranges, where)
+        kind, *about = typing.get_args(hint)
+        return _within(_convert(_renamed(value, about), kind, where), about, where)
     origin, args = typing.get_origin(hint) or hint, typing.get_args(hint)
     if origin in (Union, types.UnionType):
         return _convert_union(value, args, where)
@@ -153,6 +160,11 @@ def _finite(value: float, where: str) -> float:
     if not math.isfinite(found):
         raise UsageError(f"{where} = {found}: expected a finite number")
     return found
+
+
+def _renamed(value: Any, about: Iterable[Any]) -> Any:
+    names = dict(pair for each in about if isinstance(each, Formerly) for pair in each.values)
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _within(value: Any, ranges: Iterable[Any], where: str) -> Any:

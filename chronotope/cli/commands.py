@@ -16,6 +16,7 @@ from chronotope.cli.terminal import (
     FILE,
     JSON,
     MODEL,
+    PRECISIONS,
     SEED,
     SHUFFLED,
     SIZE,
@@ -246,6 +247,14 @@ chronotope.add_command(datasets.export)
     metavar="N",
     help="Number of processes.  [default: the cores, fewer for little work; 1 with a GPU]",
 )
+@option(
+    "--precision",
+    type=PRECISIONS,
+    default="auto",
+    show_default=True,
+    help="Precision of matrix products; it changes latents by less than they are rounded when they are stored. auto is "
+    "that of the latents in DIR, or else bf16 where the processor or GPU multiplies it, which takes less time.",
+)
 @option("--strict", is_flag=True, help="Stop at the first clip that cannot be read, instead of leaving it out.")
 def encode(
     data: Path,
@@ -256,6 +265,7 @@ def encode(
     fps: float | None,
     max_seconds: float | None,
     workers: int | None,
+    precision: Any,
     strict: bool,
 ) -> int:
     """Compress clips to latents, once, for fast training.
@@ -264,6 +274,7 @@ def encode(
     same command again encodes what is new or changed and removes what is gone. Each part of a clip that is cut is an
     item of its own, named by its start (NAME@12.0s). The exit status is 3 where clips were left out.
     """
+    from chronotope.cli.costs import say_slow_precision
     from chronotope.cli.train.latents import encode_clips
     from chronotope.cli.use import device, say_unsealed
     from chronotope.generate.pipeline import find_model, load_autoencoder
@@ -271,7 +282,9 @@ def encode(
     folder, out = find_model(model), out or beside(data, "latents")
     autoencoder = load_autoencoder(folder).to(device())
     say_unsealed(folder)
-    encoded = encode_clips(data, out, autoencoder, shuffled, strict, limits_of(max_side, fps, max_seconds), workers)
+    say_slow_precision(precision, device())
+    limits = limits_of(max_side, fps, max_seconds)
+    encoded = encode_clips(data, out, autoencoder, shuffled, strict, limits, workers, precision=precision)
     if encoded.captioned < encoded.clips:
         say(f"note: {encoded.clips - encoded.captioned} of {encoded.clips} clips have no caption")
     echo(out)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from chronotope.cli.terminal import say
 from chronotope.errors import UsageError
 from chronotope.generate.memory import available_bytes
 from chronotope.models.adapter import add_adapter
@@ -29,6 +30,7 @@ from chronotope.models.costs import (
 )
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.expander import PromptExpander
+from chronotope.models.precision import Precision, multiplies_bfloat16
 from chronotope.train import autoencoder
 from chronotope.train.autoencoder import AutoencoderRun, reconstruct_windows
 from chronotope.train.config import DiTRun
@@ -36,7 +38,15 @@ from chronotope.train.language.captioner import CaptionerRun
 from chronotope.train.language.expander import ExpanderRun
 from chronotope.train.optimizers import Muon, make_adapter_optimizers, make_optimizers
 
-__all__ = ["autoencoder_costs", "check_memory", "dit_costs", "memory_here", "memory_problem", "sampling_costs"]
+__all__ = [
+    "autoencoder_costs",
+    "check_memory",
+    "dit_costs",
+    "memory_here",
+    "memory_problem",
+    "sampling_costs",
+    "say_slow_precision",
+]
 
 TEXT_TOKENS = 32  # of a typical caption
 SHORT_TOKENS = 16  # of a typical sentence
@@ -204,6 +214,15 @@ def check_memory(costs: dict[str, Any]) -> None:
     """Raise UsageError, before any work, where a training does not fit this machine."""
     if problem := memory_problem(costs):
         raise UsageError(problem)
+
+
+def say_slow_precision(asked: Precision, device: torch.device) -> None:
+    """Say in a note where bfloat16 was asked for and takes longer than single precision."""
+    if asked == "bf16" and not multiplies_bfloat16(device):
+        say(
+            f"note: this {'GPU' if device.type == 'cuda' else 'processor'} has no instructions for bfloat16, so "
+            "--precision bf16 takes several times longer than fp32 here"
+        )
 
 
 def sampling_costs(

@@ -15,6 +15,7 @@ import torch
 
 from chronotope import __version__
 from chronotope.checkpoint import weights_hash
+from chronotope.cli.costs import say_slow_precision
 from chronotope.cli.left_out import scan_and_say
 from chronotope.cli.terminal import is_own_video, progress, refuse_strangers, say
 from chronotope.cli.use import device, say_unsealed
@@ -34,6 +35,7 @@ from chronotope.geometry import Geometry
 from chronotope.media import video
 from chronotope.metrics.statistics import Rate
 from chronotope.models.autoencoder import Autoencoder
+from chronotope.models.precision import Precision, rounded, used_precision
 from chronotope.storage import locked, read_json, remove_partials
 from chronotope.worlds.case import Case
 from chronotope.worlds.catalogue import find_world
@@ -78,6 +80,7 @@ class EvaluateRequest:
     solver: SolverName = "euler"
     best_of: int = 1
     adapters: Mapping[str | Path, float] = field(default_factory=dict)
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         if (self.videos is None) != (self.specs is None):
@@ -90,6 +93,8 @@ class EvaluateRequest:
             raise UsageError("--layer says what makes the videos; those of --videos are made already, so leave it out")
         if self.adapters and (self.videos is not None or self.layer != "model"):
             raise UsageError("--adapter changes a model that is sampled; leave it out here")
+        if self.precision != "auto" and (self.videos is not None or self.layer == "truth"):
+            raise UsageError("--precision is that of the networks, and here none computes; leave it out")
         if self.sampled != Sampled() and (self.videos is not None or self.layer != "model"):
             raise UsageError(
                 "--steps, --guidance, --solver and --best-of say how the model is sampled; leave them out here"
@@ -221,12 +226,13 @@ def _submitted(request: EvaluateRequest, videos: Path, cases: list[Case], about:
 def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any], ledger_line: str) -> list[Judged]:
     """Sample a model for the cases and judge its videos; `ledger_line` is a hash that the ledger must hold."""
     model = request.model or "small"
+    say_slow_precision(request.precision, device())
     if request.workers > 1 and device().type == "cuda":
         raise UsageError(
             f"--workers {request.workers} is for CPUs; a GPU makes one video after the other, so leave it out"
         )
     folder = find_model(model)
-    generator = Generator.load(folder, request.adapters or None).to(device())
+    generator = Generator.load(folder, request.adapters or None, request.precision).to(device())
     say_unsealed(folder, *(find_adapter(adapter.folder) for adapter in generator.adapters))
     asked = f"the first {len(cases)} videos of {request.suite}" if request.first else request.suite
     names = [f"{part} {weights_hash(folder / part)}" for part in ("autoencoder", "dit")]
@@ -238,6 +244,7 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any],
         "videos": len(cases),
         "selection": "none: first try of every case, seeds by hash",
         "device": str(device()),
+        **({} if request.layer == "truth" else {"precision": generator.precision}),
         **request.sampled.described(find_world(cases[0].world).selector),
     }
     make = maker(generator, request.layer, request.sampled)
@@ -255,17 +262,20 @@ def _sampled(request: EvaluateRequest, cases: list[Case], about: dict[str, Any],
 
 def _workers(request: EvaluateRequest, model: Path | None = None) -> contextlib.AbstractContextManager[Workers | None]:
     return (
-        Workers(request.workers, model, request.layer, request.sampled, request.adapters or None)
+        Workers(request.workers, model, request.layer, request.sampled, request.adapters or None, request.precision)
         if request.workers > 1
         else contextlib.nullcontext()
     )
 
 
-def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
+def measure_autoencoder(model: str, data: Sequence[Path], precision: Precision = "auto") -> dict[str, Any]:
     """PSNR, SSIM and temporal PSNR of every clip of these folders, at native size, and their means; and the ceiling it
     sets.
     """
     autoencoder = load_autoencoder(find_model(model)).to(device())
+    say_slow_precision(precision, device())
+    used = used_precision(precision, device())
+    autoencoder = rounded(autoencoder, used)
     geometry = Geometry(stride=autoencoder.config.stride)
     clips, rows = [clip for folder in data for clip in scan_and_say(folder).clips], []
     with progress("through the autoencoder", "clips") as report:
@@ -281,7 +291,7 @@ def measure_autoencoder(model: str, data: Sequence[Path]) -> dict[str, Any]:
             )
             report(number, len(clips))
     means = {name: _mean([row[name] for row in rows]) for name in SCORES}
-    about = {"ratio": round(found.values_ratio, 2), "channels": found.channels}
+    about = {"ratio": round(found.values_ratio, 2), "channels": found.channels, "precision": used}
     return {"clips": rows, "means": means, **about, "ceiling": _ceiling(autoencoder, geometry)}
 
 

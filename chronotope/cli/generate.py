@@ -13,6 +13,7 @@ from chronotope.cli.terminal import (
     JSON,
     MODEL,
     OVERWRITE,
+    PRECISION,
     SECONDS,
     SEED,
     SIZE,
@@ -46,7 +47,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
             "images at extend backward context connect loop edit strength retake start stop mask story".split()
         ),
         "shape": ["size", "seconds", "fps"],
-        "sampling": ["draft", "steps", "guidance", "solver", "negative", "no_expand", "seed", "count"],
+        "sampling": "draft steps guidance solver negative no_expand seed count precision".split(),
         "files": ["output", "overwrite", "model", "adapters", "compare", "no_compare", "dry_run", "as_json"],
     },
     examples="""
@@ -67,6 +68,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     chronotope generate "a yellow star grows at night" --model runs/mine --steps 50 --guidance 3 -o star.mp4
     chronotope generate "a red ball" --adapter runs/mine --adapter runs/other=0.5 -o mixed.mp4
     chronotope generate "a fox walks" --model runs/mine --compare data/latents -o fox.mp4
+    chronotope generate "a fox walks right past a tree" --precision fp32 -o fox.mp4
     chronotope generate "a fox walks right past a tree" --size 512x288 --dry-run
     """,
 )
@@ -178,6 +180,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     metavar="K",
     help="Seeds N to N+K-1, as FILE-N.mp4, FILE-N+1.mp4 ...",
 )
+@PRECISION
 @option(
     "-o",
     "--output",
@@ -217,6 +220,7 @@ def generate(
     no_expand: bool,
     model: str,
     adapters: tuple[str, ...],
+    precision: Any,
     dry_run: bool,
     as_json: bool,
     **options: Any,
@@ -229,7 +233,8 @@ def generate(
     knows.
     """
     from chronotope.cli import use
-    from chronotope.cli.inputs import Options
+    from chronotope.cli.costs import say_slow_precision
+    from chronotope.cli.inputs import Options, weights_of_adapters
     from chronotope.generate.pipeline import Generator
     from chronotope.prompt import read_prompts, read_story
 
@@ -240,7 +245,8 @@ def generate(
     prompts = read_prompts(read_story(story) if prompt is None else prompt)
     chosen = Options(**options)
     chosen.check(dry_run)
-    generator = Generator.load(model, use.weights_of_adapters(adapters)).to(use.device())
+    say_slow_precision(precision, use.device())
+    generator = Generator.load(model, weights_of_adapters(adapters), precision).to(use.device())
     prompts, chosen = use.told(prompts, chosen, generator, expand=not no_expand)
     if dry_run:
         plan = use.plan_video(prompts, chosen, generator, encode=False)
@@ -274,10 +280,13 @@ def generate(
     metavar="S",
     help="Only the first seconds.  [default: all]",
 )
+@PRECISION
 @OVERWRITE
 @MODEL
 @JSON
-def reconstruct(file: Path, output: Path, seconds: float | None, overwrite: bool, model: str, as_json: bool) -> None:
+def reconstruct(
+    file: Path, output: Path, seconds: float | None, precision: Any, overwrite: bool, model: str, as_json: bool
+) -> None:
     """Encode and decode a video with the autoencoder, and measure.
 
     At native size, slice by slice, in constant memory. Prints PSNR and SSIM.
@@ -285,7 +294,7 @@ def reconstruct(file: Path, output: Path, seconds: float | None, overwrite: bool
     from chronotope.cli import use
     from chronotope.generate.pipeline import find_model
 
-    scores = use.reconstruct(file, output, seconds, find_model(model), overwrite)
+    scores = use.reconstruct(file, output, seconds, find_model(model), overwrite, precision)
     echo(json.dumps(scores, indent=1) if as_json else f"{visible(str(output))}\n{use.scores_in_words(file, scores)}")
 
 
@@ -313,6 +322,7 @@ def merge(model: str, adapters: tuple[str, ...], out: Path, as_json: bool) -> No
     The new model needs no --adapter, and makes the same videos up to the rounding of its half-precision weights.
     """
     from chronotope.cli import use
+    from chronotope.cli.inputs import weights_of_adapters
 
-    written = use.merge(model, use.weights_of_adapters(adapters), out)
+    written = use.merge(model, weights_of_adapters(adapters), out)
     echo(json.dumps(written, indent=1) if as_json else out)

@@ -20,7 +20,7 @@ from chronotope.media.video import VIDEO_FORMATS
 from chronotope.prompt import Prompt
 from chronotope.request import Defaults, Inputs, Mask, Request, Task
 
-__all__ = ["Options", "check_memory", "read_image"]
+__all__ = ["Options", "check_memory", "read_image", "weights_of_adapters"]
 
 COPIES = 3  # of the frames of a clip are in memory at most: as read, fitted to the size, and put back into the video
 MAX_COLOUR = 48  # levels between the channels of a grey pixel after compression
@@ -263,6 +263,25 @@ class Options:
                 f"say what to remake: a span (--from 1 --to 2), a --mask, or a --size larger than {width}x{height}"
             )
         return True
+
+
+def weights_of_adapters(named: Sequence[str]) -> dict[str | Path, float]:
+    """Read DIR or DIR=WEIGHT of each --adapter."""
+    found: dict[str | Path, float] = {}
+    for text in named:
+        name, sign, number = text.rpartition("=")
+        if not sign or Path(text).is_dir():
+            name, number = text, "1"
+        try:
+            weight = float(number)
+        except ValueError:
+            raise UsageError(
+                f"--adapter {text}: '{number}' is no weight; write DIR or DIR=WEIGHT, as runs/a=0.5"
+            ) from None
+        if Path(name) in map(Path, found):
+            raise UsageError(f"--adapter names {name} more than once; name each adapter once")
+        found[name] = weight
+    return found
 
 
 def check_memory(paths: Sequence[Path], fps: float) -> None:

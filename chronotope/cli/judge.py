@@ -8,7 +8,20 @@ from typing import Any
 
 import click
 
-from chronotope.cli.terminal import FILE, JSON, MODEL, STEPS, Command, Number, echo, facts_text, option, say, visible
+from chronotope.cli.terminal import (
+    FILE,
+    JSON,
+    MODEL,
+    PRECISION,
+    STEPS,
+    Command,
+    Number,
+    echo,
+    facts_text,
+    option,
+    say,
+    visible,
+)
 from chronotope.processes import MAX_WORKERS
 
 __all__ = ["compare", "evaluate", "export_suite", "layers", "memorisation", "validate_checks"]
@@ -29,7 +42,7 @@ FOLDER = option(
     cls=Command,
     sections={
         "what is evaluated": ["adapters", "suite", "layer", "first", "videos", "specs", "reconstruction", "data"],
-        "how the model is sampled": ["steps", "guidance", "solver", "best_of"],
+        "how the model is sampled": ["steps", "guidance", "solver", "best_of", "precision"],
         "what comes out": ["out", "plan", "workers", "as_json"],
     },
     examples="""
@@ -100,6 +113,7 @@ FOLDER = option(
     help="Make N videos of each prompt and keep the one in which the detector is most confident of the nouns of the "
     "prompt. The report says so; do not compare it with a first try.",
 )
+@PRECISION
 @option(
     "--workers",
     type=click.IntRange(min=1, max=MAX_WORKERS),
@@ -148,7 +162,7 @@ def evaluate(
     command again to continue after an interruption.
     """
     from chronotope.cli import evaluate as work
-    from chronotope.cli.use import weights_of_adapters
+    from chronotope.cli.inputs import weights_of_adapters
 
     if (reconstruction is None) != (not data):
         raise click.UsageError(
@@ -156,13 +170,14 @@ def evaluate(
         )
     if reconstruction is not None:
         context = click.get_current_context()
+        precision = request.pop("precision")
         options = (*request, "model", "adapters", "plan")
         others = [name for name in options if context.get_parameter_source(name) is COMMANDLINE]
         if others:
             said = {"model": "MODEL", "adapters": "--adapter"}
             words = ", ".join(said.get(name, f"--{name.replace('_', '-')}") for name in others)
-            raise click.UsageError(f"--reconstruction goes with --data alone; leave out {words}")
-        found = work.measure_autoencoder(reconstruction, data)
+            raise click.UsageError(f"--reconstruction goes with --data and --precision alone; leave out {words}")
+        found = work.measure_autoencoder(reconstruction, data, precision)
         echo(json.dumps(found, indent=1) if as_json else work.reconstruction_text(found))
         return
     asked = work.EvaluateRequest(model, adapters=weights_of_adapters(adapters), **request)

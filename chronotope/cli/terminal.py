@@ -28,6 +28,8 @@ __all__ = [
     "JSON",
     "MODEL",
     "OVERWRITE",
+    "PRECISION",
+    "PRECISIONS",
     "PRESETS",
     "SECONDS",
     "SEED",
@@ -372,6 +374,15 @@ SEED = option(
     default=0,
     show_default=True,
     help="Seed of everything random.",
+)
+PRECISIONS = click.Choice(["auto", "fp32", "bf16"])  # as `models.precision.PRECISIONS`, without importing torch
+PRECISION = option(
+    "--precision",
+    type=PRECISIONS,
+    default="auto",
+    show_default=True,
+    help="Precision of matrix products: single precision, or bfloat16, which differs in the last bits of pixels. auto "
+    "is bf16 where the processor or GPU multiplies it, which takes less time, else fp32.",
 )
 OVERWRITE = option("--overwrite", is_flag=True, help="Also replace a file that this program did not make.")
 JSON = option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from chronotope import __version__, checkpoint
-from chronotope.cli.costs import sampling_costs
+from chronotope.cli.costs import sampling_costs, say_slow_precision
 from chronotope.cli.inputs import Options
 from chronotope.cli.interrupt import Stop, StoppedError, stoppable
 from chronotope.cli.knowledge import record_of_model, training_notes
@@ -44,6 +44,7 @@ from chronotope.media.picture import PICTURE_FORMATS, check_writable, sidecar
 from chronotope.media.video import VIDEO_FORMATS
 from chronotope.metrics.near_copies import reduced
 from chronotope.models.costs import SampleSize
+from chronotope.models.precision import Precision, rounded, used_precision
 from chronotope.progress import Progress
 from chronotope.prompt import Prompt
 from chronotope.sealed import unsealed
@@ -59,7 +60,6 @@ __all__ = [
     "say_unsealed",
     "scores_in_words",
     "told",
-    "weights_of_adapters",
 ]
 
 CORE_FLOPS = 2e11  # a second, more than a processor core has
@@ -96,25 +96,6 @@ def told(
     return found.prompts, replace(options, **changes)  # type: ignore[arg-type]
 
 
-def weights_of_adapters(named: Sequence[str]) -> dict[str | Path, float]:
-    """Read DIR or DIR=WEIGHT of each --adapter."""
-    found: dict[str | Path, float] = {}
-    for text in named:
-        name, sign, number = text.rpartition("=")
-        if not sign or Path(text).is_dir():
-            name, number = text, "1"
-        try:
-            weight = float(number)
-        except ValueError:
-            raise UsageError(
-                f"--adapter {text}: '{number}' is no weight; write DIR or DIR=WEIGHT, as runs/a=0.5"
-            ) from None
-        if Path(name) in map(Path, found):
-            raise UsageError(f"--adapter names {name} more than once; name each adapter once")
-        found[name] = weight
-    return found
-
-
 def plan_video(prompts: tuple[Prompt, ...], options: Options, generator: Generator, encode: bool = True) -> Plan:
     """Read the files, plan the video, and add notes on what the model was not trained on."""
     plan = generator.plan(options.request(prompts, generator.defaults, generator.geometry), encode)
@@ -135,6 +116,7 @@ def describe_plan(options: Options, generator: Generator, plan: Plan) -> dict[st
     return {
         **({"typed_prompt": options.typed} if options.typed else {}),
         **plan.settings(),
+        "precision": generator.precision,
         "task": plan.layout.task,
         "num_frames": plan.num_frames,
         "given": [str(path) for path in options.files],
@@ -417,7 +399,12 @@ def merge(model: str, adapters: Mapping[str | Path, float], out: Path) -> dict[s
 
 
 def reconstruct(
-    source: Path, output: Path, seconds: float | None, model: Path, overwrite: bool = False
+    source: Path,
+    output: Path,
+    seconds: float | None,
+    model: Path,
+    overwrite: bool = False,
+    precision: Precision = "auto",
 ) -> dict[str, Any]:
     """Write the original and its reconstruction side by side; return the scores.
 
@@ -438,7 +425,8 @@ def reconstruct(
         say(f"note: the pixels of {source} are not square; those of {output} are, so it looks wider or narrower")
     if info.variable_frame_rate:
         say(f"note: the frame rate of {source} varies; the pair plays at its average, {info.fps:g} frames a second")
-    autoencoder = load_autoencoder(model).to(device())
+    say_slow_precision(precision, device())
+    autoencoder, used = load_autoencoder(model).to(device()), used_precision(precision, device())
     say_unsealed(model)
     geometry = Geometry(stride=autoencoder.config.stride)
     covered = geometry.covered_size(info.height, info.width)
@@ -452,6 +440,7 @@ def reconstruct(
         "left": "original",
         "right": "reconstruction",
         "model": {"autoencoder": fingerprint(autoencoder)},
+        "precision": used,
     }
     with contextlib.ExitStack() as stack:
         stack.enter_context(_writing(output))
@@ -475,7 +464,7 @@ def reconstruct(
             report(done, num_frames)
 
         frames = video.stream(source, seconds=seconds)
-        found = measure_reconstruction(autoencoder, geometry, frames, num_frames, watch)
+        found = measure_reconstruction(rounded(autoencoder, used), geometry, frames, num_frames, watch)
         for _ in frames:  # damage is known only at the end
             pass
     if frames.damage:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -40,6 +41,7 @@ from chronotope.geometry import Geometry
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import LeftOut, Source, described, identify, manifest_hash, seal, source_of
 from chronotope.models.autoencoder import Autoencoder
+from chronotope.models.precision import Precision, UsedPrecision, rounded, used_precision
 from chronotope.processes import MAX_WORKERS, run_jobs
 from chronotope.progress import Progress
 from chronotope.sealed import check_seal, read_sealed, write_sealed
@@ -93,15 +95,17 @@ def encode_dataset(
     strict: bool = False,
     limits: Limits = NO_LIMITS,
     workers: int | None = None,
+    precision: Precision = "auto",
 ) -> Encoded:
     """Bring the latents in `out` up to date with the clips below `data`.
 
     In a share `shuffled` of the clips, still slices are at random places, so that a model learns them at any place.
     Clips beyond the `limits` are scaled down, resampled and cut into parts. `workers` processes encode, with the same
-    result as one; None stands for the cores, or fewer for little work. A clip that cannot be read or encoded is
-    left out and named in the result; with `strict` it stops the run. `note` receives sentences for the user. Raises
-    UsageError where `out` holds latents of another autoencoder, of another share, of other limits or of another
-    dataset, or lies among the clips, FileProblem where no clip can be encoded or nothing can be written.
+    result as one; None stands for the cores, or fewer for little work. The precision "auto" is that of the latents in
+    `out`, or the one that is fastest here. A clip that cannot be read or encoded is left out and named in the result;
+    with `strict` it stops the run. `note` receives sentences for the user. Raises UsageError where `out` holds latents
+    of another autoencoder, precision, share, of other limits or of another dataset, or lies among the clips,
+    FileProblem where no clip can be encoded or nothing can be written.
     """
     if not 0 <= shuffled <= 1:
         raise UsageError(f"the share of clips that are cut at random places must lie between 0 and 1, got {shuffled}")
@@ -125,8 +129,9 @@ def encode_dataset(
     with locked(out):
         remove_partials(out)
         writer = _Writer(out, about, note, limits, folder.clips)
+        used = writer.set_precision(precision, autoencoder.latent_mean.device)
         writer.check_folder(folder.clips)
-        encoder = PartEncoder(autoencoder, geometry, limits, shuffled)
+        encoder = PartEncoder(rounded(autoencoder, used), geometry, limits, shuffled)
         return _Update(writer, folder.clips, progress, strict).run(encoder, workers)
 
 
@@ -329,6 +334,13 @@ class _Writer:
         self.damaged = True
         self.clip_notes.clip(sentence)
 
+    def set_precision(self, asked: Precision, device: torch.device) -> UsedPrecision:
+        """Return the precision to encode in, which the header states; a folder that was begun goes on in its own."""
+        before: Precision = self.before.get("precision", "fp32") if self.before else "auto"  # earlier versions had one
+        used = used_precision(before if asked == "auto" else asked, device)
+        self.about["precision"] = used
+        return used
+
     def check_folder(self, clips: Sequence[Clip]) -> None:
         """Raise UsageError unless the folder is new or holds latents of the same autoencoder, cut and dataset."""
         if not self.before:
@@ -338,6 +350,8 @@ class _Writer:
             other = "latents of another autoencoder"
         elif any(self.before.get(name) != self.about[name] for name in ("stride", "channels", "shuffled")):
             other = "clips that were cut otherwise"
+        elif self.before.get("precision", "fp32") != self.about["precision"]:
+            other = f"latents of precision {self.before.get('precision', 'fp32')}, not {self.about['precision']}"
         elif self.before.get("limits") != self.about.get("limits"):
             then = limits_in_header(self.before)
             other = f"clips that were scaled, resampled or cut otherwise (limits then: {then}; now: {self.limits})"

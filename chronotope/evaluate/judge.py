@@ -145,6 +145,8 @@ def _plan(ledger: Ledger, cases: Sequence[Case], folder: Path, about: dict[str, 
         )
     if ledger.rows:
         began = {name: value for name, value in ledger.rows[0].items() if name not in ("kind", "case", "head")}
+        if "precision" in about:  # earlier versions had one, and did not say so
+            began = {"precision": "fp32", **began}
         other = [
             f"{name} {began.get(name, 'unsaid')}, now {about.get(name, 'unsaid')}"
             for name in {**began, **about}

@@ -25,6 +25,7 @@ from chronotope.generate.pipeline import Generator
 from chronotope.geometry import Frames, Geometry
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
+from chronotope.models.precision import Precision
 from chronotope.processes import die_with_parent
 from chronotope.prompt import read_story
 from chronotope.storage import check_regular, file_sha256
@@ -85,7 +86,7 @@ def maker(generator: Generator, layer: str, sampled: Sampled = SAMPLED) -> Make:
     chosen = best_of(model, sampled.tries) if sampled.tries > 1 else model
     makers: dict[str, Make] = {
         "model": chosen,
-        "autoencoder": through_autoencoder(generator.autoencoder, generator.geometry),
+        "autoencoder": through_autoencoder(generator.networks[0], generator.geometry),
         "truth": truth,
     }
     if layer not in makers:
@@ -162,11 +163,15 @@ class Workers:
         layer: str = "model",
         sampled: Sampled = SAMPLED,
         adapters: Mapping[str | Path, float] | None = None,
+        precision: Precision = "auto",
     ) -> None:
         self.count = count
         start = multiprocessing.get_context("spawn")  # a forked torch may wait for threads that it no longer has
         self.pool = ProcessPoolExecutor(
-            count, mp_context=start, initializer=_start_worker, initargs=(os.getpid(), model, layer, sampled, adapters)
+            count,
+            mp_context=start,
+            initializer=_start_worker,
+            initargs=(os.getpid(), model, layer, sampled, adapters, precision),
         )
 
     def __enter__(self) -> Workers:
@@ -204,10 +209,11 @@ def _start_worker(
     layer: str,
     sampled: Sampled,
     adapters: Mapping[str | Path, float] | None,
+    precision: Precision,
 ) -> None:
     die_with_parent(parent)
     torch.set_num_threads(1)
-    _WORKER["make"] = model and maker(Generator.load(model, adapters), layer, sampled)
+    _WORKER["make"] = model and maker(Generator.load(model, adapters, precision), layer, sampled)
 
 
 def _attempt_in_worker(case: Case, path: Path) -> Row:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,26 +18,34 @@ from torch import Tensor
 
 from chronotope import __version__, checkpoint
 from chronotope.arguments import as_whole, described
-from chronotope.config import from_dict
 from chronotope.data.latents import encode_frames, fingerprint
 from chronotope.data.record import data_behind, roots_of
-from chronotope.errors import FileProblem, UsageError, nearest
+from chronotope.errors import FileProblem, UsageError
 from chronotope.flow.path import FlowConfig
 from chronotope.generate.adapters import Adapter, apply_adapters, load_adapters
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.colours import ColourStabilizer
+from chronotope.generate.load import (
+    PICKLES,
+    WEIGHTS,
+    find_model,
+    load_autoencoder,
+    model_description,
+    own_settings,
+    part_of_description,
+)
 from chronotope.generate.memory import available_bytes, video_bytes
 from chronotope.generate.plan import Plan, Shape, make_plan, shape_of
 from chronotope.generate.rollout import rollout
 from chronotope.generate.sampler import sample
 from chronotope.geometry import AnyFrames, Frames, Geometry, Picture, Slice
-from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
-from chronotope.models.costs import FLOAT, sampling_bytes
+from chronotope.models.autoencoder import Autoencoder
+from chronotope.models.costs import FLOAT, HALF, sampling_bytes
 from chronotope.models.dit import DiT, DiTConfig
+from chronotope.models.precision import Precision, UsedPrecision, rounded, used_precision
 from chronotope.models.text import Tokenizer
 from chronotope.prompt import read_prompts
 from chronotope.request import Defaults, Inputs, Mask, Request, Task
-from chronotope.storage import PARTS
 
 __all__ = [
     "PICKLES",
@@ -52,114 +58,7 @@ __all__ = [
     "model_description",
 ]
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
-PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}  # never opened: loading one runs the code in it
-
 MAX_NAMED = 8  # characters that a note names
-
-T = TypeVar("T")
-_DESCRIBED = {
-    "autoencoder": ("config",),
-    "dit": ("config", "flow", "geometry", "autoencoder", "vocabulary", "defaults"),
-}
-
-
-# Load
-
-
-def find_model(name: str | Path) -> Path:
-    """Return the folder of a model: a path, or the name of a model inside the package.
-
-    A folder of that name comes first where it holds parts of a model, so that a folder of clips called `small` does not
-    hide the shipped model. Raises `UsageError` for a file, `FileProblem` if there is no such model.
-    """
-    if not isinstance(name, str | os.PathLike) or not os.fspath(name):
-        raise UsageError(f"a model is named by a folder, or by its name in the package, got {described(name)}")
-    folder = Path(name)
-    try:
-        is_file, is_folder = folder.is_file(), folder.is_dir()
-    except OSError as problem:  # a name that is too long, a folder that may not be searched
-        raise FileProblem(f"there is no model {described(str(name))} ({problem.strerror})") from None
-    if is_file:
-        kind = (
-            "a pickle, which is never loaded, since that runs the code in it" if folder.suffix in PICKLES else "a file"
-        )
-        raise UsageError(f"{folder} is {kind}, not a model; give the folder of a run, with autoencoder/ and dit/ in it")
-    shipped = len(folder.parts) == 1 and (WEIGHTS / folder).is_dir()
-    if is_folder and not (shipped and not any((folder / part).is_dir() for part in PARTS)):
-        return folder
-    if shipped:
-        return WEIGHTS / folder
-    inside = sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())
-    missing = (
-        f"there is no model {described(str(name))}: neither a folder nor a model inside the package "
-        f"({', '.join(inside) or 'none yet'})"
-    )
-    if near := nearest(str(name), inside):
-        raise FileProblem(f"{missing}. Did you mean '{near}'?")
-    raise FileProblem(f"{missing}; train one with `bash runs/tiny.sh`, then name its folder, out/tiny")
-
-
-@contextlib.contextmanager
-def own_settings(device: str = "cpu") -> Iterator[None]:
-    """Compute in single precision, on the CPU unless a device is named, whatever the caller's defaults in torch say.
-
-    They are as they were afterwards.
-    """
-    dtype = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        with contextlib.ExitStack() as stack:
-            if torch.is_autocast_enabled(device):
-                stack.enter_context(torch.autocast(device, enabled=False))
-            if torch.get_default_device().type != "cpu":  # else it would only cost time
-                stack.enter_context(torch.device("cpu"))
-            yield
-    finally:
-        torch.set_default_dtype(dtype)
-
-
-@own_settings()
-def load_autoencoder(folder: Path) -> Autoencoder:
-    """Load the autoencoder in `folder` or in its subfolder `autoencoder`."""
-    folder = folder / "autoencoder" if (folder / "autoencoder").is_dir() else folder
-    description = model_description(folder, "autoencoder")
-    model = Autoencoder(_part(folder, description, "config", AutoencoderConfig))
-    checkpoint.load_model(folder, model)
-    return model.eval().requires_grad_(False)
-
-
-def model_description(folder: Path, kind: str) -> dict[str, Any]:
-    """Return the `model.json` of a model of this kind, "autoencoder" or "dit"; an incomplete one is refused."""
-    if not (folder / "model.json").is_file():
-        raise FileProblem(
-            f"{folder} holds no trained model (no model.json); "
-            f"see: chronotope train {kind} --help; or bash runs/tiny.sh"
-        )
-    description = checkpoint.read_description(folder)
-    if not isinstance(description, dict) or description.get("kind") != kind:
-        found = description.get("kind") if isinstance(description, dict) else None
-        if found == "adapter":
-            base, run = description.get("base_name"), folder.parent
-            raise FileProblem(f"{folder} holds an adapter, not a whole model; give --model {base} --adapter {run}")
-        raise FileProblem(f"{folder} holds a model of kind '{found}', expected '{kind}'")
-    missing = [name for name in _DESCRIBED[kind] if name not in description]
-    if not missing and kind == "dit" and "deviation" not in description["flow"]:
-        missing = ["flow.deviation (it was trained by an older version)"]
-    if missing:
-        raise FileProblem(f"{folder / 'model.json'} lacks {', '.join(missing)}; copy it again or train it again")
-    return description
-
-
-def _part(folder: Path, description: Mapping[str, Any], name: str, cls: type[T]) -> T:
-    """Read one table of a description as the dataclass that it was written from."""
-    try:
-        return from_dict(cls, description[name])
-    except UsageError as problem:
-        raise FileProblem(f"{folder / 'model.json'} does not fit this version of the program: {problem}") from problem
-
-
-# Generate
 
 
 @dataclass(frozen=True)
@@ -197,6 +96,7 @@ class Generator:
         defaults: Defaults,
         folder: Path | None = None,
         adapters: tuple[Adapter, ...] = (),
+        precision: Precision = "auto",
     ) -> None:
         self.autoencoder = autoencoder
         self.dit = dit
@@ -206,15 +106,21 @@ class Generator:
         self.defaults = defaults
         self.folder = folder
         self.adapters = adapters
+        self._asked_precision = precision
+        self._networks: tuple[Autoencoder, DiT] | None = None
         self.names = {"dit": fingerprint(dit), "autoencoder": fingerprint(autoencoder)}
 
     @classmethod
     @own_settings()
-    def load(cls, name: str | Path, adapters: Mapping[str | Path, float] | None = None) -> Generator:
+    def load(
+        cls, name: str | Path, adapters: Mapping[str | Path, float] | None = None, precision: Precision = "auto"
+    ) -> Generator:
         """Load a model by its name or from its folder; `adapters` names those that change it, with their weights.
 
         `Generator.load("small", {"runs/mine": 1.0})` adds what `chronotope train dit --adapter` learned in runs/mine.
+        The precision "auto" is "bf16" where the device multiplies bfloat16, and "fp32" elsewhere.
         """
+        used_precision(precision, torch.device("cpu"))  # raises for a name that is none
         folder = find_model(name)
         autoencoder = load_autoencoder(folder)
         description = model_description(folder / "dit", "dit")
@@ -224,20 +130,33 @@ class Generator:
                 f"but {folder / 'autoencoder'} is {fingerprint(autoencoder)}; "
                 "encode the data and train the transformer with the same autoencoder"
             )
-        read = partial(_part, folder / "dit", description)
+        read = partial(part_of_description, folder / "dit", description)
         dit = DiT(read("config", DiTConfig))
         checkpoint.load_model(folder / "dit", dit)
         applied = load_adapters(adapters, fingerprint(dit), str(name)) if adapters is not None else ()
         apply_adapters(dit, applied)
         dit.eval().requires_grad_(False)
         flow, geometry, defaults = read("flow", FlowConfig), read("geometry", Geometry), read("defaults", Defaults)
-        found = cls(autoencoder, dit, Tokenizer(description["vocabulary"]), flow, geometry, defaults, folder, applied)
+        networks = autoencoder, dit, Tokenizer(description["vocabulary"])
+        found = cls(*networks, flow, geometry, defaults, folder, applied, precision)
         found.names |= roots_of(data_behind(description))
         return found
 
     @property
     def _device(self) -> str:
         return self.dit.patch_in.weight.device.type
+
+    @property
+    def precision(self) -> UsedPrecision:
+        """The precision in which the networks compute on their device."""
+        return used_precision(self._asked_precision, self.dit.patch_in.weight.device)
+
+    @property
+    def networks(self) -> tuple[Autoencoder, DiT]:
+        """The networks that compute: `autoencoder` and `dit`, or copies of them whose matrices are bfloat16."""
+        if self._networks is None:
+            self._networks = rounded(self.autoencoder, self.precision), rounded(self.dit, self.precision)
+        return self._networks
 
     def to(self, device: str | torch.device) -> Generator:
         """Move both networks to a device; raises `UsageError` for one that is not there."""
@@ -250,6 +169,7 @@ class Generator:
             raise UsageError(f"device {described(device)} cannot be used ({reason}); give cpu or cuda") from None
         self.autoencoder.to(device)
         self.dit.to(device)
+        self._networks = None
         return self
 
     def generate(
@@ -363,10 +283,16 @@ class Generator:
             latents = math.prod(self.geometry.latent_size(shape.height, shape.width)) * self.autoencoder.config.channels
             known = FLOAT * latents * (shape.on_canvas // self.geometry.stride[0])
         pixels = 0 if inputs.video is None else 3 * shape.on_canvas * shape.height * shape.width
-        return sampling + known + pixels
+        return self._rounding_bytes() + sampling + known + pixels
+
+    def _rounding_bytes(self) -> int:
+        """Return the bytes of bfloat16 copies that are still to be made."""
+        if self.precision == "fp32" or self._networks is not None:
+            return 0
+        return HALF * sum(weight.numel() for model in (self.autoencoder, self.dit) for weight in model.parameters())
 
     def _encode(self, frames: AnyFrames, slices: Sequence[Slice]) -> Tensor:
-        return encode_frames(self.autoencoder, self.geometry, frames, slices).cpu()
+        return encode_frames(self.networks[0], self.geometry, frames, slices).cpu()
 
     def memory(self, plan: Plan) -> int:
         """Return the bytes that generating a plan takes, beside those that the process holds now."""
@@ -374,7 +300,8 @@ class Generator:
             raise UsageError(f"memory takes what plan() returns, got {described(plan)}")
         configs = self.dit.config, self.autoencoder.config
         guided = plan.sampling.guidance.scale != 1
-        return video_bytes(*configs, self.geometry, plan.canvas, plan.window_slices, guided)
+        video = video_bytes(*configs, self.geometry, plan.canvas, plan.window_slices, guided)
+        return self._rounding_bytes() + video
 
     def stream(self, plan: Plan, seed: int = 0, report: Callable[[int], None] = lambda step: None) -> Stream:
         """Generate a video piece by piece: it is decoded while it is sampled, and finished frames are not held.
@@ -396,6 +323,7 @@ class Generator:
             "notes": list(plan.notes),
             "model": self.names,
             **({"adapters": [adapter.origin for adapter in self.adapters]} if self.adapters else {}),
+            "precision": self.precision,
             "computed_with": computed_with(self.dit.patch_in.weight.device),
             "generated_by_ai": True,
         }
@@ -435,7 +363,7 @@ class Generator:
             def report_step(step: int) -> None:
                 report(steps_before + step)
 
-            model = self.dit, self.tokenizer, self.flow, self.geometry
+            model = self.networks[1], self.tokenizer, self.flow, self.geometry
             filled = sample(*model, part, scaled, own_seed, report_step)
             seconds["sampling"] += time.perf_counter() - started
             return stabilize(filled, part)
@@ -444,16 +372,16 @@ class Generator:
 
     def _decode(self, latents: Iterable[Tensor], canvas: Canvas) -> Iterator[Tensor]:
         """Yield the frames of one slice after another; on a cycle the last slice is a neighbour of the first."""
-        device = self.dit.patch_in.weight.device
+        decoder, device = self.networks[0], self.dit.patch_in.weight.device
         latents = (grid.to(device) for grid in latents)
         noise = [self.defaults.decoder_noise * float(level) for level in canvas.level.amax(dim=(1, 2))]
         slices = list(canvas.slices)
         if not canvas.cycle:
-            yield from self.autoencoder.stream_decode(latents, slices, noise)
+            yield from decoder.stream_decode(latents, slices, noise)
             return
         grids = list(latents)
         grids, slices, noise = ([part[-1], *part, part[0]] for part in (grids, slices, noise))  # type: ignore[assignment]
-        yield from islice(self.autoencoder.stream_decode(grids, slices, noise), 1, len(slices) - 1)
+        yield from islice(decoder.stream_decode(grids, slices, noise), 1, len(slices) - 1)
 
 
 def _check_free(needed: int, what: str) -> None:

@@ -104,6 +104,10 @@ class Block(nn.Module):
         return x + self.conv_out(silu(self.conv_in(self.norm(x))))
 
 
+class LinearPath(nn.Conv2d):
+    """The linear path of the encoder, which stays in single precision: most of a latent comes through it."""
+
+
 class Encoder(nn.Module):
     """Map folded slices [b, t*fold*fold*3, h, w] to the mean and log variance of their latents, [b, c, h, w] each."""
 
@@ -121,10 +125,10 @@ class Encoder(nn.Module):
             )
         )
         self.layers = nn.Sequential(*layers)
-        self.linear = nn.Conv2d(config.folded_channels, config.channels, config.step, stride=config.step)
+        self.linear = LinearPath(config.folded_channels, config.channels, config.step, stride=config.step)
 
     def forward(self, folded: Float[Tensor, "b f h w"]) -> tuple[Tensor, Tensor]:
-        mean, log_variance = self.layers(folded).chunk(2, dim=1)
+        mean, log_variance = self.layers(folded.to(next(self.layers.parameters()).dtype)).chunk(2, dim=1)
         return mean + self.linear(folded), log_variance.clamp(-20, 4)
 
 
@@ -154,7 +158,7 @@ class Decoder(nn.Module):
 
     def forward(self, window: Float[Tensor, "b f h w"]) -> Float[Tensor, "b g h2 w2"]:
         window = window.contiguous(memory_format=torch.channels_last)
-        return self.layers(window) + self.linear(window[:, self.current])
+        return self.layers(window.to(next(self.layers.parameters()).dtype)) + self.linear(window[:, self.current])
 
 
 class Autoencoder(nn.Module):

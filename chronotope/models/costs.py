@@ -6,13 +6,14 @@ with the real modules.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.overrides import TorchFunctionMode
 
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
@@ -34,11 +35,12 @@ __all__ = [
     "forward_bytes",
     "kept_bytes",
     "sampling_bytes",
+    "shapes_only",
     "text_flops",
     "velocity_flops",
 ]
 
-FLOAT = 4  # bytes of a number in single precision
+FLOAT, HALF = 4, 2  # bytes of a number in single precision, and in bfloat16
 BUFFERS = 12_000_000  # bytes that libraries take for themselves, at any size
 # The allocator keeps a share of the blocks that were freed, up to a limit. Both are measured.
 KEPT_SHARE, KEPT_LIMIT = 0.3, 60_000_000
@@ -53,9 +55,30 @@ class SampleSize:
     slices: int
 
 
+class _NoDraws(TorchFunctionMode):
+    """Leaves weights as they are where they would be initialised."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def shapes_only() -> Iterator[None]:
+    """Build networks on the meta device, which takes no memory.
+
+    Nothing is drawn: torch would import its compilers to draw no numbers, which takes over a second.
+    """
+    with torch.device("meta"), _NoDraws():
+        yield
+
+
 def count_parameters(config: DiTConfig | AutoencoderConfig | CaptionerConfig | ExpanderConfig) -> int:
     """Count the trainable numbers of a model, built on the meta device, which takes no memory."""
-    with torch.device("meta"):
+    with shapes_only():
         model = _network(config)
     return sum(parameter.numel() for parameter in model.parameters())
 
@@ -115,17 +138,20 @@ def _writing_flops(config: CaptionerConfig | ExpanderConfig, seen: int, text: in
 
 
 def autoencoder_flops(config: AutoencoderConfig) -> tuple[float, float]:
-    """FLOPs of (encoding, decoding) one pixel of one frame, counted on the real networks on the meta device."""
-    with torch.device("meta"):
-        model = Autoencoder(config)
-        slices = torch.empty(1, config.stride[0], 8 * config.stride[1], 8 * config.stride[2], 3)
-        window = torch.empty(1, 3 * (config.channels + 1), 8, 8)
-    pixels = slices.numel() // 3
-    with torch.no_grad(), FlopCounterMode(display=False) as encoding:
-        model.encoder(model.fold(slices))
-    with torch.no_grad(), FlopCounterMode(display=False) as decoding:
-        model.decoder(window)
-    return encoding.get_total_flops() / pixels, decoding.get_total_flops() / pixels
+    """FLOPs of (encoding, decoding) one pixel of one frame: those of the convolutions, whose positions are counted."""
+    pixels, folded, channels = config.stride[0] * config.fold**2, config.folded_channels, config.channels
+    places = [1 / (pixels * 4**level) for level in range(len(config.widths))]  # positions of each resolution, a pixel
+    finest, coarsest = config.widths[0], config.widths[-1]
+    linear = channels * folded * config.step**2
+    encoding = 9 * folded * finest * places[0] + (2 * channels * coarsest + linear) * places[-1]
+    decoding = 9 * folded * finest * places[0] + (27 * (channels + 1) * coarsest + linear) * places[-1]
+    for level, width in enumerate(config.widths):
+        encoding += config.encoder_blocks[level] * 18 * width**2 * places[level]
+        decoding += config.decoder_blocks[level] * 18 * width**2 * places[level]
+        if level > 0:  # a convolution of 2 x 2 places, or its opposite
+            encoding += 4 * config.widths[level - 1] * width * places[level]
+            decoding += 4 * config.widths[level - 1] * width * places[level]
+    return 2 * encoding, 2 * decoding
 
 
 # Bytes of training
@@ -175,7 +201,7 @@ def kept_bytes(model: nn.Module, forward: Callable[[], Any]) -> int:
     return sum(tensor.untyped_storage().nbytes() for storage, tensor in kept.items() if storage not in weights)
 
 
-# Bytes of sampling, each at its worst moment
+# Bytes of sampling, each at its worst moment; in bfloat16 too, where norms, rotations and attention stay as they are
 
 
 def forward_bytes(config: DiTConfig, tokens: int, moving: bool = True) -> int:

@@ -25,6 +25,8 @@ ROWS_PER_THREAD = 8  # products of up to 5.5 rows a thread depended on the threa
 
 def linear(x: Float[Tensor, "*n i"], weight: Float[Tensor, "o i"], bias: Tensor | None = None) -> Float[Tensor, "*n o"]:
     """Return `x @ weight.T + bias`; without gradients on a CPU, products of few rows run in one thread."""
+    if weight.dtype == torch.bfloat16:  # a network of models/precision.py; training leaves this to autocast
+        x = x.to(weight.dtype)
     # Training keeps its threads: it promises the same bits for the same number of threads only.
     if torch.is_grad_enabled() or x.device.type != "cpu":
         return F.linear(x, weight, bias)

@@ -30,10 +30,11 @@ from chronotope.manifest import LeftOut
 from chronotope.media import video
 from chronotope.metrics.similarity import decibels, moving_pixels
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig, Block
+from chronotope.models.precision import Precision, autocast
 from chronotope.train.log import TrainingLog, write_toml
 from chronotope.train.optimizers import Muon
 from chronotope.train.same_run import check_same_run, settings_of_run
-from chronotope.train.state import Precision, TrainState, autocast, check_rates, random_generator
+from chronotope.train.state import TrainState, check_rates, random_generator
 
 __all__ = ["AutoencoderRun", "AutoencoderTraining", "is_frozen", "reconstruct_windows", "train_autoencoder"]
 

@@ -12,11 +12,12 @@ from chronotope.flow.path import FlowConfig
 from chronotope.geometry import Geometry
 from chronotope.models.adapter import AdapterConfig
 from chronotope.models.dit import DiTConfig
+from chronotope.models.precision import Precision
 from chronotope.processes import MAX_WORKERS
 from chronotope.request import Defaults
 from chronotope.train.fit import check_model
 from chronotope.train.noise_levels import NoiseLevelConfig
-from chronotope.train.state import LEAST_RATE, Precision, check_rates
+from chronotope.train.state import LEAST_RATE, check_rates
 
 __all__ = ["CaptionConfig", "DiTRun", "DiTTraining", "read_run"]
 

@@ -25,6 +25,7 @@ from chronotope.data.record import (
 )
 from chronotope.errors import UsageError
 from chronotope.models.dit import DiT, DiTConfig
+from chronotope.models.precision import autocast
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks, join_ranks, leave_ranks, sum_gradients, sum_over_ranks
 from chronotope.train.adapter import begin_adapter, describe_adapter, new_words
@@ -36,7 +37,7 @@ from chronotope.train.loss import flow_loss, heldout_losses
 from chronotope.train.optimizers import learning_rate_factor, make_optimizers
 from chronotope.train.order import share_notes
 from chronotope.train.same_run import check_same_run
-from chronotope.train.state import TrainState, autocast
+from chronotope.train.state import TrainState
 
 __all__ = ["Sampler", "check_compatible", "train_dit"]
 

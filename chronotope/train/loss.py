@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from chronotope.data.latents import LatentDataset
+from chronotope.models.precision import autocast
 from chronotope.models.text import Tokenizer
 from chronotope.parallel import Ranks
 from chronotope.train.batches import TrainingBatch, TrainingPack, make_batch, to_device, window_sizes
 from chronotope.train.config import DiTRun
 from chronotope.train.order import BatchPlan
-from chronotope.train.state import autocast
 
 __all__ = ["HeldOut", "flow_loss", "heldout_losses"]
 

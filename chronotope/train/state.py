@@ -12,34 +12,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from chronotope import checkpoint
 from chronotope.errors import ChronotopeError, FileProblem, UsageError
+from chronotope.models.precision import Precision, autocast
 from chronotope.storage import free_space_for, remove_folder, write_folder
 
-__all__ = ["LEAST_RATE", "Precision", "TrainState", "autocast", "check_rates", "random_generator"]
-
-Precision = Literal["auto", "float32", "bfloat16"]
+__all__ = ["LEAST_RATE", "TrainState", "check_rates", "random_generator"]
 
 COUNTERS = ("step", "clips", "waiting", "tokens", "seconds", "skipped", "numbers")  # fields of TrainState in state.json
 LEAST_RATE = torch.finfo(torch.float32).tiny  # of learning
 MAX_SKIPPED = 3  # steps in a row without a finite gradient end a run
 KEPT = 2  # checkpoints of a run
-
-
-def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """Return the context for matrix products in bfloat16; with "auto", only where the hardware supports them.
-
-    A CPU needs AVX-512 BF16 or AMX: without them bfloat16 is several times slower than single precision.
-    """
-    fast = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.autocast(
-        device.type, torch.bfloat16, enabled=precision == "bfloat16" or (precision == "auto" and fast)
-    )
 
 
 def check_rates(muon: float, adam: float) -> None:

@@ -80,6 +80,27 @@ def test_every_option_arrives(model: Path) -> None:
     assert video.probe("ball.webm").num_frames == 6
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_sidecar_names_the_precision_that_was_computed_in(
+    model: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    for module in ("models.precision", "cli.costs"):
+        monkeypatch.setattr(f"chronotope.{module}.multiplies_bfloat16", lambda device: fast)
+    used = {"auto": "bf16" if fast else "fp32", "fp32": "fp32", "bf16": "bf16"}
+    for asked in used:
+        result = run("generate", PROMPT, "--model", model, "-o", f"{asked}.png", "--seconds", 0, "--precision", asked)
+        assert result.exit_code == 0, result.stderr
+        assert ("--precision bf16 takes several times longer" in result.stderr) == (asked == "bf16" and not fast)
+    assert {asked: video.read_origin(f"{asked}.png")["precision"] for asked in used} == used
+    pixels = {asked: Path(f"{asked}.png").read_bytes() for asked in used}
+    assert pixels["auto"] == pixels[used["auto"]] and pixels["fp32"] != pixels["bf16"]
+    (plan,) = (answer("generate", PROMPT, "--model", model, "--dry-run", "--precision", "bf16"),)
+    assert plan["precision"] == "bf16"
+    for asked in ("fp32", "bf16"):
+        told = answer("reconstruct", "fp32.png", "--model", model, "-o", f"{asked}-pair.png", "--precision", asked)
+        assert told["psnr"] > 10 and video.read_origin(f"{asked}-pair.png")["precision"] == asked
+
+
 def test_zero_seconds_are_a_picture(model: Path) -> None:
     for words in (["--seconds", "0", "-o", "ball.png"], ["-o", "ball.png"], ["--seconds", "0", "-o", "ball.mp4"]):
         (made,) = answer("generate", PROMPT, "--model", model, *words)["files"]

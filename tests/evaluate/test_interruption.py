@@ -270,3 +270,18 @@ def test_a_worker_that_is_killed_while_it_judges_is_no_verdict(tmp_path: Path, m
     monkeypatch.setattr(workers, "check", killed)
     with pytest.raises(FileProblem, match=r"worker process was killed.*fewer --workers"):
         judge_folder(tmp_path / "videos", CASES, ledger, quiet, workers)
+
+
+def test_a_ledger_goes_on_in_the_precision_that_began_it(tmp_path: Path) -> None:
+    """One of an earlier version does not name it: it was begun in single precision."""
+
+    def went_on(folder: Path, **about: str) -> Ledger:
+        return sample_cases(noise, CASES, folder, quiet, {**ABOUT, **about})
+
+    went_on(tmp_path / "earlier")
+    assert len(went_on(tmp_path / "earlier", precision="fp32").of("done")) == len(CASES)
+    with pytest.raises(FileProblem, match="was begun with precision fp32, now bf16; give another --out"):
+        went_on(tmp_path / "earlier", precision="bf16")
+    went_on(tmp_path / "half", precision="bf16")
+    with pytest.raises(FileProblem, match="was begun with precision bf16, now fp32"):
+        went_on(tmp_path / "half", precision="fp32")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -173,3 +175,21 @@ def test_a_step_that_no_machine_holds_is_a_problem(monkeypatch: pytest.MonkeyPat
     assert memory_problem(dit_costs(override(large, ["train.pass_tokens=25000"]))) is None
     monkeypatch.setenv("WORLD_SIZE", "4")  # each process has a quarter of a step
     assert memory_problem(dit_costs(large)) is None
+
+
+COUNT = """
+import sys
+import torch
+before = set(sys.modules)
+from chronotope.models.autoencoder import AutoencoderConfig
+from chronotope.models.costs import autoencoder_flops, count_parameters
+from chronotope.models.dit import DiTConfig
+count_parameters(DiTConfig()), count_parameters(AutoencoderConfig()), autoencoder_flops(AutoencoderConfig())
+print(*sorted({"sympy", "torch._dynamo", "torch._prims", "torch._refs"} & (set(sys.modules) - before)))
+"""
+
+
+def test_counting_imports_no_compiler() -> None:
+    """As drawing weights, or a convolution, on the meta device does."""
+    done = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

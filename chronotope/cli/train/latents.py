@@ -23,6 +23,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import find_model, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder
+from chronotope.models.precision import Precision
 from chronotope.parallel import join_ranks, wait_for_all
 
 __all__ = [
@@ -47,6 +48,7 @@ def encode_clips(
     limits: Limits = NO_LIMITS,
     workers: int | None = None,
     heldout: bool = False,
+    precision: Precision = "auto",
 ) -> Encoded:
     """Bring the latents of a folder of clips up to date, and say what was found, left out and not captioned.
 
@@ -70,6 +72,7 @@ def encode_clips(
             strict,
             limits,
             workers,
+            precision,
         )
     for item in encoded.left_out:
         say(f"left out: {item.key}: {item.reason}")

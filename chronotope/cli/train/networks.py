@@ -241,7 +241,7 @@ def _run_dit(
 
     found = prepare_sources(shown.folders, out, autoencoder_from or start_from, shown.limits, before, shown.weights)
     if start:
-        _check_same_start(run, start, lambda: fingerprint(Generator.load(start.parent).dit))
+        _check_same_start(run, start, lambda: Generator.load(start.parent).names["dit"])
         config, said = with_defaults_of_clips(config, found.dataset, settings)
         if join_ranks().first:
             say_unsealed(start)

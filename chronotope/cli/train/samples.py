@@ -47,7 +47,8 @@ def progress_sampler(
 
     def sampler(config: DiTRun, model: DiT, tokenizer: Tokenizer, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        generator = Generator(autoencoder, model, tokenizer, config.flow, config.geometry, config.defaults)
+        model_parts = autoencoder, model, tokenizer, config.flow, config.geometry, config.defaults
+        generator = Generator(*model_parts, precision=config.train.precision)
         for seed, prompt in enumerate(prompts):
             words = tokenizer.shortened(prompt[:MAX_PROMPT_BYTES], config.model.max_text_tokens)
             if not words:  # one word of more tokens than the model reads

@@ -21,6 +21,7 @@ from chronotope.data.record import changes_in_data, data_of_latents
 from chronotope.errors import UsageError
 from chronotope.geometry import Geometry
 from chronotope.models.captioner import DETAILS, CaptionerConfig, LatentCaptioner
+from chronotope.models.precision import autocast
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.train.batches import text_notes
 from chronotope.train.fit import check_autoencoder, check_latents, check_model
@@ -30,7 +31,7 @@ from chronotope.train.log import write_toml
 from chronotope.train.optimizers import make_optimizers
 from chronotope.train.order import plan_batches
 from chronotope.train.same_run import check_same_run
-from chronotope.train.state import TrainState, autocast
+from chronotope.train.state import TrainState
 
 __all__ = ["CaptionerRun", "CaptionerTraining", "train_captioner"]
 

@@ -14,6 +14,7 @@ from chronotope import checkpoint
 from chronotope.config import Count, Seed, to_dict
 from chronotope.data.record import changes_in_data
 from chronotope.models.expander import ExpanderConfig, PromptExpander
+from chronotope.models.precision import autocast
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.train.batches import text_notes
 from chronotope.train.fit import check_vocabulary
@@ -23,7 +24,7 @@ from chronotope.train.language.pairs import DESCRIPTIVE, CaptionPairs, PairBatch
 from chronotope.train.log import write_toml
 from chronotope.train.optimizers import make_optimizers
 from chronotope.train.same_run import check_same_run
-from chronotope.train.state import TrainState, autocast
+from chronotope.train.state import TrainState
 
 __all__ = ["ExpanderRun", "ExpanderTraining", "train_expander"]
 

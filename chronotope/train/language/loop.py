@@ -13,9 +13,10 @@ from torch import Tensor
 
 from chronotope import checkpoint
 from chronotope.config import MOST, Count, Positive, Range, Share
+from chronotope.models.precision import Precision
 from chronotope.train.log import TrainingLog
 from chronotope.train.optimizers import learning_rate_factor
-from chronotope.train.state import Precision, TrainState, check_rates
+from chronotope.train.state import TrainState, check_rates
 
 __all__ = ["Batch", "Record", "Steps", "train_to_the_end"]
 
