@@ -17,6 +17,7 @@ from torch import nn
 from chronotope.arguments import described
 from chronotope.config import Formerly
 from chronotope.errors import UsageError
+from chronotope.models.adapter import AdaptedLinear
 from chronotope.models.linear import Linear, PointwiseConv2d
 
 __all__ = ["PRECISIONS", "Precision", "UsedPrecision", "autocast", "multiplies_bfloat16", "rounded", "used_precision"]
@@ -25,7 +26,12 @@ UsedPrecision = Literal["fp32", "bf16"]
 Precision = Annotated[Literal["auto", "fp32", "bf16"], Formerly((("float32", "fp32"), ("bfloat16", "bf16")))]
 PRECISIONS = ("auto", "fp32", "bf16")
 
-ROUNDED = (Linear, PointwiseConv2d, nn.Conv2d)  # these types themselves: a subclass may need single precision
+ROUNDED = (
+    Linear,
+    AdaptedLinear,
+    PointwiseConv2d,
+    nn.Conv2d,
+)  # these types themselves: a subclass may need single precision
 
 Network = TypeVar("Network", bound=nn.Module)
 

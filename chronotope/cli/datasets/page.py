@@ -30,7 +30,10 @@ def write_lesson(out: Path, done: Mapping[str, Any]) -> Path:
     rows = read_jsonl(out / "dit" / "log.jsonl")
     trained = [(row["step"], row["loss"]) for row in rows if "loss" in row]
     heldout = [(row["step"], loss) for row in rows for name, loss in row.items() if name.startswith(HELDOUT)]
-    samples = [{**one, "picture": PurePosixPath(one["clip"]).suffix in PICTURES} for one in done["samples"]]
+    samples = [
+        {"shown": f"data/{one['clip']}", **one, "picture": PurePosixPath(one["clip"]).suffix in PICTURES}
+        for one in done["samples"]  # older ones show the clip itself
+    ]
     page = TEMPLATES.get_template("lesson.html.jinja").render(
         name=out.resolve().name,
         folder=out,

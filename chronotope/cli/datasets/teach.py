@@ -5,6 +5,7 @@ Every step is a command of its own; this is their order with defaults for a lapt
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import tempfile
@@ -43,6 +44,7 @@ MOST_SHOWN = 400  # times that a clip is shown at most: more is learned by heart
 MOST_STEPS = 20_000
 SAMPLE_EVERY = 600.0  # seconds of training between two samples
 SAMPLED = 6  # captions of which the finished model makes a video
+SHOWN_SIDE, SHOWN_FPS, SHOWN_SECONDS = 320, 12.0, 6.0  # of the clips beside them
 # Names that cameras and phones give: they say nothing of what is shown.
 _CAMERA_NAME = re.compile(r"^(img|dsc[fn]?|vid|mov|mvi|pxl|gopr|gx|dji|dscn|clip|video|screen ?recording|whatsapp)\b")
 _WORD = re.compile(r"[^\W\d_]{2,}")
@@ -333,10 +335,29 @@ def _samples(out: Path, data: Path) -> list[dict[str, str]]:
         result = generator.generate(text, seed=seed)
         file = folder / f"{seed}{'.mp4' if len(result.frames) > 1 else '.png'}"
         video.write(file, result.frames, result.fps, metadata=result.origin)
-        made.append({"file": f"samples/{file.name}", "text": text, "clip": row["clip"], "split": row["split"]})
+        shown = _shown(data, row, folder / f"{seed}-clip")
+        sample = {"file": f"samples/{file.name}", "shown": f"samples/{shown.name}"}
+        made.append({**sample, "text": text, "clip": row["clip"], "split": row["split"]})
     if not made:
         say("note: no samples, because no clip has a caption")
     return made
+
+
+def _shown(data: Path, row: Mapping[str, Any], target: Path) -> Path:
+    """Write a small copy of the beginning of a clip, which every browser shows: many play no HEVC, MPEG-2 or AVI."""
+    share = min(1.0, SHOWN_SIDE / max(row["width"], row["height"]))
+    height, width = (max(2, round(share * row[side])) for side in ("height", "width"))  # of square pixels
+    window: dict[str, Any] = {"fps": SHOWN_FPS, "seconds": SHOWN_SECONDS} if not row["picture"] else {}
+    file = target.with_name(target.name + (".png" if row["picture"] else ".mp4"))
+    with contextlib.closing(video.stream(data / row["clip"], max_side=SHOWN_SIDE, **window)) as frames:
+        resized = (video.resize(frame, height, width) for frame in frames)
+        if row["picture"]:
+            video.write_image(file, next(resized))
+            return file
+        with video.VideoWriter(file, SHOWN_FPS) as writer:
+            for frame in resized:
+                writer.add(frame)
+    return file
 
 
 def _is_of_name(row: Mapping[str, Any]) -> bool:
