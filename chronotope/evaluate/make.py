@@ -209,7 +209,7 @@ def _start_worker(
     layer: str,
     sampled: Sampled,
     adapters: Mapping[str | Path, float] | None,
-    precision: Precision,
+    precision: Precision = "auto",
 ) -> None:
     die_with_parent(parent)
     torch.set_num_threads(1)

@@ -130,7 +130,7 @@ def test_names_are_written_or_refused_before_the_work(
     longest = "a" * (250 - len(suffix)) + suffix
     assert run(*generate(model, longest, *more)).exit_code == 0
     assert files_in(Path()) == {longest, longest + ".json"}
-    monkeypatch.setattr("chronotope.generate.pipeline.Generator.load", lambda _: pytest.fail("work began"))
+    monkeypatch.setattr("chronotope.generate.pipeline.Generator.load", lambda *_: pytest.fail("work began"))
     for name in ("a" + longest, "a" * 252 + suffix, "\u96ea" * 83 + suffix):
         assert "a name has at most 255" in refused(*generate(model, name, *more), status=1)
     assert "a name has at most 255" in refused(*generate(model, longest, *more, "--count", 2), status=1)

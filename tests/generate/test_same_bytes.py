@@ -31,7 +31,7 @@ threads, folder = int(sys.argv[1]), Path(sys.argv[2])
 if threads == 1 and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # encoders count processors
 torch.set_num_threads(threads)
-generator = Generator.load("small")
+generator = Generator.load("small", precision=sys.argv[3])
 size = {"num_inference_steps": 1, "height": 64, "width": 96}
 clip = np.random.default_rng(0).integers(0, 256, (8, 64, 96, 3), np.uint8)
 made = {
@@ -55,11 +55,11 @@ print(json.dumps(hashes))
 """
 
 
-def hashes_with(threads: int, folder: Path) -> dict[str, str]:
+def hashes_with(threads: int, folder: Path, precision: str) -> dict[str, str]:
     folder.mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(threads), str(folder)],
+        [sys.executable, "-c", SCRIPT, str(threads), str(folder), precision],
         capture_output=True,
         text=True,
         check=True,
@@ -78,12 +78,13 @@ def default(set_to: Callable[[Any], None], value: Any, before: Any) -> Iterator[
         set_to(before)
 
 
-def test_frames_do_not_depend_on_the_defaults_that_the_caller_chose() -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_frames_do_not_depend_on_the_defaults_that_the_caller_chose(precision: Any) -> None:
     """Nor on the number of threads, where it does not divide the values of a layer; the defaults stay the caller's."""
     request = Request(read_prompts("a red ball"), height=64, width=96, num_frames=17, num_steps=1)
 
     def frames() -> np.ndarray:
-        generator = Generator.load("small")
+        generator = Generator.load("small", precision=precision)
         state = torch.get_default_dtype(), torch.get_default_device(), torch.is_autocast_enabled("cpu")
         pieces = []
         for piece in generator.stream(generator.plan(request), 3).pieces:
@@ -102,9 +103,10 @@ def test_frames_do_not_depend_on_the_defaults_that_the_caller_chose() -> None:
             assert np.array_equal(frames(), expected)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("threads", [2, pytest.param(3, marks=pytest.mark.slow)])
-def test_files_are_the_same_with_other_threads_at_another_time(threads: int, tmp_path: Path) -> None:
-    one, other = hashes_with(1, tmp_path / "one"), hashes_with(threads, tmp_path / "other")
+def test_files_are_the_same_with_other_threads_at_another_time(threads: int, precision: str, tmp_path: Path) -> None:
+    one, other = hashes_with(1, tmp_path / "one", precision), hashes_with(threads, tmp_path / "other", precision)
     assert len(one) == 4 + 10 and [name for name in one if one[name] != other[name]] == []
     times = [json.loads((tmp_path / name / "long.mp4.json").read_text())["seconds"] for name in ("one", "other")]
     assert times[0] != times[1]  # only the file beside it tells one run from another
