@@ -46,6 +46,7 @@ class Imported:
     heldout: int
     new: int
     changed: int
+    moved: int
     recaptioned: int
     gone: int
     notes: tuple[str, ...]
@@ -53,7 +54,8 @@ class Imported:
 
     def in_words(self) -> str:
         """Return one line such as "12 clips: 3 new, 1 changed, 1 gone"."""
-        counts = {"new": self.new, "changed": self.changed, "with new captions": self.recaptioned, "gone": self.gone}
+        counts = {"new": self.new, "changed": self.changed, "of another split": self.moved}
+        counts |= {"with new captions": self.recaptioned, "gone": self.gone}
         parts = [f"{count} {name}" for name, count in counts.items() if count]
         if self.left_out:
             parts.append(f"{len(self.left_out)} left out")
@@ -101,7 +103,7 @@ class _Import:
     def __init__(self, out: Path, reading: Reading, record: Record, copy: bool) -> None:
         self.out, self.reading, self.record, self.copy = out, reading, record, copy
         self.entries = dict(record.entries)
-        self.counts = dict.fromkeys(("new", "changed", "recaptioned", "gone"), 0)
+        self.counts = dict.fromkeys(("new", "changed", "moved", "recaptioned", "gone"), 0)
         self.lines: list[Line] = []  # on captions that programs wrote
         self.names = Names()
         for entry in self.entries.values():
@@ -149,6 +151,7 @@ class _Import:
             self.reading.note(f"{row.label} -> {key}", "the name is another one in the new dataset")
         if entry is not None:
             self._move(entry.key, key)
+            self.counts["moved"] += 1
             self.entries[row.label] = replace(entry, key=key)
         return key
 
@@ -163,7 +166,15 @@ class _Import:
         self.entries = followed
 
     def _move(self, old: str, new: str) -> None:
-        """Give a clip whose split was changed its new name, with its captions as they are."""
+        """Give a clip whose split was changed its new name, with its captions as they are.
+
+        Raises FileProblem where another file has that name: the clip must not stay where it was.
+        """
+        if os.path.lexists(self.out / old) and os.path.lexists(self.out / new):
+            raise FileProblem(
+                f"{self.out / new} is there and was not written by this command, and {old} is of another split now, so "
+                "that it has to get this name; move that file away"
+            )
         for before, after in zip((old, *caption_names(old)), (new, *caption_names(new)), strict=True):
             if os.path.lexists(self.out / before) and not os.path.lexists(self.out / after):
                 (self.out / after).parent.mkdir(parents=True, exist_ok=True)
@@ -269,7 +280,7 @@ class _Import:
             for file in (clip, captions):
                 file.unlink(missing_ok=True)
             self._remove_empty(entry.key)
-            self.reading.note(entry.key, "removed, because the source has it, or its caption, no longer")
+            self.reading.note(entry.key, "removed, because its row, its caption or its file is no longer there")
             self.counts["gone"] += 1
             del self.entries[label]
 

@@ -91,7 +91,7 @@ def test_new_changed_and_gone(source: Path, out: Path, place: Place, copy: bool,
     assert texts(out) == {"a.mp4": ("one",), "c.mp4": ("three",)}
     assert (out / "a.mp4").read_bytes().endswith(b"another content")
     assert not (out / "x").exists()
-    assert "x/b.mp4: removed, because the source has it, or its caption, no longer" in found.notes
+    assert "x/b.mp4: removed, because its row, its caption or its file is no longer there" in found.notes
     assert import_dataset(source, out, copy=copy).in_words() == "2 clips: nothing has changed"
 
 

@@ -20,6 +20,7 @@ from chronotope.data.exports.shards import export_shards
 from chronotope.data.layouts.detect import read_layout
 from chronotope.data.layouts.splits import split_of_file, split_of_folder, split_of_values
 from chronotope.data.layouts.write import Imported, import_dataset
+from chronotope.errors import FileProblem
 from chronotope.geometry import Geometry
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.worlds.write import DatasetRequest, write_dataset
@@ -174,12 +175,46 @@ def test_a_row_that_changes_its_split_moves_its_clip_with_what_was_edited(tmp_pa
     (out / "b.json").write_text('{"caption": "mine"}')
     place(folder, files=table("test"))
     found = import_dataset(folder, out)
-    assert (found.clips, found.heldout, found.new, found.gone) == (2, 1, 0, 0)
+    assert found.in_words() == "2 clips, 1 of them held out: 1 of another split"
     assert (out / "heldout/b.mp4").is_file() and not (out / "b.mp4").exists() and not (out / "b.json").exists()
     assert (out / "heldout/b.json").read_text() == '{"caption": "mine"}'
     place(folder, files=table("train"))
     assert import_dataset(folder, out).heldout == 0
     assert (out / "b.json").read_text() == '{"caption": "mine"}' and not (out / "heldout").exists()
+
+
+def test_an_interrupted_import_shows_nothing_that_is_held_out(tmp_path: Path, place: Place) -> None:
+    """Also before the first clip is recorded, and between a move of a clip and its record."""
+    folder, out = place(tmp_path / "in", "a.mp4", "b.mp4", files=table("test")), tmp_path / "out"
+    seen = []
+
+    def look(done: int, total: int) -> None:
+        seen.append([clip.file for clip in scan_folder(out).clips])
+
+    import_dataset(folder, out, progress=look)
+    assert seen == [["a.mp4"], ["a.mp4"]]
+    place(folder, files=table("train"))
+    import_dataset(folder, out)
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    place(folder, files=table("test"))
+    with pytest.raises(KeyboardInterrupt):
+        import_dataset(folder, out, progress=interrupt)
+    assert [clip.file for clip in scan_folder(out).clips] == ["a.mp4"]
+    assert import_dataset(folder, out).in_words() == "2 clips, 1 of them held out: 1 of another split"
+    assert import_dataset(folder, out).in_words() == "2 clips, 1 of them held out: nothing has changed"
+
+
+def test_a_file_in_the_way_of_a_clip_that_moves_is_named(tmp_path: Path, place: Place) -> None:
+    folder, out = place(tmp_path / "in", "a.mp4", "b.mp4", files=table("train")), tmp_path / "out"
+    import_dataset(folder, out)
+    place(out, files={"heldout/b.mp4": "mine"})
+    place(folder, files=table("test"))
+    with pytest.raises(FileProblem, match=r"heldout/b\.mp4 is there and was not written by this command"):
+        import_dataset(folder, out)
+    assert (out / "heldout/b.mp4").read_text() == "mine" and (out / "b.mp4").exists()
 
 
 def test_a_clip_for_training_is_not_hidden_by_the_name_of_its_folder(tmp_path: Path, place: Place) -> None:
