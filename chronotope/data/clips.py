@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from chronotope.storage import PARTS, read_json
 
 __all__ = [
     "HELD_OUT",
+    "OUR_TABLES",
     "PICTURES",
     "SUFFIXES",
     "UNFINISHED",
@@ -32,6 +33,7 @@ __all__ = [
     "curated_datasets",
     "find_clips",
     "first_names",
+    "held_out_folders",
     "is_utf8",
     "read_datasets",
     "scan_folder",
@@ -46,7 +48,7 @@ SUFFIXES = PICTURES | frozenset(
 _BESIDE = frozenset(".json .jsonl .txt .npz .npy .csv .tsv .md .toml .yaml .yml .html .log .lock .parquet".split())
 _SUBTITLES = (".srt", ".vtt", ".ass", ".sub")
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
-_OUR_TABLES = (
+OUR_TABLES = (
     *(
         f"{name}.jsonl"
         for name in (
@@ -62,7 +64,7 @@ _OURS = tuple(
 _RIGHTS = ("robots.txt", "ai.txt", "tdmrep.json")  # which `curate` reads
 _CURATED, _HELD_OUT = "curation.json", "heldout"  # a curated dataset, and clips that are set aside for tests
 HELD_OUT = "held out for tests"  # the reason why those are left out
-_SPLIT = (_CURATED, "shards.json")  # of datasets that have splits: curated ones, and imported exports
+_SPLIT = (_CURATED, "imported.jsonl")  # of datasets that have splits: curated and imported ones
 # Files of folders that this program fills with something else.
 _NO_CLIPS = {"latents.json": "latents", "model.json": "a model"} | {
     f"{part}/{name}": "a run" for part in PARTS for name in ("model.json", "log.jsonl")
@@ -72,11 +74,15 @@ UNFINISHED = re.compile(r"\.part$|\.(crdownload|download|tmp)$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Clip:
-    """One video or picture. `key` names it in its dataset, `file` is its POSIX path below the folder of the dataset."""
+    """One video or picture. `key` names it in its dataset, `file` is its POSIX path below the folder of the dataset.
+
+    `heldout` says that its dataset sets it aside for tests.
+    """
 
     key: str
     path: Path
     file: str
+    heldout: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,11 +128,12 @@ def find_clips(folder: Path) -> tuple[Clip, ...]:
     return scan_folder(folder).clips
 
 
-def scan_folder(folder: Path) -> Folder:
+def scan_folder(folder: Path, heldout: bool = False) -> Folder:
     """Find all clips below a folder, and what is left out; raise FileProblem for a folder without clips.
 
-    Raises UsageError for a dataset that `chronotope world` has not finished, and for latents, models and runs, in which
-    pictures of the training may lie.
+    Clips that are held out for tests are left out, unless `heldout` asks for them, too. Raises UsageError for a dataset
+    that `chronotope world` has not finished, and for latents, models and runs, in which pictures of the training may
+    lie.
     """
     if not folder.is_dir():
         raise FileProblem(f"{folder} is not a folder of clips")
@@ -139,9 +146,9 @@ def scan_folder(folder: Path) -> Folder:
     for file in files:
         for name in caption_names(file) if Path(file).suffix.lower() in SUFFIXES else ():
             beside.setdefault(name, []).append(file)
-    aside = tuple(f"{(Path(file).parent / _HELD_OUT).as_posix()}/" for file in files if Path(file).name in _SPLIT)
+    aside = tuple(f"{place.as_posix()}/" for place in held_out_folders(map(Path, files)))
     for file in files:
-        reason = _reason_to_leave_out(folder, file, beside, aside)
+        reason = _reason_to_leave_out(folder, file, beside, () if heldout else aside)
         if reason is None:
             taken.append(file)
         elif reason:
@@ -152,7 +159,10 @@ def scan_folder(folder: Path) -> Folder:
         also = "".join(f"; {note}" for note in Folder(folder, (), sorted_out, {}).notes())
         raise FileProblem(f"{folder} holds no videos or pictures ({' '.join(sorted(SUFFIXES))}){also}")
     name = folder.resolve().name
-    clips = tuple(Clip(f"{name}/{key}", folder / file, file) for key, file in zip(_keys(taken), taken, strict=True))
+    clips = tuple(
+        Clip(f"{name}/{key}", folder / file, file, file.startswith(aside))
+        for key, file in zip(_keys(taken), taken, strict=True)
+    )
     whole = set(taken)
     owners = {name: tuple(file for file in beside.get(name, ()) if file in whole) for name in files}
     return Folder(folder, clips, sorted_out, {name: some for name, some in owners.items() if len(some) > 1})
@@ -174,13 +184,18 @@ def check_complete(folder: Path) -> None:
             )
 
 
+def held_out_folders(files: Iterable[Path]) -> list[Path]:
+    """Return the folders of clips that are held out, of the datasets with splits whose records are among the files."""
+    return [file.parent / _HELD_OUT for file in files if file.name in _SPLIT]
+
+
 def curated_datasets(folder: Path) -> list[Path]:
     """Return the folders of all curated datasets in a folder, itself included."""
     return [file.parent for file in sorted(folder.rglob(_CURATED))]
 
 
 def split_of_curation(folder: Path) -> str:
-    """Return the split of the curated dataset around a folder, such as "heldout"; "" where there is none."""
+    """Return the split of the dataset around a folder, such as "heldout"; "" where that has no splits."""
     place = folder.resolve()
     for parent in place.parents:
         part = place.relative_to(parent).parts[0]
@@ -254,7 +269,7 @@ def _reason_to_leave_out(folder: Path, file: str, beside: Container[str], aside:
         return "still being written, by its name" if UNFINISHED.search(path.stem) else None
     if suffix in (".txt", ".json") and path.name not in _OURS + _RIGHTS:
         return "a text beside no clip of its name" if file not in beside else ""
-    if suffix in _TABLES and path.name not in _OUR_TABLES:
+    if suffix in _TABLES and path.name not in OUR_TABLES:
         return "a table, which is not read (captions stand beside their clips, in NAME.txt or NAME.json)"
     if suffix in _SUBTITLES:
         return "subtitles, which are not read (captions stand in NAME.txt or NAME.json)"

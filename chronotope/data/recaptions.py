@@ -7,23 +7,85 @@ out of the captions, as of those beside a clip, also of lines of older versions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chronotope.data.captions import Captions
 from chronotope.data.doubtful import doubts
 from chronotope.data.notes import Kinds
-from chronotope.data.reviews import Reviews
+from chronotope.data.reviews import VERDICTS, Reviews, used_text
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.manifest import read_manifest, seal
 from chronotope.prompt import UNCLEAN, cleaned, is_clean
 from chronotope.storage import write_atomically
 
-__all__ = ["RECAPTIONS", "WRITTEN", "Recaptions", "named_author"]
+__all__ = [
+    "RECAPTIONS",
+    "WRITTEN",
+    "Recaptions",
+    "Written",
+    "WrittenCaptions",
+    "named_author",
+    "with_written",
+    "written_from_json",
+]
 
 RECAPTIONS = "recaptions.jsonl"
 WRITTEN = "descriptive"  # the level of detail of these captions in a training
+_REVIEW = ("reviewer", "verdict", "mended")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A caption that a program wrote: the asked detail, the text, who wrote it, and verdicts of people, in order.
+
+    `author` is a JSON object, as a text; a verdict is (reviewer, verdict, mended text).
+    """
+
+    detail: str
+    text: str
+    author: str
+    reviews: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def used(self) -> str:
+        """Return the text that the last verdict leaves; empty where it is rejected."""
+        return used_text(self.text, *self.reviews[-1][1:]) if self.reviews else self.text
+
+    @property
+    def author_name(self) -> str:
+        return named_author(json.loads(self.author))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `written_from_json` reads."""
+        plain = {"detail": self.detail, "text": self.text, "author": json.loads(self.author)}
+        reviews = [dict(zip(_REVIEW, review, strict=True)) for review in self.reviews]
+        return {**plain, "reviews": reviews} if reviews else plain
+
+
+def written_from_json(data: Any) -> tuple[Written, ...] | None:
+    """Return the captions that an export lists with their authors; None for anything else."""
+    if not isinstance(data, list):
+        return None
+    found = []
+    for row in data:
+        if not isinstance(row, dict) or not isinstance(row.get("author"), dict):
+            return None
+        detail, text, reviews = row.get("detail"), row.get("text"), row.get("reviews", [])
+        if not isinstance(detail, str) or not isinstance(text, str) or not text or not isinstance(reviews, list):
+            return None
+        if not all(isinstance(review, dict) and _is_review(review) for review in reviews):
+            return None
+        verdicts = tuple((review["reviewer"], review["verdict"], cleaned(review["mended"])) for review in reviews)
+        found.append(Written(detail, cleaned(text), json.dumps(row["author"], sort_keys=True), verdicts))
+    return tuple(found)
+
+
+def _is_review(review: Mapping[str, Any]) -> bool:
+    return all(isinstance(review.get(name), str) for name in _REVIEW) and review["verdict"] in VERDICTS
 
 
 class Recaptions:
@@ -35,6 +97,7 @@ class Recaptions:
         self.reviews = Reviews(folder, note)
         self._unclean: set[tuple[str, str]] = set()  # the rows of which characters are left out
         self.rows: dict[tuple[str, str], dict[str, Any]] = {}  # by file and asked detail; a later line replaces
+        self._keys: dict[str, dict[tuple[str, str], None]] = {}  # of rows, by the hash of the content; also of old ones
         for row in read_manifest(self.path, self.damaged.append) if self.path.is_file() else []:
             if _is_row(row):
                 self._take(row)
@@ -47,6 +110,7 @@ class Recaptions:
         key = row["file"], row["detail"]
         (self._unclean.discard if is_clean(row["text"]) else self._unclean.add)(key)
         self.rows[key] = {**row, "text": cleaned(row["text"])}
+        self._keys.setdefault(row["sha256"], {})[key] = None
 
     def remarks(self) -> Iterator[str]:
         """Yield what is worth knowing of captions that are used: characters that are left out, and doubts."""
@@ -69,17 +133,25 @@ class Recaptions:
         write_jsonl(self.path, [row for row in read_manifest(self.path, lambda _: None) if _is_row(row)])
         return copy
 
+    def of(self, file: str, sha256: str) -> tuple[Written, ...]:
+        """Return the captions written for a clip of this content, those that a reviewer rejected too."""
+        rows = (self.rows[key] for key in self._keys.get(sha256, ()))
+        same = [row for row in rows if row["sha256"] == sha256 and row["text"]]
+        chosen = [row for row in same if row["file"] == file] or same  # a renamed clip keeps its captions
+        return tuple(map(self._written, chosen))
+
+    def _written(self, row: Mapping[str, Any]) -> Written:
+        verdicts = self.reviews.of(row["file"], row["sha256"], row["detail"], row["text"])
+        reviews = tuple((str(one["reviewer"]), str(one["verdict"]), str(one["mended"])) for one in verdicts)
+        return Written(row["detail"], row["text"], json.dumps(row["author"], sort_keys=True), reviews)
+
     def texts(self, file: str, sha256: str) -> tuple[str, ...]:
         """Return the captions written for a clip of this content, as their reviewers left them."""
-        same = [row for row in self.rows.values() if row["sha256"] == sha256]
-        rows = [row for row in same if row["file"] == file] or same  # a renamed clip keeps its captions
-        texts = (self.reviews.text_for(row["file"], sha256, row["detail"], row["text"]) for row in rows if row["text"])
-        return tuple(dict.fromkeys(text for text in texts if text))
+        return tuple(dict.fromkeys(one.used for one in self.of(file, sha256) if one.used))
 
     def merged(self, captions: Captions, file: str, sha256: str) -> Captions:
         """Return the captions beside a clip, and the written ones as a level of their own, after any of its user's."""
-        texts = dict.fromkeys((*captions.get(WRITTEN, ()), *self.texts(file, sha256)))
-        return {**captions, WRITTEN: tuple(texts)} if texts else captions
+        return with_written(captions, self.of(file, sha256))
 
     def unused(self, contents: Collection[str]) -> str:
         """Say how many captions belong to none of these contents of clips; "" where all do."""
@@ -100,6 +172,30 @@ class Recaptions:
         row = seal({**facts, "author": dict(author)})
         append_jsonl(self.path, row)
         self._take(row)
+
+
+class WrittenCaptions:
+    """The written captions of a dataset with splits: clips in its `heldout/` have a file of their own there."""
+
+    def __init__(self, folder: Path, note: Callable[[str], None] = lambda _: None) -> None:
+        self._parts = {start: Recaptions(folder / start, note) for start in ("", "heldout/")}
+        rows = [(start, row) for start, part in self._parts.items() for row in part.rows.values()]
+        self._names = frozenset(f"{start}{row['file']}" for start, row in rows if row["text"])
+
+    def of(self, file: str, sha256: str) -> tuple[Written, ...]:
+        """Return the captions written for a clip, of both files."""
+        parts = [(part, file.removeprefix(start)) for start, part in self._parts.items() if file.startswith(start)]
+        return tuple(dict.fromkeys(one for part, name in parts for one in part.of(name, sha256)))
+
+    def names(self, file: str) -> bool:
+        """Return whether a caption was written for a file of this name, whatever its content is now."""
+        return file in self._names
+
+
+def with_written(captions: Captions, written: Iterable[Written]) -> Captions:
+    """Return the captions of people, and those that programs wrote, as a level of their own after any of its user's."""
+    texts = dict.fromkeys((*captions.get(WRITTEN, ()), *(one.used for one in written if one.used)))
+    return {**captions, WRITTEN: tuple(texts)} if texts else captions
 
 
 def named_author(author: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from chronotope.manifest import read_manifest, seal
 from chronotope.metrics.statistics import cohen_kappa
 from chronotope.prompt import cleaned
 
-__all__ = ["REVIEWS", "VERDICTS", "Reviews", "Verdict"]
+__all__ = ["REVIEWS", "VERDICTS", "Reviews", "Verdict", "used_text"]
 
 REVIEWS = "reviews.jsonl"
 Verdict = Literal["keep", "mend", "reject"]
@@ -46,11 +46,12 @@ class Reviews:
 
     def text_for(self, file: str, sha256: str, detail: str, text: str) -> str:
         """Return the text that is used in place of a caption, by the last verdict on it; empty where it is rejected."""
-        verdicts = self.by_text.get((file, sha256, detail, cleaned(text)))
-        if not verdicts:
-            return text
-        last = list(verdicts.values())[-1]
-        return {"keep": text, "mend": str(last["mended"]), "reject": ""}[last["verdict"]]
+        verdicts = self.of(file, sha256, detail, text)
+        return used_text(text, verdicts[-1]["verdict"], verdicts[-1]["mended"]) if verdicts else text
+
+    def of(self, file: str, sha256: str, detail: str, text: str) -> list[Mapping[str, Any]]:
+        """Return the last verdict of every reviewer on a caption; the last of the list decides."""
+        return list(self.by_text.get((file, sha256, detail, cleaned(text)), {}).values())
 
     def add(self, caption: Mapping[str, Any], verdict: Verdict, reviewer: str, mended: str = "") -> Mapping[str, Any]:
         """Append a verdict on a row of `Recaptions`; it is on disk when this returns."""
@@ -85,6 +86,11 @@ class Reviews:
             names: (len(pairs), cohen_kappa([one for one, _ in pairs], [two for _, two in pairs]))
             for names, pairs in both.items()
         }
+
+
+def used_text(text: str, verdict: str, mended: str) -> str:
+    """Return the text that is used after a verdict on a caption; empty where it is rejected."""
+    return {"keep": text, "mend": mended, "reject": ""}[verdict]
 
 
 def _is_row(row: Mapping[str, Any]) -> bool:

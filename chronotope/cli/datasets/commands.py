@@ -58,7 +58,8 @@ def import_(folder: Path, out: Path, layout: str | None, copy: bool, follow: boo
 
     FOLDER is a videofolder of Hugging Face, clips with texts beside them, lists of lines, a table, tar shards of
     WebDataset, or settings of kohya, musubi or finetrainers. DIR receives the clips, NAME.json with the captions beside
-    each, and imported.jsonl. What was left out is listed, and the exit status then is 3.
+    each, and imported.jsonl. Clips of another split than train are in DIR/heldout, which no training takes. What was
+    left out is listed, and the exit status then is 3.
     """
     from chronotope.data.layouts.write import import_dataset
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from chronotope.data.captions import LEVELS, Captions, read_captions
 from chronotope.data.clips import Clip, check_complete, read_datasets, scan_folder, split_of_curation
-from chronotope.data.recaptions import Recaptions, named_author
+from chronotope.data.recaptions import Written, WrittenCaptions, with_written
 from chronotope.data.rendered import changes_since_curation, changes_since_rendering
 from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import LOST, Source, manifest_hash, read_curation, read_manifest, source_of
@@ -34,7 +34,8 @@ class Item:
     """A clip: `file` is its POSIX path below the dataset, `sha256` and `bytes` are those of its file.
 
     `rights` holds what is known of licence, holder, source and consent; `origin` the source file that the clip was cut
-    from, its SHA-256 and where the clip begins in it, in seconds.
+    from, its SHA-256 and where the clip begins in it, in seconds. `written` are captions that programs wrote: those of
+    them that no reviewer rejected are among the `captions`, too.
     """
 
     file: str
@@ -52,14 +53,19 @@ class Item:
     rights: Mapping[str, Any]
     origin: Mapping[str, Any]
     scores: Mapping[str, float]
+    written: tuple[Written, ...] = ()
+
+    @property
+    def author_of(self) -> Mapping[str, str]:
+        """Return the programs that wrote captions, by the texts that are used."""
+        return {one.used: one.author_name for one in self.written if one.used}
 
 
 @dataclass(frozen=True)
 class Dataset:
     """The clips of a folder in the order of their files, the document that describes it, and the lines of its manifest.
 
-    `about` is `curation.json` or `dataset.json`, {} for a plain folder; `rows` list what is left out, too. `captioners`
-    are the programs that wrote captions, and how many captions of these clips each of them wrote.
+    `about` is `curation.json` or `dataset.json`, {} for a plain folder; `rows` list what is left out, too.
     """
 
     folder: Path
@@ -67,7 +73,6 @@ class Dataset:
     items: tuple[Item, ...]
     about: Mapping[str, Any]
     rows: tuple[Mapping[str, Any], ...]
-    captioners: Mapping[str, int]
 
     @property
     def name(self) -> str:
@@ -78,13 +83,24 @@ class Dataset:
         """Return the names of the splits, in the order of the alphabet but for "train", which is the first."""
         return sorted({item.split for item in self.items}, key=lambda split: (split != "train", split))
 
+    @property
+    def captioners(self) -> dict[str, int]:
+        """Return how many captions that are used each program wrote."""
+        used = (one.author_name for item in self.items for one in item.written if one.used)
+        return dict(sorted(Counter(used).items()))
+
     def in_split(self, split: str) -> list[Item]:
         return [item for item in self.items if item.split == split]
 
     @property
     def identity(self) -> dict[str, str]:
-        """Return the hashes by which the state of the dataset is recognised; "content" covers clips and captions."""
-        found = {"content": digest({item.file: [item.split, item.sha256, item.captions] for item in self.items})}
+        """Return the hashes by which the state of the dataset is recognised.
+
+        "content" covers clips, and captions with their authors.
+        """
+        authors = {item.file: [[one.as_json() for one in item.written]] for item in self.items if item.written}
+        contents = {item.file: [item.split, item.sha256, item.captions] for item in self.items}
+        found = {"content": digest({file: [*content, *authors.get(file, [])] for file, content in contents.items()})}
         if "merkle_root" in self.about:
             found["merkle_root"] = str(self.about["merkle_root"])
         elif self.rows:
@@ -105,13 +121,13 @@ def read_dataset(folder: Path, progress: Progress | None = None, note: Note = la
         return _curated(folder, note)
     if split := split_of_curation(folder):
         raise UsageError(
-            f"{folder} is a part of a curated dataset, of its split {split}; export all of that, in which splits are "
-            "kept apart"
+            f"{folder} is a part of a dataset with splits, of its split {split}; export all of that, in which splits "
+            "are kept apart"
         )
     rendered = [file.parent for file, about in read_datasets(folder) if "world" in about]
     if any(place.resolve() != folder.resolve() for place in rendered):
         raise UsageError(f"{folder} is a part of a rendered dataset, or holds one: {rendered[0]}; export that one")
-    found = scan_folder(folder)
+    found = scan_folder(folder, heldout=True)
     for sentence in found.notes():
         note(sentence)
     if rendered:
@@ -128,22 +144,12 @@ def _dataset(
     note: Note,
 ) -> Dataset:
     """Return the dataset with its clips in order, and with the captions that a captioner wrote for them."""
-    written = Recaptions(folder, note)
-    merged = [replace(item, captions=written.merged(item.captions, item.file, item.sha256)) for item in items]
-    ordered = tuple(sorted(merged, key=lambda item: item.file))
-    return Dataset(folder, kind, ordered, about, tuple(rows), _captioners(written, ordered))
-
-
-def _captioners(written: Recaptions, items: Sequence[Item]) -> dict[str, int]:
-    """Return how many captions of these clips each program wrote, without those that a reviewer rejected."""
-    contents = {item.sha256 for item in items}
-    used = [
-        named_author(row["author"])
-        for row in written.rows.values()
-        if row["sha256"] in contents
-        and written.reviews.text_for(row["file"], row["sha256"], row["detail"], row["text"])
-    ]
-    return dict(sorted(Counter(used).items()))
+    written = WrittenCaptions(folder, note)
+    complete = []
+    for item in items:
+        texts = written.of(item.file, item.sha256)
+        complete.append(replace(item, captions=with_written(item.captions, texts), written=texts))
+    return Dataset(folder, kind, tuple(sorted(complete, key=lambda item: item.file)), about, tuple(rows))
 
 
 def _curated(folder: Path, note: Note) -> Dataset:
@@ -190,7 +196,7 @@ def _rendered(folder: Path, clips: Sequence[Clip], progress: Progress | None, no
 
 
 def _probed(clips: Sequence[Clip], split: str, rights: Mapping[str, str], progress: Progress | None) -> list[Item]:
-    """Return clips as their files are, all of one split and of equal rights."""
+    """Return clips as their files are, of equal rights, and of one split but for those that are held out."""
     items = []
     for number, clip in enumerate(clips, start=1):
         info = video.probe(clip.path)
@@ -199,7 +205,7 @@ def _probed(clips: Sequence[Clip], split: str, rights: Mapping[str, str], progre
             Item(
                 file=clip.file,
                 path=clip.path,
-                split=split,
+                split="heldout" if clip.heldout else split,
                 sha256=file_sha256(clip.path),
                 bytes=clip.path.stat().st_size,
                 width=width,

@@ -4,9 +4,10 @@
     curation.json, .jsonl     of a curated dataset: the manifest, as it is
     shards.json               what was exported and the hash of each shard; written last
 
-KEY.json holds captions by level of detail, rights, scores and the name of the clip in its dataset; KEY.txt holds one
-caption. The bytes depend on the dataset alone. Shards are made in a hidden folder and take their names when all are
-there, so that an interrupted export is never taken for a whole one; the same command again goes on.
+KEY.json holds captions by level of detail, who wrote those of programs, rights, scores and the name of the clip in its
+dataset; KEY.txt holds one caption. The bytes depend on the dataset alone. Shards are made in a hidden folder and take
+their names when all are there, so that an interrupted export is never taken for a whole one; the same command again
+goes on.
 """
 
 from __future__ import annotations
@@ -153,6 +154,8 @@ def _texts(item: Item) -> list[tuple[str, bytes]]:
         "origin": dict(item.origin),
         "scores": dict(item.scores),
     }
+    if item.written:
+        record["written"] = [one.as_json() for one in item.written]
     text = json.dumps(record, sort_keys=True) + "\n"
     return [(".json", text.encode()), (".txt", main_caption(item.captions).encode())]
 

@@ -33,6 +33,8 @@ COLUMNS = (
     Column("split", "text", "The split that the clip belongs to."),
     Column("text", "text", "One caption: the first sentence, else the first text."),
     Column("captions", "texts", "All captions of the clip, of all levels of detail."),
+    Column("authors", "texts", "The program that wrote each of the captions; empty where none is named."),
+    Column("written", "text", "The captions that programs wrote, with authors and verdicts of reviewers, as JSON."),
     Column("seconds", "float", "The length of the clip in seconds."),
     Column("frames", "integer", "The number of frames; a picture has one."),
     Column("fps", "float", "Frames per second."),
@@ -62,11 +64,15 @@ def clip_rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
 
 
 def _row(item: Item) -> dict[str, Any]:
+    captions = [text for level in sorted(item.captions) for text in item.captions[level]]
+    authors = item.author_of
     row = {
         "file_name": item.file,
         "split": item.split,
         "text": main_caption(item.captions) or None,
-        "captions": [text for level in sorted(item.captions) for text in item.captions[level]],
+        "captions": captions,
+        "authors": [authors.get(text, "") for text in captions],
+        "written": json.dumps([one.as_json() for one in item.written]) if item.written else None,
         "seconds": item.seconds,
         "frames": item.frames,
         "fps": item.fps,

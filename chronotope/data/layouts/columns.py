@@ -13,6 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from chronotope.data.captions import Captions, captions_of
+from chronotope.data.layouts.authors import without_written
+from chronotope.data.layouts.splits import COLUMNS as SPLITS
+from chronotope.data.layouts.splits import Split, split_of_values
+from chronotope.data.recaptions import Written, written_from_json
+from chronotope.storage import parse_json
 
 __all__ = ["FILES", "Columns", "file_of", "known_file_column", "read_columns"]
 
@@ -26,6 +31,7 @@ _LEVELS = {
     "tags": "tags keywords tag".split(),
 }
 _CAPTION_LIKE = re.compile(r"caption|prompt|text|descri|sentence|paragraph", re.IGNORECASE)
+AUTHORS = "written"  # the column of our exports that holds captions with their authors
 _SETTINGS = ("negative_prompt", "text_bytes", "caption_score")
 _PART = re.compile(
     r"(clip_|frame_|time_?)*(start|end|begin|stop)(_(time|sec|seconds|frame|s|ms|idx))?|frame_idx|timestamps?|crop|bbox"
@@ -35,10 +41,17 @@ _BESIDE = re.compile(r"(embed|path|file|length|tokens|score|_id|lang|model|bytes
 
 @dataclass(frozen=True)
 class Columns:
-    """The captions that a row holds, and a sentence on the choice of columns where there was one."""
+    """The captions that a row holds, and a sentence on the choice of columns where there was one.
+
+    `split` is the one that a column names, else None, and `unknown` are columns and values that name no known split;
+    `written` are captions that programs wrote, in a column of our exports.
+    """
 
     captions: Captions
     choice: str
+    split: Split | None
+    unknown: tuple[tuple[str, str], ...]
+    written: tuple[Written, ...]
 
 
 def known_file_column(name: str) -> bool:
@@ -82,7 +95,19 @@ def read_columns(row: Mapping[str, Any], say: Callable[[str], None]) -> Columns:
     if not captions and len(others) == 1:
         captions, used, others = _captions(row[others[0]], "sentence", say), {others[0]: "sentence"}, []
     spans = [name for name in row if _PART.fullmatch(_plain(name)) and _holds(row[name])]
-    return Columns(captions, _choice(file_columns, used, others, spans))
+    splits = [columns[name] for name in SPLITS if name in columns and _holds(row[columns[name]])]
+    split, unknown = split_of_values({name: row[name] for name in splits})
+    written = _written(row[columns[AUTHORS]]) if AUTHORS in columns else ()
+    choice = _choice(file_columns, used, others, spans)
+    return Columns(without_written(captions, written), choice, split, unknown, written)
+
+
+def _written(value: Any) -> tuple[Written, ...]:
+    """Return the captions that programs wrote, of a column as our exports write it, a text of JSON."""
+    try:
+        return written_from_json(parse_json(value) if isinstance(value, str) else value) or ()
+    except ValueError:  # a column of another program
+        return ()
 
 
 def _choice(files: list[str], used: Mapping[str, str], others: list[str], spans: list[str]) -> str:

@@ -38,7 +38,7 @@ def read_layout(folder: Path, name: str | None = None, follow: bool = False) -> 
         options = " or ".join(f"--layout {other}" for other in others)
         reading.note(str(folder), f"it is read as {layout.name}, and {options} would fit, too")
     layout.read(reading, folder, found)
-    reading.list_unnamed()
+    reading.finish()
     return layout, reading
 
 

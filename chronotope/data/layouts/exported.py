@@ -14,25 +14,32 @@ from typing import Any
 
 from chronotope.data.clips import is_utf8
 from chronotope.data.exports.shards import EXPORT, MANIFESTS
+from chronotope.data.layouts.reading import TRAIN
 from chronotope.data.layouts.record import Entry
+from chronotope.data.recaptions import Written, written_from_json
 from chronotope.errors import FileProblem
 from chronotope.jsonl import write_jsonl
 from chronotope.manifest import described, read_curation, seal
 from chronotope.sealed import read_sealed
 from chronotope.storage import atomic_file, file_sha256
 
-__all__ = ["ClipRecord", "exported_shards", "keep_apart", "record_of_clip", "restore_manifest"]
+__all__ = ["ClipRecord", "exported_shards", "record_of_clip", "restore_manifest"]
 
 _MEND = "take the folder from a copy, or delete shards.json, and the shards are read as those of any program"
 
 
 @dataclass(frozen=True)
 class ClipRecord:
-    """What KEY.json says of a clip: its captions by level, its POSIX path in the dataset, and its SHA-256."""
+    """What KEY.json says of a clip: its captions by level, its POSIX path in the dataset, its SHA-256 and its split.
+
+    `written` are those of the captions that programs wrote.
+    """
 
     captions: Mapping[str, Any]
     file: str
     sha256: str
+    split: str
+    written: tuple[Written, ...]
 
 
 def exported_shards(folder: Path) -> set[str]:
@@ -59,13 +66,10 @@ def record_of_clip(data: Any, member: str) -> ClipRecord:
     strange = "\0" in file or "\\" in file or not is_utf8(file) or str(path) != file
     if path.is_absolute() or hidden or strange or path.suffix.lower() != PurePosixPath(member).suffix:
         raise FileProblem(f"it names a file {file!r} that is no name of its clip in a dataset")
-    return ClipRecord(data["captions"], file, sha256)
-
-
-def keep_apart(folder: Path, out: Path) -> None:
-    """Copy the document of an export, by which readers of the new dataset leave out the clips in `heldout/`."""
-    with atomic_file(out / EXPORT) as partial:
-        shutil.copyfile(folder / EXPORT, partial)
+    split, written = data.get("split", TRAIN), written_from_json(data.get("written", []))
+    if not isinstance(split, str) or written is None:
+        raise FileProblem("its split, or who wrote its captions, is not as `chronotope export` writes it")
+    return ClipRecord(data["captions"], file, sha256, split, written)
 
 
 def restore_manifest(folder: Path, out: Path, entries: Mapping[str, Entry]) -> list[str]:

@@ -52,7 +52,10 @@ def _texts_of(reading: Reading, folder: Path) -> dict[Path, list[Path]]:
 
 
 def _find_pairs(reading: Reading, folder: Path) -> list[Path]:
-    return [text for texts in _texts_of(reading, folder).values() for text in texts]
+    written = [
+        clip for clip in reading.below(folder) if is_media(clip) and reading.recaptions.names(reading.label(clip))
+    ]
+    return [text for texts in _texts_of(reading, folder).values() for text in texts] or written
 
 
 def _read_pairs(reading: Reading, folder: Path, found: Sequence[Path]) -> None:

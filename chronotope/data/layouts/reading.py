@@ -6,23 +6,27 @@ included, unless the user allows more.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import stat
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chronotope.data.captions import Captions, decode_text, read_caption_file
-from chronotope.data.clips import SUFFIXES, UNFINISHED
+from chronotope.data.clips import SUFFIXES, UNFINISHED, first_names
 from chronotope.data.doubtful import doubts
+from chronotope.data.layouts.splits import KNOWN, LISTING, Split, held_out_places, listed_splits, split_of_folder
+from chronotope.data.recaptions import RECAPTIONS, Written, WrittenCaptions
 from chronotope.errors import FileProblem
 from chronotope.manifest import LeftOut
 
-__all__ = ["Layout", "Member", "Reading", "Row", "is_media", "joined"]
+__all__ = ["HELDOUT", "TRAIN", "Layout", "Member", "Reading", "Row", "is_media", "joined"]
 
+TRAIN, HELDOUT = "train", "heldout"  # folders of a dataset
 MAX_TABLE = 2**30  # bytes of one table of captions
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _POINTER = b"version https://git-lfs"  # the first bytes of a file that Git LFS has not fetched
@@ -44,6 +48,7 @@ class Row:
 
     `where` are the places that name it, as "metadata.csv, line 3"; `name` is its POSIX path in the new dataset, which
     may have to be changed unless it is `exact`. `sha256` is that which its content must have, "" where none is known.
+    `split` is None where nothing names one, and `written` are captions that programs wrote, beside the `captions`.
     """
 
     label: str
@@ -53,6 +58,20 @@ class Row:
     captions: Captions
     exact: bool = False
     sha256: str = ""
+    split: Split | None = None
+    written: tuple[Written, ...] = ()
+
+    @property
+    def heldout(self) -> bool:
+        return self.split is not None and self.split.heldout
+
+    @property
+    def place(self) -> str:
+        """Return its path in the new dataset, in whose `heldout/` are the clips that are held out, and no others."""
+        if self.heldout:
+            return self.name if self.name.startswith(f"{HELDOUT}/") else f"{HELDOUT}/{self.name}"
+        first = self.name.partition("/")[0].lstrip(".").casefold()
+        return f"{TRAIN}/{self.name}" if first == HELDOUT else self.name
 
 
 @dataclass(frozen=True)
@@ -69,7 +88,7 @@ class Layout:
 class Reading:
     """A folder that is read: its files, the rows that were found, what was left out, and what is worth knowing.
 
-    `pending` are the labels of clips that a row names and that are left out, so that they are not taken for gone;
+    `pending` are the labels of clips that a row names and that cannot be read now, so that they are not taken for gone;
     `uncertain` says that some rows could not be read, so that nobody knows which clips they name.
     """
 
@@ -83,17 +102,17 @@ class Reading:
     def __post_init__(self) -> None:
         self.real = self.folder.resolve()
         self.files, self.linked = _listing(self.folder)
-        self._leave_out_held_out()
+        self.recaptions = WrittenCaptions(self.folder, lambda said: self.note(RECAPTIONS, f"{said}; it is not used"))
         self._rows: dict[str, Row] = {}  # by the real path of the clip
         self._named: set[str] = set()  # real paths of files that were named
-
-    def _leave_out_held_out(self) -> None:
-        """Leave out the clips that curated datasets within the folder hold out."""
-        aside = [file.parent / "heldout" for file in self.files if file.name == "curation.json"]
-        held = {file for file in self.files if any(file.is_relative_to(folder) for folder in aside)}
-        self.files = [file for file in self.files if file not in held]
-        for file in sorted(file for file in held if is_media(file)):
-            self.leave_out(self.label(file), "held out for tests by `chronotope curate`", self.label(file))
+        self._aside = {folder.resolve(): split for folder, split in held_out_places(self.folder, self.files).items()}
+        self._split: Split | None = None  # of all that is read just now
+        self._unknown: dict[tuple[str, str], dict[str, None]] = {}  # the values of columns that name no known split
+        self._listed: dict[str, Split] = {}  # by the real path of the clip
+        for file in self.files:
+            if file.name == LISTING and self.allowed(file):
+                listed = listed_splits(self.text(file))
+                self._listed |= {os.path.realpath(file.parent / name): split for name, split in listed.items()}
 
     @property
     def rows(self) -> list[Row]:
@@ -158,8 +177,10 @@ class Reading:
                 return path
         return base / name
 
-    def add(self, where: str, path: Path, captions: Captions) -> None:
-        """Add a clip with its captions, or list it with the reason why it is left out.
+    def add(
+        self, where: str, path: Path, captions: Captions, split: Split | None = None, written: Sequence[Written] = ()
+    ) -> None:
+        """Add a clip with its captions, or list it with the reason why it is left out; a row may name its split.
 
         A clip that is named again keeps the captions of all rows.
         """
@@ -168,37 +189,39 @@ class Reading:
         try:
             _check_media(path)
         except FileProblem as problem:
-            self.leave_out(where, f"{label} {problem}", label)
+            self.leave_out(where, f"{label} {problem}", "" if isinstance(problem, _Missing) else label)
             return
-        name = label if not Path(label).is_absolute() else "/".join(path.parts[-2:])
-        self._keep(real, Row(label, name, (where,), path, captions))
+        outside = Path(label).is_absolute()
+        name = "/".join(path.parts[-2:]) if outside else label
+        found = self._split_of(real, "" if outside else label, split)
+        self._keep(real, Row(label, name, (where,), path, captions, split=found, written=tuple(written)))
 
     def add_unread(self, where: str, path: Path, reason: str) -> None:
         """List a clip whose captions cannot be read."""
         self._named.add(os.path.realpath(path))
         self.leave_out(where, reason, self.label(path))
 
-    def add_member(self, where: str, member: Member, captions: Captions) -> None:
+    def add_member(self, where: str, member: Member, captions: Captions, split: Split | None = None) -> None:
         """Add a clip inside of a shard, in a folder with the name of the shard."""
         shard = self.label(member.shard)
         if UNFINISHED.search(Path(member.name).stem):
             self.leave_out(where, "still being written, by its name", f"{shard}/{member.name}")
             return
-        name = f"{Path(shard).with_suffix('') if not Path(shard).is_absolute() else member.shard.stem}/{member.name}"
-        self._keep(f"{shard}\0{member.name}", Row(f"{shard}/{member.name}", name, (where,), member, captions))
+        outside = Path(shard).is_absolute()
+        name = f"{member.shard.stem if outside else Path(shard).with_suffix('')}/{member.name}"
+        found = self._split_of(os.path.realpath(member.shard), "" if outside else shard, split)
+        row = Row(f"{shard}/{member.name}", name, (where,), member, captions)
+        self._keep(f"{shard}\0{member.name}", replace(row, split=found or split_of_folder(member.name)))
 
-    def add_exported(self, where: str, member: Member, captions: Captions, name: str, sha256: str) -> None:
+    def add_exported(self, row: Row) -> None:
         """Add a clip of a shard that `chronotope export` wrote, under the name that it had; it may have no caption."""
-        label = f"{self.label(member.shard)}/{member.name}"
-        self._rows[label] = Row(label, name, (where,), member, captions, exact=True, sha256=sha256)
+        self._rows[row.label] = row
 
     def _keep(self, identity: str, row: Row) -> None:
-        if not any(row.captions.values()):
+        if not any(row.captions.values()) and not row.written and not self.recaptions.names(row.label):
             if identity not in self._rows:
                 self.leave_out(
-                    row.where[0],
-                    "no caption" if row.where[0] == row.label else f"{row.label} has no caption",
-                    row.label,
+                    row.where[0], "no caption" if row.where[0] == row.label else f"{row.label} has no caption"
                 )
             else:
                 self.note(row.where[0], "a row without a caption names a clip that has one")
@@ -210,8 +233,31 @@ class Reading:
             captions = joined(old.captions, row.captions)
             differs = captions != old.captions
             self.note(row.label, f"named by several rows{', whose captions are all kept' if differs else ''}")
-            row = replace(old, captions=captions, where=(*old.where, *row.where))
+            if old.heldout != row.heldout:
+                self.note(row.label, "named by rows of several splits, so it is held out")
+            split = old.split if old.heldout else row.split or old.split
+            written = tuple(dict.fromkeys((*old.written, *row.written)))
+            row = replace(old, captions=captions, where=(*old.where, *row.where), split=split, written=written)
         self._rows[identity] = row
+
+    @contextlib.contextmanager
+    def within(self, split: Split | None) -> Iterator[None]:
+        """Take the clips that are read meanwhile for those of a split, where their rows name none."""
+        outer, self._split = self._split, split or self._split
+        try:
+            yield
+        finally:
+            self._split = outer
+
+    def note_splits(self, where: str, unknown: Sequence[tuple[str, str]]) -> None:
+        """Keep the columns and values of a row that name no known split; they are said once for each column."""
+        for column, value in unknown:
+            self._unknown.setdefault((where, column), {})[value] = None
+
+    def _split_of(self, real: str, folders: str, said: Split | None) -> Split | None:
+        """Return the split of a clip: its dataset holds it out, else its row says it, or its table, or its folder."""
+        inside = (split for folder, split in self._aside.items() if Path(real).is_relative_to(folder))
+        return next(inside, None) or said or self._listed.get(real) or self._split or split_of_folder(folders)
 
     def text(self, path: Path) -> str:
         """Return the text of a table; raise FileProblem where it is none, or leads out of the folder."""
@@ -225,12 +271,23 @@ class Reading:
             raise FileProblem(f"{self.label(file)} is a link out of the folder; --follow-paths follows it")
         return read_caption_file(file, self.say(self.label(file)))
 
-    def list_unnamed(self) -> None:
+    def finish(self) -> None:
+        """List what no row names, and say which clips are held out."""
+        self._list_unnamed()
+        for row in self.rows:
+            if row.split is not None and row.heldout:
+                reason = f"held out {row.split.why}; no training takes them from {HELDOUT}/"
+                self.notes.setdefault(reason, []).append(row.label)
+        for (where, column), values in self._unknown.items():
+            known = f"none of the known splits ({KNOWN}), so its clips are for training, too"
+            self.note(where, f"the column {column!r} holds {first_names(list(map(repr, values)))}, {known}")
+
+    def _list_unnamed(self) -> None:
         """List the videos and pictures of the folder that no row names, and linked folders that no row leads into."""
         labels = {item.key for item in self.left_out}
         for file in self.files:
             if is_media(file) and os.path.realpath(file) not in self._named and self.label(file) not in labels:
-                self.leave_out(self.label(file), "no caption names it", self.label(file))
+                self.leave_out(self.label(file), "no caption names it")
         used = {str(parent) for row in self._rows.values() for parent in Path(row.label).parents}
         for folder in self.linked:
             if self.label(folder) not in used:
@@ -256,13 +313,18 @@ def _forms(name: str) -> list[str]:
     return list(dict.fromkeys(forms))
 
 
+class _Missing(FileProblem):
+    """A file is not there, so that it cannot be read later either."""
+
+
 def _check_media(path: Path) -> None:
     """Raise FileProblem, the end of a sentence about it, for a file that cannot be a clip. Nothing is decoded."""
     try:
         mode = path.stat().st_mode
     except OSError as problem:
-        known = problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-        raise FileProblem("is missing" if known else f"cannot be read: {problem.strerror}") from problem
+        if problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise _Missing("is missing") from problem
+        raise FileProblem(f"cannot be read: {problem.strerror}") from problem
     if not stat.S_ISREG(mode):
         raise FileProblem("is no regular file")
     if not is_media(path):

@@ -31,7 +31,8 @@ class Entry:
     """A line of the record: the clip `key` below the new dataset, and what it was made from.
 
     `source` is the file or member of a shard, `media` the clip as it was written, `captions` the hash of its caption
-    file, and `origin` the places that its captions are from.
+    file, and `origin` the places that its captions are from. `lines` are the seals of what `recaptions.jsonl` and
+    `reviews.jsonl` received on captions that programs wrote.
     """
 
     key: str
@@ -39,15 +40,17 @@ class Entry:
     media: Source
     captions: str
     origin: tuple[str, ...]
+    lines: tuple[str, ...] = ()
 
     def row(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """Return the sealed line; `about` is what all lines have in common."""
+        captions = {"sha256": self.captions, "from": list(self.origin)}
         return seal(
             {
                 "key": self.key,
                 "source": described(self.source),
                 "media": described(self.media),
-                "captions": {"sha256": self.captions, "from": list(self.origin)},
+                "captions": captions | ({"lines": list(self.lines)} if self.lines else {}),
                 **about,
             }
         )
@@ -82,6 +85,11 @@ class Record:
         for sentence in damaged:
             note(IMPORTED, f"{sentence}; its clip is recognised by its content")
 
+    def begin(self) -> None:
+        """Write an empty record where there is none, by which `heldout/` is known from the first clip on."""
+        if not self.path.is_file():
+            write_jsonl(self.path, ())
+
     def append(self, *entries: Entry) -> None:
         """Add lines; they are on disk when this returns."""
         if entries:
@@ -100,7 +108,8 @@ def _entry(row: Mapping[str, Any]) -> Entry:
     key = PurePosixPath(row["key"])
     if key.is_absolute() or ".." in key.parts:  # a record comes with a dataset, which can be anybody's
         raise UsageError(f"{key} leads out of the dataset")
-    return Entry(str(key), source, media, str(captions["sha256"]), tuple(map(str, captions["from"])))
+    origin, lines = (tuple(map(str, captions.get(name, ()))) for name in ("from", "lines"))
+    return Entry(str(key), source, media, str(captions["sha256"]), origin, lines)
 
 
 class Names:

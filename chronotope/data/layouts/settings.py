@@ -11,6 +11,7 @@ from typing import Any
 from chronotope.data.layouts.pairs import LINES, PAIRS, add_pair
 from chronotope.data.layouts.reading import Layout, Reading, is_media
 from chronotope.data.layouts.shards import WEBDATASET
+from chronotope.data.layouts.splits import split_of_file
 from chronotope.data.layouts.tables import TABLE, VIDEOFOLDER, read_tables
 from chronotope.errors import FileProblem, UsageError
 from chronotope.storage import parse_json
@@ -43,8 +44,9 @@ def _read_toml(reading: Reading, folder: Path, files: Sequence[Path]) -> None:
             settings = tomllib.loads(reading.text(file))
         except ValueError as problem:
             raise UsageError(f"{file} is not readable as TOML ({problem}); correct it") from problem
-        for number, entry in enumerate(_entries(settings), start=1):
-            _read_entry(reading, folder, entry, f"{reading.label(file)}, dataset {number}")
+        with reading.within(split_of_file(file)):
+            for number, entry in enumerate(_entries(settings), start=1):
+                _read_entry(reading, folder, entry, f"{reading.label(file)}, dataset {number}")
 
 
 def _entries(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -111,8 +113,9 @@ def _read_training(reading: Reading, folder: Path, files: Sequence[Path]) -> Non
         except ValueError as problem:
             raise UsageError(f"{file} is not readable as JSON ({problem}); correct it") from problem
         datasets = settings.get("datasets") if isinstance(settings, dict) else None
-        for number, entry in enumerate(datasets if isinstance(datasets, list) else [], start=1):
-            _read_root(reading, folder, entry, f"{reading.label(file)}, dataset {number}")
+        with reading.within(split_of_file(file)):
+            for number, entry in enumerate(datasets if isinstance(datasets, list) else [], start=1):
+                _read_root(reading, folder, entry, f"{reading.label(file)}, dataset {number}")
 
 
 def _read_root(reading: Reading, folder: Path, entry: Any, where: str) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from chronotope.data.captions import MAX_BYTES, Captions, captions_of, decode_bytes
-from chronotope.data.layouts.columns import known_file_column, read_columns
+from chronotope.data.layouts.authors import without_written
+from chronotope.data.layouts.columns import Columns, known_file_column, read_columns
 from chronotope.data.layouts.exported import exported_shards, record_of_clip
-from chronotope.data.layouts.reading import Layout, Member, Reading, is_media, joined
+from chronotope.data.layouts.reading import TRAIN, Layout, Member, Reading, Row, is_media, joined
+from chronotope.data.layouts.splits import Split, split_of_file
 from chronotope.errors import FileProblem
 from chronotope.storage import parse_json
 
@@ -42,7 +44,8 @@ def _read_shards(reading: Reading, folder: Path, shards: Sequence[Path]) -> None
         elif not shard.is_file():
             reading.leave_out_unread(where, "no regular file")
         else:
-            _read_shard(reading, shard, where, where in exported)
+            with reading.within(split_of_file(shard)):
+                _read_shard(reading, shard, where, where in exported)
 
 
 def _read_shard(reading: Reading, shard: Path, where: str, exported: bool) -> None:
@@ -115,19 +118,22 @@ def _read_sample(reading: Reading, where: str, members: Sequence[Member], export
         return
     texts = [member for member in members if PurePosixPath(member.name).suffix.lower() in _TEXTS]
     captions: Captions = {}
+    split: Split | None = None
     for member in texts if clips else ():
         place = f"{where}/{member.name}"
         try:
-            found = _captions(reading, member, place)
+            found = _columns(reading, member, place)
         except FileProblem as problem:
-            reading.leave_out(place, str(problem), f"{where}/{clips[0].name}")
+            reading.leave_out(place, str(problem))
+            reading.pending |= {f"{where}/{clip.name}" for clip in clips}
             continue
-        if captions and joined(captions, found) != captions:
+        if captions and joined(captions, found.captions) != captions:
             reading.note(place, "holds other captions than the text beside it; all are kept")
-        captions = joined(captions, found)
+        captions, split = joined(captions, found.captions), split or found.split
+        reading.note_splits(where, found.unknown)
     for clip in clips:
         if clip.size:
-            reading.add_member(f"{where}/{clip.name}", clip, captions)
+            reading.add_member(f"{where}/{clip.name}", clip, captions, split)
         else:
             reading.leave_out(f"{where}/{clip.name}", "is empty", f"{where}/{clip.name}")
     if not clips:
@@ -140,9 +146,13 @@ def _read_exported(reading: Reading, where: str, clip: Member, beside: Member) -
         record = record_of_clip(_parsed(reading, beside, place), clip.name)
         captions = captions_of({"captions": record.captions}, "it", reading.say(place))
     except FileProblem as problem:
-        reading.leave_out(place, str(problem), label)
+        reading.leave_out_unread(place, str(problem))
     else:
-        reading.add_exported(label, clip, captions, record.file, record.sha256)
+        split = Split(record.split != TRAIN, f"because it is of the split {record.split!r}")
+        left = without_written(captions, record.written)
+        reading.add_exported(
+            Row(label, record.file, (label,), clip, left, True, record.sha256, split, tuple(record.written))
+        )
 
 
 def _text(reading: Reading, member: Member, place: str) -> str:
@@ -160,17 +170,22 @@ def _parsed(reading: Reading, member: Member, place: str) -> Any:
         raise FileProblem(f"not readable as JSON ({problem})") from problem
 
 
-def _captions(reading: Reading, member: Member, place: str) -> Captions:
+def _columns(reading: Reading, member: Member, place: str) -> Columns:
+    """Return the captions of a text beside a clip, and the split that an object of JSON names."""
     if not member.name.lower().endswith(".json"):
-        return captions_of(_text(reading, member, place), "it", reading.say(place))
+        return _alone(captions_of(_text(reading, member, place), "it", reading.say(place)))
     data = _parsed(reading, member, place)
     if not isinstance(data, dict):
-        return captions_of(data, "it", reading.say(place))
+        return _alone(captions_of(data, "it", reading.say(place)))
     texts = {name: value for name, value in data.items() if not known_file_column(name)}  # which name other files
     found = read_columns(texts, reading.say(place))
     if found.choice:
         reading.note(place, found.choice)
-    return found.captions
+    return found
+
+
+def _alone(captions: Captions) -> Columns:
+    return Columns(captions, "", None, (), ())
 
 
 WEBDATASET = Layout("webdataset", _find_shards, _read_shards, "tar shards with key.mp4 and key.txt or key.json")

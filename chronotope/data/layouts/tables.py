@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.data.captions import MAX_BYTES, decode_bytes
+from chronotope.data.clips import OUR_TABLES
 from chronotope.data.layouts.columns import FILES, file_of, known_file_column, read_columns
+from chronotope.data.layouts.pairs import PAIRS
 from chronotope.data.layouts.reading import Layout, Reading, is_media
+from chronotope.data.layouts.splits import LISTING, split_of_file
 from chronotope.errors import FileProblem
 from chronotope.storage import parse_json
 
@@ -30,7 +33,6 @@ _SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 _PROGRAMS = tuple(
     f"{name}.json" for name in "config curation croissant dataset_infos package shards training validation".split()
 )  # no tables
-_OURS = ("curation.jsonl", "croissant.jsonl")  # lists of a dataset whose captions stand beside its clips
 _FOLDERS = ("videos", "video", "clips", "images")  # beside a table, where its names alone are not found
 _HEAD = 2**16  # bytes by which a table is recognised
 _FILE_KEY = re.compile(rf'"({"|".join(FILES)})"\s*:', re.IGNORECASE)
@@ -42,18 +44,23 @@ def _find_metadata(reading: Reading, folder: Path) -> list[Path]:
 
 
 def _find_tables(reading: Reading, folder: Path) -> list[Path]:
-    """Return the tables directly in a folder that name files; a .json beside its clip is of that clip alone."""
+    """Return the tables directly in a folder that name files; a .json beside its clip is of that clip alone.
+
+    The list of our own export is read only where no captions stand beside the clips.
+    """
     files = [file for file in reading.below(folder) if file.parent == folder]
     clips = {file.stem for file in files if is_media(file)} | {file.name for file in files if is_media(file)}
-    return [
+    found = [
         file
         for file in files
         if file.suffix.lower() in _SUFFIXES
-        and file.name.lower() not in (*_METADATA, *_PROGRAMS, *_OURS)
+        and file.name.lower() not in (*_METADATA, *_PROGRAMS, *OUR_TABLES)
         and file.stem not in clips
         and reading.allowed(file)
         and _names_files(file)
     ]
+    listing = [file for file in files if file.name == LISTING and reading.allowed(file)]
+    return found or ([] if PAIRS.find(reading, folder) else listing)
 
 
 def _names_files(table: Path) -> bool:
@@ -77,8 +84,9 @@ def read_tables(reading: Reading, folder: Path, tables: Sequence[Path]) -> None:
     del folder  # the rows name files relative to their tables
     for table in tables:
         choices: Counter[str] = Counter()
-        for where, row in _rows(reading, table):
-            _read_row(reading, table, where, row, choices)
+        with reading.within(split_of_file(table)):
+            for where, row in _rows(reading, table):
+                _read_row(reading, table, where, row, choices)
         for choice, count in choices.items():
             if choice:
                 reading.note(reading.label(table), f"{choice} (in {count} {'row' if count == 1 else 'rows'})")
@@ -98,7 +106,8 @@ def _read_row(reading: Reading, table: Path, where: str, row: dict[str, Any], ch
         reading.add_unread(where, path, str(problem))
         return
     choices[found.choice] += 1
-    reading.add(where, path, found.captions)
+    reading.note_splits(reading.label(table), found.unknown)
+    reading.add(where, path, found.captions, found.split, found.written)
 
 
 def _file(reading: Reading, table: Path, name: Any) -> Path:

@@ -1,7 +1,7 @@
 """Rows of a layout -> a plain dataset: each clip, linked or copied, and its captions in NAME.json beside it.
 
-The same command again adds what is new, replaces what was changed at its source, and removes what no row names any
-more. What somebody edited in the new dataset stays as it is.
+The same command again adds what is new, replaces what was changed at its source, and removes what a new import would
+not have, so that both give the same dataset. What somebody edited in the new dataset stays as it is.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from chronotope.data.captions import caption_names
 from chronotope.data.clips import check_outside, first_names
+from chronotope.data.layouts.authors import Line, lines_of, write_lines
 from chronotope.data.layouts.detect import read_layout
-from chronotope.data.layouts.exported import exported_shards, keep_apart, restore_manifest
-from chronotope.data.layouts.reading import Member, Reading, Row
+from chronotope.data.layouts.exported import exported_shards, restore_manifest
+from chronotope.data.layouts.reading import HELDOUT, Member, Reading, Row
 from chronotope.data.layouts.record import Entry, Names, Record
 from chronotope.data.layouts.shards import WEBDATASET
 from chronotope.errors import FileProblem, UsageError
@@ -34,12 +36,17 @@ _OTHERS = ("latents.json", "dataset.json", "model.json", "ledger.jsonl")  # of f
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import found and did. `notes` and `left_out` are in the order in which they are to be said."""
+    """What an import found and did. `notes` and `left_out` are in the order in which they are to be said.
+
+    Of all `clips`, `heldout` ones are held out.
+    """
 
     layout: str
     clips: int
+    heldout: int
     new: int
     changed: int
+    moved: int
     recaptioned: int
     gone: int
     notes: tuple[str, ...]
@@ -47,11 +54,14 @@ class Imported:
 
     def in_words(self) -> str:
         """Return one line such as "12 clips: 3 new, 1 changed, 1 gone"."""
-        counts = {"new": self.new, "changed": self.changed, "with new captions": self.recaptioned, "gone": self.gone}
+        counts = {"new": self.new, "changed": self.changed, "of another split": self.moved}
+        counts |= {"with new captions": self.recaptioned, "gone": self.gone}
         parts = [f"{count} {name}" for name, count in counts.items() if count]
         if self.left_out:
             parts.append(f"{len(self.left_out)} left out")
-        return f"{self.clips} {'clip' if self.clips == 1 else 'clips'}: {', '.join(parts) or 'nothing has changed'}"
+        clips = f"{self.clips} {'clip' if self.clips == 1 else 'clips'}"
+        heldout = f", {self.heldout} of them held out" if self.heldout else ""
+        return f"{clips}{heldout}: {', '.join(parts) or 'nothing has changed'}"
 
 
 def import_dataset(
@@ -76,8 +86,7 @@ def import_dataset(
     with locked(out):
         record = Record(out, {"folder": str(folder.resolve()), "layout": found.name}, reading.note)
         exported = found.name == WEBDATASET.name and exported_shards(folder)
-        if exported:
-            keep_apart(folder, out)
+        record.begin()
         run = _Import(out, reading, record, copy)
         imported = run.run(found.name, progress)
         notes = restore_manifest(folder, out, run.entries) if exported else []
@@ -94,13 +103,15 @@ class _Import:
     def __init__(self, out: Path, reading: Reading, record: Record, copy: bool) -> None:
         self.out, self.reading, self.record, self.copy = out, reading, record, copy
         self.entries = dict(record.entries)
-        self.counts = dict.fromkeys(("new", "changed", "recaptioned", "gone"), 0)
+        self.counts = dict.fromkeys(("new", "changed", "moved", "recaptioned", "gone"), 0)
+        self.lines: list[Line] = []  # on captions that programs wrote
         self.names = Names()
         for entry in self.entries.values():
             self.names.take(entry.key)
 
     def run(self, layout: str, progress: Progress | None) -> Imported:
         rows = self.reading.rows
+        self._follow_names(rows)
         keys = {row.label: self._key(row) for row in rows}
         remove_partials(*{(self.out / key).parent for key in keys.values()}, self.out)
         new = [row for row in rows if not (self.out / keys[row.label]).exists()]
@@ -119,23 +130,56 @@ class _Import:
         finally:
             self.record.append(*waiting)
         self._remove_gone({row.label for row in rows})
+        write_lines(self.out, self.lines, {one for entry in self.record.entries.values() for one in entry.lines})
         self.record.write(self.entries)
         notes = [f"{first_names(places)}: {reason}" for reason, places in self.reading.notes.items()]
-        return Imported(layout, len(self.entries), **self.counts, notes=tuple(notes), left_out=self._left_out())
+        heldout = sum(entry.key.startswith(f"{HELDOUT}/") for entry in self.entries.values())
+        clips = len(self.entries)
+        return Imported(layout, clips, heldout, **self.counts, notes=tuple(notes), left_out=self._left_out())
 
     def _left_out(self) -> tuple[LeftOut, ...]:
         return tuple(dict.fromkeys(self.reading.left_out))
 
     def _key(self, row: Row) -> str:
-        """Return the name of a clip in the new dataset, which it keeps from run to run."""
-        if (entry := self.entries.get(row.label)) is not None:
+        """Return the name of a clip in the new dataset, which it keeps from run to run while it is of one split."""
+        entry = self.entries.get(row.label)
+        if entry is not None and entry.key.startswith(f"{HELDOUT}/") == row.heldout:
             return entry.key
-        if row.exact and self.names.exact(row.name):
-            return row.name
-        key = self.names.new(row.name)
-        if key != row.name:
+        exact = row.exact and self.names.exact(row.place)
+        key = row.place if exact else self.names.new(row.place)
+        if key != row.place:
             self.reading.note(f"{row.label} -> {key}", "the name is another one in the new dataset")
+        if entry is not None:
+            self._move(entry.key, key)
+            self.counts["moved"] += 1
+            self.entries[row.label] = replace(entry, key=key)
         return key
+
+    def _follow_names(self, rows: Sequence[Row]) -> None:
+        """Give the entries of exported clips the labels that these have now: another export numbers them otherwise."""
+        labels = {row.place: row.label for row in rows if row.exact}
+        used = set(labels.values())
+        followed = {}
+        for label, entry in self.entries.items():
+            now = labels.get(entry.key, entry.key if label in used else label)
+            followed[now] = replace(entry, source=replace(entry.source, file=now))
+        self.entries = followed
+
+    def _move(self, old: str, new: str) -> None:
+        """Give a clip whose split was changed its new name, with its captions as they are.
+
+        Raises FileProblem where another file has that name: the clip must not stay where it was.
+        """
+        if os.path.lexists(self.out / old) and os.path.lexists(self.out / new):
+            raise FileProblem(
+                f"{self.out / new} is there and was not written by this command, and {old} is of another split now, so "
+                "that it has to get this name; move that file away"
+            )
+        for before, after in zip((old, *caption_names(old)), (new, *caption_names(new)), strict=True):
+            if os.path.lexists(self.out / before) and not os.path.lexists(self.out / after):
+                (self.out / after).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(self.out / before, self.out / after)
+        self._remove_empty(old)
 
     def _import_row(self, row: Row, key: str) -> Entry | None:
         """Bring one clip and its captions up to date; return its line for the record where that is a new one."""
@@ -148,7 +192,10 @@ class _Import:
             return None
         if what or recaptioned:
             self.counts[what or "recaptioned"] += 1
-        entry = Entry(key, source, media, captions, row.where)
+        written = row.written or self.reading.recaptions.of(row.label, source.sha256)
+        lines = lines_of(key, media.sha256, written)
+        self.lines += lines
+        entry = Entry(key, source, media, captions, row.where, tuple(line.seal for line in lines))
         if entry == old:
             return None
         self.entries[row.label] = entry
@@ -217,25 +264,31 @@ class _Import:
         return expected, old is not None
 
     def _remove_gone(self, labels: set[str]) -> None:
-        """Remove the clips that no row names any more, unless somebody edited them or some rows could not be read."""
+        """Remove the clips that a new import would not have, unless somebody edited them or rows could not be read."""
+        for label in sorted(self.entries.keys() & self.reading.pending):
+            self.reading.note(self.entries[label].key, "stays as it was, because its row or file cannot be read now")
         for label in sorted(self.entries.keys() - labels - self.reading.pending):
             entry = self.entries[label]
             clip = self.out / entry.key
             captions = clip.with_suffix(".json")
             if self.reading.uncertain:
-                self.reading.note(entry.key, "no row names it any more; it stays, because some rows could not be read")
+                self.reading.note(entry.key, "no longer in the source; it stays, because some rows could not be read")
                 continue
             if not _is_unchanged(clip, entry) or _sha256(captions) not in (None, entry.captions):
-                self.reading.note(entry.key, "no row names it any more; it stays, because it was edited")
+                self.reading.note(entry.key, "no longer in the source; it stays, because it was edited")
                 continue
             for file in (clip, captions):
                 file.unlink(missing_ok=True)
-            for parent in clip.relative_to(self.out).parents[:-1]:
-                with contextlib.suppress(OSError):  # what still holds files stays
-                    (self.out / parent).rmdir()
-            self.reading.note(entry.key, "removed, because no row names it any more")
+            self._remove_empty(entry.key)
+            self.reading.note(entry.key, "removed, because its row, its caption or its file is no longer there")
             self.counts["gone"] += 1
             del self.entries[label]
+
+    def _remove_empty(self, key: str) -> None:
+        """Remove the folders of a clip that was moved or removed; what still holds files stays."""
+        for parent in PurePosixPath(key).parents[:-1]:
+            with contextlib.suppress(OSError):
+                (self.out / parent).rmdir()
 
 
 def _bytes_to_copy(row: Row, out: Path, copy: bool) -> int:

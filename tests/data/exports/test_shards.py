@@ -55,8 +55,12 @@ def left_out(imported: Imported) -> str:
 def test_import_reads_back_the_same_dataset(curated: Path, tmp_path: Path) -> None:
     export(curated, tmp_path / "out")
     imported = import_dataset(tmp_path / "out", tmp_path / "back")
-    assert not imported.left_out and ["level 'mood'" in note for note in imported.notes] == [True]
+    mood, heldout = imported.notes
+    assert (
+        not imported.left_out and "level 'mood'" in mood and "held out because it is of the split 'heldout'" in heldout
+    )
     before, after = read_dataset(curated), read_dataset(tmp_path / "back")
+    assert imported.heldout == len(before.in_split("heldout")) > 0
     assert len(before.items) >= 9 and len(before.splits) == 2
     assert facts(after) == facts(before)  # captions, rights, scores, splits, sizes and hashes
     assert (after.kind, after.identity, after.rows) == (before.kind, before.identity, before.rows)
@@ -242,7 +246,7 @@ def test_a_large_clip_is_never_in_memory(tmp_path: Path) -> None:
         scores={},
     )
     tracemalloc.start()
-    export_shards(Dataset(tmp_path, "plain", (item,), {}, (), {}), tmp_path / "out", SMALL)
+    export_shards(Dataset(tmp_path, "plain", (item,), {}, ()), tmp_path / "out", SMALL)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * 2**20
@@ -252,7 +256,7 @@ def test_a_large_clip_is_never_in_memory(tmp_path: Path) -> None:
 
 
 def test_only_whole_datasets_are_exported(curated: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is a part of a curated dataset"):
+    with pytest.raises(UsageError, match="is a part of a dataset with splits"):
         read_dataset(curated / "train")
     (curated / "heldout" / "below").mkdir()
     with pytest.raises(UsageError, match="of its split heldout"):

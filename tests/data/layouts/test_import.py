@@ -91,7 +91,7 @@ def test_new_changed_and_gone(source: Path, out: Path, place: Place, copy: bool,
     assert texts(out) == {"a.mp4": ("one",), "c.mp4": ("three",)}
     assert (out / "a.mp4").read_bytes().endswith(b"another content")
     assert not (out / "x").exists()
-    assert "x/b.mp4: removed, because no row names it any more" in found.notes
+    assert "x/b.mp4: removed, because its row, its caption or its file is no longer there" in found.notes
     assert import_dataset(source, out, copy=copy).in_words() == "2 clips: nothing has changed"
 
 
@@ -137,12 +137,14 @@ def test_files_of_others_are_not_replaced(source: Path, out: Path) -> None:
     assert "x/b.json: not written by this command" in notes(found)
 
 
-def test_a_row_that_is_left_out_is_not_gone(tmp_path: Path, out: Path, place: Place) -> None:
+def test_what_cannot_be_read_now_is_not_gone(tmp_path: Path, out: Path, place: Place) -> None:
     folder = place(tmp_path / "in", "a.mp4", "b.mp4", files={"metadata.csv": "file_name,text\na.mp4,one\nb.mp4,two\n"})
     import_dataset(folder, out)
-    (folder / "a.mp4").unlink()
+    (folder / "a.mp4").unlink()  # and not emptied in place, as the clip is a link to it
+    (folder / "a.mp4").touch()
     found = import_dataset(folder, out)
     assert found.in_words() == "2 clips: 1 left out" and (out / "a.mp4").exists()
+    assert "a.mp4: stays as it was, because its row or file cannot be read now" in found.notes
     (folder / "metadata.csv").write_text('file_name,text\na.mp4,"one\n')
     found = import_dataset(folder, out)
     assert found.gone == 0 and "some rows could not be read" in notes(found) and len(texts(out)) == 2

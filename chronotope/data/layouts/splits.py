@@ -1,0 +1,130 @@
+"""The split of a clip, as its row, its table or its folder names it: what is not for training is held out.
+
+Clips that are held out lie in `heldout/` of the new dataset, which no training takes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from chronotope.data.clips import held_out_folders, read_datasets, split_of_curation
+from chronotope.storage import parse_json
+
+__all__ = [
+    "COLUMNS",
+    "KNOWN",
+    "LISTING",
+    "Split",
+    "held_out_places",
+    "listed_splits",
+    "split_of_file",
+    "split_of_folder",
+    "split_of_values",
+]
+
+COLUMNS = ("split", "subset", "partition", "data_split", "dataset_split")
+KNOWN = "train, test, validation, val, dev, eval, heldout, ..."
+LISTING = "croissant.jsonl"  # the clips of an export with their splits
+_TRAINING = frozenset({"train", "training"})
+_OTHERS = frozenset(
+    "test tests testing validation validate valid val eval evaluation dev heldout holdout combination".split()
+)
+_BESIDE = frozenset({"set", "split", "data"})  # words beside those, in names of folders
+_APART = re.compile(r"(held|hold)[\W_]*out", re.IGNORECASE)
+_MEDIA_FOLDERS = ("videos", "video", "clips", "images", "data")  # in which a folder for each split may lie
+
+
+@dataclass(frozen=True)
+class Split:
+    """Whether clips are `heldout`, and why, as the end of "held out ...", such as "by their folder test/"."""
+
+    heldout: bool
+    why: str
+
+
+def split_of_values(row: Mapping[str, Any]) -> tuple[Split | None, tuple[tuple[str, str], ...]]:
+    """Return the split that the columns of a row name, and else the columns and values that name no known split.
+
+    A clip is held out where one of several columns says so.
+    """
+    splits, unknown = [], []
+    for column, value in row.items():
+        text = str(value[0] if isinstance(value, list) and len(value) == 1 else value).strip()
+        heldout = _named(_edges(text))
+        if heldout is None:
+            unknown.append((column, text))
+        else:
+            splits.append(Split(heldout, f"because {column!r} says {text!r}"))
+    if splits:
+        return max(splits, key=lambda split: split.heldout), ()
+    return None, tuple(unknown)
+
+
+def split_of_file(path: Path) -> Split | None:
+    """Return the split of clips in a table or a shard whose name begins or ends with it, such as test-00000.tar.
+
+    None is returned for names that do not hold them out.
+    """
+    return Split(True, f"by the name of {path.name}") if _named(_edges(path.stem)) else None
+
+
+def split_of_folder(label: str) -> Split | None:
+    """Return the split after which the first folder of a path is called, or a folder in `videos/` and the like.
+
+    None is returned for folders that do not hold their clips out.
+    """
+    folders = PurePosixPath(label).parts[:-1]
+    for number, folder in enumerate(folders[:2]):
+        if number and folders[0].lower() not in _MEDIA_FOLDERS:
+            break
+        words = _words(folder)
+        if _named(words) and set(words) <= _OTHERS | _BESIDE:
+            return Split(True, f"by the folder {folder}/")
+    return None
+
+
+def held_out_places(folder: Path, files: Iterable[Path]) -> dict[Path, Split]:
+    """Return the folders in or around a dataset whose clips other datasets of this program hold out."""
+    found = {place: Split(True, f"in {place.parent.name}, whose clips they are") for place in held_out_folders(files)}
+    for file, about in read_datasets(folder):
+        split = str(about.get("split", "train"))
+        if "world" in about and split != "train":
+            found[file.parent] = Split(True, f"because dataset.json says {split!r}")
+    if split_of_curation(folder) not in ("", "train"):
+        found[folder] = Split(True, f"in {folder.resolve().parent.name}, whose clips they are")
+    return found
+
+
+def listed_splits(text: str) -> dict[str, Split]:
+    """Return the splits of the clips in the text of a LISTING, by the file that it names; other lines are ignored."""
+    found = {}
+    for line in text.split("\n"):
+        try:
+            row = parse_json(line) if line.strip() else None
+        except ValueError:
+            continue
+        if isinstance(row, dict) and isinstance(row.get("file_name"), str) and isinstance(row.get("split"), str):
+            split, _ = split_of_values({"split": row["split"]})
+            if split is not None:
+                found[row["file_name"]] = Split(split.heldout, f"because {LISTING} says {row['split']!r}")
+    return found
+
+
+def _named(words: Sequence[str]) -> bool | None:
+    """Return whether some words name a split that is held out; None where they name no split."""
+    if not _OTHERS.isdisjoint(words):
+        return True
+    return None if _TRAINING.isdisjoint(words) else False
+
+
+def _edges(text: str) -> list[str]:
+    words = _words(text)
+    return [*words[:1], *words[-1:]]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z]+", _APART.sub("heldout", text).lower())
