@@ -20,6 +20,7 @@ from torch import Tensor
 
 from chronotope import __version__, checkpoint
 from chronotope.arguments import as_whole, described
+from chronotope.caption.encoder.tokenizer import StateTokenizer, read_tokenizer
 from chronotope.config import from_dict
 from chronotope.data.latents import encode_frames, fingerprint
 from chronotope.data.record import data_behind, roots_of
@@ -36,7 +37,7 @@ from chronotope.geometry import AnyFrames, Frames, Geometry, Picture, Slice
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.costs import FLOAT, sampling_bytes
 from chronotope.models.dit import DiT, DiTConfig
-from chronotope.models.text import Tokenizer
+from chronotope.models.text import TextTokenizer
 from chronotope.prompt import read_prompts
 from chronotope.request import Defaults, Inputs, Mask, Request, Task
 from chronotope.storage import PARTS
@@ -191,7 +192,7 @@ class Generator:
         self,
         autoencoder: Autoencoder,
         dit: DiT,
-        tokenizer: Tokenizer,
+        tokenizer: TextTokenizer,
         flow: FlowConfig,
         geometry: Geometry,
         defaults: Defaults,
@@ -207,6 +208,8 @@ class Generator:
         self.folder = folder
         self.adapters = adapters
         self.names = {"dit": fingerprint(dit), "autoencoder": fingerprint(autoencoder)}
+        if isinstance(tokenizer, StateTokenizer):
+            self.names["text_encoder"] = tokenizer.facts.hash
 
     @classmethod
     @own_settings()
@@ -231,7 +234,8 @@ class Generator:
         apply_adapters(dit, applied)
         dit.eval().requires_grad_(False)
         flow, geometry, defaults = read("flow", FlowConfig), read("geometry", Geometry), read("defaults", Defaults)
-        found = cls(autoencoder, dit, Tokenizer(description["vocabulary"]), flow, geometry, defaults, folder, applied)
+        tokenizer = read_tokenizer(description, dit.config, folder)
+        found = cls(autoencoder, dit, tokenizer, flow, geometry, defaults, folder, applied)
         found.names |= roots_of(data_behind(description))
         return found
 
@@ -341,7 +345,7 @@ class Generator:
         """Return notes on what the model cannot read of its texts; raise `UsageError` for texts that are too long."""
         texts, most = [prompt.text for prompt in request.prompts], self.dit.config.max_text_tokens
         for what, words in [("prompt", text) for text in texts] + [("negative prompt", request.negative_prompt)]:
-            if (length := len(self.tokenizer.encode(words))) > most:
+            if (length := self.tokenizer.num_tokens(words)) > most:
                 raise UsageError(f"the {what} has {length} tokens, this model reads at most {most}; shorten it")
         unknown = self.tokenizer.unknown_characters("".join([*texts, request.negative_prompt]))
         if not unknown:
