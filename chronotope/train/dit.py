@@ -203,6 +203,13 @@ def encode_captions(
     return tokenizer
 
 
+def text_tokenizer(
+    run: PreparedRun, dataset: LatentDataset, heldout: Sequence[Path], out: Path, ranks: Ranks
+) -> TextTokenizer:
+    """Return what reads the captions: the states of a frozen encoder, or a vocabulary."""
+    return encode_captions(run.encoder, run.config, dataset, heldout, out, ranks) or Tokenizer(run.vocabulary)
+
+
 def train_dit(
     config: DiTRun,
     data: Sequence[Path],
@@ -227,8 +234,7 @@ def train_dit(
     ranks, dataset = join_ranks(), LatentDataset(data, weights)
     run, settings = prepare_run(config, dataset, out, start), to_dict(config)
     config, train, seed = run.config, config.train, config.seed
-    states = encode_captions(run.encoder, config, dataset, heldout, out, ranks)
-    tokenizer: TextTokenizer = states or Tokenizer(run.vocabulary)
+    tokenizer = text_tokenizer(run, dataset, heldout, out, ranks)
     if ranks.first:
         write_toml(out / "config.toml", config)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
