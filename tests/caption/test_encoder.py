@@ -205,8 +205,11 @@ def test_stored_states_are_read_without_the_library(
         facts_for_run("hf:other", tmp_path)
 
 
-def test_work_that_was_interrupted_goes_on(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chronotope.caption.encoder.tokenizer.SHARD_BYTES", 1)  # a shard a text
+@pytest.mark.parametrize(("size", "shards"), [(1, 3), (2**26, 2)])  # a shard a text; one of all
+def test_work_that_was_interrupted_goes_on(
+    size: int, shards: int, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chronotope.caption.encoder.tokenizer.SHARD_BYTES", size)
 
     def interrupted():
         yield TEXTS[0]
@@ -217,7 +220,7 @@ def test_work_that_was_interrupted_goes_on(bert: Path, tmp_path: Path, monkeypat
         tokenizer_of(bert, tmp_path).prepare(interrupted())
     tokenizer = tokenizer_of(bert, tmp_path)
     assert len(tokenizer.store) == 2 and tokenizer.prepare(TEXTS) == 1
-    assert len(list(tokenizer.store.folder.glob("*.safetensors"))) == 3
+    assert len(list(tokenizer.store.folder.glob("*.safetensors"))) == shards
 
 
 def test_processes_share_the_texts(bert: Path, tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ class StateTokenizer:
 
     def num_tokens(self, text: str, most: int | None = None) -> int:
         """Count the tokens of a whole text, up to `most`."""
-        return min(self._length(text)[0], most or self._length(text)[0])
+        count, _ = self._length(text)
+        return count if most is None else min(count, most)
 
     def shortened(self, text: str, most: int) -> str:
         """Return a text that has at most `most` tokens: the text itself, or its first words."""
@@ -131,8 +132,8 @@ class StateTokenizer:
     def prepare(self, texts: Iterable[str], share: tuple[int, int] = (0, 1)) -> int:
         """Compute and store the states of texts that have none; of all of them, process `share[0]` of `share[1]`.
 
-        Returns how many were computed. A shard is written after `SHARD_BYTES`, and every five minutes, so that work
-        that is interrupted is not done again.
+        Returns how many were computed. A shard is written after `SHARD_BYTES`, after `SHARD_SECONDS` and when the work
+        is interrupted, so that nothing is computed twice.
         """
         if self.store is None:
             raise FileProblem("states are stored in the folder of a run, and this model has none")
@@ -142,17 +143,19 @@ class StateTokenizer:
         self.store.remove_damaged()
         found: dict[str, EncodedText] = {}
         count, size, started = 0, 0, time.monotonic()
-        for text in texts:
-            key = self._key(text)
-            if not text.strip() or key in self.store or key in found or int(key, 16) % share[1] != share[0]:
-                continue
-            found[key] = self.encoder().encode(text, self.most)
-            count, size = count + 1, size + found[key].states.nbytes
-            if size >= SHARD_BYTES or time.monotonic() - started > SHARD_SECONDS:
+        try:
+            for text in texts:
+                key = self._key(text)
+                if not text.strip() or key in self.store or key in found or int(key, 16) % share[1] != share[0]:
+                    continue
+                found[key] = self.encoder().encode(text, self.most)
+                count, size = count + 1, size + found[key].states.nbytes
+                if size >= SHARD_BYTES or time.monotonic() - started > SHARD_SECONDS:
+                    self.store.write(found)
+                    found, size, started = {}, 0, time.monotonic()
+        finally:
+            if found:
                 self.store.write(found)
-                found, size, started = {}, 0, time.monotonic()
-        if found:
-            self.store.write(found)
         if share[0] == 0:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / FACTS, to_dict(self.facts))
