@@ -111,14 +111,8 @@ def test_two_processes_share_the_captions_of_a_text_encoder(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
     torchrun(script, data, two, *encoder)
-    ours, theirs = (
-        {
-            key: states
-            for shard in run.parent.glob("states/*/*.safetensors")
-            for key, states in load_tensors(shard).items()
-        }
-        for run in (one, two)
-    )
+    shards = [sorted(run.parent.glob("states/*/*.safetensors")) for run in (one, two)]
+    ours, theirs = ({key: states for shard in each for key, states in load_tensors(shard).items()} for each in shards)
     assert len(ours) == 6 and ours.keys() == theirs.keys()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
     assert len(shards[1]) == 2  # one of each process
