@@ -86,8 +86,13 @@ def test_a_long_text_is_cut_before_it_is_encoded(bert: Path, tmp_path: Path) -> 
     assert tokenizer._encoder is None  # all of this is stored
 
 
-def test_characters_that_the_encoder_has_no_token_for(bert: Path) -> None:
-    assert tokenizer_of(bert).unknown_characters("a fox \u72d0 \U0001f98a \u00e9") == ["\u72d0", "\U0001f98a"]
+def test_characters_that_the_encoder_has_no_token_for(bert: Path, tmp_path: Path) -> None:
+    text, tokenizer = "a fox \u72d0 \U0001f98a \u00e9 \u72d0", tokenizer_of(bert, tmp_path)
+    assert tokenizer.unknown_characters(text) == ["\u72d0", "\U0001f98a"]
+    tokenizer.prepare([text, "a f\u00f6x"])
+    tokenizer.release()
+    assert tokenizer.unknown_characters(text) == ["\u72d0", "\U0001f98a"]
+    assert tokenizer.unknown_characters("a f\u00f6x") == [] and tokenizer._encoder is None
 
 
 def test_the_encoder_of_an_encoder_and_decoder(tmp_path: Path) -> None:

@@ -54,11 +54,15 @@ class EncoderFacts:
 
 @dataclass(frozen=True)
 class EncodedText:
-    """The states of a text in half precision; `num_tokens` it has in all, and its first `num_words` were read."""
+    """The states of a text in half precision; `num_tokens` it has in all, and its first `num_words` were read.
+
+    `unknown` are its characters that the encoder has no token for.
+    """
 
     states: Float[Tensor, "l s"]
     num_tokens: int
     num_words: int
+    unknown: str
 
 
 def find_encoder(name: str) -> Path:
@@ -199,7 +203,7 @@ class FrozenEncoder:
                 f"{self.facts.name} gives states of {largest:g}, which half precision cannot hold; give another encoder"
             )
         words = len(text.split()) if count <= most else self.words_within(text, most)
-        return EncodedText(states.half(), count, words)
+        return EncodedText(states.half(), count, words, "".join(self.unknown_characters(text)))
 
 
 def _load(folder: Path) -> Any:

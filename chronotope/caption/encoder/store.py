@@ -1,8 +1,8 @@
 """States of texts on disk: safetensors shards in half precision, written atomically and verified when they are read.
 
 The name of a state is a hash of its text, so that a folder says nothing that its captions do not. The metadata of a
-shard holds, for each text, its tokens, its words that were read, and a hash of its states. Work that was interrupted
-goes on with the texts that no shard has.
+shard holds, for each text, its tokens, its words that were read, a hash of its states and its unknown characters. Work
+that was interrupted goes on with the texts that no shard has.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+from torch import Tensor
 
 from chronotope.caption.encoder.frozen import EncodedText
 from chronotope.errors import FileProblem
@@ -26,8 +29,10 @@ __all__ = ["StateStore"]
 
 _SHARDS = "states-*.safetensors"
 _MEND = "delete it, and run the `chronotope train dit` command again"
-# What is in memory of a text, 28 bytes: the first 64 bits of its name, its shard, and what the metadata has of it.
-_TEXT = np.dtype([("key", "u8"), ("shard", "u4"), ("tokens", "u4"), ("words", "u4"), ("hash", "u8")])
+# What is in memory of a text: the first 64 bits of its name, its shard, and what the metadata has of it.
+_TEXT = np.dtype(
+    [("key", "u8"), ("shard", "u4"), ("tokens", "u4"), ("words", "u4"), ("hash", "u8"), ("unknown", "?")],
+)
 
 
 class StateStore:
@@ -61,7 +66,7 @@ class StateStore:
         place = int(np.searchsorted(self._keys, number))
         return self._texts[place] if place < len(self._keys) and self._keys[place] == number else None
 
-    def read(self, key: str) -> EncodedText:
+    def read(self, key: str) -> Float[Tensor, "l s"]:
         """Read the states of a text that is stored; raise FileProblem unless they are those that were written."""
         text = self._find(key)
         assert text is not None
@@ -72,7 +77,7 @@ class StateStore:
             raise FileProblem(f"{path} is damaged ({problem}); {_MEND}") from problem
         if _hash(states) != text["hash"]:
             raise FileProblem(f"{path} is damaged: the states of {key} are not those that were written; {_MEND}")
-        return EncodedText(torch.from_numpy(states), int(text["tokens"]), int(text["words"]))
+        return torch.from_numpy(states)
 
     def length(self, key: str) -> tuple[int, int]:
         """Return how many tokens a text that is stored has in all, and how many of its words were read."""
@@ -80,10 +85,18 @@ class StateStore:
         assert text is not None
         return int(text["tokens"]), int(text["words"])
 
+    def unknown(self, key: str) -> str:
+        """Return the characters of a text that is stored which the encoder has no token for."""
+        text = self._find(key)
+        assert text is not None
+        return str(_metadata(self._shards[text["shard"]])[key][3]) if text["unknown"] else ""
+
     def write(self, found: Mapping[str, EncodedText]) -> None:
         """Add a shard of these states, atomically."""
         arrays = {key: text.states.numpy() for key, text in found.items()}
-        texts = {key: (text.num_tokens, text.num_words, _hash(arrays[key])) for key, text in found.items()}
+        texts = {
+            key: (text.num_tokens, text.num_words, _hash(arrays[key]), text.unknown) for key, text in found.items()
+        }
         data = save(arrays, {"texts": json.dumps(texts)})
         self.folder.mkdir(parents=True, exist_ok=True)
         free_space_for(self.folder, len(data))
@@ -111,14 +124,20 @@ class StateStore:
 
 def _index(path: Path, shard: int) -> np.ndarray:
     """Read what the metadata of a shard says of its texts; raise FileProblem unless that is of all its states."""
-    opened = _opened(path)
     try:
-        texts = json.loads((opened.metadata() or {})["texts"])  # type: ignore[attr-defined]
-        if set(texts) != set(opened.keys()):  # type: ignore[attr-defined]
+        texts = _metadata(path)
+        if set(texts) != set(_opened(path).keys()):  # type: ignore[attr-defined]
             raise ValueError("its index is not that of its states")
-        return np.array([(int(key[:16], 16), shard, *text) for key, text in texts.items()], _TEXT)
-    except (KeyError, ValueError, TypeError) as problem:
+        rows = [(int(key[:16], 16), shard, *text[:3], bool(text[3])) for key, text in texts.items()]
+        return np.array(rows, _TEXT)
+    except (KeyError, IndexError, ValueError, TypeError) as problem:
         raise FileProblem(f"{path} holds no states of texts ({problem}); {_MEND}") from problem
+
+
+def _metadata(path: Path) -> dict[str, list[Any]]:
+    """Return the tokens, the words, the hash and the unknown characters of every text of a shard."""
+    texts: dict[str, list[Any]] = json.loads((_opened(path).metadata() or {})["texts"])  # type: ignore[attr-defined]
+    return texts
 
 
 def _opened(path: Path) -> safe_open:  # type: ignore[valid-type]

@@ -75,7 +75,7 @@ class StateTokenizer:
         """Return the states of a text in half precision, or the first `most`."""
         if not text.strip():
             return torch.zeros(1, self.facts.width, dtype=torch.float16)
-        return self._encoded(text).states[:most]
+        return self._states(text)[:most]
 
     def num_tokens(self, text: str, most: int | None = None) -> int:
         """Count the tokens of a whole text, up to `most`."""
@@ -91,9 +91,12 @@ class StateTokenizer:
         return " ".join(text.split()[:kept])
 
     def unknown_characters(self, text: str) -> list[str]:
-        """Return the characters of a text that the encoder has no token for; none of a text whose states are stored."""
-        stored = self.store is not None and self._key(text) in self.store
-        return [] if text.isascii() or stored else self.encoder().unknown_characters(text)
+        """Return the characters of a text that the encoder has no token for, each once."""
+        if text.isascii():
+            return []
+        if self.store is not None and (key := self._key(text)) in self.store:
+            return list(self.store.unknown(key))
+        return self.encoder().unknown_characters(text)
 
     def encoder(self) -> FrozenEncoder:
         """Return the encoder; raise FileProblem where it is not at hand."""
@@ -107,7 +110,7 @@ class StateTokenizer:
     def _key(self, text: str) -> str:
         return hashlib.sha256(f"{self.most} {text}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
-    def _encoded(self, text: str) -> EncodedText:
+    def _states(self, text: str) -> Float[Tensor, "l s"]:
         key = self._key(text)
         if self.store is not None and key in self.store:
             return self.store.read(key)
@@ -115,7 +118,7 @@ class StateTokenizer:
             if len(self._kept) >= KEPT_TEXTS:
                 self._kept.clear()
             self._kept[key] = self.encoder().encode(text, self.most)
-        return self._kept[key]
+        return self._kept[key].states
 
     def _length(self, text: str) -> tuple[int, int]:
         if not text.strip():
