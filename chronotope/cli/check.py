@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chronotope import checkpoint
+from chronotope.caption.encoder.tokenizer import StateTokenizer
 from chronotope.cli.analysis import folder_of_videos
 from chronotope.cli.language.captioners import load_captioner
 from chronotope.cli.language.expanders import load_expander
@@ -26,6 +27,7 @@ from chronotope.evaluate.unfinished import describe_evaluation, describe_export,
 from chronotope.generate.pipeline import Generator, find_model, load_autoencoder
 from chronotope.jsonl import read_jsonl
 from chronotope.media import video
+from chronotope.models.text import TextTokenizer
 from chronotope.sealed import unsealed
 from chronotope.storage import PARTS, file_sha256
 from chronotope.train.same_run import strange_checkpoints
@@ -200,7 +202,7 @@ def _audit_run(folder: Path) -> Iterator[Finding]:
     whole = finished and not any(finding.serious for finding in found)
     if whole and {folder / "autoencoder", folder / "dit"} <= set(parts) and not adapter:
         try:
-            Generator.load(folder)
+            yield from _audit_text_encoder(Generator.load(folder).tokenizer)
         except ChronotopeError as problem:
             yield Finding(str(problem))
     for name, load in (("captioner", load_captioner), ("expander", load_expander)):
@@ -212,6 +214,18 @@ def _audit_run(folder: Path) -> Iterator[Finding]:
     yield from _audit_encodings(folder)
     for latents in sorted(folder.glob("latents/*/latents.json")):
         yield from audit_latents(latents.parent)
+
+
+def _audit_text_encoder(tokenizer: TextTokenizer) -> Iterator[Finding]:
+    """Check that the frozen text encoder of a model is at hand, and the states of captions that its run stored."""
+    if not isinstance(tokenizer, StateTokenizer):
+        return
+    try:
+        tokenizer.encoder()
+    except ChronotopeError as problem:
+        yield Finding(str(problem))
+    if tokenizer.store is not None:
+        yield from map(Finding, tokenizer.store.problems())
 
 
 def _is_adapter(folder: Path) -> bool:

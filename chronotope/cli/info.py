@@ -31,7 +31,8 @@ from chronotope.storage import PARTS, read_json
 __all__ = ["describe"]
 
 MODEL_FACTS = (  # of a model.json that are shown as they are
-    "adapter base base_name merged flow geometry defaults autoencoder started_from licence data data_before trained_on"
+    "adapter base base_name merged flow geometry defaults autoencoder text_encoder started_from licence data "
+    "data_before trained_on"
 ).split()
 MAX_OPENED = 100  # files of a dataset that are opened; the others are only counted
 # A file of one of these names stands for its folder.
@@ -266,7 +267,7 @@ def _model(folder: Path) -> dict[str, Any]:
             facts[name] = description[name]
     if "flow" in facts:  # one deviation a channel of a token is of use only to the program
         facts["flow"] = {key: value for key, value in facts["flow"].items() if key != "deviation"}
-    if "vocabulary" in description:
+    if description.get("vocabulary"):  # a model with a frozen text encoder has none
         facts["vocabulary"] = f"{len(description['vocabulary'])} pieces"
     if "training" in description:
         numbers = dict(description["training"])

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.caption import grammar
+from chronotope.caption.encoder.frozen import EncoderFacts
 from chronotope.caption.lexicon import load_lexicon, third_person
+from chronotope.config import from_dict
 from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.errors import FileProblem
 from chronotope.generate.adapters import Adapter, find_adapter
@@ -122,6 +124,9 @@ def summarise(folder: Path) -> dict[str, str]:
         facts["trained on"] = f"{_lengths(record)}; {_sizes(record)}"
         facts["other sizes"] = "run, with lower quality; so do other lengths and words"
         facts |= _vocabulary(record)
+    if encoder := description.get("text_encoder"):
+        most = description["config"]["max_text_tokens"]
+        facts["reads prompts with"] = f"{from_dict(EncoderFacts, encoder)}, up to {most} tokens of each"
     card = folder / "README.md"
     facts["training"] = describe_training(description)
     facts["scores"] = str(card) if card.is_file() else f"none; measure them with: chronotope evaluate {_name(folder)}"

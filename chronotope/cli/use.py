@@ -147,8 +147,8 @@ def _costs(generator: Generator, plan: Plan) -> tuple[SampleSize, dict[str, Any]
     geometry, sampling, canvas = generator.geometry, plan.sampling, plan.canvas
     rows, columns = geometry.token_grid(canvas.height, canvas.width)
     height, width = geometry.covered_size(canvas.height, canvas.width)
-    text = sum(len(generator.tokenizer.encode(prompt.text)) for prompt in canvas.prompts)
-    negative = len(generator.tokenizer.encode(sampling.negative_prompt))
+    text = sum(generator.tokenizer.num_tokens(prompt.text) for prompt in canvas.prompts)
+    negative = generator.tokenizer.num_tokens(sampling.negative_prompt)
     size = SampleSize(plan.window_slices * rows * columns, text, plan.window_slices)
     pixels = geometry.stride[0] * len(canvas.slices) * height * width
     configs = generator.dit.config, generator.autoencoder.config

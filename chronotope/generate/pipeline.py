@@ -18,6 +18,7 @@ from torch import Tensor
 
 from chronotope import __version__, checkpoint
 from chronotope.arguments import as_whole, described
+from chronotope.caption.encoder.tokenizer import StateTokenizer, read_tokenizer
 from chronotope.data.latents import encode_frames, fingerprint
 from chronotope.data.record import data_behind, roots_of
 from chronotope.errors import FileProblem, UsageError
@@ -43,7 +44,7 @@ from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.costs import FLOAT, HALF, sampling_bytes
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.precision import Precision, UsedPrecision, rounded, used_precision
-from chronotope.models.text import Tokenizer
+from chronotope.models.text import TextTokenizer
 from chronotope.prompt import read_prompts
 from chronotope.request import Defaults, Inputs, Mask, Request, Task
 
@@ -90,7 +91,7 @@ class Generator:
         self,
         autoencoder: Autoencoder,
         dit: DiT,
-        tokenizer: Tokenizer,
+        tokenizer: TextTokenizer,
         flow: FlowConfig,
         geometry: Geometry,
         defaults: Defaults,
@@ -109,6 +110,8 @@ class Generator:
         self._asked_precision = precision
         self._networks: tuple[Autoencoder, DiT] | None = None
         self.names = {"dit": fingerprint(dit), "autoencoder": fingerprint(autoencoder)}
+        if isinstance(tokenizer, StateTokenizer):
+            self.names["text_encoder"] = tokenizer.facts.hash
 
     @classmethod
     @own_settings()
@@ -137,7 +140,7 @@ class Generator:
         apply_adapters(dit, applied)
         dit.eval().requires_grad_(False)
         flow, geometry, defaults = read("flow", FlowConfig), read("geometry", Geometry), read("defaults", Defaults)
-        networks = autoencoder, dit, Tokenizer(description["vocabulary"])
+        networks = autoencoder, dit, read_tokenizer(description, dit.config, folder)
         found = cls(*networks, flow, geometry, defaults, folder, applied, precision)
         found.names |= roots_of(data_behind(description))
         return found
@@ -261,7 +264,7 @@ class Generator:
         """Return notes on what the model cannot read of its texts; raise `UsageError` for texts that are too long."""
         texts, most = [prompt.text for prompt in request.prompts], self.dit.config.max_text_tokens
         for what, words in [("prompt", text) for text in texts] + [("negative prompt", request.negative_prompt)]:
-            if (length := len(self.tokenizer.encode(words))) > most:
+            if (length := self.tokenizer.num_tokens(words)) > most:
                 raise UsageError(f"the {what} has {length} tokens, this model reads at most {most}; shorten it")
         unknown = self.tokenizer.unknown_characters("".join([*texts, request.negative_prompt]))
         if not unknown:

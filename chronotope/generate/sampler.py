@@ -26,7 +26,7 @@ from chronotope.models.dit import DiT, PackedTokens
 from chronotope.models.packing import Sample, pack, row_signals, rows_of
 from chronotope.models.patches import patchify, unpatchify
 from chronotope.models.refinement import Grid
-from chronotope.models.text import Tokenizer
+from chronotope.models.text import TextTokenizer
 
 __all__ = ["Sampling", "sample"]
 
@@ -51,7 +51,7 @@ class Sampling:
 @torch.no_grad()
 def sample(
     model: DiT,
-    tokenizer: Tokenizer,
+    tokenizer: TextTokenizer,
     flow: FlowConfig,
     geometry: Geometry,
     canvas: Canvas,
@@ -78,8 +78,8 @@ def sample(
     rows, row = rows_of(level.view(canvas.level.shape), rest.view(canvas.level.shape))
     signals = row_signals(geometry, canvas.slices, canvas.height, canvas.width, canvas.fps).to(device)
     signals = signals[rows[:, 0].long()]
-    prompts = tuple((prompt.seconds, tuple(tokenizer.encode(prompt.text))) for prompt in canvas.prompts)
-    negative = ((0.0, tuple(tokenizer.encode(sampling.negative_prompt))),)
+    prompts = tuple((prompt.seconds, tokenizer.encode(prompt.text)) for prompt in canvas.prompts)
+    negative = ((0.0, tokenizer.encode(sampling.negative_prompt)),)
     _, num_rows, num_columns = canvas.level.shape
     grid = Grid(len(canvas.slices), num_rows, num_columns, canvas.cycle)
 
@@ -92,7 +92,7 @@ def sample(
         samples = [conditional, replace(conditional, texts=negative)] if guided else [conditional]
         batch, arranged = pack(samples)
         at_rest, _ = pack([replace(one, level=rows[:, 2]) for one in samples])
-        return batch, at_rest.level, arranged, model.encode_text(batch.text_ids, batch.text_lengths)
+        return batch, at_rest.level, arranged, model.encode_text(batch.text_tokens, batch.text_lengths)
 
     def velocity(noisy: Tensor, clock: Tensor) -> Tensor:
         guided = sampling.guidance.active(float(clock))

@@ -95,8 +95,9 @@ def _network(config: DiTConfig | AutoencoderConfig | CaptionerConfig | ExpanderC
 
 
 def text_flops(config: DiTConfig, tokens: int) -> int:
-    """FLOPs of encoding one text."""
-    return config.text_depth * (2 * 10 * config.width**2 * tokens + 4 * config.width * tokens**2)
+    """FLOPs of encoding one text, without those of a frozen encoder, whose states are computed once."""
+    projection = 2 * config.text_width * config.width * tokens
+    return projection + config.text_depth * (2 * 10 * config.width**2 * tokens + 4 * config.width * tokens**2)
 
 
 def dit_flops(config: DiTConfig, size: SampleSize) -> int:
@@ -165,7 +166,7 @@ def dit_activations(config: DiTConfig, size: SampleSize, recompute: bool = False
     tokens = size.visual + size.text
     block = tokens * (96 * config.width + 16 * config.hidden)
     blocks = block + config.depth * tokens * FLOAT * config.width if recompute else config.depth * block
-    text = config.text_depth * size.text * 104 * config.width
+    text = size.text * (config.text_depth * 104 * config.width + 8 * config.text_width)
     return blocks + text + tokens * (24 * config.width + 4 * config.token_size)
 
 

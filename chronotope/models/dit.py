@@ -25,7 +25,7 @@ from chronotope.models.attention import Segments, packed_attention
 from chronotope.models.linear import Linear, silu
 from chronotope.models.refinement import Grid, Refinement
 from chronotope.models.rope import rotary_angles, rotate
-from chronotope.models.text import TextEncoder
+from chronotope.models.text import StateProjection, TextEncoder
 
 __all__ = ["NUM_SIGNALS", "PIECE", "SIGNAL_STILL", "SIGNAL_TEXT", "DiT", "DiTConfig", "PackedTokens"]
 
@@ -44,7 +44,8 @@ PIECE = 4096  # tokens that pass through the matrices of a block at once in samp
 class DiTConfig:
     """Sizes of the transformer; `width` and `depth` set the number of parameters.
 
-    `seam_width` is the number of hidden channels of the refinement (`models.refinement`).
+    `seam_width` is the number of hidden channels of the refinement (`models.refinement`). `text_width` is that of the
+    states of a frozen text encoder, which are read in place of a vocabulary; 0 without one.
     """
 
     width: Size = 256
@@ -52,6 +53,7 @@ class DiTConfig:
     head_dim: Annotated[int, Range(2, 4096)] = 64
     mlp_ratio: Annotated[float, Range(0.1, 100)] = 8 / 3
     text_depth: Annotated[int, Range(0, 1024)] = 2
+    text_width: Annotated[int, Range(0, 2**20)] = 0
     seam_width: Size = 48
     max_text_tokens: Annotated[int, Range(2, 2**20)] = 128  # the first one opens the text
     vocabulary_size: Size = 2048
@@ -76,12 +78,12 @@ class PackedTokens:
     """Samples of any size in one sequence; each sample is its text tokens followed by its visual tokens.
 
     `order` gathers the sequence from the concatenation of all text tokens and all visual tokens. `row` is the index of
-    every token into `level` (noise levels) and `signals`. Axes: v visual tokens, p values of a token, l text tokens, n
-    = l + v, r rows.
+    every token into `level` (noise levels) and `signals`. Axes: v visual tokens, p values of a token, l text tokens (s
+    values of a state), n = l + v, r rows.
     """
 
     noisy: Float[Tensor, "v p"]
-    text_ids: Int[Tensor, " l"]
+    text_tokens: Int[Tensor, " l"] | Float[Tensor, "l s"]
     text_lengths: tuple[int, ...]
     order: Int[Tensor, " n"]
     lengths: tuple[int, ...]
@@ -177,7 +179,9 @@ class DiT(nn.Module):
         super().__init__()
         self.config, self.recompute = config, False
         width = config.width
-        self.text = TextEncoder(config.vocabulary_size, width, config.text_depth, config.head_dim)
+        states, ids = config.text_width, config.vocabulary_size
+        embedding = StateProjection(states, width) if states else nn.Embedding(ids, width)
+        self.text = TextEncoder(embedding, width, config.text_depth, config.head_dim)
         self.patch_in = Linear(config.token_size, width)
         self.level_in = Linear(256, width)
         self.signals_in = Linear(NUM_SIGNALS, width)
@@ -198,7 +202,8 @@ class DiT(nn.Module):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        nn.init.normal_(self.text.embedding.weight)
+        if isinstance(self.text.embedding, nn.Embedding):
+            nn.init.normal_(self.text.embedding.weight)
         for module in (
             self.modulation,
             self.final_modulation,
@@ -209,14 +214,16 @@ class DiT(nn.Module):
             nn.init.zeros_(module.weight)
         nn.init.zeros_(self.seams.correct.bias)  # type: ignore[arg-type]
 
-    def encode_text(self, ids: Int[Tensor, " l"], lengths: Sequence[int]) -> Float[Tensor, "l d"]:
+    def encode_text(
+        self, tokens: Int[Tensor, " l"] | Float[Tensor, "l s"], lengths: Sequence[int]
+    ) -> Float[Tensor, "l d"]:
         """Encode the texts; the result is the same for every step of sampling."""
-        return self.text(ids, lengths)
+        return self.text(tokens, lengths)
 
     def forward(self, batch: PackedTokens, text: Float[Tensor, "l d"] | None = None) -> Float[Tensor, "v p"]:
         """Return the output for every visual token, in the order of `batch.noisy`; see `flow.path.balance`."""
         if text is None:
-            text = self.encode_text(batch.text_ids, batch.text_lengths)
+            text = self.encode_text(batch.text_tokens, batch.text_lengths)
         x = F.embedding(batch.order, torch.cat([text, self.patch_in(batch.noisy)]))
         rows = self.level_in(_level_features(batch.level)) + self.signals_in(batch.signals)
         rows = silu(self.row_out(silu(rows)))

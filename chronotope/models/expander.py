@@ -9,7 +9,7 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from chronotope.config import Range
 from chronotope.errors import UsageError
@@ -45,7 +45,8 @@ class PromptExpander(CaptionDecoder):
     def __init__(self, config: ExpanderConfig) -> None:
         super().__init__()
         self.config = config
-        self.reader = TextEncoder(config.vocabulary_size, config.width, config.depth, config.head_dim)
+        embedding = nn.Embedding(config.vocabulary_size, config.width)
+        self.reader = TextEncoder(embedding, config.width, config.depth, config.head_dim)
         sizes = (config.text_depth, config.head_dim, config.max_text_tokens)
         self.add_decoder(config.vocabulary_size, config.width, *sizes)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from chronotope.geometry import Geometry, Slice, View
 from chronotope.models.dit import SIGNAL_STILL, SIGNAL_TEXT, PackedTokens
 from chronotope.models.refinement import Grid
+from chronotope.models.text import TextTokens
 
 __all__ = ["Sample", "group_rows", "pack", "row_signals", "rows_of", "signals_of", "unpack"]
 
@@ -26,7 +27,7 @@ class Sample:
     """One video as tokens, with its texts; the input of `pack`.
 
     `row` is the index of every visual token into `level` (noise levels) and `signals`. A text is (the time in seconds
-    that it describes, token ids).
+    that it describes, its tokens).
     """
 
     noisy: Float[Tensor, "v p"]
@@ -34,12 +35,12 @@ class Sample:
     row: Int[Tensor, " v"]
     level: Float[Tensor, " r"]
     signals: Float[Tensor, "r g"]
-    texts: tuple[tuple[float, tuple[int, ...]], ...]
+    texts: tuple[tuple[float, TextTokens], ...]
     grid: Grid
 
     @property
     def num_text_tokens(self) -> int:
-        return sum(len(ids) for _, ids in self.texts)
+        return sum(len(tokens) for _, tokens in self.texts)
 
     @property
     def num_tokens(self) -> int:
@@ -103,7 +104,7 @@ def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
     arranged = tuple(sorted(range(len(samples)), key=lambda i: (samples[i].num_tokens, samples[i].num_text_tokens)))
     ordered, device = [samples[i] for i in arranged], samples[0].noisy.device
     texts = [text for sample in ordered for text in sample.texts]
-    text_lengths = [len(ids) for _, ids in texts]
+    text_lengths = [len(tokens) for _, tokens in texts]
     num_text = np.array([sample.num_text_tokens for sample in ordered])
     num_visual = np.array([len(sample.noisy) for sample in ordered])
     num_rows = np.array([len(sample.level) for sample in ordered])
@@ -123,7 +124,7 @@ def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
     levels = [sample.level for sample in ordered]
     tokens = PackedTokens(
         noisy=torch.cat([sample.noisy for sample in ordered]),
-        text_ids=torch.tensor([number for _, ids in texts for number in ids], device=device),
+        text_tokens=_joined([tokens for _, tokens in texts]).to(device),
         text_lengths=tuple(text_lengths),
         order=order,
         lengths=tuple((num_text + num_visual).tolist()),
@@ -134,6 +135,12 @@ def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
         grids=tuple(sample.grid for sample in ordered),
     )
     return tokens, arranged
+
+
+def _joined(texts: Sequence[TextTokens]) -> Int[Tensor, " l"] | Float[Tensor, "l s"]:
+    """Concatenate the tokens of texts: ids, or states of a frozen encoder."""
+    states = [tokens for tokens in texts if isinstance(tokens, Tensor)]
+    return torch.cat(states) if states else torch.tensor([number for ids in texts for number in ids])
 
 
 def _alternating(first: np.ndarray, second: np.ndarray) -> Int[Tensor, " n"]:

@@ -1,10 +1,14 @@
-"""Text to vectors: a subword vocabulary learnt from captions, and a small encoder trained with the transformer."""
+"""Text to vectors: a subword vocabulary learnt from captions, and a small encoder trained with the transformer.
+
+The encoder embeds the token ids of that vocabulary, or projects the states of a frozen encoder that was trained before.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +19,15 @@ from chronotope.models.attention import Segments, packed_attention
 from chronotope.models.linear import Linear, silu
 from chronotope.models.rope import rotary_angles, rotate
 
-__all__ = ["MIN_VOCABULARY", "TextEncoder", "Tokenizer", "learn_vocabulary"]
+__all__ = [
+    "MIN_VOCABULARY",
+    "StateProjection",
+    "TextEncoder",
+    "TextTokenizer",
+    "TextTokens",
+    "Tokenizer",
+    "learn_vocabulary",
+]
 
 _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
 # spaces that no text has: before marks, around hyphens and apostrophes in words, and within decimal numbers
@@ -26,6 +38,29 @@ ALPHABET = [START, *(char for char in map(chr, range(33, 127)) if not char.isupp
 MIN_VOCABULARY = len(ALPHABET) + 2  # with the ids 0 and 1 of `Tokenizer`
 
 KEPT_WORDS, KEPT_LETTERS = 100_000, 32  # words whose ids a tokenizer keeps, and the most letters of each
+
+TextTokens = Sequence[int] | Tensor  # ids of a vocabulary, or states [l, s] of a frozen encoder
+
+
+@runtime_checkable
+class TextTokenizer(Protocol):
+    """Texts -> the tokens that a transformer reads: those of a vocabulary, or the states of a frozen encoder."""
+
+    def encode(self, text: str, most: int | None = None) -> TextTokens:
+        """Return the tokens of a text, or the first `most`; the empty text has one."""
+        ...
+
+    def num_tokens(self, text: str, most: int | None = None) -> int:
+        """Count the tokens of a whole text, up to `most`."""
+        ...
+
+    def shortened(self, text: str, most: int) -> str:
+        """Return a text that has at most `most` tokens: the text itself, or its first words."""
+        ...
+
+    def unknown_characters(self, text: str) -> list[str]:
+        """Return the characters of a text that are read as one unknown token, each once."""
+        ...
 
 
 def _words(text: str) -> Iterator[str]:
@@ -79,6 +114,10 @@ class Tokenizer:
                 break
             ids += self._ids_of(word, most)
         return ids[:most]
+
+    def num_tokens(self, text: str, most: int | None = None) -> int:
+        """Count the ids of a text, up to `most`."""
+        return len(self.encode(text, most))
 
     def _ids_of(self, word: str, most: int | None) -> Iterable[int]:
         """Return the ids of a word; those of words of usual length are kept, because texts repeat them."""
@@ -147,19 +186,39 @@ class TextBlock(nn.Module):
         return x + self.down(silu(gate) * value)
 
 
-class TextEncoder(nn.Module):
-    """Token ids of many texts, packed, to one vector a token; texts do not see each other."""
+class StateProjection(nn.Module):
+    """States of a frozen encoder to vectors: normalised, then projected; a row of zeros is the empty text.
 
-    def __init__(self, vocabulary_size: int, width: int, depth: int, head_dim: int) -> None:
+    The empty text is a learned vector, so that dropout of captions and guidance need no encoder.
+    """
+
+    def __init__(self, state_width: int, width: int) -> None:
+        super().__init__()
+        self.project = Linear(state_width, width, bias=False)
+        self.empty = nn.Parameter(torch.randn(width))
+
+    def forward(self, states: Float[Tensor, "n s"]) -> Float[Tensor, "n d"]:
+        states = states.to(self.empty.dtype)
+        blank = (states == 0).all(dim=1, keepdim=True)
+        return self.project(F.rms_norm(states, states.shape[-1:])) + blank * self.empty
+
+
+class TextEncoder(nn.Module):
+    """Tokens of many texts, packed, to one vector a token; texts do not see each other.
+
+    `embedding` turns tokens into vectors: `nn.Embedding` for ids, `StateProjection` for the states of another encoder.
+    """
+
+    def __init__(self, embedding: nn.Module, width: int, depth: int, head_dim: int) -> None:
         super().__init__()
         self.head_dim = head_dim
-        self.embedding = nn.Embedding(vocabulary_size, width)
+        self.embedding = embedding
         self.blocks = nn.ModuleList(TextBlock(width, head_dim) for _ in range(depth))
 
-    def forward(self, ids: Int[Tensor, " n"], lengths: Sequence[int]) -> Float[Tensor, "n d"]:
-        x = self.embedding(ids)
+    def forward(self, tokens: Int[Tensor, " n"] | Float[Tensor, "n s"], lengths: Sequence[int]) -> Float[Tensor, "n d"]:
+        x = self.embedding(tokens)
         segments = Segments(tuple(lengths))
-        places = segments.places().to(ids.device, torch.float32)
+        places = segments.places().to(tokens.device, torch.float32)
         angles = rotary_angles(F.pad(places[:, None], (0, 2)), self.head_dim)
         for block in self.blocks:
             x = block(x, angles, segments)

@@ -77,9 +77,18 @@ def describe_adapter(config: DiTRun, base: str | None, start: Path) -> dict[str,
 
 
 def new_words(start: Path, record: TrainingRecord | None) -> list[str]:
-    """Say in a note which words of the captions the base was not trained on: its vocabulary is kept."""
-    before = read_record(checkpoint.read_description(start))
-    if before is None or record is None or not (new := sorted(set(record.words) - set(before.words))):
+    """Say in a note which words of the captions the base was not trained on: its vocabulary is kept.
+
+    A base with a frozen text encoder has no vocabulary.
+    """
+    description = checkpoint.read_description(start)
+    before = read_record(description)
+    if (
+        "text_encoder" in description
+        or before is None
+        or record is None
+        or not (new := sorted(set(record.words) - set(before.words)))
+    ):
         return []
     more = f" and {len(new) - MAX_NAMED} more" if len(new) > MAX_NAMED else ""
     return [

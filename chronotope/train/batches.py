@@ -23,7 +23,7 @@ from chronotope.data.latents import LatentDataset
 from chronotope.errors import UsageError
 from chronotope.models.dit import PackedTokens
 from chronotope.models.packing import pack
-from chronotope.models.text import Tokenizer
+from chronotope.models.text import TextTokenizer
 from chronotope.parallel import Ranks
 from chronotope.processes import prepared_ahead
 from chronotope.train.config import DiTRun
@@ -73,10 +73,10 @@ class TrainingBatch:
     waiting: tuple[int, ...]
 
 
-def text_notes(texts: Sequence[str], tokenizer: Tokenizer, most: int) -> list[str]:
+def text_notes(texts: Sequence[str], tokenizer: TextTokenizer, most: int) -> list[str]:
     """Return sentences on captions of more than `most` tokens, and on characters that are not in the vocabulary."""
     notes: list[str] = []
-    long = [text for text in texts if len(text) >= most and len(tokenizer.encode(text, most + 1)) > most]
+    long = [text for text in texts if len(text) >= most and tokenizer.num_tokens(text, most + 1) > most]
     if long:
         count = f"{len(long)} caption{' has' if len(long) == 1 else 's have'}"
         kept = len(tokenizer.shortened(long[0], most).split())
@@ -93,7 +93,7 @@ def text_notes(texts: Sequence[str], tokenizer: Tokenizer, most: int) -> list[st
     return notes
 
 
-def caption_notes(dataset: LatentDataset, tokenizer: Tokenizer, config: DiTRun) -> list[str]:
+def caption_notes(dataset: LatentDataset, tokenizer: TextTokenizer, config: DiTRun) -> list[str]:
     """Return sentences on clips and captions longer than the model reads, and on levels whose shares say little."""
     notes = length_notes(dataset, config) + text_notes(
         tuple(dataset.captions()), tokenizer, config.model.max_text_tokens
@@ -157,7 +157,7 @@ def check_batch_tokens(config: DiTRun, dataset: LatentDataset, ranks: Ranks) -> 
 
 
 def make_batch(
-    config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, plan: BatchPlan, ranks: Ranks | None = None
+    config: DiTRun, dataset: LatentDataset, tokenizer: TextTokenizer, plan: BatchPlan, ranks: Ranks | None = None
 ) -> TrainingBatch:
     """Build the batch of a plan; with several processes, the share of this one."""
     ranks = ranks or Ranks()
@@ -195,7 +195,7 @@ class _PlannedBatches(Dataset[TrainingBatch]):
 
     config: DiTRun
     latents: LatentDataset
-    tokenizer: Tokenizer
+    tokenizer: TextTokenizer
     ranks: Ranks
 
     def __getitem__(self, plan: BatchPlan) -> TrainingBatch:
@@ -204,7 +204,7 @@ class _PlannedBatches(Dataset[TrainingBatch]):
 
 @contextlib.contextmanager
 def stream_batches(
-    config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, state: TrainState, ranks: Ranks
+    config: DiTRun, dataset: LatentDataset, tokenizer: TextTokenizer, state: TrainState, ranks: Ranks
 ) -> Generator[Iterator[TrainingBatch]]:
     """Iterate without end over the batches from the state on, prepared ahead in the background.
 

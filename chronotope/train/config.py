@@ -86,9 +86,13 @@ class DiTTraining:
 
 @dataclass(frozen=True)
 class DiTRun:
-    """Everything that determines the result of a run, beside its data."""
+    """Everything that determines the result of a run, beside its data.
+
+    `text_encoder` names a frozen text encoder, hf:FOLDER or hf:NAME; without one the transformer learns its own.
+    """
 
     seed: Seed = 0
+    text_encoder: str = ""
     geometry: Geometry = field(default_factory=Geometry)
     model: DiTConfig = field(default_factory=DiTConfig)
     adapter: AdapterConfig = field(default_factory=AdapterConfig)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from typing import Any
 import torch
 
 from chronotope import checkpoint
-from chronotope.config import to_dict
+from chronotope.caption.encoder.frozen import EncoderFacts
+from chronotope.caption.encoder.tokenizer import StateTokenizer, facts_for_run
+from chronotope.config import from_dict, to_dict
 from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.record import (
     TrainingRecord,
@@ -26,30 +28,33 @@ from chronotope.data.record import (
 from chronotope.errors import UsageError
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.precision import autocast
-from chronotope.models.text import Tokenizer, learn_vocabulary
-from chronotope.parallel import Ranks, join_ranks, leave_ranks, sum_gradients, sum_over_ranks
+from chronotope.models.text import TextTokenizer, Tokenizer, learn_vocabulary
+from chronotope.parallel import Ranks, join_ranks, leave_ranks, sum_gradients, sum_over_ranks, wait_for_all
+from chronotope.progress import Progress
 from chronotope.train.adapter import begin_adapter, describe_adapter, new_words
 from chronotope.train.batches import caption_notes, check_batch_tokens, stream_batches, to_device
 from chronotope.train.config import DiTRun
-from chronotope.train.fit import check_autoencoder, check_latents
+from chronotope.train.fit import check_autoencoder, check_latents, check_text_encoder
 from chronotope.train.log import TrainingLog, write_toml
 from chronotope.train.loss import flow_loss, heldout_losses
 from chronotope.train.optimizers import learning_rate_factor, make_optimizers
 from chronotope.train.order import share_notes
 from chronotope.train.same_run import check_same_run
+from chronotope.train.samples import all_prompts
 from chronotope.train.state import TrainState
 
-__all__ = ["Sampler", "check_compatible", "train_dit"]
+__all__ = ["Sampler", "check_compatible", "encode_captions", "train_dit"]
 
-Sampler = Callable[[DiTRun, DiT, Tokenizer, Path], None]  # draws samples into a folder
+Sampler = Callable[[DiTRun, DiT, TextTokenizer, Path], None]  # draws samples into a folder
 
 
 @dataclass(frozen=True)
 class PreparedRun:
     """A run whose config fits its data, its vocabulary, the fingerprint of the weights that it starts from, notes.
 
-    `record` describes the training data of this run and of all runs before it; None if an earlier run left no record.
-    `seen` names the data that a run which goes on has seen beside its own; None of a new run.
+    `encoder` is the frozen text encoder that takes the place of the vocabulary; None without one. `record` describes
+    the training data of this run and of all runs before it; None if an earlier run left no record. `seen` names the
+    data that a run which goes on has seen beside its own; None of a new run.
     """
 
     config: DiTRun
@@ -58,6 +63,7 @@ class PreparedRun:
     started_from: str | None = None
     notes: tuple[str, ...] = ()
     seen: tuple[dict[str, Any], ...] | None = None
+    encoder: EncoderFacts | None = None
 
 
 def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None) -> PreparedRun:
@@ -69,6 +75,8 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     check_latents(config, about["channels"], about["stride"])
     check_same_run(out, config)
     source, started_from, seen = checkpoint.latest_checkpoint(out), None, None
+    encoder = facts_for_run(config.text_encoder, out.parent) if config.text_encoder else None
+    check_text_encoder(config.model, encoder, source or start)
     if source is not None:
         check_autoencoder(about, source)
         seen = tuple(resumed_data(checkpoint.read_description(source), data_of_latents(dataset)))
@@ -78,7 +86,7 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
         source = start
     shown = record_of(dataset, config.geometry, config.train.max_sample_tokens)
     if source is None:
-        vocabulary = learn_vocabulary(dataset.captions(), config.model.vocabulary_size - 2)
+        vocabulary = () if encoder else learn_vocabulary(dataset.captions(), config.model.vocabulary_size - 2)
         deviation = dataset.deviation() * math.prod(config.geometry.patch_size)
         record: TrainingRecord | None = shown
     else:
@@ -87,24 +95,35 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
         started_from = trained.get("started_from")
         before = read_record(trained)
         record = before | shown if before else None
-    asked, size = config.model.vocabulary_size, len(vocabulary) + 2
+    asked = config.model.vocabulary_size
+    size = asked if encoder else len(vocabulary) + 2
     notes: tuple[str, ...] = ()
     if (start or started_from) and asked not in (size, DiTConfig().vocabulary_size):
         notes = (f"note: not used: model.vocabulary_size = {asked}; the vocabulary of {source} is kept, of {size}",)
     model = replace(config.model, vocabulary_size=size)
     config = replace(config, model=model, flow=replace(config.flow, deviation=deviation))
-    return PreparedRun(config, vocabulary, record, started_from, notes, seen)
+    return PreparedRun(config, vocabulary, record, started_from, notes, seen, encoder)
 
 
 def check_compatible(config: DiTRun, start: Path) -> None:
     """Raise UsageError for a start model with other sizes, another path or another prediction than the config."""
     trained = checkpoint.read_description(start)
+    has, asked = (bool(width) for width in (trained["config"].get("text_width"), config.model.text_width))
+    if has and not asked:
+        named = f"--text-encoder {trained['text_encoder']['name']}"
+        raise UsageError(f"{start} was trained with a text encoder; leave --preset out, or give {named}")
+    if asked and not has:
+        raise UsageError(
+            f"{start} reads prompts with a vocabulary of its own; leave --text-encoder out, or name a --preset instead "
+            "of --from to train a model with this text encoder"
+        )
     for part in ("model", "flow"):
-        found = trained["config" if part == "model" else part]
-        for name, value in to_dict(getattr(config, part)).items():
-            if name not in ("vocabulary_size", "deviation", "shift") and found.get(name) != value:
+        settings = getattr(config, part)
+        found = to_dict(from_dict(type(settings), trained["config" if part == "model" else part]))
+        for name, value in to_dict(settings).items():
+            if name not in ("vocabulary_size", "deviation", "shift") and found[name] != value:
                 raise UsageError(
-                    f"{start} has {name} {found.get(name)}, the preset {value}; use the preset that it was trained with"
+                    f"{start} has {name} {found[name]}, the preset {value}; use the preset that it was trained with"
                 )
 
 
@@ -122,6 +141,7 @@ def describe(run: PreparedRun, dataset: LatentDataset, start: Path | None) -> di
         "geometry": to_dict(config.geometry),
         "autoencoder": dataset.about[0]["autoencoder"],
         "vocabulary": list(run.vocabulary),
+        **({"text_encoder": to_dict(run.encoder)} if run.encoder else {}),
         "defaults": to_dict(config.defaults),
         "started_from": run.started_from,
         "trained_on": to_dict(run.record),
@@ -151,6 +171,47 @@ def begin(
     return run, model, begin_adapter(model, base, config, out)
 
 
+def encode_captions(
+    encoder: EncoderFacts | None,
+    config: DiTRun,
+    dataset: LatentDataset,
+    heldout: Sequence[Path],
+    out: Path,
+    ranks: Ranks,
+    watched: Sequence[str] = (),
+    report: Progress = lambda done, total: None,
+) -> StateTokenizer | None:
+    """Store the states of all captions beside the run folder `out`, each process its share; return what reads them.
+
+    So are those of the prompts `watched` of samples. `report` is called with the number of clips done. Returns None
+    without an encoder.
+    """
+    if encoder is None:
+        return None
+    tokenizer = StateTokenizer(encoder, config.model.max_text_tokens, out.parent)
+    datasets = [dataset, *(LatentDataset([folder]) for folder in heldout)]
+    total = sum(map(len, datasets))
+
+    def texts() -> Iterator[str]:
+        for done, clip in enumerate(clip for dataset in datasets for clip in dataset.clips):
+            report(done, total)
+            yield from (prompt.text for prompt in all_prompts(clip.captions))
+        yield from (tokenizer.shortened(text, tokenizer.most) for text in watched)
+
+    tokenizer.prepare(texts(), (ranks.rank, ranks.size))
+    wait_for_all(ranks)
+    tokenizer.release()
+    tokenizer.reread()
+    return tokenizer
+
+
+def text_tokenizer(
+    run: PreparedRun, dataset: LatentDataset, heldout: Sequence[Path], out: Path, ranks: Ranks
+) -> TextTokenizer:
+    """Return what reads the captions: the states of a frozen encoder, or a vocabulary."""
+    return encode_captions(run.encoder, run.config, dataset, heldout, out, ranks) or Tokenizer(run.vocabulary)
+
+
 def train_dit(
     config: DiTRun,
     data: Sequence[Path],
@@ -170,11 +231,12 @@ def train_dit(
     from, instead of random weights; an adapter (`adapter.rank` above 0) is trained on it, and needs it when it is
     resumed too. When `stopping()` is true in any process, the state is saved after the step and training ends.
     """
-    # setup: folder, data, vocabulary, device
+    # setup: folder, data, text, device
     (out / "samples").mkdir(parents=True, exist_ok=True)
     ranks, dataset = join_ranks(), LatentDataset(data, weights)
     run, settings = prepare_run(config, dataset, out, start), to_dict(config)
-    config, train, seed, tokenizer = run.config, config.train, config.seed, Tokenizer(run.vocabulary)
+    config, train, seed = run.config, config.train, config.seed
+    tokenizer = text_tokenizer(run, dataset, heldout, out, ranks)
     if ranks.first:
         write_toml(out / "config.toml", config)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from chronotope import checkpoint
+from chronotope.caption.encoder.frozen import EncoderFacts
 from chronotope.errors import UsageError
 from chronotope.geometry import Geometry
 from chronotope.models.captioner import CaptionerConfig
 from chronotope.models.dit import DiTConfig
 from chronotope.models.text import MIN_VOCABULARY
 
-__all__ = ["check_autoencoder", "check_latents", "check_model", "check_vocabulary"]
+__all__ = ["check_autoencoder", "check_latents", "check_model", "check_text_encoder", "check_vocabulary"]
 
 
 def check_model(model: DiTConfig | CaptionerConfig, geometry: Geometry) -> None:
     """Refuse a model of a vocabulary that cannot spell, or of other patches than the geometry's."""
-    check_vocabulary(model.vocabulary_size)
+    if not getattr(model, "text_width", 0):
+        check_vocabulary(model.vocabulary_size)
     if geometry.patch_size != model.patch_size:
         raise UsageError(
             f"geometry.patch_size is {list(geometry.patch_size)} and model.patch_size {list(model.patch_size)}; "
@@ -52,4 +54,23 @@ def check_autoencoder(about: Mapping[str, Any], source: Path) -> None:
         raise UsageError(
             f"{source} was trained on latents of autoencoder {trained['autoencoder']}, these latents are of "
             f"{about['autoencoder']}; encode the clips with the autoencoder of {source}, or give another --out"
+        )
+
+
+def check_text_encoder(model: DiTConfig, encoder: EncoderFacts | None, source: Path | None) -> None:
+    """Refuse sizes that are not those of the text encoder, and another encoder than that of `source`.
+
+    That is a start model or a checkpoint.
+    """
+    width = encoder.width if encoder else 0
+    if model.text_width != width:
+        raise UsageError(
+            f"model.text_width is {model.text_width} and that of the text encoder {width}; name the encoder with "
+            "--text-encoder, which sets it"
+        )
+    trained = (checkpoint.read_description(source).get("text_encoder") or {}) if source else {}
+    if encoder and trained and trained["hash"] != encoder.hash:
+        raise UsageError(
+            f"{source} was trained with the text encoder {trained['name']} ({trained['hash']}), and {encoder.name} is "
+            f"{encoder.hash}; name the same encoder, or give another --out"
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from chronotope.data.latents import LatentDataset
 from chronotope.models.precision import autocast
-from chronotope.models.text import Tokenizer
+from chronotope.models.text import TextTokenizer
 from chronotope.parallel import Ranks
 from chronotope.train.batches import TrainingBatch, TrainingPack, make_batch, to_device, window_sizes
 from chronotope.train.config import DiTRun
@@ -49,7 +49,7 @@ class HeldOut:
 
 
 def heldout_losses(
-    run: DiTRun, folders: Sequence[Path], tokenizer: Tokenizer
+    run: DiTRun, folders: Sequence[Path], tokenizer: TextTokenizer
 ) -> Callable[[nn.Module], dict[str, float]]:
     """Return the function from a model to its losses on folders of latents, by the names `heldout/FOLDER`."""
     sets = [_noised(run, folder, tokenizer) for folder in folders]
@@ -61,7 +61,7 @@ def heldout_losses(
     return losses
 
 
-def _noised(run: DiTRun, folder: Path, tokenizer: Tokenizer) -> HeldOut:
+def _noised(run: DiTRun, folder: Path, tokenizer: TextTokenizer) -> HeldOut:
     dataset = LatentDataset([folder])
     fixed = replace(run, seed=0)  # so that trainings of different seeds can be compared
     sizes = window_sizes(fixed, dataset).tolist()

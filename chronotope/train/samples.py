@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,12 +23,12 @@ from chronotope.geometry import Geometry, View
 from chronotope.models.packing import Sample, group_rows, signals_of
 from chronotope.models.patches import patchify
 from chronotope.models.refinement import Grid
-from chronotope.models.text import Tokenizer
+from chronotope.models.text import TextTokenizer, TextTokens
 from chronotope.prompt import Prompt, prompts_between, read_prompts, read_story
 from chronotope.train.config import CaptionConfig, DiTRun
 from chronotope.train.noise_levels import NoiseLevelChoice, noise_levels, sample_noise_levels
 
-__all__ = ["NoisedSamples", "choose_caption", "clip_window", "make_samples"]
+__all__ = ["NoisedSamples", "all_prompts", "choose_caption", "clip_window", "make_samples"]
 
 
 def choose_caption(
@@ -42,7 +42,17 @@ def choose_caption(
         return (Prompt(""),)
     levels = tuple(captions)
     level = levels[bisect.bisect_right(_cumulative_shares(config, levels), rng.random())]
-    text = captions[level][rng.integers(len(captions[level]))]
+    return _prompts_of(level, captions[level][rng.integers(len(captions[level]))])
+
+
+def all_prompts(captions: dict[str, list[str]]) -> Iterator[Prompt]:
+    """Yield every prompt that `choose_caption` may choose, but the empty one."""
+    for level, texts in captions.items():
+        for text in texts:
+            yield from _prompts_of(level, text)
+
+
+def _prompts_of(level: str, text: str) -> tuple[Prompt, ...]:
     try:
         return read_prompts(read_story(text.splitlines())) if level == "story" else (Prompt(text),)
     except UsageError:  # a user's level of that name, which is not divided into parts
@@ -82,16 +92,18 @@ class _Choice:
     latents: Tensor
     levels: NoiseLevelChoice
     noise: Tensor
-    texts: tuple[tuple[float, tuple[int, ...]], ...]
+    texts: tuple[tuple[float, TextTokens], ...]
 
     @property
     def num_tokens(self) -> tuple[int, int]:
         """The number of all tokens and of text tokens, by which `pack` sorts."""
-        num_text = sum(len(ids) for _, ids in self.texts)
+        num_text = sum(len(tokens) for _, tokens in self.texts)
         return len(self.noise) + num_text, num_text
 
 
-def _choose(config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, index: int, step: int, place: int) -> _Choice:
+def _choose(
+    config: DiTRun, dataset: LatentDataset, tokenizer: TextTokenizer, index: int, step: int, place: int
+) -> _Choice:
     """Make all random choices of a clip; they depend on (seed, step, place) only."""
     rng = np.random.default_rng((config.seed, step, place, 4))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -106,7 +118,7 @@ def _choose(config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, index:
     prompts = choose_caption(clip.captions, config.captions, rng)
     prompts = prompts_between(prompts, start / clip.fps, (start + view.slices[-1].stop) / clip.fps)
     most = config.model.max_text_tokens
-    texts = tuple((prompt.seconds, tuple(tokenizer.encode(prompt.text, most))) for prompt in prompts)
+    texts = tuple((prompt.seconds, tokenizer.encode(prompt.text, most)) for prompt in prompts)
     return _Choice(view, Grid(len(view.slices), rows, columns), latents, levels, noise, texts)
 
 
@@ -123,7 +135,7 @@ class NoisedSamples:
 
 
 def make_samples(
-    config: DiTRun, dataset: LatentDataset, tokenizer: Tokenizer, places: Iterable[tuple[int, int]], step: int
+    config: DiTRun, dataset: LatentDataset, tokenizer: TextTokenizer, places: Iterable[tuple[int, int]], step: int
 ) -> NoisedSamples:
     """Noise the clips of a batch; `places` are (place in the batch, index in the dataset) of each.
 

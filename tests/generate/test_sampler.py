@@ -29,7 +29,7 @@ class Straight(DiT):
         self.target = target
 
     def forward(self, batch, text=None):
-        tokens = batch.order >= len(batch.text_ids)
+        tokens = batch.order >= len(batch.text_tokens)
         t = batch.level[batch.row[tokens]][:, None]
         scales = balance(
             FlowConfig(), t
@@ -121,7 +121,7 @@ def test_history_is_seen_with_its_noise_and_comes_back_to_the_bit():
     forward = model.forward
 
     def watch(batch, text=None):
-        rows = batch.row[batch.order >= len(batch.text_ids)]
+        rows = batch.row[batch.order >= len(batch.text_tokens)]
         seen.append(
             (batch.level[rows][:4].unique().tolist(), batch.noisy[:4].clone(), batch.level[rows][4:].max().item())
         )
@@ -141,7 +141,7 @@ def test_on_a_cycle_the_positions_rotate_through_all_slices(model):
         forward = model.forward
 
         def watch(batch, text=None, seen=seen, forward=forward):
-            seen.add(float(batch.positions[batch.order >= len(batch.text_ids)][0, 0]))
+            seen.add(float(batch.positions[batch.order >= len(batch.text_tokens)][0, 0]))
             return forward(batch, text)
 
         with pytest.MonkeyPatch.context() as patch:

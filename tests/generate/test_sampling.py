@@ -39,9 +39,9 @@ class Exact(DiT):
         self.flow, self.targets, self.batches = flow, (target, target if other is None else other), []
 
     def forward(self, batch, text=None):
-        assert text is not None and len(text) == len(batch.text_ids)
+        assert text is not None and len(text) == len(batch.text_tokens)
         self.batches.append(batch)
-        visual = batch.order >= len(batch.text_ids)
+        visual = batch.order >= len(batch.text_tokens)
         t = batch.level[batch.row[visual]][:, None]
         scales = balance(self.flow, t)
         noisy = batch.noisy / scales.scale_in
@@ -84,8 +84,8 @@ def test_what_the_network_is_given_at_every_step():
     times = schedule(4, 3.0)
     assert len(model.batches) == 4
     for batch, t in zip(model.batches, times, strict=False):
-        assert batch.lengths == (18 + len(batch.text_ids),)
-        visual = batch.order >= len(batch.text_ids)
+        assert batch.lengths == (18 + len(batch.text_tokens),)
+        visual = batch.order >= len(batch.text_tokens)
         assert batch.level[batch.row[visual]].unique().tolist() == [t.item()]
         assert batch.level[batch.row[~visual]].unique().tolist() == [0.0]
         # towards zero the noisy data are t noise, of variance (1 - t)^2 2^2 + t^2 for data of deviation 2
@@ -96,7 +96,7 @@ def test_what_the_network_is_given_at_every_step():
         positions = GEOMETRY.positions(canvas.slices, 32, 48, 8.0)
         assert torch.equal(batch.positions[visual], torch.from_numpy(positions))
         first, second = (TOKENIZER.encode(prompt.text) for prompt in STORY)
-        assert batch.text_ids.tolist() == [*first, *second]
+        assert batch.text_tokens.tolist() == [*first, *second]
         assert batch.positions[~visual, 0].tolist() == [0.0] * len(first) + [0.5] * len(second)
         assert batch.grids == (Grid(3, 2, 3, False),)
 
@@ -115,7 +115,7 @@ def test_a_token_moves_from_its_level_to_its_rest_along_one_clock():
     torch.testing.assert_close(reached[2], (0.5 * tokens(known)[2] + 0.5 * noise[2]) / 2, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(reached[3], torch.zeros(16), atol=1e-5, rtol=1e-4)
     for batch, clock in zip(model.batches, (1.0, 0.75, 0.5, 0.25), strict=True):
-        visual = batch.order >= len(batch.text_ids)
+        visual = batch.order >= len(batch.text_tokens)
         wanted = [0.0, 0.25, 0.25 + 0.25 * clock, clock]
         assert batch.level[batch.row[visual]].tolist() == pytest.approx(wanted)
 
@@ -131,7 +131,7 @@ def test_guidance_goes_beyond_the_unguided_target(scale):
     assert len(model.batches[0].lengths) == (1 if scale == 1 else 2)
     if scale != 1:
         dull = TOKENIZER.encode("dull")
-        assert model.batches[0].text_ids.tolist()[: len(dull)] == dull
+        assert model.batches[0].text_tokens.tolist()[: len(dull)] == dull
         assert not model.batches[0].positions[: len(dull), 0].any()  # it speaks from the beginning
 
 
@@ -148,7 +148,7 @@ def test_the_slices_of_a_cycle_are_rotated_by_golden_sections():
     run(model, canvas, num_steps=6)
     seconds = torch.tensor([piece.seconds(8.0) for piece in canvas.slices])
     for step, batch in enumerate(model.batches):
-        visual = batch.order >= len(batch.text_ids)
+        visual = batch.order >= len(batch.text_tokens)
         found = batch.positions[visual, 0][::6]
         assert torch.equal(found, seconds.roll(-round(step * 5 * 0.618034)))
         assert batch.grids == (Grid(5, 2, 3, True),)
@@ -182,5 +182,5 @@ def test_a_picture_and_a_slice_that_starts_late():
     model = Exact(FlowConfig(), torch.zeros(12, 16))
     run(model, canvas, num_steps=1)
     (batch,) = model.batches
-    signals = batch.signals[batch.row[batch.order >= len(batch.text_ids)]]
+    signals = batch.signals[batch.row[batch.order >= len(batch.text_tokens)]]
     assert signals[:, 0].tolist() == [0.0] * 6 + [1.0] * 6

@@ -46,7 +46,8 @@ def packed(config: DiTConfig, size: SampleSize, copies: int) -> PackedTokens:
     row = torch.arange(size.slices).repeat_interleave(size.visual // size.slices)
     noisy, signals = torch.randn(size.visual, config.token_size), row_signals(geometry, slices, height, width, 8.0)
     grid = Grid(size.slices, 1, size.visual // size.slices)
-    sample = Sample(noisy, positions, row, torch.rand(size.slices), signals, ((0.0, tuple(range(size.text))),), grid)
+    text = torch.randn(size.text, config.text_width) if config.text_width else tuple(range(size.text))
+    sample = Sample(noisy, positions, row, torch.rand(size.slices), signals, ((0.0, text),), grid)
     return pack([sample] * copies)[0]
 
 
@@ -59,20 +60,29 @@ def counted(run: object) -> int:
 
 @pytest.mark.parametrize(
     "config",
-    [DiTConfig(width=64, depth=1, text_depth=1), DiTConfig(width=128, depth=3, mlp_ratio=2.0, channels=8)],
+    [
+        DiTConfig(width=64, depth=1, text_depth=1),
+        DiTConfig(width=128, depth=3, mlp_ratio=2.0, channels=8),
+        DiTConfig(width=64, depth=1, text_depth=1, text_width=96),
+    ],
     ids=str,
 )
 def test_operations_of_the_transformer(config: DiTConfig) -> None:
     model = DiT(config)
     batch = packed(config, SIZE, copies=2)
-    text = model.encode_text(batch.text_ids, batch.text_lengths)
+    text = model.encode_text(batch.text_tokens, batch.text_lengths)
     assert counted(lambda: model(batch, text)) == 2 * dit_flops(config, SIZE)
-    assert counted(lambda: model.encode_text(batch.text_ids, batch.text_lengths)) == 2 * text_flops(config, SIZE.text)
+    assert counted(lambda: model.encode_text(batch.text_tokens, batch.text_lengths)) == 2 * text_flops(
+        config, SIZE.text
+    )
 
 
-@pytest.mark.parametrize(("width", "depth", "mlp_ratio"), [(64, 1, 2.5), (64, 6, 8 / 3), (128, 3, 4.0)])
-def test_memory_of_the_transformer(width: int, depth: int, mlp_ratio: float) -> None:
-    config = DiTConfig(width=width, depth=depth, mlp_ratio=mlp_ratio)
+@pytest.mark.parametrize(
+    ("width", "depth", "mlp_ratio", "text_width"),
+    [(64, 1, 2.5, 0), (64, 6, 8 / 3, 0), (128, 3, 4.0, 0), (64, 1, 3.0, 768)],
+)
+def test_memory_of_the_transformer(width: int, depth: int, mlp_ratio: float, text_width: int) -> None:
+    config = DiTConfig(width=width, depth=depth, mlp_ratio=mlp_ratio, text_width=text_width)
     size = SampleSize(visual=96, text=TEXT_TOKENS, slices=4)
     model = DiT(config)
     batch = packed(config, size, copies=1)

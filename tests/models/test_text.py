@@ -3,12 +3,22 @@
 import pytest
 import tokenizers
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from chronotope import storage
 from chronotope.generate.pipeline import WEIGHTS
-from chronotope.models.text import MIN_VOCABULARY, START, TextEncoder, Tokenizer, learn_vocabulary
+from chronotope.models.text import (
+    MIN_VOCABULARY,
+    START,
+    StateProjection,
+    TextEncoder,
+    TextTokenizer,
+    Tokenizer,
+    learn_vocabulary,
+)
 from chronotope.worlds.stage.captions import captions
 from chronotope.worlds.stage.sample import sample_spec
 from chronotope.worlds.stage.scope import SCOPES
@@ -120,16 +130,42 @@ def test_ids_that_the_shipped_model_was_trained_with(shipped, text):
 
 def test_packed_texts_equal_texts_alone():
     torch.manual_seed(0)
-    encoder = TextEncoder(TOKENIZER.size, 32, 2, 16).eval()
+    encoder = TextEncoder(nn.Embedding(TOKENIZER.size, 32), 32, 2, 16).eval()
     texts = [TOKENIZER.encode(text) for text in TEXTS[:4]]
     together = encoder(torch.tensor([i for ids in texts for i in ids]), [len(ids) for ids in texts])
     apart = torch.cat([encoder(torch.tensor(ids), [len(ids)]) for ids in texts])
     torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)
 
 
+def test_packed_states_equal_states_alone():
+    torch.manual_seed(0)
+    encoder = TextEncoder(StateProjection(20, 32), 32, 2, 16).eval()
+    texts = [torch.randn(length, 20).half() for length in (3, 1, 7)]
+    together = encoder(torch.cat(texts), [len(states) for states in texts])
+    apart = torch.cat([encoder(states, [len(states)]) for states in texts])
+    torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)
+
+
+def test_states_are_projected_at_any_scale_and_a_row_of_zeros_is_the_empty_text():
+    torch.manual_seed(0)
+    projection = StateProjection(20, 8)
+    states = torch.randn(5, 20)
+    wanted = F.linear(states / states.square().mean(dim=1, keepdim=True).sqrt(), projection.project.weight)
+    torch.testing.assert_close(projection(states), wanted, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(projection(100 * states), wanted, atol=1e-5, rtol=1e-5)
+    assert torch.equal(projection(torch.zeros(2, 20).half()), projection.empty.expand(2, 8))
+    projection(torch.cat([states, torch.zeros(1, 20)])).sum().backward()
+    assert torch.equal(projection.empty.grad, torch.ones(8))  # the empty text alone trains it
+
+
+def test_the_tokenizer_of_a_vocabulary_is_one():
+    assert isinstance(TOKENIZER, TextTokenizer)
+    assert TOKENIZER.num_tokens("a red ball rolls") == 5 and TOKENIZER.num_tokens("a red ball rolls", 3) == 3
+
+
 def test_word_order_matters():
     torch.manual_seed(0)
-    encoder = TextEncoder(TOKENIZER.size, 32, 2, 16).eval()
+    encoder = TextEncoder(nn.Embedding(TOKENIZER.size, 32), 32, 2, 16).eval()
     one, other = (encoder(torch.tensor(TOKENIZER.encode(text)), [3])[2] for text in ("red fox", "fox red"))
     assert not torch.allclose(one, other)
 
@@ -140,7 +176,7 @@ def rms(x):
 
 def test_a_text_encoder_written_out():
     """Pre-norm attention with rotations by the place of a token, and SwiGLU; no modulation, no biases."""
-    encoder = TextEncoder(30, 24, 2, 12).requires_grad_(False)
+    encoder = TextEncoder(nn.Embedding(30, 24), 24, 2, 12).requires_grad_(False)
     ids = torch.tensor([3, 7, 7, 11, 2])
     frequencies = torch.tensor([0.05, 8.0])  # a head of 6 pairs turns 2 by time; tokens have no other axis
     turn = torch.polar(torch.ones(5, 2), torch.arange(5.0)[:, None] * frequencies)

@@ -47,7 +47,7 @@ def test_a_pack_by_hand():
     batch, arranged = pack([long, middle, short])
     assert arranged == (2, 1, 0) and batch.lengths == (2, 5, 5)
     assert batch.noisy[:, 0].tolist() == [30, 20, 21, 22, 10, 11]
-    assert batch.text_ids.tolist() == [1, 1, 2, 1, 1, 2] and batch.text_lengths == (1, 2, 1, 2)
+    assert batch.text_tokens.tolist() == [1, 1, 2, 1, 1, 2] and batch.text_lengths == (1, 2, 1, 2)
     # texts are entries 0 to 5 and visual tokens 6 to 11 of what `order` picks from
     assert batch.order.tolist() == [0, 6, 1, 2, 7, 8, 9, 3, 4, 5, 10, 11]
     seconds = [0.5, 130, 0, 0, 120, 121, 122, 0.25, 0.75, 0.75, 110, 111]
@@ -131,7 +131,7 @@ def test_a_forward_pass_written_out():
     one = sample(3, (2,), (0.5,), rows=2)
     one = Sample(**{**vars(one), "noisy": torch.randn(3, 8), "positions": torch.rand(3, 3)})
     batch, _ = pack([one])
-    text = model.encode_text(batch.text_ids, batch.text_lengths)
+    text = model.encode_text(batch.text_tokens, batch.text_lengths)
     x = torch.cat([text, one.noisy @ model.patch_in.weight.T + model.patch_in.bias])
     frequencies = torch.tensor([1000 ** (i / 127) for i in range(128)])
     rows = []

@@ -119,7 +119,7 @@ def test_a_grown_transformer_predicts_the_old_channels_as_before() -> None:
             output = model(
                 PackedTokens(
                     noisy=noisy[..., :channels].flatten(1),
-                    text_ids=torch.tensor([0, 5, 9]),
+                    text_tokens=torch.tensor([0, 5, 9]),
                     text_lengths=(3,),
                     order=torch.arange(15),
                     lengths=lengths,

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from chronotope.checkpoint import checkpoints, load_tensors
@@ -15,6 +16,7 @@ from chronotope.manifest import manifest_hash, seal
 from chronotope.storage import write_json
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import train_dit
+from tests.caption.encoders import save_bert
 
 SETTINGS = [
     "model.channels=4",
@@ -97,6 +99,24 @@ def test_two_processes_equal_one(tmp_path):
         [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()] for folder in (one, two)
     ]
     assert len(losses[0]) == 5
+    torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), atol=1e-4, rtol=1e-4)
+
+
+def test_two_processes_share_the_captions_of_a_text_encoder(tmp_path):
+    pytest.importorskip("transformers")
+    data, one, two = tmp_path / "latents", tmp_path / "one" / "dit", tmp_path / "two" / "dit"
+    write_latents(data)
+    encoder = ["model.text_width=32", "model.max_text_tokens=20", f"text_encoder=hf:{save_bert(tmp_path / 'bert')}"]
+    train_dit(override(DiTRun(), [*SETTINGS, *encoder]), [data], one, quiet=True)
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    torchrun(script, data, two, *encoder)
+    shards = [sorted(run.parent.glob("states/*/*.safetensors")) for run in (one, two)]
+    ours, theirs = ({key: states for shard in each for key, states in load_tensors(shard).items()} for each in shards)
+    assert len(ours) == 6 and ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert len(shards[1]) == 2  # one of each process
+    losses = [[row["loss"] for row in read_jsonl(run / "log.jsonl")] for run in (one, two)]
     torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), atol=1e-4, rtol=1e-4)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from chronotope.caption.captioners.captioner import CaptionerError
 from chronotope.errors import UsageError
 
-__all__ = ["load_pretrained", "one_sentence"]
+__all__ = ["load_pretrained", "one_sentence", "open_library"]
 
 
 def load_pretrained(name: str, what: str, reader: str, model: str) -> tuple[Any, Any]:
@@ -19,24 +19,33 @@ def load_pretrained(name: str, what: str, reader: str, model: str) -> tuple[Any,
     `what` names such a model in messages. No code of a stranger's model is run, and weights are read from safetensors
     alone. Raises UsageError without a name, and CaptionerError where it cannot be loaded.
     """
-    if not name:
-        raise UsageError("hf: is followed by the name or the folder of a model, as in hf:models/my-model")
-    if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
-        raise CaptionerError(f"there is no folder {name}; hf: is followed by a folder or the name of a model")
-    try:
-        import torch
-        import transformers
-    except ImportError as problem:
-        raise CaptionerError("hf: needs transformers: pip install 'chronotope[caption]'") from problem
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    name = str(Path(name).expanduser()) if name.startswith("~") else name
+    transformers, name = open_library(name)
+    import torch
+
     with one_sentence(f"{name} cannot be loaded as a {what}"):
         prepare: Any = getattr(transformers, reader).from_pretrained(name, trust_remote_code=False)
         network: Any = getattr(transformers, model).from_pretrained(
             name, trust_remote_code=False, use_safetensors=True, dtype="auto"
         )
     return prepare, network.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def open_library(name: str) -> tuple[Any, str]:
+    """Return the library `transformers`, silent, and a model's name or folder as it is written for it.
+
+    Raises UsageError without a name, and CaptionerError where the folder or the library is missing.
+    """
+    if not name:
+        raise UsageError("hf: is followed by the name or the folder of a model, as in hf:models/my-model")
+    if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
+        raise CaptionerError(f"there is no folder {name}; hf: is followed by a folder or the name of a model")
+    try:
+        import transformers
+    except ImportError as problem:
+        raise CaptionerError("hf: needs transformers: pip install 'chronotope[caption]'") from problem
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return transformers, str(Path(name).expanduser()) if name.startswith("~") else name
 
 
 @contextmanager

@@ -131,6 +131,7 @@ def autoencoder(
     chronotope train dit --from small --data data/mine data/stage=0.3 --out runs/mine
     chronotope train dit --from small --data data/mine --heldout data/mine/heldout --out runs/mine
     chronotope train dit --from small --adapter --data ~/holiday --out runs/mine --set train.steps=300
+    chronotope train dit --preset small --data ~/films --autoencoder small --text-encoder hf:models/t5 --out runs/films
     chronotope train dit --from small --adapter --rank 4 --data data/stage-latents --out runs/mine
     chronotope train dit --preset base --dry-run
     """,
@@ -165,6 +166,12 @@ def autoencoder(
     help="Clips or latents that are not trained on: their loss is logged as samples are made. Where it rises, the "
     "model learns its clips by heart.",
 )
+@option(
+    "--text-encoder",
+    metavar="hf:NAME",
+    help="Read captions with this frozen text encoder of transformers, hf:NAME or hf:FOLDER, in place of a vocabulary "
+    "that is learned from them: for captions in anybody's words, of up to 256 tokens.",
+)
 @limit_options
 def dit(
     preset: str | None,
@@ -177,6 +184,7 @@ def dit(
     adapter: bool,
     rank: int | None,
     heldout: tuple[Path, ...],
+    text_encoder: str | None,
     max_side: int | None,
     fps: float | None,
     max_seconds: float | None,
@@ -191,16 +199,20 @@ def dit(
     from chronotope.cli.costs import check_memory, dit_costs
     from chronotope.cli.train.memory import fitted_to_memory
     from chronotope.cli.train.networks import Shown, adapter_config, check_sources, dit_config, run_dit
+    from chronotope.cli.train.text import with_text_encoder
 
     data, weights = read_weights(data)
     limits = limits_of(max_side, fps, max_seconds)
     check_limits(limits, data)
+    if text_encoder is not None:
+        settings = (*settings, f"text_encoder={json.dumps(text_encoder)}")
     if adapter:
         config = adapter_config(preset, start, rank or RANK, seed, settings)
     elif rank is not None:
         raise click.UsageError("--rank is the rank of an adapter; give --adapter as well, or leave --rank out")
     else:
         config = dit_config(preset, seed, settings, start)
+    config = with_text_encoder(config, settings, out, start)
     check_sources(config, (*data, *heldout), out, source, start)
     config, said = fitted_to_memory(config, out, settings)
     if said:

@@ -17,6 +17,7 @@ from chronotope.cli.train.limits import say_far_larger
 from chronotope.cli.train.resume import train_or_resume, writing_run
 from chronotope.cli.train.samples import progress_sampler, prompts_to_watch
 from chronotope.cli.train.start import inferred_run, with_defaults_of_clips
+from chronotope.cli.train.text import read_captions
 from chronotope.cli.use import say_unsealed
 from chronotope.config import override
 from chronotope.data.clips import check_outside
@@ -251,6 +252,7 @@ def _run_dit(
         note_latents(run, found.latents)
     heldout = prepare_heldout(shown.heldout, found, out, shown.limits)
     prompts = prompts_to_watch(found.dataset, LatentDataset(heldout) if heldout else None)
+    read_captions(config, found.dataset, heldout, run, prompts)
     sampler = progress_sampler(found.autoencoder, prompts, watch)
 
     def train(stopping: Callable[[], bool]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from chronotope.generate.pipeline import Generator
 from chronotope.media import video
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.dit import DiT
-from chronotope.models.text import Tokenizer
+from chronotope.models.text import TextTokenizer
 from chronotope.prompt import MAX_PROMPT_BYTES
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import Sampler
@@ -45,7 +45,7 @@ def progress_sampler(
 ) -> Sampler:
     """Return what `train_dit` calls now and then: it makes the samples, then calls `watch`."""
 
-    def sampler(config: DiTRun, model: DiT, tokenizer: Tokenizer, folder: Path) -> None:
+    def sampler(config: DiTRun, model: DiT, tokenizer: TextTokenizer, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         model_parts = autoencoder, model, tokenizer, config.flow, config.geometry, config.defaults
         generator = Generator(*model_parts, precision=config.train.precision)
