@@ -15,11 +15,10 @@ import numpy as np
 import torch
 
 from chronotope import __version__, checkpoint
+from chronotope.caption.prompts import expand_prompts
 from chronotope.cli.costs import sampling_costs
 from chronotope.cli.inputs import Options
 from chronotope.cli.interrupt import Stop, StoppedError, stoppable
-from chronotope.cli.knowledge import record_of_model, training_notes
-from chronotope.cli.language.expand import expand_prompts, words_of_model
 from chronotope.cli.terminal import progress, refuse_overwriting, refuse_replacing, say
 from chronotope.config import to_dict
 from chronotope.data.latents import fingerprint, read_header, read_index
@@ -27,6 +26,7 @@ from chronotope.data.record import merged_data
 from chronotope.errors import FileProblem, UsageError, visible
 from chronotope.evaluate.reconstruction import measure_reconstruction
 from chronotope.generate.adapters import find_adapter
+from chronotope.generate.knowledge import record_of_model, training_notes, words_of_model
 from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator, Stream, load_autoencoder
 from chronotope.generate.plan import Plan

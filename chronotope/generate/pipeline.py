@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,11 +22,12 @@ from chronotope.arguments import as_whole, described
 from chronotope.config import from_dict
 from chronotope.data.latents import encode_frames, fingerprint
 from chronotope.data.record import data_behind, roots_of
-from chronotope.errors import FileProblem, UsageError, nearest
+from chronotope.errors import FileProblem, UsageError
 from chronotope.flow.path import FlowConfig
 from chronotope.generate.adapters import Adapter, apply_adapters, load_adapters
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.colours import ColourStabilizer
+from chronotope.generate.folders import PICKLES, WEIGHTS, find_model
 from chronotope.generate.memory import available_bytes, video_bytes
 from chronotope.generate.plan import Plan, Shape, make_plan, shape_of
 from chronotope.generate.rollout import rollout
@@ -39,7 +39,6 @@ from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.text import Tokenizer
 from chronotope.prompt import read_prompts
 from chronotope.request import Defaults, Inputs, Mask, Request, Task
-from chronotope.storage import PARTS
 
 __all__ = [
     "PICKLES",
@@ -52,9 +51,6 @@ __all__ = [
     "model_description",
 ]
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
-PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}  # never opened: loading one runs the code in it
-
 MAX_NAMED = 8  # characters that a note names
 
 T = TypeVar("T")
@@ -65,39 +61,6 @@ _DESCRIBED = {
 
 
 # Load
-
-
-def find_model(name: str | Path) -> Path:
-    """Return the folder of a model: a path, or the name of a model inside the package.
-
-    A folder of that name comes first where it holds parts of a model, so that a folder of clips called `small` does not
-    hide the shipped model. Raises `UsageError` for a file, `FileProblem` if there is no such model.
-    """
-    if not isinstance(name, str | os.PathLike) or not os.fspath(name):
-        raise UsageError(f"a model is named by a folder, or by its name in the package, got {described(name)}")
-    folder = Path(name)
-    try:
-        is_file, is_folder = folder.is_file(), folder.is_dir()
-    except OSError as problem:  # a name that is too long, a folder that may not be searched
-        raise FileProblem(f"there is no model {described(str(name))} ({problem.strerror})") from None
-    if is_file:
-        kind = (
-            "a pickle, which is never loaded, since that runs the code in it" if folder.suffix in PICKLES else "a file"
-        )
-        raise UsageError(f"{folder} is {kind}, not a model; give the folder of a run, with autoencoder/ and dit/ in it")
-    shipped = len(folder.parts) == 1 and (WEIGHTS / folder).is_dir()
-    if is_folder and not (shipped and not any((folder / part).is_dir() for part in PARTS)):
-        return folder
-    if shipped:
-        return WEIGHTS / folder
-    inside = sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())
-    missing = (
-        f"there is no model {described(str(name))}: neither a folder nor a model inside the package "
-        f"({', '.join(inside) or 'none yet'})"
-    )
-    if near := nearest(str(name), inside):
-        raise FileProblem(f"{missing}. Did you mean '{near}'?")
-    raise FileProblem(f"{missing}; train one with `bash runs/tiny.sh`, then name its folder, out/tiny")
 
 
 @contextlib.contextmanager
