@@ -73,6 +73,7 @@ async def delete_generation(request: Request, name: str) -> JSONResponse:
     return await delete_video(request, name)
 
 
+@router.head("/v1/generations/{name}/content", include_in_schema=False)
 @router.get("/v1/generations/{name}/content", summary="Download a video or picture")
 async def generation_content(request: Request, name: str, variant: str = "video") -> Response:
     """Return the file, its thumbnail or a sheet of its frames."""

@@ -195,6 +195,8 @@ def _span(name: str, value: Any) -> tuple[float, float]:
 
 def _story(name: str, value: Any) -> tuple[tuple[float, str], ...]:
     """Read a text, (seconds, text) pairs, or texts such as "2: it eats the berry"."""
+    if not isinstance(value, str | list):
+        raise FieldError(name, f"{name} must be a text, or a list of beats, got {described(value)}", "invalid_type")
     if isinstance(value, str) and not (name == "story" and value.lstrip().startswith("[")):
         found = read_prompts(value)
     else:
@@ -317,6 +319,8 @@ def read_order(raw: Mapping[str, Any], **fixed: Any) -> tuple[Order, dict[str, A
         raise FieldError("size", "a frame has at least one pixel a side")
     if "seconds" in values and "num_frames" in values:
         raise FieldError("num_frames", "seconds and num_frames exclude each other; give one of them")
+    if values.get("seconds", 0) < 0 or values.get("num_frames", 1) < 1:
+        raise FieldError("seconds", "the length of a video is above 0")
     if "span" in values:
         values["start"], values["stop"] = values.pop("span")
     for name in fixed.keys() & values.keys():

@@ -97,7 +97,7 @@ class Pool:
     def problem(self) -> str:
         """Why no worker can take a job now; empty where one can."""
         problems = [slot.problem for slot in self._slots]
-        return "" if not all(problems) else problems[0]
+        return "" if not all(problems) else next(iter(problems), "this server has no worker")
 
     @property
     def pids(self) -> list[int]:

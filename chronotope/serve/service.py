@@ -186,8 +186,8 @@ class Service:
         width, height = facts.size_of(asked)
         inputs, fps = asked.inputs, asked.fps or facts.defaults.fps
         num_frames = inputs.video_frames if inputs.keeps_length else asked.num_frames or facts.defaults.num_frames
-        if inputs.task in ("extend", "extend_backward"):
-            num_frames += inputs.video_frames
+        if inputs.task in ("extend", "extend_backward", "connect", "loop"):
+            num_frames += inputs.video_frames + (0 if inputs.into is None else len(inputs.into))
         return {"expected": {"width": width, "height": height, "num_frames": num_frames, "fps": fps}}
 
     # Jobs

@@ -40,7 +40,11 @@ router = APIRouter()
 def body_of(*names: str) -> dict[str, Any]:
     """Return the part of the OpenAPI schema that describes a body with these fields, or with all of them."""
     fields = {name: FIELDS[name] for name in names or FIELDS}
-    properties = {name: {**field.schema, "description": field.about} for name, field in fields.items()}
+    properties = {
+        other: {**field.schema, "description": field.about}
+        for name, field in fields.items()
+        for other in (name, *field.names)
+    }
     schema = {"type": "object", "properties": properties}
     kinds = {kind: {"schema": schema} for kind in ("application/json", "multipart/form-data")}
     return {"requestBody": {"content": kinds, "required": True}}
@@ -83,6 +87,8 @@ async def create(
     service = service_of(request)
     _check_model(service, raw)
     order, media = read_order(raw, **fixed)
+    if order.seconds == 0 and not picture:
+        raise FieldError("seconds", "a video is longer than 0 s; POST /v1/images/generations makes pictures")
     order = replace(order, picture=picture)
     kind: Literal["video", "picture"] = "picture" if picture else "video"
     make = partial(service.create, owner_of(request), order, media, kind, _key(request), remixed_from)
@@ -206,6 +212,7 @@ async def delete_video(request: Request, name: str) -> JSONResponse:
     return JSONResponse({"id": name, "object": "video.deleted", "deleted": True})
 
 
+@router.head("/v1/videos/{name}/content", include_in_schema=False)
 @router.get("/v1/videos/{name}/content", summary="Download a video")
 async def video_content(request: Request, name: str, variant: str = "video") -> Response:
     """Return the video, its thumbnail (WebP) or a sheet of its frames (JPEG); parts of it with Range."""
