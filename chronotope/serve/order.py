@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from chronotope.generate.files import FileRequest
 from chronotope.prompt import Prompt, read_prompts, read_story
 from chronotope.request import SOLVERS, TASKS, Task
 
-__all__ = ["FIELDS", "Field", "FieldError", "Order", "Upload", "read_order"]
+__all__ = ["FIELDS", "Field", "FieldError", "Order", "Upload", "read_order", "text_of"]
 
 MAX_SEED = 2**63
 
@@ -39,6 +39,13 @@ class Upload:
 
     name: str
     content: bytes
+
+
+def text_of(story: Sequence[Sequence[Any]]) -> str:
+    """Return (seconds, text) pairs as one text: that of a prompt, or the beats of a story, a line each."""
+    if len(story) == 1:
+        return str(story[0][1])
+    return "\n".join(f"{seconds:g}: {text}" for seconds, text in story)
 
 
 Media = str | Upload  # an identifier, a data URL or a file
@@ -79,9 +86,7 @@ class Order:
     @property
     def prompt(self) -> str:
         """The prompt, or the beats of a story, a line each."""
-        if len(self.story) == 1:
-            return self.story[0][1]
-        return "\n".join(f"{seconds:g}: {text}" for seconds, text in self.story)
+        return text_of(self.story)
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import threading
@@ -14,11 +15,13 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from chronotope.errors import ChronotopeError
 from chronotope.serve.store import Job, Store, StoreProblem
 from chronotope.serve.worker import CANCEL, Answer, Task, work
 
 __all__ = ["Pool", "Progress"]
 
+log = logging.getLogger("chronotope.serve")
 IDLE_SECONDS = 0.5  # between two looks at the queue, beside those that a new job causes
 LISTEN_SECONDS = 0.2
 RELOAD_SECONDS = 5.0  # after a model that could not be loaded
@@ -177,9 +180,15 @@ class Pool:
         assert slot.connection is not None
         self.progress[job.id] = Progress()
         try:
+            try:
+                task = self.task_of(job)
+            except ChronotopeError as problem:  # stored by another version of the program
+                error = {"code": "invalid_request", "message": str(problem)}
+                self._kept(slot, lambda: self.store.fail(job.id, error))
+                return
             with slot.sending, contextlib.suppress(OSError):
                 slot.job = job.id
-                slot.connection.send(self.task_of(job))
+                slot.connection.send(task)
             while True:
                 answer = self._receive(slot)
                 if answer is None:
@@ -224,6 +233,8 @@ class Pool:
             self._kept(slot, lambda: self.store.put_back(job.id, died=False))  # where it was not deleted
             return True
         else:
+            if answer.code == "internal_error":
+                log.error("%s: %s", job.id, (answer.result or {}).get("trace"))
             error = {"code": answer.code, "message": answer.message}
             self._kept(slot, lambda: self.store.fail(job.id, error))
             return True

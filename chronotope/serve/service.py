@@ -244,10 +244,11 @@ class Service:
         order = self.order_of(job)
         paths = {}
         for name in order.files:
-            if file := self.store.file(name):
-                paths[name] = self.input_path(file)
-        output = self.output_path(job)
-        return Task(job.id, order, paths, output, output.with_suffix(".preview.webp"))
+            file = self.store.file(name)
+            if file is None:
+                raise FileProblem(f"the file {name} is gone")
+            paths[name] = self.input_path(file)
+        return Task(job.id, order, paths, self.output_path(job))
 
     # Files on disk: every name is an identifier of ours, and none is a user's
 

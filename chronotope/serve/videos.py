@@ -70,10 +70,7 @@ async def job_of(request: Request, name: str) -> Job:
 def shown(request: Request, job: Job) -> dict[str, Any]:
     """Return a job as the wire shows it."""
     service = service_of(request)
-    return {
-        **video_object(job, service.progress(job), service.limits.keep_days * DAY),
-        "model": service.facts.name,
-    }
+    return video_object(job, service.facts.name, service.progress(job), service.limits.keep_days * DAY)
 
 
 def _answer(request: Request, job: Job) -> JSONResponse:

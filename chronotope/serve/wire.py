@@ -17,7 +17,7 @@ from starlette.formparsers import MultiPartException
 
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, UsageError
 from chronotope.serve.limits import QuotaError
-from chronotope.serve.order import FieldError, Upload
+from chronotope.serve.order import FieldError, Upload, text_of
 from chronotope.serve.pool import Progress
 from chronotope.serve.service import MissingError
 from chronotope.serve.store import ConflictError, Job, StoredFile, StoreProblem
@@ -99,18 +99,17 @@ def _add(fields: dict[str, Any], name: str, value: Any) -> None:
 # Objects
 
 
-def video_object(job: Job, progress: Progress, keep_seconds: float) -> dict[str, Any]:
+def video_object(job: Job, model: str, progress: Progress, keep_seconds: float) -> dict[str, Any]:
     """Return a job as the wire shows a video; what it has beyond that is at the end."""
     asked, result = job.asked, job.result or {}
     shown = {**asked["expected"], **result}
     done = job.state == "completed"
-    story = asked["story"]
-    prompt = story[0][1] if len(story) == 1 else "\n".join(f"{seconds:g}: {text}" for seconds, text in story)
+    prompt = text_of(asked["story"])
     told = result.get("told") or progress.told
     return {
         "id": job.id,
         "object": job.kind,
-        "model": asked.get("model", ""),
+        "model": model,
         "status": job.state,
         "progress": 100 if done else progress.percent,
         "created_at": int(job.created),

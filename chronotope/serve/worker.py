@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from chronotope.errors import ChronotopeError
 from chronotope.processes import watch_parent
-from chronotope.serve.order import Order
+from chronotope.serve.order import Order, text_of
 
 if TYPE_CHECKING:
     from chronotope.generate.pipeline import Generator
@@ -26,13 +27,12 @@ CANCEL = "cancel"  # sent during a job
 
 @dataclass(frozen=True)
 class Task:
-    """A job for a worker: `paths` are those of the input files, by identifier; the file to write, and its preview."""
+    """A job for a worker; `paths` are those of its input files by their identifiers, `output` is the file to write."""
 
     id: str
     order: Order
     paths: dict[str, Path]
     output: Path
-    preview: Path
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,9 @@ class Answer:
     message: str = ""
     code: str = ""
     result: dict[str, Any] | None = None
+
+
+FULL = Answer("failed", message="the memory is full; ask for a smaller size", code="out_of_memory")
 
 
 class _CancelledError(Exception):
@@ -99,11 +102,13 @@ def _answer(generator: Generator, task: Task, connection: Connection) -> Answer:
         code = "invalid_request" if problem.exit_code == 2 else "generation_failed"
         return Answer("failed", message=_without_folders(str(problem), task), code=code)
     except MemoryError:
-        return Answer("failed", message="the memory is full; ask for a smaller size", code="out_of_memory")
-    except RuntimeError as problem:  # torch has no class of its own for a full memory on the CPU
-        if "memory" not in str(problem).lower():
-            raise
-        return Answer("failed", message="the memory is full; ask for a smaller size", code="out_of_memory")
+        return FULL
+    except Exception as problem:
+        if "memory" in str(problem).lower() and isinstance(problem, RuntimeError):
+            return FULL  # torch has no class of its own for a full memory of the CPU
+        trace = "".join(traceback.format_exception(problem))
+        message = "the program failed at this job; the log of the server says why"
+        return Answer("failed", message=message, code="internal_error", result={"trace": trace})
 
 
 def _without_folders(message: str, task: Task) -> str:
@@ -129,7 +134,7 @@ def _make(generator: Generator, task: Task, connection: Connection) -> dict[str,
         request = replace(request, prompts=found.prompts, negative=found.negative)
         notes += found.notes
         typed = {"typed_prompt": found.typed} if found.typed else {}
-    told = "\n".join(prompt.text for prompt in request.prompts)
+    told = text_of(tuple((prompt.seconds, prompt.text) for prompt in request.prompts))
     connection.send(Answer("told", message=told))
     plan = generator.plan(request.read(generator.defaults, generator.geometry, notes.append))
     notes = [_without_folders(note, task) for note in (*notes, *training_notes(generator.folder, plan, (), notes))]
@@ -151,8 +156,6 @@ def _make(generator: Generator, task: Task, connection: Connection) -> dict[str,
         with video.VideoWriter(task.output, stream.fps, metadata=origin) as writer:
             for piece in stream.pieces:
                 for frame in piece:
-                    if not writer.num_frames:
-                        video.write_image(task.preview, frame)
                     writer.add(frame)
             writer.finish({**origin, "seconds": {part: round(took, 3) for part, took in stream.seconds.items()}})
     return {
