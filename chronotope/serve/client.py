@@ -45,8 +45,8 @@ class Client:
 
     def __init__(self, url: str, token: str | None = None) -> None:
         as_text("url", url)
-        if not url.startswith(("http://", "https://")):
-            raise UsageError(f"the address of a service begins with http:// or https://, got {url[:100]}")
+        if not url.startswith(("http:", "https:")):
+            raise UsageError(f"the address of a service begins with http: or https:, got {url[:100]}")
         self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         # no proxy of the environment: the service is this machine's, or one of the user's own

@@ -100,12 +100,12 @@ class ModelFacts:
         return width, height
 
 
-def read_model_facts(name: str, folder: Path) -> ModelFacts:
-    """Read the facts of the model in a folder; raise FileProblem where it holds none."""
+def read_model_facts(folder: Path) -> ModelFacts:
+    """Read the facts of the model in a folder, whose name is its own; raise FileProblem where it holds none."""
     path = folder / "dit" / "model.json"
     description = read_json(path)
     try:
         defaults, geometry = description["defaults"], description["geometry"]
-        return ModelFacts(name, folder, from_dict(Defaults, defaults), from_dict(Geometry, geometry))
+        return ModelFacts(folder.resolve().name, folder, from_dict(Defaults, defaults), from_dict(Geometry, geometry))
     except (KeyError, TypeError, UsageError) as problem:
         raise FileProblem(f"{path} does not describe a model that generates videos ({problem})") from None

@@ -60,7 +60,7 @@ class Service:
             exits.enter_context(locked(self.folder))
             for name in ("inputs", "outputs"):
                 (self.folder / name).mkdir(exist_ok=True)
-            self.facts: ModelFacts = read_model_facts(self.model, find_model(self.model))
+            self.facts: ModelFacts = read_model_facts(find_model(self.model))
             self.store = Store(self.folder / "jobs.sqlite3")
             exits.callback(self.store.close)
             self.recovered = self.store.recover()
