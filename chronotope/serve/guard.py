@@ -69,6 +69,12 @@ class Security:
         return found[0].hex()[:16] if found and scheme.lower() == "bearer" else None
 
 
+def too_large(limits: Limits) -> RequestProblem:
+    """Return the refusal of a large body."""
+    message = f"the body has more than {limits.body_bytes >> 20} MiB, which is the limit of this server"
+    return RequestProblem(413, message, "body_too_large", Connection="close")
+
+
 class Guard:
     """The outermost layer of the application; puts the owner of a request into its scope."""
 
@@ -121,6 +127,9 @@ class Guard:
             )
         if scope["method"] not in SAFE_METHODS:
             self._check_origin(headers)
+        length = headers.get("content-length", "0")
+        if len(length) > 15 or (length.isdecimal() and int(length) > self.limits.body_bytes):
+            raise too_large(self.limits)  # before any of it is read
         owner = self.security.owner_of(headers.get("authorization", ""))
         if owner is None and scope["path"] not in OPEN_PATHS:
             raise RequestProblem(
@@ -165,12 +174,7 @@ class _Body:
         self._bytes += len(message.get("body", b""))
         self._complete = message["type"] != "http.request" or not message.get("more_body", False)
         if self._bytes > self._limits.body_bytes:
-            raise RequestProblem(
-                413,
-                f"the body has more than {self._limits.body_bytes >> 20} MiB, which is the limit of this server",
-                "body_too_large",
-                Connection="close",
-            )
+            raise too_large(self._limits)
         return message
 
 

@@ -128,12 +128,18 @@ def test_a_large_or_slow_body_is_refused(tmp_path: Path) -> None:
         form = {"files": {"input_reference": ("a.png", b"\0" * 200_000)}, "data": ORDER}
         refused(ask("POST", "/v1/videos", **form), 413, "body_too_large")
 
+        async def unknown_length() -> AsyncIterator[bytes]:
+            for _ in range(20):
+                yield b" " * 10_000
+
+        headers = {"content-type": "application/json"}
+        refused(ask("POST", "/v1/videos", content=unknown_length(), headers=headers), 413, "body_too_large")
+
         async def slow() -> AsyncIterator[bytes]:
             yield b'{"prompt": '
             await asyncio.sleep(5)
             yield b'"x"}'
 
-        headers = {"content-type": "application/json"}
         refused(ask("POST", "/v1/videos", content=slow(), headers=headers), 408, "body_too_slow")
         assert service.store.counts()["queued"] == 0
         assert list((service.folder / "inputs").iterdir()) == []
