@@ -23,8 +23,8 @@ from chronotope.evaluate.documents import check_document, parse_json, read_file,
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.report import read_report
 from chronotope.evaluate.unfinished import describe_evaluation, describe_export, is_export
-from chronotope.generate.knowledge import lengths_in_words, name_of, sizes_in_words
 from chronotope.generate.pipeline import PICKLES, WEIGHTS, load_autoencoder
+from chronotope.generate.stored.knowledge import lengths_in_words, name_of, sizes_in_words
 from chronotope.geometry import Geometry
 from chronotope.jsonl import read_jsonl
 from chronotope.media import video

@@ -93,6 +93,20 @@ async def settings(request: Request, name: str) -> JSONResponse:
     return JSONResponse(await run_in_threadpool(service_of(request).settings, job))
 
 
+@router.get("/v1/generations/{name}/preview", summary="How a video or picture looks so far")
+@router.get("/v1/videos/{name}/preview", summary="How a video looks so far")
+async def preview(request: Request, name: str) -> Response:
+    """Return a frame from the middle as a WebP picture, about once a second a new one; `previews` counts them."""
+    job, service = await job_of(request, name), service_of(request)
+    try:
+        if service.progress(job).previews:
+            content = await run_in_threadpool(service.preview_path(job).read_bytes)
+            return Response(content, media_type="image/webp")
+    except FileNotFoundError:  # it was finished meanwhile
+        pass
+    raise RequestProblem(409, f"the {job.kind} is {job.state}, and there is no preview of it now", "not_ready")
+
+
 # Events
 
 

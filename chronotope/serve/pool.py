@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -30,12 +30,12 @@ END_SECONDS = 3.0  # for a worker to end by itself
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job in progress has come: sampling steps, when the first one ended, and what the model is told."""
+    """How far a job in progress has come: sampling steps, what the model is told, and how many previews there were."""
 
     step: int = 0
     total: int = 0
     told: str = ""
-    first: float | None = None
+    previews: int = 0
 
     @property
     def percent(self) -> int:
@@ -222,9 +222,11 @@ class Pool:
         if answer.kind == "told":
             self.progress[job.id] = Progress(told=answer.message)
         elif answer.kind == "step":
-            self.progress[job.id] = Progress(answer.step, answer.total, known.told, known.first or time.time())
+            self.progress[job.id] = replace(known, step=answer.step, total=answer.total)
+        elif answer.kind == "preview":
+            self.progress[job.id] = replace(known, previews=known.previews + 1)
         elif answer.kind == "done":
-            result = {**(answer.result or {}), "first_step": known.first}
+            result = answer.result or {}
             if not self._kept(slot, lambda: self.store.complete(job.id, result)):
                 self.removed(job.id)  # it was deleted meanwhile
             return True

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chronotope.errors import FileProblem
-from chronotope.generate.folders import find_model
+from chronotope.generate.stored.folders import find_model
 from chronotope.media.picture import sidecar
 from chronotope.serve.limits import Limits, ModelFacts, QuotaError, read_model_facts
 from chronotope.serve.order import FieldError, Order, Upload
@@ -248,7 +248,7 @@ class Service:
             if file is None:
                 raise FileProblem(f"the file {name} is gone")
             paths[name] = self.input_path(file)
-        return Task(job.id, order, paths, self.output_path(job))
+        return Task(job.id, order, paths, self.output_path(job), self.preview_path(job))
 
     # Files on disk: every name is an identifier of ours, and none is a user's
 
@@ -259,6 +259,10 @@ class Service:
     def output_path(self, job: Job) -> Path:
         """Return where the output of a job lies, or will."""
         return self.folder / "outputs" / f"{job.id}{'.png' if job.kind == 'picture' else '.mp4'}"
+
+    def preview_path(self, job: Job) -> Path:
+        """Return where a picture of a job in progress lies, if there is one."""
+        return self.folder / "outputs" / f"{job.id}.preview.webp"
 
     def settings(self, job: Job) -> dict[str, Any]:
         """Return the settings with which a file was made, from its sidecar."""

@@ -127,6 +127,7 @@ def video_object(job: Job, model: str, progress: Progress, keep_seconds: float) 
         "fps": shown["fps"],
         "step": progress.step,
         "total_steps": progress.total,
+        "previews": progress.previews,
         "notes": result.get("notes", []),
     }
 

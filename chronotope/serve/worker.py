@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,23 +26,25 @@ if TYPE_CHECKING:
 __all__ = ["CANCEL", "Answer", "Task", "count_gpus", "work"]
 
 CANCEL = "cancel"  # sent during a job
+PREVIEW_SECONDS = 1.0  # between two pictures of a video that is being made
 
 
 @dataclass(frozen=True)
 class Task:
-    """A job for a worker; `paths` are those of its input files by their identifiers, `output` is the file to write."""
+    """A job for a worker: the paths of its input files by their identifiers, and of the two files that it writes."""
 
     id: str
     order: Order
     paths: dict[str, Path]
     output: Path
+    preview: Path
 
 
 @dataclass(frozen=True)
 class Answer:
     """What a worker tells: it is ready, it could not load its model, or how a job goes and ends."""
 
-    kind: Literal["ready", "unloaded", "step", "told", "done", "failed", "cancelled"]
+    kind: Literal["ready", "unloaded", "step", "told", "preview", "done", "failed", "cancelled"]
     step: int = 0
     total: int = 0
     message: str = ""
@@ -121,7 +126,7 @@ def _without_folders(message: str, task: Task) -> str:
 def _make(generator: Generator, task: Task, connection: Connection) -> dict[str, Any]:
     """Generate and publish one file; return its facts."""
     from chronotope.caption.prompts import expand_prompts
-    from chronotope.generate.knowledge import training_notes, words_of_model
+    from chronotope.generate.stored.knowledge import training_notes, words_of_model
     from chronotope.media import video
 
     order, notes = task.order, list[str]()
@@ -147,7 +152,16 @@ def _make(generator: Generator, task: Task, connection: Connection) -> dict[str,
             raise _CancelledError
         connection.send(Answer("step", step + 1, total))
 
-    stream = generator.stream(plan, order.seed, report)
+    shown = -math.inf
+
+    def watch(glance: Callable[[], Any]) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= PREVIEW_SECONDS:
+            video.write_image(task.preview, glance())
+            connection.send(Answer("preview"))
+            shown = time.monotonic()
+
+    stream = generator.stream(plan, order.seed, report, watch)
     origin = {**stream.origin, **typed}
     if order.picture:
         (frame,) = (frame for piece in stream.pieces for frame in piece)
@@ -158,6 +172,7 @@ def _make(generator: Generator, task: Task, connection: Connection) -> dict[str,
                 for frame in piece:
                     writer.add(frame)
             writer.finish({**origin, "seconds": {part: round(took, 3) for part, took in stream.seconds.items()}})
+    task.preview.unlink(missing_ok=True)
     return {
         "width": origin["width"],
         "height": origin["height"],

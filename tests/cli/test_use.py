@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import save_file
 
 from chronotope import checkpoint
-from chronotope.generate import folders
 from chronotope.generate.pipeline import Generator
+from chronotope.generate.stored import folders
 from chronotope.media import video
 from chronotope.models.costs import SampleSize, dit_flops
 from chronotope.storage import read_json, write_json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,25 @@ def test_deleting_ends_a_job_and_removes_its_files(client: openai.OpenAI, server
     after = client.videos.create_and_poll(prompt=PROMPT, seconds="1", extra_body={"steps": 1}, poll_interval_ms=200)
     assert after.status == "completed", "the worker goes on with the next job"
     assert not [path for name in (waits.id, long.id) for path in (server.folder / "outputs").glob(f"*{name}*")]
+
+
+def test_a_video_is_seen_while_it_is_made(client: openai.OpenAI, server: Program) -> None:
+    long = client.videos.create(prompt=PROMPT, extra_body={"steps": 200, "num_frames": 400, "seed": 3})
+    path = f"/v1/videos/{long.id}/preview"
+    seen: set[bytes] = set()
+    until = time.monotonic() + 120
+    while len(seen) < 2 and time.monotonic() < until:
+        status, headers, content = call(server.url, "GET", path)
+        if status == 200:
+            assert headers["content-type"] == "image/webp" and Image.open(io.BytesIO(content)).size == (48, 32)
+            seen.add(content)
+        else:
+            assert (status, content["error"]["code"]) == (409, "not_ready")
+        time.sleep(0.1)
+    assert len(seen) == 2, "it changes"
+    client.videos.delete(long.id)
+    time.sleep(1)
+    assert not list((server.folder / "outputs").glob(f"{long.id}*"))
 
 
 def test_what_only_the_model_can_refuse_fails_with_a_sentence(client: openai.OpenAI, server: Program) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from chronotope.caption.expand import Expansion, expand
 from chronotope.data.record import TrainingRecord
 from chronotope.errors import FileProblem, UsageError
-from chronotope.generate.knowledge import record_of_worlds
+from chronotope.generate.stored.knowledge import record_of_worlds
 from chronotope.prompt import read_prompts
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from chronotope.storage import PARTS
 
 __all__ = ["PICKLES", "WEIGHTS", "find_model"]
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}  # never opened: loading one runs the code in it
 
 
