@@ -20,7 +20,7 @@ from chronotope.generate.files import FileRequest
 from chronotope.prompt import Prompt, read_prompts, read_story
 from chronotope.request import SOLVERS, TASKS, Task
 
-__all__ = ["FIELDS", "Field", "FieldError", "Order", "Upload", "read_order", "text_of"]
+__all__ = ["FIELDS", "Field", "FieldError", "Order", "Upload", "named_fields", "read_order", "text_of"]
 
 MAX_SEED = 2**63
 
@@ -334,6 +334,13 @@ def read_order(raw: Mapping[str, Any], **fixed: Any) -> tuple[Order, dict[str, A
         raise FieldError("seed", "a seed is a whole number from 0 to 2^63 - 1")
     values = {_TAKEN.get(name, name): value for name, value in values.items()}
     return Order(story=story, **values, **fixed), media
+
+
+def named_fields(raw: Mapping[str, Any]) -> set[str]:
+    """Return the fields of the order that a request names, whatever their values."""
+    names = set(_read_fields(raw)) - {"model", "prompt", "story", "image", "video", "into", "mask"}
+    parts = {"width": ("size",), "height": ("size",), "span": ("start", "stop")}
+    return {part for name in names for part in parts.get(name, (_TAKEN.get(name, name),))}
 
 
 def _read_fields(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from chronotope.serve.order import FIELDS, FieldError, Order, Upload, read_order
+from chronotope.serve.order import FIELDS, FieldError, Upload, named_fields, read_order
 from chronotope.serve.previews import VARIANTS, preview_file
 from chronotope.serve.service import DAY, Service
 from chronotope.serve.store import Job
@@ -226,8 +226,7 @@ async def remix_video(request: Request, name: str) -> JSONResponse:
     _check_model(service, raw)
     changed, media = read_order(raw)
     before = service.order_of(source)
-    default = Order(story=changed.story)
-    named = {field: value for field, value in vars(changed).items() if value != getattr(default, field)}
+    named: dict[str, Any] = {name: getattr(changed, name) for name in named_fields(raw)}
     if "seconds" in named or "num_frames" in named:
         named = {"seconds": None, "num_frames": None, **named}
     kept: dict[str, Any] = {"image": before.images} if before.images and "image" not in media else {}

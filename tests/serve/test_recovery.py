@@ -36,6 +36,16 @@ def until_in_progress(server: Program, name: str) -> None:
         time.sleep(0.05)
 
 
+def have_ended(processes: list[int], seconds: float = 20) -> bool:
+    """Whether none of the processes exists after some time."""
+    until = time.monotonic() + seconds
+    while any(Path(f"/proc/{number}").exists() for number in processes):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def test_nothing_that_was_acknowledged_is_lost_or_made_twice(tmp_path: Path, model: Path) -> None:
     """A small version of `python -m benchmarks.service kills`."""
     chance = random.Random(0)
@@ -55,11 +65,7 @@ def test_nothing_that_was_acknowledged_is_lost_or_made_twice(tmp_path: Path, mod
                 os.kill(workers[0], signal.SIGKILL)
                 continue
             server.kill()
-            assert not [
-                number
-                for number in workers
-                if Path(f"/proc/{number}").exists() and time.sleep(2) is None and Path(f"/proc/{number}").exists()
-            ], "workers end with the server"
+            assert have_ended(workers), "workers end with the server"
             server = Program(tmp_path / "jobs", model)
         jobs = {name: server.wait(name) for name in acknowledged}
         listed = call(server.url, "GET", "/v1/videos?limit=100")[2]["data"]
@@ -77,6 +83,7 @@ def test_nothing_that_was_acknowledged_is_lost_or_made_twice(tmp_path: Path, mod
             server.stop()
 
 
+@pytest.mark.slow
 def test_a_job_that_is_interrupted_by_the_end_of_the_server_starts_over(tmp_path: Path, model: Path) -> None:
     with program(tmp_path / "jobs", model) as server:
         name = call(server.url, "POST", "/v1/generations", {**order(1, 200), "num_frames": 64})[2]["id"]
@@ -87,6 +94,7 @@ def test_a_job_that_is_interrupted_by_the_end_of_the_server_starts_over(tmp_path
         assert server.wait(name)["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_a_job_that_kills_its_workers_is_set_aside_and_the_next_one_is_made(tmp_path: Path, model: Path) -> None:
     with program(tmp_path / "jobs", model) as server:
         poison = call(server.url, "POST", "/v1/generations", {**order(1, 200), "num_frames": 400})[2]["id"]
@@ -100,6 +108,7 @@ def test_a_job_that_kills_its_workers_is_set_aside_and_the_next_one_is_made(tmp_
         assert server.wait(after)["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_a_model_that_disappears_is_said_and_jobs_wait_for_it(tmp_path: Path) -> None:
     model = save_run(tmp_path / "model")
     with program(tmp_path / "jobs", model) as server:

@@ -127,7 +127,10 @@ def test_a_remix_keeps_the_settings(client: openai.OpenAI, server: Program, made
     assert (settings["num_steps"], settings["prompt"]) == (3, "a fox walks past a tree at night")
     other = call(server.url, "POST", f"/v1/videos/{made.id}/remix", {"prompt": PROMPT, "seed": 8, "size": "32x32"})[2]
     assert (other["seed"], other["size"], other["seconds"]) == (8, "32x32", "1")
-    client.videos.delete(other["id"])
+    zero = call(server.url, "POST", f"/v1/videos/{made.id}/remix", {"prompt": PROMPT, "seed": 0, "num_frames": 12})[2]
+    assert (zero["seed"], zero["size"], zero["num_frames"]) == (0, "48x32", 12), "what is named counts, also a zero"
+    for job in (other, zero):
+        client.videos.delete(job["id"])
 
 
 def test_pictures_start_a_video(client: openai.OpenAI, server: Program, made: Any) -> None:
