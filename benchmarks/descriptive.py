@@ -19,9 +19,9 @@ import torch
 from benchmarks.harness import HERE, say
 from chronotope.caption.describe import TRIES, describe
 from chronotope.caption.expand import expand
-from chronotope.cli.language.expand import words_of_model
 from chronotope.cli.language.expanders import TrainedExpander, load_expander
 from chronotope.generate.pipeline import Generator, find_model
+from chronotope.generate.stored.knowledge import words_of_model
 from chronotope.metrics.statistics import Rate, mcnemar
 from chronotope.storage import write_json
 from chronotope.worlds.stage.checks.attributes import judge

@@ -42,7 +42,7 @@ __all__ = [
 
 # Loaded before processes are forked, so that what happens to them strikes the work and not the imports.
 MODULES = (
-    *("chronotope.cli.train.networks", "chronotope.cli.use", "chronotope.cli.inputs", "chronotope.cli.evaluate"),
+    *("chronotope.cli.train.networks", "chronotope.cli.use", "chronotope.generate.files", "chronotope.cli.evaluate"),
     "chronotope.cli.datasets.export",
     *("chronotope.data.encode", "chronotope.worlds.write", "chronotope.worlds.stage.world", "rich.progress"),
 )

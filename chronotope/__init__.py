@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from chronotope.generate.pipeline import Generation, Generator
     from chronotope.prompt import Prompt, read_prompts
     from chronotope.request import Inputs, Request
+    from chronotope.serve.client import Client
 
 __version__ = "0.1.0"
-__all__ = ["ChronotopeError", "Generation", "Generator", "Inputs", "Prompt", "Request", "read_prompts"]
+__all__ = ["ChronotopeError", "Client", "Generation", "Generator", "Inputs", "Prompt", "Request", "read_prompts"]
 
 # Imported on first use, so that `import chronotope` does not load torch.
 _HOMES = {
     "ChronotopeError": "errors",
+    "Client": "serve.client",
     "Generation": "generate.pipeline",
     "Generator": "generate.pipeline",
     "Inputs": "request",

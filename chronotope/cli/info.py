@@ -5,28 +5,33 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from chronotope import checkpoint
-from chronotope.cli.knowledge import describe_training, summarise
+from chronotope.caption.encoder.frozen import EncoderFacts
+from chronotope.caption.lexicon import third_person
+from chronotope.config import from_dict
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import PICTURES, scan_folder
 from chronotope.data.contradictions import is_our_record
 from chronotope.data.exports.verify import describe_shards, is_shards
 from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.recaptions import Recaptions, named_author
+from chronotope.data.record import TrainingRecord, read_record
 from chronotope.errors import FileProblem, UsageError, nearest
 from chronotope.evaluate.documents import check_document, parse_json, read_file, read_rows
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.report import read_report
 from chronotope.evaluate.unfinished import describe_evaluation, describe_export, is_export
 from chronotope.generate.pipeline import PICKLES, WEIGHTS, load_autoencoder
+from chronotope.generate.stored.knowledge import lengths_in_words, name_of, sizes_in_words
 from chronotope.geometry import Geometry
 from chronotope.jsonl import read_jsonl
 from chronotope.media import video
 from chronotope.storage import PARTS, read_json
+from chronotope.worlds.language import gerund
 
 __all__ = ["describe"]
 
@@ -34,6 +39,7 @@ MODEL_FACTS = (  # of a model.json that are shown as they are
     "adapter base base_name merged flow geometry defaults autoencoder text_encoder started_from licence data "
     "data_before trained_on"
 ).split()
+LISTED_WORDS = 40  # of a model of no known world
 MAX_OPENED = 100  # files of a dataset that are opened; the others are only counted
 # A file of one of these names stands for its folder.
 DESCRIPTIONS = frozenset(
@@ -237,7 +243,7 @@ def _bytes(files: Iterable[Path]) -> int:
 def _run(folder: Path, parts: Sequence[Path]) -> dict[str, Any]:
     facts: dict[str, Any] = {"kind": "run", "path": str(folder), **{part.name: _part_of_run(part) for part in parts}}
     if (folder / "dit" / "model.json").is_file():
-        facts["summary"] = summarise(folder) | _misfit(folder)
+        facts["summary"] = _summarise(folder) | _misfit(folder)
         facts["trained_on"] = checkpoint.read_description(folder / "dit").get("trained_on")
     return facts
 
@@ -344,3 +350,90 @@ def _part_of_run(folder: Path) -> dict[str, Any]:
         "samples",
     )
     return {name: facts[name] for name in wanted if name in facts}
+
+
+# What a model makes and knows
+
+
+def _summarise(folder: Path) -> dict[str, str]:
+    """Describe the model in `folder` to its user: what it makes and knows, its training, its scores and its licence."""
+    description = read_json(folder / "dit" / "model.json")
+    if description.get("kind") == "adapter":
+        return _summarise_adapter(folder, description)
+    record, facts = read_record(description), {"makes": "videos and pictures from a prompt"}
+    if defaults := description.get("defaults"):
+        size = f"{defaults['width']}x{defaults['height']}"
+        facts["makes"] += f"; by default {defaults['num_frames']} frames of {size} at {defaults['fps']:g} a second"
+    if record is None:
+        facts["trained on"] = "not recorded, since an older version trained it"
+    else:
+        facts["trained on"] = f"{lengths_in_words(record)}; {sizes_in_words(record)}"
+        facts["other sizes"] = "run, with lower quality; so do other lengths and words"
+        facts |= _vocabulary(record)
+    if encoder := description.get("text_encoder"):
+        most = description["config"]["max_text_tokens"]
+        facts["reads prompts with"] = f"{from_dict(EncoderFacts, encoder)}, up to {most} tokens of each"
+    card = folder / "README.md"
+    facts["training"] = describe_training(description)
+    facts["scores"] = str(card) if card.is_file() else f"none; measure them with: chronotope evaluate {name_of(folder)}"
+    facts["licence"] = description.get("licence", "not stated")
+    return facts
+
+
+def _summarise_adapter(folder: Path, description: Mapping[str, Any]) -> dict[str, str]:
+    """Describe an adapter: what it changes and how it is used."""
+    record, base = read_record(description), description["base_name"]
+    facts = {
+        "changes": f"what the model {base} makes, of the weights {description['base']}",
+        "use": f"chronotope generate PROMPT --model {base} --adapter {folder}",
+        "rank": f"{description['adapter']['rank']}, alpha {description['adapter']['alpha']:g}",
+    }
+    if record is not None:
+        facts["trained on, with its base"] = f"{lengths_in_words(record)}; {sizes_in_words(record)}"
+    return {**facts, "training": describe_training(description)}
+
+
+def describe_training(description: Mapping[str, Any]) -> str:
+    """Describe in one line the last training run of these weights, and the weights it started from."""
+    training, start = description.get("training"), description.get("started_from")
+    if not training:
+        return "not finished"
+    line = f"{training.get('run', {}).get('train', {}).get('steps', 0):,} steps"
+    if "clips" in training:
+        line += f" on {training['clips']:,} clips, repeats counted"
+    if "seconds" in training:
+        line += f", in {training['seconds'] / 60:.1f} minutes"
+    if merged := description.get("merged"):
+        line += f"; {len(merged)} {'adapter' if len(merged) == 1 else 'adapters'} merged in"
+    return f"{line}; started from the weights {start}, whose training is not counted" if start else line
+
+
+def _vocabulary(record: TrainingRecord) -> dict[str, str]:
+    """Return the words of a model; those of a world's scopes by what they name, where its captions had them."""
+    from chronotope.worlds.catalogue import all_worlds  # most commands need no simulator
+
+    scopes: dict[str, list[str]] = {}
+    for entry in record.worlds:
+        name, _, scope = entry.partition(" ")
+        scopes.setdefault(name, []).append(scope)
+    kinds: dict[str, Sequence[str]] = {}
+    for world in all_worlds():
+        kinds |= world.vocabulary(scopes[world.name]) if world.name in scopes else {}
+    kinds = {kind: [name for name in names if _was_said(name, record.words)] for kind, names in kinds.items()}
+    if kinds:
+        counts = ", ".join(f"{len(words)} {kind}" for kind, words in kinds.items())
+        lists = {kind: ", ".join(words) for kind, words in kinds.items() if words}
+        return {"words": f"{len(record.words)} (--json lists all), among them {counts}", **lists}
+    more = len(record.words) - LISTED_WORDS
+    rest = f" and {more} more (--json lists all)" if more > 0 else ""
+    return {"words": f"{len(record.words)}: {', '.join(record.words[:LISTED_WORDS])}{rest}"}
+
+
+def _was_said(name: str, words: Collection[str]) -> bool:
+    """Return whether captions of these words can have named a thing or an action, such as "circle or ball", "fly"."""
+
+    def has(word: str) -> bool:
+        third = third_person(word)
+        return any(form in words for form in (word, third, gerund(third)))
+
+    return any(all(map(has, one.split())) for one in name.replace("-", " ").split(" or "))

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 
 from chronotope import __version__, checkpoint
+from chronotope.caption.prompts import expand_prompts
 from chronotope.cli.costs import sampling_costs, say_slow_precision
 from chronotope.cli.inputs import Options
 from chronotope.cli.interrupt import Stop, StoppedError, stoppable
-from chronotope.cli.knowledge import record_of_model, training_notes
-from chronotope.cli.language.expand import expand_prompts, words_of_model
 from chronotope.cli.terminal import progress, refuse_overwriting, refuse_replacing, say
 from chronotope.config import to_dict
 from chronotope.data.latents import fingerprint, read_header, read_index
@@ -30,6 +29,7 @@ from chronotope.generate.adapters import find_adapter
 from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator, Stream, load_autoencoder
 from chronotope.generate.plan import Plan
+from chronotope.generate.stored.knowledge import record_of_model, training_notes, words_of_model
 from chronotope.generate.training_clips import (
     Comparison,
     Nearest,

@@ -6,12 +6,14 @@ import contextlib
 import ctypes
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chronotope.generate.canvas import Canvas
 from chronotope.geometry import Geometry
-from chronotope.models.autoencoder import AutoencoderConfig
-from chronotope.models.costs import FLOAT, sampling_bytes
-from chronotope.models.dit import DiTConfig
+
+if TYPE_CHECKING:
+    from chronotope.generate.canvas import Canvas
+    from chronotope.models.autoencoder import AutoencoderConfig
+    from chronotope.models.dit import DiTConfig
 
 __all__ = ["available_bytes", "process_bytes", "return_large_blocks", "video_bytes"]
 
@@ -23,6 +25,8 @@ def video_bytes(
     dit: DiTConfig, autoencoder: AutoencoderConfig, geometry: Geometry, canvas: Canvas, at_once: int, guided: bool
 ) -> int:
     """Bytes that a canvas takes at most, beside the process as it is; `at_once` slices are sampled together."""
+    from chronotope.models.costs import FLOAT, sampling_bytes  # it needs torch, and the free memory does not
+
     # A canvas without known content is one number, expanded; any known content makes it a whole tensor.
     known = canvas.known.numel() * FLOAT if 0 not in canvas.known.stride() else 0
     return known + sampling_bytes(dit, autoencoder, geometry, canvas.height, canvas.width, at_once, guided)

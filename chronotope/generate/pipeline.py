@@ -26,19 +26,12 @@ from chronotope.flow.path import FlowConfig
 from chronotope.generate.adapters import Adapter, apply_adapters, load_adapters
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.colours import ColourStabilizer
-from chronotope.generate.load import (
-    PICKLES,
-    WEIGHTS,
-    find_model,
-    load_autoencoder,
-    model_description,
-    own_settings,
-    part_of_description,
-)
 from chronotope.generate.memory import available_bytes, video_bytes
 from chronotope.generate.plan import Plan, Shape, make_plan, shape_of
 from chronotope.generate.rollout import rollout
 from chronotope.generate.sampler import sample
+from chronotope.generate.stored.folders import PICKLES, WEIGHTS, find_model
+from chronotope.generate.stored.load import load_autoencoder, model_description, own_settings, part_of_description
 from chronotope.geometry import AnyFrames, Frames, Geometry, Picture, Slice
 from chronotope.models.autoencoder import Autoencoder
 from chronotope.models.costs import FLOAT, HALF, sampling_bytes
@@ -60,6 +53,9 @@ __all__ = [
 ]
 
 MAX_NAMED = 8  # characters that a note names
+
+
+Watch = Callable[[Callable[[], Picture]], None]  # takes a function that decodes a frame as it is so far
 
 
 @dataclass(frozen=True)
@@ -306,10 +302,17 @@ class Generator:
         video = video_bytes(*configs, self.geometry, plan.canvas, plan.window_slices, guided)
         return self._rounding_bytes() + video
 
-    def stream(self, plan: Plan, seed: int = 0, report: Callable[[int], None] = lambda step: None) -> Stream:
+    def stream(
+        self,
+        plan: Plan,
+        seed: int = 0,
+        report: Callable[[int], None] = lambda step: None,
+        watch: Watch | None = None,
+    ) -> Stream:
         """Generate a video piece by piece: it is decoded while it is sampled, and finished frames are not held.
 
-        `report(step)` is called after each step; an exception that it raises stops the work.
+        `report(step)` is called after each step; an exception that it raises stops the work. `watch` is called then
+        too, with a function that decodes how a frame from the middle looks so far; the video does not depend on it.
         """
         if not isinstance(plan, Plan):
             raise UsageError(f"stream takes what plan() returns, got {described(plan)}")
@@ -331,14 +334,14 @@ class Generator:
             "generated_by_ai": True,
         }
         seconds = {"sampling": 0.0, "decoding": 0.0}
-        return Stream(self._pieces(plan, seed, report, seconds), plan.canvas.fps, origin, seconds)
+        return Stream(self._pieces(plan, seed, report, seconds, watch), plan.canvas.fps, origin, seconds)
 
     def _pieces(
-        self, plan: Plan, seed: int, report: Callable[[int], None], seconds: dict[str, float]
+        self, plan: Plan, seed: int, report: Callable[[int], None], seconds: dict[str, float], watch: Watch | None
     ) -> Iterator[AnyFrames]:
         """Sample, decode and insert the known frames; adds up the seconds of each part."""
         canvas = plan.canvas
-        decoded = self._decode(self._fill(plan, seed, report, seconds), canvas)
+        decoded = self._decode(self._fill(plan, seed, report, seconds, watch), canvas)
         cropped = (frames[:, : canvas.height, : canvas.width].cpu().numpy() for frames in decoded)
         pieces = plan.layout.finish(cropped, self.geometry.cell)
         while True:
@@ -351,7 +354,7 @@ class Generator:
             yield piece
 
     def _fill(
-        self, plan: Plan, seed: int, report: Callable[[int], None], seconds: dict[str, float]
+        self, plan: Plan, seed: int, report: Callable[[int], None], seconds: dict[str, float], watch: Watch | None
     ) -> Iterator[Tensor]:
         """Yield the latents of a canvas window by window; the first uses the seed itself, the others derived seeds."""
         sampling, channels = plan.sampling, self.autoencoder.config.channels
@@ -366,12 +369,24 @@ class Generator:
             def report_step(step: int) -> None:
                 report(steps_before + step)
 
+            def watch_step(latents: Tensor) -> None:
+                if watch is not None:
+                    watch(partial(self._glance, latents, part))
+
             model = self.networks[1], self.tokenizer, self.flow, self.geometry
-            filled = sample(*model, part, scaled, own_seed, report_step)
+            filled = sample(*model, part, scaled, own_seed, report_step, watch_step if watch else None)
             seconds["sampling"] += time.perf_counter() - started
             return stabilize(filled, part)
 
         return rollout(plan.canvas, plan.windows, plan.history, fill)
+
+    def _glance(self, latents: Tensor, canvas: Canvas) -> Picture:
+        """Decode a frame from the middle of latents that are still noisy, without its neighbours."""
+        place = len(canvas.slices) // 2
+        grid = latents[place].to(self.dit.patch_in.weight.device)
+        noise = [self.defaults.decoder_noise * float(canvas.level[place].amax())]
+        frames = next(self.networks[0].stream_decode(iter([grid]), [canvas.slices[place]], noise))
+        return frames[0, : canvas.height, : canvas.width].cpu().numpy()
 
     def _decode(self, latents: Iterable[Tensor], canvas: Canvas) -> Iterator[Tensor]:
         """Yield the frames of one slice after another; on a cycle the last slice is a neighbour of the first."""

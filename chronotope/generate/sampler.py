@@ -16,7 +16,7 @@ from torch import Tensor
 
 from chronotope.errors import UsageError
 from chronotope.flow.guidance import Guidance
-from chronotope.flow.path import FlowConfig, balance, interpolate, to_velocity
+from chronotope.flow.path import FlowConfig, balance, interpolate, to_clean, to_velocity
 from chronotope.flow.solvers import SOLVERS, SolverName
 from chronotope.flow.timesteps import schedule
 from chronotope.generate.canvas import Canvas
@@ -58,10 +58,11 @@ def sample(
     sampling: Sampling,
     seed: int,
     report: Callable[[int], None] = lambda step: None,
+    watch: Callable[[Tensor], None] | None = None,
 ) -> Float[Tensor, "s c h w"]:
     """Return the latents of a filled canvas: a function of the canvas, the sampling numbers and the seed alone.
 
-    `report(step)` is called after each step.
+    `report(step)` is called after each step, and `watch` with the clean latents that the step implies.
     """
     if bool(canvas.fixed.all()):
         return canvas.known.clone()
@@ -94,6 +95,8 @@ def sample(
         at_rest, _ = pack([replace(one, level=rows[:, 2]) for one in samples])
         return batch, at_rest.level, arranged, model.encode_text(batch.text_tokens, batch.text_lengths)
 
+    implied: list[Tensor] = []
+
     def velocity(noisy: Tensor, clock: Tensor) -> Tensor:
         guided = sampling.guidance.active(float(clock))
         batch, at_rest, arranged, text = packed(guided, _rotation(canvas, int((times > clock).sum())))
@@ -109,9 +112,16 @@ def sample(
             result = sampling.guidance.combine(conditional, unconditional)
         else:
             result = velocities[0]
+        if watch is not None:
+            implied[:] = [to_clean(flow.path, "velocity", result, noisy, t)]
         return result * (level - rest)  # by the chain rule: d noisy / d clock = d noisy / dt * dt / d clock
 
-    final = SOLVERS[sampling.solver](velocity, start, times, report).cpu()
+    def report_step(step: int) -> None:
+        report(step)
+        if watch is not None:
+            watch(unpatchify(implied[0].cpu(), geometry.patch_size, *canvas.level.shape[1:]))
+
+    final = SOLVERS[sampling.solver](velocity, start, times, report_step).cpu()
     final = torch.where(canvas.fixed.reshape(-1, 1), known, final)
     return unpatchify(final, geometry.patch_size, *canvas.level.shape[1:])
 

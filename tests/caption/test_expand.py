@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chronotope.caption.expand import expand
 from chronotope.caption.lexicon import is_english, load_lexicon, third_person
-from chronotope.cli.language.expand import expand_prompts
+from chronotope.caption.prompts import expand_prompts
 from chronotope.data.record import read_record
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import find_model

@@ -17,11 +17,11 @@ from benchmarks import descriptive
 from chronotope.caption.beams import beam_search, sample
 from chronotope.caption.describe import TRIES, describe
 from chronotope.checkpoint import load_tensors
-from chronotope.cli.language.expand import words_of_model
 from chronotope.cli.language.expanders import TrainedExpander, load_expander
 from chronotope.data.captions import read_captions
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import find_model
+from chronotope.generate.stored.knowledge import words_of_model
 from chronotope.models.captioner import END
 from chronotope.models.costs import count_parameters, expander_activations, expander_flops, kept_bytes
 from chronotope.models.expander import ExpanderConfig, PromptExpander

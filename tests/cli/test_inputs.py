@@ -12,6 +12,7 @@ from PIL import Image
 from chronotope.cli import inputs
 from chronotope.data.latents import encode_frames
 from chronotope.errors import UsageError
+from chronotope.generate import files as file_requests
 from chronotope.generate import pipeline, plan
 from chronotope.generate.layout import lay_out_inputs
 from chronotope.geometry import Geometry
@@ -166,10 +167,10 @@ def test_a_clip_that_does_not_fit_the_memory_is_refused_before_it_is_read(
 ) -> None:
     clip = tmp_path / "clip.mp4"
     video.write(clip, np.zeros((16, 64, 96, 3), np.uint8), 8.0)
-    needed = 3 * 16 * 64 * 96 * inputs.COPIES
-    monkeypatch.setattr(inputs, "available_bytes", lambda: needed)
-    inputs.check_memory([clip], 8.0)
-    monkeypatch.setattr(inputs, "available_bytes", lambda: needed // 2)
+    needed = 3 * 16 * 64 * 96 * file_requests.COPIES
+    monkeypatch.setattr(file_requests, "available_bytes", lambda: needed)
+    file_requests.check_memory([clip], 8.0)
+    monkeypatch.setattr(file_requests, "available_bytes", lambda: needed // 2)
     monkeypatch.setattr(video, "read", lambda *_, **__: pytest.fail("it was read"))
     with pytest.raises(UsageError, match="2 s of 96x64: at 8 frames a second"):
         inputs.Options(extend=clip).request((Prompt("x"),), Defaults(), Geometry())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from chronotope import checkpoint
-from chronotope.cli import knowledge
+from chronotope.cli import info
 from chronotope.config import to_dict
 from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.generate.pipeline import WEIGHTS
@@ -188,6 +188,6 @@ def test_only_what_captions_named_is_listed_as_known() -> None:
     """A small training set of a scope shows some of its nouns; the others were never seen."""
     words = tuple("a the ball balls bounces flies red rabbit runs walking leaving hot air balloon".split())
     record = TrainingRecord(words, ((64, 64),), False, (9, 17), (8.0,), ("stage small",))
-    facts = knowledge._vocabulary(record)
+    facts = info._vocabulary(record)
     assert (facts["shapes"], facts["nouns"], facts["colours"]) == ("circle or ball", "rabbit, balloon", "red")
     assert facts["actions"] == "walk, fly" and "among them 1 shapes, 2 nouns" in facts["words"]

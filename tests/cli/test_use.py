@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import save_file
 
 from chronotope import checkpoint
-from chronotope.generate import load
 from chronotope.generate.pipeline import Generator
+from chronotope.generate.stored import folders
 from chronotope.media import video
 from chronotope.models.costs import SampleSize, dit_flops
 from chronotope.storage import read_json, write_json
@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also with memory that other programs do not take away: what is refused first depends on it."""
     monkeypatch.chdir(tmp_path)
-    for module in ("generate.pipeline", "generate.layout", "cli.inputs"):
+    for module in ("generate.pipeline", "generate.layout", "generate.files"):
         monkeypatch.setattr(f"chronotope.{module}.available_bytes", lambda: 24 << 30)
 
 
@@ -327,7 +327,7 @@ def test_paths_that_are_not_models(model: Path, monkeypatch: pytest.MonkeyPatch)
     assert "bash runs/tiny.sh" in refused("generate", PROMPT, "--model", "missing", "-o", "x.mp4", status=1)
     assert "no trained model" in refused("generate", PROMPT, "--model", "empty", "-o", "x.mp4", status=1)
     weights = Path("weights")
-    monkeypatch.setattr(load, "WEIGHTS", weights)
+    monkeypatch.setattr(folders, "WEIGHTS", weights)
     assert "(none yet)" in refused("generate", PROMPT, "-o", "x.mp4", status=1)
     shutil.copytree(model, weights / "small")
     assert run("generate", PROMPT, "-o", "x.mp4").exit_code == 0

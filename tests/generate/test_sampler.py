@@ -63,6 +63,21 @@ def test_the_exact_velocity_leads_to_the_target(solver, scale):
     torch.testing.assert_close(reached, wanted, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("solver", ["euler", "heun"])
+def test_what_is_watched_is_what_a_step_implies_and_changes_nothing(solver, model):
+    canvas = text_to_video(WIDE, 9)
+    wanted = torch.randn(canvas.known.shape)
+    straight = Straight(patchify(wanted, GEOMETRY.patch_size))
+    settings = Sampling(num_steps=4, solver=solver, guidance=Guidance(5.0))
+    seen = []
+    sample(straight, TOKENIZER, FlowConfig(), GEOMETRY, canvas, settings, 0, watch=seen.append)
+    assert len(seen) == 4
+    for latents in seen:
+        torch.testing.assert_close(latents, wanted, atol=1e-4, rtol=1e-4)
+    watched = sample(model, TOKENIZER, FlowConfig(), GEOMETRY, canvas, settings, 0, watch=seen.append)
+    assert torch.equal(watched, sample(model, TOKENIZER, FlowConfig(), GEOMETRY, canvas, settings, 0))
+
+
 def test_known_tokens_come_back_to_the_bit_and_unknown_ones_change(model):
     picture = torch.randn(1, 4, 4, 6)
     canvas = keyframes(WIDE, [(0, picture)], 9)

@@ -1,0 +1,147 @@
+"""What a model was trained on, and notes on words, sizes and lengths of a request that its training did not have."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import operator
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from chronotope.caption import grammar
+from chronotope.caption.lexicon import load_lexicon, third_person
+from chronotope.data.record import TrainingRecord, read_record, words_of
+from chronotope.errors import FileProblem
+from chronotope.generate.adapters import Adapter, find_adapter
+from chronotope.generate.plan import Plan
+from chronotope.generate.stored.folders import WEIGHTS
+from chronotope.media import video
+from chronotope.sealed import unsealed
+from chronotope.storage import read_json
+
+__all__ = [
+    "lengths_in_words",
+    "name_of",
+    "record_of_model",
+    "record_of_worlds",
+    "sizes_in_words",
+    "training_notes",
+    "words_of_model",
+]
+
+LISTED_SIZES = 8  # of a model of more sizes only the smallest and the largest are named
+
+
+def record_of_model(model: Path, adapters: Sequence[Adapter] = ()) -> TrainingRecord | None:
+    """Return what a model and its adapters were trained on; None where one of them has no record."""
+    folders = [model / "dit", *(find_adapter(adapter.folder) for adapter in adapters)]
+    records = [read_record(read_json(folder / "model.json")) for folder in folders]
+    known = [record for record in records if record is not None]
+    return functools.reduce(operator.or_, known) if len(known) == len(records) else None
+
+
+def words_of_model(folder: Path | None, adapters: Sequence[Adapter] = ()) -> frozenset[str]:
+    """Return the words of the captions that a model was taught; none where they are not those of a world alone.
+
+    A model of the user's own captions is told what its user types: the table knows the words of the worlds.
+    """
+    record = record_of_worlds(folder, adapters) if folder else None
+    return frozenset(record.words) if record else frozenset()
+
+
+def record_of_worlds(folder: Path, adapters: Sequence[Adapter] = ()) -> TrainingRecord | None:
+    """Return what a model was shown, where that was clips of the worlds alone."""
+    record = record_of_model(folder, adapters)
+    return record if record is not None and record.only_worlds else None
+
+
+def training_notes(
+    model: Path | None,
+    plan: Plan,
+    files: Sequence[Path] = (),
+    on_words: Sequence[str] = (),
+    adapters: Sequence[Adapter] = (),
+) -> list[str]:
+    """Say what is unsealed in a model, and what a request has that it was not trained on; it is generated all the same.
+
+    `files` are the pictures and clips that it was made from, `on_words` the notes that name words already. A model
+    without a record of its training gives one note.
+    """
+    if model is None:
+        return []
+    record = record_of_model(model, adapters)
+    sealed = [model / "autoencoder", model / "dit", *(find_adapter(adapter.folder) for adapter in adapters)]
+    notes = unsealed(*(folder / "model.json" for folder in sealed))
+    if record is None:
+        return [
+            *notes,
+            "the model has no record of its training, so no note says which words, sizes and lengths it knows",
+        ]
+    inputs, canvas = plan.request.inputs, plan.canvas
+    if (canvas.width, canvas.height) not in record.sizes:
+        size = f"{canvas.width}x{canvas.height}"
+        notes.append(f"the model was trained on {sizes_in_words(record)} and not on {size}; expect lower quality")
+    # A clip that is extended or connected has any length; what counts are the new frames.
+    whole = inputs.video is None or inputs.keeps_length
+    count = plan.num_frames if whole else plan.num_new
+    if not record.knows_length(count, canvas.fps):
+        asked = "a picture" if count == 1 else f"{count} frames at {canvas.fps:g} frames a second"
+        notes.append(f"the model was trained on {lengths_in_words(record)}, and not on {asked}; expect lower quality")
+    texts = [prompt.text for prompt in plan.request.prompts] + [plan.sampling.negative_prompt]
+    unknown = _unnamed(record, " ".join(texts), " ".join(on_words))
+    if unknown:
+        where = f"`chronotope info {name_of(model)}` lists those known"
+        notes.append(f"no caption in training had these words: {', '.join(unknown)}; {where}")
+    foreign = [path for path in files if not _is_rendered(path)] if record.only_worlds else []
+    if foreign:
+        worlds = " and ".join(sorted({entry.partition(" ")[0] for entry in record.worlds}))
+        notes.append(
+            f"{' and '.join(map(str, foreign))}: not made by this program, and this model knows only clips of its "
+            f"simulated {worlds}; expect lower quality from photos and camera clips"
+        )
+    return notes
+
+
+def _unnamed(record: TrainingRecord, text: str, named: str) -> list[str]:
+    """Return the words that no caption had, in any form, and that no note names yet."""
+    known = frozenset(record.words)
+
+    def is_form(word: str) -> bool:  # 'rabbits' of 'rabbit', 'hop' of 'hops'
+        meanings = load_lexicon().find(word) if named else ()
+        small = bool(named) and word in grammar.IGNORED
+        return small or any(other in known for m in meanings for other in (m.word, third_person(m.word)))
+
+    told = set(words_of(named.partition("not to be there: ")[2])) | set(re.findall(r"'(\w+)'", named))
+    return [word for word in record.unknown_words(text) if word not in told and not is_form(word)]
+
+
+def _is_rendered(path: Path) -> bool:
+    """Whether this program generated a file, or rendered it for a dataset."""
+    if video.read_origin(path) is not None:
+        return True
+    beside = path.with_suffix(".json")
+    with contextlib.suppress(FileProblem):
+        record = read_json(beside) if beside.is_file() else None
+        return isinstance(record, dict) and "spec" in record
+    return False
+
+
+def sizes_in_words(record: TrainingRecord) -> str:
+    """List the sizes of the clips that trained a model."""
+    sizes = [f"{width}x{height}" for width, height in sorted(record.sizes, key=lambda size: size[0] * size[1])]
+    return ", ".join(sizes) if len(sizes) <= LISTED_SIZES else f"{len(sizes)} sizes from {sizes[0]} to {sizes[-1]}"
+
+
+def lengths_in_words(record: TrainingRecord) -> str:
+    """Describe the lengths and rates of the clips that trained a model."""
+    if record.num_frames is None:
+        return "pictures"
+    shortest, longest = record.num_frames
+    rates = " or ".join(f"{fps:g}" for fps in record.fps)
+    return f"{'pictures and ' if record.pictures else ''}videos of {shortest} to {longest} frames at {rates} a second"
+
+
+def name_of(model: Path) -> str:
+    """Return what names a model on the command line."""
+    return model.name if model.resolve().parent == WEIGHTS else str(model)

@@ -1,0 +1,134 @@
+"""The application: routes, the guard around them, and the loop that serves it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import logging.handlers
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from chronotope import __version__
+from chronotope.errors import ChronotopeError, UsageError
+from chronotope.serve import native, videos
+from chronotope.serve.counters import Counters
+from chronotope.serve.guard import Guard, Security
+from chronotope.serve.service import Service
+from chronotope.serve.wire import ErrorResponse, error_of
+
+__all__ = ["make_app", "run"]
+
+GRACE_SECONDS = 5  # for answers that are being sent when the server stops
+LOG_BYTES, LOG_FILES = 10 << 20, 3
+BACKLOG = 256
+
+
+def make_app(service: Service, security: Security | None = None) -> Guard:
+    """Return the application of a service that has been entered."""
+    app = FastAPI(title="Chronotope", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.service, app.state.counters = service, Counters()
+    app.include_router(videos.router)
+    app.include_router(native.router)
+
+    def problem(request: Request, raised: Exception) -> Response:
+        del request
+        return error_of(raised)
+
+    def invalid(request: Request, raised: Exception) -> Response:
+        del request
+        assert isinstance(raised, RequestValidationError)
+        first = raised.errors()[0]
+        where = [str(part) for part in first.get("loc", ())][1:]
+        return ErrorResponse(
+            400, str(first.get("msg", "the request is not valid")), "invalid_value", ".".join(where) or None
+        )
+
+    handlers: dict[Any, Callable[[Request, Exception], Response]] = {
+        ChronotopeError: problem,
+        HTTPException: problem,
+        RequestValidationError: invalid,
+        Exception: problem,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+    return Guard(app, security or Security(), service.limits, app.state.counters)
+
+
+def run(service: Service, security: Security, host: str, port: int, started: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; call `started` with the address when requests are accepted.
+
+    A job that is in progress at the end is queued again, and starts over when the service does.
+    """
+    with service, _listening(host, port) as listener, _logging(service.folder / "log.jsonl"):
+        config = uvicorn.Config(
+            make_app(service, security),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_keep_alive=20,
+            ws="none",
+            lifespan="off",
+        )
+        server = _Server(config)
+        shown = f"[{host}]" if ":" in host else host
+        address = f"http://{shown}:{listener.getsockname()[1]}"
+        server.told = lambda: started(address)
+        server.ended = service.pool.stop_soon
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again that has stopped it
+            server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Tells when it accepts requests, and when it begins to stop."""
+
+    told: Callable[[], None]
+    ended: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.told()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.ended()
+        await super().shutdown(sockets)
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as problem:
+            raise UsageError(
+                f"{host}:{port} cannot be used ({problem.strerror}); another program may have it: give another --port"
+            ) from problem
+        listener.listen(BACKLOG)
+        yield listener
+
+
+@contextlib.contextmanager
+def _logging(path: Path) -> Iterator[None]:
+    """Write the log of requests and of errors into a file, a line each, the oldest lines removed."""
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+    loggers = [logging.getLogger(name) for name in ("chronotope.serve", "uvicorn.error")]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+    loggers[0].setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+        handler.close()

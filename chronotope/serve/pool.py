@@ -1,0 +1,257 @@
+"""The worker processes of a service: a thread for each starts it, hands it jobs and replaces it when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from chronotope.errors import ChronotopeError
+from chronotope.serve.store import Job, Store, StoreProblem
+from chronotope.serve.worker import CANCEL, Answer, Task, work
+
+__all__ = ["Pool", "Progress"]
+
+log = logging.getLogger("chronotope.serve")
+IDLE_SECONDS = 0.5  # between two looks at the queue, beside those that a new job causes
+LISTEN_SECONDS = 0.2
+RELOAD_SECONDS = 5.0  # after a model that could not be loaded
+END_SECONDS = 3.0  # for a worker to end by itself
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job in progress has come: sampling steps, what the model is told, and how many previews there were."""
+
+    step: int = 0
+    total: int = 0
+    told: str = ""
+    previews: int = 0
+
+    @property
+    def percent(self) -> int:
+        """Progress as a whole number; 100 only when the file is published."""
+        return min(99, 100 * self.step // self.total) if self.total else 0
+
+
+@dataclass
+class _Slot:
+    """A device, the worker process on it, and the job that it does."""
+
+    device: str
+    process: BaseProcess | None = None
+    connection: Connection | None = None
+    job: str | None = None
+    problem: str = "the model is being loaded"
+    sending: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Pool:
+    """Workers that do the jobs of a store. `task_of` makes a task of a job; `removed` deletes what a lost one wrote."""
+
+    def __init__(
+        self,
+        store: Store,
+        model: str,
+        devices: Sequence[str],
+        task_of: Callable[[Job], Task],
+        removed: Callable[[str], None],
+        threads: int | None = None,
+    ) -> None:
+        self.store, self.model, self.threads = store, model, threads
+        self.task_of, self.removed = task_of, removed
+        self.progress: dict[str, Progress] = {}
+        self.deaths = 0
+        self.running = True
+        self._wake = threading.Condition()
+        self._slots = [_Slot(device) for device in devices]
+        self._threads = [
+            threading.Thread(target=self._run, args=(slot,), name=f"worker on {slot.device}", daemon=True)
+            for slot in self._slots
+        ]
+
+    def start(self) -> None:
+        """Start the threads, and by them the workers."""
+        for thread in self._threads:
+            thread.start()
+
+    def wake(self) -> None:
+        """Look at the queue now: there is a new job."""
+        with self._wake:
+            self._wake.notify()
+
+    def cancel(self, name: str) -> None:
+        """Stop a job after its current step, where it is in progress."""
+        for slot in self._slots:
+            with slot.sending, contextlib.suppress(OSError):
+                if slot.job == name and slot.connection is not None:
+                    slot.connection.send(CANCEL)
+
+    @property
+    def problem(self) -> str:
+        """Why no worker can take a job now; empty where one can."""
+        problems = [slot.problem for slot in self._slots]
+        return "" if not all(problems) else next(iter(problems), "this server has no worker")
+
+    @property
+    def pids(self) -> list[int]:
+        """The process identifiers of the workers that run."""
+        return [
+            slot.process.pid for slot in self._slots if slot.process and slot.process.pid and slot.process.is_alive()
+        ]
+
+    def stop_soon(self) -> None:
+        """Take no further job, and let those that are done go."""
+        self.running = False
+        with self._wake:
+            self._wake.notify_all()
+
+    def stop(self) -> None:
+        """End the workers; the jobs that they do are queued again."""
+        self.stop_soon()
+        for thread in self._threads:
+            thread.join()
+
+    # One thread a slot
+
+    def _run(self, slot: _Slot) -> None:
+        while self.running:
+            try:
+                if not self._ready(slot):
+                    continue
+                job = self.store.claim()
+                if job is None:
+                    with self._wake:
+                        self._wake.wait(IDLE_SECONDS)
+                    continue
+                self._do(slot, job)
+            except StoreProblem as problem:  # such as a full disk
+                slot.problem = str(problem)
+                time.sleep(IDLE_SECONDS)
+        self._end(slot)
+
+    def _ready(self, slot: _Slot) -> bool:
+        """Return whether the worker of a slot waits for a job; start one where there is none."""
+        if slot.process is not None and slot.process.is_alive():
+            slot.problem = ""
+            return True
+        self._end(slot)
+        slot.problem = "the model is being loaded"
+        spawn = multiprocessing.get_context("spawn")  # nothing of the server's threads and files
+        slot.connection, theirs = spawn.Pipe()
+        arguments = (theirs, os.getpid(), self.model, slot.device, self.threads)
+        slot.process = spawn.Process(target=work, args=arguments, name=f"worker on {slot.device}", daemon=True)
+        slot.process.start()
+        theirs.close()
+        answer = self._receive(slot)
+        if answer is not None and answer.kind == "ready":
+            slot.problem = ""
+            return True
+        if self.running:
+            slot.problem = answer.message if answer else "the process that loads the model was killed"
+            with self._wake:
+                self._wake.wait(RELOAD_SECONDS if answer else IDLE_SECONDS)
+        return False
+
+    def _receive(self, slot: _Slot) -> Answer | None:
+        """Return the next answer of a worker; None where it died, or where the pool stops."""
+        assert slot.connection is not None
+        try:
+            while self.running:
+                if slot.connection.poll(LISTEN_SECONDS):
+                    answer = slot.connection.recv()
+                    assert isinstance(answer, Answer)
+                    return answer
+        except (EOFError, OSError):
+            pass
+        return None
+
+    def _do(self, slot: _Slot, job: Job) -> None:
+        """Have a job done; a worker that dies at it is replaced."""
+        assert slot.connection is not None
+        self.progress[job.id] = Progress()
+        try:
+            try:
+                task = self.task_of(job)
+            except ChronotopeError as problem:  # stored by another version of the program
+                error = {"code": "invalid_request", "message": str(problem)}
+                self._kept(slot, lambda: self.store.fail(job.id, error))
+                return
+            with slot.sending, contextlib.suppress(OSError):
+                slot.job = job.id
+                slot.connection.send(task)
+            while True:
+                answer = self._receive(slot)
+                if answer is None:
+                    if self.running:
+                        self.deaths += 1
+                        self._end(slot)
+                    died = self.running
+                    self._kept(slot, partial(self.store.put_back, job.id, died))
+                    return
+                if self._ended(slot, job, answer):
+                    return
+        finally:
+            with slot.sending:
+                slot.job = None
+            self.progress.pop(job.id, None)
+
+    def _kept(self, slot: _Slot, write: Callable[[], Any]) -> Any:
+        """Call a method of the store until it can write; a service that stops meanwhile recovers the job later."""
+        while True:
+            try:
+                return write()
+            except StoreProblem as problem:  # such as a full disk
+                slot.problem = str(problem)
+                if not self.running:
+                    raise
+                time.sleep(IDLE_SECONDS)
+
+    def _ended(self, slot: _Slot, job: Job, answer: Answer) -> bool:
+        """Note an answer; return whether it is the last one of its job."""
+        known = self.progress[job.id]
+        if answer.kind == "told":
+            self.progress[job.id] = Progress(told=answer.message)
+        elif answer.kind == "step":
+            self.progress[job.id] = replace(known, step=answer.step, total=answer.total)
+        elif answer.kind == "preview":
+            self.progress[job.id] = replace(known, previews=known.previews + 1)
+        elif answer.kind == "done":
+            result = answer.result or {}
+            if not self._kept(slot, lambda: self.store.complete(job.id, result)):
+                self.removed(job.id)  # it was deleted meanwhile
+            return True
+        elif answer.kind == "cancelled":
+            self.removed(job.id)
+            self._kept(slot, lambda: self.store.put_back(job.id, died=False))  # where it was not deleted
+            return True
+        else:
+            if answer.code == "internal_error":
+                log.error("%s: %s", job.id, (answer.result or {}).get("trace"))
+            error = {"code": answer.code, "message": answer.message}
+            self._kept(slot, lambda: self.store.fail(job.id, error))
+            return True
+        return False
+
+    def _end(self, slot: _Slot) -> None:
+        """End the process of a slot, if there is one."""
+        with slot.sending:
+            if slot.connection is not None:
+                slot.connection.close()
+            slot.connection = None
+        if slot.process is not None:
+            slot.process.terminate()
+            slot.process.join(END_SECONDS)
+            if slot.process.is_alive():
+                slot.process.kill()
+                slot.process.join()
+        slot.process = None

@@ -1,0 +1,327 @@
+"""The service without HTTP: orders -> jobs, jobs -> tasks of workers, and the folder in which everything lies.
+
+FOLDER/jobs.sqlite3  jobs and files      inputs/ID.suffix  what was uploaded
+FOLDER/log.jsonl     a line a request    outputs/ID.mp4    videos, with ID.mp4.json beside
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from chronotope.errors import FileProblem
+from chronotope.generate.stored.folders import find_model
+from chronotope.media.picture import sidecar
+from chronotope.serve.limits import Limits, ModelFacts, QuotaError, read_model_facts
+from chronotope.serve.order import FieldError, Order, Upload
+from chronotope.serve.pool import Pool, Progress
+from chronotope.serve.store import Job, Store, StoredFile, StoreProblem, new_id
+from chronotope.serve.uploads import decode_data_url, save_upload
+from chronotope.serve.worker import Task
+from chronotope.storage import locked, remove_partials
+
+__all__ = ["MissingError", "Service"]
+
+DAY = 86_400
+SWEEP_SECONDS = 60.0  # between two searches for what has expired
+MAX_RETRY_SECONDS = 600
+
+
+class MissingError(FieldError):
+    """There is no job or file of this identifier, or it is another owner's."""
+
+
+@dataclass
+class Service:
+    """A folder of jobs, and the workers that do them; enter it as a context to lock the folder and start them."""
+
+    folder: Path
+    model: str = "small"
+    devices: Sequence[str] = ("cpu",)
+    limits: Limits = field(default_factory=Limits)
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        self._exits = contextlib.ExitStack()
+        self._stopped = threading.Event()
+
+    def __enter__(self) -> Service:
+        with contextlib.ExitStack() as exits:
+            exits.enter_context(locked(self.folder))
+            for name in ("inputs", "outputs"):
+                (self.folder / name).mkdir(exist_ok=True)
+            self.facts: ModelFacts = read_model_facts(find_model(self.model))
+            self.store = Store(self.folder / "jobs.sqlite3")
+            exits.callback(self.store.close)
+            self.recovered = self.store.recover()
+            self._remove_orphans()
+            self.pool = Pool(
+                self.store, str(self.facts.folder), self.devices, self._task, self._remove_output, self.threads
+            )
+            self.pool.start()
+            exits.callback(self.pool.stop)
+            sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
+            sweeper.start()
+            exits.callback(sweeper.join)
+            exits.callback(self._stopped.set)
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._exits.close()
+
+    # Orders
+
+    def create(
+        self,
+        owner: str,
+        order: Order,
+        media: Mapping[str, Any],
+        kind: Literal["video", "picture"] = "video",
+        key: str | None = None,
+        remixed_from: str | None = None,
+    ) -> Job:
+        """Store the media of an order, check it, and commit its job; when this returns, the job is not lost any more.
+
+        Raises `FieldError`, `QuotaError`, `ConflictError`, or `StoreProblem` where nothing was stored.
+        """
+        digest = _digest(order, media, kind, remixed_from)
+        if key is not None and (earlier := self.store.with_key(owner, key, digest)):
+            return earlier
+        self.limits.check_order(order)
+        self._check_quota(owner)
+        name, files = new_id(kind), list[StoredFile]()
+        try:
+            order = self._store_media(owner, name, order, media, files)
+            self.limits.check_order(order)
+            asked = order.to_json() | self._expected(order, files)
+            job = Job(0, name, owner, kind, "queued", asked, remixed_from, time.time(), None, None, 0, None, None)
+            made = self.store.add(job, files, key, digest)
+        except sqlite3.IntegrityError as problem:
+            self._unlink(files)
+            raise StoreProblem(f"the job could not be stored ({problem}); try again") from None
+        except BaseException:
+            self._unlink(files)
+            raise
+        if made.id != name:  # another request with the same key was faster
+            self._unlink(files)
+        self.pool.wake()
+        return made
+
+    def _check_quota(self, owner: str) -> None:
+        if (queued := self.store.counts(owner)["queued"]) >= self.limits.queued:
+            after = min(MAX_RETRY_SECONDS, max(1, round(self.store.job_seconds())))
+            raise QuotaError(
+                f"{queued} of your jobs wait already; try again when one has ended", "rate_limit_exceeded", after
+            )
+        if self.store.stored_bytes() >= self.limits.stored_bytes:
+            gigabytes = self.limits.stored_bytes / 1e9
+            raise QuotaError(
+                f"the {gigabytes:.1f} GB of this server are full; delete videos or files", "insufficient_quota", 60
+            )
+        free = shutil.disk_usage(self.folder).free
+        if free < self.limits.free_bytes:
+            raise StoreProblem("the disk of this server is full; try again when its owner has made room")
+
+    def _store_media(
+        self, owner: str, job: str, order: Order, media: Mapping[str, Any], files: list[StoredFile]
+    ) -> Order:
+        """Save or link every file of an order, append them to `files`, and return the order with their identifiers."""
+
+        def stored(param: str, value: str | Upload) -> str:
+            files.append(self._store_input(owner, job, param, value))
+            return files[-1].id
+
+        pictures = tuple(stored("image", value) for value in media.get("image", ()))
+        clips: dict[str, Any] = {name: stored(name, media[name]) for name in ("video", "into", "mask") if name in media}
+        if order.at and len(order.at) != len(pictures):
+            raise FieldError("at", f"there are {len(pictures)} pictures and {len(order.at)} times; give one for each")
+        if len(pictures) > 1 and not order.at:
+            raise FieldError("at", "several pictures need their times, in seconds")
+        return replace(order, images=pictures or order.images, **clips)
+
+    def _store_input(self, owner: str, job: str | None, param: str, value: str | Upload) -> StoredFile:
+        name = new_id("file")
+        if isinstance(value, str) and not value.lstrip().startswith("data:"):
+            source, suffix = self.path_of_source(owner, param, value)
+            target = self.folder / "inputs" / f"{name}{suffix}"
+            _link(source, target)
+            return StoredFile(name, owner, job, value, suffix, target.stat().st_size, time.time())
+        upload = decode_data_url(param, value) if isinstance(value, str) else value
+        suffix, size = save_upload(param, upload, lambda end: self.folder / "inputs" / f"{name}{end}", self.limits)
+        return StoredFile(name, owner, job, upload.name[-100:], suffix, size, time.time())
+
+    def path_of_source(self, owner: str, param: str, name: str) -> tuple[Path, str]:
+        """Return the path and suffix of a file or of a finished video, by its identifier."""
+        if file := self.store.file(name):
+            if file.owner == owner:
+                return self.input_path(file), file.suffix
+        elif job := self.store.get(name):
+            if job.owner == owner and job.state != "completed":
+                raise FieldError(
+                    param, f"the {job.kind} {name} is {job.state}; wait until it is completed", "not_completed"
+                )
+            if job.owner == owner:
+                path = self.output_path(job)
+                return path, path.suffix
+        shown = name[:60].encode("ascii", "backslashreplace").decode()
+        raise MissingError(param, f"there is no file or video '{shown}'", "not_found")
+
+    def _expected(self, order: Order, files: Sequence[StoredFile]) -> dict[str, Any]:
+        """Check an order with placeholders for its files; return the size and length that the video will have."""
+        facts = self.facts
+        request = order.request({file.id: self.input_path(file) for file in files}, facts.defaults.fps)
+        asked = request.preview(facts.defaults, facts.geometry)
+        self.limits.check_request(asked, facts)
+        width, height = facts.size_of(asked)
+        inputs, fps = asked.inputs, asked.fps or facts.defaults.fps
+        num_frames = inputs.video_frames if inputs.keeps_length else asked.num_frames or facts.defaults.num_frames
+        if inputs.task in ("extend", "extend_backward", "connect", "loop"):
+            num_frames += inputs.video_frames + (0 if inputs.into is None else len(inputs.into))
+        return {"expected": {"width": width, "height": height, "num_frames": num_frames, "fps": fps}}
+
+    # Jobs
+
+    def job(self, owner: str, name: str) -> Job:
+        """Return a job of an owner; raise `MissingError` where there is none."""
+        job = self.store.get(name)
+        if job is None or job.owner != owner:
+            shown = name[:60].encode("ascii", "backslashreplace").decode()
+            raise MissingError(None, f"there is no video or picture '{shown}'", "not_found")
+        return job
+
+    def order_of(self, job: Job) -> Order:
+        """Return the order of a job."""
+        return Order.from_json({name: value for name, value in job.asked.items() if name != "expected"})
+
+    def progress(self, job: Job) -> Progress:
+        """Return how far a job has come."""
+        return self.pool.progress.get(job.id, Progress())
+
+    def delete(self, owner: str, name: str) -> None:
+        """Delete a job and its files; one in progress stops after its step."""
+        job = self.job(owner, name)
+        files = self.store.delete(name)
+        self.pool.cancel(name)
+        self._unlink(files)
+        self._remove_output(job.id)
+
+    def add_file(self, owner: str, upload: Upload) -> StoredFile:
+        """Store an uploaded file for later requests."""
+        self._check_quota(owner)
+        file = self._store_input(owner, None, "file", upload)
+        try:
+            self.store.add_file(file)
+        except BaseException:
+            self._unlink([file])
+            raise
+        return file
+
+    def file(self, owner: str, name: str) -> StoredFile:
+        """Return an uploaded file of an owner; raise `MissingError` where there is none."""
+        file = self.store.file(name)
+        if file is None or file.owner != owner or file.job is not None:
+            raise MissingError(None, "there is no such file", "not_found")
+        return file
+
+    def delete_file(self, owner: str, name: str) -> None:
+        """Delete an uploaded file; jobs that were made from it have their own copies."""
+        file = self.file(owner, name)
+        self.store.delete_file(name)
+        self._unlink([file])
+
+    def _task(self, job: Job) -> Task:
+        order = self.order_of(job)
+        paths = {}
+        for name in order.files:
+            file = self.store.file(name)
+            if file is None:
+                raise FileProblem(f"the file {name} is gone")
+            paths[name] = self.input_path(file)
+        return Task(job.id, order, paths, self.output_path(job), self.preview_path(job))
+
+    # Files on disk: every name is an identifier of ours, and none is a user's
+
+    def input_path(self, file: StoredFile) -> Path:
+        """Return where an input file lies."""
+        return self.folder / "inputs" / f"{file.id}{file.suffix}"
+
+    def output_path(self, job: Job) -> Path:
+        """Return where the output of a job lies, or will."""
+        return self.folder / "outputs" / f"{job.id}{'.png' if job.kind == 'picture' else '.mp4'}"
+
+    def preview_path(self, job: Job) -> Path:
+        """Return where a picture of a job in progress lies, if there is one."""
+        return self.folder / "outputs" / f"{job.id}.preview.webp"
+
+    def settings(self, job: Job) -> dict[str, Any]:
+        """Return the settings with which a file was made, from its sidecar."""
+        try:
+            found = json.loads(sidecar(self.output_path(job)).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise MissingError(None, "the settings of this video are gone", "not_found") from None
+        return found if isinstance(found, dict) else {}
+
+    def _remove_output(self, name: str) -> None:
+        for path in (self.folder / "outputs").glob(f"{name}.*"):
+            path.unlink(missing_ok=True)
+
+    def _unlink(self, files: Sequence[StoredFile]) -> None:
+        for file in files:
+            self.input_path(file).unlink(missing_ok=True)
+
+    def _remove_orphans(self) -> None:
+        """Delete what a service that was killed left: half-written files, and those of no job."""
+        folders = [self.folder / "inputs", self.folder / "outputs"]
+        remove_partials(*folders)
+        names = self.store.names()
+        for path in (path for folder in folders for path in folder.iterdir()):
+            if path.name.partition(".")[0] not in names and path.is_file():
+                path.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Delete what has expired, now and then."""
+        while not self._stopped.wait(SWEEP_SECONDS):
+            with contextlib.suppress(StoreProblem, FileProblem, OSError):
+                self.remove_expired()
+
+    def remove_expired(self) -> int:
+        """Delete jobs that ended, and files that were uploaded, longer ago than they are kept; return how many."""
+        oldest = time.time() - self.limits.keep_days * DAY
+        ended, files = self.store.ended_before(oldest), self.store.files_before(oldest)
+        for name in ended:
+            self._unlink(self.store.delete(name))
+            self._remove_output(name)
+        for file in files:
+            self.store.delete_file(file.id)
+        self._unlink(files)
+        return len(ended) + len(files)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system has no links; it may be gone by now."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise MissingError(None, "the file was deleted meanwhile", "not_found") from None
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _digest(order: Order, media: Mapping[str, Any], kind: str, remixed_from: str | None) -> str:
+    """Return a hash of a request, by which a repetition is told from another request with the same key."""
+    digest = hashlib.sha256(json.dumps([order.to_json(), kind, remixed_from], sort_keys=True).encode())
+    for name, value in sorted(media.items()):
+        for one in value if isinstance(value, tuple) else (value,):
+            digest.update(name.encode() + (one.content if isinstance(one, Upload) else one.encode("utf-8", "replace")))
+    return digest.hexdigest()

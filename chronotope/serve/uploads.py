@@ -1,0 +1,76 @@
+"""Files of strangers -> stored inputs: bytes or data URLs, looked at by the guarded decoder before they are kept."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from chronotope.errors import ChronotopeError, DecoderUnavailableError
+from chronotope.media import video
+from chronotope.media.picture import PICTURE_FORMATS
+from chronotope.media.video import VIDEO_FORMATS
+from chronotope.serve.limits import Limits
+from chronotope.serve.order import FieldError, Upload
+from chronotope.storage import write_atomically
+
+__all__ = ["decode_data_url", "save_upload"]
+
+_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,(.*)", re.DOTALL)
+_SUFFIXES = {*VIDEO_FORMATS, *PICTURE_FORMATS, ".avi", ".bmp", ".mpg", ".mpeg", ".ts", ".tif", ".tiff"}
+
+
+def decode_data_url(param: str, text: str) -> Upload:
+    """Return the file of a data URL; raise `FieldError` for another text."""
+    found = _DATA_URL.fullmatch(text.strip())
+    if not found:
+        raise FieldError(param, f"{param} names no file of yours, and is no data URL such as data:image/png;base64,...")
+    try:
+        content = base64.b64decode(found[2], validate=True)
+    except binascii.Error:
+        raise FieldError(param, f"the data URL of {param} is not base64") from None
+    kind = (found[1] or "").partition("/")[2].lower()
+    return Upload(f"file.{kind}" if re.fullmatch(r"\w+", kind) else "file", content)
+
+
+def save_upload(param: str, upload: Upload, path_of: Callable[[str], Path], limits: Limits) -> tuple[str, int]:
+    """Write an upload to `path_of(suffix)`, look at it, and return its suffix and size in bytes.
+
+    Raises `FieldError`, and keeps nothing, where it is no picture or video, or one beyond the limits.
+    """
+    if not upload.content:
+        raise FieldError(param, f"{param} is an empty file; a picture or video is needed", "invalid_file")
+    suffix = Path(upload.name[-20:]).suffix.lower()
+    suffix = suffix if suffix in _SUFFIXES else ""  # a hint for formats without a signature; no other part of the name
+    path = path_of(suffix)
+    write_atomically(path, upload.content)
+    try:
+        _check(param, path, limits)
+    except BaseException:
+        os.unlink(path)
+        raise
+    return suffix, len(upload.content)
+
+
+def _check(param: str, path: Path, limits: Limits) -> None:
+    try:
+        info = video.probe(path)
+    except DecoderUnavailableError:
+        raise
+    except ChronotopeError as problem:
+        reason = str(problem).replace(str(path), "the file")
+        raise FieldError(param, f"{param} is no picture or video that can be read: {reason}", "invalid_file") from None
+    if max(info.width, info.height) > limits.file_side:
+        size = f"{info.width}x{info.height}"
+        raise FieldError(
+            param, f"{param} has {size} pixels, at most {limits.file_side} a side are read", "file_too_large"
+        )
+    if info.num_frames > limits.file_frames:
+        raise FieldError(
+            param,
+            f"{param} has {info.num_frames} frames, at most {limits.file_frames} are read; cut it first",
+            "file_too_large",
+        )

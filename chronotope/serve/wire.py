@@ -1,0 +1,204 @@
+"""The shapes of the OpenAI video wire: bodies -> fields, jobs -> objects, problems -> errors.
+
+Its client sends every request as a multipart form of texts, other clients send JSON; the same fields come out of both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+
+from chronotope.errors import ChronotopeError, DecoderUnavailableError, UsageError
+from chronotope.serve.limits import QuotaError
+from chronotope.serve.order import FieldError, Upload, text_of
+from chronotope.serve.pool import Progress
+from chronotope.serve.service import MissingError
+from chronotope.serve.store import ConflictError, Job, StoredFile, StoreProblem
+from chronotope.storage import parse_json
+
+__all__ = ["ErrorResponse", "RequestProblem", "error_of", "file_object", "read_fields", "video_object"]
+
+MAX_FIELDS = 200
+KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
+
+
+class RequestProblem(ChronotopeError):
+    """A request that is refused for what it is, with the HTTP status that says so."""
+
+    def __init__(self, status: int, message: str, code: str, **headers: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+# Bodies
+
+
+async def read_fields(request: Request) -> dict[str, Any]:
+    """Return the fields of a JSON body or of a form, with `Upload` for its files; raises `RequestProblem`."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        return _json_fields(await request.body())
+    if kind not in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        got = f"got {kind[:60]!r}" if kind else "got none"
+        raise RequestProblem(
+            415, f"the content type must be application/json or multipart/form-data, {got}", "unsupported_media_type"
+        )
+    fields: dict[str, Any] = {}
+    try:
+        async with request.form(max_files=MAX_FIELDS, max_fields=MAX_FIELDS) as form:
+            for name, value in form.multi_items():
+                found = Upload(value.filename or "", await value.read()) if isinstance(value, UploadFile) else value
+                _add(fields, name, found)
+    except (MultiPartException, HTTPException) as problem:
+        reason = getattr(problem, "detail", None) or getattr(problem, "message", "")
+        raise RequestProblem(400, f"the form cannot be read: {reason}", "invalid_form") from None
+    return fields
+
+
+def _json_fields(body: bytes) -> dict[str, Any]:
+    try:
+        found = parse_json(body)
+    except ValueError as problem:
+        raise RequestProblem(400, f"the body is not readable JSON: {problem}", "invalid_json") from None
+    if not isinstance(found, dict):
+        raise RequestProblem(400, "the body must be a JSON object with the fields of the request", "invalid_json")
+    return found
+
+
+def _add(fields: dict[str, Any], name: str, value: Any) -> None:
+    """Add a field of a form, whose name may say that it is part of a list, a[], or of an object, a[key]."""
+    found = KEY.fullmatch(name)
+    first, rest = (found[1], re.findall(r"\[([^\[\]]*)\]", found[2])) if found else (name, [])
+    if rest and rest[-1] == "":
+        listed = fields.setdefault(first, [])
+        if isinstance(listed, list):
+            listed.append(value)
+            return
+    elif rest:
+        table = fields.setdefault(first, {})
+        if isinstance(table, dict) and rest[0] not in table:
+            table[rest[0]] = value
+            return
+    elif first not in fields:
+        fields[first] = value
+        return
+    elif isinstance(fields[first], Upload) or (isinstance(fields[first], list) and isinstance(value, Upload)):
+        fields[first] = [*(fields[first] if isinstance(fields[first], list) else [fields[first]]), value]
+        return
+    raise FieldError(first[:60], f"the field {first[:60]!a} is there twice; give it once")
+
+
+# Objects
+
+
+def video_object(job: Job, model: str, progress: Progress, keep_seconds: float) -> dict[str, Any]:
+    """Return a job as the wire shows a video; what it has beyond that is at the end."""
+    asked, result = job.asked, job.result or {}
+    shown = {**asked["expected"], **result}
+    done = job.state == "completed"
+    prompt = text_of(asked["story"])
+    told = result.get("told") or progress.told
+    return {
+        "id": job.id,
+        "object": job.kind,
+        "model": model,
+        "status": job.state,
+        "progress": 100 if done else progress.percent,
+        "created_at": int(job.created),
+        "completed_at": int(job.ended) if done and job.ended else None,
+        "expires_at": int(job.ended + keep_seconds) if job.ended else None,
+        "prompt": prompt,
+        "seconds": f"{shown['num_frames'] / shown['fps']:g}",
+        "size": f"{shown['width']}x{shown['height']}",
+        "remixed_from_video_id": job.remixed_from,
+        "error": _job_error(job),
+        "revised_prompt": told if told and told != prompt else None,
+        "seed": asked["seed"],
+        "task": asked.get("task"),
+        "num_frames": shown["num_frames"],
+        "fps": shown["fps"],
+        "step": progress.step,
+        "total_steps": progress.total,
+        "previews": progress.previews,
+        "notes": result.get("notes", []),
+    }
+
+
+def _job_error(job: Job) -> dict[str, Any] | None:
+    if job.error is None:
+        return None
+    kind = "invalid_request_error" if job.error["code"] == "invalid_request" else "server_error"
+    return {"code": job.error["code"], "message": job.error["message"], "type": kind, "param": None}
+
+
+def file_object(file: StoredFile) -> dict[str, Any]:
+    """Return an uploaded file as the files call of the wire shows it."""
+    return {
+        "id": file.id,
+        "object": "file",
+        "bytes": file.bytes,
+        "created_at": int(file.created),
+        "filename": file.name,
+        "purpose": "vision",
+        "status": "processed",
+    }
+
+
+# Errors
+
+TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+class ErrorResponse(JSONResponse):
+    """An error in the shape of the wire: {"error": {"message", "type", "param", "code"}}."""
+
+    def __init__(
+        self, status: int, message: str, code: str, param: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+        error = {"message": message, "type": kind, "param": param, "code": code}
+        super().__init__({"error": error}, status, dict(headers or {}))
+
+
+def error_of(problem: Exception) -> ErrorResponse:
+    """Return the answer to a request that raised a problem; what nobody foresaw is shown without its words."""
+    message = str(problem)
+    match problem:
+        case RequestProblem():
+            return ErrorResponse(problem.status, message, problem.code, headers=problem.headers)
+        case MissingError():
+            return ErrorResponse(404, message, problem.code, problem.param)
+        case FieldError():
+            return ErrorResponse(400, message, problem.code, problem.param)
+        case QuotaError():
+            return ErrorResponse(429, message, problem.code, headers={"Retry-After": str(problem.after)})
+        case ConflictError():
+            return ErrorResponse(409, message, "idempotency_conflict", headers={"x-should-retry": "false"})
+        case StoreProblem() | DecoderUnavailableError():
+            return ErrorResponse(503, message, "unavailable", headers={"Retry-After": "5"})
+        case UsageError():
+            return ErrorResponse(400, message, "invalid_request")
+        case HTTPException():
+            return _http_error(problem)
+    return ErrorResponse(500, "the server failed at this request; its log says why", "internal_error")
+
+
+def _http_error(problem: HTTPException) -> ErrorResponse:
+    words = {
+        404: "there is no such call; /openapi.json lists them all",
+        405: "this call has another method; /openapi.json lists them all",
+        413: "the body is too large for this server",
+    }
+    message = words.get(problem.status_code, str(problem.detail))
+    code = {404: "unknown_url", 405: "method_not_allowed", 413: "body_too_large"}.get(
+        problem.status_code, "invalid_request"
+    )
+    return ErrorResponse(problem.status_code, message, code, headers=problem.headers)

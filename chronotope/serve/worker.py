@@ -1,0 +1,186 @@
+"""A process that holds a model and makes one video after another; `pool.py` is the other side of its connection."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from chronotope.errors import ChronotopeError
+from chronotope.processes import watch_parent
+from chronotope.serve.order import Order, text_of
+
+if TYPE_CHECKING:
+    from chronotope.generate.pipeline import Generator
+
+__all__ = ["CANCEL", "Answer", "Task", "count_gpus", "work"]
+
+CANCEL = "cancel"  # sent during a job
+PREVIEW_SECONDS = 1.0  # between two pictures of a video that is being made
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job for a worker: the paths of its input files by their identifiers, and of the two files that it writes."""
+
+    id: str
+    order: Order
+    paths: dict[str, Path]
+    output: Path
+    preview: Path
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a worker tells: it is ready, it could not load its model, or how a job goes and ends."""
+
+    kind: Literal["ready", "unloaded", "step", "told", "preview", "done", "failed", "cancelled"]
+    step: int = 0
+    total: int = 0
+    message: str = ""
+    code: str = ""
+    result: dict[str, Any] | None = None
+
+
+FULL = Answer("failed", message="the memory is full; ask for a smaller size", code="out_of_memory")
+
+
+class _CancelledError(Exception):
+    """The job is no longer wanted."""
+
+
+def count_gpus() -> int:
+    """Return how many GPUs torch can use; asked in a process of its own, since torch is large."""
+    if not list(Path("/dev").glob("nvidia[0-9]*")):
+        return 0
+    command = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return int(found.stdout) if found.returncode == 0 else 0
+
+
+def work(connection: Connection, parent: int, model: str, device: str, threads: int | None) -> None:
+    """Load a model, then do tasks until the connection ends; the main function of a worker process."""
+    watch_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to every process; the service decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            generator = _load(model, device, threads)
+        except ChronotopeError as problem:
+            connection.send(Answer("unloaded", message=str(problem)))
+            return
+        connection.send(Answer("ready", result={"pid": os.getpid(), "device": device, "weights": generator.names}))
+        while True:
+            task: Task | str = connection.recv()
+            if isinstance(task, Task):  # else the cancelling of a job that has ended meanwhile
+                connection.send(_answer(generator, task, connection))
+
+
+def _load(model: str, device: str, threads: int | None) -> Generator:
+    import torch
+
+    from chronotope.generate.memory import return_large_blocks
+    from chronotope.generate.pipeline import Generator
+
+    if threads:
+        torch.set_num_threads(threads)
+    return_large_blocks()
+    return Generator.load(model).to(device)
+
+
+def _answer(generator: Generator, task: Task, connection: Connection) -> Answer:
+    try:
+        return Answer("done", result=_make(generator, task, connection))
+    except _CancelledError:
+        return Answer("cancelled")
+    except ChronotopeError as problem:
+        code = "invalid_request" if problem.exit_code == 2 else "generation_failed"
+        return Answer("failed", message=_without_folders(str(problem), task), code=code)
+    except MemoryError:
+        return FULL
+    except Exception as problem:
+        if "memory" in str(problem).lower() and isinstance(problem, RuntimeError):
+            return FULL  # torch has no class of its own for a full memory of the CPU
+        trace = "".join(traceback.format_exception(problem))
+        message = "the program failed at this job; the log of the server says why"
+        return Answer("failed", message=message, code="internal_error", result={"trace": trace})
+
+
+def _without_folders(message: str, task: Task) -> str:
+    """Replace the paths of files by what their user knows: the kind of the file."""
+    for path in (*task.paths.values(), task.output):
+        message = message.replace(str(path), "the file")
+    return message
+
+
+def _make(generator: Generator, task: Task, connection: Connection) -> dict[str, Any]:
+    """Generate and publish one file; return its facts."""
+    from chronotope.caption.prompts import expand_prompts
+    from chronotope.generate.stored.knowledge import training_notes, words_of_model
+    from chronotope.media import video
+
+    order, notes = task.order, list[str]()
+    request = order.request(task.paths, generator.defaults.fps)
+    known = words_of_model(generator.folder) if order.expand else frozenset()
+    typed: dict[str, Any] = {}
+    if known:
+        guidance = generator.defaults.guidance_scale if order.guidance is None else order.guidance
+        found = expand_prompts(request.prompts, order.negative, guidance != 1, known)
+        request = replace(request, prompts=found.prompts, negative=found.negative)
+        notes += found.notes
+        typed = {"typed_prompt": found.typed} if found.typed else {}
+    told = text_of(tuple((prompt.seconds, prompt.text) for prompt in request.prompts))
+    connection.send(Answer("told", message=told))
+    plan = generator.plan(request.read(generator.defaults, generator.geometry, notes.append))
+    notes = [_without_folders(note, task) for note in (*notes, *training_notes(generator.folder, plan, (), notes))]
+    plan = replace(plan, notes=(*notes, *plan.notes))
+    total = len(plan.windows) * plan.sampling.num_steps
+
+    def report(step: int) -> None:
+        if connection.poll():
+            connection.recv()  # nothing else is sent during a job
+            raise _CancelledError
+        connection.send(Answer("step", step + 1, total))
+
+    shown = -math.inf
+
+    def watch(glance: Callable[[], Any]) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= PREVIEW_SECONDS:
+            video.write_image(task.preview, glance())
+            connection.send(Answer("preview"))
+            shown = time.monotonic()
+
+    stream = generator.stream(plan, order.seed, report, watch)
+    origin = {**stream.origin, **typed}
+    if order.picture:
+        (frame,) = (frame for piece in stream.pieces for frame in piece)
+        video.write_image(task.output, frame, {**origin, "seconds": stream.seconds})
+    else:
+        with video.VideoWriter(task.output, stream.fps, metadata=origin) as writer:
+            for piece in stream.pieces:
+                for frame in piece:
+                    writer.add(frame)
+            writer.finish({**origin, "seconds": {part: round(took, 3) for part, took in stream.seconds.items()}})
+    task.preview.unlink(missing_ok=True)
+    return {
+        "width": origin["width"],
+        "height": origin["height"],
+        "num_frames": origin["num_frames"],
+        "fps": stream.fps,
+        "bytes": task.output.stat().st_size,
+        "told": told,
+        "seed": order.seed,
+        "notes": notes,
+        "took": {part: round(seconds, 3) for part, seconds in stream.seconds.items()},
+    }

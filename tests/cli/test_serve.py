@@ -1,0 +1,34 @@
+"""What `chronotope serve` refuses before anything is started."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.models import refused
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_other_machines_need_a_token_and_a_name(tmp_path: Path) -> None:
+    (tmp_path / "tokens.txt").write_text("a-token-of-20-letters\n")
+    (tmp_path / "short.txt").write_text("short\n")
+    open_host = ("serve", "--host", "0.0.0.0")
+    for more in ((), ("--token-file", "tokens.txt"), ("--allow-host", "lab.example")):
+        assert "needs --token-file FILE, and --allow-host" in refused(*open_host, *more, status=2)
+    assert "at least 16 characters" in refused("serve", "--token-file", "short.txt", status=2)
+    assert "cannot be read" in refused("serve", "--token-file", "missing.txt", status=1)
+    assert not list(tmp_path.glob("service*"))
+
+
+def test_a_missing_model_and_a_missing_package_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Did you mean 'small'" in refused("serve", "--model", "smal", "--port", "0", status=1)
+    for name in [name for name in sys.modules if name.startswith(("chronotope.serve.app", "uvicorn"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert "pip install 'chronotope[serve]'" in refused("serve", status=2)

@@ -1,0 +1,345 @@
+"""What the service refuses: hosts, origins, tokens, large and slow bodies, paths; and the shape of every refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from chronotope.errors import FileProblem, UsageError
+from chronotope.serve.app import make_app
+from chronotope.serve.guard import Security, host_name
+from chronotope.serve.limits import Limits
+from chronotope.serve.service import Service
+from chronotope.serve.store import Store
+
+Ask = Callable[..., httpx.Response]
+TOKENS = ("token-of-anna-1234", "token-of-bert-1234")
+ORDER = {"prompt": "a fox walks"}
+
+
+def asked(service: Service, security: Security | None = None) -> Ask:
+    """A function that sends one request to the application of a service."""
+    app = make_app(service, security)
+
+    def ask(method: str, path: str, **named: Any) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
+                return await client.request(method, path, **named)
+
+        return asyncio.run(send())
+
+    return ask
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    """A service without workers: jobs stay queued."""
+    with Service(tmp_path / "service", devices=()) as found:
+        yield found
+
+
+@pytest.fixture
+def ask(service: Service) -> Ask:
+    return asked(service)
+
+
+def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The error of an answer, whose shape is that of the wire."""
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert set(body) == {"error"} and set(body["error"]) == {"message", "type", "param", "code"}
+    assert body["error"]["code"] == code
+    assert "Traceback" not in answer.text
+    return dict(body["error"])
+
+
+def picture(kind: str = "PNG") -> bytes:
+    packed = io.BytesIO()
+    Image.new("RGB", (32, 32), "red").save(packed, kind)
+    return packed.getvalue()
+
+
+def test_only_allowed_hosts_are_answered(ask: Ask) -> None:
+    """A page that lets its name point to this machine is stopped by the name that its requests carry."""
+    for host in ("localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST"):
+        assert ask("GET", "/v1/models", headers={"host": host}).status_code == 200
+    for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8000", "", "localhost@evil", "[::1"):
+        refused(ask("GET", "/v1/models", headers={"host": host}), 403, "host_not_allowed")
+    assert host_name("[fe80::1]:80") == "fe80::1"
+
+
+def test_other_origins_change_nothing(ask: Ask, service: Service) -> None:
+    for headers in (
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://localhost:9000"},
+        {"origin": "http://localhost:8000", "sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ):
+        refused(ask("POST", "/v1/videos", json=ORDER, headers=headers), 403, "origin_not_allowed")
+    assert service.store.counts()["queued"] == 0
+    headers = {"origin": "http://localhost:8000", "sec-fetch-site": "same-origin"}
+    assert ask("POST", "/v1/videos", json=ORDER, headers=headers).status_code == 200
+    assert not [name for name in ask("GET", "/v1/videos").headers if name.startswith("access-control")]
+
+
+def test_a_token_opens_what_was_made_with_it_alone(service: Service) -> None:
+    ask = asked(service, Security.of(TOKENS))
+    anna, bert = ({"authorization": f"Bearer {token}"} for token in TOKENS)
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": TOKENS[0]}, {"authorization": "Bearer "}):
+        for method, path in (
+            ("GET", "/v1/videos"),
+            ("POST", "/v1/videos"),
+            ("GET", "/metrics"),
+            ("GET", "/openapi.json"),
+        ):
+            assert refused(ask(method, path, headers=headers), 401, "invalid_api_key")["type"] == "authentication_error"
+    assert ask("GET", "/health").status_code == 200
+    made = ask("POST", "/v1/videos", json=ORDER, headers=anna).json()["id"]
+    assert ask("GET", f"/v1/videos/{made}", headers=anna).status_code == 200
+    for method, path in (
+        ("GET", f"/v1/videos/{made}"),
+        ("DELETE", f"/v1/videos/{made}"),
+        ("GET", f"/v1/videos/{made}/content"),
+        ("GET", f"/v1/videos/{made}/events"),
+        ("GET", f"/v1/videos?after={made}"),
+    ):
+        refused(ask(method, path, headers=bert), 404, "not_found")
+    refused(ask("POST", f"/v1/videos/{made}/remix", json=ORDER, headers=bert), 404, "not_found")
+    assert ask("GET", "/v1/videos", headers=bert).json()["data"] == []
+    order = {**ORDER, "video": made, "task": "extend"}
+    refused(ask("POST", "/v1/generations", json=order, headers=bert), 404, "not_found")
+
+
+def test_a_large_or_slow_body_is_refused(tmp_path: Path) -> None:
+    limits = replace(Limits(), body_bytes=100_000, body_seconds=0.3)
+    with Service(tmp_path / "service", devices=(), limits=limits) as service:
+        ask = asked(service)
+        refused(ask("POST", "/v1/videos", json={"prompt": "x" * 200_000}), 413, "body_too_large")
+        form = {"files": {"input_reference": ("a.png", b"\0" * 200_000)}, "data": ORDER}
+        refused(ask("POST", "/v1/videos", **form), 413, "body_too_large")
+
+        async def unknown_length() -> AsyncIterator[bytes]:
+            for _ in range(20):
+                yield b" " * 10_000
+
+        headers = {"content-type": "application/json"}
+        refused(ask("POST", "/v1/videos", content=unknown_length(), headers=headers), 413, "body_too_large")
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b'{"prompt": '
+            await asyncio.sleep(5)
+            yield b'"x"}'
+
+        refused(ask("POST", "/v1/videos", content=slow(), headers=headers), 408, "body_too_slow")
+        assert service.store.counts()["queued"] == 0
+        assert list((service.folder / "inputs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "named", "status", "code"),
+    [
+        ("GET", "/nothing", {}, 404, "unknown_url"),
+        ("PUT", "/v1/videos", {}, 405, "method_not_allowed"),
+        (
+            "POST",
+            "/v1/videos",
+            {"content": b"x", "headers": {"content-type": "text/plain"}},
+            415,
+            "unsupported_media_type",
+        ),
+        (
+            "POST",
+            "/v1/videos",
+            {"content": b"[1", "headers": {"content-type": "application/json"}},
+            400,
+            "invalid_json",
+        ),
+        ("POST", "/v1/videos", {"json": [1]}, 400, "invalid_json"),
+        ("POST", "/v1/videos", {"json": {}}, 400, "missing_required_parameter"),
+        ("POST", "/v1/videos", {"json": {**ORDER, "model": "sora-3"}}, 400, "model_not_found"),
+        ("POST", "/v1/videos", {"json": {**ORDER, "seconds": 10_000}}, 400, "invalid_value"),
+        ("POST", "/v1/videos", {"json": {**ORDER, "size": "2000x2000", "num_frames": 960}}, 400, "invalid_value"),
+        ("POST", "/v1/videos", {"json": {**ORDER, "task": "extend"}}, 400, "invalid_request"),
+        ("POST", "/v1/videos", {"json": {**ORDER, "story": ["0: x"]}}, 400, "invalid_value"),
+        (
+            "POST",
+            "/v1/videos",
+            {"json": ORDER, "headers": {"idempotency-key": "k" * 201}},
+            400,
+            "invalid_idempotency_key",
+        ),
+        ("POST", "/v1/videos/extensions", {"json": ORDER}, 400, "missing_required_parameter"),
+        ("POST", "/v1/videos/edits", {"json": {**ORDER, "video": "x", "seconds": 1}}, 400, "invalid_value"),
+        ("POST", "/v1/videos/characters", {"json": {}}, 400, "unsupported"),
+        ("POST", "/v1/images/generations", {"json": {**ORDER, "n": 5}}, 400, "invalid_value"),
+        ("GET", "/v1/videos?limit=0", {}, 400, "invalid_value"),
+        ("GET", "/v1/videos?order=up", {}, 400, "invalid_value"),
+        ("GET", "/v1/videos/video_0", {}, 404, "not_found"),
+        ("GET", "/v1/files/file_0", {}, 404, "not_found"),
+        ("GET", "/v1/models/other", {}, 404, "model_not_found"),
+        ("GET", "/ready", {}, 503, "not_ready"),
+    ],
+)
+def test_refusals_have_one_shape(
+    ask: Ask, method: str, path: str, named: dict[str, Any], status: int, code: str
+) -> None:
+    refused(ask(method, path, **named), status, code)
+
+
+PATHS = [
+    f"/v1/{place}/{payload}{end}"
+    for place in ("videos", "files", "generations")
+    for end in ("", "/content")
+    for payload in (
+        "..%2f..%2fjobs.sqlite3",
+        "%2e%2e/%2e%2e/jobs.sqlite3",
+        "....//jobs.sqlite3",
+        "..%5cjobs.sqlite3",
+        "..%252fjobs.sqlite3",
+        "%00",
+        "video_%00.mp4",
+        "%2fetc%2fpasswd",
+        "file:%2f%2f%2fetc%2fpasswd",
+        "jobs.sqlite3",
+        "%c0%ae%c0%ae%2f",
+        "%ef%bc%8e%ef%bc%8e%2fjobs.sqlite3",
+        "*",
+        "a" * 3000,
+    )
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_no_path_leaves_the_folder(ask: Ask, path: str) -> None:
+    answer = ask("GET", path)
+    assert answer.status_code in (404, 405)
+    assert b"SQLite" not in answer.content and b"root:" not in answer.content
+
+
+def test_names_of_uploads_become_no_paths(ask: Ask, service: Service) -> None:
+    for name in (
+        "../../x.png",
+        "/etc/x.png",
+        "a\0b.png",
+        ".png",
+        "x" * 500 + ".png",
+        "x.sqlite3",
+        "x.png/../y",
+        "\u202egnp.x",
+    ):
+        answer = ask("POST", "/v1/files", files={"file": (name, picture())})
+        assert answer.status_code == 200, answer.text
+    outside = {path for path in service.folder.parent.rglob("*") if path.is_file()}
+    assert {path.parent.name for path in outside if path.suffix == ".png"} <= {"inputs"}
+    assert all(path.name.startswith("file_") for path in (service.folder / "inputs").iterdir())
+
+
+def test_uploads_are_looked_at_before_they_are_kept(ask: Ask, service: Service) -> None:
+    bomb = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (60_000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0" + b"\0" * 30
+    for content in (b"", b"hello", bomb, b"<svg/>", picture()[:40]):
+        refused(ask("POST", "/v1/files", files={"file": ("a.png", content)}), 400, "invalid_file")
+    order = {**ORDER, "image": "data:image/png;base64,AAAA"}
+    assert str(service.folder) not in ask("POST", "/v1/videos", json=order).text
+    assert list((service.folder / "inputs").iterdir()) == []
+    assert service.store.counts()["queued"] == 0
+
+
+def test_a_queue_and_a_folder_that_are_full_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Service(tmp_path / "service", devices=(), limits=replace(Limits(), queued=2)) as service:
+        ask = asked(service)
+        assert [ask("POST", "/v1/videos", json=ORDER).status_code for _ in range(2)] == [200, 200]
+        answer = ask("POST", "/v1/videos", json=ORDER)
+        refused(answer, 429, "rate_limit_exceeded")
+        assert int(answer.headers["retry-after"]) > 0
+        monkeypatch.setattr(Store, "stored_bytes", lambda _: service.limits.stored_bytes)
+        service.limits = replace(service.limits, queued=9)
+        refused(ask("POST", "/v1/videos", json=ORDER), 429, "insufficient_quota")
+        monkeypatch.undo()
+        service.limits = replace(service.limits, free_bytes=1 << 60)
+        refused(ask("POST", "/v1/videos", json=ORDER), 503, "unavailable")
+
+
+def test_what_is_not_foreseen_is_an_error_without_words(
+    ask: Ask, service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service.store, "get", lambda _: 1 / 0)
+    answer = refused(ask("GET", "/v1/videos/video_0"), 500, "internal_error")
+    assert "zero" not in answer["message"]
+
+
+def test_a_repeated_request_with_a_key_is_one_job(ask: Ask, service: Service) -> None:
+    key = {"idempotency-key": "one"}
+    order = {"files": {"input_reference": ("a.png", picture())}, "data": ORDER, "headers": key}
+    first, second = ask("POST", "/v1/videos", **order), ask("POST", "/v1/videos", **order)
+    assert first.json()["id"] == second.json()["id"]
+    assert len(list((service.folder / "inputs").iterdir())) == 1
+    refused(ask("POST", "/v1/videos", json=ORDER, headers=key), 409, "idempotency_conflict")
+    assert service.store.counts()["queued"] == 1
+
+
+def test_what_has_expired_is_deleted(ask: Ask, service: Service) -> None:
+    names = [ask("POST", "/v1/videos", json=ORDER).json()["id"] for _ in range(3)]
+    file = ask("POST", "/v1/files", files={"file": ("a.png", picture())}).json()["id"]
+    for name in names[:2]:
+        service.store.claim()
+        service.store.complete(name, {"bytes": 1})
+        (service.folder / "outputs" / f"{name}.mp4").write_bytes(b"x")
+    assert service.remove_expired() == 0
+    service.limits = replace(service.limits, keep_days=-1)
+    assert service.remove_expired() == 3
+    assert [ask("GET", f"/v1/videos/{name}").status_code for name in names] == [404, 404, 200]
+    assert ask("GET", f"/v1/files/{file}").status_code == 404
+    assert [*(service.folder / "outputs").iterdir(), *(service.folder / "inputs").iterdir()] == []
+
+
+def test_files_of_no_job_are_removed_at_the_start(tmp_path: Path) -> None:
+    with Service(tmp_path / "service", devices=()) as service:
+        kept = asked(service)("POST", "/v1/files", files={"file": ("a.png", picture())}).json()["id"]
+        for name in ("inputs/file_0.png", "outputs/video_0.mp4", "outputs/.video_1.mp4.0123456789abcdef.part"):
+            (service.folder / name).write_bytes(b"x")
+    with Service(tmp_path / "service", devices=()) as service:
+        found = [path.name for name in ("inputs", "outputs") for path in (service.folder / name).iterdir()]
+        assert found == [f"{kept}.png"]
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileProblem, match=r"model\.json"), Service(tmp_path / "service", str(tmp_path / "empty"), ()):
+        pass
+    with pytest.raises(UsageError, match="a file"), Service(tmp_path / "service", __file__, ()):
+        pass
+
+
+def test_the_schema_lists_every_field(ask: Ask) -> None:
+    schema = ask("GET", "/openapi.json").json()
+    body = schema["paths"]["/v1/videos"]["post"]["requestBody"]["content"]
+    assert set(body) == {"application/json", "multipart/form-data"}
+    fields = body["application/json"]["schema"]["properties"]
+    assert {"prompt", "seconds", "size", "input_reference", "seed", "story"} <= set(fields)
+    assert all(field["description"] for field in fields.values())
+
+
+def test_the_page_asks_no_other_host(ask: Ask) -> None:
+    answer = ask("GET", "/")
+    assert answer.status_code == 200 and "text/html" in answer.headers["content-type"]
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "//" not in answer.text.replace("// ", "")
+
+
+def test_numbers_for_operators(ask: Ask) -> None:
+    ask("POST", "/v1/videos", json=ORDER)
+    text = ask("GET", "/metrics").text
+    assert 'chronotope_requests_total{method="POST",status="200"} 1\n' in text
+    assert 'chronotope_jobs{state="queued"} 1\n' in text
+    for line in text.splitlines():
+        assert line.startswith("# TYPE chronotope_") or float(line.rpartition(" ")[2]) >= 0
