@@ -45,7 +45,7 @@ def test_shards_are_checked_described_and_imported(data: Path, tmp_path: Path) -
     }
     assert run("check", out).stdout == f"{out}: shards of a dataset, nothing is wrong\n"
     back = run("import", out, "--out", tmp_path / "back")
-    assert back.exit_code == 0 and "4 clips: 4 new" in back.stderr
+    assert back.exit_code == 0 and "4 clips, 2 of them held out: 4 new" in back.stderr
     assert answer("info", tmp_path / "back")["clips"] == about["splits"]["train"]
     checked = run("check", tmp_path / "back")
     assert checked.exit_code == 0, checked.output
