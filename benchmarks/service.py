@@ -36,6 +36,7 @@ from tests.serve.servers import Program, call
 OUT = Path(__file__).with_name("service.json")
 PROMPT = "a red ball moves to the right"
 CLIENTS = 8
+SMALL = {"steps": 2, "num_frames": 8}
 OUTSTANDING = 3  # jobs of a client that have not ended
 GONE = (OSError, urllib.error.URLError, http.client.HTTPException, json.JSONDecodeError)
 
@@ -231,21 +232,29 @@ def load(folder: Path, minutes: float, count: int = 64) -> dict[str, Any]:
     server = Program(folder / "jobs", model)
     statuses: Counter[int] = Counter()
     taken: list[float] = []
+    began = time.perf_counter()
+    names = [call(server.url, "POST", "/v1/generations", order(seed, **SMALL))[2]["id"] for seed in range(60)]
+    for name in names:
+        server.wait(name)
+    capacity = len(names) / (time.perf_counter() - began)
+    pause = count / (2 * capacity)  # together the clients ask for twice what is done
+    say(f"{capacity:.1f} jobs a second; every client asks once in {pause:.1f} s")
     lock, until = threading.Lock(), time.monotonic() + 60 * minutes
 
     def ask(number: int) -> None:
-        seed = number * 10**6
+        seed, chance = number * 10**6, random.Random(number)
+        time.sleep(chance.uniform(0, pause))
         while time.monotonic() < until:
             seed += 1
             began = time.perf_counter()
             try:
-                status = call(server.url, "POST", "/v1/generations", order(seed, steps=2, num_frames=8))[0]
+                status = call(server.url, "POST", "/v1/generations", order(seed, **SMALL))[0]
             except GONE:
                 status = 0
             with lock:
                 statuses[status] += 1
                 taken.append(1000 * (time.perf_counter() - began))
-            time.sleep(1)
+            time.sleep(chance.uniform(0, 2 * pause))
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(count)]
     memory = [_memory(server)]
@@ -258,6 +267,7 @@ def load(folder: Path, minutes: float, count: int = 64) -> dict[str, Any]:
     taken.sort()
     return {
         "clients": count,
+        "jobs_per_second": round(capacity, 1),
         "minutes": minutes,
         "statuses": {str(status): number for status, number in sorted(statuses.items())},
         "submit_ms": {"median": round(taken[len(taken) // 2], 1), "p99": round(taken[int(0.99 * len(taken))], 1)},

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import logging.handlers
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,11 @@ def make_app(service: Service, security: Security | None = None) -> Guard:
     app.include_router(videos.router)
     app.include_router(native.router)
 
-    def problem(request: Request, raised: Exception) -> Response:
+    async def problem(request: Request, raised: Exception) -> Response:
         del request
         return error_of(raised)
 
-    def invalid(request: Request, raised: Exception) -> Response:
+    async def invalid(request: Request, raised: Exception) -> Response:
         del request
         assert isinstance(raised, RequestValidationError)
         first = raised.errors()[0]
@@ -51,7 +51,7 @@ def make_app(service: Service, security: Security | None = None) -> Guard:
             400, str(first.get("msg", "the request is not valid")), "invalid_value", ".".join(where) or None
         )
 
-    handlers: dict[Any, Callable[[Request, Exception], Response]] = {
+    handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
         ChronotopeError: problem,
         HTTPException: problem,
         RequestValidationError: invalid,
@@ -73,6 +73,7 @@ def run(service: Service, security: Security, host: str, port: int, started: Cal
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
             timeout_keep_alive=20,
             ws="none",

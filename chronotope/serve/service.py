@@ -119,7 +119,7 @@ class Service:
         return made
 
     def _check_quota(self, owner: str) -> None:
-        if (queued := self.store.counts(owner)["queued"]) >= self.limits.queued:
+        if (queued := self.store.queued(owner)) >= self.limits.queued:
             after = min(MAX_RETRY_SECONDS, max(1, round(self.store.job_seconds())))
             raise QuotaError(
                 f"{queued} of your jobs wait already; try again when one has ended", "rate_limit_exceeded", after

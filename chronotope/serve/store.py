@@ -41,10 +41,13 @@ CREATE TABLE IF NOT EXISTS jobs (
     deaths INTEGER NOT NULL DEFAULT 0,
     error TEXT,
     result TEXT,
+    bytes INTEGER NOT NULL DEFAULT 0,
     UNIQUE (owner, key)
 );
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, number);
 CREATE INDEX IF NOT EXISTS jobs_by_owner ON jobs (owner, number);
+CREATE INDEX IF NOT EXISTS jobs_by_start ON jobs (owner, started);
+CREATE INDEX IF NOT EXISTS jobs_by_bytes ON jobs (bytes);
 CREATE TABLE IF NOT EXISTS files (
     id TEXT PRIMARY KEY,
     owner TEXT NOT NULL,
@@ -222,8 +225,8 @@ class Store:
     def _end(self, name: str, state: State, column: str, value: dict[str, Any]) -> bool:
         with self._transaction() as connection:
             changed = connection.execute(
-                f"UPDATE jobs SET state = ?, ended = ?, {column} = ? WHERE id = ? AND state = 'in_progress'",
-                (state, time.time(), json.dumps(value), name),
+                f"UPDATE jobs SET state = ?, ended = ?, {column} = ?, bytes = ? WHERE id = ? AND state = 'in_progress'",
+                (state, time.time(), json.dumps(value), value.get("bytes", 0), name),
             )
             return changed.rowcount == 1
 
@@ -261,12 +264,15 @@ class Store:
             connection.execute("DELETE FROM jobs WHERE id = ?", (name,))
         return files
 
-    def counts(self, owner: str | None = None) -> dict[State, int]:
-        """Return how many jobs are in each state, of one owner or of all."""
-        where, values = ("", []) if owner is None else (" WHERE owner = ?", [owner])
+    def counts(self) -> dict[State, int]:
+        """Return how many jobs are in each state."""
         counts: dict[State, int] = {"queued": 0, "in_progress": 0, "completed": 0, "failed": 0}
-        counts.update(self._rows(f"SELECT state, count(*) FROM jobs{where} GROUP BY state", values))
+        counts.update(self._rows("SELECT state, count(*) FROM jobs GROUP BY state"))
         return counts
+
+    def queued(self, owner: str) -> int:
+        """Return how many jobs of an owner wait."""
+        return int(self._rows("SELECT count(*) FROM jobs WHERE state = 'queued' AND owner = ?", (owner,))[0][0])
 
     def position(self, job: Job) -> int:
         """Return how many queued jobs are older than this one."""
@@ -321,8 +327,7 @@ class Store:
 
     def stored_bytes(self) -> int:
         """Return the bytes of all inputs and outputs."""
-        query = "SELECT (SELECT coalesce(sum(bytes), 0) FROM files) + "
-        query += "(SELECT coalesce(sum(json_extract(result, '$.bytes')), 0) FROM jobs)"
+        query = "SELECT (SELECT coalesce(sum(bytes), 0) FROM files) + (SELECT coalesce(sum(bytes), 0) FROM jobs)"
         return int(self._rows(query)[0][0])
 
 

@@ -89,6 +89,24 @@ def test_owners_take_turns(store: Store) -> None:
     assert order == [many[0], late, *many[1:]]
 
 
+def test_a_store_of_many_jobs_is_as_fast_as_one_of_few(store: Store) -> None:
+    """What every request and every start of a job look up is found by an index."""
+    with store._transaction() as connection:
+        for _ in range(20_000):
+            connection.execute(
+                "INSERT INTO jobs (id, owner, kind, state, asked, digest, created, started, ended, bytes) "
+                "VALUES (?, 'a', 'video', 'completed', '{}', 'd', 1, 2, 3, 10)",
+                (new_id("video"),),
+            )
+    for _ in range(100):
+        store.add(job(), [], None, "d")
+    began = time.perf_counter()
+    for _ in range(20):
+        assert store.queued("a") > 0 and store.stored_bytes() == 200_000
+        assert store.claim() is not None
+    assert time.perf_counter() - began < 4, "0.2 s each, on a busy machine; without the indexes it is a second"
+
+
 def test_pages_of_jobs(store: Store) -> None:
     ids = [store.add(job(), [], None, "d").id for _ in range(5)]
     store.add(replace(job(), owner="other"), [], None, "d")
