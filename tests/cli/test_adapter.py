@@ -142,7 +142,7 @@ def test_frozen_weights_are_shared_and_cost_no_gradients_and_no_moments(data: Pa
     sum(each.sum() for each in trained).backward()  # type: ignore[union-attr]
     assert all(each.grad is None for each in frozen)
     before = [each.clone() for each in frozen]
-    assert state.optimizer_step(torch.tensor(1.0), 1.0, 1.0, "float32")
+    assert state.optimizer_step(torch.tensor(1.0), 1.0, 1.0, "fp32")
     state.update_average(0.9)
     assert all(torch.equal(*pair) for pair in zip(before, frozen, strict=True))
 
@@ -152,7 +152,7 @@ def test_a_step_that_is_not_finite_changes_nothing(data: Path, tmp_path: Path) -
     state = begin_adapter(Generator.load(data / "model").dit, "0", config, tmp_path)
     before = {name: tensor.clone() for name, tensor in state.weights(state.model).items()}
     sum(each.sum() * torch.inf for each in state.model.parameters() if each.requires_grad).backward()  # type: ignore[union-attr]
-    assert not state.optimizer_step(torch.tensor(1.0), 1.0, 1.0, "float32")
+    assert not state.optimizer_step(torch.tensor(1.0), 1.0, 1.0, "fp32")
     assert all(torch.equal(tensor, before[name]) for name, tensor in state.weights(state.model).items())
 
 
