@@ -22,7 +22,7 @@ def measure(options: Options) -> dict[str, Any]:
     """Measure seconds: the median of the rounds, after one round to warm up."""
     if not torch.cuda.is_available():
         raise SystemExit("torch finds no GPU on this machine, and this benchmark needs one")
-    generator = Generator.load(options.model).to("cuda")
+    generator = Generator.load(options.model, precision="fp32").to("cuda")
     slices = generator.geometry.slices(FRAMES)
     frames = torch.randint(
         0, 256, (FRAMES, HEIGHT, WIDTH, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)

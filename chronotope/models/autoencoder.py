@@ -27,7 +27,7 @@ from chronotope.errors import UsageError
 from chronotope.geometry import Slice
 from chronotope.models.linear import PointwiseConv2d, silu
 
-__all__ = ["Autoencoder", "AutoencoderConfig"]
+__all__ = ["Autoencoder", "AutoencoderConfig", "LinearPath"]
 
 Size = Annotated[int, Range(1, 2**20)]
 Blocks = Annotated[int, Range(0, 1024)]

@@ -17,21 +17,13 @@ from torch import nn
 from chronotope.arguments import described
 from chronotope.config import Formerly
 from chronotope.errors import UsageError
-from chronotope.models.adapter import AdaptedLinear
-from chronotope.models.linear import Linear, PointwiseConv2d
+from chronotope.models.autoencoder import LinearPath
 
 __all__ = ["PRECISIONS", "Precision", "UsedPrecision", "autocast", "multiplies_bfloat16", "rounded", "used_precision"]
 
 UsedPrecision = Literal["fp32", "bf16"]
 Precision = Annotated[Literal["auto", "fp32", "bf16"], Formerly((("float32", "fp32"), ("bfloat16", "bf16")))]
 PRECISIONS = ("auto", "fp32", "bf16")
-
-ROUNDED = (
-    Linear,
-    AdaptedLinear,
-    PointwiseConv2d,
-    nn.Conv2d,
-)  # these types themselves: a subclass may need single precision
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -74,7 +66,7 @@ def rounded(model: Network, precision: UsedPrecision) -> Network:
         return model
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     for module in model.modules():
-        if type(module) in ROUNDED:
+        if isinstance(module, nn.Linear | nn.Conv2d) and not isinstance(module, LinearPath):
             for weight in module.parameters(recurse=False):
                 shared[id(weight)] = nn.Parameter(weight.detach().to(torch.bfloat16), requires_grad=False)
     return copy.deepcopy(model, shared)  # deepcopy takes what it finds in this table for copied
