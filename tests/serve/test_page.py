@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from chronotope.storage import read_json
 from tests.serve.servers import Program, call, program
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "service.md"
@@ -55,6 +56,24 @@ def test_curl_examples_run(server: Program, tmp_path: Path) -> None:
         assert '"error":{' not in done.stdout, done.stdout
     assert (tmp_path / "fox.mp4").stat().st_size > 1000
     assert all_completed(server) == before + 4
+
+
+def test_the_numbers_of_the_page_are_those_of_the_benchmark() -> None:
+    text, found = PAGE.read_text(encoding="utf-8"), read_json(PAGE.parents[1] / "benchmarks" / "service.json")
+    speed, kills, load = found["speed"], found["kills"], found["load"]
+    assert kills["lost"] == kills["doubled"] == kills["completed_without_a_whole_file"] == 0
+    assert set(load["statuses"]) == {"200", "429"}
+    for words in (
+        f"{speed['acknowledged_ms']['median']:g} ms (median; p99 {speed['acknowledged_ms']['p99']:g} ms)",
+        f"{speed['first_step_seconds']:g} s |",
+        f"{speed['ratio']:g} times",
+        f"{sum(kills['kills'].values())} kills of server, worker or both, {kills['acknowledged']} jobs acknowledged",
+        f"{kills['set_aside_after_two_deaths']} set aside",
+        f"{kills['restart_seconds']['median']:g} s (median; at most {kills['restart_seconds']['most']:g} s)",
+        f"{load['submit_ms']['median']:g} ms (median; p99 {load['submit_ms']['p99']:g} ms)",
+        f"{load['server_megabytes']['first']} MB at the beginning, {load['server_megabytes']['last']} MB at the end",
+    ):
+        assert words in text, words
 
 
 def test_what_the_page_says_of_limits_is_true(server: Program) -> None:
