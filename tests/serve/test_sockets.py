@@ -22,6 +22,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int
     """A service without workers behind a real socket."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen(64)
     with Service(tmp_path_factory.mktemp("sockets") / "service", devices=()) as service, listener:
         server = uvicorn.Server(uvicorn.Config(make_app(service), log_config=None, lifespan="off", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
