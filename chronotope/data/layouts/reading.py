@@ -189,7 +189,8 @@ class Reading:
         try:
             _check_media(path)
         except FileProblem as problem:
-            self.leave_out(where, f"{label} {problem}", "" if isinstance(problem, _Missing) else label)
+            gone = isinstance(problem, _Missing) and _holds_files(path.parent)
+            self.leave_out(where, f"{label} {problem}", "" if gone else label)
             return
         outside = Path(label).is_absolute()
         name = "/".join(path.parts[-2:]) if outside else label
@@ -311,6 +312,14 @@ def _forms(name: str) -> list[str]:
     slashes = plain.replace("\\", "/")
     forms = [name, plain, *(unicodedata.normalize(form, text) for text in (plain, slashes) for form in ("NFC", "NFD"))]
     return list(dict.fromkeys(forms))
+
+
+def _holds_files(folder: Path) -> bool:
+    """Return whether a folder is there and not empty, as that of a disk which is not mounted is."""
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return False
 
 
 class _Missing(FileProblem):

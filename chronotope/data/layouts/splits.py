@@ -31,7 +31,10 @@ KNOWN = "train, test, validation, val, dev, eval, heldout, ..."
 LISTING = "croissant.jsonl"  # the clips of an export with their splits
 _TRAINING = frozenset({"train", "training"})
 _OTHERS = frozenset(
-    "test tests testing validation validate valid val eval evaluation dev heldout holdout combination".split()
+    (
+        "test tests testing testset validation validate valid val valset minival eval evaluation evalset dev devset "
+        "devel development heldout holdout combination"
+    ).split()
 )
 _BESIDE = frozenset({"set", "split", "data"})  # words beside those, in names of folders
 _APART = re.compile(r"(held|hold)[\W_]*out", re.IGNORECASE)

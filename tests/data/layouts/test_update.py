@@ -199,3 +199,17 @@ def test_the_command_removes_a_clip_whose_row_was_removed(tmp_path: Path, films:
     assert result.exit_code == 3 and "left out: v/3.mp4: no caption names it" in result.stderr
     assert "2 clips: 1 gone, 1 left out" in result.stderr
     assert [clip.file for clip in scan_folder(out).clips] == ["v/1.mp4", "v/2.mp4"]
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_clips_of_a_disk_that_is_not_mounted_stay(tmp_path: Path, films: list[Path], emptied: bool) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    write(source, _csv, START, dict(zip(START, films, strict=False)))
+    import_dataset(source, out, copy=True)
+    before = dataset(out)
+    shutil.rmtree(source / "v")
+    if emptied:
+        (source / "v").mkdir()
+    updated = import_dataset(source, out, copy=True)
+    assert dataset(out) == before and not updated.gone and len(updated.left_out) == 3
+    assert any("v/1.mp4" in note and "stays as it was" in note for note in updated.notes)
