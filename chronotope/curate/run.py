@@ -103,7 +103,8 @@ def curate(
         for sentence in _worth_knowing(rows, planned):
             note(sentence)
         if divided:
-            note(f"the captions of {len(divided)} files that were cut are given to each of their shots")
+            cut = "1 file that was" if len(divided) == 1 else f"{len(divided)} files that were"
+            note(f"the captions of {cut} cut are given to each of their shots")
         for pattern in policy.unmatched([_inner(file) for file in files]):
             note(f"{policy.path}: no file is called {pattern}")
         if not planned:  # before anything is removed

@@ -55,7 +55,7 @@ class SampleSize:
     slices: int
 
 
-class _NoDraws(TorchFunctionMode):
+class _NoRandomNumbers(TorchFunctionMode):
     """Leaves weights as they are where they would be initialised."""
 
     def __torch_function__(
@@ -72,7 +72,7 @@ def shapes_only() -> Iterator[None]:
 
     Nothing is drawn: torch would import its compilers to draw no numbers, which takes over a second.
     """
-    with torch.device("meta"), _NoDraws():
+    with torch.device("meta"), _NoRandomNumbers():
         yield
 
 

@@ -208,8 +208,10 @@ def stream_batches(
 ) -> Generator[Iterator[TrainingBatch]]:
     """Iterate without end over the batches from the state on, prepared ahead in the background.
 
-    A thread of this process prepares them, or `train.workers` processes.
+    A thread of this process prepares them, or `train.workers` processes. Raises UsageError where a step might hold
+    fewer clips than there are processes.
     """
+    check_batch_tokens(config, dataset, ranks)
     batches, train = _PlannedBatches(config, dataset, tokenizer, ranks), config.train
     plans = plan_batches(
         window_sizes(config, dataset),

@@ -32,7 +32,7 @@ from chronotope.models.text import TextTokenizer, Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks, join_ranks, leave_ranks, sum_gradients, sum_over_ranks, wait_for_all
 from chronotope.progress import Progress
 from chronotope.train.adapter import begin_adapter, describe_adapter, new_words
-from chronotope.train.batches import caption_notes, check_batch_tokens, stream_batches, to_device
+from chronotope.train.batches import caption_notes, stream_batches, to_device
 from chronotope.train.config import DiTRun
 from chronotope.train.fit import check_autoencoder, check_latents, check_text_encoder
 from chronotope.train.log import TrainingLog, write_toml
@@ -248,7 +248,6 @@ def train_dit(
     description = describe(run, dataset, start)
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
     network = torch.compile(model, dynamic=True) if train.compile else model
-    check_batch_tokens(config, dataset, ranks)
     losses_of = heldout_losses(config, heldout, tokenizer) if heldout and ranks.first else None
     with (
         stream_batches(config, dataset, tokenizer, state, ranks) as batches,

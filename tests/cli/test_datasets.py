@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from chronotope.cli.datasets import replay
+from chronotope.cli.datasets.replay import write_replay
 from chronotope.cli.datasets.teach import words_of_name
 from chronotope.config import to_dict
 from chronotope.data.latents import LatentDataset, read_folder, read_header
@@ -115,13 +116,8 @@ def test_what_the_model_knew_is_shown_again(
     assert {Path(one).parent.name for one in (mine / "samples").iterdir()} == {"samples"}
     again = run(*words, "--replay", "0")
     assert "note: not used: --replay 0; the training has begun with 0.5" in again.stderr
-
-
-def test_without_replay_nothing_is_rendered(footage: Path, model: Path, tmp_path: Path) -> None:
-    words = ("teach", footage, "--out", tmp_path / "mine", "--holder", "My Lab", "--max-side", "32", "--replay", "0")
-    result = run(*words, "--from", "small", "--set", "train.steps=1", "defaults.num_steps=1")
-    assert result.exit_code == 3, result.output
-    assert not (tmp_path / "mine" / "replay").exists()
+    none = write_replay(str(start), 0.0, tmp_path / "none", load_autoencoder(start))
+    assert not none.folders and not (tmp_path / "none").exists()
 
 
 def test_taught_again_it_stays_as_it_is(taught: Path, footage: Path, model: Path, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_reconstruction_takes_no_option_of_a_suite() -> None:
     words = ("evaluate", "--reconstruction", "small", "--data", "clips")
     for more in (("--suite", "tasks"), ("--first", 2), ("--out", "rec"), ("--steps", 2), ("--workers", 1)):
         said = refused(*words, *more, status=2)
-        assert f"--reconstruction goes with --data alone; leave out {more[0]}" in said
+        assert f"--reconstruction goes with --data and --precision alone; leave out {more[0]}" in said
     assert "leave out MODEL" in refused("evaluate", "small", *words[1:], status=2)
 
 

@@ -292,8 +292,8 @@ def test_a_film_gives_its_caption_to_every_shot(footage: Path, tmp_path: Path) -
     notes: list[str] = []
     run(folder, tmp_path / "out", note=notes.append)
     clips = sorted((tmp_path / "out").rglob("*.mp4"))
-    assert len(clips) == 3 and all(read_captions(clip) == {"sentence": ("a film",)} for clip in clips)
-    assert any("the captions of 1 files that were cut are given to each" in sentence for sentence in notes)
+    assert len(clips) == 3 and all(read_captions(clip)["sentence"] == ("a film",) for clip in clips)
+    assert any("the captions of 1 file that was cut are given to each" in sentence for sentence in notes)
 
 
 def test_sources_within_the_output_are_refused(tmp_path: Path) -> None:

@@ -171,9 +171,10 @@ def write(folder: Path, writer: Callable[..., None], captions: Captions, clips: 
     writer(folder, captions, clips)
 
 
-@pytest.mark.parametrize("copy", [False, True], ids=["linked", "copied"])
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize(
+    ("writer", "copy"), [*((writer, False) for writer in WRITERS), (_csv, True), (_shards, True), (_listed, True)]
+)
 def test_an_update_equals_a_new_import(
     tmp_path: Path, films: list[Path], writer: Callable[..., None], change: str, copy: bool
 ) -> None:
