@@ -339,12 +339,20 @@ def _job(row: tuple[Any, ...]) -> Job:
         owner=owner,
         kind=kind,
         state=state,
-        asked=json.loads(asked),
+        asked=_stored(asked),
         remixed_from=remixed,
         created=created,
         started=started,
         ended=ended,
         deaths=deaths,
-        error=error and json.loads(error),
-        result=result and json.loads(result),
+        error=error and _stored(error),
+        result=result and _stored(result),
     )
+
+
+def _stored(text: str) -> Any:
+    """Parse stored JSON; halves of characters, which earlier versions accepted in prompts, become question marks."""
+    found = json.loads(text)
+    if "\\ud" in text:
+        found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
+    return found

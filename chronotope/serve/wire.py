@@ -17,7 +17,7 @@ from starlette.formparsers import MultiPartException
 
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, UsageError
 from chronotope.serve.limits import QuotaError
-from chronotope.serve.order import FieldError, Upload, text_of
+from chronotope.serve.order import FieldError, Upload, check_characters, text_of
 from chronotope.serve.pool import Progress
 from chronotope.serve.service import MissingError
 from chronotope.serve.store import ConflictError, Job, StoredFile, StoreProblem
@@ -44,22 +44,30 @@ class RequestProblem(ChronotopeError):
 async def read_fields(request: Request) -> dict[str, Any]:
     """Return the fields of a JSON body or of a form, with `Upload` for its files; raises `RequestProblem`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
-        return _json_fields(await request.body())
+    fields = _json_fields(await request.body()) if kind == "application/json" else await _form_fields(request, kind)
+    for name, value in fields.items():
+        check_characters(name, [name, value])
+    return fields
+
+
+async def _form_fields(request: Request, kind: str) -> dict[str, Any]:
     if kind not in ("multipart/form-data", "application/x-www-form-urlencoded"):
         got = f"got {kind[:60]!r}" if kind else "got none"
         raise RequestProblem(
             415, f"the content type must be application/json or multipart/form-data, {got}", "unsupported_media_type"
         )
     fields: dict[str, Any] = {}
+    largest = request.app.state.service.limits.body_bytes  # the guard counts the bytes of the whole body
     try:
-        async with request.form(max_files=MAX_FIELDS, max_fields=MAX_FIELDS) as form:
+        async with request.form(max_files=MAX_FIELDS, max_fields=MAX_FIELDS, max_part_size=largest) as form:
             for name, value in form.multi_items():
                 found = Upload(value.filename or "", await value.read()) if isinstance(value, UploadFile) else value
                 _add(fields, name, found)
-    except (MultiPartException, HTTPException) as problem:
+    except (MultiPartException, HTTPException, UnicodeError) as problem:
         reason = getattr(problem, "detail", None) or getattr(problem, "message", "")
-        raise RequestProblem(400, f"the form cannot be read: {reason}", "invalid_form") from None
+        raise RequestProblem(
+            400, f"the form cannot be read: {reason or 'its charset is wrong'}", "invalid_form"
+        ) from None
     return fields
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -81,6 +83,7 @@ def test_other_origins_change_nothing(ask: Ask, service: Service) -> None:
     for headers in (
         {"origin": "http://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"origin": "http://localhost:9000"},
         {"origin": "http://localhost:8000", "sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
@@ -275,6 +278,43 @@ def test_what_is_not_foreseen_is_an_error_without_words(
     monkeypatch.setattr(service.store, "get", lambda _: 1 / 0)
     answer = refused(ask("GET", "/v1/videos/video_0"), 500, "internal_error")
     assert "zero" not in answer["message"]
+
+
+def test_half_characters_are_refused_and_old_ones_are_shown(ask: Ask, service: Service) -> None:
+    half = b'{"prompt": "a \\ud83d ball"}'
+    headers = {"content-type": "application/json"}
+    for path in ("/v1/videos", "/v1/generations", "/v1/images/generations"):
+        refused(ask("POST", path, content=half, headers=headers), 400, "invalid_characters")
+    escaped = "multipart/form-data; boundary=x; charset=unicode_escape"
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="\\ud83d.png"\r\n\r\nx\r\n--x--\r\n'
+    refused(ask("POST", "/v1/files", content=part, headers={"content-type": escaped}), 400, "invalid_characters")
+    whole = "a \U0001f98a walks"
+    assert ask("POST", "/v1/videos", json={"prompt": whole}).json()["prompt"] == whole
+    job = service.store.jobs("local", "video")[0]
+    old = {**job.asked, "story": [[0, "a \ud83d \U0001f98a"]]}
+    service.store.add(replace(job, id="video_old", asked=old), [], None, "d")
+    assert ask("GET", "/v1/videos").json()["data"][0]["prompt"] == "a ? \U0001f98a"
+    assert ask("POST", "/v1/videos/video_old/remix", json=ORDER).status_code == 200
+
+
+def test_a_text_of_a_form_may_be_as_large_as_a_body(ask: Ask) -> None:
+    packed = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (800, 800, 3), np.uint8)
+    Image.fromarray(noise).save(packed, "PNG")
+    url = f"data:image/png;base64,{base64.b64encode(packed.getvalue()).decode()}"
+    assert len(url) > 2 << 20
+    answer = ask("POST", "/v1/videos", files={"prompt": (None, "a fox"), "image": (None, url)})
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_remix_is_checked_as_a_new_video_is(ask: Ask) -> None:
+    order = {**ORDER, "at": "0,1", "num_frames": "9"}
+    files = [("image", ("a.png", picture())), ("image", ("b.png", picture()))]
+    made = ask("POST", "/v1/videos", data=order, files=files).json()["id"]
+    path = f"/v1/videos/{made}/remix"
+    assert ask("POST", path, data=ORDER).status_code == 200
+    assert ask("POST", path, data=ORDER, files=files[:1]).status_code == 200, "the times went with the pictures"
+    assert refused(ask("POST", path, json={**ORDER, "seconds": 0}), 400, "invalid_value")["param"] == "seconds"
 
 
 def test_a_repeated_request_with_a_key_is_one_job(ask: Ask, service: Service) -> None:
