@@ -5,6 +5,8 @@ Its client sends every request as a multipart form of texts, other clients send 
 
 from __future__ import annotations
 
+import errno
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +17,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
-from chronotope.errors import ChronotopeError, DecoderUnavailableError, UsageError
+from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.serve.limits import QuotaError
 from chronotope.serve.order import FieldError, Upload, check_characters, text_of
 from chronotope.serve.pool import Progress
@@ -25,6 +27,7 @@ from chronotope.storage import parse_json
 
 __all__ = ["ErrorResponse", "RequestProblem", "error_of", "file_object", "read_fields", "video_object"]
 
+log = logging.getLogger("chronotope.serve")
 MAX_FIELDS = 200
 KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 
@@ -64,10 +67,8 @@ async def _form_fields(request: Request, kind: str) -> dict[str, Any]:
                 found = Upload(value.filename or "", await value.read()) if isinstance(value, UploadFile) else value
                 _add(fields, name, found)
     except (MultiPartException, HTTPException, UnicodeError) as problem:
-        reason = getattr(problem, "detail", None) or getattr(problem, "message", "")
-        raise RequestProblem(
-            400, f"the form cannot be read: {reason or 'its charset is wrong'}", "invalid_form"
-        ) from None
+        reason = getattr(problem, "detail", None) or getattr(problem, "message", "its charset does not fit")
+        raise RequestProblem(400, f"the form cannot be read: {reason}", "invalid_form") from None
     return fields
 
 
@@ -162,6 +163,7 @@ def file_object(file: StoredFile) -> dict[str, Any]:
 
 # Errors
 
+RETRY = {"Retry-After": "5"}
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -191,11 +193,20 @@ def error_of(problem: Exception) -> ErrorResponse:
         case ConflictError():
             return ErrorResponse(409, message, "idempotency_conflict", headers={"x-should-retry": "false"})
         case StoreProblem() | DecoderUnavailableError():
-            return ErrorResponse(503, message, "unavailable", headers={"Retry-After": "5"})
+            return ErrorResponse(503, message, "unavailable", headers=RETRY)
+        case FileProblem():
+            log.error("a file of the service", exc_info=problem)  # the words name a path, so they are for the log
+            return ErrorResponse(
+                503, "a file cannot be written or read now; try again later", "unavailable", None, RETRY
+            )
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return ErrorResponse(503, "the disk of this server is full; try again later", "unavailable", None, RETRY)
         case UsageError():
             return ErrorResponse(400, message, "invalid_request")
         case HTTPException():
             return _http_error(problem)
+        case ChronotopeError():
+            log.error("an answer of 500", exc_info=problem)  # the guard logs all others
     return ErrorResponse(500, "the server failed at this request; its log says why", "internal_error")
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import io
+import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import httpx
@@ -270,6 +274,28 @@ def test_a_queue_and_a_folder_that_are_full_are_said(tmp_path: Path, monkeypatch
         monkeypatch.undo()
         service.limits = replace(service.limits, free_bytes=1 << 60)
         refused(ask("POST", "/v1/videos", json=ORDER), 503, "unavailable")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_during_an_upload_is_said(
+    ask: Ask, service: Service, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    files = {"file": ("a.png", picture())}
+    name = ask("POST", "/v1/files", files=files).json()["id"]
+    for owner, method in ((Path, "write_bytes"), (SpooledTemporaryFile, "write")):
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, method, full)
+            answer = ask("POST", "/v1/files", files=files)
+        refused(answer, 503, "unavailable")
+        assert answer.headers["retry-after"] and str(service.folder) not in answer.text
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", full)
+        patched.setattr(shutil, "copyfile", full)
+        refused(ask("POST", "/v1/videos", json={**ORDER, "image": name}), 503, "unavailable")
+    assert [path.name for path in (service.folder / "inputs").iterdir()] == [f"{name}.png"]
 
 
 def test_what_is_not_foreseen_is_an_error_without_words(
