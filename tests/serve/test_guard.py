@@ -12,17 +12,21 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from fastapi import Request
 from PIL import Image
 
 from chronotope.errors import FileProblem, UsageError
 from chronotope.serve.app import make_app
 from chronotope.serve.guard import Security, host_name
 from chronotope.serve.limits import Limits
+from chronotope.serve.native import _event_id
+from chronotope.serve.pool import Progress
 from chronotope.serve.service import Service
 from chronotope.serve.store import Store
 
@@ -331,6 +335,18 @@ def test_a_text_of_a_form_may_be_as_large_as_a_body(ask: Ask) -> None:
     assert len(url) > 2 << 20
     answer = ask("POST", "/v1/videos", files={"prompt": (None, "a fox"), "image": (None, url)})
     assert answer.status_code == 200, answer.text
+
+
+def test_an_event_has_its_own_name_at_every_change(ask: Ask, service: Service) -> None:
+    job = service.store.get(ask("POST", "/v1/videos", json=ORDER).json()["id"])
+    assert job is not None
+    request = Request({"type": "http", "app": SimpleNamespace(state=SimpleNamespace(service=service))})
+    names = []
+    changes = (Progress(), Progress(told="a fox"), Progress(1, 4, "a fox"), Progress(1, 4, "a fox", 1), Progress(2, 4))
+    for progress in changes:
+        service.pool.progress[job.id] = progress
+        names += [_event_id(request, job)] * 2
+    assert len(set(names)) == len(changes)
 
 
 def test_a_remix_is_checked_as_a_new_video_is(ask: Ask) -> None:
