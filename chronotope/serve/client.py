@@ -217,7 +217,10 @@ def _clip_url(name: str, frames: Any, fps: float) -> str:
     lengths = [stop - start for start, stop in pairwise(starts)]
     first, *others = map(Image.fromarray, frames)
     packed = io.BytesIO()
-    first.save(packed, "PNG", save_all=True, append_images=others, duration=lengths if others else lengths[0], blend=0)
+    # neighbours of different blending are never merged into one frame; without alpha both kinds show the same pixels
+    blends = [number % 2 for number in range(len(frames))]
+    durations = lengths if others else lengths[0]
+    first.save(packed, "PNG", save_all=True, append_images=others, duration=durations, blend=blends)
     return _data_url(packed)
 
 

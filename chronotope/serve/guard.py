@@ -16,7 +16,6 @@ import secrets
 import time
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -142,7 +141,7 @@ class Guard:
 
     def _check_origin(self, headers: dict[str, str]) -> None:
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
-        same = origin is None or (origin != "null" and urlsplit(origin).netloc == headers.get("host"))
+        same = origin is None or origin.partition("://")[2] == headers.get("host")
         if not same or site not in ("same-origin", "none"):
             raise RequestProblem(403, "pages of other sites may not use this server", "origin_not_allowed")
 

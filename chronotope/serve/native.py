@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -13,7 +14,6 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 from starlette.concurrency import run_in_threadpool
 
 from chronotope.serve.counters import Counters
-from chronotope.serve.order import read_order
 from chronotope.serve.service import MissingError
 from chronotope.serve.store import Job
 from chronotope.serve.videos import (
@@ -23,6 +23,7 @@ from chronotope.serve.videos import (
     delete_video,
     job_of,
     listed,
+    ordered,
     service_of,
     shown,
 )
@@ -46,10 +47,9 @@ router = APIRouter()
 @router.post("/v1/generations", summary="Make a video or picture of any task", openapi_extra=body_of())
 async def create_generation(request: Request) -> JSONResponse:
     """Make a video, or with `seconds` 0 or one frame a picture; the fields are those of `Generator.generate`."""
-    raw = await read_fields(request)
-    order, media = read_order(raw)
+    order, media = ordered(request, await read_fields(request))
     picture = (order.seconds == 0 or order.num_frames == 1) and not media and order.task is None
-    return JSONResponse(shown(request, await create(request, raw, picture=picture)))
+    return JSONResponse(shown(request, await create(request, replace(order, picture=picture), media)))
 
 
 @router.get("/v1/generations", summary="List videos and pictures")
@@ -124,8 +124,9 @@ async def events(request: Request, name: str) -> Response:
 
 def _event_id(request: Request, job: Job) -> str:
     """Name a state of a job; equal names are equal states."""
-    step = service_of(request).progress(job).step
-    return f"{job.deaths}-{job.started or 0:.3f}-{job.state}-{step}"
+    progress = service_of(request).progress(job)
+    parts = (job.state, progress.step, int(bool(progress.told)), progress.previews)
+    return f"{job.deaths}-{job.started or 0:.3f}-" + "-".join(map(str, parts))
 
 
 async def _events(request: Request, job: Job, last: str) -> AsyncIterator[str]:

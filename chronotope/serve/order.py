@@ -20,9 +20,22 @@ from chronotope.generate.files import FileRequest
 from chronotope.prompt import Prompt, read_prompts, read_story
 from chronotope.request import SOLVERS, TASKS, Task
 
-__all__ = ["FIELDS", "Field", "FieldError", "Order", "Upload", "named_fields", "read_order", "text_of"]
+__all__ = [
+    "FIELDS",
+    "MAX_SEED",
+    "Field",
+    "FieldError",
+    "Order",
+    "Upload",
+    "check_characters",
+    "named_fields",
+    "read_order",
+    "shown_name",
+    "text_of",
+]
 
 MAX_SEED = 2**63
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class FieldError(UsageError):
@@ -39,6 +52,30 @@ class Upload:
 
     name: str
     content: bytes
+
+
+def shown_name(name: str) -> str:
+    """Return the beginning of a name that a stranger chose, in ASCII, to be part of a message."""
+    return name[:60].encode("ascii", "backslashreplace").decode()
+
+
+def check_characters(param: str, value: Any) -> None:
+    """Raise `FieldError` where a text in a value holds half of a character (a surrogate): UTF-8 cannot store it."""
+    pending = [value]
+    while pending:  # no recursion: a body may be nested deeply
+        match pending.pop():
+            case str() as text if _SURROGATE.search(text):
+                raise FieldError(
+                    shown_name(param),
+                    f"{shown_name(param)} holds half of a character, got {described(text)}; send whole characters",
+                    "invalid_characters",
+                )
+            case Upload(name):
+                pending.append(name)
+            case dict() as table:
+                pending += [*table.keys(), *table.values()]
+            case list() as items:
+                pending += items
 
 
 def text_of(story: Sequence[Sequence[Any]]) -> str:
@@ -82,11 +119,6 @@ class Order:
     seed: int = 0
     expand: bool = True
     picture: bool = False
-
-    @property
-    def prompt(self) -> str:
-        """The prompt, or the beats of a story, a line each."""
-        return text_of(self.story)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -176,18 +208,25 @@ def _size(name: str, value: Any) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _listed(value: Any) -> list[Any]:
-    """Return the items of a list, also of one in JSON or with commas; a single value is a list of one."""
+def _parsed(name: str, text: str) -> Any:
+    """Parse JSON that a text field holds; its escapes can name characters that the text itself did not have."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise FieldError(name, f"{name} is not readable JSON") from None
+    check_characters(name, found)
+    return found
+
+
+def _listed(name: str, value: Any) -> list[Any]:
+    """Return the items of a list, also of one in JSON; a single value is a list of one."""
     if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return [value]
+        value = _parsed(name, value)
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _numbers(name: str, value: Any) -> tuple[float, ...]:
-    items = value.split(",") if isinstance(value, str) and not value.lstrip().startswith("[") else _listed(value)
+    items = value.split(",") if isinstance(value, str) and not value.lstrip().startswith("[") else _listed(name, value)
     return tuple(_number(name, item) for item in items)
 
 
@@ -205,7 +244,7 @@ def _story(name: str, value: Any) -> tuple[tuple[float, str], ...]:
     if isinstance(value, str) and not (name == "story" and value.lstrip().startswith("[")):
         found = read_prompts(value)
     else:
-        items = _listed(value)
+        items = _listed(name, value)
         if all(isinstance(item, str) for item in items):
             found = read_prompts(read_story(items))
         else:
@@ -226,10 +265,7 @@ def _choice(*choices: str) -> Callable[[str, Any], str]:
 def _media(name: str, value: Any) -> Media:
     """Read an identifier, a data URL or a file; objects of the OpenAI calls name one of them."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise FieldError(name, f"{name} is not readable JSON") from None
+        value = _parsed(name, value)
     if isinstance(value, dict):
         named = [value[key] for key in ("id", "file_id", "image_url", "video_url", "url") if value.get(key) is not None]
         if len(named) != 1:
@@ -347,10 +383,7 @@ def _read_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Read every field of a request; unknown ones are refused, and those that are null count as left out."""
     more = raw.get("extra_params")
     if isinstance(more, str):
-        try:
-            more = json.loads(more)
-        except (ValueError, RecursionError):
-            raise FieldError("extra_params", "extra_params is not readable JSON") from None
+        more = _parsed("extra_params", more)
     if more is not None and not isinstance(more, dict):
         raise FieldError("extra_params", f"extra_params must be an object, got {described(more)}", "invalid_type")
     values: dict[str, Any] = {}
@@ -359,10 +392,11 @@ def _read_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
             continue
         name = _NAMES.get(found)
         if name is None:
-            shown = found[:60].encode("ascii", "backslashreplace").decode()
+            shown = shown_name(found)
             raise FieldError(shown, f"unknown field '{shown}'. {suggest(found[:60], _NAMES)}", "unknown_parameter")
         if name in values:
             raise FieldError(found, f"{found} is there twice, perhaps under another name; give it once")
+        check_characters(found, value)
         try:
             values[name] = FIELDS[name].read(found, value)
         except FieldError:

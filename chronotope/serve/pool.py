@@ -128,16 +128,24 @@ class Pool:
             try:
                 if not self._ready(slot):
                     continue
-                job = self.store.claim()
-                if job is None:
-                    with self._wake:
-                        self._wake.wait(IDLE_SECONDS)
-                    continue
-                self._do(slot, job)
+                if job := self.store.claim():
+                    self._do(slot, job)
+                else:
+                    self._pause(IDLE_SECONDS)
             except StoreProblem as problem:  # such as a full disk
                 slot.problem = str(problem)
                 time.sleep(IDLE_SECONDS)
+            except Exception:  # such as a system that starts no process now; the thread has to outlive it
+                log.exception("the worker on %s", slot.device)
+                slot.problem = "the worker could not be used; the log of the server says why"
+                self._pause(RELOAD_SECONDS)
         self._end(slot)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, at most until there is a new job or the pool stops."""
+        with self._wake:
+            if self.running:
+                self._wake.wait(seconds)
 
     def _ready(self, slot: _Slot) -> bool:
         """Return whether the worker of a slot waits for a job; start one where there is none."""
@@ -149,17 +157,17 @@ class Pool:
         spawn = multiprocessing.get_context("spawn")  # nothing of the server's threads and files
         slot.connection, theirs = spawn.Pipe()
         arguments = (theirs, os.getpid(), self.model, slot.device, self.threads)
-        slot.process = spawn.Process(target=work, args=arguments, name=f"worker on {slot.device}", daemon=True)
-        slot.process.start()
-        theirs.close()
+        process = spawn.Process(target=work, args=arguments, name=f"worker on {slot.device}", daemon=True)
+        with theirs:
+            process.start()
+        slot.process = process
         answer = self._receive(slot)
         if answer is not None and answer.kind == "ready":
             slot.problem = ""
             return True
         if self.running:
             slot.problem = answer.message if answer else "the process that loads the model was killed"
-            with self._wake:
-                self._wake.wait(RELOAD_SECONDS if answer else IDLE_SECONDS)
+            self._pause(RELOAD_SECONDS if answer else IDLE_SECONDS)
         return False
 
     def _receive(self, slot: _Slot) -> Answer | None:
@@ -176,12 +184,25 @@ class Pool:
         return None
 
     def _do(self, slot: _Slot, job: Job) -> None:
-        """Have a job done; a worker that dies at it is replaced."""
+        """Have a job done; a worker that dies at it is replaced, and what nobody foresaw puts the job back."""
+        try:
+            self._give(slot, job)
+        except StoreProblem:
+            self._kept(slot, partial(self.store.put_back, job.id, died=False))
+            raise
+        except Exception:
+            self._died(slot, job)
+            raise
+
+    def _give(self, slot: _Slot, job: Job) -> None:
+        """Give a job to the worker, and note its answers until it ends."""
         assert slot.connection is not None
         self.progress[job.id] = Progress()
         try:
             try:
                 task = self.task_of(job)
+            except StoreProblem:
+                raise
             except ChronotopeError as problem:  # stored by another version of the program
                 error = {"code": "invalid_request", "message": str(problem)}
                 self._kept(slot, lambda: self.store.fail(job.id, error))
@@ -193,10 +214,9 @@ class Pool:
                 answer = self._receive(slot)
                 if answer is None:
                     if self.running:
-                        self.deaths += 1
-                        self._end(slot)
-                    died = self.running
-                    self._kept(slot, partial(self.store.put_back, job.id, died))
+                        self._died(slot, job)
+                    else:
+                        self._kept(slot, partial(self.store.put_back, job.id, died=False))
                     return
                 if self._ended(slot, job, answer):
                     return
@@ -204,6 +224,12 @@ class Pool:
             with slot.sending:
                 slot.job = None
             self.progress.pop(job.id, None)
+
+    def _died(self, slot: _Slot, job: Job, error: dict[str, Any] | None = None) -> None:
+        """End what is left of a worker, and queue its job again; at the last time it fails with the error."""
+        self.deaths += 1
+        self._end(slot)
+        self._kept(slot, partial(self.store.put_back, job.id, True, error))
 
     def _kept(self, slot: _Slot, write: Callable[[], Any]) -> Any:
         """Call a method of the store until it can write; a service that stops meanwhile recovers the job later."""
@@ -235,10 +261,12 @@ class Pool:
             self._kept(slot, lambda: self.store.put_back(job.id, died=False))  # where it was not deleted
             return True
         else:
-            if answer.code == "internal_error":
-                log.error("%s: %s", job.id, (answer.result or {}).get("trace"))
             error = {"code": answer.code, "message": answer.message}
-            self._kept(slot, lambda: self.store.fail(job.id, error))
+            if answer.code == "internal_error":  # the next job may fail in this process too, as after errors of a GPU
+                log.error("%s: %s", job.id, (answer.result or {}).get("trace"))
+                self._died(slot, job, error)
+            else:
+                self._kept(slot, lambda: self.store.fail(job.id, error))
             return True
         return False
 

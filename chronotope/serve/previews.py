@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from chronotope.media import video
 from chronotope.storage import atomic_file
 
-__all__ = ["VARIANTS", "Variant", "preview_file"]
+__all__ = ["VARIANTS", "preview_file"]
 
-Variant = Literal["video", "thumbnail", "spritesheet"]
 VARIANTS: dict[str, tuple[str, str]] = {  # suffix and media type
     "thumbnail": (".thumbnail.webp", "image/webp"),
     "spritesheet": (".spritesheet.jpg", "image/jpeg"),

@@ -23,7 +23,7 @@ from chronotope.errors import FileProblem
 from chronotope.generate.stored.folders import find_model
 from chronotope.media.picture import sidecar
 from chronotope.serve.limits import Limits, ModelFacts, QuotaError, read_model_facts
-from chronotope.serve.order import FieldError, Order, Upload
+from chronotope.serve.order import FieldError, Order, Upload, shown_name
 from chronotope.serve.pool import Pool, Progress
 from chronotope.serve.store import Job, Store, StoredFile, StoreProblem, new_id
 from chronotope.serve.uploads import decode_data_url, save_upload
@@ -174,8 +174,7 @@ class Service:
             if job.owner == owner:
                 path = self.output_path(job)
                 return path, path.suffix
-        shown = name[:60].encode("ascii", "backslashreplace").decode()
-        raise MissingError(param, f"there is no file or video '{shown}'", "not_found")
+        raise MissingError(param, f"there is no file or video '{shown_name(name)}'", "not_found")
 
     def _expected(self, order: Order, files: Sequence[StoredFile]) -> dict[str, Any]:
         """Check an order with placeholders for its files; return the size and length that the video will have."""
@@ -196,8 +195,7 @@ class Service:
         """Return a job of an owner; raise `MissingError` where there is none."""
         job = self.store.get(name)
         if job is None or job.owner != owner:
-            shown = name[:60].encode("ascii", "backslashreplace").decode()
-            raise MissingError(None, f"there is no video or picture '{shown}'", "not_found")
+            raise MissingError(None, f"there is no video or picture '{shown_name(name)}'", "not_found")
         return job
 
     def order_of(self, job: Job) -> Order:

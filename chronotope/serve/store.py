@@ -60,6 +60,7 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE INDEX IF NOT EXISTS files_by_job ON files (job);
 """
 _JOB = "number, id, owner, kind, state, asked, remixed_from, created, started, ended, deaths, error, result"
+_BY_ID = f"SELECT {_JOB} FROM jobs WHERE id = ?"
 _FILE = "id, owner, job, name, suffix, bytes, created"
 
 
@@ -169,9 +170,7 @@ class Store:
             )
             for file in files:
                 self._insert(connection, file)
-        found = self.get(job.id)
-        assert found is not None
-        return found
+            return _job(connection.execute(_BY_ID, (job.id,)).fetchone())  # a failure to read it undoes the rest
 
     def with_key(self, owner: str, key: str, digest: str) -> Job | None:
         """Return the job that has an idempotency key; raise `ConflictError` where it is another request."""
@@ -185,7 +184,7 @@ class Store:
 
     def get(self, name: str) -> Job | None:
         """Return a job by its identifier; None where there is none."""
-        rows = self._rows(f"SELECT {_JOB} FROM jobs WHERE id = ?", (name,))
+        rows = self._rows(_BY_ID, (name,))
         return _job(rows[0]) if rows else None
 
     def jobs(
@@ -212,7 +211,7 @@ class Store:
             if row is None:
                 return None
             connection.execute("UPDATE jobs SET state = 'in_progress', started = ? WHERE id = ?", (time.time(), row[0]))
-        return self.get(row[0])
+            return _job(connection.execute(_BY_ID, row).fetchone())
 
     def complete(self, name: str, result: dict[str, Any]) -> bool:
         """Publish a job that is in progress; return False where it is not, because it was deleted or has ended."""
@@ -230,8 +229,11 @@ class Store:
             )
             return changed.rowcount == 1
 
-    def put_back(self, name: str, died: bool) -> None:
-        """Queue a job that is in progress again; one at which workers `died` too often is set aside as failed."""
+    def put_back(self, name: str, died: bool, error: dict[str, Any] | None = None) -> None:
+        """Queue a job that is in progress again; one at which workers `died` too often is set aside as failed.
+
+        It then has the `error`, or one that says that its process was killed.
+        """
         with self._transaction() as connection:
             connection.execute(
                 "UPDATE jobs SET state = 'queued', deaths = deaths + ? WHERE id = ? AND state = 'in_progress'",
@@ -239,7 +241,7 @@ class Store:
             )
             row = connection.execute("SELECT deaths FROM jobs WHERE id = ? AND state = 'queued'", (name,)).fetchone()
             if row and row[0] >= MAX_DEATHS:
-                error = {
+                error = error or {
                     "code": "worker_died",
                     "message": f"the process that computed it was killed {row[0]} times, perhaps for want of memory; "
                     "ask for a smaller size or fewer seconds",
@@ -275,8 +277,19 @@ class Store:
         return int(self._rows("SELECT count(*) FROM jobs WHERE state = 'queued' AND owner = ?", (owner,))[0][0])
 
     def position(self, job: Job) -> int:
-        """Return how many queued jobs are older than this one."""
-        return int(self._rows("SELECT count(*) FROM jobs WHERE state = 'queued' AND number < ?", (job.number,))[0][0])
+        """Return how many queued jobs are taken before this one, as owners take turns; new ones are not foreseen."""
+        turns = self._rows(
+            "SELECT owner, count(*), sum(number < ?) FROM jobs WHERE state = 'queued' GROUP BY owner ORDER BY "
+            "(SELECT max(started) FROM jobs AS others WHERE others.owner = jobs.owner), min(number)",
+            (job.number,),
+        )
+        older = next((older for owner, _, older in turns if owner == job.owner), 0)
+        before, taken = 0, older + 1  # owners whose turn comes first have one turn more
+        for owner, queued, _ in turns:
+            if owner == job.owner:
+                taken = older
+            before += min(queued, taken)
+        return before
 
     def job_seconds(self) -> float:
         """Return how long the last jobs took on average, in seconds; 10 where none is known."""
@@ -339,12 +352,20 @@ def _job(row: tuple[Any, ...]) -> Job:
         owner=owner,
         kind=kind,
         state=state,
-        asked=json.loads(asked),
+        asked=_stored(asked),
         remixed_from=remixed,
         created=created,
         started=started,
         ended=ended,
         deaths=deaths,
-        error=error and json.loads(error),
-        result=result and json.loads(result),
+        error=error and _stored(error),
+        result=result and _stored(result),
     )
+
+
+def _stored(text: str) -> Any:
+    """Parse stored JSON; halves of characters, which earlier versions accepted in prompts, become question marks."""
+    found = json.loads(text)
+    if "\\ud" in text:
+        found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
+    return found

@@ -16,13 +16,13 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from chronotope.serve.order import FIELDS, FieldError, Upload, named_fields, read_order
+from chronotope.serve.order import FIELDS, MAX_SEED, FieldError, Order, Upload, named_fields, read_order
 from chronotope.serve.previews import VARIANTS, preview_file
 from chronotope.serve.service import DAY, Service
 from chronotope.serve.store import Job
 from chronotope.serve.wire import ErrorResponse, RequestProblem, file_object, read_fields, video_object
 
-__all__ = ["ALIASES", "body_of", "content", "create", "job_of", "listed", "router", "service_of", "shown"]
+__all__ = ["ALIASES", "body_of", "content", "create", "job_of", "listed", "ordered", "router", "service_of", "shown"]
 
 ALIASES = ("sora-2", "sora-2-pro")  # models that clients name by themselves
 MAX_LISTED = 100
@@ -77,25 +77,29 @@ def _answer(request: Request, job: Job) -> JSONResponse:
     return JSONResponse(shown(request, job), headers={"openai-poll-after-ms": POLL_MS})
 
 
+def ordered(request: Request, raw: Mapping[str, Any], **fixed: Any) -> tuple[Order, dict[str, Any]]:
+    """Return the order and the media of a request, as `read_order`; its model is checked."""
+    model, served = raw.get("model"), service_of(request).facts.name
+    if model is not None and model not in (served, *ALIASES):
+        raise FieldError("model", f"this server has the model '{served}' alone", "model_not_found")
+    return read_order(raw, **fixed)
+
+
 async def create(
-    request: Request, raw: Mapping[str, Any], remixed_from: str | None = None, picture: bool = False, **fixed: Any
+    request: Request,
+    order: Order,
+    media: Mapping[str, Any],
+    remixed_from: str | None = None,
+    key: str | None = None,
 ) -> Job:
-    """Make a job of the fields of a request."""
-    service = service_of(request)
-    _check_model(service, raw)
-    order, media = read_order(raw, **fixed)
-    if order.seconds == 0 and not picture:
+    """Make a job of an order; without `key` it has the idempotency key of the request."""
+    if order.seconds == 0 and not order.picture:
         raise FieldError("seconds", "a video is longer than 0 s; POST /v1/images/generations makes pictures")
-    order = replace(order, picture=picture)
-    kind: Literal["video", "picture"] = "picture" if picture else "video"
-    make = partial(service.create, owner_of(request), order, media, kind, _key(request), remixed_from)
+    kind: Literal["video", "picture"] = "picture" if order.picture else "video"
+    make = partial(
+        service_of(request).create, owner_of(request), order, media, kind, key or _key(request), remixed_from
+    )
     return await run_in_threadpool(make)
-
-
-def _check_model(service: Service, raw: Mapping[str, Any]) -> None:
-    model = raw.get("model")
-    if model is not None and model not in (service.facts.name, *ALIASES):
-        raise FieldError("model", f"this server has the model '{service.facts.name}' alone", "model_not_found")
 
 
 def _key(request: Request) -> str | None:
@@ -159,7 +163,7 @@ async def content(request: Request, job: Job) -> Response:
 @router.post("/v1/videos", summary="Make a video", openapi_extra=body_of())
 async def create_video(request: Request) -> JSONResponse:
     """Make a video from a prompt, and from pictures or clips where a task names them."""
-    return _answer(request, await create(request, await read_fields(request)))
+    return _answer(request, await create(request, *ordered(request, await read_fields(request))))
 
 
 @router.get("/v1/videos", summary="List videos")
@@ -176,7 +180,8 @@ async def extend_video(request: Request) -> JSONResponse:
     _need(raw, "video", "seconds")
     if raw.get("task") not in (None, "extend", "extend_backward"):
         raise FieldError("task", "an extension has the task extend or extend_backward")
-    return _answer(request, await create(request, {**raw, "task": raw.get("task") or "extend"}))
+    order, media = ordered(request, {**raw, "task": raw.get("task") or "extend"})
+    return _answer(request, await create(request, order, media))
 
 
 @router.post("/v1/videos/edits", summary="Edit a video", openapi_extra=body_of())
@@ -186,7 +191,7 @@ async def edit_video(request: Request) -> JSONResponse:
     _need(raw, "video")
     if raw.get("seconds") is not None:
         raise FieldError("seconds", "an edit keeps the length of its video; leave seconds out")
-    return _answer(request, await create(request, raw, task="edit"))
+    return _answer(request, await create(request, *ordered(request, raw, task="edit")))
 
 
 @router.post("/v1/videos/characters", summary="Not supported")
@@ -222,21 +227,20 @@ async def remix_video(request: Request, name: str) -> JSONResponse:
     """Make a video again with another prompt, and with the same settings, inputs and seed unless they are given."""
     raw, source = await read_fields(request), await job_of(request, name)
     _need(raw, "prompt")
-    service = service_of(request)
-    _check_model(service, raw)
-    changed, media = read_order(raw)
-    before = service.order_of(source)
+    changed, media = ordered(request, raw)
+    before = service_of(request).order_of(source)
     named: dict[str, Any] = {name: getattr(changed, name) for name in named_fields(raw)}
     if "seconds" in named or "num_frames" in named:
         named = {"seconds": None, "num_frames": None, **named}
+    if "image" in media:
+        named = {"at": (), **named}  # the times were those of the other pictures
     kept: dict[str, Any] = {"image": before.images} if before.images and "image" not in media else {}
     for part in ("video", "into", "mask"):
         if (file := getattr(before, part)) and part not in media:
             kept[part] = file
     files = {"images": (), "video": None, "into": None, "mask": None}
     order = replace(before, **{**files, **named, "story": changed.story})
-    make = partial(service.create, owner_of(request), order, {**kept, **media}, source.kind, _key(request), source.id)
-    return _answer(request, await run_in_threadpool(make))
+    return _answer(request, await create(request, order, {**kept, **media}, source.id))
 
 
 def _without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -296,17 +300,14 @@ async def create_pictures(request: Request) -> JSONResponse:
         raise FieldError("response_format", "pictures come as b64_json alone")
     ignored = ("n", "response_format", "quality", "style", "background", "moderation", "output_format", "user")
     raw = _without(raw, *ignored)
-    seed = read_order(raw)[0].seed
+    order, media = ordered(request, raw)
+    if order.seed + int(count) > MAX_SEED:
+        raise FieldError("seed", f"{count} pictures need as many seeds below 2^63")
     key = _key(request)
     jobs = []
     for number in range(int(count)):
-        order, media = read_order({**raw, "seed": seed + number})
-        _check_model(service_of(request), raw)
-        own_key = f"{key}/{number}" if key else None
-        make = partial(
-            service_of(request).create, owner_of(request), replace(order, picture=True), media, "picture", own_key
-        )
-        jobs.append(await run_in_threadpool(make))
+        one = replace(order, picture=True, seed=order.seed + number)
+        jobs.append(await create(request, one, media, key=f"{key}/{number}" if key else None))
     done = [await _finished(request, job) for job in jobs]
     data = []
     for job in done:

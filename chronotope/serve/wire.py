@@ -5,6 +5,8 @@ Its client sends every request as a multipart form of texts, other clients send 
 
 from __future__ import annotations
 
+import errno
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,9 +17,9 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
-from chronotope.errors import ChronotopeError, DecoderUnavailableError, UsageError
+from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.serve.limits import QuotaError
-from chronotope.serve.order import FieldError, Upload, text_of
+from chronotope.serve.order import FieldError, Upload, check_characters, text_of
 from chronotope.serve.pool import Progress
 from chronotope.serve.service import MissingError
 from chronotope.serve.store import ConflictError, Job, StoredFile, StoreProblem
@@ -25,6 +27,7 @@ from chronotope.storage import parse_json
 
 __all__ = ["ErrorResponse", "RequestProblem", "error_of", "file_object", "read_fields", "video_object"]
 
+log = logging.getLogger("chronotope.serve")
 MAX_FIELDS = 200
 KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 
@@ -44,21 +47,27 @@ class RequestProblem(ChronotopeError):
 async def read_fields(request: Request) -> dict[str, Any]:
     """Return the fields of a JSON body or of a form, with `Upload` for its files; raises `RequestProblem`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
-        return _json_fields(await request.body())
+    fields = _json_fields(await request.body()) if kind == "application/json" else await _form_fields(request, kind)
+    for name, value in fields.items():
+        check_characters(name, [name, value])
+    return fields
+
+
+async def _form_fields(request: Request, kind: str) -> dict[str, Any]:
     if kind not in ("multipart/form-data", "application/x-www-form-urlencoded"):
         got = f"got {kind[:60]!r}" if kind else "got none"
         raise RequestProblem(
             415, f"the content type must be application/json or multipart/form-data, {got}", "unsupported_media_type"
         )
     fields: dict[str, Any] = {}
+    largest = request.app.state.service.limits.body_bytes  # the guard counts the bytes of the whole body
     try:
-        async with request.form(max_files=MAX_FIELDS, max_fields=MAX_FIELDS) as form:
+        async with request.form(max_files=MAX_FIELDS, max_fields=MAX_FIELDS, max_part_size=largest) as form:
             for name, value in form.multi_items():
                 found = Upload(value.filename or "", await value.read()) if isinstance(value, UploadFile) else value
                 _add(fields, name, found)
-    except (MultiPartException, HTTPException) as problem:
-        reason = getattr(problem, "detail", None) or getattr(problem, "message", "")
+    except (MultiPartException, HTTPException, UnicodeError) as problem:
+        reason = getattr(problem, "detail", None) or getattr(problem, "message", "its charset does not fit")
         raise RequestProblem(400, f"the form cannot be read: {reason}", "invalid_form") from None
     return fields
 
@@ -154,6 +163,7 @@ def file_object(file: StoredFile) -> dict[str, Any]:
 
 # Errors
 
+RETRY = {"Retry-After": "5"}
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -183,11 +193,20 @@ def error_of(problem: Exception) -> ErrorResponse:
         case ConflictError():
             return ErrorResponse(409, message, "idempotency_conflict", headers={"x-should-retry": "false"})
         case StoreProblem() | DecoderUnavailableError():
-            return ErrorResponse(503, message, "unavailable", headers={"Retry-After": "5"})
+            return ErrorResponse(503, message, "unavailable", headers=RETRY)
+        case FileProblem():
+            log.error("a file of the service", exc_info=problem)  # the words name a path, so they are for the log
+            return ErrorResponse(
+                503, "a file cannot be written or read now; try again later", "unavailable", None, RETRY
+            )
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return ErrorResponse(503, "the disk of this server is full; try again later", "unavailable", None, RETRY)
         case UsageError():
             return ErrorResponse(400, message, "invalid_request")
         case HTTPException():
             return _http_error(problem)
+        case ChronotopeError():
+            log.error("an answer of 500", exc_info=problem)  # the guard logs all others
     return ErrorResponse(500, "the server failed at this request; its log says why", "internal_error")
 
 

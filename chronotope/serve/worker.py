@@ -83,7 +83,10 @@ def work(connection: Connection, parent: int, model: str, device: str, threads: 
         while True:
             task: Task | str = connection.recv()
             if isinstance(task, Task):  # else the cancelling of a job that has ended meanwhile
-                connection.send(_answer(generator, task, connection))
+                answer = _answer(generator, task, connection)
+                connection.send(answer)
+                if answer.code == "internal_error":
+                    return  # nothing is known of the state of this process, such as that of its GPU
 
 
 def _load(model: str, device: str, threads: int | None) -> Generator:
@@ -106,14 +109,21 @@ def _answer(generator: Generator, task: Task, connection: Connection) -> Answer:
     except ChronotopeError as problem:
         code = "invalid_request" if problem.exit_code == 2 else "generation_failed"
         return Answer("failed", message=_without_folders(str(problem), task), code=code)
-    except MemoryError:
-        return FULL
     except Exception as problem:
-        if "memory" in str(problem).lower() and isinstance(problem, RuntimeError):
-            return FULL  # torch has no class of its own for a full memory of the CPU
+        if _is_out_of_memory(problem):
+            return FULL
         trace = "".join(traceback.format_exception(problem))
         message = "the program failed at this job; the log of the server says why"
         return Answer("failed", message=message, code="internal_error", result={"trace": trace})
+
+
+def _is_out_of_memory(problem: Exception) -> bool:
+    """Return whether memory could not be allocated; other errors speak of memory too, such as an illegal access."""
+    import torch
+
+    if isinstance(problem, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(problem, RuntimeError) and "DefaultCPUAllocator" in str(problem)  # torch has no class for the CPU
 
 
 def _without_folders(message: str, task: Task) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -39,25 +40,27 @@ PATHS = (
     "/v1/videos/{name}/remix",
     "/v1/files",
 )
+HALVES = st.text(st.characters(categories=["Cs", "Ll"]), max_size=4)  # with lone surrogates, as JSON can name them
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(),
     st.floats(),
     st.text(max_size=12),
+    HALVES,
     st.sampled_from(
         ["a fox", "96x64", "1e309", "extend", "loop", "[1, 2]", '{"id": "x"}', "data:image/png;base64,AAAA"]
     ),
 )
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6) | HALVES, inner, max_size=2),
     max_leaves=5,
 )
-BODIES = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=5)
+BODIES = st.dictionaries(st.sampled_from(NAMES) | HALVES, VALUES, max_size=5)
 FORMS = st.dictionaries(
     st.sampled_from([*NAMES, "video[id]", "at[]", "story[]", "]["]),
-    SCALARS.map(str) | st.binary(max_size=30),
+    SCALARS.map(str).filter(str.isprintable) | VALUES.map(json.dumps) | st.binary(max_size=30),
     max_size=5,
 )
 # one loop and one application for all examples: a thousand of each would take minutes to make
@@ -98,12 +101,11 @@ def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applicatio
 @fuzzed
 @given(path=st.sampled_from(PATHS), body=BODIES, prompt=st.booleans())
 def test_json_bodies(application: Application, path: str, body: dict[str, Any], prompt: bool) -> None:
-    import json
-
     text = json.dumps({"prompt": "a fox", **body} if prompt else body)  # with NaN and Infinity, which clients send too
     headers = {"content-type": "application/json"}
     path = path.format(name=application.name)
     application.check(application.ask("POST", path, content=text, headers=headers))
+    application.check(application.ask("GET", "/v1/generations"))
 
 
 @fuzzed

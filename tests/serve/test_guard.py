@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import errno
 import io
+import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from fastapi import Request
 from PIL import Image
 
 from chronotope.errors import FileProblem, UsageError
 from chronotope.serve.app import make_app
 from chronotope.serve.guard import Security, host_name
 from chronotope.serve.limits import Limits
+from chronotope.serve.native import _event_id
+from chronotope.serve.pool import Progress
 from chronotope.serve.service import Service
 from chronotope.serve.store import Store
 
@@ -81,6 +91,7 @@ def test_other_origins_change_nothing(ask: Ask, service: Service) -> None:
     for headers in (
         {"origin": "http://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"origin": "http://localhost:9000"},
         {"origin": "http://localhost:8000", "sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
@@ -269,12 +280,83 @@ def test_a_queue_and_a_folder_that_are_full_are_said(tmp_path: Path, monkeypatch
         refused(ask("POST", "/v1/videos", json=ORDER), 503, "unavailable")
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_during_an_upload_is_said(
+    ask: Ask, service: Service, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    files = {"file": ("a.png", picture())}
+    name = ask("POST", "/v1/files", files=files).json()["id"]
+    for owner, method in ((Path, "write_bytes"), (SpooledTemporaryFile, "write")):
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, method, full)
+            answer = ask("POST", "/v1/files", files=files)
+        refused(answer, 503, "unavailable")
+        assert answer.headers["retry-after"] and str(service.folder) not in answer.text
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", full)
+        patched.setattr(shutil, "copyfile", full)
+        refused(ask("POST", "/v1/videos", json={**ORDER, "image": name}), 503, "unavailable")
+    assert [path.name for path in (service.folder / "inputs").iterdir()] == [f"{name}.png"]
+
+
 def test_what_is_not_foreseen_is_an_error_without_words(
     ask: Ask, service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(service.store, "get", lambda _: 1 / 0)
     answer = refused(ask("GET", "/v1/videos/video_0"), 500, "internal_error")
     assert "zero" not in answer["message"]
+
+
+def test_half_characters_are_refused_and_old_ones_are_shown(ask: Ask, service: Service) -> None:
+    half = b'{"prompt": "a \\ud83d ball"}'
+    headers = {"content-type": "application/json"}
+    for path in ("/v1/videos", "/v1/generations", "/v1/images/generations"):
+        refused(ask("POST", path, content=half, headers=headers), 400, "invalid_characters")
+    escaped = "multipart/form-data; boundary=x; charset=unicode_escape"
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="\\ud83d.png"\r\n\r\nx\r\n--x--\r\n'
+    refused(ask("POST", "/v1/files", content=part, headers={"content-type": escaped}), 400, "invalid_characters")
+    whole = "a \U0001f98a walks"
+    assert ask("POST", "/v1/videos", json={"prompt": whole}).json()["prompt"] == whole
+    job = service.store.jobs("local", "video")[0]
+    old = {**job.asked, "story": [[0, "a \ud83d \U0001f98a"]]}
+    service.store.add(replace(job, id="video_old", asked=old), [], None, "d")
+    assert ask("GET", "/v1/videos").json()["data"][0]["prompt"] == "a ? \U0001f98a"
+    assert ask("POST", "/v1/videos/video_old/remix", json=ORDER).status_code == 200
+
+
+def test_a_text_of_a_form_may_be_as_large_as_a_body(ask: Ask) -> None:
+    packed = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (800, 800, 3), np.uint8)
+    Image.fromarray(noise).save(packed, "PNG")
+    url = f"data:image/png;base64,{base64.b64encode(packed.getvalue()).decode()}"
+    assert len(url) > 2 << 20
+    answer = ask("POST", "/v1/videos", files={"prompt": (None, "a fox"), "image": (None, url)})
+    assert answer.status_code == 200, answer.text
+
+
+def test_an_event_has_its_own_name_at_every_change(ask: Ask, service: Service) -> None:
+    job = service.store.get(ask("POST", "/v1/videos", json=ORDER).json()["id"])
+    assert job is not None
+    request = Request({"type": "http", "app": SimpleNamespace(state=SimpleNamespace(service=service))})
+    names = []
+    changes = (Progress(), Progress(told="a fox"), Progress(1, 4, "a fox"), Progress(1, 4, "a fox", 1), Progress(2, 4))
+    for progress in changes:
+        service.pool.progress[job.id] = progress
+        names += [_event_id(request, job)] * 2
+    assert len(set(names)) == len(changes)
+
+
+def test_a_remix_is_checked_as_a_new_video_is(ask: Ask) -> None:
+    order = {**ORDER, "at": "0,1", "num_frames": "9"}
+    files = [("image", ("a.png", picture())), ("image", ("b.png", picture()))]
+    made = ask("POST", "/v1/videos", data=order, files=files).json()["id"]
+    path = f"/v1/videos/{made}/remix"
+    assert ask("POST", path, data=ORDER).status_code == 200
+    assert ask("POST", path, data=ORDER, files=files[:1]).status_code == 200, "the times went with the pictures"
+    assert refused(ask("POST", path, json={**ORDER, "seconds": 0}), 400, "invalid_value")["param"] == "seconds"
 
 
 def test_a_repeated_request_with_a_key_is_one_job(ask: Ask, service: Service) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chronotope.errors import UsageError
 from chronotope.serve.limits import Limits
-from chronotope.serve.order import FIELDS, FieldError, Order, Upload, read_order
+from chronotope.serve.order import FIELDS, FieldError, Order, Upload, read_order, text_of
 
 JSON = {
     "prompt": "a fox",
@@ -47,7 +47,7 @@ def test_other_names_are_the_same_fields() -> None:
 def test_an_order_is_stored_as_json_and_read_back() -> None:
     order, _ = read_order({**JSON, "prompt": None, "story": ["0: a fox", "1.5: a ball"]})
     assert Order.from_json(json.loads(json.dumps(order.to_json()))) == order
-    assert order.prompt == "0: a fox\n1.5: a ball"
+    assert text_of(order.story) == "0: a fox\n1.5: a ball"
     assert read_order({"story": [[0, "a fox"], [1.5, "a ball"]]})[0].story == order.story
 
 
@@ -88,6 +88,15 @@ def test_media_are_files_identifiers_and_data_urls() -> None:
         ({"prompt": "x", "video": 5}, "video", "must be a file"),
         ({"prompt": "x", "extra_params": "{"}, "extra_params", "JSON"),
         ({"prompt": "x", "span": [1]}, "span", "two numbers"),
+        ({"prompt": "a \ud83d ball"}, "prompt", "half of a character"),
+        ({"story": [[0, "a \ud83d ball"]]}, "story", "half of a character"),
+        ({"story": '["0: a \\ud83d ball"]'}, "story", "half of a character"),
+        ({"prompt": "x", "negative_prompt": "\udc00"}, "negative_prompt", "half of a character"),
+        ({"prompt": "x", "video": "video_\ud800"}, "video", "half of a character"),
+        ({"prompt": "x", "image": [{"id": "file_\ud800"}]}, "image", "half of a character"),
+        ({"prompt": "x", "mask": '{"id": "\\ud800"}'}, "mask", "half of a character"),
+        ({"prompt": "x", "image": Upload("\ud800.png", b"x")}, "image", "half of a character"),
+        ({"prompt": "x", "extra_params": '{"negative_prompt": "\\ud800"}'}, "extra_params", "half of a character"),
     ],
     ids=str,
 )
@@ -98,7 +107,7 @@ def test_a_wrong_field_is_named(raw: dict[str, Any], param: str, words: str) -> 
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )

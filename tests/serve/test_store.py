@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +89,41 @@ def test_owners_take_turns(store: Store) -> None:
         order.append(claimed.id)
         store.complete(claimed.id, {})
     assert order == [many[0], late, *many[1:]]
+
+
+def test_the_position_is_the_number_of_jobs_that_are_claimed_before(store: Store) -> None:
+    chance = random.Random(0)
+    for _ in range(4):  # owners of whom some had turns before
+        store.add(job(chance.choice("abc")), [], None, "d")
+        store.claim()
+    added = [store.add(job(chance.choice("abcde")), [], None, "d") for _ in range(20)]
+    expected = {one.id: store.position(one) for one in added}
+    order = [claimed.id for _ in added if (claimed := store.claim())]
+    assert expected == {name: place for place, name in enumerate(order)}
+
+
+class Lost:
+    """A connection to a database that can be written and not be read, from a moment on."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def execute(self, query: str, *values: Any) -> Any:
+        if query.startswith("SELECT number"):
+            raise sqlite3.OperationalError("database is locked")
+        return self.connection.execute(query, *values)
+
+
+def test_what_cannot_be_read_back_was_not_written(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that is refused is not in the queue, and one that nobody got is not in progress."""
+    kept = store.add(job(), [], None, "d")
+    monkeypatch.setattr(store, "_connection", Lost(store._connection))
+    with pytest.raises(StoreProblem, match="locked"):
+        store.add(job(), [], None, "d")
+    with pytest.raises(StoreProblem, match="locked"):
+        store.claim()
+    monkeypatch.undo()
+    assert store.counts()["queued"] == 1 and store.get(kept.id) == kept
 
 
 def test_a_store_of_many_jobs_is_as_fast_as_one_of_few(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import time
@@ -18,7 +19,7 @@ from chronotope import Client, Generator
 from chronotope.media import video
 from chronotope.prompt import read_prompts
 from chronotope.request import Request
-from chronotope.serve.client import ServiceError
+from chronotope.serve.client import ServiceError, _clip_url
 from tests.cli.models import save_run
 from tests.serve.servers import Program, call, program
 
@@ -244,6 +245,15 @@ def test_events_go_on_after_the_last_one_that_was_seen(server: Program) -> None:
     resumed = call(server.url, "GET", path, headers={"Last-Event-ID": events[0]["id"]})[2].decode()
     assert resumed.count("event: ") == 1 and f"id: {events[-1]['id']}" in resumed
     assert call(server.url, "GET", path, headers={"Last-Event-ID": events[-1]["id"]})[0] == 204
+
+
+@pytest.mark.parametrize("fps", [8.0, 24.0])
+def test_our_client_sends_every_frame_of_a_clip_that_stands_still(tmp_path: Path, fps: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), np.uint8)
+    for frames in (np.repeat(noise[:1], 17, axis=0), noise[[0, 0, 1, 1, 1, 2, 0, 0]], noise[:1]):
+        (tmp_path / "sent.png").write_bytes(base64.b64decode(_clip_url("video", frames, fps).partition(",")[2]))
+        assert video.probe(tmp_path / "sent.png").num_frames == len(frames)
+        np.testing.assert_array_equal(video.read(tmp_path / "sent.png").frames, frames)
 
 
 def test_our_client_has_the_arguments_of_the_generator(server: Program, model: Path, tmp_path: Path) -> None:

@@ -1,0 +1,154 @@
+"""A pool whose worker process, store or system fails: the thread of a slot goes on, and the job is queued again."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+import torch
+
+from chronotope.errors import UsageError
+from chronotope.serve import pool as pools
+from chronotope.serve import worker
+from chronotope.serve.order import Order
+from chronotope.serve.pool import Pool
+from chronotope.serve.store import Job, Store, StoreProblem, new_id
+from chronotope.serve.worker import Answer, Task
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "jobs.sqlite3")
+    yield store
+    store.close()
+
+
+def added(store: Store) -> str:
+    job = Job(0, new_id("video"), "a", "video", "queued", {}, None, time.time(), None, None, 0, None, None)
+    return store.add(job, [], None, "d").id
+
+
+def task_of(job: Job) -> Task:
+    return Task(job.id, Order(((0.0, "a fox"),)), {}, Path("x.mp4"), Path("x.webp"))
+
+
+def sick(connection: Connection, parent: int, *_: object) -> None:
+    """A worker that does its first job and fails at every other one, in whatever process state that left."""
+    del parent
+    done = False
+    connection.send(Answer("ready"))
+    while True:
+        connection.recv()
+        if done:
+            connection.send(Answer("failed", code="internal_error", message="failed", result={"trace": "t"}))
+        else:
+            connection.send(Answer("done", result={"bytes": os.getpid()}))
+        done = True
+
+
+def broken(connection: Connection, parent: int, *_: object) -> None:
+    """A worker that fails at every job."""
+    del parent
+    connection.send(Answer("ready"))
+    while True:
+        connection.recv()
+        connection.send(Answer("failed", code="internal_error", message="failed", result={"trace": "t"}))
+
+
+def ended(store: Store, *names: str) -> list[Job]:
+    """Wait until jobs have ended."""
+    until = time.monotonic() + 60
+    while any(job is None or job.ended is None for job in map(store.get, names)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return [job for job in map(store.get, names) if job is not None]
+
+
+@pytest.fixture
+def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Pool]]:
+    """Start a pool of one worker, whose process runs a function instead of a model."""
+    started: list[Pool] = []
+
+    def start(work: Callable[..., None], task: Callable[[Job], Task] = task_of) -> Pool:
+        monkeypatch.setattr(pools, "work", work)
+        pool = Pool(store, "model", ("cpu",), task, lambda _: None)
+        started.append(pool)
+        pool.start()
+        return pool
+
+    yield start
+    for pool in started:
+        pool.stop()
+
+
+def test_a_worker_that_fails_at_a_job_is_replaced_and_the_job_is_done_by_the_next(
+    store: Store, run: Callable[..., Pool]
+) -> None:
+    names = [added(store) for _ in range(3)]
+    pool = run(sick)
+    jobs = ended(store, *names)
+    assert [job.state for job in jobs] == ["completed"] * 3
+    assert [job.deaths for job in jobs] == [0, 1, 1] and pool.deaths == 2
+    assert len({(job.result or {})["bytes"] for job in jobs}) == 3, "every job had a process of its own"
+
+
+def test_a_job_at_which_two_workers_fail_has_their_error(store: Store, run: Callable[..., Pool]) -> None:
+    name = added(store)
+    run(broken)
+    (job,) = ended(store, name)
+    assert (job.state, job.deaths, job.error) == ("failed", 2, {"code": "internal_error", "message": "failed"})
+
+
+def test_a_database_that_is_locked_for_a_moment_ends_no_job(store: Store, run: Callable[..., Pool]) -> None:
+    name, tried = added(store), list[str]()
+
+    def locked_once(job: Job) -> Task:
+        tried.append(job.id)
+        if len(tried) == 1:
+            raise StoreProblem("database is locked")
+        return task_of(job)
+
+    run(sick, locked_once)
+    (job,) = ended(store, name)
+    assert (job.state, job.deaths, tried) == ("completed", 0, [name, name])
+
+
+def test_a_system_that_starts_no_process_is_asked_again(
+    store: Store, run: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, tried = added(store), list[int]()
+    context = multiprocessing.get_context("spawn").Process
+    start = context.start
+
+    def start_later(process: multiprocessing.process.BaseProcess) -> None:
+        tried.append(1)
+        if len(tried) < 3:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        start(process)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(context, "start", start_later)
+    monkeypatch.setattr(pools, "RELOAD_SECONDS", 0.1)
+    run(sick)
+    assert ended(store, name)[0].state == "completed" and len(tried) == 3
+
+
+def test_only_memory_that_cannot_be_allocated_is_a_full_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(problem: BaseException) -> str:
+        def fail(*_: object) -> None:
+            raise problem
+
+        monkeypatch.setattr(worker, "_make", fail)
+        return worker._answer(None, task_of(Job(*[None] * 13)), None).code  # type: ignore[arg-type]
+
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60)
+    for problem in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), caught.value):
+        assert answer(problem) == "out_of_memory"
+    assert answer(RuntimeError("CUDA error: an illegal memory access was encountered")) == "internal_error"
+    assert answer(UsageError("too many tokens")) == "invalid_request"
