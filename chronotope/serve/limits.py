@@ -44,11 +44,11 @@ class Limits:
 
     def check_order(self, order: Order) -> None:
         """Raise `FieldError` where numbers of an order are beyond the limits; no file is looked at."""
-        texts = [*(text for _, text in order.story), order.negative]
-        if (length := sum(map(len, texts))) > self.prompt_characters:
-            raise FieldError(
-                "prompt", f"the prompt has {length} characters, at most {self.prompt_characters} are read; shorten it"
-            )
+        prompt = sum(len(text) for _, text in order.story)
+        for name, length in (("prompt", prompt), ("negative_prompt", len(order.negative))):
+            if length > self.prompt_characters:
+                most = self.prompt_characters
+                raise FieldError(name, f"{name} has {length} characters, at most {most} are read; shorten it")
         if order.size and max(order.size) > self.side:
             raise FieldError("size", f"this server makes at most {self.side} pixels a side, got {_shown(order.size)}")
         if (order.steps or 0) > self.steps:

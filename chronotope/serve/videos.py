@@ -16,7 +16,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from chronotope.serve.order import FIELDS, MAX_SEED, FieldError, Order, Upload, named_fields, read_order
+from chronotope.serve.order import FIELDS, MAX_SEED, FieldError, Order, Upload, named_fields, read_order, text_of
 from chronotope.serve.previews import VARIANTS, preview_file
 from chronotope.serve.service import DAY, Service
 from chronotope.serve.store import Job
@@ -239,7 +239,9 @@ async def remix_video(request: Request, name: str) -> JSONResponse:
         if (file := getattr(before, part)) and part not in media:
             kept[part] = file
     files = {"images": (), "video": None, "into": None, "mask": None}
-    order = replace(before, **{**files, **named, "story": changed.story})
+    unchanged = changed.story == ((0.0, text_of(before.story)),)  # a story is shown as one text
+    story = before.story if unchanged else changed.story
+    order = replace(before, **{**files, **named, "story": story})
     return _answer(request, await create(request, order, {**kept, **media}, source.id))
 
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import errno
 import io
+import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,7 +23,7 @@ from fastapi import Request
 from PIL import Image
 
 from chronotope.errors import FileProblem, UsageError
-from chronotope.serve.app import make_app
+from chronotope.serve.app import _logging, make_app
 from chronotope.serve.guard import Security, host_name
 from chronotope.serve.limits import Limits
 from chronotope.serve.native import _event_id
@@ -392,6 +393,31 @@ def test_files_of_no_job_are_removed_at_the_start(tmp_path: Path) -> None:
     with Service(tmp_path / "service", devices=()) as service:
         found = [path.name for name in ("inputs", "outputs") for path in (service.folder / name).iterdir()]
         assert found == [f"{kept}.png"]
+
+
+def test_other_users_of_the_machine_read_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "service"
+    folder.mkdir(mode=0o755)
+    with Service(folder, devices=()):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_log_is_a_line_of_json_for_a_request_and_for_an_error(
+    ask: Ask, service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(service.store, "get", lambda _: 1 / 0)
+    with _logging(tmp_path / "log.jsonl"):
+        ask("GET", "/v1/videos/video_0")
+    error, request = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    assert "ZeroDivisionError" in error["trace"] and error["level"] == "error"
+    assert (request["status"], request["path"]) == (500, "/v1/videos/video_0")
+
+
+def test_a_remix_with_the_prompt_of_a_story_keeps_the_story(ask: Ask, service: Service) -> None:
+    made = ask("POST", "/v1/videos", json={"story": ["0: a fox walks right", "1: a fox walks left"]}).json()
+    again = ask("POST", f"/v1/videos/{made['id']}/remix", data={"prompt": made["prompt"], "seed": 1}).json()
+    jobs = [service.store.get(one["id"]) for one in (made, again)]
+    assert [job.asked["story"] for job in jobs if job] == [[[0, "a fox walks right"], [1, "a fox walks left"]]] * 2
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
