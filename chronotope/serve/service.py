@@ -84,7 +84,7 @@ class Service:
         self._exits.close()
 
     def _close_folder(self) -> None:
-        """Let nobody but the user of the server read the folder: prompts and videos of every owner are in it."""
+        """Close the folder to other users of the machine: prompts and videos of every owner are in it."""
         try:
             self.folder.chmod(0o700)
         except OSError as problem:

@@ -444,6 +444,11 @@ def test_the_page_asks_no_other_host(ask: Ask) -> None:
     assert "//" not in answer.text.replace("// ", "")
 
 
+@pytest.mark.parametrize(("path", "status"), [("/", 200), ("/health", 200), ("/ready", 503)])
+def test_monitors_may_ask_without_a_body(ask: Ask, path: str, status: int) -> None:
+    assert ask("HEAD", path).status_code == ask("GET", path).status_code == status
+
+
 def test_numbers_for_operators(ask: Ask) -> None:
     ask("POST", "/v1/videos", json=ORDER)
     text = ask("GET", "/metrics").text
