@@ -28,6 +28,7 @@ class Limits:
     """The limits of a service. Sizes are in pixels, `stored_bytes` counts all inputs and outputs of all owners."""
 
     body_bytes: int = 32 << 20
+    bodies_bytes: int = 128 << 20  # of all requests that are read at once
     body_seconds: float = 60.0  # for a body to arrive
     prompt_characters: int = 2000
     side: int = 2048

@@ -311,6 +311,34 @@ def test_what_is_not_foreseen_is_an_error_without_words(
     assert "zero" not in answer["message"]
 
 
+def test_the_bodies_of_all_requests_together_are_bounded(tmp_path: Path) -> None:
+    limits = replace(Limits(), bodies_bytes=2000)
+    body = json.dumps({**ORDER, "negative_prompt": "x" * 1500}).encode()
+    headers = {"content-type": "application/json"}
+
+    async def both(app: Any) -> list[httpx.Response]:
+        second_answered = asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield body[:1500]
+            await second_answered.wait()
+            yield body[1500:]
+
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
+            first = asyncio.create_task(client.post("/v1/videos", content=slow(), headers=headers))
+            await asyncio.sleep(0.1)
+            second = await client.post("/v1/videos", content=body, headers=headers)
+            second_answered.set()
+            return [await first, second, await client.post("/v1/videos", content=body, headers=headers)]
+
+    with Service(tmp_path / "service", devices=(), limits=limits) as service:
+        first, second, third = asyncio.run(both(make_app(service)))
+    refused(second, 429, "rate_limit_exceeded")
+    assert second.headers["retry-after"] == "1"
+    assert (first.status_code, third.status_code) == (200, 200), "what was answered is not counted any more"
+
+
 def test_half_characters_are_refused_and_old_ones_are_shown(ask: Ask, service: Service) -> None:
     half = b'{"prompt": "a \\ud83d ball"}'
     headers = {"content-type": "application/json"}
