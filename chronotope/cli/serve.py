@@ -128,6 +128,8 @@ def _is_loopback(host: str) -> bool:
 def _read_tokens(path: Path) -> tuple[str, ...]:
     try:
         tokens = path.read_text(encoding="utf-8").split()
+        if path.stat().st_mode & 0o077:
+            say(f"warning: other users of this machine may read {path}; close it with chmod 600 {path}")
     except (OSError, UnicodeDecodeError) as problem:
         raise FileProblem(
             f"{path} cannot be read: {getattr(problem, 'strerror', None) or 'it is no text'}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import logging.handlers
+import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -67,6 +69,7 @@ def run(service: Service, security: Security, host: str, port: int, started: Cal
 
     A job that is in progress at the end is queued again, and starts over when the service does.
     """
+    os.umask(0o077)  # of all that this process and its workers write, other users read nothing
     with service, _listening(host, port) as listener, _logging(service.folder / "log.jsonl"):
         config = uvicorn.Config(
             make_app(service, security),
@@ -118,10 +121,24 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
+class _JsonLines(logging.Formatter):
+    """Formats a record as one line: a request is JSON already, and an error becomes JSON with its traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        if record.name == "chronotope.serve" and record.levelno == logging.INFO:
+            return message
+        line = {"time": round(record.created, 3), "level": record.levelname.lower(), "message": message}
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
 @contextlib.contextmanager
 def _logging(path: Path) -> Iterator[None]:
-    """Write the log of requests and of errors into a file, a line each, the oldest lines removed."""
+    """Write the log of requests and of errors into a file, a line of JSON each, the oldest lines removed."""
     handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+    handler.setFormatter(_JsonLines())
     loggers = [logging.getLogger(name) for name in ("chronotope.serve", "uvicorn.error")]
     for logger in loggers:
         logger.addHandler(handler)

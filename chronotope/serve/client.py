@@ -20,6 +20,7 @@ import numpy as np
 from chronotope.arguments import as_pixels, as_text
 from chronotope.errors import ChronotopeError, UsageError
 from chronotope.geometry import AnyFrames, Picture
+from chronotope.prompt import read_prompts
 from chronotope.request import Mask, Task
 
 if TYPE_CHECKING:
@@ -80,8 +81,9 @@ class Client:
         """Have a video made, wait for it, and hold its frames; see `Generator.generate`.
 
         The frames are those of the file, so they are compressed; those of a picture are exact. `expand` writes the
-        prompt as a caption first, as `chronotope generate` does. Raises `ServiceError`.
+        prompt as a caption first, as `chronotope generate` does. Raises `UsageError` and `ServiceError`.
         """
+        read_prompts(prompt)  # raises UsageError for what is no prompt
         rate = fps or self._model()["fps"]
         images = [] if image is None else list(image) if isinstance(image, list | tuple) else [(0.0, image)]
         fields = {

@@ -80,6 +80,7 @@ class Guard:
     def __init__(self, app: ASGIApp, security: Security, limits: Limits, counters: Counters) -> None:
         self.app, self.security, self.limits, self.counters = app, security, limits, counters
         self.active = 0
+        self.held = _Held()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -103,8 +104,11 @@ class Guard:
         try:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             self._check(scope, headers)
-            body = _Body(receive, self.limits)
-            await self.app(scope, body.receive, answer.send)
+            body = _Body(receive, self.limits, self.held)
+            try:
+                await self.app(scope, body.receive, answer.send)
+            finally:
+                body.release()
         except Exception as problem:
             if not isinstance(problem, RequestProblem):
                 log.exception("%s %s", scope["method"], answer.request)
@@ -149,11 +153,18 @@ class Guard:
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 
+@dataclass
+class _Held:
+    """The bytes of the bodies of all requests that are not answered yet; they are in memory."""
+
+    bytes: int = 0
+
+
 class _Body:
     """Counts the bytes of a body while they arrive, and the seconds that it takes."""
 
-    def __init__(self, receive: Receive, limits: Limits) -> None:
-        self._receive, self._limits = receive, limits
+    def __init__(self, receive: Receive, limits: Limits, held: _Held) -> None:
+        self._receive, self._limits, self._held = receive, limits, held
         self._bytes, self._complete = 0, False
         self._until = asyncio.get_running_loop().time() + limits.body_seconds
 
@@ -170,11 +181,20 @@ class _Body:
                 "body_too_slow",
                 Connection="close",
             ) from None
-        self._bytes += len(message.get("body", b""))
+        self._bytes += (arrived := len(message.get("body", b"")))
+        self._held.bytes += arrived
         self._complete = message["type"] != "http.request" or not message.get("more_body", False)
         if self._bytes > self._limits.body_bytes:
             raise too_large(self._limits)
+        if self._held.bytes > self._limits.bodies_bytes:
+            words = "too many large bodies at once; try again soon"
+            raise RequestProblem(429, words, "rate_limit_exceeded", Retry_After="1", Connection="close")
         return message
+
+    def release(self) -> None:
+        """Note that the body is in memory no more."""
+        self._held.bytes -= self._bytes
+        self._bytes = 0
 
 
 class _Answer:

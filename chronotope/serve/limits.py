@@ -28,6 +28,7 @@ class Limits:
     """The limits of a service. Sizes are in pixels, `stored_bytes` counts all inputs and outputs of all owners."""
 
     body_bytes: int = 32 << 20
+    bodies_bytes: int = 128 << 20  # of all requests that are read at once
     body_seconds: float = 60.0  # for a body to arrive
     prompt_characters: int = 2000
     side: int = 2048
@@ -44,11 +45,11 @@ class Limits:
 
     def check_order(self, order: Order) -> None:
         """Raise `FieldError` where numbers of an order are beyond the limits; no file is looked at."""
-        texts = [*(text for _, text in order.story), order.negative]
-        if (length := sum(map(len, texts))) > self.prompt_characters:
-            raise FieldError(
-                "prompt", f"the prompt has {length} characters, at most {self.prompt_characters} are read; shorten it"
-            )
+        prompt = sum(len(text) for _, text in order.story)
+        for name, length in (("prompt", prompt), ("negative_prompt", len(order.negative))):
+            if length > self.prompt_characters:
+                most = self.prompt_characters
+                raise FieldError(name, f"{name} has {length} characters, at most {most} are read; shorten it")
         if order.size and max(order.size) > self.side:
             raise FieldError("size", f"this server makes at most {self.side} pixels a side, got {_shown(order.size)}")
         if (order.steps or 0) > self.steps:

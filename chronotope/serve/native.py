@@ -188,12 +188,14 @@ def _model(request: Request) -> dict[str, Any]:
 # For operators, and the page
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", summary="Is the server there?")
 async def health() -> JSONResponse:
     """Answer as long as the process lives."""
     return JSONResponse({"status": "ok"})
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready", summary="Can a job begin?")
 async def ready(request: Request) -> Response:
     """Answer 200 where a worker can take a job, else 503 and why; jobs are accepted in either case."""
@@ -211,6 +213,7 @@ async def metrics(request: Request) -> PlainTextResponse:
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
+@router.head("/", include_in_schema=False)
 @router.get("/", include_in_schema=False)
 async def page() -> HTMLResponse:
     """Return the page."""

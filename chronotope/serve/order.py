@@ -360,8 +360,10 @@ def read_order(raw: Mapping[str, Any], **fixed: Any) -> tuple[Order, dict[str, A
         raise FieldError("size", "a frame has at least one pixel a side")
     if "seconds" in values and "num_frames" in values:
         raise FieldError("num_frames", "seconds and num_frames exclude each other; give one of them")
-    if values.get("seconds", 0) < 0 or values.get("num_frames", 1) < 1:
+    if values.get("seconds", 0) < 0:
         raise FieldError("seconds", "the length of a video is above 0")
+    if values.get("num_frames", 1) < 1:
+        raise FieldError("num_frames", "a video has at least one frame")
     if "span" in values:
         values["start"], values["stop"] = values.pop("span")
     for name in fixed.keys() & values.keys():

@@ -1,7 +1,7 @@
 """The service without HTTP: orders -> jobs, jobs -> tasks of workers, and the folder in which everything lies.
 
 FOLDER/jobs.sqlite3  jobs and files      inputs/ID.suffix  what was uploaded
-FOLDER/log.jsonl     a line a request    outputs/ID.mp4    videos, with ID.mp4.json beside
+FOLDER/log.jsonl     requests, errors   outputs/ID.mp4    videos, with ID.mp4.json beside
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sqlite3
@@ -32,6 +33,7 @@ from chronotope.storage import locked, remove_partials
 
 __all__ = ["MissingError", "Service"]
 
+log = logging.getLogger("chronotope.serve")
 DAY = 86_400
 SWEEP_SECONDS = 60.0  # between two searches for what has expired
 MAX_RETRY_SECONDS = 600
@@ -58,6 +60,7 @@ class Service:
     def __enter__(self) -> Service:
         with contextlib.ExitStack() as exits:
             exits.enter_context(locked(self.folder))
+            self._close_folder()
             for name in ("inputs", "outputs"):
                 (self.folder / name).mkdir(exist_ok=True)
             self.facts: ModelFacts = read_model_facts(find_model(self.model))
@@ -79,6 +82,13 @@ class Service:
 
     def __exit__(self, *exception: object) -> None:
         self._exits.close()
+
+    def _close_folder(self) -> None:
+        """Close the folder to other users of the machine: prompts and videos of every owner are in it."""
+        try:
+            self.folder.chmod(0o700)
+        except OSError as problem:
+            log.warning("other users of this machine may read %s: %s", self.folder, problem.strerror)
 
     # Orders
 

@@ -14,9 +14,9 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from chronotope.serve.order import FIELDS, MAX_SEED, FieldError, Order, Upload, named_fields, read_order
+from chronotope.serve.order import FIELDS, MAX_SEED, FieldError, Order, Upload, named_fields, read_order, text_of
 from chronotope.serve.previews import VARIANTS, preview_file
 from chronotope.serve.service import DAY, Service
 from chronotope.serve.store import Job
@@ -129,14 +129,33 @@ async def listed(request: Request, kind: str | None) -> dict[str, Any]:
     }
 
 
+class _RangeError(Exception):
+    """A header Range that names no bytes of the file."""
+
+    def __init__(self, status: int, possible: str) -> None:
+        super().__init__(status)
+        self.status, self.possible = status, possible
+
+
 class _Content(FileResponse):
-    """A file, of which parts can be asked for; one that was deleted meanwhile is an error of the wire."""
+    """A file, of which parts can be asked for; a wrong part, and a file that is gone, are errors of the wire."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not Path(self.path).is_file():
             await ErrorResponse(404, "the file of this video is gone", "not_found")(scope, receive, send)
             return
-        await super().__call__(scope, receive, send)
+
+        async def checked(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                raise _RangeError(message["status"], dict(message["headers"]).get(b"content-range", b"").decode())
+            await send(message)
+
+        try:
+            await super().__call__(scope, receive, checked)
+        except _RangeError as refused:
+            headers = {"Content-Range": refused.possible} if refused.possible else {}
+            words = "the header Range must name bytes of the file, such as bytes=0-99"
+            await ErrorResponse(refused.status, words, "invalid_range", headers=headers)(scope, receive, send)
 
 
 async def content(request: Request, job: Job) -> Response:
@@ -239,7 +258,9 @@ async def remix_video(request: Request, name: str) -> JSONResponse:
         if (file := getattr(before, part)) and part not in media:
             kept[part] = file
     files = {"images": (), "video": None, "into": None, "mask": None}
-    order = replace(before, **{**files, **named, "story": changed.story})
+    unchanged = changed.story == ((0.0, text_of(before.story)),)  # a story is shown as one text
+    story = before.story if unchanged else changed.story
+    order = replace(before, **{**files, **named, "story": story})
     return _answer(request, await create(request, order, {**kept, **media}, source.id))
 
 

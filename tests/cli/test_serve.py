@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from chronotope.cli.serve import _read_tokens
 from tests.cli.models import refused
 
 
@@ -24,6 +25,17 @@ def test_other_machines_need_a_token_and_a_name(tmp_path: Path) -> None:
     assert "at least 16 characters" in refused("serve", "--token-file", "short.txt", status=2)
     assert "cannot be read" in refused("serve", "--token-file", "missing.txt", status=1)
     assert not list(tmp_path.glob("service*"))
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, True), (0o640, True), (0o600, False)])
+def test_a_token_file_that_others_can_read_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: int, warned: bool
+) -> None:
+    path = tmp_path / "tokens.txt"
+    path.write_text("a-token-of-20-letters\n")
+    path.chmod(mode)
+    assert _read_tokens(path) == ("a-token-of-20-letters",)
+    assert (f"chmod 600 {path}" in capsys.readouterr().err) == warned
 
 
 def test_a_missing_model_and_a_missing_package_are_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import errno
 import io
+import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,7 +23,7 @@ from fastapi import Request
 from PIL import Image
 
 from chronotope.errors import FileProblem, UsageError
-from chronotope.serve.app import make_app
+from chronotope.serve.app import _logging, make_app
 from chronotope.serve.guard import Security, host_name
 from chronotope.serve.limits import Limits
 from chronotope.serve.native import _event_id
@@ -310,6 +311,34 @@ def test_what_is_not_foreseen_is_an_error_without_words(
     assert "zero" not in answer["message"]
 
 
+def test_the_bodies_of_all_requests_together_are_bounded(tmp_path: Path) -> None:
+    limits = replace(Limits(), bodies_bytes=2000)
+    body = json.dumps({**ORDER, "negative_prompt": "x" * 1500}).encode()
+    headers = {"content-type": "application/json"}
+
+    async def both(app: Any) -> list[httpx.Response]:
+        second_answered = asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield body[:1500]
+            await second_answered.wait()
+            yield body[1500:]
+
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
+            first = asyncio.create_task(client.post("/v1/videos", content=slow(), headers=headers))
+            await asyncio.sleep(0.1)
+            second = await client.post("/v1/videos", content=body, headers=headers)
+            second_answered.set()
+            return [await first, second, await client.post("/v1/videos", content=body, headers=headers)]
+
+    with Service(tmp_path / "service", devices=(), limits=limits) as service:
+        first, second, third = asyncio.run(both(make_app(service)))
+    refused(second, 429, "rate_limit_exceeded")
+    assert second.headers["retry-after"] == "1"
+    assert (first.status_code, third.status_code) == (200, 200), "what was answered is not counted any more"
+
+
 def test_half_characters_are_refused_and_old_ones_are_shown(ask: Ask, service: Service) -> None:
     half = b'{"prompt": "a \\ud83d ball"}'
     headers = {"content-type": "application/json"}
@@ -394,6 +423,31 @@ def test_files_of_no_job_are_removed_at_the_start(tmp_path: Path) -> None:
         assert found == [f"{kept}.png"]
 
 
+def test_other_users_of_the_machine_read_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "service"
+    folder.mkdir(mode=0o755)
+    with Service(folder, devices=()):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_log_is_a_line_of_json_for_a_request_and_for_an_error(
+    ask: Ask, service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(service.store, "get", lambda _: 1 / 0)
+    with _logging(tmp_path / "log.jsonl"):
+        ask("GET", "/v1/videos/video_0")
+    error, request = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    assert "ZeroDivisionError" in error["trace"] and error["level"] == "error"
+    assert (request["status"], request["path"]) == (500, "/v1/videos/video_0")
+
+
+def test_a_remix_with_the_prompt_of_a_story_keeps_the_story(ask: Ask, service: Service) -> None:
+    made = ask("POST", "/v1/videos", json={"story": ["0: a fox walks right", "1: a fox walks left"]}).json()
+    again = ask("POST", f"/v1/videos/{made['id']}/remix", data={"prompt": made["prompt"], "seed": 1}).json()
+    jobs = [service.store.get(one["id"]) for one in (made, again)]
+    assert [job.asked["story"] for job in jobs if job] == [[[0, "a fox walks right"], [1, "a fox walks left"]]] * 2
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileProblem, match=r"model\.json"), Service(tmp_path / "service", str(tmp_path / "empty"), ()):
@@ -416,6 +470,11 @@ def test_the_page_asks_no_other_host(ask: Ask) -> None:
     assert answer.status_code == 200 and "text/html" in answer.headers["content-type"]
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "//" not in answer.text.replace("// ", "")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/", 200), ("/health", 200), ("/ready", 503)])
+def test_monitors_may_ask_without_a_body(ask: Ask, path: str, status: int) -> None:
+    assert ask("HEAD", path).status_code == ask("GET", path).status_code == status
 
 
 def test_numbers_for_operators(ask: Ask) -> None:

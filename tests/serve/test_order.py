@@ -75,7 +75,7 @@ def test_media_are_files_identifiers_and_data_urls() -> None:
         ({"prompt": "x", "seconds": "four"}, "seconds", "number"),
         ({"prompt": "x", "seconds": "nan"}, "seconds", "number"),
         ({"prompt": "x", "seconds": -4}, "seconds", "above 0"),
-        ({"prompt": "x", "num_frames": 0}, "seconds", "above 0"),
+        ({"prompt": "x", "num_frames": 0}, "num_frames", "at least one frame"),
         ({"prompt": "x", "seconds": 1, "num_frames": 8}, "num_frames", "exclude"),
         ({"prompt": "x", "size": "96"}, "size", "WIDTHxHEIGHT"),
         ({"prompt": "x", "size": "0x64"}, "size", "WIDTHxHEIGHT"),
@@ -126,7 +126,8 @@ def test_no_value_is_an_error_of_another_kind(raw: dict[str, Any]) -> None:
 def test_limits_hold_before_anything_is_allocated() -> None:
     limits = Limits()
     for raw, words in (
-        ({"prompt": "x" * 2001}, "2001 characters"),
+        ({"prompt": "x" * 2001}, "^prompt has 2001 characters"),
+        ({"prompt": "x", "negative_prompt": "y" * 2001}, "^negative_prompt has 2001 characters"),
         ({"prompt": "x", "size": "4096x64"}, "2048 pixels"),
         ({"prompt": "x", "steps": 201}, "200 steps"),
     ):

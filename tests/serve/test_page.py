@@ -81,7 +81,8 @@ def test_what_the_page_says_of_limits_is_true(server: Program) -> None:
 
     text, limits = " ".join(PAGE.read_text(encoding="utf-8").split()), Limits()
     assert (
-        f"a body of {limits.body_bytes >> 20} MiB within {limits.body_seconds:g} s, prompts of "
+        f"a body of {limits.body_bytes >> 20} MiB within {limits.body_seconds:g} s and "
+        f"{limits.bodies_bytes >> 20} MiB of bodies at once (else 429), prompts of "
         f"{limits.prompt_characters:,} characters, {limits.side:,} pixels a side, {limits.num_frames} frames, "
         f"{limits.steps} steps, {limits.tokens:,} tokens, {limits.images} pictures, files of "
         f"{limits.file_frames:,} frames"

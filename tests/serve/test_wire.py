@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from chronotope import Client, Generator
+from chronotope.errors import UsageError
 from chronotope.media import video
 from chronotope.prompt import read_prompts
 from chronotope.request import Request
@@ -88,7 +89,10 @@ def test_variants_and_parts(client: openai.OpenAI, server: Program, made: Any, c
     path = f"/v1/videos/{made.id}/content"
     status, headers, part = call(server.url, "GET", path, headers={"Range": "bytes=10-29"})
     assert (status, part, headers["content-range"]) == (206, clip[10:30], f"bytes 10-29/{len(clip)}")
-    assert call(server.url, "GET", path, headers={"Range": f"bytes={len(clip)}-"})[0] == 416
+    for wrong, expected in ((f"bytes={len(clip)}-", 416), ("bytes=5-2", 400), ("items=0-1", 400), ("bytes=abc", 400)):
+        status, headers, body = call(server.url, "GET", path, headers={"Range": wrong})
+        assert (status, body["error"]["code"]) == (expected, "invalid_range")
+        assert headers.get("content-range") == (f"bytes */{len(clip)}" if expected == 416 else None)
     status, headers, nothing = call(server.url, "HEAD", path)
     assert (status, headers["content-length"], nothing) == (200, str(len(clip)), b"")
     assert call(server.url, "GET", f"{path}?variant=other")[0] == 400
@@ -282,5 +286,7 @@ def test_our_client_has_the_arguments_of_the_generator(server: Program, model: P
     with pytest.raises(ServiceError, match="needs a video") as caught:
         ours.generate(PROMPT, task="extend")
     assert caught.value.status == 400
+    with pytest.raises(UsageError, match="a prompt is a text"):
+        ours.generate(3)  # type: ignore[arg-type]
     with pytest.raises(ServiceError, match="start it with"):
         Client("http://127.0.0.1:9").generate(PROMPT)
