@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
@@ -16,7 +16,7 @@ from chronotope.errors import UsageError, suggest
 from chronotope.geometry import MAX_FRAMES, MAX_SIDE, AnyFrames, Picture
 from chronotope.prompt import Prompt, check_length, check_prompts
 
-__all__ = ["SOLVERS", "TASKS", "Defaults", "Inputs", "Mask", "Request", "Task"]
+__all__ = ["SOLVERS", "TASKS", "Choices", "Defaults", "Inputs", "Mask", "Request", "Task"]
 
 Task = Literal["extend", "extend_backward", "connect", "loop", "edit", "retake", "outpaint"]
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -35,6 +35,34 @@ TASKS_USING = {
     "into": ("connect",),
     "context": ("extend", "extend_backward", "connect", "loop"),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What every way of asking for a video chooses beside its words and files; None stands for the model's default.
+
+    `at` are the seconds of pictures. A retake replaces what lies between the seconds `start` and `stop`. `size` is
+    (width, height). `seconds` is the length, or what is added to a clip; 0 is a picture.
+    """
+
+    at: tuple[float, ...] = ()
+    strength: float | None = None
+    context: float | None = None
+    start: float | None = None
+    stop: float | None = None
+    size: tuple[int, int] | None = None
+    seconds: float | None = None
+    fps: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    solver: Literal["euler", "heun"] = "euler"
+    negative: str = ""
+    draft: bool = False
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """The values of these fields by name, to be handed to another class that has them."""
+        return {field.name: getattr(self, field.name) for field in fields(Choices)}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from chronotope.cli.terminal import refuse_overwriting, refuse_replacing, say
 from chronotope.errors import UsageError
@@ -15,40 +15,27 @@ from chronotope.geometry import Geometry
 from chronotope.media.picture import PICTURE_FORMATS, Frame, check_writable
 from chronotope.media.video import VIDEO_FORMATS
 from chronotope.prompt import Prompt
-from chronotope.request import Defaults, Request, Task
+from chronotope.request import Choices, Defaults, Request, Task
 
 __all__ = ["Options", "read_image", "weights_of_adapters"]
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Choices):
     """What stands on the command line beside the prompt; None stands for the model's default."""
 
     output: Path | None = None
     overwrite: bool = False
     images: tuple[Path, ...] = ()
-    at: tuple[float, ...] = ()
     extend: Path | None = None
     backward: bool = False
-    context: float | None = None
     connect: tuple[Path, Path] | None = None
     loop: bool = False
     edit: Path | None = None
-    strength: float | None = None
     retake: Path | None = None
-    start: float | None = None
-    stop: float | None = None
     mask: Path | None = None
-    size: tuple[int, int] | None = None
-    seconds: float | None = None
     typed: str = ""  # what the user typed, where the model is told something else
     word_notes: tuple[str, ...] = ()  # what became of the user's words
-    fps: float | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    solver: Literal["euler", "heun"] = "euler"
-    negative: str = ""
-    draft: bool = False
     seed: int = 0
     count: int = 1
     compare: tuple[Path, ...] = ()
@@ -153,23 +140,11 @@ class Options:
             prompts=prompts,
             task=self._task(),
             images=self.images,
-            at=self.at,
             clip=self.clip,
             into=self.connect[1] if self.connect else None,
-            context=self.context,
-            strength=self.strength,
-            start=self.start,
-            stop=self.stop,
             mask=self.mask,
             to_picture=self.to_picture,
-            size=self.size,
-            seconds=self.seconds,
-            fps=self.fps,
-            steps=self.steps,
-            guidance=self.guidance,
-            solver=self.solver,
-            negative=self.negative,
-            draft=self.draft,
+            **self.choices,
         )
         return asked.read(defaults, geometry, lambda sentence: say(f"note: {sentence}"))
 

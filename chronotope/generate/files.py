@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from chronotope.geometry import Frames, Geometry
 from chronotope.media import video
 from chronotope.media.picture import Frame
 from chronotope.prompt import Prompt
-from chronotope.request import Defaults, Inputs, Mask, Request, Task
+from chronotope.request import Choices, Defaults, Inputs, Mask, Request, Task
 
 __all__ = ["FileRequest", "check_memory", "read_image"]
 
@@ -27,35 +26,21 @@ Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class FileRequest:
+class FileRequest(Choices):
     """One video to generate from files; None stands for the model's default.
 
-    `images` are pictures, at the seconds `at` (all of them at 0 s without `at`). `clip` is what the task works on and
-    `into` the second clip of `connect`. A retake remakes what lies between the seconds `start` and `stop`, where `mask`
-    is white, or both; without any of them it paints around the clip. `size` is (width, height). `seconds` is the
-    length, or what is added to a clip; 0 is a picture.
+    `images` are pictures, all of them at 0 s without `at`. `clip` is what the task works on and `into` the second clip
+    of `connect`. A retake replaces what lies between `start` and `stop`, where `mask` is white, or both; without any of
+    them it paints around the clip.
     """
 
     prompts: tuple[Prompt, ...]
     task: Task | None = None
     images: tuple[Path, ...] = ()
-    at: tuple[float, ...] = ()
     clip: Path | None = None
     into: Path | None = None
-    context: float | None = None
-    strength: float | None = None
-    start: float | None = None
-    stop: float | None = None
     mask: Path | None = None
     to_picture: bool = False
-    size: tuple[int, int] | None = None
-    seconds: float | None = None
-    fps: float | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    solver: Literal["euler", "heun"] = "euler"
-    negative: str = ""
-    draft: bool = False
 
     def read(self, defaults: Defaults, geometry: Geometry, note: Note = lambda sentence: None) -> Request:
         """Return the request, every file read; sizes and lengths that are left open follow the inputs.

@@ -11,14 +11,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from chronotope.arguments import described
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import UsageError, suggest
 from chronotope.generate.files import FileRequest
 from chronotope.prompt import Prompt, read_prompts, read_story
-from chronotope.request import SOLVERS, TASKS, Task
+from chronotope.request import SOLVERS, TASKS, Choices, Task
 
 __all__ = [
     "FIELDS",
@@ -89,33 +89,20 @@ Media = str | Upload  # an identifier, a data URL or a file
 
 
 @dataclass(frozen=True)
-class Order:
+class Order(Choices):
     """A video or picture to make, as it is stored; `None` stands for the model's default.
 
     `story` holds (seconds, text); `images`, `video`, `into` and `mask` are identifiers of stored files. The other
-    fields are those of `FileRequest` and `Generator.generate`. With `expand` the prompt is written as a caption first.
+    fields are those of `Choices` and `FileRequest`. With `expand` the prompt is written as a caption first.
     """
 
     story: tuple[tuple[float, str], ...]
     task: Task | None = None
     images: tuple[str, ...] = ()
-    at: tuple[float, ...] = ()
     video: str | None = None
     into: str | None = None
     mask: str | None = None
-    strength: float | None = None
-    context: float | None = None
-    start: float | None = None
-    stop: float | None = None
-    size: tuple[int, int] | None = None
-    seconds: float | None = None
     num_frames: int | None = None
-    fps: float | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    solver: Literal["euler", "heun"] = "euler"
-    negative: str = ""
-    draft: bool = False
     seed: int = 0
     expand: bool = True
     picture: bool = False
@@ -132,23 +119,11 @@ class Order:
             prompts=tuple(Prompt(text, seconds) for seconds, text in self.story),
             task=self.task,
             images=tuple(paths[name] for name in self.images),
-            at=self.at,
             clip=paths[self.video] if self.video else None,
             into=paths[self.into] if self.into else None,
             mask=paths[self.mask] if self.mask else None,
-            context=self.context,
-            strength=self.strength,
-            start=self.start,
-            stop=self.stop,
             to_picture=self.picture,
-            size=self.size,
-            seconds=seconds,
-            fps=self.fps,
-            steps=self.steps,
-            guidance=self.guidance,
-            solver=self.solver,
-            negative=self.negative,
-            draft=self.draft,
+            **{**self.choices, "seconds": seconds},
         )
 
     def to_json(self) -> dict[str, Any]:
