@@ -194,14 +194,14 @@ def test_a_clip_is_encoded_once_for_many_seeds(model: Path, monkeypatch: pytest.
     monkeypatch.setattr(plan, "lay_out_inputs", laid_out)
     for words in (["--extend", "a.mp4", "--context", "0.5"], ["--retake", "a.mp4", "--mask", "mask.png"], ["--loop"]):
         words = [PROMPT, *words, "--model", str(model)]
-        alone = [run("generate", *words, "--seed", seed, "-o", f"alone-{seed}.mp4") for seed in (3, 4, 5)]
+        alone = [run("generate", *words, "--seed", seed, "-o", f"alone-{seed}.mp4") for seed in (3, 4)]
         once = len(seen) // len(alone)
         seen.clear()
         assert {
-            made.exit_code for made in (*alone, run("generate", *words, "--seed", 3, "--count", 3, "-o", "x.mp4"))
+            made.exit_code for made in (*alone, run("generate", *words, "--seed", 3, "--count", 2, "-o", "x.mp4"))
         } == {0}
         assert len(seen) == once == ("--loop" not in words)
-        assert all(Path(f"x-{seed}.mp4").read_bytes() == Path(f"alone-{seed}.mp4").read_bytes() for seed in (3, 4, 5))
+        assert all(Path(f"x-{seed}.mp4").read_bytes() == Path(f"alone-{seed}.mp4").read_bytes() for seed in (3, 4))
         assert len(layouts) == len(alone) + 1  # and laid out once
         seen.clear()
         layouts.clear()

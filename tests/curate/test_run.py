@@ -125,7 +125,7 @@ curate(raw_files([folder], out), out, Filters(), own_footage("My Lab"), read_cap
 def test_killed_at_random_moments_the_result_is_the_same(footage: Path, tmp_path: Path) -> None:
     run(footage, tmp_path / "whole")
     generator = random.Random(0)
-    for attempt in range(4):
+    for attempt in range(2):
         out = tmp_path / str(attempt)
         for _ in range(2):
             process = subprocess.Popen(

@@ -328,7 +328,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(tmp_path: Path) -> None
     shutil.rmtree(tmp_path / "lat")
     script = KILLED.format(tests=str(Path(__file__).parents[1]))
     before = 0
-    for number in (2, 4, 5, 7):  # each run is killed within its work, and goes on from what the one before has saved
+    for number in (2, 5):  # each run is killed within its work, and goes on from what the one before has saved
         command = [sys.executable, "-c", script, clips, tmp_path / "lat", str(number)]
         assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
         index = tmp_path / "lat" / "index.jsonl"

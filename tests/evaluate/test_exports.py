@@ -25,6 +25,9 @@ from chronotope.media import video
 from tests.cli.models import answer, files_in, refused, run
 from tests.evaluate.suites import FOX, NAMES, PHYSICS_VIDEOS, RED, maker, prompts_for, quiet, write
 
+ALIKE = ("vbench-long", "vbench2")  # layouts like that of vbench: the fast tests take one of them
+SHOWN = [pytest.param(name, marks=pytest.mark.slow) if name in ALIKE else name for name in FORMATS]
+
 
 @pytest.fixture(scope="module", autouse=True)
 def few_videos() -> Iterator[None]:
@@ -68,7 +71,7 @@ def rows_of(request: ExportRequest) -> list[dict[str, Any]]:
 # Layouts
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", SHOWN)
 def test_an_export_passes_its_check_and_the_manifest_tells_the_truth(
     name: str, exported: Callable[[str], ExportRequest]
 ) -> None:
@@ -159,7 +162,7 @@ def test_spoilt_worldscore_instances_are_listed(copied: Callable[[str], ExportRe
     assert export(request, maker(), quiet) == 2 and validate(request) == []  # made again
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", SHOWN)
 def test_every_defect_is_listed(name: str, copied: Callable[[str], ExportRequest]) -> None:
     request, files = copied(name), NAMES[name]
     last, first = request.out / files[-1], request.out / files[0]
