@@ -18,6 +18,7 @@ import shutil
 import socket
 import stat
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -146,6 +147,7 @@ def _is_open_as(descriptor: int, path: Path) -> bool:
 
 # Locks
 
+ORPHAN_SECONDS = 10
 _held: set[int] = set()  # descriptors that hold locks
 _lock_files: set[Path] = set()  # those of `locked` and `locked_output` that this process, or its parent, holds
 
@@ -213,6 +215,10 @@ def _locked(lock: Path, what: Path) -> Iterator[None]:
         return
     try:
         descriptor = _take_lock(lock)
+        until = time.monotonic() + ORPHAN_SECONDS
+        while descriptor is None and _holder_has_ended(lock) and time.monotonic() < until:
+            time.sleep(0.05)
+            descriptor = _take_lock(lock)
     except OSError as problem:
         raise FileProblem(f"{what} cannot be locked: {lock}: {problem.strerror}") from problem
     if descriptor is None:
@@ -245,6 +251,19 @@ def _take_lock(lock: Path) -> int | None:
             _release(descriptor)
             raise
         _release(descriptor)  # its holder deleted it meanwhile
+
+
+def _holder_has_ended(lock: Path) -> bool:
+    """Whether the process that took a lock is dead: a child that was just being started has it for a moment more."""
+    try:
+        holder = json.loads(lock.read_text(encoding="utf-8"))
+        if holder["host"] == socket.gethostname():
+            os.kill(int(holder["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError):  # it is another user's, or just being written
+        return False
+    return False
 
 
 def _holder(lock: Path) -> str:

@@ -304,6 +304,22 @@ def test_a_locked_folder_is_refused_to_others_with_the_holder(tmp_path: Path) ->
     assert names(tmp_path) == ["new"]  # a folder in which nothing was written does not stay
 
 
+def test_a_lock_is_waited_for_whose_holder_is_dead(tmp_path: Path) -> None:
+    """A child that is being started while its parent is killed has the parent's descriptors for a moment."""
+    orphan = (
+        "import fcntl, os, subprocess, sys\n"
+        f"lock = os.open({str(tmp_path / LOCK)!r}, os.O_RDWR | os.O_CREAT)\n"
+        "fcntl.flock(lock, fcntl.LOCK_EX)\n"
+        "child = subprocess.Popen(['sleep', '1'], pass_fds=[lock], stdout=subprocess.DEVNULL)\n"
+        "from chronotope.storage import json, socket\n"
+        "os.write(lock, json.dumps({'pid': os.getpid(), 'host': socket.gethostname(), 'command': ''}).encode())\n"
+        "print(child.pid, flush=True)\n"
+    )
+    child = int(subprocess.run([sys.executable, "-c", orphan], capture_output=True, check=True).stdout)
+    with locked(tmp_path):
+        assert not alive(child)
+
+
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     holder, _ = start(HOLD, tmp_path)
     kill(holder)

@@ -47,6 +47,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, number);
 CREATE INDEX IF NOT EXISTS jobs_by_owner ON jobs (owner, number);
 CREATE INDEX IF NOT EXISTS jobs_by_start ON jobs (owner, started);
+CREATE INDEX IF NOT EXISTS jobs_of_owner_by_state ON jobs (owner, state);
 CREATE INDEX IF NOT EXISTS jobs_by_bytes ON jobs (bytes);
 CREATE TABLE IF NOT EXISTS files (
     id TEXT PRIMARY KEY,
