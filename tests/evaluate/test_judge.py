@@ -54,6 +54,7 @@ def test_a_perfect_strangers_videos_succeed_after_compression(truth: Path, verdi
     assert sum(verdict.graded for verdict in verdicts) / len(CASES) > 0.95
 
 
+@pytest.mark.slow
 def test_another_implementation_that_knows_nothing_fails_honestly(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for case in CASES:
@@ -185,6 +186,7 @@ def test_a_report_can_be_read_looked_at_and_compared(truth: Path, verdicts: list
             read_report(tmp_path / path)
 
 
+@pytest.mark.slow
 def test_helpers_make_and_judge_the_same(model: str, tmp_path: Path) -> None:
     too_long = dataclasses.replace(CASES[1], prompt="a fox " * 200)
     cases, make = [CASES[0], too_long, *CASES[2:5]], maker(Generator.load(Path(model)), "model")

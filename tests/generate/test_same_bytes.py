@@ -103,7 +103,7 @@ def test_frames_do_not_depend_on_the_defaults_that_the_caller_chose(precision: A
             assert np.array_equal(frames(), expected)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("threads", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_files_are_the_same_with_other_threads_at_another_time(threads: int, precision: str, tmp_path: Path) -> None:
     one, other = hashes_with(1, tmp_path / "one", precision), hashes_with(threads, tmp_path / "other", precision)

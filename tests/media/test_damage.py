@@ -28,7 +28,7 @@ def cut(path: Path, share: float) -> Path:
     return short
 
 
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.97])
+@pytest.mark.parametrize("share", [0.3, pytest.param(0.6, marks=pytest.mark.slow), 0.97])
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "frag.mp4", "a.avi", "a.flv"])
 def test_truncated(name: str, share: float, tmp_path: Path) -> None:
     """Every complete frame is yielded, then the error says how many there were; reading all frames fails."""
