@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from chronotope.request import Defaults, Request
 from chronotope.serve.order import FieldError, Order
 from chronotope.storage import read_json
 
-__all__ = ["Limits", "ModelFacts", "QuotaError", "read_model_facts"]
+__all__ = ["Limits", "ModelFacts", "QuotaError", "model_identity", "read_model_facts"]
 
 
 class QuotaError(UsageError):
@@ -91,6 +92,7 @@ class ModelFacts:
     folder: Path
     defaults: Defaults
     geometry: Geometry
+    identity: str  # see `model_identity`
 
     def size_of(self, request: Request) -> tuple[int, int]:
         """Return the width and height of a request, as its draft has them."""
@@ -107,6 +109,19 @@ def read_model_facts(folder: Path) -> ModelFacts:
     description = read_json(path)
     try:
         defaults, geometry = description["defaults"], description["geometry"]
-        return ModelFacts(folder.resolve().name, folder, from_dict(Defaults, defaults), from_dict(Geometry, geometry))
+        defaults, geometry = from_dict(Defaults, defaults), from_dict(Geometry, geometry)
     except (KeyError, TypeError, UsageError) as problem:
         raise FileProblem(f"{path} does not describe a model that generates videos ({problem})") from None
+    return ModelFacts(folder.resolve().name, folder, defaults, geometry, model_identity(folder))
+
+
+def model_identity(folder: Path) -> str:
+    """Hash the descriptions of a model, which hold the hashes of its weights, to 16 hex digits."""
+    digest = hashlib.sha256()
+    for part in ("dit", "autoencoder"):
+        path = folder / part / "model.json"
+        try:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError as problem:
+            raise FileProblem(f"{path} cannot be read: {problem.strerror}") from None
+    return digest.hexdigest()[:16]

@@ -5,7 +5,6 @@ A form holds texts only and JSON holds numbers, so every field reads both. One t
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from chronotope.errors import UsageError, suggest
 from chronotope.generate.files import FileRequest
 from chronotope.prompt import Prompt, read_prompts, read_story
 from chronotope.request import SOLVERS, TASKS, Task
+from chronotope.storage import parse_json, unique_keys
 
 __all__ = [
     "FIELDS",
@@ -211,9 +211,9 @@ def _size(name: str, value: Any) -> tuple[int, int]:
 def _parsed(name: str, text: str) -> Any:
     """Parse JSON that a text field holds; its escapes can name characters that the text itself did not have."""
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        raise FieldError(name, f"{name} is not readable JSON") from None
+        found = parse_json(text, unique_keys)
+    except ValueError as problem:
+        raise FieldError(name, f"{name} is not readable JSON: {problem}") from None
     check_characters(name, found)
     return found
 
@@ -364,6 +364,8 @@ def read_order(raw: Mapping[str, Any], **fixed: Any) -> tuple[Order, dict[str, A
         raise FieldError("seconds", "the length of a video is above 0")
     if values.get("num_frames", 1) < 1:
         raise FieldError("num_frames", "a video has at least one frame")
+    if values.get("fps", 1) <= 0:
+        raise FieldError("fps", f"fps must be above 0, got {values['fps']:g}; leave it out for the rate of the model")
     if "span" in values:
         values["start"], values["stop"] = values.pop("span")
     for name in fixed.keys() & values.keys():

@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from chronotope.errors import ChronotopeError
+from chronotope.serve.limits import ModelFacts
 from chronotope.serve.store import Job, Store, StoreProblem
 from chronotope.serve.worker import CANCEL, Answer, Task, work
 
@@ -61,7 +62,7 @@ class Pool:
     def __init__(
         self,
         store: Store,
-        model: str,
+        model: ModelFacts,
         devices: Sequence[str],
         task_of: Callable[[Job], Task],
         removed: Callable[[str], None],
@@ -203,8 +204,8 @@ class Pool:
                 task = self.task_of(job)
             except StoreProblem:
                 raise
-            except ChronotopeError as problem:  # stored by another version of the program
-                error = {"code": "invalid_request", "message": str(problem)}
+            except ChronotopeError as problem:  # such as one that was accepted for another model
+                error = {"code": getattr(problem, "code", "invalid_request"), "message": str(problem)}
                 self._kept(slot, lambda: self.store.fail(job.id, error))
                 return
             with slot.sending, contextlib.suppress(OSError):

@@ -27,9 +27,11 @@ from chronotope.serve.app import _logging, make_app
 from chronotope.serve.guard import Security, host_name
 from chronotope.serve.limits import Limits
 from chronotope.serve.native import _event_id
+from chronotope.serve.order import FieldError
 from chronotope.serve.pool import Progress
 from chronotope.serve.service import Service
-from chronotope.serve.store import Store
+from chronotope.serve.store import Store, StoreProblem, new_id
+from tests.cli.models import save_run
 
 Ask = Callable[..., httpx.Response]
 TOKENS = ("token-of-anna-1234", "token-of-bert-1234")
@@ -416,11 +418,53 @@ def test_what_has_expired_is_deleted(ask: Ask, service: Service) -> None:
 def test_files_of_no_job_are_removed_at_the_start(tmp_path: Path) -> None:
     with Service(tmp_path / "service", devices=()) as service:
         kept = asked(service)("POST", "/v1/files", files={"file": ("a.png", picture())}).json()["id"]
-        for name in ("inputs/file_0.png", "outputs/video_0.mp4", "outputs/.video_1.mp4.0123456789abcdef.part"):
+        lost = f"inputs/{new_id('file')}.png", f"outputs/{new_id('video')}.mp4.json"
+        for name in (*lost, "outputs/.video_1.mp4.0123456789abcdef.part", "outputs/holiday.mp4"):
             (service.folder / name).write_bytes(b"x")
     with Service(tmp_path / "service", devices=()) as service:
         found = [path.name for name in ("inputs", "outputs") for path in (service.folder / name).iterdir()]
-        assert found == [f"{kept}.png"]
+        assert found == [f"{kept}.png", "holiday.mp4"], "files of no service of ours are somebody's"
+
+
+def test_a_folder_of_somebody_else_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "holiday.mp4").write_bytes(b"x")
+    tmp_path.chmod(0o755)
+    with pytest.raises(UsageError, match=r"holds outputs and no jobs.sqlite3.*new or empty --folder"):
+        Service(tmp_path, devices=()).__enter__()
+    assert [path.name for path in tmp_path.rglob("*")] == ["outputs", "holiday.mp4"]
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+def test_videos_outlive_the_loss_of_the_database(tmp_path: Path) -> None:
+    with Service(tmp_path / "service", devices=()) as service:
+        name = asked(service)("POST", "/v1/videos", json=ORDER).json()["id"]
+        (service.folder / "outputs" / f"{name}.mp4").write_bytes(b"x")
+    (service.folder / "jobs.sqlite3").rename(tmp_path / "kept")
+    with pytest.raises(UsageError, match=r"its jobs.sqlite3 is lost"):
+        Service(service.folder, devices=()).__enter__()
+    (service.folder / "jobs.sqlite3").write_bytes(b"no database at all" * 100)
+    with pytest.raises(StoreProblem, match=r"is damaged .*bring jobs.sqlite3 back"):
+        Service(service.folder, devices=()).__enter__()
+    assert (service.folder / "outputs" / f"{name}.mp4").read_bytes() == b"x"
+
+
+def test_a_job_is_done_by_the_model_that_it_was_accepted_for(tmp_path: Path) -> None:
+    model, other = (save_run(tmp_path / name, seed) for seed, name in enumerate(("mine", "other")))
+    with Service(tmp_path / "service", str(model), devices=()) as service:
+        made, waits = (asked(service)("POST", "/v1/videos", json=ORDER).json()["id"] for _ in range(2))
+        service._task(service.store.claim())  # type: ignore[arg-type]
+        service.store.complete(made, {"bytes": 1})
+    with Service(tmp_path / "service", str(other), devices=()) as service:
+        ask = asked(service)
+        assert [ask("GET", f"/v1/videos/{name}").json()["model"] for name in (made, waits)] == ["mine", "mine"]
+        assert ask("POST", "/v1/videos", json=ORDER).json()["model"] == "other"
+        with pytest.raises(FieldError, match=r"accepted for the model 'mine' .* now has 'other' .* send") as problem:
+            service._task(service.store.claim())  # type: ignore[arg-type]
+        assert problem.value.code == "model_changed"
+    save_run(model, seed=5)
+    with Service(tmp_path / "service", str(model), devices=()) as service, pytest.raises(FieldError, match="'mine'"):
+        service._task(service.store.get(waits))  # type: ignore[arg-type]
 
 
 def test_other_users_of_the_machine_read_nothing(tmp_path: Path) -> None:
