@@ -39,10 +39,23 @@ class Limits:
     images: int = 16
     file_frames: int = 4096
     file_side: int = 4096
+    # Pixels of all frames, of a file whose length is known only when it is decoded; animated pictures take longest.
+    animation_pixels: int = 2**28
+    decoded_pixels: int = 2**32
     queued: int = 100  # jobs of an owner that wait
     stored_bytes: int = 10 << 30
     free_bytes: int = 256 << 20  # that the disk keeps
     keep_days: float = 30.0
+    step_seconds: float = 3600.0  # for a step; a worker that takes longer hangs
+
+    @property
+    def of_file(self) -> dict[str, int]:
+        """The limits of `MediaFile` within which a file is looked at."""
+        return {
+            "max_side": self.file_side,
+            "max_animation": self.animation_pixels,
+            "max_decoded": self.decoded_pixels,
+        }
 
     def check_order(self, order: Order) -> None:
         """Raise `FieldError` where numbers of an order are beyond the limits; no file is looked at."""

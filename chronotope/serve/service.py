@@ -72,7 +72,15 @@ class Service:
                 (self.folder / name).mkdir(exist_ok=True)
             self.recovered = self.store.recover()
             self._remove_orphans()
-            self.pool = Pool(self.store, self.facts, self.devices, self._task, self._remove_output, self.threads)
+            self.pool = Pool(
+                self.store,
+                self.facts,
+                self.devices,
+                self._task,
+                self._remove_output,
+                self.threads,
+                self.limits.step_seconds,
+            )
             self.pool.start()
             exits.callback(self.pool.stop)
             sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)

@@ -192,6 +192,7 @@ def _make(generator: Generator, task: Task, connection: Connection) -> dict[str,
             for piece in stream.pieces:
                 for frame in piece:
                     writer.add(frame)
+                connection.send(Answer("step", total, total))  # decoding goes on
             writer.finish({**origin, "seconds": {part: round(took, 3) for part, took in stream.seconds.items()}})
     task.preview.unlink(missing_ok=True)
     return {

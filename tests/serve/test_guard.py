@@ -8,6 +8,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -266,6 +267,29 @@ def test_uploads_are_looked_at_before_they_are_kept(ask: Ask, service: Service) 
     assert str(service.folder) not in ask("POST", "/v1/videos", json=order).text
     assert list((service.folder / "inputs").iterdir()) == []
     assert service.store.counts()["queued"] == 0
+    wide, moving = io.BytesIO(), io.BytesIO()
+    Image.new("L", (5000, 8)).save(wide, "PNG")
+    frames = [Image.new("L", (32, 32), level) for level in range(9)]
+    frames[0].save(moving, "GIF", save_all=True, append_images=frames[1:])
+    service.limits = replace(service.limits, animation_pixels=8 * 32 * 32)
+    for content, words in ((wide, "at most 4096 a side"), (moving, "frames .* that have to be decoded, and at most")):
+        answer = ask("POST", "/v1/files", files={"file": ("a.gif", content.getvalue())})
+        assert re.search(words, refused(answer, 400, "invalid_file")["message"]), answer.text
+
+
+def test_a_file_where_a_text_belongs_is_not_shown(ask: Ask) -> None:
+    answer = ask("POST", "/v1/videos", files={"prompt": ("a.txt", b"secret")}, data={"size": "96x64"})
+    assert refused(answer, 400, "invalid_type")["message"].endswith("got a file")
+
+
+def test_a_value_that_would_be_lost_is_refused(ask: Ask) -> None:
+    for body, code in (
+        ('{"prompt": "a fox", "seed": 1, "seed": 2}', "invalid_json"),
+        ('{"prompt": "a fox", "extra_params": "{\\"seed\\": 1, \\"seed\\": 2}"}', "invalid_value"),
+    ):
+        answer = ask("POST", "/v1/videos", content=body, headers={"content-type": "application/json"})
+        assert 'the key "seed" stands twice' in refused(answer, 400, code)["message"]
+    assert refused(ask("POST", "/v1/videos", json={**ORDER, "fps": 0}), 400, "invalid_value")["param"] == "fps"
 
 
 def test_a_queue_and_a_folder_that_are_full_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
