@@ -21,7 +21,6 @@ import difflib
 import fnmatch
 import functools
 import re
-import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +28,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from chronotope.errors import UsageError, suggest
+from chronotope.prompt import composed
 from chronotope.storage import parse_json, read_toml, unique_keys
 
 __all__ = ["OWN", "Policy", "Rights", "described_rights", "opt_out_signals", "own_footage", "read_policy"]
@@ -109,11 +109,7 @@ class Policy:
 
 def _is_called(file: str, pattern: str) -> bool:
     """Return whether a pattern matches a path; an accent is the same whether it is a character of its own or not."""
-    return fnmatch.fnmatchcase(_composed(file), _composed(pattern))
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
+    return fnmatch.fnmatchcase(composed(file), composed(pattern))
 
 
 def _holds(expression: Any, allowed: Collection[str]) -> bool:
@@ -266,8 +262,8 @@ def _reserved(text: str, file: str) -> bool:
 def _matches(pattern: str, file: str) -> bool:
     """Return whether a pattern of robots.txt (RFC 9309) matches a path: `*` is anything, `$` the end, %20 a space."""
     start = "/" + pattern.removeprefix("/").removesuffix("$")
-    parts = [".*" if part == "*" else re.escape(_composed(unquote(part))) for part in re.split(r"(\*)", start)]
-    return re.match("".join(parts) + ("$" if pattern.endswith("$") else ""), _composed(unquote(file))) is not None
+    parts = [".*" if part == "*" else re.escape(composed(unquote(part))) for part in re.split(r"(\*)", start)]
+    return re.match("".join(parts) + ("$" if pattern.endswith("$") else ""), composed(unquote(file))) is not None
 
 
 def _disallowed(text: str, file: str) -> bool:

@@ -59,6 +59,7 @@ class Service:
     def __post_init__(self) -> None:
         self._exits = contextlib.ExitStack()
         self._stopped = threading.Event()
+        self._began = time.time() - _uptime()
 
     def __enter__(self) -> Service:
         self._check_folder()
@@ -340,7 +341,8 @@ class Service:
 
     def remove_expired(self) -> int:
         """Delete jobs that ended, and files that were uploaded, longer ago than they are kept; return how many."""
-        oldest = time.time() - self.limits.keep_days * DAY
+        set_forward = max(0.0, time.time() - _uptime() - self._began)  # nothing is older because a clock was set
+        oldest = time.time() - set_forward - self.limits.keep_days * DAY
         ended, files = self.store.ended_before(oldest), self.store.files_before(oldest)
         for name in ended:
             self._unlink(self.store.delete(name))
@@ -349,6 +351,11 @@ class Service:
             self.store.delete_file(file.id)
         self._unlink(files)
         return len(ended) + len(files)
+
+
+def _uptime() -> float:
+    """Return seconds that pass alike whatever the clock is set to, those of a machine that sleeps included."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _link(source: Path, target: Path) -> None:

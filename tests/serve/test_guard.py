@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -424,7 +425,7 @@ def test_a_repeated_request_with_a_key_is_one_job(ask: Ask, service: Service) ->
     assert service.store.counts()["queued"] == 1
 
 
-def test_what_has_expired_is_deleted(ask: Ask, service: Service) -> None:
+def test_what_has_expired_is_deleted(ask: Ask, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [ask("POST", "/v1/videos", json=ORDER).json()["id"] for _ in range(3)]
     file = ask("POST", "/v1/files", files={"file": ("a.png", picture())}).json()["id"]
     for name in names[:2]:
@@ -432,6 +433,9 @@ def test_what_has_expired_is_deleted(ask: Ask, service: Service) -> None:
         service.store.complete(name, {"bytes": 1})
         (service.folder / "outputs" / f"{name}.mp4").write_bytes(b"x")
     assert service.remove_expired() == 0
+    with monkeypatch.context() as patched:  # the clock is set forward by a year, and back
+        patched.setattr(time, "time", lambda now=time.time: now() + 365 * 86_400)
+        assert service.remove_expired() == 0
     service.limits = replace(service.limits, keep_days=-1)
     assert service.remove_expired() == 3
     assert [ask("GET", f"/v1/videos/{name}").status_code for name in names] == [404, 404, 200]
