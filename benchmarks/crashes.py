@@ -25,7 +25,7 @@ from benchmarks.jobs import COMMANDS, Command, end_of, fresh, litter, prepare, s
 from chronotope import checkpoint
 from chronotope.errors import FileProblem
 from chronotope.jsonl import read_jsonl
-from chronotope.storage import write_json
+from chronotope.storage import read_json, write_json
 
 __all__ = ["damage_checkpoints", "kill_commands", "main"]
 
@@ -143,13 +143,25 @@ def _damages() -> Iterator[Callable[[Path, random.Random], None]]:
     yield from (flip_bit, truncate, zero_range, swap)
 
 
-def main(kills: int = 35, damages: int = 1000, seed: int = 0, out: Path | None = None) -> dict[str, Any]:
-    """Kill every command `kills` times and damage `damages` files; write and return the counts."""
+def main(
+    kills: int = 35, damages: int = 1000, seed: int = 0, only: Sequence[str] = (), out: Path | None = None
+) -> dict[str, Any]:
+    """Kill every command `kills` times and damage `damages` files; write and return the counts.
+
+    With `only`, the other rows of the file stay as they are.
+    """
+    target = out or Path(__file__).with_suffix(".json")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        rows = kill_commands(kills, seed, work)
-        found = {"seed": seed, "kills": rows, "damages": damage_checkpoints(damages, seed, work)}
-    write_json(out or Path(__file__).with_suffix(".json"), found)
+        chosen = [command for command in COMMANDS if not only or command.name in only]
+        rows = kill_commands(kills, seed, work, chosen)
+        if only:
+            found = read_json(target)
+            by_name = {row["command"]: row for row in (*found["kills"], *rows)}
+            found["kills"] = [by_name[command.name] for command in COMMANDS if command.name in by_name]
+        else:
+            found = {"seed": seed, "kills": rows, "damages": damage_checkpoints(damages, seed, work)}
+    write_json(target, found)
     print(json.dumps(found, indent=1))
     return found
 
@@ -159,5 +171,6 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=35, help="of each command")
     parser.add_argument("--damages", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", default=(), help="names of commands")
     parser.add_argument("--out", type=Path)
     main(**vars(parser.parse_args()))

@@ -31,7 +31,7 @@ from benchmarks.jobs import (
 )
 from chronotope.data.audit import audit_dataset
 from chronotope.errors import ChronotopeError
-from chronotope.storage import write_json
+from chronotope.storage import read_json, write_json
 
 __all__ = ["damage_at_random", "main", "read_checked", "start_two"]
 
@@ -122,16 +122,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--damages", type=int, default=500, help="of each folder")
     parser.add_argument("--pairs", type=int, default=10, help="of each command")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", default=(), help="commands that are started twice; the other rows stay")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         prepare(work / "start")
-        table = {f"two {command.name}": start_two(command, options.pairs, work) for command in COMMANDS}
-        table |= damage_folders(options.damages, np.random.default_rng(options.seed), work)
+        chosen = [command for command in COMMANDS if not options.only or command.name in options.only]
+        table = {f"two {command.name}": start_two(command, options.pairs, work) for command in chosen}
+        if not options.only:
+            table |= damage_folders(options.damages, np.random.default_rng(options.seed), work)
     for title, counts in table.items():
         print(f"{title}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
-    write_json(options.out, {title: dict(counts) for title, counts in table.items()})
+    kept = read_json(options.out) if options.only else {}
+    write_json(options.out, kept | {title: dict(counts) for title, counts in table.items()})
 
 
 if __name__ == "__main__":

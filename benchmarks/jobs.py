@@ -6,6 +6,7 @@ command is all that later commands read from what it wrote.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import json
@@ -14,6 +15,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,11 @@ import torch
 
 from chronotope.cli.commands import chronotope
 from chronotope.data.latents import LatentDataset
+from chronotope.errors import ChronotopeError
 from chronotope.media import video
+from chronotope.serve.order import Order
+from chronotope.serve.service import Service
+from chronotope.serve.store import Store, StoreProblem
 from chronotope.storage import is_partial
 
 __all__ = [
@@ -36,6 +42,7 @@ __all__ = [
     "prepare",
     "read_encoded",
     "read_rendered",
+    "read_served",
     "start",
     "whole_content",
 ]
@@ -43,7 +50,7 @@ __all__ = [
 # Loaded before processes are forked, so that what happens to them strikes the work and not the imports.
 MODULES = (
     *("chronotope.cli.train.networks", "chronotope.cli.use", "chronotope.generate.files", "chronotope.cli.evaluate"),
-    "chronotope.cli.datasets.export",
+    *("chronotope.cli.datasets.export", "chronotope.serve.service"),
     *("chronotope.data.encode", "chronotope.worlds.write", "chronotope.worlds.stage.world", "rich.progress"),
 )
 STEPS = ("train.steps=8", "train.save_every=2", "train.check_every=8", "train.log_every=3", "train.warmup=2")
@@ -55,6 +62,7 @@ DIT = (
     *("model.width=64", "model.depth=1", "model.text_depth=1", "model.vocabulary_size=120", "train.batch_tokens=60"),
     *("defaults.height=32", "defaults.width=32", "defaults.num_frames=4", "defaults.num_steps=2", *STEPS),
 )
+SERVE, OWNER = "serve", "somebody"
 TIMED = ("seconds", "clips/s", "tokens/s")  # what the clock determines
 
 
@@ -135,6 +143,17 @@ def read_judged(folder: Path) -> dict[str, str]:
     }
 
 
+def read_served(folder: Path) -> dict[str, str]:
+    """Return the state of every job of a service, and the hash of its video, by its seed."""
+    with contextlib.closing(Store(folder / "jobs.sqlite3")) as store:
+        jobs = store.jobs(OWNER, None, limit=100)
+    outputs = {path.name for path in (folder / "outputs").iterdir()}
+    expected = {f"{job.id}.mp4{end}" for job in jobs for end in ("", ".json")}
+    videos = {f"{job.asked['seed']}": _pixel_hash(folder / "outputs" / f"{job.id}.mp4") for job in jobs}
+    states = {f"{job.asked['seed']} is": job.state for job in jobs}
+    return {**videos, **states, "jobs": repr(len(jobs)), "files": repr(outputs == expected)}
+
+
 # The commands
 
 
@@ -194,6 +213,7 @@ COMMANDS = (
         content=read_judged,
         max_kills=2,  # a case that was started three times counts as a crash
     ),
+    Command(SERVE, (SERVE, "served", "model"), "served", content=read_served),
 )
 
 
@@ -250,6 +270,25 @@ def litter(folder: Path) -> list[Path]:
 # Commands in processes of their own
 
 
+def serve_jobs(folder: Path, model: str) -> None:
+    """Start a service, order three videos under keys of their own, and end it when all are made.
+
+    An order that the disk refused is repeated with its key, as a client does.
+    """
+    with Service(folder, model) as service:
+        for seed in range(3):
+            order = Order(((0.0, "a red ball"),), size=(32, 32), num_frames=4, steps=2, seed=seed, expand=False)
+            for attempt in range(3):
+                try:
+                    service.create(OWNER, order, {}, key=f"{seed}")
+                    break
+                except StoreProblem:
+                    if attempt == 2:
+                        raise
+        while any(service.store.counts()[state] for state in ("queued", "in_progress")):
+            time.sleep(0.02)
+
+
 def start(words: Sequence[str], folder: Path, stopped: bool = False) -> multiprocessing.process.BaseProcess:
     """Run a command line in a forked process, which has all modules loaded; `stopped`, it waits for SIGCONT first."""
     process = multiprocessing.get_context("fork").Process(target=_run, args=(tuple(words), folder, stopped))
@@ -270,7 +309,13 @@ def _run(words: tuple[str, ...], folder: Path, stopped: bool) -> None:
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if words[0] == SERVE:
+            serve_jobs(Path(words[1]), words[2])
+            os._exit(0)
         chronotope.main(list(words))
+    except ChronotopeError as problem:
+        print(f"chronotope: {problem}", file=sys.stderr, flush=True)
+        os._exit(problem.exit_code)
     except SystemExit as end:
         sys.stderr.flush()
         os._exit(end.code if isinstance(end.code, int) else 1)

@@ -23,6 +23,7 @@ __all__ = [
     "check_length",
     "check_prompts",
     "cleaned",
+    "composed",
     "is_clean",
     "prompts_between",
     "read_prompts",
@@ -50,7 +51,7 @@ class Prompt:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        as_text("the text of a prompt", self.text)
+        object.__setattr__(self, "text", composed(as_text("the text of a prompt", self.text)))
         object.__setattr__(self, "seconds", as_seconds("the seconds of a prompt", self.seconds))
 
 
@@ -135,10 +136,15 @@ def story_between(text: str, start: float, stop: float) -> str:
 
 
 def cleaned(text: str, lines: bool = False) -> str:
-    """Return a text of one line, or with `lines` of several, with single spaces and without those characters."""
-    kept = _kept(text)
+    """Return a text of one line, or with `lines` of several, composed, with single spaces, without those characters."""
+    kept = composed(_kept(text))
     parts = kept.splitlines() if lines else [kept]
     return "\n".join(" ".join(part.split()) for part in parts).strip()
+
+
+def composed(text: str) -> str:
+    """Return a text in which an accent and its letter are one character (NFC), so that equal words are equal texts."""
+    return unicodedata.normalize("NFC", text)
 
 
 def is_clean(text: str) -> bool:

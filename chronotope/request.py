@@ -14,7 +14,7 @@ from chronotope.arguments import as_flag, as_number, as_pixels, as_seconds, as_t
 from chronotope.config import Range
 from chronotope.errors import UsageError, suggest
 from chronotope.geometry import MAX_FRAMES, MAX_SIDE, AnyFrames, Picture
-from chronotope.prompt import Prompt, check_length, check_prompts
+from chronotope.prompt import Prompt, check_length, check_prompts, composed
 
 __all__ = ["SOLVERS", "TASKS", "Choices", "Defaults", "Inputs", "Mask", "Request", "Task"]
 
@@ -238,7 +238,8 @@ class Request:
             self._check_range(name, limits, f"{name} must be between {{}} and {{}}")
         if as_text("solver", self.solver) not in SOLVERS:
             raise UsageError(f"unknown solver '{self.solver}'. {suggest(self.solver, SOLVERS)}")
-        check_length(as_text("negative_prompt", self.negative_prompt))
+        _set(self, "negative_prompt", composed(as_text("negative_prompt", self.negative_prompt)))
+        check_length(self.negative_prompt)
         _set(self, "draft", as_flag("draft", self.draft))
 
     def _check_range(self, name: str, limits: tuple[Number, Number], expected: str) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from chronotope.prompt import cleaned, is_clean
+from chronotope.data.captions import read_captions
+from chronotope.prompt import Prompt, cleaned, is_clean, read_prompts
+from chronotope.request import Request
 
 
 @pytest.mark.parametrize(
@@ -34,6 +38,16 @@ def test_unseen_characters_are_left_out(text: str, expected: str) -> None:
 )
 def test_other_characters_stay(text: str) -> None:
     assert cleaned(text) == text and is_clean(text)
+
+
+def test_equal_words_are_equal_texts_however_their_accents_are_stored(tmp_path: Path) -> None:
+    """Some systems store the letter and its accent one after the other."""
+    together, apart = "a caf\u00e9 at night", "a cafe\u0301 at night"
+    assert cleaned(apart) == together and is_clean(apart)
+    assert Prompt(apart) == Prompt(together)
+    assert Request(read_prompts(together), negative_prompt=apart).negative_prompt == together
+    (tmp_path / "a.txt").write_text(apart)
+    assert read_captions(tmp_path / "a.mp4") == {"sentence": (together,)}
 
 
 def test_line_ends_stay_where_they_are_meant() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,12 @@ def main() -> None:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
+    if (encoding := sys.getfilesystemencoding()).lower() != "utf-8":
+        say(
+            f"chronotope: this locale reads file names and the words of a command as {encoding}, so other letters "
+            "than those of ASCII are misread; set PYTHONUTF8=1, or a locale such as LC_ALL=C.UTF-8"
+        )
+        sys.exit(2)
     signal.signal(signal.SIGTERM, interrupt)  # clean up as after Ctrl-C
     chronotope.main()
 

@@ -21,7 +21,7 @@ MIN_TOKEN = 16  # characters
     sections={
         "service": ["model", "folder", "workers"],
         "who may use it": ["host", "port", "token_file", "allow_host"],
-        "limits": ["keep_days", "quota"],
+        "limits": ["keep_days", "quota", "step_minutes"],
     },
     examples="""
     chronotope serve
@@ -70,6 +70,14 @@ MIN_TOKEN = 16  # characters
     metavar="GB",
     help="No job is accepted while more is stored.",
 )
+@option(
+    "--step-minutes",
+    type=Number(min=0, min_open=True, max=100_000),
+    default=60.0,
+    show_default=True,
+    metavar="M",
+    help="A process of which no step ends in this time hangs: it is replaced, and its job tried once more.",
+)
 @click.pass_context
 def serve(
     ctx: click.Context,
@@ -82,6 +90,7 @@ def serve(
     allow_host: tuple[str, ...],
     keep_days: float,
     quota: float,
+    step_minutes: float,
 ) -> None:
     """Make videos over HTTP: a page, a queue that outlives the browser and the server, and an API.
 
@@ -103,7 +112,7 @@ def serve(
             "every name by which it is reached"
         )
     threads = ctx.parent.params.get("threads") if ctx.parent else None
-    limits = Limits(keep_days=keep_days, stored_bytes=round(quota * 1e9))
+    limits = Limits(keep_days=keep_days, stored_bytes=round(quota * 1e9), step_seconds=60 * step_minutes)
     service = Service(folder, model, _devices(workers), limits, threads)
 
     def started(address: str) -> None:

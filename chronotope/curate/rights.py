@@ -25,9 +25,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-from chronotope.errors import FileProblem, UsageError, suggest
-from chronotope.storage import parse_json, read_toml
+from chronotope.errors import UsageError, suggest
+from chronotope.prompt import composed
+from chronotope.storage import parse_json, read_toml, unique_keys
 
 __all__ = ["OWN", "Policy", "Rights", "described_rights", "opt_out_signals", "own_footage", "read_policy"]
 
@@ -36,6 +38,7 @@ EDGE_BYTES = 2**21  # at both ends of a file that are searched for signals
 MAX_RULES_BYTES = 2**22  # of a rights.toml
 _FIELDS = ("match", "licence", "holder", "source", "consent")
 _TRAINING = re.compile(rb"(?:c2pa|cawg)\.(?:training-mining|ai_generative_training|ai_training)")
+_RULES = ("ai.txt", "robots.txt", "tdmrep.json")
 _NOT_ALLOWED = re.compile(rb"not\W?allowed", re.IGNORECASE)
 _TAG_SIGNALS = re.compile(
     r"\bno[ -]?ai\b|tdm-?reservation\W{0,4}1|do not train|no (?:ai|machine) training", re.IGNORECASE
@@ -70,7 +73,7 @@ class Policy:
 
     def rights(self, file: str, signals: Sequence[str] = ()) -> Rights:
         """Return the rights in a file, by its POSIX path below its folder; raise UsageError where rules disagree."""
-        found = [rule for rule in self.rules if fnmatch.fnmatchcase(file, rule["match"])]
+        found = [rule for rule in self.rules if _is_called(file, rule["match"])]
         merged: dict[str, str] = {}
         for rule in found:
             for name in _FIELDS[1:]:
@@ -101,9 +104,12 @@ class Policy:
 
     def unmatched(self, files: Collection[str]) -> list[str]:
         """Return the patterns of rules that match no file, as by a wrong letter case."""
-        return [
-            rule["match"] for rule in self.rules if not any(fnmatch.fnmatchcase(file, rule["match"]) for file in files)
-        ]
+        return [rule["match"] for rule in self.rules if not any(_is_called(file, rule["match"]) for file in files)]
+
+
+def _is_called(file: str, pattern: str) -> bool:
+    """Return whether a pattern matches a path; an accent is the same whether it is a character of its own or not."""
+    return fnmatch.fnmatchcase(composed(file), composed(pattern))
 
 
 def _holds(expression: Any, allowed: Collection[str]) -> bool:
@@ -200,13 +206,27 @@ def _signals_beside(place: Path, path: Path, folder: Path) -> list[str]:
     """Return the requests in one folder; they name its files as they lie in `folder`, since manifests are handed on."""
     inner = "/" + path.relative_to(place).as_posix()
     found = []
-    for name in ("tdmrep.json", ".well-known/tdmrep.json"):
-        if _reserved(_text(place / name), inner):
-            found.append(f"{(place / name).relative_to(folder)} reserves its rights (TDMRep)")
-    for name in ("ai.txt", "robots.txt"):
-        if _disallowed(_text(place / name), inner):
-            found.append(f"{(place / name).relative_to(folder)} disallows it")
+    for rules in (*_rules_in(place), *_rules_in(place / ".well-known")):
+        name = rules.name.lower()
+        if name == "tdmrep.json" and _reserved(_text(rules), inner):
+            found.append(f"{rules.relative_to(folder)} reserves its rights (TDMRep)")
+        elif name != "tdmrep.json" and rules.parent == place and _disallowed(_text(rules), inner):
+            found.append(f"{rules.relative_to(folder)} disallows it")
     return found
+
+
+def _rules_in(place: Path) -> tuple[Path, ...]:
+    """Return the files of rules in a folder, in any letter case, as some systems store them."""
+    try:
+        return _listed_rules(place, place.stat().st_mtime_ns)
+    except OSError:
+        return ()
+
+
+@functools.lru_cache(maxsize=256)
+def _listed_rules(place: Path, changed: int) -> tuple[Path, ...]:
+    del changed  # a folder that was changed is listed again
+    return tuple(sorted(path for path in place.iterdir() if path.name.lower() in _RULES))
 
 
 def _text(path: Path) -> str:
@@ -222,27 +242,28 @@ def _text(path: Path) -> str:
 def _reserved(text: str, file: str) -> bool:
     """Return whether a TDMRep file (W3C, 2024) reserves the rights in a file: the most specific location decides.
 
-    One that cannot be parsed is taken for an objection: somebody meant to say something.
+    One that cannot be parsed or understood is taken for an objection: somebody meant to say something.
     """
     if not text.strip():
         return False
     try:
-        rules: Any = parse_json(text)
-    except (ValueError, FileProblem):
+        found: Any = parse_json(text, unique_keys)
+    except ValueError:
         return True
-    matching = [
-        (len(str(rule.get("location", "/"))), rule.get("tdm-reservation"))
-        for rule in (rules if isinstance(rules, list) else [rules])
-        if isinstance(rule, dict) and _matches(str(rule.get("location", "/")), file)
-    ]
-    return bool(matching) and max(matching, key=lambda rule: rule[0])[1] in (1, "1", True)
+    rules = found if isinstance(found, list) else [found]
+    if not all(isinstance(rule, dict) for rule in rules):
+        return True
+    named = [{key.lower(): value for key, value in rule.items()} for rule in rules]
+    places = [(str(rule.get("location", "/")), rule.get("tdm-reservation")) for rule in named]
+    matching = [(len(place), value) for place, value in places if _matches(place, file)]
+    return bool(matching) and max(matching, key=lambda rule: rule[0])[1] not in (0, "0")
 
 
 def _matches(pattern: str, file: str) -> bool:
-    """Return whether a pattern of robots.txt (RFC 9309) matches a path: `*` is anything, `$` the end."""
+    """Return whether a pattern of robots.txt (RFC 9309) matches a path: `*` is anything, `$` the end, %20 a space."""
     start = "/" + pattern.removeprefix("/").removesuffix("$")
-    parts = (".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", start))
-    return re.match("".join(parts) + ("$" if pattern.endswith("$") else ""), file) is not None
+    parts = [".*" if part == "*" else re.escape(composed(unquote(part))) for part in re.split(r"(\*)", start)]
+    return re.match("".join(parts) + ("$" if pattern.endswith("$") else ""), composed(unquote(file))) is not None
 
 
 def _disallowed(text: str, file: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 from chronotope.config import from_dict, to_dict
 from chronotope.curate.decide import Decision, Filters, Item, decide, keys_of
 from chronotope.curate.listing import Row, earlier_header, set_aside, write_manifest
-from chronotope.curate.look import Looked, Shot, look
+from chronotope.curate.look import Looked, look
 from chronotope.curate.removal import is_removed, removals, taken_out
 from chronotope.curate.rights import Policy, Rights, described_rights, opt_out_signals
 from chronotope.curate.text import check_installed
@@ -84,7 +84,7 @@ def curate(
     """
     if not files:
         raise FileProblem("there are no videos or pictures to curate")
-    policy_rights = {file.name: policy.rights(_inner(file)) for file in files}
+    policy_rights = {file.name: policy.rights(inner_name(file)) for file in files}
     _check_rights(policy, policy_rights)
     if filters.text:
         check_installed()
@@ -105,7 +105,7 @@ def curate(
         if divided:
             cut = "1 file that was" if len(divided) == 1 else f"{len(divided)} files that were"
             note(f"the captions of {cut} cut are given to each of their shots")
-        for pattern in policy.unmatched([_inner(file) for file in files]):
+        for pattern in policy.unmatched([inner_name(file) for file in files]):
             note(f"{policy.path}: no file is called {pattern}")
         if not planned:  # before anything is removed
             reasons = ", ".join(f"{row['file']}: {row['why']}" for row in rows[:3])
@@ -150,7 +150,8 @@ def _without_removed(out: Path, rows: list[Row], planned: list[Planned]) -> tupl
     return rows, [one for one in planned if one.clip not in clips]
 
 
-def _inner(file: RawFile) -> str:
+def inner_name(file: RawFile) -> str:
+    """Return the POSIX path of a source file below its folder, which rules of rights name."""
     return file.path.relative_to(file.folder).as_posix()
 
 
@@ -252,7 +253,7 @@ def _in_words(problem: Exception, file: RawFile) -> str:
 
 def _signals(file: RawFile, seen: _Seen | None) -> list[str]:
     metadata = seen.looked.metadata if seen and seen.looked else {}
-    return opt_out_signals(file.folder, _inner(file), metadata)
+    return opt_out_signals(file.folder, inner_name(file), metadata)
 
 
 # Decide
@@ -283,7 +284,7 @@ def _decided(
     planned = []
     for item in items:
         file, decision = usable[item.file], decisions[item.key]
-        words = _captions_of_shot(captions[item.file], item.shot)
+        words = captions_of_shot(captions[item.file], item.shot.start, item.shot.seconds, item.shot.whole)
         row = _clip_row(item, decision, seen[item.file], rights[item.file], words)
         if not decision.reason:
             planned.append(Planned(row["clip"], file.path, item.looked, item.shot, words, seen[item.file].source))
@@ -301,12 +302,13 @@ def _captions(file: RawFile, captions_of: CaptionsOf, note: Note) -> Mapping[str
         return {}
 
 
-def _captions_of_shot(captions: Mapping[str, Sequence[str]], shot: Shot) -> dict[str, list[str]]:
-    """Return the captions of a shot: those of its file, of stories the beats in its span."""
+def captions_of_shot(
+    captions: Mapping[str, Sequence[str]], start: float, seconds: float, whole: bool
+) -> dict[str, list[str]]:
+    """Return the captions of a shot, or of the `whole` file: those of its file, of stories the beats in its span."""
     words = {level: list(texts) for level, texts in captions.items()}
-    if not shot.whole and "story" in words:
-        stop = shot.start + shot.seconds
-        words["story"] = [story_between(text, shot.start, stop) for text in words["story"]]
+    if not whole and "story" in words:
+        words["story"] = [story_between(text, start, start + seconds) for text in words["story"]]
     return words
 
 

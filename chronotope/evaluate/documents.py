@@ -13,6 +13,7 @@ from typing import Any
 
 from chronotope.errors import FileProblem
 from chronotope.evaluate.schema import first_problem, shown
+from chronotope.storage import unique_keys
 
 __all__ = ["check_document", "parse_json", "read_document", "read_file", "read_rows"]
 
@@ -44,7 +45,7 @@ def parse_json(text: str, where: str) -> Any:
     """
     try:
         value = json.loads(
-            text, parse_constant=_no_number, parse_int=_integer, parse_float=_number, object_pairs_hook=_object
+            text, parse_constant=_no_number, parse_int=_integer, parse_float=_number, object_pairs_hook=unique_keys
         )
         _check_limits(value)
     except json.JSONDecodeError as problem:
@@ -75,15 +76,6 @@ def _number(digits: str) -> float:
     if not math.isfinite(value) or abs(value) >= MAX_NUMBER:
         raise ValueError(f"{shown(digits)} is too large a number, expected less than 2**63")
     return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {shown(twice)} stands twice in one object")
-    return found
 
 
 def _check_limits(value: Any) -> None:

@@ -299,7 +299,7 @@ def _answer(
     """Carry out one request, and return the last message: its result, or what is wrong with the file."""
     path = order["path"]
     suffix, size = Path(path).suffix.lower(), os.fstat(descriptor).st_size
-    file = MediaFile(path, suffix, descriptor, size, channel.progress, damage)
+    file = MediaFile(path, suffix, descriptor, size, channel.progress, damage, **order.get("limits", {}))
     damage.begin("")  # nothing of an earlier file is said of this one
     try:
         if is_picture(file):

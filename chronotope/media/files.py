@@ -6,6 +6,7 @@ The guarded child that decodes imports this module too, so it needs nothing but 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import stat
 from collections.abc import Callable
@@ -101,7 +102,8 @@ class MediaFile:
     """An opened file: its path for messages, its suffix in lower case, its descriptor and its size in bytes.
 
     Whoever decodes it calls `progress` for every packet, which may raise to end the work, and tells `damage` of every
-    frame.
+    frame. Files of larger frames than `max_side` are refused, and those of which more pixels, of all frames together,
+    have to be decoded than `max_animation`, for animated pictures, or `max_decoded`, for videos.
     """
 
     path: str
@@ -110,6 +112,9 @@ class MediaFile:
     size: int
     progress: Callable[[], None] = lambda: None
     damage: DamageLog = field(default_factory=DamageLog)
+    max_side: int = MAX_FILE_SIDE
+    max_animation: float = math.inf
+    max_decoded: float = math.inf
 
     def reader(self) -> FileReader:
         """Return a file object at the beginning of the file; several read independently of each other."""
@@ -153,18 +158,18 @@ class FileReader:
         return True
 
 
-def check_size(path: str | Path, width: int, height: int, most: int = MAX_VIDEO_PIXELS) -> None:
+def check_size(file: MediaFile, width: int, height: int, most: int = MAX_VIDEO_PIXELS) -> None:
     """Raise FileProblem for an absurd frame size, before memory is allocated for it."""
-    if max(width, height) > MAX_FILE_SIDE or width * height > most:
+    if max(width, height) > file.max_side or width * height > most:
         raise FileProblem(
-            f"{path} declares frames of {width}x{height} pixels; at most {MAX_FILE_SIDE} a side and"
+            f"{file.path} declares frames of {width}x{height} pixels; at most {file.max_side} a side and"
             f" {most / 1e6:.0f} million in total are accepted. If the file is not damaged, scale it down first."
         )
 
 
 def check_picture_size(file: MediaFile, width: int, height: int, moving: bool) -> None:
     """Raise FileProblem for an absurd picture size, also for one that its few bytes cannot fill."""
-    check_size(file.path, width, height, MAX_VIDEO_PIXELS if moving else MAX_FILE_PIXELS)
+    check_size(file, width, height, MAX_VIDEO_PIXELS if moving else MAX_FILE_PIXELS)
     if width * height > max(SPARSE_PIXELS, file.size * PIXELS_A_BYTE):
         raise FileProblem(
             f"{file.path} declares {width}x{height} pixels in {file.size} bytes; a picture of more than"
@@ -173,8 +178,13 @@ def check_picture_size(file: MediaFile, width: int, height: int, moving: bool) -
         )
 
 
-def check_total_pixels(file: MediaFile, pixels: int) -> None:
-    """Raise FileProblem where the frames of a moving picture have more pixels than its few bytes can mean."""
+def check_total_pixels(file: MediaFile, pixels: int, most: float) -> None:
+    """Raise FileProblem where all frames have more than `most` pixels, or more than their few bytes can mean."""
+    if pixels > most:
+        raise FileProblem(
+            f"{file.path} has frames of {pixels / 1e6:.0f} million pixels or more that have to be decoded, and at most"
+            f" {most / 1e6:.0f} million are accepted; scale it down, cut it, or save it as MP4 first."
+        )
     if pixels > max(MANY_PIXELS, file.size * MOVING_PIXELS_A_BYTE):
         raise FileProblem(
             f"{file.path} holds frames of more than {pixels / 1e6:.0f} million pixels in {file.size} bytes; beyond"

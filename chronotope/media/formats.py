@@ -111,7 +111,7 @@ def open_video(
         raise FileProblem(
             f"{file.path} has no video that can be decoded (it holds: {kinds}); a file with a video track is needed."
         )
-    check_size(file.path, track.codec_context.width, track.codec_context.height)
+    check_size(file, track.codec_context.width, track.codec_context.height)
     return container, track, _decoder(file, track)
 
 

@@ -267,7 +267,7 @@ def _decoded(
             for frame in frames:
                 file.damage.frame(frame.is_corrupt)
                 pixels += frame.width * frame.height
-                check_total_pixels(file, pixels)
+                check_total_pixels(file, pixels, file.max_decoded)
                 if in_decoding_order and stamps:
                     frame.pts = stamps.popleft()
                 if after_seek and (frame.pts is None or key is None or frame.pts < key):

@@ -362,9 +362,9 @@ class Task:
                 _give_back(child)
 
 
-def ask(path: str | Path, question: str) -> dict[str, Any]:
-    """Return the child's answer to a question about a file: `probe` or `comments`."""
-    task = Task(path, {"do": question})
+def ask(path: str | Path, question: str, **limits: float) -> dict[str, Any]:
+    """Return the child's answer to a question, `probe` or `comments`, about a file within limits of `MediaFile`."""
+    task = Task(path, {"do": question, "limits": limits})
     while task.receive() is not None:
         pass
     return task.result

@@ -71,7 +71,7 @@ def open_picture(file: MediaFile) -> Iterator[Image.Image]:
                 count = _num_frames(image)
                 check_picture_size(file, *image.size, moving=count > 1)
                 if count > 1:
-                    check_total_pixels(file, count * image.width * image.height)
+                    check_total_pixels(file, count * image.width * image.height, file.max_animation)
                 yield image
     except (FileProblem, MemoryError):
         raise
@@ -95,7 +95,7 @@ def picture_frames(file: MediaFile) -> Iterator[tuple[float, float, Planes]]:
             check_picture_size(file, *image.size, moving=count > 1)  # the pages of a TIFF differ in size
             pixels += image.width * image.height
             if count > 1:
-                check_total_pixels(file, pixels)
+                check_total_pixels(file, pixels, file.max_animation)
             image.load()
             seconds = float(image.info.get("duration", 0)) / 1000 if count > 1 else 1.0
             seconds = seconds if seconds > 0.01 else 0.1  # browsers play shorter durations as 0.1 s

@@ -285,9 +285,12 @@ def _squared(frames: np.ndarray, aspect: float) -> np.ndarray:
     return resize(frames, height, _square_width(width, aspect))
 
 
-def probe(path: str | Path) -> VideoInfo:
-    """Return the facts about a video or picture file, with its exact number of frames."""
-    return VideoInfo(path=as_path("path", path), **ask(path, "probe"))
+def probe(path: str | Path, **limits: float) -> VideoInfo:
+    """Return the facts about a video or picture file, with its exact number of frames.
+
+    `limits` are those of `MediaFile`: a file beyond them is refused before more is decoded.
+    """
+    return VideoInfo(path=as_path("path", path), **ask(path, "probe", **limits))
 
 
 def read_tags(path: str | Path) -> dict[str, Any] | None:

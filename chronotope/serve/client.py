@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from chronotope.arguments import as_pixels, as_text
+from chronotope.arguments import as_pixels, as_text, described
 from chronotope.errors import ChronotopeError, UsageError
 from chronotope.geometry import AnyFrames, Picture
 from chronotope.prompt import read_prompts
@@ -164,7 +164,7 @@ class Client:
     def _json(
         self, method: str, path: str, fields: dict[str, Any] | None = None, headers: dict[str, str] | None = None
     ) -> dict[str, Any]:
-        body = None if fields is None else json.dumps(fields).encode()
+        body = None if fields is None else json.dumps(fields, default=_plain).encode()
         found = json.loads(self._call(method, path, body, headers or {}))
         assert isinstance(found, dict)
         return found
@@ -185,6 +185,13 @@ class Client:
             raise ServiceError(
                 f"no service answers at {self.url} ({reason}); start it with `chronotope serve`"
             ) from None
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of numpy as one of Python, for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise UsageError(f"{described(value)} cannot be sent to a service; give a text, a number or a list")
 
 
 def _refusal(status: int, body: bytes) -> ServiceError:
@@ -229,7 +236,10 @@ def _clip_url(name: str, frames: Any, fps: float) -> str:
 def _shown_mask(mask: Any) -> np.ndarray:
     found = np.asarray(mask)
     if found.dtype != np.bool_ or found.ndim != 3:
-        raise UsageError("mask must be a numpy array, bool [frames, height, width]")
+        raise UsageError(
+            f"mask must be a numpy array, bool [frames, height, width], got {described(mask)}; one frame for the whole "
+            "clip is mask[None]"
+        )
     return np.repeat(255 * found.astype(np.uint8)[..., None], 3, axis=-1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from chronotope.request import Defaults, Request
 from chronotope.serve.order import FieldError, Order
 from chronotope.storage import read_json
 
-__all__ = ["Limits", "ModelFacts", "QuotaError", "read_model_facts"]
+__all__ = ["Limits", "ModelFacts", "QuotaError", "model_identity", "read_model_facts"]
 
 
 class QuotaError(UsageError):
@@ -38,10 +39,23 @@ class Limits:
     images: int = 16
     file_frames: int = 4096
     file_side: int = 4096
+    # Pixels of all frames, of a file whose length is known only when it is decoded; animated pictures take longest.
+    animation_pixels: int = 2**28
+    decoded_pixels: int = 2**32
     queued: int = 100  # jobs of an owner that wait
     stored_bytes: int = 10 << 30
     free_bytes: int = 256 << 20  # that the disk keeps
     keep_days: float = 30.0
+    step_seconds: float = 3600.0  # for a step; a worker that takes longer hangs
+
+    @property
+    def of_file(self) -> dict[str, int]:
+        """The limits of `MediaFile` within which a file is looked at."""
+        return {
+            "max_side": self.file_side,
+            "max_animation": self.animation_pixels,
+            "max_decoded": self.decoded_pixels,
+        }
 
     def check_order(self, order: Order) -> None:
         """Raise `FieldError` where numbers of an order are beyond the limits; no file is looked at."""
@@ -91,6 +105,7 @@ class ModelFacts:
     folder: Path
     defaults: Defaults
     geometry: Geometry
+    identity: str  # see `model_identity`
 
     def size_of(self, request: Request) -> tuple[int, int]:
         """Return the width and height of a request, as its draft has them."""
@@ -107,6 +122,19 @@ def read_model_facts(folder: Path) -> ModelFacts:
     description = read_json(path)
     try:
         defaults, geometry = description["defaults"], description["geometry"]
-        return ModelFacts(folder.resolve().name, folder, from_dict(Defaults, defaults), from_dict(Geometry, geometry))
+        defaults, geometry = from_dict(Defaults, defaults), from_dict(Geometry, geometry)
     except (KeyError, TypeError, UsageError) as problem:
         raise FileProblem(f"{path} does not describe a model that generates videos ({problem})") from None
+    return ModelFacts(folder.resolve().name, folder, defaults, geometry, model_identity(folder))
+
+
+def model_identity(folder: Path) -> str:
+    """Hash the descriptions of a model, which hold the hashes of its weights, to 16 hex digits."""
+    digest = hashlib.sha256()
+    for part in ("dit", "autoencoder"):
+        path = folder / part / "model.json"
+        try:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError as problem:
+            raise FileProblem(f"{path} cannot be read: {problem.strerror}") from None
+    return digest.hexdigest()[:16]

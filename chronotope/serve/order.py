@@ -5,7 +5,6 @@ A form holds texts only and JSON holds numbers, so every field reads both. One t
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from chronotope.errors import UsageError, suggest
 from chronotope.generate.files import FileRequest
 from chronotope.prompt import Prompt, read_prompts, read_story
 from chronotope.request import SOLVERS, TASKS, Choices, Task
+from chronotope.storage import parse_json, unique_keys
 
 __all__ = [
     "FIELDS",
@@ -59,6 +59,11 @@ def shown_name(name: str) -> str:
     return name[:60].encode("ascii", "backslashreplace").decode()
 
 
+def _got(value: Any) -> str:
+    """Describe a value that is wrong; files are not shown."""
+    return "a file" if isinstance(value, Upload) else described(value)
+
+
 def check_characters(param: str, value: Any) -> None:
     """Raise `FieldError` where a text in a value holds half of a character (a surrogate): UTF-8 cannot store it."""
     pending = [value]
@@ -67,7 +72,7 @@ def check_characters(param: str, value: Any) -> None:
             case str() as text if _SURROGATE.search(text):
                 raise FieldError(
                     shown_name(param),
-                    f"{shown_name(param)} holds half of a character, got {described(text)}; send whole characters",
+                    f"{shown_name(param)} holds half of a character, got {_got(text)}; send whole characters",
                     "invalid_characters",
                 )
             case Upload(name):
@@ -143,7 +148,7 @@ class Order(Choices):
 def _text(name: str, value: Any) -> str:
     if isinstance(value, str):
         return value
-    raise FieldError(name, f"{name} must be a text, got {described(value)}", "invalid_type")
+    raise FieldError(name, f"{name} must be a text, got {_got(value)}", "invalid_type")
 
 
 def _number(name: str, value: Any) -> float:
@@ -155,7 +160,7 @@ def _number(name: str, value: Any) -> float:
     ):
         found = float(value)
     if not math.isfinite(found):
-        raise FieldError(name, f"{name} must be a number, got {described(value)}", "invalid_type")
+        raise FieldError(name, f"{name} must be a number, got {_got(value)}", "invalid_type")
     return found
 
 
@@ -164,7 +169,7 @@ def _whole(name: str, value: Any) -> int:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**19:
         return value
-    raise FieldError(name, f"{name} must be a whole number, got {described(value)}", "invalid_type")
+    raise FieldError(name, f"{name} must be a whole number, got {_got(value)}", "invalid_type")
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -173,22 +178,22 @@ def _flag(name: str, value: Any) -> bool:
         return value
     if isinstance(value, str) and value.lower() in words:
         return words[value.lower()]
-    raise FieldError(name, f"{name} must be true or false, got {described(value)}", "invalid_type")
+    raise FieldError(name, f"{name} must be true or false, got {_got(value)}", "invalid_type")
 
 
 def _size(name: str, value: Any) -> tuple[int, int]:
     found = re.fullmatch(r"\s*(\d{1,5})\s*[xX]\s*(\d{1,5})\s*", value) if isinstance(value, str) else None
     if not found or "0" in (found[1].lstrip("0") or "0", found[2].lstrip("0") or "0"):
-        raise FieldError(name, f"{name} must be WIDTHxHEIGHT in pixels, such as 96x64, got {described(value)}")
+        raise FieldError(name, f"{name} must be WIDTHxHEIGHT in pixels, such as 96x64, got {_got(value)}")
     return int(found[1]), int(found[2])
 
 
 def _parsed(name: str, text: str) -> Any:
     """Parse JSON that a text field holds; its escapes can name characters that the text itself did not have."""
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        raise FieldError(name, f"{name} is not readable JSON") from None
+        found = parse_json(text, unique_keys)
+    except ValueError as problem:
+        raise FieldError(name, f"{name} is not readable JSON: {problem}") from None
     check_characters(name, found)
     return found
 
@@ -208,14 +213,14 @@ def _numbers(name: str, value: Any) -> tuple[float, ...]:
 def _span(name: str, value: Any) -> tuple[float, float]:
     found = _numbers(name, value)
     if len(found) != 2:
-        raise FieldError(name, f"{name} must be two numbers of seconds, such as [1, 2], got {described(value)}")
+        raise FieldError(name, f"{name} must be two numbers of seconds, such as [1, 2], got {_got(value)}")
     return found[0], found[1]
 
 
 def _story(name: str, value: Any) -> tuple[tuple[float, str], ...]:
     """Read a text, (seconds, text) pairs, or texts such as "2: it eats the berry"."""
     if not isinstance(value, str | list):
-        raise FieldError(name, f"{name} must be a text, or a list of beats, got {described(value)}", "invalid_type")
+        raise FieldError(name, f"{name} must be a text, or a list of beats, got {_got(value)}", "invalid_type")
     if isinstance(value, str) and not (name == "story" and value.lstrip().startswith("[")):
         found = read_prompts(value)
     else:
@@ -231,7 +236,7 @@ def _story(name: str, value: Any) -> tuple[tuple[float, str], ...]:
 def _choice(*choices: str) -> Callable[[str, Any], str]:
     def read(name: str, value: Any) -> str:
         if not isinstance(value, str) or value not in choices:
-            raise FieldError(name, f"unknown {name} {described(value)}. {suggest(str(value)[:100], choices)}")
+            raise FieldError(name, f"unknown {name} {_got(value)}. {suggest(str(value)[:100], choices)}")
         return value
 
     return read
@@ -244,7 +249,7 @@ def _media(name: str, value: Any) -> Media:
     if isinstance(value, dict):
         named = [value[key] for key in ("id", "file_id", "image_url", "video_url", "url") if value.get(key) is not None]
         if len(named) != 1:
-            raise FieldError(name, f"{name} must have one of id, file_id and image_url, got {described(value)}")
+            raise FieldError(name, f"{name} must have one of id, file_id and image_url, got {_got(value)}")
         value = named[0].get("url") if isinstance(named[0], dict) else named[0]
     if isinstance(value, str) and re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", value):
         raise FieldError(
@@ -252,9 +257,7 @@ def _media(name: str, value: Any) -> Media:
         )
     if isinstance(value, str | Upload):
         return value
-    raise FieldError(
-        name, f"{name} must be a file, an identifier or a data URL, got {described(value)}", "invalid_type"
-    )
+    raise FieldError(name, f"{name} must be a file, an identifier or a data URL, got {_got(value)}", "invalid_type")
 
 
 def _medias(name: str, value: Any) -> tuple[Media, ...]:
@@ -339,6 +342,8 @@ def read_order(raw: Mapping[str, Any], **fixed: Any) -> tuple[Order, dict[str, A
         raise FieldError("seconds", "the length of a video is above 0")
     if values.get("num_frames", 1) < 1:
         raise FieldError("num_frames", "a video has at least one frame")
+    if values.get("fps", 1) <= 0:
+        raise FieldError("fps", f"fps must be above 0, got {values['fps']:g}; leave it out for the rate of the model")
     if "span" in values:
         values["start"], values["stop"] = values.pop("span")
     for name in fixed.keys() & values.keys():
@@ -362,7 +367,7 @@ def _read_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(more, str):
         more = _parsed("extra_params", more)
     if more is not None and not isinstance(more, dict):
-        raise FieldError("extra_params", f"extra_params must be an object, got {described(more)}", "invalid_type")
+        raise FieldError("extra_params", f"extra_params must be an object, got {_got(more)}", "invalid_type")
     values: dict[str, Any] = {}
     for found, value in [*raw.items(), *(more or {}).items()]:
         if found == "extra_params" or value is None:

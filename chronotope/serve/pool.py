@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from chronotope.errors import ChronotopeError
+from chronotope.serve.limits import ModelFacts
 from chronotope.serve.store import Job, Store, StoreProblem
 from chronotope.serve.worker import CANCEL, Answer, Task, work
 
@@ -26,6 +27,7 @@ IDLE_SECONDS = 0.5  # between two looks at the queue, beside those that a new jo
 LISTEN_SECONDS = 0.2
 RELOAD_SECONDS = 5.0  # after a model that could not be loaded
 END_SECONDS = 3.0  # for a worker to end by itself
+SILENT_SECONDS = 3600.0  # after which a worker that tells of no step is taken for one that hangs
 
 
 @dataclass(frozen=True)
@@ -52,22 +54,27 @@ class _Slot:
     connection: Connection | None = None
     job: str | None = None
     problem: str = "the model is being loaded"
+    silent: bool = False  # whether its worker told nothing for too long
     sending: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Pool:
-    """Workers that do the jobs of a store. `task_of` makes a task of a job; `removed` deletes what a lost one wrote."""
+    """Workers that do the jobs of a store. `task_of` makes a task of a job; `removed` deletes what a lost one wrote.
+
+    A worker that tells nothing for `silent_seconds` during a job, or while it loads its model, is ended.
+    """
 
     def __init__(
         self,
         store: Store,
-        model: str,
+        model: ModelFacts,
         devices: Sequence[str],
         task_of: Callable[[Job], Task],
         removed: Callable[[str], None],
         threads: int | None = None,
+        silent_seconds: float = SILENT_SECONDS,
     ) -> None:
-        self.store, self.model, self.threads = store, model, threads
+        self.store, self.model, self.threads, self.silent_seconds = store, model, threads, silent_seconds
         self.task_of, self.removed = task_of, removed
         self.progress: dict[str, Progress] = {}
         self.deaths = 0
@@ -166,19 +173,26 @@ class Pool:
             slot.problem = ""
             return True
         if self.running:
-            slot.problem = answer.message if answer else "the process that loads the model was killed"
+            hung = f"the model was not loaded within {self.silent_seconds / 60:g} minutes"
+            killed = hung if slot.silent else "the process that loads the model was killed"
+            slot.problem = answer.message if answer else killed
+            self._end(slot)
             self._pause(RELOAD_SECONDS if answer else IDLE_SECONDS)
         return False
 
     def _receive(self, slot: _Slot) -> Answer | None:
-        """Return the next answer of a worker; None where it died, or where the pool stops."""
+        """Return the next answer of a worker; None where it died or told nothing for too long, or the pool stops."""
         assert slot.connection is not None
+        until, slot.silent = time.monotonic() + self.silent_seconds, False
         try:
             while self.running:
                 if slot.connection.poll(LISTEN_SECONDS):
                     answer = slot.connection.recv()
                     assert isinstance(answer, Answer)
                     return answer
+                if time.monotonic() > until:
+                    slot.silent = True
+                    return None
         except (EOFError, OSError):
             pass
         return None
@@ -203,8 +217,8 @@ class Pool:
                 task = self.task_of(job)
             except StoreProblem:
                 raise
-            except ChronotopeError as problem:  # stored by another version of the program
-                error = {"code": "invalid_request", "message": str(problem)}
+            except ChronotopeError as problem:  # such as one that was accepted for another model
+                error = {"code": getattr(problem, "code", "invalid_request"), "message": str(problem)}
                 self._kept(slot, lambda: self.store.fail(job.id, error))
                 return
             with slot.sending, contextlib.suppress(OSError):
@@ -214,7 +228,7 @@ class Pool:
                 answer = self._receive(slot)
                 if answer is None:
                     if self.running:
-                        self._died(slot, job)
+                        self._died(slot, job, self._silence() if slot.silent else None)
                     else:
                         self._kept(slot, partial(self.store.put_back, job.id, died=False))
                     return
@@ -224,6 +238,10 @@ class Pool:
             with slot.sending:
                 slot.job = None
             self.progress.pop(job.id, None)
+
+    def _silence(self) -> dict[str, Any]:
+        words = f"no step ended within {self.silent_seconds / 60:g} minutes (--step-minutes); ask for a smaller size"
+        return {"code": "worker_hung", "message": words}
 
     def _died(self, slot: _Slot, job: Job, error: dict[str, Any] | None = None) -> None:
         """End what is left of a worker, and queue its job again; at the last time it fails with the error."""

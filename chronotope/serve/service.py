@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import sqlite3
 import threading
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from chronotope.errors import FileProblem
+from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.stored.folders import find_model
 from chronotope.media.picture import sidecar
 from chronotope.serve.limits import Limits, ModelFacts, QuotaError, read_model_facts
@@ -35,6 +36,8 @@ __all__ = ["MissingError", "Service"]
 
 log = logging.getLogger("chronotope.serve")
 DAY = 86_400
+DATABASE = "jobs.sqlite3"
+OWN_NAME = re.compile(r"(file|video|picture)_[0-9a-f]{32}(\..*)?")
 SWEEP_SECONDS = 60.0  # between two searches for what has expired
 MAX_RETRY_SECONDS = 600
 
@@ -56,20 +59,28 @@ class Service:
     def __post_init__(self) -> None:
         self._exits = contextlib.ExitStack()
         self._stopped = threading.Event()
+        self._began = time.time() - _uptime()
 
     def __enter__(self) -> Service:
+        self._check_folder()
         with contextlib.ExitStack() as exits:
             exits.enter_context(locked(self.folder))
             self._close_folder()
+            self.facts: ModelFacts = read_model_facts(find_model(self.model))
+            self.store = Store(self.folder / DATABASE)
+            exits.callback(self.store.close)
             for name in ("inputs", "outputs"):
                 (self.folder / name).mkdir(exist_ok=True)
-            self.facts: ModelFacts = read_model_facts(find_model(self.model))
-            self.store = Store(self.folder / "jobs.sqlite3")
-            exits.callback(self.store.close)
             self.recovered = self.store.recover()
             self._remove_orphans()
             self.pool = Pool(
-                self.store, str(self.facts.folder), self.devices, self._task, self._remove_output, self.threads
+                self.store,
+                self.facts,
+                self.devices,
+                self._task,
+                self._remove_output,
+                self.threads,
+                self.limits.step_seconds,
             )
             self.pool.start()
             exits.callback(self.pool.stop)
@@ -82,6 +93,20 @@ class Service:
 
     def __exit__(self, *exception: object) -> None:
         self._exits.close()
+
+    def _check_folder(self) -> None:
+        """Refuse a folder of somebody else's, and one that lost its database: files of no job are deleted."""
+        try:
+            if (self.folder / DATABASE).is_file() or not self.folder.is_dir():
+                return
+            strangers = sorted(path.name for path in self.folder.iterdir() if not path.name.startswith("."))
+        except OSError as problem:
+            raise FileProblem(f"{self.folder} cannot be read: {problem.strerror}") from None
+        if strangers:
+            raise UsageError(
+                f"{self.folder} holds {shown_name(strangers[0])} and no {DATABASE}, so it is not the folder of a "
+                f"service, or its {DATABASE} is lost: give a new or empty --folder, or bring that file back"
+            )
 
     def _close_folder(self) -> None:
         """Close the folder to other users of the machine: prompts and videos of every owner are in it."""
@@ -114,7 +139,7 @@ class Service:
         try:
             order = self._store_media(owner, name, order, media, files)
             self.limits.check_order(order)
-            asked = order.to_json() | self._expected(order, files)
+            asked = order.to_json() | self._expected(order, files) | {"model": self._model()}
             job = Job(0, name, owner, kind, "queued", asked, remixed_from, time.time(), None, None, 0, None, None)
             made = self.store.add(job, files, key, digest)
         except sqlite3.IntegrityError as problem:
@@ -199,6 +224,10 @@ class Service:
             num_frames += inputs.video_frames + (0 if inputs.into is None else len(inputs.into))
         return {"expected": {"width": width, "height": height, "num_frames": num_frames, "fps": fps}}
 
+    def _model(self) -> dict[str, str]:
+        """Return the model that a job is accepted for."""
+        return {"name": self.facts.name, "identity": self.facts.identity}
+
     # Jobs
 
     def job(self, owner: str, name: str) -> Job:
@@ -210,7 +239,7 @@ class Service:
 
     def order_of(self, job: Job) -> Order:
         """Return the order of a job."""
-        return Order.from_json({name: value for name, value in job.asked.items() if name != "expected"})
+        return Order.from_json({name: value for name, value in job.asked.items() if name not in ("expected", "model")})
 
     def progress(self, job: Job) -> Progress:
         """Return how far a job has come."""
@@ -249,6 +278,13 @@ class Service:
         self._unlink([file])
 
     def _task(self, job: Job) -> Task:
+        if (model := job.asked.get("model", self._model())) != self._model():  # without it: of an earlier version
+            raise FieldError(
+                "model",
+                f"it was accepted for the model '{model['name']}' ({model['identity']}), and this server now has "
+                f"'{self.facts.name}' ({self.facts.identity}); send the request again",
+                "model_changed",
+            )
         order = self.order_of(job)
         paths = {}
         for name in order.files:
@@ -294,7 +330,7 @@ class Service:
         remove_partials(*folders)
         names = self.store.names()
         for path in (path for folder in folders for path in folder.iterdir()):
-            if path.name.partition(".")[0] not in names and path.is_file():
+            if OWN_NAME.fullmatch(path.name) and path.name.partition(".")[0] not in names and path.is_file():
                 path.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
@@ -305,7 +341,8 @@ class Service:
 
     def remove_expired(self) -> int:
         """Delete jobs that ended, and files that were uploaded, longer ago than they are kept; return how many."""
-        oldest = time.time() - self.limits.keep_days * DAY
+        set_forward = max(0.0, time.time() - _uptime() - self._began)  # nothing is older because a clock was set
+        oldest = time.time() - set_forward - self.limits.keep_days * DAY
         ended, files = self.store.ended_before(oldest), self.store.files_before(oldest)
         for name in ended:
             self._unlink(self.store.delete(name))
@@ -314,6 +351,11 @@ class Service:
             self.store.delete_file(file.id)
         self._unlink(files)
         return len(ended) + len(files)
+
+
+def _uptime() -> float:
+    """Return seconds that pass alike whatever the clock is set to, those of a machine that sleeps included."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _link(source: Path, target: Path) -> None:

@@ -115,6 +115,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        self._path = path
         with self._problems():
             self._connection = sqlite3.connect(
                 path, check_same_thread=False, isolation_level=None, timeout=BUSY_SECONDS
@@ -135,6 +136,11 @@ class Store:
         except sqlite3.IntegrityError:
             raise
         except sqlite3.Error as problem:
+            if getattr(problem, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise StoreProblem(
+                    f"the database of the service is damaged ({problem}); bring {self._path.name} back from a copy, or "
+                    "give another --folder"
+                ) from None
             raise StoreProblem(f"the database of the service cannot be used now ({problem}); try again later") from None
 
     @contextlib.contextmanager

@@ -57,17 +57,12 @@ def save_upload(param: str, upload: Upload, path_of: Callable[[str], Path], limi
 
 def _check(param: str, path: Path, limits: Limits) -> None:
     try:
-        info = video.probe(path)
+        info = video.probe(path, **limits.of_file)
     except DecoderUnavailableError:
         raise
     except ChronotopeError as problem:
         reason = str(problem).replace(str(path), "the file")
-        raise FieldError(param, f"{param} is no picture or video that can be read: {reason}", "invalid_file") from None
-    if max(info.width, info.height) > limits.file_side:
-        size = f"{info.width}x{info.height}"
-        raise FieldError(
-            param, f"{param} has {size} pixels, at most {limits.file_side} a side are read", "file_too_large"
-        )
+        raise FieldError(param, f"{param} cannot be used: {reason}", "invalid_file") from None
     if info.num_frames > limits.file_frames:
         raise FieldError(
             param,

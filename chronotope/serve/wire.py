@@ -23,7 +23,7 @@ from chronotope.serve.order import FieldError, Upload, check_characters, text_of
 from chronotope.serve.pool import Progress
 from chronotope.serve.service import MissingError
 from chronotope.serve.store import ConflictError, Job, StoredFile, StoreProblem
-from chronotope.storage import parse_json
+from chronotope.storage import parse_json, unique_keys
 
 __all__ = ["ErrorResponse", "RequestProblem", "error_of", "file_object", "read_fields", "video_object"]
 
@@ -74,7 +74,7 @@ async def _form_fields(request: Request, kind: str) -> dict[str, Any]:
 
 def _json_fields(body: bytes) -> dict[str, Any]:
     try:
-        found = parse_json(body)
+        found = parse_json(body, unique_keys)
     except ValueError as problem:
         raise RequestProblem(400, f"the body is not readable JSON: {problem}", "invalid_json") from None
     if not isinstance(found, dict):
@@ -118,7 +118,7 @@ def video_object(job: Job, model: str, progress: Progress, keep_seconds: float) 
     return {
         "id": job.id,
         "object": job.kind,
-        "model": model,
+        "model": asked.get("model", {}).get("name", model),
         "status": job.state,
         "progress": 100 if done else progress.percent,
         "created_at": int(job.created),

@@ -16,8 +16,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from chronotope.errors import ChronotopeError
+from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.processes import watch_parent
+from chronotope.serve.limits import ModelFacts, model_identity
 from chronotope.serve.order import Order, text_of
 
 if TYPE_CHECKING:
@@ -68,14 +69,19 @@ def count_gpus() -> int:
     return int(found.stdout) if found.returncode == 0 else 0
 
 
-def work(connection: Connection, parent: int, model: str, device: str, threads: int | None) -> None:
-    """Load a model, then do tasks until the connection ends; the main function of a worker process."""
+def work(connection: Connection, parent: int, model: ModelFacts, device: str, threads: int | None) -> None:
+    """Load a model, then do tasks until the connection ends; the main function of a worker process.
+
+    A model that was exchanged since the service read its facts is not used: jobs were accepted for that of before.
+    """
     watch_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to every process; the service decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
-            generator = _load(model, device, threads)
+            _check_identity(model)
+            generator = _load(str(model.folder), device, threads)
+            _check_identity(model)  # it may have been exchanged meanwhile
         except ChronotopeError as problem:
             connection.send(Answer("unloaded", message=str(problem)))
             return
@@ -87,6 +93,11 @@ def work(connection: Connection, parent: int, model: str, device: str, threads: 
                 connection.send(answer)
                 if answer.code == "internal_error":
                     return  # nothing is known of the state of this process, such as that of its GPU
+
+
+def _check_identity(model: ModelFacts) -> None:
+    if model_identity(model.folder) != model.identity:
+        raise FileProblem(f"the model in {model.folder} was exchanged since the service started; start it again")
 
 
 def _load(model: str, device: str, threads: int | None) -> Generator:
@@ -181,6 +192,7 @@ def _make(generator: Generator, task: Task, connection: Connection) -> dict[str,
             for piece in stream.pieces:
                 for frame in piece:
                     writer.add(frame)
+                connection.send(Answer("step", total, total))  # decoding goes on
             writer.finish({**origin, "seconds": {part: round(took, 3) for part, took in stream.seconds.items()}})
     task.preview.unlink(missing_ok=True)
     return {

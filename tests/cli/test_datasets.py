@@ -139,6 +139,14 @@ def test_taught_again_it_stays_as_it_is(taught: Path, footage: Path, model: Path
     result = run("teach", other, *words, "--heldout", "0.2", "--words", "a yard")
     assert "since the training began, files have changed (1 new, 1 changed, 1 gone)" in result.stderr
     assert "note: not used: --words a yard; the training has begun with none" in result.stderr
+    assert "of 1 files have changed" not in result.stderr
+    (other / "IMG_0042.txt").write_text("a yard at night")
+    result = run("teach", other, *words[:2], "--holder", "Other Lab", *words[4:], "--heldout", "0.2")
+    for what in ("rights of 3 files", "captions of 1 files"):
+        assert f"since the training began, the {what} have changed, such as " in result.stderr, result.output
+    (other / "ai.txt").write_text("User-agent: *\nDisallow: /IMG*")
+    result = run("teach", other, *words, "--heldout", "0.2")
+    assert result.exit_code == 2 and "IMG_0042.mp4 may not be used: its owner asks not to train" in result.stderr
     assert [name for name, content in kept.items() if (taught / name).read_bytes() != content] == []
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,3 +167,14 @@ def test_no_option_takes_what_is_no_finite_number() -> None:
         for word in ("nan", "inf", "-inf"):
             with pytest.raises(click.BadParameter):
                 found.type.convert(word, found, None)
+
+
+def test_a_locale_that_misreads_names_is_refused() -> None:
+    """A legacy locale reads a word such as a prompt or a file name as other letters, or as halves of characters."""
+    legacy = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "chronotope", "check", "."]
+    found = subprocess.run(command, env=legacy, capture_output=True, text=True, check=False)
+    assert found.returncode == 2 and "reads file names and the words of a command as ascii" in found.stderr
+    assert "PYTHONUTF8=1" in found.stderr and found.stdout == ""
+    found = subprocess.run(command, env={**legacy, "PYTHONUTF8": "1"}, capture_output=True, text=True, check=False)
+    assert "reads file names" not in found.stderr

@@ -32,6 +32,14 @@ def test_rules_by_name_and_what_is_allowed(tmp_path: Path) -> None:
     assert "asks not to train on it" in found.refusal(found.rights("bench/1.mp4", ("robots.txt disallows it",)))
 
 
+def test_a_rule_holds_whether_an_accent_is_a_character_of_its_own_or_not(tmp_path: Path) -> None:
+    rules = '[[files]]\nmatch = "caf\u00e9*"\nlicence = "CC-BY-NC-4.0"\n'
+    found = policy(tmp_path, rules, holder="My Lab")
+    for file in ("caf\u00e9.mp4", "cafe\u0301.mp4"):
+        assert found.rights(file).licence == "CC-BY-NC-4.0" and not found.unmatched([file])
+    assert found.rights("cafe.mp4").licence == OWN
+
+
 def test_an_unknown_licence_is_refused_unless_it_is_allowed() -> None:
     assert own_footage("").refusal(own_footage("").rights("a.mp4")) == "its licence is unknown"
     assert own_footage("", allow_unknown=True).refusal(own_footage("").rights("a.mp4")) == ""
@@ -89,11 +97,26 @@ def test_licences_are_spelled_as_in_the_list() -> None:
         ("robots.txt", "User-agent: Yahoo\nDisallow: /", "films/a.mp4", 0),
         ("robots.txt", "User-agent: *\nDisallow:", "films/a.mp4", 0),
         ("ai.txt", "User-Agent: *\nDisallow: *.mp4 # all", "films/a.mp4", 1),
+        # addresses name spaces and letters beyond ASCII by their bytes, and accents may be characters of their own
+        ("robots.txt", "User-agent: *\nDisallow: /my%20films/", "my films/a.mp4", 1),
+        ("robots.txt", "User-agent: *\nDisallow: /my%20films/", "myfilms/a.mp4", 0),
+        ("robots.txt", "User-agent: *\nDisallow: /caf%C3%A9/*.mp4$", "cafe\u0301/a.mp4", 1),
+        ("robots.txt", "User-agent: *\nDisallow: /a%2A", "films/a.mp4", 0),  # a star by its byte is a star
+        ("tdmrep.json", json.dumps({"location": "/caf%C3%A9", "tdm-reservation": 1}), "caf\u00e9/a.mp4", 1),
+        ("tdmrep.json", json.dumps({"Location": "/films/", "TDM-Reservation": "1"}), "films/a.mp4", 1),
+        ("tdmrep.json", json.dumps({"location": "/films/", "tdm-reservation": "yes"}), "films/a.mp4", 1),
+        ("tdmrep.json", json.dumps({"location": "/films/", "tdm-reservation": "0"}), "films/a.mp4", 0),
+        ("tdmrep.json", '{"tdm-reservation": 1, "tdm-reservation": 0}', "films/a.mp4", 1),
+        ("tdmrep.json", '["/films/"]', "films/a.mp4", 1),
+        ("TDMRep.json", json.dumps({"tdm-reservation": 1}), "films/a.mp4", 1),
+        ("ROBOTS.TXT", "User-agent: *\nDisallow: /", "films/a.mp4", 1),
+        (".well-known/tdmrep.json", json.dumps({"tdm-reservation": 1}), "films/a.mp4", 1),
     ],
 )
 def test_signals_beside_a_file(name: str, text: str, path: str, signals: int, tmp_path: Path) -> None:
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_bytes(b"")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text(text)
     assert len(opt_out_signals(tmp_path, path, {})) == signals
 

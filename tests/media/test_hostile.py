@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
@@ -195,11 +196,16 @@ def test_a_few_bytes_do_not_keep_the_decoder_busy(tmp_path: Path) -> None:
             read(trap)
     trap.write_bytes(gif_of_few_bytes(64, 48, 28))
     assert video.probe(trap).num_frames == 28
+    with pytest.raises(FileProblem, match=r"have to be decoded, and at most 0 million are accepted"):
+        video.probe(trap, max_animation=27 * 64 * 48)
+    assert video.probe(trap, max_animation=28 * 64 * 48, max_decoded=1).num_frames == 28
+    with pytest.raises(FileProblem, match="at most 63 a side"):
+        video.probe(trap, max_side=63)
     # a minute of black as H.264, and ten seconds of 4K, encoded once: four times as many pixels are accepted
     for size, pixels in ((97_145, 1440 * 1280 * 720), (67_028, 240 * 3840 * 2160)):
-        files.check_total_pixels(files.MediaFile("a.mp4", ".mp4", -1, size), 4 * pixels)
+        files.check_total_pixels(files.MediaFile("a.mp4", ".mp4", -1, size), 4 * pixels, math.inf)
     with pytest.raises(FileProblem, match="million pixels in 700 bytes"):
-        files.check_total_pixels(files.MediaFile("a.mp4", ".mp4", -1, 700), 2**28 + 1)
+        files.check_total_pixels(files.MediaFile("a.mp4", ".mp4", -1, 700), 2**28 + 1, math.inf)
 
 
 def test_decoding_a_video_ends_at_the_limit_too(tmp_path: Path) -> None:

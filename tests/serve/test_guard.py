@@ -8,8 +8,9 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -22,7 +23,6 @@ import pytest
 from fastapi import Request
 from PIL import Image
 
-from chronotope.errors import FileProblem, UsageError
 from chronotope.serve.app import _logging, make_app
 from chronotope.serve.guard import Security, host_name
 from chronotope.serve.limits import Limits
@@ -30,53 +30,9 @@ from chronotope.serve.native import _event_id
 from chronotope.serve.pool import Progress
 from chronotope.serve.service import Service
 from chronotope.serve.store import Store
+from tests.serve.asking import ORDER, Ask, asked, picture, refused
 
-Ask = Callable[..., httpx.Response]
 TOKENS = ("token-of-anna-1234", "token-of-bert-1234")
-ORDER = {"prompt": "a fox walks"}
-
-
-def asked(service: Service, security: Security | None = None) -> Ask:
-    """A function that sends one request to the application of a service."""
-    app = make_app(service, security)
-
-    def ask(method: str, path: str, **named: Any) -> httpx.Response:
-        async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
-                return await client.request(method, path, **named)
-
-        return asyncio.run(send())
-
-    return ask
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    """A service without workers: jobs stay queued."""
-    with Service(tmp_path / "service", devices=()) as found:
-        yield found
-
-
-@pytest.fixture
-def ask(service: Service) -> Ask:
-    return asked(service)
-
-
-def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The error of an answer, whose shape is that of the wire."""
-    assert answer.status_code == status, answer.text
-    body = answer.json()
-    assert set(body) == {"error"} and set(body["error"]) == {"message", "type", "param", "code"}
-    assert body["error"]["code"] == code
-    assert "Traceback" not in answer.text
-    return dict(body["error"])
-
-
-def picture(kind: str = "PNG") -> bytes:
-    packed = io.BytesIO()
-    Image.new("RGB", (32, 32), "red").save(packed, kind)
-    return packed.getvalue()
 
 
 def test_only_allowed_hosts_are_answered(ask: Ask) -> None:
@@ -264,6 +220,29 @@ def test_uploads_are_looked_at_before_they_are_kept(ask: Ask, service: Service) 
     assert str(service.folder) not in ask("POST", "/v1/videos", json=order).text
     assert list((service.folder / "inputs").iterdir()) == []
     assert service.store.counts()["queued"] == 0
+    wide, moving = io.BytesIO(), io.BytesIO()
+    Image.new("L", (5000, 8)).save(wide, "PNG")
+    frames = [Image.new("L", (32, 32), level) for level in range(9)]
+    frames[0].save(moving, "GIF", save_all=True, append_images=frames[1:])
+    service.limits = replace(service.limits, animation_pixels=8 * 32 * 32)
+    for content, words in ((wide, "at most 4096 a side"), (moving, "frames .* that have to be decoded, and at most")):
+        answer = ask("POST", "/v1/files", files={"file": ("a.gif", content.getvalue())})
+        assert re.search(words, refused(answer, 400, "invalid_file")["message"]), answer.text
+
+
+def test_a_file_where_a_text_belongs_is_not_shown(ask: Ask) -> None:
+    answer = ask("POST", "/v1/videos", files={"prompt": ("a.txt", b"secret")}, data={"size": "96x64"})
+    assert refused(answer, 400, "invalid_type")["message"].endswith("got a file")
+
+
+def test_a_value_that_would_be_lost_is_refused(ask: Ask) -> None:
+    for body, code in (
+        ('{"prompt": "a fox", "seed": 1, "seed": 2}', "invalid_json"),
+        ('{"prompt": "a fox", "extra_params": "{\\"seed\\": 1, \\"seed\\": 2}"}', "invalid_value"),
+    ):
+        answer = ask("POST", "/v1/videos", content=body, headers={"content-type": "application/json"})
+        assert 'the key "seed" stands twice' in refused(answer, 400, code)["message"]
+    assert refused(ask("POST", "/v1/videos", json={**ORDER, "fps": 0}), 400, "invalid_value")["param"] == "fps"
 
 
 def test_a_queue_and_a_folder_that_are_full_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,38 +377,6 @@ def test_a_repeated_request_with_a_key_is_one_job(ask: Ask, service: Service) ->
     assert service.store.counts()["queued"] == 1
 
 
-def test_what_has_expired_is_deleted(ask: Ask, service: Service) -> None:
-    names = [ask("POST", "/v1/videos", json=ORDER).json()["id"] for _ in range(3)]
-    file = ask("POST", "/v1/files", files={"file": ("a.png", picture())}).json()["id"]
-    for name in names[:2]:
-        service.store.claim()
-        service.store.complete(name, {"bytes": 1})
-        (service.folder / "outputs" / f"{name}.mp4").write_bytes(b"x")
-    assert service.remove_expired() == 0
-    service.limits = replace(service.limits, keep_days=-1)
-    assert service.remove_expired() == 3
-    assert [ask("GET", f"/v1/videos/{name}").status_code for name in names] == [404, 404, 200]
-    assert ask("GET", f"/v1/files/{file}").status_code == 404
-    assert [*(service.folder / "outputs").iterdir(), *(service.folder / "inputs").iterdir()] == []
-
-
-def test_files_of_no_job_are_removed_at_the_start(tmp_path: Path) -> None:
-    with Service(tmp_path / "service", devices=()) as service:
-        kept = asked(service)("POST", "/v1/files", files={"file": ("a.png", picture())}).json()["id"]
-        for name in ("inputs/file_0.png", "outputs/video_0.mp4", "outputs/.video_1.mp4.0123456789abcdef.part"):
-            (service.folder / name).write_bytes(b"x")
-    with Service(tmp_path / "service", devices=()) as service:
-        found = [path.name for name in ("inputs", "outputs") for path in (service.folder / name).iterdir()]
-        assert found == [f"{kept}.png"]
-
-
-def test_other_users_of_the_machine_read_nothing(tmp_path: Path) -> None:
-    folder = tmp_path / "service"
-    folder.mkdir(mode=0o755)
-    with Service(folder, devices=()):
-        assert folder.stat().st_mode & 0o777 == 0o700
-
-
 def test_the_log_is_a_line_of_json_for_a_request_and_for_an_error(
     ask: Ask, service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -446,14 +393,6 @@ def test_a_remix_with_the_prompt_of_a_story_keeps_the_story(ask: Ask, service: S
     again = ask("POST", f"/v1/videos/{made['id']}/remix", data={"prompt": made["prompt"], "seed": 1}).json()
     jobs = [service.store.get(one["id"]) for one in (made, again)]
     assert [job.asked["story"] for job in jobs if job] == [[[0, "a fox walks right"], [1, "a fox walks left"]]] * 2
-
-
-def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FileProblem, match=r"model\.json"), Service(tmp_path / "service", str(tmp_path / "empty"), ()):
-        pass
-    with pytest.raises(UsageError, match="a file"), Service(tmp_path / "service", __file__, ()):
-        pass
 
 
 def test_the_schema_lists_every_field(ask: Ask) -> None:

@@ -87,6 +87,8 @@ def test_what_the_page_says_of_limits_is_true(server: Program) -> None:
         f"{limits.steps} steps, {limits.tokens:,} tokens, {limits.images} pictures, files of "
         f"{limits.file_frames:,} frames"
     ) in text
+    assert f"at most {limits.animation_pixels / 1e6:.0f} million pixels in all its frames" in text
+    assert f"a video without an index has at most {limits.decoded_pixels / 1e6:,.0f} million" in text
     paths = call(server.url, "GET", "/openapi.json")[2]["paths"]
     for path in re.findall(r"`?(?:GET|POST|DELETE) (/[\w/{}]+)", text):
         assert path.replace("{id}", "{name}") in paths, path

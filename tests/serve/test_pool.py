@@ -9,17 +9,21 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from chronotope.errors import UsageError
+from chronotope.errors import FileProblem, UsageError
+from chronotope.generate.stored.folders import WEIGHTS
 from chronotope.serve import pool as pools
 from chronotope.serve import worker
-from chronotope.serve.order import Order
+from chronotope.serve.limits import read_model_facts
+from chronotope.serve.order import FieldError, Order
 from chronotope.serve.pool import Pool
 from chronotope.serve.store import Job, Store, StoreProblem, new_id
 from chronotope.serve.worker import Answer, Task
+from tests.cli.models import save_run
 
 
 @pytest.fixture
@@ -61,6 +65,14 @@ def broken(connection: Connection, parent: int, *_: object) -> None:
         connection.send(Answer("failed", code="internal_error", message="failed", result={"trace": "t"}))
 
 
+def silent(connection: Connection, parent: int, *_: object) -> None:
+    """A worker that tells of no step, as on a GPU that hangs."""
+    del parent
+    connection.send(Answer("ready"))
+    connection.recv()
+    time.sleep(600)
+
+
 def ended(store: Store, *names: str) -> list[Job]:
     """Wait until jobs have ended."""
     until = time.monotonic() + 60
@@ -75,9 +87,10 @@ def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[...,
     """Start a pool of one worker, whose process runs a function instead of a model."""
     started: list[Pool] = []
 
-    def start(work: Callable[..., None], task: Callable[[Job], Task] = task_of) -> Pool:
+    def start(work: Callable[..., None], task: Callable[[Job], Task] = task_of, silent_seconds: float = 600.0) -> Pool:
         monkeypatch.setattr(pools, "work", work)
-        pool = Pool(store, "model", ("cpu",), task, lambda _: None)
+        facts = read_model_facts(WEIGHTS / "small")
+        pool = Pool(store, facts, ("cpu",), task, lambda _: None)
         started.append(pool)
         pool.start()
         return pool
@@ -103,6 +116,47 @@ def test_a_job_at_which_two_workers_fail_has_their_error(store: Store, run: Call
     run(broken)
     (job,) = ended(store, name)
     assert (job.state, job.deaths, job.error) == ("failed", 2, {"code": "internal_error", "message": "failed"})
+
+
+def test_a_worker_that_hangs_is_ended_and_its_job_fails_at_the_second_time(
+    store: Store, run: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_back, pools = store.put_back, list[Pool]()
+
+    def impatient(job: Job) -> Task:
+        pools[0].silent_seconds = 0.6
+        return task_of(job)
+
+    def patient(*arguments: Any) -> None:
+        pools[0].silent_seconds = 600.0  # for the next process to start
+        put_back(*arguments)
+
+    monkeypatch.setattr(store, "put_back", patient)
+    name = added(store)
+    pools.append(run(silent, impatient))
+    (job,) = ended(store, name)
+    assert (job.state, job.deaths, pools[0].deaths) == ("failed", 2, 2) and job.error is not None
+    assert job.error["code"] == "worker_hung" and "within 0.01 minutes" in job.error["message"]
+
+
+def test_a_job_of_another_model_is_not_done(store: Store, run: Callable[..., Pool]) -> None:
+    def refuse(job: Job) -> Task:
+        raise FieldError("model", "it was accepted for another model", "model_changed")
+
+    name = added(store)
+    run(sick, refuse)
+    (job,) = ended(store, name)
+    assert (job.state, job.error and job.error["code"]) == ("failed", "model_changed")
+
+
+def test_a_worker_loads_no_model_that_was_exchanged(tmp_path: Path) -> None:
+    facts = read_model_facts(save_run(tmp_path / "model"))
+    worker._check_identity(facts)
+    save_run(tmp_path / "model")
+    worker._check_identity(facts)  # the same weights
+    save_run(tmp_path / "model", seed=1)
+    with pytest.raises(FileProblem, match="was exchanged since the service started; start it again"):
+        worker._check_identity(facts)
 
 
 def test_a_database_that_is_locked_for_a_moment_ends_no_job(store: Store, run: Callable[..., Pool]) -> None:

@@ -122,6 +122,12 @@ def test_a_model_that_disappears_is_said_and_jobs_wait_for_it(tmp_path: Path) ->
             time.sleep(0.2)
         assert str(tmp_path) not in str(answer[2])
         assert call(server.url, "GET", f"/v1/generations/{name}")[2]["status"] == "queued"
+        save_run(model, seed=1)  # another model takes its place
+        while "was exchanged" not in str(call(server.url, "GET", "/ready")[2]):
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        assert call(server.url, "GET", f"/v1/generations/{name}")[2]["status"] == "queued"
+        shutil.rmtree(model)
         shutil.move(moved, model)
         assert server.wait(name)["status"] == "completed"
 

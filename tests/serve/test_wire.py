@@ -263,7 +263,7 @@ def test_our_client_sends_every_frame_of_a_clip_that_stands_still(tmp_path: Path
 def test_our_client_has_the_arguments_of_the_generator(server: Program, model: Path, tmp_path: Path) -> None:
     ours, generator = Client(server.url), Generator.load(model)
     steps: list[int] = []
-    settings: dict[str, Any] = {"num_frames": 1, "num_inference_steps": 3, "seed": 5}
+    settings: dict[str, Any] = {"num_frames": 1, "num_inference_steps": np.int64(3), "seed": np.int32(5)}
     picture = ours.generate(PROMPT, report=steps.append, **settings)
     alone = generator.generate(PROMPT, **settings)
     np.testing.assert_array_equal(picture.frames, alone.frames)
@@ -286,6 +286,10 @@ def test_our_client_has_the_arguments_of_the_generator(server: Program, model: P
     with pytest.raises(ServiceError, match="needs a video") as caught:
         ours.generate(PROMPT, task="extend")
     assert caught.value.status == 400
+    with pytest.raises(UsageError, match=r"mask\[None\]"):
+        ours.generate(PROMPT, video=clip, task="retake", mask=mask[0])
+    with pytest.raises(UsageError, match="cannot be sent to a service"):
+        ours.generate(PROMPT, seed={1})  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="a prompt is a text"):
         ours.generate(3)  # type: ignore[arg-type]
     with pytest.raises(ServiceError, match="start it with"):

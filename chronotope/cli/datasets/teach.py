@@ -26,6 +26,7 @@ from chronotope.curate.decide import Filters
 from chronotope.curate.listing import source_identities
 from chronotope.curate.rights import Policy
 from chronotope.curate.run import RawFile, curate
+from chronotope.curate.since import changes_since
 from chronotope.data.captions import read_captions
 from chronotope.data.latents import LatentDataset
 from chronotope.data.limits import Limits
@@ -77,8 +78,10 @@ def teach(folders: Sequence[Path], out: Path, policy: Policy, lesson: Lesson) ->
     files = raw_files(folders, out)
     plan = out / "teach.json"
     if _begun(out) and plan.is_file() and (done := read_json(plan).get("done")):
+        options = read_json(plan).get("options", {})
         _say_changes(files, out / "data")
-        _say_other_options(lesson, read_json(plan).get("options", {}))
+        _say_rights_and_captions(files, out / "data", policy, options.get("--words", lesson.words))
+        _say_other_options(lesson, options)
     else:
         done = _prepare(files, out, policy, lesson)
         write_json(plan, {**read_json(plan), "done": done, "options": _options(lesson)})
@@ -131,6 +134,24 @@ def _say_changes(files: Sequence[RawFile], data: Path) -> None:
             f"note: since the training began, files have changed ({words}); it goes on with the clips that it has: "
             "teach them with another --out"
         )
+
+
+def _say_rights_and_captions(files: Sequence[RawFile], data: Path, policy: Policy, words: str) -> None:
+    """Refuse to go on with a clip that may not be used any more; say where rights and captions are other ones now."""
+    found = changes_since([file for file in files if file.path.is_file()], data, policy, _Captions(words))
+    if found.refused:
+        name, why = found.refused[0]
+        more = f", and so it is with {len(found.refused) - 1} more files" if len(found.refused) > 1 else ""
+        raise UsageError(
+            f"{name} may not be used: {why}{more}; the training in {data.parent} has begun with its clips: start "
+            "another one with another --out, where they are left out"
+        )
+    for what, names in (("rights", found.other_rights), ("captions", found.other_captions)):
+        if names:
+            say(
+                f"note: since the training began, the {what} of {len(names)} files have changed, such as {names[0]}; "
+                "it goes on with those of before: teach them with another --out"
+            )
 
 
 def _options(lesson: Lesson) -> dict[str, str]:

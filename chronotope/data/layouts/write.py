@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from chronotope.data.captions import caption_names
-from chronotope.data.clips import check_outside, first_names
+from chronotope.data.clips import SUFFIXES, check_outside, first_names
 from chronotope.data.layouts.authors import Line, lines_of, write_lines
 from chronotope.data.layouts.detect import read_layout
 from chronotope.data.layouts.exported import exported_shards, restore_manifest
@@ -133,9 +133,18 @@ class _Import:
         write_lines(self.out, self.lines, {one for entry in self.record.entries.values() for one in entry.lines})
         self.record.write(self.entries)
         notes = [f"{first_names(places)}: {reason}" for reason, places in self.reading.notes.items()]
+        if others := self._not_imported():
+            what = "in the folder and not imported; a training takes them too: move them away unless they belong to it"
+            notes.append(f"{first_names(others)}: {what}")
         heldout = sum(entry.key.startswith(f"{HELDOUT}/") for entry in self.entries.values())
         clips = len(self.entries)
         return Imported(layout, clips, heldout, **self.counts, notes=tuple(notes), left_out=self._left_out())
+
+    def _not_imported(self) -> list[str]:
+        """Return the clips in the folder that no row is the source of."""
+        known = {entry.key for entry in self.entries.values()}
+        clips = (path for path in self.out.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        return sorted({path.relative_to(self.out).as_posix() for path in clips} - known)
 
     def _left_out(self) -> tuple[LeftOut, ...]:
         return tuple(dict.fromkeys(self.reading.left_out))

@@ -137,6 +137,15 @@ def test_files_of_others_are_not_replaced(source: Path, out: Path) -> None:
     assert "x/b.json: not written by this command" in notes(found)
 
 
+def test_clips_of_others_in_the_folder_are_named(source: Path, out: Path) -> None:
+    assert not any("not imported" in note for note in import_dataset(source, out).notes)
+    (out / "sub").mkdir(exist_ok=True)
+    (out / "sub" / "holiday.MOV").write_bytes(b"x")
+    (out / "notes.txt").write_text("x")
+    notes = import_dataset(source, out).notes
+    assert [note for note in notes if "not imported" in note and note.startswith("sub/holiday.MOV: ")], notes
+
+
 def test_what_cannot_be_read_now_is_not_gone(tmp_path: Path, out: Path, place: Place) -> None:
     folder = place(tmp_path / "in", "a.mp4", "b.mp4", files={"metadata.csv": "file_name,text\na.mp4,one\nb.mp4,two\n"})
     import_dataset(folder, out)
