@@ -1,4 +1,4 @@
-"""Propose words for the table of prompts, chronotope/caption/words.toml: read all of them, and take what is right.
+"""Propose words for the table of prompts, caption/words/words.toml: read all of them, and take what is right.
 
 It needs the database of WordNet 3.0 (Debian: wordnet-base) and a list of English words (Debian: wamerican). For each
 noun of the stage it lists the words whose usual meaning is that noun or a kind of it; for each, the compounds whose

@@ -13,8 +13,8 @@ from typing import Any
 from chronotope.caption.captioners.agreement import DOUBT, agreement
 from chronotope.caption.captioners.builtin import BuiltIn
 from chronotope.caption.expand import expand
-from chronotope.caption.lexicon import tokens_of
 from chronotope.caption.score import CaptionScore, score_caption, tally
+from chronotope.caption.words.lexicon import tokens_of
 from chronotope.cli.left_out import scan_and_say
 from chronotope.cli.terminal import say
 from chronotope.data.captions import read_captions

@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from chronotope.caption import grammar
-from chronotope.caption.lexicon import load_lexicon, third_person
+from chronotope.caption.words import grammar
+from chronotope.caption.words.lexicon import load_lexicon, third_person
 from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.errors import FileProblem
 from chronotope.generate.adapters import Adapter, find_adapter

@@ -12,6 +12,7 @@ __all__ = [
     "COUNTS",
     "DETERMINERS",
     "DIRECTIONS",
+    "EMOJI",
     "FRAME",
     "HARD",
     "IGNORED",
@@ -21,6 +22,7 @@ __all__ = [
     "OUT",
     "PRONOUNS",
     "RELATIONS",
+    "SHORT_FORMS",
     "SIDES",
     "SIZES",
     "STILL",
@@ -30,7 +32,7 @@ __all__ = [
 ]
 
 _TABLES: dict[str, Any] = tomllib.loads(
-    resources.files("chronotope.caption").joinpath("grammar.toml").read_text(encoding="utf-8")
+    resources.files("chronotope.caption.words").joinpath("grammar.toml").read_text(encoding="utf-8")
 )
 
 
@@ -51,3 +53,5 @@ CAMERA, IGNORED = _words("camera"), _words("ignored")
 COUNTS, SIZES = _meanings("counts"), _meanings("sizes")
 DIRECTIONS, SIDES, RELATIONS = _meanings("directions"), _meanings("sides"), _meanings("relations")
 ZOOMS = _meanings("zooms")
+EMOJI: dict[str, str] = _TABLES["emoji"]
+SHORT_FORMS: dict[str, str] = _TABLES["short_forms"]
