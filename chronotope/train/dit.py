@@ -75,7 +75,7 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     check_latents(config, about["channels"], about["stride"])
     check_same_run(out, config)
     source, started_from, seen = checkpoint.latest_checkpoint(out), None, None
-    encoder = facts_for_run(config.text_encoder, out.parent) if config.text_encoder else None
+    encoder = _encoder_of(config, out, start)
     check_text_encoder(config.model, encoder, source or start)
     if source is not None:
         check_autoencoder(about, source)
@@ -103,6 +103,12 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     model = replace(config.model, vocabulary_size=size)
     config = replace(config, model=model, flow=replace(config.flow, deviation=deviation))
     return PreparedRun(config, vocabulary, record, started_from, notes, seen, encoder)
+
+
+def _encoder_of(config: DiTRun, out: Path, start: Path | None) -> EncoderFacts | None:
+    return (
+        facts_for_run(config.text_encoder, out.parent, start.parent if start else None) if config.text_encoder else None
+    )
 
 
 def check_compatible(config: DiTRun, start: Path) -> None:
@@ -179,16 +185,17 @@ def encode_captions(
     out: Path,
     ranks: Ranks,
     watched: Sequence[str] = (),
+    start: Path | None = None,
     report: Progress = lambda done, total: None,
 ) -> StateTokenizer | None:
     """Store the states of all captions beside the run folder `out`, each process its share; return what reads them.
 
-    So are those of the prompts `watched` of samples. `report` is called with the number of clips done. Returns None
-    without an encoder.
+    So are those of the prompts `watched` of samples. `start` is the folder of the transformer that is trained on, where
+    a copy of the encoder may be. `report` is called with the number of clips done. Returns None without an encoder.
     """
     if encoder is None:
         return None
-    tokenizer = StateTokenizer(encoder, config.model.max_text_tokens, out.parent)
+    tokenizer = StateTokenizer(encoder, config.model.max_text_tokens, out.parent, start.parent if start else None)
     datasets = [dataset, *(LatentDataset([folder]) for folder in heldout)]
     total = sum(map(len, datasets))
 
@@ -206,10 +213,11 @@ def encode_captions(
 
 
 def text_tokenizer(
-    run: PreparedRun, dataset: LatentDataset, heldout: Sequence[Path], out: Path, ranks: Ranks
+    run: PreparedRun, dataset: LatentDataset, heldout: Sequence[Path], out: Path, ranks: Ranks, start: Path | None
 ) -> TextTokenizer:
     """Return what reads the captions: the states of a frozen encoder, or a vocabulary."""
-    return encode_captions(run.encoder, run.config, dataset, heldout, out, ranks) or Tokenizer(run.vocabulary)
+    states = encode_captions(run.encoder, run.config, dataset, heldout, out, ranks, start=start)
+    return states or Tokenizer(run.vocabulary)
 
 
 def train_dit(
@@ -236,7 +244,7 @@ def train_dit(
     ranks, dataset = join_ranks(), LatentDataset(data, weights)
     run, settings = prepare_run(config, dataset, out, start), to_dict(config)
     config, train, seed = run.config, config.train, config.seed
-    tokenizer = text_tokenizer(run, dataset, heldout, out, ranks)
+    tokenizer = text_tokenizer(run, dataset, heldout, out, ranks, start)
     if ranks.first:
         write_toml(out / "config.toml", config)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
