@@ -24,7 +24,7 @@ from chronotope.caption.words.symbols import plain_text
 from chronotope.errors import UsageError
 from chronotope.worlds.language import gerund
 
-__all__ = ["Expansion", "expand", "place_phrases"]
+__all__ = ["MAX_LETTERS", "Expansion", "expand", "is_foreign", "place_phrases"]
 
 MAX_LETTERS = 20_000  # of a prompt; what is longer is no sentence
 _NUMBER = r"(?:[0-9]+(?:[.,][0-9]+)?|one|two|three|four|five|six|seven|eight|nine|ten|a couple of|several|many)"
@@ -123,7 +123,7 @@ class _Typed:
 def _tokens(prompt: str, lexicon: Lexicon, known: frozenset[str]) -> _Typed:
     plain, moods = plain_text(prompt[:MAX_LETTERS])
     tokens = tokens_of(plain)
-    if _is_foreign(tokens):
+    if is_foreign(tokens):
         return _Typed(plain, tokens, tokens, (), moods, (), foreign=True)
     tokens, corrected = correct(tokens, known)
     if _is_caption(tokens, known):
@@ -234,7 +234,7 @@ def _is_caption(tokens: list[str], known: Collection[str]) -> bool:
     return begins and all(word in known or word in grammar.COUNTS for word in words)
 
 
-def _is_foreign(tokens: list[str]) -> bool:
+def is_foreign(tokens: list[str]) -> bool:
     """Return whether a text is of another language, by its letters or its most frequent words."""
     words = [token for token in tokens if token[0].isalpha()]
     return sum(word in _FOREIGN for word in words) > 1 or 2 * sum(not word.isascii() for word in words) > len(words)

@@ -14,6 +14,8 @@ import torch
 from chronotope import checkpoint
 from chronotope.caption.encoder.frozen import EncoderFacts
 from chronotope.caption.encoder.tokenizer import StateTokenizer, facts_for_run
+from chronotope.caption.vocabulary import compile_similar
+from chronotope.caption.words.wordnet import HOW_TO_INSTALL
 from chronotope.config import from_dict, to_dict
 from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.record import (
@@ -54,7 +56,8 @@ class PreparedRun:
 
     `encoder` is the frozen text encoder that takes the place of the vocabulary; None without one. `record` describes
     the training data of this run and of all runs before it; None if an earlier run left no record. `seen` names the
-    data that a run which goes on has seen beside its own; None of a new run.
+    data that a run which goes on has seen beside its own; None of a new run. `similar_words` are other words for those
+    of captions, which prompts may use; None for a model that needs none.
     """
 
     config: DiTRun
@@ -64,6 +67,7 @@ class PreparedRun:
     notes: tuple[str, ...] = ()
     seen: tuple[dict[str, Any], ...] | None = None
     encoder: EncoderFacts | None = None
+    similar_words: dict[str, str] | None = None
 
 
 def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None) -> PreparedRun:
@@ -102,7 +106,21 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
         notes = (f"note: not used: model.vocabulary_size = {asked}; the vocabulary of {source} is kept, of {size}",)
     model = replace(config.model, vocabulary_size=size)
     config = replace(config, model=model, flow=replace(config.flow, deviation=deviation))
-    return PreparedRun(config, vocabulary, record, started_from, notes, seen, encoder)
+    similar, said = (None, "") if encoder else _similar_words(record, source)
+    notes = (*notes, said) if said else notes
+    return PreparedRun(config, vocabulary, record, started_from, notes, seen, encoder, similar)
+
+
+def _similar_words(record: TrainingRecord | None, source: Path | None) -> tuple[dict[str, str] | None, str]:
+    """Return other words for those of the user's own captions, by WordNet or by the model in `source`, and a note."""
+    if record is None or record.only_worlds:
+        return None, ""
+    similar = compile_similar(record.words)
+    if similar is not None:
+        return similar, f"prompts: {len(similar)} words of English stand for words of these captions, by WordNet"
+    before = checkpoint.read_description(source).get("similar_words", {}) if source else {}
+    said = "of prompts only other forms of the captions' words, known nouns and colours, and typing errors will be read"
+    return before, f"note: WordNet is not installed, so {said}; {HOW_TO_INSTALL}, and run the training again"
 
 
 def _encoder_of(config: DiTRun, out: Path, start: Path | None) -> EncoderFacts | None:
@@ -151,6 +169,7 @@ def describe(run: PreparedRun, dataset: LatentDataset, start: Path | None) -> di
         "defaults": to_dict(config.defaults),
         "started_from": run.started_from,
         "trained_on": to_dict(run.record),
+        **({} if run.similar_words is None else {"similar_words": run.similar_words}),
         "data": data_of_latents(dataset),
         "data_before": list(before),
         **adapter,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from chronotope.caption.expand import expand
 from chronotope.caption.prompts import expand_prompts
+from chronotope.caption.vocabulary import Vocabulary
 from chronotope.caption.words.lexicon import is_english, load_lexicon, third_person
 from chronotope.data.record import read_record
 from chronotope.errors import UsageError
@@ -29,7 +30,7 @@ from tests.cli.models import refused, run
 
 RECORD = read_record(read_json(find_model("small") / "dit" / "model.json"))
 assert RECORD is not None
-KNOWN = RECORD.words
+KNOWN = frozenset(RECORD.words)
 
 
 @pytest.mark.parametrize(
@@ -218,17 +219,19 @@ def test_what_a_story_says_later_is_no_negative_of_the_whole() -> None:
     story = ("0: a house, no fox", "1: a fox walks left, no house, no tree")
     found = json.loads(run("generate", "--story", *story, "--dry-run", "--json").stdout)
     assert found["negative_prompt"] == "tree"
-    notes = expand_prompts(read_prompts(read_story(story)), "", True, KNOWN).notes
+    notes = expand_prompts(read_prompts(read_story(story)), "", True, Vocabulary(KNOWN)).notes
     assert [note for note in notes if note.startswith("not to")] == [
         "not told: no fox; another part of the story shows it",
         "not to be there: tree",
         "not told: no house; another part of the story shows it",
     ]
-    stopped = expand_prompts(read_prompts([(0.0, "a house, no fox"), (1.0, "a fox.")]), "", True, KNOWN)
+    stopped = expand_prompts(read_prompts([(0.0, "a house, no fox"), (1.0, "a fox.")]), "", True, Vocabulary(KNOWN))
     assert not stopped.negative
-    colours = expand_prompts(read_prompts([(0.0, "a house, no red fox"), (1.0, "a red ball")]), "", True, KNOWN)
+    colours = expand_prompts(
+        read_prompts([(0.0, "a house, no red fox"), (1.0, "a red ball")]), "", True, Vocabulary(KNOWN)
+    )
     assert colours.negative == "red fox"
-    unguided = expand_prompts(read_prompts("a fox, no tree"), "", False, KNOWN)
+    unguided = expand_prompts(read_prompts("a fox, no tree"), "", False, Vocabulary(KNOWN))
     assert not unguided.negative and not any("not to be there: tree" in note for note in unguided.notes)
 
 
@@ -245,7 +248,7 @@ def test_a_prompt_of_what_shall_not_be_there_alone_is_refused(typed: str) -> Non
     )
     assert said in refused("expand", typed, status=2) and said in refused("generate", typed, "-o", "x.mp4", status=2)
     with pytest.raises(UsageError, match="says only what shall not be there"):
-        expand_prompts(read_prompts([(0.0, "a cat"), (1.0, typed)]), "", True, KNOWN)
+        expand_prompts(read_prompts([(0.0, "a cat"), (1.0, typed)]), "", True, Vocabulary(KNOWN))
 
 
 def facts(spec: Spec) -> Iterator[str]:

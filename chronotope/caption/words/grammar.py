@@ -25,6 +25,7 @@ __all__ = [
     "SHORT_FORMS",
     "SIDES",
     "SIZES",
+    "SMALL",
     "STILL",
     "THEN",
     "TOWARDS",
@@ -53,5 +54,11 @@ CAMERA, IGNORED = _words("camera"), _words("ignored")
 COUNTS, SIZES = _meanings("counts"), _meanings("sizes")
 DIRECTIONS, SIDES, RELATIONS = _meanings("directions"), _meanings("sides"), _meanings("relations")
 ZOOMS = _meanings("zooms")
+SMALL = frozenset(
+    word
+    for phrases in (*_TABLES["sets"].values(), COUNTS, SIZES, DIRECTIONS, SIDES, RELATIONS, ZOOMS)
+    for phrase in phrases
+    for word in phrase.split()
+)  # all of them
 EMOJI: dict[str, str] = _TABLES["emoji"]
 SHORT_FORMS: dict[str, str] = _TABLES["short_forms"]

@@ -25,6 +25,7 @@ __all__ = [
     "Meaning",
     "gerunds_and_plurals",
     "is_english",
+    "lemmas",
     "load_lexicon",
     "third_person",
     "tokens_of",
@@ -197,6 +198,11 @@ def _bases(word: str) -> Iterator[tuple[str, str]]:
             yield f"{stem[:-1]}y", form
         if len(stem) > 2 and stem[-1] == stem[-2]:
             yield stem[:-1], form
+
+
+def lemmas(word: str) -> list[tuple[str, str]]:
+    """Return what can be the base of a word, with the form that the word is of it: "plural", "ing", "past" or "s"."""
+    return [*((one, "plural") for one in _singulars(word)), *_bases(word)]
 
 
 def third_person(verb: str) -> str:
