@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -26,6 +26,7 @@ from chronotope.worlds.language import gerund
 
 __all__ = ["MAX_LETTERS", "Expansion", "expand", "is_foreign", "place_phrases"]
 
+MAX_LISTED, MAX_SHOWN = 40, 80  # words in a note, and letters of each
 MAX_LETTERS = 20_000  # of a prompt; what is longer is no sentence
 _NUMBER = r"(?:[0-9]+(?:[.,][0-9]+)?|one|two|three|four|five|six|seven|eight|nine|ten|a couple of|several|many)"
 _UNIT = (
@@ -93,15 +94,21 @@ class Expansion:
         if self.negative:
             found.append(f"not to be there: {self.negative}")
         if self.left_out:
-            found.append(f"left out: {', '.join(self.left_out)}")
+            found.append(f"left out: {_listed(self.left_out)}")
         if self.unread:
-            found.append(f"not understood, so the prompt stays as it is: {', '.join(self.unread)}")
+            found.append(f"not understood, so the prompt stays as it is: {_listed(self.unread)}")
         if self.kept:
             words = ", ".join(f"'{word}'" for word in self.kept)
             found.append(f"not understood: {words}; the sentence stays as it is, and what is denied may be shown")
         if self.foreign:
             found.append("only English is read; write the prompt in English")
         return found
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Return words for a note: the first of many, and the beginning of long ones."""
+    shown = [f"{word[:MAX_SHOWN]}..." if len(word) > MAX_SHOWN else word for word in words[:MAX_LISTED]]
+    return ", ".join(shown) + (f" and {len(words) - MAX_LISTED} more" if len(words) > MAX_LISTED else "")
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,8 @@ def expand(prompt: str, known: Collection[str]) -> Expansion:
     negative = ", ".join(" ".join(filter(None, (thing.colour, thing.noun))) for thing in scene.absent)
     left_out = (*scene.unread, *aside, *typed.similes)
     if not text and not negative:  # nothing in it was understood, so it stays as it is
-        return Expansion(prompt, prompt, suggestions=suggestions, foreign=typed.foreign, unread=left_out)
+        unread = left_out or (prompt,)
+        return Expansion(prompt, prompt, suggestions=suggestions, foreign=typed.foreign, unread=unread)
     read = [(said, word) for said, word in scene.read if not set(said.split()) <= known]
     return Expansion(prompt, text, negative, (*corrected, *read), left_out, suggestions, typed.foreign)
 

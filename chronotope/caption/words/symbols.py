@@ -60,7 +60,7 @@ def _unicode(char: str) -> str:
 
 
 def _plain_character(char: str) -> str:
-    if char.isspace():
+    if char.isspace() or unicodedata.category(char) == "Cc":
         return " "
     return "" if unicodedata.category(char)[0] == "C" else char
 
