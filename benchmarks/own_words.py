@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import random
 import re
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ from benchmarks.expansion import succeeds
 from benchmarks.harness import HERE, say
 from chronotope.caption.expand import Expansion
 from chronotope.caption.vocabulary import Vocabulary, compile_similar
-from chronotope.caption.words.lexicon import lemmas
+from chronotope.caption.words.lexicon import lemmas, load_lexicon
 from chronotope.data.record import read_record
 from chronotope.evaluate.suite import make_suite
 from chronotope.generate.pipeline import Generator, find_model
@@ -68,6 +69,7 @@ def main() -> None:
     rates = {arm: Rate(sum(pair[at] for pair in pairs), len(pairs)) for at, arm in enumerate(ARMS)}
     found = {arm: [rate.successes, rate.trials, *(round(x, 4) for x in rate.interval)] for arm, rate in rates.items()}
     table = {**found, "changed": changed, "better": better, "worse": worse, "p": mcnemar(worse, better)}
+    table["words"] = words_of_lists()
     write_json(HERE / "own_words.json", table)
     say(str(table))
 
@@ -83,6 +85,25 @@ def other_words() -> dict[str, list[str]]:
             if " " not in word and expected not in ("none", word) and (kind != "verb" or form == "s"):
                 found.setdefault(wanted, []).append(word)
     return {word: sorted(set(others) - {word}) for word, others in found.items()}
+
+
+def words_of_lists() -> dict[str, int]:
+    """Count the single words of the lists that are exchanged for the expected word, by the words of all worlds."""
+    meant = {meaning.word for found in load_lexicon().meanings.values() for meaning in found if meaning.kind != "alike"}
+    known = frozenset(word for phrase in meant for word in phrase.split())
+    vocabulary, counts = Vocabulary(known, compile_similar(known)), Counter[str]()
+    for path in sorted((HERE / "language").glob("words-*.tsv")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            word, _, expected = line.lower().split("\t")
+            if " " in word:
+                continue
+            told = vocabulary.expand(word).prompt
+            bases = {told, *(lemma for lemma, _ in lemmas(told))}
+            counts["words"] += 1
+            counts["with a word"] += expected != "none"
+            counts["right"] += expected in bases
+            counts["wrong"] += told != word and expected not in bases
+    return dict(counts)
 
 
 def in_other_words(caption: str, others: dict[str, list[str]], seed: int) -> str:
