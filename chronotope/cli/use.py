@@ -380,6 +380,9 @@ def merge(model: str, adapters: Mapping[str | Path, float], out: Path) -> dict[s
     models += [(adapter.description, adapter.hash) for adapter in generator.adapters]
     merged = {"merged": [*description.get("merged", []), *origin]}
     changes = {"trained_on": to_dict(record), **merged_data(models), **merged}
+    vocabulary = vocabulary_of_model(source, generator.adapters)
+    if vocabulary is not None and vocabulary.similar is not None:
+        changes["similar_words"] = dict(vocabulary.similar)
 
     def fill(folder: Path) -> None:
         checkpoint.copy_model(source / "autoencoder", folder / "autoencoder")

@@ -151,6 +151,19 @@ def test_training_on_own_captions_compiles_the_table(
     assert '"prompt": "a fox at night"' in plan and '"typed_prompt": "a vixen at night"' in plan
 
 
+def test_a_merged_model_keeps_the_table(
+    wordnet: Path, latents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WNSEARCHDIR", str(wordnet))
+    model, steps = str(latents.parent / "model"), ("train.steps=1", "train.warmup=0", "train.batch_tokens=60")
+    assert train("dit", latents, str(tmp_path / "run"), *steps, "--autoencoder", model).exit_code == 0
+    words = "train", "dit", "--from", tmp_path / "run", "--adapter", "--rank", 2, "--data", latents
+    assert run(*words, "--out", tmp_path / "adapter", "--set", *steps).exit_code == 0
+    result = run("merge", tmp_path / "run", "--adapter", tmp_path / "adapter", "--out", tmp_path / "merged")
+    assert result.exit_code == 0, result.output
+    assert read_json(tmp_path / "merged" / "dit" / "model.json")["similar_words"] == {"nighttime": "night"}
+
+
 @pytest.fixture(scope="module")
 def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
