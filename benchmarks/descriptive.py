@@ -21,7 +21,7 @@ from chronotope.caption.describe import TRIES, describe
 from chronotope.caption.expand import expand
 from chronotope.cli.language.expanders import TrainedExpander, load_expander
 from chronotope.generate.pipeline import Generator, find_model
-from chronotope.generate.stored.knowledge import words_of_model
+from chronotope.generate.stored.knowledge import vocabulary_of_model
 from chronotope.metrics.statistics import Rate, mcnemar
 from chronotope.storage import write_json
 from chronotope.worlds.stage.checks.attributes import judge
@@ -102,7 +102,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     folder = find_model(options.model)
-    expander, known = load_expander(folder), words_of_model(folder)
+    expander, vocabulary = load_expander(folder), vocabulary_of_model(folder)
+    assert vocabulary is not None
+    known = vocabulary.known
     table: dict[str, Any] = {
         "model": options.model,
         "tries": TRIES,

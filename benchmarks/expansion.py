@@ -50,7 +50,7 @@ def main() -> None:
             told = expansion.prompt if arm == "expanded" else case.prompt
             if (case.id, arm, told) not in done:
                 row = {"case": case.id, "form": case.form, "kind": case.kind, "arm": arm, "prompt": told}
-                row["success"] = _succeeds(generator, case, expansion if arm == "expanded" else None)
+                row["success"] = succeeds(generator, case, expansion if arm == "expanded" else None)
                 append_jsonl(options.rows, row)
                 rows.append(row)
     table = summary(rows)
@@ -59,7 +59,7 @@ def main() -> None:
         say(f"{form:12} {found}")
 
 
-def _succeeds(generator: Generator, case: Case, expansion: Expansion | None) -> bool:
+def succeeds(generator: Generator, case: Case, expansion: Expansion | None) -> bool:
     spec = case.spec
     made = generator.generate(
         expansion.prompt if expansion else case.prompt,

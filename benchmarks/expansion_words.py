@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.harness import HERE, say
 from chronotope.caption.compose import plural
 from chronotope.caption.expand import Expansion, expand
-from chronotope.caption.lexicon import load_lexicon, third_person
+from chronotope.caption.words.lexicon import load_lexicon, third_person
 from chronotope.data.record import read_record
 from chronotope.generate.pipeline import find_model
 from chronotope.metrics.statistics import Rate
@@ -40,9 +40,10 @@ def main() -> None:
     record = read_record(read_json(find_model("small") / "dit" / "model.json"))
     assert record is not None
     found = {path.stem: words(path) for path in sorted(FOLDER.glob("words-*.tsv"))}
-    facts = facts_kept(frozenset(record.words))
+    known = frozenset(record.words)
+    facts = {path.stem: facts_kept(path, known) for path in (FOLDER / "prompts.jsonl", FOLDER / "prompts-later.jsonl")}
     write_json(HERE / "expansion_words.json", {"words": found, "facts": facts})
-    for name, row in {**found, **facts}.items():
+    for name, row in [*found.items(), *(pair for rows in facts.values() for pair in rows.items())]:
         say(f"{name:10} {row}")
 
 
@@ -63,10 +64,10 @@ def words(path: Path) -> dict[str, Any]:
     return dict(counts)
 
 
-def facts_kept(known: frozenset[str]) -> dict[str, Any]:
+def facts_kept(path: Path, known: frozenset[str]) -> dict[str, Any]:
     """Return by kind how many of the facts that others found in prompts their captions state."""
     kept: dict[str, list[bool]] = {}
-    for line in (FOLDER / "prompts.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         for fact in row.get("facts", ()):
             kind, _, content = fact.partition(": ")

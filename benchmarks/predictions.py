@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from chronotope import checkpoint
+from chronotope.caption.encoder.tokenizer import read_tokenizer
 from chronotope.config import from_dict, override
 from chronotope.data.latents import LatentDataset
 from chronotope.flow.guidance import Guidance
@@ -27,7 +28,7 @@ from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.packing import Sample, pack, row_signals
 from chronotope.models.patches import patchify
 from chronotope.models.refinement import Grid
-from chronotope.models.text import Tokenizer
+from chronotope.models.text import TextTokenizer
 from chronotope.presets import find_preset
 from chronotope.prompt import Prompt
 from chronotope.storage import read_json, write_json
@@ -38,7 +39,7 @@ LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def clean_errors(
-    run: DiTRun, model: DiT, tokenizer: Tokenizer, dataset: LatentDataset, clips: list[int]
+    run: DiTRun, model: DiT, tokenizer: TextTokenizer, dataset: LatentDataset, clips: list[int]
 ) -> list[float]:
     """Return the mean squared error of the implied clean latents at each of `LEVELS`."""
     errors = []
@@ -53,7 +54,7 @@ def clean_errors(
             noisy = interpolate(run.flow.path, clean, noise, t[row, None])
             positions = torch.from_numpy(run.geometry.positions(slices, clip.height, clip.width, clip.fps))
             signals = row_signals(run.geometry, slices, clip.height, clip.width, clip.fps)
-            text = tuple(tokenizer.encode(next(iter(clip.captions.values()))[0])[: run.model.max_text_tokens])
+            text = tokenizer.encode(next(iter(clip.captions.values()))[0], run.model.max_text_tokens)
             noisy = balance(run.flow, t[row, None]).scale_in * noisy
             grid = Grid(len(slices), *run.geometry.token_grid(clip.height, clip.width))
             samples.append(Sample(noisy, positions, row, t, signals, ((0.0, text),), grid))
@@ -78,7 +79,7 @@ def frechet(ours: torch.Tensor, truth: torch.Tensor) -> float:
 
 
 def sampled_tokens(
-    run: DiTRun, model: DiT, tokenizer: Tokenizer, dataset: LatentDataset, clips: list[int]
+    run: DiTRun, model: DiT, tokenizer: TextTokenizer, dataset: LatentDataset, clips: list[int]
 ) -> torch.Tensor:
     """Sample one video per clip, with its caption, size and length; return the tokens of all."""
     tokens = []
@@ -119,8 +120,8 @@ def main() -> None:
                 description = read_json(Path(folder) / "model.json")
                 model = DiT(from_dict(DiTConfig, description["config"])).eval()
                 checkpoint.load_model(Path(folder), model)
-            tokenizer = Tokenizer(description["vocabulary"])
-            run = override(run, [f"model.vocabulary_size={tokenizer.size}"])
+                tokenizer = read_tokenizer(description, model.config, Path(folder).parent)
+            run = replace(run, model=model.config)
             run = replace(run, flow=from_dict(FlowConfig, description["flow"]))
             errors = clean_errors(run, model, tokenizer, held_out, clips)
             distance = frechet(sampled_tokens(run, model, tokenizer, held_out, clips), truth)

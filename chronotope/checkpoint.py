@@ -54,7 +54,7 @@ ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")  # the name
 EARLIER_ADAPTER_FILES = ("adapter.safetensors", "adapter_config.json")
 STATE_FILES = ("state.safetensors", "model.json", *MODEL_FILES)
 # Fields of model.json that do not change what the model computes.
-UNHASHED = ("trained_on", "data", "data_before", "licence", "files", "checksum")
+UNHASHED = ("trained_on", "similar_words", "data", "data_before", "licence", "files", "checksum")
 
 MEND = "copy it again or train it again"
 

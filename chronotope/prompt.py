@@ -84,7 +84,7 @@ def check_prompts(prompts: tuple[Prompt, ...]) -> tuple[Prompt, ...]:
     """
     if not isinstance(prompts, tuple) or not all(isinstance(prompt, Prompt) for prompt in prompts):
         raise UsageError(f"prompts must be a tuple of Prompt, as read_prompts returns, got {described(prompts)}")
-    if not prompts or not all(prompt.text.strip() for prompt in prompts):
+    if not prompts or not all(cleaned(prompt.text).strip() for prompt in prompts):
         raise UsageError('the prompt is empty; say what should be seen, for example "a red ball rolls right"')
     check_length(*(prompt.text for prompt in prompts))
     times = [prompt.seconds for prompt in prompts]

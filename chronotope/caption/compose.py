@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from chronotope.caption.lexicon import third_person
 from chronotope.caption.scene import Camera, Deed, Scene, Thing
-from chronotope.worlds.language import article, join
+from chronotope.caption.words.lexicon import third_person
+from chronotope.worlds.language import article, gerund, join
 
 __all__ = ["compose", "plural"]
 
@@ -98,6 +98,9 @@ def _action(scene: Scene, deed: Deed, known: Collection[str], named: Collection[
     """Return 'walks to the right past a tree'."""
     said = third_person(deed.said.split()[0]) + deed.said.removeprefix(deed.said.split()[0]) if deed.said else ""
     verb = said if said and all(word in known for word in said.split()) else _wording(deed.verb, known)
+    if deed.manner:
+        going = gerund(third_person(deed.manner))
+        verb = f"{_wording(deed.verb, known)} {going if going in known else ''}".strip()
     thing = scene.things[deed.actor]
     if thing.count or thing.plural:
         verb = _for_many(verb)

@@ -13,12 +13,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from chronotope.caption import grammar
 from chronotope.caption.expand import Expansion, expand, place_phrases
-from chronotope.caption.lexicon import load_lexicon, third_person, tokens_of
 from chronotope.caption.rewrite import Rewritten, not_comparable, scene_of, strange_words
 from chronotope.caption.scene import Scene
 from chronotope.caption.stated import shown_though_absent
+from chronotope.caption.words import grammar
+from chronotope.caption.words.lexicon import load_lexicon, third_person, tokens_of
 from chronotope.worlds.facts import Fact
 from chronotope.worlds.language import gerund
 

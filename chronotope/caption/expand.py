@@ -7,28 +7,27 @@ place (a hare is no rabbit), what shall not be there becomes the negative prompt
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import re
 import tomllib
-import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from chronotope.caption import grammar
 from chronotope.caption.compose import compose, plural
-from chronotope.caption.lexicon import MAX_PHRASE, Lexicon, is_english, load_lexicon, third_person, tokens_of
 from chronotope.caption.parse import Parser
+from chronotope.caption.words import grammar
+from chronotope.caption.words.clauses import in_order_of_time, without_similes
+from chronotope.caption.words.lexicon import MAX_PHRASE, Lexicon, load_lexicon, third_person, tokens_of
+from chronotope.caption.words.spelling import correct
+from chronotope.caption.words.symbols import plain_text
 from chronotope.errors import UsageError
 from chronotope.worlds.language import gerund
 
-__all__ = ["Expansion", "expand", "place_phrases"]
+__all__ = ["MAX_LETTERS", "Expansion", "expand", "is_foreign", "place_phrases"]
 
+MAX_LISTED, MAX_SHOWN = 40, 80  # words in a note, and letters of each
 MAX_LETTERS = 20_000  # of a prompt; what is longer is no sentence
-_WEIGHTED = re.compile(r"[([{]+\s*([^()\[\]{}]*?)\s*(?::\s*[0-9.]+)?\s*[)\]}]+")
-_CONTRACTED = re.compile(r"\b(is|are|was|were|do|does|did|ca|wo|has|have)nt\b", re.IGNORECASE)  # typed in a hurry
 _NUMBER = r"(?:[0-9]+(?:[.,][0-9]+)?|one|two|three|four|five|six|seven|eight|nine|ten|a couple of|several|many)"
 _UNIT = (
     r"(?:seconds?|secs?|s|minutes?|mins?|hours?|meters?|metres?|m|km|cm|feet|foot|inch(?:es)?|times|steps?|laps?|"
@@ -50,7 +49,6 @@ _NOT_THERE_NOW = re.compile(r"\bnot there(?! at first)\b")
 _FOREIGN = frozenset(
     "un une le la les des du der die das ein eine einen und el los las una il et y sur auf en con".split()
 )
-_SIMILAR = 0.85  # of the letters of a word with a typing error
 
 
 @dataclass(frozen=True)
@@ -96,9 +94,9 @@ class Expansion:
         if self.negative:
             found.append(f"not to be there: {self.negative}")
         if self.left_out:
-            found.append(f"left out: {', '.join(self.left_out)}")
+            found.append(f"left out: {_listed(self.left_out)}")
         if self.unread:
-            found.append(f"not understood, so the prompt stays as it is: {', '.join(self.unread)}")
+            found.append(f"not understood, so the prompt stays as it is: {_listed(self.unread)}")
         if self.kept:
             words = ", ".join(f"'{word}'" for word in self.kept)
             found.append(f"not understood: {words}; the sentence stays as it is, and what is denied may be shown")
@@ -107,25 +105,49 @@ class Expansion:
         return found
 
 
+def _listed(words: Sequence[str]) -> str:
+    """Return words for a note: the first of many, and the beginning of long ones."""
+    shown = [f"{word[:MAX_SHOWN]}..." if len(word) > MAX_SHOWN else word for word in words[:MAX_LISTED]]
+    return ", ".join(shown) + (f" and {len(words) - MAX_LISTED} more" if len(words) > MAX_LISTED else "")
+
+
+@dataclass(frozen=True)
+class _Typed:
+    """The tokens of a prompt: `tokens` as they stand, and `arranged` in the order of time.
+
+    `similes` are the comparisons that `arranged` lacks, `aside` is what neither has, such as measures.
+    """
+
+    plain: str
+    tokens: list[str]
+    arranged: list[str]
+    corrected: tuple[tuple[str, str], ...]
+    aside: tuple[str, ...]
+    similes: tuple[str, ...]
+    foreign: bool
+
+
+def _tokens(prompt: str, lexicon: Lexicon, known: frozenset[str]) -> _Typed:
+    plain, moods = plain_text(prompt[:MAX_LETTERS])
+    tokens = tokens_of(plain)
+    if is_foreign(tokens):
+        return _Typed(plain, tokens, tokens, (), moods, (), foreign=True)
+    tokens, corrected = correct(tokens, known)
+    if _is_caption(tokens, known):
+        return _Typed(plain, tokens, tokens, tuple(corrected), moods, (), foreign=False)
+    measures = tuple(" ".join(found.group().split()) for found in _ASIDE.finditer(plain))
+    if measures:
+        tokens, corrected = correct(tokens_of(_ASIDE.sub(" ", plain)), known)
+    arranged, similes = without_similes(in_order_of_time(tokens, lexicon), lexicon)
+    return _Typed(plain, tokens, arranged, tuple(corrected), (*moods, *measures), tuple(similes), foreign=False)
+
+
 def expand(prompt: str, known: Collection[str]) -> Expansion:
     """Write the caption for a prompt, in the words `known` of the captions that a model was taught."""
     lexicon, known = load_lexicon(), frozenset(known)
-    plain = _plain(prompt[:MAX_LETTERS])
-    tokens = tokens_of(plain)
-    corrected: list[tuple[str, str]] = []
-    foreign = _is_foreign(tokens)
-    if not foreign:
-        tokens, corrected = _corrected(tokens, lexicon, known)
-    aside: list[str] = []
-    if not foreign and not _is_caption(tokens, known):
-        aside = [" ".join(found.group().split()) for found in _ASIDE.finditer(plain)]
-        tokens = tokens_of(_ASIDE.sub(" ", plain)) if aside else tokens
-        if aside:
-            tokens, corrected = _corrected(tokens, lexicon, known)
-    scene = Parser(lexicon, known).parse(tokens)
-    scene = dataclasses.replace(scene, unread=(*scene.unread, *aside))
-    read = [(said, word) for said, word in scene.read if not set(said.split()) <= known]
-    scene = dataclasses.replace(scene, read=(*corrected, *read))
+    typed = _tokens(prompt, lexicon, known)
+    tokens, corrected, aside = typed.tokens, typed.corrected, typed.aside
+    scene = Parser(lexicon, known).parse(typed.arranged)
     absent = {thing.noun for thing in scene.absent}
     suggestions = tuple(
         (said, tuple(lexicon.alike(said, known) or lexicon.alike(word, known)))
@@ -134,20 +156,34 @@ def expand(prompt: str, known: Collection[str]) -> Expansion:
     )
     strange = {part for word, _ in scene.alike if word not in absent for part in word.split()}
     if _is_caption(tokens, known | strange):
-        text = _joined(tokens) if corrected or aside or plain != " ".join(prompt.split()) else prompt
-        kept = _logic(tokens, known)
-        return Expansion(prompt, text, "", tuple(corrected), tuple(aside), suggestions, kept=kept)
+        text = _joined(tokens) if corrected or aside or typed.plain != " ".join(prompt.split()) else prompt
+        return Expansion(prompt, text, "", corrected, aside, suggestions, kept=_logic(tokens, known))
     strangers = sum(not group for _, group in scene.alike)  # nouns of no group: most are no nouns
-    part = _PART.search(plain)
+    part = _PART.search(typed.plain)
     if scene.hard or strangers > 1 or part:
         text, read = _in_place(tokens, lexicon, known)
         kept = (*_logic(tokens, known), *((part.group().strip(" ,"),) if part else ()))
-        return Expansion(prompt, text, "", (*corrected, *read), tuple(aside), suggestions, foreign, kept)
+        suggestions = tuple(dict.fromkeys((*suggestions, *_kinds_in(tokens, lexicon, known))))
+        return Expansion(prompt, text, "", (*corrected, *read), aside, suggestions, typed.foreign, kept)
     text = compose(scene, known, place_phrases())
     negative = ", ".join(" ".join(filter(None, (thing.colour, thing.noun))) for thing in scene.absent)
+    left_out = (*scene.unread, *aside, *typed.similes)
     if not text and not negative:  # nothing in it was understood, so it stays as it is
-        return Expansion(prompt, prompt, suggestions=suggestions, foreign=foreign, unread=scene.unread)
-    return Expansion(prompt, text, negative, scene.read, scene.unread, suggestions, foreign)
+        unread = left_out or (prompt,)
+        return Expansion(prompt, prompt, suggestions=suggestions, foreign=typed.foreign, unread=unread)
+    read = [(said, word) for said, word in scene.read if not set(said.split()) <= known]
+    return Expansion(prompt, text, negative, (*corrected, *read), left_out, suggestions, typed.foreign)
+
+
+def _kinds_in(tokens: list[str], lexicon: Lexicon, known: Collection[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the words that no caption had and that are a kind of a known one: a taxi is a car."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for at in range(len(tokens)):
+        for phrase in (tokens[at], " ".join(tokens[at : at + 2])):
+            kind = lexicon.kinds.get(phrase, "")
+            if kind in known and not set(phrase.split()) <= set(known):
+                found.append((phrase, (kind,)))
+    return found
 
 
 def _logic(tokens: list[str], known: Collection[str]) -> tuple[str, ...]:
@@ -187,12 +223,13 @@ def _word_for(said: str, lexicon: Lexicon, known: Collection[str]) -> str | None
     if set(said.split()) <= set(known):
         return None
     for meaning in lexicon.find(said):
-        word = meaning.word if meaning.word in known else lexicon.kinds.get(meaning.word, "")
-        if meaning.kind in ("noun", "colour") and word in known:
-            return plural(word) if meaning.plural else word
+        if meaning.kind in ("noun", "colour") and meaning.word in known:
+            return plural(meaning.word) if meaning.plural else meaning.word
         third = third_person(meaning.word)
-        if meaning.kind == "verb" and third in known and meaning.word != meaning.base:
-            return {"base": meaning.word, "ing": gerund(third)}.get(meaning.form, third)
+        alone = not meaning.manner and meaning.direction != "past"  # says all that was said
+        if meaning.kind == "verb" and alone and third in known and meaning.word != meaning.base:
+            verb = {"base": meaning.word, "ing": gerund(third)}.get(meaning.form, third)
+            return f"{verb} {meaning.direction}".strip()
     return None
 
 
@@ -205,89 +242,14 @@ def _is_caption(tokens: list[str], known: Collection[str]) -> bool:
     return begins and all(word in known or word in grammar.COUNTS for word in words)
 
 
-def _plain(text: str) -> str:
-    """Return a text without control characters and weights such as '(red:1.4)'; emoji become their names."""
-    text = _WEIGHTED.sub(r"\1", unicodedata.normalize("NFKC", text))
-    text = re.sub(r"(?<=[0-9]),(?=[0-9]{3}\b)", "", text)  # 1,000
-    text = _CONTRACTED.sub(r"\1n't", text)
-    said = set(tokens_of(text))
-    parts = []
-    for char in text:
-        if unicodedata.category(char) == "So":
-            name = _emoji_name(char)
-            parts.append(" " if name.split(" ")[-1] in said else f" {name} ")  # not 'a fox' and a fox once more
-        elif char.isspace():
-            parts.append(" ")
-        elif unicodedata.category(char)[0] != "C":
-            parts.append(char)
-    return " ".join("".join(parts).split())
-
-
-def _emoji_name(char: str) -> str:
-    """Return 'fox' for U+1F98A FOX FACE, and 'red circle' for U+1F534 LARGE RED CIRCLE."""
-    words = unicodedata.name(char, "").lower().split()
-    if "arrow" in words:
-        return next((f"to the {side}" for side in ("left", "right") if f"{side}wards" in words), "")
-    return " ".join(word for word in words if word not in ("face", "large", "heavy", "black", "suit", "symbol", "sign"))
-
-
-def _corrected(tokens: list[str], lexicon: Lexicon, known: Collection[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Correct typing errors in words that neither English nor the captions have; return them too.
-
-    A short word is corrected by one letter that was added, left out, changed, or exchanged with the next.
-    """
-    corrected, found = [], []
-    for token in tokens:
-        better = token
-        if token.isalpha() and token.isascii() and len(token) > 2 and not _is_word(token, lexicon, known):
-            near = difflib.get_close_matches(token, (*known, *_candidates()), n=8, cutoff=0.6)
-            near = [word for word in near if _one_slip(token, word) or _is_similar(token, word)]
-            better = max(near, key=lambda word: (_swapped(token, word), word in known), default=token)
-        if better != token:
-            found.append((token, better))
-        corrected.append(better)
-    return corrected, found
-
-
-def _is_similar(token: str, word: str) -> bool:
-    return len(word) > 6 and difflib.SequenceMatcher(None, token, word).ratio() >= _SIMILAR
-
-
-def _one_slip(token: str, word: str) -> bool:
-    """Return whether one slip of the keyboard makes a word another."""
-    same = next((at for at, (a, b) in enumerate(zip(token, word, strict=False)) if a != b), min(len(token), len(word)))
-    rest, other = token[same:], word[same:]
-    changed = rest[1:] == other[1:] or rest[1:] == other or rest == other[1:]
-    return _swapped(token, word) or (changed and same > 0 and len(token) > 3)
-
-
-def _swapped(token: str, word: str) -> bool:
-    """Return whether two neighbouring letters are exchanged."""
-    pairs = [at for at, (a, b) in enumerate(zip(token, word, strict=False)) if a != b]
-    return len(token) == len(word) and len(pairs) == 2 and sorted(token) == sorted(word) and pairs[1] == pairs[0] + 1
-
-
-def _is_foreign(tokens: list[str]) -> bool:
+def is_foreign(tokens: list[str]) -> bool:
     """Return whether a text is of another language, by its letters or its most frequent words."""
     words = [token for token in tokens if token[0].isalpha()]
     return sum(word in _FOREIGN for word in words) > 1 or 2 * sum(not word.isascii() for word in words) > len(words)
 
 
-def _is_word(token: str, lexicon: Lexicon, known: Collection[str]) -> bool:
-    return token in known or bool(lexicon.find(token)) or token in _candidates() or is_english(token)
-
-
-@cache
-def _candidates() -> tuple[str, ...]:
-    """Return the words that a typing error can be meant as."""
-    words = [word for phrase in load_lexicon().meanings for word in phrase.split()]
-    tables = (grammar.COUNTS, grammar.SIZES, grammar.DIRECTIONS, grammar.RELATIONS, grammar.SIDES)
-    words += [word for table in tables for phrase in table for word in phrase.split()]
-    return tuple(dict.fromkeys([*words, *grammar.IGNORED, *grammar.CAMERA, *grammar.BACKGROUNDS]))
-
-
 @cache
 def place_phrases() -> dict[str, tuple[str, ...]]:
     """Return how captions name each place."""
-    text = resources.files("chronotope.caption").joinpath("words.toml").read_text(encoding="utf-8")
+    text = resources.files("chronotope.caption.words").joinpath("words.toml").read_text(encoding="utf-8")
     return {place: tuple(words.split(", ")) for place, words in tomllib.loads(text)["place_phrases"].items()}

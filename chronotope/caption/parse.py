@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from chronotope.caption import grammar
-from chronotope.caption.lexicon import MAX_PHRASE, Lexicon, Meaning
+from chronotope.caption.draft import TRANSITIVE, Draft
 from chronotope.caption.scene import Camera, Deed, Relation, Scene, Thing
+from chronotope.caption.words import grammar
+from chronotope.caption.words.lexicon import MAX_PHRASE, Meaning
 
 __all__ = ["Parser"]
 
 _AFTER = ("and", "from", "then", "to", "while")  # what 'walks in' can stand before
-_TRANSITIVE = ("eat", "meet", "hit", "push")
+_DENY_NOUNS = ("no", "without", "or", "avoid", "exclude", "omit")
 _SOURCES = {"from left": "right", "from right": "left", "from up": "down", "from down": "up"}
 
 
-class Parser:
+class Parser(Draft):
     """Reads one prompt; `known` are the words of the captions that the model was taught."""
-
-    def __init__(self, lexicon: Lexicon, known: Collection[str]) -> None:
-        self.lexicon, self.known = lexicon, known
-        self.things: list[Thing] = []
-        self.deeds: list[Deed] = []
-        self.relations: list[Relation] = []
-        self.absent: list[Thing] = []
-        self.read: list[tuple[str, str]] = []
-        self.unread: list[str] = []
-        self.alike: list[tuple[str, str]] = []
-        self.place, self.bare = "", False
-        self.hard = False  # whether something was said that is not read here, such as "is eaten by"
-        self.camera: Camera | None = None
-        self._subjects: list[int] = []
-        self._targets: list[int] = []
-        self._last: int | None = None  # the thing that was named last
-        self._direction = ""
-        self._later = False
-        self._start_clause()
-        self._forget_adjectives()
 
     def parse(self, tokens: Sequence[str]) -> Scene:
         """Read all tokens."""
@@ -53,29 +33,6 @@ class Parser:
         )  # fmt: skip
 
     # Clauses
-
-    def _start_clause(self) -> None:
-        """Forget what belongs to one clause only; a direction without a verb is one of a movement."""
-        if self._direction and self._subjects and self._deed is None:
-            self.deeds += [Deed(subject, "move", "", self._direction) for subject in self._subjects]
-        self._filming = False
-        self._negated = False
-        self._said_place = ""
-        self._relation = ""
-        self._link = ""
-        self._direction = ""
-        self._before_noun: list[Meaning] = []
-        self._deed: int | None = None
-        self._joined = False
-        self._listed = False  # whether the subjects are joined by commas alone
-        self._side = ""
-        self._front: tuple[str, int] | None = None  # 'in front of the tree', before its subject
-        self._absent = False  # whether what was named last shall not be there
-
-    def _forget_adjectives(self) -> None:
-        self._colour = self._size = self._count = ""
-        self._definite = self._determined = False
-        self._strange: list[str] = []
 
     # Steps
 
@@ -94,27 +51,45 @@ class Parser:
         steps: tuple[Callable[[str, Sequence[str], str], bool], ...] = (
             self._mark, self._camera_word, self._negation, self._where, self._quantity, self._order,
         )  # fmt: skip
-        if phrase in grammar.HARD or self._is_passive(phrase, after):
+        if phrase in ("or", "nor") and self._absent:  # 'without birds or planes'
+            self._negated = phrase
+            return True
+        if self._is_hard(phrase, after):
             self.hard = True
+        if phrase in ("on", "upon", "against", "of"):
+            self._behind = "of" if phrase == "of" else "on"
         if self._relative(phrase, after, before) or any(step(phrase, after, before) for step in steps):
             return True
         if phrase in grammar.TOWARDS and self._deed is not None:
             self._link = "into" if phrase in ("into", "against") else "toward"
             return True
-        if phrase in grammar.BACKGROUNDS and self.place and before in (self.place, self._said_place):
+        if phrase in grammar.BACKGROUNDS:
+            self._background(phrase, before)
             return True
         if phrase in grammar.STILL:
             self._joined = False
             return True
         return phrase in grammar.IGNORED
 
-    def _is_passive(self, phrase: str, after: Sequence[str]) -> bool:
-        """Return whether 'is eaten by' begins here: who does it is named last."""
-        return phrase in ("is", "are", "gets", "was") and len(after) > 1 and after[1] == "by"
+    def _is_hard(self, phrase: str, after: Sequence[str]) -> bool:
+        """Return whether what begins here is not read: 'never', or 'is eaten by', whose subject is named last."""
+        if phrase == "until":
+            return any(meaning.kind == "verb" for word in after for meaning in self.lexicon.find(word))
+        passive = phrase in ("is", "are", "gets", "was") and len(after) > 1 and after[1] == "by"
+        return passive or phrase in grammar.HARD
+
+    def _background(self, phrase: str, before: str) -> None:
+        """Read 'background' or 'canvas'; where no colour stands before it, one may follow."""
+        if not self.place or before not in (self.place, self._said_place):
+            self._surface = not self.place
+            self.unread += [] if phrase in self.known else [phrase]
+            self._finish_noun()
 
     def _relative(self, phrase: str, after: Sequence[str], before: str) -> bool:
         """Read 'that walks left', whose subject is what was named last."""
-        verb = bool(after) and (after[0] in grammar.STILL or any(m.kind == "verb" for m in self.lexicon.find(after[0])))
+        next_word = next((word for word in after if word not in grammar.IGNORED or word in grammar.STILL), "")
+        verb = next_word in grammar.STILL or any(m.kind == "verb" for m in self.lexicon.find(next_word))
+        verb = verb or (self._is_strange(next_word) and next_word.endswith("s"))  # 'that likes a ball'
         if self._last is None or not (phrase in ("which", "who") or (phrase == "that" and verb)):
             return False
         self._filming, self._joined, self._relation, self._link = False, False, "", ""
@@ -123,14 +98,15 @@ class Parser:
 
     def _mark(self, phrase: str, after: Sequence[str], before: str) -> bool:
         if phrase in (".", ";", "!", "?", "\n", ":", "while", "as"):
-            self._finish_noun(after)
+            self._finish_noun()
             subjects = self._subjects
             self._start_clause()
+            self._surface = self._surface and phrase not in (".", "!", "?")
             self._subjects = subjects if phrase != "while" else []
             return True
         if phrase == ",":
-            self._finish_noun(after)
-            self._negated = self._filming = False
+            self._finish_noun()
+            self._negated, self._behind, self._filming = "", "", False
             self._joined = self._listed = True
             self._relation = ""
             return True
@@ -168,7 +144,7 @@ class Parser:
     def _refer(self) -> None:
         """Take a pronoun for the target of a deed that wants one, else for the subject."""
         deed = self.deeds[self._deed] if self._deed is not None else None
-        if deed is not None and deed.target is None and deed.verb in _TRANSITIVE:
+        if deed is not None and deed.target is None and deed.verb in TRANSITIVE:
             others = [index for index in self._targets if index != deed.actor]
             if others:
                 self._aim(others[-1], "")
@@ -181,7 +157,7 @@ class Parser:
             return True
         if phrase not in grammar.NOT:
             return False
-        self._negated = True
+        self._negated = phrase
         following = [m.kind for m in self.lexicon.find(after[0])] if after else []
         if not after or "verb" in following or after[0] in grammar.COUNTS or after[0] in grammar.DIRECTIONS:
             self.hard = True  # 'does not walk', 'not two'
@@ -207,13 +183,10 @@ class Parser:
         return False
 
     def _means_leaving(self, after: Sequence[str], before: str) -> bool:
-        """Return whether 'left' is of 'leave': it follows a noun, and what is left follows it."""
+        """Return whether 'left' is of 'leave': it follows 'has', or a noun, and what is left follows it."""
+        if before in ("has", "have", "had", "already"):
+            return True
         return self._deed is None and bool(self._subjects) and bool(after) and after[0] in ("the", "his", "its", "home")
-
-    def _through_the_edge(self, verb: str) -> None:
-        """Make the last deeds a leaving or an entering."""
-        for index in self._current_deeds():
-            self.deeds[index] = dataclasses.replace(self.deeds[index], verb=verb, said=verb)
 
     def _at_side(self, side: str, phrase: str, before: str) -> None:
         if self._absent:
@@ -239,18 +212,6 @@ class Parser:
         else:
             for index in self._current_deeds():
                 self.deeds[index] = dataclasses.replace(self.deeds[index], direction=direction)
-
-    def _change_subjects(self, **changes: Any) -> None:
-        for index in self._subjects:
-            self.things[index] = dataclasses.replace(self.things[index], **changes)
-
-    def _current_deeds(self) -> list[int]:
-        """Return the deeds of all subjects that share the last verb."""
-        if self._deed is None:
-            return []
-        verb, count = self.deeds[self._deed].verb, len(self._subjects)
-        last = range(max(0, self._deed + 1 - count), self._deed + 1)
-        return [index for index in last if self.deeds[index].verb == verb and self.deeds[index].actor in self._subjects]
 
     # The camera
 
@@ -289,6 +250,8 @@ class Parser:
         if not meanings:
             return False
         verb, noun = meanings.get("verb"), meanings.get("noun") or meanings.get("alike")
+        if verb and verb.manner and phrase.endswith(" out") and after[:1] == ["of"]:
+            return False  # 'slides out of the frame'
         thing = self._determined and phrase not in self.known  # 'a lime bounces'
         if "colour" in meanings and (self._noun_follows(after) or not (noun or thing)):
             self._found_colour(phrase, meanings["colour"].word, after, before)
@@ -313,6 +276,13 @@ class Parser:
             self._colour = self._put(phrase, word)
         elif before in ("is", "are") and self._subjects:
             self._change_subjects(colour=self._put(phrase, word))
+        elif self._negated or (after and self._is_strange(after[0])):
+            self.unread.append(phrase)
+        elif (self._behind == "on" or self._surface) and not self.place:
+            self.place, self._determined = self._put(phrase, word), False
+        elif self._last is not None and not self.things[self._last].colour:  # 'a fox, red', 'of the purest white'
+            self.things[self._last] = dataclasses.replace(self.things[self._last], colour=self._put(phrase, word))
+            self._forget_adjectives()
         else:
             self.unread.append(phrase)
 
@@ -330,27 +300,38 @@ class Parser:
         return word
 
     def _found_place(self, phrase: str, word: str) -> None:
-        if self.place and self.place != word:
+        if self._negated:
+            self.absent.append(Thing(phrase if phrase in self.known else word))
+            self._negated, self._absent = "", True
+        elif self.place and self.place != word:
             self.unread.append(phrase)
         else:
             self.place = self._put(phrase, word)
         self._forget_adjectives()
-        self._relation = ""
+        self._relation = self._behind = ""
         self._joined = False
 
     def _found_verb(self, phrase: str, verb: Meaning) -> None:
         if verb.base != verb.word:
             self.read.append((phrase, verb.word))
+        if not self._subjects and verb.form == "past":  # 'half hidden behind a house, a cat'
+            self.unread.append(phrase)
+            return
         if not self._subjects or (self._determined and verb.form == "ing"):
             self._before_noun.append(verb)
+            return
+        if verb.direction == "past" and self._passes():
             return
         self._deed = None
         if len(self._subjects) > 1 and (self._listed or verb.form == "s"):  # 'a ball, a cat runs'
             self._subjects = self._subjects[-1:]
+        direction = "" if verb.direction == "past" else verb.direction
         for subject in self._subjects:
-            self.deeds.append(Deed(subject, verb.word, verb.base, self._direction, later=self._later))
+            deed = Deed(subject, verb.word, verb.base, self._direction or direction, later=self._later)
+            self.deeds.append(dataclasses.replace(deed, manner=verb.manner))
             self._deed = len(self.deeds) - 1
-        self._direction, self._relation, self._joined, self._later = "", "", False, False
+        self._direction, self._joined, self._later, self._behind = "", False, False, ""
+        self._relation = "past" if verb.direction == "past" else ""
 
     def _found_noun(self, phrase: str, noun: Meaning) -> None:
         word = noun.word
@@ -377,7 +358,7 @@ class Parser:
         self._forget_adjectives()
         if self._negated:
             self.absent.append(thing)
-            self._negated, self._absent = self._joined, True
+            self._negated, self._absent = self._negated if self._joined else "", True
             return
         if self._side:
             thing, self._side = dataclasses.replace(thing, side=self._side), ""
@@ -387,7 +368,7 @@ class Parser:
         if index is None:
             index = len(self.things)
             self.things.append(thing)
-        self._last, self._absent = index, False
+        self._last, self._absent, self._behind = index, False, ""
         if self._filming and self.camera:
             self.camera = dataclasses.replace(self.camera, target=index)
             return
@@ -395,49 +376,6 @@ class Parser:
         for verb in verbs:
             self.deeds.append(Deed(index, verb.word, verb.base, self._direction))
             self._deed = len(self.deeds) - 1
-
-    def _known_thing(self, thing: Thing) -> int | None:
-        for index, other in enumerate(self.things):
-            if other.noun == thing.noun and thing.colour in ("", other.colour):
-                return index
-        return None
-
-    def _connect(self, index: int) -> None:
-        """Make a thing the target of the last deed, the other side of a relation, or a subject."""
-        deed = self.deeds[self._deed] if self._deed is not None else None
-        aimed = deed is not None and index != deed.actor
-        if self._front is not None:
-            how, anchor = self._front
-            self.relations.append(Relation(index, how, anchor))
-            self._front, self._subjects, self._deed = None, [index], None
-        elif self._relation and deed is None and (not self._subjects or self._joined):
-            self._front = self._relation, index  # 'in front of the tree a cat': its subject follows
-        elif aimed and self._relation in ("past", "behind", "in front of"):
-            self._aim(index, self._relation)
-        elif deed is not None and aimed and deed.target is None and self._is_target(deed):
-            self._aim(index, self._link if deed.verb not in _TRANSITIVE else "")
-        elif self._relation and self._subjects:
-            self.relations.append(Relation(self._subjects[-1], self._relation, index))
-        elif self._joined and self._deed is None and self._subjects:
-            self._subjects.append(index)
-        else:
-            self._subjects, self._deed = [index], None
-        self._relation, self._link, self._joined = "", "", False
-
-    def _is_target(self, deed: Deed) -> bool:
-        return (deed.verb in _TRANSITIVE or bool(self._link)) and not self._joined
-
-    def _aim(self, target: int, relation: str) -> None:
-        self._targets.append(target)
-        for index in self._current_deeds() or ([self._deed] if self._deed is not None else []):
-            self.deeds[index] = dataclasses.replace(self.deeds[index], relation=relation, target=target)
-
-    def _remove(self, index: int) -> Thing:
-        """Take back a thing that a later word says is not there."""
-        thing = self.things.pop(index)
-        self.deeds = [deed for deed in self.deeds if deed.actor != index]
-        self._subjects = [subject for subject in self._subjects if subject != index]
-        return thing
 
     # Words without a meaning here
 
@@ -448,9 +386,15 @@ class Parser:
             self._forget_adjectives()
             self._relation = ""
             return
+        if self._negated.partition(" ")[0] in _DENY_NOUNS and not self._noun_follows(after):
+            self._add(Thing(word))
+            return
         if self._is_strange_verb(word, after):
             self.hard = True
-        if self._determined and not self._noun_follows(after):
+        is_adjective = bool(after) and Meaning("colour", after[0]) in self.lexicon.meanings.get(after[0], ())
+        if self._behind == "of" or is_adjective:
+            self.unread.append(word)
+        elif self._determined and not self._noun_follows(after):
             self.alike.append((word, ""))
             self._add(Thing(word, self._colour, self._size, self._count))
         elif self._determined:
@@ -460,11 +404,13 @@ class Parser:
 
     def _is_strange_verb(self, word: str, after: Sequence[str]) -> bool:
         """Return whether an unknown word is what the subject does: it stands behind it, and an object may follow."""
-        if self._determined or self._deed is not None or not self._subjects or self._joined:
+        if self._determined or self._negated or self._behind or self._joined:
+            return False
+        if self._deed is not None or not self._subjects:
             return False
         return word.endswith(("s", "ed", "ing")) and not self._noun_follows(after)
 
-    def _finish_noun(self, after: Sequence[str]) -> None:
+    def _finish_noun(self) -> None:
         self.unread += self._strange
         self._forget_adjectives()
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from chronotope.caption.expand import expand
+from chronotope.caption.vocabulary import Vocabulary
 from chronotope.prompt import Prompt
 
 __all__ = ["Expanded", "expand_prompts"]
@@ -22,9 +22,9 @@ class Expanded:
     notes: tuple[str, ...]
 
 
-def expand_prompts(prompts: Sequence[Prompt], negative: str, guided: bool, known: Collection[str]) -> Expanded:
-    """Write every prompt of a video as a caption; without guidance nothing can be told not to be there."""
-    found = [expand(prompt.text, known) for prompt in prompts]
+def expand_prompts(prompts: Sequence[Prompt], negative: str, guided: bool, vocabulary: Vocabulary) -> Expanded:
+    """Write every prompt of a video in the words of a model; without guidance nothing can be told not to be there."""
+    found = [vocabulary.expand(prompt.text) for prompt in prompts]
     for expansion in found:
         expansion.check_shows_something()
     told = tuple(Prompt(one.prompt, prompt.seconds) for one, prompt in zip(found, prompts, strict=True))

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from chronotope.caption.captioners.answers import caption_of
 from chronotope.caption.captioners.captioner import NoCaptionError
 from chronotope.caption.expand import Expansion, expand
-from chronotope.caption.lexicon import load_lexicon, tokens_of
 from chronotope.caption.parse import Parser
 from chronotope.caption.scene import Scene
 from chronotope.caption.stated import lost, shown_though_absent
+from chronotope.caption.words.lexicon import load_lexicon, tokens_of
 from chronotope.caption.writers import Writer
 
 __all__ = ["Rewritten", "not_comparable", "rewrite", "scene_of", "strange_words"]

@@ -23,7 +23,7 @@ class Thing:
 class Deed:
     """What one thing does: a verb of captions, its direction, and the other thing that it has to do with.
 
-    `said` is the base form of what the user said for the verb.
+    `said` is the base form of what the user said for the verb; `manner` is how it enters or leaves, such as "fly".
     """
 
     actor: int
@@ -33,6 +33,7 @@ class Deed:
     relation: str = ""
     target: int | None = None
     later: bool = False  # after what was said before it
+    manner: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from chronotope import checkpoint
 from chronotope.caption.encoder.frozen import EncoderFacts
-from chronotope.caption.lexicon import third_person
+from chronotope.caption.words.lexicon import third_person
 from chronotope.config import from_dict
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import PICTURES, scan_folder

@@ -29,7 +29,7 @@ from chronotope.generate.adapters import find_adapter
 from chronotope.generate.memory import process_bytes, return_large_blocks
 from chronotope.generate.pipeline import Generator, Stream, load_autoencoder
 from chronotope.generate.plan import Plan
-from chronotope.generate.stored.knowledge import record_of_model, training_notes, words_of_model
+from chronotope.generate.stored.knowledge import record_of_model, training_notes, vocabulary_of_model
 from chronotope.generate.training_clips import (
     Comparison,
     Nearest,
@@ -87,11 +87,11 @@ def told(
     prompts: tuple[Prompt, ...], options: Options, generator: Generator, expand: bool
 ) -> tuple[tuple[Prompt, ...], Options]:
     """Return the prompts that the model is told, and the options with what its user typed and what became of it."""
-    known = words_of_model(generator.folder, generator.adapters) if expand else frozenset()
-    if not known:
+    vocabulary = vocabulary_of_model(generator.folder, generator.adapters) if expand else None
+    if vocabulary is None:
         return prompts, options
     guidance = generator.defaults.guidance_scale if options.guidance is None else options.guidance
-    found = expand_prompts(prompts, options.negative, guidance != 1, known)
+    found = expand_prompts(prompts, options.negative, guidance != 1, vocabulary)
     changes = {"negative": found.negative, "typed": found.typed, "word_notes": found.notes}
     return found.prompts, replace(options, **changes)  # type: ignore[arg-type]
 
@@ -380,6 +380,9 @@ def merge(model: str, adapters: Mapping[str | Path, float], out: Path) -> dict[s
     models += [(adapter.description, adapter.hash) for adapter in generator.adapters]
     merged = {"merged": [*description.get("merged", []), *origin]}
     changes = {"trained_on": to_dict(record), **merged_data(models), **merged}
+    vocabulary = vocabulary_of_model(source, generator.adapters)
+    if vocabulary is not None and vocabulary.similar is not None:
+        changes["similar_words"] = dict(vocabulary.similar)
 
     def fill(folder: Path) -> None:
         checkpoint.copy_model(source / "autoencoder", folder / "autoencoder")

@@ -166,10 +166,19 @@ class Recaptions:
         row = self.rows.get((file, detail))
         return row is not None and bool(row["text"]) and (row["sha256"], row["author"]) == (sha256, dict(author))
 
-    def add(self, file: str, sha256: str, detail: str, author: Mapping[str, Any], text: str, failed: str = "") -> None:
-        """Append a caption, or why there is none; it is on disk when this returns."""
+    def add(
+        self,
+        file: str,
+        sha256: str,
+        detail: str,
+        author: Mapping[str, Any],
+        text: str,
+        failed: str = "",
+        measured: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Append a caption, or why there is none, with what was measured of the clip; it is on disk on return."""
         facts = {"file": file, "sha256": sha256, "detail": detail, "text": cleaned(text), "failed": failed}
-        row = seal({**facts, "author": dict(author)})
+        row = seal({**facts, "author": dict(author), **({"measured": dict(measured)} if measured else {})})
         append_jsonl(self.path, row)
         self._take(row)
 

@@ -147,16 +147,16 @@ def _without_folders(message: str, task: Task) -> str:
 def _make(generator: Generator, task: Task, connection: Connection) -> dict[str, Any]:
     """Generate and publish one file; return its facts."""
     from chronotope.caption.prompts import expand_prompts
-    from chronotope.generate.stored.knowledge import training_notes, words_of_model
+    from chronotope.generate.stored.knowledge import training_notes, vocabulary_of_model
     from chronotope.media import video
 
     order, notes = task.order, list[str]()
     request = order.request(task.paths, generator.defaults.fps)
-    known = words_of_model(generator.folder) if order.expand else frozenset()
+    vocabulary = vocabulary_of_model(generator.folder) if order.expand else None
     typed: dict[str, Any] = {}
-    if known:
+    if vocabulary is not None:
         guidance = generator.defaults.guidance_scale if order.guidance is None else order.guidance
-        found = expand_prompts(request.prompts, order.negative, guidance != 1, known)
+        found = expand_prompts(request.prompts, order.negative, guidance != 1, vocabulary)
         request = replace(request, prompts=found.prompts, negative=found.negative)
         notes += found.notes
         typed = {"typed_prompt": found.typed} if found.typed else {}

@@ -14,6 +14,8 @@ import torch
 from chronotope import checkpoint
 from chronotope.caption.encoder.frozen import EncoderFacts
 from chronotope.caption.encoder.tokenizer import StateTokenizer, facts_for_run
+from chronotope.caption.vocabulary import compile_similar
+from chronotope.caption.words.wordnet import HOW_TO_INSTALL
 from chronotope.config import from_dict, to_dict
 from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.record import (
@@ -54,7 +56,8 @@ class PreparedRun:
 
     `encoder` is the frozen text encoder that takes the place of the vocabulary; None without one. `record` describes
     the training data of this run and of all runs before it; None if an earlier run left no record. `seen` names the
-    data that a run which goes on has seen beside its own; None of a new run.
+    data that a run which goes on has seen beside its own; None of a new run. `similar_words` are other words for those
+    of captions, which prompts may use; None for a model that needs none.
     """
 
     config: DiTRun
@@ -64,6 +67,7 @@ class PreparedRun:
     notes: tuple[str, ...] = ()
     seen: tuple[dict[str, Any], ...] | None = None
     encoder: EncoderFacts | None = None
+    similar_words: dict[str, str] | None = None
 
 
 def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None) -> PreparedRun:
@@ -75,7 +79,7 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     check_latents(config, about["channels"], about["stride"])
     check_same_run(out, config)
     source, started_from, seen = checkpoint.latest_checkpoint(out), None, None
-    encoder = facts_for_run(config.text_encoder, out.parent) if config.text_encoder else None
+    encoder = _encoder_of(config, out, start)
     check_text_encoder(config.model, encoder, source or start)
     if source is not None:
         check_autoencoder(about, source)
@@ -102,7 +106,27 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
         notes = (f"note: not used: model.vocabulary_size = {asked}; the vocabulary of {source} is kept, of {size}",)
     model = replace(config.model, vocabulary_size=size)
     config = replace(config, model=model, flow=replace(config.flow, deviation=deviation))
-    return PreparedRun(config, vocabulary, record, started_from, notes, seen, encoder)
+    similar, said = (None, "") if encoder else _similar_words(record, source)
+    notes = (*notes, said) if said else notes
+    return PreparedRun(config, vocabulary, record, started_from, notes, seen, encoder, similar)
+
+
+def _similar_words(record: TrainingRecord | None, source: Path | None) -> tuple[dict[str, str] | None, str]:
+    """Return other words for those of the user's own captions, by WordNet or by the model in `source`, and a note."""
+    if record is None or record.only_worlds:
+        return None, ""
+    similar = compile_similar(record.words)
+    if similar is not None:
+        return similar, f"prompts: {len(similar)} words of English stand for words of these captions, by WordNet"
+    before = checkpoint.read_description(source).get("similar_words", {}) if source else {}
+    said = "of prompts only other forms of the captions' words, known nouns and colours, and typing errors will be read"
+    return before, f"note: WordNet is not installed, so {said}; {HOW_TO_INSTALL}, and run the training again"
+
+
+def _encoder_of(config: DiTRun, out: Path, start: Path | None) -> EncoderFacts | None:
+    return (
+        facts_for_run(config.text_encoder, out.parent, start.parent if start else None) if config.text_encoder else None
+    )
 
 
 def check_compatible(config: DiTRun, start: Path) -> None:
@@ -145,6 +169,7 @@ def describe(run: PreparedRun, dataset: LatentDataset, start: Path | None) -> di
         "defaults": to_dict(config.defaults),
         "started_from": run.started_from,
         "trained_on": to_dict(run.record),
+        **({} if run.similar_words is None else {"similar_words": run.similar_words}),
         "data": data_of_latents(dataset),
         "data_before": list(before),
         **adapter,
@@ -179,16 +204,17 @@ def encode_captions(
     out: Path,
     ranks: Ranks,
     watched: Sequence[str] = (),
+    start: Path | None = None,
     report: Progress = lambda done, total: None,
 ) -> StateTokenizer | None:
     """Store the states of all captions beside the run folder `out`, each process its share; return what reads them.
 
-    So are those of the prompts `watched` of samples. `report` is called with the number of clips done. Returns None
-    without an encoder.
+    So are those of the prompts `watched` of samples. `start` is the folder of the transformer that is trained on, where
+    a copy of the encoder may be. `report` is called with the number of clips done. Returns None without an encoder.
     """
     if encoder is None:
         return None
-    tokenizer = StateTokenizer(encoder, config.model.max_text_tokens, out.parent)
+    tokenizer = StateTokenizer(encoder, config.model.max_text_tokens, out.parent, start.parent if start else None)
     datasets = [dataset, *(LatentDataset([folder]) for folder in heldout)]
     total = sum(map(len, datasets))
 
@@ -206,10 +232,11 @@ def encode_captions(
 
 
 def text_tokenizer(
-    run: PreparedRun, dataset: LatentDataset, heldout: Sequence[Path], out: Path, ranks: Ranks
+    run: PreparedRun, dataset: LatentDataset, heldout: Sequence[Path], out: Path, ranks: Ranks, start: Path | None
 ) -> TextTokenizer:
     """Return what reads the captions: the states of a frozen encoder, or a vocabulary."""
-    return encode_captions(run.encoder, run.config, dataset, heldout, out, ranks) or Tokenizer(run.vocabulary)
+    states = encode_captions(run.encoder, run.config, dataset, heldout, out, ranks, start=start)
+    return states or Tokenizer(run.vocabulary)
 
 
 def train_dit(
@@ -236,7 +263,7 @@ def train_dit(
     ranks, dataset = join_ranks(), LatentDataset(data, weights)
     run, settings = prepare_run(config, dataset, out, start), to_dict(config)
     config, train, seed = run.config, config.train, config.seed
-    tokenizer = text_tokenizer(run, dataset, heldout, out, ranks)
+    tokenizer = text_tokenizer(run, dataset, heldout, out, ranks, start)
     if ranks.first:
         write_toml(out / "config.toml", config)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -276,6 +276,7 @@ def test_a_folder_is_captioned_and_encoded_and_gone_on_with(server: Server, clip
     assert "4 clips: 1 captioned, 3 kept" in again and len(server.requests) == 5
     rows = Recaptions(clips).rows
     author = rows["0.mp4", "sentence"]["author"]
+    assert rows["0.mp4", "sentence"]["measured"]["motion"] > 0 and "measured" not in rows["still.png", "sentence"]
     assert author["model"] == "m" and author["url"] == server.address and "one plain sentence" in author["asked"]
     assert "nothing is wrong" in run("check", clips).stdout
 

@@ -21,7 +21,7 @@ from chronotope.cli.language.expanders import TrainedExpander, load_expander
 from chronotope.data.captions import read_captions
 from chronotope.errors import UsageError
 from chronotope.generate.pipeline import find_model
-from chronotope.generate.stored.knowledge import words_of_model
+from chronotope.generate.stored.knowledge import vocabulary_of_model
 from chronotope.models.captioner import END
 from chronotope.models.costs import count_parameters, expander_activations, expander_flops, kept_bytes
 from chronotope.models.expander import ExpanderConfig, PromptExpander
@@ -144,7 +144,9 @@ class Says:
         return self.texts[(len(self.seeds) - 1) % len(self.texts)]
 
 
-KNOWN = words_of_model(find_model("small"))
+VOCABULARY = vocabulary_of_model(find_model("small"))
+assert VOCABULARY is not None
+KNOWN = VOCABULARY.known
 CATS = "A fox, a cat and a tree."
 FOX = "A fox in the hills. The fox is large and starts on the right near the bottom. The fox walks left."
 

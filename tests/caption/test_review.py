@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import math
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from chronotope.cli.language.review import Page, open_page
+from chronotope.data.captions import read_captions
 from chronotope.data.latents import LatentDataset
 from chronotope.data.recaptions import WRITTEN, Recaptions
 from chronotope.data.reviews import REVIEWS
@@ -103,6 +105,23 @@ def test_the_page_holds_captions_as_text_and_shows_clips(page: Page) -> None:
         assert status == 200 and headers["Content-Type"] == "image/webp"
         assert picture.n_frames == 9 and picture.size == (32, 32)  # type: ignore[attr-defined]
         assert np.asarray(picture.convert("RGB"))[14, 6, 0] > 200  # the red square at the left
+
+
+def test_the_page_says_what_is_measured_and_what_is_not_true(tmp_path: Path) -> None:
+    assert run("world", "stage", "--count", 1, "--scope", "small", "--seed", 3, "--out", tmp_path).exit_code == 0
+    (clip,) = (path for path in tmp_path.rglob("*.mp4"))
+    name = str(clip.relative_to(tmp_path))
+    true = read_captions(clip)["sentence"][0]
+    written, sha256 = Recaptions(tmp_path), identify(clip, name).sha256
+    written.add(name, sha256, "sentence", AUTHOR, true, measured={"motion": 0.125, "camera": "still"})
+    written.add(name, sha256, "tags", AUTHOR, f"{true} A yellow star spins.")
+    with open_page(tmp_path, "ada") as server:
+        facts = {item["detail"]: item["facts"] for item in server.items}
+    said = re.match(
+        r"(\d+) of (\d+) claims are true; measured: motion 0.12 widths a second, camera still$", facts["sentence"]
+    )
+    assert said and said[1] == said[2] and int(said[1]) > 0
+    assert "not true: " in facts["tags"] and "measured" not in facts["tags"]
 
 
 def test_a_clip_that_was_replaced_is_neither_shown_nor_judged(page: Page, clips: Path) -> None:

@@ -173,3 +173,13 @@ def test_check_and_info_tell_of_the_encoder(data: Path, copied: Path) -> None:
     facts = answer("info", copied / "dit")
     assert facts["text_encoder"]["width"] == 32 and "vocabulary" not in facts
     assert "up to 40 tokens" in answer("info", copied)["summary"]["reads prompts with"]
+
+
+def test_training_on_with_a_copy_keeps_the_name_of_the_encoder(data: Path, copied: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "away", copied / "text_encoder")
+    steps = "--set", "train.steps=1", "train.warmup=0", "train.batch_tokens=60", *SAMPLES
+    words = "train", "dit", "--data", data / "clips", "--from", copied, "--out", tmp_path / "on", *steps
+    assert run(*words).exit_code == 0, run(*words).output
+    before, after = (read_json(folder / "dit" / "model.json") for folder in (copied, tmp_path / "on"))
+    assert after["text_encoder"] == before["text_encoder"]
+    assert f'text_encoder = "{before["text_encoder"]["name"]}"' in (tmp_path / "on" / "dit" / "config.toml").read_text()

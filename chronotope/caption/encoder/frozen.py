@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -231,17 +232,18 @@ def _plain(text: str) -> str:
     return text.encode(errors="replace").decode()  # lone surrogates, which the tokenizers refuse
 
 
-def encoder_at_hand(facts: EncoderFacts, own: Path | None) -> FrozenEncoder:
-    """Open the encoder of a model: the folder `own` beside it where there is one, else by its name.
+def encoder_at_hand(facts: EncoderFacts, copies: Sequence[Path]) -> FrozenEncoder:
+    """Open the encoder of a model: the first folder of `copies` that there is, else by its name.
 
     Raises FileProblem in one sentence where it is missing or another one.
     """
-    if own is not None and own.is_dir():
-        return FrozenEncoder(own, facts)
+    for own in copies:
+        if own.is_dir():
+            return FrozenEncoder(own, facts)
     try:
         folder = find_encoder(facts.name)
     except (CaptionerError, UsageError) as problem:
-        where = f"; put its folder at {own}" if own is not None else ""
+        where = f"; put its folder at {copies[0]}" if copies else ""
         what = f"the text encoder {facts}, which the model reads prompts with, is not at hand"
         raise FileProblem(f"{what}: {problem}{where}") from problem
     return FrozenEncoder(folder, facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from chronotope.caption.captioners.captioner import CaptionerError
-from chronotope.caption.encoder.frozen import EncodedText, EncoderFacts, FrozenEncoder, encoder_at_hand, facts_of
+from chronotope.caption.encoder.frozen import (
+    PREFIX,
+    EncodedText,
+    EncoderFacts,
+    FrozenEncoder,
+    encoder_at_hand,
+    facts_of,
+)
 from chronotope.caption.encoder.store import StateStore
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import FileProblem, UsageError
@@ -30,11 +38,14 @@ SHARD_BYTES, SHARD_SECONDS = 2**26, 300  # after which a shard is written
 KEPT_TEXTS = 256  # that no store has and whose states are kept in memory
 
 
-def facts_for_run(name: str, run: Path | None) -> EncoderFacts:
+def facts_for_run(name: str, run: Path | None, start: Path | None = None) -> EncoderFacts:
     """Return what the encoder of a name is; where it is not at hand, what the states in a run say of it.
 
-    Raises what `facts_of` raises where there are no such states.
+    A copy beside the model `start`, whose encoder has this name, comes first. Raises what `facts_of` raises where there
+    are no such states.
     """
+    if start is not None and (start / OWN_ENCODER).is_dir() and _name_of_encoder(start) == name:
+        return replace(facts_of(f"{PREFIX}{start / OWN_ENCODER}"), name=name)
     try:
         return facts_of(name)
     except CaptionerError:
@@ -42,6 +53,11 @@ def facts_for_run(name: str, run: Path | None) -> EncoderFacts:
             if (facts := from_dict(EncoderFacts, read_json(path))).name == name:
                 return facts
         raise
+
+
+def _name_of_encoder(model: Path) -> str | None:
+    about = read_json(model / "dit" / "model.json").get("text_encoder")
+    return about["name"] if about else None
 
 
 def read_tokenizer(description: Mapping[str, Any], config: DiTConfig, model: Path) -> TextTokenizer:
@@ -62,11 +78,13 @@ class StateTokenizer:
     """The `TextTokenizer` of a model with a frozen text encoder, which is loaded for the first text without states.
 
     Texts of more than `most` tokens are cut before they are encoded. The empty text is a row of zeros, for which the
-    transformer has a learned vector. `run` is the folder of the model, where states and a copy of the encoder may be.
+    transformer has a learned vector. `run` is the folder of the model, where states and a copy of the encoder may be;
+    `start` is that of the model whose training goes on, where a copy may be, too.
     """
 
-    def __init__(self, facts: EncoderFacts, most: int, run: Path | None = None) -> None:
+    def __init__(self, facts: EncoderFacts, most: int, run: Path | None = None, start: Path | None = None) -> None:
         self.facts, self.most, self.run = facts, most, run
+        self._copies = [folder / OWN_ENCODER for folder in (run, start) if folder]
         self.store = StateStore(run / STATES / facts.hash) if run else None
         self._kept: dict[str, EncodedText] = {}
         self._encoder: FrozenEncoder | None = None
@@ -100,7 +118,7 @@ class StateTokenizer:
 
     def encoder(self) -> FrozenEncoder:
         """Return the encoder; raise FileProblem where it is not at hand."""
-        self._encoder = self._encoder or encoder_at_hand(self.facts, self.run / OWN_ENCODER if self.run else None)
+        self._encoder = self._encoder or encoder_at_hand(self.facts, self._copies)
         return self._encoder
 
     def release(self) -> None:

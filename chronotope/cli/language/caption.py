@@ -6,24 +6,31 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from chronotope.caption.captioners.answers import caption_of
 from chronotope.caption.captioners.captioner import Answer, Captioner, NoCaptionError
 from chronotope.cli.interrupt import Stop, stoppable
 from chronotope.cli.left_out import scan_and_say
 from chronotope.cli.terminal import progress, say
+from chronotope.curate import scores
 from chronotope.data.clips import Clip
 from chronotope.data.notes import Kinds
 from chronotope.data.recaptions import Recaptions
 from chronotope.errors import FileProblem
+from chronotope.geometry import Frames
 from chronotope.manifest import identify
 from chronotope.media import video
+from chronotope.metrics.camera import camera_motion
 from chronotope.progress import Progress
 from chronotope.prompt import UNCLEAN, is_clean
 from chronotope.storage import locked
 
 __all__ = ["Captioned", "caption_folder"]
 
+MOTION_PAIRS = 24  # of neighbouring frames between which motion is measured
 MAX_SECONDS = 60.0  # of a clip that are looked at
 
 
@@ -76,6 +83,19 @@ def _read_written(data: Path) -> Recaptions:
     return written
 
 
+def measured(frames: Frames, fps: float) -> dict[str, Any]:
+    """Return what is measured of a video: its motion in widths a second, and what the camera does where that is seen.
+
+    Nothing is measured of a picture.
+    """
+    if len(frames) < 2:
+        return {}
+    at = np.unique(np.linspace(0, len(frames) - 2, MOTION_PAIRS).round().astype(int))
+    motion = float(np.mean([scores.motion(scores.grey(frames[one]), scores.grey(frames[one + 1])) for one in at]))
+    camera = camera_motion(frames, fps)
+    return {"motion": round(motion * fps, 4), "camera": camera.words if camera else "not seen"}
+
+
 @dataclass
 class _Work:
     """The clips that are with the captioner, and where its answers go."""
@@ -86,7 +106,7 @@ class _Work:
     found: Captioned
     report: Progress
     remarks: Kinds
-    waiting: dict[Future[Answer], tuple[Clip, str]] = field(default_factory=dict)
+    waiting: dict[Future[Answer], tuple[Clip, str, dict[str, Any]]] = field(default_factory=dict)
     done: int = 0
 
     def run(self, clips: Sequence[Clip], pool: ThreadPoolExecutor, at_once: int, stop: Stop) -> None:
@@ -114,11 +134,12 @@ class _Work:
             self.remarks.add(clip.file, remark)
         if not source.unchanged(clip.path):
             raise FileProblem(f"{clip.path} was changed while it was read; run the same command again")
-        self.waiting[pool.submit(self.captioner.ask, content.frames, content.fps)] = (clip, source.sha256)
+        asked = pool.submit(self.captioner.ask, content.frames, content.fps)
+        self.waiting[asked] = (clip, source.sha256, measured(content.frames, content.fps))
 
     def _save(self, finished: Iterable[Future[Answer]]) -> None:
         for future in finished:
-            clip, sha256 = self.waiting.pop(future)
+            clip, sha256, facts = self.waiting.pop(future)
             text = reason = ""
             try:
                 answer = future.result()
@@ -128,7 +149,7 @@ class _Work:
                     self.remarks.add(clip.file, f"the answer {UNCLEAN}")
             except NoCaptionError as problem:
                 reason = str(problem)
-            self.written.add(clip.file, sha256, self.detail, self.captioner.author, text, reason)
+            self.written.add(clip.file, sha256, self.detail, self.captioner.author, text, reason, facts)
             if text:
                 self.found.new += 1
                 self._count()

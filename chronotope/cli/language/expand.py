@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from chronotope.caption.expand import Expansion, expand
 from chronotope.data.record import TrainingRecord
 from chronotope.errors import FileProblem, UsageError
-from chronotope.generate.stored.knowledge import record_of_worlds
+from chronotope.generate.stored.knowledge import record_of_worlds, vocabulary_of_model
 from chronotope.prompt import read_prompts
 
 if TYPE_CHECKING:
@@ -30,15 +30,17 @@ def expand_with(
     """
     read_prompts(prompt)  # refuses what `generate` refuses: an empty prompt, and one that is too long
     write = None if writer == BUILTIN else _writing(writer, seed)
-    record = record_of_worlds(folder)
-    if record is None:
-        told = f"{folder.name} was not taught by captions of the worlds alone, so prompts are told as they are typed"
+    record, vocabulary = record_of_worlds(folder), vocabulary_of_model(folder)
+    if vocabulary is None:
+        told = f"{folder.name} reads any words, or has no record of those it was taught; prompts are told as typed"
         return None, "", [told if writer == BUILTIN else f"{told}; --with is not used"]
-    if write is None:
-        ignored = ["--seed is not used: the table and the rules write the same for every seed"]
-        expansion = expand(prompt, frozenset(record.words))
+    if write is None or record is None:
+        ignored = [] if write is None else [f"{folder.name} was taught by other captions too; --with is not used"]
+        if write is None and seed is not None:
+            ignored = ["--seed is not used: the table and the rules write the same for every seed"]
+        expansion = vocabulary.expand(prompt)
         expansion.check_shows_something()
-        return expansion, BUILTIN, ignored if seed is not None else []
+        return expansion, BUILTIN, ignored
     found = write(prompt, record)
     found.expansion.check_shows_something()
     notes = [] if found.written else [f"{found.reason}; the table and the rules wrote the caption instead"]

@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from chronotope.caption.captioners.captioner import shown_pictures
+from chronotope.cli.language.score import claims_checked
 from chronotope.cli.terminal import say
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import scan_folder
@@ -150,6 +151,7 @@ def _items(
     order = np.random.default_rng(seed).permutation(len(rows))[:sample]
     rows = [rows[int(place)] for place in order]
     clips = list(dict.fromkeys(row["file"] for row in rows))
+    checked = claims_checked(data)
     items = []
     for row in rows:
         key = (row["file"], row["sha256"], row["detail"], row["text"])
@@ -164,11 +166,20 @@ def _items(
                 "clip": clips.index(row["file"]),
                 "beside": beside[:6],
                 "author": str(author),
+                "facts": "; ".join(filter(None, (checked(files[row["file"]], row["text"]), _measured(row)))),
                 "verdict": own.get("verdict", ""),
                 "mended": own.get("mended", ""),
             }
         )
     return rows, [files[file] for file in clips], items
+
+
+def _measured(row: Mapping[str, Any]) -> str:
+    """Return in words what was measured of the clip of a row."""
+    found = row.get("measured")
+    if not isinstance(found, dict) or not isinstance(found.get("motion"), float | int):
+        return ""
+    return f"measured: motion {found['motion']:.2g} widths a second, camera {found.get('camera')}"
 
 
 def _current(data: Path, written: Recaptions) -> tuple[list[dict[str, Any]], dict[str, Path]]:

@@ -13,8 +13,8 @@ from typing import Any
 from chronotope.caption.captioners.agreement import DOUBT, agreement
 from chronotope.caption.captioners.builtin import BuiltIn
 from chronotope.caption.expand import expand
-from chronotope.caption.lexicon import tokens_of
 from chronotope.caption.score import CaptionScore, score_caption, tally
+from chronotope.caption.words.lexicon import tokens_of
 from chronotope.cli.left_out import scan_and_say
 from chronotope.cli.terminal import say
 from chronotope.data.captions import read_captions
@@ -30,7 +30,7 @@ from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.facts import Fact
 from chronotope.worlds.world import World
 
-__all__ = ["Compared", "Scored", "claims_of", "score_folder"]
+__all__ = ["Compared", "Scored", "claims_checked", "claims_of", "score_folder"]
 
 Written = tuple[str, str, str]  # who wrote a caption, its level of detail, and its text
 OTHERS = 4  # clips with which each is compared
@@ -101,8 +101,8 @@ def score_folder(data: Path, captioner: Callable[[], BuiltIn]) -> list[Scored | 
     others: list[tuple[Clip, list[Written]]] = []
     for clip in scan_and_say(data, captions=True).clips:
         written = _written(clip, recaptions)
-        world = next((world for base, world in worlds.items() if clip.path.resolve().is_relative_to(base)), None)
-        truth = _truth(world, clip) if world else None
+        world = _world_of(worlds, clip.path)
+        truth = _truth(world, clip.path) if world else None
         if world is None or truth is None:
             others += [(clip, written)] if written else []
             continue
@@ -115,6 +115,30 @@ def score_folder(data: Path, captioner: Callable[[], BuiltIn]) -> list[Scored | 
     if not found and not others:
         raise UsageError(f"{data} holds no captions to score; write some: chronotope caption {data}")
     return [*found.values(), *(compare_captions(others, captioner()) if others else ())]
+
+
+def claims_checked(data: Path) -> Callable[[Path, str], str]:
+    """Return what says of a clip of a folder and a caption how many of its claims are true, and which are not.
+
+    It says nothing of clips whose truth no world knows.
+    """
+    worlds = _worlds(data)
+
+    def in_words(clip: Path, text: str) -> str:
+        world = _world_of(worlds, clip)
+        truth = _truth(world, clip) if world else None
+        if world is None or truth is None:
+            return ""
+        # the words of a whole world take seconds to collect, so other words are read only where nothing else is
+        score = score_caption(world.read_facts(text) or claims_of(world, text), truth[0])
+        wrong = f"; not true: {', '.join(map(str, sorted(score.wrong)))}" if score.wrong else ""
+        return f"{len(score.right)} of {len(score.right) + len(score.wrong)} claims are true{wrong}"
+
+    return in_words
+
+
+def _world_of(worlds: Mapping[Path, World], clip: Path) -> World | None:
+    return next((world for base, world in worlds.items() if clip.resolve().is_relative_to(base)), None)
 
 
 def compare_captions(clips: Sequence[tuple[Clip, list[Written]]], captioner: BuiltIn) -> list[Compared]:
@@ -184,10 +208,10 @@ def _worlds(data: Path) -> dict[Path, World]:
     return found
 
 
-def _truth(world: World, clip: Clip) -> tuple[frozenset[Fact], dict[str, frozenset[Fact]]] | None:
+def _truth(world: World, clip: Path) -> tuple[frozenset[Fact], dict[str, frozenset[Fact]]] | None:
     """Return the facts of a clip and those that a full caption of each level has; None where the world does not say."""
     try:
-        record = read_json(clip.path.with_suffix(".json"))
+        record = read_json(clip.with_suffix(".json"))
         spec = world.read_spec(record["spec"])
     except (FileProblem, KeyError, TypeError):
         return None

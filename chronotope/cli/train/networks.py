@@ -252,7 +252,7 @@ def _run_dit(
         note_latents(run, found.latents)
     heldout = prepare_heldout(shown.heldout, found, out, shown.limits)
     prompts = prompts_to_watch(found.dataset, LatentDataset(heldout) if heldout else None)
-    read_captions(config, found.dataset, heldout, run, prompts)
+    read_captions(config, found.dataset, heldout, run, prompts, start)
     sampler = progress_sampler(found.autoencoder, prompts, watch)
 
     def train(stopping: Callable[[], bool]) -> dict[str, Any]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from chronotope.caption.encoder.frozen import PREFIX
-from chronotope.caption.encoder.tokenizer import OWN_ENCODER
 from chronotope.config import from_dict
 from chronotope.data.latents import LatentClip, LatentDataset
 from chronotope.data.record import frames_shown
@@ -42,16 +40,8 @@ def inferred_run(start: Path) -> tuple[DiTRun, str]:
     sizes = f"width {model.width}, depth {model.depth}, {model.channels} channels"
     stride = "x".join(map(str, geometry.stride))
     said = f"from {start}: {sizes} at stride {stride}, {flow.path} path, {flow.prediction} prediction; {named}"
-    encoder = _text_encoder(start.parent, about)
+    encoder = about["text_encoder"]["name"] if "text_encoder" in about else ""
     return replace(recipe, text_encoder=encoder, model=model, geometry=geometry, flow=flow, defaults=defaults), said
-
-
-def _text_encoder(model: Path, about: Mapping[str, Any]) -> str:
-    """Return the name of the frozen text encoder of a model, a copy beside it first; empty where it has none."""
-    if "text_encoder" not in about:
-        return ""
-    own = model / OWN_ENCODER
-    return f"{PREFIX}{own}" if own.is_dir() else str(about["text_encoder"]["name"])
 
 
 def _recipe(model: DiTConfig, geometry: Geometry, flow: FlowConfig, training: object) -> tuple[DiTRun, str]:

@@ -34,7 +34,7 @@ def with_text_encoder(config: DiTRun, settings: Sequence[str], out: Path | None,
                 f"model.text_width={config.model.text_width} is that of a text encoder; name it with --text-encoder"
             )
         return config
-    facts, model = facts_for_run(config.text_encoder, out), config.model
+    facts, model = facts_for_run(config.text_encoder, out, find_model(start) if start else None), config.model
     if "model.text_width" in (names := [setting.partition("=")[0].strip() for setting in settings]):
         raise UsageError(f"model.text_width is that of {facts.name}, {facts.width}; leave it out")
     fixed = "model.max_text_tokens" in names or model.text_width  # of a model that is trained further
@@ -52,14 +52,22 @@ def with_text_encoder(config: DiTRun, settings: Sequence[str], out: Path | None,
 
 
 def read_captions(
-    config: DiTRun, dataset: LatentDataset, heldout: Sequence[Path], run: Path, watched: Sequence[str]
+    config: DiTRun,
+    dataset: LatentDataset,
+    heldout: Sequence[Path],
+    run: Path,
+    watched: Sequence[str],
+    start: Path | None = None,
 ) -> None:
-    """Compute the states of all captions where a run has a frozen text encoder, and say what they take."""
+    """Compute the states of all captions where a run has a frozen text encoder, and say what they take.
+
+    `start` is the folder of the transformer that is trained on.
+    """
     if not config.text_encoder:
         return
-    facts, ranks = facts_for_run(config.text_encoder, run.parent), join_ranks()
+    facts, ranks = facts_for_run(config.text_encoder, run.parent, start.parent if start else None), join_ranks()
     with progress("encoding captions", "clips") as report:
-        tokenizer = encode_captions(facts, config, dataset, heldout, run, ranks, watched, report)
+        tokenizer = encode_captions(facts, config, dataset, heldout, run, ranks, watched, start, report)
     if ranks.first and tokenizer is not None and tokenizer.store is not None:
         folder = tokenizer.store.folder
         size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))

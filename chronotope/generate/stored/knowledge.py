@@ -9,8 +9,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from chronotope.caption import grammar
-from chronotope.caption.lexicon import load_lexicon, third_person
+from chronotope.caption.vocabulary import Vocabulary
+from chronotope.caption.words import grammar
+from chronotope.caption.words.lexicon import load_lexicon, third_person
 from chronotope.data.record import TrainingRecord, read_record, words_of
 from chronotope.errors import FileProblem
 from chronotope.generate.adapters import Adapter, find_adapter
@@ -27,7 +28,7 @@ __all__ = [
     "record_of_worlds",
     "sizes_in_words",
     "training_notes",
-    "words_of_model",
+    "vocabulary_of_model",
 ]
 
 LISTED_SIZES = 8  # of a model of more sizes only the smallest and the largest are named
@@ -41,13 +42,23 @@ def record_of_model(model: Path, adapters: Sequence[Adapter] = ()) -> TrainingRe
     return functools.reduce(operator.or_, known) if len(known) == len(records) else None
 
 
-def words_of_model(folder: Path | None, adapters: Sequence[Adapter] = ()) -> frozenset[str]:
-    """Return the words of the captions that a model was taught; none where they are not those of a world alone.
+def vocabulary_of_model(folder: Path | None, adapters: Sequence[Adapter] = ()) -> Vocabulary | None:
+    """Return the words that prompts of a model are written in; None where its training left no record of them.
 
-    A model of the user's own captions is told what its user types: the table knows the words of the worlds.
+    A model of other captions than those of the worlds has the table that was compiled when it was trained. One with a
+    frozen text encoder, which reads words that no caption had, has none.
     """
-    record = record_of_worlds(folder, adapters) if folder else None
-    return frozenset(record.words) if record else frozenset()
+    record = record_of_model(folder, adapters) if folder else None
+    if folder is None or record is None:
+        return None
+    if record.only_worlds:
+        return Vocabulary(frozenset(record.words))
+    abouts = [read_json(one / "model.json") for one in (folder / "dit", *(find_adapter(a.folder) for a in adapters))]
+    if any("text_encoder" in about for about in abouts):
+        return None
+    known = frozenset(record.words)
+    similar = {word: other for about in abouts for word, other in about.get("similar_words", {}).items()}
+    return Vocabulary(known, {word: other for word, other in similar.items() if word not in known})
 
 
 def record_of_worlds(folder: Path, adapters: Sequence[Adapter] = ()) -> TrainingRecord | None:

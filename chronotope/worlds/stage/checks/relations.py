@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import math
 
 import cv2
 import numpy as np
 
 from chronotope.geometry import Frames
+from chronotope.metrics.camera import picture_motion
 from chronotope.worlds.check import Check, Outcome
 from chronotope.worlds.persistence import first_run
 from chronotope.worlds.splits import spec_key
@@ -96,20 +96,11 @@ def measure_camera_motion(frames: Frames) -> tuple[float, float]:
     """Measure the pan to the right, in short sides, and the logarithm of the zoom factor by optical flow."""
     short = min(frames.shape[1:3])
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    centre = np.array([frames.shape[2] / 2, frames.shape[1] / 2])
     pan = zoom = 0.0
     for before, after in itertools.pairwise(grey):
-        corners = cv2.goodFeaturesToTrack(before, 60, 0.02, 3)
-        if corners is None or len(corners) < 6:
-            continue
-        moved, status, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, winSize=(9, 9), maxLevel=2)  # type: ignore[call-overload]
-        good = status.ravel() == 1
-        if good.sum() < 6:
-            continue
-        fit, _ = cv2.estimateAffinePartial2D(corners[good], moved[good], ransacReprojThreshold=0.7)
-        if fit is not None:
-            zoom += math.log(max(math.hypot(fit[0, 0], fit[1, 0]), 1e-3))
-            pan -= float((fit @ [*centre, 1.0])[0] - centre[0]) / short
+        if (motion := picture_motion(before, after)) is not None:
+            zoom += motion.growth
+            pan -= motion.right / short
     return pan, zoom
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "COUNTS",
     "DETERMINERS",
     "DIRECTIONS",
+    "EMOJI",
     "FRAME",
     "HARD",
     "IGNORED",
@@ -21,8 +22,10 @@ __all__ = [
     "OUT",
     "PRONOUNS",
     "RELATIONS",
+    "SHORT_FORMS",
     "SIDES",
     "SIZES",
+    "SMALL",
     "STILL",
     "THEN",
     "TOWARDS",
@@ -30,7 +33,7 @@ __all__ = [
 ]
 
 _TABLES: dict[str, Any] = tomllib.loads(
-    resources.files("chronotope.caption").joinpath("grammar.toml").read_text(encoding="utf-8")
+    resources.files("chronotope.caption.words").joinpath("grammar.toml").read_text(encoding="utf-8")
 )
 
 
@@ -51,3 +54,11 @@ CAMERA, IGNORED = _words("camera"), _words("ignored")
 COUNTS, SIZES = _meanings("counts"), _meanings("sizes")
 DIRECTIONS, SIDES, RELATIONS = _meanings("directions"), _meanings("sides"), _meanings("relations")
 ZOOMS = _meanings("zooms")
+SMALL = frozenset(
+    word
+    for phrases in (*_TABLES["sets"].values(), COUNTS, SIZES, DIRECTIONS, SIDES, RELATIONS, ZOOMS)
+    for phrase in phrases
+    for word in phrase.split()
+)  # all of them
+EMOJI: dict[str, str] = _TABLES["emoji"]
+SHORT_FORMS: dict[str, str] = _TABLES["short_forms"]

@@ -6,7 +6,9 @@ unusual words.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import itertools
 import lzma
 import re
 import tomllib
@@ -16,7 +18,18 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
-__all__ = ["Lexicon", "Meaning", "is_english", "load_lexicon", "third_person", "tokens_of"]
+from chronotope.worlds.language import gerund
+
+__all__ = [
+    "Lexicon",
+    "Meaning",
+    "gerunds_and_plurals",
+    "is_english",
+    "lemmas",
+    "load_lexicon",
+    "third_person",
+    "tokens_of",
+]
 
 Kind = Literal["noun", "colour", "verb", "place", "alike"]
 MAX_PHRASE = 8  # words of the longest phrase
@@ -24,7 +37,8 @@ _TOKEN = re.compile(r"[^\W_][\w'-]*|[.,;:!?\n]")
 _ACCENTED = re.compile("([a-z])[\u0300-\u036f]+")
 
 _IRREGULAR_VERBS = {
-    "ate": "eat", "eaten": "eat", "bent": "bend", "blew": "blow", "blown": "blow", "came": "come", "crept": "creep",
+    "ate": "eat", "eaten": "eat", "became": "become", "bent": "bend",
+    "blew": "blow", "blown": "blow", "came": "come", "crept": "creep",
     "dove": "dive", "drawn": "draw", "drew": "draw", "driven": "drive", "drove": "drive", "fed": "feed", "fell": "fall",
     "fallen": "fall", "flew": "fly", "flown": "fly", "froze": "freeze", "frozen": "freeze", "gone": "go", "got": "get",
     "grew": "grow", "grown": "grow", "hid": "hide", "hidden": "hide", "knelt": "kneel", "leapt": "leap",
@@ -40,6 +54,8 @@ _IRREGULAR_NOUNS = {
     "leaves": "leaf", "loaves": "loaf", "men": "man", "mice": "mouse", "oxen": "ox", "people": "person",
     "women": "woman", "wolves": "wolf",
 }  # fmt: skip
+_GAITS = ("walk", "run", "hop", "fly", "swim", "drive", "roll", "slide", "drift")  # which go on across an edge
+_BECOME = ("get", "become", "grow", "turn", "go")
 _SINGULAR_IN_S = {"bus", "cactus", "circus", "cross", "octopus", "grass", "bass", "goddess", "princess", "grapes"}
 
 
@@ -55,6 +71,8 @@ class Meaning:
     plural: bool = False
     form: str = ""  # of a verb: "base", "s", "ing", "past"
     base: str = ""  # of a verb: what was said, in its base form
+    direction: str = ""  # of a verb that has one: "up" of "rise"
+    manner: str = ""  # of a verb that says how besides: "fly" of "fly away", which is to leave
 
 
 @dataclass(frozen=True)
@@ -94,7 +112,7 @@ def tokens_of(text: str) -> list[str]:
 @functools.cache
 def load_lexicon() -> Lexicon:
     """Read the table of this package."""
-    text = resources.files("chronotope.caption").joinpath("words.toml").read_text(encoding="utf-8")
+    text = resources.files("chronotope.caption.words").joinpath("words.toml").read_text(encoding="utf-8")
     table: dict[str, dict[str, str]] = tomllib.loads(text)
     meanings: dict[str, list[Meaning]] = {}
     kinds: dict[str, Kind] = {"nouns": "noun", "colours": "colour", "verbs": "verb", "places": "place"}
@@ -102,6 +120,9 @@ def load_lexicon() -> Lexicon:
         for word, others in table[section].items():
             for phrase in [word, *filter(None, others.split(", "))]:
                 meanings.setdefault(phrase, []).append(Meaning(kind, word))
+    for phrase, verb in _verb_phrases(table):
+        if not any(meaning.kind == "verb" for meaning in meanings.get(phrase, ())):
+            meanings.setdefault(phrase, []).append(verb)
     near = {group: tuple(words.split(", ")) for group, words in {**table["near"], **table["near_places"]}.items()}
     for group, words in table["compounds"].items():
         near[group] = (*near.get(group, ()), *words.split(", "))
@@ -109,16 +130,30 @@ def load_lexicon() -> Lexicon:
         if Meaning("colour", word) not in meanings.setdefault(word, []):
             meanings[word].append(Meaning("colour", word))
     near |= {word: (word, *others.split(", ")) for word, others in table["near_colours"].items()}
-    for group, members in near.items():
-        for word in members:
-            if not meanings.get(word):
-                meanings[word] = [Meaning("alike", group)]
+    for group, word in ((group, word) for group, members in near.items() for word in members):
+        meanings[word] = meanings.get(word) or [Meaning("alike", group)]
     return Lexicon({phrase: tuple(found) for phrase, found in meanings.items()}, table["kinds"], near)
+
+
+def _verb_phrases(table: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, Meaning]]:
+    """Yield phrases of verbs with a direction or a manner, and of becoming larger or smaller."""
+    for words, others in table["directed"].items():
+        verb, direction = words.split()
+        for phrase in others.split(", "):
+            yield phrase, Meaning("verb", verb, direction=direction)
+    for word, ends in table["edges"].items():
+        for manner, end in itertools.product(_GAITS, ends.split(", ")):
+            for one in (manner, *table["verbs"][manner].split(", ")):
+                yield f"{one} {end}", Meaning("verb", word, manner=manner)
+    for word, adjectives in table["becoming"].items():
+        for verb, adjective in itertools.product(_BECOME, adjectives.split(", ")):
+            yield f"{verb} {adjective}", Meaning("verb", word)
+            yield f"{verb} {adjective} and {adjective}", Meaning("verb", word)
 
 
 def _forms(lexicon: Lexicon, phrase: str) -> tuple[Meaning, ...]:
     found = list(lexicon.meanings.get(phrase, ()))
-    found = [Meaning("verb", m.word, form="base", base=phrase) if m.kind == "verb" else m for m in found]
+    found = [dataclasses.replace(m, form="base", base=phrase) if m.kind == "verb" else m for m in found]
     for singular in _singulars(phrase):
         plural = [m for m in lexicon.meanings.get(singular, ()) if m.kind in ("noun", "place", "alike")]
         found += [Meaning(m.kind, m.word, plural=True) for m in plural]
@@ -126,7 +161,7 @@ def _forms(lexicon: Lexicon, phrase: str) -> tuple[Meaning, ...]:
     for base, form in _bases(first):
         whole = f"{base} {rest}".strip()
         verbs = [m for m in lexicon.meanings.get(whole, ()) if m.kind == "verb"]
-        found += [Meaning("verb", meaning.word, form=form, base=whole) for meaning in verbs]
+        found += [dataclasses.replace(meaning, form=form, base=whole) for meaning in verbs]
     return tuple(dict.fromkeys(found))
 
 
@@ -149,7 +184,10 @@ def _bases(word: str) -> Iterator[tuple[str, str]]:
     """Yield what can be the base of a verb, and the form that the word is of it."""
     if word in _IRREGULAR_VERBS:
         yield _IRREGULAR_VERBS[word], "past"
-    for ending, form in (("ing", "ing"), ("in'", "ing"), ("ed", "past"), ("es", "s"), ("s", "s")):
+    endings = [("ing", "ing"), ("in'", "ing"), ("ed", "past"), ("es", "s"), ("s", "s")]
+    if word.endswith("in") and not is_english(word):
+        endings.append(("in", "ing"))  # 'flappin'
+    for ending, form in endings:
         stem = word.removesuffix(ending)
         if stem == word or len(stem) < 2:
             continue
@@ -162,6 +200,11 @@ def _bases(word: str) -> Iterator[tuple[str, str]]:
             yield stem[:-1], form
 
 
+def lemmas(word: str) -> list[tuple[str, str]]:
+    """Return what can be the base of a word, with the form that the word is of it: "plural", "ing", "past" or "s"."""
+    return [*((one, "plural") for one in _singulars(word)), *_bases(word)]
+
+
 def third_person(verb: str) -> str:
     """Return 'walks' of 'walk', and 'does' of 'do'."""
     if verb.endswith("y") and verb[-2] not in "aeiou":
@@ -169,9 +212,20 @@ def third_person(verb: str) -> str:
     return f"{verb}es" if verb.endswith(("s", "sh", "ch", "x", "z", "o")) else f"{verb}s"
 
 
+def gerunds_and_plurals() -> list[str]:
+    """Return the forms of the single words of the table that end in -ing and -s."""
+    forms = []
+    for phrase, meanings in load_lexicon().meanings.items():
+        if " " not in phrase:
+            kinds = {meaning.kind for meaning in meanings}
+            forms += [third_person(phrase)] if kinds & {"verb", "noun", "alike"} else []
+            forms += [gerund(third_person(phrase))] if "verb" in kinds else []
+    return forms
+
+
 @functools.cache
 def _english() -> frozenset[str]:
-    data: Any = resources.files("chronotope.caption").joinpath("english.xz").read_bytes()
+    data: Any = resources.files("chronotope.caption.words").joinpath("english.xz").read_bytes()
     return frozenset(lzma.decompress(data).decode().split("\n"))
 
 
