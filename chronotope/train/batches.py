@@ -36,8 +36,10 @@ __all__ = [
     "TrainingPack",
     "caption_notes",
     "check_batch_tokens",
+    "groups_of",
     "length_notes",
     "make_batch",
+    "pack_to_device",
     "stream_batches",
     "text_notes",
     "to_device",
@@ -56,6 +58,10 @@ class TrainingPack:
     tokens: PackedTokens
     residual: Tensor
     scale: Tensor
+
+    def without_loss(self) -> TrainingPack:
+        """Return a pack that passes through the network and teaches it nothing."""
+        return replace(self, residual=torch.zeros_like(self.residual), scale=torch.zeros_like(self.scale))
 
 
 @dataclass(frozen=True)
@@ -162,17 +168,20 @@ def make_batch(
     """Build the batch of a plan; with several processes, the share of this one."""
     ranks = ranks or Ranks()
     # clips are dealt in turn from the longest to the shortest, so that all processes have about the same work
-    places = sorted(range(len(plan.clips)), key=lambda place: -plan.sizes[place])[ranks.rank :: ranks.size]
+    places = sorted(range(len(plan.clips)), key=lambda place: -plan.sizes[place])
+    shares = [groups_of(places[rank :: ranks.size], plan.sizes, config.train.pass_tokens) for rank in range(ranks.size)]
     packs = []
-    for group in _groups(places, plan.sizes, config.train.pass_tokens):
+    for group in shares[ranks.rank]:
         noised = make_samples(config, dataset, tokenizer, ((place, plan.clips[place]) for place in group), plan.step)
         packs.append(TrainingPack(pack(noised.samples)[0], noised.residual, noised.scale))
+    # processes that share the weights pass them equally often
+    packs += [packs[-1].without_loss()] * (max(map(len, shares)) - len(packs))
     keys = tuple(dataset.clips[index].key for index in plan.clips)
     num_noised = sum(int((each.scale[:, 0] > 0).sum()) for each in packs)
     return TrainingBatch(tuple(packs), keys, sum(plan.sizes), num_noised, plan.waiting)
 
 
-def _groups(places: Sequence[int], sizes: Sequence[int], most: int) -> list[list[int]]:
+def groups_of(places: Sequence[int], sizes: Sequence[int], most: int) -> list[list[int]]:
     """Divide places into groups of at most `most` visual tokens, or of one clip that has more; 0: into one group.
 
     Each goes into the first group with room (first fit), so from the longest to the shortest there are few groups.
@@ -253,16 +262,18 @@ def _identity(batch: Any) -> Any:
 
 def to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
     """Copy a batch to a device; the copy to a GPU is asynchronous."""
+    return replace(batch, packs=tuple(pack_to_device(packed, device) for packed in batch.packs))
+
+
+def pack_to_device(packed: TrainingPack, device: torch.device) -> TrainingPack:
+    """Copy a pack to a device, as `to_device` does."""
     if device.type == "cpu":
-        return batch
+        return packed
 
     def copy(value: Tensor) -> Tensor:
         return value.pin_memory().to(device, non_blocking=True)
 
-    def moved(each: TrainingPack) -> TrainingPack:
-        tokens: dict[str, Any] = {
-            name: copy(value) for name, value in vars(each.tokens).items() if isinstance(value, Tensor)
-        }
-        return TrainingPack(replace(each.tokens, **tokens), copy(each.residual), copy(each.scale))
-
-    return replace(batch, packs=tuple(map(moved, batch.packs)))
+    tokens: dict[str, Any] = {
+        name: copy(value) for name, value in vars(packed.tokens).items() if isinstance(value, Tensor)
+    }
+    return TrainingPack(replace(packed.tokens, **tokens), copy(packed.residual), copy(packed.scale))
