@@ -7,6 +7,7 @@ Its own format has pickles, so its storage of safetensors is used. All processes
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -66,7 +67,9 @@ def _as_file_problem(folder: Path, done: str) -> Iterator[None]:
     from torch.distributed.checkpoint.api import CheckpointException
 
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # in a single process
+            yield
     except CheckpointException as problem:
         causes = [cause for cause, _ in problem.failures.values()]
         cause = next((each for each in causes if isinstance(each, OSError)), causes[0])

@@ -43,6 +43,7 @@ __all__ = [
     "stream_batches",
     "text_notes",
     "to_device",
+    "tokens_to_device",
     "window_sizes",
 ]
 
@@ -267,13 +268,15 @@ def to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
 
 def pack_to_device(packed: TrainingPack, device: torch.device) -> TrainingPack:
     """Copy a pack to a device, as `to_device` does."""
-    if device.type == "cpu":
-        return packed
+    tokens = tokens_to_device(packed.tokens, device)
+    return TrainingPack(tokens, _to_device(packed.residual, device), _to_device(packed.scale, device))
 
-    def copy(value: Tensor) -> Tensor:
-        return value.pin_memory().to(device, non_blocking=True)
 
-    tokens: dict[str, Any] = {
-        name: copy(value) for name, value in vars(packed.tokens).items() if isinstance(value, Tensor)
-    }
-    return TrainingPack(replace(packed.tokens, **tokens), copy(packed.residual), copy(packed.scale))
+def tokens_to_device(tokens: PackedTokens, device: torch.device) -> PackedTokens:
+    """Copy packed tokens to a device, as `to_device` does."""
+    fields = {name: _to_device(each, device) for name, each in vars(tokens).items() if isinstance(each, Tensor)}
+    return replace(tokens, **fields)  # type: ignore[arg-type]
+
+
+def _to_device(value: Tensor, device: torch.device) -> Tensor:
+    return value if device.type == "cpu" else value.pin_memory().to(device, non_blocking=True)

@@ -42,6 +42,7 @@ SETTINGS = [
 ]
 OTHERS = [setting for setting in SETTINGS if not setting.startswith("model.width=")]
 CONFIG = override(DiTRun(), SETTINGS)
+WEIGHTS = [1.0, 0.25]
 WORKERS = f"""
 import sys, torch
 from pathlib import Path
@@ -67,12 +68,12 @@ torch.set_num_threads(1)
 leave, dit.leave_ranks = dit.leave_ranks, lambda: None  # to stay together until the end
 folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
 
-def train(name, *settings, stop=0, heldout=()):
+def train(name, *settings, data=("latents",), stop=0, **more):
     polls = itertools.count(1)
     config = override(DiTRun(), {SETTINGS!r} + list(settings))
     def stopping():
         return next(polls) == stop and rank == 0
-    dit.train_dit(config, [folder / "latents"], folder / name, quiet=True, stopping=stopping, heldout=heldout)
+    dit.train_dit(config, [folder / each for each in data], folder / name, quiet=True, stopping=stopping, **more)
     print(f"{{name}}: rank {{rank}} ended after step {{next(polls) - 1}}", flush=True)
 
 def after(calls, then):
@@ -80,11 +81,13 @@ def after(calls, then):
     dit.flow_loss = lambda *arguments: loss(*arguments) * (then() if next(count) == calls and rank == 1 else 1.0)
     return loss
 
-if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+done = folder / "done"
+if not done.exists():
     train("two", heldout=[folder / "latents"])
     train("parts", stop=3)
     train("parts")
     train("around", stop=2)
+    train("weighted/two", data=("latents", "others"), weights={WEIGHTS})
     train("passes", "train.pass_tokens=40", "train.recompute=true")
     if (folder / "bert").exists():
         about = ["model.text_width=32", "model.max_text_tokens=20", f"text_encoder=hf:{{folder / 'bert'}}"]
@@ -92,6 +95,8 @@ if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
     sound = after(2, lambda: float("nan"))
     train("spoilt", stop=4)
     dit.flow_loss = sound
+    torch.distributed.barrier()
+    done.touch()
     after(4, lambda: os.kill(os.getpid(), signal.SIGKILL))
 train("killed")
 leave()
@@ -111,6 +116,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Train once in one process, and in many ways in two, of which one is killed and started again by torchrun."""
     folder = tmp_path_factory.mktemp("trained")
     write_latents(folder / "latents")
+    write_latents(folder / "others")
     if importlib.util.find_spec("transformers"):
         save_bert(folder / "bert")
     train_dit(CONFIG, [folder / "latents"], folder / "one", quiet=True, heldout=[folder / "latents"])
@@ -118,7 +124,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     train_dit(CONFIG, [folder / "latents"], folder / "around", quiet=True, stopping=lambda: next(polls) == 1)
     script = folder / "script.py"
     script.write_text(SCRIPT)
-    launcher = "-m torch.distributed.run --nproc-per-node 2 --standalone --max-restarts 1".split()
+    launcher = "-m torch.distributed.run --nproc-per-node 2 --standalone --max-restarts 3".split()
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, *launcher, str(script), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -169,6 +175,12 @@ def test_two_processes_equal_one(trained):
 
 def test_a_step_in_parts_equals_a_step_at_once(trained):
     assert_close(trained.folder / "one", trained.folder / "passes")
+
+
+def test_two_processes_show_weighted_clips_as_one_does(trained):
+    runs = trained.folder / "weighted" / "one", trained.folder / "weighted" / "two"
+    train_dit(CONFIG, [trained.folder / name for name in ("latents", "others")], runs[0], quiet=True, weights=WEIGHTS)
+    assert_close(*runs)
 
 
 def test_two_processes_hold_half_of_the_state_each(trained):

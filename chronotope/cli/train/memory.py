@@ -28,9 +28,9 @@ def fitted_to_memory(run: DiTRun, out: Path | None, settings: Sequence[str]) -> 
         return replace(run, train=replace(run.train, **known)), ""
     if memory_problem(dit_costs(run)) is None:
         return run, ""
-    (has, owner), needed = memory_here(), dit_costs(run)["memory"]["in all"]
+    (has, owner), needed = memory_here(), dit_costs(run)["memory"]["at the peak"]
     for candidate in _candidates(run):
-        if (less := dit_costs(candidate)["memory"]["in all"]) <= has:
+        if (less := dit_costs(candidate)["memory"]["at the peak"]) <= has:
             at_once = candidate.train.pass_tokens
             parts = f", {at_once:,} visual tokens at once (train.pass_tokens)" if at_once else ""
             return candidate, (
