@@ -19,6 +19,7 @@ from chronotope.models.costs import (
     FLOAT,
     SampleSize,
     autoencoder_flops,
+    block_flops,
     captioner_activations,
     captioner_flops,
     count_parameters,
@@ -62,7 +63,6 @@ BYTES_PER_PARAMETER = 12  # the weight, its gradient and its running average, in
 BYTES_FROZEN = 4  # the weight alone, which the model and its running average share
 MUON_BYTES, ADAM_BYTES = 4, 8  # a parameter: the momentum; both moments
 BACKWARD = 3  # a training step takes three times the FLOPs of its forward pass; that of an adapter fewer
-RECOMPUTED = 4  # ... or four times, where the backward pass computes the inside of blocks again
 
 
 def sample_of(run: DiTRun) -> SampleSize:
@@ -90,7 +90,7 @@ def dit_costs(run: DiTRun, processes: int | None = None) -> dict[str, Any]:
     moment = at_once * refinement_bytes(run.model, size.visual)
     tokens = size.visual + size.text
     flops = dit_flops(run.model, size) + text_flops(run.model, size.text)
-    passes = RECOMPUTED if run.train.recompute else BACKWARD
+    step = BACKWARD * flops + (block_flops(run.model, size) if run.train.recompute else 0)
     parameters = count_parameters(run.model)
     with torch.device("meta"):
         model = DiT(run.model)
@@ -114,8 +114,8 @@ def dit_costs(run: DiTRun, processes: int | None = None) -> dict[str, Any]:
         "tokens_per_step": samples * tokens,
         "flops_per_token": flops // tokens,
         "samples_at_once": at_once,
-        "flops_per_step": passes * flops * samples,
-        "flops_in_all": passes * flops * samples * run.train.steps,
+        "flops_per_step": step * samples,
+        "flops_in_all": step * samples * run.train.steps,
         "memory": _memory(
             trained, optimizers, activations, {"gathered": gathered} if gathered else None, frozen, moment, processes
         ),

@@ -27,6 +27,7 @@ __all__ = [
     "Pass",
     "SampleSize",
     "autoencoder_flops",
+    "block_flops",
     "captioner_activations",
     "captioner_flops",
     "count_parameters",
@@ -111,14 +112,22 @@ def text_flops(config: DiTConfig, tokens: int) -> int:
 
 def dit_flops(config: DiTConfig, size: SampleSize) -> int:
     """FLOPs of one forward pass of the transformer over one sample whose text is already encoded."""
-    width, tokens = config.width, size.visual + size.text
-    block = 2 * (4 * width**2 + 3 * width * config.hidden) * tokens + 4 * width * tokens**2
+    width = config.width
     patches = 2 * width * config.token_size * 2 * size.visual
     latents = config.patch_size[1] * config.patch_size[2]
-    seam = width * config.seam_width + 9 * config.seam_width * (3 * config.seam_width + 4 * config.channels)
+    in_space = config.seam_width + 2 * config.channels
+    in_time = 2 * (config.seam_width + config.channels) if size.slices > 1 else 0  # a slice alone has no neighbours
+    seam = width * config.seam_width + 9 * config.seam_width * (in_space + in_time)
     seams = 2 * latents * seam * size.visual
     modulation = 2 * width * (256 + NUM_SIGNALS + width + 6 * width + 2 * width) * (size.slices + 1)
-    return config.depth * block + patches + seams + modulation
+    return block_flops(config, size) + patches + seams + modulation
+
+
+def block_flops(config: DiTConfig, size: SampleSize) -> int:
+    """FLOPs of the blocks in one forward pass over one sample, which recomputation does once more."""
+    width, tokens = config.width, size.visual + size.text
+    block = 2 * (4 * width**2 + 3 * width * config.hidden) * tokens + 4 * width * tokens**2
+    return config.depth * block
 
 
 def velocity_flops(config: DiTConfig, size: SampleSize, negative_tokens: int | None = None) -> int:

@@ -224,8 +224,7 @@ def test_half_a_checkpoint_is_left_out_and_another_model_is_refused(trained, tmp
     said = capsys.readouterr().err
     assert "note: checkpoint 0000005 is left out: " in said and "shard-00002" in said and "is missing" in said
     assert_close(trained.folder / "one", run)
-    state = next(iter((newest / "state").iterdir()))
-    assert not state.exists() or checkpoint.verify_checkpoint(newest)["step"] == 5
+    assert not (newest / "state").exists()  # one process has written it again
 
 
 def test_two_processes_share_the_captions_of_a_text_encoder(trained):

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from chronotope.cli.costs import BACKWARD, RECOMPUTED, dit_costs, matrices_of, sample_of
+from chronotope.cli.costs import BACKWARD, dit_costs, matrices_of, sample_of
 from chronotope.models.costs import GPUS, Device, dit_pass, orthogonal_flops, seconds_of_step, shapes_only
 from chronotope.models.dit import DiT
 from chronotope.train.config import DiTRun
@@ -65,7 +65,7 @@ def estimate(run: DiTRun, device: Device, devices: int) -> Estimate:
     with shapes_only():
         muon, _ = make_optimizers(DiT(run.model), run.train)
     orthogonal = sum(orthogonal_flops(count, *shape) for shape, count in matrices_of(muon))
-    forward, times = dit_pass(run.model, size, at_once), RECOMPUTED if run.train.recompute else BACKWARD
+    forward, times = dit_pass(run.model, size, at_once), BACKWARD + run.train.recompute
     passes = -(-share // at_once)
     seconds = seconds_of_step(forward, passes, times, costs["parameters"], orthogonal, device, devices)
     peak = costs["memory"]["at the peak"]
