@@ -113,7 +113,7 @@ def _preset(row: _Row) -> Preset:
     train = DiTTraining(steps=row.steps, batch_tokens=row.batch_tokens, muon_rate=row.rates[0], adam_rate=row.rates[1])
     if row.large:
         whole = geometry.num_tokens(row.num_frames, row.size[1], row.size[0])
-        train = replace(train, max_sample_tokens=whole, pass_tokens=whole, recompute=True)
+        train = replace(train, max_sample_tokens=whole, pass_tokens=whole, recompute=True, spike_factor=20.0)
     model = DiTConfig(width=row.width, depth=row.depth, head_dim=row.head_dim)
     dit = DiTRun(geometry=geometry, model=model, train=train, defaults=defaults)
     width, depth, text_depth, steps = row.captioner

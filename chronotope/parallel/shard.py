@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from chronotope.errors import UsageError
 from chronotope.parallel.ranks import Ranks
 
 __all__ = ["gathered", "local", "parallelise", "whole"]
@@ -37,6 +38,11 @@ def parallelise(
     from torch.distributed.device_mesh import DeviceMesh
     from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
+    if not hasattr(FSDPModule, "set_reduce_scatter_unused_params"):
+        raise UsageError(
+            f"training in several processes needs torch 2.13 or later, and this is {torch.__version__}; install it, or "
+            "train in one process"
+        )
     everyone = torch.distributed.group.WORLD
     assert everyone is not None
     mesh = DeviceMesh.from_group(everyone, "cuda" if torch.cuda.is_available() else "cpu")

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from chronotope.data.latents import LatentDataset
 from chronotope.errors import UsageError
+from chronotope.models.costs import SampleSize, dit_flops, text_flops
 from chronotope.models.dit import PackedTokens
 from chronotope.models.packing import pack
 from chronotope.models.text import TextTokenizer
@@ -70,13 +71,14 @@ class TrainingBatch:
     """The packs of a step, which pass through the network one after the other.
 
     `keys` of the clips and `num_tokens` (visual) are those of all processes; `num_noised` counts the tokens with loss
-    in this process; `waiting` are the places of `BatchPlan`.
+    in this process, and `flops` what the model computes for them; `waiting` are the places of `BatchPlan`.
     """
 
     packs: tuple[TrainingPack, ...]
     keys: tuple[str, ...]
     num_tokens: int
     num_noised: int
+    flops: int
     waiting: tuple[int, ...]
 
 
@@ -175,11 +177,21 @@ def make_batch(
     for group in shares[ranks.rank]:
         noised = make_samples(config, dataset, tokenizer, ((place, plan.clips[place]) for place in group), plan.step)
         packs.append(TrainingPack(pack(noised.samples)[0], noised.residual, noised.scale))
+    flops = sum(flops_of_pack(config, each.tokens) for each in packs)
     # processes that share the weights pass them equally often
     packs += [packs[-1].without_loss()] * (max(map(len, shares)) - len(packs))
     keys = tuple(dataset.clips[index].key for index in plan.clips)
     num_noised = sum(int((each.scale[:, 0] > 0).sum()) for each in packs)
-    return TrainingBatch(tuple(packs), keys, sum(plan.sizes), num_noised, plan.waiting)
+    return TrainingBatch(tuple(packs), keys, sum(plan.sizes), num_noised, flops, plan.waiting)
+
+
+def flops_of_pack(config: DiTRun, tokens: PackedTokens) -> int:
+    """Count the FLOPs of a forward and a backward pass of a pack."""
+    flops = sum(text_flops(config.model, length) for length in tokens.text_lengths)
+    for length, grid in zip(tokens.lengths, tokens.grids, strict=True):
+        visual = grid.slices * grid.rows * grid.columns
+        flops += dit_flops(config.model, SampleSize(visual, length - visual, grid.slices))
+    return 3 * flops
 
 
 def groups_of(places: Sequence[int], sizes: Sequence[int], most: int) -> list[list[int]]:

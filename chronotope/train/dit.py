@@ -28,6 +28,7 @@ from chronotope.data.record import (
     resumed_data,
 )
 from chronotope.errors import UsageError
+from chronotope.models.costs import GPUS
 from chronotope.models.dit import DiT, DiTConfig
 from chronotope.models.precision import Precision, autocast, used_precision
 from chronotope.models.text import TextTokenizer, Tokenizer, learn_vocabulary
@@ -237,24 +238,40 @@ def text_tokenizer(
 
 def compute_gradients(
     model: nn.Module, batch: TrainingBatch, precision: Precision, stopping: bool, ranks: Ranks
-) -> tuple[Tensor, bool]:
-    """Add the gradients of all packs of a step; return the loss of the step, and whether a process is `stopping`.
+) -> tuple[Tensor, float, bool]:
+    """Add the gradients of all packs of a step; return its loss, its FLOPs, and whether a process is `stopping`.
 
     The loss is the mean over the noised tokens of all packs of all processes, however they are divided.
     """
     device = batch.packs[0].residual.device
-    # on the CPU for one process, which saves a synchronisation with the GPU
-    counter = torch.tensor(batch.num_noised, device=device if ranks.size > 1 else "cpu")
-    num_noised = sum_over_ranks(counter, ranks)
+    counts = torch.tensor([batch.num_noised, batch.flops, stopping], dtype=torch.float64)
+    if ranks.size > 1:  # one process needs no device for it, which saves a synchronisation with the GPU
+        counts = sum_over_ranks(counts.to(device), ranks)
+    num_noised, (flops, votes) = counts[0].long(), counts[1:].tolist()
     losses = []
     for packed in batch.packs:
         with autocast(device, precision):
             losses.append(flow_loss(model(packed.tokens), packed, num_noised))
         losses[-1].backward()  # type: ignore[no-untyped-call]
-    # the loss and the request to stop are summed as well, so that all processes decide alike
-    shared = torch.stack([torch.stack(losses).detach().sum(), torch.tensor(float(stopping), device=device)])
-    loss, votes = sum_over_ranks(shared, ranks)
-    return loss, bool(votes)
+    return sum_over_ranks(torch.stack(losses).detach().sum(), ranks), flops, bool(votes)
+
+
+def speed_and_norms(state: TrainState, device: torch.device) -> dict[str, float]:
+    """Return the norms of the last step, and what the run computes a second: of known GPUs as a share of their peak.
+
+    The FLOPs are those that the model needs, three forward passes a step, without what is recomputed.
+    """
+    numbers = {
+        "gradient_norm": state.gradient_norm,
+        "update_norm": state.update_norm,
+        "clips/s": state.clips / state.seconds,
+        "tokens/s": state.tokens / state.seconds,
+        "tflop/s": state.flops / state.seconds / 1e12,
+    }
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    if gpu := next((gpu for key, gpu in GPUS.items() if key in name), None):
+        numbers["mfu"] = state.flops / state.seconds / (state.ranks.size * gpu.flops)
+    return {**numbers, "seconds": state.seconds}
 
 
 def show_average(
@@ -327,22 +344,22 @@ def train_dit(
             started = time.perf_counter()
             factor = learning_rate_factor(train, state.step)
             batch = to_device(next(batches), device)
-            loss, stop = compute_gradients(model, batch, train.precision, stopping(), ranks)
-            if state.optimizer_step(loss, factor, train.clip_norm, train.precision):
+            loss, flops, stop = compute_gradients(model, batch, train.precision, stopping(), ranks)
+            logged = (state.step + 1) % train.log_every == 0 or state.step + 1 == train.steps
+            if state.optimizer_step(loss, factor, train.clip_norm, train.precision, train.spike_factor, logged):
                 state.update_average(train.average_decay)
             else:
-                log.skip(state.step, float(loss), sorted(set(batch.keys)))
+                log.skip(state.step, float(loss), sorted(set(batch.keys)), state.gradient_norm)
                 state.check_skipped()
             state.clips, state.waiting = state.clips + len(batch.keys), batch.waiting
-            state.tokens += batch.num_tokens
+            state.tokens, state.flops = state.tokens + batch.num_tokens, state.flops + flops
             state.seconds += time.perf_counter() - started
 
             # log, sample, save
             log.advance(state.step)
             last = state.step == train.steps
-            if state.step % train.log_every == 0 or last:
-                speed = {"clips/s": state.clips / state.seconds, "tokens/s": state.tokens / state.seconds}
-                state.numbers = {**state.mean_loss(), **speed, "seconds": state.seconds}
+            if logged:
+                state.numbers = {**state.mean_loss(), **speed_and_norms(state, device)}
                 log.write(state.step, state.numbers)
             if state.step % train.check_every == 0 or last:
                 if losses_of:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from chronotope.parallel import (
     local,
     read_shards,
     stored_shapes,
+    sum_over_ranks,
     whole,
     write_shards,
     write_together,
@@ -39,10 +41,21 @@ from chronotope.storage import free_space_for, remove_folder
 
 __all__ = ["LEAST_RATE", "TrainState", "check_rates", "random_generator"]
 
-COUNTERS = ("step", "clips", "waiting", "tokens", "seconds", "skipped", "numbers")  # fields of TrainState in state.json
+COUNTERS = (
+    "step",
+    "clips",
+    "waiting",
+    "tokens",
+    "flops",
+    "seconds",
+    "skipped",
+    "norms",
+    "numbers",
+)  # fields of TrainState in state.json
 LEAST_RATE = torch.finfo(torch.float32).tiny  # of learning
 MAX_SKIPPED = 3  # steps in a row without a finite gradient end a run
 KEPT = 2  # checkpoints of a run
+NORMS = 64  # steps whose gradient norms a spike is compared with
 
 
 def check_rates(muon: float, adam: float) -> None:
@@ -67,9 +80,9 @@ class TrainState:
 
     Learning rates at construction are the base rates, which `optimizer_step` scales. `waiting` are the places in the
     order of the clips that were passed over (see `train.order`), `clips` counts those that were shown. `skipped` counts
-    the last steps in a row that were skipped, `losses` are those since the last line of the log, `numbers` are the last
-    logged ones. The average begins as `copied`, or as a copy of the model: one that is divided over `ranks` cannot be
-    copied.
+    the last steps in a row that were skipped, `norms` are the gradient norms with which a spike is compared, `losses`
+    are those since the last line of the log, `numbers` are the last logged ones. The average begins as `copied`, or as
+    a copy of the model: one that is divided over `ranks` cannot be copied.
     """
 
     model: nn.Module
@@ -78,8 +91,10 @@ class TrainState:
     clips: int = 0
     waiting: Sequence[int] = ()
     tokens: int = 0
+    flops: float = 0.0
     seconds: float = 0.0
     skipped: int = 0
+    norms: list[float] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
     numbers: dict[str, float] = field(default_factory=dict)
     ranks: Ranks = field(default_factory=Ranks)
@@ -88,6 +103,7 @@ class TrainState:
 
     def __post_init__(self, copied: nn.Module | None) -> None:
         self.average = (copied or copy.deepcopy(self.model)).requires_grad_(False).eval()
+        self.gradient_norm, self.update_norm = 0.0, 0.0  # of the last step, and of the last one that was measured
         self._damaged: list[Path] = []  # checkpoints that were found damaged when the run was resumed
         self._base_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
 
@@ -118,34 +134,64 @@ class TrainState:
 
     # One step
 
-    def optimizer_step(self, loss: Tensor, factor: float, clip_norm: float, precision: Precision) -> bool:
+    def optimizer_step(
+        self,
+        loss: Tensor,
+        factor: float,
+        clip_norm: float,
+        precision: Precision,
+        spike_factor: float = 0.0,
+        measured: bool = False,
+    ) -> bool:
         """Clip the gradients, scale every learning rate by `factor`, update the weights, and clear the gradients.
 
-        Returns False, and leaves weights and optimizers as they are, where the loss or a gradient is not finite.
+        Returns False, and leaves weights and optimizers as they are, where the loss or a gradient is not finite, or
+        where the gradient norm is more than `spike_factor` times the median of the last `NORMS` (0: never). A step
+        that is `measured` sets `update_norm` as well as `gradient_norm`.
         """
         self.step += 1
         parameters = list(self.model.parameters())
         norm = whole(torch.nn.utils.clip_grad_norm_(parameters, clip_norm))
-        if not math.isfinite(norm + 0 * loss.detach()):  # one number, so that a GPU is asked once
+        self.gradient_norm = float(norm + 0 * loss.detach())  # one number, so that a GPU is asked once
+        if not math.isfinite(self.gradient_norm) or self._is_spike(spike_factor):
             self.skipped += 1
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
             return False
         self.skipped = 0
         self.losses.append(loss.detach())
+        before = [local(p.detach()).to("cpu", copy=True) for p in parameters] if measured else []
         for optimizer, rates in zip(self.optimizers, self._base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             with autocast(parameters[0].device, precision):
                 optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        if measured:
+            self.update_norm = self._distance(before, parameters)
         return True
+
+    def _is_spike(self, spike_factor: float) -> bool:
+        """Return whether the gradient norm is far above the last ones, among which it is from now on."""
+        if not spike_factor:
+            return False
+        median = statistics.median(self.norms) if len(self.norms) == NORMS else math.inf
+        self.norms = [*self.norms, self.gradient_norm][-NORMS:]
+        return self.gradient_norm > spike_factor * median
+
+    @torch.no_grad()
+    def _distance(self, before: Sequence[Tensor], parameters: Sequence[Tensor]) -> float:
+        """Return how far all weights together are from what they were."""
+        squares = [(local(p).cpu() - earlier).square().sum() for p, earlier in zip(parameters, before, strict=True)]
+        total = torch.stack(squares).sum().to(parameters[0].device)
+        return math.sqrt(float(sum_over_ranks(total, self.ranks)))
 
     def check_skipped(self) -> None:
         """Raise ChronotopeError after `MAX_SKIPPED` skipped steps in a row."""
         if self.skipped >= MAX_SKIPPED:
             raise ChronotopeError(
-                f"the loss or its gradient was not finite in {self.skipped} steps in a row, up to step {self.step}; "
+                f"the loss or its gradient was not finite, or far too large, in {self.skipped} steps in a row, up to "
+                f"step {self.step}; "
                 "their clips are in quarantine.jsonl and earlier checkpoints are intact: train again with lower "
                 "learning rates, or without these clips"
             )

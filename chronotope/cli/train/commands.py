@@ -330,6 +330,35 @@ def expander(
     return result(*run_expander(config, data, train_folders(data, out)), as_json)
 
 
+@train.command(
+    cls=Command,
+    examples="""
+    chronotope train track runs/mine/dit
+    chronotope train track runs/mine/dit --follow
+    chronotope train track runs/mine/autoencoder --to trackio
+    """,
+)
+@click.argument("run", type=FILE)
+@option(
+    "--to",
+    type=click.Choice(["tensorboard", "trackio"]),
+    default="tensorboard",
+    show_default=True,
+    help="Where the numbers go: event files in RUN/tensorboard, or a project of trackio.",
+)
+@option("--follow", is_flag=True, help="Wait for new lines until Ctrl-C, while the training goes on.")
+def track(run: Path, to: str, follow: bool) -> int:
+    """Show the log of a training, RUN/log.jsonl, in TensorBoard or trackio.
+
+    The training knows nothing of it, so it can be started and stopped at any time, on any machine that sees the folder.
+    """
+    from chronotope.cli.train.track import track as send
+
+    count = send(run, to, follow)
+    say(f"{count} lines of {run} sent to {to}")
+    return 0
+
+
 def show_training(preset: str | None, config: Any, costs: dict[str, Any], as_json: bool) -> None:
     """Print what --dry-run says of a training."""
     from chronotope.cli.costs import memory_problem
