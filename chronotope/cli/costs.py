@@ -31,6 +31,7 @@ from chronotope.models.costs import (
     kept_bytes,
     orthogonal_bytes,
     refinement_bytes,
+    shapes_only,
     text_flops,
     velocity_flops,
 )
@@ -92,7 +93,7 @@ def dit_costs(run: DiTRun, processes: int | None = None) -> dict[str, Any]:
     flops = dit_flops(run.model, size) + text_flops(run.model, size.text)
     step = BACKWARD * flops + (block_flops(run.model, size) if run.train.recompute else 0)
     parameters = count_parameters(run.model)
-    with torch.device("meta"):
+    with shapes_only():
         model = DiT(run.model)
         if run.adapter.rank:
             optimizers: Sequence[torch.optim.Optimizer] = make_adapter_optimizers(add_adapter(model, run.adapter), 1.0)
