@@ -34,7 +34,7 @@ def write_shards(folder: Path, tensors: Mapping[str, Tensor], ranks: Ranks) -> N
     from torch.distributed.checkpoint.state_dict_saver import save
 
     writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
-    with _as_file_problem(folder, "written"):
+    with _as_file_problem(folder, "written", ranks):
         save(dict(tensors), storage_writer=writer, no_dist=ranks.size == 1)
 
 
@@ -47,7 +47,7 @@ def read_shards(folder: Path, targets: Mapping[str, Tensor], ranks: Ranks) -> No
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
     from torch.distributed.checkpoint.state_dict_loader import load
 
-    with _as_file_problem(folder, "read"):
+    with _as_file_problem(folder, "read", ranks):
         reader = HuggingFaceStorageReader(str(folder))
         load(dict(targets), storage_reader=reader, no_dist=ranks.size == 1)
 
@@ -56,14 +56,14 @@ def stored_shapes(folder: Path) -> dict[str, torch.Size]:
     """Return the names and the shapes of the whole tensors in the safetensors files of a folder."""
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 
-    with _as_file_problem(folder, "read"):
+    with _as_file_problem(folder, "read", Ranks()):
         found = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
         return {name: about.size for name, about in found.items()}  # type: ignore[union-attr]
 
 
 @contextlib.contextmanager
-def _as_file_problem(folder: Path, done: str) -> Iterator[None]:
-    """Raise what the library raises as an error of this program."""
+def _as_file_problem(folder: Path, done: str, ranks: Ranks) -> Iterator[None]:
+    """Raise what the library raises, in all processes, as an error of this program."""
     from torch.distributed.checkpoint.api import CheckpointException
 
     try:
@@ -71,11 +71,11 @@ def _as_file_problem(folder: Path, done: str) -> Iterator[None]:
             warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # in a single process
             yield
     except CheckpointException as problem:
-        causes = [cause for cause, _ in problem.failures.values()]
-        cause = next((each for each in causes if isinstance(each, OSError)), causes[0])
-        if isinstance(cause, OSError):
-            raise FileProblem(f"{folder} cannot be {done}: {cause.strerror or cause}") from problem
-        raise StorageProblem(f"{folder} cannot be {done}: {cause}") from problem
+        rank, (cause, _) = min(problem.failures.items(), key=lambda failure: failure[0])
+        kind = FileProblem if isinstance(cause, OSError) else StorageProblem
+        found = kind(f"{folder} cannot be {done}: {getattr(cause, 'strerror', None) or cause}")
+        found.said = rank != ranks.rank
+        raise found from problem
     except OSError as problem:
         raise FileProblem(f"{folder} cannot be {done}: {problem.strerror or problem}") from problem
 

@@ -83,6 +83,7 @@ def from_first(ranks: Ranks, function: Callable[[], Result]) -> Result:
             outcome = [problem]
     dist.broadcast_object_list(outcome, src=0)
     if isinstance(outcome[0], ChronotopeError):
+        outcome[0].said = not ranks.first
         raise outcome[0]
     return outcome[0]  # type: ignore[no-any-return]
 
@@ -108,7 +109,8 @@ def in_all(ranks: Ranks, function: Callable[[], Result]) -> Result:
         result = function()
     except ChronotopeError as found:
         problem = found
-    for failure in from_all(ranks, problem):
+    for rank, failure in enumerate(from_all(ranks, problem)):
         if failure is not None:
+            failure.said = rank != ranks.rank
             raise failure
     return result  # type: ignore[return-value]

@@ -189,9 +189,9 @@ class TrainState:
     def check_skipped(self) -> None:
         """Raise ChronotopeError after `MAX_SKIPPED` skipped steps in a row."""
         if self.skipped >= MAX_SKIPPED:
+            what = "far too large" if math.isfinite(self.gradient_norm) else "not finite"
             raise ChronotopeError(
-                f"the loss or its gradient was not finite, or far too large, in {self.skipped} steps in a row, up to "
-                f"step {self.step}; "
+                f"the loss or its gradient was {what} in {self.skipped} steps in a row, up to step {self.step}; "
                 "their clips are in quarantine.jsonl and earlier checkpoints are intact: train again with lower "
                 "learning rates, or without these clips"
             )

@@ -21,7 +21,7 @@ from chronotope.data.latents import latents_hash
 from chronotope.errors import UsageError
 from chronotope.jsonl import read_jsonl, write_jsonl
 from chronotope.manifest import manifest_hash, seal
-from chronotope.storage import write_json
+from chronotope.storage import is_partial, write_json
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import train_dit
 from tests.caption.encoders import save_bert
@@ -59,18 +59,23 @@ if __name__ == "__main__":
 # What two processes do, one after the other, because starting them takes longer than all of it. `train(name)` trains
 # in a folder; `stop` is the step after which the first process is asked to stop.
 SCRIPT = f"""
-import itertools, os, signal, sys, torch
+import errno, itertools, os, signal, sys, torch
 from pathlib import Path
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 from chronotope.config import override
+from chronotope.errors import FileProblem, UsageError
 from chronotope.train import dit
 from chronotope.train.config import DiTRun
 torch.set_num_threads(1)
 leave, dit.leave_ranks = dit.leave_ranks, lambda: None  # to stay together until the end
 folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
 
+SETTINGS = {SETTINGS!r}
+
 def train(name, *settings, data=("latents",), stop=0, **more):
     polls = itertools.count(1)
-    config = override(DiTRun(), {SETTINGS!r} + list(settings))
+    names = [setting.partition("=")[0] for setting in settings]
+    config = override(DiTRun(), [each for each in SETTINGS if each.partition("=")[0] not in names] + list(settings))
     def stopping():
         return next(polls) == stop and rank == 0
     dit.train_dit(config, [folder / each for each in data], folder / name, quiet=True, stopping=stopping, **more)
@@ -92,6 +97,21 @@ if not done.exists():
     if (folder / "bert").exists():
         about = ["model.text_width=32", "model.max_text_tokens=20", f"text_encoder=hf:{{folder / 'bert'}}"]
         train("texts/two", *about)
+    try:
+        train("two", "model.width=64", "model.head_dim=32")
+    except UsageError as problem:
+        print(f"refused: rank {{rank}}: {{problem.said}}: {{problem}}", flush=True)
+    write, saves = HuggingFaceStorageWriter.write_data, itertools.count(1)
+    def full(*arguments):
+        if rank == 1 and next(saves) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(*arguments)
+    HuggingFaceStorageWriter.write_data = full
+    try:
+        train("full")
+    except FileProblem as problem:
+        print(f"full: rank {{rank}}: {{problem.said}}: {{problem}}", flush=True)
+    HuggingFaceStorageWriter.write_data = write
     sound = after(2, lambda: float("nan"))
     train("spoilt", stop=4)
     dit.flow_loss = sound
@@ -211,6 +231,19 @@ def test_a_checkpoint_of_one_process_goes_on_in_two_and_again_in_one(trained, ca
     assert "checkpoint 0000003 is of 2 processes, and this run has 1: it goes on within rounding" in said
     assert [row["step"] for row in read_jsonl(run / "log.jsonl")] == [1, 2, 3, 4, 5]
     assert_close(trained.folder / "one", run)
+
+
+def test_an_error_of_one_process_is_one_of_all_and_said_once(trained):
+    refused = "refused: rank {}: {}: {}"
+    run, full = trained.folder / "two", trained.folder / "full"
+    for rank, said in ((0, False), (1, True)):
+        assert refused.format(rank, said, f"{checkpoints(run)[-1]} is of a run with model.width 32 and") in trained.said
+    for rank, said in ((0, True), (1, False)):
+        where = full / "checkpoints" / "0000004" / "state"
+        assert f"full: rank {rank}: {said}: {where} cannot be written: No space left on device" in trained.said
+    assert [path.name for path in checkpoints(full)] == ["0000002"]
+    assert checkpoint.verify_checkpoint(checkpoints(full)[0])["step"] == 2
+    assert not [path for path in full.rglob("*") if is_partial(path.name)]
 
 
 def test_half_a_checkpoint_is_left_out_and_another_model_is_refused(trained, tmp_path, capsys):
