@@ -160,7 +160,8 @@ class TrainState:
             return False
         self.skipped = 0
         self.losses.append(loss.detach())
-        before = [local(p.detach()).to("cpu", copy=True) for p in parameters] if measured else []
+        trained = [parameter for parameter in parameters if parameter.requires_grad] if measured else []
+        before = [local(parameter.detach()).to("cpu", copy=True) for parameter in trained]
         for optimizer, rates in zip(self.optimizers, self._base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
@@ -168,7 +169,7 @@ class TrainState:
                 optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         if measured:
-            self.update_norm = self._distance(before, parameters)
+            self.update_norm = self._distance(before, trained)
         return True
 
     def _is_spike(self, spike_factor: float) -> bool:
@@ -295,6 +296,9 @@ class TrainState:
         weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
         self.load_weights(weights)
         self._load_optimizers(tensors)
+        self._load_losses(tensors)
+
+    def _load_losses(self, tensors: Mapping[str, Tensor]) -> None:
         self.losses = list(tensors.get("losses", torch.zeros(0)).to(next(self.model.parameters()).device))
 
     def _load_shards(self, folder: Path, counters: Mapping[str, Any]) -> None:
@@ -302,7 +306,8 @@ class TrainState:
         states = (folder / checkpoint.states_of(counters)[0]).parent
         shapes = stored_shapes(states)
         tensors = {f"model.{name}": tensor for name, tensor in self.weights(self.model).items()}
-        tensors["losses"] = torch.zeros(shapes["losses"])
+        if "losses" in shapes:  # which earlier versions did not save
+            tensors["losses"] = torch.zeros(shapes["losses"])
         parameters = [[p for group in each.param_groups for p in group["params"]] for each in self.optimizers]
         for name, shape in shapes.items():
             if name.startswith("optimizer."):
@@ -313,7 +318,7 @@ class TrainState:
             read_shards(states, tensors, self.ranks)
             read_shards(folder, self.weights(self.average), self.ranks)
         self._load_optimizers(tensors)
-        self.losses = list(tensors["losses"].to(next(self.model.parameters()).device))
+        self._load_losses(tensors)
 
     def _tensors(self) -> dict[str, Tensor]:
         pairs = [(f"model.{name}", tensor) for name, tensor in self.weights(self.model).items()]

@@ -170,6 +170,7 @@ def test_the_program_answers() -> None:
         (["evaluate", "--guidance", "1001", "--out", "x"], "guidance must be between 0 and 1000, got 1001"),
         (["generate", "x", "--count", "0"], "1<=x<=100000"),
         (["generate", "x", "--solver", "rk4"], "'euler', 'heun'"),
+        (["train", "dit", "--hours", "1", "--from", "small"], "--hours chooses the size of a new model"),
         (["train", "dit", "--preset", "smal", "--dry-run"], "unknown preset 'smal'. Did you mean 'small'?"),
         (["train", "autoencoder", "--preset", "tiny", "--set", "train.step=3", "--dry-run"], "Did you mean 'steps'?"),
         (["train", "autoencoder", "--preset", "tiny", "--set", "train.steps=many", "--dry-run"], "expected int"),
