@@ -47,8 +47,21 @@ def join_ranks() -> Ranks:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     if not dist.is_initialized():
         # gloo as well, for the decisions and the files that processes share
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        store, rank, size = next(dist.rendezvous("env://"))
+        dist.init_process_group(backend, store=_of_this_attempt(store), rank=rank, world_size=size)
     return Ranks(dist.get_rank(), dist.get_world_size())
+
+
+def _of_this_attempt(store: dist.Store) -> dist.Store:
+    """Return a store without the addresses of processes that died.
+
+    The torchrun of torch 2.13 keeps one store for all its restarts. It counts them alike on one node alone; launches on
+    several nodes set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 (docs/scale.md).
+    """
+    if os.environ.get("LOCAL_WORLD_SIZE") != os.environ["WORLD_SIZE"]:
+        return store
+    return dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def wait_for_all(ranks: Ranks) -> None:

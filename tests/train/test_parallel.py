@@ -144,7 +144,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     train_dit(CONFIG, [folder / "latents"], folder / "around", quiet=True, stopping=lambda: next(polls) == 1)
     script = folder / "script.py"
     script.write_text(SCRIPT)
-    launcher = "-m torch.distributed.run --nproc-per-node 2 --standalone --max-restarts 3".split()
+    launcher = "-m torch.distributed.run --nproc-per-node 2 --standalone --max-restarts 1".split()
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, *launcher, str(script), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
