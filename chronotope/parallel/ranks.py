@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from chronotope.errors import ChronotopeError
 
@@ -48,12 +50,12 @@ def join_ranks() -> Ranks:
     if not dist.is_initialized():
         # gloo as well, for the decisions and the files that processes share
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        store, rank, size = next(dist.rendezvous("env://"))
+        store, rank, size = next(rendezvous("env://"))
         dist.init_process_group(backend, store=_of_this_attempt(store), rank=rank, world_size=size)
     return Ranks(dist.get_rank(), dist.get_world_size())
 
 
-def _of_this_attempt(store: dist.Store) -> dist.Store:
+def _of_this_attempt(store: Store) -> Store:
     """Return a store without the addresses of processes that died.
 
     The torchrun of torch 2.13 keeps one store for all its restarts. It counts them alike on one node alone; launches on
@@ -61,7 +63,7 @@ def _of_this_attempt(store: dist.Store) -> dist.Store:
     """
     if os.environ.get("LOCAL_WORLD_SIZE") != os.environ["WORLD_SIZE"]:
         return store
-    return dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    return PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def wait_for_all(ranks: Ranks) -> None:
