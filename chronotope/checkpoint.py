@@ -2,10 +2,11 @@
 
 A model folder holds `model.safetensors` and `model.json` (kind, config, origin). A checkpoint folder holds those two
 files for the averaged weights, plus `state.safetensors` (weights, optimizer states) and `state.json` (step and
-counters). In both kinds of folder an adapter (`models.adapter`) has the two files of the library peft in place of
-`model.safetensors`: `adapter_model.safetensors` (earlier `adapter.safetensors`) and `adapter_config.json`. A JSON file
-holds the size and SHA-256 of the other files (`files`) and of its own content (`checksum`). Earlier versions wrote
-neither: their files are loaded unverified.
+counters). Several processes write a folder `state` of safetensors files in place of `state.safetensors`. In both kinds
+of folder an adapter (`models.adapter`) has the two files of the library peft in place of `model.safetensors`:
+`adapter_model.safetensors` (earlier `adapter.safetensors`) and `adapter_config.json`. A JSON file holds the size and
+SHA-256 of the other files (`files`) and of its own content (`checksum`). Earlier versions wrote neither: their files
+are loaded unverified.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from chronotope.storage import atomic_file, file_sha256, free_space_for, json_te
 __all__ = [
     "MEND",
     "NotFiniteError",
+    "check_finite",
     "checkpoints",
     "copy_model",
     "files_of",
@@ -37,11 +39,16 @@ __all__ = [
     "load_model",
     "load_state",
     "load_tensors",
+    "read_counters",
     "read_description",
     "same_weights",
     "save_adapter",
     "save_model",
     "save_state",
+    "save_weights",
+    "seal_state",
+    "shard_facts",
+    "states_of",
     "verify_checkpoint",
     "verify_model",
     "weights_hash",
@@ -52,6 +59,7 @@ __all__ = [
 MODEL_FILES = ("model.safetensors",)
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")  # the names that peft reads
 EARLIER_ADAPTER_FILES = ("adapter.safetensors", "adapter_config.json")
+SHARDS = "state"  # the folder of what several processes wrote in place of state.safetensors
 STATE_FILES = ("state.safetensors", "model.json", *MODEL_FILES)
 # Fields of model.json that do not change what the model computes.
 UNHASHED = ("trained_on", "similar_words", "data", "data_before", "licence", "files", "checksum")
@@ -95,14 +103,19 @@ def _not_finite(tensors: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def _bytes_of(what: str, tensors: Mapping[str, Tensor]) -> bytes:
-    """Serialise tensors; raise NotFiniteError where one holds an infinity or NaN."""
+def check_finite(what: str, tensors: Mapping[str, Tensor]) -> None:
+    """Raise NotFiniteError where a tensor that is to be saved holds an infinity or NaN."""
     name = _not_finite(tensors)
     if name:
         raise NotFiniteError(
             f"the {what} holds numbers that are not finite, in {name}, and is not saved; what was saved before is "
             "intact: train again with lower learning rates"
         )
+
+
+def _bytes_of(what: str, tensors: Mapping[str, Tensor]) -> bytes:
+    """Serialise tensors; raise NotFiniteError where one holds an infinity or NaN."""
+    check_finite(what, tensors)
     # not `save_file`: it creates files that only their owner can read
     return save(dict(tensors))
 
@@ -143,7 +156,7 @@ def _sha256_of(path: Path) -> str:
 def _verify_files(description: Path, content: Mapping[str, Any], names: tuple[str, ...]) -> None:
     """Raise FileProblem unless the files have the sizes and hashes in `content`; without them, unless they load."""
     for name in names:
-        path = description.with_name(name)
+        path = description.parent / name
         if not is_verified(content):
             if path.suffix == ".safetensors":
                 load_tensors(path)
@@ -168,7 +181,14 @@ def save_model(
 
     Raises NotFiniteError for weights that are not finite, FileProblem where they cannot be written.
     """
-    weights = _bytes_of("model", _on_cpu(model.state_dict(), dtype))
+    save_weights(folder, model.state_dict(), description, dtype)
+
+
+def save_weights(
+    folder: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any], dtype: torch.dtype | None = None
+) -> None:
+    """Write the weights of a module that is elsewhere, as `save_model` does."""
+    weights = _bytes_of("model", _on_cpu(tensors, dtype))
     _write_model(folder, {MODEL_FILES[0]: weights}, description)
 
 
@@ -304,23 +324,48 @@ def save_state(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[st
     data = _bytes_of("training state", _on_cpu(tensors, None))
     free_space_for(folder, len(data))
     write_atomically(folder / "state.safetensors", data)
-    files = {"state.safetensors": _facts(data)}
+    seal_state(folder, counters, {"state.safetensors": _facts(data)})
+
+
+def seal_state(folder: Path, counters: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write state.json: the counters, and the sizes and hashes of the model's files and of those in `facts`."""
+    files = dict(facts)
     for name in ("model.json", *files_of(read_description(folder))):
         files[name] = _facts((folder / name).read_bytes())
     write_atomically(folder / "state.json", _text_of(counters, files))
 
 
+def shard_facts(folder: Path, part: int = 0, parts: int = 1) -> dict[str, dict[str, Any]]:
+    """Return the sizes and hashes of the files in the folder `state` of a checkpoint, or of every `parts`-th of them.
+
+    Raises FileProblem where one cannot be read.
+    """
+    paths = sorted((folder / SHARDS).iterdir())[part::parts]
+    return {f"{SHARDS}/{path.name}": {"bytes": path.stat().st_size, "sha256": file_sha256(path)} for path in paths}
+
+
+def states_of(counters: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the files of the training state that a state.json names: one, or those in the folder `state`."""
+    shards = tuple(name for name in counters.get("files", {}) if name.startswith(f"{SHARDS}/"))
+    return shards or STATE_FILES[:1]
+
+
 def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors and the counters of a checkpoint; raise FileProblem where it is damaged."""
+    """Return the tensors and the counters of a checkpoint of one process; raise FileProblem where it is damaged."""
     counters = verify_checkpoint(folder)
     return load_tensors(folder / "state.safetensors"), counters
 
 
+def read_counters(folder: Path) -> dict[str, Any]:
+    """Return the content of a state.json; raise FileProblem where it is missing or damaged."""
+    return read_sealed(folder / "state.json", MEND)
+
+
 def verify_checkpoint(folder: Path) -> dict[str, Any]:
     """Verify all files of a checkpoint and return its counters; raise FileProblem where one is damaged."""
-    counters = read_sealed(folder / "state.json", MEND)
+    counters = read_counters(folder)
     kept = _named_in(counters, MODEL_FILES)
-    _verify_files(folder / "state.json", counters, ("state.safetensors", "model.json", *kept))
+    _verify_files(folder / "state.json", counters, (*states_of(counters), "model.json", *kept))
     read_description(folder)
     missing = [name for name in ("step", "clips", "tokens", "seconds") if name not in counters]
     if missing or counters["step"] != int(folder.name):

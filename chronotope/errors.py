@@ -24,9 +24,13 @@ CONTROL_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, marks of direct
 
 
 class ChronotopeError(Exception):
-    """A failure whose cause the user can remove (exit status 1)."""
+    """A failure whose cause the user can remove (exit status 1).
+
+    It is `said` where another process of the same run tells the user about it.
+    """
 
     exit_code = 1
+    said = False
 
 
 class UsageError(ChronotopeError):

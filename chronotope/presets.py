@@ -4,11 +4,11 @@ tiny    trains in minutes on two CPU cores: runs/tiny.sh
 small   trains in hours on two CPU cores: runs/small.sh; its weights are inside the package
 base    never trained: a step fits one GPU of 16 GB
 medium  never trained: a step fits one GPU of 48 GB
-large   shape only: a size for a cluster
+large   shape only: a size for a cluster; a step takes eight GPUs of 141 GB
 
 Every preset trains on whole clips of the size that it generates by default. "Never trained" means that nobody has run
 it yet: its rates and steps are those of published models of its size. "Shape only" means that parameters, FLOPs and
-memory can be counted (--dry-run), and that a step fits no single GPU: weights are not divided among several yet.
+memory can be counted (--dry-run), and that a step takes several GPUs, which share the weights.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ __all__ = ["PRESETS", "Preset", "find_preset"]
 class Preset:
     """The training runs of an autoencoder, its transformer, its captioner and its expander, and a line about them.
 
-    A step takes at most `gigabytes`, of a machine or of a GPU; where these are None, no device holds it. `about`
-    says what it takes and gives.
+    A step takes at most `gigabytes`, of a machine or of a GPU; where these are None, one device does not hold it.
+    `about` says what it takes and gives.
     """
 
     autoencoder: AutoencoderRun
@@ -94,7 +94,7 @@ _ROWS = {
                   "never trained: one GPU of 48 GB, or several; 1.5e22 operations", 48, (768, 8, 8, 100_000),
                   (256, 4, 10_000), large=True),
     "large": _Row((256, 512), 400_000, 300_000, 16_000_000, 3072, 40,   128, 600_000, 8_000_000, (1280, 720), 121, 24.0,
-                  "shape only: a step of its transformer fits no GPU; a size for a cluster", None,
+                  "shape only: a step of its transformer takes eight GPUs of 141 GB", None,
                   (1024, 12, 12, 200_000), (512, 6, 50_000), large=True),
 }
 # fmt: on
@@ -113,7 +113,7 @@ def _preset(row: _Row) -> Preset:
     train = DiTTraining(steps=row.steps, batch_tokens=row.batch_tokens, muon_rate=row.rates[0], adam_rate=row.rates[1])
     if row.large:
         whole = geometry.num_tokens(row.num_frames, row.size[1], row.size[0])
-        train = replace(train, max_sample_tokens=whole, pass_tokens=whole, recompute=True)
+        train = replace(train, max_sample_tokens=whole, pass_tokens=whole, recompute=True, spike_factor=20.0)
     model = DiTConfig(width=row.width, depth=row.depth, head_dim=row.head_dim)
     dit = DiTRun(geometry=geometry, model=model, train=train, defaults=defaults)
     width, depth, text_depth, steps = row.captioner

@@ -41,6 +41,7 @@ __all__ = [
     "locked_output",
     "parse_json",
     "partial_folder",
+    "put_in_place",
     "read_json",
     "read_toml",
     "remove_folder",
@@ -348,11 +349,22 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
     with partial_folder(target) as partial:
         try:
             fill(partial)
-            sync_folder(partial)
-            _replace_folder(partial, target)
-            sync_folder(target.parent)
+            put_in_place(partial, target)
         except FileProblem as problem:  # of a file in the partial folder
             raise FileProblem(str(problem).replace(str(partial), str(target))) from problem
+
+
+def put_in_place(partial: Path, target: Path) -> None:
+    """Put what is in a partial folder on disk, then replace `target` with the folder.
+
+    Raises FileProblem where the file system refuses.
+    """
+    try:
+        sync_folder(partial)
+        _replace_folder(partial, target)
+        sync_folder(target.parent)
+    except OSError as problem:
+        raise FileProblem(f"{target} cannot be written: {problem.strerror or problem}") from problem
 
 
 @contextlib.contextmanager

@@ -263,7 +263,8 @@ def _audit_part(folder: Path) -> Iterator[Finding]:
         yield Finding(sentence, "delete the files that were copied here from another run, or restore those of this one")
     for saved in checkpoint.checkpoints(folder):
         try:
-            checkpoint.load_state(saved)
+            for name in checkpoint.states_of(checkpoint.verify_checkpoint(saved)):
+                checkpoint.load_tensors(saved / name)
             yield from (Finding(note, serious=False) for note in unsealed(saved / "state.json"))
         except FileProblem as problem:
             what = str(problem).partition(f"; {checkpoint.MEND}")[0]

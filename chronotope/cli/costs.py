@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +16,10 @@ from chronotope.models.adapter import add_adapter
 from chronotope.models.autoencoder import Autoencoder, AutoencoderConfig
 from chronotope.models.captioner import DETAILS, LatentCaptioner
 from chronotope.models.costs import (
+    FLOAT,
     SampleSize,
     autoencoder_flops,
+    block_flops,
     captioner_activations,
     captioner_flops,
     count_parameters,
@@ -24,7 +27,11 @@ from chronotope.models.costs import (
     dit_flops,
     expander_activations,
     expander_flops,
+    gathered_bytes,
     kept_bytes,
+    orthogonal_bytes,
+    refinement_bytes,
+    shapes_only,
     text_flops,
     velocity_flops,
 )
@@ -42,8 +49,10 @@ __all__ = [
     "autoencoder_costs",
     "check_memory",
     "dit_costs",
+    "matrices_of",
     "memory_here",
     "memory_problem",
+    "sample_of",
     "sampling_costs",
     "say_slow_precision",
 ]
@@ -55,28 +64,36 @@ BYTES_PER_PARAMETER = 12  # the weight, its gradient and its running average, in
 BYTES_FROZEN = 4  # the weight alone, which the model and its running average share
 MUON_BYTES, ADAM_BYTES = 4, 8  # a parameter: the momentum; both moments
 BACKWARD = 3  # a training step takes three times the FLOPs of its forward pass; that of an adapter fewer
-RECOMPUTED = 4  # ... or four times, where the backward pass computes the inside of blocks again
 
 
-def dit_costs(run: DiTRun) -> dict[str, Any]:
+def sample_of(run: DiTRun) -> SampleSize:
+    """Return the size of a sample of a step: a clip of the size that the run generates by default, as far as shown."""
+    defaults, geometry = run.defaults, run.geometry
+    rows, columns = geometry.token_grid(defaults.height, defaults.width)
+    shown = max(1, run.train.max_sample_tokens // (rows * columns))
+    slices = min(len(geometry.slices(defaults.num_frames)), shown)
+    return SampleSize(slices * rows * columns, TEXT_TOKENS, slices)
+
+
+def dit_costs(run: DiTRun, processes: int | None = None) -> dict[str, Any]:
     """Count one training step of the transformer, on clips of the size that the run generates by default.
 
-    The memory is that of one process; several share the clips of a step.
+    The memory is that of one of the `processes`, by default those of torchrun, which share the clips of a step.
     """
-    defaults, geometry = run.defaults, run.geometry
-    slices = len(geometry.slices(defaults.num_frames))
-    rows, columns = geometry.token_grid(defaults.height, defaults.width)
-    shown = min(slices, max(1, run.train.max_sample_tokens // (rows * columns)))
-    size = SampleSize(shown * rows * columns, TEXT_TOKENS, shown)
+    defaults, size = run.defaults, sample_of(run)
+    slices, shown = len(run.geometry.slices(defaults.num_frames)), size.slices
+    rows, columns = run.geometry.token_grid(defaults.height, defaults.width)
     samples = max(1, run.train.batch_tokens // size.visual)
-    share = -(-samples // int(os.environ.get("WORLD_SIZE", "1")))
+    processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
+    share = -(-samples // processes)
     at_once = min(share, max(1, (run.train.pass_tokens or run.train.batch_tokens) // size.visual))
     activations = at_once * dit_activations(run.model, size, run.train.recompute)
+    moment = at_once * refinement_bytes(run.model, size.visual)
     tokens = size.visual + size.text
     flops = dit_flops(run.model, size) + text_flops(run.model, size.text)
-    passes = RECOMPUTED if run.train.recompute else BACKWARD
+    step = BACKWARD * flops + (block_flops(run.model, size) if run.train.recompute else 0)
     parameters = count_parameters(run.model)
-    with torch.device("meta"):
+    with shapes_only():
         model = DiT(run.model)
         if run.adapter.rank:
             optimizers: Sequence[torch.optim.Optimizer] = make_adapter_optimizers(add_adapter(model, run.adapter), 1.0)
@@ -84,6 +101,8 @@ def dit_costs(run: DiTRun) -> dict[str, Any]:
             optimizers = make_optimizers(model, run.train)
     trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
     frozen = sum(each.numel() for each in model.parameters() if not each.requires_grad)
+    block = sum(each.numel() for each in model.blocks[0].parameters())
+    gathered = gathered_bytes(parameters, block, run.model.depth, _is_half(run)) if processes > 1 else 0
     clip = f"{defaults.num_frames} frames of {defaults.width}x{defaults.height}: "
     clip += f"{slices} slices of {rows}x{columns} tokens"
     if shown < slices:
@@ -96,10 +115,17 @@ def dit_costs(run: DiTRun) -> dict[str, Any]:
         "tokens_per_step": samples * tokens,
         "flops_per_token": flops // tokens,
         "samples_at_once": at_once,
-        "flops_per_step": passes * flops * samples,
-        "flops_in_all": passes * flops * samples * run.train.steps,
-        "memory": _memory(trained, optimizers, activations, frozen=frozen),
+        "flops_per_step": step * samples,
+        "flops_in_all": step * samples * run.train.steps,
+        "memory": _memory(
+            trained, optimizers, activations, {"gathered": gathered} if gathered else None, frozen, moment, processes
+        ),
     }
+
+
+def _is_half(run: DiTRun) -> bool:
+    """Return whether a run on GPUs computes in bfloat16."""
+    return run.train.precision != "fp32"
 
 
 def captioner_costs(run: CaptionerRun) -> dict[str, Any]:
@@ -163,26 +189,48 @@ def _memory(
     activations: int,
     more: dict[str, int] | None = None,
     frozen: int = 0,
+    moment: int = 0,
+    processes: int = 1,
 ) -> dict[str, int]:
-    """Bytes of a training step by what holds them, and their sum; beside the trained parameters some may be frozen."""
-    state = 0
+    """Bytes of a training step in one process by what holds them, and the most that they are together.
+
+    Gradients take the places of activations, so the largest sum is that at the end of the forward pass, which takes
+    `moment` more bytes, or that of the optimizer. Some parameters may be frozen.
+    """
+    state, update = 0, 0
     for optimizer in optimizers:
         numbers = sum(parameter.numel() for group in optimizer.param_groups for parameter in group["params"])
         state += numbers * (MUON_BYTES if isinstance(optimizer, Muon) else ADAM_BYTES)
+        if isinstance(optimizer, Muon):
+            update = max(orthogonal_bytes(-(-count // processes), *shape) for shape, count in matrices_of(optimizer))
+    held = (parameters * (BYTES_PER_PARAMETER - FLOAT) + frozen * BYTES_FROZEN + state) // processes
+    gradients = parameters * FLOAT // processes
     memory = {
-        "weights, gradients, average": parameters * BYTES_PER_PARAMETER + frozen * BYTES_FROZEN,
-        "optimizer": state,
+        "weights, gradients, average": (parameters * BYTES_PER_PARAMETER + frozen * BYTES_FROZEN) // processes,
+        "optimizer": state // processes,
         "activations": activations,
         **(more or {}),
     }
-    return {**memory, "in all": sum(memory.values())}
+    most = held + sum((more or {}).values()) + max(activations + moment, gradients + update)
+    return {**memory, "at the peak": most}
+
+
+def matrices_of(optimizer: Muon) -> list[tuple[tuple[int, int], int]]:
+    """Return the shapes of the matrices that Muon orthogonalises together, and their numbers."""
+    found: Counter[tuple[int, int, int]] = Counter()
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            rows, columns = len(parameter) // group["split"], parameter[0].numel()
+            found[group["split"], rows, columns] += group["split"]
+    return [((rows, columns), count) for (_, rows, columns), count in found.items()]
 
 
 def memory_here() -> tuple[int, str]:
     """Return the bytes that a training can take, and whose they are, in words."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_properties(0).total_memory, "this GPU has"
-    return available_bytes(), "this machine has free"
+    # processes of one machine share what it has
+    return available_bytes() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), "this machine has free"
 
 
 def memory_problem(costs: dict[str, Any]) -> str | None:

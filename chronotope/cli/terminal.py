@@ -289,7 +289,8 @@ def _status(run: Callable[[], Any], debug: bool) -> int:
     except ChronotopeError as problem:
         if debug:
             raise
-        say(f"chronotope: {_one_line(str(problem))}")
+        if not problem.said:
+            say(f"chronotope: {_one_line(str(problem))}")
         return problem.exit_code
     except OSError as problem:
         if debug:

@@ -1,4 +1,4 @@
-"""Model configs -> parameters, floating-point operations (FLOPs) and bytes, before anything is run.
+"""Model configs -> parameters, floating-point operations (FLOPs), bytes and seconds, before anything is run.
 
 A multiplication with its addition counts as 2 FLOPs. The formulas stand in docs/command-line.md; the tests compare them
 with the real modules.
@@ -22,19 +22,29 @@ from chronotope.models.dit import NUM_SIGNALS, PIECE, DiT, DiTConfig
 from chronotope.models.expander import ExpanderConfig, PromptExpander
 
 __all__ = [
+    "GPUS",
+    "Device",
+    "Pass",
     "SampleSize",
     "autoencoder_flops",
+    "block_flops",
     "captioner_activations",
     "captioner_flops",
     "count_parameters",
     "decoding_bytes",
     "dit_activations",
     "dit_flops",
+    "dit_pass",
     "expander_activations",
     "expander_flops",
     "forward_bytes",
+    "gathered_bytes",
     "kept_bytes",
+    "orthogonal_bytes",
+    "orthogonal_flops",
+    "refinement_bytes",
     "sampling_bytes",
+    "seconds_of_step",
     "shapes_only",
     "text_flops",
     "velocity_flops",
@@ -102,14 +112,22 @@ def text_flops(config: DiTConfig, tokens: int) -> int:
 
 def dit_flops(config: DiTConfig, size: SampleSize) -> int:
     """FLOPs of one forward pass of the transformer over one sample whose text is already encoded."""
-    width, tokens = config.width, size.visual + size.text
-    block = 2 * (4 * width**2 + 3 * width * config.hidden) * tokens + 4 * width * tokens**2
+    width = config.width
     patches = 2 * width * config.token_size * 2 * size.visual
     latents = config.patch_size[1] * config.patch_size[2]
-    seam = width * config.seam_width + 9 * config.seam_width * (3 * config.seam_width + 4 * config.channels)
+    in_space = config.seam_width + 2 * config.channels
+    in_time = 2 * (config.seam_width + config.channels) if size.slices > 1 else 0  # a slice alone has no neighbours
+    seam = width * config.seam_width + 9 * config.seam_width * (in_space + in_time)
     seams = 2 * latents * seam * size.visual
     modulation = 2 * width * (256 + NUM_SIGNALS + width + 6 * width + 2 * width) * (size.slices + 1)
-    return config.depth * block + patches + seams + modulation
+    return block_flops(config, size) + patches + seams + modulation
+
+
+def block_flops(config: DiTConfig, size: SampleSize) -> int:
+    """FLOPs of the blocks in one forward pass over one sample, which recomputation does once more."""
+    width, tokens = config.width, size.visual + size.text
+    block = 2 * (4 * width**2 + 3 * width * config.hidden) * tokens + 4 * width * tokens**2
+    return config.depth * block
 
 
 def velocity_flops(config: DiTConfig, size: SampleSize, negative_tokens: int | None = None) -> int:
@@ -200,6 +218,106 @@ def kept_bytes(model: nn.Module, forward: Callable[[], Any]) -> int:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         forward()
     return sum(tensor.untyped_storage().nbytes() for storage, tensor in kept.items() if storage not in weights)
+
+
+def refinement_bytes(config: DiTConfig, visual: int) -> int:
+    """Bytes that the refinement takes for a moment in the forward pass, beside what it keeps."""
+    return visual * config.patch_size[1] * config.patch_size[2] * FLOAT * 10 * config.seam_width
+
+
+def orthogonal_bytes(count: int, rows: int, columns: int) -> int:
+    """Bytes that Muon takes for a moment for matrices of one shape: four copies of each, and two products."""
+    small, large = sorted((rows, columns))
+    return FLOAT * count * (4 * small * large + 2 * small**2)
+
+
+def orthogonal_flops(count: int, rows: int, columns: int) -> int:
+    """FLOPs of Muon for matrices of one shape: five iterations of three products."""
+    small, large = sorted((rows, columns))
+    return 5 * count * (4 * small**2 * large + 2 * small**3)
+
+
+# Training on many devices, each of which holds a share of every tensor (`parallel.shard`)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU: its bfloat16 FLOPs a second, bytes, bytes a second from memory, within a node and between nodes.
+
+    The links count in one direction. The numbers are the makers', without sparsity.
+    """
+
+    name: str
+    flops: float
+    memory: int
+    bandwidth: float
+    near: float
+    far: float
+    per_node: int = 8
+
+    def link(self, devices: int) -> float:
+        """Bytes a second of a collective operation over so many devices, four fifths of what the link can do."""
+        return 0.8 * (self.near if devices <= self.per_node else self.far)
+
+
+GPUS = {
+    "H200": Device("NVIDIA H200", 989e12, 141_000_000_000, 4.8e12, 450e9, 50e9),
+    "H100": Device("NVIDIA H100 80 GB", 989e12, 80_000_000_000, 3.35e12, 450e9, 50e9),
+    "A100": Device("NVIDIA A100 80 GB", 312e12, 80_000_000_000, 2.0e12, 300e9, 25e9),
+}
+# Shares of the peak that kernels reach (published for an H100: 80 % in large products, 45 % in attention), and how
+# often a block reads and writes the residual stream between its products, where nothing is compiled.
+PRODUCTS, ATTENTION, TRAFFIC = 0.75, 0.45, 25
+KERNELS, LAUNCH_SECONDS = 60, 5e-6  # of a block; small models wait for the launches
+
+
+def gathered_bytes(parameters: int, block: int, depth: int, half: bool) -> int:
+    """Bytes of what is gathered on each of several devices: two blocks, with their buffers, and all outside of blocks.
+
+    `block` counts the parameters of a block.
+    """
+    rest = parameters - depth * block
+    return block * (4 * (HALF if half else FLOAT) + 2 * FLOAT) + 2 * FLOAT * rest
+
+
+@dataclass(frozen=True)
+class Pass:
+    """FLOPs of products and of attention, bytes of memory traffic, and kernels, of the forward pass of some samples."""
+
+    products: float
+    attention: float
+    traffic: float
+    kernels: int
+
+    @property
+    def flops(self) -> float:
+        return self.products + self.attention
+
+
+def dit_pass(config: DiTConfig, size: SampleSize, samples: int) -> Pass:
+    """Count the forward pass of so many samples on one device."""
+    tokens = size.visual + size.text
+    attention = config.depth * 4 * config.width * tokens**2
+    flops = dit_flops(config, size) + text_flops(config, size.text)
+    traffic = TRAFFIC * 2 * HALF * config.width * config.depth * tokens
+    return Pass(samples * (flops - attention), samples * attention, samples * traffic, config.depth * KERNELS)
+
+
+def seconds_of_step(
+    forward: Pass, passes: int, times: int, parameters: int, orthogonal: float, device: Device, devices: int
+) -> float:
+    """Estimate the seconds of a training step of `passes` forward and backward passes.
+
+    A backward pass counts so that both are `times` a forward pass. `orthogonal` are the FLOPs of Muon for all matrices.
+    Communication hides behind computation as far as that takes longer: a pass gathers the weights twice in bfloat16,
+    and sums and divides their gradients once in single precision.
+    """
+    busy = forward.products / (PRODUCTS * device.flops) + forward.attention / (ATTENTION * device.flops)
+    computing = times * max(busy + forward.traffic / device.bandwidth, forward.kernels * LAUNCH_SECONDS)
+    sent = parameters * (2 * HALF + FLOAT) * (devices - 1) / devices
+    exchanged = 2 * FLOAT * parameters / devices if devices > 1 else 0  # rows to whole matrices and back
+    update = 12 * FLOAT * parameters / devices / device.bandwidth + orthogonal / devices / (PRODUCTS * device.flops)
+    return passes * max(computing, sent / device.link(devices)) + update + exchanged / device.link(devices)
 
 
 # Bytes of sampling, each at its worst moment; in bfloat16 too, where norms, rotations and attention stay as they are

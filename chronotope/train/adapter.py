@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from chronotope.data.record import TrainingRecord, read_record
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.pipeline import WEIGHTS
 from chronotope.models.adapter import AdapterConfig, adapter_state, add_adapter, load_adapter_state, peft_config
+from chronotope.parallel import Ranks
 from chronotope.train.config import DiTRun
 from chronotope.train.optimizers import make_adapter_optimizers
 from chronotope.train.state import TrainState
@@ -28,17 +29,14 @@ MAX_NAMED = 8  # words that a note names
 
 @dataclass
 class AdapterState(TrainState):
-    """The state of a run whose frozen weights are those of the base; model and average share them."""
-
-    def copy_model(self) -> nn.Module:
-        frozen = {id(each): each for each in self.model.parameters() if not each.requires_grad}
-        return copy.deepcopy(self.model, frozen)
+    """The state of a run whose frozen weights are those of the base; model and average share them in one process."""
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
         return adapter_state(model)
 
-    def save_average(self, folder: Path, description: Mapping[str, Any], dtype: torch.dtype | None = None) -> None:
-        tensors = adapter_state(self.average)
+    def write_average(
+        self, folder: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any], dtype: torch.dtype | None
+    ) -> None:
         config = from_dict(AdapterConfig, description["adapter"])
         peft = peft_config(tensors, config, description["base_name"])
         checkpoint.save_adapter(folder, tensors, description, peft, dtype)
@@ -54,10 +52,18 @@ class AdapterState(TrainState):
         load_adapter_state(self.model, weights)
 
 
-def begin_adapter(model: nn.Module, base: str, config: DiTRun, run: Path) -> AdapterState:
+def begin_adapter(
+    model: nn.Module,
+    base: str,
+    config: DiTRun,
+    run: Path,
+    ranks: Ranks | None = None,
+    divide: Callable[[nn.Module], None] = lambda network: None,
+) -> AdapterState:
     """Add an adapter to a base whose fingerprint is `base`; return the state of a run before its first step.
 
-    Raises UsageError where the newest checkpoint of `run` is no adapter of this base.
+    `divide` divides a network over `ranks`. Raises UsageError where the newest checkpoint of `run` is no adapter of
+    this base.
     """
     if latest := checkpoint.latest_checkpoint(run):
         before = checkpoint.read_description(latest)
@@ -66,7 +72,12 @@ def begin_adapter(model: nn.Module, base: str, config: DiTRun, run: Path) -> Ada
         if before["base"] != base:
             raise UsageError(f"{latest} is an adapter of the weights {before['base']}, and the base has {base}")
     add_adapter(model, config.adapter)
-    return AdapterState(model, make_adapter_optimizers(model, config.train.adapter_rate))
+    frozen = {id(each): each for each in model.parameters() if not each.requires_grad}
+    average = copy.deepcopy(model, frozen)  # which shares them
+    for network in (model, average):
+        divide(network)
+    optimizers = make_adapter_optimizers(model, config.train.adapter_rate)
+    return AdapterState(model, optimizers, ranks=ranks or Ranks(), copied=average)
 
 
 def describe_adapter(config: DiTRun, base: str | None, start: Path) -> dict[str, Any]:

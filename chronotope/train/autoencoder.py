@@ -450,7 +450,7 @@ def train_autoencoder(
             last, stop = state.step == train.steps, stopping()
             if state.step % train.log_every == 0 or last:
                 speed = {"clips/s": state.clips / state.seconds, "seconds": state.seconds}
-                state.numbers = {**state.mean_loss(), **speed}
+                state.numbers = {**state.mean_loss(), "gradient_norm": state.gradient_norm, **speed}
                 log.write(state.step, state.numbers)
             if state.step % train.check_every == 0 or last:
                 assert isinstance(state.average, Autoencoder)

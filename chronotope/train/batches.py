@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from chronotope.data.latents import LatentDataset
 from chronotope.errors import UsageError
+from chronotope.models.costs import SampleSize, dit_flops, text_flops
 from chronotope.models.dit import PackedTokens
 from chronotope.models.packing import pack
 from chronotope.models.text import TextTokenizer
@@ -36,11 +37,14 @@ __all__ = [
     "TrainingPack",
     "caption_notes",
     "check_batch_tokens",
+    "groups_of",
     "length_notes",
     "make_batch",
+    "pack_to_device",
     "stream_batches",
     "text_notes",
     "to_device",
+    "tokens_to_device",
     "window_sizes",
 ]
 
@@ -57,19 +61,24 @@ class TrainingPack:
     residual: Tensor
     scale: Tensor
 
+    def without_loss(self) -> TrainingPack:
+        """Return a pack that passes through the network and teaches it nothing."""
+        return replace(self, residual=torch.zeros_like(self.residual), scale=torch.zeros_like(self.scale))
+
 
 @dataclass(frozen=True)
 class TrainingBatch:
     """The packs of a step, which pass through the network one after the other.
 
     `keys` of the clips and `num_tokens` (visual) are those of all processes; `num_noised` counts the tokens with loss
-    in this process; `waiting` are the places of `BatchPlan`.
+    in this process, and `flops` what the model computes for them; `waiting` are the places of `BatchPlan`.
     """
 
     packs: tuple[TrainingPack, ...]
     keys: tuple[str, ...]
     num_tokens: int
     num_noised: int
+    flops: int
     waiting: tuple[int, ...]
 
 
@@ -162,17 +171,30 @@ def make_batch(
     """Build the batch of a plan; with several processes, the share of this one."""
     ranks = ranks or Ranks()
     # clips are dealt in turn from the longest to the shortest, so that all processes have about the same work
-    places = sorted(range(len(plan.clips)), key=lambda place: -plan.sizes[place])[ranks.rank :: ranks.size]
+    places = sorted(range(len(plan.clips)), key=lambda place: -plan.sizes[place])
+    shares = [groups_of(places[rank :: ranks.size], plan.sizes, config.train.pass_tokens) for rank in range(ranks.size)]
     packs = []
-    for group in _groups(places, plan.sizes, config.train.pass_tokens):
+    for group in shares[ranks.rank]:
         noised = make_samples(config, dataset, tokenizer, ((place, plan.clips[place]) for place in group), plan.step)
         packs.append(TrainingPack(pack(noised.samples)[0], noised.residual, noised.scale))
+    flops = sum(flops_of_pack(config, each.tokens) for each in packs)
+    # processes that share the weights pass them equally often
+    packs += [packs[-1].without_loss()] * (max(map(len, shares)) - len(packs))
     keys = tuple(dataset.clips[index].key for index in plan.clips)
     num_noised = sum(int((each.scale[:, 0] > 0).sum()) for each in packs)
-    return TrainingBatch(tuple(packs), keys, sum(plan.sizes), num_noised, plan.waiting)
+    return TrainingBatch(tuple(packs), keys, sum(plan.sizes), num_noised, flops, plan.waiting)
 
 
-def _groups(places: Sequence[int], sizes: Sequence[int], most: int) -> list[list[int]]:
+def flops_of_pack(config: DiTRun, tokens: PackedTokens) -> int:
+    """Count the FLOPs of a forward and a backward pass of a pack."""
+    flops = sum(text_flops(config.model, length) for length in tokens.text_lengths)
+    for length, grid in zip(tokens.lengths, tokens.grids, strict=True):
+        visual = grid.slices * grid.rows * grid.columns
+        flops += dit_flops(config.model, SampleSize(visual, length - visual, grid.slices))
+    return 3 * flops
+
+
+def groups_of(places: Sequence[int], sizes: Sequence[int], most: int) -> list[list[int]]:
     """Divide places into groups of at most `most` visual tokens, or of one clip that has more; 0: into one group.
 
     Each goes into the first group with room (first fit), so from the longest to the shortest there are few groups.
@@ -253,16 +275,20 @@ def _identity(batch: Any) -> Any:
 
 def to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
     """Copy a batch to a device; the copy to a GPU is asynchronous."""
-    if device.type == "cpu":
-        return batch
+    return replace(batch, packs=tuple(pack_to_device(packed, device) for packed in batch.packs))
 
-    def copy(value: Tensor) -> Tensor:
-        return value.pin_memory().to(device, non_blocking=True)
 
-    def moved(each: TrainingPack) -> TrainingPack:
-        tokens: dict[str, Any] = {
-            name: copy(value) for name, value in vars(each.tokens).items() if isinstance(value, Tensor)
-        }
-        return TrainingPack(replace(each.tokens, **tokens), copy(each.residual), copy(each.scale))
+def pack_to_device(packed: TrainingPack, device: torch.device) -> TrainingPack:
+    """Copy a pack to a device, as `to_device` does."""
+    tokens = tokens_to_device(packed.tokens, device)
+    return TrainingPack(tokens, _to_device(packed.residual, device), _to_device(packed.scale, device))
 
-    return replace(batch, packs=tuple(map(moved, batch.packs)))
+
+def tokens_to_device(tokens: PackedTokens, device: torch.device) -> PackedTokens:
+    """Copy packed tokens to a device, as `to_device` does."""
+    fields = {name: _to_device(each, device) for name, each in vars(tokens).items() if isinstance(each, Tensor)}
+    return replace(tokens, **fields)  # type: ignore[arg-type]
+
+
+def _to_device(value: Tensor, device: torch.device) -> Tensor:
+    return value if device.type == "cpu" else value.pin_memory().to(device, non_blocking=True)

@@ -55,6 +55,9 @@ class DiTTraining:
     processes prepare batches, where 0 means a thread; they do not change the result. `adapter_rate` is that of AdamW
     for an adapter, which leaves the other two rates unused.
 
+    A step whose gradient norm is more than `spike_factor` times the median of the last 64 is skipped, as one that is
+    not finite (0: none is).
+
     Two settings trade time for memory, and change a result by rounding alone: at most `pass_tokens` visual tokens pass
     through the network at once (0: all of a step), and with `recompute` the backward pass computes the inside of each
     block again, instead of keeping it.
@@ -72,6 +75,7 @@ class DiTTraining:
     warmup: Annotated[int, Range(0, MOST)] = 50
     decay_from: Annotated[float, Range(0, 1, open="high")] = 0.3
     clip_norm: Positive = 1.0
+    spike_factor: NotNegative = 0.0
     average_decay: Annotated[float, Range(0, 1, open="high")] = 0.997
     compile: bool = False
     workers: Annotated[int, Range(0, MAX_WORKERS)] = 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from chronotope import checkpoint
 from chronotope.caption.encoder.frozen import EncoderFacts
@@ -28,13 +30,22 @@ from chronotope.data.record import (
     resumed_data,
 )
 from chronotope.errors import UsageError
+from chronotope.models.costs import GPUS
 from chronotope.models.dit import DiT, DiTConfig
-from chronotope.models.precision import autocast
+from chronotope.models.precision import Precision, autocast, used_precision
 from chronotope.models.text import TextTokenizer, Tokenizer, learn_vocabulary
-from chronotope.parallel import Ranks, join_ranks, leave_ranks, sum_gradients, sum_over_ranks, wait_for_all
+from chronotope.parallel import (
+    Ranks,
+    from_first,
+    join_ranks,
+    leave_ranks,
+    parallelise,
+    sum_over_ranks,
+    wait_for_all,
+)
 from chronotope.progress import Progress
 from chronotope.train.adapter import begin_adapter, describe_adapter, new_words
-from chronotope.train.batches import caption_notes, stream_batches, to_device
+from chronotope.train.batches import TrainingBatch, caption_notes, stream_batches, to_device
 from chronotope.train.config import DiTRun
 from chronotope.train.fit import check_autoencoder, check_latents, check_text_encoder
 from chronotope.train.log import TrainingLog, write_toml
@@ -179,21 +190,34 @@ def describe(run: PreparedRun, dataset: LatentDataset, start: Path | None) -> di
 def begin(
     run: PreparedRun, out: Path, start: Path | None, device: torch.device, ranks: Ranks
 ) -> tuple[PreparedRun, DiT, TrainState]:
-    """Make the model and its state before the first step; an adapter needs the weights of its base each time."""
-    config = run.config
-    model = DiT(config.model).to(device)
-    model.recompute = config.train.recompute
+    """Make the model and its state before the first step; an adapter needs the weights of its base each time.
+
+    Several processes each hold a share of the model (`parallel.shard`).
+    """
+    config, train = run.config, run.config.train
+    model = DiT(config.model) if ranks.size > 1 else DiT(config.model).to(device)
+    model.recompute = train.recompute
+    half = used_precision(train.precision, device) == "bf16"
+
+    def divide(network: nn.Module) -> None:
+        assert isinstance(network, DiT)
+        blocks = [*network.text.blocks, *network.blocks]
+        parallelise(network, blocks, ranks, half, compile=train.compile and network is model)
+
     if not config.adapter.rank:
         if start is not None and checkpoint.latest_checkpoint(out) is None:
             checkpoint.load_model(start, model)
             run = replace(run, started_from=fingerprint(model))
-        return run, model, TrainState(model, make_optimizers(model, config.train, ranks))
+        average = copy.deepcopy(model)
+        for network in (model, average):
+            divide(network)
+        return run, model, TrainState(model, make_optimizers(model, train), ranks=ranks, copied=average)
     if start is None:
         raise UsageError("an adapter is trained on the weights of a model; name it, for example --from small")
     checkpoint.load_model(start, model)
-    base = fingerprint(model)
-    run = replace(run, started_from=base, notes=(*run.notes, *new_words(start, run.record)))
-    return run, model, begin_adapter(model, base, config, out)
+    fingerprint_of_base = fingerprint(model)
+    run = replace(run, started_from=fingerprint_of_base, notes=(*run.notes, *new_words(start, run.record)))
+    return run, model, begin_adapter(model, fingerprint_of_base, config, out, ranks, divide)
 
 
 def encode_captions(
@@ -239,6 +263,61 @@ def text_tokenizer(
     return states or Tokenizer(run.vocabulary)
 
 
+def compute_gradients(
+    model: nn.Module, batch: TrainingBatch, precision: Precision, stopping: bool, ranks: Ranks
+) -> tuple[Tensor, float, bool]:
+    """Add the gradients of all packs of a step; return its loss, its FLOPs, and whether a process is `stopping`.
+
+    The loss is the mean over the noised tokens of all packs of all processes, however they are divided.
+    """
+    device = batch.packs[0].residual.device
+    counts = torch.tensor([batch.num_noised, batch.flops, stopping], dtype=torch.float64)
+    if ranks.size > 1:  # one process needs no device for it, which saves a synchronisation with the GPU
+        counts = sum_over_ranks(counts.to(device), ranks)
+    num_noised, (flops, votes) = counts[0].long(), counts[1:].tolist()
+    losses = []
+    for packed in batch.packs:
+        with autocast(device, precision):
+            losses.append(flow_loss(model(packed.tokens), packed, num_noised))
+        losses[-1].backward()  # type: ignore[no-untyped-call]
+    return sum_over_ranks(torch.stack(losses).detach().sum(), ranks), flops, bool(votes)
+
+
+def speed_and_norms(state: TrainState, device: torch.device) -> dict[str, float]:
+    """Return the norms of the last step, and what the run computes a second: of known GPUs as a share of their peak.
+
+    The FLOPs are those that the model needs, three forward passes a step, without what is recomputed.
+    """
+    numbers = {
+        "gradient_norm": state.gradient_norm,
+        "update_norm": state.update_norm,
+        "clips/s": state.clips / state.seconds,
+        "tokens/s": state.tokens / state.seconds,
+        "tflop/s": state.flops / state.seconds / 1e12,
+    }
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    if gpu := next((gpu for key, gpu in GPUS.items() if key in name), None):
+        numbers["mfu"] = state.flops / state.seconds / (state.ranks.size * gpu.flops)
+    return {**numbers, "seconds": state.seconds}
+
+
+def show_average(
+    state: TrainState,
+    out: Path,
+    description: Mapping[str, Any],
+    sampler: Callable[[DiT, Path], None],
+) -> None:
+    """Draw samples with the averaged weights; several processes write these weights into the folder `out` instead.
+
+    They would wait for the one that draws. Any program may sample from what they wrote, on another device.
+    """
+    if state.ranks.size > 1:
+        state.save_average(out, description, torch.float16)
+        return
+    assert isinstance(state.average, DiT)
+    sampler(state.average, out / "samples" / f"{state.step:07d}")
+
+
 def train_dit(
     config: DiTRun,
     data: Sequence[Path],
@@ -254,14 +333,15 @@ def train_dit(
 
     `data` are latents folders, and `weights` their shares of the clips shown. The loss on the latents folders `heldout`
     is logged before the first step and every `train.check_every` steps. `sampler(config, model, tokenizer,
-    folder)` draws samples every `train.check_every` steps. `start` is the folder of a trained transformer to start
+    folder)` draws samples every `train.check_every` steps; several processes write the averaged weights then, and draw
+    none. `start` is the folder of a trained transformer to start
     from, instead of random weights; an adapter (`adapter.rank` above 0) is trained on it, and needs it when it is
     resumed too. When `stopping()` is true in any process, the state is saved after the step and training ends.
     """
     # setup: folder, data, text, device
     (out / "samples").mkdir(parents=True, exist_ok=True)
     ranks, dataset = join_ranks(), LatentDataset(data, weights)
-    run, settings = prepare_run(config, dataset, out, start), to_dict(config)
+    run, settings = from_first(ranks, lambda: prepare_run(config, dataset, out, start)), to_dict(config)
     config, train, seed = run.config, config.train, config.seed
     tokenizer = text_tokenizer(run, dataset, heldout, out, ranks, start)
     if ranks.first:
@@ -274,8 +354,8 @@ def train_dit(
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     description = describe(run, dataset, start)
     notes = [*changes_in_data(out, description["data"]), *state.resume(out)]
-    network = torch.compile(model, dynamic=True) if train.compile else model
-    losses_of = heldout_losses(config, heldout, tokenizer) if heldout and ranks.first else None
+    losses_of = heldout_losses(config, heldout, tokenizer, ranks) if heldout else None
+
     with (
         stream_batches(config, dataset, tokenizer, state, ranks) as batches,
         TrainingLog(out, "transformer", train.steps, state.step, quiet, writes=ranks.first) as log,
@@ -291,44 +371,31 @@ def train_dit(
             started = time.perf_counter()
             factor = learning_rate_factor(train, state.step)
             batch = to_device(next(batches), device)
-            # on the CPU for one process, which saves a synchronisation with the GPU
-            counter = torch.tensor(batch.num_noised, device=device if ranks.size > 1 else "cpu")
-            num_noised = sum_over_ranks(counter, ranks)
-            losses = []
-            for packed in batch.packs:
-                with autocast(device, train.precision):
-                    losses.append(flow_loss(network(packed.tokens), packed, num_noised))
-                losses[-1].backward()
-            # the loss and the request to stop are summed as well, so that all processes decide alike
-            shared = torch.stack([torch.stack(losses).detach().sum(), torch.tensor(float(stopping()), device=device)])
-            loss, stop_votes = sum_gradients(trained, shared, ranks)
-            stop = bool(stop_votes)
-            if state.optimizer_step(loss, factor, train.clip_norm, train.precision):
+            loss, flops, stop = compute_gradients(model, batch, train.precision, stopping(), ranks)
+            logged = (state.step + 1) % train.log_every == 0 or state.step + 1 == train.steps
+            if state.optimizer_step(loss, factor, train.clip_norm, train.precision, train.spike_factor, logged):
                 state.update_average(train.average_decay)
             else:
-                log.skip(state.step, float(loss), sorted(set(batch.keys)))
+                log.skip(state.step, float(loss), sorted(set(batch.keys)), state.gradient_norm)
                 state.check_skipped()
             state.clips, state.waiting = state.clips + len(batch.keys), batch.waiting
-            state.tokens += batch.num_tokens
+            state.tokens, state.flops = state.tokens + batch.num_tokens, state.flops + flops
             state.seconds += time.perf_counter() - started
 
             # log, sample, save
             log.advance(state.step)
             last = state.step == train.steps
-            if state.step % train.log_every == 0 or last:
-                speed = {"clips/s": state.clips / state.seconds, "tokens/s": state.tokens / state.seconds}
-                state.numbers = {**state.mean_loss(), **speed, "seconds": state.seconds}
+            if logged:
+                state.numbers = {**state.mean_loss(), **speed_and_norms(state, device)}
                 log.write(state.step, state.numbers)
-            check = ranks.first and (state.step % train.check_every == 0 or last)
-            if check and losses_of:
-                log.write(state.step, losses_of(state.average))
-            if check and sampler is not None:
-                assert isinstance(state.average, DiT)
-                sampler(config, state.average, tokenizer, out / "samples" / f"{state.step:07d}")
-            if ranks.first and (state.step % train.save_every == 0 or last or stop):
+            if state.step % train.check_every == 0 or last:
+                if losses_of:
+                    log.write(state.step, losses_of(state.average))
+                if sampler is not None:
+                    show_average(state, out, description, lambda model, to: sampler(config, model, tokenizer, to))
+            if state.step % train.save_every == 0 or last or stop:
                 state.save(out, {**description, "settings": settings})
 
-    leave_ranks()
     training = {
         "run": to_dict(config),
         "seconds": state.seconds,
@@ -336,6 +403,7 @@ def train_dit(
         "tokens": state.tokens,
         **state.numbers,
     }
-    if ranks.first and state.step == train.steps:
+    if state.step == train.steps:
         state.save_average(out, {**description, "training": training}, torch.float16)
+    leave_ranks()
     return state.numbers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -72,18 +73,26 @@ class TrainingLog:
         """Move the progress bar to `step`."""
         self.progress.update(self.task, completed=step)
 
-    def skip(self, step: int, loss: float, clips: Sequence[str]) -> None:
-        """Write and say which step was skipped, because its loss or gradient was not finite, and its clips."""
+    def skip(self, step: int, loss: float, clips: Sequence[str], gradient_norm: float = math.nan) -> None:
+        """Write and say which step was skipped, and its clips.
+
+        Its loss or gradient was not finite, or its finite gradient norm was far above those of before.
+        """
+        spike = {"gradient_norm": gradient_norm} if math.isfinite(gradient_norm) else {}
         if self.writes:
-            append_jsonl(self.quarantine, {"step": step, "loss": str(loss), "clips": list(clips)})
-        self.say(f"step {step} is skipped: its loss ({loss:g}) or gradient is not finite; see {self.quarantine}")
+            append_jsonl(self.quarantine, {"step": step, "loss": str(loss), **spike, "clips": list(clips)})
+        why = f"its gradient norm ({gradient_norm:g}) is a spike" if spike else ""
+        why = why or f"its loss ({loss:g}) or gradient is not finite"
+        self.say(f"step {step} is skipped: {why}; see {self.quarantine}")
 
     def write(self, step: int, numbers: Mapping[str, float]) -> None:
         """Write and show the numbers of a step, rounded to six significant digits."""
         rounded = {name: float(f"{value:.6g}") for name, value in numbers.items()}
         if self.writes:
             append_jsonl(self.path, {"step": step, **rounded})
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in rounded.items() if name != "seconds")
+        # parts of the held-out loss are in the file alone
+        names = [name for name in rounded if name != "seconds" and not name.startswith("heldout_by_")]
+        shown = "  ".join(f"{name} {rounded[name]:.4g}" for name in names)
         self.progress.update(self.task, completed=step, numbers=shown)
         if not self.console.is_terminal:
             self.console.print(f"step {step}  {shown}", highlight=False)

@@ -2,18 +2,21 @@
 
 Muon (Jordan et al. 2024) is momentum that is orthogonalised by Newton-Schulz iterations before each step. Matrices of
 equal shape are orthogonalised together, in single precision, because half precision is slow on CPUs. The parts of a
-stacked projection (q, k, v; gate and value) are orthogonalised separately.
+stacked projection (q, k, v; gate and value) are orthogonalised separately. Where several processes hold the rows of a
+matrix, each of them orthogonalises its share of whole matrices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from chronotope.parallel import Ranks, split_over_ranks
+from chronotope.parallel import apply_to_whole, local
 
 __all__ = ["Muon", "Rates", "learning_rate_factor", "make_adapter_optimizers", "make_optimizers", "orthogonalise"]
 
@@ -37,49 +40,44 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon for weight matrices and convolutions (as matrices of outputs x all other axes).
 
-    `split` in a group is the number of stacked matrices in each of its parameters. `make_orthogonal` orthogonalises a
-    batch of matrices; `parallel.split_over_ranks` lets several processes share this work.
+    `split` in a group is the number of stacked matrices in each of its parameters.
     """
 
-    def __init__(
-        self,
-        groups: Iterable[dict[str, Any]],
-        lr: float = 0.02,
-        momentum: float = 0.95,
-        make_orthogonal: Callable[[Tensor], Tensor] = orthogonalise,
-    ) -> None:
+    def __init__(self, groups: Iterable[dict[str, Any]], lr: float = 0.02, momentum: float = 0.95) -> None:
         super().__init__(groups, {"lr": lr, "momentum": momentum, "split": 1})
-        self.make_orthogonal = make_orthogonal
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
         assert closure is None
+        first = 0  # matrices of this step so far: the processes take them in turn
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             shapes = {p.shape for p in parameters}
             for shape in sorted(shapes):
-                self._step_shape([p for p in parameters if p.shape == shape], group)
+                alike = [p for p in parameters if p.shape == shape]
+                self._step_shape(alike, group, first)
+                first += len(alike)
 
-    def _step_shape(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+    def _step_shape(self, parameters: list[Tensor], group: dict[str, Any], first: int) -> None:
         for parameter in parameters:
             if not self.state[parameter]:
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+        gradients = [local(parameter.grad) for parameter in parameters if parameter.grad is not None]
+        momenta = [local(self.state[parameter]["momentum"]) for parameter in parameters]
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
         directions = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov
-        stacked = (
-            torch.stack([direction.flatten(1) for direction in directions])
-            .unflatten(1, (group["split"], -1))
-            .flatten(0, 1)
-        )
-        updates = self.make_orthogonal(stacked).unflatten(0, (len(parameters), -1)).flatten(1, 2)
-        rows, columns = stacked.shape[-2:]
+        updates = apply_to_whole(partial(_orthogonal_parts, group["split"]), parameters, directions, first)
+        own = [local(parameter) for parameter in parameters]
+        rows, columns = parameters[0].shape[0] // group["split"], math.prod(parameters[0].shape[1:])
         scale = group["lr"] * max(1.0, rows / columns) ** 0.5
-        torch._foreach_add_(
-            parameters, [update.view_as(p) for p, update in zip(parameters, updates, strict=True)], alpha=-scale
-        )
+        torch._foreach_add_(own, [update.view_as(p) for p, update in zip(own, updates, strict=True)], alpha=-scale)
+
+
+def _orthogonal_parts(split: int, matrices: Tensor) -> Tensor:
+    """Orthogonalise the `split` matrices that are stacked in each of a batch [k, rows, columns]."""
+    parts = matrices.unflatten(1, (split, -1)).flatten(0, 1)
+    return orthogonalise(parts).unflatten(0, (len(matrices), -1)).flatten(1, 2)
 
 
 class Rates(Protocol):
@@ -101,7 +99,7 @@ class Rates(Protocol):
     def decay_from(self) -> float: ...
 
 
-def make_optimizers(model: nn.Module, train: Rates, ranks: Ranks | None = None) -> tuple[Muon, torch.optim.AdamW]:
+def make_optimizers(model: nn.Module, train: Rates) -> tuple[Muon, torch.optim.AdamW]:
     """Create Muon for the matrices inside blocks and AdamW for all other parameters."""
     by_split: dict[int, list[Tensor]] = {1: [], 2: [], 3: []}  # by the number of projections stacked in a matrix
     rest = []
@@ -112,7 +110,7 @@ def make_optimizers(model: nn.Module, train: Rates, ranks: Ranks | None = None) 
         else:
             rest.append(parameter)
     groups = [{"params": group, "split": split} for split, group in by_split.items()]
-    muon = Muon(groups, lr=train.muon_rate, make_orthogonal=split_over_ranks(orthogonalise, ranks or Ranks()))
+    muon = Muon(groups, lr=train.muon_rate)
     adam = torch.optim.AdamW(rest, lr=train.adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     return muon, adam
 

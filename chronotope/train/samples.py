@@ -126,12 +126,13 @@ def _choose(
 class NoisedSamples:
     """Samples in the order in which `pack` arranges them, with residual and scale of all their visual tokens, [v, p].
 
-    See `TrainingBatch`.
+    See `TrainingBatch`. `clean` are the same tokens without noise.
     """
 
     samples: tuple[Sample, ...]
     residual: Tensor
     scale: Tensor
+    clean: Tensor
 
 
 def make_samples(
@@ -156,7 +157,7 @@ def make_samples(
     scales = balance(flow, t)
     target = prediction_target(flow.path, flow.prediction, clean, noise, t)
     samples = _split(config.geometry, choices, scales.scale_in * noisy, levels.level)
-    return NoisedSamples(samples, unknown * (target - scales.skip * noisy), unknown * scales.scale_out)
+    return NoisedSamples(samples, unknown * (target - scales.skip * noisy), unknown * scales.scale_out, clean)
 
 
 def _split(geometry: Geometry, choices: Sequence[_Choice], noisy: Tensor, level: Tensor) -> tuple[Sample, ...]:

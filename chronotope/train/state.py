@@ -2,15 +2,17 @@
 
 Noise is a function of (seed, step), and the clips of a step are one of the seed, `clips` and `waiting`, so these are
 both the position in the data and the random state.
-A step whose loss or gradient is not finite changes nothing but the counters.
+A step whose loss or gradient is not finite changes nothing but the counters. Where several processes hold the rows of
+the tensors, they call the same methods together, and a checkpoint of any number of processes is read by any other.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,40 @@ from torch import Tensor, nn
 from chronotope import checkpoint
 from chronotope.errors import ChronotopeError, FileProblem, UsageError
 from chronotope.models.precision import Precision, autocast
-from chronotope.storage import free_space_for, remove_folder, write_folder
+from chronotope.parallel import (
+    Ranks,
+    StorageProblem,
+    from_all,
+    from_first,
+    gathered,
+    in_all,
+    local,
+    read_shards,
+    stored_shapes,
+    sum_over_ranks,
+    whole,
+    write_shards,
+    write_together,
+)
+from chronotope.storage import free_space_for, remove_folder
 
 __all__ = ["LEAST_RATE", "TrainState", "check_rates", "random_generator"]
 
-COUNTERS = ("step", "clips", "waiting", "tokens", "seconds", "skipped", "numbers")  # fields of TrainState in state.json
+COUNTERS = (
+    "step",
+    "clips",
+    "waiting",
+    "tokens",
+    "flops",
+    "seconds",
+    "skipped",
+    "norms",
+    "numbers",
+)  # fields of TrainState in state.json
 LEAST_RATE = torch.finfo(torch.float32).tiny  # of learning
 MAX_SKIPPED = 3  # steps in a row without a finite gradient end a run
 KEPT = 2  # checkpoints of a run
+NORMS = 64  # steps whose gradient norms a spike is compared with
 
 
 def check_rates(muon: float, adam: float) -> None:
@@ -52,8 +80,9 @@ class TrainState:
 
     Learning rates at construction are the base rates, which `optimizer_step` scales. `waiting` are the places in the
     order of the clips that were passed over (see `train.order`), `clips` counts those that were shown. `skipped` counts
-    the last steps in a row that were skipped, `losses` are those since the last line of the log, `numbers` are the last
-    logged ones.
+    the last steps in a row that were skipped, `norms` are the gradient norms with which a spike is compared, `losses`
+    are those since the last line of the log, `numbers` are the last logged ones. The average begins as `copied`, or as
+    a copy of the model: one that is divided over `ranks` cannot be copied.
     """
 
     model: nn.Module
@@ -62,22 +91,23 @@ class TrainState:
     clips: int = 0
     waiting: Sequence[int] = ()
     tokens: int = 0
+    flops: float = 0.0
     seconds: float = 0.0
     skipped: int = 0
+    norms: list[float] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
     numbers: dict[str, float] = field(default_factory=dict)
+    ranks: Ranks = field(default_factory=Ranks)
+    copied: InitVar[nn.Module | None] = None
     average: nn.Module = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.average = self.copy_model().requires_grad_(False).eval()
+    def __post_init__(self, copied: nn.Module | None) -> None:
+        self.average = (copied or copy.deepcopy(self.model)).requires_grad_(False).eval()
+        self.gradient_norm, self.update_norm = 0.0, 0.0  # of the last step, and of the last one that was measured
         self._damaged: list[Path] = []  # checkpoints that were found damaged when the run was resumed
         self._base_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
 
     # What an adapter does in another way, because most of its weights are frozen and are those of its base
-
-    def copy_model(self) -> nn.Module:
-        """Return a copy of the model for the running average."""
-        return copy.deepcopy(self.model)
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the weights of the model, or of the average, that a checkpoint holds."""
@@ -85,7 +115,14 @@ class TrainState:
 
     def save_average(self, folder: Path, description: Mapping[str, Any], dtype: torch.dtype | None = None) -> None:
         """Write the averaged weights as a model; `dtype` converts them."""
-        checkpoint.save_model(folder, self.average, description, dtype)
+        tensors = gathered(self.weights(self.average), self.ranks)
+        in_all(self.ranks, lambda: self.write_average(folder, tensors, description, dtype) if tensors else None)
+
+    def write_average(
+        self, folder: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any], dtype: torch.dtype | None
+    ) -> None:
+        """Write what `weights` returned of the average, in whole tensors."""
+        checkpoint.save_weights(folder, tensors, description, dtype)
 
     def load_average(self, folder: Path) -> None:
         """Fill the average with the weights of a checkpoint."""
@@ -97,34 +134,65 @@ class TrainState:
 
     # One step
 
-    def optimizer_step(self, loss: Tensor, factor: float, clip_norm: float, precision: Precision) -> bool:
+    def optimizer_step(
+        self,
+        loss: Tensor,
+        factor: float,
+        clip_norm: float,
+        precision: Precision,
+        spike_factor: float = 0.0,
+        measured: bool = False,
+    ) -> bool:
         """Clip the gradients, scale every learning rate by `factor`, update the weights, and clear the gradients.
 
-        Returns False, and leaves weights and optimizers as they are, where the loss or a gradient is not finite.
+        Returns False, and leaves weights and optimizers as they are, where the loss or a gradient is not finite, or
+        where the gradient norm is more than `spike_factor` times the median of the last `NORMS` (0: never). A step
+        that is `measured` sets `update_norm` as well as `gradient_norm`.
         """
         self.step += 1
         parameters = list(self.model.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
-        if not math.isfinite(norm + 0 * loss.detach()):  # one number, so that a GPU is asked once
+        norm = whole(torch.nn.utils.clip_grad_norm_(parameters, clip_norm))
+        self.gradient_norm = float(norm + 0 * loss.detach())  # one number, so that a GPU is asked once
+        if not math.isfinite(self.gradient_norm) or self._is_spike(spike_factor):
             self.skipped += 1
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
             return False
         self.skipped = 0
         self.losses.append(loss.detach())
+        trained = [parameter for parameter in parameters if parameter.requires_grad] if measured else []
+        before = [local(parameter.detach()).to("cpu", copy=True) for parameter in trained]
         for optimizer, rates in zip(self.optimizers, self._base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             with autocast(parameters[0].device, precision):
                 optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        if measured:
+            self.update_norm = self._distance(before, trained)
         return True
+
+    def _is_spike(self, spike_factor: float) -> bool:
+        """Return whether the gradient norm is far above the last ones, among which it is from now on."""
+        if not spike_factor:
+            return False
+        median = statistics.median(self.norms) if len(self.norms) == NORMS else math.inf
+        self.norms = [*self.norms, self.gradient_norm][-NORMS:]
+        return self.gradient_norm > spike_factor * median
+
+    @torch.no_grad()
+    def _distance(self, before: Sequence[Tensor], parameters: Sequence[Tensor]) -> float:
+        """Return how far all weights together are from what they were."""
+        squares = [(local(p).cpu() - earlier).square().sum() for p, earlier in zip(parameters, before, strict=True)]
+        total = torch.stack(squares).sum().to(parameters[0].device)
+        return math.sqrt(float(sum_over_ranks(total, self.ranks)))
 
     def check_skipped(self) -> None:
         """Raise ChronotopeError after `MAX_SKIPPED` skipped steps in a row."""
         if self.skipped >= MAX_SKIPPED:
+            what = "far too large" if math.isfinite(self.gradient_norm) else "not finite"
             raise ChronotopeError(
-                f"the loss or its gradient was not finite in {self.skipped} steps in a row, up to step {self.step}; "
+                f"the loss or its gradient was {what} in {self.skipped} steps in a row, up to step {self.step}; "
                 "their clips are in quarantine.jsonl and earlier checkpoints are intact: train again with lower "
                 "learning rates, or without these clips"
             )
@@ -142,7 +210,7 @@ class TrainState:
         # parameters are matched by order, because a compiled model has other names
         both = zip(self.average.parameters(), self.model.parameters(), strict=True)
         # frozen parameters are left out, because interpolation could change their last bit
-        trained = [(average, current.detach()) for average, current in both if current.requires_grad]
+        trained = [(local(average), local(current.detach())) for average, current in both if current.requires_grad]
         torch._foreach_lerp_([average for average, _ in trained], [current for _, current in trained], 1 - decay)
         for average, current in zip(self.average.buffers(), self.model.buffers(), strict=True):
             average.copy_(current)
@@ -154,16 +222,33 @@ class TrainState:
 
         Raises NotFiniteError and FileProblem, and deletes nothing, where it cannot be written.
         """
-        tensors = self._tensors()
+        tensors, counters = self._tensors(), {name: getattr(self, name) for name in COUNTERS}
         average = self.weights(self.average).values()
-        free_space_for(run, sum(tensor.nbytes for tensor in (*tensors.values(), *average)))
+        needed = sum(tensor.nbytes for tensor in (*tensors.values(), *average))
+        from_first(self.ranks, lambda: free_space_for(run, needed))
 
-        def fill(folder: Path) -> None:
+        def write(folder: Path) -> None:
             self.save_average(folder, description)
-            checkpoint.save_state(folder, tensors, {name: getattr(self, name) for name in COUNTERS})
+            if self.ranks.size == 1:
+                checkpoint.save_state(folder, tensors, counters)
+            else:
+                self._save_shards(folder, tensors, {**counters, "processes": self.ranks.size})
 
         target = run / "checkpoints" / f"{self.step:07d}"
-        write_folder(target, fill)
+        write_together(target, write, self.ranks)
+        from_first(self.ranks, lambda: self._remove_old(run, target))
+
+    def _save_shards(self, folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
+        """Write the state of all processes, each its rows, and what says how large the files are and their hashes."""
+        own = {name: local(tensor) for name, tensor in tensors.items()}
+        in_all(self.ranks, lambda: checkpoint.check_finite("training state", own))
+        write_shards(folder / checkpoint.SHARDS, tensors, self.ranks)
+        facts = in_all(self.ranks, lambda: checkpoint.shard_facts(folder, self.ranks.rank, self.ranks.size))
+        every = {name: about for part in from_all(self.ranks, facts) for name, about in part.items()}
+        from_first(self.ranks, lambda: checkpoint.seal_state(folder, counters, every))
+
+    def _remove_old(self, run: Path, target: Path) -> None:
+        """Delete the checkpoints that were found damaged, and all others but the newest."""
         for damaged in self._damaged:
             if damaged != target and not _is_whole(damaged):  # it may only have been out of reach for a moment
                 remove_folder(damaged)
@@ -173,33 +258,67 @@ class TrainState:
     def resume(self, run: Path) -> list[str]:
         """Load the newest whole checkpoint of the run folder, if there is one.
 
-        Returns a sentence for each newer one that is damaged; it is deleted when the next one is saved.
+        Returns a sentence for each newer one that is damaged; it is deleted when the next one is saved. Another one
+        says where the checkpoint was written by another number of processes.
         """
-        notes: list[str] = []
-
-        def skip(folder: Path, problem: str) -> None:
-            self._damaged.append(folder)
-            notes.append(f"note: checkpoint {folder.name} is left out: {problem}")
-
-        folder = checkpoint.latest_checkpoint(run, skip)
+        folder, damaged = from_first(self.ranks, lambda: _newest(run))
+        self._damaged = [each for each, _ in damaged]
+        notes = [f"note: checkpoint {each.name} is left out: {problem}" for each, problem in damaged]
         if folder is None:
             return notes
-        tensors, counters = checkpoint.load_state(folder)
-        self.load_average(folder)
-        weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+        counters = checkpoint.read_counters(folder)
+        before = counters.get("processes", 1)
         try:
-            self.load_weights(weights)
-            self._load_optimizers(tensors)
-        except (RuntimeError, KeyError, ValueError, IndexError, UsageError) as problem:
+            if before == self.ranks.size == 1:
+                self._load_whole(folder)
+            else:
+                self._load_shards(folder, counters)
+        except (RuntimeError, KeyError, ValueError, IndexError, UsageError, StorageProblem) as problem:
             raise FileProblem(
                 f"{folder} was written by a model of other shapes; use the same preset or another --out"
             ) from problem
-        self.losses = list(tensors.get("losses", torch.zeros(0)).to(next(self.model.parameters()).device))
         for name in COUNTERS:
             setattr(self, name, counters.get(name, getattr(self, name)))  # earlier versions saved fewer
         if not self._damaged:
-            _remove_old(run)  # which a run that was stopped at its last save left
+            from_first(self.ranks, lambda: _remove_old(run))  # which a run that was stopped at its last save left
+        if before != self.ranks.size:
+            here = self.ranks.size
+            notes.append(
+                f"note: checkpoint {folder.name} is of {before} process{'es' if before > 1 else ''}, and this run has "
+                f"{here}: it goes on within rounding, not to the bit"
+            )
         return notes
+
+    def _load_whole(self, folder: Path) -> None:
+        """Load the checkpoint of one process into one."""
+        tensors, _ = checkpoint.load_state(folder)
+        self.load_average(folder)
+        weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+        self.load_weights(weights)
+        self._load_optimizers(tensors)
+        self._load_losses(tensors)
+
+    def _load_losses(self, tensors: Mapping[str, Tensor]) -> None:
+        self.losses = list(tensors.get("losses", torch.zeros(0)).to(next(self.model.parameters()).device))
+
+    def _load_shards(self, folder: Path, counters: Mapping[str, Any]) -> None:
+        """Load the checkpoint of any number of processes: each reads the rows that it holds now."""
+        states = (folder / checkpoint.states_of(counters)[0]).parent
+        shapes = stored_shapes(states)
+        tensors = {f"model.{name}": tensor for name, tensor in self.weights(self.model).items()}
+        if "losses" in shapes:  # which earlier versions did not save
+            tensors["losses"] = torch.zeros(shapes["losses"])
+        parameters = [[p for group in each.param_groups for p in group["params"]] for each in self.optimizers]
+        for name, shape in shapes.items():
+            if name.startswith("optimizer."):
+                _, number, index, _ = name.split(".", 3)
+                like = parameters[int(number)][int(index)]
+                tensors[name] = torch.zeros_like(like) if shape == like.shape else torch.zeros(shape)
+        with torch.no_grad():
+            read_shards(states, tensors, self.ranks)
+            read_shards(folder, self.weights(self.average), self.ranks)
+        self._load_optimizers(tensors)
+        self._load_losses(tensors)
 
     def _tensors(self) -> dict[str, Tensor]:
         pairs = [(f"model.{name}", tensor) for name, tensor in self.weights(self.model).items()]
@@ -220,10 +339,15 @@ class TrainState:
                     index, key = name.removeprefix(prefix).split(".", 1)
                     like = parameters[int(index)]
                     # in the memory layout of the parameter, because fused kernels read both by address
-                    state.setdefault(int(index), {})[key] = (
-                        torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
-                    )
+                    kept = tensor.shape != like.shape or hasattr(tensor, "device_mesh")
+                    state.setdefault(int(index), {})[key] = tensor if kept else torch.empty_like(like).copy_(tensor)
             optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _newest(run: Path) -> tuple[Path | None, list[tuple[Path, str]]]:
+    """Return the newest whole checkpoint of a run, and newer ones that are damaged, each with a sentence."""
+    damaged: list[tuple[Path, str]] = []
+    return checkpoint.latest_checkpoint(run, lambda folder, problem: damaged.append((folder, problem))), damaged
 
 
 def _is_whole(folder: Path) -> bool:

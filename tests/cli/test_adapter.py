@@ -345,7 +345,7 @@ def test_training_refuses_what_is_no_adapter(data: Path, tmp_path: Path) -> None
     assert "train.adapter_rate = 0 changes no weight" in said
     assert not (tmp_path / "run").exists()
     costs = answer(*start, "--dry-run")["costs"]
-    assert costs["trained_parameters"] < costs["parameters"] and costs["memory"]["in all"] > 0
+    assert costs["trained_parameters"] < costs["parameters"] and costs["memory"]["at the peak"] > 0
 
 
 def test_a_run_keeps_its_rank_its_base_and_its_kind(data: Path, copied: Path, tmp_path: Path) -> None:

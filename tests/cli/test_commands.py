@@ -45,7 +45,8 @@ LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(
 def test_all_commands_exist() -> None:
     expected = (
         "generate, expand, reconstruct, merge, serve, world stage, world table, import, curate, inspect, caption, "
-        "review, score-captions, export, encode, train autoencoder, train dit, train captioner, train expander, teach, "
+        "review, score-captions, export, encode, train autoencoder, train dit, train captioner, train expander, "
+        "train track, teach, "
         "info, check, audit, evaluate, compare, layers, memorisation, export-suite, validate-checks"
     ).split(", ")
     assert set(map(" ".join, LEAVES)) == set(expected)
@@ -169,6 +170,7 @@ def test_the_program_answers() -> None:
         (["evaluate", "--guidance", "1001", "--out", "x"], "guidance must be between 0 and 1000, got 1001"),
         (["generate", "x", "--count", "0"], "1<=x<=100000"),
         (["generate", "x", "--solver", "rk4"], "'euler', 'heun'"),
+        (["train", "dit", "--hours", "1", "--from", "small"], "--hours chooses the size of a new model"),
         (["train", "dit", "--preset", "smal", "--dry-run"], "unknown preset 'smal'. Did you mean 'small'?"),
         (["train", "autoencoder", "--preset", "tiny", "--set", "train.step=3", "--dry-run"], "Did you mean 'steps'?"),
         (["train", "autoencoder", "--preset", "tiny", "--set", "train.steps=many", "--dry-run"], "expected int"),

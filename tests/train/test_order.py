@@ -11,11 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronotope.checkpoint import load_tensors
 from chronotope.config import override
 from chronotope.data.latents import LatentDataset
 from chronotope.data.record import changes_in_data, data_of_latents
@@ -23,7 +21,7 @@ from chronotope.errors import UsageError
 from chronotope.train.config import DiTRun
 from chronotope.train.dit import train_dit
 from chronotope.train.order import BatchPlan, Mixture, clips_in_order, plan_batches, share_notes
-from tests.train.test_parallel import SCRIPT, SETTINGS, torchrun, write_latents
+from tests.train.test_parallel import SETTINGS, WEIGHTS, write_latents
 
 
 def taken(mixture: Mixture, first: int, count: int, seed: int = 0) -> list[int]:
@@ -147,13 +145,6 @@ def two(tmp_path: Path) -> list[Path]:
     return [tmp_path / "a", tmp_path / "b"]
 
 
-WEIGHTS = [1.0, 0.25]
-WEIGHTED = SCRIPT.replace(
-    "[Path(sys.argv[1])], Path(sys.argv[2]), quiet=True",
-    f"[Path(sys.argv[1]) / name for name in 'ab'], Path(sys.argv[2]), quiet=True, weights={WEIGHTS}",
-)
-
-
 def test_a_weighted_training_that_was_stopped_goes_on_to_the_same_weights(two: list[Path], tmp_path: Path) -> None:
     config = override(DiTRun(), SETTINGS)
     train_dit(config, two, tmp_path / "whole", quiet=True, weights=WEIGHTS)
@@ -171,20 +162,6 @@ def test_a_weighted_training_that_was_stopped_goes_on_to_the_same_weights(two: l
     assert "of weight 1 and" in said and "of weight 0.25, now" in said and said.count("of weight 0.5") == 1
     (said,) = changes_in_data(tmp_path / "parts", data_of_latents(LatentDataset(two)))
     assert said.count("weight") == 2
-
-
-def test_a_weighted_training_in_two_processes_equals_one(two: list[Path], tmp_path: Path) -> None:
-    train_dit(override(DiTRun(), SETTINGS), two, tmp_path / "one", quiet=True, weights=WEIGHTS)
-    (tmp_path / "train.py").write_text(WEIGHTED)
-    torchrun(tmp_path / "train.py", tmp_path, tmp_path / "two")
-    ours, theirs = (load_tensors(tmp_path / run / "model.safetensors") for run in ("one", "two"))
-    for name, tensor in ours.items():
-        torch.testing.assert_close(theirs[name], tensor, atol=1e-3, rtol=1e-2)
-    losses = [
-        [json.loads(line)["loss"] for line in (tmp_path / run / "log.jsonl").read_text().splitlines()]
-        for run in ("one", "two")
-    ]
-    torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), atol=1e-4, rtol=1e-4)
 
 
 def test_a_folder_without_clips_has_no_weight(two: list[Path]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from chronotope.cli.terminal import FILE, JSON, PRESETS, SEEDS, Command, Commands, echo, option, say, show
+from chronotope.cli.terminal import FILE, JSON, PRESETS, SEEDS, Command, Commands, Number, echo, option, say, show
 from chronotope.cli.train.limits import check_limits, limit_options, limits_of
 from chronotope.cli.train.weights import read_weights, without_weights
 from chronotope.errors import LEFT_OUT
@@ -133,6 +133,7 @@ def autoencoder(
     chronotope train dit --from small --adapter --data ~/holiday --out runs/mine --set train.steps=300
     chronotope train dit --preset small --data ~/films --autoencoder small --text-encoder hf:models/t5 --out runs/films
     chronotope train dit --from small --adapter --rank 4 --data data/stage-latents --out runs/mine
+    chronotope train dit --hours 8 --data data/stage-latents --out runs/mine
     chronotope train dit --preset base --dry-run
     """,
 )
@@ -172,6 +173,13 @@ def autoencoder(
     help="Read captions with this frozen text encoder of transformers, hf:NAME or hf:FOLDER, in place of a vocabulary "
     "that is learned from them: for captions in anybody's words, of up to 256 tokens.",
 )
+@option(
+    "--hours",
+    type=Number(min=0.01, max=100_000),
+    metavar="H",
+    help="Choose width, depth and steps that this machine trains in H hours, from speeds that are measured first; the "
+    "rest is that of the preset, small unless it is named.",
+)
 @limit_options
 def dit(
     preset: str | None,
@@ -185,6 +193,7 @@ def dit(
     rank: int | None,
     heldout: tuple[Path, ...],
     text_encoder: str | None,
+    hours: float | None,
     max_side: int | None,
     fps: float | None,
     max_seconds: float | None,
@@ -197,6 +206,8 @@ def dit(
     OUT/latents; the limits of its size, rate and length are those of `encode`.
     """
     from chronotope.cli.costs import check_memory, dit_costs
+    from chronotope.cli.train.devices import device_facts
+    from chronotope.cli.train.hours import chosen_for_run
     from chronotope.cli.train.memory import fitted_to_memory
     from chronotope.cli.train.networks import Shown, adapter_config, check_sources, dit_config, run_dit
     from chronotope.cli.train.text import with_text_encoder
@@ -206,6 +217,10 @@ def dit(
     check_limits(limits, data)
     if text_encoder is not None:
         settings = (*settings, f"text_encoder={json.dumps(text_encoder)}")
+    if hours is not None and (adapter or start):
+        raise click.UsageError("--hours chooses the size of a new model; leave out --hours, or --from and --adapter")
+    if hours is not None and preset is None:
+        preset = "small"
     if adapter:
         config = adapter_config(preset, start, rank or RANK, seed, settings)
     elif rank is not None:
@@ -214,12 +229,15 @@ def dit(
         config = dit_config(preset, seed, settings, start)
     config = with_text_encoder(config, settings, out, start)
     check_sources(config, (*data, *heldout), out, source, start)
+    if hours is not None:
+        config, said = chosen_for_run(config, hours, settings, out)
+        say(said)
     config, said = fitted_to_memory(config, out, settings)
     if said:
         say(said)
     costs = dit_costs(config)
     if dry_run:
-        show_training(preset, config, costs, as_json)
+        show_training(preset, config, {**costs, "devices": device_facts(config, as_json)}, as_json)
         return 0
     check_memory(costs)
     shown = Shown(data, weights, limits, heldout)
@@ -310,6 +328,35 @@ def expander(
         return 0
     check_memory(costs)
     return result(*run_expander(config, data, train_folders(data, out)), as_json)
+
+
+@train.command(
+    cls=Command,
+    examples="""
+    chronotope train track runs/mine/dit
+    chronotope train track runs/mine/dit --follow
+    chronotope train track runs/mine/autoencoder --to trackio
+    """,
+)
+@click.argument("run", type=FILE)
+@option(
+    "--to",
+    type=click.Choice(["tensorboard", "trackio"]),
+    default="tensorboard",
+    show_default=True,
+    help="Where the numbers go: event files in RUN/tensorboard, or a project of trackio.",
+)
+@option("--follow", is_flag=True, help="Wait for new lines until Ctrl-C, while the training goes on.")
+def track(run: Path, to: str, follow: bool) -> int:
+    """Show the log of a training, RUN/log.jsonl, in TensorBoard or trackio.
+
+    The training knows nothing of it, so it can be started and stopped at any time, on any machine that sees the folder.
+    """
+    from chronotope.cli.train.track import track as send
+
+    count = send(run, to, follow)
+    say(f"{count} lines of {run} sent to {to}")
+    return 0
 
 
 def show_training(preset: str | None, config: Any, costs: dict[str, Any], as_json: bool) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from chronotope.cli.costs import dit_costs, memory_here, memory_problem
+from chronotope.parallel import from_first, join_ranks
 from chronotope.train.config import DiTRun
 from chronotope.train.same_run import settings_of_run
 
@@ -19,8 +20,12 @@ def fitted_to_memory(run: DiTRun, out: Path | None, settings: Sequence[str]) -> 
     """Return a run whose steps fit this machine, as far as that is possible, and a sentence on what was chosen.
 
     What `settings` set stays. A training in `out` that goes on keeps what it began with, so that it continues to the
-    bit whatever memory is free.
+    bit whatever memory is free. Of several processes the first chooses, because they pass the weights equally often.
     """
+    return from_first(join_ranks(), lambda: _fitted(run, out, settings))
+
+
+def _fitted(run: DiTRun, out: Path | None, settings: Sequence[str]) -> tuple[DiTRun, str]:
     if {setting.partition("=")[0].strip().removeprefix("train.") for setting in settings} & {*CHOSEN}:
         return run, ""
     if before := settings_of_run(out / "dit") if out else None:
@@ -28,9 +33,9 @@ def fitted_to_memory(run: DiTRun, out: Path | None, settings: Sequence[str]) -> 
         return replace(run, train=replace(run.train, **known)), ""
     if memory_problem(dit_costs(run)) is None:
         return run, ""
-    (has, owner), needed = memory_here(), dit_costs(run)["memory"]["in all"]
+    (has, owner), needed = memory_here(), dit_costs(run)["memory"]["at the peak"]
     for candidate in _candidates(run):
-        if (less := dit_costs(candidate)["memory"]["in all"]) <= has:
+        if (less := dit_costs(candidate)["memory"]["at the peak"]) <= has:
             at_once = candidate.train.pass_tokens
             parts = f", {at_once:,} visual tokens at once (train.pass_tokens)" if at_once else ""
             return candidate, (

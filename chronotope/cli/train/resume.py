@@ -100,6 +100,10 @@ def train_or_resume(
         raise
     except torch.OutOfMemoryError as problem:
         raise FileProblem("the GPU is out of memory; train with smaller steps, see --dry-run") from problem
+    except RuntimeError as problem:
+        if "Connection closed by peer" not in str(problem):  # of gloo
+            raise
+        raise FileProblem("another process of this training has ended, as it or torchrun says") from problem
 
 
 def _say_finished(run: Path, config: Any, done: int, data: list[dict[str, Any]]) -> None:

@@ -122,7 +122,8 @@ def _take_steps(
         log.advance(state.step)
         last = state.step == train.steps
         if state.step % train.log_every == 0 or last:
-            state.numbers = {**state.mean_loss(), "clips/s": state.clips / state.seconds, "seconds": state.seconds}
+            speed = {"clips/s": state.clips / state.seconds, "seconds": state.seconds}
+            state.numbers = {**state.mean_loss(), "gradient_norm": state.gradient_norm, **speed}
             log.write(state.step, state.numbers)
         if state.step % train.save_every == 0 or last or stop:
             state.save(out, dict(description))
