@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from chronotope.errors import UsageError
-from chronotope.serve import pool as pools
-from chronotope.serve import worker
+from chronotope.serve.jobs import pool as pools
+from chronotope.serve.jobs import worker
+from chronotope.serve.jobs.pool import Pool
+from chronotope.serve.jobs.store import Job, Store, StoreProblem, new_id
+from chronotope.serve.jobs.worker import Answer, Task
 from chronotope.serve.order import Order
-from chronotope.serve.pool import Pool
-from chronotope.serve.store import Job, Store, StoreProblem, new_id
-from chronotope.serve.worker import Answer, Task
 
 
 @pytest.fixture

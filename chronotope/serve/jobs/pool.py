@@ -16,8 +16,9 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from chronotope.errors import ChronotopeError
-from chronotope.serve.store import Job, Store, StoreProblem
-from chronotope.serve.worker import CANCEL, Answer, Task, work
+from chronotope.serve.jobs.costs import Cost
+from chronotope.serve.jobs.store import Job, Store, StoreProblem
+from chronotope.serve.jobs.worker import CANCEL, Answer, Task, work
 
 __all__ = ["Pool", "Progress"]
 
@@ -70,6 +71,7 @@ class Pool:
         self.store, self.model, self.threads = store, model, threads
         self.task_of, self.removed = task_of, removed
         self.progress: dict[str, Progress] = {}
+        self.costs: tuple[Cost, ...] = ()  # known when a worker has loaded the model
         self.deaths = 0
         self.running = True
         self._wake = threading.Condition()
@@ -163,6 +165,7 @@ class Pool:
         slot.process = process
         answer = self._receive(slot)
         if answer is not None and answer.kind == "ready":
+            self.costs = answer.costs
             slot.problem = ""
             return True
         if self.running:
