@@ -1,6 +1,6 @@
 // One gesture a task: each arranges the timeline for what is on it. `null` where something is missing, which `needs` names.
 
-import { isStill, wholeSlices, defaultSeconds, type Layout, type Piece } from "./layout";
+import { defaultSeconds, frameTime, isStill, wholeSlices, type Layout, type Piece } from "./layout";
 import type { Model } from "./api";
 import { newId } from "./studio.svelte";
 
@@ -75,7 +75,7 @@ export function arrange(gesture: Gesture, layout: Layout, model: Model, mask: (p
   layout.seconds = clip.start + clip.seconds + after;
   layout.size = null;
   if (gesture === "edit") clip.level = EDIT_LEVEL;
-  if (gesture === "retake") layout.span = [clip.seconds / 3, clip.seconds];
+  if (gesture === "retake") layout.span = [frameTime(clip.seconds / 3, layout.fps), frameTime(clip.seconds, layout.fps)];
   if (gesture === "inpaint") mask(clip);
   if (gesture === "outpaint") {
     const [width, height] = model.cell;

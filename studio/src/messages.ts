@@ -10,14 +10,14 @@ function bytes(number: number): string {
 
 function duration(seconds: number): string {
   if (seconds < 1) return "under 1 s";
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+  if (seconds < 90) return `about ${Math.round(seconds)} s`;
+  if (seconds < 5400) return `about ${Math.round(seconds / 60)} min`;
+  return `about ${(seconds / 3600).toFixed(1)} h`;
 }
 
 export const messages = {
   title: "Chronotope",
-  skip: "Skip to the prompt",
+  skip: "Skip to the content",
   pages: { label: "Pages", studio: "Studio", folders: "Folders" },
   theme: { label: "Colours", auto: "Like the system", light: "Light", dark: "Dark" },
   state: {
@@ -170,7 +170,7 @@ export const messages = {
   },
   estimate: {
     line: (seconds: number, memory: number, waiting: number) =>
-      `About ${duration(seconds)} and ${bytes(memory)} of memory` + (waiting >= 1 ? `, after ${duration(waiting)} of queue.` : "."),
+      `Takes ${duration(seconds)} and ${bytes(memory)} of memory` + (waiting >= 1 ? `, after ${duration(waiting)} of queue.` : "."),
     rough: "A first guess: the first video measures this machine.",
     tooMuch: (available: number) => `This is more than the ${bytes(available)} that are free.`,
   },
@@ -258,7 +258,8 @@ export const messages = {
     compare: (number: number) => `Compare ${number} side by side`,
     unpick: "Choose none",
     older: "Show older ones",
-    facts: (seconds: string, size: string, seed: number) => `${seconds} s, ${size}, seed ${seed}`,
+    facts: (seconds: string, size: string, seed: number, task: string | null) =>
+      `${task ? `${task.replaceAll("_", " ")}, ` : ""}${seconds} s, ${size}, seed ${seed}`,
   },
   compare: {
     title: "Side by side",
