@@ -414,9 +414,7 @@ def test_a_token_is_asked_for_once(browser: Any, tmp_path: Path) -> None:
 
 @slow
 @pytest.mark.parametrize(("width", "scheme"), [(1360, "light"), (1360, "dark"), (390, "light")])
-def test_axe_finds_nothing(
-    browser: Any, server: Program, clip: dict[str, Any], width: int, scheme: str
-) -> None:
+def test_axe_finds_nothing(browser: Any, server: Program, clip: dict[str, Any], width: int, scheme: str) -> None:
     visit = Visit(browser, server.url, width=width, scheme=scheme)
     assert not visit.violations()
     start_with(visit, clip)

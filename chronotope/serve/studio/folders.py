@@ -74,7 +74,7 @@ def content_of(one: Shown, offset: int, limit: int) -> dict[str, Any]:
 
 def media_of(one: Shown, name: str) -> Path:
     """Return the path of a picture or video in a shown folder; raise `MissingError` for any other path."""
-    path = one.path / name
+    path = one.path / name.replace("\0", "")
     inside = path.resolve().is_relative_to(one.path.resolve())
     if not inside or path.suffix.lower() not in MEDIA or not path.is_file():
         raise MissingError("name", "there is no such picture or video in this folder", "not_found")

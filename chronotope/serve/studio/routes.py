@@ -76,12 +76,10 @@ async def studio_prompt(request: Request, text: str, num_frames: str = "", fps: 
     facts, most = service.facts, service.limits.prompt_characters
     if len(text) > most:
         raise FieldError("text", f"text has {len(text)} characters, at most {most} are read; shorten it")
-    frames = _number("num_frames", num_frames, facts.defaults.num_frames)
-    rate = _number("fps", fps, facts.defaults.fps)
+    frames = _count("num_frames", num_frames, facts.defaults.num_frames, 1_000_000)
+    rate = max(0.01, _number("fps", fps, facts.defaults.fps))
     folder = facts.folder
-    reading = await run_in_threadpool(
-        lambda: read_prompt(text, known_words(folder), rates_of(folder), round(frames), rate)
-    )
+    reading = await run_in_threadpool(lambda: read_prompt(text, known_words(folder), rates_of(folder), frames, rate))
     return JSONResponse(asdict(reading))
 
 
@@ -94,11 +92,12 @@ async def studio_estimate(
     defaults = service.facts.defaults
     if not service.pool.costs:
         raise RequestProblem(503, "the model is being loaded; ask again soon", "not_ready", Retry_After="1")
+    limits = service.limits
     size = Size(
-        round(_number("width", width, defaults.width, service.limits.side)),
-        round(_number("height", height, defaults.height, service.limits.side)),
-        round(_number("num_frames", num_frames, defaults.num_frames, service.limits.num_frames)),
-        round(_number("steps", steps, defaults.num_steps, service.limits.steps)),
+        _count("width", width, defaults.width, limits.side),
+        _count("height", height, defaults.height, limits.side),
+        _count("num_frames", num_frames, defaults.num_frames, limits.num_frames),
+        _count("steps", steps, defaults.num_steps, limits.steps),
         _number("guidance", guidance, defaults.guidance_scale) != 1,
     )
     jobs = await run_in_threadpool(service.store.last_completed, LOOKED_AT)
@@ -120,13 +119,18 @@ def _past(service: Service, job: Job) -> tuple[Size, dict[str, float]] | None:
     return size_of(result, steps * (2 if order.solver == "heun" else 1), guidance != 1), took
 
 
+def _count(name: str, text: str, default: int, most: int) -> int:
+    """Return a whole number of a query, from 1 to `most`; the default where it is empty."""
+    return max(1, round(_number(name, text, default, most)))
+
+
 def _number(name: str, text: str, default: float, most: float = 1e6) -> float:
-    """Return a number of a query, from above 0 to `most`; the default where it is empty."""
+    """Return a number of a query, from 0 to `most`; the default where it is empty."""
     if not text:
         return default
-    if not re.fullmatch(r"\d{1,7}(\.\d{1,9})?", text) or not 0 <= float(text) <= most:
+    if not re.fullmatch(r"\d{1,7}(\.\d{1,9})?", text) or float(text) > most:
         raise FieldError(name, f"{name} must be a number from 0 to {most:g}")
-    return max(float(text), 1e-3)
+    return float(text)
 
 
 # The queue, and what jobs and files were made with
@@ -208,7 +212,7 @@ async def shown_folders(request: Request) -> JSONResponse:
 @router.get("/v1/shown/content", summary="Look into a folder that is shown")
 async def shown_content(request: Request, id: str, offset: str = "0", limit: str = "24") -> JSONResponse:
     """Return the manifest of a dataset, the log of a training run or the summary of a report."""
-    start, count = round(_number("offset", offset, 0, 1e9) - 1e-3), round(_number("limit", limit, 24, MAX_ROWS))
+    start, count = round(_number("offset", offset, 0)), round(_number("limit", limit, 24, MAX_ROWS))
     one = await run_in_threadpool(shown_of, service_of(request).shown, id)
     return JSONResponse({**await run_in_threadpool(content_of, one, start, count), "name": one.name})
 
