@@ -54,7 +54,7 @@ export const messages = {
       `Measured with prompts of this kind (${kind}): between ${percent(low)} and ${percent(high)} of videos showed all that was asked for.`,
     others: "Other rates that apply",
     other: (kind: string, right: number, tries: number) => `${kind}: ${right} of ${tries}`,
-    unmeasured: "No rate was measured for this prompt: its words, length or model are beyond the measured ones.",
+    unmeasured: "No rate was measured for this: its words, length, task or model are beyond the measured ones.",
     overall: (share: number, videos: number) => `Over all ${videos} measured videos: ${percent(share)}.`,
   },
   timeline: {

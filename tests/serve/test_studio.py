@@ -247,7 +247,6 @@ def test_the_lock_file_names_no_registry() -> None:
     assert "resolved" not in (SOURCES / "package-lock.json").read_text()
 
 
-@pytest.mark.slow
 def test_the_built_files_are_those_of_the_sources(tmp_path: Path) -> None:
     if shutil.which("node") is None:
         pytest.skip("needs node: apt-get install nodejs npm")
