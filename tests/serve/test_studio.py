@@ -211,6 +211,22 @@ def test_nothing_else_of_the_machine_is_shown(ask: Ask, name: str) -> None:
     refused(ask("GET", "/v1/shown/media", params={"id": "0:..", "name": "secret.png"}), 404, "not_found")
 
 
+def test_the_numbers_of_the_page_of_docs_are_those_of_the_benchmark() -> None:
+    text, found = (
+        (ROOT / "docs" / "studio.md").read_text(encoding="utf-8"),
+        read_json(ROOT / "benchmarks" / "studio.json"),
+    )
+    first, painted = found["first_video"], found["while_a_job_runs"]["painted_ms"]
+    for words in (
+        f"| first load, compressed | {found['first_load_bytes'] / 1000:.1f} kB |",
+        f"a video that plays | {first['actions']} |",
+        f"{first['preview_seconds']:g} s; {first['video_seconds']:g} s |",
+        f"{painted['median']:g} ms (median; {running['events']} events; at most {painted['most']:g} ms)",
+        f"load average {found['load_average']:.0f}",
+    ):
+        assert words in text, words
+
+
 # The built page
 
 
