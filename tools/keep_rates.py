@@ -21,7 +21,6 @@ def rates() -> dict[str, Any]:
     return {
         "about": {name: report["about"][name] for name in ("suite", "weights", "videos")},
         "success": summary["success"],
-        "deeds": summary["strata"]["deeds"],
         "physics": summary["strata"]["physics"],
         "cube": summary["cube"],
         "checks": actions,

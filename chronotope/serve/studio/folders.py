@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,16 +49,24 @@ def find_shown(roots: Sequence[Path]) -> list[Shown]:
                 inside.clear()
             kind = next((kind for mark, kind in MARKS if mark in files), None)
             if kind is not None and len(found) < MAX_SHOWN:
-                name = "/".join((root.resolve().name, *relative.parts))
-                found.append(Shown(f"{number}:{relative.as_posix()}", kind, name, path))
+                found.append(Shown(f"{number}:{relative.as_posix()}", kind, _name_of(root, relative), path))
     return found
+
+
+def _name_of(root: Path, relative: Path) -> str:
+    return "/".join((root.resolve().name, *relative.parts))
 
 
 def shown_of(roots: Sequence[Path], name: str) -> Shown:
     """Return what has an identifier; raise `MissingError` where nothing that is shown has it."""
-    for one in find_shown(roots):
-        if one.id == name:
-            return one
+    number, _, relative = name.replace("\0", "").partition(":")
+    if re.fullmatch(r"[0-9]{1,4}", number) and int(number) < len(roots):
+        root = roots[int(number)]
+        path = root / relative
+        inside = path.resolve().is_relative_to(root.resolve()) and len(Path(relative).parts) <= MAX_DEPTH
+        kind = next((kind for mark, kind in MARKS if inside and (path / mark).is_file()), None)
+        if kind is not None:
+            return Shown(name, kind, _name_of(root, Path(relative)), path)
     raise MissingError("id", "there is no such folder among those that are shown", "not_found")
 
 

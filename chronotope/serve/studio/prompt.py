@@ -63,11 +63,14 @@ def chance_of(
     if not rates or not scene.things:
         return ()
     deeds, length, others = strata_of(scene, num_frames, fps)
-    joint = rates["cube"].get(deeds, {}).get(length)
-    found = [_chance(f"{_plain(deeds)}, {length}", joint) if joint else _chance(_plain(deeds), rates["deeds"][deeds])]
-    found += [_chance(_plain(level), rates["physics"][level]) for level in others if level in rates["physics"]]
-    found += [_chance(name, rates["checks"][name]) for name in _checks(scene.deeds) if name in rates["checks"]]
-    unique = list(dict.fromkeys(found))
+    rated = [
+        (f"{_plain(deeds)}, {length}", rates.get("cube", {}).get(deeds, {}).get(length)),
+        *((_plain(level), rates.get("physics", {}).get(level)) for level in others),
+        *((name, rates.get("checks", {}).get(name)) for name in _checks(scene.deeds)),
+    ]
+    unique = list(dict.fromkeys(_chance(kind, rate) for kind, rate in rated if rate))
+    if not unique or rated[0][1] is None:
+        return ()
     first = unique[0]
     for other in unique[1:]:
         if other.high < first.right / first.tries and other.right / other.tries < first.low:
