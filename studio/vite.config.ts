@@ -21,5 +21,7 @@ export default defineConfig({
     },
   },
   // `npm run dev` beside a `chronotope serve` at its usual address
-  server: { proxy: { "/v1": "http://127.0.0.1:8000", "/health": "http://127.0.0.1:8000", "/ready": "http://127.0.0.1:8000" } },
+  server: {
+    proxy: { "/v1": "http://127.0.0.1:8000", "/health": "http://127.0.0.1:8000", "/ready": "http://127.0.0.1:8000" },
+  },
 });

@@ -138,10 +138,16 @@ export function hasToken(): boolean {
   return sessionStorage.getItem(TOKEN) !== null;
 }
 
-export async function call(method: string, path: string, body?: FormData | object): Promise<Response> {
+export async function call(
+  method: string,
+  path: string,
+  body?: FormData | object,
+  key?: string, // by which a repeated request is the same job
+): Promise<Response> {
   const token = sessionStorage.getItem(TOKEN);
   const headers: Record<string, string> = token ? { Authorization: `Bearer ${token}` } : {};
   const options: RequestInit = { method, headers };
+  if (key) headers["Idempotency-Key"] = key;
   if (body instanceof FormData) options.body = body;
   else if (body) {
     headers["Content-Type"] = "application/json";
@@ -157,7 +163,7 @@ export async function call(method: string, path: string, body?: FormData | objec
     const typed = await askToken();
     if (typed) {
       sessionStorage.setItem(TOKEN, typed);
-      return call(method, path, body);
+      return call(method, path, body, key);
     }
   }
   if (!answer.ok) {
@@ -195,8 +201,9 @@ export const mediaPath = (folder: string, name: string) =>
   `/v1/shown/media?id=${encodeURIComponent(folder)}&name=${encodeURIComponent(name)}`;
 
 export const model = () => get<Model>("/v1/studio/model");
-export const jobs = (limit: number) =>
-  get<{ data: Job[]; has_more: boolean }>(`/v1/generations?limit=${limit}`);
+export const jobs = (limit: number) => get<{ data: Job[]; has_more: boolean }>(`/v1/generations?limit=${limit}`);
+export const queue = () => get<{ data: string[] }>("/v1/studio/queue");
+export const job = (id: string) => get<Job>(`/v1/generations/${id}`);
 export const orderOf = (id: string) => get<Order>(`/v1/generations/${id}/order`);
 export const settingsOf = (id: string) => get<Record<string, unknown>>(`/v1/generations/${id}/settings`);
 export const read = (text: string, frames: number, fps: number) =>
@@ -221,8 +228,8 @@ export async function ready(): Promise<string> {
   }
 }
 
-export async function make(fields: Record<string, unknown>): Promise<Job> {
-  return (await (await call("POST", "/v1/generations", fields)).json()) as Job;
+export async function make(fields: Record<string, unknown>, key?: string): Promise<Job> {
+  return (await (await call("POST", "/v1/generations", fields, key)).json()) as Job;
 }
 
 export async function remix(id: string, fields: Record<string, unknown>): Promise<Job> {

@@ -12,7 +12,9 @@ export function diffWords(before: string, after: string): Part[] {
   for (let i = a.length - 1; i >= 0; i--)
     for (let j = b.length - 1; j >= 0; j--)
       longest[i]![j] =
-        plain(a[i]!) === plain(b[j]!) ? longest[i + 1]![j + 1]! + 1 : Math.max(longest[i + 1]![j]!, longest[i]![j + 1]!);
+        plain(a[i]!) === plain(b[j]!)
+          ? longest[i + 1]![j + 1]! + 1
+          : Math.max(longest[i + 1]![j]!, longest[i]![j + 1]!);
   const parts: Part[] = [];
   const add = (kind: Part["kind"], word: string) => {
     const last = parts.at(-1);

@@ -1,4 +1,4 @@
-// One gesture a task: each arranges the timeline for what is on it. `null` where something is missing, which `needs` names.
+// One gesture a task: each arranges the timeline for what is on it. `lacks` names what is missing.
 
 import { defaultSeconds, frameTime, isStill, wholeSlices, type Layout, type Piece } from "./layout";
 import type { Model } from "./api";
@@ -34,12 +34,18 @@ export function lacks(gesture: Gesture, layout: Layout): Need | "" {
   return clips ? "" : "extend";
 }
 
-/** Arrange the timeline; `mask` is called where a region has to be painted first. */
-export function arrange(gesture: Gesture, layout: Layout, model: Model, mask: (piece: Piece) => void): void {
+/** Arrange the timeline for the selected clip, else the last; `mask` is called where a region is painted first. */
+export function arrange(
+  gesture: Gesture,
+  layout: Layout,
+  selected: number | null,
+  model: Model,
+  mask: (piece: Piece) => void,
+): void {
   const part = wholeSlices(defaultSeconds(model) / 2, model);
   const clips = layout.pieces.filter((piece) => !isStill(piece));
   const stills = layout.pieces.filter(isStill);
-  const clip = clips[0];
+  const clip = clips.find((piece) => piece.id === selected) ?? clips.at(-1);
   layout.span = null;
   layout.mask = null;
   layout.loop = gesture === "loop";
@@ -62,11 +68,12 @@ export function arrange(gesture: Gesture, layout: Layout, model: Model, mask: (p
     if (gesture === "loop") layout.seconds = wholeSlices(defaultSeconds(model), model);
     return;
   }
-  if (gesture === "connect" && clips[1]) {
-    layout.pieces = [clip, clips[1]];
-    clip.start = 0;
-    clips[1].start = clip.seconds + part;
-    layout.seconds = clips[1].start + clips[1].seconds;
+  const [first, second] = clips;
+  if (gesture === "connect" && first && second) {
+    layout.pieces = [first, second];
+    first.start = 0;
+    second.start = first.seconds + part;
+    layout.seconds = second.start + second.seconds;
     return;
   }
   layout.pieces = [clip];
@@ -75,7 +82,8 @@ export function arrange(gesture: Gesture, layout: Layout, model: Model, mask: (p
   layout.seconds = clip.start + clip.seconds + after;
   layout.size = null;
   if (gesture === "edit") clip.level = EDIT_LEVEL;
-  if (gesture === "retake") layout.span = [frameTime(clip.seconds / 3, layout.fps), frameTime(clip.seconds, layout.fps)];
+  if (gesture === "retake")
+    layout.span = [frameTime(clip.seconds / 3, layout.fps), frameTime(clip.seconds, layout.fps)];
   if (gesture === "inpaint") mask(clip);
   if (gesture === "outpaint") {
     const [width, height] = model.cell;

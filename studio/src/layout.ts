@@ -1,4 +1,4 @@
-// The timeline -> what will be made. Every task is a layout of the canvas: what is known, where, and how much noise is on it.
+// The timeline -> what will be made. Every task is a layout: what is known, where, and how much noise is on it.
 
 import type { Model } from "./api";
 import { messages as m } from "./messages";
@@ -107,7 +107,11 @@ function withoutClip(layout: Layout, stills: Piece[], frames: number, of: Make):
   if (layout.loop) {
     if (stills.length > 1 || (stills[0] && stills[0].start > EPSILON)) return refused(m.layout.loopOfStills);
     const image = stills[0] ? { image: [stills[0].source.id] } : {};
-    return of("loop", m.layout.loopNew(seconds, stills.length > 0), frames, { task: "loop", num_frames: frames, ...image });
+    return of("loop", m.layout.loopNew(seconds, stills.length > 0), frames, {
+      task: "loop",
+      num_frames: frames,
+      ...image,
+    });
   }
   if (stills.length > 0) {
     const at = stills.map((still) => frameTime(still.start, layout.fps));
@@ -115,7 +119,12 @@ function withoutClip(layout: Layout, stills: Piece[], frames: number, of: Make):
     const fields = { image: stills.map((still) => still.source.id), at, num_frames: frames };
     if (frames < 2) return refused(m.layout.tooShort);
     const animate = stills.length === 1 && at[0] === 0;
-    return of(animate ? "animate" : "keyframes", animate ? m.layout.animate(seconds) : m.layout.keyframes(at, seconds), frames, fields);
+    return of(
+      animate ? "animate" : "keyframes",
+      animate ? m.layout.animate(seconds) : m.layout.keyframes(at, seconds),
+      frames,
+      fields,
+    );
   }
   const beats = layout.beats.filter((beat) => beat.text.trim());
   if (frames === 1) return of("picture", m.layout.picture, 1, { num_frames: 1 });
@@ -136,7 +145,13 @@ function withClip(layout: Layout, clip: Piece, of: Make): Plan {
     const mask = layout.mask ? { mask: layout.mask.id } : {};
     const span = layout.span ? { span: layout.span } : {};
     const caption = m.layout.retake(layout.span, layout.mask?.share ?? null, level);
-    return of(layout.mask ? "inpaint" : "retake", caption, kept, { task: "retake", video, ...mask, ...span, ...strength });
+    return of(layout.mask ? "inpaint" : "retake", caption, kept, {
+      task: "retake",
+      video,
+      ...mask,
+      ...span,
+      ...strength,
+    });
   }
   if (level > 0) return of("edit", m.layout.edit(level), kept, { task: "edit", video, ...strength });
   if (layout.loop) {
@@ -154,12 +169,20 @@ function withClip(layout: Layout, clip: Piece, of: Make): Plan {
     const prompt = fields.prompt ?? layout.beats[0]?.text ?? "";
     return { ...plan, then: { ...fields, prompt, task: "extend_backward", num_frames: lead, video: "" } };
   }
-  if (rest > 0) return of("extend", m.layout.extend(rest / layout.fps), rest, { task: "extend", video, num_frames: rest });
+  if (rest > 0)
+    return of("extend", m.layout.extend(rest / layout.fps), rest, { task: "extend", video, num_frames: rest });
   if (lead > 0)
-    return of("backward", m.layout.backward(lead / layout.fps), lead, { task: "extend_backward", video, num_frames: lead });
+    return of("backward", m.layout.backward(lead / layout.fps), lead, {
+      task: "extend_backward",
+      video,
+      num_frames: lead,
+    });
   if (larger && layout.size) {
     const by = `${layout.size[0]}x${layout.size[1]}`;
-    return of("outpaint", m.layout.outpaint(`${clip.source.width}x${clip.source.height}`, by), kept, { task: "retake", video });
+    return of("outpaint", m.layout.outpaint(`${clip.source.width}x${clip.source.height}`, by), kept, {
+      task: "retake",
+      video,
+    });
   }
   return refused(m.layout.allKnown);
 }

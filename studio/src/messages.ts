@@ -51,7 +51,8 @@ export const messages = {
     short: (right: number, tries: number) => `${right} of ${tries}`,
     about: (right: number, tries: number) => `about ${Math.round((10 * right) / tries)} of 10`,
     line: (kind: string, low: number, high: number) =>
-      `Measured with prompts of this kind (${kind}): between ${percent(low)} and ${percent(high)} of videos showed all that was asked for.`,
+      `Measured with prompts of this kind (${kind}): between ${percent(low)} and ${percent(high)} of videos ` +
+      "showed all that was asked for.",
     others: "Other rates that apply",
     other: (kind: string, right: number, tries: number) => `${kind}: ${right} of ${tries}`,
     unmeasured: "No rate was measured for this: its words, length, task or model are beyond the measured ones.",
@@ -76,7 +77,11 @@ export const messages = {
     remove: "Remove",
     level: "Noise level",
     levelValue: (level: number) =>
-      level === 0 ? "0: known, stays as it is" : level === 1 ? "1: unknown, made anew" : `${level.toFixed(2)}: the gist stays`,
+      level === 0
+        ? "0: known, stays as it is"
+        : level === 1
+          ? "1: unknown, made anew"
+          : `${level.toFixed(2)}: the gist stays`,
     levelOf: (level: number) => (level === 0 ? "known" : `noise ${level.toFixed(2)}`),
     span: "Made again",
     spanFrom: "Made again from",
@@ -120,26 +125,31 @@ export const messages = {
     tooShort: "A video from a picture needs at least two frames. Drag the end of the canvas.",
     picture: "A picture.",
     video: (seconds: number) => `A video of ${s(seconds)} from the prompt.`,
-    story: (beats: number, seconds: number) => `A video of ${s(seconds)} that tells ${beats} prompts, each from its time on.`,
+    story: (beats: number, seconds: number) =>
+      `A video of ${s(seconds)} that tells ${beats} prompts, each from its time on.`,
     animate: (seconds: number) => `A video of ${s(seconds)} that begins with your picture.`,
     keyframes: (at: number[], seconds: number) =>
       `A video of ${s(seconds)} through your pictures at ${at.map(s).join(", ")}; what lies between them is made.`,
     extend: (seconds: number) => `Your clip stays, and ${s(seconds)} are made after it.`,
     backward: (seconds: number) => `Your clip stays, and ${s(seconds)} are made that lead to it.`,
     both: (before: number, after: number) =>
-      `Your clip stays; ${s(after)} are made after it, then ${s(before)} before it. These are two jobs; this page starts the second.`,
+      `Your clip stays; ${s(after)} are made after it, then ${s(before)} before it. ` +
+      "These are two jobs; this page starts the second.",
     connect: (seconds: number) => `Both clips stay, and ${s(seconds)} are made that lead from one to the other.`,
     loopNew: (seconds: number, still: boolean) =>
       `A video of ${s(seconds)} that ends where it begins${still ? ", from your picture" : ""}.`,
-    loopClip: (seconds: number) => `Your clip stays, and ${s(seconds)} are made that lead from its end back to its beginning.`,
-    edit: (level: number) => `Your whole clip is made again from noise level ${level.toFixed(2)}: its gist stays, the prompt decides the rest.`,
+    loopClip: (seconds: number) =>
+      `Your clip stays, and ${s(seconds)} are made that lead from its end back to its beginning.`,
+    edit: (level: number) =>
+      `Your clip is made again from noise level ${level.toFixed(2)}: its gist stays, the prompt decides the rest.`,
     retake: (span: [number, number] | null, share: number | null, level: number) => {
       const where = share === null ? "The frames" : `The masked ${percent(share)} of the frame`;
       const when = span ? ` from ${s(span[0])} to ${s(span[1])}` : share === null ? "" : " in all frames";
       const how = level > 0 ? `, from noise level ${level.toFixed(2)}` : "";
       return `${where}${when} ${share === null ? "are" : "is"} made again${how}; the rest of your clip stays.`;
     },
-    outpaint: (from: string, to: string) => `Your clip of ${from} stays in the middle, and what surrounds it up to ${to} is made.`,
+    outpaint: (from: string, to: string) =>
+      `Your clip of ${from} stays in the middle, and what surrounds it up to ${to} is made.`,
   },
   mask: {
     title: "Where should it be made again?",
@@ -170,7 +180,8 @@ export const messages = {
   },
   estimate: {
     line: (seconds: number, memory: number, waiting: number) =>
-      `Takes ${duration(seconds)} and ${bytes(memory)} of memory` + (waiting >= 1 ? `, after ${duration(waiting)} of queue.` : "."),
+      `Takes ${duration(seconds)} and ${bytes(memory)} of memory` +
+      (waiting >= 1 ? `, after ${duration(waiting)} of queue.` : "."),
     rough: "A first guess: the first video measures this machine.",
     tooMuch: (available: number) => `This is more than the ${bytes(available)} that are free.`,
   },

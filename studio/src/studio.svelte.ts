@@ -23,7 +23,6 @@ export interface Settings {
 interface Followup {
   first: string; // the job whose output is the clip of the second request
   fields: Record<string, unknown>;
-  key: string;
 }
 
 let nextId = 1;
@@ -58,6 +57,7 @@ class Studio {
   state = $state(m.state.connecting);
   lost = $state(false);
   jobs = $state.raw<Job[]>([]);
+  queue = $state.raw<string[]>([]); // jobs that wait, the next first
   more = $state(false);
   limit = $state(24);
   current = $state<string | null>(null); // the job on the screen
@@ -90,6 +90,8 @@ class Studio {
       }
       const found = await api.jobs(this.limit);
       this.jobs = found.data;
+      const waiting = found.data.filter((job) => job.status === "queued");
+      this.queue = waiting.length > 1 ? (await api.queue()).data : waiting.map((job) => job.id);
       this.more = found.has_more && this.limit < 100;
       const problem = await api.ready();
       this.lost = false;
@@ -140,7 +142,7 @@ class Studio {
       for (let number = 0; number < this.settings.seeds; number++) {
         const more = this.#fields(this.settings.seed + number, this.settings.draft);
         const job = await api.make({ ...plan.fields, ...more });
-        if (plan.then) this.#remember({ first: job.id, fields: { ...plan.then, ...more }, key: job.id });
+        if (plan.then) this.#remember({ first: job.id, fields: { ...plan.then, ...more } });
         made.push(job);
       }
       this.current = made[0]?.id ?? this.current;
@@ -179,7 +181,6 @@ class Studio {
   move(job: Job, place: number): Promise<void> {
     return this.act(async () => {
       await api.move(job.id, Math.max(0, place));
-      this.jobs = this.jobs.slice();
       await this.refresh();
     });
   }
@@ -196,12 +197,18 @@ class Studio {
 
   async #follow(): Promise<void> {
     for (const followup of this.followups) {
-      const first = this.jobs.find((job) => job.id === followup.first);
+      const first = this.jobs.find((job) => job.id === followup.first) ?? (await known(followup.first));
       if (first && first.status !== "completed" && first.status !== "failed") continue;
       const left = this.followups.filter((other) => other.first !== followup.first);
       if (first?.status === "completed") {
-        const made = await api.make({ ...followup.fields, video: first.id });
-        if (this.current === first.id) this.current = made.id;
+        try {
+          const made = await api.make({ ...followup.fields, video: first.id }, `second part of ${first.id}`);
+          if (this.current === first.id) this.current = made.id;
+        } catch (problem) {
+          const status = problem instanceof api.CallError ? problem.status : 0;
+          if (status === 0 || status === 429 || status >= 500) throw problem; // it is sent again at the next look
+          this.problem = words(problem);
+        }
       }
       localStorage.setItem(FOLLOWUPS, JSON.stringify(left));
     }
@@ -258,7 +265,8 @@ class Studio {
       picture: job.object === "picture",
       path: api.contentPath(job.id),
     });
-    if (!this.layout.beats[0]?.text) this.layout.beats = [{ id: newId(), start: 0, text: job.prompt.split("\n")[0] ?? "" }];
+    if (!this.layout.beats[0]?.text)
+      this.layout.beats = [{ id: newId(), start: 0, text: job.prompt.split("\n")[0] ?? "" }];
   }
 
   // Restoring
@@ -348,6 +356,16 @@ class Studio {
       solver: order.solver,
       expand: order.expand,
     };
+  }
+}
+
+/** Return a job that is not listed; null where it was deleted. */
+async function known(id: string): Promise<Job | null> {
+  try {
+    return await api.job(id);
+  } catch (problem) {
+    if (problem instanceof api.CallError && problem.status === 404) return null;
+    throw problem;
   }
 }
 

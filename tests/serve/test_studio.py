@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from chronotope.generate.pipeline import Generator
 from chronotope.generate.stored.knowledge import words_of_model
@@ -163,6 +165,7 @@ def test_waiting_jobs_change_places(service: Service, ask: Ask) -> None:
     assert ask("POST", f"/v1/generations/{names[3]}/move", json={"place": 0}).json()["place"] == 0
     assert ask("POST", f"/v1/generations/{names[0]}/move", json={"place": 99}).status_code == 200
     order = [names[3], names[1], names[2], names[0]]
+    assert ask("GET", "/v1/studio/queue").json() == {"object": "list", "data": order}
     assert [ask("GET", f"/v1/generations/{name}").json()["position"] for name in order] == [0, 1, 2, 3]
     claimed = [service.store.claim() for _ in order]
     assert [job.id for job in claimed if job] == order
@@ -275,3 +278,16 @@ def test_the_built_files_are_those_of_the_sources(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     ours, theirs = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in (BUILT, target))
     assert ours == theirs, "stale: run npm run build in studio/"
+
+
+PATHS = "/v1/studio/prompt /v1/studio/estimate /v1/shown /v1/shown/content /v1/shown/media /studio/a.js".split()
+FIELDS = "text num_frames fps width height steps guidance id name offset limit".split()
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+VALUES = TEXTS | st.sampled_from(["0:clips", "0:..", "-1", "1e9"])
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=st.sampled_from(PATHS), query=st.dictionaries(st.sampled_from(FIELDS), VALUES))
+def test_no_query_is_an_error_of_the_server(ask: Ask, path: str, query: dict[str, str]) -> None:
+    answer = ask("GET", path, params=query)
+    assert answer.status_code < 500 or (path == "/v1/studio/estimate" and answer.status_code == 503), answer.text

@@ -62,6 +62,7 @@ CREATE INDEX IF NOT EXISTS files_by_job ON files (job);
 """
 _JOB = "number, id, owner, kind, state, asked, remixed_from, created, started, ended, deaths, error, result"
 _RANK = "coalesce(rank, number)"  # by which the queue of an owner is ordered
+_QUEUE = f"SELECT id, {_RANK} FROM jobs WHERE state = 'queued' AND owner = {{}} ORDER BY {_RANK}"
 _BY_ID = f"SELECT {_JOB} FROM jobs WHERE id = ?"
 _FILE = "id, owner, job, name, suffix, bytes, created"
 
@@ -299,11 +300,8 @@ class Store:
     def move(self, name: str, place: int) -> bool:
         """Move a queued job to a place among those of its owner, 0 for the next; return False for any other job."""
         with self._transaction() as connection:
-            rows = connection.execute(
-                f"SELECT id, {_RANK} FROM jobs WHERE state = 'queued' "
-                f"AND owner = (SELECT owner FROM jobs WHERE id = ?) ORDER BY {_RANK}",
-                (name,),
-            ).fetchall()
+            owner = "(SELECT owner FROM jobs WHERE id = ?)"
+            rows = connection.execute(_QUEUE.format(owner), (name,)).fetchall()
             names = [row[0] for row in rows]
             if name not in names:
                 return False
@@ -312,6 +310,10 @@ class Store:
             ranks = [(row[1], moved) for row, moved in zip(rows, names, strict=True)]
             connection.executemany("UPDATE jobs SET rank = ? WHERE id = ?", ranks)
             return True
+
+    def queue(self, owner: str) -> list[str]:
+        """Return the identifiers of the waiting jobs of an owner, the next first."""
+        return [row[0] for row in self._rows(_QUEUE.format("?"), (owner,))]
 
     def of_size(self, owner: str, size: int) -> list[Job]:
         """Return the completed jobs of an owner whose files have `size` bytes."""

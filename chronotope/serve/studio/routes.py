@@ -103,8 +103,8 @@ async def studio_estimate(
     jobs = await run_in_threadpool(service.store.last_completed, LOOKED_AT)
     past = [one for job in jobs if (one := _past(service, job))][:PAST_JOBS]
     found = estimate(size, service.pool.costs, past, (defaults, service.facts.geometry))
-    queue = service.store.counts()
-    waiting = (queue["queued"] + queue["in_progress"]) * service.store.job_seconds() / max(1, len(service.devices))
+    jobs_of = service.store.counts()
+    waiting = (jobs_of["queued"] + jobs_of["in_progress"]) * service.store.job_seconds() / max(1, len(service.devices))
     return JSONResponse({**asdict(found), "available": available_bytes(), "waiting_seconds": waiting})
 
 
@@ -134,6 +134,13 @@ def _number(name: str, text: str, default: float, most: float = 1e6) -> float:
 
 
 # The queue, and what jobs and files were made with
+
+
+@router.get("/v1/studio/queue", summary="The order of the queue")
+async def queue(request: Request) -> JSONResponse:
+    """List your waiting jobs by their identifiers, the next first."""
+    names = await run_in_threadpool(service_of(request).store.queue, owner_of(request))
+    return JSONResponse({"object": "list", "data": names})
 
 
 @router.post("/v1/generations/{name}/move", summary="Move a waiting job in the queue")
