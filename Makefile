@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup check fix test test-all demo docs bench clean
+.PHONY: help setup check fix test test-all studio demo docs bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -48,6 +48,9 @@ test: setup check  ## everything CI runs: setup, check, fast tests
 test-all: setup check  ## the slow, end-to-end, GPU and mutation tests too
 	$(INSTALL) -e '.[mutation,ocr]'
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile -m "" $(ARGS)
+
+studio:  ## check and build the page of the service again, from studio/ (needs node)
+	cd studio && npm ci && npm run check && npm run build
 
 demo: setup  ## videos from prompts and a photo, in out/demo/index.html
 	bash runs/demo.sh

@@ -28,9 +28,9 @@ from chronotope.cli.commands import chronotope
 from chronotope.data.latents import LatentDataset
 from chronotope.errors import ChronotopeError
 from chronotope.media import video
+from chronotope.serve.jobs.store import Store, StoreProblem
 from chronotope.serve.order import Order
 from chronotope.serve.service import Service
-from chronotope.serve.store import Store, StoreProblem
 from chronotope.storage import is_partial
 
 __all__ = [

@@ -19,7 +19,7 @@ MIN_TOKEN = 16  # characters
 @click.command(
     cls=Command,
     sections={
-        "service": ["model", "folder", "workers"],
+        "service": ["model", "folder", "workers", "show"],
         "who may use it": ["host", "port", "token_file", "allow_host"],
         "limits": ["keep_days", "quota", "step_minutes"],
     },
@@ -27,6 +27,7 @@ MIN_TOKEN = 16  # characters
     chronotope serve
     chronotope serve --model runs/mine --port 8080
     chronotope serve --folder ~/videos --keep-days 7 --quota 50
+    chronotope serve --show runs --show data
     chronotope serve --host 0.0.0.0 --token-file tokens.txt --allow-host lab.example
     """,
 )
@@ -39,6 +40,13 @@ MIN_TOKEN = 16  # characters
     type=click.IntRange(min=1, max=MAX_WORKERS),
     metavar="N",
     help="Processes that hold the model.  [default: one a GPU; 1 without]",
+)
+@option(
+    "--show",
+    type=FILE,
+    multiple=True,
+    metavar="DIR",
+    help="A folder of datasets, training runs and reports that the page shows; nothing is written into it.",
 )
 @option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="The address to listen at.")
 @option("--port", type=click.IntRange(min=0, max=65535), default=8000, show_default=True, metavar="N", help="0 is any.")
@@ -84,6 +92,7 @@ def serve(
     model: str,
     folder: Path,
     workers: int | None,
+    show: tuple[Path, ...],
     host: str,
     port: int,
     token_file: Path | None,
@@ -111,9 +120,11 @@ def serve(
             f"--host {host} is reached by other machines, so it needs --token-file FILE, and --allow-host NAME for "
             "every name by which it is reached"
         )
+    for missing in (path for path in show if not path.is_dir()):
+        raise UsageError(f"--show {missing}: there is no such folder")
     threads = ctx.parent.params.get("threads") if ctx.parent else None
     limits = Limits(keep_days=keep_days, stored_bytes=round(quota * 1e9), step_seconds=60 * step_minutes)
-    service = Service(folder, model, _devices(workers), limits, threads)
+    service = Service(folder, model, _devices(workers), limits, threads, show)
 
     def started(address: str) -> None:
         if service.recovered:
@@ -150,7 +161,7 @@ def _read_tokens(path: Path) -> tuple[str, ...]:
 
 def _devices(workers: int | None) -> tuple[str, ...]:
     """Return the device of every worker."""
-    from chronotope.serve.worker import count_gpus
+    from chronotope.serve.jobs.worker import count_gpus
 
     gpus = count_gpus()
     if not gpus:

@@ -24,6 +24,7 @@ from chronotope.serve import native, videos
 from chronotope.serve.counters import Counters
 from chronotope.serve.guard import Guard, Security
 from chronotope.serve.service import Service
+from chronotope.serve.studio import routes as studio
 from chronotope.serve.wire import ErrorResponse, error_of
 
 __all__ = ["make_app", "run"]
@@ -39,6 +40,7 @@ def make_app(service: Service, security: Security | None = None) -> Guard:
     app.state.service, app.state.counters = service, Counters()
     app.include_router(videos.router)
     app.include_router(native.router)
+    app.include_router(studio.router)
 
     async def problem(request: Request, raised: Exception) -> Response:
         del request

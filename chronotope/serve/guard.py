@@ -27,6 +27,7 @@ __all__ = ["Guard", "Security", "host_name"]
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 OPEN_PATHS = frozenset({"/", "/health", "/ready"})  # without a token: nothing of any owner
+PAGE_FILES = "/studio/"  # likewise
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_REQUESTS = 256  # at once
 LOCAL = "local"  # the owner of everything where there are no tokens
@@ -134,7 +135,8 @@ class Guard:
         if len(length) > 15 or (length.isdecimal() and int(length) > self.limits.body_bytes):
             raise too_large(self.limits)  # before any of it is read
         owner = self.security.owner_of(headers.get("authorization", ""))
-        if owner is None and scope["path"] not in OPEN_PATHS:
+        is_open = scope["path"] in OPEN_PATHS or scope["path"].startswith(PAGE_FILES)
+        if owner is None and not is_open:
             raise RequestProblem(
                 401,
                 "the token is missing or wrong; send the header Authorization: Bearer TOKEN",

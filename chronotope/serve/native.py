@@ -6,16 +6,15 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from importlib import resources
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from chronotope.serve.counters import Counters
+from chronotope.serve.jobs.store import Job
 from chronotope.serve.service import MissingError
-from chronotope.serve.store import Job
 from chronotope.serve.videos import (
     body_of,
     content,
@@ -33,10 +32,6 @@ __all__ = ["router"]
 
 LOOK_SECONDS = 0.2  # between two looks at a job whose events are sent
 ALIVE_SECONDS = 15.0  # between two lines that keep a quiet connection open
-PAGE_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
-    "img-src 'self' blob:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 router = APIRouter()
 
@@ -185,7 +180,7 @@ def _model(request: Request) -> dict[str, Any]:
     }
 
 
-# For operators, and the page
+# For operators
 
 
 @router.head("/health", include_in_schema=False)
@@ -211,14 +206,6 @@ async def metrics(request: Request) -> PlainTextResponse:
     counters: Counters = request.app.state.counters
     text = await run_in_threadpool(counters.text, service_of(request))
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
-
-
-@router.head("/", include_in_schema=False)
-@router.get("/", include_in_schema=False)
-async def page() -> HTMLResponse:
-    """Return the page."""
-    text = resources.files("chronotope.serve").joinpath("page.html").read_text(encoding="utf-8")
-    return HTMLResponse(text, headers={"content-security-policy": PAGE_POLICY})
 
 
 @router.get("/favicon.ico", include_in_schema=False)

@@ -7,6 +7,7 @@ FOLDER/log.jsonl     requests, errors   outputs/ID.mp4    videos, with ID.mp4.js
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import hashlib
 import json
 import logging
@@ -24,12 +25,12 @@ from typing import Any, Literal
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.stored.folders import find_model
 from chronotope.media.picture import sidecar
+from chronotope.serve.jobs.pool import Pool, Progress
+from chronotope.serve.jobs.store import Job, Store, StoredFile, StoreProblem, new_id
+from chronotope.serve.jobs.worker import Task
 from chronotope.serve.limits import Limits, ModelFacts, QuotaError, read_model_facts
 from chronotope.serve.order import FieldError, Order, Upload, shown_name
-from chronotope.serve.pool import Pool, Progress
-from chronotope.serve.store import Job, Store, StoredFile, StoreProblem, new_id
 from chronotope.serve.uploads import decode_data_url, save_upload
-from chronotope.serve.worker import Task
 from chronotope.storage import locked, remove_partials
 
 __all__ = ["MissingError", "Service"]
@@ -55,6 +56,7 @@ class Service:
     devices: Sequence[str] = ("cpu",)
     limits: Limits = field(default_factory=Limits)
     threads: int | None = None
+    shown: Sequence[Path] = ()  # folders that the page shows, and that nothing is written into
 
     def __post_init__(self) -> None:
         self._exits = contextlib.ExitStack()
@@ -270,6 +272,14 @@ class Service:
         if file is None or file.owner != owner or file.job is not None:
             raise MissingError(None, "there is no such file", "not_found")
         return file
+
+    def job_of_file(self, owner: str, path: Path) -> Job | None:
+        """Return the job of an owner whose output has the bytes of a file; None where there is none."""
+        for job in self.store.of_size(owner, path.stat().st_size):
+            output = self.output_path(job)
+            if output.is_file() and filecmp.cmp(output, path, shallow=False):
+                return job
+        return None
 
     def delete_file(self, owner: str, name: str) -> None:
         """Delete an uploaded file; jobs that were made from it have their own copies."""

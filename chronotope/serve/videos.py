@@ -16,13 +16,26 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message, Receive, Scope, Send
 
+from chronotope.serve.jobs.store import Job
 from chronotope.serve.order import FIELDS, MAX_SEED, FieldError, Order, Upload, named_fields, read_order, text_of
 from chronotope.serve.previews import VARIANTS, preview_file
 from chronotope.serve.service import DAY, Service
-from chronotope.serve.store import Job
 from chronotope.serve.wire import ErrorResponse, RequestProblem, file_object, read_fields, video_object
 
-__all__ = ["ALIASES", "body_of", "content", "create", "job_of", "listed", "ordered", "router", "service_of", "shown"]
+__all__ = [
+    "ALIASES",
+    "FileAnswer",
+    "body_of",
+    "content",
+    "create",
+    "job_of",
+    "listed",
+    "ordered",
+    "owner_of",
+    "router",
+    "service_of",
+    "shown",
+]
 
 ALIASES = ("sora-2", "sora-2-pro")  # models that clients name by themselves
 MAX_LISTED = 100
@@ -137,12 +150,12 @@ class _RangeError(Exception):
         self.status, self.possible = status, possible
 
 
-class _Content(FileResponse):
+class FileAnswer(FileResponse):
     """A file, of which parts can be asked for; a wrong part, and a file that is gone, are errors of the wire."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not Path(self.path).is_file():
-            await ErrorResponse(404, "the file of this video is gone", "not_found")(scope, receive, send)
+            await ErrorResponse(404, "the file is gone", "not_found")(scope, receive, send)
             return
 
         async def checked(message: Message) -> None:
@@ -173,7 +186,7 @@ async def content(request: Request, job: Job) -> Response:
         kind = VARIANTS[variant][1]
         if path.is_file():
             path = await run_in_threadpool(preview_file, path, variant)
-    return _Content(path, media_type=kind, filename=path.name, content_disposition_type="inline")
+    return FileAnswer(path, media_type=kind, filename=path.name, content_disposition_type="inline")
 
 
 # Videos

@@ -18,11 +18,11 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
+from chronotope.serve.jobs.pool import Progress
+from chronotope.serve.jobs.store import ConflictError, Job, StoredFile, StoreProblem
 from chronotope.serve.limits import QuotaError
 from chronotope.serve.order import FieldError, Upload, check_characters, text_of
-from chronotope.serve.pool import Progress
 from chronotope.serve.service import MissingError
-from chronotope.serve.store import ConflictError, Job, StoredFile, StoreProblem
 from chronotope.storage import parse_json, unique_keys
 
 __all__ = ["ErrorResponse", "RequestProblem", "error_of", "file_object", "read_fields", "video_object"]
@@ -131,6 +131,7 @@ def video_object(job: Job, model: str, progress: Progress, keep_seconds: float) 
         "error": _job_error(job),
         "revised_prompt": told if told and told != prompt else None,
         "seed": asked["seed"],
+        "draft": bool(asked.get("draft")),
         "task": asked.get("task"),
         "num_frames": shown["num_frames"],
         "fps": shown["fps"],

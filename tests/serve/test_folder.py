@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from chronotope.errors import FileProblem, UsageError
+from chronotope.serve.jobs.store import StoreProblem, new_id
 from chronotope.serve.order import FieldError
 from chronotope.serve.service import Service
-from chronotope.serve.store import StoreProblem, new_id
 from tests.cli.models import save_run
 from tests.serve.asking import ORDER, Ask, asked, picture
 

@@ -25,11 +25,11 @@ from PIL import Image
 
 from chronotope.serve.app import _logging, make_app
 from chronotope.serve.guard import Security, host_name
+from chronotope.serve.jobs.pool import Progress
+from chronotope.serve.jobs.store import Store
 from chronotope.serve.limits import Limits
 from chronotope.serve.native import _event_id
-from chronotope.serve.pool import Progress
 from chronotope.serve.service import Service
-from chronotope.serve.store import Store
 from tests.serve.asking import ORDER, Ask, asked, picture, refused
 
 TOKENS = ("token-of-anna-1234", "token-of-bert-1234")

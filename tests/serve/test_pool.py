@@ -16,13 +16,13 @@ import torch
 
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.stored.folders import WEIGHTS
-from chronotope.serve import pool as pools
-from chronotope.serve import worker
+from chronotope.serve.jobs import pool as pools
+from chronotope.serve.jobs import worker
+from chronotope.serve.jobs.pool import Pool
+from chronotope.serve.jobs.store import Job, Store, StoreProblem, new_id
+from chronotope.serve.jobs.worker import Answer, Task
 from chronotope.serve.limits import read_model_facts
 from chronotope.serve.order import FieldError, Order
-from chronotope.serve.pool import Pool
-from chronotope.serve.store import Job, Store, StoreProblem, new_id
-from chronotope.serve.worker import Answer, Task
 from tests.cli.models import save_run
 
 

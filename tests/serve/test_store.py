@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chronotope.serve.store import ConflictError, Job, Store, StoredFile, StoreProblem, new_id
+from chronotope.serve.jobs.store import ConflictError, Job, Store, StoredFile, StoreProblem, new_id
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.processes import watch_parent
+from chronotope.serve.jobs.costs import Cost, measure_costs
 from chronotope.serve.limits import ModelFacts, model_identity
 from chronotope.serve.order import Order, text_of
 
@@ -51,6 +51,7 @@ class Answer:
     message: str = ""
     code: str = ""
     result: dict[str, Any] | None = None
+    costs: tuple[Cost, ...] = ()
 
 
 FULL = Answer("failed", message="the memory is full; ask for a smaller size", code="out_of_memory")
@@ -85,7 +86,7 @@ def work(connection: Connection, parent: int, model: ModelFacts, device: str, th
         except ChronotopeError as problem:
             connection.send(Answer("unloaded", message=str(problem)))
             return
-        connection.send(Answer("ready", result={"pid": os.getpid(), "device": device, "weights": generator.names}))
+        connection.send(Answer("ready", costs=measure_costs(generator)))
         while True:
             task: Task | str = connection.recv()
             if isinstance(task, Task):  # else the cancelling of a job that has ended meanwhile

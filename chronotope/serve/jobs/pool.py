@@ -16,9 +16,10 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from chronotope.errors import ChronotopeError
+from chronotope.serve.jobs.costs import Cost
+from chronotope.serve.jobs.store import Job, Store, StoreProblem
+from chronotope.serve.jobs.worker import CANCEL, Answer, Task, work
 from chronotope.serve.limits import ModelFacts
-from chronotope.serve.store import Job, Store, StoreProblem
-from chronotope.serve.worker import CANCEL, Answer, Task, work
 
 __all__ = ["Pool", "Progress"]
 
@@ -77,6 +78,7 @@ class Pool:
         self.store, self.model, self.threads, self.silent_seconds = store, model, threads, silent_seconds
         self.task_of, self.removed = task_of, removed
         self.progress: dict[str, Progress] = {}
+        self.costs: tuple[Cost, ...] = ()  # known when a worker has loaded the model
         self.deaths = 0
         self.running = True
         self._wake = threading.Condition()
@@ -170,6 +172,7 @@ class Pool:
         slot.process = process
         answer = self._receive(slot)
         if answer is not None and answer.kind == "ready":
+            self.costs = answer.costs
             slot.problem = ""
             return True
         if self.running:

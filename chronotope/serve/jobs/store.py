@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     error TEXT,
     result TEXT,
     bytes INTEGER NOT NULL DEFAULT 0,
+    rank REAL,
     UNIQUE (owner, key)
 );
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, number);
@@ -61,6 +62,8 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE INDEX IF NOT EXISTS files_by_job ON files (job);
 """
 _JOB = "number, id, owner, kind, state, asked, remixed_from, created, started, ended, deaths, error, result"
+_RANK = "coalesce(rank, number)"  # by which the queue of an owner is ordered
+_QUEUE = f"SELECT id, {_RANK} FROM jobs WHERE state = 'queued' AND owner = {{}} ORDER BY {_RANK}"
 _BY_ID = f"SELECT {_JOB} FROM jobs WHERE id = ?"
 _FILE = "id, owner, job, name, suffix, bytes, created"
 
@@ -123,6 +126,8 @@ class Store:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")  # a commit is on disk when it returns
             self._connection.executescript(_SCHEMA)
+            if "rank" not in {row[1] for row in self._connection.execute("PRAGMA table_info(jobs)")}:
+                self._connection.execute("ALTER TABLE jobs ADD COLUMN rank REAL")  # of an earlier version
 
     def close(self) -> None:
         """Close the database; what was returned before stays."""
@@ -209,11 +214,11 @@ class Store:
         return [_job(row) for row in self._rows(query, [*values, *([] if after is None else [after]), limit])]
 
     def claim(self) -> Job | None:
-        """Take the next job: the oldest of the owner who has waited longest for a start."""
+        """Take the next job: the first of the owner who has waited longest for a start."""
         with self._transaction() as connection:
             row = connection.execute(
                 "SELECT id FROM jobs WHERE state = 'queued' ORDER BY "
-                "(SELECT max(started) FROM jobs AS others WHERE others.owner = jobs.owner), number LIMIT 1"
+                f"(SELECT max(started) FROM jobs AS others WHERE others.owner = jobs.owner), {_RANK} LIMIT 1"
             ).fetchone()
             if row is None:
                 return None
@@ -286,9 +291,10 @@ class Store:
     def position(self, job: Job) -> int:
         """Return how many queued jobs are taken before this one, as owners take turns; new ones are not foreseen."""
         turns = self._rows(
-            "SELECT owner, count(*), sum(number < ?) FROM jobs WHERE state = 'queued' GROUP BY owner ORDER BY "
-            "(SELECT max(started) FROM jobs AS others WHERE others.owner = jobs.owner), min(number)",
-            (job.number,),
+            f"SELECT owner, count(*), sum({_RANK} < (SELECT {_RANK} FROM jobs WHERE id = ?)) FROM jobs "
+            "WHERE state = 'queued' GROUP BY owner ORDER BY "
+            f"(SELECT max(started) FROM jobs AS others WHERE others.owner = jobs.owner), min({_RANK})",
+            (job.id,),
         )
         older = next((older for owner, _, older in turns if owner == job.owner), 0)
         before, taken = 0, older + 1  # owners whose turn comes first have one turn more
@@ -297,6 +303,34 @@ class Store:
                 taken = older
             before += min(queued, taken)
         return before
+
+    def move(self, name: str, place: int) -> bool:
+        """Move a queued job to a place among those of its owner, 0 for the next; return False for any other job."""
+        with self._transaction() as connection:
+            owner = "(SELECT owner FROM jobs WHERE id = ?)"
+            rows = connection.execute(_QUEUE.format(owner), (name,)).fetchall()
+            names = [row[0] for row in rows]
+            if name not in names:
+                return False
+            names.remove(name)
+            names.insert(place, name)
+            ranks = [(row[1], moved) for row, moved in zip(rows, names, strict=True)]
+            connection.executemany("UPDATE jobs SET rank = ? WHERE id = ?", ranks)
+            return True
+
+    def queue(self, owner: str) -> list[str]:
+        """Return the identifiers of the waiting jobs of an owner, the next first."""
+        return [row[0] for row in self._rows(_QUEUE.format("?"), (owner,))]
+
+    def of_size(self, owner: str, size: int) -> list[Job]:
+        """Return the completed jobs of an owner whose files have `size` bytes."""
+        query = f"SELECT {_JOB} FROM jobs WHERE state = 'completed' AND bytes = ? AND owner = ?"
+        return [_job(row) for row in self._rows(query, (size, owner))]
+
+    def last_completed(self, count: int) -> list[Job]:
+        """Return the jobs that were completed last, of any owner."""
+        query = f"SELECT {_JOB} FROM jobs WHERE state = 'completed' ORDER BY number DESC LIMIT ?"
+        return [_job(row) for row in self._rows(query, (count,))]
 
     def job_seconds(self) -> float:
         """Return how long the last jobs took on average, in seconds; 10 where none is known."""

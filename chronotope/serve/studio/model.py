@@ -1,0 +1,84 @@
+"""What the page shows of the model: its words as chips, the sizes of its training, and its measured success rates."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from chronotope.caption.grammar import IGNORED
+from chronotope.caption.lexicon import load_lexicon
+from chronotope.errors import FileProblem
+from chronotope.serve.limits import ModelFacts
+from chronotope.storage import read_json
+
+__all__ = ["EXAMPLES", "chips", "known_words", "model_page", "rates_of"]
+
+EXAMPLES = (
+    "a red ball rolls to the right",
+    "a fox walks to the left at night",
+    "a rabbit hops to the right, then it stops",
+    "a fish eats a green apple",
+    "a yellow star grows in the sky",
+    "a blue car drives to the right by the sea",
+)
+KINDS = {"noun": "things", "colour": "colours", "verb": "actions", "place": "places"}
+
+
+@lru_cache(maxsize=4)
+def known_words(folder: Path) -> frozenset[str]:
+    """Return the words of the captions that a model was trained on; none where they are not those of worlds alone.
+
+    It agrees with `words_of_model`, and needs no torch, which this process does not load.
+    """
+    record = read_json(folder / "dit" / "model.json").get("trained_on") or {}
+    only_worlds = record.get("worlds") and not record.get("others")
+    return frozenset(record.get("words", ())) if only_worlds else frozenset()
+
+
+@lru_cache(maxsize=4)
+def rates_of(folder: Path) -> dict[str, Any]:
+    """Return the success rates that were measured of a model, from `rates.json` in its folder; else none."""
+    try:
+        found = read_json(folder / "rates.json")
+    except FileProblem:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def chips(known: frozenset[str]) -> dict[str, list[str]]:
+    """Return the words that a prompt can be made of, by kind; every one of them is known to the model."""
+    lexicon, groups = load_lexicon(), {name: list[str]() for name in KINDS.values()}
+    for word in sorted(known - IGNORED):
+        for meaning in lexicon.find(word):
+            form = meaning.form in ("", "s")
+            same = meaning.word == word or (
+                meaning.kind == "verb" and meaning.form == "s" and meaning.base == meaning.word
+            )
+            if meaning.kind in KINDS and form and same and not meaning.plural:
+                if word not in groups[KINDS[meaning.kind]]:
+                    groups[KINDS[meaning.kind]].append(word)
+    return {name: words for name, words in groups.items() if words}
+
+
+def model_page(facts: ModelFacts) -> dict[str, Any]:
+    """Return what the page needs to know of the model before anything is typed."""
+    known, defaults = known_words(facts.folder), facts.defaults
+    record = read_json(facts.folder / "dit" / "model.json").get("trained_on") or {}
+    height, width = facts.geometry.cell
+    return {
+        "name": facts.name,
+        "width": defaults.width,
+        "height": defaults.height,
+        "num_frames": defaults.num_frames,
+        "fps": defaults.fps,
+        "num_inference_steps": defaults.num_steps,
+        "guidance_scale": defaults.guidance_scale,
+        "cell": [width, height],
+        "slice_frames": facts.geometry.stride[0],
+        "sizes": record.get("sizes", []),
+        "lengths": record.get("num_frames"),
+        "chips": chips(known),
+        "examples": [text for text in EXAMPLES if known and set(text.replace(",", "").split()) <= known],
+        "measured": {name: rates_of(facts.folder).get(name) for name in ("about", "success")},
+    }

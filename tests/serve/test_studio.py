@@ -1,0 +1,293 @@
+"""What the page is told: prompts and their measured chances, estimates, the queue, folders; and its built files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chronotope.generate.pipeline import Generator
+from chronotope.generate.stored.knowledge import words_of_model
+from chronotope.jsonl import write_jsonl
+from chronotope.media import video
+from chronotope.models.costs import SampleSize, sampling_bytes, velocity_flops
+from chronotope.request import Defaults
+from chronotope.serve.jobs.costs import TEXT_TOKENS, Size, estimate, measure_costs
+from chronotope.serve.service import Service
+from chronotope.serve.studio.model import EXAMPLES, chips, known_words, rates_of
+from chronotope.serve.studio.prompt import read_prompt
+from chronotope.storage import read_json
+from tests.cli.models import save_run
+from tests.serve.test_guard import ORDER, Ask, asked, picture, refused
+from tools.keep_rates import rates
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ROOT / "chronotope" / "weights" / "small"
+BUILT = ROOT / "chronotope" / "serve" / "studio" / "built"
+SOURCES = ROOT / "studio"
+FIRST_LOAD = 120_000  # bytes, compressed
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service without workers that shows a dataset, a run and a report."""
+    root = tmp_path_factory.mktemp("studio")
+    shown = root / "shown"
+    for name in ("clips", "run/samples", "report"):
+        (shown / name).mkdir(parents=True)
+    write_jsonl(shown / "clips" / "manifest.jsonl", [{"key": "a", "caption": "a ball"}, {"key": "b"}])
+    video.write_image(shown / "clips" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    write_jsonl(shown / "run" / "log.jsonl", [{"step": step, "loss": 1.0} for step in range(1, 1000)])
+    (shown / "report" / "report.json").write_text(json.dumps({"about": {"suite": "s"}, "summary": {}, "cases": []}))
+    (root / "secret.png").write_bytes(picture())
+    (shown / "clips" / "link.png").symlink_to(root / "secret.png")
+    with Service(root / "service", devices=(), shown=(shown,)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> Generator:
+    return Generator.load(save_run(tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture(scope="module")
+def ask(service: Service) -> Ask:
+    return asked(service)
+
+
+# Prompts
+
+
+def reading(text: str, num_frames: int = 17) -> Any:
+    return read_prompt(text, known_words(SMALL), rates_of(SMALL), num_frames, 8.0)
+
+
+def test_the_words_are_those_of_the_training() -> None:
+    known = known_words(SMALL)
+    assert known == words_of_model(SMALL) and len(known) > 100
+    shown = chips(known)
+    assert set(shown) == {"things", "colours", "actions", "places"}
+    assert {"fox", "ball"} <= set(shown["things"]) and "walks" in shown["actions"]
+    assert {word for words in shown.values() for word in words} <= known
+    for text in EXAMPLES:
+        found = reading(text)
+        assert found.told == text and found.chances, text
+
+
+def test_the_rates_are_those_of_the_standard_suite() -> None:
+    kept = read_json(SMALL / "rates.json")
+    assert kept == json.loads(json.dumps(rates()))
+    summary = read_json(ROOT / "benchmarks" / "standard.json")["model"]["summary"]
+    two = summary["cube"]["C2 two deeds at once"]["over 2 s"]
+    first = reading("a fox walks to the right while a ball spins").chances[0]
+    assert (first.right, first.tries, first.low, first.high) == (two["right"], two["of"], *two["interval"])
+    assert first.kind == "two deeds at once, over 2 s"
+
+
+@pytest.mark.parametrize(
+    ("text", "frames", "kind"),
+    [
+        ("a red circle", 1, "nothing happens, a picture"),
+        ("a red ball rolls to the right", 8, "one deed, up to 1 s"),
+        ("a red ball rolls to the right", 16, "one deed, 1 to 2 s"),
+        ("a fox walks to the right, then it stops", 17, "one deed after the other, over 2 s"),
+        ("a fox eats an apple", 17, "one touches another, over 2 s"),
+        ("a ball bounces", 17, "gravity"),  # which fails more often than one deed does
+        ("a star spins", 17, "spin"),
+    ],
+)
+def test_a_prompt_has_the_rate_of_its_kind(text: str, frames: int, kind: str) -> None:
+    first, *others = reading(text, frames).chances
+    assert first.kind == kind
+    assert all(other.high >= first.right / first.tries for other in others)
+
+
+@pytest.mark.parametrize(("text", "frames"), [("a hare runs", 17), ("ein Hund", 17), ("a red circle", 40)])
+def test_what_was_not_measured_has_no_rate(text: str, frames: int) -> None:
+    assert reading(text, frames).chances == ()
+
+
+def test_a_prompt_is_read_as_a_worker_reads_it(ask: Ask) -> None:
+    found = ask("GET", "/v1/studio/prompt?text=a kitten strolls, no dog").json()
+    assert found["told"] == "a cat walks" and found["notes"]
+    plain = read_prompt("a kitten strolls", frozenset(), {}, 17, 8.0)
+    assert (plain.told, plain.chances) == ("a kitten strolls", ())
+    refused(ask("GET", "/v1/studio/prompt?text=" + "a" * 3000), 400, "invalid_value")
+
+
+# Costs
+
+
+def test_an_estimate_is_what_the_costs_say(generator: Generator) -> None:
+    model = generator
+    costs, facts = measure_costs(model), (model.defaults, model.geometry)
+    for width, height, frames in ((48, 32, 8), (96, 64, 8), (400, 240, 8), (1280, 720, 4), (64, 64, 1)):
+        slices = len(model.geometry.slices(min(frames, model.defaults.num_frames)))
+        rows, columns = model.geometry.token_grid(height, width)
+        found = estimate(Size(width, height, frames, 10, True), costs, (), facts)
+        needed = sampling_bytes(
+            model.dit.config, model.autoencoder.config, model.geometry, height, width, slices, guided=True
+        )
+        assert found.bytes == pytest.approx(needed, rel=0.15)
+        flops = velocity_flops(model.dit.config, SampleSize(rows * columns * slices, TEXT_TOKENS, slices), TEXT_TOKENS)
+        past = [(Size(width, height, frames, 10, True), {"sampling": 3.0, "decoding": 1.0})]
+        measured = estimate(Size(width, height, frames, 20, True), costs, past, facts)
+        assert measured.measured and measured.seconds == pytest.approx(2 * 3.0 + 1.0)
+        assert found.seconds * 2e10 == pytest.approx(10 * flops + 2e4 * width * height * frames, rel=0.35)
+
+
+def test_a_longer_video_has_more_windows(generator: Generator) -> None:
+    costs, facts = measure_costs(generator), (generator.defaults, generator.geometry)
+    assert isinstance(facts[0], Defaults)
+    short, long = (estimate(Size(48, 32, count * facts[0].num_frames, 10, True), costs, (), facts) for count in (1, 3))
+    assert long.bytes == short.bytes and long.seconds > 3 * short.seconds
+
+
+def test_no_estimate_before_a_model_is_loaded(ask: Ask) -> None:
+    refused(ask("GET", "/v1/studio/estimate"), 503, "not_ready")
+
+
+# The queue, orders and files
+
+
+def test_waiting_jobs_change_places(service: Service, ask: Ask) -> None:
+    names = [ask("POST", "/v1/generations", json={**ORDER, "seed": seed}).json()["id"] for seed in range(4)]
+    assert ask("POST", f"/v1/generations/{names[3]}/move", json={"place": 0}).json()["place"] == 0
+    assert ask("POST", f"/v1/generations/{names[0]}/move", json={"place": 99}).status_code == 200
+    order = [names[3], names[1], names[2], names[0]]
+    assert ask("GET", "/v1/studio/queue").json() == {"object": "list", "data": order}
+    assert [ask("GET", f"/v1/generations/{name}").json()["position"] for name in order] == [0, 1, 2, 3]
+    claimed = [service.store.claim() for _ in order]
+    assert [job.id for job in claimed if job] == order
+    refused(ask("POST", f"/v1/generations/{names[0]}/move", json={"place": 0}), 409, "not_queued")
+    refused(ask("POST", f"/v1/generations/{names[0]}/move", json={"place": -1}), 400, "invalid_value")
+    for name in names:
+        ask("DELETE", f"/v1/generations/{name}")
+
+
+def test_what_was_asked_for_comes_back_with_its_files(ask: Ask) -> None:
+    stored = ask("POST", "/v1/files", files={"file": ("a.png", picture())}).json()["id"]
+    fields = {**ORDER, "image": [stored], "at": [0.5], "seed": 3, "guidance_scale": 2.5, "num_frames": 8}
+    job = ask("POST", "/v1/generations", json=fields).json()
+    found = ask("GET", f"/v1/generations/{job['id']}/order").json()
+    assert (found["story"], found["at"], found["seed"], found["guidance"]) == ([[0.0, "a fox walks"]], [0.5], 3, 2.5)
+    (name,) = found["images"]
+    assert found["files"][name]["width"] == 32 and found["start"] is None
+    assert ask("GET", f"/v1/files/{name}/content").content == picture()
+    about = ask("GET", f"/v1/files/{name}/about").json()
+    assert (about["num_frames"], about["settings"], about["job"]) == (1, None, None)
+    ask("DELETE", f"/v1/generations/{job['id']}")
+    refused(ask("GET", f"/v1/files/{name}/about"), 404, "not_found")
+
+
+# Folders that are shown
+
+
+def test_folders_are_shown_by_their_kind(ask: Ask) -> None:
+    found = {one["kind"]: one for one in ask("GET", "/v1/shown").json()["data"]}
+    assert set(found) == {"dataset", "run", "report"}
+    dataset = ask("GET", "/v1/shown/content", params={"id": found["dataset"]["id"]}).json()
+    assert (dataset["count"], dataset["rows"][0]["file"], dataset["rows"][1]["file"]) == (2, "a.png", None)
+    run = ask("GET", "/v1/shown/content", params={"id": found["run"]["id"]}).json()
+    assert run["count"] == 999 and run["rows"][-1]["step"] == 999 and len(run["rows"]) <= 400
+    report = ask("GET", "/v1/shown/content", params={"id": found["report"]["id"]}).json()
+    assert report["about"] == {"suite": "s"} and "cases" not in report
+
+
+@pytest.mark.parametrize(
+    "name", ["../../secret.png", "link.png", "/etc/passwd", "manifest.jsonl", "b.png", "%2e%2e/x.png", "\0.png", ""]
+)
+def test_nothing_else_of_the_machine_is_shown(ask: Ask, name: str) -> None:
+    dataset = next(one["id"] for one in ask("GET", "/v1/shown").json()["data"] if one["kind"] == "dataset")
+    assert ask("GET", "/v1/shown/media", params={"id": dataset, "name": "a.png"}).status_code == 200
+    refused(ask("GET", "/v1/shown/media", params={"id": dataset, "name": name}), 404, "not_found")
+    for other in ("0:..", "0:clips/../..", "1:clips", "0:/etc", "", ":", "-1:clips", "0:nothing", "0:\0"):
+        refused(ask("GET", "/v1/shown/media", params={"id": other, "name": "secret.png"}), 404, "not_found")
+
+
+def test_the_numbers_of_the_page_of_docs_are_those_of_the_benchmark() -> None:
+    text = (ROOT / "docs" / "studio.md").read_text(encoding="utf-8")
+    found = read_json(ROOT / "benchmarks" / "studio.json")
+    first, running = found["first_video"], found["while_a_job_runs"]
+    painted = running["painted_ms"]
+    for words in (
+        f"| first load, compressed | {found['first_load_bytes'] / 1000:.1f} kB |",
+        f"a video that plays | {first['actions']} |",
+        f"{first['preview_seconds']:g} s; {first['video_seconds']:g} s |",
+        f"{painted['median']:g} ms (median; {running['events']} events; at most {painted['most']:g} ms)",
+        f"load average {found['load_average']:.0f}",
+    ):
+        assert words in text, words
+
+
+# The built page
+
+
+@pytest.mark.parametrize("name", ["..%2froutes.py", "routes.py", "x.js", "index.htm", ".js"])
+def test_only_built_files_are_served(ask: Ask, name: str) -> None:
+    page = ask("GET", "/")
+    assert page.status_code == 200 and "script-src 'self';" in page.headers["content-security-policy"]
+    for path in re.findall(r'(?:src|href)="(/[^"]+)"', page.text):
+        assert ask("GET", path).status_code == 200
+    assert ask("GET", f"/studio/{name}").status_code == 404
+
+
+def test_the_first_load_is_small_and_names_no_other_host() -> None:
+    files = {path.name: path.read_bytes() for path in BUILT.iterdir()}
+    first = [files[name] for name in ("index.html", "studio.js", "studio.css")]
+    assert sum(len(gzip.compress(content, 6)) for content in first) <= FIRST_LOAD
+    hosts = {host for content in files.values() for host in re.findall(rb"https?://([\w.-]+)", content)}
+    assert hosts <= {b"www.w3.org", b"svelte.dev"}, "names of namespaces, and of errors of the framework, in comments"
+
+
+def test_all_words_of_the_page_are_in_one_file() -> None:
+    for path in sorted((SOURCES / "src").rglob("*.svelte")):
+        markup = re.sub(r"<script.*?</script>|<!--.*?-->", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        while "{" in markup:  # expressions, the inner ones first
+            markup = re.sub(r"\{[^{}]*\}", "", markup)
+        markup = re.sub(r"=>", "", markup)
+        texts = re.findall(r">([^<>]*)<", markup)
+        found = [text.strip() for text in texts if re.search(r"[A-Za-z]{2}", re.sub(r"&\w+;|&#x?\w+;", "", text))]
+        assert not [text for text in found if text not in ("euler", "heun")], path.name
+        assert not re.findall(r'(?:aria-label|title|placeholder|alt)="[^"{]*[A-Za-z]{2}', markup), path.name
+
+
+def test_the_lock_file_names_no_registry() -> None:
+    assert "resolved" not in (SOURCES / "package-lock.json").read_text()
+
+
+def test_the_built_files_are_those_of_the_sources(tmp_path: Path) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("needs node: apt-get install nodejs npm")
+    vite = SOURCES / "node_modules" / ".bin" / "vite"
+    if not vite.exists():
+        pytest.skip("needs the packages of the page: npm ci in studio/")
+    target = tmp_path / "built"
+    command = [vite, "build", "--outDir", target, "--logLevel", "error"]
+    done = subprocess.run(command, cwd=SOURCES, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ours, theirs = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in (BUILT, target))
+    assert ours == theirs, "stale: run npm run build in studio/"
+
+
+PATHS = "/v1/studio/prompt /v1/studio/estimate /v1/shown /v1/shown/content /v1/shown/media /studio/a.js".split()
+FIELDS = "text num_frames fps width height steps guidance id name offset limit".split()
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+VALUES = TEXTS | st.sampled_from(["0:clips", "0:..", "-1", "1e9"])
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=st.sampled_from(PATHS), query=st.dictionaries(st.sampled_from(FIELDS), VALUES))
+def test_no_query_is_an_error_of_the_server(ask: Ask, path: str, query: dict[str, str]) -> None:
+    answer = ask("GET", path, params=query)
+    assert answer.status_code < 500 or (path == "/v1/studio/estimate" and answer.status_code == 503), answer.text
