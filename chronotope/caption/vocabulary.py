@@ -9,9 +9,10 @@ one that it is a typing error of. All else stays.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from chronotope.caption.expand import MAX_LETTERS, Expansion, expand, is_foreign
 from chronotope.caption.words import grammar
@@ -19,7 +20,7 @@ from chronotope.caption.words.lexicon import is_english, lemmas, load_lexicon, t
 from chronotope.caption.words.spelling import nearest
 from chronotope.caption.words.wordnet import find_wordnet, similar_words
 
-__all__ = ["Vocabulary", "compile_similar"]
+__all__ = ["Vocabulary", "compile_similar", "read_vocabulary"]
 
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 # What stands for a form that captions lack.
@@ -38,6 +39,23 @@ class Vocabulary:
     def expand(self, prompt: str) -> Expansion:
         """Write a prompt in these words, as far as they have them."""
         return expand(prompt, self.known) if self.similar is None else _exchanged(prompt, self.known, self.similar)
+
+
+def read_vocabulary(
+    words: Collection[str], only_worlds: bool, abouts: Sequence[Mapping[str, Any]]
+) -> Vocabulary | None:
+    """Return the words that prompts of a model are written in, from the descriptions of its networks (model.json).
+
+    A model of other captions than those of the worlds has the table that was compiled when it was trained. One with a
+    frozen text encoder, which reads words that no caption had, has none.
+    """
+    known = frozenset(words)
+    if only_worlds:
+        return Vocabulary(known)
+    if any("text_encoder" in about for about in abouts):
+        return None
+    similar = {word: other for about in abouts for word, other in about.get("similar_words", {}).items()}
+    return Vocabulary(known, {word: other for word, other in similar.items() if word not in known})
 
 
 def compile_similar(known: Collection[str]) -> dict[str, str] | None:

@@ -17,14 +17,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chronotope.generate.pipeline import Generator
-from chronotope.generate.stored.knowledge import words_of_model
+from chronotope.generate.stored.knowledge import vocabulary_of_model
 from chronotope.jsonl import write_jsonl
 from chronotope.media import video
 from chronotope.models.costs import SampleSize, sampling_bytes, velocity_flops
 from chronotope.request import Defaults
 from chronotope.serve.jobs.costs import TEXT_TOKENS, Size, estimate, measure_costs
 from chronotope.serve.service import Service
-from chronotope.serve.studio.model import EXAMPLES, chips, known_words, rates_of
+from chronotope.serve.studio.model import EXAMPLES, chips, known_words, rates_of, vocabulary
 from chronotope.serve.studio.prompt import read_prompt
 from chronotope.storage import read_json
 from tests.cli.models import save_run
@@ -69,12 +69,12 @@ def ask(service: Service) -> Ask:
 
 
 def reading(text: str, num_frames: int = 17) -> Any:
-    return read_prompt(text, known_words(SMALL), rates_of(SMALL), num_frames, 8.0)
+    return read_prompt(text, vocabulary(SMALL), rates_of(SMALL), num_frames, 8.0)
 
 
 def test_the_words_are_those_of_the_training() -> None:
     known = known_words(SMALL)
-    assert known == words_of_model(SMALL) and len(known) > 100
+    assert vocabulary(SMALL) == vocabulary_of_model(SMALL) and len(known) > 100
     shown = chips(known)
     assert set(shown) == {"things", "colours", "actions", "places"}
     assert {"fox", "ball"} <= set(shown["things"]) and "walks" in shown["actions"]
@@ -120,7 +120,7 @@ def test_what_was_not_measured_has_no_rate(text: str, frames: int) -> None:
 def test_a_prompt_is_read_as_a_worker_reads_it(ask: Ask) -> None:
     found = ask("GET", "/v1/studio/prompt?text=a kitten strolls, no dog").json()
     assert found["told"] == "a cat walks" and found["notes"]
-    plain = read_prompt("a kitten strolls", frozenset(), {}, 17, 8.0)
+    plain = read_prompt("a kitten strolls", None, {}, 17, 8.0)
     assert (plain.told, plain.chances) == ("a kitten strolls", ())
     refused(ask("GET", "/v1/studio/prompt?text=" + "a" * 3000), 400, "invalid_value")
 

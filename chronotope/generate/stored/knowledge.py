@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from chronotope.caption.vocabulary import Vocabulary
+from chronotope.caption.vocabulary import Vocabulary, read_vocabulary
 from chronotope.caption.words import grammar
 from chronotope.caption.words.lexicon import load_lexicon, third_person
 from chronotope.data.record import TrainingRecord, read_record, words_of
@@ -43,22 +43,12 @@ def record_of_model(model: Path, adapters: Sequence[Adapter] = ()) -> TrainingRe
 
 
 def vocabulary_of_model(folder: Path | None, adapters: Sequence[Adapter] = ()) -> Vocabulary | None:
-    """Return the words that prompts of a model are written in; None where its training left no record of them.
-
-    A model of other captions than those of the worlds has the table that was compiled when it was trained. One with a
-    frozen text encoder, which reads words that no caption had, has none.
-    """
+    """Return the words that prompts of a model are written in; None where its training left no record of them."""
     record = record_of_model(folder, adapters) if folder else None
     if folder is None or record is None:
         return None
-    if record.only_worlds:
-        return Vocabulary(frozenset(record.words))
     abouts = [read_json(one / "model.json") for one in (folder / "dit", *(find_adapter(a.folder) for a in adapters))]
-    if any("text_encoder" in about for about in abouts):
-        return None
-    known = frozenset(record.words)
-    similar = {word: other for about in abouts for word, other in about.get("similar_words", {}).items()}
-    return Vocabulary(known, {word: other for word, other in similar.items() if word not in known})
+    return read_vocabulary(record.words, record.only_worlds, abouts)
 
 
 def record_of_worlds(folder: Path, adapters: Sequence[Adapter] = ()) -> TrainingRecord | None:

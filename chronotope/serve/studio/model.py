@@ -6,13 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from chronotope.caption.grammar import IGNORED
-from chronotope.caption.lexicon import load_lexicon
+from chronotope.caption.vocabulary import Vocabulary, read_vocabulary
+from chronotope.caption.words.grammar import IGNORED
+from chronotope.caption.words.lexicon import load_lexicon
 from chronotope.errors import FileProblem
 from chronotope.serve.limits import ModelFacts
 from chronotope.storage import read_json
 
-__all__ = ["EXAMPLES", "chips", "known_words", "model_page", "rates_of"]
+__all__ = ["EXAMPLES", "chips", "known_words", "model_page", "rates_of", "vocabulary"]
 
 EXAMPLES = (
     "a red ball rolls to the right",
@@ -26,14 +27,22 @@ KINDS = {"noun": "things", "colour": "colours", "verb": "actions", "place": "pla
 
 
 @lru_cache(maxsize=4)
-def known_words(folder: Path) -> frozenset[str]:
-    """Return the words of the captions that a model was trained on; none where they are not those of worlds alone.
+def vocabulary(folder: Path) -> Vocabulary | None:
+    """Return the words that prompts of a model are written in, and None where there is no record of them.
 
-    It agrees with `words_of_model`, and needs no torch, which this process does not load.
+    It agrees with `vocabulary_of_model`, and needs no torch, which this process does not load.
     """
-    record = read_json(folder / "dit" / "model.json").get("trained_on") or {}
-    only_worlds = record.get("worlds") and not record.get("others")
-    return frozenset(record.get("words", ())) if only_worlds else frozenset()
+    about = read_json(folder / "dit" / "model.json")
+    record = about.get("trained_on")
+    if not record:
+        return None
+    return read_vocabulary(record["words"], bool(record["worlds"]) and not record["others"], [about])
+
+
+def known_words(folder: Path) -> frozenset[str]:
+    """Return the words of the captions of the worlds, where a model was trained on those alone; else none."""
+    found = vocabulary(folder)
+    return found.known if found is not None and found.similar is None else frozenset()
 
 
 @lru_cache(maxsize=4)

@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chronotope.caption.expand import expand
-from chronotope.caption.lexicon import load_lexicon, tokens_of
 from chronotope.caption.parse import Parser
 from chronotope.caption.scene import Deed, Scene
+from chronotope.caption.vocabulary import Vocabulary
+from chronotope.caption.words.lexicon import load_lexicon, tokens_of
 
 __all__ = ["Chance", "Reading", "chance_of", "read_prompt", "strata_of"]
 
@@ -42,9 +42,12 @@ class Reading:
     chances: tuple[Chance, ...]
 
 
-def read_prompt(text: str, known: Collection[str], rates: Mapping[str, Any], num_frames: int, fps: float) -> Reading:
-    """Read a prompt as a worker will; without `known` words the model is told what was typed."""
-    found = expand(text, known) if known else None
+def read_prompt(
+    text: str, vocabulary: Vocabulary | None, rates: Mapping[str, Any], num_frames: int, fps: float
+) -> Reading:
+    """Read a prompt as a worker will; without a vocabulary the model is told what was typed."""
+    found = vocabulary.expand(text) if vocabulary else None
+    known = vocabulary.known if vocabulary and vocabulary.similar is None else frozenset()
     told = found.prompt if found else text
     negative = found.negative if found else ""
     strange = found is None or found.suggestions or found.unread or found.foreign or found.kept or found.left_out

@@ -18,7 +18,7 @@ from chronotope.serve.jobs.store import Job, StoredFile
 from chronotope.serve.order import FieldError
 from chronotope.serve.service import MissingError, Service
 from chronotope.serve.studio.folders import content_of, find_shown, media_of, shown_of
-from chronotope.serve.studio.model import known_words, model_page, rates_of
+from chronotope.serve.studio.model import model_page, rates_of, vocabulary
 from chronotope.serve.studio.prompt import read_prompt
 from chronotope.serve.videos import FileAnswer, job_of, owner_of, service_of
 from chronotope.serve.wire import RequestProblem, read_fields
@@ -79,7 +79,7 @@ async def studio_prompt(request: Request, text: str, num_frames: str = "", fps: 
     frames = _count("num_frames", num_frames, facts.defaults.num_frames, 1_000_000)
     rate = max(0.01, _number("fps", fps, facts.defaults.fps))
     folder = facts.folder
-    reading = await run_in_threadpool(lambda: read_prompt(text, known_words(folder), rates_of(folder), frames, rate))
+    reading = await run_in_threadpool(lambda: read_prompt(text, vocabulary(folder), rates_of(folder), frames, rate))
     return JSONResponse(asdict(reading))
 
 
