@@ -12,7 +12,7 @@ from chronotope import __version__
 from chronotope.cli import generate, judge
 from chronotope.cli.datasets import commands as datasets
 from chronotope.cli.language import commands as language
-from chronotope.cli.serve import serve
+from chronotope.cli.serve import play, serve
 from chronotope.cli.terminal import (
     FILE,
     JSON,
@@ -51,7 +51,7 @@ STAGES = {
         "encode",
     ],
     "train": ["train", "teach"],
-    "use": ["generate", "expand", "reconstruct", "merge", "serve"],
+    "use": ["generate", "expand", "reconstruct", "merge", "serve", "play"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
     "look": ["info", "check", "audit"],
 }
@@ -307,6 +307,7 @@ chronotope.add_command(language.expand)
 chronotope.add_command(generate.reconstruct)
 chronotope.add_command(generate.merge)
 chronotope.add_command(serve)
+chronotope.add_command(play)
 
 
 # Judge
