@@ -78,14 +78,13 @@ class ActionSchema:
                 f"actions of shape {values.shape} and type {values.dtype}: expected numbers of shape "
                 f"(frames, {self.dims}), one for each of {', '.join(self.names[:8])}"
             )
-        if self.kind == "continuous":
-            low, high = np.float32(self.low), np.float32(self.high)
-        else:
-            low, high = np.zeros(self.dims), np.array([len(names) - 1 for names in self.choices])
+        low, high = (np.array(bounds, np.float32).astype(float) for bounds in (self.low, self.high))
+        if self.kind != "continuous":
+            low, high = np.zeros(self.dims), np.array([len(names) - 1 for names in self.choices], float)
             if (values != np.floor(values)).any():
                 raise UsageError(f"a {self.kind} action is a whole number, got {values[values % 1 != 0][0]:g}")
         stored = values.astype(self.dtype)
-        outside = ~((stored >= low) & (stored <= high))
+        outside = ~((low <= stored.astype(float)) & (stored.astype(float) <= high))
         if outside.any():
             t, d = np.argwhere(outside)[0]
             raise UsageError(f"action {t}: {self.names[d]} = {values[t, d]:g}, expected {low[d]:g} to {high[d]:g}")

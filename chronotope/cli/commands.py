@@ -198,6 +198,50 @@ def table(out: Path, count: int, workers: int, **request: Any) -> None:
     _render_dataset(out, workers, {"world": "table", "scope": "table", "count": count, **request})
 
 
+@world.command(
+    cls=Command,
+    examples="""
+    chronotope world crafter --count 500 --out data/crafter
+    chronotope world crafter --count 50 --policy random --size 64x64 --workers 2 --out data/random
+    chronotope world crafter --count 200 --split heldout --out data/heldout
+    """,
+)
+@option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
+@option(
+    "--policy",
+    "scope",
+    default="forager",
+    show_default=True,
+    metavar="NAME",
+    help="Who plays: forager (gathers, builds, eats, sleeps) or random.",
+)
+@option(
+    "--split",
+    default="train",
+    show_default=True,
+    metavar="NAME",
+    help="train, heldout (other maps) or combination (deeds at places never trained on).",
+)
+@option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: 64x64, 96x64 and 64x96]")
+@option(
+    "--pictures",
+    type=Number(0, 1),
+    metavar="SHARE",
+    help="This share of the clips are pictures.  [default: 0.05]",
+)
+@SEED
+@WORKERS
+def crafter(out: Path, count: int, workers: int, **request: Any) -> None:
+    """Play Crafter, a world of grass, water and rocks from above, and record it.
+
+    Beside the files of `world stage` each clip has the action that led to every frame, with rewards, and the cells and
+    the inventory of every frame. The same seed gives the same clips. It needs Crafter: pip install
+    'chronotope[crafter]'.
+    """
+    _render_dataset(out, workers, {"world": "crafter", "count": count, **request})
+
+
 def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
     """Render a dataset, or the rest of it, and say how many clips the folder then holds."""
     from chronotope.worlds.write import DatasetRequest, write_dataset

@@ -22,6 +22,7 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
+from chronotope.actions import SUFFIX
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
@@ -64,11 +65,13 @@ class DatasetRequest:
     def described(self) -> dict[str, Any]:
         """Return what `dataset.json` says of it."""
         about: dict[str, Any] = {"world": self.world, "scope": self.scope, "split": self.split, "seed": self.seed}
-        about |= {"count": self.count, "licence": find_world(self.world).licence}
+        world = find_world(self.world)
+        about |= {"count": self.count, "licence": world.licence}
         also = {
             "size": list(self.size) if self.size else None,
             "dissolves": self.dissolves or None,
             "pictures": self.pictures,
+            "actions": to_dict(world.actions) if world.actions else None,
         }
         return about | {name: value for name, value in also.items() if value is not None}
 
@@ -237,6 +240,8 @@ def _write_clip(out: Path, request: DatasetRequest, index: int) -> Row:
     files = [_put_pixels(out / place, key, clip.frames, spec.fps)]
     for suffix, arrays in clip.arrays.items():
         files.append(_put_arrays(out / place / f"{key}.{suffix}.npz", **arrays))
+    if clip.actions is not None:
+        files.append(_put_arrays(out / place / f"{key}{SUFFIX}", **clip.actions.arrays()))
     files.append(out / place / f"{key}.json")
     write_atomically(files[-1], about)
     facts = {f"{place}/{path.name}": _facts(path) for path in files}
