@@ -2,8 +2,8 @@
 
 The stages in order: world, encode, train, generate, evaluate. The packages follow them: `worlds` renders clips with
 captions and exact truth, `data` encodes clips with the autoencoder of `models`, `train` fits the transformer with the
-mathematics of `flow`, `generate` turns prompts, pictures and clips into pixels, `simulate` steps a model with actions, `evaluate` judges
-videos.
+mathematics of `flow`, `generate` turns prompts, pictures and clips into pixels, `simulate` steps a model with actions,
+`evaluate` judges videos.
 """
 
 from importlib import import_module

@@ -91,7 +91,7 @@ _ROWS = {
     "small": _Row((128, 256), 3000,    2500,    400_000,    192,  8,    64,  12_500,  3_800,     (96, 64), 17, 8.0,
                   "two CPU cores, five to six hours: shapes and a dozen nouns; the weights inside the package",
                   4),
-    "world": _Row((48, 96),   1500,    1000,    100_000,    128,  6,    32,  6000,    1_600,     (64, 64), 24, 8.0,
+    "world": _Row((48, 96),   1500,    1000,    100_000,    128,  4,    32,  4000,    1_600,     (64, 64), 24, 8.0,
                   "one CPU core, about an hour: a small game that answers the keyboard", 4, (128, 2, 2, 1200),
                   (128, 2, 1000), (0.02, 5e-4), (0.02, 2e-3), stride=(1, 8, 8), memory=12),
     "base":  _Row((192, 384), 200_000, 150_000, 8_000_000,  1024, 24,   128, 400_000, 500_000,   (512, 288), 97, 24.0,

@@ -201,8 +201,8 @@ def play(
 ) -> None:
     """Play a world that was learned with actions: keys in, frames out.
 
-    The page is at the address that is printed. Several players can use it at once, each with a session of their own. The
-    server answers this machine alone, unless --host names another address.
+    The page is at the address that is printed. Several players can use it at once, each with a session of their own.
+    The server answers this machine alone, unless --host names another address.
     """
     if (replay is None) != (out is None):
         raise UsageError("--replay FILE and --out FILE go together: a record, and the video that is made from it")
@@ -242,7 +242,8 @@ def _replay(world: WorldModel, file: Path, out: Path) -> None:
     from chronotope.simulate.session import replay
 
     record = read_record(file)
-    frames, other = [], []
+    frames: list[np.ndarray] = []
+    other: list[int] = []
     with progress("playing again", "frames") as report:
         for number, picture, equal in replay(world, record):
             del frames[number:]

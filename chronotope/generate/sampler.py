@@ -154,7 +154,8 @@ def canvas_sample(
     # the text of a causal canvas has no time of its own
     timed = [(0.0 if canvas.order == "causal" else prompt.seconds, prompt.text) for prompt in canvas.prompts]
     texts = () if continued else tuple((seconds, tokenizer.encode(text)) for seconds, text in timed)
-    grid = Grid(count, *canvas.level.shape[1:], canvas.cycle, canvas.order)
+    _, num_rows, num_columns = canvas.level.shape
+    grid = Grid(count, num_rows, num_columns, canvas.cycle, canvas.order)
     actions = None if canvas.actions is None else canvas.actions.to(device)[of_slice]
     return Sample(noisy, positions, row, rows[:, 1], signals[of_slice], texts, grid, actions)
 
@@ -177,8 +178,14 @@ def _after(canvas: Canvas, kept: int) -> Canvas:
         return canvas
     if not all(canvas.fixed_slices[:kept]) or canvas.order != "causal":
         raise UsageError(f"the first {kept} slices of a canvas with a past must be known, and its order causal")
-    parts = {name: getattr(canvas, name) for name in ("slices", "known", "level", "rest", "actions")}
-    return replace(canvas, **{name: part if part is None else part[kept:] for name, part in parts.items()})
+    return replace(
+        canvas,
+        slices=canvas.slices[kept:],
+        known=canvas.known[kept:],
+        level=canvas.level[kept:],
+        rest=None if canvas.rest is None else canvas.rest[kept:],
+        actions=None if canvas.actions is None else canvas.actions[kept:],
+    )
 
 
 def _rotation(canvas: Canvas, step: int) -> int:

@@ -1,8 +1,8 @@
 """Slice-causal attention: a slice reads itself, the slices before it and the text, so its past can be kept.
 
 The same weights are trained with both masks. In the order "causal" the slices of a sample are a video. In "teacher"
-they are a video twice, first clean and then noisy: a noisy slice reads itself and the clean slices before it, so one pass
-trains the prediction of every slice from a clean past (teacher forcing; Gao et al. 2024, arXiv 2411.16375).
+they are a video twice, first clean and then noisy: a noisy slice reads itself and the clean slices before it, so one
+pass trains the prediction of every slice from a clean past (teacher forcing; Gao et al. 2024, arXiv 2411.16375).
 
 Text reads itself only, and stands at the time of the slice that reads it: its keys are rotated to that time. So a
 session may last for hours without distances between times that no clip had.

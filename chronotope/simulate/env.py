@@ -1,8 +1,8 @@
 """A trained model as a Gymnasium environment, and several of them as a vector environment.
 
 `chronotope.make_env("runs/mine")` gives pictures for actions. A model knows no score, so rewards are 0, and no episode
-ends by itself; `max_steps` truncates it. `reset(seed=..., options={"prompt": ..., "image": ...})` begins from a text or a
-picture; the noise depends on the seed and the number of the step alone, so equal actions give equal frames.
+ends by itself; `max_steps` truncates it. `reset(seed=..., options={"prompt": ..., "image": ...})` begins from a text or
+a picture; the noise depends on the seed and the number of the step alone, so equal actions give equal frames.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_SEED = 2**31
 def action_space(schema: ActionSchema) -> spaces.Space[Any]:
     """Return the Gymnasium space of the actions of a schema."""
     if schema.kind == "continuous":
-        return spaces.Box(np.float32(schema.low), np.float32(schema.high), dtype=np.float32)
+        return spaces.Box(np.array(schema.low, np.float32), np.array(schema.high, np.float32), dtype=np.float32)
     counts = [len(names) for names in schema.choices]
     return spaces.Discrete(counts[0]) if schema.kind == "discrete" else spaces.MultiDiscrete(counts)
 
@@ -44,15 +44,13 @@ class WorldEnv(gymnasium.Env[np.ndarray, Any]):
     A model whose slices hold several frames repeats the action in all of them, and shows the last one.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 8}
-
     def __init__(self, model: WorldModel, max_steps: int | None = None, render_mode: str | None = "rgb_array") -> None:
         if render_mode not in (None, "rgb_array"):
             raise UsageError(f"render_mode is rgb_array or None, got {described(render_mode)}")
         if max_steps is not None and max_steps < 1:
             raise UsageError(f"max_steps is a number of at least 1, or None, got {max_steps}")
         self.model, self.max_steps, self.render_mode = model, max_steps, render_mode
-        self.metadata = {**self.metadata, "render_fps": round(model.fps)}
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": round(model.fps)}
         self.observation_space = spaces.Box(0, 255, (*model.size, 3), np.uint8)
         self.action_space = action_space(model.schema)
         self._state: WorldState | None = None

@@ -1,7 +1,7 @@
 """A trained model and a state -> the next state and its frame, for an action. The states are never changed.
 
-A step is a canvas whose past is known and whose last slice is unknown. What the network keeps of the past is part of the
-state, so a step computes one slice; the state holds the last `memory` slices, so it has the same size after hours.
+A step is a canvas whose past is known and whose last slice is unknown. What the network keeps of the past is part of
+the state, so a step computes one slice; the state holds the last `memory` slices, so it has the same size after hours.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,14 +19,17 @@ from chronotope.actions import ActionSchema
 from chronotope.data.latents import encode_frames
 from chronotope.errors import UsageError
 from chronotope.flow.guidance import Guidance
+from chronotope.flow.path import FlowConfig
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.pipeline import Generator
 from chronotope.generate.sampler import Sampling, keep, sample
 from chronotope.generate.stored.load import own_settings
-from chronotope.geometry import Frames, Picture, Slice
+from chronotope.geometry import Frames, Geometry, Picture, Slice
 from chronotope.media.picture import resize
 from chronotope.models.causal import Past
+from chronotope.models.dit import DiT
 from chronotope.models.packing import action_values
+from chronotope.models.text import TextTokenizer
 from chronotope.prompt import Prompt, check_length
 
 __all__ = ["StepSettings", "WorldModel", "WorldState"]
@@ -108,7 +110,7 @@ class WorldModel:
         canvas = replace(self._canvas(still, height, width, prompt), actions=unknown)
         if picture is None:
             sampling = replace(self.sampling, num_steps=FIRST_STEPS, guidance=Guidance(1.0))
-            latents = sample(*self._networks, canvas, sampling, seed)
+            latents = sample(*self._networks(), canvas, sampling, seed)
         else:
             scaled = picture if picture.shape[:2] == (height, width) else resize(picture, height, width)
             latents = encode_frames(self.generator.networks[0], self.geometry, scaled[None], still).cpu()
@@ -130,26 +132,21 @@ class WorldModel:
         canvas = self._canvas(slices, state.height, state.width, state.prompt)
         level = canvas.level.clone()
         level[:known] = 0
-        canvas = replace(
-            canvas,
-            known=torch.cat([state.latents, torch.zeros_like(state.latents[:1])]),
-            level=level,
-            actions=torch.cat([state.actions, values]),
-        )
+        all_actions = torch.cat([state.actions, values])
+        latents = torch.cat([state.latents, torch.zeros_like(state.latents[:1])])
+        canvas = replace(canvas, known=latents, level=level, actions=all_actions)
         seed = int(np.random.SeedSequence((state.seed, state.slices)).generate_state(1)[0])
         # a copy of the past joins its keys for this step alone: states that are kept hold each slice once
-        filled = sample(*self._networks, canvas, self.sampling, seed, past=replace(state.past))
+        past = replace(state.past)
+        filled = sample(*self._networks(), canvas, self.sampling, seed, past=past)
         new = filled[-1:]
         last = replace(canvas, slices=slices[-1:], known=new, level=torch.zeros_like(level[-1:]), actions=values)
-        past = self._keep(last, new, state.past, seed)
+        past = self._keep(last, new, past, seed)
         kept = len(past.slices)
-        after = replace(
-            state, slices=state.slices + 1, latents=filled[-kept:], actions=canvas.actions[-kept:], past=past
-        )
+        after = replace(state, slices=state.slices + 1, latents=filled[-kept:], actions=all_actions[-kept:], past=past)
         return after, self._decode(after, state.latents[-1])
 
-    @property
-    def _networks(self) -> tuple[Any, ...]:
+    def _networks(self) -> tuple[DiT, TextTokenizer, FlowConfig, Geometry]:
         generator = self.generator
         return generator.networks[1], generator.tokenizer, generator.flow, self.geometry
 
@@ -174,7 +171,7 @@ class WorldModel:
         if history:
             noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed ^ 1))
             latents = (1 - history) * latents + history * noise
-        return keep(*self._networks, replace(canvas, known=latents, level=level, rest=level), past)
+        return keep(*self._networks(), replace(canvas, known=latents, level=level, rest=level), past)
 
     def _decode(self, state: WorldState, before: Tensor | None) -> Frames:
         """Decode the newest slice after the one before it."""

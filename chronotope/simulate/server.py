@@ -1,8 +1,8 @@
 """The play server: a page, and a WebSocket on which actions come in and numbered frames go out.
 
-Messages are JSON texts, `{"type": ...}`; a frame is a binary message: the length of a JSON header (4 bytes, big-endian),
-the header, and the picture as WebP. Whatever a message says that makes no sense is answered with `{"type": "error"}`,
-and the session goes on. All sessions share one model, which makes one frame at a time.
+Messages are JSON texts, `{"type": ...}`; a frame is a binary message: the length of a JSON header (4 bytes, big
+endian), the header, and the picture as WebP. Whatever a message says that makes no sense is answered with
+`{"type": "error"}`, and the session goes on. All sessions share one model, which makes one frame at a time.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class PlayOptions:
 
 
 class _Players:
-    """The sessions of a server: one thread makes the frames of all of them, in the order in which they are asked for."""
+    """The sessions of a server: one thread makes the frames of all, in the order in which they are asked for."""
 
     def __init__(self, model: WorldModel, options: PlayOptions) -> None:
         self.model, self.options = model, options
@@ -201,7 +202,7 @@ class _Connection:
                 continue
             due += 1 / self.players.model.fps
             try:
-                shown = await self.players.compute(lambda session=session: self._next(session))
+                shown = await self.players.compute(partial(self._next, session))
             except ChronotopeError as problem:  # of a record that does not fit, or of a full disk
                 self.replayed = []
                 await self._tell({"type": "error", "message": str(problem), "id": None, "frame": session.frame})

@@ -1,7 +1,7 @@
 """The session of one player: actions in, numbered frames out, a record of both, and the way back to an earlier frame.
 
 Every action says which frame its player saw. A frame is made only while the player is at most `LEAD_SECONDS` behind, so
-a slow connection or a hidden page waits instead of answering to old keys. The states of the last `BACK_SECONDS` are kept.
+a slow connection or a hidden page waits instead of answering to old keys. States of the last `BACK_SECONDS` are kept.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Session:
         return shown
 
     def branch(self, frame: Any) -> Shown:
-        """Go back to an earlier frame, from which other actions may follow; raise UsageError for one that is not kept."""
+        """Go back to an earlier frame, from which other actions may follow; raise UsageError where it is not kept."""
         kept = [shown.frame for _, shown in self._kept]
         if frame not in kept or isinstance(frame, bool):
             raise UsageError(f"frame {described(frame)} is not kept; go back to a frame from {kept[0]} to {kept[-1]}")

@@ -78,7 +78,7 @@ def test_a_picture_of_any_size_is_scaled(world: WorldModel) -> None:
 
 
 def test_a_model_without_actions_is_refused() -> None:
-    with pytest.raises(UsageError, match="trained without actions.*--preset world"):
+    with pytest.raises(UsageError, match=r"trained without actions.*--preset world"):
         WorldModel(make_generator(None))
     with pytest.raises(UsageError, match="history"):
         StepSettings(history=1.0)
