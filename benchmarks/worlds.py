@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,13 +132,17 @@ def measure(world: WorldModel, clips: Sequence[Clip], seed: int = 0) -> dict[str
     return {
         "clips": len(clips),
         "frames of a session": len(clips[0].frames) - 1,
-        "delta-PSNR of the first two steps, dB": {name: round(float(np.mean(all_)), 2) for name, all_ in one_step.items()},
-        "delta-PSNR of a session, dB": {name: round(float(np.mean(all_)), 2) for name, all_ in session.items()},
+        "delta-PSNR of the first two steps, dB": _means(one_step),
+        "delta-PSNR of a session, dB": _means(session),
         "moves in the right direction": _share(right_moves, moves),
         "rests that stay at rest": _share(right_still, still),
         "no-op drift after 32 frames, levels of 255": round(float(np.mean(drift)), 2),
         "frames a second": round(steps / seconds, 2),
-    }  # fmt: skip
+    }
+
+
+def _means(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {name: round(float(np.mean(of_clips)), 2) for name, of_clips in values.items()}
 
 
 def _share(right: int, total: int) -> dict[str, Any]:

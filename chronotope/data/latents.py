@@ -68,7 +68,7 @@ def fingerprint(model: torch.nn.Module) -> str:
 class ClipActions:
     """The actions of a clip as its index entry holds them, see `chronotope.actions.Actions`."""
 
-    values: list[list[float]]
+    values: list[list[int | float]]
     known: list[bool]
 
 

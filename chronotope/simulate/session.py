@@ -63,7 +63,7 @@ class Session:
     ) -> None:
         self.model, self.start, self._write = model, start, write
         state, picture = model.begin(start.seed, start.prompt, start.picture)
-        self.frame, self.seen = 0, 0
+        self.frame, self.seen, self._highest = 0, 0, 0
         self._kept: deque[tuple[WorldState, Shown]] = deque(maxlen=max(2, round(BACK_SECONDS * model.fps) + 1))
         self._kept.append((state, Shown(0, picture, self.neutral)))
         self._waiting: deque[_Press] = deque(maxlen=MAX_WAITING)
@@ -96,10 +96,14 @@ class Session:
         return max(1, round(LEAD_SECONDS * self.model.fps))
 
     def see(self, frame: Any) -> None:
-        """Take the number of the frame that the player sees; raise UsageError for one that was not made."""
-        if not isinstance(frame, int) or isinstance(frame, bool) or not 0 <= frame <= self.frame:
+        """Take the number of the frame that the player sees; raise UsageError for one that was not made.
+
+        A frame that was left behind by going back may still be reported, and changes nothing.
+        """
+        if not isinstance(frame, int) or isinstance(frame, bool) or not 0 <= frame <= self._highest:
             raise UsageError(f"frame {described(frame)} was not made; the newest one is {self.frame}")
-        self.seen = max(self.seen, frame)
+        if frame <= self.frame:
+            self.seen = max(self.seen, frame)
 
     def act(self, action: Any, seen: Any, id: int = 0, hold: bool = False) -> None:
         """Take an action for the next frame, and with `hold` for those after it until another one comes.
@@ -129,6 +133,7 @@ class Session:
         repeated = np.repeat(action[None], self.model.slice_frames, axis=0)
         state, pictures = self.model.step(self._kept[-1][0], repeated)
         self.frame += 1
+        self._highest = max(self._highest, self.frame)
         now = time.perf_counter()
         applied = (Applied(press.id, press.seen, self.frame, 1000 * (now - press.received)),) if press else ()
         values = tuple(float(value) for value in action)

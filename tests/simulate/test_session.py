@@ -63,6 +63,9 @@ def test_the_lead_is_that_over_what_the_player_sees(world: WorldModel) -> None:
     session.see(2)
     session.see(1)  # an older message that came late
     assert session.lead == 1
+    session.branch(1)
+    session.see(3)  # so is this one: it was left behind
+    assert (session.frame, session.seen) == (1, 1)
 
 
 def test_a_record_gives_the_same_frames_and_branches_again(world: WorldModel) -> None:
