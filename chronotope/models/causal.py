@@ -17,13 +17,15 @@ from itertools import groupby
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from chronotope.models.refinement import Grid
 from chronotope.models.rope import rotary_angles, rotate
 
 __all__ = ["CausalSegments", "Past", "PastSlice", "slices_read"]
+
+MOST_KEYS = 2**20  # tokens that are gathered at once
 
 KeysAndValues = tuple[Tensor, Tensor]  # [n, heads, k] each
 
@@ -143,17 +145,49 @@ class CausalSegments:
                 k, v = (torch.cat(pair, dim=2) for pair in zip(before, (k, v), strict=True))
             num_past = len(past.slices)
         cosines, sines = (torch.stack([self.angles[i][part] for i in members]).to(k.dtype) for part in (0, 1))
-        for i, reads in enumerate(slices_read(grid, num_past, self.memory)):
-            keys = [rotate(text_k, cosines[:, i], sines[:, i]), *(k[:, :, _tokens(r, size)] for r in reads)]
-            values = [text_v, *(v[:, :, _tokens(r, size)] for r in reads)]
-            queries = q[:, :, i * size : (i + 1) * size]
-            outputs.append(F.scaled_dot_product_attention(queries, torch.cat(keys, dim=2), torch.cat(values, dim=2)))
+        index, read = _index_of(list(slices_read(grid, num_past, self.memory)), q.device)
+        at_once = max(1, MOST_KEYS // (len(members) * (num_text + index.shape[1] * size)))  # slices
+        for some in torch.arange(grid.slices, device=q.device).split(at_once):
+            text_keys = rotate(_as_many(text_k, len(some)), cosines[:, some], sines[:, some])
+            text = (text_keys, _as_many(text_v, len(some)))
+            keys, values = (
+                torch.cat([of_text, _gathered(x, index[some], size)], dim=3)
+                for of_text, x in zip(text, (k, v), strict=True)
+            )
+            of_text = read.new_ones(len(some), keys.shape[3] - index.shape[1] * size)
+            mask = torch.cat([of_text, read[some].repeat_interleave(size, dim=1)], dim=1)
+            queries = q.unflatten(2, (-1, size)).transpose(1, 2)[:, some]
+            attended = F.scaled_dot_product_attention(
+                queries.flatten(0, 1),
+                keys.flatten(0, 1),
+                values.flatten(0, 1),
+                None if mask.all() else mask.repeat(len(members), 1)[:, None, None],
+            )
+            outputs.append(attended.unflatten(0, (len(members), -1)).transpose(1, 2).flatten(2, 3))
         return torch.cat(outputs, dim=2)
+
+
+def _index_of(reads: list[list[range]], device: torch.device) -> tuple[Int[Tensor, "s m"], Bool[Tensor, "s m"]]:
+    """Return the slices that each slice reads, in rows of equal length, and which of these count."""
+    rows = [[number for numbers in ranges for number in numbers] for ranges in reads]
+    most = max(map(len, rows))
+    index = torch.tensor([row + [0] * (most - len(row)) for row in rows], device=device)
+    counts = torch.tensor(list(map(len, rows)), device=device)
+    return index, torch.arange(most, device=device) < counts[:, None]
+
+
+def _gathered(
+    x: Float[Tensor, "b heads n k"], index: Int[Tensor, "s m"], size: int
+) -> Float[Tensor, "b s heads keys k"]:
+    """Return the tokens of the slices that each slice reads."""
+    slices = x.unflatten(2, (-1, size))
+    found = slices.index_select(2, index.flatten()).unflatten(2, index.shape)
+    return found.transpose(1, 2).flatten(3, 4)
+
+
+def _as_many(x: Float[Tensor, "b heads n k"], count: int) -> Float[Tensor, "b s heads n k"]:
+    return x[:, None].expand(-1, count, -1, -1, -1)
 
 
 def _for_all(x: Float[Tensor, "n heads k"], count: int) -> Float[Tensor, "b heads n k"]:
     return x.transpose(0, 1).expand(count, -1, -1, -1)
-
-
-def _tokens(slices: range, size: int) -> slice:
-    return slice(slices.start * size, slices.stop * size)
