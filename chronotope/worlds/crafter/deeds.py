@@ -185,5 +185,6 @@ def time_of_day(scenes: Scenes, t: int) -> str:
 
 
 def pairs(found: tuple[Deed, ...], scenes: Scenes) -> set[Pair]:
-    """Return the pairs (deed, place) of a clip, whose novelty the combination split tests."""
-    return {(f"{deed.kind} {deed.what}".strip(), place(scenes, deed.end)) for deed in found}
+    """Return the pairs of a deed and the place where the clip begins, as captions tell them."""
+    where = place(scenes, 0)
+    return {(f"{deed.kind} {deed.what}".strip(), where) for deed in found}

@@ -50,7 +50,7 @@ def _textures() -> Any:
     return engine.Textures(constants.root / "assets")
 
 
-def _texture(name: str, side: float) -> UInt8[np.ndarray, "h w c"]:
+def _texture(name: str, side: int) -> UInt8[np.ndarray, "h w c"]:
     return np.ascontiguousarray(_textures().get(name.replace(" ", "_"), (side, side)).transpose(1, 0, 2))
 
 
@@ -73,8 +73,8 @@ def item_tiles(unit: int) -> UInt8[np.ndarray, "items amounts unit unit 3"]:
     tiles = np.zeros((len(ITEMS), 10, unit, unit, 3), np.uint8)
     for i, name in enumerate(ITEMS):
         for amount in range(1, 10):
-            _overlay(tiles[i, amount], _texture(name, 0.8 * unit), int(0.1 * unit))
-            _overlay(tiles[i, amount], _texture(str(amount), 0.6 * unit), int(0.4 * unit))
+            _overlay(tiles[i, amount], _texture(name, int(0.8 * unit)), int(0.1 * unit))
+            _overlay(tiles[i, amount], _texture(str(amount), int(0.6 * unit)), int(0.4 * unit))
     tiles.flags.writeable = False
     return tiles
 
@@ -92,15 +92,17 @@ def _overlay(tile: Picture, texture: UInt8[np.ndarray, "h w c"], place: int) -> 
 
 
 def lit(
-    picture: Picture, daylight: float, asleep: bool, grain: Float[np.ndarray, "h w"] | float
+    picture: Picture, daylight: float, asleep: bool, grain: Float[np.ndarray, "h w"] | float, copies: int = 1
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return a picture of the map in this light, through the eyes of a player who sleeps or does not.
 
-    `grain` are the levels that the night shows in place of the map; its mean is about 80.
+    `grain` are the levels that the night shows in place of the map, least at the centre. The picture may be several
+    `copies` of the map, one below the other.
     """
     night: np.ndarray = picture
     if daylight < 0.5:
-        mask = 2 * (0.5 - daylight) * _vignette(*picture.shape[:2])
+        height, width = picture.shape[:2]
+        mask = np.tile(2 * (0.5 - daylight) * _vignette(height // copies, width), (copies, 1))
         night = (1 - mask[..., None]) * picture + (mask * grain)[..., None]
     shown = daylight * picture + (1 - daylight) * _tinted(_saturated(night, 0.4), (0, 16, 64))
     if asleep:

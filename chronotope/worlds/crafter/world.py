@@ -5,8 +5,9 @@ module.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Shaped
@@ -15,12 +16,14 @@ from chronotope.actions import Actions, ActionSchema
 from chronotope.config import to_dict
 from chronotope.errors import UsageError
 from chronotope.geometry import Frames
-from chronotope.worlds.case import Case
+from chronotope.worlds.case import Case, SuiteItem, basic_strata
 from chronotope.worlds.check import Check
 from chronotope.worlds.crafter import captions as wording
+from chronotope.worlds.crafter import suite
 from chronotope.worlds.crafter.checks.judge import judge
 from chronotope.worlds.crafter.deeds import deeds
 from chronotope.worlds.crafter.draw import draw
+from chronotope.worlds.crafter.faults import FAULTS, controls, inject
 from chronotope.worlds.crafter.game import install_line
 from chronotope.worlds.crafter.sample import CrafterScope, sample_crafter, split_of_spec
 from chronotope.worlds.crafter.scene import ACHIEVEMENTS, ACTIONS, ITEMS, MATERIALS, THINGS
@@ -29,7 +32,7 @@ from chronotope.worlds.crafter.spec import POLICIES, CrafterSpec
 from chronotope.worlds.facts import Fact
 from chronotope.worlds.playable import Moment, Playable
 from chronotope.worlds.splits import Split
-from chronotope.worlds.world import Rendered, World
+from chronotope.worlds.world import Inject, Rendered, World
 
 __all__ = ["CRAFTER", "Crafter"]
 
@@ -44,6 +47,7 @@ class Crafter(World):
     scopes = POLICIES
     spec_type = CrafterSpec
     actions = SCHEMA
+    suites: ClassVar[Mapping[str, Callable[[], Iterable[SuiteItem]]]] = {"crafter": suite.crafter_suite}
 
     def scope(self, name: str, size: tuple[int, int] | None = None, **shares: float | None) -> CrafterScope:
         """Return the scope of a policy; `pictures` is a share of its clips."""
@@ -97,9 +101,33 @@ class Crafter(World):
         """Start a game at the first frame of a spec."""
         return CrafterGame(spec)
 
+    def strata(self, case: Case) -> dict[str, str]:
+        """Return the levels by which rates are reported."""
+        return {**basic_strata(case), **suite.strata_of(case.spec)}
+
+    def not_checkable(self, case: Case) -> str | None:
+        """Say why the checks cannot decide about a case."""
+        return suite.not_checkable(case)
+
+    def trial(self, count: int) -> Iterator[tuple[str, Case]]:
+        """Yield `count` held-out specs."""
+        return suite.trial_cases(count)
+
+    def faults(self, case: Case) -> Mapping[str, Inject]:
+        """Return the faults of a spec."""
+        return {code: partial(_inject, code) for code in FAULTS}
+
+    def controls(self, case: Case, frames: Frames, other: Case) -> Mapping[str, Frames]:
+        """Return the clip frozen, shuffled, backwards and blank."""
+        return controls(case.spec, frames, np.random.default_rng([case.index, 19]))
+
     def check(self, case: Case, frames: Frames) -> tuple[Check, ...]:
         """Check what the spec asks of any video, and what Crafter's rules let happen."""
         return judge(case.spec, frames)
+
+
+def _inject(code: str, case: Case) -> Frames | None:
+    return inject(code, case.spec, case.index)
 
 
 class CrafterGame(Playable):

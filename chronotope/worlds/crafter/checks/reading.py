@@ -112,15 +112,10 @@ def _templates(view: View, daylight: float, asleep: bool) -> Float[np.ndarray, "
     if daylight >= 0.5:
         flat = lit(tiles.reshape(-1, unit, 3), daylight, asleep, 0.0)
         return flat.reshape(len(tiles), -1).astype(np.float32)
-    everywhere = (np.tile(tile, (view.rows, view.columns, 1)) for tile in tiles)
-    mean = sum(GRAIN) / 2
-    shown = [_cells_of(lit(picture, daylight, asleep, mean), view) for picture in everywhere]
-    return np.stack(shown, axis=1)
-
-
-def _cells_of(picture: UInt8[np.ndarray, "h w 3"], view: View) -> Float[np.ndarray, "cells pixels"]:
-    split = picture.reshape(view.rows, view.unit, view.columns, view.unit, 3).transpose(0, 2, 1, 3, 4)
-    return split.reshape(view.rows * view.columns, -1).astype(np.float32)
+    everywhere = np.concatenate([np.tile(tile, (view.rows, view.columns, 1)) for tile in tiles])
+    shown = lit(everywhere, daylight, asleep, sum(GRAIN) / 2, len(tiles))
+    split = shown.reshape(len(tiles), view.rows, unit, view.columns, unit, 3).transpose(1, 3, 0, 2, 4, 5)
+    return split.reshape(view.rows * view.columns, len(tiles), -1).astype(np.float32)
 
 
 def _read_items(frames: Frames, view: View) -> UInt8[np.ndarray, "t items"]:
