@@ -162,7 +162,7 @@ class _Connection:
         number = message.get("id", 0)
         if not isinstance(number, int):
             raise UsageError("the id of an action is a whole number")
-        session.act(message.get("action"), message.get("frame"), number, message.get("hold") is True)
+        session.act(message.get("action"), message.get("frame"), number, message.get("keep") is True)
 
     async def _release(self, message: dict[str, Any]) -> None:
         del message

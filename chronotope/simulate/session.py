@@ -105,8 +105,8 @@ class Session:
         if frame <= self.frame:
             self.seen = max(self.seen, frame)
 
-    def act(self, action: Any, seen: Any, id: int = 0, hold: bool = False) -> None:
-        """Take an action for the next frame, and with `hold` for those after it until another one comes.
+    def act(self, action: Any, seen: Any, id: int = 0, keep: bool = False) -> None:
+        """Take an action for the next frame, and with `keep` for those after it until another one comes.
 
         Raises UsageError for another action than the schema's, and for one whose player sees a frame so old that the
         action would come as a surprise; nothing is changed then.
@@ -118,7 +118,7 @@ class Session:
                 f"{STALE_SECONDS:g} s later; it was not applied"
             )
         self.see(seen)
-        self._held = values if hold else np.array(self.neutral)
+        self._held = values if keep else np.array(self.neutral)
         self._waiting.append(_Press(id, seen, values, time.perf_counter()))
 
     def release(self) -> None:

@@ -23,7 +23,7 @@ def test_an_action_is_applied_at_the_next_frame_and_holds_while_its_key_is_down(
     assert shown.frame == 1 and shown.action == (1.0,) and shown.milliseconds > 0
     (applied,) = shown.applied
     assert (applied.id, applied.seen, applied.applied_at_frame) == (7, 0, 1)
-    session.act(2, 1, hold=True)
+    session.act(2, 1, keep=True)
     actions = [session.advance().action for _ in range(3)]
     session.release()
     assert actions == [(2.0,)] * 3 and session.advance().action == (0.0,)
@@ -97,7 +97,7 @@ def test_only_the_last_seconds_are_kept(world: WorldModel, monkeypatch: pytest.M
     with pytest.raises(UsageError, match="go back to a frame from 4 to 12"):
         session.branch(3)
     held = {id(one) for state, _ in session._kept for one in state.past.slices}
-    assert len(held) == 11  # each slice once, however many states hold it
+    assert len(held) == 11  # each slice once, however many states keep it
     assert not any("joined" in vars(state.past) for state, _ in session._kept)
 
 
