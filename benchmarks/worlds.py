@@ -2,10 +2,11 @@
 
     python -m benchmarks.worlds RUN CLIPS [--clips 12] [--frames 16] [--json FILE] [--sheet FILE.png]
 
-Every clip is begun from its first frame and stepped with its own actions; "copy last" repeats the first frame, or the
-real frame before (one step ahead). delta-PSNR is the PSNR over the pixels that changed in the real clip since the frame
-before. An action has the right sign where the picture moves as it does in the real clip: the shift of the frame between
--2 and 2 cells that fits best. No-op drift is the mean change of a pixel over the frames of a session without actions.
+A step follows real frames; "copy last" repeats the last of them. A session is begun from the first frame of a clip and
+stepped with its actions. delta-PSNR is the PSNR over the pixels that changed in the real clip since the frame before.
+Moves are in the right direction where the map is shifted as in the real clip, by one cell or none. Counterfactual: the
+cells that differ between a step left and a step right, against those of the simulator. No-op drift is the mean change
+of a pixel over a session without actions.
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ from chronotope.generate.pipeline import Generator
 from chronotope.geometry import Frames, Picture
 from chronotope.media import video
 from chronotope.metrics.statistics import wilson
-from chronotope.simulate.model import StepSettings, WorldModel
+from chronotope.simulate.model import StepSettings, WorldModel, WorldState
+from chronotope.storage import read_json
+from chronotope.worlds.catalogue import find_world
+from chronotope.worlds.world import World
 
+REST = 32  # frames without an action
 CELL = 8  # pixels of a cell of Crafter at 64x64
 SHIFTS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if not (dy and dx)]
 
@@ -41,19 +46,23 @@ class Clip:
 
     frames: Frames
     actions: Actions
+    world: World
+    spec: Any
 
 
 def read_clips(folder: Path, schema: ActionSchema, count: int, num_frames: int) -> list[Clip]:
     """Read the first clips that are long enough, cut to `num_frames`."""
-    described = [about["actions"] for _, about in read_datasets(folder) if about.get("actions")]
-    if not described or from_dict(ActionSchema, described[0]) != schema:
+    described = [about for _, about in read_datasets(folder) if about.get("actions")]
+    if not described or from_dict(ActionSchema, described[0]["actions"]) != schema:
         raise SystemExit(f"{folder} has no clips with the actions of this model")
+    world = find_world(described[0]["world"])
     found: list[Clip] = []
     for clip in find_clips(folder):
         frames = video.read(clip.path).frames
         if len(frames) >= num_frames and len(found) < count:
             actions = read_actions(clip.path.with_name(clip.path.stem + SUFFIX), schema, len(frames))
-            found.append(Clip(frames[:num_frames], actions))
+            spec = world.read_spec(read_json(clip.path.with_suffix(".json"))["spec"])
+            found.append(Clip(frames[:num_frames], actions, world, spec))
     return found
 
 
@@ -97,48 +106,111 @@ def shift_of(before: Picture, after: Picture) -> tuple[int, int]:
     return min(SHIFTS, key=mismatch)
 
 
+def one_step(world: WorldModel, clip: Clip, seed: int, context: int = 6) -> tuple[Frames, Frames, Frames]:
+    """The frame that follows `context` real frames, as the model makes it: (the last real one, the made one, the real
+    one), once for each stretch of the clip."""
+    before, made, real = [], [], []
+    for start in range(0, len(clip.frames) - context, context):
+        state = after(world, clip, start, start + context - 1, seed + start)
+        action = clip.actions.values[start + context][None]
+        before.append(clip.frames[start + context - 1])
+        made.append(world.step(state, action)[1][-1])
+        real.append(clip.frames[start + context])
+    return np.stack(before), np.stack(made), np.stack(real)
+
+
+def after(world: WorldModel, clip: Clip, first: int, last: int, seed: int) -> WorldState:
+    """The state of a session that has really seen the frames from `first` to `last`."""
+    state, _ = world.begin(seed, picture=clip.frames[first])
+    for t in range(first + 1, last + 1):
+        state = world.observe(state, clip.frames[t : t + 1], clip.actions.values[t][None])
+    return state
+
+
+def counterfactual(world: WorldModel, clip: Clip, seed: int, context: int = 4) -> tuple[int, int, int]:
+    """Cells that differ between a step left and a step right after the same past: (of both, of the model, of the game).
+
+    The game is the simulator itself, begun from the spec of the clip.
+    """
+    pictures: dict[str, list[Picture]] = {"model": [], "game": []}
+    state = after(world, clip, 0, context, seed)
+    for name in ("move left", "move right"):
+        action = np.array([world.schema.number(name)])
+        game = clip.world.start(clip.spec)
+        for t in range(1, context + 1):
+            game.step(clip.actions.values[t])
+        pictures["game"].append(game.step(action).frame)
+        pictures["model"].append(world.step(state, action[None])[1][-1])
+    model, game_cells = (_cells(np.abs(left.astype(int) - right)) > 10 for left, right in pictures.values())
+    return int((model & game_cells).sum()), int(model.sum()), int(game_cells.sum())
+
+
+def _cells(difference: np.ndarray) -> np.ndarray:
+    """The mean over each cell of the grid."""
+    height, width = difference.shape[:2]
+    cells = difference.reshape(height // CELL, CELL, width // CELL, CELL, 3)
+    mean: np.ndarray = cells.mean(axis=(1, 3, 4))
+    return mean
+
+
 def measure(world: WorldModel, clips: Sequence[Clip], seed: int = 0) -> dict[str, Any]:
-    """Measure one step ahead from real pasts, whole sessions from the first frame, moves, and drift without actions."""
-    one_step: dict[str, list[float]] = {"model": [], "copy last": []}
-    session: dict[str, list[float]] = {"model": [], "copy last": []}
-    moves = still = right_moves = right_still = 0
-    seconds = steps = 0.0
+    """Measure a step from real pasts, sessions from the first frame, moves, counterfactuals, drift without actions."""
+    found = _Found()
     for number, clip in enumerate(clips):
-        actions = clip.actions.values[1 : len(clip.frames)]
-        started = time.perf_counter()
-        made = rollout(world, clip.frames[0], actions, seed + number)
-        seconds, steps = seconds + time.perf_counter() - started, steps + len(actions)
-        mask = changed(clip.frames)
-        if mask.any():
-            session["model"].append(psnr(error(made[1:], clip.frames[1:], mask)))
-            copied = np.repeat(clip.frames[:1], len(actions), axis=0)
-            session["copy last"].append(psnr(error(copied, clip.frames[1:], mask)))
-        for t in range(1, min(3, len(clip.frames))):  # from a past that is nearly real
-            if mask[t - 1].any():
-                here = mask[t - 1 : t]
-                real = clip.frames[t : t + 1]
-                one_step["model"].append(psnr(error(made[t : t + 1], real, here)))
-                one_step["copy last"].append(psnr(error(clip.frames[t - 1 : t], real, here)))
-        for t in range(1, len(clip.frames)):
-            real_shift = shift_of(clip.frames[t - 1], clip.frames[t])
-            equal = shift_of(made[t - 1], made[t]) == real_shift
-            if real_shift == (0, 0):
-                still, right_still = still + 1, right_still + equal
-            else:
-                moves, right_moves = moves + 1, right_moves + equal
+        found.add_step(*one_step(world, clip, seed + number))
+        found.add_session(clip, *_timed(world, clip, seed + number))
+        found.counterfactual.append(counterfactual(world, clip, seed + number))
     neutral = np.array([world.schema.neutral or (0.0,) * world.schema.dims])
-    rested = [rollout(world, clip.frames[0], np.repeat(neutral, 32, axis=0), seed) for clip in clips[:4]]
+    rested = [rollout(world, clip.frames[0], np.repeat(neutral, REST, axis=0), seed) for clip in clips[:4]]
     drift = [float(np.abs(frames[-1].astype(int) - frames[0]).mean()) for frames in rested]
+    both, model, game = np.sum(found.counterfactual, axis=0).tolist()
     return {
         "clips": len(clips),
         "frames of a session": len(clips[0].frames) - 1,
-        "delta-PSNR of the first two steps, dB": _means(one_step),
-        "delta-PSNR of a session, dB": _means(session),
-        "moves in the right direction": _share(right_moves, moves),
-        "rests that stay at rest": _share(right_still, still),
-        "no-op drift after 32 frames, levels of 255": round(float(np.mean(drift)), 2),
-        "frames a second": round(steps / seconds, 2),
+        "delta-PSNR of a step from a real past, dB": _means(found.step),
+        "delta-PSNR of a session, dB": _means(found.session),
+        "moves of a session in the right direction": _share(*found.moves),
+        "rests of a session that stay at rest": _share(*found.rests),
+        "counterfactual cells": {"precision": _share(both, model), "recall": _share(both, game)},
+        f"no-op drift after {REST} frames, levels of 255": round(float(np.mean(drift)), 2),
+        "frames a second": round(found.frames / found.seconds, 2),
     }
+
+
+def _timed(world: WorldModel, clip: Clip, seed: int) -> tuple[Frames, float]:
+    started = time.perf_counter()
+    made = rollout(world, clip.frames[0], clip.actions.values[1 : len(clip.frames)], seed)
+    return made, time.perf_counter() - started
+
+
+class _Found:
+    """What was found so far: dB of each clip, (right, all) moves and rests, cells, and the time that sessions took."""
+
+    def __init__(self) -> None:
+        self.step: dict[str, list[float]] = {"model": [], "copy last": []}
+        self.session: dict[str, list[float]] = {"model": [], "copy first": []}
+        self.moves, self.rests = [0, 0], [0, 0]
+        self.counterfactual: list[tuple[int, int, int]] = []
+        self.frames, self.seconds = 0, 0.0
+
+    def add_step(self, before: Frames, made: Frames, real: Frames) -> None:
+        mask = (np.abs(real.astype(int) - before) > 24).any(axis=-1)
+        if mask.any():
+            self.step["model"].append(psnr(error(made, real, mask)))
+            self.step["copy last"].append(psnr(error(before, real, mask)))
+
+    def add_session(self, clip: Clip, made: Frames, seconds: float) -> None:
+        self.frames, self.seconds = self.frames + len(made) - 1, self.seconds + seconds
+        mask = changed(clip.frames)
+        if mask.any():
+            self.session["model"].append(psnr(error(made[1:], clip.frames[1:], mask)))
+            copied = np.repeat(clip.frames[:1], len(made) - 1, axis=0)
+            self.session["copy first"].append(psnr(error(copied, clip.frames[1:], mask)))
+        for t in range(1, len(made)):
+            real = shift_of(clip.frames[t - 1], clip.frames[t])
+            counts = self.rests if real == (0, 0) else self.moves
+            counts[0] += shift_of(made[t - 1], made[t]) == real
+            counts[1] += 1
 
 
 def _means(values: Mapping[str, Sequence[float]]) -> dict[str, float]:

@@ -108,7 +108,8 @@ def dit_flops(config: DiTConfig, size: SampleSize) -> int:
     latents = config.patch_size[1] * config.patch_size[2]
     seam = width * config.seam_width + 9 * config.seam_width * (3 * config.seam_width + 4 * config.channels)
     seams = 2 * latents * seam * size.visual
-    modulation = 2 * width * (256 + NUM_SIGNALS + width + 6 * width + 2 * width) * (size.slices + 1)
+    inputs = 256 + NUM_SIGNALS + config.action_width
+    modulation = 2 * width * (inputs + width + 6 * width + 2 * width) * (size.slices + 1)
     return config.depth * block + patches + seams + modulation
 
 

@@ -69,6 +69,11 @@ class WorldState:
     actions: Float[Tensor, "s a"]
     past: Past
 
+    @property
+    def step_seed(self) -> int:
+        """The seed of the noise of the next step."""
+        return int(np.random.SeedSequence((self.seed, self.slices)).generate_state(1)[0])
+
 
 class WorldModel:
     """A model that was trained with actions, as a function from state and action to state and frames."""
@@ -121,30 +126,47 @@ class WorldModel:
     @own_settings()
     def step(self, state: WorldState, actions: Shaped[np.ndarray, "t d"]) -> tuple[WorldState, Frames]:
         """Return the next state and its frames, one for each of the actions; raise UsageError for other actions."""
-        actions = self.schema.check(actions)
-        if len(actions) != self.slice_frames:
-            raise UsageError(f"a step of this model takes {self.slice_frames} actions, got {len(actions)}")
-        values = action_values(
-            self.schema, self.slice_frames, [self.slice_frames], actions, np.ones(self.slice_frames, bool)
-        )
+        values = self._values(actions)
         known = len(state.latents)
-        slices = self._slices(state.slices - known, known + 1)
-        canvas = self._canvas(slices, state.height, state.width, state.prompt)
+        canvas = self._canvas(self._slices(state.slices - known, known + 1), state.height, state.width, state.prompt)
         level = canvas.level.clone()
         level[:known] = 0
-        all_actions = torch.cat([state.actions, values])
         latents = torch.cat([state.latents, torch.zeros_like(state.latents[:1])])
-        canvas = replace(canvas, known=latents, level=level, actions=all_actions)
-        seed = int(np.random.SeedSequence((state.seed, state.slices)).generate_state(1)[0])
+        canvas = replace(canvas, known=latents, level=level, actions=torch.cat([state.actions, values]))
         # a copy of the past joins its keys for this step alone: states that are kept hold each slice once
-        past = replace(state.past)
-        filled = sample(*self._networks(), canvas, self.sampling, seed, past=past)
-        new = filled[-1:]
-        last = replace(canvas, slices=slices[-1:], known=new, level=torch.zeros_like(level[-1:]), actions=values)
-        past = self._keep(last, new, past, seed)
-        kept = len(past.slices)
-        after = replace(state, slices=state.slices + 1, latents=filled[-kept:], actions=all_actions[-kept:], past=past)
+        state = replace(state, past=replace(state.past))
+        new = sample(*self._networks(), canvas, self.sampling, state.step_seed, past=state.past)[-1:]
+        after = self._after(state, new, values)
         return after, self._decode(after, state.latents[-1])
+
+    @own_settings()
+    def observe(self, state: WorldState, frames: Frames, actions: Shaped[np.ndarray, "t d"]) -> WorldState:
+        """Return the state after frames that really were there, of the size of the session, and their actions."""
+        values, size = self._values(actions), (self.slice_frames, state.height, state.width, 3)
+        if frames.shape != size:
+            raise UsageError(f"a step of this session has frames of shape {size}, got {frames.shape}")
+        latents = encode_frames(self.generator.networks[0], self.geometry, frames, (Slice(0, len(frames)),)).cpu()
+        return self._after(state, latents, values)
+
+    def _values(self, actions: Shaped[np.ndarray, "t d"]) -> Float[Tensor, "1 a"]:
+        """Return what stands for the actions of one step; raise UsageError for other ones."""
+        actions, count = self.schema.check(actions), self.slice_frames
+        if len(actions) != count:
+            raise UsageError(f"a step of this model takes {count} actions, got {len(actions)}")
+        return action_values(self.schema, count, [count], actions, np.ones(count, bool))
+
+    def _after(self, state: WorldState, latents: Float[Tensor, "1 c h w"], values: Float[Tensor, "1 a"]) -> WorldState:
+        """Return the state after one more slice, which is known now."""
+        canvas = self._canvas(self._slices(state.slices, 1), state.height, state.width, state.prompt)
+        past = self._keep(replace(canvas, actions=values), latents, state.past, state.step_seed)
+        kept = len(past.slices)
+        return replace(
+            state,
+            slices=state.slices + 1,
+            latents=torch.cat([state.latents, latents])[-kept:],
+            actions=torch.cat([state.actions, values])[-kept:],
+            past=past,
+        )
 
     def _networks(self) -> tuple[DiT, TextTokenizer, FlowConfig, Geometry]:
         generator = self.generator

@@ -61,6 +61,18 @@ def test_the_past_has_a_size_and_states_are_never_changed(world: WorldModel) -> 
     assert again.slices == 2 and frames.shape == (1, 32, 48, 3)
 
 
+def test_a_frame_that_was_really_there_takes_the_place_of_a_made_one(world: WorldModel) -> None:
+    state, _ = world.begin(0, picture=PICTURE)
+    seen = world.observe(state, PICTURE[None, ::-1], np.array([[1]]))
+    again = world.observe(state, PICTURE[None], np.array([[1]]))
+    assert seen.slices == 2 and torch.equal(again.latents[1], again.latents[0])
+    assert not torch.equal(seen.latents[1], again.latents[1])
+    frames = [world.step(each, np.array([[2]]))[1] for each in (seen, again)]
+    assert not np.array_equal(*frames)
+    with pytest.raises(UsageError, match="frames of shape"):
+        world.observe(state, PICTURE[None, :16], np.array([[1]]))
+
+
 def test_slices_of_two_frames_take_two_actions() -> None:
     world = WorldModel(make_generator(STICK, stride=2), StepSettings(num_steps=1, history=0.1))
     state, _ = world.begin(0, "a stick")
