@@ -11,6 +11,7 @@ import io
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -32,7 +33,7 @@ from chronotope.media import video
 from chronotope.processes import MAX_WORKERS, die_with_parent
 from chronotope.progress import Progress
 from chronotope.sealed import read_sealed, write_sealed
-from chronotope.storage import locked, remove_partials, write_atomically
+from chronotope.storage import atomic_file, locked, remove_partials, write_atomically
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.splits import Split, split_rng
 from chronotope.worlds.world import Rendered
@@ -249,13 +250,15 @@ def write_clip(
     fps: float,
     record: Mapping[str, Any],
     also: Mapping[str, Any] | None = None,
+    film: Path | None = None,
 ) -> Row:
     """Write the files of a clip, each atomically, and return its sealed row of the manifest.
 
     `key` is its path below `out` without suffix, `record` what its JSON file says, and `also` what else the row says.
+    An MP4 file that holds the frames already is copied as it is, as `film`.
     """
     place, name = (out / key).parent, Path(key).name
-    files = [_put_pixels(place, name, clip.frames, fps)]
+    files = [_copied(film, place / f"{name}.mp4") if film else _put_pixels(place, name, clip.frames, fps)]
     for suffix, arrays in clip.arrays.items():
         files.append(_put_arrays(place / f"{name}.{suffix}.npz", **arrays))
     if clip.actions is not None:
@@ -300,6 +303,12 @@ def _put_pixels(folder: Path, key: str, frames: Frames, fps: float) -> Path:
     path, packed = folder / f"{key}.png", io.BytesIO()
     Image.fromarray(frames[0]).save(packed, "PNG")
     write_atomically(path, packed.getvalue())
+    return path
+
+
+def _copied(film: Path, path: Path) -> Path:
+    with atomic_file(path) as partial:
+        shutil.copyfile(film, partial)
     return path
 
 
