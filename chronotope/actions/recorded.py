@@ -37,7 +37,7 @@ class Actions:
 def read_actions(path: Path, schema: ActionSchema, num_frames: int) -> Actions:
     """Read the actions of a clip; raise FileProblem for a file that is damaged or does not match schema and clip."""
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             found = {name: held[name] for name in ("values", "known", "rewards")}
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as problem:
         raise FileProblem(f"{path} holds no actions of a clip ({problem})") from problem

@@ -41,6 +41,7 @@ __all__ = ["chronotope", "main"]
 STAGES = {
     "make a dataset": [
         "world",
+        "record",
         "import",
         "curate",
         "inspect",
@@ -249,6 +250,47 @@ def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
     with progress("rendering", "clips") as report:
         held = write_dataset(out, DatasetRequest(**request), report, workers, f"chronotope {__version__}")
     say(f"{out} holds {held} {'clip' if held == 1 else 'clips'}")
+    echo(out)
+
+
+@chronotope.command(
+    cls=Command,
+    examples="""
+    chronotope record CartPole-v1 --steps 20000 --out data/cartpole
+    chronotope record Pendulum-v1 --steps 5000 --size 64x64 --clip-frames 32 --out data/pendulum
+    chronotope record my_package:MyGame-v0 --steps 20000 --caption "my game" --licence MIT --out data/mygame
+    """,
+)
+@click.argument("environment", metavar="ENV_ID")
+@option("--steps", type=click.IntRange(min=1), required=True, metavar="N", help="How many frames.")
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
+@option("--policy", type=click.Choice(["random"]), default="random", show_default=True, help="Who plays.")
+@option("--size", type=SIZE, metavar="WxH", help="Resize frames.  [default: as the environment draws them]")
+@option(
+    "--clip-frames",
+    type=click.IntRange(min=2),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Cut episodes into clips of at most N frames.",
+)
+@option("--fps", type=Number(0, 1000), metavar="N", help="Frame rate of the clips.  [default: the environment's]")
+@option("--caption", default="", metavar="TEXT", help="The caption of every clip.")
+@option("--licence", default="", metavar="SPDX", help="The licence of what the environment shows.")
+@SEED
+def record(out: Path, environment: str, size: tuple[int, int] | None, **request: Any) -> None:
+    """Record a Gymnasium environment: its frames, and the actions that led to them.
+
+    ENV_ID is a registered environment with pictures; module:ENV_ID imports the module that registers it. Clips are
+    written as `world crafter` writes them. It needs Gymnasium: pip install 'chronotope[record]'.
+    """
+    from chronotope.record.environment import opened
+    from chronotope.record.session import Recording, record
+
+    wanted = Recording(environment, size=size, **request)
+    with opened(environment, size) as env, progress("recording", "frames") as report:
+        held = record(out, wanted, env, progress=report, program=f"chronotope {__version__}")
+    say(f"{out} holds {held} frames")
     echo(out)
 
 

@@ -38,7 +38,7 @@ def test_true_frames_are_read_exactly(specs: list[CrafterSpec]) -> None:
         assert np.array_equal(found.scenes.inventory, episode.scenes.inventory)
         assert np.array_equal(found.scenes.asleep, episode.scenes.asleep)
         assert np.array_equal(found.positions, episode.positions - episode.positions[0])
-        assert found.residual.max() == 0
+        assert found.residual.max() < 0.5  # the light of the textures is rounded to a thousandth
 
 
 def test_frames_are_read_through_noise(specs: list[CrafterSpec]) -> None:
