@@ -71,9 +71,12 @@ def dit_costs(run: DiTRun) -> dict[str, Any]:
     samples = max(1, run.train.batch_tokens // size.visual)
     share = -(-samples // int(os.environ.get("WORLD_SIZE", "1")))
     at_once = min(share, max(1, (run.train.pass_tokens or run.train.batch_tokens) // size.visual))
-    activations = at_once * dit_activations(run.model, size, run.train.recompute)
+    causal, twice = run.noise_levels.causal, SampleSize(2 * size.visual, size.text, 2 * size.slices)
+    activations = at_once * dit_activations(run.model, twice if causal else size, run.train.recompute)
     tokens = size.visual + size.text
-    flops = dit_flops(run.model, size) + text_flops(run.model, size.text)
+    # slices of a causal sample come twice
+    flops = round((1 - causal) * dit_flops(run.model, size) + causal * dit_flops(run.model, twice))
+    flops += text_flops(run.model, size.text)
     passes = RECOMPUTED if run.train.recompute else BACKWARD
     parameters = count_parameters(run.model)
     with torch.device("meta"):
