@@ -203,9 +203,14 @@ class _Connection:
             due += 1 / self.players.model.fps
             try:
                 shown = await self.players.compute(partial(self._next, session))
-            except ChronotopeError as problem:  # of a record that does not fit, or of a full disk
-                self.replayed = []
-                await self._tell({"type": "error", "message": str(problem), "id": None, "frame": session.frame})
+            except (
+                ChronotopeError,
+                OSError,
+                RuntimeError,
+            ) as problem:  # a record that does not fit, a full disk, memory
+                self.replayed, self.paused = [], True
+                message = f"paused, because no frame could be made: {problem}"
+                await self._tell({"type": "error", "message": message, "id": None, "frame": session.frame})
                 continue
             if session is self.session:  # else another one was begun meanwhile
                 await self._show(session, shown)

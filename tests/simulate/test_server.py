@@ -16,7 +16,7 @@ from PIL import Image
 from starlette.websockets import WebSocketDisconnect
 
 from chronotope.simulate.model import WorldModel
-from chronotope.simulate.record import encode_picture, read_record
+from chronotope.simulate.record import Start, encode_picture, read_record
 from chronotope.simulate.server import PlayOptions, make_app
 from chronotope.simulate.session import replay
 
@@ -120,6 +120,16 @@ def test_what_makes_no_sense_is_said_and_the_session_goes_on(client: TestClient)
             assert said in player.until(type="error")["message"]
         player.send(type="action", action="right", frame=player.frame, id=9)
         assert player.until(action=[2.0])[0]["applied"][0]["id"] == 9
+
+
+def test_a_record_that_does_not_fit_pauses_the_session(client: TestClient, world: WorldModel) -> None:
+    first = json.dumps(Start(3).line(world))
+    with client.websocket_connect("ws://localhost/play") as socket:
+        player = Player(socket)
+        player.send(type="replay", record=f'{first}\n{{"frame": 1, "action": [7]}}\n')
+        assert "paused, because no frame could be made: action" in player.until(type="error")["message"]
+        player.send(type="pause", on=False)
+        assert player.until(frame=2)[0]["action"] == [0.0]
 
 
 def test_ten_players_and_a_closed_tab(client: TestClient) -> None:
