@@ -5,26 +5,31 @@
 #     bash runs/world.sh [FOLDER]         writes everything to FOLDER (default: out/world); run it again to continue
 #     chronotope play out/world
 #
-# CLIPS, AE_STEPS and STEPS make it shorter: CLIPS=20 AE_STEPS=60 STEPS=60 bash runs/world.sh /tmp/world
+# Shorter: CLIPS=4 HELDOUT=2 AE_STEPS=60 STEPS=60 bash runs/world.sh /tmp/world
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH="$PWD/.venv/bin:$PATH"
 out=${1:-out/world}
 clips=${CLIPS:-400}
+half=$((clips / 2))
+heldout=${HELDOUT:-24}
+ae_steps=${AE_STEPS:-1500}
+frozen=$((ae_steps * 2 / 3))
+steps=${STEPS:-4000}
 mkdir -p "$out"
 
 # 1. Clips with the action that led to every frame. The forager walks with a purpose and shows much of the map; the random
 #    player shows what an action does when nothing speaks for it. `heldout` has other maps, for the measurements.
 chronotope world crafter --count "$clips" --policy forager --pictures 0 --size 64x64 --seed 2 --out "$out/clips/forager"
-chronotope world crafter --count $((clips / 2)) --policy random --pictures 0 --size 64x64 --seed 1 --out "$out/clips/random"
-chronotope world crafter --count 24 --pictures 0 --size 64x64 --split heldout --seed 3 --out "$out/clips/heldout"
+chronotope world crafter --count "$half" --policy random --pictures 0 --size 64x64 --seed 1 --out "$out/clips/random"
+chronotope world crafter --count "$heldout" --pictures 0 --size 64x64 --split heldout --seed 3 --out "$out/clips/heldout"
 
 # 2. An autoencoder of one slice a frame: an action meets its frame. A latent is one cell of Crafter's grid.
 chronotope train autoencoder --preset world --data "$out/clips/forager" "$out/clips/random" --out "$out" \
-    ${AE_STEPS:+--set train.steps="$AE_STEPS" --set train.freeze_encoder_from=$((AE_STEPS * 2 / 3))}
+    --set train.steps="$ae_steps" train.freeze_encoder_from="$frozen"
 
 # 3. The transformer, with actions: four fifths of the samples train the next frame from a clean past.
-chronotope train dit --preset world --data "$out/clips/forager" "$out/clips/random" --out "$out" ${STEPS:+--set train.steps="$STEPS"}
+chronotope train dit --preset world --data "$out/clips/forager" "$out/clips/random" --out "$out" --set train.steps="$steps"
 
 # 4. Pictures from which sessions begin: first frames of held-out clips.
 python - "$out" <<'PYTHON'
