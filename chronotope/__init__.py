@@ -2,7 +2,8 @@
 
 The stages in order: world, encode, train, generate, evaluate. The packages follow them: `worlds` renders clips with
 captions and exact truth, `data` encodes clips with the autoencoder of `models`, `train` fits the transformer with the
-mathematics of `flow`, `generate` turns prompts, pictures and clips into pixels, `evaluate` judges videos.
+mathematics of `flow`, `generate` turns prompts, pictures and clips into pixels, `simulate` steps a model with actions,
+`evaluate` judges videos.
 """
 
 from importlib import import_module
@@ -14,9 +15,21 @@ if TYPE_CHECKING:
     from chronotope.prompt import Prompt, read_prompts
     from chronotope.request import Inputs, Request
     from chronotope.serve.client import Client
+    from chronotope.simulate.env import make_env, make_vector_env
 
 __version__ = "0.1.0"
-__all__ = ["ChronotopeError", "Client", "Generation", "Generator", "Inputs", "Prompt", "Request", "read_prompts"]
+__all__ = [
+    "ChronotopeError",
+    "Client",
+    "Generation",
+    "Generator",
+    "Inputs",
+    "Prompt",
+    "Request",
+    "make_env",
+    "make_vector_env",
+    "read_prompts",
+]
 
 # Imported on first use, so that `import chronotope` does not load torch.
 _HOMES = {
@@ -27,6 +40,8 @@ _HOMES = {
     "Inputs": "request",
     "Prompt": "prompt",
     "Request": "request",
+    "make_env": "simulate.env",
+    "make_vector_env": "simulate.env",
     "read_prompts": "prompt",
 }
 

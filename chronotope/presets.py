@@ -2,6 +2,7 @@
 
 tiny    trains in minutes on two CPU cores: runs/tiny.sh
 small   trains in hours on two CPU cores: runs/small.sh; its weights are inside the package
+world   learns what actions do, for `chronotope play`: one slice a frame, a slice-causal mask: runs/world.sh
 base    never trained: a step fits one GPU of 16 GB
 medium  never trained: a step fits one GPU of 48 GB
 large   shape only: a size for a cluster; a step takes eight GPUs of 141 GB
@@ -24,9 +25,10 @@ from chronotope.models.dit import DiTConfig
 from chronotope.models.expander import ExpanderConfig
 from chronotope.request import Defaults
 from chronotope.train.autoencoder import AutoencoderRun, AutoencoderTraining
-from chronotope.train.config import DiTRun, DiTTraining
+from chronotope.train.config import ActionConfig, DiTRun, DiTTraining
 from chronotope.train.language.captioner import CaptionerRun, CaptionerTraining
 from chronotope.train.language.expander import ExpanderRun, ExpanderTraining
+from chronotope.train.noise_levels import NoiseLevelConfig
 
 __all__ = ["PRESETS", "Preset", "find_preset"]
 
@@ -75,6 +77,8 @@ class _Row:
     ae_rates: tuple[float, float] = (0.006, 2e-4)
     rates: tuple[float, float] = (0.01, 1e-3)
     large: bool = False  # whole clips pass one at a time, and blocks are computed again in the backward pass
+    stride: tuple[int, int, int] = (4, 8, 8)
+    memory: int = 0  # slices; above 0 the clips have actions, which the model learns
 
 
 # fmt: off
@@ -87,6 +91,9 @@ _ROWS = {
     "small": _Row((128, 256), 3000,    2500,    400_000,    192,  8,    64,  12_500,  3_800,     (96, 64), 17, 8.0,
                   "two CPU cores, five to six hours: shapes and a dozen nouns; the weights inside the package",
                   4),
+    "world": _Row((48, 96),   1500,    1000,    100_000,    128,  4,    32,  4000,    1_600,     (64, 64), 24, 8.0,
+                  "one CPU core, about an hour: a small game that answers the keyboard", 4, (128, 2, 2, 1200),
+                  (128, 2, 1000), (0.02, 5e-4), (0.02, 2e-3), stride=(1, 8, 8), memory=12),
     "base":  _Row((192, 384), 200_000, 150_000, 8_000_000,  1024, 24,   128, 400_000, 500_000,   (512, 288), 97, 24.0,
                   "never trained: one GPU of 16 GB, or several; 1.6e21 operations", 16, (512, 8, 8, 100_000),
                   (256, 4, 10_000), large=True),
@@ -102,29 +109,53 @@ _ROWS = {
 
 def _preset(row: _Row) -> Preset:
     autoencoder = AutoencoderRun(
-        model=AutoencoderConfig(widths=row.ae_widths),
-        pool=PoolConfig(batch_pixels=row.ae_pixels),
+        model=AutoencoderConfig(stride=row.stride, widths=row.ae_widths),
+        pool=_pool(row),
         train=AutoencoderTraining(
             steps=row.ae_steps, freeze_encoder_from=row.ae_frozen, muon_rate=row.ae_rates[0], adam_rate=row.ae_rates[1]
         ),
     )
     defaults = Defaults(height=row.size[1], width=row.size[0], num_frames=row.num_frames, fps=row.fps)
-    geometry = Geometry()
+    geometry = Geometry(row.stride)
     train = DiTTraining(steps=row.steps, batch_tokens=row.batch_tokens, muon_rate=row.rates[0], adam_rate=row.rates[1])
     if row.large:
         whole = geometry.num_tokens(row.num_frames, row.size[1], row.size[0])
         train = replace(train, max_sample_tokens=whole, pass_tokens=whole, recompute=True, spike_factor=20.0)
-    model = DiTConfig(width=row.width, depth=row.depth, head_dim=row.head_dim)
+    model = DiTConfig(width=row.width, depth=row.depth, head_dim=row.head_dim, memory=row.memory)
     dit = DiTRun(geometry=geometry, model=model, train=train, defaults=defaults)
+    if row.memory:
+        dit = _playable(dit)
     width, depth, text_depth, steps = row.captioner
     captioner = CaptionerRun(
-        model=CaptionerConfig(width=width, depth=depth, text_depth=text_depth), train=CaptionerTraining(steps=steps)
+        geometry=geometry,
+        model=CaptionerConfig(width=width, depth=depth, text_depth=text_depth),
+        train=CaptionerTraining(steps=steps),
     )
     width, depth, steps = row.expander
     expander = ExpanderRun(
         model=ExpanderConfig(width=width, depth=depth, text_depth=depth), train=ExpanderTraining(steps=steps)
     )
     return Preset(autoencoder, dit, captioner, expander, row.about, row.gigabytes)
+
+
+def _pool(row: _Row) -> PoolConfig:
+    """Return the batches of the autoencoder; of a game, whose pictures are a grid, it sees whole frames."""
+    pool = PoolConfig(batch_pixels=row.ae_pixels)
+    width, height = row.size
+    return replace(pool, shapes=((4, height, width), (1, height, width))) if row.memory else pool
+
+
+def _playable(run: DiTRun) -> DiTRun:
+    """Return a run that learns actions: nearly all samples train the next slice, whose sampling takes few steps."""
+    slices = run.defaults.num_frames // run.geometry.stride[0]
+    tokens = run.geometry.num_tokens(slices * run.geometry.stride[0], run.defaults.height, run.defaults.width)
+    return replace(
+        run,
+        noise_levels=NoiseLevelConfig(forcing=0.05, context=0.05, region=0.0, causal=0.8),
+        actions=ActionConfig(use=True),
+        train=replace(run.train, max_sample_tokens=tokens),
+        defaults=replace(run.defaults, num_steps=6, guidance_scale=1.0),
+    )
 
 
 PRESETS: dict[str, Preset] = {name: _preset(row) for name, row in _ROWS.items()}

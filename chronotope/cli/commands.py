@@ -13,7 +13,7 @@ from chronotope import __version__
 from chronotope.cli import generate, judge
 from chronotope.cli.datasets import commands as datasets
 from chronotope.cli.language import commands as language
-from chronotope.cli.serve import serve
+from chronotope.cli.serve import play, serve
 from chronotope.cli.terminal import (
     FILE,
     JSON,
@@ -42,6 +42,7 @@ __all__ = ["chronotope", "main"]
 STAGES = {
     "make a dataset": [
         "world",
+        "record",
         "import",
         "curate",
         "inspect",
@@ -52,7 +53,7 @@ STAGES = {
         "encode",
     ],
     "train": ["train", "teach"],
-    "use": ["generate", "expand", "reconstruct", "merge", "serve"],
+    "use": ["generate", "expand", "reconstruct", "merge", "serve", "play"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
     "look": ["info", "check", "audit"],
 }
@@ -205,6 +206,50 @@ def table(out: Path, count: int, workers: int, **request: Any) -> None:
     _render_dataset(out, workers, {"world": "table", "scope": "table", "count": count, **request})
 
 
+@world.command(
+    cls=Command,
+    examples="""
+    chronotope world crafter --count 500 --out data/crafter
+    chronotope world crafter --count 50 --policy random --size 64x64 --workers 2 --out data/random
+    chronotope world crafter --count 200 --split heldout --out data/heldout
+    """,
+)
+@option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many clips.")
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
+@option(
+    "--policy",
+    "scope",
+    default="forager",
+    show_default=True,
+    metavar="NAME",
+    help="Who plays: forager (gathers, builds, eats, sleeps) or random.",
+)
+@option(
+    "--split",
+    default="train",
+    show_default=True,
+    metavar="NAME",
+    help="train, heldout (other maps) or combination (deeds at places never trained on).",
+)
+@option("--size", type=SIZE, metavar="WxH", help="One size for all clips.  [default: 64x64, 96x64 and 64x96]")
+@option(
+    "--pictures",
+    type=Number(0, 1),
+    metavar="SHARE",
+    help="This share of the clips are pictures.  [default: 0.05]",
+)
+@SEED
+@WORKERS
+def crafter(out: Path, count: int, workers: int, **request: Any) -> None:
+    """Play Crafter, a world of grass, water and rocks from above, and record it.
+
+    Beside the files of `world stage` each clip has the action that led to every frame, with rewards, and the cells and
+    the inventory of every frame. The same seed gives the same clips. It needs Crafter: pip install
+    'chronotope[crafter]'.
+    """
+    _render_dataset(out, workers, {"world": "crafter", "count": count, **request})
+
+
 def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
     """Render a dataset, or the rest of it, and say how many clips the folder then holds."""
     from chronotope.worlds.write import DatasetRequest, write_dataset
@@ -212,6 +257,47 @@ def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
     with progress("rendering", "clips") as report:
         held = write_dataset(out, DatasetRequest(**request), report, workers, f"chronotope {__version__}")
     say(f"{out} holds {held} {'clip' if held == 1 else 'clips'}")
+    echo(out)
+
+
+@chronotope.command(
+    cls=Command,
+    examples="""
+    chronotope record CartPole-v1 --steps 20000 --out data/cartpole
+    chronotope record Pendulum-v1 --steps 5000 --size 64x64 --clip-frames 32 --out data/pendulum
+    chronotope record my_package:MyGame-v0 --steps 20000 --caption "my game" --licence MIT --out data/mygame
+    """,
+)
+@click.argument("environment", metavar="ENV_ID")
+@option("--steps", type=click.IntRange(min=1), required=True, metavar="N", help="How many frames.")
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again resumes.")
+@option("--policy", type=click.Choice(["random"]), default="random", show_default=True, help="Who plays.")
+@option("--size", type=SIZE, metavar="WxH", help="Resize frames.  [default: as the environment draws them]")
+@option(
+    "--clip-frames",
+    type=click.IntRange(min=2),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Cut episodes into clips of at most N frames.",
+)
+@option("--fps", type=Number(0, 1000), metavar="N", help="Frame rate of the clips.  [default: the environment's]")
+@option("--caption", default="", metavar="TEXT", help="The caption of every clip.")
+@option("--licence", default="", metavar="SPDX", help="The licence of what the environment shows.")
+@SEED
+def record(out: Path, environment: str, size: tuple[int, int] | None, **request: Any) -> None:
+    """Record a Gymnasium environment: its frames, and the actions that led to them.
+
+    ENV_ID is a registered environment with pictures; module:ENV_ID imports the module that registers it. Clips are
+    written as `world crafter` writes them. It needs Gymnasium: pip install 'chronotope[record]'.
+    """
+    from chronotope.record.environment import opened
+    from chronotope.record.session import Recording, record
+
+    wanted = Recording(environment, size=size, **request)
+    with opened(environment, size) as env, progress("recording", "frames") as report:
+        held = record(out, wanted, env, progress=report, program=f"chronotope {__version__}")
+    say(f"{out} holds {held} frames")
     echo(out)
 
 
@@ -314,6 +400,7 @@ chronotope.add_command(language.expand)
 chronotope.add_command(generate.reconstruct)
 chronotope.add_command(generate.merge)
 chronotope.add_command(serve)
+chronotope.add_command(play)
 
 
 # Judge

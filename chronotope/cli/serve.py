@@ -1,16 +1,20 @@
-"""The declaration of `chronotope serve`, and what it checks before the service starts."""
+"""The declarations of `chronotope serve` and `chronotope play`, and what they check before a server starts."""
 
 from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from chronotope.cli.terminal import FILE, MODEL, Command, Number, echo, option, say
+from chronotope.cli.terminal import FILE, MODEL, Command, Number, echo, option, progress, say
 from chronotope.errors import FileProblem, UsageError
 
-__all__ = ["serve"]
+if TYPE_CHECKING:
+    from chronotope.simulate.model import WorldModel
+
+__all__ = ["play", "serve"]
 
 MAX_WORKERS = 16
 MIN_TOKEN = 16  # characters
@@ -167,3 +171,106 @@ def _devices(workers: int | None) -> tuple[str, ...]:
     if not gpus:
         return ("cpu",) * (workers or 1)
     return tuple(f"cuda:{number % gpus}" for number in range(workers or gpus))
+
+
+@click.command(
+    cls=Command,
+    sections={
+        "session": ["prompt", "image", "record", "steps", "guidance", "history"],
+        "replay": ["replay", "out"],
+        "server": ["host", "port"],
+    },
+    examples="""
+    chronotope play runs/world
+    chronotope play runs/world --image start.png --record session.jsonl
+    chronotope play runs/world --replay session.jsonl --out session.mp4
+    """,
+)
+@click.argument("model", metavar="[MODEL]", default="small")
+@option("--prompt", default="", metavar="TEXT", help="Words from which a session begins where no picture is given.")
+@option("--image", type=FILE, metavar="FILE", help="The picture from which a session begins.")
+@option("--record", type=FILE, metavar="FILE", help="Record sessions here; that of a second player into FILE-2, ...")
+@option("--steps", type=click.IntRange(1, 1000), metavar="N", help="Steps of the sampler.  [default: the model's]")
+@option(
+    "--guidance", type=Number(min=0, max=1000), metavar="G", help="Stronger actions; 1: off.  [default: the model's]"
+)
+@option(
+    "--history",
+    type=Number(min=0, max=0.9),
+    default=0.0,
+    show_default=True,
+    metavar="L",
+    help="Noise level at which the past is seen.",
+)
+@option("--replay", type=FILE, metavar="FILE", help="Play a record again without a page, and compare its frames.")
+@option("--out", type=FILE, metavar="FILE", help="The video of the replay.")
+@option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="The address to listen at.")
+@option("--port", type=click.IntRange(min=0, max=65535), default=8001, show_default=True, metavar="N", help="0 is any.")
+def play(
+    model: str,
+    prompt: str,
+    image: Path | None,
+    record: Path | None,
+    steps: int | None,
+    guidance: float | None,
+    history: float,
+    replay: Path | None,
+    out: Path | None,
+    host: str,
+    port: int,
+) -> None:
+    """Play a world that was learned with actions: keys in, frames out.
+
+    The page is at the address that is printed. Several players can use it at once, each with a session of their own.
+    The server answers this machine alone, unless --host names another address.
+    """
+    if (replay is None) != (out is None):
+        raise UsageError("--replay FILE and --out FILE go together: a record, and the video that is made from it")
+    try:
+        from chronotope.simulate.server import PlayOptions, run
+    except ModuleNotFoundError as problem:
+        raise UsageError(f"playing needs {problem.name}: pip install 'chronotope[play]'") from problem
+    from chronotope.simulate.model import StepSettings, WorldModel
+
+    picture = None
+    if image is not None:
+        from chronotope.media import video
+
+        picture = video.read(image).frames[0]
+    world = WorldModel.load(model, StepSettings(steps, guidance, history))
+    if replay is not None and out is not None:
+        _replay(world, replay, out)
+        return
+    if record is not None and record.exists():
+        raise FileProblem(f"{record} exists; name a new file with --record")
+
+    def started(address: str) -> None:
+        say(f"the page is at {address}; Ctrl-C stops")
+        echo(address)
+
+    options = PlayOptions(prompt, picture, record)
+    run(world, PlayOptions(prompt, picture, record, options.hosts | {host.lower()}), host, port, started)
+    say("stopped" + (f"; the record is {record}" if record and record.exists() else ""))
+
+
+def _replay(world: WorldModel, file: Path, out: Path) -> None:
+    """Write the video of a record, and say how many of its frames are those that were recorded."""
+    import numpy as np
+
+    from chronotope.media import video
+    from chronotope.simulate.record import read_record
+    from chronotope.simulate.session import replay
+
+    record = read_record(file)
+    frames: list[np.ndarray] = []
+    other: list[int] = []
+    with progress("playing again", "frames") as report:
+        for number, picture, equal in replay(world, record):
+            del frames[number:]
+            frames.append(picture)
+            other += [] if equal else [number]
+            report(number, len(record) - 1)
+    video.write(out, np.stack(frames), world.fps)
+    if other:
+        say(f"note: {len(other)} frames differ from the recorded ones, the first is {other[0]}")
+    echo(str(out))

@@ -179,8 +179,10 @@ def check_complete(folder: Path) -> None:
     for about, found in read_datasets(folder):
         if found.get("complete") is False:
             raise UsageError(
-                f"{about.parent} is a dataset whose rendering was interrupted; run the same `chronotope world` command "
-                f"again to complete its {found.get('count')} clips"
+                f"{about.parent} is a dataset whose {'recording' if 'environment' in found else 'rendering'} was "
+                f"interrupted; run the same `chronotope {'record' if 'environment' in found else 'world'}` command "
+                f"again to complete its {found.get('steps') or found.get('count')} "
+                f"{'frames' if 'environment' in found else 'clips'}"
             )
 
 

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from chronotope.config import to_dict
 from chronotope.data.captions import Captions, read_captions
 from chronotope.data.clips import Clip, check_outside, scan_folder
 from chronotope.data.contradictions import contradictions
@@ -35,7 +36,7 @@ from chronotope.data.limits import (
 from chronotope.data.notes import ClipNotes
 from chronotope.data.reading import ClipJob, EncodedPart, PartEncoder
 from chronotope.data.recaptions import Recaptions
-from chronotope.data.rendered import changes_since_rendering, find_splits, find_worlds
+from chronotope.data.rendered import changes_since_rendering, find_actions, find_splits, find_worlds
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
 from chronotope.geometry import Geometry
 from chronotope.jsonl import append_jsonl, write_jsonl
@@ -126,12 +127,15 @@ def encode_dataset(
         "splits": find_splits(data),
         **_curation(data),
     }
+    schema = find_actions(data)
+    if schema:
+        about["actions"] = to_dict(schema)
     with locked(out):
         remove_partials(out)
         writer = _Writer(out, about, note, limits, folder.clips)
         used = writer.set_precision(precision, autoencoder.latent_mean.device)
         writer.check_folder(folder.clips)
-        encoder = PartEncoder(rounded(autoencoder, used), geometry, limits, shuffled)
+        encoder = PartEncoder(rounded(autoencoder, used), geometry, limits, shuffled, schema)
         return _Update(writer, folder.clips, progress, strict).run(encoder, workers)
 
 
@@ -350,6 +354,8 @@ class _Writer:
             other = "latents of another autoencoder"
         elif any(self.before.get(name) != self.about[name] for name in ("stride", "channels", "shuffled")):
             other = "clips that were cut otherwise"
+        elif self.before.get("actions") != self.about.get("actions"):
+            other = "clips with other actions"
         elif self.before.get("precision", "fp32") != self.about["precision"]:
             other = f"latents of precision {self.before.get('precision', 'fp32')}, not {self.about['precision']}"
         elif self.before.get("limits") != self.about.get("limits"):

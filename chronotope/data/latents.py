@@ -16,7 +16,7 @@ import weakref
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, overload
 
@@ -26,6 +26,7 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from chronotope.actions import ActionSchema
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Geometry, Slice
@@ -34,6 +35,7 @@ from chronotope.models.autoencoder import Autoencoder
 from chronotope.sealed import read_sealed
 
 __all__ = [
+    "ClipActions",
     "LatentClip",
     "LatentDataset",
     "encode_frames",
@@ -63,6 +65,14 @@ def fingerprint(model: torch.nn.Module) -> str:
 
 
 @dataclass(frozen=True)
+class ClipActions:
+    """The actions of a clip as its index entry holds them, see `chronotope.actions.Actions`."""
+
+    values: list[list[int | float]]
+    known: list[bool]
+
+
+@dataclass(frozen=True)
 class LatentClip:
     """The index entry of an encoded clip; `slices` are lengths in frames, height and width are in pixels."""
 
@@ -74,6 +84,7 @@ class LatentClip:
     fps: float
     captions: dict[str, list[str]]
     sha256: str
+    actions: ClipActions | None = None
 
 
 def encode_frames(
@@ -199,6 +210,7 @@ class _Header:
     channels: int
     clips: int | None = None
     manifest: str | None = None
+    actions: ActionSchema | None = None
 
 
 _HEADER = tuple(field.name for field in fields(_Header))
@@ -268,8 +280,9 @@ class ClipIndex(Sequence[LatentClip]):
     def _clip(self, index: int) -> LatentClip:
         start, length = self._places[index].tolist()
         row = json.loads(os.pread(self._files[bisect.bisect_right(self._ends, index)], length, start))
-        found = {name: row[name] for name in _CLIP}  # which were verified
-        return LatentClip(**{**found, "slices": tuple(row["slices"]), "fps": float(row["fps"])})
+        found = {name: row[name] for name in _CLIP if name in row}  # which were verified
+        actions = ClipActions(**row["actions"]) if row.get("actions") else None
+        return LatentClip(**{**found, "slices": tuple(row["slices"]), "fps": float(row["fps"]), "actions": actions})
 
 
 KEPT_CLIPS = 20_000  # clips whose entries an index keeps, about 50 MB where they have a dozen captions
@@ -302,6 +315,17 @@ class LatentDataset:
                 f"{', '.join(map(str, folders))} were encoded by different autoencoders; "
                 "encode them again with one autoencoder"
             )
+
+    @cached_property
+    def action_schema(self) -> ActionSchema | None:
+        """What the actions of the clips mean; None without actions. Raises UsageError where folders differ in it."""
+        schemas = [from_dict(ActionSchema, about["actions"]) for about in self.about if about.get("actions")]
+        if len(set(schemas)) > 1:
+            raise UsageError(
+                f"{', '.join(map(str, self.folders))} hold clips whose actions differ in number or meaning; train on "
+                "the folders of one environment, or set actions.use=false"
+            )
+        return schemas[0] if schemas else None
 
     def __len__(self) -> int:
         return len(self.clips)

@@ -15,8 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from chronotope.actions import SUFFIX, ActionSchema, read_actions
+from chronotope.config import to_dict
 from chronotope.data.clips import Clip
-from chronotope.data.latents import encode_frames, latents_hash
+from chronotope.data.latents import ClipActions, encode_frames, latents_hash
 from chronotope.data.limits import Limits, part_key
 from chronotope.data.notes import ClipNotes
 from chronotope.errors import FileProblem, UsageError
@@ -155,19 +157,23 @@ class EncodedPart:
 
 @dataclass(frozen=True)
 class PartEncoder:
-    """Encodes the parts of clips; in a share `shuffled` of them, still slices are at random places."""
+    """Encodes the parts of clips; in a share `shuffled` of them, still slices are at random places.
+
+    With a `schema`, actions beside a clip go into the row of each part.
+    """
 
     autoencoder: Autoencoder
     geometry: Geometry
     limits: Limits
     shuffled: float
+    schema: ActionSchema | None = None
 
     def __call__(self, job: ClipJob) -> Iterator[EncodedPart]:
         """Yield the parts of a clip; raise FileProblem for one that cannot be read or encoded, or was changed."""
         clip, sentences = job.clip, list[str]()
         notes = ClipNotes(sentences.append, clip.path.parent)
         for part in read_parts(clip, self.limits, self.geometry.cell, notes):
-            row = _about(clip, job.source, part)
+            row = {**_about(clip, job.source, part), **self._actions(clip, part)}
             if not job.source.unchanged(clip.path):  # else these frames could be recorded as those of another content
                 raise FileProblem(f"{clip.path} was changed while it was read; run the same command again")
             said, sentences[:] = tuple(sentences), []
@@ -176,6 +182,21 @@ class PartEncoder:
             else:
                 yield EncodedPart(*self._encoded(clip, row, part), said)
         yield EncodedPart({}, None, tuple(sentences), tuple(notes.remarks.files))
+
+    def _actions(self, clip: Clip, part: Part) -> dict[str, Any]:
+        """Read the actions that led to the frames of a part, if there is a file of them beside the clip."""
+        file = clip.path.with_name(clip.path.stem + SUFFIX)
+        if self.schema is None or not file.is_file():
+            return {}
+        original = part.original or {"num_frames": len(part.frames), "fps": part.fps}
+        if original["fps"] != part.fps:
+            raise UsageError(
+                f"{clip.path} has an action for each frame, so its rate of {original['fps']:g} frames a second cannot "
+                f"be changed to {part.fps:g}; encode it without --max-fps"
+            )
+        found = read_actions(file, self.schema, original["num_frames"])
+        frames = slice(part.first, part.first + len(part.frames))
+        return {"actions": to_dict(ClipActions(found.values[frames].tolist(), found.known[frames].tolist()))}
 
     def _encoded(self, clip: Clip, row: dict[str, Any], part: Part) -> tuple[dict[str, Any], Tensor]:
         """Encode the frames of one item; return its row and its latents."""

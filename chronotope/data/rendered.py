@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from chronotope.actions import ActionSchema
+from chronotope.config import from_dict
 from chronotope.data.clips import SUFFIXES, curated_datasets, read_datasets, split_of_curation
-from chronotope.errors import FileProblem
+from chronotope.errors import FileProblem, UsageError
 from chronotope.manifest import CURATE_AGAIN, Source, identify, manifest_hash, read_curation, read_manifest, source_of
 from chronotope.sealed import unsealed
 from chronotope.storage import file_sha256
@@ -21,6 +23,7 @@ __all__ = [
     "FOR_EVALUATION",
     "changes_since_curation",
     "changes_since_rendering",
+    "find_actions",
     "find_splits",
     "find_worlds",
     "listed_files",
@@ -138,6 +141,22 @@ def _caption_changed(clip: Path, listed: Mapping[Path, str]) -> bool:
 
 def _is_clip(path: Path, data: Path) -> bool:
     return path.suffix in SUFFIXES and path.is_relative_to(data.resolve())
+
+
+def find_actions(data: Path) -> ActionSchema | None:
+    """Return what the actions of the clips below `data` mean; None where no dataset has actions.
+
+    Raises UsageError where datasets differ in it.
+    """
+    found = {
+        file: from_dict(ActionSchema, about["actions"]) for file, about in read_datasets(data) if about.get("actions")
+    }
+    if len(set(found.values())) > 1:
+        raise UsageError(
+            f"{' and '.join(str(file) for file in list(found)[:2])} describe different actions; encode the clips of "
+            "each environment into a folder of their own"
+        )
+    return next(iter(found.values()), None)
 
 
 def find_worlds(data: Path, note: Callable[[str], None] = lambda _: None) -> list[str]:

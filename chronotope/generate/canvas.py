@@ -10,6 +10,7 @@ from torch import Tensor
 
 from chronotope.errors import UsageError
 from chronotope.geometry import Geometry, Slice
+from chronotope.models.refinement import Order
 from chronotope.prompt import Prompt
 
 __all__ = ["Canvas"]
@@ -23,7 +24,8 @@ class Canvas:
     keeps the known latents unchanged, 1 starts from noise, and between the two the known latents guide the result. A
     token is denoised from `level` to `rest`, which is 0 unless stated. Where `rest` equals `level` the token is
     history: the network sees it with that much noise, and the sampler returns it unchanged. On a `cycle` the last slice
-    comes before the first. Height and width are in pixels.
+    comes before the first. Height and width are in pixels. `actions` stand for those of each slice, see
+    `models.packing.action_values`. In the order "causal" a slice sees itself and the slices before it.
     """
 
     slices: tuple[Slice, ...]
@@ -35,6 +37,8 @@ class Canvas:
     level: Float[Tensor, "s rows columns"]
     rest: Float[Tensor, "s rows columns"] | None = None
     cycle: bool = False
+    actions: Float[Tensor, "s a"] | None = None
+    order: Order = "full"
 
     def __post_init__(self) -> None:
         if not self.slices or len(self.slices) != len(self.known) or len(self.slices) != len(self.level):
@@ -46,6 +50,8 @@ class Canvas:
             raise UsageError("noise levels lie between 0 (known) and 1 (unknown)")
         if self.rest is not None and not bool(((self.rest >= 0) & (self.rest <= self.level)).all()):
             raise UsageError("a token is denoised to a level between 0 and the one it starts from")
+        if self.actions is not None and len(self.actions) != len(self.slices):
+            raise UsageError(f"a canvas of {len(self.slices)} slices got the actions of {len(self.actions)}")
         if self.cycle and len({piece.num_frames for piece in self.slices}) != 1:
             raise UsageError(
                 "the slices of a cycle must be of one kind: give a length that is a multiple of the frames of a slice"

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from chronotope import __version__, checkpoint
+from chronotope.actions import ActionSchema
 from chronotope.arguments import as_whole, described
 from chronotope.caption.encoder.tokenizer import StateTokenizer, read_tokenizer
 from chronotope.data.latents import encode_frames, fingerprint
@@ -94,6 +95,7 @@ class Generator:
         folder: Path | None = None,
         adapters: tuple[Adapter, ...] = (),
         precision: Precision = "auto",
+        actions: ActionSchema | None = None,
     ) -> None:
         self.autoencoder = autoencoder
         self.dit = dit
@@ -103,6 +105,7 @@ class Generator:
         self.defaults = defaults
         self.folder = folder
         self.adapters = adapters
+        self.actions = actions
         self._asked_precision = precision
         self._networks: tuple[Autoencoder, DiT] | None = None
         self.names = {"dit": fingerprint(dit), "autoencoder": fingerprint(autoencoder)}
@@ -137,7 +140,8 @@ class Generator:
         dit.eval().requires_grad_(False)
         flow, geometry, defaults = read("flow", FlowConfig), read("geometry", Geometry), read("defaults", Defaults)
         networks = autoencoder, dit, read_tokenizer(description, dit.config, folder)
-        found = cls(*networks, flow, geometry, defaults, folder, applied, precision)
+        actions = read("actions", ActionSchema) if description.get("actions") else None
+        found = cls(*networks, flow, geometry, defaults, folder, applied, precision, actions)
         found.names |= roots_of(data_behind(description))
         return found
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from chronotope.errors import UsageError
@@ -22,13 +22,14 @@ from chronotope.flow.timesteps import schedule
 from chronotope.generate.canvas import Canvas
 from chronotope.generate.noise import starting_noise
 from chronotope.geometry import Geometry
+from chronotope.models.causal import Past
 from chronotope.models.dit import DiT, PackedTokens
 from chronotope.models.packing import Sample, pack, row_signals, rows_of
 from chronotope.models.patches import patchify, unpatchify
 from chronotope.models.refinement import Grid
 from chronotope.models.text import TextTokenizer
 
-__all__ = ["Sampling", "sample"]
+__all__ = ["Sampling", "keep", "sample"]
 
 GOLDEN_SECTION = 0.618034
 
@@ -59,17 +60,21 @@ def sample(
     seed: int,
     report: Callable[[int], None] = lambda step: None,
     watch: Callable[[Tensor], None] | None = None,
+    past: Past | None = None,
 ) -> Float[Tensor, "s c h w"]:
     """Return the latents of a filled canvas: a function of the canvas, the sampling numbers and the seed alone.
 
-    `report(step)` is called after each step, and `watch` with the clean latents that the step implies.
+    `report(step)` is called after each step, and `watch` with the clean latents that the step implies. `past` is what
+    the network keeps of the first slices of a causal canvas, which are known: they are not computed again. With actions
+    guidance leads away from what would happen without the action, otherwise away from the negative prompt.
     """
     if bool(canvas.fixed.all()):
         return canvas.known.clone()
     device = model.patch_in.weight.device
-    known = patchify(canvas.known, geometry.patch_size)
     noise = starting_noise(tuple(canvas.known.shape), seed, sampling.enlargement, geometry.patch_size[1:])  # type: ignore[arg-type]
-    noise = patchify(noise, geometry.patch_size)
+    kept = len(past.slices) if past else 0
+    before, canvas = canvas.known[:kept], _after(canvas, kept)
+    known, noise = (patchify(latents, geometry.patch_size) for latents in (canvas.known, noise[kept:]))
     level = canvas.level.reshape(-1, 1)
     rest = torch.zeros_like(level) if canvas.rest is None else canvas.rest.reshape(-1, 1)
     start = interpolate(flow.path, known, noise, level).to(device)
@@ -77,25 +82,25 @@ def sample(
     times = schedule(sampling.num_steps, flow.shift).to(device)
 
     rows, row = rows_of(level.view(canvas.level.shape), rest.view(canvas.level.shape))
-    signals = row_signals(geometry, canvas.slices, canvas.height, canvas.width, canvas.fps).to(device)
-    signals = signals[rows[:, 0].long()]
-    prompts = tuple((prompt.seconds, tokenizer.encode(prompt.text)) for prompt in canvas.prompts)
     negative = ((0.0, tokenizer.encode(sampling.negative_prompt)),)
-    _, num_rows, num_columns = canvas.level.shape
-    grid = Grid(len(canvas.slices), num_rows, num_columns, canvas.cycle)
 
     @cache
     def packed(guided: bool, rotation: int) -> tuple[PackedTokens, Tensor, tuple[int, ...], Tensor]:
         """Return the canvas (with guidance twice), the rest level of its rows, its order in the pack, its text."""
-        slices = [canvas.slices[(i + rotation) % len(canvas.slices)] for i in range(len(canvas.slices))]
-        positions = torch.from_numpy(geometry.positions(slices, canvas.height, canvas.width, canvas.fps)).to(device)
-        conditional = Sample(start, positions, row, rows[:, 1], signals, prompts, grid)
-        samples = [conditional, replace(conditional, texts=negative)] if guided else [conditional]
+        conditional = canvas_sample(tokenizer, geometry, canvas, start, rows, row, rotation, bool(past))
+        actions = conditional.actions
+        # the actions of known slices are known, too
+        known_rows = rows[:, 1:2] == rows[:, 2:3]
+        left_out = {"texts": negative} if actions is None else {"actions": actions * known_rows}
+        samples = [conditional, replace(conditional, **left_out)] if guided else [conditional]
         batch, arranged = pack(samples)
         at_rest, _ = pack([replace(one, level=rows[:, 2]) for one in samples])
         return batch, at_rest.level, arranged, model.encode_text(batch.text_tokens, batch.text_lengths)
 
     implied: list[Tensor] = []
+
+    def pasts(count: int) -> tuple[tuple[Past, ...], ...]:
+        return ((past,) * count,) if past else ()
 
     def velocity(noisy: Tensor, clock: Tensor) -> Tensor:
         guided = sampling.guidance.active(float(clock))
@@ -104,7 +109,7 @@ def sample(
         scales = balance(flow, t)
         scaled = (scales.scale_in * noisy).repeat(len(arranged), 1)
         row_level = at_rest + (batch.level - at_rest) * clock
-        output = model(replace(batch, noisy=scaled, level=row_level), text).float()
+        output = model(replace(batch, noisy=scaled, level=row_level), text, *pasts(len(arranged))).float()
         predictions = [scales.skip * noisy + scales.scale_out * part for part in output.chunk(len(arranged))]
         velocities = [to_velocity(flow.path, flow.prediction, prediction, noisy, t) for prediction in predictions]
         if guided:
@@ -123,7 +128,64 @@ def sample(
 
     final = SOLVERS[sampling.solver](velocity, start, times, report_step).cpu()
     final = torch.where(canvas.fixed.reshape(-1, 1), known, final)
-    return unpatchify(final, geometry.patch_size, *canvas.level.shape[1:])
+    filled = unpatchify(final, geometry.patch_size, *canvas.level.shape[1:])
+    return torch.cat([before, filled]) if kept else filled
+
+
+def canvas_sample(
+    tokenizer: TextTokenizer,
+    geometry: Geometry,
+    canvas: Canvas,
+    noisy: Float[Tensor, "v p"],
+    rows: Float[Tensor, "r k"],
+    row: Int[Tensor, " v"],
+    rotation: int = 0,
+    continued: bool = False,
+) -> Sample:
+    """Return a canvas as the network reads it; `rows` and `row` are those of `rows_of`, levels first.
+
+    Where it is `continued` its texts are left out, because what is kept of the past includes them.
+    """
+    device, count = noisy.device, len(canvas.slices)
+    slices = [canvas.slices[(i + rotation) % count] for i in range(count)]
+    positions = torch.from_numpy(geometry.positions(slices, canvas.height, canvas.width, canvas.fps)).to(device)
+    signals = row_signals(geometry, canvas.slices, canvas.height, canvas.width, canvas.fps).to(device)
+    of_slice = rows[:, 0].long()
+    # the text of a causal canvas has no time of its own
+    timed = [(0.0 if canvas.order == "causal" else prompt.seconds, prompt.text) for prompt in canvas.prompts]
+    texts = () if continued else tuple((seconds, tokenizer.encode(text)) for seconds, text in timed)
+    _, num_rows, num_columns = canvas.level.shape
+    grid = Grid(count, num_rows, num_columns, canvas.cycle, canvas.order)
+    actions = None if canvas.actions is None else canvas.actions.to(device)[of_slice]
+    return Sample(noisy, positions, row, rows[:, 1], signals[of_slice], texts, grid, actions)
+
+
+@torch.no_grad()
+def keep(
+    model: DiT, tokenizer: TextTokenizer, flow: FlowConfig, geometry: Geometry, canvas: Canvas, past: Past | None
+) -> Past:
+    """Return what the network keeps of the only slice of a causal canvas, which is known, and of the past before it."""
+    device = model.patch_in.weight.device
+    known, level = patchify(canvas.known, geometry.patch_size).to(device), canvas.level.to(device)
+    scaled = balance(flow, level.reshape(-1, 1)).scale_in * known
+    one = canvas_sample(tokenizer, geometry, canvas, scaled, *rows_of(level), continued=past is not None)
+    return model.remember(pack([one])[0], past)
+
+
+def _after(canvas: Canvas, kept: int) -> Canvas:
+    """Return the slices after the first `kept`, which must be known."""
+    if not kept:
+        return canvas
+    if not all(canvas.fixed_slices[:kept]) or canvas.order != "causal":
+        raise UsageError(f"the first {kept} slices of a canvas with a past must be known, and its order causal")
+    return replace(
+        canvas,
+        slices=canvas.slices[kept:],
+        known=canvas.known[kept:],
+        level=canvas.level[kept:],
+        rest=None if canvas.rest is None else canvas.rest[kept:],
+        actions=None if canvas.actions is None else canvas.actions[kept:],
+    )
 
 
 def _rotation(canvas: Canvas, step: int) -> int:

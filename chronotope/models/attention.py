@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from chronotope.models.causal import CausalSegments
+
 __all__ = ["Segments", "packed_attention"]
 
 
@@ -28,6 +30,11 @@ class Segments:
 
     lengths: tuple[int, ...]
     _ends: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False)
+
+    def at(self, layer: int) -> Segments:
+        """Return these segments, which all blocks read alike."""
+        del layer
+        return self
 
     def ends(self, device: torch.device) -> Int[Tensor, " ends"]:
         """Return 0 and the end of each sample (cumulative lengths); copied to each device once, asynchronously."""
@@ -47,7 +54,10 @@ class Segments:
 
 
 def packed_attention(
-    q: Float[Tensor, "n heads k"], k: Float[Tensor, "n heads k"], v: Float[Tensor, "n heads k"], segments: Segments
+    q: Float[Tensor, "n heads k"],
+    k: Float[Tensor, "n heads k"],
+    v: Float[Tensor, "n heads k"],
+    segments: Segments | CausalSegments,
 ) -> Float[Tensor, "n heads k"]:
     """Compute attention within each sample; returns the dtype of `v`. It stays outside of compiled graphs."""
     if torch.compiler.is_compiling():  # as a decorator it would import torch._dynamo, 1.3 s, where nothing is compiled
@@ -55,7 +65,10 @@ def packed_attention(
     return _attend(q, k, v, segments)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
+def _attend(q: Tensor, k: Tensor, v: Tensor, segments: Segments | CausalSegments) -> Tensor:
+    if isinstance(segments, CausalSegments):
+        with torch.autocast(q.device.type, enabled=False):
+            return segments.attend(q.float(), k.float(), v.float()).to(v.dtype)
     if q.is_cuda and v.dtype in (torch.bfloat16, torch.float16) and (kernel := _variable_length_kernel()):
         ends, longest = segments.ends(q.device), max(segments.lengths)
         attended: Tensor = kernel(q.to(v.dtype), k.to(v.dtype), v, ends, ends, longest, longest)

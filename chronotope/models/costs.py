@@ -119,7 +119,8 @@ def dit_flops(config: DiTConfig, size: SampleSize) -> int:
     in_time = 2 * (config.seam_width + config.channels) if size.slices > 1 else 0  # a slice alone has no neighbours
     seam = width * config.seam_width + 9 * config.seam_width * (in_space + in_time)
     seams = 2 * latents * seam * size.visual
-    modulation = 2 * width * (256 + NUM_SIGNALS + width + 6 * width + 2 * width) * (size.slices + 1)
+    inputs = 256 + NUM_SIGNALS + config.action_width
+    modulation = 2 * width * (inputs + width + 6 * width + 2 * width) * (size.slices + 1)
     return block_flops(config, size) + patches + seams + modulation
 
 

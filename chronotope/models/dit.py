@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from chronotope.config import Range
 from chronotope.errors import UsageError
 from chronotope.models.attention import Segments, packed_attention
+from chronotope.models.causal import CausalSegments, Past, PastSlice
 from chronotope.models.linear import Linear, silu
 from chronotope.models.refinement import Grid, Refinement
 from chronotope.models.rope import rotary_angles, rotate
@@ -45,7 +46,9 @@ class DiTConfig:
     """Sizes of the transformer; `width` and `depth` set the number of parameters.
 
     `seam_width` is the number of hidden channels of the refinement (`models.refinement`). `text_width` is that of the
-    states of a frozen text encoder, which are read in place of a vocabulary; 0 without one.
+    states of a frozen text encoder, which are read in place of a vocabulary; 0 without one. `action_width` counts the
+    values that stand for the actions of a slice; 0 without actions. Under the slice-causal mask a slice reads the
+    `memory` slices before it; 0 means all of them.
     """
 
     width: Size = 256
@@ -59,6 +62,8 @@ class DiTConfig:
     vocabulary_size: Size = 2048
     channels: Size = 16
     patch_size: tuple[Length, Length, Length] = (1, 2, 2)
+    action_width: Annotated[int, Range(0, 2**20)] = 0
+    memory: Annotated[int, Range(0, 2**20)] = 0
 
     def __post_init__(self) -> None:
         if self.width % self.head_dim or self.head_dim % 2:
@@ -78,8 +83,8 @@ class PackedTokens:
     """Samples of any size in one sequence; each sample is its text tokens followed by its visual tokens.
 
     `order` gathers the sequence from the concatenation of all text tokens and all visual tokens. `row` is the index of
-    every token into `level` (noise levels) and `signals`. Axes: v visual tokens, p values of a token, l text tokens (s
-    values of a state), n = l + v, r rows.
+    every token into `level` (noise levels), `signals` and `actions`, which only models with actions have (zeros: not
+    known). Axes: v visual tokens, p values of a token, l text tokens (s values of a state), n = l + v, r rows.
     """
 
     noisy: Float[Tensor, "v p"]
@@ -92,6 +97,7 @@ class PackedTokens:
     level: Float[Tensor, " r"]
     signals: Float[Tensor, "r g"]
     grids: tuple[Grid, ...]
+    actions: Float[Tensor, "r a"] | None = None
 
 
 class Block(nn.Module):
@@ -114,7 +120,7 @@ class Block(nn.Module):
         modulation: Float[Tensor, "r 6*d"],
         row: Tensor,
         angles: tuple[Tensor, Tensor],
-        segments: Segments,
+        segments: Segments | CausalSegments,
     ) -> Float[Tensor, "n d"]:
         # F.embedding gathers rows as an index does, and its backward pass on a CPU is several times faster
         before, after = (modulation + self.offset.to(modulation.dtype)).split([2 * x.shape[1], 4 * x.shape[1]], dim=1)
@@ -185,6 +191,8 @@ class DiT(nn.Module):
         self.patch_in = Linear(config.token_size, width)
         self.level_in = Linear(256, width)
         self.signals_in = Linear(NUM_SIGNALS, width)
+        if config.action_width:
+            self.actions_in = Linear(config.action_width, width, bias=False)
         self.row_out = Linear(width, width)
         self.modulation = Linear(width, 6 * width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
@@ -220,29 +228,60 @@ class DiT(nn.Module):
         """Encode the texts; the result is the same for every step of sampling."""
         return self.text(tokens, lengths)
 
-    def forward(self, batch: PackedTokens, text: Float[Tensor, "l d"] | None = None) -> Float[Tensor, "v p"]:
-        """Return the output for every visual token, in the order of `batch.noisy`; see `flow.path.balance`."""
+    def forward(
+        self, batch: PackedTokens, text: Float[Tensor, "l d"] | None = None, pasts: Sequence[Past | None] = ()
+    ) -> Float[Tensor, "v p"]:
+        """Return the output for every visual token, in the order of `batch.noisy`; see `flow.path.balance`.
+
+        `pasts` is what each sample of the pack reads beside its own tokens, under the slice-causal mask; the texts of
+        such a sample are in its past.
+        """
+        tokens = self._transform(batch, text, pasts)
+        received = [past.slices[-1].message if past and past.slices else None for past in pasts]
+        return self.patch_out(tokens) + self.seams(tokens, batch.noisy.to(tokens.dtype), batch.grids, received)
+
+    def remember(self, batch: PackedTokens, past: Past | None = None, text: Float[Tensor, "l d"] | None = None) -> Past:
+        """Return the past after one more clean slice, the only one of the pack; the first one brings the text."""
+        kept: list[tuple[Tensor, Tensor]] = []
+        tokens = self._transform(batch, text, (past,) if past else (), kept)
+        message = self.seams.message(tokens, batch.noisy.to(tokens.dtype), batch.grids[0])
+        num_text = sum(batch.text_lengths)
+        past = past or Past(tuple((k[:num_text], v[:num_text]) for k, v in kept), memory=self.config.memory)
+        return past.with_slice(PastSlice(tuple((k[num_text:], v[num_text:]) for k, v in kept), message))
+
+    def _transform(
+        self,
+        batch: PackedTokens,
+        text: Float[Tensor, "l d"] | None,
+        pasts: Sequence[Past | None],
+        kept: list[tuple[Tensor, Tensor]] | None = None,
+    ) -> Float[Tensor, "v d"]:
+        """Pass all tokens through the blocks; return the visual ones, modulated for the output."""
         if text is None:
             text = self.encode_text(batch.text_tokens, batch.text_lengths)
         x = F.embedding(batch.order, torch.cat([text, self.patch_in(batch.noisy)]))
         rows = self.level_in(_level_features(batch.level)) + self.signals_in(batch.signals)
+        if batch.actions is not None:
+            rows = rows + self.actions_in(batch.actions)
         rows = silu(self.row_out(silu(rows)))
         modulation = self.modulation(rows)
         angles = rotary_angles(batch.positions, self.config.head_dim)
-        segments = Segments(batch.lengths)
-        for block in self.blocks:
+        segments: Segments | CausalSegments = Segments(batch.lengths)
+        if kept is not None or any(grid.order != "full" for grid in batch.grids):
+            head_dim, memory = self.config.head_dim, self.config.memory
+            segments = CausalSegments.of(batch.lengths, batch.grids, batch.positions, head_dim, pasts, memory, kept)
+        for layer, block in enumerate(self.blocks):
+            inputs = (x, modulation, batch.row, angles, segments.at(layer))
             if self.recompute and torch.is_grad_enabled():
-                inputs = (x, modulation, batch.row, angles, segments)
                 x = checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
             else:
-                x = block(x, modulation, batch.row, angles, segments)
+                x = block(*inputs)
         shift, scale = F.embedding(batch.row, self.final_modulation(rows)).chunk(2, dim=1)
         # gather visual tokens by index rather than by mask: the size of a masked result would synchronise with the GPU
         place = torch.empty_like(batch.order).index_copy_(
             0, batch.order, torch.arange(len(batch.order), device=x.device)
         )
-        tokens = _modulate(x, shift, scale)[place[text.shape[0] :]]
-        return self.patch_out(tokens) + self.seams(tokens, batch.noisy.to(tokens.dtype), batch.grids)
+        return _modulate(x, shift, scale)[place[text.shape[0] :]]
 
 
 def _level_features(level: Float[Tensor, " r"]) -> Float[Tensor, "r 256"]:

@@ -14,20 +14,31 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from chronotope.actions import ActionSchema
 from chronotope.geometry import Geometry, Slice, View
 from chronotope.models.dit import SIGNAL_STILL, SIGNAL_TEXT, PackedTokens
 from chronotope.models.refinement import Grid
 from chronotope.models.text import TextTokens
 
-__all__ = ["Sample", "group_rows", "pack", "row_signals", "rows_of", "signals_of", "unpack"]
+__all__ = [
+    "Sample",
+    "action_values",
+    "action_width",
+    "group_rows",
+    "pack",
+    "row_signals",
+    "rows_of",
+    "signals_of",
+    "unpack",
+]
 
 
 @dataclass(frozen=True)
 class Sample:
     """One video as tokens, with its texts; the input of `pack`.
 
-    `row` is the index of every visual token into `level` (noise levels) and `signals`. A text is (the time in seconds
-    that it describes, its tokens).
+    `row` is the index of every visual token into `level` (noise levels), `signals` and `actions`; all samples of a pack
+    have actions, or none has. A text is (the time in seconds that it describes, its tokens).
     """
 
     noisy: Float[Tensor, "v p"]
@@ -37,6 +48,7 @@ class Sample:
     signals: Float[Tensor, "r g"]
     texts: tuple[tuple[float, TextTokens], ...]
     grid: Grid
+    actions: Float[Tensor, "r a"] | None = None
 
     @property
     def num_text_tokens(self) -> int:
@@ -99,6 +111,31 @@ def signals_of(views: Sequence[View]) -> Float[Tensor, "s g"]:
     )
 
 
+def action_width(schema: ActionSchema, stride: int) -> int:
+    """Return how many values stand for the actions of a slice of `stride` frames."""
+    return stride * (1 + (schema.dims if schema.kind == "continuous" else sum(map(len, schema.choices))))
+
+
+def action_values(
+    schema: ActionSchema, stride: int, lengths: Sequence[int], values: np.ndarray, known: np.ndarray
+) -> Float[Tensor, "s a"]:
+    """Return what stands for the actions that led to the frames of each slice; `lengths` are those of slices.
+
+    A frame has a 1, then the choice of each dimension as 0 and 1, or its value from -1 to 1. All are zeros where no
+    action is known, and in the missing frames of a still slice, which come first.
+    """
+    if schema.kind == "continuous":
+        low, high = np.array(schema.low), np.array(schema.high)
+        parts = [2 * (values - low) / (high - low) - 1]
+    else:
+        parts = [np.eye(len(names))[values[:, d].astype(int)] for d, names in enumerate(schema.choices)]
+    frames = np.concatenate([np.ones((len(values), 1)), *parts], axis=1) * known[:, None]
+    slices = np.zeros((len(lengths), stride, frames.shape[1]), np.float32)
+    for i, (start, length) in enumerate(zip(np.cumsum([0, *lengths]), lengths, strict=False)):
+        slices[i, stride - length :] = frames[start : start + length]
+    return torch.from_numpy(slices.reshape(len(lengths), -1))
+
+
 def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
     """Concatenate samples into one sequence; also return the indices of the samples in their order in the sequence."""
     arranged = tuple(sorted(range(len(samples)), key=lambda i: (samples[i].num_tokens, samples[i].num_text_tokens)))
@@ -122,6 +159,9 @@ def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
         + torch.from_numpy((text_row - num_rows).repeat(num_visual)).to(device),
     ]
     levels = [sample.level for sample in ordered]
+    actions = [sample.actions for sample in ordered if sample.actions is not None]
+    if actions:
+        actions.append(actions[0].new_zeros(len(ordered), actions[0].shape[1]))  # texts have none
     tokens = PackedTokens(
         noisy=torch.cat([sample.noisy for sample in ordered]),
         text_tokens=_joined([tokens for _, tokens in texts]).to(device),
@@ -133,6 +173,7 @@ def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
         level=torch.cat([*levels, levels[0].new_zeros(len(ordered))])[row_order],
         signals=torch.cat([*(sample.signals for sample in ordered), text_signals])[row_order],
         grids=tuple(sample.grid for sample in ordered),
+        actions=torch.cat(actions)[row_order] if actions else None,
     )
     return tokens, arranged
 
@@ -140,7 +181,9 @@ def pack(samples: Sequence[Sample]) -> tuple[PackedTokens, tuple[int, ...]]:
 def _joined(texts: Sequence[TextTokens]) -> Int[Tensor, " l"] | Float[Tensor, "l s"]:
     """Concatenate the tokens of texts: ids, or states of a frozen encoder."""
     states = [tokens for tokens in texts if isinstance(tokens, Tensor)]
-    return torch.cat(states) if states else torch.tensor([number for ids in texts for number in ids])
+    if states:
+        return torch.cat(states)
+    return torch.tensor([number for ids in texts for number in ids], dtype=torch.long)
 
 
 def _alternating(first: np.ndarray, second: np.ndarray) -> Int[Tensor, " n"]:

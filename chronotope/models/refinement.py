@@ -8,7 +8,7 @@ and after; samples stay separate.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,16 +18,27 @@ from torch import Tensor, nn
 from chronotope.models.linear import Linear, silu
 from chronotope.models.patches import patchify, unpatchify
 
-__all__ = ["Grid", "Refinement"]
+__all__ = ["Grid", "Order", "Refinement"]
+
+
+Order = Literal["full", "causal", "teacher"]
 
 
 class Grid(NamedTuple):
-    """The arrangement of the tokens of one sample; in a `cycle` the last slice precedes the first."""
+    """The arrangement of the tokens of one sample; in a `cycle` the last slice precedes the first.
+
+    `order` says which slices read which: all each other, or earlier ones (see `models/causal.py`).
+    """
 
     slices: int
     rows: int
     columns: int
     cycle: bool = False
+    order: Order = "full"
+
+    @property
+    def tokens(self) -> int:
+        return self.slices * self.rows * self.columns
 
 
 class Refinement(nn.Module):
@@ -43,29 +54,55 @@ class Refinement(nn.Module):
         self.correct = nn.Conv2d(hidden, channels, 3, padding=1)
 
     def forward(
-        self, tokens: Float[Tensor, "v d"], noisy: Float[Tensor, "v p"], grids: tuple[Grid, ...]
+        self,
+        tokens: Float[Tensor, "v d"],
+        noisy: Float[Tensor, "v p"],
+        grids: tuple[Grid, ...],
+        received: Sequence[Tensor | None] = (),
     ) -> Float[Tensor, "v p"]:
-        """Return the correction of every visual token; samples of equal height and width are processed together."""
-        features = _by_latent(self.spread(tokens), self.patch_size)
-        both = torch.cat([features, _by_latent(noisy, self.patch_size)], dim=-1)
-        pieces = both.flatten(1).split([grid.slices * grid.rows * grid.columns for grid in grids])
+        """Return the correction of every visual token; samples of equal height and width are processed together.
+
+        `received` are the messages from the slice before the first of each sample, where there is one.
+        """
+        received = received or [None] * len(grids)
+        pieces = self._inputs(tokens, noisy).split([grid.tokens for grid in grids])
         corrections: dict[int, Tensor] = {}
         for shape in dict.fromkeys((grid.rows, grid.columns) for grid in grids):
             members = [i for i, grid in enumerate(grids) if (grid.rows, grid.columns) == shape]
             latents = unpatchify(torch.cat([pieces[i] for i in members]), self.patch_size, *shape)
             latents = latents.contiguous(memory_format=torch.channels_last)
             gathered = self.gather(latents)
-            if any(grids[i].slices > 1 or grids[i].cycle for i in members):  # a picture has no neighbours in time
-                gathered = gathered + _from_neighbours(self.gather_in_time(latents), [grids[i] for i in members])
+            # a picture has no neighbours in time
+            if any(grids[i].slices > 1 or grids[i].cycle or received[i] is not None for i in members):
+                messages, own = self.gather_in_time(latents), [grids[i] for i in members]
+                gathered = gathered + _from_neighbours(messages, own, [received[i] for i in members])
             corrected = patchify(self.correct(silu(gathered)), self.patch_size)
             corrections |= zip(members, corrected.split([len(pieces[i]) for i in members]), strict=True)
         return torch.cat([corrections[i] for i in range(len(grids))])
 
+    def message(
+        self, tokens: Float[Tensor, "v d"], noisy: Float[Tensor, "v p"], grid: Grid
+    ) -> Float[Tensor, "1 c h w"]:
+        """Return what a single slice sends to the next one."""
+        latents = unpatchify(self._inputs(tokens, noisy), self.patch_size, grid.rows, grid.columns)
+        return self.gather_in_time(latents.contiguous(memory_format=torch.channels_last)).chunk(2, dim=1)[0]
 
-def _from_neighbours(messages: Float[Tensor, "s both h w"], grids: Sequence[Grid]) -> Float[Tensor, "s c h w"]:
+    def _inputs(self, tokens: Float[Tensor, "v d"], noisy: Float[Tensor, "v p"]) -> Float[Tensor, "v q"]:
+        features = _by_latent(self.spread(tokens), self.patch_size)
+        return torch.cat([features, _by_latent(noisy, self.patch_size)], dim=-1).flatten(1)
+
+
+def _from_neighbours(
+    messages: Float[Tensor, "s both h w"], grids: Sequence[Grid], received: Sequence[Tensor | None]
+) -> Float[Tensor, "s c h w"]:
     """Add what the previous slice sends forward and what the next slice sends back; beyond the ends both are zero."""
     before, after = _adjacent(grids, messages.device)
     to_next, to_previous = F.pad(messages, (0, 0, 0, 0, 0, 0, 0, 1)).chunk(2, dim=1)  # one more slice, of zeros
+    first = [sum(grid.slices for grid in grids[:i]) for i in range(len(grids))]
+    from_past = {start: message for start, message in zip(first, received, strict=True) if message is not None}
+    if from_past:
+        before[list(from_past)] = len(to_next) + torch.arange(len(from_past), device=before.device)
+        to_next = torch.cat([to_next, *from_past.values()])
     return to_next[before] + to_previous[after]
 
 
@@ -76,6 +113,12 @@ def _adjacent(grids: Sequence[Grid], device: torch.device) -> tuple[Int[Tensor, 
     first, count = last - lengths + 1, int(last[-1]) + 1
     before, after = torch.arange(count) - 1, torch.arange(count) + 1
     before[first], after[last] = torch.where(cycles, last, count), torch.where(cycles, first, count)
+    for start, grid in zip(first.tolist(), grids, strict=True):
+        if grid.order != "full":  # no slice sends anything back
+            after[start : start + grid.slices] = count
+        if grid.order == "teacher":  # a noisy slice is preceded by the clean slice before it
+            half = start + grid.slices // 2
+            before[half : start + grid.slices] = before[start:half]
     return before.to(device), after.to(device)
 
 

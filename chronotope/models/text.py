@@ -217,6 +217,8 @@ class TextEncoder(nn.Module):
 
     def forward(self, tokens: Int[Tensor, " n"] | Float[Tensor, "n s"], lengths: Sequence[int]) -> Float[Tensor, "n d"]:
         x = self.embedding(tokens)
+        if not lengths:
+            return x
         segments = Segments(tuple(lengths))
         places = segments.places().to(tokens.device, torch.float32)
         angles = rotary_angles(F.pad(places[:, None], (0, 2)), self.head_dim)

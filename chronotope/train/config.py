@@ -19,7 +19,7 @@ from chronotope.train.fit import check_model
 from chronotope.train.noise_levels import NoiseLevelConfig
 from chronotope.train.state import LEAST_RATE, check_rates
 
-__all__ = ["CaptionConfig", "DiTRun", "DiTTraining", "read_run"]
+__all__ = ["ActionConfig", "CaptionConfig", "DiTRun", "DiTTraining", "read_run"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,21 @@ class CaptionConfig:
             )
         if self.dropout == 1:
             raise UsageError("captions.dropout = 1 leaves out every caption, so no text would be learned; give less")
+
+
+@dataclass(frozen=True)
+class ActionConfig:
+    """Whether the model learns the actions of its clips, and the share `dropout` of slices without them.
+
+    Dropout teaches the model to go on without an action, which guidance needs.
+    """
+
+    use: bool = False
+    dropout: Share = 0.1
+
+    def __post_init__(self) -> None:
+        if self.use and self.dropout == 1:
+            raise UsageError("actions.dropout = 1 leaves out every action; set actions.use=false for a model without")
 
 
 @dataclass(frozen=True)
@@ -103,6 +118,7 @@ class DiTRun:
     flow: FlowConfig = field(default_factory=FlowConfig)
     noise_levels: NoiseLevelConfig = field(default_factory=NoiseLevelConfig)
     captions: CaptionConfig = field(default_factory=CaptionConfig)
+    actions: ActionConfig = field(default_factory=ActionConfig)
     train: DiTTraining = field(default_factory=DiTTraining)
     defaults: Defaults = field(default_factory=Defaults)
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from chronotope import checkpoint
+from chronotope.actions import ActionSchema
 from chronotope.caption.encoder.frozen import EncoderFacts
 from chronotope.caption.encoder.tokenizer import StateTokenizer, facts_for_run
 from chronotope.caption.vocabulary import compile_similar
@@ -32,6 +33,7 @@ from chronotope.data.record import (
 from chronotope.errors import UsageError
 from chronotope.models.costs import GPUS
 from chronotope.models.dit import DiT, DiTConfig
+from chronotope.models.packing import action_width
 from chronotope.models.precision import Precision, autocast, used_precision
 from chronotope.models.text import TextTokenizer, Tokenizer, learn_vocabulary
 from chronotope.parallel import (
@@ -47,7 +49,7 @@ from chronotope.progress import Progress
 from chronotope.train.adapter import begin_adapter, describe_adapter, new_words
 from chronotope.train.batches import TrainingBatch, caption_notes, stream_batches, to_device
 from chronotope.train.config import DiTRun
-from chronotope.train.fit import check_autoencoder, check_latents, check_text_encoder
+from chronotope.train.fit import check_actions, check_autoencoder, check_latents, check_text_encoder
 from chronotope.train.log import TrainingLog, write_toml
 from chronotope.train.loss import flow_loss, heldout_losses
 from chronotope.train.optimizers import learning_rate_factor, make_optimizers
@@ -68,7 +70,8 @@ class PreparedRun:
     `encoder` is the frozen text encoder that takes the place of the vocabulary; None without one. `record` describes
     the training data of this run and of all runs before it; None if an earlier run left no record. `seen` names the
     data that a run which goes on has seen beside its own; None of a new run. `similar_words` are other words for those
-    of captions, which prompts may use; None for a model that needs none.
+    of captions, which prompts may use; None for a model that needs none. `actions` is what the actions of the clips
+    mean; None of a model without actions.
     """
 
     config: DiTRun
@@ -79,6 +82,7 @@ class PreparedRun:
     seen: tuple[dict[str, Any], ...] | None = None
     encoder: EncoderFacts | None = None
     similar_words: dict[str, str] | None = None
+    actions: ActionSchema | None = None
 
 
 def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path | None) -> PreparedRun:
@@ -92,6 +96,8 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     source, started_from, seen = checkpoint.latest_checkpoint(out), None, None
     encoder = _encoder_of(config, out, start)
     check_text_encoder(config.model, encoder, source or start)
+    actions = dataset.action_schema if config.actions.use else None
+    check_actions(config.actions.use, actions, source or start)
     if source is not None:
         check_autoencoder(about, source)
         seen = tuple(resumed_data(checkpoint.read_description(source), data_of_latents(dataset)))
@@ -115,11 +121,12 @@ def prepare_run(config: DiTRun, dataset: LatentDataset, out: Path, start: Path |
     notes: tuple[str, ...] = ()
     if (start or started_from) and asked not in (size, DiTConfig().vocabulary_size):
         notes = (f"note: not used: model.vocabulary_size = {asked}; the vocabulary of {source} is kept, of {size}",)
-    model = replace(config.model, vocabulary_size=size)
+    width = action_width(actions, config.geometry.stride[0]) if actions else 0
+    model = replace(config.model, vocabulary_size=size, action_width=width)
     config = replace(config, model=model, flow=replace(config.flow, deviation=deviation))
     similar, said = (None, "") if encoder else _similar_words(record, source)
     notes = (*notes, said) if said else notes
-    return PreparedRun(config, vocabulary, record, started_from, notes, seen, encoder, similar)
+    return PreparedRun(config, vocabulary, record, started_from, notes, seen, encoder, similar, actions)
 
 
 def _similar_words(record: TrainingRecord | None, source: Path | None) -> tuple[dict[str, str] | None, str]:
@@ -156,7 +163,7 @@ def check_compatible(config: DiTRun, start: Path) -> None:
         settings = getattr(config, part)
         found = to_dict(from_dict(type(settings), trained["config" if part == "model" else part]))
         for name, value in to_dict(settings).items():
-            if name not in ("vocabulary_size", "deviation", "shift") and found[name] != value:
+            if name not in ("vocabulary_size", "action_width", "deviation", "shift") and found[name] != value:
                 raise UsageError(
                     f"{start} has {name} {found[name]}, the preset {value}; use the preset that it was trained with"
                 )
@@ -177,6 +184,7 @@ def describe(run: PreparedRun, dataset: LatentDataset, start: Path | None) -> di
         "autoencoder": dataset.about[0]["autoencoder"],
         "vocabulary": list(run.vocabulary),
         **({"text_encoder": to_dict(run.encoder)} if run.encoder else {}),
+        **({"actions": to_dict(run.actions)} if run.actions else {}),
         "defaults": to_dict(config.defaults),
         "started_from": run.started_from,
         "trained_on": to_dict(run.record),

@@ -7,14 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from chronotope import checkpoint
+from chronotope.actions import ActionSchema
 from chronotope.caption.encoder.frozen import EncoderFacts
+from chronotope.config import to_dict
 from chronotope.errors import UsageError
 from chronotope.geometry import Geometry
 from chronotope.models.captioner import CaptionerConfig
 from chronotope.models.dit import DiTConfig
 from chronotope.models.text import MIN_VOCABULARY
 
-__all__ = ["check_autoencoder", "check_latents", "check_model", "check_text_encoder", "check_vocabulary"]
+__all__ = [
+    "check_actions",
+    "check_autoencoder",
+    "check_latents",
+    "check_model",
+    "check_text_encoder",
+    "check_vocabulary",
+]
 
 
 def check_model(model: DiTConfig | CaptionerConfig, geometry: Geometry) -> None:
@@ -73,4 +82,21 @@ def check_text_encoder(model: DiTConfig, encoder: EncoderFacts | None, source: P
         raise UsageError(
             f"{source} was trained with the text encoder {trained['name']} ({trained['hash']}), and {encoder.name} is "
             f"{encoder.hash}; name the same encoder, or give another --out"
+        )
+
+
+def check_actions(used: bool, actions: ActionSchema | None, source: Path | None) -> None:
+    """Refuse a run with actions whose clips have none, and a start model or checkpoint of other actions."""
+    if used and actions is None:
+        raise UsageError(
+            "the clips have no actions, and this model learns them; record or render clips with actions, for example "
+            "chronotope world crafter --count 500 --out data/crafter, or set actions.use=false"
+        )
+    if source is None:
+        return
+    trained = checkpoint.read_description(source).get("actions")
+    if trained != (to_dict(actions) if actions else None):
+        raise UsageError(
+            f"{source} was trained {'on other' if trained else 'without'} actions, and this run has "
+            f"{'those of its clips' if actions else 'none'}; give clips of the same environment, or another --out"
         )

@@ -6,6 +6,8 @@ forcing   every slice has its own level: diffusion forcing (Chen et al. 2024, ar
 context   some slices are known and the others have one level: the first, a past, a future, both ends, or any
 region    a box in space and time is known, or everything else is: retakes, inpainting and outpainting
 
+causal    the slices come twice, first known and then each at its own level, under the slice-causal mask
+
 Known tokens are clean or, as the past of a sliding window, slightly noised; they carry no loss.
 """
 
@@ -44,11 +46,12 @@ class NoiseLevelConfig:
     flat: Share = 0.1
     history_share: Share = 0.4
     history: Annotated[float, Range(0, 1, open="high")] = 0.1
+    causal: Share = 0.0
 
     def __post_init__(self) -> None:
-        shares = (self.forcing, self.context, self.region)
+        shares = (self.forcing, self.context, self.region, self.causal)
         if sum(shares) > 1:
-            raise UsageError(f"the shares of forcing, context and region must sum to at most 1, got {shares}")
+            raise UsageError(f"the shares of forcing, context, region and causal must sum to at most 1, got {shares}")
         if self.deviation == self.flat == 0:
             raise UsageError("noise_levels: deviation and flat are 0, so all t would be one number; raise one of them")
 
@@ -57,13 +60,14 @@ class NoiseLevelConfig:
 class NoiseLevelChoice:
     """The random choices of one sample: numbers of `timestep_noise`, known tokens and the noise level of these.
 
-    There is one timestep for the sample, or one for each slice.
+    There is one timestep for the sample, or one for each slice. In a `causal` sample the slices come twice.
     """
 
     normal: Float[Tensor, " t"]
     flat: Float[Tensor, "2 t"]
     known: Bool[np.ndarray, "s rows columns"]
     history: float
+    causal: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,24 @@ def sample_noise_levels(
 ) -> NoiseLevelChoice:
     """Choose noise levels for `num_slices` slices of `grid` (rows, columns) tokens; at least one token is unknown."""
     kind = float(torch.rand((), generator=generator))
+    if kind >= 1 - config.causal:
+        normal, flat = timestep_noise(2 * num_slices, generator)
+        known = np.zeros((2 * num_slices, *grid), bool)
+        known[:num_slices] = True
+        return NoiseLevelChoice(normal, flat, known, _history(config, generator), causal=True)
     normal, flat = timestep_noise(num_slices if kind < config.forcing else 1, generator)
     known = np.zeros((num_slices, *grid), bool)
     if config.forcing <= kind < config.forcing + config.context and num_slices > 1:
         known[_known_slices(num_slices, generator)] = True
     elif config.forcing + config.context <= kind < config.forcing + config.context + config.region:
         known = _known_region(num_slices, grid, generator)
+    return NoiseLevelChoice(normal, flat, known, _history(config, generator))
+
+
+def _history(config: NoiseLevelConfig, generator: torch.Generator) -> float:
+    """Choose the noise level of known tokens."""
     chance, amount = torch.rand(2, generator=generator).tolist()
-    return NoiseLevelChoice(normal, flat, known, config.history * amount * (chance < config.history_share))
+    return config.history * amount * (chance < config.history_share)
 
 
 def noise_levels(config: NoiseLevelConfig, choices: Sequence[NoiseLevelChoice]) -> NoiseLevels:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -20,7 +20,7 @@ from chronotope.data.latents import LatentClip, LatentDataset
 from chronotope.errors import UsageError
 from chronotope.flow.path import balance, interpolate, prediction_target
 from chronotope.geometry import Geometry, View
-from chronotope.models.packing import Sample, group_rows, signals_of
+from chronotope.models.packing import Sample, action_values, group_rows, signals_of
 from chronotope.models.patches import patchify
 from chronotope.models.refinement import Grid
 from chronotope.models.text import TextTokenizer, TextTokens
@@ -85,7 +85,7 @@ def clip_window(clip: LatentClip, most: int, rng: np.random.Generator) -> tuple[
 
 @dataclass(frozen=True)
 class _Choice:
-    """What one step shows of a clip: its slices, their latents, noise levels, noise [v, p] and texts."""
+    """What one step shows of a clip: its slices, their latents, noise levels, noise [v, p], texts, actions [s, a]."""
 
     view: View
     grid: Grid
@@ -93,6 +93,7 @@ class _Choice:
     levels: NoiseLevelChoice
     noise: Tensor
     texts: tuple[tuple[float, TextTokens], ...]
+    actions: Tensor | None = None
 
     @property
     def num_tokens(self) -> tuple[int, int]:
@@ -111,7 +112,9 @@ def _choose(
     rows, columns = geometry.token_grid(clip.height, clip.width)
     window, start = clip_window(clip, config.train.max_sample_tokens // (rows * columns), rng)
     view = View(geometry.cut(clip.slices[window]), clip.height, clip.width, clip.fps)
-    latents = dataset.stored(index, clip)[window]
+    latent_rows, latent_columns = geometry.latent_size(clip.height, clip.width)
+    # clips are encoded with room for patches of 2 x 2, which a model of other patches may not need
+    latents = dataset.stored(index, clip)[window, :, :latent_rows, :latent_columns]
     levels = sample_noise_levels(config.noise_levels, len(view.slices), (rows, columns), generator)
     num_tokens = len(view.slices) * rows * columns
     noise = torch.randn(num_tokens, latents.numel() // num_tokens, generator=generator)
@@ -119,7 +122,40 @@ def _choose(
     prompts = prompts_between(prompts, start / clip.fps, (start + view.slices[-1].stop) / clip.fps)
     most = config.model.max_text_tokens
     texts = tuple((prompt.seconds, tokenizer.encode(prompt.text, most)) for prompt in prompts)
-    return _Choice(view, Grid(len(view.slices), rows, columns), latents, levels, noise, texts)
+    actions = _actions(config, dataset, clip, window, start, generator) if config.model.action_width else None
+    choice = _Choice(view, Grid(len(view.slices), rows, columns), latents, levels, noise, texts, actions)
+    return _doubled(choice, torch.randn(noise.shape, generator=generator)) if levels.causal else choice
+
+
+def _actions(
+    config: DiTRun, dataset: LatentDataset, clip: LatentClip, window: slice, start: int, generator: torch.Generator
+) -> Tensor:
+    """Return what stands for the actions of the slices in a window; of a share of them none are known."""
+    lengths, stride, schema = clip.slices[window], config.geometry.stride[0], dataset.action_schema
+    if schema is None or clip.actions is None:  # a clip without actions among others
+        return torch.zeros(len(lengths), config.model.action_width)
+    end = start + sum(lengths)
+    values = np.array(clip.actions.values[start:end]).reshape(end - start, schema.dims)
+    found = action_values(schema, stride, lengths, values, np.array(clip.actions.known[start:end]))
+    kept = torch.rand(len(lengths), 1, generator=generator) >= config.actions.dropout
+    return found * kept
+
+
+def _doubled(choice: _Choice, noise: Tensor) -> _Choice:
+    """Return a sample in the order "teacher": its slices are known, and come again to be denoised.
+
+    Its texts have no times of their own, see `models/causal.py`.
+    """
+    view, grid = choice.view, choice.grid
+    return replace(
+        choice,
+        view=replace(view, slices=view.slices * 2),
+        grid=Grid(2 * grid.slices, grid.rows, grid.columns, order="teacher"),
+        latents=torch.cat([choice.latents, choice.latents]),
+        noise=torch.cat([noise, choice.noise]),
+        texts=tuple((0.0, tokens) for _, tokens in choice.texts),
+        actions=None if choice.actions is None else torch.cat([choice.actions, choice.actions]),
+    )
 
 
 @dataclass(frozen=True)
@@ -179,5 +215,12 @@ def _split(geometry: Geometry, choices: Sequence[_Choice], noisy: Tensor, level:
         signals_of(views)[slice_of_row].split(num_rows.tolist()),
         [choice.texts for choice in choices],
         [choice.grid for choice in choices],
+        _actions_of_rows(choices, slice_of_row, num_rows),
     )
     return tuple(Sample(*fields) for fields in zip(*columns, strict=True))
+
+
+def _actions_of_rows(choices: Sequence[_Choice], slice_of_row: Tensor, num_rows: np.ndarray) -> Sequence[Tensor | None]:
+    """Return what stands for the actions of the rows of each sample."""
+    of_slice = [choice.actions for choice in choices if choice.actions is not None]
+    return torch.cat(of_slice)[slice_of_row].split(num_rows.tolist()) if of_slice else [None] * len(choices)

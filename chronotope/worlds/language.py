@@ -47,8 +47,8 @@ NEXT_TO = ("next to", "beside", "near")
 
 
 _DOUBLED = {
-    "get": "getting", "hit": "hitting", "hop": "hopping", "pan": "panning", "run": "running", "spin": "spinning",
-    "stop": "stopping", "swim": "swimming",
+    "chop": "chopping", "dig": "digging", "get": "getting", "hit": "hitting", "hop": "hopping", "pan": "panning",
+    "run": "running", "spin": "spinning", "stop": "stopping", "swim": "swimming",
 }  # fmt: skip
 
 

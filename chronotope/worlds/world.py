@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float
 
+from chronotope.actions import Actions, ActionSchema
 from chronotope.config import from_dict
+from chronotope.errors import UsageError
 from chronotope.geometry import Frames
 from chronotope.metrics.statistics import Rate
 from chronotope.worlds.case import Case, SuiteItem, TaskInputs, basic_strata
 from chronotope.worlds.check import Check
 from chronotope.worlds.facts import Fact
+from chronotope.worlds.playable import Playable
 from chronotope.worlds.splits import Split, spec_key, split_of
 
 __all__ = ["Inject", "Rendered", "World"]
@@ -37,7 +39,7 @@ class Rendered:
     frames: Frames
     record: Mapping[str, Any]
     arrays: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
-    actions: Float[np.ndarray, "t d"] | None = None
+    actions: Actions | None = None
 
 
 class World(ABC):
@@ -53,6 +55,7 @@ class World(ABC):
         Mapping[str, tuple[str, ...]]
     ] = {}  # the kinds that a case may be of, by the stratum they belong to
     selector: ClassVar[str] = ""  # how `confidence` chooses among several videos of one prompt; empty where it cannot
+    actions: ClassVar[ActionSchema | None] = None  # what an action is, of a world that is played
     drift_spread: ClassVar[Mapping[str, float]] = {}  # by how much true clips change from end to end, by measure
 
     # Specs and clips
@@ -102,6 +105,10 @@ class World(ABC):
     def unavailable(self) -> str:
         """Say why this world cannot be rendered on this machine; empty where it can."""
         return ""
+
+    def start(self, spec: Any) -> Playable:
+        """Start a game at the first frame of a spec; raise UsageError where the world is not played."""
+        raise UsageError(f"the world '{self.name}' is not played: it has no actions")
 
     # Evaluation
 

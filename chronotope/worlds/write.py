@@ -11,8 +11,9 @@ import io
 import json
 import math
 import os
+import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
+from chronotope.actions import SUFFIX
 from chronotope.config import to_dict
 from chronotope.errors import FileProblem, UsageError
 from chronotope.geometry import Frames
@@ -31,11 +33,12 @@ from chronotope.media import video
 from chronotope.processes import MAX_WORKERS, die_with_parent
 from chronotope.progress import Progress
 from chronotope.sealed import read_sealed, write_sealed
-from chronotope.storage import locked, remove_partials, write_atomically
+from chronotope.storage import atomic_file, locked, remove_partials, write_atomically
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.splits import Split, split_rng
+from chronotope.worlds.world import Rendered
 
-__all__ = ["DatasetRequest", "clip_seed", "write_dataset"]
+__all__ = ["DatasetRequest", "clip_seed", "whole_clips", "write_clip", "write_dataset"]
 
 MAX_CLIPS = 10_000_000  # of one dataset
 SAME_LEVELS = 8  # of 255, the mean difference of a video from what was rendered; compression takes less
@@ -64,11 +67,13 @@ class DatasetRequest:
     def described(self) -> dict[str, Any]:
         """Return what `dataset.json` says of it."""
         about: dict[str, Any] = {"world": self.world, "scope": self.scope, "split": self.split, "seed": self.seed}
-        about |= {"count": self.count, "licence": find_world(self.world).licence}
+        world = find_world(self.world)
+        about |= {"count": self.count, "licence": world.licence}
         also = {
             "size": list(self.size) if self.size else None,
             "dissolves": self.dissolves or None,
             "pictures": self.pictures,
+            "actions": to_dict(world.actions) if world.actions else None,
         }
         return about | {name: value for name, value in also.items() if value is not None}
 
@@ -101,7 +106,7 @@ def write_dataset(
         with locked(out):
             request = replace(request, count=max(request.count, _check_folder(out, request)))
             remove_partials(out, *out.glob("[0-9]*"))
-            known = _whole_clips(out)
+            known = whole_clips(out)
             missing = [index for index in range(request.count) if index not in known]
             if missing or not _is_complete(out):
                 wrote = {"program": program} if program else {}
@@ -182,7 +187,7 @@ def _render(
     return rows
 
 
-def _whole_clips(out: Path) -> dict[int, Row]:
+def whole_clips(out: Path) -> dict[int, Row]:
     """Return the undamaged rows of the manifest whose files are all there, by index.
 
     Raises FileProblem where a file is not as it was rendered: it may be somebody's correction, which is not replaced.
@@ -234,13 +239,34 @@ def _write_clip(out: Path, request: DatasetRequest, index: int) -> Row:
     record = {"captions": to_dict(world.captions(spec)), **clip.record}
     about = json.dumps(record, separators=(",", ":")).encode()
     _refuse_corrected(out / place, key, about, clip.frames)
-    files = [_put_pixels(out / place, key, clip.frames, spec.fps)]
+    return write_clip(out, index, f"{place}/{key}", clip, spec.fps, record)
+
+
+def write_clip(
+    out: Path,
+    index: int,
+    key: str,
+    clip: Rendered,
+    fps: float,
+    record: Mapping[str, Any],
+    also: Mapping[str, Any] | None = None,
+    film: Path | None = None,
+) -> Row:
+    """Write the files of a clip, each atomically, and return its sealed row of the manifest.
+
+    `key` is its path below `out` without suffix, `record` what its JSON file says, and `also` what else the row says.
+    An MP4 file that holds the frames already is copied as it is, as `film`.
+    """
+    place, name = (out / key).parent, Path(key).name
+    files = [_copied(film, place / f"{name}.mp4") if film else _put_pixels(place, name, clip.frames, fps)]
     for suffix, arrays in clip.arrays.items():
-        files.append(_put_arrays(out / place / f"{key}.{suffix}.npz", **arrays))
-    files.append(out / place / f"{key}.json")
-    write_atomically(files[-1], about)
-    facts = {f"{place}/{path.name}": _facts(path) for path in files}
-    return seal({"index": index, "key": f"{place}/{key}", "files": facts})
+        files.append(_put_arrays(place / f"{name}.{suffix}.npz", **arrays))
+    if clip.actions is not None:
+        files.append(_put_arrays(place / f"{name}{SUFFIX}", **clip.actions.arrays()))
+    files.append(place / f"{name}.json")
+    write_atomically(files[-1], json.dumps(record, separators=(",", ":")))
+    facts = {path.relative_to(out).as_posix(): _facts(path) for path in files}
+    return seal({"index": index, "key": key, "files": facts, **(also or {})})
 
 
 def _refuse_corrected(folder: Path, key: str, rendered: bytes, frames: Frames) -> None:
@@ -277,6 +303,12 @@ def _put_pixels(folder: Path, key: str, frames: Frames, fps: float) -> Path:
     path, packed = folder / f"{key}.png", io.BytesIO()
     Image.fromarray(frames[0]).save(packed, "PNG")
     write_atomically(path, packed.getvalue())
+    return path
+
+
+def _copied(film: Path, path: Path) -> Path:
+    with atomic_file(path) as partial:
+        shutil.copyfile(film, partial)
     return path
 
 

@@ -44,10 +44,10 @@ LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(
 
 def test_all_commands_exist() -> None:
     expected = (
-        "generate, expand, reconstruct, merge, serve, world stage, world table, import, curate, inspect, caption, "
-        "review, score-captions, export, encode, train autoencoder, train dit, train captioner, train expander, "
-        "train track, teach, "
-        "info, check, audit, evaluate, compare, layers, memorisation, export-suite, validate-checks"
+        "generate, expand, reconstruct, merge, serve, play, world crafter, world stage, world table, record, import, "
+        "curate, inspect, caption, review, score-captions, export, encode, train autoencoder, train dit, "
+        "train captioner, train expander, train track, teach, info, check, audit, evaluate, compare, layers, "
+        "memorisation, export-suite, validate-checks"
     ).split(", ")
     assert set(map(" ".join, LEAVES)) == set(expected)
 
@@ -146,7 +146,7 @@ def test_the_program_answers() -> None:
     ("words", "message"),
     [
         (["genrate", "x"], "Did you mean 'generate'?"),
-        (["quux"], "Choose from: world, import, curate, inspect, caption, review, score-captions, export, enc"),
+        (["quux"], "Choose from: world, record, import, curate, inspect, caption, review, score-captions, export, enc"),
         (["train", "autoencodr"], "Did you mean 'autoencoder'?"),
         (["world", "stge"], "Did you mean 'stage'?"),
         (["generate", "x", "--sede", "4"], "--seed"),

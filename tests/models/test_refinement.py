@@ -93,7 +93,7 @@ def test_pictures_cost_no_convolution_over_their_neighbours():
 
 
 def test_a_sample_is_not_a_cycle_unless_said_so():
-    assert Grid(2, 3, 4) == (2, 3, 4, False)
+    assert Grid(2, 3, 4) == (2, 3, 4, False, "full")
 
 
 def test_patches_of_unequal_sides_by_hand():

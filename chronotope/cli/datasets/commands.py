@@ -41,15 +41,16 @@ TEXT = option("--text", is_flag=True, help="Look for on-screen text, and leave o
     chronotope import ~/downloads/dances --out data/dances
     chronotope import ~/musubi --follow-paths --copy --out data/mine
     chronotope import ~/openvid --layout table --out data/openvid
+    chronotope import ~/pusht --layout lerobot --out data/pusht
     """,
 )
 @click.argument("folder", type=FILE)
 @option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; the same command again updates it.")
 @option(
     "--layout",
-    type=click.Choice(LAYOUTS),
+    type=click.Choice([*LAYOUTS, "lerobot"]),
     metavar="NAME",
-    help=f"Read FOLDER in this layout: {', '.join(LAYOUTS)}.  [default: the first that fits]",
+    help=f"Read FOLDER in this layout: {', '.join(LAYOUTS)} or lerobot.  [default: the first that fits]",
 )
 @option("--copy", is_flag=True, help="Copy the clips, instead of linking them where the file system allows that.")
 @option("--follow-paths", "follow", is_flag=True, help="Also read files outside of FOLDER that it names or links to.")
@@ -57,12 +58,16 @@ def import_(folder: Path, out: Path, layout: str | None, copy: bool, follow: boo
     """Import captioned videos from the layouts of other trainers.
 
     FOLDER is a videofolder of Hugging Face, clips with texts beside them, lists of lines, a table, tar shards of
-    WebDataset, or settings of kohya, musubi or finetrainers. DIR receives the clips, NAME.json with the captions beside
+    WebDataset, settings of kohya, musubi or finetrainers, or robot data of LeRobot v3, whose actions come with it. DIR
+    receives the clips, NAME.json with the captions beside
     each, and imported.jsonl. Clips of another split than train are in DIR/heldout, which no training takes. What was
     left out is listed, and the exit status then is 3.
     """
     from chronotope.data.layouts.write import import_dataset
+    from chronotope.data.lerobot.layout import is_lerobot
 
+    if layout == "lerobot" or (layout is None and is_lerobot(folder)):
+        return _import_lerobot(folder, out)
     with progress("importing", "clips") as report:
         imported = import_dataset(folder, out, layout, copy, follow, report)
     say(f"{folder} is read as {imported.layout}")
@@ -71,6 +76,21 @@ def import_(folder: Path, out: Path, layout: str | None, copy: bool, follow: boo
     for item in imported.left_out:
         say(f"left out: {item.key}: {item.reason}")
     say(f"{out}: {imported.in_words()}")
+    echo(out)
+    return LEFT_OUT if imported.left_out else 0
+
+
+def _import_lerobot(folder: Path, out: Path) -> int:
+    from chronotope.data.lerobot.read import import_lerobot
+
+    with progress("importing", "clips") as report:
+        imported = import_lerobot(folder, out, report)
+    say(f"{folder} is read as lerobot")
+    for sentence in imported.notes:
+        say(f"note: {sentence}")
+    for item in imported.left_out:
+        say(f"left out: {item.key}: {item.reason}")
+    say(f"{out}: {imported.clips} clips, {imported.new} new")
     echo(out)
     return LEFT_OUT if imported.left_out else 0
 
@@ -181,15 +201,16 @@ def inspect(data: Path, out: Path | None) -> None:
     chronotope export data/mine --format croissant --about about.toml
     chronotope export data/mine --format card --about about.toml
     chronotope export data/stage --format parquet
+    chronotope export data/mygame --format lerobot
     """,
 )
 @click.argument("data", type=FILE)
-@option("--format", "name", required=True, metavar="NAME", help="webdataset, croissant, parquet or card.")
+@option("--format", "name", required=True, metavar="NAME", help="webdataset, croissant, parquet, card or lerobot.")
 @option(
     "--out",
     type=FILE,
     metavar="PATH",
-    help="The folder for shards, or the file to write.  [default: DATA-shards; card.md or curation.parquet in DATA]",
+    help="The folder or file to write.  [default: DATA-shards or DATA-lerobot; card.md or curation.parquet in DATA]",
 )
 @option("--about", type=FILE, metavar="FILE", help="A TOML file with what you say of the dataset yourself.")
 @option(

@@ -15,6 +15,7 @@ from chronotope.data.exports.facts import facts_of, limitations_of
 from chronotope.data.exports.shards import export_shards
 from chronotope.data.exports.table import parquet_name, write_parquet
 from chronotope.data.exports.verify import names_us
+from chronotope.data.lerobot.write import export_lerobot
 from chronotope.errors import UsageError, suggest
 from chronotope.evaluate.exports.layouts import FORMATS as OF_BENCHMARKS
 from chronotope.storage import locked_output
@@ -23,7 +24,7 @@ __all__ = ["FORMATS", "export_dataset"]
 
 MEGABYTE = 10**6
 ENDINGS = {"card": ".md", "parquet": ".parquet"}
-FORMATS = ("webdataset", "croissant", "parquet", "card")
+FORMATS = ("webdataset", "croissant", "parquet", "card", "lerobot")
 
 
 def export_dataset(data: Path, name: str, out: Path | None, about: Path | None, shard_megabytes: float) -> Path:
@@ -41,6 +42,14 @@ def export_dataset(data: Path, name: str, out: Path | None, about: Path | None, 
             exported = export_shards(dataset, out, round(shard_megabytes * MEGABYTE), report)
         say(f"{out}: {exported.in_words()}")
         return out
+    if name == "lerobot":
+        out = out or beside(data, "lerobot")
+        with progress("exporting", "clips") as report:
+            written = export_lerobot(dataset, out, report)
+        say(f"{out}: {written.episodes} episodes of {written.frames} frames")
+        if written.pictures:
+            say(f"note: {written.pictures} pictures are left out, since an episode is a video")
+        return out
     target = out or data / {"croissant": CROISSANT, "parquet": parquet_name(dataset), "card": CARD}[name]
     refuse_strangers(target, names_us, "give another --out, or move it away")
     with locked_output(target):
@@ -55,7 +64,7 @@ def _check(data: Path, name: str, out: Path | None, about: Path | None) -> None:
         raise UsageError(f"unknown format '{name}'. {suggest(name, FORMATS)}")
     if about and name not in ("croissant", "card"):
         raise UsageError("--about is read for croissant and card, which describe the dataset in words; leave it out")
-    if name == "webdataset":
+    if name in ("webdataset", "lerobot"):
         check_outside(out or beside(data, "shards"), data)
     elif name == "croissant" and out is not None:
         raise UsageError(f"{CROISSANT} lies in the folder that it describes; leave out --out")

@@ -243,11 +243,12 @@ def _run_dit(
     found = prepare_sources(shown.folders, out, autoencoder_from or start_from, shown.limits, before, shown.weights)
     if start:
         _check_same_start(run, start, lambda: Generator.load(start.parent).names["dit"])
-        config, said = with_defaults_of_clips(config, found.dataset, settings)
         if join_ranks().first:
             say_unsealed(start)
-            if said:
-                say(said)
+    if start or config.actions.use:  # a game is played at the size and rate of its clips, whoever made them
+        config, said = with_defaults_of_clips(config, found.dataset, settings, rendered=config.actions.use)
+        if said and join_ranks().first:
+            say(said)
     if join_ranks().first:
         note_latents(run, found.latents)
     heldout = prepare_heldout(shown.heldout, found, out, shown.limits)

@@ -32,7 +32,9 @@ def inferred_run(start: Path) -> tuple[DiTRun, str]:
     these sizes, else that of the model's own training, as far as this version knows it.
     """
     about = model_description(start, "dit")
-    model = replace(from_dict(DiTConfig, about["config"]), vocabulary_size=DiTConfig().vocabulary_size)
+    # the vocabulary and the actions are those of the clips, which are looked at when it is trained
+    unmeasured = DiTConfig().vocabulary_size
+    model = replace(from_dict(DiTConfig, about["config"]), vocabulary_size=unmeasured, action_width=0)
     flow = replace(from_dict(FlowConfig, about["flow"]), deviation=FlowConfig().deviation)
     geometry = from_dict(Geometry, about["geometry"])
     defaults = from_dict(Defaults, about["defaults"])
@@ -41,6 +43,7 @@ def inferred_run(start: Path) -> tuple[DiTRun, str]:
     stride = "x".join(map(str, geometry.stride))
     said = f"from {start}: {sizes} at stride {stride}, {flow.path} path, {flow.prediction} prediction; {named}"
     encoder = about["text_encoder"]["name"] if "text_encoder" in about else ""
+    recipe = replace(recipe, actions=replace(recipe.actions, use="actions" in about))
     return replace(recipe, text_encoder=encoder, model=model, geometry=geometry, flow=flow, defaults=defaults), said
 
 
@@ -56,18 +59,21 @@ def _recipe(model: DiTConfig, geometry: Geometry, flow: FlowConfig, training: ob
     except (KeyError, TypeError, AttributeError, UsageError):
         return DiTRun(), "the recipe is the default one, because model.json holds none"
     # what depends on the machine is left out
-    run = DiTRun(train=replace(own.train, workers=0, compile=False), captions=own.captions)
+    run = DiTRun(train=replace(own.train, workers=0, compile=False), captions=own.captions, actions=own.actions)
     return replace(run, noise_levels=own.noise_levels), "the recipe is that of its own training"
 
 
-def with_defaults_of_clips(config: DiTRun, dataset: LatentDataset, settings: Sequence[str]) -> tuple[DiTRun, str]:
+def with_defaults_of_clips(
+    config: DiTRun, dataset: LatentDataset, settings: Sequence[str], rendered: bool = False
+) -> tuple[DiTRun, str]:
     """Return a run whose samples have the size, rate and length of the user's clips, and a sentence where that is new.
 
     That is the most frequent size, the most frequent rate of videos of that size, and the median length of these, as
-    far as a step shows it. What `settings` set, and clips that worlds rendered, change nothing.
+    far as a step shows it. What `settings` set changes nothing, nor do clips that worlds rendered, unless `rendered`
+    says that they count.
     """
     fixed = {setting.partition("=")[0].strip().removeprefix("defaults.") for setting in settings}
-    clips = own_clips(dataset)
+    clips = list(dataset.clips) if rendered else own_clips(dataset)
     if not clips:
         return config, ""
     width, height = _most_frequent([(clip.width, clip.height) for clip in clips])

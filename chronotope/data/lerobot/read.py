@@ -1,0 +1,209 @@
+"""A dataset in the layout of LeRobot -> clips with actions, an episode a clip.
+
+An episode that has its video file to itself keeps it as it is; of a file that several share, its frames are decoded and
+encoded again. The same command again goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from chronotope.actions import Actions, ActionSchema
+from chronotope.config import to_dict
+from chronotope.data.lerobot.layout import ACTION, EPISODES, VIDEO, parquet, read_info, schema_of
+from chronotope.errors import ChronotopeError, FileProblem, UsageError
+from chronotope.geometry import Frames
+from chronotope.jsonl import append_jsonl, write_jsonl
+from chronotope.manifest import LOST, LeftOut, manifest_hash
+from chronotope.media import video
+from chronotope.progress import Progress
+from chronotope.sealed import read_sealed, write_sealed
+from chronotope.storage import locked, remove_partials
+from chronotope.worlds.world import Rendered
+from chronotope.worlds.write import whole_clips, write_clip
+
+__all__ = ["Imported", "import_lerobot"]
+
+OURS = ("previous.action", "previous.known", "previous.reward")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """How many clips the folder holds, how many of them are new, and what is worth knowing or was left out."""
+
+    clips: int
+    new: int
+    notes: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True)
+class _Source:
+    folder: Path
+    info: Mapping[str, Any]
+    camera: str
+    episodes: Sequence[Mapping[str, Any]]
+    shared: Counter[str]  # episodes of a video file
+    rows: Mapping[str, np.ndarray]  # columns of all rows, in the order of their index
+    schema: ActionSchema
+
+
+def import_lerobot(folder: Path, out: Path, progress: Progress | None = None) -> Imported:
+    """Read a dataset of LeRobot v3 and fill a folder with its episodes.
+
+    Raises UsageError for other versions, for one without videos or actions, and for an `out` that holds something else;
+    FileProblem where its tables are damaged. An episode whose video cannot be read is left out.
+    """
+    source = _read(folder)
+    about = {
+        "world": "lerobot",
+        "scope": str(source.info.get("robot_type") or "unknown robot"),
+        "split": "train",
+        "folder": str(folder.resolve()),
+        "camera": source.camera,
+        "actions": to_dict(source.schema),
+    }
+    left_out: list[LeftOut] = []
+    try:
+        with locked(out):
+            _check_folder(out, about)
+            remove_partials(out, *out.glob("[0-9]*"))
+            rows = whole_clips(out)
+            before = len(rows)
+            write_sealed(out / "dataset.json", {**about, "count": len(source.episodes), "complete": False})
+            for number, episode in enumerate(source.episodes):
+                index = int(episode["episode_index"])
+                if index not in rows:
+                    try:
+                        rows[index] = _write(out, source, episode)
+                        append_jsonl(out / "manifest.jsonl", rows[index])
+                    except ChronotopeError as problem:
+                        left_out.append(LeftOut(f"episode {index}", str(problem)))
+                if progress:
+                    progress(number + 1, len(source.episodes))
+            listed = [rows[index] for index in sorted(rows)]
+            write_jsonl(out / "manifest.jsonl", listed)
+            done = {"count": len(listed), "complete": True, "manifest": manifest_hash(listed)}
+            write_sealed(out / "dataset.json", about | done)
+    except OSError as problem:
+        raise FileProblem(f"{out} cannot be written: {problem.strerror or problem}") from problem
+    return Imported(len(rows), len(rows) - before, _notes(source), tuple(left_out))
+
+
+def _read(folder: Path) -> _Source:
+    _, tables = parquet()
+    info = read_info(folder)
+    features = info["features"]
+    cameras = [name for name, feature in features.items() if feature.get("dtype") == "video"]
+    if not cameras:
+        raise UsageError(f"{folder} has no feature of videos (it has {', '.join(features)}), so there are no clips")
+    if info.get("video_path") != VIDEO or {"", ".", ".."} & set(cameras[0].split("/")):
+        raise UsageError(f"{folder}: videos at {info.get('video_path')} of {cameras[0]}, expected {VIDEO}")
+    if ACTION not in features:
+        raise UsageError(f"{folder} has no feature '{ACTION}' (it has {', '.join(features)})")
+    try:
+        episodes = _all_rows(tables, folder, Path(EPISODES).parts[:2]).to_pylist()
+        table = _all_rows(tables, folder, ("data",)).sort_by("index")
+        columns = {name: _column(table, name) for name in (ACTION, "next.reward", *OURS) if name in table.column_names}
+        episodes.sort(key=lambda row: row["episode_index"])
+        films = Counter(str(_film(folder, cameras[0], row)) for row in episodes)
+    except (OSError, KeyError, ValueError, TypeError) as problem:
+        raise FileProblem(f"{folder}: its tables are not those of LeRobot v3 ({problem!r})") from problem
+    return _Source(folder, info, cameras[0], episodes, films, columns, schema_of(info, columns[ACTION]))
+
+
+def _film(folder: Path, camera: str, episode: Mapping[str, Any]) -> Path:
+    """Return the video file in which an episode lies."""
+    place = {name: int(episode[f"videos/{camera}/{name}"]) for name in ("chunk_index", "file_index")}
+    return folder / VIDEO.format(video_key=camera, **place)
+
+
+def _all_rows(tables: Any, folder: Path, below: Sequence[str]) -> Any:
+    pyarrow, _ = parquet()
+    files = sorted(folder.joinpath(*below).glob("*/*.parquet"))
+    if not files:
+        raise FileProblem(f"{folder.joinpath(*below)} holds no tables")
+    return pyarrow.concat_tables([tables.read_table(file) for file in files], promote_options="default")
+
+
+def _column(table: Any, name: str) -> Shaped[np.ndarray, "t *d"]:
+    """Return a column as an array; vectors of one dimension may be stored as numbers."""
+    values = np.array(table.column(name).to_pylist())
+    if values.dtype == object:
+        raise FileProblem(f"the column {name} holds rows of different lengths, or none")
+    is_vector = name.endswith("action")
+    return values.reshape(len(values), -1) if is_vector else values.reshape(len(values))
+
+
+def _check_folder(out: Path, wanted: Mapping[str, Any]) -> None:
+    about = out / "dataset.json"
+    if not about.is_file():
+        if any(not path.name.startswith(".") for path in out.iterdir()):
+            raise UsageError(f"{out} already holds other files; give another --out")
+        return
+    found = read_sealed(about, LOST)
+    if any(found.get(name) != wanted[name] for name in ("world", "folder", "actions")):
+        raise UsageError(f"{out} already holds another dataset ({found.get('folder') or found.get('world')})")
+
+
+def _write(out: Path, source: _Source, episode: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the clip of an episode and return its row of the manifest."""
+    index, length = int(episode["episode_index"]), int(episode["length"])
+    fps = float(source.info["fps"])
+    film = _film(source.folder, source.camera, episode)
+    alone = source.shared[str(film)] == 1 and video.probe(film).num_frames == length
+    start = float(episode[f"videos/{source.camera}/from_timestamp"])
+    frames = np.zeros((0, 1, 1, 3), np.uint8) if alone else _frames(film, start, length, fps)
+    record = {"captions": _captions(episode), "episode": index, "source": str(film.relative_to(source.folder))}
+    key = f"{index // 1000:04d}/episode-{index:06d}"
+    (out / key).parent.mkdir(exist_ok=True)
+    first = int(episode["dataset_from_index"])
+    actions = _actions(source, first, length)
+    more = {"episode": index, "frames": length}
+    return write_clip(
+        out, index, key, Rendered(frames, record, actions=actions), fps, record, more, film if alone else None
+    )
+
+
+def _frames(film: Path, start: float, length: int, fps: float) -> Frames:
+    """Return the frames of an episode within a file that several share."""
+    early = max(0.0, start - 0.25 / fps)  # times are rounded
+    found = video.read(film, start=early, seconds=length / fps).frames
+    if len(found) != length:
+        raise FileProblem(f"{film} has {len(found)} frames from {start:g} s on, expected {length}")
+    return found
+
+
+def _captions(episode: Mapping[str, Any]) -> dict[str, list[str]]:
+    if episode.get("captions"):  # of our own exports
+        found = json.loads(episode["captions"])
+        return {str(level): list(map(str, texts)) for level, texts in found.items()}
+    tasks = [str(task) for task in episode.get("tasks") or () if str(task).strip()]
+    return {"sentence": tasks} if tasks else {}
+
+
+def _actions(source: _Source, first: int, length: int) -> Actions:
+    """Return the actions that led to the frames of an episode: as we exported them, else each of the row before."""
+    rows = {name: column[first : first + length] for name, column in source.rows.items()}
+    if len(rows[ACTION]) != length:
+        raise FileProblem(f"rows {first} to {first + length} are not all there")
+    if all(name in rows for name in OURS):
+        values, known, rewards = (rows[name] for name in OURS)
+        return Actions(source.schema.check(values), known.astype(bool), rewards.astype(np.float32))
+    values = np.concatenate([rows[ACTION][:1], rows[ACTION][:-1]])
+    rewards = np.concatenate([[0.0], rows["next.reward"][:-1]]) if "next.reward" in rows else np.zeros(length)
+    return Actions(source.schema.check(values), np.arange(length) > 0, rewards.astype(np.float32))
+
+
+def _notes(source: _Source) -> tuple[str, ...]:
+    features = source.info["features"]
+    others = [name for name, one in features.items() if one.get("dtype") == "video" and name != source.camera]
+    return (f"the camera {source.camera} is read, not {', '.join(others)}",) if others else ()

@@ -1,0 +1,151 @@
+"""Any Gymnasium environment with pictures -> frames, and what its actions are."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Shaped
+
+from chronotope.actions import ActionSchema
+from chronotope.errors import FileProblem, UsageError, nearest
+from chronotope.geometry import Picture
+
+__all__ = ["Environment", "opened", "schema_of"]
+
+INSTALL = "recording needs the package gymnasium: pip install 'chronotope[record]'"
+IDLE = ("noop", "no-op", "nothing", "none", "idle", "stay")  # names of actions that do nothing
+DEFAULT_FPS = 15.0
+
+
+class Environment:
+    """An environment of Gymnasium in which frames are RGB pictures of one size and actions are vectors."""
+
+    def __init__(self, name: str, env: Any, size: tuple[int, int] | None = None) -> None:
+        self.name = name
+        self._env = env
+        self._size = size
+        self.schema = schema_of(env)
+        self.fps = float((env.metadata or {}).get("render_fps") or DEFAULT_FPS)
+
+    def reset(self, seed: int) -> Picture:
+        """Start an episode and return its first frame."""
+        observation, _ = self._env.reset(seed=seed)
+        return self._picture(observation)
+
+    def step(self, values: Shaped[np.ndarray, " d"]) -> tuple[Picture, float, bool]:
+        """Do an action; return the frame it led to, the reward, and whether the episode is over."""
+        stored = self.schema.check(np.asarray(values)[None])[0]
+        observation, reward, terminated, truncated, _ = self._env.step(_of_space(stored, self._env.action_space))
+        return self._picture(observation), float(reward), bool(terminated or truncated)
+
+    def _picture(self, observation: Any) -> Picture:
+        frame = self._env.render() if self._env.render_mode == "rgb_array" else observation
+        frame = np.asarray(frame)
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+            raise UsageError(
+                f"{self.name} shows an array of shape {frame.shape} and type {frame.dtype}, expected RGB pictures of "
+                "shape (height, width, 3) and type uint8; wrap the environment so that it renders 'rgb_array'"
+            )
+        if self._size and (frame.shape[1], frame.shape[0]) != self._size:
+            frame = cv2.resize(frame, self._size, interpolation=cv2.INTER_AREA)
+        return np.ascontiguousarray(frame)
+
+
+@contextlib.contextmanager
+def opened(name: str, size: tuple[int, int] | None = None) -> Iterator[Environment]:
+    """Open an environment by its id, `module:id` for one that a module registers, and close it afterwards.
+
+    Frames are resized to `size`, width and height, if it is given. Raises FileProblem where Gymnasium or what the
+    environment needs is not installed, UsageError for an unknown id and for one without pictures.
+    """
+    try:
+        import gymnasium
+    except ImportError as problem:
+        raise FileProblem(INSTALL) from problem
+    module, _, known = name.rpartition(":")
+    try:
+        if module:
+            importlib.import_module(module)
+        modes = _render_modes(known)
+        env = gymnasium.make(known, render_mode="rgb_array" if "rgb_array" in modes else None)
+        try:
+            yield _with_pictures(name, env, modes, size)
+        finally:
+            env.close()
+    except gymnasium.error.DependencyNotInstalled as problem:
+        raise FileProblem(f"{name} needs a package that is not installed: {problem}") from problem
+    except (gymnasium.error.Error, ModuleNotFoundError) as problem:
+        near = nearest(known, gymnasium.registry)
+        hint = f"Did you mean '{near}'?" if near else "Give the id of a registered environment, or module:id."
+        raise UsageError(f"{name} cannot be made by Gymnasium: {str(problem).rstrip('.')}. {hint}") from problem
+
+
+def _render_modes(name: str) -> tuple[str, ...]:
+    """Return the render modes of an environment; Gymnasium refuses to make one with a mode that it lacks."""
+    import gymnasium
+    from gymnasium.envs.registration import load_env_creator
+
+    entry = gymnasium.spec(name).entry_point
+    creator = load_env_creator(entry) if isinstance(entry, str) else entry
+    return tuple((getattr(creator, "metadata", None) or {}).get("render_modes", ()))
+
+
+def _with_pictures(name: str, env: Any, modes: tuple[str, ...], size: tuple[int, int] | None) -> Environment:
+    from gymnasium import spaces
+
+    space = env.observation_space
+    pictures = isinstance(space, spaces.Box) and len(space.shape) == 3 and space.shape[2] == 3
+    if env.render_mode != "rgb_array" and not pictures:
+        raise UsageError(
+            f"{name} has no pictures: it renders {', '.join(modes) or 'nothing'}, not 'rgb_array', and its "
+            f"observations are {space}"
+        )
+    return Environment(name, env, size)
+
+
+def schema_of(env: Any) -> ActionSchema:
+    """Return the schema of an environment's actions; raise UsageError for a space that is none of vectors."""
+    from gymnasium import spaces
+
+    space = env.action_space
+    if isinstance(space, spaces.Discrete):
+        names = _meanings(env, int(space.n), int(space.start))
+        neutral = next((number for number, name in enumerate(names) if name.lower() in IDLE), None)
+        return ActionSchema("discrete", ("action",), (names,), neutral=() if neutral is None else (float(neutral),))
+    if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary):
+        sizes = space.nvec.flatten() if isinstance(space, spaces.MultiDiscrete) else np.full(math.prod(space.shape), 2)
+        choices = tuple(tuple(str(value) for value in range(int(size))) for size in sizes)
+        return ActionSchema("multi-discrete", tuple(f"action {i}" for i in range(len(sizes))), choices)
+    if isinstance(space, spaces.Box) and np.isfinite(space.low).all() and np.isfinite(space.high).all():
+        low, high = (tuple(float(value) for value in bounds.flatten()) for bounds in (space.low, space.high))
+        has_zero = all(below <= 0 <= above for below, above in zip(low, high, strict=True))
+        names = tuple(f"action {i}" for i in range(len(low)))
+        return ActionSchema("continuous", names, low=low, high=high, neutral=(0.0,) * len(low) if has_zero else ())
+    raise UsageError(
+        f"actions of {space} cannot be recorded: expected Discrete, MultiDiscrete, MultiBinary or a Box with finite "
+        "bounds; wrap the environment so that it has one of these"
+    )
+
+
+def _meanings(env: Any, count: int, start: int) -> tuple[str, ...]:
+    """Return the names of discrete actions, which some environments tell, or their numbers."""
+    tell = getattr(env.unwrapped, "get_action_meanings", None)
+    if callable(tell) and len(names := tell()) == count:
+        return tuple(str(name).lower() for name in names)
+    return tuple(str(start + number) for number in range(count))
+
+
+def _of_space(values: Shaped[np.ndarray, " d"], space: Any) -> Any:
+    """Return an action as the environment's own space holds it."""
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Discrete):
+        return int(space.start) + int(values[0])
+    shaped = values.reshape(space.shape).astype(space.dtype)
+    return shaped + space.start if isinstance(space, spaces.MultiDiscrete) else shaped

@@ -1,0 +1,203 @@
+"""A trained model and a state -> the next state and its frame, for an action. The states are never changed.
+
+A step is a canvas whose past is known and whose last slice is unknown. What the network keeps of the past is part of
+the state, so a step computes one slice; the state holds the last `memory` slices, so it has the same size after hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from chronotope.actions import ActionSchema
+from chronotope.data.latents import encode_frames
+from chronotope.errors import UsageError
+from chronotope.flow.guidance import Guidance
+from chronotope.flow.path import FlowConfig
+from chronotope.generate.canvas import Canvas
+from chronotope.generate.pipeline import Generator
+from chronotope.generate.sampler import Sampling, keep, sample
+from chronotope.generate.stored.load import own_settings
+from chronotope.geometry import Frames, Geometry, Picture, Slice
+from chronotope.media.picture import resize
+from chronotope.models.causal import Past
+from chronotope.models.dit import DiT
+from chronotope.models.packing import action_values
+from chronotope.models.text import TextTokenizer
+from chronotope.prompt import Prompt, check_length
+
+__all__ = ["StepSettings", "WorldModel", "WorldState"]
+
+FIRST_STEPS = 30  # of the sampler, for a first frame from words alone
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """How a step is sampled; None stands for the default of the model.
+
+    `history` is the noise level at which the past is seen: more of it forgives errors, and keeps fewer details.
+    """
+
+    num_steps: int | None = None
+    guidance_scale: float | None = None
+    history: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.history < 1:
+            raise UsageError(f"history is a noise level from 0 to below 1, got {self.history:g}")
+
+
+@dataclass(frozen=True, eq=False)
+class WorldState:
+    """Everything that decides what happens next, beside actions: the past as it is kept, and the seed of the noise.
+
+    `slices` counts those before the next one; `latents` and `actions` are those of the slices in `past`.
+    """
+
+    seed: int
+    prompt: str
+    height: int
+    width: int
+    slices: int
+    latents: Float[Tensor, "s c h w"]
+    actions: Float[Tensor, "s a"]
+    past: Past
+
+    @property
+    def step_seed(self) -> int:
+        """The seed of the noise of the next step."""
+        return int(np.random.SeedSequence((self.seed, self.slices)).generate_state(1)[0])
+
+
+class WorldModel:
+    """A model that was trained with actions, as a function from state and action to state and frames."""
+
+    def __init__(self, generator: Generator, settings: StepSettings | None = None) -> None:
+        if generator.actions is None:
+            where = f"{generator.folder} " if generator.folder else "this model "
+            raise UsageError(
+                f"{where}was trained without actions, so nothing in it can be steered; train one with: "
+                "chronotope train dit --preset world --data FOLDER (clips with actions)"
+            )
+        self.generator, self.settings = generator, settings or StepSettings()
+        self.schema: ActionSchema = generator.actions
+        self.geometry, defaults = generator.geometry, generator.defaults
+        self.fps, self.slice_frames = defaults.fps, self.geometry.stride[0]
+        guidance = self.settings.guidance_scale
+        self.sampling = Sampling(
+            self.settings.num_steps or defaults.num_steps,
+            guidance=Guidance(defaults.guidance_scale if guidance is None else guidance),
+        )
+
+    @classmethod
+    def load(cls, name: str | Path, settings: StepSettings | None = None) -> WorldModel:
+        """Load a model by its name or from its folder; raise UsageError for one without actions."""
+        return cls(Generator.load(name), settings)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames of a session, in pixels."""
+        return self.generator.defaults.height, self.generator.defaults.width
+
+    @own_settings()
+    def begin(self, seed: int = 0, prompt: str = "", picture: Picture | None = None) -> tuple[WorldState, Picture]:
+        """Return the first state and frame: of a picture, which is scaled to the model's size, or of a text alone."""
+        check_length(prompt)
+        height, width = self.size
+        still = (Slice(0, 1),)
+        unknown = torch.zeros(1, self.generator.dit.config.action_width)
+        canvas = replace(self._canvas(still, height, width, prompt), actions=unknown)
+        if picture is None:
+            sampling = replace(self.sampling, num_steps=FIRST_STEPS, guidance=Guidance(1.0))
+            latents = sample(*self._networks(), canvas, sampling, seed)
+        else:
+            scaled = picture if picture.shape[:2] == (height, width) else resize(picture, height, width)
+            latents = encode_frames(self.generator.networks[0], self.geometry, scaled[None], still).cpu()
+        past = self._keep(canvas, latents, None, seed)
+        state = WorldState(seed, prompt, height, width, 1, latents, unknown, past)
+        return state, self._decode(state, None)[0]
+
+    @own_settings()
+    def step(self, state: WorldState, actions: Shaped[np.ndarray, "t d"]) -> tuple[WorldState, Frames]:
+        """Return the next state and its frames, one for each of the actions; raise UsageError for other actions."""
+        values = self._values(actions)
+        known = len(state.latents)
+        canvas = self._canvas(self._slices(state.slices - known, known + 1), state.height, state.width, state.prompt)
+        level = canvas.level.clone()
+        level[:known] = 0
+        latents = torch.cat([state.latents, torch.zeros_like(state.latents[:1])])
+        canvas = replace(canvas, known=latents, level=level, actions=torch.cat([state.actions, values]))
+        # a copy of the past joins its keys for this step alone: states that are kept hold each slice once
+        state = replace(state, past=replace(state.past))
+        new = sample(*self._networks(), canvas, self.sampling, state.step_seed, past=state.past)[-1:]
+        after = self._after(state, new, values)
+        return after, self._decode(after, state.latents[-1])
+
+    @own_settings()
+    def observe(self, state: WorldState, frames: Frames, actions: Shaped[np.ndarray, "t d"]) -> WorldState:
+        """Return the state after frames that really were there, of the size of the session, and their actions."""
+        values, size = self._values(actions), (self.slice_frames, state.height, state.width, 3)
+        if frames.shape != size:
+            raise UsageError(f"a step of this session has frames of shape {size}, got {frames.shape}")
+        latents = encode_frames(self.generator.networks[0], self.geometry, frames, (Slice(0, len(frames)),)).cpu()
+        return self._after(state, latents, values)
+
+    def _values(self, actions: Shaped[np.ndarray, "t d"]) -> Float[Tensor, "1 a"]:
+        """Return what stands for the actions of one step; raise UsageError for other ones."""
+        actions, count = self.schema.check(actions), self.slice_frames
+        if len(actions) != count:
+            raise UsageError(f"a step of this model takes {count} actions, got {len(actions)}")
+        return action_values(self.schema, count, [count], actions, np.ones(count, bool))
+
+    def _after(self, state: WorldState, latents: Float[Tensor, "1 c h w"], values: Float[Tensor, "1 a"]) -> WorldState:
+        """Return the state after one more slice, which is known now."""
+        canvas = self._canvas(self._slices(state.slices, 1), state.height, state.width, state.prompt)
+        past = self._keep(replace(canvas, actions=values), latents, state.past, state.step_seed)
+        kept = len(past.slices)
+        return replace(
+            state,
+            slices=state.slices + 1,
+            latents=torch.cat([state.latents, latents])[-kept:],
+            actions=torch.cat([state.actions, values])[-kept:],
+            past=past,
+        )
+
+    def _networks(self) -> tuple[DiT, TextTokenizer, FlowConfig, Geometry]:
+        generator = self.generator
+        return generator.networks[1], generator.tokenizer, generator.flow, self.geometry
+
+    def _slices(self, first: int, count: int) -> tuple[Slice, ...]:
+        """Return slices by number: the first one of a session is a still, all others are moving."""
+        length = self.slice_frames
+        return tuple(
+            Slice(0, 1) if number == 0 else Slice(1 + (number - 1) * length, length)
+            for number in range(first, first + count)
+        )
+
+    def _canvas(self, slices: Sequence[Slice], height: int, width: int, prompt: str) -> Canvas:
+        channels = self.generator.autoencoder.config.channels
+        prompts = (Prompt(prompt),)
+        canvas = Canvas.unknown(self.geometry, channels, tuple(slices), height, width, self.fps, prompts)
+        return replace(canvas, order="causal")
+
+    def _keep(self, canvas: Canvas, latents: Float[Tensor, "1 c h w"], past: Past | None, seed: int) -> Past:
+        """Return the past with a slice that is now known, with noise of the level `history` on it."""
+        history = self.settings.history
+        level = torch.full_like(canvas.level, history)
+        if history:
+            noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed ^ 1))
+            latents = (1 - history) * latents + history * noise
+        return keep(*self._networks(), replace(canvas, known=latents, level=level, rest=level), past)
+
+    def _decode(self, state: WorldState, before: Tensor | None) -> Frames:
+        """Decode the newest slice after the one before it."""
+        autoencoder, deviation = self.generator.networks[0], self.generator.defaults.decoder_noise
+        still = state.slices == 1 or self.slice_frames == 1
+        frames = autoencoder.decode_slice(before, state.latents[-1], None, still, (deviation, deviation, 0.0))
+        return frames[:, : state.height, : state.width].cpu().numpy()

@@ -1,0 +1,119 @@
+"""The record of a session, one line of JSON each: how it began, then every frame with its action, and every way back.
+
+The first line holds the start picture, so the record is complete: the same model makes the same frames from it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from chronotope.arguments import as_text, as_whole, described
+from chronotope.config import to_dict
+from chronotope.errors import FileProblem, UsageError
+from chronotope.geometry import MAX_SIDE, Picture
+
+if TYPE_CHECKING:
+    from chronotope.simulate.model import WorldModel
+
+__all__ = ["Start", "decode_picture", "encode_picture", "frame_hash", "parse_record", "read_record"]
+
+FORMAT = 1
+MAX_SEED = 2**53  # whole numbers that JavaScript keeps exactly
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """How a session begins: from a picture, or from a prompt alone."""
+
+    seed: int = 0
+    prompt: str = ""
+    picture: Picture | None = None
+
+    def line(self, model: WorldModel) -> dict[str, Any]:
+        """Return the first line of the record of a session with this model."""
+        return {
+            "chronotope_session": FORMAT,
+            "model": model.generator.names,
+            "seed": self.seed,
+            "prompt": self.prompt,
+            "picture": None if self.picture is None else encode_picture(self.picture),
+            "actions": to_dict(model.schema),
+            "fps": model.fps,
+            "num_steps": model.sampling.num_steps,
+            "guidance_scale": model.sampling.guidance.scale,
+            "history": model.settings.history,
+        }
+
+    @staticmethod
+    def of(data: Mapping[str, Any]) -> Start:
+        """Read a start from the first line of a record, or from a message; raise UsageError for other values."""
+        seed = as_whole("seed", data.get("seed", 0))
+        if not 0 <= seed < MAX_SEED:
+            raise UsageError(f"a seed is a whole number from 0 to {MAX_SEED - 1}, got {seed}")
+        picture = data.get("picture")
+        return Start(
+            seed, as_text("prompt", data.get("prompt", "")), None if picture is None else decode_picture(picture)
+        )
+
+
+def encode_picture(picture: Picture) -> str:
+    """Write a picture as PNG in base64."""
+    packed = io.BytesIO()
+    Image.fromarray(picture).save(packed, "PNG")
+    return base64.b64encode(packed.getvalue()).decode()
+
+
+def decode_picture(text: Any) -> Picture:
+    """Read a picture of base64; raise UsageError for anything else."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG", "JPEG", "WEBP")) as picture:
+            if max(picture.size) > MAX_SIDE:
+                raise UsageError(f"a start picture has at most {MAX_SIDE} pixels a side, got {picture.size}")
+            return np.asarray(picture.convert("RGB"))
+    except (TypeError, ValueError, OSError, UnidentifiedImageError, Image.DecompressionBombError) as problem:
+        raise UsageError(f"the start picture is no PNG, JPEG or WebP picture in base64 ({problem})") from problem
+
+
+def frame_hash(picture: Picture) -> str:
+    """Return 16 hex digits that tell whether two frames are equal."""
+    return hashlib.sha256(np.ascontiguousarray(picture).tobytes()).hexdigest()[:16]
+
+
+def read_record(path: Path) -> list[dict[str, Any]]:
+    """Read the lines of a record; raise FileProblem for a file that is none. A last line that was cut is left out."""
+    try:
+        return parse_record(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise FileProblem(f"{path} cannot be read: {problem.strerror}") from problem
+    except (UsageError, UnicodeDecodeError) as problem:
+        raise FileProblem(f"{path}: {problem}") from problem
+
+
+def parse_record(text: str) -> list[dict[str, Any]]:
+    """Read the lines of a record from a text; raise UsageError for a text that is none."""
+    lines, found = text.splitlines(), []
+    for number, line in enumerate(lines):
+        try:
+            found.append(json.loads(line))
+        except ValueError as problem:
+            if number == len(lines) - 1 and number:  # the program was ended while it wrote
+                break
+            raise UsageError(f"line {number + 1} is no JSON ({problem}); expected the record of a session") from problem
+    if not found or not isinstance(found[0], dict) or found[0].get("chronotope_session") != FORMAT:
+        raise UsageError(
+            f"the first line is not that of a session of format {FORMAT}; record one with chronotope play --record FILE"
+        )
+    for number, entry in enumerate(found[1:], start=2):
+        if not isinstance(entry, dict) or not ({"frame", "action"} <= entry.keys() or "branch" in entry):
+            raise UsageError(f"line {number} is neither a frame with its action nor a branch: {described(entry)}")
+    return found

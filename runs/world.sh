@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Train a small world that answers the keyboard: Crafter at 64x64, about 90 minutes of one CPU core. Needs the simulator:
+# pip install 'chronotope[crafter,play]'.
+#
+#     bash runs/world.sh [FOLDER]         writes everything to FOLDER (default: out/world); run it again to continue
+#     chronotope play out/world
+#
+# Shorter: CLIPS=4 HELDOUT=2 AE_STEPS=60 STEPS=60 bash runs/world.sh /tmp/world
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH="$PWD/.venv/bin:$PATH"
+out=${1:-out/world}
+clips=${CLIPS:-400}
+half=$((clips / 2))
+heldout=${HELDOUT:-24}
+ae_steps=${AE_STEPS:-1500}
+frozen=$((ae_steps * 2 / 3))
+steps=${STEPS:-4000}
+mkdir -p "$out"
+
+# 1. Clips with the action that led to every frame. The forager walks with a purpose and shows much of the map; the random
+#    player shows what an action does when nothing speaks for it. `heldout` has other maps, for the measurements.
+chronotope world crafter --count "$clips" --policy forager --pictures 0 --size 64x64 --seed 2 --out "$out/clips/forager"
+chronotope world crafter --count "$half" --policy random --pictures 0 --size 64x64 --seed 1 --out "$out/clips/random"
+chronotope world crafter --count "$heldout" --pictures 0 --size 64x64 --split heldout --seed 3 --out "$out/clips/heldout"
+
+# 2. An autoencoder of one slice a frame: an action meets its frame. A latent is one cell of Crafter's grid.
+chronotope train autoencoder --preset world --data "$out/clips/forager" "$out/clips/random" --out "$out" \
+    --set train.steps="$ae_steps" train.freeze_encoder_from="$frozen"
+
+# 3. The transformer, with actions: four fifths of the samples train the next frame from a clean past.
+chronotope train dit --preset world --data "$out/clips/forager" "$out/clips/random" --out "$out" --set train.steps="$steps"
+
+# 4. Pictures from which sessions begin: first frames of held-out clips.
+python - "$out" <<'PYTHON'
+import sys
+from pathlib import Path
+
+from chronotope.media import video
+
+out = Path(sys.argv[1])
+(out / "starts").mkdir(exist_ok=True)
+for number, clip in enumerate(sorted((out / "clips/heldout").rglob("*.mp4"))[:8]):
+    video.write_image(out / "starts" / f"{number}.png", video.read(clip).frames[0])
+PYTHON
+
+# 5. How far it can be trusted, on held-out maps.
+python -m benchmarks.worlds "$out" "$out/clips/heldout" --json "$out/worlds.json"
+echo "play it with: chronotope play $out"

@@ -1,0 +1,98 @@
+"""`chronotope play`: what it refuses, the replay of a record, and a real server with a real socket."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from websockets.sync.client import connect
+
+from chronotope import checkpoint
+from chronotope.config import to_dict
+from chronotope.data.latents import fingerprint
+from chronotope.generate.pipeline import load_autoencoder
+from chronotope.jsonl import append_jsonl
+from chronotope.media import video
+from chronotope.simulate.model import WorldModel
+from chronotope.simulate.record import Start
+from chronotope.simulate.session import Session
+from tests.cli.models import refused, run
+from tests.simulate.conftest import WALK, make_generator
+
+PICTURE = np.random.default_rng(3).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of random weights that answers to actions."""
+    folder, made = tmp_path_factory.mktemp("world"), make_generator(WALK)
+    about = {"kind": "autoencoder", "config": to_dict(made.autoencoder.config)}
+    checkpoint.save_model(folder / "autoencoder", made.autoencoder, about, torch.float16)
+    description = {
+        "kind": "dit",
+        "config": to_dict(made.dit.config),
+        "flow": to_dict(made.flow),
+        "geometry": to_dict(made.geometry),
+        "autoencoder": fingerprint(load_autoencoder(folder)),
+        "vocabulary": [],
+        "actions": to_dict(WALK),
+        "defaults": to_dict(made.defaults),
+    }
+    checkpoint.save_model(folder / "dit", made.dit, description, torch.float16)
+    return folder
+
+
+def test_what_cannot_be_played_is_said(world: Path, tmp_path: Path) -> None:
+    assert "small was trained without actions" in refused("play", "small", status=2)
+    assert "--replay FILE and --out FILE go together" in refused("play", str(world), "--replay", "a.jsonl", status=2)
+    record = tmp_path / "session.jsonl"
+    record.write_text("")
+    assert "name a new file" in refused("play", str(world), "--record", str(record), status=1)
+    assert "first line" in refused("play", str(world), "--replay", str(record), "--out", "a.mp4", status=1)
+
+
+def test_a_record_becomes_a_video(world: Path, tmp_path: Path) -> None:
+    record, out = tmp_path / "session.jsonl", tmp_path / "session.mp4"
+    session = Session(WorldModel.load(world), Start(2, "", PICTURE), lambda line: append_jsonl(record, dict(line)))
+    for action in (1, 1, 2):
+        session.act(action, session.frame)
+        session.advance()
+    session.branch(2)
+    session.advance()
+    played = run("play", str(world), "--replay", str(record), "--out", str(out))
+    assert played.exit_code == 0 and played.stdout == f"{out}\n" and "differ" not in played.stderr
+    frames = video.read(out).frames
+    assert frames.shape == (4, 32, 48, 3)  # 0, 1, 2, and 3 as it was after the way back
+    record.write_text(record.read_text().replace('"hash": "', '"hash": "x'))
+    assert "4 frames differ" in run("play", str(world), "--replay", str(record), "--out", str(out)).stderr
+
+
+@pytest.mark.e2e
+def test_a_server_is_played_and_stopped(world: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "chronotope", "play", str(world), "--port", "0"]
+    command += ["--record", str(tmp_path / "session.jsonl")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        with connect(address.replace("http", "ws") + "/play") as socket:
+            assert json.loads(socket.recv())["type"] == "hello"
+            socket.send(json.dumps({"type": "start", "seed": 1, "prompt": "a cow"}))
+            assert json.loads(socket.recv())["type"] == "started"
+            assert isinstance(socket.recv(), bytes)
+            socket.send(json.dumps({"type": "action", "action": "right", "frame": 0, "id": 4}))
+            headers = []
+            while not (headers and headers[-1]["applied"]):
+                data = socket.recv(timeout=60)
+                assert isinstance(data, bytes)
+                headers.append(json.loads(data[4 : 4 + int.from_bytes(data[:4], "big")]))
+                socket.send(json.dumps({"type": "seen", "frame": headers[-1]["frame"]}))
+            assert headers[-1]["applied"][0]["id"] == 4
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=60) == 0
+    assert len((tmp_path / "session.jsonl").read_text().splitlines()) >= 2

@@ -1,0 +1,247 @@
+"""The layout of LeRobot v3: a round trip loses nothing, and a dataset as LeRobot itself writes it is read right.
+
+The second one is written here by the documented layout: episodes of one camera share a video file, actions stand in the
+row on which they are done, and `info.json` names neither choices nor bounds.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chronotope.actions import SUFFIX, Actions, ActionSchema, read_actions
+from chronotope.config import from_dict, to_dict
+from chronotope.data.audit import audit_dataset
+from chronotope.data.captions import read_captions
+from chronotope.data.exports.dataset import read_dataset
+from chronotope.data.lerobot.layout import VIDEO
+from chronotope.data.lerobot.read import import_lerobot
+from chronotope.data.lerobot.write import export_lerobot
+from chronotope.errors import FileProblem, UsageError
+from chronotope.geometry import Frames
+from chronotope.jsonl import write_jsonl
+from chronotope.manifest import manifest_hash, read_manifest
+from chronotope.media import video
+from chronotope.sealed import write_sealed
+from chronotope.storage import write_json
+from chronotope.worlds.world import Rendered
+from chronotope.worlds.write import write_clip
+from tests.cli.models import run
+
+pyarrow = pytest.importorskip("pyarrow", reason="pip install 'chronotope[parquet]'")
+from pyarrow import parquet  # noqa: E402
+
+SCHEMAS = {
+    "discrete": ActionSchema("discrete", ("action",), (("noop", "left", "right"),), neutral=(0.0,)),
+    "multi": ActionSchema("multi-discrete", ("move", "jump"), (("no", "yes", "fast"), ("no", "yes"))),
+    "continuous": ActionSchema("continuous", ("x", "y"), low=(-1.0, -2.0), high=(1.0, 2.0)),
+}
+
+
+def frames_of(count: int, seed: int) -> Frames:
+    """A bar that moves one step of four pixels a frame, on a grey that tells the seed."""
+    frames = np.full((count, 48, 64, 3), 40 * seed, np.uint8)
+    for t in range(count):
+        frames[t, :, 4 * (t % 16) : 4 * (t % 16) + 4] = 255
+    return frames
+
+
+def actions_of(schema: ActionSchema, count: int, seed: int) -> Actions:
+    rng = np.random.default_rng(seed)
+    if schema.kind == "continuous":
+        values = rng.uniform(schema.low, schema.high, (count, schema.dims)).astype(np.float32)
+    else:
+        values = np.stack([rng.integers(len(names), size=count) for names in schema.choices], 1)
+    return Actions(values, np.arange(count) > seed % 2, rng.normal(size=count).astype(np.float32))
+
+
+def dataset(folder: Path, schema: ActionSchema, clips: int = 3) -> Path:
+    folder.mkdir()
+    rows = []
+    for index in range(clips):
+        count = 5 + index
+        record = {"captions": {"sentence": [f"bar {index % 2}"], "tags": ["bar", "grey"]}}
+        clip = Rendered(frames_of(count, index), record, actions=actions_of(schema, count, index))
+        (folder / "0000").mkdir(exist_ok=True)
+        rows.append(write_clip(folder, index, f"0000/clip-{index}", clip, 10.0, record, {"frames": count}))
+    write_jsonl(folder / "manifest.jsonl", rows)
+    about = {"world": "gymnasium", "split": "train", "actions": to_dict(schema), "complete": True}
+    write_sealed(folder / "dataset.json", {**about, "manifest": manifest_hash(rows)})
+    return folder
+
+
+def clips(folder: Path) -> list[tuple[bytes, dict[str, Any], Actions]]:
+    """The video file, the captions and the actions of every clip."""
+    schema = from_dict(ActionSchema, json.loads((folder / "dataset.json").read_text())["actions"])
+    found = []
+    for row in read_manifest(folder / "manifest.jsonl"):
+        film = folder / f"{row['key']}.mp4"
+        actions = read_actions(film.with_name(film.stem + SUFFIX), schema, row["frames"])
+        found.append((film.read_bytes(), dict(read_captions(film)), actions))
+    return found
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_round_trip_loses_nothing(tmp_path: Path, name: str) -> None:
+    source = dataset(tmp_path / "source", SCHEMAS[name])
+    written = export_lerobot(read_dataset(source), tmp_path / "robot")
+    assert (written.episodes, written.frames) == (3, 18)
+    imported = import_lerobot(tmp_path / "robot", tmp_path / "back")
+    assert (imported.clips, imported.new, imported.left_out) == (3, 3, ())
+    assert json.loads((tmp_path / "back/dataset.json").read_text())["actions"] == to_dict(SCHEMAS[name])
+    for before, after in zip(clips(source), clips(tmp_path / "back"), strict=True):
+        assert after[:2] == before[:2]  # the bytes of the video, and all captions
+        assert np.array_equal(after[2].values, before[2].values)
+        assert np.array_equal(after[2].known, before[2].known)
+        assert np.array_equal(after[2].rewards, before[2].rewards)
+    assert not [finding for finding in audit_dataset(tmp_path / "back") if finding.serious]
+    assert import_lerobot(tmp_path / "robot", tmp_path / "back").new == 0
+
+
+def test_an_export_has_the_documented_layout(tmp_path: Path) -> None:
+    """Rows, paths, and the frame to which an action belongs: the one on which it is done."""
+    schema = SCHEMAS["continuous"]
+    source = dataset(tmp_path / "source", schema)
+    export_lerobot(read_dataset(source), tmp_path / "robot")
+    robot = tmp_path / "robot"
+    info = json.loads((robot / "meta/info.json").read_text())
+    assert (info["codebase_version"], info["total_episodes"], info["total_frames"], info["fps"]) == ("v3.0", 3, 18, 10)
+    assert info["features"]["observation.image"]["shape"] == [48, 64, 3]
+    assert info["features"]["action"] | {"info": None} == {
+        "dtype": "float32", "shape": [2], "names": ["x", "y"], "info": None,
+    }  # fmt: skip
+    rows = parquet.read_table(robot / "data/chunk-000/file-000.parquet").to_pydict()
+    assert set(rows) == set(info["features"]) - {"observation.image"}
+    assert rows["index"] == list(range(18))
+    assert rows["episode_index"] == [0] * 5 + [1] * 6 + [2] * 7
+    assert rows["frame_index"][5:11] == list(range(6))
+    assert rows["timestamp"][5:11] == pytest.approx(np.arange(6) / 10)
+    assert [t for t, done in enumerate(rows["next.done"]) if done] == [4, 10, 17]
+    actions = clips(source)[1][2]
+    assert np.array_equal(np.float32(rows["action"][5:10]), actions.values[1:])
+    assert np.array_equal(np.float32(rows["next.reward"][5:10]), actions.rewards[1:])
+    episodes = parquet.read_table(robot / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
+    assert [row["length"] for row in episodes] == [5, 6, 7]
+    assert [(row["dataset_from_index"], row["dataset_to_index"]) for row in episodes] == [(0, 5), (5, 11), (11, 18)]
+    for row in episodes:
+        place = {name: row[f"videos/observation.image/{name}"] for name in ("chunk_index", "file_index")}
+        film = robot / VIDEO.format(video_key="observation.image", **place)
+        assert video.probe(film).num_frames == row["length"]
+        assert row["videos/observation.image/to_timestamp"] == pytest.approx(row["length"] / 10)
+    stats = json.loads((robot / "meta/stats.json").read_text())["action"]
+    done = np.concatenate([each.values[1:] for _, _, each in clips(source)])
+    assert stats["mean"] == pytest.approx(done.mean(0).tolist(), abs=1e-6)
+    assert stats["count"] == [len(done)]
+
+
+def test_pandas_finds_tasks_by_their_index(tmp_path: Path) -> None:
+    """LeRobot looks tasks up in the index of the table."""
+    pandas = pytest.importorskip("pandas")
+    export_lerobot(read_dataset(dataset(tmp_path / "source", SCHEMAS["discrete"])), tmp_path / "robot")
+    tasks = pandas.read_parquet(tmp_path / "robot/meta/tasks.parquet")
+    assert tasks.index.tolist() == ["bar 0", "bar 1"]
+    assert tasks.iloc[1].name == "bar 1"
+    assert tasks["task_index"].tolist() == [0, 1]
+
+
+def robot_data(folder: Path, **changes: Any) -> Path:
+    """Two episodes of 5 and 4 frames in one video file, as LeRobot writes them."""
+    camera = "observation.images.top"
+    info = {
+        "codebase_version": "v3.0",
+        "robot_type": "so100",
+        "fps": 10,
+        "video_path": VIDEO,
+        "features": {
+            camera: {"dtype": "video", "shape": [48, 64, 3], "names": ["height", "width", "channels"]},
+            "action": {"dtype": "float32", "shape": [2], "names": {"motors": ["pan", "lift"]}},
+        },
+    }
+    write = {"meta/info.json": info | changes}
+    rows = pyarrow.table(
+        {
+            "action": pyarrow.array([[float(t), -float(t)] for t in range(9)], pyarrow.list_(pyarrow.float32(), 2)),
+            "index": list(range(9)),
+        }
+    )
+    episodes = [
+        {
+            "episode_index": number,
+            "tasks": ["push the bar"],
+            "length": length,
+            "dataset_from_index": first,
+            "dataset_to_index": first + length,
+            f"videos/{camera}/chunk_index": 0,
+            f"videos/{camera}/file_index": 0,
+            f"videos/{camera}/from_timestamp": first / 10,
+            f"videos/{camera}/to_timestamp": (first + length) / 10,
+        }
+        for number, (first, length) in enumerate([(0, 5), (5, 4)])
+    ]
+    for name in ("meta/episodes/chunk-000", "data/chunk-000", f"videos/{camera}/chunk-000"):
+        (folder / name).mkdir(parents=True)
+    for name, content in write.items():
+        write_json(folder / name, content)
+    parquet.write_table(rows, folder / "data/chunk-000/file-000.parquet")
+    parquet.write_table(pyarrow.Table.from_pylist(episodes), folder / "meta/episodes/chunk-000/file-000.parquet")
+    video.write(folder / f"videos/{camera}/chunk-000/file-000.mp4", frames_of(9, 1), 10.0)
+    return folder
+
+
+def test_a_dataset_of_lerobot_is_read(tmp_path: Path) -> None:
+    robot = robot_data(tmp_path / "robot")
+    done = run("import", str(robot), "--out", str(tmp_path / "out"))
+    assert done.exit_code == 0, done.output
+    assert "is read as lerobot" in done.stderr
+    schema = from_dict(ActionSchema, json.loads((tmp_path / "out/dataset.json").read_text())["actions"])
+    assert schema.names == ("pan", "lift")
+    assert (schema.low, schema.high) == ((0.0, -8.0), (8.0, 0.0))
+    first, second = clips(tmp_path / "out")
+    assert first[1] == second[1] == {"sentence": ("push the bar",)}
+    # The action of row t leads to frame t + 1; nothing is known of how an episode began.
+    assert first[2].values[1:, 0].tolist() == [0, 1, 2, 3]
+    assert second[2].values[1:, 0].tolist() == [5, 6, 7]
+    assert second[2].known.tolist() == [False, True, True, True]
+    shown = video.read(tmp_path / "out/0000/episode-000001.mp4").frames
+    assert np.abs(shown.astype(int) - frames_of(9, 1)[5:]).mean() < 6  # compressed twice
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"codebase_version": "v2.1"}, "of version v2.1, expected v3.0; convert it"),
+        ({"features": {"action": {"dtype": "float32"}}}, "has no feature of videos"),
+        ({"video_path": "../{video_key}.mp4"}, "expected videos/"),
+        ({"features": 3}, "it has no features"),
+    ],
+)
+def test_what_cannot_be_imported_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises((UsageError, FileProblem), match=message):
+        import_lerobot(robot_data(tmp_path / "robot", **changes), tmp_path / "out")
+
+
+def test_an_episode_without_its_video_is_left_out(tmp_path: Path) -> None:
+    source = dataset(tmp_path / "source", SCHEMAS["discrete"])
+    export_lerobot(read_dataset(source), tmp_path / "robot")
+    film = tmp_path / "robot" / VIDEO.format(video_key="observation.image", chunk_index=0, file_index=1)
+    film.write_bytes(film.read_bytes()[:100])
+    imported = import_lerobot(tmp_path / "robot", tmp_path / "out")
+    assert imported.clips == 2
+    assert [item.key for item in imported.left_out] == ["episode 1"]
+
+
+def test_clips_that_lerobot_cannot_hold_are_refused(tmp_path: Path) -> None:
+    source = dataset(tmp_path / "source", SCHEMAS["discrete"])
+    whole = read_dataset(source)
+    export_lerobot(whole, tmp_path / "robot")
+    with pytest.raises(UsageError, match="exists; give another --out"):
+        export_lerobot(whole, tmp_path / "robot")
+    (tmp_path / "plain").mkdir()
+    video.write(tmp_path / "plain/a.mp4", frames_of(4, 1), 10.0)
+    done = run("export", str(tmp_path / "plain"), "--format", "lerobot")
+    assert done.exit_code == 2
+    assert "holds no actions" in done.stderr

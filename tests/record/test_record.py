@@ -1,0 +1,165 @@
+"""Recordings: what is written is what the environment showed, and whole after an interruption."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chronotope.actions import SUFFIX, Actions, ActionSchema, read_actions
+from chronotope.config import from_dict
+from chronotope.data.audit import audit_dataset
+from chronotope.data.clips import scan_folder
+from chronotope.errors import FileProblem, UsageError
+from chronotope.geometry import Frames, Picture
+from chronotope.manifest import read_manifest
+from chronotope.media import video
+from tests.cli.models import run
+
+pytest.importorskip("gymnasium", reason="pip install 'chronotope[record]'")
+
+from chronotope.record.environment import opened
+from chronotope.record.session import Recording, record
+
+ENV = "tests.record.environments:Dot-{}-v0"
+
+
+def recorded(out: Path, space: str = "discrete", steps: int = 36, **changes: object) -> int:
+    request = Recording(ENV.format(space), steps, clip_frames=4, **changes)  # type: ignore[arg-type]
+    with opened(request.environment, request.size) as env:
+        return record(out, request, env)
+
+
+def clips(out: Path) -> list[tuple[dict[str, object], Frames, Actions]]:
+    schema = from_dict(ActionSchema, json.loads((out / "dataset.json").read_text())["actions"])
+    found = []
+    for row in read_manifest(out / "manifest.jsonl"):
+        path = out / row["key"]
+        frames = video.read(next(path.parent.glob(f"{path.name}.[mp][pn][4g]"))).frames
+        actions = read_actions(path.parent / f"{path.name}{SUFFIX}", schema, len(frames))
+        found.append((json.loads(path.with_suffix(".json").read_text()), frames, actions))
+    return found
+
+
+@pytest.mark.parametrize("space", ["discrete", "multi", "binary", "box"])
+def test_recorded_actions_lead_to_the_recorded_frames(tmp_path: Path, space: str) -> None:
+    """The environment is played again with the actions of the files; `values[t]` must lead to frame t."""
+    assert recorded(tmp_path, space) == 36
+    written = clips(tmp_path)
+    assert sum(len(frames) for _, frames, _ in written) == 36
+    assert [about["episode"] for about, _, _ in written][-1] == 3  # of 11 frames each
+    with opened(ENV.format(space)) as env:
+        for about, frames, actions in written:
+            assert actions.known.tolist() == [about["first_step"] != 0, *[True] * (len(frames) - 1)]
+            for frame, values, known, reward in zip(
+                frames, actions.values, actions.known, actions.rewards, strict=True
+            ):
+                if known:
+                    shown, gain, _ = env.step(values)
+                    assert gain == pytest.approx(reward)
+                else:
+                    shown = env.reset(int(about["episode"]))  # the seed of episode n of seed 0 is n
+                assert np.abs(shown.astype(int) - frame).mean() < 6  # compression
+
+
+def test_the_same_command_again_goes_on(tmp_path: Path) -> None:
+    recorded(tmp_path, steps=11)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("episode-*")}
+    assert recorded(tmp_path, steps=11) == 11
+    assert {path: path.read_bytes() for path in tmp_path.rglob("episode-*")} == before
+    assert recorded(tmp_path, steps=15) == 15
+    assert all(path.read_bytes() == data for path, data in before.items())
+    assert [about["episode"] for about, _, _ in clips(tmp_path)] == [0, 0, 0, 1]
+
+
+def test_a_killed_recording_leaves_nothing_half_written(tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(done: int, total: int | None) -> None:
+        if done == 10:
+            raise Killed
+
+    request = Recording(ENV.format("discrete"), 16, clip_frames=4)
+    with opened(request.environment) as env, pytest.raises(Killed):
+        record(tmp_path, request, env, progress=kill)
+    assert json.loads((tmp_path / "dataset.json").read_text())["complete"] is False
+    with pytest.raises(UsageError, match=r"run the same `chronotope record` command again to complete its 16 frames"):
+        scan_folder(tmp_path)
+    orphan = tmp_path / "0000" / "episode-000000-0002.mp4"  # written, and not yet listed
+    orphan.write_bytes(b"half")
+    with opened(request.environment) as env:
+        assert record(tmp_path, request, env) == 16
+    assert not orphan.exists()
+    assert not [finding for finding in audit_dataset(tmp_path) if finding.serious]
+
+
+def test_a_player_acts_and_ends_the_recording(tmp_path: Path) -> None:
+    """What a page in a browser does: it sees each frame, and answers with an action."""
+    seen: list[Picture] = []
+
+    class Person:
+        def choose(self, frame: Picture) -> np.ndarray | None:
+            seen.append(frame)
+            return np.array([2]) if len(seen) <= 5 else None
+
+    request = Recording(ENV.format("discrete"), 100, policy="play", clip_frames=4)
+    with opened(request.environment) as env:
+        assert record(tmp_path, request, env, player=lambda seed: Person()) == 6
+    assert [actions.values.ravel().tolist() for _, _, actions in clips(tmp_path)] == [[0, 2, 2, 2], [2, 2]]
+    assert json.loads((tmp_path / "dataset.json").read_text())["complete"] is True
+
+
+def test_frames_are_resized_and_captioned(tmp_path: Path) -> None:
+    recorded(tmp_path, steps=3, size=(32, 24), caption="a dot", fps=5.0)
+    ((about, frames, _),) = clips(tmp_path)
+    assert frames.shape == (3, 24, 32, 3)
+    assert about["captions"] == {"sentence": ["a dot"]}
+
+
+def test_another_recording_is_refused(tmp_path: Path) -> None:
+    recorded(tmp_path, steps=3)
+    with pytest.raises(UsageError, match=r"already holds another dataset \(seed 0, asked for 1\)"):
+        recorded(tmp_path, steps=3, seed=1)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("x")
+    with pytest.raises(UsageError, match="already holds other files"):
+        recorded(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (ENV.format("unbounded"), "finite bounds"),
+        (ENV.format("dict"), "expected Discrete, MultiDiscrete"),
+        ("tests.record.environments:Blind-v0", "has no pictures: it renders human"),
+        ("CartPole-v9", "Did you mean 'CartPole-v1'"),
+        ("no.such.module:Game-v0", "cannot be made by Gymnasium"),
+    ],
+)
+def test_environments_that_cannot_be_recorded_are_named(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message), opened(name):
+        pass
+
+
+def test_the_command_records(tmp_path: Path) -> None:
+    done = run("record", ENV.format("box"), "--steps", "6", "--clip-frames", "4", "--out", str(tmp_path / "out"))
+    assert done.exit_code == 0, done.output
+    assert "holds 6 frames" in done.stderr
+    assert len(clips(tmp_path / "out")) == 2
+
+
+def test_damaged_actions_are_refused(tmp_path: Path) -> None:
+    schema = ActionSchema("continuous", ("x",), low=(-1.0,), high=(1.0,))
+    path = tmp_path / f"a{SUFFIX}"
+    path.write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(FileProblem, match="holds no actions"):
+        read_actions(path, schema, 2)
+    actions = Actions(np.array([[0.0], [2.0]], np.float32), np.array([False, True]), np.zeros(2, np.float32))
+    np.savez(path, **actions.arrays())  # type: ignore[arg-type]
+    with pytest.raises(FileProblem, match=r"x = 2, expected -1 to 1"):
+        read_actions(path, schema, 2)
+    with pytest.raises(FileProblem, match="the clip has 3"):
+        read_actions(path, schema, 3)

@@ -1,0 +1,147 @@
+"""Clips with actions: they are encoded, learned under both masks, and the trained model is stepped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from chronotope.actions import Actions, ActionSchema
+from chronotope.checkpoint import read_description
+from chronotope.config import override, to_dict
+from chronotope.data.encode import encode_dataset
+from chronotope.data.latents import LatentDataset
+from chronotope.errors import UsageError
+from chronotope.generate.pipeline import load_autoencoder
+from chronotope.geometry import Geometry
+from chronotope.media import video
+from chronotope.models.packing import action_values, action_width
+from chronotope.models.text import Tokenizer
+from chronotope.presets import PRESETS
+from chronotope.simulate.model import WorldModel
+from chronotope.train.autoencoder import train_autoencoder
+from chronotope.train.dit import prepare_run, train_dit
+from chronotope.train.samples import make_samples
+
+WALK = ActionSchema("discrete", ("action",), (("noop", "left", "right"),), neutral=(0.0,))
+AUTOENCODER = override(
+    PRESETS["world"].autoencoder,
+    [
+        "model.widths=[8,8]", "model.channels=4", "model.encoder_blocks=[0,0]", "model.decoder_blocks=[0,0]",
+        "pool.shapes=[[2,32,32]]", "pool.batch_pixels=8000", "train.steps=2", "train.warmup=1",
+        "train.freeze_encoder_from=1",
+    ],
+)  # fmt: skip
+WORLD = override(
+    PRESETS["world"].dit,
+    [
+        "model.width=32", "model.depth=1", "model.head_dim=16", "model.channels=4", "model.text_depth=1",
+        "model.memory=2", "train.steps=2", "train.warmup=1", "train.batch_tokens=60", "train.max_sample_tokens=24",
+        "defaults.height=32", "defaults.width=32", "defaults.num_frames=6", "defaults.num_steps=1",
+    ],
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A square that walks as the actions say, in clips of 8 frames; the last one has no file of actions."""
+    folder, rng = tmp_path_factory.mktemp("clips"), np.random.default_rng(0)
+    (folder / "dataset.json").write_text(json.dumps({"name": "walk", "actions": to_dict(WALK)}))
+    for number in range(4):
+        values, known = rng.integers(0, 3, (8, 1)), np.arange(8) > 0
+        places = 12 + np.cumsum(np.where(known, np.array([0, -2, 2])[values[:, 0]], 0))
+        frames = np.full((8, 32, 32, 3), 90, np.uint8)
+        for t, x in enumerate(places):
+            frames[t, 12:20, max(0, x) : x + 8] = 230
+        video.write(folder / f"{number}.mp4", frames, 8.0)
+        if number < 3:
+            np.savez(folder / f"{number}.actions.npz", **Actions(values, known, np.zeros(8, np.float32)).arrays())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    train_autoencoder(AUTOENCODER, [clips], folder / "autoencoder", quiet=True)
+    encode_dataset(clips, folder / "latents", load_autoencoder(folder), Geometry((1, 8, 8)))
+    train_dit(WORLD, [folder / "latents"], folder / "dit", quiet=True)
+    return folder
+
+
+def test_what_stands_for_actions() -> None:
+    known = np.array([False, True, True])
+    found = action_values(WALK, 1, [1, 1, 1], np.array([[2], [0], [1]]), known)
+    assert found.tolist() == [[0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0]]
+    stick = ActionSchema("continuous", ("x", "y"), low=(-1.0, 0.0), high=(1.0, 4.0))
+    found = action_values(stick, 2, [1, 2], np.array([[0.5, 4], [0, 0], [-1, 3]]), np.ones(3, bool))
+    assert found.tolist() == [[0, 0, 0, 1, 0.5, 1], [1, 0, -1, 1, -1, 0.5]]  # a still slice lacks its first frame
+    two = ActionSchema("multi-discrete", ("walk", "look"), (("no", "yes"), ("a", "b", "c")))
+    assert action_values(two, 1, [1], np.array([[1, 2]]), np.ones(1, bool)).tolist() == [[1, 0, 1, 0, 0, 1]]
+    assert [action_width(schema, 2) for schema in (WALK, stick, two)] == [8, 6, 12]
+
+
+def test_actions_are_stored_with_the_latents(clips: Path, run: Path) -> None:
+    dataset = LatentDataset([run / "latents"])
+    assert dataset.action_schema == WALK
+    stored = [clip.actions for clip in dataset.clips]
+    assert stored[3] is None
+    with np.load(clips / "1.actions.npz") as found:
+        assert stored[1] is not None and stored[1].values == found["values"].tolist()
+        assert stored[1].known == found["known"].tolist()
+
+
+def test_a_causal_sample_has_its_slices_twice_and_their_actions(run: Path) -> None:
+    dataset = LatentDataset([run / "latents"])
+    always = replace(WORLD, noise_levels=replace(WORLD.noise_levels, forcing=0.0, context=0.0, causal=1.0))
+    config = replace(always, model=replace(always.model, action_width=4), actions=replace(always.actions, dropout=0.0))
+    noised = make_samples(config, dataset, Tokenizer(()), [(0, 1), (1, 3)], step=0)
+    for sample in noised.samples:
+        assert sample.grid == (12, 2, 2, False, "teacher") and sample.actions is not None
+        first, second = sample.actions.chunk(2)
+        assert torch.equal(first, second)
+        assert torch.equal(sample.positions[:24], sample.positions[24:])
+    (with_actions,) = (one.actions for one in noised.samples if one.actions is not None and one.actions.any())
+    clip = dataset.clips[1].actions
+    assert clip is not None
+    chosen = [row.argmax().item() for row in with_actions[1:6, 1:]]  # of five slices, some window of the clip
+    assert chosen in [[int(v[0]) for v in clip.values[s + 1 : s + 6]] for s in range(3)]
+    unknown = noised.scale[:, 0] > 0
+    assert unknown.reshape(2, 2, 24).all(dim=2).tolist() == [[False, True], [False, True]]  # the loss is of the copies
+    none = replace(config, actions=replace(config.actions, dropout=1.0, use=False))
+    assert not any(one.actions.any() for one in make_samples(none, dataset, Tokenizer(()), [(0, 1)], 0).samples)
+
+
+def test_a_trained_model_is_stepped(run: Path) -> None:
+    described = read_description(run / "dit")
+    assert described["actions"] == to_dict(WALK) and described["config"]["action_width"] == 4
+    world = WorldModel.load(run)
+    assert world.schema == WALK and world.size == (32, 32)
+    state, frame = world.begin(0, picture=np.full((32, 32, 3), 90, np.uint8))
+    state, frames = world.step(state, np.array([[1]]))
+    assert frame.shape == frames[0].shape == (32, 32, 3) and len(state.past.slices) == 2
+
+
+def test_other_actions_are_refused(run: Path, clips: Path, tmp_path: Path) -> None:
+    other = to_dict(replace(WALK, choices=(("noop", "up", "down"),)))
+    (tmp_path / "data").mkdir()
+    for file in clips.iterdir():
+        (tmp_path / "data" / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps({"actions": other}))
+    encode_dataset(tmp_path / "data", tmp_path / "latents", load_autoencoder(run), Geometry((1, 8, 8)))
+    both = LatentDataset([run / "latents", tmp_path / "latents"])
+    with pytest.raises(UsageError, match="actions differ"):
+        prepare_run(WORLD, both, tmp_path / "new", None)
+    with pytest.raises(UsageError, match="was trained on other actions"):
+        prepare_run(WORLD, LatentDataset([tmp_path / "latents"]), tmp_path / "new", run / "dit")
+    without = override(WORLD, ["actions.use=false"])
+    assert prepare_run(without, both, tmp_path / "new", None).config.model.action_width == 0
+    (tmp_path / "data" / "dataset.json").write_text("{}")
+    with pytest.raises(UsageError, match="clips with other actions"):
+        encode_dataset(tmp_path / "data", tmp_path / "latents", load_autoencoder(run), Geometry((1, 8, 8)))
+    encode_dataset(tmp_path / "data", tmp_path / "bare", load_autoencoder(run), Geometry((1, 8, 8)))
+    with pytest.raises(UsageError, match="the clips have no actions"):
+        prepare_run(WORLD, LatentDataset([tmp_path / "bare"]), tmp_path / "new", None)
