@@ -12,6 +12,7 @@ from chronotope import __version__
 from chronotope.cli import generate, judge
 from chronotope.cli.datasets import commands as datasets
 from chronotope.cli.language import commands as language
+from chronotope.cli.safety import commands as safety
 from chronotope.cli.serve import serve
 from chronotope.cli.terminal import (
     FILE,
@@ -53,7 +54,7 @@ STAGES = {
     "train": ["train", "teach"],
     "use": ["generate", "expand", "reconstruct", "merge", "serve"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
-    "look": ["info", "check", "audit"],
+    "look": ["info", "check", "audit", "verify"],
 }
 WORKERS = option(
     "--workers",
@@ -359,3 +360,4 @@ def check(path: Path, as_json: bool) -> int:
 
 
 chronotope.add_command(datasets.audit)
+chronotope.add_command(safety.verify)

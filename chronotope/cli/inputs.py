@@ -16,6 +16,7 @@ from chronotope.media.picture import PICTURE_FORMATS, Frame, check_writable
 from chronotope.media.video import VIDEO_FORMATS
 from chronotope.prompt import Prompt
 from chronotope.request import Defaults, Request, Task
+from chronotope.safety.deliver import Layers
 
 __all__ = ["Options", "read_image", "weights_of_adapters"]
 
@@ -53,6 +54,14 @@ class Options:
     count: int = 1
     compare: tuple[Path, ...] = ()
     no_compare: bool = False
+    no_watermark: bool = False
+    no_credentials: bool = False
+    visible_mark: bool = False
+
+    @property
+    def layers(self) -> Layers:
+        """The layers of provenance that the files get."""
+        return Layers(not self.no_watermark, not self.no_credentials, self.visible_mark)
 
     @property
     def clip(self) -> Path | None:

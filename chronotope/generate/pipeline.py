@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from chronotope import __version__, checkpoint
-from chronotope.arguments import as_whole, described
+from chronotope.arguments import as_path, as_whole, described
 from chronotope.caption.encoder.tokenizer import StateTokenizer, read_tokenizer
 from chronotope.data.latents import encode_frames, fingerprint
 from chronotope.data.record import data_behind, roots_of
@@ -40,6 +40,7 @@ from chronotope.models.precision import Precision, UsedPrecision, rounded, used_
 from chronotope.models.text import TextTokenizer
 from chronotope.prompt import read_prompts
 from chronotope.request import Defaults, Inputs, Mask, Request, Task
+from chronotope.safety.deliver import ALL_LAYERS, Layers, deliver
 
 __all__ = [
     "PICKLES",
@@ -65,6 +66,14 @@ class Generation:
     frames: Frames
     fps: float
     origin: dict[str, Any]
+
+    def save(self, path: str | Path, layers: Layers = ALL_LAYERS) -> None:
+        """Write a video or a picture that says where it came from: marked, signed, its settings in it and beside it.
+
+        Raises `NotDeliveredError` where a layer of provenance fails.
+        """
+        composite = not str(self.origin.get("task", "")).startswith("text to")
+        deliver(as_path("path", path), self.frames, self.fps, self.origin, layers, composite)
 
 
 @dataclass(frozen=True)

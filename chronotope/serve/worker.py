@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from chronotope import __version__
 from chronotope.errors import ChronotopeError
 from chronotope.processes import watch_parent
 from chronotope.serve.order import Order, text_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CANCEL", "Answer", "Task", "count_gpus", "work"]
 
 CANCEL = "cancel"  # sent during a job
+PROGRAM = f"chronotope {__version__}"
 PREVIEW_SECONDS = 1.0  # between two pictures of a video that is being made
 
 
@@ -137,7 +139,8 @@ def _make(generator: Generator, task: Task, connection: Connection) -> dict[str,
     """Generate and publish one file; return its facts."""
     from chronotope.caption.prompts import expand_prompts
     from chronotope.generate.stored.knowledge import training_notes, words_of_model
-    from chronotope.media import video
+    from chronotope.media.picture import sidecar
+    from chronotope.safety.deliver import Delivery, deliver
 
     order, notes = task.order, list[str]()
     request = order.request(task.paths, generator.defaults.fps)
@@ -167,22 +170,19 @@ def _make(generator: Generator, task: Task, connection: Connection) -> dict[str,
     def watch(glance: Callable[[], Any]) -> None:
         nonlocal shown
         if time.monotonic() - shown >= PREVIEW_SECONDS:
-            video.write_image(task.preview, glance())
+            deliver(task.preview, [glance()], 1, {"program": PROGRAM, "task": "unfinished"})
             connection.send(Answer("preview"))
             shown = time.monotonic()
 
     stream = generator.stream(plan, order.seed, report, watch)
     origin = {**stream.origin, **typed}
-    if order.picture:
-        (frame,) = (frame for piece in stream.pieces for frame in piece)
-        video.write_image(task.output, frame, {**origin, "seconds": stream.seconds})
-    else:
-        with video.VideoWriter(task.output, stream.fps, metadata=origin) as writer:
-            for piece in stream.pieces:
-                for frame in piece:
-                    writer.add(frame)
-            writer.finish({**origin, "seconds": {part: round(took, 3) for part, took in stream.seconds.items()}})
-    task.preview.unlink(missing_ok=True)
+    with Delivery(task.output, stream.fps, origin, composite=bool(order.files)) as delivery:
+        for piece in stream.pieces:
+            for frame in piece:
+                delivery.add(frame)
+        delivery.finish({**origin, "seconds": {part: round(took, 3) for part, took in stream.seconds.items()}})
+    for path in (task.preview, sidecar(task.preview)):
+        path.unlink(missing_ok=True)
     return {
         "width": origin["width"],
         "height": origin["height"],

@@ -20,6 +20,7 @@ from chronotope.errors import UsageError
 from chronotope.media import video
 from chronotope.prompt import read_prompts
 from chronotope.request import Request
+from chronotope.safety.deliver import deliver
 from chronotope.serve.client import ServiceError, _clip_url
 from tests.cli.models import save_run
 from tests.serve.servers import Program, call, program
@@ -77,7 +78,7 @@ def test_the_client_gets_the_video_that_the_generator_makes(
     generator = Generator.load(model)
     plan = generator.plan(Request(read_prompts(PROMPT), height=32, width=48, num_frames=8, num_steps=3))
     stream = generator.stream(plan, 7)
-    video.write(tmp_path / "own.mp4", (frame for piece in stream.pieces for frame in piece), stream.fps)
+    deliver(tmp_path / "own.mp4", (frame for piece in stream.pieces for frame in piece), stream.fps, stream.origin)
     np.testing.assert_array_equal(frames_of(clip, tmp_path), video.read(tmp_path / "own.mp4").frames)
 
 
@@ -266,7 +267,8 @@ def test_our_client_has_the_arguments_of_the_generator(server: Program, model: P
     settings: dict[str, Any] = {"num_frames": 1, "num_inference_steps": 3, "seed": 5}
     picture = ours.generate(PROMPT, report=steps.append, **settings)
     alone = generator.generate(PROMPT, **settings)
-    np.testing.assert_array_equal(picture.frames, alone.frames)
+    alone.save(tmp_path / "alone.png")
+    np.testing.assert_array_equal(picture.frames, video.read(tmp_path / "alone.png").frames)
     same = {name: value for name, value in alone.origin.items() if name not in ("seconds", "notes")}
     assert {name: picture.origin[name] for name in same} == json.loads(json.dumps(same))
     assert steps == sorted(set(steps))
@@ -281,7 +283,7 @@ def test_our_client_has_the_arguments_of_the_generator(server: Program, model: P
     ):
         both: list[Callable[..., Any]] = [ours.generate, generator.generate]
         served, local = (generate(PROMPT, num_inference_steps=1, seed=3, **more) for generate in both)
-        video.write(tmp_path / "local.mp4", local.frames, local.fps)  # which compresses, as the service does
+        local.save(tmp_path / "local.mp4")  # which marks and compresses, as the service does
         np.testing.assert_array_equal(served.frames, video.read(tmp_path / "local.mp4").frames)
     with pytest.raises(ServiceError, match="needs a video") as caught:
         ours.generate(PROMPT, task="extend")
