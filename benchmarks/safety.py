@@ -3,7 +3,8 @@
     python tests/real_clips.py                    # camera clips, once
     python -m benchmarks.safety watermark tamper time policy
 
-Sections: `watermark` marks parts of camera clips and videos of the shipped model, changes them and looks for the mark;
+Sections: `watermark` marks parts of camera clips and videos of the shipped model, changes them and looks for the mark
+(crops in every fourth part);
 `tamper` changes delivered files at random and judges them; `time` compares generating with and without the layers;
 `policy` judges the red-team set and the prompts of our suites. Each replaces its own results in benchmarks/safety.json.
 """
@@ -23,11 +24,14 @@ import numpy as np
 
 from benchmarks.harness import say
 from chronotope import Generator
+from chronotope.evaluate.suite import make_suite, suite_names
 from chronotope.media import video
 from chronotope.metrics.similarity import psnr
 from chronotope.metrics.statistics import Rate
 from chronotope.safety import verify as verification
 from chronotope.safety.deliver import Layers, deliver
+from chronotope.safety.policy.decide import default_policy
+from chronotope.safety.red_team.measure import measure
 from chronotope.safety.watermark import Detection, Detector, Marker, detect
 from chronotope.storage import write_json
 from tests.real_clips import CLIPS, available
@@ -113,19 +117,21 @@ def watermark(every: int, folder: Path) -> dict[str, Any]:
     for name, parts in sources.items():
         found: dict[str, list[Detection]] = {change: [] for change in ("not marked", *CHANGES)}
         costs, decoys, seconds = [], [], {"marking a frame": 0.0, "looking": 0.0}
-        for part in parts:
+        for number, part in enumerate(parts):
+            changes = {change: apply for change, apply in CHANGES.items() if number % 4 == 0 or "cropped" not in change}
             started = time.perf_counter()
             marker = Marker(*part.shape[1:3])
             marked = np.stack([marker(frame) for frame in part])
             seconds["marking a frame"] += (time.perf_counter() - started) / len(part)
             costs.append(psnr(part, marked))
             delivered = coded(marked, 16, folder)
-            found["not marked"].append(detect(coded(part, 16, folder)))
-            decoys += [not_marked(part, number) for number in range(DECOY_KEYS)]
+            if number % 4 == 0:
+                found["not marked"].append(detect(coded(part, 16, folder)))
+            decoys += not_marked(part)
             started = time.perf_counter()
-            for change, apply in CHANGES.items():
+            for change, apply in changes.items():
                 found[change].append(detect(apply(delivered, folder)))
-            seconds["looking"] += (time.perf_counter() - started) / len(CHANGES)
+            seconds["looking"] += (time.perf_counter() - started) / len(changes)
         count = len(costs)
         results[name] = {
             "parts": count,
@@ -139,12 +145,12 @@ def watermark(every: int, folder: Path) -> dict[str, Any]:
     return results
 
 
-def not_marked(part: np.ndarray, number: int) -> bool:
-    """Return whether a key that marked nothing is found, where no crop is searched."""
+def not_marked(part: np.ndarray) -> list[bool]:
+    """Return whether keys that marked nothing are found, where no crop is searched."""
     detector = Detector()
     for frame in part[::8]:
         detector.add(frame)
-    return detector.find(b"decoy %d" % number, search=False).found
+    return [detector.find(b"decoy %d" % number, search=False).found for number in range(DECOY_KEYS)]
 
 
 def rate(successes: int, trials: int) -> dict[str, Any]:
@@ -253,9 +259,26 @@ def added_time(rounds: int, folder: Path) -> dict[str, Any]:
     return {"rounds": rounds, **medians, "added": medians["with"] - medians["without"], "of": medians["with"]}
 
 
+# Policy
+
+
+def policy() -> dict[str, Any]:
+    """Measure the default policy on the red-team set, and on every prompt of our suites."""
+    chosen = default_policy()
+    prompts = {case.prompt for name in suite_names() for case in make_suite(name)}
+    refused = sorted(text for text in prompts if chosen.decide(text).action == "refuse")
+    started = time.perf_counter()
+    for text in sorted(prompts)[:200]:
+        chosen.decide(text)
+    milliseconds = 1000 * (time.perf_counter() - started) / 200
+    suites = {"refused": rate(len(refused), len(prompts)), "examples": refused[:5]}
+    return {"red team": measure(chosen), "prompts of our suites": suites, "milliseconds a prompt": milliseconds}
+
+
 SECTIONS: dict[str, Callable[[argparse.Namespace, Path], dict[str, Any]]] = {
     "watermark": lambda options, folder: watermark(options.every, folder),
     "tamper": lambda options, folder: tamper(options.tampered, folder),
+    "policy": lambda options, folder: policy(),
     "time": lambda options, folder: added_time(options.rounds, folder),
 }
 

@@ -53,7 +53,7 @@ STAGES = {
     ],
     "train": ["train", "teach"],
     "use": ["generate", "expand", "reconstruct", "merge", "serve"],
-    "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
+    "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks", "red-team"],
     "look": ["info", "check", "audit", "verify"],
 }
 WORKERS = option(
@@ -316,6 +316,7 @@ chronotope.add_command(serve)
 judges = (judge.evaluate, judge.compare, judge.layers, judge.memorisation, judge.export_suite, judge.validate_checks)
 for command in judges:
     chronotope.add_command(command)
+chronotope.add_command(safety.red_team)
 
 
 # Look

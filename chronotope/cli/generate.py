@@ -48,7 +48,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
         ),
         "shape": ["size", "seconds", "fps"],
         "sampling": "draft steps guidance solver negative no_expand seed count precision".split(),
-        "provenance": ["no_watermark", "no_credentials", "visible_mark"],
+        "policy and provenance": ["policy", "no_policy", "no_watermark", "no_credentials", "visible_mark"],
         "files": ["output", "overwrite", "model", "adapters", "compare", "no_compare", "dry_run", "as_json"],
     },
     examples="""
@@ -71,6 +71,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     chronotope generate "a fox walks" --model runs/mine --compare data/latents -o fox.mp4
     chronotope generate "a fox walks right past a tree" --precision fp32 -o fox.mp4
     chronotope generate "a fox walks right past a tree" --visible-mark -o fox.mp4
+    chronotope generate "a fox walks right past a tree" --policy policy.toml -o fox.mp4
     chronotope generate "a fox walks right past a tree" --size 512x288 --dry-run
     """,
 )
@@ -209,6 +210,13 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     "it and are few or have been compared before.",
 )
 @option("--no-compare", is_flag=True, help="Compare with no clips.")
+@option(
+    "--policy",
+    type=FILE,
+    metavar="FILE.toml",
+    help="Decide of the texts by this policy: actions of categories, phrases that are refused or allowed.",
+)
+@option("--no-policy", is_flag=True, help="Refuse no text; the file says so.")
 @option("--no-watermark", is_flag=True, help="Leave the invisible mark out of the pixels; the file says so.")
 @option("--no-credentials", is_flag=True, help="Do not sign the file (C2PA); the file says so.")
 @option("--visible-mark", is_flag=True, help="Write that it was generated into a corner of every frame.")
@@ -251,7 +259,9 @@ def generate(
     chosen = Options(**options)
     chosen.check(dry_run)
     say_slow_precision(precision, use.device())
+    policy = chosen.chosen_policy()
     generator = Generator.load(model, weights_of_adapters(adapters), precision).to(use.device())
+    generator.policy = policy
     prompts, chosen = use.told(prompts, chosen, generator, expand=not no_expand)
     if dry_run:
         plan = use.plan_video(prompts, chosen, generator, encode=False)

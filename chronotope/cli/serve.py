@@ -21,7 +21,7 @@ MIN_TOKEN = 16  # characters
     sections={
         "service": ["model", "folder", "workers"],
         "who may use it": ["host", "port", "token_file", "allow_host"],
-        "limits": ["keep_days", "quota"],
+        "limits": ["keep_days", "quota", "policy"],
     },
     examples="""
     chronotope serve
@@ -70,6 +70,7 @@ MIN_TOKEN = 16  # characters
     metavar="GB",
     help="No job is accepted while more is stored.",
 )
+@option("--policy", type=FILE, metavar="FILE.toml", help="Decide of prompts by this policy; see chronotope generate.")
 @click.pass_context
 def serve(
     ctx: click.Context,
@@ -82,11 +83,13 @@ def serve(
     allow_host: tuple[str, ...],
     keep_days: float,
     quota: float,
+    policy: Path | None,
 ) -> None:
     """Make videos over HTTP: a page, a queue that outlives the browser and the server, and an API.
 
     The page is at the address that is printed. Clients of the OpenAI video API work with base_url=ADDRESS/v1. Jobs are
-    on disk before they are acknowledged; after Ctrl-C or a crash the same command goes on with them.
+    on disk before they are acknowledged; after Ctrl-C or a crash the same command goes on with them. While a file named
+    stopped lies in the folder, no job is accepted, and those that wait fail.
     """
     try:
         from chronotope.serve.app import run
@@ -104,7 +107,7 @@ def serve(
         )
     threads = ctx.parent.params.get("threads") if ctx.parent else None
     limits = Limits(keep_days=keep_days, stored_bytes=round(quota * 1e9))
-    service = Service(folder, model, _devices(workers), limits, threads)
+    service = Service(folder, model, _devices(workers), limits, threads, policy)
 
     def started(address: str) -> None:
         if service.recovered:

@@ -56,6 +56,7 @@ class FileRequest:
     solver: Literal["euler", "heun"] = "euler"
     negative: str = ""
     draft: bool = False
+    typed: str = ""
 
     def read(self, defaults: Defaults, geometry: Geometry, note: Note = lambda sentence: None) -> Request:
         """Return the request, every file read; sizes and lengths that are left open follow the inputs.
@@ -91,6 +92,7 @@ class FileRequest:
             solver=self.solver,
             negative_prompt=self.negative,
             draft=self.draft,
+            typed=self.typed,
         )
 
     def _frame_size(self, default: tuple[int, int], cell: tuple[int, int]) -> tuple[int, int]:

@@ -41,6 +41,7 @@ from chronotope.models.text import TextTokenizer
 from chronotope.prompt import read_prompts
 from chronotope.request import Defaults, Inputs, Mask, Request, Task
 from chronotope.safety.deliver import ALL_LAYERS, Layers, deliver
+from chronotope.safety.policy.decide import Policy, default_policy
 
 __all__ = [
     "PICKLES",
@@ -103,6 +104,7 @@ class Generator:
         folder: Path | None = None,
         adapters: tuple[Adapter, ...] = (),
         precision: Precision = "auto",
+        policy: Policy | None = None,
     ) -> None:
         self.autoencoder = autoencoder
         self.dit = dit
@@ -112,6 +114,7 @@ class Generator:
         self.defaults = defaults
         self.folder = folder
         self.adapters = adapters
+        self.policy = default_policy() if policy is None else policy
         self._asked_precision = precision
         self._networks: tuple[Autoencoder, DiT] | None = None
         self.names = {"dit": fingerprint(dit), "autoencoder": fingerprint(autoencoder)}
@@ -253,17 +256,24 @@ class Generator:
             return self._plan(request, encode)
 
     def _plan(self, request: Request, encode: bool) -> Plan:
-        notes = self._read_texts(request)
+        decided, notes = self._decide(request), self._read_texts(request)
         on_cpu = self._device == "cpu"
         if on_cpu:
             shape = shape_of(request, self.defaults, self.geometry)
             _check_free(self._least_memory(request, shape), _asked(shape.width, shape.height))
         plan = make_plan(request, self.defaults, self.geometry, self.autoencoder.config.channels)
-        plan = replace(plan, notes=(*plan.notes, *notes))
+        plan = replace(plan, notes=(*plan.notes, *notes), policy=decided)
         if on_cpu:
             shorter = ", or a shorter loop" if plan.canvas.cycle else ""
             _check_free(self.memory(plan), _asked(plan.canvas.width, plan.canvas.height) + shorter)
         return replace(plan, layout=plan.layout.encoded(self._encode)) if encode else plan
+
+    def _decide(self, request: Request) -> dict[str, Any]:
+        """Return what the policy decides of the texts; raise `RefusedError`. The beats of a story are one text."""
+        texts = {"prompt": "\n".join(prompt.text for prompt in request.prompts)}
+        if request.typed and request.typed != texts["prompt"]:
+            texts["typed prompt"] = request.typed
+        return self.policy.check(texts)
 
     def _read_texts(self, request: Request) -> list[str]:
         """Return notes on what the model cannot read of its texts; raise `UsageError` for texts that are too long."""
@@ -336,6 +346,7 @@ class Generator:
             "windows": len(plan.windows),
             "later_guidance_scales": sorted(set(plan.scales[1:])),
             "notes": list(plan.notes),
+            "policy": dict(plan.policy),
             "model": self.names,
             **({"adapters": [adapter.origin for adapter in self.adapters]} if self.adapters else {}),
             "precision": self.precision,

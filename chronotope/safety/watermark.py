@@ -40,7 +40,7 @@ GRID = 96  # frequencies a side in octave 0, above twice HIGH
 MOST_FRAMES = 64  # that the detector looks at
 SMALLEST_CROP = 0.75  # of each side
 CROP_STEP = 1 / 60  # a wave of HIGH periods is then displaced by at most a sixth of its length
-SURE = 1e-9  # an aligned pattern this improbable by chance is not searched for any further
+SURE = 1e-6  # an aligned pattern this improbable by chance is not searched for any further
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from chronotope import __version__
 from chronotope.errors import ChronotopeError
 from chronotope.processes import watch_parent
+from chronotope.safety.policy.decide import RefusedError
 from chronotope.serve.order import Order, text_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Task:
     paths: dict[str, Path]
     output: Path
     preview: Path
+    policy: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def _answer(generator: Generator, task: Task, connection: Connection) -> Answer:
         return Answer("done", result=_make(generator, task, connection))
     except _CancelledError:
         return Answer("cancelled")
+    except RefusedError as refusal:
+        return Answer("failed", message=str(refusal), code="content_policy_violation")
     except ChronotopeError as problem:
         code = "invalid_request" if problem.exit_code == 2 else "generation_failed"
         return Answer("failed", message=_without_folders(str(problem), task), code=code)
@@ -141,15 +145,17 @@ def _make(generator: Generator, task: Task, connection: Connection) -> dict[str,
     from chronotope.generate.stored.knowledge import training_notes, words_of_model
     from chronotope.media.picture import sidecar
     from chronotope.safety.deliver import Delivery, deliver
+    from chronotope.safety.policy.decide import default_policy, read_policy
 
     order, notes = task.order, list[str]()
+    generator.policy = read_policy(task.policy) if task.policy else default_policy()
     request = order.request(task.paths, generator.defaults.fps)
     known = words_of_model(generator.folder) if order.expand else frozenset()
     typed: dict[str, Any] = {}
     if known:
         guidance = generator.defaults.guidance_scale if order.guidance is None else order.guidance
         found = expand_prompts(request.prompts, order.negative, guidance != 1, known)
-        request = replace(request, prompts=found.prompts, negative=found.negative)
+        request = replace(request, prompts=found.prompts, negative=found.negative, typed=found.typed)
         notes += found.notes
         typed = {"typed_prompt": found.typed} if found.typed else {}
     told = text_of(tuple((prompt.seconds, prompt.text) for prompt in request.prompts))
