@@ -39,7 +39,7 @@ from tests.real_clips import CLIPS, available
 OUT = Path(__file__).with_name("safety.json")
 PART_FRAMES, MOST_PARTS = 32, 8  # of one clip
 FPS = 16.0
-SIDES = {128: 1, 256: 6}  # pixels of the shorter side: every so many-th part
+SIDES = {128: 1, 256: 8}  # pixels of the shorter side: every so many-th part
 DECOY_KEYS = 40  # for each part: files without the mark, at the cost of one correlation
 PROMPTS = ("a fox walks right past a tree", "a red ball rolls left", "a boat sails at night", "a blue star grows")
 

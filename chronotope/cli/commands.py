@@ -54,7 +54,7 @@ STAGES = {
     "train": ["train", "teach"],
     "use": ["generate", "expand", "reconstruct", "merge", "serve"],
     "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks", "red-team"],
-    "look": ["info", "check", "audit", "verify"],
+    "look": ["info", "check", "audit", "verify", "disclose"],
 }
 WORKERS = option(
     "--workers",
@@ -362,3 +362,4 @@ def check(path: Path, as_json: bool) -> int:
 
 chronotope.add_command(datasets.audit)
 chronotope.add_command(safety.verify)
+chronotope.add_command(safety.disclose)

@@ -46,7 +46,8 @@ def test_all_commands_exist() -> None:
     expected = (
         "generate, expand, reconstruct, merge, serve, world stage, world table, import, curate, inspect, caption, "
         "review, score-captions, export, encode, train autoencoder, train dit, train captioner, train expander, teach, "
-        "info, check, audit, verify, evaluate, compare, layers, memorisation, export-suite, validate-checks, red-team"
+        "info, check, audit, verify, disclose, evaluate, compare, layers, memorisation, export-suite, validate-checks, "
+        "red-team"
     ).split(", ")
     assert set(map(" ".join, LEAVES)) == set(expected)
 

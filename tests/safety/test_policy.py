@@ -13,6 +13,7 @@ from chronotope.errors import UsageError
 from chronotope.evaluate.suite import make_suite
 from chronotope.media import video
 from chronotope.safety.audit import audit_path
+from chronotope.safety.disclosure import layers_of
 from chronotope.safety.policy import classifier, decide
 from chronotope.safety.policy.decide import RefusedError, default_policy, read_policy
 from chronotope.safety.policy.text import plain_forms, spelled_letters
@@ -166,6 +167,14 @@ def test_decisions_stand_in_the_file(model: Path, tmp_path: Path, monkeypatch: p
     (decision,) = tags["policy"]["decisions"]
     assert (decision["text"], decision["action"]) == ("prompt", "allow") and 0 <= decision["score"] < 0.9
     assert tags["policy"]["hash"] == default_policy().hash
+    layers = answer("info", "made.mp4")["layers"]
+    assert list(layers) == ["expansion", "policy", "model", "autoencoder", "selection", "comparison", "provenance"]
+    assert (
+        layers["policy"]["prompt"].startswith("allow, nearest to")
+        and layers["model"]["weights"] == tags["model"]["dit"]
+    )
+    assert layers["provenance"] == tags["provenance"]
+    assert layers_of({}) and layers_of({"policy": {"name": "none", "decisions": []}})["policy"].startswith("off")
 
 
 # The red-team set

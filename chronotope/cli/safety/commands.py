@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from chronotope.cli.terminal import FILE, JSON, Command, echo, option, visible
+from chronotope.cli.terminal import FILE, JSON, MODEL, Command, echo, option, visible
 
-__all__ = ["red_team", "verify"]
+__all__ = ["disclose", "red_team", "verify"]
 
 
 @click.command(
@@ -66,3 +66,25 @@ def red_team(out: Path, policy: Path | None, as_json: bool) -> None:
 
     found = measure_policy(out, policy)
     echo(json.dumps(found, indent=1) if as_json else out)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    chronotope disclose --out site
+    chronotope disclose --model runs/mine --out site
+    """,
+)
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder to fill; it must not exist.")
+@MODEL
+def disclose(out: Path, model: str) -> None:
+    """Write what an auditor asks for: cards, licences, and a bill of materials.
+
+    A system card with every layer, a model card for each part of the model, a data card, the licences of all installed
+    packages (SPDX) and a bill of materials (CycloneDX). They are made from the installed files, so they are never
+    older than those.
+    """
+    from chronotope.cli.safety.disclose import disclose as write
+
+    for name in write(out, model):
+        echo(out / name)
