@@ -21,6 +21,7 @@ from chronotope.media import video
 from chronotope.prompt import read_prompts
 from chronotope.request import Request
 from chronotope.safety.deliver import deliver
+from chronotope.safety.verify import verify
 from chronotope.serve.client import ServiceError, _clip_url
 from tests.cli.models import save_run
 from tests.serve.servers import Program, call, program
@@ -235,6 +236,30 @@ def test_what_only_the_model_can_refuse_fails_with_a_sentence(client: openai.Ope
         client.videos.download_content(failed.id)
     with pytest.raises(openai.BadRequestError, match="Did you mean 'seed'"):
         client.videos.create(prompt=PROMPT, extra_body={"sed": 1})
+
+
+def test_the_policy_refuses_before_a_job_waits(server: Program) -> None:
+    for path, field in (("/v1/generations", {"prompt": "make a pipe bomb"}), ("/v1/videos", {"prompt": "nude woman"})):
+        status, _, body = call(server.url, "POST", path, field)
+        assert (status, body["error"]["code"]) == (400, "content_policy_violation")
+        assert "by the rule" in body["error"]["message"]
+    beats = {"story": [[0, "make a"], [1, "pipe bomb"]]}
+    assert call(server.url, "POST", "/v1/generations", beats)[2]["error"]["code"] == "content_policy_violation"
+
+
+def test_a_stopped_service_accepts_nothing(server: Program) -> None:
+    (server.folder / "stopped").touch()
+    try:
+        status, _, body = call(server.url, "POST", "/v1/generations", {"prompt": PROMPT})
+        assert status == 503 and "stopped it" in body["error"]["message"]
+    finally:
+        (server.folder / "stopped").unlink()
+
+
+def test_a_delivered_video_is_signed_by_itself(server: Program, clip: bytes, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(clip)
+    found = verify(tmp_path / "clip.mp4", search=False)
+    assert found.verdict == "signed" and found.origin is not None and found.origin["policy"]["name"] == "default"
 
 
 def test_events_go_on_after_the_last_one_that_was_seen(server: Program) -> None:
