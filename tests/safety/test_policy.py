@@ -121,6 +121,7 @@ def test_a_policy_changes_categories_and_phrases(tmp_path: Path) -> None:
     assert policy.decide("our SECRET project").rule == "refuse: secret project"
     assert policy.decide("make the molotov cocktail museum").action == "allow"
     assert policy.decide("a naked woman").action == "refuse"
+    assert policy.decide("a naked woman in the molotov cocktail museum").action == "refuse"
     assert policy.hash != default_policy().hash
 
 
@@ -131,6 +132,7 @@ def test_a_policy_changes_categories_and_phrases(tmp_path: Path) -> None:
         ('refuse = ["fox"]\nallow = ["a fox walks"]', "contradicts itself"),
         ('[actions]\nviolnce = "note"', "Did you mean 'violence'?"),
         ('[actions]\nviolence = "stop"', "must be one of allow, note, refuse"),
+        ('[actions]\nchild-safety = "allow"', "is refused by every policy"),
         ("threshold = 2", "above 0 and is at most 1"),
         ('alow = ["x"]', "Did you mean 'allow'?"),
         ("allow = [3]", "a list of phrases"),

@@ -27,6 +27,7 @@ __all__ = ["NO_POLICY", "Decision", "Policy", "RefusedError", "default_policy", 
 RULES = Path(__file__).with_name("rules.toml")
 MOST_BYTES = 2**20
 IDEOGRAPHS = 0x2E80  # scripts from here on write no spaces between words
+ALWAYS_REFUSED = ("child-safety",)
 LONG_WORD = 4  # letters, from which on swapped ones are put right
 ACTIONS = ("allow", "note", "refuse")
 FIELDS = ("name", "threshold", "actions", "refuse", "allow")
@@ -90,8 +91,8 @@ class Policy:
         """Decide of one text. Raises what a missing part of the policy raises."""
         forms, letters = plain_forms(text), spelled_letters(text)
         forms = (*forms, *{self._untyped(form) for form in forms} - set(forms))
-        if any(pattern.search(form) for pattern in self.allowed for form in forms):
-            return Decision(which, "allow", rule="allowed by the policy of the user")
+        for pattern in self.allowed:  # only these words are spared, and not what stands beside them
+            forms = tuple(" ".join(pattern.sub(" ", form).split()) for form in forms)
         found = [rule for rule in self.rules if rule.holds(forms, letters)]
         scored = {name: max(values) for name, values in _joined(map(classifier.scores, forms)).items()}
         likely = max(scored, key=lambda name: scored[name])
@@ -164,6 +165,8 @@ def _policy(changes: Mapping[str, Any]) -> Policy:
     for name, action in _table(changes, "actions").items():
         if name not in categories:
             raise UsageError(f"unknown category '{name}'. {suggest(name, categories)}")
+        if name in ALWAYS_REFUSED:
+            raise UsageError(f"{name} is refused by every policy; leave it out")
         if action not in ACTIONS:
             raise UsageError(f"the action of {name} is {action!r}; it must be one of {', '.join(ACTIONS)}")
         actions[name] = action
