@@ -202,8 +202,9 @@ class Request:
     """One video to generate; None stands for the model's default.
 
     `num_frames` counts the new frames where a clip is extended, connected or looped, else all of them. Height and width
-    are in pixels. A `draft` has about the model's own size and a third of the steps. Raises `UsageError` for values of
-    other types or out of range.
+    are in pixels. A `draft` has about the model's own size and a third of the steps. `typed` is what a user typed where
+    the prompts were written from it: the policy reads both. Raises `UsageError` for values of other types or out of
+    range.
     """
 
     prompts: tuple[Prompt, ...]
@@ -217,6 +218,7 @@ class Request:
     solver: Literal["euler", "heun"] = "euler"
     negative_prompt: str = ""
     draft: bool = False
+    typed: str = ""
 
     def __post_init__(self) -> None:
         check_prompts(self.prompts)
@@ -240,6 +242,7 @@ class Request:
             raise UsageError(f"unknown solver '{self.solver}'. {suggest(self.solver, SOLVERS)}")
         _set(self, "negative_prompt", composed(as_text("negative_prompt", self.negative_prompt)))
         check_length(self.negative_prompt)
+        as_text("typed", self.typed)
         _set(self, "draft", as_flag("draft", self.draft))
 
     def _check_range(self, name: str, limits: tuple[Number, Number], expected: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import random
+import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +32,9 @@ def modules_with_shapes() -> list[str]:
 
 install_import_hook(modules_with_shapes(), "beartype.beartype")  # before any of them is imported
 
+# files are signed with keys of the test run, and not with those of whoever runs it
+os.environ["CHRONOTOPE_KEYS"] = tempfile.mkdtemp(prefix="chronotope-keys-")
+atexit.register(shutil.rmtree, os.environ["CHRONOTOPE_KEYS"], ignore_errors=True)
 hypothesis.settings.register_profile("chronotope", deadline=None, derandomize=True, database=None, max_examples=50)
 hypothesis.settings.load_profile("chronotope")
 torch.set_num_threads(1)

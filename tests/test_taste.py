@@ -28,7 +28,7 @@ PRIVATE_WORDS = set(
 )
 HEAVY = {"accelerate", "diffusers", "torch._dynamo", "torchaudio", "torchvision", "transformers"}
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]", "0.0.0.0"}
-NAMESPACES = {"www.w3.org"}  # SVG and XML name it; no program connects to it
+NAMESPACES = {"www.w3.org", "cv.iptc.org"}  # SVG, XML and C2PA name them; no program connects to them
 REGISTRIES = (
     "py" + "pi.org",
     "python" + "hosted.org",

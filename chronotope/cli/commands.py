@@ -13,6 +13,7 @@ from chronotope import __version__
 from chronotope.cli import generate, judge
 from chronotope.cli.datasets import commands as datasets
 from chronotope.cli.language import commands as language
+from chronotope.cli.safety import commands as safety
 from chronotope.cli.serve import play, serve
 from chronotope.cli.terminal import (
     FILE,
@@ -54,8 +55,8 @@ STAGES = {
     ],
     "train": ["train", "teach"],
     "use": ["generate", "expand", "reconstruct", "merge", "serve", "play"],
-    "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks"],
-    "look": ["info", "check", "audit"],
+    "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks", "red-team"],
+    "look": ["info", "check", "audit", "verify", "disclose"],
 }
 WORKERS = option(
     "--workers",
@@ -409,6 +410,7 @@ chronotope.add_command(play)
 judges = (judge.evaluate, judge.compare, judge.layers, judge.memorisation, judge.export_suite, judge.validate_checks)
 for command in judges:
     chronotope.add_command(command)
+chronotope.add_command(safety.red_team)
 
 
 # Look
@@ -453,3 +455,5 @@ def check(path: Path, as_json: bool) -> int:
 
 
 chronotope.add_command(datasets.audit)
+chronotope.add_command(safety.verify)
+chronotope.add_command(safety.disclose)

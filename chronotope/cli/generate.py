@@ -48,6 +48,7 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
         ),
         "shape": ["size", "seconds", "fps"],
         "sampling": "draft steps guidance solver negative no_expand seed count precision".split(),
+        "policy and provenance": ["policy", "no_policy", "no_watermark", "no_credentials", "visible_mark"],
         "files": ["output", "overwrite", "model", "adapters", "compare", "no_compare", "dry_run", "as_json"],
     },
     examples="""
@@ -69,6 +70,8 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
     chronotope generate "a red ball" --adapter runs/mine --adapter runs/other=0.5 -o mixed.mp4
     chronotope generate "a fox walks" --model runs/mine --compare data/latents -o fox.mp4
     chronotope generate "a fox walks right past a tree" --precision fp32 -o fox.mp4
+    chronotope generate "a fox walks right past a tree" --visible-mark -o fox.mp4
+    chronotope generate "a fox walks right past a tree" --policy policy.toml -o fox.mp4
     chronotope generate "a fox walks right past a tree" --size 512x288 --dry-run
     """,
 )
@@ -208,6 +211,16 @@ def _two_clips(ctx: click.Context, param: click.Parameter, value: tuple[Path, Pa
 )
 @option("--no-compare", is_flag=True, help="Compare with no clips.")
 @option(
+    "--policy",
+    type=FILE,
+    metavar="FILE.toml",
+    help="Decide of the texts by this policy: actions of categories, phrases that are refused or allowed.",
+)
+@option("--no-policy", is_flag=True, help="Refuse no text; the file says so.")
+@option("--no-watermark", is_flag=True, help="Leave the invisible mark out of the pixels; the file says so.")
+@option("--no-credentials", is_flag=True, help="Do not sign the file (C2PA); the file says so.")
+@option("--visible-mark", is_flag=True, help="Write that it was generated into a corner of every frame.")
+@option(
     "--dry-run",
     is_flag=True,
     help="Print the settings, then the tokens and operations of the largest window (a long video is generated in "
@@ -228,9 +241,9 @@ def generate(
     """Make a video or a picture from a prompt, pictures or clips.
 
     A prompt is first written as a caption of the model's training (see chronotope expand), and what became of its words
-    is said. What is not remade of a clip stays unchanged, to the bit before the file is compressed. Every file carries
-    its settings, in its tags and in FILE.json beside it. `chronotope info small` lists the words that the shipped model
-    knows.
+    is said. What is not remade of a clip stays unchanged, to the bit before the file is marked and compressed. Every
+    file carries an invisible mark, a signed C2PA manifest and its settings, also in FILE.json beside it (see chronotope
+    verify). `chronotope info small` lists the words that the shipped model knows.
     """
     from chronotope.cli import use
     from chronotope.cli.costs import say_slow_precision
@@ -246,7 +259,9 @@ def generate(
     chosen = Options(**options)
     chosen.check(dry_run)
     say_slow_precision(precision, use.device())
+    policy = chosen.chosen_policy()
     generator = Generator.load(model, weights_of_adapters(adapters), precision).to(use.device())
+    generator.policy = policy
     prompts, chosen = use.told(prompts, chosen, generator, expand=not no_expand)
     if dry_run:
         plan = use.plan_video(prompts, chosen, generator, encode=False)

@@ -30,6 +30,7 @@ from chronotope.generate.stored.knowledge import lengths_in_words, name_of, size
 from chronotope.geometry import Geometry
 from chronotope.jsonl import read_jsonl
 from chronotope.media import video
+from chronotope.safety.disclosure import layers_of
 from chronotope.storage import PARTS, read_json
 from chronotope.worlds.language import gerund
 
@@ -143,7 +144,8 @@ def _media(path: Path) -> dict[str, Any]:
     beside = video.sidecar(path)
     if is_our_record(beside) and (video.has_other_sidecar(path) or origin is None):
         facts["beside"] = f"{beside.name} is no record of this file, and is not used"
-    return {**facts, "origin": origin}
+    made = origin is not None and origin.get("generated_by_ai") is True
+    return {**facts, **({"layers": layers_of(origin)} if origin and made else {}), "origin": origin}
 
 
 def _report(folder: Path) -> dict[str, Any]:

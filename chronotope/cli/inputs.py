@@ -16,6 +16,8 @@ from chronotope.media.picture import PICTURE_FORMATS, Frame, check_writable
 from chronotope.media.video import VIDEO_FORMATS
 from chronotope.prompt import Prompt
 from chronotope.request import Choices, Defaults, Request, Task
+from chronotope.safety.deliver import Layers
+from chronotope.safety.policy.decide import NO_POLICY, Policy, default_policy, read_policy
 
 __all__ = ["Options", "read_image", "weights_of_adapters"]
 
@@ -40,6 +42,22 @@ class Options(Choices):
     count: int = 1
     compare: tuple[Path, ...] = ()
     no_compare: bool = False
+    no_watermark: bool = False
+    no_credentials: bool = False
+    visible_mark: bool = False
+    policy: Path | None = None
+    no_policy: bool = False
+
+    @property
+    def layers(self) -> Layers:
+        """The layers of provenance that the files get."""
+        return Layers(not self.no_watermark, not self.no_credentials, self.visible_mark)
+
+    def chosen_policy(self) -> Policy:
+        """Return the policy that decides of the texts."""
+        if self.no_policy:
+            return NO_POLICY
+        return read_policy(self.policy) if self.policy else default_policy()
 
     @property
     def clip(self) -> Path | None:
@@ -76,6 +94,8 @@ class Options(Choices):
             refuse_replacing(output, self.overwrite)
         if self.output is None and not dry_run:
             raise UsageError("name the file to write, for example: -o video.mp4")
+        if self.policy and self.no_policy:
+            raise UsageError("--policy and --no-policy exclude each other; give one of them")
         if self.compare and self.no_compare:
             raise UsageError("--compare and --no-compare exclude each other; give one of them")
         self._check_task()
@@ -144,6 +164,7 @@ class Options(Choices):
             into=self.connect[1] if self.connect else None,
             mask=self.mask,
             to_picture=self.to_picture,
+            typed=self.typed,
             **self.choices,
         )
         return asked.read(defaults, geometry, lambda sentence: say(f"note: {sentence}"))

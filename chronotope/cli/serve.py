@@ -25,7 +25,7 @@ MIN_TOKEN = 16  # characters
     sections={
         "service": ["model", "folder", "workers", "show"],
         "who may use it": ["host", "port", "token_file", "allow_host"],
-        "limits": ["keep_days", "quota", "step_minutes"],
+        "limits": ["keep_days", "quota", "step_minutes", "policy"],
     },
     examples="""
     chronotope serve
@@ -90,6 +90,7 @@ MIN_TOKEN = 16  # characters
     metavar="M",
     help="A process of which no step ends in this time hangs: it is replaced, and its job tried once more.",
 )
+@option("--policy", type=FILE, metavar="FILE.toml", help="Decide of prompts by this policy; see chronotope generate.")
 @click.pass_context
 def serve(
     ctx: click.Context,
@@ -104,11 +105,13 @@ def serve(
     keep_days: float,
     quota: float,
     step_minutes: float,
+    policy: Path | None,
 ) -> None:
     """Make videos over HTTP: a page, a queue that outlives the browser and the server, and an API.
 
     The page is at the address that is printed. Clients of the OpenAI video API work with base_url=ADDRESS/v1. Jobs are
-    on disk before they are acknowledged; after Ctrl-C or a crash the same command goes on with them.
+    on disk before they are acknowledged; after Ctrl-C or a crash the same command goes on with them. While a file named
+    stopped lies in the folder, no job is accepted, and those that wait fail.
     """
     try:
         from chronotope.serve.app import run
@@ -128,7 +131,7 @@ def serve(
         raise UsageError(f"--show {missing}: there is no such folder")
     threads = ctx.parent.params.get("threads") if ctx.parent else None
     limits = Limits(keep_days=keep_days, stored_bytes=round(quota * 1e9), step_seconds=60 * step_minutes)
-    service = Service(folder, model, _devices(workers), limits, threads, show)
+    service = Service(folder, model, _devices(workers), limits, threads, show, policy)
 
     def started(address: str) -> None:
         if service.recovered:

@@ -47,6 +47,7 @@ from chronotope.models.costs import SampleSize
 from chronotope.models.precision import Precision, rounded, used_precision
 from chronotope.progress import Progress
 from chronotope.prompt import Prompt
+from chronotope.safety.deliver import Delivery
 from chronotope.sealed import unsealed
 from chronotope.storage import PARTS, locked_output, remove_partials, write_folder
 
@@ -202,7 +203,17 @@ def generate(prompts: tuple[Prompt, ...], options: Options, generator: Generator
                 watch = _Watch(comparison, stream, plan) if comparison else None
                 stream = replace(stream, pieces=watch.pieces()) if watch else stream
                 allow = functools.partial(refuse_replacing, path, options.overwrite)
-                origin = write_stream(path, stream, stop, watchable, allow, watch.found if watch else dict)
+                found = watch.found if watch else dict
+                with Delivery(
+                    path,
+                    stream.fps,
+                    stream.origin,
+                    options.layers,
+                    composite=bool(options.files),
+                    watchable=watchable,
+                    allow=allow,
+                ) as delivery:
+                    origin = write_stream(delivery, stream, stop, found)
             if origin is None:
                 say(f"note: stopped before the first frame of {path}; it was not written")
                 break
@@ -308,47 +319,30 @@ def _nearest_in_words(nearest: Nearest) -> str:
 
 
 def write_stream(
-    path: Path,
-    stream: Stream,
-    stop: Stop,
-    watchable: bool,
-    allow: Callable[[], None] | None = None,
-    found: Callable[[], dict[str, Any]] = dict,
+    delivery: Delivery, stream: Stream, stop: Stop, found: Callable[[], dict[str, Any]] = dict
 ) -> dict[str, Any] | None:
-    """Write frames as they are generated; a stopped file holds those that were finished.
+    """Deliver frames as they are generated; a stopped file holds those that were finished.
 
-    `allow` is called before a file is replaced, and raises where it must not be. `found` is called after the last
-    frame, and returns more settings for the sidecar.
+    `found` is called after the last frame, and returns more settings for the sidecar.
 
     Returns the settings of the file, or None if it was stopped before its first frame.
     """
-    origin = stream.origin
-    if path.suffix.lower() in PICTURE_FORMATS:
-        try:
-            frames = np.concatenate(list(stream.pieces))
-        except StoppedError:
+    origin, path = stream.origin, delivery.path
+    try:
+        for piece in stream.pieces:
+            for frame in piece:
+                delivery.add(frame)
+                if delivery.watchable and delivery.num_frames == 1 and path.suffix.lower() != ".gif":
+                    say(f"note: {delivery.growing} can be watched while it grows")
+                if delivery.num_frames < origin["num_frames"]:
+                    stop.check()
+    except StoppedError:
+        if not delivery.num_frames:
+            delivery.abort()
             return None
-        origin = {**origin, **found(), "seconds": _rounded(stream.seconds)}
-        video.write_image(path, frames[0], origin, allow)
-        return origin
-    with video.VideoWriter(path, stream.fps, metadata=origin, watchable=watchable, allow=allow) as writer:
-        try:
-            for piece in stream.pieces:
-                for frame in piece:
-                    writer.add(frame)
-                    if watchable and writer.num_frames == 1 and path.suffix.lower() != ".gif":
-                        say(f"note: {writer.growing} can be watched while it grows")
-                    if writer.num_frames < origin["num_frames"]:
-                        stop.check()
-        except StoppedError:
-            if not writer.num_frames:
-                writer.abort()
-                return None
-            stopped = f"after {writer.num_frames} of {origin['num_frames']} frames"
-            origin = {**origin, "num_frames": writer.num_frames, "stopped": stopped}
-        origin = {**origin, **found(), "seconds": _rounded(stream.seconds)}
-        writer.finish(origin)
-    return origin
+        stopped = f"after {delivery.num_frames} of {origin['num_frames']} frames"
+        origin = {**origin, "num_frames": delivery.num_frames, "stopped": stopped}
+    return delivery.finish({**origin, **found(), "seconds": _rounded(stream.seconds)})
 
 
 def _rounded(seconds: dict[str, float]) -> dict[str, float]:
@@ -448,21 +442,13 @@ def reconstruct(
     with contextlib.ExitStack() as stack:
         stack.enter_context(_writing(output))
         report = stack.enter_context(progress(output.name, "frames"))
-        pairs: list[np.ndarray] = []
-        writer = (
-            None
-            if to_picture
-            else stack.enter_context(video.VideoWriter(output, info.fps, metadata=origin, allow=allow))
-        )
+        delivery = stack.enter_context(Delivery(output, info.fps, origin, composite=True, allow=allow))
         done = 0
 
         def watch(original: np.ndarray, decoded: np.ndarray) -> None:
             nonlocal done
             for pair in np.concatenate([original, decoded], axis=2):
-                if writer:
-                    writer.add(pair)
-                else:
-                    pairs.append(pair)
+                delivery.add(pair)
             done += len(original)
             report(done, num_frames)
 
@@ -472,8 +458,6 @@ def reconstruct(
             pass
     if frames.damage:
         say(f"note: {source}: {frames.damage}")
-    if to_picture:
-        video.write_image(output, pairs[0], origin, allow)
     # JSON has no infinity: an exact reconstruction has no PSNR.
     finite = {name: None if value in (math.inf, -math.inf) else value for name, value in asdict(found).items()}
     return {"path": str(output), "size": f"{info.width}x{info.height}", "fps": info.fps, **finite}

@@ -41,6 +41,7 @@ class FileRequest(Choices):
     into: Path | None = None
     mask: Path | None = None
     to_picture: bool = False
+    typed: str = ""
 
     def read(self, defaults: Defaults, geometry: Geometry, note: Note = lambda sentence: None) -> Request:
         """Return the request, every file read; sizes and lengths that are left open follow the inputs.
@@ -76,6 +77,7 @@ class FileRequest(Choices):
             solver=self.solver,
             negative_prompt=self.negative,
             draft=self.draft,
+            typed=self.typed,
         )
 
     def _frame_size(self, default: tuple[int, int], cell: tuple[int, int]) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from chronotope import __version__, checkpoint
 from chronotope.actions import ActionSchema
-from chronotope.arguments import as_whole, described
+from chronotope.arguments import as_path, as_whole, described
 from chronotope.caption.encoder.tokenizer import StateTokenizer, read_tokenizer
 from chronotope.data.latents import encode_frames, fingerprint
 from chronotope.data.record import data_behind, roots_of
@@ -41,6 +41,8 @@ from chronotope.models.precision import Precision, UsedPrecision, rounded, used_
 from chronotope.models.text import TextTokenizer
 from chronotope.prompt import read_prompts
 from chronotope.request import Defaults, Inputs, Mask, Request, Task
+from chronotope.safety.deliver import ALL_LAYERS, Layers, deliver
+from chronotope.safety.policy.decide import Policy, default_policy
 
 __all__ = [
     "PICKLES",
@@ -66,6 +68,14 @@ class Generation:
     frames: Frames
     fps: float
     origin: dict[str, Any]
+
+    def save(self, path: str | Path, layers: Layers = ALL_LAYERS) -> None:
+        """Write a video or a picture that says where it came from: marked, signed, its settings in it and beside it.
+
+        Raises `NotDeliveredError` where a layer of provenance fails.
+        """
+        composite = not str(self.origin.get("task", "")).startswith("text to")
+        deliver(as_path("path", path), self.frames, self.fps, self.origin, layers, composite)
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,7 @@ class Generator:
         adapters: tuple[Adapter, ...] = (),
         precision: Precision = "auto",
         actions: ActionSchema | None = None,
+        policy: Policy | None = None,
     ) -> None:
         self.autoencoder = autoencoder
         self.dit = dit
@@ -106,6 +117,7 @@ class Generator:
         self.folder = folder
         self.adapters = adapters
         self.actions = actions
+        self.policy = default_policy() if policy is None else policy
         self._asked_precision = precision
         self._networks: tuple[Autoencoder, DiT] | None = None
         self.names = {"dit": fingerprint(dit), "autoencoder": fingerprint(autoencoder)}
@@ -248,17 +260,24 @@ class Generator:
             return self._plan(request, encode)
 
     def _plan(self, request: Request, encode: bool) -> Plan:
-        notes = self._read_texts(request)
+        decided, notes = self._decide(request), self._read_texts(request)
         on_cpu = self._device == "cpu"
         if on_cpu:
             shape = shape_of(request, self.defaults, self.geometry)
             _check_free(self._least_memory(request, shape), _asked(shape.width, shape.height))
         plan = make_plan(request, self.defaults, self.geometry, self.autoencoder.config.channels)
-        plan = replace(plan, notes=(*plan.notes, *notes))
+        plan = replace(plan, notes=(*plan.notes, *notes), policy=decided)
         if on_cpu:
             shorter = ", or a shorter loop" if plan.canvas.cycle else ""
             _check_free(self.memory(plan), _asked(plan.canvas.width, plan.canvas.height) + shorter)
         return replace(plan, layout=plan.layout.encoded(self._encode)) if encode else plan
+
+    def _decide(self, request: Request) -> dict[str, Any]:
+        """Return what the policy decides of the texts; raise `RefusedError`. The beats of a story are one text."""
+        texts = {"prompt": "\n".join(prompt.text for prompt in request.prompts)}
+        if request.typed and request.typed != texts["prompt"]:
+            texts["typed prompt"] = request.typed
+        return self.policy.check(texts)
 
     def _read_texts(self, request: Request) -> list[str]:
         """Return notes on what the model cannot read of its texts; raise `UsageError` for texts that are too long."""
@@ -331,6 +350,7 @@ class Generator:
             "windows": len(plan.windows),
             "later_guidance_scales": sorted(set(plan.scales[1:])),
             "notes": list(plan.notes),
+            "policy": dict(plan.policy),
             "model": self.names,
             **({"adapters": [adapter.origin for adapter in self.adapters]} if self.adapters else {}),
             "precision": self.precision,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from chronotope.errors import UsageError
@@ -27,7 +28,7 @@ class Plan:
 
     `num_new` is the number of frames that the request asks for, see `Request`. `windows` are generated in this order,
     each with its guidance scale in `scales`, and see earlier ones with noise of level `history`. `notes` say what will
-    differ from the request.
+    differ from the request, `policy` what was decided of its texts.
     """
 
     request: Request
@@ -38,6 +39,7 @@ class Plan:
     history: float
     scales: tuple[float, ...]
     notes: tuple[str, ...]
+    policy: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def canvas(self) -> Canvas:

@@ -31,6 +31,8 @@ TIMINGS = "seconds"  # where it is a table, it holds how long each part of the w
 FINDINGS = "nearest"  # what a comparison with other clips found: the same video need not be compared with the same
 
 Frame = UInt8[np.ndarray, "h w 3"]
+# Called with a complete file before it gets its name, and its settings; may change the file; returns the settings.
+Completion = Callable[[Path, dict[str, Any] | None], dict[str, Any] | None]
 
 
 # Files
@@ -108,18 +110,24 @@ def tag_json(path: Path, metadata: dict[str, Any] | None) -> str:
     return settings_json(path, metadata)
 
 
-@contextlib.contextmanager
-def file_with_sidecar(path: Path, settings: Callable[[], str], allow: Callable[[], None] | None) -> Iterator[Path]:
-    """Yield a partial path to write to; then rename it to `path` and write `settings()` into the sidecar of `path`.
+def completed(path: Path, metadata: dict[str, Any] | None, complete: Completion | None) -> Callable[[Path], str]:
+    """Return the function of a partial file that completes it and returns the text of its sidecar."""
+    return lambda partial: settings_json(path, complete(partial, metadata) if complete else metadata)
 
-    The partial path keeps the suffix, because encoders depend on it. When the block or the writing fails, no file is
-    left. Empty settings delete an existing sidecar, which described the old file. `allow` is that of `atomic_file`.
+
+@contextlib.contextmanager
+def file_with_sidecar(path: Path, settings: Callable[[Path], str], allow: Callable[[], None] | None) -> Iterator[Path]:
+    """Yield a partial path to write to; then rename it to `path` and write its settings into the sidecar of `path`.
+
+    `settings` is called with the complete partial path. The partial path keeps the suffix, because encoders depend on
+    it. When the block or the writing fails, no file is left. Empty settings delete an existing sidecar, which described
+    the old file. `allow` is that of `atomic_file`.
     """
     try:
         # the sidecar is written before the file gets its name, and gets its own after it
         with contextlib.ExitStack() as described, atomic_file(path, keep_suffix=True, allow=allow) as growing:
             yield growing
-            text = settings()
+            text = settings(growing)
             if text:
                 described.enter_context(atomic_file(sidecar(path))).write_text(text + "\n")
             else:
@@ -147,10 +155,12 @@ def write_image(
     frame: Frame,
     metadata: dict[str, Any] | None = None,
     allow: Callable[[], None] | None = None,
+    complete: Completion | None = None,
 ) -> None:
     """Write a PNG, JPEG or WebP picture, with the settings `metadata` in the file and in a sidecar JSON.
 
-    `allow` is called before a file is replaced, and raises where it must not be.
+    `allow` is called before a file is replaced, and raises where it must not be. `complete` is called with the written
+    file before it gets its name.
     """
     from PIL import Image, PngImagePlugin
 
@@ -168,7 +178,7 @@ def write_image(
         options["comment"] = text
     elif metadata is not None:
         options["comment"] = settings_json(path, {name: metadata[name] for name in metadata if name == "program"})
-    with file_with_sidecar(path, lambda: settings_json(path, metadata), allow) as growing:
+    with file_with_sidecar(path, completed(path, metadata, complete), allow) as growing:
         Image.fromarray(frame).save(growing, format=kind, **options)
 
 

@@ -24,10 +24,12 @@ from chronotope.media.files import reason
 from chronotope.media.frames import Number
 from chronotope.media.picture import (
     PICTURE_FORMATS,
+    Completion,
     Frame,
     check_frame,
     check_writable,
     comment_gif,
+    completed,
     file_with_sidecar,
     settings_json,
     tag_json,
@@ -87,7 +89,8 @@ class VideoWriter:
 
     A `watchable` file can be played while it is written (as `growing`, from the first frame on), and after a crash.
     Otherwise an .mp4 file is reordered at the end (faststart), so that browsers can start to play it before all of it
-    is loaded. `allow` is called before a file is replaced, and raises where it must not be.
+    is loaded. `allow` is called before a file is replaced, and raises where it must not be. `complete` is called with
+    the closed file before it gets its name.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class VideoWriter:
         crf: int = 16,
         watchable: bool = False,
         allow: Callable[[], None] | None = None,
+        complete: Completion | None = None,
     ) -> None:
         self.path = check_writable(path, VIDEO_FORMATS)
         fps, crf = as_number("fps", fps), as_whole("crf", crf)
@@ -113,7 +117,8 @@ class VideoWriter:
         self.crf = crf
         self.num_frames = 0
         self.watchable, self._allow = watchable, allow
-        self._tag, self._text = tag_json(self.path, metadata), settings_json(self.path, metadata)
+        self._tag, self._metadata, self._complete = tag_json(self.path, metadata), metadata, complete
+        settings_json(self.path, metadata)  # raises for what is not JSON, before a frame is encoded
         self._shape: tuple[int, ...] = ()
         self._files = contextlib.ExitStack()
         self._closed = False
@@ -142,7 +147,7 @@ class VideoWriter:
         with self._or_abort():
             if not self._shape:
                 self._shape = frame.shape
-                self.growing = self._files.enter_context(file_with_sidecar(self.path, lambda: self._text, self._allow))
+                self.growing = self._files.enter_context(file_with_sidecar(self.path, self._settings, self._allow))
                 self._start(frame.shape[0], frame.shape[1])
             self._container.mux(self._track.encode(self._converted(frame)))
         self.num_frames += 1
@@ -154,7 +159,8 @@ class VideoWriter:
         """
         if self._closed:
             return
-        self._text = self._text if metadata is None else settings_json(self.path, metadata)
+        settings_json(self.path, metadata)
+        self._metadata = self._metadata if metadata is None else metadata
         if not self._shape:
             self._closed = True
             raise UsageError(f"no frames were given for {self.path}, so it was not written; at least one is needed.")
@@ -165,6 +171,9 @@ class VideoWriter:
             self._closed = True
         finally:
             self.abort()  # does nothing after success
+
+    def _settings(self, partial: Path) -> str:
+        return completed(self.path, self._metadata, self._complete)(partial)
 
     def abort(self) -> None:
         """Delete what was written so far; do nothing if the file is already closed."""

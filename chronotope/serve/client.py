@@ -80,7 +80,7 @@ class Client:
     ) -> Generation:
         """Have a video made, wait for it, and hold its frames; see `Generator.generate`.
 
-        The frames are those of the file, so they are compressed; those of a picture are exact. `expand` writes the
+        The frames are those of the file, so they are marked, and those of a video are compressed. `expand` writes the
         prompt as a caption first, as `chronotope generate` does. Raises `UsageError` and `ServiceError`.
         """
         read_prompts(prompt)  # raises UsageError for what is no prompt

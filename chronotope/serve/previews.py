@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from chronotope import __version__
 from chronotope.media import video
-from chronotope.storage import atomic_file
+from chronotope.safety.deliver import Layers, deliver
 
 __all__ = ["VARIANTS", "preview_file"]
 
@@ -16,6 +16,8 @@ VARIANTS: dict[str, tuple[str, str]] = {  # suffix and media type
     "thumbnail": (".thumbnail.webp", "image/webp"),
     "spritesheet": (".spritesheet.jpg", "image/jpeg"),
 }
+PROGRAM = f"chronotope {__version__}"
+MARKED = Layers(watermark=False)  # the frames of the video have it already
 SIDE = 256  # pixels of the longer side
 COLUMNS, FRAMES = 5, 20
 
@@ -25,7 +27,8 @@ def preview_file(source: Path, variant: str) -> Path:
     suffix = VARIANTS[variant][0]
     target = source.with_suffix(suffix)
     if not target.exists():
-        _write(target, _first(source) if variant == "thumbnail" else _sheet(source))
+        picture = _first(source) if variant == "thumbnail" else _sheet(source)
+        deliver(target, [picture], 1, {"program": PROGRAM, "task": variant}, MARKED)
     return target
 
 
@@ -50,11 +53,3 @@ def _sheet(source: Path) -> np.ndarray:
         top, left = number // columns * height, number % columns * width
         sheet[top : top + height, left : left + width] = frame
     return sheet
-
-
-def _write(target: Path, picture: Any) -> None:
-    from PIL import Image
-
-    kind = {".webp": "WEBP", ".jpg": "JPEG"}[target.suffix]
-    with atomic_file(target) as partial:
-        Image.fromarray(picture).save(partial, format=kind, quality=85)

@@ -25,6 +25,7 @@ from typing import Any, Literal
 from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.stored.folders import find_model
 from chronotope.media.picture import sidecar
+from chronotope.safety.policy.decide import RefusedError, default_policy, read_policy
 from chronotope.serve.jobs.pool import Pool, Progress
 from chronotope.serve.jobs.store import Job, Store, StoredFile, StoreProblem, new_id
 from chronotope.serve.jobs.worker import Task
@@ -39,6 +40,7 @@ log = logging.getLogger("chronotope.serve")
 DAY = 86_400
 DATABASE = "jobs.sqlite3"
 OWN_NAME = re.compile(r"(file|video|picture)_[0-9a-f]{32}(\..*)?")
+STOPPED = "stopped"  # the name of a file; see `Service._check_open`
 SWEEP_SECONDS = 60.0  # between two searches for what has expired
 MAX_RETRY_SECONDS = 600
 
@@ -57,6 +59,7 @@ class Service:
     limits: Limits = field(default_factory=Limits)
     threads: int | None = None
     shown: Sequence[Path] = ()  # folders that the page shows, and that nothing is written into
+    policy: Path | None = None
 
     def __post_init__(self) -> None:
         self._exits = contextlib.ExitStack()
@@ -73,6 +76,7 @@ class Service:
             exits.callback(self.store.close)
             for name in ("inputs", "outputs"):
                 (self.folder / name).mkdir(exist_ok=True)
+            self._policy = read_policy(self.policy) if self.policy else default_policy()
             self.recovered = self.store.recover()
             self._remove_orphans()
             self.pool = Pool(
@@ -136,6 +140,8 @@ class Service:
         if key is not None and (earlier := self.store.with_key(owner, key, digest)):
             return earlier
         self.limits.check_order(order)
+        self._check_open()
+        self._check_policy(order)
         self._check_quota(owner)
         name, files = new_id(kind), list[StoredFile]()
         try:
@@ -154,6 +160,18 @@ class Service:
             self._unlink(files)
         self.pool.wake()
         return made
+
+    def _check_open(self) -> None:
+        """Refuse every job while the file `stopped` lies in the folder: the switch of whoever runs the service."""
+        if (self.folder / STOPPED).exists():
+            raise StoreProblem("this service makes no videos now; whoever runs it has stopped it")
+
+    def _check_policy(self, order: Order) -> None:
+        """Refuse an order before it waits; the worker decides once more, also of the expanded text."""
+        try:
+            self._policy.check({"prompt": "\n".join(text for _, text in order.story)})
+        except RefusedError as refusal:
+            raise FieldError("prompt", str(refusal), "content_policy_violation") from None
 
     def _check_quota(self, owner: str) -> None:
         if (queued := self.store.queued(owner)) >= self.limits.queued:
@@ -288,6 +306,8 @@ class Service:
         self._unlink([file])
 
     def _task(self, job: Job) -> Task:
+        if (self.folder / STOPPED).exists():
+            raise FileProblem("this service was stopped by whoever runs it")
         if (model := job.asked.get("model", self._model())) != self._model():  # without it: of an earlier version
             raise FieldError(
                 "model",
@@ -302,7 +322,7 @@ class Service:
             if file is None:
                 raise FileProblem(f"the file {name} is gone")
             paths[name] = self.input_path(file)
-        return Task(job.id, order, paths, self.output_path(job), self.preview_path(job))
+        return Task(job.id, order, paths, self.output_path(job), self.preview_path(job), self.policy)
 
     # Files on disk: every name is an identifier of ours, and none is a user's
 

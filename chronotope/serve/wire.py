@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
+from chronotope.safety.deliver import NotDeliveredError
 from chronotope.serve.jobs.pool import Progress
 from chronotope.serve.jobs.store import ConflictError, Job, StoredFile, StoreProblem
 from chronotope.serve.limits import QuotaError
@@ -195,7 +196,7 @@ def error_of(problem: Exception) -> ErrorResponse:
             return ErrorResponse(409, message, "idempotency_conflict", headers={"x-should-retry": "false"})
         case StoreProblem() | DecoderUnavailableError():
             return ErrorResponse(503, message, "unavailable", headers=RETRY)
-        case FileProblem():
+        case FileProblem() | NotDeliveredError():
             log.error("a file of the service", exc_info=problem)  # the words name a path, so they are for the log
             return ErrorResponse(
                 503, "a file cannot be written or read now; try again later", "unavailable", None, RETRY

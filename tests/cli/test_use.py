@@ -63,7 +63,8 @@ def test_a_prompt_becomes_a_video(model: Path) -> None:
     beside = json.loads(Path("ball.mp4.json").read_text())
     assert origin == beside and set(beside["seconds"]) == {"sampling", "decoding"}
     Path("ball.mp4.json").unlink()
-    assert video.read_origin("ball.mp4") == {name: value for name, value in beside.items() if name != "seconds"}
+    tags = {name: value for name, value in beside.items() if name not in ("seconds", "signed")}
+    assert video.read_origin("ball.mp4") == tags
     assert (origin["prompt"], origin["seed"], origin["num_steps"], origin["task"]) == (PROMPT, 0, 2, "text to video")
 
 
@@ -92,7 +93,7 @@ def test_the_sidecar_names_the_precision_that_was_computed_in(
         assert result.exit_code == 0, result.stderr
         assert ("--precision bf16 takes several times longer" in result.stderr) == (asked == "bf16" and not fast)
     assert {asked: video.read_origin(f"{asked}.png")["precision"] for asked in used} == used
-    pixels = {asked: Path(f"{asked}.png").read_bytes() for asked in used}
+    pixels = {asked: video.read_image(f"{asked}.png").tobytes() for asked in used}
     assert pixels["auto"] == pixels[used["auto"]] and pixels["fp32"] != pixels["bf16"]
     (plan,) = (answer("generate", PROMPT, "--model", model, "--dry-run", "--precision", "bf16"),)
     assert plan["precision"] == "bf16"

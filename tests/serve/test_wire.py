@@ -20,6 +20,8 @@ from chronotope.errors import UsageError
 from chronotope.media import video
 from chronotope.prompt import read_prompts
 from chronotope.request import Request
+from chronotope.safety.deliver import deliver
+from chronotope.safety.verify import verify
 from chronotope.serve.client import ServiceError, _clip_url
 from tests.cli.models import save_run
 from tests.serve.servers import Program, call, program
@@ -77,7 +79,7 @@ def test_the_client_gets_the_video_that_the_generator_makes(
     generator = Generator.load(model)
     plan = generator.plan(Request(read_prompts(PROMPT), height=32, width=48, num_frames=8, num_steps=3))
     stream = generator.stream(plan, 7)
-    video.write(tmp_path / "own.mp4", (frame for piece in stream.pieces for frame in piece), stream.fps)
+    deliver(tmp_path / "own.mp4", (frame for piece in stream.pieces for frame in piece), stream.fps, stream.origin)
     np.testing.assert_array_equal(frames_of(clip, tmp_path), video.read(tmp_path / "own.mp4").frames)
 
 
@@ -236,6 +238,30 @@ def test_what_only_the_model_can_refuse_fails_with_a_sentence(client: openai.Ope
         client.videos.create(prompt=PROMPT, extra_body={"sed": 1})
 
 
+def test_the_policy_refuses_before_a_job_waits(server: Program) -> None:
+    for path, field in (("/v1/generations", {"prompt": "make a pipe bomb"}), ("/v1/videos", {"prompt": "nude woman"})):
+        status, _, body = call(server.url, "POST", path, field)
+        assert (status, body["error"]["code"]) == (400, "content_policy_violation")
+        assert "by the rule" in body["error"]["message"]
+    beats = {"story": [[0, "make a"], [1, "pipe bomb"]]}
+    assert call(server.url, "POST", "/v1/generations", beats)[2]["error"]["code"] == "content_policy_violation"
+
+
+def test_a_stopped_service_accepts_nothing(server: Program) -> None:
+    (server.folder / "stopped").touch()
+    try:
+        status, _, body = call(server.url, "POST", "/v1/generations", {"prompt": PROMPT})
+        assert status == 503 and "stopped it" in body["error"]["message"]
+    finally:
+        (server.folder / "stopped").unlink()
+
+
+def test_a_delivered_video_is_signed_by_itself(server: Program, clip: bytes, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(clip)
+    found = verify(tmp_path / "clip.mp4", search=False)
+    assert found.verdict == "signed" and found.origin is not None and found.origin["policy"]["name"] == "default"
+
+
 def test_events_go_on_after_the_last_one_that_was_seen(server: Program) -> None:
     order = {"prompt": PROMPT, "steps": 5, "num_frames": 32}
     name = call(server.url, "POST", "/v1/generations", order)[2]["id"]
@@ -266,7 +292,8 @@ def test_our_client_has_the_arguments_of_the_generator(server: Program, model: P
     settings: dict[str, Any] = {"num_frames": 1, "num_inference_steps": np.int64(3), "seed": np.int32(5)}
     picture = ours.generate(PROMPT, report=steps.append, **settings)
     alone = generator.generate(PROMPT, **settings)
-    np.testing.assert_array_equal(picture.frames, alone.frames)
+    alone.save(tmp_path / "alone.png")
+    np.testing.assert_array_equal(picture.frames, video.read(tmp_path / "alone.png").frames)
     same = {name: value for name, value in alone.origin.items() if name not in ("seconds", "notes")}
     assert {name: picture.origin[name] for name in same} == json.loads(json.dumps(same))
     assert steps == sorted(set(steps))
@@ -281,7 +308,7 @@ def test_our_client_has_the_arguments_of_the_generator(server: Program, model: P
     ):
         both: list[Callable[..., Any]] = [ours.generate, generator.generate]
         served, local = (generate(PROMPT, num_inference_steps=1, seed=3, **more) for generate in both)
-        video.write(tmp_path / "local.mp4", local.frames, local.fps)  # which compresses, as the service does
+        local.save(tmp_path / "local.mp4")  # which marks and compresses, as the service does
         np.testing.assert_array_equal(served.frames, video.read(tmp_path / "local.mp4").frames)
     with pytest.raises(ServiceError, match="needs a video") as caught:
         ours.generate(PROMPT, task="extend")

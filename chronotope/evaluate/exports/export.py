@@ -18,9 +18,13 @@ from chronotope.evaluate.exports.requests import ExportRequest, PlannedVideo, Vi
 from chronotope.jsonl import append_jsonl, write_jsonl
 from chronotope.media import video
 from chronotope.progress import Progress
+from chronotope.safety.deliver import Layers, deliver
 from chronotope.storage import partial_folder, remove_folder, remove_partials, sync_folder
 
 __all__ = ["check_before", "export", "num_frames"]
+
+# Others measure the pixels, and the same export is the same bytes.
+MEASURED = Layers(watermark=False, credentials=False)
 
 
 def num_frames(request: ExportRequest, planned: PlannedVideo, maker: VideoMaker) -> int:
@@ -125,7 +129,7 @@ def _make(request: ExportRequest, planned: PlannedVideo, maker: VideoMaker, repl
     with partial_folder(target) as making:
         # a short name: a file name of 255 bytes leaves no room for the suffix of a file that is being written
         ready = making / "made.mp4"
-        video.write(ready, made.frames, made.fps, metadata=made.origin)
+        deliver(ready, made.frames, made.fps, made.origin, MEASURED)
         digest = file_hash(ready)
         if planned.folder:
             assert planned.image is not None

@@ -15,8 +15,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from chronotope import __version__
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.processes import watch_parent
+from chronotope.safety.policy.decide import RefusedError
 from chronotope.serve.jobs.costs import Cost, measure_costs
 from chronotope.serve.limits import ModelFacts, model_identity
 from chronotope.serve.order import Order, text_of
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["CANCEL", "Answer", "Task", "count_gpus", "work"]
 
 CANCEL = "cancel"  # sent during a job
+PROGRAM = f"chronotope {__version__}"
 PREVIEW_SECONDS = 1.0  # between two pictures of a video that is being made
 
 
@@ -39,6 +42,7 @@ class Task:
     paths: dict[str, Path]
     output: Path
     preview: Path
+    policy: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,8 @@ def _answer(generator: Generator, task: Task, connection: Connection) -> Answer:
         return Answer("done", result=_make(generator, task, connection))
     except _CancelledError:
         return Answer("cancelled")
+    except RefusedError as refusal:
+        return Answer("failed", message=str(refusal), code="content_policy_violation")
     except ChronotopeError as problem:
         code = "invalid_request" if problem.exit_code == 2 else "generation_failed"
         return Answer("failed", message=_without_folders(str(problem), task), code=code)
@@ -149,16 +155,19 @@ def _make(generator: Generator, task: Task, connection: Connection) -> dict[str,
     """Generate and publish one file; return its facts."""
     from chronotope.caption.prompts import expand_prompts
     from chronotope.generate.stored.knowledge import training_notes, vocabulary_of_model
-    from chronotope.media import video
+    from chronotope.media.picture import sidecar
+    from chronotope.safety.deliver import Delivery, deliver
+    from chronotope.safety.policy.decide import default_policy, read_policy
 
     order, notes = task.order, list[str]()
+    generator.policy = read_policy(task.policy) if task.policy else default_policy()
     request = order.request(task.paths, generator.defaults.fps)
     vocabulary = vocabulary_of_model(generator.folder) if order.expand else None
     typed: dict[str, Any] = {}
     if vocabulary is not None:
         guidance = generator.defaults.guidance_scale if order.guidance is None else order.guidance
         found = expand_prompts(request.prompts, order.negative, guidance != 1, vocabulary)
-        request = replace(request, prompts=found.prompts, negative=found.negative)
+        request = replace(request, prompts=found.prompts, negative=found.negative, typed=found.typed)
         notes += found.notes
         typed = {"typed_prompt": found.typed} if found.typed else {}
     told = text_of(tuple((prompt.seconds, prompt.text) for prompt in request.prompts))
@@ -179,23 +188,20 @@ def _make(generator: Generator, task: Task, connection: Connection) -> dict[str,
     def watch(glance: Callable[[], Any]) -> None:
         nonlocal shown
         if time.monotonic() - shown >= PREVIEW_SECONDS:
-            video.write_image(task.preview, glance())
+            deliver(task.preview, [glance()], 1, {"program": PROGRAM, "task": "unfinished"})
             connection.send(Answer("preview"))
             shown = time.monotonic()
 
     stream = generator.stream(plan, order.seed, report, watch)
     origin = {**stream.origin, **typed}
-    if order.picture:
-        (frame,) = (frame for piece in stream.pieces for frame in piece)
-        video.write_image(task.output, frame, {**origin, "seconds": stream.seconds})
-    else:
-        with video.VideoWriter(task.output, stream.fps, metadata=origin) as writer:
-            for piece in stream.pieces:
-                for frame in piece:
-                    writer.add(frame)
-                connection.send(Answer("step", total, total))  # decoding goes on
-            writer.finish({**origin, "seconds": {part: round(took, 3) for part, took in stream.seconds.items()}})
-    task.preview.unlink(missing_ok=True)
+    with Delivery(task.output, stream.fps, origin, composite=bool(order.files)) as delivery:
+        for piece in stream.pieces:
+            for frame in piece:
+                delivery.add(frame)
+            connection.send(Answer("step", total, total))  # decoding goes on
+        delivery.finish({**origin, "seconds": {part: round(took, 3) for part, took in stream.seconds.items()}})
+    for path in (task.preview, sidecar(task.preview)):
+        path.unlink(missing_ok=True)
     return {
         "width": origin["width"],
         "height": origin["height"],

@@ -1,0 +1,85 @@
+"""The installed program and a model -> a folder of cards, licences and a bill of materials, for whoever judges them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from chronotope import __version__
+from chronotope.cli.info import describe
+from chronotope.cli.safety.packages import bill_of_materials, packages
+from chronotope.cli.terminal import facts_text
+from chronotope.errors import UsageError
+from chronotope.generate.pipeline import find_model
+from chronotope.safety.policy.classifier import WEIGHTS
+from chronotope.safety.policy.decide import RULES, default_policy
+from chronotope.safety.red_team.prompts import version
+from chronotope.storage import PARTS, file_sha256, read_toml, write_atomically, write_folder, write_json
+
+__all__ = ["disclose"]
+
+SYSTEM = Path(__file__).with_name("system-card.md")
+
+
+def disclose(out: Path, name: str) -> list[str]:
+    """Write the cards of the program and of a model into the new folder `out`; return the names of the files."""
+    if os.path.lexists(out):
+        raise UsageError(f"{out} exists; give another --out")
+    folder = find_model(name)
+    cards = {"system-card.md": _system(name), "data-card.md": _data(name, folder), "model-policy.md": _policy()}
+    for part in PARTS:
+        if (folder / part / "model.json").is_file():
+            cards[f"model-{part}.md"] = _card(f"Model card: {part} of `{name}`", describe(folder / part), folder)
+    installed = packages()
+
+    def fill(target: Path) -> None:
+        for file, text in cards.items():
+            write_atomically(target / file, text)
+        write_json(target / "licences.json", [asdict(one) for one in installed])
+        write_json(target / "sbom.cdx.json", bill_of_materials(installed))
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_folder(out, fill)
+    return sorted((*cards, "licences.json", "sbom.cdx.json"))
+
+
+def _system(name: str) -> str:
+    policy = default_policy()
+    categories = read_toml(RULES, 2**20)["category"]
+    rows = [f"| {about['title']} | {about['advice']} |" for about in categories.values()]
+    return SYSTEM.read_text(encoding="utf-8").format(
+        version=__version__,
+        model=name,
+        policy=policy.version,
+        hash=policy.hash,
+        red_team=version(),
+        categories="\n".join(rows),
+    )
+
+
+def _data(name: str, folder: Path) -> str:
+    """Return what is recorded of the data that a model was trained on."""
+    facts = describe(folder)
+    shown: dict[str, Any] = {**facts.get("summary", {}), "record": facts.get("trained_on") or "none"}
+    return _card(f"Data card of `{name}`", shown, folder)
+
+
+def _policy() -> str:
+    facts = {
+        "kind": "logistic regression over hashed n-grams of characters and words",
+        "trained on": f"the red-team set {version()} without held-out templates, phrases of the rules, captions",
+        "weights": file_sha256(WEIGHTS),
+        "rules": file_sha256(RULES),
+    }
+    return _card("Model card: the classifier of the policy", facts, None)
+
+
+def _card(title: str, facts: Mapping[str, Any], folder: Path | None) -> str:
+    """Return facts as a page; the card that stands in the folder of a model follows them."""
+    kept = {key: value for key, value in facts.items() if key not in ("path", "vocabulary")}
+    page = f"# {title}\n\n```text\n{facts_text(kept)}\n```\n"
+    own = folder / "README.md" if folder else None
+    return f"{page}\n{own.read_text(encoding='utf-8')}" if own and own.is_file() and "Data" in title else page

@@ -1,0 +1,163 @@
+"""Content Credentials (C2PA 2.4): a signed manifest in a file that says what made it, and binds it to the content.
+
+Formats without a place for a manifest (Matroska, WebM) have it in their sidecar. A manifest does not bind every byte
+of a file: boxes of padding may be changed. `deliver.py` signs the hash of the whole file as well.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import mmap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from chronotope.errors import ChronotopeError
+from chronotope.safety.keys import Signer
+
+__all__ = ["CredentialProblem", "Credentials", "read_credentials", "sign_file"]
+
+FORMATS = {
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".mov": "video/quicktime",
+    ".gif": "image/gif",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+}
+ANY_FORMAT = "application/octet-stream"  # the hash of the whole file is bound
+SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/"  # names, which no program connects to
+ORIGIN = "org.chronotope.origin"  # the assertion that holds our settings
+MOST_BYTES = 2**31  # of a file that is read
+
+State = Literal["none", "invalid", "valid", "trusted"]
+
+
+class CredentialProblem(ChronotopeError):
+    """A manifest cannot be made for a file, or is not valid on the bytes that would be delivered."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """The manifest of a file: whether it is valid there, who signed it, and what it says.
+
+    `valid` is a right signature of a signer that nothing is known of, `trusted` one of a trusted signer. `problems` are
+    the codes of C2PA. `origin` are our settings, empty in the manifests of other programs.
+    """
+
+    state: State
+    problems: tuple[str, ...] = ()
+    generator: str = ""
+    signer: str = ""
+    origin: Mapping[str, Any] | None = None
+
+
+def sign_file(path: Path, settings: Mapping[str, Any], composite: bool, signer: Signer) -> str:
+    """Put a manifest into a file; return it in Base64 where the format has no place for it, else "".
+
+    `composite` says that parts of the content were given. Raises `CredentialProblem`, also where the manifest is not
+    valid in the file as it then lies on the disk.
+    """
+    import c2pa
+
+    kind = FORMATS.get(path.suffix.lower(), ANY_FORMAT)
+    embeds = kind != ANY_FORMAT
+    signed = io.BytesIO()
+    try:
+        info = c2pa.C2paSignerInfo(b"ed25519", signer.chain, signer.key, None)
+        with c2pa.Signer.from_info(info) as by, c2pa.Builder(_definition(kind, settings, composite), _context()) as one:
+            if not embeds:
+                one.set_no_embed()
+            with path.open("rb") as source:
+                manifest = one.sign(by, kind, source, signed)
+        if embeds:
+            path.write_bytes(signed.getvalue())
+    except (c2pa.C2paError, OSError, ValueError) as problem:
+        raise CredentialProblem(f"no C2PA manifest can be made for {path.name}: {problem}") from problem
+    beside = "" if embeds else base64.b64encode(manifest).decode()
+    found = read_credentials(path, beside)
+    if found.state not in ("valid", "trusted"):
+        raise CredentialProblem(
+            f"the C2PA manifest of {path.name} is not valid: {', '.join(found.problems) or 'it is missing'}"
+        )
+    return beside
+
+
+def read_credentials(path: Path, beside: str = "", anchors: Mapping[str, bytes] | None = None) -> Credentials:
+    """Read and check the manifest of a file, or `beside` in Base64; `anchors` are certificates that are trusted."""
+    import c2pa
+
+    kind = FORMATS.get(path.suffix.lower())
+    try:
+        with path.open("rb") as file:
+            if beside:
+                reader = c2pa.Reader(ANY_FORMAT, file, base64.b64decode(beside, validate=True), _context(anchors))
+            else:
+                reader = c2pa.Reader(kind, file, context=_context(anchors))
+            with reader:
+                found = json.loads(reader.json())
+    except c2pa.C2paError.ManifestNotFound:
+        return Credentials("none")
+    except c2pa.C2paError as problem:
+        return Credentials("invalid", (str(problem)[:200],)) if beside or _has_boxes(path) else Credentials("none")
+    except (OSError, ValueError, RecursionError) as problem:
+        return Credentials("invalid", (str(problem)[:200],))
+    return _described(found)
+
+
+def _has_boxes(path: Path) -> bool:
+    """Return whether a file that cannot be parsed has boxes of manifests in it."""
+    if not path.stat().st_size:  # an empty file cannot be mapped
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(b"jumb") >= 0
+
+
+def _described(found: Mapping[str, Any]) -> Credentials:
+    """Return what the report of the C2PA library says."""
+    states: dict[str, State] = {"Valid": "valid", "Trusted": "trusted"}
+    state = states.get(found.get("validation_state", ""), "invalid")
+    active = found.get("manifests", {}).get(found.get("active_manifest"), {})
+    problems = [str(status.get("code")) for status in found.get("validation_status", [])]
+    generators = active.get("claim_generator_info") or [{}]
+    signature = active.get("signature_info") or {}
+    assertions = {one.get("label"): one.get("data") for one in active.get("assertions", [])}
+    origin = assertions.get(ORIGIN)
+    return Credentials(
+        state,
+        tuple(code for code in problems if state == "invalid" or code != "signingCredential.untrusted"),
+        " ".join(str(generators[0].get(name, "")) for name in ("name", "version")).strip(),
+        str(signature.get("common_name") or signature.get("issuer") or ""),
+        origin if isinstance(origin, dict) else None,
+    )
+
+
+def _definition(kind: str, settings: Mapping[str, Any], composite: bool) -> str:
+    """Return the definition of a manifest."""
+    name, _, version = str(settings.get("program", "chronotope")).partition(" ")
+    source = "compositeWithTrainedAlgorithmicMedia" if composite else "trainedAlgorithmicMedia"
+    agent = {"name": name, "version": version or "unknown"}
+    action = {"action": "c2pa.created", "digitalSourceType": SOURCES + source, "softwareAgent": agent}
+    assertions = [
+        {"label": "c2pa.actions.v2", "data": {"actions": [action]}},
+        {"label": ORIGIN, "data": dict(settings)},
+    ]
+    return json.dumps({"claim_generator_info": [agent], "format": kind, "assertions": assertions})
+
+
+def _context(anchors: Mapping[str, bytes] | None = None) -> Any:
+    """Return the settings of the C2PA library: no thumbnails, no network, no trust but that in `anchors`."""
+    import c2pa
+
+    settings: dict[str, Any] = {
+        "builder": {"thumbnail": {"enabled": False}},
+        "verify": {"verify_trust": bool(anchors), "remote_manifest_fetch": False, "ocsp_fetch": False},
+    }
+    if anchors:
+        settings["trust"] = {"user_anchors": b"".join(anchors.values()).decode()}
+    return c2pa.Context(c2pa.Settings.from_dict(settings))

@@ -1,0 +1,251 @@
+"""A text -> a decision: allowed, noted or refused, with the rule that decided and what to change.
+
+The rules and categories are data (rules.toml). `--policy FILE` changes them: the action of a category, the threshold of
+the classifier, phrases that are always refused or allowed. Refusing is stronger than allowing only where both are not
+about the same phrase: that contradiction is an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from chronotope.errors import ChronotopeError, UsageError, suggest
+from chronotope.safety.audit import record
+from chronotope.safety.policy import classifier
+from chronotope.safety.policy.text import plain_forms, spelled_letters, words_of
+from chronotope.storage import read_toml
+
+__all__ = ["NO_POLICY", "Decision", "Policy", "RefusedError", "default_policy", "read_policy"]
+
+RULES = Path(__file__).with_name("rules.toml")
+MOST_BYTES = 2**20
+IDEOGRAPHS = 0x2E80  # scripts from here on write no spaces between words
+ALWAYS_REFUSED = ("child-safety",)
+LONG_WORD = 4  # letters, from which on swapped ones are put right
+ACTIONS = ("allow", "note", "refuse")
+FIELDS = ("name", "threshold", "actions", "refuse", "allow")
+
+Action = Literal["allow", "note", "refuse"]
+
+
+class RefusedError(ChronotopeError):
+    """The policy refuses a text; `decision` says by which rule. Its exit status is that of a request to be changed."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, decision: Decision) -> None:
+        super().__init__(message)
+        self.decision = decision
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule holds for a text that has a phrase of each of its groups."""
+
+    id: str
+    category: str
+    groups: tuple[re.Pattern[str], ...]
+    spelled: tuple[re.Pattern[str], ...] = ()  # the same in letters without spaces between words
+
+    def holds(self, forms: Iterable[str], letters: str) -> bool:
+        """Return whether the rule holds for a form of a text, or for letters that it spells out one by one."""
+        if letters and self.spelled and all(group.search(letters) for group in self.spelled):
+            return True
+        return any(all(group.search(form) for group in self.groups) for form in forms)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided of a text, by which rule (or the classifier), with which score."""
+
+    text: str  # which text of a request: typed, prompt
+    action: Action
+    category: str = ""
+    rule: str = ""
+    score: float = 0.0  # of the classifier, for the category that is most likely
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Rules, the action of each category, and the threshold of the classifier; `hash` names all of it."""
+
+    name: str
+    version: str
+    threshold: float
+    rules: tuple[Rule, ...]
+    advice: Mapping[str, str]
+    actions: Mapping[str, Action]
+    allowed: tuple[re.Pattern[str], ...] = ()
+    hash: str = ""
+    swapped: Mapping[str, str] = field(default_factory=dict)  # words with two letters swapped -> the right ones
+    off: bool = False  # nothing is decided, and the file says so
+
+    def decide(self, text: str, which: str = "prompt") -> Decision:
+        """Decide of one text. Raises what a missing part of the policy raises."""
+        forms, letters = plain_forms(text), spelled_letters(text)
+        forms = (*forms, *{self._untyped(form) for form in forms} - set(forms))
+        for pattern in self.allowed:  # only these words are spared, and not what stands beside them
+            forms = tuple(" ".join(pattern.sub(" ", form).split()) for form in forms)
+        found = [rule for rule in self.rules if rule.holds(forms, letters)]
+        scored = {name: max(values) for name, values in _joined(map(classifier.scores, forms)).items()}
+        likely = max(scored, key=lambda name: scored[name])
+        decisions = [
+            Decision(which, self.actions[rule.category], rule.category, rule.id, scored.get(rule.category, 0))
+            for rule in found
+        ]
+        if scored[likely] >= self.threshold:
+            decisions.append(Decision(which, self.actions[likely], likely, "classifier", scored[likely]))
+        decisions.append(Decision(which, "allow", likely, "", scored[likely]))
+        return max(decisions, key=lambda one: ACTIONS.index(one.action))
+
+    def _untyped(self, form: str) -> str:
+        """Undo swapped letters of words that rules name."""
+        return " ".join(self.swapped.get(word, word) for word in form.split())
+
+    def check(self, texts: Mapping[str, str]) -> dict[str, Any]:
+        """Decide of every text; return what the sidecar says of it. Raises `RefusedError`, after it was recorded.
+
+        A policy that cannot be applied refuses, too.
+        """
+        decisions: list[dict[str, Any]] = []
+        for which, text in () if self.off else texts.items():
+            try:
+                decision = self.decide(text, which)
+            except Exception as problem:
+                decision = Decision(which, "refuse", rule=f"the policy failed: {problem or type(problem).__name__}")
+            if decision.action == "refuse":
+                self._refuse(text, decision)
+            decisions.append({**asdict(decision), "score": round(decision.score, 4)})
+        return {"name": self.name, "version": self.version, "hash": self.hash, "decisions": decisions}
+
+    def _refuse(self, text: str, decision: Decision) -> None:
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        record({"event": "refused", **asdict(decision), "sha256": digest, "policy": self.hash})
+        advice = self.advice.get(decision.category, "mend the policy, or name another one with --policy")
+        about = f" for {decision.category}" if decision.category else ""
+        raise RefusedError(
+            f"the {decision.text} is refused{about} by the rule '{decision.rule}' of the policy '{self.name}' "
+            f"({self.version}); {advice}",
+            decision,
+        )
+
+
+NO_POLICY = Policy("none", "", 1.0, (), {}, {}, off=True)
+
+
+@cache
+def default_policy() -> Policy:
+    """Return the policy of the package."""
+    return _policy({})
+
+
+def read_policy(path: Path) -> Policy:
+    """Return the policy of the package as a file of the user's changes it; raise UsageError for what cannot hold."""
+    changes = read_toml(path, MOST_BYTES)
+    try:
+        return _policy(changes)
+    except UsageError as problem:
+        raise UsageError(f"{path}: {problem}") from None
+
+
+def _policy(changes: Mapping[str, Any]) -> Policy:
+    content = read_toml(RULES, MOST_BYTES)
+    for name in changes:
+        if name not in FIELDS:
+            raise UsageError(f"unknown field '{name}'. {suggest(name, FIELDS)}")
+    categories = content["category"]
+    actions: dict[str, Action] = dict.fromkeys(categories, "refuse")
+    for name, action in _table(changes, "actions").items():
+        if name not in categories:
+            raise UsageError(f"unknown category '{name}'. {suggest(name, categories)}")
+        if name in ALWAYS_REFUSED:
+            raise UsageError(f"{name} is refused by every policy; leave it out")
+        if action not in ACTIONS:
+            raise UsageError(f"the action of {name} is {action!r}; it must be one of {', '.join(ACTIONS)}")
+        actions[name] = action
+    threshold = changes.get("threshold", content["threshold"])
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold <= 1:
+        raise UsageError(f"the threshold of the classifier is {threshold!r}; it lies above 0 and is at most 1")
+    refused, allowed = (_phrases(changes, name) for name in ("refuse", "allow"))
+    for phrase in allowed:
+        if opposite := next(
+            (one for one in refused if f" {one} " in f" {phrase} " or f" {phrase} " in f" {one} "), None
+        ):
+            raise UsageError(f"it contradicts itself: '{phrase}' is allowed and '{opposite}' refused; keep one of them")
+    rules = [
+        Rule(row["id"], row["category"], tuple(map(_group, row["all"])), tuple(map(_spelled, row["all"])))
+        for row in content["rule"]
+    ]
+    rules += [Rule(f"refuse: {phrase}", "own", (_group(phrase),)) for phrase in refused]
+    digest = hashlib.sha256(
+        RULES.read_bytes() + classifier.WEIGHTS.read_bytes() + json.dumps(dict(changes), sort_keys=True).encode()
+    )
+    return Policy(
+        str(changes.get("name", "default" if not changes else "changed")),
+        str(content["version"]),
+        float(threshold),
+        tuple(rules),
+        {**{name: about["advice"] for name, about in categories.items()}, "own": "say it without these words"},
+        {**actions, "own": "refuse"},
+        tuple(map(_group, allowed)),
+        digest.hexdigest()[:16],
+        _swapped(word for row in content["rule"] for group in row["all"] for word in words_of(group)),
+    )
+
+
+def _table(changes: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = changes.get(name, {})
+    if not isinstance(found, dict):
+        raise UsageError(f'{name} must be a table of categories, such as violence = "note"')
+    return found
+
+
+def _phrases(changes: Mapping[str, Any], name: str) -> list[str]:
+    found = changes.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(one, str) and words_of(one) for one in found):
+        raise UsageError(f"{name} must be a list of phrases")
+    return [plain_forms(one)[0] for one in found]
+
+
+def _group(alternatives: str) -> re.Pattern[str]:
+    """Compile phrases that are separated by "|"; a word that ends in "*" stands for all that begin with it."""
+    phrases = [phrase.strip() for phrase in alternatives.split("|")]
+    return re.compile("|".join(map(_phrase, sorted(phrases, key=len, reverse=True))))
+
+
+def _spelled(alternatives: str) -> re.Pattern[str]:
+    """Compile phrases of at least three letters without their spaces."""
+    phrases = ["".join(words_of(phrase)) for phrase in alternatives.split("|")]
+    return re.compile("|".join(re.escape(phrase) for phrase in phrases if len(phrase) >= 3) or r"(?!)")
+
+
+def _swapped(words: Iterable[str]) -> dict[str, str]:
+    """Return every word with two neighbouring letters inside it swapped, with the word; words that are both stay."""
+    known = {word for word in words if word.isascii() and len(word) >= LONG_WORD}
+    found = {
+        word[:at] + word[at + 1] + word[at] + word[at + 2 :]: word for word in known for at in range(1, len(word) - 2)
+    }
+    return {wrong: word for wrong, word in found.items() if wrong not in known}
+
+
+def _phrase(phrase: str) -> str:
+    words = r" ".join(
+        re.escape(word[:-1]) + r"\w*" if word.endswith("*") else re.escape(word) for word in phrase.split()
+    )
+    has_spaces = all(ord(letter) < IDEOGRAPHS for letter in phrase)
+    return rf"(?<!\w){words}(?!\w)" if has_spaces else words
+
+
+def _joined(found: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
+    joined: dict[str, list[float]] = {}
+    for scores in found:
+        for name, score in scores.items():
+            joined.setdefault(name, []).append(score)
+    return joined

@@ -1,0 +1,74 @@
+"""What is disclosed of the program and of a model is made from them."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.metadata import requires, version
+from pathlib import Path
+
+import pytest
+from license_expression import get_spdx_licensing
+
+from chronotope import checkpoint
+from chronotope.cli.safety.packages import UNKNOWN, packages
+from chronotope.generate.pipeline import find_model
+from chronotope.safety.policy.decide import default_policy
+from chronotope.storage import read_json
+from tests.cli.models import refused, run
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("disclosed") / "site"
+    result = run("disclose", "--out", out)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(result.stdout.split()) == sorted(map(str, out.iterdir()))
+    return out
+
+
+def test_there_is_a_card_for_every_part_and_category(site: Path) -> None:
+    names = {path.name for path in site.iterdir()}
+    parts = {"autoencoder", "dit", "captioner", "expander", "policy"}
+    assert {f"model-{part}.md" for part in parts} | {"system-card.md", "data-card.md"} <= names
+    system = (site / "system-card.md").read_text()
+    assert default_policy().hash in system
+    assert all(default_policy().advice[name] in system for name in default_policy().actions if name != "own")
+    for link in re.findall(r"\]\((.*?)\)", system):
+        assert (site / link).is_file()
+
+
+def test_cards_name_the_weights(site: Path) -> None:
+    card = (site / "model-dit.md").read_text()
+    assert "Apache-2.0" in card and checkpoint.weights_hash(find_model("small") / "dit") in card
+
+
+def test_every_dependency_is_in_the_bill_with_its_version(site: Path) -> None:
+    bill = read_json(site / "sbom.cdx.json")
+    assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == ("CycloneDX", "chronotope")
+    listed = {one["name"]: one for one in bill["components"]}
+    for requirement in requires("chronotope") or ():
+        if "extra ==" not in requirement:
+            name = re.match(r"[\w.-]+", requirement)[0]  # type: ignore[index]
+            assert listed[name.lower()]["version"] == version(name)
+    refs = {one["bom-ref"] for one in bill["components"]} | {"chronotope"}
+    assert {one["ref"] for one in bill["dependencies"]} == refs
+    assert all(set(one["dependsOn"]) <= refs for one in bill["dependencies"])
+
+
+def test_licences_are_spdx_expressions() -> None:
+    found = {one.name: one.licence for one in packages()}
+    assert found["numpy"].startswith("BSD-3-Clause") and found["safetensors"] == "Apache-2.0"
+    for licence in found.values():
+        if licence != UNKNOWN:
+            get_spdx_licensing().parse(licence, validate=True)  # raises for what is none
+    assert sum(licence == UNKNOWN for licence in found.values()) < 0.25 * len(found)
+
+
+def test_the_same_installation_discloses_the_same(site: Path, tmp_path: Path) -> None:
+    run("disclose", "--out", tmp_path / "again")
+    assert {one.name: one.read_bytes() for one in site.iterdir()} == {
+        one.name: one.read_bytes() for one in (tmp_path / "again").iterdir()
+    }
+    assert "give another --out" in refused("disclose", "--out", tmp_path / "again", status=2)
+    assert json.loads((site / "licences.json").read_text())

@@ -1,0 +1,213 @@
+"""No file passes by the layers: not by a task, a route of the service, a call of Python, or a new line of code."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from chronotope.serve.worker import Task, _answer
+
+from chronotope import Generator
+from chronotope.media import video
+from chronotope.request import TASKS
+from chronotope.safety.deliver import NotDeliveredError
+from chronotope.safety.verify import verify
+from chronotope.serve import native, videos
+from chronotope.serve.order import Order
+from tests.cli.models import run, save_run
+
+PACKAGE = Path(__file__).resolve().parents[2] / "chronotope"
+WRITERS = {"VideoWriter", "write_image", "imwrite"}
+# Code that writes pictures or videos itself, and why what it writes is not delivered.
+OWN_WRITERS = {
+    "media/writer.py": "the writer of videos",
+    "safety/deliver.py": "the one way out",
+    "curate/write.py": "clips of a user's own films",
+    "evaluate/exports/worldscore.py": "single frames of a video that was delivered, for a benchmark of others",
+    "evaluate/make.py": "videos that are measured, in the folder of an evaluation",
+    "evaluate/tasks.py": "pictures that a case is made from",
+    "train/autoencoder.py": "samples in the folder of a training",
+    "cli/train/samples.py": "samples in the folder of a training",
+    "cli/datasets/teach.py": "samples of a training, and a film of a user's own clips",
+    "worlds/write.py": "clips of a simulator",
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_run(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    (tmp_path / "inputs").mkdir()
+    frames = np.random.default_rng(0).integers(0, 256, (8, 32, 48, 3), np.uint8)
+    video.write(tmp_path / "inputs" / "clip.mp4", frames, 8)
+    video.write_image(tmp_path / "inputs" / "still.png", frames[0])
+    return tmp_path / "inputs" / "clip.mp4"
+
+
+@pytest.fixture
+def no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "keys").write_text("no folder, so nothing can be signed")
+    monkeypatch.setenv("CHRONOTOPE_KEYS", str(tmp_path / "keys"))
+
+
+# Code
+
+
+def writes_media(tree: ast.AST) -> bool:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            match node.func:
+                case ast.Name(id=name) | ast.Attribute(attr=name) if name in WRITERS:
+                    return True
+                case ast.Attribute(value=ast.Name(id="video"), attr="write"):
+                    return True
+    return False
+
+
+def test_a_writer_is_recognised() -> None:
+    assert all(map(writes_media, map(ast.parse, ("video.write(1)", "media.VideoWriter(1)", "cv2.imwrite(1)"))))
+    assert not writes_media(ast.parse("file.write(1); video.read(1)"))
+
+
+def test_every_writer_of_media_is_listed_with_its_reason() -> None:
+    found = {
+        str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if writes_media(ast.parse(path.read_text()))
+    }
+    assert found == set(OWN_WRITERS)
+
+
+# Routes
+
+
+ANSWERS_WITH_FILES = {
+    "/v1/generations/{name}/content": "the delivered file, and previews of it by `deliver`",
+    "/v1/videos/{name}/content": "the same",
+    "/v1/generations/{name}/preview": "a picture of an unfinished video, by `deliver`",
+    "/v1/videos/{name}/preview": "the same",
+    "/v1/images/generations": "delivered pictures, in Base64",
+}
+ANSWERS_WITH_WORDS = {
+    *("/v1/generations", "/v1/generations/{name}", "/v1/generations/{name}/settings", "/v1/generations/{name}/events"),
+    *("/v1/videos", "/v1/videos/{name}", "/v1/videos/{name}/settings", "/v1/videos/{name}/events"),
+    *("/v1/videos/{name}/remix", "/v1/videos/extensions", "/v1/videos/edits", "/v1/videos/characters"),
+    *("/v1/files", "/v1/files/{name}", "/v1/models", "/v1/models/{name}"),
+    *("/health", "/ready", "/metrics", "/", "/favicon.ico"),
+}
+
+
+def test_every_route_is_known() -> None:
+    """A new route has to be looked at, and put into one of the two lists."""
+    found = {route.path for router in (native.router, videos.router) for route in router.routes}
+    assert found == set(ANSWERS_WITH_FILES) | ANSWERS_WITH_WORDS
+
+
+# Tasks
+
+INPUTS: dict[str, list[str]] = {
+    "text to video": [],
+    "text to picture": ["--seconds", "0"],
+    "story": [],
+    "animate": ["--image", "inputs/still.png"],
+    "extend": ["--extend", "inputs/clip.mp4", "--seconds", "0.5"],
+    "extend_backward": ["--extend", "inputs/clip.mp4", "--backward", "--seconds", "0.5"],
+    "connect": ["--connect", "inputs/clip.mp4", "inputs/clip.mp4", "--seconds", "0.5"],
+    "loop": ["--loop", "--seconds", "1"],
+    "edit": ["--edit", "inputs/clip.mp4"],
+    "retake": ["--retake", "inputs/clip.mp4", "--from", "0.5"],
+    "outpaint": ["--retake", "inputs/clip.mp4", "--size", "56x40"],
+}
+
+
+def words(task: str) -> list[str]:
+    asked = ["--story", "0: a red ball", "0.5: a fox"] if task == "story" else ["a red ball"]
+    suffix = "png" if task == "text to picture" else "mp4"
+    return ["generate", *asked, *INPUTS[task], "-o", f"made.{suffix}", "--steps", "1"]
+
+
+def test_every_task_is_tried() -> None:
+    assert set(TASKS) <= set(INPUTS)
+
+
+@pytest.mark.parametrize("task", INPUTS)
+def test_no_task_delivers_without_keys(
+    task: str, model: Path, clip: Path, no_keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*words(task), "--model", model)
+    assert result.exit_code == 1 and "credentials failed" in result.stderr
+    assert not list(tmp_path.glob("made*"))
+
+
+@pytest.mark.parametrize("task", ["text to picture", "edit"])
+def test_a_task_delivers_with_keys(
+    task: str, model: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*words(task), "--model", model).exit_code == 0
+    (made,) = (path for path in tmp_path.glob("made.*") if path.suffix != ".json")
+    assert verify(made, search=False).verdict == "authentic"
+    assert (b"composite" in made.read_bytes()) == (task == "edit")
+
+
+def test_reconstructions_are_not_delivered_without_keys(model: Path, clip: Path, no_keys: None, tmp_path: Path) -> None:
+    result = run("reconstruct", clip, "--model", model, "-o", tmp_path / "made.mp4")
+    assert result.exit_code == 1 and "credentials failed" in result.stderr
+    assert not list(tmp_path.glob("made*"))
+
+
+class _Connection:
+    """The end of a worker: what it tells is dropped."""
+
+    def poll(self) -> bool:
+        return False
+
+    def send(self, answer: Any) -> None:
+        del answer
+
+
+ORDERS: dict[str, dict[str, Any]] = {
+    "text": {},
+    "picture": {"picture": True},
+    "animate": {"images": ("still",)},
+    "outpaint": {"task": "retake", "video": "clip", "size": (56, 40)},
+    "connect": {"task": "connect", "video": "clip", "into": "clip"},
+    **{name: {"task": name, "video": "clip"} for name in ("extend", "extend_backward", "loop", "edit")},
+    "retake": {"task": "retake", "video": "clip", "start": 0.5},
+}
+
+
+@pytest.mark.parametrize("task", ORDERS)
+def test_the_service_delivers_no_job_without_keys(task: str, model: Path, clip: Path, no_keys: None) -> None:
+    folder = clip.parent
+    asked = {"seconds": 0.5} if task not in ("edit", "retake", "outpaint", "picture") else {}
+    order = Order(((0.0, "a red ball"),), steps=1, **asked, **ORDERS[task])
+    paths = {"clip": clip, "still": folder / "still.png"}
+    output = folder / f"made.{'png' if order.picture else 'mp4'}"
+    answer = _answer(
+        Generator.load(model),
+        Task("job", order, paths, output, folder / "made.preview.webp"),
+        _Connection(),  # type: ignore[arg-type]
+    )
+    assert answer.kind == "failed" and "failed" in answer.message and str(folder) not in answer.message
+    assert not list(folder.glob("made*"))
+
+
+# Python
+
+
+def test_a_generation_saves_itself_with_all_layers(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Generator.load(model).generate("a red ball", num_inference_steps=1)
+    made.save(tmp_path / "made.mp4")
+    assert verify(tmp_path / "made.mp4", search=False).verdict == "authentic"
+    monkeypatch.setenv("CHRONOTOPE_KEYS", str(tmp_path / "made.mp4"))
+    with pytest.raises(NotDeliveredError):
+        made.save(tmp_path / "again.mp4")
+    assert not (tmp_path / "again.mp4").exists()
