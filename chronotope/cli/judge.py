@@ -72,7 +72,7 @@ FOLDER = option(
     metavar="NAME",
     help="smoke (24 videos), standard (1200 scenes, four runs) or full (4800 scenes, four runs); lengths, sizes, "
     "prompts or tasks: the same scenes at several levels; table: solids that fall and collide, from a first picture "
-    "(needs MuJoCo).",
+    "(needs MuJoCo); crafter: what a player does in a pixel world (needs Crafter).",
 )
 @option(
     "--layer",
@@ -385,7 +385,7 @@ def export_suite(name: str, prompts: Path, out: Path, model: str, seed: int, dry
     metavar="NAME",
     default="stage",
     show_default=True,
-    help="The world whose checks are tested: stage or table (needs MuJoCo).",
+    help="The world whose checks are tested: stage, table (needs MuJoCo) or crafter (needs Crafter).",
 )
 def validate_checks(count: int, world: str) -> int:
     """Test the checks: recall on injected faults, false positives on truth.

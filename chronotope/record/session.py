@@ -16,24 +16,30 @@ from jaxtyping import Shaped
 
 from chronotope.actions import Actions, ActionSchema
 from chronotope.config import to_dict
-from chronotope.errors import FileProblem, UsageError
+from chronotope.errors import UsageError
 from chronotope.geometry import Picture
-from chronotope.jsonl import append_jsonl, write_jsonl
-from chronotope.manifest import LOST, manifest_hash
+from chronotope.jsonl import append_jsonl
 from chronotope.progress import Progress
 from chronotope.record.environment import Environment
 from chronotope.record.players import Player, player_of
-from chronotope.sealed import read_sealed, write_sealed
-from chronotope.storage import locked, remove_partials
 from chronotope.worlds.world import Rendered
-from chronotope.worlds.write import clip_seed, whole_clips, write_clip
+from chronotope.worlds.write import clip_seed, filled_folder, write_clip
 
 __all__ = ["MAX_STEPS", "Recording", "record"]
 
 MAX_STEPS = 100_000_000
 MAX_CLIP_FRAMES = 10_000
 OURS = re.compile(r"episode-\d{6}-\d{4}\.")  # files of clips
-SAME = ("environment", "policy", "seed", "size", "clip_frames", "caption", "fps")  # of a recording that goes on
+SAME = (
+    "world",
+    "environment",
+    "policy",
+    "seed",
+    "size",
+    "clip_frames",
+    "caption",
+    "fps",
+)  # of a recording that goes on
 
 
 @dataclass(frozen=True)
@@ -99,39 +105,10 @@ def record(
     """
     choose = player or (lambda seed: player_of(request.policy, environment.schema, seed))
     about = request.described(environment.schema) | ({"program": program} if program else {})
-    try:
-        with locked(out):
-            _check_folder(out, about)
-            remove_partials(out, *out.glob("[0-9]*"))
-            rows = whole_clips(out)
-            _remove_unlisted(out, rows)
-            write_sealed(out / "dataset.json", {**about, "count": len(rows), "complete": False})
-            _play(out, request, environment, choose, rows, progress)
-            listed = [rows[index] for index in sorted(rows)]
-            write_jsonl(out / "manifest.jsonl", listed)
-            done = {"count": len(listed), "complete": True, "manifest": manifest_hash(listed)}
-            write_sealed(out / "dataset.json", about | done)
-    except OSError as problem:
-        raise FileProblem(f"{out} cannot be written: {problem.strerror or problem}") from problem
-    return _frames_of(rows)
-
-
-def _check_folder(out: Path, wanted: dict[str, Any]) -> None:
-    """Raise UsageError where the folder holds another recording, or files that are none."""
-    about = out / "dataset.json"
-    if not about.is_file():
-        if any(not path.name.startswith(".") for path in out.iterdir()):
-            raise UsageError(f"{out} already holds other files and no recording; give another --out")
-        return
-    found = read_sealed(about, LOST)
-    different = [
-        f"{name} {found.get(name, 'none')}, asked for {wanted.get(name, 'none')}"
-        for name in SAME
-        if found.get(name) != wanted.get(name)
-    ]
-    if "environment" not in found or different:
-        why = "; ".join(different) or "a dataset of a world"
-        raise UsageError(f"{out} already holds another dataset ({why}); give another --out")
+    with filled_folder(out, about, SAME) as rows:
+        _remove_unlisted(out, rows)
+        _play(out, request, environment, choose, rows, progress)
+        return _frames_of(rows)
 
 
 def _remove_unlisted(out: Path, rows: dict[int, dict[str, Any]]) -> None:

@@ -13,7 +13,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.splits import Split, split_rng
 from chronotope.worlds.world import Rendered
 
-__all__ = ["DatasetRequest", "clip_seed", "whole_clips", "write_clip", "write_dataset"]
+__all__ = ["DatasetRequest", "clip_seed", "filled_folder", "write_clip", "write_dataset"]
 
 MAX_CLIPS = 10_000_000  # of one dataset
 SAME_LEVELS = 8  # of 255, the mean difference of a video from what was rendered; compression takes less
@@ -106,7 +106,7 @@ def write_dataset(
         with locked(out):
             request = replace(request, count=max(request.count, _check_folder(out, request)))
             remove_partials(out, *out.glob("[0-9]*"))
-            known = whole_clips(out)
+            known = _whole_clips(out)
             missing = [index for index in range(request.count) if index not in known]
             if missing or not _is_complete(out):
                 wrote = {"program": program} if program else {}
@@ -187,7 +187,7 @@ def _render(
     return rows
 
 
-def whole_clips(out: Path) -> dict[int, Row]:
+def _whole_clips(out: Path) -> dict[int, Row]:
     """Return the undamaged rows of the manifest whose files are all there, by index.
 
     Raises FileProblem where a file is not as it was rendered: it may be somebody's correction, which is not replaced.
@@ -240,6 +240,45 @@ def _write_clip(out: Path, request: DatasetRequest, index: int) -> Row:
     about = json.dumps(record, separators=(",", ":")).encode()
     _refuse_corrected(out / place, key, about, clip.frames)
     return write_clip(out, index, f"{place}/{key}", clip, spec.fps, record)
+
+
+@contextlib.contextmanager
+def filled_folder(out: Path, about: Mapping[str, Any], same: Sequence[str]) -> Iterator[dict[int, Row]]:
+    """Lock a folder of clips and yield the rows of its whole clips, to which the caller adds; then say it is complete.
+
+    `about` is what `dataset.json` says; a folder in which one of the fields `same` differs holds another dataset.
+    Raises UsageError for that and for a folder with other files, FileProblem where clips were changed or nothing can be
+    written.
+    """
+    try:
+        with locked(out):
+            _refuse_other(out, about, same)
+            remove_partials(out, *out.glob("[0-9]*"))
+            rows = _whole_clips(out)
+            write_sealed(out / "dataset.json", {**about, "count": len(rows), "complete": False})
+            yield rows
+            listed = [rows[index] for index in sorted(rows)]
+            write_jsonl(out / "manifest.jsonl", listed)
+            done = {"count": len(listed), "complete": True, "manifest": manifest_hash(listed)}
+            write_sealed(out / "dataset.json", {**about, **done})
+    except OSError as problem:
+        raise FileProblem(f"{out} cannot be written: {problem.strerror or problem}") from problem
+
+
+def _refuse_other(out: Path, wanted: Mapping[str, Any], same: Sequence[str]) -> None:
+    about = out / "dataset.json"
+    if not about.is_file():
+        if any(not path.name.startswith(".") for path in out.iterdir()):
+            raise UsageError(f"{out} already holds other files and no such dataset; give another --out")
+        return
+    found = read_sealed(about, LOST)
+    different = [
+        f"{name} {found.get(name, 'none')}, asked for {wanted.get(name, 'none')}"
+        for name in same
+        if found.get(name) != wanted.get(name)
+    ]
+    if different:
+        raise UsageError(f"{out} already holds another dataset ({'; '.join(different)}); give another --out")
 
 
 def write_clip(

@@ -21,14 +21,12 @@ from chronotope.config import to_dict
 from chronotope.data.lerobot.layout import ACTION, EPISODES, VIDEO, parquet, read_info, schema_of
 from chronotope.errors import ChronotopeError, FileProblem, UsageError
 from chronotope.geometry import Frames
-from chronotope.jsonl import append_jsonl, write_jsonl
-from chronotope.manifest import LOST, LeftOut, manifest_hash
+from chronotope.jsonl import append_jsonl
+from chronotope.manifest import LeftOut
 from chronotope.media import video
 from chronotope.progress import Progress
-from chronotope.sealed import read_sealed, write_sealed
-from chronotope.storage import locked, remove_partials
 from chronotope.worlds.world import Rendered
-from chronotope.worlds.write import whole_clips, write_clip
+from chronotope.worlds.write import filled_folder, write_clip
 
 __all__ = ["Imported", "import_lerobot"]
 
@@ -72,29 +70,18 @@ def import_lerobot(folder: Path, out: Path, progress: Progress | None = None) ->
         "actions": to_dict(source.schema),
     }
     left_out: list[LeftOut] = []
-    try:
-        with locked(out):
-            _check_folder(out, about)
-            remove_partials(out, *out.glob("[0-9]*"))
-            rows = whole_clips(out)
-            before = len(rows)
-            write_sealed(out / "dataset.json", {**about, "count": len(source.episodes), "complete": False})
-            for number, episode in enumerate(source.episodes):
-                index = int(episode["episode_index"])
-                if index not in rows:
-                    try:
-                        rows[index] = _write(out, source, episode)
-                        append_jsonl(out / "manifest.jsonl", rows[index])
-                    except ChronotopeError as problem:
-                        left_out.append(LeftOut(f"episode {index}", str(problem)))
-                if progress:
-                    progress(number + 1, len(source.episodes))
-            listed = [rows[index] for index in sorted(rows)]
-            write_jsonl(out / "manifest.jsonl", listed)
-            done = {"count": len(listed), "complete": True, "manifest": manifest_hash(listed)}
-            write_sealed(out / "dataset.json", about | done)
-    except OSError as problem:
-        raise FileProblem(f"{out} cannot be written: {problem.strerror or problem}") from problem
+    with filled_folder(out, about, ("world", "folder", "actions")) as rows:
+        before = len(rows)
+        for number, episode in enumerate(source.episodes, start=1):
+            index = int(episode["episode_index"])
+            if index not in rows:
+                try:
+                    rows[index] = _write(out, source, episode)
+                    append_jsonl(out / "manifest.jsonl", rows[index])
+                except ChronotopeError as problem:
+                    left_out.append(LeftOut(f"episode {index}", str(problem)))
+            if progress:
+                progress(number, len(source.episodes))
     return Imported(len(rows), len(rows) - before, _notes(source), tuple(left_out))
 
 
@@ -141,17 +128,6 @@ def _column(table: Any, name: str) -> Shaped[np.ndarray, "t *d"]:
         raise FileProblem(f"the column {name} holds rows of different lengths, or none")
     is_vector = name.endswith("action")
     return values.reshape(len(values), -1) if is_vector else values.reshape(len(values))
-
-
-def _check_folder(out: Path, wanted: Mapping[str, Any]) -> None:
-    about = out / "dataset.json"
-    if not about.is_file():
-        if any(not path.name.startswith(".") for path in out.iterdir()):
-            raise UsageError(f"{out} already holds other files; give another --out")
-        return
-    found = read_sealed(about, LOST)
-    if any(found.get(name) != wanted[name] for name in ("world", "folder", "actions")):
-        raise UsageError(f"{out} already holds another dataset ({found.get('folder') or found.get('world')})")
 
 
 def _write(out: Path, source: _Source, episode: Mapping[str, Any]) -> dict[str, Any]:

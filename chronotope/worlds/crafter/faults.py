@@ -25,6 +25,7 @@ __all__ = ["FAULTS", "controls", "inject"]
 Injector = Callable[[CrafterSpec, Episode, np.random.Generator], Frames | None]
 Cell = tuple[int, int]  # column and row on the map
 DARK = 0.5  # daylight below which grain hides the faults of cells
+VARIED = 0.5  # share of one material up to which a jump of the view can be told from a change of the map
 
 
 def inject(code: str, spec: CrafterSpec, seed: int) -> Frames | None:
@@ -258,11 +259,17 @@ def _jumped(spec: CrafterSpec, episode: Episode, rng: np.random.Generator) -> Fr
     for start in range(2, spec.num_frames - 4):
         for end in range(start + 2, min(start + 5, spec.num_frames - 1)):
             cells = np.abs(episode.positions[end] - episode.positions[start]).sum()
-            varied = len(np.unique(episode.scenes.materials[start])) > 2
+            varied = max(_commonest(episode, start), _commonest(episode, end)) <= VARIED
             if 2 <= cells <= 4 and varied and steps[start:end].sum() == cells:
                 kept = np.minimum(np.r_[: start + 1, end : spec.num_frames + end], spec.num_frames - 1)
                 return _drawn(spec, episode.scenes.at(kept[: spec.num_frames]))
     return None
+
+
+def _commonest(episode: Episode, t: int) -> float:
+    """Return the share of the cells in view that show the commonest material."""
+    cells = episode.scenes.materials[t]
+    return float(np.bincount(cells.ravel()).max() / cells.size)
 
 
 def _other_place(spec: CrafterSpec, episode: Episode, rng: np.random.Generator) -> Frames | None:

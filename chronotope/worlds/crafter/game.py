@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from chronotope.errors import FileProblem
 from chronotope.worlds.crafter.scene import ACHIEVEMENTS, ACTIONS, ITEMS, MATERIALS, THINGS
 
 __all__ = ["Cell", "Game", "install_line"]
@@ -42,6 +43,8 @@ class Game:
     """One game of Crafter on a map of `area` x `area` cells."""
 
     def __init__(self, seed: int, area: int) -> None:
+        if why := install_line():
+            raise FileProblem(why)
         import crafter
 
         self._env: Any = crafter.Env(area=(area, area), seed=seed)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from chronotope.errors import UsageError
-from chronotope.worlds.crafter import scene
+from chronotope.actions import SUFFIX, ActionSchema, read_actions
+from chronotope.config import from_dict
+from chronotope.errors import FileProblem, UsageError
+from chronotope.manifest import read_manifest
+from chronotope.worlds.crafter import game, scene
 from chronotope.worlds.crafter.draw import draw
 from chronotope.worlds.crafter.simulate import scene_of, simulate, step_of
 from chronotope.worlds.crafter.spec import CrafterSpec, view_of
 from chronotope.worlds.crafter.world import CRAFTER
+from tests.cli.models import refused, run
 from tests.worlds.crafter.games import AREA, NEEDS_CRAFTER, spec_of
 
 pytestmark = NEEDS_CRAFTER
@@ -42,19 +49,17 @@ def test_frames_equal_those_of_crafter(size: tuple[int, int], daylight: float, a
     """Also at night, with Crafter's own random numbers for the grain."""
     from crafter import engine
 
-    from chronotope.worlds.crafter.game import Game
-
-    game, view = Game(3, AREA), view_of(*size)
-    env = game._env
+    played, view = game.Game(3, AREA), view_of(*size)
+    env = played._env
     for action in ("move left", "move up", "do", "place table"):
-        game.act(action)
+        played.act(action)
     env._player.sleeping, env._world.daylight = asleep, daylight
     env._player.inventory |= {"wood": 3, "sapling": 1, "iron_sword": 1, "stone_pickaxe": 2}
     env._local_view = engine.LocalView(env._world, env._textures, [view.columns, view.rows])
     env._item_view = engine.ItemView(env._textures, [view.columns, view.item_rows])
     env._view, env._size = np.array([view.columns, view.rows + view.item_rows]), np.array(size)
     seen = dataclasses.replace(
-        scene_of(step_of(game, "noop", 0.0), view, 0, 0), noise=np.array([[5, 6]]), daylight=np.array([daylight])
+        scene_of(step_of(played, "noop", 0.0), view, 0, 0), noise=np.array([[5, 6]]), daylight=np.array([daylight])
     )
     env._world.random.seed([5, 6])
     assert np.array_equal(env.render(), draw(seen, *size)[0])
@@ -89,8 +94,8 @@ def test_actions_replayed_by_hand_show_the_same_clip() -> None:
     assert again.actions is not None
     assert np.array_equal(again.actions.rewards[1:], clip.actions.rewards[1:])
     assert (clip.actions.known[0], again.actions.known[0]) == (True, False)
-    game = CRAFTER.start(spec)
-    frames = [game.look().frame, *(game.step(action).frame for action in clip.actions.values[1:])]
+    started = CRAFTER.start(spec)
+    frames = [started.look().frame, *(started.step(action).frame for action in clip.actions.values[1:])]
     assert np.array_equal(np.stack(frames), clip.frames)
 
 
@@ -104,13 +109,13 @@ def test_other_actions_show_another_clip() -> None:
 
 
 def test_unknown_actions_are_refused() -> None:
-    game = CRAFTER.start(spec_of(num_frames=1))
+    started = CRAFTER.start(spec_of(num_frames=1))
     with pytest.raises(UsageError, match=r"action = 17, expected 0 to 16"):
-        game.step(np.array([17]))
+        started.step(np.array([17]))
     with pytest.raises(UsageError, match="whole number"):
-        game.step(np.array([0.5]))
+        started.step(np.array([0.5]))
     with pytest.raises(UsageError, match="expected numbers of shape"):
-        game.step(np.array([1, 2]))
+        started.step(np.array([1, 2]))
 
 
 @pytest.mark.parametrize(
@@ -141,6 +146,31 @@ def test_cells_are_square_and_fill_the_frame(size: tuple[int, int]) -> None:
     assert size[0] - view.columns * view.unit < view.unit
     assert size[1] - (view.rows + view.item_rows) * view.unit < view.unit
     assert view.columns * view.item_rows >= len(scene.ITEMS)
+
+
+def test_what_is_missing_is_said_with_its_install_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(game, "find_spec", lambda name: None)
+    line = "pip install 'chronotope[crafter]'"
+    assert line in refused("world", "crafter", "--count", "1", "--out", str(tmp_path / "out"), status=1)
+    with pytest.raises(FileProblem, match=re.escape(line)):
+        game.Game(1, AREA)
+
+
+def test_the_command_writes_actions_beside_clips(tmp_path: Path) -> None:
+    options = ("--size", "64x64", "--pictures", "0", "--policy", "random")
+    done = run("world", "crafter", "--count", "2", "--out", str(tmp_path / "out"), *options)
+    assert done.exit_code == 0, done.output
+    about = json.loads((tmp_path / "out/dataset.json").read_text())
+    schema = from_dict(ActionSchema, about["actions"])
+    assert schema.choices == (scene.ACTIONS,)
+    for row in read_manifest(tmp_path / "out/manifest.jsonl"):
+        clip = tmp_path / "out" / f"{row['key']}.mp4"
+        facts = json.loads(clip.with_suffix(".json").read_text())
+        actions = read_actions(clip.with_name(clip.stem + SUFFIX), schema, facts["spec"]["num_frames"])
+        rendered = CRAFTER.render(CRAFTER.read_spec(facts["spec"])).actions
+        assert rendered is not None
+        assert np.array_equal(actions.values, rendered.values)
+        assert f"{row['key']}{SUFFIX}" in row["files"]
 
 
 def test_a_spec_is_read_back() -> None:

@@ -11,6 +11,7 @@ from chronotope.geometry import Frames
 from chronotope.worlds.check import Check, Outcome
 from chronotope.worlds.crafter.checks.reading import Reading, read
 from chronotope.worlds.crafter.deeds import GATHERED, Deed, deeds, faced, place
+from chronotope.worlds.crafter.draw import draw
 from chronotope.worlds.crafter.scene import ITEMS, MATERIALS, PLAYERS, Scenes, material, thing
 from chronotope.worlds.crafter.simulate import simulate
 from chronotope.worlds.crafter.spec import CrafterSpec
@@ -19,7 +20,8 @@ from chronotope.worlds.persistence import first_run
 
 __all__ = ["judge"]
 
-SHARP = 14.0  # levels: the mean difference of the pixels from Crafter's textures up to which a video is sharp
+SHARP = 0.5  # of the steepness of the true clip's edges
+STEEP = 99  # percentile of the differences of neighbouring pixels that counts as the edges
 CHANGED = 2  # cells that change together; a single one may be misread
 MANY = 0.2  # share of the cells that come back into view changed
 STEADY = 3  # frames for which a cell is read alike before it counts as known
@@ -29,7 +31,12 @@ DARK = 0.25  # daylight below which cells are not read reliably
 def judge(spec: CrafterSpec, frames: Frames) -> tuple[Check, ...]:
     """Check a video of the size and length of its spec."""
     reading = read(spec, frames)
-    return (*_player(spec, reading), *_setting(spec, reading), *_requested(spec, reading), *_rules(spec, reading))
+    return (
+        *_player(spec, reading),
+        *_setting(spec, frames, reading),
+        *_requested(spec, reading),
+        *_rules(spec, reading),
+    )
 
 
 # The player
@@ -51,18 +58,18 @@ def _player(spec: CrafterSpec, reading: Reading) -> Iterator[Check]:
 # What the prompt asks for
 
 
-def _setting(spec: CrafterSpec, reading: Reading) -> Iterator[Check]:
+def _setting(spec: CrafterSpec, frames: Frames, reading: Reading) -> Iterator[Check]:
     """Check where the video begins; the first frames must agree on it."""
     wanted = place(simulate(spec).scenes, 0)
     shown = [place(reading.scenes, t) for t in range(min(STEADY, len(reading.scenes)))]
     yield Check.of("shows the place", None if wanted in shown else ("TXT-PLC", 0))
-    yield Check(
-        "has Crafter's textures",
-        "",
-        "VIS-BLR" if np.median(reading.residual) > SHARP else None,
-        0,
-        {"levels": float(np.median(reading.residual))},
-    )
+    true = draw(simulate(spec).scenes, spec.width, spec.height)
+    ratio = _steepness(frames) / max(_steepness(true), 1.0)
+    yield Check("is sharp", "", "VIS-BLR" if ratio < SHARP else None, 0, {"steepness of edges": ratio})
+
+
+def _steepness(frames: Frames) -> float:
+    return float(np.percentile(np.abs(np.diff(frames[::4].astype(np.int16), axis=2)), STEEP))
 
 
 def _requested(spec: CrafterSpec, reading: Reading) -> Iterator[Check]:

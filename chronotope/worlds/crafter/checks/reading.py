@@ -22,6 +22,9 @@ from chronotope.worlds.crafter.spec import CrafterSpec, View
 __all__ = ["Reading", "read"]
 
 SHIFTS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))  # rows and columns by which the player may move in a frame
+# Shares of cells that keep their material: below the first no step of one cell explains a frame, and above the second a
+# longer one does.
+MOVED_ALIKE, FAR_ALIKE = 0.9, 0.95
 FLYING = tuple(name for name in THINGS if name.startswith("arrow"))
 
 
@@ -158,7 +161,7 @@ def _track(scenes: Scenes) -> tuple[Int[np.ndarray, "t 2"], Bool[np.ndarray, " t
         if len(tied) > 1 and (ahead := _free_step(scenes, t)) in tied:
             step = ahead
         far = max((_agreement(before, after, far), far) for far in _FAR)
-        jumps.append(bool(most < 0.7 and far[0] > max(0.9, most + 0.25)))
+        jumps.append(bool(most < MOVED_ALIKE and far[0] > max(FAR_ALIKE, most + 0.08)))
         down, right = far[1] if jumps[-1] else step
         x, y = positions[-1]
         positions.append((x + right, y + down))
