@@ -289,8 +289,8 @@ def test_our_client_sends_every_frame_of_a_clip_that_stands_still(tmp_path: Path
 def test_our_client_has_the_arguments_of_the_generator(server: Program, model: Path, tmp_path: Path) -> None:
     ours, generator = Client(server.url), Generator.load(model)
     steps: list[int] = []
-    settings: dict[str, Any] = {"num_frames": 1, "num_inference_steps": np.int64(3), "seed": np.int32(5)}
-    picture = ours.generate(PROMPT, report=steps.append, **settings)
+    settings: dict[str, Any] = {"num_frames": 1, "num_inference_steps": 3, "seed": 5}
+    picture = ours.generate(PROMPT, report=steps.append, **{name: np.int64(settings[name]) for name in settings})
     alone = generator.generate(PROMPT, **settings)
     alone.save(tmp_path / "alone.png")
     np.testing.assert_array_equal(picture.frames, video.read(tmp_path / "alone.png").frames)
