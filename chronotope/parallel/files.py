@@ -92,4 +92,6 @@ def write_together(target: Path, fill: Callable[[Path], None], ranks: Ranks) -> 
             fill(folder)
             from_first(ranks, lambda: put_in_place(folder, target))
         except FileProblem as problem:  # of a file in the partial folder
-            raise FileProblem(str(problem).replace(str(folder), str(target))) from problem
+            named = FileProblem(str(problem).replace(str(folder), str(target)))
+            named.said = problem.said
+            raise named from problem
