@@ -42,7 +42,7 @@ def policy_file(folder: Path, text: str) -> Path:
 # Text
 
 
-@pytest.mark.parametrize("disguise", set(TRANSFORMS) - {"swapped letters", "wrapped", "emoji"})
+@pytest.mark.parametrize("disguise", sorted(set(TRANSFORMS) - {"swapped letters", "wrapped", "emoji"}))
 def test_disguises_are_undone(disguise: str) -> None:
     text = TRANSFORMS[disguise]("exploit bomb", random.Random(0))
     assert any("bomb" in form.replace(" ", "") for form in plain_forms(text)), plain_forms(text)
@@ -60,7 +60,7 @@ def test_single_letters_are_read_together() -> None:
 # Decisions
 
 
-@pytest.mark.parametrize("disguise", set(TRANSFORMS))
+@pytest.mark.parametrize("disguise", sorted(TRANSFORMS))
 def test_a_harmful_prompt_is_refused_in_every_disguise(disguise: str) -> None:
     decision = default_policy().decide(TRANSFORMS[disguise](HARMFUL, random.Random(0)))
     assert (decision.action, decision.category) == ("refuse", "dangerous")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chronotope.serve.worker import Task, _answer
 
 from chronotope import Generator
 from chronotope.media import video
@@ -16,6 +15,7 @@ from chronotope.request import TASKS
 from chronotope.safety.deliver import NotDeliveredError
 from chronotope.safety.verify import verify
 from chronotope.serve import native, videos
+from chronotope.serve.jobs.worker import Task, _answer
 from chronotope.serve.order import Order
 from tests.cli.models import run, save_run
 
