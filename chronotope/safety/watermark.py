@@ -32,6 +32,7 @@ FALSE_POSITIVE_RATE = 1e-3  # of files without the mark
 LOW, HIGH = 8, 36  # waves per frame, in octave 0; each further octave doubles them
 OCTAVES = 3  # frames of 128, 256 and 512 pixels and more have their own
 RMS = 1.7  # levels of 255; 43.4 dB
+SMALL_RMS = 0.85  # 49.4 dB: frames below `RELIABLE_SIDE` are watched enlarged, where more shows as a grain
 MASKING = 0.05  # more of the pattern for each level of local contrast, where the eye notices it less
 MOST_CONTRAST = 12.0  # levels of contrast that count
 
@@ -80,11 +81,12 @@ class Marker:
 
     def __init__(self, height: int, width: int, key: bytes = PACKAGE_KEY) -> None:
         self.fits = min(height, width) >= SMALLEST_SIDE
+        self._rms = SMALL_RMS if min(height, width) < RELIABLE_SIDE else RMS
         self._pattern = pattern(key, height, width) if self.fits else np.zeros((height, width), np.float32)
         self._window = max(3, round(min(height, width) / 2 ** octave_of(height, width) / 16) | 1)
 
     def __call__(self, frame: Picture) -> Picture:
-        """Return the frame with the mark; their difference has `RMS` levels, 42 dB below white."""
+        """Return the frame with the mark; their difference has `RMS` or `SMALL_RMS` levels."""
         import cv2
 
         if not self.fits:
@@ -93,7 +95,7 @@ class Marker:
         window = (self._window, self._window)
         contrast = np.sqrt(np.maximum(cv2.blur(luma * luma, window) - cv2.blur(luma, window) ** 2, 0))
         added = self._pattern * (1 + MASKING * np.minimum(contrast, MOST_CONTRAST))
-        added *= RMS / np.sqrt(np.mean(added * added))
+        added *= self._rms / np.sqrt(np.mean(added * added))
         marked: UInt8[np.ndarray, "h w 3"] = np.clip(np.rint(frame + added[..., None]), 0, 255).astype(np.uint8)
         return marked
 
