@@ -32,7 +32,7 @@ FALSE_POSITIVE_RATE = 1e-3  # of files without the mark
 LOW, HIGH = 8, 36  # waves per frame, in octave 0; each further octave doubles them
 OCTAVES = 3  # frames of 128, 256 and 512 pixels and more have their own
 RMS = 1.7  # levels of 255; 43.4 dB
-SMALL_RMS = 0.85  # 49.4 dB: frames below `RELIABLE_SIDE` are watched enlarged, where more shows as a grain
+SMALL_RMS = 1.2  # 46.5 dB: frames below `RELIABLE_SIDE` are watched enlarged, where more shows as a grain
 MASKING = 0.05  # more of the pattern for each level of local contrast, where the eye notices it less
 MOST_CONTRAST = 12.0  # levels of contrast that count
 
