@@ -422,9 +422,10 @@ def test_a_token_is_asked_for_once(browser: Any, tmp_path: Path) -> None:
 def test_axe_finds_nothing(browser: Any, server: Program, clip: dict[str, Any], width: int, scheme: str) -> None:
     visit = Visit(browser, server.url, width=width, scheme=scheme)
     assert not visit.violations()
-    start_with(visit, clip)
     visit.prompt("a kitten strolls to the right while a ball spins")
     visit.page.locator(".chance").wait_for()
+    assert not visit.violations()
+    start_with(visit, clip)
     visit.click("Retake")
     visit.click("Explain")
     visit.page.locator(".explain").wait_for()
