@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.errors import FileProblem
-from chronotope.storage import parse_json, write_atomically
+from chronotope.parsing import parse_json
+from chronotope.storage import write_atomically
 
 __all__ = ["append_jsonl", "read_jsonl", "write_jsonl"]
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from chronotope.config import from_dict
 from chronotope.errors import FileProblem, UsageError
+from chronotope.parsing import parse_json
 from chronotope.sealed import digest, read_sealed
-from chronotope.storage import check_regular, file_sha256, parse_json
+from chronotope.storage import check_regular, file_sha256
 
 __all__ = [
     "CURATE_AGAIN",

@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from chronotope.errors import FileProblem, UsageError
+from chronotope.parsing import parse_json
 
 __all__ = [
     "LOCK",
     "MAX_NAME_BYTES",
     "PARTS",
-    "RepeatedKeyError",
     "atomic_file",
     "check_regular",
     "file_sha256",
@@ -39,7 +39,6 @@ __all__ = [
     "json_text",
     "locked",
     "locked_output",
-    "parse_json",
     "partial_folder",
     "put_in_place",
     "read_json",
@@ -47,7 +46,6 @@ __all__ = [
     "remove_folder",
     "remove_partials",
     "sync_folder",
-    "unique_keys",
     "write_atomically",
     "write_folder",
     "write_json",
@@ -444,32 +442,6 @@ def file_sha256(path: Path) -> str:
 
 
 # Formats
-
-
-def parse_json(text: str | bytes, object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
-    """Parse JSON; raise ValueError, in words that help whoever wrote it, for anything else."""
-    try:
-        return json.loads(text, object_pairs_hook=object_pairs_hook)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    except ValueError as problem:
-        if isinstance(problem, json.JSONDecodeError | UnicodeDecodeError | RepeatedKeyError):
-            raise
-        raise ValueError(f"it holds a whole number of more than {sys.get_int_max_str_digits()} digits") from None
-
-
-class RepeatedKeyError(ValueError):
-    """A key stands twice in an object of JSON, so one of its values would be lost."""
-
-
-def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the pairs of a JSON object as a dict, for `parse_json`; raise RepeatedKeyError where a key is repeated."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise RepeatedKeyError(f"the key {json.dumps(twice[:60])} stands twice in one object")
-    return found
 
 
 def read_json(path: Path) -> Any:

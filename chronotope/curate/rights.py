@@ -28,8 +28,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from chronotope.errors import UsageError, suggest
+from chronotope.parsing import parse_json, unique_keys
 from chronotope.prompt import composed
-from chronotope.storage import parse_json, read_toml, unique_keys
+from chronotope.storage import read_toml
 
 __all__ = ["OWN", "Policy", "Rights", "described_rights", "opt_out_signals", "own_footage", "read_policy"]
 

@@ -22,8 +22,8 @@ from typing import Any
 from chronotope.arguments import described
 from chronotope.data.doubtful import doubts
 from chronotope.errors import FileProblem, UsageError
+from chronotope.parsing import parse_json
 from chronotope.prompt import UNCLEAN, cleaned, is_clean, read_prompts, read_story
-from chronotope.storage import parse_json
 
 __all__ = [
     "LEVELS",

@@ -13,7 +13,7 @@ from typing import Any
 
 from chronotope.errors import FileProblem
 from chronotope.evaluate.schema import first_problem, shown
-from chronotope.storage import unique_keys
+from chronotope.parsing import unique_keys
 
 __all__ = ["check_document", "parse_json", "read_document", "read_file", "read_rows"]
 

@@ -7,7 +7,6 @@ import json
 import logging
 import logging.handlers
 import os
-import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from chronotope import __version__
-from chronotope.errors import ChronotopeError, UsageError
+from chronotope.errors import ChronotopeError
+from chronotope.listening import TellingServer, address_of, listening
 from chronotope.serve import native, videos
 from chronotope.serve.counters import Counters
 from chronotope.serve.guard import Guard, Security
@@ -31,7 +31,6 @@ __all__ = ["make_app", "run"]
 
 GRACE_SECONDS = 5  # for answers that are being sent when the server stops
 LOG_BYTES, LOG_FILES = 10 << 20, 3
-BACKLOG = 256
 
 
 def make_app(service: Service, security: Security | None = None) -> Guard:
@@ -72,7 +71,7 @@ def run(service: Service, security: Security, host: str, port: int, started: Cal
     A job that is in progress at the end is queued again, and starts over when the service does.
     """
     os.umask(0o077)  # of all that this process and its workers write, other users read nothing
-    with service, _listening(host, port) as listener, _logging(service.folder / "log.jsonl"):
+    with service, listening(host, port) as listener, _logging(service.folder / "log.jsonl"):
         config = uvicorn.Config(
             make_app(service, security),
             log_config=None,
@@ -84,43 +83,10 @@ def run(service: Service, security: Security, host: str, port: int, started: Cal
             ws="none",
             lifespan="off",
         )
-        server = _Server(config)
-        shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{listener.getsockname()[1]}"
-        server.told = lambda: started(address)
-        server.ended = service.pool.stop_soon
+        address = address_of(host, listener)
+        server = TellingServer(config, lambda: started(address), service.pool.stop_soon)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again that has stopped it
             server.run(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """Tells when it accepts requests, and when it begins to stop."""
-
-    told: Callable[[], None]
-    ended: Callable[[], None]
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.told()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.ended()
-        await super().shutdown(sockets)
-
-
-@contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as problem:
-            raise UsageError(
-                f"{host}:{port} cannot be used ({problem.strerror}); another program may have it: give another --port"
-            ) from problem
-        listener.listen(BACKLOG)
-        yield listener
 
 
 class _JsonLines(logging.Formatter):

@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import json
 import logging
-import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -19,13 +18,13 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chronotope.listening import LOOPBACK, host_name
 from chronotope.serve.counters import Counters
 from chronotope.serve.limits import Limits
 from chronotope.serve.wire import RequestProblem, error_of
 
-__all__ = ["Guard", "Security", "host_name"]
+__all__ = ["Guard", "Security"]
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 OPEN_PATHS = frozenset({"/", "/health", "/ready"})  # without a token: nothing of any owner
 PAGE_FILES = "/studio/"  # likewise
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -38,12 +37,6 @@ HEADERS = {
     "x-frame-options": "DENY",
 }
 log = logging.getLogger("chronotope.serve")
-
-
-def host_name(text: str) -> str:
-    """Return the name in a Host header or an origin, without its port."""
-    found = re.fullmatch(r"\[([0-9a-fA-F:.]+)\](?::\d+)?|([^:\[\]/@]+)(?::\d+)?", text.strip())
-    return (found[1] or found[2]).lower().rstrip(".") if found else ""
 
 
 @dataclass(frozen=True)

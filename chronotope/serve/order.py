@@ -16,9 +16,9 @@ from chronotope.arguments import described
 from chronotope.config import from_dict, to_dict
 from chronotope.errors import UsageError, suggest
 from chronotope.generate.files import FileRequest
+from chronotope.parsing import parse_json, unique_keys
 from chronotope.prompt import Prompt, read_prompts, read_story
 from chronotope.request import SOLVERS, TASKS, Choices, Task
-from chronotope.storage import parse_json, unique_keys
 
 __all__ = [
     "FIELDS",

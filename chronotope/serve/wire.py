@@ -18,13 +18,13 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from chronotope.errors import ChronotopeError, DecoderUnavailableError, FileProblem, UsageError
+from chronotope.parsing import parse_json, unique_keys
 from chronotope.safety.deliver import NotDeliveredError
 from chronotope.serve.jobs.pool import Progress
 from chronotope.serve.jobs.store import ConflictError, Job, StoredFile, StoreProblem
 from chronotope.serve.limits import QuotaError
 from chronotope.serve.order import FieldError, Upload, check_characters, text_of
 from chronotope.serve.service import MissingError
-from chronotope.storage import parse_json, unique_keys
 
 __all__ = ["ErrorResponse", "RequestProblem", "error_of", "file_object", "read_fields", "video_object"]
 

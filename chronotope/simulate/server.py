@@ -12,8 +12,6 @@ import contextlib
 import io
 import itertools
 import json
-import re
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +32,7 @@ from chronotope.config import to_dict
 from chronotope.errors import ChronotopeError, UsageError
 from chronotope.geometry import Picture
 from chronotope.jsonl import append_jsonl
+from chronotope.listening import LOOPBACK, TellingServer, address_of, host_name, listening
 from chronotope.simulate.model import WorldModel
 from chronotope.simulate.record import Start, parse_record
 from chronotope.simulate.session import Session, Shown
@@ -54,7 +53,7 @@ class PlayOptions:
     prompt: str = ""
     picture: Picture | None = None
     record: Path | None = None
-    hosts: frozenset[str] = frozenset({"127.0.0.1", "localhost", "::1"})
+    hosts: frozenset[str] = LOOPBACK
 
 
 class _Players:
@@ -259,7 +258,7 @@ def make_app(model: WorldModel, options: PlayOptions) -> FastAPI:
 
     @app.middleware("http")
     async def check_host(request: Request, call_next: Any) -> Response:
-        if _host_name(request.headers.get("host", "")) not in options.hosts:
+        if host_name(request.headers.get("host", "")) not in options.hosts:
             return JSONResponse({"error": "this server does not answer to that host name"}, 403)
         answer: Response = await call_next(request)
         return answer
@@ -276,7 +275,7 @@ def make_app(model: WorldModel, options: PlayOptions) -> FastAPI:
     async def play(websocket: WebSocket) -> None:
         host = websocket.headers.get("host", "")
         origin = websocket.headers.get("origin")
-        if _host_name(host) not in options.hosts or (origin and origin.partition("://")[2] != host):
+        if host_name(host) not in options.hosts or (origin and origin.partition("://")[2] != host):
             await websocket.close(1008)  # a page of another site
             return
         await websocket.accept()
@@ -293,20 +292,9 @@ def make_app(model: WorldModel, options: PlayOptions) -> FastAPI:
     return app
 
 
-def _host_name(text: str) -> str:
-    found = re.fullmatch(r"\[([0-9a-fA-F:.]+)\](?::\d+)?|([^:\[\]/@]+)(?::\d+)?", text.strip())
-    return (found[1] or found[2]).lower().rstrip(".") if found else ""
-
-
 def run(model: WorldModel, options: PlayOptions, host: str, port: int, started: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; call `started` with the address when the page is there."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as problem:
-            raise UsageError(f"{host}:{port} cannot be used ({problem.strerror}); give another --port") from problem
+    with listening(host, port) as listener:
         config = uvicorn.Config(
             make_app(model, options),
             log_config=None,
@@ -315,18 +303,7 @@ def run(model: WorldModel, options: PlayOptions, host: str, port: int, started: 
             ws_max_size=MESSAGE_BYTES,
             timeout_graceful_shutdown=2,
         )
-        shown = f"[{host}]" if ":" in host else host
-        server = _Server(config)
-        server.told = lambda: started(f"http://{shown}:{listener.getsockname()[1]}")
+        address = address_of(host, listener)
+        server = TellingServer(config, lambda: started(address))
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again that has stopped it
             server.run(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """Tells when it accepts requests."""
-
-    told: Callable[[], None]
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.told()

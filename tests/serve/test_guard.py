@@ -23,8 +23,9 @@ import pytest
 from fastapi import Request
 from PIL import Image
 
+from chronotope.listening import host_name
 from chronotope.serve.app import _logging, make_app
-from chronotope.serve.guard import Security, host_name
+from chronotope.serve.guard import Security
 from chronotope.serve.jobs.pool import Progress
 from chronotope.serve.jobs.store import Store
 from chronotope.serve.limits import Limits

@@ -17,7 +17,7 @@ from chronotope.data.layouts.authors import without_written
 from chronotope.data.layouts.splits import COLUMNS as SPLITS
 from chronotope.data.layouts.splits import Split, split_of_values
 from chronotope.data.recaptions import Written, written_from_json
-from chronotope.storage import parse_json
+from chronotope.parsing import parse_json
 
 __all__ = ["FILES", "Columns", "file_of", "known_file_column", "read_columns"]
 

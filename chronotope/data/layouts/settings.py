@@ -14,7 +14,7 @@ from chronotope.data.layouts.shards import WEBDATASET
 from chronotope.data.layouts.splits import split_of_file
 from chronotope.data.layouts.tables import TABLE, VIDEOFOLDER, read_tables
 from chronotope.errors import FileProblem, UsageError
-from chronotope.storage import parse_json
+from chronotope.parsing import parse_json
 
 __all__ = ["FINETRAINERS", "KOHYA", "PLAIN"]
 

@@ -18,7 +18,7 @@ from chronotope.data.layouts.exported import exported_shards, record_of_clip
 from chronotope.data.layouts.reading import TRAIN, Layout, Member, Reading, Row, is_media, joined
 from chronotope.data.layouts.splits import Split, split_of_file
 from chronotope.errors import FileProblem
-from chronotope.storage import parse_json
+from chronotope.parsing import parse_json
 
 __all__ = ["WEBDATASET"]
 

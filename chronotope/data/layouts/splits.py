@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from chronotope.data.clips import held_out_folders, read_datasets, split_of_curation
-from chronotope.storage import parse_json
+from chronotope.parsing import parse_json
 
 __all__ = [
     "COLUMNS",

@@ -22,7 +22,7 @@ from chronotope.data.layouts.pairs import PAIRS
 from chronotope.data.layouts.reading import Layout, Reading, is_media
 from chronotope.data.layouts.splits import LISTING, split_of_file
 from chronotope.errors import FileProblem
-from chronotope.storage import parse_json
+from chronotope.parsing import parse_json
 
 __all__ = ["TABLE", "VIDEOFOLDER", "read_tables"]
 

@@ -1,0 +1,36 @@
+"""JSON that somebody else wrote -> values, or one sentence that says what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["RepeatedKeyError", "parse_json", "unique_keys"]
+
+
+def parse_json(text: str | bytes, object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """Parse JSON; raise ValueError, in words that help whoever wrote it, for anything else."""
+    try:
+        return json.loads(text, object_pairs_hook=object_pairs_hook)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except ValueError as problem:
+        if isinstance(problem, json.JSONDecodeError | UnicodeDecodeError | RepeatedKeyError):
+            raise
+        raise ValueError(f"it holds a whole number of more than {sys.get_int_max_str_digits()} digits") from None
+
+
+class RepeatedKeyError(ValueError):
+    """A key stands twice in an object of JSON, so one of its values would be lost."""
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs of a JSON object as a dict, for `parse_json`; raise RepeatedKeyError where a key is repeated."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RepeatedKeyError(f"the key {json.dumps(twice[:60])} stands twice in one object")
+    return found
