@@ -19,13 +19,13 @@ from starlette.responses import Response
 
 from chronotope import __version__
 from chronotope.errors import ChronotopeError
-from chronotope.listening import TellingServer, address_of, listening
 from chronotope.serve import native, videos
 from chronotope.serve.counters import Counters
 from chronotope.serve.guard import Guard, Security
 from chronotope.serve.service import Service
 from chronotope.serve.studio import routes as studio
 from chronotope.serve.wire import ErrorResponse, error_of
+from chronotope.simulate.listening import TellingServer, address_of, listening
 
 __all__ = ["make_app", "run"]
 

@@ -18,10 +18,10 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chronotope.listening import LOOPBACK, host_name
 from chronotope.serve.counters import Counters
 from chronotope.serve.limits import Limits
 from chronotope.serve.wire import RequestProblem, error_of
+from chronotope.simulate.listening import LOOPBACK, host_name
 
 __all__ = ["Guard", "Security"]
 

@@ -32,7 +32,7 @@ from chronotope.config import to_dict
 from chronotope.errors import ChronotopeError, UsageError
 from chronotope.geometry import Picture
 from chronotope.jsonl import append_jsonl
-from chronotope.listening import LOOPBACK, TellingServer, address_of, host_name, listening
+from chronotope.simulate.listening import LOOPBACK, TellingServer, address_of, host_name, listening
 from chronotope.simulate.model import WorldModel
 from chronotope.simulate.record import Start, parse_record
 from chronotope.simulate.session import Session, Shown

@@ -23,7 +23,6 @@ import pytest
 from fastapi import Request
 from PIL import Image
 
-from chronotope.listening import host_name
 from chronotope.serve.app import _logging, make_app
 from chronotope.serve.guard import Security
 from chronotope.serve.jobs.pool import Progress
@@ -31,6 +30,7 @@ from chronotope.serve.jobs.store import Store
 from chronotope.serve.limits import Limits
 from chronotope.serve.native import _event_id
 from chronotope.serve.service import Service
+from chronotope.simulate.listening import host_name
 from tests.serve.asking import ORDER, Ask, asked, picture, refused
 
 TOKENS = ("token-of-anna-1234", "token-of-bert-1234")
