@@ -36,7 +36,7 @@ def vocabulary(folder: Path) -> Vocabulary | None:
     record = about.get("trained_on")
     if not record:
         return None
-    return read_vocabulary(record["words"], bool(record["worlds"]) and not record["others"], [about])
+    return read_vocabulary(record.get("words", ()), bool(record.get("worlds")) and not record.get("others"), [about])
 
 
 def known_words(folder: Path) -> frozenset[str]:
