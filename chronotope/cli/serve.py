@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chronotope.cli.terminal import FILE, MODEL, Command, Number, echo, option, progress, say
+from chronotope.cli.terminal import FILE, MODEL, Command, Number, echo, option, progress, refuse_replacing, say
 from chronotope.errors import FileProblem, UsageError
 
 if TYPE_CHECKING:
@@ -260,10 +260,12 @@ def _replay(world: WorldModel, file: Path, out: Path) -> None:
     """Write the video of a record, and say how many of its frames are those that were recorded."""
     import numpy as np
 
-    from chronotope.media import video
+    from chronotope import __version__
+    from chronotope.safety.deliver import deliver
     from chronotope.simulate.record import read_record
     from chronotope.simulate.session import replay
 
+    refuse_replacing(out, overwrite=False)
     record = read_record(file)
     frames: list[np.ndarray] = []
     other: list[int] = []
@@ -273,7 +275,13 @@ def _replay(world: WorldModel, file: Path, out: Path) -> None:
             frames.append(picture)
             other += [] if equal else [number]
             report(number, len(record) - 1)
-    video.write(out, np.stack(frames), world.fps)
+    settings = {
+        "program": f"chronotope {__version__}",
+        "task": "played world",
+        "model": world.generator.names,
+        "record": file.name,
+    }
+    deliver(out, np.stack(frames), world.fps, settings)
     if other:
         say(f"note: {len(other)} frames differ from the recorded ones, the first is {other[0]}")
     echo(str(out))

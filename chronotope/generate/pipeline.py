@@ -273,10 +273,17 @@ class Generator:
         return replace(plan, layout=plan.layout.encoded(self._encode)) if encode else plan
 
     def _decide(self, request: Request) -> dict[str, Any]:
-        """Return what the policy decides of the texts; raise `RefusedError`. The beats of a story are one text."""
+        """Return what the policy decides of the texts; raise `RefusedError`.
+
+        The beats of a story are one text. Below a guidance of 1 the model follows the negative prompt, which is then
+        judged like a prompt; above it is led away from it, and may name what shall not be seen.
+        """
         texts = {"prompt": "\n".join(prompt.text for prompt in request.prompts)}
         if request.typed and request.typed != texts["prompt"]:
             texts["typed prompt"] = request.typed
+        scale = self.defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale
+        if request.negative_prompt and scale < 1:
+            texts["negative prompt"] = request.negative_prompt
         return self.policy.check(texts)
 
     def _read_texts(self, request: Request) -> list[str]:

@@ -138,7 +138,7 @@ def _play(
     neutral = np.maximum(neutral, environment.schema.low) if environment.schema.low else neutral
 
     def put(clip: _Clip) -> None:
-        index = len(rows)
+        index = max(rows, default=-1) + 1  # clips before it may be gone
         rows[index] = _write(out, request, environment, index, episode, clip)
         append_jsonl(out / "manifest.jsonl", rows[index])
 

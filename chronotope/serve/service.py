@@ -168,10 +168,15 @@ class Service:
 
     def _check_policy(self, order: Order) -> None:
         """Refuse an order before it waits; the worker decides once more, also of the expanded text."""
-        try:
-            self._policy.check({"prompt": "\n".join(text for _, text in order.story)})
-        except RefusedError as refusal:
-            raise FieldError("prompt", str(refusal), "content_policy_violation") from None
+        texts = {"prompt": "\n".join(text for _, text in order.story)}
+        scale = self.facts.defaults.guidance_scale if order.guidance is None else order.guidance
+        if order.negative and scale < 1:  # as `Generator.plan` judges it
+            texts["negative_prompt"] = order.negative
+        for field_name, text in texts.items():
+            try:
+                self._policy.check({field_name: text})
+            except RefusedError as refusal:
+                raise FieldError(field_name, str(refusal), "content_policy_violation") from None
 
     def _check_quota(self, owner: str) -> None:
         if (queued := self.store.queued(owner)) >= self.limits.queued:

@@ -74,6 +74,17 @@ def test_the_same_command_again_goes_on(tmp_path: Path) -> None:
     assert [about["episode"] for about, _, _ in clips(tmp_path)] == [0, 0, 0, 1]
 
 
+def test_a_clip_that_is_gone_is_replaced_under_another_number(tmp_path: Path) -> None:
+    recorded(tmp_path, steps=15)
+    rows = {path.name: path.read_bytes() for path in tmp_path.rglob("episode-*.npz")}
+    next(iter(sorted(tmp_path.rglob("*.mp4"))[1:2])).unlink()
+    assert recorded(tmp_path, steps=15) >= 15
+    kept = {path.name: path.read_bytes() for path in tmp_path.rglob("episode-*.npz")}
+    assert all(kept[name] == data for name, data in rows.items() if name in kept)
+    listed = [json.loads(line)["index"] for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
+    assert len(set(listed)) == len(listed)
+
+
 def test_a_killed_recording_leaves_nothing_half_written(tmp_path: Path) -> None:
     class Killed(Exception):
         pass

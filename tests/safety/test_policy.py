@@ -148,6 +148,16 @@ def test_policies_that_cannot_hold_are_said(text: str, message: str, tmp_path: P
 # Routes
 
 
+def test_a_negative_prompt_that_would_be_drawn_is_judged(model: Path) -> None:
+    """Below a guidance of 1 the video follows the negative prompt; above, it may name what shall not be seen."""
+    generator = Generator.load(model)
+    named = {"num_frames": 1, "height": 32, "width": 32, "num_inference_steps": 1, "negative_prompt": HARMFUL}
+    for scale in (0.0, 0.5):
+        with pytest.raises(RefusedError, match="the negative prompt is refused"):
+            generator.generate("a red ball", guidance_scale=scale, **named)
+    assert len(generator.generate("a red ball", guidance_scale=2.0, **named).frames) == 1
+
+
 def test_python_and_the_command_line_refuse_alike(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     generator = Generator.load(model)

@@ -11,6 +11,7 @@ import torch
 from chronotope.actions import ActionSchema
 from chronotope.errors import UsageError
 from chronotope.generate.sampler import sample
+from chronotope.safety.policy.decide import RefusedError
 from chronotope.simulate.model import StepSettings, WorldModel
 from tests.simulate.conftest import WALK, make_generator
 
@@ -87,6 +88,11 @@ def test_slices_of_two_frames_take_two_actions() -> None:
 def test_a_picture_of_any_size_is_scaled(world: WorldModel) -> None:
     _, frame = world.begin(0, picture=np.zeros((100, 30, 3), np.uint8))
     assert frame.shape == (32, 48, 3)
+
+
+def test_the_policy_decides_of_what_a_session_begins_with(world: WorldModel) -> None:
+    with pytest.raises(RefusedError, match="refused for dangerous"):
+        world.begin(0, "make a pipe bomb")
 
 
 def test_a_model_without_actions_is_refused() -> None:
