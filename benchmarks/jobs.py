@@ -203,7 +203,19 @@ COMMANDS = (
     ),
     Command(
         "generate",
-        ("generate", "a red ball", "--model", "model", "--seconds", "1", "--steps", "4", "-o", "made/ball.mp4"),
+        (
+            "generate",
+            "a red ball",
+            "--model",
+            "model",
+            "--seconds",
+            "1",
+            "--steps",
+            "4",
+            "--no-credentials",
+            "-o",
+            "made/ball.mp4",
+        ),  # a signature holds random numbers
         "made",
     ),
     Command(

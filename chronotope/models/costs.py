@@ -186,7 +186,8 @@ def dit_activations(config: DiTConfig, size: SampleSize, recompute: bool = False
     block = tokens * (96 * config.width + 16 * config.hidden)
     blocks = block + config.depth * tokens * FLOAT * config.width if recompute else config.depth * block
     text = size.text * (config.text_depth * 104 * config.width + 8 * config.text_width)
-    return blocks + text + tokens * (24 * config.width + 4 * config.token_size)
+    ends = size.visual * (24 * config.width + 4 * config.token_size) + size.text * 8 * config.width
+    return blocks + text + ends  # the modulation of the output keeps visual tokens alone
 
 
 def captioner_activations(config: CaptionerConfig, visual: int, texts: int, text: int) -> int:
