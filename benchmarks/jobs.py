@@ -63,7 +63,7 @@ DIT = (
     *("defaults.height=32", "defaults.width=32", "defaults.num_frames=4", "defaults.num_steps=2", *STEPS),
 )
 SERVE, OWNER = "serve", "somebody"
-TIMED = ("seconds", "clips/s", "tokens/s")  # what the clock determines
+TIMED = ("seconds", "clips/s", "tokens/s", "tflop/s", "mfu")  # what the clock determines
 
 
 # What a command wrote
