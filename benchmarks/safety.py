@@ -5,7 +5,8 @@
 
 Sections: `watermark` marks parts of camera clips and videos of the shipped model, changes them and looks for the mark
 (crops in every fourth part);
-`tamper` changes delivered files at random and judges them; `kit` tampers with sealed kits and runs; `time` compares generating with and without the layers;
+`tamper` changes delivered files at random and judges them; `kit` tampers with sealed kits and runs;
+`time` compares generating with and without the layers;
 `policy` judges the red-team set and the prompts of our suites. Each replaces its own results in benchmarks/safety.json.
 """
 

@@ -267,10 +267,5 @@ def refused(count: int, folder: Path, seed: int = 0) -> dict[str, Any]:
             found[tamper.__name__] += 1
         except ChronotopeError as problem:
             accepted.append(f"{number}: {tamper.__name__} raised {problem}")
-    return {
-        "tampered": count,
-        "refused": found.total(),
-        "accepted": accepted,
-        "tried": dict(tried),
-        "by kind": dict(found),
-    }
+    kinds = {name: f"{found[name]} of {times}" for name, times in tried.items()}
+    return {"tampered": count, "refused": found.total(), "not refused": accepted, "by kind": kinds}

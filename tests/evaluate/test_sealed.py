@@ -234,14 +234,15 @@ def test_true_clips_behind_a_folder_succeed_and_others_fail(tmp_path: Path) -> N
     words = ("evaluate", "--sealed", tmp_path / "kit", "--expect", sealed["hash of the kit"])
     found = answer(*words, "--adapter", tmp_path / "shared", "--out", tmp_path / "run")
     maker.join(60)
-    assert found["outputs"] == "2 of 3" and found["success"]["successes"] == 1
+    assert found["outputs"] == "2 of 3" and found["success"]["share"] == pytest.approx(1 / 3)
     assert json.loads((tmp_path / "shared/receipts/0003.json").read_text())["ledger"]
     again = answer(*words, found["run"], "--videos", tmp_path / "run", "--out", tmp_path / "checked")
     assert again == found
     report = json.loads((tmp_path / "checked/judged/report.json").read_text())
     assert [case["success"] for case in report["cases"]] == [True, False, False]
     assert report["about"]["ledger"] == found["run"]
-    assert "was published" in refused_by_program(*words, "0" * 64, "--videos", tmp_path / "run", "--out", tmp_path)
+    other = (*words, "0" * 64, "--videos", tmp_path / "run", "--out", tmp_path / "other")
+    assert "was published" in refused_by_program(*other, status=1)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,7 @@ def test_true_clips_behind_a_folder_succeed_and_others_fail(tmp_path: Path) -> N
 )
 def test_what_is_no_prompt_is_not_sealed(tmp_path: Path, lines: list[str], message: str) -> None:
     (tmp_path / "p.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    assert message in refused_by_program("seal", tmp_path / "p.jsonl", "--out", tmp_path / "kit")
+    assert message in refused_by_program("seal", tmp_path / "p.jsonl", "--out", tmp_path / "kit", status=1)
     assert not (tmp_path / "kit").exists() and not (tmp_path / "kit.key").exists()
 
 
@@ -274,4 +275,4 @@ def test_wrong_usage_of_kits_is_refused(made: tuple[Path, Path], tmp_path: Path)
     assert "those of a sealed kit" in refused_by_program("evaluate", "--key", kit, status=2)
     assert run("seal", tmp_path / "p.jsonl", "--out", tmp_path / "other").exit_code == 0
     foreign = ("--adapter", tmp_path / "shared", "--key", tmp_path / "other.key", "--out", tmp_path / "run")
-    assert "is the key of the kit" in refused_by_program(*words, *foreign)
+    assert "is the key of the kit" in refused_by_program(*words, *foreign, status=1)
