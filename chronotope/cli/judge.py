@@ -230,9 +230,9 @@ def _refuse_beside_sealed() -> None:
     """Refuse options of `evaluate` that say nothing about a sealed kit."""
     context = click.get_current_context()
     used = {"sealed", "adapters", "videos", "key", "expected", "timeout", "out", "as_json"}
-    given = [name for name in context.params if context.get_parameter_source(name) is COMMANDLINE and name not in used]
-    if given:
-        words = ", ".join("MODEL" if name == "model" else f"--{name.replace('_', '-')}" for name in given)
+    others = [name for name in context.params if context.get_parameter_source(name) is COMMANDLINE and name not in used]
+    if others:
+        words = ", ".join("MODEL" if name == "model" else f"--{name.replace('_', '-')}" for name in others)
         raise click.UsageError(f"--sealed goes with --adapter or --videos; leave out {words}")
 
 

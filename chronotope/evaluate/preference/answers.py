@@ -132,13 +132,13 @@ def _meant(item: Item, choice: str) -> Choice:
 
 def summarise(raters: Sequence[Rater]) -> tuple[Preference, list[Agreement]]:
     """Return what these raters prefer, and how far every two of them agree."""
-    given = [(item, choice) for rater in raters for item, choice in rater.choices.items()]
-    counts = Counter(choice for _, choice in given)
-    names = [item for item, _ in given]
+    made = [(item, choice) for rater in raters for item, choice in rater.choices.items()]
+    counts = Counter(choice for _, choice in made)
+    names = [item for item, _ in made]
     choices: tuple[Choice, ...] = ("a", "b", "tie")
-    intervals = {choice: clustered([one == choice for _, one in given], names) for choice in choices}
+    intervals = {choice: clustered([one == choice for _, one in made], names) for choice in choices}
     worth = {"a": 1.0, "b": -1.0, "tie": 0.0}
-    p_value = sign_flip([worth[choice] for _, choice in given], names) if given else 1.0
+    p_value = sign_flip([worth[choice] for _, choice in made], names) if made else 1.0
     agreements = []
     for one, two in combinations(raters, 2):
         both = [item for item in one.choices if item in two.choices]
