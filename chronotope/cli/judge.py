@@ -66,8 +66,8 @@ FOLDER = option(
     "adapters",
     multiple=True,
     metavar="DIR[=WEIGHT]",
-    help="Evaluate the model with this adapter added, times a weight (1); several are added up. With --sealed: a "
-    "folder that requests are put into, or the address of a service with the calls of /v1/videos.",
+    help="Evaluate the model with this adapter added, times a weight (1); several are added up. Of a sealed kit: "
+    "a folder that requests are put into, or the address of a service with the calls of /v1/videos.",
 )
 @option(
     "--suite",
