@@ -22,10 +22,11 @@ from benchmarks.sealed_kit import PROMPTS, TAMPERINGS, NumberedModel, make_run, 
 from chronotope.errors import FileProblem, UsageError
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.sealed.adapter import FolderAdapter, NoOutputError, ServiceAdapter, find_adapter
-from chronotope.evaluate.sealed.kit import read_key, read_kit
+from chronotope.evaluate.sealed.kit import read_key, read_kit, sign
 from chronotope.evaluate.sealed.run import check_run, run_kit
 from chronotope.evaluate.suite import make_suite, truth_of, write_cases
 from chronotope.media import video
+from chronotope.storage import read_json, write_json
 from tests.cli.models import answer, run
 from tests.cli.models import refused as refused_by_program
 
@@ -130,6 +131,23 @@ def test_a_run_continues_where_the_model_was_gone(tmp_path: Path, made: tuple[Pa
     second.name = "another"
     with pytest.raises(FileProblem, match="another"):
         run_kit(kit, key, second, tmp_path / "run", "a program", lambda done, total: None)
+
+
+def test_a_holder_who_reveals_two_prompts_at_once_is_found(tmp_path: Path) -> None:
+    """The ledger and its signature are right, and prompt 2 was shown before output 1 was committed."""
+    folder, done = make_run(tmp_path)
+    kit = read_kit(folder)
+    rows = Ledger(done / "ledger.jsonl").rows
+    place = next(number for number, row in enumerate(rows) if row["kind"] == "done")
+    rows[place], rows[place + 1] = rows[place + 1], rows[place]
+    for path in done.glob("ledger*"):
+        path.unlink()
+    ledger = Ledger(done / "ledger.jsonl")
+    ledger.write(*rows)
+    commitment = {**read_json(done / "commitment.json"), "ledger": ledger.head}
+    write_json(done / "commitment.json", sign(commitment, read_key(tmp_path / "kit.key", kit).signer))
+    with pytest.raises(FileProblem, match="before the last output was committed"):
+        check_run(kit, done)
 
 
 # Adapters

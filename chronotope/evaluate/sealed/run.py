@@ -176,6 +176,10 @@ def _whole_ledger(kit: Kit, folder: Path, commitment: Mapping[str, Any]) -> Ledg
         (one.id, f"sealed {one.commitment}") for one in kit.items
     ]:
         raise FileProblem(f"{ledger.path} plans other prompts than those of the kit")
+    place = {one.id: number for number, one in enumerate(kit.items)}
+    told = [place[row["case"]] for row in ledger.rows if row["kind"] not in ("began", "planned")]
+    if told != sorted(told):
+        raise FileProblem(f"{ledger.path} says that a prompt was revealed before the last output was committed")
     if list(commitment["outputs"]) != [one.id for one in kit.items]:
         raise FileProblem(f"{folder / 'commitment.json'} commits to other items than those of the kit")
     return ledger
