@@ -1,11 +1,12 @@
 """What the layers of provenance and policy are worth, measured: python -m benchmarks.safety [SECTION...]
 
     python tests/real_clips.py                    # camera clips, once
-    python -m benchmarks.safety watermark tamper time policy
+    python -m benchmarks.safety watermark tamper kit time policy
 
 Sections: `watermark` marks parts of camera clips and videos of the shipped model, changes them and looks for the mark
 (crops in every fourth part);
-`tamper` changes delivered files at random and judges them; `time` compares generating with and without the layers;
+`tamper` changes delivered files at random and judges them; `kit` tampers with sealed kits and runs;
+`time` compares generating with and without the layers;
 `policy` judges the red-team set and the prompts of our suites. Each replaces its own results in benchmarks/safety.json.
 """
 
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import sealed_kit
 from benchmarks.harness import say
 from chronotope import Generator
 from chronotope.evaluate.suite import make_suite, suite_names
@@ -282,6 +284,7 @@ def policy() -> dict[str, Any]:
 SECTIONS: dict[str, Callable[[argparse.Namespace, Path], dict[str, Any]]] = {
     "watermark": lambda options, folder: watermark(options.every, folder),
     "tamper": lambda options, folder: tamper(options.tampered, folder),
+    "kit": lambda options, folder: sealed_kit.refused(options.kits, folder),
     "policy": lambda options, folder: policy(),
     "time": lambda options, folder: added_time(options.rounds, folder),
 }
@@ -292,6 +295,7 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], default=[], help="all without any")
     parser.add_argument("--every", type=int, default=1, help="use every so many-th part of a clip")
     parser.add_argument("--tampered", type=int, default=10_000, help="files that are changed")
+    parser.add_argument("--kits", type=int, default=1000, help="sealed kits and runs that are tampered with")
     parser.add_argument("--rounds", type=int, default=5, help="videos that are timed in each way")
     options = parser.parse_args()
     for name in options.sections or SECTIONS:

@@ -55,7 +55,17 @@ STAGES = {
     ],
     "train": ["train", "teach"],
     "use": ["generate", "expand", "reconstruct", "merge", "serve", "play"],
-    "judge": ["evaluate", "compare", "layers", "memorisation", "export-suite", "validate-checks", "red-team"],
+    "judge": [
+        "evaluate",
+        "compare",
+        "layers",
+        "memorisation",
+        "export-suite",
+        "validate-checks",
+        "red-team",
+        "seal",
+        "prefer",
+    ],
     "look": ["info", "check", "audit", "verify", "disclose"],
 }
 WORKERS = option(
@@ -411,6 +421,8 @@ judges = (judge.evaluate, judge.compare, judge.layers, judge.memorisation, judge
 for command in judges:
     chronotope.add_command(command)
 chronotope.add_command(safety.red_team)
+chronotope.add_command(safety.seal)
+chronotope.add_command(safety.prefer)
 
 
 # Look

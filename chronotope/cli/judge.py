@@ -43,6 +43,7 @@ FOLDER = option(
     sections={
         "what is evaluated": ["adapters", "suite", "layer", "first", "videos", "specs", "reconstruction", "data"],
         "how the model is sampled": ["steps", "guidance", "solver", "best_of", "precision"],
+        "a sealed kit": ["sealed", "key", "expected", "timeout"],
         "what comes out": ["out", "plan", "workers", "as_json"],
     },
     examples="""
@@ -54,8 +55,10 @@ FOLDER = option(
     chronotope evaluate --videos theirs --specs specs.jsonl --out out/theirs
     chronotope evaluate small --suite smoke --layer autoencoder --out out/ceiling
     chronotope evaluate --reconstruction small --data data/heldout
+    chronotope evaluate --sealed kit --adapter http://127.0.0.1:8000 --out out/theirs
+    chronotope evaluate --sealed kit --videos out/theirs --out out/checked
     """,
-    spread=("--data",),
+    spread=("--data", "--expect"),
 )
 @click.argument("model", required=False)
 @option(
@@ -63,7 +66,8 @@ FOLDER = option(
     "adapters",
     multiple=True,
     metavar="DIR[=WEIGHT]",
-    help="Evaluate the model with this adapter added, times a weight (1); several are added up.",
+    help="Evaluate the model with this adapter added, times a weight (1); several are added up. Of a sealed kit: "
+    "a folder that requests are put into, or the address of a service with the calls of /v1/videos.",
 )
 @option(
     "--suite",
@@ -125,6 +129,29 @@ FOLDER = option(
 @option("--videos", type=FILE, metavar="DIR", help="Check these videos instead of sampling a model.")
 @option("--specs", type=FILE, metavar="FILE", help="The plan that --videos were made from, as written by --plan.")
 @option(
+    "--sealed",
+    type=FILE,
+    metavar="KIT",
+    help="Ask the model behind --adapter for the prompts of this kit, one after the other, each when the last output "
+    "is committed by its hash; or check an earlier run of it, --videos.",
+)
+@option("--key", type=FILE, metavar="FILE", help="The key of the kit.  [default: KIT.key]")
+@option(
+    "--expect",
+    "expected",
+    multiple=True,
+    metavar="HASH...",
+    help="Hashes that were published, of the kit or the run: refuse others.",
+)
+@option(
+    "--timeout",
+    type=Number(min=0, max=10**7),
+    default=3600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for one output of a sealed prompt; after that it counts as failed.",
+)
+@option(
     "--out",
     type=FILE,
     default=Path("report"),
@@ -152,6 +179,10 @@ def evaluate(
     plan: Path | None,
     reconstruction: str | None,
     data: tuple[Path, ...],
+    sealed: Path | None,
+    key: Path | None,
+    expected: tuple[str, ...],
+    timeout: float,
     as_json: bool,
     **request: Any,
 ) -> None:
@@ -161,6 +192,12 @@ def evaluate(
     planned in a ledger before the first one is made, each has one try, and crashes count as failures. Run the same
     command again to continue after an interruption.
     """
+    if sealed is not None:
+        _refuse_beside_sealed()
+        _evaluate_sealed(sealed, adapters, request["videos"], key, expected, timeout, request["out"], as_json)
+        return
+    if key is not None or expected:
+        raise click.UsageError("--key and --expect are those of a sealed kit; give it with --sealed, or leave them out")
     from chronotope.cli import evaluate as work
     from chronotope.cli.inputs import weights_of_adapters
 
@@ -187,6 +224,35 @@ def evaluate(
         return
     report = work.evaluate(asked)
     echo(json.dumps(report["summary"], indent=1) if as_json else work.report_text(report, asked.out))
+
+
+def _refuse_beside_sealed() -> None:
+    """Refuse options of `evaluate` that say nothing about a sealed kit."""
+    context = click.get_current_context()
+    used = {"sealed", "adapters", "videos", "key", "expected", "timeout", "out", "as_json"}
+    others = [name for name in context.params if context.get_parameter_source(name) is COMMANDLINE and name not in used]
+    if others:
+        words = ", ".join("MODEL" if name == "model" else f"--{name.replace('_', '-')}" for name in others)
+        raise click.UsageError(f"--sealed goes with --adapter or --videos; leave out {words}")
+
+
+def _evaluate_sealed(
+    kit: Path,
+    adapters: tuple[str, ...],
+    run: Path | None,
+    key: Path | None,
+    expected: tuple[str, ...],
+    timeout: float,
+    out: Path,
+    as_json: bool,
+) -> None:
+    from chronotope.cli.safety.sealed import SealedRequest, evaluate_sealed, sealed_text
+
+    if len(adapters) > 1:
+        raise click.UsageError(f"--sealed asks one model, got {len(adapters)} of --adapter; give one")
+    adapter = adapters[0] if adapters else None
+    found = evaluate_sealed(SealedRequest(kit, adapter, run, key, expected, timeout, out))
+    echo(json.dumps(found, indent=1) if as_json else facts_text(sealed_text(found)))
 
 
 @click.command(

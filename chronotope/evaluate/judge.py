@@ -29,7 +29,7 @@ from chronotope.worlds.case import Case
 from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.check import Check, succeeds
 
-__all__ = ["Judged", "check_folder", "content_of", "judge_folder", "sample_cases"]
+__all__ = ["Judged", "check_folder", "content_of", "failed_to_run", "judge_folder", "judge_output", "sample_cases"]
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,22 @@ def _misfits(case: Case, info: video.VideoInfo) -> list[str]:
     if spec.num_frames > 1 and abs(info.fps - spec.fps) > 0.01 * spec.fps:
         wrong.append(f"{case.file} runs at {info.fps:g} frames a second, expected {spec.fps:g}")
     return wrong
+
+
+def judge_output(case: Case, path: Path | None) -> Judged:
+    """Return the verdict on an output of a foreign system; one that is missing or of the wrong form fails."""
+    if path is None:
+        return failed_to_run(case)
+    check_bytes(path)
+    try:
+        misfits = _misfits(case, video.probe(path))
+    except DecoderUnavailableError:
+        raise
+    except ChronotopeError:
+        return Judged(case, (Check("is readable", "", "SYS-RUN", 0),))
+    if misfits:
+        return Judged(case, (Check("has the form that was asked for", "", "SYS-RUN", 0),))
+    return Judged(case, check_file(case, path))
 
 
 def judge_folder(

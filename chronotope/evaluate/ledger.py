@@ -20,7 +20,7 @@ from chronotope.evaluate.documents import check_document, parse_json, read_docum
 from chronotope.jsonl import append_jsonl
 from chronotope.storage import write_json
 
-__all__ = ["MAX_STARTS", "Ledger"]
+__all__ = ["MAX_STARTS", "START", "Ledger"]
 
 START = "0" * 64  # the hash before the first line
 ENDS = ("done", "failed")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from chronotope.cli.terminal import FILE, JSON, MODEL, Command, echo, option, visible
+from chronotope.cli.terminal import FILE, JSON, MODEL, SEED, Command, echo, facts_text, option, visible
 
-__all__ = ["disclose", "red_team", "verify"]
+__all__ = ["disclose", "prefer", "red_team", "seal", "verify"]
 
 
 @click.command(
@@ -66,6 +66,93 @@ def red_team(out: Path, policy: Path | None, as_json: bool) -> None:
 
     found = measure_policy(out, policy)
     echo(json.dumps(found, indent=1) if as_json else out)
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    chronotope seal prompts.jsonl --out kit
+    chronotope seal specs.jsonl --out kit --key safe/kit.key
+    """,
+)
+@click.argument("prompts", type=FILE)
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder of the kit; it must not exist.")
+@option(
+    "--key",
+    type=FILE,
+    metavar="FILE",
+    help="Where the key is written, outside the kit; it must not exist.  [default: DIR.key]",
+)
+@JSON
+def seal(prompts: Path, out: Path, key: Path | None, as_json: bool) -> None:
+    """Seal prompts in a kit that can be published at once.
+
+    PROMPTS is a file of JSON lines, each with a "prompt", and if wanted "width", "height", "num_frames", "fps" and
+    "seed"; outputs for the lines of a plan, by `chronotope evaluate --plan`, are judged as well. The kit has the
+    encrypted prompts and README.md, which explains the protocol to whoever runs the model. Publish the hash that is
+    printed, and ask a model with `chronotope evaluate --sealed DIR --adapter FOLDER_OR_URL`.
+    """
+    from chronotope.cli.safety.sealed import seal_prompts
+
+    found = seal_prompts(prompts, out, key)
+    echo(json.dumps(found, indent=1) if as_json else facts_text(found))
+
+
+@click.command(
+    cls=Command,
+    spread=("--read",),
+    examples="""
+    chronotope prefer out/before/videos out/after/videos --out study
+    chronotope prefer a b --prompts specs.jsonl --first 40 --seed 7 --out study
+    chronotope prefer --read answers-*.json --out study
+    """,
+)
+@click.argument("a", type=FILE, required=False)
+@click.argument("b", type=FILE, required=False)
+@option("--out", type=FILE, required=True, metavar="DIR", help="The folder of the study.")
+@option("--prompts", type=FILE, metavar="FILE", help='Show prompts: JSON lines with "file" and "prompt", as of a plan.')
+@option("--first", type=click.IntRange(min=1), metavar="N", help="Show N pairs, drawn at random.  [default: all]")
+@option(
+    "--checks",
+    type=click.IntRange(min=2, max=100),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Attention checks of each kind: N times the same video twice, N times one that is obviously broken.",
+)
+@SEED
+@option("--read", type=FILE, multiple=True, metavar="ANSWERS...", help="Read the answers of raters instead.")
+@JSON
+def prefer(
+    a: Path | None,
+    b: Path | None,
+    out: Path,
+    prompts: Path | None,
+    first: int | None,
+    checks: int,
+    seed: int,
+    read: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Ask people, blind, which of two videos they prefer.
+
+    A and B are folders of videos or pictures with the same names. study/page.html is one file to send to raters: pairs
+    in a random order on random sides, ties, and attention checks; at the end it saves a file of answers. study/key.json
+    says what was where: keep it. With --read, the rates have 95 % intervals, raters their agreement (Cohen's kappa),
+    and a rater who may have answered at random is named and left out.
+    """
+    from chronotope.cli.safety import preference as work
+
+    if read:
+        if a is not None or b is not None:
+            raise click.UsageError("--read takes the answers of a study, which knows its videos; leave out A and B")
+        found = work.read_study(out, read)
+        echo(json.dumps(found, indent=1) if as_json else work.study_text(found))
+        return
+    if a is None or b is None:
+        raise click.UsageError("give two folders, A and B, to make a study; or --read with files of answers")
+    made = work.make_study(a, b, out, prompts, first, checks, seed)
+    echo(json.dumps(made, indent=1) if as_json else facts_text(made))
 
 
 @click.command(

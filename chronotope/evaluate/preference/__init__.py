@@ -1,0 +1,1 @@
+"""Blind preference of people: a page with pairs of videos, and what its answers are worth."""
