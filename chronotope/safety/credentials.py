@@ -33,9 +33,14 @@ FORMATS = {
 ANY_FORMAT = "application/octet-stream"  # the hash of the whole file is bound
 SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/"  # names, which no program connects to
 ORIGIN = "org.chronotope.origin"  # the assertion that holds our settings
-MOST_BYTES = 2**31  # of a file that is read
 
-State = Literal["none", "invalid", "valid", "trusted"]
+# Codes of C2PA 2.4, chapter 15
+SIGNATURE_FITS = "claimSignature.validated"
+UNTRUSTED = "signingCredential.untrusted"
+EXPIRED = {"signingCredential.expired", "claimSignature.outsideValidity"}
+OF_CERTIFICATES = ("signingCredential.", "claimSignature.outsideValidity", "timeStamp.")
+
+State = Literal["none", "invalid", "rejected", "expired", "valid", "trusted"]
 
 
 class CredentialProblem(ChronotopeError):
@@ -46,8 +51,11 @@ class CredentialProblem(ChronotopeError):
 class Credentials:
     """The manifest of a file: whether it is valid there, who signed it, and what it says.
 
-    `valid` is a right signature of a signer that nothing is known of, `trusted` one of a trusted signer. `problems` are
-    the codes of C2PA. `origin` are our settings, empty in the manifests of other programs.
+    `invalid`: content, signature or manifest do not fit each other. In all further states they fit. `rejected`: the
+    certificate breaks a rule of C2PA, or was revoked. `expired`: it is not valid now, and no time stamp says when it
+    was used; C2PA then does not tell whether it was trusted. `valid`: nothing is known of the signer. `trusted`: the
+    signer is trusted. `problems` are the codes of C2PA. `origin` are our settings, empty in the manifests of other
+    programs.
     """
 
     state: State
@@ -120,8 +128,7 @@ def _has_boxes(path: Path) -> bool:
 
 def _described(found: Mapping[str, Any]) -> Credentials:
     """Return what the report of the C2PA library says."""
-    states: dict[str, State] = {"Valid": "valid", "Trusted": "trusted"}
-    state = states.get(found.get("validation_state", ""), "invalid")
+    state = _state_of(found)
     active = found.get("manifests", {}).get(found.get("active_manifest"), {})
     problems = [str(status.get("code")) for status in found.get("validation_status", [])]
     generators = active.get("claim_generator_info") or [{}]
@@ -130,11 +137,26 @@ def _described(found: Mapping[str, Any]) -> Credentials:
     origin = assertions.get(ORIGIN)
     return Credentials(
         state,
-        tuple(code for code in problems if state == "invalid" or code != "signingCredential.untrusted"),
+        tuple(code for code in problems if code != UNTRUSTED),
         " ".join(str(generators[0].get(name, "")) for name in ("name", "version")).strip(),
         str(signature.get("common_name") or signature.get("issuer") or ""),
         origin if isinstance(origin, dict) else None,
     )
+
+
+def _state_of(found: Mapping[str, Any]) -> State:
+    """Return what a report says of the content, and of the certificate where the content is as it was signed."""
+    states: dict[str, State] = {"Valid": "valid", "Trusted": "trusted"}
+    if found.get("validation_state") in states:
+        return states[found["validation_state"]]
+    problems = {str(status.get("code")) for status in found.get("validation_status", [])} - {UNTRUSTED}
+    active = (found.get("validation_results") or {}).get("activeManifest") or {}
+    passed = {status.get("code") for status in active.get("success", [])}
+    if SIGNATURE_FITS not in passed or not problems:
+        return "invalid"
+    if problems <= EXPIRED:
+        return "expired"
+    return "rejected" if all(code.startswith(OF_CERTIFICATES) for code in problems) else "invalid"
 
 
 def _definition(kind: str, settings: Mapping[str, Any], composite: bool) -> str:
