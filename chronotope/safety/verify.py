@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,6 +122,8 @@ def _find_mark(path: Path, search: bool) -> tuple[Detection | None, list[str]]:
     except ChronotopeError as problem:
         return None, [f"no mark can be looked for: {problem}"]
     best = min(found, key=lambda one: one.chance)
+    chance = min(1.0, len(found) * best.chance)  # that any of the keys is found where no mark is
+    best = replace(best, chance=chance, found=chance < FALSE_POSITIVE_RATE)
     if not best.found and min(info.width, info.height) < RELIABLE_SIDE:
         notes.append(f"below {RELIABLE_SIDE} pixels a side the absence of the mark says little")
     return best, notes

@@ -19,6 +19,7 @@ from chronotope.safety import verify as module
 from chronotope.safety.deliver import deliver
 from chronotope.safety.keys import keys_folder
 from chronotope.safety.verify import Verification, verify
+from chronotope.safety.watermark import PACKAGE_KEY, Detection, Detector, detect
 from tests.cli.models import answer, run
 from tests.safety.test_deliver import ORIGIN, frames
 
@@ -209,6 +210,22 @@ def test_only_what_does_not_fit_is_invalid(codes: list[str], state: str) -> None
     }
     assert credentials._described(report).state == state
     assert credentials._described({**report, "validation_results": {}}).state == "invalid"
+
+
+def test_a_key_more_makes_a_false_alarm_no_likelier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chance is that of the best of all keys, so it is as many times that of one key."""
+    monkeypatch.setenv("CHRONOTOPE_KEYS", str(tmp_path))
+    (tmp_path / "watermark.key").write_bytes(b"own")
+    (tmp_path / "watermark.key").chmod(0o600)
+    still = np.random.default_rng(1).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    video.write_image(tmp_path / "still.png", still[0])
+    best = min(detect(still, key, search=False).chance for key in (b"own", PACKAGE_KEY))
+    assert best < 0.5
+    mark = judge(tmp_path / "still.png").mark
+    assert mark is not None and mark.chance == pytest.approx(2 * best) and not mark.found
+    monkeypatch.setattr(Detector, "find", lambda *_: Detection(True, 3.2, 0.0007, False, 1.0, 1.0))
+    mark = judge(tmp_path / "still.png").mark
+    assert mark is not None and not mark.found
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
