@@ -13,9 +13,10 @@ import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from chronotope.errors import ChronotopeError
+from chronotope.media.files import reason
 from chronotope.safety.keys import Signer
 
 __all__ = ["CredentialProblem", "Credentials", "read_credentials", "sign_file"]
@@ -78,33 +79,41 @@ def sign_file(path: Path, settings: Mapping[str, Any], composite: bool, signer: 
     signed = io.BytesIO()
     try:
         info = c2pa.C2paSignerInfo(b"ed25519", signer.chain, signer.key, None)
-        with c2pa.Signer.from_info(info) as by, c2pa.Builder(_definition(kind, settings, composite), _context()) as one:
-            if not embeds:
-                one.set_no_embed()
-            with path.open("rb") as source:
-                manifest = one.sign(by, kind, source, signed)
-        if embeds:
-            path.write_bytes(signed.getvalue())
+        # opened once, so that a call that was given up cannot make the file again after it was deleted
+        with path.open("r+b" if embeds else "rb") as file:
+            definition = _definition(kind, settings, composite)
+            with c2pa.Signer.from_info(info) as by, c2pa.Builder(definition, _context()) as builder:
+                if not embeds:
+                    builder.set_no_embed()
+                manifest = builder.sign(by, kind, file, signed)
+            if embeds:
+                _overwrite(file, signed.getvalue())
     except (c2pa.C2paError, OSError, ValueError) as problem:
-        raise CredentialProblem(f"no C2PA manifest can be made for {path.name}: {problem}") from problem
-    beside = "" if embeds else base64.b64encode(manifest).decode()
-    found = read_credentials(path, beside)
+        raise CredentialProblem(f"no C2PA manifest can be made for {path.name}: {reason(problem)}") from problem
+    detached = "" if embeds else base64.b64encode(manifest).decode()
+    found = read_credentials(path, detached)
     if found.state not in ("valid", "trusted"):
         raise CredentialProblem(
             f"the C2PA manifest of {path.name} is not valid: {', '.join(found.problems) or 'it is missing'}"
         )
-    return beside
+    return detached
 
 
-def read_credentials(path: Path, beside: str = "", anchors: Mapping[str, bytes] | None = None) -> Credentials:
-    """Read and check the manifest of a file, or `beside` in Base64; `anchors` are certificates that are trusted."""
+def _overwrite(file: BinaryIO, content: bytes) -> None:
+    file.seek(0)
+    file.truncate()
+    file.write(content)
+
+
+def read_credentials(path: Path, detached: str = "", anchors: Mapping[str, bytes] | None = None) -> Credentials:
+    """Read and check the manifest of a file, or a `detached` one in Base64; `anchors` are trusted certificates."""
     import c2pa
 
     kind = FORMATS.get(path.suffix.lower())
     try:
         with path.open("rb") as file:
-            if beside:
-                reader = c2pa.Reader(ANY_FORMAT, file, base64.b64decode(beside, validate=True), _context(anchors))
+            if detached:
+                reader = c2pa.Reader(ANY_FORMAT, file, base64.b64decode(detached, validate=True), _context(anchors))
             else:
                 reader = c2pa.Reader(kind, file, context=_context(anchors))
             with reader:
@@ -112,7 +121,7 @@ def read_credentials(path: Path, beside: str = "", anchors: Mapping[str, bytes] 
     except c2pa.C2paError.ManifestNotFound:
         return Credentials("none")
     except c2pa.C2paError as problem:
-        return Credentials("invalid", (str(problem)[:200],)) if beside or _has_boxes(path) else Credentials("none")
+        return Credentials("invalid", (str(problem)[:200],)) if detached or _has_boxes(path) else Credentials("none")
     except (OSError, ValueError, RecursionError) as problem:
         return Credentials("invalid", (str(problem)[:200],))
     return _described(found)
