@@ -12,6 +12,7 @@ from chronotope.cli.terminal import FILE, MODEL, Command, Number, echo, option, 
 from chronotope.errors import FileProblem, UsageError
 
 if TYPE_CHECKING:
+    from chronotope.geometry import Picture
     from chronotope.simulate.model import WorldModel
 
 __all__ = ["play", "serve"]
@@ -257,17 +258,15 @@ def play(
 
 
 def _replay(world: WorldModel, file: Path, out: Path) -> None:
-    """Write the video of a record, and say how many of its frames are those that were recorded."""
-    import numpy as np
-
+    """Deliver the video of a record, and say how many of its frames are those that were recorded."""
     from chronotope import __version__
     from chronotope.safety.deliver import deliver
-    from chronotope.simulate.record import read_record
+    from chronotope.simulate.record import Start, read_record
     from chronotope.simulate.session import replay
 
     refuse_replacing(out, overwrite=False)
     record = read_record(file)
-    frames: list[np.ndarray] = []
+    frames: list[Picture] = []
     other: list[int] = []
     with progress("playing again", "frames") as report:
         for number, picture, equal in replay(world, record):
@@ -275,13 +274,15 @@ def _replay(world: WorldModel, file: Path, out: Path) -> None:
             frames.append(picture)
             other += [] if equal else [number]
             report(number, len(record) - 1)
-    settings = {
+    start = Start.of(record[0])
+    line = start.line(world)
+    origin = {
         "program": f"chronotope {__version__}",
-        "task": "played world",
-        "model": world.generator.names,
-        "record": file.name,
+        "task": "play",
+        **{name: line[name] for name in ("prompt", "seed", "num_steps", "guidance_scale", "history", "model")},
+        "generated_by_ai": True,
     }
-    deliver(out, np.stack(frames), world.fps, settings)
+    deliver(out, frames, world.fps, origin, composite=start.picture is not None)
     if other:
         say(f"note: {len(other)} frames differ from the recorded ones, the first is {other[0]}")
     echo(str(out))

@@ -13,9 +13,10 @@ import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from chronotope.errors import ChronotopeError
+from chronotope.media.files import reason
 from chronotope.safety.keys import Signer
 
 __all__ = ["CredentialProblem", "Credentials", "read_credentials", "sign_file"]
@@ -33,9 +34,14 @@ FORMATS = {
 ANY_FORMAT = "application/octet-stream"  # the hash of the whole file is bound
 SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/"  # names, which no program connects to
 ORIGIN = "org.chronotope.origin"  # the assertion that holds our settings
-MOST_BYTES = 2**31  # of a file that is read
 
-State = Literal["none", "invalid", "valid", "trusted"]
+# Codes of C2PA 2.4, chapter 15
+SIGNATURE_FITS = "claimSignature.validated"
+UNTRUSTED = "signingCredential.untrusted"
+EXPIRED = {"signingCredential.expired", "claimSignature.outsideValidity"}
+OF_CERTIFICATES = ("signingCredential.", "claimSignature.outsideValidity", "timeStamp.")
+
+State = Literal["none", "invalid", "rejected", "expired", "valid", "trusted"]
 
 
 class CredentialProblem(ChronotopeError):
@@ -46,8 +52,11 @@ class CredentialProblem(ChronotopeError):
 class Credentials:
     """The manifest of a file: whether it is valid there, who signed it, and what it says.
 
-    `valid` is a right signature of a signer that nothing is known of, `trusted` one of a trusted signer. `problems` are
-    the codes of C2PA. `origin` are our settings, empty in the manifests of other programs.
+    `invalid`: content, signature or manifest do not fit each other. In all further states they fit. `rejected`: the
+    certificate breaks a rule of C2PA, or was revoked. `expired`: it is not valid now, and no time stamp says when it
+    was used; C2PA then does not tell whether it was trusted. `valid`: nothing is known of the signer. `trusted`: the
+    signer is trusted. `problems` are the codes of C2PA. `origin` are our settings, empty in the manifests of other
+    programs.
     """
 
     state: State
@@ -70,33 +79,41 @@ def sign_file(path: Path, settings: Mapping[str, Any], composite: bool, signer: 
     signed = io.BytesIO()
     try:
         info = c2pa.C2paSignerInfo(b"ed25519", signer.chain, signer.key, None)
-        with c2pa.Signer.from_info(info) as by, c2pa.Builder(_definition(kind, settings, composite), _context()) as one:
-            if not embeds:
-                one.set_no_embed()
-            with path.open("rb") as source:
-                manifest = one.sign(by, kind, source, signed)
-        if embeds:
-            path.write_bytes(signed.getvalue())
+        # opened once, so that a call that was given up cannot make the file again after it was deleted
+        with path.open("r+b" if embeds else "rb") as file:
+            definition = _definition(kind, settings, composite)
+            with c2pa.Signer.from_info(info) as by, c2pa.Builder(definition, _context()) as builder:
+                if not embeds:
+                    builder.set_no_embed()
+                manifest = builder.sign(by, kind, file, signed)
+            if embeds:
+                _overwrite(file, signed.getvalue())
     except (c2pa.C2paError, OSError, ValueError) as problem:
-        raise CredentialProblem(f"no C2PA manifest can be made for {path.name}: {problem}") from problem
-    beside = "" if embeds else base64.b64encode(manifest).decode()
-    found = read_credentials(path, beside)
+        raise CredentialProblem(f"no C2PA manifest can be made for {path.name}: {reason(problem)}") from problem
+    detached = "" if embeds else base64.b64encode(manifest).decode()
+    found = read_credentials(path, detached)
     if found.state not in ("valid", "trusted"):
         raise CredentialProblem(
             f"the C2PA manifest of {path.name} is not valid: {', '.join(found.problems) or 'it is missing'}"
         )
-    return beside
+    return detached
 
 
-def read_credentials(path: Path, beside: str = "", anchors: Mapping[str, bytes] | None = None) -> Credentials:
-    """Read and check the manifest of a file, or `beside` in Base64; `anchors` are certificates that are trusted."""
+def _overwrite(file: BinaryIO, content: bytes) -> None:
+    file.seek(0)
+    file.truncate()
+    file.write(content)
+
+
+def read_credentials(path: Path, detached: str = "", anchors: Mapping[str, bytes] | None = None) -> Credentials:
+    """Read and check the manifest of a file, or a `detached` one in Base64; `anchors` are trusted certificates."""
     import c2pa
 
     kind = FORMATS.get(path.suffix.lower())
     try:
         with path.open("rb") as file:
-            if beside:
-                reader = c2pa.Reader(ANY_FORMAT, file, base64.b64decode(beside, validate=True), _context(anchors))
+            if detached:
+                reader = c2pa.Reader(ANY_FORMAT, file, base64.b64decode(detached, validate=True), _context(anchors))
             else:
                 reader = c2pa.Reader(kind, file, context=_context(anchors))
             with reader:
@@ -104,7 +121,7 @@ def read_credentials(path: Path, beside: str = "", anchors: Mapping[str, bytes] 
     except c2pa.C2paError.ManifestNotFound:
         return Credentials("none")
     except c2pa.C2paError as problem:
-        return Credentials("invalid", (str(problem)[:200],)) if beside or _has_boxes(path) else Credentials("none")
+        return Credentials("invalid", (str(problem)[:200],)) if detached or _has_boxes(path) else Credentials("none")
     except (OSError, ValueError, RecursionError) as problem:
         return Credentials("invalid", (str(problem)[:200],))
     return _described(found)
@@ -120,8 +137,7 @@ def _has_boxes(path: Path) -> bool:
 
 def _described(found: Mapping[str, Any]) -> Credentials:
     """Return what the report of the C2PA library says."""
-    states: dict[str, State] = {"Valid": "valid", "Trusted": "trusted"}
-    state = states.get(found.get("validation_state", ""), "invalid")
+    state = _state_of(found)
     active = found.get("manifests", {}).get(found.get("active_manifest"), {})
     problems = [str(status.get("code")) for status in found.get("validation_status", [])]
     generators = active.get("claim_generator_info") or [{}]
@@ -130,11 +146,26 @@ def _described(found: Mapping[str, Any]) -> Credentials:
     origin = assertions.get(ORIGIN)
     return Credentials(
         state,
-        tuple(code for code in problems if state == "invalid" or code != "signingCredential.untrusted"),
+        tuple(code for code in problems if code != UNTRUSTED),
         " ".join(str(generators[0].get(name, "")) for name in ("name", "version")).strip(),
         str(signature.get("common_name") or signature.get("issuer") or ""),
         origin if isinstance(origin, dict) else None,
     )
+
+
+def _state_of(found: Mapping[str, Any]) -> State:
+    """Return what a report says of the content, and of the certificate where the content is as it was signed."""
+    states: dict[str, State] = {"Valid": "valid", "Trusted": "trusted"}
+    if found.get("validation_state") in states:
+        return states[found["validation_state"]]
+    problems = {str(status.get("code")) for status in found.get("validation_status", [])} - {UNTRUSTED}
+    active = (found.get("validation_results") or {}).get("activeManifest") or {}
+    passed = {status.get("code") for status in active.get("success", [])}
+    if SIGNATURE_FITS not in passed or not problems:
+        return "invalid"
+    if problems <= EXPIRED:
+        return "expired"
+    return "rejected" if all(code.startswith(OF_CERTIFICATES) for code in problems) else "invalid"
 
 
 def _definition(kind: str, settings: Mapping[str, Any], composite: bool) -> str:

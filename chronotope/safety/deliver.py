@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from chronotope.errors import ChronotopeError, UsageError
 from chronotope.geometry import Picture
+from chronotope.media.files import reason
 from chronotope.media.frames import Number
 from chronotope.media.picture import PICTURE_FORMATS, check_writable, tag_json, write_image
 from chronotope.media.writer import VIDEO_FORMATS, VideoWriter
@@ -199,11 +200,12 @@ class Delivery:
             return _within(LAYER_SECONDS, work)
         except Exception as problem:
             self.abort()
-            reason = str(problem) or type(problem).__name__
-            record({"event": "not delivered", "layer": layer, "file": self.path.name, "reason": reason[:300]})
+            what = reason(problem)
+            private = what.replace(str(self.path.parent), "...")
+            record({"event": "not delivered", "layer": layer, "file": self.path.name, "reason": private[:300]})
             switch = "" if layer == "visible mark" else f", or leave it out with --no-{layer}, which the file says"
             raise NotDeliveredError(
-                f"{self.path} was not written, because its {layer} failed: {reason}; mend that{switch}", layer
+                f"{self.path} was not written, because its {layer} failed: {what}; mend that{switch}", layer
             ) from problem
 
 
@@ -228,7 +230,10 @@ def signed_content(document: Mapping[str, Any]) -> bytes:
 
 
 def _within(seconds: float, work: Callable[[], T]) -> T:
-    """Return what `work` returns; raise TimeoutError where it takes longer. Its thread cannot be ended, and is left."""
+    """Return what `work` returns; raise TimeoutError where it takes longer.
+
+    Its thread cannot be ended, and is left: `work` must not make a file by name, which could come back after `abort`.
+    """
     found: list[T] = []
     problems: list[BaseException] = []
 

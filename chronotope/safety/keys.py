@@ -15,6 +15,7 @@ import datetime
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chronotope.errors import ChronotopeError, FileProblem
+from chronotope.media.files import reason
 from chronotope.safety.watermark import PACKAGE_KEY
 
 if TYPE_CHECKING:
@@ -69,6 +71,13 @@ def keys_folder() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "chronotope"
 
 
+def _folder_name() -> str:
+    """Return how a user names the folder: its path is private, and messages get into logs and answers of a server."""
+    if os.environ.get("CHRONOTOPE_KEYS"):
+        return "$CHRONOTOPE_KEYS"
+    return f"{'$XDG_CONFIG_HOME' if os.environ.get('XDG_CONFIG_HOME') else '~/.config'}/chronotope"
+
+
 def load_signer(now: datetime.datetime | None = None) -> Signer:
     """Return the signer of this installation, made or renewed where needed.
 
@@ -85,15 +94,15 @@ def load_signer(now: datetime.datetime | None = None) -> Signer:
                 signer = _read_signer(folder / "signer")  # another process may have been faster
                 if signer is None or _expires(signer) - now < RENEWED_BEFORE:
                     signer = _make_signer(folder, now)
-    except (OSError, ValueError, FileProblem) as problem:
+    except (OSError, ValueError) as problem:
         raise KeyProblem(
-            f"the keys in {folder} that sign files cannot be made or read ({problem}); make the folder writable, or "
-            "name another one in CHRONOTOPE_KEYS"
+            f"the keys in {_folder_name()} that sign files cannot be made or read ({reason(problem)}); make the "
+            "folder writable, or name another one in CHRONOTOPE_KEYS"
         ) from problem
     certificate = _certificates(signer.chain)[0]
     if now < certificate.not_valid_before_utc:
         raise KeyProblem(
-            f"the clock says {now:%Y-%m-%d %H:%M}, and the certificate in {folder} is valid from "
+            f"the clock says {now:%Y-%m-%d %H:%M}, and the certificate in {_folder_name()} is valid from "
             f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M}; set the clock"
         )
     return signer
@@ -134,13 +143,16 @@ def is_signature(certificate: bytes, signature: bytes, content: bytes) -> bool:
 def watermark_keys() -> list[bytes]:
     """Return the keys of the watermark: the user's own first, where there is one, then that of the package."""
     path = keys_folder() / "watermark.key"
+    if not path.is_file():
+        return [PACKAGE_KEY]
     try:
-        own = [_read(path)] if path.is_file() else []
-    except OSError as problem:
+        key = _read_secret(path)
+    except (OSError, ValueError) as problem:
         raise KeyProblem(
-            f"{path} cannot be read ({problem.strerror}); check its permissions, or delete it"
+            f"the file watermark.key in {_folder_name()} cannot be used ({reason(problem)}); mend it, or "
+            "delete it, and the key of the package is used"
         ) from problem
-    return [*own, PACKAGE_KEY]
+    return [key, PACKAGE_KEY]
 
 
 # Certificates
@@ -151,11 +163,23 @@ def _read(path: Path) -> bytes:
         return file.read(MOST_BYTES)
 
 
+def _read_secret(path: Path) -> bytes:
+    """Return the content of a file that only its owner can read; raise ValueError for another one, or an empty one."""
+    file, folder = path.stat().st_mode, path.parent.stat().st_mode
+    of_group = file & stat.S_IRGRP and folder & stat.S_IXGRP
+    if of_group or (file & stat.S_IROTH and folder & stat.S_IXOTH):
+        raise ValueError(f"other users can read {path.name}; make it private with chmod 600")
+    content = _read(path)
+    if not content:
+        raise ValueError(f"{path.name} is empty")
+    return content
+
+
 def _read_signer(folder: Path) -> Signer | None:
     paths = folder / "signer.key", folder / "signer.pem", folder / "root.pem"
     if not all(path.is_file() for path in paths):
         return None
-    key, certificate, root = map(_read, paths)
+    key, certificate, root = _read_secret(paths[0]), _read(paths[1]), _read(paths[2])
     own = _certificates(certificate)[0]
     if own.public_key() != _private_key(key).public_key():
         raise ValueError("signer.key is not the key of signer.pem; delete both, and new ones are made")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ __all__ = ["Verification", "verify"]
 MOST_SIDECAR = 2**24  # bytes
 MOST_DECODED = 1000  # frames at the beginning of a file in which the mark is looked for
 
-Verdict = Literal["authentic", "signed", "signed by a stranger", "altered", "marked", "claimed", "unknown"]
+Verdict = Literal["authentic", "signed", "signed by a stranger", "expired", "altered", "marked", "claimed", "unknown"]
 SidecarState = Literal["none", "unsigned", "of a stranger", "wrong", "of another file", "signed"]
 
 
@@ -73,11 +73,11 @@ def verify(path: Path, trust: Sequence[Path] = (), search: bool = True) -> Verif
 
 def _read_sidecar(path: Path) -> tuple[dict[str, Any], str]:
     """Return the document beside a file and its text; an empty one where there is none."""
-    beside = sidecar(path)
+    file = sidecar(path)
     try:
-        if not beside.is_file() or beside.stat().st_size > MOST_SIDECAR:
+        if not file.is_file() or file.stat().st_size > MOST_SIDECAR:
             return {}, ""
-        text = beside.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
         found = json.loads(text)
     except (OSError, ValueError, RecursionError):
         return {}, ""
@@ -122,6 +122,8 @@ def _find_mark(path: Path, search: bool) -> tuple[Detection | None, list[str]]:
     except ChronotopeError as problem:
         return None, [f"no mark can be looked for: {problem}"]
     best = min(found, key=lambda one: one.chance)
+    chance = min(1.0, len(found) * best.chance)  # that any of the keys is found where no mark is
+    best = replace(best, chance=chance, found=chance < FALSE_POSITIVE_RATE)
     if not best.found and min(info.width, info.height) < RELIABLE_SIDE:
         notes.append(f"below {RELIABLE_SIDE} pixels a side the absence of the mark says little")
     return best, notes
@@ -152,7 +154,12 @@ def _conclude(
         )
     elif credentials.state == "trusted" and ours:
         verdict = "signed", "certain of the pixels; C2PA leaves bytes of padding and headers open to changes"
-    elif credentials.state in ("valid", "trusted"):
+    elif credentials.state == "expired":
+        verdict = (
+            "expired",
+            "the content is as it was signed; by whom cannot be checked, since the certificate has expired",
+        )
+    elif credentials.state in ("rejected", "valid", "trusted"):
         verdict = "signed by a stranger", "nothing: anyone can sign; trust a certificate of its maker with --trust"
     elif mark is not None and mark.found:
         verdict = "marked", f"of files without the mark {_chance(mark.chance)} look so; but marks can be copied"
@@ -168,7 +175,11 @@ def _of_credentials(found: Credentials) -> str:
         return "there is no C2PA manifest"
     if found.state == "invalid":
         return f"the C2PA manifest does not fit the file ({', '.join(found.problems) or 'for no stated reason'})"
+    if found.state == "rejected":
+        return f"the C2PA manifest fits the file, but its certificate is not accepted ({', '.join(found.problems)})"
     by = f"by '{found.signer}' for {found.generator or 'an unnamed program'}"
+    if found.state == "expired":
+        return f"the C2PA manifest fits the file, signed {by}, with a certificate that has expired"
     known = "a trusted certificate" if found.state == "trusted" else "a certificate that nothing is known of"
     return f"the C2PA manifest is valid, signed {by}, with {known}"
 

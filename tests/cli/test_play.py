@@ -19,6 +19,7 @@ from chronotope.data.latents import fingerprint
 from chronotope.generate.pipeline import load_autoencoder
 from chronotope.jsonl import append_jsonl
 from chronotope.media import video
+from chronotope.safety.verify import verify
 from chronotope.simulate.model import WorldModel
 from chronotope.simulate.record import Start
 from chronotope.simulate.session import Session
@@ -57,7 +58,7 @@ def test_what_cannot_be_played_is_said(world: Path, tmp_path: Path) -> None:
     assert "first line" in refused("play", str(world), "--replay", str(record), "--out", "a.mp4", status=1)
 
 
-def test_a_record_becomes_a_video(world: Path, tmp_path: Path) -> None:
+def test_a_record_becomes_a_video(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record, out = tmp_path / "session.jsonl", tmp_path / "session.mp4"
     session = Session(WorldModel.load(world), Start(2, "", PICTURE), lambda line: append_jsonl(record, dict(line)))
     for action in (1, 1, 2):
@@ -69,8 +70,14 @@ def test_a_record_becomes_a_video(world: Path, tmp_path: Path) -> None:
     assert played.exit_code == 0 and played.stdout == f"{out}\n" and "differ" not in played.stderr
     frames = video.read(out).frames
     assert frames.shape == (4, 32, 48, 3)  # 0, 1, 2, and 3 as it was after the way back
+    found = verify(out, search=False)
+    assert found.verdict == "authentic" and found.origin is not None and found.origin["seed"] == 2
+    assert b"/compositeWithTrainedAlgorithmicMedia" in out.read_bytes()  # its start was given
     record.write_text(record.read_text().replace('"hash": "', '"hash": "x'))
     assert "4 frames differ" in run("play", str(world), "--replay", str(record), "--out", str(out)).stderr
+    monkeypatch.setenv("CHRONOTOPE_KEYS", str(record))
+    words = "play", str(world), "--replay", str(record), "--out", str(tmp_path / "none.mp4")
+    assert "credentials failed" in refused(*words, status=1) and not list(tmp_path.glob("none*"))
 
 
 @pytest.mark.e2e

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ from chronotope.errors import ChronotopeError
 from chronotope.media import video
 from chronotope.media.picture import PICTURE_FORMATS
 from chronotope.media.writer import VIDEO_FORMATS
+from chronotope.safety import credentials as manifests
 from chronotope.safety import deliver as module
 from chronotope.safety.audit import audit_path, check_audit, record
 from chronotope.safety.credentials import read_credentials
 from chronotope.safety.deliver import Delivery, Layers, NotDeliveredError, deliver
-from chronotope.safety.keys import trusted_certificates
+from chronotope.safety.keys import keys_folder, load_signer, trusted_certificates
 from chronotope.safety.verify import verify
 from chronotope.safety.watermark import detect
 
@@ -133,14 +135,36 @@ def test_a_manifest_that_is_not_valid_on_the_bytes_is_not_delivered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file is read back from the disk: a signature for other bytes is no signature."""
-    write = Path.write_bytes
+    overwrite = manifests._overwrite
 
-    def damaged(path: Path, data: bytes) -> int:
-        return write(path, data[:-1] + bytes([data[-1] ^ 1]) if path.suffix == ".mp4" else data)
+    def damaged(file: BinaryIO, content: bytes) -> None:
+        overwrite(file, content[:-1] + bytes([content[-1] ^ 1]))
 
-    monkeypatch.setattr(Path, "write_bytes", damaged)
+    monkeypatch.setattr(manifests, "_overwrite", damaged)
     with pytest.raises(NotDeliveredError, match="not valid"):
         deliver(tmp_path / "made.mp4", frames(), 8, ORIGIN)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".png"])
+def test_a_signature_that_comes_too_late_makes_no_file(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread of a layer that hangs lives on: it must not make again what was deleted."""
+    overwrite, gone, written = manifests._overwrite, threading.Event(), threading.Event()
+
+    def late(file: BinaryIO, content: bytes) -> None:
+        assert gone.wait(60)
+        overwrite(file, content)
+        file.flush()
+        written.set()
+
+    monkeypatch.setattr(manifests, "_overwrite", late)
+    monkeypatch.setattr(module, "LAYER_SECONDS", 1.0)
+    with pytest.raises(NotDeliveredError, match="it took more than"):
+        deliver(tmp_path / f"made{suffix}", frames(1), 8, ORIGIN, Layers(watermark=False))
+    gone.set()
+    assert written.wait(60)
     assert not list(tmp_path.iterdir())
 
 
@@ -174,6 +198,40 @@ def test_the_log_notices_what_is_changed_or_deleted() -> None:
         path.write_text("".join(kept))
         with pytest.raises(ChronotopeError, match="line"):
             check_audit(path)
+
+
+def broken_signer() -> None:
+    load_signer()
+    (keys_folder() / "signer" / "signer.key").write_text("no key")
+
+
+def open_watermark_key() -> None:
+    keys_folder().chmod(0o755)
+    (keys_folder() / "watermark.key").write_text("secret")
+    (keys_folder() / "watermark.key").chmod(0o644)
+
+
+@pytest.mark.parametrize("damage", [broken_signer, open_watermark_key])
+def test_the_log_holds_no_path_of_the_keys(damage: Callable[[], None], tmp_path: Path) -> None:
+    damage()
+    with pytest.raises(NotDeliveredError):
+        deliver(tmp_path / "made.png", frames(1), 8, ORIGIN)
+    (line,) = audit_path().read_text().splitlines()
+    assert "signer.key" in line or "PEM" in line or "watermark.key" in line
+    assert str(keys_folder()) not in line
+
+
+def test_the_log_holds_no_path_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, problem in enumerate((OSError(28, "No space left", str(tmp_path / "x")), ValueError(f"{tmp_path}/x"))):
+
+        def full(*_: Any, found: Exception = problem) -> Any:
+            raise found
+
+        monkeypatch.setattr(module, "sign_file", full)
+        with pytest.raises(NotDeliveredError):
+            deliver(tmp_path / "made.png", frames(1), 8, ORIGIN)
+        line = audit_path().read_text().splitlines()[number]
+        assert str(tmp_path) not in line and ("No space left" in line or "/x" in line)
 
 
 def test_the_log_goes_on_after_a_torn_line() -> None:

@@ -79,6 +79,59 @@ def test_damaged_keys_are_said(folder: Path) -> None:
 
 def test_a_key_of_the_users_own_comes_first(folder: Path) -> None:
     assert watermark_keys() == [PACKAGE_KEY]
-    folder.mkdir()
-    (folder / "watermark.key").write_bytes(b"secret")
+    write_secret(folder / "watermark.key", b"secret", 0o600)
     assert watermark_keys() == [b"secret", PACKAGE_KEY]
+
+
+def write_secret(path: Path, content: bytes, mode: int) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.parent.chmod(0o755)
+    path.write_bytes(content)
+    path.chmod(mode)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "message"),
+    [(b"", 0o600, "is empty"), (b"secret", 0o604, "chmod 600"), (b"secret", 0o640, "chmod 600")],
+)
+def test_a_key_that_is_no_secret_is_not_used(folder: Path, content: bytes, mode: int, message: str) -> None:
+    write_secret(folder / "watermark.key", content, mode)
+    with pytest.raises(KeyProblem, match=message):
+        watermark_keys()
+
+
+def test_a_folder_that_others_cannot_enter_keeps_its_keys_secret(folder: Path) -> None:
+    write_secret(folder / "watermark.key", b"secret", 0o644)
+    folder.chmod(0o700)
+    assert watermark_keys()[0] == b"secret"
+
+
+def test_a_signing_key_that_others_can_read_is_not_used(folder: Path) -> None:
+    load_signer()
+    (folder / "signer" / "signer.key").chmod(0o644)
+    load_signer()  # its folder is private
+    (folder / "signer").chmod(0o755)
+    with pytest.raises(KeyProblem, match="chmod 600"):
+        load_signer()
+
+
+def test_messages_name_no_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are shown to the users of a server, and stand in the log of refusals."""
+
+    def message(now: datetime.datetime = NOW) -> str:
+        with pytest.raises(KeyProblem) as problem:
+            load_signer(now)
+        return str(problem.value)
+
+    load_signer()
+    early = message(NOW - 400 * DAY)
+    (folder / "signer" / "signer.key").write_text("no key")
+    damaged = message()
+    monkeypatch.setenv("CHRONOTOPE_KEYS", str(folder / "signer" / "signer.key"))
+    no_folder = message()
+    monkeypatch.delenv("CHRONOTOPE_KEYS")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "signer" / "signer.key"))
+    assert "$XDG_CONFIG_HOME/chronotope" in message()
+    for text in (early, damaged, no_folder, message()):
+        assert str(folder) not in text
+    assert all("$CHRONOTOPE_KEYS" in text for text in (early, damaged, no_folder))

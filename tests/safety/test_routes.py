@@ -8,22 +8,33 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 
 from chronotope import Generator
 from chronotope.media import video
 from chronotope.request import TASKS
 from chronotope.safety.deliver import NotDeliveredError
 from chronotope.safety.verify import verify
-from chronotope.serve import native, videos
+from chronotope.serve import app as serve
 from chronotope.serve.jobs.worker import Task, _answer
 from chronotope.serve.order import Order
+from chronotope.serve.service import Service
+from chronotope.simulate import server as simulate
 from tests.cli.models import run, save_run
 
 PACKAGE = Path(__file__).resolve().parents[2] / "chronotope"
-WRITERS = {"VideoWriter", "write_image", "imwrite"}
-# Code that writes pictures or videos itself, and why what it writes is not delivered.
+# Functions of this program and of common libraries that encode a picture or a video
+WRITERS = {
+    *("VideoWriter", "write_image", "add_stream"),
+    *("imwrite", "imwritemulti", "imencode", "imsave", "mimsave", "savefig"),
+    *("write_video", "write_png", "write_jpeg", "encode_png", "encode_jpeg"),
+}
+# Code that encodes pictures or videos itself, and why what it makes is not delivered.
 OWN_WRITERS = {
     "media/writer.py": "the writer of videos",
+    "media/picture.py": "the writer of pictures",
+    "media/video.py": "the module by which both are imported",
     "safety/deliver.py": "the one way out",
     "curate/write.py": "clips of a user's own films",
     "evaluate/exports/worldscore.py": "single frames of a video that was delivered, for a benchmark of others",
@@ -33,6 +44,13 @@ OWN_WRITERS = {
     "cli/train/samples.py": "samples in the folder of a training",
     "cli/datasets/teach.py": "samples of a training, and a film of a user's own clips",
     "worlds/write.py": "clips of a simulator",
+    "worlds/table/materials.py": "textures of a simulator",
+    "simulate/server.py": "frames of a world that is played, sent one by one to the page that plays it",
+    "simulate/record.py": "a picture of a user's own recording, in its page",
+    "serve/client.py": "pictures that a user sends to a server",
+    "caption/captioners/endpoint.py": "frames of a user's own clip, sent to a captioner",
+    "cli/language/review.py": "a user's own clips, on the page of a review",
+    "cli/datasets/inspection.py": "a user's own clips, on the page of an inspection",
 }
 
 
@@ -60,19 +78,47 @@ def no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def writes_media(tree: ast.AST) -> bool:
+    """Return whether code encodes pictures or videos; where Pillow is imported, every `save` counts as one of it."""
+    pillow = False
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            match node.func:
-                case ast.Name(id=name) | ast.Attribute(attr=name) if name in WRITERS:
+        match node:
+            case ast.ImportFrom(module=str(module), names=names):
+                pillow = pillow or module.split(".")[0] == "PIL"
+                if module.startswith("chronotope.media") and "write" in {one.name for one in names}:
                     return True
-                case ast.Attribute(value=ast.Name(id="video"), attr="write"):
-                    return True
-    return False
+            case ast.Import(names=names):
+                pillow = pillow or any(one.name.split(".")[0] == "PIL" for one in names)
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in WRITERS:
+                return True
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="video") | ast.Attribute(attr="video"), attr="write")):
+                return True
+    saves = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return pillow and any(isinstance(function, ast.Attribute) and function.attr == "save" for function in saves)
 
 
-def test_a_writer_is_recognised() -> None:
-    assert all(map(writes_media, map(ast.parse, ("video.write(1)", "media.VideoWriter(1)", "cv2.imwrite(1)"))))
-    assert not writes_media(ast.parse("file.write(1); video.read(1)"))
+@pytest.mark.parametrize(
+    "code",
+    [
+        "video.write(1)",
+        "chronotope.media.video.write(1)",
+        "from chronotope.media.video import write",
+        "media.VideoWriter(1)",
+        "cv2.imwrite(1)",
+        "cv2.imencode('.png', 1)",
+        "container.add_stream('h264')",
+        "from PIL import Image; Image.fromarray(1).save(2)",
+        "def f():\n  import PIL.Image\n  picture.save(path)",
+    ],
+)
+def test_a_writer_is_recognised(code: str) -> None:
+    assert writes_media(ast.parse(code))
+
+
+@pytest.mark.parametrize(
+    "code", ["file.write(1); video.read(1)", "state.save(1)", "from PIL import Image; file.write(1)"]
+)
+def test_other_code_is_no_writer(code: str) -> None:
+    assert not writes_media(ast.parse(code))
 
 
 def test_every_writer_of_media_is_listed_with_its_reason() -> None:
@@ -91,19 +137,30 @@ ANSWERS_WITH_FILES = {
     "/v1/generations/{name}/preview": "a picture of an unfinished video, by `deliver`",
     "/v1/videos/{name}/preview": "the same",
     "/v1/images/generations": "delivered pictures, in Base64",
+    "/v1/files/{name}/content": "a file that a user uploaded, as it came",
+    "/v1/shown/media": "a clip of a dataset or a sample of a training, as it lies in a folder of the owner",
+    "/studio/{name}": "the scripts and styles of the page",
+    "/play": "frames of a world that is played, sent one by one",
 }
 ANSWERS_WITH_WORDS = {
     *("/v1/generations", "/v1/generations/{name}", "/v1/generations/{name}/settings", "/v1/generations/{name}/events"),
+    *("/v1/generations/{name}/move", "/v1/generations/{name}/order"),
     *("/v1/videos", "/v1/videos/{name}", "/v1/videos/{name}/settings", "/v1/videos/{name}/events"),
     *("/v1/videos/{name}/remix", "/v1/videos/extensions", "/v1/videos/edits", "/v1/videos/characters"),
-    *("/v1/files", "/v1/files/{name}", "/v1/models", "/v1/models/{name}"),
-    *("/health", "/ready", "/metrics", "/", "/favicon.ico"),
+    *("/v1/files", "/v1/files/{name}", "/v1/files/{name}/about", "/v1/models", "/v1/models/{name}"),
+    *("/v1/studio/model", "/v1/studio/prompt", "/v1/studio/estimate", "/v1/studio/queue"),
+    *("/v1/shown", "/v1/shown/content"),
+    *("/health", "/ready", "/metrics", "/", "/favicon.ico", "/openapi.json"),
 }
 
 
-def test_every_route_is_known() -> None:
-    """A new route has to be looked at, and put into one of the two lists."""
-    found = {route.path for router in (native.router, videos.router) for route in router.routes}
+def test_every_route_is_known(tmp_path: Path) -> None:
+    """A new route of the service or of a played world has to be looked at, and put into one of the two lists."""
+    service = serve.make_app(Service(tmp_path / "service", devices=())).app
+    no_model: Any = None  # it is used when a player comes
+    played = simulate.make_app(no_model, simulate.PlayOptions())
+    assert isinstance(service, FastAPI)
+    found = {route.path for app in (service, played) for route in iter_route_contexts(app.routes)}
     assert found == set(ANSWERS_WITH_FILES) | ANSWERS_WITH_WORDS
 
 
@@ -194,7 +251,7 @@ def test_the_service_delivers_no_job_without_keys(task: str, model: Path, clip: 
         Task("job", order, paths, output, folder / "made.preview.webp"),
         _Connection(),  # type: ignore[arg-type]
     )
-    assert answer.kind == "failed" and "failed" in answer.message and str(folder) not in answer.message
+    assert answer.kind == "failed" and "failed" in answer.message and str(folder.parent) not in answer.message
     assert not list(folder.glob("made*"))
 
 

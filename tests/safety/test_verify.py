@@ -14,10 +14,12 @@ import pytest
 from chronotope.errors import FileProblem
 from chronotope.media import video
 from chronotope.media.picture import sidecar
+from chronotope.safety import credentials
 from chronotope.safety import verify as module
 from chronotope.safety.deliver import deliver
 from chronotope.safety.keys import keys_folder
 from chronotope.safety.verify import Verification, verify
+from chronotope.safety.watermark import PACKAGE_KEY, Detection, Detector, detect
 from tests.cli.models import answer, run
 from tests.safety.test_deliver import ORIGIN, frames
 
@@ -34,9 +36,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def copied(made: Path, name: str, folder: Path, beside: bool = True) -> Path:
+def copied(made: Path, name: str, folder: Path, with_sidecar: bool = True) -> Path:
     shutil.copy(made / name, folder / name)
-    if beside:
+    if with_sidecar:
         shutil.copy(made / f"{name}.json", folder / f"{name}.json")
     return folder / name
 
@@ -90,7 +92,7 @@ def test_what_was_tampered_with_is_altered(made: Path, name: str, change: str, t
 
 
 def test_a_file_without_its_sidecar_is_signed_and_not_authentic(made: Path, tmp_path: Path) -> None:
-    found = judge(copied(made, "one.mp4", tmp_path, beside=False))
+    found = judge(copied(made, "one.mp4", tmp_path, with_sidecar=False))
     assert (found.verdict, found.sidecar, found.credentials.state) == ("signed", "none", "trusted")
     assert found.origin is not None and found.origin["name"] == "one"
 
@@ -135,6 +137,95 @@ def test_a_stripped_manifest_is_not_authentic(made: Path, tmp_path: Path) -> Non
     sidecar(path).write_text(json.dumps(document) + "\n")
     found = judge(path)
     assert (found.verdict, found.sidecar, found.credentials.state) == ("altered", "of another file", "none")
+
+
+# Files whose certificate was valid for 15 seconds in 2026, delivered in that time, and its chain
+EXPIRED = Path(__file__).parent / "expired"
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation that trusts the expired certificate as an earlier one of its own."""
+    shutil.copytree(EXPIRED, tmp_path / "keys" / "retired" / "1")
+    monkeypatch.setenv("CHRONOTOPE_KEYS", str(tmp_path / "keys"))
+
+
+@pytest.mark.parametrize("name", ["one.mp4", "one.png"])
+def test_a_file_outlives_the_certificate_of_its_signer(name: str, own: None, tmp_path: Path) -> None:
+    whole = judge(copied(EXPIRED, name, tmp_path))
+    assert (whole.verdict, whole.sidecar, whole.credentials.state) == ("signed", "signed", "expired")
+    assert "certain of every byte" in whole.sure and any("has expired" in reason for reason in whole.reasons)
+    assert run("verify", tmp_path / name, "--no-search").exit_code == 0
+    sidecar(tmp_path / name).unlink()
+    alone = judge(tmp_path / name)
+    assert alone.verdict == "expired" and "certificate has expired" in alone.sure
+    assert run("verify", tmp_path / name, "--no-search").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["one.mp4", "one.png"])
+def test_an_expired_certificate_of_a_stranger_is_no_change_of_the_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHRONOTOPE_KEYS", str(tmp_path / "nothing"))
+    found = judge(copied(EXPIRED, name, tmp_path))
+    assert (found.verdict, found.sidecar, found.credentials.state) == ("expired", "of a stranger", "expired")
+
+
+@pytest.mark.parametrize("name", ["one.mp4", "one.png"])
+@pytest.mark.parametrize("part", ["content", "settings"])
+def test_a_change_is_found_after_the_certificate_expired(name: str, part: str, own: None, tmp_path: Path) -> None:
+    path = copied(EXPIRED, name, tmp_path, with_sidecar=False)
+    content = bytearray(path.read_bytes())
+    if part == "content":
+        place = content.index(b"mdat" if name == "one.mp4" else b"IDAT") + 20
+    else:
+        place = content.index(b"a fox", content.index(b"org.chronotope.origin"))
+    content[place] ^= 1
+    path.write_bytes(content)
+    found = judge(path)
+    assert found.verdict == "altered" and any("mismatch" in problem for problem in found.credentials.problems)
+
+
+# Codes that the C2PA library gives where the signature fits, and others
+
+
+@pytest.mark.parametrize(
+    ("codes", "state"),
+    [
+        (["signingCredential.expired"], "expired"),
+        (["signingCredential.untrusted", "claimSignature.outsideValidity"], "expired"),
+        (["signingCredential.untrusted", "signingCredential.ocsp.revoked"], "rejected"),
+        (["signingCredential.expired", "signingCredential.invalid"], "rejected"),
+        (["signingCredential.expired", "assertion.dataHash.mismatch"], "invalid"),
+        (["signingCredential.expired", "assertion.missing"], "invalid"),
+        ([], "invalid"),
+    ],
+)
+def test_only_what_does_not_fit_is_invalid(codes: list[str], state: str) -> None:
+    passed = {"activeManifest": {"success": [{"code": "claimSignature.validated"}]}}
+    report = {
+        "validation_state": "Invalid",
+        "validation_status": [{"code": code} for code in codes],
+        "validation_results": passed,
+    }
+    assert credentials._described(report).state == state
+    assert credentials._described({**report, "validation_results": {}}).state == "invalid"
+
+
+def test_a_key_more_makes_a_false_alarm_no_likelier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chance is that of the best of all keys, so it is as many times that of one key."""
+    monkeypatch.setenv("CHRONOTOPE_KEYS", str(tmp_path))
+    (tmp_path / "watermark.key").write_bytes(b"own")
+    (tmp_path / "watermark.key").chmod(0o600)
+    still = np.random.default_rng(1).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    video.write_image(tmp_path / "still.png", still[0])
+    best = min(detect(still, key, search=False).chance for key in (b"own", PACKAGE_KEY))
+    assert best < 0.5
+    mark = judge(tmp_path / "still.png").mark
+    assert mark is not None and mark.chance == pytest.approx(2 * best) and not mark.found
+    monkeypatch.setattr(Detector, "find", lambda *_: Detection(True, 3.2, 0.0007, False, 1.0, 1.0))
+    mark = judge(tmp_path / "still.png").mark
+    assert mark is not None and not mark.found
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

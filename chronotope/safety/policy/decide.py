@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chronotope.errors import ChronotopeError, UsageError, suggest
+from chronotope.media.files import reason
 from chronotope.safety.audit import record
 from chronotope.safety.policy import classifier
 from chronotope.safety.policy.text import plain_forms, spelled_letters, words_of
@@ -119,7 +120,7 @@ class Policy:
             try:
                 decision = self.decide(text, which)
             except Exception as problem:
-                decision = Decision(which, "refuse", rule=f"the policy failed: {problem or type(problem).__name__}")
+                decision = Decision(which, "refuse", rule=f"the policy failed: {reason(problem)}")
             if decision.action == "refuse":
                 self._refuse(text, decision)
             decisions.append({**asdict(decision), "score": round(decision.score, 4)})
