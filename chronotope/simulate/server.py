@@ -12,6 +12,7 @@ import contextlib
 import io
 import itertools
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from PIL import Image
 from starlette.requests import Request
 from starlette.websockets import WebSocketDisconnect
 
+from chronotope.arguments import described
 from chronotope.config import to_dict
 from chronotope.errors import ChronotopeError, UsageError
 from chronotope.geometry import Picture
@@ -44,6 +46,7 @@ MAX_PLAYERS = 32
 MESSAGE_BYTES = 8 << 20  # a start picture or a record
 QUALITY = 90  # of WebP
 WAIT_SECONDS = 0.01  # between two looks whether a player has caught up
+log = logging.getLogger("chronotope.play")
 
 
 @dataclass(frozen=True)
@@ -114,16 +117,21 @@ class _Connection:
         frames = asyncio.create_task(self._frames())
         try:
             while True:
-                await self._answer(await self.socket.receive_text())
+                message = await self.socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                await self._answer(message.get("text"))
         finally:
             frames.cancel()
             with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
                 await frames
 
-    async def _answer(self, text: str) -> None:
-        """Do what a message says, or say what is wrong with it."""
+    async def _answer(self, text: str | None) -> None:
+        """Do what a message says, or say what is wrong with it; a binary message has no text."""
         message: Any = None
         try:
+            if text is None:
+                raise UsageError("a message is a JSON text, got a binary message")
             message = json.loads(text)
             kind = message.get("type") if isinstance(message, dict) else None
             handlers = {
@@ -135,13 +143,17 @@ class _Connection:
                 "pause": self._pause,
                 "replay": self._replay,
             }
-            if kind not in handlers:
-                raise UsageError(f"a message has one of the types {', '.join(handlers)}, got {str(kind)[:50]!r}")
+            if not isinstance(kind, str) or kind not in handlers:
+                raise UsageError(f"a message has one of the types {', '.join(handlers)}, got {described(kind)}")
             await handlers[kind](message)
-        except (ChronotopeError, ValueError, RecursionError) as problem:
+        except WebSocketDisconnect:
+            raise
+        except Exception as problem:
+            if not isinstance(problem, ChronotopeError | ValueError | RecursionError):
+                log.exception("a message could not be answered")
             about = message.get("id") if isinstance(message, dict) else None
             frame = self.session.frame if self.session else None
-            await self._tell({"type": "error", "message": str(problem), "id": about, "frame": frame})
+            await self._tell_problem(str(problem), about if isinstance(about, int) else None, frame)
 
     async def _start(self, message: dict[str, Any]) -> None:
         start = self.players.start(message)
@@ -172,8 +184,13 @@ class _Connection:
 
     async def _branch(self, message: dict[str, Any]) -> None:
         session = self._running()
-        self.replayed = []
-        shown = await self.players.compute(lambda: session.branch(message.get("frame")))
+
+        def go_back() -> Shown:  # in the thread of `_next`, which reads `replayed`
+            shown = session.branch(message.get("frame"))
+            self.replayed = []
+            return shown
+
+        shown = await self.players.compute(go_back)
         await self._tell({"type": "branched", "frame": shown.frame})
         await self._show(session, shown)
 
@@ -202,14 +219,12 @@ class _Connection:
             due += 1 / self.players.model.fps
             try:
                 shown = await self.players.compute(partial(self._next, session))
-            except (
-                ChronotopeError,
-                OSError,
-                RuntimeError,
-            ) as problem:  # a record that does not fit, a full disk, memory
+            except Exception as problem:  # a record that does not fit, a full disk, memory
+                if not isinstance(problem, ChronotopeError):
+                    log.exception("a frame could not be made")
                 self.replayed, self.paused = [], True
-                message = f"paused, because no frame could be made: {problem}"
-                await self._tell({"type": "error", "message": message, "id": None, "frame": session.frame})
+                about = str(problem) or type(problem).__name__
+                await self._tell_problem(f"paused, because no frame could be made: {about}", None, session.frame)
                 continue
             if session is self.session:  # else another one was begun meanwhile
                 await self._show(session, shown)
@@ -239,8 +254,12 @@ class _Connection:
             await self.socket.send_bytes(len(text).to_bytes(4, "big") + text + packed.getvalue())
 
     async def _tell(self, message: dict[str, Any]) -> None:
+        text = json.dumps(message)  # ASCII: halves of characters, which JSON may hold, have no UTF-8
         async with self.sending:
-            await self.socket.send_json(message)
+            await self.socket.send_text(text)
+
+    async def _tell_problem(self, message: str, id: int | None, frame: int | None) -> None:
+        await self._tell({"type": "error", "message": message, "id": id, "frame": frame})
 
 
 def make_app(model: WorldModel, options: PlayOptions) -> FastAPI:
