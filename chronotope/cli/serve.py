@@ -235,6 +235,8 @@ def play(
         raise UsageError(f"playing needs {problem.name}: pip install 'chronotope[play]'") from problem
     from chronotope.simulate.model import StepSettings, WorldModel
 
+    if replay is not None and (prompt or image or record or steps or guidance is not None or history):
+        raise UsageError("--replay FILE begins and samples as its record says; give no option of a session with it")
     picture = None
     if image is not None:
         from chronotope.media import video
@@ -266,14 +268,16 @@ def _replay(world: WorldModel, file: Path, out: Path) -> None:
 
     record = read_record(file)
     frames: list[np.ndarray] = []
-    other: list[int] = []
+    compared, other = 0, list[int]()
     with progress("playing again", "frames") as report:
         for number, picture, equal in replay(world, record):
             del frames[number:]
             frames.append(picture)
-            other += [] if equal else [number]
+            compared += equal is not None
+            other += [number] if equal is False else []
             report(number, len(record) - 1)
     video.write(out, np.stack(frames), world.fps)
+    say(f"{compared} frames were compared with the recorded ones")
     if other:
         say(f"note: {len(other)} frames differ from the recorded ones, the first is {other[0]}")
     echo(str(out))

@@ -36,8 +36,8 @@ from chronotope.geometry import Picture
 from chronotope.jsonl import append_jsonl
 from chronotope.simulate.listening import LOOPBACK, TellingServer, address_of, host_name, listening
 from chronotope.simulate.model import WorldModel
-from chronotope.simulate.record import Start, parse_record
-from chronotope.simulate.session import Session, Shown
+from chronotope.simulate.record import Start, frame_hash, parse_record
+from chronotope.simulate.session import Session, Shown, recorded_model
 from chronotope.simulate.starts import start_picture
 
 __all__ = ["PlayOptions", "make_app", "run"]
@@ -156,15 +156,14 @@ class _Connection:
             await self._tell_problem(str(problem), about if isinstance(about, int) else None, frame)
 
     async def _start(self, message: dict[str, Any]) -> None:
-        start = self.players.start(message)
-        await self._begin(start)
+        await self._begin(self.players.model, self.players.start(message))
 
-    async def _begin(self, start: Start) -> None:
+    async def _begin(self, model: WorldModel, start: Start) -> None:
         write = self.players.writer()
         self.session = None
-        session = await self.players.compute(lambda: Session(self.players.model, start, write))
+        session = await self.players.compute(lambda: Session(model, start, write))
         self.replayed, self.paused = [], False
-        await self._tell({"type": "started", "record": start.line(self.players.model)})
+        await self._tell({"type": "started", "record": start.line(model)})
         await self._show(session, session.current)
         self.session = session
 
@@ -199,7 +198,7 @@ class _Connection:
 
     async def _replay(self, message: dict[str, Any]) -> None:
         record = parse_record(str(message.get("record")))
-        await self._begin(Start.of(record[0]))
+        await self._begin(recorded_model(self.players.model, record[0]), Start.of(record[0]))
         self.replayed = record[1:]
 
     def _running(self) -> Session:
@@ -242,6 +241,7 @@ class _Connection:
         header = {
             "frame": shown.frame,
             "action": shown.action,
+            "hash": frame_hash(shown.picture),
             "applied": [asdict(one) for one in shown.applied],
             "milliseconds": round(shown.milliseconds, 1),
             "lead": session.lead,

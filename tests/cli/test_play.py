@@ -67,6 +67,10 @@ def test_a_record_becomes_a_video(world: Path, tmp_path: Path) -> None:
     session.advance()
     played = run("play", str(world), "--replay", str(record), "--out", str(out))
     assert played.exit_code == 0 and played.stdout == f"{out}\n" and "differ" not in played.stderr
+    assert "4 frames were compared" in played.stderr
+    assert "give no option" in refused(
+        "play", str(world), "--replay", str(record), "--out", "a", "--steps", "4", status=2
+    )
     frames = video.read(out).frames
     assert frames.shape == (4, 32, 48, 3)  # 0, 1, 2, and 3 as it was after the way back
     record.write_text(record.read_text().replace('"hash": "', '"hash": "x'))
