@@ -19,6 +19,12 @@ __all__ = ["play", "serve"]
 
 MAX_WORKERS = 16
 MIN_TOKEN = 16  # characters
+ALLOW_HOST = option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="A host name, beside this machine's, by which the server is reached.",
+)
 
 
 @click.command(
@@ -61,12 +67,7 @@ MIN_TOKEN = 16  # characters
     metavar="FILE",
     help="Tokens, one a line: requests need one, and see only what was made with it. Needed beyond this machine.",
 )
-@option(
-    "--allow-host",
-    multiple=True,
-    metavar="NAME",
-    help="A host name, beside this machine's, by which the server is reached.",
-)
+@ALLOW_HOST
 @option(
     "--keep-days",
     type=Number(min=0, min_open=True, max=36_500),
@@ -182,7 +183,7 @@ def _devices(workers: int | None) -> tuple[str, ...]:
     sections={
         "session": ["prompt", "image", "record", "steps", "guidance", "history"],
         "replay": ["replay", "out"],
-        "server": ["host", "port"],
+        "server": ["host", "port", "allow_host"],
     },
     examples="""
     chronotope play runs/world
@@ -190,7 +191,7 @@ def _devices(workers: int | None) -> tuple[str, ...]:
     chronotope play runs/world --replay session.jsonl --out session.mp4
     """,
 )
-@click.argument("model", metavar="[MODEL]", default="small")
+@click.argument("model", metavar="MODEL", required=False)
 @option("--prompt", default="", metavar="TEXT", help="Words from which a session begins where no picture is given.")
 @option("--image", type=FILE, metavar="FILE", help="The picture from which a session begins.")
 @option("--record", type=FILE, metavar="FILE", help="Record sessions here; that of a second player into FILE-2, ...")
@@ -210,8 +211,9 @@ def _devices(workers: int | None) -> tuple[str, ...]:
 @option("--out", type=FILE, metavar="FILE", help="The video of the replay.")
 @option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="The address to listen at.")
 @option("--port", type=click.IntRange(min=0, max=65535), default=8001, show_default=True, metavar="N", help="0 is any.")
+@ALLOW_HOST
 def play(
-    model: str,
+    model: str | None,
     prompt: str,
     image: Path | None,
     record: Path | None,
@@ -222,20 +224,35 @@ def play(
     out: Path | None,
     host: str,
     port: int,
+    allow_host: tuple[str, ...],
 ) -> None:
     """Play a world that was learned with actions: keys in, frames out.
 
-    The page is at the address that is printed. Several players can use it at once, each with a session of their own.
-    The server answers this machine alone, unless --host names another address.
+    MODEL is the folder of a run that was trained on clips with actions. The page is at the address that is printed.
+    Several players can use it at once, each with a session of their own. The server knows no tokens, so it listens on
+    this machine alone; --allow-host admits the name of a proxy that asks who comes.
     """
+    if model is None:
+        raise UsageError(
+            "name a model that was trained with actions; none is shipped, and bash runs/world.sh trains one: "
+            "chronotope play RUN"
+        )
+    if not _is_loopback(host):
+        raise UsageError(
+            f"--host {host} is reached by other machines, and play knows no tokens: leave it out, and reach the server "
+            f"through a tunnel, as ssh -L {port}:127.0.0.1:{port} MACHINE"
+        )
     if (replay is None) != (out is None):
         raise UsageError("--replay FILE and --out FILE go together: a record, and the video that is made from it")
     try:
         from chronotope.simulate.server import PlayOptions, run
     except ModuleNotFoundError as problem:
         raise UsageError(f"playing needs {problem.name}: pip install 'chronotope[play]'") from problem
+    from chronotope.simulate.listening import allowed_hosts
     from chronotope.simulate.model import StepSettings, WorldModel
 
+    if replay is not None and (prompt or image or record or steps or guidance is not None or history):
+        raise UsageError("--replay FILE begins and samples as its record says; give no option of a session with it")
     picture = None
     if image is not None:
         from chronotope.media import video
@@ -252,8 +269,7 @@ def play(
         say(f"the page is at {address}; Ctrl-C stops")
         echo(address)
 
-    options = PlayOptions(prompt, picture, record)
-    run(world, PlayOptions(prompt, picture, record, options.hosts | {host.lower()}), host, port, started)
+    run(world, PlayOptions(prompt, picture, record, allowed_hosts(host, *allow_host)), host, port, started)
     say("stopped" + (f"; the record is {record}" if record and record.exists() else ""))
 
 
@@ -267,12 +283,13 @@ def _replay(world: WorldModel, file: Path, out: Path) -> None:
     refuse_replacing(out, overwrite=False)
     record = read_record(file)
     frames: list[Picture] = []
-    other: list[int] = []
+    compared, other = 0, list[int]()
     with progress("playing again", "frames") as report:
         for number, picture, equal in replay(world, record):
             del frames[number:]
             frames.append(picture)
-            other += [] if equal else [number]
+            compared += equal is not None
+            other += [number] if equal is False else []
             report(number, len(record) - 1)
     start = Start.of(record[0])
     line = start.line(world)
@@ -283,6 +300,7 @@ def _replay(world: WorldModel, file: Path, out: Path) -> None:
         "generated_by_ai": True,
     }
     deliver(out, frames, world.fps, origin, composite=start.picture is not None)
+    say(f"{compared} frames were compared with the recorded ones")
     if other:
         say(f"note: {len(other)} frames differ from the recorded ones, the first is {other[0]}")
     echo(str(out))

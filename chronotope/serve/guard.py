@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chronotope.serve.counters import Counters
 from chronotope.serve.limits import Limits
 from chronotope.serve.wire import RequestProblem, error_of
-from chronotope.simulate.listening import LOOPBACK, host_name
+from chronotope.simulate.listening import LOOPBACK, allowed_hosts, host_name
 
 __all__ = ["Guard", "Security"]
 
@@ -50,7 +50,7 @@ class Security:
     def of(cls, tokens: tuple[str, ...] = (), hosts: tuple[str, ...] = ()) -> Security:
         """Return the security of these tokens and of further allowed hosts."""
         digests = tuple(hashlib.sha256(token.encode()).digest() for token in tokens)
-        return cls(LOOPBACK | {host.lower() for host in hosts}, digests)
+        return cls(allowed_hosts(*hosts), digests)
 
     def owner_of(self, authorization: str) -> str | None:
         """Return who sends an Authorization header; None for a stranger. Every token is compared, in equal time."""

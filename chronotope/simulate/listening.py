@@ -11,10 +11,15 @@ import uvicorn
 
 from chronotope.errors import UsageError
 
-__all__ = ["LOOPBACK", "TellingServer", "address_of", "host_name", "listening"]
+__all__ = ["LOOPBACK", "TellingServer", "address_of", "allowed_hosts", "host_name", "listening"]
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 BACKLOG = 256  # connections that wait to be accepted
+
+
+def allowed_hosts(*names: str) -> frozenset[str]:
+    """Return the names that requests may give: those of this machine, and further ones."""
+    return LOOPBACK | {host_name(name) or name.lower() for name in names}
 
 
 def host_name(text: str) -> str:

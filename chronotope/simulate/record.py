@@ -1,6 +1,7 @@
 """The record of a session, one line of JSON each: how it began, then every frame with its action, and every way back.
 
-The first line holds the start picture, so the record is complete: the same model makes the same frames from it.
+The first line holds the start picture and the settings of the sampler, so the record is complete: the same model makes
+the same frames from it on the same kind of processor.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Start:
             "picture": None if self.picture is None else encode_picture(self.picture),
             "actions": to_dict(model.schema),
             "fps": model.fps,
+            "size": list(model.size),
             "num_steps": model.sampling.num_steps,
             "guidance_scale": model.sampling.guidance.scale,
             "history": model.settings.history,

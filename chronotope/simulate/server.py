@@ -12,6 +12,7 @@ import contextlib
 import io
 import itertools
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,14 +29,15 @@ from PIL import Image
 from starlette.requests import Request
 from starlette.websockets import WebSocketDisconnect
 
+from chronotope.arguments import described
 from chronotope.config import to_dict
 from chronotope.errors import ChronotopeError, UsageError
 from chronotope.geometry import Picture
 from chronotope.jsonl import append_jsonl
 from chronotope.simulate.listening import LOOPBACK, TellingServer, address_of, host_name, listening
 from chronotope.simulate.model import WorldModel
-from chronotope.simulate.record import Start, parse_record
-from chronotope.simulate.session import Session, Shown
+from chronotope.simulate.record import Start, frame_hash, parse_record
+from chronotope.simulate.session import Session, Shown, recorded_model
 from chronotope.simulate.starts import start_picture
 
 __all__ = ["PlayOptions", "make_app", "run"]
@@ -44,6 +46,7 @@ MAX_PLAYERS = 32
 MESSAGE_BYTES = 8 << 20  # a start picture or a record
 QUALITY = 90  # of WebP
 WAIT_SECONDS = 0.01  # between two looks whether a player has caught up
+log = logging.getLogger("chronotope.play")
 
 
 @dataclass(frozen=True)
@@ -114,16 +117,21 @@ class _Connection:
         frames = asyncio.create_task(self._frames())
         try:
             while True:
-                await self._answer(await self.socket.receive_text())
+                message = await self.socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                await self._answer(message.get("text"))
         finally:
             frames.cancel()
             with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
                 await frames
 
-    async def _answer(self, text: str) -> None:
-        """Do what a message says, or say what is wrong with it."""
+    async def _answer(self, text: str | None) -> None:
+        """Do what a message says, or say what is wrong with it; a binary message has no text."""
         message: Any = None
         try:
+            if text is None:
+                raise UsageError("a message is a JSON text, got a binary message")
             message = json.loads(text)
             kind = message.get("type") if isinstance(message, dict) else None
             handlers = {
@@ -135,24 +143,27 @@ class _Connection:
                 "pause": self._pause,
                 "replay": self._replay,
             }
-            if kind not in handlers:
-                raise UsageError(f"a message has one of the types {', '.join(handlers)}, got {str(kind)[:50]!r}")
+            if not isinstance(kind, str) or kind not in handlers:
+                raise UsageError(f"a message has one of the types {', '.join(handlers)}, got {described(kind)}")
             await handlers[kind](message)
-        except (ChronotopeError, ValueError, RecursionError) as problem:
+        except WebSocketDisconnect:
+            raise
+        except Exception as problem:
+            if not isinstance(problem, ChronotopeError | ValueError | RecursionError):
+                log.exception("a message could not be answered")
             about = message.get("id") if isinstance(message, dict) else None
             frame = self.session.frame if self.session else None
-            await self._tell({"type": "error", "message": str(problem), "id": about, "frame": frame})
+            await self._tell_problem(str(problem), about if isinstance(about, int) else None, frame)
 
     async def _start(self, message: dict[str, Any]) -> None:
-        start = self.players.start(message)
-        await self._begin(start)
+        await self._begin(self.players.model, self.players.start(message))
 
-    async def _begin(self, start: Start) -> None:
+    async def _begin(self, model: WorldModel, start: Start) -> None:
         write = self.players.writer()
         self.session = None
-        session = await self.players.compute(lambda: Session(self.players.model, start, write))
+        session = await self.players.compute(lambda: Session(model, start, write))
         self.replayed, self.paused = [], False
-        await self._tell({"type": "started", "record": start.line(self.players.model)})
+        await self._tell({"type": "started", "record": start.line(model)})
         await self._show(session, session.current)
         self.session = session
 
@@ -172,8 +183,13 @@ class _Connection:
 
     async def _branch(self, message: dict[str, Any]) -> None:
         session = self._running()
-        self.replayed = []
-        shown = await self.players.compute(lambda: session.branch(message.get("frame")))
+
+        def go_back() -> Shown:  # in the thread of `_next`, which reads `replayed`
+            shown = session.branch(message.get("frame"))
+            self.replayed = []
+            return shown
+
+        shown = await self.players.compute(go_back)
         await self._tell({"type": "branched", "frame": shown.frame})
         await self._show(session, shown)
 
@@ -182,7 +198,7 @@ class _Connection:
 
     async def _replay(self, message: dict[str, Any]) -> None:
         record = parse_record(str(message.get("record")))
-        await self._begin(Start.of(record[0]))
+        await self._begin(recorded_model(self.players.model, record[0]), Start.of(record[0]))
         self.replayed = record[1:]
 
     def _running(self) -> Session:
@@ -202,14 +218,12 @@ class _Connection:
             due += 1 / self.players.model.fps
             try:
                 shown = await self.players.compute(partial(self._next, session))
-            except (
-                ChronotopeError,
-                OSError,
-                RuntimeError,
-            ) as problem:  # a record that does not fit, a full disk, memory
+            except Exception as problem:  # a record that does not fit, a full disk, memory
+                if not isinstance(problem, ChronotopeError):
+                    log.exception("a frame could not be made")
                 self.replayed, self.paused = [], True
-                message = f"paused, because no frame could be made: {problem}"
-                await self._tell({"type": "error", "message": message, "id": None, "frame": session.frame})
+                about = str(problem) or type(problem).__name__
+                await self._tell_problem(f"paused, because no frame could be made: {about}", None, session.frame)
                 continue
             if session is self.session:  # else another one was begun meanwhile
                 await self._show(session, shown)
@@ -227,6 +241,7 @@ class _Connection:
         header = {
             "frame": shown.frame,
             "action": shown.action,
+            "hash": frame_hash(shown.picture),
             "applied": [asdict(one) for one in shown.applied],
             "milliseconds": round(shown.milliseconds, 1),
             "lead": session.lead,
@@ -239,8 +254,12 @@ class _Connection:
             await self.socket.send_bytes(len(text).to_bytes(4, "big") + text + packed.getvalue())
 
     async def _tell(self, message: dict[str, Any]) -> None:
+        text = json.dumps(message)  # ASCII: halves of characters, which JSON may hold, have no UTF-8
         async with self.sending:
-            await self.socket.send_json(message)
+            await self.socket.send_text(text)
+
+    async def _tell_problem(self, message: str, id: int | None, frame: int | None) -> None:
+        await self._tell({"type": "error", "message": message, "id": id, "frame": frame})
 
 
 def make_app(model: WorldModel, options: PlayOptions) -> FastAPI:

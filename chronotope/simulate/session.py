@@ -6,6 +6,7 @@ a slow connection or a hidden page waits instead of answering to old keys. State
 
 from __future__ import annotations
 
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from chronotope.arguments import described
+from chronotope.arguments import as_number, as_whole, described
 from chronotope.errors import UsageError
 from chronotope.geometry import Picture
-from chronotope.simulate.model import WorldModel, WorldState
+from chronotope.simulate.model import StepSettings, WorldModel, WorldState
 from chronotope.simulate.record import Start, frame_hash
 
-__all__ = ["Applied", "Session", "Shown", "replay"]
+__all__ = ["Applied", "Session", "Shown", "recorded_model", "replay"]
 
 LEAD_SECONDS, BACK_SECONDS, STALE_SECONDS = 0.5, 10.0, 2.0
 MAX_WAITING = 8  # key presses that wait for a frame of their own
@@ -171,14 +172,43 @@ class Session:
             raise UsageError(f"an action has no number as large as {described(action)}") from None
 
 
-def replay(model: WorldModel, record: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Picture, bool]]:
-    """Play a record again; yield the number of every frame, its picture, and whether it equals the recorded one."""
-    session = Session(model, Start.of(record[0]))
-    yield 0, session.current.picture, True
+def recorded_model(model: WorldModel, first: Mapping[str, Any]) -> WorldModel:
+    """Return the model with the settings of the first line of a record.
+
+    Raises UsageError where the record is of another model, or has no settings.
+    """
+    for name, own in Start().line(model).items():
+        if name in ("model", "actions", "fps", "size") and json.loads(json.dumps(own)) != first.get(name):
+            raise UsageError(
+                f"the record has {name} {described(first.get(name))}, and this model {described(own)}; "
+                "play the record with the model that made it"
+            )
+    settings = StepSettings(
+        as_whole("num_steps of the record", first.get("num_steps")),
+        as_number("guidance_scale of the record", first.get("guidance_scale")),
+        as_number("history of the record", first.get("history")),
+    )
+    if not settings.num_steps:
+        raise UsageError("num_steps of the record must be between 1 and 1000, got 0")
+    return WorldModel(model.generator, settings)
+
+
+def is_as_recorded(shown: Shown, entry: Mapping[str, Any]) -> bool | None:
+    """Tell whether a frame equals that of a line of a record; None where the line has no hash."""
+    return frame_hash(shown.picture) == entry["hash"] if "hash" in entry else None
+
+
+def replay(model: WorldModel, record: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Picture, bool | None]]:
+    """Play a record again with its own settings; yield the number of every frame, its picture, and `is_as_recorded`.
+
+    Raises UsageError for the record of another model.
+    """
+    session = Session(recorded_model(model, record[0]), Start.of(record[0]))
+    yield 0, session.current.picture, None
     for entry in record[1:]:
         if "branch" in entry:
             session.branch(entry["branch"])
             continue
         session.act(entry["action"], session.frame)
         shown = session.advance()
-        yield shown.frame, shown.picture, entry.get("hash") in (None, frame_hash(shown.picture))
+        yield shown.frame, shown.picture, is_as_recorded(shown, entry)

@@ -139,17 +139,18 @@ def _memberships(tokens: PackedTokens, changes: Float[Tensor, " v"], median: flo
 def _changes(clean: Float[Tensor, "v p"], grids: Sequence[Grid]) -> Float[Tensor, " v"]:
     """Return the root mean square change of every token since the slice before, of the first slice to the second.
 
-    NaN for the tokens of a single slice.
+    A grid in the order "teacher" holds its clip twice, and each copy has a first slice. NaN for the tokens of a clip of
+    a single slice.
     """
     found = []
-    for grid, tokens in zip(
-        grids, clean.split([each.slices * each.rows * each.columns for each in grids]), strict=True
-    ):
-        slices = tokens.unflatten(0, (grid.slices, -1))
-        steps = slices.diff(dim=0).square().mean(dim=2).sqrt()
-        found.append(
-            torch.cat([steps[:1], steps]).flatten() if len(steps) else tokens.new_full((len(tokens),), torch.nan)
-        )
+    for grid, tokens in zip(grids, clean.split([each.tokens for each in grids]), strict=True):
+        copies = 2 if grid.order == "teacher" else 1
+        slices = tokens.unflatten(0, (copies, grid.slices // copies, -1))
+        steps = slices.diff(dim=1).square().mean(dim=3).sqrt()
+        if steps.shape[1]:
+            found.append(torch.cat([steps[:, :1], steps], dim=1).flatten())
+        else:
+            found.append(tokens.new_full((len(tokens),), torch.nan))
     return torch.cat(found)
 
 

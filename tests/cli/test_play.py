@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import torch
@@ -51,6 +52,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_cannot_be_played_is_said(world: Path, tmp_path: Path) -> None:
     assert "small was trained without actions" in refused("play", "small", status=2)
+    assert "bash runs/world.sh trains one: chronotope play RUN" in refused("play", status=2)
+    for host in ("0.0.0.0", "::", "192.168.0.7", "lab.example"):
+        assert "play knows no tokens" in refused("play", str(world), "--host", host, status=2)
     assert "--replay FILE and --out FILE go together" in refused("play", str(world), "--replay", "a.jsonl", status=2)
     record = tmp_path / "session.jsonl"
     record.write_text("")
@@ -68,6 +72,10 @@ def test_a_record_becomes_a_video(world: Path, tmp_path: Path, monkeypatch: pyte
     session.advance()
     played = run("play", str(world), "--replay", str(record), "--out", str(out))
     assert played.exit_code == 0 and played.stdout == f"{out}\n" and "differ" not in played.stderr
+    assert "4 frames were compared" in played.stderr
+    assert "give no option" in refused(
+        "play", str(world), "--replay", str(record), "--out", "a", "--steps", "4", status=2
+    )
     frames = video.read(out).frames
     assert frames.shape == (4, 32, 48, 3)  # 0, 1, 2, and 3 as it was after the way back
     found = verify(out, search=False)
@@ -83,10 +91,12 @@ def test_a_record_becomes_a_video(world: Path, tmp_path: Path, monkeypatch: pyte
 @pytest.mark.e2e
 def test_a_server_is_played_and_stopped(world: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "chronotope", "play", str(world), "--port", "0"]
-    command += ["--record", str(tmp_path / "session.jsonl")]
+    command += ["--record", str(tmp_path / "session.jsonl"), "--allow-host", "World.example"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         address = server.stdout.readline().strip()
+        for name, status in (("world.example", 200), ("other.example", 403)):
+            assert httpx.get(address, headers={"host": name}).status_code == status
         with connect(address.replace("http", "ws") + "/play") as socket:
             assert json.loads(socket.recv())["type"] == "hello"
             socket.send(json.dumps({"type": "start", "seed": 1, "prompt": "a cow"}))

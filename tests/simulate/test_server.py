@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import numpy as np
 import pytest
@@ -17,8 +21,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from chronotope.simulate.model import WorldModel
 from chronotope.simulate.record import Start, encode_picture, read_record
-from chronotope.simulate.server import PlayOptions, make_app
-from chronotope.simulate.session import replay
+from chronotope.simulate.server import PlayOptions, _Connection, _Players, make_app
+from chronotope.simulate.session import Session, replay
 
 PICTURE = np.random.default_rng(2).integers(0, 256, (32, 48, 3), dtype=np.uint8)
 
@@ -77,12 +81,13 @@ def test_a_page_and_a_session(client: TestClient, world: WorldModel, tmp_path: P
         player.send(type="action", id=5, action="left", frame=0)
         header, _ = player.until(action=[1.0])
         (applied,) = header["applied"]
+        assert header["hash"] in [line["hash"] for line in read_record(tmp_path / "session.jsonl") if "hash" in line]
         assert applied["id"] == 5 and applied["seen"] == 0 and applied["applied_at_frame"] == header["frame"] >= 1
         player.send(type="branch", frame=0)
         assert player.until(type="branched") == {"type": "branched", "frame": 0}
     record = read_record(tmp_path / "session.jsonl")
     played = list(replay(world, record))
-    assert len(played) >= 2 and all(equal for *_, equal in played)
+    assert len(played) >= 2 and all(equal for *_, equal in played[1:])
 
 
 def test_the_server_waits_for_a_player_who_sees_nothing(client: TestClient) -> None:
@@ -107,6 +112,9 @@ def test_what_makes_no_sense_is_said_and_the_session_goes_on(client: TestClient)
             ("no JSON", "Expecting"),
             ("[1]", "one of the types"),
             ("[" * 100_000, ""),
+            ('{"type": []}', "one of the types"),
+            ('{"type": {}, "id": NaN}', "one of the types"),
+            ('{"type": "\\ud800", "id": "\\ud800"}', "one of the types"),
             ('{"type": "action", "action": "fly", "frame": 0, "id": 2}', "unknown action 'fly'"),
             ('{"type": "action", "action": [9], "frame": 0}', "action"),
             ('{"type": "action", "action": 1, "frame": 999}', "was not made"),
@@ -118,6 +126,8 @@ def test_what_makes_no_sense_is_said_and_the_session_goes_on(client: TestClient)
         ):
             socket.send_text(text)
             assert said in player.until(type="error")["message"]
+        socket.send_bytes(b"\x00")
+        assert "a message is a JSON text, got a binary message" in player.until(type="error")["message"]
         player.send(type="action", action="right", frame=player.frame, id=9)
         assert player.until(action=[2.0])[0]["applied"][0]["id"] == 9
 
@@ -130,6 +140,45 @@ def test_a_record_that_does_not_fit_pauses_the_session(client: TestClient, world
         assert "paused, because no frame could be made: action" in player.until(type="error")["message"]
         player.send(type="pause", on=False)
         assert player.until(frame=2)[0]["action"] == [0.0]
+
+
+def test_going_back_ends_a_replay_while_its_next_line_is_read(world: WorldModel) -> None:
+    looking = threading.Event()
+
+    class Slow(dict[str, Any]):
+        """A way back that the thread of the frames finds, and takes a while later."""
+
+        def __contains__(self, name: object) -> bool:
+            looking.set()
+            time.sleep(0.2)
+            return super().__contains__(name)
+
+    async def play() -> tuple[int, list[dict[str, Any]]]:
+        connection = _Connection(_Players(world, PlayOptions(picture=PICTURE)), AsyncMock())
+        await connection._start({})
+        session = connection._running()
+        connection.replayed = [Slow(branch=0), {"frame": 1, "action": [1]}]
+        made = asyncio.create_task(connection.players.compute(partial(connection._next, session)))
+        await asyncio.to_thread(looking.wait)
+        await connection._branch({"frame": 0})
+        await made
+        return session.frame, connection.replayed
+
+    assert asyncio.run(play()) == (0, [])
+
+
+def test_a_defect_while_a_frame_is_made_is_said_and_logged(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with client.websocket_connect("ws://localhost/play") as socket:
+        player = Player(socket)
+        with monkeypatch.context() as broken:
+            broken.setattr(Session, "advance", lambda session: {}["missing"])
+            player.send(type="start")
+            assert "no frame could be made: 'missing'" in player.until(type="error")["message"]
+        assert "KeyError: 'missing'" in caplog.text
+        player.send(type="pause", on=False)
+        assert player.until(frame=1)
 
 
 def test_ten_players_and_a_closed_tab(client: TestClient) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from chronotope.errors import FileProblem, UsageError
-from chronotope.simulate.model import WorldModel
+from chronotope.simulate.model import StepSettings, WorldModel
 from chronotope.simulate.record import Start, decode_picture, encode_picture, frame_hash, parse_record, read_record
 from chronotope.simulate.session import Session, replay
 
@@ -82,10 +82,38 @@ def test_a_record_gives_the_same_frames_and_branches_again(world: WorldModel) ->
     assert not np.array_equal(other, first[1])
     record = parse_record("".join(json.dumps(line) + "\n" for line in lines))
     played = list(replay(world, record))
-    assert [number for number, *_ in played] == [0, 1, 2, 3, 2] and all(equal for *_, equal in played)
+    assert [number for number, *_ in played] == [0, 1, 2, 3, 2] and [equal for *_, equal in played] == [
+        None,
+        True,
+        True,
+        True,
+        True,
+    ]
     assert np.array_equal(played[-1][1], other)
     record[1]["hash"] = "0" * 16
     assert [equal for *_, equal in replay(world, record)][1] is False
+
+
+def test_a_record_is_played_with_its_own_settings_and_by_its_model_alone(world: WorldModel) -> None:
+    lines: list[dict] = []
+    recorded = WorldModel(world.generator, StepSettings(4, 3.0, 0.2))
+    session = Session(recorded, Start(4, "a cow", PICTURE), lambda line: lines.append(dict(line)))
+    for action in (1, 2, 2):
+        session.act(action, session.frame)
+        session.advance()
+    record = parse_record("".join(json.dumps(line) + "\n" for line in lines))
+    assert [equal for *_, equal in replay(world, record)] == [None, True, True, True]
+    named = record[0] | {"model": {"dit": "another"}}
+    for first, said in (
+        (named, "the record has model .*another.*play the record with the model that made it"),
+        (record[0] | {"fps": 9}, "the record has fps 9"),
+        (record[0] | {"num_steps": 0}, "num_steps of the record"),
+        (record[0] | {"num_steps": "4"}, "num_steps of the record"),
+        (record[0] | {"guidance_scale": None}, "guidance_scale of the record"),
+        (record[0] | {"history": 1}, "history is a noise level"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            next(replay(world, [first, *record[1:]]))
 
 
 def test_only_the_last_seconds_are_kept(world: WorldModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,13 @@ from chronotope.config import override
 from chronotope.data.latents import LatentDataset
 from chronotope.jsonl import read_jsonl
 from chronotope.models.dit import DiT
+from chronotope.models.refinement import Grid
 from chronotope.models.text import Tokenizer, learn_vocabulary
 from chronotope.parallel import Ranks
 from chronotope.storage import read_json
 from chronotope.train.batches import make_batch, window_sizes
 from chronotope.train.dit import DiTRun, train_dit
-from chronotope.train.loss import FIRST_STEP, SAMPLES, flow_loss, heldout_losses
+from chronotope.train.loss import FIRST_STEP, SAMPLES, _changes, flow_loss, heldout_losses
 from chronotope.train.order import BatchPlan
 from tests.cli.models import refused, run, save_clips, save_run
 from tests.cli.test_train import DIT_SETTINGS, STEPS
@@ -58,6 +59,15 @@ def test_it_is_the_loss_of_all_samples_whatever_the_batches_and_the_seed(latents
         place, step = place + count, step + 1
     assert found == pytest.approx(total / tokens, rel=1e-6)
     assert heldout_losses(replace(DIT, seed=5), [latents], tokenizer)(model)["heldout/latents"] == found
+
+
+def test_motion_is_the_change_within_a_clip_not_between_its_two_copies() -> None:
+    ramp = torch.tensor([0.0, 1.0, 3.0, 6.0])[:, None].repeat(1, 2).flatten()[:, None]  # four slices of two tokens
+    full, teacher, still = Grid(4, 1, 2), Grid(8, 1, 2, order="teacher"), Grid(2, 1, 2, order="teacher")
+    clean = torch.cat([ramp, ramp, ramp, ramp[:2], ramp[:2]])
+    found = _changes(clean, [full, teacher, still])
+    change = [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0]
+    assert found[:24].tolist() == 3 * change and found[24:].isnan().all() and len(found) == 28
 
 
 def test_it_is_logged_and_changes_nothing(latents: Path, tmp_path: Path) -> None:

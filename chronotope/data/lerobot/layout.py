@@ -67,6 +67,8 @@ def read_info(folder: Path) -> dict[str, Any]:
     info = read_json(folder / INFO)
     if not isinstance(info, dict) or not isinstance(info.get("features"), dict):
         raise FileProblem(f"{folder / INFO} is no description of a LeRobot dataset: it has no features")
+    for name in (name for name, feature in info["features"].items() if not isinstance(feature, dict)):
+        raise FileProblem(f"{folder / INFO}: the feature {name} is no object with a dtype")
     version = str(info.get("codebase_version"))
     if not version.startswith("v3."):
         raise UsageError(

@@ -7,6 +7,7 @@ encoded again. The same command again goes on where it was interrupted.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ import numpy as np
 from jaxtyping import Shaped
 
 from chronotope.actions import Actions, ActionSchema
+from chronotope.arguments import described
 from chronotope.config import to_dict
-from chronotope.data.lerobot.layout import ACTION, EPISODES, VIDEO, parquet, read_info, schema_of
+from chronotope.data.lerobot.layout import ACTION, EPISODES, INFO, VIDEO, parquet, read_info, schema_of
 from chronotope.errors import ChronotopeError, FileProblem, UsageError
 from chronotope.geometry import Frames
 from chronotope.jsonl import append_jsonl
@@ -96,15 +98,31 @@ def _read(folder: Path) -> _Source:
         raise UsageError(f"{folder}: videos at {info.get('video_path')} of {cameras[0]}, expected {VIDEO}")
     if ACTION not in features:
         raise UsageError(f"{folder} has no feature '{ACTION}' (it has {', '.join(features)})")
+    fps = info.get("fps")
+    if isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps < math.inf:
+        raise FileProblem(f"{folder / INFO}: fps is {described(fps)}, expected the frames per second, a number above 0")
     try:
         episodes = _all_rows(tables, folder, Path(EPISODES).parts[:2]).to_pylist()
         table = _all_rows(tables, folder, ("data",)).sort_by("index")
         columns = {name: _column(table, name) for name in (ACTION, "next.reward", *OURS) if name in table.column_names}
         episodes.sort(key=lambda row: row["episode_index"])
         films = Counter(str(_film(folder, cameras[0], row)) for row in episodes)
+        for row in episodes:
+            _span(cameras[0], row)
     except (OSError, KeyError, ValueError, TypeError) as problem:
         raise FileProblem(f"{folder}: its tables are not those of LeRobot v3 ({problem!r})") from problem
+    if ACTION not in columns:
+        raise FileProblem(
+            f"{folder / 'data'}: the tables have no column '{ACTION}' (they have {', '.join(table.column_names)}), "
+            f"which {folder / INFO} names"
+        )
     return _Source(folder, info, cameras[0], episodes, films, columns, schema_of(info, columns[ACTION]))
+
+
+def _span(camera: str, episode: Mapping[str, Any]) -> tuple[int, int, int, float]:
+    """Return the index of an episode, its number of rows, the first of them, and its start in its video in seconds."""
+    index, length, first = (int(episode[name]) for name in ("episode_index", "length", "dataset_from_index"))
+    return index, length, first, float(episode[f"videos/{camera}/from_timestamp"])
 
 
 def _film(folder: Path, camera: str, episode: Mapping[str, Any]) -> Path:
@@ -132,16 +150,14 @@ def _column(table: Any, name: str) -> Shaped[np.ndarray, "t *d"]:
 
 def _write(out: Path, source: _Source, episode: Mapping[str, Any]) -> dict[str, Any]:
     """Write the clip of an episode and return its row of the manifest."""
-    index, length = int(episode["episode_index"]), int(episode["length"])
+    index, length, first, start = _span(source.camera, episode)
     fps = float(source.info["fps"])
     film = _film(source.folder, source.camera, episode)
     alone = source.shared[str(film)] == 1 and video.probe(film).num_frames == length
-    start = float(episode[f"videos/{source.camera}/from_timestamp"])
     frames = np.zeros((0, 1, 1, 3), np.uint8) if alone else _frames(film, start, length, fps)
     record = {"captions": _captions(episode), "episode": index, "source": str(film.relative_to(source.folder))}
     key = f"{index // 1000:04d}/episode-{index:06d}"
     (out / key).parent.mkdir(exist_ok=True)
-    first = int(episode["dataset_from_index"])
     actions = _actions(source, first, length)
     more = {"episode": index, "frames": length}
     return write_clip(
@@ -160,8 +176,11 @@ def _frames(film: Path, start: float, length: int, fps: float) -> Frames:
 
 def _captions(episode: Mapping[str, Any]) -> dict[str, list[str]]:
     if episode.get("captions"):  # of our own exports
-        found = json.loads(episode["captions"])
-        return {str(level): list(map(str, texts)) for level, texts in found.items()}
+        try:
+            found = json.loads(episode["captions"])
+            return {str(level): list(map(str, texts)) for level, texts in found.items()}
+        except (ValueError, TypeError, AttributeError) as problem:
+            raise FileProblem(f"the column captions holds no lists of texts by their level ({problem})") from problem
     tasks = [str(task) for task in episode.get("tasks") or () if str(task).strip()]
     return {"sentence": tasks} if tasks else {}
 

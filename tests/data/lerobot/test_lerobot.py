@@ -217,11 +217,36 @@ def test_a_dataset_of_lerobot_is_read(tmp_path: Path) -> None:
         ({"features": {"action": {"dtype": "float32"}}}, "has no feature of videos"),
         ({"video_path": "../{video_key}.mp4"}, "expected videos/"),
         ({"features": 3}, "it has no features"),
+        ({"features": {"action": "float32"}}, "the feature action is no object"),
+        ({"fps": None}, "fps is None, expected the frames per second"),
+        ({"fps": 0}, "fps is 0 .*, expected the frames per second"),
     ],
 )
 def test_what_cannot_be_imported_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises((UsageError, FileProblem), match=message):
         import_lerobot(robot_data(tmp_path / "robot", **changes), tmp_path / "out")
+
+
+def without_column(file: Path, name: str) -> None:
+    parquet.write_table(parquet.read_table(file).drop_columns([name]), file)
+
+
+def test_a_column_that_is_missing_is_named(tmp_path: Path) -> None:
+    """Each ends the import with one sentence, before anything is written."""
+    data, episodes = "data/chunk-000/file-000.parquet", "meta/episodes/chunk-000/file-000.parquet"
+    for number, (file, name, message) in enumerate(
+        (
+            (data, "action", "the tables have no column 'action' .they have index."),
+            (episodes, "length", "its tables are not those of LeRobot v3 .KeyError.'length'"),
+            (episodes, "dataset_from_index", "KeyError.'dataset_from_index'"),
+            (episodes, "videos/observation.images.top/from_timestamp", "from_timestamp"),
+        )
+    ):
+        robot = robot_data(tmp_path / f"robot{number}")
+        without_column(robot / file, name)
+        with pytest.raises(FileProblem, match=message):
+            import_lerobot(robot, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_episode_without_its_video_is_left_out(tmp_path: Path) -> None:
