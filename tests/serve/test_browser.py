@@ -193,10 +193,10 @@ def test_a_second_part_that_is_remembered_while_another_is_sent_is_made(
 
     def twice() -> None:
         visit.click("Make it")
-        visit.page.wait_for_function("Boolean(window.release)")
+        wait_for(lambda: visit.page.evaluate("Boolean(window.release)"))
         (third,) = visit.ordered(lambda: visit.click("Make it"))
         kept = "first => localStorage.getItem('chronotope.followups').includes(first)"
-        visit.page.wait_for_function(kept, arg=third["id"])
+        wait_for(lambda: visit.page.evaluate(kept, third["id"]))
         visit.page.evaluate("window.release()")
 
     made = visit.ordered(twice, count=4)
@@ -406,7 +406,7 @@ def test_a_late_answer_is_not_shown_under_another_folder(visit: Visit) -> None:
     visit.page.get_by_role("link", name="Folders").click()
     visit.page.evaluate(HOLD, "shown/content")
     visit.page.get_by_role("button", name="run").click()
-    visit.page.wait_for_function("Boolean(window.release)")
+    wait_for(lambda: visit.page.evaluate("Boolean(window.release)"))
     visit.page.get_by_role("button", name="clips").click()
     visit.page.get_by_text("a ball").first.wait_for()
     visit.page.evaluate("window.release()")
@@ -453,11 +453,11 @@ def test_a_token_is_asked_for_once_and_what_it_fetches_is_let_go(browser: Any, t
         page.get_by_role("button", name=PROMPT).wait_for()
         page.get_by_role("status").filter(has_text="is ready").wait_for()
         page.get_by_text("More settings").click()
-        page.get_by_label("Steps", exact=True).fill("200")
+        page.get_by_label("Steps", exact=True).fill("80")
         page.get_by_role("textbox", name="What should be seen?").fill(PROMPT)
         page.get_by_role("button", name="Make it").click()
-        page.locator(".stage video").wait_for()
-        page.wait_for_function(SHOWN, timeout=5000)
+        page.locator(".stage video").wait_for(timeout=120_000)
+        wait_for(lambda: page.evaluate(SHOWN), 10)
         assert page.evaluate("window.fetched > window.kept.size"), "there was a preview"
         page.close()
 
