@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chronotope.simulate.env import make_env, make_vector_env
 
 __version__ = "0.1.0"
+PROGRAM = f"chronotope {__version__}"  # what files say that they were made with
 __all__ = [
     "ChronotopeError",
     "Client",

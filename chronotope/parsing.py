@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["RepeatedKeyError", "parse_json", "unique_keys"]
+__all__ = ["RepeatedKeyError", "parse_json", "portable", "unique_keys"]
 
 
 def parse_json(text: str | bytes, object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
@@ -34,3 +35,24 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise RepeatedKeyError(f"the key {json.dumps(twice[:60])} stands twice in one object")
     return found
+
+
+def portable(value: Any) -> Any:
+    """Return parsed JSON that every reader of JSON accepts: null for NaN and infinity, "?" for what is not UTF-8.
+
+    Raises ValueError where it is nested too deeply.
+    """
+    try:
+        return _portable(value)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _portable(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return value.encode("utf-8", errors="replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_portable(name): _portable(item) for name, item in value.items()}
+    return [_portable(item) for item in value] if isinstance(value, list) else value

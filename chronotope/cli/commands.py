@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from chronotope import __version__
+from chronotope import PROGRAM, __version__
 from chronotope.cli import generate, judge
 from chronotope.cli.datasets import commands as datasets
 from chronotope.cli.language import commands as language
@@ -266,7 +266,7 @@ def _render_dataset(out: Path, workers: int, request: dict[str, Any]) -> None:
     from chronotope.worlds.write import DatasetRequest, write_dataset
 
     with progress("rendering", "clips") as report:
-        held = write_dataset(out, DatasetRequest(**request), report, workers, f"chronotope {__version__}")
+        held = write_dataset(out, DatasetRequest(**request), report, workers, PROGRAM)
     say(f"{out} holds {held} {'clip' if held == 1 else 'clips'}")
     echo(out)
 
@@ -307,7 +307,7 @@ def record(out: Path, environment: str, size: tuple[int, int] | None, **request:
 
     wanted = Recording(environment, size=size, **request)
     with opened(environment, size) as env, progress("recording", "frames") as report:
-        held = record(out, wanted, env, progress=report, program=f"chronotope {__version__}")
+        held = record(out, wanted, env, progress=report, program=PROGRAM)
     say(f"{out} holds {held} frames")
     echo(out)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from chronotope import __version__
+from chronotope import PROGRAM
 from chronotope.checkpoint import weights_hash
 from chronotope.cli.costs import say_slow_precision
 from chronotope.cli.left_out import scan_and_say
@@ -148,7 +148,7 @@ def evaluate(request: EvaluateRequest) -> dict[str, Any]:
 
 
 def _evaluate(request: EvaluateRequest, cases: list[Case]) -> dict[str, Any]:
-    about: dict[str, Any] = {"program": f"chronotope {__version__}"}
+    about: dict[str, Any] = {"program": PROGRAM}
     earlier = _earlier_report(request.out)
     if request.videos is None:
         verdicts = _sampled(request, cases, about, earlier["about"].get("ledger", "") if earlier else "")

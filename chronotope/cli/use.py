@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from chronotope import __version__, checkpoint
+from chronotope import PROGRAM, checkpoint
 from chronotope.caption.prompts import expand_prompts
 from chronotope.cli.costs import sampling_costs, say_slow_precision
 from chronotope.cli.inputs import Options
@@ -430,7 +430,7 @@ def reconstruct(
     if covered != (info.height, info.width):
         say(f"note: encoded at {covered[1]}x{covered[0]}, edges repeated, and cut back to {info.width}x{info.height}")
     origin = {
-        "program": f"chronotope {__version__}",
+        "program": PROGRAM,
         "task": "reconstruct",
         "source": str(source),
         "seconds": seconds,

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chronotope import __version__, checkpoint
+from chronotope import PROGRAM, checkpoint
 from chronotope.actions import ActionSchema
 from chronotope.arguments import as_path, as_whole, described
 from chronotope.caption.encoder.tokenizer import StateTokenizer, read_tokenizer
@@ -348,7 +348,7 @@ class Generator:
             raise UsageError(f"stream takes what plan() returns, got {described(plan)}")
         seed, report = _seed(seed, None), _callback(report)
         origin = {
-            "program": f"chronotope {__version__}",
+            "program": PROGRAM,
             "task": plan.layout.task,
             **plan.settings(),
             "seed": seed,

@@ -7,7 +7,6 @@ declares. Frames are streamed one at a time; only `read` holds all of them in me
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from chronotope.media.frames import Number, constant_rate, find_gaps, measure_ra
 from chronotope.media.picture import Frame, fit, resize, sidecar, write_image
 from chronotope.media.pool import ask
 from chronotope.media.writer import VIDEO_FORMATS, VideoWriter, write
+from chronotope.parsing import parse_json, portable
 
 __all__ = [
     "MAX_READ_BYTES",
@@ -359,8 +359,8 @@ def _sidecar_text(path: Path) -> str:
 
 def _settings(text: str) -> dict[str, Any] | None:
     """Parse a comment as settings; None where it is not a JSON object."""
-    with contextlib.suppress(ValueError, RecursionError):  # the second by a stranger's deeply nested list
-        origin = json.loads(text)
+    with contextlib.suppress(ValueError):
+        origin = portable(parse_json(text))
         if isinstance(origin, dict):
             return origin
     return None

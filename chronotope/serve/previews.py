@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chronotope import __version__
+from chronotope import PROGRAM
 from chronotope.media import video
 from chronotope.safety.deliver import Layers, deliver
 
@@ -16,7 +16,6 @@ VARIANTS: dict[str, tuple[str, str]] = {  # suffix and media type
     "thumbnail": (".thumbnail.webp", "image/webp"),
     "spritesheet": (".spritesheet.jpg", "image/jpeg"),
 }
-PROGRAM = f"chronotope {__version__}"
 MARKED = Layers(watermark=False)  # the frames of the video have it already
 SIDE = 256  # pixels of the longer side
 COLUMNS, FRAMES = 5, 20

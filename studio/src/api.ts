@@ -177,20 +177,35 @@ async function get<T>(path: string): Promise<T> {
   return (await (await call("GET", path)).json()) as T;
 }
 
-const blobs = new Map<string, Promise<string>>();
+interface Fetched {
+  url: Promise<string>;
+  users: number;
+}
 
-/** The address of a file of the service: with a token it is fetched, since elements send no headers. */
-export function address(path: string): Promise<string> {
-  if (!hasToken()) return Promise.resolve(path);
-  let known = blobs.get(path);
-  if (!known) {
-    known = call("GET", path)
-      .then((answer) => answer.blob())
-      .then((blob) => URL.createObjectURL(blob));
-    known.catch(() => blobs.delete(path));
-    blobs.set(path, known);
-  }
-  return known;
+const blobs = new Map<string, Fetched>();
+
+/** The address of a file of the service, and a function to call when it is shown no more.
+ *
+ * With a token the file is fetched, since elements send no headers, and kept in memory until its last user lets go.
+ */
+export function address(path: string): [url: Promise<string>, letGo: () => void] {
+  if (!hasToken()) return [Promise.resolve(path), () => {}];
+  const known = blobs.get(path) ?? { url: fetchBlob(path), users: 0 };
+  const forget = () => void (blobs.get(path) === known && blobs.delete(path));
+  blobs.set(path, known);
+  known.users++;
+  known.url.catch(forget); // it is fetched again when it is shown again
+  const letGo = () => {
+    known.users--;
+    if (known.users > 0) return;
+    forget();
+    known.url.then(URL.revokeObjectURL, () => {});
+  };
+  return [known.url, letGo];
+}
+
+async function fetchBlob(path: string): Promise<string> {
+  return URL.createObjectURL(await (await call("GET", path)).blob());
 }
 
 export const contentPath = (id: string) => `/v1/generations/${id}/content`;

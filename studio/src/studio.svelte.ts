@@ -195,11 +195,16 @@ class Studio {
     localStorage.setItem(FOLLOWUPS, JSON.stringify([...this.followups, followup]));
   }
 
+  /** Read the list again, since others may have been remembered while the request was sent. */
+  #forget(first: string): void {
+    const left = this.followups.filter((other) => other.first !== first);
+    localStorage.setItem(FOLLOWUPS, JSON.stringify(left));
+  }
+
   async #follow(): Promise<void> {
     for (const followup of this.followups) {
       const first = this.jobs.find((job) => job.id === followup.first) ?? (await known(followup.first));
       if (first && first.status !== "completed" && first.status !== "failed") continue;
-      const left = this.followups.filter((other) => other.first !== followup.first);
       if (first?.status === "completed") {
         try {
           const made = await api.make({ ...followup.fields, video: first.id }, `second part of ${first.id}`);
@@ -210,7 +215,7 @@ class Studio {
           this.problem = words(problem);
         }
       }
-      localStorage.setItem(FOLLOWUPS, JSON.stringify(left));
+      this.#forget(followup.first);
     }
   }
 
@@ -232,7 +237,7 @@ class Studio {
     const seconds = source.picture ? 0 : source.seconds;
     const piece: Piece = { id: newId(), start, seconds, level: 0, source };
     this.layout.pieces.push(piece);
-    if (!source.picture) this.layout.seconds = Math.max(clips.length ? 0 : start + seconds, start + seconds);
+    if (!source.picture) this.layout.seconds = start + seconds;
     this.selected = piece.id;
     return piece;
   }
@@ -310,6 +315,7 @@ class Studio {
       negative: found.negative_prompt ?? "",
       solver: found.solver === "heun" ? "heun" : "euler",
       draft: found.draft === true,
+      expand: found.expand ?? found.typed_prompt !== undefined, // older files: the prompt as the model was told it
     };
     const plain = ["text to video", "text to picture", "text_to_video", "loop"].includes(String(found.task));
     this.said = m.restore.done(name) + (plain ? "" : ` ${m.restore.inputs}`);

@@ -19,6 +19,26 @@ AXE = Path(__file__).resolve().parents[2] / "studio" / "node_modules" / "axe-cor
 PATIENCE_SECONDS = 120.0
 MAX_TABS = 150
 
+# A script after which the first answer to a call waits for `release()`
+HOLD = """part => {
+  const send = window.fetch;
+  window.fetch = async (path, options) => {
+    const answer = await send(path, options);
+    const first = !window.release && (options.headers["Idempotency-Key"] ?? path).includes(part);
+    if (first) await new Promise((go) => (window.release = go));
+    return answer;
+  };
+}"""
+
+# A script that counts what the page fetched for its elements, and what of it is kept in memory
+FETCHED = """
+window.fetched = 0; window.kept = new Set();
+const make = URL.createObjectURL.bind(URL), revoke = URL.revokeObjectURL.bind(URL);
+URL.createObjectURL = (blob) => { const url = make(blob); window.fetched++; window.kept.add(url); return url; };
+URL.revokeObjectURL = (url) => { window.kept.delete(url); revoke(url); };
+"""
+SHOWN = "window.kept.size <= document.querySelectorAll('[src^=\"blob:\"]').length"
+
 
 @contextmanager
 def chromium() -> Iterator[Any]:

@@ -12,7 +12,7 @@ import pytest
 
 from chronotope.jsonl import write_jsonl
 from chronotope.media import video
-from tests.serve.browsers import Visit, chromium, wait_for
+from tests.serve.browsers import FETCHED, HOLD, SHOWN, Visit, chromium, wait_for
 from tests.serve.servers import Program, call, program
 
 slow = pytest.mark.slow
@@ -27,9 +27,11 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a training run."""
+    """A folder with a training run and a dataset."""
     root = tmp_path_factory.mktemp("shown")
     (root / "run").mkdir()
+    (root / "clips").mkdir()
+    write_jsonl(root / "clips" / "manifest.jsonl", [{"key": "a", "caption": "a ball"}])
     write_jsonl(root / "run" / "log.jsonl", [{"step": step, "loss": 1 / step} for step in range(1, 40)])
     (root / "run" / "config.toml").write_text("seed = 0\n")
     return root
@@ -113,6 +115,7 @@ def edit(visit: Visit) -> None:
 
 def retake(visit: Visit) -> None:
     visit.click("Retake")
+    visit.page.locator(".beat").first.focus()  # the prompt is selected, and the clip is not
     visit.drag("Made again from", 30)
 
 
@@ -147,7 +150,7 @@ BY_MOUSE: list[tuple[Callable[[Visit], None], dict[str, Any]]] = [
     (backward, dict(task="extend_backward", num_frames=lambda n: n >= 4)),
     (loop, dict(task="loop", num_frames=lambda n: n >= 1)),
     (edit, dict(task="edit", strength=0.7, num_frames=None)),
-    (retake, dict(task="retake", start=lambda s: s > 0.6, stop=2.0, mask=None)),
+    (retake, dict(task="retake", start=lambda s: s > 0.65, stop=2.0, mask=None)),
     (inpaint, dict(task="retake", mask=lambda name: name.startswith("file_"), start=None)),
     (outpaint, dict(task="retake", size=lambda size: size[0] > 96 and size[1] > 64, mask=None)),
     (connect, dict(task="connect", into=lambda name: name.startswith("file_"), num_frames=8)),
@@ -178,6 +181,26 @@ def test_both_ways_are_two_jobs_and_the_second_is_of_the_first(
     first, second = visit.ordered(lambda: visit.click("Make it"), count=2)
     assert (first["task"], second["task"]) == ("extend", "extend_backward")
     assert server.wait(second["id"])["num_frames"] == 16 + 8 + 8
+
+
+@slow
+def test_a_second_part_that_is_remembered_while_another_is_sent_is_made(
+    visit: Visit, server: Program, clip: dict[str, Any]
+) -> None:
+    start_with(visit, clip)
+    visit.click("Extend both ways")
+    visit.page.evaluate(HOLD, "second part")
+
+    def twice() -> None:
+        visit.click("Make it")
+        wait_for(lambda: visit.page.evaluate("Boolean(window.release)"))
+        (third,) = visit.ordered(lambda: visit.click("Make it"))
+        kept = "first => localStorage.getItem('chronotope.followups').includes(first)"
+        wait_for(lambda: visit.page.evaluate(kept, third["id"]))
+        visit.page.evaluate("window.release()")
+
+    made = visit.ordered(twice, count=4)
+    assert sorted(job["task"] for job in made) == ["extend", "extend", "extend_backward", "extend_backward"]
 
 
 @slow
@@ -344,7 +367,7 @@ def test_frames_are_stepped_by_keys_and_videos_compared(visit: Visit, server: Pr
 def test_an_output_that_is_dropped_restores_everything(
     visit: Visit, server: Program, clip: dict[str, Any], tmp_path: Path
 ) -> None:
-    fields = dict(prompt="the ball stops", task="extend", video=clip["id"], num_frames=8, seed=11)
+    fields = dict(prompt="the ball stops", task="extend", video=clip["id"], num_frames=8, seed=11, expand=False)
     made = server.wait(
         call(server.url, "POST", "/v1/generations", {**fields, "num_inference_steps": 2, "guidance_scale": 2})[2]["id"]
     )
@@ -356,12 +379,13 @@ def test_an_output_that_is_dropped_restores_everything(
     visit.page.get_by_role("slider", name="Start of Clip").wait_for()
     order = visit.make()
     asked = visit.order(made)
-    same = ("story", "task", "num_frames", "seed", "steps", "guidance", "draft", "size")
+    same = ("story", "task", "num_frames", "seed", "steps", "guidance", "draft", "size", "expand")
     assert [order[name] for name in same] == [asked[name] for name in same]
     foreign.write_bytes(content + b"\0" * 8)  # the settings alone, as from another machine
     chooser.set_input_files(foreign)
     visit.page.get_by_text("pictures and clips are not in the file").wait_for()
     assert visit.page.get_by_label("Seed", exact=True).input_value() == "11"
+    assert not visit.page.get_by_label("Write my prompt in the words").is_checked()
     assert visit.page.get_by_role("textbox", name="What should be seen?").input_value() == "the ball stops"
 
 
@@ -375,6 +399,19 @@ def test_a_training_run_is_followed_while_it_is_written(visit: Visit, shown: Pat
         file.write('{"step": 40, "loss": 0.02}\n')
     visit.page.get_by_text("40 logged rows").wait_for()
     assert visit.page.locator(".curves figcaption").inner_text() == "loss 0.02"
+
+
+@slow
+def test_a_late_answer_is_not_shown_under_another_folder(visit: Visit) -> None:
+    visit.page.get_by_role("link", name="Folders").click()
+    visit.page.evaluate(HOLD, "shown/content")
+    visit.page.get_by_role("button", name="run").click()
+    wait_for(lambda: visit.page.evaluate("Boolean(window.release)"))
+    visit.page.get_by_role("button", name="clips").click()
+    visit.page.get_by_text("a ball").first.wait_for()
+    visit.page.evaluate("window.release()")
+    visit.page.wait_for_timeout(300)
+    assert visit.page.locator(".folders section h2").inner_text().endswith("/clips")
 
 
 # What can go wrong, and who cannot see
@@ -403,17 +440,25 @@ def test_a_killed_server_comes_back_and_the_job_ends_once(browser: Any, tmp_path
 
 
 @slow
-def test_a_token_is_asked_for_once(browser: Any, tmp_path: Path) -> None:
+def test_a_token_is_asked_for_once_and_what_it_fetches_is_let_go(browser: Any, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.txt"
     tokens.write_text("token-of-anna-1234\n")
     tokens.chmod(0o600)
     with program(tmp_path / "jobs", "small", "--token-file", str(tokens)) as server:
         page = browser.new_page()
+        page.add_init_script(FETCHED)
         page.goto(server.url)
         page.get_by_role("textbox", name="Token").fill("token-of-anna-1234")
         page.get_by_role("button", name="Use it").click()
         page.get_by_role("button", name=PROMPT).wait_for()
         page.get_by_role("status").filter(has_text="is ready").wait_for()
+        page.get_by_text("More settings").click()
+        page.get_by_label("Steps", exact=True).fill("80")
+        page.get_by_role("textbox", name="What should be seen?").fill(PROMPT)
+        page.get_by_role("button", name="Make it").click()
+        page.locator(".stage video").wait_for(timeout=120_000)
+        wait_for(lambda: page.evaluate(SHOWN), 10)
+        assert page.evaluate("window.fetched > window.kept.size"), "there was a preview"
         page.close()
 
 

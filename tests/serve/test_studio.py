@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,10 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from chronotope.generate.pipeline import Generator
 from chronotope.generate.stored.knowledge import vocabulary_of_model
@@ -213,6 +218,104 @@ def test_nothing_else_of_the_machine_is_shown(ask: Ask, name: str) -> None:
     refused(ask("GET", "/v1/shown/media", params={"id": dataset, "name": name}), 404, "not_found")
     for other in ("0:..", "0:clips/../..", "1:clips", "0:/etc", "", ":", "-1:clips", "0:nothing", "0:\0"):
         refused(ask("GET", "/v1/shown/media", params={"id": other, "name": "secret.png"}), 404, "not_found")
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Ask]]:
+    """A folder that is shown, in which others may have written anything, and a function that asks its service."""
+    root = tmp_path_factory.mktemp("strange")
+    shown = root / "shown"
+    shown.mkdir()
+    (root / "elsewhere").mkdir()
+    (root / "secret.txt").write_text("SECRET")
+    for name in ("manifest.jsonl", "log.jsonl", "report.json", "dataset.json"):
+        (root / name).write_text(json.dumps({"about": {"key": "SECRET"}, "summary": {}, "licence": "SECRET"}) + "\n")
+    video.write_image(root / "elsewhere" / "SECRET.png", np.zeros((8, 8, 3), np.uint8))
+    with Service(root / "service", devices=(), shown=(shown,)) as service:
+        yield shown, asked(service)
+
+
+def content(strange: tuple[Path, Ask], files: dict[str, str | Path]) -> httpx.Response:
+    """What is shown of a new folder with these files; a path is a link to that file of the parent of the shown one."""
+    shown, ask = strange
+    folder = shown / f"folder{len(list(shown.iterdir()))}"
+    folder.mkdir()
+    for name, text in files.items():
+        if isinstance(text, Path):
+            (folder / name).symlink_to(shown.parent / text)
+        else:
+            (folder / name).write_text(text)
+    assert ask("GET", "/v1/shown").status_code == 200
+    return ask("GET", "/v1/shown/content", params={"id": f"0:{folder.name}"})
+
+
+@pytest.mark.parametrize("name", ["manifest.jsonl", "log.jsonl", "report.json"])
+def test_a_folder_whose_files_are_links_out_of_it_is_not_shown(strange: tuple[Path, Ask], name: str) -> None:
+    refused(content(strange, {name: Path(name)}), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("name", "target"), [("config.toml", "secret.txt"), ("dataset.json", "dataset.json"), ("samples", "elsewhere")]
+)
+@pytest.mark.parametrize("mark", ["manifest.jsonl", "log.jsonl"])
+def test_no_link_out_of_a_folder_is_followed(strange: tuple[Path, Ask], mark: str, name: str, target: str) -> None:
+    answer = content(strange, {mark: '{"key": "a"}\n', name: Path(target)})
+    assert answer.status_code == 200 and "SECRET" not in answer.text
+
+
+def test_links_within_a_folder_and_circles_are_no_failure(strange: tuple[Path, Ask]) -> None:
+    shown = strange[0]
+    (shown / "inner").mkdir()
+    (shown / "inner" / "log.jsonl").write_text('{"step": 1}\n')
+    (shown / "inner" / "real.toml").write_text("seed = 7")
+    (shown / "inner" / "config.toml").symlink_to("real.toml")
+    (shown / "inner" / "dataset.json").symlink_to("dataset.json")
+    found = strange[1]("GET", "/v1/shown/content", params={"id": "0:inner"}).json()
+    assert (found["config"], found["count"]) == ("seed = 7", 1)
+
+
+def test_numbers_that_json_does_not_know_are_null(strange: tuple[Path, Ask]) -> None:
+    rows = content(strange, {"log.jsonl": '{"step": 1, "loss": NaN, "more": [1e999, "\\ud800"]}\n'}).json()["rows"]
+    assert rows == [{"step": 1, "loss": None, "more": [None, "?"]}]
+
+
+@pytest.mark.parametrize("report", ["[]", "null", '{"about": [1]}', '{"summary": 3}', "[" * 600 + "]" * 600, "{"])
+def test_a_report_of_another_shape_is_refused(strange: tuple[Path, Ask], report: str) -> None:
+    refused(content(strange, {"report.json": report}), 404, "not_readable")
+
+
+def test_a_log_that_is_nested_too_deeply_is_refused(strange: tuple[Path, Ask]) -> None:
+    log = '{"a": ' + "[" * 700 + "]" * 700 + "}\n"
+    refused(content(strange, {"log.jsonl": log}), 404, "not_readable")
+
+
+def test_names_that_are_no_names_of_files_are_not_found(strange: tuple[Path, Ask]) -> None:
+    long = "a" * 5000
+    rows = [{"file": f"{long}.png"}, {"file": "\0.png"}, {"file": "\ud800.png"}]
+    answer = content(strange, {"manifest.jsonl": "".join(json.dumps(row) + "\n" for row in rows)})
+    assert [row["file"] for row in answer.json()["rows"]] == [None, None, None]
+    ask = strange[1]
+    refused(ask("GET", "/v1/shown/content", params={"id": f"0:{long}"}), 404, "not_found")
+    known = ask("GET", "/v1/shown").json()["data"][0]["id"]
+    refused(ask("GET", "/v1/shown/media", params={"id": known, "name": f"{long}.png"}), 404, "not_found")
+
+
+def test_folders_whose_names_are_not_utf8_are_left_out(strange: tuple[Path, Ask]) -> None:
+    shown, ask = strange
+    folder = shown / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "log.jsonl").write_text('{"step": 1}\n')
+    found = ask("GET", "/v1/shown")
+    assert found.status_code == 200 and not [one for one in found.json()["data"] if "caf" in one["name"]]
+
+
+def test_the_settings_of_a_foreign_file_are_json(ask: Ask) -> None:
+    packed, told = io.BytesIO(), PngInfo()
+    told.add_text("comment", '{"seed": NaN, "prompt": "\\ud800"}')
+    Image.new("RGB", (32, 32)).save(packed, "PNG", pnginfo=told)
+    stored = ask("POST", "/v1/files", files={"file": ("a.png", packed.getvalue())}).json()["id"]
+    assert ask("GET", f"/v1/files/{stored}/about").json()["settings"] == {"seed": None, "prompt": "?"}
+    ask("DELETE", f"/v1/files/{stored}")
 
 
 def test_the_numbers_of_the_page_of_docs_are_those_of_the_benchmark() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from chronotope import __version__
+from chronotope import PROGRAM
 from chronotope.cli.terminal import FILE, Command, Number, echo, option, progress, say, show
 from chronotope.errors import LEFT_OUT, UsageError
 
@@ -151,9 +151,7 @@ def curate(
     policy = own_footage(holder, allow_unknown) if rights is None else read_policy(rights, holder, allow_unknown)
     files = raw_files(folders, out)
     with progress("curating", "files") as report:
-        found = bring_up_to_date(
-            files, out, filters, policy, read_captions, f"chronotope {__version__}", copy, report, _note
-        )
+        found = bring_up_to_date(files, out, filters, policy, read_captions, PROGRAM, copy, report, _note)
     for name, why in found.unusable[:MOST_NAMED]:
         say(f"left out: {name}: {why}")
     if len(found.unusable) > MOST_NAMED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chronotope import __version__
+from chronotope import PROGRAM
 from chronotope.cli.terminal import beside, progress, refuse_strangers, say
 from chronotope.data.clips import check_outside
 from chronotope.data.exports.about import Statement, read_statement
@@ -79,6 +79,6 @@ def _write(dataset: Dataset, name: str, target: Path, statement: Statement) -> N
     for sentence in limitations_of(dataset, facts_of(dataset)):
         say(f"stated: {sentence}")
     if name == "card":
-        write_card(dataset, statement, target, f"chronotope {__version__}")
+        write_card(dataset, statement, target, PROGRAM)
     elif missing := missing_properties(write_croissant(dataset, statement)):
         say(f"note: Croissant expects more, which --about can say: {', '.join(missing)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from chronotope import __version__
+from chronotope import PROGRAM
 from chronotope.cli.terminal import SHUFFLED, progress, say
 from chronotope.cli.train.latents import encode_clips
 from chronotope.data.record import read_record
@@ -69,7 +69,7 @@ def write_replay(start: str, share: float, out: Path, autoencoder: Autoencoder) 
         request = DatasetRequest(name, scope, "train", SEED, -(-REPLAYED // len(worlds)))
         clips, latents = out / "replay" / f"{name}-{scope}", out / "latents" / f"replay-{name}-{scope}"
         with progress(f"rendering {name} {scope}", "clips") as report:
-            write_dataset(clips, request, report, program=f"chronotope {__version__}")
+            write_dataset(clips, request, report, program=PROGRAM)
         encode_clips(clips, latents, autoencoder, SHUFFLED)
         folders.append(latents)
     return Replay(tuple(folders), share) if folders else Replay()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from chronotope import __version__, checkpoint
+from chronotope import PROGRAM, checkpoint
 from chronotope.cli.datasets.page import FEWEST_STEPS, write_lesson
 from chronotope.cli.datasets.replay import Replay, write_replay
 from chronotope.cli.datasets.sources import raw_files
@@ -193,7 +193,7 @@ def _prepare(files: Sequence[RawFile], out: Path, policy: Policy, lesson: Lesson
     )
     data, captions = out / "data", _Captions(lesson.words)
     filters = Filters(heldout=lesson.heldout, text=lesson.text, keep=lesson.keep)
-    made_with = f"chronotope {__version__}"
+    made_with = PROGRAM
     with progress("curating", "files") as report:
         found = curate(files, data, filters, policy, captions, made_with, lesson.copy, report, _note)
     for name, why in found.unusable[:10]:

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from chronotope import __version__
+from chronotope import PROGRAM
 from chronotope.errors import ChronotopeError, FileProblem
 from chronotope.processes import watch_parent
 from chronotope.safety.policy.decide import RefusedError
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["CANCEL", "Answer", "Task", "count_gpus", "work"]
 
 CANCEL = "cancel"  # sent during a job
-PROGRAM = f"chronotope {__version__}"
 PREVIEW_SECONDS = 1.0  # between two pictures of a video that is being made
 
 
@@ -193,7 +192,7 @@ def _make(generator: Generator, task: Task, connection: Connection) -> dict[str,
             shown = time.monotonic()
 
     stream = generator.stream(plan, order.seed, report, watch)
-    origin = {**stream.origin, **typed}
+    origin = {**stream.origin, **typed, "expand": order.expand}
     with Delivery(task.output, stream.fps, origin, composite=bool(order.files)) as delivery:
         for piece in stream.pieces:
             for frame in piece:

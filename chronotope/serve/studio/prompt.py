@@ -50,8 +50,11 @@ def read_prompt(
     known = vocabulary.known if vocabulary and vocabulary.similar is None else frozenset()
     told = found.prompt if found else text
     negative = found.negative if found else ""
-    strange = found is None or found.suggestions or found.unread or found.foreign or found.kept or found.left_out
-    chances = () if strange or num_frames / fps > LONGEST else chance_of(told, known, rates, num_frames, fps)
+    understood = found is not None and not (
+        found.suggestions or found.unread or found.foreign or found.kept or found.left_out
+    )
+    measured = understood and num_frames / fps <= LONGEST
+    chances = chance_of(told, known, rates, num_frames, fps) if measured else ()
     return Reading(text, told, negative, tuple(found.notes()) if found else (), chances)
 
 
