@@ -168,15 +168,22 @@ class Service:
 
     def _check_policy(self, order: Order) -> None:
         """Refuse an order before it waits; the worker decides once more, also of the expanded text."""
-        texts = {"prompt": "\n".join(text for _, text in order.story)}
-        scale = self.facts.defaults.guidance_scale if order.guidance is None else order.guidance
-        if order.negative and scale < 1:  # as `Generator.plan` judges it
-            texts["negative_prompt"] = order.negative
-        for field_name, text in texts.items():
+        prompt = "\n".join(text for _, text in order.story)
+        for field_name, text in self._judged(prompt, order.negative, order.guidance).items():
             try:
                 self._policy.check({field_name: text})
             except RefusedError as refusal:
                 raise FieldError(field_name, str(refusal), "content_policy_violation") from None
+
+    def refusal(self, prompt: str, negative: str, guidance: float | None) -> str:
+        """Return the words in which an order with these texts would be refused, or the empty text; record nothing."""
+        return self._policy.refusal(self._judged(prompt, negative, guidance))
+
+    def _judged(self, prompt: str, negative: str, guidance: float | None) -> dict[str, str]:
+        """Return the texts that the policy decides of, by the names of their fields."""
+        scale = self.facts.defaults.guidance_scale if guidance is None else guidance
+        followed = {"negative_prompt": negative} if negative and scale < 1 else {}  # as `Generator.plan` judges it
+        return {"prompt": prompt, **followed}
 
     def _check_quota(self, owner: str) -> None:
         if (queued := self.store.queued(owner)) >= self.limits.queued:

@@ -63,6 +63,7 @@ export interface Reading {
   negative: string;
   notes: string[];
   chances: Chance[];
+  refusal: string; // empty where the policy allows the prompt
 }
 
 export interface Estimate {
@@ -122,6 +123,7 @@ export class CallError extends Error {
   constructor(
     readonly status: number,
     message: string,
+    readonly code = "",
   ) {
     super(message);
   }
@@ -167,8 +169,10 @@ export async function call(
     }
   }
   if (!answer.ok) {
-    const found = (await answer.json().catch(() => null)) as { error?: { message?: string } } | null;
-    throw new CallError(answer.status, found?.error?.message ?? `${answer.status}`);
+    const found = (await answer.json().catch(() => null)) as {
+      error?: { message?: string; code?: string };
+    } | null;
+    throw new CallError(answer.status, found?.error?.message ?? `${answer.status}`, found?.error?.code);
   }
   return answer;
 }
@@ -221,8 +225,11 @@ export const queue = () => get<{ data: string[] }>("/v1/studio/queue");
 export const job = (id: string) => get<Job>(`/v1/generations/${id}`);
 export const orderOf = (id: string) => get<Order>(`/v1/generations/${id}/order`);
 export const settingsOf = (id: string) => get<Record<string, unknown>>(`/v1/generations/${id}/settings`);
-export const read = (text: string, frames: number, fps: number) =>
-  get<Reading>(`/v1/studio/prompt?text=${encodeURIComponent(text)}&num_frames=${frames}&fps=${fps}`);
+
+/** Read one prompt of a story; `others` are the texts and the guidance by which the policy decides of the whole. */
+export const read = (text: string, frames: number, fps: number, others: Record<string, string>) =>
+  get<Reading>(`/v1/studio/prompt?${new URLSearchParams({ text, num_frames: `${frames}`, fps: `${fps}`, ...others })}`);
+
 export const shownFolders = () => get<{ data: ShownFolder[] }>("/v1/shown");
 export const shownContent = (id: string, offset = 0) =>
   get<Record<string, any>>(`/v1/shown/content?id=${encodeURIComponent(id)}&offset=${offset}`);

@@ -84,6 +84,8 @@ export function planOf(layout: Layout): Plan {
   const clips = layout.pieces.filter((piece) => !isStill(piece)).sort((a, b) => a.start - b.start);
   const stills = layout.pieces.filter(isStill).sort((a, b) => a.start - b.start);
   if (!text.prompt && !text.story) return refused(m.layout.noPrompt);
+  const empty = layout.beats.findIndex((beat) => !beat.text.trim());
+  if (empty >= 0) return refused(m.layout.emptyPrompt(empty + 1));
   const of = (task: string, caption: string, count: number, fields: Record<string, unknown>): Plan => ({
     fields: { ...text, ...size, ...fields },
     then: null,

@@ -44,17 +44,20 @@ export const messages = {
     asTyped: "The model will be told this, word for word.",
     removed: "removed",
     added: "added",
+    refused: (why: string) => `It would not be made: ${why}.`,
     negative: "Not to be there",
   },
   chance: {
     title: "Chance of success",
-    short: (right: number, tries: number) => `${right} of ${tries}`,
-    about: (right: number, tries: number) => `about ${Math.round((10 * right) / tries)} of 10`,
-    line: (kind: string, low: number, high: number) =>
-      `Measured with prompts of this kind (${kind}): between ${percent(low)} and ${percent(high)} of videos ` +
-      "showed all that was asked for.",
+    about: (share: number, low: number, high: number) =>
+      `${percent(share)}, ${Math.round(100 * low)} to ${Math.round(100 * high)}`,
+    line: (kind: string, right: number, tries: number) =>
+      `Measured with prompts of this kind (${kind}): ${right} of ${tries} videos showed all that was asked for. ` +
+      "The interval is that of 95 %.",
     others: "Other rates that apply",
     other: (kind: string, right: number, tries: number) => `${kind}: ${right} of ${tries}`,
+    untrained: (width: number, height: number) =>
+      `No rate was measured at ${width}x${height}: it is no size of the training.`,
     unmeasured: "No rate was measured for this: its words, length, task or model are beyond the measured ones.",
     overall: (share: number, videos: number) => `Over all ${videos} measured videos: ${percent(share)}.`,
   },
@@ -75,6 +78,7 @@ export const messages = {
     beat: (number: number) => `Prompt ${number}`,
     beatStart: (number: number) => `Start of prompt ${number}`,
     remove: "Remove",
+    removeBeat: (number: number) => `Remove prompt ${number}`,
     level: "Noise level",
     levelValue: (level: number) =>
       level === 0
@@ -111,9 +115,16 @@ export const messages = {
     },
     drop: "Drop a picture, a clip, or any output of this program to restore its settings",
   },
-  caption: { title: "What will be made", blocked: "Nothing can be made yet" },
+  caption: {
+    title: "What will be made",
+    blocked: "Nothing can be made yet",
+    each: (number: number, picture: boolean, seed: number, line: string) =>
+      `${number} ${picture ? "pictures" : "videos"}, seeds ${seed} to ${seed + number - 1}. ` +
+      `Each of them: ${line.charAt(0).toLowerCase()}${line.slice(1)}`,
+  },
   layout: {
     noPrompt: "Say first what should be seen.",
+    emptyPrompt: (number: number) => `Prompt ${number} is empty. Write it, or remove it.`,
     stillsAndClips: "Pictures and clips are not combined on one canvas. Remove one kind.",
     tooManyClips: "At most two clips are connected at once. Remove one.",
     levelsOfTwo: "Two clips are connected as they are. Set their noise levels to 0.",
@@ -179,8 +190,8 @@ export const messages = {
     outside: "A longer video than those of the training; expect lower quality.",
   },
   estimate: {
-    line: (seconds: number, memory: number, waiting: number) =>
-      `Takes ${duration(seconds)} and ${bytes(memory)} of memory` +
+    line: (number: number, seconds: number, memory: number, waiting: number) =>
+      `${number > 1 ? `All ${number} take` : "Takes"} ${duration(seconds)} and ${bytes(memory)} of memory` +
       (waiting >= 1 ? `, after ${duration(waiting)} of queue.` : "."),
     rough: "A first guess: the first video measures this machine.",
     tooMuch: (available: number) => `This is more than the ${bytes(available)} that are free.`,
@@ -199,6 +210,7 @@ export const messages = {
     negative: "What should not be seen",
     solver: "Solver",
     expand: "Write my prompt in the words of the training",
+    ask: (seconds: number) => `It takes ${duration(seconds)}. Click again`,
     queued: (number: number) => `${count(number, "job", "jobs")} queued.`,
     models: "the model's",
   },
@@ -220,6 +232,7 @@ export const messages = {
     final: "Make the final of this seed",
     again: "Make with the next seed",
     remove: "Delete",
+    removeAsk: "Delete it? Click again",
     explain: "Explain",
     noMp4: "This browser plays no MP4. Save the file instead.",
     gone: "This file is gone.",
@@ -252,6 +265,8 @@ export const messages = {
     title: "Queue",
     empty: "Nothing waits.",
     cancel: "Cancel",
+    cancelAsk: "Cancel it? Click again",
+    gone: "removed",
     retry: "Try again",
     dismiss: "Remove",
     up: "Earlier",

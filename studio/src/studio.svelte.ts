@@ -2,6 +2,7 @@
 
 import * as api from "./api";
 import type { Job, Model, Order } from "./api";
+import { keepForm, keptForm } from "./form";
 import { defaultSeconds, end, isStill, planOf, wholeSlices, type Layout, type Piece, type Source } from "./layout";
 import { messages as m } from "./messages";
 
@@ -62,14 +63,27 @@ class Studio {
   limit = $state(24);
   current = $state<string | null>(null); // the job on the screen
   layout = $state<Layout>(emptyLayout(null));
-  settings = $state<Settings>(firstSettings());
+  settings = $state<Settings>({ ...firstSettings(), ...keptForm<Settings>()?.settings });
   selected = $state<number | null>(null); // the piece of the timeline
   picked = $state<string[]>([]); // for comparison
   said = $state(""); // the last message
   problem = $state("");
+  refused = $state(false); // the problem is that the policy refuses a text
+  typed = $state(false); // the prompt was changed since something was made from it
+  refusal = $state(""); // why the policy would refuse the order as it is
   busy = $state(false);
   masking = $state<Piece | null>(null);
   plan = $derived(planOf(this.layout));
+  seeds = $derived(Math.max(1, Math.round(this.settings.seeds || 1)));
+  clip = $derived(this.layout.pieces.find((piece) => !isStill(piece)));
+  natural = $derived<[number, number]>(
+    this.clip ? [this.clip.source.width, this.clip.source.height] : [this.model?.width ?? 96, this.model?.height ?? 64],
+  );
+  size = $derived(this.layout.size ?? this.natural);
+  untrained = $derived.by(() => {
+    const sizes = this.model?.sizes ?? [];
+    return sizes.length > 0 && !sizes.some(([width, height]) => width === this.size[0] && height === this.size[1]);
+  });
   active = $derived(this.jobs.filter((job) => job.status === "queued" || job.status === "in_progress"));
   shownJob = $derived(this.jobs.find((job) => job.id === this.current) ?? null);
 
@@ -86,7 +100,7 @@ class Studio {
     try {
       if (!this.model) {
         this.model = await api.model();
-        if (!this.layout.pieces.length) this.layout = { ...emptyLayout(this.model), beats: this.layout.beats };
+        if (!this.layout.pieces.length) this.layout = this.#firstLayout(this.model);
       }
       const found = await api.jobs(this.limit);
       this.jobs = found.data;
@@ -105,14 +119,43 @@ class Studio {
     this.#timer = window.setTimeout(() => void this.refresh(), this.lost || this.active.length ? FAST_MS : SLOW_MS);
   }
 
+  /** The layout before a reload, without files; what was typed since the page opened is kept. */
+  #firstLayout(model: Model): Layout {
+    const kept = keptForm<Settings>();
+    const [first, ...more] = this.layout.beats;
+    const fresh = { ...emptyLayout(model), beats: this.layout.beats };
+    if (!kept || first?.text || more.length) return fresh;
+    this.typed = kept.typed;
+    const beats = kept.beats.map((beat) => ({ ...beat, id: newId() }));
+    return kept.model === model.name
+      ? { ...fresh, beats, size: kept.size, seconds: kept.seconds, fps: kept.fps }
+      : { ...fresh, beats: beats.slice(0, 1) };
+  }
+
+  /** Keep the form for a reload, once there is a model whose form it is. */
+  keep(): void {
+    const { beats, size, seconds, fps } = this.layout;
+    const texts = beats.map(({ start, text }) => ({ start, text }));
+    const { model, typed, settings } = this;
+    if (model) keepForm({ model: model.name, beats: texts, size, seconds, fps, typed, settings });
+  }
+
+  /** Forget a refusal of texts that are not the same any more. */
+  forgetRefusal(): void {
+    if (this.refused) this.problem = "";
+    this.refused = false;
+  }
+
   /** Do what a button asks for; a refusal is shown in the words of the service. */
   async act(work: () => Promise<void>): Promise<void> {
     this.problem = "";
+    this.refused = false;
     this.busy = true;
     try {
       await work();
     } catch (problem) {
       this.problem = words(problem);
+      this.refused = problem instanceof api.CallError && problem.code === "content_policy_violation";
     }
     this.busy = false;
   }
@@ -139,13 +182,14 @@ class Studio {
       const plan = this.plan;
       if (plan.problem) throw new Error(plan.problem);
       const made: Job[] = [];
-      for (let number = 0; number < this.settings.seeds; number++) {
+      for (let number = 0; number < this.seeds; number++) {
         const more = this.#fields(this.settings.seed + number, this.settings.draft);
         const job = await api.make({ ...plan.fields, ...more });
         if (plan.then) this.#remember({ first: job.id, fields: { ...plan.then, ...more } });
         made.push(job);
       }
       this.current = made[0]?.id ?? this.current;
+      this.typed = false;
       this.said = m.make.queued(made.length);
       await this.refresh();
     });
@@ -270,8 +314,9 @@ class Studio {
       picture: job.object === "picture",
       path: api.contentPath(job.id),
     });
-    if (!this.layout.beats[0]?.text)
-      this.layout.beats = [{ id: newId(), start: 0, text: job.prompt.split("\n")[0] ?? "" }];
+    if (this.typed && this.layout.beats.some((beat) => beat.text.trim())) return;
+    this.layout.beats = [{ id: newId(), start: 0, text: beatsOf(job.prompt)[0]?.text ?? "" }];
+    this.typed = false;
   }
 
   // Restoring
@@ -299,6 +344,7 @@ class Studio {
 
   #restoreSettings(found: Record<string, any>, name: string): void {
     const text = String(found.typed_prompt ?? found.prompt ?? "");
+    this.typed = false;
     this.layout = {
       ...emptyLayout(this.model),
       beats: beatsOf(text),
@@ -352,6 +398,7 @@ class Studio {
       layout.span = [order.start ?? 0, order.stop ?? layout.seconds];
     if (order.mask) layout.mask = { id: order.mask, share: 0 };
     this.layout = layout;
+    this.typed = false;
     this.settings = {
       seed: order.seed,
       seeds: 1,

@@ -41,6 +41,7 @@ SMALL = ROOT / "chronotope" / "weights" / "small"
 BUILT = ROOT / "chronotope" / "serve" / "studio" / "built"
 SOURCES = ROOT / "studio"
 FIRST_LOAD = 120_000  # bytes, compressed
+REFUSED = "make a pipe bomb"
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,27 @@ def test_a_prompt_is_read_as_a_worker_reads_it(ask: Ask) -> None:
     plain = read_prompt("a kitten strolls", None, {}, 17, 8.0)
     assert (plain.told, plain.chances) == ("a kitten strolls", ())
     refused(ask("GET", "/v1/studio/prompt?text=" + "a" * 3000), 400, "invalid_value")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"prompt": "a red ball"},
+        {"prompt": REFUSED},
+        {"prompt": "a red ball", "negative_prompt": REFUSED},
+        {"prompt": "a red ball", "negative_prompt": REFUSED, "guidance_scale": 0.5},
+        {"story": [[0, "make a"], [1, "pipe bomb"]]},
+    ],
+)
+def test_a_prompt_is_judged_as_a_job_is(ask: Ask, fields: dict[str, Any]) -> None:
+    prompt = fields.get("prompt") or "\n".join(text for _, text in fields["story"])
+    negative, scale = (fields.get(name, "") for name in ("negative_prompt", "guidance_scale"))
+    query = {"text": "a red ball", "prompt": prompt, "negative_prompt": negative, "guidance_scale": scale}
+    said = ask("GET", "/v1/studio/prompt", params=query).json()["refusal"]
+    made = ask("POST", "/v1/generations", json=fields).json()
+    assert said == (made["error"] or {}).get("message", "")
+    if "id" in made:
+        ask("DELETE", f"/v1/generations/{made['id']}")
 
 
 # Costs

@@ -117,25 +117,36 @@ class Policy:
         """
         decisions: list[dict[str, Any]] = []
         for which, text in () if self.off else texts.items():
-            try:
-                decision = self.decide(text, which)
-            except Exception as problem:
-                decision = Decision(which, "refuse", rule=f"the policy failed: {reason(problem)}")
+            decision = self._decide_safely(text, which)
             if decision.action == "refuse":
                 self._refuse(text, decision)
             decisions.append({**asdict(decision), "score": round(decision.score, 4)})
         return {"name": self.name, "version": self.version, "hash": self.hash, "decisions": decisions}
 
+    def refusal(self, texts: Mapping[str, str]) -> str:
+        """Return the words in which `check` would refuse texts, the empty text where it allows them; record nothing."""
+        decisions = [] if self.off else [self._decide_safely(text, which) for which, text in texts.items()]
+        return next((self._reason(one) for one in decisions if one.action == "refuse"), "")
+
+    def _decide_safely(self, text: str, which: str) -> Decision:
+        """Decide of one text; a policy that fails refuses it."""
+        try:
+            return self.decide(text, which)
+        except Exception as problem:
+            return Decision(which, "refuse", rule=f"the policy failed: {reason(problem)}")
+
+    def _reason(self, decision: Decision) -> str:
+        advice = self.advice.get(decision.category, "mend the policy, or name another one with --policy")
+        about = f" for {decision.category}" if decision.category else ""
+        return (
+            f"the {decision.text} is refused{about} by the rule '{decision.rule}' of the policy '{self.name}' "
+            f"({self.version}); {advice}"
+        )
+
     def _refuse(self, text: str, decision: Decision) -> None:
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         record({"event": "refused", **asdict(decision), "sha256": digest, "policy": self.hash})
-        advice = self.advice.get(decision.category, "mend the policy, or name another one with --policy")
-        about = f" for {decision.category}" if decision.category else ""
-        raise RefusedError(
-            f"the {decision.text} is refused{about} by the rule '{decision.rule}' of the policy '{self.name}' "
-            f"({self.version}); {advice}",
-            decision,
-        )
+        raise RefusedError(self._reason(decision), decision)
 
 
 NO_POLICY = Policy("none", "", 1.0, (), {}, {}, off=True)

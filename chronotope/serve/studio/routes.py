@@ -70,17 +70,31 @@ async def studio_model(request: Request) -> JSONResponse:
 
 
 @router.get("/v1/studio/prompt", summary="What the model is told for a prompt")
-async def studio_prompt(request: Request, text: str, num_frames: str = "", fps: str = "") -> JSONResponse:
-    """Return the caption for a prompt, what became of its words, and how often prompts of its kind succeeded."""
+async def studio_prompt(
+    request: Request,
+    text: str,
+    num_frames: str = "",
+    fps: str = "",
+    prompt: str = "",
+    negative_prompt: str = "",
+    guidance_scale: str = "",
+) -> JSONResponse:
+    """Return the caption for a prompt, what became of its words, how often its kind succeeded, and why it is refused.
+
+    `text` is one prompt of a story, `prompt` all of them, a line each; `refusal` is empty where the policy allows them.
+    """
     service = service_of(request)
     facts, most = service.facts, service.limits.prompt_characters
-    if len(text) > most:
-        raise FieldError("text", f"text has {len(text)} characters, at most {most} are read; shorten it")
+    for name, value in (("text", text), ("prompt", prompt), ("negative_prompt", negative_prompt)):
+        if len(value) > most:
+            raise FieldError(name, f"{name} has {len(value)} characters, at most {most} are read; shorten it")
     frames = _count("num_frames", num_frames, facts.defaults.num_frames, 1_000_000)
     rate = max(0.01, _number("fps", fps, facts.defaults.fps))
     folder = facts.folder
     reading = await run_in_threadpool(lambda: read_prompt(text, vocabulary(folder), rates_of(folder), frames, rate))
-    return JSONResponse(asdict(reading))
+    guidance = _number("guidance_scale", guidance_scale, facts.defaults.guidance_scale)
+    refusal = await run_in_threadpool(service.refusal, prompt or text, negative_prompt, guidance)
+    return JSONResponse({**asdict(reading), "refusal": refusal})
 
 
 @router.get("/v1/studio/estimate", summary="The time and memory of a video")
