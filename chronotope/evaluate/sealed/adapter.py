@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from chronotope.errors import ChronotopeError, FileProblem, UsageError
-from chronotope.storage import parse_json, read_json, write_json
+from chronotope.parsing import parse_json
+from chronotope.storage import read_json, write_json
 
 __all__ = ["TOKEN", "Adapter", "FolderAdapter", "NoOutputError", "ServiceAdapter", "find_adapter"]
 
