@@ -39,6 +39,7 @@ OWN_WRITERS = {
     "curate/write.py": "clips of a user's own films",
     "evaluate/exports/worldscore.py": "single frames of a video that was delivered, for a benchmark of others",
     "evaluate/make.py": "videos that are measured, in the folder of an evaluation",
+    "evaluate/preference/study.py": "a still copy of a video as an attention check, inside the page of a study",
     "evaluate/tasks.py": "pictures that a case is made from",
     "train/autoencoder.py": "samples in the folder of a training",
     "cli/train/samples.py": "samples in the folder of a training",
