@@ -86,7 +86,10 @@ class Marker:
         self._window = max(3, round(min(height, width) / 2 ** octave_of(height, width) / 16) | 1)
 
     def __call__(self, frame: Picture) -> Picture:
-        """Return the frame with the mark; their difference has `RMS` or `SMALL_RMS` levels."""
+        """Return the frame with the mark; their difference has at most `RMS` or `SMALL_RMS` levels.
+
+        What a frame has of the pattern already is not added again: a clip that is extended was marked before.
+        """
         import cv2
 
         if not self.fits:
@@ -95,7 +98,8 @@ class Marker:
         window = (self._window, self._window)
         contrast = np.sqrt(np.maximum(cv2.blur(luma * luma, window) - cv2.blur(luma, window) ** 2, 0))
         added = self._pattern * (1 + MASKING * np.minimum(contrast, MOST_CONTRAST))
-        added *= self._rms / np.sqrt(np.mean(added * added))
+        present = float(np.mean(luma * self._pattern))
+        added *= min(self._rms, max(0.0, self._rms - present)) / np.sqrt(np.mean(added * added))
         marked: UInt8[np.ndarray, "h w 3"] = np.clip(np.rint(frame + added[..., None]), 0, 255).astype(np.uint8)
         return marked
 

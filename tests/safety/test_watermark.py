@@ -49,6 +49,14 @@ def test_the_mark_costs_less_than_42_db(height: int, width: int, content: str) -
     assert 42 <= found < 50
 
 
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (128, 128), (256, 256)])
+def test_what_is_marked_is_not_marked_again(height: int, width: int) -> None:
+    """A clip that is extended five times would else show the pattern."""
+    frames = scene(height, width, frames=1)
+    twice = marked(marked(frames))
+    assert np.array_equal(marked(twice), twice) and psnr(frames, twice) > 42
+
+
 def test_a_frame_without_room_stays_as_it_is() -> None:
     frame = scene(31, 200, frames=1)[0]
     assert np.array_equal(Marker(31, 200)(frame), frame)
