@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -95,7 +96,14 @@ def main() -> None:
         )
         sys.exit(2)
     signal.signal(signal.SIGTERM, interrupt)  # clean up as after Ctrl-C
-    chronotope.main()
+    try:
+        chronotope.main()
+    except SystemExit as end:
+        if "chronotope.parallel" in sys.modules and os.environ.get("WORLD_SIZE", "1") != "1":
+            from chronotope.parallel import end_process
+
+            end_process(int(end.code or 0))
+        raise
 
 
 @click.group(

@@ -10,6 +10,7 @@ from chronotope.parallel.files import StorageProblem, read_shards, stored_shapes
 from chronotope.parallel.matrices import apply_to_whole
 from chronotope.parallel.ranks import (
     Ranks,
+    end_process,
     from_all,
     from_first,
     in_all,
@@ -24,6 +25,7 @@ __all__ = [
     "Ranks",
     "StorageProblem",
     "apply_to_whole",
+    "end_process",
     "from_all",
     "from_first",
     "gathered",

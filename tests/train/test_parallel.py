@@ -64,6 +64,7 @@ from pathlib import Path
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 from chronotope.config import override
 from chronotope.errors import FileProblem, UsageError
+from chronotope.parallel import end_process
 from chronotope.train import dit
 from chronotope.train.config import DiTRun
 torch.set_num_threads(1)
@@ -120,6 +121,7 @@ if not done.exists():
     after(4, lambda: os.kill(os.getpid(), signal.SIGKILL))
 train("killed")
 leave()
+end_process(0)
 """
 
 
