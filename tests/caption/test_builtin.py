@@ -13,12 +13,14 @@ import torch
 from chronotope.caption.captioners.builtin import sentences
 from chronotope.caption.tokens import shown_slices
 from chronotope.checkpoint import load_tensors, read_description
-from chronotope.cli.language.captioners import load_captioner
+from chronotope.cli.language.captioners import load_captioner, load_doubting
+from chronotope.cli.language.review import open_page
 from chronotope.config import override
 from chronotope.data.captions import captions_of
 from chronotope.data.latents import LatentDataset, fingerprint
 from chronotope.data.recaptions import Recaptions
 from chronotope.errors import UsageError
+from chronotope.manifest import identify
 from chronotope.media import video
 from chronotope.models.captioner import END, CaptionerConfig
 from chronotope.models.text import Tokenizer, learn_vocabulary
@@ -253,6 +255,22 @@ def test_a_training_without_captions_or_with_other_latents_is_refused(tmp_path: 
     assert "no clip has a caption" in refused(*train, tmp_path / "run", status=2)
     said = refused(*train, tmp_path / "run", "--set", "model.channels=32", status=2)
     assert "have 16 channels" in said
+
+
+def test_the_review_page_says_which_word_the_captioner_doubts(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    model, clips = trained
+    data = Path(shutil.copytree(clips, tmp_path / "clips"))
+    written = Recaptions(data)
+    for name, text in (("red-left", "a green square moves left"), ("blue-right", "a blue square moves right")):
+        sha256 = identify(data / f"{name}.mp4", f"{name}.mp4").sha256
+        written.add(f"{name}.mp4", sha256, "sentence", {"kind": "endpoint"}, text)
+    with open_page(data, "ada", lambda: load_doubting(str(model))) as page:
+        found = {item["file"]: page.doubt(number) for number, item in enumerate(page.items)}
+    knows = "it knows only what it was trained on"
+    assert found == {
+        "red-left.mp4": f"the captioner doubts 'green' and expected 'red'; {knows}",
+        "blue-right.mp4": f"the captioner doubts no word; {knows}",
+    }
 
 
 def test_a_finished_captioner_is_said_to_be_finished(trained: tuple[Path, Path]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chronotope.caption.captioners.builtin import BuiltIn
 from chronotope.cli.language.review import Page, open_page
 from chronotope.data.captions import read_captions
 from chronotope.data.latents import LatentDataset
@@ -26,6 +27,10 @@ from chronotope.metrics.statistics import cohen_kappa, sample_for
 from tests.cli.models import answer, refused, run, save_clips, save_run
 
 AUTHOR = {"kind": "endpoint", "model": "m"}
+
+
+def no_captioner() -> BuiltIn:
+    raise AssertionError("the captioner is loaded only when it is asked")
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ def clips(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def page(clips: Path) -> Iterator[Page]:
-    with open_page(clips, "ada") as server:
+    with open_page(clips, "ada", no_captioner) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -115,7 +120,7 @@ def test_the_page_says_what_is_measured_and_what_is_not_true(tmp_path: Path) -> 
     written, sha256 = Recaptions(tmp_path), identify(clip, name).sha256
     written.add(name, sha256, "sentence", AUTHOR, true, measured={"motion": 0.125, "camera": "still"})
     written.add(name, sha256, "tags", AUTHOR, f"{true} A yellow star spins.")
-    with open_page(tmp_path, "ada") as server:
+    with open_page(tmp_path, "ada", no_captioner) as server:
         facts = {item["detail"]: item["facts"] for item in server.items}
     said = re.match(
         r"(\d+) of (\d+) claims are true; measured: motion 0.12 widths a second, camera still$", facts["sentence"]
@@ -165,16 +170,16 @@ def test_what_is_no_verdict_is_refused(page: Page, clips: Path, body: object) ->
 
 def test_reviewers_judge_the_same_sample_and_do_not_see_each_other(page: Page, clips: Path) -> None:
     assert judge(page, "0.mp4", "keep") == 200 and judge(page, "1.mp4", "reject") == 200
-    with open_page(clips, "ben", sample=2, seed=5) as other, open_page(clips, "cleo", sample=2, seed=5) as third:
+    with open_page(clips, "ben", no_captioner, 2, 5) as other, open_page(clips, "cleo", no_captioner, 2, 5) as third:
         assert [item["file"] for item in other.items] == [item["file"] for item in third.items]
         assert len(other.items) == 2 and all(not item["verdict"] for item in other.items)
-    with open_page(clips, "ben") as other:
+    with open_page(clips, "ben", no_captioner) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         assert judge(other, "0.mp4", "keep") == 200 and judge(other, "1.mp4", "keep") == 200
         other.shutdown()
     facts = answer("review", clips, "--summary")
     assert facts["reviewers"] == {"ada and ben": "kappa 0.00 on 2 captions"}
-    with open_page(clips, "ada") as again:  # own verdicts are shown again
+    with open_page(clips, "ada", no_captioner) as again:  # own verdicts are shown again
         assert {item["file"]: item["verdict"] for item in again.items} == {
             "0.mp4": "keep", "1.mp4": "reject", "2.mp4": "",
         }  # fmt: skip

@@ -16,7 +16,7 @@ from chronotope.generate.pipeline import find_model, load_autoencoder
 from chronotope.geometry import Geometry
 from chronotope.models.captioner import CaptionerConfig, LatentCaptioner
 
-__all__ = ["BUILTIN", "find_captioner", "load_captioner"]
+__all__ = ["BUILTIN", "find_captioner", "load_captioner", "load_doubting"]
 
 BUILTIN = "small"  # the model in the package whose captioner is used
 
@@ -33,6 +33,11 @@ def find_captioner(name: str, detail: str, per_minute: float) -> Captioner:
     if name.startswith(("http:", "https:")):
         return Endpoint(name, detail, per_minute)
     return load_captioner(find_model(BUILTIN if name == "builtin" else name), detail)
+
+
+def load_doubting(name: str) -> BuiltIn:
+    """Return the captioner that says which words it doubts: `builtin`, or the folder of a trained one."""
+    return load_captioner(find_model(BUILTIN if name == "builtin" else name))
 
 
 def load_captioner(folder: Path, detail: str = "sentence") -> BuiltIn:

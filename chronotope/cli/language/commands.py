@@ -14,6 +14,14 @@ from chronotope.errors import LEFT_OUT
 
 __all__ = ["caption", "expand", "review", "score_captions"]
 
+DOUBTS = option(
+    "--captioner",
+    default="builtin",
+    show_default=True,
+    metavar="NAME",
+    help="builtin, or a folder of `train captioner`; it says which words it doubts, of clips whose truth is not known.",
+)
+
 
 @click.command(
     cls=Command,
@@ -148,13 +156,7 @@ def caption(data: Path, captioner: str, detail: str, workers: int, per_minute: f
     metavar="N",
     help="How many captions that are not true are printed, of each author and level.",
 )
-@option(
-    "--captioner",
-    default="builtin",
-    show_default=True,
-    metavar="NAME",
-    help="builtin, or a folder of `train captioner`; it says which words it doubts, of clips whose truth is not known.",
-)
+@DOUBTS
 @JSON
 def score_captions(data: Path, show: int, captioner: str, as_json: bool) -> None:
     """Say how true and how complete the captions of clips are.
@@ -164,12 +166,10 @@ def score_captions(data: Path, show: int, captioner: str, as_json: bool) -> None
     the captioner says which words it doubts. Captions beside the clips and those of `chronotope caption` are scored,
     each author alone.
     """
-    from chronotope.cli.language.captioners import BUILTIN, load_captioner
+    from chronotope.cli.language.captioners import load_doubting
     from chronotope.cli.language.score import score_folder
-    from chronotope.generate.pipeline import find_model
 
-    folder = BUILTIN if captioner == "builtin" else captioner
-    found = [scored.facts(show) for scored in score_folder(data, lambda: load_captioner(find_model(folder)))]
+    found = [scored.facts(show) for scored in score_folder(data, lambda: load_doubting(captioner))]
     if as_json:
         echo(json.dumps(found, indent=1))
         return
@@ -196,16 +196,28 @@ def score_captions(data: Path, show: int, captioner: str, as_json: bool) -> None
     metavar="N",
     help="Port of the page.  [default: one that is free]",
 )
+@DOUBTS
 @option("--summary", is_flag=True, help="Print the verdicts so far, and how far reviewers agree, and stop.")
 @JSON
-def review(data: Path, reviewer: str, sample: int | None, seed: int, port: int, summary: bool, as_json: bool) -> None:
+def review(
+    data: Path,
+    reviewer: str,
+    sample: int | None,
+    seed: int,
+    port: int,
+    captioner: str,
+    summary: bool,
+    as_json: bool,
+) -> None:
     """Judge the captions that a captioner wrote, on a page of this machine alone.
 
-    Each clip is shown with its caption: keep it, mend it or reject it. Nothing is overwritten: verdicts go into
+    Each clip is shown with its caption: keep it, mend it or reject it. Beside a caption stand its claims that are not
+    true, where a world knows the truth, or the word that the captioner doubts. Nothing is overwritten: verdicts go into
     reviews.jsonl with the name of their author, and the last one on a caption decides what `encode` takes. Two
     reviewers with the same --seed and --sample judge the same captions and do not see each other's verdicts; --summary
     says how far they agree. Ctrl-C ends.
     """
+    from chronotope.cli.language.captioners import load_doubting
     from chronotope.cli.language.review import open_page, reviewed
     from chronotope.storage import locked
 
@@ -214,7 +226,7 @@ def review(data: Path, reviewer: str, sample: int | None, seed: int, port: int, 
         return
     if not reviewer.strip():
         raise click.UsageError("say who judges, for example: --as ada")
-    with locked(data), open_page(data, reviewer, sample, seed, port) as page:
+    with locked(data), open_page(data, reviewer, lambda: load_doubting(captioner), sample, seed, port) as page:
         say(f"{len(page.items)} captions; open this page, and press Ctrl-C when you are done:")
         echo(page.address)
         try:

@@ -6,7 +6,7 @@ import functools
 import io
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,8 +18,10 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
+from chronotope.caption.captioners.agreement import DOUBT
+from chronotope.caption.captioners.builtin import BuiltIn
 from chronotope.caption.captioners.captioner import shown_pictures
-from chronotope.cli.language.score import claims_checked
+from chronotope.cli.language.score import Doubts, claims_checked
 from chronotope.cli.terminal import say
 from chronotope.data.captions import read_captions
 from chronotope.data.clips import scan_folder
@@ -75,10 +77,20 @@ class Page(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, data: Path, reviewer: str, sample: int | None, seed: int, port: int = 0) -> None:
+    def __init__(
+        self,
+        data: Path,
+        reviewer: str,
+        sample: int | None,
+        seed: int,
+        port: int,
+        captioner: Callable[[], BuiltIn],
+    ) -> None:
         self.reviewer, self.writing = reviewer, Lock()
         self.written = Recaptions(data, lambda sentence: say(f"note: {sentence}"))
         self.rows, self.clips, self.items = _items(data, self.written, reviewer, sample, seed)
+        self.files = [clip.path for clip in scan_folder(data).clips]
+        self.doubts, self.comparing = Doubts(self.files, captioner), Lock()
         self.token, self.nonce = secrets.token_urlsafe(16), secrets.token_urlsafe(12)
         loader = Environment(
             loader=PackageLoader("chronotope.cli.language", "."), autoescape=True, undefined=StrictUndefined
@@ -110,6 +122,19 @@ class Page(ThreadingHTTPServer):
         pictures[0].save(packed, "WEBP", save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0)
         return packed.getvalue()
 
+    @functools.lru_cache(maxsize=1024)  # noqa: B019 - the server lives as long as the program
+    def doubt(self, number: int) -> str:
+        """Return in words what the captioner doubts in a caption of which no truth is known; "" where it is known."""
+        item = self.items[number]
+        if item["checked"] or len(self.files) == 1:
+            return ""
+        with self.comparing:
+            place = self.files.index(self.clips[item["clip"]])
+            how = self.doubts(place, item["detail"], item["text"])
+        if how.worst >= DOUBT:
+            return "the captioner doubts no word; it knows only what it was trained on"
+        return f"the captioner doubts '{how.word}' and expected '{how.instead}'; it knows only what it was trained on"
+
     def _check_unchanged(self, number: int) -> None:
         """Raise UsageError where a clip is not the one that its caption was written for."""
         path = self.clips[number]
@@ -133,9 +158,19 @@ class Page(ThreadingHTTPServer):
             self.items[number] |= {"verdict": verdict, "mended": mended}
 
 
-def open_page(data: Path, reviewer: str, sample: int | None = None, seed: int = 0, port: int = 0) -> Page:
-    """Return the server of the review page; raise UsageError for a folder without captions to judge."""
-    return Page(data, reviewer, sample, seed, port)
+def open_page(
+    data: Path,
+    reviewer: str,
+    captioner: Callable[[], BuiltIn],
+    sample: int | None = None,
+    seed: int = 0,
+    port: int = 0,
+) -> Page:
+    """Return the server of the review page; raise UsageError for a folder without captions to judge.
+
+    The captioner is loaded when it is first asked which words it doubts, of a clip whose truth no world knows.
+    """
+    return Page(data, reviewer, sample, seed, port, captioner)
 
 
 def _items(
@@ -158,6 +193,7 @@ def _items(
         own = written.reviews.by_text.get(key, {}).get(reviewer, {})
         beside = [text for texts in read_captions(files[row["file"]]).values() for text in texts]
         author = row["author"].get("model") or row["author"].get("kind") or "unknown"
+        claims = checked(files[row["file"]], row["text"])
         items.append(
             {
                 "file": row["file"],
@@ -166,7 +202,8 @@ def _items(
                 "clip": clips.index(row["file"]),
                 "beside": beside[:6],
                 "author": str(author),
-                "facts": "; ".join(filter(None, (checked(files[row["file"]], row["text"]), _measured(row)))),
+                "checked": bool(claims),
+                "facts": "; ".join(filter(None, (claims, _measured(row)))),
                 "verdict": own.get("verdict", ""),
                 "mended": own.get("mended", ""),
             }
@@ -200,12 +237,20 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "":
             self._send(HTTPStatus.OK, "text/html; charset=utf-8", self.server.html())
             return
+        asked = path.removeprefix("doubt/")
+        if path == f"doubt/{asked}" and asked.isdecimal() and int(asked) < len(self.server.items):
+            self._answer("text/plain; charset=utf-8", lambda: self.server.doubt(int(asked)).encode())
+            return
         number = path.removeprefix("clip/").removesuffix(".webp")
         if not (path == f"clip/{number}.webp" and number.isdecimal() and int(number) < len(self.server.clips)):
             self._send(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", b"there is no such page")
             return
+        self._answer("image/webp", lambda: self.server.animation(int(number)))
+
+    def _answer(self, kind: str, make: Callable[[], bytes]) -> None:
+        """Send what is made of a clip, or the problem with it."""
         try:
-            self._send(HTTPStatus.OK, "image/webp", self.server.animation(int(number)))
+            self._send(HTTPStatus.OK, kind, make())
         except ChronotopeError as problem:
             self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", str(problem).encode())
 

@@ -6,11 +6,11 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from chronotope.caption.captioners.agreement import DOUBT, agreement
+from chronotope.caption.captioners.agreement import DOUBT, Agreement, agreement
 from chronotope.caption.captioners.builtin import BuiltIn
 from chronotope.caption.expand import expand
 from chronotope.caption.score import CaptionScore, score_caption, tally
@@ -30,7 +30,7 @@ from chronotope.worlds.catalogue import find_world
 from chronotope.worlds.facts import Fact
 from chronotope.worlds.world import World
 
-__all__ = ["Compared", "Scored", "claims_checked", "claims_of", "score_folder"]
+__all__ = ["Compared", "Doubts", "Scored", "claims_checked", "claims_of", "score_folder"]
 
 Written = tuple[str, str, str]  # who wrote a caption, its level of detail, and its text
 OTHERS = 4  # clips with which each is compared
@@ -114,7 +114,7 @@ def score_folder(data: Path, captioner: Callable[[], BuiltIn]) -> list[Scored | 
             scored.untrue += [] if score.true else [(clip.file, text, score)]
     if not found and not others:
         raise UsageError(f"{data} holds no captions to score; write some: chronotope caption {data}")
-    return [*found.values(), *(compare_captions(others, captioner()) if others else ())]
+    return [*found.values(), *(compare_captions(others, captioner) if others else ())]
 
 
 def claims_checked(data: Path) -> Callable[[Path, str], str]:
@@ -141,29 +141,45 @@ def _world_of(worlds: Mapping[Path, World], clip: Path) -> World | None:
     return next((world for base, world in worlds.items() if clip.resolve().is_relative_to(base)), None)
 
 
-def compare_captions(clips: Sequence[tuple[Clip, list[Written]]], captioner: BuiltIn) -> list[Compared]:
+class Doubts:
+    """Says which word of a caption a captioner doubts most, by comparing the clip with a few others of a folder.
+
+    The captioner is loaded, and clips are looked at, when they are needed.
+    """
+
+    def __init__(self, clips: Sequence[Path], captioner: Callable[[], BuiltIn]) -> None:
+        self._clips, self._captioner = clips, cache(captioner)
+        self._look = lru_cache(maxsize=4 * OTHERS)(self._look_at)  # the clips near to one another are looked at once
+
+    def __call__(self, place: int, level: str, text: str) -> Agreement:
+        """Return how much the clip at a place of the folder speaks for a caption of a level of detail."""
+        if len(self._clips) == 1:
+            raise UsageError("agreement compares clips with one another, and this folder has one; add others")
+        steps = range(1, min(OTHERS, len(self._clips) - 1) + 1)
+        near = [self._look((place + step) % len(self._clips)) for step in steps]
+        captioner, detail = self._captioner(), detail_of(level) or "sentence"
+        return agreement(captioner.network, captioner.tokenizer, self._look(place), near, detail, text)
+
+    def _look_at(self, place: int) -> Memory:
+        content = video.read(self._clips[place], seconds=MAX_SECONDS, square_pixels=True)
+        return self._captioner().look(content.frames, content.fps)
+
+
+def compare_captions(clips: Sequence[tuple[Clip, list[Written]]], captioner: Callable[[], BuiltIn]) -> list[Compared]:
     """Ask a captioner which words of captions it doubts, by comparing each clip with a few others of the folder."""
-    if len(clips) == 1:
-        raise UsageError("agreement compares clips with one another, and this folder has one; add others")
-    say(
-        "note: no truth is read for these captions, so the captioner says which words it doubts; it knows only what it "
-        "was trained on"
-    )
-    memories: dict[str, Memory] = {}
-    for clip, _ in clips:
-        content = video.read(clip.path, seconds=MAX_SECONDS, square_pixels=True)
-        memories[clip.file] = captioner.look(content.frames, content.fps)
+    doubts = Doubts([clip.path for clip, _ in clips], captioner)
     found: dict[tuple[str, str], Compared] = {}
-    names = list(memories)
     for place, (clip, written) in enumerate(clips):
-        near = [memories[names[(place + step) % len(names)]] for step in range(1, min(OTHERS, len(names) - 1) + 1)]
         for author, level, text in written:
-            detail = detail_of(level) or "sentence"
-            how = agreement(captioner.network, captioner.tokenizer, memories[clip.file], near, detail, text)
+            how = doubts(place, level, text)
             compared = found.setdefault((author, level), Compared(author, level))
             compared.captions += 1
             if how.worst < DOUBT:
                 compared.doubted.append(f"{clip.file}: '{how.word}', expected '{how.instead}': {text}")
+    say(
+        "note: no truth is read for these captions, so the captioner says which words it doubts; it knows only what it "
+        "was trained on"
+    )
     return list(found.values())
 
 
