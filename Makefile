@@ -9,7 +9,8 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+# Compiled files are kept even where the environment forbids it: without them every process of the tests compiles again.
+TEST_SETTINGS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE PYTHONDONTWRITEBYTECODE=
 CLIPS := $(wildcard tests/real_clips.py)
 
 help:  ## list the verbs
@@ -43,11 +44,11 @@ fix: setup  ## let ruff format and repair what it can
 	$(BIN)/ruff format .
 
 test: setup check  ## everything CI runs: setup, check, fast tests
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(TEST_SETTINGS) $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-all: setup check  ## the slow, end-to-end, GPU and mutation tests too
 	$(INSTALL) -e '.[mutation,ocr]'
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile -m "" $(ARGS)
+	$(TEST_SETTINGS) $(BIN)/python -m pytest -n 2 --dist loadfile -m "" $(ARGS)
 
 studio:  ## check and build the page of the service again, from studio/ (needs node)
 	cd studio && npm install --silent && npm run check && npm run build

@@ -21,6 +21,7 @@ __all__ = ["Count", "Formerly", "NotNegative", "Positive", "Range", "Seed", "Sha
 
 T = TypeVar("T")
 NoneType = type(None)
+_SCALARS = frozenset({bool, int, float, str, NoneType})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +69,14 @@ def to_dict(obj: Any) -> Any:
 
     A field that is None is left out where `from_dict` would fill in None for it.
     """
+    if type(obj) in _SCALARS:  # most values; thousands of specs are written to find one that is held out
+        return obj
     if dataclasses.is_dataclass(obj) and not isinstance(obj, type):
         values = {}
-        for field in dataclasses.fields(obj):
-            value = getattr(obj, field.name)
-            if field.init and not (value is None and _none_by_default(field)):
-                values[field.name] = to_dict(value)
+        for name, left_out_if_none in _written_fields(type(obj)):
+            value = getattr(obj, name)
+            if not (value is None and left_out_if_none):
+                values[name] = to_dict(value)
         return values
     if isinstance(obj, Mapping):
         return {str(key): to_dict(value) for key, value in obj.items()}
@@ -82,8 +85,17 @@ def to_dict(obj: Any) -> Any:
     return str(obj) if isinstance(obj, Path) else obj
 
 
-def _none_by_default(field: dataclasses.Field[Any]) -> bool:
-    return field.default in (None, dataclasses.MISSING) and field.default_factory is dataclasses.MISSING
+@functools.cache
+def _written_fields(cls: Any) -> list[tuple[str, bool]]:
+    """Return the names of the fields that `to_dict` writes, and whether it leaves one out where its value is None."""
+    return [
+        (
+            field.name,
+            field.default in (None, dataclasses.MISSING) and field.default_factory is dataclasses.MISSING,
+        )
+        for field in dataclasses.fields(cls)
+        if field.init
+    ]
 
 
 def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:

@@ -6,21 +6,25 @@ import atexit
 import gc
 import os
 import random
+import re
 import shutil
 import signal
+import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Threads that wait for each other sleep: where more of them than cores wait in a loop, a busy machine stands still.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import hypothesis
+import jaxtyping
 import numpy
 import pytest
 import torch
-from jaxtyping import install_import_hook
+from jaxtyping import jaxtyped
 
 
 def modules_with_shapes() -> list[str]:
@@ -30,7 +34,21 @@ def modules_with_shapes() -> list[str]:
     return [".".join(file.relative_to(package.parent).with_suffix("").parts) for file in files]
 
 
-install_import_hook(modules_with_shapes(), "beartype.beartype")  # before any of them is imported
+def states_shapes(found: Any) -> bool:
+    """Return whether an annotation of a function, or of a field of a class, is of an array with a shape."""
+    words = {word for each in found.__annotations__.values() for word in re.findall(r"\w+", str(each))}
+    names = vars(sys.modules[found.__module__])
+    return any(getattr(names.get(word), "__module__", "").startswith("jaxtyping") for word in words)
+
+
+def jaxtyped_where_shapes_are(typechecker: Any) -> Callable[[Any], Any]:
+    """Check the calls of functions whose signatures state shapes, and leave the others as fast as they are."""
+    check = jaxtyped(typechecker=typechecker)
+    return lambda found: check(found) if states_shapes(found) else found
+
+
+jaxtyping.jaxtyped = jaxtyped_where_shapes_are  # what the hook puts before every function and class
+jaxtyping.install_import_hook(modules_with_shapes(), "beartype.beartype")  # before any of them is imported
 
 # files are signed with keys of the test run, and not with those of whoever runs it
 os.environ["CHRONOTOPE_KEYS"] = tempfile.mkdtemp(prefix="chronotope-keys-")
@@ -38,6 +56,8 @@ atexit.register(shutil.rmtree, os.environ["CHRONOTOPE_KEYS"], ignore_errors=True
 hypothesis.settings.register_profile("chronotope", deadline=None, derandomize=True, database=None, max_examples=50)
 hypothesis.settings.load_profile("chronotope")
 torch.set_num_threads(1)
+# no test outlives the machine it runs on, so nothing waits for a disk; processes that tests start do wait
+os.fsync = lambda descriptor: None
 if threading.current_thread() is threading.main_thread():
     # a shell starts what runs in the background without Ctrl-C, which the processes of the tests would inherit
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,6 +7,7 @@ written to a file, a plan, that anybody can fill with videos of any other model.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,8 +42,13 @@ def make_suite(name: str) -> list[Case]:
     """Return the cases of a suite, in their order; the same every time."""
     for world in all_worlds():
         if name in world.suites:
-            return [case for item in world.suites[name]() for case in _cases(name, world, item)]
+            return list(_suite(name, world))
     raise UsageError(f"unknown suite '{name}'. {suggest(name, suite_names())}")
+
+
+@functools.lru_cache(maxsize=2)  # a report asks whether its cases are those of a suite
+def _suite(name: str, world: World) -> tuple[Case, ...]:
+    return tuple(case for item in world.suites[name]() for case in _cases(name, world, item))
 
 
 def _cases(suite: str, world: World, item: SuiteItem) -> Iterator[Case]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -55,7 +56,7 @@ COMBINATION_SHARE = 0.06  # of all pairs of attributes
 
 def split_of(spec: Any) -> Split:
     """Return the split of a spec; it depends on the spec alone."""
-    return split_by(spec_key(spec), attribute_pairs(spec))
+    return "combination" if _is_kept_out(attribute_pairs(spec)) else _split_of_key(spec_key(spec))
 
 
 def attribute_pairs(spec: Any) -> set[tuple[str, str]]:
@@ -86,8 +87,14 @@ def split_by(key: str, pairs: Iterable[tuple[str, str]]) -> Split:
 
     A spec is `combination` if one of its pairs is kept out of training, else held out or train by its key.
     """
-    if any(_share(f"{a}|{b}") < COMBINATION_SHARE for a, b in pairs):
-        return "combination"
+    return "combination" if _is_kept_out(pairs) else _split_of_key(key)
+
+
+def _is_kept_out(pairs: Iterable[tuple[str, str]]) -> bool:
+    return any(_share(f"{a}|{b}") < COMBINATION_SHARE for a, b in pairs)
+
+
+def _split_of_key(key: str) -> Split:
     return "heldout" if int(key[:8], 16) < HELDOUT_SHARE * 2**32 else "train"
 
 
@@ -98,5 +105,6 @@ def split_rng(seed: int, split: str) -> np.random.Generator:
     return np.random.default_rng([seed, {"train": 1, "heldout": 2, "combination": 3}[split]])
 
 
+@functools.lru_cache(maxsize=2**14)
 def _share(text: str) -> float:
     return int(hashlib.sha256(f"combination {text}".encode()).hexdigest()[:8], 16) / 2**32

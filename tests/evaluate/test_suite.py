@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from chronotope.errors import ChronotopeError, FileProblem
+from chronotope.evaluate import suite
 from chronotope.evaluate.ledger import Ledger
 from chronotope.evaluate.suite import make_suite, read_cases, write_cases
 from chronotope.worlds.case import Case
@@ -32,6 +33,7 @@ def standard() -> list[Case]:
 
 def test_a_suite_is_the_same_every_time_and_was_never_trained_on() -> None:
     cases = make_suite("smoke")
+    suite._suite.cache_clear()
     assert cases == make_suite("smoke") and len(cases) == math.prod(MIXTURES["smoke"])
     assert len({case.id for case in cases}) == len({case.seed for case in cases}) == len(cases)
     assert {case.split for case in cases} == {"heldout", "combination"}

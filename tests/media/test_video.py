@@ -50,17 +50,19 @@ def test_real_facts(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in CLIPS if name not in {"bbb.mp4", "box.mp4", "cockatoo.mp4"}])
 def test_real_count_by_another_reader(name: str) -> None:
-    """Decoding yields as many frames as OpenCV does."""
+    """OpenCV finds as many frames as the list says, and so as many as `test_real_clips_are_whole` decodes."""
     capture = cv2.VideoCapture(str(real(name)))
-    count = sum(1 for _ in iter(capture.grab, False))
-    assert sum(1 for _ in video.stream(real(name))) == count == CLIPS[name].frames
+    assert sum(1 for _ in iter(capture.grab, False)) == CLIPS[name].frames
+
+
+LATE_ENOUGH = 30.0  # seconds: behind the second keyframe of every clip
 
 
 @pytest.mark.parametrize("name", [name for name in CLIPS if name != "bbb.mp4"])
 def test_real_middle_is_the_same_as_from_the_start(name: str) -> None:
     """Seeking gives the same bits as decoding from the beginning; cockatoo.mp4 breaks naive seeking."""
     info = video.probe(real(name))
-    first = int(max(info.seconds * 0.6 - 0.5, 0) * 10)
+    first = int(min(max(info.seconds * 0.6 - 0.5, 0), LATE_ENOUGH) * 10)
     whole = list(itertools.islice(video.stream(real(name), fps=10), first, first + 5))
     part = list(video.stream(real(name), fps=10, start=first / 10, seconds=0.5))
     assert len(part) == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
@@ -23,7 +24,11 @@ from chronotope.worlds.table.faults import FAULTS as TABLE_FAULTS
 from chronotope.worlds.taxonomy import FAILURES, blocks
 from tests.worlds.stage.scenes import plain_case
 
-SPECS = [spec for _, spec in trial_specs(140)]
+
+@functools.cache
+def specs() -> list[Spec]:
+    """Specs on which the checks are tried; a function, because whoever only collects tests need not sample them."""
+    return [spec for _, spec in trial_specs(140)]
 
 
 def test_every_class_but_the_systems_own_can_be_planted() -> None:
@@ -34,25 +39,25 @@ def test_every_class_but_the_systems_own_can_be_planted() -> None:
 
 
 def test_true_clips_pass() -> None:
-    found = [one for spec in SPECS[:24] for one in check(load_detector(), spec, render(spec).frames)]
+    found = [one for spec in specs()[:24] for one in check(load_detector(), spec, render(spec).frames)]
     rate = Rate(sum(one.holds for one in found), len(found))
     assert rate.trials > 250 and rate.share >= BARS["truth"], [one for one in found if not one.holds]
 
 
 @pytest.mark.parametrize("code", FAULTS)
 def test_planted_faults_are_caught_and_called_by_their_name(code: str) -> None:
-    clips = ((spec, inject(code, plain_case(spec, number))) for number, spec in enumerate(SPECS))
-    some = list(itertools.islice(((spec, frames) for spec, frames in clips if frames is not None), 4))
-    assert len(some) >= 3
+    clips = ((spec, inject(code, plain_case(spec, number))) for number, spec in enumerate(specs()))
+    some = list(itertools.islice(((spec, frames) for spec, frames in clips if frames is not None), 3))
+    assert len(some) == 3
     caught = [code in {one.code for one in check(load_detector(), spec, frames)} for spec, frames in some]
     assert sum(caught) >= len(caught) - 1, caught
 
 
 @pytest.mark.parametrize("name", ["frozen first frame", "shuffled frames", "backwards", "blank"])
 def test_controls_fail(name: str) -> None:
-    changed = ((spec, controls(spec, render(spec).frames, np.random.default_rng(0)).get(name)) for spec in SPECS)
-    some = list(itertools.islice(((spec, frames) for spec, frames in changed if frames is not None), 8))
-    assert sum(not succeeds(check(load_detector(), spec, frames)) for spec, frames in some) >= 7
+    changed = ((spec, controls(spec, render(spec).frames, np.random.default_rng(0)).get(name)) for spec in specs())
+    some = list(itertools.islice(((spec, frames) for spec, frames in changed if frames is not None), 6))
+    assert sum(not succeeds(check(load_detector(), spec, frames)) for spec, frames in some) >= 5
 
 
 def walk(*events: Event, frames: int = 17) -> Spec:
