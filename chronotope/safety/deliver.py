@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from chronotope import PROGRAM
 from chronotope.errors import ChronotopeError, UsageError
 from chronotope.geometry import Picture
 from chronotope.media.files import reason
@@ -235,7 +234,7 @@ class Delivery:
             self.abort()
             what = reason(problem)
             private = what.replace(str(self.path.parent), "...")
-            about = {"rule": f"without {layer} no file", "score": 1.0, "version": f"{PROGRAM}, {self.policy.version}"}
+            about = {"rule": f"without {layer} no file", "score": 1.0, "version": self.policy.version}
             record({"event": "not delivered", "layer": layer, **about, "file": self.path.name, "reason": private[:300]})
             switch = f", or leave it out with --no-{layer}, which the file says" if layer in SWITCHES else ""
             raise NotDeliveredError(

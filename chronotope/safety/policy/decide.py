@@ -217,8 +217,8 @@ def _policy(changes: Mapping[str, Any], folder: Path) -> Policy:
         tuple(map(_group, allowed)),
         digest.hexdigest()[:16],
         _swapped(word for row in content["rule"] for group in row["all"] for word in words_of(group)),
-        read_output_rules(changes.get("output", {}), folder),
-        read_upload_rules(changes.get("uploads", {})),
+        read_output_rules(changes.get("output", content.get("output", {})), folder),
+        read_upload_rules(changes.get("uploads", content.get("uploads", {}))),
     )
 
 
