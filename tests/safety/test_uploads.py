@@ -163,6 +163,37 @@ def test_no_inputs_and_no_policy_ask_nothing(tmp_path: Path) -> None:
     assert check_files(NO_POLICY, [InputFile("picture", path)], "") == []
 
 
+# Files of other tools
+
+
+def test_an_expired_certificate_proves_no_generation(tmp_path: Path) -> None:
+    expired = Path(__file__).with_name("expired") / "one.png"
+    row = judged(default_policy(), expired)
+    assert (row["manifest"], row["generated"], row["action"]) == ("expired", False, "allow")
+    with pytest.raises(RefusedError, match="consent"):
+        judged(policy_of(tmp_path, CONSENT), expired)
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [
+        ("parameters", "a castle\nNegative prompt: rain\nSteps: 20, Sampler: Euler a, Seed: 1"),
+        ("prompt", '{"3": {"class_type": "KSampler", "inputs": {"seed": 1}}}'),
+        ("comment", '{"program": 3, "prompt": {"a": 1}, "typed_prompt": [[0], "x", []]}'),
+        ("comment", "\udcff not JSON"),
+    ],
+)
+def test_tags_of_other_tools_are_no_error(tag: str, text: str, tmp_path: Path) -> None:
+    from PIL import Image, PngImagePlugin
+
+    tags = PngImagePlugin.PngInfo()
+    tags.add_text(tag, text.encode("utf-8", "replace").decode())
+    Image.fromarray(GREY).save(tmp_path / "theirs.png", pnginfo=tags)
+    (tmp_path / "theirs.png.json").write_text('["no", "settings"]')
+    row = judged(default_policy(), tmp_path / "theirs.png")
+    assert (row["manifest"], row["action"], row["generated"]) == ("none", "allow", False)
+
+
 # Frames
 
 CLIP = np.stack([GREY] * 8)
