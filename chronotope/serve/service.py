@@ -26,6 +26,7 @@ from chronotope.errors import FileProblem, UsageError
 from chronotope.generate.stored.folders import find_model
 from chronotope.media.picture import sidecar
 from chronotope.request import InputFile
+from chronotope.safety.audit import record
 from chronotope.safety.policy.decide import RefusedError, default_policy, read_policy
 from chronotope.safety.uploads import check_files
 from chronotope.serve.jobs.pool import Pool, Progress
@@ -166,8 +167,16 @@ class Service:
 
     def _check_open(self) -> None:
         """Refuse every job while the file `stopped` lies in the folder: the switch of whoever runs the service."""
-        if (self.folder / STOPPED).exists():
+        if self._is_stopped():
             raise StoreProblem("this service makes no videos now; whoever runs it has stopped it")
+
+    def _is_stopped(self) -> bool:
+        """Return whether the service is stopped, which is recorded for every job that it refuses."""
+        stopped = (self.folder / STOPPED).exists()
+        if stopped:
+            about = {"rule": f"the file '{STOPPED}'", "score": 1.0, "policy": self.rules.hash}
+            record({"event": "refused", "text": "job", **about, "version": self.rules.version})
+        return stopped
 
     def _check_policy(self, order: Order) -> None:
         """Refuse an order before it waits; the worker decides once more, also of the expanded text."""
@@ -342,7 +351,7 @@ class Service:
         self._unlink([file])
 
     def _task(self, job: Job) -> Task:
-        if (self.folder / STOPPED).exists():
+        if self._is_stopped():
             raise FileProblem("this service was stopped by whoever runs it")
         if (model := job.asked.get("model", self._model())) != self._model():  # without it: of an earlier version
             raise FieldError(

@@ -17,6 +17,7 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from chronotope import Generator
+from chronotope.errors import FileProblem
 from chronotope.request import TASKS
 from chronotope.serve import app as serve
 from chronotope.serve import videos
@@ -168,6 +169,18 @@ def test_a_route_delivers_nothing_where_a_layer_fails(
                     assert (delivered, answer.kind) == ([], "failed")
         assert not list((folder / "outputs").iterdir())
     assert refusals() and all(map(is_complete, refusals()))
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_a_stopped_service_makes_no_job_and_does_none(path: str, model: Path, work: Path) -> None:
+    with Service(work / "service", str(model), devices=()) as service:
+        _, waiting = order(service, "/v1/videos", work / "inputs" / "clip.mp4")
+        (service.folder / "stopped").touch()
+        status, jobs = order(service, path, work / "inputs" / "clip.mp4")
+        assert (status, len(jobs)) == (404 if "{name}" in path else 503, 1)
+        with pytest.raises(FileProblem, match="was stopped"):
+            service._task(waiting[0])
+    assert len(refusals()) == 2 and all(map(is_complete, refusals()))
 
 
 @pytest.mark.parametrize("variant", ["thumbnail", "spritesheet"])
