@@ -40,11 +40,11 @@ def check_uploads(
 
     Inputs that are frames in memory have no files, and are taken for a camera's. A check that fails refuses.
     """
-    given = len(inputs.images) + sum(part is not None for part in (inputs.video, inputs.into, inputs.mask))
-    if policy.off or not given:
+    count = len(inputs.images) + sum(part is not None for part in (inputs.video, inputs.into, inputs.mask))
+    if policy.off or not count:
         return {}
     judged = check_files(policy, files, consent)
-    if len(files) < given:
+    if len(files) < count:
         _need_consent(policy, consent, "the picture or clip", "")
     found: dict[str, Any] = {"files": judged, "frames": _judge_frames(policy, inputs, files, fps)}
     if consent.strip():

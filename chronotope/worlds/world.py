@@ -22,8 +22,8 @@ from chronotope.metrics.statistics import Rate
 from chronotope.worlds.case import Case, SuiteItem, TaskInputs, basic_strata
 from chronotope.worlds.check import Check
 from chronotope.worlds.facts import Fact
+from chronotope.worlds.observe.sightings import Observer, Step
 from chronotope.worlds.playable import Playable
-from chronotope.worlds.sightings import Observer, Step
 from chronotope.worlds.splits import Split, spec_key, split_of
 
 __all__ = ["Inject", "Rendered", "World"]

@@ -19,7 +19,8 @@ from chronotope.safety.output.classifier import load_classifier
 from chronotope.safety.output.rules import ClassifierRule, read_output_rules
 from chronotope.safety.policy.decide import NO_POLICY, Policy, RefusedError, read_policy
 from chronotope.worlds.catalogue import find_world
-from chronotope.worlds.sightings import Sighting, Step, in_order
+from chronotope.worlds.observe.order import in_order
+from chronotope.worlds.observe.sightings import Sighting, Step
 from chronotope.worlds.stage.spec import Actor, Camera, Event, Spec
 from tests.safety.onnx_models import brightness_model
 

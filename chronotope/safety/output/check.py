@@ -14,7 +14,8 @@ import numpy as np
 from chronotope.geometry import AnyFrames, Picture
 from chronotope.safety.output.classifier import FrameClassifier, load_classifier
 from chronotope.safety.output.rules import Action, ClassifierRule, EventRule, OutputRules
-from chronotope.worlds.sightings import Observer, in_order
+from chronotope.worlds.observe.order import in_order
+from chronotope.worlds.observe.sightings import Observer
 
 __all__ = ["Finding", "OutputCheck"]
 

@@ -59,15 +59,15 @@ class OnnxClassifier:
             raise FileProblem(
                 f"{path} is no model that can be run: {str(problem).splitlines()[0][:200]}; replace it"
             ) from problem
-        (given,) = self._session.get_inputs()
-        shape = list(given.shape)
+        (source,) = self._session.get_inputs()
+        shape = list(source.shape)
         self._channels_first = len(shape) == 4 and shape[1] == 3
         sides = shape[2:4] if self._channels_first else shape[1:3]
         if len(shape) != 4 or 3 not in (shape[1], shape[3]) or not all(isinstance(side, int) for side in sides):
             raise FileProblem(
                 f"the input of {path} is {shape}; a fixed [n, height, width, 3] or [n, 3, height, width] is needed"
             )
-        self._input, (self._height, self._width) = given.name, sides
+        self._input, (self._height, self._width) = source.name, sides
         self._label, self._kind = label, kind
 
     def scores(self, frames: AnyFrames) -> Float[np.ndarray, " t"]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chronotope.errors import UsageError, suggest
-from chronotope.worlds.sightings import Step
+from chronotope.worlds.observe.sightings import Step
 
 __all__ = ["NO_RULES", "OPEN_NSFW", "Action", "ClassifierRule", "EventRule", "OutputRules", "read_output_rules"]
 

@@ -19,7 +19,7 @@ from chronotope.worlds.case import Case, SuiteItem, TaskInputs, basic_strata
 from chronotope.worlds.check import Check
 from chronotope.worlds.facts import Fact
 from chronotope.worlds.language import DIRECTIONS
-from chronotope.worlds.sightings import Step
+from chronotope.worlds.observe.sightings import Step
 from chronotope.worlds.splits import Split, spec_key
 from chronotope.worlds.stage import captions as wording
 from chronotope.worlds.stage.checks import selector

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from chronotope.geometry import AnyFrames
+from chronotope.worlds.observe.sightings import Sighting
 from chronotope.worlds.palette import COLOURS
 from chronotope.worlds.persistence import persistent_frames
-from chronotope.worlds.sightings import Sighting
 from chronotope.worlds.stage.checks.attributes import MIN_MOTION, colour_votes, detect, track
 from chronotope.worlds.stage.checks.detector import KINDS, SHAPE_KINDS, load_detector
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from chronotope.errors import UsageError, suggest
+from chronotope.worlds.observe.sightings import Act, Step
 from chronotope.worlds.palette import COLOURS
-from chronotope.worlds.sightings import Act, Step
 from chronotope.worlds.stage.checks.detector import KINDS, SHAPE_KINDS
 from chronotope.worlds.stage.vocabulary import SYNONYMS, VERBS
 

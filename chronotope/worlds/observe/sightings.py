@@ -1,15 +1,13 @@
-"""What a video shows where no spec says what to expect: which thing does what, when, and in which order."""
+"""What a video shows where no spec says what to expect: which thing does what, and when."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 from chronotope.geometry import AnyFrames
 
-__all__ = ["ACTS", "Act", "Observer", "Sighting", "Step", "in_order"]
+__all__ = ["ACTS", "Act", "Observer", "Sighting", "Step"]
 
 Act = Literal["is there", "appears", "disappears", "moves"]
 ACTS: tuple[Act, ...] = get_args(Act)
@@ -61,27 +59,3 @@ class Observer(Protocol):
 
     def sightings(self) -> tuple[Sighting, ...]:
         """Return what was seen so far."""
-
-
-def in_order(
-    steps: Sequence[Step], seen: Sequence[Sighting], within: float | None = None
-) -> tuple[Sighting, ...] | None:
-    """Return sightings of all steps, each of which begins after the one before began; None where there are none.
-
-    With `within` each begins at most that many seconds after the one before ended.
-    """
-
-    @cache
-    def follow(number: int, before: Sighting | None) -> tuple[Sighting, ...] | None:
-        if number == len(steps):
-            return ()
-        for one in seen:
-            late = before is not None and within is not None and one.start - before.end > within
-            if not steps[number].includes(one) or late or (before is not None and one.start <= before.start):
-                continue
-            rest = follow(number + 1, one)
-            if rest is not None:
-                return (one, *rest)
-        return None
-
-    return follow(0, None)
